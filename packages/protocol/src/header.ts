@@ -1,0 +1,81 @@
+// Which request user properties may become HTTP headers upstream: one function, for every endpoint.
+
+// Configuration cannot open these: they decide identity, routing or framing.
+const DENIED = new Set([
+  'accept-encoding',
+  'authorization',
+  'connection',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'cookie',
+  'expect',
+  'forwarded',
+  'host',
+  'idempotency-key',
+  'keep-alive',
+  'kubeflow-groups',
+  'kubeflow-userid',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'set-cookie',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'via',
+])
+const DENIED_PREFIXES = [
+  'x-envoy-',
+  'x-forwarded-',
+  'x-real-',
+  'kserve-',
+  'kubeflow-',
+  'proxy-',
+  'sec-',
+  'ce-',
+]
+const TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/
+const VALUE = /^[\x20-\x7e]{0,1024}$/
+
+/** At most this many headers are taken from one request. */
+export const PASSED_HEADERS_MAX = 16
+
+/** Always forwarded when well-formed: W3C trace context and the V2 binary tensor extension's length. */
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
+
+/** Whether a configured pass-through header name can be allowed at all. Exact lower-case names only. */
+export function isAllowableHeader(name: string): boolean {
+  return TOKEN.test(name) && !DENIED.has(name) && !DENIED_PREFIXES.some((prefix) => name.startsWith(prefix))
+}
+
+/**
+ * The headers that a request's user properties add to the upstream call, as a flat name/value list.
+ * Names are compared exactly; what is not listed, not well-formed or repeated is left out silently.
+ */
+export function passedHeaders(properties: readonly string[], allowed: ReadonlySet<string>): string[] {
+  const headers: string[] = []
+  const seen = new Set<string>()
+  for (let index = 0; index + 1 < properties.length; index += 2) {
+    const name = properties[index]!
+    const value = properties[index + 1]!
+    if (seen.has(name) || headers.length >= 2 * PASSED_HEADERS_MAX) continue
+    if (
+      name === 'traceparent'
+        ? !TRACEPARENT.test(value)
+        : name === 'tracestate'
+          ? !VALUE.test(value)
+          : !allowed.has(name)
+    )
+      continue
+    if (!isAllowableHeader(name) || !VALUE.test(value)) continue
+    seen.add(name)
+    headers.push(name, value)
+  }
+  return headers
+}
+
+/** Whether text is a W3C `traceparent` of version 00 shape. */
+export function isTraceparent(value: string): boolean {
+  return TRACEPARENT.test(value)
+}

@@ -1,0 +1,43 @@
+// The MQTT application message as Inferwire sees it, whatever the protocol version.
+
+/** Quality of Service of an application message. */
+export type QoS = 0 | 1 | 2
+
+/** The PUBLISH properties that take part in the contract (MQTT 5 §3.3.2.3). Absent on MQTT 3.1.1. */
+export interface MessageProperties {
+  /** 1 = the payload is UTF-8 text. */
+  payloadFormatIndicator?: number
+  /** Seconds; what is left of the request's life. */
+  messageExpiryInterval?: number
+  contentType?: string
+  responseTopic?: string
+  correlationData?: Uint8Array
+  /** Names and values in turn: `[name, value, name, value, …]`. Order and repetition are kept. */
+  userProperties?: string[]
+}
+
+/** The user properties of the contract. */
+export const PROPERTY = {
+  /** Reply: HTTP-like status. */
+  status: 'status',
+  /** Reply, on errors: the problem code. */
+  code: 'code',
+  /** Reply: where the time went, as in HTTP Server-Timing. */
+  serverTiming: 'server-timing',
+  /** Request: exact deadline in milliseconds, for what whole seconds cannot say. */
+  timeoutMs: 'timeout-ms',
+  /** Both: bytes of JSON in front of binary tensors (V2 binary tensor extension). */
+  inferenceHeaderContentLength: 'inference-header-content-length',
+  /** Both: W3C trace context. */
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+} as const
+
+/** The first value of a user property, or undefined. `properties` is a flat name/value list. */
+export function userProperty(properties: readonly string[] | undefined, name: string): string | undefined {
+  if (properties === undefined) return undefined
+  for (let index = 0; index < properties.length; index += 2) {
+    if (properties[index] === name) return properties[index + 1]
+  }
+  return undefined
+}

@@ -1,0 +1,149 @@
+// The topics of the wire contract: how they are built, taken apart and judged.
+import { Problem } from './problem.ts'
+
+/** A request topic taken apart: `{root}/request/{client}/{model}[/{operation}[/{id…}]]`. */
+export interface RequestTopic {
+  readonly client: string
+  /** The model level as the client wrote it, `{model}` or `{model}@{version}`. */
+  readonly model: string
+  readonly operation: string | undefined
+  /** What the client appended, slashes included. */
+  readonly id: string | undefined
+}
+
+/** Longest topic level that we take, in UTF-16 code units. */
+export const TOPIC_LEVEL_LENGTH_MAX = 255
+/** Longest topic that we take or publish to, in UTF-16 code units. */
+export const TOPIC_LENGTH_MAX = 4096
+
+// C0, DEL and C1: MQTT 5 §1.5.4 lets a receiver treat them as malformed, and Mosquitto does.
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
+// RFC 1123 labels joined by dots cover `{name}` and `{name}.{namespace}`; aliases may have capitals and `_`.
+const MODEL =
+  /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?(?:@[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?)?$/
+// A lone surrogate has no UTF-8 form (MQTT 5 §1.5.4).
+const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
+
+/** Whether text is one topic level that can be a client's identity: no `/`, `+`, `#`, control characters. */
+export function isCleanLevel(level: string): boolean {
+  return (
+    level.length > 0 && level.length <= TOPIC_LEVEL_LENGTH_MAX && !/[/+#]/.test(level) && !CONTROL.test(level)
+  )
+}
+
+/** Whether text can be the name of an exposed model: `{name}`, `{name}.{namespace}` or `{name}@{version}`. */
+export function isModelName(name: string): boolean {
+  return MODEL.test(name) && !name.includes('..')
+}
+
+/** Whether a PUBLISH can be sent to this topic name (MQTT 5 §4.7): no wildcards, no control characters, bounded. */
+export function isPublishable(topic: string): boolean {
+  return (
+    topic.length > 0 &&
+    topic.length <= TOPIC_LENGTH_MAX &&
+    !/[+#]/.test(topic) &&
+    !CONTROL.test(topic) &&
+    !LONE_SURROGATE.test(topic)
+  )
+}
+
+/** The topics below one root. `root` may have several levels (`plant/infer`). */
+export class TopicSpace {
+  readonly root: string
+  /** What the connector subscribes to. */
+  readonly requestFilter: string
+  readonly #requestPrefix: string
+  readonly #replyPrefix: string
+
+  /** @throws Error when the root is not a clean topic name. */
+  constructor(root: string) {
+    if (!root.split('/').every(isCleanLevel) || root.startsWith('$')) {
+      throw new Error(
+        `Root "${root}" is not a topic name: use levels without +, #, $ and control characters.`,
+      )
+    }
+    this.root = root
+    this.requestFilter = `${root}/request/#`
+    this.#requestPrefix = `${root}/request/`
+    this.#replyPrefix = `${root}/reply/`
+  }
+
+  /** @throws Problem `bad_topic` that says which level is wrong. */
+  parseRequest(topic: string): RequestTopic {
+    if (!topic.startsWith(this.#requestPrefix)) {
+      throw new Problem('bad_topic', `Topic "${shown(topic)}" does not begin with "${this.#requestPrefix}".`)
+    }
+    const levels = topic.slice(this.#requestPrefix.length).split('/')
+    const [client = '', model = '', operation] = levels
+    if (!isCleanLevel(client)) {
+      throw new Problem(
+        'bad_topic',
+        `The client level of topic "${shown(topic)}" is empty, too long or not clean.`,
+      )
+    }
+    if (model === '' || operation === '') {
+      const what = model === '' ? 'model' : 'operation'
+      throw new Problem(
+        'bad_topic',
+        `The ${what} level of topic "${shown(topic)}" is empty; expected ${this.root}/request/{client}/{model}[/{operation}[/{id}]].`,
+      )
+    }
+    return { client, model, operation, id: levels.length > 3 ? levels.slice(3).join('/') : undefined }
+  }
+
+  /**
+   * The default reply topic: the request topic with `request` replaced by `reply`.
+   * Undefined where nobody could be addressed: not a request topic, no client level, or not publishable.
+   */
+  replyTopicOf(requestTopic: string): string | undefined {
+    if (!requestTopic.startsWith(this.#requestPrefix)) return undefined
+    const rest = requestTopic.slice(this.#requestPrefix.length)
+    const slash = rest.indexOf('/')
+    if (!isCleanLevel(slash === -1 ? rest : rest.slice(0, slash))) return undefined
+    const topic = this.#replyPrefix + rest
+    return isPublishable(topic) ? topic : undefined
+  }
+
+  /**
+   * Whether a client may have its reply on this topic: a publishable name strictly inside `{root}/reply/{client}/`.
+   * Request topics, `$SYS` and other clients' subtrees are outside by construction.
+   */
+  isOwnReplyTopic(client: string, topic: string): boolean {
+    const prefixEnd = this.#replyPrefix.length + client.length
+    return (
+      topic.length > prefixEnd + 1 &&
+      topic.startsWith(this.#replyPrefix) &&
+      topic.startsWith(client, this.#replyPrefix.length) &&
+      topic.charCodeAt(prefixEnd) === 0x2f &&
+      isPublishable(topic)
+    )
+  }
+
+  /** The topic that a client publishes a request to. */
+  request(client: string, model: string, operation?: string, id?: string): string {
+    const tail = operation === undefined ? '' : `/${operation}${id === undefined ? '' : `/${id}`}`
+    return `${this.#requestPrefix}${client}/${model}${tail}`
+  }
+
+  /** Everything that a client may receive. */
+  replyFilter(client: string): string {
+    return `${this.#replyPrefix}${client}/#`
+  }
+
+  /** The retained model card. */
+  card(model: string): string {
+    return `${this.root}/models/${model}`
+  }
+
+  /** The retained status of a connector. */
+  status(connector: string): string {
+    return `${this.root}/status/${connector}`
+  }
+}
+
+// Topics end up in error texts: bounded, and without characters that move a terminal's cursor.
+function shown(topic: string): string {
+  const text = topic.length > 200 ? `${topic.slice(0, 200)}…` : topic
+  return text.replaceAll(new RegExp(CONTROL.source, 'g'), '\ufffd')
+}
