@@ -1,1 +1,5 @@
-export {}
+// A small, real KServe-shaped model server over ONNX: V1 and V2 REST.
+export { bundledModels, type BundledModel } from './bundled-models.ts'
+export { ModelServerError, type ModelServerErrorCode } from './model-server-error.ts'
+export { startModelServer, type ModelServer, type ModelServerOptions } from './model-server.ts'
+export type { ModelSource } from './model.ts'

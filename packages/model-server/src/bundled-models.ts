@@ -1,0 +1,33 @@
+// The models that ship with the package, with what a model card needs. training/train.py writes all of it.
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { ModelSource } from './model.ts'
+
+/** A shipped model. */
+export interface BundledModel extends ModelSource {
+  readonly description: string
+  /** What the class numbers mean, by index. */
+  readonly labels: readonly string[]
+  /** A V1 body that works. */
+  readonly example: { readonly instances: readonly (readonly number[])[] }
+  /** Share of `heldOutRows` that the shipped file answers right. */
+  readonly accuracy: number
+  readonly heldOutRows: number
+  /** Licence and source of the training data. */
+  readonly licence: string
+  readonly attribution: string
+}
+
+/** `iris` and `digits`: two small classifiers trained on the data sets that come with scikit-learn. */
+export function bundledModels(): BundledModel[] {
+  const cards = readJson('models/models.json') as (Omit<BundledModel, 'example'> & { example: string })[]
+  return cards.map((card) => ({
+    ...card,
+    file: fileURLToPath(new URL(`../models/${card.file}`, import.meta.url)),
+    example: readJson(`examples/${card.example}`) as BundledModel['example'],
+  }))
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../${path}`, import.meta.url), 'utf8'))
+}

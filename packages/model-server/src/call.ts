@@ -1,0 +1,41 @@
+// What the routes get and give: one HTTP exchange without its HTTP.
+import { Failure } from './failure.ts'
+import type { Model } from './model.ts'
+
+/** A request that found its route. */
+export interface Call {
+  /** Groups of the route's pattern. */
+  readonly params: Readonly<Record<string, string>>
+  /** One header, by lower-case name. */
+  header(name: string): string | undefined
+  /** The body. @throws Failure 413 when it is larger than the limit. */
+  body(): Promise<Uint8Array>
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal
+}
+
+/** A 200: JSON text, or bytes with their headers. */
+export type Reply = string | { readonly body: Uint8Array; readonly headers: Readonly<Record<string, string>> }
+
+/** One route: method, pattern of the whole decoded path, what to do. */
+export interface Route {
+  readonly method: 'GET' | 'POST'
+  readonly path: RegExp
+  readonly handle: (call: Call) => Reply | Promise<Reply>
+}
+
+/** The served models by name. */
+export type Models = ReadonlyMap<string, Model>
+
+/** The model that the path names. @throws Failure 404 in KServe's words. */
+export function modelOf(models: Models, call: Call): Model {
+  const name = call.params['model'] ?? ''
+  const model = models.get(name)
+  if (model === undefined) throw Failure.error(404, `Model with name ${name} does not exist.`)
+  return model
+}
+
+/** Media type of a Content-Type header, without its parameters, in lower case. */
+export function mediaTypeOf(contentType: string): string {
+  return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase()
+}

@@ -1,0 +1,52 @@
+// A request that cannot be answered: its status and body, as KServe's own Python server would say it.
+
+/** An error answer. The body follows errors.py of KServe: `{"error": text}`, or FastAPI's `{"detail": …}`. */
+export class Failure extends Error {
+  override readonly name = 'Failure'
+  readonly status: number
+  readonly body: object
+  readonly headers: Readonly<Record<string, string>>
+
+  private constructor(
+    status: number,
+    text: string,
+    body: object,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(text)
+    this.status = status
+    this.body = body
+    this.headers = headers
+  }
+
+  /** `{"error": text}` with any status. */
+  static error(status: number, text: string): Failure {
+    return new Failure(status, text, { error: text })
+  }
+
+  /** What KServe raises as InvalidInput: 400. */
+  static invalidInput(text: string): Failure {
+    return Failure.error(400, text)
+  }
+
+  /**
+   * What KServe answers to any exception inside the model, bad input included: 500 `ValueError : …`. A wrong
+   * number of features is therefore a 500 and not a 400, on V1 and V2, as on the real server.
+   */
+  static raised(type: 'ValueError' | 'TypeError' | 'KeyError' | 'RuntimeError', text: string): Failure {
+    return Failure.error(500, `${type} : ${text}`)
+  }
+
+  /** FastAPI's own answers: `{"detail": text}`. */
+  static detail(status: number, text: string, headers: Readonly<Record<string, string>> = {}): Failure {
+    return new Failure(status, text, { detail: text }, headers)
+  }
+
+  /**
+   * FastAPI's answer to a body that is not of the expected form: 422. The real server also repeats the input
+   * there, however large; we do not.
+   */
+  static unprocessable(type: string, loc: readonly (string | number)[], msg: string): Failure {
+    return new Failure(422, msg, { detail: [{ type, loc: ['body', ...loc], msg }] })
+  }
+}

@@ -1,0 +1,111 @@
+// HTTP/1.1 in front of the routes: finds the route, bounds the body, turns whatever goes wrong into an answer.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Call, Reply, Route } from './call.ts'
+import { Failure } from './failure.ts'
+
+/** Makes the server; it does not listen yet. */
+export function createHttpServer(routes: readonly Route[], requestBytesMax: number): Server {
+  const options = {
+    noDelay: true,
+    // uvicorn's, as KServe sets it.
+    keepAliveTimeout: 65_000,
+    // A body that trickles in is cut after this long.
+    requestTimeout: 60_000,
+  }
+  return createServer(options, (request, response) => {
+    void answer(routes, requestBytesMax, request, response)
+  })
+}
+
+async function answer(
+  routes: readonly Route[],
+  requestBytesMax: number,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  // A connection that breaks is seen as `close`; the error itself says nothing more.
+  request.on('error', () => undefined)
+  response.on('error', () => undefined)
+  try {
+    const [route, params] = findRoute(routes, request)
+    const call: Call = {
+      params,
+      header: (name) => request.headers[name] as string | undefined,
+      body: () => readBody(request, requestBytesMax),
+      signal: gone.signal,
+    }
+    send(response, 200, await route.handle(call))
+  } catch (error) {
+    if (gone.signal.aborted) return
+    const failure = error instanceof Failure ? error : Failure.error(500, `InternalError : ${String(error)}`)
+    const body = failure.status === 307 ? '' : JSON.stringify(failure.body)
+    send(response, failure.status, body, failure.headers)
+  } finally {
+    // What was not read of the body is thrown away, so that the connection can be used again.
+    request.resume()
+  }
+}
+
+function send(response: ServerResponse, status: number, reply: Reply, headers: object = {}): void {
+  const { body, headers: own } =
+    typeof reply === 'string'
+      ? { body: Buffer.from(reply), headers: { 'content-type': 'application/json' } }
+      : reply
+  response.writeHead(status, { ...own, ...headers, 'content-length': body.length })
+  response.end(body)
+}
+
+function findRoute(routes: readonly Route[], request: IncomingMessage): [Route, Call['params']] {
+  const path = pathOf(request)
+  const found = match(routes, path)
+  for (const [route, params] of found) if (route.method === request.method) return [route, params]
+  if (found.length > 0) {
+    const allow = [...new Set(found.map(([{ method }]) => method))].join(', ')
+    throw Failure.detail(405, 'Method Not Allowed', { allow })
+  }
+  // As Starlette: the path without its trailing slash, if there is one. Relative, so that Host is not repeated.
+  if (path.endsWith('/') && match(routes, path.slice(0, -1)).length > 0) {
+    throw Failure.detail(307, 'Temporary Redirect', { location: encodeURI(path.slice(0, -1)) })
+  }
+  throw Failure.detail(404, 'Not Found')
+}
+
+function match(routes: readonly Route[], path: string): [Route, Call['params']][] {
+  return routes.flatMap((route) => {
+    const found = route.path.exec(path)
+    return found === null ? [] : [[route, { ...found.groups }]]
+  })
+}
+
+/** The decoded path: KServe takes percent-encoded model names. */
+function pathOf(request: IncomingMessage): string {
+  const [path = ''] = (request.url ?? '').split('?', 1)
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    throw Failure.detail(404, 'Not Found')
+  }
+}
+
+/** KServe has no limit; we say 413 as soon as the announced or received size is above ours. */
+async function readBody(request: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
+  const tooLarge = () => Failure.error(413, `The body is larger than the limit of ${bytesMax} bytes.`)
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge()
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length
+      if (length > bytesMax) {
+        chunks.length = 0
+        reject(tooLarge())
+      } else {
+        chunks.push(chunk)
+      }
+    })
+    request.once('end', () => resolve(Buffer.concat(chunks)))
+    request.once('close', () => reject(new Error('the client closed the connection')))
+  })
+}

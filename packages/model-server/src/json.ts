@@ -1,0 +1,204 @@
+// Reads a request body. JSON.parse will not do: it rounds integers above 2^53, which INT64 tensors need exact,
+// it recurses as deep as the sender likes, and it never says where it stopped.
+
+/** A JSON value. Objects have no prototype, integers that a double cannot hold are bigints. */
+export type Json = null | boolean | number | bigint | string | Json[] | JsonObject
+
+/** A JSON object without a prototype, so that `__proto__` is a key like any other. */
+export interface JsonObject {
+  [key: string]: Json | undefined
+}
+
+/** What differs between the two protocols of KServe's own server (orjson for V1, Python's json for V2). */
+export interface JsonOptions {
+  /** Take the bare words NaN, Infinity and -Infinity, as Python's parser does. @default false */
+  readonly nonFinite?: boolean
+}
+
+/** Nesting that is still read; Triton's limit. */
+export const JSON_DEPTH_MAX = 100
+
+/** The body is not JSON that we read; `offset` counts characters from the start of the body. */
+export class JsonSyntaxError extends Error {
+  override readonly name = 'JsonSyntaxError'
+  readonly offset: number
+
+  constructor(message: string, offset: number) {
+    super(message)
+    this.offset = offset
+  }
+}
+
+/** Whether a value is a JSON object (and not a list or null). */
+export function isJsonObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/**
+ * Parses UTF-8 JSON.
+ * @throws JsonSyntaxError when the bytes are not UTF-8, not JSON, nested too deep or hold an infinite number.
+ */
+export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new JsonSyntaxError('The body is not UTF-8', 0)
+  }
+  return new Reader(text, options.nonFinite ?? false).document()
+}
+
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+// The longest integer of a tensor has 20 digits; longer ones only cost time to turn into a bigint.
+const INTEGER_DIGITS_MAX = 40
+
+class Reader {
+  readonly #text: string
+  readonly #nonFinite: boolean
+  #at = 0
+
+  constructor(text: string, nonFinite: boolean) {
+    this.#text = text
+    this.#nonFinite = nonFinite
+  }
+
+  document(): Json {
+    const value = this.#value(0)
+    this.#space()
+    if (this.#at < this.#text.length) this.#fail('Extra data')
+    return value
+  }
+
+  #value(depth: number): Json {
+    this.#space()
+    switch (this.#text.charCodeAt(this.#at)) {
+      case 0x5b /* [ */:
+        return this.#array(depth + 1)
+      case 0x7b /* { */:
+        return this.#object(depth + 1)
+      case 0x22 /* " */:
+        return this.#string()
+      case 0x74 /* t */:
+        return this.#word('true', true)
+      case 0x66 /* f */:
+        return this.#word('false', false)
+      case 0x6e /* n */:
+        return this.#word('null', null)
+      case 0x4e /* N */:
+        return this.#word('NaN', NaN, this.#nonFinite)
+      case 0x49 /* I */:
+        return this.#word('Infinity', Infinity, this.#nonFinite)
+      default:
+        return this.#number()
+    }
+  }
+
+  #array(depth: number): Json[] {
+    this.#deeper(depth)
+    const values: Json[] = []
+    this.#at++
+    if (this.#accept(0x5d)) return values
+    for (;;) {
+      values.push(this.#value(depth))
+      if (this.#accept(0x5d)) return values
+      this.#expect(0x2c, "Expecting ',' delimiter")
+    }
+  }
+
+  #object(depth: number): JsonObject {
+    this.#deeper(depth)
+    const object = Object.create(null) as JsonObject
+    this.#at++
+    if (this.#accept(0x7d)) return object
+    for (;;) {
+      this.#space()
+      if (this.#text.charCodeAt(this.#at) !== 0x22) {
+        this.#fail('Expecting property name enclosed in double quotes')
+      }
+      const key = this.#string()
+      this.#expect(0x3a, "Expecting ':' delimiter")
+      object[key] = this.#value(depth)
+      if (this.#accept(0x7d)) return object
+      this.#expect(0x2c, "Expecting ',' delimiter")
+    }
+  }
+
+  #string(): string {
+    const start = this.#at
+    let isPlain = true
+    for (let at = start + 1; at < this.#text.length; at++) {
+      const character = this.#text.charCodeAt(at)
+      if (character === 0x22) {
+        this.#at = at + 1
+        return isPlain ? this.#text.slice(start + 1, at) : this.#unescape(start)
+      }
+      // Escapes and (forbidden) control characters are left to JSON.parse.
+      if (character === 0x5c || character < 0x20) isPlain = false
+      if (character === 0x5c) at++
+    }
+    return this.#fail('Unterminated string starting')
+  }
+
+  #unescape(start: number): string {
+    try {
+      return JSON.parse(this.#text.slice(start, this.#at)) as string
+    } catch {
+      this.#at = start
+      return this.#fail('Invalid escape or control character in the string')
+    }
+  }
+
+  #number(): number | bigint {
+    NUMBER.lastIndex = this.#at
+    const match = NUMBER.exec(this.#text)
+    if (match === null) {
+      if (this.#nonFinite && this.#text.startsWith('-Infinity', this.#at)) {
+        this.#at += 9
+        return -Infinity
+      }
+      return this.#fail('Expecting value')
+    }
+    const [literal] = match
+    const value = Number(literal)
+    const isInteger = /^-?\d+$/.test(literal)
+    // As orjson: a number that no double can hold is refused, not rounded to infinity.
+    if (!Number.isFinite(value) || (isInteger && literal.length > INTEGER_DIGITS_MAX)) {
+      this.#fail('Number out of range')
+    }
+    this.#at = NUMBER.lastIndex
+    return isInteger && !Number.isSafeInteger(value) ? BigInt(literal) : value
+  }
+
+  #word<T>(word: string, value: T, allowed = true): T {
+    if (!allowed || !this.#text.startsWith(word, this.#at)) this.#fail('Expecting value')
+    this.#at += word.length
+    return value
+  }
+
+  #deeper(depth: number): void {
+    if (depth > JSON_DEPTH_MAX) this.#fail(`Nested deeper than ${JSON_DEPTH_MAX} levels`)
+  }
+
+  #accept(character: number): boolean {
+    this.#space()
+    if (this.#text.charCodeAt(this.#at) !== character) return false
+    this.#at++
+    return true
+  }
+
+  #expect(character: number, complaint: string): void {
+    if (!this.#accept(character)) this.#fail(complaint)
+  }
+
+  #space(): void {
+    for (;;) {
+      const character = this.#text.charCodeAt(this.#at)
+      if (character !== 0x20 && character !== 0x0a && character !== 0x0d && character !== 0x09) return
+      this.#at++
+    }
+  }
+
+  #fail(message: string): never {
+    throw new JsonSyntaxError(`${message}: char ${this.#at}`, this.#at)
+  }
+}

@@ -1,0 +1,186 @@
+// Tensors between JSON and the engine: values by datatype, shape against data.
+import { Failure } from './failure.ts'
+import type { Json } from './json.ts'
+
+/** Datatypes of the Open Inference Protocol that the server computes with. */
+export type Datatype =
+  | 'BOOL'
+  | 'UINT8'
+  | 'UINT16'
+  | 'UINT32'
+  | 'UINT64'
+  | 'INT8'
+  | 'INT16'
+  | 'INT32'
+  | 'INT64'
+  | 'FP32'
+  | 'FP64'
+  | 'BYTES'
+
+/** The values of a tensor, row-major. BOOL is 0 or 1 in a Uint8Array. */
+export type TensorData =
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Float32Array
+  | Float64Array
+  | string[]
+
+/** The typed array that holds the values of each datatype but BYTES. */
+export const TYPED_ARRAYS = {
+  BOOL: Uint8Array,
+  UINT8: Uint8Array,
+  UINT16: Uint16Array,
+  UINT32: Uint32Array,
+  UINT64: BigUint64Array,
+  INT8: Int8Array,
+  INT16: Int16Array,
+  INT32: Int32Array,
+  INT64: BigInt64Array,
+  FP32: Float32Array,
+  FP64: Float64Array,
+} as const satisfies Record<Exclude<Datatype, 'BYTES'>, unknown>
+
+/** A tensor with as many values as its shape says. */
+export interface Tensor {
+  readonly name: string
+  readonly datatype: Datatype
+  readonly shape: readonly number[]
+  readonly data: TensorData
+}
+
+/** Dimensions that a tensor may have (numpy's limit). */
+export const RANK_MAX = 64
+
+/** A list flattened row-major, and the shape that its nesting shows. */
+export interface Flat {
+  readonly shape: readonly number[]
+  readonly values: readonly Json[]
+}
+
+/**
+ * Flattens nested lists.
+ * @throws Failure 500 `ValueError` when the nesting is ragged, in numpy's words.
+ */
+export function flatten(nested: readonly Json[]): Flat {
+  const shape: number[] = []
+  for (let level: Json | undefined = nested as Json[]; Array.isArray(level); level = level[0]) {
+    shape.push(level.length)
+  }
+  const values: Json[] = []
+  collect(nested, 0, shape, values)
+  return { shape, values }
+}
+
+function collect(list: readonly Json[], axis: number, shape: readonly number[], values: Json[]): void {
+  if (list.length !== shape[axis]) throw ragged(shape, axis)
+  const isInner = axis === shape.length - 1
+  for (const item of list) {
+    if (Array.isArray(item) === isInner) throw ragged(shape, axis + 1)
+    if (isInner) values.push(item)
+    else collect(item as Json[], axis + 1, shape, values)
+  }
+}
+
+function ragged(shape: readonly number[], axis: number): Failure {
+  return Failure.raised(
+    'ValueError',
+    `setting an array element with a sequence. The requested array has an inhomogeneous shape after ` +
+      `${Math.min(axis, shape.length)} dimensions.`,
+  )
+}
+
+/** Values in a tensor of this shape; above 2^53 the product is not exact, but never below it. */
+export function countOf(shape: readonly number[]): number {
+  return shape.reduce((product, dimension) => product * dimension, 1)
+}
+
+/** Dimensions as KServe's server prints them: `(2,4)`. */
+export function printShape(shape: readonly number[]): string {
+  return `(${shape.join(',')}${shape.length === 1 ? ',' : ''})`
+}
+
+const INTEGERS: Partial<Record<Datatype, { min: bigint; max: bigint }>> = {
+  UINT8: { min: 0n, max: 0xffn },
+  UINT16: { min: 0n, max: 0xffffn },
+  UINT32: { min: 0n, max: 0xffffffffn },
+  UINT64: { min: 0n, max: 0xffffffffffffffffn },
+  INT8: { min: -0x80n, max: 0x7fn },
+  INT16: { min: -0x8000n, max: 0x7fffn },
+  INT32: { min: -0x80000000n, max: 0x7fffffffn },
+  INT64: { min: -0x8000000000000000n, max: 0x7fffffffffffffffn },
+}
+
+/**
+ * Turns JSON values into the typed array of a datatype.
+ * @throws Failure 500 `ValueError` when a value is not of the datatype; nothing is rounded or wrapped, which
+ * KServe's server would do in places.
+ */
+export function toTensorData(name: string, datatype: Datatype, values: readonly Json[]): TensorData {
+  const refuse = (value: Json): never => {
+    throw Failure.raised('ValueError', `input "${name}": ${printValue(value)} is not a value of ${datatype}`)
+  }
+  const integer = (value: Json): number => {
+    const range = INTEGERS[datatype]
+    if (typeof value !== 'number' || !Number.isInteger(value) || range === undefined) return refuse(value)
+    return value < Number(range.min) || value > Number(range.max) ? refuse(value) : value
+  }
+  const bigint = (value: Json): bigint => {
+    const range = INTEGERS[datatype]
+    const isWhole = typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))
+    if (!isWhole || range === undefined) return refuse(value)
+    const exact = BigInt(value)
+    return exact < range.min || exact > range.max ? refuse(value) : exact
+  }
+  const float = (value: Json): number => {
+    // As KServe's V2: null is NaN, the only way to write it in valid JSON.
+    if (value === null) return NaN
+    return typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : refuse(value)
+  }
+  if (datatype === 'BOOL') {
+    return Uint8Array.from(values, (value) => (typeof value === 'boolean' ? Number(value) : refuse(value)))
+  }
+  if (datatype === 'BYTES') return values.map((value) => (typeof value === 'string' ? value : refuse(value)))
+  if (datatype === 'FP32' || datatype === 'FP64') return new TYPED_ARRAYS[datatype](values.map(float))
+  if (datatype === 'INT64' || datatype === 'UINT64') return new TYPED_ARRAYS[datatype](values.map(bigint))
+  return new TYPED_ARRAYS[datatype](values.map(integer))
+}
+
+function printValue(value: Json): string {
+  if (typeof value === 'string') return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`
+  return value !== null && typeof value === 'object' ? 'an object' : String(value)
+}
+
+/** The values as one flat JSON list. 64-bit integers are exact, NaN and infinities are `null`. */
+export function toFlatJson(tensor: Tensor): string {
+  const { data } = tensor
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) return `[${data.join(',')}]`
+  if (tensor.datatype === 'BOOL') return JSON.stringify(Array.from(data, Boolean))
+  // JSON.stringify writes null for NaN and the infinities, as KServe's server does.
+  return JSON.stringify(Array.from(data as Iterable<number | string>))
+}
+
+/** The values as JSON lists nested to the shape; a scalar is the bare value. */
+export function toNestedJson(tensor: Tensor): string {
+  return nest(tensor, 0, 0, countOf(tensor.shape))
+}
+
+function nest(tensor: Tensor, axis: number, from: number, to: number): string {
+  const { shape } = tensor
+  if (axis >= shape.length - 1) {
+    const row = toFlatJson({ ...tensor, data: tensor.data.slice(from, to) })
+    return shape.length === 0 ? row.slice(1, -1) : row
+  }
+  const length = shape[axis] ?? 0
+  const step = length === 0 ? 0 : (to - from) / length
+  const rows: string[] = []
+  for (let row = 0; row < length; row++) {
+    rows.push(nest(tensor, axis + 1, from + row * step, from + (row + 1) * step))
+  }
+  return `[${rows.join(',')}]`
+}

@@ -1,0 +1,97 @@
+// The V1 protocol (TensorFlow-Serving style): list, ready, predict, explain.
+import { modelOf, type Call, type Models, type Route } from './call.ts'
+import { Failure } from './failure.ts'
+import { isJsonObject, JsonSyntaxError, parseJson, type Json } from './json.ts'
+import type { Model } from './model.ts'
+import { flatten, toNestedJson, toTensorData, type Tensor } from './tensor.ts'
+
+/** The routes of V1. */
+export function v1Routes(models: Models): Route[] {
+  return [
+    { method: 'GET', path: /^\/v1\/models$/, handle: () => JSON.stringify({ models: [...models.keys()] }) },
+    {
+      method: 'POST',
+      path: /^\/v1\/models\/(?<model>[^/]+):predict$/,
+      handle: (call) => predict(modelOf(models, call), call),
+    },
+    {
+      method: 'POST',
+      path: /^\/v1\/models\/(?<model>[^/]+):explain$/,
+      handle(call) {
+        const { name } = modelOf(models, call)
+        throw Failure.error(501, `Model with name ${name} has no explainer.`)
+      },
+    },
+    // Last, as on KServe: GET …/iris:predict asks for the readiness of a model named "iris:predict", 404.
+    {
+      method: 'GET',
+      path: /^\/v1\/models\/(?<model>[^/]+)$/,
+      handle: (call) => JSON.stringify({ name: modelOf(models, call).name, ready: true }),
+    },
+  ]
+}
+
+async function predict(model: Model, call: Call): Promise<string> {
+  const inputs = fromInstances(model, instancesOf(await readBody(call)))
+  const [predictions] = await model.run(inputs, [predictionOf(model)], call.signal)
+  if (predictions === undefined) throw Failure.raised('RuntimeError', 'the model has no output')
+  return `{"predictions":${toNestedJson(predictions)}}`
+}
+
+/** Exactly these (and none) are JSON for KServe: `application/json; charset=utf-8` is not one of them. */
+const JSON_TYPES: readonly (string | undefined)[] = [
+  undefined,
+  'application/json',
+  'application/cloudevents+json',
+  'application/ld+json',
+  'application/octet-stream',
+]
+
+async function readBody(call: Call): Promise<Json> {
+  const bytes = await call.body()
+  const contentType = call.header('content-type')
+  if (!JSON_TYPES.includes(contentType)) {
+    // KServe hands such a body to the model as bytes; a model that wants numbers then fails.
+    throw Failure.raised(
+      'TypeError',
+      `the model got the body as bytes, because its Content-Type is "${contentType}"; send exactly application/json`,
+    )
+  }
+  try {
+    return parseJson(bytes)
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error
+    throw Failure.invalidInput(`Unrecognized request format: ${error.message}`)
+  }
+}
+
+function instancesOf(body: Json): Json[] {
+  if (!isJsonObject(body)) throw Failure.raised('TypeError', 'the body is not an object with "instances"')
+  // KServe's get_predict_input: `inputs` counts as `instances`, and wins.
+  for (const key of ['inputs', 'instances']) {
+    const instances = body[key]
+    if (Array.isArray(instances)) return instances
+    if (instances !== undefined) throw Failure.invalidInput(`Expected "${key}" to be a list`)
+  }
+  throw Failure.raised('KeyError', "'instances'")
+}
+
+/** Rows to tensors: a row is the value of the only input, or an object with one value per input. */
+function fromInstances(model: Model, instances: Json[]): Tensor[] {
+  return model.inputs.map(({ name, datatype }) => {
+    const rows = instances.map((instance) => {
+      const value = isJsonObject(instance) ? instance[name] : model.inputs.length === 1 ? instance : undefined
+      if (value !== undefined) return value
+      throw Failure.raised('KeyError', `'${name}': an instance is an object with a value for each input`)
+    })
+    const { shape, values } = flatten(rows)
+    return { name, datatype, shape, data: toTensorData(name, datatype, values) }
+  })
+}
+
+/** A classifier predicts labels, as KServe's scikit-learn server does; other models their first output. */
+function predictionOf(model: Model): string {
+  const names = model.outputs.map(({ name }) => name)
+  const label = ['label', 'output_label'].find((name) => names.includes(name))
+  return label ?? names[0] ?? ''
+}

@@ -1,0 +1,36 @@
+// Writes a V2 inference response, as JSON or with binary tensors behind the JSON.
+import { writeBinary } from './binary-tensor.ts'
+import type { Reply } from './call.ts'
+import { toFlatJson, type Tensor } from './tensor.ts'
+import type { V2Request } from './v2-request.ts'
+
+/** The answer to a request. `null` stands for what is absent, as KServe writes it; data is flat. */
+export function writeV2Response(
+  modelName: string,
+  request: Pick<V2Request, 'id' | 'outputs'>,
+  tensors: readonly Tensor[],
+): Reply {
+  const binary: Uint8Array[] = []
+  const outputs = tensors.map((tensor, index) => {
+    const { name, shape, datatype } = tensor
+    const head = `{"name":${JSON.stringify(name)},"shape":${JSON.stringify(shape)},"datatype":"${datatype}"`
+    if (request.outputs[index]?.isBinary !== true) {
+      return `${head},"parameters":null,"data":${toFlatJson(tensor)}}`
+    }
+    const bytes = writeBinary(tensor)
+    binary.push(bytes)
+    return `${head},"parameters":{"binary_data_size":${bytes.length}}}`
+  })
+  const json =
+    `{"model_name":${JSON.stringify(modelName)},"model_version":null,"id":${JSON.stringify(request.id)},` +
+    `"parameters":null,"outputs":[${outputs.join(',')}]}`
+  if (binary.length === 0) return json
+  const header = Buffer.from(json)
+  return {
+    body: Buffer.concat([header, ...binary]),
+    headers: {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': String(header.length),
+    },
+  }
+}
