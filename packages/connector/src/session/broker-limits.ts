@@ -1,0 +1,30 @@
+// What the broker said in CONNACK, with the specification's defaults for what it left out (MQTT 5 §3.2.2.3).
+import type { IConnackPacket } from 'mqtt-packet'
+
+/** Obeyed for the life of the connection. */
+export interface BrokerLimits {
+  readonly sessionPresent: boolean
+  /** QoS 1 publishes of ours that may be unacknowledged at once. */
+  readonly receiveMaximum: number
+  /** Bytes of the largest packet that the broker takes. */
+  readonly maximumPacketSize: number
+  readonly maximumQoS: 0 | 1 | 2
+  readonly retainAvailable: boolean
+  readonly sharedSubscriptionAvailable: boolean
+  /** Seconds; the server's value overrides ours. */
+  readonly keepAliveSeconds: number
+}
+
+/** Limits of a successful CONNACK. */
+export function brokerLimits(connack: IConnackPacket, ownKeepAliveSeconds: number): BrokerLimits {
+  const properties = connack.properties ?? {}
+  return {
+    sessionPresent: connack.sessionPresent,
+    receiveMaximum: properties.receiveMaximum ?? 65_535,
+    maximumPacketSize: properties.maximumPacketSize ?? 0xffff_ffff,
+    maximumQoS: (properties.maximumQoS ?? 2) as 0 | 1 | 2,
+    retainAvailable: properties.retainAvailable ?? true,
+    sharedSubscriptionAvailable: properties.sharedSubscriptionAvailable ?? true,
+    keepAliveSeconds: properties.serverKeepAlive ?? ownKeepAliveSeconds,
+  }
+}

@@ -1,0 +1,107 @@
+// The packets that are not on the hot path, built and read by mqtt-packet.
+import { generate, parser, type Packet } from 'mqtt-packet'
+import type { Frame } from './frame-reader.ts'
+import { MalformedPacket } from './malformed.ts'
+
+/** What CONNECT says (MQTT 5 §3.1). */
+export interface ConnectOptions {
+  readonly protocolVersion: 4 | 5
+  readonly clientId: string
+  readonly username: string | undefined
+  readonly password: string | undefined
+  readonly keepAliveSeconds: number
+  readonly sessionExpirySeconds: number
+  readonly receiveMaximum: number
+  readonly will: { readonly topic: string; readonly payload: string; readonly delaySeconds: number }
+}
+
+/** What CONNACK and SUBACK told us, as far as we need it. */
+export type ControlPacket = Packet
+
+/** Clean Start is 0, always: the broker's session is our queue. */
+export function encodeConnect(options: ConnectOptions): Buffer {
+  const { protocolVersion, will } = options
+  return generate(
+    {
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion,
+      clean: false,
+      clientId: options.clientId,
+      keepalive: options.keepAliveSeconds,
+      ...(options.username === undefined ? {} : { username: options.username }),
+      ...(options.password === undefined ? {} : { password: Buffer.from(options.password) }),
+      will: {
+        topic: will.topic,
+        payload: Buffer.from(will.payload),
+        qos: 1,
+        retain: true,
+        ...(protocolVersion === 5
+          ? { properties: { willDelayInterval: will.delaySeconds, contentType: 'application/json' } }
+          : {}),
+      },
+      ...(protocolVersion === 5
+        ? {
+            properties: {
+              sessionExpiryInterval: options.sessionExpirySeconds,
+              receiveMaximum: options.receiveMaximum,
+            },
+          }
+        : {}),
+    },
+    { protocolVersion },
+  )
+}
+
+/** Retain Handling 2 and Retain As Published 1, so that retained requests do not come back and can be told (§3.8.3.1). */
+export function encodeSubscribe(packetId: number, filter: string, protocolVersion: 4 | 5): Buffer {
+  const subscription = { topic: filter, qos: 1 as const, nl: false, rap: true, rh: 2 }
+  return generate(
+    { cmd: 'subscribe', messageId: packetId, subscriptions: [subscription] },
+    { protocolVersion },
+  )
+}
+
+/** Stops new requests where others take over. */
+export function encodeUnsubscribe(packetId: number, filter: string, protocolVersion: 4 | 5): Buffer {
+  return generate({ cmd: 'unsubscribe', messageId: packetId, unsubscriptions: [filter] }, { protocolVersion })
+}
+
+/** DISCONNECT; with MQTT 3.1.1 the reason code is left out by mqtt-packet. */
+export function encodeDisconnect(reasonCode: number, protocolVersion: 4 | 5): Buffer {
+  return generate({ cmd: 'disconnect', reasonCode }, { protocolVersion })
+}
+
+/** PINGREQ (§3.12). */
+export const PINGREQ = Buffer.from([0xc0, 0])
+
+/**
+ * Reads a control packet from its frame.
+ * @throws MalformedPacket also for a property that mqtt-packet hands over as `null`: it ran past the packet.
+ */
+export function decodeControlPacket(frame: Frame, protocolVersion: 4 | 5): ControlPacket {
+  let packet: Packet | undefined
+  const reader = parser({ protocolVersion })
+  reader.on('packet', (read: Packet) => (packet = read))
+  reader.on('error', (error: Error) => {
+    throw new MalformedPacket(error.message)
+  })
+  reader.parse(withFixedHeader(frame))
+  if (packet === undefined) throw new MalformedPacket('A control packet ends before its last field')
+  if ('properties' in packet && packet.properties !== undefined) {
+    for (const [name, value] of Object.entries(packet.properties)) {
+      if (value === null) throw new MalformedPacket(`Property "${name}" runs past its packet`)
+    }
+  }
+  return packet
+}
+
+function withFixedHeader(frame: Frame): Buffer {
+  const header = [frame.head]
+  let rest = frame.bodyBytes
+  do {
+    header.push(rest > 0x7f ? (rest & 0x7f) | 0x80 : rest)
+    rest >>>= 7
+  } while (rest > 0)
+  return Buffer.concat([Buffer.from(header), frame.body])
+}

@@ -1,0 +1,105 @@
+// Opens the byte stream to the broker: TCP, TLS or WebSocket, with Nagle's algorithm off.
+import { readFileSync } from 'node:fs'
+import { connect as connectTcp, isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { connect as connectTls } from 'node:tls'
+
+/** Where the broker is, and how to trust it. Files are read again at every connection, so that they can rotate. */
+export interface DialTarget {
+  /** `mqtt`, `mqtts`, `ws` or `wss` URL. */
+  readonly url: string
+  readonly tls: {
+    readonly caFile?: string | undefined
+    readonly certFile?: string | undefined
+    readonly keyFile?: string | undefined
+    readonly serverName?: string | undefined
+    readonly insecureSkipVerify?: boolean | undefined
+  }
+}
+
+const DEFAULT_PORTS: Record<string, number> = { 'mqtt:': 1883, 'mqtts:': 8883, 'ws:': 80, 'wss:': 443 }
+
+/** Resolves when bytes can be written. @throws the socket's error, or the signal's reason. */
+export async function dial(target: DialTarget, signal: AbortSignal): Promise<Duplex> {
+  signal.throwIfAborted()
+  const url = new URL(target.url)
+  switch (url.protocol) {
+    case 'mqtt:':
+      return await opened(connectTcp({ ...addressOf(url), noDelay: true }), 'connect', signal)
+    case 'mqtts:':
+      return await opened(
+        connectTls({ ...addressOf(url), ...tlsOptions(target, url) }).setNoDelay(true),
+        'secureConnect',
+        signal,
+      )
+    default:
+      return await dialWebSocket(target, url, signal)
+  }
+}
+
+// `ws` is loaded only by those who use it: it costs memory and start-up time.
+async function dialWebSocket(target: DialTarget, url: URL, signal: AbortSignal): Promise<Duplex> {
+  const { WebSocket, createWebSocketStream } = await import('ws')
+  const socket = new WebSocket(url, 'mqtt', {
+    perMessageDeflate: false,
+    followRedirects: false,
+    ...(url.protocol === 'wss:' ? tlsOptions(target, url) : {}),
+  })
+  const stream = createWebSocketStream(socket)
+  // The stream repeats the socket's error; this one only keeps the process alive until then.
+  socket.on('error', () => {})
+  return await new Promise((resolve, reject) => {
+    const stop = (): void => fail(signal.reason)
+    const fail = (error: unknown): void => {
+      signal.removeEventListener('abort', stop)
+      stream.destroy()
+      reject(error)
+    }
+    stream.once('error', fail)
+    signal.addEventListener('abort', stop, { once: true })
+    socket.once('open', () => {
+      signal.removeEventListener('abort', stop)
+      stream.off('error', fail)
+      resolve(stream)
+    })
+  })
+}
+
+function addressOf(url: URL): { host: string; port: number } {
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  return { host, port: url.port === '' ? DEFAULT_PORTS[url.protocol]! : Number(url.port) }
+}
+
+function tlsOptions(target: DialTarget, url: URL) {
+  const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = target.tls
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  return {
+    // SNI takes names only (RFC 6066 §3).
+    ...(serverName !== undefined ? { servername: serverName } : isIP(host) === 0 ? { servername: host } : {}),
+    ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+    ...(certFile === undefined ? {} : { cert: readFileSync(certFile) }),
+    ...(keyFile === undefined ? {} : { key: readFileSync(keyFile) }),
+    minVersion: 'TLSv1.2' as const,
+    rejectUnauthorized: insecureSkipVerify !== true,
+  }
+}
+
+function opened<Stream extends Duplex>(stream: Stream, event: string, signal: AbortSignal): Promise<Stream> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => fail(signal.reason)
+    const fail = (error: unknown): void => {
+      signal.removeEventListener('abort', stop)
+      stream.destroy()
+      // An error may still come out of the destroyed socket.
+      stream.on('error', () => {})
+      reject(error)
+    }
+    stream.once('error', fail)
+    signal.addEventListener('abort', stop, { once: true })
+    stream.once(event, () => {
+      signal.removeEventListener('abort', stop)
+      stream.off('error', fail)
+      resolve(stream)
+    })
+  })
+}

@@ -1,0 +1,112 @@
+// Cuts the byte stream into MQTT control packets (MQTT 5 §2.1) without copying what arrived whole.
+import { MalformedPacket } from './malformed.ts'
+
+/** One control packet as it came off the wire. */
+export interface Frame {
+  /** First byte: packet type and flags. */
+  readonly head: number
+  /** Variable header and payload; cut short after the reader's limit when the packet is larger. */
+  readonly body: Buffer
+  /** Remaining Length: bytes that belong to the packet, also where `body` was cut short. */
+  readonly bodyBytes: number
+}
+
+/**
+ * Collects chunks and hands over whole packets. A packet above `bodyBytesMax` is not kept: only its beginning is
+ * (enough for topic and properties), the rest is counted and dropped, so a hostile size costs no memory.
+ */
+export class FrameReader {
+  readonly #onFrame: (frame: Frame) => void
+  #bodyBytesMax: number
+  #stopped = false
+  // Bytes of an unfinished fixed header: at most 5.
+  #header: Buffer | undefined
+  // The packet being collected.
+  #head = 0
+  #bodyBytes = 0
+  #parts: Buffer[] = []
+  #kept = 0
+  #missing = 0
+
+  constructor(onFrame: (frame: Frame) => void, bodyBytesMax: number) {
+    this.#onFrame = onFrame
+    this.#bodyBytesMax = bodyBytesMax
+  }
+
+  /** Changes the limit for packets that begin later, in bytes. */
+  set bodyBytesMax(bytes: number) {
+    this.#bodyBytesMax = bytes
+  }
+
+  /** No frame is handed over after this, also not from the chunk being read. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** @throws MalformedPacket when a Remaining Length has more than four bytes (§1.5.5). */
+  push(chunk: Buffer): void {
+    let offset = 0
+    while (offset < chunk.length && !this.#stopped) {
+      if (this.#missing > 0) {
+        offset += this.#collect(chunk, offset)
+        continue
+      }
+      const next = this.#begin(chunk, offset)
+      if (next === -1) return
+      offset = next
+    }
+  }
+
+  // Reads a fixed header; returns where the stream goes on, or -1 when the header is not complete.
+  #begin(chunk: Buffer, offset: number): number {
+    let source = chunk
+    let start = offset
+    if (this.#header !== undefined) {
+      source = Buffer.concat([this.#header, chunk.subarray(offset, offset + 5)])
+      start = 0
+    }
+    let length = 0
+    let position = start + 1
+    for (let shift = 0; ; shift += 7) {
+      if (shift === 28) throw new MalformedPacket('Remaining Length has more than four bytes (MQTT 5 §1.5.5)')
+      if (position >= source.length) {
+        this.#header = Buffer.from(source.subarray(start))
+        return -1
+      }
+      const byte = source[position++]!
+      length |= (byte & 0x7f) << shift
+      if ((byte & 0x80) === 0) break
+    }
+    const head = source[start]!
+    const bodyOffset = offset + (position - start) - (this.#header?.length ?? 0)
+    this.#header = undefined
+    const end = bodyOffset + length
+    if (end <= chunk.length && length <= this.#bodyBytesMax) {
+      this.#onFrame({ head, body: chunk.subarray(bodyOffset, end), bodyBytes: length })
+      return end
+    }
+    this.#head = head
+    this.#bodyBytes = length
+    this.#missing = length
+    this.#parts = []
+    this.#kept = 0
+    return bodyOffset
+  }
+
+  // Takes what belongs to the packet being collected; returns how many bytes of the chunk that was.
+  #collect(chunk: Buffer, offset: number): number {
+    const taken = Math.min(this.#missing, chunk.length - offset)
+    const wanted = Math.min(taken, Math.max(0, this.#bodyBytesMax - this.#kept))
+    if (wanted > 0) {
+      this.#parts.push(chunk.subarray(offset, offset + wanted))
+      this.#kept += wanted
+    }
+    this.#missing -= taken
+    if (this.#missing === 0) {
+      const body = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts)
+      this.#parts = []
+      this.#onFrame({ head: this.#head, body, bodyBytes: this.#bodyBytes })
+    }
+    return taken
+  }
+}

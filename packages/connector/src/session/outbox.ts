@@ -1,0 +1,154 @@
+// Our own publishes until the broker has acknowledged them, across connections.
+import { encodePublish, publishPacketBytes, type OutgoingMessage } from './publish-encoder.ts'
+import type { PacketWriter } from './packet-writer.ts'
+
+/** How a publish ended. */
+export type PublishResult =
+  /** Acknowledged; the reason code tells more: 0x00, or 0x10 when nobody subscribes (MQTT 5 §3.4.2.1). */
+  | { readonly kind: 'acknowledged'; readonly reasonCode: number }
+  /** The broker refused it: 0x80 and above, such as 0x87 not authorized, 0x97 quota exceeded. */
+  | { readonly kind: 'refused'; readonly reasonCode: number }
+  /** Larger than the broker's Maximum Packet Size; it was not sent. */
+  | { readonly kind: 'too-large'; readonly packetBytes: number; readonly packetBytesMax: number }
+  /** The session was closed for good first. */
+  | { readonly kind: 'closed' }
+
+interface Entry {
+  readonly message: OutgoingMessage
+  readonly done: (result: PublishResult) => void
+  packetId: number
+}
+
+/** What the outbox needs of a live connection. */
+export interface OutboxLink {
+  readonly writer: PacketWriter
+  readonly protocolVersion: 4 | 5
+  /** From CONNACK, bytes. */
+  readonly maximumPacketSize: number
+  /** From CONNACK: QoS 1 publishes that may be unacknowledged at once (MQTT 5 §4.9). */
+  readonly receiveMaximum: number
+  /** From CONNACK. */
+  readonly maximumQoS: 0 | 1 | 2
+}
+
+// 65,535 is left to SUBSCRIBE and UNSUBSCRIBE, which share the identifiers (MQTT 5 §2.2.1).
+const PUBLISH_ID_MAX = 0xfffe
+
+const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
+
+/**
+ * Owns the Packet Identifiers that we give out. Bounded by its callers: at most one publish per delivery in the
+ * window, plus cards and status.
+ */
+export class Outbox {
+  #link: OutboxLink | undefined
+  readonly #inFlight = new Map<number, Entry>()
+  readonly #waiting: Entry[] = []
+  #waitingHead = 0
+  #lastId = 0
+
+  /** Publishes that the broker has not acknowledged yet. */
+  get pending(): number {
+    return this.#inFlight.size + this.#waiting.length - this.#waitingHead
+  }
+
+  /** Sends now, or as soon as the connection and the broker's Receive Maximum allow. `done` is called once. */
+  publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
+    const link = this.#link
+    const entry: Entry = { message, done, packetId: 0 }
+    if (link === undefined || this.#waitingHead < this.#waiting.length || this.#isFull(link)) {
+      this.#waiting.push(entry)
+      return
+    }
+    this.#send(link, entry)
+  }
+
+  /**
+   * A connection is up. What was unacknowledged goes first: on a resumed session with DUP and its old identifier
+   * (MQTT 5 §4.4), on a new one as a new message.
+   */
+  connected(link: OutboxLink, sessionPresent: boolean): void {
+    this.#link = link
+    if (sessionPresent) {
+      for (const entry of this.#inFlight.values()) {
+        encodePublish(link.writer, entry.message, entry.packetId, true, link.protocolVersion)
+      }
+    } else {
+      this.#waiting.splice(0, this.#waitingHead, ...this.#inFlight.values())
+      this.#waitingHead = 0
+      this.#inFlight.clear()
+    }
+    this.#drainWaiting()
+  }
+
+  /** The connection is gone; everything unacknowledged is kept for the next one. */
+  disconnected(): void {
+    this.#link = undefined
+  }
+
+  /** A PUBACK came. Returns false for an identifier that is not ours (a protocol error of the broker). */
+  acknowledged(packetId: number, reasonCode: number): boolean {
+    const entry = this.#inFlight.get(packetId)
+    if (entry === undefined) return false
+    this.#inFlight.delete(packetId)
+    entry.done(
+      reasonCode === 0 ? ACKNOWLEDGED : { kind: reasonCode < 0x80 ? 'acknowledged' : 'refused', reasonCode },
+    )
+    if (this.#waitingHead < this.#waiting.length) this.#drainWaiting()
+    return true
+  }
+
+  /** Ends everything that still waits with `closed`. */
+  close(): void {
+    const left = [...this.#inFlight.values(), ...this.#waiting.slice(this.#waitingHead)]
+    this.#inFlight.clear()
+    this.#waiting.length = 0
+    this.#waitingHead = 0
+    this.#link = undefined
+    for (const entry of left) entry.done({ kind: 'closed' })
+  }
+
+  #isFull(link: OutboxLink): boolean {
+    return this.#inFlight.size >= Math.min(link.receiveMaximum, PUBLISH_ID_MAX)
+  }
+
+  #drainWaiting(): void {
+    const link = this.#link
+    while (link !== undefined && this.#waitingHead < this.#waiting.length && !this.#isFull(link)) {
+      this.#send(link, this.#waiting[this.#waitingHead]!)
+      this.#waitingHead += 1
+    }
+    if (this.#waitingHead === this.#waiting.length || this.#waitingHead >= 1024) {
+      this.#waiting.splice(0, this.#waitingHead)
+      this.#waitingHead = 0
+    }
+  }
+
+  #send(link: OutboxLink, entry: Entry): void {
+    const { message } = entry
+    // Only large messages are worth measuring twice.
+    if (link.maximumPacketSize < 0xffff_ffff) {
+      const packetBytes = publishPacketBytes(message, link.protocolVersion)
+      if (packetBytes > link.maximumPacketSize) {
+        entry.done({ kind: 'too-large', packetBytes, packetBytesMax: link.maximumPacketSize })
+        return
+      }
+    }
+    if (message.qos === 0 || link.maximumQoS === 0) {
+      encodePublish(link.writer, { ...message, qos: 0 }, 0, false, link.protocolVersion)
+      entry.done(ACKNOWLEDGED)
+      return
+    }
+    entry.packetId = this.#nextId()
+    this.#inFlight.set(entry.packetId, entry)
+    encodePublish(link.writer, message, entry.packetId, false, link.protocolVersion)
+  }
+
+  // Never spins: `#isFull` was false, so an identifier is free.
+  #nextId(): number {
+    do {
+      this.#lastId = this.#lastId >= PUBLISH_ID_MAX ? 1 : this.#lastId + 1
+    } while (this.#inFlight.has(this.#lastId))
+    return this.#lastId
+  }
+}

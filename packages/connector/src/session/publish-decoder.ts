@@ -1,0 +1,155 @@
+// Reads a PUBLISH (MQTT 5 §3.3, MQTT 3.1.1 §3.3), strictly: what does not fit is malformed, never half a message.
+import type { MessageProperties, QoS } from '@inferwire/protocol'
+import type { Frame } from './frame-reader.ts'
+import { MalformedPacket } from './malformed.ts'
+
+/** A PUBLISH as the broker sent it. */
+export interface ReceivedPublish {
+  readonly topic: string
+  /** A view into the receive buffer. Empty when the packet was larger than the reader's limit. */
+  readonly payload: Buffer
+  /** Size on the wire, also where the payload was dropped. */
+  readonly payloadBytes: number
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly dup: boolean
+  /** 0 with QoS 0. */
+  readonly packetId: number
+  readonly properties: MessageProperties
+}
+
+// Shared by all messages without properties; nobody writes to received properties.
+const NO_PROPERTIES: MessageProperties = Object.freeze({})
+
+/** @throws MalformedPacket that names the clause. */
+export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPublish {
+  const { head, body } = frame
+  const qos = (head >> 1) & 3
+  if (qos === 3) throw new MalformedPacket('PUBLISH with QoS 3 (MQTT 5 §3.3.1.2)')
+  const topicEnd = stringEnd(body, 0)
+  const topic = body.toString('utf8', 2, topicEnd)
+  if (topic.length === 0)
+    throw new MalformedPacket('PUBLISH without a topic name; no topic alias was offered')
+  let offset = topicEnd
+  let packetId = 0
+  if (qos > 0) {
+    if (offset + 2 > body.length) throw new MalformedPacket('PUBLISH ends before its Packet Identifier')
+    packetId = body.readUInt16BE(offset)
+    if (packetId === 0) throw new MalformedPacket('PUBLISH with Packet Identifier 0 (MQTT 5 §2.2.1)')
+    offset += 2
+  }
+  let properties = NO_PROPERTIES
+  if (protocolVersion === 5) {
+    const length = readVariableByteInteger(body, offset)
+    const start = offset + sizeOfVariableByteInteger(length)
+    offset = start + length
+    if (offset > body.length) throw new MalformedPacket('PUBLISH properties run past the packet')
+    if (length > 0) properties = readProperties(body, start, offset)
+  }
+  const payloadBytes = frame.bodyBytes - offset
+  const isWhole = body.length === frame.bodyBytes
+  return {
+    topic,
+    payload: isWhole ? body.subarray(offset) : body.subarray(0, 0),
+    payloadBytes,
+    qos: qos as QoS,
+    retain: (head & 1) === 1,
+    dup: (head & 8) === 8,
+    packetId,
+    properties,
+  }
+}
+
+// MQTT 5 §3.3.2.3: the properties that a PUBLISH may have.
+function readProperties(body: Buffer, start: number, end: number): MessageProperties {
+  const properties: MessageProperties = {}
+  let seen = 0
+  let offset = start
+  while (offset < end) {
+    const id = body[offset++]!
+    if (id !== 0x26 && id !== 0x0b) {
+      if ((seen & (1 << (id & 31))) !== 0)
+        throw new MalformedPacket(`PUBLISH property 0x${id.toString(16)} twice`)
+      seen |= 1 << (id & 31)
+    }
+    switch (id) {
+      case 0x01:
+        properties.payloadFormatIndicator = byteAt(body, offset, end)
+        offset += 1
+        break
+      case 0x02:
+        if (offset + 4 > end) throw new MalformedPacket('Message Expiry Interval runs past the properties')
+        properties.messageExpiryInterval = body.readUInt32BE(offset)
+        offset += 4
+        break
+      case 0x03: {
+        const to = stringEnd(body, offset, end)
+        properties.contentType = body.toString('utf8', offset + 2, to)
+        offset = to
+        break
+      }
+      case 0x08: {
+        const to = stringEnd(body, offset, end)
+        properties.responseTopic = body.toString('utf8', offset + 2, to)
+        offset = to
+        break
+      }
+      case 0x09: {
+        const to = stringEnd(body, offset, end)
+        // A copy: Correlation Data outlives the receive buffer, and must not keep 64 KiB of it alive.
+        properties.correlationData = Buffer.from(body.subarray(offset + 2, to))
+        offset = to
+        break
+      }
+      case 0x0b:
+        offset += sizeOfVariableByteInteger(readVariableByteInteger(body, offset, end))
+        break
+      case 0x23:
+        throw new MalformedPacket('PUBLISH with a Topic Alias, although none was offered (MQTT 5 §3.3.2.3.4)')
+      case 0x26: {
+        const nameEnd = stringEnd(body, offset, end)
+        const valueEnd = stringEnd(body, nameEnd, end)
+        const list = (properties.userProperties ??= [])
+        list.push(body.toString('utf8', offset + 2, nameEnd), body.toString('utf8', nameEnd + 2, valueEnd))
+        offset = valueEnd
+        break
+      }
+      default:
+        throw new MalformedPacket(`PUBLISH with unknown property 0x${id.toString(16)} (MQTT 5 §2.2.2.2)`)
+    }
+  }
+  return properties
+}
+
+function byteAt(body: Buffer, offset: number, end: number): number {
+  if (offset >= end) throw new MalformedPacket('PUBLISH property runs past the properties')
+  return body[offset]!
+}
+
+// Where a length-prefixed string or binary that begins at `offset` ends.
+function stringEnd(body: Buffer, offset: number, limit = body.length): number {
+  if (offset + 2 > limit) throw new MalformedPacket('A length prefix runs past its field')
+  const end = offset + 2 + ((body[offset]! << 8) | body[offset + 1]!)
+  if (end > limit) throw new MalformedPacket('A string or binary field runs past its packet')
+  return end
+}
+
+function readVariableByteInteger(body: Buffer, offset: number, limit = body.length): number {
+  let value = 0
+  for (let shift = 0; shift < 28; shift += 7) {
+    if (offset >= limit) throw new MalformedPacket('A Variable Byte Integer runs past its field')
+    const byte = body[offset++]!
+    value |= (byte & 0x7f) << shift
+    if ((byte & 0x80) === 0) {
+      if (byte === 0 && shift > 0)
+        throw new MalformedPacket('A Variable Byte Integer is longer than needed (§1.5.5)')
+      return value
+    }
+  }
+  throw new MalformedPacket('A Variable Byte Integer has more than four bytes (MQTT 5 §1.5.5)')
+}
+
+/** Bytes of a Variable Byte Integer (MQTT 5 §1.5.5). */
+export function sizeOfVariableByteInteger(value: number): number {
+  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : 4
+}

@@ -1,0 +1,16 @@
+// How long to wait before the next connection attempt: exponential, capped, full jitter.
+
+/** The bounds of the waits, in milliseconds. */
+export interface ReconnectBounds {
+  readonly minMs: number
+  readonly maxMs: number
+}
+
+/**
+ * Full jitter keeps a fleet of connectors from coming back all at once after a broker restart.
+ * `attempt` counts from 0. The first attempt after a connection that worked waits at most `minMs`.
+ */
+export function reconnectDelayMs(attempt: number, bounds: ReconnectBounds, random: () => number): number {
+  const ceiling = Math.min(bounds.maxMs, bounds.minMs * 2 ** Math.min(attempt, 30))
+  return Math.round(random() * ceiling)
+}

@@ -1,0 +1,243 @@
+// Holds the MQTT session: connects, comes back, subscribes, yields deliveries and carries our publishes.
+import type { Duplex } from 'node:stream'
+import type { BrokerLimits } from './broker-limits.ts'
+import { Connection, type ConnectionListener } from './connection.ts'
+import type { ConnectOptions } from './control-packets.ts'
+import type { Delivery } from './delivery.ts'
+import { dial, type DialTarget } from './dial.ts'
+import type { AckOrderKind } from './ack-order.ts'
+import { Outbox, type PublishResult } from './outbox.ts'
+import type { OutgoingMessage } from './publish-encoder.ts'
+import { reconnectDelayMs, type ReconnectBounds } from './reconnect-delay.ts'
+import { SessionRefusal } from './refusal.ts'
+
+/** What a session is made with. */
+export interface SessionOptions extends DialTarget {
+  readonly protocolVersion: 4 | 5
+  /** Must be the same after a restart: the broker keeps our queue under it. */
+  readonly clientId: string
+  readonly username: string | undefined
+  /** Asked at every connection, so that a rotated password is used. @throws when it cannot be read. */
+  readonly password: () => string | undefined
+  readonly keepAliveSeconds: number
+  readonly connectTimeoutMs: number
+  readonly sessionExpirySeconds: number
+  readonly receiveMaximum: number
+  readonly reconnect: ReconnectBounds
+  readonly ackOrder: AckOrderKind
+  /** The topic filter of the requests. */
+  readonly filter: string
+  /** Name of the shared subscription; left out where this is the only connector. */
+  readonly share?: string | undefined
+  readonly frameBytesMax: number
+  /** The Will for a connection that is born at this time (milliseconds since the epoch). */
+  readonly will: (bornAtMs: number) => { readonly topic: string; readonly payload: string }
+  /** @default Math.random */
+  readonly random?: () => number
+}
+
+/** Who is told about the life of the session. */
+export interface SessionListener {
+  delivered(delivery: Delivery): void
+  /** Connected and subscribed. `isLost` = the broker forgot a session that we had: queued requests are gone. */
+  ready(news: {
+    readonly limits: BrokerLimits
+    readonly bornAtMs: number
+    readonly isLost: boolean
+    readonly filter: string
+  }): void
+  /** The connection ended or could not be made; the next attempt is after `retryInMs`. */
+  unavailable(news: { readonly error: Error; readonly retryInMs: number }): void
+}
+
+// The Will waits this long, so that a restart does not flap the status (MQTT 5 §3.1.3.2.2).
+const WILL_DELAY_SECONDS = 5
+// Session taken over (MQTT 5 §3.14.2.1): coming back at once would take it over in turn, for ever.
+const TAKEN_OVER = 0x8e
+const TAKEN_OVER_DELAY_MS = 30_000
+// A connection that held this long starts the back-off afresh; one that breaks at once goes on with it.
+const STABLE_AFTER_MS = 5_000
+
+/** See the file's first line. One instance lives as long as the connector. */
+export class MqttSession {
+  readonly #options: SessionOptions
+  readonly #listener: SessionListener
+  readonly #outbox = new Outbox()
+  readonly #stop = new AbortController()
+  #connection: Connection | undefined
+  #epoch = 0
+  // Attempts since the last connection that held.
+  #attempt = 0
+  #readyAtMs = Number.POSITIVE_INFINITY
+  #sharedFilter: string | undefined
+  #isReady = false
+  #isTaking = true
+  #hadSession = false
+  #running: Promise<void> | undefined
+
+  constructor(options: SessionOptions, listener: SessionListener) {
+    this.#options = options
+    this.#listener = listener
+  }
+
+  /** Connected, and the broker granted the subscription. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  /** Deliveries of the live connection that wait for their acknowledgement. */
+  get unacknowledged(): number {
+    return this.#connection?.ackOrder.pending ?? 0
+  }
+
+  /** Our publishes that the broker has not acknowledged. */
+  get unpublished(): number {
+    return this.#outbox.pending
+  }
+
+  /** Begins to connect, and keeps at it until `close`. */
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** Resolves when the broker has acknowledged, refused, or could never take the message. Never rejects. */
+  publish(message: OutgoingMessage): Promise<PublishResult> {
+    return new Promise((resolve) => this.#outbox.publish(message, resolve))
+  }
+
+  /**
+   * Drain, first half: no new request is handed over. Where a shared subscription has other members they take
+   * over; otherwise the subscription stays, and what comes meanwhile waits unacknowledged for our return.
+   */
+  async stopTaking(): Promise<void> {
+    this.#isTaking = false
+    if (this.#sharedFilter !== undefined && this.#isReady)
+      await this.#connection?.unsubscribe(this.#sharedFilter)
+  }
+
+  /** Drain, second half: says goodbye and ends. Unacknowledged deliveries come again with the next start. */
+  async close(): Promise<void> {
+    this.#isTaking = false
+    this.#isReady = false
+    this.#stop.abort(new Error('The session was closed.'))
+    const connection = this.#connection
+    if (connection !== undefined) {
+      connection.disconnect()
+      const late = setTimeout(() => connection.destroy(new Error('The broker did not close in time.')), 500)
+      await connection.closed
+      clearTimeout(late)
+    }
+    this.#outbox.close()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      const error = await this.#connectOnce()
+      if (signal.aborted) return
+      if (performance.now() - this.#readyAtMs >= STABLE_AFTER_MS) this.#attempt = 0
+      this.#readyAtMs = Number.POSITIVE_INFINITY
+      const retryInMs = this.#retryInMs(error)
+      this.#attempt += 1
+      this.#listener.unavailable({ error, retryInMs })
+      await sleep(retryInMs, signal)
+    }
+  }
+
+  #retryInMs(error: Error): number {
+    if (error instanceof SessionRefusal && error.reasonCode === TAKEN_OVER) return TAKEN_OVER_DELAY_MS
+    return reconnectDelayMs(this.#attempt, this.#options.reconnect, this.#options.random ?? Math.random)
+  }
+
+  // Runs one connection from dialling to its end, and returns why it ended.
+  async #connectOnce(): Promise<Error> {
+    const { url, connectTimeoutMs } = this.#options
+    const attempt = new AbortController()
+    // Covers everything up to SUBACK; `#subscribe` turns it off.
+    const late = setTimeout(
+      () => attempt.abort(new Error(`No usable session with ${url} within ${connectTimeoutMs} ms.`)),
+      connectTimeoutMs,
+    )
+    try {
+      const password = this.#options.password()
+      const socket = await dial(this.#options, AbortSignal.any([this.#stop.signal, attempt.signal]))
+      const connection = this.#open(socket, password, () => clearTimeout(late))
+      attempt.signal.addEventListener('abort', () => connection.destroy(attempt.signal.reason as Error))
+      return await connection.closed
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error))
+    } finally {
+      clearTimeout(late)
+      this.#connection = undefined
+      this.#isReady = false
+      this.#outbox.disconnected()
+    }
+  }
+
+  #open(socket: Duplex, password: string | undefined, subscribed: () => void): Connection {
+    const options = this.#options
+    const bornAtMs = Date.now()
+    const listener: ConnectionListener = {
+      connected: (connection, limits) => this.#connected(connection, limits, bornAtMs, subscribed),
+      // During a drain nothing new is begun; unacknowledged, it comes again after the restart.
+      delivered: (delivery) => {
+        if (this.#isTaking) this.#listener.delivered(delivery)
+      },
+      acknowledged: (packetId, reasonCode) => void this.#outbox.acknowledged(packetId, reasonCode),
+    }
+    this.#epoch += 1
+    const connect: ConnectOptions = {
+      protocolVersion: options.protocolVersion,
+      clientId: options.clientId,
+      username: options.username,
+      password,
+      keepAliveSeconds: options.keepAliveSeconds,
+      sessionExpirySeconds: options.sessionExpirySeconds,
+      receiveMaximum: options.receiveMaximum,
+      will: { ...options.will(bornAtMs), delaySeconds: WILL_DELAY_SECONDS },
+    }
+    const { ackOrder, frameBytesMax } = options
+    const connection = new Connection(
+      socket,
+      { epoch: this.#epoch, connect, ackOrder, frameBytesMax },
+      listener,
+    )
+    this.#connection = connection
+    return connection
+  }
+
+  // Synchronous up to the subscription: deliveries may follow CONNACK in the same segment.
+  #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
+    const { writer, protocolVersion } = connection
+    this.#outbox.connected({ writer, protocolVersion, ...limits }, limits.sessionPresent)
+    const isLost = this.#hadSession && !limits.sessionPresent
+    const isShared = this.#options.share !== undefined && limits.sharedSubscriptionAvailable
+    // The first connection of a process subscribes in any case: it cannot know under which filter the session of
+    // its predecessor subscribed, and with Retain Handling 2 a repetition costs nothing.
+    const isSubscribed = this.#hadSession && limits.sessionPresent
+    const filter = isShared ? `$share/${this.#options.share}/${this.#options.filter}` : this.#options.filter
+    this.#sharedFilter = isShared ? filter : undefined
+    const ready = (): void => {
+      subscribed()
+      this.#hadSession = true
+      this.#isReady = true
+      this.#readyAtMs = performance.now()
+      this.#listener.ready({ limits, bornAtMs, isLost, filter })
+    }
+    if (isSubscribed) ready()
+    else connection.subscribe(filter).then(ready, (error: Error) => connection.destroy(error))
+  }
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms)
+    function done(): void {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    signal.addEventListener('abort', done, { once: true })
+  })
+}
