@@ -1,5 +1,8 @@
 // A request that cannot be answered: its status and body, as KServe's own Python server would say it.
 
+// Texts repeat what the client sent, which may be the whole body.
+const CHARACTERS_MAX = 1000
+
 /** An error answer. The body follows errors.py of KServe: `{"error": text}`, or FastAPI's `{"detail": …}`. */
 export class Failure extends Error {
   override readonly name = 'Failure'
@@ -21,7 +24,7 @@ export class Failure extends Error {
 
   /** `{"error": text}` with any status. */
   static error(status: number, text: string): Failure {
-    return new Failure(status, text, { error: text })
+    return new Failure(status, text, { error: shorten(text) })
   }
 
   /** What KServe raises as InvalidInput: 400. */
@@ -47,6 +50,10 @@ export class Failure extends Error {
    * there, however large; we do not.
    */
   static unprocessable(type: string, loc: readonly (string | number)[], msg: string): Failure {
-    return new Failure(422, msg, { detail: [{ type, loc: ['body', ...loc], msg }] })
+    return new Failure(422, msg, { detail: [{ type, loc: ['body', ...loc.map(shorten)], msg }] })
   }
+}
+
+function shorten<T>(text: T): T | string {
+  return typeof text === 'string' && text.length > CHARACTERS_MAX ? `${text.slice(0, CHARACTERS_MAX)}…` : text
 }

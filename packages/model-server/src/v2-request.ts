@@ -99,7 +99,7 @@ function readInput(model: Model, input: JsonObject, path: Path, binary: Binary):
   // KServe takes lower case too.
   if (datatype.toUpperCase() !== expected) {
     throw Failure.invalidInput(
-      `Input "${given}" of model "${model.name}" has datatype ${expected}, not "${datatype.slice(0, 40)}"`,
+      `Input "${given}" of model "${model.name}" has datatype ${expected}, not "${datatype}"`,
     )
   }
   const size = parameters['binary_data_size'] ?? null

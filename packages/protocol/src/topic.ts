@@ -17,7 +17,6 @@ export const TOPIC_LEVEL_LENGTH_MAX = 255
 export const TOPIC_LENGTH_MAX = 4096
 
 // C0, DEL and C1: MQTT 5 §1.5.4 lets a receiver treat them as malformed, and Mosquitto does.
-// eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 // RFC 1123 labels joined by dots cover `{name}` and `{name}.{namespace}`; aliases may have capitals and `_`.
 const MODEL =

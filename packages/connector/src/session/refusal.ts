@@ -87,7 +87,6 @@ export function subscribeRefusal(filter: string, code: number): SessionRefusal {
 
 // Broker text goes into a log line: bounded, on one line.
 function said(reasonString: string | undefined): string {
-  // eslint-disable-next-line no-control-regex
   return reasonString
     ? `; it says "${reasonString.slice(0, 200).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ')}"`
     : ''
