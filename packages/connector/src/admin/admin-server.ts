@@ -1,0 +1,83 @@
+// `/livez`, `/readyz` and `/metrics` for probes and scrapers. No authority of its own: it only reads.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** What the endpoints show. */
+export interface AdminViews {
+  /** What is missing for readiness, in the operator's words; empty = ready. */
+  readonly missing: () => readonly string[]
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
+}
+
+/** A running admin server. */
+export interface AdminServer {
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** Listens on `host`:`port` (0 = any free port). @throws the listen error, EADDRINUSE among them. */
+export async function startAdminServer(host: string, port: number, views: AdminViews): Promise<AdminServer> {
+  const server = createServer((request, response) => void answer(request, response, views))
+  server.headersTimeout = 5_000
+  server.requestTimeout = 5_000
+  server.maxHeadersCount = 50
+  await listen(server, host, port)
+  const address = server.address() as AddressInfo
+  const shownHost = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return {
+    url: `http://${shownHost}:${address.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, views: AdminViews): Promise<void> {
+  if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'Only GET.\n')
+  switch (request.url) {
+    case '/livez':
+      return send(response, 200, 'ok\n')
+    case '/readyz': {
+      const missing = views.missing()
+      return missing.length === 0
+        ? send(response, 200, 'ok\n')
+        : send(response, 503, `${missing.join('\n')}\n`)
+    }
+    case '/metrics':
+      try {
+        const { contentType, text } = await views.metrics()
+        return send(response, 200, text, contentType)
+      } catch (error) {
+        return send(response, 500, `The metrics could not be collected: ${String(error)}\n`)
+      }
+    default:
+      return send(response, 404, 'There is /livez, /readyz and /metrics.\n')
+  }
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  contentType = 'text/plain; charset=utf-8',
+): void {
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(text),
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'no-store',
+  })
+  response.end(text)
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}

@@ -1,0 +1,175 @@
+// The connector's figures as Prometheus metrics. Labels come from the configuration only, never from a client.
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import type { Histogram, OperationFigures, Telemetry } from '../telemetry/index.ts'
+
+/** What else is shown: the state of the rooms at the moment of the scrape. */
+export interface LiveState {
+  readonly version: string
+  /** Deliveries whose acknowledgement has not left yet. */
+  readonly unacknowledged: number
+  /** Replies that the broker has not acknowledged yet. */
+  readonly unpublished: number
+  /** Request bytes that run or wait. */
+  readonly bytesInFlight: number
+  readonly gates: readonly { readonly model: string; readonly running: number; readonly waiting: number }[]
+}
+
+interface Sample {
+  readonly value: number
+  readonly labels: Record<string, string | number>
+  readonly metricName?: string
+}
+type MetricType = 'counter' | 'gauge' | 'histogram'
+
+/** The text of `/metrics`, with Node.js' own process metrics. */
+export class Exposition {
+  readonly #registry = new Registry()
+  readonly #telemetry: Telemetry
+  readonly #state: () => LiveState
+
+  constructor(telemetry: Telemetry, state: () => LiveState) {
+    this.#telemetry = telemetry
+    this.#state = state
+    collectDefaultMetrics({ register: this.#registry })
+    this.#registerAll()
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  async text(): Promise<string> {
+    return await this.#registry.metrics()
+  }
+
+  #registerAll(): void {
+    const telemetry = this.#telemetry
+    const state = this.#state
+    const figures = (samples: (figures: OperationFigures) => Sample[]): (() => Sample[]) => {
+      return () => [...telemetry.all].flatMap(samples)
+    }
+    const one =
+      (value: () => number): (() => Sample[]) =>
+      () => [{ value: value(), labels: {} }]
+
+    this.#add(
+      'inferwire_requests_total',
+      'counter',
+      'Requests by outcome: ok, or the problem code.',
+      figures(outcomes),
+    )
+    this.#histogram(
+      'inferwire_request_duration_seconds',
+      "Receipt of a request to the broker's acknowledgement of its reply.",
+      (f) => f.duration,
+    )
+    this.#histogram('inferwire_upstream_duration_seconds', 'Call to the model server.', (f) => f.upstream)
+    this.#histogram(
+      'inferwire_queue_wait_seconds',
+      'Wait of a request before the model server was called.',
+      (f) => f.queue,
+    )
+    this.#add(
+      'inferwire_inflight_requests',
+      'gauge',
+      'Requests that are taken and not settled.',
+      one(() => telemetry.inFlight),
+    )
+    this.#add('inferwire_running_calls', 'gauge', 'Calls that are with the model server.', () =>
+      state().gates.map(({ model, running }) => ({ value: running, labels: { model } })),
+    )
+    this.#add('inferwire_queue_depth', 'gauge', 'Requests that wait for their turn.', () =>
+      state().gates.map(({ model, waiting }) => ({ value: waiting, labels: { model } })),
+    )
+    this.#add(
+      'inferwire_bytes_inflight',
+      'gauge',
+      'Bytes of the requests that run or wait.',
+      one(() => state().bytesInFlight),
+    )
+    this.#add(
+      'inferwire_unacknowledged_requests',
+      'gauge',
+      'Deliveries whose PUBACK has not left.',
+      one(() => state().unacknowledged),
+    )
+    this.#add(
+      'inferwire_unacknowledged_replies',
+      'gauge',
+      'Publishes that the broker has not acknowledged.',
+      one(() => state().unpublished),
+    )
+    this.#add('inferwire_dropped_total', 'counter', 'Deliveries settled without a reply, by reason.', () =>
+      [...telemetry.drops].map(([reason, value]) => ({ value, labels: { reason } })),
+    )
+    this.#add(
+      'inferwire_redeliveries_total',
+      'counter',
+      'Requests that the broker had sent before (DUP).',
+      one(() => telemetry.redeliveries),
+    )
+    this.#add(
+      'inferwire_replies_without_subscriber_total',
+      'counter',
+      'Replies that nobody subscribed to (PUBACK 0x10).',
+      one(() => telemetry.repliesWithoutSubscriber),
+    )
+    this.#add(
+      'inferwire_mqtt_connected',
+      'gauge',
+      '1 when the session is connected and subscribed.',
+      one(() => Number(telemetry.isConnected)),
+    )
+    this.#add(
+      'inferwire_mqtt_connections_total',
+      'counter',
+      'Connections that became ready.',
+      one(() => telemetry.connections),
+    )
+    this.#add(
+      'inferwire_mqtt_sessions_lost_total',
+      'counter',
+      'Times that the broker forgot the session and its queue.',
+      one(() => telemetry.sessionsLost),
+    )
+    this.#add('inferwire_build_info', 'gauge', 'Version of the connector.', () => [
+      { value: 1, labels: { version: state().version, node: process.version } },
+    ])
+  }
+
+  #histogram(name: string, help: string, pick: (figures: OperationFigures) => Histogram): void {
+    this.#add(name, 'histogram', help, () =>
+      [...this.#telemetry.all].flatMap(({ model, operation, ...rest }) => {
+        const histogram = pick(rest as OperationFigures)
+        return histogram.count === 0 ? [] : buckets(name, histogram, { model, operation })
+      }),
+    )
+  }
+
+  // prom-client takes any object of this shape; our counters stay plain numbers until somebody looks.
+  #add(name: string, type: MetricType, help: string, samples: () => Sample[]): void {
+    const metric = {
+      name,
+      get: () => Promise.resolve({ name, help, type, values: samples(), aggregator: 'sum' }),
+      reset: () => {},
+    }
+    this.#registry.registerMetric(metric as never)
+  }
+}
+
+function outcomes({ model, operation, outcomes }: OperationFigures): Sample[] {
+  return [...outcomes].map(([code, value]) => ({ value, labels: { model, operation, code } }))
+}
+
+function buckets(name: string, histogram: Histogram, labels: Record<string, string>): Sample[] {
+  const counts = histogram.cumulative()
+  return [
+    ...counts.map((value, index) => ({
+      metricName: `${name}_bucket`,
+      value,
+      labels: { le: histogram.bounds[index] ?? '+Inf', ...labels },
+    })),
+    { metricName: `${name}_sum`, value: histogram.sum, labels },
+    { metricName: `${name}_count`, value: histogram.count, labels },
+  ]
+}

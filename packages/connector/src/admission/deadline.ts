@@ -1,0 +1,59 @@
+// When a request must be over, and the one way to stop it.
+import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
+import type { Deadline } from '../step.ts'
+
+/** A running deadline: it must be ended when the request is over. */
+export class RequestDeadline implements Deadline {
+  readonly atMs: number
+  problem: Problem | undefined
+  waiting: ((problem: Problem) => void) | undefined
+  readonly #timer: NodeJS.Timeout
+
+  constructor(receivedAtMs: number, budgetMs: number, nowMs: number) {
+    this.atMs = receivedAtMs + budgetMs
+    this.#timer = setTimeout(expire, Math.max(0, this.atMs - nowMs), this, budgetMs)
+  }
+
+  /** Stops the request: whoever waits for it is told once. */
+  stop(problem: Problem): void {
+    if (this.problem !== undefined) return
+    this.problem = problem
+    const { waiting } = this
+    this.waiting = undefined
+    waiting?.(problem)
+  }
+
+  /** The request is over; the timer must not fire any more. */
+  end(): void {
+    clearTimeout(this.#timer)
+    this.waiting = undefined
+  }
+}
+
+function expire(deadline: RequestDeadline, budgetMs: number): void {
+  deadline.stop(
+    new Problem('deadline_exceeded', `The request was not answered within ${Math.round(budgetMs)} ms.`),
+  )
+}
+
+/**
+ * The time that a request has from its receipt, in milliseconds: the smallest of Message Expiry Interval,
+ * `timeout-ms` and the model's own timeout.
+ * @throws Problem `bad_payload` for a `timeout-ms` that is not a positive number.
+ */
+export function budgetMs(properties: MessageProperties, modelTimeoutMs: number): number {
+  let budget = modelTimeoutMs
+  const { messageExpiryInterval, userProperties } = properties
+  if (messageExpiryInterval !== undefined) budget = Math.min(budget, messageExpiryInterval * 1000)
+  const timeoutMs = userProperty(userProperties, PROPERTY.timeoutMs)
+  if (timeoutMs !== undefined) {
+    if (!/^\d{1,9}$/.test(timeoutMs) || Number(timeoutMs) === 0) {
+      throw new Problem(
+        'bad_payload',
+        'User property "timeout-ms" must be a whole number of milliseconds above 0.',
+      )
+    }
+    budget = Math.min(budget, Number(timeoutMs))
+  }
+  return budget
+}

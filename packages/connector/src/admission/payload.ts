@@ -1,0 +1,88 @@
+// What of a request can be judged without reading its body: flag, size, content type, first byte.
+import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
+import type { BoundOperation, ExposedModel, RequestContentType } from '../step.ts'
+
+/** The parts of a delivery that are judged. */
+export interface Judged {
+  readonly retain: boolean
+  readonly payload: Buffer
+  readonly payloadBytes: number
+  readonly properties: MessageProperties
+}
+
+/** How the body goes to the model server. */
+export interface JudgedBody {
+  readonly contentType: RequestContentType
+  readonly inferenceHeaderContentLength: string | undefined
+}
+
+const JSON_BODY: JudgedBody = { contentType: 'application/json', inferenceHeaderContentLength: undefined }
+
+/** @throws Problem `retained_request`, `payload_too_large`, `bad_payload`, `unsupported_content_type`. */
+export function judgePayload(delivery: Judged, model: ExposedModel, operation: BoundOperation): JudgedBody {
+  const { payloadBytes, properties, payload } = delivery
+  if (delivery.retain) {
+    throw new Problem(
+      'retained_request',
+      'The request was published with the Retain flag; publish it without, and clear the retained message.',
+    )
+  }
+  if (!operation.hasBody) return JSON_BODY
+  if (payloadBytes > model.requestBytesMax) {
+    throw new Problem(
+      'payload_too_large',
+      `The body has ${payloadBytes} bytes; model "${model.name}" takes at most ${model.requestBytesMax}.`,
+    )
+  }
+  if (payloadBytes === 0) {
+    throw new Problem(
+      'bad_payload',
+      `The body is empty; operation "${operation.name}" needs the request as JSON.`,
+    )
+  }
+  const { contentType } = properties
+  if (contentType === undefined || contentType === 'application/json' || isJsonWithParameters(contentType)) {
+    if (!beginsLikeJsonObject(payload)) {
+      throw new Problem('bad_payload', 'The body is not a JSON object: it does not begin with "{".')
+    }
+    return JSON_BODY
+  }
+  return binaryBody(contentType, properties, operation, payloadBytes)
+}
+
+// The binary tensor extension: JSON first, then the tensors' bytes (Open Inference Protocol, binary data extension).
+function binaryBody(
+  contentType: string,
+  properties: MessageProperties,
+  operation: BoundOperation,
+  payloadBytes: number,
+): JudgedBody {
+  if (contentType !== 'application/octet-stream' || operation.protocol !== 'v2') {
+    throw new Problem(
+      'unsupported_content_type',
+      `Operation "${operation.name}" takes application/json${operation.protocol === 'v2' ? ' or application/octet-stream' : ''}.`,
+    )
+  }
+  const length = userProperty(properties.userProperties, PROPERTY.inferenceHeaderContentLength)
+  if (length === undefined || !/^\d{1,9}$/.test(length) || Number(length) > payloadBytes) {
+    throw new Problem(
+      'bad_payload',
+      `User property "${PROPERTY.inferenceHeaderContentLength}" must say how many bytes of the body are JSON (0 to ${payloadBytes}).`,
+    )
+  }
+  return { contentType: 'application/octet-stream', inferenceHeaderContentLength: length }
+}
+
+// KServe V1 takes "application/json; charset=utf-8" for raw bytes, so parameters are cut off.
+function isJsonWithParameters(contentType: string): boolean {
+  return /^application\/json\s*(?:;|$)/i.test(contentType)
+}
+
+// RFC 8259 §2: white space, then "{". The model server checks the rest; parsing here would change numbers.
+function beginsLikeJsonObject(body: Buffer): boolean {
+  for (const byte of body) {
+    if (byte === 0x7b) return true
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return false
+  }
+  return false
+}

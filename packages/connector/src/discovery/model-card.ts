@@ -1,0 +1,84 @@
+// Says in JSON what an exposed model is: the retained message that clients find it by.
+import {
+  CONTRACT_VERSION,
+  type InferenceProtocol,
+  type ModelCard,
+  type OperationName,
+  type TensorMetadata,
+  type TopicSpace,
+} from '@inferwire/protocol'
+
+/** What a card is made of. */
+export interface CardFacts {
+  readonly name: string
+  readonly description?: string | undefined
+  readonly protocols: readonly InferenceProtocol[]
+  readonly operations: readonly OperationName[]
+  readonly defaultOperation: OperationName
+  readonly platform?: string | undefined
+  readonly versions?: readonly string[] | undefined
+  readonly inputs?: readonly TensorMetadata[] | undefined
+  readonly outputs?: readonly TensorMetadata[] | undefined
+  readonly requestBytesMax: number
+  readonly responseBytesMax: number
+  readonly timeoutMs: number
+  /** From the configuration. */
+  readonly example?: { readonly operation?: string | undefined; readonly body?: unknown } | undefined
+}
+
+// An example of zeros is for reading, not for filling a screen.
+const EXAMPLE_ELEMENTS_MAX = 256
+
+/** The card, as it goes on `{root}/models/{model}`. */
+export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
+  const example = exampleOf(facts)
+  const requestTopic = topics.request('{client}', facts.name, facts.defaultOperation)
+  return {
+    contract: CONTRACT_VERSION,
+    name: facts.name,
+    ...(facts.description === undefined ? {} : { description: facts.description }),
+    protocols: facts.protocols,
+    operations: facts.operations,
+    default_operation: facts.defaultOperation,
+    ...(facts.platform === undefined ? {} : { platform: facts.platform }),
+    ...(facts.versions === undefined || facts.versions.length === 0 ? {} : { versions: facts.versions }),
+    ...(facts.inputs === undefined ? {} : { inputs: facts.inputs }),
+    ...(facts.outputs === undefined ? {} : { outputs: facts.outputs }),
+    request_topic: requestTopic,
+    reply_topic: requestTopic.replace(`${topics.root}/request/`, `${topics.root}/reply/`),
+    limits: {
+      request_bytes_max: facts.requestBytesMax,
+      response_bytes_max: facts.responseBytesMax,
+      timeout_ms: facts.timeoutMs,
+    },
+    ...(example === undefined ? {} : { example }),
+  }
+}
+
+// The operator's own example, or zeros of the right shape where the server told it (V2 metadata).
+function exampleOf(facts: CardFacts): ModelCard['example'] {
+  if (facts.example?.body !== undefined) {
+    const operation = (facts.example.operation ?? facts.defaultOperation) as OperationName
+    return { operation, body: facts.example.body }
+  }
+  if (!facts.operations.includes('infer') || facts.inputs === undefined) return undefined
+  const inputs = facts.inputs.map(({ name, datatype, shape }) => {
+    const concrete = shape.map((size) => (size < 1 ? 1 : size))
+    const elements = concrete.reduce((product, size) => product * size, 1)
+    const zero = datatype === 'BYTES' ? '' : datatype === 'BOOL' ? false : 0
+    return { name, datatype, shape: concrete, elements, zero }
+  })
+  if (inputs.some(({ elements }) => elements > EXAMPLE_ELEMENTS_MAX)) return undefined
+  return {
+    operation: 'infer',
+    body: {
+      id: '1',
+      inputs: inputs.map(({ name, datatype, shape, elements, zero }) => ({
+        name,
+        datatype,
+        shape,
+        data: Array.from({ length: elements }, () => zero),
+      })),
+    },
+  }
+}

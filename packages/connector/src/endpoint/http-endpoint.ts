@@ -1,0 +1,92 @@
+// An endpoint over HTTP: what V1 and V2 share. Paths are made once, from configuration.
+import type { Dispatcher } from 'undici'
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
+import { callHttp, type HttpCallOptions } from './http-call.ts'
+import { judgeAnswer } from './judge-answer.ts'
+
+/** How an endpoint proves who we are; see the credential room. */
+export interface CallCredential {
+  /** Header list for a call to this origin. */
+  headers(origin: string): readonly string[] | Promise<readonly string[]>
+  /** Reads the secret again; true when it changed, so that one more try makes sense. */
+  refresh?(): boolean | Promise<boolean>
+}
+
+/** What all operations of one model server's model have in common. */
+export interface HttpUpstream {
+  readonly dispatcher: Dispatcher
+  /** Scheme, host and port that we connect to. */
+  readonly origin: string
+  /** Path before `/v1` or `/v2`, without a trailing slash. */
+  readonly pathPrefix: string
+  /** The Host to send where it differs from the address (Istio gateways route by it). */
+  readonly host: string | undefined
+  readonly credential: CallCredential
+  readonly responseBytesMax: number
+}
+
+/** One operation: a method and a path. */
+export class HttpEndpoint implements Endpoint {
+  readonly #upstream: HttpUpstream
+  readonly #method: 'GET' | 'POST'
+  readonly #path: string
+  readonly #address: string
+  readonly #jsonHeaders: string[]
+
+  constructor(upstream: HttpUpstream, method: 'GET' | 'POST', path: string) {
+    this.#upstream = upstream
+    this.#method = method
+    this.#path = upstream.pathPrefix + path
+    this.#address = `${method} ${upstream.origin}${this.#path}`
+    const host = upstream.host === undefined ? [] : ['host', upstream.host]
+    // Exactly this value: KServe's V1 takes anything else, "; charset=utf-8" included, for raw bytes.
+    this.#jsonHeaders = method === 'POST' ? [...host, 'content-type', 'application/json'] : host
+  }
+
+  async call(request: EndpointRequest): Promise<EndpointResponse> {
+    const { credential, origin } = this.#upstream
+    const proof = credential.headers(origin)
+    const first = await callHttp(
+      this.#upstream.dispatcher,
+      this.#options(request, isPromise(proof) ? await proof : proof),
+    )
+    // A rotated token: read it again, and try once more only if it did change.
+    if ((first.status === 401 || first.status === 403) && (await credential.refresh?.()) === true) {
+      const again = await callHttp(
+        this.#upstream.dispatcher,
+        this.#options(request, await credential.headers(origin)),
+      )
+      return judgeAnswer(again, this.#address)
+    }
+    return judgeAnswer(first, this.#address)
+  }
+
+  #options(request: EndpointRequest, proof: readonly string[]): HttpCallOptions {
+    return {
+      method: this.#method,
+      path: this.#path,
+      headers: this.#headers(request, proof),
+      body: this.#method === 'POST' ? request.body : null,
+      responseBytesMax: this.#upstream.responseBytesMax,
+      deadline: request.deadline,
+      address: this.#address,
+    }
+  }
+
+  #headers(request: EndpointRequest, proof: readonly string[]): string[] {
+    const isPlain = request.contentType === 'application/json' || this.#method === 'GET'
+    if (isPlain && proof.length === 0 && request.headers.length === 0) return this.#jsonHeaders
+    const headers = [...this.#jsonHeaders, ...proof, ...request.headers]
+    if (!isPlain) {
+      headers[headers.indexOf('content-type') + 1] = request.contentType
+      headers.push('inference-header-content-length', request.inferenceHeaderContentLength ?? '0')
+    }
+    return headers
+  }
+}
+
+function isPromise(
+  value: readonly string[] | Promise<readonly string[]>,
+): value is Promise<readonly string[]> {
+  return !Array.isArray(value)
+}

@@ -1,0 +1,195 @@
+// Tells a model's answer from everything else that speaks HTTP: gateways, login pages, errors dressed as 200.
+import { Problem } from '@inferwire/protocol'
+import type { EndpointResponse } from '../step.ts'
+import type { HttpAnswer } from './http-call.ts'
+
+// An error body that the requester gets to see; more than this is not a message.
+const ERROR_BODY_BYTES_MAX = 64 * 1024
+// Only the beginning is looked at for marks.
+const MARK_BYTES = 512
+
+/**
+ * @throws Problem: `upstream_error` with the model server's own status and body, or what a gateway meant.
+ * `address` is for the operator's log.
+ */
+export function judgeAnswer(answer: HttpAnswer, address: string): EndpointResponse {
+  const { status, body, contentType } = answer
+  if (status >= 200 && status < 300) return goodAnswer(answer, address)
+  if (status >= 300 && status < 400) throw redirected(answer, address)
+  const start = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, MARK_BYTES)).toString('utf8')
+  throw (
+    refusedByGuard(answer, start, address) ??
+    brokenGateway(answer, start, address) ??
+    modelError(status, body, contentType, retryAfterMs(answer.retryAfter))
+  )
+}
+
+function goodAnswer(answer: HttpAnswer, address: string): EndpointResponse {
+  const { body, contentType, inferenceHeaderContentLength } = answer
+  if (inferenceHeaderContentLength !== undefined) {
+    // KServe's own server sends binary answers without a Content-Type; this header alone tells them.
+    return {
+      status: answer.status,
+      body,
+      contentType: 'application/octet-stream',
+      inferenceHeaderContentLength,
+    }
+  }
+  if (contentType === undefined || contentType === 'application/json' || isTextual(contentType)) {
+    checkJson(answer, address)
+    return { status: answer.status, body, contentType: 'application/json', inferenceHeaderContentLength }
+  }
+  return { status: answer.status, body, contentType, inferenceHeaderContentLength }
+}
+
+// KServe's batcher lets Go guess the type of its JSON, which gives text/plain.
+function isTextual(contentType: string): boolean {
+  return /^(?:application\/(?:[a-z.-]+\+)?json|text\/)/i.test(contentType)
+}
+
+// Where nothing asks to look inside, the two ends of the body are enough: an object that is cut short has no end.
+function checkJson(answer: HttpAnswer, address: string): void {
+  const { body } = answer
+  // A ready endpoint may answer with the status alone (Open Inference Protocol REST, health).
+  if (body.length === 0) return
+  const first = body[skipSpace(body, 0, 1)]
+  const last = body[skipSpace(body, body.length - 1, -1)]
+  if (!((first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d))) {
+    const isHtml = /^text\/html/i.test(answer.contentType ?? '')
+    throw new Problem(
+      'upstream_invalid_response',
+      isHtml
+        ? 'A web page answered instead of the model server.'
+        : 'The answer of the model server is not whole JSON.',
+      {
+        detail: `${address}: ${answer.status} ${answer.contentType ?? 'without content type'}, ${body.length} bytes`,
+      },
+    )
+  }
+  if (first === 0x7b) checkErrorIn200(body, answer.status)
+}
+
+// A 200 can be an error: KServe's batcher says {"message":"…","predictions":null}, Triton's generate {"error":"…"}.
+// Both put the mark first; only then is the body parsed.
+function checkErrorIn200(body: Uint8Array, status: number): void {
+  const quote = skipSpace(body, skipSpace(body, 0, 1) + 1, 1)
+  const isError = startsWith(body, quote, '"error"')
+  if (!isError && !startsWith(body, quote, '"message"')) return
+  if (body.length > ERROR_BODY_BYTES_MAX) return
+  let parsed: { error?: unknown; message?: unknown; predictions?: unknown; outputs?: unknown }
+  try {
+    parsed = JSON.parse(
+      Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'),
+    ) as typeof parsed
+  } catch {
+    return
+  }
+  const text = isError ? parsed.error : parsed.message
+  const hasResult = (parsed.predictions ?? parsed.outputs ?? undefined) !== undefined
+  if (typeof text !== 'string' || text === '' || hasResult) return
+  throw new Problem('upstream_error', text.slice(0, 1000), {
+    status: 500,
+    body,
+    contentType: 'application/json',
+    detail: `the server answered ${status} with an error inside`,
+  })
+}
+
+function redirected(answer: HttpAnswer, address: string): Problem {
+  const location = answer.location ?? ''
+  const detail = `${address}: ${answer.status} to "${location.slice(0, 200)}"; redirects are never followed`
+  if (/\/dex\/|\/oauth2\/|login|auth/i.test(location)) {
+    return new Problem('unauthorized_upstream', 'The gateway in front of the model wants a login.', {
+      detail: `${detail}. Configure models.*.credential (token-file), or call the model inside the mesh.`,
+    })
+  }
+  return new Problem('upstream_invalid_response', 'The model server answered with a redirect.', {
+    detail: `${detail}. Check models.*.url.`,
+  })
+}
+
+// What Kubeflow's guards say; the marks were recorded from Envoy with Istio's filters, oauth2-proxy and Dex.
+function refusedByGuard(answer: HttpAnswer, start: string, address: string): Problem | undefined {
+  const { status, contentType, wwwAuthenticate, hasUpstreamServiceTime } = answer
+  const refused = (sentence: string, action: string): Problem =>
+    new Problem('unauthorized_upstream', sentence, {
+      detail: `${address}: ${status} "${start.slice(0, 80).replaceAll(/\s+/g, ' ')}". ${action}`,
+    })
+  if (wwwAuthenticate?.includes('error="invalid_token"') === true && !hasUpstreamServiceTime) {
+    return refused(
+      'The gateway in front of the model refused the token of the connector.',
+      'The text says why (expired, issuer, audience, keys): check the token file and the RequestAuthentication.',
+    )
+  }
+  const isHtml = /^text\/html/i.test(contentType ?? '')
+  if ((status === 403 && isHtml) || (status === 401 && start === '{}' && !hasUpstreamServiceTime)) {
+    return refused(
+      'The gateway in front of the model wants a login.',
+      'Configure models.*.credential (token-file), or call the model inside the mesh.',
+    )
+  }
+  if (status === 403 && start.startsWith('RBAC: access denied')) {
+    return refused(
+      'The mesh does not let the connector call this model.',
+      hasUpstreamServiceTime
+        ? 'The token is good; the namespace of the model needs an AuthorizationPolicy that allows this identity.'
+        : 'No usable token reached the gateway, or no route matches the Host, or the pod has no ALLOW policy for us.',
+    )
+  }
+  return undefined
+}
+
+function brokenGateway(answer: HttpAnswer, start: string, address: string): Problem | undefined {
+  const { status, contentType, body } = answer
+  const detail = `${address}: ${status} "${start.slice(0, 120).replaceAll(/\s+/g, ' ')}"`
+  if (/^text\/html/i.test(contentType ?? '')) {
+    return new Problem('upstream_invalid_response', 'A web page answered instead of the model server.', {
+      detail,
+    })
+  }
+  if (status === 503 && /^(?:no healthy upstream|upstream connect error)/.test(start)) {
+    return new Problem('upstream_unreachable', 'No pod of the model can be reached.', { detail })
+  }
+  if (status === 404 && body.length === 0 && contentType === undefined) {
+    return new Problem('upstream_invalid_response', 'The gateway has no route to the model.', {
+      detail: `${detail}. Check models.*.host: an Istio gateway routes by the exact Host.`,
+    })
+  }
+  return undefined
+}
+
+function modelError(
+  status: number,
+  body: Uint8Array,
+  contentType: string | undefined,
+  retryAfter: number | undefined,
+): Problem {
+  const isShown = body.length > 0 && body.length <= ERROR_BODY_BYTES_MAX
+  const options = {
+    status,
+    ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
+    ...(isShown ? { body, contentType: contentType ?? 'text/plain' } : {}),
+  }
+  // KServe answers 503 while a known model loads.
+  if (status === 503) return new Problem('model_not_ready', 'The model is not ready.', options)
+  return new Problem('upstream_error', `The model server answered with status ${status}.`, options)
+}
+
+// Retry-After in seconds; the date form is not worth a clock comparison here.
+function retryAfterMs(value: string | undefined): number | undefined {
+  return value !== undefined && /^\d{1,5}$/.test(value) ? Number(value) * 1000 : undefined
+}
+
+function skipSpace(body: Uint8Array, from: number, step: 1 | -1): number {
+  let index = from
+  while (body[index] === 0x20 || body[index] === 0x0a || body[index] === 0x0d || body[index] === 0x09)
+    index += step
+  return index
+}
+
+function startsWith(body: Uint8Array, offset: number, ascii: string): boolean {
+  for (let index = 0; index < ascii.length; index++) {
+    if (body[offset + index] !== ascii.charCodeAt(index)) return false
+  }
+  return true
+}

@@ -1,0 +1,46 @@
+// Turns the errors of a broken exchange into a Problem: what the requester may know, and what the operator must.
+import { Problem } from '@inferwire/protocol'
+
+// Errors of the answer's form rather than of the way to the server.
+const BROKEN_ANSWERS = new Set([
+  'UND_ERR_HEADERS_OVERFLOW',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+  'UND_ERR_RES_EXCEEDED_MAX_SIZE',
+])
+
+/** `hasAnswered`: headers had come, so the model has been executed. */
+export function unreachable(error: Error, address: string, hasAnswered: boolean): Problem {
+  const code = String((error as NodeJS.ErrnoException).code ?? error.name)
+  const detail = `${address}: ${code} ${error.message}`
+  if (code.startsWith('HPE_') || BROKEN_ANSWERS.has(code)) {
+    return new Problem('upstream_invalid_response', 'The answer of the model server is not valid HTTP.', {
+      detail,
+      cause: error,
+    })
+  }
+  return new Problem('upstream_unreachable', sentence(code, hasAnswered), { detail, cause: error })
+}
+
+function sentence(code: string, hasAnswered: boolean): string {
+  if (hasAnswered) return 'The connection to the model server broke in the middle of its answer.'
+  switch (code) {
+    case 'ECONNREFUSED':
+      return 'The model server refuses connections.'
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'The host name of the model server cannot be resolved.'
+    case 'UND_ERR_CONNECT_TIMEOUT':
+    case 'ETIMEDOUT':
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return 'The model server cannot be reached.'
+    case 'ECONNRESET':
+    case 'EPIPE':
+    case 'UND_ERR_SOCKET':
+      return 'The connection to the model server broke before it answered.'
+    default:
+      return code.includes('CERT') || code.includes('TLS') || code.includes('SSL')
+        ? 'The TLS certificate of the model server was not accepted.'
+        : 'The model server cannot be reached.'
+  }
+}

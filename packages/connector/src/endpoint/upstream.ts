@@ -1,0 +1,49 @@
+// The connections to one model server's origin: a pool of kept-alive HTTP/1.1 connections.
+import { readFileSync } from 'node:fs'
+import { Pool } from 'undici'
+
+/** How to reach an origin. */
+export interface UpstreamTarget {
+  /** Base URL of the model server: origin and optional path prefix. */
+  readonly url: string
+  readonly tls: {
+    readonly caFile?: string | undefined
+    readonly certFile?: string | undefined
+    readonly keyFile?: string | undefined
+    readonly serverName?: string | undefined
+    readonly insecureSkipVerify?: boolean | undefined
+  }
+}
+
+// A pod that is there answers the handshake in milliseconds; one behind a closed NetworkPolicy never does.
+const CONNECT_TIMEOUT_MS = 5_000
+// Shorter than the 5 s after which older uvicorn closes idle connections under our feet.
+const KEEP_ALIVE_TIMEOUT_MS = 4_000
+const RESPONSE_HEADER_BYTES_MAX = 16 * 1024
+
+/**
+ * A pool without a limit of its own: the models' gates bound the running calls. No redirects, no decompression,
+ * no proxy environment: this is undici's dispatch layer, which has none of them.
+ */
+export function openPool(target: UpstreamTarget): Pool {
+  const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = target.tls
+  return new Pool(new URL(target.url).origin, {
+    connections: null,
+    pipelining: 1,
+    // The request's own deadline covers both, to the millisecond.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    keepAliveMaxTimeout: 60_000,
+    maxHeaderSize: RESPONSE_HEADER_BYTES_MAX,
+    connect: {
+      timeout: CONNECT_TIMEOUT_MS,
+      noDelay: true,
+      ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+      ...(certFile === undefined ? {} : { cert: readFileSync(certFile) }),
+      ...(keyFile === undefined ? {} : { key: readFileSync(keyFile) }),
+      ...(serverName === undefined ? {} : { servername: serverName }),
+      rejectUnauthorized: insecureSkipVerify !== true,
+    },
+  })
+}

@@ -1,0 +1,242 @@
+// The life of a request, top to bottom: route, admission, endpoint, reply, settle. Only this file knows the order.
+import {
+  isTraceparent,
+  passedHeaders,
+  Problem,
+  PROPERTY,
+  userProperty,
+  type TopicSpace,
+} from '@inferwire/protocol'
+import { budgetMs, judgePayload, RequestDeadline, type Policy } from './admission/index.ts'
+import { problemReply, successReply, type Reply, type ReplyContext } from './reply/index.ts'
+import { derivedTarget, findOperation, requestedTarget, type ModelTable } from './route/index.ts'
+import type { Delivery, PublishResult } from './session/index.ts'
+import type { BoundOperation, EndpointResponse, ExposedModel, ReplyTarget } from './step.ts'
+import {
+  UNKNOWN_MODEL,
+  type Log,
+  type OperationFigures,
+  type ProblemLog,
+  type Telemetry,
+} from './telemetry/index.ts'
+
+/** What the pipeline works with. `policy` and `models` may be replaced while it runs. */
+export interface PipelineParts {
+  readonly topics: TopicSpace
+  readonly models: ModelTable
+  policy: Policy
+  readonly publish: (reply: Reply) => Promise<PublishResult>
+  readonly telemetry: Telemetry
+  readonly problemLog: ProblemLog
+  readonly log: Log
+}
+
+const NOTHING = Buffer.alloc(0)
+const NO_HEADERS: readonly string[] = []
+
+/** Moves one request from MQTT to a model, and its answer back. */
+export class Pipeline {
+  readonly #parts: PipelineParts
+  #whenIdle: (() => void) | undefined
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts
+  }
+
+  /** Takes a delivery; from here on it gets its answer and is settled, whatever happens. Never throws. */
+  handle(delivery: Delivery): void {
+    this.#parts.telemetry.inFlight += 1
+    void this.#serve(delivery)
+  }
+
+  /** Resolves when no request is under way. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve
+      if (this.#parts.telemetry.inFlight === 0) resolve()
+    })
+  }
+
+  async #serve(delivery: Delivery): Promise<void> {
+    const { topics, telemetry, publish } = this.#parts
+    const derived = derivedTarget(topics, delivery)
+    if (derived === undefined) {
+      this.#dropUnaddressable(delivery)
+    } else {
+      if (delivery.dup) telemetry.redeliveries += 1
+      const exchange = new Exchange(delivery, derived)
+      const reply = await this.#answer(delivery, exchange)
+      // Nobody needs the request's bytes while the broker takes its time with the reply.
+      delivery.payload = NOTHING
+      const result = await publish(reply)
+      // Reply before acknowledgement: a crash in between repeats the work, never loses it.
+      if (await this.#isDelivered(result, exchange)) delivery.settle()
+      exchange.figures?.duration.observe((performance.now() - delivery.receivedAtMs) / 1000)
+    }
+    telemetry.inFlight -= 1
+    if (telemetry.inFlight === 0) this.#whenIdle?.()
+  }
+
+  async #answer(delivery: Delivery, exchange: Exchange): Promise<Reply> {
+    try {
+      const response = await this.#ask(delivery, exchange)
+      exchange.figures!.count('ok')
+      return successReply(exchange.target, response, exchange.context())
+    } catch (error) {
+      return this.#failed(Problem.from(error), exchange)
+    }
+  }
+
+  // Route, admission, endpoint. Whatever is wrong is thrown as a Problem.
+  async #ask(delivery: Delivery, exchange: Exchange): Promise<EndpointResponse> {
+    const { topics, models, policy } = this.#parts
+    const topic = topics.parseRequest(delivery.topic)
+    exchange.target = requestedTarget(topics, topic.client, delivery, exchange.target)
+    const model = models.find(topic.model)
+    const operation = findOperation(model, topic.operation)
+    exchange.operation = operation
+    exchange.modelName = model.name
+
+    policy.check(topic.client, model.name)
+    const body = judgePayload(delivery, model, operation)
+    const nowMs = performance.now()
+    const deadline = new RequestDeadline(
+      delivery.receivedAtMs,
+      budgetMs(delivery.properties, model.timeoutMs),
+      nowMs,
+    )
+    const bytes = delivery.payload.length
+    try {
+      const turn = model.gate.enter(bytes, deadline)
+      if (turn !== undefined) await turn
+      try {
+        exchange.callStarted()
+        const headers = this.#headers(delivery, model)
+        const response = await operation.endpoint.call({
+          body: delivery.payload,
+          contentType: body.contentType,
+          inferenceHeaderContentLength: body.inferenceHeaderContentLength,
+          headers,
+          deadline,
+        })
+        return response
+      } finally {
+        exchange.callEnded()
+        model.gate.leave(bytes)
+      }
+    } finally {
+      deadline.end()
+    }
+  }
+
+  #headers(delivery: Delivery, model: ExposedModel): readonly string[] {
+    const { userProperties } = delivery.properties
+    return userProperties === undefined ? NO_HEADERS : passedHeaders(userProperties, model.passHeaders)
+  }
+
+  #failed(problem: Problem, exchange: Exchange): Reply {
+    const { telemetry, problemLog } = this.#parts
+    const figures = exchange.figures ?? telemetry.figures(UNKNOWN_MODEL, UNKNOWN_MODEL)
+    figures.count(problem.code)
+    problemLog.report(problem, exchange.modelName ?? UNKNOWN_MODEL, figures.operation, performance.now())
+    return problemReply(exchange.target, problem, exchange.context())
+  }
+
+  // Whether the duty to the requester is done: answered, or no answer can ever reach it.
+  async #isDelivered(result: PublishResult, exchange: Exchange): Promise<boolean> {
+    const { telemetry, log } = this.#parts
+    switch (result.kind) {
+      case 'acknowledged':
+        // 0x10, MQTT 5 §3.4.2.1: the broker took it, and nobody subscribes.
+        if (result.reasonCode === 0x10) telemetry.repliesWithoutSubscriber += 1
+        return true
+      case 'refused':
+        telemetry.dropped('reply_refused')
+        log.error(
+          { event: 'reply_refused', reasonCode: result.reasonCode, model: exchange.modelName },
+          `The broker refused a reply (0x${result.reasonCode.toString(16)}). Let the user of the connector write ${this.#parts.topics.root}/reply/#.`,
+        )
+        return true
+      case 'too-large':
+        return await this.#replaceTooLarge(result, exchange)
+      case 'closed':
+        return false
+    }
+  }
+
+  async #replaceTooLarge(
+    { packetBytes, packetBytesMax }: { packetBytes: number; packetBytesMax: number },
+    exchange: Exchange,
+  ): Promise<boolean> {
+    if (exchange.isReplaced) {
+      this.#parts.telemetry.dropped('reply_too_large')
+      return true
+    }
+    exchange.isReplaced = true
+    const problem = new Problem(
+      'response_too_large',
+      `The answer needs a packet of ${packetBytes} bytes; the broker takes at most ${packetBytesMax}.`,
+      { detail: 'Raise max_packet_size of the broker.' },
+    )
+    return await this.#isDelivered(await this.#parts.publish(this.#failed(problem, exchange)), exchange)
+  }
+
+  // The one case without a reply: no client level that could be answered to.
+  #dropUnaddressable(delivery: Delivery): void {
+    const { telemetry, problemLog } = this.#parts
+    telemetry.dropped('unaddressable')
+    const problem = new Problem(
+      'bad_topic',
+      'A request cannot be answered: its topic names no client, or cannot be published to.',
+    )
+    problemLog.report(problem, UNKNOWN_MODEL, UNKNOWN_MODEL, performance.now())
+    delivery.settle()
+  }
+}
+
+// What is known about a request while it is under way.
+class Exchange {
+  target: ReplyTarget
+  operation: BoundOperation | undefined
+  modelName: string | undefined
+  isReplaced = false
+  readonly #delivery: Delivery
+  #startedAtMs: number | undefined
+  #endedAtMs: number | undefined
+
+  constructor(delivery: Delivery, target: ReplyTarget) {
+    this.#delivery = delivery
+    this.target = target
+  }
+
+  get figures(): OperationFigures | undefined {
+    return this.operation?.figures
+  }
+
+  callStarted(): void {
+    this.#startedAtMs = performance.now()
+    this.figures?.queue.observe((this.#startedAtMs - this.#delivery.receivedAtMs) / 1000)
+  }
+
+  callEnded(): void {
+    this.#endedAtMs = performance.now()
+    this.figures?.upstream.observe((this.#endedAtMs - this.#startedAtMs!) / 1000)
+  }
+
+  context(): ReplyContext {
+    const { receivedAtMs, properties } = this.#delivery
+    const nowMs = this.#endedAtMs ?? performance.now()
+    const { messageExpiryInterval, userProperties } = properties
+    const traceparent = userProperty(userProperties, PROPERTY.traceparent)
+    return {
+      queueMs: (this.#startedAtMs ?? nowMs) - receivedAtMs,
+      upstreamMs: this.#startedAtMs === undefined ? undefined : nowMs - this.#startedAtMs,
+      // At least a second: 0 would expire before the broker can hand it on.
+      expirySeconds:
+        messageExpiryInterval === undefined
+          ? undefined
+          : Math.max(1, Math.ceil(messageExpiryInterval - (nowMs - receivedAtMs) / 1000)),
+      traceparent: traceparent !== undefined && isTraceparent(traceparent) ? traceparent : undefined,
+    }
+  }
+}

@@ -1,0 +1,2 @@
+// The front of the reply room.
+export { problemReply, successReply, type Reply, type ReplyContext } from './reply.ts'

@@ -1,0 +1,76 @@
+// Outcome -> PUBLISH. Built from an allow-list: nothing of the request or of the upstream's headers is copied.
+import { PROPERTY, type MessageProperties, type Problem } from '@inferwire/protocol'
+import type { EndpointResponse, ReplyTarget } from '../step.ts'
+
+/** What is published; the session's outgoing message. */
+export interface Reply {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos: 0 | 1
+  readonly retain: false
+  readonly properties: MessageProperties
+}
+
+/** What every reply says beside its outcome. */
+export interface ReplyContext {
+  /** What is left of the request's Message Expiry Interval in seconds; undefined when it had none. */
+  readonly expirySeconds: number | undefined
+  /** Milliseconds before the model server was called, and with it; undefined when it was not called. */
+  readonly queueMs: number
+  readonly upstreamMs: number | undefined
+  /** The request's trace context, where it had a valid one. */
+  readonly traceparent: string | undefined
+}
+
+const JSON_TYPE = 'application/json'
+const encoder = new TextEncoder()
+
+/** The reply that carries a model's answer, byte for byte. */
+export function successReply(target: ReplyTarget, response: EndpointResponse, context: ReplyContext): Reply {
+  const user = [PROPERTY.status, String(response.status), PROPERTY.serverTiming, serverTiming(context)]
+  if (response.inferenceHeaderContentLength !== undefined) {
+    user.push(PROPERTY.inferenceHeaderContentLength, response.inferenceHeaderContentLength)
+  }
+  return reply(target, response.body, response.contentType, user, context)
+}
+
+/** The reply that carries an error: the model server's own body where it sent one, else ours. */
+export function problemReply(target: ReplyTarget, problem: Problem, context: ReplyContext): Reply {
+  const user = [
+    PROPERTY.status,
+    String(problem.status),
+    PROPERTY.code,
+    problem.code,
+    PROPERTY.serverTiming,
+    serverTiming(context),
+  ]
+  const body = problem.body ?? encoder.encode(JSON.stringify(problem.toBody()))
+  const contentType = problem.body === undefined ? JSON_TYPE : (problem.contentType ?? JSON_TYPE)
+  return reply(target, body, contentType, user, context)
+}
+
+function reply(
+  target: ReplyTarget,
+  payload: Uint8Array,
+  contentType: string,
+  userProperties: string[],
+  context: ReplyContext,
+): Reply {
+  if (context.traceparent !== undefined) userProperties.push(PROPERTY.traceparent, context.traceparent)
+  const properties: MessageProperties = { contentType, userProperties }
+  // MQTT 5 §3.3.2.3.2: 1 promises UTF-8 text, which JSON is (RFC 8259 §8.1) and text of unknown charset is not.
+  if (contentType === JSON_TYPE) properties.payloadFormatIndicator = 1
+  if (target.correlationData !== undefined) properties.correlationData = target.correlationData
+  if (context.expirySeconds !== undefined) properties.messageExpiryInterval = context.expirySeconds
+  return { topic: target.topic, payload, qos: target.qos, retain: false, properties }
+}
+
+// Tenths of a millisecond: what the clock can tell and a reader wants.
+function serverTiming({ queueMs, upstreamMs }: ReplyContext): string {
+  const queue = `queue;dur=${tenths(queueMs)}`
+  return upstreamMs === undefined ? queue : `${queue}, upstream;dur=${tenths(upstreamMs)}`
+}
+
+function tenths(milliseconds: number): number {
+  return Math.round(milliseconds * 10) / 10
+}

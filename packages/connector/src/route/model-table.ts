@@ -1,0 +1,69 @@
+// The exposed models by name. Replaced as a whole when the configuration or the cluster changes.
+import { isModelName, nearestName, Problem } from '@inferwire/protocol'
+import type { BoundOperation, ExposedModel } from '../step.ts'
+
+/** Looks models up by the name on the topic; a name that is not in the table never gets any further. */
+export class ModelTable {
+  readonly #models = new Map<string, ExposedModel>()
+  /** Configured models whose server has not answered yet. */
+  readonly #pending = new Map<string, string>()
+
+  /** Exposes a model, or replaces it. */
+  set(model: ExposedModel): void {
+    this.#pending.delete(model.name)
+    this.#models.set(model.name, model)
+  }
+
+  /** A configured model that cannot be asked yet; `reason` is a safe sentence for requesters. */
+  setPending(name: string, reason: string): void {
+    this.#models.delete(name)
+    this.#pending.set(name, reason)
+  }
+
+  /** Takes a model away. */
+  delete(name: string): void {
+    this.#models.delete(name)
+    this.#pending.delete(name)
+  }
+
+  /** The names that can be asked, sorted. */
+  get names(): string[] {
+    return [...this.#models.keys()].sort()
+  }
+
+  /** @throws Problem `model_not_found`, `model_not_ready`, or `bad_topic` for what cannot be a name. */
+  find(name: string): ExposedModel {
+    const model = this.#models.get(name)
+    if (model !== undefined) return model
+    if (!isModelName(name)) {
+      throw new Problem(
+        'bad_topic',
+        'The model level of the topic cannot be the name of a model: use letters, digits, ".", "_", "-" and at most 253 characters.',
+      )
+    }
+    const reason = this.#pending.get(name)
+    if (reason !== undefined) throw new Problem('model_not_ready', reason)
+    throw new Problem('model_not_found', `Model "${name}" is not exposed here; ${this.#suggestion(name)}`)
+  }
+
+  #suggestion(name: string): string {
+    const names = this.names
+    const nearest = nearestName(name, names)
+    if (nearest !== undefined) return `did you mean "${nearest}"?`
+    if (names.length === 0) return 'no model is exposed yet.'
+    const shown = names.slice(0, 10).join(', ')
+    return `the ${names.length} exposed models are: ${shown}${names.length > 10 ? ', …' : ''}.`
+  }
+}
+
+/** The operation that a topic names, or the model's default. @throws Problem `operation_not_supported`. */
+export function findOperation(model: ExposedModel, name: string | undefined): BoundOperation {
+  if (name === undefined) return model.defaultOperation
+  const operation = model.operations.get(name)
+  if (operation !== undefined) return operation
+  const offered = [...model.operations.keys()].join(', ')
+  throw new Problem(
+    'operation_not_supported',
+    `Model "${model.name}" does not offer that operation; it offers: ${offered}.`,
+  )
+}

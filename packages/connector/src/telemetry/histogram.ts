@@ -1,0 +1,42 @@
+// A histogram that costs a few comparisons per value: it runs for every request.
+
+/** Cumulative buckets in the Prometheus sense. Values are in the unit of the bounds. */
+export class Histogram {
+  readonly bounds: readonly number[]
+  readonly #counts: Float64Array
+  #sum = 0
+  #count = 0
+
+  /** @param bounds upper bounds, ascending */
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds
+    this.#counts = new Float64Array(bounds.length + 1)
+  }
+
+  observe(value: number): void {
+    let index = 0
+    while (index < this.bounds.length && value > this.bounds[index]!) index += 1
+    this.#counts[index]! += 1
+    this.#sum += value
+    this.#count += 1
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  get sum(): number {
+    return this.#sum
+  }
+
+  /** Values at or below each bound, then all of them. */
+  cumulative(): number[] {
+    let total = 0
+    return Array.from(this.#counts, (count) => (total += count))
+  }
+}
+
+/** Seconds; from a tenth of a millisecond (a cached answer) to half a minute (the default timeout). */
+export const DURATION_SECONDS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+] as const

@@ -1,0 +1,5 @@
+// The front of the telemetry room.
+export { Histogram } from './histogram.ts'
+export { createLog, type Log, type LogOptions, type LogSink } from './log.ts'
+export { ProblemLog } from './problem-log.ts'
+export { OperationFigures, Telemetry, UNKNOWN_MODEL, type DropReason } from './telemetry.ts'

@@ -1,0 +1,50 @@
+// How the connector speaks to its operator: one line per event, JSON for machines, text on a terminal.
+import { pino, type Logger } from 'pino'
+
+/** The connector's logger. Payloads and secrets never go into it. */
+export type Log = Logger
+
+/** How to log. */
+export interface LogOptions {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  /** `auto` is `pretty` on a terminal, else `json`. */
+  readonly format: 'auto' | 'json' | 'pretty'
+}
+
+/** Where lines go; standard error by default, because standard output is for data. */
+export interface LogSink {
+  readonly isTTY?: boolean
+  write(text: string): unknown
+}
+
+const LEVEL_NAMES: Record<number, string> = { 20: 'DEBUG', 30: 'INFO', 40: 'WARN', 50: 'ERROR', 60: 'FATAL' }
+// Control, bidirectional and zero-width characters could rewrite what a reader sees in a terminal.
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g
+
+/** A logger that writes whole lines, synchronously: nothing is lost when the process dies. */
+export function createLog(options: LogOptions, sink: LogSink = process.stderr): Log {
+  const isPretty = options.format === 'pretty' || (options.format === 'auto' && sink.isTTY === true)
+  const stream = isPretty
+    ? { write: (line: string) => void sink.write(prettyLine(line)) }
+    : { write: (line: string) => void sink.write(line) }
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    stream,
+  )
+}
+
+// "12:00:01.250 WARN  message  key=value key=value"
+function prettyLine(line: string): string {
+  const { level, time, msg, ...rest } = JSON.parse(line) as Record<string, unknown>
+  const fields = Object.entries(rest).map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
+  const name = typeof level === 'string' ? level.toUpperCase() : LEVEL_NAMES[Number(level)]
+  const text = [String(time).slice(11, 23), String(name).padEnd(5), String(msg), ...fields].join('  ')
+  return `${text.replaceAll(UNPRINTABLE, '\ufffd')}\n`
+}

@@ -1,0 +1,46 @@
+// Logs problems without letting a client write the log: one line per model and code and second, with a count.
+import { PROBLEMS, type Problem } from '@inferwire/protocol'
+import type { Log } from './log.ts'
+
+interface Window {
+  untilMs: number
+  suppressed: number
+}
+
+const WINDOW_MS = 1_000
+
+/** Bounded: models come from the configuration and codes from the problem table. */
+export class ProblemLog {
+  readonly #log: Log
+  readonly #windows = new Map<string, Window>()
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  /** `model` is the exposed model's name or `_unknown`, `operation` likewise. */
+  report(problem: Problem, model: string, operation: string, nowMs: number): void {
+    const { log } = PROBLEMS[problem.code]
+    if (!this.#log.isLevelEnabled(log)) return
+    const key = `${model} ${problem.code}`
+    const window = this.#windows.get(key)
+    if (window !== undefined && nowMs < window.untilMs) {
+      window.suppressed += 1
+      return
+    }
+    const suppressed = window?.suppressed ?? 0
+    this.#windows.set(key, { untilMs: nowMs + WINDOW_MS, suppressed: 0 })
+    this.#log[log](
+      {
+        event: 'request_failed',
+        code: problem.code,
+        status: problem.status,
+        model,
+        operation,
+        ...(problem.detail === undefined ? {} : { detail: problem.detail }),
+        ...(suppressed === 0 ? {} : { suppressed }),
+      },
+      problem.message,
+    )
+  }
+}

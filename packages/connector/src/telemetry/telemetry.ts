@@ -1,0 +1,65 @@
+// What the connector counts. Plain numbers on the way of a request; names and text only when somebody asks.
+import { DURATION_SECONDS, Histogram } from './histogram.ts'
+
+/** Why a delivery was settled without a reply. */
+export type DropReason = 'unaddressable' | 'reply_refused' | 'reply_too_large'
+
+/** Stands in labels for every model that is not exposed: a client must not choose label values. */
+export const UNKNOWN_MODEL = '_unknown'
+
+/** Figures of one operation of one model. */
+export class OperationFigures {
+  readonly model: string
+  readonly operation: string
+  /** Outcomes by code: `ok`, or the problem's code. */
+  readonly outcomes = new Map<string, number>()
+  /** Seconds from the receipt of the request to the broker's acknowledgement of the reply. */
+  readonly duration = new Histogram(DURATION_SECONDS)
+  /** Seconds of the call to the model server. */
+  readonly upstream = new Histogram(DURATION_SECONDS)
+  /** Seconds that the request waited for its turn. */
+  readonly queue = new Histogram(DURATION_SECONDS)
+
+  constructor(model: string, operation: string) {
+    this.model = model
+    this.operation = operation
+  }
+
+  count(code: string): void {
+    this.outcomes.set(code, (this.outcomes.get(code) ?? 0) + 1)
+  }
+}
+
+/** One per connector. Read by the admin endpoint, written by the pipeline and the session's listener. */
+export class Telemetry {
+  /** Requests that were taken and are not settled. */
+  inFlight = 0
+  isConnected = false
+  connections = 0
+  sessionsLost = 0
+  repliesWithoutSubscriber = 0
+  redeliveries = 0
+  requestBytes = 0
+  replyBytes = 0
+  readonly drops = new Map<DropReason, number>()
+  readonly #figures = new Map<string, OperationFigures>()
+
+  /** The figures of an exposed model's operation, or of `_unknown`. Bounded by the configuration. */
+  figures(model: string, operation: string): OperationFigures {
+    const key = `${model} ${operation}`
+    let figures = this.#figures.get(key)
+    if (figures === undefined) {
+      figures = new OperationFigures(model, operation)
+      this.#figures.set(key, figures)
+    }
+    return figures
+  }
+
+  get all(): IterableIterator<OperationFigures> {
+    return this.#figures.values()
+  }
+
+  dropped(reason: DropReason): void {
+    this.drops.set(reason, (this.drops.get(reason) ?? 0) + 1)
+  }
+}
