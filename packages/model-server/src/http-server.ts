@@ -12,16 +12,25 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
     // A body that trickles in is cut after this long.
     requestTimeout: 60_000,
   }
-  return createServer(options, (request, response) => {
-    void answer(routes, requestBytesMax, request, response)
+  const server = createServer(options, (request, response) => {
+    const send: Send = (status, reply, headers) => {
+      // A connection that is busy when the server closes would otherwise stay open, waiting for more.
+      if (!server.listening) response.shouldKeepAlive = false
+      write(response, status, reply, headers)
+    }
+    void answer(routes, requestBytesMax, request, response, send)
   })
+  return server
 }
+
+type Send = (status: number, reply: Reply, headers?: Readonly<Record<string, string>>) => void
 
 async function answer(
   routes: readonly Route[],
   requestBytesMax: number,
   request: IncomingMessage,
   response: ServerResponse,
+  send: Send,
 ): Promise<void> {
   const gone = new AbortController()
   response.once('close', () => gone.abort())
@@ -36,19 +45,19 @@ async function answer(
       body: () => readBody(request, requestBytesMax),
       signal: gone.signal,
     }
-    send(response, 200, await route.handle(call))
+    send(200, await route.handle(call))
   } catch (error) {
     if (gone.signal.aborted) return
     const failure = error instanceof Failure ? error : Failure.error(500, `InternalError : ${String(error)}`)
     const body = failure.status === 307 ? '' : JSON.stringify(failure.body)
-    send(response, failure.status, body, failure.headers)
+    send(failure.status, body, failure.headers)
   } finally {
     // What was not read of the body is thrown away, so that the connection can be used again.
     request.resume()
   }
 }
 
-function send(response: ServerResponse, status: number, reply: Reply, headers: object = {}): void {
+function write(response: ServerResponse, status: number, reply: Reply, headers: object = {}): void {
   const { body, headers: own } =
     typeof reply === 'string'
       ? { body: Buffer.from(reply), headers: { 'content-type': 'application/json' } }

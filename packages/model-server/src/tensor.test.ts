@@ -1,0 +1,94 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { Failure } from './failure.ts'
+import type { Json } from './json.ts'
+import {
+  countOf,
+  flatten,
+  toFlatJson,
+  toNestedJson,
+  toTensorData,
+  TYPED_ARRAYS,
+  type Datatype,
+} from './tensor.ts'
+
+const DATATYPES = [...Object.keys(TYPED_ARRAYS), 'BYTES'] as Datatype[]
+
+test('flattens what it nests', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }), (shape) => {
+      const data = Float64Array.from({ length: countOf(shape) }, (_, index) => index / 3)
+      const nested = JSON.parse(toNestedJson({ name: 'X', datatype: 'FP64', shape, data })) as Json[]
+      expect(flatten(nested)).toEqual({ shape, values: [...data] })
+    }),
+  )
+})
+
+test('refuses ragged lists', () => {
+  for (const ragged of [
+    [[1, 2], [3]],
+    [1, [2]],
+    [[1], 2],
+    [[[1]], [[]]],
+    [[], [1]],
+  ]) {
+    expect(() => flatten(ragged)).toThrow('inhomogeneous')
+  }
+})
+
+test('answers any values of any datatype with a tensor or a Failure', () => {
+  const json: fc.Arbitrary<Json> = fc.oneof(
+    fc.double(),
+    fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n }),
+    fc.boolean(),
+    fc.string(),
+    fc.constant(null),
+  )
+  fc.assert(
+    fc.property(fc.constantFrom(...DATATYPES), fc.array(json, { maxLength: 4 }), (datatype, values) => {
+      try {
+        expect(toTensorData('X', datatype, values)).toHaveLength(values.length)
+      } catch (error) {
+        expect(error).toBeInstanceOf(Failure)
+        expect((error as Failure).status).toBe(500)
+      }
+    }),
+  )
+})
+
+test.each([
+  ['UINT8', [256]],
+  ['UINT8', [-1]],
+  ['INT8', [128]],
+  ['INT32', [1.7]],
+  ['INT32', [2 ** 31]],
+  ['INT64', [2n ** 63n]],
+  ['UINT64', [-1]],
+  ['INT64', [1.5]],
+  ['INT64', [true]],
+  ['FP32', ['1.5']],
+  ['FP32', [true]],
+  ['BOOL', ['false']],
+  ['BOOL', [1]],
+  ['BYTES', [1]],
+  ['FP64', [{}]],
+] as [Datatype, Json[]][])('neither rounds nor wraps nor coerces: %s %s', (datatype, values) => {
+  expect(() => toTensorData('X', datatype, values)).toThrow(`is not a value of ${datatype}`)
+})
+
+test('reads null as NaN and writes NaN and the infinities as null', () => {
+  const data = toTensorData('X', 'FP32', [null, Infinity, -Infinity, 1.5])
+  expect(data).toEqual(Float32Array.of(NaN, Infinity, -Infinity, 1.5))
+  expect(toFlatJson({ name: 'X', datatype: 'FP32', shape: [4], data })).toBe('[null,null,null,1.5]')
+})
+
+test('keeps 64-bit integers exact both ways', () => {
+  const values = [-(2n ** 63n), 2n ** 63n - 1n, 7]
+  const data = toTensorData('X', 'INT64', values)
+  expect(toFlatJson({ name: 'X', datatype: 'INT64', shape: [3], data })).toBe(`[${values.join(',')}]`)
+})
+
+test('nests a scalar to the bare value and an empty axis to an empty list', () => {
+  expect(toNestedJson({ name: 'X', datatype: 'FP32', shape: [], data: Float32Array.of(2) })).toBe('2')
+  expect(toNestedJson({ name: 'X', datatype: 'FP32', shape: [0, 3], data: new Float32Array() })).toBe('[]')
+})

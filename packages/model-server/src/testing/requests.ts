@@ -1,0 +1,39 @@
+// What the tests of this package share: fixture paths, and requests over real HTTP.
+import { fileURLToPath } from 'node:url'
+import type { ModelServer } from '../model-server.ts'
+import type { ModelSource } from '../model.ts'
+
+/** A model of `fixtures/`, which training/fixtures.py writes. */
+export function fixture(name: string): ModelSource {
+  return { name, file: fileURLToPath(new URL(`../../fixtures/${name}.onnx`, import.meta.url)) }
+}
+
+/** What came back. */
+export interface Answer {
+  readonly status: number
+  readonly text: string
+  readonly headers: Headers
+  /** The body as JSON. */
+  json(): any
+}
+
+/** GET, without following redirects. */
+export async function get(server: ModelServer, path: string): Promise<Answer> {
+  return answerOf(await fetch(server.url + path, { redirect: 'manual' }))
+}
+
+/** POST with `Content-Type: application/json`, unless other headers are given. Objects become JSON. */
+export async function post(
+  server: ModelServer,
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = { 'content-type': 'application/json' },
+): Promise<Answer> {
+  const raw = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+  return answerOf(await fetch(server.url + path, { method: 'POST', headers, body: raw, redirect: 'manual' }))
+}
+
+async function answerOf(response: Response): Promise<Answer> {
+  const text = await response.text()
+  return { status: response.status, text, headers: response.headers, json: () => JSON.parse(text) as unknown }
+}
