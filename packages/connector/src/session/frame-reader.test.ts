@@ -1,0 +1,71 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { FrameReader, type Frame } from './frame-reader.ts'
+import { MalformedPacket } from './malformed.ts'
+
+function packet(head: number, body: Buffer): Buffer {
+  const length: number[] = []
+  let rest = body.length
+  do {
+    length.push(rest > 0x7f ? (rest & 0x7f) | 0x80 : rest)
+    rest >>>= 7
+  } while (rest > 0)
+  return Buffer.concat([Buffer.from([head, ...length]), body])
+}
+
+function readAll(stream: Buffer, cuts: readonly number[], bodyBytesMax = 1 << 20): Frame[] {
+  const frames: Frame[] = []
+  const reader = new FrameReader((frame) => frames.push({ ...frame, body: Buffer.from(frame.body) }), bodyBytesMax)
+  let from = 0
+  for (const cut of [...cuts].sort((a, b) => a - b)) {
+    reader.push(stream.subarray(from, cut))
+    from = cut
+  }
+  reader.push(stream.subarray(from))
+  return frames
+}
+
+test('packets come out whole wherever the stream is cut', () => {
+  const bodies = fc.array(fc.uint8Array({ maxLength: 300 }), { minLength: 1, maxLength: 8 })
+  fc.assert(
+    fc.property(bodies, fc.array(fc.nat(2000), { maxLength: 20 }), (parts, cuts) => {
+      const packets = parts.map((part, index) => packet(0x30 + index, Buffer.from(part)))
+      const stream = Buffer.concat(packets)
+      const frames = readAll(stream, cuts.map((cut) => cut % (stream.length + 1)))
+      expect(frames.map(({ head, body }) => ({ head, body: body.toString('hex') }))).toEqual(
+        parts.map((part, index) => ({ head: 0x30 + index, body: Buffer.from(part).toString('hex') })),
+      )
+    }),
+  )
+})
+
+test('one byte at a time is enough', () => {
+  const stream = Buffer.concat([packet(0x30, Buffer.alloc(20_000, 1)), packet(0xd0, Buffer.alloc(0))])
+  const frames = readAll(stream, [...stream.keys()])
+  expect(frames.map(({ head, bodyBytes }) => [head, bodyBytes])).toEqual([
+    [0x30, 20_000],
+    [0xd0, 0],
+  ])
+})
+
+test('of a packet above the limit only the beginning is kept, and the stream goes on behind it', () => {
+  const stream = Buffer.concat([packet(0x30, Buffer.alloc(50_000, 7)), packet(0x40, Buffer.from([0, 1]))])
+  const frames = readAll(stream, [10, 700, 30_000], 100)
+  expect(frames[0]).toMatchObject({ head: 0x30, bodyBytes: 50_000 })
+  expect(frames[0]!.body).toEqual(Buffer.alloc(100, 7))
+  expect(frames[1]).toMatchObject({ head: 0x40, bodyBytes: 2 })
+})
+
+test('a Remaining Length of five bytes is malformed', () => {
+  expect(() => readAll(Buffer.from([0x30, 0x80, 0x80, 0x80, 0x80, 0x01]), [])).toThrow(MalformedPacket)
+})
+
+test('no frame is handed over after stop, also not from the same chunk', () => {
+  const seen: number[] = []
+  const reader = new FrameReader((frame) => {
+    seen.push(frame.head)
+    reader.stop()
+  }, 1000)
+  reader.push(Buffer.concat([packet(0x30, Buffer.from([1])), packet(0x31, Buffer.from([2]))]))
+  expect(seen).toEqual([0x30])
+})

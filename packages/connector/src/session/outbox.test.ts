@@ -1,0 +1,117 @@
+import { PassThrough } from 'node:stream'
+import { parser, type IPublishPacket } from 'mqtt-packet'
+import { expect, test } from 'vitest'
+import { Outbox, type OutboxLink, type PublishResult } from './outbox.ts'
+import { PacketWriter } from './packet-writer.ts'
+import type { OutgoingMessage } from './publish-encoder.ts'
+
+function message(topic: string, payloadBytes = 1): OutgoingMessage {
+  return { topic, payload: Buffer.alloc(payloadBytes), qos: 1, retain: false, properties: {} }
+}
+
+function connection(limits: Partial<OutboxLink> = {}) {
+  const sink = new PassThrough()
+  const writer = new PacketWriter(sink)
+  const sent: IPublishPacket[] = []
+  const reader = parser({ protocolVersion: 5 })
+  reader.on('packet', (packet) => sent.push(packet as IPublishPacket))
+  sink.on('data', (chunk: Buffer) => reader.parse(chunk))
+  const link: OutboxLink = { writer, protocolVersion: 5, maximumPacketSize: 0xffff_ffff, receiveMaximum: 65_535, maximumQoS: 2, ...limits }
+  const flush = async (): Promise<IPublishPacket[]> => {
+    writer.flush()
+    await new Promise((resolve) => setImmediate(resolve))
+    return sent.splice(0)
+  }
+  return { link, flush }
+}
+
+test('a publish is done when the broker acknowledged it, with the reason code', async () => {
+  const outbox = new Outbox()
+  const { link, flush } = connection()
+  outbox.connected(link, false)
+  const results: PublishResult[] = []
+  outbox.publish(message('a'), (result) => results.push(result))
+  outbox.publish(message('b'), (result) => results.push(result))
+  const [first, second] = await flush()
+  expect(results).toEqual([])
+  outbox.acknowledged(second!.messageId!, 0x87)
+  outbox.acknowledged(first!.messageId!, 0x10)
+  expect(results).toEqual([
+    { kind: 'refused', reasonCode: 0x87 },
+    { kind: 'acknowledged', reasonCode: 0x10 },
+  ])
+  expect(outbox.acknowledged(first!.messageId!, 0)).toBe(false)
+})
+
+test("no more than the broker's Receive Maximum are unacknowledged at once", async () => {
+  const outbox = new Outbox()
+  const { link, flush } = connection({ receiveMaximum: 2 })
+  outbox.connected(link, false)
+  for (const topic of ['a', 'b', 'c', 'd']) outbox.publish(message(topic), () => {})
+  const first = await flush()
+  expect(first.map(({ topic }) => topic)).toEqual(['a', 'b'])
+  outbox.acknowledged(first[0]!.messageId!, 0)
+  expect((await flush()).map(({ topic }) => topic)).toEqual(['c'])
+  expect(outbox.pending).toBe(3)
+})
+
+test('a resumed session resends with DUP and the same identifier, before anything new', async () => {
+  const outbox = new Outbox()
+  const before = connection()
+  outbox.connected(before.link, false)
+  outbox.publish(message('old'), () => {})
+  const [old] = await before.flush()
+  outbox.disconnected()
+  outbox.publish(message('new'), () => {})
+  const after = connection()
+  outbox.connected(after.link, true)
+  const sent = await after.flush()
+  expect(sent.map(({ topic, dup }) => [topic, dup])).toEqual([
+    ['old', true],
+    ['new', false],
+  ])
+  expect(sent[0]!.messageId).toBe(old!.messageId)
+})
+
+test('a new session gets what was unacknowledged afresh, first', async () => {
+  const outbox = new Outbox()
+  const before = connection()
+  outbox.connected(before.link, false)
+  outbox.publish(message('old'), () => {})
+  await before.flush()
+  outbox.disconnected()
+  outbox.publish(message('new'), () => {})
+  const after = connection({ receiveMaximum: 1 })
+  outbox.connected(after.link, false)
+  expect((await after.flush()).map(({ topic, dup }) => [topic, dup])).toEqual([['old', false]])
+})
+
+test("a message above the broker's Maximum Packet Size is not sent", async () => {
+  const outbox = new Outbox()
+  const { link, flush } = connection({ maximumPacketSize: 100 })
+  outbox.connected(link, false)
+  const results: PublishResult[] = []
+  outbox.publish(message('a', 200), (result) => results.push(result))
+  outbox.publish(message('b', 20), (result) => results.push(result))
+  expect((await flush()).map(({ topic }) => topic)).toEqual(['b'])
+  expect(results).toMatchObject([{ kind: 'too-large', packetBytesMax: 100 }])
+})
+
+test('identifiers never collide while 65,534 are taken, and go round', async () => {
+  const outbox = new Outbox()
+  const { link, flush } = connection()
+  outbox.connected(link, false)
+  for (let count = 0; count < 65_540; count++) outbox.publish(message('t'), () => {})
+  const sent = await flush()
+  expect(new Set(sent.map(({ messageId }) => messageId)).size).toBe(65_534)
+  outbox.acknowledged(123, 0)
+  expect((await flush()).map(({ messageId }) => messageId)).toEqual([123])
+})
+
+test('closing ends everything that waits', async () => {
+  const outbox = new Outbox()
+  const results: PublishResult[] = []
+  outbox.publish(message('a'), (result) => results.push(result))
+  outbox.close()
+  expect(results).toEqual([{ kind: 'closed' }])
+})
