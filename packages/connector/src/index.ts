@@ -1,1 +1,19 @@
-export {}
+// Moves one request from MQTT to a model, and its answer back.
+export {
+  ConfigError,
+  configJsonSchema,
+  configMarkdown,
+  loadConfig,
+  parseModelFlag,
+  printConfig,
+  Secret,
+  watchConfig,
+  type ConfigInput,
+  type ConfigMistake,
+  type ConfigSources,
+  type ConnectorConfig,
+  type ModelConfig,
+} from './config/index.ts'
+export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
+export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
+export { VERSION } from './version.ts'

@@ -139,8 +139,9 @@ export class Exposition {
 
   #histogram(name: string, help: string, pick: (figures: OperationFigures) => Histogram): void {
     this.#add(name, 'histogram', help, () =>
-      [...this.#telemetry.all].flatMap(({ model, operation, ...rest }) => {
-        const histogram = pick(rest as OperationFigures)
+      [...this.#telemetry.all].flatMap((figures) => {
+        const { model, operation } = figures
+        const histogram = pick(figures)
         return histogram.count === 0 ? [] : buckets(name, histogram, { model, operation })
       }),
     )

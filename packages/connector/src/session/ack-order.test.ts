@@ -7,7 +7,14 @@ function arrange(kind: AckOrderKind, epoch = 1) {
   const sent: number[] = []
   const order = new AckOrder(epoch, kind, (packetId) => sent.push(packetId))
   const receive = (packetId: number, qos: 0 | 1 = 1): Delivery => {
-    const publish = { topic: 't', payload: Buffer.alloc(0), payloadBytes: 0, retain: false, dup: false, properties: {} }
+    const publish = {
+      topic: 't',
+      payload: Buffer.alloc(0),
+      payloadBytes: 0,
+      retain: false,
+      dup: false,
+      properties: {},
+    }
     const delivery = new Delivery({ ...publish, qos, packetId }, 0, order)
     if (qos === 1) order.received(delivery)
     return delivery
@@ -18,7 +25,9 @@ function arrange(kind: AckOrderKind, epoch = 1) {
 test('PUBACKs leave in the order in which the PUBLISHes came, whatever the order of settling', () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: 1, max: 200 }).chain((count) => fc.shuffledSubarray([...Array(count).keys()], { minLength: count })),
+      fc
+        .integer({ min: 1, max: 200 })
+        .chain((count) => fc.shuffledSubarray([...Array(count).keys()], { minLength: count })),
       (settleOrder) => {
         const { sent, order, receive } = arrange('strict')
         const deliveries = settleOrder.map((_, index) => receive(index + 1))

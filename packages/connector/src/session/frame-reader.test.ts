@@ -15,7 +15,10 @@ function packet(head: number, body: Buffer): Buffer {
 
 function readAll(stream: Buffer, cuts: readonly number[], bodyBytesMax = 1 << 20): Frame[] {
   const frames: Frame[] = []
-  const reader = new FrameReader((frame) => frames.push({ ...frame, body: Buffer.from(frame.body) }), bodyBytesMax)
+  const reader = new FrameReader(
+    (frame) => frames.push({ ...frame, body: Buffer.from(frame.body) }),
+    bodyBytesMax,
+  )
   let from = 0
   for (const cut of [...cuts].sort((a, b) => a - b)) {
     reader.push(stream.subarray(from, cut))
@@ -31,7 +34,10 @@ test('packets come out whole wherever the stream is cut', () => {
     fc.property(bodies, fc.array(fc.nat(2000), { maxLength: 20 }), (parts, cuts) => {
       const packets = parts.map((part, index) => packet(0x30 + index, Buffer.from(part)))
       const stream = Buffer.concat(packets)
-      const frames = readAll(stream, cuts.map((cut) => cut % (stream.length + 1)))
+      const frames = readAll(
+        stream,
+        cuts.map((cut) => cut % (stream.length + 1)),
+      )
       expect(frames.map(({ head, body }) => ({ head, body: body.toString('hex') }))).toEqual(
         parts.map((part, index) => ({ head: 0x30 + index, body: Buffer.from(part).toString('hex') })),
       )

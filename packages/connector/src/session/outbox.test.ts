@@ -16,7 +16,14 @@ function connection(limits: Partial<OutboxLink> = {}) {
   const reader = parser({ protocolVersion: 5 })
   reader.on('packet', (packet) => sent.push(packet as IPublishPacket))
   sink.on('data', (chunk: Buffer) => reader.parse(chunk))
-  const link: OutboxLink = { writer, protocolVersion: 5, maximumPacketSize: 0xffff_ffff, receiveMaximum: 65_535, maximumQoS: 2, ...limits }
+  const link: OutboxLink = {
+    writer,
+    protocolVersion: 5,
+    maximumPacketSize: 0xffff_ffff,
+    receiveMaximum: 65_535,
+    maximumQoS: 2,
+    ...limits,
+  }
   const flush = async (): Promise<IPublishPacket[]> => {
     writer.flush()
     await new Promise((resolve) => setImmediate(resolve))

@@ -9,7 +9,9 @@ import { PacketWriter } from './packet-writer.ts'
 import { decodePublish } from './publish-decoder.ts'
 import { encodePublish, publishPacketBytes, type OutgoingMessage } from './publish-encoder.ts'
 
-const topicText = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((text) => !/[+#\0]/.test(text))
+const topicText = fc
+  .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
+  .filter((text) => !/[+#\0]/.test(text))
 const properties = fc.record(
   {
     payloadFormatIndicator: fc.constantFrom(0, 1),
@@ -18,7 +20,10 @@ const properties = fc.record(
     responseTopic: topicText,
     correlationData: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
     userProperties: fc
-      .array(fc.tuple(fc.string({ maxLength: 10 }), fc.string({ unit: 'grapheme', maxLength: 200 })), { minLength: 1, maxLength: 5 })
+      .array(fc.tuple(fc.string({ maxLength: 10 }), fc.string({ unit: 'grapheme', maxLength: 200 })), {
+        minLength: 1,
+        maxLength: 5,
+      })
       .map((pairs) => pairs.flat()),
   },
   { requiredKeys: [] },
@@ -63,7 +68,12 @@ test('what we encode is what mqtt-packet and our decoder read, in both protocol 
         expect(foreign).toMatchObject({ topic, qos, dup: qos === 1, retain: false })
         expect(Buffer.from(foreign.payload)).toEqual(Buffer.from(payload))
         const own = decodePublish(frameOf(bytes), version)
-        expect(own).toMatchObject({ topic, qos, packetId: qos === 0 ? 0 : packetId, payloadBytes: payload.length })
+        expect(own).toMatchObject({
+          topic,
+          qos,
+          packetId: qos === 0 ? 0 : packetId,
+          payloadBytes: payload.length,
+        })
         expect(own.properties).toEqual(version === 5 ? props : {})
       },
     ),
@@ -85,7 +95,9 @@ test('what mqtt-packet encodes is what our decoder reads', () => {
           retain: true,
           properties: {
             ...rest,
-            ...(payloadFormatIndicator === undefined ? {} : { payloadFormatIndicator: payloadFormatIndicator === 1 }),
+            ...(payloadFormatIndicator === undefined
+              ? {}
+              : { payloadFormatIndicator: payloadFormatIndicator === 1 }),
           },
         } as IPublishPacket,
         { protocolVersion: 5 },
@@ -110,19 +122,28 @@ test('cut and flipped packets are malformed or decoded, never anything else', ()
     payload: Buffer.from('{}'),
     qos: 1,
     retain: false,
-    properties: { responseTopic: 'a/b', correlationData: Buffer.from([0, 255]), userProperties: ['k', 'v'], contentType: 'x' },
+    properties: {
+      responseTopic: 'a/b',
+      correlationData: Buffer.from([0, 255]),
+      userProperties: ['k', 'v'],
+      contentType: 'x',
+    },
   }
   const valid = frameOf(encode(message, 5, false, 5))
   fc.assert(
-    fc.property(fc.nat(valid.body.length), fc.array(fc.tuple(fc.nat(60), fc.nat(255)), { maxLength: 4 }), (cut, flips) => {
-      const body = Buffer.from(valid.body.subarray(0, cut))
-      for (const [index, value] of flips) if (index < body.length) body[index] = value
-      try {
-        decodePublish({ head: valid.head, body, bodyBytes: body.length }, 5)
-      } catch (error) {
-        expect(error).toBeInstanceOf(MalformedPacket)
-      }
-    }),
+    fc.property(
+      fc.nat(valid.body.length),
+      fc.array(fc.tuple(fc.nat(60), fc.nat(255)), { maxLength: 4 }),
+      (cut, flips) => {
+        const body = Buffer.from(valid.body.subarray(0, cut))
+        for (const [index, value] of flips) if (index < body.length) body[index] = value
+        try {
+          decodePublish({ head: valid.head, body, bodyBytes: body.length }, 5)
+        } catch (error) {
+          expect(error).toBeInstanceOf(MalformedPacket)
+        }
+      },
+    ),
     { numRuns: 5000 },
   )
 })

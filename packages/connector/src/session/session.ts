@@ -16,7 +16,7 @@ export interface SessionOptions extends DialTarget {
   readonly protocolVersion: 4 | 5
   /** Must be the same after a restart: the broker keeps our queue under it. */
   readonly clientId: string
-  readonly username: string | undefined
+  readonly username?: string | undefined
   /** Asked at every connection, so that a rotated password is used. @throws when it cannot be read. */
   readonly password: () => string | undefined
   readonly keepAliveSeconds: number

@@ -1,0 +1,67 @@
+// Options from environment variables: INFERWIRE_ and the path in capitals (broker.url is INFERWIRE_BROKER_URL).
+import { nearestName } from '@inferwire/protocol'
+import type { ConfigMistake } from './config-error.ts'
+import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
+import { configSchema } from './schema.ts'
+import { Secret } from './secret.ts'
+
+const PREFIX = 'INFERWIRE_'
+// Read by others: the configuration file's path, and the cache of the project's own tests.
+const NOT_OPTIONS = new Set(['INFERWIRE_CONFIG', 'INFERWIRE_CACHE'])
+
+/** The variable of an option. */
+export function variableOf(path: readonly string[]): string {
+  return PREFIX + path.map((key) => key.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')
+}
+
+/** The options that a variable can set: scalars outside of maps and lists. */
+export function environmentOptions(): Map<string, Leaf> {
+  const leaves = leavesOf(configSchema).filter(({ path }) => path[0] !== 'models' && path[0] !== 'policy')
+  return new Map(leaves.map((leaf) => [variableOf(leaf.path), leaf]))
+}
+
+/** Options by path, and what could not be understood. */
+export interface FromEnvironment {
+  readonly options: readonly {
+    readonly path: readonly string[]
+    readonly value: unknown
+    readonly variable: string
+  }[]
+  readonly mistakes: readonly ConfigMistake[]
+}
+
+/** Reads the variables that begin with INFERWIRE_. An unknown one is a mistake: it was meant to do something. */
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>): FromEnvironment {
+  const known = environmentOptions()
+  const options: { path: readonly string[]; value: unknown; variable: string }[] = []
+  const mistakes: ConfigMistake[] = []
+  for (const [variable, text] of Object.entries(env)) {
+    if (!variable.startsWith(PREFIX) || NOT_OPTIONS.has(variable) || text === undefined) continue
+    const leaf = known.get(variable)
+    if (leaf === undefined) {
+      const nearest = nearestName(variable, known.keys())
+      const hint = nearest === undefined ? 'see `inferwire config schema`' : `did you mean ${nearest}?`
+      mistakes.push({
+        path: '',
+        source: `environment variable ${variable}`,
+        message: `is not an option; ${hint}`,
+      })
+      continue
+    }
+    options.push({
+      path: leaf.path,
+      variable,
+      value: leaf.text.isSecret === true ? new Secret(text) : coerce(text, leaf),
+    })
+  }
+  return { options, mistakes }
+}
+
+// Text that is not of the option's type stays text, and the schema says what it should have been.
+function coerce(text: string, leaf: Leaf): unknown {
+  const { type } = definitionOf(unwrap(leaf.schema))
+  const isNumeric = type === 'number' || type === 'int' || leaf.path.at(-1) === 'protocolVersion'
+  if (isNumeric && /^-?\d+$/.test(text)) return Number(text)
+  if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
+  return text
+}

@@ -1,0 +1,11 @@
+// The front of the config room.
+export { ConfigError, type ConfigMistake } from './config-error.ts'
+export { configJsonSchema } from './json-schema.ts'
+export { loadConfig, type ConfigSources } from './load.ts'
+export { configMarkdown } from './markdown.ts'
+export { parseModelFlag } from './model-flag.ts'
+export { readPassword } from './password.ts'
+export { printConfig } from './print.ts'
+export type { BrokerConfig, ConfigInput, ConnectorConfig, CredentialConfig, ModelConfig } from './schema.ts'
+export { MASK, Secret } from './secret.ts'
+export { watchConfig } from './watch.ts'

@@ -1,0 +1,53 @@
+// The kinds of option that the schema is written with: each carries its description and its unit.
+import { z } from 'zod'
+
+/** What an option says about itself beside its type. */
+export interface OptionText {
+  /** One or two sentences for the reference page. */
+  readonly description: string
+  readonly unit?: 'ms' | 's' | 'bytes' | 'requests'
+  /** Where the default is not a constant: what it is, in words. */
+  readonly defaultText?: string
+  /** Never shown, and not taken from a configuration file. */
+  readonly isSecret?: boolean
+  /** Names a file that must be readable when the configuration is loaded. */
+  readonly isFile?: boolean
+}
+
+/** Attaches the text to an option. Must come last: zod's wrappers do not inherit it. */
+export function option<Schema extends z.ZodType>(schema: Schema, text: OptionText): Schema {
+  return schema.meta({ ...text })
+}
+
+/** Where a whole number may lie, both ends included. */
+export interface Range {
+  readonly min: number
+  readonly max: number
+  readonly default: number
+}
+
+/** A whole number with a default. */
+export function integer(range: Range, unit: OptionText['unit'], description: string) {
+  const schema = z.int().min(range.min).max(range.max).default(range.default)
+  return option(schema, { description, ...(unit === undefined ? {} : { unit }) })
+}
+
+/** Text that a function accepts; `expected` completes the sentence "expected …". */
+export function text(isValid: (value: string) => boolean, expected: string) {
+  return z.string({ error: expected }).refine(isValid, { error: expected })
+}
+
+/** The path of a file, checked when the configuration is loaded. */
+export function file(description: string) {
+  return option(filePath, { description, isFile: true })
+}
+
+/** Like `file`, where it may be left out. */
+export function optionalFile(description: string) {
+  return option(filePath.optional(), { description, isFile: true })
+}
+
+const filePath = text(
+  (value) => value.length > 0 && value.length <= 4096 && !value.includes('\0'),
+  'the path of a file',
+)

@@ -1,0 +1,74 @@
+// Walks the schema: which keys are valid where, and which scalar options there are.
+import type { z } from 'zod'
+import type { OptionText } from './option.ts'
+
+/** The parts of zod's definitions that we look at. */
+interface Definition {
+  readonly type: string
+  readonly innerType?: z.ZodType
+  readonly in?: z.ZodType
+  readonly out?: z.ZodType
+  readonly shape?: Record<string, z.ZodType>
+  readonly valueType?: z.ZodType
+  readonly element?: z.ZodType
+  readonly options?: readonly z.ZodType[]
+  readonly entries?: Record<string, string>
+  readonly values?: readonly unknown[]
+  readonly defaultValue?: unknown
+}
+
+/** zod's definition of a schema. */
+export function definitionOf(schema: z.ZodType): Definition {
+  return (schema as unknown as { _zod: { def: Definition } })._zod.def
+}
+
+/** The schema without `optional`, `default`, `prefault` and `preprocess` around it. */
+export function unwrap(schema: z.ZodType): z.ZodType {
+  const { type, innerType, out } = definitionOf(schema)
+  if (type === 'pipe' && out !== undefined) return unwrap(out)
+  return innerType === undefined ? schema : unwrap(innerType)
+}
+
+/** The default of an option, or undefined. */
+export function defaultOf(schema: z.ZodType): unknown {
+  const { type, innerType, out, defaultValue } = definitionOf(schema)
+  if (type === 'default') return defaultValue
+  if (type === 'pipe' && out !== undefined) return defaultOf(out)
+  return innerType === undefined ? undefined : defaultOf(innerType)
+}
+
+/** The description and unit of an option. */
+export function textOf(schema: z.ZodType): OptionText | undefined {
+  const meta = schema.meta() as OptionText | undefined
+  return meta?.description === undefined ? undefined : meta
+}
+
+/** The keys that are valid at a path; empty where anything or nothing goes. */
+export function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const inner = unwrap(schema)
+  const { shape, valueType, element, options } = definitionOf(inner)
+  if (path.length === 0) {
+    if (shape !== undefined) return Object.keys(shape)
+    return (options ?? []).flatMap((option) => keysAt(option, []))
+  }
+  const [key, ...rest] = path
+  const next = shape?.[String(key)] ?? valueType ?? element
+  return next === undefined ? [] : keysAt(next, rest)
+}
+
+/** A scalar option. */
+export interface Leaf {
+  readonly path: readonly string[]
+  readonly schema: z.ZodType
+  readonly text: OptionText
+}
+
+/** All options below a schema that are not objects, in the order in which they are written. Maps are not entered. */
+export function leavesOf(schema: z.ZodType, path: readonly string[] = []): Leaf[] {
+  const { shape } = definitionOf(unwrap(schema))
+  if (shape !== undefined && textOf(schema) === undefined) {
+    return Object.entries(shape).flatMap(([key, value]) => leavesOf(value, [...path, key]))
+  }
+  const text = textOf(schema)
+  return text === undefined ? [] : [{ path, schema, text }]
+}

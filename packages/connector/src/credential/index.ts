@@ -1,0 +1,3 @@
+// The front of the credential room.
+export { createCredential } from './create-credential.ts'
+export type { Credential } from './credential.ts'

@@ -1,0 +1,78 @@
+// `inferwire dev`: starts everything, shows one prediction that went through MQTT, and stays up until Ctrl-C.
+import { connect } from '@inferwire/client'
+import { VERSION } from '@inferwire/connector'
+import { bundledModels } from '@inferwire/model-server'
+import { startStack, type DevOptions, type DevStack } from './stack.ts'
+
+// The one example that the summary sends and prints.
+const MODEL = 'iris'
+const EXAMPLE = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
+
+/** Resolves with the exit code when the user stops it. @throws what could not be started, with what to do. */
+export async function runDev(options: DevOptions): Promise<number> {
+  const stopped = stopSignal()
+  const startedAtMs = performance.now()
+  const stack = await startStack(options)
+  const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1)
+  print(summary(stack, seconds))
+  print(await demonstrate(stack))
+  print('Ctrl-C stops.')
+  await stopped
+  await stack.close()
+  return 0
+}
+
+function summary(stack: DevStack, seconds: string): string {
+  const rows = [
+    ['MQTT', stack.broker.url, stack.broker.kind],
+    ...(stack.broker.wsUrl === undefined ? [] : [['WebSocket', stack.broker.wsUrl, '']]),
+    ['Models', stack.modelServer.url, stack.modelServer.models.join(', ')],
+    ['Admin', stack.adminUrl, '/readyz /metrics'],
+  ]
+  const width = Math.max(...rows.map(([, url]) => url!.length))
+  return [
+    `Inferwire ${VERSION} is ready after ${seconds} s. Development mode: no login, loopback only, not for production.`,
+    '',
+    ...rows.map(([name, url, note]) => `  ${name!.padEnd(11)}${url!.padEnd(width + 2)}${note!}`.trimEnd()),
+    '',
+  ].join('\n')
+}
+
+async function demonstrate(stack: DevStack): Promise<string> {
+  const client = await connect(stack.broker.url, { identity: 'demo' })
+  try {
+    const reply = await client.infer(MODEL, EXAMPLE, { operation: 'predict', timeoutMs: 10_000 })
+    const url = new URL(stack.broker.url)
+    return [
+      'One request went through MQTT:',
+      `  > infer/request/demo/${MODEL}/predict  ${EXAMPLE}`,
+      `  < infer/reply/demo/${MODEL}/predict    ${reply.text()}    (status ${reply.status}, ${reply.durationMs.toFixed(1)} ms)`,
+      ...meaning(reply.json()),
+      '',
+      'The same from another terminal:',
+      `  mosquitto_rr -h ${url.hostname} -p ${url.port} -V 5 -q 1 -t infer/request/me/${MODEL}/predict -e infer/reply/me/${MODEL}/predict -m '${EXAMPLE}'`,
+      '',
+    ].join('\n')
+  } finally {
+    await client.close()
+  }
+}
+
+// Class numbers mean nothing to a reader; names do.
+function meaning(body: unknown): string[] {
+  const labels = bundledModels().find(({ name }) => name === MODEL)?.labels
+  const { predictions } = body as { predictions?: unknown }
+  if (labels === undefined || !Array.isArray(predictions)) return []
+  return [`    that is: ${predictions.map((index: unknown) => labels[Number(index)] ?? '?').join(', ')}`]
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve())
+    process.once('SIGTERM', () => resolve())
+  })
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}

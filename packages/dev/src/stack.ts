@@ -1,0 +1,91 @@
+// Everything that `inferwire dev` runs, in one process: broker, model server, connector.
+import { createLog, loadConfig, startConnector, type Connector } from '@inferwire/connector'
+import { bundledModels, startModelServer, type ModelServer, type ModelSource } from '@inferwire/model-server'
+import { startBroker, type Broker } from './broker/index.ts'
+import { explainPort } from './broker/port-taken.ts'
+
+/** What to run, and where. */
+export interface DevOptions {
+  /** @default 1883; 0 = any free port */
+  readonly mqttPort: number
+  /** @default 9001; 0 = any free port */
+  readonly wsPort: number
+  /** Port of the model server. @default 8080; 0 = any free port */
+  readonly httpPort: number
+  /** Port of `/readyz` and `/metrics`. @default 8383; 0 = any free port */
+  readonly adminPort: number
+  /** `embedded`, `mosquitto` (found on PATH), or the URL of a running broker. @default embedded */
+  readonly broker: string
+  /** The user's own models, beside the ones that ship. */
+  readonly models: readonly ModelSource[]
+}
+
+/** The running parts. */
+export interface DevStack {
+  readonly broker: Broker
+  readonly modelServer: ModelServer
+  readonly connector: Connector
+  readonly adminUrl: string
+  /** Ends everything; resolves within a second. */
+  close(): Promise<void>
+}
+
+// Only loopback: this broker asks nobody for a password.
+const HOST = '127.0.0.1'
+
+/** @throws PortTakenError with the option to use, ModelServerError with the file, or the broker's own error. */
+export async function startStack(options: DevOptions): Promise<DevStack> {
+  const closers: (() => Promise<unknown>)[] = []
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    const broker = await startBroker(options.broker, {
+      host: HOST,
+      mqttPort: options.mqttPort,
+      wsPort: options.wsPort,
+    })
+    closers.push(() => broker.close())
+    const modelServer = await explainPort(options.httpPort, '--http-port', () =>
+      startModelServer({
+        host: HOST,
+        port: options.httpPort,
+        models: [...bundledModels(), ...options.models],
+      }),
+    )
+    closers.push(() => modelServer.close())
+    const connector = await explainPort(options.adminPort, '--admin-port', () =>
+      connect(broker.url, modelServer, options.adminPort),
+    )
+    closers.push(() => connector.stop())
+    await connector.ready
+    return { broker, modelServer, connector, adminUrl: connector.adminUrl!, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+function connect(brokerUrl: string, modelServer: ModelServer, adminPort: number): Promise<Connector> {
+  const shipped = new Map(bundledModels().map((model) => [model.name, model]))
+  const models = Object.fromEntries(
+    modelServer.models.map((name) => {
+      const { description, example } = shipped.get(name) ?? {}
+      const card =
+        example === undefined ? {} : { description, example: { operation: 'predict', body: example } }
+      return [name, { url: modelServer.url, ...card }]
+    }),
+  )
+  const config = loadConfig({
+    env: {},
+    flags: {
+      name: 'dev',
+      broker: { url: brokerUrl },
+      models,
+      admin: { host: HOST, port: adminPort },
+      drain: { timeoutMs: 500 },
+    },
+  })
+  // The summary says what a user of `dev` wants to know; only trouble is worth a line of its own.
+  return startConnector(config, { log: createLog({ level: 'warn', format: 'auto' }) })
+}
