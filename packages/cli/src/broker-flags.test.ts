@@ -1,0 +1,135 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command, CommanderError } from 'commander'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { addBrokerFlags, brokerTarget, portOf, type BrokerFlags, type BrokerTarget } from './broker-flags.ts'
+import { CliError } from './cli-error.ts'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'inferwire-cli-'))
+  writeFileSync(join(folder, 'password'), 'from file\n')
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function flagsOf(...argv: string[]): BrokerFlags {
+  const command = addBrokerFlags(new Command('x'))
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+  return command.parse(argv, { from: 'user' }).opts<BrokerFlags>()
+}
+
+function target(argv: string[], env: NodeJS.ProcessEnv = {}): BrokerTarget {
+  return brokerTarget(flagsOf(...argv), env)
+}
+
+test('without anything: the broker of this machine, MQTT 5, as cli', () => {
+  const { url, identity, mqttVersion, timeoutMs, topics, username } = target([])
+  expect(url.href).toBe('mqtt://127.0.0.1:1883')
+  expect({ identity, mqttVersion, timeoutMs, root: topics.root, username }).toEqual({
+    identity: 'cli',
+    mqttVersion: 5,
+    timeoutMs: 10_000,
+    root: 'infer',
+    username: undefined,
+  })
+})
+
+test('the letters of mosquitto_pub mean the same', () => {
+  const { url, username, password, mqttVersion, identity } = target([
+    '-h',
+    'broker.example',
+    '-p',
+    '1884',
+    '-u',
+    'ann',
+    '-P',
+    'pw',
+    '-V',
+    '311',
+  ])
+  expect(url.href).toBe('mqtt://broker.example:1884')
+  expect({ username, password, mqttVersion, identity }).toEqual({
+    username: 'ann',
+    password: 'pw',
+    mqttVersion: 4,
+    identity: 'ann',
+  })
+})
+
+test('a bare -h asks for help', () => {
+  expect(flagsOf('-h').host).toBe(true)
+  expect(flagsOf('-h', '-p', '1').host).toBe(true)
+})
+
+test('IPv6 addresses and the TLS port', () => {
+  expect(target(['-h', '::1']).url.href).toBe('mqtt://[::1]:1883')
+  expect(target(['-p', '8883']).url.protocol).toBe('mqtts:')
+  expect(portOf(target(['--broker', 'wss://broker.example/mqtt']).url)).toBe(443)
+})
+
+test('user name and password leave the URL', () => {
+  const { url, username, password } = target(['--broker', 'mqtts://line-3:a%20b@edge:8883'])
+  expect(url.href).not.toMatch(/line-3|a%20b/)
+  expect({ username, password }).toEqual({ username: 'line-3', password: 'a b' })
+})
+
+test('the environment fills in what no flag says, and flags win', () => {
+  const env = {
+    INFERWIRE_BROKER_URL: 'mqtt://other:1999',
+    INFERWIRE_BROKER_USERNAME: 'env-user',
+    INFERWIRE_BROKER_PASSWORD: 'env-password',
+    INFERWIRE_ROOT: 'plant/infer',
+  }
+  expect(target([], env)).toMatchObject({
+    username: 'env-user',
+    password: 'env-password',
+    identity: 'env-user',
+  })
+  expect(target([], env).url.href).toBe('mqtt://other:1999')
+  expect(target([], env).topics.root).toBe('plant/infer')
+  expect(target(['-h', 'here'], env).url.href).toBe('mqtt://here:1883')
+  expect(target(['--root', 'r'], env).topics.root).toBe('r')
+})
+
+test('a password file is read without its last line break', () => {
+  expect(target(['-u', 'ann', '--password-file', join(folder, 'password')]).password).toBe('from file')
+})
+
+test.each([
+  [['-P', 'pw'], 64, /without a user name/],
+  [['-u', 'a', '-P', 'pw', '--password-file', 'f'], 64, /together/],
+  [['--broker', 'mqtt://a', '-h', 'b'], 64, /together/],
+  [['--broker', 'http://a'], 64, /broker URL is not valid/],
+  [['--broker', 'mqtt://user:secret@'], 64, /broker URL is not valid/],
+  [['-h', 'a b'], 64, /not a host/],
+  [['-h', 'user@host'], 64, /not a host/],
+  [['--client', 'a/b'], 64, /client level/],
+  [['--root', 'a/+'], 64, /not a topic name/],
+  [['-u', 'a', '--password-file', '/does/not/exist'], 66, /cannot be read/],
+])('%j is refused with %i', (argv, exitCode, message) => {
+  const error = (() => {
+    try {
+      return target(argv)
+    } catch (error) {
+      return error
+    }
+  })()
+  expect(error).toBeInstanceOf(CliError)
+  expect(error).toMatchObject({ exitCode })
+  expect((error as CliError).message).toMatch(message)
+  expect((error as CliError).message).not.toMatch(/secret/)
+  expect((error as CliError).remedy).not.toBe('')
+})
+
+test.each([
+  ['-p', 'x'],
+  ['-p', '65536'],
+  ['-V', '4.0'],
+  ['-t', '0'],
+  ['-t', 'soon'],
+  ['-t', '-1'],
+])('commander refuses %s %s', (...argv) => {
+  expect(() => flagsOf(...argv)).toThrow(CommanderError)
+})

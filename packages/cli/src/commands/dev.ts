@@ -1,0 +1,57 @@
+// `inferwire dev`
+import { Command, InvalidArgumentError } from 'commander'
+import { parsePort } from '../broker-flags.ts'
+import { setExamples } from '../examples.ts'
+
+interface DevModel {
+  readonly name: string
+  readonly file: string
+}
+
+interface DevFlags {
+  readonly mqttPort: number
+  readonly wsPort: number
+  readonly httpPort: number
+  readonly adminPort: number
+  readonly broker: string
+  readonly model?: readonly DevModel[]
+}
+
+/** The command. */
+export function devCommand(): Command {
+  const command = new Command('dev')
+    .summary('run everything in one process, to try things out')
+    .description(
+      'Run everything in one process: an MQTT broker, a model server with example models, and the connector.\n' +
+        'Anonymous login, on 127.0.0.1 only: NOT FOR PRODUCTION.',
+    )
+    .option('--mqtt-port <PORT>', 'MQTT port of the broker; 0 = any free port', parsePort, 1883)
+    .option('--ws-port <PORT>', 'WebSocket port of the broker; 0 = any free port', parsePort, 9001)
+    .option('--http-port <PORT>', 'port of the model server; 0 = any free port', parsePort, 8080)
+    .option('--admin-port <PORT>', 'port of /readyz and /metrics; 0 = any free port', parsePort, 8383)
+    .option(
+      '--broker <KIND>',
+      'embedded, mosquitto (found on PATH), or the URL of a running broker',
+      'embedded',
+    )
+    .option('--model <NAME=FILE>', 'serve an ONNX model of yours; may be given several times', collectModel)
+    .action(async (flags: DevFlags) => {
+      const { runDev } = await import('@inferwire/dev')
+      const { mqttPort, wsPort, httpPort, adminPort, broker, model: models = [] } = flags
+      process.exitCode = await runDev({ mqttPort, wsPort, httpPort, adminPort, broker, models })
+    })
+  return setExamples(command, [
+    ['inferwire dev', 'start, with one example prediction'],
+    ['inferwire dev --model defects=./defects.onnx', 'with a model of yours'],
+    ['inferwire dev --mqtt-port 0 --ws-port 0 --http-port 0 --admin-port 0', 'on any free ports'],
+  ])
+}
+
+/** Option parser: `NAME=FILE`, added to those before it. */
+export function collectModel(text: string, before: readonly DevModel[] | undefined): DevModel[] {
+  const [, name, file] = /^([^=]+)=(.+)$/.exec(text) ?? []
+  if (name === undefined || file === undefined) {
+    throw new InvalidArgumentError('Expected NAME=FILE, for example defects=./defects.onnx.')
+  }
+  return [...(before ?? []), { name, file }]
+}

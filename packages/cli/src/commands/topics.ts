@@ -1,0 +1,48 @@
+// `inferwire topics`
+import { Command, Option } from 'commander'
+import { BROKER_ENV, topicSpace } from '../broker-flags.ts'
+import { setExamples } from '../examples.ts'
+import { EXIT } from '../exit-code.ts'
+
+interface ExplainFlags {
+  readonly config?: string
+  readonly root?: string
+  readonly output?: 'json'
+}
+
+/** The command. */
+export function topicsCommand(): Command {
+  return new Command('topics').description('Understand topics.').addCommand(explainCommand())
+}
+
+function explainCommand(): Command {
+  const command = new Command('explain')
+    .description('Take a topic apart: who asks what, where the answer goes, and what is wrong with it.')
+    .argument('<topic>', 'a topic, for example infer/request/cam7/iris/predict')
+    .option('-c, --config <FILE>', "a connector's configuration: also says which model and URL is asked")
+    .option('--root <TOPIC>', `first level of the topics (env: ${BROKER_ENV.root}; default: infer)`)
+    .addOption(new Option('-o, --output <FORMAT>', 'json for machines').choices(['json']))
+    .action(explain)
+  return setExamples(command, [
+    ['inferwire topics explain infer/request/cam7/iris/predict', 'what this asks'],
+    [
+      'inferwire topics explain infer/request/cam7/iris/infer/42 -c inferwire.yaml',
+      'and which server it reaches',
+    ],
+  ])
+}
+
+async function explain(topic: string, flags: ExplainFlags): Promise<void> {
+  const { explainTopic } = await import('../topics/explain-topic.ts')
+  const { formatExplanation } = await import('../topics/format-explanation.ts')
+  const config =
+    flags.config === undefined
+      ? undefined
+      : (await import('../config/load-from-file.ts')).loadFromFile(flags.config)
+  const root = flags.root ?? config?.root ?? process.env[BROKER_ENV.root] ?? 'infer'
+  const explanation = explainTopic(topic, topicSpace(root), config?.models)
+  process.stdout.write(
+    flags.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : formatExplanation(explanation),
+  )
+  if (explanation.mistakes.length > 0) process.exitCode = EXIT.badInput
+}

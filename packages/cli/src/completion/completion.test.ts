@@ -1,0 +1,52 @@
+import { execFileSync } from 'node:child_process'
+import { expect, test } from 'vitest'
+import { createProgram } from '../program.ts'
+import { bashScript } from './bash-script.ts'
+import { completedCommands } from './command-tree.ts'
+import { fishScript } from './fish-script.ts'
+import { zshScript } from './zsh-script.ts'
+
+const commands = completedCommands(createProgram())
+const bash = bashScript(commands)
+
+// What bash would offer after these words; the last one is being typed.
+function complete(...words: string[]): string[] {
+  const line = ['inferwire', ...words].map((word) => `'${word}'`).join(' ')
+  const script = `${bash}\nCOMP_WORDS=(${line}); COMP_CWORD=${words.length}; _inferwire; printf '%s\\n' "\${COMPREPLY[@]}"`
+  return execFileSync('bash', ['-c', script]).toString().split('\n').filter(Boolean)
+}
+
+test('bash offers the commands', () => {
+  expect(complete('con')).toEqual(['connect', 'config'])
+})
+
+test('bash offers the commands below a command, after options too', () => {
+  expect(complete('models', '')).toEqual(expect.arrayContaining(['ls', 'describe']))
+  expect(complete('config', 'pr')).toEqual(['print'])
+})
+
+test('bash offers the options of the command, not of another', () => {
+  expect(complete('infer', 'iris', '--sh')).toEqual(['--show'])
+  expect(complete('connect', '--sh')).toEqual(['--share'])
+})
+
+test('bash offers the values of an option that has a fixed list', () => {
+  expect(complete('infer', 'iris', '--show', '')).toEqual(['mosquitto', 'curl'])
+  expect(complete('completion', 'f')).toEqual(['fish'])
+})
+
+test('bash offers nothing where it cannot know', () => {
+  expect(complete('infer', 'iris', '-p', '')).toEqual([])
+})
+
+test('every command and every long option is in all three scripts', () => {
+  const names = commands.flatMap(({ subcommands, options }) => [
+    ...subcommands.map(({ name }) => name),
+    ...options.flatMap((option) => option.names).filter((name) => name.startsWith('--')),
+  ])
+  expect(names.length).toBeGreaterThan(40)
+  const scripts = { bash, zsh: zshScript(commands), fish: fishScript(commands).replaceAll('-l ', '--') }
+  for (const [shell, script] of Object.entries(scripts)) {
+    for (const name of names) expect(script, `${shell} ${name}`).toContain(name)
+  }
+})

@@ -1,0 +1,13 @@
+// `inferwire config check`
+import { loadFromFile } from './load-from-file.ts'
+
+/** Prints one line when the configuration is valid. @throws ConfigError with everything that is wrong */
+export function checkConfig(file: string | undefined): void {
+  const config = loadFromFile(file)
+  const models = Object.keys(config.models)
+  const list =
+    models.length === 0
+      ? 'no models'
+      : `${models.length} ${models.length === 1 ? 'model' : 'models'} (${models.join(', ')})`
+  process.stdout.write(`${file ?? 'The configuration'} is valid: broker ${config.broker.url}, ${list}.\n`)
+}

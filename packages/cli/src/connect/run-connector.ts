@@ -1,0 +1,84 @@
+// `inferwire connect`: runs the connector until it is asked to stop, and takes over a changed configuration.
+import {
+  ConfigError,
+  createLog,
+  loadConfig,
+  parseModelFlag,
+  startConnector,
+  watchConfig,
+  type Connector,
+  type ConnectorConfig,
+  type Log,
+} from '@inferwire/connector'
+import { EXIT } from '../exit-code.ts'
+import { connectorFlags, type ConnectFlags } from './connector-flags.ts'
+import { SIGNAL_EXIT, stopSignal } from './stop-signal.ts'
+
+/**
+ * Resolves with the exit code after the drain.
+ * @throws ConfigError, or the listen error of the admin port
+ */
+export async function runConnector(flags: ConnectFlags): Promise<number> {
+  const stop = stopSignal()
+  const file = flags.config ?? process.env['INFERWIRE_CONFIG']
+  const load = (): ConnectorConfig => loadConfig({ file, env: process.env, flags: toConfig(flags) })
+  const config = load()
+  const log = createLog(config.log)
+  dieOnFault(log)
+  warnWithoutModels(config, log)
+  const connector = await startConnector(config, { log })
+  if (connector.adminUrl !== undefined) {
+    log.info({ event: 'admin_listening', url: connector.adminUrl }, `Listening on ${connector.adminUrl}.`)
+  }
+  const watch = reloadOnRequest(connector, load, log, file)
+  const signal = await stop
+  watch?.stop()
+  // What is left undone comes again after the restart; the exit code says that there is something left.
+  return (await connector.stop()) ? EXIT.ok : SIGNAL_EXIT[signal]
+}
+
+function toConfig(flags: ConnectFlags): ReturnType<typeof connectorFlags> {
+  return connectorFlags(flags, Object.fromEntries((flags.model ?? []).map(parseModelFlag)))
+}
+
+function warnWithoutModels(config: ConnectorConfig, log: Log): void {
+  if (Object.keys(config.models).length > 0) return
+  log.warn(
+    { event: 'no_models' },
+    'No models are configured: every request is answered model_not_found. Add --model NAME=URL, or models: to the file.',
+  )
+}
+
+function reloadOnRequest(
+  connector: Connector,
+  load: () => ConnectorConfig,
+  log: Log,
+  file: string | undefined,
+): { stop(): void } | undefined {
+  const reload = (): void => {
+    try {
+      connector.reload(load())
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      log.error(
+        { event: 'reload_refused', mistakes: error.mistakes },
+        `The changed configuration is not used, the old one stays. ${error.message}`,
+      )
+    }
+  }
+  process.on('SIGHUP', reload)
+  return file === undefined ? undefined : watchConfig(file, reload)
+}
+
+// A process in an unknown state must not go on half-dead: the broker delivers again after the restart.
+function dieOnFault(log: Log): void {
+  const die = (error: unknown): void => {
+    log.fatal(
+      { event: 'fault', err: error instanceof Error ? { stack: error.stack } : String(error) },
+      'A fault in Inferwire itself; please report it with this line.',
+    )
+    process.exit(EXIT.internal)
+  }
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+}

@@ -1,0 +1,22 @@
+// How a long-running command is asked to stop.
+import { EXIT } from '../exit-code.ts'
+
+/** Exit codes of a process that a signal ended, as shells count them. */
+export const SIGNAL_EXIT = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const
+
+/** A signal that asks to stop. */
+export type StopSignal = keyof typeof SIGNAL_EXIT
+
+/** Resolves at the first SIGINT or SIGTERM; the second ends the process at once. */
+export function stopSignal(): Promise<StopSignal> {
+  return new Promise((resolve) => {
+    let isStopping = false
+    const stop = (signal: StopSignal): void => {
+      if (isStopping) process.exit(SIGNAL_EXIT[signal])
+      isStopping = true
+      resolve(signal)
+    }
+    process.on('SIGINT', () => stop('SIGINT'))
+    process.on('SIGTERM', () => stop('SIGTERM'))
+  })
+}

@@ -1,0 +1,88 @@
+// Whatever is thrown, in words for the user and with the exit code that fits.
+import { PROBLEMS } from '@inferwire/protocol'
+import { CliError } from './cli-error.ts'
+import { EXIT, exitCodeOf } from './exit-code.ts'
+import { printable } from './table.ts'
+
+/** What to write to standard error, line break included, and how to end. */
+export interface DescribedError {
+  readonly text: string
+  readonly exitCode: number
+}
+
+/** Describes anything thrown. */
+export function describeError(error: unknown): DescribedError {
+  if (error instanceof CliError) return described(error.message, error.remedy, error.exitCode)
+  if (!(error instanceof Error)) return fault(String(error))
+  // By name and shape: importing the packages for `instanceof` would make every command load them.
+  if (error.name === 'ConfigError') return { text: `${error.message.trimEnd()}\n`, exitCode: EXIT.config }
+  if (isRequestError(error)) return describeRequestError(error)
+  const code = (error as NodeJS.ErrnoException).code
+  if (code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL' || code === 'EACCES')
+    return describeListenError(error, code)
+  return isExpected(error)
+    ? described(error.message, undefined, EXIT.unavailable)
+    : fault(error.stack ?? error.message)
+}
+
+interface RequestError extends Error {
+  readonly code: string
+  readonly status?: number | undefined
+  readonly retryable?: boolean
+}
+
+function isRequestError(error: Error): error is RequestError {
+  return error.name === 'InferwireError' && typeof (error as { code?: unknown }).code === 'string'
+}
+
+// What the client's own codes ask of the user; the others are in the protocol's table.
+const REMEDIES: Readonly<Record<string, string>> = {
+  no_connector: 'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
+  broker_unreachable: 'Check -h and -p (or --broker), and that the broker runs; inferwire dev starts one.',
+  not_authorized: 'Check -u and the password, and that the ACL lets this user write {root}/request/{user}/#.',
+  deadline_exceeded: 'Give it more time with -t SECONDS, or look at why it is slow.',
+  model_not_found: 'List the models with: inferwire models ls',
+  operation_not_supported: 'See what it offers with: inferwire models describe MODEL',
+}
+
+function describeRequestError(error: RequestError): DescribedError {
+  const remedy =
+    REMEDIES[error.code] ??
+    (Object.hasOwn(PROBLEMS, error.code) ? PROBLEMS[error.code as keyof typeof PROBLEMS].remedy : undefined)
+  const label = error.status === undefined ? error.code : `${error.status} ${error.code}`
+  return described(`${error.message} (${label})`, remedy, exitCodeOf(error.code, error.retryable ?? false))
+}
+
+function describeListenError(error: Error, code: string): DescribedError {
+  const { address, port } = error as { address?: string; port?: number }
+  const place = `${address ?? ''}:${port ?? ''}`
+  const reason = {
+    EADDRINUSE: 'another process has it',
+    EADDRNOTAVAIL: 'this machine has no such address',
+    EACCES: 'this user may not',
+  }[code]
+  return described(
+    `cannot listen on ${place}: ${reason}`,
+    'Choose another port (--admin-port N; 0 = any free port), or end what holds it.',
+    EXIT.unavailable,
+  )
+}
+
+// Errors that parts of the development stack raise on purpose; they say what to do themselves.
+function isExpected(error: Error): boolean {
+  return ['PortTakenError', 'ModelServerError', 'BrokerError'].includes(error.name)
+}
+
+function described(message: string, remedy: string | undefined, exitCode: number): DescribedError {
+  const lines = [message, ...(remedy === undefined ? [] : [remedy])].flatMap((text) =>
+    text.trimEnd().split('\n'),
+  )
+  return { text: `error: ${lines.map(printable).join('\n       ')}\n`, exitCode }
+}
+
+function fault(detail: string): DescribedError {
+  return {
+    text: `error: a fault in Inferwire itself; please report it with these lines:\n${detail}\n`,
+    exitCode: EXIT.internal,
+  }
+}

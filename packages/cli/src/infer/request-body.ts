@@ -1,0 +1,118 @@
+// Where the body of a request comes from: -d, -f, standard input.
+import { readFile } from 'node:fs/promises'
+import { isOperationName, type OperationName } from '@inferwire/protocol'
+import { CliError, usageError } from '../cli-error.ts'
+import { EXIT } from '../exit-code.ts'
+
+/** The body of a request, and where it was read from. */
+export interface RequestBody {
+  readonly bytes: Uint8Array
+  /** The file given with -f, where a shown command can name it instead of its content. */
+  readonly file: string | undefined
+}
+
+/** The options that say where a body comes from. */
+export interface BodySource {
+  readonly data: string | undefined
+  readonly file: string | undefined
+  readonly contentType: string | undefined
+}
+
+// MQTT's largest packet is 256 MiB; a larger body cannot be published at all.
+const BODY_BYTES_MAX = 256 * 1024 * 1024
+
+/**
+ * Reads the body; undefined when none was given and standard input is a terminal.
+ * @throws CliError when the file cannot be read or what should be JSON is not
+ */
+export async function readRequestBody(source: BodySource): Promise<RequestBody | undefined> {
+  if (source.data !== undefined && source.file !== undefined) {
+    throw usageError(
+      '-d and -f were given together',
+      'Give the body once: as text with -d, or as a file with -f.',
+    )
+  }
+  if (source.data !== undefined) return checked(Buffer.from(source.data), undefined, '-d', source)
+  if (source.file !== undefined && source.file !== '-') {
+    return checked(await readBodyFile(source.file), source.file, `file "${source.file}"`, source)
+  }
+  if (source.file === undefined && process.stdin.isTTY) return undefined
+  const bytes = await readStdin()
+  if (bytes.length === 0) {
+    throw new CliError(
+      EXIT.badInput,
+      'standard input is empty, and neither -d nor -f was given',
+      `Give the body with -d '{"instances":[[…]]}', with -f FILE, or pipe it in.`,
+    )
+  }
+  return checked(bytes, undefined, 'standard input', source)
+}
+
+/** The operation that a body is made for: V1 has `instances`, V2 has `inputs`. */
+export function operationOfBody(bytes: Uint8Array): OperationName | undefined {
+  let body: unknown
+  try {
+    body = JSON.parse(Buffer.from(bytes).toString())
+  } catch {
+    return undefined
+  }
+  if (typeof body !== 'object' || body === null) return undefined
+  if ('instances' in body) return 'predict'
+  return 'inputs' in body ? 'infer' : undefined
+}
+
+/** The operation given with --operation. @throws CliError when there is no such operation */
+export function parseOperation(name: string, operations: Readonly<Record<string, unknown>>): OperationName {
+  if (isOperationName(name)) return name
+  throw usageError(
+    `there is no operation "${name}"`,
+    `Use one of: ${Object.keys(operations).join(', ')}; or leave it out: the body decides.`,
+  )
+}
+
+// With a Content Type the body is the model's business; without one it is JSON.
+function checked(bytes: Buffer, file: string | undefined, from: string, source: BodySource): RequestBody {
+  if (source.contentType === undefined) {
+    try {
+      JSON.parse(bytes.toString())
+    } catch (error) {
+      throw new CliError(
+        EXIT.badInput,
+        `the body from ${from} is not JSON: ${(error as Error).message}`,
+        'Correct it, or say what it is with --content-type (application/octet-stream, image/jpeg, …).',
+        { cause: error },
+      )
+    }
+  }
+  return { bytes, file }
+}
+
+async function readBodyFile(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file)
+  } catch (error) {
+    throw new CliError(
+      EXIT.missingFile,
+      `file "${file}" cannot be read: ${(error as Error).message}`,
+      'Check the path given with -f.',
+      { cause: error },
+    )
+  }
+}
+
+async function readStdin(): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > BODY_BYTES_MAX) {
+      throw new CliError(
+        EXIT.badInput,
+        `standard input is larger than ${BODY_BYTES_MAX} bytes, the most that MQTT carries`,
+        'Send less at once.',
+      )
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}

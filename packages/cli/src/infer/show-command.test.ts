@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest'
+import { TopicSpace } from '@inferwire/protocol'
+import type { BrokerTarget } from '../broker-flags.ts'
+import { curlLine, mosquittoLine, type ShownRequest } from './show-command.ts'
+
+const target: BrokerTarget = {
+  url: new URL('mqtt://127.0.0.1:1883'),
+  username: undefined,
+  password: undefined,
+  passwordFile: undefined,
+  identity: 'cam7',
+  topics: new TopicSpace('infer'),
+  mqttVersion: 5,
+  timeoutMs: 10_000,
+}
+const request: ShownRequest = {
+  target,
+  model: 'iris',
+  operation: 'predict',
+  body: { bytes: Buffer.from(`{"instances":[["it's"]]}`), file: undefined },
+  contentType: undefined,
+}
+
+describe('mosquitto_rr', () => {
+  test('publishes to the request topic and names the reply topic', () => {
+    expect(mosquittoLine(request)).toBe(
+      'mosquitto_rr -h 127.0.0.1 -p 1883 -V 5 -q 1 -W 10 ' +
+        '-t infer/request/cam7/iris/predict -e infer/reply/cam7/iris/predict ' +
+        `-m '{"instances":[["it'\\''s"]]}'`,
+    )
+  })
+
+  test('never shows a password: the shell reads it', () => {
+    const login = { ...target, username: 'ann', password: 'secret' }
+    expect(mosquittoLine({ ...request, target: login })).toContain('-u ann -P "$INFERWIRE_BROKER_PASSWORD"')
+    const line = mosquittoLine({ ...request, target: { ...login, passwordFile: './my password' } })
+    expect(line).toContain(`-P "$(cat './my password')"`)
+    expect(line).not.toContain('secret')
+  })
+
+  test('names a file instead of its content, and sends nothing where there is no body', () => {
+    expect(mosquittoLine({ ...request, body: { bytes: Buffer.from('{}'), file: 'a b.json' } })).toMatch(
+      / -f 'a b.json'$/,
+    )
+    expect(mosquittoLine({ ...request, operation: 'ready', body: undefined })).toMatch(/ -n$/)
+  })
+
+  test('says what the body is only where MQTT can', () => {
+    const typed = { ...request, contentType: 'image/jpeg' }
+    expect(mosquittoLine(typed)).toContain('-D publish content-type image/jpeg')
+    expect(mosquittoLine({ ...typed, target: { ...target, mqttVersion: 4 } })).not.toContain('-D')
+  })
+
+  test('is refused for WebSocket brokers', () => {
+    const webSocket = { ...target, url: new URL('ws://127.0.0.1:9001') }
+    expect(() => mosquittoLine({ ...request, target: webSocket })).toThrow(/WebSocket/)
+  })
+})
+
+describe('curl', () => {
+  test.each([
+    ['predict', 'v1', '/v1/models/iris:predict'],
+    ['infer', 'v2', '/v2/models/iris/infer'],
+    ['metadata', 'v1', '/v1/models/iris'],
+    ['metadata', 'v2', '/v2/models/iris'],
+    ['ready', 'v2', '/v2/models/iris/ready'],
+  ] as const)('%s in %s asks %s', (operation, protocol, path) => {
+    expect(curlLine(request, operation, protocol, 'http://127.0.0.1:8080/')).toContain(
+      ` http://127.0.0.1:8080${path}`,
+    )
+  })
+
+  test('posts the body as it is, or names its file', () => {
+    expect(curlLine(request, 'predict', 'v1', 'http://m')).toMatch(
+      /-H 'content-type: application\/json' --data-raw '{/,
+    )
+    const fromFile = { ...request, body: { bytes: Buffer.from('{}'), file: 'r.json' } }
+    expect(curlLine(fromFile, 'predict', 'v1', 'http://m')).toMatch(/--data-binary @r.json$/)
+    expect(curlLine(request, 'metadata', 'v2', 'http://m')).not.toContain('--data')
+  })
+
+  test('a body that is no text is refused instead of being broken', () => {
+    const binary = { ...request, body: { bytes: Buffer.from([0xff, 0xfe]), file: undefined } }
+    expect(() => curlLine(binary, 'infer', 'v2', 'http://m')).toThrow(/not text/)
+  })
+})

@@ -1,0 +1,228 @@
+// Takes a topic apart and says what is right and wrong with it.
+import {
+  defaultOperationOf,
+  isModelName,
+  isOperationName,
+  isPublishable,
+  nearestName,
+  OPERATIONS,
+  operationsOf,
+  Problem,
+  type InferenceProtocol,
+  type TopicSpace,
+} from '@inferwire/protocol'
+import { printable } from '../table.ts'
+import { upstreamPath } from '../upstream-path.ts'
+
+/** What a configuration says about a model, as far as topics go. */
+export interface ConfiguredModel {
+  readonly url: string
+  readonly protocol?: InferenceProtocol | undefined
+  /** The model's name on its server. */
+  readonly as?: string | undefined
+  readonly versions?: readonly string[]
+  readonly defaultOperation?: string | undefined
+}
+
+/** A topic taken apart. Members that do not apply are absent. */
+export interface TopicExplanation {
+  readonly topic: string
+  readonly kind: 'request' | 'reply' | 'cancel' | 'model card' | 'status' | 'filter' | 'unknown'
+  readonly client?: string
+  readonly model?: string
+  readonly operation?: string
+  readonly id?: string
+  readonly connector?: string
+  /** Where the answer to a request goes when it names no Response Topic. */
+  readonly reply_topic?: string
+  /** The request that a reply or a cancel belongs to. */
+  readonly request_topic?: string
+  /** What the connector asks: method and URL. Only with a configuration. */
+  readonly upstream?: string
+  /** Sentences about what happens and about what is left open. */
+  readonly notes: readonly string[]
+  /** Sentences about what is wrong; empty = nothing. */
+  readonly mistakes: readonly string[]
+}
+
+type Draft = { -readonly [Key in keyof TopicExplanation]: TopicExplanation[Key] } & {
+  notes: string[]
+  mistakes: string[]
+}
+
+const KINDS = ['request', 'reply', 'cancel', 'models', 'status']
+
+/** Explains one topic; `models` are those of a configuration, by exposed name. */
+export function explainTopic(
+  topic: string,
+  topics: TopicSpace,
+  models?: Readonly<Record<string, ConfiguredModel>>,
+): TopicExplanation {
+  const draft: Draft = { topic, kind: 'unknown', notes: [], mistakes: [] }
+  const { root } = topics
+  if (/[+#]/.test(topic) || topic.startsWith('$share/')) {
+    draft.kind = 'filter'
+    draft.mistakes.push(
+      'It has wildcards or a share: that is a topic filter, nothing can be published to it.',
+    )
+    return draft
+  }
+  if (!isPublishable(topic)) {
+    draft.mistakes.push('It is empty, too long, or has control characters: no broker takes it.')
+  }
+  if (!topic.startsWith(`${root}/`)) {
+    draft.mistakes.push(`It does not begin with "${root}/". ${rootAdvice(topic, root)}`)
+    return draft
+  }
+  const [kind = '', ...levels] = topic.slice(root.length + 1).split('/')
+  if (kind === 'models' || kind === 'status') return explainRetained(draft, kind, levels, models)
+  if (kind === 'request' || kind === 'reply' || kind === 'cancel') {
+    draft.kind = kind
+    return explainRequest(draft, kind, levels, topics, models)
+  }
+  const near = nearestName(kind, KINDS)
+  draft.mistakes.push(
+    `After "${root}/" comes one of ${KINDS.join(', ')}, not "${printable(kind)}".${near === undefined ? '' : ` Did you mean "${near}"?`}`,
+  )
+  return draft
+}
+
+function explainRequest(
+  draft: Draft,
+  kind: 'request' | 'reply' | 'cancel',
+  levels: readonly string[],
+  topics: TopicSpace,
+  models: Readonly<Record<string, ConfiguredModel>> | undefined,
+): TopicExplanation {
+  const requestTopic = [topics.root, 'request', ...levels].join('/')
+  try {
+    const { client, model, operation, id } = topics.parseRequest(requestTopic)
+    draft.client = client
+    draft.model = model
+    if (operation !== undefined) draft.operation = operation
+    if (id !== undefined) draft.id = id
+  } catch (error) {
+    draft.mistakes.push(sentence(Problem.from(error).message.replace(requestTopic, draft.topic)))
+    return draft
+  }
+  if (kind !== 'request') draft.request_topic = requestTopic
+  const reply = topics.replyTopicOf(requestTopic)
+  if (kind === 'request' && reply !== undefined) draft.reply_topic = reply
+  if (kind === 'cancel') draft.notes.push('Stops the request with the same id or Correlation Data.')
+  judgeModel(draft, models)
+  judgeOperation(draft)
+  explainUpstream(draft, models)
+  return draft
+}
+
+function judgeModel(draft: Draft, models: Readonly<Record<string, ConfiguredModel>> | undefined): void {
+  const model = draft.model!
+  if (!isModelName(model)) {
+    draft.mistakes.push(
+      `"${printable(model)}" cannot be the name of a model: letters, digits, ".", "_", "-" and one "@version".`,
+    )
+    return
+  }
+  if (models === undefined || configured(models, model) !== undefined) return
+  const names = Object.keys(models).flatMap((name) => [
+    name,
+    ...(models[name]!.versions ?? []).map((version) => `${name}@${version}`),
+  ])
+  const near = nearestName(model, names)
+  draft.mistakes.push(
+    names.length === 0
+      ? `The configuration exposes no models, so also not "${model}".`
+      : `The configuration does not expose "${model}".${near === undefined ? ` It exposes: ${names.join(', ')}.` : ` Did you mean "${near}"?`}`,
+  )
+}
+
+function judgeOperation(draft: Draft): void {
+  const { operation } = draft
+  if (operation === undefined) {
+    draft.notes.push("No operation: the one that the model's card names as its default.")
+  } else if (isOperationName(operation)) {
+    draft.notes.push(`${OPERATIONS[operation].meaning}.`)
+  } else {
+    const near = nearestName(operation, Object.keys(OPERATIONS))
+    draft.mistakes.push(
+      `There is no operation "${printable(operation)}". ${near === undefined ? `There are: ${Object.keys(OPERATIONS).join(', ')}.` : `Did you mean "${near}"?`}`,
+    )
+  }
+}
+
+function explainUpstream(draft: Draft, models: Readonly<Record<string, ConfiguredModel>> | undefined): void {
+  const model = models === undefined ? undefined : configured(models, draft.model!)
+  if (model === undefined || draft.kind !== 'request') return
+  const { config, version, name } = model
+  if (
+    draft.operation === undefined &&
+    config.defaultOperation === undefined &&
+    config.protocol === undefined
+  ) {
+    draft.upstream = `${config.url} (protocol and default operation are asked from the server)`
+    return
+  }
+  const protocols: InferenceProtocol[] =
+    version !== undefined ? ['v2'] : config.protocol === undefined ? ['v2', 'v1'] : [config.protocol]
+  const operation = draft.operation ?? config.defaultOperation ?? defaultOperationOf(protocols)
+  if (!isOperationName(operation)) return
+  const protocol = OPERATIONS[operation].protocols.find((candidate) => protocols.includes(candidate))
+  if (protocol === undefined) {
+    draft.mistakes.push(
+      `Model "${draft.model}" speaks ${protocols.join(' and ')}, which has no operation "${operation}": it has ${operationsOf(protocols).join(', ')}.`,
+    )
+    return
+  }
+  const method = OPERATIONS[operation].hasBody ? 'POST' : 'GET'
+  const path = upstreamPath(config.as ?? name, version, operation, protocol)
+  draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
+}
+
+function configured(
+  models: Readonly<Record<string, ConfiguredModel>>,
+  model: string,
+): { name: string; version: string | undefined; config: ConfiguredModel } | undefined {
+  const [name = '', version] = model.split('@')
+  const config = Object.hasOwn(models, name) ? models[name]! : undefined
+  if (config === undefined) return undefined
+  return version === undefined || config.versions?.includes(version) === true
+    ? { name, version, config }
+    : undefined
+}
+
+function explainRetained(
+  draft: Draft,
+  kind: 'models' | 'status',
+  levels: readonly string[],
+  models: Readonly<Record<string, ConfiguredModel>> | undefined,
+): TopicExplanation {
+  draft.kind = kind === 'models' ? 'model card' : 'status'
+  const [name = ''] = levels
+  if (levels.length !== 1 || name === '') {
+    draft.mistakes.push(
+      `After "${kind}/" comes one level: the name of a ${kind === 'models' ? 'model' : 'connector'}.`,
+    )
+    return draft
+  }
+  if (kind === 'models') {
+    draft.model = name
+    draft.notes.push('Retained: what the model is, what it can be asked, an example. Empty when it is gone.')
+    judgeModel(draft, models)
+  } else {
+    draft.connector = name
+    draft.notes.push('Retained: whether that connector is online, draining or offline.')
+  }
+  return draft
+}
+
+function rootAdvice(topic: string, root: string): string {
+  const levels = topic.split('/')
+  const at = levels.findIndex((level) => KINDS.includes(level))
+  if (topic.startsWith('/')) return 'A leading "/" makes an empty first level.'
+  if (at > 0) return `If the root is "${printable(levels.slice(0, at).join('/'))}", say so with --root.`
+  return `Topics look like ${root}/request/{client}/{model}[/{operation}[/{id}]].`
+}
+
+function sentence(text: string): string {
+  return text.endsWith('.') ? text : `${text}.`
+}

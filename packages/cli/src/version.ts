@@ -1,0 +1,9 @@
+// The version of this package.
+import { readFileSync } from 'node:fs'
+
+const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+/** Version of the command line. */
+export const VERSION: string = manifest.version
