@@ -1,0 +1,17 @@
+// `npm run check`: the quick loop. Format, lint, types, unused code, drift, unit tests.
+import { checks } from './checks.mjs'
+import { install } from './install.mjs'
+import { step, tool } from './step.mjs'
+
+await install()
+const [build, ...rest] = checks().filter(([name]) => !name.startsWith('package '))
+let isGood = await step(...build)
+// Two at a time: that is what small machines have cores for.
+const queue = [...rest, ['unit tests', tool('vitest'), ['run', '--project', 'unit', '--reporter=dot']]]
+const worker = async () => {
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    if (!(await step(...next))) isGood = false
+  }
+}
+await Promise.all([worker(), worker()])
+process.exit(isGood ? 0 : 1)

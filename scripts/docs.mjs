@@ -1,0 +1,73 @@
+// `npm run docs`: writes the generated reference pages; with --check it only says which ones are out of date.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { configJsonSchema, configMarkdown } from '@inferwire/connector'
+import { OPERATIONS, PROBLEMS } from '@inferwire/protocol'
+
+const FOLDER = new URL('../docs/reference/', import.meta.url).pathname
+const NOTE = (source) => `<!-- Generated from ${source} by \`npm run docs\`. Do not edit. -->`
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+function problemsPage() {
+  const rows = Object.entries(PROBLEMS).map(([code, { status, retryable, meaning, remedy }]) => [
+    `\`${code}\``,
+    status,
+    retryable ? 'yes' : 'no',
+    meaning,
+    remedy,
+  ])
+  return `# Problem codes
+
+${NOTE('packages/protocol/src/problem.ts')}
+
+What the user property \`code\` of an error reply, and the member \`code\` of its body, can say. \`upstream_error\` carries the model server's own status and body. "Retry" means that the same request may succeed later.
+
+${table(['code', 'status', 'retry', 'when', 'what to do'], rows)}
+`
+}
+
+function operationsPage() {
+  const rows = Object.entries(OPERATIONS).map(([name, { protocols, meaning }]) => [
+    `\`${name}\``,
+    protocols.join(', ').toUpperCase(),
+    meaning,
+  ])
+  return `# Operations
+
+${NOTE('packages/protocol/src/operation.ts')}
+
+The third level after \`request\` in a request topic. Left out, it is the one that the model card names as \`default_operation\`.
+
+${table(['operation', 'protocol', 'what it asks'], rows)}
+`
+}
+
+const pages = {
+  'configuration.md': configMarkdown(),
+  'problems.md': problemsPage(),
+  'operations.md': operationsPage(),
+  'inferwire.schema.json': `${JSON.stringify(configJsonSchema(), null, 2)}\n`,
+}
+
+const stale = Object.entries(pages).filter(([name, text]) => {
+  const file = join(FOLDER, name)
+  return !existsSync(file) || readFileSync(file, 'utf8') !== text
+})
+if (process.argv.includes('--check')) {
+  if (stale.length > 0) {
+    console.error(
+      `Out of date: ${stale.map(([name]) => `docs/reference/${name}`).join(', ')}. Run: npm run docs`,
+    )
+    process.exit(1)
+  }
+} else {
+  mkdirSync(FOLDER, { recursive: true })
+  for (const [name, text] of stale) {
+    writeFileSync(join(FOLDER, name), text)
+    console.log(`wrote docs/reference/${name}`)
+  }
+}

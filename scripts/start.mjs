@@ -1,0 +1,27 @@
+// `npm start`: installs, builds, and runs `inferwire dev` with the arguments given.
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { install } from './install.mjs'
+import { fail, ROOT, run, say, tool } from './step.mjs'
+
+await install()
+say('Building …')
+const build = await run(tool('tsc'), ['-b'])
+if (build.code !== 0) fail(`The build failed:\n${build.output}`)
+say('Starting inferwire dev …')
+
+const child = spawn(
+  process.execPath,
+  [join(ROOT, 'packages/cli/bin/inferwire.js'), 'dev', ...process.argv.slice(2)],
+  {
+    cwd: process.env.INIT_CWD ?? process.cwd(),
+    stdio: 'inherit',
+  },
+)
+// A terminal sends Ctrl-C to the child as well; others signal only this process.
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    if (!process.stdin.isTTY) child.kill(signal)
+  })
+}
+child.on('exit', (code) => process.exit(code ?? 1))
