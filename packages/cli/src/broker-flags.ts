@@ -7,8 +7,7 @@ import { EXIT } from './exit-code.ts'
 
 /** What commander collects from `addBrokerFlags`. */
 export interface BrokerFlags {
-  /** `true` for a bare -h, which asks for help. */
-  readonly host?: string | true
+  readonly host?: string
   readonly port?: number
   readonly broker?: string
   readonly username?: string
@@ -55,6 +54,10 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = {
 
 /** Adds the broker options to a command. `-h` alone is help, with a value it is the host. */
 export function addBrokerFlags(command: Command): Command {
+  // While parsing, so that help comes before a missing argument is complained about.
+  command.on('option:host', (value: string | null) => {
+    if (value === null) command.help()
+  })
   return command
     .helpOption('--help', 'show this help (also a bare -h)')
     .option('-h, --host [HOST]', `broker host (default: ${DEFAULT_HOST})`)
@@ -125,7 +128,7 @@ export function topicSpace(root: string): TopicSpace {
 }
 
 function brokerUrl(flags: BrokerFlags, env: NodeJS.ProcessEnv): URL {
-  const host = flags.host === true ? undefined : flags.host
+  const { host } = flags
   const isPlace = host !== undefined || flags.port !== undefined
   if (flags.broker !== undefined && isPlace) {
     throw usageError('--broker and -h/-p were given together', 'Say where the broker is once.')

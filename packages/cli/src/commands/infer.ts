@@ -34,8 +34,7 @@ export function inferCommand(): Command {
       ]),
     )
     .option('--url <URL>', 'with --show curl: the model server', 'http://MODEL_SERVER')
-    .action(async (model: string, flags: InferFlags, self: Command) => {
-      if (flags.host === true) return self.help()
+    .action(async (model: string, flags: InferFlags) => {
       const { runInfer } = await import('../infer/run-infer.ts')
       await runInfer(model, flags)
     })

@@ -23,8 +23,7 @@ function listCommand(): Command {
   const command = addBrokerFlags(new Command('ls').alias('list'))
     .description('List the models, from the cards that connectors left on the broker.')
     .addOption(new Option('-o, --output <FORMAT>', 'how to print').choices(['json', 'wide', 'name']))
-    .action(async (flags: ListFlags, self: Command) => {
-      if (flags.host === true) return self.help()
+    .action(async (flags: ListFlags) => {
       const { listModels } = await import('../models/list-models.ts')
       await listModels(flags, flags.output)
     })
@@ -42,8 +41,7 @@ function describeCommand(): Command {
     .description('Describe one model: operations, tensors, limits, topics, an example.')
     .argument('<model>', 'name of the model')
     .addOption(new Option('-o, --output <FORMAT>', 'json: the card as it is').choices(['json']))
-    .action(async (model: string, flags: DescribeFlags, self: Command) => {
-      if (flags.host === true) return self.help()
+    .action(async (model: string, flags: DescribeFlags) => {
       const { describeModel } = await import('../models/describe-model.ts')
       await describeModel(model, flags, flags.output)
     })

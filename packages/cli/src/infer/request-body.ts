@@ -1,6 +1,6 @@
 // Where the body of a request comes from: -d, -f, standard input.
 import { readFile } from 'node:fs/promises'
-import { isOperationName, type OperationName } from '@inferwire/protocol'
+import { isOperationName, OPERATIONS, type OperationName } from '@inferwire/protocol'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
@@ -13,9 +13,9 @@ export interface RequestBody {
 
 /** The options that say where a body comes from. */
 export interface BodySource {
-  readonly data: string | undefined
-  readonly file: string | undefined
-  readonly contentType: string | undefined
+  readonly data?: string
+  readonly file?: string
+  readonly contentType?: string
 }
 
 // MQTT's largest packet is 256 MiB; a larger body cannot be published at all.
@@ -62,11 +62,11 @@ export function operationOfBody(bytes: Uint8Array): OperationName | undefined {
 }
 
 /** The operation given with --operation. @throws CliError when there is no such operation */
-export function parseOperation(name: string, operations: Readonly<Record<string, unknown>>): OperationName {
+export function parseOperation(name: string): OperationName {
   if (isOperationName(name)) return name
   throw usageError(
     `there is no operation "${name}"`,
-    `Use one of: ${Object.keys(operations).join(', ')}; or leave it out: the body decides.`,
+    `Use one of: ${Object.keys(OPERATIONS).join(', ')}; or leave it out: the body decides.`,
   )
 }
 

@@ -1,0 +1,56 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { operationOfBody, parseOperation, readRequestBody } from './request-body.ts'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'inferwire-cli-'))
+  writeFileSync(join(folder, 'body.json'), '{"inputs":[]}')
+  writeFileSync(join(folder, 'image.jpg'), Buffer.from([0xff, 0xd8]))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+test.each([
+  ['{"instances":[[1]]}', 'predict'],
+  ['{"inputs":[]}', 'infer'],
+  ['{"prompt":"x"}', undefined],
+  ['[1]', undefined],
+  ['null', undefined],
+  ['no JSON', undefined],
+])('%s is made for %s', (body, operation) => {
+  expect(operationOfBody(Buffer.from(body))).toBe(operation)
+})
+
+test('text and file give the same bytes; the file keeps its name', async () => {
+  const file = join(folder, 'body.json')
+  expect(await readRequestBody({ data: '{"inputs":[]}' })).toEqual({
+    bytes: Buffer.from('{"inputs":[]}'),
+    file: undefined,
+  })
+  expect(await readRequestBody({ file })).toEqual({ bytes: Buffer.from('{"inputs":[]}'), file })
+})
+
+test('with a content type the body need not be JSON', async () => {
+  const file = join(folder, 'image.jpg')
+  expect((await readRequestBody({ file, contentType: 'image/jpeg' }))?.bytes).toHaveLength(2)
+})
+
+test.each([
+  [{ data: '{"instances":' }, 65, /-d is not JSON/],
+  [{ data: '' }, 65, /not JSON/],
+  [{ file: '/does/not/exist' }, 66, /cannot be read/],
+  [{ file: tmpdir() }, 66, /cannot be read/],
+  [{ data: '{}', file: 'x' }, 64, /together/],
+])('%j is refused with %i', async (source, exitCode, message) => {
+  await expect(readRequestBody(source)).rejects.toMatchObject({
+    exitCode,
+    message: expect.stringMatching(message) as string,
+  })
+})
+
+test('an operation that does not exist lists those that do', () => {
+  expect(parseOperation('predict')).toBe('predict')
+  expect(() => parseOperation('constructor')).toThrow(expect.objectContaining({ exitCode: 64 }))
+})

@@ -1,0 +1,23 @@
+// `inferwire models ls`
+import { openClient } from '../broker-client.ts'
+import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
+import { formatCardTable } from './format-cards.ts'
+
+/** Prints the models. @throws InferwireError */
+export async function listModels(
+  flags: BrokerFlags,
+  output: 'json' | 'wide' | 'name' | undefined,
+): Promise<void> {
+  const client = await openClient(brokerTarget(flags, process.env))
+  try {
+    const cards = await client.cards()
+    if (output === 'json') process.stdout.write(`${JSON.stringify(cards, null, 2)}\n`)
+    else if (output === 'name') process.stdout.write(cards.map(({ name }) => `${name}\n`).join(''))
+    else if (cards.length > 0) process.stdout.write(formatCardTable(cards, output === 'wide'))
+    if (cards.length === 0) {
+      process.stderr.write('No models. Start a connector with: inferwire connect --model NAME=URL\n')
+    }
+  } finally {
+    await client.close()
+  }
+}
