@@ -200,7 +200,7 @@ const model = z.strictObject({
     z
       .strictObject({
         operation: text(isOperationName, 'an operation: predict, explain, infer').optional(),
-        body: z.json(),
+        body: z.unknown(),
       })
       .optional(),
     { description: 'A request that works, for the model card: `operation` and `body`.' },

@@ -1,0 +1,364 @@
+// The `inferwire` command as a process, against a real broker and real model servers.
+import { writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { bundledModels, startModelServer, type ModelServer } from '@inferwire/model-server'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { contractAcl } from './fixtures/acl.ts'
+import { freePort } from './fixtures/free-port.ts'
+import { inferwire, inTerminal, shell, startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
+import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+
+const BODY = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
+const folder = tempFolder('cli')
+let broker: Mosquitto
+let modelServer: ModelServer
+let failing: Server
+let connector: RunningCommand
+let at: string[]
+
+beforeAll(async () => {
+  broker = await startMosquitto()
+  modelServer = await startModelServer({ models: bundledModels() })
+  failing = await startFailingServer()
+  const failingUrl = `http://127.0.0.1:${(failing.address() as AddressInfo).port}`
+  const iris = bundledModels().find(({ name }) => name === 'iris')!
+  writeFileSync(
+    join(folder, 'inferwire.yaml'),
+    JSON.stringify({
+      name: 'edge-1',
+      broker: { url: broker.url },
+      admin: { port: 0 },
+      models: {
+        iris: { url: modelServer.url, example: { operation: 'predict', body: iris.example } },
+        broken: { url: failingUrl, protocol: 'v1' },
+        stuck: { url: failingUrl, protocol: 'v1' },
+        gone: { url: `http://127.0.0.1:${await freePort()}`, protocol: 'v1' },
+      },
+      policy: { allow: [{ clients: ['cli', 'cam7'], models: ['*'] }] },
+    }),
+  )
+  connector = startInferwire(['connect', '-c', join(folder, 'inferwire.yaml'), '--log-format', 'json'])
+  await connector.said(/"event":"session_ready"/)
+  await connector.said(/"event":"model_exposed","model":"iris"/)
+  at = ['-h', '127.0.0.1', '-p', String(broker.port)]
+})
+
+afterAll(async () => {
+  connector?.signal('SIGTERM')
+  await connector?.ended
+  failing?.closeAllConnections()
+  failing?.close()
+  await modelServer?.close()
+  await broker?.stop()
+})
+
+// A V1 server with a model that fails and one that never answers.
+async function startFailingServer(): Promise<Server> {
+  const server = createServer((request, response) => {
+    response.setHeader('content-type', 'application/json')
+    if (request.url === '/v1/models/broken:predict') response.writeHead(500).end('{"error":"shape mismatch"}')
+    else if (request.url !== '/v1/models/stuck:predict') response.end('{"ready":true}')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return server
+}
+
+describe('infer', () => {
+  test('prints the bytes of the answer on standard output, and nothing else', async () => {
+    const { code, stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, ...at])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^\{"predictions":\s*\[1,\s*1\]\}$/)
+  })
+
+  test('takes the body from a file, and from standard input', async () => {
+    const file = join(folder, 'request.json')
+    writeFileSync(file, BODY)
+    const fromFile = await inferwire(['infer', 'iris', '-f', file, ...at])
+    const fromInput = await inferwire(['infer', 'iris', ...at], { input: BODY })
+    expect(JSON.parse(fromFile.stdout)).toHaveProperty('predictions')
+    expect(fromInput.stdout).toBe(fromFile.stdout)
+  })
+
+  test('speaks V2 when the body does', async () => {
+    const body = '{"inputs":[{"name":"X","datatype":"FP32","shape":[1,4],"data":[6.8,2.8,4.8,1.4]}]}'
+    const card = JSON.parse(
+      (await inferwire(['models', 'describe', 'iris', '-o', 'json', ...at])).stdout,
+    ) as {
+      inputs: { name: string }[]
+    }
+    const named = body.replace('"X"', JSON.stringify(card.inputs[0]!.name))
+    const { code, stdout, stderr } = await inferwire(['infer', 'iris', '-d', named, ...at])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(JSON.parse(stdout)).toMatchObject({ model_name: 'iris' })
+  })
+
+  test('works over MQTT 3.1.1', async () => {
+    const { code, stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-V', '311', ...at])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toHaveProperty('predictions')
+  })
+
+  test('says status and time on standard error when asked', async () => {
+    const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '-v', ...at])
+    expect(stderr).toMatch(/^200 {2}[\d.]+ ms .*upstream;dur=/)
+    expect(JSON.parse(stdout)).toHaveProperty('predictions')
+  })
+
+  test('-o json: one object with everything', async () => {
+    const { stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-o', 'json', ...at])
+    expect(JSON.parse(stdout)).toMatchObject({ model: 'iris', operation: 'predict', status: 200, body: {} })
+  })
+
+  test('on a terminal: sends the example of the card, says so, and indents the answer', async () => {
+    const { code, stdout } = await inTerminal(['infer', 'iris', ...at])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/sending the example of the model's card/)
+    expect(stdout).toMatch(/\{\r\n {2}"predictions": \[/)
+    expect(stdout).toMatch(/200 {2}[\d.]+ ms/)
+  })
+
+  test('needs no body where the operation has none', async () => {
+    const { code, stdout } = await inferwire(['infer', 'iris', '--operation', 'ready', ...at])
+    expect(code).toBe(0)
+    expect(stdout).not.toBe('')
+  })
+
+  test.each([
+    [['-h', '127.0.0.1'], 'a host'],
+    [['--broker', 'URL'], 'a URL'],
+  ])('finds the broker by %j', async ([flag]) => {
+    const place = flag === '-h' ? at : ['--broker', broker.url]
+    expect((await inferwire(['infer', 'iris', '-d', BODY, ...place])).code).toBe(0)
+  })
+
+  test('finds the broker by the environment', async () => {
+    const env = { INFERWIRE_BROKER_URL: broker.url }
+    expect((await inferwire(['infer', 'iris', '-d', BODY], { env })).code).toBe(0)
+  })
+})
+
+function untilUpstreamWaits(): Promise<void> {
+  return new Promise((resolve) => failing.once('request', () => resolve()))
+}
+
+describe('infer says what went wrong, what to do, and ends with the code for it', () => {
+  test.each<[name: string, argv: string[], code: number, words: RegExp]>([
+    ['the model failed', ['broken', '-d', BODY], 1, /shape mismatch.*500 upstream_error/],
+    ['a model that is not there', ['irs', '-d', BODY], 1, /404 model_not_found[\s\S]*models ls/],
+    [
+      'an operation that the model lacks',
+      ['broken', '-d', BODY, '--operation', 'infer'],
+      1,
+      /operation_not_supported/,
+    ],
+    ['no answer in time', ['stuck', '-d', BODY, '-t', '1'], 124, /deadline_exceeded[\s\S]*-t SECONDS/],
+    ['a model server that is away', ['gone', '-d', BODY], 75, /upstream_unreachable/],
+    ['a client without permission', ['iris', '-d', BODY, '--client', 'stranger'], 77, /forbidden_model/],
+    ['a body that is not JSON', ['iris', '-d', '{'], 65, /not JSON/],
+    ['no body', ['iris'], 65, /standard input is empty/],
+    ['a file that is not there', ['iris', '-f', '/does/not/exist'], 66, /cannot be read/],
+    ['a model name that cannot be', ['a/b', '-d', BODY], 64, /cannot be the name/],
+    ['an unknown operation', ['iris', '-d', BODY, '--operation', 'predct'], 64, /no operation "predct"/],
+    ['an unknown option', ['iris', '--dta', BODY], 64, /Did you mean --data/],
+    [
+      'nobody listens',
+      ['iris', '-d', BODY, '--root', 'elsewhere'],
+      69,
+      /no_connector[\s\S]*inferwire connect/,
+    ],
+  ])('%s', async (_name, argv, code, words) => {
+    const result = await inferwire(['infer', ...argv, ...at])
+    expect(result.stderr).toMatch(words)
+    expect(result.stderr).toMatch(/^error: .+\n {7}\S/)
+    expect({ code: result.code, stdout: result.stdout }).toEqual({ code, stdout: '' })
+  })
+
+  test('a broker that is not there', async () => {
+    const { code, stderr } = await inferwire([
+      'infer',
+      'iris',
+      '-d',
+      BODY,
+      '-p',
+      String(await freePort()),
+      '-t',
+      '2',
+    ])
+    expect(stderr).toMatch(/^error: .*broker_unreachable.*\n {7}Check -h and -p/)
+    expect(code).toBe(69)
+  })
+
+  test('Ctrl-C', async () => {
+    const command = startInferwire(['infer', 'stuck', '-d', BODY, ...at])
+    await untilUpstreamWaits()
+    command.signal('SIGINT')
+    expect((await command.ended).code).toBe(130)
+  })
+})
+
+describe('infer --show', () => {
+  test('mosquitto: the line answers when a shell runs it', async () => {
+    const shown = await inferwire([
+      'infer',
+      'iris',
+      '-d',
+      BODY,
+      '--show',
+      'mosquitto',
+      '--client',
+      'cam7',
+      ...at,
+    ])
+    expect(shown.stdout).toMatch(/^mosquitto_rr -h 127\.0\.0\.1 .* -e infer\/reply\/cam7\/iris\/predict /)
+    const answer = await shell(shown.stdout)
+    expect(answer).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
+  })
+
+  test.each([
+    ['-V', '311'],
+    ['-V', '5'],
+  ])('mosquitto: with a file, in MQTT %s %s', async (...version) => {
+    const file = join(folder, "it's a request.json")
+    writeFileSync(file, BODY)
+    const shown = await inferwire(['infer', 'iris', '-f', file, '--show', 'mosquitto', ...version, ...at])
+    const answer = await shell(shown.stdout)
+    expect(answer).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
+  })
+
+  test('curl: the line answers when a shell runs it', async () => {
+    const shown = await inferwire(['infer', 'iris', '-d', BODY, '--show', 'curl', '--url', modelServer.url])
+    const answer = await shell(shown.stdout)
+    expect(answer).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
+  })
+
+  test('curl: looks at the card where the body does not say the protocol', async () => {
+    const argv = [
+      'infer',
+      'iris',
+      '--operation',
+      'metadata',
+      '--show',
+      'curl',
+      '--url',
+      modelServer.url,
+      ...at,
+    ]
+    const answer = await shell((await inferwire(argv)).stdout)
+    expect(JSON.parse(answer.stdout)).toMatchObject({ name: 'iris' })
+  })
+
+  test('curl: says what to fill in where no server is given', async () => {
+    const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '--show', 'curl'])
+    expect(stdout).toContain('http://MODEL_SERVER/v1/models/iris:predict')
+    expect(stderr).toContain('--url')
+  })
+})
+
+describe('models', () => {
+  test('ls prints a plain table', async () => {
+    const { code, stdout } = await inferwire(['models', 'ls', ...at])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^NAME +PROTOCOLS +OPERATIONS +DEFAULT\n/)
+    expect(stdout).toMatch(/^iris +v2,v1 +/m)
+  })
+
+  test('ls -o name and -o json are for machines', async () => {
+    const names = (await inferwire(['models', 'ls', '-o', 'name', ...at])).stdout.split('\n')
+    expect(names).toContain('iris')
+    const cards = JSON.parse((await inferwire(['models', 'ls', '-o', 'json', ...at])).stdout) as {
+      name: string
+    }[]
+    expect(cards.map(({ name }) => name)).toEqual(expect.arrayContaining(['iris', 'broken']))
+  })
+
+  test('ls where there are none prints nothing, and says what to do', async () => {
+    const { code, stdout, stderr } = await inferwire(['models', 'ls', '--root', 'elsewhere', ...at])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
+    expect(stderr).toMatch(/inferwire connect/)
+  })
+
+  test('describe names the nearest model', async () => {
+    expect((await inferwire(['models', 'describe', 'iris', ...at])).stdout).toMatch(
+      /^Request topic: +infer\/request/m,
+    )
+    const { code, stderr } = await inferwire(['models', 'describe', 'iriss', ...at])
+    expect(stderr).toMatch(/Did you mean "iris"/)
+    expect(code).toBe(1)
+  })
+})
+
+describe('a broker with users', () => {
+  let secured: Mosquitto
+  let edge: RunningCommand
+  let login: string[]
+
+  beforeAll(async () => {
+    secured = await startMosquitto({
+      users: { connector: 'c-secret', 'line-3': 'l-secret' },
+      acl: contractAcl(),
+    })
+    writeFileSync(join(folder, 'connector-password'), 'c-secret\n')
+    writeFileSync(join(folder, 'line-password'), 'l-secret\n')
+    edge = startInferwire([
+      'connect',
+      '--broker',
+      secured.url,
+      '-u',
+      'connector',
+      '--password-file',
+      join(folder, 'connector-password'),
+      '--model',
+      `iris=${modelServer.url},protocol=v1`,
+      '--admin-port',
+      '0',
+      '--log-format',
+      'json',
+    ])
+    await edge.said(/"event":"session_ready"/)
+    login = ['-p', String(secured.port), '-u', 'line-3']
+  })
+
+  afterAll(async () => {
+    edge?.signal('SIGTERM')
+    await edge?.ended
+    await secured?.stop()
+  })
+
+  test.each([
+    ['-P', () => ['-P', 'l-secret']],
+    ['--password-file', () => ['--password-file', join(folder, 'line-password')]],
+  ])('takes the password of %s', async (_name, password) => {
+    const { code, stdout } = await inferwire(['infer', 'iris', '-d', BODY, ...login, ...password()])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toHaveProperty('predictions')
+  })
+
+  test.each([
+    ['a wrong password', ['-P', 'wrong']],
+    ['no login', ['-u', 'nobody']],
+    ["another user's topics", ['-P', 'l-secret', '--client', 'line-4']],
+  ])('%s ends with 77', async (_name, argv) => {
+    const { code, stderr } = await inferwire(['infer', 'iris', '-d', BODY, ...login, ...argv])
+    expect(stderr).toMatch(/not_authorized[\s\S]*ACL/)
+    expect(stderr).not.toMatch(/secret/)
+    expect(code).toBe(77)
+  })
+
+  test('--show mosquitto shows no password, and the line answers', async () => {
+    const password = ['--password-file', join(folder, 'line-password')]
+    const shown = await inferwire(['infer', 'iris', '-d', BODY, '--show', 'mosquitto', ...login, ...password])
+    expect(shown.stdout + shown.stderr).not.toContain('l-secret')
+    const answer = await shell(shown.stdout)
+    expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
+  })
+
+  test('nothing that the connector printed has the password in it', () => {
+    expect(edge.stderr()).not.toContain('c-secret')
+  })
+})

@@ -1,0 +1,104 @@
+"""Asks a model over MQTT with paho-mqtt, from the wire contract alone.
+
+    python infer.py iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
+    python infer.py --mqtt 3.1.1 iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
+
+Prints the body of the reply. Exit code: 0 answered, 1 the reply is an error, 124 no answer in time.
+"""
+import argparse
+import math
+import queue
+import sys
+import uuid
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+parser = argparse.ArgumentParser(description="Ask a model over MQTT.")
+parser.add_argument("--host", default="127.0.0.1")
+parser.add_argument("--port", type=int, default=1883)
+parser.add_argument("--username", help="also the {client} level of the topics")
+parser.add_argument("--password-file")
+parser.add_argument("--root", default="infer")
+parser.add_argument("--mqtt", choices=["5", "3.1.1"], default="5")
+parser.add_argument("--timeout", type=float, default=10, help="seconds")
+parser.add_argument("model")
+parser.add_argument("operation")
+parser.add_argument("body")
+args = parser.parse_args()
+
+# The {client} level. A broker with logins lets a user publish only under its own name.
+identity = args.username or f"python-{uuid.uuid4().hex[:8]}"
+request_id = uuid.uuid4().hex
+is_v5 = args.mqtt == "5"
+connected, subscribed, replies = queue.Queue(), queue.Queue(), queue.Queue()
+
+client = mqtt.Client(
+    mqtt.CallbackAPIVersion.VERSION2,
+    client_id=f"{identity}-{request_id[:8]}",
+    protocol=mqtt.MQTTv5 if is_v5 else mqtt.MQTTv311,
+)
+if args.username:
+    with open(args.password_file) as file:
+        client.username_pw_set(args.username, file.read().rstrip("\n"))
+client.on_connect = lambda *event: connected.put(event[3])
+client.on_subscribe = lambda *event: subscribed.put(event[3])
+client.on_message = lambda _client, _userdata, message: replies.put(message)
+
+
+def wait(events, what):
+    try:
+        return events.get(timeout=args.timeout)
+    except queue.Empty:
+        print(f"No {what} within {args.timeout:g} s.", file=sys.stderr)
+        sys.exit(124)
+
+
+def ask():
+    """Publishes the request. MQTT 5 names the reply topic and correlates by data; 3.1.1 puts an id into the topic."""
+    if is_v5:
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.ResponseTopic = reply_topic
+        properties.CorrelationData = request_id.encode()
+        properties.ContentType = "application/json"
+        properties.MessageExpiryInterval = math.ceil(args.timeout)
+        topic = f"{args.root}/request/{identity}/{args.model}/{args.operation}"
+        client.publish(topic, args.body, qos=1, properties=properties)
+    else:
+        topic = f"{args.root}/request/{identity}/{args.model}/{args.operation}/{request_id}"
+        client.publish(topic, args.body, qos=1)
+
+
+def is_ours(message):
+    if not is_v5:
+        return message.topic == reply_topic
+    return getattr(message.properties, "CorrelationData", None) == request_id.encode()
+
+
+# The answer comes on the same topic with `request` replaced by `reply`, or where the Response Topic says.
+reply_topic = f"{args.root}/reply/{identity}/{args.model}/{args.operation}/{request_id}"
+client.connect(args.host, args.port)
+client.loop_start()
+reason = wait(connected, "connection")
+if reason.is_failure:
+    sys.exit(f"The broker refused the connection: {reason}")
+# Subscribe before publishing: a fast answer must find us listening.
+client.subscribe(reply_topic, qos=1)
+wait(subscribed, "subscription")
+ask()
+reply = wait(replies, "answer")
+while not is_ours(reply):
+    reply = wait(replies, "answer")
+client.disconnect()
+client.loop_stop()
+
+properties = dict(getattr(reply.properties, "UserProperty", [])) if is_v5 else {}
+print(reply.payload.decode())
+if is_v5:
+    print(f"status {properties.get('status')} {properties.get('code', '')}".rstrip(), file=sys.stderr)
+    is_error = int(properties.get("status", "500")) >= 400
+else:
+    # Without properties the body tells: an error of the connector or of KServe has a member "error".
+    is_error = reply.payload.lstrip().startswith(b'{"error"')
+sys.exit(1 if is_error else 0)
