@@ -39,7 +39,12 @@ test('a configuration error is printed whole', () => {
 })
 
 test('a taken port says which, and what to do', () => {
-  const error = named('Error', 'listen EADDRINUSE', { code: 'EADDRINUSE', address: '127.0.0.1', port: 9090 })
+  const error = named('Error', 'listen EADDRINUSE', {
+    code: 'EADDRINUSE',
+    syscall: 'listen',
+    address: '127.0.0.1',
+    port: 9090,
+  })
   const { text, exitCode } = describeError(error)
   expect(text).toMatch(/127\.0\.0\.1:9090.*another process/)
   expect(text).toContain('--admin-port')

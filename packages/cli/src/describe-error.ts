@@ -18,11 +18,10 @@ export function describeError(error: unknown): DescribedError {
   if (error.name === 'ConfigError') return { text: `${error.message.trimEnd()}\n`, exitCode: EXIT.config }
   if (isRequestError(error)) return describeRequestError(error)
   const code = (error as NodeJS.ErrnoException).code
-  if (code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL' || code === 'EACCES')
+  const isListen = (error as NodeJS.ErrnoException).syscall === 'listen'
+  if (isListen && (code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL' || code === 'EACCES'))
     return describeListenError(error, code)
-  return isExpected(error)
-    ? described(error.message, undefined, EXIT.unavailable)
-    : fault(error.stack ?? error.message)
+  return fault(error.stack ?? error.message)
 }
 
 interface RequestError extends Error {
@@ -66,11 +65,6 @@ function describeListenError(error: Error, code: string): DescribedError {
     'Choose another port (--admin-port N; 0 = any free port), or end what holds it.',
     EXIT.unavailable,
   )
-}
-
-// Errors that parts of the development stack raise on purpose; they say what to do themselves.
-function isExpected(error: Error): boolean {
-  return ['PortTakenError', 'ModelServerError', 'BrokerError'].includes(error.name)
 }
 
 function described(message: string, remedy: string | undefined, exitCode: number): DescribedError {

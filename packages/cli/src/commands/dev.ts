@@ -32,19 +32,30 @@ export function devCommand(): Command {
     .option(
       '--broker <KIND>',
       'embedded, mosquitto (found on PATH), or the URL of a running broker',
+      parseBroker,
       'embedded',
     )
     .option('--model <NAME=FILE>', 'serve an ONNX model of yours; may be given several times', collectModel)
     .action(async (flags: DevFlags) => {
       const { runDev } = await import('@inferwire/dev')
       const { mqttPort, wsPort, httpPort, adminPort, broker, model: models = [] } = flags
-      process.exitCode = await runDev({ mqttPort, wsPort, httpPort, adminPort, broker, models })
+      try {
+        process.exitCode = await runDev({ mqttPort, wsPort, httpPort, adminPort, broker, models })
+      } catch (error) {
+        const { startFailure } = await import('../dev/start-failure.ts')
+        throw startFailure(error)
+      }
     })
   return setExamples(command, [
     ['inferwire dev', 'start, with one example prediction'],
     ['inferwire dev --model defects=./defects.onnx', 'with a model of yours'],
     ['inferwire dev --mqtt-port 0 --ws-port 0 --http-port 0 --admin-port 0', 'on any free ports'],
   ])
+}
+
+function parseBroker(text: string): string {
+  if (['embedded', 'mosquitto'].includes(text) || /^(?:mqtt|ws)s?:\/\//.test(text)) return text
+  throw new InvalidArgumentError('Expected embedded, mosquitto, or a URL such as mqtt://127.0.0.1:1883.')
 }
 
 /** Option parser: `NAME=FILE`, added to those before it. */

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { startFailure } from './start-failure.ts'
+
+function named(name: string, members: object = {}): Error {
+  return Object.assign(new Error('what to do'), { name }, members)
+}
+
+test.each([
+  [named('PortTakenError'), 69],
+  [named('Error'), 69],
+  [named('ModelServerError', { code: 'model_file_unreadable' }), 66],
+  [named('ModelServerError', { code: 'invalid_model' }), 65],
+  [named('ModelServerError', { code: 'duplicate_model_name' }), 64],
+  [named('ModelServerError', { code: 'listen_failed' }), 69],
+])('%s ends with %i and its own words', (error, exitCode) => {
+  expect(startFailure(error)).toMatchObject({ name: 'CliError', exitCode, message: 'what to do' })
+})
+
+test('a fault of ours stays a fault', () => {
+  const fault = new TypeError('x is not a function')
+  expect(startFailure(fault)).toBe(fault)
+})
