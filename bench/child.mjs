@@ -1,0 +1,79 @@
+// Child processes that never outlive the benchmark, whatever ends it.
+import { spawn } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { BUILD, ROOT } from './paths.mjs'
+
+const STOP_MS = 10_000
+const running = new Set()
+
+/**
+ * Starts a program in the checkout; its output goes to `.build/log/{name}.log`.
+ * @returns {{ pid: number, exited: Promise<string>, stop: () => Promise<void>, logTail: () => string }}
+ *   `exited` says how it ended and never rejects.
+ */
+export function start(name, command, args) {
+  mkdirSync(join(BUILD, 'log'), { recursive: true })
+  const logFile = join(BUILD, 'log', `${name}.log`)
+  const log = openSync(logFile, 'w')
+  const child = spawn(command, args, { cwd: ROOT, env: environment(), stdio: ['ignore', log, log] })
+  closeSync(log)
+  running.add(child)
+  const exited = new Promise((resolve) => {
+    child.on('error', (error) => resolve(`could not be started: ${error.message}`))
+    child.on('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `ended by ${signal}`))
+  }).finally(() => running.delete(child))
+  return {
+    pid: child.pid,
+    exited,
+    stop: () => stop(child, exited, name),
+    logTail: () => readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-15).join('\n'),
+  }
+}
+
+/** Runs a program to its end. Rejects when it fails. @returns {Promise<string>} its standard output */
+export function output(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
+    running.add(child)
+    const text = { stdout: '', stderr: '' }
+    for (const stream of ['stdout', 'stderr']) {
+      child[stream].setEncoding('utf8').on('data', (chunk) => (text[stream] += chunk))
+    }
+    child.on('error', (error) => {
+      running.delete(child)
+      reject(new Error(`"${command}" could not be started: ${error.message}`, { cause: error }))
+    })
+    child.on('close', (code) => {
+      running.delete(child)
+      if (code === 0) return resolve(text.stdout)
+      const line = [basename(command), ...args].join(' ')
+      reject(new Error(`"${line}" ended with code ${code}:\n${text.stderr || text.stdout}`))
+    })
+  })
+}
+
+/** Ctrl-C, SIGTERM, a closed terminal and an error all take the children with them. */
+export function endChildrenWithMe() {
+  for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
+    process.once(signal, () => process.exit(code))
+  }
+  process.on('exit', () => {
+    for (const child of running) child.kill('SIGKILL')
+  })
+}
+
+// Settings of the shell must not change what is measured.
+function environment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('INFERWIRE_')))
+}
+
+async function stop(child, exited, name) {
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => {
+    process.stderr.write(`${name} did not stop within ${STOP_MS} ms of SIGTERM and was killed\n`)
+    child.kill('SIGKILL')
+  }, STOP_MS)
+  await exited
+  clearTimeout(timer)
+}

@@ -1,0 +1,83 @@
+// The command line of `npm run bench`.
+import { parseArgs } from 'node:util'
+import { CONTENDERS } from './contender.mjs'
+
+const SCENARIOS = '1,32,256,32x100k'
+const INFLIGHT_MAX = 4096
+
+/** What `--help` says. */
+export const USAGE = `Usage: npm run bench -- [options]
+
+  --rounds N               how often everything is measured (default 3)
+  --seconds N              time measured of each run, after 1 s of warm-up (default 4)
+  --scenarios LIST         INFLIGHT or INFLIGHTxBYTES, with k for 1000 bytes (default ${SCENARIOS});
+                           without BYTES a body has 200
+  --contenders LIST        who takes part (default: all; known: ${Object.keys(CONTENDERS).join(', ')})
+  --contender NAME=COMMAND another contender, or another command for a known one; may be given several times.
+                           In it: {mqtt_port}, {http_port}, {admin_port}
+  --write                  write the table to bench/RESULTS.md
+  --no-build               take the packages as they are built, without \`tsc -b\`
+`
+
+/** Throws with what is wrong and what is possible. */
+export function readOptions(args) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '4' },
+      scenarios: { type: 'string', default: SCENARIOS },
+      contenders: { type: 'string' },
+      contender: { type: 'string', multiple: true, default: [] },
+      write: { type: 'boolean', default: false },
+      'no-build': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  return {
+    rounds: positive('--rounds', values.rounds),
+    seconds: positive('--seconds', values.seconds),
+    scenarios: values.scenarios.split(',').map(parseScenario),
+    contenders: chooseContenders(values.contenders, values.contender),
+    write: values.write,
+    buildPackages: !values['no-build'],
+    help: values.help,
+  }
+}
+
+/** `32x100k` -> `{ name, inflight: 32, bodyBytes: 100000 }` */
+export function parseScenario(name) {
+  const match = /^(\d+)(?:x(\d+)(k?))?$/.exec(name)
+  const inflight = Number(match?.[1])
+  if (!(inflight >= 1 && inflight <= INFLIGHT_MAX)) {
+    throw new Error(
+      `Scenario "${name}": expected INFLIGHT (1 to ${INFLIGHT_MAX}) or INFLIGHTxBYTES, as in ${SCENARIOS}`,
+    )
+  }
+  const bodyBytes = match[2] === undefined ? 200 : Number(match[2]) * (match[3] === 'k' ? 1000 : 1)
+  return { name, inflight, bodyBytes }
+}
+
+/** A whole number of at least 1. */
+export function positive(option, text) {
+  const value = Number(text)
+  if (Number.isInteger(value) && value > 0) return value
+  throw new Error(`${option} "${text}": expected a whole number of at least 1`)
+}
+
+function chooseContenders(list, added) {
+  const commands = { ...CONTENDERS }
+  for (const text of added) {
+    const [, name, command] = /^([\w-]+)=(.+)$/.exec(text) ?? []
+    if (name === undefined) throw new Error(`--contender "${text}": expected NAME=COMMAND`)
+    commands[name] = command
+  }
+  const names = list?.split(',') ?? Object.keys(commands)
+  return names.map((name) => {
+    const command = commands[name]
+    if (command === undefined) {
+      throw new Error(`Contender "${name}" is not known; there are: ${Object.keys(commands).join(', ')}`)
+    }
+    return { name, command }
+  })
+}

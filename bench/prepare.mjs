@@ -1,0 +1,59 @@
+// Checks that this machine has what the benchmark needs, and builds the programs in c/ and the packages.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { output } from './child.mjs'
+import { BUILD, ROOT } from './paths.mjs'
+
+/** What is looked for, and the Debian package that brings it. */
+const NEEDS = [
+  ['gcc', () => find('gcc') !== undefined],
+  ['libmosquitto-dev', () => hasHeader('mosquitto.h')],
+  ['libcurl4-openssl-dev', () => hasHeader('curl/curl.h')],
+  ['nginx', () => find('nginx') !== undefined],
+  ['mosquitto', () => find('mosquitto') !== undefined],
+]
+
+/** Rejects with the command that brings what is missing. */
+export async function prepare({ buildPackages }) {
+  if (process.platform !== 'linux') throw new Error('The benchmark reads /proc: it needs Linux.')
+  const missing = NEEDS.filter(([, isThere]) => !isThere()).map(([debianPackage]) => debianPackage)
+  if (missing.length > 0) {
+    throw new Error(
+      `The benchmark needs ${missing.join(', ')}. Install: sudo apt-get install ${missing.join(' ')}`,
+    )
+  }
+  mkdirSync(BUILD, { recursive: true })
+  for (const name of ['load', 'connector']) {
+    const source = join(ROOT, 'bench', 'c', `${name}.c`)
+    await output('gcc', ['-O2', '-Wall', '-Wextra', '-o', join(BUILD, name), source, '-lmosquitto', '-lcurl'])
+  }
+  if (buildPackages) await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
+}
+
+/** Path of a program; Debian keeps servers where the PATH of a user does not look. */
+export function find(program) {
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']
+  return folders.map((folder) => join(folder, program)).find((path) => existsSync(path))
+}
+
+/** What the numbers were measured on, in one line. */
+export function describeMachine() {
+  const memoryKb = Number(/MemTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1])
+  return [
+    `${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} cores, ${Math.round(memoryKb / 2 ** 20)} GB`,
+    `Node.js ${process.versions.node}`,
+    `Mosquitto ${version('mosquitto', ['-h'], /version (\S+)/)}`,
+    `nginx ${version('nginx', ['-v'], /nginx\/(\S+)/)}`,
+  ].join('; ')
+}
+
+function hasHeader(header) {
+  return spawnSync('gcc', ['-fsyntax-only', '-include', header, '-x', 'c', '/dev/null']).status === 0
+}
+
+function version(program, args, pattern) {
+  const { stdout, stderr } = spawnSync(find(program), args, { encoding: 'utf8' })
+  return pattern.exec(stdout + stderr)?.[1] ?? 'of unknown version'
+}

@@ -1,0 +1,31 @@
+// What Linux says about a process and the machine: CPU time, memory, children. All CPU times in milliseconds.
+import { readFileSync } from 'node:fs'
+
+// USER_HZ, the unit of /proc, is 100 on every architecture that Node.js runs on.
+const TICK_MS = 10
+
+/** CPU time of a process with all its threads, user and system; not its children. */
+export function cpuMs(pid) {
+  // The name, in parentheses, may hold blanks: fields are counted behind it (proc(5): utime 14, stime 15).
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+}
+
+/** CPU time that the whole machine spent, or a hypervisor took away. */
+export function machineCpuMs() {
+  const [, user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')
+    .split('\n', 1)[0]
+    .split(/\s+/)
+    .map(Number)
+  return (user + nice + system + irq + softirq + steal) * TICK_MS
+}
+
+/** The most memory that a process has held so far. */
+export function peakRssMb(pid) {
+  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+}
+
+/** @returns {number[]} process ids */
+export function children(pid) {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+}

@@ -1,0 +1,133 @@
+// Measurements -> Markdown: medians per scenario and contender, and the ratios to the yardstick.
+import { YARDSTICK } from './contender.mjs'
+
+/** Above this, other programs took enough of the machine to change the numbers. */
+const OTHER_CORES_MAX = 0.2
+
+/** Heading, member of a measurement, digits. */
+const COLUMNS = [
+  ['requests/s', 'requestsPerSecond', 0],
+  ['p50 ms', 'p50Ms', 2],
+  ['p99 ms', 'p99Ms', 2],
+  ['connector CPU ms per 1000', 'connectorCpuMs', 1],
+  ['peak RSS MB', 'peakRssMb', 1],
+  ['start to first answer ms', 'firstAnswerMs', 0],
+  ['start to ready ms', 'readyMs', 0],
+  ['broker CPU ms per 1000', 'brokerCpuMs', 1],
+  ['model CPU ms per 1000', 'modelCpuMs', 1],
+]
+/** What is compared with the yardstick. */
+const COMPARED = COLUMNS.slice(0, 6)
+
+/** @param {object[]} runs as `measure` returns them, with `round`, `scenario` and `contender` (names) */
+export function report(runs) {
+  const parts = [absolute(runs)]
+  const ratios = relative(runs)
+  if (ratios.length > 0) {
+    parts.push(
+      `Ratios to \`${YARDSTICK}\`: median over the rounds of the two runs of one round (least to greatest). Above 1 is better for requests/s, below 1 for the rest.`,
+      table(['in flight x body', 'contender', ...COMPARED.map(([heading]) => heading)], ratios),
+    )
+  }
+  return [...parts, ...doubts(runs)].join('\n\n')
+}
+
+/** One line while it runs. */
+export function progress({ round, scenario, contender, ...run }) {
+  const numbers = COLUMNS.slice(0, 7)
+    .filter(([, member]) => run[member] !== null)
+    .map(([heading, member, digits]) => `${run[member].toFixed(digits)} ${heading}`)
+  const other = run.otherCores > OTHER_CORES_MAX ? `, other programs: ${run.otherCores} cores` : ''
+  const wrong = run.wrongAnswers > 0 ? `, ${run.wrongAnswers} WRONG ANSWERS` : ''
+  return `round ${round}  ${scenario.padEnd(9)} ${contender.padEnd(10)} ${numbers.join(', ')}${other}${wrong}`
+}
+
+/** Of an odd number of values the one in the middle, else the mean of the two. */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+function absolute(runs) {
+  const rows = groups(runs).map(({ scenario, contender, of }) => [
+    scenario,
+    `\`${contender}\``,
+    ...COLUMNS.map(([, member, digits]) => {
+      const values = of.map((run) => run[member])
+      return values.includes(null) ? '' : median(values).toFixed(digits)
+    }),
+  ])
+  return table(['in flight x body', 'contender', ...COLUMNS.map(([heading]) => heading)], rows)
+}
+
+function relative(runs) {
+  return groups(runs)
+    .filter(({ contender }) => contender !== YARDSTICK)
+    .map(({ scenario, contender, of }) => {
+      const pairs = of
+        .map((run) => [run, runs.find((other) => isPair(run, other))])
+        .filter(([, yardstick]) => yardstick !== undefined)
+      const cells = COMPARED.map(([, member]) =>
+        spread(pairs.map(([run, other]) => run[member] / other[member])),
+      )
+      return pairs.length === 0 ? undefined : [scenario, `\`${contender}\``, ...cells]
+    })
+    .filter((row) => row !== undefined)
+}
+
+function isPair(run, other) {
+  return other.contender === YARDSTICK && other.round === run.round && other.scenario === run.scenario
+}
+
+function spread(ratios) {
+  const [middle, least, greatest] = [median(ratios), Math.min(...ratios), Math.max(...ratios)].map((ratio) =>
+    ratio.toFixed(2),
+  )
+  return ratios.length === 1 ? middle : `**${middle}** (${least} to ${greatest})`
+}
+
+function doubts(runs) {
+  const wrong = runs.filter((run) => run.wrongAnswers > 0)
+  const disturbed = runs.filter((run) => run.otherCores > OTHER_CORES_MAX)
+  return [
+    ...wrong.map(
+      (run) =>
+        `**${run.wrongAnswers} wrong answers** from \`${run.contender}\`, ${run.scenario}, round ${run.round}.`,
+    ),
+    ...(disturbed.length === 0
+      ? []
+      : [
+          `**Not a quiet machine:** in ${disturbed.length} of ${runs.length} runs other programs used more than ${OTHER_CORES_MAX} cores (at most ${Math.max(...disturbed.map((run) => run.otherCores))}).`,
+        ]),
+  ]
+}
+
+// In the order in which scenarios, and in them contenders, first came.
+function groups(runs) {
+  const scenarios = [...new Set(runs.map((run) => run.scenario))]
+  const contenders = [...new Set(runs.map((run) => run.contender))]
+  return scenarios
+    .flatMap((scenario) =>
+      contenders.map((contender) => ({
+        scenario,
+        contender,
+        of: runs.filter((run) => run.scenario === scenario && run.contender === contender),
+      })),
+    )
+    .filter(({ of }) => of.length > 0)
+}
+
+/** A Markdown table; numbers to the right. */
+export function table(head, rows) {
+  const widths = head.map((heading, column) =>
+    Math.max(3, heading.length, ...rows.map((row) => row[column].length)),
+  )
+  const isNumber = (column) => rows.every((row) => /^(\*\*)?[\d.]|^$/.test(row[column]))
+  const line = (cells) =>
+    `| ${cells.map((cell, column) => (isNumber(column) ? cell.padStart(widths[column]) : cell.padEnd(widths[column]))).join(' | ')} |`
+  const rule = widths.map((width, column) =>
+    isNumber(column) ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width),
+  )
+  return [line(head), line(rule), ...rows.map(line)].join('\n')
+}

@@ -1,0 +1,111 @@
+// What a connector stands between: Mosquitto, and nginx in the place of a model server. Loopback, free ports.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer, connect } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { start } from './child.mjs'
+import { BUILD } from './paths.mjs'
+import { find } from './prepare.mjs'
+import { children } from './proc.mjs'
+
+const UP_MS = 10_000
+
+/**
+ * A model "iris" that speaks V1 only and answers every request with the same prediction: what it costs is one HTTP
+ * round trip. It does not wait for the end of a request's body.
+ * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>} pid of the worker, which does the work
+ */
+export async function startModel() {
+  const port = await freePort()
+  const folder = join(BUILD, 'nginx')
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'nginx.conf'), nginxConfig(port))
+  const args = ['-e', 'stderr', '-p', folder, '-c', join(folder, 'nginx.conf')]
+  const server = start('nginx', find('nginx'), args)
+  await untilUp('nginx', port, server)
+  return { port, pid: children(server.pid)[0], stop: server.stop }
+}
+
+/** A broker without any state: every run has a new one, or a session of the run before would be taken up again. */
+export async function startBroker() {
+  const port = await freePort()
+  const file = join(BUILD, 'mosquitto.conf')
+  writeFileSync(file, mosquittoConfig(port))
+  const server = start('mosquitto', find('mosquitto'), ['-c', file])
+  await untilUp('mosquitto', port, server)
+  return { port, pid: server.pid, stop: server.stop }
+}
+
+/** A port that nothing listens on at this moment. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address()
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+function nginxConfig(port) {
+  // Paths of temporary files are compiled in and belong to root: all of them are named, used or not.
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  return `${process.getuid() === 0 ? 'user root;' : ''}
+worker_processes 1;
+daemon off;
+pid nginx.pid;
+error_log stderr warn;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  keepalive_requests 100000000;
+  keepalive_timeout 600s;
+  client_body_buffer_size 1m;
+  client_max_body_size 20m;
+${temporary.map((name) => `  ${name}_temp_path temp_${name};`).join('\n')}
+  default_type application/json;
+  server {
+    listen 127.0.0.1:${port} reuseport;
+    location / { return 200 '{"predictions":[1]}'; }
+    location = /v1/models/iris { return 200 '{"name":"iris","ready":true}'; }
+    location /v2 { return 404; }
+  }
+}
+`
+}
+
+function mosquittoConfig(port) {
+  return `listener ${port} 127.0.0.1
+allow_anonymous true
+persistence false
+set_tcp_nodelay true
+max_inflight_messages 1024
+max_queued_messages 100000
+log_dest stderr
+log_type error
+log_type warning
+`
+}
+
+async function untilUp(name, port, server) {
+  let ended
+  void server.exited.then((how) => (ended = how))
+  for (const deadline = Date.now() + UP_MS; Date.now() < deadline; await delay(5)) {
+    if (ended !== undefined) throw new Error(`${name} on port ${port}: ${ended}\n${server.logTail()}`)
+    if (await accepts(port)) return
+  }
+  await server.stop()
+  throw new Error(`${name} does not listen on port ${port} after ${UP_MS} ms\n${server.logTail()}`)
+}
+
+function accepts(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
+}
