@@ -1,1 +1,10 @@
-export {}
+// What an application imports: ask models over MQTT.
+export type { RequestBody } from './body.ts'
+export type { Client, ClientStats } from './client.ts'
+export { connect } from './connect.ts'
+export { InferwireError } from './error.ts'
+export type { InferwireErrorCode, LocalCode } from './error.ts'
+export type { ModelsOptions } from './models.ts'
+export type { ConnectOptions, InferOptions } from './options.ts'
+export type { Reply } from './reply.ts'
+export type { ModelCard } from '@inferwire/protocol'

@@ -1,0 +1,34 @@
+// What the caller gives as a body -> bytes, and the operation that such a body is made for.
+
+/** A body: an object or an array becomes JSON, text and bytes are sent as they are. */
+export type RequestBody = object | string | Uint8Array
+
+// Larger text is not parsed just to find out what it is for.
+const LOOK_BYTES_MAX = 1024 * 1024
+const encoder = new TextEncoder()
+
+/** The bytes to publish. @throws TypeError for what JSON cannot say */
+export function toBytes(body: RequestBody | undefined): Uint8Array {
+  if (body === undefined) return new Uint8Array(0)
+  if (body instanceof Uint8Array) return body
+  if (typeof body === 'string') return encoder.encode(body)
+  if (typeof body === 'object' && body !== null) return encoder.encode(JSON.stringify(body))
+  throw new TypeError(`body is ${String(body)}; expected an object, text or bytes.`)
+}
+
+/** `predict` for a V1 body (`instances`), `infer` for a V2 body (`inputs`); undefined for all others. */
+export function operationOf(body: RequestBody | undefined): 'predict' | 'infer' | undefined {
+  const value = typeof body === 'string' || body instanceof Uint8Array ? parsed(body) : body
+  if (typeof value !== 'object' || value === null) return undefined
+  if (Object.hasOwn(value, 'instances')) return 'predict'
+  return Object.hasOwn(value, 'inputs') ? 'infer' : undefined
+}
+
+function parsed(body: string | Uint8Array): unknown {
+  if (body.length > LOOK_BYTES_MAX) return undefined
+  try {
+    return JSON.parse(typeof body === 'string' ? body : new TextDecoder().decode(body)) as unknown
+  } catch {
+    return undefined
+  }
+}

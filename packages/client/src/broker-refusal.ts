@@ -1,0 +1,85 @@
+// What a broker's refusal means: CONNACK, SUBACK and PUBACK reason codes -> the SDK's error.
+import { InferwireError, reasonOf } from './error.ts'
+import type { DialTarget } from './transport.ts'
+
+// MQTT 5 §3.2.2.2; below 0x80 those of MQTT 3.1.1 §3.2.2.3.
+const CONNACK_NOT_AUTHORIZED = new Set([4, 5, 0x86, 0x87, 0x8a, 0x8c])
+const CONNACK_WRONG_VERSION = new Set([1, 0x84])
+
+/** Why a connection could not be opened. `reason` is what mqtt.js said; undefined when the broker just hung up. */
+export function dialError(target: DialTarget, reason: unknown): InferwireError {
+  const address = addressOf(target.url)
+  const code = (reason as { code?: unknown } | undefined)?.code
+  if (typeof code === 'number' && CONNACK_NOT_AUTHORIZED.has(code)) {
+    const who = target.username === undefined ? 'a client without user name' : `user "${target.username}"`
+    return new InferwireError('not_authorized', `The broker at ${address} refused ${who}.`, { cause: reason })
+  }
+  if (typeof code === 'number' && CONNACK_WRONG_VERSION.has(code)) {
+    const { protocolVersion } = target
+    return new InferwireError(
+      'broker_unreachable',
+      `The broker at ${address} does not speak MQTT ${protocolVersion === 5 ? '5; set protocolVersion to 4' : '3.1.1; set protocolVersion to 5'}.`,
+      { retryable: false, cause: reason },
+    )
+  }
+  const what =
+    reason === undefined ? 'it closed the connection before it accepted the client' : reasonOf(reason)
+  return new InferwireError('broker_unreachable', `Could not connect to the broker at ${address}: ${what}.`, {
+    cause: reason,
+  })
+}
+
+/** Why a subscription was not granted. */
+export function subscribeError(target: DialTarget, filter: string, reason: unknown): InferwireError {
+  const granted = (reason as { packet?: { granted?: number[] } } | undefined)?.packet?.granted
+  const address = addressOf(target.url)
+  if (reason !== undefined && granted === undefined) {
+    return new InferwireError(
+      'broker_unreachable',
+      `The connection to ${address} ended before "${filter}" was subscribed: ${reasonOf(reason)}.`,
+      { cause: reason },
+    )
+  }
+  return new InferwireError(
+    'not_authorized',
+    `The broker at ${address} did not grant a subscription to "${filter}"; check its access rules.`,
+    { cause: reason },
+  )
+}
+
+/**
+ * What the reason code of a request's PUBACK means (MQTT 5 §3.4.2.1); undefined when the broker has taken it, with
+ * or without somebody to give it to.
+ */
+export function publishError(reasonCode: number, topic: string, model: string): InferwireError | undefined {
+  if (reasonCode < 0x80) return undefined
+  switch (reasonCode) {
+    case 0x87:
+      return new InferwireError(
+        'not_authorized',
+        `The broker does not let this client publish to "${topic}"; check its access rules and the identity.`,
+        { model },
+      )
+    case 0x90:
+      return new InferwireError('bad_topic', `The broker does not take the topic "${topic}".`, { model })
+    case 0x97:
+      return new InferwireError(
+        'overloaded',
+        `The broker's quota is used up; "${topic}" was not published.`,
+        {
+          model,
+        },
+      )
+    default:
+      return new InferwireError(
+        'broker_refused',
+        `The broker refused the request on "${topic}" (PUBACK reason 0x${reasonCode.toString(16)}).`,
+        { model },
+      )
+  }
+}
+
+/** The broker as it may be shown: without user name and password. */
+export function addressOf({ protocol, host, pathname }: URL): string {
+  return `${protocol}//${host}${pathname === '/' ? '' : pathname}`
+}

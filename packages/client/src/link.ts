@@ -1,0 +1,148 @@
+// Keeps one connection up: dials, subscribes to the replies, and dials again with growing pauses when it breaks.
+import type { QoS } from '@inferwire/protocol'
+import { delay } from './delay.ts'
+import { InferwireError } from './error.ts'
+import type { Connection, Dial, DialTarget, Message } from './transport.ts'
+
+/** What the link tells. */
+export interface LinkEvents {
+  onMessage(message: Message): void
+  /** Connected and subscribed. `attempts` counts the dials since the last connection; 1 = at the first try. */
+  onUp(connection: Connection, attempts: number): void
+  /** The connection broke; everything on it is gone. The link is already dialing again. */
+  onDown(reason: Error | undefined): void
+}
+
+// Pauses between dials: full jitter below a bound that doubles, so that a fleet does not come back all at once.
+const PAUSE_FIRST_MS = 100
+const PAUSE_MAX_MS = 5_000
+// A connection that lived less than this does not make the next pause short again.
+const STABLE_AFTER_MS = 5_000
+
+/** A connection that comes back. */
+export class Link {
+  readonly #dial: Dial
+  readonly #target: DialTarget
+  readonly #replyFilter: string
+  readonly #events: LinkEvents
+  readonly #stop = new AbortController()
+  readonly #waiters = new Set<() => void>()
+  #connection: Connection | undefined
+  #dialing: Promise<void> | undefined
+  #pauseMs = PAUSE_FIRST_MS
+  #upAt = 0
+  /** Why there is no connection at the moment. */
+  lastError: Error | undefined
+  /** Connections opened after the first one. */
+  reconnects = 0
+
+  constructor(dial: Dial, target: DialTarget, replyFilter: string, events: LinkEvents) {
+    this.#dial = dial
+    this.#target = target
+    this.#replyFilter = replyFilter
+    this.#events = events
+  }
+
+  /** The first connection. @throws InferwireError `broker_unreachable` or `not_authorized`; nothing is left then */
+  async open(): Promise<void> {
+    await this.#connect(1)
+  }
+
+  /** The connection, where there is one. */
+  get connection(): Connection | undefined {
+    return this.#connection
+  }
+
+  /** Resolves with the connection as soon as there is one. @throws InferwireError after `timeoutMs`, or when closed */
+  async whenUp(timeoutMs: number): Promise<Connection> {
+    if (this.#connection === undefined && !this.#stop.signal.aborted) {
+      const timeout = new AbortController()
+      let up: (() => void) | undefined
+      const isUp = new Promise<void>((resolve) => this.#waiters.add((up = resolve)))
+      await Promise.race([isUp, delay(timeoutMs, timeout.signal)])
+      timeout.abort()
+      this.#waiters.delete(up!)
+    }
+    if (this.#connection !== undefined) return this.#connection
+    if (this.#stop.signal.aborted) throw new InferwireError('cancelled', 'The client is closed.')
+    throw new InferwireError('broker_unreachable', this.describeDown(), { cause: this.lastError })
+  }
+
+  /** One sentence about a connection that is down. */
+  describeDown(): string {
+    const reason = this.lastError?.message
+    return reason === undefined ? 'The connection to the broker is lost.' : reason
+  }
+
+  /** Subscribes on the present connection only. */
+  async subscribe(filter: string, qos: QoS, timeoutMs: number): Promise<void> {
+    await (await this.whenUp(timeoutMs)).subscribe(filter, qos)
+  }
+
+  /** Ends the connection, or the attempts to get one. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('the client is closed'))
+    for (const wake of this.#waiters) wake()
+    const connection = this.#connection
+    this.#connection = undefined
+    await connection?.close()
+    await this.#dialing
+  }
+
+  async #connect(attempts: number): Promise<void> {
+    let isEnded = false
+    const connection = await this.#dial(
+      this.#target,
+      {
+        onMessage: (message) => this.#events.onMessage(message),
+        onClose: (reason) => {
+          isEnded = true
+          this.#lost(reason)
+        },
+      },
+      this.#stop.signal,
+    )
+    try {
+      await connection.subscribe(this.#replyFilter, 1)
+    } catch (error) {
+      await connection.close()
+      throw error
+    }
+    // A connection that ended meanwhile has told so already, to nobody: it was not ours yet.
+    if (isEnded) throw new InferwireError('broker_unreachable', 'The connection ended while it was set up.')
+    if (this.#stop.signal.aborted) {
+      await connection.close()
+      return
+    }
+    this.#upAt = performance.now()
+    this.#connection = connection
+    this.#events.onUp(connection, attempts)
+    for (const wake of this.#waiters) wake()
+  }
+
+  #lost(reason: Error | undefined): void {
+    // Lost before it was subscribed: #connect() says so.
+    if (this.#connection === undefined || this.#stop.signal.aborted) return
+    this.#connection = undefined
+    this.lastError = reason
+    if (performance.now() - this.#upAt > STABLE_AFTER_MS) this.#pauseMs = PAUSE_FIRST_MS
+    this.#events.onDown(reason)
+    this.#dialing = this.#redial()
+  }
+
+  async #redial(): Promise<void> {
+    const { signal } = this.#stop
+    for (let attempts = 1; !signal.aborted; attempts++) {
+      await delay(Math.random() * this.#pauseMs, signal)
+      this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MAX_MS)
+      if (signal.aborted) return
+      try {
+        await this.#connect(attempts)
+        this.reconnects++
+        return
+      } catch (error) {
+        this.lastError = error as Error
+      }
+    }
+  }
+}

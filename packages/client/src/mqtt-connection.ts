@@ -1,0 +1,197 @@
+// The transport over mqtt.js: one mqtt.js client per network connection, so nothing of an old one is sent again.
+import { connect, UniqueMessageIdProvider } from 'mqtt'
+import type {
+  IClientOptions,
+  IConnackPacket,
+  IPublishPacket,
+  ISubscriptionGrant,
+  MqttClient,
+  Packet,
+} from 'mqtt'
+import type { QoS } from '@inferwire/protocol'
+import { dialError, subscribeError } from './broker-refusal.ts'
+import { fromMqttProperties, toMqttProperties } from './mqtt-properties.ts'
+import type {
+  Connection,
+  ConnectionEvents,
+  ConnectionLimits,
+  Dial,
+  DialTarget,
+  Message,
+} from './transport.ts'
+
+const RECEIVE_MAXIMUM_DEFAULT = 65_535
+// The largest Remaining Length (MQTT 5 §1.5.5) and the five bytes in front of it.
+const PACKET_BYTES_LIMIT = 268_435_455 + 5
+const NO_MATCHING_SUBSCRIBERS = 0x10
+// How long a goodbye may take before the socket is torn down.
+const CLOSE_TIMEOUT_MS = 1_000
+
+/** Dials with mqtt.js. */
+export const dialMqtt: Dial = (target, events, signal) =>
+  new Promise((resolve, reject) => {
+    let mqtt: MqttClient
+    try {
+      mqtt = connect(mqttOptions(target))
+    } catch (error) {
+      reject(dialError(target, error))
+      return
+    }
+    noDelay(mqtt)
+    let connection: MqttConnection | undefined
+    const fail = (reason: unknown): void => {
+      signal.removeEventListener('abort', abort)
+      mqtt.end(true)
+      reject(dialError(target, reason))
+    }
+    const abort = (): void => fail(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    // mqtt.js goes on after a malformed packet; nothing on that connection can be trusted any more.
+    mqtt.on('error', (error) => (connection === undefined ? fail(error) : connection.breakOff(error)))
+    mqtt.on('close', () => (connection === undefined ? fail(undefined) : connection.closed()))
+    mqtt.once('connect', (connack) => {
+      signal.removeEventListener('abort', abort)
+      if (connack.properties?.maximumQoS === 0) {
+        fail(new Error('the broker offers QoS 0 only'))
+        return
+      }
+      connection = new MqttConnection(mqtt, target, limitsOf(connack), events)
+      resolve(connection)
+    })
+    if (signal.aborted) abort()
+  })
+
+function mqttOptions(target: DialTarget): IClientOptions {
+  const { url, ca, cert, key } = target
+  const isWebSocket = url.protocol === 'ws:' || url.protocol === 'wss:'
+  return {
+    protocol: url.protocol.slice(0, -1) as 'mqtt' | 'mqtts' | 'ws' | 'wss',
+    host: url.hostname.replace(/^\[(.*)\]$/, isWebSocket ? '[$1]' : '$1'),
+    ...(url.port === '' ? {} : { port: Number(url.port) }),
+    ...(isWebSocket ? { path: `${url.pathname}${url.search}` } : {}),
+    protocolVersion: target.protocolVersion,
+    clientId: target.clientId,
+    ...(target.username === undefined ? {} : { username: target.username }),
+    ...(target.password === undefined ? {} : { password: target.password }),
+    ...(ca === undefined ? {} : { ca: ca as Buffer }),
+    ...(cert === undefined ? {} : { cert: cert as Buffer }),
+    ...(key === undefined ? {} : { key: key as Buffer }),
+    connectTimeout: target.connectTimeoutMs,
+    keepalive: target.keepAliveSeconds,
+    clean: true,
+    // The link dials again, with a client of its own: mqtt.js would send its store again and reuse identifiers.
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    // The default provider counts round without looking; an identifier in use must not be used again.
+    messageIdProvider: new UniqueMessageIdProvider(),
+  }
+}
+
+function limitsOf({ properties }: IConnackPacket): ConnectionLimits {
+  return {
+    receiveMaximum: properties?.receiveMaximum || RECEIVE_MAXIMUM_DEFAULT,
+    packetBytesMax: properties?.maximumPacketSize || PACKET_BYTES_LIMIT,
+  }
+}
+
+// mqtt.js leaves Nagle's algorithm on: every QoS 1 round trip would wait for a delayed acknowledgement (44 ms).
+function noDelay(mqtt: MqttClient): void {
+  ;(mqtt.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true)
+}
+
+class MqttConnection implements Connection {
+  readonly limits: ConnectionLimits
+  readonly #mqtt: MqttClient
+  readonly #target: DialTarget
+  readonly #events: ConnectionEvents
+  readonly #unacknowledged = new Set<number>()
+  readonly #withoutSubscriber = new Set<number>()
+  #reason: Error | undefined
+  #isOver = false
+
+  constructor(mqtt: MqttClient, target: DialTarget, limits: ConnectionLimits, events: ConnectionEvents) {
+    this.limits = limits
+    this.#mqtt = mqtt
+    this.#target = target
+    this.#events = events
+    mqtt.on('message', (topic, payload, packet) => this.#receive(topic, payload, packet))
+    mqtt.on('disconnect', ({ reasonCode }) => {
+      this.#reason ??= Object.assign(
+        new Error(`the broker ended the connection (reason ${hex(reasonCode)})`),
+        {
+          code: reasonCode,
+        },
+      )
+    })
+    // The callback of publish() hides 0x10: it gets mqtt.js's own copy of the PUBLISH in place of the PUBACK.
+    mqtt.on('packetreceive', (packet: Packet) => {
+      if (packet.cmd === 'puback' && packet.reasonCode === NO_MATCHING_SUBSCRIBERS) {
+        this.#withoutSubscriber.add(packet.messageId!)
+      }
+    })
+  }
+
+  publish({ topic, payload, properties }: Message, acknowledged: (reasonCode: number) => void): void {
+    const options = {
+      qos: 1 as const,
+      ...(this.#target.protocolVersion === 5 ? { properties: toMqttProperties(properties) } : {}),
+    }
+    let messageId = 0
+    this.#mqtt.publish(topic, payload as Buffer, options, (error) => {
+      this.#unacknowledged.delete(messageId)
+      const isWithoutSubscriber = this.#withoutSubscriber.delete(messageId)
+      if (this.#isOver) return
+      const code = (error as { code?: unknown } | null | undefined)?.code
+      if (typeof code === 'number') acknowledged(code)
+      else if (!error) acknowledged(isWithoutSubscriber ? NO_MATCHING_SUBSCRIBERS : 0)
+    })
+    messageId = this.#mqtt.getLastMessageId()
+    this.#unacknowledged.add(messageId)
+  }
+
+  async subscribe(filter: string, qos: QoS): Promise<void> {
+    let grants: ISubscriptionGrant[]
+    try {
+      grants = await this.#mqtt.subscribeAsync(filter, { qos })
+    } catch (error) {
+      throw subscribeError(this.#target, filter, error)
+    }
+    if (grants.some((grant) => grant.qos > 2)) throw subscribeError(this.#target, filter, undefined)
+  }
+
+  async unsubscribe(filter: string): Promise<void> {
+    await this.#mqtt.unsubscribeAsync(filter)
+  }
+
+  /** Ends it without a goodbye; `onClose` follows. */
+  breakOff(reason: Error): void {
+    this.#reason ??= reason
+    this.#mqtt.stream.destroy()
+  }
+
+  closed(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#mqtt.end(true)
+    this.#events.onClose(this.#reason)
+  }
+
+  async close(): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    // mqtt.js would wait without a bound for the PUBACK of everything that is on its way.
+    for (const messageId of this.#unacknowledged) this.#mqtt.removeOutgoingMessage(messageId)
+    const timer = setTimeout(() => this.#mqtt.stream.destroy(), CLOSE_TIMEOUT_MS)
+    await this.#mqtt.endAsync(false).catch(() => {})
+    clearTimeout(timer)
+  }
+
+  #receive(topic: string, payload: Uint8Array, packet: IPublishPacket): void {
+    if (!this.#isOver) this.#events.onMessage({ topic, payload, properties: fromMqttProperties(packet) })
+  }
+}
+
+function hex(code: number | undefined): string {
+  return `0x${(code ?? 0).toString(16).padStart(2, '0')}`
+}

@@ -1,0 +1,212 @@
+// One request that waits for its reply: its deadline, its repeats, and how it ends.
+import { PROPERTY, type MessageProperties } from '@inferwire/protocol'
+import { publishError } from './broker-refusal.ts'
+import { InferwireError } from './error.ts'
+import { TIMEOUT_MAX_MS } from './options.ts'
+import { readReply, type Reply } from './reply.ts'
+import type { Message } from './transport.ts'
+
+/** A request as the caller meant it. */
+export interface RequestSpec {
+  /** Correlation Data in hexadecimal digits; on MQTT 3.1.1 the last level of the topics. */
+  readonly id: string
+  readonly model: string
+  readonly topic: string
+  readonly replyTopic: string
+  readonly payload: Uint8Array
+  /** All but the deadline, which every repeat says anew. */
+  readonly properties: MessageProperties
+  readonly timeoutMs: number
+  readonly repeatAfterMs: number
+  readonly waitForConnector: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** Who sends it. */
+export interface RequestHost {
+  /** Puts it in line on the present connection. Without one nothing happens: it is sent when there is one again. */
+  transmit(request: PendingRequest): void
+  /** It has ended. */
+  forget(request: PendingRequest): void
+  /** Why nothing can be sent at the moment; undefined while connected. */
+  describeDown(): string | undefined
+}
+
+const NO_MATCHING_SUBSCRIBERS = 0x10
+// Pauses between tries for a connector that is not there (yet).
+const CONNECTOR_PAUSE_FIRST_MS = 200
+const CONNECTOR_PAUSE_MAX_MS = 5_000
+
+/** A request between `infer()` and its end. It ends once: by a reply, an error, its deadline or an abort. */
+export class PendingRequest {
+  readonly spec: RequestSpec
+  readonly reply: Promise<Reply>
+  /** How often it was handed to the transport. */
+  attempts = 0
+  /** Handed to the present connection, and no PUBACK yet. */
+  isUnacknowledged = false
+  /** How often in a row the connection broke while this was the largest request without a PUBACK. */
+  cuts = 0
+  readonly #host: RequestHost
+  readonly #startedAt = performance.now()
+  readonly #abort = (): void =>
+    this.fail(
+      new InferwireError('cancelled', `The request to model "${this.spec.model}" was cancelled.`, {
+        model: this.spec.model,
+        cause: this.spec.signal?.reason as unknown,
+      }),
+    )
+  #resolve!: (reply: Reply) => void
+  #reject!: (error: InferwireError) => void
+  #isOver = false
+  #isWithoutConnector = false
+  #deadline: ReturnType<typeof setTimeout>
+  #repeat: ReturnType<typeof setTimeout> | undefined
+  #repeatAfterMs: number
+  #connectorPauseMs = CONNECTOR_PAUSE_FIRST_MS
+
+  constructor(spec: RequestSpec, host: RequestHost) {
+    this.spec = spec
+    this.#host = host
+    this.#repeatAfterMs = spec.repeatAfterMs
+    this.reply = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    this.#deadline = setTimeout(() => this.fail(this.#deadlineError()), spec.timeoutMs)
+    spec.signal?.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** What to publish now: the same request every time, with what is left of its deadline. */
+  message(): Message {
+    const { topic, payload, properties, timeoutMs } = this.spec
+    const leftMs = Math.max(1, Math.ceil(timeoutMs - (performance.now() - this.#startedAt)))
+    return {
+      topic,
+      payload,
+      properties: {
+        ...properties,
+        // MQTT 5 §3.3.2.3.3 counts whole seconds; the user property says it exactly.
+        messageExpiryInterval: Math.ceil(leftMs / 1_000),
+        userProperties: [...(properties.userProperties ?? []), PROPERTY.timeoutMs, String(leftMs)],
+      },
+    }
+  }
+
+  /** It was handed to the connection. */
+  sent(): void {
+    this.attempts++
+    this.isUnacknowledged = true
+    this.#repeatIn(this.#repeatAfterMs)
+  }
+
+  /** The broker's PUBACK for the latest attempt. */
+  acknowledged(reasonCode: number): void {
+    this.isUnacknowledged = false
+    this.cuts = 0
+    if (this.#isOver) return
+    const { topic, model, waitForConnector } = this.spec
+    this.#isWithoutConnector = reasonCode === NO_MATCHING_SUBSCRIBERS
+    if (this.#isWithoutConnector) {
+      // A repeat finds nobody where a broker that was killed came back before its connector: that passes.
+      if (waitForConnector || this.attempts > 1) this.#waitForConnector()
+      else this.fail(new InferwireError('no_connector', noConnector(topic), { model }))
+      return
+    }
+    const error = publishError(reasonCode, topic, model)
+    if (error !== undefined) this.fail(error)
+  }
+
+  /** The connection broke: nothing is known of what was sent on it. It is sent again on the next one. */
+  connectionLost(): void {
+    this.isUnacknowledged = false
+    clearTimeout(this.#repeat)
+  }
+
+  /** Sends it on a new connection; one that may have broken the last ones lets the others go first. */
+  resume(): void {
+    if (this.cuts < 2) this.#host.transmit(this)
+    else this.#sendIn(Math.min(100 * 2 ** this.cuts, CONNECTOR_PAUSE_MAX_MS))
+  }
+
+  /** Its reply has come. */
+  answered(message: Message): void {
+    if (this.#isOver) return
+    try {
+      const { model } = this.spec
+      const durationMs = performance.now() - this.#startedAt
+      const reply = readReply(message, { model, attempts: this.attempts, durationMs })
+      this.#end()
+      this.#resolve(reply)
+    } catch (error) {
+      this.fail(error as InferwireError)
+    }
+  }
+
+  /** Ends it with an error. */
+  fail(error: InferwireError): void {
+    if (this.#isOver) return
+    this.#end()
+    this.#reject(error)
+  }
+
+  #end(): void {
+    this.#isOver = true
+    clearTimeout(this.#deadline)
+    clearTimeout(this.#repeat)
+    this.spec.signal?.removeEventListener('abort', this.#abort)
+    this.#host.forget(this)
+  }
+
+  // Half to one and a half of the wait, so that a fleet's repeats do not come together.
+  #repeatIn(afterMs: number): void {
+    clearTimeout(this.#repeat)
+    const waitMs = afterMs * (0.5 + Math.random())
+    if (!(waitMs < TIMEOUT_MAX_MS)) return
+    this.#repeat = setTimeout(() => {
+      // Without a PUBACK the first copy is still on its way to the broker: a second one would only follow it.
+      if (this.isUnacknowledged) {
+        this.#repeatIn(this.#repeatAfterMs)
+        return
+      }
+      this.#repeatAfterMs *= 2
+      this.#host.transmit(this)
+    }, waitMs)
+  }
+
+  #waitForConnector(): void {
+    this.#sendIn(this.#connectorPauseMs * (0.5 + Math.random() / 2))
+    this.#connectorPauseMs = Math.min(this.#connectorPauseMs * 2, CONNECTOR_PAUSE_MAX_MS)
+  }
+
+  #sendIn(waitMs: number): void {
+    clearTimeout(this.#repeat)
+    this.#repeat = setTimeout(() => this.#host.transmit(this), waitMs)
+  }
+
+  #deadlineError(): InferwireError {
+    const { model, timeoutMs, topic, payload } = this.spec
+    const down = this.#host.describeDown()
+    const why = down
+      ? ` ${down}`
+      : this.cuts > 1
+        ? ` The connection broke ${this.cuts} times while its ${payload.length} bytes were sent: the broker may not take packets of that size.`
+        : this.#isWithoutConnector
+          ? ` ${noConnector(topic)}`
+          : ''
+    const times = this.attempts === 1 ? 'once' : `${this.attempts} times`
+    return new InferwireError(
+      'deadline_exceeded',
+      `No reply from model "${model}" within ${timeoutMs} ms (sent ${times}).${why}`,
+      { model },
+    )
+  }
+}
+
+function noConnector(topic: string): string {
+  return `No connector is subscribed to "${topic}".`
+}

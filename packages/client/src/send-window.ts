@@ -1,0 +1,74 @@
+// Sends requests in the order in which they came, never more unacknowledged than the broker's Receive Maximum.
+import { InferwireError } from './error.ts'
+import { publishPacketBytes } from './packet-size.ts'
+import type { PendingRequest } from './request.ts'
+import type { Connection } from './transport.ts'
+
+/** The way onto the present connection. It holds no more than the client has requests in flight. */
+export class SendWindow {
+  readonly #protocolVersion: 4 | 5
+  readonly #line = new Set<PendingRequest>()
+  #connection: Connection | undefined
+  #unacknowledged = 0
+
+  constructor(protocolVersion: 4 | 5) {
+    this.#protocolVersion = protocolVersion
+  }
+
+  /** A new connection: nothing of the old one counts any more. */
+  open(connection: Connection): void {
+    this.#connection = connection
+    this.#unacknowledged = 0
+  }
+
+  close(): void {
+    this.#connection = undefined
+    this.#line.clear()
+  }
+
+  /** Sends the request as soon as the broker takes one more. Without a connection nothing happens. */
+  add(request: PendingRequest): void {
+    if (this.#connection === undefined) return
+    this.#line.add(request)
+    this.#send()
+  }
+
+  delete(request: PendingRequest): void {
+    this.#line.delete(request)
+  }
+
+  #send(): void {
+    for (const request of this.#line) {
+      const connection = this.#connection
+      // MQTT 5 §4.9; mqtt.js does not look at what the broker said.
+      if (connection === undefined || this.#unacknowledged >= connection.limits.receiveMaximum) return
+      this.#line.delete(request)
+      this.#publish(connection, request)
+    }
+  }
+
+  #publish(connection: Connection, request: PendingRequest): void {
+    const message = request.message()
+    const bytes = publishPacketBytes(message, this.#protocolVersion)
+    const { packetBytesMax } = connection.limits
+    if (bytes > packetBytesMax) {
+      const { model } = request.spec
+      request.fail(
+        new InferwireError(
+          'payload_too_large',
+          `The request to model "${model}" is ${bytes} bytes on the wire; the broker takes ${packetBytesMax}.`,
+          { model },
+        ),
+      )
+      return
+    }
+    this.#unacknowledged++
+    request.sent()
+    connection.publish(message, (reasonCode) => {
+      if (connection !== this.#connection) return
+      this.#unacknowledged--
+      request.acknowledged(reasonCode)
+      this.#send()
+    })
+  }
+}
