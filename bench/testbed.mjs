@@ -89,11 +89,13 @@ log_type warning
 }
 
 async function untilUp(name, port, server) {
-  let ended
-  void server.exited.then((how) => (ended = how))
-  for (const deadline = Date.now() + UP_MS; Date.now() < deadline; await delay(5)) {
-    if (ended !== undefined) throw new Error(`${name} on port ${port}: ${ended}\n${server.logTail()}`)
-    if (await accepts(port)) return
+  const ended = server.exited.then((how) => {
+    throw new Error(`${name} on port ${port}: ${how}\n${server.logTail()}`)
+  })
+  ended.catch(() => {}) // The end that we ask for later is none.
+  for (const deadline = Date.now() + UP_MS; Date.now() < deadline;) {
+    if (await Promise.race([accepts(port), ended])) return
+    await Promise.race([delay(5), ended])
   }
   await server.stop()
   throw new Error(`${name} does not listen on port ${port} after ${UP_MS} ms\n${server.logTail()}`)

@@ -130,7 +130,8 @@ static void finish_calls(void) {
   }
 }
 
-static void on_connect(struct mosquitto *m, void *user, int code, int flags, const mosquitto_property *properties) {
+static void on_connect(struct mosquitto *m, void *user, int code, int flags,
+                       const mosquitto_property *properties) {
   (void)user, (void)code, (void)flags, (void)properties;
   mosquitto_subscribe_v5(m, NULL, "infer/request/#", qos, 0, NULL);
 }

@@ -108,7 +108,7 @@ static void on_message(struct mosquitto *m, void *user, const struct mosquitto_m
     bad++;
     return;
   }
-  if (message->payloadlen < 2 || memmem(message->payload, (size_t)message->payloadlen, "predictions", 11) == NULL) {
+  if (memmem(message->payload, (size_t)message->payloadlen, "predictions", 11) == NULL) {
     bad++;
     if (t < ends_at) send_request(slot);
     return;
@@ -118,7 +118,8 @@ static void on_message(struct mosquitto *m, void *user, const struct mosquitto_m
   if (t < ends_at) send_request(slot);
 }
 
-static void on_connect(struct mosquitto *m, void *user, int code, int flags, const mosquitto_property *properties) {
+static void on_connect(struct mosquitto *m, void *user, int code, int flags,
+                       const mosquitto_property *properties) {
   (void)user, (void)code, (void)flags, (void)properties;
   mosquitto_subscribe_v5(m, NULL, "infer/reply/load/#", qos, 0, NULL);
 }
