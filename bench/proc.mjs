@@ -1,4 +1,4 @@
-// What Linux says about a process and the machine: CPU time, memory, children. All CPU times in milliseconds.
+// What Linux says about a process and the machine: CPU time and memory. All CPU times in milliseconds.
 import { readFileSync } from 'node:fs'
 
 // USER_HZ, the unit of /proc, is 100 on every architecture that Node.js runs on.
@@ -23,9 +23,4 @@ export function machineCpuMs() {
 /** The most memory that a process has held so far. */
 export function peakRssMb(pid) {
   return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
-}
-
-/** @returns {number[]} process ids */
-export function children(pid) {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
 }

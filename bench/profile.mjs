@@ -94,7 +94,9 @@ function print({ busyUs, functions, parts }, answers, top) {
     (us / answers).toFixed(2),
     name,
   ]
-  const head = (what) => ['self %', 'ms per 1000', what]
-  process.stdout.write(`${table(head('part'), [...parts].slice(0, top).map(row))}\n\n`)
-  process.stdout.write(`${table(head('function'), [...functions].slice(0, top).map(row))}\n`)
+  const tables = { part: parts, function: functions }
+  const texts = Object.entries(tables).map(([what, times]) =>
+    table(['self %', 'ms per 1000', what], [...times].slice(0, top).map(row)),
+  )
+  process.stdout.write(`${texts.join('\n\n')}\n`)
 }

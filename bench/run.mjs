@@ -2,6 +2,7 @@
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { endChildrenWithMe } from './child.mjs'
+import { YARDSTICK } from './contender.mjs'
 import { measure } from './measure.mjs'
 import { readOptions, USAGE } from './options.mjs'
 import { BUILD, RESULTS } from './paths.mjs'
@@ -59,7 +60,7 @@ async function measureAll({ rounds, scenarios, contenders, seconds }, onRun) {
 function resultsPage(runs, { rounds, seconds, contenders }, begun) {
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
   const others = contenders
-    .filter(({ name }) => name !== 'c')
+    .filter(({ name }) => name !== YARDSTICK)
     .map(({ name, command: is }) => `- \`${name}\`: \`${is}\``)
   return `# Results
 

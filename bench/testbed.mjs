@@ -6,14 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { start } from './child.mjs'
 import { BUILD } from './paths.mjs'
 import { find } from './prepare.mjs'
-import { children } from './proc.mjs'
 
 const UP_MS = 10_000
 
 /**
  * A model "iris" that speaks V1 only and answers every request with the same prediction: what it costs is one HTTP
  * round trip. It does not wait for the end of a request's body.
- * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>} pid of the worker, which does the work
+ * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
  */
 export async function startModel() {
   const port = await freePort()
@@ -23,7 +22,7 @@ export async function startModel() {
   const args = ['-e', 'stderr', '-p', folder, '-c', join(folder, 'nginx.conf')]
   const server = start('nginx', find('nginx'), args)
   await untilUp('nginx', port, server)
-  return { port, pid: children(server.pid)[0], stop: server.stop }
+  return { port, pid: server.pid, stop: server.stop }
 }
 
 /** A broker without any state: every run has a new one, or a session of the run before would be taken up again. */
@@ -51,9 +50,9 @@ export function freePort() {
 function nginxConfig(port) {
   // Paths of temporary files are compiled in and belong to root: all of them are named, used or not.
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  return `${process.getuid() === 0 ? 'user root;' : ''}
-worker_processes 1;
-daemon off;
+  // One process: a worker would live on when its master is killed.
+  return `daemon off;
+master_process off;
 pid nginx.pid;
 error_log stderr warn;
 events { worker_connections 4096; }

@@ -1,6 +1,6 @@
 /* The yardstick: as little as an MQTT 5 -> HTTP -> MQTT 5 connector can do, on libmosquitto and libcurl's multi
- * interface. One thread, one poll loop, and nothing of what a connector owes to its users: no routing, no limits,
- * no errors, no deadlines, and the request is acknowledged on arrival, so that a crash loses it.
+ * interface. One thread, one poll loop, and nothing of what a connector owes to its users: no routing, no
+ * limits, no errors, no deadlines, and the request is acknowledged on arrival, so that a crash loses it.
  *
  *   connector HOST PORT URL QOS [CONNECTIONS]
  *
@@ -87,8 +87,8 @@ static void on_message(struct mosquitto *m, void *user, const struct mosquitto_m
   c->correlation = NULL;
   c->correlation_length = 0;
   mosquitto_property_read_string(properties, MQTT_PROP_RESPONSE_TOPIC, &c->response_topic, false);
-  mosquitto_property_read_binary(properties, MQTT_PROP_CORRELATION_DATA, &c->correlation, &c->correlation_length,
-                                 false);
+  mosquitto_property_read_binary(properties, MQTT_PROP_CORRELATION_DATA, &c->correlation,
+                                 &c->correlation_length, false);
 
   /* libmosquitto frees its payload when this function returns, and libcurl does not copy. */
   size_t length = (size_t)message->payloadlen;
@@ -107,7 +107,8 @@ static void on_message(struct mosquitto *m, void *user, const struct mosquitto_m
 static void publish_answer(call *c) {
   mosquitto_property *properties = NULL;
   if (c->correlation != NULL)
-    mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA, c->correlation, c->correlation_length);
+    mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA, c->correlation,
+                                  c->correlation_length);
   if (c->response_topic != NULL)
     mosquitto_publish_v5(mq, NULL, c->response_topic, (int)c->answer_length, c->answer, qos, false, properties);
   mosquitto_property_free_all(&properties);
