@@ -3,6 +3,7 @@ depends on them: models/*.onnx, models/models.json, models/README.md, examples/*
 training/expected.json (predictions that the tests compare with).
 
     python3.11 -m venv VENV && VENV/bin/pip install -r requirements.txt && VENV/bin/python train.py
+    npx prettier --write ..
 
 The data comes with scikit-learn (nothing is downloaded), the seeds are fixed.
 """
