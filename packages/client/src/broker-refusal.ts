@@ -62,6 +62,12 @@ export function publishError(reasonCode: number, topic: string, model: string): 
       )
     case 0x90:
       return new InferwireError('bad_topic', `The broker does not take the topic "${topic}".`, { model })
+    case 0x95:
+      return new InferwireError(
+        'payload_too_large',
+        `The broker does not take a message as large as the request on "${topic}".`,
+        { model },
+      )
     case 0x97:
       return new InferwireError(
         'overloaded',

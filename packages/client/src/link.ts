@@ -1,5 +1,6 @@
 // Keeps one connection up: dials, subscribes to the replies, and dials again with growing pauses when it breaks.
 import type { QoS } from '@inferwire/protocol'
+import { addressOf } from './broker-refusal.ts'
 import { delay } from './delay.ts'
 import { InferwireError } from './error.ts'
 import type { Connection, Dial, DialTarget, Message } from './transport.ts'
@@ -103,7 +104,7 @@ export class Link {
       this.#stop.signal,
     )
     try {
-      await connection.subscribe(this.#replyFilter, 1)
+      await this.#subscribeReplies(connection)
     } catch (error) {
       await connection.close()
       throw error
@@ -118,6 +119,25 @@ export class Link {
     this.#connection = connection
     this.#events.onUp(connection, attempts)
     for (const wake of this.#waiters) wake()
+  }
+
+  // A broker that accepts a client and then says nothing would hold connect() until the keep alive notices.
+  async #subscribeReplies(connection: Connection): Promise<void> {
+    const { url, connectTimeoutMs } = this.#target
+    const granted = new AbortController()
+    const subscribed = connection.subscribe(this.#replyFilter, 1)
+    try {
+      const isTimely = await Promise.race([
+        subscribed.then(() => true),
+        delay(connectTimeoutMs, AbortSignal.any([granted.signal, this.#stop.signal])),
+      ])
+      if (isTimely !== undefined) return
+    } finally {
+      granted.abort()
+    }
+    subscribed.catch(() => {})
+    const what = `The broker at ${addressOf(url)} did not answer SUBSCRIBE within ${connectTimeoutMs} ms.`
+    throw new InferwireError('broker_unreachable', what)
   }
 
   #lost(reason: Error | undefined): void {

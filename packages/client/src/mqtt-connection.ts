@@ -9,6 +9,7 @@ import type {
   Packet,
 } from 'mqtt'
 import type { QoS } from '@inferwire/protocol'
+import { delay } from './delay.ts'
 import { dialError, subscribeError } from './broker-refusal.ts'
 import { fromMqttProperties, toMqttProperties } from './mqtt-properties.ts'
 import type {
@@ -76,6 +77,9 @@ function mqttOptions(target: DialTarget): IClientOptions {
     ...(ca === undefined ? {} : { ca: ca as Buffer }),
     ...(cert === undefined ? {} : { cert: cert as Buffer }),
     ...(key === undefined ? {} : { key: key as Buffer }),
+    rejectUnauthorized: target.rejectUnauthorized,
+    // Said explicitly: without it Mosquitto hands out 20 replies at a time, and drops what its queue cannot hold.
+    ...(target.protocolVersion === 5 ? { properties: { receiveMaximum: RECEIVE_MAXIMUM_DEFAULT } } : {}),
     connectTimeout: target.connectTimeoutMs,
     keepalive: target.keepAliveSeconds,
     clean: true,
@@ -182,9 +186,11 @@ class MqttConnection implements Connection {
     this.#isOver = true
     // mqtt.js would wait without a bound for the PUBACK of everything that is on its way.
     for (const messageId of this.#unacknowledged) this.#mqtt.removeOutgoingMessage(messageId)
-    const timer = setTimeout(() => this.#mqtt.stream.destroy(), CLOSE_TIMEOUT_MS)
-    await this.#mqtt.endAsync(false).catch(() => {})
-    clearTimeout(timer)
+    const timeout = new AbortController()
+    const ended = this.#mqtt.endAsync(false).catch(() => {})
+    await Promise.race([ended, delay(CLOSE_TIMEOUT_MS, timeout.signal)])
+    timeout.abort()
+    this.#mqtt.stream.destroy()
   }
 
   #receive(topic: string, payload: Uint8Array, packet: IPublishPacket): void {

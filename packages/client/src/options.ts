@@ -25,6 +25,8 @@ export interface ConnectOptions {
   /** Client certificate in PEM, together with `key`. */
   readonly cert?: string | Uint8Array | undefined
   readonly key?: string | Uint8Array | undefined
+  /** false takes any server certificate: for tests only, the password can be stolen. @default true */
+  readonly rejectUnauthorized?: boolean | undefined
 }
 
 /** How to ask. */
@@ -97,6 +99,7 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
       ca,
       cert,
       key,
+      rejectUnauthorized: options.rejectUnauthorized ?? true,
       connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 10_000),
       keepAliveSeconds: within('keepAliveSeconds', options.keepAliveSeconds ?? 15, 1, 65_535),
     },

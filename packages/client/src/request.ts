@@ -33,6 +33,7 @@ export interface RequestHost {
 }
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
+const QUOTA_EXCEEDED = 0x97
 // Pauses between tries for a connector that is not there (yet).
 const CONNECTOR_PAUSE_FIRST_MS = 200
 const CONNECTOR_PAUSE_MAX_MS = 5_000
@@ -92,7 +93,8 @@ export class PendingRequest {
         ...properties,
         // MQTT 5 §3.3.2.3.3 counts whole seconds; the user property says it exactly.
         messageExpiryInterval: Math.ceil(leftMs / 1_000),
-        userProperties: [...(properties.userProperties ?? []), PROPERTY.timeoutMs, String(leftMs)],
+        // First, because the first of a repeated name counts: a header cannot take its place.
+        userProperties: [PROPERTY.timeoutMs, String(leftMs), ...(properties.userProperties ?? [])],
       },
     }
   }
@@ -117,6 +119,8 @@ export class PendingRequest {
       else this.fail(new InferwireError('no_connector', noConnector(topic), { model }))
       return
     }
+    // A repeat without a place in the broker's quota: the first one still has its own.
+    if (reasonCode === QUOTA_EXCEEDED && this.attempts > 1) return
     const error = publishError(reasonCode, topic, model)
     if (error !== undefined) this.fail(error)
   }
@@ -162,10 +166,10 @@ export class PendingRequest {
     this.#host.forget(this)
   }
 
-  // Half to one and a half of the wait, so that a fleet's repeats do not come together.
+  // Up to one and a half of the wait, so that a fleet's repeats do not come together.
   #repeatIn(afterMs: number): void {
     clearTimeout(this.#repeat)
-    const waitMs = afterMs * (0.5 + Math.random())
+    const waitMs = afterMs * (1 + Math.random() / 2)
     if (!(waitMs < TIMEOUT_MAX_MS)) return
     this.#repeat = setTimeout(() => {
       // Without a PUBACK the first copy is still on its way to the broker: a second one would only follow it.

@@ -49,6 +49,7 @@ export interface DialTarget {
   readonly ca: string | Uint8Array | undefined
   readonly cert: string | Uint8Array | undefined
   readonly key: string | Uint8Array | undefined
+  readonly rejectUnauthorized: boolean
   readonly connectTimeoutMs: number
   readonly keepAliveSeconds: number
 }
