@@ -68,7 +68,7 @@ export async function findEngine(): Promise<Engine> {
   }
 }
 
-/** Ten times faster, but no dependency of ours: its install script needs the network and 291 MB. */
+/** Faster to load and to run, but no dependency of ours: its install script needs the network and 291 MB. */
 async function importNative(): Promise<Runtime | undefined> {
   const name: string = 'onnxruntime-node'
   try {
