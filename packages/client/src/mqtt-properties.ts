@@ -14,7 +14,10 @@ export function toMqttProperties(properties: MessageProperties): MqttProperties 
     ...(contentType === undefined ? {} : { contentType }),
     ...(responseTopic === undefined ? {} : { responseTopic }),
     ...(correlationData === undefined ? {} : { correlationData: correlationData as Buffer }),
-    ...(userProperties === undefined ? {} : { userProperties: toObject(userProperties) }),
+    // mqtt-packet writes no packet at all for an empty object.
+    ...(userProperties === undefined || userProperties.length === 0
+      ? {}
+      : { userProperties: toObject(userProperties) }),
   }
 }
 

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import { operationOf, toBytes } from './body.ts'
+
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+
+test('objects become JSON, text and bytes are sent as they are', () => {
+  const bytes = new Uint8Array([0xff, 0])
+  expect(text(toBytes({ instances: [1] }))).toBe('{"instances":[1]}')
+  expect(text(toBytes('{"a": 1e400}'))).toBe('{"a": 1e400}')
+  expect(toBytes(bytes)).toBe(bytes)
+  expect(toBytes(undefined)).toHaveLength(0)
+})
+
+test('a number is no body', () => {
+  expect(() => toBytes(5 as unknown as string)).toThrow(/body is 5; expected/)
+  expect(() => toBytes(null as unknown as string)).toThrow(TypeError)
+})
+
+test.each([
+  [{ instances: [] }, 'predict'],
+  [{ inputs: [] }, 'infer'],
+  ['{"inputs":[]}', 'infer'],
+  [new TextEncoder().encode('{"instances":[]}'), 'predict'],
+  [{ prompt: 'x' }, undefined],
+  ['no JSON', undefined],
+  ['null', undefined],
+  [undefined, undefined],
+  [Object.create({ inputs: [] }) as object, undefined],
+])('%j is made for %s', (body, operation) => {
+  expect(operationOf(body)).toBe(operation)
+})

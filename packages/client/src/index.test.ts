@@ -1,0 +1,33 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import * as client from './index.ts'
+
+test('the public API is this list', () => {
+  expect(Object.keys(client).toSorted()).toEqual(['InferwireError', 'connect'])
+  const types = readFileSync(new URL('index.ts', import.meta.url), 'utf8')
+    .split('\n')
+    .flatMap((line) => /^export type \{ (.+) \}/.exec(line)?.[1]?.split(', ') ?? [])
+  expect(types.toSorted()).toEqual([
+    'Client',
+    'ClientStats',
+    'ConnectOptions',
+    'InferOptions',
+    'InferwireErrorCode',
+    'LocalCode',
+    'ModelCard',
+    'ModelsOptions',
+    'Reply',
+    'RequestBody',
+  ])
+})
+
+test('browsers can load it: no Node.js module, and mqtt.js in the transport only', () => {
+  const folder = new URL('.', import.meta.url)
+  const sources = readdirSync(folder).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
+  expect(sources.length).toBeGreaterThan(10)
+  const importers = (pattern: RegExp): string[] =>
+    sources.filter((file) => pattern.test(readFileSync(new URL(file, folder), 'utf8')))
+  expect(importers(/from 'node:|\brequire\(|\bprocess\.|\bBuffer\.from/)).toEqual([])
+  expect(importers(/from 'mqtt'/)).toEqual(['mqtt-connection.ts', 'mqtt-properties.ts'])
+  expect(importers(/from '(?!\.\/|mqtt'|@inferwire\/protocol')/)).toEqual([])
+})

@@ -1,0 +1,202 @@
+// The transport against a stand-in broker that says, byte by byte, what Mosquitto cannot be made to say.
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { generate, parser, type Packet } from 'mqtt-packet'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { connect, InferwireError } from './index.ts'
+
+type Answer = (packet: Packet, send: (packet: Packet) => void, socket: Socket) => void
+
+let server: Server
+let url: string
+let answer: Answer
+const sockets = new Set<Socket>()
+
+// Accepts clients and subscriptions; what to do with all else is each test's own.
+const accept: Answer = (packet, send) => {
+  if (packet.cmd === 'connect') send({ cmd: 'connack', reasonCode: 0, sessionPresent: false })
+  if (packet.cmd === 'subscribe') {
+    send({ cmd: 'suback', messageId: packet.messageId!, granted: packet.subscriptions.map(({ qos }) => qos) })
+  }
+}
+const puback =
+  (reasonCode: number): Answer =>
+  (packet, send, socket) => {
+    if (packet.cmd === 'publish') send({ cmd: 'puback', messageId: packet.messageId!, reasonCode })
+    else accept(packet, send, socket)
+  }
+
+beforeEach(async () => {
+  answer = accept
+  server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    let version = 5
+    const packets = parser()
+    packets.on('packet', (packet: Packet) => {
+      if (packet.cmd === 'connect') version = packet.protocolVersion ?? 4
+      answer(packet, (sent) => socket.write(generate(sent, { protocolVersion: version })), socket)
+    })
+    socket.on('data', (bytes) => packets.parse(bytes))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  url = `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+
+afterEach(() => {
+  for (const socket of sockets) socket.destroy()
+  sockets.clear()
+  server.close()
+})
+
+const failureOf = async (promise: Promise<unknown>): Promise<InferwireError> => {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(InferwireError)
+  return error as InferwireError
+}
+
+test.each([
+  [0x10, 'no_connector', true],
+  [0x87, 'not_authorized', false],
+  [0x90, 'bad_topic', false],
+  [0x97, 'overloaded', true],
+  [0x83, 'broker_refused', false],
+])('PUBACK reason %i is %s at once', async (reasonCode, code, retryable) => {
+  answer = puback(reasonCode)
+  const client = await connect(url)
+  expect(await failureOf(client.infer('iris', { instances: [] }))).toMatchObject({
+    code,
+    retryable,
+    model: 'iris',
+    body: undefined,
+  })
+  await client.close()
+})
+
+test.each([
+  [5, 0x86],
+  [5, 0x87],
+  [4, 4],
+  [4, 5],
+] as const)('MQTT version %i: CONNACK %i is not_authorized', async (protocolVersion, code) => {
+  answer = (_packet, send) =>
+    send({ cmd: 'connack', reasonCode: code, returnCode: code, sessionPresent: false })
+  const error = await failureOf(connect(url, { protocolVersion, username: 'cam7', password: 'secret' }))
+  expect(error).toMatchObject({ code: 'not_authorized', retryable: false })
+  expect(error.message).toBe(`The broker at ${url} refused user "cam7".`)
+})
+
+test('a broker that does not speak MQTT 5 is told apart', async () => {
+  answer = (_packet, send) => send({ cmd: 'connack', reasonCode: 0x84, sessionPresent: false })
+  expect((await failureOf(connect(url))).message).toMatch(/does not speak MQTT 5; set protocolVersion to 4/)
+})
+
+test('a broker that hangs up, answers nothing or answers nonsense is unreachable', async () => {
+  answer = (_packet, _send, socket) => socket.destroy()
+  expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable', retryable: true })
+  answer = () => {}
+  expect((await failureOf(connect(url, { connectTimeoutMs: 100 }))).message).toMatch(/connack timeout/)
+  answer = (_packet, _send, socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')
+  expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable' })
+})
+
+test('a port that nobody listens on is unreachable, with address and cause', async () => {
+  server.close()
+  await once(server, 'close')
+  const error = await failureOf(connect(url.replace('//', '//user:secret@')))
+  expect(error.message).toMatch(new RegExp(`^Could not connect to the broker at ${url}: .*ECONNREFUSED`))
+  expect(error.cause).toMatchObject({ code: 'ECONNREFUSED' })
+})
+
+test('a refused reply subscription is not_authorized', async () => {
+  answer = (packet, send, socket) => {
+    if (packet.cmd === 'subscribe') send({ cmd: 'suback', messageId: packet.messageId!, granted: [0x87] })
+    else accept(packet, send, socket)
+  }
+  expect(await failureOf(connect(url))).toMatchObject({ code: 'not_authorized' })
+})
+
+test('never more requests without PUBACK than the broker’s Receive Maximum', async () => {
+  const waiting: number[] = []
+  let most = 0
+  let released = 0
+  answer = (packet, send, socket) => {
+    if (packet.cmd === 'connect') {
+      send({ cmd: 'connack', reasonCode: 0, sessionPresent: false, properties: { receiveMaximum: 3 } })
+    } else if (packet.cmd === 'publish') {
+      waiting.push(packet.messageId!)
+      most = Math.max(most, waiting.length)
+      // The third one that waits lets all go: with a window larger or smaller than three this would stand still or fail.
+      if (waiting.length < 3 && released + waiting.length < 10) return
+      for (const messageId of waiting.splice(0)) {
+        released++
+        send({ cmd: 'puback', messageId, reasonCode: 0x97 })
+      }
+    } else accept(packet, send, socket)
+  }
+  const client = await connect(url)
+  await Promise.all(Array.from({ length: 10 }, () => failureOf(client.infer('iris', { instances: [] }))))
+  expect(most).toBe(3)
+  await client.close()
+})
+
+test('a body above the broker’s Maximum Packet Size is refused before it is sent', async () => {
+  const seen: string[] = []
+  answer = (packet, send, socket) => {
+    seen.push(packet.cmd)
+    if (packet.cmd === 'connect') {
+      send({ cmd: 'connack', reasonCode: 0, sessionPresent: false, properties: { maximumPacketSize: 1_000 } })
+    } else accept(packet, send, socket)
+  }
+  const client = await connect(url)
+  const error = await failureOf(client.infer('iris', 'x'.repeat(1_000)))
+  expect(error).toMatchObject({ code: 'payload_too_large', status: 413, retryable: false })
+  expect(error.message).toMatch(/is 1\d{3} bytes on the wire; the broker takes 1000/)
+  expect(seen).not.toContain('publish')
+  await client.close()
+})
+
+test('a broker that ends the connection over a packet (0x95) fails that request, not its neighbours', async () => {
+  answer = (packet, send, socket) => {
+    if (packet.cmd !== 'publish') accept(packet, send, socket)
+    else if (packet.payload.length > 1_000) {
+      send({ cmd: 'disconnect', reasonCode: 0x95 })
+      socket.end()
+    } else puback(0x97)(packet, send, socket)
+  }
+  const client = await connect(url)
+  const large = failureOf(client.infer('iris', 'x'.repeat(2_000)))
+  const small = failureOf(client.infer('iris', 'x'))
+  expect(await large).toMatchObject({ code: 'payload_too_large' })
+  expect(await small).toMatchObject({ code: 'overloaded' })
+  await client.close()
+})
+
+test('after malformed bytes the connection is given up and a new one takes over', async () => {
+  let connections = 0
+  answer = (packet, send, socket) => {
+    if (packet.cmd === 'connect') connections++
+    // Response Topic whose length runs past the packet, and a packet of the reserved type 0.
+    if (packet.cmd === 'publish' && connections === 1) {
+      socket.write(Buffer.from([0x30, 0x07, 0x00, 0x01, 0x61, 0x03, 0x08, 0x00, 0x05, 0x00, 0x00]))
+    } else puback(0x97)(packet, send, socket)
+  }
+  const client = await connect(url)
+  expect(await failureOf(client.infer('iris', {}))).toMatchObject({ code: 'overloaded' })
+  expect(connections).toBe(2)
+  expect(client.stats.reconnects).toBe(1)
+  await client.close()
+})
+
+test('close ends a client that is dialing, or waits for a PUBACK that never comes', async () => {
+  const client = await connect(url)
+  const request = failureOf(client.infer('iris', {}))
+  server.close()
+  for (const socket of sockets) socket.destroy()
+  await client.close()
+  expect(await request).toMatchObject({ code: 'cancelled' })
+})

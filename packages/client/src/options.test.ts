@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest'
+import { resolveSettings } from './options.ts'
+
+test('what is not said is assumed', () => {
+  const { target, identity, topics, inFlightMax } = resolveSettings('mqtt://127.0.0.1', {})
+  expect(target).toMatchObject({ protocolVersion: 5, username: undefined, connectTimeoutMs: 10_000 })
+  expect(target.clientId).toMatch(/^inferwire-[0-9a-f]{12}$/)
+  expect(identity).toBe(target.clientId)
+  expect(topics.root).toBe('infer')
+  expect(inFlightMax).toBe(1_024)
+})
+
+test('the identity is the user name, unless it is given', () => {
+  expect(resolveSettings('mqtt://cam7:p%40ss@broker:1884', {})).toMatchObject({
+    identity: 'cam7',
+    target: { username: 'cam7', password: 'p@ss' },
+  })
+  expect(resolveSettings('mqtt://broker', { username: 'u', identity: 'cam8', clientId: 'c' }).identity).toBe(
+    'cam8',
+  )
+  expect(resolveSettings('mqtt://broker', { clientId: 'c' }).identity).toBe('c')
+})
+
+test('no address that is shown later holds a password', () => {
+  expect(resolveSettings('mqtt://cam7:secret@broker', {}).target.url.href).not.toContain('secret')
+})
+
+test.each([
+  ['http://broker', {}, /broker URL is not valid/],
+  ['mqtt:secret', {}, /broker URL is not valid/],
+  ['mqtt://broker', { identity: 'a/b' }, /identity "a\/b"/],
+  ['mqtt://broker', { username: '#' }, /identity "#"/],
+  ['mqtt://broker', { root: 'a/#' }, /Root "a\/#"/],
+  ['mqtt://broker', { protocolVersion: 3 as 4 }, /protocolVersion is 3/],
+  ['mqtt://broker', { connectTimeoutMs: 0 }, /connectTimeoutMs is 0/],
+  ['mqtt://broker', { connectTimeoutMs: Number.NaN }, /connectTimeoutMs is NaN/],
+  ['mqtt://broker', { inFlightMax: 1.5 }, /inFlightMax is 1.5/],
+  ['mqtt://broker', { keepAliveSeconds: 70_000 }, /keepAliveSeconds/],
+  ['mqtt://broker', { ca: 'x' }, /need TLS/],
+  ['mqtts://broker', { cert: 'x' }, /belong together/],
+])('%s with %j is refused', (url, options, message) => {
+  expect(() => resolveSettings(url, options)).toThrow(message)
+})

@@ -1,0 +1,74 @@
+import { TopicSpace } from '@inferwire/protocol'
+import { expect, test } from 'vitest'
+import { resolveSettings } from './options.ts'
+import { replyFilterOf, toRequestSpec } from './request-spec.ts'
+
+const on5 = resolveSettings('mqtt://broker', { username: 'cam7' })
+const on4 = resolveSettings('mqtt://broker', { username: 'cam7', protocolVersion: 4 })
+const matches = (filter: string, topic: string): boolean =>
+  new RegExp(`^${filter.replaceAll('+', '[^/]+').replace('#', '.*')}$`).test(topic)
+
+test('on MQTT 5 the reply has a topic of this client, inside its own reply subtree', () => {
+  const spec = toRequestSpec(on5, 'abc', 'iris', { inputs: [] }, {})
+  expect(spec.topic).toBe('infer/request/cam7/iris/infer')
+  expect(spec.replyTopic).toBe('infer/reply/cam7/abc/iris')
+  expect(spec.properties).toMatchObject({ responseTopic: spec.replyTopic, payloadFormatIndicator: 1 })
+  expect(spec.properties.correlationData).toHaveLength(16)
+  expect(new TopicSpace('infer').isOwnReplyTopic('cam7', spec.replyTopic)).toBe(true)
+  expect(matches(replyFilterOf(on5, 'abc'), spec.replyTopic)).toBe(true)
+  expect(matches(replyFilterOf(on5, 'abd'), spec.replyTopic)).toBe(false)
+})
+
+test('on MQTT 5 the operation may be left to the card', () => {
+  expect(toRequestSpec(on5, 'abc', 'iris', 'x', {}).topic).toBe('infer/request/cam7/iris')
+})
+
+test('on MQTT 3.1.1 the topic carries operation and id, and the reply comes on the derived topic', () => {
+  const spec = toRequestSpec(on4, 'abc', 'iris', '{"instances":[]}', {})
+  expect(spec.topic).toMatch(/^infer\/request\/cam7\/iris\/predict\/abc\/[0-9a-f]{32}$/)
+  expect(spec.replyTopic).toBe(new TopicSpace('infer').replyTopicOf(spec.topic))
+  expect(spec.replyTopic.endsWith(spec.id)).toBe(true)
+  expect(matches(replyFilterOf(on4, 'abc'), spec.replyTopic)).toBe(true)
+  expect(matches(replyFilterOf(on4, 'abd'), spec.replyTopic)).toBe(false)
+})
+
+test('on MQTT 3.1.1 nothing is dropped silently', () => {
+  expect(() => toRequestSpec(on4, 'abc', 'iris', 'x', {})).toThrow(/must name the operation/)
+  expect(() => toRequestSpec(on4, 'abc', 'iris', {}, { headers: { a: 'b' } })).toThrow(/need MQTT 5/)
+  expect(() => toRequestSpec(on4, 'abc', 'iris', {}, { contentType: 'image/png' })).toThrow(/need MQTT 5/)
+})
+
+test('headers become user properties, the content type is sent where it is not JSON', () => {
+  const body = new Uint8Array([1])
+  const { properties } = toRequestSpec(on5, 'abc', 'iris', body, {
+    headers: { 'inference-header-content-length': '1', ['__proto__']: 'x' },
+    contentType: 'application/octet-stream',
+  })
+  expect(properties.contentType).toBe('application/octet-stream')
+  expect(properties.payloadFormatIndicator).toBeUndefined()
+  expect(properties.userProperties).toEqual(['inference-header-content-length', '1', '__proto__', 'x'])
+})
+
+test.each(['', 'a/b', '+', '#', '..', 'a\0', 'ünicode'])('model %j is refused before it is sent', (model) => {
+  expect(() => toRequestSpec(on5, 'abc', model, {}, {})).toThrow(
+    expect.objectContaining({ code: 'bad_topic' }),
+  )
+})
+
+test.each([
+  [{ timeoutMs: -1 }, /timeoutMs is -1/],
+  [{ timeoutMs: Infinity }, /timeoutMs is Infinity/],
+  [{ repeatAfterMs: 0 }, /repeatAfterMs is 0/],
+  [{ headers: { a: 5 as unknown as string } }, /must be text/],
+  [{ headers: { a: 'x\0' } }, /must be text/],
+  [{ contentType: '\ud800' }, /must be text/],
+  [{ headers: { a: 'x'.repeat(30_000) } }, /must be text/],
+])('%j is refused', (options, message) => {
+  expect(() => toRequestSpec(on5, 'abc', 'iris', {}, options)).toThrow(message)
+})
+
+test('an operation that is not one topic level is refused', () => {
+  expect(() => toRequestSpec(on5, 'abc', 'iris', {}, { operation: 'a/b' })).toThrow(
+    /cannot be part of a topic/,
+  )
+})
