@@ -30,8 +30,13 @@ export function selfTimes({ nodes, samples, timeDeltas, startTime }, [from, to])
 }
 
 function place({ functionName, url, lineNumber }) {
-  if (url === '')
-    return { name: functionName, part: functionName.startsWith('(') ? functionName : 'built-in' }
+  if (url === '') {
+    const isState = functionName.startsWith('(')
+    return {
+      name: functionName || '(anonymous built-in)',
+      part: isState ? functionName : 'built-in (system calls, buffers)',
+    }
+  }
   const path = url.startsWith('file:') ? relative(ROOT, fileURLToPath(url)) : url
   return { name: `${functionName || '(anonymous)'} ${path}:${lineNumber + 1}`, part: partOf(path) }
 }

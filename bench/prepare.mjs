@@ -27,7 +27,16 @@ export async function prepare({ buildPackages }) {
   mkdirSync(BUILD, { recursive: true })
   for (const name of ['load', 'connector']) {
     const source = join(ROOT, 'bench', 'c', `${name}.c`)
-    await output('gcc', ['-O2', '-Wall', '-Wextra', '-o', join(BUILD, name), source, '-lmosquitto', '-lcurl'])
+    await output(find('gcc'), [
+      '-O2',
+      '-Wall',
+      '-Wextra',
+      '-o',
+      join(BUILD, name),
+      source,
+      '-lmosquitto',
+      '-lcurl',
+    ])
   }
   if (buildPackages) await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
 }
@@ -50,7 +59,9 @@ export function describeMachine() {
 }
 
 function hasHeader(header) {
-  return spawnSync('gcc', ['-fsyntax-only', '-include', header, '-x', 'c', '/dev/null']).status === 0
+  const compiler = find('gcc')
+  if (compiler === undefined) return false
+  return spawnSync(compiler, ['-fsyntax-only', '-include', header, '-x', 'c', '/dev/null']).status === 0
 }
 
 function version(program, args, pattern) {

@@ -42,8 +42,8 @@ export function progress({ round, scenario, contender, ...run }) {
   return `round ${round}  ${scenario.padEnd(9)} ${contender.padEnd(10)} ${numbers.join(', ')}${other}${wrong}`
 }
 
-/** Of an odd number of values the one in the middle, else the mean of the two. */
-export function median(values) {
+// Of an odd number of values the one in the middle, else the mean of the two.
+function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
