@@ -61,6 +61,7 @@ export class PendingRequest {
   #reject!: (error: InferwireError) => void
   #isOver = false
   #isWithoutConnector = false
+  #wasTaken = false
   #deadline: ReturnType<typeof setTimeout>
   #repeat: ReturnType<typeof setTimeout> | undefined
   #repeatAfterMs: number
@@ -119,8 +120,9 @@ export class PendingRequest {
       else this.fail(new InferwireError('no_connector', noConnector(topic), { model }))
       return
     }
-    // A repeat without a place in the broker's quota: the first one still has its own.
-    if (reasonCode === QUOTA_EXCEEDED && this.attempts > 1) return
+    // A repeat found no place in the broker's quota; the one that was taken before still has its own.
+    if (reasonCode === QUOTA_EXCEEDED && this.#wasTaken) return
+    this.#wasTaken ||= reasonCode === 0
     const error = publishError(reasonCode, topic, model)
     if (error !== undefined) this.fail(error)
   }
