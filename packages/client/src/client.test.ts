@@ -1,0 +1,282 @@
+// The client against a real Mosquitto. The responder is a stand-in for the connector: mqtt.js that echoes.
+import { once } from 'node:events'
+import { connectAsync, type IPublishPacket, type MqttClient } from 'mqtt'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { startMosquitto, type Mosquitto } from '../../../conformance/fixtures/mosquitto.ts'
+import type { Client } from './client.ts'
+import { connect, InferwireError, type ConnectOptions } from './index.ts'
+
+type Request = Readonly<{ topic: string; text: string; packet: IPublishPacket }>
+type Respond = (request: Request, mqtt: MqttClient) => void
+
+let broker: Mosquitto
+const closing: (() => Promise<unknown>)[] = []
+
+beforeAll(async () => {
+  broker = await startMosquitto()
+})
+afterAll(() => broker.stop())
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map((close) => close()))
+})
+
+async function open(options: ConnectOptions = {}, url = broker.url): Promise<Client> {
+  const client = await connect(url, options)
+  closing.push(() => client.close())
+  return client
+}
+
+// The stand-in responder: subscribes to all requests of one root and hands each to `respond`.
+async function startResponder(respond: Respond, root = 'infer', url = broker.url): Promise<MqttClient> {
+  const mqtt = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 50 })
+  mqtt.on('error', () => {})
+  mqtt.on('message', (topic, payload, packet) => {
+    if (topic.startsWith(`${root}/request/`)) respond({ topic, text: payload.toString(), packet }, mqtt)
+  })
+  await mqtt.subscribeAsync(`${root}/request/#`, { qos: 1 })
+  closing.push(() => mqtt.endAsync(true))
+  return mqtt
+}
+
+// As the connector does: to the Response Topic or the derived topic, with the Correlation Data.
+function reply({ topic, packet }: Request, mqtt: MqttClient, body: string, user = {}): void {
+  const { responseTopic, correlationData } = packet.properties ?? {}
+  mqtt.publish(responseTopic ?? topic.replace('/request/', '/reply/'), body, {
+    qos: 1,
+    properties: {
+      contentType: 'application/json',
+      userProperties: { status: '200', 'server-timing': 'queue;dur=0.1', ...user },
+      ...(correlationData === undefined ? {} : { correlationData }),
+    },
+  })
+}
+const echo: Respond = (request, mqtt) => reply(request, mqtt, request.text)
+
+async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(InferwireError)
+  return error as InferwireError
+}
+
+test('a request on MQTT 5 says deadline and reply topic, and its reply comes back whole', async () => {
+  const seen: Request[] = []
+  await startResponder((request, mqtt) => {
+    seen.push(request)
+    reply(request, mqtt, '{"predictions":[1]}')
+  })
+  const client = await open({ identity: 'cam7' })
+  const body = { instances: [[6.8, 2.8, 4.8, 1.4]] }
+  const answer = await client.infer('iris', body, { timeoutMs: 2_500, headers: { 'x-line': '7' } })
+  expect(answer).toMatchObject({ status: 200, contentType: 'application/json', attempts: 1 })
+  expect(answer.serverTiming).toBe('queue;dur=0.1')
+  expect(answer.json()).toEqual({ predictions: [1] })
+  expect(answer.durationMs).toBeGreaterThan(0)
+  const { topic, text, packet } = seen[0]!
+  expect(topic).toBe('infer/request/cam7/iris/predict')
+  expect(JSON.parse(text)).toEqual(body)
+  expect(packet.qos).toBe(1)
+  expect(packet.properties?.responseTopic).toMatch(/^infer\/reply\/cam7\/[0-9a-f]{16}\/iris$/)
+  expect(packet.properties?.correlationData).toHaveLength(16)
+  expect(packet.properties?.messageExpiryInterval).toBe(3)
+  const user = packet.properties?.userProperties as Record<string, string>
+  expect(user['x-line']).toBe('7')
+  expect(Number(user['timeout-ms'])).toBeGreaterThan(2_000)
+  expect(Number(user['timeout-ms'])).toBeLessThanOrEqual(2_500)
+})
+
+test('predict takes instances and gives predictions', async () => {
+  await startResponder((request, mqtt) => reply(request, mqtt, '{"predictions":[1,2]}'))
+  const client = await open()
+  expect(await client.predict('iris', [[1], [2]])).toEqual([1, 2])
+})
+
+test('a request on MQTT 3.1.1 finds its reply by its topic, and an error by its body', async () => {
+  const topics: string[] = []
+  await startResponder((request, mqtt) => {
+    topics.push(request.topic)
+    const isBad = request.text.includes('bad')
+    reply(request, mqtt, isBad ? '{"error":"no such shape","code":"bad_payload","status":400}' : request.text)
+  })
+  const client = await open({ identity: 'plc', protocolVersion: 4 })
+  const answer = await client.infer('iris', { inputs: [] })
+  expect(answer).toMatchObject({ status: 200, attempts: 1 })
+  expect(answer.json()).toEqual({ inputs: [] })
+  expect(topics[0]).toMatch(/^infer\/request\/plc\/iris\/infer\/[0-9a-f]+\/[0-9a-f]{32}$/)
+  const error = await failureOf(client.infer('iris', { instances: ['bad'] }))
+  expect(error).toMatchObject({ code: 'bad_payload', status: 400, message: 'no such shape' })
+})
+
+test('without a connector the request fails at once with no_connector', async () => {
+  const client = await open({ root: 'empty' })
+  const error = await failureOf(client.infer('iris', {}, { timeoutMs: 60_000 }))
+  expect(error).toMatchObject({ code: 'no_connector', retryable: true, model: 'iris' })
+})
+
+test('a request that the access rules forbid fails at once with not_authorized', async () => {
+  const guarded = await startMosquitto({
+    users: { cam7: 'secret' },
+    acl: 'pattern write infer/request/%u/#\npattern read infer/reply/%u/#\n',
+  })
+  closing.push(() => guarded.stop())
+  const login = { username: 'cam7', password: 'secret' }
+  const thief = await open({ ...login, identity: 'cam8' }, guarded.url)
+  expect(await failureOf(thief.infer('iris', {}))).toMatchObject({ code: 'not_authorized', retryable: false })
+  const honest = await open(login, guarded.url)
+  expect(honest.identity).toBe('cam7')
+  expect(await failureOf(honest.infer('iris', {}))).toMatchObject({ code: 'no_connector' })
+  const wrong = await failureOf(connect(guarded.url, { username: 'cam7', password: 'wrong' }))
+  expect(wrong).toMatchObject({ code: 'not_authorized' })
+})
+
+test('a request that nobody answers ends with its deadline', async () => {
+  await startResponder(() => {})
+  const client = await open()
+  const error = await failureOf(client.infer('iris', {}, { timeoutMs: 100 }))
+  expect(error).toMatchObject({ code: 'deadline_exceeded', retryable: true, body: undefined })
+  expect(error.message).toBe('No reply from model "iris" within 100 ms (sent once).')
+  expect(client.stats.inFlight).toBe(0)
+})
+
+test('an abort ends the request with cancelled, before and after it was sent', async () => {
+  const abort = new AbortController()
+  await startResponder(() => abort.abort('enough'))
+  const client = await open()
+  const error = await failureOf(client.infer('iris', {}, { signal: abort.signal }))
+  expect(error).toMatchObject({ code: 'cancelled', cause: 'enough' })
+  expect(await failureOf(client.infer('iris', {}, { signal: abort.signal }))).toMatchObject({
+    code: 'cancelled',
+  })
+  expect(client.stats.inFlight).toBe(0)
+})
+
+test('replies with a foreign correlation or topic, and second replies, are ignored', async () => {
+  await startResponder((request, mqtt) => {
+    const { responseTopic, correlationData } = request.packet.properties!
+    const send = (topic: string, correlation: Buffer): void => {
+      mqtt.publish(topic, '"wrong"', { qos: 1, properties: { correlationData: correlation } })
+    }
+    send(responseTopic!, Buffer.alloc(16))
+    send(responseTopic!, Buffer.alloc(0))
+    send(responseTopic!.replace(/iris$/, 'other'), correlationData!)
+    mqtt.publish(responseTopic!, '"wrong"', { qos: 1 })
+    reply(request, mqtt, '"right"')
+    reply(request, mqtt, '"late"')
+  })
+  const client = await open()
+  expect((await client.infer('iris', {})).json()).toBe('right')
+  // The second request's replies come after all of the first one's.
+  await client.infer('iris', {})
+  expect(client.stats.ignoredReplies).toBeGreaterThanOrEqual(9)
+})
+
+test('an error reply rejects with what it says', async () => {
+  const body = '{"error":"busy","code":"overloaded","status":429,"retryable":true,"retry_after_ms":250}'
+  await startResponder((request, mqtt) => reply(request, mqtt, body, { status: '429', code: 'overloaded' }))
+  const client = await open()
+  const error = await failureOf(client.infer('iris', {}))
+  expect(error).toMatchObject({ code: 'overloaded', status: 429, retryable: true, retryAfterMs: 250 })
+  expect(error).toMatchObject({ message: 'busy', model: 'iris' })
+  expect(new TextDecoder().decode(error.body)).toBe(body)
+})
+
+test.each([5, 4] as const)(
+  '500 requests at once on MQTT version %i each get their own answer',
+  async (protocolVersion) => {
+    const held: (() => void)[] = []
+    await startResponder((request, mqtt) => {
+      held.push(() => echo(request, mqtt))
+      // Backwards, so that order alone cannot match them.
+      if (held.length === 500) for (const send of held.splice(0).toReversed()) send()
+    })
+    const client = await open({ protocolVersion })
+    const numbers = Array.from({ length: 500 }, (_, index) => index)
+    const answers = await Promise.all(
+      numbers.map(async (number) => (await client.infer('iris', { instances: [number] })).json()),
+    )
+    expect(answers).toEqual(numbers.map((number) => ({ instances: [number] })))
+    expect(client.stats).toMatchObject({ inFlight: 0, ignoredReplies: 0 })
+  },
+)
+
+test('a reply that never came is asked for again with the same Correlation Data', async () => {
+  const correlations: string[] = []
+  await startResponder((request, mqtt) => {
+    correlations.push(request.packet.properties!.correlationData!.toString('hex'))
+    if (correlations.length === 3) echo(request, mqtt)
+  })
+  const client = await open()
+  const answer = await client.infer('iris', {}, { repeatAfterMs: 20 })
+  expect(answer.attempts).toBe(3)
+  expect(new Set(correlations).size).toBe(1)
+})
+
+test('a broker that is killed and forgets does not lose the request', async () => {
+  // It writes nothing down before it is killed, so that only the repeat can bring the request back.
+  const forgetful = await startMosquitto({ config: ['autosave_interval 0'] })
+  closing.push(() => forgetful.stop())
+  const seen: Request[] = []
+  let taken: (() => void) | undefined
+  const isTaken = new Promise<void>((resolve) => (taken = resolve))
+  const responder = await startResponder(
+    (request, mqtt) => {
+      seen.push(request)
+      if (seen.length === 1) taken?.()
+      else echo(request, mqtt)
+    },
+    'infer',
+    forgetful.url,
+  )
+  const client = await open({}, forgetful.url)
+  const answer = client.infer('iris', { instances: [7] }, { repeatAfterMs: Infinity })
+  await isTaken
+  const isLost = once(responder, 'close')
+  await forgetful.stop('SIGKILL')
+  await isLost
+  await forgetful.start()
+  expect((await answer).json()).toEqual({ instances: [7] })
+  expect((await answer).attempts).toBeGreaterThan(1)
+  expect(client.stats.reconnects).toBe(1)
+  const [first, second] = seen
+  expect(second).toMatchObject({ topic: first!.topic, text: first!.text })
+  expect(second!.packet.properties?.correlationData).toEqual(first!.packet.properties?.correlationData)
+  expect(second!.packet.properties?.responseTopic).toBe(first!.packet.properties?.responseTopic)
+})
+
+test('a request made while the broker is away is sent when it is back', async () => {
+  const flaky = await startMosquitto()
+  closing.push(() => flaky.stop())
+  await startResponder(echo, 'infer', flaky.url)
+  const client = await open({}, flaky.url)
+  await flaky.stop('SIGKILL')
+  const answer = client.infer('iris', { instances: [1] }, { waitForConnector: true })
+  await flaky.start()
+  expect((await answer).json()).toEqual({ instances: [1] })
+})
+
+test('models come from the retained cards, by name; what is no card is left out', async () => {
+  const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
+  closing.push(() => publisher.endAsync())
+  const card = (name: string): string => JSON.stringify({ contract: 1, name, operations: ['predict'] })
+  const retain = { qos: 1 as const, retain: true }
+  await publisher.publishAsync('cards/models/iris', card('iris'), retain)
+  await publisher.publishAsync('cards/models/digits', card('digits'), retain)
+  await publisher.publishAsync('cards/models/liar', card('iris'), retain)
+  await publisher.publishAsync('cards/models/broken', '{', retain)
+  const client = await open({ root: 'cards' })
+  expect((await client.models()).map(({ name }) => name)).toEqual(['digits', 'iris'])
+  expect(await client.model('iris')).toMatchObject({ name: 'iris', operations: ['predict'] })
+  expect(await client.model('absent')).toBeUndefined()
+})
+
+test('over inFlightMax requests are refused on this side, and close cancels those that wait', async () => {
+  await startResponder(() => {})
+  const client = await open({ inFlightMax: 2 })
+  const waiting = [client.infer('iris', {}), client.infer('iris', {})].map(failureOf)
+  expect(await failureOf(client.infer('iris', {}))).toMatchObject({ code: 'overloaded', retryable: true })
+  await client.close()
+  for (const error of await Promise.all(waiting)) expect(error).toMatchObject({ code: 'cancelled' })
+  expect(await failureOf(client.infer('iris', {}))).toMatchObject({ code: 'cancelled' })
+})
