@@ -50,6 +50,7 @@ function reply({ topic, packet }: Request, mqtt: MqttClient, body: string, user 
     },
   })
 }
+const cardOf = (name: string): string => JSON.stringify({ contract: 1, name, operations: ['predict'] })
 const echo: Respond = (request, mqtt) => reply(request, mqtt, request.text)
 
 async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
@@ -218,12 +219,12 @@ test('a broker that is killed and forgets does not lose the request', async () =
   const forgetful = await startMosquitto({ config: ['autosave_interval 0'] })
   closing.push(() => forgetful.stop())
   const seen: Request[] = []
-  let taken: (() => void) | undefined
-  const isTaken = new Promise<void>((resolve) => (taken = resolve))
+  const taken = new AbortController()
+  const isTaken = once(taken.signal, 'abort')
   const responder = await startResponder(
     (request, mqtt) => {
       seen.push(request)
-      if (seen.length === 1) taken?.()
+      if (seen.length === 1) taken.abort()
       else echo(request, mqtt)
     },
     'infer',
@@ -232,7 +233,7 @@ test('a broker that is killed and forgets does not lose the request', async () =
   const client = await open({}, forgetful.url)
   const answer = client.infer('iris', { instances: [7] }, { repeatAfterMs: Infinity })
   await isTaken
-  const isLost = once(responder, 'close')
+  const isLost = new Promise((resolve) => responder.once('close', () => resolve(undefined)))
   await forgetful.stop('SIGKILL')
   await isLost
   await forgetful.start()
@@ -259,16 +260,27 @@ test('a request made while the broker is away is sent when it is back', async ()
 test('models come from the retained cards, by name; what is no card is left out', async () => {
   const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
   closing.push(() => publisher.endAsync())
-  const card = (name: string): string => JSON.stringify({ contract: 1, name, operations: ['predict'] })
   const retain = { qos: 1 as const, retain: true }
-  await publisher.publishAsync('cards/models/iris', card('iris'), retain)
-  await publisher.publishAsync('cards/models/digits', card('digits'), retain)
-  await publisher.publishAsync('cards/models/liar', card('iris'), retain)
+  await publisher.publishAsync('cards/models/iris', cardOf('iris'), retain)
+  await publisher.publishAsync('cards/models/digits', cardOf('digits'), retain)
+  await publisher.publishAsync('cards/models/liar', cardOf('iris'), retain)
   await publisher.publishAsync('cards/models/broken', '{', retain)
   const client = await open({ root: 'cards' })
   expect((await client.models()).map(({ name }) => name)).toEqual(['digits', 'iris'])
   expect(await client.model('iris')).toMatchObject({ name: 'iris', operations: ['predict'] })
   expect(await client.model('absent')).toBeUndefined()
+})
+
+test('close ends in time on a broker that is frozen, whatever waits for it', async () => {
+  const frozen = await startMosquitto()
+  closing.push(() => frozen.stop('SIGKILL'))
+  const client = await open({}, frozen.url)
+  process.kill(frozen.pid, 'SIGSTOP')
+  const request = failureOf(client.infer('iris', {}))
+  const models = failureOf(client.models())
+  await client.close()
+  expect(await request).toMatchObject({ code: 'cancelled' })
+  expect(await models).toMatchObject({ code: 'broker_unreachable' })
 })
 
 test('over inFlightMax requests are refused on this side, and close cancels those that wait', async () => {
