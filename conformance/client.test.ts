@@ -1,0 +1,263 @@
+// The SDK against real Mosquitto where it breaks: repeats (D10), limits, sockets, exit, on both protocol versions.
+// A stand-in on mqtt.js answers: what the connector says is the contract suite's matter.
+import { Socket } from 'node:net'
+import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
+import { connectAsync } from 'mqtt'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { contractAcl } from './fixtures/acl.ts'
+import { run } from './fixtures/inferwire.ts'
+import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+
+interface StandInRequest {
+  readonly topic: string
+  readonly body: string
+  /** Correlation Data in hexadecimal digits; on MQTT 3.1.1 the last level of the topic. */
+  readonly correlation: string
+}
+type Reply = () => Promise<void>
+type Behaviour = (request: StandInRequest, reply: Reply) => void
+
+const BODY = { instances: [[6.8, 2.8, 4.8, 1.4]] }
+const VERSIONS = [5, 4] as const
+const echo: Behaviour = (_request, reply) => void reply().catch(() => {})
+const silent: Behaviour = () => {}
+
+let broker: Mosquitto
+const cleanUps: (() => Promise<unknown>)[] = []
+
+beforeAll(async () => {
+  broker = await startMosquitto()
+})
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp()
+})
+afterAll(() => broker.stop())
+
+async function open(options: ConnectOptions = {}, url = broker.url): Promise<Client> {
+  const client = await connect(url, options)
+  cleanUps.push(() => client.close())
+  return client
+}
+
+// The stand-in: `reply` sends the body back, as the contract says where. It comes back with the broker.
+async function respond(behaviour: Behaviour, url = broker.url, user = {}): Promise<StandInRequest[]> {
+  const requests: StandInRequest[] = []
+  const mqtt = await connectAsync(url, { ...user, protocolVersion: 5, reconnectPeriod: 50 })
+  cleanUps.push(() => mqtt.endAsync(true))
+  mqtt.on('error', () => {})
+  mqtt.on('message', (topic, payload, packet) => {
+    const { correlationData, responseTopic } = packet.properties ?? {}
+    const correlation = correlationData?.toString('hex') ?? topic.slice(topic.lastIndexOf('/') + 1)
+    const request = { topic, body: payload.toString(), correlation }
+    requests.push(request)
+    behaviour(request, async () => {
+      await mqtt.publishAsync(responseTopic ?? topic.replace('/request/', '/reply/'), payload, {
+        qos: 1,
+        properties: {
+          userProperties: { status: '200' },
+          ...(correlationData === undefined ? {} : { correlationData }),
+        },
+      })
+    })
+  })
+  await mqtt.subscribeAsync('infer/request/#', { qos: 1 })
+  return requests
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(InferwireError)
+  return error as InferwireError
+}
+
+describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
+  test('two clients of one user do not see each other’s replies', async () => {
+    await respond(echo)
+    const options = { protocolVersion, identity: 'cam7' }
+    const [first, second] = [await open(options), await open(options)]
+    await Promise.all([first.infer('iris', BODY), second.infer('iris', BODY)])
+    expect([first.stats.ignoredReplies, second.stats.ignoredReplies]).toEqual([0, 0])
+  })
+
+  test('the deadline and an abort end a request', async () => {
+    await respond(silent)
+    const client = await open({ protocolVersion })
+    expect(await failureOf(client.infer('iris', BODY, { timeoutMs: 100 }))).toMatchObject({
+      code: 'deadline_exceeded',
+      status: 504,
+    })
+    const signal = AbortSignal.timeout(50)
+    expect(await failureOf(client.infer('iris', BODY, { signal }))).toMatchObject({ code: 'cancelled' })
+    expect(client.stats.inFlight).toBe(0)
+  })
+
+  test('sent again it is the same request; the first reply wins, the second is ignored', async () => {
+    const requests = await respond((_request, reply) => {
+      // Both copies are answered once the second is here.
+      if (requests.length === 2) void reply().then(() => reply())
+    })
+    const client = await open({ protocolVersion })
+    const reply = await client.infer('iris', BODY, { repeatAfterMs: 40 })
+    expect(reply.attempts).toBe(2)
+    expect(requests[1]).toEqual(requests[0])
+    await vi.waitFor(() => expect(client.stats.ignoredReplies).toBe(1), 5_000)
+  })
+
+  test.each(['SIGTERM', 'SIGKILL'] as const)(
+    'a request that the broker had acknowledged survives its %s',
+    async (signal) => {
+      let isAnswering = false
+      const requests = await respond((request, reply) => {
+        if (isAnswering) echo(request, reply)
+      })
+      const client = await open({ protocolVersion })
+      // MQTT 5 needs no timed repeats: the PUBACK says whether somebody was there (0x10) when it was sent again.
+      const repeatAfterMs = protocolVersion === 5 ? Infinity : 200
+      const pending = client.infer('iris', BODY, { repeatAfterMs, timeoutMs: 40_000 })
+      await vi.waitFor(() => expect(requests.length).toBeGreaterThan(0), 10_000)
+      await broker.stop(signal)
+      isAnswering = true
+      await broker.start()
+      const reply = await pending
+      expect(reply.json()).toEqual(BODY)
+      expect(reply.attempts).toBeGreaterThan(1)
+      expect(requests.length).toBeGreaterThan(1)
+      expect(new Set(requests.map((request) => JSON.stringify(request))).size).toBe(1)
+    },
+  )
+
+  test('200 requests over five kills of the broker: each ends in its own answer', async () => {
+    await respond(echo)
+    const client = await open({ protocolVersion })
+    const ask = async (index: number): Promise<unknown> => {
+      const body = { instances: [index] }
+      const reply = await client.infer('iris', body, {
+        repeatAfterMs: 300,
+        timeoutMs: 50_000,
+        waitForConnector: true,
+      })
+      return reply.json()
+    }
+    const answers: Promise<unknown>[] = []
+    for (let kill = 0; kill < 5; kill++) {
+      for (let index = 0; index < 40; index++) answers.push(ask(answers.length))
+      // In the middle of them: some are answered, some are not.
+      await answers.at(-40)
+      await broker.stop('SIGKILL')
+      await broker.start()
+    }
+    expect(await Promise.all(answers)).toEqual(answers.map((_answer, index) => ({ instances: [index] })))
+    expect(client.stats.inFlight).toBe(0)
+  })
+})
+
+test('requests made while the broker is away are sent when it is back; a deadline says why it passed', async () => {
+  const client = await open()
+  await broker.stop('SIGKILL')
+  await vi.waitFor(() => expect(client.isConnected).toBe(false), 10_000)
+  await expect(client.infer('iris', BODY, { timeoutMs: 300 })).rejects.toMatchObject({
+    code: 'deadline_exceeded',
+    message: expect.stringMatching(
+      /within 300 ms \(sent 0 times\)\. (Could not connect to the broker at mqtt:.*ECONNREFUSED|The connection to the broker is lost)/,
+    ) as string,
+  })
+  await expect(client.models({ timeoutMs: 50 })).rejects.toMatchObject({ code: 'broker_unreachable' })
+  const pending = client.infer('iris', BODY, { waitForConnector: true })
+  await broker.start()
+  await respond(echo)
+  expect((await pending).json()).toEqual(BODY)
+})
+
+test('nobody subscribed: no_connector at once, or when asked to, the answer of a connector that comes', async () => {
+  const client = await open()
+  const error = await failureOf(client.infer('iris', BODY))
+  expect(error).toMatchObject({ code: 'no_connector', retryable: true, status: undefined })
+  expect(error.message).toMatch(/^No connector is subscribed to "infer\/request\/.*\/iris\/predict"\.$/)
+  const late = await failureOf(client.infer('iris', BODY, { waitForConnector: true, timeoutMs: 300 }))
+  expect(late).toMatchObject({ code: 'deadline_exceeded' })
+  expect(late.message).toMatch(/No connector is subscribed/)
+  const patient = client.infer('iris', BODY, { waitForConnector: true })
+  await respond(echo)
+  expect((await patient).status).toBe(200)
+})
+
+test('the broker’s access rules: not_authorized for a bad login and for another’s topics', async () => {
+  const guarded = await startMosquitto({ users: { cam7: 'secret', connector: 'c' }, acl: contractAcl() })
+  cleanUps.push(() => guarded.stop())
+  await respond(echo, guarded.url, { username: 'connector', password: 'c' })
+  for (const protocolVersion of VERSIONS) {
+    const wrong = { protocolVersion, username: 'cam7', password: 'wrong' }
+    expect(await failureOf(connect(guarded.url, wrong))).toMatchObject({ code: 'not_authorized' })
+    const client = await open({ protocolVersion, username: 'cam7', password: 'secret' }, guarded.url)
+    expect((await client.infer('iris', BODY)).json()).toEqual(BODY)
+  }
+  const liar = await open({ username: 'cam7', password: 'secret', identity: 'cam8' }, guarded.url)
+  expect(await failureOf(liar.infer('iris', BODY))).toMatchObject({
+    code: 'not_authorized',
+    retryable: false,
+  })
+})
+
+test('the broker’s own limits are known: Receive Maximum and Maximum Packet Size', async () => {
+  const narrow = await startMosquitto({ config: ['max_packet_size 5000', 'max_inflight_messages 5'] })
+  cleanUps.push(() => narrow.stop())
+  await respond(echo, narrow.url)
+  const client = await open({}, narrow.url)
+  const error = await failureOf(client.infer('iris', 'x'.repeat(5_000)))
+  expect(error).toMatchObject({ code: 'payload_too_large' })
+  expect(error.message).toMatch(/the broker takes 5000\.$/)
+  const many = Array.from({ length: 50 }, (_, index) => client.infer('iris', { instances: [index] }))
+  expect((await Promise.all(many)).every(({ attempts }) => attempts === 1)).toBe(true)
+})
+
+test('on MQTT 3.1.1 a packet that the broker does not take leaves room for others, and its deadline says why', async () => {
+  const narrow = await startMosquitto({ config: ['max_packet_size 5000'] })
+  cleanUps.push(() => narrow.stop())
+  await respond(echo, narrow.url)
+  const client = await open({ protocolVersion: 4 }, narrow.url)
+  const large = failureOf(client.infer('iris', { instances: ['x'.repeat(5_000)] }, { timeoutMs: 3_000 }))
+  expect((await client.infer('iris', BODY)).status).toBe(200)
+  const error = await large
+  expect(error.code).toBe('deadline_exceeded')
+  expect(error.message).toMatch(/may not take packets of that size|connection/)
+})
+
+test('Nagle’s algorithm is off on the real socket, again after a reconnect', async () => {
+  const spy = vi.spyOn(Socket.prototype, 'setNoDelay')
+  try {
+    const client = await open()
+    const toBroker = (): Socket[] =>
+      (spy.mock.contexts as Socket[]).filter(
+        (socket, call) => socket.remotePort === broker.port && spy.mock.calls[call]![0] === true,
+      )
+    expect(toBroker()).toHaveLength(1)
+    toBroker()[0]!.destroy()
+    await vi.waitFor(() => expect(client.stats.reconnects).toBe(1), 10_000)
+    expect(new Set(toBroker()).size).toBe(2)
+    expect(client.isConnected).toBe(true)
+  } finally {
+    spy.mockRestore()
+  }
+})
+
+test.each(['connected', 'dialing'])('after close() nothing keeps the process alive (%s)', async (state) => {
+  const script = `
+    import { connect } from '@inferwire/client'
+    const client = await connect(process.argv[1], { clientId: process.argv[2] })
+    const request = client.infer('iris', {}, { waitForConnector: true }).catch(({ code }) => code)
+    process.stdout.write('ready')
+    if (process.argv[2] === 'dialing') while (client.isConnected) await new Promise(setImmediate)
+    await client.close()
+    process.stdout.write(' ' + await request)
+  `
+  const ended = run(process.execPath, ['--input-type=module', '-e', script, broker.url, state])
+  if (state === 'dialing') {
+    await vi.waitFor(() => expect(broker.log()).toMatch(/New client connected .* as dialing/), 10_000)
+    await broker.stop('SIGKILL')
+  }
+  expect(await ended).toMatchObject({ code: 0, stdout: 'ready cancelled', stderr: '' })
+  if (state === 'dialing') await broker.start()
+})
