@@ -1,105 +1,178 @@
 // An MQTT broker in this process: aedes 2.0.0-beta.1, MQTT 3.1.1 and 5, TCP and WebSocket, loopback only.
-//
-// What it does not do, and what the connector does without: shared subscriptions (CONNACK says so), PUBACK 0x10 for
-// a publish that nobody receives, and Receive Maximum, Maximum Packet Size as limits of its own. It keeps everything
-// in memory. For more than trying things out there is `--broker mosquitto`.
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { Aedes } from 'aedes'
+import { Aedes, type Client } from 'aedes'
 import { createWebSocketStream, WebSocketServer } from 'ws'
+import {
+  answerUnheard,
+  connectedClients,
+  discardOversized,
+  isHeard,
+  repairAedes,
+  repairClient,
+  type IncomingPublish,
+} from './aedes-repairs.ts'
 import type { Broker, BrokerOptions } from './index.ts'
+import { isLocal } from './local-page.ts'
 import { guardPackets } from './packet-guard.ts'
-import { explainPort } from './port-taken.ts'
+import { listenOrExplain } from './port-taken.ts'
 
-// A queue for offline sessions; aedes' own default of 42 would drop a burst.
-const QUEUE_LIMIT = 100_000
+const PACKET_BYTES_MAX = 64 * 1024 * 1024
+// What a client may send behind its CONNECT before CONNACK (MQTT 5 §3.1.4 allows it). It holds no more than one read
+// from the socket, so this only has to be larger than that; aedes' own 42 would cut such clients off.
+const EARLY_PACKETS_MAX = 100_000
+// A client that reads nothing is cut off after its share of memory is full and this much more time has passed.
+const DRAIN_TIMEOUT_MS = 5_000
+// Sooner than the promise of close(): what does not end by then is cut.
+const CLOSE_TIMEOUT_MS = 200
+const SERVER_SHUTTING_DOWN = 0x8b
 
-/** See the file's first line. */
+/**
+ * Starts it. @throws PortTakenError, or an Error when the host is not this machine only.
+ */
 export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broker> {
-  const aedes = await Aedes.createBroker({
-    queueLimit: QUEUE_LIMIT,
-    maxClientsIdLength: 128,
-    authorizePublish: (_client, packet, done) => {
-      done(packet.topic.startsWith('$') ? new Error('Clients may not publish to $ topics') : null)
-    },
-  })
-  // Errors of single clients end their connection; without a listener they would end the process.
-  aedes.on('clientError', () => {})
-  aedes.on('connectionError', () => {})
+  const { host = '127.0.0.1', log } = options
+  assertLoopback(host)
+  const aedes = await createAedes(log)
   const sockets = new Set<Duplex>()
-  const serve = (stream: Duplex, request?: IncomingMessage): void => {
+  const serve = (stream: Duplex, from: string, request?: IncomingMessage): void => {
     sockets.add(stream)
     stream.once('close', () => sockets.delete(stream))
-    aedes.handle(guardPackets(stream), request)
+    const guarded = guardPackets(stream, {
+      packetBytesMax: PACKET_BYTES_MAX,
+      onRefused: ({ message }) =>
+        log?.(`MQTT: the connection of ${nameOf(client)} from ${from} was closed: ${message}`),
+    })
+    const client = aedes.handle(guarded, request)
+    repairClient(client)
   }
-  const tcp = createServer({ noDelay: true }, (socket: Socket) => serve(socket))
-  const http = createHttpServer((_request, response) => {
-    response.writeHead(426, { 'content-type': 'text/plain' }).end('This is MQTT over WebSocket.\n')
-  })
-  const webSockets = new WebSocketServer({
-    server: http,
-    maxPayload: 64 * 1024 * 1024,
-    verifyClient: ({ origin, req }: { origin: string | undefined; req: IncomingMessage }) =>
-      isLocal(origin, req),
-    handleProtocols: (protocols) => (protocols.has('mqtt') ? 'mqtt' : false),
-  })
-  webSockets.on('connection', (socket, request) => {
-    socket.on('error', () => {})
-    serve(createWebSocketStream(socket), request)
-  })
-  // A taken port is told by listen's own promise.
-  webSockets.on('error', () => {})
-
+  const tcp = createServer({ noDelay: true }, (socket: Socket) => serve(socket, addressOf(socket)))
+  const http = createWebSocketServer(serve)
   const close = async (): Promise<void> => {
     const ends = [tcp, http]
       .filter((server) => server.listening)
       .map((server) => new Promise((done) => server.close(done)))
+    await within(CLOSE_TIMEOUT_MS, Promise.all(connectedClients(aedes).map(sayGoodbye)))
     for (const socket of sockets) socket.destroy()
     http.closeAllConnections()
-    await new Promise<void>((done) => aedes.close(() => done()))
-    await Promise.all(ends)
+    await within(CLOSE_TIMEOUT_MS, new Promise<void>((done) => aedes.close(() => done())))
+    await within(CLOSE_TIMEOUT_MS, Promise.all(ends))
   }
   try {
-    const mqttPort = await explainPort(options.mqttPort, '--mqtt-port', () =>
-      listen(tcp, options.mqttPort, options.host),
-    )
-    const wsPort = await explainPort(options.wsPort, '--ws-port', () =>
-      listen(http, options.wsPort, options.host),
-    )
-    return {
-      kind: 'embedded',
-      url: `mqtt://${options.host}:${mqttPort}`,
-      wsUrl: `ws://${options.host}:${wsPort}`,
-      close,
-    }
+    const mqttPort = await listenOrExplain(tcp, options.mqttPort, host, '--mqtt-port')
+    const wsPort = await listenOrExplain(http, options.wsPort, host, '--ws-port')
+    const name = isIP(host) === 6 ? `[${host}]` : host
+    return { kind: 'embedded', url: `mqtt://${name}:${mqttPort}`, wsUrl: `ws://${name}:${wsPort}`, close }
   } catch (error) {
     await close()
     throw error
   }
 }
 
-function listen(server: Server, port: number, host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve((server.address() as AddressInfo).port)
+// Nobody is asked for a password here, so nobody else may reach it.
+function assertLoopback(host: string): void {
+  if (/^127\.\d+\.\d+\.\d+$/.test(host) || host === '::1' || host === 'localhost') return
+  throw new Error(
+    `The embedded broker asks for no password, so it listens on loopback only, not on "${host}". Use 127.0.0.1, or run a broker of your own and give its URL with --broker.`,
+  )
+}
+
+async function createAedes(log: BrokerOptions['log']): Promise<Aedes> {
+  const aedes = await Aedes.createBroker({
+    // 0 = no limit. With a limit, messages that wait for one slow subscriber stop those of all others.
+    concurrency: 0,
+    drainTimeout: DRAIN_TIMEOUT_MS,
+    maximumPacketSize: PACKET_BYTES_MAX,
+    queueLimit: EARLY_PACKETS_MAX,
+    maxClientsIdLength: 128,
+    authorizePublish: (client, packet, done) => {
+      // aedes steers itself by $SYS topics: a client that publishes there ends the connections of others.
+      if (packet.topic.startsWith('$')) return done(new Error('clients may not publish to $ topics'))
+      const publish: IncomingPublish = packet
+      // MQTT 5 [MQTT-3.3.1-3]: the DUP of a publisher is not passed on; aedes would.
+      publish.dup = false
+      const hasPuback = client?.version === 5 && publish.qos === 1 && publish.messageId !== undefined
+      if (!hasPuback) return done()
+      // oxlint-disable promise/no-callback-in-promise -- aedes wants a callback
+      isHeard(aedes, publish).then((heard) => {
+        if (!heard) answerUnheard(client, publish)
+        done()
+      }, done)
+      // oxlint-enable promise/no-callback-in-promise
+    },
+    authorizeForward: discardOversized,
+    // To MQTT 5 aedes says 0x9E by itself; to 3.1.1 it would grant a subscription that never gets anything.
+    authorizeSubscribe: (_client, subscription, done) => {
+      done(null, subscription.topic.startsWith('$share/') ? null : subscription)
+    },
+  })
+  // An error of one client ends its connection; without a listener it would end the process.
+  const tell = (client: Client, error: Error): void => log?.(`MQTT: ${nameOf(client)}: ${error.message}`)
+  aedes.on('clientError', tell)
+  aedes.on('connectionError', tell)
+  // The types know no `error`, but aedes emits it when its memory store refuses something.
+  ;(aedes as NodeJS.EventEmitter).on('error', (error: Error) => log?.(`MQTT: ${error.message}`))
+  repairAedes(aedes, log)
+  return aedes
+}
+
+// The types do not know disconnect(), which sends DISCONNECT to MQTT 5 clients and closes.
+function sayGoodbye(client: Client): Promise<void> {
+  const { disconnect } = client as unknown as { disconnect: (options: object, done: () => void) => void }
+  return new Promise((done) => disconnect.call(client, { reasonCode: SERVER_SHUTTING_DOWN }, done))
+}
+
+function createWebSocketServer(
+  serve: (stream: Duplex, from: string, request: IncomingMessage) => void,
+): ReturnType<typeof createHttpServer> {
+  const http = createHttpServer((_request, response) => {
+    response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' })
+    response.end('This is MQTT over WebSocket.\n')
+  })
+  http.on('connection', (socket: Socket) => socket.setNoDelay(true))
+  const webSockets = new WebSocketServer({
+    server: http,
+    maxPayload: PACKET_BYTES_MAX,
+    verifyClient: (info: { origin: string | undefined; req: IncomingMessage }, decide) => {
+      if (!isLocal(info.origin, info.req)) return decide(false, 403, 'Only pages of this machine may connect')
+      decide(offersMqtt(info.req), 400, 'The sub-protocol must be mqtt')
+    },
+    handleProtocols: () => 'mqtt',
+  })
+  webSockets.on('connection', (socket, request) => {
+    socket.on('error', () => {})
+    // MQTT 5 [MQTT-6.0.0-1]: binary frames only.
+    socket.on('message', (_data, isBinary) => {
+      if (!isBinary) socket.terminate()
+    })
+    serve(createWebSocketStream(socket), addressOf(request.socket), request)
+  })
+  // A taken port is told by listen's own promise.
+  webSockets.on('error', () => {})
+  return http
+}
+
+// MQTT 5 [MQTT-6.0.0-3].
+function offersMqtt(request: IncomingMessage): boolean {
+  const offered = request.headers['sec-websocket-protocol'] ?? ''
+  return offered.split(',').some((name) => name.trim() === 'mqtt')
+}
+
+function addressOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
+}
+
+function nameOf(client: Client): string {
+  return client.id ? `client ${JSON.stringify(client.id)}` : 'a client without CONNECT'
+}
+
+function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs)
+    void work.finally(() => {
+      clearTimeout(timer)
+      resolve()
     })
   })
-}
-
-/**
- * Any web page may open a WebSocket to this machine, and rebind a name of its own to it: only pages of this machine
- * are let in. Programs send no Origin.
- */
-export function isLocal(origin: string | undefined, request: Pick<IncomingMessage, 'headers'>): boolean {
-  const host = request.headers.host ?? ''
-  if (!isLoopbackName(host.replace(/:\d+$/, ''))) return false
-  if (origin === undefined) return true
-  return URL.canParse(origin) && isLoopbackName(new URL(origin).hostname)
-}
-
-function isLoopbackName(name: string): boolean {
-  return ['localhost', '127.0.0.1', '[::1]'].includes(name.toLowerCase())
 }

@@ -1,18 +1,24 @@
 // A broker that runs already: only checked, never started or stopped.
 import { connect } from 'node:net'
-import { generate } from 'mqtt-packet'
 import type { Broker } from './index.ts'
 
 const CHECK_TIMEOUT_MS = 5_000
+const DEFAULT_PORT = 1883
+const CONNACK = 0x20
+// MQTT 3.1.1, Clean Session, no client id: what every broker understands, and nothing stays behind.
+const CONNECT = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, 0])
 
 /** @throws Error when nothing there answers a CONNECT. Only `mqtt://` is checked; the connector tells the rest. */
-export async function useExternalBroker(url: string): Promise<Broker> {
+export async function useExternalBroker(url: string, timeoutMs: number = CHECK_TIMEOUT_MS): Promise<Broker> {
+  if (!URL.canParse(url) || new URL(url).hostname === '') {
+    throw new Error(`The broker's URL cannot be read. Expected something like mqtt://127.0.0.1:1883.`)
+  }
   if (url.startsWith('mqtt://')) {
     try {
-      await answersConnect(url, CHECK_TIMEOUT_MS)
+      await answersConnect(url, timeoutMs)
     } catch (error) {
       throw new Error(
-        `No MQTT broker answers at ${url}: ${(error as Error).message}. Start it, or leave --broker out for the embedded one.`,
+        `No MQTT broker answers at mqtt://${new URL(url).host}: ${(error as Error).message}. Start it, or leave --broker out for the embedded one.`,
         { cause: error },
       )
     }
@@ -24,30 +30,19 @@ export async function useExternalBroker(url: string): Promise<Broker> {
 export function answersConnect(url: string, timeoutMs: number): Promise<void> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(port || 1883), hostname.replace(/^\[(.*)\]$/, '$1'))
-    const timer = setTimeout(() => end(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
+    const socket = connect(Number(port || DEFAULT_PORT), hostname.replace(/^\[(.*)\]$/, '$1'))
     const end = (error?: Error): void => {
       clearTimeout(timer)
       socket.destroy()
       if (error === undefined) resolve()
       else reject(error)
     }
+    const timer = setTimeout(() => end(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
     socket.once('error', end)
-    socket.once('close', () => end(new Error('the connection was closed')))
-    socket.once('connect', () => {
-      socket.write(
-        generate({
-          cmd: 'connect',
-          clientId: '',
-          clean: true,
-          keepalive: 0,
-          protocolVersion: 4,
-          protocolId: 'MQTT',
-        }),
-      )
-    })
+    socket.once('close', () => end(new Error('the connection was closed without an answer')))
+    socket.once('connect', () => socket.write(CONNECT))
     socket.once('data', (chunk: Buffer) => {
-      end(chunk[0] === 0x20 ? undefined : new Error('what answers does not speak MQTT'))
+      end(chunk[0] === CONNACK ? undefined : new Error('what answers there does not speak MQTT'))
     })
   })
 }

@@ -3,6 +3,8 @@ import { startEmbeddedBroker } from './embedded.ts'
 import { useExternalBroker } from './external.ts'
 import { startMosquittoBroker } from './mosquitto.ts'
 
+export { explainPort, listenOrExplain, PortTakenError } from './port-taken.ts'
+
 /** A broker that can be used. */
 export interface Broker {
   readonly kind: 'embedded' | 'mosquitto' | 'external'
@@ -16,12 +18,14 @@ export interface Broker {
 
 /** Where a broker of ours listens. */
 export interface BrokerOptions {
-  /** A loopback address: nobody is asked for a password. */
-  readonly host: string
+  /** A loopback address: nobody is asked for a password. @default 127.0.0.1 */
+  readonly host?: string
   /** 0 = any free port */
   readonly mqttPort: number
   /** 0 = any free port */
   readonly wsPort: number
+  /** Gets one line for every connection that was refused or cut off, and why. */
+  readonly log?: ((line: string) => void) | undefined
 }
 
 /**

@@ -1,94 +1,138 @@
 // A Mosquitto that is installed on this machine, run in a temporary folder.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { answersConnect } from './external.ts'
 import type { Broker, BrokerOptions } from './index.ts'
-import { explainPort } from './port-taken.ts'
+import { listenOrExplain } from './port-taken.ts'
 
-// Debian puts servers where the PATH of a user does not look.
-const PLACES = [
-  ...(process.env['PATH'] ?? '').split(':'),
-  '/usr/sbin',
-  '/usr/local/sbin',
-  '/opt/homebrew/sbin',
-]
+// Debian and Homebrew put servers where the PATH of a user does not look.
+const MORE_PLACES = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin']
 const START_TIMEOUT_MS = 5_000
+const POLL_MS = 20
+// SIGTERM is enough for a Mosquitto that is well.
+const TERM_TIMEOUT_MS = 300
+const LAST_WORDS_MAX = 2_000
 
-/** @throws Error that says how to get Mosquitto, or its last words when it does not start. */
+/** @throws Error that says how to get Mosquitto, its last words when it does not start, or PortTakenError. */
 export async function startMosquittoBroker(options: BrokerOptions): Promise<Broker> {
-  const program = PLACES.map((place) => join(place, 'mosquitto')).find((path) => existsSync(path))
-  if (program === undefined) {
-    throw new Error(
-      'Mosquitto was not found on PATH. Install it (Debian: sudo apt-get install mosquitto; macOS: brew install mosquitto), or use --broker embedded.',
-    )
+  const program = findMosquitto(process.env['PATH'] ?? '')
+  const host = options.host ?? '127.0.0.1'
+  const mqttPort = await freePort(options.mqttPort, host, '--mqtt-port')
+  const wsPort = await freePort(options.wsPort, host, '--ws-port')
+  const name = isIP(host) === 6 ? `[${host}]` : host
+  const url = `mqtt://${name}:${mqttPort}`
+  const first = await run(program, mosquittoConf(host, mqttPort, wsPort), url)
+  if (first.broker !== undefined) return { ...first.broker, wsUrl: `ws://${name}:${wsPort}` }
+  if (/websockets support not available/i.test(first.lastWords)) {
+    options.log?.(`MQTT: ${program} was built without WebSocket; it listens on ${url} only.`)
+    const second = await run(program, mosquittoConf(host, mqttPort), url)
+    if (second.broker !== undefined) return second.broker
   }
-  const { host } = options
-  const mqttPort = await explainPort(options.mqttPort, '--mqtt-port', () => freePort(options.mqttPort, host))
-  const wsPort = await explainPort(options.wsPort, '--ws-port', () => freePort(options.wsPort, host))
-  const folder = mkdtempSync(join(tmpdir(), 'inferwire-mosquitto-'))
-  writeFileSync(join(folder, 'mosquitto.conf'), configText(host, mqttPort, wsPort))
-  const child = spawn(program, ['-c', join(folder, 'mosquitto.conf')], { stdio: ['ignore', 'pipe', 'pipe'] })
-  const words = lastWords(child)
-  const close = async (): Promise<void> => {
-    if (child.exitCode === null && child.signalCode === null) {
-      const gone = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGTERM')
-      await gone
-    }
-    rmSync(folder, { recursive: true, force: true })
-  }
-  const url = `mqtt://${host}:${mqttPort}`
-  const until = Date.now() + START_TIMEOUT_MS
-  while (child.exitCode === null && Date.now() < until) {
-    if (
-      await answersConnect(url, 500).then(
-        () => true,
-        () => false,
-      )
-    ) {
-      return { kind: 'mosquitto', url, wsUrl: `ws://${host}:${wsPort}`, close }
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  await close()
-  throw new Error(`Mosquitto (${program}) did not start:\n${words()}`)
+  throw new Error(
+    `Mosquitto (${program}) did not start. Its last lines:\n${first.lastWords.trim() || '(none)'}\nUse --broker embedded, or another port.`,
+  )
 }
 
-function configText(host: string, mqttPort: number, wsPort: number): string {
+/** @throws Error that says how to get it. */
+export function findMosquitto(path: string, morePlaces: readonly string[] = MORE_PLACES): string {
+  const places = [...path.split(':').filter((place) => place !== ''), ...morePlaces]
+  const program = places.map((place) => join(place, 'mosquitto')).find(isExecutable)
+  if (program !== undefined) return program
+  throw new Error(
+    'Mosquitto was not found on PATH. Install it (Debian: sudo apt-get install mosquitto; macOS: brew install mosquitto), or use --broker embedded.',
+  )
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function mosquittoConf(host: string, mqttPort: number, wsPort?: number): string {
+  const webSocket = wsPort === undefined ? [] : [`listener ${wsPort} ${host}`, 'protocol websockets']
   return [
+    'per_listener_settings false',
     `listener ${mqttPort} ${host}`,
-    `listener ${wsPort} ${host}`,
-    'protocol websockets',
+    ...webSocket,
     'allow_anonymous true',
     'set_tcp_nodelay true',
-    'max_inflight_messages 1000',
+    // 0 = the client's own Receive Maximum decides; with Mosquitto's 20 the connector would be fed by spoonfuls.
+    'max_inflight_messages 0',
     'max_queued_messages 100000',
+    'max_queued_bytes 268435456',
+    'max_packet_size 67108864',
     'log_dest stderr',
     '',
   ].join('\n')
 }
 
-// A port of 0 in mosquitto.conf is not "any free one", so it is found here.
-function freePort(port: number, host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      const found = (server.address() as AddressInfo).port
-      server.close(() => resolve(found))
-    })
+async function run(
+  program: string,
+  conf: string,
+  url: string,
+): Promise<{ broker: Broker; lastWords?: never } | { broker?: never; lastWords: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'inferwire-mosquitto-'))
+  const file = join(folder, 'mosquitto.conf')
+  writeFileSync(file, conf)
+  const child = spawn(program, ['-c', file], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const lastWords = collectLastWords(child)
+  const gone = new Promise<void>((resolve) => {
+    child.once('close', () => resolve())
+    // It could not even be started: `close` may never come.
+    child.once('error', () => resolve())
   })
+  let isGone = false
+  void gone.then(() => (isGone = true))
+  const removeFolder = (): void => rmSync(folder, { recursive: true, force: true })
+  // Nobody else knows of this Mosquitto: it may not outlive this process.
+  const atExit = (): void => {
+    child.kill('SIGKILL')
+    removeFolder()
+  }
+  process.once('exit', atExit)
+  const close = async (): Promise<void> => {
+    child.kill('SIGTERM')
+    const timer = setTimeout(() => child.kill('SIGKILL'), TERM_TIMEOUT_MS)
+    await gone
+    clearTimeout(timer)
+    process.off('exit', atExit)
+    removeFolder()
+  }
+  const until = Date.now() + START_TIMEOUT_MS
+  while (!isGone && Date.now() < until) {
+    const answers = await answersConnect(url, 500).then(
+      () => true,
+      () => false,
+    )
+    if (answers && !isGone) return { broker: { kind: 'mosquitto', url, close } }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+  await close()
+  return { lastWords: lastWords() }
 }
 
-function lastWords(child: ChildProcess): () => string {
+function collectLastWords(child: ChildProcess): () => string {
   let text = ''
-  const keep = (chunk: Buffer): void => {
-    text = (text + chunk.toString('utf8')).slice(-2_000)
+  const keep = (words: string): void => {
+    text = (text + words).slice(-LAST_WORDS_MAX)
   }
-  child.stdout?.on('data', keep)
-  child.stderr?.on('data', keep)
+  child.stdout?.setEncoding('utf8').on('data', keep)
+  child.stderr?.setEncoding('utf8').on('data', keep)
+  child.on('error', (error) => keep(`${error.message}\n`))
   return () => text
+}
+
+// A port of 0 in mosquitto.conf is not "any free one", so it is found here.
+async function freePort(port: number, host: string, option: string): Promise<number> {
+  const server = createServer()
+  const found = await listenOrExplain(server, port, host, option)
+  await new Promise((resolve) => server.close(resolve))
+  return found
 }

@@ -1,9 +1,11 @@
 // Says which port is taken, and which option chooses another.
+import type { AddressInfo, Server } from 'node:net'
 
 /** A port that somebody else listens on. */
 export class PortTakenError extends Error {
   override readonly name = 'PortTakenError'
   readonly port: number
+  /** The option of `inferwire dev` that chooses it, such as `--mqtt-port`. */
   readonly option: string
 
   constructor(port: number, option: string) {
@@ -15,7 +17,7 @@ export class PortTakenError extends Error {
   }
 }
 
-/** Runs `start`; when it fails because the port is taken, the error says what to do. */
+/** Runs `start`; when it fails because the port is taken, the error says what to do. @throws PortTakenError */
 export async function explainPort<Result>(
   port: number,
   option: string,
@@ -27,6 +29,22 @@ export async function explainPort<Result>(
     if (hasCode(error, 'EADDRINUSE')) throw new PortTakenError(port, option)
     throw error
   }
+}
+
+/** Listens, and resolves with the port (that the system chose, for 0). @throws PortTakenError */
+export function listenOrExplain(server: Server, port: number, host: string, option: string): Promise<number> {
+  return explainPort(
+    port,
+    option,
+    () =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(port, host, () => {
+          server.off('error', reject)
+          resolve((server.address() as AddressInfo).port)
+        })
+      }),
+  )
 }
 
 // Some servers wrap the system's error.

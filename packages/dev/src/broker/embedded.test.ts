@@ -1,0 +1,386 @@
+// The embedded broker as MQTT clients see it.
+import { createServer } from 'node:net'
+import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
+import type { Packet } from 'mqtt-packet'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { startBroker, type Broker } from './index.ts'
+import { RawClient } from './testing/raw-client.ts'
+import { runProgram } from './testing/run-program.ts'
+
+let broker: Broker
+let lines: string[]
+const closers: (() => unknown)[] = []
+
+beforeEach(async () => {
+  lines = []
+  broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0, log: (line) => lines.push(line) })
+})
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+  await broker.close()
+})
+
+async function mqttClient(options: IClientOptions = {}, url = broker.url): Promise<MqttClient> {
+  const client = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0, ...options })
+  closers.push(() => client.endAsync(true))
+  return client
+}
+
+function nextMessage(client: MqttClient): Promise<Extract<Packet, { cmd: 'publish' }>> {
+  return new Promise((resolve) => client.once('message', (_topic, _payload, packet) => resolve(packet)))
+}
+
+function raw(options: Parameters<typeof RawClient.connect>[1] = {}): Promise<RawClient> {
+  return RawClient.connect(broker.url, options)
+}
+
+function publish(topic: string, payload: string, more: object = {}): Packet {
+  return { cmd: 'publish', topic, payload, qos: 1, messageId: 7, retain: false, dup: false, ...more }
+}
+
+test('carries a request and its reply with every property of MQTT 5', async () => {
+  const responder = await mqttClient()
+  const requester = await mqttClient()
+  await responder.subscribeAsync('request/#', { qos: 1 })
+  await requester.subscribeAsync('reply/#', { qos: 1 })
+  const properties = {
+    responseTopic: 'reply/me',
+    correlationData: Buffer.from([0x00, 0xff]),
+    contentType: 'application/json',
+    messageExpiryInterval: 30,
+    payloadFormatIndicator: true,
+    userProperties: { b: '2', a: ['1', 'ü'] },
+  }
+  const request = nextMessage(responder)
+  await requester.publishAsync('request/1', '{}', { qos: 1, properties })
+  expect((await request).properties).toEqual(properties)
+  const reply = nextMessage(requester)
+  const { correlationData } = (await request).properties!
+  await responder.publishAsync('reply/me', Buffer.from([0, 255]), {
+    qos: 1,
+    properties: { correlationData: correlationData! },
+  })
+  expect(await reply).toMatchObject({ topic: 'reply/me', payload: Buffer.from([0, 255]), qos: 1 })
+  expect((await reply).properties!.correlationData).toEqual(Buffer.from([0x00, 0xff]))
+})
+
+test('answers mosquitto_rr', async () => {
+  const responder = await mqttClient()
+  await responder.subscribeAsync('ask', { qos: 1 })
+  responder.on('message', (_topic, payload, { properties }) => {
+    responder.publish(properties!.responseTopic!, `you said ${payload.toString()}`, { qos: 1 })
+  })
+  const { hostname, port } = new URL(broker.url)
+  const common = ['-h', hostname, '-p', port, '-V', '5', '-q', '1', '-W', '5']
+  const reply = await runProgram('mosquitto_rr', [...common, '-t', 'ask', '-e', 'answer', '-m', 'hello'])
+  expect(reply.toString()).toBe('you said hello\n')
+})
+
+test('serves MQTT 3.1.1, also to mosquitto_pub', async () => {
+  const subscriber = await mqttClient({ protocolVersion: 4 })
+  await subscriber.subscribeAsync('old', { qos: 1 })
+  const message = nextMessage(subscriber)
+  const { hostname, port } = new URL(broker.url)
+  await runProgram('mosquitto_pub', [
+    '-h',
+    hostname,
+    '-p',
+    port,
+    '-V',
+    '311',
+    '-q',
+    '1',
+    '-t',
+    'old',
+    '-m',
+    'x',
+  ])
+  expect(await message).toMatchObject({ payload: Buffer.from('x'), qos: 1 })
+})
+
+test('serves WebSocket clients, also with large payloads', async () => {
+  const client = await mqttClient({}, broker.wsUrl!)
+  await client.subscribeAsync('ws', { qos: 1 })
+  const message = nextMessage(client)
+  const payload = Buffer.alloc(3_000_000, 'ab')
+  await client.publishAsync('ws', payload, { qos: 1 })
+  expect(payload.equals((await message).payload as Buffer)).toBe(true)
+})
+
+test('keeps QoS 1 messages of a session that is away, in order, and says Session Present', async () => {
+  const session = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } }
+  const before = await raw(session)
+  await before.subscribe('queue/#')
+  await before.destroy()
+  const publisher = await raw()
+  for (const payload of ['1', '2', '3']) {
+    publisher.send(publish('queue/a', payload))
+    expect(await publisher.next('puback')).toMatchObject({ reasonCode: 0 })
+  }
+  const after = await RawClient.open(broker.url)
+  after.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, keepalive: 0, ...session })
+  expect((await after.next('connack')).sessionPresent).toBe(true)
+  const payloads = [await after.next('publish'), await after.next('publish'), await after.next('publish')]
+  expect(payloads.map(({ payload, dup }) => [payload.toString(), dup])).toEqual([
+    ['1', false],
+    ['2', false],
+    ['3', false],
+  ])
+})
+
+test('sets DUP when it sends an unacknowledged message again, and only then', async () => {
+  const session = { clientId: 'slow', clean: false, properties: { sessionExpiryInterval: 60 } }
+  const before = await raw(session)
+  await before.subscribe('work')
+  const publisher = await raw()
+  publisher.send(publish('work', 'x', { dup: true }))
+  expect((await before.next('publish')).dup).toBe(false)
+  await before.destroy()
+  const after = await raw(session)
+  const again = await after.next('publish')
+  expect(again.dup).toBe(true)
+  after.send({ cmd: 'puback', messageId: again.messageId!, reasonCode: 0 })
+  await after.payloads()
+  await after.destroy()
+  expect(await (await raw(session)).payloads()).toEqual([])
+})
+
+test('says how long a queued message still lives, and drops one that expired', async () => {
+  const session = { clientId: 'late', clean: false, properties: { sessionExpiryInterval: 60 } }
+  const before = await raw(session)
+  await before.subscribe('late')
+  await before.destroy()
+  const publisher = await raw()
+  publisher.send(publish('late', 'short', { properties: { messageExpiryInterval: 1 } }))
+  publisher.send(publish('late', 'long', { properties: { messageExpiryInterval: 30 } }))
+  // The unit of the protocol is a second: nothing but time makes a message expire.
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  const message = await (await raw(session)).next('publish')
+  expect(message.payload.toString()).toBe('long')
+  expect(message.properties!.messageExpiryInterval).toBeLessThan(30)
+})
+
+test('gives retained messages to a new subscription, and none with Retain Handling 2', async () => {
+  const publisher = await raw()
+  publisher.send(publish('card', 'v1', { retain: true }))
+  await publisher.next('puback')
+  const subscriber = await raw()
+  await subscriber.subscribe('card')
+  expect(await subscriber.next('publish')).toMatchObject({ payload: Buffer.from('v1'), retain: true })
+  await subscriber.subscribe('card', { rh: 2, rap: true })
+  publisher.send(publish('card', 'v2', { retain: true }))
+  expect(await subscriber.next('publish')).toMatchObject({ payload: Buffer.from('v2'), retain: true })
+  publisher.send(publish('card', '', { retain: true }))
+  expect((await subscriber.next('publish')).payload.toString()).toBe('')
+  const late = await raw()
+  await late.subscribe('card')
+  expect(await late.payloads()).toEqual([])
+})
+
+test('loses no message that comes right behind or before a retained one', async () => {
+  const subscriber = await raw()
+  await subscriber.subscribe('#')
+  const publisher = await raw()
+  publisher.send(
+    publish('a', 'retained', { qos: 0, retain: true }),
+    publish('a', 'plain', { qos: 0 }),
+    publish('a', 'last', { qos: 0, retain: true }),
+  )
+  const got = [
+    await subscriber.next('publish'),
+    await subscriber.next('publish'),
+    await subscriber.next('publish'),
+  ]
+  expect(got.map(({ payload }) => payload.toString())).toEqual(['retained', 'plain', 'last'])
+})
+
+test('publishes the Will when a connection breaks, not when it ends with DISCONNECT', async () => {
+  const subscriber = await raw()
+  await subscriber.subscribe('will')
+  const will = { topic: 'will', payload: Buffer.from('gone'), qos: 1 as const, retain: false }
+  const polite = await raw({ will })
+  polite.send({ cmd: 'disconnect', reasonCode: 0 })
+  await polite.closed()
+  expect(await subscriber.payloads()).toEqual([])
+  await (await raw({ will })).destroy()
+  expect((await subscriber.next('publish')).payload.toString()).toBe('gone')
+})
+
+test('tells an MQTT 5 publisher that nobody gets its message', async () => {
+  const publisher = await raw()
+  publisher.send(publish('nobody', 'x'))
+  expect((await publisher.next('puback')).reasonCode).toBe(0x10)
+  await (await raw()).subscribe('nobody')
+  publisher.send(publish('nobody', 'x'), publish('other', 'x', { messageId: 8 }))
+  expect(await publisher.next('puback')).toMatchObject({ messageId: 7, reasonCode: 0 })
+  expect(await publisher.next('puback')).toMatchObject({ messageId: 8, reasonCode: 0x10 })
+})
+
+test('counts a session that is away as somebody who gets the message', async () => {
+  const away = await raw({ clientId: 'a', clean: false, properties: { sessionExpiryInterval: 60 } })
+  await away.subscribe('away')
+  await away.destroy()
+  const publisher = await raw()
+  publisher.send(publish('away', 'x'))
+  expect((await publisher.next('puback')).reasonCode).toBe(0)
+})
+
+test('does not send what is larger than the Maximum Packet Size of the client', async () => {
+  const subscriber = await raw({ properties: { maximumPacketSize: 50 } })
+  await subscriber.subscribe('size')
+  const publisher = await raw()
+  publisher.send(publish('size', 'x'.repeat(100)), publish('size', 'small'))
+  expect((await subscriber.next('publish')).payload.toString()).toBe('small')
+})
+
+test('refuses shared subscriptions and says in CONNACK that there are none', async () => {
+  const client = await RawClient.open(broker.url)
+  client.send({
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: 5,
+    clientId: '',
+    clean: true,
+    keepalive: 0,
+  })
+  expect((await client.next('connack')).properties).toMatchObject({ sharedSubscriptionAvailable: false })
+  expect(await client.subscribe('$share/group/a')).toBe(0x9e)
+  const old = await raw({ protocolVersion: 4 })
+  expect(await old.subscribe('$share/group/a')).toBe(0x80)
+})
+
+test('refuses publishes to $ topics and stays up', async () => {
+  const witness = await raw({ clientId: 'witness' })
+  const client = await raw()
+  client.send(publish('$SYS/other/new/clients', 'witness'))
+  expect((await client.next('puback')).reasonCode).toBe(0x87)
+  client.send(publish('$SYS/other/new/clients', 'witness', { qos: 0 }))
+  expect(await client.payloads()).toEqual([])
+  const old = await raw({ protocolVersion: 4 })
+  old.send(publish('$SYS/other/new/clients', 'witness', { qos: 0 }))
+  await old.closed()
+  expect(await witness.payloads()).toEqual([])
+  expect(lines.join('\n')).toContain('clients may not publish to $ topics')
+})
+
+test.each([
+  [5, 135],
+  [4, 5],
+] as const)('refuses a Will on a $ topic to MQTT level %i with CONNACK %i', async (protocolVersion, code) => {
+  const will = { topic: '$SYS/x/new/clients', payload: Buffer.from('x'), qos: 0 as const, retain: false }
+  await expect(raw({ protocolVersion, will })).rejects.toThrow(`CONNACK ${code}`)
+})
+
+// In a plain object these names find something.
+test.each(['constructor', '__proto__', 'toString'])('takes a client that is called %s', async (clientId) => {
+  const client = await raw({ clientId })
+  expect(await client.payloads()).toEqual([])
+  await client.destroy()
+  expect(await (await raw({ clientId })).payloads()).toEqual([])
+})
+
+test.each(['constructor', 'hasOwnProperty'])('takes the topic %s as any other', async (topic) => {
+  const client = await raw()
+  client.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: [topic] })
+  expect((await client.next('unsuback')).granted).toEqual([0x11])
+  expect(await client.subscribe(topic)).toBe(1)
+  client.send(publish(topic, 'x'))
+  expect(await client.next('publish')).toMatchObject({ qos: 1 })
+})
+
+test('takes many packets that come right behind CONNECT', async () => {
+  const client = await RawClient.open(broker.url)
+  const connect: Packet = {
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: 5,
+    clientId: '',
+    clean: true,
+    keepalive: 0,
+  }
+  const packets = Array.from({ length: 200 }, () => publish('early', 'x', { qos: 0 }))
+  const subscribe: Packet = { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'early', qos: 0 }] }
+  client.send(connect, subscribe, ...packets, { cmd: 'pingreq' })
+  await client.next('pingresp')
+  expect(client.isClosed).toBe(false)
+})
+
+test('does not cut a persistent session off that unsubscribes while messages flow', async () => {
+  const subscriber = await raw({
+    clientId: 'leaving',
+    clean: false,
+    properties: { sessionExpiryInterval: 60 },
+  })
+  await subscriber.subscribe('flow')
+  const publisher = await raw()
+  const burst = Array.from({ length: 500 }, () => publish('flow', 'x'))
+  publisher.send(...burst)
+  subscriber.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: ['flow'] })
+  publisher.send(...burst)
+  await subscriber.next('unsuback')
+  await publisher.payloads()
+  await subscriber.payloads()
+  expect(subscriber.isClosed).toBe(false)
+})
+
+test('answers every PUBREL, also the second one for a message', async () => {
+  const client = await raw()
+  const pubrel: Packet = { cmd: 'pubrel', messageId: 7, reasonCode: 0 }
+  client.send(publish('q2', 'x', { qos: 2 }))
+  await client.next('pubrec')
+  client.send(pubrel, pubrel)
+  await client.next('pubcomp')
+  await client.next('pubcomp')
+})
+
+test('one subscriber that reads nothing does not hold others up', async () => {
+  const stuck = await raw()
+  await stuck.subscribe('#')
+  stuck.pause()
+  const subscriber = await raw()
+  await subscriber.subscribe('big')
+  const publisher = await raw()
+  for (let index = 0; index < 20; index++) {
+    publisher.send(publish('big', 'x'.repeat(1_000_000)))
+    await subscriber.next('publish')
+  }
+  expect(await publisher.payloads()).toEqual([])
+})
+
+test('tells MQTT 5 clients that it shuts down, and ends every connection within half a second', async () => {
+  const client = await raw()
+  const stuck = await raw()
+  stuck.pause()
+  const webSocket = await mqttClient({}, broker.wsUrl!)
+  const webSocketClosed = new Promise<void>((resolve) => webSocket.once('close', () => resolve()))
+  const startedAtMs = performance.now()
+  await broker.close()
+  expect(performance.now() - startedAtMs).toBeLessThan(500)
+  expect((await client.next('disconnect')).reasonCode).toBe(0x8b)
+  await client.closed()
+  await webSocketClosed
+  await stuck.destroy()
+})
+
+test('says which port is taken and which option chooses another', async () => {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await expect(startBroker('embedded', { mqttPort: port, wsPort: 0 })).rejects.toMatchObject({
+    name: 'PortTakenError',
+    port,
+    option: '--mqtt-port',
+    message: expect.stringContaining('--mqtt-port 0') as string,
+  })
+  await expect(startBroker('embedded', { mqttPort: 0, wsPort: port })).rejects.toMatchObject({
+    port,
+    option: '--ws-port',
+  })
+  server.close()
+})
+
+test('listens on loopback only', async () => {
+  await expect(startBroker('embedded', { host: '0.0.0.0', mqttPort: 0, wsPort: 0 })).rejects.toThrow(
+    'listens on loopback only',
+  )
+})

@@ -1,0 +1,145 @@
+// Reads the fields of one MQTT packet, and never past their end (MQTT 5 §1.5, §2.2.2).
+import { isUtf8 } from 'node:buffer'
+import { REASON, RefusedPacketError } from './refused-packet.ts'
+
+/** How a field is written. `pair` is two strings. */
+export type FieldKind = 'byte' | 'two' | 'four' | 'variable' | 'string' | 'binary' | 'pair'
+
+/** What carries properties, of the packets that a client may send. */
+export type Carrier = 'connect' | 'will' | 'publish' | 'ack' | 'subscribe' | 'unsubscribe' | 'disconnect'
+
+/** Property identifiers that the checks name. */
+export const PROPERTY = { responseTopic: 0x08, topicAlias: 0x23, userProperty: 0x26 } as const
+
+// MQTT 5 §2.2.2.2.
+const PROPERTIES: ReadonlyMap<number, readonly [FieldKind, ...Carrier[]]> = new Map([
+  [0x01, ['byte', 'publish', 'will']],
+  [0x02, ['four', 'publish', 'will']],
+  [0x03, ['string', 'publish', 'will']],
+  [0x08, ['string', 'publish', 'will']],
+  [0x09, ['binary', 'publish', 'will']],
+  [0x0b, ['variable', 'subscribe']],
+  [0x11, ['four', 'connect', 'disconnect']],
+  [0x15, ['string', 'connect']],
+  [0x16, ['binary', 'connect']],
+  [0x17, ['byte', 'connect']],
+  [0x18, ['four', 'will']],
+  [0x19, ['byte', 'connect']],
+  [0x1f, ['string', 'ack', 'disconnect']],
+  [0x21, ['two', 'connect']],
+  [0x22, ['two', 'connect']],
+  [0x23, ['two', 'publish']],
+  [0x26, ['pair', 'connect', 'will', 'publish', 'ack', 'subscribe', 'unsubscribe', 'disconnect']],
+  [0x27, ['four', 'connect']],
+] as [number, readonly [FieldKind, ...Carrier[]]][])
+const FLAGS = new Set([0x01, 0x17, 0x19])
+const NOT_ZERO = new Set([0x0b, 0x21, 0x27])
+// Millions of tiny properties would hold the process up for seconds: its parser reads them one by one.
+const PROPERTIES_BYTES_MAX = 256 * 1024
+
+/** A cursor over one packet. Every method throws RefusedPacketError where the packet is not well-formed. */
+export class Fields {
+  readonly #bytes: Buffer
+  #offset: number
+  // Where the last string or binary value began.
+  #valueStart = 0
+
+  constructor(bytes: Buffer, offset: number) {
+    this.#bytes = bytes
+    this.#offset = offset
+  }
+
+  get isAtEnd(): boolean {
+    return this.#offset === this.#bytes.length
+  }
+
+  end(): void {
+    if (!this.isAtEnd) throw new RefusedPacketError('there are bytes after the last field')
+  }
+
+  text(): string {
+    this.read('string')
+    return this.#lastText()
+  }
+
+  /** Numbers are returned; of strings and binary the length, their bytes are only passed over. */
+  read(kind: FieldKind): number {
+    switch (kind) {
+      case 'byte':
+        return this.#bytes[this.#skip(1)]!
+      case 'two':
+        return this.#bytes.readUInt16BE(this.#skip(2))
+      case 'four':
+        return this.#bytes.readUInt32BE(this.#skip(4))
+      case 'variable':
+        return this.#variable()
+      case 'string': {
+        const length = this.read('binary')
+        const bytes = this.#bytes.subarray(this.#valueStart, this.#offset)
+        if (!isUtf8(bytes)) throw new RefusedPacketError('a string is not UTF-8')
+        if (bytes.includes(0)) throw new RefusedPacketError('a string has U+0000')
+        return length
+      }
+      case 'binary': {
+        const length = this.read('two')
+        this.#valueStart = this.#skip(length)
+        return length
+      }
+      case 'pair':
+        return this.read('string') + this.read('string')
+    }
+  }
+
+  /** Passes over the properties and returns the values of those in {@link PROPERTY} that a check needs. */
+  properties(carrier: Carrier): { responseTopic?: string; topicAlias?: number } {
+    const length = this.#variable()
+    const end = this.#offset + length
+    if (end > this.#bytes.length) throw new RefusedPacketError('the properties run past the packet')
+    if (length > PROPERTIES_BYTES_MAX) {
+      throw new RefusedPacketError('the properties are larger than 256 KiB', REASON.packetTooLarge)
+    }
+    const found: { responseTopic?: string; topicAlias?: number } = {}
+    const seen = new Set<number>()
+    while (this.#offset < end) {
+      const id = this.read('byte')
+      const name = `property 0x${id.toString(16).padStart(2, '0')}`
+      const [kind, ...carriers] = PROPERTIES.get(id) ?? (['byte'] as const)
+      if (!(carriers as readonly Carrier[]).includes(carrier)) {
+        throw new RefusedPacketError(`${name} does not belong here`)
+      }
+      if (seen.has(id) && id !== PROPERTY.userProperty) {
+        throw new RefusedPacketError(`${name} is there twice`, REASON.protocolError)
+      }
+      seen.add(id)
+      const value = this.read(kind)
+      if (this.#offset > end) throw new RefusedPacketError(`${name} runs past the properties`)
+      if ((FLAGS.has(id) && value > 1) || (NOT_ZERO.has(id) && value === 0)) {
+        throw new RefusedPacketError(`${name} may not be ${value}`, REASON.protocolError)
+      }
+      if (id === PROPERTY.topicAlias) found.topicAlias = value
+      if (id === PROPERTY.responseTopic) found.responseTopic = this.#lastText()
+    }
+    return found
+  }
+
+  #lastText(): string {
+    return this.#bytes.toString('utf8', this.#valueStart, this.#offset)
+  }
+
+  #skip(length: number): number {
+    const start = this.#offset
+    if (start + length > this.#bytes.length) throw new RefusedPacketError('a field runs past the packet')
+    this.#offset = start + length
+    return start
+  }
+
+  #variable(): number {
+    let value = 0
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.#bytes[this.#skip(1)]!
+      value |= (byte & 0x7f) << shift
+      if ((byte & 0x80) === 0) return value
+    }
+    throw new RefusedPacketError('a Variable Byte Integer has more than four bytes')
+  }
+}

@@ -1,0 +1,70 @@
+// Web pages of others must not reach the broker through the developer's browser.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { startBroker, type Broker } from './index.ts'
+import { isLocal } from './local-page.ts'
+
+let broker: Broker
+
+beforeAll(async () => {
+  broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0 })
+})
+afterAll(() => broker.close())
+
+// The status of the answer; 101 = the upgrade was granted.
+function upgrade(headers: Record<string, string>, protocols: string[] = ['mqtt']): Promise<number> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(broker.wsUrl!, protocols, { headers })
+    socket.on('error', () => {})
+    socket.on('unexpected-response', (_request, response) => {
+      resolve(response.statusCode!)
+      response.destroy()
+    })
+    socket.on('open', () => {
+      resolve(101)
+      socket.terminate()
+    })
+  })
+}
+
+test.each([
+  [{}, 101],
+  [{ origin: 'http://localhost:5173' }, 101],
+  [{ origin: 'http://127.0.0.1' }, 101],
+  [{ origin: 'http://[::1]:80' }, 101],
+  [{ host: 'LOCALHOST:1' }, 101],
+  [{ origin: 'https://evil.example' }, 403],
+  [{ origin: 'http://localhost.evil.example' }, 403],
+  [{ origin: 'http://localhost@evil.example' }, 403],
+  [{ origin: 'http://127.0.0.1.evil.example:80' }, 403],
+  [{ origin: 'file://' }, 403],
+  [{ origin: 'null' }, 403],
+  [{ origin: '' }, 403],
+  [{ host: 'evil.example' }, 403],
+  [{ host: 'evil.example', origin: 'http://evil.example' }, 403],
+  [{ host: '127.0.0.1.evil.example:9001' }, 403],
+])('answers an upgrade with %j by %i', async (headers, status) => {
+  expect(await upgrade(headers as Record<string, string>)).toBe(status)
+})
+
+test('refuses an upgrade without Host', () => {
+  expect(isLocal(undefined, { headers: {} })).toBe(false)
+})
+
+test.each([[[]], [['chat']], [['mqttv3.1']]])('refuses the sub-protocols %j', async (protocols) => {
+  expect(await upgrade({}, protocols)).toBe(400)
+})
+
+test('speaks sub-protocol mqtt, and closes on a text frame', async () => {
+  const socket = new WebSocket(broker.wsUrl!, ['chat', 'mqtt'])
+  await new Promise((resolve) => socket.once('open', resolve))
+  expect(socket.protocol).toBe('mqtt')
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  socket.send('hello')
+  await closed
+})
+
+test('tells a browser that opens the address what is here', async () => {
+  const response = await fetch(broker.wsUrl!.replace('ws:', 'http:'))
+  expect([response.status, await response.text()]).toEqual([426, 'This is MQTT over WebSocket.\n'])
+})

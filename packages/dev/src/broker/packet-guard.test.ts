@@ -1,0 +1,142 @@
+// What must never reach the broker: bytes from a client that are not MQTT.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { generate } from 'mqtt-packet'
+import { startBroker, type Broker } from './index.ts'
+import { connectPacket, RawClient } from './testing/raw-client.ts'
+
+let broker: Broker
+let witness: RawClient
+const lines: string[] = []
+
+beforeAll(async () => {
+  broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0, log: (line) => lines.push(line) })
+  witness = await RawClient.connect(broker.url)
+})
+afterAll(() => broker.close())
+
+// Reason codes: 0x81 malformed, 0x82 protocol error, 0x8f filter, 0x90 topic name, 0x94 alias, 0x95 too large.
+test.each([
+  ['a Response Topic that runs past the packet (nine bytes ended aedes)', '30 07 00 01 61 03 08 00 05', 0x81],
+  ['Correlation Data that runs past the packet', '30 07 00 01 61 03 09 00 05', 0x81],
+  ['a user property that runs past the packet', '30 0a 00 01 61 06 26 00 01 62 00 05', 0x81],
+  ['properties that run past the packet', '30 05 00 01 61 7f 01', 0x81],
+  ['a property that runs past the properties', '30 09 00 01 61 03 08 00 02 62 62', 0x81],
+  ['a Property Length of five bytes', '30 09 00 01 61 80 80 80 80 01 00', 0x81],
+  ['an unknown property', '30 06 00 01 61 02 7e 00', 0x81],
+  ['a Subscription Identifier in PUBLISH', '30 06 00 01 61 02 0b 05', 0x81],
+  ['two Response Topics', '30 0c 00 01 61 08 08 00 01 62 08 00 01 63', 0x82],
+  ['a Payload Format Indicator of 2', '30 06 00 01 61 02 01 02', 0x82],
+  ['a Response Topic with a wildcard', '30 08 00 01 61 04 08 00 01 23', 0x90],
+  ['an empty Response Topic', '30 07 00 01 61 03 08 00 00', 0x82],
+  ['a topic that runs past the packet', '30 03 00 05 61', 0x81],
+  ['an empty topic', '30 03 00 00 00', 0x82],
+  ['a topic with a wildcard', '30 06 00 03 61 2f 2b 00', 0x90],
+  ['a topic that is not UTF-8', '30 05 00 02 c3 28 00', 0x81],
+  ['a topic with a surrogate', '30 06 00 03 ed a0 80 00', 0x81],
+  ['a topic with U+0000', '30 06 00 03 61 00 62 00', 0x81],
+  ['a Topic Alias', '30 07 00 01 61 03 23 00 01', 0x94],
+  ['QoS 3', '36 06 00 01 61 00 01 00', 0x81],
+  ['DUP with QoS 0', '38 04 00 01 61 00', 0x81],
+  ['Packet Identifier 0', '32 06 00 01 61 00 00 00', 0x82],
+  ['no Packet Identifier', '32 03 00 01 61', 0x81],
+  ['a Remaining Length of five bytes', '30 ff ff ff ff 01', 0x81],
+  ['a PUBLISH that says it has 256 MB', '30 ff ff ff 7f', 0x95],
+  ['PUBACK without Packet Identifier', '40 00', 0x81],
+  ['PUBREL with reserved flags', '60 02 00 01', 0x81],
+  ['PUBACK with a Server Reference', '40 06 00 01 00 03 1c 00 00', 0x81],
+  ['SUBSCRIBE without filters', '82 03 00 01 00', 0x82],
+  ['SUBSCRIBE with reserved flags', '80 07 00 01 00 00 01 61 00', 0x81],
+  ['SUBSCRIBE without options', '82 06 00 01 00 00 01 61', 0x81],
+  ['SUBSCRIBE with Retain Handling 3', '82 07 00 01 00 00 01 61 30', 0x81],
+  ['SUBSCRIBE with QoS 3', '82 07 00 01 00 00 01 61 03', 0x81],
+  ['Subscription Identifier 0', '82 09 00 01 02 0b 00 00 01 61 00', 0x82],
+  ['two Subscription Identifiers', '82 0b 00 01 04 0b 01 0b 02 00 01 61 00', 0x82],
+  ['an empty filter', '82 06 00 01 00 00 00 00', 0x8f],
+  ['a filter with + inside a level', '82 08 00 01 00 00 02 61 2b 00', 0x8f],
+  ['a filter with # before the end', '82 09 00 01 00 00 03 23 2f 61 00', 0x8f],
+  ['the filter __proto__', '82 0f 00 01 00 00 09 5f 5f 70 72 6f 74 6f 5f 5f 00', 0x8f],
+  ['UNSUBSCRIBE without filters', 'a2 03 00 01 00', 0x82],
+  ['PINGREQ with a payload', 'c0 01 00', 0x81],
+  ['DISCONNECT with half a property', 'e0 03 00 01 11', 0x81],
+  ['AUTH', 'f0 02 00 00', 0x82],
+  ['CONNACK', '20 03 00 00 00', 0x82],
+  ['packet type 0', '00 00', 0x82],
+  ['a second CONNECT', generate(connectPacket()), 0x82],
+])('closes a connection that sends %s', async (_what, bytes, reasonCode) => {
+  lines.length = 0
+  const client = await RawClient.connect(broker.url, { clientId: 'broken' })
+  client.send(bytes)
+  expect((await client.next('disconnect')).reasonCode).toBe(reasonCode)
+  await client.closed()
+  expect(lines).toEqual([
+    expect.stringMatching(/^MQTT: the connection of client "broken" from .* was closed: ./),
+  ])
+  expect(await witness.payloads()).toEqual([])
+})
+
+test.each([
+  ['PUBLISH first', '30 04 00 01 61 00'],
+  ['PINGREQ first', 'c0 00'],
+  ['an empty CONNECT', '10 00'],
+  ['a CONNECT that says it has 1 MB', '10 80 80 40'],
+  ['HTTP', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
+  ['TLS', '16 03 01 02 00 01 00 01 fc 03 03'],
+  [
+    'a Will with a wildcard at MQTT 3.1.1',
+    '10 14 00 04 4d 51 54 54 04 06 00 00 00 01 77 00 01 23 00 01 78 00',
+  ],
+  ['a password without user name at MQTT 3.1.1', '10 10 00 04 4d 51 54 54 04 42 00 00 00 01 77 00 01 78'],
+])('closes a connection that begins with %s', async (_what, bytes) => {
+  const client = await RawClient.open(broker.url)
+  client.send(bytes)
+  await client.closed()
+  expect(client.take()).toEqual([])
+  expect(await witness.payloads()).toEqual([])
+})
+
+test.each([
+  ['6', '10 0d 00 04 4d 51 54 54 06 02 00 00 00 00 00', { returnCode: 1 }],
+  [
+    '5 with a malformed property',
+    '10 10 00 04 4d 51 54 54 05 02 00 00 03 11 00 00 00 00',
+    { reasonCode: 0x81 },
+  ],
+  ['5 with Receive Maximum 0', '10 10 00 04 4d 51 54 54 05 02 00 00 03 21 00 00 00 00', { reasonCode: 0x82 }],
+])('answers CONNECT of level %s with a CONNACK that says why not', async (_what, bytes, connack) => {
+  const client = await RawClient.open(broker.url, 'returnCode' in connack ? 4 : 5)
+  client.send(bytes)
+  expect(await client.next('connack')).toMatchObject(connack)
+  await client.closed()
+})
+
+test('takes nothing that comes after DISCONNECT', async () => {
+  await witness.subscribe('after')
+  const client = await RawClient.connect(broker.url)
+  client.send('e0 00', '30 08 00 05 61 66 74 65 72 00')
+  await client.closed()
+  expect(await witness.payloads()).toEqual([])
+})
+
+test('puts packets together from single bytes, and takes many from one segment', async () => {
+  const client = await RawClient.connect(broker.url)
+  await client.subscribe('bytes')
+  const packet = generate(
+    { cmd: 'publish', topic: 'bytes', payload: 'x', qos: 0, dup: false, retain: false },
+    { protocolVersion: 5 },
+  )
+  for (const byte of packet) {
+    client.send(Buffer.from([byte]))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  expect((await client.next('publish')).payload.toString()).toBe('x')
+  client.send(...Array.from({ length: 100 }, () => packet))
+  for (let index = 0; index < 100; index++) await client.next('publish')
+})
+
+test('takes a payload of 20 MB', async () => {
+  const client = await RawClient.connect(broker.url)
+  await client.subscribe('large')
+  const payload = Buffer.alloc(20_000_000, 'abc')
+  client.send({ cmd: 'publish', topic: 'large', payload, qos: 1, messageId: 5, dup: false, retain: false })
+  expect(payload.equals((await client.next('publish')).payload as Buffer)).toBe(true)
+})

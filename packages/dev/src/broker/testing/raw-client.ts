@@ -1,0 +1,133 @@
+// A client that sends any bytes, and keeps what comes back as packets.
+import { connect, type Socket } from 'node:net'
+import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet'
+
+const WAIT_MS = 3_000
+
+/** See the first line. Made by `RawClient.open` or `.connect`. */
+export class RawClient {
+  readonly #socket: Socket
+  readonly #version: 4 | 5
+  readonly #packets: Packet[] = []
+  readonly #closed: Promise<void>
+  #arrived: () => void = () => {}
+
+  constructor(socket: Socket, version: 4 | 5) {
+    this.#socket = socket
+    this.#version = version
+    const packets = parser({ protocolVersion: version })
+    packets.on('packet', (packet) => {
+      this.#packets.push(packet)
+      this.#arrived()
+    })
+    packets.on('error', () => socket.destroy())
+    socket.on('data', (chunk) => packets.parse(chunk))
+    socket.on('error', () => {})
+    this.#closed = new Promise((resolve) =>
+      socket.once('close', () => {
+        resolve()
+        this.#arrived()
+      }),
+    )
+  }
+
+  /** Only a TCP connection. */
+  static async open(url: string, version: 4 | 5 = 5): Promise<RawClient> {
+    const socket = connect(Number(new URL(url).port), new URL(url).hostname)
+    const client = new RawClient(socket, version)
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', () => resolve())
+      socket.once('error', reject)
+    })
+    return client
+  }
+
+  /** With CONNECT sent and CONNACK read. */
+  static async connect(url: string, options: Partial<IConnectPacket> = {}): Promise<RawClient> {
+    const version = options.protocolVersion === 4 ? 4 : 5
+    const client = await RawClient.open(url, version)
+    client.send(connectPacket({ protocolVersion: version, ...options }))
+    const { reasonCode, returnCode } = await client.next('connack')
+    if ((reasonCode ?? returnCode) !== 0) throw new Error(`CONNACK ${reasonCode ?? returnCode}`)
+    return client
+  }
+
+  /** A packet, or bytes (hexadecimal when a string). */
+  send(...items: (Packet | Buffer | string)[]): void {
+    const bytes = items.map((item) => {
+      if (typeof item === 'string') return Buffer.from(item.replaceAll(' ', ''), 'hex')
+      return Buffer.isBuffer(item) ? item : generate(item, { protocolVersion: this.#version })
+    })
+    if (!this.#socket.destroyed) this.#socket.write(Buffer.concat(bytes))
+  }
+
+  async subscribe(topic: string, options: { qos?: 0 | 1 | 2; rh?: number; rap?: boolean } = {}) {
+    const subscription = { topic, qos: 1 as const, nl: false, rap: false, rh: 0, ...options }
+    this.send({ cmd: 'subscribe', messageId: 1, subscriptions: [subscription] })
+    return (await this.next('suback')).granted[0]
+  }
+
+  /** The first packet of this kind that came and was not taken yet. */
+  async next<Command extends Packet['cmd']>(cmd: Command): Promise<Extract<Packet, { cmd: Command }>> {
+    const until = Date.now() + WAIT_MS
+    for (;;) {
+      const index = this.#packets.findIndex((packet) => packet.cmd === cmd)
+      if (index >= 0) return this.#packets.splice(index, 1)[0] as Extract<Packet, { cmd: Command }>
+      if (this.#socket.destroyed || Date.now() >= until) throw new Error(`No ${cmd} came`)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, until - Date.now())
+        this.#arrived = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+  }
+
+  /** All payloads that came until a few PINGREQs were answered: what was on its way is here then. */
+  async payloads(): Promise<string[]> {
+    for (let round = 0; round < 5; round++) {
+      this.send({ cmd: 'pingreq' })
+      await this.next('pingresp')
+    }
+    return this.take().map(({ payload }) => payload.toString())
+  }
+
+  /** The PUBLISH packets that have come. */
+  take(): Extract<Packet, { cmd: 'publish' }>[] {
+    return this.#packets.splice(0).filter((packet) => packet.cmd === 'publish')
+  }
+
+  /** Resolves when the broker closed the connection. */
+  closed(): Promise<void> {
+    return this.#closed
+  }
+
+  get isClosed(): boolean {
+    return this.#socket.destroyed
+  }
+
+  /** Reads nothing from now on. */
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  /** Cuts the connection, without DISCONNECT. */
+  destroy(): Promise<void> {
+    this.#socket.destroy()
+    return this.#closed
+  }
+}
+
+/** CONNECT with Clean Start and no client id, unless said otherwise. */
+export function connectPacket(options: Partial<IConnectPacket> = {}): IConnectPacket {
+  return {
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: 5,
+    clean: true,
+    clientId: '',
+    keepalive: 0,
+    ...options,
+  }
+}
