@@ -1,8 +1,8 @@
 // The transport against a stand-in broker that says, byte by byte, what Mosquitto cannot be made to say.
 import { once } from 'node:events'
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer, Socket, type AddressInfo, type Server } from 'node:net'
 import { generate, parser, type Packet } from 'mqtt-packet'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { connect, InferwireError } from './index.ts'
 
 type Answer = (packet: Packet, send: (packet: Packet) => void, socket: Socket) => void
@@ -122,25 +122,82 @@ test('a refused reply subscription is not_authorized', async () => {
 
 test('never more requests without PUBACK than the broker’s Receive Maximum', async () => {
   const waiting: number[] = []
-  let most = 0
-  let released = 0
+  const refuse = (send: (packet: Packet) => void): void => {
+    for (const messageId of waiting.splice(0)) send({ cmd: 'puback', messageId, reasonCode: 0x97 })
+  }
+  let atSubscribe: number | undefined
   answer = (packet, send, socket) => {
     if (packet.cmd === 'connect') {
       send({ cmd: 'connack', reasonCode: 0, sessionPresent: false, properties: { receiveMaximum: 3 } })
     } else if (packet.cmd === 'publish') {
       waiting.push(packet.messageId!)
-      most = Math.max(most, waiting.length)
-      // The third one that waits lets all go: with a window larger or smaller than three this would stand still or fail.
-      if (waiting.length < 3 && released + waiting.length < 10) return
-      for (const messageId of waiting.splice(0)) {
-        released++
-        send({ cmd: 'puback', messageId, reasonCode: 0x97 })
-      }
+      if (atSubscribe !== undefined) refuse(send)
     } else accept(packet, send, socket)
+    if (packet.cmd === 'subscribe' && packet.subscriptions[0]!.topic === 'infer/models/iris') {
+      // It was written after the requests: all that were sent without waiting are here.
+      atSubscribe = waiting.length
+      refuse(send)
+    }
   }
   const client = await connect(url)
-  await Promise.all(Array.from({ length: 10 }, () => failureOf(client.infer('iris', { instances: [] }))))
-  expect(most).toBe(3)
+  const requests = Array.from({ length: 10 }, () => failureOf(client.infer('iris', { instances: [] })))
+  void client.model('iris').catch(() => {})
+  for (const error of await Promise.all(requests)) expect(error).toMatchObject({ code: 'overloaded' })
+  expect(atSubscribe).toBe(3)
+  await client.close()
+})
+
+test('the client says how much it takes, and sends without Nagle’s delay on every connection', async () => {
+  const setNoDelay = vi.spyOn(Socket.prototype, 'setNoDelay')
+  let taken: unknown
+  const second = new AbortController()
+  let connections = 0
+  answer = (packet, send, socket) => {
+    if (packet.cmd === 'connect') taken = packet.properties?.receiveMaximum
+    accept(packet, send, socket)
+    if (packet.cmd === 'subscribe' && ++connections === 1) setImmediate(() => socket.destroy())
+    else if (packet.cmd === 'subscribe') second.abort()
+  }
+  const isSecond = once(second.signal, 'abort')
+  const client = await connect(url)
+  await isSecond
+  expect(taken).toBe(65_535)
+  expect(setNoDelay.mock.calls).toEqual([[true], [true]])
+  setNoDelay.mockRestore()
+  await client.close()
+})
+
+test('a broker that does not answer SUBSCRIBE is unreachable after connectTimeoutMs', async () => {
+  answer = (packet, send, socket) => {
+    if (packet.cmd !== 'subscribe') accept(packet, send, socket)
+  }
+  const error = await failureOf(connect(url, { connectTimeoutMs: 100 }))
+  expect(error).toMatchObject({ code: 'broker_unreachable' })
+  expect(error.message).toBe(`The broker at ${url} did not answer SUBSCRIBE within 100 ms.`)
+})
+
+test('a repeat that finds no place in the quota does not end a request that was taken before', async () => {
+  const codes = [0, 0x97, 0x97]
+  answer = (packet, send, socket) => {
+    if (packet.cmd !== 'publish') {
+      accept(packet, send, socket)
+      return
+    }
+    send({ cmd: 'puback', messageId: packet.messageId!, reasonCode: codes.shift()! })
+    if (codes.length > 0) return
+    const { responseTopic, correlationData } = packet.properties!
+    send({
+      cmd: 'publish',
+      topic: responseTopic!,
+      payload: '{}',
+      qos: 0,
+      dup: false,
+      retain: false,
+      properties: { correlationData: correlationData! },
+    })
+  }
+  const client = await connect(url)
+  expect(await client.infer('iris', {}, { repeatAfterMs: 10 })).toMatchObject({ attempts: 3 })
   await client.close()
 })
 

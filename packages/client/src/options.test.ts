@@ -3,7 +3,12 @@ import { resolveSettings } from './options.ts'
 
 test('what is not said is assumed', () => {
   const { target, identity, topics, inFlightMax } = resolveSettings('mqtt://127.0.0.1', {})
-  expect(target).toMatchObject({ protocolVersion: 5, username: undefined, connectTimeoutMs: 10_000 })
+  expect(target).toMatchObject({
+    protocolVersion: 5,
+    username: undefined,
+    connectTimeoutMs: 10_000,
+    rejectUnauthorized: true,
+  })
   expect(target.clientId).toMatch(/^inferwire-[0-9a-f]{12}$/)
   expect(identity).toBe(target.clientId)
   expect(topics.root).toBe('infer')
@@ -19,6 +24,11 @@ test('the identity is the user name, unless it is given', () => {
     'cam8',
   )
   expect(resolveSettings('mqtt://broker', { clientId: 'c' }).identity).toBe('c')
+})
+
+test('a server certificate goes unchecked only when that was said', () => {
+  const { target } = resolveSettings('mqtts://broker', { rejectUnauthorized: false })
+  expect(target.rejectUnauthorized).toBe(false)
 })
 
 test('no address that is shown later holds a password', () => {
