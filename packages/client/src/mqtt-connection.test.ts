@@ -1,7 +1,7 @@
 // The transport against a stand-in broker that says, byte by byte, what Mosquitto cannot be made to say.
 import { once } from 'node:events'
 import { createServer, Socket, type AddressInfo, type Server } from 'node:net'
-import { generate, parser, type Packet } from 'mqtt-packet'
+import { generate, parser, type IPublishPacket, type Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { connect, InferwireError } from './index.ts'
 
@@ -25,6 +25,19 @@ const puback =
     if (packet.cmd === 'publish') send({ cmd: 'puback', messageId: packet.messageId!, reasonCode })
     else accept(packet, send, socket)
   }
+
+function replyTo(request: IPublishPacket, send: (packet: Packet) => void): void {
+  const { responseTopic, correlationData } = request.properties!
+  send({
+    cmd: 'publish',
+    topic: responseTopic!,
+    payload: '{}',
+    qos: 0,
+    dup: false,
+    retain: false,
+    properties: { correlationData: correlationData! },
+  })
+}
 
 beforeEach(async () => {
   answer = accept
@@ -176,6 +189,24 @@ test('a broker that does not answer SUBSCRIBE is unreachable after connectTimeou
   expect(error.message).toBe(`The broker at ${url} did not answer SUBSCRIBE within 100 ms.`)
 })
 
+test('a repeat that finds no subscriber is repeated: the connector may come back after the broker', async () => {
+  let publishes = 0
+  answer = (packet, send, socket) => {
+    if (packet.cmd !== 'publish') {
+      accept(packet, send, socket)
+      return
+    }
+    publishes++
+    send({ cmd: 'puback', messageId: packet.messageId!, reasonCode: publishes === 2 ? 0x10 : 0 })
+    if (publishes === 1) socket.end()
+    if (publishes === 3) replyTo(packet, send)
+  }
+  const client = await connect(url)
+  const reply = await client.infer('iris', {}, { repeatAfterMs: Infinity })
+  expect(reply).toMatchObject({ attempts: 3 })
+  await client.close()
+})
+
 test('a repeat that finds no place in the quota does not end a request that was taken before', async () => {
   const codes = [0, 0x97, 0x97]
   answer = (packet, send, socket) => {
@@ -184,17 +215,7 @@ test('a repeat that finds no place in the quota does not end a request that was 
       return
     }
     send({ cmd: 'puback', messageId: packet.messageId!, reasonCode: codes.shift()! })
-    if (codes.length > 0) return
-    const { responseTopic, correlationData } = packet.properties!
-    send({
-      cmd: 'publish',
-      topic: responseTopic!,
-      payload: '{}',
-      qos: 0,
-      dup: false,
-      retain: false,
-      properties: { correlationData: correlationData! },
-    })
+    if (codes.length === 0) replyTo(packet, send)
   }
   const client = await connect(url)
   expect(await client.infer('iris', {}, { repeatAfterMs: 10 })).toMatchObject({ attempts: 3 })
