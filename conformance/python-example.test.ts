@@ -1,0 +1,66 @@
+// A client in another language, written from the wire contract alone: examples/python/infer.py with paho-mqtt.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Secret } from '@inferwire/connector'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { contractAcl } from './fixtures/acl.ts'
+import { pythonOf } from './fixtures/cache-folder.ts'
+import { runConnector, type TestConnector } from './fixtures/connector.ts'
+import { runProgram, type ProgramResult } from './fixtures/foreign-clients.ts'
+import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
+import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+
+const EXAMPLE = new URL('../examples/python/', import.meta.url)
+const BODY = '{"instances":[[6.8,2.8,4.8,1.4]]}'
+
+let broker: Mosquitto
+let upstream: Upstream
+let running: TestConnector
+let passwordFile: string
+
+beforeAll(async () => {
+  broker = await startMosquitto({ users: { connector: 'c', sensor: 's3cret' }, acl: contractAcl() })
+  upstream = await startUpstream()
+  running = await runConnector({
+    broker: { url: broker.url, username: 'connector', password: new Secret('c') as never },
+    models: {
+      iris: { url: upstream.url, protocol: 'v1' },
+      error500: { url: upstream.url, protocol: 'v1' },
+      hang: { url: upstream.url, protocol: 'v1' },
+    },
+  })
+  passwordFile = join(tempFolder('paho'), 'password')
+  writeFileSync(passwordFile, 's3cret\n')
+})
+
+afterAll(async () => {
+  await running.connector.stop()
+  await upstream.stop()
+  await broker.stop()
+})
+
+function infer(...args: string[]): Promise<ProgramResult> {
+  const python = pythonOf('paho', new URL('requirements.txt', EXAMPLE))
+  const login = ['--port', String(broker.port), '--username', 'sensor', '--password-file', passwordFile]
+  return runProgram(python, [fileURLToPath(new URL('infer.py', EXAMPLE)), ...login, ...args])
+}
+
+test.each(['5', '3.1.1'])('paho-mqtt gets its answer over MQTT %s', async (version) => {
+  const { code, stdout, stderr } = await infer('--mqtt', version, 'iris', 'predict', BODY)
+  expect(stderr).toBe(version === '5' ? 'status 200\n' : '')
+  expect(JSON.parse(stdout.toString())).toEqual({ predictions: [digest(BODY)] })
+  expect(code).toBe(0)
+})
+
+test.each(['5', '3.1.1'])('an error of the model is an exit code over MQTT %s', async (version) => {
+  const { code, stdout } = await infer('--mqtt', version, 'error500', 'predict', BODY)
+  expect(stdout.toString()).toContain('ValueError : boom')
+  expect(code).toBe(1)
+})
+
+test('no answer in time is exit code 124', async () => {
+  const { code } = await infer('--mqtt', '3.1.1', '--timeout', '1', 'hang', 'predict', BODY)
+  expect(code).toBe(124)
+})
