@@ -1,0 +1,139 @@
+// Holds the sources to the import table of ARCHITECTURE.md: packages, rooms, and the rules beside them.
+import { readdirSync, readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { checkSources, FILE_LINES_MAX, type SourceFile } from './architecture/check-sources.ts'
+import { findImports } from './architecture/find-imports.ts'
+import { readImportTable } from './architecture/import-table.ts'
+
+const ROOT = new URL('../', import.meta.url)
+
+function sources(): SourceFile[] {
+  return readdirSync(new URL('packages', ROOT)).flatMap((name) => {
+    const folder = new URL(`packages/${name}/src/`, ROOT)
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
+      .map((file) => ({
+        path: `packages/${name}/src/${file}`,
+        text: readFileSync(new URL(file, folder), 'utf8'),
+      }))
+  })
+}
+
+describe('the sources', () => {
+  test('import what the table of ARCHITECTURE.md allows, and nothing else', () => {
+    const table = readImportTable(readFileSync(new URL('ARCHITECTURE.md', ROOT), 'utf8'))
+    const checked = checkSources(sources(), table)
+    expect(checked.violations).toEqual([])
+    // A checker that sees nothing finds nothing.
+    expect(checked.files).toBeGreaterThanOrEqual(100)
+    expect(checked.imports).toBeGreaterThanOrEqual(200)
+  })
+
+  test('protocol has no dependency', () => {
+    const manifest = readFileSync(new URL('packages/protocol/package.json', ROOT), 'utf8')
+    const kinds = Object.keys(JSON.parse(manifest) as object).filter((key) => /dependencies$/i.test(key))
+    expect(kinds).toEqual([])
+  })
+})
+
+describe('the checker', () => {
+  const table = readImportTable(`
+# Page
+## Import table
+| from | may import |
+|---|---|
+| \`protocol\` | nothing of ours |
+| \`client\`, \`connector\`, \`dev\` | \`protocol\` |
+| \`cli\` | \`connector\`, \`client\`, \`dev\` (only the dev command) |
+| \`connector/route\`, \`connector/session\` | \`connector/step\`, \`connector/telemetry\` |
+| \`connector/telemetry\` | nothing else |
+| \`connector/pipeline\` | \`connector/*\` |
+## Afterwards
+| \`protocol\` | \`client\` |
+`)
+  const check = (path: string, text: string): readonly string[] =>
+    checkSources([{ path: `packages/${path}`, text }], table).violations
+
+  test('reads the table of its section only', () => {
+    expect(table.get('protocol')).toEqual(new Set())
+    expect(table.get('cli')).toEqual(new Set(['connector', 'client', 'dev']))
+    expect(table.get('connector/session')).toEqual(new Set(['connector/step', 'connector/telemetry']))
+    expect(() => readImportTable('# Page')).toThrow('no section')
+    expect(() => readImportTable('## Import table\nLater.\n')).toThrow('no rows')
+  })
+
+  test.each([
+    ["import { a } from './a.ts'"],
+    ["import type { A } from './a.ts'"],
+    ["import { type A } from './a.ts'"],
+    ["import './a.ts'"],
+    ["import a = require('./a.ts')"],
+    ["export { a } from './a.ts'"],
+    ["export * from './a.ts'"],
+    ["export type * from './a.ts'"],
+    ["type A = import('./a.ts').A"],
+    ["const a = require('./a.ts')"],
+    ["async function f() { return (await import('./a.ts')).a }"],
+    ['const a = () => import(`./a.ts`)'],
+  ])('sees %s', (source) => {
+    expect(findImports('x.ts', source).map(({ specifier }) => specifier)).toEqual(['./a.ts'])
+  })
+
+  test('does not take words for imports', () => {
+    const source = "// import './a.ts'\nconst text = \"import './b.ts'\"\nexport const c = 1\nexport { text }"
+    expect(findImports('x.ts', source)).toEqual([])
+    expect(() => findImports('x.ts', 'import {')).toThrow('x.ts does not parse')
+  })
+
+  test.each([
+    ['connector/src/route/a.ts', "import { P } from '@inferwire/protocol'"],
+    ['connector/src/route/a.ts', "import type { T } from '../step.ts'"],
+    ['connector/src/route/a.ts', "import { log } from '../telemetry/index.ts'"],
+    ['connector/src/route/a.ts', "import { b } from './b.ts'"],
+    ['connector/src/route/a.ts', "import { readFile } from 'node:fs/promises'"],
+    ['connector/src/pipeline.ts', "import { r } from './route/index.ts'"],
+    ['cli/src/commands/dev.ts', "const dev = () => import('@inferwire/dev')"],
+    ['client/src/a.ts', "import mqtt from 'mqtt'"],
+  ])('lets %s do %s', (path, source) => {
+    expect(check(path, source)).toEqual([])
+  })
+
+  test.each([
+    ['connector/src/route/a.ts', "import { s } from '../session/index.ts'", 'table'],
+    ['connector/src/route/a.ts', "import type { S } from '../session/index.ts'", 'table'],
+    ['connector/src/route/a.ts', "export * from '../session/index.ts'", 'table'],
+    ['connector/src/route/a.ts', "const s = import('../session/index.ts')", 'table'],
+    ['connector/src/route/a.ts', "import { p } from '../pipeline.ts'", 'table'],
+    ['connector/src/route/a.ts', "import { log } from '../telemetry/log.ts'", 'front file'],
+    ['connector/src/route/deep/a.ts', "import { s } from '../../session/index.ts'", 'table'],
+    ['connector/src/pipeline.ts', "import { r } from './route/model-table.ts'", 'front file'],
+    ['connector/src/unlisted.ts', "import { r } from './route/index.ts'", 'table'],
+    ['connector/src/vault/a.ts', 'export const a = 1', 'no row'],
+    ['warehouse/src/a.ts', 'export const a = 1', 'no row'],
+    ['client/src/a.ts', "import { c } from '@inferwire/connector'", 'table'],
+    ['cli/src/a.ts', "import { p } from '@inferwire/protocol/src/topic.ts'", 'front only'],
+    ['protocol/src/a.ts', "import { z } from 'zod'", 'no dependencies'],
+    ['protocol/src/a.ts', "import { c } from '@inferwire/client'", 'no dependencies'],
+    ['protocol/src/a.ts', "import { join } from 'node:path'", 'no Node.js'],
+    ['client/src/a.ts', "import { Buffer } from 'buffer'", 'no Node.js'],
+    ['client/src/a.ts', "const fs = import('node:fs')", 'no Node.js'],
+    ['cli/src/commands/dev.ts', "import { runDev } from '@inferwire/dev'", 'dev command'],
+    ['cli/src/commands/dev.ts', "import type { Dev } from '@inferwire/dev'", 'dev command'],
+    ['cli/src/main.ts', "const dev = import('@inferwire/dev')", 'dev command'],
+    ['connector/src/a.ts', "import { dev } from '@inferwire/dev'", 'dev command'],
+    ['connector/src/a.ts', "import { a } from '../../client/src/a.ts'", 'outside'],
+    ['connector/src/a.ts', "import data from '../../../../shared/a.json'", 'outside'],
+    ['connector/src/a.ts', "import data from '/etc/a.json'", 'absolute'],
+    ['connector/src/a.ts', "import { x } from './a.test.ts'", 'test file'],
+    ['connector/src/a.ts', 'const x = import(name)', 'computes'],
+  ])('catches %s: %s', (path, source, what) => {
+    expect(check(path, source)).toEqual([expect.stringContaining(what)])
+  })
+
+  test('catches a file that is too long', () => {
+    expect(check('dev/src/a.ts', '\n'.repeat(FILE_LINES_MAX))).toEqual([])
+    expect(check('dev/src/a.ts', '\n'.repeat(FILE_LINES_MAX + 1))).toEqual([
+      `packages/dev/src/a.ts has ${FILE_LINES_MAX + 1} lines, more than ${FILE_LINES_MAX}`,
+    ])
+  })
+})
