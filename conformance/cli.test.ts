@@ -193,7 +193,7 @@ describe('infer says what went wrong, what to do, and ends with the code for it'
 
   test('Ctrl-C', async () => {
     const command = startInferwire(['infer', 'stuck', '-d', BODY, ...at])
-    await untilUpstreamWaits()
+    await Promise.race([untilUpstreamWaits(), command.ended])
     command.signal('SIGINT')
     expect((await command.ended).code).toBe(130)
   })
@@ -228,6 +228,13 @@ describe('infer --show', () => {
     const answer = await shell(shown.stdout)
     expect(answer).toMatchObject({ code: 0, stderr: '' })
     expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
+  })
+
+  test('mosquitto: without a body, where the operation has none', async () => {
+    const shown = await inferwire(['infer', 'iris', '--operation', 'ready', '--show', 'mosquitto', ...at])
+    const answer = await shell(shown.stdout)
+    expect(answer).toMatchObject({ code: 0, stderr: '' })
+    expect(answer.stdout).not.toContain('error')
   })
 
   test('curl: the line answers when a shell runs it', async () => {

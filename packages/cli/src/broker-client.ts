@@ -1,20 +1,63 @@
 // The SDK, with the options of the command line and what the commands need of it.
+import { readFileSync } from 'node:fs'
 import type { ModelCard } from '@inferwire/protocol'
 import type { BrokerTarget } from './broker-flags.ts'
+import { CliError } from './cli-error.ts'
+import { EXIT } from './exit-code.ts'
 import type { Answer } from './infer/infer-output.ts'
 import type { ShownRequest } from './infer/show-command.ts'
+import { findCard } from './models/find-card.ts'
 
 /** A connection to a broker. */
 export interface BrokerClient {
   /** Sends a request and waits for its answer. @throws InferwireError */
   ask(request: ShownRequest): Promise<Answer>
-  /** The retained cards of all models, by name. */
+  /** The retained cards of all models, by name. @throws InferwireError */
   cards(): Promise<ModelCard[]>
+  /** The retained card of one model. @throws CliError with the nearest name when there is none */
+  card(model: string): Promise<ModelCard>
   close(): Promise<void>
 }
 
-/** Connects. @throws InferwireError `broker_unreachable` or `not_authorized` */
+// A broker that is there answers much sooner; waiting longer only hides a wrong address.
+const CONNECT_TIMEOUT_MAX_MS = 10_000
+
+/** Connects; from here on Ctrl-C ends the process at once. @throws InferwireError `broker_unreachable`, `not_authorized` */
 export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   const { connect } = await import('@inferwire/client')
-  throw new Error(String(connect) + String(target))
+  process.once('SIGINT', () => process.exit(EXIT.interrupted))
+  const { timeoutMs } = target
+  const client = await connect(target.url, {
+    username: target.username,
+    password: target.password,
+    identity: target.identity,
+    root: target.topics.root,
+    protocolVersion: target.mqttVersion,
+    connectTimeoutMs: Math.min(timeoutMs, CONNECT_TIMEOUT_MAX_MS),
+    ca: target.caFile === undefined ? undefined : readCaFile(target.caFile),
+  })
+  const cards = (): Promise<ModelCard[]> => client.models({ timeoutMs })
+  return {
+    cards,
+    card: async (model) => (await client.model(model, { timeoutMs })) ?? findCard(await cards(), model),
+    close: () => client.close(),
+    ask: async ({ model, operation, body, contentType }) => {
+      const reply = await client.infer(model, body?.bytes, { operation, contentType, timeoutMs })
+      const { status, durationMs, serverTiming, body: answered } = reply
+      return { model, operation, status, durationMs, serverTiming, contentType: reply.contentType, body: answered }
+    },
+  }
+}
+
+function readCaFile(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    throw new CliError(
+      EXIT.missingFile,
+      `file "${file}" cannot be read: ${(error as Error).message}`,
+      'Check the path given with --cafile.',
+      { cause: error },
+    )
+  }
 }

@@ -103,6 +103,7 @@ test.each([
   [['--broker', 'mqtt://a', '-h', 'b'], 64, /together/],
   [['--broker', 'http://a'], 64, /broker URL is not valid/],
   [['--broker', 'mqtt://user:secret@'], 64, /broker URL is not valid/],
+  [['--cafile', 'ca.pem'], 64, /needs TLS/],
   [['-h', 'a b'], 64, /not a host/],
   [['-h', 'user@host'], 64, /not a host/],
   [['--client', 'a/b'], 64, /client level/],

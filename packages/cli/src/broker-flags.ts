@@ -13,6 +13,7 @@ export interface BrokerFlags {
   readonly username?: string
   readonly password?: string
   readonly passwordFile?: string
+  readonly cafile?: string
   readonly mqttVersion: 5 | 4
   readonly timeout: number
   readonly root?: string
@@ -27,10 +28,13 @@ export interface BrokerTarget {
   readonly password: string | undefined
   /** Where the password came from, for commands that are shown to be pasted. */
   readonly passwordFile: string | undefined
+  /** PEM file with the certificate authorities to trust instead of the system's. */
+  readonly caFile: string | undefined
   /** The client level of the topics. */
   readonly identity: string
   readonly topics: TopicSpace
   /** 4 = MQTT 3.1.1. */
+  readonly cafile?: string
   readonly mqttVersion: 5 | 4
   readonly timeoutMs: number
 }
@@ -41,6 +45,7 @@ export const BROKER_ENV = {
   username: 'INFERWIRE_BROKER_USERNAME',
   password: 'INFERWIRE_BROKER_PASSWORD',
   passwordFile: 'INFERWIRE_BROKER_PASSWORD_FILE',
+  caFile: 'INFERWIRE_BROKER_TLS_CA_FILE',
   root: 'INFERWIRE_ROOT',
 } as const
 
@@ -66,6 +71,7 @@ export function addBrokerFlags(command: Command): Command {
     .option('-u, --username <USER>', `user name (env: ${BROKER_ENV.username})`)
     .option('-P, --password <PASSWORD>', 'password; others can see it in the list of processes')
     .option('--password-file <FILE>', `file that holds the password (env: ${BROKER_ENV.passwordFile})`)
+    .option('--cafile <FILE>', `certificate authorities to trust, PEM (env: ${BROKER_ENV.caFile})`)
     .addOption(
       new Option('-V, --mqtt-version <VERSION>', 'MQTT version: 5 or 311')
         .argParser(parseVersion)
@@ -106,6 +112,7 @@ export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): Broker
     username,
     password,
     passwordFile: flags.password === undefined && !fromUrl.password ? passwordFile : undefined,
+    caFile: caFileFor(url, flags, env),
     identity: identityOf(flags.client ?? username ?? 'cli'),
     topics: topicSpace(flags.root ?? env[BROKER_ENV.root] ?? 'infer'),
     mqttVersion: flags.mqttVersion,
@@ -162,6 +169,13 @@ function placeUrl(host: string, port: number): URL {
     )
   }
   return url
+}
+
+// The environment may hold one for another broker; only an option that cannot work is a mistake.
+function caFileFor(url: URL, flags: BrokerFlags, env: NodeJS.ProcessEnv): string | undefined {
+  if (url.protocol === 'mqtts:' || url.protocol === 'wss:') return flags.cafile ?? env[BROKER_ENV.caFile]
+  if (flags.cafile === undefined) return undefined
+  throw usageError('--cafile needs TLS', 'Use -p 8883, or --broker with mqtts:// or wss://.')
 }
 
 function identityOf(name: string): string {

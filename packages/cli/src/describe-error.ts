@@ -38,6 +38,7 @@ function isRequestError(error: Error): error is RequestError {
 const REMEDIES: Readonly<Record<string, string>> = {
   no_connector: 'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
   broker_unreachable: 'Check -h and -p (or --broker), and that the broker runs; inferwire dev starts one.',
+  broker_refused: "Look at the broker's log; it says which rule refused.",
   not_authorized: 'Check -u and the password, and that the ACL lets this user write {root}/request/{user}/#.',
   deadline_exceeded: 'Give it more time with -t SECONDS, or look at why it is slow.',
   model_not_found: 'List the models with: inferwire models ls',

@@ -38,16 +38,15 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
 const BY_ERROR_CODE: Readonly<Record<string, number>> = {
   no_connector: EXIT.unavailable,
   broker_unreachable: EXIT.unavailable,
+  broker_refused: EXIT.unavailable,
   not_authorized: EXIT.notAuthorized,
   forbidden_model: EXIT.notAuthorized,
   response_topic_forbidden: EXIT.notAuthorized,
   deadline_exceeded: EXIT.deadline,
   bad_topic: EXIT.badInput,
   bad_payload: EXIT.badInput,
-  bad_request: EXIT.badInput,
   unsupported_content_type: EXIT.badInput,
   payload_too_large: EXIT.badInput,
-  packet_too_large: EXIT.badInput,
   upstream_error: EXIT.modelError,
   // Retryable in principle, but a script must look at the effect first.
   maybe_executed: EXIT.modelError,

@@ -4,7 +4,6 @@ import { openClient, type BrokerClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags, type BrokerTarget } from '../broker-flags.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
-import { findCard } from '../models/find-card.ts'
 import { answerLine, formatAnswer, type BodyFormat } from './infer-output.ts'
 import { printable } from '../table.ts'
 import { operationOfBody, parseOperation, readRequestBody } from './request-body.ts'
@@ -28,6 +27,9 @@ export async function runInfer(model: string, flags: InferFlags): Promise<void> 
     throw usageError(`"${model}" cannot be the name of a model`, 'List the models with: inferwire models ls')
   }
   const target = brokerTarget(flags, process.env)
+  if (target.mqttVersion === 4 && flags.contentType !== undefined) {
+    throw usageError('MQTT 3.1.1 cannot say a content type', 'Leave out -V 311, or --content-type.')
+  }
   const connection = new LazyClient(target)
   try {
     const request = await prepare(model, flags, target, connection)
@@ -62,7 +64,7 @@ async function exampleOf(
   asked: OperationName | undefined,
   connection: LazyClient,
 ): Promise<{ operation: OperationName; bytes: Uint8Array }> {
-  const { example } = findCard(await (await connection.open()).cards(), model)
+  const { example } = await (await connection.open()).card(model)
   const remedy = `Give a body: -d '{"instances":[[…]]}' or -f FILE. What the model takes: inferwire models describe ${model}`
   if (example === undefined) {
     throw usageError(`no body was given, and the card of model "${model}" has no example`, remedy)
@@ -86,7 +88,10 @@ function shortened(text: string): string {
 
 async function ask(request: ShownRequest, flags: InferFlags, connection: LazyClient): Promise<void> {
   const client = await connection.open()
-  const answer = await client.ask(request)
+  // MQTT 3.1.1 finds the reply by an id in the topic, which comes after the operation.
+  const isOpen = request.target.mqttVersion === 4 && request.operation === undefined
+  const operation = isOpen ? (await client.card(request.model)).default_operation : request.operation
+  const answer = await client.ask({ ...request, operation })
   process.stdout.write(formatAnswer(answer, flags.output ?? defaultFormat()))
   if (flags.verbose === true || process.stderr.isTTY) process.stderr.write(answerLine(answer))
 }
@@ -101,7 +106,7 @@ async function showCurl(request: ShownRequest, url: string, connection: LazyClie
   let { operation } = request
   // Only what the body and the options leave open is looked up.
   const isOpen = operation === undefined || OPERATIONS[operation].protocols.length > 1
-  const card = isOpen ? findCard(await (await connection.open()).cards(), model) : undefined
+  const card = isOpen ? await (await connection.open()).card(model) : undefined
   operation ??= card!.default_operation
   const protocol = OPERATIONS[operation].protocols.find(
     (candidate) => card === undefined || card.protocols.includes(candidate),

@@ -8,6 +8,7 @@ const target: BrokerTarget = {
   username: undefined,
   password: undefined,
   passwordFile: undefined,
+  caFile: undefined,
   identity: 'cam7',
   topics: new TopicSpace('infer'),
   mqttVersion: 5,
@@ -34,21 +35,25 @@ describe('mosquitto_rr', () => {
     const login = { ...target, username: 'ann', password: 'secret' }
     expect(mosquittoLine({ ...request, target: login })).toContain('-u ann -P "$INFERWIRE_BROKER_PASSWORD"')
     const line = mosquittoLine({ ...request, target: { ...login, passwordFile: './my password' } })
-    expect(line).toContain(`-P "$(cat './my password')"`)
+    expect(line).toContain(`-P "$(cat < './my password')"`)
     expect(line).not.toContain('secret')
   })
 
   test('names a file instead of its content, and sends nothing where there is no body', () => {
     expect(mosquittoLine({ ...request, body: { bytes: Buffer.from('{}'), file: 'a b.json' } })).toMatch(
-      / -f 'a b.json'$/,
+      / -m "\$\(cat < 'a b.json'\)"$/,
     )
     expect(mosquittoLine({ ...request, operation: 'ready', body: undefined })).toMatch(/ -n$/)
   })
 
-  test('says what the body is only where MQTT can', () => {
-    const typed = { ...request, contentType: 'image/jpeg' }
-    expect(mosquittoLine(typed)).toContain('-D publish content-type image/jpeg')
-    expect(mosquittoLine({ ...typed, target: { ...target, mqttVersion: 4 } })).not.toContain('-D')
+  test('says what the body is', () => {
+    expect(mosquittoLine({ ...request, contentType: 'image/jpeg' })).toContain('-D publish content-type image/jpeg')
+  })
+
+  test('trusts the same certificates', () => {
+    const tls = { ...target, url: new URL('mqtts://broker.example') }
+    expect(mosquittoLine({ ...request, target: tls })).toContain('-p 8883 --tls-use-os-certs')
+    expect(mosquittoLine({ ...request, target: { ...tls, caFile: 'ca.pem' } })).toContain('--cafile ca.pem')
   })
 
   test('is refused for WebSocket brokers', () => {
@@ -82,5 +87,8 @@ describe('curl', () => {
   test('a body that is no text is refused instead of being broken', () => {
     const binary = { ...request, body: { bytes: Buffer.from([0xff, 0xfe]), file: undefined } }
     expect(() => curlLine(binary, 'infer', 'v2', 'http://m')).toThrow(/not text/)
+    expect(() => mosquittoLine({ ...binary, body: { ...binary.body, file: 'image.jpg' } })).toThrow(/not text/)
+    const large = { ...request, body: { bytes: Buffer.alloc(130_000, ' '), file: undefined } }
+    expect(() => mosquittoLine(large)).toThrow(/larger than/)
   })
 })

@@ -7,6 +7,9 @@ import { shellLine, ShellSource } from '../shell-quote.ts'
 import { upstreamPath } from '../upstream-path.ts'
 import type { RequestBody } from './request-body.ts'
 
+// Linux takes 128 KiB in one word of a command line.
+const WORD_BYTES_MAX = 120_000
+
 /** A request to show. */
 export interface ShownRequest {
   readonly target: BrokerTarget
@@ -36,7 +39,9 @@ export function mosquittoLine({ target, model, operation, body, contentType }: S
     '-p',
     String(portOf(url)),
   ]
-  if (url.protocol === 'mqtts:') words.push('--tls-use-os-certs')
+  if (url.protocol === 'mqtts:') {
+    words.push(...(target.caFile === undefined ? ['--tls-use-os-certs'] : ['--cafile', target.caFile]))
+  }
   if (target.username !== undefined) words.push('-u', target.username)
   if (target.password !== undefined) words.push('-P', passwordSource(target))
   words.push(
@@ -47,12 +52,11 @@ export function mosquittoLine({ target, model, operation, body, contentType }: S
     '-W',
     String(Math.ceil(target.timeoutMs / 1_000)),
   )
-  if (mqttVersion === 5 && contentType !== undefined) words.push('-D', 'publish', 'content-type', contentType)
+  if (contentType !== undefined) words.push('-D', 'publish', 'content-type', contentType)
   // -e is the Response Topic and is subscribed to; without MQTT 5 it is the default reply topic all the same.
   words.push('-t', topic, '-e', topics.replyTopicOf(topic)!)
   if (body === undefined || body.bytes.length === 0) words.push('-n')
-  else if (body.file === undefined) words.push('-m', textOf(body))
-  else words.push('-f', body.file)
+  else words.push('-m', messageWord(body))
   return shellLine(words)
 }
 
@@ -74,22 +78,35 @@ export function curlLine(
   return shellLine(words)
 }
 
+// mosquitto_rr 2.0.11 publishes nothing with -f and -s; its -m is right, so the shell reads the file.
+function messageWord(body: RequestBody): string | ShellSource {
+  const text = textOf(body)
+  return body.file === undefined ? text : new ShellSource(`"$(cat < ${shellLine([body.file])})"`)
+}
+
 function textOf(body: RequestBody): string {
+  const text = decoded(body.bytes)
+  if (text !== undefined && body.bytes.length <= WORD_BYTES_MAX) return text
+  const why = text === undefined ? 'is not text' : `is larger than ${WORD_BYTES_MAX} bytes`
+  throw new CliError(
+    EXIT.badInput,
+    `the body ${why} and cannot stand in a command line`,
+    'For curl give it as a file with -f. To send it over MQTT leave out --show.',
+  )
+}
+
+function decoded(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(body.bytes)
-  } catch (error) {
-    throw new CliError(
-      EXIT.badInput,
-      'the body is not text and cannot stand in a command line',
-      'Give it as a file with -f: the line then names the file.',
-      { cause: error },
-    )
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return text.includes('\0') ? undefined : text
+  } catch {
+    return undefined
   }
 }
 
 function passwordSource({ passwordFile }: BrokerTarget): ShellSource {
   return new ShellSource(
-    passwordFile === undefined ? `"$${BROKER_ENV.password}"` : `"$(cat ${shellLine([passwordFile])})"`,
+    passwordFile === undefined ? `"$${BROKER_ENV.password}"` : `"$(cat < ${shellLine([passwordFile])})"`,
   )
 }
 

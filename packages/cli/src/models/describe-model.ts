@@ -1,7 +1,6 @@
 // `inferwire models describe`
 import { openClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
-import { findCard } from './find-card.ts'
 import { formatCard } from './format-cards.ts'
 
 /** Prints one model's card. @throws CliError when there is no such model, InferwireError */
@@ -12,7 +11,7 @@ export async function describeModel(
 ): Promise<void> {
   const client = await openClient(brokerTarget(flags, process.env))
   try {
-    const card = findCard(await client.cards(), model)
+    const card = await client.card(model)
     process.stdout.write(output === 'json' ? `${JSON.stringify(card, null, 2)}\n` : formatCard(card))
   } finally {
     await client.close()
