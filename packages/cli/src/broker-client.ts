@@ -44,7 +44,15 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
     ask: async ({ model, operation, body, contentType }) => {
       const reply = await client.infer(model, body?.bytes, { operation, contentType, timeoutMs })
       const { status, durationMs, serverTiming, body: answered } = reply
-      return { model, operation, status, durationMs, serverTiming, contentType: reply.contentType, body: answered }
+      return {
+        model,
+        operation,
+        status,
+        durationMs,
+        serverTiming,
+        contentType: reply.contentType,
+        body: answered,
+      }
     },
   }
 }

@@ -47,7 +47,9 @@ describe('mosquitto_rr', () => {
   })
 
   test('says what the body is', () => {
-    expect(mosquittoLine({ ...request, contentType: 'image/jpeg' })).toContain('-D publish content-type image/jpeg')
+    expect(mosquittoLine({ ...request, contentType: 'image/jpeg' })).toContain(
+      '-D publish content-type image/jpeg',
+    )
   })
 
   test('trusts the same certificates', () => {
@@ -87,7 +89,9 @@ describe('curl', () => {
   test('a body that is no text is refused instead of being broken', () => {
     const binary = { ...request, body: { bytes: Buffer.from([0xff, 0xfe]), file: undefined } }
     expect(() => curlLine(binary, 'infer', 'v2', 'http://m')).toThrow(/not text/)
-    expect(() => mosquittoLine({ ...binary, body: { ...binary.body, file: 'image.jpg' } })).toThrow(/not text/)
+    expect(() => mosquittoLine({ ...binary, body: { ...binary.body, file: 'image.jpg' } })).toThrow(
+      /not text/,
+    )
     const large = { ...request, body: { bytes: Buffer.alloc(130_000, ' '), file: undefined } }
     expect(() => mosquittoLine(large)).toThrow(/larger than/)
   })
