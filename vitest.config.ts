@@ -8,7 +8,12 @@ export default defineConfig({
     projects: [
       {
         ...shared,
-        test: { name: 'unit', include: ['packages/*/src/**/*.test.ts'], testTimeout: 10_000 },
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts'],
+          testTimeout: 10_000,
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         ...shared,
@@ -19,6 +24,7 @@ export default defineConfig({
           hookTimeout: 180_000,
           // Real brokers and model servers share two cores: more files at once only makes them slower.
           maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -1,0 +1,229 @@
+// A broker that refuses, forgets, cuts or limits: the connector says so, stays alive, and is ready again by itself.
+// Mosquitto where it can be brought to do it; else a stand-in that answers CONNECT and SUBSCRIBE as the test says.
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import {
+  createLog,
+  loadConfig,
+  Secret,
+  startConnector,
+  type ConfigInput,
+  type Connector,
+} from '@inferwire/connector'
+import { generate, parser, type Packet } from 'mqtt-packet'
+import { afterEach, expect, test } from 'vitest'
+import { runConnector } from './fixtures/connector.ts'
+import { freePort } from './fixtures/free-port.ts'
+import { startUpstream } from './fixtures/misbehaving-upstream.ts'
+import { startMosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+// Unlike `runConnector` it does not wait for a session that may never come.
+async function startUnready(broker: ConfigInput['broker']): Promise<{ connector: Connector; log: string[] }> {
+  const log: string[] = []
+  const config = loadConfig({
+    env: {},
+    flags: {
+      name: 'faults',
+      admin: { port: 0 },
+      broker: { ...broker, reconnect: { minMs: 10, maxMs: 100 } },
+    },
+  })
+  const sink = { write: (line: string) => log.push(line) }
+  const connector = await startConnector(config, { log: createLog({ level: 'debug', format: 'json' }, sink) })
+  closers.push(() => connector.stop())
+  return { connector, log }
+}
+
+async function readiness(connector: Connector): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${connector.adminUrl}/readyz`)
+  return { status: response.status, text: await response.text() }
+}
+
+type Answer = (packet: Packet, socket: Socket) => void
+
+// Not a broker: it speaks just enough MQTT 5 to misbehave at one point.
+async function startStandIn(answer: Answer): Promise<string> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    const reader = parser({ protocolVersion: 5 })
+    reader.on('packet', (packet) => answer(packet as Packet, socket))
+    socket.on('data', (chunk: Buffer) => reader.parse(chunk))
+    socket.on('error', () => {})
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closers.push(async () => {
+    const closed = new Promise((resolve) => server.close(resolve))
+    for (const socket of sockets) socket.destroy()
+    await closed
+  })
+  return `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+function send(socket: Socket, packet: Packet): void {
+  socket.write(generate(packet, { protocolVersion: 5 }))
+}
+
+const CONNACK: Packet = { cmd: 'connack', reasonCode: 0, sessionPresent: false }
+
+test('a wrong password is told with its remedy, and a corrected one is used without a restart', async () => {
+  const broker = await startMosquitto({ users: { connector: 'right' } })
+  closers.push(() => broker.stop())
+  const passwordFile = `${tempFolder('password')}/password`
+  writeFileSync(passwordFile, 'wrong\n')
+  const { connector, log } = await startUnready({ url: broker.url, username: 'connector', passwordFile })
+  await expect.poll(() => log.some((line) => line.includes('session_unavailable'))).toBe(true)
+  const { status, text } = await readiness(connector)
+  expect(status).toBe(503)
+  expect(text).toMatch(/not authorized|bad user name or password/)
+  expect(text).toContain('broker.passwordFile')
+  writeFileSync(passwordFile, 'right\n')
+  await connector.ready
+  expect((await readiness(connector)).status).toBe(200)
+  expect(log.join('')).not.toContain('wrong')
+})
+
+test('nobody listens: the address and the reason are told', async () => {
+  const { connector, log } = await startUnready({ url: 'mqtt://127.0.0.1:1' })
+  await expect.poll(() => log.some((line) => line.includes('session_unavailable'))).toBe(true)
+  const { status, text } = await readiness(connector)
+  expect(status).toBe(503)
+  expect(text).toContain('ECONNREFUSED')
+  expect((await fetch(`${connector.adminUrl}/livez`)).status).toBe(200)
+})
+
+test.each([
+  [0x87, /refused the subscription \(0x87\)/],
+  [0, /granted only QoS 0/],
+])('a SUBACK with %i keeps the connector from being ready', async (code, text) => {
+  const url = await startStandIn((packet, socket) => {
+    if (packet.cmd === 'connect') send(socket, CONNACK)
+    if (packet.cmd === 'subscribe')
+      send(socket, { cmd: 'suback', messageId: packet.messageId!, granted: [code] })
+  })
+  const { connector } = await startUnready({ url })
+  await expect.poll(async () => (await readiness(connector)).text).toMatch(text)
+})
+
+test.each<[string, Buffer]>([
+  ['a cut packet', Buffer.from([0x30, 0x50, 0x00, 0x05])],
+  ['a Response Topic that runs past its packet', Buffer.from('300700016103080005', 'hex')],
+  ['a packet type that only clients send', Buffer.from([0x10, 0x00])],
+  ['a Remaining Length without end', Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0xff])],
+  ['a PUBACK without an identifier', Buffer.from([0x40, 0x00])],
+  ['a second CONNACK', generate(CONNACK, { protocolVersion: 5 })],
+])('after %s the connector connects again', async (_what, bytes) => {
+  let connections = 0
+  const url = await startStandIn((packet, socket) => {
+    if (packet.cmd === 'connect') {
+      connections += 1
+      send(socket, CONNACK)
+    }
+    if (packet.cmd === 'subscribe') {
+      send(socket, { cmd: 'suback', messageId: packet.messageId!, granted: [1] })
+      if (connections === 1) socket.end(bytes)
+    }
+  })
+  const { connector } = await startUnready({ url })
+  await connector.ready
+  await expect.poll(() => connections).toBe(2)
+  await expect.poll(async () => (await readiness(connector)).status).toBe(200)
+})
+
+test('a broker that never answers CONNECT is given up after the connect timeout', async () => {
+  let connections = 0
+  const url = await startStandIn((packet) => {
+    if (packet.cmd === 'connect') connections += 1
+  })
+  const { connector } = await startUnready({ url, connectTimeoutMs: 200 })
+  await expect.poll(() => connections).toBeGreaterThan(1)
+  expect((await readiness(connector)).text).toContain('within 200 ms')
+})
+
+test('a session taken over by a namesake is told, and not fought for', async () => {
+  let connections = 0
+  const url = await startStandIn((packet, socket) => {
+    if (packet.cmd === 'connect') {
+      connections += 1
+      send(socket, CONNACK)
+    }
+    if (packet.cmd === 'subscribe') {
+      send(socket, { cmd: 'suback', messageId: packet.messageId!, granted: [1] })
+      send(socket, { cmd: 'disconnect', reasonCode: 0x8e })
+    }
+  })
+  const { connector, log } = await startUnready({ url })
+  await expect.poll(async () => (await readiness(connector)).text).toContain('broker.clientId')
+  expect(log.find((line) => line.includes('session_unavailable'))).toContain('"retryInMs":30000')
+  expect(connections).toBe(1)
+})
+
+test('an answer above the Maximum Packet Size of the broker becomes a typed error', async () => {
+  const broker = await startMosquitto({ config: ['max_packet_size 1500'] })
+  closers.push(() => broker.stop())
+  const upstream = await startUpstream()
+  closers.push(() => upstream.stop())
+  const { connector } = await runConnector({
+    broker: { url: broker.url },
+    models: { echo: { url: upstream.url, protocol: 'v1' } },
+  })
+  closers.push(() => connector.stop())
+  const client = await TestClient.connect(broker.url)
+  closers.push(() => client.close())
+  await client.subscribe('infer/reply/cam7/#')
+  const small = await client.ask('infer/request/cam7/echo/predict', `{"instances":["${'x'.repeat(1_000)}"]}`)
+  expect(small.user['status']).toBe('200')
+  // The properties of the reply make it larger than the request was.
+  const large = await client.ask('infer/request/cam7/echo/predict', `{"instances":["${'x'.repeat(1_380)}"]}`)
+  expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
+})
+
+test('TLS: a certificate of an authority that nobody named is refused, and a named one is taken', async () => {
+  const folder = tempFolder('tls')
+  execFileSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost'],
+      ...[
+        '-addext',
+        'subjectAltName=DNS:localhost',
+        '-keyout',
+        `${folder}/key.pem`,
+        '-out',
+        `${folder}/cert.pem`,
+      ],
+    ],
+    { stdio: 'ignore' },
+  )
+  const port = await freePort()
+  const broker = await startMosquitto({
+    config: [`listener ${port} 127.0.0.1`, `certfile ${folder}/cert.pem`, `keyfile ${folder}/key.pem`],
+  })
+  closers.push(() => broker.stop())
+  const url = `mqtts://localhost:${port}`
+  const distrusting = await startUnready({ url })
+  await expect
+    .poll(async () => (await readiness(distrusting.connector)).text)
+    .toMatch(/self-signed certificate/)
+  const trusting = await startUnready({ url, clientId: 'trusting', tls: { caFile: `${folder}/cert.pem` } })
+  await trusting.connector.ready
+})
+
+test('a login is possible over WebSocket', async () => {
+  const broker = await startMosquitto({ users: { connector: 'pw' }, ws: true })
+  closers.push(() => broker.stop())
+  const { connector } = await startUnready({
+    url: `ws://127.0.0.1:${broker.wsPort}`,
+    username: 'connector',
+    password: new Secret('pw') as never,
+  })
+  await connector.ready
+})
