@@ -6,8 +6,8 @@ import { step, tool } from './step.mjs'
 await install()
 const [build, ...rest] = checks().filter(([name]) => !name.startsWith('package '))
 let isGood = await step(...build)
-// Two at a time: that is what small machines have cores for.
-const queue = [...rest, ['unit tests', tool('vitest'), ['run', '--project', 'unit', '--reporter=dot']]]
+// Two at a time: that is what small machines have cores for. The longest goes first.
+const queue = [['unit tests', tool('vitest'), ['run', '--project', 'unit', '--reporter=dot']], ...rest]
 const worker = async () => {
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     if (!(await step(...next))) isGood = false

@@ -1,22 +1,18 @@
-// Installs the npm packages of the lock file, when they are not there yet.
-import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+// Installs the npm packages of the lock file, when those that are here are not the same.
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fail, ROOT, run, say } from './step.mjs'
-
-const STAMP = join(ROOT, 'node_modules', '.inferwire-lock')
 
 /** After this the tools in node_modules/.bin can be used. */
 export async function install() {
   checkNode()
-  const hash = createHash('sha256')
-    .update(readFileSync(join(ROOT, 'package-lock.json')))
-    .digest('hex')
-  if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === hash) return
-  say('Installing npm packages (npm ci) …')
+  const difference = findDifference()
+  if (difference === undefined) return
+  say(`Installing npm packages (${difference}) …`)
   const { code, output } = await run('npm', ['ci', '--no-audit', '--no-fund'])
-  if (code !== 0) fail(`npm ci failed:\n${output}\nCheck that this machine reaches an npm registry.`)
-  writeFileSync(STAMP, hash)
+  if (code !== 0) {
+    fail(`npm ci failed:\n${output}\nCheck that this machine reaches an npm registry (npm ping).`)
+  }
   say('Installed.')
 }
 
@@ -24,4 +20,24 @@ function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
   if (major > 20 || (major === 20 && minor >= 19)) return
   fail(`Node.js ${process.versions.node} is too old: Inferwire needs 20.19 or newer (https://nodejs.org).`)
+}
+
+/**
+ * Compares the lock with the record that npm leaves in node_modules as its last act: an interrupted install
+ * counts as none, and a dependency that `npm install` added needs no second one.
+ */
+function findDifference() {
+  const record = join(ROOT, 'node_modules/.package-lock.json')
+  if (!existsSync(record)) return 'there are none'
+  const wanted = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages
+  const installed = JSON.parse(readFileSync(record, 'utf8')).packages
+  for (const [path, { version, integrity, optional }] of Object.entries(wanted)) {
+    if (!path.includes('node_modules/')) continue
+    const found = installed[path]
+    // The lock also names the builds for other platforms.
+    if (found === undefined && optional) continue
+    if (found === undefined || !existsSync(join(ROOT, path))) return `${path} is missing`
+    if (found.version !== version || found.integrity !== integrity) return `${path} is to be ${version}`
+  }
+  return undefined
 }

@@ -1,20 +1,19 @@
 // Brings what the tests need beside npm packages: Debian packages, and Python environments in a cache folder.
-import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fail, ROOT, run, say } from './step.mjs'
 
-/** Outside the checkout, so that a fresh clone does not pay again. */
-export const CACHE =
+// By the same rule conformance/fixtures/cache-folder.ts finds them.
+const CACHE =
   process.env.INFERWIRE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'inferwire')
 
 /** Programs and the Debian packages that bring them. */
 const PROGRAMS = [
   ['mosquitto', 'mosquitto'],
   ['mosquitto_rr', 'mosquitto-clients'],
-  ['python3', 'python3'],
 ]
 
 /** Python environments: name, and the file that pins everything in them. */
@@ -23,36 +22,56 @@ const ENVIRONMENTS = [
   ['paho', 'examples/python/requirements.txt'],
 ]
 
+// An interpreter that can make environments; Debian keeps ensurepip in a package of its own.
+const PYTHON_PROBE = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+
 /** Installs what is missing, or ends with what to do by hand. */
 export async function prepareMachine() {
-  await debianPackages()
-  for (const [name, requirements] of ENVIRONMENTS) await pythonEnvironment(name, join(ROOT, requirements))
+  const missing = PROGRAMS.filter(([program]) => !found(program)).map(([, debianPackage]) => debianPackage)
+  const python = await findPython()
+  if (python === undefined) missing.push('python3', 'python3-venv')
+  if (missing.length > 0) await installDebianPackages(missing)
+  for (const [name, requirements] of ENVIRONMENTS) {
+    await makeEnvironment(name, join(ROOT, requirements), python ?? '/usr/bin/python3').catch((error) =>
+      fail(error.message),
+    )
+  }
 }
 
-async function debianPackages() {
-  const missing = PROGRAMS.filter(([program]) => !found(program)).map(([, debianPackage]) => debianPackage)
-  if (found('python3') && spawnSync('python3', ['-c', 'import venv, ensurepip']).status !== 0)
-    missing.push('python3-venv')
-  if (missing.length === 0) return
-  const byHand = `Install them: sudo apt-get install ${missing.join(' ')}`
+async function installDebianPackages(names) {
+  const byHand = `Install them: sudo sh -c "apt-get update && apt-get install -y ${names.join(' ')}"`
   const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n']
-  if (!found('apt-get') || (sudo.length > 0 && spawnSync('sudo', ['-n', 'true']).status !== 0)) {
-    fail(`The tests need ${missing.join(', ')}, and this user cannot install packages. ${byHand}`)
+  const isAllowed = sudo.length === 0 || (await run('sudo', ['-n', 'true'])).code === 0
+  if (!found('apt-get') || !isAllowed) {
+    fail(`The tests need ${names.join(', ')}, and this user cannot install packages.\n${byHand}`)
   }
-  say(`Installing Debian packages: ${missing.join(' ')} …`)
-  const apt = async (...args) => {
-    const [command, ...rest] = [...sudo, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', ...args]
-    return await run(command, rest)
+  const asRoot = (...words) => {
+    const [command, ...args] = [...sudo, ...words]
+    return run(command, args)
   }
-  await apt('update')
-  // The package starts a broker on 1883; the tests bring their own.
-  const hadMosquitto = found('mosquitto')
-  const { code, output } = await apt('install', '-y', '--no-install-recommends', ...missing)
-  if (code !== 0) fail(`apt-get install failed:\n${output}\n${byHand}`)
-  if (!hadMosquitto && missing.includes('mosquitto')) {
-    const [command, ...rest] = [...sudo, 'service', 'mosquitto', 'stop']
-    await run(command, rest)
-  }
+  const apt = (...args) =>
+    asRoot(
+      'env',
+      'DEBIAN_FRONTEND=noninteractive',
+      'apt-get',
+      '-qq',
+      '-o',
+      'DPkg::Lock::Timeout=300',
+      ...args,
+    )
+
+  say(`Installing Debian packages: ${names.join(' ')} …`)
+  // Its failure is told only when the packages do not come: one dead source of many need not matter.
+  const update = await apt('update')
+  const { code, output } = await apt('install', '-y', '--no-install-recommends', ...names)
+  if (code !== 0) fail(`apt-get failed:\n${update.output}\n${output}\n${byHand}`)
+  if (!names.includes('mosquitto')) return
+  // The package has just started a broker on 1883, and would at every boot. The tests bring their own. One that
+  // was here before is somebody's, and is not reached.
+  const stop = existsSync('/run/systemd/system')
+    ? await asRoot('systemctl', 'disable', '--now', 'mosquitto')
+    : await asRoot('service', 'mosquitto', 'stop')
+  if (stop.code !== 0) say(`The new broker on port 1883 could not be stopped: ${stop.output}`)
 }
 
 // Debian keeps servers where the PATH of a user does not look.
@@ -62,26 +81,66 @@ function found(program) {
   )
 }
 
-async function pythonEnvironment(name, requirements) {
+async function findPython() {
+  for (const python of ['python3', '/usr/bin/python3']) {
+    if ((await run(python, ['-c', PYTHON_PROBE])).code === 0) return python
+  }
+  return undefined
+}
+
+async function makeEnvironment(name, requirements, python) {
   const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12)
   const folder = join(CACHE, `${name}-${hash}`)
   const stamp = join(folder, '.complete')
-  if (existsSync(stamp)) return
-  say(`Making the Python environment "${name}" in ${folder} (once; the KServe server takes a minute) …`)
-  rmSync(folder, { recursive: true, force: true })
+  if (await isUsable(folder, stamp)) return
   mkdirSync(CACHE, { recursive: true })
-  const made = await run('python3', ['-m', 'venv', folder])
-  if (made.code !== 0)
-    fail(`python3 -m venv failed:\n${made.output}\nInstall it: sudo apt-get install python3-venv`)
-  const pip = await run(join(folder, 'bin', 'pip'), [
-    'install',
-    '--quiet',
-    '--no-cache-dir',
-    '--disable-pip-version-check',
-    '-r',
-    requirements,
-  ])
-  if (pip.code !== 0)
-    fail(`pip install failed:\n${pip.output}\nCheck that this machine reaches a Python package index.`)
-  writeFileSync(stamp, '')
+  const lock = `${folder}.lock`
+  await takeLock(lock)
+  try {
+    if (await isUsable(folder, stamp)) return
+    say(`Making the Python environment "${name}" in ${folder} (once; the KServe server takes a minute) …`)
+    // An environment cannot be moved into place when it is done: the stamp says that it is.
+    rmSync(folder, { recursive: true, force: true })
+    const made = await run(python, ['-m', 'venv', folder])
+    if (made.code !== 0) throw new Error(`${python} -m venv failed:\n${made.output}`)
+    const options = ['--quiet', '--no-input', '--no-cache-dir', '--disable-pip-version-check']
+    // Nothing is compiled: a bare machine has no compiler.
+    const packages = ['--only-binary', ':all:', '-r', requirements]
+    const pip = await run(join(folder, 'bin/python'), ['-m', 'pip', 'install', ...options, ...packages])
+    if (pip.code !== 0) {
+      throw new Error(
+        `pip install failed:\n${pip.output}\nCheck that this machine reaches PyPI and has 1 GB of disk left in ${CACHE}.`,
+      )
+    }
+    writeFileSync(stamp, '')
+  } finally {
+    rmSync(lock, { force: true })
+  }
+}
+
+// The system's Python that an environment links to may be gone since.
+async function isUsable(folder, stamp) {
+  return existsSync(stamp) && (await run(join(folder, 'bin/python'), ['-c', 'import pip'])).code === 0
+}
+
+/** Two checkouts may be tested at once: one makes the environment, the other waits, 10 minutes at most. */
+async function takeLock(lock) {
+  for (let seconds = 0; seconds < 600; seconds++) {
+    try {
+      return writeFileSync(lock, String(process.pid), { flag: 'wx' })
+    } catch (error) {
+      if (error.code !== 'EEXIST') fail(`"${lock}" cannot be written: ${error.message}`)
+    }
+    if (!isRunning(Number(readFileSync(lock, 'utf8')))) rmSync(lock, { force: true })
+    else await delay(1000)
+  }
+  fail(`"${lock}" was held for 10 minutes. Remove it if no other install is running.`)
+}
+
+function isRunning(pid) {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return error.code === 'EPERM'
+  }
 }

@@ -1,5 +1,6 @@
 // `npm start`: installs, builds, and runs `inferwire dev` with the arguments given.
 import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { install } from './install.mjs'
 import { fail, ROOT, run, say, tool } from './step.mjs'
@@ -18,10 +19,9 @@ const child = spawn(
     stdio: 'inherit',
   },
 )
-// A terminal sends Ctrl-C to the child as well; others signal only this process.
-for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.on(signal, () => {
-    if (!process.stdin.isTTY) child.kill(signal)
-  })
-}
-child.on('exit', (code) => process.exit(code ?? 1))
+// A terminal sends Ctrl-C to the child as well, and a second one would end it at once.
+process.on('SIGINT', () => {
+  if (!process.stdin.isTTY) child.kill('SIGINT')
+})
+for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))

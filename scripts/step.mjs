@@ -20,15 +20,17 @@ export function fail(text) {
 }
 
 /**
- * Runs a command. `show`: its output goes through at once; otherwise it is kept and returned.
- * Never rejects: `{ code, output }`.
+ * Runs a command without standard input. `show`: its output goes through at once; otherwise it is kept and
+ * returned. `timeoutMs`: it is killed after this time. Never rejects: `{ code, output }`.
  */
-export function run(command, args, { show = false, env = {}, cwd = ROOT } = {}) {
+export function run(command, args, { show = false, env = {}, cwd = ROOT, timeoutMs = 900_000 } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd,
       env: { ...process.env, ...env },
       stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
     })
     const chunks = []
     child.stdout?.on('data', (chunk) => chunks.push(chunk))
@@ -37,7 +39,7 @@ export function run(command, args, { show = false, env = {}, cwd = ROOT } = {}) 
     child.on('close', (code, signal) => {
       resolve({
         code: code ?? 128,
-        output: Buffer.concat(chunks).toString('utf8') + (signal ? `ended by ${signal}` : ''),
+        output: Buffer.concat(chunks).toString('utf8') + (signal ? `\nended by ${signal}` : ''),
       })
     })
   })

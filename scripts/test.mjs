@@ -1,17 +1,22 @@
 // `npm test`: brings what is needed, checks everything, and ends with "N passed, N failed".
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { checks } from './checks.mjs'
 import { install } from './install.mjs'
 import { prepareMachine } from './machine.mjs'
-import { say, step, tool } from './step.mjs'
+import { ROOT, say, step, tool } from './step.mjs'
+
+let passed = 0
+let failed = 0
+// The last line, also when an install or this script itself failed before anything was counted.
+process.on('exit', (code) => {
+  console.log(`${passed} passed, ${code !== 0 && failed === 0 ? 1 : failed} failed`)
+})
 
 await install()
 await prepareMachine()
 
-let passed = 0
-let failed = 0
 for (const [name, command, args] of checks()) {
   if (await step(name, command, args)) passed += 1
   else failed += 1
@@ -23,24 +28,44 @@ const isPassed = await step(
   'tests',
   tool('vitest'),
   ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
-  { show: true },
+  // What a killed test leaves behind goes with the folder.
+  { show: true, timeoutMs: 3_600_000, env: { TMPDIR: folder } },
 )
-const tests = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined
-rmSync(folder, { recursive: true, force: true })
-if (tests === undefined || tests.numTotalTests === 0) {
-  say('FAIL  no test was executed')
-  failed += 1
-} else {
+count(existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined)
+rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+process.exit(failed === 0 ? 0 : 1)
+
+/** A run proves something only when each of its tests ran. */
+function count(tests) {
+  if (tests === undefined || tests.numPassedTests + tests.numFailedTests === 0) {
+    return failure('no test was executed')
+  }
   passed += tests.numPassedTests
   failed += tests.numFailedTests
-  const skipped = tests.numPendingTests + tests.numTodoTests
-  if (skipped > 0) {
-    say(`FAIL  ${skipped} tests were skipped; a test that cannot run is to fail with a remedy`)
-    failed += 1
+  const all = tests.testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults.map(({ status, fullName }) => ({
+      status,
+      title: `${relative(ROOT, name)}: ${fullName}`,
+    })),
+  )
+  const skipped = all.filter(({ status }) => status !== 'passed' && status !== 'failed')
+  if (skipped.length > 0) {
+    const titles = skipped.map(({ title }) => `  ${title}`).join('\n')
+    failure(
+      `${skipped.length} tests were skipped; a test that cannot run is to fail with a remedy:\n${titles}`,
+    )
   }
-  // A file that could not be loaded, or an unhandled error, fails the run without a failed test.
-  if (!isPassed && tests.numFailedTests === 0) failed += 1
+  // A file that could not be loaded, or whose hook threw, fails without a failed test.
+  const broken = tests.testResults.filter(
+    ({ status, assertionResults }) =>
+      status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
+  )
+  for (const { name } of broken) failure(`${relative(ROOT, name)} failed outside of its tests`)
+  // So does an error that nobody caught.
+  if (!isPassed && tests.numFailedTests === 0 && broken.length === 0) failure('vitest found an error')
 }
 
-console.log(`${passed} passed, ${failed} failed`)
-process.exit(failed === 0 ? 0 : 1)
+function failure(text) {
+  say(`FAIL  ${text}`)
+  failed += 1
+}
