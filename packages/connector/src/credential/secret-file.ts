@@ -4,56 +4,76 @@ import { Problem } from '@inferwire/protocol'
 
 // The kubelet renews a token at 80 % of its life; a second's delay is nothing beside that.
 const LOOK_AGAIN_AFTER_MS = 1_000
+// Node.js refuses header lists above 16 KiB by default, and so do most gateways.
+const FILE_BYTES_MAX = 16 * 1024
+
+/** What a kind of credential finds wrong with the content of its file; undefined when nothing is. */
+export type Judge = (value: string) => string | undefined
 
 /** Reads the file by its path, at most once a second, and only when it changed. */
 export class SecretFile {
   readonly #path: string
+  readonly #judge: Judge
   readonly #now: () => number
   #value: string | undefined
   #identity: string | undefined
+  #problem: Problem | undefined
   #lookedAtMs = Number.NEGATIVE_INFINITY
 
   /** @param now monotonic clock in milliseconds */
-  constructor(path: string, now: () => number = () => performance.now()) {
+  constructor(path: string, judge: Judge, now: () => number = () => performance.now()) {
     this.#path = path
+    this.#judge = judge
     this.#now = now
   }
 
   /** The trimmed content. @throws Problem `unauthorized_upstream` that names the file, never its content. */
   read(): string {
-    const now = this.#now()
-    if (this.#value !== undefined && now - this.#lookedAtMs < LOOK_AGAIN_AFTER_MS) return this.#value
-    this.#lookedAtMs = now
-    this.#look()
-    return this.#value!
+    // A failure is remembered as long: a missing file must not cost every request a look at the disk.
+    if (this.#now() - this.#lookedAtMs >= LOOK_AGAIN_AFTER_MS) this.#look()
+    if (this.#value === undefined) throw this.#problem!
+    return this.#value
   }
 
-  /** Looks now; true when the secret is another than before. */
+  /** Looks now; true when there is a secret that is another than before. */
   refresh(): boolean {
     const before = this.#value
-    this.#lookedAtMs = this.#now()
     this.#look()
     return this.#value !== before
   }
 
   #look(): void {
+    this.#lookedAtMs = this.#now()
     try {
       const { ino, mtimeMs, size } = statSync(this.#path)
       const identity = `${ino} ${mtimeMs} ${size}`
       if (identity === this.#identity) return
+      if (size > FILE_BYTES_MAX) throw new Error(`is larger than ${FILE_BYTES_MAX} bytes`)
       const value = readFileSync(this.#path, 'utf8').trim()
-      if (value === '') throw new Error('it is empty')
-      // A header value is visible ASCII (RFC 9110 §5.5); more would let a file inject headers.
-      if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(value))
-        throw new Error('it has line breaks or characters that no header can carry')
+      const mistake = headerMistake(value) ?? this.#judge(value)
+      if (mistake !== undefined) throw new Error(mistake)
       this.#value = value
       this.#identity = identity
     } catch (error) {
       // A file in the middle of being swapped: the secret that we have is still the best one.
-      if (this.#value !== undefined) return
-      throw new Problem('unauthorized_upstream', 'The connector has no credential for this model.', {
-        detail: `file "${this.#path}": ${(error as Error).message}. Check models.*.credential and the mounted volume.`,
-      })
+      this.#problem = new Problem(
+        'unauthorized_upstream',
+        'The connector has no credential for this model.',
+        {
+          detail: `Credential file "${this.#path}" ${reason(error)}. Check \`credential\` of the model and the mounted volume.`,
+        },
+      )
     }
   }
+}
+
+// A header value is visible ASCII (RFC 9110 §5.5); more would let a file inject headers.
+function headerMistake(value: string): string | undefined {
+  if (value === '') return 'is empty'
+  return /^[\x20-\x7e]+$/.test(value) ? undefined : 'has line breaks or characters that no header can carry'
+}
+
+function reason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return code === undefined ? message : `cannot be read (${code})`
 }

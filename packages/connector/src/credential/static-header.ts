@@ -5,7 +5,7 @@ import { SecretFile } from './secret-file.ts'
 
 /** `{name}: {content of the file}`, bound to one origin. */
 export function staticHeader(name: string, path: string, origin: string, now?: () => number): Credential {
-  const file = new SecretFile(path, now)
+  const file = new SecretFile(path, () => undefined, now)
   let headers: readonly string[] = []
   return {
     headers(callOrigin) {
