@@ -10,6 +10,9 @@ export interface ConfigMistake {
   readonly message: string
 }
 
+// A file that is something else altogether has a mistake on every line.
+const SHOWN_MAX = 50
+
 /** All mistakes of a configuration. A program that cannot start because of it exits with 78 (EX_CONFIG). */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
@@ -21,9 +24,10 @@ export class ConfigError extends Error {
         mistakes.length === 1
           ? 'The configuration has a mistake:'
           : `The configuration has ${mistakes.length} mistakes:`,
-        ...mistakes.map(
-          ({ path, source, message }) => `  ${source}: ${path === '' ? '' : `${path}: `}${message}`,
-        ),
+        ...mistakes
+          .slice(0, SHOWN_MAX)
+          .map(({ path, source, message }) => `  ${source}: ${path === '' ? '' : `${path}: `}${message}`),
+        ...(mistakes.length > SHOWN_MAX ? [`  and ${mistakes.length - SHOWN_MAX} more`] : []),
       ].join('\n'),
     )
     this.mistakes = mistakes

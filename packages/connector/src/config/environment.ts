@@ -37,6 +37,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   const mistakes: ConfigMistake[] = []
   for (const [variable, text] of Object.entries(env)) {
     if (!variable.startsWith(PREFIX) || NOT_OPTIONS.has(variable) || text === undefined) continue
+    if (isServiceLink(variable, text)) continue
     const leaf = known.get(variable)
     if (leaf === undefined) {
       const nearest = nearestName(variable, known.keys())
@@ -57,10 +58,21 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   return { options, mistakes }
 }
 
+// Kubernetes sets such variables for each Service of the namespace: one called `inferwire-admin` makes
+// INFERWIRE_ADMIN_SERVICE_HOST, and INFERWIRE_ADMIN_PORT=tcp://10.0.0.1:8383 on top of our option of that name.
+function isServiceLink(variable: string, text: string): boolean {
+  return (
+    /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/.test(
+      variable,
+    ) ||
+    (variable.endsWith('_PORT') && /^(?:tcp|udp|sctp):\/\//.test(text))
+  )
+}
+
 // Text that is not of the option's type stays text, and the schema says what it should have been.
 function coerce(text: string, leaf: Leaf): unknown {
-  const { type } = definitionOf(unwrap(leaf.schema))
-  const isNumeric = type === 'number' || type === 'int' || leaf.path.at(-1) === 'protocolVersion'
+  const { type, values } = definitionOf(unwrap(leaf.schema))
+  const isNumeric = type === 'number' || values?.some((value) => typeof value === 'number') === true
   if (isNumeric && /^-?\d+$/.test(text)) return Number(text)
   if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
   return text

@@ -1,6 +1,7 @@
 // The reference page of the configuration, written from the schema.
 import type { z } from 'zod'
 import { variableOf } from './environment.ts'
+import type { OptionText } from './option.ts'
 import { defaultOf, definitionOf, leavesOf, textOf, unwrap, type Leaf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 
@@ -21,7 +22,7 @@ export function configMarkdown(): string {
     '',
     '<!-- Generated from packages/connector/src/config/schema.ts by `npm run docs`. Do not edit. -->',
     '',
-    'A YAML file, given with `-c FILE` or `INFERWIRE_CONFIG`. Environment variables win over the file, flags over both. `inferwire config check` says what is wrong, `inferwire config print` what is in force.',
+    'A YAML file, given with `-c FILE` or `INFERWIRE_CONFIG`. Environment variables win over the file, flags over both. Relative paths start at the working folder. `inferwire config check` says what is wrong, `inferwire config print` what is in force.',
     '',
     '## Top level',
     '',
@@ -57,17 +58,20 @@ export function configMarkdown(): string {
 }
 
 function table(leaves: readonly Leaf[], hasVariable: boolean): string[] {
-  const head = ['option', 'type', 'default', 'what it is', ...(hasVariable ? ['variable'] : [])]
+  const head = ['option', 'type', 'unit', 'default', 'what it is', ...(hasVariable ? ['variable'] : [])]
   const rows = leaves.map(({ path, schema, text }) => [
     `\`${path.join('.')}\``,
-    typeOf(schema) + (text.unit === undefined ? '' : ` (${text.unit})`),
+    typeOf(schema),
+    text.unit === undefined ? '' : UNITS[text.unit],
     text.defaultText ?? shownDefault(schema),
     text.description,
     ...(hasVariable ? [`\`${variableOf(path)}\``] : []),
   ])
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell) => cell.replaceAll('|', String.raw`\|`)).join(' | ')} |`
   return [line(head), line(head.map(() => '---')), ...rows.map(line)]
+}
+
+function line(cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll('|', String.raw`\|`)).join(' | ')} |`
 }
 
 function shownDefault(schema: z.ZodType): string {
@@ -76,20 +80,30 @@ function shownDefault(schema: z.ZodType): string {
 }
 
 function typeOf(schema: z.ZodType): string {
-  const { type, entries, options } = definitionOf(unwrap(schema))
-  if (entries !== undefined) return Object.values(entries).join(', ')
-  if (type === 'union' && options !== undefined) {
-    const values = options.flatMap((option) => definitionOf(option).values ?? [])
-    return values.length > 0 ? values.join(', ') : 'map'
+  const inner = unwrap(schema)
+  const { type, entries, values } = definitionOf(inner)
+  const choices = entries === undefined ? values : Object.values(entries)
+  if (choices !== undefined) return choices.map(String).join(', ')
+  if (type === 'number') {
+    const { minValue, maxValue } = inner as z.ZodNumber
+    return `integer, ${minValue} to ${maxValue}`
   }
-  const names: Record<string, string> = {
-    string: 'text',
-    int: 'integer',
-    number: 'integer',
-    array: 'list',
-    object: 'map',
-    custom: 'text',
-    record: 'map',
-  }
-  return names[type] ?? type
+  return TYPE_NAMES[type] ?? type
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  array: 'list',
+  boolean: 'true or false',
+  // The password.
+  custom: 'text',
+  object: 'map',
+  string: 'text',
+  union: 'map',
+}
+
+const UNITS: Readonly<Record<NonNullable<OptionText['unit']>, string>> = {
+  bytes: 'bytes',
+  ms: 'milliseconds',
+  requests: 'requests',
+  s: 'seconds',
 }

@@ -1,5 +1,7 @@
 // The command line's short form of a model: NAME=URL[,protocol=v1|v2][,as=UPSTREAM_NAME].
+import { isModelName } from '@inferwire/protocol'
 import { ConfigError } from './config-error.ts'
+import { shownKey, withoutUserinfo } from './shown.ts'
 
 const FORM = 'NAME=URL[,protocol=v1|v2][,as=UPSTREAM_NAME][,host=HOST]'
 const KEYS = new Set(['protocol', 'as', 'host'])
@@ -9,16 +11,29 @@ export function parseModelFlag(flag: string): [name: string, model: Record<strin
   const [first = '', ...settings] = flag.split(',')
   const equals = first.indexOf('=')
   if (equals < 1 || equals === first.length - 1) throw mistake(flag, `expected ${FORM}`)
+  const name = first.slice(0, equals)
+  if (!isModelName(name) || name.includes('@')) {
+    throw mistake(
+      flag,
+      `${shownKey(name)} is not a model name (letters, digits, ".", "_", "-"); expected ${FORM}`,
+    )
+  }
   const model: Record<string, string> = { url: first.slice(equals + 1) }
   for (const setting of settings) {
     const [key = '', ...value] = setting.split('=')
     if (!KEYS.has(key) || value.length !== 1 || value[0] === '')
-      throw mistake(flag, `does not understand "${setting}"; expected ${FORM}`)
+      throw mistake(flag, `does not understand ${shownKey(withoutUserinfo(setting))}; expected ${FORM}`)
     model[key] = value[0]!
   }
-  return [first.slice(0, equals), model]
+  return [name, model]
 }
 
 function mistake(flag: string, message: string): ConfigError {
-  return new ConfigError([{ path: '', source: `--model ${flag}`, message }])
+  return new ConfigError([{ path: '', source: `--model ${shown(flag)}`, message }])
+}
+
+// Not even a flag that is wrong may show a password that somebody put into its URL.
+function shown(flag: string): string {
+  const url = flag.indexOf('=') + 1
+  return shownKey(flag.slice(0, url) + withoutUserinfo(flag.slice(url)))
 }

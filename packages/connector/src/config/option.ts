@@ -28,7 +28,8 @@ export interface Range {
 
 /** A whole number with a default. */
 export function integer(range: Range, unit: OptionText['unit'], description: string) {
-  const schema = z.int().min(range.min).max(range.max).default(range.default)
+  const error = `a whole number from ${range.min} to ${range.max}`
+  const schema = z.int({ error }).min(range.min, { error }).max(range.max, { error }).default(range.default)
   return option(schema, { description, ...(unit === undefined ? {} : { unit }) })
 }
 

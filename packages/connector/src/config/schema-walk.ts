@@ -7,7 +7,6 @@ interface Definition {
   readonly type: string
   readonly innerType?: z.ZodType
   readonly in?: z.ZodType
-  readonly out?: z.ZodType
   readonly shape?: Record<string, z.ZodType>
   readonly valueType?: z.ZodType
   readonly element?: z.ZodType
@@ -22,18 +21,18 @@ export function definitionOf(schema: z.ZodType): Definition {
   return (schema as unknown as { _zod: { def: Definition } })._zod.def
 }
 
-/** The schema without `optional`, `default`, `prefault` and `preprocess` around it. */
+/** The schema of what is written, without `optional`, `default`, `prefault` and `transform` around it. */
 export function unwrap(schema: z.ZodType): z.ZodType {
-  const { type, innerType, out } = definitionOf(schema)
-  if (type === 'pipe' && out !== undefined) return unwrap(out)
+  const { type, innerType, in: input } = definitionOf(schema)
+  if (type === 'pipe' && input !== undefined) return unwrap(input)
   return innerType === undefined ? schema : unwrap(innerType)
 }
 
 /** The default of an option, or undefined. */
 export function defaultOf(schema: z.ZodType): unknown {
-  const { type, innerType, out, defaultValue } = definitionOf(schema)
+  const { type, innerType, in: input, defaultValue } = definitionOf(schema)
   if (type === 'default') return defaultValue
-  if (type === 'pipe' && out !== undefined) return defaultOf(out)
+  if (type === 'pipe' && input !== undefined) return defaultOf(input)
   return innerType === undefined ? undefined : defaultOf(innerType)
 }
 

@@ -3,13 +3,13 @@ import { isAllowableHeader, isCleanLevel, isModelName, isOperationName } from '@
 import { z } from 'zod'
 import { brokerUrlMistake, isHost, modelUrlMistake } from './address.ts'
 import { file, integer, option, optionalFile, text } from './option.ts'
-import type { Secret } from './secret.ts'
+import { Secret } from './secret.ts'
 
 const MIB = 1024 * 1024
 
 // Text whose mistake is told in the function's own words.
 function address(mistake: (value: string) => string | undefined) {
-  return z.string().check((context) => {
+  return z.string({ error: mistake('') }).check((context) => {
     const expected = mistake(context.value)
     if (expected !== undefined) {
       context.issues.push({ code: 'custom', message: expected, input: context.value })
@@ -37,19 +37,23 @@ const tls = z.strictObject({
   }),
 })
 
+const PASSWORD_ELSEWHERE =
+  'text that is not empty, in the variable INFERWIRE_BROKER_PASSWORD and never in the configuration file; or use broker.passwordFile'
+
+// Only the environment makes Secrets: a configuration file is copied, committed and shown.
+function isFullSecret(value: unknown): boolean {
+  return value instanceof Secret && value.reveal() !== ''
+}
+
 const broker = z.strictObject({
   url: option(address(brokerUrlMistake).default('mqtt://127.0.0.1:1883'), {
     description: 'Where the broker is: mqtt, mqtts, ws or wss.',
   }),
   protocolVersion: option(
-    z.preprocess(
-      (value) => (value === '3.1.1' || value === 3.1 ? 4 : value),
-      z
-        .union([z.literal(4), z.literal(5)], {
-          error: '5, or 4 for MQTT 3.1.1',
-        })
-        .default(5),
-    ),
+    z
+      .literal([5, 4, '3.1.1'], { error: '5, or 4 for MQTT 3.1.1' })
+      .default(5)
+      .transform((version) => (version === 5 ? 5 : 4)),
     { description: 'MQTT version: 5, or 4 (also written "3.1.1").' },
   ),
   clientId: option(
@@ -65,7 +69,7 @@ const broker = z.strictObject({
   ),
   username: option(shortText.optional(), { description: 'User name at the broker.' }),
   passwordFile: optionalFile('File with the password, read again at every connection.'),
-  password: option(z.custom<Secret>().optional(), {
+  password: option(z.custom<Secret>(isFullSecret, { error: PASSWORD_ELSEWHERE }).optional(), {
     description: 'Password, from the environment only. Prefer the file: an environment is seen by more eyes.',
     isSecret: true,
   }),
@@ -145,18 +149,33 @@ const staticHeaderName = text(
     ),
   'the name of a header that may carry a secret, such as x-api-key (not host, cookie, content-…)',
 )
-const credential = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('none') }),
-  z.strictObject({
-    kind: z.literal('token-file'),
-    file: file('File with a token (JWT); read again when it changes.'),
-  }),
-  z.strictObject({
-    kind: z.literal('static-header'),
-    name: option(staticHeaderName, { description: 'Name of the header.' }),
-    valueFile: file('File with the value; read again when it changes.'),
-  }),
-])
+const credential = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('none') }),
+    z.strictObject({
+      kind: z.literal('token-file'),
+      file: file('File with a token (JWT); read again when it changes.'),
+    }),
+    z.strictObject({
+      kind: z.literal('static-header'),
+      name: option(staticHeaderName, { description: 'Name of the header.' }),
+      valueFile: file('File with the value; read again when it changes.'),
+    }),
+  ],
+  {
+    error: ({ code }) =>
+      code === 'invalid_union'
+        ? 'none, token-file or static-header'
+        : 'a map with kind: none, token-file or static-header',
+  },
+)
+
+const VERSION_EXPECTED = 'a version such as 1: letters, digits, ".", "_", "-"'
+const versionText = text(
+  (value) => /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?$/.test(value),
+  VERSION_EXPECTED,
+)
 
 const model = z.strictObject({
   url: option(address(modelUrlMistake), {
@@ -177,10 +196,8 @@ const model = z.strictObject({
   versions: option(
     z
       .array(
-        text(
-          (value) => /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?$/.test(value),
-          'a version such as 1',
-        ),
+        // A version without quotes is a number to YAML.
+        z.union([z.int().nonnegative(), versionText], { error: VERSION_EXPECTED }).transform(String),
       )
       .max(64)
       .default([]),
@@ -200,7 +217,7 @@ const model = z.strictObject({
     z
       .strictObject({
         operation: text(isOperationName, 'an operation: predict, explain, infer').optional(),
-        body: z.unknown(),
+        body: z.unknown().refine(isJson, { error: 'what JSON can say: no .inf, .nan and special tags' }),
       })
       .optional(),
     { description: 'A request that works, for the model card: `operation` and `body`.' },
@@ -229,6 +246,14 @@ const model = z.strictObject({
   }),
   tls: tls.prefault({}),
 })
+
+// Bounded by the depth of the file.
+function isJson(value: unknown): boolean {
+  if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return true
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (Array.isArray(value)) return value.every(isJson)
+  return Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isJson)
+}
 
 /** The whole configuration. */
 export const configSchema = z.strictObject({

@@ -5,15 +5,19 @@ import { statSync } from 'node:fs'
 const INTERVAL_MS = 1_000
 
 /**
- * Calls `onChange` when the file behind `path` is another than before. Polling, because a ConfigMap volume changes
- * by a renamed symlink two folders up, which file watchers miss.
+ * Calls `onChange` when the file behind `path` is another than before, and has stayed the same for one interval: an
+ * editor writes in pieces. Polling, because a ConfigMap volume changes by a renamed symlink two folders up, which
+ * file watchers miss.
  */
 export function watchConfig(path: string, onChange: () => void): { stop(): void } {
-  let known = identityOf(path)
+  let used = identityOf(path)
+  let previous = used
   const timer = setInterval(() => {
     const current = identityOf(path)
-    if (current === undefined || current === known) return
-    known = current
+    const isSettled = current === previous
+    previous = current
+    if (current === undefined || current === used || !isSettled) return
+    used = current
     onChange()
   }, INTERVAL_MS)
   timer.unref()

@@ -1,0 +1,208 @@
+// Reads a configuration file: bounded, strictly YAML, with the place of everything in it.
+import { closeSync, openSync, readSync } from 'node:fs'
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type Node,
+  type Pair,
+  type YAMLMap,
+} from 'yaml'
+import { ConfigError, type ConfigMistake } from './config-error.ts'
+import { shownKey } from './shown.ts'
+
+const FILE_BYTES_MAX = 1024 * 1024
+// No option lies deeper than six levels; the example of a model may.
+const DEPTH_MAX = 64
+// Aliases can make a small file huge.
+const ALIASES_MAX = 50
+
+/** A file that holds a map; whether its options are right is not known yet. */
+export interface ConfigFile {
+  readonly values: Record<string, unknown>
+  /** `file:line:column` of the option, or of the nearest thing around it that is written down. */
+  placeOf(path: readonly PropertyKey[]): string
+}
+
+/** @throws ConfigError that says why the file cannot be used. */
+export function readConfigFile(name: string): ConfigFile {
+  const text = readText(name)
+  const lines = new LineCounter()
+  const document = parse(name, text, lines)
+  const place = (offset: number): string => {
+    const { line, col } = lines.linePos(offset)
+    return `${name}:${line}:${col}`
+  }
+  const mistakes = structureMistakes(document, place)
+  if (mistakes.length > 0) throw new ConfigError(mistakes)
+  const offsetOf = placesOf(document)
+  return {
+    values: toValues(name, document),
+    placeOf: (path) => {
+      const offset = offsetOf(path)
+      return offset === undefined ? name : place(offset)
+    },
+  }
+}
+
+function fail(name: string, message: string): ConfigError {
+  return new ConfigError([{ path: '', source: name, message }])
+}
+
+function readText(name: string): string {
+  let bytes: Buffer
+  try {
+    bytes = readAtMost(name, FILE_BYTES_MAX + 1)
+  } catch (error) {
+    const remedy = 'give the right path with -c or INFERWIRE_CONFIG, and let this user read it'
+    throw fail(name, `cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); ${remedy}`)
+  }
+  if (bytes.length > FILE_BYTES_MAX) {
+    throw fail(name, `is larger than ${FILE_BYTES_MAX} bytes; is it a configuration?`)
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw fail(name, 'is not UTF-8 text; is it a configuration?')
+  }
+}
+
+// By reading, not by size: a pipe and a device have none.
+function readAtMost(name: string, bytesMax: number): Buffer {
+  const descriptor = openSync(name, 'r')
+  try {
+    const buffer = Buffer.alloc(bytesMax)
+    let length = 0
+    for (;;) {
+      const read = readSync(descriptor, buffer, length, bytesMax - length, null)
+      if (read === 0) return buffer.subarray(0, length)
+      length += read
+    }
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function parse(name: string, text: string, lines: LineCounter): Document {
+  try {
+    return parseDocument(text, {
+      lineCounter: lines,
+      // No excerpt of the file in the message: it may hold what should not be shown.
+      prettyErrors: false,
+      // We look for them ourselves: yaml compares each key with each other one.
+      uniqueKeys: false,
+      merge: false,
+      logLevel: 'error',
+    })
+  } catch {
+    throw fail(name, 'is not valid YAML; is it a configuration?')
+  }
+}
+
+function structureMistakes(document: Document, place: (offset: number) => string): ConfigMistake[] {
+  const mistakes: ConfigMistake[] = []
+  const add = (node: Node | undefined, message: string, path = ''): void => {
+    mistakes.push({ path, source: place(node?.range?.[0] ?? 0), message })
+  }
+  for (const error of [...document.errors, ...document.warnings]) {
+    mistakes.push({
+      path: '',
+      source: place(error.pos[0]),
+      message: `is not YAML that can be used: ${reasonOf(error)}`,
+    })
+  }
+  // What follows makes sense of a tree that was understood.
+  if (mistakes.length > 0) return mistakes
+  if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
+    add(undefined, 'is empty; write `{}` where every option shall have its default')
+    return mistakes
+  }
+  if (!isMap(document.contents)) {
+    add(document.contents, 'must hold a map of options, such as `broker:` and `models:`')
+    return mistakes
+  }
+  try {
+    visit(document, {
+      Node: (_key, node, path) => {
+        if (path.length > 2 * DEPTH_MAX) {
+          add(node, `is nested deeper than ${DEPTH_MAX} levels`)
+          return visit.BREAK
+        }
+        if (isMap(node)) checkKeys(node, add)
+        if (isAlias(node) && path.some((around) => hasAnchor(around, node.source))) {
+          add(node, `alias *${shownKey(node.source)} is inside of what it stands for`)
+          return visit.BREAK
+        }
+        return undefined
+      },
+    })
+  } catch {
+    // The visit itself ran out of stack before it could count.
+    add(undefined, `is nested deeper than ${DEPTH_MAX} levels`)
+  }
+  return mistakes
+}
+
+// yaml turns its own stack overflow into an error like any other.
+function reasonOf({ message }: Error): string {
+  return message.includes('call stack') ? `it is nested deeper than ${DEPTH_MAX} levels` : message
+}
+
+function hasAnchor(node: unknown, anchor: string): boolean {
+  return (isMap(node) || isSeq(node)) && node.anchor === anchor
+}
+
+function checkKeys(map: YAMLMap, add: (node: Node, message: string, path?: string) => void): void {
+  const seen = new Set<string>()
+  for (const { key } of map.items) {
+    if (!isScalar(key)) {
+      if (key !== null) add(key as Node, 'a key must be text')
+      continue
+    }
+    const name = String(key.value)
+    if (name === '__proto__') add(key, 'cannot be a key', '"__proto__"')
+    else if (seen.has(name)) add(key, 'is given twice; leave one of them out', shownKey(name))
+    seen.add(name)
+  }
+}
+
+function toValues(name: string, document: Document): Record<string, unknown> {
+  try {
+    return document.toJS({ maxAliasCount: ALIASES_MAX }) as Record<string, unknown>
+  } catch (error) {
+    throw fail(name, `cannot be used: ${(error as Error).message}`)
+  }
+}
+
+// Walks down as far as the path is written, and remembers the deepest place. An index for each map, because a file
+// that is something else altogether has a mistake on every line.
+function placesOf(document: Document): (path: readonly PropertyKey[]) => number | undefined {
+  const indexes = new Map<YAMLMap, ReadonlyMap<string, Pair>>()
+  const indexOf = (map: YAMLMap): ReadonlyMap<string, Pair> => {
+    const index = indexes.get(map) ?? new Map(map.items.map((pair) => [keyOf(pair), pair]))
+    indexes.set(map, index)
+    return index
+  }
+  return (path) => {
+    let offset: number | undefined
+    let node: unknown = document.contents
+    for (const key of path) {
+      const pair: Pair | undefined = isMap(node) ? indexOf(node).get(String(key)) : undefined
+      const item: unknown = isSeq(node) ? node.items[Number(key)] : undefined
+      const place = (pair?.key ?? item) as Node | null | undefined
+      if (place === undefined || place === null) break
+      offset = place.range?.[0] ?? offset
+      node = pair === undefined ? item : pair.value
+    }
+    return offset
+  }
+}
+
+function keyOf({ key }: Pair): string {
+  return isScalar(key) ? String(key.value) : ''
+}

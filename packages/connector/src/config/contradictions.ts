@@ -1,0 +1,73 @@
+// What a schema of single options cannot see: options that do not go together.
+import type { z } from 'zod'
+import type { ConfigMistake } from './config-error.ts'
+import type { SourceOf } from './issue-mistakes.ts'
+import type { configSchema } from './schema.ts'
+import { shownPath } from './shown.ts'
+
+type Parsed = z.output<typeof configSchema>
+type Add = (path: readonly string[], message: string) => void
+
+/** The mistakes of a configuration whose options are right one by one. */
+export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistake[] {
+  const mistakes: ConfigMistake[] = []
+  const add: Add = (path, message) => {
+    mistakes.push({ path: shownPath(path), source: sourceOf(path), message })
+  }
+  checkBroker(config.broker, add)
+  for (const [name, model] of Object.entries(config.models)) {
+    checkModel(['models', name], model, config.limits.bytesInFlightMax, add)
+  }
+  return mistakes
+}
+
+function checkBroker(broker: Parsed['broker'], add: Add): void {
+  if (broker.password !== undefined && broker.passwordFile !== undefined) {
+    add(
+      ['broker', 'passwordFile'],
+      'the password is given twice, by this file and by INFERWIRE_BROKER_PASSWORD; leave one of them out',
+    )
+  }
+  if ((broker.password ?? broker.passwordFile) !== undefined && broker.username === undefined) {
+    add(['broker', 'username'], 'is missing; a password needs a user name')
+  }
+  if (broker.reconnect.minMs > broker.reconnect.maxMs) {
+    add(
+      ['broker', 'reconnect', 'minMs'],
+      `${broker.reconnect.minMs} is above maxMs, ${broker.reconnect.maxMs}; raise maxMs or lower minMs`,
+    )
+  }
+  const secure = broker.url.replace(/^(mqtt|ws):/i, '$1s:')
+  checkTls(['broker', 'tls'], broker.tls, secure === broker.url ? undefined : secure, add)
+}
+
+function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
+  const secure = model.url.replace(/^http:/i, 'https:')
+  checkTls([...path, 'tls'], model.tls, secure === model.url ? undefined : secure, add)
+  if (model.versions.length > 0 && model.protocol === 'v1') {
+    add([...path, 'versions'], 'V1 has no versions; leave them out, or say protocol: v2')
+  }
+  if (model.limits.requestBytesMax > bytesMax) {
+    add(
+      [...path, 'limits', 'requestBytesMax'],
+      `${model.limits.requestBytesMax} is above limits.bytesInFlightMax, ${bytesMax}: the largest requests could never run; lower this one or raise that one`,
+    )
+  }
+}
+
+// `secureUrl` is what the URL would be with TLS, where it has none.
+function checkTls(
+  path: readonly string[],
+  tls: Parsed['broker']['tls'],
+  secureUrl: string | undefined,
+  add: Add,
+) {
+  const { certFile, keyFile } = tls
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    const missing = certFile === undefined ? 'certFile' : 'keyFile'
+    add([...path, missing], 'is missing; certFile and keyFile belong together')
+  }
+  const isUsed = Object.values(tls).some((value) => value !== undefined && value !== false)
+  // Silence would be taken for encryption.
+  if (isUsed && secureUrl !== undefined) add(path, `is set, but the URL has no TLS; expected "${secureUrl}"`)
+}

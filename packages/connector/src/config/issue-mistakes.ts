@@ -1,0 +1,74 @@
+// Turns what zod found into mistakes that say what was expected and what was probably meant.
+import { nearestName } from '@inferwire/protocol'
+import type { z } from 'zod'
+import type { ConfigMistake } from './config-error.ts'
+import { keysAt } from './schema-walk.ts'
+import { configSchema } from './schema.ts'
+import { shownKey, shownPath, shownValue } from './shown.ts'
+
+/** Tells where an option was set. */
+export type SourceOf = (path: readonly PropertyKey[]) => string
+
+/** The mistakes of one issue: several where it names several keys. */
+export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: SourceOf): ConfigMistake[] {
+  if (issue.code === 'unrecognized_keys') {
+    const keys = keysAt(configSchema, issue.path)
+    return issue.keys.map((key) => {
+      const path = [...issue.path, key]
+      const nearest = nearestName(key, keys)
+      const hint = nearest === undefined ? `valid are: ${keys.join(', ')}` : `did you mean "${nearest}"?`
+      return { path: shownPath(path), source: sourceOf(path), message: `is not an option; ${hint}` }
+    })
+  }
+  const { path } = issue
+  const place = { path: shownPath(path), source: sourceOf(path) }
+  if (issue.code === 'invalid_key') {
+    // The mistake of a key (the name of a model) is inside.
+    const expected = issue.issues[0]?.message ?? 'another name'
+    return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
+  }
+  const value = valueAt(values, path)
+  const found =
+    value === undefined
+      ? 'is missing'
+      : value === null
+        ? 'has no value'
+        : `${shownValue(path, value)} is not valid`
+  return [{ ...place, message: `${found}; expected ${expectedBy(issue)}${meant(issue, value)}` }]
+}
+
+/** What lies at a path, or undefined. */
+export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown {
+  let value = values
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+    value = (value as Record<PropertyKey, unknown>)[key]
+  }
+  return value
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  array: 'a list',
+  boolean: 'true or false',
+  object: 'a map',
+  record: 'a map',
+  string: 'text',
+}
+
+// The schema's own words where it has some, else ours in place of zod's.
+function expectedBy(issue: z.core.$ZodIssue): string {
+  const { message } = issue
+  if (!/^(?:Invalid|Too) /.test(message)) return message
+  if (issue.code === 'invalid_type') return TYPE_NAMES[issue.expected] ?? issue.expected
+  if (issue.code === 'invalid_value') return `one of ${issue.values.map(String).join(', ')}`
+  if (issue.code === 'too_big') return `a list of at most ${issue.maximum} items`
+  if (issue.code === 'too_small') return `a list of at least ${issue.minimum} item`
+  return message
+}
+
+function meant(issue: z.core.$ZodIssue, value: unknown): string {
+  // Among very short words everything is near.
+  if (issue.code !== 'invalid_value' || typeof value !== 'string' || value.length < 4) return ''
+  const nearest = nearestName(value, issue.values.map(String))
+  return nearest === undefined ? '' : `; did you mean "${nearest}"?`
+}

@@ -1,0 +1,296 @@
+// Loading a configuration: real files in a folder of our own, every kind of mistake with its place and remedy.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { ConfigError } from './config-error.ts'
+import { loadConfig } from './load.ts'
+import type { ConfigInput, ConnectorConfig } from './schema.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'inferwire-config-'))
+const file = join(folder, 'inferwire.yaml')
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function load(
+  text: string | Uint8Array,
+  env: Record<string, string> = {},
+  flags: ConfigInput = {},
+): ConnectorConfig {
+  writeFileSync(file, text)
+  return loadConfig({ file, env, flags })
+}
+
+function errorOf(load: () => unknown): ConfigError {
+  try {
+    load()
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error('Nothing was thrown.')
+}
+
+test('fills in every default', () => {
+  const config = loadConfig({ env: {}, flags: { name: 'plant-7', models: { iris: { url: 'http://iris' } } } })
+  expect(config).toMatchObject({
+    name: 'plant-7',
+    root: 'infer',
+    broker: {
+      url: 'mqtt://127.0.0.1:1883',
+      protocolVersion: 5,
+      clientId: 'inferwire-plant-7',
+      ackOrder: 'strict',
+    },
+    models: {
+      iris: { timeoutMs: 30_000, limits: { concurrency: 64 }, credential: { kind: 'none' }, passHeaders: [] },
+    },
+    limits: { bytesInFlightMax: 134_217_728 },
+    admin: { enabled: true, host: '127.0.0.1', port: 8383 },
+    log: { level: 'info', format: 'auto' },
+    drain: { timeoutMs: 25_000 },
+  })
+  expect(config.policy).toBeUndefined()
+  expect(loadConfig({ env: {} }).name).not.toBe('')
+})
+
+test('the environment wins over the file, and flags win over both', () => {
+  const text = 'root: from-file\nbroker: {keepAliveSeconds: 11, share: from-file}\nlog: {level: warn}\n'
+  const env = {
+    INFERWIRE_ROOT: 'from-env',
+    INFERWIRE_BROKER_KEEP_ALIVE_SECONDS: '12',
+    INFERWIRE_ADMIN_ENABLED: 'false',
+  }
+  const config = load(text, env, { root: 'from-flag', broker: { clientId: 'c' } })
+  expect(config).toMatchObject({ root: 'from-flag', log: { level: 'warn' }, admin: { enabled: false } })
+  expect(config.broker).toMatchObject({ keepAliveSeconds: 12, share: 'from-file', clientId: 'c' })
+})
+
+test('a model of the command line replaces the one of the file, and leaves the others', () => {
+  const text = 'models: {a: {url: http://old, protocol: v1}, b: {url: http://b}}'
+  const { models } = load(text, {}, { models: { a: { url: 'http://new' } } })
+  expect(models['a']).toMatchObject({ url: 'http://new' })
+  expect(models['a']!.protocol).toBeUndefined()
+  expect(models['b']!.url).toBe('http://b')
+})
+
+test('takes versions without quotes, MQTT 3.1.1 by its name, JSON, aliases and odd but valid names', () => {
+  expect(load('models: {a: {url: http://h, versions: [1, v2]}}').models['a']!.versions).toEqual(['1', 'v2'])
+  expect(load('broker: {protocolVersion: 3.1.1}').broker.protocolVersion).toBe(4)
+  expect(load('{}', { INFERWIRE_BROKER_PROTOCOL_VERSION: '4' }).broker.protocolVersion).toBe(4)
+  expect(load('{"root": "a/b"}').root).toBe('a/b')
+  const { models } = load('models:\n  constructor: &m {url: http://h}\n  toString: *m\n')
+  expect(Object.keys(models)).toEqual(['constructor', 'toString'])
+})
+
+test.each<[what: string, text: string, messages: RegExp[]]>([
+  ['an unknown key', 'brocker: {}', [/yaml:1:1: brocker: is not an option; did you mean "broker"\?/]],
+  [
+    'an unknown key without a near one',
+    'log: {zzzzzz: 1}',
+    [/:1:7: log\.zzzzzz: .* valid are: level, format/],
+  ],
+  ['a key that only looks known', 'toString: 1', [/:1:1: toString: is not an option/]],
+  ['a section without a value', 'root: a\npolicy:\n', [/:2:1: policy: has no value; expected a map/]],
+  ['a wrong type', 'broker: {tls: 7}', [/:1:10: broker\.tls: 7 is not valid; expected a map/]],
+  [
+    'a number out of range',
+    'admin: {port: 65536}',
+    [/admin\.port: 65536 is not valid; expected a whole number from 0 to 65535/],
+  ],
+  ['a fraction', 'drain: {timeoutMs: 1.5}', [/1\.5 is not valid; expected a whole number/]],
+  ['infinity', 'drain: {timeoutMs: .inf}', [/Infinity is not valid; expected a whole number/]],
+  ['a truth value in words', 'admin: {enabled: yes}', [/"yes" is not valid; expected true or false/]],
+  [
+    'a choice that is none',
+    'broker: {ackOrder: stict}',
+    [/expected one of strict, as-settled; did you mean "strict"\?/],
+  ],
+  ['an MQTT version that is none', 'broker: {protocolVersion: 3}', [/expected 5, or 4 for MQTT 3\.1\.1/]],
+  ['a root with wildcards', 'root: a/#', [/expected a topic without wildcards/]],
+  ['a broker URL of HTTP', 'broker: {url: http://h}', [/expected a URL such as mqtt:\/\/127\.0\.0\.1:1883/]],
+  ['a broker URL with a path', 'broker: {url: mqtt://h/x}', [/without a path/]],
+  [
+    'a model without a URL',
+    'models:\n  iris: {}\n',
+    [/:2:3: models\.iris\.url: is missing; expected a URL such as http/],
+  ],
+  ['a model URL with a query', 'models: {a: {url: "http://h?x"}}', [/without a query/]],
+  ['a model URL that goes too far', 'models: {a: {url: http://h/v1/models/a}}', [/before \/v1\/models/]],
+  [
+    'a model name with a version',
+    'models: {a@1: {url: http://h}}',
+    [/a@1 is not valid; expected a model name/],
+  ],
+  [
+    'a misspelt option of a model',
+    'models: {a: {url: http://h, tiemoutMs: 1}}',
+    [/did you mean "timeoutMs"\?/],
+  ],
+  [
+    'a version that is none',
+    'models: {a: {url: http://h, versions: [a b]}}',
+    [/versions\[0\]: "a b" .* expected a version such as 1/],
+  ],
+  [
+    'a header that cannot be opened',
+    'models: {a: {url: http://h, passHeaders: [authorization]}}',
+    [/passHeaders\[0\]: "authorization" .* may be opened/],
+  ],
+  [
+    'an unknown kind of credential',
+    'models: {a: {url: http://h, credential: {kind: password}}}',
+    [/expected none, token-file or static-header/],
+  ],
+  [
+    'a misspelt option of a credential',
+    'models: {a: {url: http://h, credential: {kind: none, fil: x}}}',
+    [/credential\.fil: is not an option; did you mean "file"\?/],
+  ],
+  [
+    'a credential in the Host header',
+    'models: {a: {url: http://h, credential: {kind: static-header, name: Host, valueFile: /dev/null}}}',
+    [/expected the name of a header that may carry a secret/],
+  ],
+  [
+    'an example that is not JSON',
+    'models: {a: {url: http://h, example: {body: [.nan]}}}',
+    [/expected what JSON can say/],
+  ],
+  [
+    'an empty list of clients',
+    'policy: {allow: [{clients: [], models: [a]}]}',
+    [/policy\.allow\[0\]\.clients: .* expected a list of at least 1 item/],
+  ],
+  [
+    'a password in the file',
+    'broker: {username: u, password: canary}',
+    [/broker\.password: \*\*\* is not valid; .*INFERWIRE_BROKER_PASSWORD/],
+  ],
+  ['a password without a user name', 'broker: {passwordFile: /dev/null}', [/broker\.username: is missing/]],
+  [
+    'reconnect bounds that cross',
+    'broker: {reconnect: {minMs: 500, maxMs: 100}}',
+    [/:1:22: broker\.reconnect\.minMs: 500 is above maxMs, 100/],
+  ],
+  [
+    'half a client certificate',
+    'broker: {url: mqtts://h, tls: {certFile: /dev/null}}',
+    [/broker\.tls\.keyFile: is missing/],
+  ],
+  [
+    'TLS options without TLS',
+    'broker: {url: mqtt://h, tls: {insecureSkipVerify: true}}',
+    [/:1:25: broker\.tls: is set, but the URL has no TLS; expected "mqtts:\/\/h"/],
+  ],
+  [
+    'TLS options of a model without TLS',
+    'models: {a: {url: http://h, tls: {serverName: x}}}',
+    [/expected "https:\/\/h"/],
+  ],
+  ['versions on V1', 'models: {a: {url: http://h, protocol: v1, versions: [1]}}', [/V1 has no versions/]],
+  [
+    'a request that could never run',
+    'limits: {bytesInFlightMax: 1000}\nmodels: {a: {url: http://h}}',
+    [/:2:10: models\.a\.limits\.requestBytesMax: 16777216 is above limits\.bytesInFlightMax, 1000/],
+  ],
+  [
+    'a file that does not exist',
+    'broker: {tls: {caFile: /does/not/exist}}',
+    [/:1:16: broker\.tls\.caFile: "\/does\/not\/exist" does not exist \(ENOENT\); check the path/],
+  ],
+  [
+    'a relative file that does not exist',
+    'broker: {passwordFile: nope}',
+    [/"nope" does not exist \(ENOENT\), taken from the working folder "\//],
+  ],
+  [
+    'a folder in place of a file',
+    'models: {a: {url: http://h, credential: {kind: token-file, file: /}}}',
+    [/"\/" is a folder; expected a file/],
+  ],
+  ['a key given twice', 'root: a\nlog: {}\nroot: b\n', [/:3:1: root: is given twice/]],
+  ['__proto__', 'models:\n  __proto__: {url: http://h}\n', [/:2:3: "__proto__": cannot be a key/]],
+  ['a merge key', 'root: a\n<<: {name: b}\n', [/"<<": is not an option/]],
+  ['a list as a key', '? [a]\n: 1\n', [/:1:3: a key must be text/]],
+  ['a tag', 'root: !env ROOT', [/:1:7: .*Unresolved tag: !env/]],
+  ['broken YAML', 'root: a\nlog: {level: info\n', [/:3:1: is not YAML that can be used: /]],
+  ['two documents', 'root: a\n---\nroot: b\n', [/multiple documents/]],
+  ['an alias of nothing', 'root: *nobody', [/cannot be used: Unresolved alias/]],
+  ['an alias in itself', 'models: &m\n  a: *m\n', [/:2:6: alias \*m is inside of what it stands for/]],
+  ['aliases that multiply', bomb(), [/cannot be used: Excessive alias count/]],
+  ['a deep nest', '['.repeat(20_000) + ']'.repeat(20_000), [/nested deeper than 64 levels/]],
+  ['a deep nest in a map', `a: ${'['.repeat(200)}${']'.repeat(200)}`, [/nested deeper than 64 levels/]],
+  ['a list', '- a\n', [/:1:1: must hold a map of options/]],
+  ['text', 'hello', [/must hold a map of options/]],
+  ['nothing', '# nothing\n', [/is empty; write `\{\}`/]],
+])('tells the place of %s and what to do', (_what, text, messages) => {
+  const { message } = errorOf(() => load(text))
+  for (const expected of messages) expect(message).toMatch(expected)
+  expect(message).toContain(file)
+  expect(message).not.toMatch(/canary|Invalid input|undefined/)
+})
+
+function bomb(): string {
+  const lines = Array.from(
+    { length: 8 },
+    (_, level) => `a${level + 1}: &a${level + 1} [${`*a${level},`.repeat(9)}]`,
+  )
+  return `a0: &a0 [x]\n${lines.join('\n')}\n`
+}
+
+test('tells all mistakes at once, of every source', () => {
+  const text =
+    'brocker: {}\nmodels:\n  a: {url: ftp://h}\n  b: {url: http://h, tls: {caFile: /does/not/exist}}\n'
+  const env = { INFERWIRE_LOG_LEVEL: 'loud', INFERWIRE_ADMIN_PRT: '1' }
+  const error = errorOf(() => load(text, env, { root: '#' }))
+  expect(error.message).toMatch(/^The configuration has 6 mistakes:\n/)
+  expect(error.mistakes.map(({ path, source }) => `${source} ${path}`).sort()).toEqual([
+    `${file}:1:1 brocker`,
+    `${file}:3:7 models.a.url`,
+    `${file}:4:28 models.b.tls.caFile`,
+    'command line root',
+    'environment variable INFERWIRE_ADMIN_PRT ',
+    'environment variable INFERWIRE_LOG_LEVEL log.level',
+  ])
+})
+
+test('a variable does not hide that its section is not a map', () => {
+  const { message } = errorOf(() => load('broker: text', { INFERWIRE_BROKER_SHARE: 'a' }))
+  expect(message).toMatch(/broker: "text" is not valid; expected a map/)
+})
+
+test('a password that is given twice, or is empty, is a mistake', () => {
+  const text = 'broker: {username: u, passwordFile: /dev/null}'
+  expect(errorOf(() => load(text, { INFERWIRE_BROKER_PASSWORD: 'canary' })).message).toMatch(/given twice/)
+  const { message } = errorOf(() => load('broker: {username: u}', { INFERWIRE_BROKER_PASSWORD: '' }))
+  expect(message).toMatch(/INFERWIRE_BROKER_PASSWORD: broker\.password: \*\*\* is not valid/)
+})
+
+test('a model called __proto__ is refused on the command line too', () => {
+  const flags = { models: JSON.parse('{"__proto__": {"url": "http://h"}}') as ConfigInput['models'] }
+  expect(errorOf(() => loadConfig({ env: {}, flags })).message).toMatch(
+    /command line: models\.__proto__: cannot be a key/,
+  )
+  expect(({} as Record<string, unknown>)['url']).toBeUndefined()
+})
+
+test('a file that cannot be read, is too large or is not text is told by its name', () => {
+  expect(errorOf(() => loadConfig({ file: '/does/not/exist', env: {} })).message).toMatch(
+    /\/does\/not\/exist: cannot be read \(ENOENT\); give the right path/,
+  )
+  mkdirSync(join(folder, 'folder'), { recursive: true })
+  expect(errorOf(() => loadConfig({ file: join(folder, 'folder'), env: {} })).message).toMatch(/\(EISDIR\)/)
+  expect(errorOf(() => loadConfig({ file: '/dev/zero', env: {} })).message).toMatch(
+    /larger than 1048576 bytes/,
+  )
+  expect(errorOf(() => load('#'.repeat(1024 * 1024 + 1))).message).toMatch(/larger than/)
+  expect(errorOf(() => load(Uint8Array.of(0x61, 0xff, 0xfe))).message).toMatch(/is not UTF-8 text/)
+})
+
+test('a file that is something else altogether gets a bounded answer without control characters', () => {
+  const text = Array.from({ length: 5000 }, (_, index) => `"\\e[${index}": 1`).join('\n')
+  const { message, mistakes } = errorOf(() => load(text))
+  expect(mistakes).toHaveLength(5000)
+  expect(message).toMatch(/and 4950 more$/)
+  expect(message).not.toContain('\u001b')
+})

@@ -1,0 +1,47 @@
+// Looks whether the files that a configuration names can be read, so that it is known before the first connection.
+import { accessSync, constants, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { ConfigMistake } from './config-error.ts'
+import { valueAt, type SourceOf } from './issue-mistakes.ts'
+import { leavesOf } from './schema-walk.ts'
+import { configSchema } from './schema.ts'
+import { shownPath, shownValue } from './shown.ts'
+
+const MODEL_FILES = [
+  ['tls', 'caFile'],
+  ['tls', 'certFile'],
+  ['tls', 'keyFile'],
+  ['credential', 'file'],
+  ['credential', 'valueFile'],
+]
+
+/** The files that cannot be read. Takes values that were not validated: all mistakes come at once. */
+export function unreadableFiles(values: Record<string, unknown>, sourceOf: SourceOf): ConfigMistake[] {
+  const options = leavesOf(configSchema).filter(({ text }) => text.isFile === true)
+  const models = valueAt(values, ['models'])
+  const names = typeof models === 'object' && models !== null ? Object.keys(models) : []
+  const paths = [
+    ...options.map(({ path }) => path),
+    ...names.flatMap((name) => MODEL_FILES.map((path) => ['models', name, ...path])),
+  ]
+  return paths.flatMap((path) => {
+    const file = valueAt(values, path)
+    // Anything else is the schema's to tell.
+    if (typeof file !== 'string' || file === '' || file.includes('\0')) return []
+    const why = whyUnreadable(file)
+    if (why === undefined) return []
+    return [{ path: shownPath(path), source: sourceOf(path), message: `${shownValue(path, file)} ${why}` }]
+  })
+}
+
+function whyUnreadable(file: string): string | undefined {
+  try {
+    accessSync(file, constants.R_OK)
+    return statSync(file).isDirectory() ? 'is a folder; expected a file' : undefined
+  } catch (error) {
+    const { code = 'error' } = error as NodeJS.ErrnoException
+    const where = resolve(file) === file ? '' : `, taken from the working folder "${resolve('.')}"`
+    if (code === 'ENOENT') return `does not exist (ENOENT)${where}; check the path and the mounted volume`
+    return `cannot be read (${code})${where}; let this user read it`
+  }
+}

@@ -1,0 +1,67 @@
+// A canary in every place where a secret can be: it must not come out in any printed form.
+import { inspect } from 'node:util'
+import { expect, test } from 'vitest'
+import { ConfigError } from './config-error.ts'
+import { loadConfig } from './load.ts'
+import { parseModelFlag } from './model-flag.ts'
+import { readPassword } from './password.ts'
+import { printConfig } from './print.ts'
+import { Secret } from './secret.ts'
+
+const CANARY = 'hunter2-canary'
+
+test('prints as *** in every way, and gives itself out only when asked', () => {
+  const secret = new Secret(CANARY)
+  const forms = [
+    String(secret),
+    JSON.stringify({ secret }),
+    inspect(secret, { showHidden: true }),
+    inspect({ secret }),
+  ]
+  for (const form of forms) expect(form).toContain('***')
+  expect(
+    [...forms, Object.keys(secret).join(), JSON.stringify(structuredClone(secret))].join(),
+  ).not.toContain(CANARY)
+  expect(secret.reveal()).toBe(CANARY)
+})
+
+test('a loaded configuration never shows its password', () => {
+  const env = { INFERWIRE_BROKER_USERNAME: 'me', INFERWIRE_BROKER_PASSWORD: CANARY }
+  const config = loadConfig({ env })
+  const forms = [
+    JSON.stringify(config),
+    inspect(config, { depth: 9 }),
+    printConfig(config),
+    String(config.broker.password),
+  ]
+  expect(forms.join()).not.toContain(CANARY)
+  expect(forms[2]).toContain('***')
+  expect(readPassword(config.broker)).toBe(CANARY)
+})
+
+test.each([
+  { INFERWIRE_BROKER_URL: `mqtt://me:${CANARY}@h` },
+  { INFERWIRE_BROKER_URL: `mqtt//me:${CANARY}@h` },
+  { INFERWIRE_BROKER_URL: `me:${CANARY}@h:1883` },
+  { INFERWIRE_BROKER_URL: `mqtt://me:/${CANARY}@x@h` },
+  { INFERWIRE_BROKER_PASWORD: CANARY },
+  // Without a user name.
+  { INFERWIRE_BROKER_PASSWORD: CANARY },
+])('a mistake does not show the secret in %j', (env) => {
+  let error: unknown
+  try {
+    loadConfig({ env })
+  } catch (thrown) {
+    error = thrown
+  }
+  expect(error).toBeInstanceOf(ConfigError)
+  expect(inspect(error, { depth: 9 }) + JSON.stringify(error) + String(error)).not.toContain(CANARY)
+})
+
+test.each([`iris=http://me:${CANARY}@h,x=1`, `iris=http://me:p,${CANARY}@h`, `iris@=http://me:${CANARY}@h`])(
+  'a mistake does not show the secret in the flag %s',
+  (flag) => {
+    expect(() => parseModelFlag(flag)).toThrow(ConfigError)
+    expect(() => parseModelFlag(flag)).not.toThrow(CANARY)
+  },
+)
