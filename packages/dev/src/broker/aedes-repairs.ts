@@ -1,11 +1,12 @@
 // Mends what aedes 2.0.0-beta.1 gets wrong and a connector or a developer would trip over. Each repair has a test in
-// embedded.test.ts; the version is pinned, because all of it reaches into what aedes keeps private.
+// embedded.test.ts or embedded-sessions.test.ts; the version is pinned, because all of it reaches into what aedes keeps private.
 import { Readable } from 'node:stream'
 import type { Aedes, AedesPublishPacket, Client } from 'aedes'
 import { generate } from 'mqtt-packet'
 
-// What waits for one session that is away, or does not acknowledge: the numbers of our mosquitto.conf.
-const QUEUED_MESSAGES_MAX = 100_000
+// What waits for one session that is away, or does not acknowledge. aedes looks through its queue from the front for
+// every message, so ten times as many would take a hundred times as long.
+const QUEUED_MESSAGES_MAX = 10_000
 const QUEUED_BYTES_MAX = 256 * 1024 * 1024
 const NO_MATCHING_SUBSCRIBERS = 0x10
 

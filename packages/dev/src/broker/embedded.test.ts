@@ -107,59 +107,6 @@ test('serves WebSocket clients, also with large payloads', async () => {
   expect(payload.equals((await message).payload as Buffer)).toBe(true)
 })
 
-test('keeps QoS 1 messages of a session that is away, in order, and says Session Present', async () => {
-  const session = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } }
-  const before = await raw(session)
-  await before.subscribe('queue/#')
-  await before.destroy()
-  const publisher = await raw()
-  for (const payload of ['1', '2', '3']) {
-    publisher.send(publish('queue/a', payload))
-    expect(await publisher.next('puback')).toMatchObject({ reasonCode: 0 })
-  }
-  const after = await RawClient.open(broker.url)
-  after.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, keepalive: 0, ...session })
-  expect((await after.next('connack')).sessionPresent).toBe(true)
-  const payloads = [await after.next('publish'), await after.next('publish'), await after.next('publish')]
-  expect(payloads.map(({ payload, dup }) => [payload.toString(), dup])).toEqual([
-    ['1', false],
-    ['2', false],
-    ['3', false],
-  ])
-})
-
-test('sets DUP when it sends an unacknowledged message again, and only then', async () => {
-  const session = { clientId: 'slow', clean: false, properties: { sessionExpiryInterval: 60 } }
-  const before = await raw(session)
-  await before.subscribe('work')
-  const publisher = await raw()
-  publisher.send(publish('work', 'x', { dup: true }))
-  expect((await before.next('publish')).dup).toBe(false)
-  await before.destroy()
-  const after = await raw(session)
-  const again = await after.next('publish')
-  expect(again.dup).toBe(true)
-  after.send({ cmd: 'puback', messageId: again.messageId!, reasonCode: 0 })
-  await after.payloads()
-  await after.destroy()
-  expect(await (await raw(session)).payloads()).toEqual([])
-})
-
-test('says how long a queued message still lives, and drops one that expired', async () => {
-  const session = { clientId: 'late', clean: false, properties: { sessionExpiryInterval: 60 } }
-  const before = await raw(session)
-  await before.subscribe('late')
-  await before.destroy()
-  const publisher = await raw()
-  publisher.send(publish('late', 'short', { properties: { messageExpiryInterval: 1 } }))
-  publisher.send(publish('late', 'long', { properties: { messageExpiryInterval: 30 } }))
-  // The unit of the protocol is a second: nothing but time makes a message expire.
-  await new Promise((resolve) => setTimeout(resolve, 1_100))
-  const message = await (await raw(session)).next('publish')
-  expect(message.payload.toString()).toBe('long')
-  expect(message.properties!.messageExpiryInterval).toBeLessThan(30)
-})
-
 test('gives retained messages to a new subscription, and none with Retain Handling 2', async () => {
   const publisher = await raw()
   publisher.send(publish('card', 'v1', { retain: true }))
@@ -214,15 +161,6 @@ test('tells an MQTT 5 publisher that nobody gets its message', async () => {
   publisher.send(publish('nobody', 'x'), publish('other', 'x', { messageId: 8 }))
   expect(await publisher.next('puback')).toMatchObject({ messageId: 7, reasonCode: 0 })
   expect(await publisher.next('puback')).toMatchObject({ messageId: 8, reasonCode: 0x10 })
-})
-
-test('counts a session that is away as somebody who gets the message', async () => {
-  const away = await raw({ clientId: 'a', clean: false, properties: { sessionExpiryInterval: 60 } })
-  await away.subscribe('away')
-  await away.destroy()
-  const publisher = await raw()
-  publisher.send(publish('away', 'x'))
-  expect((await publisher.next('puback')).reasonCode).toBe(0)
 })
 
 test('does not send what is larger than the Maximum Packet Size of the client', async () => {
@@ -303,24 +241,6 @@ test('takes many packets that come right behind CONNECT', async () => {
   client.send(connect, subscribe, ...packets, { cmd: 'pingreq' })
   await client.next('pingresp')
   expect(client.isClosed).toBe(false)
-})
-
-test('does not cut a persistent session off that unsubscribes while messages flow', async () => {
-  const subscriber = await raw({
-    clientId: 'leaving',
-    clean: false,
-    properties: { sessionExpiryInterval: 60 },
-  })
-  await subscriber.subscribe('flow')
-  const publisher = await raw()
-  const burst = Array.from({ length: 500 }, () => publish('flow', 'x'))
-  publisher.send(...burst)
-  subscriber.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: ['flow'] })
-  publisher.send(...burst)
-  await subscriber.next('unsuback')
-  await publisher.payloads()
-  await subscriber.payloads()
-  expect(subscriber.isClosed).toBe(false)
 })
 
 test('answers every PUBREL, also the second one for a message', async () => {
