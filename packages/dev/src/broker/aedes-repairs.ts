@@ -1,5 +1,6 @@
-// Mends what aedes 2.0.0-beta.1 gets wrong and a connector or a developer would trip over. Each repair has a test in
-// embedded.test.ts or embedded-sessions.test.ts; the version is pinned, because all of it reaches into what aedes keeps private.
+// Mends what aedes 2.0.0-beta.1 gets wrong and a connector or a developer would trip over. The repairs are
+// tested in embedded.test.ts and embedded-sessions.test.ts; the version is pinned, because they reach into what aedes
+// keeps private.
 import { Readable } from 'node:stream'
 import type { Aedes, AedesPublishPacket, Client } from 'aedes'
 import { generate } from 'mqtt-packet'
