@@ -1,0 +1,87 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { isAllowableHeader, passedHeaders, PASSED_HEADERS_MAX } from './header.ts'
+
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+const ALLOWED = new Set(['x-line', 'x-shift'])
+
+// Names that decide who we are, where the call goes or where it ends.
+const DANGEROUS = [
+  ...['authorization', 'cookie', 'host', 'content-length', 'content-type', 'transfer-encoding', 'connection'],
+  ...['x-forwarded-for', 'x-real-ip', 'kubeflow-userid', 'kserve-x', 'proxy-authorization', 'sec-fetch-site'],
+  ...['ce-id', 'x-envoy-original-path', 'te', 'upgrade', 'expect', 'accept-encoding', 'idempotency-key'],
+]
+const anyCase = (name: string): fc.Arbitrary<string> =>
+  fc
+    .array(fc.boolean(), { minLength: name.length, maxLength: name.length })
+    .map((upper) => [...name].map((char, index) => (upper[index] ? char.toUpperCase() : char)).join(''))
+const name = fc.oneof(
+  fc.constantFrom(...DANGEROUS, ...ALLOWED, 'traceparent', 'tracestate').chain(anyCase),
+  fc.constantFrom(
+    'x-line ',
+    ' x-line',
+    'x-line\r\nhost',
+    'x_line',
+    'x-line:',
+    '__proto__',
+    'constructor',
+    '',
+  ),
+  fc.string({ unit: 'binary', maxLength: 80 }),
+)
+const value = fc.oneof(
+  fc.constantFrom(TRACEPARENT, '1', '', 'a\r\nhost: evil', 'a\0', 'ü', 'x'.repeat(1025)),
+  fc.string({ unit: 'binary', maxLength: 40 }),
+)
+
+test('10,000 lists of names and values never open anything outside the list', () => {
+  const openable = new Set([...ALLOWED, 'traceparent', 'tracestate'])
+  fc.assert(
+    fc.property(fc.array(fc.tuple(name, value), { maxLength: 6 }), (pairs) => {
+      const headers = passedHeaders(pairs.flat(), ALLOWED)
+      const names = headers.filter((_, index) => index % 2 === 0)
+      expect(names.every((each) => openable.has(each))).toBe(true)
+      expect(new Set(names).size).toBe(names.length)
+      for (let index = 0; index < headers.length; index += 2) {
+        const [key, text] = [headers[index]!, headers[index + 1]!]
+        expect(pairs).toContainEqual([key, text])
+        expect(text).toMatch(/^[\x20-\x7e]{0,1024}$/)
+      }
+    }),
+    { numRuns: 10_000 },
+  )
+})
+
+test('no configuration opens what decides identity, routing or framing', () => {
+  for (const header of DANGEROUS) {
+    expect(isAllowableHeader(header)).toBe(false)
+    expect(passedHeaders([header, 'x'], new Set([header]))).toEqual([])
+  }
+  for (const header of ['X-Line', 'x line', 'x-line:', '', 'x'.repeat(65), 'ü']) {
+    expect(isAllowableHeader(header)).toBe(false)
+  }
+  expect(isAllowableHeader('x-line')).toBe(true)
+})
+
+test('the first of a repeated name counts, and only so many are taken', () => {
+  expect(passedHeaders(['x-line', '1', 'x-line', '2'], ALLOWED)).toEqual(['x-line', '1'])
+  const names = Array.from({ length: PASSED_HEADERS_MAX + 5 }, (_, index) => `x-${index}`)
+  const all = names.flatMap((each) => [each, 'v'])
+  expect(passedHeaders(all, new Set(names))).toHaveLength(2 * PASSED_HEADERS_MAX)
+})
+
+test('a trace context that is not one is left out', () => {
+  expect(passedHeaders(['traceparent', TRACEPARENT, 'tracestate', 'a=b'], ALLOWED)).toEqual([
+    'traceparent',
+    TRACEPARENT,
+    'tracestate',
+    'a=b',
+  ])
+  for (const broken of ['', 'x', TRACEPARENT.toUpperCase(), `${TRACEPARENT}\n`, `${TRACEPARENT}-1`]) {
+    expect(passedHeaders(['traceparent', broken], ALLOWED)).toEqual([])
+  }
+})
+
+test('a name without a value is nothing', () => {
+  expect(passedHeaders(['x-line'], ALLOWED)).toEqual([])
+})

@@ -1,0 +1,180 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Problem } from './problem.ts'
+import {
+  isCleanLevel,
+  isModelName,
+  isPublishable,
+  TOPIC_LENGTH_MAX,
+  TOPIC_LEVEL_LENGTH_MAX,
+  TopicSpace,
+} from './topic.ts'
+
+const topics = new TopicSpace('plant/infer')
+
+// What clients may put on a level, with everything that has hurt somebody.
+const hostileLevel = fc.oneof(
+  fc.constantFrom('', '.', '..', '+', '#', '$SYS', '$share', '%2e%2e', 'a\\b', 'a\0b', '\u0085', '\ud800'),
+  fc.constantFrom('request', 'reply', 'infer', 'cam7', 'cam7x', '__proto__', 'constructor'),
+  fc.string({ maxLength: 8 }),
+  fc.string({ unit: 'binary', maxLength: 8 }),
+  fc.constantFrom('a'.repeat(TOPIC_LEVEL_LENGTH_MAX + 1), 'a'.repeat(TOPIC_LENGTH_MAX)),
+)
+const hostileTopic = fc.array(hostileLevel, { maxLength: 7 }).map((levels) => levels.join('/'))
+const cleanLevel = fc.string({ minLength: 1, maxLength: 20 }).filter(isCleanLevel)
+
+describe('a request topic', () => {
+  test('is taken apart into what it was made of', () => {
+    fc.assert(
+      fc.property(
+        cleanLevel,
+        cleanLevel,
+        fc.option(cleanLevel, { nil: undefined }),
+        fc.option(fc.array(cleanLevel, { minLength: 1 }), { nil: undefined }),
+        (client, model, operation, levels) => {
+          const id = operation === undefined ? undefined : levels?.join('/')
+          const topic = topics.request(client, model, operation, id)
+          expect(topics.parseRequest(topic)).toEqual({ client, model, operation, id })
+          expect(topics.replyTopicOf(topic)).toBe(topic.replace('/request/', '/reply/'))
+        },
+      ),
+    )
+  })
+
+  test('below a root of several levels', () => {
+    expect(topics.requestFilter).toBe('plant/infer/request/#')
+    expect(topics.replyFilter('cam7')).toBe('plant/infer/reply/cam7/#')
+    expect([topics.card('iris'), topics.status('c')]).toEqual([
+      'plant/infer/models/iris',
+      'plant/infer/status/c',
+    ])
+    expect(() => topics.parseRequest('infer/request/cam7/iris')).toThrow('does not begin with')
+  })
+
+  test('whatever a client sends: parts, or bad_topic with a text that a terminal can show', () => {
+    fc.assert(
+      fc.property(hostileTopic, (rest) => {
+        try {
+          const { client } = topics.parseRequest(`plant/infer/request/${rest}`)
+          expect(isCleanLevel(client)).toBe(true)
+        } catch (error) {
+          expect(error).toMatchObject({ name: 'Problem', code: 'bad_topic' })
+          expect((error as Problem).message).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/)
+          expect((error as Problem).message.length).toBeLessThan(400)
+        }
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  test.each([
+    ['', 'client'],
+    ['/iris', 'client'],
+    ['a+b/iris', 'client'],
+    ['a\u0007b/iris', 'client'],
+    ['cam7', 'model'],
+    ['cam7//infer', 'model'],
+    ['cam7/iris/', 'operation'],
+  ])('"%s": the mistake names the %s level', (rest, level) => {
+    expect(() => topics.parseRequest(`plant/infer/request/${rest}`)).toThrow(`The ${level} level`)
+  })
+})
+
+describe('a reply topic', () => {
+  test('derived from whatever topic, it is inside the subtree of its own client', () => {
+    fc.assert(
+      fc.property(hostileTopic, (rest) => {
+        const reply = topics.replyTopicOf(`plant/infer/request/${rest}`)
+        if (reply === undefined) return
+        const client = rest.split('/')[0]!
+        expect(isPublishable(reply)).toBe(true)
+        expect(isCleanLevel(client)).toBe(true)
+        expect(`${reply}/`.startsWith(`plant/infer/reply/${client}/`)).toBe(true)
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  test('of nobody is none', () => {
+    const none = [
+      '',
+      '/iris',
+      '+/iris',
+      'a\0/iris',
+      'cam7/+',
+      'cam7/#',
+      `cam7/${'a'.repeat(TOPIC_LENGTH_MAX)}`,
+    ]
+    for (const rest of none) expect(topics.replyTopicOf(`plant/infer/request/${rest}`)).toBeUndefined()
+    expect(topics.replyTopicOf('elsewhere')).toBeUndefined()
+  })
+
+  test('is the own one exactly when it is a topic name strictly inside the reply subtree', () => {
+    const anyTopic = fc.oneof(
+      hostileTopic,
+      hostileTopic.map((rest) => `plant/infer/reply/${rest}`),
+      hostileTopic.map((rest) => `plant/infer/reply/cam7/${rest}`),
+    )
+    fc.assert(
+      fc.property(anyTopic, (topic) => {
+        const inside = /^plant\/infer\/reply\/cam7\/[^+#\u0000-\u001f\u007f-\u009f]+$/.test(topic)
+        const isOwn = inside && topic.isWellFormed() && topic.length <= TOPIC_LENGTH_MAX
+        expect(topics.isOwnReplyTopic('cam7', topic)).toBe(isOwn)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test.each([
+    'plant/infer/reply/cam7',
+    'plant/infer/reply/cam7/',
+    'plant/infer/reply/cam7x/a',
+    'plant/infer/reply/cam/a',
+    'plant/infer/reply/cam7/+',
+    'plant/infer/reply/cam7/#',
+    'plant/infer/request/cam7/iris',
+    'infer/reply/cam7/a',
+    '$SYS/broker/load',
+    '$share/g/plant/infer/reply/cam7/a',
+    '/plant/infer/reply/cam7/a',
+    '',
+  ])('"%s" is not the own one', (topic) => {
+    expect(topics.isOwnReplyTopic('cam7', topic)).toBe(false)
+  })
+})
+
+test('a model name is letters, digits and dots: nothing that a path could take for something else', () => {
+  for (const name of ['iris', 'Iris_2', 'iris.team-a', 'iris@3', 'iris.team-a@2024.1', 'a'.repeat(253)]) {
+    expect(isModelName(name)).toBe(true)
+  }
+  fc.assert(
+    fc.property(fc.oneof(hostileLevel, fc.string({ unit: 'grapheme' })), (name) => {
+      if (isModelName(name)) expect(name).toMatch(/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9_.@-]*$/)
+    }),
+    { numRuns: 1000 },
+  )
+  for (const name of [
+    '',
+    '.',
+    '..',
+    'a..b',
+    '-a',
+    'a-',
+    'a/b',
+    'a%2fb',
+    'a\\b',
+    'a?b',
+    'a:b',
+    '@1',
+    'a@',
+    'a@1@2',
+  ]) {
+    expect(isModelName(name)).toBe(false)
+  }
+  expect(isModelName('iris\n')).toBe(false)
+  expect(isModelName('a'.repeat(254))).toBe(false)
+})
+
+test.each(['', '$SYS', 'a//b', '/a', 'a/', 'a/+', '#', 'a\0'])('%j cannot be a root', (root) => {
+  expect(() => new TopicSpace(root)).toThrow('is not a topic name')
+})
