@@ -14,6 +14,8 @@ const CACHE =
 const PROGRAMS = [
   ['mosquitto', 'mosquitto'],
   ['mosquitto_rr', 'mosquitto-clients'],
+  // Makes the certificates of the TLS tests.
+  ['openssl', 'openssl'],
 ]
 
 /** Python environments: name, and the file that pins everything in them. */
