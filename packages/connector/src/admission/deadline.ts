@@ -7,11 +7,13 @@ export class RequestDeadline implements Deadline {
   readonly atMs: number
   problem: Problem | undefined
   waiting: ((problem: Problem) => void) | undefined
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: NodeJS.Timeout | undefined
 
   constructor(receivedAtMs: number, budgetMs: number, nowMs: number) {
     this.atMs = receivedAtMs + budgetMs
-    this.#timer = setTimeout(expire, Math.max(0, this.atMs - nowMs), this, budgetMs)
+    // A timer would come too late: an expired request is not executed.
+    if (this.atMs <= nowMs) expire(this, budgetMs)
+    else this.#timer = setTimeout(expire, this.atMs - nowMs, this, budgetMs)
   }
 
   /** Stops the request: whoever waits for it is told once. */

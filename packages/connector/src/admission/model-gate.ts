@@ -53,6 +53,7 @@ export class ModelGate implements Gate {
   }
 
   enter(bytes: number, deadline: Deadline): Promise<void> | undefined {
+    if (deadline.problem !== undefined) throw deadline.problem
     const mayRun = this.#running < this.#limits.concurrency
     if (!mayRun || !this.#budget.hasRoom(bytes)) this.#refuseWhenFull(bytes)
     this.#budget.take(bytes)
@@ -63,10 +64,12 @@ export class ModelGate implements Gate {
 
   leave(bytes: number): void {
     this.#budget.give(bytes)
+    const nowMs = performance.now()
     while (this.#head < this.#queue.length) {
       const next = this.#queue[this.#head]!
       this.#head += 1
-      if (next.isGone) continue
+      // After a stall of the process its timer may still be to come: an expired request is not executed.
+      if (next.isGone || next.deadline.atMs <= nowMs) continue
       this.#forget(next)
       this.#compact()
       next.admit()

@@ -1,7 +1,10 @@
 // The packets that are not on the hot path, built and read by mqtt-packet.
-import { generate, parser, type Packet } from 'mqtt-packet'
+import mqttPacket, { generate, parser, type Packet } from 'mqtt-packet'
 import type { Frame } from './frame-reader.ts'
 import { MalformedPacket } from './malformed.ts'
+
+// mqtt-packet would keep a Buffer for each of the 65,536 two-byte numbers: 8 MB for a handful of control packets.
+;(mqttPacket as unknown as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false
 
 /** What CONNECT says (MQTT 5 §3.1). */
 export interface ConnectOptions {
