@@ -118,7 +118,7 @@ describe('a reply topic', () => {
     fc.assert(
       fc.property(anyTopic, (topic) => {
         const inside = /^plant\/infer\/reply\/cam7\/[^+#\u0000-\u001f\u007f-\u009f]+$/.test(topic)
-        const isOwn = inside && topic.isWellFormed() && topic.length <= TOPIC_LENGTH_MAX
+        const isOwn = inside && !/\p{Surrogate}/u.test(topic) && topic.length <= TOPIC_LENGTH_MAX
         expect(topics.isOwnReplyTopic('cam7', topic)).toBe(isOwn)
       }),
       { numRuns: 2000 },
