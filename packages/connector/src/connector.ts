@@ -1,7 +1,7 @@
 // Puts the rooms together and runs them: start, reload, drain.
 import { CONTRACT_VERSION, TopicSpace, type ConnectorStatus, type ModelCard } from '@inferwire/protocol'
 import { ByteBudget, Policy } from './admission/index.ts'
-import { Exposition, startAdminServer, type AdminServer } from './admin/index.ts'
+import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
 import type { ConnectorConfig } from './config/index.ts'
 import { ModelRegistry } from './model-registry.ts'
 import { Pipeline, type PipelineParts } from './pipeline.ts'
@@ -213,7 +213,7 @@ class RunningConnector implements Connector {
   }
 
   #startAdmin(host: string, port: number): Promise<AdminServer> {
-    const exposition = new Exposition(this.#telemetry, () => ({
+    const metrics = createMetrics(this.#telemetry, () => ({
       version: VERSION,
       unacknowledged: this.#session.unacknowledged,
       unpublished: this.#session.unpublished,
@@ -226,7 +226,7 @@ class RunningConnector implements Connector {
     }))
     return startAdminServer(host, port, {
       missing: () => this.#missing(),
-      metrics: async () => ({ contentType: exposition.contentType, text: await exposition.text() }),
+      metrics,
     })
   }
 

@@ -31,6 +31,8 @@ export interface PipelineParts {
   readonly log: Log
 }
 
+type TooLarge = Extract<PublishResult, { kind: 'too-large' }>
+
 const NOTHING = Buffer.alloc(0)
 const NO_HEADERS: readonly string[] = []
 
@@ -65,26 +67,22 @@ export class Pipeline {
     } else {
       if (delivery.dup) telemetry.redeliveries += 1
       const exchange = new Exchange(delivery, derived)
-      const reply = await this.#answer(delivery, exchange)
+      let reply: Reply
+      try {
+        reply = this.#answered(await this.#ask(delivery, exchange), exchange)
+      } catch (error) {
+        reply = this.#failed(Problem.from(error), exchange)
+      }
       // Nobody needs the request's bytes while the broker takes its time with the reply.
       delivery.payload = NOTHING
-      const result = await publish(reply)
+      let result = await publish(reply)
+      if (result.kind === 'too-large') result = await publish(this.#tooLarge(result, exchange))
       // Reply before acknowledgement: a crash in between repeats the work, never loses it.
-      if (await this.#isDelivered(result, exchange)) delivery.settle()
+      if (this.#isDone(result, exchange)) delivery.settle()
       exchange.figures?.duration.observe((performance.now() - delivery.receivedAtMs) / 1000)
     }
     telemetry.inFlight -= 1
     if (telemetry.inFlight === 0) this.#whenIdle?.()
-  }
-
-  async #answer(delivery: Delivery, exchange: Exchange): Promise<Reply> {
-    try {
-      const response = await this.#ask(delivery, exchange)
-      exchange.figures!.count('ok')
-      return successReply(exchange.target, response, exchange.context())
-    } catch (error) {
-      return this.#failed(Problem.from(error), exchange)
-    }
   }
 
   // Route, admission, endpoint. Whatever is wrong is thrown as a Problem.
@@ -134,6 +132,11 @@ export class Pipeline {
     return userProperties === undefined ? NO_HEADERS : passedHeaders(userProperties, model.passHeaders)
   }
 
+  #answered(response: EndpointResponse, exchange: Exchange): Reply {
+    exchange.figures!.count('ok')
+    return successReply(exchange.target, response, exchange.context())
+  }
+
   #failed(problem: Problem, exchange: Exchange): Reply {
     const { telemetry, problemLog } = this.#parts
     const figures = exchange.figures ?? telemetry.figures(UNKNOWN_MODEL, UNKNOWN_MODEL)
@@ -142,9 +145,18 @@ export class Pipeline {
     return problemReply(exchange.target, problem, exchange.context())
   }
 
+  #tooLarge({ packetBytes, packetBytesMax }: TooLarge, exchange: Exchange): Reply {
+    const problem = new Problem(
+      'response_too_large',
+      `The answer needs a packet of ${packetBytes} bytes; the broker takes at most ${packetBytesMax}.`,
+      { detail: 'Raise max_packet_size of the broker.' },
+    )
+    return this.#failed(problem, exchange)
+  }
+
   // Whether the duty to the requester is done: answered, or no answer can ever reach it.
-  async #isDelivered(result: PublishResult, exchange: Exchange): Promise<boolean> {
-    const { telemetry, log } = this.#parts
+  #isDone(result: PublishResult, exchange: Exchange): boolean {
+    const { telemetry, log, topics } = this.#parts
     switch (result.kind) {
       case 'acknowledged':
         // 0x10, MQTT 5 §3.4.2.1: the broker took it, and nobody subscribes.
@@ -154,31 +166,16 @@ export class Pipeline {
         telemetry.dropped('reply_refused')
         log.error(
           { event: 'reply_refused', reasonCode: result.reasonCode, model: exchange.modelName },
-          `The broker refused a reply (0x${result.reasonCode.toString(16)}). Let the user of the connector write ${this.#parts.topics.root}/reply/#.`,
+          `The broker refused a reply (0x${result.reasonCode.toString(16)}). Let the user of the connector write ${topics.root}/reply/#.`,
         )
         return true
       case 'too-large':
-        return await this.#replaceTooLarge(result, exchange)
+        // Even the error is too large: this broker can carry no answer.
+        telemetry.dropped('reply_too_large')
+        return true
       case 'closed':
         return false
     }
-  }
-
-  async #replaceTooLarge(
-    { packetBytes, packetBytesMax }: { packetBytes: number; packetBytesMax: number },
-    exchange: Exchange,
-  ): Promise<boolean> {
-    if (exchange.isReplaced) {
-      this.#parts.telemetry.dropped('reply_too_large')
-      return true
-    }
-    exchange.isReplaced = true
-    const problem = new Problem(
-      'response_too_large',
-      `The answer needs a packet of ${packetBytes} bytes; the broker takes at most ${packetBytesMax}.`,
-      { detail: 'Raise max_packet_size of the broker.' },
-    )
-    return await this.#isDelivered(await this.#parts.publish(this.#failed(problem, exchange)), exchange)
   }
 
   // The one case without a reply: no client level that could be answered to.
@@ -199,7 +196,6 @@ class Exchange {
   target: ReplyTarget
   operation: BoundOperation | undefined
   modelName: string | undefined
-  isReplaced = false
   readonly #delivery: Delivery
   #startedAtMs: number | undefined
   #endedAtMs: number | undefined

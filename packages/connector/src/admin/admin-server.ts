@@ -36,7 +36,7 @@ export async function startAdminServer(host: string, port: number, views: AdminV
 
 async function answer(request: IncomingMessage, response: ServerResponse, views: AdminViews): Promise<void> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'Only GET.\n')
-  switch (request.url) {
+  switch (request.url ?? '/') {
     case '/livez':
       return send(response, 200, 'ok\n')
     case '/readyz': {

@@ -21,6 +21,11 @@ interface Sample {
 }
 type MetricType = 'counter' | 'gauge' | 'histogram'
 
+// A metric without labels.
+function one(value: () => number): () => Sample[] {
+  return () => [{ value: value(), labels: {} }]
+}
+
 /** The text of `/metrics`, with Node.js' own process metrics. */
 export class Exposition {
   readonly #registry = new Registry()
@@ -48,9 +53,6 @@ export class Exposition {
     const figures = (samples: (figures: OperationFigures) => Sample[]): (() => Sample[]) => {
       return () => [...telemetry.all].flatMap(samples)
     }
-    const one =
-      (value: () => number): (() => Sample[]) =>
-      () => [{ value: value(), labels: {} }]
 
     this.#add(
       'inferwire_requests_total',

@@ -1,3 +1,4 @@
 // The front of the admin room.
 export { startAdminServer, type AdminServer, type AdminViews } from './admin-server.ts'
-export { Exposition, type LiveState } from './exposition.ts'
+export type { LiveState } from './exposition.ts'
+export { createMetrics } from './metrics.ts'

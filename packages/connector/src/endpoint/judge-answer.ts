@@ -5,6 +5,8 @@ import type { HttpAnswer } from './http-call.ts'
 
 // An error body that the requester gets to see; more than this is not a message.
 const ERROR_BODY_BYTES_MAX = 64 * 1024
+// A Content Type as MQTT can carry it and a reader can show: a control character would end the connector's session.
+const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: *;[\x20-\x7e]{0,120})?$/
 // Only the beginning is looked at for marks.
 const MARK_BYTES = 512
 
@@ -27,6 +29,7 @@ export function judgeAnswer(answer: HttpAnswer, address: string): EndpointRespon
 function goodAnswer(answer: HttpAnswer, address: string): EndpointResponse {
   const { body, contentType, inferenceHeaderContentLength } = answer
   if (inferenceHeaderContentLength !== undefined) {
+    checkJsonLength(inferenceHeaderContentLength, body.length, address)
     // KServe's own server sends binary answers without a Content-Type; this header alone tells them.
     return {
       status: answer.status,
@@ -39,7 +42,20 @@ function goodAnswer(answer: HttpAnswer, address: string): EndpointResponse {
     checkJson(answer, address)
     return { status: answer.status, body, contentType: 'application/json', inferenceHeaderContentLength }
   }
-  return { status: answer.status, body, contentType, inferenceHeaderContentLength }
+  return { status: answer.status, body, contentType: passable(contentType), inferenceHeaderContentLength }
+}
+
+function checkJsonLength(value: string, bodyBytes: number, address: string): void {
+  if (/^\d{1,10}$/.test(value) && Number(value) <= bodyBytes) return
+  throw new Problem(
+    'upstream_invalid_response',
+    'The answer of the model server does not say how much of it is JSON.',
+    { detail: `${address}: inference-header-content-length "${value.slice(0, 20)}" of ${bodyBytes} bytes` },
+  )
+}
+
+function passable(contentType: string): string {
+  return CONTENT_TYPE.test(contentType) ? contentType : 'application/octet-stream'
 }
 
 // KServe's batcher lets Go guess the type of its JSON, which gives text/plain.
@@ -168,7 +184,7 @@ function modelError(
   const options = {
     status,
     ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
-    ...(isShown ? { body, contentType: contentType ?? 'text/plain' } : {}),
+    ...(isShown ? { body, contentType: passable(contentType ?? 'text/plain') } : {}),
   }
   // KServe answers 503 while a known model loads.
   if (status === 503) return new Problem('model_not_ready', 'The model is not ready.', options)

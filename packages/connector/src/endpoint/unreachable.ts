@@ -10,7 +10,7 @@ const BROKEN_ANSWERS = new Set([
 
 /** `hasAnswered`: headers had come, so the model has been executed. */
 export function unreachable(error: Error, address: string, hasAnswered: boolean): Problem {
-  const code = String((error as NodeJS.ErrnoException).code ?? error.name)
+  const code = (error as NodeJS.ErrnoException).code ?? error.name
   const detail = `${address}: ${code} ${error.message}`
   if (code.startsWith('HPE_') || error.name === 'HTTPParserError' || BROKEN_ANSWERS.has(code)) {
     return new Problem('upstream_invalid_response', 'The answer of the model server is not valid HTTP.', {

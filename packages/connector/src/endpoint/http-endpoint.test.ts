@@ -1,0 +1,239 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Problem } from '@inferwire/protocol'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Deadline, EndpointRequest } from '../step.ts'
+import { HttpEndpoint, type CallCredential, type HttpUpstream } from './http-endpoint.ts'
+import { openPool } from './upstream.ts'
+import { v1Endpoints } from './v1-http.ts'
+import { v2Endpoints } from './v2-http.ts'
+
+interface Seen {
+  readonly method: string
+  readonly url: string
+  readonly rawHeaders: readonly string[]
+  readonly headers: IncomingMessage['headers']
+  readonly body: string
+}
+
+let server: Server
+let seen: Seen[]
+let answer: (response: ServerResponse, request: Seen) => void
+const closing: (() => unknown)[] = []
+
+beforeEach(async () => {
+  seen = []
+  answer = (response) => response.setHeader('content-type', 'application/json').end('{"predictions":[1]}')
+  server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const { method = '', url = '', rawHeaders, headers } = request
+      const whole = { method, url, rawHeaders, headers, body: Buffer.concat(chunks).toString() }
+      seen.push(whole)
+      answer(response, whole)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+})
+
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+  server.closeAllConnections()
+  server.close()
+})
+
+const none: CallCredential = { headers: () => [] }
+
+function upstreamOf(overrides: Partial<HttpUpstream> = {}): HttpUpstream {
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const dispatcher = openPool({ url: origin, tls: {} })
+  closing.push(() => dispatcher.destroy())
+  return {
+    dispatcher,
+    origin,
+    pathPrefix: '',
+    host: undefined,
+    credential: none,
+    responseBytesMax: 1_000,
+    ...overrides,
+  }
+}
+
+type TestDeadline = { -readonly [Key in keyof Deadline]: Deadline[Key] }
+const noDeadline = (): TestDeadline => ({ atMs: Infinity, problem: undefined, waiting: undefined })
+
+function requestOf(overrides: Partial<EndpointRequest> = {}): EndpointRequest {
+  return {
+    body: Buffer.from('{"instances":[1]}'),
+    contentType: 'application/json',
+    inferenceHeaderContentLength: undefined,
+    headers: [],
+    deadline: noDeadline(),
+    ...overrides,
+  }
+}
+
+async function problemOf(call: Promise<unknown>): Promise<Problem> {
+  const error = await call.then(
+    () => 'an answer',
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(Problem)
+  return error as Problem
+}
+
+test('a body goes out byte for byte, with no header that nobody asked for', async () => {
+  const endpoint = new HttpEndpoint(upstreamOf({ pathPrefix: '/serving' }), 'POST', '/v1/models/iris:predict')
+  const { body, contentType } = await endpoint.call(requestOf())
+  expect([Buffer.from(body).toString(), contentType]).toEqual(['{"predictions":[1]}', 'application/json'])
+  const { method, url, headers, body: sent } = seen[0]!
+  expect([method, url, sent]).toEqual(['POST', '/serving/v1/models/iris:predict', '{"instances":[1]}'])
+  // Neither accept-encoding nor a user agent: the answer comes as it is.
+  expect(Object.keys(headers).sort()).toEqual(['connection', 'content-length', 'content-type', 'host'])
+  expect(headers['content-type']).toBe('application/json')
+})
+
+test('the Host is apart from the address', async () => {
+  const host = 'iris-predictor.models.example.com'
+  const upstream = upstreamOf({ host })
+  await new HttpEndpoint(upstream, 'POST', '/x').call(requestOf())
+  await new HttpEndpoint(upstream, 'GET', '/x').call(requestOf())
+  for (const { headers, rawHeaders } of seen) {
+    expect(headers.host).toBe(host)
+    expect(rawHeaders.filter((name) => name.toLowerCase() === 'host')).toHaveLength(1)
+  }
+})
+
+test('binary tensors go out with the length of their JSON part', async () => {
+  const endpoint = new HttpEndpoint(upstreamOf({ host: 'content-type' }), 'POST', '/x')
+  const contentType = 'application/octet-stream'
+  await endpoint.call(
+    requestOf({ contentType, inferenceHeaderContentLength: '17', headers: ['x-line', '3'] }),
+  )
+  expect(seen[0]!.headers).toMatchObject({
+    host: 'content-type',
+    'content-type': contentType,
+    'inference-header-content-length': '17',
+    'x-line': '3',
+  })
+})
+
+test('a redirect is not followed', async () => {
+  answer = (response, { url }) =>
+    url === '/elsewhere' ? response.end('{}') : response.writeHead(307, { location: '/elsewhere' }).end()
+  const problem = await problemOf(new HttpEndpoint(upstreamOf(), 'POST', '/x').call(requestOf()))
+  expect(problem.code).toBe('upstream_invalid_response')
+  expect(seen.map(({ url }) => url)).toEqual(['/x'])
+})
+
+test('a refused token is read again, and tried once more when it changed', async () => {
+  let token = 'old'
+  const credential: CallCredential = {
+    headers: () => ['authorization', `Bearer ${token}`],
+    refresh: () => {
+      const before = token
+      token = 'new'
+      return token !== before
+    },
+  }
+  answer = (response, { headers }) => {
+    const isGood = headers.authorization === 'Bearer new'
+    response.statusCode = isGood ? 200 : 401
+    response
+      .setHeader('content-type', 'application/json')
+      .end(isGood ? '{"predictions":[2]}' : '{"detail":"no"}')
+  }
+  const endpoint = new HttpEndpoint(upstreamOf({ credential }), 'POST', '/x')
+  const { body } = await endpoint.call(requestOf())
+  expect(Buffer.from(body).toString()).toBe('{"predictions":[2]}')
+  expect(seen.map(({ headers }) => headers.authorization)).toEqual(['Bearer old', 'Bearer new'])
+  expect(seen.map((each) => each.body)).toEqual(['{"instances":[1]}', '{"instances":[1]}'])
+})
+
+test.each([true, false])(
+  'a token that stays refused is tried %s once more, never twice',
+  async (hasChanged) => {
+    let refreshed = 0
+    const credential: CallCredential = {
+      headers: () => Promise.resolve(['authorization', 'Bearer x']),
+      refresh: () => {
+        refreshed += 1
+        return Promise.resolve(hasChanged)
+      },
+    }
+    answer = (response) =>
+      response.writeHead(403, { 'content-type': 'text/plain' }).end('RBAC: access denied')
+    const problem = await problemOf(
+      new HttpEndpoint(upstreamOf({ credential }), 'POST', '/x').call(requestOf()),
+    )
+    expect(problem.code).toBe('unauthorized_upstream')
+    expect([refreshed, seen.length]).toEqual([1, hasChanged ? 2 : 1])
+  },
+)
+
+test('an answer over the limit is cut off, whether its length is said or not', async () => {
+  const endpoint = new HttpEndpoint(upstreamOf(), 'POST', '/x')
+  answer = (response) => response.writeHead(200, { 'content-length': '1001' }).write('{')
+  expect((await problemOf(endpoint.call(requestOf()))).code).toBe('response_too_large')
+  answer = (response) => response.writeHead(200).write(' '.repeat(1_001))
+  expect((await problemOf(endpoint.call(requestOf()))).code).toBe('response_too_large')
+})
+
+test('the deadline ends the call on the socket', async () => {
+  const gone = new Promise((resolve) => (answer = (response) => response.once('close', resolve)))
+  const deadline = noDeadline()
+  const call = problemOf(new HttpEndpoint(upstreamOf(), 'POST', '/x').call(requestOf({ deadline })))
+  await expect.poll(() => seen.length).toBe(1)
+  const expired = new Problem('deadline_exceeded', 'too late')
+  deadline.problem = expired
+  deadline.waiting!(expired)
+  expect(await call).toBe(expired)
+  await gone
+})
+
+test('what is stopped already is not sent', async () => {
+  const problem = new Problem('deadline_exceeded', 'too late')
+  const deadline = { ...noDeadline(), problem }
+  const endpoint = new HttpEndpoint(upstreamOf(), 'POST', '/x')
+  expect(await problemOf(endpoint.call(requestOf({ deadline })))).toBe(problem)
+  await endpoint.call(requestOf())
+  expect(seen).toHaveLength(1)
+})
+
+test('a credential that cannot be read ends the call before it is made', async () => {
+  const problem = new Problem('unauthorized_upstream', 'no credential')
+  const credential: CallCredential = {
+    headers: () => {
+      throw problem
+    },
+  }
+  expect(await problemOf(new HttpEndpoint(upstreamOf({ credential }), 'POST', '/x').call(requestOf()))).toBe(
+    problem,
+  )
+  expect(seen).toEqual([])
+})
+
+test('every operation has its own method and path, and no name leaves it', async () => {
+  answer = (response) => response.end('{}')
+  const upstream = upstreamOf({ pathPrefix: '/p' })
+  const groups = [
+    v1Endpoints(upstream, 'a/../b'),
+    v2Endpoints(upstream, 'iris'),
+    v2Endpoints(upstream, 'iris', '3/x'),
+  ]
+  for (const endpoint of groups.flatMap((group) => [...group.values()])) await endpoint.call(requestOf())
+  expect(seen.map(({ method, url, body }) => `${method} ${url} ${body.length > 0}`)).toEqual([
+    'POST /p/v1/models/a%2F..%2Fb:predict true',
+    'POST /p/v1/models/a%2F..%2Fb:explain true',
+    'GET /p/v1/models/a%2F..%2Fb false',
+    'GET /p/v1/models/a%2F..%2Fb false',
+    'POST /p/v2/models/iris/infer true',
+    'GET /p/v2/models/iris false',
+    'GET /p/v2/models/iris/ready false',
+    'POST /p/v2/models/iris/versions/3%2Fx/infer true',
+    'GET /p/v2/models/iris/versions/3%2Fx false',
+    'GET /p/v2/models/iris/versions/3%2Fx/ready false',
+  ])
+})

@@ -1,0 +1,198 @@
+import type { ProblemCode } from '@inferwire/protocol'
+import { Problem } from '@inferwire/protocol'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { HttpAnswer } from './http-call.ts'
+import { judgeAnswer } from './judge-answer.ts'
+
+const ADDRESS = 'POST http://iris.models.svc/v1/models/iris:predict'
+
+interface Said extends Partial<Omit<HttpAnswer, 'body'>> {
+  readonly body?: string
+}
+
+function answer({ body = '{"predictions":[1]}', ...rest }: Said): HttpAnswer {
+  return {
+    status: 200,
+    contentType: 'application/json',
+    inferenceHeaderContentLength: undefined,
+    retryAfter: undefined,
+    location: undefined,
+    wwwAuthenticate: undefined,
+    hasUpstreamServiceTime: false,
+    ...rest,
+    body: Buffer.from(body),
+  }
+}
+
+function problemOf(said: Said): Problem {
+  try {
+    judgeAnswer(answer(said), ADDRESS)
+  } catch (error) {
+    return error as Problem
+  }
+  throw new Error('It was judged good.')
+}
+
+const LOGIN = '<!DOCTYPE html><title>Sign in</title>'
+const BINARY = { inferenceHeaderContentLength: '2', body: '{}\u0001' }
+
+test.each<[string, Said, string]>([
+  ['JSON', {}, 'application/json'],
+  ['JSON with parameters', { contentType: 'application/json; charset=utf-8' }, 'application/json'],
+  ['JSON of a vendor', { contentType: 'application/vnd.x+json' }, 'application/json'],
+  ['JSON that Go took for text', { contentType: 'text/plain; charset=utf-8' }, 'application/json'],
+  ['JSON without a type', { contentType: undefined }, 'application/json'],
+  ['a JSON array', { body: ' [1]\n' }, 'application/json'],
+  ['an empty body of a health endpoint', { body: '', contentType: undefined }, 'application/json'],
+  [
+    'binary tensors, which KServe sends without a type',
+    { ...BINARY, contentType: undefined },
+    'application/octet-stream',
+  ],
+  ['an image', { contentType: 'image/png', body: '\u0089PNG' }, 'image/png'],
+  [
+    'an answer with a member "error" further in',
+    { body: '{"predictions":[{"error":1}]}' },
+    'application/json',
+  ],
+  ['200 with an odd status', { status: 207 }, 'application/json'],
+])('%s is a good answer', (_what, said, contentType) => {
+  const given = answer(said)
+  const good = judgeAnswer(given, ADDRESS)
+  expect(good).toMatchObject({ status: given.status, contentType })
+  // Byte for byte: not even copied.
+  expect(good.body).toBe(given.body)
+})
+
+test.each<[string, Said, ProblemCode, number]>([
+  ['a web page', { contentType: 'text/html', body: LOGIN }, 'upstream_invalid_response', 502],
+  ['JSON that is cut short', { body: '{"predictions":[1' }, 'upstream_invalid_response', 502],
+  ['text', { contentType: 'text/plain', body: 'ok' }, 'upstream_invalid_response', 502],
+  ['only white space', { body: ' \n\t ' }, 'upstream_invalid_response', 502],
+  ['an error dressed as 200', { body: '{"error":"boom"}' }, 'upstream_error', 500],
+  ['an empty redirect', { status: 302 }, 'upstream_invalid_response', 502],
+  ['a redirect to a login', { status: 302, location: '/dex/auth?x=1' }, 'unauthorized_upstream', 502],
+  ['a moved permanently', { status: 301, location: 'https://x/' }, 'upstream_invalid_response', 502],
+  [
+    'a login page with 403',
+    { status: 403, contentType: 'text/html', body: LOGIN },
+    'unauthorized_upstream',
+    502,
+  ],
+  [
+    'a refused token',
+    { status: 401, wwwAuthenticate: 'Bearer realm="x", error="invalid_token"', body: 'Jwt is expired' },
+    'unauthorized_upstream',
+    502,
+  ],
+  [
+    'a mesh that forbids',
+    { status: 403, contentType: 'text/plain', body: 'RBAC: access denied' },
+    'unauthorized_upstream',
+    502,
+  ],
+  ['an empty object with 401', { status: 401, body: '{}' }, 'unauthorized_upstream', 502],
+  [
+    "a model's own 401",
+    { status: 401, body: '{"error":"key"}', hasUpstreamServiceTime: true },
+    'upstream_error',
+    401,
+  ],
+  ["a model's own 403", { status: 403, body: '{"error":"no"}' }, 'upstream_error', 403],
+  [
+    'an error page',
+    { status: 502, contentType: 'text/html', body: '<html>' },
+    'upstream_invalid_response',
+    502,
+  ],
+  [
+    'no pod',
+    { status: 503, contentType: 'text/plain', body: 'no healthy upstream' },
+    'upstream_unreachable',
+    502,
+  ],
+  ['no route', { status: 404, contentType: undefined, body: '' }, 'upstream_invalid_response', 502],
+  ["the model server's 404", { status: 404, body: '{"error":"no model"}' }, 'upstream_error', 404],
+  ['a model that loads', { status: 503, body: '{"error":"not ready"}' }, 'model_not_ready', 503],
+  ['bad input', { status: 400, body: '{"error":"shape"}' }, 'upstream_error', 400],
+  [
+    'a fault',
+    { status: 500, contentType: 'text/plain', body: 'Internal Server Error' },
+    'upstream_error',
+    500,
+  ],
+])('%s is a problem', (_what, said, code, status) => {
+  const problem = problemOf(said)
+  expect(problem).toBeInstanceOf(Problem)
+  expect(problem).toMatchObject({ code, status })
+  // Addresses are for the operator.
+  expect(problem.message).not.toContain('iris.models.svc')
+})
+
+describe("the model server's error", () => {
+  test('keeps its body, its type and its time to wait', () => {
+    const problem = problemOf({ status: 429, body: '{"error":"busy"}', retryAfter: '3' })
+    expect(Buffer.from(problem.body!).toString()).toBe('{"error":"busy"}')
+    expect(problem).toMatchObject({ contentType: 'application/json', retryAfterMs: 3_000, retryable: true })
+  })
+
+  test('without a body, or with one that is no message any more, gets ours', () => {
+    expect(problemOf({ status: 500, body: '' }).body).toBeUndefined()
+    expect(problemOf({ status: 500, body: 'x'.repeat(70_000) }).body).toBeUndefined()
+  })
+
+  test.each(['Wed, 21 Oct 2026 07:28:00 GMT', '-1', '1e9', '999999', ''])(
+    'has no time to wait in %j',
+    (retryAfter) => {
+      expect(problemOf({ status: 503, body: '{"error":"x"}', retryAfter }).retryAfterMs).toBeUndefined()
+    },
+  )
+})
+
+describe('headers that would break an MQTT packet or the reader of it', () => {
+  test.each(['image/png\u0080', 'image/png;\tx', 'ïmage/png', `image/${'x'.repeat(300)}`, 'not a type', ''])(
+    'the content type %j is not passed on',
+    (contentType) => {
+      expect(judgeAnswer(answer({ contentType, body: '{}' }), ADDRESS).contentType).toBe(
+        'application/octet-stream',
+      )
+      expect(problemOf({ status: 500, contentType, body: 'x' }).contentType).toBe('application/octet-stream')
+    },
+  )
+
+  test.each(['-1', 'x', '1\u0080', '', '4', '99999999999'])(
+    'a length %j of the JSON part that is none, or more than there is, is an invalid response',
+    (inferenceHeaderContentLength) => {
+      expect(problemOf({ ...BINARY, inferenceHeaderContentLength }).code).toBe('upstream_invalid_response')
+    },
+  )
+})
+
+test('whatever answers: an answer or a Problem, never another error', () => {
+  const text = fc.option(fc.oneof(fc.string(), fc.constantFrom('text/html', 'application/json', '/login')), {
+    nil: undefined,
+  })
+  fc.assert(
+    fc.property(
+      fc.record({
+        status: fc.integer({ min: 200, max: 599 }),
+        contentType: text,
+        inferenceHeaderContentLength: text,
+        retryAfter: text,
+        location: text,
+        wwwAuthenticate: text,
+        hasUpstreamServiceTime: fc.boolean(),
+        body: fc.uint8Array({ maxLength: 40 }),
+      }),
+      (given) => {
+        try {
+          expect(judgeAnswer(given, ADDRESS).contentType).toMatch(/^[\x20-\x7e]+$/)
+        } catch (error) {
+          expect(error).toBeInstanceOf(Problem)
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  )
+})
