@@ -3,7 +3,8 @@
     python infer.py iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
     python infer.py --mqtt 3.1.1 iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
-Prints the body of the reply. Exit code: 0 answered, 1 the reply is an error, 124 no answer in time.
+Prints the body of the reply. Exit code: 0 answered, 1 the reply is an error or the broker refused, 124 no answer
+in time.
 """
 import argparse
 import math
@@ -32,7 +33,7 @@ args = parser.parse_args()
 identity = args.username or f"python-{uuid.uuid4().hex[:8]}"
 request_id = uuid.uuid4().hex
 is_v5 = args.mqtt == "5"
-connected, subscribed, replies = queue.Queue(), queue.Queue(), queue.Queue()
+connected, subscribed, published, replies = queue.Queue(), queue.Queue(), queue.Queue(), queue.Queue()
 
 client = mqtt.Client(
     mqtt.CallbackAPIVersion.VERSION2,
@@ -40,10 +41,16 @@ client = mqtt.Client(
     protocol=mqtt.MQTTv5 if is_v5 else mqtt.MQTTv311,
 )
 if args.username:
-    with open(args.password_file) as file:
-        client.username_pw_set(args.username, file.read().rstrip("\n"))
+    password = None
+    if args.password_file:
+        try:
+            password = open(args.password_file).read().rstrip("\r\n")
+        except OSError as error:
+            sys.exit(f"The password cannot be read: {error}")
+    client.username_pw_set(args.username, password)
 client.on_connect = lambda *event: connected.put(event[3])
-client.on_subscribe = lambda *event: subscribed.put(event[3])
+client.on_subscribe = lambda *event: subscribed.put(event[3][0])
+client.on_publish = lambda *event: published.put(event[3])
 client.on_message = lambda _client, _userdata, message: replies.put(message)
 
 
@@ -78,15 +85,25 @@ def is_ours(message):
 
 # The answer comes on the same topic with `request` replaced by `reply`, or where the Response Topic says.
 reply_topic = f"{args.root}/reply/{identity}/{args.model}/{args.operation}/{request_id}"
-client.connect(args.host, args.port)
+try:
+    client.connect(args.host, args.port)
+except OSError as error:
+    sys.exit(f"No broker at {args.host}:{args.port}: {error}")
 client.loop_start()
 reason = wait(connected, "connection")
 if reason.is_failure:
     sys.exit(f"The broker refused the connection: {reason}")
 # Subscribe before publishing: a fast answer must find us listening.
 client.subscribe(reply_topic, qos=1)
-wait(subscribed, "subscription")
+reason = wait(subscribed, "subscription")
+if reason.is_failure:
+    sys.exit(f"The broker refused the subscription to {reply_topic}: {reason}")
 ask()
+reason = wait(published, "acknowledgement of the request")
+if reason.is_failure:
+    sys.exit(f"The broker refused the request: {reason}")
+if reason == "No matching subscribers":
+    sys.exit("No connector is listening: nobody subscribed to the request's topic.")
 reply = wait(replies, "answer")
 while not is_ours(reply):
     reply = wait(replies, "answer")
