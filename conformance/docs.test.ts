@@ -1,0 +1,279 @@
+// Holds the pages to what is true: links lead somewhere, configurations load, commands exist, marked lines work.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { connect } from '@inferwire/client'
+import { loadConfig, Secret } from '@inferwire/connector'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createProgram } from '../packages/cli/src/index.ts'
+import { runConnector } from './fixtures/connector.ts'
+import { INFERWIRE, run, shell } from './fixtures/inferwire.ts'
+import { startMosquitto } from './fixtures/mosquitto.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
+const PAGES = pages()
+const BLOCKS = PAGES.flatMap(blocksOf)
+
+/** A fenced block, and the HTML comment that marks it. */
+interface Block {
+  readonly page: string
+  readonly line: number
+  readonly language: string
+  readonly text: string
+  /** `run`, `run: 1`, `config`, `acl`, `start`, or empty. */
+  readonly mark: string
+  /** The text of an unmarked block without a language that follows at once: the output. */
+  readonly output: string | undefined
+}
+
+describe('links', () => {
+  test.each(PAGES)('of %s lead to files and headings that exist', (page) => {
+    expect(linksOf(page).filter((link) => !leadsSomewhere(page, link))).toEqual([])
+  })
+
+  test('are found', () => {
+    expect(PAGES.flatMap(linksOf).length).toBeGreaterThan(40)
+  })
+})
+
+describe('configurations', () => {
+  test.each(marked('config'))('$page:$line loads', ({ text }) => {
+    const folder = tempFolder('docs')
+    // Files are named as they are on the reader's machine; here they are made.
+    const config = text.replaceAll(/(\w*[fF]ile): (\S+)/g, (_, key: string, path: string) => {
+      const file = join(folder, path.replaceAll('/', '_'))
+      writeFileSync(file, 'content\n')
+      return `${key}: ${file}`
+    })
+    const file = join(folder, 'inferwire.yaml')
+    writeFileSync(file, config)
+    expect(Object.keys(loadConfig({ file, env: {} }).models).length).toBeGreaterThan(0)
+  })
+})
+
+describe('commands', () => {
+  const commands = BLOCKS.filter(({ language }) => language === 'sh').flatMap(({ page, text }) =>
+    text.split('\n').flatMap((line) => {
+      const found = /^(?:npx )?inferwire (.*)$/.exec(line.trim())
+      return found === null ? [] : [{ page, line: line.trim(), words: shellWords(found[1]!) }]
+    }),
+  )
+  const mentions = PAGES.flatMap((page) =>
+    [...prose(page).matchAll(/`(?:npx )?inferwire ([^`]+)`/g)].map(([text, rest]) => ({
+      page,
+      line: text,
+      words: shellWords(rest!),
+    })),
+  )
+
+  test.each(commands)('$page: $line can be given like this', ({ words }) => {
+    expect(usageMistake(words)).toBe('')
+  })
+
+  // In a sentence a command may come without its arguments.
+  test.each(mentions)('$page: $line exists', ({ words }) => {
+    expect(usageMistake(words)).toMatch(/^(?:|error: missing required argument .*)$/)
+  })
+
+  test('that do not exist are told', () => {
+    expect(commands.length).toBeGreaterThan(10)
+    expect(mentions.length).toBeGreaterThan(5)
+    expect(usageMistake(['conect'])).toContain('unknown command')
+    expect(usageMistake(['connect', '--brokr', 'x'])).toContain('unknown option')
+    expect(usageMistake(['models', 'lss'])).toContain('unknown command')
+    expect(usageMistake(['infer', 'iris', '--show', 'telnet'])).toContain('Allowed choices')
+  })
+})
+
+describe('beside a running `npm start`', () => {
+  let dev: ChildProcess
+  let said: string
+  let mqttPort: string
+  let modelsUrl: string
+
+  beforeAll(async () => {
+    const ports = ['--mqtt-port', '--ws-port', '--http-port', '--admin-port'].flatMap((flag) => [flag, '0'])
+    dev = spawn(process.execPath, [INFERWIRE, 'dev', ...ports], { cwd: ROOT })
+    said = await outputUntil(dev, 'Ctrl-C stops.')
+    mqttPort = /mqtt:\/\/127\.0\.0\.1:(\d+)/.exec(said)![1]!
+    modelsUrl = /Models +(\S+)/.exec(said)![1]!
+  })
+
+  afterAll(async () => {
+    const ended = new Promise((done) => dev.once('exit', done))
+    dev.kill('SIGTERM')
+    await ended
+  })
+
+  test('it says what README.md shows', () => {
+    const shown = marked('start')[0]!.text.trimEnd()
+    expect(anyFigures(said).startsWith(anyFigures(shown))).toBe(true)
+  })
+
+  test('README.md has the line for mosquitto_rr that it prints', () => {
+    const lines = marked('run').filter(({ page }) => page === 'README.md')
+    expect(lines).toHaveLength(1)
+    expect(said).toContain(withPort(lines[0]!.text.trim()))
+  })
+
+  test.each(marked('run'))('$page:$line does what it says', async ({ text, language, mark, output }) => {
+    if (language === 'ts') {
+      const ended = await run(process.execPath, ['--input-type=module', '-e', withPort(text)], { cwd: ROOT })
+      expect(ended).toMatchObject({ code: 0, stderr: '' })
+      return
+    }
+    // The command of this checkout; npx would find the same one more slowly.
+    const line = withPort(text).replaceAll(/^npx inferwire /gm, `'${process.execPath}' '${INFERWIRE}' `)
+    const env = { INFERWIRE_BROKER_URL: `mqtt://127.0.0.1:${mqttPort}` }
+    const ended = await shell(`set -e\n${line}`, { cwd: ROOT, env })
+    expect(ended, ended.stderr).toMatchObject({ code: Number(/\d+$/.exec(mark)?.[0] ?? 0) })
+    if (output !== undefined) expect(ended.stdout.trim() || ended.stderr.trim()).toBe(output.trim())
+  })
+
+  test("the guide's access rules let everybody do their own, and nothing else", async () => {
+    const [acl] = marked('acl')
+    const broker = await startMosquitto({
+      users: { inferwire: 'i', cam7: 'c', bob: 'b' },
+      acl: acl!.text,
+    })
+    const { connector } = await runConnector({
+      broker: { url: broker.url, username: 'inferwire', password: new Secret('i') as never },
+      models: { iris: { url: modelsUrl, protocol: 'v1' } },
+    })
+    const cam7 = await connect(broker.url, { username: 'cam7', password: 'c' })
+    expect(await cam7.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).toEqual([1])
+    expect((await cam7.models()).map(({ name }) => name)).toEqual(['iris'])
+    await cam7.close()
+    const asCam7 = async (): Promise<void> => {
+      const bob = await connect(broker.url, { username: 'bob', password: 'b', identity: 'cam7' })
+      await bob.close()
+    }
+    await expect(asCam7()).rejects.toMatchObject({ code: 'not_authorized' })
+    await connector.stop()
+    await broker.stop()
+  })
+
+  function withPort(text: string): string {
+    return text.replaceAll(/\b1883\b/g, mqttPort)
+  }
+})
+
+function pages(): string[] {
+  const below = (folder: string): string[] =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.md') && !/(?:^|\/)(?:node_modules|dist|\.[^/]*)\//.test(file))
+      .map((file) => (folder === '' ? file : `${folder}/${file}`))
+  const root = readdirSync(ROOT).filter((file) => file.endsWith('.md'))
+  return [...root, ...['docs', 'packages', 'examples', 'bench'].flatMap(below)].sort()
+}
+
+function read(page: string): string {
+  return readFileSync(join(ROOT, page), 'utf8')
+}
+
+function blocksOf(page: string): Block[] {
+  const text = read(page)
+  return [...text.matchAll(/(?:<!-- ([^>]*?) -->\n\n?)?^```(\w*)\n([\s\S]*?)^```$/gm)].map((found) => {
+    const after = /^\n\n```\n([\s\S]*?)^```$/m.exec(text.slice(found.index + found[0].length))
+    return {
+      page,
+      line: text.slice(0, found.index).split('\n').length,
+      mark: found[1] ?? '',
+      language: found[2]!,
+      text: found[3]!,
+      output: after?.index === 0 ? after[1] : undefined,
+    }
+  })
+}
+
+function marked(kind: string): Block[] {
+  const found = BLOCKS.filter(({ mark }) => mark === kind || mark.startsWith(`${kind}:`))
+  if (found.length === 0) throw new Error(`No page has a block marked <!-- ${kind} -->.`)
+  return found
+}
+
+// A page without its fenced blocks.
+function prose(page: string): string {
+  return read(page).replaceAll(/^```[\s\S]*?^```$/gm, '')
+}
+
+function linksOf(page: string): string[] {
+  const text = prose(page).replaceAll(/`[^`\n]*`/g, '')
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, link]) => link!)
+    .filter((link) => !/^[a-z][a-z+.-]*:/.test(link))
+}
+
+function leadsSomewhere(page: string, link: string): boolean {
+  const [path = '', anchor] = link.split('#')
+  const file = path === '' ? join(ROOT, page) : resolve(ROOT, dirname(page), path)
+  // A link out of the repository leads nowhere for its reader.
+  if (!file.startsWith(ROOT) || !existsSync(file)) return false
+  if (anchor === undefined) return true
+  return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].some(([, title]) => slug(title!) === anchor)
+}
+
+// As GitHub makes the anchors of headings.
+function slug(title: string): string {
+  return title
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-')
+}
+
+// The words of a simple command up to a comment or a redirection; no expansions.
+function shellWords(line: string): string[] {
+  const words: string[] = []
+  for (const [, single, double, bare] of line.matchAll(/'([^']*)'|"([^"]*)"|([^\s'"]+)/g)) {
+    const word = single ?? double ?? bare!
+    if (bare !== undefined && /^[#>|;&]/.test(bare)) break
+    words.push(word)
+  }
+  return words
+}
+
+// What the command line says to these words without doing anything; empty when it takes them.
+function usageMistake(words: readonly string[]): string {
+  let message = ''
+  const program = createProgram()
+  const silence = (command: typeof program): void => {
+    command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {}, outputError: () => {} })
+    if (command.commands.length === 0) command.action(() => {})
+    for (const child of command.commands) silence(child)
+  }
+  silence(program)
+  try {
+    program.parse([...words], { from: 'user' })
+  } catch (error) {
+    const { code, message: text } = error as { code?: string; message: string }
+    // Asking for help is no mistake, and a group of commands answers with it.
+    if (!['commander.help', 'commander.helpDisplayed', 'commander.version'].includes(code ?? ''))
+      message = text
+  }
+  return message
+}
+
+function outputUntil(child: ChildProcess, mark: string): Promise<string> {
+  return new Promise((resolvePromise, reject) => {
+    let text = ''
+    const add = (chunk: Buffer): void => {
+      text += chunk.toString('utf8')
+      if (text.includes(mark)) resolvePromise(text)
+    }
+    child.stdout!.on('data', add)
+    child.stderr!.on('data', add)
+    child.once('exit', (code) =>
+      reject(new Error(`It ended with ${code} before it said "${mark}":\n${text}`)),
+    )
+  })
+}
+
+// Ports and times differ from run to run, and columns with them.
+function anyFigures(text: string): string {
+  return text
+    .replaceAll(/(127\.0\.0\.1):\d+/g, '$1:PORT')
+    .replaceAll(/\d+\.\d (s\b|ms\b)/g, 'N $1')
+    .replaceAll(/ {2,}/g, '  ')
+}
