@@ -1,8 +1,7 @@
 // Everything that `inferwire dev` runs, in one process: broker, model server, connector.
 import { createLog, loadConfig, startConnector, type Connector } from '@inferwire/connector'
 import { bundledModels, startModelServer, type ModelServer, type ModelSource } from '@inferwire/model-server'
-import { startBroker, type Broker } from './broker/index.ts'
-import { explainPort } from './broker/port-taken.ts'
+import { explainPort, startBroker, type Broker } from './broker/index.ts'
 
 /** What to run, and where. */
 export interface DevOptions {

@@ -59,7 +59,7 @@ function parseBroker(text: string): string {
 }
 
 /** Option parser: `NAME=FILE`, added to those before it. */
-export function collectModel(text: string, before: readonly DevModel[] | undefined): DevModel[] {
+function collectModel(text: string, before: readonly DevModel[] | undefined): DevModel[] {
   const [, name, file] = /^([^=]+)=(.+)$/.exec(text) ?? []
   if (name === undefined || file === undefined) {
     throw new InvalidArgumentError('Expected NAME=FILE, for example defects=./defects.onnx.')

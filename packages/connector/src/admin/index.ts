@@ -1,4 +1,3 @@
 // The front of the admin room.
-export { startAdminServer, type AdminServer, type AdminViews } from './admin-server.ts'
-export type { LiveState } from './exposition.ts'
+export { startAdminServer, type AdminServer } from './admin-server.ts'
 export { createMetrics } from './metrics.ts'

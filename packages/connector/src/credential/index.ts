@@ -1,3 +1,2 @@
 // The front of the credential room.
 export { createCredential } from './create-credential.ts'
-export type { Credential } from './credential.ts'

@@ -1,2 +1,2 @@
 // The front of the discovery room.
-export { modelCard, type CardFacts } from './model-card.ts'
+export { modelCard } from './model-card.ts'

@@ -2,4 +2,4 @@
 export { Histogram } from './histogram.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './log.ts'
 export { ProblemLog } from './problem-log.ts'
-export { OperationFigures, Telemetry, UNKNOWN_MODEL, type DropReason } from './telemetry.ts'
+export { OperationFigures, Telemetry, UNKNOWN_MODEL } from './telemetry.ts'

@@ -9,7 +9,7 @@ export type FieldKind = 'byte' | 'two' | 'four' | 'variable' | 'string' | 'binar
 export type Carrier = 'connect' | 'will' | 'publish' | 'ack' | 'subscribe' | 'unsubscribe' | 'disconnect'
 
 /** Property identifiers that the checks name. */
-export const PROPERTY = { responseTopic: 0x08, topicAlias: 0x23, userProperty: 0x26 } as const
+const PROPERTY = { responseTopic: 0x08, topicAlias: 0x23, userProperty: 0x26 } as const
 
 // MQTT 5 §2.2.2.2.
 const PROPERTIES: ReadonlyMap<number, readonly [FieldKind, ...Carrier[]]> = new Map([

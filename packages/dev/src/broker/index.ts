@@ -3,7 +3,7 @@ import { startEmbeddedBroker } from './embedded.ts'
 import { useExternalBroker } from './external.ts'
 import { startMosquittoBroker } from './mosquitto.ts'
 
-export { explainPort, listenOrExplain, PortTakenError } from './port-taken.ts'
+export { explainPort, PortTakenError } from './port-taken.ts'
 
 /** A broker that can be used. */
 export interface Broker {
