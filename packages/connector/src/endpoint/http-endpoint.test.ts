@@ -107,13 +107,13 @@ test('the Host is apart from the address', async () => {
 })
 
 test('binary tensors go out with the length of their JSON part', async () => {
-  const endpoint = new HttpEndpoint(upstreamOf({ host: 'content-type' }), 'POST', '/x')
+  const endpoint = new HttpEndpoint(upstreamOf({ host: 'iris.example' }), 'POST', '/x')
   const contentType = 'application/octet-stream'
   await endpoint.call(
     requestOf({ contentType, inferenceHeaderContentLength: '17', headers: ['x-line', '3'] }),
   )
   expect(seen[0]!.headers).toMatchObject({
-    host: 'content-type',
+    host: 'iris.example',
     'content-type': contentType,
     'inference-header-content-length': '17',
     'x-line': '3',

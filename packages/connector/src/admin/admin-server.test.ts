@@ -1,0 +1,116 @@
+import { connect } from 'node:net'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Telemetry } from '../telemetry/index.ts'
+import { startAdminServer, type AdminServer } from './admin-server.ts'
+import { Exposition } from './exposition.ts'
+
+let missing: string[]
+let metrics: () => Promise<{ contentType: string; text: string }>
+let admin: AdminServer
+
+beforeEach(async () => {
+  missing = []
+  const telemetry = new Telemetry()
+  const figures = telemetry.figures('iris', 'infer')
+  figures.count('ok')
+  figures.count('ok')
+  figures.count('overloaded')
+  figures.duration.observe(0.003)
+  telemetry.dropped('unaddressable')
+  telemetry.isConnected = true
+  const exposition = new Exposition(telemetry, () => ({
+    version: '1.2.3',
+    unacknowledged: 4,
+    unpublished: 5,
+    bytesInFlight: 600,
+    gates: [{ model: 'iris', running: 7, waiting: 8 }],
+  }))
+  metrics = async () => ({ contentType: exposition.contentType, text: await exposition.text() })
+  admin = await startAdminServer('127.0.0.1', 0, { missing: () => missing, metrics: () => metrics() })
+})
+
+afterEach(() => admin.close())
+
+const get = async (path: string, init?: RequestInit): Promise<[number, string]> => {
+  const response = await fetch(admin.url + path, init)
+  return [response.status, await response.text()]
+}
+
+test('/livez is well as long as the process answers, whatever is missing', async () => {
+  missing = ['not connected to the broker']
+  expect(await get('/livez')).toEqual([200, 'ok\n'])
+})
+
+test('/readyz says what is missing', async () => {
+  expect(await get('/readyz')).toEqual([200, 'ok\n'])
+  missing = ['not connected to the broker', 'draining']
+  expect(await get('/readyz')).toEqual([503, 'not connected to the broker\ndraining\n'])
+})
+
+test('/metrics has every figure, as Prometheus reads it', async () => {
+  const response = await fetch(`${admin.url}/metrics`)
+  expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
+  const lines = (await response.text()).split('\n')
+  for (const line of [
+    '# TYPE inferwire_requests_total counter',
+    'inferwire_requests_total{model="iris",operation="infer",code="ok"} 2',
+    'inferwire_requests_total{model="iris",operation="infer",code="overloaded"} 1',
+    '# TYPE inferwire_request_duration_seconds histogram',
+    'inferwire_request_duration_seconds_bucket{le="0.0025",model="iris",operation="infer"} 0',
+    'inferwire_request_duration_seconds_bucket{le="0.005",model="iris",operation="infer"} 1',
+    'inferwire_request_duration_seconds_bucket{le="+Inf",model="iris",operation="infer"} 1',
+    'inferwire_request_duration_seconds_count{model="iris",operation="infer"} 1',
+    'inferwire_dropped_total{reason="unaddressable"} 1',
+    'inferwire_mqtt_connected 1',
+    'inferwire_unacknowledged_requests 4',
+    'inferwire_unacknowledged_replies 5',
+    'inferwire_bytes_inflight 600',
+    'inferwire_running_calls{model="iris"} 7',
+    'inferwire_queue_depth{model="iris"} 8',
+    `inferwire_build_info{version="1.2.3",node="${process.version}"} 1`,
+  ]) {
+    expect(lines).toContain(line)
+  }
+  expect(lines.some((line) => line.startsWith('process_resident_memory_bytes '))).toBe(true)
+})
+
+test('metrics that cannot be collected do not end the process', async () => {
+  metrics = () => Promise.reject(new Error('boom'))
+  expect(await get('/metrics')).toEqual([500, 'The metrics could not be collected: Error: boom\n'])
+  expect(await get('/livez')).toEqual([200, 'ok\n'])
+})
+
+test('there is nothing else, and nothing to change', async () => {
+  expect((await get('/'))[0]).toBe(404)
+  expect((await get('/../etc/passwd'))[0]).toBe(404)
+  expect((await get('/livez', { method: 'POST', body: 'x' }))[0]).toBe(405)
+  expect((await get('/livez', { method: 'DELETE' }))[0]).toBe(405)
+  expect(await get('/livez', { method: 'HEAD' })).toEqual([200, ''])
+})
+
+test('nonsense ends its own connection only', async () => {
+  const { port } = new URL(admin.url)
+  const socket = connect(Number(port), '127.0.0.1')
+  const said = new Promise<string>((resolve) => {
+    let text = ''
+    socket.on('data', (chunk) => (text += chunk.toString()))
+    socket.on('close', () => resolve(text))
+  })
+  socket.write('\u0000\u0001 nonsense\r\n\r\n')
+  expect(await said).toMatch(/^HTTP\/1\.1 400 /)
+  expect((await get('/livez'))[0]).toBe(200)
+})
+
+test('a port that is taken is told, not waited for', async () => {
+  const port = Number(new URL(admin.url).port)
+  await expect(startAdminServer('127.0.0.1', port, { missing: () => [], metrics })).rejects.toMatchObject({
+    code: 'EADDRINUSE',
+  })
+})
+
+test('close ends connections that are kept alive', async () => {
+  await get('/livez')
+  await admin.close()
+  await expect(get('/livez')).rejects.toThrow()
+  admin = await startAdminServer('127.0.0.1', 0, { missing: () => [], metrics })
+})

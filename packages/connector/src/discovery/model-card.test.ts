@@ -1,0 +1,60 @@
+import { TopicSpace, type TensorMetadata } from '@inferwire/protocol'
+import { expect, test } from 'vitest'
+import { modelCard, type CardFacts } from './model-card.ts'
+
+const topics = new TopicSpace('plant/request')
+const tensor = (shape: number[], datatype = 'FP32'): TensorMetadata => ({ name: 'x', datatype, shape })
+const facts = (overrides: Partial<CardFacts> = {}): CardFacts => ({
+  name: 'iris',
+  protocols: ['v2'],
+  operations: ['infer', 'metadata', 'ready'],
+  defaultOperation: 'infer',
+  requestBytesMax: 1,
+  responseBytesMax: 2,
+  timeoutMs: 3,
+  ...overrides,
+})
+
+test('a card says where to ask and where the answer comes, whatever the root is called', () => {
+  expect(modelCard(topics, facts())).toEqual({
+    contract: 1,
+    name: 'iris',
+    protocols: ['v2'],
+    operations: ['infer', 'metadata', 'ready'],
+    default_operation: 'infer',
+    request_topic: 'plant/request/request/{client}/iris/infer',
+    reply_topic: 'plant/request/reply/{client}/iris/infer',
+    limits: { request_bytes_max: 1, response_bytes_max: 2, timeout_ms: 3 },
+  })
+})
+
+test('the example has zeros of the right shape and type, with 1 for what may vary', () => {
+  const { example } = modelCard(
+    topics,
+    facts({ inputs: [tensor([-1, 4]), tensor([2], 'BYTES'), tensor([1], 'BOOL')] }),
+  )
+  expect(example).toEqual({
+    operation: 'infer',
+    body: {
+      id: '1',
+      inputs: [
+        { name: 'x', datatype: 'FP32', shape: [1, 4], data: [0, 0, 0, 0] },
+        { name: 'x', datatype: 'BYTES', shape: [2], data: ['', ''] },
+        { name: 'x', datatype: 'BOOL', shape: [1], data: [false] },
+      ],
+    },
+  })
+})
+
+test('what a server says of its shapes does not make the card large', () => {
+  expect(modelCard(topics, facts({ inputs: [tensor([1, 3, 224, 224])] })).example).toBeUndefined()
+  expect(modelCard(topics, facts({ inputs: [tensor([2 ** 31, 2 ** 31, 2 ** 31])] })).example).toBeUndefined()
+  expect(modelCard(topics, facts({ inputs: [tensor([Number.MIN_SAFE_INTEGER, 0])] })).example).toBeDefined()
+})
+
+test("the operator's own example wins", () => {
+  const example = { operation: 'predict', body: { instances: [[1]] } }
+  expect(modelCard(topics, facts({ example, inputs: [tensor([4])] })).example).toEqual(example)
+  const { operation } = modelCard(topics, facts({ example: { body: {} } })).example!
+  expect(operation).toBe('infer')
+})

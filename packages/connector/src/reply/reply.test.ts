@@ -1,0 +1,103 @@
+import { Problem } from '@inferwire/protocol'
+import { expect, test } from 'vitest'
+import type { EndpointResponse, ReplyTarget } from '../step.ts'
+import { problemReply, successReply, type ReplyContext } from './reply.ts'
+
+const target: ReplyTarget = {
+  topic: 'infer/reply/cam7/iris/infer',
+  correlationData: Uint8Array.from([0, 255]),
+  qos: 1,
+}
+const context: ReplyContext = {
+  expirySeconds: 4,
+  queueMs: 0.44,
+  upstreamMs: 5.06,
+  traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+}
+const bare: ReplyContext = {
+  expirySeconds: undefined,
+  queueMs: 0,
+  upstreamMs: undefined,
+  traceparent: undefined,
+}
+const response: EndpointResponse = {
+  status: 200,
+  body: Buffer.from('{"outputs":[]}'),
+  contentType: 'application/json',
+  inferenceHeaderContentLength: undefined,
+}
+
+test('an answer carries the body as it is, and exactly these properties', () => {
+  const reply = successReply(target, response, context)
+  expect(reply).toEqual({
+    topic: target.topic,
+    payload: response.body,
+    qos: 1,
+    retain: false,
+    properties: {
+      contentType: 'application/json',
+      payloadFormatIndicator: 1,
+      correlationData: target.correlationData,
+      messageExpiryInterval: 4,
+      userProperties: [
+        ['status', '200'],
+        ['server-timing', 'queue;dur=0.4, upstream;dur=5.1'],
+        ['traceparent', context.traceparent],
+      ].flat(),
+    },
+  })
+  expect(reply.payload).toBe(response.body)
+})
+
+test('what the request did not have, the reply has not', () => {
+  const { properties } = successReply({ ...target, correlationData: undefined }, response, bare)
+  expect(Object.keys(properties).sort()).toEqual(['contentType', 'payloadFormatIndicator', 'userProperties'])
+  expect(properties.userProperties).toEqual(['status', '200', 'server-timing', 'queue;dur=0'])
+})
+
+test('binary tensors say the length of their JSON part, and do not promise text', () => {
+  const binary = { ...response, contentType: 'application/octet-stream', inferenceHeaderContentLength: '12' }
+  const { properties } = successReply(target, binary, bare)
+  expect(properties.payloadFormatIndicator).toBeUndefined()
+  expect(properties.contentType).toBe('application/octet-stream')
+  const length = ['inference-header-content-length', '12']
+  expect(properties.userProperties).toEqual(['status', '200', 'server-timing', 'queue;dur=0', ...length])
+})
+
+test('a problem has status and code beside a body that a KServe client can read', () => {
+  const problem = new Problem('overloaded', 'Model "iris" is busy.', {
+    retryAfterMs: 500,
+    detail: 'http://10.0.0.7',
+  })
+  const reply = problemReply(target, problem, { ...bare, queueMs: 12.345 })
+  expect(reply).toMatchObject({ topic: target.topic, qos: 1, retain: false })
+  expect(JSON.parse(Buffer.from(reply.payload).toString())).toEqual({
+    error: 'Model "iris" is busy.',
+    code: 'overloaded',
+    status: 429,
+    retryable: true,
+    retry_after_ms: 500,
+  })
+  expect(reply.properties).toEqual({
+    contentType: 'application/json',
+    payloadFormatIndicator: 1,
+    correlationData: target.correlationData,
+    userProperties: ['status', '429', 'code', 'overloaded', 'server-timing', 'queue;dur=12.3'],
+  })
+})
+
+test("the model server's own error body goes out as it came", () => {
+  const body = Buffer.from('Internal Server Error')
+  const problem = new Problem('upstream_error', 'x', { status: 500, body, contentType: 'text/plain' })
+  const { payload, properties } = problemReply(target, problem, bare)
+  expect(payload).toBe(body)
+  expect(properties.contentType).toBe('text/plain')
+  expect(properties.payloadFormatIndicator).toBeUndefined()
+  expect(properties.userProperties).toEqual(
+    expect.arrayContaining(['status', '500', 'code', 'upstream_error']),
+  )
+})
+
+test('a request of QoS 0 is answered with QoS 0', () => {
+  expect(successReply({ ...target, qos: 0 }, response, bare).qos).toBe(0)
+})

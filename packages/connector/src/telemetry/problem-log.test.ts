@@ -1,0 +1,50 @@
+import { Problem, PROBLEMS, type ProblemCode } from '@inferwire/protocol'
+import { expect, test } from 'vitest'
+import { createLog } from './log.ts'
+import { ProblemLog } from './problem-log.ts'
+
+function arrange(level: 'debug' | 'warn' = 'debug') {
+  const lines: Record<string, unknown>[] = []
+  const log = createLog(
+    { level, format: 'json' },
+    { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) },
+  )
+  return { lines, problems: new ProblemLog(log) }
+}
+
+const problemOf = (code: ProblemCode): Problem =>
+  new Problem(code, 'safe words', { detail: 'http://10.0.0.7' })
+
+test('one line per model, code and second, with the count of those left out', () => {
+  const { lines, problems } = arrange()
+  for (let ms = 0; ms < 2_500; ms++) problems.report(problemOf('overloaded'), 'iris', 'infer', ms)
+  expect(lines.map(({ suppressed }) => suppressed)).toEqual([undefined, 999, 999])
+  problems.report(problemOf('overloaded'), 'digits', 'infer', 2_500)
+  problems.report(problemOf('bad_payload'), 'iris', 'infer', 2_500)
+  expect(lines).toHaveLength(5)
+})
+
+test('a line says what an operator needs, at the level of the table', () => {
+  for (const code of Object.keys(PROBLEMS) as ProblemCode[]) {
+    const { lines, problems } = arrange()
+    problems.report(problemOf(code), 'iris', 'infer', 0)
+    expect(lines).toEqual([
+      expect.objectContaining({
+        level: PROBLEMS[code].log,
+        event: 'request_failed',
+        code,
+        status: PROBLEMS[code].status,
+        model: 'iris',
+        operation: 'infer',
+        detail: 'http://10.0.0.7',
+        msg: 'safe words',
+      }),
+    ])
+  }
+})
+
+test('what is below the level is neither written nor counted', () => {
+  const { lines, problems } = arrange('warn')
+  problems.report(problemOf('bad_topic'), 'iris', 'infer', 0)
+  expect(lines).toEqual([])
+})
