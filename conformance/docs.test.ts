@@ -146,11 +146,11 @@ describe('beside a running `npm start`', () => {
     expect(await cam7.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).toEqual([1])
     expect((await cam7.models()).map(({ name }) => name)).toEqual(['iris'])
     await cam7.close()
-    const asCam7 = async (): Promise<void> => {
-      const bob = await connect(broker.url, { username: 'bob', password: 'b', identity: 'cam7' })
-      await bob.close()
-    }
-    await expect(asCam7()).rejects.toMatchObject({ code: 'not_authorized' })
+    const bob = await connect(broker.url, { username: 'bob', password: 'b', identity: 'cam7' })
+    await expect(bob.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).rejects.toMatchObject({
+      code: 'not_authorized',
+    })
+    await bob.close()
     await connector.stop()
     await broker.stop()
   })
