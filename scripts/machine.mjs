@@ -14,6 +14,8 @@ const CACHE =
 const PROGRAMS = [
   ['mosquitto', 'mosquitto'],
   ['mosquitto_rr', 'mosquitto-clients'],
+  // Runs the curl lines that the command shows.
+  ['curl', 'curl'],
   // Makes the certificates of the TLS tests.
   ['openssl', 'openssl'],
 ]
