@@ -8,8 +8,11 @@ const FOLDER = new URL('../docs/reference/', import.meta.url).pathname
 const NOTE = (source) => `<!-- Generated from ${source} by \`npm run docs\`. Do not edit. -->`
 
 function table(head, rows) {
-  const line = (cells) => `| ${cells.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |`
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+function line(cells) {
+  return `| ${cells.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |`
 }
 
 function problemsPage() {
