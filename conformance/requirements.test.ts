@@ -1,0 +1,148 @@
+// Every requirement has its proof or says why not, and every proof exists.
+import { existsSync, readFileSync } from 'node:fs'
+import { PROBLEMS } from '@inferwire/protocol'
+import { parseSync } from 'oxc-parser'
+import { describe, expect, test } from 'vitest'
+import { REQUIREMENTS, type Requirement } from './requirements.ts'
+
+const ROOT = new URL('../', import.meta.url)
+
+/** What is wrong with a list of requirements, one sentence each. */
+function mistakes(requirements: readonly Requirement[], titlesOf: (file: string) => Titles): string[] {
+  const ids = new Set<string>()
+  return requirements.flatMap((requirement) => {
+    const { id, text, tests = [], gap, partly = [] } = requirement
+    const found: string[] = []
+    if (ids.has(id)) found.push(`${id} is there twice`)
+    ids.add(id)
+    if (!/^[A-Z].*\.$|^`.*\.$/.test(text)) found.push(`${id} is not one sentence`)
+    if (tests.length === 0 && gap === undefined) found.push(`${id} has neither a test nor a gap`)
+    if (tests.length > 0 && gap !== undefined) found.push(`${id} is proven; its gap is stale: ${gap}`)
+    if (partly.length > 0 && gap === undefined) found.push(`${id} is proven partly, and names no gap`)
+    for (const named of [...tests, ...partly]) {
+      const [file = '', ...titles] = named.split(' > ')
+      const missing = missingTitle(titles, titlesOf(file))
+      if (missing !== undefined) found.push(`${id} names "${named}"; ${missing}`)
+    }
+    return found
+  })
+}
+
+interface Titles {
+  readonly all: readonly string[]
+  readonly skipped: readonly string[]
+}
+
+function missingTitle(titles: readonly string[], { all, skipped }: Titles): string | undefined {
+  if (titles.length === 0) return 'it names a file only'
+  for (const title of titles) {
+    if (!all.some((each) => each.startsWith(title))) return `there is no "${title}"`
+    if (skipped.some((each) => each.startsWith(title))) return `"${title}" is skipped`
+  }
+  return undefined
+}
+
+const read = new Map<string, Titles>()
+
+function titlesOf(file: string): Titles {
+  const known = read.get(file)
+  if (known !== undefined) return known
+  const url = new URL(file, ROOT)
+  const titles = existsSync(url) ? readTitles(file, readFileSync(url, 'utf8')) : { all: [], skipped: [] }
+  read.set(file, titles)
+  return titles
+}
+
+// What is looked at of the syntax tree.
+interface Node {
+  readonly type: string
+  readonly start: number
+  readonly end: number
+  readonly value?: unknown
+  readonly quasis?: readonly { readonly value: { readonly cooked: string } }[]
+}
+
+// Titles may stand in tables of test.each, so every text of the file counts; comments do not.
+function readTitles(file: string, source: string): Titles {
+  const all: string[] = []
+  const skipped: string[] = []
+  const visit = (node: unknown, into: readonly string[][]): void => {
+    if (Array.isArray(node)) for (const child of node) visit(child, into)
+    if (Array.isArray(node) || typeof node !== 'object' || node === null) return
+    const { type, value, quasis, start, end } = node as Node
+    if (type === 'Literal' && typeof value === 'string') for (const list of into) list.push(value)
+    if (type === 'TemplateLiteral') for (const list of into) list.push(quasis![0]!.value.cooked)
+    const isSkipped =
+      type === 'CallExpression' && /^(?:test|describe|it)\.(?:skip|todo)\b/.test(source.slice(start, end))
+    const inside = isSkipped ? [...into, skipped] : into
+    for (const child of Object.values(node)) visit(child, inside)
+  }
+  visit(parseSync(file, source).program, [all])
+  return { all, skipped }
+}
+
+describe('the requirements', () => {
+  test('have each its proof or its gap, and every proof exists', () => {
+    expect(mistakes(REQUIREMENTS, titlesOf)).toEqual([])
+    expect(REQUIREMENTS.length).toBeGreaterThan(60)
+  })
+
+  test('name every problem code', () => {
+    const words = REQUIREMENTS.map(({ text, gap }) => `${text} ${gap}`).join(' ')
+    const unnamed = Object.keys(PROBLEMS).filter((code) => !words.includes(`\`${code}\``))
+    expect(unnamed).toEqual([])
+  })
+
+  test.each(Array.from({ length: 10 }, (_, index) => `D${index + 1}`))('have promise %s', (id) => {
+    expect(REQUIREMENTS.map((requirement) => requirement.id)).toContain(id)
+  })
+})
+
+describe('the check', () => {
+  const source = `
+    // test('in a comment', () => {})
+    test('is there', () => {})
+    test.each([['in a table', 1]])('%s', () => {})
+    describe.skip('a group', () => { test('inside it', () => {}) })
+    test.skip('for later', () => {})
+  `
+  const check = (requirement: Partial<Requirement>): string[] =>
+    mistakes([{ id: 'A', source: 'x', text: 'It works.', ...requirement }], () =>
+      readTitles('a.test.ts', source),
+    )
+
+  test.each<[Partial<Requirement>]>([
+    [{ tests: ['a.test.ts > is there'] }],
+    [{ tests: ['a.test.ts > is'] }],
+    [{ tests: ['a.test.ts > in a table'] }],
+    [{ gap: 'Not built yet.' }],
+    [{ gap: 'Not built yet.', partly: ['a.test.ts > is there'] }],
+  ])('takes %j', (requirement) => {
+    expect(check(requirement)).toEqual([])
+  })
+
+  test.each<[Partial<Requirement>, string]>([
+    [{}, 'A has neither a test nor a gap'],
+    [{ tests: [] }, 'A has neither a test nor a gap'],
+    [{ tests: ['a.test.ts > is there'], gap: 'Later.' }, 'A is proven; its gap is stale: Later.'],
+    [{ tests: ['a.test.ts'] }, 'A names "a.test.ts"; it names a file only'],
+    [{ tests: ['a.test.ts > is gone'] }, 'A names "a.test.ts > is gone"; there is no "is gone"'],
+    [
+      { tests: ['a.test.ts > in a comment'] },
+      'A names "a.test.ts > in a comment"; there is no "in a comment"',
+    ],
+    [{ tests: ['a.test.ts > for later'] }, 'A names "a.test.ts > for later"; "for later" is skipped'],
+    [{ tests: ['a.test.ts > inside it'] }, 'A names "a.test.ts > inside it"; "inside it" is skipped'],
+    [{ gap: 'Later.', text: 'no sentence' }, 'A is not one sentence'],
+  ])('refuses %j', (requirement, mistake) => {
+    expect(check(requirement)).toEqual([mistake])
+  })
+
+  test('refuses an id that is there twice, and a part without a gap', () => {
+    const one: Requirement = { id: 'A', source: 'x', text: 'It works.', gap: 'Later.' }
+    expect(mistakes([one, one], titlesOf)).toEqual(['A is there twice'])
+    expect(check({ tests: ['a.test.ts > is there'], partly: ['a.test.ts > is there'] })).toEqual([
+      'A is proven partly, and names no gap',
+    ])
+  })
+})

@@ -1,0 +1,17 @@
+// Every MUST of the wire contract, every promise of delivery and every rule of security, each with its proof. Only data:
+// other packages may read it.
+import { DELIVERY } from './requirements/delivery.ts'
+import { PROBLEM_CODES } from './requirements/problem-codes.ts'
+import { SECURITY } from './requirements/security.ts'
+import { WIRE_CONTRACT } from './requirements/wire-contract.ts'
+import type { Requirement } from './requirements/requirement.ts'
+
+export type { Requirement } from './requirements/requirement.ts'
+
+/** In the order of the contract. */
+export const REQUIREMENTS: readonly Requirement[] = [
+  ...WIRE_CONTRACT,
+  ...PROBLEM_CODES,
+  ...DELIVERY,
+  ...SECURITY,
+]

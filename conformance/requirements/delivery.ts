@@ -1,0 +1,147 @@
+// The promises of delivery, for requests of QoS 1, and how the session keeps them.
+import { met, open, type Requirement } from './requirement.ts'
+
+const DELIVERY_TEST = 'conformance/delivery.test.ts'
+const ACK_ORDER = 'packages/connector/src/session/ack-order.test.ts'
+const OUTBOX = 'packages/connector/src/session/outbox.test.ts'
+const CODEC = 'packages/connector/src/session/publish-codec.test.ts'
+const CLIENT = 'conformance/client.test.ts'
+const PROMISE = 'delivery promises'
+
+const ON_THE_WIRE = `${DELIVERY_TEST} > on the wire: no PUBACK before the reply's PUBACK`
+const KILL = `${DELIVERY_TEST} > kill -9 with 200 requests under way`
+const SIGTERM = `${DELIVERY_TEST} > SIGTERM under load loses nothing and exits 0`
+const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing`
+
+/** See the file's first line. */
+export const DELIVERY: readonly Requirement[] = [
+  met(
+    'D1',
+    PROMISE,
+    'A request is acknowledged only after its reply was, its expiry passed, or no reply can ever be addressed.',
+    ON_THE_WIRE,
+    KILL,
+    'conformance/bad-input.test.ts > requests that nobody could be answered for',
+  ),
+  open(
+    'D2',
+    PROMISE,
+    'Whatever happens to the connector, no request is lost: each gets at least one reply.',
+    'A freeze and a network cut are not tested yet.',
+    KILL,
+    BROKER_RESTART,
+  ),
+  met(
+    'D3',
+    `${PROMISE}; MQTT 5 §4.6`,
+    'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which they came.',
+    ON_THE_WIRE,
+    `${ACK_ORDER} > PUBACKs leave in the order in which the PUBLISHes came`,
+    `${ACK_ORDER} > nothing is acknowledged after the connection ended`,
+  ),
+  met(
+    'D4',
+    PROMISE,
+    "Every reply carries its own request's Correlation Data and goes to its own reply topic; none is crossed.",
+    KILL,
+    'conformance/contract.test.ts > a thousand requests at once get each its own answer',
+  ),
+  open(
+    'D5',
+    PROMISE,
+    'Within one process the model is called at most once per request while the duplicate window remembers it; a route with `repeatable: false` is answered `maybe_executed`.',
+    'There is no memory of duplicates yet: a redelivered request is executed again.',
+  ),
+  met(
+    'D6',
+    PROMISE,
+    'An expired request is not executed; its deadline is one signal down to the socket.',
+    'packages/connector/src/admission/deadline.test.ts > a request whose time is up when it comes is stopped',
+    'packages/connector/src/admission/model-gate.test.ts > a request whose deadline has passed takes no turn',
+    'packages/connector/src/endpoint/http-endpoint.test.ts > what is stopped already is not sent',
+    'packages/connector/src/endpoint/http-endpoint.test.ts > the deadline ends the call on the socket',
+  ),
+  met(
+    'D7',
+    PROMISE,
+    'Overload and a dead upstream give a typed error at once, never silence and never growing memory.',
+    'conformance/contract.test.ts > requests over the limits of a model are turned away at once',
+    'conformance/bad-input.test.ts > down',
+    'packages/connector/src/admission/model-gate.test.ts > behind a call that hangs, waiters that expire do not pile up',
+  ),
+  open(
+    'D7-RETRY',
+    PROMISE,
+    'Retries only where safe, inside the deadline and a budget; a circuit per upstream.',
+    'Retries and circuits are not built yet: a failed call is answered at once.',
+  ),
+  open(
+    'D8',
+    PROMISE,
+    'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
+    'There is no journal of suspects yet: a poisonous request is delivered until it expires.',
+  ),
+  met(
+    'D9',
+    PROMISE,
+    'SIGTERM: stop taking, finish, answer, acknowledge, exit 0; nothing lost, nothing done twice.',
+    SIGTERM,
+    'conformance/cli-connect.test.ts > %s answers what is under way, then ends with 0',
+    'conformance/cli-connect.test.ts > while the broker is away it stops all the same',
+  ),
+  met(
+    'D10',
+    PROMISE,
+    'With a client that repeats, every request ends in a reply or `deadline_exceeded`, also when the broker is killed.',
+    `${CLIENT} > 200 requests over five kills of the broker`,
+    `${CLIENT} > a request that the broker had acknowledged survives its`,
+    `${CLIENT} > sent again it is the same request`,
+  ),
+  met(
+    'S-WINDOW-1',
+    'MQTT 5 §4.9',
+    "No more replies than the broker's Receive Maximum are unacknowledged at once.",
+    `${OUTBOX} > no more than the broker's Receive Maximum`,
+  ),
+  met(
+    'S-WINDOW-2',
+    'MQTT 5 §3.2.2.3.6',
+    "A packet above the broker's Maximum Packet Size is not sent.",
+    `${OUTBOX} > a message above the broker's Maximum Packet Size is not sent`,
+    'conformance/broker-faults.test.ts > an answer above the Maximum Packet Size of the broker',
+  ),
+  met(
+    'S-RESEND-1',
+    'MQTT 5 §4.4',
+    'A resumed session sends unacknowledged replies again with DUP and the same identifier, before anything new.',
+    `${OUTBOX} > a resumed session resends with DUP`,
+  ),
+  met(
+    'S-RECONNECT-1',
+    PROMISE,
+    'After a lost connection the connector is ready again by itself, with the same session.',
+    BROKER_RESTART,
+    'conformance/broker-faults.test.ts > a wrong password is told with its remedy',
+  ),
+  met(
+    'S-MALFORMED-1',
+    'MQTT 5 §4.13',
+    'A property that runs past its packet is malformed, never a null; no bytes do anything else than decode or fail.',
+    `${CODEC} > a Response Topic that runs past the packet is malformed`,
+    `${CODEC} > cut and flipped packets are malformed or decoded`,
+  ),
+  met(
+    'S-BYTES-1',
+    PROMISE,
+    'Bytes are bounded before they are kept: of a message above the limit the payload is not read.',
+    `${CODEC} > of a message above the limit topic and properties are read`,
+    'conformance/bad-input.test.ts > far too large for the memory',
+    'packages/connector/src/admission/model-gate.test.ts > models share one budget of bytes',
+  ),
+  open(
+    'S-SHARED-1',
+    'design, Scale and brokers',
+    'Replicas share the work by shared subscriptions, as the broker profile says.',
+    'One connector per root; shared subscriptions and profiles are not built yet.',
+  ),
+]

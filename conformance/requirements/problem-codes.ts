@@ -1,0 +1,127 @@
+// One requirement for each problem code: it reaches the client when, and only when, its time has come.
+import { met, open, type Requirement } from './requirement.ts'
+
+const BAD_INPUT = 'conformance/bad-input.test.ts'
+const SOURCE = 'wire contract, Bodies'
+
+const code = (name: string, when: string, ...tests: string[]): Requirement =>
+  met(`C-CODE-${name}`, SOURCE, `\`${name}\`: ${when}`, ...tests)
+
+const openCode = (name: string, when: string, gap: string, ...partly: string[]): Requirement =>
+  open(`C-CODE-${name}`, SOURCE, `\`${name}\`: ${when}`, gap, ...partly)
+
+const wrong = (title: string): string => `${BAD_INPUT} > ${title}`
+const CLIENT = 'packages/client/src'
+
+/** See the file's first line. */
+export const PROBLEM_CODES: readonly Requirement[] = [
+  code('bad_topic', 'the topic does not follow the grammar.', wrong('a topic that is wrong > no model')),
+  code('bad_payload', 'the body cannot be what is needed.', wrong('a body that is wrong > a JSON array')),
+  code('retained_request', 'the request has the Retain flag.', wrong('a retained request > is refused')),
+  code(
+    'unsupported_content_type',
+    'the type is not taken.',
+    wrong('a body that is wrong > another content type'),
+  ),
+  code(
+    'payload_too_large',
+    'the body is over the limit.',
+    wrong('a body that is wrong > too large'),
+    wrong('far too large for the memory'),
+  ),
+  code('model_not_found', 'no such model is exposed.', wrong('a topic that is wrong > an unknown model')),
+  code(
+    'operation_not_supported',
+    'the model does not offer it.',
+    wrong('a topic that is wrong > an unknown operation'),
+  ),
+  code(
+    'response_topic_forbidden',
+    "the Response Topic is not the client's own.",
+    wrong('a Response Topic that is not the own'),
+  ),
+  code(
+    'forbidden_model',
+    'the policy does not let this client use this model.',
+    wrong('the policy of the connector says'),
+  ),
+  code(
+    'model_not_ready',
+    'the server does not serve the model yet.',
+    wrong('notready'),
+    wrong('unknownprotocol'),
+  ),
+  code(
+    'overloaded',
+    'the limits of the model are reached; it says when to try again.',
+    'conformance/contract.test.ts > requests over the limits of a model',
+    'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate',
+  ),
+  code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
+  openCode(
+    'maybe_executed',
+    'a redelivered request of a route that must not be repeated.',
+    'Routes with `repeatable: false` are not built yet.',
+  ),
+  openCode(
+    'cancelled',
+    'the client cancelled the request.',
+    'Cancel topics are not built yet; the SDK cancels on its own side.',
+    `${CLIENT}/client.test.ts > an abort ends the request with cancelled`,
+  ),
+  code(
+    'upstream_unreachable',
+    'the server cannot be reached, or breaks off.',
+    wrong('reset'),
+    wrong('cut'),
+    wrong('down'),
+  ),
+  code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
+  code(
+    'upstream_invalid_response',
+    'what answers is no model server.',
+    wrong('html200'),
+    wrong('garbage'),
+    'packages/connector/src/endpoint/judge-answer.test.ts > headers that would break an MQTT packet',
+  ),
+  code(
+    'response_too_large',
+    "the answer is over the model's limit, or the broker's.",
+    wrong('endless'),
+    'conformance/broker-faults.test.ts > an answer above the Maximum Packet Size of the broker',
+  ),
+  code(
+    'unauthorized_upstream',
+    "a gateway refuses the connector's credentials.",
+    wrong('jwt401'),
+    wrong('rbac403'),
+    wrong('html403'),
+  ),
+  openCode(
+    'stream_interrupted',
+    'a stream broke, or its request was redelivered.',
+    'Streaming is not built yet.',
+  ),
+  code(
+    'internal',
+    'a fault of ours, told without its details.',
+    'packages/protocol/src/problem.test.ts > whatever is thrown becomes a Problem',
+  ),
+  code(
+    'no_connector',
+    "at the client: the broker's PUBACK says that nobody subscribed.",
+    `${CLIENT}/client.test.ts > without a connector the request fails at once with no_connector`,
+    'conformance/client.test.ts > nobody subscribed: no_connector at once',
+  ),
+  code(
+    'not_authorized',
+    'at the client: the access rules of the broker forbid it.',
+    `${CLIENT}/client.test.ts > a request that the access rules forbid`,
+    'conformance/client.test.ts > the broker’s access rules: not_authorized',
+  ),
+  code(
+    'broker_unreachable',
+    'at the client: no MQTT broker answers.',
+    `${CLIENT}/mqtt-connection.test.ts > a broker that hangs up, answers nothing or answers nonsense is unreachable`,
+  ),
+]

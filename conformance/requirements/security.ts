@@ -1,0 +1,121 @@
+// The rules of security that a test can hold.
+import { met, open, type Requirement } from './requirement.ts'
+
+const BAD_INPUT = 'conformance/bad-input.test.ts'
+const TOPIC = 'packages/protocol/src/topic.test.ts'
+const ENDPOINT = 'packages/connector/src/endpoint/http-endpoint.test.ts'
+const CREDENTIAL = 'packages/connector/src/credential/credential.test.ts'
+const SECURITY_PAGE = 'design, Security'
+
+/** See the file's first line. */
+export const SECURITY: readonly Requirement[] = [
+  met(
+    'X-PATH-1',
+    SECURITY_PAGE,
+    "What a client sends never chooses a host or a path outside of the model's own.",
+    `${BAD_INPUT} > a topic that is wrong > a percent sign`,
+    `${TOPIC} > a model name is letters, digits and dots`,
+    `${ENDPOINT} > every operation has its own method and path`,
+  ),
+  met(
+    'X-HEADER-1',
+    SECURITY_PAGE,
+    'Only listed headers are passed, by exact lower-case name; identity, routing and framing cannot be opened.',
+    `${BAD_INPUT} > a client cannot open a header that nobody listed`,
+    'packages/protocol/src/header.test.ts > 10,000 lists of names and values never open anything',
+    'packages/protocol/src/header.test.ts > no configuration opens what decides identity',
+  ),
+  met(
+    'X-REPLY-1',
+    SECURITY_PAGE,
+    "A Response Topic is a topic name strictly inside the client's own reply subtree, or the reply does not go there.",
+    `${BAD_INPUT} > a Response Topic that is not the own`,
+    `${TOPIC} > a reply topic > is the own one exactly when`,
+    `${TOPIC} > a reply topic > derived from whatever topic, it is inside the subtree`,
+  ),
+  met(
+    'X-REPLY-2',
+    SECURITY_PAGE,
+    'A reply is built from an allow-list; nothing of request or upstream headers is copied unchecked.',
+    'packages/connector/src/reply/reply.test.ts > an answer carries the body as it is, and exactly these properties',
+    'packages/connector/src/endpoint/judge-answer.test.ts > headers that would break an MQTT packet',
+  ),
+  met(
+    'X-POLICY-1',
+    SECURITY_PAGE,
+    'The policy says which client may use which model; an empty policy denies.',
+    `${BAD_INPUT} > the policy of the connector says`,
+    'packages/connector/src/admission/policy.test.ts > without a policy section everything is allowed, with an empty one nothing',
+  ),
+  met(
+    'X-RETAIN-1',
+    SECURITY_PAGE,
+    'Requests with the Retain flag are refused, and replies are never retained.',
+    `${BAD_INPUT} > a retained request`,
+    'conformance/contract.test.ts > the reply to a Response Topic carries the body untouched',
+  ),
+  met(
+    'X-UPSTREAM-1',
+    SECURITY_PAGE,
+    'No redirect is followed, no encoding is asked for, and answers are bounded.',
+    `${ENDPOINT} > a redirect is not followed`,
+    `${ENDPOINT} > a body goes out byte for byte, with no header that nobody asked for`,
+    `${ENDPOINT} > an answer over the limit is cut off`,
+  ),
+  met(
+    'X-CREDENTIAL-1',
+    SECURITY_PAGE,
+    'Credentials are read again when they rotate, tried once more when refused, and stay at their origin.',
+    `${ENDPOINT} > a refused token is read again`,
+    `${ENDPOINT} > a token that stays refused is tried`,
+    `${CREDENTIAL} > refresh reads at once`,
+    `${CREDENTIAL} > a secret never travels to another origin`,
+  ),
+  met(
+    'X-CREDENTIAL-2',
+    SECURITY_PAGE,
+    'Secrets print as ***, and are in no log, error or metric.',
+    `${BAD_INPUT} > the broker's password is nowhere in what the connector says`,
+    'packages/connector/src/config/secret.test.ts > prints as *** in every way',
+    'conformance/cli.test.ts > nothing that the connector printed has the password in it',
+  ),
+  met(
+    'X-UPSTREAM-2',
+    SECURITY_PAGE,
+    'The Host to send is apart from the address to connect to.',
+    `${ENDPOINT} > the Host is apart from the address`,
+  ),
+  open(
+    'X-CREDENTIAL-3',
+    SECURITY_PAGE,
+    'OAuth2 client credentials and token exchange are kinds of credential.',
+    'Built are none, token file, static header, and client certificates of TLS.',
+    `${CREDENTIAL} > each kind makes its headers`,
+  ),
+  met(
+    'X-LOG-1',
+    SECURITY_PAGE,
+    'A client can neither flood the log nor move the cursor of a terminal.',
+    'packages/connector/src/telemetry/problem-log.test.ts > one line per model, code and second',
+    'packages/connector/src/telemetry/log.test.ts > control characters, also of a client, never reach a terminal',
+  ),
+  met(
+    'X-ADMIN-1',
+    SECURITY_PAGE,
+    'The admin endpoint only reads.',
+    'packages/connector/src/admin/admin-server.test.ts > there is nothing else, and nothing to change',
+  ),
+  open(
+    'X-ADMIN-2',
+    SECURITY_PAGE,
+    'The admin endpoint checks Host, so that a web page cannot read it by DNS rebinding.',
+    'It does not look at Host; it has no authority, and listens on loopback unless told otherwise.',
+  ),
+  met(
+    'X-DEV-1',
+    SECURITY_PAGE,
+    "The development broker's WebSocket listens on loopback and lets no foreign web page in.",
+    'packages/dev/src/broker/local-page.test.ts > refuses an upgrade without Host',
+    'packages/dev/src/broker/embedded.test.ts > listens on loopback only',
+  ),
+]

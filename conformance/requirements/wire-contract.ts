@@ -1,0 +1,284 @@
+// The wire contract: topics, operations, properties, bodies, streaming, bound topics.
+import { met, open, type Requirement } from './requirement.ts'
+
+const CONTRACT = 'conformance/contract.test.ts'
+const BAD_INPUT = 'conformance/bad-input.test.ts'
+const KSERVE = 'conformance/kserve.test.ts'
+const TOPIC = 'packages/protocol/src/topic.test.ts'
+const REPLY = 'packages/connector/src/reply/reply.test.ts'
+const CLIENT = 'packages/client/src/client.test.ts'
+
+const TOPICS: readonly Requirement[] = [
+  met(
+    'C-TOPIC-1',
+    'wire contract, Topics',
+    'Without a Response Topic the answer comes on the request topic with `request` replaced by `reply`.',
+    `${CONTRACT} > without a Response Topic the answer comes`,
+    `${TOPIC} > a request topic > is taken apart into what it was made of`,
+  ),
+  met(
+    'C-TOPIC-2',
+    'wire contract, Topics',
+    'The root is configurable and may have several levels.',
+    `${TOPIC} > a request topic > below a root of several levels`,
+    `${CONTRACT} > requests over the limits of a model`,
+  ),
+  met(
+    'C-TOPIC-3',
+    'wire contract, Topics',
+    'What the client appends after the operation comes back in the reply topic, so that MQTT 3.1.1 correlates.',
+    `${CONTRACT} > an MQTT 3.1.1 client correlates by the id in the topic`,
+    `${CLIENT} > a request on MQTT 3.1.1 finds its reply by its topic`,
+    'conformance/python-example.test.ts > paho-mqtt gets its answer over MQTT',
+  ),
+  met(
+    'C-TOPIC-4',
+    'wire contract, Topics',
+    "A topic without an operation means the model card's default operation.",
+    `${CONTRACT} > operations: infer, metadata, ready, explain, and the default`,
+  ),
+  met(
+    'C-TOPIC-5',
+    'wire contract, Topics',
+    '`{model}@{version}` asks that version; a configured alias hides the name on the server.',
+    `${CONTRACT} > a version is a model of its own`,
+  ),
+  open(
+    'C-TOPIC-6',
+    'wire contract, Topics',
+    'InferenceServices are exposed as `{name}` in the default namespace and as `{name}.{namespace}` elsewhere.',
+    'Models come from the configuration; InferenceServices are not discovered yet.',
+    `${TOPIC} > a model name is letters, digits and dots`,
+  ),
+  met(
+    'C-TOPIC-7',
+    'wire contract, Topics',
+    'An identity that is not one clean topic level is refused where it is made, and is answered to nobody.',
+    'packages/client/src/options.test.ts > mqtt://broker',
+    `${BAD_INPUT} > requests that nobody could be answered for`,
+    `${TOPIC} > a reply topic > of nobody is none`,
+  ),
+  met(
+    'C-TOPIC-8',
+    'wire contract, Topics',
+    'Each exposed model has a retained card with operations, tensors and example, cleared when the model goes.',
+    `${CONTRACT} > cards say what each model is`,
+    `${CONTRACT} > a reload exposes, replaces and takes away models`,
+    `${KSERVE} > the cards say what KServe says of its models`,
+    'packages/connector/src/discovery/model-card.test.ts > a card says where to ask',
+  ),
+  met(
+    'C-TOPIC-9',
+    'wire contract, Topics',
+    'A connector that is there says so in a retained status.',
+    `${CONTRACT} > cards say what each model is, and statuses who is there`,
+  ),
+  open(
+    'C-TOPIC-10',
+    'wire contract, Topics',
+    'A connector says `draining`, then `offline`; its Will says `offline` with the timestamp of its own birth.',
+    'Built, but no test looks at the last statuses and the Will yet.',
+  ),
+  met(
+    'C-TOPIC-11',
+    'wire contract, Topics',
+    'Cards and statuses carry the version of the contract, and unknown members are ignored.',
+    `${CONTRACT} > cards say what each model is`,
+    'packages/client/src/models.test.ts > a card is JSON with its own name',
+  ),
+  open(
+    'C-TOPIC-12',
+    'wire contract, Topics',
+    'A publish on `{root}/cancel/…` stops the request with that id or Correlation Data, on every replica.',
+    'Cancel topics are not built yet.',
+  ),
+  met(
+    'C-TOPIC-13',
+    'wire contract, Topics',
+    'With the four ACL lines no client can ask as another, or have its answer delivered to another.',
+    `${BAD_INPUT} > bob can neither ask in alice's name`,
+    "conformance/docs.test.ts > the guide's access rules let everybody do their own",
+  ),
+]
+
+const OPERATIONS: readonly Requirement[] = [
+  met(
+    'C-OPERATION-1',
+    'wire contract, Topics',
+    '`predict`, `explain`, `infer`, `metadata` and `ready` do what KServe does over HTTP.',
+    `${CONTRACT} > operations: infer, metadata, ready, explain, and the default`,
+    `${KSERVE} > the KServe Python server answers through the connector as it does directly`,
+  ),
+  open(
+    'C-OPERATION-2',
+    'wire contract, Topics',
+    '`chat`, `completions` and `embeddings` speak to OpenAI-compatible servers.',
+    'There is no OpenAI-compatible endpoint yet.',
+  ),
+  open(
+    'C-OPERATION-3',
+    'wire contract, Topics',
+    "`generate` speaks Triton's and KServe's generate protocol.",
+    'There is no generate endpoint yet.',
+  ),
+  open(
+    'C-OPERATION-4',
+    'design, Layout',
+    'A model that speaks V2 over gRPC is asked over gRPC.',
+    'There is no gRPC endpoint yet.',
+  ),
+]
+
+const PROPERTIES: readonly Requirement[] = [
+  met(
+    'C-PROPERTY-1',
+    'wire contract, MQTT 5 properties',
+    "A Response Topic inside the client's own reply subtree gets the reply.",
+    `${CONTRACT} > the reply to a Response Topic carries the body untouched`,
+    `${CONTRACT} > mosquitto_rr gets its answer`,
+  ),
+  met(
+    'C-PROPERTY-2',
+    'wire contract, MQTT 5 properties; MQTT 5 §3.3.2.3.6',
+    'Correlation Data is returned unchanged.',
+    `${CONTRACT} > the reply to a Response Topic carries the body untouched`,
+    `${CONTRACT} > a thousand requests at once get each its own answer`,
+  ),
+  met(
+    'C-PROPERTY-3',
+    'wire contract, MQTT 5 properties',
+    "The smallest of Message Expiry Interval, `timeout-ms` and the model's timeout ends the upstream call.",
+    `${BAD_INPUT} > a deadline > of Message Expiry Interval`,
+    `${BAD_INPUT} > a deadline > of timeout-ms`,
+    'packages/connector/src/admission/deadline.test.ts > the smallest of the three budgets counts',
+    'packages/connector/src/endpoint/http-endpoint.test.ts > the deadline ends the call on the socket',
+  ),
+  met(
+    'C-PROPERTY-4',
+    'wire contract, MQTT 5 properties',
+    'JSON reaches the model server as exactly application/json.',
+    `${CONTRACT} > exactly application/json reaches the model server`,
+  ),
+  met(
+    'C-PROPERTY-5',
+    'wire contract, MQTT 5 properties; Open Inference Protocol, binary tensor extension',
+    'Binary tensors travel both ways with `inference-header-content-length`.',
+    `${CONTRACT} > binary tensors travel with the length of their JSON part`,
+    `${KSERVE} > binary tensors come back binary`,
+  ),
+  open(
+    'C-PROPERTY-6',
+    'wire contract, MQTT 5 properties',
+    'CBOR and images are taken where the route of the model has a codec.',
+    'There are no routes and no codecs yet.',
+  ),
+  met(
+    'C-PROPERTY-7',
+    'wire contract, MQTT 5 properties; W3C Trace Context',
+    '`traceparent` and `tracestate` go to the model server.',
+    `${CONTRACT} > the trace context goes to the model server`,
+    'packages/protocol/src/header.test.ts > a trace context that is not one is left out',
+  ),
+  open(
+    'C-PROPERTY-8',
+    'wire contract, MQTT 5 properties; W3C Trace Context',
+    "The reply's `traceparent` is that of the connector's span.",
+    "The connector makes no spans yet; the request's own context comes back.",
+    `${CONTRACT} > the trace context goes to the model server and comes back`,
+  ),
+  met(
+    'C-PROPERTY-9',
+    'wire contract, MQTT 5 properties',
+    'A reply has Content Type and Payload Format Indicator, user properties `status` and `server-timing`, and no others.',
+    `${REPLY} > an answer carries the body as it is, and exactly these properties`,
+    `${CONTRACT} > the reply to a Response Topic carries the body untouched`,
+  ),
+  met(
+    'C-PROPERTY-10',
+    'wire contract, MQTT 5 properties',
+    'An error reply has `status` and `code`.',
+    `${REPLY} > a problem has status and code beside a body`,
+    `${BAD_INPUT} > a topic that is wrong`,
+  ),
+  met(
+    'C-PROPERTY-11',
+    'wire contract, MQTT 5 properties',
+    "The reply's Message Expiry Interval is what is left of the request's.",
+    `${CONTRACT} > what is left of the Message Expiry Interval comes back`,
+  ),
+]
+
+const BODIES: readonly Requirement[] = [
+  met(
+    'C-BODY-1',
+    'wire contract, Bodies',
+    'The body is the KServe body, byte for byte in both directions.',
+    `${CONTRACT} > odd but legal JSON goes through byte for byte`,
+    `${KSERVE} > the KServe Python server answers through the connector as it does directly`,
+    'packages/connector/src/endpoint/http-endpoint.test.ts > a body goes out byte for byte',
+  ),
+  met(
+    'C-BODY-2',
+    'wire contract, Bodies',
+    'An error\'s body is KServe\'s `{"error"}` with code, status and retryable.',
+    `${BAD_INPUT} > a topic that is wrong`,
+    'packages/protocol/src/problem.test.ts > what the requester sees has neither detail nor cause',
+  ),
+  met(
+    'C-BODY-3',
+    'wire contract, Bodies',
+    'An error of the model server keeps its body, with its status beside it.',
+    `${BAD_INPUT} > %s keeps its own body`,
+  ),
+  met(
+    'C-BODY-4',
+    'wire contract, Bodies',
+    'A client gets an error for everything that went wrong with its request, never silence.',
+    `${BAD_INPUT} > a model server that misbehaves`,
+    `${BAD_INPUT} > every misbehaviour of the fixture is covered`,
+    'packages/connector/src/endpoint/judge-answer.test.ts > whatever answers: an answer or a Problem',
+  ),
+  met(
+    'C-BODY-5',
+    'wire contract, Bodies',
+    'A request that nobody could be answered for is acknowledged, counted and logged.',
+    `${BAD_INPUT} > "%s" is acknowledged, counted and logged`,
+  ),
+  open(
+    'C-BODY-6',
+    'design, Security',
+    'Compressed bodies are bounded by their decompressed size.',
+    'No content encoding is taken or asked for yet, so there is nothing to decompress.',
+    'packages/connector/src/endpoint/http-endpoint.test.ts > a body goes out byte for byte, with no header that nobody asked for',
+  ),
+]
+
+const LATER: readonly Requirement[] = [
+  open(
+    'C-STREAM-1',
+    'wire contract, Streaming',
+    'A streaming request gets one reply per event with `seq`, and ends with a message with `final` and `status`.',
+    'Streaming is not built yet.',
+  ),
+  open(
+    'C-STREAM-2',
+    'wire contract, Streaming',
+    'A redelivered streaming request ends with `stream_interrupted` instead of starting over.',
+    'Streaming is not built yet.',
+  ),
+  open(
+    'C-BOUND-1',
+    'wire contract, Bound topics',
+    'A route binds any topic to a model, with named levels, codecs and a reply topic.',
+    'Routes and codecs are not built yet.',
+  ),
+]
+
+/** See the file's first line. */
+export const WIRE_CONTRACT: readonly Requirement[] = [
+  ...TOPICS,
+  ...OPERATIONS,
+  ...PROPERTIES,
+  ...BODIES,
+  ...LATER,
+]
