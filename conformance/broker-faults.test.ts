@@ -22,7 +22,7 @@ import { tempFolder } from './fixtures/temp-folder.ts'
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
+  for (const close of closers.splice(0).toReversed()) await close()
 })
 
 // Unlike `runConnector` it does not wait for a session that may never come.
@@ -191,15 +191,21 @@ test('TLS: a certificate of an authority that nobody named is refused, and a nam
   execFileSync(
     'openssl',
     [
-      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost'],
-      ...[
-        '-addext',
-        'subjectAltName=DNS:localhost',
-        '-keyout',
-        `${folder}/key.pem`,
-        '-out',
-        `${folder}/cert.pem`,
-      ],
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=localhost',
+      '-addext',
+      'subjectAltName=DNS:localhost',
+      '-keyout',
+      `${folder}/key.pem`,
+      '-out',
+      `${folder}/cert.pem`,
     ],
     { stdio: 'ignore' },
   )

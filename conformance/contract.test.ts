@@ -99,8 +99,22 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
 
   test('mosquitto_rr gets its answer', async () => {
     const { code, stdout } = await mosquittoRr([
-      ...['-h', '127.0.0.1', '-p', String(broker.port), '-V', '5', '-q', '1', '-W', '10'],
-      ...['-t', 'infer/request/me/iris/predict', '-e', 'infer/reply/me/iris/predict', '-m', BODY],
+      '-h',
+      '127.0.0.1',
+      '-p',
+      String(broker.port),
+      '-V',
+      '5',
+      '-q',
+      '1',
+      '-W',
+      '10',
+      '-t',
+      'infer/request/me/iris/predict',
+      '-e',
+      'infer/reply/me/iris/predict',
+      '-m',
+      BODY,
     ])
     expect(code).toBe(0)
     expect(stdout.toString().trim()).toBe(ANSWER)

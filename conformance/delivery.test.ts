@@ -41,10 +41,21 @@ afterAll(async () => {
 
 async function startConnector(): Promise<RunningCommand> {
   const command = startInferwire([
-    ...['connect', '--broker', tap.url, '--name', NAME, '--admin-port', '0', '--log-format', 'json'],
-    ...['--model', `iris=${upstream.url},protocol=v1`],
-    ...['--model', `slow-100=${upstream.url},protocol=v1`],
-    ...['--model', `slow-30=${upstream.url},protocol=v1`],
+    'connect',
+    '--broker',
+    tap.url,
+    '--name',
+    NAME,
+    '--admin-port',
+    '0',
+    '--log-format',
+    'json',
+    '--model',
+    `iris=${upstream.url},protocol=v1`,
+    '--model',
+    `slow-100=${upstream.url},protocol=v1`,
+    '--model',
+    `slow-30=${upstream.url},protocol=v1`,
   ])
   processes.push(command)
   await command.said(/session_ready/)

@@ -36,7 +36,7 @@ const HOST = '127.0.0.1'
 export async function startStack(options: DevOptions): Promise<DevStack> {
   const closers: (() => Promise<unknown>)[] = []
   const close = async (): Promise<void> => {
-    for (const closer of closers.splice(0).reverse()) await closer()
+    for (const closer of closers.splice(0).toReversed()) await closer()
   }
   try {
     const broker = await startBroker(options.broker, {
