@@ -13,6 +13,7 @@ import {
   type ConnectOptions,
 } from './control-packets.ts'
 import { Delivery } from './delivery.ts'
+import type { ByteStream } from './dial.ts'
 import { FrameReader, type Frame } from './frame-reader.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { MalformedPacket } from './malformed.ts'
@@ -61,7 +62,8 @@ export class Connection {
   #endReason: Error | undefined
   #nowMs = 0
 
-  constructor(socket: Duplex, options: ConnectionOptions, listener: ConnectionListener) {
+  constructor(bytes: ByteStream, options: ConnectionOptions, listener: ConnectionListener) {
+    const socket = bytes.stream
     this.#socket = socket
     this.#options = options
     this.#listener = listener
@@ -80,7 +82,7 @@ export class Connection {
       })
     })
     // Before CONNECT: the backlog of a resumed session follows CONNACK in the same segment.
-    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    bytes.onBytes((chunk) => this.#read(chunk))
     socket.write(encodeConnect(options.connect))
   }
 

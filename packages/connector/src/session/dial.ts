@@ -19,13 +19,41 @@ export interface DialTarget {
 
 const DEFAULT_PORTS: Record<string, number> = { 'mqtt:': 1883, 'mqtts:': 8883, 'ws:': 80, 'wss:': 443 }
 
+/** An open byte stream. */
+export interface ByteStream {
+  readonly stream: Duplex
+  /** Hands over what comes. The bytes are only good until the handler returns. */
+  onBytes(handler: (bytes: Buffer) => void): void
+}
+
+// Large enough for a few hundred small requests or a tensor of usual size in one system call.
+const RECEIVE_BUFFER_BYTES = 128 * 1024
+
 /** Resolves when bytes can be written. @throws the socket's error, or the signal's reason. */
-export async function dial(target: DialTarget, signal: AbortSignal): Promise<Duplex> {
+export async function dial(target: DialTarget, signal: AbortSignal): Promise<ByteStream> {
   signal.throwIfAborted()
   const url = new URL(target.url)
+  if (url.protocol === 'mqtt:') return await dialTcp(url, signal)
+  const stream = await dialWrapped(target, url, signal)
+  return { stream, onBytes: (handler) => void stream.on('data', handler) }
+}
+
+// One receive buffer for the life of the connection, where Node.js would allocate one for every read.
+async function dialTcp(url: URL, signal: AbortSignal): Promise<ByteStream> {
+  let handler: ((bytes: Buffer) => void) | undefined
+  const onread = {
+    buffer: Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES),
+    callback: (count: number, buffer: Uint8Array) => {
+      handler?.((buffer as Buffer).subarray(0, count))
+      return true
+    },
+  }
+  const stream = await opened(connectTcp({ ...addressOf(url), noDelay: true, onread }), 'connect', signal)
+  return { stream, onBytes: (given) => (handler = given) }
+}
+
+async function dialWrapped(target: DialTarget, url: URL, signal: AbortSignal): Promise<Duplex> {
   switch (url.protocol) {
-    case 'mqtt:':
-      return await opened(connectTcp({ ...addressOf(url), noDelay: true }), 'connect', signal)
     case 'mqtts:':
       return await opened(
         connectTls({ ...addressOf(url), ...tlsOptions(target, url) }).setNoDelay(true),

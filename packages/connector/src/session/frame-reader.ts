@@ -1,4 +1,4 @@
-// Cuts the byte stream into MQTT control packets (MQTT 5 §2.1) without copying what arrived whole.
+// Cuts the byte stream into MQTT control packets (MQTT 5 §2.1). The chunks may lie in memory that is used again.
 import { MalformedPacket } from './malformed.ts'
 
 /** One control packet as it came off the wire. */
@@ -7,9 +7,13 @@ export interface Frame {
   readonly head: number
   /** Variable header and payload; cut short after the reader's limit when the packet is larger. */
   readonly body: Buffer
+  /** `body` is memory of its own. Otherwise it is a view that is only good until the handler returns. */
+  readonly isOwned: boolean
   /** Remaining Length: bytes that belong to the packet, also where `body` was cut short. */
   readonly bodyBytes: number
 }
+
+const NOTHING = Buffer.alloc(0)
 
 /**
  * Collects chunks and hands over whole packets. A packet above `bodyBytesMax` is not kept: only its beginning is
@@ -24,7 +28,7 @@ export class FrameReader {
   // The packet being collected.
   #head = 0
   #bodyBytes = 0
-  #parts: Buffer[] = []
+  #body: Buffer = NOTHING
   #kept = 0
   #missing = 0
 
@@ -82,13 +86,13 @@ export class FrameReader {
     this.#header = undefined
     const end = bodyOffset + length
     if (end <= chunk.length && length <= this.#bodyBytesMax) {
-      this.#onFrame({ head, body: chunk.subarray(bodyOffset, end), bodyBytes: length })
+      this.#onFrame({ head, body: chunk.subarray(bodyOffset, end), isOwned: false, bodyBytes: length })
       return end
     }
     this.#head = head
     this.#bodyBytes = length
     this.#missing = length
-    this.#parts = []
+    this.#body = Buffer.allocUnsafeSlow(Math.min(length, this.#bodyBytesMax))
     this.#kept = 0
     return bodyOffset
   }
@@ -96,16 +100,12 @@ export class FrameReader {
   // Takes what belongs to the packet being collected; returns how many bytes of the chunk that was.
   #collect(chunk: Buffer, offset: number): number {
     const taken = Math.min(this.#missing, chunk.length - offset)
-    const wanted = Math.min(taken, Math.max(0, this.#bodyBytesMax - this.#kept))
-    if (wanted > 0) {
-      this.#parts.push(chunk.subarray(offset, offset + wanted))
-      this.#kept += wanted
-    }
+    this.#kept += chunk.copy(this.#body, this.#kept, offset, offset + taken)
     this.#missing -= taken
     if (this.#missing === 0) {
-      const body = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts)
-      this.#parts = []
-      this.#onFrame({ head: this.#head, body, bodyBytes: this.#bodyBytes })
+      const body = this.#body
+      this.#body = NOTHING
+      this.#onFrame({ head: this.#head, body, isOwned: true, bodyBytes: this.#bodyBytes })
     }
     return taken
   }

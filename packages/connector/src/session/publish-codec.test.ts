@@ -138,7 +138,7 @@ test('cut and flipped packets are malformed or decoded, never anything else', ()
         const body = Buffer.from(valid.body.subarray(0, cut))
         for (const [index, value] of flips) if (index < body.length) body[index] = value
         try {
-          decodePublish({ head: valid.head, body, bodyBytes: body.length }, 5)
+          decodePublish({ head: valid.head, body, isOwned: true, bodyBytes: body.length }, 5)
         } catch (error) {
           expect(error).toBeInstanceOf(MalformedPacket)
         }

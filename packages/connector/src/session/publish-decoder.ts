@@ -6,7 +6,7 @@ import { MalformedPacket } from './malformed.ts'
 /** A PUBLISH as the broker sent it. */
 export interface ReceivedPublish {
   readonly topic: string
-  /** A view into the receive buffer. Empty when the packet was larger than the reader's limit. */
+  /** Empty when the packet was larger than the reader's limit. */
   readonly payload: Buffer
   /** Size on the wire, also where the payload was dropped. */
   readonly payloadBytes: number
@@ -19,6 +19,7 @@ export interface ReceivedPublish {
 }
 
 // Shared by all messages without properties; nobody writes to received properties.
+const NO_PAYLOAD = Buffer.alloc(0)
 const NO_PROPERTIES: MessageProperties = Object.freeze({})
 
 /** @throws MalformedPacket that names the clause. */
@@ -47,10 +48,9 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     if (length > 0) properties = readProperties(body, start, offset)
   }
   const payloadBytes = frame.bodyBytes - offset
-  const isWhole = body.length === frame.bodyBytes
   return {
     topic,
-    payload: isWhole ? body.subarray(offset) : body.subarray(0, 0),
+    payload: payloadOf(frame, offset),
     payloadBytes,
     qos: qos as QoS,
     retain: (head & 1) === 1,
@@ -58,6 +58,13 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     packetId,
     properties,
   }
+}
+
+// The receive buffer is used again for the next bytes: what is kept must be a copy, once.
+function payloadOf(frame: Frame, offset: number): Buffer {
+  if (frame.body.length !== frame.bodyBytes) return NO_PAYLOAD
+  const view = frame.body.subarray(offset)
+  return frame.isOwned ? view : Buffer.from(view)
 }
 
 // MQTT 5 §3.3.2.3: the properties that a PUBLISH may have.

@@ -1,10 +1,9 @@
 // Holds the MQTT session: connects, comes back, subscribes, yields deliveries and carries our publishes.
-import type { Duplex } from 'node:stream'
 import type { BrokerLimits } from './broker-limits.ts'
 import { Connection, type ConnectionListener } from './connection.ts'
 import type { ConnectOptions } from './control-packets.ts'
 import type { Delivery } from './delivery.ts'
-import { dial, type DialTarget } from './dial.ts'
+import { dial, type ByteStream, type DialTarget } from './dial.ts'
 import type { AckOrderKind } from './ack-order.ts'
 import { Outbox, type PublishResult } from './outbox.ts'
 import type { OutgoingMessage } from './publish-encoder.ts'
@@ -175,7 +174,7 @@ export class MqttSession {
     }
   }
 
-  #open(socket: Duplex, password: string | undefined, subscribed: () => void): Connection {
+  #open(socket: ByteStream, password: string | undefined, subscribed: () => void): Connection {
     const options = this.#options
     const bornAtMs = Date.now()
     const listener: ConnectionListener = {
