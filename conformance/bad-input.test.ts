@@ -140,6 +140,21 @@ describe('a body that is wrong', () => {
     },
   )
 
+  test('properties without end: they are not kept, and the request is answered', async () => {
+    for (const bytes of [70_000, 400_000]) {
+      const many = Object.fromEntries(
+        Array.from({ length: bytes / 10_000 }, (_, index) => [`p${index}`, 'x'.repeat(10_000)]),
+      )
+      const before = alice.received.length
+      await alice.publish('infer/request/alice/iris/predict', BODY, { userProperties: many })
+      const reply = await alice.wait(
+        (message) =>
+          alice.received.indexOf(message) >= before && message.topic === 'infer/reply/alice/iris/predict',
+      )
+      expectProblem(reply, 'payload_too_large', 413)
+    }
+  })
+
   test('far too large for the memory: it is not kept, and still answered', async () => {
     const reply = await alice.ask('infer/request/alice/iris/predict', Buffer.alloc(30_000_000, 0x20))
     expectProblem(reply, 'payload_too_large', 413)

@@ -148,6 +148,31 @@ test('a broker that never answers CONNECT is given up after the connect timeout'
   expect((await readiness(connector)).text).toContain('within 200 ms')
 })
 
+test('a session that was lost on a connection that broke before SUBACK is subscribed again', async () => {
+  // Session Present in turn; the second connection breaks before its SUBACK.
+  const sessionPresent = [false, false, true]
+  let connections = 0
+  const subscribed: number[] = []
+  const url = await startStandIn((packet, socket) => {
+    if (packet.cmd === 'connect') {
+      send(socket, { ...CONNACK, sessionPresent: sessionPresent[connections] ?? true } as Packet)
+      connections += 1
+    }
+    if (packet.cmd === 'subscribe') {
+      subscribed.push(connections)
+      if (connections === 2) return socket.destroy()
+      send(socket, { cmd: 'suback', messageId: packet.messageId!, granted: [1] })
+      if (connections === 1) setTimeout(() => socket.destroy(), 50)
+    }
+  })
+  const { connector, log } = await startUnready({ url })
+  await connector.ready
+  await expect.poll(() => connections).toBe(3)
+  await expect.poll(async () => (await readiness(connector)).status).toBe(200)
+  expect(subscribed).toEqual([1, 2, 3])
+  expect(log.filter((line) => line.includes('session_lost'))).toHaveLength(1)
+})
+
 test('a session taken over by a namesake is told, and not fought for', async () => {
   let connections = 0
   const url = await startStandIn((packet, socket) => {

@@ -7,7 +7,7 @@ import {
   userProperty,
   type TopicSpace,
 } from '@inferwire/protocol'
-import { budgetMs, judgePayload, RequestDeadline, type Policy } from './admission/index.ts'
+import { budgetMs, judgePayload, RequestDeadline, type ByteBudget, type Policy } from './admission/index.ts'
 import { problemReply, successReply, type Reply, type ReplyContext } from './reply/index.ts'
 import { derivedTarget, findOperation, requestedTarget, type ModelTable } from './route/index.ts'
 import type { Delivery, PublishResult } from './session/index.ts'
@@ -26,14 +26,13 @@ export interface PipelineParts {
   readonly models: ModelTable
   policy: Policy
   readonly publish: (reply: Reply) => Promise<PublishResult>
+  /** Bytes of requests and replies that this process holds. */
+  readonly budget: ByteBudget
   readonly telemetry: Telemetry
   readonly problemLog: ProblemLog
   readonly log: Log
 }
 
-type TooLarge = Extract<PublishResult, { kind: 'too-large' }>
-
-const NOTHING = Buffer.alloc(0)
 const NO_HEADERS: readonly string[] = []
 
 /** Moves one request from MQTT to a model, and its answer back. */
@@ -60,7 +59,7 @@ export class Pipeline {
   }
 
   async #serve(delivery: Delivery): Promise<void> {
-    const { topics, telemetry, publish } = this.#parts
+    const { topics, telemetry, publish, budget } = this.#parts
     const derived = derivedTarget(topics, delivery)
     if (derived === undefined) {
       this.#dropUnaddressable(delivery)
@@ -73,10 +72,14 @@ export class Pipeline {
       } catch (error) {
         reply = this.#failed(Problem.from(error), exchange)
       }
-      // Nobody needs the request's bytes while the broker takes its time with the reply.
-      delivery.payload = NOTHING
+      // Nobody needs the request's bytes while the broker takes its time with the reply; the reply's are accounted for.
+      delivery.release()
+      const replyBytes = reply.payload.length
+      budget.take(replyBytes)
       let result = await publish(reply)
-      if (result.kind === 'too-large') result = await publish(this.#tooLarge(result, exchange))
+      budget.give(replyBytes)
+      const problem = refusalOf(result)
+      if (problem !== undefined) result = await publish(this.#failed(problem, exchange))
       // Reply before acknowledgement: a crash in between repeats the work, never loses it.
       if (this.#isDone(result, exchange)) delivery.settle()
       exchange.figures?.duration.observe((performance.now() - delivery.receivedAtMs) / 1000)
@@ -103,11 +106,12 @@ export class Pipeline {
       budgetMs(delivery.properties, model.timeoutMs),
       nowMs,
     )
-    const bytes = delivery.payload.length
+    const bytes = delivery.payload.length + delivery.propertyBytes
     try {
       const turn = model.gate.enter(bytes, deadline)
       if (turn !== undefined) await turn
       try {
+        this.#refuseWhenRepliesPileUp()
         exchange.callStarted()
         const headers = this.#headers(delivery, model)
         const response = await operation.endpoint.call({
@@ -125,6 +129,12 @@ export class Pipeline {
     } finally {
       deadline.end()
     }
+  }
+
+  // A broker that takes no replies must not make us collect them.
+  #refuseWhenRepliesPileUp(): void {
+    if (this.#parts.budget.hasRoom(0)) return
+    throw new Problem('overloaded', 'Too many answers wait for the broker.', { retryAfterMs: 1_000 })
   }
 
   #headers(delivery: Delivery, model: ExposedModel): readonly string[] {
@@ -145,15 +155,6 @@ export class Pipeline {
     return problemReply(exchange.target, problem, exchange.context())
   }
 
-  #tooLarge({ packetBytes, packetBytesMax }: TooLarge, exchange: Exchange): Reply {
-    const problem = new Problem(
-      'response_too_large',
-      `The answer needs a packet of ${packetBytes} bytes; the broker takes at most ${packetBytesMax}.`,
-      { detail: 'Raise max_packet_size of the broker.' },
-    )
-    return this.#failed(problem, exchange)
-  }
-
   // Whether the duty to the requester is done: answered, or no answer can ever reach it.
   #isDone(result: PublishResult, exchange: Exchange): boolean {
     const { telemetry, log, topics } = this.#parts
@@ -163,15 +164,14 @@ export class Pipeline {
         if (result.reasonCode === 0x10) telemetry.repliesWithoutSubscriber += 1
         return true
       case 'refused':
+      case 'too-large':
+      case 'undeliverable':
+        // Not even the small error that took the reply's place: this broker can carry no answer.
         telemetry.dropped('reply_refused')
         log.error(
-          { event: 'reply_refused', reasonCode: result.reasonCode, model: exchange.modelName },
-          `The broker refused a reply (0x${result.reasonCode.toString(16)}). Let the user of the connector write ${topics.root}/reply/#.`,
+          { event: 'reply_refused', result, model: exchange.modelName },
+          `The broker takes no reply. Let the user of the connector write ${topics.root}/reply/#.`,
         )
-        return true
-      case 'too-large':
-        // Even the error is too large: this broker can carry no answer.
-        telemetry.dropped('reply_too_large')
         return true
       case 'closed':
         return false
@@ -188,6 +188,41 @@ export class Pipeline {
     )
     problemLog.report(problem, UNKNOWN_MODEL, UNKNOWN_MODEL, performance.now())
     delivery.settle()
+  }
+}
+
+// The error that takes the place of a reply that the broker does not take; undefined when it took it.
+function refusalOf(result: PublishResult): Problem | undefined {
+  switch (result.kind) {
+    case 'acknowledged':
+    case 'closed':
+      return undefined
+    case 'too-large':
+      return new Problem(
+        'response_too_large',
+        `The answer needs a packet of ${result.packetBytes} bytes; the broker takes at most ${result.packetBytesMax}.`,
+        { detail: 'Raise max_packet_size of the broker.' },
+      )
+    case 'undeliverable':
+      return new Problem(
+        'response_too_large',
+        'The broker ends the connection whenever the answer is sent.',
+        {
+          detail: 'It may be above a limit that the broker does not announce.',
+        },
+      )
+    case 'refused': {
+      const code = `0x${result.reasonCode.toString(16)}`
+      // Mosquitto's message_size_limit answers 0x83 (implementation specific error).
+      const isSize = result.reasonCode === 0x83 || result.reasonCode === 0x95
+      return new Problem(
+        isSize ? 'response_too_large' : 'internal',
+        `The broker refused the answer (${code}).`,
+        {
+          detail: 'Look at the ACL and the limits of the broker.',
+        },
+      )
+    }
   }
 }
 
@@ -215,8 +250,10 @@ class Exchange {
   }
 
   callEnded(): void {
+    // Not begun: turned away with its turn in hand.
+    if (this.#startedAtMs === undefined) return
     this.#endedAtMs = performance.now()
-    this.figures?.upstream.observe((this.#endedAtMs - this.#startedAtMs!) / 1000)
+    this.figures?.upstream.observe((this.#endedAtMs - this.#startedAtMs) / 1000)
   }
 
   context(): ReplyContext {

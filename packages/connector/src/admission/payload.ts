@@ -7,6 +7,8 @@ export interface Judged {
   readonly retain: boolean
   readonly payload: Buffer
   readonly payloadBytes: number
+  readonly propertyBytes: number
+  readonly isWhole: boolean
   readonly properties: MessageProperties
 }
 
@@ -15,6 +17,9 @@ export interface JudgedBody {
   readonly contentType: RequestContentType
   readonly inferenceHeaderContentLength: string | undefined
 }
+
+/** Correlation Data alone can have 64 KiB; a request waits with all of its properties. */
+const PROPERTY_BYTES_MAX = 64 * 1024
 
 const JSON_BODY: JudgedBody = { contentType: 'application/json', inferenceHeaderContentLength: undefined }
 
@@ -27,8 +32,14 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
       'The request was published with the Retain flag; publish it without, and clear the retained message.',
     )
   }
-  if (!operation.hasBody) return JSON_BODY
-  if (payloadBytes > model.requestBytesMax) {
+  if (delivery.propertyBytes > PROPERTY_BYTES_MAX) {
+    throw new Problem(
+      'payload_too_large',
+      `The properties have ${delivery.propertyBytes} bytes; at most ${PROPERTY_BYTES_MAX} are taken.`,
+    )
+  }
+  if (!operation.hasBody && delivery.isWhole) return JSON_BODY
+  if (payloadBytes > model.requestBytesMax || !delivery.isWhole) {
     throw new Problem(
       'payload_too_large',
       `The body has ${payloadBytes} bytes; model "${model.name}" takes at most ${model.requestBytesMax}.`,

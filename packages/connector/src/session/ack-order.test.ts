@@ -11,6 +11,8 @@ function arrange(kind: AckOrderKind, epoch = 1) {
       topic: 't',
       payload: Buffer.alloc(0),
       payloadBytes: 0,
+      propertyBytes: 0,
+      isWhole: true,
       retain: false,
       dup: false,
       properties: {},

@@ -37,7 +37,7 @@ export interface ConnectionOptions {
   readonly connect: ConnectOptions
   readonly ackOrder: AckOrderKind
   /** Bytes of the largest packet body that is kept whole; of larger ones the payload is dropped. */
-  readonly frameBytesMax: number
+  readonly frameBytesMax: () => number
 }
 
 // Above this many unsent bytes we stop reading: the broker reads us all the same, so it drains (no deadlock).

@@ -3,19 +3,26 @@ import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { AckOrder } from './ack-order.ts'
 import type { ReceivedPublish } from './publish-decoder.ts'
 
+const NOTHING = Buffer.alloc(0)
+const NO_PROPERTIES: MessageProperties = Object.freeze({})
+
 /** One message of the broker, and the duty to settle it. */
 export class Delivery {
   readonly topic: string
-  /** Released (made empty) by whoever has used it up, so that a long wait for an acknowledgement holds no bytes. */
+  /** Empty after `release`. */
   payload: Buffer
-  /** Size on the wire. Larger than `payload` when the message was above the session's limit and dropped. */
+  /** Size on the wire. */
   readonly payloadBytes: number
+  /** Size of the properties on the wire. */
+  readonly propertyBytes: number
+  /** False when it was above the session's limit and dropped while it came in. */
+  readonly isWhole: boolean
   readonly qos: QoS
   readonly retain: boolean
   /** The broker sent it before. A hint, never a key (MQTT 5 §3.3.1.1). */
   readonly dup: boolean
   readonly packetId: number
-  readonly properties: MessageProperties
+  properties: MessageProperties
   /** Monotonic clock, milliseconds (`performance.now()`). */
   readonly receivedAtMs: number
   /** The duty is done: the PUBACK may leave when its turn comes. */
@@ -26,6 +33,8 @@ export class Delivery {
     this.topic = publish.topic
     this.payload = publish.payload
     this.payloadBytes = publish.payloadBytes
+    this.propertyBytes = publish.propertyBytes
+    this.isWhole = publish.isWhole
     this.qos = publish.qos
     this.retain = publish.retain
     this.dup = publish.dup
@@ -38,6 +47,12 @@ export class Delivery {
   /** The connection it came on; a number that grows with every connection. */
   get epoch(): number {
     return this.#ackOrder.epoch
+  }
+
+  /** Forgets payload and properties: a long wait for an acknowledgement must not hold them. */
+  release(): void {
+    this.payload = NOTHING
+    this.properties = NO_PROPERTIES
   }
 
   /** Lets the PUBACK leave, in its turn, and only on the connection on which the PUBLISH came. Idempotent. */

@@ -68,6 +68,7 @@ async function dialWrapped(target: DialTarget, url: URL, signal: AbortSignal): P
 // `ws` is loaded only by those who use it: it costs memory and start-up time.
 async function dialWebSocket(target: DialTarget, url: URL, signal: AbortSignal): Promise<Duplex> {
   const { WebSocket, createWebSocketStream } = await import('ws')
+  signal.throwIfAborted()
   const socket = new WebSocket(url, 'mqtt', {
     perMessageDeflate: false,
     followRedirects: false,

@@ -17,7 +17,7 @@ function readAll(stream: Buffer, cuts: readonly number[], bodyBytesMax = 1 << 20
   const frames: Frame[] = []
   const reader = new FrameReader(
     (frame) => frames.push({ ...frame, body: Buffer.from(frame.body) }),
-    bodyBytesMax,
+    () => bodyBytesMax,
   )
   let from = 0
   for (const cut of [...cuts].sort((a, b) => a - b)) {
@@ -68,10 +68,13 @@ test('a Remaining Length of five bytes is malformed', () => {
 
 test('no frame is handed over after stop, also not from the same chunk', () => {
   const seen: number[] = []
-  const reader = new FrameReader((frame) => {
-    seen.push(frame.head)
-    reader.stop()
-  }, 1000)
+  const reader = new FrameReader(
+    (frame) => {
+      seen.push(frame.head)
+      reader.stop()
+    },
+    () => 1000,
+  )
   reader.push(Buffer.concat([packet(0x30, Buffer.from([1])), packet(0x31, Buffer.from([2]))]))
   expect(seen).toEqual([0x30])
 })

@@ -17,11 +17,11 @@ const NOTHING = Buffer.alloc(0)
 
 /**
  * Collects chunks and hands over whole packets. A packet above `bodyBytesMax` is not kept: only its beginning is
- * (enough for topic and properties), the rest is counted and dropped, so a hostile size costs no memory.
+ * (enough for the topic), the rest is counted and dropped, so a hostile size costs no more than the limit.
  */
 export class FrameReader {
   readonly #onFrame: (frame: Frame) => void
-  #bodyBytesMax: number
+  readonly #bodyBytesMax: () => number
   #stopped = false
   // Bytes of an unfinished fixed header: at most 5.
   #header: Buffer | undefined
@@ -32,14 +32,9 @@ export class FrameReader {
   #kept = 0
   #missing = 0
 
-  constructor(onFrame: (frame: Frame) => void, bodyBytesMax: number) {
+  constructor(onFrame: (frame: Frame) => void, bodyBytesMax: () => number) {
     this.#onFrame = onFrame
     this.#bodyBytesMax = bodyBytesMax
-  }
-
-  /** Changes the limit for packets that begin later, in bytes. */
-  set bodyBytesMax(bytes: number) {
-    this.#bodyBytesMax = bytes
   }
 
   /** No frame is handed over after this, also not from the chunk being read. */
@@ -85,14 +80,14 @@ export class FrameReader {
     const bodyOffset = offset + (position - start) - (this.#header?.length ?? 0)
     this.#header = undefined
     const end = bodyOffset + length
-    if (end <= chunk.length && length <= this.#bodyBytesMax) {
+    if (end <= chunk.length && length <= this.#bodyBytesMax()) {
       this.#onFrame({ head, body: chunk.subarray(bodyOffset, end), isOwned: false, bodyBytes: length })
       return end
     }
     this.#head = head
     this.#bodyBytes = length
     this.#missing = length
-    this.#body = Buffer.allocUnsafeSlow(Math.min(length, this.#bodyBytesMax))
+    this.#body = Buffer.allocUnsafeSlow(Math.min(length, this.#bodyBytesMax()))
     this.#kept = 0
     return bodyOffset
   }

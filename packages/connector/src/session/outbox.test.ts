@@ -122,3 +122,32 @@ test('closing ends everything that waits', async () => {
   outbox.close()
   expect(results).toEqual([{ kind: 'closed' }])
 })
+
+test('a publish that ends five short connections in a row is given up, and told', async () => {
+  const outbox = new Outbox()
+  const results: PublishResult[] = []
+  outbox.connected(connection().link, false)
+  outbox.publish(message('poison'), (result) => results.push(result))
+  for (let losses = 1; losses < 5; losses++) {
+    outbox.disconnected()
+    expect(results).toEqual([])
+    outbox.connected(connection().link, true)
+  }
+  outbox.disconnected()
+  expect(results).toEqual([{ kind: 'undeliverable' }])
+  const { link, flush } = connection()
+  outbox.connected(link, true)
+  expect(await flush()).toEqual([])
+})
+
+test('a resend is measured against the limit of the new connection', async () => {
+  const outbox = new Outbox()
+  const results: PublishResult[] = []
+  outbox.connected(connection().link, false)
+  outbox.publish(message('a', 500), (result) => results.push(result))
+  outbox.disconnected()
+  const { link, flush } = connection({ maximumPacketSize: 100 })
+  outbox.connected(link, true)
+  expect(await flush()).toEqual([])
+  expect(results).toMatchObject([{ kind: 'too-large' }])
+})

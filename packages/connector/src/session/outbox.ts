@@ -10,6 +10,8 @@ export type PublishResult =
   | { readonly kind: 'refused'; readonly reasonCode: number }
   /** Larger than the broker's Maximum Packet Size; it was not sent. */
   | { readonly kind: 'too-large'; readonly packetBytes: number; readonly packetBytesMax: number }
+  /** The broker ended the connection again and again while this was on its way. */
+  | { readonly kind: 'undeliverable' }
   /** The session was closed for good first. */
   | { readonly kind: 'closed' }
 
@@ -17,6 +19,8 @@ interface Entry {
   readonly message: OutgoingMessage
   readonly done: (result: PublishResult) => void
   packetId: number
+  /** Short connections, one after another, that ended with this in flight. */
+  strikes: number
 }
 
 /** What the outbox needs of a live connection. */
@@ -34,6 +38,13 @@ export interface OutboxLink {
 // 65,535 is left to SUBSCRIBE and UNSUBSCRIBE, which share the identifiers (MQTT 5 §2.2.1).
 const PUBLISH_ID_MAX = 0xfffe
 
+// The largest Remaining Length, and the fixed header in front of it.
+const MQTT_PACKET_BYTES_MAX = 268_435_455
+// More than a topic and the properties of a reply can take.
+const HEADER_BYTES_MAX = 256 * 1024
+const SHORT_CONNECTION_MS = 2_000
+const STRIKES_MAX = 5
+
 const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 
 /**
@@ -46,6 +57,7 @@ export class Outbox {
   readonly #waiting: Entry[] = []
   #waitingHead = 0
   #lastId = 0
+  #connectedAtMs = 0
 
   /** Publishes that the broker has not acknowledged yet. */
   get pending(): number {
@@ -55,7 +67,7 @@ export class Outbox {
   /** Sends now, or as soon as the connection and the broker's Receive Maximum allow. `done` is called once. */
   publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
     const link = this.#link
-    const entry: Entry = { message, done, packetId: 0 }
+    const entry: Entry = { message, done, packetId: 0, strikes: 0 }
     if (link === undefined || this.#waitingHead < this.#waiting.length || this.#isFull(link)) {
       this.#waiting.push(entry)
       return
@@ -69,8 +81,10 @@ export class Outbox {
    */
   connected(link: OutboxLink, sessionPresent: boolean): void {
     this.#link = link
+    this.#connectedAtMs = performance.now()
     if (sessionPresent) {
       for (const entry of this.#inFlight.values()) {
+        if (this.#isTooLarge(link, entry)) continue
         encodePublish(link.writer, entry.message, entry.packetId, true, link.protocolVersion)
       }
     } else {
@@ -83,7 +97,14 @@ export class Outbox {
 
   /** The connection is gone; everything unacknowledged is kept for the next one. */
   disconnected(): void {
+    if (this.#link === undefined) return
     this.#link = undefined
+    const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS
+    for (const entry of this.#inFlight.values()) {
+      entry.strikes = isShort ? entry.strikes + 1 : 0
+      // A publish that makes the broker hang up would be resent, and hang up, for ever.
+      if (entry.strikes >= STRIKES_MAX) this.#end(entry, { kind: 'undeliverable' })
+    }
   }
 
   /** A PUBACK came. Returns false for an identifier that is not ours (a protocol error of the broker). */
@@ -126,14 +147,7 @@ export class Outbox {
 
   #send(link: OutboxLink, entry: Entry): void {
     const { message } = entry
-    // Only large messages are worth measuring twice.
-    if (link.maximumPacketSize < 0xffff_ffff) {
-      const packetBytes = publishPacketBytes(message, link.protocolVersion)
-      if (packetBytes > link.maximumPacketSize) {
-        entry.done({ kind: 'too-large', packetBytes, packetBytesMax: link.maximumPacketSize })
-        return
-      }
-    }
+    if (this.#isTooLarge(link, entry)) return
     if (message.qos === 0 || link.maximumQoS === 0) {
       encodePublish(link.writer, { ...message, qos: 0 }, 0, false, link.protocolVersion)
       entry.done(ACKNOWLEDGED)
@@ -142,6 +156,22 @@ export class Outbox {
     entry.packetId = this.#nextId()
     this.#inFlight.set(entry.packetId, entry)
     encodePublish(link.writer, message, entry.packetId, false, link.protocolVersion)
+  }
+
+  // Ends what the broker does not take, or what MQTT cannot carry (MQTT 5 §2.1.4).
+  #isTooLarge(link: OutboxLink, entry: Entry): boolean {
+    const packetBytesMax = Math.min(link.maximumPacketSize, MQTT_PACKET_BYTES_MAX)
+    // Topic and properties are bounded: only where the payload comes near the limit is it worth measuring.
+    if (entry.message.payload.length < packetBytesMax - HEADER_BYTES_MAX) return false
+    const packetBytes = publishPacketBytes(entry.message, link.protocolVersion)
+    if (packetBytes <= packetBytesMax) return false
+    this.#end(entry, { kind: 'too-large', packetBytes, packetBytesMax })
+    return true
+  }
+
+  #end(entry: Entry, result: PublishResult): void {
+    if (entry.packetId !== 0) this.#inFlight.delete(entry.packetId)
+    entry.done(result)
   }
 
   // Never spins: `#isFull` was false, so an identifier is free.

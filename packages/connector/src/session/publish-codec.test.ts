@@ -31,7 +31,10 @@ const properties = fc.record(
 
 function frameOf(bytes: Buffer): Frame {
   const frames: Frame[] = []
-  new FrameReader((frame) => frames.push(frame), 1 << 24).push(bytes)
+  new FrameReader(
+    (frame) => frames.push(frame),
+    () => 1 << 24,
+  ).push(bytes)
   return frames[0]!
 }
 
@@ -158,9 +161,30 @@ test('of a message above the limit topic and properties are read, and the payloa
   }
   const bytes = encode(big, 3, false, 5)
   const frames: Frame[] = []
-  new FrameReader((frame) => frames.push(frame), 200).push(bytes)
+  new FrameReader(
+    (frame) => frames.push(frame),
+    () => 200,
+  ).push(bytes)
   const decoded = decodePublish(frames[0]!, 5)
   expect(decoded).toMatchObject({ topic: big.topic, payloadBytes: 10_000 })
   expect(decoded.payload).toHaveLength(0)
   expect(decoded.properties.correlationData).toEqual(Buffer.from('abc'))
+})
+
+test('a packet cut inside its properties still has topic and identifier, so that it can be answered', () => {
+  const message: OutgoingMessage = {
+    topic: 'infer/request/cam7/iris',
+    payload: Buffer.from('{}'),
+    qos: 1,
+    retain: false,
+    properties: { userProperties: ['k', 'v'.repeat(5_000)] },
+  }
+  const frames: Frame[] = []
+  new FrameReader(
+    (frame) => frames.push(frame),
+    () => 300,
+  ).push(encode(message, 3, false, 5))
+  const decoded = decodePublish(frames[0]!, 5)
+  expect(decoded).toMatchObject({ topic: message.topic, packetId: 3, isWhole: false, properties: {} })
+  expect(decoded.propertyBytes).toBeGreaterThan(5_000)
 })

@@ -10,6 +10,10 @@ export interface ReceivedPublish {
   readonly payload: Buffer
   /** Size on the wire, also where the payload was dropped. */
   readonly payloadBytes: number
+  /** Size of the properties on the wire. */
+  readonly propertyBytes: number
+  /** False when the packet was larger than the reader's limit: the payload was dropped, and maybe the properties. */
+  readonly isWhole: boolean
   readonly qos: QoS
   readonly retain: boolean
   readonly dup: boolean
@@ -27,6 +31,7 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
   const { head, body } = frame
   const qos = (head >> 1) & 3
   if (qos === 3) throw new MalformedPacket('PUBLISH with QoS 3 (MQTT 5 §3.3.1.2)')
+  const isWhole = body.length === frame.bodyBytes
   const topicEnd = stringEnd(body, 0)
   const topic = body.toString('utf8', 2, topicEnd)
   if (topic.length === 0)
@@ -40,18 +45,22 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     offset += 2
   }
   let properties = NO_PROPERTIES
+  let propertyBytes = 0
   if (protocolVersion === 5) {
     const length = readVariableByteInteger(body, offset)
     const start = offset + sizeOfVariableByteInteger(length)
     offset = start + length
-    if (offset > body.length) throw new MalformedPacket('PUBLISH properties run past the packet')
-    if (length > 0) properties = readProperties(body, start, offset)
+    propertyBytes = length
+    if (offset > frame.bodyBytes) throw new MalformedPacket('PUBLISH properties run past the packet')
+    // Where the packet was cut inside them they are not known; it is turned away for its size all the same.
+    if (length > 0 && offset <= body.length) properties = readProperties(body, start, offset)
   }
-  const payloadBytes = frame.bodyBytes - offset
   return {
     topic,
-    payload: payloadOf(frame, offset),
-    payloadBytes,
+    payload: isWhole ? payloadOf(frame, offset) : NO_PAYLOAD,
+    payloadBytes: frame.bodyBytes - offset,
+    propertyBytes,
+    isWhole,
     qos: qos as QoS,
     retain: (head & 1) === 1,
     dup: (head & 8) === 8,
@@ -62,7 +71,6 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
 
 // The receive buffer is used again for the next bytes: what is kept must be a copy, once.
 function payloadOf(frame: Frame, offset: number): Buffer {
-  if (frame.body.length !== frame.bodyBytes) return NO_PAYLOAD
   const view = frame.body.subarray(offset)
   return frame.isOwned ? view : Buffer.from(view)
 }

@@ -31,6 +31,7 @@ const CONNACK_REASONS: Record<number, string> = {
   0x8a: 'banned. Ask the operator of the broker',
   0x95: 'packet too large',
   0x97: 'quota exceeded',
+  0x9a: 'retained messages are not supported, and the status of a connector is one',
   0x9c: 'use another server',
   0x9d: 'server moved',
   0x9f: 'connection rate exceeded',

@@ -28,7 +28,8 @@ export interface SessionOptions extends DialTarget {
   readonly filter: string
   /** Name of the shared subscription; left out where this is the only connector. */
   readonly share?: string | undefined
-  readonly frameBytesMax: number
+  /** Bytes of the largest packet body that is kept whole; asked for every packet. */
+  readonly frameBytesMax: () => number
   /** The Will for a connection that is born at this time (milliseconds since the epoch). */
   readonly will: (bornAtMs: number) => { readonly topic: string; readonly payload: string }
   /** @default Math.random */
@@ -71,7 +72,11 @@ export class MqttSession {
   #sharedFilter: string | undefined
   #isReady = false
   #isTaking = true
-  #hadSession = false
+  // The broker's session holds our subscription, as far as this process knows. The first connection subscribes in any
+  // case: it cannot know under which filter its predecessor did, and with Retain Handling 2 a repetition costs nothing.
+  #isSubscribed = false
+  // The broker forgot a session that we had; told once, with the next `ready`.
+  #isLost = false
   #running: Promise<void> | undefined
 
   constructor(options: SessionOptions, listener: SessionListener) {
@@ -109,9 +114,10 @@ export class MqttSession {
    * over; otherwise the subscription stays, and what comes meanwhile waits unacknowledged for our return.
    */
   async stopTaking(): Promise<void> {
+    const filter = this.#sharedFilter
+    // What came before UNSUBACK is ours: after a scale-down nobody else would get it.
+    if (filter !== undefined && this.#isReady) await this.#connection?.unsubscribe(filter)
     this.#isTaking = false
-    if (this.#sharedFilter !== undefined && this.#isReady)
-      await this.#connection?.unsubscribe(this.#sharedFilter)
   }
 
   /** Drain, second half: says goodbye and ends. Unacknowledged deliveries come again with the next start. */
@@ -161,6 +167,10 @@ export class MqttSession {
     try {
       const password = this.#options.password()
       const socket = await dial(this.#options, AbortSignal.any([this.#stop.signal, attempt.signal]))
+      if (this.#stop.signal.aborted) {
+        socket.stream.destroy()
+        throw this.#stop.signal.reason
+      }
       const connection = this.#open(socket, password, () => clearTimeout(late))
       attempt.signal.addEventListener('abort', () => connection.destroy(attempt.signal.reason as Error))
       return await connection.closed
@@ -182,6 +192,7 @@ export class MqttSession {
       // During a drain nothing new is begun; unacknowledged, it comes again after the restart.
       delivered: (delivery) => {
         if (this.#isTaking) this.#listener.delivered(delivery)
+        else delivery.release()
       },
       acknowledged: (packetId, reasonCode) => void this.#outbox.acknowledged(packetId, reasonCode),
     }
@@ -210,21 +221,23 @@ export class MqttSession {
   #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
     const { writer, protocolVersion } = connection
     this.#outbox.connected({ writer, protocolVersion, ...limits }, limits.sessionPresent)
-    const isLost = this.#hadSession && !limits.sessionPresent
     const isShared = this.#options.share !== undefined && limits.sharedSubscriptionAvailable
-    // The first connection of a process subscribes in any case: it cannot know under which filter the session of
-    // its predecessor subscribed, and with Retain Handling 2 a repetition costs nothing.
-    const isSubscribed = this.#hadSession && limits.sessionPresent
+    if (!limits.sessionPresent) {
+      this.#isLost ||= this.#isSubscribed
+      this.#isSubscribed = false
+    }
     const filter = isShared ? `$share/${this.#options.share}/${this.#options.filter}` : this.#options.filter
     this.#sharedFilter = isShared ? filter : undefined
     const ready = (): void => {
       subscribed()
-      this.#hadSession = true
+      const isLost = this.#isLost
+      this.#isLost = false
+      this.#isSubscribed = true
       this.#isReady = true
       this.#readyAtMs = performance.now()
       this.#listener.ready({ limits, bornAtMs, isLost, filter })
     }
-    if (isSubscribed) ready()
+    if (this.#isSubscribed) ready()
     else connection.subscribe(filter).then(ready, (error: Error) => connection.destroy(error))
   }
 }

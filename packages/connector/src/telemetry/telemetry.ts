@@ -2,7 +2,7 @@
 import { DURATION_SECONDS, Histogram } from './histogram.ts'
 
 /** Why a delivery was settled without a reply. */
-export type DropReason = 'unaddressable' | 'reply_refused' | 'reply_too_large'
+export type DropReason = 'unaddressable' | 'reply_refused'
 
 /** Stands in labels for every model that is not exposed: a client must not choose label values. */
 export const UNKNOWN_MODEL = '_unknown'
