@@ -1,4 +1,5 @@
 // Holds the MQTT session: connects, comes back, subscribes, yields deliveries and carries our publishes.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrokerLimits } from './broker-limits.ts'
 import { Connection, type ConnectionListener } from './connection.ts'
 import type { ConnectOptions } from './control-packets.ts'
@@ -146,7 +147,8 @@ export class MqttSession {
       const retryInMs = this.#retryInMs(error)
       this.#attempt += 1
       this.#listener.unavailable({ error, retryInMs })
-      await sleep(retryInMs, signal)
+      // Rejects only when the session is closed, which the loop sees by itself.
+      await sleep(retryInMs, undefined, { signal }).catch(() => {})
     }
   }
 
@@ -240,16 +242,4 @@ export class MqttSession {
     if (this.#isSubscribed) ready()
     else connection.subscribe(filter).then(ready, (error: Error) => connection.destroy(error))
   }
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms)
-    function done(): void {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    signal.addEventListener('abort', done, { once: true })
-  })
 }
