@@ -169,6 +169,15 @@ describe('headers that would break an MQTT packet or the reader of it', () => {
   )
 })
 
+test.each(['https://sso.example/auth?client_id=a&state=canary', '/login#code=canary', '/x?canary'])(
+  'the log has a redirect to "%s" without its query: an OAuth state is a secret',
+  (location) => {
+    const { message, detail } = problemOf({ status: 302, location })
+    expect(detail).toContain(`"${location.split(/[?#]/)[0]!}"`)
+    expect(message + detail).not.toContain('canary')
+  },
+)
+
 test('whatever answers: an answer or a Problem, never another error', () => {
   const text = fc.option(fc.oneof(fc.string(), fc.constantFrom('text/html', 'application/json', '/login')), {
     nil: undefined,

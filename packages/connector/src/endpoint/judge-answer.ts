@@ -113,7 +113,9 @@ function checkErrorIn200(body: Uint8Array, status: number): void {
 
 function redirected(answer: HttpAnswer, address: string): Problem {
   const location = answer.location ?? ''
-  const detail = `${address}: ${answer.status} to "${location.slice(0, 200)}"; redirects are never followed`
+  // Without the query and the fragment: a login's redirect has the OAuth `state` or a code there.
+  const target = location.replace(/[?#].*$/s, '').slice(0, 200)
+  const detail = `${address}: ${answer.status} to "${target}"; redirects are never followed`
   if (/\/dex\/|\/oauth2\/|login|auth/i.test(location)) {
     return new Problem('unauthorized_upstream', 'The gateway in front of the model wants a login.', {
       detail: `${detail}. Configure models.*.credential (token-file), or call the model inside the mesh.`,

@@ -8,10 +8,19 @@ const BROKEN_ANSWERS = new Set([
   'UND_ERR_RES_EXCEEDED_MAX_SIZE',
 ])
 
-/** `hasAnswered`: headers had come, so the model has been executed. */
+/**
+ * `hasAnswered`: headers had come, so the model has been executed. What undici refuses to send is a fault of ours
+ * (`internal`): the server was never asked.
+ */
 export function unreachable(error: Error, address: string, hasAnswered: boolean): Problem {
   const code = (error as NodeJS.ErrnoException).code ?? error.name
   const detail = `${address}: ${code} ${error.message}`
+  if (code === 'UND_ERR_INVALID_ARG') {
+    return new Problem('internal', 'The connector could not form the request to the model server.', {
+      detail,
+      cause: error,
+    })
+  }
   if (code.startsWith('HPE_') || error.name === 'HTTPParserError' || BROKEN_ANSWERS.has(code)) {
     return new Problem('upstream_invalid_response', 'The answer of the model server is not valid HTTP.', {
       detail,

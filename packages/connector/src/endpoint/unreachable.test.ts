@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest'
+import { unreachable } from './unreachable.ts'
+
+test.each<[string, string]>([
+  ['ECONNREFUSED', 'upstream_unreachable'],
+  ['UND_ERR_SOCKET', 'upstream_unreachable'],
+  ['HPE_INVALID_CONSTANT', 'upstream_invalid_response'],
+  ['UND_ERR_INVALID_ARG', 'internal'],
+])('%s is %s', (code, expected) => {
+  const problem = unreachable(Object.assign(new Error('why'), { code }), 'POST http://iris/', false)
+  expect(problem.code).toBe(expected)
+  expect(problem.detail).toBe(`POST http://iris/: ${code} why`)
+})
