@@ -6,7 +6,7 @@ import type { configSchema } from './schema.ts'
 import { shownPath } from './shown.ts'
 
 type Parsed = z.output<typeof configSchema>
-type Add = (path: readonly string[], message: string) => void
+type Add = (path: readonly PropertyKey[], message: string) => void
 
 /** The mistakes of a configuration whose options are right one by one. */
 export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistake[] {
@@ -41,7 +41,11 @@ function checkBroker(broker: Parsed['broker'], add: Add): void {
   checkTls(['broker', 'tls'], broker.tls, secure === broker.url ? undefined : secure, add)
 }
 
+// What goes to the model server without being asked for: a second one would contradict it.
+const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent', 'tracestate'])
+
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
+  checkPassHeaders([...path, 'passHeaders'], model, add)
   const secure = model.url.replace(/^http:/i, 'https:')
   checkTls([...path, 'tls'], model.tls, secure === model.url ? undefined : secure, add)
   if (model.versions.length > 0 && model.protocol === 'v1') {
@@ -52,6 +56,19 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
       [...path, 'limits', 'requestBytesMax'],
       `${model.limits.requestBytesMax} is above limits.bytesInFlightMax, ${bytesMax}: the largest requests could never run; lower this one or raise that one`,
     )
+  }
+}
+
+function checkPassHeaders(path: readonly string[], model: Parsed['models'][string], add: Add): void {
+  const { credential, passHeaders } = model
+  const secretName = credential.kind === 'static-header' ? credential.name.toLowerCase() : undefined
+  for (const [index, name] of passHeaders.entries()) {
+    // Else a client could send its own value beside our secret.
+    if (name === secretName) {
+      add([...path, index], `"${name}" is the header of the model's credential; leave it out`)
+    } else if (ALREADY_PASSED.has(name)) {
+      add([...path, index], `"${name}" is always passed; leave it out`)
+    }
   }
 }
 

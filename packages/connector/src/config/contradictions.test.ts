@@ -1,0 +1,47 @@
+// Options that are right one by one and wrong together: each mistake with its place.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { ConfigError } from './config-error.ts'
+import { loadConfig } from './load.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'inferwire-contradictions-'))
+const file = join(folder, 'inferwire.yaml')
+const secretFile = join(folder, 'key')
+writeFileSync(secretFile, 'canary')
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function mistakesOf(text: string): string[] {
+  writeFileSync(file, text)
+  try {
+    loadConfig({ file, env: {} })
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      return error.mistakes.map(
+        ({ path, source, message }) => `${source.replace(file, '')} ${path} ${message}`,
+      )
+    }
+    throw error
+  }
+  return []
+}
+
+const model = (passHeaders: string): string =>
+  `models:\n  iris:\n    url: http://h\n    credential: {kind: static-header, name: X-Api-Key, valueFile: ${secretFile}}\n    passHeaders: [${passHeaders}]\n`
+
+test('a client cannot be let to send the header of the credential', () => {
+  expect(mistakesOf(model('x-line, x-api-key'))).toEqual([
+    `:5:27 models.iris.passHeaders[1] "x-api-key" is the header of the model's credential; leave it out`,
+  ])
+  expect(mistakesOf(model('x-line, x-api-key2'))).toEqual([])
+})
+
+test.each(['inference-header-content-length', 'traceparent', 'tracestate'])(
+  '%s is passed already, and cannot be passed again',
+  (name) => {
+    expect(mistakesOf(model(name))).toEqual([
+      `:5:19 models.iris.passHeaders[0] "${name}" is always passed; leave it out`,
+    ])
+  },
+)
