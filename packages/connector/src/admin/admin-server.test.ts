@@ -1,3 +1,4 @@
+import { request } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Telemetry } from '../telemetry/index.ts'
@@ -86,6 +87,41 @@ test('there is nothing else, and nothing to change', async () => {
   expect((await get('/livez', { method: 'POST', body: 'x' }))[0]).toBe(405)
   expect((await get('/livez', { method: 'DELETE' }))[0]).toBe(405)
   expect(await get('/livez', { method: 'HEAD' })).toEqual([200, ''])
+})
+
+// fetch does not let a Host be chosen.
+const statusFor = (url: string, host: string): Promise<number | undefined> =>
+  new Promise((resolve, reject) => {
+    request(`${url}/metrics`, { headers: { host }, agent: false }, (response) => {
+      response.resume()
+      resolve(response.statusCode)
+    })
+      .on('error', reject)
+      .end()
+  })
+
+test.each(['localhost', 'LOCALHOST:8383', '127.0.0.1', '127.0.0.1:1', '[::1]', '[::1]:8383'])(
+  'on loopback, the Host "%s" is answered',
+  async (host) => {
+    expect(await statusFor(admin.url, host)).toBe(200)
+  },
+)
+
+test.each(['rebound.example', '127.0.0.1.evil.example', 'localhost.evil.example:80', '10.0.0.7', '[::2]'])(
+  'a Host that is not loopback is refused on loopback: "%s"',
+  async (host) => {
+    expect(await statusFor(admin.url, host)).toBe(403)
+  },
+)
+
+test('elsewhere any Host is answered: kubelet and Prometheus use the address of the pod', async () => {
+  const open = await startAdminServer('0.0.0.0', 0, { missing: () => missing, metrics: () => metrics() })
+  try {
+    const { port } = new URL(open.url)
+    expect(await statusFor(`http://127.0.0.1:${port}`, `10.0.0.7:${port}`)).toBe(200)
+  } finally {
+    await open.close()
+  }
 })
 
 test('nonsense ends its own connection only', async () => {

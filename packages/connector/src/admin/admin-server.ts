@@ -9,20 +9,35 @@ export interface AdminViews {
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
 }
 
+// DNS rebinding: a web page whose name points here is of the same origin, but the browser sends that name as Host.
+// Elsewhere any Host is good: probes and scrapers use the address of the pod.
+const LOOPBACK_ADDRESS = /^(?:(?:::ffff:)?127\.|::1$)/
+const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i
+
 /** A running admin server. */
 export interface AdminServer {
   readonly url: string
   close(): Promise<void>
 }
 
-/** Listens on `host`:`port` (0 = any free port). @throws the listen error, EADDRINUSE among them. */
+/**
+ * Listens on `host`:`port` (0 = any free port). On a loopback address only a Host that is loopback is answered.
+ * @throws the listen error, EADDRINUSE among them.
+ */
 export async function startAdminServer(host: string, port: number, views: AdminViews): Promise<AdminServer> {
-  const server = createServer((request, response) => void answer(request, response, views))
+  // Until the address is known, nobody has connected.
+  let isLocal = true
+  const server = createServer((request, response) => {
+    if (isLocal && !LOOPBACK_HOST.test(request.headers.host ?? '')) {
+      send(response, 403, 'This endpoint is local: the Host must be localhost, 127.0.0.1 or [::1].\n')
+    } else void answer(request, response, views)
+  })
   server.headersTimeout = 5_000
   server.requestTimeout = 5_000
   server.maxHeadersCount = 50
   await listen(server, host, port)
   const address = server.address() as AddressInfo
+  isLocal = LOOPBACK_ADDRESS.test(address.address)
   const shownHost = address.family === 'IPv6' ? `[${address.address}]` : address.address
   return {
     url: `http://${shownHost}:${address.port}`,
