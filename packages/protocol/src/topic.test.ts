@@ -178,3 +178,12 @@ test('a model name is letters, digits and dots: nothing that a path could take f
 test.each(['', '$SYS', 'a//b', '/a', 'a/', 'a/+', '#', 'a\0'])('%j cannot be a root', (root) => {
   expect(() => new TopicSpace(root)).toThrow('is not a topic name')
 })
+
+test('a topic of more than 128 levels is not publishable: Mosquitto would end the connection', () => {
+  const levels = (count: number): string => 'plant/infer/reply/cam7'.padEnd(22 + 2 * (count - 4), '/a')
+  expect(levels(128).split('/')).toHaveLength(128)
+  expect([isPublishable(levels(128)), isPublishable(levels(129))]).toEqual([true, false])
+  expect(topics.isOwnReplyTopic('cam7', levels(129))).toBe(false)
+  expect(isPublishable('/'.repeat(128))).toBe(false)
+  expect(topics.replyTopicOf(`plant/infer/request/cam7/iris/infer${'/'.repeat(200)}`)).toBeUndefined()
+})

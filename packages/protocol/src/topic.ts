@@ -15,6 +15,8 @@ export interface RequestTopic {
 export const TOPIC_LEVEL_LENGTH_MAX = 255
 /** Longest topic that we take or publish to, in UTF-16 code units. */
 export const TOPIC_LENGTH_MAX = 4096
+// Mosquitto disconnects who publishes to more than 200 levels, and a client may choose its reply topic.
+const TOPIC_LEVELS_MAX = 128
 
 // C0, DEL and C1: MQTT 5 §1.5.4 lets a receiver treat them as malformed, and Mosquitto does.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
@@ -41,10 +43,17 @@ export function isPublishable(topic: string): boolean {
   return (
     topic.length > 0 &&
     topic.length <= TOPIC_LENGTH_MAX &&
+    levelsOf(topic) <= TOPIC_LEVELS_MAX &&
     !/[+#]/.test(topic) &&
     !CONTROL.test(topic) &&
     !LONE_SURROGATE.test(topic)
   )
+}
+
+function levelsOf(topic: string): number {
+  let levels = 1
+  for (let slash = topic.indexOf('/'); slash !== -1; slash = topic.indexOf('/', slash + 1)) levels += 1
+  return levels
 }
 
 /** The topics below one root. `root` may have several levels (`plant/infer`). */
