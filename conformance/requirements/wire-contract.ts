@@ -2,6 +2,7 @@
 import { met, open, type Requirement } from './requirement.ts'
 
 const CONTRACT = 'conformance/contract.test.ts'
+const RELOAD = 'conformance/reload.test.ts'
 const BAD_INPUT = 'conformance/bad-input.test.ts'
 const KSERVE = 'conformance/kserve.test.ts'
 const TOPIC = 'packages/protocol/src/topic.test.ts'
@@ -73,11 +74,12 @@ const TOPICS: readonly Requirement[] = [
     'A connector that is there says so in a retained status.',
     `${CONTRACT} > cards say what each model is, and statuses who is there`,
   ),
-  open(
+  met(
     'C-TOPIC-10',
     'wire contract, Topics',
     'A connector says `draining`, then `offline`; its Will says `offline` with the timestamp of its own birth.',
-    'Built, but no test looks at the last statuses and the Will yet.',
+    `${RELOAD} > a connector that is asked to stop says draining, then offline`,
+    `${RELOAD} > the Will of a connector that was killed says offline with the timestamp of its birth`,
   ),
   met(
     'C-TOPIC-11',

@@ -3,6 +3,7 @@ import { CONTRACT_VERSION, TopicSpace, type ConnectorStatus, type ModelCard } fr
 import { ByteBudget, Policy } from './admission/index.ts'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
 import type { ConnectorConfig } from './config/index.ts'
+import { RetainedPublisher } from './discovery/index.ts'
 import { ModelRegistry } from './model-registry.ts'
 import { Pipeline, type PipelineParts } from './pipeline.ts'
 import { ModelTable } from './route/index.ts'
@@ -25,7 +26,10 @@ export interface Connector {
   readonly adminUrl: string | undefined
   /** The cards of the models that can be asked now. */
   readonly cards: readonly ModelCard[]
-  /** Takes over models and policy of a new configuration; everything else needs a restart, and the log says so. */
+  /**
+   * Takes over models and policy of a new configuration; everything else needs a restart, and the log says so.
+   * @throws ConfigError when a file of a model cannot be read; then everything stays as it was.
+   */
   reload(config: ConnectorConfig): void
   /**
    * Drains: takes nothing new, finishes, answers, acknowledges, says `draining` and then `offline`.
@@ -39,7 +43,10 @@ const FRAME_HEADER_BYTES = 256 * 1024
 // How long a status message may hold up the drain.
 const GOODBYE_TIMEOUT_MS = 1_000
 
-/** Starts a connector. It connects in the background, and again whenever the connection is lost. @throws when the admin port is taken. */
+/**
+ * Starts a connector. It connects in the background, and again whenever the connection is lost.
+ * @throws when the admin port is taken; ConfigError when a file of a model cannot be read.
+ */
 export async function startConnector(
   config: ConnectorConfig,
   options: ConnectorOptions = {},
@@ -61,6 +68,10 @@ class RunningConnector implements Connector {
   readonly #parts: PipelineParts
   readonly #pipeline: Pipeline
   readonly #session: MqttSession
+  readonly #retained = new RetainedPublisher((topic, payload) => this.#sendRetained(topic, payload))
+  #state: ConnectorStatus['state'] = 'online'
+  #publishedStatus = ''
+  #isStatusDue = false
   #admin: AdminServer | undefined
   #becomeReady!: () => void
   #bornAtMs = 0
@@ -106,11 +117,18 @@ class RunningConnector implements Connector {
   async start(): Promise<void> {
     const { admin, models } = this.#config
     if (admin.enabled) this.#admin = await this.#startAdmin(admin.host, admin.port)
-    this.#registry.update(models)
+    try {
+      this.#registry.update(models)
+    } catch (error) {
+      await this.#admin?.close()
+      throw error
+    }
     this.#session.start()
   }
 
   reload(config: ConnectorConfig): void {
+    const policy = new Policy(config.policy?.allow)
+    this.#registry.update(config.models)
     const restart = needsRestart(this.#config, config)
     if (restart.length > 0) {
       this.#log.warn(
@@ -119,8 +137,7 @@ class RunningConnector implements Connector {
       )
     }
     this.#config = { ...this.#config, models: config.models, policy: config.policy }
-    this.#parts.policy = new Policy(config.policy?.allow)
-    this.#registry.update(config.models)
+    this.#parts.policy = policy
     this.#log.info(
       { event: 'config_reloaded', models: Object.keys(config.models).length },
       'The configuration was reloaded.',
@@ -138,7 +155,7 @@ class RunningConnector implements Connector {
       { event: 'draining', inFlight: this.#telemetry.inFlight },
       'Draining: finishing what is under way.',
     )
-    if (this.#session.isReady) await within(GOODBYE_TIMEOUT_MS, this.#publishStatus('draining'))
+    await this.#sayGoodbye('draining')
     await within(GOODBYE_TIMEOUT_MS, this.#session.stopTaking())
     const isDone = await within(timeoutMs, this.#pipeline.idle())
     if (!isDone) {
@@ -147,12 +164,18 @@ class RunningConnector implements Connector {
         `Not finished within drain.timeoutMs (${timeoutMs}); the broker delivers the rest again after the restart.`,
       )
     }
-    if (this.#session.isReady) await within(GOODBYE_TIMEOUT_MS, this.#publishStatus('offline'))
+    await this.#sayGoodbye('offline')
     await this.#session.close()
     await this.#registry.close()
     await this.#admin?.close()
     this.#log.info({ event: 'stopped' }, 'Stopped.')
     return isDone
+  }
+
+  // Without a connection the Will says it, and the next connection says how far we are.
+  async #sayGoodbye(state: 'draining' | 'offline'): Promise<void> {
+    this.#state = state
+    if (this.#session.isReady) await within(GOODBYE_TIMEOUT_MS, this.#publishStatus())
   }
 
   #createSession(): MqttSession {
@@ -180,7 +203,7 @@ class RunningConnector implements Connector {
           },
           `Connected to ${broker.url}, subscribed to ${filter}.`,
         )
-        void this.#publishStatus('online')
+        void this.#publishStatus()
         for (const card of this.#registry.cards) this.#publishCard(card.name, card)
         this.#becomeReady()
       },
@@ -237,16 +260,29 @@ class RunningConnector implements Connector {
     return [`no session with ${this.#config.broker.url}${reason}`]
   }
 
+  // The next connection publishes all cards anyway, but knows nothing of those that are gone.
   #cardChanged(name: string, card: ModelCard | undefined): void {
-    if (this.#session.isReady) this.#publishCard(name, card)
+    if (card === undefined || this.#session.isReady) this.#publishCard(name, card)
+    // Several cards may change in one turn; the status tells of all of them at once.
+    if (this.#isStatusDue) return
+    this.#isStatusDue = true
+    setImmediate(() => this.#publishChangedStatus())
   }
 
+  #publishChangedStatus(): void {
+    this.#isStatusDue = false
+    const isCurrent = JSON.stringify(this.#status(this.#state, this.#bornAtMs)) === this.#publishedStatus
+    if (this.#session.isReady && !isCurrent) void this.#publishStatus()
+  }
+
+  // An empty retained message takes the old one away (MQTT 5 §3.3.1.3).
   #publishCard(name: string, card: ModelCard | undefined): void {
-    void this.#publishRetained(this.#topics.card(name), card)
+    void this.#retained.publish(this.#topics.card(name), card === undefined ? '' : JSON.stringify(card))
   }
 
-  #publishStatus(state: ConnectorStatus['state']): Promise<void> {
-    return this.#publishRetained(this.#topics.status(this.#config.name), this.#status(state, this.#bornAtMs))
+  #publishStatus(): Promise<void> {
+    this.#publishedStatus = JSON.stringify(this.#status(this.#state, this.#bornAtMs))
+    return this.#retained.publish(this.#topics.status(this.#config.name), this.#publishedStatus)
   }
 
   #status(state: ConnectorStatus['state'], bornAtMs: number): ConnectorStatus {
@@ -262,12 +298,10 @@ class RunningConnector implements Connector {
     }
   }
 
-  // An empty retained message takes the old one away (MQTT 5 §3.3.1.3).
-  async #publishRetained(topic: string, value: unknown): Promise<void> {
-    const payload = value === undefined ? new Uint8Array(0) : new TextEncoder().encode(JSON.stringify(value))
+  async #sendRetained(topic: string, payload: string): Promise<void> {
     const message: OutgoingMessage = {
       topic,
-      payload,
+      payload: new TextEncoder().encode(payload),
       qos: 1,
       retain: true,
       properties: { contentType: 'application/json', payloadFormatIndicator: 1 },

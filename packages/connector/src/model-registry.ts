@@ -1,7 +1,7 @@
 // Keeps the exposed models in step with the configuration: asks their servers, publishes their cards, takes them away.
 import { Problem, type InferenceProtocol, type ModelCard, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
-import type { ModelConfig } from './config/index.ts'
+import { ConfigError, type ConfigMistake, type ModelConfig } from './config/index.ts'
 import { probeModel, type ModelFacts } from './endpoint/index.ts'
 import { exposeModel, openUpstream, type Exposure, type ModelUpstream } from './expose-model.ts'
 import type { ModelTable } from './route/index.ts'
@@ -23,16 +23,30 @@ interface Entry {
   readonly fingerprint: string
   readonly upstream: ModelUpstream
   readonly stop: AbortController
+  /** Empty until the server was reached. */
   exposures: readonly Exposure[]
+  /** Serves until this one is exposed. */
+  predecessor: Entry | undefined
 }
 
 const PROBE_AGAIN_MIN_MS = 250
 const PROBE_AGAIN_MAX_MS = 30_000
+// How often a retired model is asked whether its last request has left.
+const IDLE_CHECK_MS = 100
+// With these, it helps to look at the InferenceService; with others it misleads.
+const HINT_CODES: ReadonlySet<string> = new Set(['model_not_ready', 'upstream_unreachable'])
+
+const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** See the file's first line. */
 export class ModelRegistry {
   readonly #parts: RegistryParts
   readonly #entries = new Map<string, Entry>()
+  /** Replaced or taken away, with requests that still run or wait. */
+  readonly #retired = new Set<Entry>()
+  /** Every upstream whose connections are not closed yet. */
+  readonly #open = new Set<ModelUpstream>()
+  #idleCheck: NodeJS.Timeout | undefined
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
@@ -40,49 +54,64 @@ export class ModelRegistry {
 
   /** The cards of everything that can be asked now. */
   get cards(): ModelCard[] {
-    return [...this.#entries.values()].flatMap(({ exposures }) => exposures.map(({ card }) => card))
+    return this.#serving.map(({ card }) => card)
   }
 
   /** The gates of everything that can be asked now, by exposed name. */
   get gates(): { model: string; gate: ModelGate }[] {
-    return [...this.#entries.values()].flatMap(({ exposures }) =>
-      exposures.map(({ model, gate }) => ({ model: model.name, gate })),
-    )
+    return this.#serving.map(({ model, gate }) => ({ model: model.name, gate }))
   }
 
-  /** Exposes what is new, replaces what changed, takes away what is gone. Requests under way finish as they began. */
+  get #serving(): Exposure[] {
+    return [...this.#entries.values()].flatMap((entry) => serving(entry)?.exposures ?? [])
+  }
+
+  /**
+   * Exposes what is new, replaces what changed, takes away what is gone. Requests under way finish as they began, and
+   * a changed model serves as before until its server is reached the new way.
+   * @throws ConfigError when a model's files cannot be read; then nothing has changed.
+   */
   update(models: Readonly<Record<string, ModelConfig>>): void {
+    const changed = Object.entries(models).filter(
+      ([name, config]) => this.#entries.get(name)?.fingerprint !== JSON.stringify(config),
+    )
+    const upstreams = openUpstreams(changed)
     for (const name of this.#entries.keys()) if (!Object.hasOwn(models, name)) this.#remove(name)
-    for (const [name, config] of Object.entries(models)) {
-      const fingerprint = JSON.stringify(config)
-      if (this.#entries.get(name)?.fingerprint === fingerprint) continue
+    for (const [name, config] of changed) {
+      const upstream = upstreams.get(name)!
+      this.#open.add(upstream)
       const previous = this.#entries.get(name)
       const entry: Entry = {
-        fingerprint,
-        upstream: openUpstream(config),
+        fingerprint: JSON.stringify(config),
+        upstream,
         stop: new AbortController(),
         exposures: [],
+        predecessor: previous === undefined ? undefined : serving(previous),
       }
       this.#entries.set(name, entry)
-      if (previous !== undefined)
-        this.#retire(previous, new Set([name, ...config.versions.map((v) => `${name}@${v}`)]))
+      // A predecessor goes when this one is exposed; one that was never exposed goes now.
+      if (previous !== undefined) {
+        previous.stop.abort()
+        if (previous !== entry.predecessor) this.#retire(previous, NO_NAMES)
+      }
       this.#begin(name, config, entry)
     }
   }
 
   /** Ends all connections to model servers at once. */
   async close(): Promise<void> {
-    const entries = [...this.#entries.values()]
-    for (const { stop } of entries) stop.abort()
-    await Promise.all(entries.map(({ upstream }) => upstream.pool.destroy()))
+    clearInterval(this.#idleCheck)
+    this.#retired.clear()
+    for (const { stop } of this.#entries.values()) stop.abort()
+    await Promise.all([...this.#open].map(({ pool }) => pool.destroy()))
   }
 
   // A configured protocol is believed at once; the server is asked all the same, for the card.
   #begin(name: string, config: ModelConfig, entry: Entry): void {
-    if (config.protocol === undefined) {
-      this.#parts.table.setPending(name, `Model "${name}" is not ready: its server was not reached yet.`)
-    } else {
+    if (config.protocol !== undefined) {
       this.#expose(name, config, entry, { protocols: [config.protocol] })
+    } else if (entry.predecessor === undefined) {
+      this.#parts.table.setPending(name, `Model "${name}" is not ready: its server was not reached yet.`)
     }
     void this.#probeUntilKnown(name, config, entry)
   }
@@ -101,17 +130,21 @@ export class ModelRegistry {
         return
       } catch (error) {
         if (signal.aborted) return
-        this.#stillUnknown(name, config, Problem.from(error), waitMs)
+        this.#stillUnknown(name, config, entry, Problem.from(error), waitMs)
       }
       await sleep(waitMs, signal)
     }
   }
 
-  #stillUnknown(name: string, config: ModelConfig, problem: Problem, retryInMs: number): void {
+  #stillUnknown(name: string, config: ModelConfig, entry: Entry, problem: Problem, retryInMs: number): void {
     const { log, table } = this.#parts
-    if (config.protocol === undefined) {
+    if (serving(entry) === undefined) {
       table.setPending(name, `Model "${name}" is not ready. ${problem.message}`)
     }
+    const isReplacing = entry.predecessor !== undefined
+    const hint = HINT_CODES.has(problem.code)
+      ? ` Check: kubectl get inferenceservice ${config.as ?? name}`
+      : ''
     log.warn(
       {
         event: 'model_not_ready',
@@ -121,7 +154,7 @@ export class ModelRegistry {
         detail: problem.detail,
         retryInMs,
       },
-      `${problem.message} Check: kubectl get inferenceservice ${config.as ?? name}`,
+      `${problem.message}${isReplacing ? ' The model is served as before the reload.' : ''}${hint}`,
     )
   }
 
@@ -133,6 +166,7 @@ export class ModelRegistry {
     if (isFirst) {
       entry.exposures = exposures
       for (const { model } of exposures) table.set(model)
+      this.#retirePredecessor(entry)
       const operations = [...exposures[0]!.model.operations.keys()]
       log.info(
         { event: 'model_exposed', model: name, url: config.url, operations },
@@ -148,8 +182,16 @@ export class ModelRegistry {
     const entry = this.#entries.get(name)!
     this.#entries.delete(name)
     this.#parts.table.delete(name)
-    this.#retire(entry, new Set())
+    if (entry.predecessor !== undefined) this.#retire(entry.predecessor, NO_NAMES)
+    this.#retire(entry, NO_NAMES)
     this.#parts.log.info({ event: 'model_removed', model: name }, `Model "${name}" is not exposed any more.`)
+  }
+
+  #retirePredecessor(entry: Entry): void {
+    const { predecessor } = entry
+    if (predecessor === undefined) return
+    entry.predecessor = undefined
+    this.#retire(predecessor, new Set(entry.exposures.map(({ model }) => model.name)))
   }
 
   #retire(entry: Entry, keptNames: ReadonlySet<string>): void {
@@ -159,9 +201,54 @@ export class ModelRegistry {
       this.#parts.table.delete(model.name)
       this.#parts.cardChanged(model.name, undefined)
     }
-    // Waits for the calls under way; their requests hold on to the old model.
-    void entry.upstream.pool.close().catch(() => {})
+    this.#retired.add(entry)
+    this.#closeIdle()
   }
+
+  // A closed pool takes no further call, but requests that wait at the old gate are still to make theirs.
+  #closeIdle(): void {
+    for (const entry of this.#retired) {
+      if (entry.exposures.some(({ gate }) => gate.running + gate.waiting > 0)) continue
+      this.#retired.delete(entry)
+      // Waits for a probe under way.
+      void entry.upstream.pool
+        .close()
+        .catch(() => {})
+        .then(() => this.#open.delete(entry.upstream))
+    }
+    if (this.#retired.size === 0) {
+      clearInterval(this.#idleCheck)
+      this.#idleCheck = undefined
+    } else {
+      this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
+    }
+  }
+}
+
+// What answers requests for an entry's model now; undefined = nothing yet.
+function serving(entry: Entry): Entry | undefined {
+  return entry.exposures.length > 0 ? entry : entry.predecessor
+}
+
+// All or none.
+function openUpstreams(models: readonly (readonly [string, ModelConfig])[]): Map<string, ModelUpstream> {
+  const opened = new Map<string, ModelUpstream>()
+  const mistakes: ConfigMistake[] = []
+  for (const [name, config] of models) {
+    try {
+      opened.set(name, openUpstream(config))
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      mistakes.push({
+        path: `models.${name}`,
+        source: 'configuration',
+        message: `Its server "${config.url}" cannot be called: ${reason}. Give files that are there and readable.`,
+      })
+    }
+  }
+  if (mistakes.length === 0) return opened
+  for (const { pool } of opened.values()) void pool.destroy()
+  throw new ConfigError(mistakes)
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
