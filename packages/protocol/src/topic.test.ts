@@ -179,8 +179,9 @@ test.each(['', '$SYS', 'a//b', '/a', 'a/', 'a/+', '#', 'a\0'])('%j cannot be a r
   expect(() => new TopicSpace(root)).toThrow('is not a topic name')
 })
 
+const levels = (count: number): string => 'plant/infer/reply/cam7'.padEnd(22 + 2 * (count - 4), '/a')
+
 test('a topic of more than 128 levels is not publishable: Mosquitto would end the connection', () => {
-  const levels = (count: number): string => 'plant/infer/reply/cam7'.padEnd(22 + 2 * (count - 4), '/a')
   expect(levels(128).split('/')).toHaveLength(128)
   expect([isPublishable(levels(128)), isPublishable(levels(129))]).toEqual([true, false])
   expect(topics.isOwnReplyTopic('cam7', levels(129))).toBe(false)
