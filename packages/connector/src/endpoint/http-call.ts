@@ -1,8 +1,8 @@
 // One HTTP exchange with a model server, on undici's dispatch layer: bytes out, bytes in, bounded, stoppable.
 import { Problem } from '@inferwire/protocol'
-import type { Dispatcher } from 'undici'
 import type { Deadline } from '../step.ts'
 import { unreachable } from './unreachable.ts'
+import type { UpstreamConnection, UpstreamHandler, UpstreamPool } from './upstream-pool.ts'
 
 /** What a server answered, before anybody judged it. */
 export interface HttpAnswer {
@@ -34,25 +34,40 @@ export interface HttpCallOptions {
  * @throws Problem `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, or what the deadline
  * says when it passes.
  */
-export function callHttp(dispatcher: Dispatcher, options: HttpCallOptions): Promise<HttpAnswer> {
+export function callHttp(pool: UpstreamPool, options: HttpCallOptions): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const exchange = new HttpExchange(options, resolve, reject)
+    const problem = options.deadline.problem ?? noConnection(pool, options.address)
+    if (problem !== undefined) return reject(problem)
+    const exchange = new HttpExchange(pool, options, resolve, reject)
     // undici takes a reusable header list; it does not change it.
-    dispatcher.dispatch(
+    pool.dispatch(
       { method: options.method, path: options.path, headers: options.headers, body: options.body },
       exchange,
     )
   })
 }
 
+function noConnection({ callsHeld, callsHeldMax }: UpstreamPool, address: string): Problem | undefined {
+  if (callsHeld < callsHeldMax) return undefined
+  return new Problem('upstream_unreachable', 'The model server cannot be reached.', {
+    detail: `${address}: ${callsHeld} calls run or still wait for their connection; no more are made`,
+  })
+}
+
+// Tells undici to drop a call before it is sent, and to keep the connection.
+const ENDED = new Error('The call ended while it waited for a connection.')
+
 const NO_BODY = new Uint8Array(0)
 
 // undici 7's own handler shape: raw header buffers and no controller objects, which is what makes dispatch cheap.
-class HttpExchange implements Dispatcher.DispatchHandler {
+class HttpExchange implements UpstreamHandler {
+  connection: UpstreamConnection | undefined
+  readonly #pool: UpstreamPool
   readonly #options: HttpCallOptions
   readonly #resolve: (answer: HttpAnswer) => void
   readonly #reject: (error: Error) => void
-  #abort: ((error?: Error) => void) | undefined
+  #isHeld = true
+  #isSent = false
   #isOver = false
   #status = 0
   #headers: readonly Buffer[] = []
@@ -61,22 +76,23 @@ class HttpExchange implements Dispatcher.DispatchHandler {
   #bytes = 0
 
   constructor(
+    pool: UpstreamPool,
     options: HttpCallOptions,
     resolve: (answer: HttpAnswer) => void,
     reject: (error: Error) => void,
   ) {
+    this.#pool = pool
     this.#options = options
     this.#resolve = resolve
     this.#reject = reject
-    const { deadline } = options
-    if (deadline.problem !== undefined) this.#fail(deadline.problem)
-    else deadline.waiting = (problem) => this.#fail(problem)
+    pool.callsHeld += 1
+    options.deadline.waiting = (problem) => this.#fail(problem)
   }
 
-  onConnect(abort: (error?: Error) => void): void {
-    this.#abort = abort
-    // Stopped while it waited for a connection.
-    if (this.#isOver) abort()
+  onConnect(): void {
+    // Its abort would end the new connection with the call; what is thrown ends the call only.
+    if (this.#isOver) throw ENDED
+    this.#isSent = true
   }
 
   onHeaders(status: number, headers: Buffer[]): boolean {
@@ -102,6 +118,7 @@ class HttpExchange implements Dispatcher.DispatchHandler {
   }
 
   onComplete(): void {
+    this.#release()
     if (this.#isOver) return
     this.#end()
     const headers = this.#headers
@@ -118,6 +135,7 @@ class HttpExchange implements Dispatcher.DispatchHandler {
   }
 
   onError(error: Error): void {
+    this.#release()
     if (this.#isOver) return
     this.#end()
     this.#reject(unreachable(error, this.#options.address, this.#status !== 0))
@@ -140,8 +158,17 @@ class HttpExchange implements Dispatcher.DispatchHandler {
   #fail(problem: Problem): void {
     if (this.#isOver) return
     this.#end()
-    this.#abort?.(problem)
+    // The socket is closed in this turn of the event loop; a call that was not sent stays until it has a connection.
+    if (this.#isSent) {
+      this.#release()
+      this.connection?.breakOff(problem)
+    }
     this.#reject(problem)
+  }
+
+  #release(): void {
+    if (this.#isHeld) this.#pool.callsHeld -= 1
+    this.#isHeld = false
   }
 
   #end(): void {

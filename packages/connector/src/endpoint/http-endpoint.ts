@@ -1,8 +1,8 @@
 // An endpoint over HTTP: what V1 and V2 share. Paths are made once, from configuration.
-import type { Dispatcher } from 'undici'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
 import { callHttp, type HttpCallOptions } from './http-call.ts'
 import { judgeAnswer } from './judge-answer.ts'
+import type { UpstreamPool } from './upstream-pool.ts'
 
 /** How an endpoint proves who we are; see the credential room. */
 export interface CallCredential {
@@ -14,7 +14,7 @@ export interface CallCredential {
 
 /** What all operations of one model server's model have in common. */
 export interface HttpUpstream {
-  readonly dispatcher: Dispatcher
+  readonly dispatcher: UpstreamPool
   /** Scheme, host and port that we connect to. */
   readonly origin: string
   /** Path before `/v1` or `/v2`, without a trailing slash. */

@@ -1,8 +1,6 @@
 // The connections to one model server's origin: a pool of kept-alive HTTP/1.1 connections.
 import { readFileSync } from 'node:fs'
-import type { Pool } from 'undici'
-// Only the pool: the package's front would load fetch, WebSocket and caches as well, 10 MB and 40 ms.
-import UndiciPool from 'undici/lib/dispatcher/pool.js'
+import { UpstreamPool } from './upstream-pool.ts'
 
 /** How to reach an origin. */
 export interface UpstreamTarget {
@@ -15,7 +13,14 @@ export interface UpstreamTarget {
     readonly serverName?: string | undefined
     readonly insecureSkipVerify?: boolean | undefined
   }
+  /**
+   * Most calls that run or still wait for their connection; more are `upstream_unreachable`. It must be above what
+   * the gates let through. @default 1024
+   */
+  readonly connectionsMax?: number | undefined
 }
+
+const CONNECTIONS_MAX = 1_024
 
 // A pod that is there answers the handshake in milliseconds; one behind a closed NetworkPolicy never does.
 const CONNECT_TIMEOUT_MS = 5_000
@@ -24,14 +29,13 @@ const KEEP_ALIVE_TIMEOUT_MS = 4_000
 const RESPONSE_HEADER_BYTES_MAX = 16 * 1024
 
 /**
- * A pool without a limit of its own: the models' gates bound the running calls. No redirects, no decompression,
- * no proxy environment: this is undici's dispatch layer, which has none of them.
+ * The models' gates bound the running calls; the pool's own limit bounds those that ended while their connection was
+ * being made. No redirects, no decompression, no proxy environment: this is undici's dispatch layer, which has none
+ * of them.
  */
-export function openPool(target: UpstreamTarget): Pool {
+export function openPool(target: UpstreamTarget): UpstreamPool {
   const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = target.tls
-  return new UndiciPool(new URL(target.url).origin, {
-    connections: null,
-    pipelining: 1,
+  return new UpstreamPool(new URL(target.url).origin, target.connectionsMax ?? CONNECTIONS_MAX, {
     // The request's own deadline covers both, to the millisecond.
     headersTimeout: 0,
     bodyTimeout: 0,
