@@ -25,7 +25,9 @@ export interface ModelUpstream extends HttpUpstream {
 /** Opens the way to a model's server; no connection is made before the first call. */
 export function openUpstream(config: ModelConfig): ModelUpstream {
   const url = new URL(config.url)
-  const pool = openPool({ url: config.url, tls: config.tls })
+  // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And the probe.
+  const connectionsMax = 2 * config.limits.concurrency * (1 + config.versions.length) + 4
+  const pool = openPool({ url: config.url, tls: config.tls, connectionsMax })
   return {
     pool,
     dispatcher: pool,
