@@ -75,11 +75,13 @@ class RunningConnector implements Connector {
   #admin: AdminServer | undefined
   #becomeReady!: () => void
   #bornAtMs = 0
+  #frameBytesMax = 0
   #stopping: Promise<boolean> | undefined
   #lastError: Error | undefined
 
   constructor(config: ConnectorConfig, log: Log) {
     this.#config = config
+    this.#frameBytesMax = frameBytesMax(config)
     this.#log = log
     this.#topics = new TopicSpace(config.root)
     this.#budget = new ByteBudget(config.limits.bytesInFlightMax)
@@ -90,6 +92,7 @@ class RunningConnector implements Connector {
       models: table,
       policy: new Policy(config.policy?.allow),
       publish: (reply) => this.#session.publish(reply),
+      budget: this.#budget,
       telemetry: this.#telemetry,
       problemLog: new ProblemLog(log),
       log,
@@ -137,6 +140,7 @@ class RunningConnector implements Connector {
       )
     }
     this.#config = { ...this.#config, models: config.models, policy: config.policy }
+    this.#frameBytesMax = frameBytesMax(config)
     this.#parts.policy = policy
     this.#log.info(
       { event: 'config_reloaded', models: Object.keys(config.models).length },
@@ -216,16 +220,12 @@ class RunningConnector implements Connector {
         )
       },
     }
-    const models = (): ConnectorConfig['models'] => this.#config.models
     return new MqttSession(
       {
         ...broker,
         password: () => readPassword(broker),
         filter: `${root}/request/#`,
-        get frameBytesMax() {
-          const bodies = Object.values(models()).map(({ limits }) => limits.requestBytesMax)
-          return Math.max(0, ...bodies) + FRAME_HEADER_BYTES
-        },
+        frameBytesMax: () => this.#frameBytesMax,
         will: (bornAtMs) => ({
           topic: this.#topics.status(name),
           payload: JSON.stringify(this.#status('offline', bornAtMs)),
@@ -314,6 +314,13 @@ class RunningConnector implements Connector {
       )
     }
   }
+}
+
+// The largest body that any model takes, with topic and properties.
+function frameBytesMax({ models }: ConnectorConfig): number {
+  return (
+    Math.max(0, ...Object.values(models).map(({ limits }) => limits.requestBytesMax)) + FRAME_HEADER_BYTES
+  )
 }
 
 // Whether the work is done in time; the timer does not keep the process alive.
