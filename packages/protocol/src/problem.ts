@@ -56,7 +56,7 @@ export const PROBLEMS = {
     413,
     false,
     'info',
-    'The body is larger than the limit of the model.',
+    'The body is larger than the limit of the model, or the properties are larger than 64 KiB.',
     'Send less at once, or raise `limits.requestBytesMax` of the model.',
   ),
   model_not_found: kind(
@@ -141,7 +141,7 @@ export const PROBLEMS = {
     502,
     false,
     'warn',
-    'The answer is larger than the limit of the model or than the broker takes in one packet.',
+    'The answer is larger than the limit of the model, or than what the broker takes.',
     "Ask for fewer outputs, or raise `limits.responseBytesMax` and the broker's max_packet_size.",
   ),
   unauthorized_upstream: kind(

@@ -9,7 +9,6 @@ export interface BrokerLimits {
   /** Bytes of the largest packet that the broker takes. */
   readonly maximumPacketSize: number
   readonly maximumQoS: 0 | 1 | 2
-  readonly retainAvailable: boolean
   readonly sharedSubscriptionAvailable: boolean
   /** Seconds; the server's value overrides ours. */
   readonly keepAliveSeconds: number
@@ -23,7 +22,6 @@ export function brokerLimits(connack: IConnackPacket, ownKeepAliveSeconds: numbe
     receiveMaximum: properties.receiveMaximum ?? 65_535,
     maximumPacketSize: properties.maximumPacketSize ?? 0xffff_ffff,
     maximumQoS: (properties.maximumQoS ?? 2) as 0 | 1 | 2,
-    retainAvailable: properties.retainAvailable ?? true,
     sharedSubscriptionAvailable: properties.sharedSubscriptionAvailable ?? true,
     keepAliveSeconds: properties.serverKeepAlive ?? ownKeepAliveSeconds,
   }

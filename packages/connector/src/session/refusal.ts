@@ -5,13 +5,10 @@ export class SessionRefusal extends Error {
   override readonly name = 'SessionRefusal'
   /** The reason code on the wire. */
   readonly reasonCode: number
-  /** Reconnecting soon cannot help. */
-  readonly lasting: boolean
 
-  constructor(message: string, reasonCode: number, lasting: boolean) {
+  constructor(message: string, reasonCode: number) {
     super(message)
     this.reasonCode = reasonCode
-    this.lasting = lasting
   }
 }
 
@@ -55,11 +52,9 @@ const DISCONNECT_REASONS: Record<number, string> = {
 export function connackRefusal(code: number, protocolVersion: 4 | 5, reasonString?: string): SessionRefusal {
   const reasonCode = protocolVersion === 4 ? (FROM_V311[code] ?? code) : code
   const reason = CONNACK_REASONS[reasonCode] ?? 'unknown reason'
-  const lasting = ![0x88, 0x89, 0x97, 0x9f].includes(reasonCode)
   return new SessionRefusal(
     `The broker refused the connection (0x${reasonCode.toString(16)}): ${reason}${said(reasonString)}.`,
     reasonCode,
-    lasting,
   )
 }
 
@@ -69,7 +64,6 @@ export function disconnectRefusal(reasonCode: number, reasonString?: string): Se
   return new SessionRefusal(
     `The broker ended the connection (0x${reasonCode.toString(16)}): ${reason}${said(reasonString)}.`,
     reasonCode,
-    reasonCode === 0x8e,
   )
 }
 
@@ -82,7 +76,6 @@ export function subscribeRefusal(filter: string, code: number): SessionRefusal {
   return new SessionRefusal(
     `The broker ${what}: "${filter}". Let user of the connector read it (ACL: topic read ${filter}).`,
     code,
-    true,
   )
 }
 

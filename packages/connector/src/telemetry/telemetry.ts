@@ -39,8 +39,6 @@ export class Telemetry {
   sessionsLost = 0
   repliesWithoutSubscriber = 0
   redeliveries = 0
-  requestBytes = 0
-  replyBytes = 0
   readonly drops = new Map<DropReason, number>()
   readonly #figures = new Map<string, OperationFigures>()
 
