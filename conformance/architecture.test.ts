@@ -125,7 +125,7 @@ describe('the checker', () => {
     ['cli/src/main.ts', "const dev = import('@inferwire/dev')", 'dev command'],
     ['connector/src/a.ts', "import { dev } from '@inferwire/dev'", 'dev command'],
     ['connector/src/a.ts', "import { a } from '../../client/src/a.ts'", 'outside'],
-    ['connector/src/a.ts', "import data from '../../../../shared/a.json'", 'outside'],
+    ['connector/src/a.ts', "import data from '../../../../elsewhere/a.json'", 'outside'],
     ['connector/src/a.ts', "import data from '/etc/a.json'", 'absolute'],
     ['connector/src/a.ts', "import { x } from './a.test.ts'", 'test file'],
     ['connector/src/a.ts', 'const x = import(name)', 'computes'],
