@@ -246,7 +246,7 @@ test.each([
   const { log } = await run({ iris: { url: server.url } })
   const warning = (): string | undefined => log.find((line) => line.includes('"event":"model_not_ready"'))
   await expect.poll(warning).toContain(`"code":"${code}"`)
-  expect(warning()!.includes('kubectl get inferenceservice iris')).toBe(isHinted)
+  expect(warning()!.includes('Check that the model server runs at http://127.0.0.1')).toBe(isHinted)
 })
 
 function connectCommand(name: string): string[] {
@@ -271,4 +271,35 @@ test('the Will of a connector that was killed says offline with the timestamp of
   await connector.ended
   expect((await status(({ state }) => state === 'offline', topic)).timestamp).toBe(timestamp)
   expect(statuses(topic)).toEqual(['online', 'offline'])
+})
+
+test('what waited in the broker is answered by the model, not by a first look at it that is still under way', async () => {
+  const upstream = await startUpstream()
+  closers.push(() => upstream.stop())
+  // Answers like the upstream, 300 ms later: a model server that is not on this machine.
+  const far = createServer((request, response) => {
+    setTimeout(() => {
+      const chunks: Buffer[] = []
+      request.on('data', (chunk: Buffer) => chunks.push(chunk))
+      request.on('end', () => {
+        const body = request.method === 'POST' ? { body: Buffer.concat(chunks) } : {}
+        void fetch(upstream.url + request.url!, { method: request.method!, ...body }).then(async (answer) => {
+          response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text())
+        })
+      })
+    }, 300)
+  })
+  await new Promise<void>((resolve) => far.listen(0, '127.0.0.1', resolve))
+  closers.push(() => new Promise((resolve) => far.close(resolve)))
+  const models = { iris: { url: `http://127.0.0.1:${(far.address() as AddressInfo).port}` } }
+  const first = await runConnector(input(models))
+  await first.connector.stop()
+  const replies = Promise.all(
+    Array.from({ length: 10 }, (_, index) =>
+      client.ask('infer/request/me/iris/predict', `{"instances":[${index}]}`),
+    ),
+  )
+  const second = await runConnector(input(models))
+  closers.push(() => second.connector.stop())
+  expect((await replies).map(({ user }) => user['status'])).toEqual(Array.from({ length: 10 }, () => '200'))
 })

@@ -40,6 +40,8 @@ export interface Connector {
 
 // Topic and properties come on top of the largest body that a model takes.
 const FRAME_HEADER_BYTES = 256 * 1024
+// How long the first connection waits for model servers that do not answer.
+const MODELS_TIMEOUT_MS = 3_000
 // How long a status message may hold up the drain.
 const GOODBYE_TIMEOUT_MS = 1_000
 
@@ -126,7 +128,10 @@ class RunningConnector implements Connector {
       await this.#admin?.close()
       throw error
     }
-    this.#session.start()
+    // The broker hands over what waited for us at once: it must find models that can be asked, not open questions.
+    void within(MODELS_TIMEOUT_MS, this.#registry.allExposed()).then(() => {
+      if (this.#stopping === undefined) this.#session.start()
+    })
   }
 
   reload(config: ConnectorConfig): void {

@@ -1,4 +1,5 @@
 // Keeps the exposed models in step with the configuration: asks their servers, publishes their cards, takes them away.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Problem, type InferenceProtocol, type ModelCard, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, type ConfigMistake, type ModelConfig } from './config/index.ts'
@@ -27,6 +28,9 @@ interface Entry {
   exposures: readonly Exposure[]
   /** Serves until this one is exposed. */
   predecessor: Entry | undefined
+  /** Resolves with the first exposure. */
+  readonly exposed: Promise<void>
+  readonly becomeExposed: () => void
 }
 
 const PROBE_AGAIN_MIN_MS = 250
@@ -87,6 +91,7 @@ export class ModelRegistry {
         stop: new AbortController(),
         exposures: [],
         predecessor: previous === undefined ? undefined : serving(previous),
+        ...exposedPromise(),
       }
       this.#entries.set(name, entry)
       // A predecessor goes when this one is exposed; one that was never exposed goes now.
@@ -116,6 +121,11 @@ export class ModelRegistry {
     void this.#probeUntilKnown(name, config, entry)
   }
 
+  /** Resolves when every model can be asked; a server that does not answer keeps it waiting. */
+  async allExposed(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map(({ exposed }) => exposed))
+  }
+
   async #probeUntilKnown(name: string, config: ModelConfig, entry: Entry): Promise<void> {
     const { signal } = entry.stop
     const protocols: InferenceProtocol[] = config.protocol === undefined ? ['v2', 'v1'] : [config.protocol]
@@ -132,7 +142,8 @@ export class ModelRegistry {
         if (signal.aborted) return
         this.#stillUnknown(name, config, entry, Problem.from(error), waitMs)
       }
-      await sleep(waitMs, signal)
+      // Rejects only when the entry is stopped, which the loop sees by itself.
+      await sleep(waitMs, undefined, { signal }).catch(() => {})
     }
   }
 
@@ -142,9 +153,7 @@ export class ModelRegistry {
       table.setPending(name, `Model "${name}" is not ready. ${problem.message}`)
     }
     const isReplacing = entry.predecessor !== undefined
-    const hint = HINT_CODES.has(problem.code)
-      ? ` Check: kubectl get inferenceservice ${config.as ?? name}`
-      : ''
+    const hint = HINT_CODES.has(problem.code) ? ` ${whereToLook(config, config.as ?? name)}` : ''
     log.warn(
       {
         event: 'model_not_ready',
@@ -166,6 +175,7 @@ export class ModelRegistry {
     if (isFirst) {
       entry.exposures = exposures
       for (const { model } of exposures) table.set(model)
+      entry.becomeExposed()
       this.#retirePredecessor(entry)
       const operations = [...exposures[0]!.model.operations.keys()]
       log.info(
@@ -251,14 +261,16 @@ function openUpstreams(models: readonly (readonly [string, ModelConfig])[]): Map
   throw new ConfigError(mistakes)
 }
 
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms)
-    function done(): void {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    signal.addEventListener('abort', done, { once: true })
-  })
+function exposedPromise(): Pick<Entry, 'exposed' | 'becomeExposed'> {
+  let becomeExposed = (): void => {}
+  const exposed = new Promise<void>((resolve) => (becomeExposed = resolve))
+  return { exposed, becomeExposed }
+}
+
+// A host name of a cluster is asked about in the cluster; anything else where it runs.
+function whereToLook({ url, host }: ModelConfig, upstreamName: string): string {
+  const isInCluster = /\.svc(?:[.:]|$)/.test(new URL(url).host) || host !== undefined
+  return isInCluster
+    ? `Check: kubectl get inferenceservice ${upstreamName}`
+    : `Check that the model server runs at ${url} and serves "${upstreamName}".`
 }

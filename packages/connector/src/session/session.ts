@@ -58,6 +58,7 @@ const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
 // A connection that held this long starts the back-off afresh; one that breaks at once goes on with it.
 const STABLE_AFTER_MS = 5_000
+const BRIEF_CONNECTIONS_MAX = 3
 
 /** See the file's first line. One instance lives as long as the connector. */
 export class MqttSession {
@@ -70,6 +71,7 @@ export class MqttSession {
   // Attempts since the last connection that held.
   #attempt = 0
   #readyAtMs = Number.POSITIVE_INFINITY
+  #briefConnections = 0
   #sharedFilter: string | undefined
   #isReady = false
   #isTaking = true
@@ -142,14 +144,25 @@ export class MqttSession {
     while (!signal.aborted) {
       const error = await this.#connectOnce()
       if (signal.aborted) return
-      if (performance.now() - this.#readyAtMs >= STABLE_AFTER_MS) this.#attempt = 0
+      const lastedMs = performance.now() - this.#readyAtMs
+      if (lastedMs >= STABLE_AFTER_MS) this.#attempt = 0
+      this.#briefConnections = lastedMs >= 0 && lastedMs < STABLE_AFTER_MS ? this.#briefConnections + 1 : 0
       this.#readyAtMs = Number.POSITIVE_INFINITY
       const retryInMs = this.#retryInMs(error)
       this.#attempt += 1
-      this.#listener.unavailable({ error, retryInMs })
+      this.#listener.unavailable({ error: this.#explained(error), retryInMs })
       // Rejects only when the session is closed, which the loop sees by itself.
       await sleep(retryInMs, undefined, { signal }).catch(() => {})
     }
+  }
+
+  // Brokers before MQTT 5's reason codes, and Mosquitto up to 2.0, take a session over without a word.
+  #explained(error: Error): Error {
+    if (this.#briefConnections < BRIEF_CONNECTIONS_MAX || error instanceof SessionRefusal) return error
+    return new Error(
+      `${error.message} It has ended ${this.#briefConnections} connections in a row soon after they were ready: does another connector use the client id "${this.#options.clientId}"? Give each its own \`name\`.`,
+      { cause: error },
+    )
   }
 
   #retryInMs(error: Error): number {
