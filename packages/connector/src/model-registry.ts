@@ -262,7 +262,7 @@ function openUpstreams(models: readonly (readonly [string, ModelConfig])[]): Map
 }
 
 function exposedPromise(): Pick<Entry, 'exposed' | 'becomeExposed'> {
-  let becomeExposed = (): void => {}
+  let becomeExposed!: () => void
   const exposed = new Promise<void>((resolve) => (becomeExposed = resolve))
   return { exposed, becomeExposed }
 }
