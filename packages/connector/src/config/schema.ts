@@ -343,6 +343,8 @@ export type ConnectorConfig = Omit<Parsed, 'name' | 'broker'> & {
   readonly name: string
   readonly broker: Omit<Parsed['broker'], 'clientId'> & { readonly clientId: string }
 }
+/** Whom to trust, and who we are, in a TLS handshake. */
+export type TlsConfig = Partial<Parsed['broker']['tls']>
 /** How to reach the broker. */
 export type BrokerConfig = ConnectorConfig['broker']
 /** One exposed model. */

@@ -1,15 +1,15 @@
 // An endpoint over HTTP: what V1 and V2 share. Paths are made once, from configuration.
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
-import { callHttp, type HttpCallOptions } from './http-call.ts'
+import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
 import { judgeAnswer } from './judge-answer.ts'
 import type { UpstreamPool } from './upstream-pool.ts'
 
 /** How an endpoint proves who we are; see the credential room. */
 export interface CallCredential {
   /** Header list for a call to this origin. */
-  headers(origin: string): readonly string[] | Promise<readonly string[]>
+  headers(origin: string): readonly string[]
   /** Reads the secret again; true when it changed, so that one more try makes sense. */
-  refresh?(): boolean | Promise<boolean>
+  refresh?(): boolean
 }
 
 /** What all operations of one model server's model have in common. */
@@ -44,21 +44,17 @@ export class HttpEndpoint implements Endpoint {
   }
 
   async call(request: EndpointRequest): Promise<EndpointResponse> {
-    const { credential, origin } = this.#upstream
-    const proof = credential.headers(origin)
-    const first = await callHttp(
-      this.#upstream.dispatcher,
-      this.#options(request, isPromise(proof) ? await proof : proof),
-    )
+    const first = await this.#ask(request)
     // A rotated token: read it again, and try once more only if it did change.
-    if ((first.status === 401 || first.status === 403) && (await credential.refresh?.()) === true) {
-      const again = await callHttp(
-        this.#upstream.dispatcher,
-        this.#options(request, await credential.headers(origin)),
-      )
-      return judgeAnswer(again, this.#address)
-    }
-    return judgeAnswer(first, this.#address)
+    const isRefused = first.status === 401 || first.status === 403
+    const answer =
+      isRefused && this.#upstream.credential.refresh?.() === true ? await this.#ask(request) : first
+    return judgeAnswer(answer, this.#address)
+  }
+
+  #ask(request: EndpointRequest): Promise<HttpAnswer> {
+    const { dispatcher, credential, origin } = this.#upstream
+    return callHttp(dispatcher, this.#options(request, credential.headers(origin)))
   }
 
   #options(request: EndpointRequest, proof: readonly string[]): HttpCallOptions {
@@ -83,10 +79,4 @@ export class HttpEndpoint implements Endpoint {
     }
     return headers
   }
-}
-
-function isPromise(
-  value: readonly string[] | Promise<readonly string[]>,
-): value is Promise<readonly string[]> {
-  return !Array.isArray(value)
 }

@@ -1,18 +1,12 @@
 // The connections to one model server's origin: a pool of kept-alive HTTP/1.1 connections.
-import { readFileSync } from 'node:fs'
+import { readTlsFiles, type TlsConfig } from '../config/index.ts'
 import { UpstreamPool } from './upstream-pool.ts'
 
 /** How to reach an origin. */
 export interface UpstreamTarget {
   /** Base URL of the model server: origin and optional path prefix. */
   readonly url: string
-  readonly tls: {
-    readonly caFile?: string | undefined
-    readonly certFile?: string | undefined
-    readonly keyFile?: string | undefined
-    readonly serverName?: string | undefined
-    readonly insecureSkipVerify?: boolean | undefined
-  }
+  readonly tls: TlsConfig
   /**
    * Most calls that run or still wait for their connection; more are `upstream_unreachable`. It must be above what
    * the gates let through. @default 1024
@@ -34,7 +28,7 @@ const RESPONSE_HEADER_BYTES_MAX = 16 * 1024
  * of them.
  */
 export function openPool(target: UpstreamTarget): UpstreamPool {
-  const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = target.tls
+  const { serverName } = target.tls
   return new UpstreamPool(new URL(target.url).origin, target.connectionsMax ?? CONNECTIONS_MAX, {
     // The request's own deadline covers both, to the millisecond.
     headersTimeout: 0,
@@ -45,11 +39,8 @@ export function openPool(target: UpstreamTarget): UpstreamPool {
     connect: {
       timeout: CONNECT_TIMEOUT_MS,
       noDelay: true,
-      ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
-      ...(certFile === undefined ? {} : { cert: readFileSync(certFile) }),
-      ...(keyFile === undefined ? {} : { key: readFileSync(keyFile) }),
       ...(serverName === undefined ? {} : { servername: serverName }),
-      rejectUnauthorized: insecureSkipVerify !== true,
+      ...readTlsFiles(target.tls),
     },
   })
 }

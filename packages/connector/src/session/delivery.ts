@@ -1,10 +1,7 @@
 // A received PUBLISH that we must settle. It carries its own acknowledgement; nobody else needs to know MQTT.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { AckOrder } from './ack-order.ts'
-import type { ReceivedPublish } from './publish-decoder.ts'
-
-const NOTHING = Buffer.alloc(0)
-const NO_PROPERTIES: MessageProperties = Object.freeze({})
+import { NO_PAYLOAD, NO_PROPERTIES, type ReceivedPublish } from './publish-decoder.ts'
 
 /** One message of the broker, and the duty to settle it. */
 export class Delivery {
@@ -51,7 +48,7 @@ export class Delivery {
 
   /** Forgets payload and properties: a long wait for an acknowledgement must not hold them. */
   release(): void {
-    this.payload = NOTHING
+    this.payload = NO_PAYLOAD
     this.properties = NO_PROPERTIES
   }
 

@@ -1,20 +1,14 @@
 // Opens the byte stream to the broker: TCP, TLS or WebSocket, with Nagle's algorithm off.
-import { readFileSync } from 'node:fs'
 import { connect as connectTcp, isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
+import { readTlsFiles, type TlsConfig } from '../config/index.ts'
 
 /** Where the broker is, and how to trust it. Files are read again at every connection, so that they can rotate. */
 export interface DialTarget {
   /** `mqtt`, `mqtts`, `ws` or `wss` URL. */
   readonly url: string
-  readonly tls: {
-    readonly caFile?: string | undefined
-    readonly certFile?: string | undefined
-    readonly keyFile?: string | undefined
-    readonly serverName?: string | undefined
-    readonly insecureSkipVerify?: boolean | undefined
-  }
+  readonly tls: TlsConfig
 }
 
 const DEFAULT_PORTS: Record<string, number> = { 'mqtt:': 1883, 'mqtts:': 8883, 'ws:': 80, 'wss:': 443 }
@@ -100,16 +94,13 @@ function addressOf(url: URL): { host: string; port: number } {
 }
 
 function tlsOptions(target: DialTarget, url: URL) {
-  const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = target.tls
+  const { serverName } = target.tls
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
   return {
     // SNI takes names only (RFC 6066 §3).
     ...(serverName !== undefined ? { servername: serverName } : isIP(host) === 0 ? { servername: host } : {}),
-    ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
-    ...(certFile === undefined ? {} : { cert: readFileSync(certFile) }),
-    ...(keyFile === undefined ? {} : { key: readFileSync(keyFile) }),
     minVersion: 'TLSv1.2' as const,
-    rejectUnauthorized: insecureSkipVerify !== true,
+    ...readTlsFiles(target.tls),
   }
 }
 

@@ -23,8 +23,10 @@ export interface ReceivedPublish {
 }
 
 // Shared by all messages without properties; nobody writes to received properties.
-const NO_PAYLOAD = Buffer.alloc(0)
-const NO_PROPERTIES: MessageProperties = Object.freeze({})
+/** No bytes. */
+export const NO_PAYLOAD = Buffer.alloc(0)
+/** No properties. */
+export const NO_PROPERTIES: MessageProperties = Object.freeze({})
 
 /** @throws MalformedPacket that names the clause. */
 export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPublish {

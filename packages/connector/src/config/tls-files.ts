@@ -1,0 +1,21 @@
+// The certificates and keys that a `tls` section names, read at the moment of use.
+import { readFileSync } from 'node:fs'
+import type { TlsConfig } from './schema.ts'
+
+/** What Node.js' TLS takes of a `tls` section; the server name is left to the caller. */
+export interface TlsTrust {
+  readonly ca?: Buffer
+  readonly cert?: Buffer
+  readonly key?: Buffer
+  readonly rejectUnauthorized: boolean
+}
+
+/** @throws when a file cannot be read. */
+export function readTlsFiles({ caFile, certFile, keyFile, insecureSkipVerify }: TlsConfig): TlsTrust {
+  return {
+    ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+    ...(certFile === undefined ? {} : { cert: readFileSync(certFile) }),
+    ...(keyFile === undefined ? {} : { key: readFileSync(keyFile) }),
+    rejectUnauthorized: insecureSkipVerify !== true,
+  }
+}
