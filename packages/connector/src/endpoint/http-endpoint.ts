@@ -7,9 +7,9 @@ import type { UpstreamPool } from './upstream-pool.ts'
 /** How an endpoint proves who we are; see the credential room. */
 export interface CallCredential {
   /** Header list for a call to this origin. */
-  headers(origin: string): readonly string[]
+  headers(origin: string): readonly string[] | Promise<readonly string[]>
   /** Reads the secret again; true when it changed, so that one more try makes sense. */
-  refresh?(): boolean
+  refresh?(): boolean | Promise<boolean>
 }
 
 /** What all operations of one model server's model have in common. */
@@ -47,14 +47,16 @@ export class HttpEndpoint implements Endpoint {
     const first = await this.#ask(request)
     // A rotated token: read it again, and try once more only if it did change.
     const isRefused = first.status === 401 || first.status === 403
-    const answer =
-      isRefused && this.#upstream.credential.refresh?.() === true ? await this.#ask(request) : first
-    return judgeAnswer(answer, this.#address)
+    const mayTryAgain = isRefused && (await this.#upstream.credential.refresh?.()) === true
+    return judgeAnswer(mayTryAgain ? await this.#ask(request) : first, this.#address)
   }
 
   #ask(request: EndpointRequest): Promise<HttpAnswer> {
     const { dispatcher, credential, origin } = this.#upstream
-    return callHttp(dispatcher, this.#options(request, credential.headers(origin)))
+    const proof = credential.headers(origin)
+    // The usual credential answers at once, and costs no turn of the event loop.
+    if (!isPromise(proof)) return callHttp(dispatcher, this.#options(request, proof))
+    return proof.then((headers) => callHttp(dispatcher, this.#options(request, headers)))
   }
 
   #options(request: EndpointRequest, proof: readonly string[]): HttpCallOptions {
@@ -79,4 +81,10 @@ export class HttpEndpoint implements Endpoint {
     }
     return headers
   }
+}
+
+function isPromise(
+  value: readonly string[] | Promise<readonly string[]>,
+): value is Promise<readonly string[]> {
+  return !Array.isArray(value)
 }

@@ -67,7 +67,7 @@ async function ask(upstream: HttpUpstream, path: string): Promise<Record<string,
     const answer: HttpAnswer = await callHttp(upstream.dispatcher, {
       method: 'GET',
       path: upstream.pathPrefix + path,
-      headers: [...host, ...upstream.credential.headers(upstream.origin)],
+      headers: [...host, ...(await upstream.credential.headers(upstream.origin))],
       body: null,
       responseBytesMax: METADATA_BYTES_MAX,
       deadline,
