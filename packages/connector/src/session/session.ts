@@ -35,6 +35,8 @@ export interface SessionOptions extends DialTarget {
   readonly will: (bornAtMs: number) => { readonly topic: string; readonly payload: string }
   /** @default Math.random */
   readonly random?: () => number
+  /** How a byte stream to the broker is opened. @default TCP, TLS or WebSocket, as the URL says */
+  readonly dial?: (target: DialTarget, signal: AbortSignal) => Promise<ByteStream>
 }
 
 /** Who is told about the life of the session. */
@@ -181,7 +183,8 @@ export class MqttSession {
     )
     try {
       const password = this.#options.password()
-      const socket = await dial(this.#options, AbortSignal.any([this.#stop.signal, attempt.signal]))
+      const signal = AbortSignal.any([this.#stop.signal, attempt.signal])
+      const socket = await (this.#options.dial ?? dial)(this.#options, signal)
       if (this.#stop.signal.aborted) {
         socket.stream.destroy()
         throw this.#stop.signal.reason
