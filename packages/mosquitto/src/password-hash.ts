@@ -1,0 +1,130 @@
+// The hashes of a password file: `$6$salt$hash`, `$7$iterations$salt$hash`, and Mosquitto 2.1's argon2id.
+import { createHash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto'
+import { promisify } from 'node:util'
+
+/** What `-H` can say. */
+export type HashAlgorithm = 'sha512' | 'sha512-pbkdf2'
+
+/** A hash taken apart. `digest` has 64 bytes, `salt` 12 or 64. */
+export type PasswordHash =
+  | { readonly algorithm: 'sha512'; readonly salt: Uint8Array; readonly digest: Uint8Array }
+  | {
+      readonly algorithm: 'sha512-pbkdf2'
+      readonly iterations: number
+      readonly salt: Uint8Array
+      readonly digest: Uint8Array
+    }
+  | { readonly algorithm: 'argon2id' }
+
+/** What keeps a text from being a hash that Mosquitto takes. */
+export type HashDefect = 'plain_text' | 'hash_form' | 'iterations' | 'base64' | 'salt_length' | 'hash_length'
+
+/** How to hash. */
+export interface HashOptions {
+  /** @default sha512-pbkdf2 */
+  readonly algorithm?: HashAlgorithm
+  /** Of PBKDF2, 1 to `ITERATIONS_MAX`. @default 20000 */
+  readonly iterations?: number
+}
+
+/**
+ * About 10 ms. The broker computes it at every CONNECT, and does nothing else meanwhile: a thousand clients that come
+ * back together wait ten seconds. Mosquitto's own default is 101.
+ */
+export const ITERATIONS_DEFAULT = 20_000
+/** Above this the wait at every CONNECT is worth a warning. */
+export const ITERATIONS_ADVISED_MAX = 50_000
+/** Neither made nor verified above this: it would be seconds of one core for one CONNECT. */
+export const ITERATIONS_MAX = 10_000_000
+/** Longest password, in UTF-8 bytes: MQTT's own limit (§1.5.6). */
+export const PASSWORD_BYTES_MAX = 65_535
+
+// The one length that Mosquitto 2.0 takes; 2.1 also takes the 64 that its own tool makes.
+const SALT_BYTES = 12
+const SALT_BYTES_2_1 = 64
+const DIGEST_BYTES = 64
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+const ARGON2ID =
+  /^\$argon2id\$v=\d{1,3}\$m=\d{1,10},t=\d{1,10},p=\d{1,10}\$[A-Za-z0-9+/]{1,200}\$[A-Za-z0-9+/]{1,200}$/
+
+const derive = promisify(pbkdf2)
+
+/** The text of a new hash with a salt of its own. @throws RangeError for iterations out of range, Error for a password that Mosquitto cannot take */
+export async function hashPassword(password: string, options: HashOptions = {}): Promise<string> {
+  const { algorithm = 'sha512-pbkdf2', iterations = ITERATIONS_DEFAULT } = options
+  const mistake = passwordMistake(password)
+  if (mistake !== undefined) throw new Error(`The password ${mistake}.`)
+  const salt = randomBytes(SALT_BYTES)
+  if (algorithm === 'sha512') return `$6$${base64(salt)}$${base64(sha512(password, salt))}`
+  if (!Number.isInteger(iterations) || iterations < 1 || iterations > ITERATIONS_MAX) {
+    throw new RangeError(`Iterations must be a whole number from 1 to ${ITERATIONS_MAX}, not ${iterations}.`)
+  }
+  const digest = await derive(password, salt, iterations, DIGEST_BYTES, 'sha512')
+  return `$7$${iterations}$${base64(salt)}$${base64(digest)}`
+}
+
+/** Why this cannot be a password; undefined for one that can. */
+export function passwordMistake(password: string): string | undefined {
+  if (password === '') return 'is empty'
+  // Mosquitto measures passwords with strlen: what is behind a NUL would count for nothing.
+  if (password.includes('\0')) return 'contains a NUL character'
+  if (Buffer.byteLength(password) > PASSWORD_BYTES_MAX) return `is longer than ${PASSWORD_BYTES_MAX} bytes`
+  return undefined
+}
+
+/** Whether the password is the one that was hashed. @throws Error for argon2id, which Node.js 20 cannot compute */
+export async function verifyPassword(hash: PasswordHash, password: string): Promise<boolean> {
+  if (passwordMistake(password) !== undefined) return false
+  if (hash.algorithm === 'argon2id') {
+    throw new Error('An argon2id hash cannot be verified here; only a Mosquitto 2.1 can.')
+  }
+  const computed =
+    hash.algorithm === 'sha512'
+      ? sha512(password, hash.salt)
+      : await derive(password, hash.salt, hash.iterations, DIGEST_BYTES, 'sha512')
+  return timingSafeEqual(computed, hash.digest)
+}
+
+/** Takes the text behind the user name apart: a hash, or what is wrong with it. */
+export function parsePasswordHash(text: string): PasswordHash | HashDefect {
+  if (!looksHashed(text)) return 'plain_text'
+  const fields = text.split('$').slice(1)
+  if (fields[0] === 'argon2id') return ARGON2ID.test(text) ? { algorithm: 'argon2id' } : 'hash_form'
+  if (fields[0] === '6') return fields.length === 3 ? saltedHash(fields[1]!, fields[2]!) : 'hash_form'
+  if (fields.length !== 4) return 'hash_form'
+  const iterations = Number(fields[1])
+  if (!/^\d{1,10}$/.test(fields[1]!) || iterations < 1 || iterations > ITERATIONS_MAX) return 'iterations'
+  const hash = saltedHash(fields[2]!, fields[3]!)
+  return typeof hash === 'string' ? hash : { ...hash, algorithm: 'sha512-pbkdf2', iterations }
+}
+
+/** Whether the text begins as a hash does; hashing it as a password would lock its user out. */
+export function looksHashed(text: string): boolean {
+  return /^\$(?:6|7|argon2id?|argon2d)\$/.test(text)
+}
+
+/** Whether Mosquitto 2.0 drops the user for its salt. */
+export function hasLongSalt(hash: PasswordHash): boolean {
+  return hash.algorithm !== 'argon2id' && hash.salt.length !== SALT_BYTES
+}
+
+function saltedHash(
+  saltText: string,
+  digestText: string,
+): Extract<PasswordHash, { algorithm: 'sha512' }> | HashDefect {
+  if (!BASE64.test(saltText) || !BASE64.test(digestText)) return 'base64'
+  const salt = Buffer.from(saltText, 'base64')
+  const digest = Buffer.from(digestText, 'base64')
+  if (salt.length !== SALT_BYTES && salt.length !== SALT_BYTES_2_1) return 'salt_length'
+  if (digest.length !== DIGEST_BYTES) return 'hash_length'
+  return { algorithm: 'sha512', salt, digest }
+}
+
+// One round over the bytes of the password, then the salt.
+function sha512(password: string, salt: Uint8Array): Buffer {
+  return createHash('sha512').update(password, 'utf8').update(salt).digest()
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64')
+}
