@@ -1,11 +1,11 @@
 // The delivery promises on a real Mosquitto: the connector is a process that is killed, stopped and cut off, and a tap
 // between it and the broker is the witness.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { WireTap } from './chaos/tap.ts'
 import { startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
 import { Load } from './fixtures/load.ts'
 import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
-import { startWireTap, type WireTap } from './fixtures/wire-tap.ts'
 
 const NAME = 'under-fire'
 const OWN_TOPICS = [
@@ -23,7 +23,11 @@ const processes: RunningCommand[] = []
 beforeAll(async () => {
   broker = await startMosquitto()
   upstream = await startUpstream()
-  tap = await startWireTap(broker.port, 'infer/reply/', OWN_TOPICS)
+  tap = await WireTap.start(broker.port, {
+    requestRoots: ['infer/request/'],
+    replyRoots: ['infer/reply/'],
+    ownTopics: OWN_TOPICS,
+  })
 })
 
 afterEach(async () => {

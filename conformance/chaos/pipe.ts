@@ -1,0 +1,183 @@
+// One direction of one proxied connection, and what its toxics do to the bytes.
+import type { Socket } from 'node:net'
+
+/** What a direction suffers from; nothing set = it passes on at once. */
+export interface Toxics {
+  /** Milliseconds that each piece is late, and up to so many more. */
+  latencyMs?: number
+  jitterMs?: number
+  /** Bytes per second. */
+  bandwidth?: number
+  /** Passes on at most so many bytes at a time. */
+  sliceBytes?: number
+  /** Reads nothing and passes on nothing; the other end does not notice. */
+  isFrozen?: boolean
+  /** Milliseconds between the end of one side and the end of the other. */
+  slowCloseMs?: number
+}
+
+/** Who reads along. */
+export interface PipeWitness {
+  /** Bytes came out of the source. */
+  readonly arrived?: ((chunk: Buffer) => void) | undefined
+  /** Bytes were handed to the destination. */
+  readonly passed?: ((chunk: Buffer) => void) | undefined
+}
+
+type Piece = { readonly dueMs: number } & ({ readonly bytes: Buffer } | { readonly end: 'fin' | 'rst' })
+
+// Bytes held back before the source is no longer read: a frozen or narrow pipe fills up as a real one does.
+const HELD_BYTES_MAX = 256 * 1024
+
+/** Passes on in order, however late. */
+export class Pipe {
+  readonly #source: Socket
+  readonly #sink: Socket
+  readonly #toxics: Toxics
+  readonly #witness: PipeWitness
+  readonly #held: Piece[] = []
+  #heldBytes = 0
+  #timer: NodeJS.Timeout | undefined
+  #isStopped = false
+  #hasEnded = false
+  #isSinkFull = false
+  #cut: { bytes: number; readonly done: () => void } | undefined
+  // When the narrow pipe is free again, and when the last piece leaves: later pieces never overtake it.
+  #freeAtMs = 0
+  #lastDueMs = 0
+
+  constructor(source: Socket, sink: Socket, toxics: Toxics, witness: PipeWitness) {
+    this.#source = source
+    this.#sink = sink
+    this.#toxics = toxics
+    this.#witness = witness
+    source.on('data', (chunk: Buffer) => this.#take(chunk))
+    source.on('end', () => this.#ended('fin'))
+    // 'close' follows, which passes the reset on.
+    source.on('error', () => {})
+    source.on('close', () => this.#ended('rst'))
+    sink.on('drain', () => {
+      this.#isSinkFull = false
+      this.#pace()
+    })
+  }
+
+  /** The toxics changed. */
+  wake(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#pump()
+    this.#pace()
+  }
+
+  /** Passes on so many further bytes, then calls `done` and nothing more. */
+  cutAfter(bytes: number, done: () => void): void {
+    this.#cut = { bytes, done }
+  }
+
+  /** Nothing is passed on any more. */
+  stop(): void {
+    this.#isStopped = true
+    clearTimeout(this.#timer)
+    this.#held.length = 0
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#isStopped) return
+    this.#witness.arrived?.(chunk)
+    const { latencyMs = 0, jitterMs = 0, bandwidth, sliceBytes, isFrozen } = this.#toxics
+    const isDirect = latencyMs === 0 && jitterMs === 0 && bandwidth === undefined && sliceBytes === undefined
+    if (isDirect && isFrozen !== true && this.#held.length === 0) return this.#pass(chunk)
+    const size = sliceBytes ?? chunk.length
+    for (let at = 0; at < chunk.length; at += size) {
+      this.#hold({ bytes: chunk.subarray(at, at + size), dueMs: this.#dueMs(Math.min(size, chunk.length - at)) })
+    }
+    this.#heldBytes += chunk.length
+    this.#pace()
+    this.#pump()
+  }
+
+  #dueMs(bytes: number): number {
+    const now = performance.now()
+    const { latencyMs = 0, jitterMs = 0, bandwidth, sliceBytes } = this.#toxics
+    let due = now + latencyMs + Math.random() * jitterMs
+    if (bandwidth !== undefined) {
+      this.#freeAtMs = Math.max(now, this.#freeAtMs) + (bytes / bandwidth) * 1000
+      due = Math.max(due, this.#freeAtMs)
+    }
+    // A slice of its own needs a turn of its own, or the kernel joins them again.
+    if (sliceBytes !== undefined) due = Math.max(due, this.#lastDueMs + 0.2)
+    return Math.max(due, this.#lastDueMs)
+  }
+
+  #ended(end: 'fin' | 'rst'): void {
+    if (this.#isStopped || this.#hasEnded) return
+    this.#hasEnded = true
+    this.#hold({ end, dueMs: Math.max(this.#lastDueMs, performance.now() + (this.#toxics.slowCloseMs ?? 0)) })
+    this.#pump()
+  }
+
+  #hold(piece: Piece): void {
+    this.#lastDueMs = piece.dueMs
+    this.#held.push(piece)
+  }
+
+  #pump(): void {
+    if (this.#timer !== undefined || this.#toxics.isFrozen === true) return
+    let passed = 0
+    for (const piece of this.#held) {
+      const waitMs = piece.dueMs - performance.now()
+      if (waitMs > 0.5 && !this.#isStopped) {
+        this.#timer = setTimeout(() => {
+          this.#timer = undefined
+          this.#pump()
+        }, waitMs)
+        break
+      }
+      passed += 1
+      if ('bytes' in piece) {
+        this.#heldBytes -= piece.bytes.length
+        this.#pass(piece.bytes)
+      } else this.#endSink(piece.end)
+      if (this.#isStopped) return
+    }
+    this.#held.splice(0, passed)
+    this.#pace()
+  }
+
+  #endSink(end: 'fin' | 'rst'): void {
+    if (end === 'fin') this.#sink.end()
+    else if (this.#sink.connecting) this.#sink.destroy()
+    else this.#sink.resetAndDestroy()
+  }
+
+  #pass(bytes: Buffer): void {
+    if (this.#cut !== undefined && bytes.length >= this.#cut.bytes) {
+      const { done, bytes: left } = this.#cut
+      this.#write(bytes.subarray(0, left))
+      // The bytes are in the kernel before the reset throws away what is not.
+      setImmediate(done)
+      this.#isStopped = true
+      return
+    }
+    if (this.#cut !== undefined) this.#cut.bytes -= bytes.length
+    this.#write(bytes)
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#sink.destroyed || this.#sink.writableEnded) return
+    this.#witness.passed?.(bytes)
+    if (!this.#sink.write(bytes)) {
+      this.#isSinkFull = true
+      this.#pace()
+    }
+  }
+
+  // Backpressure: reads on only when there is room.
+  #pace(): void {
+    const mustWait = this.#toxics.isFrozen === true || this.#isSinkFull || this.#heldBytes > HELD_BYTES_MAX
+    if (mustWait === this.#source.isPaused()) return
+    if (mustWait) this.#source.pause()
+    else this.#source.resume()
+  }
+}

@@ -1,0 +1,83 @@
+// The witness between connector and broker: a proxy that reads both directions and judges what it sees, live.
+import { Proxy } from './proxy.ts'
+import { TapJudge, type TapRules, type TapSeen, type Violation } from './tap-judge.ts'
+
+export type { TapRules, TapSeen, Violation } from './tap-judge.ts'
+
+// What a broken connector could fill the memory with; the first ones tell the story.
+const VIOLATIONS_MAX = 1000
+
+/** What all connections share: figures, violations, and who wants to know. */
+export class WireTap {
+  readonly proxy: Proxy
+  readonly violations: readonly Violation[]
+  readonly seen: Readonly<TapSeen>
+  readonly #court: Court
+
+  private constructor(proxy: Proxy, court: Court) {
+    this.proxy = proxy
+    this.#court = court
+    this.violations = court.violations
+    this.seen = court.seen
+    court.holdReplyAcks = () => proxy.set('down', { isFrozen: true })
+  }
+
+  /** Listens in front of the broker; the connector is given `url`. */
+  static async start(brokerPort: number, rules: TapRules): Promise<WireTap> {
+    const court = new Court(rules)
+    const proxy = await Proxy.start(brokerPort, { witness: () => court.nextJudge() })
+    return new WireTap(proxy, court)
+  }
+
+  get url(): string {
+    return `mqtt://127.0.0.1:${this.proxy.port}`
+  }
+
+  /** While true, nothing of the broker passes once a reply was seen: its acknowledgement is held back. */
+  set holdReplyAcks(isHeld: boolean) {
+    this.#court.isHolding = isHeld
+    if (!isHeld) this.proxy.set('down', { isFrozen: false })
+  }
+
+  async close(): Promise<void> {
+    await this.proxy.close()
+  }
+}
+
+class Court {
+  readonly violations: Violation[] = []
+  readonly seen: TapSeen = {
+    connections: 0,
+    requests: 0,
+    redelivered: 0,
+    requestAcks: 0,
+    replies: 0,
+    replyAcks: 0,
+    receiveMaximumExceededByBroker: 0,
+    packets: 0,
+    bytes: 0,
+  }
+  isHolding = false
+  holdReplyAcks: () => void = () => {}
+  readonly #rules: TapRules
+  // Identifiers that were open when an older connection ended: a PUBACK for one of them has a name.
+  #staleIds: ReadonlySet<number> = new Set()
+
+  constructor(rules: TapRules) {
+    this.#rules = rules
+  }
+
+  nextJudge(): TapJudge {
+    this.seen.connections += 1
+    return new TapJudge(this.seen.connections, this.#rules, this.seen, {
+      violated: (violation) => {
+        if (this.violations.length < VIOLATIONS_MAX) this.violations.push(violation)
+      },
+      replied: () => {
+        if (this.isHolding) this.holdReplyAcks()
+      },
+      staleIds: () => this.#staleIds,
+      opened: (judge) => (this.#staleIds = judge),
+    })
+  }
+}
