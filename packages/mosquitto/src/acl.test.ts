@@ -39,9 +39,10 @@ test.each([
 describe('a user', () => {
   const { everybody, connector } = contractRules()
 
+  const may = (access: 'read' | 'write', topic: string): boolean =>
+    isAllowed(everybody, 'alice', access, topic)
+
   test('asks and is answered under the own name only, and sees models and status', () => {
-    const may = (access: 'read' | 'write', topic: string): boolean =>
-      isAllowed(everybody, 'alice', access, topic)
     expect(may('write', 'infer/request/alice/iris')).toBe(true)
     expect(may('write', 'infer/cancel/alice/iris/predict/1')).toBe(true)
     expect(may('read', 'infer/reply/alice/iris')).toBe(true)

@@ -1,6 +1,12 @@
 // The files that a Mosquitto broker reads: users and passwords, and who may use which topics.
 export { aclText, contractRules, isAllowed } from './acl.ts'
 export type { AclOptions, AclRule, ContractRules } from './acl.ts'
+export { deleteUser, hashPlainText, setUser, unhashableLines } from './edit-password-file.ts'
+export type { HashedFile, UnhashableLine } from './edit-password-file.ts'
+export { fileManifest } from './file-manifest.ts'
+export type { FileManifestOptions } from './file-manifest.ts'
+export { lintPasswordFile, lintPermissions } from './lint-password-file.ts'
+export type { LintCode, LintFinding } from './lint-password-file.ts'
 export { parsePasswordFile, verifyLogin } from './password-file.ts'
 export type { PasswordFile, PasswordLine, UserLine } from './password-file.ts'
 export {
@@ -8,10 +14,11 @@ export {
   ITERATIONS_ADVISED_MAX,
   ITERATIONS_DEFAULT,
   ITERATIONS_MAX,
-  looksHashed,
   parsePasswordHash,
   passwordMistake,
   verifyPassword,
 } from './password-hash.ts'
 export type { HashAlgorithm, HashDefect, HashOptions, PasswordHash } from './password-hash.ts'
+export { readPasswordFile, writePasswordFile } from './stored-password-file.ts'
+export type { StoredPasswordFile } from './stored-password-file.ts'
 export { isPlainUserName, userNameMistake } from './user-name.ts'

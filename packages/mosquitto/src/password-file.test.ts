@@ -24,6 +24,10 @@ test('a file is its lines, as Mosquitto takes them', async () => {
   expect([...users.keys()]).toEqual(['ann'])
 })
 
+async function line(password: string): Promise<string> {
+  return `ann:${await hashPassword(password, { algorithm: 'sha512' })}\n`
+}
+
 test('an empty file has no lines; a last line needs no line feed', () => {
   expect(parsePasswordFile('').lines).toEqual([])
   expect(parsePasswordFile('a').lines).toHaveLength(1)
@@ -40,8 +44,6 @@ describe('a login', () => {
   })
 
   test('of several lines for one user the last counts, unless it is broken', async () => {
-    const line = async (password: string): Promise<string> =>
-      `ann:${await hashPassword(password, { algorithm: 'sha512' })}\n`
     const file = parsePasswordFile(`${await line('one')}${await line('two')}ann:three\n`)
     expect(await verifyLogin(file, 'ann', 'two')).toBe(true)
     for (const wrong of ['one', 'three']) expect(await verifyLogin(file, 'ann', wrong)).toBe(false)

@@ -98,8 +98,8 @@ export function parsePasswordHash(text: string): PasswordHash | HashDefect {
   return typeof hash === 'string' ? hash : { ...hash, algorithm: 'sha512-pbkdf2', iterations }
 }
 
-/** Whether the text begins as a hash does; hashing it as a password would lock its user out. */
-export function looksHashed(text: string): boolean {
+// Hashing such a text as a password would lock its user out.
+function looksHashed(text: string): boolean {
   return /^\$(?:6|7|argon2id?|argon2d)\$/.test(text)
 }
 

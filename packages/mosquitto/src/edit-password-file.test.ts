@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest'
+import { deleteUser, hashPlainText, setUser, unhashableLines } from './edit-password-file.ts'
+
+const HASH = `$6$${'A'.repeat(16)}$${'A'.repeat(86)}==`
+const hash = (password: string): Promise<string> => Promise.resolve(`<${password}>`)
+
+describe('setting a user', () => {
+  test('adds a line, on a line of its own even where the last one has no line feed', () => {
+    expect(setUser('', 'ann', HASH)).toBe(`ann:${HASH}\n`)
+    expect(setUser('bob:x', 'ann', HASH)).toBe(`bob:x\nann:${HASH}\n`)
+  })
+
+  test('replaces its line in its place, drops further ones, and keeps everything else as it stands', () => {
+    const before = '# users\r\n\nann:old\nbob : x \r\nannie:y\n ann :older\nno colon\n'
+    expect(setUser(before, 'ann', HASH)).toBe(`# users\r\n\nann:${HASH}\nbob : x \r\nannie:y\nno colon\n`)
+  })
+})
+
+test('deleting takes all lines of the user, and no other', () => {
+  expect(deleteUser('# c\nann:1\nbob:2\n ann: 3\n', 'ann')).toBe('# c\nbob:2\n')
+  expect(deleteUser('ann:1\n', 'an')).toBeUndefined()
+  expect(deleteUser('#ann:1\n', '#ann')).toBeUndefined()
+})
+
+describe('hashing plain text', () => {
+  test('takes the whole rest of the line, spaces and colons too, and keeps what is hashed and comments', async () => {
+    const before = `# c\nann:a:b\nbob: x \r\n\ncid:${HASH}\n`
+    expect(await hashPlainText(before, hash)).toEqual({
+      text: `# c\nann:<a:b>\nbob:< x >\n\ncid:${HASH}\n`,
+      hashed: ['ann', 'bob'],
+    })
+  })
+
+  test('a second time changes nothing', async () => {
+    const text = `ann:${HASH}\n# c\n`
+    expect(await hashPlainText(text, hash)).toEqual({ text, hashed: [] })
+  })
+
+  test.each([
+    ['no colon', 'has no ":"'],
+    ['a/b:x', 'user name'],
+    ['ann:', 'is empty'],
+    ['ann:x\0', 'NUL'],
+    ['ann:$6$broken', 'begins like a hash'],
+    ['ann:$argon2id$broken', 'begins like a hash'],
+  ])('%j stops it', (line, message) => {
+    const found = unhashableLines(`bob:x\n${line}\n`)
+    expect(found).toEqual([{ line: 2, message: expect.stringContaining(message) as string }])
+  })
+})
