@@ -7,11 +7,13 @@ import { transform } from 'rolldown/utils'
 export async function load(url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return await next(url, context)
   const file = fileURLToPath(url)
-  const { code, errors } = await transform(file, await readFile(file, 'utf8'), {
-    sourcemap: false,
+  const { code, map, errors } = await transform(file, await readFile(file, 'utf8'), {
+    sourcemap: true,
     tsconfig: false,
     typescript: { onlyRemoveTypeImports: true },
   })
   if (errors.length > 0) throw new SyntaxError(errors.map(({ message }) => `${file}: ${message}`).join('\n'))
-  return { format: 'module', source: code, shortCircuit: true }
+  const mapText = Buffer.from(JSON.stringify(map)).toString('base64')
+  const source = `${code}\n//# sourceMappingURL=data:application/json;base64,${mapText}`
+  return { format: 'module', source, shortCircuit: true }
 }

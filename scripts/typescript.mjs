@@ -2,3 +2,5 @@
 import { register } from 'node:module'
 
 register('./typescript-hooks.mjs', import.meta.url)
+// Stacks with the lines of the sources.
+process.setSourceMapsEnabled(true)
