@@ -13,23 +13,55 @@ import { ModelGate, type ByteBudget } from './admission/index.ts'
 import type { ModelConfig } from './config/index.ts'
 import { createCredential } from './credential/index.ts'
 import { modelCard } from './discovery/index.ts'
-import { openPool, v1Endpoints, v2Endpoints, type HttpUpstream, type ModelFacts } from './endpoint/index.ts'
+import {
+  Circuit,
+  openPool,
+  RetryBudget,
+  v1Endpoints,
+  v2Endpoints,
+  withBreaker,
+  withRetry,
+  type HttpUpstream,
+  type ModelFacts,
+} from './endpoint/index.ts'
 import type { BoundOperation, Endpoint, ExposedModel } from './step.ts'
-import type { Telemetry } from './telemetry/index.ts'
+import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
 
 /** The way to one configured model's server. */
 export interface ModelUpstream extends HttpUpstream {
   readonly pool: Pool
+  readonly figures: UpstreamFigures
+  /** Versions and operations share one server, and so one circuit and one budget. */
+  readonly circuit: Circuit
+  readonly retryBudget: RetryBudget
 }
 
+// What is kept for the moment when every running call breaks at once.
+const RETRY_BURST_MIN = 30
+
 /** Opens the way to a model's server; no connection is made before the first call. */
-export function openUpstream(config: ModelConfig): ModelUpstream {
+export function openUpstream(
+  name: string,
+  config: ModelConfig,
+  { log, telemetry }: { readonly log: Log; readonly telemetry: Telemetry },
+): ModelUpstream {
   const url = new URL(config.url)
   // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And the probe.
   const connectionsMax = 2 * config.limits.concurrency * (1 + config.versions.length) + 4
   const pool = openPool({ url: config.url, tls: config.tls, connectionsMax })
+  const figures = telemetry.upstream(name)
   return {
     pool,
+    figures,
+    circuit: new Circuit({
+      ...config.circuit,
+      timeoutMinMs: config.circuit.timeoutMinMs ?? 0.9 * config.timeoutMs,
+      model: name,
+      url: config.url,
+      log,
+      figures,
+    }),
+    retryBudget: new RetryBudget(Math.max(RETRY_BURST_MIN, config.limits.concurrency), performance.now()),
     dispatcher: pool,
     origin: url.origin,
     pathPrefix: url.pathname.replace(/\/+$/, ''),
@@ -65,6 +97,7 @@ export function exposeModel(
       upstream,
       upstreamName,
       version,
+      config,
       shared.telemetry,
     )
     const defaultOperation =
@@ -100,9 +133,10 @@ export function exposeModel(
 function bindOperations(
   exposedName: string,
   protocols: readonly InferenceProtocol[],
-  upstream: HttpUpstream,
+  upstream: ModelUpstream,
   upstreamName: string,
   version: string | undefined,
+  config: ModelConfig,
   telemetry: Telemetry,
 ): Map<OperationName, BoundOperation> {
   const endpoints: Record<InferenceProtocol, Map<OperationName, Endpoint>> = {
@@ -113,8 +147,22 @@ function bindOperations(
     operationsOf(protocols).map((name) => {
       const protocol = OPERATIONS[name].protocols.find((candidate) => protocols.includes(candidate))!
       const { hasBody } = OPERATIONS[name]
-      const endpoint = endpoints[protocol].get(name)!
+      const bare = endpoints[protocol].get(name)!
+      // metadata and ready ask about the server: what it says now is the answer, and says little about the model.
+      const endpoint = hasBody ? guarded(bare, upstream, config) : bare
       return [name, { name, protocol, hasBody, endpoint, figures: telemetry.figures(exposedName, name) }]
     }),
   )
+}
+
+// Batching, where there is one, goes around this.
+function guarded(endpoint: Endpoint, upstream: ModelUpstream, config: ModelConfig): Endpoint {
+  const { circuit, retryBudget, figures } = upstream
+  const retrying = withRetry(endpoint, {
+    ...config.retry,
+    isRepeatable: config.repeatable,
+    budget: retryBudget,
+    figures,
+  })
+  return withBreaker(retrying, circuit)
 }

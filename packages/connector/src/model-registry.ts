@@ -79,7 +79,7 @@ export class ModelRegistry {
     const changed = Object.entries(models).filter(
       ([name, config]) => this.#entries.get(name)?.fingerprint !== JSON.stringify(config),
     )
-    const upstreams = openUpstreams(changed)
+    const upstreams = openUpstreams(changed, this.#parts)
     for (const name of this.#entries.keys()) if (!Object.hasOwn(models, name)) this.#remove(name)
     for (const [name, config] of changed) {
       const upstream = upstreams.get(name)!
@@ -174,6 +174,7 @@ export class ModelRegistry {
     const exposures = exposeModel(name, config, entry.upstream, facts, this.#parts)
     if (isFirst) {
       entry.exposures = exposures
+      entry.upstream.circuit.begin()
       for (const { model } of exposures) table.set(model)
       entry.becomeExposed()
       this.#retirePredecessor(entry)
@@ -206,6 +207,7 @@ export class ModelRegistry {
 
   #retire(entry: Entry, keptNames: ReadonlySet<string>): void {
     entry.stop.abort()
+    entry.upstream.circuit.end()
     for (const { model } of entry.exposures) {
       if (keptNames.has(model.name)) continue
       this.#parts.table.delete(model.name)
@@ -241,12 +243,15 @@ function serving(entry: Entry): Entry | undefined {
 }
 
 // All or none.
-function openUpstreams(models: readonly (readonly [string, ModelConfig])[]): Map<string, ModelUpstream> {
+function openUpstreams(
+  models: readonly (readonly [string, ModelConfig])[],
+  parts: RegistryParts,
+): Map<string, ModelUpstream> {
   const opened = new Map<string, ModelUpstream>()
   const mistakes: ConfigMistake[] = []
   for (const [name, config] of models) {
     try {
-      opened.set(name, openUpstream(config))
+      opened.set(name, openUpstream(name, config, parts))
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       mistakes.push({

@@ -123,6 +123,13 @@ export const PROBLEMS = {
     'The model server could not be reached, or the connection broke before the answer was complete.',
     'Try again later; the operator checks the address and the pod.',
   ),
+  circuit_open: kind(
+    503,
+    true,
+    'debug',
+    'The model server failed several times in a row; it is not asked until one request that tries it succeeds.',
+    'Try again after `retry_after_ms`; the operator looks at the log line `circuit_opened`.',
+  ),
   upstream_error: kind(
     502,
     false,

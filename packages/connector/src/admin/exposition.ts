@@ -1,6 +1,6 @@
 // The connector's figures as Prometheus metrics. Labels come from the configuration only, never from a client.
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import type { Histogram, OperationFigures, Telemetry } from '../telemetry/index.ts'
+import type { Histogram, OperationFigures, Telemetry, UpstreamFigures } from '../telemetry/index.ts'
 
 /** What else is shown: the state of the rooms at the moment of the scrape. */
 export interface LiveState {
@@ -134,9 +134,50 @@ export class Exposition {
       'Times that the broker forgot the session and its queue.',
       one(() => telemetry.sessionsLost),
     )
+    this.#registerUpstreams()
     this.#add('inferwire_build_info', 'gauge', 'Version of the connector.', () => [
       { value: 1, labels: { version: state().version, node: process.version } },
     ])
+  }
+
+  #registerUpstreams(): void {
+    const add = (
+      name: string,
+      type: MetricType,
+      help: string,
+      pick: (figures: UpstreamFigures) => number | undefined,
+    ): void => {
+      this.#add(name, type, help, () =>
+        [...this.#telemetry.upstreams].flatMap((figures) => {
+          const value = pick(figures)
+          return value === undefined ? [] : [{ value, labels: { model: figures.model } }]
+        }),
+      )
+    }
+    add(
+      'inferwire_retries_total',
+      'counter',
+      "Calls to the model server beyond a request's first.",
+      (f) => f.retries,
+    )
+    add(
+      'inferwire_retries_denied_total',
+      'counter',
+      'Failed calls that were not tried again because the budget was spent.',
+      (f) => f.retriesDenied,
+    )
+    add(
+      'inferwire_circuit_state',
+      'gauge',
+      'Circuit of the model server: 0 closed, 1 half-open (one request tries it), 2 open.',
+      (f) => f.circuit?.state,
+    )
+    add(
+      'inferwire_circuit_opens_total',
+      'counter',
+      'Times that the circuit of the model server opened.',
+      (f) => f.circuitOpens,
+    )
   }
 
   #histogram(name: string, help: string, pick: (figures: OperationFigures) => Histogram): void {

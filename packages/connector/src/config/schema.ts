@@ -3,6 +3,7 @@ import { isAllowableHeader, isCleanLevel, isModelName, isOperationName } from '@
 import { z } from 'zod'
 import { brokerUrlMistake, isHost, modelUrlMistake } from './address.ts'
 import { file, integer, option, optionalFile, text } from './option.ts'
+import { circuit, retry } from './retry-options.ts'
 import { Secret } from './secret.ts'
 
 const MIB = 1024 * 1024
@@ -228,6 +229,12 @@ const model = z.strictObject({
     'Deadline of a request that names none, and the longest that one may name.',
   ),
   limits: limits.prefault({}),
+  retry: retry.prefault({}),
+  circuit: circuit.prefault({}),
+  repeatable: option(z.boolean().default(true), {
+    description:
+      'Whether a request may be executed twice after a crash. Set false where a call has side effects: what may have been executed is then answered `maybe_executed`.',
+  }),
   passHeaders: option(
     z
       .array(

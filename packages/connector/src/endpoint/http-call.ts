@@ -1,7 +1,8 @@
 // One HTTP exchange with a model server, on undici's dispatch layer: bytes out, bytes in, bounded, stoppable.
 import { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
-import { unreachable } from './unreachable.ts'
+import { unreachable, type Progress } from './unreachable.ts'
+import { UpstreamFailure } from './upstream-failure.ts'
 import type { UpstreamConnection, UpstreamHandler, UpstreamPool } from './upstream-pool.ts'
 
 /** What a server answered, before anybody judged it. */
@@ -49,9 +50,15 @@ export function callHttp(pool: UpstreamPool, options: HttpCallOptions): Promise<
 
 function noConnection({ callsHeld, callsHeldMax }: UpstreamPool, address: string): Problem | undefined {
   if (callsHeld < callsHeldMax) return undefined
-  return new Problem('upstream_unreachable', 'The model server cannot be reached.', {
-    detail: `${address}: ${callsHeld} calls run or still wait for their connection; no more are made`,
-  })
+  return new UpstreamFailure(
+    'unreachable',
+    false,
+    'upstream_unreachable',
+    'The model server cannot be reached.',
+    {
+      detail: `${address}: ${callsHeld} calls run or still wait for their connection; no more are made`,
+    },
+  )
 }
 
 // Tells undici to drop a call before it is sent, and to keep the connection.
@@ -138,11 +145,16 @@ class HttpExchange implements UpstreamHandler {
     this.#release()
     if (this.#isOver) return
     this.#end()
-    this.#reject(unreachable(error, this.#options.address, this.#status !== 0))
+    this.#reject(unreachable(error, this.#options.address, this.#progress))
   }
 
   onUpgrade(): void {
     this.#fail(new Problem('upstream_invalid_response', 'The model server tried to change the protocol.'))
+  }
+
+  get #progress(): Progress {
+    if (!this.#isSent) return 'unsent'
+    return this.#status === 0 ? 'sent' : 'answering'
   }
 
   #tooLarge(): void {

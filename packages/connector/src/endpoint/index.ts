@@ -1,6 +1,10 @@
 // The front of the endpoint room.
+export { Circuit } from './circuit.ts'
 export type { HttpUpstream } from './http-endpoint.ts'
 export { probeModel, type ModelFacts } from './probe.ts'
+export { RetryBudget } from './retry-budget.ts'
 export { openPool } from './upstream.ts'
 export { v1Endpoints } from './v1-http.ts'
 export { v2Endpoints } from './v2-http.ts'
+export { withBreaker } from './with-breaker.ts'
+export { withRetry } from './with-retry.ts'

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { HttpAnswer } from './http-call.ts'
 import { judgeAnswer } from './judge-answer.ts'
+import { UpstreamFailure } from './upstream-failure.ts'
 
 const ADDRESS = 'POST http://iris.models.svc/v1/models/iris:predict'
 
@@ -102,8 +103,14 @@ test.each<[string, Said, ProblemCode, number]>([
   ["a model's own 403", { status: 403, body: '{"error":"no"}' }, 'upstream_error', 403],
   [
     'an error page',
-    { status: 502, contentType: 'text/html', body: '<html>' },
+    { status: 500, contentType: 'text/html', body: '<html>' },
     'upstream_invalid_response',
+    502,
+  ],
+  [
+    'an error page of a gateway without a server',
+    { status: 504, contentType: 'text/html', body: '<html>' },
+    'upstream_unreachable',
     502,
   ],
   [
@@ -148,6 +155,33 @@ describe("the model server's error", () => {
       expect(problemOf({ status: 503, body: '{"error":"x"}', retryAfter }).retryAfterMs).toBeUndefined()
     },
   )
+})
+
+const ENVOY = 'upstream connect error or disconnect/reset before headers. reset reason: '
+
+describe('what another try may mend', () => {
+  test.each<[string, Said, string, boolean]>([
+    ['429', { status: 429, body: '{"error":"busy"}' }, 'busy', false],
+    ['503 of the server', { status: 503, body: '{"error":"not ready"}' }, 'starting', false],
+    ['503 of Knative', { status: 503, body: 'pending request queue full' }, 'starting', false],
+    ['503 of Envoy', { status: 503, body: 'no healthy upstream' }, 'no-answer', false],
+    ['503 of Envoy, refused', { status: 503, body: `${ENVOY}remote connection failure` }, 'no-answer', false],
+    ['503 of Envoy, full', { status: 503, body: `${ENVOY}overflow` }, 'no-answer', false],
+    ['503 of Envoy, cut', { status: 503, body: `${ENVOY}connection termination` }, 'no-answer', true],
+    ['503 of Traefik', { status: 503, body: 'no available server' }, 'no-answer', false],
+    ['503 of nginx', { status: 503, contentType: 'text/html', body: '<html>' }, 'no-answer', false],
+    ['502 of nginx', { status: 502, contentType: 'text/html', body: '<html>' }, 'no-answer', true],
+    ['502 of Traefik', { status: 502, body: 'Bad Gateway' }, 'no-answer', true],
+    ['504 of Knative', { status: 504, body: 'request timeout' }, 'no-answer', true],
+  ])('%s', (_what, said, sign, maybeExecuted) => {
+    const problem = problemOf({ contentType: 'text/plain', ...said })
+    expect(problem).toBeInstanceOf(UpstreamFailure)
+    expect(problem).toMatchObject({ sign, maybeExecuted })
+  })
+
+  test.each([400, 401, 403, 404, 408, 413, 422, 500, 501])('not %d', (status) => {
+    expect(problemOf({ status, body: '{"error":"x"}' })).not.toBeInstanceOf(UpstreamFailure)
+  })
 })
 
 describe('headers that would break an MQTT packet or the reader of it', () => {

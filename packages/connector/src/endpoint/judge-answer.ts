@@ -2,6 +2,7 @@
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../step.ts'
 import type { HttpAnswer } from './http-call.ts'
+import { UpstreamFailure } from './upstream-failure.ts'
 
 // An error body that the requester gets to see; more than this is not a message.
 const ERROR_BODY_BYTES_MAX = 64 * 1024
@@ -9,9 +10,14 @@ const ERROR_BODY_BYTES_MAX = 64 * 1024
 const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: *;[\x20-\x7e]{0,120})?$/
 // Only the beginning is looked at for marks.
 const MARK_BYTES = 512
+// What gateways say for a model that has no server: Envoy (Istio) and Traefik.
+const NO_SERVER = /^(?:no healthy upstream|upstream connect error|no available server)/
+// Without one of these reasons of Envoy's, the request may have reached a server before the connection broke.
+const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeout|overflow)/
 
 /**
- * @throws Problem: `upstream_error` with the model server's own status and body, or what a gateway meant.
+ * @throws Problem: `upstream_error` with the model server's own status and body, or what a gateway meant. 429, 502, 503
+ * and 504 are an `UpstreamFailure`: another try may mend them.
  * `address` is for the operator's log.
  */
 export function judgeAnswer(answer: HttpAnswer, address: string): EndpointResponse {
@@ -160,13 +166,22 @@ function refusedByGuard(answer: HttpAnswer, start: string, address: string): Pro
 function brokenGateway(answer: HttpAnswer, start: string, address: string): Problem | undefined {
   const { status, contentType, body } = answer
   const detail = `${address}: ${status} "${start.slice(0, 120).replaceAll(/\s+/g, ' ')}"`
-  if (/^text\/html/i.test(contentType ?? '')) {
+  const isPage = /^text\/html/i.test(contentType ?? '')
+  // The error pages of nginx and of cloud load balancers.
+  if (isPage && status >= 502 && status <= 504) {
+    const sentence = 'The gateway in front of the model gets no answer from it.'
+    return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, { detail })
+  }
+  if (isPage) {
     return new Problem('upstream_invalid_response', 'A web page answered instead of the model server.', {
       detail,
     })
   }
-  if (status === 503 && /^(?:no healthy upstream|upstream connect error)/.test(start)) {
-    return new Problem('upstream_unreachable', 'No pod of the model can be reached.', { detail })
+  if (status === 503 && NO_SERVER.test(start)) {
+    const sentence = 'No pod of the model can be reached.'
+    return new UpstreamFailure('no-answer', !NEVER_SENT.test(start), 'upstream_unreachable', sentence, {
+      detail,
+    })
   }
   if (status === 404 && body.length === 0 && contentType === undefined) {
     return new Problem('upstream_invalid_response', 'The gateway has no route to the model.', {
@@ -188,9 +203,17 @@ function modelError(
     ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
     ...(isShown ? { body, contentType: passable(contentType ?? 'text/plain') } : {}),
   }
-  // KServe answers 503 while a known model loads.
-  if (status === 503) return new Problem('model_not_ready', 'The model is not ready.', options)
-  return new Problem('upstream_error', `The model server answered with status ${status}.`, options)
+  // KServe answers 503 while a known model loads; Knative when too many requests wait for a pod.
+  if (status === 503) {
+    return new UpstreamFailure('starting', false, 'model_not_ready', 'The model is not ready.', options)
+  }
+  const sentence = `The model server answered with status ${status}.`
+  if (status === 429) return new UpstreamFailure('busy', false, 'upstream_error', sentence, options)
+  // The gateway may have given up on a model that runs.
+  if (status === 502 || status === 504) {
+    return new UpstreamFailure('no-answer', true, 'upstream_error', sentence, options)
+  }
+  return new Problem('upstream_error', sentence, options)
 }
 
 // Retry-After in seconds; the date form is not worth a clock comparison here.

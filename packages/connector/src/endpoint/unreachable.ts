@@ -1,5 +1,6 @@
 // Turns the errors of a broken exchange into a Problem: what the requester may know, and what the operator must.
 import { Problem } from '@inferwire/protocol'
+import { UpstreamFailure } from './upstream-failure.ts'
 
 // Errors of the answer's form rather than of the way to the server.
 const BROKEN_ANSWERS = new Set([
@@ -8,11 +9,14 @@ const BROKEN_ANSWERS = new Set([
   'UND_ERR_RES_EXCEEDED_MAX_SIZE',
 ])
 
-/**
- * `hasAnswered`: headers had come, so the model has been executed. What undici refuses to send is a fault of ours
- * (`internal`): the server was never asked.
- */
-export function unreachable(error: Error, address: string, hasAnswered: boolean): Problem {
+// Our own pool's end says nothing of the server.
+const OUR_OWN_END = new Set(['UND_ERR_DESTROYED', 'UND_ERR_CLOSED'])
+
+/** How far an exchange got: not given to a connection yet, given to one, or its answer had begun. */
+export type Progress = 'unsent' | 'sent' | 'answering'
+
+/** What undici refuses to send is a fault of ours (`internal`): the server was never asked. */
+export function unreachable(error: Error, address: string, progress: Progress): Problem {
   const code = (error as NodeJS.ErrnoException).code ?? error.name
   const detail = `${address}: ${code} ${error.message}`
   if (code === 'UND_ERR_INVALID_ARG') {
@@ -27,11 +31,14 @@ export function unreachable(error: Error, address: string, hasAnswered: boolean)
       cause: error,
     })
   }
-  return new Problem('upstream_unreachable', sentence(code, hasAnswered), { detail, cause: error })
+  const text = sentence(code, progress)
+  const options = { detail, cause: error }
+  if (OUR_OWN_END.has(code)) return new Problem('upstream_unreachable', text, options)
+  return new UpstreamFailure('unreachable', progress !== 'unsent', 'upstream_unreachable', text, options)
 }
 
-function sentence(code: string, hasAnswered: boolean): string {
-  if (hasAnswered) return 'The connection to the model server broke in the middle of its answer.'
+function sentence(code: string, progress: Progress): string {
+  if (progress === 'answering') return 'The connection to the model server broke in the middle of its answer.'
   switch (code) {
     case 'ECONNREFUSED':
       return 'The model server refuses connections.'

@@ -1,5 +1,6 @@
 // What the connector counts. Plain numbers on the way of a request; names and text only when somebody asks.
 import { DURATION_SECONDS, Histogram } from './histogram.ts'
+import { UpstreamFigures } from './upstream-figures.ts'
 
 /** Why a delivery was settled without a reply. */
 export type DropReason = 'unaddressable' | 'reply_refused'
@@ -41,6 +42,7 @@ export class Telemetry {
   redeliveries = 0
   readonly drops = new Map<DropReason, number>()
   readonly #figures = new Map<string, OperationFigures>()
+  readonly #upstreams = new Map<string, UpstreamFigures>()
 
   /** The figures of an exposed model's operation, or of `_unknown`. Bounded by the configuration. */
   figures(model: string, operation: string): OperationFigures {
@@ -51,6 +53,20 @@ export class Telemetry {
       this.#figures.set(key, figures)
     }
     return figures
+  }
+
+  /** The figures of a configured model's server. Bounded by the configuration. */
+  upstream(model: string): UpstreamFigures {
+    let figures = this.#upstreams.get(model)
+    if (figures === undefined) {
+      figures = new UpstreamFigures(model)
+      this.#upstreams.set(model, figures)
+    }
+    return figures
+  }
+
+  get upstreams(): IterableIterator<UpstreamFigures> {
+    return this.#upstreams.values()
   }
 
   get all(): IterableIterator<OperationFigures> {

@@ -1,0 +1,50 @@
+// The options of a model whose server fails: when a call is tried again, and when the server is left alone.
+import { z } from 'zod'
+import { integer, option } from './option.ts'
+
+/** `models.*.retry` */
+export const retry = z.strictObject({
+  attemptsMax: integer(
+    { min: 1, max: 10, default: 3 },
+    undefined,
+    'Calls to the model server for one request, the first included; 1 = a failed call is not tried again. Only connection failures, 429, 502, 503 and 504 are.',
+  ),
+  minMs: integer({ min: 0, max: 60_000, default: 50 }, 'ms', 'Longest wait before the second call.'),
+  maxMs: integer(
+    { min: 0, max: 60_000, default: 2_000 },
+    'ms',
+    'Longest wait before any call. A server that asks for more (Retry-After) is not called again: the time to wait goes to the client.',
+  ),
+})
+
+/** `models.*.circuit` */
+export const circuit = z.strictObject({
+  failuresMax: integer(
+    { min: 0, max: 10_000, default: 5 },
+    undefined,
+    'Failures in a row after which requests are answered `circuit_open` at once; 0 = never.',
+  ),
+  openMinMs: integer(
+    { min: 1, max: 600_000, default: 200 },
+    'ms',
+    'Longest time until the first request that tries the server again.',
+  ),
+  openMaxMs: integer(
+    { min: 1, max: 600_000, default: 1_000 },
+    'ms',
+    'Longest time between two requests that try it: a server that is back is noticed after this.',
+  ),
+  timeoutMinMs: option(
+    z
+      .int({ error: 'a whole number from 1 to 3600000' })
+      .min(1, { error: 'a whole number from 1 to 3600000' })
+      .max(3_600_000, { error: 'a whole number from 1 to 3600000' })
+      .optional(),
+    {
+      description:
+        'A time-out counts as a failure when the call had at least this long; shorter deadlines are the choice of a client.',
+      unit: 'ms',
+      defaultText: '90 % of timeoutMs',
+    },
+  ),
+})

@@ -1,0 +1,30 @@
+// A failed call that another try, or another moment, may mend: how far it got, and what it says of the server.
+import { Problem, type ProblemCode, type ProblemOptions } from '@inferwire/protocol'
+
+/**
+ * What a failed call says of the server.
+ * - `unreachable`: there was no connection, or it broke.
+ * - `no-answer`: a gateway answered in the place of the model (502, 504, its own 503).
+ * - `starting`: the server, or Knative in front of it, takes no requests yet (503).
+ * - `busy`: the server turns this one away (429).
+ */
+export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy'
+
+/** Only these are tried again. What a model says about a request (400, 500, …) is a plain `Problem`. */
+export class UpstreamFailure extends Problem {
+  readonly sign: FailureSign
+  /** Whether the model may have run all the same, so that another try may run it twice. */
+  readonly maybeExecuted: boolean
+
+  constructor(
+    sign: FailureSign,
+    maybeExecuted: boolean,
+    code: ProblemCode,
+    message: string,
+    options: ProblemOptions,
+  ) {
+    super(code, message, options)
+    this.sign = sign
+    this.maybeExecuted = maybeExecuted
+  }
+}

@@ -1,0 +1,291 @@
+// Every way in which a real server fails: how often it is asked, what comes of it, and what its circuit makes of it.
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
+import { Problem } from '@inferwire/protocol'
+import { afterEach, describe, expect, test } from 'vitest'
+import { RequestDeadline } from '../admission/index.ts'
+import type { Endpoint, EndpointResponse } from '../step.ts'
+import { createLog, UpstreamFigures } from '../telemetry/index.ts'
+import { Circuit } from './circuit.ts'
+import { HttpEndpoint } from './http-endpoint.ts'
+import { RetryBudget } from './retry-budget.ts'
+import { openPool } from './upstream.ts'
+import { withBreaker } from './with-breaker.ts'
+import { withRetry } from './with-retry.ts'
+
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close()
+})
+
+type Answer = (response: ServerResponse) => void
+
+const says =
+  (status: number, body: string, headers: Record<string, string> = {}): Answer =>
+  (response) =>
+    response.writeHead(status, { 'content-type': 'text/plain', ...headers }).end(body)
+const good = says(200, '{"predictions":[1]}', { 'content-type': 'application/json' })
+
+interface Faulty {
+  readonly url: string
+  /** Requests that came whole. */
+  seen: number
+}
+
+// The server answers well once, which warms the circuit; then badly as often as it is told; then well again.
+async function startServer(bad: Answer, times: number): Promise<Faulty> {
+  let left = times
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => {
+      faulty.seen += 1
+      const answer = faulty.seen > 1 && left-- > 0 ? bad : good
+      answer(response)
+    })
+  })
+  const faulty = { url: await listen(server), seen: 0 }
+  closing.push(() => server.closeAllConnections())
+  return faulty
+}
+
+async function listen(server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closing.push(() => server.close())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+interface Asked {
+  readonly outcome: EndpointResponse | Problem
+  /** The code of its problem, or its status. */
+  readonly result: string | number
+}
+
+class Trial {
+  readonly figures = new UpstreamFigures('iris')
+  readonly circuit: Circuit
+  readonly #endpoint: Endpoint
+
+  // One failure opens the circuit, so that each is seen.
+  constructor(url: string, isRepeatable = true, attemptsMax = 3) {
+    const dispatcher = openPool({ url, tls: {} })
+    closing.push(() => dispatcher.destroy())
+    const { figures } = this
+    this.circuit = new Circuit({
+      failuresMax: 1,
+      openMinMs: 60_000,
+      openMaxMs: 60_000,
+      timeoutMinMs: 100,
+      model: 'iris',
+      url,
+      log: createLog({ level: 'error', format: 'json' }, { write: () => undefined }),
+      figures,
+    })
+    const upstream = {
+      dispatcher,
+      origin: url,
+      pathPrefix: '',
+      host: undefined,
+      credential: { headers: () => [] },
+      responseBytesMax: 10_000,
+    }
+    const http = new HttpEndpoint(upstream, 'POST', '/v1/models/iris:predict')
+    const budget = new RetryBudget(30, performance.now() - 60_000)
+    const retrying = withRetry(http, { attemptsMax, minMs: 5, maxMs: 2_000, isRepeatable, budget, figures })
+    this.#endpoint = withBreaker(retrying, this.circuit)
+  }
+
+  async ask(budgetMs = 10_000): Promise<Asked> {
+    const nowMs = performance.now()
+    const deadline = new RequestDeadline(nowMs, budgetMs, nowMs)
+    const outcome = await this.#endpoint
+      .call({
+        body: Buffer.from('{"instances":[1]}'),
+        contentType: 'application/json',
+        inferenceHeaderContentLength: undefined,
+        headers: [],
+        deadline,
+      })
+      .catch((error: unknown) => Problem.from(error))
+    deadline.end()
+    expect(deadline.waiting).toBeUndefined()
+    return { outcome, result: outcome instanceof Problem ? outcome.code : outcome.status }
+  }
+}
+
+const reset: Answer = (response) => response.socket!.resetAndDestroy()
+const cut: Answer = (response) => {
+  response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })
+  response.write('{"predictions":[1', () => response.socket!.destroy())
+}
+const PAGE = { 'content-type': 'text/html' }
+const JSON_TYPE = { 'content-type': 'application/json' }
+
+describe.each<{
+  fault: string
+  bad: Answer
+  /** When it comes once: whether the answer is had after all. */
+  mended: 'always' | 'if repeatable' | 'never'
+  code: string
+  /** Whether the circuit opens. */
+  isDown: boolean
+}>([
+  {
+    fault: 'a reset after the request',
+    bad: reset,
+    mended: 'if repeatable',
+    code: 'upstream_unreachable',
+    isDown: true,
+  },
+  {
+    fault: 'a cut in the answer',
+    bad: cut,
+    mended: 'if repeatable',
+    code: 'upstream_unreachable',
+    isDown: true,
+  },
+  { fault: '429', bad: says(429, 'busy'), mended: 'always', code: 'upstream_error', isDown: false },
+  {
+    fault: '502',
+    bad: says(502, 'Bad Gateway'),
+    mended: 'if repeatable',
+    code: 'upstream_error',
+    isDown: true,
+  },
+  {
+    fault: '502 as a page',
+    bad: says(502, '<html>', PAGE),
+    mended: 'if repeatable',
+    code: 'upstream_unreachable',
+    isDown: true,
+  },
+  {
+    fault: '503 of a gateway',
+    bad: says(503, 'no healthy upstream'),
+    mended: 'always',
+    code: 'upstream_unreachable',
+    isDown: true,
+  },
+  {
+    fault: '503 of a server that starts',
+    bad: says(503, '{"error":"x"}', JSON_TYPE),
+    mended: 'always',
+    code: 'model_not_ready',
+    isDown: false,
+  },
+  {
+    fault: '504',
+    bad: says(504, 'request timeout'),
+    mended: 'if repeatable',
+    code: 'upstream_error',
+    isDown: true,
+  },
+  {
+    fault: '500',
+    bad: says(500, '{"error":"x"}', JSON_TYPE),
+    mended: 'never',
+    code: 'upstream_error',
+    isDown: false,
+  },
+  {
+    fault: '400',
+    bad: says(400, '{"error":"x"}', JSON_TYPE),
+    mended: 'never',
+    code: 'upstream_error',
+    isDown: false,
+  },
+  {
+    fault: '404',
+    bad: says(404, '{"error":"x"}', JSON_TYPE),
+    mended: 'never',
+    code: 'upstream_error',
+    isDown: false,
+  },
+])('$fault', ({ bad, mended, code, isDown }) => {
+  test.each([true, false])('that comes once, repeatable: %s', async (isRepeatable) => {
+    const server = await startServer(bad, 1)
+    const trial = new Trial(server.url, isRepeatable)
+    expect((await trial.ask()).result).toBe(200)
+    const isMended = mended === 'always' || (mended === 'if repeatable' && isRepeatable)
+    expect((await trial.ask()).result).toBe(isMended ? 200 : code)
+    expect(server.seen).toBe(isMended ? 3 : 2)
+    expect(trial.figures.retries).toBe(isMended ? 1 : 0)
+  })
+
+  test('that stays', async () => {
+    const server = await startServer(bad, Infinity)
+    const trial = new Trial(server.url)
+    expect((await trial.ask()).result).toBe(200)
+    expect((await trial.ask()).result).toBe(code)
+    expect(server.seen).toBe(1 + (mended === 'never' ? 1 : 3))
+    expect(trial.circuit.state).toBe(isDown ? 2 : 0)
+    expect((await trial.ask()).result).toBe(isDown ? 'circuit_open' : code)
+  })
+})
+
+test.each([true, false])('a refused connection is tried again, repeatable: %s', async (isRepeatable) => {
+  const server = createTcpServer()
+  const url = await listen(server)
+  server.close()
+  const trial = new Trial(url, isRepeatable)
+  expect((await trial.ask()).result).toBe('upstream_unreachable')
+  expect(trial.figures.retries).toBe(2)
+  // Cold or warm: a start does not refuse connections.
+  expect(trial.circuit.state).toBe(2)
+})
+
+test('a name that does not resolve, and a handshake that fails, were surely not sent', async () => {
+  const plain = await listen(createTcpServer((socket) => socket.end('no TLS\r\n')))
+  for (const url of ['http://inferwire.invalid', plain.replace('http:', 'https:')]) {
+    const trial = new Trial(url, false)
+    expect((await trial.ask()).result).toBe('upstream_unreachable')
+    expect([trial.figures.retries, trial.circuit.state]).toEqual([2, 2])
+  }
+})
+
+test('a server that hangs is asked once; the time-out counts when the call had its time', async () => {
+  const server = await startServer(() => undefined, Infinity)
+  const trial = new Trial(server.url)
+  expect((await trial.ask()).result).toBe(200)
+  expect((await trial.ask(50)).result).toBe('deadline_exceeded')
+  expect(trial.circuit.state).toBe(0)
+  expect((await trial.ask(150)).result).toBe('deadline_exceeded')
+  expect([server.seen, trial.circuit.state, trial.figures.retries]).toEqual([3, 2, 0])
+})
+
+test('a Retry-After is kept when the deadline allows it, and told to the client when not', async () => {
+  const server = await startServer(says(429, 'busy', { 'retry-after': '1' }), 1)
+  const trial = new Trial(server.url)
+  await trial.ask()
+  const startedAtMs = performance.now()
+  expect((await trial.ask()).result).toBe(200)
+  expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(990)
+
+  const busy = await startServer(says(429, 'busy', { 'retry-after': '1' }), Infinity)
+  const impatient = new Trial(busy.url)
+  await impatient.ask()
+  const { outcome } = await impatient.ask(900)
+  expect(outcome).toMatchObject({ status: 429, retryable: true, retryAfterMs: 1_000 })
+  expect(busy.seen).toBe(2)
+})
+
+test('an end of our own pool is no failure of the server', async () => {
+  const server = await startServer(good, 0)
+  const dispatcher = openPool({ url: server.url, tls: {} })
+  await dispatcher.destroy()
+  const upstream = {
+    dispatcher,
+    origin: server.url,
+    pathPrefix: '',
+    host: undefined,
+    responseBytesMax: 1_000,
+  }
+  const endpoint = new HttpEndpoint({ ...upstream, credential: { headers: () => [] } }, 'GET', '/')
+  const deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
+  const request = { body: Buffer.alloc(0), contentType: 'application/json', headers: [], deadline } as const
+  const problem: unknown = await endpoint
+    .call({ ...request, inferenceHeaderContentLength: undefined })
+    .catch((error: unknown) => error)
+  expect(problem).toMatchObject({ code: 'upstream_unreachable' })
+  expect(problem).not.toHaveProperty('sign')
+})

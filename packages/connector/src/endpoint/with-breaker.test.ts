@@ -1,0 +1,301 @@
+// When a circuit opens, what it lets through, and when it closes. The clock is fake; the server is a list of outcomes.
+import { Problem } from '@inferwire/protocol'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
+import { createLog, UpstreamFigures } from '../telemetry/index.ts'
+import { Circuit, type CircuitOptions } from './circuit.ts'
+import { UpstreamFailure, type FailureSign } from './upstream-failure.ts'
+import { withBreaker } from './with-breaker.ts'
+
+const ANSWER: EndpointResponse = {
+  status: 200,
+  body: Buffer.from('{}'),
+  contentType: 'application/json',
+  inferenceHeaderContentLength: undefined,
+}
+const DAY_MS = 86_400_000
+
+function failure(sign: FailureSign): UpstreamFailure {
+  return new UpstreamFailure(sign, false, 'upstream_unreachable', 'It refuses.', { detail: 'why' })
+}
+const REFUSED = failure('unreachable')
+const TIMED_OUT = new Problem('deadline_exceeded', 'x')
+
+let figures: UpstreamFigures
+let lines: Record<string, unknown>[]
+let options: CircuitOptions
+let circuit: Circuit
+let endpoint: Endpoint
+let calls: number
+/** How the next calls end: an error, an answer, or a call that hangs until it is told how. */
+let server: (() => Promise<EndpointResponse>) | undefined
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  start()
+})
+afterEach(() => void vi.useRealTimers())
+
+// `random` is 1: each interval is the longest.
+function start(overrides: Partial<CircuitOptions> = {}): void {
+  figures = new UpstreamFigures('iris')
+  lines = []
+  calls = 0
+  server = undefined
+  options = {
+    failuresMax: 5,
+    openMinMs: 200,
+    openMaxMs: 1_000,
+    timeoutMinMs: 27_000,
+    model: 'iris',
+    url: 'http://iris/',
+    log: createLog(
+      { level: 'debug', format: 'json' },
+      { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) },
+    ),
+    figures,
+    random: () => 1,
+    ...overrides,
+  }
+  circuit = new Circuit(options)
+  circuit.begin()
+  const inner: Endpoint = {
+    call: () => {
+      calls += 1
+      return server === undefined ? Promise.resolve(ANSWER) : server()
+    },
+  }
+  endpoint = withBreaker(inner, circuit)
+}
+
+const ask = (): Promise<unknown> => endpoint.call({} as EndpointRequest).catch((error: unknown) => error)
+
+// Calls that take `afterMs` and end so.
+async function fail(times: number, error: Error, afterMs = 0): Promise<void> {
+  server = () =>
+    new Promise((_resolve, reject) => {
+      setTimeout(() => reject(error), afterMs)
+    })
+  const outcomes = Array.from({ length: times }, () => ask())
+  await vi.advanceTimersByTimeAsync(afterMs)
+  await Promise.all(outcomes)
+  server = undefined
+}
+
+async function openIt(): Promise<void> {
+  await fail(5, REFUSED)
+  expect(circuit.state).toBe(2)
+}
+
+// A call that ends when it is told to.
+function hang(): { outcome: Promise<unknown>; end: (error?: Error) => Promise<unknown> } {
+  let resolve!: (response: EndpointResponse) => void
+  let reject!: (error: Error) => void
+  const promise = new Promise<EndpointResponse>((...ends) => ([resolve, reject] = ends))
+  server = () => promise
+  const outcome = ask()
+  server = undefined
+  const end = (error?: Error): Promise<unknown> => {
+    if (error === undefined) resolve(ANSWER)
+    else reject(error)
+    return outcome
+  }
+  return { outcome, end }
+}
+
+test('failures in a row open it, and it says so once', async () => {
+  await fail(4, REFUSED)
+  expect(circuit.state).toBe(0)
+  await fail(20, REFUSED)
+  expect(circuit.state).toBe(2)
+  expect(figures.circuitOpens).toBe(1)
+  expect(lines).toHaveLength(1)
+  expect(lines[0]).toMatchObject({
+    level: 'warn',
+    event: 'circuit_opened',
+    model: 'iris',
+    url: 'http://iris/',
+    code: 'upstream_unreachable',
+    detail: 'why',
+    failures: 5,
+  })
+})
+
+test('an answer in between starts the count again', async () => {
+  await fail(4, REFUSED)
+  await ask()
+  await fail(4, REFUSED)
+  expect(circuit.state).toBe(0)
+})
+
+test('while it is open nobody waits for the server, and everybody learns when to come back', async () => {
+  await openIt()
+  const asked = calls
+  const problem = await ask()
+  expect(problem).toMatchObject({ code: 'circuit_open', status: 503, retryable: true, retryAfterMs: 200 })
+  expect(calls).toBe(asked)
+})
+
+test('when its time has come one request tries the server, and only one', async () => {
+  await openIt()
+  await vi.advanceTimersByTimeAsync(199)
+  expect(await ask()).toMatchObject({ code: 'circuit_open', retryAfterMs: 1 })
+  await vi.advanceTimersByTimeAsync(1)
+  const asked = calls
+  const probe = hang()
+  expect(circuit.state).toBe(1)
+  expect(await ask()).toMatchObject({ code: 'circuit_open' })
+  expect(calls).toBe(asked + 1)
+  expect(await probe.end()).toBe(ANSWER)
+  expect(circuit.state).toBe(0)
+  expect(await ask()).toBe(ANSWER)
+  expect(lines.map(({ event, level }) => [event, level])).toEqual([
+    ['circuit_opened', 'warn'],
+    ['circuit_closed', 'info'],
+  ])
+  expect(lines[1]).toMatchObject({ model: 'iris', url: 'http://iris/', openForMs: 200 })
+})
+
+test('each probe that fails makes the wait longer, up to its bound', async () => {
+  await openIt()
+  for (const waitMs of [200, 400, 800, 1_000, 1_000]) {
+    await vi.advanceTimersByTimeAsync(waitMs - 1)
+    expect(await ask()).toMatchObject({ code: 'circuit_open' })
+    await vi.advanceTimersByTimeAsync(1)
+    const asked = calls
+    await fail(1, REFUSED)
+    expect(calls).toBe(asked + 1)
+    expect(circuit.state).toBe(2)
+  }
+  expect(figures.circuitOpens).toBe(1)
+  expect(lines).toHaveLength(1)
+})
+
+test('the jitter shortens a wait to its half at most', async () => {
+  start({ random: () => 0 })
+  await openIt()
+  expect(await ask()).toMatchObject({ retryAfterMs: 100 })
+})
+
+test('a probe that hangs does not keep the next one away for longer than the bound', async () => {
+  await openIt()
+  await vi.advanceTimersByTimeAsync(200)
+  const first = hang()
+  await vi.advanceTimersByTimeAsync(999)
+  expect(await ask()).toMatchObject({ code: 'circuit_open' })
+  await vi.advanceTimersByTimeAsync(1)
+  expect(await ask()).toBe(ANSWER)
+  expect(circuit.state).toBe(0)
+  await first.end(REFUSED)
+  await fail(4, REFUSED)
+  expect(circuit.state).toBe(0)
+})
+
+test('what began before the circuit opened neither closes it nor opens it again', async () => {
+  const good = hang()
+  const bad = Array.from({ length: 5 }, () => hang())
+  await openIt()
+  expect(await good.end()).toBe(ANSWER)
+  expect(circuit.state).toBe(2)
+  await vi.advanceTimersByTimeAsync(200)
+  await ask()
+  expect(circuit.state).toBe(0)
+  for (const each of bad) await each.end(REFUSED)
+  expect(circuit.state).toBe(0)
+})
+
+test.each<[string, Error]>([
+  ['an error of the model', new Problem('upstream_error', 'x', { status: 500 })],
+  ['a server that is busy', failure('busy')],
+  ['a server that loads the model', failure('starting')],
+  ['a refused credential', new Problem('unauthorized_upstream', 'x')],
+  ['a cancelled request', new Problem('cancelled', 'x')],
+  ['a fault of ours', new Problem('internal', 'x')],
+])('%s is no failure of the server', async (_what, error) => {
+  await ask()
+  await fail(20, error)
+  expect(circuit.state).toBe(0)
+})
+
+test('an error of the model closes the circuit: the server is there', async () => {
+  await openIt()
+  await vi.advanceTimersByTimeAsync(200)
+  await fail(1, new Problem('upstream_error', 'x', { status: 400 }))
+  expect(circuit.state).toBe(0)
+})
+
+test('a probe that is cancelled says nothing: the next request is the probe', async () => {
+  await openIt()
+  await vi.advanceTimersByTimeAsync(200)
+  const probe = hang()
+  await probe.end(new Problem('cancelled', 'x'))
+  expect(circuit.state).toBe(2)
+  expect(await ask()).toBe(ANSWER)
+  expect(circuit.state).toBe(0)
+})
+
+test('time-outs count when the call had its time; the short deadlines of a client do not', async () => {
+  await ask()
+  await fail(1_000, TIMED_OUT, 1)
+  await fail(100, TIMED_OUT, 26_900)
+  expect(circuit.state).toBe(0)
+  await ask()
+  await fail(5, TIMED_OUT, 27_000)
+  expect(circuit.state).toBe(2)
+})
+
+test.each<[string, Error, number]>([
+  ['time-outs', TIMED_OUT, 30_000],
+  ['502, 503 and 504 of a gateway', failure('no-answer'), 10],
+])('%s count only while the server is warm: a cold start is no failure', async (_what, error, afterMs) => {
+  // Never answered: it is being started.
+  await fail(20, error, afterMs)
+  expect(circuit.state).toBe(0)
+  // Answered less than 60 s ago: it cannot have been scaled to zero.
+  await ask()
+  await vi.advanceTimersByTimeAsync(59_000)
+  await fail(5, error, afterMs)
+  expect(circuit.state).toBe(2)
+})
+
+test('a server that was idle for a minute may be cold', async () => {
+  await ask()
+  await vi.advanceTimersByTimeAsync(60_000)
+  await fail(20, TIMED_OUT, 30_000)
+  await fail(20, failure('no-answer'))
+  expect(circuit.state).toBe(0)
+})
+
+test('a server that only says that it starts is not warm', async () => {
+  await fail(1, failure('starting'))
+  await fail(20, TIMED_OUT, 30_000)
+  expect(circuit.state).toBe(0)
+})
+
+test('an open circuit stays open through whatever a gateway says, warm or not', async () => {
+  await openIt()
+  await vi.advanceTimersByTimeAsync(DAY_MS)
+  await fail(1, failure('no-answer'))
+  expect(circuit.state).toBe(2)
+})
+
+test('0 failures: it never opens', async () => {
+  start({ failuresMax: 0 })
+  await fail(100, REFUSED)
+  expect(circuit.state).toBe(0)
+})
+
+test('it needs no timer, and is gone from the figures with its model', async () => {
+  await openIt()
+  expect(vi.getTimerCount()).toBe(0)
+  const successor = new Circuit(options)
+  successor.begin()
+  circuit.end()
+  expect(figures.circuit).toBe(successor)
+  successor.end()
+  expect(figures.circuit).toBeUndefined()
+  // Requests that still wait at the model's gate are asked, and say nothing any more.
+  const known = lines.length
+  await fail(20, REFUSED)
+  expect([circuit.state, lines.length]).toEqual([0, known])
+})

@@ -1,0 +1,41 @@
+// Answers for a model server that is down, so that nobody waits for it.
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
+import type { Circuit } from './circuit.ts'
+
+/** Asks `inner` while the circuit is closed; `circuit_open` at once while it is open. */
+export function withBreaker(inner: Endpoint, circuit: Circuit): Endpoint {
+  // One function for all calls: a good answer needs nothing of its request.
+  const answered = (response: EndpointResponse): EndpointResponse => {
+    circuit.answered(performance.now())
+    return response
+  }
+  return {
+    call(request) {
+      const startedAtMs = performance.now()
+      if (circuit.isOpen) return probe(inner, circuit, request, startedAtMs)
+      const { epoch } = circuit
+      return inner.call(request).then(answered, (error: unknown) => {
+        circuit.failed(error, startedAtMs, epoch)
+        throw error
+      })
+    },
+  }
+}
+
+async function probe(
+  inner: Endpoint,
+  circuit: Circuit,
+  request: EndpointRequest,
+  startedAtMs: number,
+): Promise<EndpointResponse> {
+  circuit.beginProbe(startedAtMs)
+  const { epoch } = circuit
+  try {
+    const response = await inner.call(request)
+    circuit.endProbe(undefined, startedAtMs, epoch)
+    return response
+  } catch (error) {
+    circuit.endProbe(error, startedAtMs, epoch)
+    throw error
+  }
+}

@@ -1,0 +1,170 @@
+// Whether, when and how often a failed call is tried again. The clock is fake; the failures are made as the endpoint makes them.
+import { Problem } from '@inferwire/protocol'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { RequestDeadline } from '../admission/index.ts'
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
+import { UpstreamFigures } from '../telemetry/index.ts'
+import { RetryBudget } from './retry-budget.ts'
+import { UpstreamFailure, type FailureSign } from './upstream-failure.ts'
+import { withRetry, type RetryOptions } from './with-retry.ts'
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+const ANSWER: EndpointResponse = {
+  status: 200,
+  body: Buffer.from('{}'),
+  contentType: 'application/json',
+  inferenceHeaderContentLength: undefined,
+}
+
+function failure(sign: FailureSign, maybeExecuted = false, retryAfterMs?: number): UpstreamFailure {
+  const options = retryAfterMs === undefined ? {} : { retryAfterMs }
+  return new UpstreamFailure(sign, maybeExecuted, 'upstream_unreachable', sign, options)
+}
+
+interface Trial {
+  readonly outcome: Promise<unknown>
+  readonly figures: UpstreamFigures
+  /** Milliseconds since the beginning at which the server was called. */
+  readonly calledAtMs: number[]
+  readonly deadline: RequestDeadline
+}
+
+// The server answers these in turn, then well. `random` is 1: each wait is the longest.
+function ask(failures: readonly Error[], overrides: Partial<RetryOptions> = {}, budgetMs = 30_000): Trial {
+  const startedAtMs = performance.now()
+  const calledAtMs: number[] = []
+  const figures = new UpstreamFigures('iris')
+  const left = [...failures]
+  const inner: Endpoint = {
+    call: () => {
+      calledAtMs.push(Math.round(performance.now() - startedAtMs))
+      const error = left.shift()
+      return error === undefined ? Promise.resolve(ANSWER) : Promise.reject(error)
+    },
+  }
+  const deadline = new RequestDeadline(startedAtMs, budgetMs, startedAtMs)
+  const endpoint = withRetry(inner, {
+    attemptsMax: 3,
+    minMs: 50,
+    maxMs: 2_000,
+    isRepeatable: true,
+    budget: fullBudget(),
+    figures,
+    random: () => 1,
+    ...overrides,
+  })
+  const outcome = endpoint.call({ deadline } as unknown as EndpointRequest).catch((error: unknown) => error)
+  return { outcome, figures, calledAtMs, deadline }
+}
+
+function fullBudget(): RetryBudget {
+  return new RetryBudget(30, performance.now() - 60_000)
+}
+
+async function settled<Value>(outcome: Promise<Value>): Promise<Value> {
+  await vi.runAllTimersAsync()
+  return outcome
+}
+
+test('a failed call is tried again, each time after a longer wait, until it is answered', async () => {
+  const { outcome, figures, calledAtMs } = ask([failure('unreachable'), failure('no-answer')])
+  expect(await settled(outcome)).toBe(ANSWER)
+  expect(calledAtMs).toEqual([0, 50, 150])
+  expect(figures).toMatchObject({ retries: 2, retriesDenied: 0 })
+})
+
+test('after the last try the last failure is the answer', async () => {
+  const last = failure('no-answer')
+  const { outcome, figures, calledAtMs } = ask([failure('unreachable'), failure('unreachable'), last])
+  expect(await settled(outcome)).toBe(last)
+  expect([calledAtMs.length, figures.retries, figures.retriesDenied]).toEqual([3, 2, 0])
+})
+
+test('the wait is anything from nothing to its longest, and never longer than the longest of all', async () => {
+  const failures = Array.from({ length: 5 }, () => failure('unreachable'))
+  const early = ask(failures, { attemptsMax: 6, random: () => 0 })
+  expect(await settled(early.outcome)).toBe(ANSWER)
+  expect(early.calledAtMs).toEqual([0, 0, 0, 0, 0, 0])
+  const late = ask(failures, { attemptsMax: 6, maxMs: 120 })
+  expect(await settled(late.outcome)).toBe(ANSWER)
+  expect(late.calledAtMs).toEqual([0, 50, 150, 270, 390, 510])
+})
+
+test.each([
+  ['400 and 500 of a model', new Problem('upstream_error', 'x', { status: 500 })],
+  ['what is no answer of a model server', new Problem('upstream_invalid_response', 'x')],
+  ['a refused credential', new Problem('unauthorized_upstream', 'x')],
+  ['a passed deadline', new Problem('deadline_exceeded', 'x')],
+  ['a cancelled request', new Problem('cancelled', 'x')],
+  ['a fault of ours', new TypeError('x')],
+])('%s: not tried again', async (_what, error) => {
+  const { outcome, calledAtMs, figures } = ask([error])
+  expect(await settled(outcome)).toBe(error)
+  expect([calledAtMs.length, figures.retriesDenied]).toEqual([1, 0])
+})
+
+test('what may have been executed is tried again only where the model may run twice', async () => {
+  const broken = failure('unreachable', true)
+  const once = ask([broken], { isRepeatable: false })
+  expect(await settled(once.outcome)).toBe(broken)
+  const unsent = ask([failure('unreachable', false)], { isRepeatable: false })
+  expect(await settled(unsent.outcome)).toBe(ANSWER)
+  const twice = ask([broken], { isRepeatable: true })
+  expect(await settled(twice.outcome)).toBe(ANSWER)
+})
+
+test('a Retry-After is waited for, with the jitter on top', async () => {
+  const { outcome, calledAtMs } = ask([failure('busy', false, 1_000)])
+  expect(await settled(outcome)).toBe(ANSWER)
+  expect(calledAtMs).toEqual([0, 1_050])
+})
+
+test('a Retry-After above the longest wait goes to the client', async () => {
+  const busy = failure('busy', false, 2_001)
+  const { outcome, calledAtMs } = ask([busy])
+  expect(await settled(outcome)).toBe(busy)
+  expect(calledAtMs).toEqual([0])
+})
+
+test('no wait goes beyond the deadline: the failure is answered at once', async () => {
+  const busy = failure('busy', false, 1_000)
+  const { outcome, calledAtMs, figures } = ask([busy], {}, 1_000)
+  expect(await outcome).toBe(busy)
+  expect([calledAtMs.length, figures.retriesDenied]).toEqual([1, 0])
+  const inTime = ask([busy], { random: () => 0 }, 1_001)
+  expect(await settled(inTime.outcome)).toBe(ANSWER)
+})
+
+test('a request that is stopped while it waits ends at once, and is not sent again', async () => {
+  const { outcome, calledAtMs, deadline } = ask([failure('busy', false, 1_000)])
+  await vi.advanceTimersByTimeAsync(10)
+  const cancelled = new Problem('cancelled', 'x')
+  deadline.stop(cancelled)
+  expect(await outcome).toBe(cancelled)
+  deadline.end()
+  expect(vi.getTimerCount()).toBe(0)
+  expect(calledAtMs).toEqual([0])
+})
+
+test('after the wait nobody is left to be told', async () => {
+  const { outcome, deadline } = ask([failure('busy', false, 1_000)])
+  await settled(outcome)
+  expect(deadline.waiting).toBeUndefined()
+})
+
+test('a spent budget answers the failure at once, and is counted', async () => {
+  const budget = new RetryBudget(30, performance.now())
+  const refused = failure('unreachable')
+  const { outcome, figures } = ask([refused], { budget })
+  expect(await outcome).toBe(refused)
+  expect(figures).toMatchObject({ retries: 0, retriesDenied: 1 })
+})
+
+test('one try means none again', async () => {
+  const refused = failure('unreachable')
+  const { outcome, figures } = ask([refused], { attemptsMax: 1 })
+  expect(await outcome).toBe(refused)
+  expect(figures).toMatchObject({ retries: 0, retriesDenied: 0 })
+})
