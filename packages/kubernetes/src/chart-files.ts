@@ -1,0 +1,118 @@
+// The files of charts/inferwire that are generated: broker configuration, access rules, and the schema of the values.
+import { aclText } from '@inferwire/mosquitto'
+import { mosquittoConf } from './mosquitto/index.ts'
+import { EXAMPLE_PASSWORD_FILE } from './options.ts'
+import { PATTERNS } from './patterns.ts'
+
+type JsonSchema = Readonly<Record<string, unknown>>
+
+/** Path below charts/inferwire and text of every generated file; `configSchema` is the connector's. */
+export function chartFiles(configSchema: JsonSchema): Map<string, string> {
+  return new Map([
+    ...(['2.0', '2.1'] as const).flatMap((version): [string, string][] => [
+      [`files/mosquitto-${version}.conf`, mosquittoConf({ version, tls: undefined, expose: 'none' })],
+      [
+        `files/mosquitto-${version}-tls.conf`,
+        mosquittoConf({ version, tls: { host: 'any', secretName: 'any' }, expose: 'none' }),
+      ],
+    ]),
+    ['files/acl.txt', aclTemplate()],
+    ['files/password.txt', EXAMPLE_PASSWORD_FILE],
+    ['values.schema.json', `${JSON.stringify(valuesSchema(configSchema), null, 2)}\n`],
+  ])
+}
+
+// The access rules with Helm's words where the values decide.
+function aclTemplate(): string {
+  return aclText({ root: 'ROOT', connectorUser: 'CONNECTOR', observers: ['OBSERVER'] })
+    .replace(/user OBSERVER\n(?:topic .*\n)+\n/, (block) => `{{ range .observers }}${block}{{ end }}`)
+    .replaceAll('ROOT', '{{ .root }}')
+    .replaceAll('CONNECTOR', '{{ .connector }}')
+    .replaceAll('OBSERVER', '{{ . }}')
+}
+
+function valuesSchema(configSchema: JsonSchema): JsonSchema {
+  const { $schema, title: _, ...config } = configSchema
+  return {
+    $schema,
+    title: 'Values of the chart inferwire',
+    ...map({
+      global: { type: 'object', description: "Helm's own, for charts that contain this one." },
+      name: text(`^(${PATTERNS.name.source.slice(1, -1)})?$`, "Name of the objects; empty: the release's."),
+      image: text(PATTERNS.image.source, 'Image of the connector, with a tag that is not latest.'),
+      imagePullSecrets: list(
+        text(PATTERNS.subdomain.source, 'Name of a Secret.'),
+        "Secrets with the login of the image's registry.",
+      ),
+      replicas: whole(1, 'Connectors; more than one share the work.'),
+      memoryMi: whole(64, "Memory limit in MiB; V8's heap gets three quarters of it."),
+      brokerSecret: text(
+        `^$|${PATTERNS.subdomain.source}`,
+        "Secret with the connector's password, key password; empty for none.",
+      ),
+      modelToken: map({
+        enabled: { type: 'boolean', description: 'Mounts a ServiceAccount token for model servers.' },
+        audience: text('', "Its audience; empty for the API server's."),
+      }),
+      config: {
+        ...config,
+        description: 'The configuration of the connector: docs/reference/configuration.md',
+      },
+      mosquitto: mosquittoSchema(),
+    }),
+  }
+}
+
+function mosquittoSchema(): JsonSchema {
+  return map({
+    enabled: {
+      type: 'boolean',
+      description: 'Installs a broker; otherwise config.broker.url says where it is.',
+    },
+    name: text(PATTERNS.name.source, 'Name of its objects.'),
+    version: oneOf(['2.0', '2.1'], 'Line of Mosquitto.'),
+    image: text(`^$|${PATTERNS.image.source}`, 'Image; empty: what fits the version.'),
+    passwords: oneOf(
+      ['secret', 'configmap', 'existing'],
+      'Where the password file is; existing: the Secret {name}-password is there already.',
+    ),
+    passwordFile: text('', 'Text of the password file (--set-file); empty: a user that nobody can be.'),
+    observers: list(
+      text('^[^:/+#\\s]+$', 'Name of a user.'),
+      'Users who may see everything, for tools such as MQTT Explorer.',
+    ),
+    storage: text(PATTERNS.quantity.source, 'Size of the volume.'),
+    accessMode: oneOf(['ReadWriteOnce', 'ReadWriteOncePod'], 'Access mode of the volume.'),
+    memoryMi: whole(32, 'Memory limit in MiB.'),
+    expose: oneOf(
+      ['traefik', 'gateway', 'loadbalancer', 'nodeport', 'none'],
+      'How clients outside of the cluster reach it.',
+    ),
+    traefikApi: oneOf(['v3', 'v2'], 'v3: traefik.io; v2: traefik.containo.us.'),
+    gatewayClass: text(PATTERNS.subdomain.source, 'GatewayClass for expose: gateway.'),
+    tls: map({
+      host: text(`^$|${PATTERNS.subdomain.source}`, 'Name in the certificate; empty: no TLS.'),
+      secretName: text(`^$|${PATTERNS.subdomain.source}`, 'Secret of type kubernetes.io/tls.'),
+    }),
+  })
+}
+
+function map(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
+  return { type: 'object', additionalProperties: false, properties }
+}
+
+function text(pattern: string, description: string): JsonSchema {
+  return { type: 'string', ...(pattern === '' ? {} : { pattern }), description }
+}
+
+function whole(minimum: number, description: string): JsonSchema {
+  return { type: 'integer', minimum, maximum: 1_000_000, description }
+}
+
+function oneOf(values: readonly string[], description: string): JsonSchema {
+  return { enum: values, description }
+}
+
+function list(items: JsonSchema, description: string): JsonSchema {
+  return { type: 'array', items, description }
+}

@@ -1,0 +1,95 @@
+// What the connector may do: at the API server, and on the network.
+import { metaOf, selectorLabels, type KubernetesObject } from '../object.ts'
+import type { Connector } from '../options.ts'
+
+const APP = 'inferwire'
+
+/** ServiceAccount, Role and RoleBinding. */
+export function connectorIdentity(connector: Connector): KubernetesObject[] {
+  const { name, namespace } = connector
+  const metadata = metaOf(APP, connector)
+  return [
+    // A token is mounted where a model server wants one, and then with its own audience and lifetime.
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata,
+      rules: [
+        {
+          apiGroups: ['serving.kserve.io'],
+          resources: ['inferenceservices'],
+          verbs: ['get', 'list', 'watch'],
+        },
+      ],
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata,
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+      subjects: [{ kind: 'ServiceAccount', name, namespace }],
+    },
+  ]
+}
+
+/** Metrics from inside of the cluster; out to DNS, broker and models, never to a cloud's metadata service. */
+export function connectorNetworkPolicy(connector: Connector, port: number): KubernetesObject {
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: metaOf(APP, connector),
+    spec: {
+      podSelector: { matchLabels: selectorLabels(APP, connector) },
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port }] }],
+      egress: [
+        // Anywhere: a node-local DNS cache has a link-local address.
+        {
+          ports: [
+            { protocol: 'UDP', port: 53 },
+            { protocol: 'TCP', port: 53 },
+          ],
+        },
+        {
+          to: [
+            { namespaceSelector: {} },
+            { ipBlock: { cidr: '0.0.0.0/0', except: ['169.254.0.0/16'] } },
+            { ipBlock: { cidr: '::/0', except: ['fe80::/10', 'fd00:ec2::/32'] } },
+          ],
+        },
+      ],
+    },
+  }
+}
+
+/** The Service that gives each pod a name, and Prometheus its targets. */
+export function connectorService(connector: Connector, port: number): KubernetesObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: metaOf(APP, connector),
+    spec: {
+      clusterIP: 'None',
+      // A connector that waits for its broker has metrics that say so.
+      publishNotReadyAddresses: true,
+      selector: selectorLabels(APP, connector),
+      ports: [{ name: 'metrics', port, targetPort: 'admin', protocol: 'TCP' }],
+    },
+  }
+}
+
+/** Lets a node be drained, one connector at a time. */
+export function connectorDisruptionBudget(connector: Connector): KubernetesObject {
+  return {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: metaOf(APP, connector),
+    spec: {
+      maxUnavailable: 1,
+      // One that waits for its broker must not keep a node from being drained.
+      unhealthyPodEvictionPolicy: 'AlwaysAllow',
+      selector: { matchLabels: selectorLabels(APP, connector) },
+    },
+  }
+}

@@ -1,0 +1,109 @@
+// The connector's pods: a StatefulSet, because the broker keeps each one's queue under its name.
+import {
+  containerSecurity,
+  GROUP_MAY_READ,
+  metaOf,
+  podSecurity,
+  selectorLabels,
+  type KubernetesObject,
+} from '../object.ts'
+import type { Connector } from '../options.ts'
+import { adminPort, gracePeriodSeconds, PATHS, type ConfigValues } from './config-file.ts'
+
+const APP = 'inferwire'
+const USER_ID = 65_532
+// The rest is for request bodies, which are not in V8's heap.
+const HEAP_SHARE = 0.75
+const TOKEN_SECONDS = 3600
+
+/** StatefulSet. */
+export function connectorStatefulSet(connector: Connector, config: ConfigValues): KubernetesObject {
+  const labels = selectorLabels(APP, connector)
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'StatefulSet',
+    metadata: metaOf(APP, connector),
+    spec: {
+      serviceName: connector.name,
+      replicas: connector.replicas,
+      // They do not know one another.
+      podManagementPolicy: 'Parallel',
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: podSpec(connector, config),
+      },
+    },
+  }
+}
+
+function podSpec(connector: Connector, config: ConfigValues): Record<string, unknown> {
+  const { name, imagePullSecrets } = connector
+  return {
+    serviceAccountName: name,
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    ...(imagePullSecrets.length === 0
+      ? {}
+      : { imagePullSecrets: imagePullSecrets.map((secret) => ({ name: secret })) }),
+    terminationGracePeriodSeconds: gracePeriodSeconds(config),
+    securityContext: podSecurity(USER_ID),
+    containers: [container(connector, adminPort(config))],
+    volumes: [
+      { name: 'config', configMap: { name: `${name}-config`, defaultMode: GROUP_MAY_READ } },
+      ...secretVolumes(connector),
+    ],
+  }
+}
+
+function container(connector: Connector, port: number): Record<string, unknown> {
+  const { image, memoryMi } = connector
+  const probe = (path: string): Record<string, unknown> => ({ httpGet: { path, port: 'admin' } })
+  return {
+    name: APP,
+    image,
+    args: ['connect', '--config', `${PATHS.config}/inferwire.yaml`],
+    env: [
+      // Part of the client identifier: inferwire-0 finds the queue of inferwire-0.
+      { name: 'INFERWIRE_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+      { name: 'NODE_OPTIONS', value: `--max-old-space-size=${Math.floor(memoryMi * HEAP_SHARE)}` },
+    ],
+    ports: [{ name: 'admin', containerPort: port, protocol: 'TCP' }],
+    securityContext: containerSecurity(),
+    resources: {
+      requests: { cpu: '100m', memory: '128Mi' },
+      limits: { memory: `${memoryMi}Mi` },
+    },
+    startupProbe: { ...probe('/livez'), periodSeconds: 1, failureThreshold: 60 },
+    // Alive without a broker, ready with one: a restart would not bring the broker back.
+    livenessProbe: { ...probe('/livez'), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
+    readinessProbe: { ...probe('/readyz'), periodSeconds: 5, timeoutSeconds: 5 },
+    volumeMounts: [
+      { name: 'config', mountPath: PATHS.config, readOnly: true },
+      ...(connector.brokerSecret === '' ? [] : [{ name: 'broker', mountPath: PATHS.broker, readOnly: true }]),
+      ...(connector.modelToken === undefined
+        ? []
+        : [{ name: 'token', mountPath: PATHS.token, readOnly: true }]),
+    ],
+  }
+}
+
+function secretVolumes({ brokerSecret, modelToken }: Connector): Record<string, unknown>[] {
+  const volumes: Record<string, unknown>[] = []
+  if (brokerSecret !== '') {
+    volumes.push({ name: 'broker', secret: { secretName: brokerSecret, defaultMode: GROUP_MAY_READ } })
+  }
+  if (modelToken !== undefined) {
+    const { audience } = modelToken
+    const serviceAccountToken = {
+      path: 'token',
+      expirationSeconds: TOKEN_SECONDS,
+      ...(audience === '' ? {} : { audience }),
+    }
+    volumes.push({
+      name: 'token',
+      projected: { defaultMode: GROUP_MAY_READ, sources: [{ serviceAccountToken }] },
+    })
+  }
+  return volumes
+}

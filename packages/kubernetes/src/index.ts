@@ -1,0 +1,16 @@
+// The Kubernetes objects of broker and connector, as data.
+export { chartFiles } from './chart-files.ts'
+export { manifestParts, manifests, type ManifestOptions } from './manifests.ts'
+export { ENTRY_PORTS, mosquittoConf } from './mosquitto/index.ts'
+export type { KubernetesObject } from './object.ts'
+export {
+  EXAMPLE_PASSWORD_FILE,
+  OptionError,
+  type BrokerOptions,
+  type ConnectorOptions,
+  type Expose,
+  type MosquittoVersion,
+  type TlsOptions,
+} from './options.ts'
+export { resourceFiles } from './resource-files.ts'
+export { manifestText, yamlText } from './yaml.ts'

@@ -1,0 +1,64 @@
+// The example model, and what lets the connector ask it in a service mesh.
+import type { KubernetesObject, Place } from './object.ts'
+
+/** Where the example model is. */
+export const EXAMPLE_MODEL: Place = { name: 'iris', namespace: 'models' }
+
+/** The address of its predictor, in either mode of KServe. */
+export const EXAMPLE_MODEL_URL = `http://${EXAMPLE_MODEL.name}-predictor.${EXAMPLE_MODEL.namespace}.svc.cluster.local`
+
+/** KServe's own first example: scikit-learn's iris. */
+export function exampleInferenceService(): KubernetesObject {
+  return {
+    apiVersion: 'serving.kserve.io/v1beta1',
+    kind: 'InferenceService',
+    metadata: EXAMPLE_MODEL,
+    spec: {
+      predictor: {
+        minReplicas: 1,
+        model: {
+          modelFormat: { name: 'sklearn' },
+          storageUri: 'gs://kfserving-examples/models/sklearn/1.0/model',
+          resources: {
+            requests: { cpu: '100m', memory: '512Mi' },
+            limits: { memory: '1Gi' },
+          },
+        },
+      },
+    },
+  }
+}
+
+/** Lets the connector's identity ask the model: inside of the mesh, and with its token through Kubeflow's gateway. */
+export function connectorAuthorizationPolicy(connector: Place): KubernetesObject {
+  const identity = `${connector.namespace}/sa/${connector.name}`
+  const to = [{ operation: { methods: ['GET', 'POST'], paths: ['/v1/models/*', '/v2/*'] } }]
+  return {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'AuthorizationPolicy',
+    metadata: { name: `${EXAMPLE_MODEL.name}-${connector.name}`, namespace: EXAMPLE_MODEL.namespace },
+    spec: {
+      selector: { matchLabels: { 'serving.kserve.io/inferenceservice': EXAMPLE_MODEL.name } },
+      action: 'ALLOW',
+      rules: [
+        { from: [{ source: { principals: [`cluster.local/ns/${identity}`] } }], to },
+        {
+          from: [
+            {
+              source: {
+                principals: ['cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account'],
+              },
+            },
+          ],
+          to,
+          when: [
+            {
+              key: 'request.headers[kubeflow-userid]',
+              values: [`system:serviceaccount:${connector.namespace}:${connector.name}`],
+            },
+          ],
+        },
+      ],
+    },
+  }
+}

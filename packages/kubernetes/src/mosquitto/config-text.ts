@@ -1,0 +1,84 @@
+// mosquitto.conf for a pod, for both lines of Mosquitto.
+import type { Broker } from '../options.ts'
+
+/** Where the pod mounts what the broker reads and writes. */
+export const PATHS = {
+  config: '/mosquitto/config',
+  password: '/mosquitto/password',
+  tls: '/mosquitto/tls',
+  data: '/mosquitto/data',
+} as const
+
+/** The ports on which the broker listens. */
+export const PORTS = { mqtt: 1883, ws: 9001, mqtts: 8883 } as const
+
+/** Whether the broker itself speaks TLS; with Traefik it ends there. */
+export function hasTlsListener({ tls, expose }: Pick<Broker, 'tls' | 'expose'>): boolean {
+  return tls !== undefined && expose !== 'traefik'
+}
+
+/** The configuration. */
+export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose'>): string {
+  return [
+    `listener ${PORTS.mqtt}`,
+    `listener ${PORTS.ws}`,
+    'protocol websockets',
+    ...(hasTlsListener(broker) ? tlsListener() : []),
+    '',
+    '# Nobody without a password, and everybody under the own name only.',
+    'allow_anonymous false',
+    `password_file ${PATHS.password}/password.txt`,
+    `acl_file ${PATHS.config}/acl.txt`,
+    '',
+    ...persistence(broker.version),
+    '',
+    '# A client that does not come back is forgotten, with its queue.',
+    'persistent_client_expiration 14d',
+    '',
+    '# 2.1 takes packets of 2,000,000 bytes unless told otherwise; tensors are larger.',
+    'max_packet_size 67108864',
+    '# What may be unacknowledged at once where the client does not say (MQTT 3.1.1); the default is 20.',
+    'max_inflight_messages 1000',
+    '# The queue of a client that is away. What does not fit is dropped, and its publisher is not told.',
+    'max_queued_messages 10000',
+    'max_queued_bytes 134217728',
+    '# A small packet leaves at once.',
+    'set_tcp_nodelay true',
+    '',
+    'log_dest stdout',
+    'log_type error',
+    'log_type warning',
+    'log_type notice',
+    'log_timestamp_format %Y-%m-%dT%H:%M:%S',
+    '',
+  ].join('\n')
+}
+
+function tlsListener(): string[] {
+  return [
+    `listener ${PORTS.mqtts}`,
+    `certfile ${PATHS.tls}/tls.crt`,
+    `keyfile ${PATHS.tls}/tls.key`,
+    'tls_version tlsv1.2',
+  ]
+}
+
+function persistence(version: Broker['version']): string[] {
+  if (version === '2.0') {
+    return [
+      '# Saved after each change: a crash loses what is being acknowledged, not the last half hour. It costs',
+      '# throughput; without the last two lines a crash loses up to 1800 s.',
+      'persistence true',
+      `persistence_location ${PATHS.data}/`,
+      'autosave_on_changes true',
+      'autosave_interval 1',
+    ]
+  }
+  return [
+    '# Each change is written before the next: a crash loses what is being acknowledged, not the last seconds.',
+    `persistence_location ${PATHS.data}/`,
+    'plugin /usr/lib/mosquitto_persist_sqlite.so',
+    'plugin_opt_flush_period 0',
+    'plugin_opt_sync extra',
+  ]
+}

@@ -1,0 +1,61 @@
+// The broker's objects, in the order in which they are applied.
+import { createHash } from 'node:crypto'
+import { aclText } from '@inferwire/mosquitto'
+import { metaOf, type KubernetesObject, type Place } from '../object.ts'
+import type { Broker } from '../options.ts'
+import { mosquittoConf } from './config-text.ts'
+import { brokerNetworkPolicy, brokerRoutes, brokerService } from './network.ts'
+import { brokerDeployment, brokerVolume } from './workload.ts'
+
+export { mosquittoConf, PORTS } from './config-text.ts'
+export { ENTRY_PORTS } from './network.ts'
+
+const APP = 'mosquitto'
+
+/** Who uses the broker. */
+export interface BrokerUse {
+  /** Root of the topics. */
+  readonly root: string
+  /** User name of the connector. */
+  readonly connectorUser: string
+  /** Where the connector is; undefined: not in this cluster. */
+  readonly connector: Place | undefined
+}
+
+/** @throws Error for a root or user that an ACL file cannot hold */
+export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[] {
+  const { root, connectorUser } = use
+  const files = {
+    'mosquitto.conf': mosquittoConf(broker),
+    'acl.txt': aclText({ root, connectorUser, observers: broker.observers }),
+  }
+  return [
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: metaOf(APP, broker, '-config'), data: files },
+    ...passwordObjects(broker),
+    brokerVolume(broker),
+    brokerDeployment(broker, hashOf(files)),
+    brokerService(broker),
+    ...brokerRoutes(broker),
+    brokerNetworkPolicy(broker, use.connector),
+    // No PodDisruptionBudget: with one pod it either allows all or keeps the node from being drained for ever.
+  ]
+}
+
+/** ConfigMap (the guide's) or Secret with the password file; none where there is one already. */
+function passwordObjects(broker: Broker): KubernetesObject[] {
+  const metadata = metaOf(APP, broker, '-password')
+  const files = { 'password.txt': broker.passwordFile }
+  switch (broker.passwords) {
+    case 'configmap':
+      return [{ apiVersion: 'v1', kind: 'ConfigMap', metadata, data: files }]
+    case 'secret':
+      return [{ apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', stringData: files }]
+    case 'existing':
+      return []
+  }
+}
+
+// The password file is not in it: it is read again without a restart.
+function hashOf(files: Readonly<Record<string, string>>): string {
+  return createHash('sha256').update(Object.values(files).join('')).digest('hex')
+}

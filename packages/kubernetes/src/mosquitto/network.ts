@@ -1,0 +1,183 @@
+// How the broker is reached: inside by its Service, outside by what `expose` says, and by whom at all.
+import { metaOf, selectorLabels, type KubernetesObject, type Place } from '../object.ts'
+import type { Broker } from '../options.ts'
+import { hasTlsListener, PORTS } from './config-text.ts'
+
+const APP = 'mosquitto'
+/** Traefik's entry points and the Gateway's listener. */
+export const ENTRY_PORTS = { mqtt: 5883, mqtts: 8883 } as const
+// In Kubernetes' default range.
+const NODE_PORTS = { mqtt: 31_883, mqtts: 31_884 } as const
+
+/** The Service for pods of the cluster, and for Traefik. */
+export function brokerService(broker: Broker): KubernetesObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: metaOf(APP, broker),
+    spec: {
+      type: 'ClusterIP',
+      selector: selectorLabels(APP, broker),
+      ports: [
+        { name: 'mqtt', port: PORTS.mqtt, targetPort: 'mqtt', protocol: 'TCP' },
+        {
+          name: 'ws',
+          port: PORTS.ws,
+          targetPort: 'ws',
+          protocol: 'TCP',
+          appProtocol: 'kubernetes.io/ws',
+        },
+        ...(hasTlsListener(broker)
+          ? [{ name: 'mqtts', port: PORTS.mqtts, targetPort: 'mqtts', protocol: 'TCP' }]
+          : []),
+      ],
+    },
+  }
+}
+
+/** What lets clients in from outside of the cluster. */
+export function brokerRoutes(broker: Broker): KubernetesObject[] {
+  switch (broker.expose) {
+    case 'traefik':
+      return [plainRoute(broker), ...(broker.tls === undefined ? [] : [tlsRoute(broker), webRoute(broker)])]
+    case 'gateway':
+      return [gateway(broker), tcpRoute(broker)]
+    case 'loadbalancer':
+    case 'nodeport':
+      return [publicService(broker)]
+    case 'none':
+      return []
+  }
+}
+
+function traefik(broker: Broker, kind: string, suffix: string, spec: object): KubernetesObject {
+  const group = broker.traefikApi === 'v2' ? 'traefik.containo.us' : 'traefik.io'
+  return { apiVersion: `${group}/v1alpha1`, kind, metadata: metaOf(APP, broker, suffix), spec }
+}
+
+function plainRoute(broker: Broker): KubernetesObject {
+  const services = [{ name: broker.name, port: PORTS.mqtt }]
+  return traefik(broker, 'IngressRouteTCP', '', {
+    entryPoints: ['mqtt'],
+    // Without TLS a client says no name: one plain entry point is one broker.
+    routes: [{ match: 'HostSNI(`*`)', services }],
+  })
+}
+
+function tlsRoute(broker: Broker): KubernetesObject {
+  const { host, secretName } = broker.tls!
+  const services = [{ name: broker.name, port: PORTS.mqtt }]
+  return traefik(broker, 'IngressRouteTCP', '-tls', {
+    entryPoints: ['mqtts'],
+    routes: [{ match: `HostSNI(\`${host}\`)`, services }],
+    tls: { secretName },
+  })
+}
+
+function webRoute(broker: Broker): KubernetesObject {
+  const { host, secretName } = broker.tls!
+  const services = [{ name: broker.name, port: PORTS.ws }]
+  return traefik(broker, 'IngressRoute', '-ws', {
+    entryPoints: ['websecure'],
+    routes: [{ kind: 'Rule', match: `Host(\`${host}\`) && Path(\`/mqtt\`)`, services }],
+    tls: { secretName },
+  })
+}
+
+function gateway(broker: Broker): KubernetesObject {
+  return {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'Gateway',
+    metadata: metaOf(APP, broker),
+    spec: {
+      gatewayClassName: broker.gatewayClass,
+      listeners: [
+        {
+          name: 'mqtt',
+          protocol: 'TCP',
+          port: ENTRY_PORTS.mqtt,
+          allowedRoutes: { kinds: [{ kind: 'TCPRoute' }], namespaces: { from: 'Same' } },
+        },
+      ],
+    },
+  }
+}
+
+function tcpRoute(broker: Broker): KubernetesObject {
+  return {
+    apiVersion: 'gateway.networking.k8s.io/v1alpha2',
+    kind: 'TCPRoute',
+    metadata: metaOf(APP, broker),
+    spec: {
+      parentRefs: [{ name: broker.name, sectionName: 'mqtt' }],
+      rules: [{ backendRefs: [{ name: broker.name, port: PORTS.mqtt }] }],
+    },
+  }
+}
+
+// Beside the other Service, so that the inside does not change with the outside.
+function publicService(broker: Broker): KubernetesObject {
+  const name = hasTlsListener(broker) ? 'mqtts' : 'mqtt'
+  const isNodePort = broker.expose === 'nodeport'
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: metaOf(APP, broker, '-public'),
+    spec: {
+      type: isNodePort ? 'NodePort' : 'LoadBalancer',
+      selector: selectorLabels(APP, broker),
+      // The broker's log shows the client's address, not a node's.
+      externalTrafficPolicy: 'Local',
+      ports: [
+        {
+          name,
+          port: PORTS[name],
+          targetPort: name,
+          protocol: 'TCP',
+          ...(isNodePort ? { nodePort: NODE_PORTS[name] } : {}),
+        },
+      ],
+    },
+  }
+}
+
+/** Who may open a connection to the broker; it opens none itself. */
+export function brokerNetworkPolicy(broker: Broker, connector: Place | undefined): KubernetesObject {
+  const { expose } = broker
+  const own = connector === undefined ? [] : [fromPods('inferwire', connector)]
+  const peers = [...own, ...(expose === 'traefik' || expose === 'gateway' ? traefikPods() : [])]
+  const inside = { from: peers, ports: [tcp(PORTS.mqtt), tcp(PORTS.ws)] }
+  const outside = { ports: [tcp(hasTlsListener(broker) ? PORTS.mqtts : PORTS.mqtt)] }
+  const isPublic = expose === 'loadbalancer' || expose === 'nodeport'
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: metaOf(APP, broker),
+    spec: {
+      podSelector: { matchLabels: selectorLabels(APP, broker) },
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [...(peers.length > 0 ? [inside] : []), ...(isPublic ? [outside] : [])],
+      egress: [],
+    },
+  }
+}
+
+function fromPods(app: string, place: Place): Record<string, unknown> {
+  return {
+    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': place.namespace } },
+    podSelector: { matchLabels: selectorLabels(app, place) },
+  }
+}
+
+// Traefik is in namespace traefik, kube-system (k3s) or any other: found by the label of its chart, or by that of the
+// Deployment in its documentation.
+function traefikPods(): Record<string, unknown>[] {
+  return [{ 'app.kubernetes.io/name': 'traefik' }, { app: 'traefik' }].map((matchLabels) => ({
+    namespaceSelector: {},
+    podSelector: { matchLabels },
+  }))
+}
+
+function tcp(port: number): Record<string, unknown> {
+  return { protocol: 'TCP', port }
+}

@@ -1,0 +1,103 @@
+// The broker's pod: one, on one volume.
+import {
+  containerSecurity,
+  GROUP_MAY_READ,
+  metaOf,
+  podSecurity,
+  selectorLabels,
+  type KubernetesObject,
+} from '../object.ts'
+import type { Broker } from '../options.ts'
+import { hasTlsListener, PATHS, PORTS } from './config-text.ts'
+
+const APP = 'mosquitto'
+// User and group of the official image.
+const USER_ID = 1883
+
+/** Deployment. `configHash` restarts the broker when its configuration is another. */
+export function brokerDeployment(broker: Broker, configHash: string): KubernetesObject {
+  const labels = selectorLabels(APP, broker)
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: metaOf(APP, broker),
+    spec: {
+      replicas: 1,
+      // The old broker ends before the new one starts: two on one volume would overwrite each other's queues.
+      strategy: { type: 'Recreate' },
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels, annotations: { 'checksum/config': configHash } },
+        spec: podSpec(broker),
+      },
+    },
+  }
+}
+
+function podSpec(broker: Broker): Record<string, unknown> {
+  const hasTls = hasTlsListener(broker)
+  return {
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    // Time to save the queues.
+    terminationGracePeriodSeconds: 30,
+    securityContext: podSecurity(USER_ID),
+    containers: [
+      {
+        name: APP,
+        image: broker.image,
+        args: ['/usr/sbin/mosquitto', '-c', `${PATHS.config}/mosquitto.conf`],
+        // A file of a ConfigMap or Secret is a symbolic link, and 2.1 opens none without this. 2.0 ignores it.
+        env: [{ name: 'MOSQUITTO_UNSAFE_ALLOW_SYMLINKS', value: '1' }],
+        ports: [
+          port('mqtt', PORTS.mqtt),
+          port('ws', PORTS.ws),
+          ...(hasTls ? [port('mqtts', PORTS.mqtts)] : []),
+        ],
+        securityContext: containerSecurity(),
+        resources: {
+          requests: { cpu: '50m', memory: '64Mi' },
+          limits: { memory: `${broker.memoryMi}Mi` },
+        },
+        // A large database takes a while to be read.
+        startupProbe: { tcpSocket: { port: 'mqtt' }, periodSeconds: 2, failureThreshold: 60 },
+        readinessProbe: { tcpSocket: { port: 'mqtt' }, periodSeconds: 10, timeoutSeconds: 3 },
+        livenessProbe: { tcpSocket: { port: 'mqtt' }, periodSeconds: 20, timeoutSeconds: 5 },
+        volumeMounts: [
+          { name: 'config', mountPath: PATHS.config, readOnly: true },
+          { name: 'password', mountPath: PATHS.password, readOnly: true },
+          ...(hasTls ? [{ name: 'tls', mountPath: PATHS.tls, readOnly: true }] : []),
+          { name: 'data', mountPath: PATHS.data },
+        ],
+      },
+    ],
+    volumes: [
+      { name: 'config', configMap: { name: `${broker.name}-config`, defaultMode: GROUP_MAY_READ } },
+      { name: 'password', ...passwordSource(broker) },
+      ...(hasTls
+        ? [{ name: 'tls', secret: { secretName: broker.tls!.secretName, defaultMode: GROUP_MAY_READ } }]
+        : []),
+      { name: 'data', persistentVolumeClaim: { claimName: `${broker.name}-data` } },
+    ],
+  }
+}
+
+function port(name: keyof typeof PORTS, containerPort: number): Record<string, unknown> {
+  return { name, containerPort, protocol: 'TCP' }
+}
+
+function passwordSource({ name, passwords }: Broker): Record<string, unknown> {
+  return passwords === 'configmap'
+    ? { configMap: { name: `${name}-password`, defaultMode: GROUP_MAY_READ } }
+    : { secret: { secretName: `${name}-password`, defaultMode: GROUP_MAY_READ } }
+}
+
+/** PersistentVolumeClaim. */
+export function brokerVolume(broker: Broker): KubernetesObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: metaOf(APP, broker, '-data'),
+    spec: { accessModes: [broker.accessMode], resources: { requests: { storage: broker.storage } } },
+  }
+}
