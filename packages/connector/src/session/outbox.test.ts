@@ -50,6 +50,36 @@ test('a publish is done when the broker acknowledged it, with the reason code', 
   expect(outbox.acknowledged(first!.messageId!, 0)).toBe(false)
 })
 
+test('a resumed session whose broker takes fewer at once now gets them again one after another', async () => {
+  const outbox = new Outbox()
+  const before = connection({ receiveMaximum: 10 })
+  outbox.connected(before.link, false)
+  const done: string[] = []
+  for (const topic of ['a', 'b', 'c', 'd']) outbox.publish(message(topic), () => done.push(topic))
+  await before.flush()
+  outbox.disconnected()
+  const after = connection({ receiveMaximum: 2 })
+  outbox.connected(after.link, true)
+  outbox.publish(message('e'), () => done.push('e'))
+  const seen: [string, boolean][] = []
+  for (let turn = 0; turn < 5; turn++) {
+    const sent = await after.flush()
+    expect(sent.length).toBeLessThanOrEqual(2)
+    for (const { topic, dup, messageId } of sent) {
+      seen.push([topic, dup])
+      outbox.acknowledged(messageId!, 0)
+    }
+  }
+  expect(seen).toEqual([
+    ['a', true],
+    ['b', true],
+    ['c', true],
+    ['d', true],
+    ['e', false],
+  ])
+  expect(done).toEqual(['a', 'b', 'c', 'd', 'e'])
+})
+
 test("no more than the broker's Receive Maximum are unacknowledged at once", async () => {
   const outbox = new Outbox()
   const { link, flush } = connection({ receiveMaximum: 2 })

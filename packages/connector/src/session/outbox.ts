@@ -54,6 +54,8 @@ const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 export class Outbox {
   #link: OutboxLink | undefined
   readonly #inFlight = new Map<number, Entry>()
+  // In flight on a resumed session, and above the Receive Maximum that the broker has now: not sent again yet.
+  #toResend: Entry[] = []
   readonly #waiting: Entry[] = []
   #waitingHead = 0
   #lastId = 0
@@ -83,10 +85,8 @@ export class Outbox {
     this.#link = link
     this.#connectedAtMs = performance.now()
     if (sessionPresent) {
-      for (const entry of this.#inFlight.values()) {
-        if (this.#isTooLarge(link, entry)) continue
-        encodePublish(link.writer, entry.message, entry.packetId, true, link.protocolVersion)
-      }
+      this.#toResend = [...this.#inFlight.values()]
+      this.#resend(link)
     } else {
       this.#waiting.splice(0, this.#waitingHead, ...this.#inFlight.values())
       this.#waitingHead = 0
@@ -100,7 +100,10 @@ export class Outbox {
     if (this.#link === undefined) return
     this.#link = undefined
     const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS
+    const notSent = new Set(this.#toResend)
+    this.#toResend = []
     for (const entry of this.#inFlight.values()) {
+      if (notSent.has(entry)) continue
       entry.strikes = isShort ? entry.strikes + 1 : 0
       // A publish that makes the broker hang up would be resent, and hang up, for ever.
       if (entry.strikes >= STRIKES_MAX) this.#end(entry, { kind: 'undeliverable' })
@@ -112,9 +115,12 @@ export class Outbox {
     const entry = this.#inFlight.get(packetId)
     if (entry === undefined) return false
     this.#inFlight.delete(packetId)
+    const early = this.#toResend.indexOf(entry)
+    if (early !== -1) this.#toResend.splice(early, 1)
     entry.done(
       reasonCode === 0 ? ACKNOWLEDGED : { kind: reasonCode < 0x80 ? 'acknowledged' : 'refused', reasonCode },
     )
+    if (this.#toResend.length > 0 && this.#link !== undefined) this.#resend(this.#link)
     if (this.#waitingHead < this.#waiting.length) this.#drainWaiting()
     return true
   }
@@ -123,10 +129,24 @@ export class Outbox {
   close(): void {
     const left = [...this.#inFlight.values(), ...this.#waiting.slice(this.#waitingHead)]
     this.#inFlight.clear()
+    this.#toResend = []
     this.#waiting.length = 0
     this.#waitingHead = 0
     this.#link = undefined
     for (const entry of left) entry.done({ kind: 'closed' })
+  }
+
+  // MQTT 5 §4.4: with DUP and the old identifier, in the old order. The broker may have had a larger Receive Maximum.
+  #resend(link: OutboxLink): void {
+    let sent = this.#inFlight.size - this.#toResend.length
+    let next = 0
+    for (; next < this.#toResend.length && sent < link.receiveMaximum; next++) {
+      const entry = this.#toResend[next]!
+      if (this.#isTooLarge(link, entry)) continue
+      encodePublish(link.writer, entry.message, entry.packetId, true, link.protocolVersion)
+      sent += 1
+    }
+    this.#toResend.splice(0, next)
   }
 
   #isFull(link: OutboxLink): boolean {
