@@ -6,6 +6,7 @@ import { connectCommand } from './commands/connect.ts'
 import { devCommand } from './commands/dev.ts'
 import { inferCommand } from './commands/infer.ts'
 import { modelsCommand } from './commands/models.ts'
+import { passwdCommand } from './commands/passwd.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { versionCommand } from './commands/version.ts'
 import { examplesOf, setExamples } from './examples.ts'
@@ -27,6 +28,7 @@ export function createProgram(): Command {
     .addCommand(modelsCommand())
     .addCommand(topicsCommand())
     .addCommand(configCommand())
+    .addCommand(passwdCommand())
     .addCommand(completionCommand(() => program))
     .addCommand(versionCommand())
   setExamples(program, [

@@ -33,7 +33,7 @@ test.each([
     `# users\n${GOOD}# end\n`,
     ['1 warning comment_without_colon'],
   ],
-  ['argon2id', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', ['1 warning argon2id']],
+  ['argon2id', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', ['1 error argon2id']],
   ['two users on a line', `ann:${HASH}bob:${HASH}\n`, ['1 error two_users']],
   ['no line feed at the end', `ann:${HASH}`, ['1 warning missing_line_feed']],
   ['a byte order mark', `\ufeffann:${HASH}\n`, ['1 error byte_order_mark']],

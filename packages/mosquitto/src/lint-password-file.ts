@@ -171,9 +171,7 @@ function lintHash({ number, user, secret, hash }: UserLine): LintFinding[] {
   if (typeof hash === 'string') return [hashDefect(number, user, secret, hash)]
   if (hash.algorithm === 'argon2id') {
     const message = `user ${shown(user)} has an argon2id hash: only Mosquitto 2.1 knows it, 2.0 drops the user`
-    return [
-      warning(number, 'argon2id', message, `For 2.0, and for inferwire dev: ${SET_AGAIN.toLowerCase()}`),
-    ]
+    return [error(number, 'argon2id', message, 'For 2.0, and for inferwire dev: inferwire passwd FILE USER')]
   }
   const findings: LintFinding[] = []
   if (hasLongSalt(hash)) {

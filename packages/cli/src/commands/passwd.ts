@@ -1,0 +1,59 @@
+// `inferwire passwd`
+import { ITERATIONS_DEFAULT, ITERATIONS_MAX } from '@inferwire/mosquitto'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { setExamples } from '../examples.ts'
+import type { PasswdFlags } from '../passwd/run-passwd.ts'
+
+/** The command. */
+export function passwdCommand(): Command {
+  const command = new Command('passwd')
+    .summary('make and check the password file of a Mosquitto broker')
+    .description(
+      'Make and check the password file of a Mosquitto broker, as mosquitto_passwd does.\n' +
+        'Without -b the password is asked for, or read from standard input.',
+    )
+    .argument('<file>', 'the password file')
+    .argument('[user]', 'name of the user: one topic level, best of letters, digits and _ . @ -')
+    .argument('[password]', 'with -b: the password; others can see it in the list of processes')
+    .option('-c, --create', 'make the file new; one that is there is replaced')
+    .option('-D, --delete', 'take the user out')
+    .option('-b, --batch', 'the password is the third argument')
+    .addOption(
+      new Option('-H, --hash <ALGORITHM>', 'how to hash (default: sha512-pbkdf2)').choices([
+        'sha512-pbkdf2',
+        'sha512',
+      ]),
+    )
+    .option(
+      '-I, --iterations <N>',
+      `iterations of sha512-pbkdf2 (default: ${ITERATIONS_DEFAULT}); the broker computes them at every CONNECT`,
+      parseIterations,
+    )
+    .option('-U, --update', 'hash the passwords that stand in the file in plain text')
+    .option('--verify', 'say whether this is the password of the user; exit code 77 when not')
+    .option('--lint', 'say what is wrong with the file; exit code 65 when somebody cannot log in')
+    .option('--configmap <NAME>', 'print the file as a Kubernetes ConfigMap')
+    .option('--secret <NAME>', 'print the file as a Kubernetes Secret')
+    .option('--namespace <NAME>', 'with --configmap or --secret (default: mosquitto)')
+    .option('--key <NAME>', 'with --configmap or --secret: name of the file (default: password.txt)')
+    .action(
+      async (file: string, user: string | undefined, password: string | undefined, flags: PasswdFlags) => {
+        const { runPasswd } = await import('../passwd/run-passwd.ts')
+        await runPasswd({ file, user, password }, flags)
+      },
+    )
+  return setExamples(command, [
+    ['inferwire passwd -c credentials.txt cam7', 'a new file with one user; asks for the password'],
+    ['inferwire passwd credentials.txt line-3 < password', 'one more user, without a terminal'],
+    ['inferwire passwd --lint credentials.txt', 'before a broker reads it'],
+    [
+      'inferwire passwd --configmap mosquitto-password credentials.txt | kubectl apply -f -',
+      'into the cluster',
+    ],
+  ])
+}
+
+function parseIterations(text: string): number {
+  if (/^[1-9]\d{0,7}$/.test(text) && Number(text) <= ITERATIONS_MAX) return Number(text)
+  throw new InvalidArgumentError(`Expected a whole number from 1 to ${ITERATIONS_MAX}.`)
+}

@@ -1,0 +1,74 @@
+// Gets a password: typed on a terminal without being shown, or from standard input.
+import { createInterface } from 'node:readline'
+import { Writable } from 'node:stream'
+import { CliError, usageError } from '../cli-error.ts'
+import { EXIT } from '../exit-code.ts'
+
+// Two of the longest passwords that MQTT can carry, with their line breaks.
+const INPUT_BYTES_MAX = 2 * (65_535 + 2)
+
+/** A new one is asked for twice. @throws CliError when there is none, or the two differ */
+export async function askPassword(kind: 'new' | 'known'): Promise<string> {
+  const answers = process.stdin.isTTY ? await typed(kind) : await piped()
+  const [first, second = first, ...more] = answers
+  if (first === undefined) {
+    throw usageError('there is no password', 'Type one, pipe one in, or use -b.')
+  }
+  if (more.length > 0) {
+    throw usageError('there are more than two lines on standard input', 'Give the password in one line.')
+  }
+  if (first !== second) throw usageError('the two passwords differ', 'Nothing was changed; try again.')
+  return first
+}
+
+// mosquitto_passwd wants it twice from a pipe as well: one line or two equal ones.
+async function piped(): Promise<string[]> {
+  const chunks: Buffer[] = []
+  let total = 0
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    total += chunk.length
+    if (total > INPUT_BYTES_MAX) {
+      throw usageError('there is more than a password on standard input', 'Give the password in one line.')
+    }
+    chunks.push(chunk)
+  }
+  const lines = utf8(Buffer.concat(chunks)).split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  return lines.map((line) => line.replace(/\r$/, ''))
+}
+
+function utf8(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw usageError('the password on standard input is not UTF-8', 'Convert it: iconv -t UTF-8')
+  }
+}
+
+async function typed(kind: 'new' | 'known'): Promise<string[]> {
+  // readline edits the line and echoes into nothing.
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true, historySize: 0 })
+  let isInterrupted = false
+  terminal.once('SIGINT', () => {
+    isInterrupted = true
+    terminal.close()
+  })
+  const answers: string[] = []
+  try {
+    // The iterator keeps what is pasted faster than it is asked for.
+    const lines = terminal[Symbol.asyncIterator]()
+    for (const prompt of kind === 'new' ? ['Password: ', 'Reenter password: '] : ['Password: ']) {
+      process.stderr.write(prompt)
+      const line = await lines.next()
+      process.stderr.write('\n')
+      if (isInterrupted) throw new CliError(EXIT.interrupted, 'interrupted', 'Nothing was changed.')
+      // Ctrl-D.
+      if (line.done === true) throw usageError('there is no password', 'Nothing was changed.')
+      answers.push(line.value)
+    }
+  } finally {
+    terminal.close()
+  }
+  return answers
+}

@@ -1,0 +1,36 @@
+// `inferwire passwd -U FILE`: passwords in plain text become hashes.
+import { hashPassword, hashPlainText, unhashableLines, type HashAlgorithm } from '@inferwire/mosquitto'
+import { CliError } from '../cli-error.ts'
+import { EXIT } from '../exit-code.ts'
+import { note, readText, writeFile } from './file-access.ts'
+import { adviseIterations, hashOptions } from './set-password.ts'
+
+/** Hashes all of them or none; what is hashed already stays. @throws CliError that names the lines in the way */
+export async function hashFile(
+  file: string,
+  flags: { readonly hash?: HashAlgorithm; readonly iterations?: number },
+): Promise<void> {
+  const before = readText(file)
+  const wrong = unhashableLines(before)
+  if (wrong.length > 0) {
+    throw new CliError(
+      EXIT.badInput,
+      [
+        `${file} was not changed, because of:`,
+        ...wrong.map(({ line, message }) => `line ${line} ${message}`),
+      ].join('\n'),
+      'Correct these lines, and run it again.',
+    )
+  }
+  const { text, hashed } = await hashPlainText(before, (password) =>
+    hashPassword(password, hashOptions(flags)),
+  )
+  if (hashed.length > 0) {
+    if (readText(file) !== before) {
+      throw new CliError(EXIT.temporary, `${file} was changed meanwhile by somebody else`, 'Run it again.')
+    }
+    writeFile(file, text)
+  }
+  note(`${file}: hashed ${hashed.length === 1 ? '1 password' : `${hashed.length} passwords`}`)
+  adviseIterations(flags.iterations)
+}

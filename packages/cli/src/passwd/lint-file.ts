@@ -1,0 +1,23 @@
+// `inferwire passwd --lint FILE`: what is wrong, before a broker meets it.
+import { lintPasswordFile, lintPermissions, parsePasswordFile, type LintFinding } from '@inferwire/mosquitto'
+import { EXIT } from '../exit-code.ts'
+import { printable } from '../table.ts'
+import { readFile } from './file-access.ts'
+
+/** Prints the findings, one per line. Leaves 65 in `process.exitCode` when one is an error. @throws CliError */
+export function lintFile(file: string): void {
+  const stored = readFile(file)
+  const findings = [...lintPermissions(stored), ...lintPasswordFile(stored.text)]
+  process.stdout.write(findings.map((finding) => findingLine(file, finding)).join(''))
+  if (findings.length === 0) {
+    const { size } = parsePasswordFile(stored.text).users
+    process.stdout.write(`${printable(file)}: ${size === 1 ? '1 user' : `${size} users`}, nothing wrong\n`)
+  }
+  if (findings.some(({ level }) => level === 'error')) process.exitCode = EXIT.badInput
+}
+
+/** `FILE:LINE: error: what. What to do.` */
+export function findingLine(file: string, { line, level, message, remedy }: LintFinding): string {
+  const place = line === undefined ? file : `${file}:${line}`
+  return `${printable(`${place}: ${level}: ${message}. ${remedy}`)}\n`
+}

@@ -1,0 +1,81 @@
+// `inferwire passwd [-c] FILE USER`: a user gets a password.
+import { existsSync } from 'node:fs'
+import {
+  hashPassword,
+  isPlainUserName,
+  ITERATIONS_ADVISED_MAX,
+  parsePasswordFile,
+  passwordMistake,
+  setUser,
+  userNameMistake,
+  type HashOptions,
+} from '@inferwire/mosquitto'
+import { usageError } from '../cli-error.ts'
+import { printable } from '../table.ts'
+import { askPassword } from './ask-password.ts'
+import { note, readFile, readText, writeFile } from './file-access.ts'
+
+/** How, from the command line. */
+export interface SetOptions {
+  readonly create?: true
+  readonly hash?: HashOptions['algorithm']
+  readonly iterations?: number
+  /** Undefined: it is asked for. */
+  readonly password: string | undefined
+}
+
+/** @throws CliError */
+export async function setPassword(file: string, user: string, options: SetOptions): Promise<void> {
+  const mistake = userNameMistake(user)
+  if (mistake !== undefined) {
+    throw usageError(
+      `user "${user}" ${mistake}`,
+      'Choose a name that is one topic level, best of letters, digits and _ . @ -',
+    )
+  }
+  // Before anybody types a password.
+  if (options.create === undefined) readText(file)
+  const password = options.password ?? (await askPassword('new'))
+  checkPassword(password)
+  const hash = await hashPassword(password, hashOptions(options))
+  // Read again, and write at once: what another process wrote meanwhile stays.
+  const before = options.create === true ? replacedText(file) : readText(file)
+  writeFile(file, setUser(options.create === true ? '' : before, user, hash))
+  if (options.create === true && before !== '') {
+    const { size } = parsePasswordFile(before).users
+    note(`${file} was replaced; before, ${size === 1 ? '1 user' : `${size} users`} could log in`)
+  }
+  adviseName(user)
+  adviseIterations(options.iterations)
+}
+
+/** -H and -I as the hash wants them. */
+export function hashOptions(flags: Pick<SetOptions, 'hash' | 'iterations'>): HashOptions {
+  return {
+    ...(flags.hash === undefined ? {} : { algorithm: flags.hash }),
+    ...(flags.iterations === undefined ? {} : { iterations: flags.iterations }),
+  }
+}
+
+/** Says what many iterations mean for the broker. */
+export function adviseIterations(iterations: number | undefined): void {
+  if (iterations === undefined || iterations <= ITERATIONS_ADVISED_MAX) return
+  note(`${iterations} iterations: the broker does nothing else while it computes them, at every CONNECT`)
+}
+
+function checkPassword(password: string): void {
+  const mistake = passwordMistake(password)
+  if (mistake === undefined) return
+  throw usageError(`the password ${mistake}`, 'Choose another one.')
+}
+
+function replacedText(file: string): string {
+  return existsSync(file) ? readFile(file).text : ''
+}
+
+function adviseName(user: string): void {
+  if (isPlainUserName(user)) return
+  note(
+    `user "${printable(user)}" has other characters than letters, digits and _ . @ -, or more than 64: it works, but take care in shells and policies`,
+  )
+}

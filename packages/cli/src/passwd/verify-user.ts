@@ -1,0 +1,35 @@
+// `inferwire passwd --verify FILE USER`: is this the password?
+import { parsePasswordFile, verifyPassword } from '@inferwire/mosquitto'
+import { CliError } from '../cli-error.ts'
+import { EXIT } from '../exit-code.ts'
+import { askPassword } from './ask-password.ts'
+import { readFile } from './file-access.ts'
+
+/** Returns when it is. @throws CliError when it is not, or when that cannot be said */
+export async function verifyUser(file: string, user: string, given: string | undefined): Promise<void> {
+  const { lines, users } = parsePasswordFile(readFile(file).text)
+  const hash = users.get(user)
+  if (hash === undefined) {
+    const isThere = lines.some((line) => line.kind === 'user' && line.user === user)
+    throw isThere
+      ? new CliError(
+          EXIT.badInput,
+          `user "${user}" has no valid hash in ${file}`,
+          'See: inferwire passwd --lint FILE',
+        )
+      : new CliError(EXIT.notAuthorized, `user "${user}" is not in ${file}`, 'Check the name.')
+  }
+  if (hash.algorithm === 'argon2id') {
+    throw new CliError(
+      EXIT.badInput,
+      `user "${user}" has an argon2id hash, which cannot be verified here`,
+      'Set the password again: inferwire passwd FILE USER',
+    )
+  }
+  if (await verifyPassword(hash, given ?? (await askPassword('known')))) return
+  throw new CliError(
+    EXIT.notAuthorized,
+    `this is not the password of user "${user}"`,
+    'Check it, or set a new one.',
+  )
+}
