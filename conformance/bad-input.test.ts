@@ -1,8 +1,8 @@
 // Everything that a client, a model server or a broker can do wrong: each gets its typed error, and the process lives.
+import { aclText } from '@inferwire/mosquitto'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { contractAcl } from './fixtures/acl.ts'
 import { startUpstream, MISBEHAVIOURS, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient, type Received, type RequestProperties } from './fixtures/mqtt-client.ts'
@@ -16,7 +16,7 @@ let running: TestConnector
 let alice: TestClient
 
 beforeAll(async () => {
-  broker = await startMosquitto({ users: USERS, acl: contractAcl() })
+  broker = await startMosquitto({ users: USERS, acl: aclText() })
   upstream = await startUpstream()
   const model = (name: string) => [name, { url: upstream.url, protocol: 'v1' as const, timeoutMs: 1_500 }]
   const { Secret } = await import('@inferwire/connector')

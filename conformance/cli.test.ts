@@ -4,8 +4,8 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { bundledModels, startModelServer, type ModelServer } from '@inferwire/model-server'
+import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { contractAcl } from './fixtures/acl.ts'
 import { freePort } from './fixtures/free-port.ts'
 import { inferwire, inTerminal, shell, startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
@@ -308,7 +308,7 @@ describe('a broker with users', () => {
   beforeAll(async () => {
     secured = await startMosquitto({
       users: { connector: 'c-secret', 'line-3': 'l-secret' },
-      acl: contractAcl(),
+      acl: aclText(),
     })
     writeFileSync(join(folder, 'connector-password'), 'c-secret\n')
     writeFileSync(join(folder, 'line-password'), 'l-secret\n')

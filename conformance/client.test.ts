@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
+import { aclText } from '@inferwire/mosquitto'
 import { connectAsync } from 'mqtt'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { contractAcl } from './fixtures/acl.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 
 interface StandInRequest {
@@ -186,7 +186,7 @@ test('nobody subscribed: no_connector at once, or when asked to, the answer of a
 })
 
 test('the broker’s access rules: not_authorized for a bad login and for another’s topics', async () => {
-  const guarded = await startMosquitto({ users: { cam7: 'secret', connector: 'c' }, acl: contractAcl() })
+  const guarded = await startMosquitto({ users: { cam7: 'secret', connector: 'c' }, acl: aclText() })
   cleanUps.push(() => guarded.stop())
   await respond(echo, guarded.url, { username: 'connector', password: 'c' })
   for (const protocolVersion of VERSIONS) {

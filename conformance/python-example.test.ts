@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Secret } from '@inferwire/connector'
+import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { contractAcl } from './fixtures/acl.ts'
 import { pythonOf } from './fixtures/cache-folder.ts'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { runProgram, type ProgramResult } from './fixtures/foreign-clients.ts'
@@ -21,7 +21,7 @@ let running: TestConnector
 let passwordFile: string
 
 beforeAll(async () => {
-  broker = await startMosquitto({ users: { connector: 'c', sensor: 's3cret' }, acl: contractAcl() })
+  broker = await startMosquitto({ users: { connector: 'c', sensor: 's3cret' }, acl: aclText() })
   upstream = await startUpstream()
   running = await runConnector({
     broker: { url: broker.url, username: 'connector', password: new Secret('c') as never },
