@@ -80,6 +80,13 @@ function matches(parts: readonly string[], text: string): boolean {
   return text.length - last.length >= from && text.endsWith(last)
 }
 
+test('a pattern of many stars is decided at once, whatever the client is called', () => {
+  const policy = new Policy([{ clients: [`${'*-'.repeat(120)}x`], models: ['m'] }])
+  // A regular expression would take longer than anybody can wait.
+  expect(may(policy, '-'.repeat(255), 'm')).toBe(false)
+  expect(may(policy, `${'-'.repeat(254)}x`, 'm')).toBe(true)
+})
+
 test('decisions are remembered, and more clients than that memory holds are decided as well', () => {
   const policy = new Policy([{ clients: ['in-*'], models: ['m'] }])
   for (let index = 0; index < 20_001; index++) {
