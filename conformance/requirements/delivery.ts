@@ -6,6 +6,8 @@ const ACK_ORDER = 'packages/connector/src/session/ack-order.test.ts'
 const OUTBOX = 'packages/connector/src/session/outbox.test.ts'
 const CODEC = 'packages/connector/src/session/publish-codec.test.ts'
 const CLIENT = 'conformance/client.test.ts'
+const UPSTREAM_FAULTS = 'conformance/upstream-faults.test.ts'
+const ENDPOINT = 'packages/connector/src/endpoint'
 const PROMISE = 'delivery promises'
 
 const ON_THE_WIRE = `${DELIVERY_TEST} > on the wire: no PUBACK before the reply's PUBACK`
@@ -69,11 +71,20 @@ export const DELIVERY: readonly Requirement[] = [
     'conformance/bad-input.test.ts > down',
     'packages/connector/src/admission/model-gate.test.ts > behind a call that hangs, waiters that expire do not pile up',
   ),
-  open(
+  met(
     'D7-RETRY',
     PROMISE,
     'Retries only where safe, inside the deadline and a budget; a circuit per upstream.',
-    'Retries and circuits are not built yet: a failed call is answered at once.',
+    `${UPSTREAM_FAULTS} > a model server that dies under load`,
+    `${UPSTREAM_FAULTS} > a gateway without a server gets at most 10 % of the requests again`,
+    `${UPSTREAM_FAULTS} > a connection that breaks once is mended, but not where the model must not run twice`,
+    `${UPSTREAM_FAULTS} > a client with tiny deadlines does not close the model to the others`,
+    `${ENDPOINT}/retry-budget.test.ts > from the start on there are never more retries than 10 % of the requests`,
+    `${ENDPOINT}/with-retry.test.ts > no wait goes beyond the deadline`,
+    `${ENDPOINT}/with-retry.test.ts > a request that is stopped while it waits ends at once`,
+    `${ENDPOINT}/with-breaker.test.ts > %s count only while the server is warm: a cold start is no failure`,
+    `${ENDPOINT}/with-breaker.test.ts > time-outs count when the call had its time`,
+    `${ENDPOINT}/upstream-faults.test.ts > a Retry-After is kept when the deadline allows it`,
   ),
   open(
     'D8',

@@ -76,6 +76,12 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     wrong('cut'),
     wrong('down'),
   ),
+  code(
+    'circuit_open',
+    'the server failed several times in a row; it says when to try again.',
+    'conformance/upstream-faults.test.ts > a model server that dies under load',
+    'packages/connector/src/endpoint/with-breaker.test.ts > while it is open nobody waits for the server',
+  ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
   code(
     'upstream_invalid_response',

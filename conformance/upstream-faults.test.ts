@@ -1,0 +1,177 @@
+// A model server that dies and comes back, under load: typed errors at once, few retries, and the way back.
+import { afterEach, expect, test } from 'vitest'
+import type { ConfigInput } from '@inferwire/connector'
+import { runConnector, type TestConnector } from './fixtures/connector.ts'
+import { Load } from './fixtures/load.ts'
+import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
+import { startMosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
+
+const BODY = '{"instances":[[1]]}'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close()
+})
+
+type ModelInput = Omit<NonNullable<ConfigInput['models']>[string], 'url'>
+
+interface World {
+  readonly brokerUrl: string
+  readonly upstream: Upstream
+  readonly running: TestConnector
+}
+
+async function start(models: Record<string, ModelInput>): Promise<World> {
+  const broker = await startMosquitto()
+  closers.push(() => broker.stop())
+  const upstream = await startUpstream()
+  closers.push(() => upstream.stop())
+  const running = await runConnector({
+    broker: { url: broker.url },
+    models: Object.fromEntries(
+      Object.entries(models).map(([name, model]) => [
+        name,
+        { url: upstream.url, protocol: 'v1' as const, ...model },
+      ]),
+    ),
+  })
+  closers.push(() => running.connector.stop())
+  return { brokerUrl: broker.url, upstream, running }
+}
+
+interface LogLine {
+  readonly event: string
+  readonly atMs: number
+}
+
+function linesOf({ running }: World, event: string): (LogLine & Record<string, unknown>)[] {
+  return running.log
+    .map((line) => JSON.parse(line) as { event: string; time: string })
+    .filter((line) => line.event === event)
+    .map((line) => ({ ...line, atMs: Date.parse(line.time) }))
+}
+
+async function firstLine(world: World, event: string): Promise<LogLine> {
+  await expect.poll(() => linesOf(world, event).length, { timeout: 10_000, interval: 5 }).toBeGreaterThan(0)
+  return linesOf(world, event)[0]!
+}
+
+async function metric({ running }: World, name: string, model: string): Promise<number> {
+  const response = await fetch(`${running.connector.adminUrl}/metrics`)
+  const line = (await response.text())
+    .split('\n')
+    .find((each) => each.startsWith(`${name}{model="${model}"}`))
+  return Number(line?.split(' ')[1])
+}
+
+async function load(world: World, model: string): Promise<{ load: Load; stop: () => Promise<void> }> {
+  const running = await Load.start(world.brokerUrl, model)
+  closers.push(() => running.close())
+  const stop = new AbortController()
+  const sent = running.sendUntil(stop.signal, 200)
+  return { load: running, stop: () => (stop.abort(), sent) }
+}
+
+function codesOf(errors: readonly string[]): Set<string> {
+  return new Set(errors.map((error) => /"code":"(\w+)"/.exec(error)?.[1] ?? error))
+}
+
+test('a model server that dies under load: errors at once, the circuit opens within a second and closes within two', async () => {
+  const world = await start({ iris: {} })
+  const startedAtMs = Date.now()
+  const { load: asking, stop } = await load(world, 'iris')
+  await expect.poll(() => asking.answered, { timeout: 10_000 }).toBeGreaterThan(100)
+  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
+
+  const diedAtMs = Date.now()
+  await world.upstream.stop()
+  const opened = await firstLine(world, 'circuit_opened')
+  expect(opened.atMs - diedAtMs).toBeLessThan(1_000)
+  expect(opened).toMatchObject({ level: 'warn', model: 'iris', url: world.upstream.url })
+  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeGreaterThan(0)
+
+  // Until the probes are as rare as they get.
+  const known = asking.answered
+  await expect.poll(() => asking.answered, { timeout: 10_000 }).toBeGreaterThan(known + 400)
+  expect(linesOf(world, 'circuit_closed')).toEqual([])
+
+  const healthyAtMs = Date.now()
+  await world.upstream.start()
+  const closed = await firstLine(world, 'circuit_closed')
+  expect(closed.atMs - healthyAtMs).toBeLessThan(2_000)
+  await stop()
+  const verdict = await asking.settle()
+  const elapsedSeconds = (Date.now() - startedAtMs) / 1_000
+
+  expect(verdict).toMatchObject({ unanswered: 0, crossed: 0, phantom: 0, duplicates: 0 })
+  expect([...codesOf(verdict.errors)].toSorted()).toEqual(['circuit_open', 'upstream_unreachable'])
+  const waiting = verdict.errors.filter((error) => error.includes('circuit_open'))
+  expect(waiting.every((error) => /^503 .*"retryable":true,"retry_after_ms":\d+/.test(error))).toBe(true)
+  expect(waiting.length).toBeGreaterThan(verdict.errors.length / 2)
+
+  expect(await metric(world, 'inferwire_circuit_opens_total', 'iris')).toBe(1)
+  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
+  const retries = await metric(world, 'inferwire_retries_total', 'iris')
+  expect(retries).toBeGreaterThan(0)
+  expect(retries).toBeLessThanOrEqual(verdict.requests / 10 + 3 * elapsedSeconds)
+  expect([linesOf(world, 'circuit_opened').length, linesOf(world, 'circuit_closed').length]).toEqual([1, 1])
+})
+
+test('a gateway without a server gets at most 10 % of the requests again, and three per second', async () => {
+  const startedAtMs = Date.now()
+  const world = await start({ nohealthy: { circuit: { failuresMax: 0 } } })
+  const { load: asking, stop } = await load(world, 'nohealthy')
+  await expect.poll(() => asking.answered, { timeout: 20_000 }).toBeGreaterThan(500)
+  await stop()
+  const { requests, unanswered, errors } = await asking.settle()
+  const elapsedSeconds = (Date.now() - startedAtMs) / 1_000
+  expect(unanswered).toBe(0)
+  expect([...codesOf(errors)]).toEqual(['upstream_unreachable'])
+  const retries = world.upstream.calls('nohealthy') - requests
+  expect(retries).toBeGreaterThan(0)
+  expect(retries).toBeLessThanOrEqual(requests / 10 + 3 * elapsedSeconds)
+  expect(await metric(world, 'inferwire_retries_total', 'nohealthy')).toBe(retries)
+  expect(await metric(world, 'inferwire_retries_denied_total', 'nohealthy')).toBeGreaterThan(0)
+})
+
+test('a connection that breaks once is mended, but not where the model must not run twice', async () => {
+  const world = await start({
+    'once-reset': {},
+    'once-nohealthy': { repeatable: false },
+    'once-cut': { repeatable: false, circuit: { failuresMax: 0 } },
+  })
+  const client = await TestClient.connect(world.brokerUrl)
+  closers.push(() => client.close())
+  await client.subscribe('infer/reply/cam7/#')
+  let count = 0
+  // A body of its own, so that its first call fails; how it ended, and how often the model was called for it.
+  const ask = async (model: string): Promise<string> => {
+    const before = world.upstream.calls(model)
+    count += 1
+    const { user } = await client.ask(`infer/request/cam7/${model}/predict`, `{"instances":[[${count}]]}`)
+    return `${user['status']} after ${world.upstream.calls(model) - before}`
+  }
+  // Its budget starts empty: there is a retry after a third of a second.
+  await expect.poll(() => ask('once-reset'), { timeout: 10_000 }).toBe('200 after 2')
+  await expect.poll(() => ask('once-nohealthy'), { timeout: 10_000 }).toBe('200 after 2')
+  for (let again = 0; again < 20; again += 1) expect(await ask('once-cut')).toBe('502 after 1')
+  expect(await metric(world, 'inferwire_retries_total', 'once-cut')).toBe(0)
+})
+
+test('a client with tiny deadlines does not close the model to the others', async () => {
+  const world = await start({ 'slow-300': {} })
+  const client = await TestClient.connect(world.brokerUrl)
+  closers.push(() => client.close())
+  await client.subscribe('infer/reply/cam7/#')
+  const topic = 'infer/request/cam7/slow-300/predict'
+  expect((await client.ask(`${topic}/first`, BODY)).user['status']).toBe('200')
+  const hasty = await Promise.all(
+    Array.from({ length: 100 }, (_, index) =>
+      client.ask(`${topic}/${index}`, BODY, { userProperties: { 'timeout-ms': '20' } }),
+    ),
+  )
+  expect(new Set(hasty.map(({ user }) => user['code']))).toEqual(new Set(['deadline_exceeded']))
+  expect((await client.ask(`${topic}/last`, BODY)).user['status']).toBe('200')
+  expect(await metric(world, 'inferwire_circuit_opens_total', 'slow-300')).toBe(0)
+})
