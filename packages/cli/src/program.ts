@@ -5,6 +5,7 @@ import { configCommand } from './commands/config.ts'
 import { connectCommand } from './commands/connect.ts'
 import { devCommand } from './commands/dev.ts'
 import { inferCommand } from './commands/infer.ts'
+import { manifestsCommand } from './commands/manifests.ts'
 import { modelsCommand } from './commands/models.ts'
 import { passwdCommand } from './commands/passwd.ts'
 import { topicsCommand } from './commands/topics.ts'
@@ -27,6 +28,7 @@ export function createProgram(): Command {
     .addCommand(inferCommand())
     .addCommand(modelsCommand())
     .addCommand(topicsCommand())
+    .addCommand(manifestsCommand())
     .addCommand(configCommand())
     .addCommand(passwdCommand())
     .addCommand(completionCommand(() => program))

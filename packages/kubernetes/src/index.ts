@@ -13,4 +13,4 @@ export {
   type TlsOptions,
 } from './options.ts'
 export { resourceFiles } from './resource-files.ts'
-export { manifestText, yamlText } from './yaml.ts'
+export { manifestText, parseYamlMap, yamlText } from './yaml.ts'

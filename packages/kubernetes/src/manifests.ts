@@ -38,6 +38,12 @@ export function manifestParts(options: ManifestOptions = {}): {
   const brokerHost = broker === undefined ? '' : `${broker.name}.${broker.namespace}.svc`
   const config = connectorConfig(connector, brokerHost)
   const isInstalled = options.connector !== false
+  if (valueAt(config, 'admin', 'enabled') === false || valueAt(config, 'admin', 'port') === 0) {
+    throw new OptionError(
+      'connector.config',
+      'switches admin off, or to any port; the kubelet asks /livez and /readyz',
+    )
+  }
   return {
     broker:
       broker === undefined

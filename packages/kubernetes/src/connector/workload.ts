@@ -58,7 +58,6 @@ function podSpec(connector: Connector, config: ConfigValues): Record<string, unk
 
 function container(connector: Connector, port: number): Record<string, unknown> {
   const { image, memoryMi } = connector
-  const probe = (path: string): Record<string, unknown> => ({ httpGet: { path, port: 'admin' } })
   return {
     name: APP,
     image,
@@ -86,6 +85,10 @@ function container(connector: Connector, port: number): Record<string, unknown> 
         : [{ name: 'token', mountPath: PATHS.token, readOnly: true }]),
     ],
   }
+}
+
+function probe(path: string): Record<string, unknown> {
+  return { httpGet: { path, port: 'admin' } }
 }
 
 function secretVolumes({ brokerSecret, modelToken }: Connector): Record<string, unknown>[] {

@@ -55,12 +55,7 @@ export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose'>
 }
 
 function tlsListener(): string[] {
-  return [
-    `listener ${PORTS.mqtts}`,
-    `certfile ${PATHS.tls}/tls.crt`,
-    `keyfile ${PATHS.tls}/tls.key`,
-    'tls_version tlsv1.2',
-  ]
+  return [`listener ${PORTS.mqtts}`, `certfile ${PATHS.tls}/tls.crt`, `keyfile ${PATHS.tls}/tls.key`]
 }
 
 function persistence(version: Broker['version']): string[] {

@@ -1,0 +1,80 @@
+{{- define "inferwire.name" -}}
+{{ .Values.name | default .Release.Name }}
+{{- end }}
+
+{{- define "inferwire.selector" -}}
+app.kubernetes.io/name: inferwire
+app.kubernetes.io/instance: {{ include "inferwire.name" . }}
+{{- end }}
+
+{{- define "inferwire.labels" -}}
+{{ include "inferwire.selector" . }}
+app.kubernetes.io/part-of: inferwire
+{{- end }}
+
+{{- /* The configuration: what the installation decides, and what the values say on top. */ -}}
+{{- define "inferwire.config" -}}
+{{- $broker := dict }}
+{{- if .Values.mosquitto.enabled }}
+{{- $_ := set $broker "url" (printf "mqtt://%s.%s.svc:1883" .Values.mosquitto.name .Release.Namespace) }}
+{{- end }}
+{{- if .Values.brokerSecret }}
+{{- $_ := set $broker "username" "inferwire" }}
+{{- $_ := set $broker "passwordFile" "/etc/inferwire/broker/password" }}
+{{- end }}
+{{- if gt (int .Values.replicas) 1 }}
+{{- $_ := set $broker "share" "inferwire" }}
+{{- end }}
+{{- $defaults := dict "broker" $broker "models" dict "admin" (dict "host" "0.0.0.0") }}
+{{- toYaml (mergeOverwrite $defaults (deepCopy .Values.config)) }}
+{{- end }}
+
+{{- define "inferwire.adminPort" -}}
+{{ dig "admin" "port" 8383 .Values.config | int }}
+{{- end }}
+
+{{- define "mosquitto.selector" -}}
+app.kubernetes.io/name: mosquitto
+app.kubernetes.io/instance: {{ .Values.mosquitto.name }}
+{{- end }}
+
+{{- define "mosquitto.labels" -}}
+{{ include "mosquitto.selector" . }}
+app.kubernetes.io/part-of: inferwire
+{{- end }}
+
+{{- define "mosquitto.metadata" -}}
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "mosquitto.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "inferwire.metadata" -}}
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "inferwire.labels" . | nindent 2 }}
+{{- end }}
+
+{{- /* "true" where the broker itself speaks TLS; with Traefik it ends there. */ -}}
+{{- define "mosquitto.hasTlsListener" -}}
+{{- if and .Values.mosquitto.tls.host (ne .Values.mosquitto.expose "traefik") }}true{{ end }}
+{{- end }}
+
+{{- define "mosquitto.conf" -}}
+{{- $tls := ternary "-tls" "" (eq (include "mosquitto.hasTlsListener" .) "true") }}
+{{- .Files.Get (printf "files/mosquitto-%s%s.conf" .Values.mosquitto.version $tls) }}
+{{- end }}
+
+{{- define "mosquitto.acl" -}}
+{{- $connector := dig "broker" "username" "inferwire" .Values.config }}
+{{- $root := dig "root" "infer" .Values.config }}
+{{- tpl (.Files.Get "files/acl.txt") (dict "root" $root "connector" $connector "observers" .Values.mosquitto.observers "Template" .Template) }}
+{{- end }}
+
+{{- define "mosquitto.image" -}}
+{{ .Values.mosquitto.image | default (get (dict "2.0" "eclipse-mosquitto:2.0.22" "2.1" "eclipse-mosquitto:2.1.2-alpine") .Values.mosquitto.version) }}
+{{- end }}
+
+{{- define "mosquitto.traefikApi" -}}
+{{ eq .Values.mosquitto.traefikApi "v2" | ternary "traefik.containo.us" "traefik.io" }}/v1alpha1
+{{- end }}
