@@ -170,6 +170,38 @@ test('a publish that ends five short connections in a row is given up, and told'
   expect(await flush()).toEqual([])
 })
 
+test('one publish that the broker hangs up on does not take others with it', async () => {
+  const outbox = new Outbox()
+  const results = new Map<string, PublishResult['kind']>()
+  for (let index = 0; index < 40; index++) {
+    const topic = index === 20 ? 'guilty' : `innocent ${index}`
+    outbox.publish(message(topic), ({ kind }) => results.set(topic, kind))
+  }
+  let connections = 0
+  for (; outbox.pending > 0 && connections < 50; connections++) {
+    const { link, flush } = connection()
+    outbox.connected(link, connections > 0)
+    let sent = await flush()
+    while (sent.length > 0 && !sent.some(({ topic }) => topic === 'guilty')) {
+      for (const { messageId } of sent) outbox.acknowledged(messageId!, 0)
+      sent = await flush()
+    }
+    outbox.disconnected()
+  }
+  expect(results.get('guilty')).toBe('undeliverable')
+  expect([...results.values()].filter((kind) => kind === 'acknowledged')).toHaveLength(39)
+  expect(connections).toBeLessThan(20)
+})
+
+test('nothing is published after the end', () => {
+  const outbox = new Outbox()
+  outbox.close()
+  const results: PublishResult[] = []
+  outbox.publish(message('late'), (result) => results.push(result))
+  expect(results).toEqual([{ kind: 'closed' }])
+  expect(outbox.pending).toBe(0)
+})
+
 test('a resend is measured against the limit of the new connection', async () => {
   const outbox = new Outbox()
   const results: PublishResult[] = []

@@ -19,7 +19,7 @@ interface Entry {
   readonly message: OutgoingMessage
   readonly done: (result: PublishResult) => void
   packetId: number
-  /** Short connections, one after another, that ended with this in flight. */
+  /** Short connections that ended while this was the only one on its way. */
   strikes: number
 }
 
@@ -54,8 +54,14 @@ const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 export class Outbox {
   #link: OutboxLink | undefined
   readonly #inFlight = new Map<number, Entry>()
-  // In flight on a resumed session, and above the Receive Maximum that the broker has now: not sent again yet.
-  #toResend: Entry[] = []
+  // In flight on a resumed session, and above what may be on its way at once now: not sent again yet.
+  readonly #toResend = new Set<Entry>()
+  // Something in flight may be what the broker hangs up on, again and again. Then one alone is sent first, and each
+  // acknowledgement lets two follow: the innocent get through, and the guilty one comes to be alone.
+  #cautiousMax = Number.POSITIVE_INFINITY
+  // Connections that ended soon, with something in flight.
+  #shortInARow = 0
+  #isClosed = false
   readonly #waiting: Entry[] = []
   #waitingHead = 0
   #lastId = 0
@@ -68,6 +74,7 @@ export class Outbox {
 
   /** Sends now, or as soon as the connection and the broker's Receive Maximum allow. `done` is called once. */
   publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
+    if (this.#isClosed) return done({ kind: 'closed' })
     const link = this.#link
     const entry: Entry = { message, done, packetId: 0, strikes: 0 }
     if (link === undefined || this.#waitingHead < this.#waiting.length || this.#isFull(link)) {
@@ -85,7 +92,7 @@ export class Outbox {
     this.#link = link
     this.#connectedAtMs = performance.now()
     if (sessionPresent) {
-      this.#toResend = [...this.#inFlight.values()]
+      for (const entry of this.#inFlight.values()) this.#toResend.add(entry)
       this.#resend(link)
     } else {
       this.#waiting.splice(0, this.#waitingHead, ...this.#inFlight.values())
@@ -100,14 +107,21 @@ export class Outbox {
     if (this.#link === undefined) return
     this.#link = undefined
     const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS
-    const notSent = new Set(this.#toResend)
-    this.#toResend = []
-    for (const entry of this.#inFlight.values()) {
-      if (notSent.has(entry)) continue
-      entry.strikes = isShort ? entry.strikes + 1 : 0
-      // A publish that makes the broker hang up would be resent, and hang up, for ever.
-      if (entry.strikes >= STRIKES_MAX) this.#end(entry, { kind: 'undeliverable' })
+    const sent = [...this.#inFlight.values()].filter((entry) => !this.#toResend.has(entry))
+    this.#toResend.clear()
+    if (!isShort || sent.length === 0) {
+      this.#shortInARow = 0
+      this.#cautiousMax = Number.POSITIVE_INFINITY
+      for (const entry of sent) entry.strikes = 0
+      return
     }
+    this.#shortInARow += 1
+    if (this.#shortInARow > 1) this.#cautiousMax = 1
+    const only = sent[0]!
+    if (sent.length > 1) return
+    only.strikes += 1
+    // A publish that makes the broker hang up would be resent, and hang up, for ever.
+    if (only.strikes >= STRIKES_MAX) this.#end(only, { kind: 'undeliverable' })
   }
 
   /** A PUBACK came. Returns false for an identifier that is not ours (a protocol error of the broker). */
@@ -115,12 +129,12 @@ export class Outbox {
     const entry = this.#inFlight.get(packetId)
     if (entry === undefined) return false
     this.#inFlight.delete(packetId)
-    const early = this.#toResend.indexOf(entry)
-    if (early !== -1) this.#toResend.splice(early, 1)
+    this.#cautiousMax += 1
+    this.#toResend.delete(entry)
     entry.done(
       reasonCode === 0 ? ACKNOWLEDGED : { kind: reasonCode < 0x80 ? 'acknowledged' : 'refused', reasonCode },
     )
-    if (this.#toResend.length > 0 && this.#link !== undefined) this.#resend(this.#link)
+    if (this.#toResend.size > 0 && this.#link !== undefined) this.#resend(this.#link)
     if (this.#waitingHead < this.#waiting.length) this.#drainWaiting()
     return true
   }
@@ -128,8 +142,9 @@ export class Outbox {
   /** Ends everything that still waits with `closed`. */
   close(): void {
     const left = [...this.#inFlight.values(), ...this.#waiting.slice(this.#waitingHead)]
+    this.#isClosed = true
     this.#inFlight.clear()
-    this.#toResend = []
+    this.#toResend.clear()
     this.#waiting.length = 0
     this.#waitingHead = 0
     this.#link = undefined
@@ -138,19 +153,23 @@ export class Outbox {
 
   // MQTT 5 §4.4: with DUP and the old identifier, in the old order. The broker may have had a larger Receive Maximum.
   #resend(link: OutboxLink): void {
-    let sent = this.#inFlight.size - this.#toResend.length
-    let next = 0
-    for (; next < this.#toResend.length && sent < link.receiveMaximum; next++) {
-      const entry = this.#toResend[next]!
+    let sent = this.#inFlight.size - this.#toResend.size
+    for (const entry of this.#toResend) {
+      if (sent >= this.#sendMax(link)) return
+      this.#toResend.delete(entry)
       if (this.#isTooLarge(link, entry)) continue
       encodePublish(link.writer, entry.message, entry.packetId, true, link.protocolVersion)
       sent += 1
     }
-    this.#toResend.splice(0, next)
   }
 
   #isFull(link: OutboxLink): boolean {
-    return this.#inFlight.size >= Math.min(link.receiveMaximum, PUBLISH_ID_MAX)
+    return this.#inFlight.size >= Math.min(this.#sendMax(link), PUBLISH_ID_MAX)
+  }
+
+  // How many may be on their way at once.
+  #sendMax(link: OutboxLink): number {
+    return Math.min(link.receiveMaximum, this.#cautiousMax)
   }
 
   #drainWaiting(): void {
