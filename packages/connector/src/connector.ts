@@ -1,11 +1,12 @@
 // Puts the rooms together and runs them: start, reload, drain.
 import { CONTRACT_VERSION, TopicSpace, type ConnectorStatus, type ModelCard } from '@inferwire/protocol'
-import { ByteBudget, Policy } from './admission/index.ts'
+import { ByteBudget, ClientLimits, Duplicates, Policy, RunningRequests } from './admission/index.ts'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
 import type { ConnectorConfig } from './config/index.ts'
 import { RetainedPublisher } from './discovery/index.ts'
 import { ModelRegistry } from './model-registry.ts'
 import { Pipeline, type PipelineParts } from './pipeline.ts'
+import { defaultStateFolder, Journal, Suspicion } from './poison/index.ts'
 import { ModelTable } from './route/index.ts'
 import { MqttSession, type OutgoingMessage, type SessionListener } from './session/index.ts'
 import { readPassword } from './config/index.ts'
@@ -75,6 +76,7 @@ class RunningConnector implements Connector {
   #publishedStatus = ''
   #isStatusDue = false
   #admin: AdminServer | undefined
+  #journal: Journal | undefined
   #becomeReady!: () => void
   #bornAtMs = 0
   #frameBytesMax = 0
@@ -95,6 +97,11 @@ class RunningConnector implements Connector {
       policy: new Policy(config.policy?.allow),
       publish: (reply) => this.#session.publish(reply),
       budget: this.#budget,
+      clients: new ClientLimits(config.limits.client),
+      duplicates: new Duplicates(config.limits.duplicates),
+      running: new RunningRequests(),
+      suspicion: undefined,
+      deadLetterTopic: config.poison.deadLetterTopic,
       telemetry: this.#telemetry,
       problemLog: new ProblemLog(log),
       log,
@@ -128,9 +135,35 @@ class RunningConnector implements Connector {
       await this.#admin?.close()
       throw error
     }
+    this.#openJournal()
     // The broker hands over what waited for us at once: it must find models that can be asked, not open questions.
     void within(MODELS_TIMEOUT_MS, this.#registry.allExposed()).then(() => {
       if (this.#stopping === undefined) this.#session.start()
+    })
+  }
+
+  // Without a journal everything else works: a read-only home must not keep a connector from starting.
+  #openJournal(): void {
+    const { poison, broker } = this.#config
+    if (!poison.enabled) return
+    const folder = poison.stateFolder ?? defaultStateFolder(broker.clientId, broker.url)
+    try {
+      this.#journal = new Journal(folder)
+    } catch (error) {
+      this.#log.warn(
+        { event: 'poison_journal_off', folder, detail: String(error) },
+        `A request that ends the process cannot be found: the folder "${folder}" cannot be written. Set poison.stateFolder.`,
+      )
+      return
+    }
+    if (!this.#journal.wasUnclean) return
+    this.#log.warn(
+      { event: 'suspicion_began', suspects: this.#journal.attempts.size },
+      'The last process ended without saying goodbye: requests that come again run one at a time for a while.',
+    )
+    this.#parts.suspicion = new Suspicion(this.#journal, () => {
+      this.#parts.suspicion = undefined
+      this.#log.info({ event: 'suspicion_ended' }, 'No request is suspected any more.')
     })
   }
 
@@ -177,6 +210,8 @@ class RunningConnector implements Connector {
     await this.#session.close()
     await this.#registry.close()
     await this.#admin?.close()
+    this.#parts.suspicion?.stop()
+    this.#journal?.close()
     this.#log.info({ event: 'stopped' }, 'Stopped.')
     return isDone
   }
@@ -188,7 +223,7 @@ class RunningConnector implements Connector {
   }
 
   #createSession(): MqttSession {
-    const { broker, root, name } = this.#config
+    const { broker, name } = this.#config
     const listener: SessionListener = {
       delivered: (delivery) => this.#pipeline.handle(delivery),
       ready: ({ limits, bornAtMs, isLost, filter }) => {
@@ -214,6 +249,7 @@ class RunningConnector implements Connector {
         )
         void this.#publishStatus()
         for (const card of this.#registry.cards) this.#publishCard(card.name, card)
+        this.#parts.suspicion?.begin()
         this.#becomeReady()
       },
       unavailable: ({ error, retryInMs }) => {
@@ -229,7 +265,8 @@ class RunningConnector implements Connector {
       {
         ...broker,
         password: () => readPassword(broker),
-        filter: `${root}/request/#`,
+        filter: this.#topics.requestFilter,
+        ownFilters: [this.#topics.cancelFilter],
         frameBytesMax: () => this.#frameBytesMax,
         will: (bornAtMs) => ({
           topic: this.#topics.status(name),
@@ -246,6 +283,7 @@ class RunningConnector implements Connector {
       unacknowledged: this.#session.unacknowledged,
       unpublished: this.#session.unpublished,
       bytesInFlight: this.#budget.bytes,
+      bytesRemembered: this.#parts.duplicates.bytes,
       gates: this.#registry.gates.map(({ model, gate }) => ({
         model,
         running: gate.running,
@@ -340,7 +378,7 @@ async function within(timeoutMs: number, work: Promise<void>): Promise<boolean> 
 }
 
 function needsRestart(before: ConnectorConfig, after: ConnectorConfig): string[] {
-  const keys = ['name', 'root', 'broker', 'limits', 'admin', 'log', 'drain'] as const
+  const keys = ['name', 'root', 'broker', 'limits', 'poison', 'admin', 'log', 'drain'] as const
   return keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]))
 }
 

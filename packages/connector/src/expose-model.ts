@@ -112,6 +112,7 @@ export function exposeModel(
       timeoutMs: config.timeoutMs,
       requestBytesMax: config.limits.requestBytesMax,
       passHeaders: new Set(config.passHeaders),
+      repeatable: config.repeatable,
       gate,
     }
     const card = modelCard(shared.topics, {

@@ -1,26 +1,27 @@
 // The life of a request, top to bottom: route, admission, endpoint, reply, settle. Only this file knows the order.
+import { passedHeaders, Problem, type TopicSpace } from '@inferwire/protocol'
 import {
-  isTraceparent,
-  passedHeaders,
-  Problem,
-  PROPERTY,
-  userProperty,
-  type TopicSpace,
-} from '@inferwire/protocol'
-import { budgetMs, judgePayload, RequestDeadline, type ByteBudget, type Policy } from './admission/index.ts'
-import { problemReply, successReply, type Reply, type ReplyContext } from './reply/index.ts'
+  budgetMs,
+  DuplicateKey,
+  isProblem,
+  judgePayload,
+  RequestDeadline,
+  type ByteBudget,
+  type ClientLimits,
+  type Duplicates,
+  type Execution,
+  type Policy,
+  type RunningRequests,
+} from './admission/index.ts'
+import { Exchange } from './exchange.ts'
+import { ATTEMPTS_MAX, deadLetterBody, type Suspicion } from './poison/index.ts'
+import { problemReply, successReply, type Reply } from './reply/index.ts'
 import { derivedTarget, findOperation, requestedTarget, type ModelTable } from './route/index.ts'
 import type { Delivery, PublishResult } from './session/index.ts'
-import type { BoundOperation, EndpointResponse, ExposedModel, ReplyTarget } from './step.ts'
-import {
-  UNKNOWN_MODEL,
-  type Log,
-  type OperationFigures,
-  type ProblemLog,
-  type Telemetry,
-} from './telemetry/index.ts'
+import type { EndpointRequest, EndpointResponse, ExposedModel } from './step.ts'
+import { UNKNOWN_MODEL, type Log, type ProblemLog, type Telemetry } from './telemetry/index.ts'
 
-/** What the pipeline works with. `policy` and `models` may be replaced while it runs. */
+/** What the pipeline works with. `policy` may be replaced while it runs; `suspicion` is there while anybody is suspected. */
 export interface PipelineParts {
   readonly topics: TopicSpace
   readonly models: ModelTable
@@ -28,6 +29,12 @@ export interface PipelineParts {
   readonly publish: (reply: Reply) => Promise<PublishResult>
   /** Bytes of requests and replies that this process holds. */
   readonly budget: ByteBudget
+  readonly clients: ClientLimits
+  readonly duplicates: Duplicates
+  readonly running: RunningRequests
+  suspicion: Suspicion | undefined
+  /** Where requests go that end the process; undefined = nowhere. */
+  readonly deadLetterTopic: string | undefined
   readonly telemetry: Telemetry
   readonly problemLog: ProblemLog
   readonly log: Log
@@ -46,7 +53,9 @@ export class Pipeline {
 
   /** Takes a delivery; from here on it gets its answer and is settled, whatever happens. Never throws. */
   handle(delivery: Delivery): void {
-    this.#parts.telemetry.inFlight += 1
+    const { topics, telemetry } = this.#parts
+    if (topics.isCancel(delivery.topic)) return this.#cancel(delivery)
+    telemetry.inFlight += 1
     void this.#serve(delivery)
   }
 
@@ -70,7 +79,9 @@ export class Pipeline {
       try {
         reply = this.#answered(await this.#ask(delivery, exchange), exchange)
       } catch (error) {
-        reply = this.#failed(Problem.from(error), exchange)
+        const problem = Problem.from(error)
+        if (problem.poison) await this.#setAside(exchange, problem)
+        reply = this.#failed(problem, exchange)
       }
       // Nobody needs the request's bytes while the broker takes its time with the reply; the reply's are accounted for.
       delivery.release()
@@ -88,46 +99,144 @@ export class Pipeline {
     if (telemetry.inFlight === 0) this.#whenIdle?.()
   }
 
-  // Route, admission, endpoint. Whatever is wrong is thrown as a Problem.
+  // Route and admission. Whatever is wrong is thrown as a Problem.
   async #ask(delivery: Delivery, exchange: Exchange): Promise<EndpointResponse> {
-    const { topics, models, policy } = this.#parts
+    const { topics, models, policy, clients, running } = this.#parts
     const topic = topics.parseRequest(delivery.topic)
-    exchange.target = requestedTarget(topics, topic.client, delivery, exchange.target)
+    const { client } = topic
+    exchange.topic = topic
+    exchange.target = requestedTarget(topics, client, delivery, exchange.target)
     const model = models.find(topic.model)
+    exchange.model = model
     const operation = findOperation(model, topic.operation)
     exchange.operation = operation
-    exchange.modelName = model.name
 
-    policy.check(topic.client, model.name)
+    policy.check(client, model.name)
     const body = judgePayload(delivery, model, operation)
     const nowMs = performance.now()
-    const deadline = new RequestDeadline(
-      delivery.receivedAtMs,
-      budgetMs(delivery.properties, model.timeoutMs),
-      nowMs,
-    )
-    const bytes = delivery.payload.length + delivery.propertyBytes
+    const budget = budgetMs(delivery.properties, model.timeoutMs)
+    clients.enter(client, nowMs)
+    const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
+    const { correlationData } = delivery.properties
+    const name = { client, model: model.name, operation: operation.name, id: topic.id, correlationData }
+    running.add(name, deadline)
     try {
-      const turn = model.gate.enter(bytes, deadline)
+      const key = new DuplicateKey(name, delivery)
+      const earlier = key.canBeKnown ? this.#parts.duplicates.find(key.text, nowMs) : undefined
+      if (earlier !== undefined) return await this.#askAgain(delivery, earlier, deadline)
+      const request = { ...body, body: delivery.payload, headers: this.#headers(delivery, model), deadline }
+      return await this.#askOnce(exchange, model, key, request)
+    } finally {
+      running.remove(name, deadline)
+      deadline.end()
+      clients.leave(client)
+    }
+  }
+
+  // The same request runs, or its answer is remembered: there is no second call.
+  async #askAgain(
+    delivery: Delivery,
+    earlier: Execution,
+    deadline: RequestDeadline,
+  ): Promise<EndpointResponse> {
+    const { budget, telemetry } = this.#parts
+    telemetry.duplicates += 1
+    delivery.releasePayload()
+    let { outcome } = earlier
+    if (outcome === undefined) {
+      budget.take(delivery.propertyBytes)
+      try {
+        outcome = await earlier.wait(deadline)
+      } finally {
+        budget.give(delivery.propertyBytes)
+      }
+    }
+    if (isProblem(outcome)) throw outcome
+    return outcome
+  }
+
+  // Whoever repeats the request meanwhile waits for this one; afterwards the outcome is remembered, if it is final.
+  async #askOnce(
+    exchange: Exchange,
+    model: ExposedModel,
+    key: DuplicateKey,
+    request: EndpointRequest,
+  ): Promise<EndpointResponse> {
+    const { duplicates } = this.#parts
+    const { delivery } = exchange
+    const isOnce = !model.repeatable
+    if (isOnce && (delivery.dup || duplicates.wasExecuted(key.text, performance.now()))) {
+      throw new Problem('maybe_executed', 'The request came before, and may have been executed then.')
+    }
+    const { messageExpiryInterval } = delivery.properties
+    const execution = duplicates.begin(key.text, performance.now(), messageExpiryInterval)
+    try {
+      const response = await this.#execute(exchange, model, request)
+      duplicates.remember(key.text, execution, response, performance.now(), isOnce)
+      return response
+    } catch (error) {
+      const problem = Problem.from(error)
+      if (problem.retryable || problem.code === 'cancelled') {
+        duplicates.forget(key.text, execution, problem, isOnce && exchange.isStarted)
+      } else {
+        duplicates.remember(key.text, execution, problem, performance.now(), isOnce)
+      }
+      throw problem
+    }
+  }
+
+  // A turn, the call.
+  async #execute(
+    exchange: Exchange,
+    model: ExposedModel,
+    request: EndpointRequest,
+  ): Promise<EndpointResponse> {
+    const { suspicion } = this.#parts
+    const { delivery } = exchange
+    const suspect = suspicion?.suspectOf(delivery)
+    if (suspect !== undefined) await this.#enterSuspicion(suspect, suspicion!, exchange, request)
+    try {
+      const bytes = delivery.payload.length + delivery.propertyBytes
+      const turn = model.gate.enter(exchange.topic!.client, bytes, request.deadline)
       if (turn !== undefined) await turn
       try {
         this.#refuseWhenRepliesPileUp()
         exchange.callStarted()
-        const headers = this.#headers(delivery, model)
-        const response = await operation.endpoint.call({
-          body: delivery.payload,
-          contentType: body.contentType,
-          inferenceHeaderContentLength: body.inferenceHeaderContentLength,
-          headers,
-          deadline,
-        })
-        return response
+        return await exchange.operation!.endpoint.call(request)
       } finally {
         exchange.callEnded()
         model.gate.leave(bytes)
       }
     } finally {
-      deadline.end()
+      if (suspect !== undefined) suspicion!.leave(suspect)
+    }
+  }
+
+  // A request that was under way each time that a process ended is not executed again.
+  async #enterSuspicion(
+    suspect: string,
+    suspicion: Suspicion,
+    exchange: Exchange,
+    { deadline }: EndpointRequest,
+  ): Promise<void> {
+    const attempts = suspicion.attemptsOf(suspect)
+    if (attempts >= ATTEMPTS_MAX) {
+      exchange.attempts = attempts + 1
+      throw new Problem(
+        'internal',
+        'The request ended the connector each time that it ran, and was set aside.',
+        {
+          detail: `${exchange.attempts} attempts`,
+          poison: true,
+        },
+      )
+    }
+    const bytes = exchange.delivery.payload.length + exchange.delivery.propertyBytes
+    this.#parts.budget.take(bytes)
+    try {
+      await suspicion.enter(suspect, deadline)
+    } finally {
+      this.#parts.budget.give(bytes)
     }
   }
 
@@ -151,7 +260,7 @@ export class Pipeline {
     const { telemetry, problemLog } = this.#parts
     const figures = exchange.figures ?? telemetry.figures(UNKNOWN_MODEL, UNKNOWN_MODEL)
     figures.count(problem.code)
-    problemLog.report(problem, exchange.modelName ?? UNKNOWN_MODEL, figures.operation, performance.now())
+    problemLog.report(problem, exchange.model?.name ?? UNKNOWN_MODEL, figures.operation, performance.now())
     return problemReply(exchange.target, problem, exchange.context())
   }
 
@@ -169,13 +278,60 @@ export class Pipeline {
         // Not even the small error that took the reply's place: this broker can carry no answer.
         telemetry.dropped('reply_refused')
         log.error(
-          { event: 'reply_refused', result, model: exchange.modelName },
+          { event: 'reply_refused', result, model: exchange.model?.name },
           `The broker takes no reply. Let the user of the connector write ${topics.root}/reply/#.`,
         )
         return true
       case 'closed':
         return false
     }
+  }
+
+  // The log has no payloads: without a dead letter, what the request was is known to its client alone.
+  async #setAside({ delivery, attempts, model }: Exchange, problem: Problem): Promise<void> {
+    const { telemetry, log, publish, deadLetterTopic } = this.#parts
+    telemetry.setAside += 1
+    const { topic, properties, payload } = delivery
+    let result: PublishResult | undefined
+    if (deadLetterTopic !== undefined) {
+      const letter = { topic, properties, payload, attempts, reason: problem.message }
+      result = await publish({
+        topic: deadLetterTopic,
+        payload: deadLetterBody(letter, new Date()),
+        qos: 1,
+        retain: false,
+        properties: { contentType: 'application/json', payloadFormatIndicator: 1 },
+      })
+    }
+    log.error(
+      { event: 'request_set_aside', topic, model: model?.name, attempts, deadLetterTopic, result },
+      'A request ended the connector each time that it ran. It was answered `internal` and is not executed again.',
+    )
+  }
+
+  // Idempotent, and without a reply of its own: the request that it stops is answered `cancelled`.
+  #cancel(delivery: Delivery): void {
+    const { topics, models, running, telemetry, log } = this.#parts
+    try {
+      const { client, model, operation, id } = topics.parseCancel(delivery.topic)
+      const { correlationData } = delivery.properties
+      if (id === undefined && correlationData === undefined) {
+        throw new Problem(
+          'bad_topic',
+          'A cancel message names no request: neither an id nor Correlation Data.',
+        )
+      }
+      const exposed = models.find(model)
+      const { name } = findOperation(exposed, operation)
+      // A retained one would stop requests for ever.
+      if (!delivery.retain)
+        running.cancel({ client, model: exposed.name, operation: name, id, correlationData })
+    } catch (error) {
+      log.debug({ event: 'cancel_ignored' }, Problem.from(error).message)
+    }
+    telemetry.cancels += 1
+    delivery.release()
+    delivery.settle()
   }
 
   // The one case without a reply: no client level that could be answered to.
@@ -222,54 +378,6 @@ function refusalOf(result: PublishResult): Problem | undefined {
           detail: 'Look at the ACL and the limits of the broker.',
         },
       )
-    }
-  }
-}
-
-// What is known about a request while it is under way.
-class Exchange {
-  target: ReplyTarget
-  operation: BoundOperation | undefined
-  modelName: string | undefined
-  readonly #delivery: Delivery
-  #startedAtMs: number | undefined
-  #endedAtMs: number | undefined
-
-  constructor(delivery: Delivery, target: ReplyTarget) {
-    this.#delivery = delivery
-    this.target = target
-  }
-
-  get figures(): OperationFigures | undefined {
-    return this.operation?.figures
-  }
-
-  callStarted(): void {
-    this.#startedAtMs = performance.now()
-    this.figures?.queue.observe((this.#startedAtMs - this.#delivery.receivedAtMs) / 1000)
-  }
-
-  callEnded(): void {
-    // Not begun: turned away with its turn in hand.
-    if (this.#startedAtMs === undefined) return
-    this.#endedAtMs = performance.now()
-    this.figures?.upstream.observe((this.#endedAtMs - this.#startedAtMs) / 1000)
-  }
-
-  context(): ReplyContext {
-    const { receivedAtMs, properties } = this.#delivery
-    const nowMs = this.#endedAtMs ?? performance.now()
-    const { messageExpiryInterval, userProperties } = properties
-    const traceparent = userProperty(userProperties, PROPERTY.traceparent)
-    return {
-      queueMs: (this.#startedAtMs ?? nowMs) - receivedAtMs,
-      upstreamMs: this.#startedAtMs === undefined ? undefined : nowMs - this.#startedAtMs,
-      // At least a second: 0 would expire before the broker can hand it on.
-      expirySeconds:
-        messageExpiryInterval === undefined
-          ? undefined
-          : Math.max(1, Math.ceil(messageExpiryInterval - (nowMs - receivedAtMs) / 1000)),
-      traceparent: traceparent !== undefined && isTraceparent(traceparent) ? traceparent : undefined,
     }
   }
 }

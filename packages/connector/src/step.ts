@@ -16,6 +16,8 @@ export interface ExposedModel {
   readonly requestBytesMax: number
   /** User properties that become HTTP headers, exact lower-case names. */
   readonly passHeaders: ReadonlySet<string>
+  /** False: what may have been executed is not executed again, but answered `maybe_executed`. */
+  readonly repeatable: boolean
   readonly gate: Gate
 }
 
@@ -69,7 +71,7 @@ export interface Deadline {
 /** Bounds how many requests of one model run and wait. */
 export interface Gate {
   /** Undefined = run now; a promise = waiting for a turn. @throws Problem `overloaded`, `deadline_exceeded`. */
-  enter(bytes: number, deadline: Deadline): Promise<void> | undefined
+  enter(client: string, bytes: number, deadline: Deadline): Promise<void> | undefined
   /** Gives the turn to the next one. Must be called once, with the same bytes, for each `enter` that let a request in. */
   leave(bytes: number): void
 }

@@ -1,7 +1,7 @@
 // Everything that `inferwire dev` runs, in one process: broker, model server, connector.
 import { createLog, loadConfig, startConnector, type Connector } from '@inferwire/connector'
 import { bundledModels, startModelServer, type ModelServer, type ModelSource } from '@inferwire/model-server'
-import { explainPort, startBroker, type Broker } from './broker/index.ts'
+import { explainPort, readAccess, startBroker, type Broker, type BrokerLogin } from './broker/index.ts'
 
 /** What to run, and where. */
 export interface DevOptions {
@@ -15,6 +15,8 @@ export interface DevOptions {
   readonly adminPort: number
   /** `embedded`, `mosquitto` (found on PATH), or the URL of a running broker. @default embedded */
   readonly broker: string
+  /** Password file of a Mosquitto; with it everybody must log in. Embedded broker only. @default no login */
+  readonly users?: string | undefined
   /** The user's own models, beside the ones that ship. */
   readonly models: readonly ModelSource[]
 }
@@ -25,11 +27,13 @@ export interface DevStack {
   readonly modelServer: ModelServer
   readonly connector: Connector
   readonly adminUrl: string
+  /** Where there is a password file: its users, and a login for an example request. */
+  readonly logins?: { readonly users: readonly string[]; readonly demo: BrokerLogin } | undefined
   /** Ends everything; resolves within a second. */
   close(): Promise<void>
 }
 
-// Only loopback: this broker asks nobody for a password.
+// Only loopback: this broker encrypts nothing, and without a password file asks nobody for a password.
 const HOST = '127.0.0.1'
 
 /** @throws PortTakenError with the option to use, ModelServerError with the file, or the broker's own error. */
@@ -39,10 +43,14 @@ export async function startStack(options: DevOptions): Promise<DevStack> {
     for (const closer of closers.splice(0).toReversed()) await closer()
   }
   try {
+    const access = options.users === undefined ? undefined : readAccess(options.users)
     const broker = await startBroker(options.broker, {
       host: HOST,
       mqttPort: options.mqttPort,
       wsPort: options.wsPort,
+      access,
+      // Who is refused, and why, is worth a line only where somebody can be.
+      log: access === undefined ? undefined : (line) => process.stderr.write(`${line}\n`),
     })
     closers.push(() => broker.close())
     const modelServer = await explainPort(options.httpPort, '--http-port', () =>
@@ -54,18 +62,24 @@ export async function startStack(options: DevOptions): Promise<DevStack> {
     )
     closers.push(() => modelServer.close())
     const connector = await explainPort(options.adminPort, '--admin-port', () =>
-      connect(broker.url, modelServer, options.adminPort),
+      connect(broker.url, access?.connector, modelServer, options.adminPort),
     )
     closers.push(() => connector.stop())
     await connector.ready
-    return { broker, modelServer, connector, adminUrl: connector.adminUrl!, close }
+    const logins = access === undefined ? undefined : { users: access.users, demo: access.demo }
+    return { broker, modelServer, connector, adminUrl: connector.adminUrl!, logins, close }
   } catch (error) {
     await close()
     throw error
   }
 }
 
-function connect(brokerUrl: string, modelServer: ModelServer, adminPort: number): Promise<Connector> {
+function connect(
+  brokerUrl: string,
+  login: BrokerLogin | undefined,
+  modelServer: ModelServer,
+  adminPort: number,
+): Promise<Connector> {
   const shipped = new Map(bundledModels().map((model) => [model.name, model]))
   const models = Object.fromEntries(
     modelServer.models.map((name) => {
@@ -76,12 +90,17 @@ function connect(brokerUrl: string, modelServer: ModelServer, adminPort: number)
     }),
   )
   const config = loadConfig({
-    env: {},
+    env:
+      login === undefined
+        ? {}
+        : { INFERWIRE_BROKER_USERNAME: login.username, INFERWIRE_BROKER_PASSWORD: login.password },
     flags: {
       name: 'dev',
       broker: { url: brokerUrl },
       models,
       admin: { host: HOST, port: adminPort },
+      // The broker ends with the process, and nothing is delivered again.
+      poison: { enabled: false },
       drain: { timeoutMs: 500 },
     },
   })

@@ -98,7 +98,7 @@ export const PROBLEMS = {
     429,
     true,
     'warn',
-    'The model already has as many requests running and waiting as its limits allow.',
+    'The model, or the client, already has as many requests running and waiting as its limits allow.',
     'Try again after `retry_after_ms`; the operator raises the limits or adds replicas.',
   ),
   deadline_exceeded: kind(
@@ -169,8 +169,8 @@ export const PROBLEMS = {
     500,
     true,
     'error',
-    'A fault in the connector.',
-    'Try again, and report the log line of the connector.',
+    'A fault in the connector, or (`poison: true`) a request that ended it each time and was set aside.',
+    'Try again unless it is poison, and report the log line of the connector.',
   ),
 } as const satisfies Record<string, ProblemKind>
 
@@ -189,6 +189,8 @@ export interface ProblemOptions {
   readonly body?: Uint8Array
   /** Content type of `body`. */
   readonly contentType?: string
+  /** The request was set aside because it ended the process each time. */
+  readonly poison?: boolean
   /** The error underneath, for the log. */
   readonly cause?: unknown
 }
@@ -206,13 +208,15 @@ export class Problem extends Error {
   readonly detail: string | undefined
   readonly body: Uint8Array | undefined
   readonly contentType: string | undefined
+  readonly poison: boolean
 
   constructor(code: ProblemCode, message: string, options: ProblemOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     const table = PROBLEMS[code]
     this.code = code
     this.status = options.status ?? table.status
-    this.retryable = table.retryable || options.retryAfterMs !== undefined
+    this.poison = options.poison === true
+    this.retryable = (table.retryable || options.retryAfterMs !== undefined) && !this.poison
     this.retryAfterMs = options.retryAfterMs
     this.detail = options.detail
     this.body = options.body
@@ -235,6 +239,7 @@ export class Problem extends Error {
       code: this.code,
       status: this.status,
       retryable: this.retryable,
+      ...(this.poison ? { poison: true } : {}),
       ...(this.retryAfterMs === undefined ? {} : { retry_after_ms: this.retryAfterMs }),
     }
   }
@@ -246,5 +251,7 @@ export interface ProblemBody {
   readonly code: ProblemCode
   readonly status: number
   readonly retryable: boolean
+  /** Sent again, it would end the connector again: it was set aside. */
+  readonly poison?: boolean
   readonly retry_after_ms?: number
 }

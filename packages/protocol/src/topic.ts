@@ -61,7 +61,10 @@ export class TopicSpace {
   readonly root: string
   /** What the connector subscribes to. */
   readonly requestFilter: string
+  /** What every connector subscribes to for itself: a cancel reaches whichever runs the request. */
+  readonly cancelFilter: string
   readonly #requestPrefix: string
+  readonly #cancelPrefix: string
   readonly #replyPrefix: string
 
   /** @throws Error when the root is not a clean topic name. */
@@ -73,31 +76,24 @@ export class TopicSpace {
     }
     this.root = root
     this.requestFilter = `${root}/request/#`
+    this.cancelFilter = `${root}/cancel/#`
     this.#requestPrefix = `${root}/request/`
+    this.#cancelPrefix = `${root}/cancel/`
     this.#replyPrefix = `${root}/reply/`
   }
 
   /** @throws Problem `bad_topic` that says which level is wrong. */
   parseRequest(topic: string): RequestTopic {
-    if (!topic.startsWith(this.#requestPrefix)) {
-      throw new Problem('bad_topic', `Topic "${shown(topic)}" does not begin with "${this.#requestPrefix}".`)
-    }
-    const levels = topic.slice(this.#requestPrefix.length).split('/')
-    const [client = '', model = '', operation] = levels
-    if (!isCleanLevel(client)) {
-      throw new Problem(
-        'bad_topic',
-        `The client level of topic "${shown(topic)}" is empty, too long or not clean.`,
-      )
-    }
-    if (model === '' || operation === '') {
-      const what = model === '' ? 'model' : 'operation'
-      throw new Problem(
-        'bad_topic',
-        `The ${what} level of topic "${shown(topic)}" is empty; expected ${this.root}/request/{client}/{model}[/{operation}[/{id}]].`,
-      )
-    }
-    return { client, model, operation, id: levels.length > 3 ? levels.slice(3).join('/') : undefined }
+    return parseTopic(topic, this.#requestPrefix)
+  }
+
+  isCancel(topic: string): boolean {
+    return topic.startsWith(this.#cancelPrefix)
+  }
+
+  /** The request that a cancel topic means. @throws Problem `bad_topic` that says which level is wrong. */
+  parseCancel(topic: string): RequestTopic {
+    return parseTopic(topic, this.#cancelPrefix)
   }
 
   /**
@@ -130,8 +126,12 @@ export class TopicSpace {
 
   /** The topic that a client publishes a request to. */
   request(client: string, model: string, operation?: string, id?: string): string {
-    const tail = operation === undefined ? '' : `/${operation}${id === undefined ? '' : `/${id}`}`
-    return `${this.#requestPrefix}${client}/${model}${tail}`
+    return this.#requestPrefix + path(client, model, operation, id)
+  }
+
+  /** The topic that a client stops a request with, by its id or with its Correlation Data. */
+  cancel(client: string, model: string, operation?: string, id?: string): string {
+    return this.#cancelPrefix + path(client, model, operation, id)
   }
 
   /** Everything that a client may receive. */
@@ -148,6 +148,34 @@ export class TopicSpace {
   status(connector: string): string {
     return `${this.root}/status/${connector}`
   }
+}
+
+function path(client: string, model: string, operation: string | undefined, id: string | undefined): string {
+  const tail = operation === undefined ? '' : `/${operation}${id === undefined ? '' : `/${id}`}`
+  return `${client}/${model}${tail}`
+}
+
+// `prefix` is `{root}/request/` or `{root}/cancel/`.
+function parseTopic(topic: string, prefix: string): RequestTopic {
+  if (!topic.startsWith(prefix)) {
+    throw new Problem('bad_topic', `Topic "${shown(topic)}" does not begin with "${prefix}".`)
+  }
+  const levels = topic.slice(prefix.length).split('/')
+  const [client = '', model = '', operation] = levels
+  if (!isCleanLevel(client)) {
+    throw new Problem(
+      'bad_topic',
+      `The client level of topic "${shown(topic)}" is empty, too long or not clean.`,
+    )
+  }
+  if (model === '' || operation === '') {
+    const what = model === '' ? 'model' : 'operation'
+    throw new Problem(
+      'bad_topic',
+      `The ${what} level of topic "${shown(topic)}" is empty; expected ${prefix}{client}/{model}[/{operation}[/{id}]].`,
+    )
+  }
+  return { client, model, operation, id: levels.length > 3 ? levels.slice(3).join('/') : undefined }
 }
 
 // Topics end up in error texts: bounded, and without characters that move a terminal's cursor.

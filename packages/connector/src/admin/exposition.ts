@@ -11,6 +11,8 @@ export interface LiveState {
   readonly unpublished: number
   /** Request bytes that run or wait. */
   readonly bytesInFlight: number
+  /** Bytes of the answers that are remembered for repeated requests. */
+  readonly bytesRemembered: number
   readonly gates: readonly { readonly model: string; readonly running: number; readonly waiting: number }[]
 }
 
@@ -109,6 +111,30 @@ export class Exposition {
       'counter',
       'Requests that the broker had sent before (DUP).',
       one(() => telemetry.redeliveries),
+    )
+    this.#add(
+      'inferwire_duplicates_total',
+      'counter',
+      'Requests that joined a running call of the same request, or were answered from memory.',
+      one(() => telemetry.duplicates),
+    )
+    this.#add(
+      'inferwire_remembered_bytes',
+      'gauge',
+      'Bytes of the answers that are remembered.',
+      one(() => state().bytesRemembered),
+    )
+    this.#add(
+      'inferwire_cancels_total',
+      'counter',
+      'Cancel messages.',
+      one(() => telemetry.cancels),
+    )
+    this.#add(
+      'inferwire_set_aside_total',
+      'counter',
+      'Requests that ended the process each time and were set aside.',
+      one(() => telemetry.setAside),
     )
     this.#add(
       'inferwire_replies_without_subscriber_total',

@@ -1,6 +1,10 @@
 // The front of the admission room.
 export { ByteBudget } from './byte-budget.ts'
+export { ClientLimits, type ClientBounds } from './client-limits.ts'
 export { budgetMs, RequestDeadline } from './deadline.ts'
+export { DuplicateKey } from './duplicate-key.ts'
+export { Duplicates, isProblem, type DuplicateLimits, type Execution } from './duplicates.ts'
 export { ModelGate } from './model-gate.ts'
 export { judgePayload } from './payload.ts'
 export { Policy } from './policy.ts'
+export { RunningRequests } from './running-requests.ts'

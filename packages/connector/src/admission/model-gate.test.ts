@@ -16,10 +16,10 @@ function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
 }
 
 // What a request is told: `runs` or `refused` at once, `waits` and then `runs` or `expired`.
-function enter(gate: ModelGate, bytes: number, deadline = noDeadline()) {
+function enter(gate: ModelGate, bytes: number, deadline = noDeadline(), client = 'a') {
   const request = { bytes, deadline, state: 'runs' }
   try {
-    const turn = gate.enter(bytes, deadline)
+    const turn = gate.enter(client, bytes, deadline)
     if (turn !== undefined) {
       request.state = 'waits'
       turn.then(
@@ -132,7 +132,8 @@ describe('one model', () => {
     const { gate } = arrange()
     enter(gate, 1)
     const order: number[] = []
-    for (let index = 0; index < 5; index++) void gate.enter(1, noDeadline())!.then(() => order.push(index))
+    for (let index = 0; index < 5; index++)
+      void gate.enter('a', 1, noDeadline())!.then(() => order.push(index))
     for (let index = 0; index < 5; index++) gate.leave(1)
     await settled()
     expect(order).toEqual([0, 1, 2, 3, 4])
@@ -141,7 +142,7 @@ describe('one model', () => {
   test('says how busy it is when it turns a request away', () => {
     const { gate } = arrange({ queueDepthMax: 0 })
     enter(gate, 1)
-    expect(() => gate.enter(1, noDeadline())).toThrow('Model "iris" is busy: 1 requests run and 0 wait.')
+    expect(() => gate.enter('a', 1, noDeadline())).toThrow('Model "iris" is busy: 1 requests run and 0 wait.')
   })
 
   test('a deadline that passes after the turn came takes nothing away', async () => {
@@ -157,7 +158,7 @@ describe('one model', () => {
 
   test('a request whose deadline has passed takes no turn, also when its timer is late', async () => {
     const { gate, budget } = arrange()
-    expect(() => gate.enter(1, { ...noDeadline(), problem: expired })).toThrow(expired)
+    expect(() => gate.enter('a', 1, { ...noDeadline(), problem: expired })).toThrow(expired)
     expect([gate.running, budget.bytes]).toEqual([0, 0])
     enter(gate, 1)
     const late = enter(gate, 1, { ...noDeadline(), atMs: performance.now() + 1 })
@@ -186,6 +187,76 @@ describe('one model', () => {
     gate.leave(1)
     await settled()
     expect(first.state).toBe('runs')
+  })
+})
+
+const all = (gate: ModelGate, client: string, count: number, bytes = 1) =>
+  Array.from({ length: count }, () => enter(gate, bytes, noDeadline(), client))
+const states = (requests: readonly Entered[]) =>
+  requests.reduce<Record<string, number>>(
+    (counts, { state }) => ({ ...counts, [state]: (counts[state] ?? 0) + 1 }),
+    {},
+  )
+
+describe('clients', () => {
+  test('take turns, however many requests one of them has', async () => {
+    const { gate } = arrange({ queueDepthMax: 200 })
+    enter(gate, 1)
+    const loud = all(gate, 'loud', 100)
+    const quiet = all(gate, 'quiet', 3)
+    for (let index = 0; index < 6; index++) gate.leave(1)
+    await settled()
+    expect([states(loud)['runs'], states(quiet)['runs']]).toEqual([3, 3])
+  })
+
+  test('share the bytes, not the requests: a large body costs its client more turns', async () => {
+    const { gate } = arrange({ queueDepthMax: 200 })
+    enter(gate, 1)
+    const large = all(gate, 'large', 20, 40_000)
+    const small = all(gate, 'small', 100, 1)
+    for (let index = 0; index < 60; index++) gate.leave(1)
+    await settled()
+    expect(states(large)['runs']).toBeGreaterThanOrEqual(4)
+    expect(states(large)['runs']).toBeLessThanOrEqual(8)
+    expect(states(small)['runs']! + states(large)['runs']!).toBe(60)
+  })
+
+  test('get their part of a full queue: the newest of the loudest makes room', async () => {
+    const { gate, budget } = arrange({ queueDepthMax: 10 })
+    enter(gate, 1)
+    const loud = all(gate, 'loud', 10)
+    const quiet = all(gate, 'quiet', 6)
+    await settled()
+    expect(states(quiet)).toEqual({ waits: 5, refused: 1 })
+    expect(states(loud)).toEqual({ waits: 5, expired: 5 })
+    expect(loud.slice(0, 5).every(({ state }) => state === 'waits')).toBe(true)
+    expect([gate.waiting, budget.bytes]).toEqual([10, 11])
+  })
+
+  test('get their part of the bytes of a full queue', async () => {
+    const { gate } = arrange({ queueDepthMax: 100, queueBytesMax: 100 })
+    enter(gate, 1)
+    const loud = all(gate, 'loud', 5, 20)
+    const quiet = all(gate, 'quiet', 3, 25)
+    await settled()
+    expect(states(quiet)).toEqual({ waits: 2, refused: 1 })
+    expect(states(loud)).toEqual({ waits: 2, expired: 3 })
+  })
+
+  test('whose number is large: with one at 100 times the load the others all get through', async () => {
+    const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
+    const quiet: Entered[] = []
+    let random = 1
+    for (let round = 0; round < 2_000; round++) {
+      all(gate, 'loud', 5)
+      random = (random * 48_271) % 0x7fff_ffff
+      quiet.push(...all(gate, `quiet-${random % 99}`, 1))
+      for (let index = 0; index < 4; index++) gate.leave(1)
+      await Promise.resolve()
+    }
+    await settled()
+    const { runs = 0, waits = 0 } = states(quiet)
+    expect(runs / (quiet.length - waits)).toBeGreaterThan(0.95)
   })
 })
 

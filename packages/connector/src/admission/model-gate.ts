@@ -2,6 +2,7 @@
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Gate } from '../step.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import { FairQueue, type Waiter } from './fair-queue.ts'
 
 /** The bounds of one model. */
 export interface GateLimits {
@@ -13,28 +14,16 @@ export interface GateLimits {
   readonly queueBytesMax: number
 }
 
-interface Waiter {
-  readonly bytes: number
-  readonly deadline: Deadline
-  readonly admit: () => void
-  /** The deadline passed while it waited; it is skipped when its turn comes. */
-  isGone: boolean
-}
-
 // What a client should wait when it is turned away: about the time a queue of this kind needs to move.
 const RETRY_AFTER_MS = 500
 
-/** First come, first served. */
+/** Turns go round by client; within a client, first come, first served. */
 export class ModelGate implements Gate {
   readonly #name: string
   readonly #limits: GateLimits
   readonly #budget: ByteBudget
+  readonly #queue = new FairQueue()
   #running = 0
-  // From `#head` on; those that are gone are counted out of `#waiting`.
-  #queue: Waiter[] = []
-  #head = 0
-  #waiting = 0
-  #waitingBytes = 0
 
   constructor(name: string, limits: GateLimits, budget: ByteBudget) {
     this.#name = name
@@ -49,15 +38,16 @@ export class ModelGate implements Gate {
 
   /** Requests that wait for a turn. */
   get waiting(): number {
-    return this.#waiting
+    return this.#queue.waiting
   }
 
-  enter(bytes: number, deadline: Deadline): Promise<void> | undefined {
+  enter(client: string, bytes: number, deadline: Deadline): Promise<void> | undefined {
     if (deadline.problem !== undefined) throw deadline.problem
     const mayRun = this.#running < this.#limits.concurrency
-    if (!mayRun || !this.#budget.hasRoom(bytes)) this.#refuseWhenFull(bytes)
+    if (!this.#budget.hasRoom(bytes)) throw this.#busy(', with too many bytes for one more')
+    if (!mayRun) this.#makeRoom(client, bytes)
     this.#budget.take(bytes)
-    if (!mayRun) return this.#wait(bytes, deadline)
+    if (!mayRun) return this.#wait(client, bytes, deadline)
     this.#running += 1
     return undefined
   }
@@ -65,67 +55,57 @@ export class ModelGate implements Gate {
   leave(bytes: number): void {
     this.#budget.give(bytes)
     const nowMs = performance.now()
-    while (this.#head < this.#queue.length) {
-      const next = this.#queue[this.#head]!
-      this.#head += 1
-      // After a stall of the process its timer may still be to come: an expired request is not executed.
-      if (next.isGone || next.deadline.atMs <= nowMs) continue
-      this.#forget(next)
-      this.#compact()
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      // After a stall of the process its timer may still be to come, and tells it: an expired request is not executed.
+      if (next.deadline.atMs <= nowMs) continue
+      next.deadline.waiting = undefined
       next.admit()
       return
     }
-    this.#compact()
     this.#running -= 1
   }
 
-  #refuseWhenFull(bytes: number): void {
+  // A full queue is shared: a client below its equal part of it takes the newest place of the one with the most.
+  #makeRoom(client: string, bytes: number): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
-    const isDeep = this.#waiting >= queueDepthMax
-    if (!isDeep && this.#waitingBytes + bytes <= queueBytesMax && this.#budget.hasRoom(bytes)) return
-    throw new Problem(
+    if (bytes > queueBytesMax) throw this.#busy(', with too many bytes for one more')
+    const share = this.#queue.shareOf(client)
+    const clients = this.#queue.clients + (share.waiting === 0 ? 1 : 0)
+    if (this.#queue.waiting >= queueDepthMax) {
+      if ((share.waiting + 1) * clients > queueDepthMax) throw this.#busy('')
+      this.#turnAway(this.#queue.newestOfLargest('waiting')!)
+    }
+    while (this.#queue.bytes + bytes > queueBytesMax) {
+      if ((share.bytes + bytes) * clients > queueBytesMax)
+        throw this.#busy(', with too many bytes for one more')
+      this.#turnAway(this.#queue.newestOfLargest('bytes')!)
+    }
+  }
+
+  #turnAway(waiter: Waiter): void {
+    waiter.deadline.waiting = undefined
+    this.#queue.remove(waiter)
+    this.#budget.give(waiter.bytes)
+    waiter.reject(this.#busy(', and other clients wait with less'))
+  }
+
+  #busy(why: string): Problem {
+    return new Problem(
       'overloaded',
-      `Model "${this.#name}" is busy: ${this.#running} requests run and ${this.#waiting} wait${isDeep ? '' : ', with too many bytes for one more'}.`,
+      `Model "${this.#name}" is busy: ${this.#running} requests run and ${this.waiting} wait${why}.`,
       { retryAfterMs: RETRY_AFTER_MS },
     )
   }
 
-  #wait(bytes: number, deadline: Deadline): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = { bytes, deadline, admit: resolve, isGone: false }
+  #wait(client: string, bytes: number, deadline: Deadline): Promise<void> {
+    return new Promise((admit, reject) => {
+      const waiter: Waiter = { client, bytes, deadline, admit, reject, isGone: false }
       this.#queue.push(waiter)
-      this.#waiting += 1
-      this.#waitingBytes += bytes
       deadline.waiting = (problem) => {
-        waiter.isGone = true
-        this.#forget(waiter)
+        if (!waiter.isGone) this.#queue.remove(waiter)
         this.#budget.give(bytes)
-        this.#dropGone()
         reject(problem)
       }
     })
-  }
-
-  #forget(waiter: Waiter): void {
-    waiter.deadline.waiting = undefined
-    this.#waiting -= 1
-    this.#waitingBytes -= waiter.bytes
-  }
-
-  // Behind calls that hang, waiters may come and expire without end: their places must not pile up.
-  #dropGone(): void {
-    if (this.#queue.length - this.#head <= 2 * this.#waiting + 64) return
-    this.#queue = this.#queue.slice(this.#head).filter((waiter) => !waiter.isGone)
-    this.#head = 0
-  }
-
-  #compact(): void {
-    if (this.#head === this.#queue.length) {
-      this.#queue.length = 0
-      this.#head = 0
-    } else if (this.#head >= 1024) {
-      this.#queue.splice(0, this.#head)
-      this.#head = 0
-    }
   }
 }

@@ -15,6 +15,13 @@ export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistak
     mistakes.push({ path: shownPath(path), source: sourceOf(path), message })
   }
   checkBroker(config.broker, add)
+  const { deadLetterTopic } = config.poison
+  if (deadLetterTopic !== undefined && `${deadLetterTopic}/`.startsWith(`${config.root}/`)) {
+    add(
+      ['poison', 'deadLetterTopic'],
+      `"${deadLetterTopic}" is below the root, "${config.root}", where requests and replies are; use a topic of its own`,
+    )
+  }
   for (const [name, model] of Object.entries(config.models)) {
     checkModel(['models', name], model, config.limits.bytesInFlightMax, add)
   }

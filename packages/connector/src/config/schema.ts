@@ -1,42 +1,11 @@
 // Every option, once: type, default, unit, description. Types, validation, JSON Schema and the reference page follow.
-import { isAllowableHeader, isCleanLevel, isModelName, isOperationName } from '@inferwire/protocol'
+import { isCleanLevel, isModelName } from '@inferwire/protocol'
 import { z } from 'zod'
-import { brokerUrlMistake, isHost, modelUrlMistake } from './address.ts'
-import { file, integer, option, optionalFile, text } from './option.ts'
-import { circuit, retry } from './retry-options.ts'
+import { brokerUrlMistake } from './address.ts'
+import { model } from './model-schema.ts'
+import { integer, option, optionalFile, text } from './option.ts'
+import { address, glob, level, MIB, shortText, tls } from './schema-parts.ts'
 import { Secret } from './secret.ts'
-
-const MIB = 1024 * 1024
-
-// Text whose mistake is told in the function's own words.
-function address(mistake: (value: string) => string | undefined) {
-  return z.string({ error: mistake('') }).check((context) => {
-    const expected = mistake(context.value)
-    if (expected !== undefined) {
-      context.issues.push({ code: 'custom', message: expected, input: context.value })
-    }
-  })
-}
-
-const shortText = text((value) => value.length > 0 && value.length <= 1024, 'text of 1 to 1024 characters')
-const level = text(
-  isCleanLevel,
-  'one topic level: no "/", "+", "#" and control characters, at most 255 characters',
-)
-const glob = text((value) => /^[^/+#]{1,255}$/.test(value), 'a name in which * stands for any characters')
-
-const tls = z.strictObject({
-  caFile: optionalFile('PEM file with the certificate authorities to trust, in place of those of Node.js.'),
-  certFile: optionalFile('PEM file with our client certificate.'),
-  keyFile: optionalFile('PEM file with the key of our client certificate.'),
-  serverName: option(shortText.optional(), {
-    description: 'Name to ask for (SNI) and to find in the certificate.',
-    defaultText: 'the host of the URL',
-  }),
-  insecureSkipVerify: option(z.boolean().default(false), {
-    description: 'Accepts any certificate. Only for trying things out.',
-  }),
-})
 
 const PASSWORD_ELSEWHERE =
   'text that is not empty, in the variable INFERWIRE_BROKER_PASSWORD and never in the configuration file; or use broker.passwordFile'
@@ -114,154 +83,6 @@ const broker = z.strictObject({
     .prefault({}),
 })
 
-const limits = z.strictObject({
-  concurrency: integer(
-    { min: 1, max: 10_000, default: 64 },
-    'requests',
-    'Calls to the model server that run at once.',
-  ),
-  queueDepthMax: integer(
-    { min: 0, max: 65_535, default: 4096 },
-    'requests',
-    'Requests that wait for their turn; one more is answered `overloaded`.',
-  ),
-  queueBytesMax: integer(
-    { min: 0, max: 1024 * MIB, default: 64 * MIB },
-    'bytes',
-    'Bytes of the requests that wait.',
-  ),
-  requestBytesMax: integer(
-    { min: 1, max: 256 * MIB, default: 16 * MIB },
-    'bytes',
-    'Largest body of a request.',
-  ),
-  responseBytesMax: integer(
-    { min: 1, max: 256 * MIB, default: 16 * MIB },
-    'bytes',
-    'Largest answer of the model server.',
-  ),
-})
-
-const staticHeaderName = text(
-  (value) =>
-    /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(value) &&
-    !/^(?:host|cookie|connection|expect|te|trailer|upgrade|transfer-encoding|content-.*|proxy-.*)$/i.test(
-      value,
-    ),
-  'the name of a header that may carry a secret, such as x-api-key (not host, cookie, content-…)',
-)
-const credential = z.discriminatedUnion(
-  'kind',
-  [
-    z.strictObject({ kind: z.literal('none') }),
-    z.strictObject({
-      kind: z.literal('token-file'),
-      file: file('File with a token (JWT); read again when it changes.'),
-    }),
-    z.strictObject({
-      kind: z.literal('static-header'),
-      name: option(staticHeaderName, { description: 'Name of the header.' }),
-      valueFile: file('File with the value; read again when it changes.'),
-    }),
-  ],
-  {
-    error: ({ code }) =>
-      code === 'invalid_union'
-        ? 'none, token-file or static-header'
-        : 'a map with kind: none, token-file or static-header',
-  },
-)
-
-const VERSION_EXPECTED = 'a version such as 1: letters, digits, ".", "_", "-"'
-const versionText = text(
-  (value) => /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?$/.test(value),
-  VERSION_EXPECTED,
-)
-
-const model = z.strictObject({
-  url: option(address(modelUrlMistake), {
-    description: 'The model server: what comes before /v1 or /v2. A path prefix stays.',
-  }),
-  host: option(text(isHost, 'a host name, with or without a port').optional(), {
-    description: 'Host to send where it differs from the address: an Istio gateway routes by it.',
-    defaultText: 'the host of the URL',
-  }),
-  protocol: option(z.enum(['v1', 'v2']).optional(), {
-    description: 'Protocol of the model server.',
-    defaultText: 'found out by asking the server; both where it speaks both',
-  }),
-  as: option(text(isModelName, 'the name of a model').optional(), {
-    description: 'Name of the model on its server.',
-    defaultText: 'the name in `models`',
-  }),
-  versions: option(
-    z
-      .array(
-        // A version without quotes is a number to YAML.
-        z.union([z.int().nonnegative(), versionText], { error: VERSION_EXPECTED }).transform(String),
-      )
-      .max(64)
-      .default([]),
-    {
-      description: 'Versions to expose beside the model, as {name}@{version} (V2).',
-    },
-  ),
-  defaultOperation: option(
-    text(isOperationName, 'an operation: predict, explain, infer, metadata or ready').optional(),
-    {
-      description: 'Operation of a topic that names none.',
-      defaultText: 'infer where the server speaks V2, else predict',
-    },
-  ),
-  description: option(shortText.optional(), { description: 'A sentence for the model card.' }),
-  example: option(
-    z
-      .strictObject({
-        operation: text(isOperationName, 'an operation: predict, explain, infer').optional(),
-        body: z.unknown().refine(isJson, { error: 'what JSON can say: no .inf, .nan and special tags' }),
-      })
-      .optional(),
-    { description: 'A request that works, for the model card: `operation` and `body`.' },
-  ),
-  timeoutMs: integer(
-    { min: 1, max: 3_600_000, default: 30_000 },
-    'ms',
-    'Deadline of a request that names none, and the longest that one may name.',
-  ),
-  limits: limits.prefault({}),
-  retry: retry.prefault({}),
-  circuit: circuit.prefault({}),
-  repeatable: option(z.boolean().default(true), {
-    description:
-      'Whether a request may be executed twice after a crash. Set false where a call has side effects: what may have been executed is then answered `maybe_executed`.',
-  }),
-  passHeaders: option(
-    z
-      .array(
-        text(
-          isAllowableHeader,
-          'a lower-case header name that may be opened (not authorization, host, content-…, x-envoy-…)',
-        ),
-      )
-      .max(16)
-      .default([]),
-    { description: 'User properties of a request that become HTTP headers, by exact lower-case name.' },
-  ),
-  credential: option(credential.default({ kind: 'none' }), {
-    description:
-      'How we prove who we are: `kind: none`, `kind: token-file` with `file`, or `kind: static-header` with `name` and `valueFile`.',
-  }),
-  tls: tls.prefault({}),
-})
-
-// Bounded by the depth of the file.
-function isJson(value: unknown): boolean {
-  if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return true
-  if (typeof value === 'number') return Number.isFinite(value)
-  if (Array.isArray(value)) return value.every(isJson)
-  return Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isJson)
-}
-
 /** The whole configuration. */
 export const configSchema = z.strictObject({
   name: option(level.optional(), {
@@ -308,6 +129,63 @@ export const configSchema = z.strictObject({
         { min: 1, max: 64 * 1024 * MIB, default: 128 * MIB },
         'bytes',
         'Bytes of the requests that run or wait, over all models.',
+      ),
+      duplicates: z
+        .strictObject({
+          bytesMax: integer(
+            { min: 0, max: 4096 * MIB, default: 16 * MIB },
+            'bytes',
+            'Memory for answers, so that a repeated request is answered without a second call; 0 = none.',
+          ),
+          windowMs: integer(
+            { min: 0, max: 3_600_000, default: 120_000 },
+            'ms',
+            'How long an answer is remembered whose request has no Message Expiry Interval.',
+          ),
+        })
+        .prefault({}),
+      client: z
+        .strictObject({
+          inFlightMax: integer(
+            { min: 1, max: 65_535, default: 8192 },
+            'requests',
+            'Requests that one client may have under way.',
+          ),
+          requestsPerSecond: option(
+            z
+              .number({ error: 'a number above 0' })
+              .positive({ error: 'a number above 0' })
+              .max(1_000_000, { error: 'at most 1000000' })
+              .optional(),
+            {
+              description: "Requests per second of one client; a second's worth may come at once.",
+              defaultText: 'no bound',
+            },
+          ),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  poison: z
+    .strictObject({
+      enabled: option(z.boolean().default(true), {
+        description:
+          'After an unclean end, looks for the request that caused it: what is delivered again runs one at a time.',
+      }),
+      stateFolder: option(shortText.optional(), {
+        description:
+          'Folder for the journal that finds a request which ends the process. It must outlive the process, and belong to this connector alone.',
+        defaultText: 'a folder below $XDG_STATE_HOME/inferwire or ~/.local/state/inferwire',
+      }),
+      deadLetterTopic: option(
+        text(
+          (value) => value.split('/').every(isCleanLevel) && !value.startsWith('$') && value.length <= 255,
+          'a topic without wildcards, such as plant/dead-letters',
+        ).optional(),
+        {
+          description: 'Topic for requests that were set aside because they end the process.',
+          defaultText: 'they are only logged',
+        },
       ),
     })
     .prefault({}),

@@ -92,14 +92,16 @@ export class Connection {
   }
 
   /**
-   * Subscribes with QoS 1 and resolves when the broker granted it.
-   * @throws SessionRefusal when it was refused, or granted with QoS 0.
+   * Subscribes with QoS 1 and resolves when the broker granted all of them.
+   * @throws SessionRefusal when one was refused, or granted with QoS 0.
    */
-  async subscribe(filter: string): Promise<void> {
-    const codes = await this.#ask(encodeSubscribe(SUBSCRIBE_PACKET_ID, filter, this.protocolVersion))
-    const code = codes[0]
-    if (code === undefined) throw this.#endReason ?? new Error('The connection ended before SUBACK.')
-    if (code !== 1) throw subscribeRefusal(filter, code)
+  async subscribe(filters: readonly string[]): Promise<void> {
+    const codes = await this.#ask(encodeSubscribe(SUBSCRIBE_PACKET_ID, filters, this.protocolVersion))
+    for (const [index, filter] of filters.entries()) {
+      const code = codes[index]
+      if (code === undefined) throw this.#endReason ?? new Error('The connection ended before SUBACK.')
+      if (code !== 1) throw subscribeRefusal(filter, code)
+    }
   }
 
   /** Resolves when the broker confirmed, or the connection ended. */

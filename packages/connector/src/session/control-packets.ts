@@ -57,12 +57,13 @@ export function encodeConnect(options: ConnectOptions): Buffer {
 }
 
 /** Retain Handling 2 and Retain As Published 1, so that retained requests do not come back and can be told (§3.8.3.1). */
-export function encodeSubscribe(packetId: number, filter: string, protocolVersion: 4 | 5): Buffer {
-  const subscription = { topic: filter, qos: 1 as const, nl: false, rap: true, rh: 2 }
-  return generate(
-    { cmd: 'subscribe', messageId: packetId, subscriptions: [subscription] },
-    { protocolVersion },
-  )
+export function encodeSubscribe(
+  packetId: number,
+  filters: readonly string[],
+  protocolVersion: 4 | 5,
+): Buffer {
+  const subscriptions = filters.map((topic) => ({ topic, qos: 1 as const, nl: false, rap: true, rh: 2 }))
+  return generate({ cmd: 'subscribe', messageId: packetId, subscriptions }, { protocolVersion })
 }
 
 /** Stops new requests where others take over. */

@@ -46,6 +46,11 @@ export class Delivery {
     return this.#ackOrder.epoch
   }
 
+  /** Forgets the payload: whoever waits for the answer to an equal one needs it no more. */
+  releasePayload(): void {
+    this.payload = NO_PAYLOAD
+  }
+
   /** Forgets payload and properties: a long wait for an acknowledgement must not hold them. */
   release(): void {
     this.payload = NO_PAYLOAD

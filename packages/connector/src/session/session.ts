@@ -27,6 +27,8 @@ export interface SessionOptions extends DialTarget {
   readonly ackOrder: AckOrderKind
   /** The topic filter of the requests. */
   readonly filter: string
+  /** Filters that every connector subscribes for itself, also where `filter` is shared. */
+  readonly ownFilters?: readonly string[]
   /** Name of the shared subscription; left out where this is the only connector. */
   readonly share?: string | undefined
   /** Bytes of the largest packet body that is kept whole; asked for every packet. */
@@ -256,6 +258,9 @@ export class MqttSession {
       this.#listener.ready({ limits, bornAtMs, isLost, filter })
     }
     if (this.#isSubscribed) ready()
-    else connection.subscribe(filter).then(ready, (error: Error) => connection.destroy(error))
+    else {
+      const filters = [filter, ...(this.#options.ownFilters ?? [])]
+      connection.subscribe(filters).then(ready, (error: Error) => connection.destroy(error))
+    }
   }
 }

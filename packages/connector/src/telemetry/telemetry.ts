@@ -40,6 +40,12 @@ export class Telemetry {
   sessionsLost = 0
   repliesWithoutSubscriber = 0
   redeliveries = 0
+  /** Requests that joined a running call, or were answered from memory. */
+  duplicates = 0
+  /** Cancel messages; the requests that they stop are counted by their outcome. */
+  cancels = 0
+  /** Requests that were set aside because they end the process. */
+  setAside = 0
   readonly drops = new Map<DropReason, number>()
   readonly #figures = new Map<string, OperationFigures>()
   readonly #upstreams = new Map<string, UpstreamFigures>()

@@ -1,0 +1,187 @@
+// A queue that is served client by client: deficit round robin, so that nobody's load is another's wait.
+import type { Deadline } from '../step.ts'
+
+/** A request that waits for its turn. */
+export interface Waiter {
+  readonly client: string
+  readonly bytes: number
+  readonly deadline: Deadline
+  readonly admit: () => void
+  readonly reject: (problem: Error) => void
+  /** It does not wait any more: its deadline passed, or another took its place. */
+  isGone: boolean
+}
+
+// A call costs something however small its body is; a body above the largest cost counts as that.
+const COST_MIN = 4 * 1024
+const COST_MAX = 64 * 1024
+
+class ClientQueue {
+  readonly client: string
+  // Deficit round robin (Shreedhar and Varghese, 1995): what this client may still spend in its turn.
+  deficit = 0
+  /** Waiters that are not gone, and their bytes. */
+  waiting = 0
+  bytes = 0
+  #waiters: Waiter[] = []
+  #head = 0
+
+  constructor(client: string) {
+    this.client = client
+  }
+
+  push(waiter: Waiter): void {
+    this.#waiters.push(waiter)
+    this.waiting += 1
+    this.bytes += waiter.bytes
+  }
+
+  /** The oldest that still waits. */
+  get first(): Waiter | undefined {
+    while (this.#waiters[this.#head]?.isGone === true) this.#head += 1
+    if (this.#head > 64 && this.#head * 2 > this.#waiters.length) {
+      this.#waiters.splice(0, this.#head)
+      this.#head = 0
+    }
+    return this.#waiters[this.#head]
+  }
+
+  /** The newest that still waits. */
+  get last(): Waiter | undefined {
+    while (this.#waiters.at(-1)?.isGone === true && this.#waiters.length > this.#head) this.#waiters.pop()
+    return this.#waiters.length > this.#head ? this.#waiters.at(-1) : undefined
+  }
+
+  left(waiter: Waiter): void {
+    waiter.isGone = true
+    this.waiting -= 1
+    this.bytes -= waiter.bytes
+    // Behind calls that hang, waiters may come and expire without end: their places must not pile up.
+    if (this.#waiters.length - this.#head > 2 * this.waiting + 64) {
+      this.#waiters = this.#waiters.slice(this.#head).filter(({ isGone }) => !isGone)
+      this.#head = 0
+    }
+  }
+}
+
+/** See the file's first line. Within a client the order is that of arrival. */
+export class FairQueue {
+  readonly #byClient = new Map<string, ClientQueue>()
+  // The clients in the order of their turns; those that became empty are skipped.
+  #turns: ClientQueue[] = []
+  #turn = 0
+  #quantum = COST_MIN
+  #waiting = 0
+  #bytes = 0
+
+  /** Requests that wait. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Bytes of the requests that wait. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Clients that have requests here. */
+  get clients(): number {
+    return this.#byClient.size
+  }
+
+  /** What of the queue this client takes. */
+  shareOf(client: string): { readonly waiting: number; readonly bytes: number } {
+    return this.#byClient.get(client) ?? NOTHING
+  }
+
+  push(waiter: Waiter): void {
+    let queue = this.#byClient.get(waiter.client)
+    if (queue === undefined) {
+      queue = new ClientQueue(waiter.client)
+      this.#byClient.set(waiter.client, queue)
+      this.#turns.push(queue)
+    }
+    queue.push(waiter)
+    this.#waiting += 1
+    this.#bytes += waiter.bytes
+    // No request costs more than a turn gives, so each turn serves at least one.
+    this.#quantum = Math.max(this.#quantum, costOf(waiter))
+  }
+
+  /** Takes out the request whose turn it is. */
+  shift(): Waiter | undefined {
+    while (this.#turn < this.#turns.length) {
+      const queue = this.#turns[this.#turn]!
+      const first = queue.waiting === 0 ? undefined : queue.first!
+      if (first === undefined) {
+        this.#endTurn(queue)
+        continue
+      }
+      if (queue.deficit === 0) queue.deficit = this.#quantum
+      if (queue.deficit < costOf(first)) {
+        this.#nextTurn(queue)
+        continue
+      }
+      queue.deficit -= costOf(first)
+      this.remove(first)
+      if (queue.waiting > 0 && queue.deficit < costOf(queue.first!)) this.#nextTurn(queue)
+      return first
+    }
+    this.#turns = []
+    this.#turn = 0
+    this.#quantum = COST_MIN
+    return undefined
+  }
+
+  /** The request waits no more. Its place costs nothing. */
+  remove(waiter: Waiter): void {
+    this.#waiting -= 1
+    this.#bytes -= waiter.bytes
+    const queue = this.#byClient.get(waiter.client)!
+    queue.left(waiter)
+    if (queue.waiting > 0) return
+    this.#byClient.delete(waiter.client)
+    // Without requests nobody saves up.
+    queue.deficit = 0
+    // Emptied clients behind the present turn are skipped when it comes to them; they must not pile up either.
+    if (this.#turns.length - this.#turn > 2 * this.#byClient.size + 64) {
+      this.#turns = this.#turns.slice(this.#turn).filter(({ waiting }) => waiting > 0)
+      this.#turn = 0
+    }
+  }
+
+  /** The newest request of the client that takes most of the queue, by requests or by bytes. */
+  newestOfLargest(measure: 'waiting' | 'bytes'): Waiter | undefined {
+    let largest: ClientQueue | undefined
+    for (const queue of this.#byClient.values()) {
+      if (largest === undefined || queue[measure] > largest[measure]) largest = queue
+    }
+    return largest?.last
+  }
+
+  #endTurn(queue: ClientQueue): void {
+    queue.deficit = 0
+    this.#turn += 1
+    this.#compact()
+  }
+
+  // What is left of its deficit stays, and the next turn adds to it.
+  #nextTurn(queue: ClientQueue): void {
+    this.#turn += 1
+    this.#turns.push(queue)
+    queue.deficit += this.#quantum
+    this.#compact()
+  }
+
+  #compact(): void {
+    if (this.#turn < 1024) return
+    this.#turns.splice(0, this.#turn)
+    this.#turn = 0
+  }
+}
+
+const NOTHING = { waiting: 0, bytes: 0 }
+
+function costOf({ bytes }: Waiter): number {
+  return Math.min(COST_MIN + bytes, COST_MAX)
+}

@@ -1,0 +1,156 @@
+// The options of one model.
+import { isAllowableHeader, isModelName, isOperationName } from '@inferwire/protocol'
+import { z } from 'zod'
+import { isHost, modelUrlMistake } from './address.ts'
+import { file, integer, option, text } from './option.ts'
+import { circuit, retry } from './retry-options.ts'
+import { address, MIB, shortText, tls } from './schema-parts.ts'
+
+const limits = z.strictObject({
+  concurrency: integer(
+    { min: 1, max: 10_000, default: 64 },
+    'requests',
+    'Calls to the model server that run at once.',
+  ),
+  queueDepthMax: integer(
+    { min: 0, max: 65_535, default: 4096 },
+    'requests',
+    'Requests that wait for their turn; one more is answered `overloaded`.',
+  ),
+  queueBytesMax: integer(
+    { min: 0, max: 1024 * MIB, default: 64 * MIB },
+    'bytes',
+    'Bytes of the requests that wait.',
+  ),
+  requestBytesMax: integer(
+    { min: 1, max: 256 * MIB, default: 16 * MIB },
+    'bytes',
+    'Largest body of a request.',
+  ),
+  responseBytesMax: integer(
+    { min: 1, max: 256 * MIB, default: 16 * MIB },
+    'bytes',
+    'Largest answer of the model server.',
+  ),
+})
+
+const staticHeaderName = text(
+  (value) =>
+    /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(value) &&
+    !/^(?:host|cookie|connection|expect|te|trailer|upgrade|transfer-encoding|content-.*|proxy-.*)$/i.test(
+      value,
+    ),
+  'the name of a header that may carry a secret, such as x-api-key (not host, cookie, content-…)',
+)
+const credential = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('none') }),
+    z.strictObject({
+      kind: z.literal('token-file'),
+      file: file('File with a token (JWT); read again when it changes.'),
+    }),
+    z.strictObject({
+      kind: z.literal('static-header'),
+      name: option(staticHeaderName, { description: 'Name of the header.' }),
+      valueFile: file('File with the value; read again when it changes.'),
+    }),
+  ],
+  {
+    error: ({ code }) =>
+      code === 'invalid_union'
+        ? 'none, token-file or static-header'
+        : 'a map with kind: none, token-file or static-header',
+  },
+)
+
+const VERSION_EXPECTED = 'a version such as 1: letters, digits, ".", "_", "-"'
+const versionText = text(
+  (value) => /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?$/.test(value),
+  VERSION_EXPECTED,
+)
+
+/** One exposed model: its server, its bounds, how it is asked. */
+export const model = z.strictObject({
+  url: option(address(modelUrlMistake), {
+    description: 'The model server: what comes before /v1 or /v2. A path prefix stays.',
+  }),
+  host: option(text(isHost, 'a host name, with or without a port').optional(), {
+    description: 'Host to send where it differs from the address: an Istio gateway routes by it.',
+    defaultText: 'the host of the URL',
+  }),
+  protocol: option(z.enum(['v1', 'v2']).optional(), {
+    description: 'Protocol of the model server.',
+    defaultText: 'found out by asking the server; both where it speaks both',
+  }),
+  as: option(text(isModelName, 'the name of a model').optional(), {
+    description: 'Name of the model on its server.',
+    defaultText: 'the name in `models`',
+  }),
+  versions: option(
+    z
+      .array(
+        // A version without quotes is a number to YAML.
+        z.union([z.int().nonnegative(), versionText], { error: VERSION_EXPECTED }).transform(String),
+      )
+      .max(64)
+      .default([]),
+    {
+      description: 'Versions to expose beside the model, as {name}@{version} (V2).',
+    },
+  ),
+  defaultOperation: option(
+    text(isOperationName, 'an operation: predict, explain, infer, metadata or ready').optional(),
+    {
+      description: 'Operation of a topic that names none.',
+      defaultText: 'infer where the server speaks V2, else predict',
+    },
+  ),
+  description: option(shortText.optional(), { description: 'A sentence for the model card.' }),
+  example: option(
+    z
+      .strictObject({
+        operation: text(isOperationName, 'an operation: predict, explain, infer').optional(),
+        body: z.unknown().refine(isJson, { error: 'what JSON can say: no .inf, .nan and special tags' }),
+      })
+      .optional(),
+    { description: 'A request that works, for the model card: `operation` and `body`.' },
+  ),
+  timeoutMs: integer(
+    { min: 1, max: 3_600_000, default: 30_000 },
+    'ms',
+    'Deadline of a request that names none, and the longest that one may name.',
+  ),
+  limits: limits.prefault({}),
+  retry: retry.prefault({}),
+  circuit: circuit.prefault({}),
+  repeatable: option(z.boolean().default(true), {
+    description:
+      'Whether a request may be executed twice after a crash. Set false where a call has side effects: what may have been executed is then answered `maybe_executed`.',
+  }),
+  passHeaders: option(
+    z
+      .array(
+        text(
+          isAllowableHeader,
+          'a lower-case header name that may be opened (not authorization, host, content-…, x-envoy-…)',
+        ),
+      )
+      .max(16)
+      .default([]),
+    { description: 'User properties of a request that become HTTP headers, by exact lower-case name.' },
+  ),
+  credential: option(credential.default({ kind: 'none' }), {
+    description:
+      'How we prove who we are: `kind: none`, `kind: token-file` with `file`, or `kind: static-header` with `name` and `valueFile`.',
+  }),
+  tls: tls.prefault({}),
+})
+
+// Bounded by the depth of the file.
+function isJson(value: unknown): boolean {
+  if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return true
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (Array.isArray(value)) return value.every(isJson)
+  return Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isJson)
+}
