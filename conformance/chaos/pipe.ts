@@ -90,7 +90,10 @@ export class Pipe {
     if (isDirect && isFrozen !== true && this.#held.length === 0) return this.#pass(chunk)
     const size = sliceBytes ?? chunk.length
     for (let at = 0; at < chunk.length; at += size) {
-      this.#hold({ bytes: chunk.subarray(at, at + size), dueMs: this.#dueMs(Math.min(size, chunk.length - at)) })
+      this.#hold({
+        bytes: chunk.subarray(at, at + size),
+        dueMs: this.#dueMs(Math.min(size, chunk.length - at)),
+      })
     }
     this.#heldBytes += chunk.length
     this.#pace()

@@ -63,7 +63,8 @@ export class Proxy {
 
   /** No toxics; what was held back goes on its way. */
   calm(): void {
-    for (const toxics of [this.up, this.down]) for (const name of Object.keys(toxics)) delete toxics[name as keyof Toxics]
+    for (const toxics of [this.up, this.down])
+      for (const name of Object.keys(toxics)) delete toxics[name as keyof Toxics]
     this.#wake()
   }
 

@@ -128,9 +128,13 @@ export class TapJudge implements Witness {
   // From the connector.
   #sent(head: number, bytes: Buffer, start: number, end: number): void {
     this.#seen.packets += 1
-    const size = end - start + (end - start < 0x80 ? 2 : end - start < 0x4000 ? 3 : end - start < 0x20_0000 ? 4 : 5)
+    const size =
+      end - start + (end - start < 0x80 ? 2 : end - start < 0x4000 ? 3 : end - start < 0x20_0000 ? 4 : 5)
     if (size > this.#packetBytesMax) {
-      this.#violated('packet-too-large', `A packet of ${size} bytes; the broker announced ${this.#packetBytesMax}.`)
+      this.#violated(
+        'packet-too-large',
+        `A packet of ${size} bytes; the broker announced ${this.#packetBytesMax}.`,
+      )
     }
     const type = head >> 4
     if (type === 3) this.#published(head, bytes, start)
@@ -150,7 +154,10 @@ export class TapJudge implements Witness {
   #connect(packet: IConnectPacket): void {
     this.#connectorReceiveMaximum = packet.properties?.receiveMaximum ?? 65_535
     if (packet.clean !== true) return
-    this.#violated('clean-start', 'CONNECT with Clean Start 1: every queued and unacknowledged request is thrown away.')
+    this.#violated(
+      'clean-start',
+      'CONNECT with Clean Start 1: every queued and unacknowledged request is thrown away.',
+    )
   }
 
   #connack(packet: IConnackPacket): void {
@@ -279,7 +286,8 @@ export class TapJudge implements Witness {
   // The Response Topic where the client may be answered there, else the request's topic below the root of the replies.
   #replyTopicOf({ topic, responseTopic }: PublishView, requestRoot: string): string {
     const { replyRoots } = this.#rules
-    if (responseTopic !== '' && replyRoots.some((root) => responseTopic.startsWith(root))) return responseTopic
+    if (responseTopic !== '' && replyRoots.some((root) => responseTopic.startsWith(root)))
+      return responseTopic
     return replyRoots[0]! + topic.slice(requestRoot.length)
   }
 

@@ -181,7 +181,12 @@ export function encodePublish(parts: PublishParts): Buffer {
   for (const text of userProperties) propertyBytes += 2 + Buffer.byteLength(text)
   propertyBytes += userProperties.length / 2
   const remaining =
-    2 + Buffer.byteLength(topic) + 2 + sizeOfLength(propertyBytes) + propertyBytes + Buffer.byteLength(payload)
+    2 +
+    Buffer.byteLength(topic) +
+    2 +
+    sizeOfLength(propertyBytes) +
+    propertyBytes +
+    Buffer.byteLength(payload)
   const out = Buffer.allocUnsafe(1 + sizeOfLength(remaining) + remaining)
   out[0] = 0x32
   let offset = writeLength(out, 1, remaining)

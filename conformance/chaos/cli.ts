@@ -1,0 +1,94 @@
+// `npm run chaos`: one run from the command line; exit code 1 when the connector is guilty.
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { runChaos, type ChaosResult } from './run.ts'
+import { makeSchedule, shrinkSchedule, type Fault } from './schedule.ts'
+import { report } from './summary.ts'
+
+const USAGE = `npm run chaos -- [options]
+  --requests N     how many requests [default: 20000]
+  --faults N       how many faults, spread over the time that the requests take [default: one each 2.5 s]
+  --rate N         requests per second [default: 700]
+  --seed N         of the schedule [default: random, and told]
+  --replay N       the same as --seed
+  --minutes M      asks no longer than that
+  --plant NAME     runs a connector with a planted bug (see conformance/chaos/planted/plants.mjs)
+  --raw N, --sdk N raw and SDK clients, even numbers [default: 40, 4]
+  --shrink         looks for a shorter schedule that fails as well
+  --json FILE      writes the result`
+
+const { values } = parseArgs({
+  options: {
+    requests: { type: 'string', default: '20000' },
+    faults: { type: 'string' },
+    rate: { type: 'string', default: '700' },
+    seed: { type: 'string' },
+    replay: { type: 'string' },
+    minutes: { type: 'string' },
+    plant: { type: 'string' },
+    raw: { type: 'string', default: '40' },
+    sdk: { type: 'string', default: '4' },
+    shrink: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+if (values.help) {
+  process.stdout.write(`${USAGE}\n`)
+  process.exit(0)
+}
+const requests = number('requests', values.requests)
+const rate = number('rate', values.rate)
+const seed = number('seed', values.replay ?? values.seed ?? String(Math.floor(Math.random() * 0x1_0000_0000)))
+const askingMs =
+  values.minutes === undefined ? (requests / rate) * 1000 : number('minutes', values.minutes) * 60_000
+const faults = number('faults', values.faults ?? String(Math.max(1, Math.round(askingMs / 2500))))
+// Outages slow the load down: the schedule is spread over what it will take then.
+const durationMs = values.minutes === undefined ? askingMs + faults * 400 : askingMs
+const schedule = makeSchedule({ seed, faults, durationMs })
+const replay = `npm run chaos -- --replay ${seed} --requests ${requests} --faults ${faults} --rate ${rate}${values.minutes === undefined ? '' : ` --minutes ${values.minutes}`}${values.plant === undefined ? '' : ` --plant ${values.plant}`}`
+
+say(`seed ${seed}: ${requests} requests, ${faults} faults over ${(durationMs / 1000).toFixed(0)} s`)
+const result = await run(schedule)
+say(report(result, replay))
+if (values.json !== undefined) {
+  writeFileSync(values.json, `${JSON.stringify({ seed, replay, ...result }, null, 2)}\n`)
+}
+if (values.shrink && result.isGuilty) {
+  const fails = async (candidate: readonly Fault[]): Promise<boolean> => {
+    const { isGuilty } = await run(candidate)
+    say(`${candidate.length} faults: ${isGuilty ? 'still guilty' : 'not guilty'}`)
+    return isGuilty
+  }
+  const shortest = await shrinkSchedule(schedule, fails)
+  say(`The shortest schedule found has ${shortest.length} faults:\n${JSON.stringify(shortest, null, 2)}`)
+}
+process.exit(result.isGuilty ? 1 : 0)
+
+function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
+  const last = faultsToRun.at(-1)?.atMs ?? 0
+  const isWhole = faultsToRun.length === schedule.length
+  return runChaos({
+    schedule: faultsToRun,
+    requests,
+    requestsPerSecond: rate,
+    plant: values.plant,
+    durationMs: isWhole ? (values.minutes === undefined ? undefined : askingMs) : last + 5000,
+    stopWhenConvicted: values.plant !== undefined || !isWhole,
+    rawClients: number('raw', values.raw),
+    sdkClients: number('sdk', values.sdk),
+    progress: say,
+  })
+}
+
+function number(name: string, text: string): number {
+  const value = Number(text)
+  if (Number.isFinite(value) && value >= 0) return value
+  process.stderr.write(`--${name} is "${text}"; expected a number.\n\n${USAGE}\n`)
+  process.exit(64)
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}

@@ -1,0 +1,180 @@
+// Makes a schedule happen: each fault at its time, those of one actor one after another.
+import type { Mosquitto } from '../fixtures/mosquitto.ts'
+import type { ConnectorActor } from './actors.ts'
+import type { FaultRecord, Ledger } from './ledger.ts'
+import type { Proxy } from './proxy.ts'
+import { actorOf, type Fault, type FaultKind } from './schedule.ts'
+import type { ChaosUpstream } from './upstream.ts'
+
+/** Everybody who can be hit. */
+export interface Cast {
+  readonly broker: Mosquitto
+  readonly connector: ConnectorActor
+  readonly upstream: ChaosUpstream
+  readonly connectorNetwork: Proxy
+  readonly clientNetwork: Proxy
+  readonly upstreamNetwork: Proxy
+}
+
+// What the network does while it is slow: milliseconds, bytes per second, bytes.
+const LATENCY = { latencyMs: 150, jitterMs: 200 }
+const BANDWIDTH = { bandwidth: 40_000 }
+const SLICER = { sliceBytes: 7 }
+
+/** Runs until the schedule is over or it is stopped. */
+export class FaultRunner {
+  readonly #cast: Cast
+  readonly #ledger: Ledger
+  readonly #chains = new Map<string, Promise<void>>()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #waiting: FaultRecord[] = []
+  #isStopped = false
+  #left = 0
+  /** Exits after SIGTERM with another code than 0, by code. */
+  readonly badExits: Record<string, number> = {}
+
+  constructor(cast: Cast, ledger: Ledger) {
+    this.#cast = cast
+    this.#ledger = ledger
+  }
+
+  /** Faults that are still to come. */
+  get left(): number {
+    return this.#left
+  }
+
+  start(schedule: readonly Fault[]): void {
+    this.#left = schedule.length
+    for (const fault of schedule) {
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer)
+        this.#enqueue(fault)
+      }, fault.atMs)
+      this.#timers.add(timer)
+    }
+  }
+
+  /** Tells the faults that are over when the first reply came. */
+  replied(atMs: number): void {
+    for (const record of this.#waiting.splice(0)) record.recoveryMs = Math.max(0, atMs - record.endedAtMs)
+  }
+
+  /** No further faults; resolves when everybody is up and calm. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    await Promise.all(this.#chains.values())
+    for (const proxy of [this.#cast.connectorNetwork, this.#cast.clientNetwork, this.#cast.upstreamNetwork])
+      proxy.calm()
+  }
+
+  #enqueue(fault: Fault): void {
+    const actor = actorOf(fault.kind)
+    const before = this.#chains.get(actor) ?? Promise.resolve()
+    this.#chains.set(
+      actor,
+      before.then(() => this.#happen(fault)),
+    )
+  }
+
+  async #happen(fault: Fault): Promise<void> {
+    this.#left -= 1
+    if (this.#isStopped) return
+    const startedAtMs = Date.now()
+    await this.#hit(fault.kind, fault)
+    const record = { kind: fault.kind, startedAtMs, endedAtMs: Date.now(), recoveryMs: undefined }
+    this.#ledger.faults.push(record)
+    this.#waiting.push(record)
+  }
+
+  async #hit(kind: FaultKind, { forMs, bytes }: Fault): Promise<void> {
+    const { broker, connector, upstream, connectorNetwork, clientNetwork, upstreamNetwork } = this.#cast
+    switch (kind) {
+      case 'connector-kill':
+        await connector.end('SIGKILL')
+        return connector.start()
+      case 'connector-term': {
+        const code = await connector.end('SIGTERM')
+        if (code !== 0) this.badExits[String(code)] = (this.badExits[String(code)] ?? 0) + 1
+        return connector.start()
+      }
+      case 'connector-stop':
+        connector.signal('SIGSTOP')
+        await pause(forMs)
+        return connector.signal('SIGCONT')
+      case 'broker-term':
+        await broker.stop('SIGTERM')
+        return await broker.start()
+      case 'broker-kill':
+        await broker.stop('SIGKILL')
+        return await broker.start()
+      case 'upstream-kill':
+        await upstreamNetwork.refuse()
+        await pause(forMs)
+        return await upstreamNetwork.accept()
+      case 'upstream-hang':
+        return await suffer(upstreamNetwork, 'both', { isFrozen: true }, forMs)
+      case 'upstream-reset':
+        return upstreamNetwork.reset()
+      case 'upstream-503':
+      case 'upstream-slow':
+        upstream.feel(kind === 'upstream-503' ? 'busy' : 'slow')
+        await pause(forMs)
+        return upstream.feel('well')
+      case 'connector-cut':
+      case 'client-cut': {
+        const network = kind === 'client-cut' ? clientNetwork : connectorNetwork
+        await network.refuse()
+        await pause(forMs)
+        return await network.accept()
+      }
+      case 'connector-reset':
+        return connectorNetwork.reset()
+      case 'client-reset':
+        return clientNetwork.reset()
+      case 'connector-reset-in-packet':
+        return connectorNetwork.resetAfter(bytes % 2 === 0 ? 'up' : 'down', bytes)
+      case 'client-reset-in-packet':
+        return clientNetwork.resetAfter(bytes % 2 === 0 ? 'up' : 'down', bytes)
+      case 'connector-half-open-up':
+        return await suffer(connectorNetwork, 'up', { isFrozen: true }, forMs)
+      case 'connector-half-open-down':
+        return await suffer(connectorNetwork, 'down', { isFrozen: true }, forMs)
+      case 'connector-freeze':
+        return await suffer(connectorNetwork, 'both', { isFrozen: true }, forMs)
+      case 'client-half-open':
+        return await suffer(clientNetwork, bytes % 2 === 0 ? 'up' : 'down', { isFrozen: true }, forMs)
+      case 'connector-latency':
+        return await suffer(connectorNetwork, 'both', LATENCY, forMs)
+      case 'client-latency':
+        return await suffer(clientNetwork, 'both', LATENCY, forMs)
+      case 'connector-slicer':
+        return await suffer(connectorNetwork, 'both', SLICER, forMs)
+      case 'client-slicer':
+        return await suffer(clientNetwork, 'both', SLICER, forMs)
+      case 'connector-bandwidth':
+        return await suffer(connectorNetwork, 'both', BANDWIDTH, forMs)
+      case 'connector-slow-close':
+        connectorNetwork.set('both', { slowCloseMs: 1000 })
+        connectorNetwork.resetAfter('up', bytes)
+        await pause(forMs)
+        return connectorNetwork.calm()
+    }
+  }
+}
+
+async function suffer(
+  network: Proxy,
+  direction: 'up' | 'down' | 'both',
+  toxics: Parameters<Proxy['set']>[1],
+  forMs: number,
+): Promise<void> {
+  network.set(direction, toxics)
+  await pause(forMs)
+  network.calm()
+}
+
+// The length of a fault is what the test is about: no event could stand for it.
+function pause(forMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, forMs))
+}

@@ -1,0 +1,138 @@
+// The book of a run: what was asked, taken, answered and called. Typed arrays, 40 bytes a request: a million is small.
+
+/** Milliseconds since the epoch, as they go into the book: since its beginning, and 0 = never. */
+type Times = Float64Array
+
+/** How a request was published. */
+export const KIND = { raw: 0, sdk: 1 } as const
+
+/** Something that must not be, seen at a client. */
+export interface Misdeed {
+  readonly kind: 'crossed' | 'phantom'
+  readonly atMs: number
+  /** Number of the request; -1 = none. */
+  readonly number: number
+  readonly what: string
+}
+
+/** A fault as it happened. Milliseconds since the epoch. */
+export interface FaultRecord {
+  readonly kind: string
+  readonly startedAtMs: number
+  /** When the actor was let go again, or started again. */
+  readonly endedAtMs: number
+  /** From the end to the first reply that any client got; undefined when the run ended before. */
+  recoveryMs: number | undefined
+}
+
+// The first ones tell the story; a broken connector makes one a request.
+const MISDEEDS_MAX = 1000
+
+/** Append-only. Requests are numbers from 0. */
+export class Ledger {
+  readonly capacity: number
+  readonly publishedAtMs: Times
+  readonly expiresAtMs: Times
+  /** Of the broker, for the request. */
+  readonly pubackAtMs: Times
+  /** Of the broker, for the last reply, as it reached the connector. */
+  readonly replyTakenAtMs: Times
+  readonly repliedAtMs: Times
+  readonly kinds: Uint8Array
+  readonly pubackCodes: Uint8Array
+  /** Replies received, the broker's own repetitions (DUP) left out. */
+  readonly replies: Uint8Array
+  readonly redelivered: Uint8Array
+  /** Index into `outcomes` of the first reply. */
+  readonly firstOutcomes: Uint8Array
+  readonly calls: Uint8Array
+  /** 1 = the client's session was lost before the PUBACK came. */
+  readonly abandoned: Uint8Array
+  /** `200`, or the code of an error. */
+  readonly outcomes: string[] = ['']
+  readonly misdeeds: Misdeed[] = []
+  readonly faults: FaultRecord[] = []
+  #count = 0
+  answered = 0
+  crossed = 0
+  phantom = 0
+
+  constructor(capacity: number) {
+    this.capacity = capacity
+    this.publishedAtMs = new Float64Array(capacity)
+    this.expiresAtMs = new Float64Array(capacity)
+    this.pubackAtMs = new Float64Array(capacity)
+    this.replyTakenAtMs = new Float64Array(capacity)
+    this.repliedAtMs = new Float64Array(capacity)
+    this.kinds = new Uint8Array(capacity)
+    this.pubackCodes = new Uint8Array(capacity)
+    this.replies = new Uint8Array(capacity)
+    this.redelivered = new Uint8Array(capacity)
+    this.firstOutcomes = new Uint8Array(capacity)
+    this.calls = new Uint8Array(capacity)
+    this.abandoned = new Uint8Array(capacity)
+  }
+
+  /** Numbers below were given out. */
+  get count(): number {
+    return this.#count
+  }
+
+  published(number: number, kind: number, expirySeconds: number): void {
+    const now = Date.now()
+    this.publishedAtMs[number] = now
+    this.expiresAtMs[number] = now + expirySeconds * 1000
+    this.kinds[number] = kind
+    this.#count = Math.max(this.#count, number + 1)
+  }
+
+  acknowledged(number: number, reasonCode: number): void {
+    if (this.pubackAtMs[number] !== 0) return
+    this.pubackAtMs[number] = Date.now()
+    this.pubackCodes[number] = reasonCode
+  }
+
+  abandon(number: number): void {
+    this.abandoned[number] = 1
+  }
+
+  replyTaken(number: number, atMs: number): void {
+    this.replyTakenAtMs[number] = atMs
+  }
+
+  /** Returns whether it was the first. */
+  replied(number: number, outcome: string, isRedelivered: boolean): boolean {
+    if (isRedelivered) bump(this.redelivered, number)
+    if (this.repliedAtMs[number] !== 0) {
+      if (!isRedelivered) bump(this.replies, number)
+      return false
+    }
+    bump(this.replies, number)
+    this.repliedAtMs[number] = Date.now()
+    this.firstOutcomes[number] = this.#indexOf(outcome)
+    this.answered += 1
+    return true
+  }
+
+  called(number: number): void {
+    if (number < this.capacity) bump(this.calls, number)
+  }
+
+  misdeed(misdeed: Misdeed): void {
+    this[misdeed.kind] += 1
+    if (this.misdeeds.length < MISDEEDS_MAX) this.misdeeds.push(misdeed)
+  }
+
+  // A handful of codes; a connector that invents more shares the last index.
+  #indexOf(outcome: string): number {
+    const index = this.outcomes.indexOf(outcome)
+    if (index !== -1) return index
+    if (this.outcomes.length === 255) return 254
+    return this.outcomes.push(outcome) - 1
+  }
+}
+
+// Stays at the top rather than begin again.
+function bump(counts: Uint8Array, number: number): void {
+  if (counts[number]! < 255) counts[number]! += 1
+}

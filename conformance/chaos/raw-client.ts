@@ -1,0 +1,205 @@
+// An MQTT 5 client as a device has one: persistent session, QoS 1, and no repetition once the broker has acknowledged.
+import { connect, type Socket } from 'node:net'
+import mqttPacket from 'mqtt-packet'
+import {
+  encodePuback,
+  encodePublish,
+  PacketScanner,
+  userPropertyOf,
+  viewPublish,
+  type PublishParts,
+} from './wire.ts'
+
+/** A message that came. */
+export interface RawReply {
+  readonly topic: string
+  readonly correlation: string
+  /** The broker sent it before. */
+  readonly isDup: boolean
+  /** The user properties; '' = none. */
+  readonly status: string
+  readonly code: string
+  readonly payload: string
+}
+
+/** Who is told. Numbers are those of `publish`. */
+export interface RawClientListener {
+  replied(reply: RawReply): void
+  acknowledged(number: number, reasonCode: number): void
+  /** The broker lost the session: a publish on its way may have arrived or not, and MQTT forbids to repeat it. */
+  abandoned(number: number): void
+}
+
+interface Unacknowledged {
+  readonly number: number
+  readonly packet: Buffer
+  wasSent: boolean
+}
+
+const KEEP_ALIVE_SECONDS = 6
+const RETRY_MS = 50
+const CONNECT_TIMEOUT_MS = 3000
+const DUP = 0x08
+
+/** Keeps at it until `close`. */
+export class RawClient {
+  readonly #port: number
+  readonly #name: string
+  readonly #listener: RawClientListener
+  readonly #unacknowledged = new Map<number, Unacknowledged>()
+  #socket: Socket | undefined
+  #isReady = false
+  #isClosed = false
+  #lastId = 0
+  #lastReceivedMs = 0
+  #timer: NodeJS.Timeout | undefined
+  #whenReady: (() => void) | undefined
+  connections = 0
+
+  constructor(port: number, name: string, listener: RawClientListener) {
+    this.#port = port
+    this.#name = name
+    this.#listener = listener
+  }
+
+  /** Resolves when subscribed for the first time. */
+  start(): Promise<void> {
+    this.#connect()
+    return new Promise((resolve) => (this.#whenReady = resolve))
+  }
+
+  get unacknowledged(): number {
+    return this.#unacknowledged.size
+  }
+
+  /** Now, or when the connection is there again. */
+  publish(number: number, parts: Omit<PublishParts, 'packetId'>): void {
+    do this.#lastId = this.#lastId >= 65_000 ? 1 : this.#lastId + 1
+    while (this.#unacknowledged.has(this.#lastId))
+    const packet = encodePublish({ ...parts, packetId: this.#lastId })
+    this.#unacknowledged.set(this.#lastId, { number, packet, wasSent: this.#isReady })
+    if (this.#isReady) this.#socket!.write(packet)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#socket?.destroy()
+  }
+
+  #connect(): void {
+    const socket = connect({ port: this.#port, host: '127.0.0.1', noDelay: true })
+    this.#socket = socket
+    this.connections += 1
+    this.#lastReceivedMs = performance.now()
+    const acks: Buffer[] = []
+    const scanner = new PacketScanner((head, bytes, start, end) =>
+      this.#received(head, bytes, start, end, acks),
+    )
+    socket.on('connect', () => socket.write(this.#connectPacket()))
+    socket.on('data', (chunk: Buffer) => {
+      this.#lastReceivedMs = performance.now()
+      scanner.push(chunk)
+      if (acks.length > 0 && !socket.destroyed)
+        socket.write(acks.length === 1 ? acks[0]! : Buffer.concat(acks))
+      acks.length = 0
+    })
+    socket.on('error', () => {})
+    const watch = setInterval(() => this.#watch(socket), (KEEP_ALIVE_SECONDS * 1000) / 3)
+    socket.on('close', () => {
+      clearInterval(watch)
+      this.#isReady = false
+      if (!this.#isClosed) this.#timer = setTimeout(() => this.#connect(), RETRY_MS * (1 + Math.random()))
+    })
+  }
+
+  #watch(socket: Socket): void {
+    const silentMs = performance.now() - this.#lastReceivedMs
+    if (silentMs > (this.#isReady ? KEEP_ALIVE_SECONDS * 1000 : CONNECT_TIMEOUT_MS)) socket.destroy()
+    else if (this.#isReady) socket.write(PINGREQ)
+  }
+
+  #received(head: number, bytes: Buffer, start: number, end: number, acks: Buffer[]): void {
+    switch (head >> 4) {
+      case 3: {
+        const view = viewPublish(head, bytes, start)
+        this.#listener.replied({
+          topic: view.topic,
+          correlation: view.correlation,
+          isDup: view.isDup,
+          status: userPropertyOf(bytes, view, 'status') ?? '',
+          code: userPropertyOf(bytes, view, 'code') ?? '',
+          payload: bytes.toString('utf8', view.payloadStart, end),
+        })
+        // After it is in the book.
+        if (view.qos > 0) acks.push(encodePuback(view.packetId))
+        return
+      }
+      case 4: {
+        const packetId = bytes.readUInt16BE(start)
+        const entry = this.#unacknowledged.get(packetId)
+        if (entry === undefined) return
+        this.#unacknowledged.delete(packetId)
+        return this.#listener.acknowledged(entry.number, end - start > 2 ? bytes[start + 2]! : 0)
+      }
+      case 2:
+        return this.#connack((bytes[start]! & 1) === 1, bytes[start + 1]!)
+      case 9:
+        return this.#ready()
+    }
+  }
+
+  #connack(isSessionPresent: boolean, reasonCode: number): void {
+    if (reasonCode !== 0) return void this.#socket!.destroy()
+    if (isSessionPresent) return this.#ready()
+    // MQTT 5 §3.2.2.1.1: the session is gone, and with it the right to repeat what was on its way.
+    for (const [packetId, { number, wasSent }] of this.#unacknowledged) {
+      if (!wasSent) continue
+      this.#unacknowledged.delete(packetId)
+      this.#listener.abandoned(number)
+    }
+    this.#socket!.write(this.#subscribePacket())
+  }
+
+  // MQTT 5 §4.4: what was sent and not acknowledged goes again, with DUP and its old identifier.
+  #ready(): void {
+    this.#isReady = true
+    for (const entry of this.#unacknowledged.values()) {
+      if (entry.wasSent) entry.packet[0]! |= DUP
+      entry.wasSent = true
+      this.#socket!.write(entry.packet)
+    }
+    this.#whenReady?.()
+  }
+
+  #connectPacket(): Buffer {
+    return mqttPacket.generate(
+      {
+        cmd: 'connect',
+        protocolId: 'MQTT',
+        protocolVersion: 5,
+        clean: false,
+        clientId: this.#name,
+        keepalive: KEEP_ALIVE_SECONDS,
+        properties: { sessionExpiryInterval: 86_400, receiveMaximum: 65_535 },
+      },
+      { protocolVersion: 5 },
+    )
+  }
+
+  #subscribePacket(): Buffer {
+    const subscription = {
+      topic: `infer/reply/${this.#name}/#`,
+      qos: 1 as const,
+      nl: false,
+      rap: false,
+      rh: 2,
+    }
+    return mqttPacket.generate(
+      { cmd: 'subscribe', messageId: 65_535, subscriptions: [subscription] },
+      { protocolVersion: 5 },
+    )
+  }
+}
+
+const PINGREQ = Buffer.from([0xc0, 0])

@@ -1,0 +1,169 @@
+// One run: everybody started, the load asking, the schedule happening, the book closed, the verdict.
+import { ConnectorActor, CONNECTOR_NAME, startBroker } from './actors.ts'
+import { CpuMeter } from './cpu-meter.ts'
+import { FaultRunner } from './fault-runner.ts'
+import { Ledger } from './ledger.ts'
+import { Load } from './load.ts'
+import { Proxy } from './proxy.ts'
+import { clientOf, levelsOf, clientName, MODELS, numberOf, pairOf } from './request-shape.ts'
+import type { Fault } from './schedule.ts'
+import { summarizeFaults, type FaultSummary } from './summary.ts'
+import { WireTap } from './tap.ts'
+import type { TapSeen } from './tap-judge.ts'
+import { ChaosUpstream } from './upstream.ts'
+import { judge, type Verdict } from './verdict.ts'
+
+/** How to run. */
+export interface ChaosOptions {
+  readonly schedule: readonly Fault[]
+  readonly requests: number
+  /** @default 700 */
+  readonly requestsPerSecond?: number
+  /** Name of a planted bug. @default none: the honest connector */
+  readonly plant?: string | undefined
+  /** Asks no longer than this, in milliseconds. @default no limit */
+  readonly durationMs?: number | undefined
+  /** Ends as soon as something is proven. @default false */
+  readonly stopWhenConvicted?: boolean
+  /** How long nothing may come before the rest counts as unanswered, in milliseconds. @default 15000 */
+  readonly quietMs?: number
+  readonly rawClients?: number
+  readonly sdkClients?: number
+  readonly inFlightMax?: number
+  /** A line about how it goes, every 10 s. */
+  readonly progress?: (line: string) => void
+}
+
+/** What came out. */
+export interface ChaosResult {
+  readonly verdict: Verdict
+  /** Beside the verdict: the connector ended by itself. */
+  readonly deaths: readonly string[]
+  readonly isGuilty: boolean
+  readonly faults: FaultSummary
+  readonly seen: Readonly<TapSeen>
+  readonly sessionsLost: number
+  readonly badExits: Readonly<Record<string, number>>
+  readonly strangers: number
+  readonly seconds: number
+  readonly requestsPerSecond: number
+  /** Share of one core by process, while it asked. */
+  readonly cpu: Readonly<Record<string, number>>
+  readonly mainRssMb: number
+  /** Milliseconds from the beginning of the load to the proof; undefined when there was none. */
+  readonly convictedAfterMs: number | undefined
+}
+
+const PROGRESS_MS = 10_000
+
+/** Resolves with the result; everything that it started has ended by then. */
+export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
+  const { requests, rawClients = 40, sdkClients = 4 } = options
+  const clients = rawClients + sdkClients
+  const ledger = new Ledger(requests + 2)
+  const broker = await startBroker()
+  const upstream = await ChaosUpstream.start((number) => ledger.called(number))
+  const clientNetwork = await Proxy.start(broker.port)
+  const upstreamNetwork = await Proxy.start(upstream.port)
+  const tap = await WireTap.start(broker.port, {
+    requestRoots: ['infer/request/'],
+    replyRoots: ['infer/reply/'],
+    ownTopics: [`infer/status/${CONNECTOR_NAME}`, ...MODELS.map(({ name }) => `infer/models/${name}`)],
+    onReplyTaken: (topic, correlation, atMs) => {
+      const number = numberOfReply(topic, correlation, clients)
+      if (number !== undefined && number < requests) ledger.replyTaken(number, atMs)
+    },
+  })
+  const connector = new ConnectorActor(tap.url, upstreamNetwork.port, options.plant)
+  const load = new Load({
+    ledger,
+    port: clientNetwork.port,
+    requests,
+    requestsPerSecond: options.requestsPerSecond ?? 700,
+    rawClients,
+    sdkClients,
+    inFlightMax: options.inFlightMax ?? 200,
+  })
+  const runner = new FaultRunner(
+    { broker, connector, upstream, connectorNetwork: tap.proxy, clientNetwork, upstreamNetwork },
+    ledger,
+  )
+  load.onFirstReply = (atMs) => runner.replied(atMs)
+  const cpu = new CpuMeter({
+    main: () => process.pid,
+    broker: () => broker.pid,
+    connector: () => connector.pid,
+    upstream: () => upstream.pid,
+  })
+  try {
+    await connector.startReady()
+    await load.start()
+    const startedAtMs = Date.now()
+    let convictedAfterMs: number | undefined
+    const look = (): boolean => {
+      const isProven =
+        tap.violations.length > 0 || ledger.crossed > 0 || ledger.phantom > 0 || connector.deaths.length > 0
+      if (isProven) convictedAfterMs ??= Date.now() - startedAtMs
+      return isProven && options.stopWhenConvicted === true
+    }
+    const progress = (): string =>
+      `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} asked, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} to come), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
+    const ticker = setInterval(() => options.progress?.(progress()), PROGRESS_MS)
+    cpu.start()
+    load.ask()
+    runner.start(options.schedule)
+    const until =
+      options.durationMs === undefined ? Number.POSITIVE_INFINITY : startedAtMs + options.durationMs
+    while (!look() && Date.now() < until && !(load.isDone && runner.left === 0)) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    load.stop()
+    const askedForMs = Date.now() - startedAtMs
+    const shares = cpu.stop()
+    await runner.stop()
+    await load.settle(options.quietMs ?? 15_000, look)
+    clearInterval(ticker)
+    await upstream.flush()
+    const verdict = judge({ ledger, violations: tap.violations })
+    const isGuilty = verdict.isGuilty || connector.deaths.length > 0
+    if (isGuilty) convictedAfterMs ??= Date.now() - startedAtMs
+    options.progress?.(progress())
+    return {
+      verdict,
+      deaths: connector.deaths,
+      isGuilty,
+      faults: summarizeFaults(ledger.faults, verdict),
+      seen: { ...tap.seen },
+      sessionsLost: connector.sessionsLost,
+      badExits: runner.badExits,
+      strangers: upstream.strangers,
+      seconds: askedForMs / 1000,
+      requestsPerSecond: Math.round(verdict.requests / (askedForMs / 1000)),
+      cpu: shares,
+      mainRssMb: Math.round(process.memoryUsage.rss() / 1024 / 1024),
+      convictedAfterMs,
+    }
+  } finally {
+    cpu.stop()
+    await runner.stop()
+    await load.close()
+    await connector.end('SIGKILL')
+    await tap.close()
+    await clientNetwork.close()
+    await upstreamNetwork.close()
+    await upstream.stop()
+    await broker.stop('SIGKILL')
+  }
+}
+
+// The request that a reply on the wire belongs to; undefined for the SDK's, whose correlation is its own.
+function numberOfReply(topic: string, correlation: string, clients: number): number | undefined {
+  const pair = pairOf(correlation)
+  const client = /^infer\/reply\/chaos-(\d+)\//.exec(topic)?.[1]
+  if (pair === undefined || client === undefined) return undefined
+  const number = numberOf(pair, Number(client))
+  const isRight = clientOf(number, clients) === Number(client)
+  return isRight && topic === `infer/reply/${clientName(Number(client))}/${levelsOf(number)}`
+    ? number
+    : undefined
+}

@@ -1,0 +1,120 @@
+// What goes wrong, and when: a list that a seed makes, always the same one.
+import { Prng } from './prng.ts'
+
+/** Whom a fault hits. Faults on one actor follow one another, faults on different actors overlap. */
+export type Actor = 'connector' | 'broker' | 'upstream' | 'connector-network' | 'client-network'
+
+/** The faults by actor, and how often each comes among them. */
+export const FAULT_WEIGHTS = {
+  'connector-kill': 5,
+  'connector-term': 3,
+  'connector-stop': 3,
+  'broker-term': 2,
+  'broker-kill': 4,
+  'upstream-kill': 2,
+  'upstream-hang': 2,
+  'upstream-reset': 2,
+  'upstream-503': 1,
+  'upstream-slow': 1,
+  'connector-cut': 2,
+  'connector-reset': 2,
+  'connector-reset-in-packet': 2,
+  'connector-half-open-up': 1,
+  'connector-half-open-down': 1,
+  'connector-freeze': 1,
+  'connector-latency': 1,
+  'connector-slicer': 1,
+  'connector-bandwidth': 1,
+  'connector-slow-close': 1,
+  'client-cut': 1,
+  'client-reset': 1,
+  'client-reset-in-packet': 1,
+  'client-half-open': 1,
+  'client-latency': 1,
+  'client-slicer': 1,
+} as const
+
+/** The name of a fault. */
+export type FaultKind = keyof typeof FAULT_WEIGHTS
+
+/** One fault of a schedule; all times in milliseconds. */
+export interface Fault {
+  /** Since the load began. */
+  readonly atMs: number
+  readonly kind: FaultKind
+  /** How long it lasts; 0 = a moment. */
+  readonly forMs: number
+  /** Bytes after which a connection is reset. */
+  readonly bytes: number
+}
+
+/** How to make a schedule. */
+export interface ScheduleOptions {
+  readonly seed: number
+  readonly faults: number
+  /** Faults are spread over so many milliseconds. */
+  readonly durationMs: number
+  /** Longest freeze and outage. @default 4000; above 1.5 times the keep-alive some must be */
+  readonly outageMsMax?: number
+  /** @default FAULT_WEIGHTS */
+  readonly weights?: Partial<Readonly<Record<FaultKind, number>>>
+}
+
+/** The same options make the same list, sorted by time. */
+export function makeSchedule(options: ScheduleOptions): Fault[] {
+  const { seed, faults, durationMs, outageMsMax = 4000, weights = FAULT_WEIGHTS } = options
+  const random = new Prng(seed)
+  const spacing = durationMs / faults
+  return Array.from({ length: faults }, (_, index) => {
+    const kind = random.pick<FaultKind>(weights as Record<FaultKind, number>)
+    const atMs = Math.round((index + random.next()) * spacing)
+    // Mostly short, now and then long: long ones alone would leave no time to work.
+    const share = random.next() ** 3
+    return { atMs, kind, forMs: Math.round(50 + share * (outageMsMax - 50)), bytes: random.between(1, 400) }
+  })
+}
+
+/** Whom it hits. */
+export function actorOf(kind: FaultKind): Actor {
+  if (kind.startsWith('broker')) return 'broker'
+  if (kind.startsWith('upstream')) return 'upstream'
+  if (kind.startsWith('client')) return 'client-network'
+  return ['connector-kill', 'connector-term', 'connector-stop'].includes(kind)
+    ? 'connector'
+    : 'connector-network'
+}
+
+/**
+ * Finds a shorter schedule that still fails: tries each half, goes on with one that fails, and then each with one
+ * piece left out. `fails` runs a schedule; it may be wrong now and then, and then the result is only longer.
+ */
+export async function shrinkSchedule(
+  schedule: readonly Fault[],
+  fails: (candidate: readonly Fault[]) => Promise<boolean>,
+): Promise<readonly Fault[]> {
+  let current = schedule
+  for (let pieces = 2; current.length > 1 && pieces <= current.length * 2;) {
+    const size = Math.max(1, Math.ceil(current.length / pieces))
+    const chunks = Array.from({ length: Math.ceil(current.length / size) }, (_, index) =>
+      current.slice(index * size, (index + 1) * size),
+    )
+    const whole = current
+    const candidates =
+      pieces === 2 ? chunks : chunks.map((chunk) => whole.filter((fault) => !chunk.includes(fault)))
+    const smaller = await firstThat(candidates, fails)
+    if (smaller === undefined) pieces *= 2
+    else {
+      current = smaller
+      pieces = 2
+    }
+  }
+  return current
+}
+
+async function firstThat(
+  candidates: readonly (readonly Fault[])[],
+  fails: (candidate: readonly Fault[]) => Promise<boolean>,
+): Promise<readonly Fault[] | undefined> {
+  for (const candidate of candidates) if (candidate.length > 0 && (await fails(candidate))) return candidate
+  return undefined
+}

@@ -1,0 +1,151 @@
+// From the book of a run to the verdict. Pure: no clock, no sockets.
+import { KIND, type Ledger, type Misdeed } from './ledger.ts'
+import type { Violation } from './tap-judge.ts'
+
+/** What the verdict is made from. */
+export interface Evidence {
+  readonly ledger: Ledger
+  readonly violations: readonly Violation[]
+}
+
+/** A request without an answer, for the report. */
+export interface UnansweredRequest {
+  readonly number: number
+  readonly publishedAtMs: number
+  readonly pubackAtMs: number
+  readonly replyTakenAtMs: number
+  readonly kind: 'raw' | 'sdk'
+  readonly calls: number
+}
+
+/** The counts of a run, and whether they are as they must be. */
+export interface Verdict {
+  readonly isGuilty: boolean
+  /** One sentence each: what was violated. */
+  readonly reasons: readonly string[]
+  readonly requests: number
+  readonly answered: number
+  readonly outcomes: Readonly<Record<string, number>>
+  /** Acknowledged by the broker, unexpired, unanswered, and no kill of the broker near enough to explain it. */
+  readonly unanswered: number
+  /** The same, where the broker was killed within a second of its PUBACK for the request, or for the reply. */
+  readonly unansweredByBrokerKill: number
+  readonly unansweredSdk: number
+  /** Never acknowledged by the broker, and the session that would repeat it is gone: may or may not be answered. */
+  readonly indeterminate: number
+  /** Unanswered, with a deadline so short that an outage outlasts it. */
+  readonly expired: number
+  /** Came after the deadline and a second of grace: a network that stands still delivers late, without anybody's fault. */
+  readonly late: number
+  readonly crossed: number
+  readonly phantom: number
+  /** Replies beyond the first, the broker's own repetitions left out. */
+  readonly duplicateReplies: number
+  /** Replies that the broker delivered again (DUP). */
+  readonly redeliveredReplies: number
+  readonly calls: number
+  /** Calls of the model beyond the first for a request. */
+  readonly extraCalls: number
+  readonly violations: number
+  readonly firstUnanswered: readonly UnansweredRequest[]
+  readonly firstMisdeeds: readonly Misdeed[]
+  readonly firstViolations: readonly Violation[]
+}
+
+const BROKER_KILL_WINDOW_MS = 1000
+const LATE_GRACE_MS = 1000
+// A deadline as short as an outage may pass unanswered (D1 b); nothing in a schedule lasts as long as the others.
+const EXCUSABLE_DEADLINE_MS = 10_000
+const SHOWN_MAX = 10
+// MQTT 5 §3.4.2.1: from here on the broker did not take it.
+const REFUSED = 0x80
+
+/** Counts everything once. */
+export function judge({ ledger, violations }: Evidence): Verdict {
+  const kills = ledger.faults
+    .filter(({ kind }) => kind === 'broker-kill')
+    .map(({ startedAtMs }) => startedAtMs)
+  const isNearKill = (atMs: number): boolean =>
+    atMs !== 0 && kills.some((kill) => Math.abs(kill - atMs) <= BROKER_KILL_WINDOW_MS)
+  const outcomes: Record<string, number> = {}
+  const firstUnanswered: UnansweredRequest[] = []
+  let requests = 0
+  let unanswered = 0
+  let unansweredByBrokerKill = 0
+  let unansweredSdk = 0
+  let indeterminate = 0
+  let expired = 0
+  let late = 0
+  let duplicateReplies = 0
+  let redeliveredReplies = 0
+  let calls = 0
+  let extraCalls = 0
+  for (let number = 0; number < ledger.count; number++) {
+    const publishedAtMs = ledger.publishedAtMs[number]!
+    if (publishedAtMs === 0) continue
+    requests += 1
+    redeliveredReplies += ledger.redelivered[number]!
+    calls += ledger.calls[number]!
+    extraCalls += Math.max(0, ledger.calls[number]! - 1)
+    duplicateReplies += Math.max(0, ledger.replies[number]! - 1)
+    const repliedAtMs = ledger.repliedAtMs[number]!
+    if (repliedAtMs !== 0) {
+      const outcome = ledger.outcomes[ledger.firstOutcomes[number]!]!
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
+      if (repliedAtMs > ledger.expiresAtMs[number]! + LATE_GRACE_MS) late += 1
+      continue
+    }
+    const isSdk = ledger.kinds[number] === KIND.sdk
+    const pubackAtMs = ledger.pubackAtMs[number]!
+    const replyTakenAtMs = ledger.replyTakenAtMs[number]!
+    if (!isSdk && (pubackAtMs === 0 || ledger.pubackCodes[number]! >= REFUSED)) indeterminate += 1
+    else if (!isSdk && ledger.expiresAtMs[number]! - publishedAtMs <= EXCUSABLE_DEADLINE_MS) expired += 1
+    else if (!isSdk && (isNearKill(pubackAtMs) || isNearKill(replyTakenAtMs))) unansweredByBrokerKill += 1
+    else {
+      if (isSdk) unansweredSdk += 1
+      else unanswered += 1
+      const kind = isSdk ? 'sdk' : 'raw'
+      const facts = {
+        number,
+        publishedAtMs,
+        pubackAtMs,
+        replyTakenAtMs,
+        kind,
+        calls: ledger.calls[number]!,
+      } as const
+      if (firstUnanswered.length < SHOWN_MAX) firstUnanswered.push(facts)
+    }
+  }
+  const { crossed, phantom } = ledger
+  const reasons = [
+    [unanswered, 'requests that the broker had acknowledged were never answered'],
+    [unansweredSdk, 'requests of the SDK ended neither in a reply nor at their deadline'],
+    [crossed, "replies had another request's topic or answer"],
+    [phantom, 'replies belonged to no request'],
+    [violations.length, 'violations on the wire'],
+  ] as const
+  const found = reasons.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+  return {
+    isGuilty: found.length > 0,
+    reasons: found,
+    requests,
+    answered: ledger.answered,
+    outcomes,
+    unanswered,
+    unansweredByBrokerKill,
+    unansweredSdk,
+    indeterminate,
+    expired,
+    late,
+    crossed,
+    phantom,
+    duplicateReplies,
+    redeliveredReplies,
+    calls,
+    extraCalls,
+    violations: violations.length,
+    firstUnanswered,
+    firstMisdeeds: ledger.misdeeds.slice(0, SHOWN_MAX),
+    firstViolations: violations.slice(0, SHOWN_MAX),
+  }
+}
