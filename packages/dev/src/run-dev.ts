@@ -2,6 +2,7 @@
 import { connect } from '@inferwire/client'
 import { VERSION } from '@inferwire/connector'
 import { bundledModels } from '@inferwire/model-server'
+import { isPlainUserName } from '@inferwire/mosquitto'
 import { startStack, type DevOptions, type DevStack } from './stack.ts'
 
 // The one example that the summary sends and prints.
@@ -30,8 +31,9 @@ function summary(stack: DevStack, seconds: string): string {
     ['Admin', stack.adminUrl, '/readyz /metrics'],
   ]
   const width = Math.max(...rows.map(([, url]) => url!.length))
+  const login = stack.logins === undefined ? 'no login' : `login for ${usersOf(stack.logins.users)}`
   return [
-    `Inferwire ${VERSION} is ready after ${seconds} s. Development mode: no login, loopback only, not for production.`,
+    `Inferwire ${VERSION} is ready after ${seconds} s. Development mode: ${login}, loopback only, not for production.`,
     '',
     ...rows.map(([name, url, note]) => `  ${name!.padEnd(11)}${url!.padEnd(width + 2)}${note!}`.trimEnd()),
     '',
@@ -39,10 +41,13 @@ function summary(stack: DevStack, seconds: string): string {
 }
 
 async function demonstrate(stack: DevStack): Promise<string> {
-  const client = await connect(stack.broker.url, { identity: 'demo' })
+  const { logins } = stack
+  const client = await connect(stack.broker.url, { identity: 'demo', ...logins?.demo })
   try {
     const reply = await client.infer(MODEL, EXAMPLE, { operation: 'predict', timeoutMs: 10_000 })
     const url = new URL(stack.broker.url)
+    const user = logins?.users.find((name) => isPlainUserName(name))
+    const [me, login] = user === undefined ? ['me', ''] : [user, ` -u ${user} -P PASSWORD`]
     return [
       'One request went through MQTT:',
       `  > infer/request/demo/${MODEL}/predict  ${EXAMPLE}`,
@@ -50,12 +55,16 @@ async function demonstrate(stack: DevStack): Promise<string> {
       ...meaning(reply.json()),
       '',
       'The same from another terminal:',
-      `  mosquitto_rr -h ${url.hostname} -p ${url.port} -V 5 -q 1 -t infer/request/me/${MODEL}/predict -e infer/reply/me/${MODEL}/predict -m '${EXAMPLE}'`,
+      `  mosquitto_rr -h ${url.hostname} -p ${url.port} -V 5 -q 1${login} -t infer/request/${me}/${MODEL}/predict -e infer/reply/${me}/${MODEL}/predict -m '${EXAMPLE}'`,
       '',
     ].join('\n')
   } finally {
     await client.close()
   }
+}
+
+function usersOf(names: readonly string[]): string {
+  return names.length === 1 ? '1 user' : `${names.length} users`
 }
 
 // Class numbers mean nothing to a reader; names do.

@@ -14,6 +14,7 @@ interface DevFlags {
   readonly httpPort: number
   readonly adminPort: number
   readonly broker: string
+  readonly users?: string
   readonly model?: readonly DevModel[]
 }
 
@@ -23,7 +24,7 @@ export function devCommand(): Command {
     .summary('run everything in one process, to try things out')
     .description(
       'Run everything in one process: an MQTT broker, a model server with example models, and the connector.\n' +
-        'Anonymous login, on 127.0.0.1 only: NOT FOR PRODUCTION.',
+        'Anonymous login unless --users is given, on 127.0.0.1 only: NOT FOR PRODUCTION.',
     )
     .option('--mqtt-port <PORT>', 'MQTT port of the broker; 0 = any free port', parsePort, 1883)
     .option('--ws-port <PORT>', 'WebSocket port of the broker; 0 = any free port', parsePort, 9001)
@@ -35,12 +36,16 @@ export function devCommand(): Command {
       parseBroker,
       'embedded',
     )
+    .option(
+      '--users <FILE>',
+      'everybody must log in: a password file as Mosquitto reads it, see inferwire passwd (embedded broker only)',
+    )
     .option('--model <NAME=FILE>', 'serve an ONNX model of yours; may be given several times', collectModel)
     .action(async (flags: DevFlags) => {
       const { runDev } = await import('@inferwire/dev')
-      const { mqttPort, wsPort, httpPort, adminPort, broker, model: models = [] } = flags
+      const { mqttPort, wsPort, httpPort, adminPort, broker, users, model: models = [] } = flags
       try {
-        process.exitCode = await runDev({ mqttPort, wsPort, httpPort, adminPort, broker, models })
+        process.exitCode = await runDev({ mqttPort, wsPort, httpPort, adminPort, broker, users, models })
       } catch (error) {
         const { startFailure } = await import('../dev/start-failure.ts')
         throw startFailure(error)
@@ -49,6 +54,10 @@ export function devCommand(): Command {
   return setExamples(command, [
     ['inferwire dev', 'start, with one example prediction'],
     ['inferwire dev --model defects=./defects.onnx', 'with a model of yours'],
+    [
+      'inferwire dev --users credentials.txt',
+      'with the users of a password file, under their own topics only',
+    ],
     ['inferwire dev --mqtt-port 0 --ws-port 0 --http-port 0 --admin-port 0', 'on any free ports'],
   ])
 }

@@ -27,6 +27,7 @@ import {
   repairClient,
   type IncomingPublish,
 } from './aedes-repairs.ts'
+import type { BrokerUser } from './access.ts'
 import type { Broker, BrokerOptions } from './index.ts'
 import { isLocal } from './local-page.ts'
 import { guardPackets } from './packet-guard.ts'
@@ -42,14 +43,16 @@ const DRAIN_TIMEOUT_MS = 5_000
 // Of each of the three steps of close(), which is to take at most half a second.
 const CLOSE_TIMEOUT_MS = 150
 const SERVER_SHUTTING_DOWN = 0x8b
+// Of CONNACK in MQTT 3.1.1; aedes makes 0x87 of it for MQTT 5.
+const NOT_AUTHORIZED = 5
 
 /**
  * Starts it. @throws PortTakenError, or an Error when the host is not this machine only.
  */
 export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broker> {
-  const { host = '127.0.0.1', log } = options
+  const { host = '127.0.0.1', access, log } = options
   assertLoopback(host)
-  const aedes = await createAedes(log)
+  const aedes = await createAedes(access, log)
   const sockets = new Set<Duplex>()
   const serve = (stream: Duplex, from: string, request?: IncomingMessage): void => {
     sockets.add(stream)
@@ -86,15 +89,18 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
   }
 }
 
-// Nobody is asked for a password here, so nobody else may reach it.
+// Without a password file nobody is asked for a password, and with one it comes unencrypted: nobody else may reach it.
 function assertLoopback(host: string): void {
   if (/^127\.\d+\.\d+\.\d+$/.test(host) || host === '::1' || host === 'localhost') return
   throw new Error(
-    `The embedded broker asks for no password, so it listens on loopback only, not on "${host}". Use 127.0.0.1, or run a broker of your own and give its URL with --broker.`,
+    `The embedded broker is for development: it listens on loopback only, not on "${host}". Use 127.0.0.1, or run a broker of your own and give its URL with --broker.`,
   )
 }
 
-async function createAedes(log: BrokerOptions['log']): Promise<Aedes> {
+async function createAedes(access: BrokerOptions['access'], log: BrokerOptions['log']): Promise<Aedes> {
+  const users = new WeakMap<Client, BrokerUser>()
+  const may = (client: Client | null, kind: 'read' | 'write', topic: string): boolean =>
+    access === undefined || (client !== null && users.get(client)?.may(kind, topic) === true)
   const aedes = await Aedes.createBroker({
     // 0 = no limit. With a limit, messages that wait for one slow subscriber stop those of all others.
     concurrency: 0,
@@ -102,6 +108,18 @@ async function createAedes(log: BrokerOptions['log']): Promise<Aedes> {
     maximumPacketSize: PACKET_BYTES_MAX,
     queueLimit: EARLY_PACKETS_MAX,
     maxClientsIdLength: 128,
+    authenticate: (client, username, password, done) => {
+      if (access === undefined) return done(null, true)
+      // oxlint-disable promise/no-callback-in-promise -- aedes wants a callback
+      access.logIn(username, password).then(
+        (user) => {
+          if (user !== undefined) users.set(client, user)
+          done(null, user !== undefined)
+        },
+        (error: Error) => done(Object.assign(error, { returnCode: NOT_AUTHORIZED }), false),
+      )
+      // oxlint-enable promise/no-callback-in-promise
+    },
     authorizePublish: (client, packet, done) => {
       // aedes steers itself by $SYS topics: a client that publishes there ends the connections of others.
       if (packet.topic.startsWith('$')) return done(new Error('clients may not publish to $ topics'))
@@ -109,11 +127,12 @@ async function createAedes(log: BrokerOptions['log']): Promise<Aedes> {
       // MQTT 5 [MQTT-3.3.1-3]: the DUP of a publisher is not passed on; aedes would.
       publish.dup = false
       const hasPuback = client?.version === 5 && publish.qos === 1 && publish.messageId !== undefined
-      if (!hasPuback) return done()
+      const denial = may(client, 'write', packet.topic) ? undefined : notAllowed(packet.topic)
+      if (!hasPuback) return done(denial)
       // oxlint-disable promise/no-callback-in-promise -- aedes wants a callback
       isHeard(aedes, publish).then((heard) => {
-        if (!heard) answerUnheard(client, publish)
-        done()
+        if (!heard && denial === undefined) answerUnheard(client, publish)
+        done(denial)
       }, done)
       // oxlint-enable promise/no-callback-in-promise
     },
@@ -123,7 +142,8 @@ async function createAedes(log: BrokerOptions['log']): Promise<Aedes> {
         client.conn.destroy(new Error(`it reads too slowly, ${client.conn.writableLength} bytes wait for it`))
         return packet
       }
-      return discardOversized(client, packet)
+      // As in Mosquitto, every subscription is granted, and what may not be read is left out.
+      return may(client, 'read', packet.topic) ? discardOversized(client, packet) : null
     },
     // To MQTT 5 aedes says 0x9E by itself; to 3.1.1 it would grant a subscription that never gets anything.
     authorizeSubscribe: (_client, subscription, done) => {
@@ -144,6 +164,10 @@ async function createAedes(log: BrokerOptions['log']): Promise<Aedes> {
   ;(aedes as NodeJS.EventEmitter).on('error', (error: Error) => log?.(`MQTT: ${error.message}`))
   repairAedes(aedes, log)
   return aedes
+}
+
+function notAllowed(topic: string): Error {
+  return new Error(`its user may not publish to ${JSON.stringify(topic.slice(0, 200))}`)
 }
 
 // The types do not know disconnect(), which sends DISCONNECT to MQTT 5 clients and closes.

@@ -1,0 +1,92 @@
+// Who may log in to the embedded broker, and use which topics: the users of a password file as Mosquitto reads it, under
+// the rules of the wire contract.
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import {
+  contractRules,
+  isAllowed,
+  parsePasswordFile,
+  readPasswordFile,
+  verifyLogin,
+  type PasswordFile,
+} from '@inferwire/mosquitto'
+
+/** A user name and its password. */
+export interface BrokerLogin {
+  readonly username: string
+  readonly password: string
+}
+
+/** Somebody who is logged in. */
+export interface BrokerUser {
+  readonly name: string
+  /** Whether the user may publish to the topic (`write`), or get what is published there (`read`). */
+  may(access: 'read' | 'write', topic: string): boolean
+}
+
+/** The door of the broker. */
+export interface BrokerAccess {
+  /** For our own connector; the password is made up at every start, and known to this process only. */
+  readonly connector: BrokerLogin
+  /** For our own example request, likewise. */
+  readonly demo: BrokerLogin
+  /** Names of the users in the file, at the start. */
+  readonly users: readonly string[]
+  /** Resolves with undefined when it is refused. @throws Error when that cannot be said, and why */
+  logIn(username: string | undefined, password: Uint8Array | undefined): Promise<BrokerUser | undefined>
+}
+
+/** Reads the file now, and again at every login. @throws Error when it cannot be read, or nobody could log in */
+export function readAccess(path: string): BrokerAccess {
+  const users = [...readUsers(path).users.keys()]
+  if (users.length === 0) {
+    throw new Error(
+      `Nobody in the password file "${path}" could log in. See why: inferwire passwd --lint ${path}`,
+    )
+  }
+  // A name that nobody has in a file by chance: its rights come from the password, which nobody else knows.
+  const connector = ownLogin(`connector-${randomBytes(6).toString('hex')}`)
+  const demo = ownLogin('demo')
+  return { connector, demo, users, logIn }
+
+  async function logIn(username = '', bytes: Uint8Array = new Uint8Array()): Promise<BrokerUser | undefined> {
+    const password = utf8(bytes)
+    if (password === undefined) return undefined
+    if (isLogin(connector, username, password)) return brokerUser(username, true)
+    if (isLogin(demo, username, password)) return brokerUser(username, false)
+    return (await verifyLogin(readUsers(path), username, password)) ? brokerUser(username, false) : undefined
+  }
+}
+
+function readUsers(path: string): PasswordFile {
+  try {
+    return parsePasswordFile(readPasswordFile(path).text)
+  } catch (error) {
+    throw new Error(
+      `The password file "${path}" cannot be read: ${(error as Error).message} Make it: inferwire passwd -c ${path} USER`,
+      { cause: error },
+    )
+  }
+}
+
+function ownLogin(username: string): BrokerLogin {
+  return { username, password: randomBytes(32).toString('hex') }
+}
+
+function isLogin(login: BrokerLogin, username: string, password: string): boolean {
+  const [own, given] = [Buffer.from(login.password), Buffer.from(password)]
+  return login.username === username && own.length === given.length && timingSafeEqual(own, given)
+}
+
+function brokerUser(name: string, isConnector: boolean): BrokerUser {
+  const { connector, everybody } = contractRules()
+  const rules = isConnector ? [...connector, ...everybody] : everybody
+  return { name, may: (access, topic) => isAllowed(rules, name, access, topic) }
+}
+
+function utf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
+}
