@@ -193,6 +193,24 @@ test('one publish that the broker hangs up on does not take others with it', asy
   expect(connections).toBeLessThan(20)
 })
 
+test('what the broker hung up on is not sent again when its request comes again', async () => {
+  const outbox = new Outbox()
+  const results: PublishResult['kind'][] = []
+  let connections = 0
+  // Each new connection brings the request again, and with it the answer.
+  for (; connections < 20 && results.length === 0; connections++) {
+    outbox.connected(connection().link, connections > 0)
+    outbox.publish(message('guilty', 900), ({ kind }) => results.push(kind))
+    outbox.disconnected()
+  }
+  expect(connections).toBeLessThan(10)
+  const { link, flush } = connection()
+  outbox.connected(link, true)
+  outbox.publish(message('guilty', 10), () => {})
+  expect((await flush()).map(({ topic, payload }) => [topic, payload.length])).toEqual([['guilty', 10]])
+  expect(results).toEqual(Array.from({ length: connections }, () => 'undeliverable'))
+})
+
 test('nothing is published after the end', () => {
   const outbox = new Outbox()
   outbox.close()

@@ -1,4 +1,5 @@
 // Our own publishes until the broker has acknowledged them, across connections.
+import { hash } from 'node:crypto'
 import { encodePublish, publishPacketBytes, type OutgoingMessage } from './publish-encoder.ts'
 import type { PacketWriter } from './packet-writer.ts'
 
@@ -45,6 +46,10 @@ const HEADER_BYTES_MAX = 256 * 1024
 const SHORT_CONNECTION_MS = 2_000
 const STRIKES_MAX = 5
 
+// How long, and how many: what the broker hung up on is not sent again. Its request comes again with every connection.
+const GIVEN_UP_MS = 600_000
+const GIVEN_UP_MAX = 64
+
 const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 
 /**
@@ -59,6 +64,8 @@ export class Outbox {
   // Something in flight may be what the broker hangs up on, again and again. Then one alone is sent first, and each
   // acknowledgement lets two follow: the innocent get through, and the guilty one comes to be alone.
   #cautiousMax = Number.POSITIVE_INFINITY
+  // By topic and payload, with the time until when.
+  readonly #givenUp = new Map<string, number>()
   // Connections that ended soon, with something in flight.
   #shortInARow = 0
   #isClosed = false
@@ -121,7 +128,14 @@ export class Outbox {
     if (sent.length > 1) return
     only.strikes += 1
     // A publish that makes the broker hang up would be resent, and hang up, for ever.
-    if (only.strikes >= STRIKES_MAX) this.#end(only, { kind: 'undeliverable' })
+    if (only.strikes >= STRIKES_MAX) this.#giveUp(only)
+  }
+
+  #giveUp(entry: Entry): void {
+    const [oldest] = this.#givenUp.keys()
+    if (oldest !== undefined && this.#givenUp.size >= GIVEN_UP_MAX) this.#givenUp.delete(oldest)
+    this.#givenUp.set(identity(entry.message), performance.now() + GIVEN_UP_MS)
+    this.#end(entry, { kind: 'undeliverable' })
   }
 
   /** A PUBACK came. Returns false for an identifier that is not ours (a protocol error of the broker). */
@@ -157,7 +171,7 @@ export class Outbox {
     for (const entry of this.#toResend) {
       if (sent >= this.#sendMax(link)) return
       this.#toResend.delete(entry)
-      if (this.#isTooLarge(link, entry)) continue
+      if (this.#isUnsendable(link, entry)) continue
       encodePublish(link.writer, entry.message, entry.packetId, true, link.protocolVersion)
       sent += 1
     }
@@ -186,7 +200,7 @@ export class Outbox {
 
   #send(link: OutboxLink, entry: Entry): void {
     const { message } = entry
-    if (this.#isTooLarge(link, entry)) return
+    if (this.#isUnsendable(link, entry)) return
     if (message.qos === 0 || link.maximumQoS === 0) {
       encodePublish(link.writer, { ...message, qos: 0 }, 0, false, link.protocolVersion)
       entry.done(ACKNOWLEDGED)
@@ -195,6 +209,18 @@ export class Outbox {
     entry.packetId = this.#nextId()
     this.#inFlight.set(entry.packetId, entry)
     encodePublish(link.writer, message, entry.packetId, false, link.protocolVersion)
+  }
+
+  #isUnsendable(link: OutboxLink, entry: Entry): boolean {
+    return this.#isTooLarge(link, entry) || this.#isGivenUp(entry)
+  }
+
+  // Ends what the broker hung up on before.
+  #isGivenUp(entry: Entry): boolean {
+    if (this.#givenUp.size === 0) return false
+    if ((this.#givenUp.get(identity(entry.message)) ?? 0) <= performance.now()) return false
+    this.#end(entry, { kind: 'undeliverable' })
+    return true
   }
 
   // Ends what the broker does not take, or what MQTT cannot carry (MQTT 5 §2.1.4).
@@ -220,4 +246,9 @@ export class Outbox {
     } while (this.#inFlight.has(this.#lastId))
     return this.#lastId
   }
+}
+
+// The same answer to the same request has other times in its properties.
+function identity({ topic, payload }: OutgoingMessage): string {
+  return `${topic} ${hash('sha1', payload)}`
 }
