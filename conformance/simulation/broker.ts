@@ -1,0 +1,348 @@
+// A model of an MQTT broker: one session with its queue, its window, its redeliveries, and its bad days.
+import {
+  generate,
+  type IConnectPacket,
+  type IPublishPacket,
+  type ISubscribePacket,
+  type Packet,
+} from 'mqtt-packet'
+import type { Owner, SimulatedClock } from './clock.ts'
+import type { LossReason, RunEvent } from './history.ts'
+import type { Link } from './link.ts'
+import type { PlannedRequest, Scenario } from './scenario.ts'
+
+interface Message {
+  readonly number: number
+  readonly request: PlannedRequest
+  /** It asks to stop that request. */
+  readonly isCancel: boolean
+  readonly expiresAtMs: number | undefined
+  readonly retain: boolean
+}
+
+// What the broker holds for the connector (MQTT 5 §4.1).
+interface Session {
+  readonly filters: Set<string>
+  readonly queue: Message[]
+  /** By Packet Identifier, in the order of their first delivery. */
+  readonly inFlight: Map<number, Message>
+  lastId: number
+  receiveMaximum: number
+}
+
+const MALFORMED = 0x81
+const TAKEN_OVER = 0x8e
+const TOO_LARGE = 0x95
+
+/** See the file's first line. It is a process of its own, which may freeze. */
+export class SimulatedBroker {
+  readonly owner: Owner = { name: 'broker', isAlive: true, frozenUntilMs: 0, timers: 0 }
+  isUp = true
+  refusal: { readonly reasonCode: number; readonly untilMs: number } = { reasonCode: 0, untilMs: 0 }
+  subscribeRefusal: { readonly reasonCode: number; readonly untilMs: number } = { reasonCode: 0, untilMs: 0 }
+  replyRefusal: { readonly reasonCode: number; readonly untilMs: number } = { reasonCode: 0, untilMs: 0 }
+  readonly #clock: SimulatedClock
+  readonly #scenario: Scenario
+  readonly #record: (event: RunEvent) => void
+  readonly #requestOf: (reply: IPublishPacket) => PlannedRequest | undefined
+  // 3.1.1 knows no Retain Handling: each SUBSCRIBE replays these.
+  readonly #retained = new Map<string, PlannedRequest>()
+  #session: Session | undefined
+  #link: Link | undefined
+  #messages = 0
+  #starts = 0
+
+  constructor(
+    clock: SimulatedClock,
+    scenario: Scenario,
+    record: (event: RunEvent) => void,
+    requestOf: (reply: IPublishPacket) => PlannedRequest | undefined,
+  ) {
+    this.#clock = clock
+    this.#scenario = scenario
+    this.#record = record
+    this.#requestOf = requestOf
+  }
+
+  /** Messages that it holds for the connector. */
+  get held(): number {
+    return this.#session === undefined ? 0 : this.#session.queue.length + this.#session.inFlight.size
+  }
+
+  /** A requester publishes its request, or its wish to stop it. */
+  publish(request: PlannedRequest, isCancel: boolean): void {
+    if (request.retain && !isCancel) this.#retained.set(request.topic, request)
+    const isRouted = this.#isSubscribedTo(isCancel ? 'cancel/#' : 'request/#')
+    // Retain As Published 1 shows the flag; a 3.1.1 subscription never sees it on live messages.
+    const message = this.#message(request, isCancel, request.retain && this.#scenario.protocolVersion === 5)
+    const reasonCode = isRouted ? 0 : 0x10
+    this.#requested(message, reasonCode)
+    if (!isRouted) return
+    // QoS 0 is not kept for who is away.
+    if (request.qos === 0 && this.#link === undefined) return
+    this.#session!.queue.push(message)
+    this.#pump()
+  }
+
+  received(link: Link, packet: Packet): void {
+    if (packet.cmd === 'connect') return this.#connect(link, packet)
+    // A late packet of a connection that is over.
+    if (link !== this.#link) return
+    switch (packet.cmd) {
+      case 'subscribe':
+        return this.#subscribe(link, packet)
+      case 'unsubscribe':
+        for (const filter of packet.unsubscriptions) this.#session!.filters.delete(filter)
+        return this.#send(link, { cmd: 'unsuback', messageId: packet.messageId!, granted: [0] })
+      case 'publish':
+        return this.#published(link, packet)
+      case 'puback':
+        return this.#acknowledged(link, packet.messageId!)
+      case 'pingreq':
+        return this.#send(link, { cmd: 'pingresp' })
+      case 'disconnect':
+        this.#link = undefined
+        return link.close()
+      default:
+        return this.#disconnect(link, MALFORMED)
+    }
+  }
+
+  /** The connection is over, as far as the broker can tell. */
+  ended(link: Link): void {
+    if (link === this.#link) this.#link = undefined
+  }
+
+  /** Another client with the same client id comes, and goes. */
+  takeOver(): void {
+    if (this.#link !== undefined) this.#disconnect(this.#link, TAKEN_OVER)
+  }
+
+  /** Stops at once; all connections break. */
+  stop(keepsSession: boolean): void {
+    this.isUp = false
+    const link = this.#link
+    this.#link = undefined
+    link?.cut(0)
+    if (keepsSession || this.#session === undefined) return
+    for (const message of [...this.#session.inFlight.values(), ...this.#session.queue])
+      this.#lose(message, 'session')
+    this.#session = undefined
+  }
+
+  start(): void {
+    this.isUp = true
+    this.#starts += 1
+  }
+
+  #message(request: PlannedRequest, isCancel: boolean, retain: boolean): Message {
+    const { expirySeconds } = request
+    const expiresAtMs = expirySeconds === undefined ? undefined : this.#clock.nowMs + expirySeconds * 1000
+    return { number: ++this.#messages, request, isCancel, expiresAtMs, retain: retain && !isCancel }
+  }
+
+  #requested(message: Message, reasonCode: number): void {
+    const { number, isCancel, expiresAtMs } = message
+    const { key } = message.request
+    this.#record({ kind: 'requested', key, isCancel, message: number, reasonCode, expiresAtMs })
+  }
+
+  // Shared subscriptions end in the same filter.
+  #isSubscribedTo(filterEnd: string): boolean {
+    return [...(this.#session?.filters ?? [])].some((filter) => filter.endsWith(filterEnd))
+  }
+
+  #connect(link: Link, packet: IConnectPacket): void {
+    if (!this.isUp) return
+    const { nowMs } = this.#clock
+    const old = this.#link
+    if (old !== undefined) this.#disconnect(old, TAKEN_OVER)
+    if (nowMs < this.refusal.untilMs) {
+      this.#connack(link, this.refusal.reasonCode, false)
+      return link.close()
+    }
+    if (packet.clean === true && this.#session !== undefined) {
+      for (const message of [...this.#session.inFlight.values(), ...this.#session.queue])
+        this.#lose(message, 'session')
+      this.#session = undefined
+    }
+    const isPresent = this.#session !== undefined
+    this.#session ??= { filters: new Set(), queue: [], inFlight: new Map(), lastId: 0, receiveMaximum: 0 }
+    this.#session.receiveMaximum = packet.properties?.receiveMaximum ?? 65_535
+    this.#link = link
+    this.#connack(link, 0, isPresent)
+    // MQTT 5 §4.4: what was unacknowledged comes again first, in its order, with its identifiers.
+    for (const [packetId, message] of this.#session.inFlight) {
+      if (this.#isExpired(message)) {
+        this.#session.inFlight.delete(packetId)
+        this.#lose(message, 'expired')
+      } else {
+        this.#deliver(link, packetId, message, true)
+      }
+    }
+    this.#pump()
+  }
+
+  #connack(link: Link, code: number, sessionPresent: boolean): void {
+    const { protocolVersion, brokerReceiveMaxima, brokerPacketBytesMax } = this.#scenario
+    const isV5 = protocolVersion === 5
+    const receiveMaximum = brokerReceiveMaxima[this.#starts % brokerReceiveMaxima.length]!
+    const properties =
+      isV5 && code === 0 ? { receiveMaximum, maximumPacketSize: brokerPacketBytesMax } : undefined
+    const returnCode = code === 0 ? 0 : code === 0x87 ? 5 : 3
+    const bytes = generate(
+      {
+        cmd: 'connack',
+        sessionPresent,
+        ...(isV5 ? { reasonCode: code } : { returnCode }),
+        ...(properties === undefined ? {} : { properties }),
+      } as Packet,
+      { protocolVersion },
+    )
+    link.send(bytes, () => {
+      const limit = isV5 ? receiveMaximum : 65_535
+      this.#record({
+        kind: 'connack',
+        connection: link.number,
+        reasonCode: code,
+        sessionPresent,
+        receiveMaximum: limit,
+      })
+    })
+  }
+
+  #subscribe(link: Link, { messageId, subscriptions }: ISubscribePacket): void {
+    const { subscribeRefusal } = this
+    const isRefused = this.#clock.nowMs < subscribeRefusal.untilMs
+    const code = isRefused ? subscribeRefusal.reasonCode : 1
+    if (!isRefused) for (const { topic } of subscriptions) this.#session!.filters.add(topic)
+    this.#send(link, { cmd: 'suback', messageId: messageId!, granted: subscriptions.map(() => code) })
+    if (isRefused || this.#scenario.protocolVersion === 5) return
+    for (const request of this.#retained.values()) {
+      const message = this.#message(request, false, true)
+      this.#requested(message, 0)
+      this.#session!.queue.push(message)
+    }
+    this.#pump()
+  }
+
+  // A publish of the connector: a reply or its status.
+  #published(link: Link, packet: IPublishPacket): void {
+    const request = this.#requestOf(packet)
+    const reasonCode = request === undefined ? 0 : this.#judgeReply(request, packet)
+    if (reasonCode === 'hang up') return this.#disconnect(link, TOO_LARGE)
+    // 3.1.1 has no way to refuse: the reply is dropped, and acknowledged.
+    this.#record({ kind: 'accepted', key: request?.key, reasonCode })
+    if (packet.qos === 0) return
+    const isV5 = this.#scenario.protocolVersion === 5
+    const puback = { cmd: 'puback', messageId: packet.messageId!, ...(isV5 ? { reasonCode } : {}) } as const
+    this.#send(link, puback, () =>
+      this.#record({
+        kind: 'publish-ack',
+        connection: link.number,
+        packetId: packet.messageId!,
+        reasonCode: isV5 ? reasonCode : 0,
+      }),
+    )
+  }
+
+  #judgeReply({ replyCode }: PlannedRequest, packet: IPublishPacket): number | 'hang up' {
+    const { reasonCode, untilMs } = this.replyRefusal
+    if (this.#clock.nowMs < untilMs) return reasonCode
+    if (replyCode !== 'hang up') return replyCode
+    // Only the good answer is too much for it.
+    return packet.payload.toString().includes('"answer"') ? 'hang up' : 0
+  }
+
+  #acknowledged(link: Link, packetId: number): void {
+    const message = this.#session!.inFlight.get(packetId)
+    if (message === undefined) {
+      this.#record({ kind: 'unknown-ack', connection: link.number, packetId })
+      return
+    }
+    this.#session!.inFlight.delete(packetId)
+    this.#record({ kind: 'acknowledged', message: message.number, key: message.request.key })
+    this.#pump()
+  }
+
+  #pump(): void {
+    const session = this.#session!
+    const link = this.#link
+    if (link === undefined) return
+    while (session.queue.length > 0 && session.inFlight.size < session.receiveMaximum) {
+      const message = session.queue.shift()!
+      if (this.#isExpired(message)) {
+        this.#lose(message, 'expired')
+        continue
+      }
+      if (message.request.qos === 0) {
+        this.#deliver(link, 0, message, false)
+        continue
+      }
+      do session.lastId = session.lastId === 65_535 ? 1 : session.lastId + 1
+      while (session.inFlight.has(session.lastId))
+      session.inFlight.set(session.lastId, message)
+      this.#deliver(link, session.lastId, message, false)
+    }
+  }
+
+  #deliver(link: Link, packetId: number, message: Message, dup: boolean): void {
+    const { request, isCancel, expiresAtMs, retain } = message
+    const { protocolVersion } = this.#scenario
+    // What is left of it, in whole seconds (MQTT 5 §3.3.2.3.3).
+    const expirySeconds =
+      expiresAtMs === undefined ? undefined : Math.max(1, Math.ceil((expiresAtMs - this.#clock.nowMs) / 1000))
+    const properties = {
+      ...(expirySeconds === undefined ? {} : { messageExpiryInterval: expirySeconds }),
+      ...(request.responseTopic === undefined ? {} : { responseTopic: request.responseTopic }),
+      ...(request.correlationData === undefined
+        ? {}
+        : { correlationData: Buffer.from(request.correlationData) }),
+      ...(request.timeoutMs === undefined
+        ? {}
+        : { userProperties: { 'timeout-ms': String(request.timeoutMs) } }),
+    }
+    const packet: Packet = {
+      cmd: 'publish',
+      topic: isCancel ? request.topic.replace('/request/', '/cancel/') : request.topic,
+      payload: isCancel ? '' : request.payload,
+      qos: request.qos,
+      retain,
+      dup,
+      ...(packetId === 0 ? {} : { messageId: packetId }),
+      ...(protocolVersion === 5 ? { properties } : {}),
+    }
+    this.#send(link, packet, () =>
+      this.#record({
+        kind: 'delivery',
+        connection: link.number,
+        packetId,
+        message: message.number,
+        key: request.key,
+        isCancel,
+        dup,
+        expirySeconds,
+        qos: request.qos,
+      }),
+    )
+  }
+
+  #isExpired({ expiresAtMs }: Message): boolean {
+    return expiresAtMs !== undefined && expiresAtMs <= this.#clock.nowMs
+  }
+
+  #lose(message: Message, reason: LossReason): void {
+    this.#record({ kind: 'lost', message: message.number, key: message.request.key, reason })
+  }
+
+  #disconnect(link: Link, reasonCode: number): void {
+    // 3.1.1 has no DISCONNECT of the broker.
+    if (this.#scenario.protocolVersion === 5) this.#send(link, { cmd: 'disconnect', reasonCode })
+    if (link === this.#link) this.#link = undefined
+    link.close()
+  }
+
+  #send(link: Link, packet: Packet, arrived?: () => void): void {
+    link.send(generate(packet, { protocolVersion: this.#scenario.protocolVersion }), arrived)
+  }
+}

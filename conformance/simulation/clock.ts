@@ -1,0 +1,257 @@
+// Simulated time: a queue of events in place of Node.js' timers and clocks. Nothing waits, everything has an order.
+import { syncBuiltinESMExports } from 'node:module'
+import timersPromises from 'node:timers/promises'
+import type { Random } from './random.ts'
+
+/** A process of the simulation. Its timers and sockets stop with it, and wait while it is frozen. */
+export interface Owner {
+  readonly name: string
+  isAlive: boolean
+  frozenUntilMs: number
+  /** Timers and immediates that it waits for. */
+  timers: number
+}
+
+/** One thing that will happen; what Node.js calls a Timeout or an Immediate. */
+export class Timer {
+  atMs: number
+  order: number
+  readonly run: () => void
+  readonly owner: Owner | undefined
+  readonly isOwnTimer: boolean
+  /** Of an interval, in milliseconds. */
+  readonly everyMs: number | undefined
+  isOver = false
+
+  constructor(
+    atMs: number,
+    order: number,
+    run: () => void,
+    owner: Owner | undefined,
+    isOwnTimer: boolean,
+    everyMs?: number,
+  ) {
+    this.atMs = atMs
+    this.order = order
+    this.run = run
+    this.owner = owner
+    this.isOwnTimer = isOwnTimer
+    this.everyMs = everyMs
+  }
+
+  ref(): this {
+    return this
+  }
+
+  unref(): this {
+    return this
+  }
+
+  hasRef(): boolean {
+    return true
+  }
+}
+
+/** The wall clock at simulated time 0. */
+export const EPOCH_MS = Date.UTC(2030, 0, 1)
+
+/** One run's time. Only one clock is installed at a time; see `withSimulatedTime`. */
+export class SimulatedClock {
+  nowMs = 0
+  /** What threw out of an event: in a real process it would have been the end. */
+  uncaught: ((error: unknown, owner: Owner | undefined) => void) | undefined
+  /** For what asks Math.random. */
+  readonly random: Random
+  #owner: Owner | undefined
+  #order = 0
+  readonly #heap: Timer[] = []
+
+  constructor(random: Random) {
+    this.random = random
+  }
+
+  /** Something of the world, or of a process (which must then be alive, and not frozen, to get it). */
+  after(delayMs: number, run: () => void, owner?: Owner): Timer {
+    return this.#add(new Timer(this.nowMs + delayMs, this.#order++, run, owner, false))
+  }
+
+  /** A timer of the process that runs now. */
+  setTimer(delayMs: number, run: () => void, isInterval = false): Timer {
+    const owner = this.#owner
+    if (owner !== undefined) owner.timers += 1
+    return this.#add(
+      new Timer(this.nowMs + delayMs, this.#order++, run, owner, true, isInterval ? delayMs : undefined),
+    )
+  }
+
+  clear(timer: Timer | undefined): void {
+    if (timer === undefined || timer.isOver) return
+    timer.isOver = true
+    if (timer.isOwnTimer && timer.owner !== undefined) timer.owner.timers -= 1
+  }
+
+  /** Runs what is due until then, or until `isDone` says so after an event. */
+  async run(untilMs: number, isDone: () => boolean = () => false): Promise<void> {
+    while (!isDone()) {
+      const next = this.#heap[0]
+      if (next === undefined || next.atMs > untilMs) {
+        this.nowMs = Math.max(this.nowMs, untilMs)
+        return
+      }
+      this.#pop()
+      if (next.isOver || next.owner?.isAlive === false) continue
+      if (next.owner !== undefined && next.owner.frozenUntilMs > next.atMs) {
+        next.atMs = next.owner.frozenUntilMs
+        this.#add(next)
+        continue
+      }
+      this.nowMs = next.atMs
+      await this.#execute(next)
+    }
+  }
+
+  /** Runs code of a process now: it owns the timers that are set meanwhile. */
+  async as(owner: Owner, run: () => void): Promise<void> {
+    await this.#execute(new Timer(this.nowMs, this.#order++, run, owner, false))
+  }
+
+  async #execute(timer: Timer): Promise<void> {
+    if (timer.everyMs !== undefined) {
+      timer.atMs = this.nowMs + timer.everyMs
+      timer.order = this.#order++
+      this.#add(timer)
+    } else if (timer.isOwnTimer) {
+      this.clear(timer)
+    } else {
+      timer.isOver = true
+    }
+    this.#owner = timer.owner
+    try {
+      timer.run()
+    } catch (error) {
+      this.uncaught?.(error, timer.owner)
+    }
+    await settled()
+    this.#owner = undefined
+  }
+
+  #add(timer: Timer): Timer {
+    const heap = this.#heap
+    let index = heap.push(timer) - 1
+    while (index > 0) {
+      const parent = (index - 1) >> 1
+      if (!isBefore(timer, heap[parent]!)) break
+      heap[index] = heap[parent]!
+      index = parent
+    }
+    heap[index] = timer
+    return timer
+  }
+
+  #pop(): void {
+    const heap = this.#heap
+    const last = heap.pop()!
+    if (heap.length === 0) return
+    let index = 0
+    for (;;) {
+      let child = 2 * index + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child += 1
+      if (!isBefore(heap[child]!, last)) break
+      heap[index] = heap[child]!
+      index = child
+    }
+    heap[index] = last
+  }
+}
+
+function isBefore(one: Timer, other: Timer): boolean {
+  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order)
+}
+
+// Ticks (streams) and promises settle in turns; each wait lets all that are queued go first. A stream's end takes
+// three. Never back to the event loop: nothing real can come in between.
+async function settled(): Promise<void> {
+  await new Promise<void>(nextTick)
+  await new Promise<void>(nextTick)
+  await new Promise<void>(nextTick)
+  await new Promise<void>(nextTick)
+}
+
+const nextTick = (run: () => void): void => process.nextTick(run)
+
+let current: SimulatedClock | undefined
+
+/** The clock that `setTimeout` and the others obey inside of `withSimulatedTime`. */
+export function useClock(clock: SimulatedClock): void {
+  current = clock
+}
+
+/** Node.js' clocks and timers are simulated while `work` runs. It must not wait for anything real. */
+export async function withSimulatedTime<Result>(work: () => Promise<Result>): Promise<Result> {
+  const restore = install()
+  try {
+    return await work()
+  } finally {
+    current = undefined
+    restore()
+  }
+}
+
+function install(): () => void {
+  const real = {
+    setTimeout,
+    clearTimeout,
+    setInterval,
+    clearInterval,
+    setImmediate,
+    clearImmediate,
+  }
+  const realNow = Date.now
+  const realRandom = Math.random
+  const realSleep = timersPromises.setTimeout
+  const clear = (timer: Timer | undefined): void => current!.clear(timer)
+  Object.assign(globalThis, {
+    // Node.js takes 0 for 1.
+    setTimeout: (run: (...given: unknown[]) => void, delayMs = 1, ...given: unknown[]) =>
+      current!.setTimer(Math.max(1, delayMs), () => run(...given)),
+    clearTimeout: clear,
+    setInterval: (run: (...given: unknown[]) => void, delayMs = 1, ...given: unknown[]) =>
+      current!.setTimer(Math.max(1, delayMs), () => run(...given), true),
+    clearInterval: clear,
+    setImmediate: (run: (...given: unknown[]) => void, ...given: unknown[]) =>
+      current!.setTimer(0, () => run(...given)),
+    clearImmediate: clear,
+  })
+  performance.now = () => current!.nowMs
+  Date.now = () => EPOCH_MS + Math.floor(current!.nowMs)
+  Math.random = () => current!.random.next()
+  timersPromises.setTimeout = sleep as typeof timersPromises.setTimeout
+  syncBuiltinESMExports()
+  return () => {
+    Object.assign(globalThis, real)
+    // The own property hides the real one of its prototype.
+    delete (performance as { now?: () => number }).now
+    Date.now = realNow
+    Math.random = realRandom
+    timersPromises.setTimeout = realSleep
+    syncBuiltinESMExports()
+  }
+}
+
+function sleep<Value>(delayMs: number, value: Value, options: { signal?: AbortSignal } = {}): Promise<Value> {
+  const { signal } = options
+  const clock = current!
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) return reject(signal.reason)
+    const stop = (): void => {
+      clock.clear(timer)
+      reject(signal!.reason)
+    }
+    const timer = clock.setTimer(Math.max(1, delayMs), () => {
+      signal?.removeEventListener('abort', stop)
+      resolve(value)
+    })
+    signal?.addEventListener('abort', stop, { once: true })
+  })
+}

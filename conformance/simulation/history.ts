@@ -1,0 +1,103 @@
+// What happened in a run, event by event: what the verdict judges, and what a reader of a failed seed reads.
+import type { Fault, PlannedRequest } from './scenario.ts'
+
+/** Why the broker gave up a message that it held. */
+export type LossReason = 'expired' | 'session'
+
+/** Seen by the tap at the connector's socket: what arrived there, and what it wrote. */
+export type WireEvent =
+  | {
+      kind: 'delivery'
+      connection: number
+      packetId: number
+      message: number
+      key: string
+      isCancel: boolean
+      dup: boolean
+      expirySeconds: number | undefined
+      qos: number
+    }
+  | { kind: 'request-ack'; connection: number; packetId: number }
+  | {
+      kind: 'publish'
+      connection: number
+      packetId: number
+      dup: boolean
+      qos: number
+      retain: boolean
+      topic: string
+      correlation: string | undefined
+      status: string | undefined
+      code: string | undefined
+      bodyKey: string | undefined
+    }
+  | { kind: 'publish-ack'; connection: number; packetId: number; reasonCode: number }
+
+/** Beside the wire. `connection` counts over the whole run, and so does `process`. */
+export type OtherEvent =
+  | {
+      kind: 'requested'
+      key: string
+      isCancel: boolean
+      message: number
+      reasonCode: number
+      expiresAtMs: number | undefined
+    }
+  | { kind: 'acknowledged'; message: number; key: string }
+  | { kind: 'unknown-ack'; connection: number; packetId: number }
+  | { kind: 'lost'; message: number; key: string; reason: LossReason }
+  | { kind: 'accepted'; key: string | undefined; reasonCode: number }
+  | {
+      kind: 'connack'
+      connection: number
+      reasonCode: number
+      sessionPresent: boolean
+      receiveMaximum: number
+    }
+  | { kind: 'dialled'; process: number; connection: number }
+  | { kind: 'closed'; connection: number }
+  | { kind: 'call'; process: number; key: string; call: number }
+  | { kind: 'call-end'; process: number; key: string; call: number; outcome: string }
+  | { kind: 'process'; process: number; change: 'started' | 'killed' | 'draining' | 'drained' | 'ended' }
+  | { kind: 'fault'; fault: Fault }
+  | { kind: 'log'; process: number; text: string }
+  | { kind: 'uncaught'; process: number | undefined; text: string }
+  | { kind: 'quiet'; isQuiet: boolean; left: string }
+  | { kind: 'leftover'; process: number; what: string }
+
+/** Something that happened. */
+export type RunEvent = WireEvent | OtherEvent
+
+/** With its time in milliseconds since the run began. */
+export type HistoryEvent = RunEvent & { atMs: number }
+
+/** All that the verdict needs. */
+export interface History {
+  readonly requests: ReadonlyMap<string, PlannedRequest>
+  readonly limits: {
+    readonly protocolVersion: 4 | 5
+    readonly concurrency: number
+    readonly modelTimeoutMs: number
+    readonly isStrict: boolean
+    /** How long an answer is remembered whose request named no expiry (D5). */
+    readonly duplicateWindowMs: number
+  }
+  readonly events: readonly HistoryEvent[]
+}
+
+/** One line per event. */
+export function printHistory(events: readonly HistoryEvent[]): string {
+  return events.map(printEvent).join('\n')
+}
+
+function printEvent({ atMs, kind, ...rest }: HistoryEvent): string {
+  const fields = Object.entries(rest)
+    .filter(([, value]) => value !== undefined && value !== false)
+    .map(([name, value]) => (value === true ? name : `${name}=${print(name, value)}`))
+  return `${atMs.toFixed(3).padStart(12)} ${kind.padEnd(13)} ${fields.join(' ')}`
+}
+
+function print(name: string, value: unknown): string {
+  if (name === 'reasonCode') return `0x${(value as number).toString(16).padStart(2, '0')}`
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

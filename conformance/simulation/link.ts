@@ -1,0 +1,228 @@
+// One simulated TCP connection between the connector and the broker: it delays, slices, blocks and breaks.
+import { Duplex } from 'node:stream'
+import { parser, type Packet, type Parser } from 'mqtt-packet'
+import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
+import type { Owner, SimulatedClock } from './clock.ts'
+import type { Random } from './random.ts'
+
+/** The state of the network, for all links. */
+export interface Network {
+  /** Until then everything takes seconds. */
+  slowUntilMs: number
+  /** Until then nothing gets through. */
+  blockedUntilMs: { up: number; down: number }
+}
+
+/** Who is told about a link. */
+export interface LinkListener {
+  /** The connector wrote a whole packet. */
+  written(link: Link, packet: Packet): void
+  /** It arrived at the broker. */
+  received(link: Link, packet: Packet): void
+  /** The broker notices that the connection is over. */
+  ended(link: Link): void
+}
+
+interface Chunk {
+  atMs: number
+  bytes: Buffer
+  /** Called when the last byte has arrived, before the connector gets it. */
+  arrived: (() => void) | undefined
+  /** The broker closed the connection behind it. */
+  isLast: boolean
+}
+
+/** See the file's first line. */
+export class Link {
+  readonly number: number
+  readonly owner: Owner
+  readonly stream: Duplex
+  readonly #clock: SimulatedClock
+  readonly #random: Random
+  readonly #network: Network
+  readonly #listener: LinkListener
+  readonly #parser: Parser
+  #handler: ((bytes: Buffer) => void) | undefined
+  // Written by the connector and not with the broker yet; a packet of which a part is missing is none.
+  readonly #up: { atMs: number; packet: Packet }[] = []
+  readonly #down: Chunk[] = []
+  #isUpBusy = false
+  #isDownBusy = false
+  #upAtMs = 0
+  #downAtMs = 0
+  /** Nothing gets through any more. */
+  isDead = false
+  #isEndNoticed = false
+
+  constructor(
+    number: number,
+    owner: Owner,
+    world: { readonly clock: SimulatedClock; readonly random: Random; readonly network: Network },
+    protocolVersion: 4 | 5,
+    listener: LinkListener,
+  ) {
+    this.number = number
+    this.owner = owner
+    this.#clock = world.clock
+    this.#random = world.random
+    this.#network = world.network
+    this.#listener = listener
+    this.#parser = parser({ protocolVersion })
+    this.#parser.on('packet', (packet: Packet) => this.#written(packet))
+    this.stream = new Duplex({
+      read: () => {},
+      write: (chunk: Buffer, _encoding, done) => {
+        if (!this.isDead) this.#parser.parse(chunk)
+        done()
+      },
+      destroy: (error, done) => {
+        // What was written may still go out, or be lost with the reset.
+        this.die(this.#random.chance(0.5) ? 'all' : 'some', this.#latencyMs())
+        done(error)
+      },
+    })
+  }
+
+  /** The connector's end. */
+  get bytes(): ByteStream {
+    return { stream: this.stream, onBytes: (handler) => (this.#handler = handler) }
+  }
+
+  /** The broker sends a packet. */
+  send(bytes: Buffer, arrived?: () => void): void {
+    if (this.isDead) return
+    this.#downAtMs = Math.max(this.#downAtMs, this.#clock.nowMs + this.#latencyMs())
+    this.#down.push({ atMs: this.#downAtMs, bytes, arrived, isLast: false })
+    if (!this.#isDownBusy) this.#runDown()
+  }
+
+  /** The broker closes it: what it sent before still arrives. */
+  close(): void {
+    this.#isEndNoticed = true
+    if (this.isDead) return
+    this.#downAtMs = Math.max(this.#downAtMs, this.#clock.nowMs + this.#latencyMs())
+    this.#down.push({ atMs: this.#downAtMs, bytes: Buffer.alloc(0), arrived: undefined, isLast: true })
+    if (!this.#isDownBusy) this.#runDown()
+  }
+
+  /** The network breaks it; some of what was under way gets through. The broker may notice late. */
+  cut(noticeMs: number): void {
+    if (this.isDead) return
+    this.#clock.after(0, () => this.#deliverSome(), this.owner)
+    this.die('some', noticeMs)
+    this.#clock.after(
+      0,
+      () => this.stream.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })),
+      this.owner,
+    )
+  }
+
+  /** The end of the way up: the connector's socket is gone. `noticeMs` undefined = the broker never hears of it. */
+  die(arrives: 'all' | 'some' | 'nothing', noticeMs: number | undefined): void {
+    if (this.isDead) return
+    this.isDead = true
+    const packets = this.#up.splice(0).map(({ packet }) => packet)
+    const count =
+      arrives === 'all' ? packets.length : arrives === 'some' ? this.#random.between(0, packets.length) : 0
+    if (noticeMs === undefined) return
+    // Behind a blocked way up it arrives when that is over.
+    const delayMs = Math.max(noticeMs, this.#network.blockedUntilMs.up - this.#clock.nowMs)
+    this.#clock.after(delayMs, () => {
+      for (const packet of packets.slice(0, count)) this.#listener.received(this, packet)
+      if (this.#isEndNoticed) return
+      this.#isEndNoticed = true
+      this.#listener.ended(this)
+    })
+  }
+
+  #written(packet: Packet): void {
+    this.#listener.written(this, packet)
+    this.#upAtMs = Math.max(this.#upAtMs, this.#clock.nowMs + this.#latencyMs())
+    this.#up.push({ atMs: this.#upAtMs, packet })
+    if (!this.#isUpBusy) this.#runUp()
+  }
+
+  #runUp(): void {
+    const next = this.#up[0]
+    this.#isUpBusy = next !== undefined
+    if (next === undefined) return
+    const atMs = Math.max(next.atMs, this.#network.blockedUntilMs.up)
+    this.#clock.after(Math.max(0, atMs - this.#clock.nowMs), () => {
+      if (this.#network.blockedUntilMs.up <= this.#clock.nowMs) {
+        while (this.#up.length > 0 && this.#up[0]!.atMs <= this.#clock.nowMs) {
+          this.#listener.received(this, this.#up.shift()!.packet)
+        }
+      }
+      this.#runUp()
+    })
+  }
+
+  #runDown(): void {
+    const next = this.#down[0]
+    this.#isDownBusy = next !== undefined
+    if (next === undefined) return
+    const atMs = Math.max(next.atMs, this.#network.blockedUntilMs.down)
+    this.#clock.after(
+      Math.max(0, atMs - this.#clock.nowMs),
+      () => {
+        if (this.#network.blockedUntilMs.down <= this.#clock.nowMs) this.#deliverDue()
+        this.#runDown()
+      },
+      this.owner,
+    )
+  }
+
+  // All that is due comes as one segment, or in two pieces with a cut anywhere.
+  #deliverDue(): void {
+    if (this.isDead) {
+      this.#down.length = 0
+      return
+    }
+    const due: Chunk[] = []
+    while (this.#down.length > 0 && this.#down[0]!.atMs <= this.#clock.nowMs) due.push(this.#down.shift()!)
+    const bytes = due.length === 1 ? due[0]!.bytes : Buffer.concat(due.map((chunk) => chunk.bytes))
+    const isSliced = bytes.length > 1 && this.#random.chance(0.1)
+    this.#deliver(due, bytes, isSliced ? this.#random.between(1, bytes.length - 1) : bytes.length)
+  }
+
+  // What a breaking network still let through.
+  #deliverSome(): void {
+    const due = this.#down.splice(0)
+    const bytes = Buffer.concat(due.map((chunk) => chunk.bytes))
+    this.#deliver(due, bytes, this.#random.between(0, bytes.length))
+    this.#down.length = 0
+  }
+
+  #deliver(due: Chunk[], bytes: Buffer, count: number): void {
+    let end = 0
+    let whole = 0
+    for (const chunk of due) {
+      end += chunk.bytes.length
+      if (end > count) break
+      whole += 1
+    }
+    if (count < bytes.length) {
+      const offset = due.slice(0, whole).reduce((sum, chunk) => sum + chunk.bytes.length, 0)
+      const [broken, ...rest] = due.slice(whole)
+      this.#down.unshift(
+        {
+          ...broken!,
+          bytes: broken!.bytes.subarray(count - offset),
+          atMs: this.#clock.nowMs + this.#latencyMs(),
+        },
+        ...rest,
+      )
+    }
+    const isOpen = !this.stream.destroyed
+    for (const chunk of due.slice(0, whole)) if (isOpen) chunk.arrived?.()
+    if (count > 0 && isOpen) this.#handler?.(bytes.subarray(0, count))
+    if (due[whole - 1]?.isLast === true) this.stream.destroy()
+  }
+
+  #latencyMs(): number {
+    const isSlow = this.#clock.nowMs < this.#network.slowUntilMs
+    return isSlow
+      ? 300 + this.#random.next() * 2_000
+      : 0.1 + this.#random.next() * (this.#random.chance(0.1) ? 20 : 0.5)
+  }
+}

@@ -1,0 +1,121 @@
+// Connectors with a bug on purpose: a simulation that does not convict them proves nothing with its silence.
+import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
+import type { Delivery, OutgoingMessage, PublishResult } from '../../packages/connector/src/session/index.ts'
+
+type Publish = (message: OutgoingMessage) => Promise<PublishResult>
+
+/** Where a bug gets in between session and pipeline. One object lives as long as one run. */
+export interface PlantedBug {
+  readonly ackOrder?: 'as-settled'
+  delivered?(delivery: Delivery): Delivery | undefined
+  publish?(message: OutgoingMessage, publish: Publish): Promise<PublishResult>
+  dialled?(bytes: ByteStream): ByteStream
+}
+
+/** By name: the bug, the rule of the verdict that must find it, and on which runs it can show. */
+export const PLANTED_BUGS: Readonly<Record<string, { readonly rule: string; make(): PlantedBug }>> = {
+  'acknowledges on receipt': {
+    rule: 'D1',
+    make: () => ({
+      delivered(delivery) {
+        delivery.settle()
+        return delivery
+      },
+    }),
+  },
+  'does not wait for the acknowledgement of the reply': {
+    rule: 'D1',
+    make: () => ({
+      publish(message, publish) {
+        void publish(message)
+        return Promise.resolve({ kind: 'acknowledged', reasonCode: 0 })
+      },
+    }),
+  },
+  'acknowledges out of order': { rule: 'D3', make: () => ({ ackOrder: 'as-settled' }) },
+  'acknowledges a delivery of an earlier connection': { rule: 'D3', make: staleAcknowledgement },
+  'swaps Correlation Data': { rule: 'D4', make: swappedCorrelation },
+  'answers on another topic': {
+    rule: 'D4',
+    make: () => ({
+      publish: (message, publish) =>
+        publish(isReply(message) ? { ...message, topic: `${message.topic}x` } : message),
+    }),
+  },
+  'publishes outside of the reply subtree': {
+    rule: 'subtree',
+    make: () => ({
+      publish: (message, publish) =>
+        publish(isReply(message) ? { ...message, topic: `request${message.topic}` } : message),
+    }),
+  },
+  'does not see the expiry': {
+    rule: 'D6',
+    make: () => ({
+      delivered(delivery) {
+        const { messageExpiryInterval: _, ...properties } = delivery.properties
+        delivery.properties = properties
+        return delivery
+      },
+    }),
+  },
+  'loses a delivery': {
+    rule: 'rest',
+    make: () => {
+      let count = 0
+      return { delivered: (delivery) => (++count % 3 === 0 ? undefined : delivery) }
+    },
+  },
+  'cleans the session at every start': { rule: 'D2', make: () => ({ dialled: cleanStart }) },
+}
+
+function isReply({ topic }: OutgoingMessage): boolean {
+  return topic.startsWith('infer/reply/')
+}
+
+function swappedCorrelation(): PlantedBug {
+  let last: Uint8Array | undefined
+  return {
+    publish(message, publish) {
+      const own = message.properties.correlationData
+      if (!isReply(message) || own === undefined) return publish(message)
+      const correlationData = last ?? own
+      last = own
+      return publish({ ...message, properties: { ...message.properties, correlationData } })
+    },
+  }
+}
+
+function staleAcknowledgement(): PlantedBug {
+  let current: ByteStream | undefined
+  let epoch = 0
+  return {
+    dialled: (bytes) => (current = bytes),
+    delivered(delivery) {
+      epoch = delivery.epoch
+      const settle = delivery.settle.bind(delivery)
+      delivery.settle = () => {
+        if (delivery.epoch === epoch || delivery.qos === 0) return settle()
+        const { packetId } = delivery
+        current!.stream.write(Buffer.from([0x40, 2, packetId >> 8, packetId & 0xff]))
+      }
+      return delivery
+    },
+  }
+}
+
+// CONNECT is the first that is written: its flags are the tenth byte.
+function cleanStart(bytes: ByteStream): ByteStream {
+  const { stream } = bytes
+  const write = stream.write.bind(stream) as (chunk: Buffer) => boolean
+  let isFirst = true
+  stream.write = ((chunk: Buffer) => {
+    if (isFirst) {
+      isFirst = false
+      const flags = chunk.indexOf('MQTT') + 5
+      chunk[flags]! |= 2
+    }
+    return write(chunk)
+  }) as typeof stream.write
+  return bytes
+}

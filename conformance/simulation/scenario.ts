@@ -1,0 +1,231 @@
+// From a seed to a plan: the options of the connector and the broker, the requests, and the faults.
+import { Random } from './random.ts'
+
+/** How the model server takes one request. */
+export type Behaviour =
+  | { readonly kind: 'answer'; readonly ms: number; readonly bytes: number }
+  | { readonly kind: 'problem'; readonly ms: number }
+  | { readonly kind: 'throw' }
+  /** Says nothing until the deadline. */
+  | { readonly kind: 'hang' }
+  /** The connector's process dies of it, the first time. */
+  | { readonly kind: 'deadly' }
+
+/** One request, which may be published several times. */
+export interface PlannedRequest {
+  readonly key: string
+  /** When it is published: at first, and again with the same bytes, as a requester does that has no reply. */
+  readonly atMs: readonly number[]
+  /** When it is to be stopped; cancel messages are requests of their own to the broker. */
+  readonly cancelAtMs: number | undefined
+  readonly topic: string
+  readonly qos: 0 | 1
+  readonly retain: boolean
+  readonly correlationData: string | undefined
+  readonly responseTopic: string | undefined
+  readonly expirySeconds: number | undefined
+  readonly timeoutMs: number | undefined
+  readonly payload: string
+  readonly behaviour: Behaviour
+  /** What the broker says to a reply; 0 where it takes it. `hang up` ends the connection instead, for good answers. */
+  readonly replyCode: number | 'hang up'
+  /** Where the answer belongs; undefined where nobody can be addressed. */
+  readonly replyTopic: string | undefined
+}
+
+/** Something that goes wrong, for a while. */
+export type Fault =
+  | { readonly kind: 'cut'; readonly noticeMs: number }
+  /** Cut again and again. */
+  | { readonly kind: 'flapping'; readonly everyMs: number; readonly forMs: number }
+  | { readonly kind: 'slow'; readonly forMs: number }
+  | { readonly kind: 'half-open'; readonly direction: 'up' | 'down' | 'both'; readonly forMs: number }
+  | { readonly kind: 'broker-restart'; readonly keepsSession: boolean; readonly forMs: number }
+  | { readonly kind: 'broker-freeze'; readonly forMs: number }
+  | { readonly kind: 'broker-refuses'; readonly reasonCode: number; readonly forMs: number }
+  | { readonly kind: 'subscribe-refused'; readonly reasonCode: number; readonly forMs: number }
+  | { readonly kind: 'takeover' }
+  | { readonly kind: 'replies-refused'; readonly reasonCode: number; readonly forMs: number }
+  | { readonly kind: 'kill'; readonly isSilent: boolean; readonly forMs: number }
+  | { readonly kind: 'freeze'; readonly forMs: number }
+  | { readonly kind: 'drain'; readonly forMs: number }
+  | { readonly kind: 'model-outage'; readonly forMs: number }
+
+/** A fault and when: at a time, or right after so many events on the wire. */
+export interface PlannedFault {
+  readonly when: { readonly atMs: number } | { readonly afterWireEvents: number }
+  readonly fault: Fault
+}
+
+/** One run, as planned. */
+export interface Scenario {
+  readonly seed: number
+  readonly protocolVersion: 4 | 5
+  readonly share: string | undefined
+  readonly ackOrder: 'strict' | 'as-settled'
+  readonly receiveMaximum: number
+  readonly keepAliveSeconds: number
+  readonly concurrency: number
+  readonly queueDepthMax: number
+  readonly clientInFlightMax: number
+  /** Whether a request may be executed again that may have been. */
+  readonly repeatable: boolean
+  readonly modelTimeoutMs: number
+  readonly bytesInFlightMax: number
+  readonly drainTimeoutMs: number
+  /** Receive Maximum of the broker, one for each of its starts, over and over. */
+  readonly brokerReceiveMaxima: readonly number[]
+  readonly brokerPacketBytesMax: number
+  readonly requests: readonly PlannedRequest[]
+  readonly faults: readonly PlannedFault[]
+}
+
+const MODEL = 'm'
+
+/** The plan of a seed. */
+export function planScenario(seed: number): Scenario {
+  const random = new Random(seed)
+  const protocolVersion = random.chance(0.12) ? 4 : 5
+  const count = random.between(3, 24)
+  const loadMs = random.pick([20, 300, 3_000])
+  const isGentle = random.chance(0.3)
+  const requests = Array.from({ length: count }, (_, index) =>
+    planRequest(random.fork(), index, protocolVersion, loadMs, isGentle),
+  )
+  const faults = Array.from({ length: random.pick([0, 1, 1, 2, 3, 5]) }, () =>
+    planFault(random.fork(), count, loadMs),
+  )
+  return {
+    seed,
+    protocolVersion,
+    share: random.chance(0.4) ? 'inferwire' : undefined,
+    ackOrder: random.chance(0.12) ? 'as-settled' : 'strict',
+    receiveMaximum: random.pick([1, 2, 5, 20, 65_535]),
+    keepAliveSeconds: random.pick([2, 10, 30]),
+    concurrency: random.pick([1, 2, 8, 64]),
+    queueDepthMax: random.pick([1, 8, 256]),
+    clientInFlightMax: random.pick([2, 256]),
+    repeatable: random.chance(0.75),
+    modelTimeoutMs: random.pick([500, 3_000, 10_000]),
+    bytesInFlightMax: random.pick([300, 4_000, 1_000_000]),
+    drainTimeoutMs: random.pick([100, 2_000, 15_000]),
+    brokerReceiveMaxima: [random.pick([1, 3, 20, 65_535]), random.pick([1, 3, 20, 65_535])],
+    brokerPacketBytesMax: random.chance(0.1) ? 700 : 268_435_455,
+    requests,
+    faults,
+  }
+}
+
+function planRequest(
+  random: Random,
+  index: number,
+  protocolVersion: 4 | 5,
+  loadMs: number,
+  isGentle: boolean,
+): PlannedRequest {
+  const key = `k${index}`
+  const client = random.pick(['cam1', 'cam2'])
+  const isV5 = protocolVersion === 5
+  const hasCorrelation = isV5 && random.chance(0.7)
+  // What cannot be told apart by Correlation Data must be by its topic.
+  const levels = hasCorrelation && random.chance(0.6) ? '' : `/${key}`
+  const odd = isGentle ? 1 : random.next()
+  const rest =
+    odd < 0.02 ? '' : odd < 0.04 ? `${client}/other/infer${levels}` : `${client}/${MODEL}/infer${levels}`
+  const derived = rest === '' ? undefined : `infer/reply/${rest}`
+  const own = `infer/reply/${client}/inbox/${key}`
+  const responseTopic = !isV5 || rest === '' ? undefined : pickResponseTopic(random, own)
+  const first = random.next() * loadMs
+  const again = random.chance(0.15) ? [first + random.pick([0, 5, 400, 4_000])] : []
+  return {
+    key,
+    atMs: [first, ...again],
+    cancelAtMs: random.chance(0.06) ? first + random.pick([0, 3, 300]) : undefined,
+    topic: `infer/request/${rest}`,
+    qos: random.chance(0.04) ? 0 : 1,
+    retain: random.chance(0.03),
+    correlationData: hasCorrelation ? key : undefined,
+    responseTopic,
+    expirySeconds: isV5 && random.chance(0.4) ? random.pick([1, 2, 5, 60]) : undefined,
+    timeoutMs: isV5 && random.chance(0.15) ? random.pick([1, 50, 2_000]) : undefined,
+    payload: random.chance(0.02)
+      ? 'not json'
+      : JSON.stringify({ key, fill: 'x'.repeat(random.pick([0, 40, 400])) }),
+    behaviour: isGentle ? { kind: 'answer', ms: random.pick([0, 1, 20]), bytes: 30 } : planBehaviour(random),
+    replyCode:
+      isGentle || !isV5 ? 0 : random.next() < 0.93 ? 0 : random.pick([0x10, 0x83, 0x87, 0x97, 'hang up']),
+    replyTopic: responseTopic === own ? own : derived,
+  }
+}
+
+function pickResponseTopic(random: Random, own: string): string | undefined {
+  if (random.chance(0.7)) return undefined
+  return random.pick([own, own, own, 'infer/reply/other/x', 'infer/request/cam1/m', 'infer/reply/cam1/+'])
+}
+
+function planBehaviour(random: Random): Behaviour {
+  const kind = random.next()
+  if (kind < 0.78) {
+    return {
+      kind: 'answer',
+      ms: random.pick([0, 1, 5, 50, 400, 4_000]),
+      bytes: random.pick([30, 30, 600, 3_000]),
+    }
+  }
+  if (kind < 0.86) return { kind: 'problem', ms: random.pick([0, 20, 300]) }
+  if (kind < 0.89) return { kind: 'throw' }
+  return kind < 0.98 ? { kind: 'hang' } : { kind: 'deadly' }
+}
+
+function planFault(random: Random, requests: number, loadMs: number): PlannedFault {
+  const when = random.chance(0.7)
+    ? { afterWireEvents: random.between(0, requests * 4) }
+    : { atMs: random.next() * (loadMs + 1_500) }
+  return { when, fault: pickFault(random) }
+}
+
+function pickFault(random: Random): Fault {
+  const forMs = random.pick([1, 40, 700, 4_000])
+  switch (random.between(0, 16)) {
+    case 0:
+    case 1:
+    case 2:
+      return { kind: 'cut', noticeMs: random.pick([0, 1, 50, 3_000]) }
+    case 3:
+      return { kind: 'slow', forMs }
+    case 4:
+      return {
+        kind: 'half-open',
+        direction: random.pick(['up', 'down', 'both']),
+        forMs: random.pick([40, 5_000, 50_000]),
+      }
+    case 5:
+    case 6:
+      return { kind: 'broker-restart', keepsSession: random.chance(0.6), forMs }
+    case 7:
+      return { kind: 'broker-freeze', forMs: random.pick([40, 700, 4_000, 20_000]) }
+    case 8:
+      return random.chance(0.5)
+        ? { kind: 'broker-refuses', reasonCode: random.pick([0x87, 0x88, 0x89]), forMs }
+        : { kind: 'subscribe-refused', reasonCode: random.pick([0, 0x80, 0x87]), forMs }
+    case 9:
+      return { kind: 'takeover' }
+    case 10:
+      return { kind: 'replies-refused', reasonCode: random.pick([0x83, 0x87, 0x97]), forMs }
+    case 11:
+    case 12:
+      return { kind: 'kill', isSilent: random.chance(0.3), forMs }
+    case 13:
+      return { kind: 'freeze', forMs: random.pick([40, 4_000, 20_000]) }
+    case 14:
+      return { kind: 'drain', forMs }
+    case 15:
+      return {
+        kind: 'flapping',
+        everyMs: random.pick([1, 20, 300, 1_000]),
+        forMs: random.pick([700, 4_000, 20_000]),
+      }
+    default:
+      return { kind: 'model-outage', forMs }
+  }
+}

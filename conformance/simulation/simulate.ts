@@ -1,0 +1,370 @@
+// Runs one scenario on a simulated clock, from the first request to the last rest, and writes its history.
+import { userProperty } from '@inferwire/protocol'
+import type { IPublishPacket, Packet } from 'mqtt-packet'
+import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
+import { createLog } from '../../packages/connector/src/telemetry/index.ts'
+import { SimulatedBroker } from './broker.ts'
+import { SimulatedClock, useClock, type Owner } from './clock.ts'
+import { DUPLICATE_WINDOW_MS, SimulatedConnector } from './connector.ts'
+import type { History, HistoryEvent, RunEvent } from './history.ts'
+import { Link, type Network } from './link.ts'
+import { SimulatedEndpoint, type ModelServerWorld } from './model-server.ts'
+import type { PlantedBug } from './planted-bugs.ts'
+import { Random } from './random.ts'
+import { planScenario, type Fault, type PlannedRequest, type Scenario } from './scenario.ts'
+
+// Longer than any wait of the connector: a deadline, a back-off, a takeover's pause, a keep-alive.
+const REST_WITHIN_MS = 300_000
+const WIRE_KINDS = new Set(['delivery', 'request-ack', 'publish', 'publish-ack'])
+
+/** Inside of `withSimulatedTime` only. */
+export async function simulate(seed: number, bug?: PlantedBug): Promise<History> {
+  const world = new World(planScenario(seed), bug)
+  await world.run()
+  return world.history
+}
+
+class World {
+  readonly history: History
+  readonly #scenario: Scenario
+  readonly #bug: PlantedBug | undefined
+  readonly #clock: SimulatedClock
+  readonly #random: Random
+  readonly #network: Network = { slowUntilMs: 0, blockedUntilMs: { up: 0, down: 0 } }
+  readonly #broker: SimulatedBroker
+  readonly #models: ModelServerWorld
+  readonly #requests: ReadonlyMap<string, PlannedRequest>
+  readonly #events: HistoryEvent[] = []
+  readonly #links = new Map<Owner, Link>()
+  readonly #processOf = new Map<Owner, number>()
+  #connector: SimulatedConnector | undefined
+  #connections = 0
+  #processes = 0
+  #wireEvents = 0
+  #isDraining = false
+  // Faults that are not over.
+  #open = 0
+  #afterWireEvents: { readonly at: number; readonly fault: Fault }[]
+
+  constructor(scenario: Scenario, bug: PlantedBug | undefined) {
+    this.#scenario = scenario
+    this.#bug = bug
+    this.#random = new Random(scenario.seed ^ 0x5eed)
+    this.#clock = new SimulatedClock(this.#random.fork())
+    this.#clock.uncaught = (error, owner) =>
+      this.#note({
+        kind: 'uncaught',
+        process: owner === undefined ? undefined : this.#processOf.get(owner),
+        text: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      })
+    this.#requests = new Map(scenario.requests.map((request) => [request.key, request]))
+    this.#broker = new SimulatedBroker(
+      this.#clock,
+      scenario,
+      (event) => this.#note(event),
+      (reply) => this.#requestOf(reply),
+    )
+    this.#models = {
+      clock: this.#clock,
+      requests: this.#requests,
+      outageUntilMs: 0,
+      killers: new Set(),
+      calls: 0,
+      called: (process, key, call) => this.#note({ kind: 'call', process, key, call }),
+      ended: (process, key, call, outcome) => this.#note({ kind: 'call-end', process, key, call, outcome }),
+      kill: (process) => {
+        if (process === this.#processes) this.#kill(false, 300)
+      },
+    }
+    this.#afterWireEvents = scenario.faults.flatMap(({ when, fault }) =>
+      'afterWireEvents' in when ? [{ at: when.afterWireEvents, fault }] : [],
+    )
+    this.history = {
+      requests: this.#requests,
+      limits: {
+        protocolVersion: scenario.protocolVersion,
+        concurrency: scenario.concurrency,
+        modelTimeoutMs: scenario.modelTimeoutMs,
+        isStrict: scenario.ackOrder === 'strict',
+        duplicateWindowMs: DUPLICATE_WINDOW_MS,
+      },
+      events: this.#events,
+    }
+  }
+
+  async run(): Promise<void> {
+    const clock = this.#clock
+    useClock(clock)
+    this.#startProcess()
+    // The session exists before the first request: what nobody subscribed to was never promised anything.
+    await clock.run(5_000, () => this.#connector!.left === '')
+    const startMs = clock.nowMs
+    let requestsLeft = 0
+    for (const request of this.#scenario.requests) {
+      const publishes = request.atMs.map((atMs) => ({ atMs, isCancel: false }))
+      if (request.cancelAtMs !== undefined) publishes.push({ atMs: request.cancelAtMs, isCancel: true })
+      for (const { atMs, isCancel } of publishes) {
+        requestsLeft += 1
+        clock.after(atMs, () => this.#publish(request, isCancel, () => (requestsLeft -= 1)))
+      }
+    }
+    for (const { when, fault } of this.#scenario.faults) {
+      if ('atMs' in when) {
+        this.#open += 1
+        clock.after(when.atMs, () => {
+          this.#open -= 1
+          this.#begin(fault)
+        })
+      }
+    }
+    await clock.run(startMs + REST_WITHIN_MS, () => {
+      // What waits for events that never come is not coming any more.
+      return requestsLeft === 0 && this.#open === 0 && !this.#isDraining && this.#rest === ''
+    })
+    this.#note({ kind: 'quiet', isQuiet: this.#rest === '', left: this.#rest })
+    this.#afterWireEvents = []
+    this.#drain(undefined)
+    await clock.run(clock.nowMs + REST_WITHIN_MS, () => !this.#isDraining)
+    // What the sockets still have to say.
+    await clock.run(clock.nowMs + 100_000)
+    const { owner } = this.#connector!
+    if (owner.timers > 0)
+      this.#note({ kind: 'leftover', process: this.#processes, what: `${owner.timers} timers` })
+    const left = this.#connector!.left.replace(/(, )?no session: 1/, '')
+    if (left !== '') this.#note({ kind: 'leftover', process: this.#processes, what: left })
+  }
+
+  get #rest(): string {
+    const { held } = this.#broker
+    const broker = held === 0 ? '' : `held by the broker: ${held}`
+    return [this.#connector?.owner.isAlive === true ? this.#connector.left : 'no process', broker]
+      .filter(Boolean)
+      .join(', ')
+  }
+
+  // The requester tries until a broker takes it.
+  #publish(request: PlannedRequest, isCancel: boolean, done: () => void): void {
+    const { clock } = this.#models
+    if (!this.#broker.isUp) return void clock.after(200, () => this.#publish(request, isCancel, done))
+    clock.after(
+      0,
+      () => {
+        this.#broker.publish(request, isCancel)
+        done()
+      },
+      this.#broker.owner,
+    )
+  }
+
+  #startProcess(): void {
+    const number = ++this.#processes
+    const owner: Owner = { name: `connector ${number}`, isAlive: true, frozenUntilMs: 0, timers: 0 }
+    this.#processOf.set(owner, number)
+    this.#note({ kind: 'process', process: number, change: 'started' })
+    sink.write = (text) => this.#note({ kind: 'log', process: number, text })
+    const connector = new SimulatedConnector(owner, new SimulatedEndpoint(this.#models, number, owner), {
+      scenario: this.#scenario,
+      bug: this.#bug,
+      log,
+      dial: (by, signal) => this.#dial(by, signal),
+    })
+    this.#connector = connector
+    this.#clock.after(0, () => connector.start(), owner)
+  }
+
+  #dial(owner: Owner, signal: AbortSignal): Promise<ByteStream> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => {
+        signal.removeEventListener('abort', stop)
+        reject(error)
+      }
+      const stop = (): void => {
+        this.#clock.clear(timer)
+        fail(signal.reason as Error)
+      }
+      signal.addEventListener('abort', stop)
+      const delayMs = 0.3 + this.#random.next()
+      const { up, down } = this.#network.blockedUntilMs
+      const blockedMs = Math.max(up, down) - this.#clock.nowMs
+      const timer = this.#clock.after(
+        delayMs + Math.max(0, blockedMs),
+        () => {
+          if (!this.#broker.isUp) return fail(new Error('connect ECONNREFUSED'))
+          signal.removeEventListener('abort', stop)
+          resolve(this.#connect(owner).bytes)
+        },
+        owner,
+      )
+    })
+  }
+
+  #connect(owner: Owner): Link {
+    const link = new Link(
+      ++this.#connections,
+      owner,
+      { clock: this.#clock, random: this.#random, network: this.#network },
+      this.#scenario.protocolVersion,
+      {
+        written: (link, packet) => this.#written(link, packet),
+        received: (link, packet) =>
+          void this.#clock.after(
+            0,
+            () => {
+              if (this.#broker.isUp) this.#broker.received(link, packet)
+            },
+            this.#broker.owner,
+          ),
+        ended: (link) => void this.#clock.after(0, () => this.#broker.ended(link), this.#broker.owner),
+      },
+    )
+    this.#links.set(owner, link)
+    this.#note({ kind: 'dialled', process: this.#processOf.get(owner)!, connection: link.number })
+    link.stream.on('close', () => this.#note({ kind: 'closed', connection: link.number }))
+    return link
+  }
+
+  #written(link: Link, packet: Packet): void {
+    const connection = link.number
+    if (packet.cmd === 'puback') {
+      this.#note({ kind: 'request-ack', connection, packetId: packet.messageId! })
+    } else if (packet.cmd === 'publish') {
+      this.#note({ kind: 'publish', connection, ...describePublish(packet) })
+    }
+  }
+
+  // By Correlation Data, else by the id in the topic.
+  #requestOf({ topic, properties }: IPublishPacket): PlannedRequest | undefined {
+    return this.#requests.get(properties?.correlationData?.toString() ?? topic.split('/').at(-1)!)
+  }
+
+  #note(event: RunEvent): void {
+    this.#events.push({ atMs: this.#clock.nowMs, ...event })
+    if (!WIRE_KINDS.has(event.kind)) return
+    this.#wireEvents += 1
+    for (const { at, fault } of this.#afterWireEvents) {
+      if (at === this.#wireEvents) this.#later(0, () => this.#begin(fault))
+    }
+  }
+
+  // Part of a fault: the run does not rest before.
+  #later(delayMs: number, run: () => void): void {
+    this.#open += 1
+    this.#clock.after(delayMs, () => {
+      this.#open -= 1
+      run()
+    })
+  }
+
+  #begin(fault: Fault): void {
+    if (this.#isDraining && this.#processes > 0 && fault.kind === 'drain') return
+    this.#note({ kind: 'fault', fault })
+    const { nowMs } = this.#clock
+    const until = 'forMs' in fault ? nowMs + fault.forMs : nowMs
+    const link = this.#currentLink()
+    switch (fault.kind) {
+      case 'cut':
+        return link?.cut(fault.noticeMs)
+      case 'flapping':
+        for (let atMs = 0; atMs < fault.forMs; atMs += fault.everyMs + this.#random.between(0, 20)) {
+          this.#later(atMs, () => this.#currentLink()?.cut(0))
+        }
+        return
+      case 'slow':
+        this.#network.slowUntilMs = until
+        return this.#later(fault.forMs, () => {})
+      case 'half-open': {
+        const { blockedUntilMs } = this.#network
+        if (fault.direction !== 'down') blockedUntilMs.up = until
+        if (fault.direction !== 'up') blockedUntilMs.down = until
+        return this.#later(fault.forMs, () => {})
+      }
+      case 'broker-restart':
+        this.#broker.stop(fault.keepsSession)
+        return this.#later(fault.forMs, () => this.#broker.start())
+      case 'broker-freeze':
+        this.#broker.owner.frozenUntilMs = until
+        return this.#later(fault.forMs, () => {})
+      case 'broker-refuses':
+        this.#broker.refusal = { reasonCode: fault.reasonCode, untilMs: until }
+        link?.cut(0)
+        return this.#later(fault.forMs, () => {})
+      case 'subscribe-refused':
+        this.#broker.subscribeRefusal = { reasonCode: fault.reasonCode, untilMs: until }
+        return this.#kill(false, 1)
+      case 'takeover':
+        return this.#broker.takeOver()
+      case 'replies-refused':
+        this.#broker.replyRefusal = { reasonCode: fault.reasonCode, untilMs: until }
+        return
+      case 'kill':
+        return this.#kill(fault.isSilent, fault.forMs)
+      case 'freeze':
+        if (this.#connector !== undefined) this.#connector.owner.frozenUntilMs = until
+        return this.#later(fault.forMs, () => {})
+      case 'drain':
+        return this.#drain(fault.forMs)
+      case 'model-outage':
+        this.#models.outageUntilMs = until
+        this.#connector?.endpoint.breakCalls()
+        return
+    }
+  }
+
+  #currentLink(): Link | undefined {
+    return this.#connector === undefined ? undefined : this.#links.get(this.#connector.owner)
+  }
+
+  // kill -9; silent = the machine went with it, and the broker is not told.
+  #kill(isSilent: boolean, downMs: number): void {
+    const connector = this.#connector
+    if (connector === undefined || !connector.owner.isAlive) return
+    const { owner } = connector
+    owner.isAlive = false
+    this.#isDraining = false
+    this.#links.get(owner)?.die('some', isSilent ? undefined : 1)
+    this.#note({ kind: 'process', process: this.#processes, change: 'killed' })
+    this.#later(downMs, () => this.#startProcess())
+  }
+
+  // SIGTERM, and a start after a while; undefined = the end of the run.
+  #drain(downMs: number | undefined): void {
+    const connector = this.#connector
+    if (connector === undefined || !connector.owner.isAlive || this.#isDraining) return
+    this.#isDraining = true
+    const number = this.#processes
+    this.#note({ kind: 'process', process: number, change: 'draining' })
+    const end = (): void => {
+      if (number !== this.#processes || !connector.owner.isAlive) return
+      this.#isDraining = false
+      this.#note({ kind: 'process', process: number, change: 'drained' })
+      if (downMs === undefined) return
+      connector.owner.isAlive = false
+      this.#later(downMs, () => this.#startProcess())
+    }
+    this.#clock.after(0, () => void connector.drain().then(end), connector.owner)
+  }
+}
+
+function describePublish(packet: IPublishPacket) {
+  const { topic, payload, properties } = packet
+  const user = Object.entries(properties?.userProperties ?? {}).flatMap(([name, value]) => [
+    name,
+    String(value),
+  ])
+  const body = payload.toString()
+  return {
+    packetId: packet.messageId ?? 0,
+    dup: packet.dup,
+    qos: packet.qos,
+    retain: packet.retain,
+    topic,
+    correlation: properties?.correlationData?.toString(),
+    status: userProperty(user, 'status'),
+    code: /"code":"(\w+)"/.exec(body)?.[1],
+    bodyKey: /"answer":"(\w+)"/.exec(body)?.[1],
+  }
+}
+
+// One logger for all runs: making one costs more than a run should.
+const sink = { write: (_text: string): void => {} }
+const log = createLog({ level: 'info', format: 'json' }, { write: (text) => sink.write(text.trimEnd()) })
