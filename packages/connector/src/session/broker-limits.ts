@@ -1,5 +1,6 @@
 // What the broker said in CONNACK, with the specification's defaults for what it left out (MQTT 5 §3.2.2.3).
 import type { IConnackPacket } from 'mqtt-packet'
+import { MalformedPacket } from './malformed.ts'
 
 /** Obeyed for the life of the connection. */
 export interface BrokerLimits {
@@ -14,9 +15,15 @@ export interface BrokerLimits {
   readonly keepAliveSeconds: number
 }
 
-/** Limits of a successful CONNACK. */
+/** Limits of a successful CONNACK. @throws MalformedPacket for values with which nothing could be published. */
 export function brokerLimits(connack: IConnackPacket, ownKeepAliveSeconds: number): BrokerLimits {
   const properties = connack.properties ?? {}
+  if (properties.receiveMaximum === 0) {
+    throw new MalformedPacket('CONNACK with Receive Maximum 0 (MQTT 5 §3.2.2.3.3)')
+  }
+  if (properties.maximumPacketSize === 0) {
+    throw new MalformedPacket('CONNACK with Maximum Packet Size 0 (MQTT 5 §3.2.2.3.6)')
+  }
   return {
     sessionPresent: connack.sessionPresent,
     receiveMaximum: properties.receiveMaximum ?? 65_535,

@@ -181,7 +181,11 @@ export class Connection {
   }
 
   #publish(frame: Frame): void {
-    const delivery = new Delivery(decodePublish(frame, this.protocolVersion), this.#nowMs, this.ackOrder)
+    const publish = decodePublish(frame, this.protocolVersion)
+    // We subscribe with QoS 1, and know no PUBREC.
+    if (publish.qos === 2)
+      throw new MalformedPacket('PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
+    const delivery = new Delivery(publish, this.#nowMs, this.ackOrder)
     if (delivery.qos === 1) this.ackOrder.received(delivery)
     this.#listener.delivered(delivery)
   }

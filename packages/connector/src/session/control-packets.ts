@@ -81,7 +81,8 @@ export const PINGREQ = Buffer.from([0xc0, 0])
 
 /**
  * Reads a control packet from its frame.
- * @throws MalformedPacket also for a property that mqtt-packet hands over as `null`: it ran past the packet.
+ * @throws MalformedPacket also for what mqtt-packet lets through: fields and properties that run past the packet, and
+ * properties that come twice, which it makes lists of.
  */
 export function decodeControlPacket(frame: Frame, protocolVersion: 4 | 5): ControlPacket {
   let packet: Packet | undefined
@@ -91,13 +92,19 @@ export function decodeControlPacket(frame: Frame, protocolVersion: 4 | 5): Contr
     throw new MalformedPacket(error.message)
   })
   reader.parse(withFixedHeader(frame))
-  if (packet === undefined) throw new MalformedPacket('A control packet ends before its last field')
-  if ('properties' in packet && packet.properties !== undefined) {
-    for (const [name, value] of Object.entries(packet.properties)) {
-      if (value === null) throw new MalformedPacket(`Property "${name}" runs past its packet`)
-    }
-  }
+  // Flags and code (MQTT 5 §3.2.2): without them mqtt-packet would leave both out.
+  const isCut = packet?.cmd === 'connack' && frame.body.length < 2
+  if (packet === undefined || isCut) throw new MalformedPacket('A control packet ends before its last field')
+  if ('properties' in packet && packet.properties !== undefined) checkProperties(packet.properties)
   return packet
+}
+
+function checkProperties(properties: object): void {
+  for (const [name, value] of Object.entries(properties) as [string, unknown][]) {
+    // mqtt-packet says -1 for a number that is cut off.
+    if (value === null || value === -1) throw new MalformedPacket(`Property "${name}" runs past its packet`)
+    if (Array.isArray(value)) throw new MalformedPacket(`Property "${name}" comes twice (MQTT 5 §2.2.2.2)`)
+  }
 }
 
 function withFixedHeader(frame: Frame): Buffer {

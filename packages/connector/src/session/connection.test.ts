@@ -1,0 +1,85 @@
+// What a broker must not send ends the connection as malformed; it is never an exception in the socket's handler.
+import { Duplex } from 'node:stream'
+import { expect, test } from 'vitest'
+import type { BrokerLimits } from './broker-limits.ts'
+import { Connection } from './connection.ts'
+import type { Delivery } from './delivery.ts'
+import { MalformedPacket } from './malformed.ts'
+
+const CONNACK = [0x20, 3, 0, 0, 0]
+
+interface Heard {
+  readonly closed: Promise<Error>
+  readonly sent: Buffer[]
+  readonly limits: BrokerLimits[]
+  readonly deliveries: Delivery[]
+}
+
+function hear(bytes: readonly number[]): Heard {
+  const sent: Buffer[] = []
+  const limits: BrokerLimits[] = []
+  const deliveries: Delivery[] = []
+  const stream = new Duplex({
+    read: () => {},
+    write: (chunk: Buffer, _encoding, done) => {
+      sent.push(Buffer.from(chunk))
+      done()
+    },
+  })
+  const connect = {
+    protocolVersion: 5 as const,
+    clientId: 'c',
+    username: undefined,
+    password: undefined,
+    keepAliveSeconds: 30,
+    sessionExpirySeconds: 300,
+    receiveMaximum: 65_535,
+    will: { topic: 'infer/status/c', payload: '{}', delaySeconds: 0 },
+  }
+  const connection = new Connection(
+    { stream, onBytes: (handler) => void stream.on('data', handler) },
+    { epoch: 1, connect, ackOrder: 'strict', frameBytesMax: () => 1024 },
+    {
+      connected: (_connection, given) => limits.push(given),
+      delivered: (delivery) => deliveries.push(delivery),
+      acknowledged: () => {},
+    },
+  )
+  stream.push(Buffer.from(bytes))
+  return { closed: connection.closed, sent, limits, deliveries }
+}
+
+test.each([
+  ['a Response Topic that runs past its packet', [...CONNACK, 0x30, 7, 0, 1, 0x61, 3, 8, 0, 5]],
+  [
+    'a DISCONNECT with two Reason Strings',
+    [...CONNACK, 0xe0, 10, 0x8e, 8, 0x1f, 0, 1, 0x61, 0x1f, 0, 1, 0x62],
+  ],
+  ['a DISCONNECT whose Reason String runs past it', [...CONNACK, 0xe0, 5, 0x8e, 3, 0x1f, 0, 5]],
+  ['a PUBLISH with QoS 2', [...CONNACK, 0x34, 6, 0, 1, 0x61, 0, 1, 0]],
+  ['an empty CONNACK', [0x20, 0]],
+  ['a CONNACK with nothing but flags', [0x20, 1, 0]],
+  ['a Receive Maximum of 0', [0x20, 6, 0, 0, 3, 0x21, 0, 0]],
+  ['a Receive Maximum that is cut off', [0x20, 5, 0, 0, 2, 0x21, 7]],
+  ['two Receive Maximums', [0x20, 9, 0, 0, 6, 0x21, 0, 5, 0x21, 0, 6]],
+  ['a Maximum Packet Size of 0', [0x20, 8, 0, 0, 5, 0x27, 0, 0, 0, 0]],
+])('%s is malformed', async (_what, bytes) => {
+  const { closed, sent, deliveries } = hear(bytes)
+  expect(await closed).toBeInstanceOf(MalformedPacket)
+  // DISCONNECT 0x81, malformed packet.
+  expect(sent.at(-1)?.subarray(0, 3).toString('hex')).toMatch(/^e0..81$/)
+  expect(deliveries).toEqual([])
+})
+
+test('what comes behind a good CONNACK in the same segment is delivered', async () => {
+  const { closed, limits, deliveries } = hear([
+    ...[0x20, 6, 1, 0, 3, 0x21, 0, 9],
+    ...[0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x62],
+    ...[0xe0, 2, 0x8e, 0],
+  ])
+  expect((await closed).message).toContain('another client took over')
+  expect(limits).toEqual([expect.objectContaining({ sessionPresent: true, receiveMaximum: 9 })])
+  expect(deliveries.map(({ topic, packetId, payload }) => [topic, packetId, payload.toString()])).toEqual([
+    ['a', 7, 'b'],
+  ])
+})
