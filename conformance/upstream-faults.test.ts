@@ -1,11 +1,11 @@
 // A model server that dies and comes back, under load: typed errors at once, few retries, and the way back.
 import { afterEach, expect, test } from 'vitest'
-import type { ConfigInput } from '@inferwire/connector'
+import { loadConfig, type ConfigInput } from '@inferwire/connector'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { Load } from './fixtures/load.ts'
 import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
-import { TestClient } from './fixtures/mqtt-client.ts'
+import { TestClient, type Received } from './fixtures/mqtt-client.ts'
 
 const BODY = '{"instances":[[1]]}'
 
@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
 })
 
-type ModelInput = Omit<NonNullable<ConfigInput['models']>[string], 'url'>
+type ModelInput = Partial<NonNullable<ConfigInput['models']>[string]>
 
 interface World {
   readonly brokerUrl: string
@@ -27,17 +27,19 @@ async function start(models: Record<string, ModelInput>): Promise<World> {
   closers.push(() => broker.stop())
   const upstream = await startUpstream()
   closers.push(() => upstream.stop())
-  const running = await runConnector({
-    broker: { url: broker.url },
-    models: Object.fromEntries(
-      Object.entries(models).map(([name, model]) => [
-        name,
-        { url: upstream.url, protocol: 'v1' as const, ...model },
-      ]),
-    ),
-  })
+  const running = await runConnector(inputOf(broker.url, upstream, models))
   closers.push(() => running.connector.stop())
   return { brokerUrl: broker.url, upstream, running }
+}
+
+function inputOf(brokerUrl: string, upstream: Upstream, models: Record<string, ModelInput>): ConfigInput {
+  return {
+    name: 'faults',
+    broker: { url: brokerUrl },
+    models: Object.fromEntries(
+      Object.entries(models).map(([name, model]) => [name, { url: upstream.url, protocol: 'v1', ...model }]),
+    ),
+  }
 }
 
 interface LogLine {
@@ -174,4 +176,25 @@ test('a client with tiny deadlines does not close the model to the others', asyn
   expect(new Set(hasty.map(({ user }) => user['code']))).toEqual(new Set(['deadline_exceeded']))
   expect((await client.ask(`${topic}/last`, BODY)).user['status']).toBe('200')
   expect(await metric(world, 'inferwire_circuit_opens_total', 'slow-300')).toBe(0)
+})
+
+test('a reload forgets the circuit of a changed model, and takes that of a removed one out of the metrics', async () => {
+  const world = await start({ iris: { url: 'http://127.0.0.1:1' } })
+  const client = await TestClient.connect(world.brokerUrl)
+  closers.push(() => client.close())
+  await client.subscribe('infer/reply/cam7/#')
+  const ask = async (): Promise<Received> => client.ask('infer/request/cam7/iris/predict', BODY)
+  await expect.poll(async () => (await ask()).user['code'], { timeout: 10_000 }).toBe('circuit_open')
+  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeGreaterThan(0)
+  const reload = (models: Record<string, ModelInput>): void => {
+    const flags = { admin: { port: 0 }, ...inputOf(world.brokerUrl, world.upstream, models) }
+    world.running.connector.reload(loadConfig({ env: {}, flags }))
+  }
+  reload({ iris: {} })
+  expect((await ask()).user['status']).toBe('200')
+  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
+  reload({})
+  expect((await ask()).user['code']).toBe('model_not_found')
+  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeNaN()
+  expect(await metric(world, 'inferwire_circuit_opens_total', 'iris')).toBe(1)
 })

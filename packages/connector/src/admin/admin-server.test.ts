@@ -18,6 +18,14 @@ beforeEach(async () => {
   figures.count('overloaded')
   figures.duration.observe(0.003)
   telemetry.dropped('unaddressable')
+  Object.assign(telemetry.upstream('iris'), {
+    retries: 9,
+    retriesDenied: 10,
+    circuitOpens: 11,
+    circuit: { state: 2 },
+  })
+  // Not exposed any more.
+  telemetry.upstream('gone').retries = 1
   telemetry.isConnected = true
   const exposition = new Exposition(telemetry, () => ({
     version: '1.2.3',
@@ -62,6 +70,11 @@ test('/metrics has every figure, as Prometheus reads it', async () => {
     'inferwire_request_duration_seconds_bucket{le="+Inf",model="iris",operation="infer"} 1',
     'inferwire_request_duration_seconds_count{model="iris",operation="infer"} 1',
     'inferwire_dropped_total{reason="unaddressable"} 1',
+    'inferwire_retries_total{model="iris"} 9',
+    'inferwire_retries_denied_total{model="iris"} 10',
+    'inferwire_circuit_opens_total{model="iris"} 11',
+    'inferwire_circuit_state{model="iris"} 2',
+    'inferwire_retries_total{model="gone"} 1',
     'inferwire_mqtt_connected 1',
     'inferwire_unacknowledged_requests 4',
     'inferwire_unacknowledged_replies 5',
@@ -72,6 +85,7 @@ test('/metrics has every figure, as Prometheus reads it', async () => {
   ]) {
     expect(lines).toContain(line)
   }
+  expect(lines.filter((line) => line.startsWith('inferwire_circuit_state{'))).toHaveLength(1)
   expect(lines.some((line) => line.startsWith('process_resident_memory_bytes '))).toBe(true)
 })
 

@@ -28,7 +28,7 @@ export function withRetry(inner: Endpoint, options: RetryOptions): Endpoint {
   return {
     call(request) {
       budget.earn()
-      return inner.call(request).catch((error: unknown) => tryAgain(inner, request, error, options))
+      return inner.call(request).then(undefined, (error: unknown) => tryAgain(inner, request, error, options))
     },
   }
 }
