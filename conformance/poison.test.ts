@@ -1,0 +1,145 @@
+// A request that ends the process is tried three times, then answered and set aside; everything else is answered.
+import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { writeFileSync } from 'node:fs'
+import { startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
+import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
+import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+
+const ENDS_THE_PROCESS = fileURLToPath(new URL('fixtures/ends-the-process.mjs', import.meta.url))
+const POISON = '{"instances":["ends-the-process"]}'
+
+let broker: Mosquitto
+let upstream: Upstream
+let client: TestClient
+let connector: RunningCommand | undefined
+
+beforeAll(async () => {
+  broker = await startMosquitto()
+  upstream = await startUpstream()
+  client = await TestClient.connect(broker.url, { isPersistent: true })
+  await client.subscribe('infer/reply/cam7/#')
+  await client.subscribe('plant/dead-letters')
+})
+
+afterEach(async () => {
+  connector?.signal('SIGKILL')
+  await connector?.ended
+})
+
+afterAll(async () => {
+  await client.close()
+  await upstream.stop()
+  await broker.stop()
+})
+
+async function start(configFile: string): Promise<RunningCommand> {
+  connector = startInferwire(['connect', '-c', configFile], {
+    env: { NODE_OPTIONS: `--import=${ENDS_THE_PROCESS}`, ENDS_AT_PORT: String(upstream.port) },
+  })
+  await connector.said(/session_ready/)
+  return connector
+}
+
+function configFile(name: string, stateFolder?: string): string {
+  const folder = tempFolder('poison')
+  const config = {
+    name,
+    broker: { url: broker.url },
+    models: { 'slow-200': { url: upstream.url, protocol: 'v1' } },
+    poison: { stateFolder: stateFolder ?? join(folder, 'state'), deadLetterTopic: 'plant/dead-letters' },
+    admin: { port: 0 },
+    log: { format: 'json' },
+  }
+  const path = join(folder, 'inferwire.yaml')
+  writeFileSync(path, JSON.stringify(config))
+  return path
+}
+
+test('a request that ends the process is tried three times, then answered `internal` and set aside', async () => {
+  const config = configFile('poisoned')
+  await start(config)
+  const topic = 'infer/request/cam7/slow-200/predict'
+  const innocent = Array.from({ length: 20 }, (_, index) => `{"instances":[${index}]}`)
+  const replies = innocent.map((body) => client.ask(topic, body))
+  await expect.poll(() => upstream.calls('slow-200')).toBe(20)
+  const poisoned = client.ask(topic, POISON, {
+    contentType: 'application/json',
+    userProperties: { line: '3' },
+    correlationData: Buffer.from('poison'),
+  })
+  const late = Array.from({ length: 5 }, (_, index) => client.ask(topic, `{"instances":[${100 + index}]}`))
+
+  let deaths = 0
+  let isOver = false
+  void poisoned.then(() => (isOver = true))
+  while (!isOver) {
+    const ended = connector!.ended.then(() => true)
+    if (!(await Promise.race([ended, poisoned.then(() => false)]))) break
+    deaths += 1
+    expect(deaths).toBeLessThanOrEqual(3)
+    // It may end before it can say that it is ready.
+    await start(config).catch(() => {})
+  }
+  expect(deaths).toBe(3)
+  const answer = await poisoned
+  expect(answer.user['code']).toBe('internal')
+  expect(answer.json()).toMatchObject({ code: 'internal', poison: true, retryable: false })
+
+  for (const [index, body] of innocent.entries()) {
+    expect((await replies[index]!).json()).toEqual({ predictions: [digest(body)] })
+  }
+  for (const reply of await Promise.all(late)) expect(reply.user['status']).toBe('200')
+  const letter = await client.wait((message) => message.topic === 'plant/dead-letters', 'dead letter')
+  expect(letter.retain).toBe(false)
+  expect(letter.json()).toMatchObject({
+    topic,
+    payload_base64: Buffer.from(POISON).toString('base64'),
+    properties: {
+      contentType: 'application/json',
+      correlationData: Buffer.from('poison').toString('base64'),
+      userProperties: ['line', '3'],
+    },
+    attempts: 3,
+  })
+  expect(connector!.stderr()).toMatch(/"event":"request_set_aside".*"attempts":3/)
+
+  // It is acknowledged: the next process never sees it.
+  await expect.poll(() => connector!.stderr(), { timeout: 20_000 }).toContain('suspicion_ended')
+  connector!.signal('SIGTERM')
+  expect((await connector!.ended).code).toBe(0)
+  await start(config)
+  expect((await client.ask(topic, '{"instances":[7]}')).user['status']).toBe('200')
+  expect(connector!.stderr()).not.toContain('suspicion_began')
+}, 60_000)
+
+test('killed from outside, with many requests under way, it convicts nobody', async () => {
+  const config = configFile('killed')
+  await start(config)
+  const topic = 'infer/request/cam7/slow-200/predict'
+  const replies = Array.from({ length: 30 }, (_, index) =>
+    client.ask(topic, `{"instances":[${1_000 + index}]}`),
+  )
+  for (let kill = 0; kill < 3; kill++) {
+    const before = upstream.calls('slow-200')
+    // Not the same one each time: three kills in a row that hit one request look like its fault.
+    await expect.poll(() => upstream.calls('slow-200'), { timeout: 10_000 }).toBeGreaterThan(before + 2)
+    connector!.signal('SIGKILL')
+    await connector!.ended
+    await start(config)
+  }
+  const codes = (await Promise.all(replies)).map(({ user }) => user['status'])
+  expect(new Set(codes)).toEqual(new Set(['200']))
+}, 60_000)
+
+test('where the folder cannot be written, the connector says so and works', async () => {
+  const folder = tempFolder('no-state')
+  writeFileSync(join(folder, 'file'), '')
+  await start(configFile('nofolder', join(folder, 'file', 'state')))
+  expect(connector!.stderr()).toMatch(/poison_journal_off.*poison\.stateFolder/)
+  const reply = await client.ask('infer/request/cam7/slow-200/predict', '{"instances":[1]}')
+  expect(reply.user['status']).toBe('200')
+})
