@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { ownNetworkPool } from './conformance/cluster/own-network-pool.ts'
 
 // Sources are tested without a build: every package exports its TypeScript under the `source` condition.
 const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } }
@@ -20,11 +21,24 @@ export default defineConfig({
         test: {
           name: 'conformance',
           include: ['conformance/**/*.test.ts'],
+          exclude: ['conformance/cluster.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 180_000,
           // Real brokers and model servers share two cores: more files at once only makes them slower.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'cluster',
+          include: ['conformance/cluster.test.ts'],
+          // Its addresses, ports and mounts are nobody else's.
+          pool: ownNetworkPool,
+          testTimeout: 120_000,
+          hookTimeout: 1_800_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -2,7 +2,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { connect } from '@inferwire/client'
 import { loadConfig, Secret } from '@inferwire/connector'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -10,23 +9,11 @@ import { createProgram } from '../packages/cli/src/index.ts'
 import { runConnector } from './fixtures/connector.ts'
 import { INFERWIRE, run, shell } from './fixtures/inferwire.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
+import { blocksOf, ROOT, type Block } from './fixtures/page-blocks.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
-const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const PAGES = pages()
 const BLOCKS = PAGES.flatMap(blocksOf)
-
-/** A fenced block, and the HTML comment that marks it. */
-interface Block {
-  readonly page: string
-  readonly line: number
-  readonly language: string
-  readonly text: string
-  /** `run`, `run: 1`, `config`, `acl`, `start`, or empty. */
-  readonly mark: string
-  /** The text of an unmarked block without a language that follows at once: the output. */
-  readonly output: string | undefined
-}
 
 describe('links', () => {
   test.each(PAGES)('of %s lead to files and headings that exist', (page) => {
@@ -171,21 +158,6 @@ function pages(): string[] {
 
 function read(page: string): string {
   return readFileSync(join(ROOT, page), 'utf8')
-}
-
-function blocksOf(page: string): Block[] {
-  const text = read(page)
-  return [...text.matchAll(/(?:<!-- ([^>]*?) -->\n\n?)?^```(\w*)\n([\s\S]*?)^```$/gm)].map((found) => {
-    const after = /^\n\n```\n([\s\S]*?)^```$/m.exec(text.slice(found.index + found[0].length))
-    return {
-      page,
-      line: text.slice(0, found.index).split('\n').length,
-      mark: found[1] ?? '',
-      language: found[2]!,
-      text: found[3]!,
-      output: after?.index === 0 ? after[1] : undefined,
-    }
-  })
 }
 
 function marked(kind: string): Block[] {

@@ -1,14 +1,9 @@
 // Brings what the tests need beside npm packages: Debian packages, and Python environments in a cache folder.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { CACHE, withLock } from './cache.mjs'
 import { fail, ROOT, run, say } from './step.mjs'
-
-// By the same rule conformance/fixtures/cache-folder.ts finds them.
-const CACHE =
-  process.env.INFERWIRE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'inferwire')
 
 /** Programs and the Debian packages that bring them. */
 const PROGRAMS = [
@@ -18,6 +13,8 @@ const PROGRAMS = [
   ['curl', 'curl'],
   // Makes the certificates of the TLS tests.
   ['openssl', 'openssl'],
+  // Gives the pods of the Kubernetes tests their addresses.
+  ['ip', 'iproute2'],
 ]
 
 /** Python environments: name, and the file that pins everything in them. */
@@ -29,17 +26,18 @@ const ENVIRONMENTS = [
 // An interpreter that can make environments; Debian keeps ensurepip in a package of its own.
 const PYTHON_PROBE = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
 
-/** Installs what is missing, or ends with what to do by hand. */
+/** Installs what is missing, or ends with what to do by hand. Returns a Python that has pip. */
 export async function prepareMachine() {
   const missing = PROGRAMS.filter(([program]) => !found(program)).map(([, debianPackage]) => debianPackage)
   const python = await findPython()
   if (python === undefined) missing.push('python3', 'python3-venv')
   if (missing.length > 0) await installDebianPackages(missing)
   for (const [name, requirements] of ENVIRONMENTS) {
-    await makeEnvironment(name, join(ROOT, requirements), python ?? '/usr/bin/python3').catch((error) =>
+    await makeEnvironment(name, requirements, python ?? '/usr/bin/python3').catch((error) =>
       fail(error.message),
     )
   }
+  return join(environmentFolder(...ENVIRONMENTS[0]), 'bin/python')
 }
 
 async function installDebianPackages(names) {
@@ -92,15 +90,17 @@ async function findPython() {
   return undefined
 }
 
+function environmentFolder(name, requirements) {
+  const text = readFileSync(join(ROOT, requirements))
+  return join(CACHE, `${name}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`)
+}
+
 async function makeEnvironment(name, requirements, python) {
-  const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12)
-  const folder = join(CACHE, `${name}-${hash}`)
+  const folder = environmentFolder(name, requirements)
   const stamp = join(folder, '.complete')
   if (await isUsable(folder, stamp)) return
   mkdirSync(CACHE, { recursive: true })
-  const lock = `${folder}.lock`
-  await takeLock(lock)
-  try {
+  await withLock(`${folder}.lock`, 600, async () => {
     if (await isUsable(folder, stamp)) return
     say(`Making the Python environment "${name}" in ${folder} (once; the KServe server takes a minute) …`)
     // An environment cannot be moved into place when it is done: the stamp says that it is.
@@ -109,7 +109,7 @@ async function makeEnvironment(name, requirements, python) {
     if (made.code !== 0) throw new Error(`${python} -m venv failed:\n${made.output}`)
     const options = ['--quiet', '--no-input', '--no-cache-dir', '--disable-pip-version-check']
     // Nothing is compiled: a bare machine has no compiler.
-    const packages = ['--only-binary', ':all:', '-r', requirements]
+    const packages = ['--only-binary', ':all:', '-r', join(ROOT, requirements)]
     const pip = await run(join(folder, 'bin/python'), ['-m', 'pip', 'install', ...options, ...packages])
     if (pip.code !== 0) {
       throw new Error(
@@ -117,34 +117,10 @@ async function makeEnvironment(name, requirements, python) {
       )
     }
     writeFileSync(stamp, '')
-  } finally {
-    rmSync(lock, { force: true })
-  }
+  })
 }
 
 // The system's Python that an environment links to may be gone since.
 async function isUsable(folder, stamp) {
   return existsSync(stamp) && (await run(join(folder, 'bin/python'), ['-c', 'import pip'])).code === 0
-}
-
-/** Two checkouts may be tested at once: one makes the environment, the other waits, 10 minutes at most. */
-async function takeLock(lock) {
-  for (let seconds = 0; seconds < 600; seconds++) {
-    try {
-      return writeFileSync(lock, String(process.pid), { flag: 'wx' })
-    } catch (error) {
-      if (error.code !== 'EEXIST') fail(`"${lock}" cannot be written: ${error.message}`)
-    }
-    if (!isRunning(Number(readFileSync(lock, 'utf8')))) rmSync(lock, { force: true })
-    else await delay(1000)
-  }
-  fail(`"${lock}" was held for 10 minutes. Remove it if no other install is running.`)
-}
-
-function isRunning(pid) {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return error.code === 'EPERM'
-  }
 }

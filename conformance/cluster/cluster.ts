@@ -1,0 +1,73 @@
+// A cluster without containers: a real control plane, and stand-ins for what runs on nodes.
+import { mkdirSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import { tempFolder } from '../fixtures/temp-folder.ts'
+import { findComponents, type Components } from './components.ts'
+import { startControlPlane } from './control-plane.ts'
+import { applyCrds } from './crds.ts'
+import type { KubeApi } from './kube-api.ts'
+import { startKubelet, type Kubelet } from './node/kubelet.ts'
+import { NODE_ADDRESS, setUpNodeNetwork } from './node/network.ts'
+import { DNS_ADDRESS, startDns } from './stand-ins/dns.ts'
+import { startKserveController } from './stand-ins/kserve-controller.ts'
+import { startServiceProxy } from './stand-ins/service-proxy.ts'
+import { startVolumeProvisioner } from './stand-ins/volume-provisioner.ts'
+import { installTraefik } from './traefik.ts'
+
+/** A running cluster with Traefik, KServe's kinds, and one node. */
+export interface Cluster {
+  readonly api: KubeApi
+  readonly kubelet: Kubelet
+  readonly components: Components
+  /** Variables with which `kubectl` and `helm` are found and reach this cluster. */
+  readonly env: Readonly<Record<string, string>>
+  /** What the pods wrote last, for the message of a failed test. */
+  report(): string
+  stop(): Promise<void>
+}
+
+// Of each container.
+const REPORT_CHARACTERS = 1500
+
+/** Only in a worker of own-network-pool.ts. */
+export async function startCluster(): Promise<Cluster> {
+  const components = await findComponents()
+  const folder = tempFolder('cluster')
+  const nodeFolder = join(folder, 'node')
+  mkdirSync(nodeFolder)
+  await setUpNodeNetwork()
+  const plane = await startControlPlane(components, folder, NODE_ADDRESS)
+  const { api } = plane
+  const stopping = new AbortController()
+  await applyCrds(api)
+  await startServiceProxy(api, stopping.signal)
+  await startDns(api, stopping.signal)
+  await startVolumeProvisioner(api, join(folder, 'volumes'), stopping.signal)
+  const kubelet = await startKubelet({
+    api,
+    folder: nodeFolder,
+    traefik: components.traefik,
+    dns: DNS_ADDRESS,
+  })
+  await startKserveController(api, stopping.signal)
+  await installTraefik(api)
+  return {
+    api,
+    kubelet,
+    components,
+    env: {
+      KUBECONFIG: plane.kubeconfig,
+      PATH: [dirname(components.kubectl), process.env['PATH'], '/usr/sbin'].join(delimiter),
+      // Nothing of this user's.
+      HELM_CACHE_HOME: join(folder, 'helm'),
+      HELM_CONFIG_HOME: join(folder, 'helm'),
+      HELM_DATA_HOME: join(folder, 'helm'),
+    },
+    report: () => kubelet.logs(/./, /./, REPORT_CHARACTERS),
+    stop: async () => {
+      await kubelet.stop()
+      stopping.abort()
+      await plane.stop()
+    },
+  }
+}

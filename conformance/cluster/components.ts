@@ -1,0 +1,51 @@
+// Where the programs of the cluster are: in the cache folder, by the rule of scripts/kubernetes-tools.mjs.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { cacheFolder } from '../fixtures/cache-folder.ts'
+
+/** Paths of the programs. */
+export interface Components {
+  readonly etcd: string
+  readonly kubeApiserver: string
+  readonly kubeControllerManager: string
+  readonly kubectl: string
+  readonly helm: string
+  readonly traefik: string
+}
+
+// `npm test` builds the control plane in the background, which takes up to 15 minutes.
+const BUILD_TIMEOUT_MS = 30 * 60_000
+const LOCK_TIMEOUT_MS = 10_000
+
+/** Waits for a build that is under way. @throws when something is missing, with what to do */
+export async function findComponents(): Promise<Components> {
+  const hash = createHash('sha256')
+  for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(new URL(`go/${file}`, import.meta.url)))
+  const kubernetes = await present(`kubernetes-1.36.3-${hash.digest('hex').slice(0, 12)}`)
+  const clients = await present('kubectl-helm-2.0.1')
+  const traefik = await present('traefik-3.7.15')
+  return {
+    etcd: join(kubernetes, 'etcd'),
+    kubeApiserver: join(kubernetes, 'kube-apiserver'),
+    kubeControllerManager: join(kubernetes, 'kube-controller-manager'),
+    kubectl: join(clients, 'kubectl'),
+    helm: join(clients, 'helm'),
+    traefik: join(traefik, 'traefik'),
+  }
+}
+
+async function present(name: string): Promise<string> {
+  const folder = join(cacheFolder(), name)
+  const until = Date.now() + BUILD_TIMEOUT_MS
+  let unlockedSince = Date.now()
+  while (!existsSync(folder)) {
+    if (existsSync(`${folder}.lock`)) unlockedSince = Date.now()
+    if (Date.now() > until || Date.now() - unlockedSince > LOCK_TIMEOUT_MS) {
+      throw new Error(`The Kubernetes tests need "${folder}". Run "npm test" once: it makes it.`)
+    }
+    await delay(500)
+  }
+  return folder
+}

@@ -1,0 +1,92 @@
+// Minimal definitions, written here, of the kinds that Traefik, KServe and Istio bring: any fields, with a status.
+import { setTimeout as delay } from 'node:timers/promises'
+import type { KubeApi, KubeObject } from './kube-api.ts'
+
+const TRAEFIK = [
+  'IngressRoute',
+  'IngressRouteTCP',
+  'IngressRouteUDP',
+  'Middleware',
+  'MiddlewareTCP',
+  'ServersTransport',
+  'ServersTransportTCP',
+  'TLSOption',
+  'TLSStore',
+  'TraefikService',
+]
+
+const KINDS: readonly (readonly [group: string, version: string, kind: string])[] = [
+  ...TRAEFIK.map((kind) => ['traefik.io', 'v1alpha1', kind] as const),
+  ['serving.kserve.io', 'v1beta1', 'InferenceService'],
+  ['security.istio.io', 'v1', 'AuthorizationPolicy'],
+  ['gateway.networking.k8s.io', 'v1', 'Gateway'],
+  ['gateway.networking.k8s.io', 'v1alpha2', 'TCPRoute'],
+]
+
+/** Defines them, and waits until the server serves them. */
+export async function applyCrds(api: KubeApi): Promise<void> {
+  await Promise.all(
+    KINDS.map(async ([group, version, kind]) => {
+      const definition = definitionOf(group, version, kind)
+      await api.create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', definition)
+      const path = `/apis/${group}/${version}/${definition.spec.names.plural}`
+      for (const until = Date.now() + 20_000; ; await delay(50)) {
+        try {
+          await api.get(path)
+          return
+        } catch (error) {
+          if (Date.now() > until) throw error
+        }
+      }
+    }),
+  )
+}
+
+function definitionOf(group: string, version: string, kind: string): KubeObject {
+  const singular = kind.toLowerCase()
+  const plural = singular.endsWith('y') ? `${singular.slice(0, -1)}ies` : `${singular}s`
+  const isKserve = kind === 'InferenceService'
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {
+      name: `${plural}.${group}`,
+      // Asked for in groups of the Kubernetes project.
+      annotations: { 'api-approved.kubernetes.io': 'unapproved, for tests' },
+    },
+    spec: {
+      group,
+      scope: 'Namespaced',
+      names: {
+        kind,
+        singular,
+        plural,
+        listKind: `${kind}List`,
+        ...(isKserve ? { shortNames: ['isvc'] } : {}),
+      },
+      versions: [
+        {
+          name: version,
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          schema: {
+            openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+          },
+          ...(isKserve
+            ? {
+                additionalPrinterColumns: [
+                  { name: 'URL', type: 'string', jsonPath: '.status.url' },
+                  {
+                    name: 'READY',
+                    type: 'string',
+                    jsonPath: `.status.conditions[?(@.type=='Ready')].status`,
+                  },
+                ],
+              }
+            : {}),
+        },
+      ],
+    },
+  }
+}

@@ -1,0 +1,113 @@
+// The kubelet stand-in: one node that runs pods as processes of this machine. README.md says what it does not do.
+import { readFileSync } from 'node:fs'
+import { KubeApiError, type KubeApi, type KubeObject } from '../kube-api.ts'
+import { NODE_ADDRESS } from './network.ts'
+import { NODE_NAME } from './node-name.ts'
+import { Pod, type NodeContext } from './pod.ts'
+
+/** A running node. */
+export interface Kubelet {
+  /** What the containers of pods wrote, those that are gone included; only the last `characters` of each. */
+  logs(namespace: RegExp, name: RegExp, characters?: number): string
+  /** Process ids of the containers of a running pod. */
+  pids(namespace: RegExp, name: RegExp): Readonly<Record<string, number | undefined>>
+  stop(): Promise<void>
+}
+
+/** Registers the node, and runs every pod of the cluster on it. */
+export async function startKubelet(node: NodeContext): Promise<Kubelet> {
+  await register(node.api)
+  const stopping = new AbortController()
+  const pods = new Map<string, Pod>()
+  // Logs of pods that are gone.
+  const all: Pod[] = []
+
+  const onPod = (object: KubeObject, isDeleted: boolean): void => {
+    const { uid, deletionTimestamp } = object.metadata
+    const running = pods.get(uid)
+    if (isDeleted) {
+      pods.delete(uid)
+      void running?.kill()
+    } else if (running !== undefined) running.update(object)
+    else if (object.spec.nodeName === undefined) {
+      if (deletionTimestamp === undefined) void bind(node.api, object)
+    } else if (object.spec.nodeName === NODE_NAME) {
+      const pod = new Pod(node, object)
+      pods.set(uid, pod)
+      all.push(pod)
+      void pod.start().catch((error: unknown) => console.error(`Pod ${object.metadata.name}:`, error))
+      pod.update(object)
+    }
+  }
+  const onSource =
+    (kind: 'configMap' | 'secret') =>
+    (object: KubeObject): void => {
+      for (const pod of pods.values()) {
+        if (pod.object.metadata.namespace !== object.metadata.namespace) continue
+        void pod.sourceChanged(kind, object.metadata.name)
+      }
+    }
+  await node.api.watch('/api/v1/configmaps', stopping.signal, onSource('configMap'))
+  await node.api.watch('/api/v1/secrets', stopping.signal, onSource('secret'))
+  await node.api.watch('/api/v1/pods', stopping.signal, onPod)
+
+  const found = (namespace: RegExp, name: RegExp): Pod[] =>
+    all.filter(({ object: { metadata } }) => namespace.test(metadata.namespace) && name.test(metadata.name))
+  return {
+    logs: (namespace, name, characters = Infinity) =>
+      found(namespace, name)
+        .flatMap((pod) => pod.logFiles.map((file) => `--- ${file}\n${readLog(file).slice(-characters)}`))
+        .join('\n'),
+    pids: (namespace, name) => found(namespace, name).at(-1)?.pids ?? {},
+    stop: async () => {
+      stopping.abort()
+      await Promise.all([...pods.values()].map((pod) => pod.kill()))
+    },
+  }
+}
+
+async function register(api: KubeApi): Promise<void> {
+  await api.create('/api/v1/nodes', {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: {
+      name: NODE_NAME,
+      labels: { 'kubernetes.io/hostname': NODE_NAME, 'kubernetes.io/os': 'linux' },
+    },
+  })
+  const room = { cpu: '8', memory: '16Gi', pods: '110' }
+  await api.patch(`/api/v1/nodes/${NODE_NAME}/status`, {
+    status: {
+      capacity: room,
+      allocatable: room,
+      addresses: [{ type: 'InternalIP', address: NODE_ADDRESS }],
+      conditions: [{ type: 'Ready', status: 'True', reason: 'KubeletReady' }],
+    },
+  })
+  // The API server taints a new node as not ready; a real kubelet's heartbeat takes that away.
+  await api.patch(`/api/v1/nodes/${NODE_NAME}`, { spec: { taints: null } })
+}
+
+// The scheduler's part: there is one node.
+async function bind(api: KubeApi, pod: KubeObject): Promise<void> {
+  const { namespace, name } = pod.metadata
+  try {
+    await api.create(`/api/v1/namespaces/${namespace}/pods/${name}/binding`, {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { name },
+      target: { apiVersion: 'v1', kind: 'Node', name: NODE_NAME },
+    })
+  } catch (error) {
+    // Deleted, or bound already.
+    if (!(error instanceof KubeApiError) || ![404, 409].includes(error.status)) throw error
+  }
+}
+
+function readLog(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
