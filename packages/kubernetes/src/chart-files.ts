@@ -6,6 +6,8 @@ import { PATTERNS } from './patterns.ts'
 
 type JsonSchema = Readonly<Record<string, unknown>>
 
+const NOT_LATEST = { not: { pattern: ':latest$' } }
+
 /** Path below charts/inferwire and text of every generated file; `configSchema` is the connector's. */
 export function chartFiles(configSchema: JsonSchema): Map<string, string> {
   return new Map([
@@ -39,7 +41,10 @@ function valuesSchema(configSchema: JsonSchema): JsonSchema {
     ...map({
       global: { type: 'object', description: "Helm's own, for charts that contain this one." },
       name: text(`^(${PATTERNS.name.source.slice(1, -1)})?$`, "Name of the objects; empty: the release's."),
-      image: text(PATTERNS.image.source, 'Image of the connector, with a tag that is not latest.'),
+      image: {
+        ...text(PATTERNS.image.source, 'Image of the connector, with a tag that is not latest.'),
+        ...NOT_LATEST,
+      },
       imagePullSecrets: list(
         text(PATTERNS.subdomain.source, 'Name of a Secret.'),
         "Secrets with the login of the image's registry.",
@@ -71,7 +76,7 @@ function mosquittoSchema(): JsonSchema {
     },
     name: text(PATTERNS.name.source, 'Name of its objects.'),
     version: oneOf(['2.0', '2.1'], 'Line of Mosquitto.'),
-    image: text(`^$|${PATTERNS.image.source}`, 'Image; empty: what fits the version.'),
+    image: { ...text(`^$|${PATTERNS.image.source}`, 'Image; empty: what fits the version.'), ...NOT_LATEST },
     passwords: oneOf(
       ['secret', 'configmap', 'existing'],
       'Where the password file is; existing: the Secret {name}-password is there already.',

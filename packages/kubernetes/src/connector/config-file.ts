@@ -1,11 +1,12 @@
 // The connector's configuration in the cluster: what the installation decides, and what the user says on top.
 import type { Connector } from '../options.ts'
 
-/** Where the pod mounts what the connector reads. */
+/** Where the pod mounts what the connector reads and writes. */
 export const PATHS = {
   config: '/etc/inferwire/config',
   broker: '/etc/inferwire/broker',
   token: '/var/run/secrets/inferwire',
+  state: '/var/lib/inferwire',
 } as const
 
 /** Port of /livez, /readyz and /metrics where the configuration does not say another. */

@@ -51,6 +51,7 @@ function podSpec(connector: Connector, config: ConfigValues): Record<string, unk
     containers: [container(connector, adminPort(config))],
     volumes: [
       { name: 'config', configMap: { name: `${name}-config`, defaultMode: GROUP_MAY_READ } },
+      { name: 'state', emptyDir: { sizeLimit: '64Mi' } },
       ...secretVolumes(connector),
     ],
   }
@@ -65,6 +66,8 @@ function container(connector: Connector, port: number): Record<string, unknown> 
     env: [
       // Part of the client identifier: inferwire-0 finds the queue of inferwire-0.
       { name: 'INFERWIRE_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+      // The journal of requests that may have ended the process: it outlives the container, not the pod.
+      { name: 'XDG_STATE_HOME', value: PATHS.state },
       { name: 'NODE_OPTIONS', value: `--max-old-space-size=${Math.floor(memoryMi * HEAP_SHARE)}` },
     ],
     ports: [{ name: 'admin', containerPort: port, protocol: 'TCP' }],
@@ -79,6 +82,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
     readinessProbe: { ...probe('/readyz'), periodSeconds: 5, timeoutSeconds: 5 },
     volumeMounts: [
       { name: 'config', mountPath: PATHS.config, readOnly: true },
+      { name: 'state', mountPath: PATHS.state },
       ...(connector.brokerSecret === '' ? [] : [{ name: 'broker', mountPath: PATHS.broker, readOnly: true }]),
       ...(connector.modelToken === undefined
         ? []

@@ -1,0 +1,467 @@
+// Holds resources/, the Helm chart and `inferwire manifests` to one another, and to what no API server checks.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { loadConfig } from '@inferwire/connector'
+import {
+  manifestParts,
+  manifests,
+  mosquittoConf,
+  OptionError,
+  yamlText,
+  type KubernetesObject,
+  type ManifestOptions,
+} from '@inferwire/kubernetes'
+import { describe, expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
+import { inferwire, run } from './fixtures/inferwire.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+import { kubernetesClient } from './manifests/clients.ts'
+import { at, policyMistakes } from './manifests/policy.ts'
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
+const CHART = join(ROOT, 'charts/inferwire')
+const GIVEN = { secrets: ['inferwire-broker', 'mosquitto-password', 'mqtt-tls'] }
+const TLS = { host: 'mqtt.example.org', secretName: 'mqtt-tls' }
+const MODELS = { iris: { url: 'http://iris-predictor.models.svc.cluster.local' } }
+
+/** Everything that can be chosen, each at least once. */
+const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
+  ['nothing chosen', {}],
+  ['models', { connector: { config: { models: MODELS, root: 'plant/infer' } } }],
+  ['a Secret', { broker: { passwords: 'secret', passwordFile: 'a:$6$b$c\nd:$6$e$f\n' } }],
+  ['a Secret that is there', { broker: { passwords: 'existing' } }],
+  ['Mosquitto 2.1', { broker: { version: '2.1', accessMode: 'ReadWriteOncePod', storage: '500Mi' } }],
+  ['Traefik with TLS', { broker: { tls: TLS, observers: ['ann', 'ben'] } }],
+  ['an old Traefik', { broker: { tls: TLS, traefikApi: 'v2' } }],
+  ['a Gateway', { broker: { expose: 'gateway', gatewayClass: 'eg' } }],
+  ['a load balancer', { broker: { expose: 'loadbalancer' } }],
+  ['a load balancer with TLS', { broker: { expose: 'loadbalancer', tls: TLS, memoryMi: 1024 } }],
+  ['a node port', { broker: { expose: 'nodeport' } }],
+  ['a node port with TLS', { broker: { expose: 'nodeport', tls: TLS, version: '2.1' } }],
+  ['nobody outside', { broker: { expose: 'none', name: 'broker', image: 'mirror/mosquitto:2.0.22' } }],
+  ['three connectors', { connector: { replicas: 3, memoryMi: 97, image: 'mirror:5000/inferwire:1.2' } }],
+  ['names and a token', { connector: { name: 'edge', modelToken: {}, imagePullSecrets: ['pull'] } }],
+  [
+    'a token for an audience, another port, a long drain',
+    {
+      connector: {
+        modelToken: { audience: 'models' },
+        config: { admin: { port: 9000 }, drain: { timeoutMs: 60_001 } },
+      },
+    },
+  ],
+  [
+    'a broker elsewhere',
+    {
+      broker: false,
+      connector: { brokerSecret: '', config: { broker: { url: 'mqtts://broker.example:8883' } } },
+    },
+  ],
+]
+
+describe('resources/', () => {
+  test('are what the generator makes', async () => {
+    const { code, stderr } = await run(process.execPath, ['scripts/resources.mjs', '--check'], { cwd: ROOT })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  })
+
+  test.each([
+    ['mosquitto', 'mosquitto'],
+    ['inferwire', 'inferwire'],
+    ['kserve', 'models'],
+  ])('%s can be applied as a folder with -n %s', (folder, namespace) => {
+    const objects = filesOf(`resources/${folder}`).map(onlyObject)
+    expect(objects.length).toBeGreaterThan(0)
+    for (const { apiVersion, kind, metadata } of objects) {
+      expect({ apiVersion, kind, metadata }).toMatchObject({
+        apiVersion: expect.stringMatching(/v\d/) as string,
+        kind: expect.stringMatching(/^[A-Z]/) as string,
+        metadata: { namespace },
+      })
+    }
+  })
+
+  test("keep the guide's names", () => {
+    const config = onlyObject('resources/mosquitto/cm-mosquitto-config.yaml')
+    const password = onlyObject('resources/mosquitto/cm-mosquitto-password.yaml')
+    expect(config).toMatchObject({
+      kind: 'ConfigMap',
+      data: { 'mosquitto.conf': expect.any(String) as string },
+    })
+    expect(password).toMatchObject({
+      kind: 'ConfigMap',
+      metadata: { name: 'mosquitto-password', namespace: 'mosquitto' },
+      data: { 'password.txt': expect.stringMatching(/^\w+:\$7\$\d+\$.{16}\$.{88}\n$/) as string },
+    })
+  })
+
+  test('of broker and connector fit together', () => {
+    const objects = ['mosquitto', 'inferwire'].flatMap((name) => filesOf(`resources/${name}`).map(onlyObject))
+    expect(policyMistakes(objects, GIVEN)).toEqual([])
+    expect(objects).toEqual(
+      expect.arrayContaining(manifests({ connector: { config: { models: MODELS } } }) as unknown[]),
+    )
+  })
+
+  test.each([
+    ['mosquitto-secret', { passwords: 'secret' }],
+    ['mosquitto-tls', { tls: { host: 'mqtt.example.org', secretName: 'mosquitto-tls' } }],
+    ['mosquitto-2.1', { version: '2.1' }],
+  ] as const)('overlays/%s is what the generator makes of the option', async (name, broker) => {
+    const built = await run(kubernetesClient('kubectl'), [
+      'kustomize',
+      join(ROOT, 'resources/overlays', name),
+    ])
+    expect(built).toMatchObject({ code: 0, stderr: '' })
+    expect(withSortedVolumes(documents(built.stdout))).toEqual(
+      withSortedVolumes(manifestParts({ broker }).broker),
+    )
+  })
+
+  test('of Traefik have the entry point on container and Service', () => {
+    const values = read('resources/traefik/helm-values.yaml') as Record<string, unknown>
+    expect(at(values, 'ports', 'mqtt')).toEqual({
+      port: 5883,
+      expose: { default: true },
+      exposedPort: 5883,
+      protocol: 'TCP',
+    })
+    const k3s = onlyObject('resources/traefik/k3s-helmchartconfig.yaml')
+    expect(parse(at(k3s['spec'], 'valuesContent') as string)).toEqual(values)
+    const steps = read('resources/traefik/deployment-patch.yaml') as { value: unknown }[]
+    expect(steps.map(({ value }) => value)).toEqual([
+      '--entrypoints.mqtt.address=:5883/tcp',
+      { name: 'mqtt', containerPort: 5883, protocol: 'TCP' },
+    ])
+    const [step] = read('resources/traefik/service-patch.yaml') as { value: unknown }[]
+    expect(step!.value).toMatchObject({ port: 5883, targetPort: 'mqtt' })
+  })
+})
+
+describe('the objects', () => {
+  test.each(VARIANTS)('fit together with %s', (_, options) => {
+    expect(policyMistakes(manifests(options), GIVEN)).toEqual([])
+  })
+
+  test.each(VARIANTS)('with %s hold a configuration that the connector takes', (_, options) => {
+    expect(connectorConfigOf(manifests(options)).admin).toMatchObject({ host: '0.0.0.0', enabled: true })
+  })
+
+  test('give several connectors a shared subscription, and one a queue of its own', () => {
+    const [one, two] = [1, 2].map((replicas) => connectorConfigOf(manifests({ connector: { replicas } })))
+    expect(one!.broker.share).toBeUndefined()
+    expect(two!.broker.share).toBe('inferwire')
+  })
+
+  test('leave the drain time before the kubelet kills', () => {
+    for (const [, options] of VARIANTS) {
+      const objects = manifests(options)
+      const pod = at(find(objects, 'StatefulSet')['spec'], 'template', 'spec')
+      const seconds = at(pod, 'terminationGracePeriodSeconds') as number
+      expect(seconds * 1000).toBeGreaterThanOrEqual(connectorConfigOf(objects).drain.timeoutMs + 5000)
+    }
+  })
+
+  test('run both lines of Mosquitto: symbolic links are opened, large packets taken, queues saved', () => {
+    // 2.1 is not to be had here: Debian has 2.0, and so this looks at the text.
+    const [old, young] = (['2.0', '2.1'] as const).map((version) =>
+      mosquittoConf({ version, tls: undefined, expose: 'traefik' }),
+    )
+    for (const text of [old!, young!]) {
+      expect(text).toMatch(/^allow_anonymous false$/m)
+      expect(text).toMatch(/^max_packet_size 67108864$/m)
+      expect(text).toMatch(/^set_tcp_nodelay true$/m)
+    }
+    expect(old).toMatch(/^persistence true$/m)
+    // The plugin and `persistence true` exclude each other.
+    expect(young).not.toMatch(/^persistence true$/m)
+    expect(young).toMatch(/^plugin \/usr\/lib\/mosquitto_persist_sqlite\.so\nplugin_opt_flush_period 0\n/m)
+    for (const version of ['2.0', '2.1'] as const) {
+      const [container] = at(
+        find(manifests({ broker: { version } }), 'Deployment')['spec'],
+        'template',
+        'spec',
+        'containers',
+      ) as [Record<string, unknown>]
+      expect(container['image']).toMatch(
+        new RegExp(`^eclipse-mosquitto:${version.replace('.', '\\.')}\\.\\d+`),
+      )
+      expect(container['env']).toEqual([{ name: 'MOSQUITTO_UNSAFE_ALLOW_SYMLINKS', value: '1' }])
+    }
+  })
+
+  test.each<[string, ManifestOptions, string]>([
+    ['an image without a tag', { connector: { image: 'inferwire' } }, 'connector.image'],
+    ['latest', { broker: { image: 'eclipse-mosquitto:latest' } }, 'broker.image'],
+    ['a name that is no name', { connector: { name: 'My_Name' } }, 'connector.name'],
+    ['a name that is YAML', { broker: { namespace: 'a\nb: c' } }, 'broker.namespace'],
+    ['no connector', { connector: { replicas: 0 } }, 'connector.replicas'],
+    ['half a connector', { connector: { replicas: 1.5 } }, 'connector.replicas'],
+    ['little memory', { connector: { memoryMi: 8 } }, 'connector.memoryMi'],
+    ['a volume of no size', { broker: { storage: 'big' } }, 'broker.storage'],
+    ['a Gateway with TLS', { broker: { expose: 'gateway', tls: TLS } }, 'broker.tls'],
+    ['a wildcard as a name', { broker: { tls: { ...TLS, host: '*`)' } } }, 'broker.tls.host'],
+    ['an observer with rights', { broker: { observers: ['a\ntopic #'] } }, 'broker.observers'],
+    ['no broker at all', { broker: false }, 'connector.config'],
+    ['no probes', { connector: { config: { admin: { enabled: false } } } }, 'connector.config'],
+  ])('are refused with %s', (_, options, option) => {
+    expect(() => manifests(options)).toThrow(
+      expect.objectContaining({ constructor: OptionError, option }) as Error,
+    )
+  })
+})
+
+describe('the policy', () => {
+  test.each<[string, (objects: Record<string, any>) => void]>([
+    [
+      'may run as root',
+      ({ Deployment }) => delete Deployment.spec.template.spec.securityContext.runAsNonRoot,
+    ],
+    [
+      'not pinned',
+      ({ Deployment }) => (Deployment.spec.template.spec.containers[0].image = 'mosquitto:latest'),
+    ],
+    ['two pods on the volume', ({ Deployment }) => (Deployment.spec.strategy = { type: 'RollingUpdate' })],
+    ['two pods on the volume', ({ Deployment }) => (Deployment.spec.replicas = 2)],
+    [
+      'two pods on the volume',
+      (each) => (each['PersistentVolumeClaim'].spec.accessModes = ['ReadWriteMany']),
+    ],
+    ['is no volume', ({ Deployment }) => Deployment.spec.template.spec.volumes.pop()],
+    ['which nobody makes', ({ StatefulSet }) => (StatefulSet.spec.template.spec.serviceAccountName = 'x')],
+    ['selects 0 workloads', ({ Service }) => (Service.spec.selector = { a: 'b' })],
+    ['which no container has', ({ Service }) => (Service.spec.ports[0].targetPort = 'x')],
+    ['without TLS', (each) => (each['IngressRouteTCP'].spec.routes[0].match = 'HostSNI(`a.b`)')],
+    ['which is no Service', (each) => (each['IngressRouteTCP'].spec.routes[0].services[0].port = 1884)],
+    ['nobody listens', (each) => (each['NetworkPolicy'].spec.ingress[0].ports[0].port = 1)],
+    ['everything of a kind', ({ Role }) => (Role.rules[0].verbs = ['*'])],
+    [
+      'does not select its own',
+      ({ StatefulSet }) => (StatefulSet.spec.template.metadata.labels = { a: 'b' }),
+    ],
+  ])('catches what %s', (what, edit) => {
+    expect(mistakesAfter(edit).join('\n')).toContain(what)
+  })
+})
+
+describe('charts/inferwire', () => {
+  test.each(VARIANTS)('makes the same objects as the generator with %s', async (_, options) => {
+    const { code, stdout, stderr } = await helm('template', options)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(comparable(documents(stdout))).toEqual(comparable(manifests(inOneNamespace(options))))
+  })
+
+  test.each(VARIANTS)('is clean to helm lint --strict with %s', async (_, options) => {
+    expect(await helm('lint', options)).toMatchObject({ code: 0 })
+  })
+
+  test.each<[string, object, string]>([
+    ['an unknown key', { replica: 2 }, "'replica'"],
+    ['an unknown key of the broker', { mosquitto: { exposed: 'traefik' } }, '/mosquitto'],
+    ['an unknown option', { config: { broker: { ulr: 'mqtt://a' } } }, '/config/broker'],
+    [
+      'an option of a wrong type',
+      { config: { broker: { keepAliveSeconds: 'x' } } },
+      '/config/broker/keepAliveSeconds',
+    ],
+    ['an option out of range', { config: { admin: { port: 70_000 } } }, '/config/admin/port'],
+    ['a model without a URL', { config: { models: { iris: {} } } }, '/config/models/iris'],
+    ['text for a number', { replicas: '2' }, '/replicas'],
+    ['a number for a version', { mosquitto: { version: 2.1 } }, '/mosquitto/version'],
+    ['an unknown way', { mosquitto: { expose: 'ingress' } }, '/mosquitto/expose'],
+    ['an image without a tag', { image: 'inferwire' }, '/image'],
+    ['latest', { image: 'inferwire:latest' }, '/image'],
+    ['latest for the broker', { mosquitto: { image: 'mosquitto:latest' } }, '/mosquitto/image'],
+    ['YAML in a name', { mosquitto: { name: 'a\n  b: c' } }, '/mosquitto/name'],
+    ['a host that closes the rule', { mosquitto: { tls: { host: 'a`)' } } }, '/mosquitto/tls/host'],
+    [
+      'a host without a certificate',
+      { mosquitto: { tls: { host: 'a.b' } } },
+      'mosquitto.tls.secretName is needed',
+    ],
+    ['no broker', { mosquitto: { enabled: false } }, 'config.broker.url is needed'],
+    ['no probes', { config: { admin: { enabled: false } } }, 'config.admin must be enabled'],
+  ])('refuses %s, and says where', async (_, values, where) => {
+    const { code, stderr } = await helmWith('template', values)
+    expect(code).not.toBe(0)
+    expect(stderr).toContain(where)
+  })
+})
+
+describe('inferwire manifests', () => {
+  test('prints what the generator makes', async () => {
+    const folder = tempFolder('manifests')
+    const passwordFile = join(folder, 'credentials.txt')
+    const made = await inferwire(['passwd', '-c', '-b', passwordFile, 'cam7', 'secret'])
+    expect(made.code).toBe(0)
+    const config = join(folder, 'inferwire.yaml')
+    // The file of a token is in the pod, not here.
+    const credential = { kind: 'token-file', file: '/var/run/secrets/inferwire/token' }
+    writeFileSync(config, yamlText({ models: { digits: { url: 'http://digits:8080', credential } } }))
+    const flags =
+      `--expose loadbalancer --mosquitto 2.1 --namespace edge --mosquitto-namespace brokers --replicas 2 ` +
+      `--tls-host ${TLS.host} --tls-secret ${TLS.secretName} --secret --password-file ${passwordFile} ` +
+      `--observer ann --model iris=http://iris:8080 --config ${config} --memory 256 --model-token models ` +
+      `--image inferwire:9`
+    const printed = await inferwire(['manifests', ...flags.split(' ')])
+    expect(printed).toMatchObject({ code: 0, stderr: '' })
+    const wanted = manifests({
+      broker: {
+        namespace: 'brokers',
+        version: '2.1',
+        expose: 'loadbalancer',
+        tls: TLS,
+        passwords: 'secret',
+        passwordFile: readFileSync(passwordFile, 'utf8'),
+        observers: ['ann'],
+      },
+      connector: {
+        namespace: 'edge',
+        replicas: 2,
+        image: 'inferwire:9',
+        memoryMi: 256,
+        modelToken: { audience: 'models' },
+        config: {
+          models: { digits: { url: 'http://digits:8080', credential }, iris: { url: 'http://iris:8080' } },
+        },
+      },
+    })
+    expect(documents(printed.stdout)).toEqual(wanted)
+    expect(policyMistakes(wanted, GIVEN)).toEqual([])
+  })
+
+  test('prints one of the two', async () => {
+    const { stdout } = await inferwire(['manifests', '--only', 'mosquitto'])
+    expect(documents(stdout)).toEqual(manifestParts().broker)
+  })
+
+  test.each([
+    [['--image', 'inferwire'], 64, 'connector.image is "inferwire"'],
+    [['--expose', 'ingress'], 64, 'traefik'],
+    [['--replicas', 'two'], 64, 'whole number'],
+    [['--tls-host', 'a.b'], 64, 'belong together'],
+    [['--expose', 'gateway', '--tls-host', 'a.b', '--tls-secret', 'c'], 64, 'broker.tls cannot be used'],
+    [['--existing-secret', '--secret'], 64, 'no password file'],
+    [['--password-file', '/nowhere'], 66, '/nowhere'],
+    [['--config', '/nowhere.yaml'], 78, '/nowhere.yaml'],
+    [['--model', 'iris'], 78, 'expected NAME=URL'],
+  ])('%j ends with %i and a remedy', async (flags, code, what) => {
+    const ended = await inferwire(['manifests', ...flags])
+    expect(ended).toMatchObject({ code, stdout: '' })
+    expect(ended.stderr).toContain(what)
+  })
+
+  test('tells a mistake in the configuration before a pod meets it', async () => {
+    const config = join(tempFolder('manifests'), 'inferwire.yaml')
+    writeFileSync(config, 'models: { iris: { ulr: http://iris } }\n')
+    const { code, stderr, stdout } = await inferwire(['manifests', '--config', config])
+    expect({ code, stdout }).toEqual({ code: 78, stdout: '' })
+    expect(stderr).toContain('models.iris.ulr')
+  })
+})
+
+function mistakesAfter(edit: (objects: Record<string, any>) => void): string[] {
+  const objects = structuredClone(manifests()) as any[]
+  edit(Object.fromEntries(objects.map((object) => [object.kind as string, object])))
+  return policyMistakes(objects as KubernetesObject[], GIVEN)
+}
+
+function filesOf(folder: string): string[] {
+  return readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.yaml'))
+    .map((name) => `${folder}/${name}`)
+}
+
+function read(file: string): unknown {
+  return parse(readFileSync(join(ROOT, file), 'utf8'))
+}
+
+function onlyObject(file: string): KubernetesObject {
+  const [object, ...others] = documents(readFileSync(join(ROOT, file), 'utf8'))
+  expect(others).toEqual([])
+  return object!
+}
+
+function documents(text: string): KubernetesObject[] {
+  return parseAllDocuments(text, { uniqueKeys: true })
+    .map((document) => {
+      expect(document.errors).toEqual([])
+      return document.toJS() as KubernetesObject
+    })
+    .filter((value) => value !== null)
+}
+
+function sorted(objects: readonly KubernetesObject[]): KubernetesObject[] {
+  return objects.toSorted((a, b) => nameOf(a).localeCompare(nameOf(b)))
+}
+
+function nameOf({ kind, metadata }: KubernetesObject): string {
+  return `${kind} ${metadata.name}`
+}
+
+// A strategic merge puts what it changed first; the order of volumes means nothing.
+function withSortedVolumes(objects: readonly KubernetesObject[]): KubernetesObject[] {
+  const copies = structuredClone(sorted(objects))
+  for (const { spec } of copies) {
+    const volumes = at(spec, 'template', 'spec', 'volumes') as { name: string }[] | undefined
+    volumes?.sort((a, b) => a.name.localeCompare(b.name))
+  }
+  return copies
+}
+
+// Helm writes the connector's configuration in another order.
+function comparable(objects: readonly KubernetesObject[]): unknown[] {
+  return sorted(objects).map((object) => {
+    const text = at(object['data'], 'inferwire.yaml')
+    return typeof text === 'string'
+      ? { ...object, data: { 'inferwire.yaml': parse(text) as unknown } }
+      : object
+  })
+}
+
+function find(objects: readonly KubernetesObject[], kind: string): KubernetesObject {
+  return objects.find((object) => object.kind === kind)!
+}
+
+// The files that it names are made: in the pod they are mounted.
+function connectorConfigOf(objects: readonly KubernetesObject[]): ReturnType<typeof loadConfig> {
+  const folder = tempFolder('config')
+  const object = objects.find(({ data }) => at(data, 'inferwire.yaml') !== undefined)!
+  const text = (at(object['data'], 'inferwire.yaml') as string).replaceAll(
+    /(\w*[fF]ile): (\S+)/g,
+    (_, key) => {
+      const file = join(folder, 'secret')
+      writeFileSync(file, 'secret\n')
+      return `${String(key)}: ${file}`
+    },
+  )
+  const file = join(folder, 'inferwire.yaml')
+  writeFileSync(file, text)
+  return loadConfig({ file, env: { INFERWIRE_NAME: 'inferwire-0' } })
+}
+
+// A release has one namespace.
+function inOneNamespace({ broker, connector }: ManifestOptions): ManifestOptions {
+  return {
+    broker: broker === false ? false : { passwords: 'secret', ...broker, namespace: 'site' },
+    connector: { ...connector, namespace: 'site' },
+  }
+}
+
+function helm(command: 'template' | 'lint', options: ManifestOptions): ReturnType<typeof run> {
+  const { broker, connector } = options
+  const { modelToken, namespace: _, ...own } = connector === false ? {} : (connector ?? {})
+  return helmWith(command, {
+    ...own,
+    ...(modelToken === undefined ? {} : { modelToken: { enabled: true, ...modelToken } }),
+    mosquitto: broker === false ? { enabled: false } : broker,
+  })
+}
+
+function helmWith(command: 'template' | 'lint', values: object): ReturnType<typeof run> {
+  const file = join(tempFolder('values'), 'values.yaml')
+  writeFileSync(file, JSON.stringify(values))
+  const words = command === 'template' ? ['template', 'inferwire', CHART] : ['lint', '--strict', CHART]
+  return run(kubernetesClient('helm'), [...words, '--namespace', 'site', '--values', file])
+}

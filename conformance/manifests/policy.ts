@@ -1,0 +1,291 @@
+// What no API server says about objects that belong together: selectors, ports, mounts, security, one broker per volume.
+import type { KubernetesObject } from '@inferwire/kubernetes'
+
+type Fields = Readonly<Record<string, unknown>>
+type Labels = Readonly<Record<string, string>>
+
+/** Names that are made by hand or by others before these objects are applied. */
+export interface Given {
+  readonly secrets: readonly string[]
+}
+
+interface Workload {
+  readonly object: KubernetesObject
+  readonly labels: Labels
+  readonly pod: Fields
+  readonly containers: readonly Fields[]
+}
+
+/** What is wrong, one sentence each; empty: nothing. */
+export function policyMistakes(objects: readonly KubernetesObject[], given: Given): string[] {
+  const workloads = objects.filter(({ spec }) => isFields(at(spec, 'template'))).map(workloadOf)
+  return [
+    ...identities(objects),
+    ...workloads.flatMap((workload) => [
+      ...security(workload),
+      ...images(workload),
+      ...mounts(workload),
+      ...references(workload, objects, given),
+      ...probes(workload),
+      ...volumesOfOne(workload, objects),
+    ]),
+    ...objects.filter(({ kind }) => kind === 'Service').flatMap((each) => service(each, workloads)),
+    ...objects.flatMap((each) => selectors(each, workloads)),
+    ...objects.flatMap((each) => routes(each, objects)),
+    ...accounts(objects, workloads),
+  ]
+}
+
+function nameOf({ kind, metadata }: KubernetesObject): string {
+  return `${kind} ${metadata.name}`
+}
+
+function identities(objects: readonly KubernetesObject[]): string[] {
+  const seen = new Set<string>()
+  return objects.flatMap((object) => {
+    const { apiVersion, metadata } = object
+    const identity = `${apiVersion} ${nameOf(object)} ${String(metadata.namespace)}`
+    const isDouble = seen.has(identity)
+    seen.add(identity)
+    return [
+      ...(isDouble ? [`${nameOf(object)} is there twice`] : []),
+      ...(metadata.namespace === undefined ? [`${nameOf(object)} has no namespace`] : []),
+    ]
+  })
+}
+
+function workloadOf(object: KubernetesObject): Workload {
+  const template = at(object['spec'], 'template')
+  const pod = at(template, 'spec') as Fields
+  return {
+    object,
+    labels: (at(template, 'metadata', 'labels') ?? {}) as Labels,
+    pod,
+    containers: list(pod['containers']),
+  }
+}
+
+// The restricted Pod Security Standard, and a root file system that cannot be written.
+function security({ object, pod, containers }: Workload): string[] {
+  const context = at(pod, 'securityContext')
+  const wanted: [unknown, string][] = [
+    [at(context, 'runAsNonRoot') === true, 'may run as root'],
+    [Number(at(context, 'runAsUser')) > 0, 'has no user of its own'],
+    [at(context, 'seccompProfile', 'type') === 'RuntimeDefault', 'has no seccomp profile'],
+    [pod['automountServiceAccountToken'] === false, "mounts the API server's token"],
+    [pod['enableServiceLinks'] === false, 'gets the variables of all Services'],
+    [pod['hostNetwork'] === undefined && pod['hostPID'] === undefined, "is in the host's namespaces"],
+    ...containers.flatMap((container): [unknown, string][] => {
+      const own = at(container, 'securityContext')
+      return [
+        [at(own, 'allowPrivilegeEscalation') === false, 'may gain privileges'],
+        [at(own, 'readOnlyRootFilesystem') === true, 'may write its root file system'],
+        [list(at(own, 'capabilities', 'drop')).includes('ALL' as never), 'keeps capabilities'],
+        [at(container, 'resources', 'limits', 'memory') !== undefined, 'has no memory limit'],
+        [at(container, 'resources', 'requests', 'memory') !== undefined, 'asks for no memory'],
+      ]
+    }),
+  ]
+  return wanted.filter(([isGood]) => isGood !== true).map(([, what]) => `${nameOf(object)} ${what}`)
+}
+
+function images({ object, containers }: Workload): string[] {
+  return containers
+    .map(({ image }) => String(image))
+    .filter((image) => !/(?::[^:/]+|@sha256:[0-9a-f]{64})$/.test(image) || image.endsWith(':latest'))
+    .map((image) => `${nameOf(object)} has the image ${image}, which is not pinned`)
+}
+
+function mounts({ object, pod, containers }: Workload): string[] {
+  const volumes = list(pod['volumes']).map(({ name }) => name)
+  const mounted = containers.flatMap((container) => list(container['volumeMounts']))
+  return [
+    ...mounted
+      .filter(({ name }) => !volumes.includes(name))
+      .map(({ name }) => `${nameOf(object)} mounts ${String(name)}, which is no volume`),
+    ...volumes
+      .filter((name) => !mounted.some((mount) => mount['name'] === name))
+      .map((name) => `${nameOf(object)} has the volume ${String(name)}, which is not mounted`),
+    ...mounted
+      // With subPath a changed ConfigMap never arrives.
+      .filter(({ subPath }) => subPath !== undefined)
+      .map(({ name }) => `${nameOf(object)} mounts ${String(name)} by subPath`),
+  ]
+}
+
+function references({ object, pod }: Workload, objects: readonly KubernetesObject[], given: Given): string[] {
+  const exists = (kind: string, name: unknown): boolean =>
+    (kind === 'Secret' && given.secrets.includes(String(name))) ||
+    objects.some(
+      (each) =>
+        each.kind === kind &&
+        each.metadata.name === name &&
+        each.metadata.namespace === object.metadata.namespace,
+    )
+  const named = list(pod['volumes']).flatMap((volume): [string, unknown][] => {
+    const found: [string, unknown][] = [
+      ['ConfigMap', at(volume, 'configMap', 'name')],
+      ['Secret', at(volume, 'secret', 'secretName')],
+      ['PersistentVolumeClaim', at(volume, 'persistentVolumeClaim', 'claimName')],
+    ]
+    return found.filter(([, name]) => name !== undefined)
+  })
+  const account = pod['serviceAccountName']
+  if (account !== undefined) named.push(['ServiceAccount', account])
+  return named
+    .filter(([kind, name]) => !exists(kind, name))
+    .map(([kind, name]) => `${nameOf(object)} needs ${kind} ${String(name)}, which nobody makes`)
+}
+
+function probes({ object, containers }: Workload): string[] {
+  return containers.flatMap((container) => {
+    const ports = list(container['ports']).map(({ name }) => name)
+    return ['startupProbe', 'livenessProbe', 'readinessProbe'].flatMap((probe) => {
+      const port = at(container, probe, 'httpGet', 'port') ?? at(container, probe, 'tcpSocket', 'port')
+      return ports.includes(port) ? [] : [`${nameOf(object)} has no port for its ${probe}`]
+    })
+  })
+}
+
+// Two brokers on one volume would overwrite each other's queues.
+function volumesOfOne({ object, pod }: Workload, objects: readonly KubernetesObject[]): string[] {
+  const claims = list(pod['volumes']).map((volume) => at(volume, 'persistentVolumeClaim', 'claimName'))
+  return claims
+    .filter((claim) => typeof claim === 'string')
+    .flatMap((claim) => {
+      const volume = objects.find(
+        ({ kind, metadata }) => kind === 'PersistentVolumeClaim' && metadata.name === claim,
+      )
+      const modes = list(at(volume?.['spec'], 'accessModes')) as readonly unknown[]
+      const isOne =
+        at(object['spec'], 'replicas') === 1 &&
+        at(object['spec'], 'strategy', 'type') === 'Recreate' &&
+        modes.every((mode) => mode === 'ReadWriteOnce' || mode === 'ReadWriteOncePod')
+      return isOne ? [] : [`${nameOf(object)} can have two pods on the volume ${claim}`]
+    })
+}
+
+function service(object: KubernetesObject, workloads: readonly Workload[]): string[] {
+  const selector = at(object['spec'], 'selector') as Labels
+  const selected = inNamespaceOf(object, workloads).filter(({ labels }) => isMatch(selector, labels))
+  if (selected.length !== 1) return [`${nameOf(object)} selects ${selected.length} workloads`]
+  const ports = selected.flatMap(({ containers }) => containers.flatMap(({ ports: own }) => list(own)))
+  return list(at(object['spec'], 'ports')).flatMap(({ targetPort, name }) => [
+    ...(ports.some((port) => port['name'] === targetPort)
+      ? []
+      : [`${nameOf(object)} leads to the port ${String(targetPort)}, which no container has`]),
+    ...(/^[a-z0-9-]{1,15}$/.test(String(name))
+      ? []
+      : [`${nameOf(object)} has a port with the name ${String(name)}`]),
+  ])
+}
+
+function selectors(object: KubernetesObject, workloads: readonly Workload[]): string[] {
+  const { kind, spec } = object
+  const own = inNamespaceOf(object, workloads)
+  const selects = (labels: unknown): boolean => own.some((each) => isMatch(labels as Labels, each.labels))
+  if (kind === 'Deployment' || kind === 'StatefulSet') {
+    const isOwn = isMatch(at(spec, 'selector', 'matchLabels') as Labels, workloadOf(object).labels)
+    return isOwn ? [] : [`${nameOf(object)} does not select its own pods`]
+  }
+  if (kind === 'PodDisruptionBudget') {
+    return selects(at(spec, 'selector', 'matchLabels')) ? [] : [`${nameOf(object)} selects nothing`]
+  }
+  if (kind !== 'NetworkPolicy') return []
+  const peers = list(at(spec, 'ingress')).flatMap((rule) => list(rule['from']))
+  const ports = list(at(spec, 'ingress')).flatMap((rule) => list(rule['ports']).map(({ port }) => port))
+  const open = own
+    .filter(({ labels }) => isMatch(at(spec, 'podSelector', 'matchLabels') as Labels, labels))
+    .flatMap(({ containers }) => containers.flatMap(({ ports: each }) => list(each)))
+    .map(({ containerPort }) => containerPort)
+  return [
+    ...(open.length > 0 ? [] : [`${nameOf(object)} selects nothing`]),
+    ...ports
+      .filter((port) => !open.includes(port))
+      .map((port) => `${nameOf(object)} opens port ${String(port)}, on which nobody listens`),
+    ...peers
+      .filter((peer) => at(peer, 'namespaceSelector', 'matchLabels') !== undefined)
+      .filter((peer) => !isPeer(peer, workloads))
+      .map(() => `${nameOf(object)} lets in pods that there are none of`),
+  ]
+}
+
+function isPeer(peer: Fields, workloads: readonly Workload[]): boolean {
+  const namespace = at(peer, 'namespaceSelector', 'matchLabels', 'kubernetes.io/metadata.name')
+  const labels = at(peer, 'podSelector', 'matchLabels') as Labels
+  return workloads.some(
+    (each) => each.object.metadata.namespace === namespace && isMatch(labels, each.labels),
+  )
+}
+
+function routes(object: KubernetesObject, objects: readonly KubernetesObject[]): string[] {
+  const { kind, spec } = object
+  const isPlainTcp = kind === 'IngressRouteTCP' && at(spec, 'tls') === undefined
+  const rules = [...list(at(spec, 'routes')), ...(kind === 'TCPRoute' ? list(at(spec, 'rules')) : [])]
+  const targets = rules.flatMap((rule) => list(rule['services'] ?? rule['backendRefs']))
+  return [
+    // A client without TLS says no name.
+    ...rules
+      .filter(({ match }) => isPlainTcp && match !== 'HostSNI(`*`)')
+      .map(({ match }) => `${nameOf(object)} has the rule ${String(match)} without TLS`),
+    ...targets
+      .filter((target) => !isServicePort(target, object, objects))
+      .map((target) => {
+        return `${nameOf(object)} leads to ${String(target['name'])}:${String(target['port'])}, which is no Service`
+      }),
+  ]
+}
+
+function isServicePort(
+  target: Fields,
+  from: KubernetesObject,
+  objects: readonly KubernetesObject[],
+): boolean {
+  return objects.some(
+    ({ kind, metadata, spec }) =>
+      kind === 'Service' &&
+      metadata.name === target['name'] &&
+      metadata.namespace === from.metadata.namespace &&
+      list(at(spec, 'ports')).some(({ port }) => port === target['port']),
+  )
+}
+
+function accounts(objects: readonly KubernetesObject[], workloads: readonly Workload[]): string[] {
+  const roles = objects.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
+  const rules = roles.flatMap((role) => list(role['rules']))
+  const tooMuch = rules.filter((rule) =>
+    ['verbs', 'resources', 'apiGroups'].some((key) => list(rule[key]).includes('*' as never)),
+  )
+  const bindings = objects.filter(({ kind }) => kind === 'RoleBinding')
+  const lost = bindings.filter(
+    ({ roleRef, subjects }) =>
+      !roles.some(({ metadata }) => metadata.name === at(roleRef, 'name')) ||
+      !list(subjects).every(({ name }) => workloads.some(({ pod }) => pod['serviceAccountName'] === name)),
+  )
+  return [
+    ...tooMuch.map(() => 'a role allows everything of a kind'),
+    ...lost.map((binding) => `${nameOf(binding)} binds what is not there`),
+  ]
+}
+
+function inNamespaceOf(object: KubernetesObject, workloads: readonly Workload[]): readonly Workload[] {
+  return workloads.filter((each) => each.object.metadata.namespace === object.metadata.namespace)
+}
+
+function isMatch(selector: Labels | undefined, labels: Labels): boolean {
+  const wanted = Object.entries(selector ?? {})
+  return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value)
+}
+
+/** The field at a path, as far as there are maps. */
+export function at(value: unknown, ...path: readonly string[]): unknown {
+  return path.reduce<unknown>((found, key) => (isFields(found) ? found[key] : undefined), value)
+}
+
+function list(value: unknown): readonly Fields[] {
+  return Array.isArray(value) ? (value as Fields[]) : []
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
