@@ -1,0 +1,414 @@
+// `inferwire passwd` beside the real thing: files of ours in Mosquitto, files of mosquitto_passwd in ours.
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { readAccess, startBroker, startStack } from '@inferwire/dev'
+import {
+  aclText,
+  hashPassword,
+  lintPasswordFile,
+  parsePasswordFile,
+  setUser,
+  verifyLogin,
+} from '@inferwire/mosquitto'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { inferwire, run, type CommandResult } from './fixtures/inferwire.ts'
+import { startMosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+import { typeInto } from './fixtures/typed-command.ts'
+
+const folder = tempFolder('passwd')
+const NOT_AUTHORIZED = 135
+// User names and passwords that something has stumbled over.
+const LOGINS: readonly (readonly [string, string])[] = [
+  ['plain', 'secret'],
+  ['cam-7.hall_2@plant', 'with:colon:'],
+  ['dollars', '$6$not$a$hash'],
+  ['spaces', ' two  words '],
+  ['umlaut', 'pässwörd-密码-😀'],
+  ['long', 'x'.repeat(200)],
+]
+
+describe('users made by inferwire passwd', () => {
+  test.each(['sha512', 'sha512-pbkdf2'])(
+    '%s: log in to Mosquitto, and nobody else does',
+    async (algorithm) => {
+      const file = join(folder, `ours-${algorithm}`)
+      for (const [index, [user, password]] of LOGINS.entries()) {
+        const create = index === 0 ? ['-c'] : []
+        // Each as an argument or from a pipe.
+        const made =
+          index % 2 === 0
+            ? await passwd([...create, '-H', algorithm, '-b', file, user, password])
+            : await passwd([...create, '-H', algorithm, file, user], `${password}\n`)
+        expect(made).toEqual({ code: 0, stdout: '', stderr: '' })
+      }
+      const broker = await startMosquitto({ passwordFile: file, acl: aclText() })
+      for (const [user, password] of LOGINS) {
+        expect(await logsIn(broker.url, user, password), user).toBe(true)
+        expect(await logsIn(broker.url, user, `${password}x`), user).toBe(false)
+      }
+      expect(await logsIn(broker.url, 'plain', 'with:colon:')).toBe(false)
+      expect(await logsIn(broker.url, 'nobody', 'secret')).toBe(false)
+      // Mosquitto understood everything. These two it says to every rule for all users.
+      expect(broker.log().match(/(?:Error|Warning).*/g)).toEqual([
+        "Warning: ACL pattern 'infer/models/#' does not contain '%c' or '%u'.",
+        "Warning: ACL pattern 'infer/status/#' does not contain '%c' or '%u'.",
+      ])
+      await broker.stop()
+    },
+  )
+
+  test('are under their own topics only, where Mosquitto has the access rules', async () => {
+    const file = await fileOf([...LOGINS, ['connector', 'c']])
+    const broker = await startMosquitto({ passwordFile: file, acl: aclText({ observers: ['plain'] }) })
+    const connector = await TestClient.connect(broker.url, { username: 'connector', password: 'c' })
+    await connector.subscribe('infer/request/#')
+    const dollars = await TestClient.connect(broker.url, { username: 'dollars', password: '$6$not$a$hash' })
+    expect(await dollars.publish('infer/request/dollars/iris', '{}')).toBe(0)
+    expect(await dollars.publish('infer/request/plain/iris', '{}')).toBe(NOT_AUTHORIZED)
+    expect((await connector.wait(() => true)).topic).toBe('infer/request/dollars/iris')
+    // What MQTT Explorer asks for.
+    const explorer = await TestClient.connect(broker.url, { username: 'plain', password: 'secret' })
+    await explorer.subscribe('#')
+    await explorer.subscribe('$SYS/#')
+    await connector.publish('infer/models/iris', '{}', undefined, true)
+    await explorer.wait(({ topic }) => topic === 'infer/models/iris')
+    await explorer.wait(({ topic }) => topic.startsWith('$SYS/'))
+    for (const client of [connector, dollars, explorer]) await client.close()
+    await broker.stop()
+  })
+
+  test('go and change while Mosquitto runs: it reads the file again on SIGHUP', async () => {
+    const file = await fileOf([
+      ['ann', 'a'],
+      ['bob', 'b'],
+    ])
+    const broker = await startMosquitto({ passwordFile: file })
+    expect((await passwd(['-D', file, 'ann'])).code).toBe(0)
+    expect((await passwd(['-b', file, 'bob', 'new'])).code).toBe(0)
+    process.kill(broker.pid, 'SIGHUP')
+    await expect.poll(() => logsIn(broker.url, 'ann', 'a')).toBe(false)
+    expect(await logsIn(broker.url, 'bob', 'b')).toBe(false)
+    expect(await logsIn(broker.url, 'bob', 'new')).toBe(true)
+    await broker.stop()
+  })
+})
+
+describe('users made by mosquitto_passwd', () => {
+  test.each([[['-H', 'sha512']], [['-H', 'sha512-pbkdf2']], [[]]])(
+    '%j: are verified by ours, and log in to the embedded broker',
+    async (options) => {
+      const file = join(folder, `theirs${options.join('')}`)
+      writeFileSync(file, '', { mode: 0o600 })
+      for (const [user, password] of LOGINS) {
+        expect((await run('mosquitto_passwd', [...options, '-b', file, user, password])).code).toBe(0)
+      }
+      expect(await passwd(['--lint', file])).toMatchObject({
+        code: 0,
+        stdout: `${file}: 6 users, nothing wrong\n`,
+      })
+      expect(await passwd(['--verify', '-b', file, 'plain', 'secret'])).toMatchObject({ code: 0, stderr: '' })
+      expect(await passwd(['--verify', file, 'plain'], 'wrong\n')).toMatchObject({ code: 77 })
+      const parsed = parsePasswordFile(readFileSync(file, 'utf8'))
+      const broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0, access: readAccess(file) })
+      for (const [user, password] of LOGINS) {
+        expect(await verifyLogin(parsed, user, password), user).toBe(true)
+        expect(await verifyLogin(parsed, user, `${password}x`), user).toBe(false)
+        expect(await logsIn(broker.url, user, password), user).toBe(true)
+        expect(await logsIn(broker.url, user, `${password}x`), user).toBe(false)
+      }
+      await broker.close()
+    },
+  )
+
+  test('and by ours live in one file: each sets, hashes and deletes what the other made', async () => {
+    const file = join(folder, 'shared')
+    writeFileSync(file, 'ann:a\nbob:b\n', { mode: 0o600 })
+    expect(await passwd(['-U', file])).toMatchObject({ code: 0, stderr: `${file}: hashed 2 passwords\n` })
+    expect(await passwd(['-U', file])).toMatchObject({ code: 0, stderr: `${file}: hashed 0 passwords\n` })
+    expect((await run('mosquitto_passwd', ['-b', file, 'cid', 'c'])).code).toBe(0)
+    expect((await run('mosquitto_passwd', ['-b', file, 'ann', 'a2'])).code).toBe(0)
+    expect((await run('mosquitto_passwd', ['-D', file, 'bob'])).code).toBe(0)
+    expect((await passwd(['-b', file, 'cid', 'c2'])).code).toBe(0)
+    const plain = join(folder, 'plain')
+    writeFileSync(plain, 'dan:d\n')
+    expect((await run('mosquitto_passwd', ['-U', plain])).code).toBe(0)
+    writeFileSync(file, readFileSync(file, 'utf8') + readFileSync(plain, 'utf8'))
+    const broker = await startMosquitto({ passwordFile: file })
+    const who = [
+      ['ann', 'a2', true],
+      ['ann', 'a', false],
+      ['bob', 'b', false],
+      ['cid', 'c2', true],
+      ['dan', 'd', true],
+    ] as const
+    for (const [user, password, isIn] of who) {
+      expect(await logsIn(broker.url, user, password), `${user} ${password}`).toBe(isIn)
+      expect((await passwd(['--verify', '-b', file, user, password])).code).toBe(isIn ? 0 : 77)
+    }
+    await broker.stop()
+  })
+})
+
+describe('lint', () => {
+  const salt64 = Buffer.alloc(64, 1).toString('base64')
+  const salt12 = Buffer.alloc(12, 1).toString('base64')
+  const digest = Buffer.alloc(64, 1).toString('base64')
+
+  test('finds every user whom Mosquitto drops, and no other', async () => {
+    const good = readFileSync(await fileOf([['good', 'x']]), 'utf8')
+      .split(':')[1]!
+      .trim()
+    const lines = {
+      good,
+      longsalt: `$7$1000$${salt64}$${digest}`,
+      shortsalt: `$6$${salt12.slice(4)}$${digest}`,
+      plain: 'secret',
+      shorthash: `$6$${salt12}$${salt12}`,
+      nohash: `$6$${salt12}`,
+      noiterations: `$7$0$${salt12}$${digest}`,
+      notbase64: `$6$${salt12}$***`,
+      argon: '$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA',
+      crlf: `${good}\r`,
+      'two words': good,
+    }
+    const text = Object.entries(lines)
+      .map(([user, secret]) => `${user}:${secret}\n`)
+      .join('')
+    const file = join(folder, 'dropped')
+    writeFileSync(file, text, { mode: 0o600 })
+    const broker = await startMosquitto({ passwordFile: file })
+    const dropped = [...broker.log().matchAll(/for user (.*), removing entry/g)].map(([, user]) => user)
+    const found = lintPasswordFile(text).filter(({ level }) => level === 'error')
+    expect(found.map(({ line }) => Object.keys(lines)[line! - 1])).toEqual(
+      Object.keys(lines).filter((user) => dropped.includes(user)),
+    )
+    for (const user of ['good', 'crlf', 'two words']) expect(await logsIn(broker.url, user, 'x')).toBe(true)
+    await broker.stop()
+  })
+
+  test('says which of two lines for a user counts, as Mosquitto has it', async () => {
+    const text =
+      readFileSync(await fileOf([['ann', 'one']]), 'utf8') +
+      readFileSync(await fileOf([['ann', 'two']]), 'utf8')
+    const file = join(folder, 'twice')
+    writeFileSync(file, text, { mode: 0o600 })
+    expect(lintPasswordFile(text)).toMatchObject([{ line: 1, code: 'duplicate_user' }])
+    const broker = await startMosquitto({ passwordFile: file })
+    for (const [password, isIn] of [
+      ['one', false],
+      ['two', true],
+    ] as const) {
+      expect(await logsIn(broker.url, 'ann', password)).toBe(isIn)
+      expect((await passwd(['--verify', '-b', file, 'ann', password])).code).toBe(isIn ? 0 : 77)
+    }
+    await broker.stop()
+  })
+
+  test.each([
+    ['\n', 'blank_line'],
+    ['# users\n', 'comment_without_colon'],
+  ])('warns of %j: mosquitto_passwd would drop the users below', async (line, code) => {
+    const below = readFileSync(await fileOf([['below', 'x']]), 'utf8')
+    expect(lintPasswordFile(line + below)).toMatchObject([{ line: 1, code, level: 'warning' }])
+    const [theirs, ours] = [join(folder, 'below-theirs'), join(folder, 'below-ours')]
+    for (const file of [theirs, ours]) writeFileSync(file, line + below, { mode: 0o600 })
+    await run('mosquitto_passwd', ['-b', theirs, 'new', 'x'])
+    await passwd(['-b', ours, 'new', 'x'])
+    expect(readFileSync(theirs, 'utf8')).not.toContain('below:')
+    expect(readFileSync(ours, 'utf8').startsWith(line + below)).toBe(true)
+  })
+
+  test('prints file, line and remedy, and ends with 65 when somebody cannot log in', async () => {
+    const file = join(folder, 'lint')
+    writeFileSync(file, `ann:$7$1000$${salt64}$${digest}\na/b:$6$${salt12}$${digest}\nnothing\n+:x\0\r\n`)
+    chmodSync(file, 0o644)
+    const { code, stdout } = await passwd(['--lint', file])
+    expect(code).toBe(65)
+    const places = stdout.match(/^.*?: (?:error|warning)(?=: )/gm)
+    expect(places).toEqual([
+      `${file}: warning`,
+      `${file}:1: error`,
+      `${file}:2: error`,
+      `${file}:3: error`,
+      `${file}:4: warning`,
+      `${file}:4: error`,
+      `${file}:4: error`,
+      `${file}:4: error`,
+    ])
+    expect(stdout).toMatch(/Mosquitto 2\.0 drops the user\. Set the password again: inferwire passwd/)
+  })
+})
+
+describe('a manifest', () => {
+  test.each(['configmap', 'secret'] as const)('%s: holds the file byte for byte', async (kind) => {
+    const file = await fileOf(LOGINS)
+    const { code, stdout, stderr } = await passwd([`--${kind}`, 'mosquitto-password', file])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const manifest = parse(stdout) as { data: Record<string, string> }
+    expect(manifest).toMatchObject({
+      apiVersion: 'v1',
+      kind: kind === 'secret' ? 'Secret' : 'ConfigMap',
+      metadata: { name: 'mosquitto-password', namespace: 'mosquitto' },
+    })
+    const value = manifest.data['password.txt']!
+    const text = kind === 'secret' ? Buffer.from(value, 'base64').toString() : value
+    expect(text).toBe(readFileSync(file, 'utf8'))
+  })
+
+  test('goes elsewhere when told to', async () => {
+    const file = await fileOf([['ann', 'a']])
+    const { stdout } = await passwd(['--secret', 'users', '--namespace', 'edge', '--key', 'passwd', file])
+    expect(parse(stdout)).toMatchObject({
+      metadata: { name: 'users', namespace: 'edge' },
+      data: { passwd: expect.any(String) as string },
+    })
+  })
+
+  test('is not made of a file that a broker would not take', async () => {
+    const file = join(folder, 'unhashed')
+    writeFileSync(file, 'ann:secret\n')
+    const { code, stdout, stderr } = await passwd(['--configmap', 'x', file])
+    expect({ code, stdout }).toEqual({ code: 65, stdout: '' })
+    expect(stderr).toContain(`${file}:1: error: user "ann" has a password in plain text`)
+    expect(stderr).not.toContain('secret')
+  })
+})
+
+describe('on a terminal', () => {
+  test('the password is asked for twice, and never shown', async () => {
+    const file = join(folder, 'typed')
+    const { code, stdout } = await typeInto(['passwd', '-c', file, 'ann'], ['hid den\r', 'hid den\r'])
+    expect(code).toBe(0)
+    expect(stdout).toBe('Password: \r\nReenter password: \r\n')
+    expect((await passwd(['--verify', '-b', file, 'ann', 'hid den'])).code).toBe(0)
+  })
+
+  test.each([
+    ['two that differ', ['one\r', 'two\r'], 64],
+    ['Ctrl-C', ['on\u0003'], 130],
+    ['Ctrl-D', ['\u0004'], 64],
+  ])('%s: nothing is changed', async (_what, answers, code) => {
+    const file = await fileOf([['ann', 'a']])
+    const before = readFileSync(file, 'utf8')
+    expect(await typeInto(['passwd', file, 'ann'], answers)).toMatchObject({ code })
+    expect(readFileSync(file, 'utf8')).toBe(before)
+  })
+})
+
+describe('mistakes', () => {
+  test.each([
+    [['FILE'], 64, 'there is no user'],
+    [['FILE', 'a/b'], 64, 'two topic levels'],
+    [['FILE', '+'], 64, 'wildcard'],
+    [['FILE', 'a#'], 64, 'wildcard'],
+    [['FILE', 'a:b'], 64, '":"'],
+    [['FILE', ''], 64, 'is empty'],
+    [['-b', 'FILE', 'ann', ''], 64, 'is empty'],
+    [['FILE', 'ann', 'secret'], 64, 'without -b'],
+    [['-b', 'FILE', 'ann'], 64, '-b needs'],
+    [['-D', '-U', 'FILE'], 64, 'together'],
+    [['-U', 'FILE', 'ann'], 64, 'nothing else'],
+    [['--lint', '-I', '5', 'FILE'], 64, '-I does not go with --lint'],
+    [['-H', 'sha512', '-I', '5', 'FILE', 'ann'], 64, 'no iterations'],
+    [['-H', 'md5', 'FILE', 'ann'], 64, 'Allowed choices'],
+    [['-I', '0', 'FILE', 'ann'], 64, 'whole number'],
+    [['--configmap', 'Not_A_Name', 'FILE'], 64, 'name of an object'],
+    [['-D', 'FILE', 'nobody'], 65, 'is not in'],
+    [['--verify', '-b', 'FILE', 'nobody', 'x'], 77, 'is not in'],
+    [['-b', 'FILE/none', 'ann', 'x'], 66, 'cannot be read'],
+    [['-c', '-b', 'FILE/none', 'ann', 'x'], 66, 'cannot be written'],
+  ])('%j: %d, %s', async (words, code, message) => {
+    const file = await fileOf([['ann', 'a']])
+    const before = readFileSync(file, 'utf8')
+    const ended = await passwd(words.map((word) => word.replace('FILE', file)))
+    expect(ended).toMatchObject({ code, stdout: '' })
+    expect(ended.stderr).toContain(message)
+    expect(readFileSync(file, 'utf8')).toBe(before)
+  })
+
+  test.each([
+    ['', 'is empty'],
+    ['\n', 'is empty'],
+    ['one\ntwo\n', 'differ'],
+    ['one\none\none\n', 'more than two lines'],
+    ['a\0b\n', 'NUL'],
+    [Buffer.from([0x61, 0xff, 0x0a]), 'not UTF-8'],
+    ['x'.repeat(200_000), 'more than a password'],
+  ])('on standard input: %j', async (input, message) => {
+    const file = await fileOf([['ann', 'a']])
+    const { code, stderr } = await passwd([file, 'ann'], input)
+    expect(code).toBe(64)
+    expect(stderr).toContain(input === '' ? 'there is no password' : message)
+  })
+
+  test('-U hashes all or nothing, and says which lines are in the way', async () => {
+    const file = join(folder, 'half')
+    const text = 'ann:a\na/b:x\nnothing\nbob:$6$broken\n'
+    writeFileSync(file, text, { mode: 0o600 })
+    const { code, stderr } = await passwd(['-U', file])
+    expect(code).toBe(65)
+    expect(stderr.match(/line \d/g)).toEqual(['line 2', 'line 3', 'line 4'])
+    expect(readFileSync(file, 'utf8')).toBe(text)
+  })
+})
+
+describe('inferwire dev --users', () => {
+  test('lets the users of the file in, and answers them', async () => {
+    const file = await fileOf([['cam7', 'c']])
+    const stack = await startStack({
+      mqttPort: 0,
+      wsPort: 0,
+      httpPort: 0,
+      adminPort: 0,
+      broker: 'embedded',
+      users: file,
+      models: [],
+    })
+    const { url } = stack.broker
+    expect(await logsIn(url, 'cam7', 'wrong')).toBe(false)
+    const asking = ['infer', 'iris', '-d', '{"instances":[[6.8,2.8,4.8,1.4]]}', '--broker', url]
+    const asked = await inferwire([...asking, '-u', 'cam7', '-P', 'c'])
+    expect(asked).toMatchObject({ code: 0, stdout: expect.stringContaining('predictions') as string })
+    expect((await inferwire([...asking, '-u', 'cam7', '-P', 'c', '--client', 'demo'])).code).toBe(77)
+    expect((await inferwire(asking)).code).toBe(77)
+    await stack.close()
+  })
+
+  test('says what to do when there is no such file', async () => {
+    const { code, stderr } = await inferwire(['dev', '--users', join(folder, 'none')])
+    expect(code).toBe(69)
+    expect(stderr).toContain('inferwire passwd -c')
+  })
+})
+
+function passwd(words: readonly string[], input: string | Uint8Array = ''): Promise<CommandResult> {
+  return inferwire(['passwd', ...words], { input })
+}
+
+let files = 0
+
+// What the command writes, without a process for every user.
+async function fileOf(logins: readonly (readonly [string, string])[]): Promise<string> {
+  files += 1
+  const file = join(folder, `file-${files}`)
+  let text = ''
+  for (const [user, password] of logins) {
+    text = setUser(text, user, await hashPassword(password, { iterations: 101 }))
+  }
+  writeFileSync(file, text, { mode: 0o600 })
+  return file
+}
+
+async function logsIn(url: string, username: string, password: string): Promise<boolean> {
+  try {
+    const client = await TestClient.connect(url, { username, password })
+    await client.close()
+    return true
+  } catch (error) {
+    if ((error as { code?: number }).code === NOT_AUTHORIZED) return false
+    throw error
+  }
+}
