@@ -1,4 +1,4 @@
-// Holds resources/, the Helm chart and `inferwire manifests` to one another, and to what no API server checks.
+// Holds resources/ and `inferwire manifests` to the generator, and its objects to what no API server checks.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,52 +13,15 @@ import {
   type ManifestOptions,
 } from '@inferwire/kubernetes'
 import { describe, expect, test } from 'vitest'
-import { parse, parseAllDocuments } from 'yaml'
+import { parse } from 'yaml'
 import { inferwire, run } from './fixtures/inferwire.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 import { kubernetesClient } from './manifests/clients.ts'
+import { documents, sorted } from './manifests/documents.ts'
 import { at, policyMistakes } from './manifests/policy.ts'
+import { GIVEN, MODELS, TLS, VARIANTS } from './manifests/variants.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
-const CHART = join(ROOT, 'charts/inferwire')
-const GIVEN = { secrets: ['inferwire-broker', 'mosquitto-password', 'mqtt-tls'] }
-const TLS = { host: 'mqtt.example.org', secretName: 'mqtt-tls' }
-const MODELS = { iris: { url: 'http://iris-predictor.models.svc.cluster.local' } }
-
-/** Everything that can be chosen, each at least once. */
-const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
-  ['nothing chosen', {}],
-  ['models', { connector: { config: { models: MODELS, root: 'plant/infer' } } }],
-  ['a Secret', { broker: { passwords: 'secret', passwordFile: 'a:$6$b$c\nd:$6$e$f\n' } }],
-  ['a Secret that is there', { broker: { passwords: 'existing' } }],
-  ['Mosquitto 2.1', { broker: { version: '2.1', accessMode: 'ReadWriteOncePod', storage: '500Mi' } }],
-  ['Traefik with TLS', { broker: { tls: TLS, observers: ['ann', 'ben'] } }],
-  ['an old Traefik', { broker: { tls: TLS, traefikApi: 'v2' } }],
-  ['a Gateway', { broker: { expose: 'gateway', gatewayClass: 'eg' } }],
-  ['a load balancer', { broker: { expose: 'loadbalancer' } }],
-  ['a load balancer with TLS', { broker: { expose: 'loadbalancer', tls: TLS, memoryMi: 1024 } }],
-  ['a node port', { broker: { expose: 'nodeport' } }],
-  ['a node port with TLS', { broker: { expose: 'nodeport', tls: TLS, version: '2.1' } }],
-  ['nobody outside', { broker: { expose: 'none', name: 'broker', image: 'mirror/mosquitto:2.0.22' } }],
-  ['three connectors', { connector: { replicas: 3, memoryMi: 97, image: 'mirror:5000/inferwire:1.2' } }],
-  ['names and a token', { connector: { name: 'edge', modelToken: {}, imagePullSecrets: ['pull'] } }],
-  [
-    'a token for an audience, another port, a long drain',
-    {
-      connector: {
-        modelToken: { audience: 'models' },
-        config: { admin: { port: 9000 }, drain: { timeoutMs: 60_001 } },
-      },
-    },
-  ],
-  [
-    'a broker elsewhere',
-    {
-      broker: false,
-      connector: { brokerSecret: '', config: { broker: { url: 'mqtts://broker.example:8883' } } },
-    },
-  ],
-]
 
 describe('resources/', () => {
   test('are what the generator makes', async () => {
@@ -245,50 +208,6 @@ describe('the policy', () => {
   })
 })
 
-describe('charts/inferwire', () => {
-  test.each(VARIANTS)('makes the same objects as the generator with %s', async (_, options) => {
-    const { code, stdout, stderr } = await helm('template', options)
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(comparable(documents(stdout))).toEqual(comparable(manifests(inOneNamespace(options))))
-  })
-
-  test.each(VARIANTS)('is clean to helm lint --strict with %s', async (_, options) => {
-    expect(await helm('lint', options)).toMatchObject({ code: 0 })
-  })
-
-  test.each<[string, object, string]>([
-    ['an unknown key', { replica: 2 }, "'replica'"],
-    ['an unknown key of the broker', { mosquitto: { exposed: 'traefik' } }, '/mosquitto'],
-    ['an unknown option', { config: { broker: { ulr: 'mqtt://a' } } }, '/config/broker'],
-    [
-      'an option of a wrong type',
-      { config: { broker: { keepAliveSeconds: 'x' } } },
-      '/config/broker/keepAliveSeconds',
-    ],
-    ['an option out of range', { config: { admin: { port: 70_000 } } }, '/config/admin/port'],
-    ['a model without a URL', { config: { models: { iris: {} } } }, '/config/models/iris'],
-    ['text for a number', { replicas: '2' }, '/replicas'],
-    ['a number for a version', { mosquitto: { version: 2.1 } }, '/mosquitto/version'],
-    ['an unknown way', { mosquitto: { expose: 'ingress' } }, '/mosquitto/expose'],
-    ['an image without a tag', { image: 'inferwire' }, '/image'],
-    ['latest', { image: 'inferwire:latest' }, '/image'],
-    ['latest for the broker', { mosquitto: { image: 'mosquitto:latest' } }, '/mosquitto/image'],
-    ['YAML in a name', { mosquitto: { name: 'a\n  b: c' } }, '/mosquitto/name'],
-    ['a host that closes the rule', { mosquitto: { tls: { host: 'a`)' } } }, '/mosquitto/tls/host'],
-    [
-      'a host without a certificate',
-      { mosquitto: { tls: { host: 'a.b' } } },
-      'mosquitto.tls.secretName is needed',
-    ],
-    ['no broker', { mosquitto: { enabled: false } }, 'config.broker.url is needed'],
-    ['no probes', { config: { admin: { enabled: false } } }, 'config.admin must be enabled'],
-  ])('refuses %s, and says where', async (_, values, where) => {
-    const { code, stderr } = await helmWith('template', values)
-    expect(code).not.toBe(0)
-    expect(stderr).toContain(where)
-  })
-})
-
 describe('inferwire manifests', () => {
   test('prints what the generator makes', async () => {
     const folder = tempFolder('manifests')
@@ -383,43 +302,6 @@ function onlyObject(file: string): KubernetesObject {
   return object!
 }
 
-function documents(text: string): KubernetesObject[] {
-  return parseAllDocuments(text, { uniqueKeys: true })
-    .map((document) => {
-      expect(document.errors).toEqual([])
-      return document.toJS() as KubernetesObject
-    })
-    .filter((value) => value !== null)
-}
-
-function sorted(objects: readonly KubernetesObject[]): KubernetesObject[] {
-  return objects.toSorted((a, b) => nameOf(a).localeCompare(nameOf(b)))
-}
-
-function nameOf({ kind, metadata }: KubernetesObject): string {
-  return `${kind} ${metadata.name}`
-}
-
-// A strategic merge puts what it changed first; the order of volumes means nothing.
-function withSortedVolumes(objects: readonly KubernetesObject[]): KubernetesObject[] {
-  const copies = structuredClone(sorted(objects))
-  for (const { spec } of copies) {
-    const volumes = at(spec, 'template', 'spec', 'volumes') as { name: string }[] | undefined
-    volumes?.sort((a, b) => a.name.localeCompare(b.name))
-  }
-  return copies
-}
-
-// Helm writes the connector's configuration in another order.
-function comparable(objects: readonly KubernetesObject[]): unknown[] {
-  return sorted(objects).map((object) => {
-    const text = at(object['data'], 'inferwire.yaml')
-    return typeof text === 'string'
-      ? { ...object, data: { 'inferwire.yaml': parse(text) as unknown } }
-      : object
-  })
-}
-
 function find(objects: readonly KubernetesObject[], kind: string): KubernetesObject {
   return objects.find((object) => object.kind === kind)!
 }
@@ -441,27 +323,12 @@ function connectorConfigOf(objects: readonly KubernetesObject[]): ReturnType<typ
   return loadConfig({ file, env: { INFERWIRE_NAME: 'inferwire-0' } })
 }
 
-// A release has one namespace.
-function inOneNamespace({ broker, connector }: ManifestOptions): ManifestOptions {
-  return {
-    broker: broker === false ? false : { passwords: 'secret', ...broker, namespace: 'site' },
-    connector: { ...connector, namespace: 'site' },
+// A strategic merge puts what it changed first; the order of volumes means nothing.
+function withSortedVolumes(objects: readonly KubernetesObject[]): KubernetesObject[] {
+  const copies = structuredClone(sorted(objects))
+  for (const { spec } of copies) {
+    const volumes = at(spec, 'template', 'spec', 'volumes') as { name: string }[] | undefined
+    volumes?.sort((a, b) => a.name.localeCompare(b.name))
   }
-}
-
-function helm(command: 'template' | 'lint', options: ManifestOptions): ReturnType<typeof run> {
-  const { broker, connector } = options
-  const { modelToken, namespace: _, ...own } = connector === false ? {} : (connector ?? {})
-  return helmWith(command, {
-    ...own,
-    ...(modelToken === undefined ? {} : { modelToken: { enabled: true, ...modelToken } }),
-    mosquitto: broker === false ? { enabled: false } : broker,
-  })
-}
-
-function helmWith(command: 'template' | 'lint', values: object): ReturnType<typeof run> {
-  const file = join(tempFolder('values'), 'values.yaml')
-  writeFileSync(file, JSON.stringify(values))
-  const words = command === 'template' ? ['template', 'inferwire', CHART] : ['lint', '--strict', CHART]
-  return run(kubernetesClient('helm'), [...words, '--namespace', 'site', '--values', file])
+  return copies
 }

@@ -1,0 +1,94 @@
+// Holds the Helm chart to the generator: the same objects for the same choices, and bad values refused with their path.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { manifests, type KubernetesObject, type ManifestOptions } from '@inferwire/kubernetes'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { run } from './fixtures/inferwire.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+import { kubernetesClient } from './manifests/clients.ts'
+import { documents, sorted } from './manifests/documents.ts'
+import { at } from './manifests/policy.ts'
+import { VARIANTS } from './manifests/variants.ts'
+
+const CHART = fileURLToPath(new URL('../charts/inferwire', import.meta.url))
+
+describe('charts/inferwire', () => {
+  test.each(VARIANTS)('makes the same objects as the generator with %s', async (_, options) => {
+    const { code, stdout, stderr } = await helm('template', options)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(comparable(documents(stdout))).toEqual(comparable(manifests(inOneNamespace(options))))
+  })
+
+  test.each(VARIANTS)('is clean to helm lint --strict with %s', async (_, options) => {
+    expect(await helm('lint', options)).toMatchObject({ code: 0 })
+  })
+
+  test.each<[string, object, string]>([
+    ['an unknown key', { replica: 2 }, "'replica'"],
+    ['an unknown key of the broker', { mosquitto: { exposed: 'traefik' } }, '/mosquitto'],
+    ['an unknown option', { config: { broker: { ulr: 'mqtt://a' } } }, '/config/broker'],
+    [
+      'an option of a wrong type',
+      { config: { broker: { keepAliveSeconds: 'x' } } },
+      '/config/broker/keepAliveSeconds',
+    ],
+    ['an option out of range', { config: { admin: { port: 70_000 } } }, '/config/admin/port'],
+    ['a model without a URL', { config: { models: { iris: {} } } }, '/config/models/iris'],
+    ['text for a number', { replicas: '2' }, '/replicas'],
+    ['a number for a version', { mosquitto: { version: 2.1 } }, '/mosquitto/version'],
+    ['an unknown way', { mosquitto: { expose: 'ingress' } }, '/mosquitto/expose'],
+    ['an image without a tag', { image: 'inferwire' }, '/image'],
+    ['latest', { image: 'inferwire:latest' }, '/image'],
+    ['latest for the broker', { mosquitto: { image: 'mosquitto:latest' } }, '/mosquitto/image'],
+    ['YAML in a name', { mosquitto: { name: 'a\n  b: c' } }, '/mosquitto/name'],
+    ['a host that closes the rule', { mosquitto: { tls: { host: 'a`)' } } }, '/mosquitto/tls/host'],
+    [
+      'a host without a certificate',
+      { mosquitto: { tls: { host: 'a.b' } } },
+      'mosquitto.tls.secretName is needed',
+    ],
+    ['no broker', { mosquitto: { enabled: false } }, 'config.broker.url is needed'],
+    ['no probes', { config: { admin: { enabled: false } } }, 'config.admin must be enabled'],
+  ])('refuses %s, and says where', async (_, values, where) => {
+    const { code, stderr } = await helmWith('template', values)
+    expect(code).not.toBe(0)
+    expect(stderr).toContain(where)
+  })
+})
+
+// Helm writes the connector's configuration in another order.
+function comparable(objects: readonly KubernetesObject[]): unknown[] {
+  return sorted(objects).map((object) => {
+    const text = at(object['data'], 'inferwire.yaml')
+    return typeof text === 'string'
+      ? { ...object, data: { 'inferwire.yaml': parse(text) as unknown } }
+      : object
+  })
+}
+
+// A release has one namespace.
+function inOneNamespace({ broker, connector }: ManifestOptions): ManifestOptions {
+  return {
+    broker: broker === false ? false : { passwords: 'secret', ...broker, namespace: 'site' },
+    connector: { ...connector, namespace: 'site' },
+  }
+}
+
+function helm(command: 'template' | 'lint', options: ManifestOptions): ReturnType<typeof run> {
+  const { broker, connector } = options
+  const { modelToken, namespace: _, ...own } = connector === false ? {} : (connector ?? {})
+  return helmWith(command, {
+    ...own,
+    ...(modelToken === undefined ? {} : { modelToken: { enabled: true, ...modelToken } }),
+    mosquitto: broker === false ? { enabled: false } : broker,
+  })
+}
+
+function helmWith(command: 'template' | 'lint', values: object): ReturnType<typeof run> {
+  const file = join(tempFolder('values'), 'values.yaml')
+  writeFileSync(file, JSON.stringify(values))
+  const words = command === 'template' ? ['template', 'inferwire', CHART] : ['lint', '--strict', CHART]
+  return run(kubernetesClient('helm'), [...words, '--namespace', 'site', '--values', file])
+}
