@@ -36,7 +36,7 @@ const TOO_LARGE = 0x95
 
 /** See the file's first line. It is a process of its own, which may freeze. */
 export class SimulatedBroker {
-  readonly owner: Owner = { name: 'broker', isAlive: true, frozenUntilMs: 0, timers: 0 }
+  readonly owner: Owner = { name: 'broker', isAlive: true, frozenUntilMs: 0, timers: 0, isAsync: false }
   isUp = true
   refusal: { readonly reasonCode: number; readonly untilMs: number } = { reasonCode: 0, untilMs: 0 }
   subscribeRefusal: { readonly reasonCode: number; readonly untilMs: number } = { reasonCode: 0, untilMs: 0 }

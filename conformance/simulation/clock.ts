@@ -10,6 +10,8 @@ export interface Owner {
   frozenUntilMs: number
   /** Timers and immediates that it waits for. */
   timers: number
+  /** It has promises and streams, whose turns come after each of its events. */
+  readonly isAsync: boolean
 }
 
 /** One thing that will happen; what Node.js calls a Timeout or an Immediate. */
@@ -110,11 +112,6 @@ export class SimulatedClock {
     }
   }
 
-  /** Runs code of a process now: it owns the timers that are set meanwhile. */
-  async as(owner: Owner, run: () => void): Promise<void> {
-    await this.#execute(new Timer(this.nowMs, this.#order++, run, owner, false))
-  }
-
   async #execute(timer: Timer): Promise<void> {
     if (timer.everyMs !== undefined) {
       timer.atMs = this.nowMs + timer.everyMs
@@ -131,7 +128,7 @@ export class SimulatedClock {
     } catch (error) {
       this.uncaught?.(error, timer.owner)
     }
-    await settled()
+    if (timer.owner?.isAsync === true) await settled()
     this.#owner = undefined
   }
 

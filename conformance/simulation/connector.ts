@@ -24,6 +24,7 @@ export const STATUS_TOPIC = 'infer/status/simulated'
 
 /** How long an answer is remembered whose request named no expiry. */
 export const DUPLICATE_WINDOW_MS = 120_000
+const DUPLICATES = { bytesMax: 1_000_000, windowMs: DUPLICATE_WINDOW_MS }
 
 const topics = new TopicSpace('infer')
 
@@ -76,7 +77,7 @@ export class SimulatedConnector {
       },
       budget: this.#budget,
       clients: this.#clients,
-      duplicates: new Duplicates({ bytesMax: 1_000_000, windowMs: DUPLICATE_WINDOW_MS }),
+      duplicates: bug?.duplicates?.(DUPLICATES) ?? new Duplicates(DUPLICATES),
       running: this.#running,
       suspicion: undefined,
       deadLetterTopic: undefined,
@@ -129,6 +130,12 @@ export class SimulatedConnector {
     await within(this.#scenario.drainTimeoutMs, this.#pipeline.idle())
     if (this.#session.isReady) await within(1_000, this.#publishStatus('offline'))
     await this.#session.close()
+  }
+
+  /** Connected, and without anything to do. */
+  get isResting(): boolean {
+    const { inFlight } = this.#telemetry
+    return inFlight === 0 && this.#session.unpublished === 0 && this.left === ''
   }
 
   /** What it still holds or waits for, in words; empty when it rests. */

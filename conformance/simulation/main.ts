@@ -1,41 +1,50 @@
-// Replays seeds: `npm run simulate -- --seed 7 --count 1 [--bug NAME]`. Prints the history of those that break a promise.
+// Replays seeds: `npm run simulate -- --seed 7 [--count 1000] [--bug NAME] [--trace]`.
+// One seed prints its plan and its history; many print what broke, with the history of the first seed that broke it.
 import { parseArgs } from 'node:util'
-import { withSimulatedTime } from './clock.ts'
 import { printHistory } from './history.ts'
 import { PLANTED_BUGS } from './planted-bugs.ts'
+import { printFailure, runSeeds } from './run-seeds.ts'
 import { planScenario } from './scenario.ts'
 import { simulate } from './simulate.ts'
-import { judge } from './verdict.ts'
+import { withSimulatedTime } from './clock.ts'
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     count: { type: 'string', default: '1' },
     bug: { type: 'string' },
-    /** Prints the history in any case. */
-    trace: { type: 'boolean', default: false },
+    coverage: { type: 'boolean', default: false },
   },
 })
 const first = Number(values.seed)
 const count = Number(values.count)
-const startedAt = process.hrtime.bigint()
-const rules = new Map<string, number[]>()
-for (let seed = first; seed < first + count; seed++) {
-  const bug = values.bug === undefined ? undefined : PLANTED_BUGS[values.bug]!.make()
-  const history = await withSimulatedTime(() => simulate(seed, bug))
-  const violations = judge(history)
-  for (const { rule } of violations) rules.set(rule, [...(rules.get(rule) ?? []), seed])
-  if (count > 1 && !values.trace) continue
-  console.log(JSON.stringify(planScenario(seed), undefined, 2))
-  console.log(printHistory(history.events))
-  for (const { rule, atMs, what } of violations) console.log(`${rule} broken at ${atMs.toFixed(3)}: ${what}`)
+const planted = values.bug === undefined ? undefined : PLANTED_BUGS[values.bug]
+if (
+  !Number.isInteger(first) ||
+  !Number.isInteger(count) ||
+  (values.bug !== undefined && planted === undefined)
+) {
+  console.error(
+    `--seed and --count take whole numbers, --bug one of:\n  ${Object.keys(PLANTED_BUGS).join('\n  ')}`,
+  )
+  process.exit(2)
 }
-const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9
-for (const [rule, seeds] of rules) {
-  const distinct = [...new Set(seeds)]
-  console.log(`${rule}: ${distinct.length} seeds, first ${distinct.slice(0, 12).join(' ')}`)
+
+const startedAtMs = performance.now()
+if (count === 1) {
+  console.log(JSON.stringify(planScenario(first), undefined, 2))
+  const history = await withSimulatedTime(() => simulate(first, planted?.make()))
+  console.log(printHistory(history.events))
+}
+const { failures, coverage, events } = await runSeeds(first, count, () => planted?.make())
+const seconds = (performance.now() - startedAtMs) / 1000
+if (values.coverage)
+  for (const [name, runs] of [...coverage].sort()) console.log(String(runs).padStart(7), name)
+if (count > 1 && failures[0] !== undefined) console.log(printFailure(failures[0]))
+for (const { seed, violations } of failures) {
+  for (const { rule, what } of violations) console.log(`seed ${seed} ${rule}: ${what}`)
 }
 console.log(
-  `${count} seeds in ${seconds.toFixed(1)} s, ${rules.size === 0 ? 'no promise broken' : 'PROMISES BROKEN'}`,
+  `${count} seeds, ${events} events, ${failures.length} broke a promise; ${seconds.toFixed(1)} s, ${(count / seconds).toFixed(0)} seeds/s`,
 )
-process.exitCode = rules.size === 0 ? 0 : 1
+process.exitCode = failures.length === 0 ? 0 : 1

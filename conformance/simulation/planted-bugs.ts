@@ -1,4 +1,5 @@
 // Connectors with a bug on purpose: a simulation that does not convict them proves nothing with its silence.
+import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/admission/index.ts'
 import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
 import type { Delivery, OutgoingMessage, PublishResult } from '../../packages/connector/src/session/index.ts'
 
@@ -10,6 +11,7 @@ export interface PlantedBug {
   delivered?(delivery: Delivery): Delivery | undefined
   publish?(message: OutgoingMessage, publish: Publish): Promise<PublishResult>
   dialled?(bytes: ByteStream): ByteStream
+  duplicates?(limits: DuplicateLimits): Duplicates
 }
 
 /** By name: the bug, the rule of the verdict that must find it, and on which runs it can show. */
@@ -59,6 +61,10 @@ export const PLANTED_BUGS: Readonly<Record<string, { readonly rule: string; make
       },
     }),
   },
+  'does not remember what it executed': {
+    rule: 'D5',
+    make: () => ({ duplicates: (limits) => new Forgetful(limits) }),
+  },
   'loses a delivery': {
     rule: 'rest',
     make: () => {
@@ -67,6 +73,12 @@ export const PLANTED_BUGS: Readonly<Record<string, { readonly rule: string; make
     },
   },
   'cleans the session at every start': { rule: 'D2', make: () => ({ dialled: cleanStart }) },
+}
+
+class Forgetful extends Duplicates {
+  override find(): undefined {
+    return undefined
+  }
 }
 
 function isReply({ topic }: OutgoingMessage): boolean {

@@ -97,7 +97,7 @@ class World {
     useClock(clock)
     this.#startProcess()
     // The session exists before the first request: what nobody subscribed to was never promised anything.
-    await clock.run(5_000, () => this.#connector!.left === '')
+    await clock.run(5_000, () => this.#connector!.isResting)
     const startMs = clock.nowMs
     let requestsLeft = 0
     for (const request of this.#scenario.requests) {
@@ -119,9 +119,9 @@ class World {
     }
     await clock.run(startMs + REST_WITHIN_MS, () => {
       // What waits for events that never come is not coming any more.
-      return requestsLeft === 0 && this.#open === 0 && !this.#isDraining && this.#rest === ''
+      return requestsLeft === 0 && this.#open === 0 && !this.#isDraining && this.#isResting
     })
-    this.#note({ kind: 'quiet', isQuiet: this.#rest === '', left: this.#rest })
+    this.#note({ kind: 'quiet', isQuiet: this.#isResting, left: this.#left })
     this.#afterWireEvents = []
     this.#drain(undefined)
     await clock.run(clock.nowMs + REST_WITHIN_MS, () => !this.#isDraining)
@@ -134,7 +134,13 @@ class World {
     if (left !== '') this.#note({ kind: 'leftover', process: this.#processes, what: left })
   }
 
-  get #rest(): string {
+  get #isResting(): boolean {
+    const connector = this.#connector!
+    return this.#broker.held === 0 && connector.owner.isAlive && connector.isResting
+  }
+
+  // What keeps it from its rest.
+  get #left(): string {
     const { held } = this.#broker
     const broker = held === 0 ? '' : `held by the broker: ${held}`
     return [this.#connector?.owner.isAlive === true ? this.#connector.left : 'no process', broker]
@@ -158,7 +164,13 @@ class World {
 
   #startProcess(): void {
     const number = ++this.#processes
-    const owner: Owner = { name: `connector ${number}`, isAlive: true, frozenUntilMs: 0, timers: 0 }
+    const owner: Owner = {
+      name: `connector ${number}`,
+      isAlive: true,
+      frozenUntilMs: 0,
+      timers: 0,
+      isAsync: true,
+    }
     this.#processOf.set(owner, number)
     this.#note({ kind: 'process', process: number, change: 'started' })
     sink.write = (text) => this.#note({ kind: 'log', process: number, text })

@@ -128,8 +128,12 @@ class Verdict {
         return this.#broken('rest', `after the drain process ${event.process} still has: ${event.what}`)
       case 'uncaught':
         return this.#broken('crash', event.text)
-      case 'closed':
       case 'unknown-ack':
+        return this.#broken(
+          'D3',
+          `the broker gets an acknowledgement of ${event.packetId}, which it has not sent`,
+        )
+      case 'closed':
       case 'fault':
       case 'log':
         return
@@ -270,7 +274,11 @@ class Verdict {
     if (key === undefined) return
     if (event.reasonCode < 0x80) process.answeredMs.set(key, event.atMs)
     // Where the answer was too large for this broker, only the error in its place was published.
-    else process.refused.set(key, (process.refused.get(key) ?? 0) + (publish!.code === 'response_too_large' ? 2 : 1))
+    else
+      process.refused.set(
+        key,
+        (process.refused.get(key) ?? 0) + (publish!.code === 'response_too_large' ? 2 : 1),
+      )
   }
 
   #call(event: HistoryEvent & { kind: 'call' }): void {

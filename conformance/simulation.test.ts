@@ -1,0 +1,56 @@
+// The session and the pipeline on a simulated clock, network, broker and model server: many seeds, each a small
+// disaster, judged by code that knows only the promises. SIMULATION_SEEDS and SIMULATION_FIRST choose others;
+// `npm run simulate -- --seed N` replays one.
+import { beforeAll, describe, expect, test } from 'vitest'
+import { MUST_COME_UP } from './simulation/coverage.ts'
+import { printHistory } from './simulation/history.ts'
+import { withSimulatedTime } from './simulation/clock.ts'
+import { PLANTED_BUGS } from './simulation/planted-bugs.ts'
+import { printFailure, runSeeds, type Runs } from './simulation/run-seeds.ts'
+import { simulate } from './simulation/simulate.ts'
+
+const FIRST = Number(process.env['SIMULATION_FIRST'] ?? 1)
+const COUNT = Number(process.env['SIMULATION_SEEDS'] ?? 10_000)
+const TIMEOUT_MS = 600_000
+
+describe(`${COUNT} seeds from ${FIRST}`, () => {
+  let runs: Runs
+  beforeAll(async () => {
+    runs = await runSeeds(FIRST, COUNT)
+  }, TIMEOUT_MS)
+
+  test('keep every promise, and come to rest', () => {
+    const [failure] = runs.failures
+    if (failure === undefined) return
+    const seeds = runs.failures.map(({ seed }) => seed).join(', ')
+    expect.fail(`Seeds that broke a promise: ${seeds}.\n${printFailure(failure)}`)
+  })
+
+  test('come across every fault, reason code and problem', () => {
+    expect(MUST_COME_UP.filter((name) => (runs.coverage.get(name) ?? 0) < COUNT / 2_000)).toEqual([])
+  })
+})
+
+test('a seed gives the same history every time, to the last byte', async () => {
+  const history = (seed: number): Promise<string> =>
+    withSimulatedTime(async () => printHistory((await simulate(seed)).events))
+  for (let seed = 1; seed <= 50; seed++) expect(await history(seed)).toBe(await history(seed))
+})
+
+test('time and chance are real again afterwards', async () => {
+  const before = [setTimeout, setImmediate, clearTimeout, Math.random, Date.now, performance.now]
+  await runSeeds(1, 1)
+  expect([setTimeout, setImmediate, clearTimeout, Math.random, Date.now, performance.now]).toEqual(before)
+})
+
+test.each(Object.entries(PLANTED_BUGS))(
+  'a connector that %s is convicted',
+  async (_name, { rule, make }) => {
+    const { failures } = await runSeeds(1, 500, make, ({ violations }) =>
+      violations.some((violation) => violation.rule === rule),
+    )
+    const rules = failures.flatMap(({ violations }) => violations.map((violation) => violation.rule))
+    expect(rules).toContain(rule)
+  },
+  TIMEOUT_MS,
+)

@@ -1,0 +1,132 @@
+// What a run came across: a simulation that never gets into trouble proves nothing.
+import type { History } from './history.ts'
+
+/** Names of everything that must come up in a large number of runs. */
+export const MUST_COME_UP: readonly string[] = [
+  ...[
+    'cut',
+    'flapping',
+    'slow',
+    'half-open',
+    'broker-restart, session kept',
+    'broker-restart, session lost',
+    'broker-freeze',
+    'broker-refuses',
+    'subscribe-refused',
+    'takeover',
+    'replies-refused',
+    'kill',
+    'freeze',
+    'drain',
+    'model-outage',
+  ].map((kind) => `fault: ${kind}`),
+  ...[0x00, 0x10, 0x83, 0x87, 0x97].map((code) => `reply answered with ${hex(code)}`),
+  ...[0x00, 0x87, 0x88, 0x89].map((code) => `CONNACK with ${hex(code)}`),
+  ...[
+    'cancelled',
+    'overloaded',
+    'deadline_exceeded',
+    'response_too_large',
+    'retained_request',
+    'response_topic_forbidden',
+    'model_not_found',
+    'upstream_unreachable',
+    'upstream_error',
+    'internal',
+    'bad_payload',
+    'maybe_executed',
+  ].map((code) => `problem: ${code}`),
+  'session resumed',
+  'session new for a connector that had one',
+  'delivery with DUP',
+  'reply with DUP',
+  'same key delivered as two messages',
+  'message expired with the broker',
+  'message lost with the session',
+  'nobody subscribed (0x10 to the requester)',
+  'nobody can be addressed',
+  'request of QoS 0',
+  'cancel message',
+  'call ended after its connection',
+  'process killed',
+  'process drained',
+  'MQTT 3.1.1',
+]
+
+/** The names that came up in this run. */
+export function comeUp(history: History): Set<string> {
+  const seen = new Set<string>()
+  const connections = new Map<number, number>()
+  const messagesOf = new Map<string, number>()
+  let closed = 0
+  if (history.limits.protocolVersion === 4) seen.add('MQTT 3.1.1')
+  for (const event of history.events) {
+    switch (event.kind) {
+      case 'fault': {
+        const { fault } = event
+        const detail =
+          fault.kind !== 'broker-restart' ? '' : fault.keepsSession ? ', session kept' : ', session lost'
+        seen.add(`fault: ${fault.kind}${detail}`)
+        break
+      }
+      case 'publish-ack':
+        seen.add(`reply answered with ${hex(event.reasonCode)}`)
+        break
+      case 'dialled':
+        connections.set(event.process, (connections.get(event.process) ?? 0) + 1)
+        break
+      case 'connack':
+        seen.add(`CONNACK with ${hex(event.reasonCode)}`)
+        if (event.sessionPresent) seen.add('session resumed')
+        else if (event.connection > 1 && event.reasonCode === 0)
+          seen.add('session new for a connector that had one')
+        break
+      case 'delivery': {
+        if (event.dup) seen.add('delivery with DUP')
+        if (event.qos === 0) seen.add('request of QoS 0')
+        if (event.isCancel) seen.add('cancel message')
+        else if ((messagesOf.get(event.key) ?? event.message) !== event.message)
+          seen.add('same key delivered as two messages')
+        messagesOf.set(event.key, event.message)
+        if (history.requests.get(event.key)!.replyTopic === undefined) seen.add('nobody can be addressed')
+        break
+      }
+      case 'publish':
+        if (event.dup) seen.add('reply with DUP')
+        if (event.code !== undefined) seen.add(`problem: ${event.code}`)
+        break
+      case 'lost':
+        seen.add(
+          event.reason === 'expired' ? 'message expired with the broker' : 'message lost with the session',
+        )
+        break
+      case 'requested':
+        if (event.reasonCode === 0x10) seen.add('nobody subscribed (0x10 to the requester)')
+        break
+      case 'closed':
+        closed = event.connection
+        break
+      case 'call-end':
+        if (closed > 0) seen.add('call ended after its connection')
+        break
+      case 'process':
+        if (event.change === 'killed' || event.change === 'drained') seen.add(`process ${event.change}`)
+        break
+      case 'request-ack':
+      case 'acknowledged':
+      case 'unknown-ack':
+      case 'accepted':
+      case 'call':
+      case 'log':
+      case 'uncaught':
+      case 'quiet':
+      case 'leftover':
+        break
+    }
+  }
+  return seen
+}
+
+function hex(code: number): string {
+  return `0x${code.toString(16).padStart(2, '0')}`
+}
