@@ -1,5 +1,6 @@
 // Which requests run, on a real Mosquitto: repetitions, cancels, limits, and who gets a turn.
 import { setTimeout as delay } from 'node:timers/promises'
+import { connect } from '@inferwire/client'
 import type { ConfigInput } from '@inferwire/connector'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
@@ -228,6 +229,20 @@ describe('a cancel message', () => {
     await client.publish('infer/cancel/cam7/slow-1500/predict/job/1', '')
     await replyCount('by-id', 1)
     expect(repliesWith('by-id')[0]!.user['code']).toBe('cancelled')
+  })
+
+  test.each([5, 4] as const)('is what an abort in the SDK sends (MQTT %j)', async (protocolVersion) => {
+    const connector = await run({ 'slow-3000': {} })
+    const sdk = await connect(broker.url, { protocolVersion })
+    const abort = new AbortController()
+    const payload = body()
+    const asked = sdk.infer('slow-3000', payload, { operation: 'predict', signal: abort.signal })
+    await expect.poll(() => callsWith(payload)).toBe(1)
+    abort.abort()
+    await expect(asked).rejects.toMatchObject({ code: 'cancelled' })
+    const cancelled = () => metric(connector, /operation="predict",code="cancelled"\} (\d+)/m)
+    await expect.poll(cancelled, { timeout: 2_000 }).toBe('1')
+    await sdk.close()
   })
 
   test('reaches the replica that runs the request', async () => {

@@ -8,6 +8,8 @@ const CODEC = 'packages/connector/src/session/publish-codec.test.ts'
 const CLIENT = 'conformance/client.test.ts'
 const UPSTREAM_FAULTS = 'conformance/upstream-faults.test.ts'
 const ENDPOINT = 'packages/connector/src/endpoint'
+const ADMISSION = 'conformance/admission.test.ts'
+const DUPLICATES = 'packages/connector/src/admission/duplicates.test.ts'
 const PROMISE = 'delivery promises'
 
 const ON_THE_WIRE = `${DELIVERY_TEST} > on the wire: no PUBACK before the reply's PUBACK`
@@ -48,11 +50,16 @@ export const DELIVERY: readonly Requirement[] = [
     KILL,
     'conformance/contract.test.ts > a thousand requests at once get each its own answer',
   ),
-  open(
+  met(
     'D5',
     PROMISE,
     'Within one process the model is called at most once per request while the duplicate window remembers it; a route with `repeatable: false` is answered `maybe_executed`.',
-    'There is no memory of duplicates yet: a redelivered request is executed again.',
+    `${ADMISSION} > while it runs joins the running call`,
+    `${ADMISSION} > is known by the id in its topic as well`,
+    `${ADMISSION} > another client, another body, or no name at all is another request`,
+    `${ADMISSION} > of a model that must not run twice`,
+    `${ADMISSION} > from a connection that broke is not executed a second time`,
+    `${DUPLICATES} > the bytes are bounded`,
   ),
   met(
     'D6',
@@ -72,6 +79,15 @@ export const DELIVERY: readonly Requirement[] = [
     'packages/connector/src/admission/model-gate.test.ts > behind a call that hangs, waiters that expire do not pile up',
   ),
   met(
+    'D7-FAIR',
+    'design, Security',
+    'One client at 100 times the load leaves the others their answers; what one client has under way is bounded.',
+    `${ADMISSION} > one client at 100 times the load leaves the others their answers`,
+    `${ADMISSION} > one client has only so many requests under way`,
+    `${ADMISSION} > a rate lets a second of requests through`,
+    'packages/connector/src/admission/model-gate.test.ts > get their part of a full queue',
+  ),
+  met(
     'D7-RETRY',
     PROMISE,
     'Retries only where safe, inside the deadline and a budget; a circuit per upstream.',
@@ -86,11 +102,14 @@ export const DELIVERY: readonly Requirement[] = [
     `${ENDPOINT}/with-breaker.test.ts > time-outs count when the call had its time`,
     `${ENDPOINT}/upstream-faults.test.ts > a Retry-After is kept when the deadline allows it`,
   ),
-  open(
+  met(
     'D8',
     PROMISE,
     'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
-    'There is no journal of suspects yet: a poisonous request is delivered until it expires.',
+    'conformance/poison.test.ts > a request that ends the process is tried three times',
+    'conformance/poison.test.ts > killed from outside, with many requests under way, it convicts nobody',
+    'packages/connector/src/poison/suspicion.test.ts > a request that ends the process each time is known at the third start',
+    'packages/connector/src/poison/suspicion.test.ts > after five seconds the rest runs together, watched',
   ),
   met(
     'D9',

@@ -58,15 +58,16 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate',
   ),
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
-  openCode(
+  code(
     'maybe_executed',
-    'a redelivered request of a route that must not be repeated.',
-    'Routes with `repeatable: false` are not built yet.',
+    'a repeated request of a model that must not run twice.',
+    'conformance/admission.test.ts > of a model that must not run twice',
   ),
-  openCode(
+  code(
     'cancelled',
     'the client cancelled the request.',
-    'Cancel topics are not built yet; the SDK cancels on its own side.',
+    'conformance/admission.test.ts > stops the request with that Correlation Data',
+    'conformance/admission.test.ts > is what an abort in the SDK sends',
     `${CLIENT}/client.test.ts > an abort ends the request with cancelled`,
   ),
   code(

@@ -88,11 +88,15 @@ const TOPICS: readonly Requirement[] = [
     `${CONTRACT} > cards say what each model is`,
     'packages/client/src/models.test.ts > a card is JSON with its own name',
   ),
-  open(
+  met(
     'C-TOPIC-12',
     'wire contract, Topics',
     'A publish on `{root}/cancel/…` stops the request with that id or Correlation Data, on every replica.',
-    'Cancel topics are not built yet.',
+    'conformance/admission.test.ts > stops the request with that Correlation Data, running or waiting, and no other',
+    'conformance/admission.test.ts > stops by the id in the topic',
+    'conformance/admission.test.ts > reaches the replica that runs the request',
+    'conformance/admission.test.ts > on %s that means nothing is acknowledged and answered by nobody',
+    'packages/connector/src/admission/running-requests.test.ts > a cancel that names both',
   ),
   met(
     'C-TOPIC-13',

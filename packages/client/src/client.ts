@@ -80,6 +80,7 @@ export class Client {
     this.#refuse(spec.model, options.signal)
     const request = new PendingRequest(spec, {
       transmit: (pending) => this.#window.add(pending),
+      cancel: (pending) => this.#window.cancel(pending),
       forget: (pending) => this.#forget(pending),
       describeDown: () => (this.isConnected ? undefined : this.#link.describeDown()),
     })

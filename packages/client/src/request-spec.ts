@@ -47,7 +47,8 @@ export function toRequestSpec(
     const topic = publishable(topics.request(identity, model, operation), model)
     const replyTopic = publishable(`${replyPrefix(settings, instance)}${model}`, model)
     const properties = { responseTopic: replyTopic, correlationData, ...contentProperties(body, options) }
-    return { ...common, topic, replyTopic, properties }
+    const cancelTopic = topics.cancel(identity, model, operation)
+    return { ...common, topic, replyTopic, cancelTopic, properties }
   }
   refuseWhatNeedsMqtt5(options)
   if (operation === undefined) {
@@ -56,7 +57,8 @@ export function toRequestSpec(
     )
   }
   const topic = publishable(topics.request(identity, model, operation, `${instance}/${id}`), model)
-  return { ...common, topic, replyTopic: topics.replyTopicOf(topic)!, properties: {} }
+  const cancelTopic = topics.cancel(identity, model, operation, `${instance}/${id}`)
+  return { ...common, topic, replyTopic: topics.replyTopicOf(topic)!, cancelTopic, properties: {} }
 }
 
 /** The one subscription for all replies of a client. */

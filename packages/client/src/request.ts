@@ -13,6 +13,8 @@ export interface RequestSpec {
   readonly model: string
   readonly topic: string
   readonly replyTopic: string
+  /** Where a message with the same Correlation Data stops it. */
+  readonly cancelTopic: string
   readonly payload: Uint8Array
   /** All but the deadline, which every repeat says anew. */
   readonly properties: MessageProperties
@@ -26,6 +28,8 @@ export interface RequestSpec {
 export interface RequestHost {
   /** Puts it in line on the present connection. Without one nothing happens: it is sent when there is one again. */
   transmit(request: PendingRequest): void
+  /** Tells the connector, if it can be told now, that nobody waits any more. */
+  cancel(request: PendingRequest): void
   /** It has ended. */
   forget(request: PendingRequest): void
   /** Why nothing can be sent at the moment; undefined while connected. */
@@ -50,13 +54,15 @@ export class PendingRequest {
   cuts = 0
   readonly #host: RequestHost
   readonly #startedAt = performance.now()
-  readonly #abort = (): void =>
+  readonly #abort = (): void => {
+    if (this.attempts > 0) this.#host.cancel(this)
     this.fail(
       new InferwireError('cancelled', `The request to model "${this.spec.model}" was cancelled.`, {
         model: this.spec.model,
         cause: this.spec.signal?.reason as unknown,
       }),
     )
+  }
   #resolve!: (reply: Reply) => void
   #reject!: (error: InferwireError) => void
   #isOver = false
@@ -97,6 +103,16 @@ export class PendingRequest {
         // First, because the first of a repeated name counts: a header cannot take its place.
         userProperties: [PROPERTY.timeoutMs, String(leftMs), ...(properties.userProperties ?? [])],
       },
+    }
+  }
+
+  /** What stops it. */
+  cancelMessage(): Message {
+    const { correlationData } = this.spec.properties
+    return {
+      topic: this.spec.cancelTopic,
+      payload: new Uint8Array(0),
+      properties: correlationData === undefined ? {} : { correlationData },
     }
   }
 

@@ -37,6 +37,18 @@ export class SendWindow {
     this.#line.delete(request)
   }
 
+  /** Best effort: without a cancel the request ends at its deadline, and its reply is ignored. */
+  cancel(request: PendingRequest): void {
+    const connection = this.#connection
+    if (connection === undefined || this.#unacknowledged >= connection.limits.receiveMaximum) return
+    this.#unacknowledged++
+    connection.publish(request.cancelMessage(), () => {
+      if (connection !== this.#connection) return
+      this.#unacknowledged--
+      this.#send()
+    })
+  }
+
   #send(): void {
     for (const request of this.#line) {
       const connection = this.#connection

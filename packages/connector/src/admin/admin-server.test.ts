@@ -31,6 +31,7 @@ beforeEach(async () => {
     version: '1.2.3',
     unacknowledged: 4,
     unpublished: 5,
+    bytesRemembered: 0,
     bytesInFlight: 600,
     gates: [{ model: 'iris', running: 7, waiting: 8 }],
   }))
