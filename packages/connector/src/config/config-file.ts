@@ -148,9 +148,10 @@ function structureMistakes(document: Document, place: (offset: number) => string
   return mistakes
 }
 
-// yaml turns its own stack overflow into an error like any other.
+// yaml turns its own stack overflow into an error like any other, and repeats pieces of the file.
 function reasonOf({ message }: Error): string {
-  return message.includes('call stack') ? `it is nested deeper than ${DEPTH_MAX} levels` : message
+  if (message.includes('call stack')) return `it is nested deeper than ${DEPTH_MAX} levels`
+  return message.slice(0, 200).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '\ufffd')
 }
 
 function hasAnchor(node: unknown, anchor: string): boolean {
@@ -175,7 +176,7 @@ function toValues(name: string, document: Document): Record<string, unknown> {
   try {
     return document.toJS({ maxAliasCount: ALIASES_MAX }) as Record<string, unknown>
   } catch (error) {
-    throw fail(name, `cannot be used: ${(error as Error).message}`)
+    throw fail(name, `cannot be used: ${reasonOf(error as Error)}`)
   }
 }
 

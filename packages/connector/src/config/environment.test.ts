@@ -31,6 +31,11 @@ test('an unknown variable is a mistake with the nearest one; other programs have
   ])
 })
 
+test('the name of an unknown variable does not reach a terminal as it is', () => {
+  const [mistake] = readEnvironment({ 'INFERWIRE_\u001b[2J': 'x' }).mistakes
+  expect(mistake?.source).toBe(String.raw`environment variable "INFERWIRE_\u001b[2J"`)
+})
+
 // Kubernetes (enableServiceLinks) sets them in every pod of the namespace: Services `inferwire` and `inferwire-admin`.
 test('the variables of Kubernetes Services are not ours', () => {
   const env = Object.fromEntries(

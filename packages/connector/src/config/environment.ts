@@ -4,6 +4,7 @@ import type { ConfigMistake } from './config-error.ts'
 import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 import { Secret } from './secret.ts'
+import { shownKey } from './shown.ts'
 
 const PREFIX = 'INFERWIRE_'
 // Read by others: the configuration file's path, and the cache of the project's own tests.
@@ -44,7 +45,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
       const hint = nearest === undefined ? 'see `inferwire config schema`' : `did you mean ${nearest}?`
       mistakes.push({
         path: '',
-        source: `environment variable ${variable}`,
+        source: `environment variable ${shownKey(variable)}`,
         message: `is not an option; ${hint}`,
       })
       continue

@@ -222,6 +222,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ['a deep nest in a map', `a: ${'['.repeat(200)}${']'.repeat(200)}`, [/nested deeper than 64 levels/]],
   ['a list', '- a\n', [/:1:1: must hold a map of options/]],
   ['text', 'hello', [/must hold a map of options/]],
+  ['a control character', 'root: |\u001b\n', [/:1:8: is not YAML that can be used: [^\u001b]*$/]],
   ['nothing', '# nothing\n', [/is empty; write `\{\}`/]],
 ])('tells the place of %s and what to do', (_what, text, messages) => {
   const { message } = errorOf(() => load(text))
