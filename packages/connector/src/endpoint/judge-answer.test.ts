@@ -212,6 +212,12 @@ test.each(['https://sso.example/auth?client_id=a&state=canary', '/login#code=can
   },
 )
 
+test('a Content Type of any length makes a short line in the log', () => {
+  const { detail } = problemOf({ contentType: `text/${'x'.repeat(10_000)}`, body: 'no' })
+  expect(detail).toContain('text/xxx')
+  expect(detail!.length).toBeLessThan(300)
+})
+
 test('whatever answers: an answer or a Problem, never another error', () => {
   const text = fc.option(fc.oneof(fc.string(), fc.constantFrom('text/html', 'application/json', '/login')), {
     nil: undefined,

@@ -84,7 +84,7 @@ function checkJson(answer: HttpAnswer, address: string): void {
         ? 'A web page answered instead of the model server.'
         : 'The answer of the model server is not whole JSON.',
       {
-        detail: `${address}: ${answer.status} ${answer.contentType ?? 'without content type'}, ${body.length} bytes`,
+        detail: `${address}: ${answer.status} ${answer.contentType?.slice(0, 100) ?? 'without content type'}, ${body.length} bytes`,
       },
     )
   }
