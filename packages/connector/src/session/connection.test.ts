@@ -72,11 +72,10 @@ test.each([
 })
 
 test('what comes behind a good CONNACK in the same segment is delivered', async () => {
-  const { closed, limits, deliveries } = hear([
-    ...[0x20, 6, 1, 0, 3, 0x21, 0, 9],
-    ...[0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x62],
-    ...[0xe0, 2, 0x8e, 0],
-  ])
+  const connack = [0x20, 6, 1, 0, 3, 0x21, 0, 9]
+  const publish = [0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x62]
+  const disconnect = [0xe0, 2, 0x8e, 0]
+  const { closed, limits, deliveries } = hear([...connack, ...publish, ...disconnect])
   expect((await closed).message).toContain('another client took over')
   expect(limits).toEqual([expect.objectContaining({ sessionPresent: true, receiveMaximum: 9 })])
   expect(deliveries.map(({ topic, packetId, payload }) => [topic, packetId, payload.toString()])).toEqual([
