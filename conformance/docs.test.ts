@@ -200,7 +200,7 @@ function shellWords(line: string): string[] {
   const words: string[] = []
   for (const [, single, double, bare] of line.matchAll(/'([^']*)'|"([^"]*)"|([^\s'"]+)/g)) {
     const word = single ?? double ?? bare!
-    if (bare !== undefined && /^[#>|;&]/.test(bare)) break
+    if (bare !== undefined && /^[#<>|;&]/.test(bare)) break
     words.push(word)
   }
   return words
