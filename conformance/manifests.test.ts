@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadConfig } from '@inferwire/connector'
 import {
+  EXAMPLE_PASSWORD_FILE,
   manifestParts,
   manifests,
   mosquittoConf,
@@ -14,8 +15,10 @@ import {
 } from '@inferwire/kubernetes'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { accepts, freePort } from './fixtures/free-port.ts'
 import { inferwire, run } from './fixtures/inferwire.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { spawnTied } from './fixtures/tied-process.ts'
 import { kubernetesClient } from './manifests/clients.ts'
 import { documents, sorted } from './manifests/documents.ts'
 import { at, policyMistakes } from './manifests/policy.ts'
@@ -124,6 +127,38 @@ describe('the objects', () => {
       const seconds = at(pod, 'terminationGracePeriodSeconds') as number
       expect(seconds * 1000).toBeGreaterThanOrEqual(connectorConfigOf(objects).drain.timeoutMs + 5000)
     }
+  })
+
+  test.each([undefined, TLS])('hold a configuration that Mosquitto takes, with TLS: %j', async (tls) => {
+    const folder = tempFolder('mosquitto-conf')
+    const ports = [await freePort(), await freePort(), await freePort()]
+    const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=mqtt'
+    const names = ['-keyout', join(folder, 'tls.key'), '-out', join(folder, 'tls.crt')]
+    const made = await run('openssl', [...request.split(' '), ...names])
+    expect(made.code).toBe(0)
+    const { data } = find(manifests({ broker: { observers: ['ann'] } }), 'ConfigMap')
+    writeFileSync(join(folder, 'acl.txt'), (data as Record<string, string>)['acl.txt']!)
+    writeFileSync(join(folder, 'password.txt'), EXAMPLE_PASSWORD_FILE)
+    let next = 0
+    const text = mosquittoConf({ version: '2.0', tls, expose: 'none' })
+      .replaceAll(/\/mosquitto\/(?:config|password|tls|data)/g, folder)
+      .replaceAll(/^listener \d+$/gm, () => `listener ${ports[next++]} 127.0.0.1`)
+      .replace(/^log_type notice$/m, 'log_type all')
+    // Started by root it would become another user, who may not read this folder.
+    writeFileSync(join(folder, 'mosquitto.conf'), `${process.getuid?.() === 0 ? 'user root\n' : ''}${text}`)
+    const broker = spawnTied('mosquitto', ['-c', join(folder, 'mosquitto.conf')], {
+      // Debian keeps servers where the PATH of a user does not look.
+      env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let log = ''
+    for (const stream of [broker.stdout!, broker.stderr!]) {
+      stream.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')))
+    }
+    for (const port of ports.slice(0, tls === undefined ? 2 : 3)) {
+      expect(await accepts(port, 10_000, () => broker.exitCode !== null), log).toBe(true)
+    }
+    expect(log).not.toMatch(/error|unknown|invalid/i)
   })
 
   test('run both lines of Mosquitto: symbolic links are opened, large packets taken, queues saved', () => {

@@ -61,12 +61,11 @@ function tlsListener(): string[] {
 function persistence(version: Broker['version']): string[] {
   if (version === '2.0') {
     return [
-      '# Saved after each change: a crash loses what is being acknowledged, not the last half hour. It costs',
-      '# throughput; without the last two lines a crash loses up to 1800 s.',
+      '# A crash loses what was acknowledged in the last 10 s, a stop nothing. To lose less at the price of most of the',
+      '# throughput: autosave_on_changes true, autosave_interval 1. Mosquitto 2.1 has a better way.',
       'persistence true',
       `persistence_location ${PATHS.data}/`,
-      'autosave_on_changes true',
-      'autosave_interval 1',
+      'autosave_interval 10',
     ]
   }
   return [
