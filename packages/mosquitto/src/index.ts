@@ -15,6 +15,7 @@ export {
   ITERATIONS_DEFAULT,
   ITERATIONS_MAX,
   parsePasswordHash,
+  PASSWORD_BYTES_MAX,
   passwordMistake,
   verifyPassword,
 } from './password-hash.ts'

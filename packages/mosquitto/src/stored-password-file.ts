@@ -27,8 +27,8 @@ export interface StoredPasswordFile {
   readonly isSymbolicLink: boolean
 }
 
-/** Larger files are refused: 16 MiB, about 100,000 users. */
-export const FILE_BYTES_MAX = 16 * 1024 * 1024
+// About 100,000 users.
+const FILE_BYTES_MAX = 16 * 1024 * 1024
 const CHUNK_BYTES = 64 * 1024
 
 /** @throws the system's error (`ENOENT`, `EACCES`, …), or an Error that says what is wrong with the file */

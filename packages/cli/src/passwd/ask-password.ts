@@ -1,11 +1,12 @@
 // Gets a password: typed on a terminal without being shown, or from standard input.
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
+import { PASSWORD_BYTES_MAX } from '@inferwire/mosquitto'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
 // Two of the longest passwords that MQTT can carry, with their line breaks.
-const INPUT_BYTES_MAX = 2 * (65_535 + 2)
+const INPUT_BYTES_MAX = 2 * (PASSWORD_BYTES_MAX + 2)
 
 /** A new one is asked for twice. @throws CliError when there is none, or the two differ */
 export async function askPassword(kind: 'new' | 'known'): Promise<string> {

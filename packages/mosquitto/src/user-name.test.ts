@@ -1,0 +1,56 @@
+import { isCleanLevel } from '@inferwire/protocol'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { isPlainUserName, trimBlanks, userNameMistake } from './user-name.ts'
+
+test('a name that is not one clean topic level, or that no line can hold, is refused with the reason', () => {
+  for (const [name, reason] of [
+    ['', 'is empty'],
+    ['a/b', 'two topic levels'],
+    ['+', 'wildcard'],
+    ['a#', 'wildcard'],
+    ['a:b', '":"'],
+    ['a\0b', 'control characters'],
+    ['a\nb', 'control characters'],
+    ['a\u0085b', 'control characters'],
+    ['a'.repeat(256), 'too long'],
+    [' a', 'white space'],
+    ['a ', 'white space'],
+    ['a\ud800', 'Unicode'],
+  ]) {
+    expect(userNameMistake(name!), name).toContain(reason)
+  }
+})
+
+test('a name that is taken is one clean level, and stays what it is in a line', () => {
+  const name = fc.oneof(
+    fc.string({ maxLength: 8 }),
+    fc.string({ unit: 'grapheme', maxLength: 8 }),
+    fc.constantFrom('%u', '$SYS', '.', '..', 'Line 3', 'müller', 'a*'),
+  )
+  fc.assert(
+    fc.property(name, (text) => {
+      fc.pre(userNameMistake(text) === undefined)
+      expect(isCleanLevel(text)).toBe(true)
+      const line = `${text}:x`
+      expect(trimBlanks(line.slice(0, line.indexOf(':')))).toBe(text)
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+test('a plain name is always taken', () => {
+  fc.assert(
+    fc.property(fc.stringMatching(/^[A-Za-z0-9_.@-]{1,64}$/), (name) => {
+      expect(isPlainUserName(name)).toBe(true)
+      expect(userNameMistake(name)).toBeUndefined()
+    }),
+  )
+  for (const name of ['line 3', 'müller', 'a'.repeat(65), 'a\n']) expect(isPlainUserName(name)).toBe(false)
+})
+
+test('white space is what Mosquitto cuts off, in time that grows with the text', () => {
+  expect(trimBlanks('\t\n\v\f\r a b \r\n')).toBe('a b')
+  expect(trimBlanks('\u00a0a\u3000')).toBe('\u00a0a\u3000')
+  expect(trimBlanks(' '.repeat(1_000_000))).toBe('')
+})
