@@ -1,6 +1,7 @@
 // `npm run chaos`: one run from the command line; exit code 1 when the connector is guilty.
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { CONVICTION_RUN, convictionSchedule } from './conviction.ts'
 import { runChaos, type ChaosResult } from './run.ts'
 import { makeSchedule, shrinkSchedule, type Fault } from './schedule.ts'
 import { report } from './summary.ts'
@@ -14,6 +15,7 @@ const USAGE = `npm run chaos -- [options]
   --minutes M      asks no longer than that
   --plant NAME     runs a connector with a planted bug (see conformance/chaos/planted/plants.mjs)
   --raw N, --sdk N raw and SDK clients, even numbers [default: 40, 4]
+  --conviction     the short run that convicts each planted bug
   --shrink         looks for a shorter schedule that fails as well
   --json FILE      writes the result`
 
@@ -28,6 +30,7 @@ const { values } = parseArgs({
     plant: { type: 'string' },
     raw: { type: 'string', default: '40' },
     sdk: { type: 'string', default: '4' },
+    conviction: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -49,6 +52,7 @@ const durationMs = values.minutes === undefined ? askingMs + faults * 400 : aski
 const schedule = makeSchedule({ seed, faults, durationMs })
 const replay = `npm run chaos -- --replay ${seed} --requests ${requests} --faults ${faults} --rate ${rate}${values.minutes === undefined ? '' : ` --minutes ${values.minutes}`}${values.plant === undefined ? '' : ` --plant ${values.plant}`}`
 
+if (values.conviction) process.exit(await convict())
 say(`seed ${seed}: ${requests} requests, ${faults} faults over ${(durationMs / 1000).toFixed(0)} s`)
 const result = await run(schedule)
 say(report(result, replay))
@@ -65,6 +69,15 @@ if (values.shrink && result.isGuilty) {
   say(`The shortest schedule found has ${shortest.length} faults:\n${JSON.stringify(shortest, null, 2)}`)
 }
 process.exit(result.isGuilty ? 1 : 0)
+
+async function convict(): Promise<number> {
+  const seedOfTest = values.replay ?? values.seed ?? '11'
+  const again = `npm run chaos -- --conviction --seed ${seedOfTest}${values.plant === undefined ? '' : ` --plant ${values.plant}`}`
+  const schedule = convictionSchedule(number('seed', seedOfTest))
+  const outcome = await runChaos({ ...CONVICTION_RUN, schedule, plant: values.plant, progress: say })
+  say(report(outcome, again))
+  return outcome.isGuilty ? 1 : 0
+}
 
 function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
   const last = faultsToRun.at(-1)?.atMs ?? 0

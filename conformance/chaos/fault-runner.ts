@@ -54,9 +54,15 @@ export class FaultRunner {
     }
   }
 
-  /** Tells the faults that are over when the first reply came. */
-  replied(atMs: number): void {
-    for (const record of this.#waiting.splice(0)) record.recoveryMs = Math.max(0, atMs - record.endedAtMs)
+  /** A first reply came. A fault is recovered from when a request that was published after it is answered. */
+  replied(atMs: number, publishedAtMs: number): void {
+    if (this.#waiting.length === 0) return
+    for (let index = this.#waiting.length - 1; index >= 0; index--) {
+      const record = this.#waiting[index]!
+      if (publishedAtMs < record.endedAtMs) continue
+      record.recoveryMs = atMs - record.endedAtMs
+      this.#waiting.splice(index, 1)
+    }
   }
 
   /** No further faults; resolves when everybody is up and calm. */

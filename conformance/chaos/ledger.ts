@@ -21,7 +21,7 @@ export interface FaultRecord {
   readonly startedAtMs: number
   /** When the actor was let go again, or started again. */
   readonly endedAtMs: number
-  /** From the end to the first reply that any client got; undefined when the run ended before. */
+  /** From the end to the first answer to a request of after the end; undefined when the run ended before. */
   recoveryMs: number | undefined
 }
 

@@ -51,7 +51,7 @@ export class Load {
   #credit = 0
   #lastReplyAtMs = 0
   /** Called at each first reply. */
-  onFirstReply: (atMs: number) => void = () => {}
+  onFirstReply: (atMs: number, publishedAtMs: number) => void = () => {}
 
   constructor(options: LoadOptions) {
     this.#options = options
@@ -226,7 +226,7 @@ export class Load {
     if (!this.#ledger.replied(number, outcome, isDup)) return
     if (number < this.#oldest) this.#writtenOff -= 1
     this.#lastReplyAtMs = Date.now()
-    this.onFirstReply(this.#lastReplyAtMs)
+    this.onFirstReply(this.#lastReplyAtMs, this.#ledger.publishedAtMs[number]!)
   }
 
   get #clients(): number {

@@ -88,7 +88,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     { broker, connector, upstream, connectorNetwork: tap.proxy, clientNetwork, upstreamNetwork },
     ledger,
   )
-  load.onFirstReply = (atMs) => runner.replied(atMs)
+  load.onFirstReply = (atMs, publishedAtMs) => runner.replied(atMs, publishedAtMs)
   const cpu = new CpuMeter({
     main: () => process.pid,
     broker: () => broker.pid,
@@ -124,7 +124,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await load.settle(options.quietMs ?? 15_000, look)
     clearInterval(ticker)
     await upstream.flush()
-    const verdict = judge({ ledger, violations: tap.violations })
+    const verdict = judge({ ledger, violations: tap.violations, isCutShort: look() })
     const isGuilty = verdict.isGuilty || connector.deaths.length > 0
     if (isGuilty) convictedAfterMs ??= Date.now() - startedAtMs
     options.progress?.(progress())

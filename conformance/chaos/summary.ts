@@ -3,7 +3,7 @@ import type { FaultRecord } from './ledger.ts'
 import type { ChaosResult } from './run.ts'
 import type { Verdict } from './verdict.ts'
 
-/** Recovery: from the end of a fault to the first reply, milliseconds. */
+/** Recovery: from the end of a fault to the first answer to what was asked after it, in milliseconds. */
 export interface Recovery {
   readonly count: number
   readonly p50Ms: number
@@ -60,7 +60,7 @@ export function report(result: ChaosResult, replay: string): string {
     result.isGuilty ? 'GUILTY' : 'NOT GUILTY',
     `${verdict.requests} requests in ${result.seconds.toFixed(0)} s (${result.requestsPerSecond}/s), ${verdict.answered} answered ${JSON.stringify(verdict.outcomes)}`,
     `unanswered ${verdict.unanswered}, by broker kill ${verdict.unansweredByBrokerKill}, SDK ${verdict.unansweredSdk}; crossed ${verdict.crossed}, phantom ${verdict.phantom}, violations ${verdict.violations}`,
-    `indeterminate ${verdict.indeterminate}, expired ${verdict.expired}, late ${verdict.late}, duplicate replies ${verdict.duplicateReplies}, delivered again ${verdict.redeliveredReplies}, calls ${verdict.calls}, extra calls ${verdict.extraCalls}`,
+    `indeterminate ${verdict.indeterminate}, open when it was cut short ${verdict.open}, expired ${verdict.expired}, late ${verdict.late}, duplicate replies ${verdict.duplicateReplies}, delivered again ${verdict.redeliveredReplies}, calls ${verdict.calls}, extra calls ${verdict.extraCalls}`,
     `faults ${faults.total} ${JSON.stringify(faults.byKind)}`,
     ...Object.entries(faults.recovery).map(
       ([kind, { count, p50Ms, p99Ms, maxMs }]) =>

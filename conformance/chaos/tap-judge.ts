@@ -42,7 +42,6 @@ export interface Violation {
     | 'foreign-topic'
     | 'packet-too-large'
     | 'receive-maximum'
-    | 'clean-start'
     | 'malformed'
   readonly what: string
 }
@@ -153,11 +152,6 @@ export class TapJudge implements Witness {
 
   #connect(packet: IConnectPacket): void {
     this.#connectorReceiveMaximum = packet.properties?.receiveMaximum ?? 65_535
-    if (packet.clean !== true) return
-    this.#violated(
-      'clean-start',
-      'CONNECT with Clean Start 1: every queued and unacknowledged request is thrown away.',
-    )
   }
 
   #connack(packet: IConnackPacket): void {

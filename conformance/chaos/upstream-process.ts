@@ -54,7 +54,8 @@ function description(protocol: 'v1' | 'v2', model: string, path: string): string
 function report(): void {
   const message: UpstreamReport = { calls, strangers }
   calls = []
-  process.send?.(message)
+  // The run may have ended a moment ago.
+  if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
 
 process.on('message', (message: { readonly mood: UpstreamMood } | { readonly flush: true }) => {

@@ -15,8 +15,7 @@ export interface UpstreamReport {
 }
 
 const PROGRAM = fileURLToPath(new URL('upstream-process.ts', import.meta.url))
-/** Lets plain Node.js import TypeScript. */
-export const TYPESCRIPT = new URL('typescript/register.mjs', import.meta.url).href
+const TYPESCRIPT = new URL('../../scripts/typescript.mjs', import.meta.url).href
 
 /** A running model server. */
 export class ChaosUpstream {

@@ -6,6 +6,8 @@ import type { Violation } from './tap-judge.ts'
 export interface Evidence {
   readonly ledger: Ledger
   readonly violations: readonly Violation[]
+  /** The run ended before everything could be answered: then what is unanswered proves nothing. @default false */
+  readonly isCutShort?: boolean
 }
 
 /** A request without an answer, for the report. */
@@ -33,6 +35,8 @@ export interface Verdict {
   readonly unansweredSdk: number
   /** Never acknowledged by the broker, and the session that would repeat it is gone: may or may not be answered. */
   readonly indeterminate: number
+  /** Unanswered when the run was cut short. */
+  readonly open: number
   /** Unanswered, with a deadline so short that an outage outlasts it. */
   readonly expired: number
   /** Came after the deadline and a second of grace: a network that stands still delivers late, without anybody's fault. */
@@ -61,7 +65,7 @@ const SHOWN_MAX = 10
 const REFUSED = 0x80
 
 /** Counts everything once. */
-export function judge({ ledger, violations }: Evidence): Verdict {
+export function judge({ ledger, violations, isCutShort = false }: Evidence): Verdict {
   const kills = ledger.faults
     .filter(({ kind }) => kind === 'broker-kill')
     .map(({ startedAtMs }) => startedAtMs)
@@ -74,6 +78,7 @@ export function judge({ ledger, violations }: Evidence): Verdict {
   let unansweredByBrokerKill = 0
   let unansweredSdk = 0
   let indeterminate = 0
+  let open = 0
   let expired = 0
   let late = 0
   let duplicateReplies = 0
@@ -98,7 +103,8 @@ export function judge({ ledger, violations }: Evidence): Verdict {
     const isSdk = ledger.kinds[number] === KIND.sdk
     const pubackAtMs = ledger.pubackAtMs[number]!
     const replyTakenAtMs = ledger.replyTakenAtMs[number]!
-    if (!isSdk && (pubackAtMs === 0 || ledger.pubackCodes[number]! >= REFUSED)) indeterminate += 1
+    if (isCutShort) open += 1
+    else if (!isSdk && (pubackAtMs === 0 || ledger.pubackCodes[number]! >= REFUSED)) indeterminate += 1
     else if (!isSdk && ledger.expiresAtMs[number]! - publishedAtMs <= EXCUSABLE_DEADLINE_MS) expired += 1
     else if (!isSdk && (isNearKill(pubackAtMs) || isNearKill(replyTakenAtMs))) unansweredByBrokerKill += 1
     else {
@@ -135,6 +141,7 @@ export function judge({ ledger, violations }: Evidence): Verdict {
     unansweredByBrokerKill,
     unansweredSdk,
     indeterminate,
+    open,
     expired,
     late,
     crossed,

@@ -1,0 +1,69 @@
+// The chaos harness: that it can tell right from wrong, that it finds eight planted bugs, and that the connector passes.
+import { describe, expect, onTestFailed, test } from 'vitest'
+import { CONVICTION_RUN, convictionSchedule } from './chaos/conviction.ts'
+import { PLANTS } from './chaos/planted/plants.mjs'
+import { runChaos, type ChaosResult } from './chaos/run.ts'
+import { makeSchedule } from './chaos/schedule.ts'
+import { report } from './chaos/summary.ts'
+
+const TIMEOUT_MS = 120_000
+const CONVICTION_SEED = 11
+
+describe('the honest connector', () => {
+  // Every kind of fault, for half a minute each.
+  test.each([1, 2])(
+    'answers every request that the broker kept, with seed %i',
+    async (seed) => {
+      const durationMs = 26_000
+      const schedule = makeSchedule({ seed, faults: 13, durationMs: durationMs - 4000, outageMsMax: 3500 })
+      const result = await runChaos({ schedule, requests: 50_000, requestsPerSecond: 500, durationMs })
+      expectInnocence(result, `npm run chaos -- --replay ${seed} --minutes 0.4 --faults 13 --rate 500`)
+      expect(result.faults.total).toBe(13)
+      expect(result.verdict.requests).toBeGreaterThan(1000)
+    },
+    TIMEOUT_MS,
+  )
+
+  test(
+    'is acquitted under the schedule that convicts the planted bugs',
+    async () => {
+      const schedule = convictionSchedule(CONVICTION_SEED)
+      expectInnocence(await runChaos({ ...CONVICTION_RUN, schedule }), 'npm run chaos -- --conviction')
+    },
+    TIMEOUT_MS,
+  )
+})
+
+describe('a planted bug is found', () => {
+  const evidence: Record<keyof typeof PLANTS, (result: ChaosResult) => boolean> = {
+    'ack-on-receipt': saw('ack-before-reply'),
+    'ack-before-reply-taken': saw('ack-before-reply'),
+    'ack-out-of-order': saw('ack-order'),
+    'ack-of-old-epoch': saw('ack-stale-epoch'),
+    'clean-start': ({ verdict }) => verdict.unanswered > 0,
+    'swapped-correlation': ({ verdict }) => verdict.phantom + verdict.crossed > 0,
+    'duplicate-key-without-client': ({ verdict }) => verdict.crossed > 0,
+    'drop-on-reconnect': ({ verdict }) => verdict.unanswered > 0,
+  }
+
+  test.each(Object.keys(PLANTS))(
+    '%s',
+    async (plant) => {
+      const schedule = convictionSchedule(CONVICTION_SEED)
+      const result = await runChaos({ ...CONVICTION_RUN, schedule, plant })
+      onTestFailed(() => console.error(report(result, `npm run chaos -- --conviction --plant ${plant}`)))
+      expect(result.isGuilty).toBe(true)
+      expect(evidence[plant]!(result)).toBe(true)
+      expect(result.convictedAfterMs).toBeLessThan(60_000)
+    },
+    TIMEOUT_MS,
+  )
+})
+
+function saw(rule: string): (result: ChaosResult) => boolean {
+  return ({ verdict }) => verdict.firstViolations.some((violation) => violation.rule === rule)
+}
+
+function expectInnocence(result: ChaosResult, replay: string): void {
+  expect(result.isGuilty ? report(result, replay) : '').toBe('')
+}

@@ -1,4 +1,0 @@
-// `npm run chaos`: lets Node.js 20 run TypeScript, then runs cli.ts.
-import './typescript/register.mjs'
-
-await import('./cli.ts')
