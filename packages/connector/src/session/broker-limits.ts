@@ -24,6 +24,8 @@ export function brokerLimits(connack: IConnackPacket, ownKeepAliveSeconds: numbe
   if (properties.maximumPacketSize === 0) {
     throw new MalformedPacket('CONNACK with Maximum Packet Size 0 (MQTT 5 §3.2.2.3.6)')
   }
+  if ((properties.maximumQoS ?? 0) > 2)
+    throw new MalformedPacket('CONNACK with Maximum QoS above 2 (§3.2.2.3.4)')
   return {
     sessionPresent: connack.sessionPresent,
     receiveMaximum: properties.receiveMaximum ?? 65_535,

@@ -62,6 +62,7 @@ test.each([
   ['a Receive Maximum of 0', [0x20, 6, 0, 0, 3, 0x21, 0, 0]],
   ['a Receive Maximum that is cut off', [0x20, 5, 0, 0, 2, 0x21, 7]],
   ['two Receive Maximums', [0x20, 9, 0, 0, 6, 0x21, 0, 5, 0x21, 0, 6]],
+  ['a Maximum QoS of 7', [0x20, 5, 0, 0, 2, 0x24, 7]],
   ['a Maximum Packet Size of 0', [0x20, 8, 0, 0, 5, 0x27, 0, 0, 0, 0]],
 ])('%s is malformed', async (_what, bytes) => {
   const { closed, sent, deliveries } = hear(bytes)
