@@ -42,7 +42,11 @@ export function devCommand(): Command {
     )
     .option('--model <NAME=FILE>', 'serve an ONNX model of yours; may be given several times', collectModel)
     .action(async (flags: DevFlags) => {
-      const { runDev } = await import('@inferwire/dev')
+      // An installation of the connector alone, such as the image, has it not.
+      const { runDev } = await import('@inferwire/dev').catch(async (error: unknown) => {
+        const { missingStack } = await import('../dev/start-failure.ts')
+        throw missingStack(error)
+      })
       const { mqttPort, wsPort, httpPort, adminPort, broker, users, model: models = [] } = flags
       try {
         process.exitCode = await runDev({ mqttPort, wsPort, httpPort, adminPort, broker, users, models })

@@ -22,6 +22,17 @@ export function startFailure(error: unknown): unknown {
   return isPlain ? failure(EXIT.unavailable, error) : error
 }
 
+/** The development stack could not be loaded: as an error for the user where it was not installed. */
+export function missingStack(error: unknown): unknown {
+  if ((error as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') return error
+  return new CliError(
+    EXIT.unavailable,
+    'the development stack is not installed here: it is an optional package, @inferwire/dev',
+    'Install it: npm install @inferwire/dev',
+    { cause: error },
+  )
+}
+
 function failure(exitCode: number, error: Error): CliError {
   return new CliError(exitCode, error.message, 'Options: inferwire dev --help', { cause: error })
 }

@@ -1,0 +1,30 @@
+# The connector as an image: `inferwire` from its packed npm packages, without what only `inferwire dev` needs.
+#   docker build -t inferwire:0.1.0 .
+# What is tested of it, and what is not: docs/guides/kubernetes.md.
+
+FROM node:24.21.0-bookworm-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc tsconfig.base.json tsconfig.json ./
+COPY scripts/image.mjs scripts/
+COPY packages packages
+RUN npm ci
+RUN npx tsc -b
+RUN mkdir packs image && npm pack --silent --workspaces --pack-destination packs
+RUN node scripts/image.mjs packs image
+RUN cd image && npm sbom --sbom-format=cyclonedx > sbom.cdx.json
+
+FROM node:24.21.0-bookworm-slim
+# Nothing is installed in a running container.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn*
+LABEL org.opencontainers.image.title="inferwire" \
+      org.opencontainers.image.description="KServe inference over MQTT" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV NODE_ENV=production
+WORKDIR /opt/inferwire
+COPY --from=build /build/image ./
+COPY LICENSE ./
+USER 65532:65532
+EXPOSE 8383
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["node", "/opt/inferwire/node_modules/inferwire/bin/inferwire.js"]
+CMD ["connect"]
