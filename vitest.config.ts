@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: 'conformance',
           include: ['conformance/**/*.test.ts'],
-          exclude: ['conformance/cluster.test.ts'],
+          exclude: ['conformance/cluster*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 180_000,
           // Real brokers and model servers share two cores: more files at once only makes them slower.
@@ -33,9 +33,11 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'cluster',
-          include: ['conformance/cluster.test.ts'],
+          include: ['conformance/cluster*.test.ts'],
           // Its addresses, ports and mounts are nobody else's.
           pool: ownNetworkPool,
+          // One cluster at a time.
+          maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 1_800_000,
           sequence: { groupOrder: 2 },

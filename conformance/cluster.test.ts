@@ -1,7 +1,22 @@
 // The guide in a cluster: a real control plane, Traefik and Mosquitto, with stand-ins for what runs on nodes.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCluster, type Cluster } from './cluster/cluster.ts'
+import { GUIDE } from './cluster/guide-cluster.ts'
 import { commandsOf, PageReader } from './cluster/page-commands.ts'
+import { TestClient, type TestClientOptions } from './fixtures/mqtt-client.ts'
+
+const ALICE = { username: 'alice', password: 'alice-password' }
+const BOB = { username: 'bob', password: 'bob-password' }
+const IRIS = '{"instances":[[6.8,2.8,4.8,1.4]]}'
+
+// Outside of the cluster there is only Traefik.
+const OUTSIDE = {
+  'TCP on 5883': 'mqtt://mqtt.example.org:5883',
+  'TLS on 8883': 'mqtts://mqtt.example.org:8883',
+  'WebSocket over TLS on 443': 'wss://mqtt.example.org/mqtt',
+}
 
 let cluster: Cluster
 let reader: PageReader
@@ -16,7 +31,7 @@ afterAll(async () => {
 })
 
 describe('docs/guides/from-the-guide.md, line by line', () => {
-  const commands = commandsOf('docs/guides/from-the-guide.md')
+  const commands = commandsOf(GUIDE)
 
   test.each(commands)('$line', { timeout: 320_000 }, async ({ line, input, output }) => {
     const ended = await reader.type(line, input)
@@ -35,4 +50,68 @@ describe('docs/guides/from-the-guide.md, line by line', () => {
       ]),
     )
   })
+})
+
+describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
+  const connect = (options: TestClientOptions): Promise<TestClient> => {
+    if (url.startsWith('mqtt:')) return TestClient.connect(url, options)
+    const ca = readFileSync(join(reader.folder, 'tls.crt'))
+    return TestClient.connect(url, { ca, servername: 'mqtt.example.org', ...options })
+  }
+
+  test('a prediction comes for a user with the right password', async () => {
+    const alice = await connect(ALICE)
+    await alice.subscribe('infer/reply/alice/#')
+    const reply = await alice.ask('infer/request/alice/iris/predict', IRIS)
+    expect(reply.json()).toEqual({ predictions: [1] })
+    await alice.close()
+  })
+
+  test.each([
+    ['a wrong password', { username: 'alice', password: 'bob-password' }],
+    ['a user that is not in the file', { username: 'mallory', password: 'alice-password' }],
+    ['no user at all', {}],
+  ])('%s is refused', async (_what, credentials) => {
+    // MQTT 5: Not authorized. MQTT 3.1.1: not authorized.
+    await expect(connect(credentials)).rejects.toMatchObject({ code: 135 })
+    await expect(connect({ ...credentials, protocolVersion: 4 })).rejects.toMatchObject({ code: 5 })
+  })
+
+  test('bob neither asks as alice nor hears what she is answered', async () => {
+    const alice = await connect(ALICE)
+    const bob = await connect(BOB)
+    await alice.subscribe('infer/reply/alice/#')
+    for (const filter of ['infer/reply/alice/#', 'infer/request/#', '#']) await bob.subscribe(filter)
+    expect(await bob.publish('infer/request/alice/iris/predict', IRIS)).toBe(135)
+    expect(await bob.publish('infer/reply/alice/iris/predict', 'forged')).toBe(135)
+    expect(await bob.publish('infer/models/iris', 'forged', undefined, true)).toBe(135)
+    // His own reply to the topic of hers: the connector refuses the address.
+    await bob.subscribe('infer/reply/bob/#')
+    const refused = await bob.ask('infer/request/bob/iris/predict', IRIS, {
+      responseTopic: 'infer/reply/alice/iris/predict',
+    })
+    expect(refused.user['code']).toBe('response_topic_forbidden')
+    const reply = await alice.ask('infer/request/alice/iris/predict', IRIS)
+    expect(reply.json()).toEqual({ predictions: [1] })
+    // Whatever the broker had for him came before the answer to what he asks now.
+    await bob.ask('infer/request/bob/iris/predict', IRIS)
+    const topics = bob.received.map(({ topic }) => topic)
+    expect(topics.filter((topic) => topic.includes('alice'))).toEqual([])
+    expect(alice.received.map(({ payload }) => payload.toString())).not.toContain('forged')
+    await alice.close()
+    await bob.close()
+  })
+
+  test.each([5, 4] as const)(
+    'what MQTT Explorer does on connect works, protocol version %i',
+    async (protocolVersion) => {
+      const explorer = await connect({ ...ALICE, protocolVersion })
+      await explorer.mqtt.subscribeAsync(['#', '$SYS/#'])
+      const card = await explorer.wait(({ topic }) => topic === 'infer/models/iris', 'card')
+      expect(card.json()).toMatchObject({ name: 'iris' })
+      const status = await explorer.wait(({ topic }) => topic === 'infer/status/inferwire-0', 'status')
+      expect(status.json()).toMatchObject({ state: 'online' })
+      await explorer.close()
+    },
+  )
 })

@@ -1,6 +1,8 @@
 // A cluster without containers: a real control plane, and stand-ins for what runs on nodes.
-import { mkdirSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 import { findComponents, type Components } from './components.ts'
 import { startControlPlane } from './control-plane.ts'
@@ -10,7 +12,7 @@ import { startKubelet, type Kubelet } from './node/kubelet.ts'
 import { NODE_ADDRESS, setUpNodeNetwork } from './node/network.ts'
 import { DNS_ADDRESS, startDns } from './stand-ins/dns.ts'
 import { startKserveController } from './stand-ins/kserve-controller.ts'
-import { startServiceProxy } from './stand-ins/service-proxy.ts'
+import { EXTERNAL_ADDRESS, startServiceProxy } from './stand-ins/service-proxy.ts'
 import { startVolumeProvisioner } from './stand-ins/volume-provisioner.ts'
 import { installTraefik } from './traefik.ts'
 
@@ -51,6 +53,7 @@ export async function startCluster(): Promise<Cluster> {
   })
   await startKserveController(api, stopping.signal)
   await installTraefik(api)
+  await nameTraefik(folder)
   return {
     api,
     kubelet,
@@ -70,4 +73,11 @@ export async function startCluster(): Promise<Cluster> {
       await plane.stop()
     },
   }
+}
+
+// The name of the pages leads to Traefik, in this mount namespace only.
+async function nameTraefik(folder: string): Promise<void> {
+  const file = join(folder, 'hosts')
+  writeFileSync(file, `127.0.0.1 localhost\n${EXTERNAL_ADDRESS} mqtt.example.org\n`)
+  await promisify(execFile)('mount', ['--bind', file, '/etc/hosts'])
 }

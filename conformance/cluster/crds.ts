@@ -18,6 +18,8 @@ const TRAEFIK = [
 const KINDS: readonly (readonly [group: string, version: string, kind: string])[] = [
   ...TRAEFIK.map((kind) => ['traefik.io', 'v1alpha1', kind] as const),
   ['serving.kserve.io', 'v1beta1', 'InferenceService'],
+  // How k3s is told what its own Traefik gets.
+  ['helm.cattle.io', 'v1', 'HelmChartConfig'],
   ['security.istio.io', 'v1', 'AuthorizationPolicy'],
   ['gateway.networking.k8s.io', 'v1', 'Gateway'],
   ['gateway.networking.k8s.io', 'v1alpha2', 'TCPRoute'],

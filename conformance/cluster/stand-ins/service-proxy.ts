@@ -4,7 +4,7 @@ import type { KubeApi, KubeObject } from '../kube-api.ts'
 import { addNodeAddress, removeNodeAddress } from '../node/network.ts'
 
 /** Where Services of type LoadBalancer are reached, beside 127.0.0.1: an address of the documentation range. */
-const EXTERNAL_ADDRESS = '192.0.2.1'
+export const EXTERNAL_ADDRESS = '192.0.2.1'
 
 interface Target {
   readonly address: string
