@@ -176,11 +176,13 @@ describe('what another try may mend', () => {
   ])('%s', (_what, said, sign, maybeExecuted) => {
     const problem = problemOf({ contentType: 'text/plain', ...said })
     expect(problem).toBeInstanceOf(UpstreamFailure)
-    expect(problem).toMatchObject({ sign, maybeExecuted })
+    expect(problem).toMatchObject({ sign, maybeExecuted, retryable: true })
   })
 
   test.each([400, 401, 403, 404, 408, 413, 422, 500, 501])('not %d', (status) => {
-    expect(problemOf({ status, body: '{"error":"x"}' })).not.toBeInstanceOf(UpstreamFailure)
+    const problem = problemOf({ status, body: '{"error":"x"}' })
+    expect(problem).not.toBeInstanceOf(UpstreamFailure)
+    expect(problem.retryable).toBe(false)
   })
 })
 

@@ -13,6 +13,8 @@ export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy'
 /** Only these are tried again. What a model says about a request (400, 500, …) is a plain `Problem`. */
 export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
+  /** Also to the client, with the server's own 429, 502 and 504: an answer that is not final. */
+  override readonly retryable = true
   /** Whether the model may have run all the same, so that another try may run it twice. */
   readonly maybeExecuted: boolean
 
