@@ -7,14 +7,14 @@ export type { TapRules, TapSeen, Violation } from './tap-judge.ts'
 // What a broken connector could fill the memory with; the first ones tell the story.
 const VIOLATIONS_MAX = 1000
 
-/** What all connections share: figures, violations, and who wants to know. */
+/** A running tap. */
 export class WireTap {
   readonly proxy: Proxy
   readonly violations: readonly Violation[]
   readonly seen: Readonly<TapSeen>
-  readonly #court: Court
+  readonly #court: TapCourtroom
 
-  private constructor(proxy: Proxy, court: Court) {
+  private constructor(proxy: Proxy, court: TapCourtroom) {
     this.proxy = proxy
     this.#court = court
     this.violations = court.violations
@@ -24,7 +24,7 @@ export class WireTap {
 
   /** Listens in front of the broker; the connector is given `url`. */
   static async start(brokerPort: number, rules: TapRules): Promise<WireTap> {
-    const court = new Court(rules)
+    const court = new TapCourtroom(rules)
     const proxy = await Proxy.start(brokerPort, { witness: () => court.nextJudge() })
     return new WireTap(proxy, court)
   }
@@ -44,7 +44,8 @@ export class WireTap {
   }
 }
 
-class Court {
+/** What all connections of a tap share: figures, violations, and who wants to know. */
+export class TapCourtroom {
   readonly violations: Violation[] = []
   readonly seen: TapSeen = {
     connections: 0,

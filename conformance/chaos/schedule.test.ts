@@ -1,0 +1,31 @@
+// The schedule is what its seed says, and a failing one can be made shorter.
+import { expect, test } from 'vitest'
+import { FAULT_WEIGHTS, makeSchedule, shrinkSchedule, type Fault } from './schedule.ts'
+
+const OPTIONS = { seed: 42, faults: 1000, durationMs: 2_500_000 }
+
+test('is the same for the same seed, and another for another', () => {
+  expect(makeSchedule(OPTIONS)).toEqual(makeSchedule(OPTIONS))
+  expect(makeSchedule({ ...OPTIONS, seed: 43 })).not.toEqual(makeSchedule(OPTIONS))
+})
+
+test('has as many faults as asked, of every kind, in order of time', () => {
+  const schedule = makeSchedule(OPTIONS)
+  const times = schedule.map(({ atMs }) => atMs)
+  expect(schedule).toHaveLength(1000)
+  expect(times).toEqual(times.toSorted((one, other) => one - other))
+  expect(times.at(-1)).toBeLessThanOrEqual(OPTIONS.durationMs)
+  expect(new Set(schedule.map(({ kind }) => kind))).toEqual(new Set(Object.keys(FAULT_WEIGHTS)))
+})
+
+test('shrinks to the two faults that fail together', async () => {
+  const schedule = makeSchedule({ ...OPTIONS, faults: 40 })
+  const guilty = [schedule[7]!, schedule[31]!]
+  let runs = 0
+  const fails = (candidate: readonly Fault[]): Promise<boolean> => {
+    runs += 1
+    return Promise.resolve(guilty.every((fault) => candidate.includes(fault)))
+  }
+  expect(await shrinkSchedule(schedule, fails)).toEqual(guilty)
+  expect(runs).toBeLessThan(100)
+})

@@ -1,0 +1,119 @@
+// The verdict on planted histories: what each kind of fault looks like in the book.
+import { expect, test } from 'vitest'
+import { KIND, Ledger } from './ledger.ts'
+import { judge, type Verdict } from './verdict.ts'
+
+const T = 1_000_000
+
+// Request 0 of a book: published at T, acknowledged 10 ms later, with a deadline of a minute.
+function asked(ledger: Ledger, number = 0): void {
+  ledger.published(number, KIND.raw, 60)
+  ledger.publishedAtMs[number] = T
+  ledger.expiresAtMs[number] = T + 60_000
+  ledger.pubackAtMs[number] = T + 10
+}
+
+function verdictOn(write: (ledger: Ledger) => void): Verdict {
+  const ledger = new Ledger(10)
+  write(ledger)
+  return judge({ ledger, violations: [] })
+}
+
+function brokerKilledAt(ledger: Ledger, startedAtMs: number): void {
+  ledger.faults.push({ kind: 'broker-kill', startedAtMs, endedAtMs: startedAtMs + 50, recoveryMs: undefined })
+}
+
+test('acquits when everything is answered once', () => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger)
+    ledger.replied(0, '200', false)
+    ledger.called(0)
+  })
+  expect(verdict).toMatchObject({ isGuilty: false, reasons: [], requests: 1, answered: 1, calls: 1 })
+})
+
+test('takes an error with a code for an answer', () => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger)
+    ledger.replied(0, 'upstream_unreachable', false)
+  })
+  expect(verdict).toMatchObject({ isGuilty: false, outcomes: { upstream_unreachable: 1 } })
+})
+
+test('convicts when an acknowledged request is never answered', () => {
+  const verdict = verdictOn((ledger) => asked(ledger))
+  expect(verdict).toMatchObject({ isGuilty: true, unanswered: 1, unansweredByBrokerKill: 0 })
+  expect(verdict.reasons).toEqual(['1 requests that the broker had acknowledged were never answered'])
+  expect(verdict.firstUnanswered).toMatchObject([{ number: 0, pubackAtMs: T + 10, kind: 'raw' }])
+})
+
+test.each([
+  ['just after it acknowledged the request', T + 900, 0, 1],
+  ['just before', T - 900, 0, 1],
+  ['two seconds later', T + 2010, 0, 0],
+  ['two seconds later, just after it took the reply', T + 2010, T + 1500, 1],
+])('blames a broker that was killed %s', (_when, killedAtMs, replyTakenAtMs, expected) => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger)
+    ledger.replyTakenAtMs[0] = replyTakenAtMs
+    brokerKilledAt(ledger, killedAtMs)
+  })
+  expect(verdict).toMatchObject({ unansweredByBrokerKill: expected, unanswered: 1 - expected })
+  expect(verdict.isGuilty).toBe(expected === 0)
+})
+
+test('excuses nobody before the SDK, whatever happened to the broker', () => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger)
+    ledger.kinds[0] = KIND.sdk
+    brokerKilledAt(ledger, T + 10)
+  })
+  expect(verdict).toMatchObject({ isGuilty: true, unansweredSdk: 1 })
+})
+
+test('calls what the broker never acknowledged indeterminate', () => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger)
+    ledger.pubackAtMs[0] = 0
+    ledger.abandon(0)
+  })
+  expect(verdict).toMatchObject({ isGuilty: false, indeterminate: 1, unanswered: 0 })
+})
+
+test('excuses a deadline that an outage outlasts, and no other', () => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger, 0)
+    asked(ledger, 1)
+    ledger.expiresAtMs[0] = T + 3000
+  })
+  expect(verdict).toMatchObject({ expired: 1, unanswered: 1 })
+})
+
+test('convicts for a crossed and for a phantom reply', () => {
+  const misdeed = { atMs: T, number: 0, what: 'the answer of its twin' }
+  const crossed = verdictOn((ledger) => ledger.misdeed({ ...misdeed, kind: 'crossed' }))
+  const phantom = verdictOn((ledger) => ledger.misdeed({ ...misdeed, kind: 'phantom' }))
+  expect(crossed).toMatchObject({ isGuilty: true, crossed: 1, firstMisdeeds: [misdeed] })
+  expect(phantom).toMatchObject({ isGuilty: true, phantom: 1 })
+})
+
+test('counts duplicates and extra calls without convicting', () => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger)
+    for (const isDup of [false, false, true]) ledger.replied(0, '200', isDup)
+    for (let call = 0; call < 3; call++) ledger.called(0)
+  })
+  expect(verdict).toMatchObject({
+    isGuilty: false,
+    duplicateReplies: 1,
+    redeliveredReplies: 1,
+    calls: 3,
+    extraCalls: 2,
+  })
+})
+
+test('proves nothing by what is unanswered when the run was cut short', () => {
+  const ledger = new Ledger(10)
+  asked(ledger)
+  expect(judge({ ledger, violations: [], isCutShort: true })).toMatchObject({ unanswered: 0, open: 1 })
+})
