@@ -4,6 +4,7 @@ import {
   type IConnectPacket,
   type IPublishPacket,
   type ISubscribePacket,
+  type IUnsubscribePacket,
   type Packet,
 } from 'mqtt-packet'
 import type { Owner, SimulatedClock } from './clock.ts'
@@ -88,24 +89,15 @@ export class SimulatedBroker {
     if (packet.cmd === 'connect') return this.#connect(link, packet)
     // A late packet of a connection that is over.
     if (link !== this.#link) return
-    switch (packet.cmd) {
-      case 'subscribe':
-        return this.#subscribe(link, packet)
-      case 'unsubscribe':
-        for (const filter of packet.unsubscriptions) this.#session!.filters.delete(filter)
-        return this.#send(link, { cmd: 'unsuback', messageId: packet.messageId!, granted: [0] })
-      case 'publish':
-        return this.#published(link, packet)
-      case 'puback':
-        return this.#acknowledged(link, packet.messageId!)
-      case 'pingreq':
-        return this.#send(link, { cmd: 'pingresp' })
-      case 'disconnect':
-        this.#link = undefined
-        return link.close()
-      default:
-        return this.#disconnect(link, MALFORMED)
-    }
+    const { cmd } = packet
+    if (cmd === 'publish') return this.#published(link, packet)
+    if (cmd === 'puback') return this.#acknowledged(link, packet.messageId!)
+    if (cmd === 'pingreq') return this.#send(link, { cmd: 'pingresp' })
+    if (cmd === 'subscribe') return this.#subscribe(link, packet)
+    if (cmd === 'unsubscribe') return this.#unsubscribe(link, packet)
+    if (cmd !== 'disconnect') return this.#disconnect(link, MALFORMED)
+    this.#link = undefined
+    link.close()
   }
 
   /** The connection is over, as far as the broker can tell. */
@@ -163,7 +155,7 @@ export class SimulatedBroker {
     }
     if (packet.clean === true && this.#session !== undefined) {
       for (const message of [...this.#session.inFlight.values(), ...this.#session.queue])
-        this.#lose(message, 'session')
+        this.#lose(message, 'clean start')
       this.#session = undefined
     }
     const isPresent = this.#session !== undefined
@@ -224,6 +216,11 @@ export class SimulatedBroker {
       this.#session!.queue.push(message)
     }
     this.#pump()
+  }
+
+  #unsubscribe(link: Link, { messageId, unsubscriptions }: IUnsubscribePacket): void {
+    for (const filter of unsubscriptions) this.#session!.filters.delete(filter)
+    this.#send(link, { cmd: 'unsuback', messageId: messageId!, granted: unsubscriptions.map(() => 0) })
   }
 
   // A publish of the connector: a reply or its status.

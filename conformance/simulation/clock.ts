@@ -207,18 +207,17 @@ function install(): () => void {
   const realNow = Date.now
   const realRandom = Math.random
   const realSleep = timersPromises.setTimeout
-  const clear = (timer: Timer | undefined): void => current!.clear(timer)
   Object.assign(globalThis, {
     // Node.js takes 0 for 1.
     setTimeout: (run: (...given: unknown[]) => void, delayMs = 1, ...given: unknown[]) =>
       current!.setTimer(Math.max(1, delayMs), () => run(...given)),
-    clearTimeout: clear,
+    clearTimeout: clearTimer,
     setInterval: (run: (...given: unknown[]) => void, delayMs = 1, ...given: unknown[]) =>
       current!.setTimer(Math.max(1, delayMs), () => run(...given), true),
-    clearInterval: clear,
+    clearInterval: clearTimer,
     setImmediate: (run: (...given: unknown[]) => void, ...given: unknown[]) =>
       current!.setTimer(0, () => run(...given)),
-    clearImmediate: clear,
+    clearImmediate: clearTimer,
   })
   performance.now = () => current!.nowMs
   Date.now = () => EPOCH_MS + Math.floor(current!.nowMs)
@@ -234,6 +233,10 @@ function install(): () => void {
     timersPromises.setTimeout = realSleep
     syncBuiltinESMExports()
   }
+}
+
+function clearTimer(timer: Timer | undefined): void {
+  current!.clear(timer)
 }
 
 function sleep<Value>(delayMs: number, value: Value, options: { signal?: AbortSignal } = {}): Promise<Value> {

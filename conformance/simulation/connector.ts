@@ -2,11 +2,10 @@
 import { TopicSpace } from '@inferwire/protocol'
 import {
   ByteBudget,
-  ClientLimits,
+  Clients,
   Duplicates,
   ModelGate,
   Policy,
-  RunningRequests,
 } from '../../packages/connector/src/admission/index.ts'
 import { Pipeline } from '../../packages/connector/src/pipeline.ts'
 import { ModelTable } from '../../packages/connector/src/route/index.ts'
@@ -44,8 +43,7 @@ export class SimulatedConnector {
   readonly #telemetry = new Telemetry()
   readonly #budget: ByteBudget
   readonly #gate: ModelGate
-  readonly #clients: ClientLimits
-  readonly #running = new RunningRequests()
+  readonly #clients: Clients
   readonly #session: MqttSession
   readonly #pipeline: Pipeline
 
@@ -61,7 +59,7 @@ export class SimulatedConnector {
       queueBytesMax: 5_000,
     }
     this.#gate = new ModelGate('m', limits, this.#budget)
-    this.#clients = new ClientLimits({
+    this.#clients = new Clients({
       inFlightMax: scenario.clientInFlightMax,
       requestsPerSecond: undefined,
     })
@@ -78,7 +76,6 @@ export class SimulatedConnector {
       budget: this.#budget,
       clients: this.#clients,
       duplicates: bug?.duplicates?.(DUPLICATES) ?? new Duplicates(DUPLICATES),
-      running: this.#running,
       suspicion: undefined,
       deadLetterTopic: undefined,
       telemetry: this.#telemetry,
@@ -147,8 +144,7 @@ export class SimulatedConnector {
       'running calls': this.#gate.running,
       'waiting calls': this.#gate.waiting,
       bytes: this.#budget.bytes,
-      'clients counted': this.#clients.size,
-      'requests that can be cancelled': this.#running.size,
+      'clients under way': this.#clients.size,
       'no session': this.#session.isReady ? 0 : 1,
     })
       .filter(([, count]) => count !== 0)

@@ -1,8 +1,8 @@
 // What happened in a run, event by event: what the verdict judges, and what a reader of a failed seed reads.
 import type { Fault, PlannedRequest } from './scenario.ts'
 
-/** Why the broker gave up a message that it held. */
-export type LossReason = 'expired' | 'session'
+/** Why the broker gave up a message that it held; it was the connector that asked for a clean start. */
+export type LossReason = 'expired' | 'session' | 'clean start'
 
 /** Seen by the tap at the connector's socket: what arrived there, and what it wrote. */
 export type WireEvent =

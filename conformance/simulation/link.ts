@@ -216,7 +216,7 @@ export class Link {
     const isOpen = !this.stream.destroyed
     for (const chunk of due.slice(0, whole)) if (isOpen) chunk.arrived?.()
     if (count > 0 && isOpen) this.#handler?.(bytes.subarray(0, count))
-    if (due[whole - 1]?.isLast === true) this.stream.destroy()
+    if (due[whole - 1]?.isLast) this.stream.destroy()
   }
 
   #latencyMs(): number {

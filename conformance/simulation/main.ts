@@ -39,7 +39,8 @@ if (count === 1) {
 const { failures, coverage, events } = await runSeeds(first, count, () => planted?.make())
 const seconds = (performance.now() - startedAtMs) / 1000
 if (values.coverage)
-  for (const [name, runs] of [...coverage].sort()) console.log(String(runs).padStart(7), name)
+  for (const [name, runs] of [...coverage].sort(([one], [other]) => one.localeCompare(other)))
+    console.log(String(runs).padStart(7), name)
 if (count > 1 && failures[0] !== undefined) console.log(printFailure(failures[0]))
 for (const { seed, violations } of failures) {
   for (const { rule, what } of violations) console.log(`seed ${seed} ${rule}: ${what}`)

@@ -272,6 +272,7 @@ class World {
     this.#note({ kind: 'fault', fault })
     const { nowMs } = this.#clock
     const until = 'forMs' in fault ? nowMs + fault.forMs : nowMs
+    const connector = this.#connector
     const link = this.#currentLink()
     switch (fault.kind) {
       case 'cut':
@@ -317,7 +318,8 @@ class World {
         return this.#drain(fault.forMs)
       case 'model-outage':
         this.#models.outageUntilMs = until
-        this.#connector?.endpoint.breakCalls()
+        if (connector === undefined) return
+        this.#clock.after(0, () => connector.endpoint.breakCalls(), connector.owner)
         return
     }
   }

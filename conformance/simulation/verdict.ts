@@ -40,6 +40,8 @@ interface Process {
   readonly firstSeenMs: Map<number, number>
   /** Until when each key may be executed, by the latest of its deliveries. */
   readonly mayRunUntilMs: Map<string, number>
+  /** Until when an answer to each key is remembered at least, by the earliest and the shortest of its deliveries. */
+  readonly rememberedUntilMs: Map<string, number>
   /** When the last reply of a key was acknowledged, and how often one was refused. */
   readonly answeredMs: Map<string, number>
   readonly refused: Map<string, number>
@@ -196,6 +198,9 @@ class Verdict {
   #mayRun(process: Process, key: string, atMs: number, expiresAtMs: number): void {
     const budgetMs = Math.min(this.#request(key).timeoutMs ?? Infinity, this.#history.limits.modelTimeoutMs)
     const until = Math.min(expiresAtMs, atMs + budgetMs)
+    const { duplicateWindowMs } = this.#history.limits
+    const rememberedMs = expiresAtMs === Infinity ? atMs + duplicateWindowMs : expiresAtMs
+    process.rememberedUntilMs.set(key, Math.min(rememberedMs, process.rememberedUntilMs.get(key) ?? Infinity))
     process.mayRunUntilMs.set(key, Math.max(until, process.mayRunUntilMs.get(key) ?? 0))
   }
 
@@ -283,7 +288,7 @@ class Verdict {
 
   #call(event: HistoryEvent & { kind: 'call' }): void {
     const { key, atMs } = event
-    const { concurrency, duplicateWindowMs } = this.#history.limits
+    const { concurrency } = this.#history.limits
     const process = this.#processes.get(event.process)!
     process.running += 1
     if (process.running > concurrency)
@@ -301,10 +306,7 @@ class Verdict {
         `${key} is called again by process ${event.process}; the first call: ${before.outcome}`,
       )
     }
-    const { expirySeconds } = this.#request(key)
-    // By the expiry as the broker may have shortened it.
-    const windowMs = expirySeconds === undefined ? duplicateWindowMs : (expirySeconds - 1) * 1000
-    process.calls.set(key, { outcome: 'running', rememberedUntilMs: atMs + windowMs })
+    process.calls.set(key, { outcome: 'running', rememberedUntilMs: process.rememberedUntilMs.get(key)! })
   }
 
   #request(key: string): PlannedRequest {
@@ -320,6 +322,7 @@ function newProcess(): Process {
   return {
     firstSeenMs: new Map(),
     mayRunUntilMs: new Map(),
+    rememberedUntilMs: new Map(),
     answeredMs: new Map(),
     refused: new Map(),
     open: new Map(),
