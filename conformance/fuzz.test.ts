@@ -1,0 +1,105 @@
+// Whatever others send, it ends well: the corpus of each target, then FUZZ_SECONDS of new inputs for each target.
+//
+// FUZZ_SECONDS: seconds on the clock for each target, two targets at a time (default 60; 0 leaves only the corpus).
+// FUZZ_SEED: the seed of a run that is to be repeated; each run prints its own.
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { spawnTied } from './fixtures/tied-process.ts'
+import { readCorpus } from './fuzz/corpus.ts'
+import { fuzz, type FuzzProgress } from './fuzz/engine.ts'
+import { claim, tokens, type FuzzTarget } from './fuzz/target.ts'
+import { loadTarget, TARGETS } from './fuzz/targets/index.ts'
+import { tryInput, type Finding } from './fuzz/try-input.ts'
+
+const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 60)
+const SEED = process.env['FUZZ_SEED']
+const JOBS = 2
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
+
+describe.each(TARGETS)('%s', (name) => {
+  test('every input of the corpus ends well, and they are not all the same', async () => {
+    const target = await loadTarget(name)
+    const labels = new Set<string>()
+    for (const { file, input } of readCorpus(name)) {
+      const outcome = await tryInput(target, input)
+      if (!('label' in outcome)) expect.fail(`${file}: ${outcome.kind}: ${outcome.text}`)
+      labels.add(outcome.label)
+    }
+    expect(labels.size).toBeGreaterThan(4)
+  })
+})
+
+// Fuzzes a target that goes wrong where the planted text is in its input.
+async function findPlanted(planted: string, run: () => void): Promise<[Finding, Buffer]> {
+  const target: FuzzTarget = {
+    name: 'planted',
+    seedInputs: tokens('{"some":"thing else"}'),
+    dictionary: tokens(planted),
+    run: (input) => {
+      const text = input.toString('latin1')
+      if (text.includes(planted)) run()
+      return text.slice(0, 1)
+    },
+  }
+  const found: [Finding, Buffer][] = []
+  const isOver = ({ runs }: FuzzProgress): boolean => found.length > 0 || runs > 1_000_000
+  await fuzz(target, { seed: 1, inputs: [], isOver, onFinding: (...each) => found.push(each) })
+  return found[0]!
+}
+
+describe('the fuzzer', () => {
+  test('convicts a broken promise, an exception, a hang and a changed prototype, each in a few bytes', async () => {
+    const [wrong, input] = await findPlanted('7e', () => claim(false, 'a promise'))
+    expect(wrong).toMatchObject({ kind: 'wrong', text: expect.stringContaining('a promise') })
+    expect(input.toString()).toBe('7e')
+    const [exception] = await findPlanted('null', () => JSON.parse('{'))
+    expect(exception).toMatchObject({ kind: 'exception', text: expect.stringContaining('SyntaxError') })
+    const [hang] = await findPlanted('((', () => {
+      const untilMs = performance.now() + 150
+      while (performance.now() < untilMs);
+    })
+    expect(hang.kind).toBe('hang')
+    const [pollution] = await findPlanted('proto', () => {
+      Object.assign(Object.prototype, { planted: true })
+    })
+    expect(pollution).toMatchObject({ kind: 'pollution', text: expect.stringContaining('planted') })
+    expect('planted' in {}).toBe(false)
+  })
+
+  test('does the same again with the same seed', async () => {
+    const target = await loadTarget('json')
+    const inputs = async (): Promise<string[]> => {
+      const seen: string[] = []
+      const isOver = (): boolean => seen.length > 500
+      const beforeRun = (input: Buffer): void => void seen.push(input.toString('latin1'))
+      await fuzz(target, { seed: 7, inputs: [], isOver, beforeRun, onFinding: () => {} })
+      return seen.slice(0, 500)
+    }
+    expect(await inputs()).toEqual(await inputs())
+  })
+})
+
+// The long part. Its lines go to the terminal as they come, so that it is seen to move.
+test(
+  `${SECONDS} s of new inputs for each target find nothing`,
+  { timeout: Math.ceil(TARGETS.length / JOBS) * (SECONDS + 45) * 1000 + 60_000 },
+  async () => {
+    const runner = ['--conditions=source', '--import', './scripts/typescript.mjs', 'conformance/fuzz/main.ts']
+    const options = ['--seconds', `${SECONDS}`, '--jobs', `${JOBS}`]
+    if (SEED !== undefined) options.push('--seed', SEED)
+    const child = spawnTied(process.execPath, [...runner, ...options], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let output = ''
+    child.stdout!.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      process.stderr.write(chunk)
+    })
+    const [code] = (await once(child, 'close')) as [number | null]
+    expect(output).toMatch(/\d+ runs, 0 findings \(seed \d+\)\n$/)
+    expect(code).toBe(0)
+    for (const name of TARGETS) expect(output).toContain(`done ${name}: `)
+  },
+)

@@ -1,0 +1,40 @@
+// The inputs in the repository, and the files that findings are written to.
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+/** One file of a corpus. */
+export interface CorpusEntry {
+  /** Says why it is there. */
+  readonly file: string
+  readonly input: Buffer
+}
+
+/** The entries of a target by file name; none where it has no folder. */
+export function readCorpus(target: string): CorpusEntry[] {
+  const folder = new URL(`corpus/${target}/`, import.meta.url)
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .sort()
+    .map((file) => ({ file, input: readInput(fileURLToPath(new URL(file, folder))) }))
+}
+
+/** Reads an input: a file that ends in `.hex` has it as hex digits with white space, any other as it is. */
+export function readInput(file: string): Buffer {
+  const bytes = readFileSync(file)
+  return file.endsWith('.hex') ? Buffer.from(bytes.toString('latin1').replaceAll(/\s+/g, ''), 'hex') : bytes
+}
+
+/** Writes a finding's input, and beside it what went wrong. Returns the path of the input. */
+export function writeFinding(target: string, kind: string, text: string, input: Buffer): string {
+  const folder = new URL('findings/', import.meta.url)
+  mkdirSync(folder, { recursive: true })
+  const digest = createHash('sha256').update(input).digest('hex').slice(0, 12)
+  const file = fileURLToPath(new URL(`${target}-${kind}-${digest}`, folder))
+  writeFileSync(file, input)
+  writeFileSync(
+    `${file}.txt`,
+    `${target}: ${kind}: ${text}\n\nnpm run fuzz -- --target ${target} --replay ${file}\n`,
+  )
+  return file
+}

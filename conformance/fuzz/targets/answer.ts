@@ -1,0 +1,141 @@
+// What a model server, or whatever answers in its place, sends back -> a reply: a Problem, or the bytes untouched.
+import { Problem, PROBLEMS, type ProblemCode } from '@inferwire/protocol'
+import { v2Endpoints } from '../../../packages/connector/src/endpoint/index.ts'
+import { problemReply, successReply, type Reply } from '../../../packages/connector/src/reply/index.ts'
+import type { EndpointResponse } from '../../../packages/connector/src/step.ts'
+import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
+import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
+
+const RESPONSE_BYTES_MAX = 3000
+const ERROR_BODY_BYTES_MAX = 64 * 1024
+
+/** See the file's first line. Two fields: lines with the status and the headers, and the body. */
+export const target: FuzzTarget = {
+  name: 'answer',
+  seedInputs: [
+    joined('200\ncontent-type: application/json', '{"predictions":[1]}'),
+    joined('200\nContent-Type: text/plain', ' {"message":"batcher","predictions":null} '),
+    joined('200\ncontent-type: application/json', '{"error":"no such tensor"}'),
+    joined('200\ninference-header-content-length: 2', '{}abcd'),
+    joined('200\ncontent-type: text/html', '<html>login</html>'),
+    joined('204', ''),
+    joined('302\nlocation: https://h/dex/auth?state=secret#x', ''),
+    joined('401\nwww-authenticate: Bearer error="invalid_token"', 'Jwt expired'),
+    joined('403\nx-envoy-upstream-service-time: 3', 'RBAC: access denied'),
+    joined('401\ncontent-type: application/json', '{}'),
+    joined('404\nserver: istio-envoy', ''),
+    joined('429\nretry-after: 7\ncontent-type: a/b; c=d', 'slow down'),
+    joined('503\ncontent-type: text/plain', 'no healthy upstream'),
+    joined('503\ncontent-type: application/json', '{"error":"loading"}'),
+    joined('500\ncontent-type: application/json', '{"error":"ValueError : x"}'),
+    joined('502\ncontent-type: text/html', '<html>502</html>'),
+    joined('100\ncontent-length: 9999999999', '{}'),
+  ],
+  dictionary: [
+    ...words(
+      'content-type: |inference-header-content-length: |retry-after: |location: |content-length: ',
+      '|',
+    ),
+    ...words(
+      'www-authenticate: |x-envoy-upstream-service-time: 1|error="invalid_token"|RBAC: access denied',
+      '|',
+    ),
+    ...words(
+      'application/json application/octet-stream text/html text/plain text/ application/x+json ;q /dex/ /oauth2/',
+    ),
+    ...words('upstream connect error. reset reason: connection failure|no available server', '|'),
+    ...words('{"error": {"message": "predictions": "outputs": null { } [ ] "" "\\ud800"'),
+    ...words('200 204 299 300 301 400 401 403 404 413 429 500 502 503 504 999 100'),
+    ...tokens([0xff], [0x0d, 0x0a], [0xc2, 0x80], [0]),
+  ],
+  async run(input) {
+    const [head, body = Buffer.alloc(0)] = bytesOf(input, 2)
+    const [status = '', ...lines] = head!.toString('latin1').split('\n')
+    const upstream = new FakeUpstream(RESPONSE_BYTES_MAX)
+    const middle = input.length % (body.length + 1)
+    upstream.answer = {
+      // Fewer than 200 are not the answer yet.
+      status: /^[2-9]\d\d$/.test(status) ? Number(status) : 200,
+      headers: lines.flatMap((line) => headerOf(line)),
+      body: [body.subarray(0, middle), body.subarray(middle)],
+    }
+    const endpoint = v2Endpoints(upstream.options, 'm').get('infer')!
+    try {
+      return goodLabel(await endpoint.call({ ...JSON_REQUEST, deadline: { ...JSON_REQUEST.deadline } }), body)
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      return problemLabel(error, body)
+    }
+  },
+}
+
+// The client of the connector hands over raw bytes of a name and a value, trimmed by the HTTP parser.
+function headerOf(line: string): Buffer[] {
+  const colon = line.indexOf(':')
+  if (colon <= 0) return []
+  return [Buffer.from(line.slice(0, colon), 'latin1'), Buffer.from(line.slice(colon + 1).trim(), 'latin1')]
+}
+
+const TYPES = ['application/json', 'application/octet-stream', 'text/', 'application/']
+const CONTEXT = { queueMs: 0.1, upstreamMs: 1, expirySeconds: 3, traceparent: undefined }
+const TARGET = { topic: 'infer/reply/c/m', correlationData: Buffer.from('x'), qos: 1 as const }
+
+function goodLabel(response: EndpointResponse, body: Buffer): string {
+  const { status, contentType, inferenceHeaderContentLength: length } = response
+  claim(status >= 200 && status < 300, 'an answer that is no success is one')
+  claim(body.equals(response.body), 'the bytes of an answer were changed')
+  claim(body.length <= RESPONSE_BYTES_MAX, 'an answer is larger than its limit')
+  if (length !== undefined)
+    claim(/^\d+$/.test(length) && Number(length) <= body.length, 'the JSON ends behind the body')
+  checkReply(successReply(TARGET, response, CONTEXT))
+  return `${status} ${TYPES.find((type) => contentType.startsWith(type))} ${length !== undefined}`
+}
+
+const EXPECTED = new Set<ProblemCode>([
+  'upstream_error',
+  'upstream_invalid_response',
+  'upstream_unreachable',
+  'unauthorized_upstream',
+  'model_not_ready',
+  'response_too_large',
+])
+
+function problemLabel(problem: Problem, body: Buffer): string {
+  const { code, status, message, detail = '', retryAfterMs = 0 } = problem
+  claim(EXPECTED.has(code) && code in PROBLEMS, `an answer became ${code}`)
+  claim(Number.isInteger(status) && status >= 300 && status <= 999, `a problem has the status ${status}`)
+  claim(message !== '' && message.length <= 1000 && detail.length <= 1500, 'a text of a problem has no bound')
+  const location = / to "(.*)"; redirects are never followed/s.exec(detail)?.[1] ?? ''
+  claim(!/[?#]/.test(location), 'the log has the query of a redirect')
+  claim(retryAfterMs >= 0 && retryAfterMs <= 99_999_000, 'a retry is put off for ever')
+  if (problem.body !== undefined) {
+    claim(
+      body.equals(problem.body) && body.length <= ERROR_BODY_BYTES_MAX,
+      'the body of an error was changed',
+    )
+  }
+  checkReply(problemReply(TARGET, problem, CONTEXT))
+  const { cause } = problem
+  claim(cause === undefined, 'an answer is a fault of ours')
+  return shapeOf(
+    `${code} ${Math.floor(status / 100)} ${code === 'upstream_error' ? '' : message} ${problem.body !== undefined}`,
+  )
+}
+
+function checkReply({ topic, properties, payload, retain }: Reply): void {
+  claim(
+    topic === TARGET.topic && !retain && properties.correlationData === TARGET.correlationData,
+    'a reply goes astray',
+  )
+  const texts = [properties.contentType!, ...properties.userProperties!]
+  claim(
+    texts.every((text) => /^[\x20-\x7e]{1,400}$/.test(text)),
+    'a property of a reply has what a broker may hang up for',
+  )
+  if (properties.payloadFormatIndicator !== 1) return
+  // MQTT 5 §3.3.2.3.2; JSON must be UTF-8, but nobody has read a model's.
+  claim(
+    properties.contentType === 'application/json' && payload !== undefined,
+    'text of unknown charset is called UTF-8',
+  )
+}

@@ -1,0 +1,99 @@
+// YAML and environment variables -> a configuration, or a ConfigError; and what is printed loads again.
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { ConfigError, loadConfig, printConfig } from '../../../packages/connector/src/config/index.ts'
+import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
+
+// In memory where there is such a folder: each run writes a file.
+const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'inferwire-fuzz-'))
+const file = join(folder, 'inferwire.yaml')
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+
+const WHOLE = `name: plant-7
+root: plant/infer
+broker:
+  url: mqtts://broker:8883
+  protocolVersion: "3.1.1"
+  tls: { serverName: broker, insecureSkipVerify: true }
+  reconnect: { minMs: 10, maxMs: 1e3 }
+models:
+  iris: &iris
+    url: http://iris.models.svc/prefix
+    versions: [1, "2"]
+    passHeaders: [x-request-id]
+    credential: { kind: none }
+    limits: { concurrency: 0x10, queueBytesMax: 1048576 }
+    example: { operation: infer, body: { inputs: [{ data: [1.5, null, "é"] }] } }
+  other: { url: https://[::1]:8443, host: "a.b:80", protocol: v1, as: up.stream }
+policy:
+  allow:
+    - { clients: [line-*, "*"], models: ["*"] }
+log: { level: debug }
+`
+
+/** See the file's first line. Fields: YAML, names and values of variables in turn. */
+export const target: FuzzTarget = {
+  name: 'config',
+  // The parser takes 30 µs for each mistake; a text of nothing but mistakes has one in every other byte.
+  inputBytesMax: 4096,
+  seedInputs: [
+    joined(WHOLE),
+    joined(
+      'models: { iris: { url: http://h } }',
+      'INFERWIRE_BROKER_URL',
+      'ws://h/mqtt',
+      'INFERWIRE_LOG_LEVEL',
+      'warn',
+    ),
+    joined('{}', 'INFERWIRE_BROKER_PASSWORD', 'canary', 'INFERWIRE_BROKER_USERNAME', 'u'),
+    joined('a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n'),
+    joined('? [a, b]\n: |2-\n   text\n%TAG ! tag:x,2000:\n--- !!set {a, b}\n...\n'),
+    joined('models: {<<: *x, !!binary "aGk=": {}, 1: 2, null: 3, .nan: 4}'),
+  ],
+  dictionary: [
+    ...words(
+      'name root broker url tls models credential kind file limits policy allow clients example body admin',
+    ),
+    ...words(
+      '__proto__: |constructor: |<<: *a|&a |*a|!!binary |!!set |? |: |- |\t|{|}|[|]|"|\'|#|,|null|~|true',
+      '|',
+    ),
+    ...words(
+      '0x10 0o7 .inf .nan 1e999 -0 2001-12-14 http://h mqtt://u:p@h /dev/null \\x00 token-file valueFile',
+    ),
+    ...words('INFERWIRE_ROOT INFERWIRE_ADMIN_PORT INFERWIRE_BROKER_PASSWORD'),
+    ...tokens('|\n ', '>-\n ', '\n', '  ', '---\n', '...\n', '%YAML 1.1\n'),
+    ...tokens([0xff], [0xef, 0xbb, 0xbf], [0xe2, 0x80, 0xa8]),
+  ],
+  run(input) {
+    const [yaml, ...pairs] = bytesOf(input, Number.POSITIVE_INFINITY)
+    const env: Record<string, string> = Object.create(null) as Record<string, string>
+    for (let index = 0; index + 1 < pairs.length; index += 2) {
+      env[pairs[index]!.toString('utf8')] = pairs[index + 1]!.toString('utf8')
+    }
+    // Where the separator is, no text can be; a field that begins with it is YAML that is not UTF-8.
+    writeFileSync(file, yaml!)
+    try {
+      const config = loadConfig({ file, env })
+      const text = printConfig(config)
+      const password = config.broker.password?.reveal() ?? ''
+      if (password.length > 8) claim(!text.includes(password), 'a password is printed')
+      writeFileSync(file, text)
+      const again = loadConfig({ file, env: config.broker.password === undefined ? {} : env })
+      claim(isDeepStrictEqual(again, config), 'what is printed loads as something else')
+      return `valid ${Object.keys(config.models).length} ${Object.keys(env).length}`
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      const { mistakes, message } = error
+      claim(mistakes.length > 0 && message.length < 100_000, 'a ConfigError says nothing, or too much')
+      claim(
+        !/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(message),
+        'a ConfigError moves the cursor of a terminal',
+      )
+      const [first] = mistakes
+      return shapeOf(`${Math.min(3, mistakes.length)} ${first!.message}`)
+    }
+  },
+}

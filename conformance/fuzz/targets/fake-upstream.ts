@@ -1,0 +1,70 @@
+// A connection pool without a network: keeps what would be sent, and answers with what it is told.
+import type { HttpUpstream } from '../../../packages/connector/src/endpoint/index.ts'
+import type { EndpointRequest } from '../../../packages/connector/src/step.ts'
+
+/** What an endpoint gave to its pool. */
+export interface Sent {
+  readonly method: string
+  readonly path: string
+  readonly headers: readonly string[]
+  readonly body: Buffer | null
+}
+
+/** What comes back; undefined is nothing at all. */
+export interface FakeAnswer {
+  readonly status: number
+  /** Names and values in turn. */
+  readonly headers: readonly Buffer[]
+  readonly body: readonly Buffer[]
+}
+
+/** What undici calls. */
+interface Handler {
+  onConnect(abort: () => void): void
+  onHeaders(status: number, headers: Buffer[], resume: () => void, text: string): boolean
+  onData(chunk: Buffer): boolean
+  onComplete(trailers: Buffer[]): void
+}
+
+/** A request that needs nothing. */
+export const JSON_REQUEST: EndpointRequest = {
+  body: Buffer.from('{}'),
+  contentType: 'application/json',
+  inferenceHeaderContentLength: undefined,
+  headers: [],
+  deadline: { atMs: Number.POSITIVE_INFINITY, problem: undefined, waiting: undefined },
+}
+
+/** See the file's first line. */
+export class FakeUpstream {
+  last: Sent | undefined
+  answer: FakeAnswer | undefined
+  readonly options: HttpUpstream
+
+  constructor(responseBytesMax = 1 << 20) {
+    const dispatcher = {
+      callsHeld: 0,
+      callsHeldMax: Number.POSITIVE_INFINITY,
+      dispatch: (sent: Sent, handler: Handler) => {
+        this.last = sent
+        if (this.answer !== undefined) reply(this.answer, handler)
+        return true
+      },
+    }
+    this.options = {
+      dispatcher: dispatcher as unknown as HttpUpstream['dispatcher'],
+      origin: 'http://h',
+      pathPrefix: '/prefix',
+      host: undefined,
+      credential: { headers: () => ['authorization', 'Bearer canary'] },
+      responseBytesMax,
+    }
+  }
+}
+
+function reply({ status, headers, body }: FakeAnswer, handler: Handler): void {
+  handler.onConnect(() => {})
+  handler.onHeaders(status, [...headers], () => {}, '')
+  for (const chunk of body) handler.onData(chunk)
+  handler.onComplete([])
+}

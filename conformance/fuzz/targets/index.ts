@@ -1,0 +1,23 @@
+// The targets by name. Each is loaded only in the thread that fuzzes it.
+import type { FuzzTarget } from '../target.ts'
+
+const LOADERS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarget }>>> = {
+  packet: () => import('./packet.ts'),
+  topic: () => import('./topic.ts'),
+  policy: () => import('./policy.ts'),
+  property: () => import('./property.ts'),
+  'model-server': () => import('./model-server.ts'),
+  json: () => import('./json.ts'),
+  answer: () => import('./answer.ts'),
+  config: () => import('./config.ts'),
+  'password-file': () => import('./password-file.ts'),
+}
+
+/** The names, in the order in which they are fuzzed. */
+export const TARGETS: readonly string[] = Object.keys(LOADERS)
+
+/** @throws TypeError for a name that is not in `TARGETS`. */
+export async function loadTarget(name: string): Promise<FuzzTarget> {
+  const { target } = await LOADERS[name]!()
+  return target
+}

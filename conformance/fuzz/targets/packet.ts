@@ -1,0 +1,252 @@
+// Bytes of a broker -> the session: frames, PUBLISH, control packets, acknowledgements. Both protocol versions.
+import { Duplex } from 'node:stream'
+import { isDeepStrictEqual } from 'node:util'
+import type { AckOrderKind } from '../../../packages/connector/src/session/ack-order.ts'
+import type { BrokerLimits } from '../../../packages/connector/src/session/broker-limits.ts'
+import { Connection } from '../../../packages/connector/src/session/connection.ts'
+import type { Delivery } from '../../../packages/connector/src/session/delivery.ts'
+import { FrameReader, type Frame } from '../../../packages/connector/src/session/frame-reader.ts'
+import { Outbox } from '../../../packages/connector/src/session/outbox.ts'
+import { PacketWriter } from '../../../packages/connector/src/session/packet-writer.ts'
+import { decodePublish } from '../../../packages/connector/src/session/publish-decoder.ts'
+import {
+  encodePublish,
+  publishPacketBytes,
+  type OutgoingMessage,
+} from '../../../packages/connector/src/session/publish-encoder.ts'
+import { claim, shapeOf, type FuzzTarget } from '../target.ts'
+import { mutatePackets, PACKET_DICTIONARY, PACKET_SEEDS, plainConnack } from './packet-bytes.ts'
+
+const FRAME_BYTES_MAX = 1024
+// The writer's slab has 64 KiB; nothing that a packet says may ask for more than the input has.
+const ALLOCATION_BYTES_MAX = 256 * 1024
+
+let largestAllocation = 0
+for (const name of ['alloc', 'allocUnsafe', 'allocUnsafeSlow'] as const) {
+  const allocate = Buffer[name].bind(Buffer) as (size: number, ...rest: unknown[]) => Buffer<ArrayBuffer>
+  Buffer[name] = (size: number, ...rest: unknown[]) => {
+    largestAllocation = Math.max(largestAllocation, size)
+    return allocate(size, ...rest)
+  }
+}
+
+/** See the file's first line. */
+export const target: FuzzTarget = {
+  name: 'packet',
+  seedInputs: PACKET_SEEDS,
+  dictionary: PACKET_DICTIONARY,
+  mutate: mutatePackets,
+  async run(input) {
+    largestAllocation = 0
+    const labels: string[] = []
+    for (const version of [5, 4] as const) {
+      const ackOrder = input.length % 2 === 0 ? 'strict' : 'as-settled'
+      const whole = await listen(input, version, ackOrder, Number.POSITIVE_INFINITY)
+      const pieces = await listen(input, version, ackOrder, 1 + (input.length % 7))
+      claim(
+        isDeepStrictEqual(pieces.events, whole.events),
+        'the same bytes in other chunks mean something else',
+      )
+      labels.push(whole.label)
+    }
+    claim(largestAllocation <= ALLOCATION_BYTES_MAX, `a buffer of ${largestAllocation} bytes was allocated`)
+    return labels.join(' ')
+  },
+}
+
+class Wire extends Duplex {
+  readonly sent: Buffer[] = []
+  override _read(): void {}
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.sent.push(Buffer.from(chunk))
+    done()
+  }
+}
+
+interface Heard {
+  readonly events: unknown[]
+  readonly label: string
+}
+
+const INPUT_OVER = new Error('The input is over.')
+const MESSAGE: OutgoingMessage = {
+  topic: 'infer/reply/c/m',
+  payload: Buffer.from('{}'),
+  qos: 1,
+  retain: false,
+  properties: {},
+}
+
+// One connection that is fed with the input in chunks.
+async function listen(
+  input: Buffer,
+  version: 4 | 5,
+  ackOrder: AckOrderKind,
+  chunkBytes: number,
+): Promise<Heard> {
+  const wire = new Wire()
+  const events: unknown[] = []
+  const kinds: string[] = []
+  const deliveries: Delivery[] = []
+  const outbox = new Outbox()
+  for (let count = 0; count < 2; count++) {
+    outbox.publish(MESSAGE, (result) => events.push(['published', result]))
+  }
+  let feed: ((bytes: Buffer) => void) | undefined
+  let subscribed: Promise<unknown> | undefined
+  const options = {
+    epoch: 1,
+    connect: connectOptions(version),
+    ackOrder,
+    frameBytesMax: () => FRAME_BYTES_MAX,
+  }
+  const connection = new Connection({ stream: wire, onBytes: (handler) => (feed = handler) }, options, {
+    connected(connection, limits) {
+      checkLimits(limits)
+      events.push(['connected', limits])
+      outbox.connected(
+        { writer: connection.writer, protocolVersion: version, ...limits },
+        limits.sessionPresent,
+      )
+      subscribed = connection.subscribe(['infer/request/#', 'infer/cancel/#']).then(
+        () => 'granted',
+        (error: unknown) => error,
+      )
+    },
+    delivered(delivery) {
+      checkDelivery(delivery, version)
+      deliveries.push(delivery)
+      events.push(['delivered', delivery.topic, delivery.packetId, delivery.payload, delivery.properties])
+      kinds.push(`p${delivery.qos}${delivery.isWhole ? '' : '-'}${Object.keys(delivery.properties).length}`)
+    },
+    acknowledged(packetId, reasonCode) {
+      const isOurs = outbox.acknowledged(packetId, reasonCode)
+      events.push(['acknowledged', packetId, reasonCode, isOurs])
+      kinds.push(`a${Number(isOurs)}`)
+    },
+  })
+  const end: { reason?: Error } = {}
+  const destroy = connection.destroy.bind(connection)
+  connection.destroy = (reason) => {
+    end.reason ??= reason
+    destroy(reason)
+  }
+  const bytes =
+    input.length > 0 && input[0]! >> 4 === 2 ? input : Buffer.concat([plainConnack(version), input])
+  for (let offset = 0; offset < bytes.length; offset += chunkBytes) {
+    // The receive buffer is used again: nothing may be kept that is not a copy.
+    const chunk = Buffer.from(bytes.subarray(offset, offset + chunkBytes))
+    feed?.(chunk)
+    chunk.fill(0xa5)
+  }
+  checkAcknowledgements(connection, deliveries, wire, ackOrder)
+  events.push(end.reason?.message)
+  connection.destroy(INPUT_OVER)
+  outbox.close()
+  await connection.closed
+  const answer = await subscribed
+  events.push(String(answer))
+  claim(!(answer instanceof TypeError), `SUBACK: ${String(answer)}`)
+  return {
+    events,
+    label: `${version}:${kinds.slice(0, 4).join(',')}:${shapeOf(end.reason?.message ?? 'open')}`,
+  }
+}
+
+function connectOptions(protocolVersion: 4 | 5) {
+  return {
+    protocolVersion,
+    clientId: 'fuzz',
+    username: undefined,
+    password: undefined,
+    keepAliveSeconds: 30,
+    sessionExpirySeconds: 300,
+    receiveMaximum: 65_535,
+    will: { topic: 'infer/status/fuzz', payload: '{}', delaySeconds: 0 },
+  }
+}
+
+function checkLimits(limits: BrokerLimits): void {
+  const { receiveMaximum, maximumPacketSize, maximumQoS, keepAliveSeconds } = limits
+  for (const [name, value] of Object.entries(limits)) {
+    claim(typeof value === 'number' || typeof value === 'boolean', `limit ${name} is ${String(value)}`)
+  }
+  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: 0 is a protocol error; with it nothing could ever be sent.
+  claim(receiveMaximum >= 1 && receiveMaximum <= 65_535, 'Receive Maximum is out of its range')
+  claim(maximumPacketSize >= 1, 'Maximum Packet Size is 0')
+  claim([0, 1, 2].includes(maximumQoS), 'Maximum QoS is out of its range')
+  claim(keepAliveSeconds >= 0 && keepAliveSeconds <= 65_535, 'Keep Alive is out of its range')
+}
+
+function checkDelivery(delivery: Delivery, version: 4 | 5): void {
+  const { topic, payload, payloadBytes, propertyBytes, isWhole, qos, packetId, properties } = delivery
+  claim(typeof topic === 'string' && topic !== '', 'a delivery has no topic')
+  claim(Buffer.isBuffer(payload) && payloadBytes >= 0 && propertyBytes >= 0, 'a size is negative')
+  claim(payload.length === (isWhole ? payloadBytes : 0), 'the payload has another size than it says')
+  claim(qos === 0 ? packetId === 0 : packetId > 0, 'the Packet Identifier does not fit the QoS')
+  claim(qos <= 1, 'a QoS was delivered that was not subscribed to (MQTT 5 §3.8.4)')
+  claim(version === 5 || Object.keys(properties).length === 0, 'MQTT 3.1.1 has no properties')
+  for (const [name, value] of Object.entries(properties) as [string, unknown][]) {
+    const isGood =
+      name === 'correlationData'
+        ? Buffer.isBuffer(value)
+        : name === 'userProperties'
+          ? Array.isArray(value) && value.length % 2 === 0 && value.every((text) => typeof text === 'string')
+          : name === 'contentType' || name === 'responseTopic'
+            ? typeof value === 'string'
+            : Number.isSafeInteger(value)
+    claim(isGood, `property ${name} is ${String(value)}`)
+  }
+  if (isWhole && qos <= 1)
+    checkRoundTrip({ topic, payload, qos: qos as 0 | 1, retain: delivery.retain, properties })
+}
+
+const roundTripWire = new Wire()
+const roundTripWriter = new PacketWriter(roundTripWire)
+
+// What was decoded is encoded, and decoded again.
+function checkRoundTrip(message: OutgoingMessage): void {
+  roundTripWire.sent.length = 0
+  encodePublish(roundTripWriter, message, 7, false, 5)
+  roundTripWriter.flush()
+  const bytes = Buffer.concat(roundTripWire.sent)
+  claim(bytes.length === publishPacketBytes(message, 5), 'a packet has another size than was said')
+  const frames: Frame[] = []
+  new FrameReader(
+    (frame) => frames.push(frame),
+    () => 1 << 24,
+  ).push(bytes)
+  claim(frames.length === 1, 'an encoded packet is not one packet')
+  const { topic, payload, qos, retain, properties } = decodePublish(frames[0]!, 5)
+  claim(
+    isDeepStrictEqual(
+      { topic, payload, qos, retain, properties: { ...properties } },
+      { ...message, properties: { ...message.properties } },
+    ),
+    'a message is another one after encode and decode',
+  )
+}
+
+// Settled from the last to the first, PUBACKs leave in the order of arrival, or at once.
+function checkAcknowledgements(
+  connection: Connection,
+  deliveries: readonly Delivery[],
+  wire: Wire,
+  kind: AckOrderKind,
+): void {
+  if (wire.destroyed) return
+  const expected = deliveries.filter(({ qos }) => qos === 1).map(({ packetId }) => packetId)
+  claim(connection.ackOrder.pending === expected.length, 'unacknowledged deliveries are counted wrongly')
+  connection.writer.flush()
+  const before = wire.sent.length
+  for (const delivery of deliveries.toReversed()) delivery.settle()
+  connection.writer.flush()
+  const acks = Buffer.concat(wire.sent.slice(before))
+  const sent = Array.from({ length: acks.length / 4 }, (_, index) => acks.readUInt16BE(4 * index + 2))
+  if (kind === 'as-settled') expected.reverse()
+  claim(
+    isDeepStrictEqual(sent, expected),
+    `PUBACKs were sent for ${sent.join()} and not for ${expected.join()}`,
+  )
+  claim(connection.ackOrder.pending === 0, 'acknowledged deliveries still count')
+}

@@ -1,0 +1,153 @@
+// Topics, model names and Response Topics of clients: no path but the model's own, no reply outside the own subtree.
+import { isCleanLevel, isModelName, Problem, TopicSpace } from '@inferwire/protocol'
+import { v1Endpoints, v2Endpoints } from '../../../packages/connector/src/endpoint/index.ts'
+import {
+  findOperation,
+  ModelTable,
+  derivedTarget,
+  requestedTarget,
+} from '../../../packages/connector/src/route/index.ts'
+import type { BoundOperation, ExposedModel } from '../../../packages/connector/src/step.ts'
+import { claim, fieldsOf, joined, labelOf, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
+import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
+
+const EXPOSED = ['iris', 'iris@2', 'iris.models', 'A_b-c']
+
+/** See the file's first line. Fields: root, topic, Response Topic, name of a model on its server. */
+export const target: FuzzTarget = {
+  name: 'topic',
+  seedInputs: [
+    joined('infer', 'infer/request/cam7/iris/infer/a/b', 'infer/reply/cam7/x', 'iris'),
+    joined('plant/infer', 'plant/infer/request/c/iris@2', 'plant/infer/reply/c', 'iris@2'),
+    joined('infer', 'infer/request/cam7/iris.models/predict', 'infer/reply/other/x', 'a..b'),
+    joined('infer', 'infer/request/c/../infer', '$share/g/infer/request/#', '..'),
+    joined('infer', 'infer/cancel/c/A_b-c/ready/7', 'infer/request/c/iris', '%2e%2e'),
+    joined('$SYS', '$SYS/request/c/iris', '$SYS/reply/c/x', 'iris'),
+  ],
+  dictionary: [
+    ...words(
+      '/ // + # $ $SYS $share/g/ .. . %2e%2e %2f \\ ? : @ @2 ; iris request reply infer predict metadata',
+    ),
+    ...words('__proto__ constructor toString é 𝒳 \u2028 \u0085 \u0000 \u007f \ufeff'),
+    ...tokens('\t', '\n', [0xff], 'a'.repeat(256), '/a'.repeat(130)),
+  ],
+  run(input) {
+    const [root = '', topic = '', responseTopic, name = ''] = fieldsOf(input)
+    return `${topicLabel(root, topic, responseTopic)} ${checkPaths(name)} ${checkLookup(name)}`
+  },
+}
+
+function problemLabel(error: unknown): string | undefined {
+  return error instanceof Problem && error.code !== 'internal'
+    ? shapeOf(`${error.code} ${error.message}`)
+    : undefined
+}
+
+function topicLabel(root: string, topic: string, responseTopic: string | undefined): string {
+  let topics: TopicSpace
+  try {
+    topics = new TopicSpace(root)
+  } catch (error) {
+    claim((error as Error).message.startsWith('Root "'), 'a root is refused without saying so')
+    return 'no root'
+  }
+  const delivery = {
+    topic,
+    qos: 1 as const,
+    properties: {
+      correlationData: Buffer.from('x'),
+      ...(responseTopic === undefined ? {} : { responseTopic }),
+    },
+  }
+  const derived = derivedTarget(topics, delivery)
+  const parsed = labelOf(() => {
+    const { client, model, operation, id } = topics.parseRequest(topic)
+    claim(isCleanLevel(client), 'a client is not one clean level')
+    claim(!model.includes('/') && operation?.includes('/') !== true, 'a level has a slash')
+    claim(topics.request(client, model, operation, id) === topic, 'a topic is another one when built again')
+    if (derived === undefined) return 'unaddressable'
+    checkOwn(topics, client, derived.topic)
+    return labelOf(() => {
+      const target = requestedTarget(topics, client, delivery, derived)
+      checkOwn(topics, client, target.topic)
+      claim(target.correlationData === delivery.properties.correlationData, 'Correlation Data was changed')
+      return `${Number(operation !== undefined)}${Number(id !== undefined)}${Number(target === derived)}`
+    }, problemLabel)
+  }, problemLabel)
+  if (derived !== undefined) {
+    claim(topic.startsWith(topics.requestFilter.slice(0, -1)), 'who is no request is answered')
+    claim(
+      derived.topic === topic.replace(`${root}/request/`, () => `${root}/reply/`),
+      'the reply topic is not derived',
+    )
+  }
+  return `${Number(derived !== undefined)} ${parsed}`
+}
+
+// By its own means, not by the ones under test.
+function checkOwn(topics: TopicSpace, client: string, topic: string): void {
+  const levels = topic.split('/')
+  const own = [...topics.root.split('/'), 'reply', client]
+  claim(
+    own.every((level, index) => levels[index] === level),
+    'a reply goes outside of the own subtree',
+  )
+  claim(!/[+#\u0000-\u001f\u007f-\u009f]/.test(topic), 'a reply topic cannot be published to')
+  claim(Buffer.byteLength(topic) <= 65_535 && levels.length <= 200, 'a reply topic makes a broker hang up')
+}
+
+// The paths of a model with this name on its server, as an accepted configuration may say.
+function checkPaths(name: string): string {
+  if (!isModelName(name)) return 'no name'
+  claim(!/[/\\%?#\s]/.test(name), 'a name has what paths are made of')
+  const [model = '', version] = name.split('@')
+  const upstream = new FakeUpstream()
+  const paths = new Map<string, string>()
+  const collect = (endpoints: ReturnType<typeof v2Endpoints>, key: string): void => {
+    for (const [operation, endpoint] of endpoints) {
+      void endpoint.call(JSON_REQUEST)
+      paths.set(`${key} ${operation}`, upstream.last!.path)
+    }
+  }
+  collect(v1Endpoints(upstream.options, name), 'v1')
+  collect(v2Endpoints(upstream.options, name), 'v2')
+  collect(v2Endpoints(upstream.options, model, version), 'version')
+  for (const [key, path] of paths) {
+    const url = new URL(`http://h${path}`)
+    claim(
+      url.pathname === path && url.search === '' && url.hash === '' && url.host === 'h',
+      'a path is read otherwise',
+    )
+    const levels = path.split('/').slice(1)
+    const isVersion = key.startsWith('version') && version !== undefined
+    claim(levels[0] === 'prefix' && levels[2] === 'models', 'a path leaves its prefix')
+    const asked = decodeURIComponent(levels[3]!.replace(/:(?:predict|explain)$/, ''))
+    claim(asked === (isVersion || key.startsWith('version') ? model : name), 'a path asks for another model')
+    claim(levels.length <= (isVersion ? 7 : 5), 'a path has more levels than its model')
+  }
+  return version === undefined ? 'name' : 'versioned'
+}
+
+const operation = { name: 'infer' } as BoundOperation
+const table = new ModelTable()
+for (const name of EXPOSED) {
+  const operations = new Map([['infer', operation]])
+  table.set({ name, operations, defaultOperation: operation } as unknown as ExposedModel)
+}
+
+function checkLookup(name: string): string {
+  return (
+    labelOf(() => {
+      const model = table.find(name)
+      claim(EXPOSED.includes(name) && model.name === name, 'a model was found that is not exposed')
+      return 'found'
+    }, problemLabel) +
+    labelOf(() => {
+      claim(
+        findOperation(table.find('iris'), name) === operation && name === 'infer',
+        'an operation was made up',
+      )
+      return 'offered'
+    }, problemLabel)
+  )
+}

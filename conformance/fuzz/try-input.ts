@@ -1,0 +1,109 @@
+// Gives one input to a target, and says whether that went well.
+import { readFileSync } from 'node:fs'
+import { shapeOf, Wrong, type FuzzTarget } from './target.ts'
+
+/** What is wrong with an input. */
+export interface Finding {
+  readonly kind: 'wrong' | 'exception' | 'hang' | 'pollution'
+  /** One sentence, and the stack where there is one. */
+  readonly text: string
+  /** The same for inputs that show the same fault. */
+  readonly signature: string
+}
+
+/** How one input went. */
+export type Outcome = { readonly label: string } | Finding
+
+/** CPU time of one input that is a finding. */
+const HANG_MS = 100
+const HANG_TRIES = 3
+
+/**
+ * Runs the target once, or a few times where it was slow. Never throws.
+ * @param hasStack whether a finding tells where it was thrown. Most inputs end in an error that is allowed, and half of
+ * its cost is its stack.
+ */
+export async function tryInput(target: FuzzTarget, input: Buffer, hasStack = true): Promise<Outcome> {
+  const startedAtMs = performance.now()
+  const { stackTraceLimit } = Error
+  let label: string
+  try {
+    if (!hasStack) Error.stackTraceLimit = 0
+    const answer = target.run(input)
+    label = typeof answer === 'string' ? answer : await answer
+  } catch (error) {
+    return failed(error)
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+  if (performance.now() - startedAtMs > HANG_MS) {
+    const cpuMs = await leastCpuMs(target, input)
+    if (cpuMs > HANG_MS) {
+      return finding('hang', `took ${Math.round(cpuMs)} ms of CPU, the least of ${HANG_TRIES} tries`, 'slow')
+    }
+  }
+  return pollution() ?? { label }
+}
+
+// Garbage collection and other programs make single runs slow, but not all of them.
+async function leastCpuMs(target: FuzzTarget, input: Buffer): Promise<number> {
+  let least = Number.POSITIVE_INFINITY
+  for (let attempt = 0; attempt < HANG_TRIES && least > HANG_MS; attempt++) {
+    const startedAtMs = threadCpuMs()
+    await target.run(input)
+    least = Math.min(least, threadCpuMs() - startedAtMs)
+  }
+  return least
+}
+
+// Of this thread alone, which Node.js 20 cannot tell; the clock where the kernel does not tell either.
+function threadCpuMs(): number {
+  try {
+    return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ', 1)[0]) / 1e6
+  } catch {
+    return performance.now()
+  }
+}
+
+function failed(error: unknown): Finding {
+  const kind = error instanceof Wrong ? 'wrong' : 'exception'
+  if (!(error instanceof Error)) return finding(kind, `threw ${String(error)}`, 'not an error')
+  return finding(kind, error.stack ?? error.message, shapeOf(error.message))
+}
+
+function finding(kind: Finding['kind'], text: string, detail: string): Finding {
+  return { kind, text, signature: `${kind} ${detail}` }
+}
+
+const WATCHED = [Object.prototype, Array.prototype] as const
+const CLEAN = WATCHED.map(
+  (prototype) => new Map(Reflect.ownKeys(prototype).map((key) => [key, ownValue(prototype, key)])),
+)
+
+function ownValue(prototype: object, key: PropertyKey): unknown {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, key)
+  return descriptor === undefined ? undefined : (descriptor.value as unknown)
+}
+
+function pollution(): Finding | undefined {
+  for (const [index, prototype] of WATCHED.entries()) {
+    const clean = CLEAN[index]!
+    // Counting is cheap enough for every run; what was replaced shows in Object.prototype only.
+    const keys = Reflect.ownKeys(prototype)
+    const isChanged =
+      keys.length !== clean.size || (index === 0 && keys.some((key) => !isSame(prototype, key, clean)))
+    if (isChanged) return cleaned(prototype, clean)
+  }
+  return undefined
+}
+
+function isSame(prototype: object, key: PropertyKey, clean: ReadonlyMap<PropertyKey, unknown>): boolean {
+  return clean.has(key) && ownValue(prototype, key) === clean.get(key)
+}
+
+// So that the inputs that follow are judged for themselves.
+function cleaned(prototype: object, clean: ReadonlyMap<PropertyKey, unknown>): Finding {
+  const added = Reflect.ownKeys(prototype).filter((key) => !isSame(prototype, key, clean))
+  for (const key of added) if (!clean.has(key)) Reflect.deleteProperty(prototype, key)
+  return finding('pollution', `changed a built-in prototype: ${added.map(String).join(', ')}`, 'prototype')
+}
