@@ -1,5 +1,5 @@
 // Holds the Helm chart to the generator: the same objects for the same choices, and bad values refused with their path.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { manifests, type KubernetesObject, type ManifestOptions } from '@inferwire/kubernetes'
@@ -23,6 +23,14 @@ describe('charts/inferwire', () => {
 
   test.each(VARIANTS)('is clean to helm lint --strict with %s', async (_, options) => {
     expect(await helm('lint', options)).toMatchObject({ code: 0 })
+  })
+
+  test('takes the values that the guide shows', async () => {
+    const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
+    const shown = /<!-- values -->\n\n```yaml\n([\s\S]*?)```/.exec(page)![1]!
+    const { code, stdout } = await helmWith('template', parse(shown) as object)
+    expect(code).toBe(0)
+    expect(stdout).toContain('user alice')
   })
 
   test.each<[string, object, string]>([

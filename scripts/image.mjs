@@ -6,8 +6,8 @@ import { basename, join } from 'node:path'
 
 const [packs, image] = process.argv.slice(2)
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages
-// Types and source maps are for developers.
-const FOR_DEVELOPERS = /\.(?:d\.[cm]?ts|map|tsbuildinfo)$/
+// Sources, types and source maps are for developers.
+const FOR_DEVELOPERS = /\.(?:[cm]?tsx?|map|tsbuildinfo)$/
 
 const needed = new Set()
 need('packages/cli')

@@ -1,8 +1,7 @@
 // The example model, and what lets the connector ask it in a service mesh.
 import type { KubernetesObject, Place } from './object.ts'
 
-/** Where the example model is. */
-export const EXAMPLE_MODEL: Place = { name: 'iris', namespace: 'models' }
+const EXAMPLE_MODEL: Place = { name: 'iris', namespace: 'models' }
 
 /** The address of its predictor, in either mode of KServe. */
 export const EXAMPLE_MODEL_URL = `http://${EXAMPLE_MODEL.name}-predictor.${EXAMPLE_MODEL.namespace}.svc.cluster.local`

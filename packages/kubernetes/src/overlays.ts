@@ -16,8 +16,8 @@ type Patch = Pick<KubernetesObject, 'apiVersion' | 'kind' | 'metadata'> & Readon
 
 const HOST = 'mqtt.example.org'
 
-/** The overlays by folder below resources/overlays. */
-export const OVERLAYS: Readonly<Record<string, Overlay>> = {
+// By folder below resources/overlays.
+const OVERLAYS: Readonly<Record<string, Overlay>> = {
   'mosquitto-secret': {
     options: { passwords: 'secret' },
     note: 'The password file as a Secret. Replace secret-mosquitto-password.yaml: inferwire passwd --secret mosquitto-password',

@@ -74,8 +74,8 @@ export function resourceFiles(): Map<string, string> {
   ])
 }
 
-/** The name of an object's file, in the guide's style: cm-mosquitto-config.yaml. */
-export function fileName({ kind, metadata }: KubernetesObject): string {
+// In the guide's style: cm-mosquitto-config.yaml.
+function fileName({ kind, metadata }: KubernetesObject): string {
   return `${PREFIXES[kind] ?? kind.toLowerCase()}-${metadata.name}.yaml`
 }
 

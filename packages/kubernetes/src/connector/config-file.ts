@@ -9,8 +9,8 @@ export const PATHS = {
   state: '/var/lib/inferwire',
 } as const
 
-/** Port of /livez, /readyz and /metrics where the configuration does not say another. */
-export const ADMIN_PORT = 8383
+// Of /livez, /readyz and /metrics where the configuration does not say another.
+const ADMIN_PORT = 8383
 const DRAIN_TIMEOUT_MS = 25_000
 
 /** A configuration, or a part of one. */

@@ -7,7 +7,7 @@ import { mosquittoConf } from './config-text.ts'
 import { brokerNetworkPolicy, brokerRoutes, brokerService } from './network.ts'
 import { brokerDeployment, brokerVolume } from './workload.ts'
 
-export { mosquittoConf, PORTS } from './config-text.ts'
+export { mosquittoConf } from './config-text.ts'
 export { ENTRY_PORTS } from './network.ts'
 
 const APP = 'mosquitto'

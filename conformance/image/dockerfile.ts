@@ -1,0 +1,84 @@
+// Reads a Dockerfile, and says what is wrong with it. Knows the instructions that ours uses.
+
+/** One instruction; a continued line is one. */
+export interface Instruction {
+  readonly name: string
+  /** What comes after the name, in one line. */
+  readonly text: string
+}
+
+/** A stage: everything from one FROM to the next. */
+export interface Stage {
+  readonly base: string
+  /** What `AS` calls it; empty for the last one. */
+  readonly name: string
+  readonly instructions: readonly Instruction[]
+}
+
+/** @throws Error for an instruction before the first FROM */
+export function readStages(text: string): Stage[] {
+  const stages: (Stage & { readonly instructions: Instruction[] })[] = []
+  for (const { name, text: rest } of instructionsOf(text)) {
+    if (name === 'FROM') {
+      const [base = '', , as = ''] = rest.split(/\s+/)
+      stages.push({ base, name: as, instructions: [] })
+    } else if (stages.length === 0) {
+      throw new Error(`${name} before FROM`)
+    } else {
+      stages.at(-1)!.instructions.push({ name, text: rest })
+    }
+  }
+  return stages
+}
+
+function instructionsOf(text: string): Instruction[] {
+  return text
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const [, name = '', rest = ''] = /^([A-Z]+)\s+(.*)$/.exec(line) ?? []
+      return { name, text: rest }
+    })
+}
+
+const KNOWN = new Set('FROM RUN COPY WORKDIR ENV LABEL USER EXPOSE STOPSIGNAL ENTRYPOINT CMD'.split(' '))
+
+/** What is wrong, one sentence each. */
+export function dockerfileMistakes(text: string): string[] {
+  const stages = readStages(text)
+  const all = stages.flatMap(({ instructions }) => instructions)
+  const last = stages.at(-1)?.instructions ?? []
+  const user = last.findLast(({ name }) => name === 'USER')?.text ?? 'root'
+  const wrong: [boolean, string][] = [
+    ...all.map(({ name }): [boolean, string] => [!KNOWN.has(name), `${name} is not known here`]),
+    ...stages.map(({ base }): [boolean, string] => [
+      !/^[a-z0-9./-]+:[A-Za-z0-9_.-]*\d+\.\d+\.\d+[A-Za-z0-9_.-]*$/.test(base),
+      `the base ${base} is not pinned to a version`,
+    ]),
+    [all.some(({ name }) => name === 'ADD'), 'ADD unpacks and downloads; use COPY'],
+    [!/^[1-9]\d*:[1-9]\d*$/.test(user), `runs as "${user}"; runAsNonRoot needs numbers that are not 0`],
+    [
+      !last.some(({ name, text: rest }) => name === 'ENTRYPOINT' && rest.startsWith('[')),
+      'has no ENTRYPOINT in exec form, so that signals would reach a shell',
+    ],
+    [
+      all.some(({ name, text: rest }) => name === 'RUN' && /\b(?:curl|wget|sudo)\b/.test(rest)),
+      'a RUN downloads past the lock file',
+    ],
+    [
+      all.some(({ name, text: rest }) => name === 'RUN' && /npm (?:i|install)\b/.test(rest)),
+      'a RUN installs past the lock file; use npm ci',
+    ],
+    [
+      last.some(({ name, text: rest }) => name === 'COPY' && /^\.\/?\s/.test(rest)),
+      'the last stage copies the whole context',
+    ],
+    [
+      all.some(({ name, text: rest }) => /^(?:ENV|ARG)$/.test(name) && /password|token|secret/i.test(rest)),
+      'a secret would be in a layer',
+    ],
+  ]
+  return wrong.filter(([isWrong]) => isWrong).map(([, what]) => what)
+}
