@@ -47,7 +47,7 @@ const NOTES: Readonly<Record<string, string>> = {
   'inferwire/sts-inferwire.yaml':
     'Needs the password of the user "inferwire" at the broker:\n' +
     'kubectl create secret generic inferwire-broker -n inferwire --from-file=password=FILE\n' +
-    'More than one replica also needs broker.share in the configuration.',
+    'More than one replica: inferwire manifests --only connector --replicas N',
 }
 
 /** Path below resources/ and text of every file. */

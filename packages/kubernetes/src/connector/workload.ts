@@ -58,7 +58,7 @@ function podSpec(connector: Connector, config: ConfigValues): Record<string, unk
 }
 
 function container(connector: Connector, port: number): Record<string, unknown> {
-  const { image, memoryMi } = connector
+  const { image, memoryMi, replicas } = connector
   return {
     name: APP,
     image,
@@ -66,6 +66,10 @@ function container(connector: Connector, port: number): Record<string, unknown> 
     env: [
       // Part of the client identifier: inferwire-0 finds the queue of inferwire-0.
       { name: 'INFERWIRE_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+      // The session of a lone connector has a subscription that is not shared: with it each request would run twice.
+      ...(replicas > 1
+        ? [{ name: 'INFERWIRE_BROKER_CLIENT_ID', value: 'inferwire-shared-$(INFERWIRE_NAME)' }]
+        : []),
       // The journal of requests that may have ended the process: it outlives the container, not the pod.
       { name: 'XDG_STATE_HOME', value: PATHS.state },
       { name: 'NODE_OPTIONS', value: `--max-old-space-size=${Math.floor(memoryMi * HEAP_SHARE)}` },
