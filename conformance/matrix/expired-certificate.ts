@@ -1,0 +1,33 @@
+// A certificate for 127.0.0.1 whose time is over; it is its own authority.
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { tempFolder } from '../fixtures/temp-folder.ts'
+
+/** PEM, and the file to trust. */
+export interface Certificate {
+  readonly cert: string
+  readonly key: string
+  readonly caFile: string
+}
+
+/** Made anew with OpenSSL. */
+export function expiredCertificate(): Certificate {
+  const folder = tempFolder('expired')
+  const at = (name: string): string => join(folder, name)
+  const openssl = (line: string): void => {
+    execFileSync('openssl', line.split(' '), { stdio: 'ignore' })
+  }
+  writeFileSync(at('names'), 'subjectAltName=IP:127.0.0.1\n')
+  openssl(
+    `req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ${at('key.pem')} -out ${at('request.pem')} -subj /CN=127.0.0.1`,
+  )
+  openssl(
+    `x509 -req -in ${at('request.pem')} -signkey ${at('key.pem')} -days -1 -extfile ${at('names')} -out ${at('cert.pem')}`,
+  )
+  return {
+    cert: readFileSync(at('cert.pem'), 'utf8'),
+    key: readFileSync(at('key.pem'), 'utf8'),
+    caFile: at('cert.pem'),
+  }
+}

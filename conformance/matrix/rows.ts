@@ -1,0 +1,21 @@
+// The rows, in the order of the table: one line each.
+import type { NamedRow, Row } from './row.ts'
+import { connectStorm, duplicates, loudClient, slowSubscribers } from './rows/clients.ts'
+import { overload, overloadWithDefaults } from './rows/overload.ts'
+import { bombs, upstreamDies, upstreamMisbehaves } from './rows/upstream.ts'
+
+/** Rows that run. */
+export const ROWS: readonly Row[] = [
+  upstreamMisbehaves,
+  upstreamDies,
+  bombs,
+  overload,
+  overloadWithDefaults,
+  loudClient,
+  connectStorm,
+  slowSubscribers,
+  duplicates,
+]
+
+/** Rows that cannot run here. */
+export const NAMED_ROWS: readonly NamedRow[] = []

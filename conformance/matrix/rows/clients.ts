@@ -1,0 +1,251 @@
+// Clients that are many, loud, deaf, or repeat themselves.
+import { connect } from 'node:net'
+import mqttPacket from 'mqtt-packet'
+import { encodePublish } from '../../chaos/wire.ts'
+import { OpenLoad, type Flow } from '../open-load.ts'
+import { Findings, type Row } from '../row.ts'
+import { onStage, until, type Stage } from '../stage.ts'
+import { startWorld, watchCpu } from '../world.ts'
+
+const SLOW = 'slow-20'
+
+function clients(name: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${name}-${index}`)
+}
+
+/** One asks as much as all others together. */
+export const loudClient: Row = {
+  name: 'loud-client',
+  what: 'one client at 100 times the load of each of 99 others; together above the capacity',
+  criterion: 'the others: >= 95 % answered 200, p99 <= 2 times that without the loud one; unanswered 0',
+  fullTakes: '3 min',
+  run: ({ quick, say }) =>
+    onStage(async (stage) => {
+      const findings = new Findings()
+      const world = await startWorld(stage, { models: { [SLOW]: { limits: { concurrency: 4 } } } })
+      const quiet: Flow = { name: 'quiet', clients: clients('quiet', 99), model: SLOW, perSecond: 119 }
+      const loud: Flow = { name: 'loud', clients: ['loud'], model: SLOW, perSecond: 0 }
+      const load = await OpenLoad.start({ port: world.broker.port, flows: [quiet, loud] })
+      stage.later(() => load.close())
+      const alone = load.report('quiet', await load.ask(quick ? 6_000 : 60_000))
+      await load.settle()
+      say(`alone: p99 ${alone.okP99Ms.toFixed(0)} ms`)
+      loud.perSecond = 120
+      const tellCpu = watchCpu(stage, world)
+      const phase = await load.ask(quick ? 10_000 : 120_000)
+      tellCpu(findings)
+      await load.settle(40_000)
+      const beside = load.report('quiet', phase)
+      const before = load.report('quiet', [0, phase[0]])
+      const share = beside.ok / beside.requests
+      findings.figure('others_requests', beside.requests)
+      findings.figure('others_ok_share', share)
+      findings.figure('others_p99_ms', beside.okP99Ms)
+      findings.figure('others_p99_alone_ms', before.okP99Ms)
+      findings.figure('loud_ok', `${load.report('loud', phase).ok} of ${load.report('loud', phase).requests}`)
+      findings.figure('unanswered', load.unanswered)
+      findings.check(share >= 0.95, `the others got ${(share * 100).toFixed(1)} % of their answers`)
+      findings.checkTime(
+        beside.okP99Ms <= 2 * before.okP99Ms,
+        `p99 of the others is ${beside.okP99Ms.toFixed(0)} ms, alone ${before.okP99Ms.toFixed(0)} ms`,
+      )
+      findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
+      return findings.result
+    }),
+}
+
+/** All connect at once, and once more after a restart of the broker. */
+export const connectStorm: Row = {
+  name: 'connect-storm',
+  what: '10,000 clients (--quick: 1,000) connect at once, the broker restarts, all come back; under 150 requests/s',
+  criterion: 'connector and clients ready < 30 s after the restart; unanswered 0, errors 0',
+  fullTakes: '2 min',
+  run: ({ quick, say }) =>
+    onStage(async (stage) => {
+      const findings = new Findings()
+      const count = quick ? 1_000 : 10_000
+      const { broker, connector } = await startWorld(stage, {
+        models: { iris: {} },
+        broker: { config: ['max_queued_messages 0'] },
+      })
+      const flow: Flow = { name: 'all', clients: clients('cam', count), model: 'iris', perSecond: 150 }
+      const startedAtMs = performance.now()
+      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      stage.later(() => load.close())
+      const connectMs = performance.now() - startedAtMs
+      say(`${count} clients connected and subscribed after ${(connectMs / 1000).toFixed(1)} s`)
+      load.begin()
+      await until(() => load.answered > 300, 20_000)
+      const readyBefore = connector.count('session_ready')
+      await broker.stop('SIGTERM')
+      const restartedAtMs = performance.now()
+      await broker.start()
+      await until(() => connector.count('session_ready') > readyBefore, 60_000)
+      const connectorMs = performance.now() - restartedAtMs
+      // Each asks once, now or as soon as it is back.
+      const burst: readonly [number, number] = [load.mark, load.mark + count]
+      for (let client = 0; client < count; client++) load.send(0)
+      await until(() => load.report('all', burst).unanswered === 0, 60_000, 200)
+      const clientsMs = performance.now() - restartedAtMs
+      say(
+        `back after the restart: connector ${connectorMs.toFixed(0)} ms, an answer for each client ${clientsMs.toFixed(0)} ms`,
+      )
+      await until(() => load.mark > burst[1] + 1_000, 30_000)
+      load.stop()
+      await load.settle()
+      const report = load.report()
+      findings.figure('clients', count)
+      findings.figure('connected_s', connectMs / 1000)
+      findings.figure('connector_ready_again_s', connectorMs / 1000)
+      findings.figure('clients_ready_again_s', clientsMs / 1000)
+      findings.figure('requests', report.requests)
+      findings.figure('errors', JSON.stringify(report.errors))
+      findings.figure('unanswered', report.unanswered)
+      findings.figure('left_in_doubt', load.abandoned)
+      findings.checkTime(connectMs < 30_000, `the clients needed ${(connectMs / 1000).toFixed(1)} s`)
+      findings.checkTime(connectorMs < 30_000, `the connector needed ${(connectorMs / 1000).toFixed(1)} s`)
+      findings.checkTime(
+        clientsMs < 30_000,
+        `the clients needed ${(clientsMs / 1000).toFixed(1)} s to come back`,
+      )
+      findings.check(report.unanswered <= load.abandoned, `${report.unanswered} requests are unanswered`)
+      // A burst of all clients at once may be more than runs and waits; the steady load is not.
+      const steady = load.report('all', [burst[1], load.mark])
+      findings.check(
+        steady.ok + steady.unanswered === steady.requests,
+        `errors ${JSON.stringify(steady.errors)}`,
+      )
+      const others = Object.keys(report.errors).filter((code) => code !== 'overloaded')
+      findings.check(others.length === 0, `errors ${JSON.stringify(report.errors)}`)
+      return findings.result
+    }),
+}
+
+/** One in a hundred asks, and never reads. */
+export const slowSubscribers: Row = {
+  name: 'slow-subscribers',
+  what: '1 of 100 clients asks for 20 kB answers, 50 a second, and never reads its socket',
+  criterion: "the others' p99 + 10 % at most, all answered; memory <= 1.5 times quiet; no request is held",
+  fullTakes: '4 min',
+  run: ({ quick, say }) =>
+    onStage(async (stage) => {
+      const findings = new Findings()
+      const { broker, connector } = await startWorld(stage, { models: { iris: {}, echo: {} } })
+      const flow: Flow = { name: 'others', clients: clients('cam', 99), model: 'iris', perSecond: 150 }
+      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      stage.later(() => load.close())
+      const seconds = quick ? 8 : 100
+      const quietPhase = await load.ask(seconds * 1000)
+      await load.settle()
+      const quiet = load.report('others', quietPhase)
+      const quietMb = connector.memory().peakMb
+      say(`without it: p99 ${quiet.okP99Ms.toFixed(1)} ms, ${quietMb.toFixed(0)} MB`)
+      const deaf = await startDeafClient(stage, broker.port, 50)
+      const phase = await load.ask(seconds * 1000)
+      await load.settle()
+      const beside = load.report('others', phase)
+      deaf.stop()
+      await until(async () => (await connector.metric('inferwire_unacknowledged_requests')) === 0, 10_000)
+      const held = await connector.metric('inferwire_unacknowledged_requests')
+      const { peakMb } = connector.memory()
+      findings.figure('others_p99_ms', beside.okP99Ms)
+      findings.figure('others_p99_alone_ms', quiet.okP99Ms)
+      findings.figure('others_p50_ms', beside.okP50Ms)
+      findings.figure('others_p50_alone_ms', quiet.okP50Ms)
+      findings.figure('deaf_requests', deaf.sent)
+      findings.figure('rss_ratio', peakMb / quietMb)
+      findings.figure('unanswered', load.unanswered)
+      findings.figure('held', held)
+      findings.checkTime(
+        beside.okP99Ms <= 1.1 * quiet.okP99Ms,
+        `p99 of the others is ${beside.okP99Ms.toFixed(1)} ms, alone ${quiet.okP99Ms.toFixed(1)} ms`,
+      )
+      findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
+      findings.check(held === 0, `${held} requests are not acknowledged`)
+      findings.check(beside.ok === beside.requests, `errors ${JSON.stringify(beside.errors)}`)
+      findings.check(peakMb <= 1.5 * quietMb, `memory is ${(peakMb / quietMb).toFixed(2)} times quiet`)
+      return findings.result
+    }),
+}
+
+/** The client repeats each request twice. */
+export const duplicates: Row = {
+  name: 'duplicates',
+  what: 'each request is sent three times with the same Correlation Data, 100 requests/s',
+  criterion: 'extra calls 0 in one process; each copy is answered; unanswered 0',
+  fullTakes: '1 min',
+  run: ({ quick }) =>
+    onStage(async (stage) => {
+      const findings = new Findings()
+      const { broker, upstream, connector } = await startWorld(stage, { models: { [SLOW]: {} } })
+      const flow: Flow = { name: 'all', clients: clients('cam', 20), model: SLOW, perSecond: 100, copies: 3 }
+      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      stage.later(() => load.close())
+      await load.ask(quick ? 3_000 : 60_000)
+      await load.settle()
+      await until(() => load.replies === 3 * load.mark, 10_000)
+      const report = load.report()
+      const calls = await upstream.calls(SLOW)
+      const known = await connector.metric('inferwire_duplicates_total')
+      findings.figure('requests', report.requests)
+      findings.figure('publishes', 3 * report.requests)
+      findings.figure('replies', load.replies)
+      findings.figure('calls', calls)
+      findings.figure('extra_calls', calls - report.requests)
+      findings.figure('unanswered', report.unanswered)
+      findings.check(calls === report.requests, `${calls} calls for ${report.requests} requests`)
+      findings.check(report.ok === report.requests, `${report.ok} were answered 200`)
+      findings.check(load.replies === 3 * report.requests, `${load.replies} replies`)
+      findings.check(known === 2 * report.requests, `${known} were known as duplicates`)
+      return findings.result
+    }),
+}
+
+// Asks without end and never reads: what the broker sends it stays in the socket, and then in the broker.
+async function startDeafClient(
+  stage: Stage,
+  port: number,
+  perSecond: number,
+): Promise<{ readonly sent: number; stop(): void }> {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  socket.on('error', () => {})
+  stage.later(() => socket.destroy())
+  const options = { protocolVersion: 5 }
+  socket.write(
+    mqttPacket.generate(
+      { cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, clean: true, clientId: 'deaf', keepalive: 0 },
+      options,
+    ),
+  )
+  const subscription = { topic: 'infer/reply/deaf/#', qos: 1 as const, nl: false, rap: false, rh: 2 }
+  socket.write(
+    mqttPacket.generate({ cmd: 'subscribe', messageId: 1, subscriptions: [subscription] }, options),
+  )
+  await new Promise((resolve) => socket.once('data', resolve))
+  socket.pause()
+  const pad = 'x'.repeat(20_000)
+  let sent = 0
+  const timer = setInterval(() => {
+    sent += 1
+    const packet = encodePublish({
+      topic: 'infer/request/deaf/echo/predict',
+      packetId: 1 + (sent % 65_000),
+      correlation: Buffer.from(String(sent)),
+      expirySeconds: 60,
+      userProperties: [],
+      payload: `{"instances":[${sent}],"pad":"${pad}"}`,
+    })
+    // The broker stops reading a client that does not take its PUBACKs.
+    if (socket.writableLength < 1_000_000) socket.write(packet)
+  }, 1000 / perSecond)
+  stage.later(() => clearInterval(timer))
+  return {
+    get sent() {
+      return sent
+    },
+    stop: () => {
+      clearInterval(timer)
+      socket.destroy()
+    },
+  }
+}

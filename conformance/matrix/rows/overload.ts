@@ -1,0 +1,93 @@
+// Ten times what the model can do.
+import { Findings, type Row, type RowOptions, type RowResult } from '../row.ts'
+import { startWorld, watchCpu } from '../world.ts'
+import { OpenLoad } from '../open-load.ts'
+import { onStage } from '../stage.ts'
+
+// Four calls of 20 ms at once: a little below 200 requests per second.
+const MODEL = 'slow-20'
+const CONCURRENCY = 4
+const NOMINAL = 200
+const CLIENTS = Array.from({ length: 40 }, (_, index) => `cam-${index}`)
+
+const CRITERION =
+  'goodput >= 90 % of the capacity; every rejected request answered, p99 < 100 ms; p99 of accepted <= 3 times quiet; memory <= 1.5 times quiet; unanswered 0, crossed 0, drops of the broker 0'
+
+/** A queue of four times the concurrency. */
+export const overload: Row = {
+  name: 'overload-10x',
+  what: 'ten times the capacity (2000 requests/s for a model that answers 200/s), queue of 16',
+  criterion: CRITERION,
+  fullTakes: '12 min',
+  run: (options) => run({ concurrency: CONCURRENCY, queueDepthMax: 4 * CONCURRENCY }, options),
+}
+
+/** The same, with what the connector does when only the concurrency is said. */
+export const overloadWithDefaults: Row = {
+  ...overload,
+  name: 'overload-10x-defaults',
+  what: 'the same, with the default queue',
+  run: (options) => run({ concurrency: CONCURRENCY }, options),
+}
+
+function run(
+  limits: { readonly concurrency: number; readonly queueDepthMax?: number },
+  { quick, say }: RowOptions,
+): Promise<RowResult> {
+  return onStage(async (stage) => {
+    const findings = new Findings()
+    const world = await startWorld(stage, { models: { [MODEL]: { limits } } })
+    const { broker, connector } = world
+    const flow = { name: 'all', clients: CLIENTS, model: MODEL, perSecond: 1.2 * NOMINAL }
+    const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+    stage.later(() => load.close())
+
+    const capacityPhase = await load.ask(quick ? 3_000 : 20_000)
+    await load.settle()
+    const capacity = load.report('all', capacityPhase).goodput
+    say(`capacity ${capacity.toFixed(0)} requests/s`)
+
+    flow.perSecond = 0.8 * capacity
+    connector.resetPeak()
+    const quietPhase = await load.ask(quick ? 5_000 : 60_000)
+    await load.settle()
+    const quiet = load.report('all', quietPhase)
+    const quietMb = connector.memory().peakMb
+    say(`quiet: p99 ${quiet.okP99Ms.toFixed(0)} ms, ${quietMb.toFixed(0)} MB`)
+
+    flow.perSecond = 10 * capacity
+    connector.resetPeak()
+    const tellCpu = watchCpu(stage, world)
+    const loudPhase = await load.ask(quick ? 8_000 : 600_000)
+    tellCpu(findings)
+    await load.settle(40_000)
+    const loud = load.report('all', loudPhase)
+    const loudMb = connector.memory().peakMb
+
+    const goodputRatio = loud.goodput / capacity
+    findings.figure('capacity_per_s', capacity)
+    findings.figure('requests', loud.requests)
+    findings.figure('goodput_ratio', goodputRatio)
+    findings.figure('rejected', loud.errors['overloaded'] ?? 0)
+    findings.figure('rejected_p99_ms', loud.errorP99Ms)
+    findings.figure('accepted_p99_ms', loud.okP99Ms)
+    findings.figure('quiet_p99_ms', quiet.okP99Ms)
+    findings.figure('rss_peak_mb', loudMb)
+    findings.figure('rss_ratio', loudMb / quietMb)
+    findings.figure('unanswered', load.unanswered)
+    findings.figure('crossed', load.crossed + load.phantom)
+    findings.figure('generator_lag_p99_ms', load.lagP99Ms)
+    findings.checkTime(goodputRatio >= 0.9, `goodput is ${(goodputRatio * 100).toFixed(0)} % of the capacity`)
+    findings.checkTime(loud.errorP99Ms < 100, `p99 of rejected requests is ${loud.errorP99Ms.toFixed(0)} ms`)
+    findings.checkTime(
+      loud.okP99Ms <= 3 * quiet.okP99Ms,
+      `p99 of accepted requests is ${loud.okP99Ms.toFixed(0)} ms, quiet ${quiet.okP99Ms.toFixed(0)} ms`,
+    )
+    findings.check(loudMb <= 1.5 * quietMb, `memory is ${(loudMb / quietMb).toFixed(2)} times quiet`)
+    findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
+    findings.check(load.crossed + load.phantom === 0, 'answers are crossed')
+    const others = Object.keys(loud.errors).filter((code) => code !== 'overloaded')
+    findings.check(others.length === 0, `errors other than overloaded: ${others.join(', ')}`)
+    return findings.result
+  })
+}

@@ -1,0 +1,225 @@
+// Model servers that hang, break off, lie and flood; and one that dies and comes back.
+import { HOSTILITIES } from '../hostile-upstream.ts'
+import { OpenLoad, type Flow } from '../open-load.ts'
+import { Findings, type Row } from '../row.ts'
+import { onStage, pause, until } from '../stage.ts'
+import { MatrixUpstream } from '../upstream.ts'
+import { startWorld, type WorldOptions } from '../world.ts'
+
+const TIMEOUT_MS = 1_500
+const GRACE_MS = 100
+// Of fixtures/misbehaving-upstream.ts.
+const MISDEEDS = [
+  'hang',
+  'reset',
+  'cut',
+  'garbage',
+  'long-length',
+  'short-length',
+  'trickle',
+  'endless',
+  'redirect',
+  'redirect307',
+  'html200',
+  'plain500',
+  'nohealthy',
+  'nojson',
+  'bigheaders',
+] as const
+const BOMBS = ['endless', 'bigheaders'] as const
+const HOSTILE_BOMBS = [
+  'endless-headers',
+  'endless-1xx',
+  'endless-body',
+  'endless-chunks',
+  'deep-json',
+] as const
+// Valid JSON, however deep: it passes through without being read.
+const MAY_BE_ANSWERED: readonly string[] = ['deep-json']
+
+/** Each misbehaviour at once, with the circuits off: every request meets it. */
+export const upstreamMisbehaves: Row = {
+  name: 'upstream-misbehaves',
+  what: `a model server that misbehaves in ${MISDEEDS.length + HOSTILITIES.length + 1} ways, 50 requests each`,
+  criterion: `each request gets a typed error, at most the deadline (${TIMEOUT_MS} ms) + ${GRACE_MS} ms; retries <= 10 % + 3/s; unanswered 0`,
+  fullTakes: '1 min',
+  run: ({ quick, say }) =>
+    play({ misdeeds: MISDEEDS, hostilities: HOSTILITIES, withTls: true, count: quick ? 10 : 50, say }),
+}
+
+/** Everything that wants our memory. */
+export const bombs: Row = {
+  name: 'bombs',
+  what: 'answers without end: 10 GB of body, chunks, headers, 1xx, JSON of depth 400,000; beside a healthy model',
+  criterion:
+    'typed errors at the deadline at the latest; the process lives; memory + 64 MB at most; other traffic answered',
+  fullTakes: '1 min',
+  run: ({ quick, say }) =>
+    play({ misdeeds: BOMBS, hostilities: HOSTILE_BOMBS, withTls: false, count: quick ? 10 : 200, say }),
+}
+
+interface Play {
+  readonly misdeeds: readonly string[]
+  readonly hostilities: readonly string[]
+  readonly withTls: boolean
+  readonly count: number
+  readonly say: (line: string) => void
+}
+
+function play({ misdeeds, hostilities, withTls, count, say }: Play) {
+  return onStage(async (stage) => {
+    const findings = new Findings()
+    const hostile = await MatrixUpstream.begin('hostile')
+    stage.later(() => hostile.end())
+    const bounds = {
+      timeoutMs: TIMEOUT_MS,
+      circuit: { failuresMax: 0 },
+      limits: { responseBytesMax: 1_048_576, concurrency: 16 },
+    }
+    const models: WorldOptions['models'] = Object.fromEntries([
+      ['iris', {}],
+      ...misdeeds.map((name) => [name, bounds] as const),
+      ...hostilities.map((name) => [name, { ...bounds, url: `http://127.0.0.1:${hostile.port}` }] as const),
+      ...(withTls
+        ? [
+            [
+              'expired',
+              { ...bounds, url: `https://127.0.0.1:${hostile.tlsPort}`, tls: { caFile: hostile.caFile } },
+            ] as const,
+          ]
+        : []),
+    ])
+    const { broker, upstream, connector } = await startWorld(stage, { models })
+    const names = Object.keys(models).filter((name) => name !== 'iris')
+    const perSecond = Math.max(2, count / 10)
+    const flows: Flow[] = ['iris', ...names].map((model) => ({
+      name: model,
+      clients: [`cam-${model}`],
+      model,
+      perSecond,
+    }))
+    const load = await OpenLoad.start({ port: broker.port, flows })
+    stage.later(() => load.close())
+    // Warm: what is measured is the connector, not its first request.
+    for (const index of flows.keys()) load.send(index)
+    await load.settle()
+    connector.resetPeak()
+    const beforeMb = connector.memory().rssMb
+    const askingMs = (count / perSecond) * 1000
+    const phase = await load.ask(askingMs)
+    await load.settle()
+    const seconds = (performance.now() - connector.startedAtMs) / 1000
+
+    let slowestMs = 0
+    let retries = 0
+    for (const name of names) {
+      const report = load.report(name, phase)
+      const calls = hostilities.includes(name)
+        ? await hostile.calls(name)
+        : name === 'expired'
+          ? 0
+          : await upstream.calls(name)
+      const extra = Math.max(0, calls - report.requests - 1)
+      retries += extra
+      slowestMs = Math.max(slowestMs, report.maxMs)
+      say(
+        `${name}: ${JSON.stringify(report.errors)}, ${report.ok} ok, half within ${report.errorP50Ms.toFixed(0)} ms, slowest ${report.maxMs.toFixed(0)} ms, ${extra} retries`,
+      )
+      findings.check(
+        report.ok === 0 || MAY_BE_ANSWERED.includes(name),
+        `${name}: ${report.ok} requests were answered 200`,
+      )
+      findings.checkTime(
+        report.maxMs <= TIMEOUT_MS + GRACE_MS,
+        `${name}: the slowest error took ${report.maxMs.toFixed(0)} ms`,
+      )
+      findings.check(
+        extra <= report.requests / 10 + 3 * seconds,
+        `${name}: ${extra} retries for ${report.requests} requests`,
+      )
+    }
+    const healthy = load.report('iris', phase)
+    const { peakMb } = connector.memory()
+    findings.figure('ways', names.length)
+    findings.figure('requests', load.mark)
+    findings.figure('slowest_error_ms', slowestMs)
+    findings.figure('retries', retries)
+    findings.figure('healthy_ok', `${healthy.ok} of ${healthy.requests}`)
+    findings.figure('healthy_p99_ms', healthy.okP99Ms)
+    findings.figure('rss_growth_mb', peakMb - beforeMb)
+    findings.figure('unanswered', load.unanswered)
+    findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
+    findings.check(
+      healthy.ok === healthy.requests,
+      `the healthy model answered ${healthy.ok} of ${healthy.requests}`,
+    )
+    findings.check(peakMb - beforeMb <= 64, `memory grew by ${(peakMb - beforeMb).toFixed(0)} MB`)
+    findings.check(connector.deaths.length === 0, connector.deaths.join('; '))
+    return findings.result
+  })
+}
+
+/** Dies under load, comes back. */
+export const upstreamDies: Row = {
+  name: 'upstream-dies',
+  what: 'the model server dies under load (200 requests/s) and comes back after 4 s',
+  criterion:
+    'circuit opens < 1 s, recovers < 2 s after health; typed errors only; retries <= 10 % + 3/s; unanswered 0',
+  fullTakes: '6 min (50 times)',
+  run: ({ quick, say }) =>
+    onStage(async (stage) => {
+      const findings = new Findings()
+      const { broker, upstream, connector } = await startWorld(stage, { models: { iris: {} } })
+      const flow = { name: 'all', clients: ['cam-1', 'cam-2'], model: 'iris', perSecond: 200 }
+      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      stage.later(() => load.close())
+      const startedAtMs = performance.now()
+      load.begin()
+      await until(() => load.answered > 100, 10_000)
+      let openedMs = 0
+      let closedMs = 0
+      const times = quick ? 3 : 50
+      for (let time = 1; time <= times; time++) {
+        const diedAtMs = Date.now()
+        await upstream.stop()
+        await until(() => connector.count('circuit_opened') >= time, 10_000, 2)
+        openedMs = Math.max(
+          openedMs,
+          (connector.lines('circuit_opened').at(-1)?.readAtMs ?? Infinity) - diedAtMs,
+        )
+        await pause(4_000)
+        const healthyAtMs = Date.now()
+        await upstream.start()
+        await until(() => connector.count('circuit_closed') >= time, 10_000, 2)
+        closedMs = Math.max(
+          closedMs,
+          (connector.lines('circuit_closed').at(-1)?.readAtMs ?? Infinity) - healthyAtMs,
+        )
+        say(`${time} of ${times}: opened after ${openedMs} ms, closed after ${closedMs} ms at most`)
+        await pause(500)
+      }
+      load.stop()
+      await load.settle()
+      const seconds = (performance.now() - startedAtMs) / 1000
+      const report = load.report()
+      const retries = await connector.metric('inferwire_retries_total')
+      const opens = await connector.metric('inferwire_circuit_opens_total')
+      findings.figure('times', times)
+      findings.figure('requests', report.requests)
+      findings.figure('opened_max_ms', openedMs)
+      findings.figure('recovered_max_ms', closedMs)
+      findings.figure('retries', retries)
+      findings.figure('errors', JSON.stringify(report.errors))
+      findings.figure('unanswered', report.unanswered)
+      findings.check(opens === times, `the circuit opened ${opens} times`)
+      findings.checkTime(openedMs < 1_000, `the circuit opened after ${openedMs} ms`)
+      findings.checkTime(closedMs < 2_000, `the circuit closed after ${closedMs} ms`)
+      findings.check(retries <= report.requests / 10 + 3 * seconds, `${retries} retries`)
+      findings.check(report.unanswered === 0, `${report.unanswered} requests are unanswered`)
+      const others = Object.keys(report.errors).filter(
+        (code) => !['circuit_open', 'upstream_unreachable'].includes(code),
+      )
+      findings.check(others.length === 0, `other errors: ${others.join(', ')}`)
+      return findings.result
+    }),
+}

@@ -1,0 +1,49 @@
+// The results as a markdown table: figures and the command of each row.
+import type { Figures, NamedRow, Row, RowResult } from './row.ts'
+
+/** One row that ran. */
+export interface RanRow {
+  readonly row: Row
+  readonly result: RowResult
+  readonly seconds: number
+}
+
+/** Rows that cannot run are in it, with the reason. */
+export function markdownTable(ran: readonly RanRow[], named: readonly NamedRow[], isQuick: boolean): string {
+  const head = ['| row | what | criterion | result | figures | command |', '|---|---|---|---|---|---|']
+  const lines = ran.map(({ row, result, seconds }) =>
+    cells([
+      row.name,
+      row.what,
+      row.criterion,
+      isMet(result) ? 'met' : `NOT MET: ${shortcomings(result).join('; ')}`,
+      `${textOf(result.figures)} (${seconds.toFixed(0)} s)`,
+      `\`npm run matrix -- ${row.name}${isQuick ? ' --quick' : ''}\``,
+    ]),
+  )
+  const missing = named.map(({ name, what, criterion, reason }) =>
+    cells([name, what, criterion, `cannot run here: ${reason}`, '', '']),
+  )
+  return [...head, ...lines, ...missing].join('\n')
+}
+
+/** Everything that is not as the criterion says. */
+export function shortcomings({ failures, late }: RowResult): readonly string[] {
+  return [...failures, ...late]
+}
+
+/** The criterion holds. */
+export function isMet(result: RowResult): boolean {
+  return shortcomings(result).length === 0
+}
+
+/** `name value, name value` */
+export function textOf(figures: Figures): string {
+  return Object.entries(figures)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ')
+}
+
+function cells(texts: readonly string[]): string {
+  return `| ${texts.map((text) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`
+}
