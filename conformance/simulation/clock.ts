@@ -55,7 +55,7 @@ export class Timer {
 }
 
 /** The wall clock at simulated time 0. */
-export const EPOCH_MS = Date.UTC(2030, 0, 1)
+const EPOCH_MS = Date.UTC(2030, 0, 1)
 
 /** One run's time. Only one clock is installed at a time; see `withSimulatedTime`. */
 export class SimulatedClock {

@@ -19,7 +19,7 @@ import type { PlantedBug } from './planted-bugs.ts'
 import type { Scenario } from './scenario.ts'
 
 /** The topic of the connector's own status. */
-export const STATUS_TOPIC = 'infer/status/simulated'
+const STATUS_TOPIC = 'infer/status/simulated'
 
 /** How long an answer is remembered whose request named no expiry. */
 export const DUPLICATE_WINDOW_MS = 120_000
@@ -144,7 +144,6 @@ export class SimulatedConnector {
       'running calls': this.#gate.running,
       'waiting calls': this.#gate.waiting,
       bytes: this.#budget.bytes,
-      'clients under way': this.#clients.size,
       'no session': this.#session.isReady ? 0 : 1,
     })
       .filter(([, count]) => count !== 0)

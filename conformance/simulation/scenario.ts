@@ -152,10 +152,14 @@ function planRequest(
       ? 'not json'
       : JSON.stringify({ key, fill: 'x'.repeat(random.pick([0, 40, 400])) }),
     behaviour: isGentle ? { kind: 'answer', ms: random.pick([0, 1, 20]), bytes: 30 } : planBehaviour(random),
-    replyCode:
-      isGentle || !isV5 ? 0 : random.next() < 0.93 ? 0 : random.pick([0x10, 0x83, 0x87, 0x97, 'hang up']),
+    replyCode: isGentle || random.chance(0.93) ? 0 : pickReplyCode(random, isV5),
     replyTopic: responseTopic === own ? own : derived,
   }
+}
+
+// 3.1.1 cannot say no: the broker hangs up, or drops the reply and says nothing.
+function pickReplyCode(random: Random, isV5: boolean): number | 'hang up' {
+  return isV5 ? random.pick([0x10, 0x83, 0x87, 0x97, 'hang up']) : 'hang up'
 }
 
 function pickResponseTopic(random: Random, own: string): string | undefined {
