@@ -81,7 +81,20 @@ function topicLabel(root: string, topic: string, responseTopic: string | undefin
       'the reply topic is not derived',
     )
   }
-  return `${Number(derived !== undefined)} ${parsed}`
+  return `${Number(derived !== undefined)} ${parsed} ${cancelLabel(topics, topic)}`
+}
+
+function cancelLabel(topics: TopicSpace, topic: string): string {
+  if (!topics.isCancel(topic)) return ''
+  return labelOf(() => {
+    const { client, model, operation, id } = topics.parseCancel(topic)
+    claim(isCleanLevel(client) && !model.includes('/'), 'a cancel is about more than one client or model')
+    claim(
+      topics.cancel(client, model, operation, id) === topic,
+      'a cancel topic is another one when built again',
+    )
+    return 'cancel'
+  }, problemLabel)
 }
 
 // By its own means, not by the ones under test.
