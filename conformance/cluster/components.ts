@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { cacheFolder } from '../fixtures/cache-folder.ts'
+import { kubernetesClient } from '../manifests/clients.ts'
 
 /** Paths of the programs. */
 export interface Components {
@@ -24,14 +25,13 @@ export async function findComponents(): Promise<Components> {
   const hash = createHash('sha256')
   for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(new URL(`go/${file}`, import.meta.url)))
   const kubernetes = await present(`kubernetes-1.36.3-${hash.digest('hex').slice(0, 12)}`)
-  const clients = await present('kubectl-helm-2.0.1')
   const traefik = await present('traefik-3.7.15')
   return {
     etcd: join(kubernetes, 'etcd'),
     kubeApiserver: join(kubernetes, 'kube-apiserver'),
     kubeControllerManager: join(kubernetes, 'kube-controller-manager'),
-    kubectl: join(clients, 'kubectl'),
-    helm: join(clients, 'helm'),
+    kubectl: kubernetesClient('kubectl'),
+    helm: kubernetesClient('helm'),
     traefik: join(traefik, 'traefik'),
   }
 }

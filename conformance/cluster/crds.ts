@@ -18,6 +18,9 @@ const TRAEFIK = [
 const KINDS: readonly (readonly [group: string, version: string, kind: string])[] = [
   ...TRAEFIK.map((kind) => ['traefik.io', 'v1alpha1', kind] as const),
   ['serving.kserve.io', 'v1beta1', 'InferenceService'],
+  // Of Traefik before 2.10.
+  ['traefik.containo.us', 'v1alpha1', 'IngressRoute'],
+  ['traefik.containo.us', 'v1alpha1', 'IngressRouteTCP'],
   // How k3s is told what its own Traefik gets.
   ['helm.cattle.io', 'v1', 'HelmChartConfig'],
   ['security.istio.io', 'v1', 'AuthorizationPolicy'],
