@@ -226,6 +226,7 @@ describe('the policy', () => {
       'two pods on the volume',
       (each) => (each['PersistentVolumeClaim'].spec.accessModes = ['ReadWriteMany']),
     ],
+    ['more than its limit', (each) => limitOf(each['StatefulSet'], '64Mi')],
     ['is no volume', ({ Deployment }) => Deployment.spec.template.spec.volumes.pop()],
     ['which nobody makes', ({ StatefulSet }) => (StatefulSet.spec.template.spec.serviceAccountName = 'x')],
     ['selects 0 workloads', ({ Service }) => (Service.spec.selector = { a: 'b' })],
@@ -319,6 +320,10 @@ function mistakesAfter(edit: (objects: Record<string, any>) => void): string[] {
   const objects = structuredClone(manifests()) as any[]
   edit(Object.fromEntries(objects.map((object) => [object.kind as string, object])))
   return policyMistakes(objects as KubernetesObject[], GIVEN)
+}
+
+function limitOf(object: any, memory: string): void {
+  object.spec.template.spec.containers[0].resources.limits.memory = memory
 }
 
 function filesOf(folder: string): string[] {

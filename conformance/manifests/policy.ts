@@ -83,10 +83,15 @@ function security({ object, pod, containers }: Workload): string[] {
         [list(at(own, 'capabilities', 'drop')).includes('ALL' as never), 'keeps capabilities'],
         [at(container, 'resources', 'limits', 'memory') !== undefined, 'has no memory limit'],
         [at(container, 'resources', 'requests', 'memory') !== undefined, 'asks for no memory'],
+        [mebibytes(container, 'requests') <= mebibytes(container, 'limits'), 'asks for more than its limit'],
       ]
     }),
   ]
   return wanted.filter(([isGood]) => isGood !== true).map(([, what]) => `${nameOf(object)} ${what}`)
+}
+
+function mebibytes(container: Fields, kind: 'requests' | 'limits'): number {
+  return Number.parseInt(String(at(container, 'resources', kind, 'memory')), 10)
 }
 
 function images({ object, containers }: Workload): string[] {

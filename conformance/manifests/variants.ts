@@ -22,7 +22,10 @@ export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
   ['a load balancer with TLS', { broker: { expose: 'loadbalancer', tls: TLS, memoryMi: 1024 } }],
   ['a node port', { broker: { expose: 'nodeport' } }],
   ['a node port with TLS', { broker: { expose: 'nodeport', tls: TLS, version: '2.1' } }],
-  ['nobody outside', { broker: { expose: 'none', name: 'broker', image: 'mirror/mosquitto:2.0.22' } }],
+  [
+    'nobody outside',
+    { broker: { expose: 'none', name: 'broker', memoryMi: 48, image: 'mirror/mosquitto:2.0.22' } },
+  ],
   ['three connectors', { connector: { replicas: 3, memoryMi: 97, image: 'mirror:5000/inferwire:1.2' } }],
   ['names and a token', { connector: { name: 'edge', modelToken: {}, imagePullSecrets: ['pull'] } }],
   [

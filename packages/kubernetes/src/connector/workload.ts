@@ -77,7 +77,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
     ports: [{ name: 'admin', containerPort: port, protocol: 'TCP' }],
     securityContext: containerSecurity(),
     resources: {
-      requests: { cpu: '100m', memory: '128Mi' },
+      requests: { cpu: '100m', memory: `${Math.min(128, memoryMi)}Mi` },
       limits: { memory: `${memoryMi}Mi` },
     },
     startupProbe: { ...probe('/livez'), periodSeconds: 1, failureThreshold: 60 },

@@ -56,7 +56,7 @@ function podSpec(broker: Broker): Record<string, unknown> {
         ],
         securityContext: containerSecurity(),
         resources: {
-          requests: { cpu: '50m', memory: '64Mi' },
+          requests: { cpu: '50m', memory: `${Math.min(64, broker.memoryMi)}Mi` },
           limits: { memory: `${broker.memoryMi}Mi` },
         },
         // A large database takes a while to be read.
