@@ -83,6 +83,8 @@ class FuzzSession implements FuzzProgress {
     if ('label' in outcome) return this.#keep(outcome.label, input)
     if (this.#signatures.has(outcome.signature)) return
     this.#signatures.add(outcome.signature)
+    // A hang is told as it is: each further try would take its time.
+    if (outcome.kind === 'hang') return this.#options.onFinding(outcome, input)
     const shrunk = await this.#shrunk(input, outcome)
     const told = await tryInput(this.#target, shrunk)
     this.#options.onFinding('signature' in told ? told : outcome, shrunk)
@@ -121,10 +123,9 @@ class FuzzSession implements FuzzProgress {
     return this.#pool[this.#pool.length - 1 - random.below(Math.min(50, this.#pool.length))]!
   }
 
-  // Leaves out what the fault does not need. A hang is told as it is: each try would take its time.
+  // Leaves out what the fault does not need.
   async #shrunk(input: Buffer, finding: Finding): Promise<Buffer> {
     let best = input
-    if (finding.kind === 'hang') return best
     let tries = 0
     for (let size = Math.ceil(best.length / 2); size > 0; size = size === 1 ? 0 : Math.ceil(size / 2)) {
       for (let at = 0; at < best.length && tries < SHRINK_TRIES_MAX; tries++) {

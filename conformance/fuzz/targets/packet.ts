@@ -149,7 +149,7 @@ async function listen(
   claim(!(answer instanceof TypeError), `SUBACK: ${String(answer)}`)
   return {
     events,
-    label: `${version}:${kinds.slice(0, 4).join(',')}:${shapeOf(end.reason?.message ?? 'open')}`,
+    label: `${version}:${[...new Set(kinds)].slice(0, 2).join(',')}:${shapeOf(end.reason?.message ?? 'open')}`,
   }
 }
 
