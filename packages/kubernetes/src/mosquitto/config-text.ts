@@ -71,7 +71,7 @@ function persistence(version: Broker['version']): string[] {
   return [
     '# Each change is written before the next: a crash loses what is being acknowledged, not the last seconds.',
     `persistence_location ${PATHS.data}/`,
-    'plugin /usr/lib/mosquitto_persist_sqlite.so',
+    'global_plugin /usr/lib/mosquitto_persist_sqlite.so',
     'plugin_opt_flush_period 0',
     'plugin_opt_sync extra',
   ]
