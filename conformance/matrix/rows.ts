@@ -2,6 +2,8 @@
 import type { NamedRow, Row } from './row.ts'
 import { connectStorm, duplicates, loudClient, slowSubscribers } from './rows/clients.ts'
 import { overload, overloadWithDefaults } from './rows/overload.ts'
+import { refusedReplies } from './rows/refused.ts'
+import { clientIdClash, poison, replicas, retainedRequest } from './rows/session.ts'
 import { bombs, upstreamDies, upstreamMisbehaves } from './rows/upstream.ts'
 
 /** Rows that run. */
@@ -15,6 +17,11 @@ export const ROWS: readonly Row[] = [
   connectStorm,
   slowSubscribers,
   duplicates,
+  refusedReplies,
+  poison,
+  clientIdClash,
+  retainedRequest,
+  replicas,
 ]
 
 /** Rows that cannot run here. */

@@ -14,6 +14,8 @@ export interface WorldOptions extends ProcessOptions {
   /** Further configuration of the connector. */
   readonly config?: ConfigInput
   readonly broker?: MosquittoOptions
+  /** Called with the port of the broker before the connector starts: who stands between them. */
+  readonly through?: (brokerPort: number) => void
 }
 
 /** All is running. */
@@ -25,9 +27,10 @@ export interface World {
 
 /** Resolves when the connector is ready. */
 export async function startWorld(stage: Stage, options: WorldOptions): Promise<World> {
-  const { models, config, broker: brokerOptions, ...processOptions } = options
+  const { models, config, broker: brokerOptions, through, ...processOptions } = options
   const broker = await startMosquitto({ isInMemory: true, ...brokerOptions })
   stage.later(() => broker.stop('SIGKILL'))
+  through?.(broker.port)
   const upstream = await MatrixUpstream.begin()
   stage.later(() => upstream.end())
   const { url } = upstream

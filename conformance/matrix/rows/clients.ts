@@ -87,6 +87,7 @@ export const connectStorm: Row = {
       for (let client = 0; client < count; client++) load.send(0)
       await until(() => load.report('all', burst).unanswered === 0, 60_000, 200)
       const clientsMs = performance.now() - restartedAtMs
+      const bursted = load.report('all', burst)
       say(
         `back after the restart: connector ${connectorMs.toFixed(0)} ms, an answer for each client ${clientsMs.toFixed(0)} ms`,
       )
@@ -98,6 +99,9 @@ export const connectStorm: Row = {
       findings.figure('connected_s', connectMs / 1000)
       findings.figure('connector_ready_again_s', connectorMs / 1000)
       findings.figure('clients_ready_again_s', clientsMs / 1000)
+      findings.figure('answers_after_restart_p50_s', bursted.okP50Ms / 1000)
+      findings.figure('answers_after_restart_p99_s', bursted.okP99Ms / 1000)
+      findings.figure('connections', load.connections)
       findings.figure('requests', report.requests)
       findings.figure('errors', JSON.stringify(report.errors))
       findings.figure('unanswered', report.unanswered)
