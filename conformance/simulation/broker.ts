@@ -206,7 +206,10 @@ export class SimulatedBroker {
   #subscribe(link: Link, { messageId, subscriptions }: ISubscribePacket): void {
     const { subscribeRefusal } = this
     const isRefused = this.#clock.nowMs < subscribeRefusal.untilMs
-    const code = isRefused ? subscribeRefusal.reasonCode : 1
+    const { reasonCode } = subscribeRefusal
+    // 3.1.1 has one code for all refusals.
+    const refusal = this.#scenario.protocolVersion === 4 ? Math.min(reasonCode, 0x80) : reasonCode
+    const code = isRefused ? refusal : 1
     if (!isRefused) for (const { topic } of subscriptions) this.#session!.filters.add(topic)
     this.#send(link, { cmd: 'suback', messageId: messageId!, granted: subscriptions.map(() => code) })
     if (isRefused || this.#scenario.protocolVersion === 5) return

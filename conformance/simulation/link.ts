@@ -72,7 +72,7 @@ export class Link {
     this.stream = new Duplex({
       read: () => {},
       write: (chunk: Buffer, _encoding, done) => {
-        if (!this.isDead) this.#parser.parse(chunk)
+        this.#parser.parse(chunk)
         done()
       },
       destroy: (error, done) => {
@@ -137,6 +137,7 @@ export class Link {
 
   #written(packet: Packet): void {
     this.#listener.written(this, packet)
+    if (this.isDead) return
     this.#upAtMs = Math.max(this.#upAtMs, this.#clock.nowMs + this.#latencyMs())
     this.#up.push({ atMs: this.#upAtMs, packet })
     if (!this.#isUpBusy) this.#runUp()

@@ -24,6 +24,9 @@ interface Connection {
   /** Of QoS 1, in the order of arrival. */
   readonly deliveries: SeenDelivery[]
   receiveMaximum: number
+  /** Packet Identifiers that a resumed session sends again, in their order; some may have been given up. */
+  toResend: number[]
+  isResumed: boolean
 }
 
 /** What became of one publish of a requester. */
@@ -47,6 +50,8 @@ interface Process {
   readonly refused: Map<string, number>
   /** Unacknowledged publishes by Packet Identifier; a resumed session goes on with them. */
   readonly open: Map<number, { readonly key: string | undefined; readonly code: string | undefined }>
+  /** Packet Identifiers of the publishes that were never acknowledged, in the order of their first time. */
+  readonly unacknowledged: Set<number>
   readonly calls: Map<string, { readonly outcome: string; readonly rememberedUntilMs: number }>
   running: number
 }
@@ -80,7 +85,13 @@ class Verdict {
         if (event.change === 'started') this.#processes.set(event.process, newProcess())
         return
       case 'dialled':
-        this.#connections.set(event.connection, { process: event.process, deliveries: [], receiveMaximum: 0 })
+        this.#connections.set(event.connection, {
+          process: event.process,
+          deliveries: [],
+          receiveMaximum: 0,
+          toResend: [],
+          isResumed: false,
+        })
         return
       case 'connack':
         return this.#connack(event)
@@ -172,8 +183,12 @@ class Verdict {
     if (event.reasonCode !== 0) return
     const connection = this.#connections.get(event.connection)!
     connection.receiveMaximum = event.receiveMaximum
+    const process = this.#processes.get(connection.process)!
     // Packet Identifiers start again with a new session (MQTT 5 §4.1).
-    this.#processes.get(connection.process)!.open.clear()
+    if (!event.sessionPresent) process.unacknowledged.clear()
+    connection.isResumed = event.sessionPresent
+    connection.toResend = [...process.unacknowledged]
+    process.open.clear()
   }
 
   #delivery(event: HistoryEvent & { kind: 'delivery' }): void {
@@ -255,6 +270,12 @@ class Verdict {
         )
       }
     }
+    if (event.dup) this.#resent(number, connection, process, packetId)
+    else if (qos > 0) {
+      // Where it was given up its identifier is free again, and the newest user is the last in the order.
+      process.unacknowledged.delete(packetId)
+      process.unacknowledged.add(packetId)
+    }
     if (key === undefined) return
     if (!topic.startsWith('infer/reply/') || /[+#]/.test(topic)) {
       return this.#broken('subtree', `a publish to "${topic}"`)
@@ -271,10 +292,22 @@ class Verdict {
       this.#broken('D4', `the reply to ${key} carries the answer to ${bodyKey}`)
   }
 
+  // MQTT 5 §4.4 and §4.6: on a resumed session, in the old order. What never reached the wire before is not known here.
+  #resent(number: number, { isResumed, toResend }: Connection, process: Process, packetId: number): void {
+    const index = toResend.indexOf(packetId)
+    const isKnown = process.unacknowledged.has(packetId)
+    if (!isResumed || (isKnown && index === -1)) {
+      this.#broken('window', `connection ${number} sends ${packetId} again out of turn`)
+    }
+    if (isKnown) toResend.splice(0, index + 1)
+    else process.unacknowledged.add(packetId)
+  }
+
   #publishAck(event: HistoryEvent & { kind: 'publish-ack' }): void {
     const process = this.#processes.get(this.#connections.get(event.connection)!.process)!
     const publish = process.open.get(event.packetId)
     process.open.delete(event.packetId)
+    process.unacknowledged.delete(event.packetId)
     const key = publish?.key
     if (key === undefined) return
     if (event.reasonCode < 0x80) process.answeredMs.set(key, event.atMs)
@@ -326,6 +359,7 @@ function newProcess(): Process {
     answeredMs: new Map(),
     refused: new Map(),
     open: new Map(),
+    unacknowledged: new Set(),
     calls: new Map(),
     running: 0,
   }
