@@ -29,7 +29,8 @@ export function startBroker(): Promise<Mosquitto> {
       'autosave_interval 1',
       'max_queued_messages 0',
       'max_queued_bytes 0',
-      'max_inflight_messages 2000',
+      // The whole database is written again for nearly every packet: what is in it must stay small, or the broker crawls.
+      'max_inflight_messages 300',
       'log_type error',
       'log_type warning',
     ],
@@ -53,8 +54,9 @@ export class ConnectorActor {
 
   constructor(brokerUrl: string, upstreamPort: number, plant?: string) {
     this.#plant = plant
-    this.#configFile = join(tempFolder('chaos'), 'connector.json')
-    writeFileSync(this.#configFile, JSON.stringify(configOf(brokerUrl, upstreamPort)))
+    const folder = tempFolder('chaos')
+    this.#configFile = join(folder, 'connector.json')
+    writeFileSync(this.#configFile, JSON.stringify(configOf(brokerUrl, upstreamPort, folder)))
   }
 
   /** Runs it; does not wait until it is ready. */
@@ -131,7 +133,7 @@ export class ConnectorActor {
   }
 }
 
-function configOf(brokerUrl: string, upstreamPort: number): ConfigInput {
+function configOf(brokerUrl: string, upstreamPort: number, stateFolder: string): ConfigInput {
   return {
     name: CONNECTOR_NAME,
     broker: {
@@ -148,11 +150,13 @@ function configOf(brokerUrl: string, upstreamPort: number): ConfigInput {
         {
           url: `http://127.0.0.1:${upstreamPort}`,
           protocol,
-          timeoutMs: 5000,
+          // Longer than any outage, and than the time in which a restarted connector runs suspects one by one.
+          timeoutMs: 12_000,
           passHeaders: [CLIENT_HEADER],
         },
       ]),
     ),
+    poison: { stateFolder },
     admin: { enabled: false },
     log: { level: 'info', format: 'json' },
     drain: { timeoutMs: 6000 },

@@ -8,8 +8,8 @@ import { report } from './summary.ts'
 
 const USAGE = `npm run chaos -- [options]
   --requests N     how many requests [default: 20000]
-  --faults N       how many faults, spread over the time that the requests take [default: one each 2.5 s]
-  --rate N         requests per second [default: 700]
+  --faults N       how many faults, one each 2.5 s [default: 8]
+  --rate N         requests per second at most [default: 1000]
   --seed N         of the schedule [default: random, and told]
   --replay N       the same as --seed
   --minutes M      asks no longer than that
@@ -23,7 +23,7 @@ const { values } = parseArgs({
   options: {
     requests: { type: 'string', default: '20000' },
     faults: { type: 'string' },
-    rate: { type: 'string', default: '700' },
+    rate: { type: 'string', default: '1000' },
     seed: { type: 'string' },
     replay: { type: 'string' },
     minutes: { type: 'string' },
@@ -44,11 +44,12 @@ if (values.help) {
 const requests = number('requests', values.requests)
 const rate = number('rate', values.rate)
 const seed = number('seed', values.replay ?? values.seed ?? String(Math.floor(Math.random() * 0x1_0000_0000)))
-const askingMs =
-  values.minutes === undefined ? (requests / rate) * 1000 : number('minutes', values.minutes) * 60_000
-const faults = number('faults', values.faults ?? String(Math.max(1, Math.round(askingMs / 2500))))
-// Outages slow the load down: the schedule is spread over what it will take then.
-const durationMs = values.minutes === undefined ? askingMs + faults * 400 : askingMs
+const minutesMs = values.minutes === undefined ? undefined : number('minutes', values.minutes) * 60_000
+const faults = number(
+  'faults',
+  values.faults ?? String(minutesMs === undefined ? 8 : Math.ceil(minutesMs / 2500)),
+)
+const durationMs = minutesMs ?? Math.max((requests / rate) * 1000, faults * 2500)
 const schedule = makeSchedule({ seed, faults, durationMs })
 const replay = `npm run chaos -- --replay ${seed} --requests ${requests} --faults ${faults} --rate ${rate}${values.minutes === undefined ? '' : ` --minutes ${values.minutes}`}${values.plant === undefined ? '' : ` --plant ${values.plant}`}`
 
@@ -87,7 +88,7 @@ function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
     requests,
     requestsPerSecond: rate,
     plant: values.plant,
-    durationMs: isWhole ? (values.minutes === undefined ? undefined : askingMs) : last + 5000,
+    durationMs: isWhole ? minutesMs : last + 5000,
     stopWhenConvicted: values.plant !== undefined || !isWhole,
     rawClients: number('raw', values.raw),
     sdkClients: number('sdk', values.sdk),

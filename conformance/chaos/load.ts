@@ -22,7 +22,6 @@ export interface LoadOptions {
   readonly ledger: Ledger
   readonly port: number
   readonly requests: number
-  readonly requestsPerSecond: number
   /** Raw clients and SDK clients; even numbers, they come in twins. */
   readonly rawClients: number
   readonly sdkClients: number
@@ -50,6 +49,8 @@ export class Load {
   #lastTickMs = 0
   #credit = 0
   #lastReplyAtMs = 0
+  /** May be changed at any time. */
+  requestsPerSecond = 0
   /** Called at each first reply. */
   onFirstReply: (atMs: number, publishedAtMs: number) => void = () => {}
 
@@ -95,6 +96,11 @@ export class Load {
     return this.#next >= this.#options.requests
   }
 
+  /** Requests that are still to be asked. */
+  get left(): number {
+    return this.#options.requests - this.#next
+  }
+
   /** Requests without an answer that are still hoped for. */
   get unanswered(): number {
     return this.#next - this.#ledger.answered - this.#writtenOff
@@ -131,9 +137,9 @@ export class Load {
 
   #tick(): void {
     const now = performance.now()
-    const { requestsPerSecond, inFlightMax, requests } = this.#options
+    const { inFlightMax, requests } = this.#options
     // What an outage kept back is not made up for: the rate is a rate.
-    this.#credit = Math.min(this.#credit + ((now - this.#lastTickMs) * requestsPerSecond) / 1000, 100)
+    this.#credit = Math.min(this.#credit + ((now - this.#lastTickMs) * this.requestsPerSecond) / 1000, 100)
     this.#lastTickMs = now
     this.#writeOff()
     while (this.#credit >= 2 && this.unanswered < inFlightMax && this.#next < requests) {

@@ -92,7 +92,7 @@ export function pairInBody(body: string): number | undefined {
 
 /** How long the model thinks about it, in milliseconds: answers overtake one another. */
 export function thinkingMs(pair: number): number {
-  return mixed(pair * 7 + 1) % 24
+  return mixed(pair * 7 + 1) % 12
 }
 
 /** What the model answers to this body of this client. */

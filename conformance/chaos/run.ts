@@ -17,7 +17,7 @@ import { judge, type Verdict } from './verdict.ts'
 export interface ChaosOptions {
   readonly schedule: readonly Fault[]
   readonly requests: number
-  /** @default 700 */
+  /** At most. Slower where the requests would be over before the faults are. @default 1000 */
   readonly requestsPerSecond?: number
   /** Name of a planted bug. @default none: the honest connector */
   readonly plant?: string | undefined
@@ -27,8 +27,11 @@ export interface ChaosOptions {
   readonly stopWhenConvicted?: boolean
   /** How long nothing may come before the rest counts as unanswered, in milliseconds. @default 15000 */
   readonly quietMs?: number
+  /** Even numbers: clients come in twins. @default 40 */
   readonly rawClients?: number
+  /** @default 4 */
   readonly sdkClients?: number
+  /** Requests that may be unanswered at once. @default 200 */
   readonly inFlightMax?: number
   /** A line about how it goes, every 10 s. */
   readonly progress?: (line: string) => void
@@ -54,11 +57,15 @@ export interface ChaosResult {
   readonly convictedAfterMs: number | undefined
 }
 
+// A fault without load proves little.
+const RATE_MIN = 50
 const PROGRESS_MS = 10_000
 
 /** Resolves with the result; everything that it started has ended by then. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { requests, rawClients = 40, sdkClients = 4 } = options
+  const rateMax = options.requestsPerSecond ?? 1000
+  const lastFaultMs = options.durationMs ?? options.schedule.at(-1)?.atMs ?? 0
   const clients = rawClients + sdkClients
   const ledger = new Ledger(requests + 2)
   const broker = await startBroker()
@@ -79,7 +86,6 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     ledger,
     port: clientNetwork.port,
     requests,
-    requestsPerSecond: options.requestsPerSecond ?? 700,
     rawClients,
     sdkClients,
     inFlightMax: options.inFlightMax ?? 200,
@@ -110,12 +116,18 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} asked, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} to come), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
     const ticker = setInterval(() => options.progress?.(progress()), PROGRESS_MS)
     cpu.start()
+    const pace = (): void => {
+      const secondsLeft = Math.max(1, (lastFaultMs - (Date.now() - startedAtMs)) / 1000)
+      load.requestsPerSecond = Math.min(rateMax, Math.max(RATE_MIN, load.left / secondsLeft))
+    }
+    pace()
     load.ask()
     runner.start(options.schedule)
     const until =
       options.durationMs === undefined ? Number.POSITIVE_INFINITY : startedAtMs + options.durationMs
     while (!look() && Date.now() < until && !(load.isDone && runner.left === 0)) {
       await new Promise((resolve) => setTimeout(resolve, 50))
+      pace()
     }
     load.stop()
     const askedForMs = Date.now() - startedAtMs
