@@ -40,6 +40,8 @@ static int body_bytes;
 
 /* Answers to an earlier run of this program carry another generation, and are ignored. */
 static uint32_t generation;
+/* No two requests have the same name: a repetition would be answered from memory, without the model. */
+static uint32_t sequence;
 
 static double warm_s = 1.0, started_at, ends_at;
 static double sent_at[INFLIGHT_MAX]; /* by slot: 0 .. inflight - 1 */
@@ -59,9 +61,9 @@ static void send_request(uint32_t slot) {
   mosquitto_property *properties = NULL;
   sent_at[slot] = now();
   if (lane == 3) {
-    snprintf(topic, sizeof topic, "infer/request/load/%s/%u-%u", model, generation, slot);
+    snprintf(topic, sizeof topic, "infer/request/load/%s/%u-%u-%u", model, generation, sequence++, slot);
   } else {
-    uint32_t correlation[] = {slot, generation};
+    uint32_t correlation[] = {slot, generation, sequence++};
     mosquitto_property_add_string(&properties, MQTT_PROP_RESPONSE_TOPIC, "infer/reply/load/iris/predict");
     mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA, correlation, sizeof correlation);
   }
@@ -72,11 +74,14 @@ static void send_request(uint32_t slot) {
 /* Which request an answer belongs to; false when it does not say. */
 static bool read_correlation(const struct mosquitto_message *message, const mosquitto_property *properties,
                              uint32_t *slot, uint32_t *of_generation) {
-  if (lane == 3) return sscanf(strrchr(message->topic, '/') + 1, "%u-%u", of_generation, slot) == 2;
+  uint32_t of_sequence;
+  if (lane == 3) {
+    return sscanf(strrchr(message->topic, '/') + 1, "%u-%u-%u", of_generation, &of_sequence, slot) == 3;
+  }
   void *data = NULL;
   uint16_t length = 0;
   mosquitto_property_read_binary(properties, MQTT_PROP_CORRELATION_DATA, &data, &length, false);
-  bool is_ours = data != NULL && length == 8;
+  bool is_ours = data != NULL && length == 12;
   if (is_ours) {
     memcpy(slot, data, 4);
     memcpy(of_generation, (char *)data + 4, 4);

@@ -1,6 +1,6 @@
 // Puts the rooms together and runs them: start, reload, drain.
 import { CONTRACT_VERSION, TopicSpace, type ConnectorStatus, type ModelCard } from '@inferwire/protocol'
-import { ByteBudget, ClientLimits, Duplicates, Policy, RunningRequests } from './admission/index.ts'
+import { ByteBudget, Clients, Duplicates, Policy } from './admission/index.ts'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
 import type { ConnectorConfig } from './config/index.ts'
 import { RetainedPublisher } from './discovery/index.ts'
@@ -97,9 +97,8 @@ class RunningConnector implements Connector {
       policy: new Policy(config.policy?.allow),
       publish: (reply) => this.#session.publish(reply),
       budget: this.#budget,
-      clients: new ClientLimits(config.limits.client),
+      clients: new Clients(config.limits.client),
       duplicates: new Duplicates(config.limits.duplicates),
-      running: new RunningRequests(),
       suspicion: undefined,
       deadLetterTopic: config.poison.deadLetterTopic,
       telemetry: this.#telemetry,
@@ -193,6 +192,7 @@ class RunningConnector implements Connector {
 
   async #drain(): Promise<boolean> {
     const { timeoutMs } = this.#config.drain
+    this.#journal?.ending()
     this.#log.info(
       { event: 'draining', inFlight: this.#telemetry.inFlight },
       'Draining: finishing what is under way.',

@@ -2,16 +2,17 @@
 import { passedHeaders, Problem, type TopicSpace } from '@inferwire/protocol'
 import {
   budgetMs,
-  DuplicateKey,
+  duplicateKey,
+  Execution,
   isProblem,
   judgePayload,
   RequestDeadline,
+  RunningRequest,
   type ByteBudget,
-  type ClientLimits,
+  type Clients,
   type Duplicates,
-  type Execution,
+  type Outcome,
   type Policy,
-  type RunningRequests,
 } from './admission/index.ts'
 import { Exchange } from './exchange.ts'
 import { ATTEMPTS_MAX, deadLetterBody, type Suspicion } from './poison/index.ts'
@@ -29,9 +30,8 @@ export interface PipelineParts {
   readonly publish: (reply: Reply) => Promise<PublishResult>
   /** Bytes of requests and replies that this process holds. */
   readonly budget: ByteBudget
-  readonly clients: ClientLimits
+  readonly clients: Clients
   readonly duplicates: Duplicates
-  readonly running: RunningRequests
   suspicion: Suspicion | undefined
   /** Where requests go that end the process; undefined = nowhere. */
   readonly deadLetterTopic: string | undefined
@@ -101,9 +101,9 @@ export class Pipeline {
 
   // Route and admission. Whatever is wrong is thrown as a Problem.
   async #ask(delivery: Delivery, exchange: Exchange): Promise<EndpointResponse> {
-    const { topics, models, policy, clients, running } = this.#parts
+    const { topics, models, policy, clients, duplicates } = this.#parts
     const topic = topics.parseRequest(delivery.topic)
-    const { client } = topic
+    const { client, id } = topic
     exchange.topic = topic
     exchange.target = requestedTarget(topics, client, delivery, exchange.target)
     const model = models.find(topic.model)
@@ -115,73 +115,78 @@ export class Pipeline {
     const body = judgePayload(delivery, model, operation)
     const nowMs = performance.now()
     const budget = budgetMs(delivery.properties, model.timeoutMs)
-    clients.enter(client, nowMs)
     const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
     const { correlationData } = delivery.properties
-    const name = { client, model: model.name, operation: operation.name, id: topic.id, correlationData }
-    running.add(name, deadline)
+    const name = { client, model: model.name, operation: operation.name, id, correlationData }
+    const running = new RunningRequest(name, deadline)
     try {
-      const key = new DuplicateKey(name, delivery)
-      const earlier = key.canBeKnown ? this.#parts.duplicates.find(key.text, nowMs) : undefined
-      if (earlier !== undefined) return await this.#askAgain(delivery, earlier, deadline)
-      const request = { ...body, body: delivery.payload, headers: this.#headers(delivery, model), deadline }
-      return await this.#askOnce(exchange, model, key, request)
+      clients.enter(running, nowMs)
+      try {
+        const key = duplicateKey(name, delivery)
+        // Without any name of its own, only the broker can say that it is the same request.
+        const canBeKnown = id !== undefined || correlationData !== undefined || delivery.dup
+        const earlier = canBeKnown ? duplicates.find(key, nowMs) : undefined
+        if (earlier !== undefined) return await this.#askAgain(delivery, earlier, deadline)
+        const request = { ...body, body: delivery.payload, headers: this.#headers(delivery, model), deadline }
+        return await this.#askOnce(exchange, model, key, request)
+      } finally {
+        clients.leave(running)
+      }
     } finally {
-      running.remove(name, deadline)
       deadline.end()
-      clients.leave(client)
     }
   }
 
   // The same request runs, or its answer is remembered: there is no second call.
   async #askAgain(
     delivery: Delivery,
-    earlier: Execution,
+    earlier: Execution | Outcome,
     deadline: RequestDeadline,
   ): Promise<EndpointResponse> {
-    const { budget, telemetry } = this.#parts
-    telemetry.duplicates += 1
+    this.#parts.telemetry.duplicates += 1
     delivery.releasePayload()
-    let { outcome } = earlier
-    if (outcome === undefined) {
-      budget.take(delivery.propertyBytes)
-      try {
-        outcome = await earlier.wait(deadline)
-      } finally {
-        budget.give(delivery.propertyBytes)
-      }
-    }
+    const outcome =
+      earlier instanceof Execution ? await this.#outcomeOf(earlier, delivery, deadline) : earlier
     if (isProblem(outcome)) throw outcome
     return outcome
+  }
+
+  async #outcomeOf(execution: Execution, delivery: Delivery, deadline: RequestDeadline): Promise<Outcome> {
+    const { budget } = this.#parts
+    budget.take(delivery.propertyBytes)
+    try {
+      return await execution.wait(deadline)
+    } finally {
+      budget.give(delivery.propertyBytes)
+    }
   }
 
   // Whoever repeats the request meanwhile waits for this one; afterwards the outcome is remembered, if it is final.
   async #askOnce(
     exchange: Exchange,
     model: ExposedModel,
-    key: DuplicateKey,
+    key: string,
     request: EndpointRequest,
   ): Promise<EndpointResponse> {
     const { duplicates } = this.#parts
     const { delivery } = exchange
-    const isOnce = !model.repeatable
-    if (isOnce && (delivery.dup || duplicates.wasExecuted(key.text, performance.now()))) {
+    const nowMs = performance.now()
+    if (!model.repeatable && (delivery.dup || duplicates.mayHaveRun(key, nowMs))) {
       throw new Problem('maybe_executed', 'The request came before, and may have been executed then.')
     }
-    const { messageExpiryInterval } = delivery.properties
-    const execution = duplicates.begin(key.text, performance.now(), messageExpiryInterval)
+    const execution = duplicates.begin(key, nowMs, delivery.properties.messageExpiryInterval)
     try {
       const response = await this.#execute(exchange, model, request)
-      duplicates.remember(key.text, execution, response, performance.now(), isOnce)
+      duplicates.remember(execution, response)
       return response
     } catch (error) {
       const problem = Problem.from(error)
-      if (problem.retryable || problem.code === 'cancelled') {
-        duplicates.forget(key.text, execution, problem, isOnce && exchange.isStarted)
-      } else {
-        duplicates.remember(key.text, execution, problem, performance.now(), isOnce)
-      }
+      // What may pass is worth another call; whoever cancels and asks again means it.
+      if (problem.retryable || problem.code === 'cancelled') duplicates.forget(execution, problem)
+      else duplicates.remember(execution, problem)
       throw problem
+    } finally {
+      if (!model.repeatable && exchange.isStarted) duplicates.keepFact(execution)
     }
   }
 
@@ -311,7 +316,7 @@ export class Pipeline {
 
   // Idempotent, and without a reply of its own: the request that it stops is answered `cancelled`.
   #cancel(delivery: Delivery): void {
-    const { topics, models, running, telemetry, log } = this.#parts
+    const { topics, models, clients, telemetry, log } = this.#parts
     try {
       const { client, model, operation, id } = topics.parseCancel(delivery.topic)
       const { correlationData } = delivery.properties
@@ -325,7 +330,7 @@ export class Pipeline {
       const { name } = findOperation(exposed, operation)
       // A retained one would stop requests for ever.
       if (!delivery.retain)
-        running.cancel({ client, model: exposed.name, operation: name, id, correlationData })
+        clients.cancel({ client, model: exposed.name, operation: name, id, correlationData })
     } catch (error) {
       log.debug({ event: 'cancel_ignored' }, Problem.from(error).message)
     }

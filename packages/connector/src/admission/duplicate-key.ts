@@ -1,44 +1,39 @@
 // What makes two requests the same one: client, model, operation, Correlation Data or id, and the bytes of the body.
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import type { RequestName } from './running-requests.ts'
+import type { RequestName } from './clients.ts'
 
 /** What of a delivery belongs to the key. */
 export interface KeyedDelivery {
   readonly packetId: number
-  readonly dup: boolean
   readonly payload: Buffer
 }
 
 // Above this, a cryptographic hash would cost as much as the rest of the request.
-const DIGEST_BYTES_MAX = 16 * 1024
+const DIGESTED_BYTES_MAX = 16 * 1024
+// Name, Correlation Data and body of nearly every request fit.
+const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
 
 /**
- * The key of a request. The client is part of it: without, one could read another's answer by guessing a counter.
- * Without Correlation Data and id only the broker's own redelivery can be known again, by its Packet Identifier.
+ * The key of a request: 32 characters, one per byte of a SHA-256. The client is part of it: without, one could read
+ * another's answer by guessing a counter. So is the body: devices count from the start again after a reboot, and the
+ * same Correlation Data with another body is another request. A request without any name has its Packet Identifier as
+ * name, by which the broker's own redelivery is known again.
  */
-export class DuplicateKey {
-  readonly text: string
-  /** Whether an earlier request with this key is the same one. */
-  readonly canBeKnown: boolean
-
-  constructor({ client, model, operation, id, correlationData }: RequestName, delivery: KeyedDelivery) {
-    const isNamed = id !== undefined || correlationData !== undefined
-    const identity = isNamed
-      ? `${id ?? ''}\0${correlationData === undefined ? '' : latin1(correlationData)}`
-      : `#${delivery.packetId}`
-    this.canBeKnown = isNamed || delivery.dup
-    // No level but the last part holds a "/", and none a NUL.
-    this.text = `${client}/${model}/${operation}/${identity}\0${fingerprint(delivery.payload)}`
+export function duplicateKey(name: RequestName, { packetId, payload }: KeyedDelivery): string {
+  const { client, model, operation, id, correlationData } = name
+  const isNameless = id === undefined && correlationData === undefined
+  // No part holds a NUL, and no level but the last a "/".
+  const text = `${client}/${model}/${operation}${isNameless ? `\0${packetId}` : id === undefined ? '' : `/${id}`}\0${correlationData?.length ?? '-'}\0`
+  const isDigested = payload.length <= DIGESTED_BYTES_MAX
+  const body = isDigested ? payload : Buffer.from(`${payload.length} ${crc32(payload)}`)
+  const bytesMax = 3 * text.length + (correlationData?.length ?? 0) + body.length
+  const bytes = bytesMax <= scratch.length ? scratch : Buffer.allocUnsafeSlow(bytesMax)
+  let length = bytes.write(text)
+  if (correlationData !== undefined) {
+    bytes.set(correlationData, length)
+    length += correlationData.length
   }
-}
-
-// Devices count from the start again after a reboot: the same Correlation Data with another body is another request.
-function fingerprint(payload: Buffer): string {
-  if (payload.length <= DIGEST_BYTES_MAX) return hash('sha1', payload, 'binary')
-  return `${payload.length}:${crc32(payload)}`
-}
-
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  bytes.set(body, length)
+  return hash('sha256', bytes.subarray(0, length + body.length), 'binary')
 }

@@ -2,9 +2,10 @@ import { Problem } from '@inferwire/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Deadline, EndpointResponse } from '../step.ts'
-import { DuplicateKey } from './duplicate-key.ts'
-import { Duplicates, type Outcome } from './duplicates.ts'
-import type { RequestName } from './running-requests.ts'
+import { AnswerMemory, type Outcome } from './answer-memory.ts'
+import type { RequestName } from './clients.ts'
+import { duplicateKey } from './duplicate-key.ts'
+import { Duplicates, Execution } from './duplicates.ts'
 
 const answer = (body: Uint8Array | string): EndpointResponse => ({
   status: 200,
@@ -17,111 +18,6 @@ const noDeadline = (): { -readonly [Key in keyof Deadline]: Deadline[Key] } => (
   problem: undefined,
   waiting: undefined,
 })
-const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytesMax, windowMs })
-
-function ran(duplicates: Duplicates, key: string, outcome: Outcome, nowMs = 0, expirySeconds?: number) {
-  const execution = duplicates.begin(key, nowMs, expirySeconds)
-  duplicates.remember(key, execution, outcome, nowMs, false)
-}
-
-test('whoever repeats a running request waits for it, and whoever comes later gets the same answer', async () => {
-  const duplicates = arrange()
-  const execution = duplicates.begin('k', 0, undefined)
-  const waiting = [1, 2].map(() => duplicates.find('k', 0)!.wait(noDeadline()))
-  duplicates.remember('k', execution, answer('a'), 5, false)
-  expect((await Promise.all(waiting)).map((outcome) => String(outcome.body))).toEqual(['a', 'a'])
-  expect(String(duplicates.find('k', 10)!.outcome!.body)).toBe('a')
-  expect(duplicates.find('other', 10)).toBeUndefined()
-})
-
-test('without a final outcome those who wait get it, and the next one runs again', async () => {
-  const duplicates = arrange()
-  const execution = duplicates.begin('k', 0, undefined)
-  const waiting = duplicates.find('k', 0)!.wait(noDeadline())
-  duplicates.forget('k', execution, new Problem('overloaded', 'x'), false)
-  expect(await waiting).toMatchObject({ code: 'overloaded' })
-  expect(duplicates.find('k', 0)).toBeUndefined()
-})
-
-test('the deadline of one who waits ends its wait and nothing else', async () => {
-  const duplicates = arrange()
-  const execution = duplicates.begin('k', 0, undefined)
-  const deadline = noDeadline()
-  const short = execution.wait(deadline)
-  const long = execution.wait(noDeadline())
-  deadline.waiting!(new Problem('deadline_exceeded', 'x'))
-  await expect(short).rejects.toMatchObject({ code: 'deadline_exceeded' })
-  duplicates.remember('k', execution, answer('a'), 0, false)
-  expect(String((await long).body)).toBe('a')
-  await expect(
-    execution.wait({ ...noDeadline(), problem: new Problem('cancelled', 'x') }),
-  ).rejects.toMatchObject({ code: 'cancelled' })
-})
-
-test('the window is what the request had left to live, else the configured one', () => {
-  const duplicates = arrange()
-  ran(duplicates, 'short', answer('a'))
-  ran(duplicates, 'long', answer('a'), 0, 60)
-  expect([999, 1_000].map((nowMs) => duplicates.find('short', nowMs) !== undefined)).toEqual([true, false])
-  expect([59_999, 60_000].map((nowMs) => duplicates.find('long', nowMs) !== undefined)).toEqual([true, false])
-  ran(duplicates, 'next', answer('a'), 60_000)
-  expect(duplicates.remembered).toBe(1)
-})
-
-test('a fact outlives its answer: a request that must not run twice is known although its answer is forgotten', () => {
-  const duplicates = arrange(2_000)
-  const execution = duplicates.begin('once', 0, undefined)
-  duplicates.remember('once', execution, answer('a'), 0, true)
-  for (let index = 0; index < 20; index++) ran(duplicates, `k${index}`, answer('a'))
-  expect(duplicates.find('once', 1)).toBeUndefined()
-  expect([duplicates.wasExecuted('once', 1), duplicates.wasExecuted('once', 1_000)]).toEqual([true, false])
-  expect(duplicates.wasExecuted('k0', 1)).toBe(false)
-  duplicates.forget('failed', duplicates.begin('failed', 0, undefined), new Problem('internal', 'x'), true)
-  expect(duplicates.wasExecuted('failed', 1)).toBe(true)
-})
-
-test('the bytes are bounded: the oldest answers go first, and one that is too large is not kept', () => {
-  const bytesMax = 10_000
-  const duplicates = arrange(bytesMax)
-  ran(duplicates, 'large', answer(Buffer.alloc(bytesMax)))
-  expect(duplicates.find('large', 0)).toBeUndefined()
-  for (let index = 0; index < 100; index++) {
-    ran(duplicates, `k${index}`, answer(Buffer.alloc(500)))
-    expect(duplicates.bytes).toBeLessThanOrEqual(bytesMax)
-  }
-  expect([duplicates.find('k0', 0), duplicates.find('k99', 0)?.outcome?.body?.length]).toEqual([
-    undefined,
-    500,
-  ])
-})
-
-test('a small answer does not keep the large buffer alive that it came in', () => {
-  const duplicates = arrange()
-  const chunk = Buffer.alloc(65_536)
-  ran(duplicates, 'k', answer(chunk.subarray(100, 200)))
-  expect(duplicates.find('k', 0)!.outcome!.body!.buffer).not.toBe(chunk.buffer)
-})
-
-test('the bytes are those of what is remembered, whatever happens', () => {
-  fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(20), fc.nat(2_000), fc.nat(3), fc.boolean())), (steps) => {
-      const duplicates = arrange(5_000)
-      let nowMs = 0
-      for (const [key, size, seconds, isFinal] of steps) {
-        nowMs += size
-        const execution = duplicates.begin(`k${key}`, nowMs, seconds)
-        if (isFinal) duplicates.remember(`k${key}`, execution, answer(Buffer.alloc(size)), nowMs, false)
-        else duplicates.forget(`k${key}`, execution, new Problem('overloaded', 'x'), false)
-        expect(duplicates.bytes).toBeLessThanOrEqual(5_000)
-        if (duplicates.remembered === 0) expect(duplicates.bytes).toBe(0)
-      }
-      ran(duplicates, 'end', answer(''), nowMs + 10_000)
-      expect(duplicates.remembered).toBe(1)
-      expect(duplicates.bytes).toBe(250 + 3)
-    }),
-  )
-})
-
 const name = (parts: Partial<RequestName> = {}): RequestName => ({
   client: 'cam7',
   model: 'iris',
@@ -130,29 +26,193 @@ const name = (parts: Partial<RequestName> = {}): RequestName => ({
   correlationData: Buffer.from('c'),
   ...parts,
 })
-const delivery = { packetId: 1, dup: false, payload: Buffer.from('{}') }
+const delivery = { packetId: 1, payload: Buffer.from('{}') }
+const keyOf = (id: string): string => duplicateKey(name({ id }), delivery)
+const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytesMax, windowMs })
 
-test('two requests are the same one only with the same client, model, operation, names and body', () => {
-  const texts = [
-    new DuplicateKey(name(), delivery),
-    new DuplicateKey(name({ client: 'cam8' }), delivery),
-    new DuplicateKey(name({ model: 'digits' }), delivery),
-    new DuplicateKey(name({ operation: 'predict' }), delivery),
-    new DuplicateKey(name({ correlationData: Buffer.from('d') }), delivery),
-    new DuplicateKey(name({ correlationData: undefined, id: 'c' }), delivery),
-    new DuplicateKey(name({ id: 'c' }), delivery),
-    new DuplicateKey(name(), { ...delivery, payload: Buffer.from('[]') }),
-    new DuplicateKey(name(), { ...delivery, payload: Buffer.alloc(20_000, 1) }),
-    new DuplicateKey(name(), { ...delivery, payload: Buffer.alloc(20_000, 2) }),
-  ].map(({ text }) => text)
-  expect(new Set(texts).size).toBe(texts.length)
-  expect(new DuplicateKey(name(), { ...delivery, packetId: 9, dup: true }).text).toBe(texts[0])
+function ran(duplicates: Duplicates, key: string, outcome: Outcome, nowMs = 0, expirySeconds?: number): void {
+  duplicates.remember(duplicates.begin(key, nowMs, expirySeconds), outcome)
+}
+
+const text = (found: Execution | Outcome | undefined): string =>
+  found === undefined || found instanceof Execution ? String(found) : Buffer.from(found.body!).toString()
+
+test('whoever repeats a running request waits for it, and whoever comes later gets the same answer', async () => {
+  const duplicates = arrange()
+  const execution = duplicates.begin(keyOf('k'), 0, undefined)
+  const waiting = [1, 2].map(() => (duplicates.find(keyOf('k'), 0) as Execution).wait(noDeadline()))
+  duplicates.remember(execution, answer('a'))
+  expect((await Promise.all(waiting)).map(text)).toEqual(['a', 'a'])
+  expect(text(duplicates.find(keyOf('k'), 10))).toBe('a')
+  expect(duplicates.find(keyOf('other'), 10)).toBeUndefined()
 })
 
-test("without a name, only the broker's own redelivery of a packet can be the same request", () => {
+test('without a final outcome those who wait get it, and the next one runs again', async () => {
+  const duplicates = arrange()
+  const execution = duplicates.begin(keyOf('k'), 0, undefined)
+  const waiting = (duplicates.find(keyOf('k'), 0) as Execution).wait(noDeadline())
+  duplicates.forget(execution, new Problem('overloaded', 'x'))
+  expect(await waiting).toMatchObject({ code: 'overloaded' })
+  expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
+})
+
+test('the deadline of one who waits ends its wait and nothing else', async () => {
+  const duplicates = arrange()
+  const execution = duplicates.begin(keyOf('k'), 0, undefined)
+  const deadline = noDeadline()
+  const short = execution.wait(deadline)
+  const long = execution.wait(noDeadline())
+  deadline.waiting!(new Problem('deadline_exceeded', 'x'))
+  await expect(short).rejects.toMatchObject({ code: 'deadline_exceeded' })
+  duplicates.remember(execution, answer('a'))
+  expect(text(await long)).toBe('a')
+  await expect(
+    execution.wait({ ...noDeadline(), problem: new Problem('cancelled', 'x') }),
+  ).rejects.toMatchObject({ code: 'cancelled' })
+})
+
+test('the window is what the request had left to live, else the configured one', () => {
+  const duplicates = arrange()
+  ran(duplicates, keyOf('short'), answer('a'))
+  ran(duplicates, keyOf('long'), answer('a'), 0, 60)
+  const isKnown = (id: string, nowMs: number): boolean => duplicates.find(keyOf(id), nowMs) !== undefined
+  expect([isKnown('short', 999), isKnown('short', 1_000)]).toEqual([true, false])
+  expect([isKnown('long', 59_999), isKnown('long', 60_000)]).toEqual([true, false])
+})
+
+test('a fact outlives its answer: a request that must not run twice is known although its answer is forgotten', () => {
+  const duplicates = arrange(2_000)
+  const execution = duplicates.begin(keyOf('once'), 0, undefined)
+  duplicates.remember(execution, answer('a'))
+  duplicates.keepFact(execution)
+  for (let index = 0; index < 40; index++) ran(duplicates, keyOf(`k${index}`), answer('a'))
+  expect(duplicates.find(keyOf('once'), 1)).toBeUndefined()
+  expect([0, 999, 1_000].map((nowMs) => duplicates.mayHaveRun(keyOf('once'), nowMs))).toEqual([
+    true,
+    true,
+    false,
+  ])
+  expect(duplicates.mayHaveRun(keyOf('k0'), 1)).toBe(false)
+})
+
+test('requests that run are found while they do, however many share a bucket', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(30)), { maxLength: 80 }), (steps) => {
+      const duplicates = arrange(0)
+      const running = new Map<string, Execution>()
+      // The same bucket for all: it is chosen by the beginning of the key.
+      const key = (number: number): string => `${'x'.repeat(28)}${String(number).padStart(4, '0')}`
+      for (const [isBegin, number] of steps) {
+        const execution = running.get(key(number))
+        if (isBegin && execution === undefined) {
+          running.set(key(number), duplicates.begin(key(number), 0, undefined))
+        } else if (!isBegin && execution !== undefined) {
+          duplicates.forget(execution, new Problem('overloaded', 'x'))
+          running.delete(key(number))
+        }
+        for (let other = 0; other <= 30; other++) {
+          expect(duplicates.find(key(other), 0)).toBe(running.get(key(other)))
+        }
+      }
+    }),
+    { numRuns: 30 },
+  )
+})
+
+test('the memory gives back what was put in, byte for byte, the newest first and never more than its size', () => {
+  const outcome = fc.oneof(
+    fc.record({
+      status: fc.integer({ min: 200, max: 299 }),
+      body: fc.uint8Array({ maxLength: 300 }).map((body) => Buffer.from(body)),
+      contentType: fc.constantFrom(
+        'application/json',
+        'text/plain; charset=utf-8',
+        'application/octet-stream',
+      ),
+      inferenceHeaderContentLength: fc.constantFrom(undefined, '7'),
+    }),
+    fc.tuple(fc.string({ unit: 'grapheme', maxLength: 30 }), fc.option(fc.uint8Array({ maxLength: 50 }))).map(
+      ([message, body]) =>
+        new Problem('upstream_error', message, {
+          status: 500,
+          ...(body === null ? {} : { body: Buffer.from(body), contentType: 'text/plain' }),
+        }),
+    ),
+  )
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(15), outcome), { maxLength: 150 }), (steps) => {
+      const bytesMax = 4_000
+      const memory = new AnswerMemory(bytesMax)
+      const put: { key: string; outcome: Outcome }[] = []
+      for (const [number, next] of steps) {
+        const key = keyOf(`${number}`)
+        memory.put(key, 10, next)
+        put.push({ key, outcome: next })
+        expect(memory.used).toBeLessThanOrEqual(bytesMax)
+        // What is there is the newest that was put under its key; the last entries always are.
+        for (let other = 0; other <= 15; other++) {
+          const found = memory.find(keyOf(`${other}`), 0)
+          const newest = put.findLast((entry) => entry.key === keyOf(`${other}`))
+          if (found !== undefined) expect(plain(found)).toEqual(plain(newest!.outcome))
+        }
+        expect(plain(memory.find(key, 0)!)).toEqual(plain(next))
+        expect(memory.find(key, 10)).toBeUndefined()
+        expect(memory.count).toBeLessThanOrEqual(put.length)
+      }
+    }),
+    { numRuns: 60 },
+  )
+})
+
+function plain(outcome: Outcome): unknown {
+  const { body, contentType, status } = outcome
+  const rest = outcome instanceof Problem ? { code: outcome.code, message: outcome.message } : outcome
+  return {
+    ...rest,
+    status,
+    contentType,
+    body: body === undefined ? undefined : Buffer.from(body).toString('hex'),
+  }
+}
+
+test('an answer that would take most of the memory is not kept, and no memory keeps nothing', () => {
+  const duplicates = arrange(10_000)
+  ran(duplicates, keyOf('small'), answer('a'))
+  ran(duplicates, keyOf('large'), answer(Buffer.alloc(5_000)))
+  expect(duplicates.find(keyOf('large'), 0)).toBeUndefined()
+  expect(text(duplicates.find(keyOf('small'), 0))).toBe('a')
+  const none = arrange(0)
+  ran(none, keyOf('k'), answer('a'))
+  expect(none.find(keyOf('k'), 0)).toBeUndefined()
+  expect(none.bytes).toBe(0)
+})
+
+test('two requests are the same one only with the same client, model, operation, names and body', () => {
+  const keys = [
+    duplicateKey(name(), delivery),
+    duplicateKey(name({ client: 'cam8' }), delivery),
+    duplicateKey(name({ client: 'cam\u00e9' }), delivery),
+    duplicateKey(name({ model: 'digits' }), delivery),
+    duplicateKey(name({ operation: 'predict' }), delivery),
+    duplicateKey(name({ correlationData: Buffer.from('d') }), delivery),
+    duplicateKey(name({ correlationData: Buffer.from('') }), delivery),
+    duplicateKey(name({ correlationData: Buffer.alloc(60_000) }), delivery),
+    duplicateKey(name({ correlationData: undefined, id: 'c' }), delivery),
+    duplicateKey(name({ id: 'c' }), delivery),
+    duplicateKey(name(), { ...delivery, payload: Buffer.from('[]') }),
+    duplicateKey(name({ correlationData: Buffer.from('c{') }), { ...delivery, payload: Buffer.from('}') }),
+    duplicateKey(name(), { ...delivery, payload: Buffer.alloc(20_000, 1) }),
+    duplicateKey(name(), { ...delivery, payload: Buffer.alloc(20_000, 2) }),
+    duplicateKey(name(), { ...delivery, payload: Buffer.alloc(20_001, 1) }),
+  ]
+  expect(new Set(keys).size).toBe(keys.length)
+  expect(new Set(keys.map((key) => key.length))).toEqual(new Set([32]))
+  expect(duplicateKey(name(), { ...delivery, packetId: 9 })).toBe(keys[0])
+})
+
+test("without a name, the broker's Packet Identifier is the name", () => {
   const nameless = name({ correlationData: undefined })
-  expect(new DuplicateKey(nameless, delivery).canBeKnown).toBe(false)
-  const again = new DuplicateKey(nameless, { ...delivery, dup: true })
-  expect([again.canBeKnown, again.text]).toEqual([true, new DuplicateKey(nameless, delivery).text])
-  expect(new DuplicateKey(nameless, { ...delivery, dup: true, packetId: 2 }).text).not.toBe(again.text)
+  const key = duplicateKey(nameless, delivery)
+  expect(duplicateKey(nameless, { ...delivery })).toBe(key)
+  expect(duplicateKey(nameless, { ...delivery, packetId: 2 })).not.toBe(key)
 })

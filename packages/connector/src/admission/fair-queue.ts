@@ -110,6 +110,7 @@ export class FairQueue {
 
   /** Takes out the request whose turn it is. */
   shift(): Waiter | undefined {
+    if (this.#waiting === 0 && this.#turns.length === 0) return undefined
     while (this.#turn < this.#turns.length) {
       const queue = this.#turns[this.#turn]!
       const first = queue.waiting === 0 ? undefined : queue.first!

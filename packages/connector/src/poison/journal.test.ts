@@ -17,6 +17,14 @@ test('the first start, and one after a goodbye, are clean; one after a crash is 
   expect(new Journal(folder).wasUnclean).toBe(false)
 })
 
+test('one that was told to end, and killed because it took too long, is no reason to suspect anybody', () => {
+  const first = new Journal(folder)
+  first.begin('a')
+  first.ending()
+  const second = new Journal(folder)
+  expect([second.wasUnclean, second.attempts.size]).toEqual([false, 0])
+})
+
 test('what was under way at the end is known at the next start, with its attempts added up', () => {
   const first = new Journal(folder)
   first.begin('survived')

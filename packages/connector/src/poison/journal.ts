@@ -61,9 +61,14 @@ export class Journal {
     this.#save()
   }
 
+  /** The process was told to end: if it is killed because it takes too long, nobody is suspected. */
+  ending(): void {
+    rmSync(join(this.#folder, MARK_FILE), { force: true })
+  }
+
   /** The process ends by itself. */
   close(): void {
-    rmSync(join(this.#folder, MARK_FILE), { force: true })
+    this.ending()
     rmSync(join(this.#folder, JOURNAL_FILE), { force: true })
   }
 

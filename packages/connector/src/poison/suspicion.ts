@@ -35,6 +35,7 @@ const NO_BYTES = new Uint8Array(0)
 export class Suspicion {
   readonly #journal: Journal
   readonly #over: () => void
+  readonly #random: () => number
   // Those of earlier processes.
   readonly #attempts: ReadonlyMap<string, number>
   readonly #waiting: Waiting[] = []
@@ -44,9 +45,10 @@ export class Suspicion {
   #patience: NodeJS.Timeout | undefined
 
   /** `over` is called once, when nobody is suspected any more. */
-  constructor(journal: Journal, over: () => void) {
+  constructor(journal: Journal, over: () => void, random = Math.random) {
     this.#journal = journal
     this.#over = over
+    this.#random = random
     this.#attempts = new Map(journal.attempts)
   }
 
@@ -92,9 +94,7 @@ export class Suspicion {
         resolve()
       }
       const waiting = { fingerprint, start }
-      // Those that were under way when a process ended go first, and alone.
-      if (this.#attempts.has(fingerprint)) this.#waiting.unshift(waiting)
-      else this.#waiting.push(waiting)
+      this.#waiting.push(waiting)
       deadline.waiting = (problem) => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
         reject(problem)
@@ -113,10 +113,11 @@ export class Suspicion {
 
   #next(): void {
     while (this.#waiting.length > 0) {
-      const { fingerprint, start } = this.#waiting[0]!
+      const index = this.#choose()
+      const { fingerprint, start } = this.#waiting[index]!
       const runsAlone = this.#isPatient || this.#attempts.has(fingerprint)
       if (this.#running >= (runsAlone ? 1 : WATCHED_MAX)) return
-      this.#waiting.shift()
+      this.#waiting.splice(index, 1)
       this.#running += 1
       this.#journal.begin(fingerprint)
       start()
@@ -125,6 +126,15 @@ export class Suspicion {
     this.stop()
     this.#journal.clear()
     this.#over()
+  }
+
+  // Any one: kills from outside would otherwise meet the same one again and again, and convict it. Without patience
+  // those first that may run together.
+  #choose(): number {
+    const together = this.#isPatient
+      ? -1
+      : this.#waiting.findIndex(({ fingerprint }) => !this.#attempts.has(fingerprint))
+    return together === -1 ? Math.floor(this.#random() * this.#waiting.length) : together
   }
 
   // Still coming: not before a while without anything delivered again is everybody here.

@@ -1,6 +1,7 @@
 // Our own publishes until the broker has acknowledged them, across connections.
 import { hash } from 'node:crypto'
 import { encodePublish, publishPacketBytes, type OutgoingMessage } from './publish-encoder.ts'
+import { InFlight } from './in-flight.ts'
 import type { PacketWriter } from './packet-writer.ts'
 
 /** How a publish ended. */
@@ -58,7 +59,7 @@ const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
  */
 export class Outbox {
   #link: OutboxLink | undefined
-  readonly #inFlight = new Map<number, Entry>()
+  readonly #inFlight = new InFlight<Entry>(PUBLISH_ID_MAX)
   // In flight on a resumed session, and above what may be on its way at once now: not sent again yet.
   readonly #toResend = new Set<Entry>()
   // Something in flight may be what the broker hangs up on, again and again. Then one alone is sent first, and each
@@ -71,7 +72,6 @@ export class Outbox {
   #isClosed = false
   readonly #waiting: Entry[] = []
   #waitingHead = 0
-  #lastId = 0
   #connectedAtMs = 0
 
   /** Publishes that the broker has not acknowledged yet. */
@@ -114,7 +114,7 @@ export class Outbox {
     if (this.#link === undefined) return
     this.#link = undefined
     const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS
-    const sent = [...this.#inFlight.values()].filter((entry) => !this.#toResend.has(entry))
+    const sent = this.#inFlight.values().filter((entry) => !this.#toResend.has(entry))
     this.#toResend.clear()
     if (!isShort || sent.length === 0) {
       this.#shortInARow = 0
@@ -206,8 +206,8 @@ export class Outbox {
       entry.done(ACKNOWLEDGED)
       return
     }
-    entry.packetId = this.#nextId()
-    this.#inFlight.set(entry.packetId, entry)
+    // `#isFull` was false, so an identifier is free.
+    entry.packetId = this.#inFlight.add(entry)
     encodePublish(link.writer, message, entry.packetId, false, link.protocolVersion)
   }
 
@@ -237,14 +237,6 @@ export class Outbox {
   #end(entry: Entry, result: PublishResult): void {
     if (entry.packetId !== 0) this.#inFlight.delete(entry.packetId)
     entry.done(result)
-  }
-
-  // Never spins: `#isFull` was false, so an identifier is free.
-  #nextId(): number {
-    do {
-      this.#lastId = this.#lastId >= PUBLISH_ID_MAX ? 1 : this.#lastId + 1
-    } while (this.#inFlight.has(this.#lastId))
-    return this.#lastId
   }
 }
 
