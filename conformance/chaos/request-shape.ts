@@ -23,7 +23,7 @@ export const MODELS: readonly ChaosModel[] = [
 const CORRELATION_HEAD = 'c0de'
 const LONG_EXPIRY_SECONDS = 600
 /** One in 64 pairs has little time: it may expire in an outage, which is no fault. Seconds. */
-export const SHORT_EXPIRY_SECONDS = 3
+const SHORT_EXPIRY_SECONDS = 3
 const PADDING = 'x'.repeat(2048)
 
 /** The index of the client that sends request n, of so many clients (an even number). */
