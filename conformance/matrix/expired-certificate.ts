@@ -15,9 +15,6 @@ export interface Certificate {
 export function expiredCertificate(): Certificate {
   const folder = tempFolder('expired')
   const at = (name: string): string => join(folder, name)
-  const openssl = (line: string): void => {
-    execFileSync('openssl', line.split(' '), { stdio: 'ignore' })
-  }
   writeFileSync(at('names'), 'subjectAltName=IP:127.0.0.1\n')
   openssl(
     `req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ${at('key.pem')} -out ${at('request.pem')} -subj /CN=127.0.0.1`,
@@ -30,4 +27,8 @@ export function expiredCertificate(): Certificate {
     key: readFileSync(at('key.pem'), 'utf8'),
     caFile: at('cert.pem'),
   }
+}
+
+function openssl(line: string): void {
+  execFileSync('openssl', line.split(' '), { stdio: 'ignore' })
 }

@@ -4,7 +4,7 @@ import { PacketScanner } from '../../chaos/wire.ts'
 import { TestClient, type Received } from '../../fixtures/mqtt-client.ts'
 import { Findings, type Row } from '../row.ts'
 import { onStage, pause, until, type Stage } from '../stage.ts'
-import { startWorld, type World, type WorldOptions } from '../world.ts'
+import { startWorld, type World } from '../world.ts'
 
 const BYTES_MAX = 20_000
 
@@ -109,7 +109,7 @@ async function overQuota(stage: Stage, count: number): Promise<Refused> {
   const world = await startWorld(stage, {
     models: { echo: {}, iris: {} },
     config: { broker: { url: quota.url } },
-    through: quota.target,
+    through: (port) => quota.target(port),
   })
   const client = await TestClient.connect(world.broker.url)
   stage.later(() => client.close())

@@ -1,0 +1,225 @@
+// A broker that is killed, has no disk, or a queue that is too small.
+import { execFileSync } from 'node:child_process'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { TestClient } from '../../fixtures/mqtt-client.ts'
+import { tempFolder } from '../../fixtures/temp-folder.ts'
+import { Findings, type Row } from '../row.ts'
+import { onStage, pause, until, type Stage } from '../stage.ts'
+import { startUnderLoad } from '../under-load.ts'
+
+const COMMON = ['max_queued_messages 0', 'max_queued_bytes 0', 'max_inflight_messages 2000', 'log_type error']
+const SETTINGS = [
+  { name: 'defaults', lines: ['autosave_interval 1800'] },
+  { name: 'autosave_interval_1', lines: ['autosave_interval 1'] },
+  { name: 'autosave_on_changes', lines: ['autosave_on_changes true', 'autosave_interval 1'] },
+] as const
+
+/** What a PUBACK of Mosquitto is worth. */
+export const brokerKill: Row = {
+  name: 'broker-kill',
+  what: 'kill -9 of Mosquitto 2.0, 200 times (--quick: 3) for each of three settings of its persistence; 300 requests/s of raw and SDK clients',
+  criterion:
+    'SDK unanswered 0; raw: unanswered <= under way at the kills with autosave_on_changes; crossed 0, phantom 0',
+  fullTakes: '35 min',
+  run: async ({ quick, say }) => {
+    const findings = new Findings()
+    for (const { name, lines } of SETTINGS) {
+      await onStage(async (stage) => {
+        const kills = quick ? 3 : 200
+        const play = await startUnderLoad(stage, {
+          broker: { isInMemory: true, config: [...COMMON, ...lines] },
+          requests: 1_000_000,
+          requestsPerSecond: 300,
+          rawClients: 20,
+          sdkClients: 4,
+        })
+        let underWay = 0
+        for (let kill = 1; kill <= kills; kill++) {
+          await pause(1_000 + Math.random() * 1_500)
+          underWay += play.load.unanswered
+          const startedAtMs = Date.now()
+          await play.broker.stop('SIGKILL')
+          await play.broker.start()
+          play.ledger.faults.push({
+            kind: 'broker-kill',
+            startedAtMs,
+            endedAtMs: Date.now(),
+            recoveryMs: undefined,
+          })
+          if (kill % 20 === 0) say(`${name}: ${kill} kills`)
+        }
+        await pause(1_000)
+        const verdict = await play.end(quick ? 6_000 : 15_000)
+        const lost = verdict.unanswered + verdict.unansweredByBrokerKill
+        say(`${name}: ${verdict.requests} requests, ${lost} raw lost, ${verdict.unansweredSdk} SDK`)
+        findings.figure(`${name}: requests`, verdict.requests)
+        findings.figure(`${name}: kills`, kills)
+        findings.figure(`${name}: under_way_at_kills`, underWay)
+        findings.figure(`${name}: raw_lost`, lost)
+        findings.figure(`${name}: raw_in_doubt`, verdict.indeterminate)
+        findings.figure(`${name}: sdk_unanswered`, verdict.unansweredSdk)
+        findings.figure(`${name}: sessions_lost`, play.connector.sessionsLost)
+        findings.figure(`${name}: extra_calls`, verdict.extraCalls)
+        findings.check(
+          verdict.unansweredSdk === 0,
+          `${name}: ${verdict.unansweredSdk} SDK requests are unanswered`,
+        )
+        findings.check(
+          verdict.crossed + verdict.phantom === 0,
+          `${name}: answers are crossed: ${JSON.stringify(verdict.firstMisdeeds)}`,
+        )
+        if (name === 'autosave_on_changes')
+          findings.check(lost <= underWay, `${name}: ${lost} lost, ${underWay} were under way`)
+        findings.check(play.connector.deaths.length === 0, play.connector.deaths.join('; '))
+      })
+    }
+    return findings.result
+  },
+}
+
+/** Nothing more fits on its disk. */
+export const brokerDiskFull: Row = {
+  name: 'broker-disk-full',
+  what: "the broker's disk (tmpfs of 16 MB) is filled, the broker is killed and started on it, then space is freed; 100 requests/s of SDK and raw clients",
+  criterion: 'SDK unanswered 0 after space is free; crossed 0',
+  fullTakes: '3 min (10 times)',
+  run: ({ quick, say }) =>
+    onStage(async (stage) => {
+      const findings = new Findings()
+      const disk = mountSmallDisk(stage)
+      const play = await withTempFolderAt(disk, () =>
+        startUnderLoad(stage, {
+          broker: { config: [...COMMON, 'autosave_on_changes true', 'autosave_interval 1', 'log_type all'] },
+          requests: 200_000,
+          requestsPerSecond: 100,
+          rawClients: 4,
+          sdkClients: 8,
+        }),
+      )
+      const ballast = join(disk, 'ballast')
+      const times = quick ? 1 : 10
+      let fullErrors = 0
+      for (let time = 1; time <= times; time++) {
+        await pause(2_000)
+        fill(ballast)
+        await pause(3_000)
+        fullErrors += (play.broker.log().match(/No space left|Error/g) ?? []).length
+        const startedAtMs = Date.now()
+        await play.broker.stop('SIGKILL')
+        await play.broker.start()
+        play.ledger.faults.push({
+          kind: 'broker-kill',
+          startedAtMs,
+          endedAtMs: Date.now(),
+          recoveryMs: undefined,
+        })
+        await pause(2_000)
+        rmSync(ballast)
+        say(`${time} of ${times}: freed; ${play.ledger.answered} answered`)
+        await pause(2_000)
+      }
+      const verdict = await play.end(quick ? 8_000 : 20_000)
+      findings.figure('times', times)
+      findings.figure('requests', verdict.requests)
+      findings.figure('outcomes', JSON.stringify(verdict.outcomes))
+      findings.figure('sdk_unanswered', verdict.unansweredSdk)
+      findings.figure('raw_lost', verdict.unanswered + verdict.unansweredByBrokerKill)
+      findings.figure('errors_in_broker_log', fullErrors)
+      findings.figure('sessions_lost', play.connector.sessionsLost)
+      findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} SDK requests are unanswered`)
+      findings.check(verdict.crossed + verdict.phantom === 0, 'answers are crossed')
+      findings.check(play.connector.deaths.length === 0, play.connector.deaths.join('; '))
+      return findings.result
+    }),
+}
+
+/** The connector is away for longer than the queue holds. */
+export const brokerQueueFull: Row = {
+  name: 'broker-queue-full',
+  what: 'max_queued_messages 200, the connector away for 60 s (--quick: 6 s) at 100 requests/s; once raw clients, once SDK clients',
+  criterion:
+    "raw: what is unanswered is what the broker's $SYS counts as dropped; SDK unanswered 0; crossed 0",
+  fullTakes: '4 min',
+  run: async ({ quick, say }) => {
+    const findings = new Findings()
+    for (const kind of ['raw', 'sdk'] as const) {
+      await onStage(async (stage) => {
+        const play = await startUnderLoad(stage, {
+          broker: {
+            isInMemory: true,
+            config: ['max_queued_messages 200', 'max_inflight_messages 2000', 'sys_interval 1'],
+          },
+          requests: 200_000,
+          requestsPerSecond: 100,
+          rawClients: kind === 'raw' ? 10 : 0,
+          sdkClients: kind === 'sdk' ? 10 : 0,
+          inFlightMax: 20_000,
+        })
+        const watcher = await TestClient.connect(play.broker.url)
+        stage.later(() => watcher.close())
+        await watcher.subscribe('$SYS/broker/publish/messages/dropped')
+        await until(() => play.ledger.answered > 100, 10_000)
+        await play.connector.end('SIGKILL')
+        await pause(quick ? 6_000 : 60_000)
+        await play.connector.startReady()
+        await pause(2_000)
+        const verdict = await play.end(quick ? 8_000 : 20_000)
+        // The next report of the broker.
+        await pause(2_500)
+        const dropped = Number(watcher.received.at(-1)?.payload.toString() ?? 0)
+        say(
+          `${kind}: ${verdict.requests} requests, ${dropped} dropped, ${verdict.unanswered + verdict.unansweredSdk} unanswered`,
+        )
+        findings.figure(`${kind}: requests`, verdict.requests)
+        findings.figure(`${kind}: sys_dropped`, dropped)
+        findings.figure(`${kind}: outcomes`, JSON.stringify(verdict.outcomes))
+        findings.figure(`${kind}: unanswered`, kind === 'raw' ? verdict.unanswered : verdict.unansweredSdk)
+        findings.figure(`${kind}: expired`, verdict.expired)
+        findings.check(dropped > 0, `${kind}: nothing was dropped`)
+        findings.check(verdict.crossed + verdict.phantom === 0, `${kind}: answers are crossed`)
+        findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} SDK requests are unanswered`)
+        // One that was dropped with a deadline of seconds counts as expired.
+        const isExplained = verdict.unanswered <= dropped && dropped <= verdict.unanswered + verdict.expired
+        if (kind === 'raw')
+          findings.check(isExplained, `${verdict.unanswered} are unanswered, ${dropped} were dropped`)
+      })
+    }
+    return findings.result
+  },
+}
+
+// In the mount namespace of the run (cli.ts): it goes with the process.
+function mountSmallDisk(stage: Stage): string {
+  const folder = tempFolder('disk')
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'none', folder], { stdio: 'pipe' })
+  } catch (error) {
+    throw new Error('A small file system cannot be mounted; this row needs root.', { cause: error })
+  }
+  stage.later(() => execFileSync('umount', ['-l', folder]))
+  return folder
+}
+
+// The broker's folder is made in the place for temporary files.
+async function withTempFolderAt<T>(folder: string, act: () => Promise<T>): Promise<T> {
+  const before = process.env['TMPDIR']
+  process.env['TMPDIR'] = folder
+  try {
+    return await act()
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = before
+  }
+}
+
+function fill(path: string): void {
+  const file = openSync(path, 'w')
+  try {
+    for (;;) writeSync(file, Buffer.alloc(65_536))
+  } catch {
+    // ENOSPC: that is the point.
+  } finally {
+    closeSync(file)
+  }
+}

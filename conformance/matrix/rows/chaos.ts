@@ -1,0 +1,183 @@
+// Faults that the chaos run knows: here it runs with a schedule of one kind only, so that its figures are that kind's own.
+import { runChaos, type ChaosResult } from '../../chaos/run.ts'
+import { makeSchedule, type FaultKind } from '../../chaos/schedule.ts'
+import { report } from '../../chaos/summary.ts'
+import { Findings, type Row } from '../row.ts'
+
+/** A row of one kind of fault. */
+interface ChaosRow {
+  readonly name: string
+  readonly what: string
+  /** Beside what holds for all of them. */
+  readonly criterion?: string
+  readonly kinds: readonly FaultKind[]
+  readonly faults: number
+  readonly everyMs: number
+  readonly outageMsMax?: number
+  readonly also?: (result: ChaosResult, findings: Findings) => void
+}
+
+const ALL_CRITERION =
+  'raw and SDK unanswered 0 (raw: except what a killed broker had acknowledged), crossed 0, phantom 0, violations on the wire 0'
+const QUICK_FAULTS = 6
+const RATE = 300
+const IN_FLIGHT_MAX = 300
+const SEED = 20_261_125
+
+/** Connector, broker, upstream and networks, one at a time; then two at once. */
+export const CHAOS_ROWS: readonly Row[] = [
+  toRow({
+    name: 'connector-kill',
+    what: 'kill -9 of the connector, 1,000 times',
+    criterion: 'extra calls <= under way at the kill; first reply < 2 s (p99) after the restart',
+    kinds: ['connector-kill'],
+    faults: 1_000,
+    everyMs: 5_000,
+    also: (result, findings) => {
+      recoversWithin(2_000, 'connector-kill', result, findings)
+      const perKill = result.faults.extraCallsPerConnectorKill
+      findings.figure('duplicate_replies_per_kill', result.faults.duplicateRepliesPerConnectorKill)
+      findings.check(perKill <= IN_FLIGHT_MAX, `${perKill} extra calls for each kill`)
+    },
+  }),
+  toRow({
+    name: 'connector-term',
+    what: 'SIGTERM of the connector, 200 times',
+    criterion: 'extra calls 0, each exit 0 within the grace period',
+    kinds: ['connector-term'],
+    faults: 200,
+    everyMs: 4_000,
+    also: (result, findings) => {
+      const { verdict, badExits } = result
+      findings.figure('exits_not_0', JSON.stringify(badExits))
+      findings.check(verdict.extraCalls === 0, `${verdict.extraCalls} extra calls`)
+      findings.check(Object.keys(badExits).length === 0, `exits ${JSON.stringify(badExits)}`)
+    },
+  }),
+  toRow({
+    name: 'connector-stop',
+    what: 'SIGSTOP of the connector, 100 times, up to 10 s (keep-alive 2 s)',
+    criterion: 'no stale acknowledgement (the tap looks)',
+    kinds: ['connector-stop'],
+    faults: 100,
+    everyMs: 8_000,
+    outageMsMax: 10_000,
+  }),
+  toRow({
+    name: 'broker-term',
+    what: 'SIGTERM of the broker, 200 times',
+    criterion: 'raw clients 0 unanswered',
+    kinds: ['broker-term'],
+    faults: 200,
+    everyMs: 4_000,
+    also: (result, findings) => recoversWithin(Number.POSITIVE_INFINITY, 'broker-term', result, findings),
+  }),
+  toRow({
+    name: 'upstream-faults',
+    what: 'the model server killed, hung, reset, busy (503), slow: 50 times each',
+    kinds: ['upstream-kill', 'upstream-hang', 'upstream-reset', 'upstream-503', 'upstream-slow'],
+    faults: 250,
+    everyMs: 3_000,
+  }),
+  toRow({
+    name: 'network-connector',
+    what: 'between connector and broker: cut, reset, reset inside a packet, half-open each way, freeze, latency, slices, 40 kB/s, slow close; 50 times each',
+    criterion: 'D1 to D4 on the wire; one connection at a time',
+    kinds: [
+      'connector-cut',
+      'connector-reset',
+      'connector-reset-in-packet',
+      'connector-half-open-up',
+      'connector-half-open-down',
+      'connector-freeze',
+      'connector-latency',
+      'connector-slicer',
+      'connector-bandwidth',
+      'connector-slow-close',
+    ],
+    faults: 500,
+    everyMs: 3_000,
+  }),
+  toRow({
+    name: 'network-client',
+    what: 'between clients and broker: cut, reset, reset inside a packet, half-open, latency, slices; 50 times',
+    criterion: 'SDK 0',
+    kinds: [
+      'client-cut',
+      'client-reset',
+      'client-reset-in-packet',
+      'client-half-open',
+      'client-latency',
+      'client-slicer',
+    ],
+    faults: 50,
+    everyMs: 3_000,
+  }),
+  toRow({
+    name: 'two-at-once',
+    what: 'faults of all kinds, so close that several are there at once, 300 times',
+    kinds: [],
+    faults: 300,
+    everyMs: 1_200,
+  }),
+]
+
+function toRow(row: ChaosRow): Row {
+  const { name, what, criterion, kinds, faults, everyMs } = row
+  return {
+    name,
+    what: `${what} (--quick: ${QUICK_FAULTS}), ${RATE} requests/s`,
+    criterion: criterion === undefined ? ALL_CRITERION : `${criterion}; ${ALL_CRITERION}`,
+    fullTakes: `${Math.ceil((faults * everyMs) / 60_000 + 1)} min`,
+    run: async ({ quick, say }) => {
+      const findings = new Findings()
+      const count = quick ? QUICK_FAULTS : faults
+      const spacingMs = quick ? Math.min(everyMs, 2_500) : everyMs
+      const durationMs = count * spacingMs
+      const result = await runChaos({
+        schedule: makeSchedule({
+          seed: SEED,
+          faults: count,
+          durationMs,
+          outageMsMax: row.outageMsMax ?? 4_000,
+          ...(kinds.length === 0 ? {} : { weights: Object.fromEntries(kinds.map((kind) => [kind, 1])) }),
+        }),
+        requests: Math.ceil((durationMs / 1000) * RATE * 1.5),
+        requestsPerSecond: RATE,
+        durationMs: durationMs + 1_000,
+        inFlightMax: IN_FLIGHT_MAX,
+        progress: say,
+      })
+      tell(result, findings)
+      row.also?.(result, findings)
+      if (result.isGuilty) say(report(result, `npm run matrix -- ${name}${quick ? ' --quick' : ''}`))
+      return findings.result
+    },
+  }
+}
+
+function tell(result: ChaosResult, findings: Findings): void {
+  const { verdict, faults, deaths } = result
+  findings.figure('faults', faults.total)
+  findings.figure('requests', verdict.requests)
+  findings.figure('outcomes', JSON.stringify(verdict.outcomes))
+  findings.figure('unanswered', verdict.unanswered)
+  findings.figure('unanswered_by_broker_kill', verdict.unansweredByBrokerKill)
+  findings.figure('sdk_unanswered', verdict.unansweredSdk)
+  findings.figure('expired', verdict.expired)
+  findings.figure('in_doubt', verdict.indeterminate)
+  findings.figure('crossed', verdict.crossed)
+  findings.figure('phantom', verdict.phantom)
+  findings.figure('violations', verdict.violations)
+  findings.figure('extra_calls', verdict.extraCalls)
+  findings.figure('duplicate_replies', verdict.duplicateReplies)
+  for (const reason of [...verdict.reasons, ...deaths]) findings.check(false, reason)
+}
+
+function recoversWithin(limitMs: number, kind: string, { faults }: ChaosResult, findings: Findings): void {
+  const recovery = faults.recovery[kind]
+  if (recovery === undefined) return findings.check(false, `nothing was answered after ${kind}`)
+  findings.figure('recovery_p50_ms', recovery.p50Ms)
+  findings.figure('recovery_p99_ms', recovery.p99Ms)
+  findings.checkTime(recovery.p99Ms < limitMs, `the first reply came ${recovery.p99Ms} ms after ${kind}`)
+}

@@ -1,0 +1,174 @@
+// Little memory, and a clock that jumps.
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startUpstream } from '../../fixtures/misbehaving-upstream.ts'
+import { tempFolder } from '../../fixtures/temp-folder.ts'
+import { makeMemoryCage } from '../memory-cage.ts'
+import { OpenLoad, type Flow } from '../open-load.ts'
+import { Findings, type Row } from '../row.ts'
+import { onStage, pause } from '../stage.ts'
+import { startWorld } from '../world.ts'
+
+const MIB = 1_048_576
+const LIMIT_MIB = 96
+const CLIENTS = Array.from({ length: 8 }, (_, index) => `cam-${index}`)
+const FAKETIME = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu']
+  .map((folder) => `${folder}/faketime/libfaketimeMT.so.1`)
+  .find((path) => existsSync(path))
+
+/** 96 MB for everything. */
+export const memoryLimit: Row = {
+  name: 'memory-limit',
+  what: `memory limit of ${LIMIT_MIB} MiB (control group), requests and answers of 2 MB, 20 a second, limits.bytesInFlightMax of 12 MiB, limits.duplicates.bytesMax of 4 MiB, 3 MiB for one body`,
+  criterion: 'no OOM kill, no end of the process; unanswered 0; errors only `overloaded`',
+  fullTakes: '2 min',
+  run: ({ quick, say }) =>
+    onStage(async (stage) => {
+      const findings = new Findings()
+      const cage = makeMemoryCage(LIMIT_MIB * MIB)
+      say(cage === undefined ? 'no control group can be made here: only the peak is measured' : cage.kind)
+      if (cage !== undefined) stage.later(() => cage.remove())
+      const { broker, connector } = await startWorld(stage, {
+        models: {
+          echo: {
+            limits: {
+              concurrency: 2,
+              queueDepthMax: 4,
+              requestBytesMax: 3 * MIB,
+              responseBytesMax: 3 * MIB,
+            },
+          },
+        },
+        config: { limits: { bytesInFlightMax: 12 * MIB, duplicates: { bytesMax: 4 * MIB } } },
+        nodeArguments: ['--max-old-space-size=40', '--max-semi-space-size=2'],
+        ...(cage === undefined ? {} : { prefix: cage.prefix }),
+      })
+      const flow: Flow = { name: 'all', clients: CLIENTS, model: 'echo', perSecond: 20, bodyBytes: 2_000_000 }
+      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      stage.later(() => load.close())
+      const beforeMb = connector.memory().rssMb
+      await load.ask(quick ? 8_000 : 90_000)
+      await load.settle()
+      const report = load.report()
+      const peakMb = connector.isRunning ? connector.memory().peakMb : 0
+      findings.figure(
+        'limit',
+        cage === undefined ? 'none: no control group here' : `${LIMIT_MIB} MiB, ${cage.kind}`,
+      )
+      findings.figure('requests', report.requests)
+      findings.figure('ok', report.ok)
+      findings.figure('errors', JSON.stringify(report.errors))
+      findings.figure('rss_before_mb', beforeMb)
+      findings.figure('rss_peak_mb', peakMb)
+      if (cage !== undefined) findings.figure('cgroup_peak_mib', cage.peakBytes() / MIB)
+      findings.figure('oom_kills', cage?.oomKills() ?? 0)
+      findings.figure('unanswered', report.unanswered)
+      findings.check(
+        connector.deaths.length === 0,
+        `${connector.deaths.length} ends: ${connector.deaths[0]?.slice(0, 200)}`,
+      )
+      findings.check((cage?.oomKills() ?? 0) === 0, `${cage?.oomKills()} OOM kills`)
+      findings.check(report.unanswered === 0, `${report.unanswered} requests are unanswered`)
+      findings.check(report.ok > 0, 'nothing was answered 200')
+      const others = Object.keys(report.errors).filter((code) => code !== 'overloaded')
+      findings.check(others.length === 0, `errors ${JSON.stringify(report.errors)}`)
+      findings.check(cage !== undefined || peakMb < LIMIT_MIB * 1.05, `the peak is ${peakMb.toFixed(0)} MB`)
+      return findings.result
+    }),
+}
+
+/** An hour forward, an hour back. */
+export const clockJump: Row = {
+  name: 'clock-jump',
+  what: "the connector's wall clock jumps an hour forward and back 20 times (--quick: 6) under 100 requests/s; a token is replaced at each jump. libfaketime; the monotonic clock is left alone, as the kernel does",
+  criterion: 'no time-out misfires: all answered 200; each new token is used within 2 s; no reconnect',
+  fullTakes: '2 min',
+  run: ({ quick, say }) =>
+    onStage(async (stage) => {
+      if (FAKETIME === undefined) throw new Error('libfaketime is missing: sudo apt-get install faketime')
+      const findings = new Findings()
+      const folder = mkdtempSync(join(tempFolder('clock'), 'files-'))
+      const clockFile = join(folder, 'clock')
+      const tokenFile = join(folder, 'token')
+      writeFileSync(clockFile, '+0\n')
+      writeFileSync(tokenFile, 'token-0\n', { mode: 0o600 })
+      const guarded = await startUpstream()
+      stage.later(() => guarded.stop())
+      const { broker, connector } = await startWorld(stage, {
+        models: {
+          'slow-100': {},
+          guarded: { url: guarded.url, credential: { kind: 'token-file', file: tokenFile } },
+        },
+        config: { broker: { keepAliveSeconds: 2 } },
+        env: {
+          LD_PRELOAD: FAKETIME,
+          FAKETIME_TIMESTAMP_FILE: clockFile,
+          FAKETIME_NO_CACHE: '1',
+          FAKETIME_DONT_FAKE_MONOTONIC: '1',
+          DONT_FAKE_MONOTONIC: '1',
+          NO_FAKE_STAT: '1',
+        },
+      })
+      const flows: Flow[] = ['slow-100', 'guarded'].map((model) => ({
+        name: model,
+        clients: CLIENTS,
+        model,
+        perSecond: 50,
+        expirySeconds: 20,
+      }))
+      const load = await OpenLoad.start({ port: broker.port, flows })
+      stage.later(() => load.close())
+      load.begin()
+      const jumps = quick ? 6 : 20
+      const seenJumps: number[] = []
+      for (let jump = 1; jump <= jumps; jump++) {
+        writeFileSync(clockFile, jump % 2 === 1 ? '+3600\n' : '+0\n')
+        writeFileSync(tokenFile, `token-${jump}\n`, { mode: 0o600 })
+        await pause(quick ? 2_500 : 5_000)
+        const used = guarded.requests.at(-1)?.headers.authorization
+        findings.check(
+          used === `Bearer token-${jump}`,
+          `after jump ${jump} the token in use is ${String(used)}`,
+        )
+        seenJumps.push(jump)
+      }
+      load.stop()
+      await load.settle()
+      const report = load.report()
+      // The jumps reached the process: its log has both hours.
+      const hours = await hoursInLog(
+        connector.log.map(({ text }) => text),
+        async () => {
+          writeFileSync(clockFile, '+3600\n')
+          connector.signal('SIGTERM')
+          await pause(1_500)
+        },
+        () => connector.log.map(({ text }) => text),
+      )
+      say(`hours in the log: ${hours.join(', ')}`)
+      findings.figure('jumps', jumps)
+      findings.figure('hours_in_log', hours.join(' '))
+      findings.figure('requests', report.requests)
+      findings.figure('errors', JSON.stringify(report.errors))
+      findings.figure('ok_p99_ms', report.okP99Ms)
+      findings.figure('unanswered', report.unanswered)
+      findings.figure('reconnects', connector.count('session_ready') - 1)
+      findings.check(hours.length > 1, 'the clock did not jump')
+      findings.check(
+        report.ok === report.requests,
+        `errors ${JSON.stringify(report.errors)}, ${report.unanswered} unanswered`,
+      )
+      findings.check(connector.count('session_ready') === 1, 'it reconnected')
+      return findings.result
+    }),
+}
+
+async function hoursInLog(
+  before: readonly string[],
+  act: () => Promise<void>,
+  after: () => readonly string[],
+): Promise<string[]> {
+  await act()
+  const hours = [...before, ...after()].map((text) => /"time":"[\d-]+T(\d\d)/.exec(text)?.[1])
+  return [...new Set(hours.filter((hour) => hour !== undefined))]
+}

@@ -1,0 +1,58 @@
+// Chaos load (raw and SDK clients, the book of who was answered) on a broker that the row configures and torments.
+import { ConnectorActor } from '../chaos/actors.ts'
+import { Ledger } from '../chaos/ledger.ts'
+import { Load } from '../chaos/load.ts'
+import { ChaosUpstream } from '../chaos/upstream.ts'
+import { judge, type Verdict } from '../chaos/verdict.ts'
+import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../fixtures/mosquitto.ts'
+import type { Stage } from './stage.ts'
+
+/** How much is asked. Clients are even numbers. */
+export interface UnderLoadOptions {
+  readonly broker: MosquittoOptions
+  readonly requests: number
+  readonly requestsPerSecond: number
+  readonly rawClients: number
+  readonly sdkClients: number
+  readonly inFlightMax?: number
+}
+
+/** All is running, and asking. */
+export interface UnderLoad {
+  readonly broker: Mosquitto
+  readonly connector: ConnectorActor
+  readonly ledger: Ledger
+  readonly load: Load
+  /** No further requests; the verdict when everything is answered, or nothing has come for so long. */
+  end(quietMs: number): Promise<Verdict>
+}
+
+/** Resolves when the connector is ready; the load is asking. */
+export async function startUnderLoad(stage: Stage, options: UnderLoadOptions): Promise<UnderLoad> {
+  const { requests, requestsPerSecond, rawClients, sdkClients, inFlightMax = 400 } = options
+  const ledger = new Ledger(requests + 2)
+  const broker = await startMosquitto(options.broker)
+  stage.later(() => broker.stop('SIGKILL'))
+  const upstream = await ChaosUpstream.start((number) => ledger.called(number))
+  stage.later(() => upstream.stop())
+  const connector = new ConnectorActor(broker.url, upstream.port)
+  stage.later(() => connector.end('SIGKILL'))
+  await connector.startReady()
+  const load = new Load({ ledger, port: broker.port, requests, rawClients, sdkClients, inFlightMax })
+  stage.later(() => load.close())
+  await load.start()
+  load.requestsPerSecond = requestsPerSecond
+  load.ask()
+  return {
+    broker,
+    connector,
+    ledger,
+    load,
+    end: async (quietMs) => {
+      load.stop()
+      await load.settle(quietMs, () => false)
+      await upstream.flush()
+      return judge({ ledger, violations: [] })
+    },
+  }
+}
