@@ -33,10 +33,15 @@ afterAll(async () => {
 describe('docs/guides/from-the-guide.md, line by line', () => {
   const commands = commandsOf(GUIDE)
 
+  let isBroken = false
+
   test.each(commands)('$line', { timeout: 320_000 }, async ({ line, input, output }) => {
+    expect(isBroken, 'A line before this one failed.').toBe(false)
+    isBroken = true
     const ended = await reader.type(line, input)
     expect(ended, `${ended.stderr}\n${cluster.report()}`).toMatchObject({ code: 0 })
     if (output !== undefined) expect(ended.stdout.trim()).toBe(output)
+    isBroken = false
   })
 
   test('has the commands of the guide that the project began with', () => {

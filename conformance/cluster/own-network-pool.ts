@@ -37,7 +37,7 @@ class OwnNetworkWorker implements PoolWorker {
     const child = fork(resolve(distPath, 'workers/forks.js'), [], {
       execPath: 'unshare',
       execArgv: [...UNSHARE, process.execPath, ...execArgv],
-      env,
+      env: process.getuid?.() === 0 ? env : { ...env, INFERWIRE_MAPPED_ROOT: '1' },
       stdio: 'pipe',
       serialization: 'advanced',
     })

@@ -33,10 +33,10 @@ const ETC_FROM_THIS_MACHINE = [
 ]
 
 /**
- * Shell commands that make it in the mount namespace in which they run, and the path of the new root. The mounts end
- * with the namespace.
+ * Shell commands that make it, and change to it, in the mount namespace in which they run. The mounts end with the
+ * namespace.
  */
-export function makeRootScript(root: ContainerRoot): { readonly script: string; readonly path: string } {
+export function makeRootScript(root: ContainerRoot): string {
   const path = join(root.folder, 'root')
   mkdirSync(path, { recursive: true })
   const lines = ['set -e', `mount -t tmpfs -o mode=755 container ${quote(path)}`, `cd ${quote(path)}`]
@@ -63,8 +63,10 @@ export function makeRootScript(root: ContainerRoot): { readonly script: string; 
     lines.push(`mkdir -p .${folder}`, `chown ${root.user}:${root.user} .${folder}`)
   }
   for (const { from, to, isReadOnly } of root.mounts) lines.push(...bind(from, to, isReadOnly))
-  if (root.isReadOnly) lines.push('cd /', `mount -o remount,ro,bind ${quote(path)}`)
-  return { script: lines.join('\n'), path }
+  // Not chroot: a process in one may make no user namespace.
+  lines.push('mkdir -p .old', 'pivot_root . .old', 'umount -l /.old', 'rmdir /.old')
+  if (root.isReadOnly) lines.push('mount -o remount,ro,bind /')
+  return lines.join('\n')
 }
 
 function bind(from: string, to: string, isReadOnly: boolean): string[] {

@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { spawnTied } from '../../fixtures/tied-process.ts'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
 import { makeRootScript, type Mount } from './container-root.ts'
-import { containerEnvironment, expand } from './environment.ts'
+import { containerEnvironment, expand, quantity } from './environment.ts'
 import { findImage } from './images.ts'
+import { limitMemory, type MemoryLimit } from './memory-limit.ts'
 import type { PodNetwork } from './network.ts'
 import { Probe } from './probe.ts'
 import type { PodVolumes } from './volumes.ts'
@@ -33,6 +34,8 @@ type State =
 // kubelet: 10 s, doubled up to 5 minutes. Here shorter, so that a test of a crash loop ends.
 const BACK_OFF_MS = 500
 const BACK_OFF_MAX_MS = 10_000
+// own-network-pool.ts says so.
+const IS_MAPPED = process.env['INFERWIRE_MAPPED_ROOT'] === '1'
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** A container that is kept running until it is stopped. */
@@ -49,6 +52,7 @@ export class Container {
   #isReady = false
   #isStopping = false
   #probes: Probe[] = []
+  #limit: MemoryLimit | undefined
   #wake: () => void = () => {}
   #end!: (code: number) => void
 
@@ -167,7 +171,8 @@ export class Container {
       if (this.#isStopping) child.kill('SIGKILL')
       else this.#startProbes()
       code = await exitCode(child)
-      reason = code === 0 ? 'Completed' : 'Error'
+      reason = code === 0 ? 'Completed' : this.#limit?.wasExceeded() === true ? 'OOMKilled' : 'Error'
+      this.#limit?.remove()
     } catch (error) {
       message = (error as Error).message
     }
@@ -191,7 +196,7 @@ export class Container {
     ].map((word: string) => expand(word, environment))
     const own = join(folder, this.#spec.name)
     mkdirSync(own, { recursive: true })
-    const { script, path } = makeRootScript({
+    const script = makeRootScript({
       image,
       mounts: mountsOf(this.#spec, volumes, environment),
       isReadOnly: this.#spec.securityContext?.readOnlyRootFilesystem === true,
@@ -202,7 +207,12 @@ export class Container {
     })
     const log = openSync(this.logFile, 'a')
     const start = [`nsenter`, `--net=${network.namespace}`, 'unshare', '--mount', '/bin/sh', '-c']
-    const last = `${script}\nexec chroot '${path}' "$@"`
+    // One whose group went before is in it no more.
+    this.#limit?.remove()
+    const bytes = this.#spec.resources?.limits?.memory
+    this.#limit = bytes === undefined ? undefined : limitMemory(groupName(pod, this.#spec), quantity(bytes))
+    const enter = this.#limit === undefined ? '' : `echo $$ > '${this.#limit.membersFile}'`
+    const last = `${enter}\n${script}\nexec "$@"`
     const [program, ...args] = [...start, last, 'sh', ...this.#asUser(), ...words]
     const child = spawnTied(program!, args, {
       stdio: ['ignore', log, log],
@@ -220,10 +230,15 @@ export class Container {
     }
     const group = context.runAsGroup ?? (context.runAsUser === undefined ? this.#user : 0)
     const groups = [context.fsGroup, ...(context.supplementalGroups ?? [])].filter((id) => id !== undefined)
+    // In the user namespace of somebody who is not root there is one user, who can take another number only.
+    const become = IS_MAPPED
+      ? ['/usr/bin/unshare', '--user', `--map-user=${this.#user}`, `--map-group=${group}`]
+      : []
     return [
+      ...become,
       '/usr/bin/setpriv',
-      ...(isMappedRoot() ? [] : [`--reuid=${this.#user}`, `--regid=${group}`]),
-      ...(isMappedRoot() ? [] : groups.length > 0 ? [`--groups=${groups.join(',')}`] : ['--clear-groups']),
+      ...(IS_MAPPED ? [] : [`--reuid=${this.#user}`, `--regid=${group}`]),
+      ...(IS_MAPPED ? [] : groups.length > 0 ? [`--groups=${groups.join(',')}`] : ['--clear-groups']),
       ...(context.allowPrivilegeEscalation === false ? ['--no-new-privs'] : []),
       ...(context.capabilities?.drop?.includes('ALL') ? ['--inh-caps=-all', '--bounding-set=-all'] : []),
       '--pdeathsig=KILL',
@@ -312,8 +327,8 @@ function mountsOf(
   return mounts.sort((one: Mount, other: Mount) => one.to.length - other.to.length)
 }
 
-function isMappedRoot(): boolean {
-  return process.env['INFERWIRE_MAPPED_ROOT'] === '1'
+function groupName(pod: KubeObject, spec: KubeObject): string {
+  return `inferwire-${process.pid}-${pod.metadata.uid}-${spec.name}`
 }
 
 function exitCode(child: ChildProcess): Promise<number> {

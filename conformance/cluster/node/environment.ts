@@ -118,7 +118,7 @@ function resourceField(container: KubeObject, { resource, divisor = '1' }: KubeO
 }
 
 /** Bytes, or whole units, of a Kubernetes quantity. */
-function quantity(text: string): number {
+export function quantity(text: string): number {
   const [, number, unit = ''] = /^([\d.]+)(\w*)$/.exec(text) ?? []
   if (unit === 'm') return Number(number) / 1000
   return Number(number ?? 0) * (UNITS[unit] ?? 1)
