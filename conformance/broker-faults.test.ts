@@ -107,7 +107,11 @@ test.each([
   const url = await startStandIn((packet, socket) => {
     if (packet.cmd === 'connect') send(socket, CONNACK)
     if (packet.cmd === 'subscribe')
-      send(socket, { cmd: 'suback', messageId: packet.messageId!, granted: [code] })
+      send(socket, {
+        cmd: 'suback',
+        messageId: packet.messageId!,
+        granted: packet.subscriptions.map(() => code),
+      })
   })
   const { connector } = await startUnready({ url })
   await expect.poll(async () => (await readiness(connector)).text).toMatch(text)
@@ -128,7 +132,11 @@ test.each<[string, Buffer]>([
       send(socket, CONNACK)
     }
     if (packet.cmd === 'subscribe') {
-      send(socket, { cmd: 'suback', messageId: packet.messageId!, granted: [1] })
+      send(socket, {
+        cmd: 'suback',
+        messageId: packet.messageId!,
+        granted: packet.subscriptions.map(() => 1),
+      })
       if (connections === 1) socket.end(bytes)
     }
   })
@@ -161,7 +169,11 @@ test('a session that was lost on a connection that broke before SUBACK is subscr
     if (packet.cmd === 'subscribe') {
       subscribed.push(connections)
       if (connections === 2) return socket.destroy()
-      send(socket, { cmd: 'suback', messageId: packet.messageId!, granted: [1] })
+      send(socket, {
+        cmd: 'suback',
+        messageId: packet.messageId!,
+        granted: packet.subscriptions.map(() => 1),
+      })
       if (connections === 1) setTimeout(() => socket.destroy(), 50)
     }
   })
@@ -181,7 +193,11 @@ test('a session taken over by a namesake is told, and not fought for', async () 
       send(socket, CONNACK)
     }
     if (packet.cmd === 'subscribe') {
-      send(socket, { cmd: 'suback', messageId: packet.messageId!, granted: [1] })
+      send(socket, {
+        cmd: 'suback',
+        messageId: packet.messageId!,
+        granted: packet.subscriptions.map(() => 1),
+      })
       send(socket, { cmd: 'disconnect', reasonCode: 0x8e })
     }
   })

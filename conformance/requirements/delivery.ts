@@ -59,7 +59,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > another client, another body, or no name at all is another request`,
     `${ADMISSION} > of a model that must not run twice`,
     `${ADMISSION} > from a connection that broke is not executed a second time`,
-    `${DUPLICATES} > the bytes are bounded`,
+    `${DUPLICATES} > the memory gives back what was put in`,
   ),
   met(
     'D6',

@@ -97,7 +97,7 @@ const TOPICS: readonly Requirement[] = [
     'conformance/admission.test.ts > stops by the id in the topic',
     'conformance/admission.test.ts > reaches the replica that runs the request',
     'conformance/admission.test.ts > on %s that means nothing is acknowledged and answered by nobody',
-    'packages/connector/src/admission/running-requests.test.ts > a cancel that names both',
+    'packages/connector/src/admission/clients.test.ts > a cancel that names both',
   ),
   met(
     'C-TOPIC-13',
