@@ -12,16 +12,17 @@ const USAGE = `npm run matrix -- [ROW...] [options]
   --json FILE  writes the results
 Without a ROW it runs all.`
 
-// Rows mount small file systems: in a namespace of their own they vanish with the process.
+// Rows mount small file systems: in a namespace of their own they vanish with the process. Where there is none the rows
+// run all the same; those that mount say what they need.
 const IN_OWN_MOUNTS = 'MATRIX_IN_OWN_MOUNTS'
-if (process.getuid?.() === 0 && process.env[IN_OWN_MOUNTS] === undefined) {
+const canHaveOwnMounts = process.getuid?.() === 0 && spawnSync('unshare', ['--mount', 'true']).status === 0
+if (canHaveOwnMounts && process.env[IN_OWN_MOUNTS] === undefined) {
   const argv = ['--mount', '--propagation', 'private', process.execPath, ...process.execArgv]
-  const { status, error } = spawnSync('unshare', [...argv, ...process.argv.slice(1)], {
+  const { status } = spawnSync('unshare', [...argv, ...process.argv.slice(1)], {
     stdio: 'inherit',
     env: { ...process.env, [IN_OWN_MOUNTS]: '1' },
   })
-  // Without util-linux the rows run all the same; those that mount say what they need.
-  if (error === undefined) process.exit(status ?? 1)
+  process.exit(status ?? 1)
 }
 
 const { values, positionals } = parseArgs({

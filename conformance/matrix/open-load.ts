@@ -256,8 +256,8 @@ export class OpenLoad {
   }
 }
 
-/** The value that so large a share of the values does not exceed; 0 for none. */
-export function percentile(values: readonly number[], share: number): number {
+// The value that so large a share of the values does not exceed; 0 for none.
+function percentile(values: readonly number[], share: number): number {
   if (values.length === 0) return 0
   const sorted = Float64Array.from(values).sort()
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!

@@ -36,8 +36,14 @@ export class MatrixUpstream {
   static async begin(kind: keyof typeof PROGRAMS = 'usual'): Promise<MatrixUpstream> {
     const child = spawnTied(process.execPath, ['--import', TYPESCRIPT, PROGRAMS[kind]], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      // It is no worker of the tests, and cleans up after itself.
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'VITEST')),
     })
-    const [message] = (await once(child, 'message')) as [Address]
+    const gone = once(child, 'exit').then(([code]) => {
+      throw new Error(`The ${kind} model server ended with ${code} before it listened.`)
+    })
+    gone.catch(() => {})
+    const [message] = (await Promise.race([once(child, 'message'), gone])) as [Address]
     return new MatrixUpstream(child, message)
   }
 
