@@ -50,6 +50,8 @@ async function run(models: Record<string, Model>, rest: ConfigInput = {}): Promi
 
 /** A body that no other request has. */
 const body = (): string => `{"instances":[[${++bodies}]]}`
+const askSlow = (who: string): Promise<Received> =>
+  client.ask(`infer/request/${who}/slow-500/predict`, body())
 const callsWith = (text: string): number =>
   upstream.requests.filter((request) => request.body.toString() === text).length
 const repliesWith = (correlation: string): Received[] =>
@@ -291,8 +293,7 @@ describe('a cancel message', () => {
 describe('limits', () => {
   test('one client has only so many requests under way, and is told so at once', async () => {
     await run({ 'slow-500': {} }, { limits: { client: { inFlightMax: 3 } } })
-    const ask = (who: string) => client.ask(`infer/request/${who}/slow-500/predict`, body())
-    const replies = await Promise.all([...Array.from({ length: 6 }, () => ask('loud')), ask('quiet')])
+    const replies = await Promise.all([...Array.from({ length: 6 }, () => askSlow('loud')), askSlow('quiet')])
     const refused = replies.filter(({ user }) => user['code'] === 'overloaded')
     expect(refused.map(({ topic }) => topic.split('/')[2])).toEqual(['loud', 'loud', 'loud'])
     expect(refused[0]!.json()).toMatchObject({ status: 429, retryable: true, retry_after_ms: 500 })

@@ -147,11 +147,13 @@ describe('beside a running `npm start`', () => {
   }
 })
 
+function below(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.md') && !/(?:^|\/)(?:node_modules|dist|\.[^/]*)\//.test(file))
+    .map((file) => `${folder}/${file}`)
+}
+
 function pages(): string[] {
-  const below = (folder: string): string[] =>
-    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.md') && !/(?:^|\/)(?:node_modules|dist|\.[^/]*)\//.test(file))
-      .map((file) => (folder === '' ? file : `${folder}/${file}`))
   const root = readdirSync(ROOT).filter((file) => file.endsWith('.md'))
   return [...root, ...['docs', 'packages', 'examples', 'bench'].flatMap(below)].sort()
 }

@@ -174,7 +174,9 @@ describe('the objects', () => {
     expect(old).toMatch(/^persistence true$/m)
     // The plugin and `persistence true` exclude each other.
     expect(young).not.toMatch(/^persistence true$/m)
-    expect(young).toMatch(/^global_plugin \/usr\/lib\/mosquitto_persist_sqlite\.so\nplugin_opt_flush_period 0\n/m)
+    expect(young).toMatch(
+      /^global_plugin \/usr\/lib\/mosquitto_persist_sqlite\.so\nplugin_opt_flush_period 0\n/m,
+    )
     for (const version of ['2.0', '2.1'] as const) {
       const [container] = at(
         find(manifests({ broker: { version } }), 'Deployment')['spec'],

@@ -1,5 +1,5 @@
 // The front of the poison room.
-export { deadLetterBody, type SetAside } from './dead-letter.ts'
+export { deadLetterBody } from './dead-letter.ts'
 export { Journal } from './journal.ts'
 export { defaultStateFolder } from './state-folder.ts'
 export { ATTEMPTS_MAX, Suspicion } from './suspicion.ts'
