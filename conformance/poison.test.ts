@@ -10,6 +10,8 @@ import { TestClient } from './fixtures/mqtt-client.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
 const ENDS_THE_PROCESS = fileURLToPath(new URL('fixtures/ends-the-process.mjs', import.meta.url))
+// Several processes start and end while a request waits.
+const PATIENCE_MS = 40_000
 const POISON = '{"instances":["ends-the-process"]}'
 
 let broker: Mosquitto
@@ -49,7 +51,7 @@ function configFile(name: string, stateFolder?: string): string {
   const config = {
     name,
     broker: { url: broker.url },
-    models: { 'slow-200': { url: upstream.url, protocol: 'v1' } },
+    models: { 'slow-50': { url: upstream.url, protocol: 'v1' } },
     poison: { stateFolder: stateFolder ?? join(folder, 'state'), deadLetterTopic: 'plant/dead-letters' },
     admin: { port: 0 },
     log: { format: 'json' },
@@ -62,16 +64,23 @@ function configFile(name: string, stateFolder?: string): string {
 test('a request that ends the process is tried three times, then answered `internal` and set aside', async () => {
   const config = configFile('poisoned')
   await start(config)
-  const topic = 'infer/request/cam7/slow-200/predict'
+  const topic = 'infer/request/cam7/slow-50/predict'
   const innocent = Array.from({ length: 20 }, (_, index) => `{"instances":[${index}]}`)
-  const replies = innocent.map((body) => client.ask(topic, body))
-  await expect.poll(() => upstream.calls('slow-200')).toBe(20)
-  const poisoned = client.ask(topic, POISON, {
-    contentType: 'application/json',
-    userProperties: { line: '3' },
-    correlationData: Buffer.from('poison'),
-  })
-  const late = Array.from({ length: 5 }, (_, index) => client.ask(topic, `{"instances":[${100 + index}]}`))
+  const replies = innocent.map((body) => client.ask(topic, body, {}, PATIENCE_MS))
+  await expect.poll(() => upstream.calls('slow-50')).toBe(20)
+  const poisoned = client.ask(
+    topic,
+    POISON,
+    {
+      contentType: 'application/json',
+      userProperties: { line: '3' },
+      correlationData: Buffer.from('poison'),
+    },
+    PATIENCE_MS,
+  )
+  const late = Array.from({ length: 5 }, (_, index) =>
+    client.ask(topic, `{"instances":[${100 + index}]}`, {}, PATIENCE_MS),
+  )
 
   let deaths = 0
   let isOver = false
@@ -119,14 +128,14 @@ test('a request that ends the process is tried three times, then answered `inter
 test('killed from outside, with many requests under way, it convicts nobody', async () => {
   const config = configFile('killed')
   await start(config)
-  const topic = 'infer/request/cam7/slow-200/predict'
+  const topic = 'infer/request/cam7/slow-50/predict'
   const replies = Array.from({ length: 30 }, (_, index) =>
-    client.ask(topic, `{"instances":[${1_000 + index}]}`),
+    client.ask(topic, `{"instances":[${1_000 + index}]}`, {}, PATIENCE_MS),
   )
   for (let kill = 0; kill < 3; kill++) {
-    const before = upstream.calls('slow-200')
+    const before = upstream.calls('slow-50')
     // Not the same one each time: three kills in a row that hit one request look like its fault.
-    await expect.poll(() => upstream.calls('slow-200'), { timeout: 10_000 }).toBeGreaterThan(before + 2)
+    await expect.poll(() => upstream.calls('slow-50'), { timeout: 10_000 }).toBeGreaterThan(before + 2)
     connector!.signal('SIGKILL')
     await connector!.ended
     await start(config)
@@ -140,6 +149,6 @@ test('where the folder cannot be written, the connector says so and works', asyn
   writeFileSync(join(folder, 'file'), '')
   await start(configFile('nofolder', join(folder, 'file', 'state')))
   expect(connector!.stderr()).toMatch(/poison_journal_off.*poison\.stateFolder/)
-  const reply = await client.ask('infer/request/cam7/slow-200/predict', '{"instances":[1]}')
+  const reply = await client.ask('infer/request/cam7/slow-50/predict', '{"instances":[1]}')
   expect(reply.user['status']).toBe('200')
 })
