@@ -1,9 +1,10 @@
 // Brings what the Kubernetes tests run: kubectl, helm, Traefik, and a control plane that is built from source.
 import { createHash } from 'node:crypto'
 import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { rootCertificates } from 'node:tls'
 import { CACHE, cachedFolder } from './cache.mjs'
 import { ROOT, run, say } from './step.mjs'
 
@@ -111,7 +112,7 @@ function compile(go, folder) {
   const args = ['build', '-v', '-mod=readonly', '-trimpath', `-ldflags=${flags}`, '-o', `${folder}/`]
   const child = spawn('nice', ['-n', '15', go, ...args, ...PROGRAMS.map(([path]) => path)], {
     cwd: join(ROOT, GO_MODULE),
-    env: { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOFLAGS: '' },
+    env: { ...process.env, ...certificates(folder), CGO_ENABLED: '0', GOTOOLCHAIN: 'local' },
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: BUILD_MINUTES_MAX * 60_000,
   })
@@ -139,6 +140,23 @@ function compile(go, folder) {
       )
     })
   })
+}
+
+// Go reads the system's certificate authorities; a bare machine has none, and Node.js brings its own.
+function certificates(folder) {
+  const places = [
+    '/etc/ssl/certs/ca-certificates.crt',
+    '/etc/pki/tls/certs/ca-bundle.crt',
+    '/etc/ssl/cert.pem',
+  ]
+  if (process.env.SSL_CERT_FILE !== undefined || places.some((place) => existsSync(place))) return {}
+  const extra = process.env.NODE_EXTRA_CA_CERTS
+  const file = join(folder, 'ca.pem')
+  writeFileSync(
+    file,
+    [...rootCertificates, ...(extra === undefined ? [] : [readFileSync(extra, 'utf8')])].join('\n'),
+  )
+  return { SSL_CERT_FILE: file }
 }
 
 async function fetchWheel(python, { pypi, sha256 }, folder) {

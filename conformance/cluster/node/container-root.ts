@@ -60,7 +60,8 @@ export function makeRootScript(root: ContainerRoot): string {
     lines.push(`mkdir -p .${quote(file.replace(/\/[^/]*$/, ''))}`, `cp -p ${quote(kept)} .${quote(file)}`)
   }
   for (const folder of root.image.ownFolders ?? []) {
-    lines.push(`mkdir -p .${folder}`, `chown ${root.user}:${root.user} .${folder}`)
+    // Where there is one user only, the folder is the container's already.
+    lines.push(`mkdir -p .${folder}`, `chown ${root.user}:${root.user} .${folder} 2>&- || :`)
   }
   for (const { from, to, isReadOnly } of root.mounts) lines.push(...bind(from, to, isReadOnly))
   // Not chroot: a process in one may make no user namespace.
