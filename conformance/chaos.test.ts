@@ -41,7 +41,9 @@ describe('a planted bug is found', () => {
     'ack-out-of-order': saw('ack-order'),
     'ack-of-old-epoch': saw('ack-stale-epoch'),
     'clean-start': ({ verdict }) => verdict.unanswered > 0,
-    'swapped-correlation': ({ verdict }) => verdict.phantom + verdict.crossed > 0,
+    // Seen by the client that gets it, or on the wire: the request is acknowledged, and no reply was to it.
+    'swapped-correlation': (result) =>
+      result.verdict.phantom + result.verdict.crossed > 0 || saw('ack-before-reply')(result),
     'duplicate-key-without-client': ({ verdict }) => verdict.crossed > 0,
     'drop-on-reconnect': ({ verdict }) => verdict.unanswered > 0,
   }
