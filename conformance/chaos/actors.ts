@@ -37,6 +37,14 @@ export function startBroker(): Promise<Mosquitto> {
   })
 }
 
+/** How to run the connector. */
+export interface ConnectorActorOptions {
+  /** Name of a planted bug. */
+  readonly plant?: string | undefined
+  /** Whether it looks for a request that kills it, after an unclean end: then what comes again runs one by one. */
+  readonly isSuspicious: boolean
+}
+
 /** The built `inferwire connect`, honest or with a planted bug. */
 export class ConnectorActor {
   readonly #configFile: string
@@ -52,11 +60,16 @@ export class ConnectorActor {
   readonly deaths: string[] = []
   starts = 0
 
-  constructor(brokerUrl: string, upstreamPort: number, plant?: string) {
-    this.#plant = plant
+  constructor(brokerUrl: string, upstreamPort: number, options: ConnectorActorOptions) {
+    this.#plant = options.plant
     const folder = tempFolder('chaos')
     this.#configFile = join(folder, 'connector.json')
-    writeFileSync(this.#configFile, JSON.stringify(configOf(brokerUrl, upstreamPort, folder)))
+    writeFileSync(
+      this.#configFile,
+      JSON.stringify(
+        configOf(brokerUrl, upstreamPort, { enabled: options.isSuspicious, stateFolder: folder }),
+      ),
+    )
   }
 
   /** Runs it; does not wait until it is ready. */
@@ -133,7 +146,7 @@ export class ConnectorActor {
   }
 }
 
-function configOf(brokerUrl: string, upstreamPort: number, stateFolder: string): ConfigInput {
+function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['poison']): ConfigInput {
   return {
     name: CONNECTOR_NAME,
     broker: {
@@ -156,7 +169,7 @@ function configOf(brokerUrl: string, upstreamPort: number, stateFolder: string):
         },
       ]),
     ),
-    poison: { stateFolder },
+    poison,
     admin: { enabled: false },
     log: { level: 'info', format: 'json' },
     drain: { timeoutMs: 6000 },

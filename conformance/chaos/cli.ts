@@ -15,6 +15,7 @@ const USAGE = `npm run chaos -- [options]
   --minutes M      asks no longer than that
   --plant NAME     runs a connector with a planted bug (see conformance/chaos/planted/plants.mjs)
   --raw N, --sdk N raw and SDK clients, even numbers [default: 40, 4]
+  --trusting       the connector does not look for poison after a kill (poison.enabled: false)
   --conviction     the short run that convicts each planted bug
   --shrink         looks for a shorter schedule that fails as well
   --json FILE      writes the result`
@@ -30,6 +31,7 @@ const { values } = parseArgs({
     plant: { type: 'string' },
     raw: { type: 'string', default: '40' },
     sdk: { type: 'string', default: '4' },
+    trusting: { type: 'boolean', default: false },
     conviction: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     json: { type: 'string' },
@@ -51,7 +53,7 @@ const faults = number(
 )
 const durationMs = minutesMs ?? Math.max((requests / rate) * 1000, faults * 2500)
 const schedule = makeSchedule({ seed, faults, durationMs })
-const replay = `npm run chaos -- --replay ${seed} --requests ${requests} --faults ${faults} --rate ${rate}${values.minutes === undefined ? '' : ` --minutes ${values.minutes}`}${values.plant === undefined ? '' : ` --plant ${values.plant}`}`
+const replay = `npm run chaos -- --replay ${seed} --requests ${requests} --faults ${faults} --rate ${rate}${values.minutes === undefined ? '' : ` --minutes ${values.minutes}`}${values.plant === undefined ? '' : ` --plant ${values.plant}`}${values.trusting ? ' --trusting' : ''}`
 
 if (values.conviction) process.exit(await convict())
 say(`seed ${seed}: ${requests} requests, ${faults} faults over ${(durationMs / 1000).toFixed(0)} s`)
@@ -88,6 +90,7 @@ function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
     requests,
     requestsPerSecond: rate,
     plant: values.plant,
+    isSuspicious: !values.trusting,
     durationMs: isWhole ? minutesMs : last + 5000,
     stopWhenConvicted: values.plant !== undefined || !isWhole,
     rawClients: number('raw', values.raw),

@@ -2,7 +2,7 @@
 import { ConnectorActor, CONNECTOR_NAME, startBroker } from './actors.ts'
 import { CpuMeter } from './cpu-meter.ts'
 import { FaultRunner } from './fault-runner.ts'
-import { Ledger } from './ledger.ts'
+import { Ledger, type FaultRecord } from './ledger.ts'
 import { Load } from './load.ts'
 import { Proxy } from './proxy.ts'
 import { clientOf, levelsOf, clientName, MODELS, numberOf, pairOf } from './request-shape.ts'
@@ -21,6 +21,8 @@ export interface ChaosOptions {
   readonly requestsPerSecond?: number
   /** Name of a planted bug. @default none: the honest connector */
   readonly plant?: string | undefined
+  /** Whether the connector looks for poison after a kill. @default true, as is its own default */
+  readonly isSuspicious?: boolean
   /** Asks no longer than this, in milliseconds. @default no limit */
   readonly durationMs?: number | undefined
   /** Ends as soon as something is proven. @default false */
@@ -44,6 +46,7 @@ export interface ChaosResult {
   readonly deaths: readonly string[]
   readonly isGuilty: boolean
   readonly faults: FaultSummary
+  readonly faultRecords: readonly FaultRecord[]
   readonly seen: Readonly<TapSeen>
   readonly sessionsLost: number
   readonly badExits: Readonly<Record<string, number>>
@@ -81,7 +84,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       if (number !== undefined && number < requests) ledger.replyTaken(number, atMs)
     },
   })
-  const connector = new ConnectorActor(tap.url, upstreamNetwork.port, options.plant)
+  const connector = new ConnectorActor(tap.url, upstreamNetwork.port, {
+    plant: options.plant,
+    isSuspicious: options.isSuspicious ?? true,
+  })
   const load = new Load({
     ledger,
     port: clientNetwork.port,
@@ -145,6 +151,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       deaths: connector.deaths,
       isGuilty,
       faults: summarizeFaults(ledger.faults, verdict),
+      faultRecords: ledger.faults,
       seen: { ...tap.seen },
       sessionsLost: connector.sessionsLost,
       badExits: runner.badExits,
