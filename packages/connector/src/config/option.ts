@@ -29,7 +29,13 @@ export interface Range {
 /** A whole number with a default. */
 export function integer(range: Range, unit: OptionText['unit'], description: string) {
   const error = `a whole number from ${range.min} to ${range.max}`
-  const schema = z.int({ error }).min(range.min, { error }).max(range.max, { error }).default(range.default)
+  const schema = z
+    .int({ error })
+    .min(range.min, { error })
+    .max(range.max, { error })
+    // YAML has -0; printed it would be another text than the one that was read.
+    .overwrite((value) => value + 0)
+    .default(range.default)
   return option(schema, { description, ...(unit === undefined ? {} : { unit }) })
 }
 

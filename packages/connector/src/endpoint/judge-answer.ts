@@ -7,7 +7,7 @@ import { UpstreamFailure } from './upstream-failure.ts'
 // An error body that the requester gets to see; more than this is not a message.
 const ERROR_BODY_BYTES_MAX = 64 * 1024
 // A Content Type as MQTT can carry it and a reader can show: a control character would end the connector's session.
-const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: *;[\x20-\x7e]{0,120})?$/
+const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
 // Only the beginning is looked at for marks.
 const MARK_BYTES = 512
 // What gateways say for a model that has no server: Envoy (Istio) and Traefik.
