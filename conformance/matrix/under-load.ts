@@ -35,7 +35,7 @@ export async function startUnderLoad(stage: Stage, options: UnderLoadOptions): P
   stage.later(() => broker.stop('SIGKILL'))
   const upstream = await ChaosUpstream.start((number) => ledger.called(number))
   stage.later(() => upstream.stop())
-  const connector = new ConnectorActor(broker.url, upstream.port)
+  const connector = new ConnectorActor(broker.url, upstream.port, { isSuspicious: true })
   stage.later(() => connector.end('SIGKILL'))
   await connector.startReady()
   const load = new Load({ ledger, port: broker.port, requests, rawClients, sdkClients, inFlightMax })

@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { TestClient } from '../../fixtures/mqtt-client.ts'
 import { tempFolder } from '../../fixtures/temp-folder.ts'
+import { TELLS_DROPS, watchDrops } from '../broker-drops.ts'
 import { Findings, type Row } from '../row.ts'
 import { onStage, pause, until, type Stage } from '../stage.ts'
 import { startUnderLoad } from '../under-load.ts'
@@ -148,7 +148,7 @@ export const brokerQueueFull: Row = {
         const play = await startUnderLoad(stage, {
           broker: {
             isInMemory: true,
-            config: ['max_queued_messages 200', 'max_inflight_messages 2000', 'sys_interval 1'],
+            config: ['max_queued_messages 200', 'max_inflight_messages 2000', ...TELLS_DROPS],
           },
           requests: 200_000,
           requestsPerSecond: 100,
@@ -156,18 +156,14 @@ export const brokerQueueFull: Row = {
           sdkClients: kind === 'sdk' ? 10 : 0,
           inFlightMax: 20_000,
         })
-        const watcher = await TestClient.connect(play.broker.url)
-        stage.later(() => watcher.close())
-        await watcher.subscribe('$SYS/broker/publish/messages/dropped')
+        const dropsSoFar = await watchDrops(stage, play.broker)
         await until(() => play.ledger.answered > 100, 10_000)
         await play.connector.end('SIGKILL')
         await pause(quick ? 6_000 : 60_000)
         await play.connector.startReady()
         await pause(2_000)
         const verdict = await play.end(quick ? 8_000 : 20_000)
-        // The next report of the broker.
-        await pause(2_500)
-        const dropped = Number(watcher.received.at(-1)?.payload.toString() ?? 0)
+        const dropped = await dropsSoFar()
         say(
           `${kind}: ${verdict.requests} requests, ${dropped} dropped, ${verdict.unanswered + verdict.unansweredSdk} unanswered`,
         )

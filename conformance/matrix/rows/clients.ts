@@ -57,7 +57,7 @@ export const loudClient: Row = {
 /** All connect at once, and once more after a restart of the broker. */
 export const connectStorm: Row = {
   name: 'connect-storm',
-  what: '10,000 clients (--quick: 1,000) connect at once, the broker restarts, all come back; under 150 requests/s',
+  what: '10,000 clients (--quick: 1,000) are connected, the broker restarts, all connect at once and ask; under 150 requests/s',
   criterion: 'connector and clients ready < 30 s after the restart; unanswered 0, errors 0',
   fullTakes: '2 min',
   run: ({ quick, say }) =>
@@ -65,7 +65,8 @@ export const connectStorm: Row = {
       const findings = new Findings()
       const count = quick ? 1_000 : 10_000
       const { broker, connector } = await startWorld(stage, {
-        models: { iris: {} },
+        // Room for a request of each: it is the connections that are tried.
+        models: { iris: { limits: { queueDepthMax: 2 * count } } },
         broker: { config: ['max_queued_messages 0'] },
       })
       const flow: Flow = { name: 'all', clients: clients('cam', count), model: 'iris', perSecond: 150 }
@@ -106,6 +107,12 @@ export const connectStorm: Row = {
       findings.figure('errors', JSON.stringify(report.errors))
       findings.figure('unanswered', report.unanswered)
       findings.figure('left_in_doubt', load.abandoned)
+      findings.figure('not_taken_by_broker', load.unacknowledged)
+      findings.figure(
+        'replies_without_subscriber',
+        await connector.metric('inferwire_replies_without_subscriber_total'),
+      )
+      findings.figure('sessions_lost', connector.count('session_lost'))
       findings.checkTime(connectMs < 30_000, `the clients needed ${(connectMs / 1000).toFixed(1)} s`)
       findings.checkTime(connectorMs < 30_000, `the connector needed ${(connectorMs / 1000).toFixed(1)} s`)
       findings.checkTime(
@@ -113,14 +120,10 @@ export const connectStorm: Row = {
         `the clients needed ${(clientsMs / 1000).toFixed(1)} s to come back`,
       )
       findings.check(report.unanswered <= load.abandoned, `${report.unanswered} requests are unanswered`)
-      // A burst of all clients at once may be more than runs and waits; the steady load is not.
-      const steady = load.report('all', [burst[1], load.mark])
       findings.check(
-        steady.ok + steady.unanswered === steady.requests,
-        `errors ${JSON.stringify(steady.errors)}`,
+        report.ok + report.unanswered === report.requests,
+        `errors ${JSON.stringify(report.errors)}`,
       )
-      const others = Object.keys(report.errors).filter((code) => code !== 'overloaded')
-      findings.check(others.length === 0, `errors ${JSON.stringify(report.errors)}`)
       return findings.result
     }),
 }

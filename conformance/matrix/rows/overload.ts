@@ -1,4 +1,5 @@
 // Ten times what the model can do.
+import { TELLS_DROPS, watchDrops } from '../broker-drops.ts'
 import { Findings, type Row, type RowOptions, type RowResult } from '../row.ts'
 import { startWorld, watchCpu } from '../world.ts'
 import { OpenLoad } from '../open-load.ts'
@@ -36,8 +37,12 @@ function run(
 ): Promise<RowResult> {
   return onStage(async (stage) => {
     const findings = new Findings()
-    const world = await startWorld(stage, { models: { [MODEL]: { limits } } })
+    const world = await startWorld(stage, {
+      models: { [MODEL]: { limits } },
+      broker: { config: TELLS_DROPS },
+    })
     const { broker, connector } = world
+    const dropsSoFar = await watchDrops(stage, broker)
     const flow = { name: 'all', clients: CLIENTS, model: MODEL, perSecond: 1.2 * NOMINAL }
     const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
     stage.later(() => load.close())
@@ -77,6 +82,9 @@ function run(
     findings.figure('rss_peak_mb', loudMb)
     findings.figure('rss_ratio', loudMb / quietMb)
     findings.figure('unanswered', load.unanswered)
+    const dropped = await dropsSoFar()
+    findings.figure('broker_drops', dropped)
+    findings.check(dropped === 0, `the broker dropped ${dropped} messages`)
     findings.figure('crossed', load.crossed + load.phantom)
     findings.figure('generator_lag_p99_ms', load.lagP99Ms)
     findings.checkTime(goodputRatio >= 0.9, `goodput is ${(goodputRatio * 100).toFixed(0)} % of the capacity`)
