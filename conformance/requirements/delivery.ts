@@ -110,9 +110,9 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
     'conformance/poison.test.ts > a request that ends the process is tried three times',
-    'conformance/poison.test.ts > killed from outside, with many requests under way, it convicts nobody',
+    'conformance/poison.test.ts > killed from outside twice, with many requests under way, it convicts nobody',
     'packages/connector/src/poison/suspicion.test.ts > a request that ends the process each time is known at the third start',
-    'packages/connector/src/poison/suspicion.test.ts > after five seconds the rest runs together, watched',
+    'packages/connector/src/poison/suspicion.test.ts > what comes again runs together, at most 64 at once',
   ),
   met(
     'D9',

@@ -158,7 +158,7 @@ class RunningConnector implements Connector {
     if (!this.#journal.wasUnclean) return
     this.#log.warn(
       { event: 'suspicion_began', suspects: this.#journal.attempts.size },
-      'The last process ended without saying goodbye: requests that come again run one at a time for a while.',
+      'The last process ended without saying goodbye: requests that come again are watched for a while.',
     )
     this.#parts.suspicion = new Suspicion(this.#journal, () => {
       this.#parts.suspicion = undefined

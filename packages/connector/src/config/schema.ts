@@ -170,7 +170,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       enabled: option(z.boolean().default(true), {
         description:
-          'After an unclean end, looks for the request that caused it: what is delivered again runs one at a time.',
+          'After an unclean end, looks for the request that caused it: what is delivered again is watched.',
       }),
       stateFolder: option(shortText.optional(), {
         description:

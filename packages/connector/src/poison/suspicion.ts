@@ -1,4 +1,4 @@
-// After an unclean end: runs what the broker delivers again one at a time, to find the request that ends the process.
+// After an unclean end: watches what the broker delivers again, to find the request that ends the process.
 import { hash } from 'node:crypto'
 import type { MessageProperties } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
@@ -17,20 +17,18 @@ interface Waiting {
   readonly start: () => void
 }
 
-/** A request is executed once in a normal run and as often as this by suspicion: three times in all. */
+/** A request is executed once in a normal run and as often as this under suspicion: three times in all. */
 export const ATTEMPTS_MAX = 2
 // What comes again follows the subscription at once; after that much silence nothing more is expected.
 const QUIET_MS = 1_000
-// One at a time is slow: after this long only those run alone that were under way when a process ended.
-const ALONE_MS = 5_000
 // The journal has 64 records; more at once could not be told.
 const WATCHED_MAX = 64
 const NO_BYTES = new Uint8Array(0)
 
 /**
- * Each request that comes again (DUP) may be the one that ended the process, so it runs alone, with a record on disk
- * while it does; new ones run beside it as always. Where that takes too long, the rest runs together but watched: of
- * those that are under way when the process ends, each runs alone the next time. With ATTEMPTS_MAX records it is poison.
+ * Requests that come again (DUP) run as always but watched: each with a record on disk, so that the next process knows
+ * which were under way when this one ended. Those of earlier processes run alone, and the one with ATTEMPTS_MAX records
+ * is poison. Alone from the first would be slow, and hold back the acknowledgements of everything that came later.
  */
 export class Suspicion {
   readonly #journal: Journal
@@ -40,9 +38,8 @@ export class Suspicion {
   readonly #attempts: ReadonlyMap<string, number>
   readonly #waiting: Waiting[] = []
   #running = 0
-  #isPatient = true
   #quiet: NodeJS.Timeout | undefined
-  #patience: NodeJS.Timeout | undefined
+  #hasBegun = false
 
   /** `over` is called once, when nobody is suspected any more. */
   constructor(journal: Journal, over: () => void, random = Math.random) {
@@ -52,24 +49,20 @@ export class Suspicion {
     this.#attempts = new Map(journal.attempts)
   }
 
-  /** Requests that wait to run alone. */
+  /** Requests that wait for their turn. */
   get waiting(): number {
     return this.#waiting.length
   }
 
   /** The session is subscribed: what comes again comes now. */
   begin(): void {
-    this.#patience ??= setTimeout(() => {
-      this.#isPatient = false
-      this.#next()
-    }, ALONE_MS)
+    this.#hasBegun = true
     this.#listen()
   }
 
-  /** Ends its timers. */
+  /** Ends its timer. */
   stop(): void {
     clearTimeout(this.#quiet)
-    clearTimeout(this.#patience)
   }
 
   /** The fingerprint of a delivery that is suspected; undefined = it may run as always. */
@@ -115,25 +108,22 @@ export class Suspicion {
     while (this.#waiting.length > 0) {
       const index = this.#choose()
       const { fingerprint, start } = this.#waiting[index]!
-      const runsAlone = this.#isPatient || this.#attempts.has(fingerprint)
-      if (this.#running >= (runsAlone ? 1 : WATCHED_MAX)) return
+      if (this.#running >= (this.#attempts.has(fingerprint) ? 1 : WATCHED_MAX)) return
       this.#waiting.splice(index, 1)
       this.#running += 1
       this.#journal.begin(fingerprint)
       start()
     }
-    if (this.#running > 0 || this.#quiet !== undefined || this.#patience === undefined) return
+    if (this.#running > 0 || this.#quiet !== undefined || !this.#hasBegun) return
     this.stop()
     this.#journal.clear()
     this.#over()
   }
 
-  // Any one: kills from outside would otherwise meet the same one again and again, and convict it. Without patience
-  // those first that may run together.
+  // First those that may run together. Of those that run alone any one: kills from outside would otherwise meet the same
+  // one again and again, and convict it.
   #choose(): number {
-    const together = this.#isPatient
-      ? -1
-      : this.#waiting.findIndex(({ fingerprint }) => !this.#attempts.has(fingerprint))
+    const together = this.#waiting.findIndex(({ fingerprint }) => !this.#attempts.has(fingerprint))
     return together === -1 ? Math.floor(this.#random() * this.#waiting.length) : together
   }
 
