@@ -1,5 +1,5 @@
 // What goes wrong, and when: a list that a seed makes, always the same one.
-import { Prng } from './prng.ts'
+import { Random } from '../fixtures/random.ts'
 
 /** Whom a fault hits. Faults on one actor follow one another, faults on different actors overlap. */
 export type Actor = 'connector' | 'broker' | 'upstream' | 'connector-network' | 'client-network'
@@ -63,10 +63,10 @@ export interface ScheduleOptions {
 /** The same options make the same list, sorted by time. */
 export function makeSchedule(options: ScheduleOptions): Fault[] {
   const { seed, faults, durationMs, outageMsMax = 4000, weights = FAULT_WEIGHTS } = options
-  const random = new Prng(seed)
+  const random = new Random(seed)
   const spacing = durationMs / faults
   return Array.from({ length: faults }, (_, index) => {
-    const kind = random.pick<FaultKind>(weights as Record<FaultKind, number>)
+    const kind = random.pickWeighted<FaultKind>(weights as Record<FaultKind, number>)
     const atMs = Math.round((index + random.next()) * spacing)
     // Mostly short, now and then long: long ones alone would leave no time to work.
     const share = random.next() ** 3

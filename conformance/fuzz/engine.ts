@@ -1,7 +1,7 @@
 // The fuzzer: mutates inputs, keeps those that show new behaviour, reports those that go wrong.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { mutate } from './mutate.ts'
-import { Random } from './random.ts'
+import { Random } from '../fixtures/random.ts'
 import type { FuzzTarget } from './target.ts'
 import { tryInput, type Finding } from './try-input.ts'
 

@@ -1,5 +1,5 @@
 // Changes inputs: bytes, pieces, numbers, and what two inputs have in common.
-import type { Random } from './random.ts'
+import type { Random } from '../fixtures/random.ts'
 
 /** What mutations work with. */
 export interface MutateOptions {

@@ -1,5 +1,5 @@
 // What a fuzzer's target is, and how it says that something is wrong.
-import type { Random } from './random.ts'
+import type { Random } from '../fixtures/random.ts'
 
 /** One thing that takes bytes from others. */
 export interface FuzzTarget {

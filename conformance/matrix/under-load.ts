@@ -23,6 +23,8 @@ export interface UnderLoad {
   readonly connector: ConnectorActor
   readonly ledger: Ledger
   readonly load: Load
+  /** Kills the broker, starts it again on the same data, and puts both into the book. */
+  killBroker(): Promise<void>
   /** No further requests; the verdict when everything is answered, or nothing has come for so long. */
   end(quietMs: number): Promise<Verdict>
 }
@@ -48,6 +50,13 @@ export async function startUnderLoad(stage: Stage, options: UnderLoadOptions): P
     connector,
     ledger,
     load,
+    killBroker: async () => {
+      const startedAtMs = Date.now()
+      await broker.stop('SIGKILL')
+      await broker.start()
+      const endedAtMs = Date.now()
+      ledger.faults.push({ kind: 'broker-kill', startedAtMs, endedAtMs, recoveryMs: undefined })
+    },
     end: async (quietMs) => {
       load.stop()
       await load.settle(quietMs, () => false)

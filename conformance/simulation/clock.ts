@@ -1,7 +1,7 @@
 // Simulated time: a queue of events in place of Node.js' timers and clocks. Nothing waits, everything has an order.
 import { syncBuiltinESMExports } from 'node:module'
 import timersPromises from 'node:timers/promises'
-import type { Random } from './random.ts'
+import type { Random } from '../fixtures/random.ts'
 
 /** A process of the simulation. Its timers and sockets stop with it, and wait while it is frozen. */
 export interface Owner {

@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 import { parser, type Packet, type Parser } from 'mqtt-packet'
 import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
 import type { Owner, SimulatedClock } from './clock.ts'
-import type { Random } from './random.ts'
+import type { Random } from '../fixtures/random.ts'
 
 /** The state of the network, for all links. */
 export interface Network {

@@ -1,5 +1,8 @@
 // From a seed to a plan: the options of the connector and the broker, the requests, and the faults.
-import { Random } from './random.ts'
+import { Random } from '../fixtures/random.ts'
+
+/** Seeds that follow one another are to give runs that have nothing in common. */
+export const WARM_UP_ROUNDS = 4
 
 /** How the model server takes one request. */
 export type Behaviour =
@@ -84,7 +87,7 @@ const MODEL = 'm'
 
 /** The plan of a seed. */
 export function planScenario(seed: number): Scenario {
-  const random = new Random(seed)
+  const random = new Random(seed, WARM_UP_ROUNDS)
   const protocolVersion = random.chance(0.12) ? 4 : 5
   const count = random.between(3, 24)
   const loadMs = random.pick([20, 300, 3_000])

@@ -10,8 +10,8 @@ import type { History, HistoryEvent, RunEvent } from './history.ts'
 import { Link, type Network } from './link.ts'
 import { SimulatedEndpoint, type ModelServerWorld } from './model-server.ts'
 import type { PlantedBug } from './planted-bugs.ts'
-import { Random } from './random.ts'
-import { planScenario, type Fault, type PlannedRequest, type Scenario } from './scenario.ts'
+import { Random } from '../fixtures/random.ts'
+import { planScenario, WARM_UP_ROUNDS, type Fault, type PlannedRequest, type Scenario } from './scenario.ts'
 
 // Longer than any wait of the connector: a deadline, a back-off, a takeover's pause, a keep-alive.
 const REST_WITHIN_MS = 300_000
@@ -49,7 +49,7 @@ class World {
   constructor(scenario: Scenario, bug: PlantedBug | undefined) {
     this.#scenario = scenario
     this.#bug = bug
-    this.#random = new Random(scenario.seed ^ 0x5eed)
+    this.#random = new Random(scenario.seed ^ 0x5eed, WARM_UP_ROUNDS)
     this.#clock = new SimulatedClock(this.#random.fork())
     this.#clock.uncaught = (error, owner) =>
       this.#note({

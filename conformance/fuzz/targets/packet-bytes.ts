@@ -1,6 +1,6 @@
 // MQTT bytes for the packet target: one packet of every type, and changes that keep the Remaining Length true.
 import { generate, type Packet } from 'mqtt-packet'
-import type { Random } from '../random.ts'
+import type { Random } from '../../fixtures/random.ts'
 import { tokens } from '../target.ts'
 
 const PROPERTIES = {

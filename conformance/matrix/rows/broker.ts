@@ -38,15 +38,7 @@ export const brokerKill: Row = {
         for (let kill = 1; kill <= kills; kill++) {
           await pause(1_000 + Math.random() * 1_500)
           underWay += play.load.unanswered
-          const startedAtMs = Date.now()
-          await play.broker.stop('SIGKILL')
-          await play.broker.start()
-          play.ledger.faults.push({
-            kind: 'broker-kill',
-            startedAtMs,
-            endedAtMs: Date.now(),
-            recoveryMs: undefined,
-          })
+          await play.killBroker()
           if (kill % 20 === 0) say(`${name}: ${kill} kills`)
         }
         await pause(1_000)
@@ -105,15 +97,7 @@ export const brokerDiskFull: Row = {
         fill(ballast)
         await pause(3_000)
         fullErrors += (play.broker.log().match(/No space left|Error/g) ?? []).length
-        const startedAtMs = Date.now()
-        await play.broker.stop('SIGKILL')
-        await play.broker.start()
-        play.ledger.faults.push({
-          kind: 'broker-kill',
-          startedAtMs,
-          endedAtMs: Date.now(),
-          recoveryMs: undefined,
-        })
+        await play.killBroker()
         await pause(2_000)
         rmSync(ballast)
         say(`${time} of ${times}: freed; ${play.ledger.answered} answered`)
