@@ -12,8 +12,6 @@ export class Exchange {
   topic: RequestTopic | undefined
   model: ExposedModel | undefined
   operation: BoundOperation | undefined
-  /** How often the request was under way when a process ended; only told of one that is set aside. */
-  attempts = 0
   #startedAtMs: number | undefined
   #endedAtMs: number | undefined
 

@@ -15,7 +15,7 @@ import {
   type Policy,
 } from './admission/index.ts'
 import { Exchange } from './exchange.ts'
-import { ATTEMPTS_MAX, deadLetterBody, type Suspicion } from './poison/index.ts'
+import { ATTEMPTS_MAX, deadLetterBody, EXECUTIONS_MAX, type Suspicion } from './poison/index.ts'
 import { problemReply, successReply, type Reply } from './reply/index.ts'
 import { derivedTarget, findOperation, requestedTarget, type ModelTable } from './route/index.ts'
 import type { Delivery, PublishResult } from './session/index.ts'
@@ -224,16 +224,11 @@ export class Pipeline {
     exchange: Exchange,
     { deadline }: EndpointRequest,
   ): Promise<void> {
-    const attempts = suspicion.attemptsOf(suspect)
-    if (attempts >= ATTEMPTS_MAX) {
-      exchange.attempts = attempts + 1
+    if (suspicion.attemptsOf(suspect) >= ATTEMPTS_MAX) {
       throw new Problem(
         'internal',
         'The request ended the connector each time that it ran, and was set aside.',
-        {
-          detail: `${exchange.attempts} attempts`,
-          poison: true,
-        },
+        { detail: `${EXECUTIONS_MAX} attempts`, poison: true },
       )
     }
     const bytes = exchange.delivery.payload.length + exchange.delivery.propertyBytes
@@ -293,10 +288,11 @@ export class Pipeline {
   }
 
   // The log has no payloads: without a dead letter, what the request was is known to its client alone.
-  async #setAside({ delivery, attempts, model }: Exchange, problem: Problem): Promise<void> {
+  async #setAside({ delivery, model }: Exchange, problem: Problem): Promise<void> {
     const { telemetry, log, publish, deadLetterTopic } = this.#parts
     telemetry.setAside += 1
     const { topic, properties, payload } = delivery
+    const attempts = EXECUTIONS_MAX
     let result: PublishResult | undefined
     if (deadLetterTopic !== undefined) {
       const letter = { topic, properties, payload, attempts, reason: problem.message }

@@ -2,4 +2,4 @@
 export { deadLetterBody } from './dead-letter.ts'
 export { Journal } from './journal.ts'
 export { defaultStateFolder } from './state-folder.ts'
-export { ATTEMPTS_MAX, Suspicion } from './suspicion.ts'
+export { ATTEMPTS_MAX, EXECUTIONS_MAX, Suspicion } from './suspicion.ts'

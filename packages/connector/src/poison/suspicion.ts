@@ -17,8 +17,10 @@ interface Waiting {
   readonly start: () => void
 }
 
-/** A request is executed once in a normal run and as often as this under suspicion: three times in all. */
+/** How often a request is executed under suspicion before it is poison. */
 export const ATTEMPTS_MAX = 2
+/** Once in a normal run, the rest under suspicion. */
+export const EXECUTIONS_MAX = 1 + ATTEMPTS_MAX
 // What comes again follows the subscription at once; after that much silence nothing more is expected.
 const QUIET_MS = 1_000
 // The journal has 64 records; more at once could not be told.
