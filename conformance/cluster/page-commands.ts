@@ -1,6 +1,7 @@
 // The commands of a page, line by line as they are printed, in a copy of what they touch.
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { INFERWIRE, shell, type CommandResult } from '../fixtures/inferwire.ts'
 import { blocksOf, ROOT } from '../fixtures/page-blocks.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
@@ -17,7 +18,8 @@ export interface PageCommand {
 const COMMAND_TIMEOUT_MS = 300_000
 // Traefik takes up a new route within two seconds, and a reader who was faster asks again.
 const PREDICTION = /^(?:mosquitto_rr|npx inferwire infer)\b/
-const TRIES_MAX = 5
+const TRIES_MAX = 10
+const PAUSE_MS = 1_000
 
 /** Of the blocks marked `cluster`, or `cluster, asked: WORDS`: two words for each command that asks for a password. */
 export function commandsOf(page: string): PageCommand[] {
@@ -58,6 +60,7 @@ export class PageReader {
         timeoutMs: COMMAND_TIMEOUT_MS,
       })
       if (ended.code === 0 || tries === 1) return ended
+      await delay(PAUSE_MS)
     }
   }
 }

@@ -8,6 +8,9 @@ import { spawnTied } from '../../fixtures/tied-process.ts'
 export const NODE_ADDRESS = '10.244.0.1'
 const BRIDGE = 'pods0'
 const PREFIX = '/16'
+// Without one of its own a bridge takes the lowest of its ports': a new pod would change it, and the others would still
+// send to the old one.
+const BRIDGE_HARDWARE_ADDRESS = '02:00:0a:f4:00:01'
 
 let nextPod = 2
 
@@ -27,7 +30,7 @@ export async function setUpNodeNetwork(): Promise<void> {
   }
   await ipBatch([
     'link set lo up',
-    `link add ${BRIDGE} type bridge`,
+    `link add ${BRIDGE} address ${BRIDGE_HARDWARE_ADDRESS} type bridge`,
     `addr add ${NODE_ADDRESS}${PREFIX} dev ${BRIDGE}`,
     `link set ${BRIDGE} up`,
   ])
