@@ -1,7 +1,7 @@
 // Who is killed: the broker and the connector, each a process that comes back on the same data, port and name.
-import type { ChildProcess } from 'node:child_process'
+import { spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ConfigInput } from '@inferwire/connector'
 import { INFERWIRE } from '../fixtures/inferwire.ts'
@@ -21,20 +21,28 @@ const READY_TIMEOUT_MS = 30_000
  * Saves after every change: what Mosquitto 2.0 can do against its own death. Some acknowledged messages are lost with a
  * kill all the same.
  */
+export const BROKER_SETTINGS: readonly string[] = [
+  'persistence true',
+  'autosave_on_changes true',
+  'autosave_interval 1',
+  'max_queued_messages 0',
+  'max_queued_bytes 0',
+  // The whole database is written again for nearly every packet: what is in it must stay small, or the broker crawls.
+  'max_inflight_messages 300',
+]
+
+/** See BROKER_SETTINGS. */
 export function startBroker(): Promise<Mosquitto> {
   return startMosquitto({
     isInMemory: true,
-    config: [
-      'autosave_on_changes true',
-      'autosave_interval 1',
-      'max_queued_messages 0',
-      'max_queued_bytes 0',
-      // The whole database is written again for nearly every packet: what is in it must stay small, or the broker crawls.
-      'max_inflight_messages 300',
-      'log_type error',
-      'log_type warning',
-    ],
+    config: [...BROKER_SETTINGS.slice(1), 'log_type error', 'log_type warning'],
   })
+}
+
+/** `mosquitto version 2.0.11`: of the program that runs. Linux. */
+export function versionOf(broker: Mosquitto): string {
+  const { stdout } = spawnSync(readlinkSync(`/proc/${broker.pid}/exe`), ['-h'], { encoding: 'utf8' })
+  return /^mosquitto version \S+/m.exec(stdout)?.[0] ?? 'mosquitto of an unknown version'
 }
 
 /** How to run the connector. */

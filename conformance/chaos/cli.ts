@@ -14,12 +14,14 @@ const USAGE = `npm run chaos -- [options]
   --replay N       the same as --seed
   --minutes M      asks no longer than that
   --plant NAME     runs a connector with a planted bug (see conformance/chaos/planted/plants.mjs)
+  --in-flight N    requests that may be unanswered at once [default: 200]
   --raw N, --sdk N raw and SDK clients, even numbers [default: 40, 4]
   --trusting       the connector does not look for poison after a kill (poison.enabled: false)
   --conviction     the short run that convicts each planted bug
   --shrink         looks for a shorter schedule that fails as well
   --json FILE      writes the result`
 
+const DEFAULTS: Readonly<Record<string, string>> = { 'in-flight': '200', raw: '40', sdk: '4' }
 const { values } = parseArgs({
   options: {
     requests: { type: 'string', default: '20000' },
@@ -29,6 +31,7 @@ const { values } = parseArgs({
     replay: { type: 'string' },
     minutes: { type: 'string' },
     plant: { type: 'string' },
+    'in-flight': { type: 'string', default: '200' },
     raw: { type: 'string', default: '40' },
     sdk: { type: 'string', default: '4' },
     trusting: { type: 'boolean', default: false },
@@ -53,7 +56,7 @@ const faults = number(
 )
 const durationMs = minutesMs ?? Math.max((requests / rate) * 1000, faults * 2500)
 const schedule = makeSchedule({ seed, faults, durationMs })
-const replay = `npm run chaos -- --replay ${seed} --requests ${requests} --faults ${faults} --rate ${rate}${values.minutes === undefined ? '' : ` --minutes ${values.minutes}`}${values.plant === undefined ? '' : ` --plant ${values.plant}`}${values.trusting ? ' --trusting' : ''}`
+const replay = `npm run chaos -- --replay ${seed} --requests ${requests} --faults ${faults} --rate ${rate}${rest()}`
 
 if (values.conviction) process.exit(await convict())
 say(`seed ${seed}: ${requests} requests, ${faults} faults over ${(durationMs / 1000).toFixed(0)} s`)
@@ -95,8 +98,17 @@ function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
     stopWhenConvicted: values.plant !== undefined || !isWhole,
     rawClients: number('raw', values.raw),
     sdkClients: number('sdk', values.sdk),
+    inFlightMax: number('in-flight', values['in-flight']),
     progress: say,
   })
+}
+
+// What differs from the defaults, as it was given.
+function rest(): string {
+  const names = ['minutes', 'plant', 'in-flight', 'raw', 'sdk'] as const
+  const given = names.filter((name) => values[name] !== undefined && values[name] !== DEFAULTS[name])
+  const text = given.map((name) => ` --${name} ${values[name]}`).join('')
+  return `${text}${values.trusting ? ' --trusting' : ''}`
 }
 
 function number(name: string, text: string): number {

@@ -27,6 +27,8 @@ export interface FaultRecord {
 
 // The first ones tell the story; a broken connector makes one a request.
 const MISDEEDS_MAX = 1000
+// A connector that repeats everything without end must not be the harness's memory.
+const TIMES_MAX = 2_000_000
 
 /** Append-only. Requests are numbers from 0. */
 export class Ledger {
@@ -51,6 +53,10 @@ export class Ledger {
   /** `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
   readonly misdeeds: Misdeed[] = []
+  /** When a reply beyond the first came, the broker's own repetitions left out; milliseconds since the epoch. */
+  readonly duplicateTimes: number[] = []
+  /** When a call beyond the first was told, up to 100 ms after it; milliseconds since the epoch. */
+  readonly extraCallTimes: number[] = []
   readonly faults: FaultRecord[] = []
   #count = 0
   answered = 0
@@ -104,7 +110,10 @@ export class Ledger {
   replied(number: number, outcome: string, isRedelivered: boolean): boolean {
     if (isRedelivered) bump(this.redelivered, number)
     if (this.repliedAtMs[number] !== 0) {
-      if (!isRedelivered) bump(this.replies, number)
+      if (!isRedelivered) {
+        bump(this.replies, number)
+        note(this.duplicateTimes)
+      }
       return false
     }
     bump(this.replies, number)
@@ -115,7 +124,9 @@ export class Ledger {
   }
 
   called(number: number): void {
-    if (number < this.capacity) bump(this.calls, number)
+    if (number >= this.capacity) return
+    if (this.calls[number]! > 0) note(this.extraCallTimes)
+    bump(this.calls, number)
   }
 
   misdeed(misdeed: Misdeed): void {
@@ -135,4 +146,8 @@ export class Ledger {
 // Stays at the top rather than begin again.
 function bump(counts: Uint8Array, number: number): void {
   if (counts[number]! < 255) counts[number]! += 1
+}
+
+function note(times: number[]): void {
+  if (times.length < TIMES_MAX) times.push(Date.now())
 }

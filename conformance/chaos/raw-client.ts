@@ -145,20 +145,26 @@ export class RawClient {
       case 2:
         return this.#connack((bytes[start]! & 1) === 1, bytes[start + 1]!)
       case 9:
+        // One reason code, the last byte (MQTT 5 §3.9.3).
+        if (bytes[end - 1] !== 1) return void this.#socket!.destroy()
         return this.#ready()
     }
   }
 
   #connack(isSessionPresent: boolean, reasonCode: number): void {
     if (reasonCode !== 0) return void this.#socket!.destroy()
-    if (isSessionPresent) return this.#ready()
-    // MQTT 5 §3.2.2.1.1: the session is gone, and with it the right to repeat what was on its way.
+    if (!isSessionPresent) this.#abandon()
+    // Session Present says nothing about the subscription: a connection may end, or a broker die, between the two.
+    this.#socket!.write(this.#subscribePacket())
+  }
+
+  // MQTT 5 §3.2.2.1.1: the session is gone, and with it the right to repeat what was on its way.
+  #abandon(): void {
     for (const [packetId, { number, wasSent }] of this.#unacknowledged) {
       if (!wasSent) continue
       this.#unacknowledged.delete(packetId)
       this.#listener.abandoned(number)
     }
-    this.#socket!.write(this.#subscribePacket())
   }
 
   // MQTT 5 §4.4: what was sent and not acknowledged goes again, with DUP and its old identifier.

@@ -1,9 +1,9 @@
 // One run: everybody started, the load asking, the schedule happening, the book closed, the verdict.
-import { ConnectorActor, CONNECTOR_NAME, startBroker } from './actors.ts'
-import { CpuMeter } from './cpu-meter.ts'
+import { BROKER_SETTINGS, ConnectorActor, CONNECTOR_NAME, startBroker, versionOf } from './actors.ts'
 import { FaultRunner } from './fault-runner.ts'
 import { Ledger, type FaultRecord } from './ledger.ts'
 import { Load } from './load.ts'
+import { ProcessMeter } from './process-meter.ts'
 import { Proxy } from './proxy.ts'
 import { clientOf, levelsOf, clientName, MODELS, numberOf, pairOf } from './request-shape.ts'
 import type { Fault } from './schedule.ts'
@@ -53,11 +53,25 @@ export interface ChaosResult {
   readonly strangers: number
   readonly seconds: number
   readonly requestsPerSecond: number
+  readonly broker: { readonly version: string; readonly settings: readonly string[] }
+  readonly load: LoadFigures
   /** Share of one core by process, while it asked. */
   readonly cpu: Readonly<Record<string, number>>
-  readonly mainRssMb: number
+  /** Peak of the resident memory by process, in MB (10^6 bytes). */
+  readonly peakRssMb: Readonly<Record<string, number>>
   /** Milliseconds from the beginning of the load to the proof; undefined when there was none. */
   readonly convictedAfterMs: number | undefined
+}
+
+/** How it was asked. */
+export interface LoadFigures {
+  readonly rawClients: number
+  readonly sdkClients: number
+  /** Requests that could be unanswered at once. */
+  readonly inFlightMax: number
+  readonly requestsPerSecondMax: number
+  /** Whether the connector looked for poison. */
+  readonly isSuspicious: boolean
 }
 
 // A fault without load proves little.
@@ -66,7 +80,7 @@ const PROGRESS_MS = 10_000
 
 /** Resolves with the result; everything that it started has ended by then. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
-  const { requests, rawClients = 40, sdkClients = 4 } = options
+  const { requests, rawClients = 40, sdkClients = 4, inFlightMax = 200, isSuspicious = true } = options
   const rateMax = options.requestsPerSecond ?? 1000
   const lastFaultMs = options.durationMs ?? options.schedule.at(-1)?.atMs ?? 0
   const clients = rawClients + sdkClients
@@ -86,7 +100,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   })
   const connector = new ConnectorActor(tap.url, upstreamNetwork.port, {
     plant: options.plant,
-    isSuspicious: options.isSuspicious ?? true,
+    isSuspicious,
   })
   const load = new Load({
     ledger,
@@ -94,14 +108,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     requests,
     rawClients,
     sdkClients,
-    inFlightMax: options.inFlightMax ?? 200,
+    inFlightMax,
   })
   const runner = new FaultRunner(
     { broker, connector, upstream, connectorNetwork: tap.proxy, clientNetwork, upstreamNetwork },
     ledger,
   )
   load.onFirstReply = (atMs, publishedAtMs) => runner.replied(atMs, publishedAtMs)
-  const cpu = new CpuMeter({
+  const meter = new ProcessMeter({
     main: () => process.pid,
     broker: () => broker.pid,
     connector: () => connector.pid,
@@ -121,7 +135,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     const progress = (): string =>
       `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} asked, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} to come), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
     const ticker = setInterval(() => options.progress?.(progress()), PROGRESS_MS)
-    cpu.start()
+    meter.start()
     const pace = (): void => {
       const secondsLeft = Math.max(1, (lastFaultMs - (Date.now() - startedAtMs)) / 1000)
       load.requestsPerSecond = Math.min(rateMax, Math.max(RATE_MIN, load.left / secondsLeft))
@@ -137,7 +151,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     }
     load.stop()
     const askedForMs = Date.now() - startedAtMs
-    const shares = cpu.stop()
+    const { cpu, peakRssMb } = meter.stop()
     await runner.stop()
     await load.settle(options.quietMs ?? 15_000, look)
     clearInterval(ticker)
@@ -150,7 +164,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       verdict,
       deaths: connector.deaths,
       isGuilty,
-      faults: summarizeFaults(ledger.faults, verdict),
+      faults: summarizeFaults(ledger),
       faultRecords: ledger.faults,
       seen: { ...tap.seen },
       sessionsLost: connector.sessionsLost,
@@ -158,12 +172,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       strangers: upstream.strangers,
       seconds: askedForMs / 1000,
       requestsPerSecond: Math.round(verdict.requests / (askedForMs / 1000)),
-      cpu: shares,
-      mainRssMb: Math.round(process.memoryUsage.rss() / 1024 / 1024),
+      broker: { version: versionOf(broker), settings: BROKER_SETTINGS },
+      load: { rawClients, sdkClients, inFlightMax, requestsPerSecondMax: rateMax, isSuspicious },
+      cpu,
+      peakRssMb,
       convictedAfterMs,
     }
   } finally {
-    cpu.stop()
+    meter.stop()
     await runner.stop()
     await load.close()
     await connector.end('SIGKILL')

@@ -16,6 +16,7 @@ test('has as many faults as asked, of every kind, in order of time', () => {
   expect(times).toEqual(times.toSorted((one, other) => one - other))
   expect(times.at(-1)).toBeLessThanOrEqual(OPTIONS.durationMs)
   expect(new Set(schedule.map(({ kind }) => kind))).toEqual(new Set(Object.keys(FAULT_WEIGHTS)))
+  expect(schedule.filter(({ kind }) => kind === 'broker-kill').length).toBeGreaterThan(180)
 })
 
 test('shrinks to the two faults that fail together', async () => {

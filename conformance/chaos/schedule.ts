@@ -10,7 +10,8 @@ export const FAULT_WEIGHTS = {
   'connector-term': 3,
   'connector-stop': 3,
   'broker-term': 2,
-  'broker-kill': 4,
+  // At least 200 of 1,000.
+  'broker-kill': 11,
   'upstream-kill': 2,
   'upstream-hang': 2,
   'upstream-reset': 2,

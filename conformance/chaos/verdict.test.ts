@@ -49,7 +49,8 @@ test('convicts when an acknowledged request is never answered', () => {
 
 test.each([
   ['just after it acknowledged the request', T + 900, 0, 1],
-  ['just before', T - 900, 0, 1],
+  ['just before, and had read it then', T + 5, 0, 1],
+  ['and was back before the request was published', T - 900, 0, 0],
   ['two seconds later', T + 2010, 0, 0],
   ['two seconds later, just after it took the reply', T + 2010, T + 1500, 1],
 ])('blames a broker that was killed %s', (_when, killedAtMs, replyTakenAtMs, expected) => {
@@ -60,6 +61,26 @@ test.each([
   })
   expect(verdict).toMatchObject({ unansweredByBrokerKill: expected, unanswered: 1 - expected })
   expect(verdict.isGuilty).toBe(expected === 0)
+})
+
+test('counts for each kill of the broker what was under way, and what of it is gone', () => {
+  const { brokerKills } = verdictOn((ledger) => {
+    for (const number of [0, 1, 2, 3]) asked(ledger, number)
+    ledger.replied(0, '200', false)
+    ledger.repliedAtMs[0] = T + 300
+    ledger.replied(1, '200', false)
+    ledger.repliedAtMs[1] = T + 900
+    ledger.replyTakenAtMs[2] = T + 450
+    ledger.kinds[3] = KIND.sdk
+    brokerKilledAt(ledger, T + 5000)
+    brokerKilledAt(ledger, T + 500)
+    brokerKilledAt(ledger, T - 500)
+  })
+  expect(brokerKills).toMatchObject([
+    { startedAtMs: T - 500, underWay: 0, lostRequests: 0, lostReplies: 0 },
+    { startedAtMs: T + 500, underWay: 2, lostRequests: 0, lostReplies: 1 },
+    { startedAtMs: T + 5000, underWay: 0, lostRequests: 0, lostReplies: 0 },
+  ])
 })
 
 test('excuses nobody before the SDK, whatever happened to the broker', () => {

@@ -1,4 +1,5 @@
 // From the book of a run to the verdict. Pure: no clock, no sockets.
+import { BrokerKills, type BrokerKill } from './broker-kills.ts'
 import { KIND, type Ledger, type Misdeed } from './ledger.ts'
 import type { Violation } from './tap-judge.ts'
 
@@ -26,12 +27,15 @@ export interface Verdict {
   /** One sentence each: what was violated. */
   readonly reasons: readonly string[]
   readonly requests: number
+  /** Of these, asked by the SDK. */
+  readonly requestsSdk: number
   readonly answered: number
   readonly outcomes: Readonly<Record<string, number>>
   /** Acknowledged by the broker, unexpired, unanswered, and no kill of the broker near enough to explain it. */
   readonly unanswered: number
-  /** The same, where the broker was killed within a second of its PUBACK for the request, or for the reply. */
+  /** The same, under way when the broker was killed, within a second of its PUBACK for the request or the reply. */
   readonly unansweredByBrokerKill: number
+  readonly brokerKills: readonly BrokerKill[]
   readonly unansweredSdk: number
   /** Never acknowledged by the broker, and the session that would repeat it is gone: may or may not be answered. */
   readonly indeterminate: number
@@ -56,7 +60,6 @@ export interface Verdict {
   readonly firstViolations: readonly Violation[]
 }
 
-const BROKER_KILL_WINDOW_MS = 1000
 const LATE_GRACE_MS = 1000
 // A deadline as short as an outage may pass unanswered (D1 b); nothing in a schedule lasts as long as the others.
 const EXCUSABLE_DEADLINE_MS = 10_000
@@ -66,14 +69,11 @@ const REFUSED = 0x80
 
 /** Counts everything once. */
 export function judge({ ledger, violations, isCutShort = false }: Evidence): Verdict {
-  const kills = ledger.faults
-    .filter(({ kind }) => kind === 'broker-kill')
-    .map(({ startedAtMs }) => startedAtMs)
-  const isNearKill = (atMs: number): boolean =>
-    atMs !== 0 && kills.some((kill) => Math.abs(kill - atMs) <= BROKER_KILL_WINDOW_MS)
+  const kills = new BrokerKills(ledger.faults)
   const outcomes: Record<string, number> = {}
   const firstUnanswered: UnansweredRequest[] = []
   let requests = 0
+  let requestsSdk = 0
   let unanswered = 0
   let unansweredByBrokerKill = 0
   let unansweredSdk = 0
@@ -94,31 +94,29 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     extraCalls += Math.max(0, ledger.calls[number]! - 1)
     duplicateReplies += Math.max(0, ledger.replies[number]! - 1)
     const repliedAtMs = ledger.repliedAtMs[number]!
+    const isSdk = ledger.kinds[number] === KIND.sdk
+    const times = {
+      publishedAtMs,
+      pubackAtMs: ledger.pubackAtMs[number]!,
+      replyTakenAtMs: ledger.replyTakenAtMs[number]!,
+    }
+    if (isSdk) requestsSdk += 1
+    else kills.pass(times, repliedAtMs)
     if (repliedAtMs !== 0) {
       const outcome = ledger.outcomes[ledger.firstOutcomes[number]!]!
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
       if (repliedAtMs > ledger.expiresAtMs[number]! + LATE_GRACE_MS) late += 1
       continue
     }
-    const isSdk = ledger.kinds[number] === KIND.sdk
-    const pubackAtMs = ledger.pubackAtMs[number]!
-    const replyTakenAtMs = ledger.replyTakenAtMs[number]!
     if (isCutShort) open += 1
-    else if (!isSdk && (pubackAtMs === 0 || ledger.pubackCodes[number]! >= REFUSED)) indeterminate += 1
+    else if (!isSdk && (times.pubackAtMs === 0 || ledger.pubackCodes[number]! >= REFUSED)) indeterminate += 1
     else if (!isSdk && ledger.expiresAtMs[number]! - publishedAtMs <= EXCUSABLE_DEADLINE_MS) expired += 1
-    else if (!isSdk && (isNearKill(pubackAtMs) || isNearKill(replyTakenAtMs))) unansweredByBrokerKill += 1
+    else if (!isSdk && kills.explain(times)) unansweredByBrokerKill += 1
     else {
       if (isSdk) unansweredSdk += 1
       else unanswered += 1
       const kind = isSdk ? 'sdk' : 'raw'
-      const facts = {
-        number,
-        publishedAtMs,
-        pubackAtMs,
-        replyTakenAtMs,
-        kind,
-        calls: ledger.calls[number]!,
-      } as const
+      const facts = { number, ...times, kind, calls: ledger.calls[number]! } as const
       if (firstUnanswered.length < SHOWN_MAX) firstUnanswered.push(facts)
     }
   }
@@ -135,10 +133,12 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     isGuilty: found.length > 0,
     reasons: found,
     requests,
+    requestsSdk,
     answered: ledger.answered,
     outcomes,
     unanswered,
     unansweredByBrokerKill,
+    brokerKills: kills.all,
     unansweredSdk,
     indeterminate,
     open,

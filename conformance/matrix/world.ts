@@ -1,6 +1,6 @@
 // What most rows begin with: a broker, a model server and a connector.
 import type { ConfigInput } from '@inferwire/connector'
-import { CpuMeter } from '../chaos/cpu-meter.ts'
+import { ProcessMeter } from '../chaos/process-meter.ts'
 import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../fixtures/mosquitto.ts'
 import { ConnectorProcess, type ProcessOptions } from './connector-process.ts'
 import type { Findings } from './row.ts'
@@ -52,16 +52,16 @@ export async function startWorld(stage: Stage, options: WorldOptions): Promise<W
 
 /** Measures how busy everybody is, from now on; `stop` writes it down. */
 export function watchCpu(stage: Stage, { broker, upstream, connector }: World): (findings: Findings) => void {
-  const cpu = new CpuMeter({
+  const meter = new ProcessMeter({
     harness: () => process.pid,
     broker: () => broker.pid,
     upstream: () => upstream.pid,
     connector: () => (connector.isRunning ? connector.pid : undefined),
   })
-  cpu.start()
-  stage.later(() => cpu.stop())
+  meter.start()
+  stage.later(() => meter.stop())
   return (findings) => {
-    const shares = Object.entries(cpu.stop()).map(([name, share]) => `${name} ${share}`)
+    const shares = Object.entries(meter.stop().cpu).map(([name, share]) => `${name} ${share}`)
     findings.figure('cores', shares.join(' '))
   }
 }

@@ -1,7 +1,7 @@
 // Faults that the chaos run knows: here it runs with a schedule of one kind only, so that its figures are that kind's own.
 import { runChaos, type ChaosResult } from '../../chaos/run.ts'
 import { makeSchedule, type FaultKind } from '../../chaos/schedule.ts'
-import { report } from '../../chaos/summary.ts'
+import { perFault, report } from '../../chaos/summary.ts'
 import { Findings, type Row } from '../row.ts'
 
 /** A row of one kind of fault. */
@@ -35,8 +35,10 @@ export const CHAOS_ROWS: readonly Row[] = [
     everyMs: 5_000,
     also: (result, findings) => {
       recoversWithin(2_000, 'connector-kill', result, findings)
-      const perKill = result.faults.extraCallsPerConnectorKill
-      findings.figure('duplicate_replies_per_kill', result.faults.duplicateRepliesPerConnectorKill)
+      const { verdict, faults } = result
+      const perKill = perFault(verdict.extraCalls, faults.total)
+      findings.figure('extra_calls_per_kill', perKill)
+      findings.figure('duplicate_replies_per_kill', perFault(verdict.duplicateReplies, faults.total))
       findings.check(perKill <= IN_FLIGHT_MAX, `${perKill} extra calls for each kill`)
     },
   }),
@@ -175,7 +177,7 @@ function tell(result: ChaosResult, findings: Findings): void {
 }
 
 function recoversWithin(limitMs: number, kind: string, { faults }: ChaosResult, findings: Findings): void {
-  const recovery = faults.recovery[kind]
+  const recovery = faults.byKind[kind]?.recovery
   if (recovery === undefined) return findings.check(false, `nothing was answered after ${kind}`)
   findings.figure('recovery_p50_ms', recovery.p50Ms)
   findings.figure('recovery_p99_ms', recovery.p99Ms)

@@ -1,15 +1,25 @@
-// How much of a core each process takes, also of one that dies and comes back. Linux only: elsewhere it says nothing.
+// How much of a core and of memory each process takes, also of one that dies and comes back. Linux only: elsewhere it
+// says nothing.
 import { readFileSync } from 'node:fs'
 
 const INTERVAL_MS = 500
 // USER_HZ, the unit of /proc, is 100 on every architecture that Node.js runs on.
 const TICK_MS = 10
 
+/** What was measured, by name. */
+export interface ProcessFigures {
+  /** Share of one core, rounded to hundredths. */
+  readonly cpu: Readonly<Record<string, number>>
+  /** Most resident memory that one of its processes had, in MB (10^6 bytes). */
+  readonly peakRssMb: Readonly<Record<string, number>>
+}
+
 /** Looks twice a second. */
-export class CpuMeter {
+export class ProcessMeter {
   readonly #pids: Readonly<Record<string, () => number | undefined>>
   readonly #last = new Map<number, number>()
   readonly #spentMs: Record<string, number> = {}
+  readonly #peakRssMb: Record<string, number> = {}
   #timer: NodeJS.Timeout | undefined
   #startedAtMs = 0
 
@@ -26,19 +36,20 @@ export class CpuMeter {
     this.#timer = setInterval(() => this.#look(), INTERVAL_MS)
   }
 
-  /** Share of one core by name, rounded to hundredths. */
-  stop(): Readonly<Record<string, number>> {
-    if (this.#timer === undefined) return {}
+  /** The figures since `start`; empty when it was stopped before. */
+  stop(): ProcessFigures {
+    if (this.#timer === undefined) return { cpu: {}, peakRssMb: {} }
     this.#look()
     clearInterval(this.#timer)
     this.#timer = undefined
     const wallMs = performance.now() - this.#startedAtMs
-    return Object.fromEntries(
+    const cpu = Object.fromEntries(
       Object.entries(this.#spentMs).map(([name, spentMs]) => [
         name,
         Math.round((spentMs / wallMs) * 100) / 100,
       ]),
     )
+    return { cpu, peakRssMb: { ...this.#peakRssMb } }
   }
 
   #look(): void {
@@ -48,6 +59,7 @@ export class CpuMeter {
       if (pid === undefined || spent === undefined) continue
       this.#spentMs[name] = (this.#spentMs[name] ?? 0) + spent - (this.#last.get(pid) ?? 0)
       this.#last.set(pid, spent)
+      this.#peakRssMb[name] = Math.max(this.#peakRssMb[name] ?? 0, peakRssMb(pid))
     }
   }
 }
@@ -59,5 +71,15 @@ function cpuMs(pid: number): number | undefined {
     return (Number(fields[11]) + Number(fields[12])) * TICK_MS
   } catch {
     return undefined
+  }
+}
+
+// VmHWM of proc(5): the peak since the program began.
+function peakRssMb(pid: number): number {
+  try {
+    const kib = Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
+    return Math.round((kib * 1024) / 1e6)
+  } catch {
+    return 0
   }
 }

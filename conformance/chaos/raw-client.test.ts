@@ -1,0 +1,35 @@
+// The raw client is a witness: it must not be deaf when an answer comes.
+import { expect, onTestFinished, test } from 'vitest'
+import { TestClient } from '../fixtures/mqtt-client.ts'
+import { startMosquitto } from '../fixtures/mosquitto.ts'
+import { Proxy } from './proxy.ts'
+import { RawClient, type RawReply } from './raw-client.ts'
+
+test('hears its replies also when its first connection ended between CONNACK and SUBSCRIBE', async () => {
+  const broker = await startMosquitto()
+  let isFirst = true
+  const network: Proxy = await Proxy.start(broker.port, {
+    witness: () => ({
+      fromClient: () => {},
+      // The first bytes of the broker are CONNACK: the session is there, and no SUBSCRIBE will follow.
+      fromServer: () => {
+        if (isFirst) network.reset()
+        isFirst = false
+      },
+    }),
+  })
+  onTestFinished(() => network.close())
+  const replies: RawReply[] = []
+  const client = new RawClient(network.port, 'device', {
+    replied: (reply) => replies.push(reply),
+    acknowledged: () => {},
+    abandoned: () => {},
+  })
+  onTestFinished(() => client.close())
+  await client.start()
+  const connector = await TestClient.connect(broker.url)
+  onTestFinished(() => connector.close())
+  await connector.publish('infer/reply/device/iris/predict', '{"predictions":[1]}')
+  await expect.poll(() => replies.map(({ payload }) => payload)).toEqual(['{"predictions":[1]}'])
+  expect(client.connections).toBe(2)
+})
