@@ -40,6 +40,13 @@ export interface ConnectionOptions {
   readonly frameBytesMax: () => number
 }
 
+/** The end of a connection that the broker closed without a reason. */
+export class SilentEnd extends Error {
+  constructor() {
+    super('The broker closed the connection.')
+  }
+}
+
 // Above this many unsent bytes we stop reading: the broker reads us all the same, so it drains (no deadlock).
 const WRITE_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
 // Only one SUBSCRIBE or UNSUBSCRIBE is under way at a time; the outbox gives out 1 to 65,534.
@@ -78,7 +85,7 @@ export class Connection {
         this.#keepAlive?.stop()
         this.ackOrder.end()
         this.#subscriptionAnswer?.([])
-        resolve(this.#endReason ?? new Error('The broker closed the connection.'))
+        resolve(this.#endReason ?? new SilentEnd())
       })
     })
     // Before CONNECT: the backlog of a resumed session follows CONNACK in the same segment.

@@ -1,7 +1,7 @@
 // Holds the MQTT session: connects, comes back, subscribes, yields deliveries and carries our publishes.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrokerLimits } from './broker-limits.ts'
-import { Connection, type ConnectionListener } from './connection.ts'
+import { Connection, SilentEnd, type ConnectionListener } from './connection.ts'
 import type { ConnectOptions } from './control-packets.ts'
 import type { Delivery } from './delivery.ts'
 import { dial, type ByteStream, type DialTarget } from './dial.ts'
@@ -10,6 +10,7 @@ import { Outbox, type PublishResult } from './outbox.ts'
 import type { OutgoingMessage } from './publish-encoder.ts'
 import { reconnectDelayMs, type ReconnectBounds } from './reconnect-delay.ts'
 import { SessionRefusal } from './refusal.ts'
+import { Rivalry } from './rivalry.ts'
 
 /** What a session is made with. */
 export interface SessionOptions extends DialTarget {
@@ -62,7 +63,6 @@ const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
 // A connection that held this long starts the back-off afresh; one that breaks at once goes on with it.
 const STABLE_AFTER_MS = 5_000
-const BRIEF_CONNECTIONS_MAX = 3
 
 /** See the file's first line. One instance lives as long as the connector. */
 export class MqttSession {
@@ -74,8 +74,9 @@ export class MqttSession {
   #epoch = 0
   // Attempts since the last connection that held.
   #attempt = 0
-  #readyAtMs = Number.POSITIVE_INFINITY
-  #briefConnections = 0
+  // When the present connection became ready.
+  #readyAtMs: number | undefined
+  readonly #rivalry = new Rivalry()
   #sharedFilter: string | undefined
   #isReady = false
   #isTaking = true
@@ -148,30 +149,31 @@ export class MqttSession {
     while (!signal.aborted) {
       const error = await this.#connectOnce()
       if (signal.aborted) return
-      const lastedMs = performance.now() - this.#readyAtMs
-      if (lastedMs >= STABLE_AFTER_MS) this.#attempt = 0
-      this.#briefConnections = lastedMs >= 0 && lastedMs < STABLE_AFTER_MS ? this.#briefConnections + 1 : 0
-      this.#readyAtMs = Number.POSITIVE_INFINITY
-      const retryInMs = this.#retryInMs(error)
+      const lastedMs = this.#readyAtMs === undefined ? undefined : performance.now() - this.#readyAtMs
+      this.#readyAtMs = undefined
+      if (lastedMs !== undefined && lastedMs >= STABLE_AFTER_MS) this.#attempt = 0
+      const { error: explained, retryInMs } = this.#judge(error, lastedMs)
       this.#attempt += 1
-      this.#listener.unavailable({ error: this.#explained(error), retryInMs })
+      this.#listener.unavailable({ error: explained, retryInMs })
       // Rejects only when the session is closed, which the loop sees by itself.
       await sleep(retryInMs, undefined, { signal }).catch(() => {})
     }
   }
 
-  // Brokers before MQTT 5's reason codes, and Mosquitto up to 2.0, take a session over without a word.
-  #explained(error: Error): Error {
-    if (this.#briefConnections < BRIEF_CONNECTIONS_MAX || error instanceof SessionRefusal) return error
-    return new Error(
-      `${error.message} It has ended ${this.#briefConnections} connections in a row soon after they were ready: does another connector use the client id "${this.#options.clientId}"? Give each its own \`name\`.`,
-      { cause: error },
-    )
-  }
-
-  #retryInMs(error: Error): number {
-    if (error instanceof SessionRefusal && error.reasonCode === TAKEN_OVER) return TAKEN_OVER_DELAY_MS
-    return reconnectDelayMs(this.#attempt, this.#options.reconnect, this.#options.random ?? Math.random)
+  // Why the connection ended, for a reader, and how long to stay away.
+  #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
+    const pauseMs = this.#rivalry.ended(lastedMs, error instanceof SilentEnd)
+    if (error instanceof SessionRefusal) {
+      if (error.reasonCode === TAKEN_OVER) return { error, retryInMs: TAKEN_OVER_DELAY_MS }
+    } else if (pauseMs !== undefined) {
+      const suspicion = new Error(
+        `${error.message} ${this.#rivalry.inARow} connections in a row ended soon after they were ready: does another connector use the client id "${this.#options.clientId}"? Give each its own \`name\`.`,
+        { cause: error },
+      )
+      return { error: suspicion, retryInMs: pauseMs }
+    }
+    const { reconnect, random = Math.random } = this.#options
+    return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
   }
 
   // Runs one connection from dialling to its end, and returns why it ended.
