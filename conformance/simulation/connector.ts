@@ -57,6 +57,7 @@ export class SimulatedConnector {
       concurrency: scenario.concurrency,
       queueDepthMax: scenario.queueDepthMax,
       queueBytesMax: 5_000,
+      queueWaitMaxMs: 5_000,
     }
     this.#gate = new ModelGate('m', limits, this.#budget)
     this.#clients = new Clients({

@@ -1,6 +1,6 @@
 import { Problem } from '@inferwire/protocol'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Deadline } from '../step.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { ModelGate, type GateLimits } from './model-gate.ts'
@@ -11,7 +11,13 @@ const expired = new Problem('deadline_exceeded', 'too late')
 
 function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
   const budget = new ByteBudget(bytesMax)
-  const all = { concurrency: 1, queueDepthMax: 10, queueBytesMax: 1_000_000, ...limits }
+  const all = {
+    concurrency: 1,
+    queueDepthMax: 10,
+    queueBytesMax: 1_000_000,
+    queueWaitMaxMs: 5_000,
+    ...limits,
+  }
   return { budget, gate: new ModelGate('iris', all, budget) }
 }
 
@@ -98,7 +104,8 @@ test('behaves like the simple gate, whatever comes, leaves and expires', async (
       }),
       fc.integer({ min: 1, max: 400 }),
       fc.array(step, { maxLength: 80 }),
-      async (limits, bytesMax, steps) => {
+      async (bounds, bytesMax, steps) => {
+        const limits = { ...bounds, queueWaitMaxMs: 5_000 }
         const { gate, budget } = arrange(limits, bytesMax)
         const simple = new SimpleGate(limits, bytesMax)
         for (const { kind, number } of steps) {
@@ -260,9 +267,81 @@ describe('clients', () => {
   })
 })
 
+// A model of `callMs` on a clock that only this test moves; `perCall` requests come while one call runs.
+async function load(
+  gate: ModelGate,
+  { callMs, calls, perCall }: Record<'callMs' | 'calls' | 'perCall', number>,
+) {
+  const waits: number[] = []
+  let refused = 0
+  enter(gate, 1)
+  for (let call = 0; call < calls; call++) {
+    for (let index = 0; index < perCall; index++) {
+      const cameAtMs = performance.now()
+      try {
+        const turn = gate.enter('a', 1, noDeadline())
+        void turn?.then(() => waits.push(performance.now() - cameAtMs))
+      } catch {
+        refused += 1
+      }
+    }
+    vi.advanceTimersByTime(callMs)
+    gate.leave(1)
+    await Promise.resolve()
+  }
+  return { waits, refused }
+}
+
+describe('the wait', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'Date'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  test('is bounded under a load that stays, and the model never idles', async () => {
+    const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
+    const { waits, refused } = await load(gate, { callMs: 10, calls: 3_000, perCall: 10 })
+    expect(waits.length).toBe(3_000)
+    expect(refused).toBeGreaterThan(20_000)
+    // What came before the pace was known waits longer.
+    expect(Math.max(...waits.slice(1_000))).toBeLessThanOrEqual(1_010)
+    expect(Math.min(...waits.slice(1_000))).toBeGreaterThan(500)
+  })
+
+  test('of a burst is not bounded: it passes', async () => {
+    const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
+    for (let burst = 0; burst < 3; burst++) {
+      expect(states(all(gate, 'a', 300))['refused']).toBe(undefined)
+      for (let index = 0; index < 300; index++) {
+        vi.advanceTimersByTime(10)
+        gate.leave(1)
+        await Promise.resolve()
+      }
+      expect(gate.waiting).toBe(0)
+    }
+  })
+
+  test('behind slow calls is long, and some may wait all the same', async () => {
+    const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
+    const { waits } = await load(gate, { callMs: 20_000, calls: 20, perCall: 3 })
+    expect(waits.length).toBe(20)
+    expect(Math.max(...waits.slice(10))).toBeLessThanOrEqual(60_000)
+  })
+
+  test('beyond the deadline is not begun', async () => {
+    const { gate } = arrange({ queueDepthMax: 4_096 })
+    await load(gate, { callMs: 100, calls: 20, perCall: 2 })
+    const waiting = gate.waiting
+    const deadline = { ...noDeadline(), atMs: performance.now() + 1_000 }
+    expect(() => gate.enter('a', 1, deadline)).toThrow(/one more about \d\.\d s/)
+    expect(gate.waiting).toBe(waiting)
+    expect(gate.enter('a', 1, { ...deadline, atMs: performance.now() + 60_000 })).toBeInstanceOf(Promise)
+    // Another client has its turn sooner.
+    expect(gate.enter('b', 1, deadline)).toBeInstanceOf(Promise)
+  })
+})
+
 test('models share one budget of bytes', () => {
   const budget = new ByteBudget(100)
-  const limits = { concurrency: 5, queueDepthMax: 5, queueBytesMax: 1_000 }
+  const limits = { concurrency: 5, queueDepthMax: 5, queueBytesMax: 1_000, queueWaitMaxMs: 5_000 }
   const one = new ModelGate('one', limits, budget)
   const two = new ModelGate('two', limits, budget)
   expect(enter(one, 80).state).toBe('runs')

@@ -3,6 +3,7 @@ import { Problem } from '@inferwire/protocol'
 import type { Deadline, Gate } from '../step.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import { FairQueue, type Waiter } from './fair-queue.ts'
+import { TurnPace } from './turn-pace.ts'
 
 /** The bounds of one model. */
 export interface GateLimits {
@@ -12,10 +13,14 @@ export interface GateLimits {
   readonly queueDepthMax: number
   /** Bytes of the bodies that wait for a turn. */
   readonly queueBytesMax: number
+  /** Milliseconds that a request may be expected to wait for a turn. */
+  readonly queueWaitMaxMs: number
 }
 
 // What a client should wait when it is turned away: about the time a queue of this kind needs to move.
 const RETRY_AFTER_MS = 500
+// A slow model is not a full queue: as many as run, twice over, may wait however long one call takes.
+const WAITING_ROUNDS_MIN = 2
 
 /** Turns go round by client; within a client, first come, first served. */
 export class ModelGate implements Gate {
@@ -23,6 +28,7 @@ export class ModelGate implements Gate {
   readonly #limits: GateLimits
   readonly #budget: ByteBudget
   readonly #queue = new FairQueue()
+  readonly #pace = new TurnPace()
   #running = 0
 
   constructor(name: string, limits: GateLimits, budget: ByteBudget) {
@@ -45,7 +51,7 @@ export class ModelGate implements Gate {
     if (deadline.problem !== undefined) throw deadline.problem
     const mayRun = this.#running < this.#limits.concurrency
     if (!this.#budget.hasRoom(bytes)) throw this.#busy(', with too many bytes for one more')
-    if (!mayRun) this.#makeRoom(client, bytes)
+    if (!mayRun) this.#makeRoom(client, bytes, deadline)
     this.#budget.take(bytes)
     if (!mayRun) return this.#wait(client, bytes, deadline)
     this.#running += 1
@@ -59,18 +65,23 @@ export class ModelGate implements Gate {
       // After a stall of the process its timer may still be to come, and tells it: an expired request is not executed.
       if (next.deadline.atMs <= nowMs) continue
       next.deadline.waiting = undefined
+      this.#pace.turn(nowMs, this.#limits.concurrency)
       next.admit()
       return
     }
+    this.#pace.idle()
     this.#running -= 1
   }
 
   // A full queue is shared: a client below its equal part of it takes the newest place of the one with the most.
-  #makeRoom(client: string, bytes: number): void {
+  #makeRoom(client: string, bytes: number, deadline: Deadline): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
     if (bytes > queueBytesMax) throw this.#busy(', with too many bytes for one more')
     const share = this.#queue.shareOf(client)
     const clients = this.#queue.clients + (share.waiting === 0 ? 1 : 0)
+    // Turns go round by client: whoever has little here does not wait behind those who have much.
+    const turns = Math.min(this.#queue.waiting + 1, (share.waiting + 1) * clients)
+    this.#refuseLongWait(turns, deadline)
     if (this.#queue.waiting >= queueDepthMax) {
       if ((share.waiting + 1) * clients > queueDepthMax) throw this.#busy('')
       this.#turnAway(this.#queue.newestOfLargest('waiting')!)
@@ -80,6 +91,15 @@ export class ModelGate implements Gate {
         throw this.#busy(', with too many bytes for one more')
       this.#turnAway(this.#queue.newestOfLargest('bytes')!)
     }
+  }
+
+  // A queue that stands gives nobody more answers, only later ones: what is above the capacity is told at once.
+  #refuseLongWait(turns: number, deadline: Deadline): void {
+    const { concurrency, queueWaitMaxMs } = this.#limits
+    const waitMs = turns * this.#pace.msPerTurn
+    const isLong = waitMs > queueWaitMaxMs && turns > WAITING_ROUNDS_MIN * concurrency
+    if (isLong || performance.now() + waitMs > deadline.atMs)
+      throw this.#busy(`, one more about ${(waitMs / 1000).toFixed(1)} s`)
   }
 
   #turnAway(waiter: Waiter): void {

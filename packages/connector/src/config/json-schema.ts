@@ -14,7 +14,10 @@ const OURS = new Set(['unit', 'defaultText', 'isSecret', 'isFile'])
 function withoutOurs(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(withoutOurs)
   if (typeof schema !== 'object' || schema === null) return schema
+  // A default that the machine decides is no part of the schema.
+  const isOpen = 'defaultText' in schema
   const entries = Object.entries(schema)
+    .filter(([key]) => !(isOpen && key === 'default'))
     // A file takes no secrets, so an editor must not offer them.
     .filter(([key, value]) => !OURS.has(key) && (value as { isSecret?: unknown } | null)?.isSecret !== true)
     .map(([key, value]) => [key, withoutOurs(value)])

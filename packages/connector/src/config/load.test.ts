@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { ConfigError } from './config-error.ts'
 import { loadConfig } from './load.ts'
 import type { ConfigInput, ConnectorConfig } from './schema.ts'
@@ -29,6 +29,22 @@ function errorOf(load: () => unknown): ConfigError {
   }
   throw new Error('Nothing was thrown.')
 }
+
+function mebibytesOf({ limits, models }: ConnectorConfig): number[] {
+  const { requestBytesMax, responseBytesMax } = models['iris']!.limits
+  const all = [limits.bytesInFlightMax, limits.duplicates.bytesMax, requestBytesMax, responseBytesMax]
+  return all.map((bytes) => bytes / 1024 / 1024)
+}
+
+test('keeps what requests may take within the memory of a small container', () => {
+  const limited = vi.spyOn(process, 'constrainedMemory').mockReturnValue(96 * 1024 * 1024)
+  const small = loadConfig({ env: {}, flags: { models: { iris: { url: 'http://iris' } } } })
+  limited.mockReturnValue(2 ** 64)
+  const free = loadConfig({ env: {}, flags: { models: { iris: { url: 'http://iris' } } } })
+  limited.mockRestore()
+  expect(mebibytesOf(small)).toEqual([12, 4, 3, 3])
+  expect(mebibytesOf(free)).toEqual([128, 16, 16, 16])
+})
 
 test('fills in every default', () => {
   const config = loadConfig({ env: {}, flags: { name: 'plant-7', models: { iris: { url: 'http://iris' } } } })

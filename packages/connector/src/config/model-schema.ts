@@ -2,7 +2,7 @@
 import { isAllowableHeader, isModelName, isOperationName } from '@inferwire/protocol'
 import { z } from 'zod'
 import { isHost, modelUrlMistake } from './address.ts'
-import { file, integer, option, text } from './option.ts'
+import { bytesOfMemory, file, integer, option, text } from './option.ts'
 import { circuit, retry } from './retry-options.ts'
 import { address, MIB, shortText, tls } from './schema-parts.ts'
 
@@ -22,14 +22,19 @@ const limits = z.strictObject({
     'bytes',
     'Bytes of the requests that wait.',
   ),
-  requestBytesMax: integer(
+  queueWaitMaxMs: integer(
+    { min: 1, max: 3_600_000, default: 5_000 },
+    'ms',
+    'Longest wait for a turn: a request that would wait longer, at the pace of the last turns, is answered `overloaded` at once. Twice `concurrency` may always wait, and nobody beyond the own deadline.',
+  ),
+  requestBytesMax: bytesOfMemory(
     { min: 1, max: 256 * MIB, default: 16 * MIB },
-    'bytes',
+    32,
     'Largest body of a request.',
   ),
-  responseBytesMax: integer(
+  responseBytesMax: bytesOfMemory(
     { min: 1, max: 256 * MIB, default: 16 * MIB },
-    'bytes',
+    32,
     'Largest answer of the model server.',
   ),
 })

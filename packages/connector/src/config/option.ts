@@ -28,15 +28,39 @@ export interface Range {
 
 /** A whole number with a default. */
 export function integer(range: Range, unit: OptionText['unit'], description: string) {
+  return option(wholeNumber(range).default(range.default), {
+    description,
+    ...(unit === undefined ? {} : { unit }),
+  })
+}
+
+/**
+ * Bytes whose default is at most a part of the memory that the process may use (the limit of its control group):
+ * with the defaults a small container must not end for lack of memory.
+ */
+export function bytesOfMemory(range: Range, part: number, description: string) {
+  const schema = wholeNumber(range).default(() => {
+    // 0 or undefined where the system cannot tell; far more than the machine has where there is no limit.
+    const limit = process.constrainedMemory() || Infinity
+    return Math.max(range.min, Math.min(range.default, Math.floor(limit / part)))
+  })
+  return option(schema, {
+    description,
+    unit: 'bytes',
+    defaultText: `\`${range.default}\`, at most 1/${part} of the memory limit`,
+  })
+}
+
+function wholeNumber(range: Omit<Range, 'default'>) {
   const error = `a whole number from ${range.min} to ${range.max}`
-  const schema = z
-    .int({ error })
-    .min(range.min, { error })
-    .max(range.max, { error })
-    // YAML has -0; printed it would be another text than the one that was read.
-    .overwrite((value) => value + 0)
-    .default(range.default)
-  return option(schema, { description, ...(unit === undefined ? {} : { unit }) })
+  return (
+    z
+      .int({ error })
+      .min(range.min, { error })
+      .max(range.max, { error })
+      // YAML has -0; printed it would be another text than the one that was read.
+      .overwrite((value) => value + 0)
+  )
 }
 
 /** Text that a function accepts; `expected` completes the sentence "expected …". */

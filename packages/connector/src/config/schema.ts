@@ -3,7 +3,7 @@ import { isCleanLevel, isModelName } from '@inferwire/protocol'
 import { z } from 'zod'
 import { brokerUrlMistake } from './address.ts'
 import { model } from './model-schema.ts'
-import { integer, option, optionalFile, text } from './option.ts'
+import { bytesOfMemory, integer, option, optionalFile, text } from './option.ts'
 import { address, glob, level, MIB, shortText, tls } from './schema-parts.ts'
 import { Secret } from './secret.ts'
 
@@ -125,16 +125,16 @@ export const configSchema = z.strictObject({
   ),
   limits: z
     .strictObject({
-      bytesInFlightMax: integer(
+      bytesInFlightMax: bytesOfMemory(
         { min: 1, max: 64 * 1024 * MIB, default: 128 * MIB },
-        'bytes',
+        8,
         'Bytes of the requests that run or wait, over all models.',
       ),
       duplicates: z
         .strictObject({
-          bytesMax: integer(
+          bytesMax: bytesOfMemory(
             { min: 0, max: 4096 * MIB, default: 16 * MIB },
-            'bytes',
+            24,
             'Memory for answers, so that a repeated request is answered without a second call; 0 = none.',
           ),
           windowMs: integer(
