@@ -15,6 +15,7 @@ import {
 } from 'yaml'
 import { ConfigError, type ConfigMistake } from './config-error.ts'
 import { shownKey } from './shown.ts'
+import { offsetOfTooDeep } from './yaml-depth.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
 // No option lies deeper than six levels; the example of a model may.
@@ -32,6 +33,7 @@ export interface ConfigFile {
 /** @throws ConfigError that says why the file cannot be used. */
 export function readConfigFile(name: string): ConfigFile {
   const text = readText(name)
+  refuseDepth(name, text)
   const lines = new LineCounter()
   const document = parse(name, text, lines)
   const place = (offset: number): string => {
@@ -88,6 +90,14 @@ function readAtMost(name: string, bytesMax: number): Buffer {
   }
 }
 
+function refuseDepth(name: string, text: string): void {
+  const offset = offsetOfTooDeep(text, DEPTH_MAX)
+  if (offset === undefined) return
+  const before = text.slice(0, offset).split('\n')
+  const source = `${name}:${before.length}:${before.at(-1)!.length + 1}`
+  throw new ConfigError([{ path: '', source, message: `is nested deeper than ${DEPTH_MAX} levels` }])
+}
+
 function parse(name: string, text: string, lines: LineCounter): Document {
   try {
     return parseDocument(text, {
@@ -126,31 +136,21 @@ function structureMistakes(document: Document, place: (offset: number) => string
     add(document.contents, 'must hold a map of options, such as `broker:` and `models:`')
     return mistakes
   }
-  try {
-    visit(document, {
-      Node: (_key, node, path) => {
-        if (path.length > 2 * DEPTH_MAX) {
-          add(node, `is nested deeper than ${DEPTH_MAX} levels`)
-          return visit.BREAK
-        }
-        if (isMap(node)) checkKeys(node, add)
-        if (isAlias(node) && path.some((around) => hasAnchor(around, node.source))) {
-          add(node, `alias *${shownKey(node.source)} is inside of what it stands for`)
-          return visit.BREAK
-        }
-        return undefined
-      },
-    })
-  } catch {
-    // The visit itself ran out of stack before it could count.
-    add(undefined, `is nested deeper than ${DEPTH_MAX} levels`)
-  }
+  visit(document, {
+    Node: (_key, node, path) => {
+      if (isMap(node)) checkKeys(node, add)
+      if (isAlias(node) && path.some((around) => hasAnchor(around, node.source))) {
+        add(node, `alias *${shownKey(node.source)} is inside of what it stands for`)
+        return visit.BREAK
+      }
+      return undefined
+    },
+  })
   return mistakes
 }
 
-// yaml turns its own stack overflow into an error like any other, and repeats pieces of the file.
+// yaml repeats pieces of the file.
 function reasonOf({ message }: Error): string {
-  if (message.includes('call stack')) return `it is nested deeper than ${DEPTH_MAX} levels`
   return message.slice(0, 200).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '\ufffd')
 }
 
