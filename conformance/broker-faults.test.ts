@@ -227,6 +227,27 @@ test('an answer above the Maximum Packet Size of the broker becomes a typed erro
   expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
 })
 
+test('a connector that begins to share leaves no subscription of its own in its session', async () => {
+  const broker = await startMosquitto()
+  closers.push(() => broker.stop())
+  const upstream = await startUpstream()
+  closers.push(() => upstream.stop())
+  const models = { echo: { url: upstream.url, protocol: 'v1' as const } }
+  const alone = await runConnector({ broker: { url: broker.url, clientId: 'one' }, models })
+  await alone.connector.stop()
+  for (const clientId of ['one', 'two']) {
+    const member = await runConnector({ broker: { url: broker.url, clientId, share: 'g' }, models })
+    closers.push(() => member.connector.stop())
+  }
+  const client = await TestClient.connect(broker.url)
+  closers.push(() => client.close())
+  await client.subscribe('infer/reply/cam7/#')
+  for (let count = 0; count < 10; count++) {
+    await client.ask(`infer/request/cam7/echo/predict`, `{"instances":[${count}]}`)
+  }
+  expect(upstream.requests.filter(({ path }) => path.endsWith(':predict'))).toHaveLength(10)
+})
+
 test('TLS: a certificate of an authority that nobody named is refused, and a named one is taken', async () => {
   const folder = tempFolder('tls')
   execFileSync(

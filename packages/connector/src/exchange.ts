@@ -1,5 +1,6 @@
 // What is known about one request while it is under way: where its answer goes, what it means, how long it took.
 import { isTraceparent, PROPERTY, userProperty, type RequestTopic } from '@inferwire/protocol'
+import type { Execution } from './admission/index.ts'
 import type { ReplyContext } from './reply/index.ts'
 import type { Delivery } from './session/index.ts'
 import type { BoundOperation, ExposedModel, ReplyTarget } from './step.ts'
@@ -12,6 +13,8 @@ export class Exchange {
   topic: RequestTopic | undefined
   model: ExposedModel | undefined
   operation: BoundOperation | undefined
+  /** Under which its outcome is remembered; undefined when it was not executed. */
+  execution: Execution | undefined
   #startedAtMs: number | undefined
   #endedAtMs: number | undefined
 

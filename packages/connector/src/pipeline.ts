@@ -90,7 +90,12 @@ export class Pipeline {
       let result = await publish(reply)
       budget.give(replyBytes)
       const problem = refusalOf(result)
-      if (problem !== undefined) result = await publish(this.#failed(problem, exchange))
+      if (problem !== undefined) {
+        // Asked again, it would be refused again.
+        if (exchange.execution !== undefined && !problem.retryable)
+          this.#parts.duplicates.correct(exchange.execution, problem)
+        result = await publish(this.#failed(problem, exchange))
+      }
       // Reply before acknowledgement: a crash in between repeats the work, never loses it.
       if (this.#isDone(result, exchange)) delivery.settle()
       exchange.figures?.duration.observe((performance.now() - delivery.receivedAtMs) / 1000)
@@ -175,6 +180,7 @@ export class Pipeline {
       throw new Problem('maybe_executed', 'The request came before, and may have been executed then.')
     }
     const execution = duplicates.begin(key, nowMs, delivery.properties.messageExpiryInterval)
+    exchange.execution = execution
     try {
       const response = await this.#execute(exchange, model, request)
       duplicates.remember(execution, response)

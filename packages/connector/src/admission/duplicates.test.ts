@@ -216,3 +216,11 @@ test("without a name, the broker's Packet Identifier is the name", () => {
   expect(duplicateKey(nameless, { ...delivery })).toBe(key)
   expect(duplicateKey(nameless, { ...delivery, packetId: 2 })).not.toBe(key)
 })
+
+test('an answer that could reach nobody is not given again, its problem is', () => {
+  const duplicates = arrange()
+  const execution = duplicates.begin(keyOf('k'), 0, undefined)
+  duplicates.remember(execution, answer('large'))
+  duplicates.correct(execution, new Problem('response_too_large', 'The broker takes less.'))
+  expect(duplicates.find(keyOf('k'), 10)).toMatchObject({ code: 'response_too_large' })
+})

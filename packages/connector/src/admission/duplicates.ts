@@ -1,4 +1,5 @@
 // Remembers requests that run or were answered, so that a redelivery or repetition is not executed again.
+import type { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
 import { AnswerMemory, type Outcome } from './answer-memory.ts'
 
@@ -99,6 +100,11 @@ export class Duplicates {
     this.#ended(execution)
     this.#memory.put(execution.key, execution.untilMs, outcome)
     execution.end(outcome)
+  }
+
+  /** Its answer can reach nobody: whoever repeats it gets the problem. */
+  correct({ key, untilMs }: Execution, problem: Problem): void {
+    this.#memory.put(key, untilMs, problem)
   }
 
   /** The request ended without a final outcome: repeated, it runs again. */

@@ -259,10 +259,21 @@ export class MqttSession {
       this.#readyAtMs = performance.now()
       this.#listener.ready({ limits, bornAtMs, isLost, filter })
     }
-    if (this.#isSubscribed) ready()
-    else {
-      const filters = [filter, ...(this.#options.ownFilters ?? [])]
-      connection.subscribe(filters).then(ready, (error: Error) => connection.destroy(error))
-    }
+    if (this.#isSubscribed) return ready()
+    // A predecessor that worked alone left its subscription in the session: we would get every request twice.
+    const stale = isShared && limits.sessionPresent ? this.#options.filter : undefined
+    this.#subscribe(connection, [filter, ...(this.#options.ownFilters ?? [])], stale).then(
+      ready,
+      (error: Error) => connection.destroy(error),
+    )
+  }
+
+  async #subscribe(
+    connection: Connection,
+    filters: readonly string[],
+    stale: string | undefined,
+  ): Promise<void> {
+    if (stale !== undefined) await connection.unsubscribe(stale)
+    await connection.subscribe(filters)
   }
 }
