@@ -4,20 +4,22 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { tempFolder } from './fixtures/temp-folder.ts'
 import { run } from './fixtures/inferwire.ts'
-import { Findings, type RowResult } from './matrix/row.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+import { addResults, tableIn, tableOf, withTable } from './matrix/results.ts'
+import { amountOf, Findings, type RowResult } from './matrix/row.ts'
 import { NAMED_ROWS, ROWS } from './matrix/rows.ts'
-import { markdownTable } from './matrix/table.ts'
+import { markdownTable, type RanRow } from './matrix/table.ts'
 
 const FAST = ['duplicates', 'refused-replies', 'retained-request', 'bombs', 'replicas']
 const CLI = fileURLToPath(new URL('matrix/cli.ts', import.meta.url))
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TYPESCRIPT = new URL('../scripts/typescript.mjs', import.meta.url).href
 
 describe('a quick row meets what its criterion counts', () => {
   test.each(FAST)('%s', async (name) => {
     const row = ROWS.find((each) => each.name === name)!
-    const { failures, figures } = await row.run({ quick: true, say: () => {} })
+    const { failures, figures } = await row.run({ quick: true, scale: 1, say: () => {} })
     expect(failures, JSON.stringify(figures)).toEqual([])
   })
 })
@@ -36,10 +38,40 @@ test('a criterion that is not met shows in the table, with the command that runs
   findings.checkTime(false, 'it took 2 s')
   const result: RowResult = findings.result
   const row = { ...ROWS[0]!, name: 'broken' }
-  const table = markdownTable([{ row, result, seconds: 1 }], NAMED_ROWS, true)
+  const command = 'npm run matrix -- broken --quick'
+  const table = markdownTable([{ row, result, seconds: 1, command }], NAMED_ROWS)
   expect(table).toContain('NOT MET: 2 calls for 1 request; it took 2 s')
   expect(table).toContain('`npm run matrix -- broken --quick`')
   for (const { reason } of NAMED_ROWS) expect(table).toContain(`cannot run here: ${reason}`)
+})
+
+test('a row that does a share of its full count says so', () => {
+  const options = { quick: false, scale: 0.1, say: () => {} }
+  const findings = new Findings()
+  findings.ran('kills', amountOf(options, 1000, 6), 1000)
+  findings.ran('restarts', amountOf(options, 3, 2), 3)
+  findings.ran('seconds', amountOf({ ...options, scale: 1 }, 60, 6), 60)
+  expect(findings.result.figures).toEqual({ kills: '100 of 1000', restarts: '1 of 3', seconds: 60 })
+})
+
+test('docs/reliability.md has the results of conformance/matrix/results.json', () => {
+  const page = readFileSync(join(ROOT, 'docs/reliability.md'), 'utf8')
+  const table = tableOf(fileURLToPath(new URL('matrix/results.json', import.meta.url)))
+  expect(cells(tableIn(page))).toBe(cells(table))
+})
+
+test('results of rows that ran one by one come together, and a row that runs again replaces its own', () => {
+  const file = join(tempFolder('matrix'), 'results.json')
+  addResults(file, [ran('duplicates', 1)])
+  addResults(file, [ran('bombs', 7)])
+  addResults(file, [ran('duplicates', 2)])
+  const page = withTable('# Page\n\n<!-- matrix -->\n\nold\n\n<!-- end of matrix -->\n\nend\n', tableOf(file))
+  const line = (name: string): string => page.split('\n').find((each) => each.startsWith(`| ${name} |`))!
+  expect(line('duplicates')).toContain('| met | calls 2 (1 s) | `npm run matrix -- duplicates --scale 0.5` |')
+  expect(line('bombs')).toContain('calls 7')
+  expect(line('replicas')).toContain('not measured yet')
+  expect(page).toMatch(/^# Page\n\n<!-- matrix -->\n\n\| row [^]*\n\n<!-- end of matrix -->\n\nend\n$/)
+  expect(page).not.toContain('old')
 })
 
 test('the command runs a row and writes its figures; an unknown row is refused with the names', async () => {
@@ -53,3 +85,17 @@ test('the command runs a row and writes its figures; an unknown row is refused w
   expect(refused.code).toBe(64)
   expect(refused.stdout).toContain('overload-10x')
 })
+
+function ran(name: string, calls: number): RanRow {
+  return {
+    row: ROWS.find((each) => each.name === name)!,
+    result: { figures: { calls }, failures: [], late: [] },
+    seconds: 1,
+    command: `npm run matrix -- ${name} --scale 0.5`,
+  }
+}
+
+// What prettier makes of a table has the same cells.
+function cells(table: string): string {
+  return table.replaceAll(/-{3,}/g, '---').replaceAll(/ +/g, '')
+}

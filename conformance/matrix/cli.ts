@@ -1,16 +1,21 @@
 // `npm run matrix`: runs rows one after another, prints the table; exit code 1 when a criterion was not met.
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { addResults, tableOf, withTable } from './results.ts'
 import type { Row, RowResult } from './row.ts'
 import { NAMED_ROWS, ROWS } from './rows.ts'
 import { isMet, markdownTable, shortcomings, textOf, type RanRow } from './table.ts'
 
 const USAGE = `npm run matrix -- [ROW...] [options]
+  --scale S    a share of the full counts and durations, above 0 and at most 1 [default: 1]
   --quick      at most half a minute each
-  --list       names the rows
-  --json FILE  writes the results
+  --list       names the rows, with how long they take; "alone" = times decide, nothing else may run
+  --json FILE  adds the results to FILE
+  --write FILE puts the results in FILE into docs/reliability.md, and runs nothing
 Without a ROW it runs all.`
+
+const PAGE = new URL('../../docs/reliability.md', import.meta.url)
 
 // Rows mount small file systems: in a namespace of their own they vanish with the process. Where there is none the rows
 // run all the same; those that mount say what they need.
@@ -30,41 +35,50 @@ const { values, positionals } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
+    scale: { type: 'string', default: '1' },
     json: { type: 'string' },
+    write: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
 if (values.help) end(USAGE, 0)
-if (values.list) {
-  end(ROWS.map(({ name, what, fullTakes }) => `${name.padEnd(24)} ${what} (${fullTakes})`).join('\n'), 0)
-}
+const { quick } = values
+const scale = Number(values.scale)
+if (!(scale > 0 && scale <= 1)) end(`--scale is "${values.scale}"; expected a number above 0, at most 1.`, 64)
 const unknown = positionals.filter((name) => ROWS.every((row) => row.name !== name))
 if (unknown.length > 0) {
   const known = ROWS.map(({ name }) => name).join(', ')
   end(`There is no row ${unknown.map((name) => `"${name}"`).join(', ')}. The rows are: ${known}.`, 64)
 }
-const { quick } = values
+if (values.write !== undefined) {
+  writeFileSync(PAGE, withTable(readFileSync(PAGE, 'utf8'), tableOf(values.write)))
+  end(
+    `docs/reliability.md has the results of ${values.write}; run: npx prettier --write docs/reliability.md`,
+    0,
+  )
+}
 const chosen = positionals.length === 0 ? ROWS : ROWS.filter(({ name }) => positionals.includes(name))
+if (values.list) end(plan(), 0)
 const ran: RanRow[] = []
 for (const row of chosen) {
   say(`${row.name}: ${row.what}`)
   const startedAtMs = performance.now()
   const result = await resultOf(row)
   const seconds = (performance.now() - startedAtMs) / 1000
-  ran.push({ row, result, seconds })
+  const command = `npm run matrix -- ${row.name}${quick ? ' --quick' : scale === 1 ? '' : ` --scale ${scale}`}`
+  const last: RanRow = { row, result, seconds, command }
+  ran.push(last)
   say(`  ${isMet(result) ? 'met' : 'NOT MET'} after ${seconds.toFixed(0)} s: ${textOf(result.figures)}`)
   for (const failure of shortcomings(result)) say(`  - ${failure}`)
+  // One by one: what was measured stays, whatever comes next.
+  if (values.json !== undefined) addResults(values.json, [last])
 }
-say(`\n${markdownTable(ran, positionals.length === 0 ? NAMED_ROWS : [], quick)}`)
-if (values.json !== undefined) {
-  const rows = ran.map(({ row, result, seconds }) => ({ name: row.name, quick, seconds, ...result }))
-  writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`)
-}
+say(`\n${markdownTable(ran, positionals.length === 0 ? NAMED_ROWS : [])}`)
 process.exit(ran.every(({ result }) => isMet(result)) ? 0 : 1)
 
 async function resultOf(row: Row): Promise<RowResult> {
   try {
-    return await row.run({ quick, say: (line) => say(`  ${line}`) })
+    return await row.run({ quick, scale, say: (line) => say(`  ${line}`) })
   } catch (error) {
     return {
       figures: {},
@@ -72,6 +86,19 @@ async function resultOf(row: Row): Promise<RowResult> {
       failures: [`It could not be run: ${error instanceof Error ? error.stack : String(error)}`],
     }
   }
+}
+
+function plan(): string {
+  const lines = chosen.map(({ name, what, fullSeconds, isTimed }) => {
+    const minutes = minutesOf(fullSeconds).padStart(8)
+    return `${name.padEnd(24)} ${minutes} ${isTimed ? 'alone' : '     '} ${what}`
+  })
+  const sum = chosen.reduce((total, { fullSeconds }) => total + fullSeconds, 0)
+  return [...lines, `${'together'.padEnd(24)} ${minutesOf(sum).padStart(8)}`].join('\n')
+}
+
+function minutesOf(fullSeconds: number): string {
+  return `${((quick ? Math.min(30, fullSeconds) : fullSeconds * scale) / 60).toFixed(1)} min`
 }
 
 function say(text: string): void {

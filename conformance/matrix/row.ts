@@ -4,6 +4,8 @@
 export interface RowOptions {
   /** At most half a minute; the figures are a smoke test, not a proof. */
   readonly quick: boolean
+  /** Share of the full counts and durations that runs: above 0, at most 1. */
+  readonly scale: number
   /** A line about how it goes. */
   readonly say: (line: string) => void
 }
@@ -26,8 +28,10 @@ export interface Row {
   /** The fault and the load. */
   readonly what: string
   readonly criterion: string
-  /** How long the full version takes, about. */
-  readonly fullTakes: string
+  /** How long the full version takes, about, in seconds. */
+  readonly fullSeconds: number
+  /** Times decide: nothing else may run beside it. */
+  readonly isTimed: boolean
   run(options: RowOptions): Promise<RowResult>
 }
 
@@ -40,6 +44,11 @@ export interface NamedRow {
   readonly reason: string
 }
 
+/** How often, or for how many seconds, it is done this time. */
+export function amountOf({ quick, scale }: RowOptions, full: number, whenQuick: number): number {
+  return quick ? whenQuick : Math.max(1, Math.round(full * scale))
+}
+
 /** Collects figures, and what was not as it must be. */
 export class Findings {
   readonly #figures: Record<string, number | string> = {}
@@ -49,6 +58,11 @@ export class Findings {
   /** Numbers are rounded to three digits behind the point. */
   figure(name: string, value: number | string): void {
     this.#figures[name] = typeof value === 'number' ? Math.round(value * 1000) / 1000 : value
+  }
+
+  /** How much of the full amount was done: `100 of 1000`. */
+  ran(name: string, amount: number, full: number): void {
+    this.figure(name, amount === full ? amount : `${amount} of ${full}`)
   }
 
   /** `isMet` = this part of the criterion holds; else the sentence tells. */

@@ -6,25 +6,34 @@ export interface RanRow {
   readonly row: Row
   readonly result: RowResult
   readonly seconds: number
+  /** What runs it again, as much of it. */
+  readonly command: string
 }
 
-/** Rows that cannot run are in it, with the reason. */
-export function markdownTable(ran: readonly RanRow[], named: readonly NamedRow[], isQuick: boolean): string {
+/** Rows that cannot run are in it, with the reason, and so are those of `missing`, which have not run yet. */
+export function markdownTable(
+  ran: readonly RanRow[],
+  named: readonly NamedRow[],
+  missing: readonly Row[] = [],
+): string {
   const head = ['| row | what | criterion | result | figures | command |', '|---|---|---|---|---|---|']
-  const lines = ran.map(({ row, result, seconds }) =>
+  const lines = ran.map(({ row, result, seconds, command }) =>
     cells([
       row.name,
       row.what,
       row.criterion,
       isMet(result) ? 'met' : `NOT MET: ${shortcomings(result).join('; ')}`,
       `${textOf(result.figures)} (${seconds.toFixed(0)} s)`,
-      `\`npm run matrix -- ${row.name}${isQuick ? ' --quick' : ''}\``,
+      `\`${command}\``,
     ]),
   )
-  const missing = named.map(({ name, what, criterion, reason }) =>
+  const open = missing.map(({ name, what, criterion }) =>
+    cells([name, what, criterion, 'not measured yet', '', `\`npm run matrix -- ${name}\``]),
+  )
+  const impossible = named.map(({ name, what, criterion, reason }) =>
     cells([name, what, criterion, `cannot run here: ${reason}`, '', '']),
   )
-  return [...head, ...lines, ...missing].join('\n')
+  return [...head, ...lines, ...open, ...impossible].join('\n')
 }
 
 /** Everything that is not as the criterion says. */

@@ -4,7 +4,7 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { tempFolder } from '../../fixtures/temp-folder.ts'
 import { TELLS_DROPS, watchDrops } from '../broker-drops.ts'
-import { Findings, type Row } from '../row.ts'
+import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause, until, type Stage } from '../stage.ts'
 import { startUnderLoad } from '../under-load.ts'
 
@@ -15,18 +15,22 @@ const SETTINGS = [
   { name: 'autosave_on_changes', lines: ['autosave_on_changes true', 'autosave_interval 1'] },
 ] as const
 
+const KILLS = 200
+
 /** What a PUBACK of Mosquitto is worth. */
 export const brokerKill: Row = {
   name: 'broker-kill',
   what: 'kill -9 of Mosquitto 2.0, 200 times (--quick: 3) for each of three settings of its persistence; 300 requests/s of raw and SDK clients',
   criterion:
     'SDK unanswered 0; raw: unanswered <= under way at the kills with autosave_on_changes; crossed 0, phantom 0',
-  fullTakes: '35 min',
-  run: async ({ quick, say }) => {
+  fullSeconds: 3 * KILLS * 2 + 60,
+  isTimed: false,
+  run: async (options) => {
+    const { quick, say } = options
     const findings = new Findings()
     for (const { name, lines } of SETTINGS) {
       await onStage(async (stage) => {
-        const kills = quick ? 3 : 200
+        const kills = amountOf(options, KILLS, 3)
         const play = await startUnderLoad(stage, {
           broker: { isInMemory: true, config: [...COMMON, ...lines] },
           requests: 1_000_000,
@@ -46,7 +50,7 @@ export const brokerKill: Row = {
         const lost = verdict.unanswered + verdict.unansweredByBrokerKill
         say(`${name}: ${verdict.requests} requests, ${lost} raw lost, ${verdict.unansweredSdk} SDK`)
         findings.figure(`${name}: requests`, verdict.requests)
-        findings.figure(`${name}: kills`, kills)
+        findings.ran(`${name}: kills`, kills, KILLS)
         findings.figure(`${name}: under_way_at_kills`, underWay)
         findings.figure(`${name}: raw_lost`, lost)
         findings.figure(`${name}: raw_in_doubt`, verdict.indeterminate)
@@ -75,9 +79,11 @@ export const brokerDiskFull: Row = {
   name: 'broker-disk-full',
   what: "the broker's disk (tmpfs of 16 MB) is filled, the broker is killed and started on it, then space is freed; 100 requests/s of SDK and raw clients",
   criterion: 'SDK unanswered 0 after space is free; crossed 0',
-  fullTakes: '3 min (10 times)',
-  run: ({ quick, say }) =>
+  fullSeconds: 130,
+  isTimed: false,
+  run: (options) =>
     onStage(async (stage) => {
+      const { quick, say } = options
       const findings = new Findings()
       const disk = mountSmallDisk(stage)
       const play = await withTempFolderAt(disk, () =>
@@ -90,7 +96,7 @@ export const brokerDiskFull: Row = {
         }),
       )
       const ballast = join(disk, 'ballast')
-      const times = quick ? 1 : 10
+      const times = amountOf(options, 10, 1)
       let fullErrors = 0
       for (let time = 1; time <= times; time++) {
         await pause(2_000)
@@ -104,7 +110,7 @@ export const brokerDiskFull: Row = {
         await pause(2_000)
       }
       const verdict = await play.end(quick ? 8_000 : 20_000)
-      findings.figure('times', times)
+      findings.ran('times', times, 10)
       findings.figure('requests', verdict.requests)
       findings.figure('outcomes', JSON.stringify(verdict.outcomes))
       findings.figure('sdk_unanswered', verdict.unansweredSdk)
@@ -124,8 +130,11 @@ export const brokerQueueFull: Row = {
   what: 'max_queued_messages 200, the connector away for 60 s (--quick: 6 s) at 100 requests/s; once raw clients, once SDK clients',
   criterion:
     "raw: what is unanswered is what the broker's $SYS counts as dropped; SDK unanswered 0; crossed 0",
-  fullTakes: '4 min',
-  run: async ({ quick, say }) => {
+  fullSeconds: 240,
+  isTimed: false,
+  run: async (options) => {
+    const { quick, say } = options
+    const seconds = amountOf(options, 60, 6)
     const findings = new Findings()
     for (const kind of ['raw', 'sdk'] as const) {
       await onStage(async (stage) => {
@@ -143,7 +152,7 @@ export const brokerQueueFull: Row = {
         const dropsSoFar = await watchDrops(stage, play.broker)
         await until(() => play.ledger.answered > 100, 10_000)
         await play.connector.end('SIGKILL')
-        await pause(quick ? 6_000 : 60_000)
+        await pause(seconds * 1000)
         await play.connector.startReady()
         await pause(2_000)
         const verdict = await play.end(quick ? 8_000 : 20_000)
@@ -151,6 +160,7 @@ export const brokerQueueFull: Row = {
         say(
           `${kind}: ${verdict.requests} requests, ${dropped} dropped, ${verdict.unanswered + verdict.unansweredSdk} unanswered`,
         )
+        findings.ran(`${kind}: seconds_away`, seconds, 60)
         findings.figure(`${kind}: requests`, verdict.requests)
         findings.figure(`${kind}: sys_dropped`, dropped)
         findings.figure(`${kind}: outcomes`, JSON.stringify(verdict.outcomes))

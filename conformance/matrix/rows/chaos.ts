@@ -2,7 +2,7 @@
 import { runChaos, type ChaosResult } from '../../chaos/run.ts'
 import { makeSchedule, type FaultKind } from '../../chaos/schedule.ts'
 import { perFault, report } from '../../chaos/summary.ts'
-import { Findings, type Row } from '../row.ts'
+import { amountOf, Findings, type Row } from '../row.ts'
 
 /** A row of one kind of fault. */
 interface ChaosRow {
@@ -14,6 +14,8 @@ interface ChaosRow {
   readonly faults: number
   readonly everyMs: number
   readonly outageMsMax?: number
+  /** @default false */
+  readonly isTimed?: boolean
   readonly also?: (result: ChaosResult, findings: Findings) => void
 }
 
@@ -33,6 +35,7 @@ export const CHAOS_ROWS: readonly Row[] = [
     kinds: ['connector-kill'],
     faults: 1_000,
     everyMs: 5_000,
+    isTimed: true,
     also: (result, findings) => {
       recoversWithin(2_000, 'connector-kill', result, findings)
       const { verdict, faults } = result
@@ -130,10 +133,12 @@ function toRow(row: ChaosRow): Row {
     name,
     what: `${what} (--quick: ${QUICK_FAULTS}), ${RATE} requests/s`,
     criterion: criterion === undefined ? ALL_CRITERION : `${criterion}; ${ALL_CRITERION}`,
-    fullTakes: `${Math.ceil((faults * everyMs) / 60_000 + 1)} min`,
-    run: async ({ quick, say }) => {
+    fullSeconds: (faults * everyMs) / 1000 + 30,
+    isTimed: row.isTimed ?? false,
+    run: async (options) => {
+      const { quick, scale, say } = options
       const findings = new Findings()
-      const count = quick ? QUICK_FAULTS : faults
+      const count = amountOf(options, faults, QUICK_FAULTS)
       const spacingMs = quick ? Math.min(everyMs, 2_500) : everyMs
       const durationMs = count * spacingMs
       const result = await runChaos({
@@ -150,18 +155,20 @@ function toRow(row: ChaosRow): Row {
         inFlightMax: IN_FLIGHT_MAX,
         progress: say,
       })
+      findings.ran('faults', result.faults.total, faults)
       tell(result, findings)
       row.also?.(result, findings)
-      if (result.isGuilty) say(report(result, `npm run matrix -- ${name}${quick ? ' --quick' : ''}`))
+      if (result.isGuilty)
+        say(report(result, `npm run matrix -- ${name}${quick ? ' --quick' : ` --scale ${scale}`}`))
       return findings.result
     },
   }
 }
 
 function tell(result: ChaosResult, findings: Findings): void {
-  const { verdict, faults, deaths } = result
-  findings.figure('faults', faults.total)
+  const { verdict, deaths } = result
   findings.figure('requests', verdict.requests)
+  findings.figure('requests_sdk', verdict.requestsSdk)
   findings.figure('outcomes', JSON.stringify(verdict.outcomes))
   findings.figure('unanswered', verdict.unanswered)
   findings.figure('unanswered_by_broker_kill', verdict.unansweredByBrokerKill)

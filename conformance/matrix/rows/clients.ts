@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import mqttPacket from 'mqtt-packet'
 import { encodePublish } from '../../chaos/wire.ts'
 import { OpenLoad, type Flow } from '../open-load.ts'
-import { Findings, type Row } from '../row.ts'
+import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, until, type Stage } from '../stage.ts'
 import { startWorld, watchCpu } from '../world.ts'
 
@@ -18,26 +18,30 @@ export const loudClient: Row = {
   name: 'loud-client',
   what: 'one client at 100 times the load of each of 99 others; together above the capacity',
   criterion: 'the others: >= 95 % answered 200, p99 <= 2 times that without the loud one; unanswered 0',
-  fullTakes: '3 min',
-  run: ({ quick, say }) =>
+  fullSeconds: 200,
+  isTimed: true,
+  run: (options) =>
     onStage(async (stage) => {
+      const { say } = options
+      const seconds = amountOf(options, 120, 10)
       const findings = new Findings()
       const world = await startWorld(stage, { models: { [SLOW]: { limits: { concurrency: 4 } } } })
       const quiet: Flow = { name: 'quiet', clients: clients('quiet', 99), model: SLOW, perSecond: 119 }
       const loud: Flow = { name: 'loud', clients: ['loud'], model: SLOW, perSecond: 0 }
       const load = await OpenLoad.start({ port: world.broker.port, flows: [quiet, loud] })
       stage.later(() => load.close())
-      const alone = load.report('quiet', await load.ask(quick ? 6_000 : 60_000))
+      const alone = load.report('quiet', await load.ask(amountOf(options, 60, 6) * 1000))
       await load.settle()
       say(`alone: p99 ${alone.okP99Ms.toFixed(0)} ms`)
       loud.perSecond = 120
       const tellCpu = watchCpu(stage, world)
-      const phase = await load.ask(quick ? 10_000 : 120_000)
+      const phase = await load.ask(seconds * 1000)
       tellCpu(findings)
       await load.settle(40_000)
       const beside = load.report('quiet', phase)
       const before = load.report('quiet', [0, phase[0]])
       const share = beside.ok / beside.requests
+      findings.ran('seconds', seconds, 120)
       findings.figure('others_requests', beside.requests)
       findings.figure('others_ok_share', share)
       findings.figure('others_p99_ms', beside.okP99Ms)
@@ -59,7 +63,8 @@ export const connectStorm: Row = {
   name: 'connect-storm',
   what: '10,000 clients (--quick: 1,000) are connected, the broker restarts, all connect at once and ask; under 150 requests/s',
   criterion: 'connector and clients ready < 30 s after the restart; unanswered 0, errors 0',
-  fullTakes: '2 min',
+  fullSeconds: 120,
+  isTimed: true,
   run: ({ quick, say }) =>
     onStage(async (stage) => {
       const findings = new Findings()
@@ -131,15 +136,17 @@ export const slowSubscribers: Row = {
   name: 'slow-subscribers',
   what: '1 of 100 clients asks for 20 kB answers, 50 a second, and never reads its socket',
   criterion: "the others' p99 + 10 % at most, all answered; memory <= 1.5 times quiet; no request is held",
-  fullTakes: '4 min',
-  run: ({ quick, say }) =>
+  fullSeconds: 220,
+  isTimed: true,
+  run: (options) =>
     onStage(async (stage) => {
+      const { say } = options
       const findings = new Findings()
       const { broker, connector } = await startWorld(stage, { models: { iris: {}, echo: {} } })
       const flow: Flow = { name: 'others', clients: clients('cam', 99), model: 'iris', perSecond: 150 }
       const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
-      const seconds = quick ? 8 : 100
+      const seconds = amountOf(options, 100, 8)
       const quietPhase = await load.ask(seconds * 1000)
       await load.settle()
       const quiet = load.report('others', quietPhase)
@@ -153,6 +160,7 @@ export const slowSubscribers: Row = {
       await until(async () => (await connector.metric('inferwire_unacknowledged_requests')) === 0, 10_000)
       const held = await connector.metric('inferwire_unacknowledged_requests')
       const { peakMb } = connector.memory()
+      findings.ran('seconds', seconds, 100)
       findings.figure('others_p99_ms', beside.okP99Ms)
       findings.figure('others_p99_alone_ms', quiet.okP99Ms)
       findings.figure('others_p50_ms', beside.okP50Ms)
@@ -178,20 +186,23 @@ export const duplicates: Row = {
   name: 'duplicates',
   what: 'each request is sent three times with the same Correlation Data, 100 requests/s',
   criterion: 'extra calls 0 in one process; each copy is answered; unanswered 0',
-  fullTakes: '1 min',
-  run: ({ quick }) =>
+  fullSeconds: 70,
+  isTimed: false,
+  run: (options) =>
     onStage(async (stage) => {
+      const seconds = amountOf(options, 60, 3)
       const findings = new Findings()
       const { broker, upstream, connector } = await startWorld(stage, { models: { [SLOW]: {} } })
       const flow: Flow = { name: 'all', clients: clients('cam', 20), model: SLOW, perSecond: 100, copies: 3 }
       const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
-      await load.ask(quick ? 3_000 : 60_000)
+      await load.ask(seconds * 1000)
       await load.settle()
       await until(() => load.replies === 3 * load.mark, 10_000)
       const report = load.report()
       const calls = await upstream.calls(SLOW)
       const known = await connector.metric('inferwire_duplicates_total')
+      findings.ran('seconds', seconds, 60)
       findings.figure('requests', report.requests)
       findings.figure('publishes', 3 * report.requests)
       findings.figure('replies', load.replies)

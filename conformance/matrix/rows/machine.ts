@@ -5,7 +5,7 @@ import { startUpstream } from '../../fixtures/misbehaving-upstream.ts'
 import { tempFolder } from '../../fixtures/temp-folder.ts'
 import { makeMemoryCage } from '../memory-cage.ts'
 import { OpenLoad, type Flow } from '../open-load.ts'
-import { Findings, type Row } from '../row.ts'
+import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause } from '../stage.ts'
 import { startWorld } from '../world.ts'
 
@@ -21,9 +21,12 @@ export const memoryLimit: Row = {
   name: 'memory-limit',
   what: `memory limit of ${LIMIT_MIB} MiB (control group), requests and answers of 2 MB, 20 a second, limits.bytesInFlightMax of 12 MiB, limits.duplicates.bytesMax of 4 MiB, 3 MiB for one body`,
   criterion: 'no OOM kill, no end of the process; unanswered 0; errors only `overloaded`',
-  fullTakes: '2 min',
-  run: ({ quick, say }) =>
+  fullSeconds: 110,
+  isTimed: false,
+  run: (options) =>
     onStage(async (stage) => {
+      const { say } = options
+      const seconds = amountOf(options, 90, 8)
       const findings = new Findings()
       const cage = makeMemoryCage(LIMIT_MIB * MIB)
       say(cage === undefined ? 'no control group can be made here: only the peak is measured' : cage.kind)
@@ -47,7 +50,7 @@ export const memoryLimit: Row = {
       const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
       const beforeMb = connector.memory().rssMb
-      await load.ask(quick ? 8_000 : 90_000)
+      await load.ask(seconds * 1000)
       await load.settle()
       const report = load.report()
       const peakMb = connector.isRunning ? connector.memory().peakMb : 0
@@ -55,6 +58,7 @@ export const memoryLimit: Row = {
         'limit',
         cage === undefined ? 'none: no control group here' : `${LIMIT_MIB} MiB, ${cage.kind}`,
       )
+      findings.ran('seconds', seconds, 90)
       findings.figure('requests', report.requests)
       findings.figure('ok', report.ok)
       findings.figure('errors', JSON.stringify(report.errors))
@@ -82,9 +86,11 @@ export const clockJump: Row = {
   name: 'clock-jump',
   what: "the connector's wall clock jumps an hour forward and back 20 times (--quick: 6) under 100 requests/s; a token is replaced at each jump. libfaketime; the monotonic clock is left alone, as the kernel does",
   criterion: 'no time-out misfires: all answered 200; each new token is used within 2 s; no reconnect',
-  fullTakes: '2 min',
-  run: ({ quick, say }) =>
+  fullSeconds: 115,
+  isTimed: false,
+  run: (options) =>
     onStage(async (stage) => {
+      const { quick, say } = options
       if (FAKETIME === undefined) throw new Error('libfaketime is missing: sudo apt-get install faketime')
       const findings = new Findings()
       const folder = mkdtempSync(join(tempFolder('clock'), 'files-'))
@@ -119,7 +125,7 @@ export const clockJump: Row = {
       const load = await OpenLoad.start({ port: broker.port, flows })
       stage.later(() => load.close())
       load.begin()
-      const jumps = quick ? 6 : 20
+      const jumps = amountOf(options, 20, 6)
       const seenJumps: number[] = []
       for (let jump = 1; jump <= jumps; jump++) {
         writeFileSync(clockFile, jump % 2 === 1 ? '+3600\n' : '+0\n')
@@ -146,7 +152,7 @@ export const clockJump: Row = {
         () => connector.log.map(({ text }) => text),
       )
       say(`hours in the log: ${hours.join(', ')}`)
-      findings.figure('jumps', jumps)
+      findings.ran('jumps', jumps, 20)
       findings.figure('hours_in_log', hours.join(' '))
       findings.figure('requests', report.requests)
       findings.figure('errors', JSON.stringify(report.errors))

@@ -1,6 +1,6 @@
 // Ten times what the model can do.
 import { TELLS_DROPS, watchDrops } from '../broker-drops.ts'
-import { Findings, type Row, type RowOptions, type RowResult } from '../row.ts'
+import { amountOf, Findings, type Row, type RowOptions, type RowResult } from '../row.ts'
 import { startWorld, watchCpu } from '../world.ts'
 import { OpenLoad } from '../open-load.ts'
 import { onStage } from '../stage.ts'
@@ -19,7 +19,8 @@ export const overload: Row = {
   name: 'overload-10x',
   what: 'ten times the capacity (2000 requests/s for a model that answers 200/s), queue of 4',
   criterion: CRITERION,
-  fullTakes: '12 min',
+  fullSeconds: 700,
+  isTimed: true,
   run: (options) => run({ concurrency: CONCURRENCY, queueDepthMax: CONCURRENCY }, options),
 }
 
@@ -33,9 +34,11 @@ export const overloadWithDefaults: Row = {
 
 function run(
   limits: { readonly concurrency: number; readonly queueDepthMax?: number },
-  { quick, say }: RowOptions,
+  options: RowOptions,
 ): Promise<RowResult> {
   return onStage(async (stage) => {
+    const { say } = options
+    const seconds = amountOf(options, 600, 8)
     const findings = new Findings()
     const world = await startWorld(stage, {
       models: { [MODEL]: { limits } },
@@ -47,14 +50,14 @@ function run(
     const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
     stage.later(() => load.close())
 
-    const capacityPhase = await load.ask(quick ? 3_000 : 20_000)
+    const capacityPhase = await load.ask(amountOf(options, 20, 3) * 1000)
     await load.settle()
     const capacity = load.report('all', capacityPhase).goodput
     say(`capacity ${capacity.toFixed(0)} requests/s`)
 
     flow.perSecond = 0.8 * capacity
     connector.resetPeak()
-    const quietPhase = await load.ask(quick ? 5_000 : 60_000)
+    const quietPhase = await load.ask(amountOf(options, 60, 5) * 1000)
     await load.settle()
     const quiet = load.report('all', quietPhase)
     const quietMb = connector.memory().peakMb
@@ -63,13 +66,14 @@ function run(
     flow.perSecond = 10 * capacity
     connector.resetPeak()
     const tellCpu = watchCpu(stage, world)
-    const loudPhase = await load.ask(quick ? 8_000 : 600_000)
+    const loudPhase = await load.ask(seconds * 1000)
     tellCpu(findings)
     await load.settle(40_000)
     const loud = load.report('all', loudPhase)
     const loudMb = connector.memory().peakMb
 
     const goodputRatio = loud.goodput / capacity
+    findings.ran('seconds', seconds, 600)
     findings.figure('capacity_per_s', capacity)
     findings.figure('requests', loud.requests)
     findings.figure('goodput_ratio', goodputRatio)

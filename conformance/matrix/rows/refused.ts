@@ -2,7 +2,7 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { PacketScanner } from '../../chaos/wire.ts'
 import { TestClient, type Received } from '../../fixtures/mqtt-client.ts'
-import { Findings, type Row } from '../row.ts'
+import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause, until, type Stage } from '../stage.ts'
 import { startWorld, type World } from '../world.ts'
 
@@ -14,16 +14,18 @@ export const refusedReplies: Row = {
   what: 'the ACL denies the reply (0x87), the reply is above Maximum Packet Size (0x95), the quota is exceeded (0x97, by a stand-in for the broker)',
   criterion:
     'each request settled and counted, called once, no reconnect, the connection goes on with others',
-  fullTakes: '1 min',
-  run: ({ quick, say }) =>
+  fullSeconds: 40,
+  isTimed: false,
+  run: (options) =>
     onStage(async (stage) => {
+      const { say } = options
       const findings = new Findings()
-      const count = quick ? 20 : 200
+      const count = amountOf(options, 200, 20)
       for (const refusal of [denied, tooLarge, overQuota]) {
         const figures = await refusal(stage, count)
         say(JSON.stringify(figures))
         const { name } = figures
-        findings.figure(`${name}_requests`, count)
+        findings.ran(`${name}_requests`, count, 200)
         findings.figure(`${name}_calls`, figures.calls)
         findings.figure(`${name}_dropped`, figures.dropped)
         findings.figure(`${name}_errors_delivered`, figures.errors)

@@ -6,7 +6,7 @@ import { TestClient } from '../../fixtures/mqtt-client.ts'
 import { startMosquitto } from '../../fixtures/mosquitto.ts'
 import { ConnectorProcess } from '../connector-process.ts'
 import { OpenLoad, type Flow } from '../open-load.ts'
-import { Findings, type Row } from '../row.ts'
+import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause, until, type Stage } from '../stage.ts'
 import { MatrixUpstream } from '../upstream.ts'
 import { startWorld } from '../world.ts'
@@ -20,9 +20,11 @@ export const poison: Row = {
   name: 'poison',
   what: '1 request of 1,000 (--quick: of 300) ends the process when it is sent to the model; the process is started again',
   criterion: 'each is tried 3 times, answered `internal`, set aside; all others answered 200',
-  fullTakes: '5 min (20 of 20,000)',
-  run: ({ quick, say }) =>
+  fullSeconds: 330,
+  isTimed: false,
+  run: (options) =>
     onStage(async (stage) => {
+      const { quick, say } = options
       const findings = new Findings()
       const upstream = await MatrixUpstream.begin()
       stage.later(() => upstream.end())
@@ -39,7 +41,7 @@ export const poison: Row = {
       stage.later(() => connector.end())
       await connector.startReady()
       const every = quick ? 300 : 1_000
-      const total = quick ? 600 : 20_000
+      const total = amountOf(options, 20_000, 600)
       const flow: Flow = {
         name: 'all',
         clients: CLIENTS,
@@ -71,7 +73,7 @@ export const poison: Row = {
       const poisoned = Math.floor(report.requests / every)
       const setAside = connector.count('request_set_aside')
       findings.figure('requests', report.requests)
-      findings.figure('poisoned', poisoned)
+      findings.ran('poisoned', poisoned, 20)
       findings.figure('deaths', deaths)
       findings.figure('set_aside', setAside)
       findings.figure('others_ok', report.ok)
@@ -100,7 +102,8 @@ export const clientIdClash: Row = {
   name: 'client-id-clash',
   what: 'two connectors use one client id for 60 s (--quick: 20 s), 20 requests/s; then one goes',
   criterion: '<= 12 takeovers a minute, the error names the clash, unanswered 0',
-  fullTakes: '2 min',
+  fullSeconds: 110,
+  isTimed: false,
   run: ({ quick }) =>
     onStage(async (stage) => {
       const findings = new Findings()
@@ -149,8 +152,9 @@ export const retainedRequest: Row = {
   name: 'retained-request',
   what: 'a retained request lies on the broker; 50 reconnects (--quick: 10) and 5 restarts of the connector',
   criterion: 'calls of the model 0; others are answered',
-  fullTakes: '1 min',
-  run: ({ quick }) =>
+  fullSeconds: 60,
+  isTimed: false,
+  run: (options) =>
     onStage(async (stage) => {
       const findings = new Findings()
       const broker = await startMosquitto({ isInMemory: true })
@@ -178,14 +182,14 @@ export const retainedRequest: Row = {
       })
       stage.later(() => connector.end())
       let restarts = 0
-      for (; restarts < (quick ? 2 : 5); restarts++) {
+      for (; restarts < amountOf(options, 5, 2); restarts++) {
         await connector.startReady()
         await connector.end('SIGTERM')
         // The session is gone with its expiry: the next one subscribes afresh.
         await pause(1_500)
       }
       await connector.startReady()
-      const reconnects = quick ? 10 : 50
+      const reconnects = amountOf(options, 50, 10)
       for (let count = 0; count < reconnects; count++) {
         const before = connector.count('session_ready')
         network.reset()
@@ -194,8 +198,8 @@ export const retainedRequest: Row = {
       await client.subscribe('infer/reply/#')
       const live = await client.ask('infer/request/cam7/other/predict', '{"instances":[2]}')
       const calls = await upstream.calls('iris')
-      findings.figure('restarts', restarts)
-      findings.figure('reconnects', reconnects)
+      findings.ran('restarts', restarts, 5)
+      findings.ran('reconnects', reconnects, 50)
       findings.figure('calls', calls)
       findings.check(calls === 0, `the model was called ${calls} times`)
       findings.check(live.user['status'] === '200', `another request got ${live.user['status']}`)
@@ -209,9 +213,11 @@ export const replicas: Row = {
   name: 'replicas',
   what: '3 connectors in a shared subscription on Mosquitto, one of them killed (kill -9) and started again 100 times (--quick: 6), 150 requests/s',
   criterion: 'unanswered 0 within expiry + restart, crossed 0',
-  fullTakes: '4 min',
-  run: ({ quick, say }) =>
+  fullSeconds: 180,
+  isTimed: false,
+  run: (options) =>
     onStage(async (stage) => {
+      const { say } = options
       const findings = new Findings()
       const broker = await startMosquitto({ isInMemory: true, config: ['max_queued_messages 0'] })
       stage.later(() => broker.stop('SIGKILL'))
@@ -231,7 +237,7 @@ export const replicas: Row = {
       stage.later(() => load.close())
       load.begin()
       await until(() => load.answered > 50, 10_000)
-      const kills = quick ? 6 : 100
+      const kills = amountOf(options, 100, 6)
       let slowestMs = 0
       for (let kill = 0; kill < kills; kill++) {
         const victim = members[kill % members.length]!
@@ -244,7 +250,7 @@ export const replicas: Row = {
       await load.settle(20_000)
       const report = load.report()
       const calls = await upstream.calls('slow-20')
-      findings.figure('kills', kills)
+      findings.ran('kills', kills, 100)
       findings.figure('requests', report.requests)
       findings.figure('unanswered', report.unanswered)
       findings.figure('errors', JSON.stringify(report.errors))

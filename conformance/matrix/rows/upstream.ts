@@ -1,7 +1,7 @@
 // Model servers that hang, break off, lie and flood; and one that dies and comes back.
 import { HOSTILITIES } from '../hostile-upstream.ts'
 import { OpenLoad, type Flow } from '../open-load.ts'
-import { Findings, type Row } from '../row.ts'
+import { amountOf, Findings, type Row, type RowOptions } from '../row.ts'
 import { onStage, pause, until } from '../stage.ts'
 import { MatrixUpstream } from '../upstream.ts'
 import { startWorld, type WorldOptions } from '../world.ts'
@@ -42,9 +42,9 @@ export const upstreamMisbehaves: Row = {
   name: 'upstream-misbehaves',
   what: `a model server that misbehaves in ${MISDEEDS.length + HOSTILITIES.length + 1} ways, 50 requests each`,
   criterion: `each request gets a typed error, at most the deadline (${TIMEOUT_MS} ms) + ${GRACE_MS} ms; retries <= 10 % + 3/s; unanswered 0`,
-  fullTakes: '1 min',
-  run: ({ quick, say }) =>
-    play({ misdeeds: MISDEEDS, hostilities: HOSTILITIES, withTls: true, count: quick ? 10 : 50, say }),
+  fullSeconds: 40,
+  isTimed: true,
+  run: (options) => play({ misdeeds: MISDEEDS, hostilities: HOSTILITIES, withTls: true, full: 50 }, options),
 }
 
 /** Everything that wants our memory. */
@@ -53,21 +53,23 @@ export const bombs: Row = {
   what: 'answers without end: 10 GB of body, chunks, headers, 1xx, JSON of depth 400,000; beside a healthy model',
   criterion:
     'typed errors at the deadline at the latest; the process lives; memory + 64 MB at most; other traffic answered',
-  fullTakes: '1 min',
-  run: ({ quick, say }) =>
-    play({ misdeeds: BOMBS, hostilities: HOSTILE_BOMBS, withTls: false, count: quick ? 10 : 200, say }),
+  fullSeconds: 40,
+  isTimed: true,
+  run: (options) => play({ misdeeds: BOMBS, hostilities: HOSTILE_BOMBS, withTls: false, full: 200 }, options),
 }
 
 interface Play {
   readonly misdeeds: readonly string[]
   readonly hostilities: readonly string[]
   readonly withTls: boolean
-  readonly count: number
-  readonly say: (line: string) => void
+  /** Requests for each way. */
+  readonly full: number
 }
 
-function play({ misdeeds, hostilities, withTls, count, say }: Play) {
+function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOptions) {
   return onStage(async (stage) => {
+    const { say } = options
+    const count = amountOf(options, full, 10)
     const findings = new Findings()
     const hostile = await MatrixUpstream.begin('hostile')
     stage.later(() => hostile.end())
@@ -141,6 +143,7 @@ function play({ misdeeds, hostilities, withTls, count, say }: Play) {
     const healthy = load.report('iris', phase)
     const { peakMb } = connector.memory()
     findings.figure('ways', names.length)
+    findings.ran('requests_each', count, full)
     findings.figure('requests', load.mark)
     findings.figure('slowest_error_ms', slowestMs)
     findings.figure('retries', retries)
@@ -165,9 +168,11 @@ export const upstreamDies: Row = {
   what: 'the model server dies under load (200 requests/s) and comes back after 4 s',
   criterion:
     'circuit opens < 1 s, recovers < 2 s after health; typed errors only; retries <= 10 % + 3/s; unanswered 0',
-  fullTakes: '6 min (50 times)',
-  run: ({ quick, say }) =>
+  fullSeconds: 300,
+  isTimed: true,
+  run: (options) =>
     onStage(async (stage) => {
+      const { say } = options
       const findings = new Findings()
       const { broker, upstream, connector } = await startWorld(stage, { models: { iris: {} } })
       const flow = { name: 'all', clients: ['cam-1', 'cam-2'], model: 'iris', perSecond: 200 }
@@ -178,7 +183,7 @@ export const upstreamDies: Row = {
       await until(() => load.answered > 100, 10_000)
       let openedMs = 0
       let closedMs = 0
-      const times = quick ? 3 : 50
+      const times = amountOf(options, 50, 3)
       for (let time = 1; time <= times; time++) {
         const diedAtMs = Date.now()
         await upstream.stop()
@@ -204,7 +209,7 @@ export const upstreamDies: Row = {
       const report = load.report()
       const retries = await connector.metric('inferwire_retries_total')
       const opens = await connector.metric('inferwire_circuit_opens_total')
-      findings.figure('times', times)
+      findings.ran('times', times, 50)
       findings.figure('requests', report.requests)
       findings.figure('opened_max_ms', openedMs)
       findings.figure('recovered_max_ms', closedMs)
