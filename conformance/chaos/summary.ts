@@ -73,7 +73,9 @@ export function report(result: ChaosResult, replay: string): string {
     kills.reduce((total, kill) => total + count(kill), 0)
   const most = (count: (kill: BrokerKill) => number): number => Math.max(0, ...kills.map(count))
   const lines = [
-    result.isGuilty ? 'GUILTY' : 'NOT GUILTY',
+    result.convictedAfterMs === undefined
+      ? 'NOT GUILTY'
+      : `GUILTY, proven ${(result.convictedAfterMs / 1000).toFixed(1)} s after the load began`,
     `command: ${replay}`,
     `broker: ${result.broker.version}: ${result.broker.settings.join('; ')}`,
     `load: ${load.rawClients} raw clients, ${load.sdkClients} SDK clients, at most ${load.inFlightMax} requests unanswered at once and ${load.requestsPerSecondMax}/s; ${load.isSuspicious ? 'poison looked for' : 'poison.enabled: false'}`,
