@@ -1,9 +1,9 @@
 // Little memory, and a clock that jumps.
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeMemoryCage } from '../../fixtures/memory-cage.ts'
 import { startUpstream } from '../../fixtures/misbehaving-upstream.ts'
 import { tempFolder } from '../../fixtures/temp-folder.ts'
-import { makeMemoryCage } from '../memory-cage.ts'
 import { OpenLoad, type Flow } from '../open-load.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause } from '../stage.ts'
@@ -28,7 +28,7 @@ export const memoryLimit: Row = {
       const { say } = options
       const seconds = amountOf(options, 90, 8)
       const findings = new Findings()
-      const cage = makeMemoryCage(LIMIT_MIB * MIB)
+      const cage = makeMemoryCage(LIMIT_MIB * MIB, `inferwire-matrix-${process.pid}-${Date.now()}`)
       say(cage === undefined ? 'no control group can be made here: only the peak is measured' : cage.kind)
       if (cage !== undefined) stage.later(() => cage.remove())
       const { broker, connector } = await startWorld(stage, {
