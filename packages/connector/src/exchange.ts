@@ -1,9 +1,16 @@
 // What is known about one request while it is under way: where its answer goes, what it means, how long it took.
 import { isTraceparent, PROPERTY, userProperty, type RequestTopic } from '@inferwire/protocol'
-import type { Execution } from './admission/index.ts'
+import type { Execution, JudgedBody } from './admission/index.ts'
 import type { ReplyContext } from './reply/index.ts'
 import type { Delivery } from './session/index.ts'
-import type { BoundOperation, ExposedModel, ReplyTarget } from './step.ts'
+import type {
+  BoundOperation,
+  Deadline,
+  EndpointRequest,
+  ExposedModel,
+  ReplyTarget,
+  RequestContentType,
+} from './step.ts'
 import type { OperationFigures } from './telemetry/index.ts'
 
 /** Filled by the pipeline, step by step. */
@@ -60,5 +67,27 @@ export class Exchange {
           : Math.max(1, Math.ceil(messageExpiryInterval - (nowMs - receivedAtMs) / 1000)),
       traceparent: traceparent !== undefined && isTraceparent(traceparent) ? traceparent : undefined,
     }
+  }
+}
+
+/** What goes to the model server. A class: see `RunningRequest`. */
+export class AdmittedRequest implements EndpointRequest {
+  readonly body: Buffer
+  readonly contentType: RequestContentType
+  readonly inferenceHeaderContentLength: string | undefined
+  readonly headers: readonly string[]
+  readonly deadline: Deadline
+
+  constructor(
+    body: Buffer,
+    { contentType, inferenceHeaderContentLength }: JudgedBody,
+    headers: readonly string[],
+    deadline: Deadline,
+  ) {
+    this.body = body
+    this.contentType = contentType
+    this.inferenceHeaderContentLength = inferenceHeaderContentLength
+    this.headers = headers
+    this.deadline = deadline
   }
 }

@@ -14,7 +14,7 @@ import {
   type Outcome,
   type Policy,
 } from './admission/index.ts'
-import { Exchange } from './exchange.ts'
+import { AdmittedRequest, Exchange } from './exchange.ts'
 import { ATTEMPTS_MAX, deadLetterBody, EXECUTIONS_MAX, type Suspicion } from './poison/index.ts'
 import { problemReply, successReply, type Reply } from './reply/index.ts'
 import { derivedTarget, findOperation, requestedTarget, type ModelTable } from './route/index.ts'
@@ -108,7 +108,7 @@ export class Pipeline {
   async #ask(delivery: Delivery, exchange: Exchange): Promise<EndpointResponse> {
     const { topics, models, policy, clients, duplicates } = this.#parts
     const topic = topics.parseRequest(delivery.topic)
-    const { client, id } = topic
+    const { client } = topic
     exchange.topic = topic
     exchange.target = requestedTarget(topics, client, delivery, exchange.target)
     const model = models.find(topic.model)
@@ -122,17 +122,17 @@ export class Pipeline {
     const budget = budgetMs(delivery.properties, model.timeoutMs)
     const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
     const { correlationData } = delivery.properties
-    const name = { client, model: model.name, operation: operation.name, id, correlationData }
-    const running = new RunningRequest(name, deadline)
+    const running = new RunningRequest(topic, model.name, operation.name, correlationData, deadline)
     try {
       clients.enter(running, nowMs)
       try {
-        const key = duplicateKey(name, delivery)
+        const key = duplicateKey(running, delivery)
         // Without any name of its own, only the broker can say that it is the same request.
-        const canBeKnown = id !== undefined || correlationData !== undefined || delivery.dup
+        const canBeKnown = topic.id !== undefined || correlationData !== undefined || delivery.dup
         const earlier = canBeKnown ? duplicates.find(key, nowMs) : undefined
         if (earlier !== undefined) return await this.#askAgain(delivery, earlier, deadline)
-        const request = { ...body, body: delivery.payload, headers: this.#headers(delivery, model), deadline }
+        const headers = this.#headers(delivery, model)
+        const request = new AdmittedRequest(delivery.payload, body, headers, deadline)
         return await this.#askOnce(exchange, model, key, request)
       } finally {
         clients.leave(running)

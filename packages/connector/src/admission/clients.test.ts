@@ -18,7 +18,8 @@ function request(parts: Partial<RequestName>, stopped: (code: string) => void = 
   const deadline = new RequestDeadline(0, 0, 0)
   deadline.problem = undefined
   deadline.waiting = ({ code }) => stopped(code)
-  return new RunningRequest(name(parts), deadline)
+  const { model, operation, correlationData, ...topic } = name(parts)
+  return new RunningRequest(topic, model, operation, correlationData, deadline)
 }
 
 function arrange(bounds: ClientBounds = { inFlightMax: 100 }) {

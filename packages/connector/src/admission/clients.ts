@@ -31,12 +31,19 @@ export class RunningRequest implements RequestName {
   previous: RunningRequest | undefined
   next: RunningRequest | undefined
 
-  constructor(name: RequestName, deadline: RequestDeadline) {
-    this.client = name.client
-    this.model = name.model
-    this.operation = name.operation
-    this.id = name.id
-    this.correlationData = name.correlationData
+  // No record of names: V8 would come to allocate such a literal as long-lived, and whatever it points to with it.
+  constructor(
+    { client, id }: Pick<RequestName, 'client' | 'id'>,
+    model: string,
+    operation: string,
+    correlationData: Uint8Array | undefined,
+    deadline: RequestDeadline,
+  ) {
+    this.client = client
+    this.model = model
+    this.operation = operation
+    this.id = id
+    this.correlationData = correlationData
     this.deadline = deadline
   }
 }

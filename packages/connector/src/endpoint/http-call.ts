@@ -18,6 +18,43 @@ export interface HttpAnswer {
   readonly body: Uint8Array
 }
 
+// Headers are looked for when they are asked for: a good answer needs two of them.
+class HeaderedAnswer implements HttpAnswer {
+  readonly status: number
+  readonly body: Uint8Array
+  readonly #headers: readonly Buffer[]
+
+  constructor(status: number, headers: readonly Buffer[], body: Uint8Array) {
+    this.status = status
+    this.#headers = headers
+    this.body = body
+  }
+
+  get contentType(): string | undefined {
+    return headerValue(this.#headers, 'content-type')
+  }
+
+  get inferenceHeaderContentLength(): string | undefined {
+    return headerValue(this.#headers, 'inference-header-content-length')
+  }
+
+  get retryAfter(): string | undefined {
+    return headerValue(this.#headers, 'retry-after')
+  }
+
+  get location(): string | undefined {
+    return headerValue(this.#headers, 'location')
+  }
+
+  get wwwAuthenticate(): string | undefined {
+    return headerValue(this.#headers, 'www-authenticate')
+  }
+
+  get hasUpstreamServiceTime(): boolean {
+    return headerValue(this.#headers, 'x-envoy-upstream-service-time') !== undefined
+  }
+}
+
 /** What is sent. */
 export interface HttpCallOptions {
   readonly method: 'GET' | 'POST'
@@ -65,6 +102,7 @@ function noConnection({ callsHeld, callsHeldMax }: UpstreamPool, address: string
 const ENDED = new Error('The call ended while it waited for a connection.')
 
 const NO_BODY = new Uint8Array(0)
+const NO_HEADERS: readonly Buffer[] = []
 
 // undici 7's own handler shape: raw header buffers and no controller objects, which is what makes dispatch cheap.
 class HttpExchange implements UpstreamHandler {
@@ -128,17 +166,10 @@ class HttpExchange implements UpstreamHandler {
     this.#release()
     if (this.#isOver) return
     this.#end()
+    const body = this.#rest === undefined ? (this.#first ?? NO_BODY) : Buffer.concat(this.#rest, this.#bytes)
     const headers = this.#headers
-    this.#resolve({
-      status: this.#status,
-      contentType: headerValue(headers, 'content-type'),
-      inferenceHeaderContentLength: headerValue(headers, 'inference-header-content-length'),
-      retryAfter: headerValue(headers, 'retry-after'),
-      location: headerValue(headers, 'location'),
-      wwwAuthenticate: headerValue(headers, 'www-authenticate'),
-      hasUpstreamServiceTime: headerValue(headers, 'x-envoy-upstream-service-time') !== undefined,
-      body: this.#rest === undefined ? (this.#first ?? NO_BODY) : Buffer.concat(this.#rest, this.#bytes),
-    })
+    this.#headers = NO_HEADERS
+    this.#resolve(new HeaderedAnswer(this.#status, headers, body))
   }
 
   onError(error: Error): void {

@@ -13,7 +13,7 @@ export class AckOrder {
   readonly #kind: AckOrderKind
   readonly #acknowledge: (packetId: number) => void
   // Deliveries from `#head` on are unacknowledged. Bounded by the Receive Maximum that we announce.
-  #queue: Delivery[] = []
+  #queue: (Delivery | undefined)[] = []
   #head = 0
   #unsettled = 0
   #ended = false
@@ -43,8 +43,10 @@ export class AckOrder {
       this.#acknowledge(delivery.packetId)
       return
     }
-    while (this.#queue[this.#head]?.settled === true) {
-      this.#acknowledge(this.#queue[this.#head]!.packetId)
+    for (let first = this.#queue[this.#head]; first?.settled === true; first = this.#queue[this.#head]) {
+      this.#acknowledge(first.packetId)
+      // Not kept until its block goes: it would be moved to where only a full collection looks.
+      this.#queue[this.#head] = undefined
       this.#head += 1
     }
     // Drops acknowledged deliveries in blocks: shifting one by one would copy the queue each time.
