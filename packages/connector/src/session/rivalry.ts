@@ -18,10 +18,10 @@ export class Rivalry {
 
   /**
    * An attempt is over. `lastedMs` is the time since the connection was ready, undefined when it never was;
-   * `isSilent` = the broker closed it without a word.
+   * `isUnprovoked` = the broker closed it without a word, and without anything of ours to object to.
    * Returns how long to stay away, in milliseconds, so that one of the two works; undefined while nobody is suspected.
    */
-  ended(lastedMs: number | undefined, isSilent: boolean): number | undefined {
+  ended(lastedMs: number | undefined, isUnprovoked: boolean): number | undefined {
     // Whoever was away for a while lets the other live that long.
     const briefMs = Math.max(BRIEF_MS, Math.min(8 * this.#delayMs, 2 * DELAY_MAX_MS))
     if (lastedMs === undefined || lastedMs >= briefMs) {
@@ -29,7 +29,7 @@ export class Rivalry {
       this.#delayMs = 0
       return undefined
     }
-    if (!isSilent) return undefined
+    if (!isUnprovoked) return undefined
     this.#inARow += 1
     if (this.#inARow < IN_A_ROW) return undefined
     this.#delayMs = Math.min(Math.max(FIRST_DELAY_MS, this.#delayMs * DELAY_GROWTH), DELAY_MAX_MS)

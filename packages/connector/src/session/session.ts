@@ -162,7 +162,9 @@ export class MqttSession {
 
   // Why the connection ended, for a reader, and how long to stay away.
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
-    const pauseMs = this.#rivalry.ended(lastedMs, error instanceof SilentEnd)
+    // With a publish on its way, that may be what the broker hangs up on: the outbox finds out by connecting again.
+    const isUnprovoked = error instanceof SilentEnd && this.#outbox.pending === 0
+    const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
     if (error instanceof SessionRefusal) {
       if (error.reasonCode === TAKEN_OVER) return { error, retryInMs: TAKEN_OVER_DELAY_MS }
     } else if (pauseMs !== undefined) {
