@@ -95,13 +95,18 @@ describe('resources/', () => {
     })
     const k3s = onlyObject('resources/traefik/k3s-helmchartconfig.yaml')
     expect(parse(at(k3s['spec'], 'valuesContent') as string)).toEqual(values)
-    const steps = read('resources/traefik/deployment-patch.yaml') as { value: unknown }[]
-    expect(steps.map(({ value }) => value)).toEqual([
-      '--entrypoints.mqtt.address=:5883/tcp',
-      { name: 'mqtt', containerPort: 5883, protocol: 'TCP' },
-    ])
-    const [step] = read('resources/traefik/service-patch.yaml') as { value: unknown }[]
-    expect(step!.value).toMatchObject({ port: 5883, targetPort: 'mqtt' })
+    for (const [entry, port, suffix] of [
+      ['mqtt', 5883, ''],
+      ['mqtts', 8883, '-mqtts'],
+    ]) {
+      const steps = read(`resources/traefik/deployment-patch${suffix}.yaml`) as { value: unknown }[]
+      expect(steps.map(({ value }) => value)).toEqual([
+        `--entrypoints.${entry}.address=:${port}/tcp`,
+        { name: entry, containerPort: port, protocol: 'TCP' },
+      ])
+      const [step] = read(`resources/traefik/service-patch${suffix}.yaml`) as { value: unknown }[]
+      expect(step!.value).toMatchObject({ port, targetPort: entry })
+    }
   })
 })
 
@@ -224,6 +229,7 @@ describe('the policy', () => {
     ],
     ['two pods on the volume', ({ Deployment }) => (Deployment.spec.strategy = { type: 'RollingUpdate' })],
     ['two pods on the volume', ({ Deployment }) => (Deployment.spec.replicas = 2)],
+    ['two pods on the volume', ({ Deployment }) => delete Deployment.spec.template.spec.affinity],
     [
       'two pods on the volume',
       (each) => (each['PersistentVolumeClaim'].spec.accessModes = ['ReadWriteMany']),

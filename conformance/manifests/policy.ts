@@ -153,7 +153,7 @@ function probes({ object, containers }: Workload): string[] {
 }
 
 // Two brokers on one volume would overwrite each other's queues.
-function volumesOfOne({ object, pod }: Workload, objects: readonly KubernetesObject[]): string[] {
+function volumesOfOne({ object, pod, labels }: Workload, objects: readonly KubernetesObject[]): string[] {
   const claims = list(pod['volumes']).map((volume) => at(volume, 'persistentVolumeClaim', 'claimName'))
   return claims
     .filter((claim) => typeof claim === 'string')
@@ -165,6 +165,12 @@ function volumesOfOne({ object, pod }: Workload, objects: readonly KubernetesObj
       const isOne =
         at(object['spec'], 'replicas') === 1 &&
         at(object['spec'], 'strategy', 'type') === 'Recreate' &&
+        // On one node ReadWriteOnce stops nobody.
+        list(at(pod, 'affinity', 'podAntiAffinity', 'requiredDuringSchedulingIgnoredDuringExecution')).some(
+          ({ topologyKey, labelSelector }) =>
+            topologyKey === 'kubernetes.io/hostname' &&
+            isMatch(at(labelSelector, 'matchLabels') as Labels, labels),
+        ) &&
         modes.every((mode) => mode === 'ReadWriteOnce' || mode === 'ReadWriteOncePod')
       return isOne ? [] : [`${nameOf(object)} can have two pods on the volume ${claim}`]
     })

@@ -33,6 +33,13 @@ app.kubernetes.io/part-of: inferwire
 {{ dig "admin" "port" 8383 .Values.config | int }}
 {{- end }}
 
+{{- /* The rest of the limit is for request bodies and for Node.js itself. */ -}}
+{{- define "inferwire.heapOptions" -}}
+{{- $memory := int .Values.memoryMi }}
+{{- $semiSpace := ternary 16 (ternary 8 (ternary 4 2 (ge $memory 128)) (ge $memory 256)) (ge $memory 512) -}}
+--max-old-space-size={{ min (div (mul $memory 3) 4) (sub $memory 56) }} --max-semi-space-size={{ $semiSpace }}
+{{- end }}
+
 {{- define "mosquitto.selector" -}}
 app.kubernetes.io/name: mosquitto
 app.kubernetes.io/instance: {{ .Values.mosquitto.name }}
@@ -77,4 +84,9 @@ labels:
 
 {{- define "mosquitto.traefikApi" -}}
 {{ eq .Values.mosquitto.traefikApi "v2" | ternary "traefik.containo.us" "traefik.io" }}/v1alpha1
+{{- end }}
+
+{{- /* By the Service's address, which refuses at once while there is no broker; that of a pod that is gone is silent. */ -}}
+{{- define "mosquitto.nativeLB" -}}
+{{- if ne .Values.mosquitto.traefikApi "v2" }}nativeLB: true{{ end }}
 {{- end }}

@@ -50,7 +50,10 @@ function valuesSchema(configSchema: JsonSchema): JsonSchema {
         "Secrets with the login of the image's registry.",
       ),
       replicas: whole(1, 'Connectors; more than one share the work.'),
-      memoryMi: whole(64, "Memory limit in MiB; V8's heap gets three quarters of it."),
+      memoryMi: whole(
+        96,
+        "Memory limit in MiB. V8's heap gets three quarters of it, but leaves at least 56.",
+      ),
       brokerSecret: text(
         `^$|${PATTERNS.subdomain.source}`,
         "Secret with the connector's password, key password; empty for none.",

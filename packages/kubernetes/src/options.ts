@@ -61,7 +61,7 @@ export interface ConnectorOptions {
   readonly imagePullSecrets?: readonly string[]
   /** More than one shares the work by a shared subscription. @default 1 */
   readonly replicas?: number
-  /** Memory limit in MiB; V8's heap gets three quarters of it. @default 512 */
+  /** Memory limit in MiB. V8's heap gets three quarters of it, but leaves at least 56. @default 512 */
   readonly memoryMi?: number
   /** The connector's configuration; what it leaves out is set for this cluster. */
   readonly config?: Readonly<Record<string, unknown>>
@@ -164,7 +164,7 @@ export function completeConnector(options: ConnectorOptions): Connector {
   checkPlace('connector', connector)
   checkImage('connector.image', connector.image)
   checkNumber('connector.replicas', connector.replicas, 1)
-  checkNumber('connector.memoryMi', connector.memoryMi, 64)
+  checkNumber('connector.memoryMi', connector.memoryMi, 96)
   for (const name of [connector.brokerSecret, ...connector.imagePullSecrets]) {
     if (name !== '') check('connector.brokerSecret', name, PATTERNS.subdomain, 'the name of a Secret')
   }

@@ -9,6 +9,7 @@ import {
   traefikDeploymentPatch,
   traefikHelmValues,
   traefikServicePatch,
+  type EntryPoint,
 } from './traefik.ts'
 import { yamlText } from './yaml.ts'
 
@@ -110,23 +111,26 @@ function traefikFiles(): [string, string][] {
         'For the Traefik of k3s (its chart is 27.0.0 or later): kubectl apply -f resources/traefik/k3s-helmchartconfig.yaml',
       ),
     ],
-    [
-      'traefik/deployment-patch.yaml',
-      withNote(
-        traefikDeploymentPatch(),
-        'For a Deployment of your own:\n' +
-          'kubectl patch deployment traefik -n traefik --type=json --patch-file resources/traefik/deployment-patch.yaml',
-      ),
-    ],
-    [
-      'traefik/service-patch.yaml',
-      withNote(
-        traefikServicePatch(),
-        'For its Service; without it nobody outside reaches the entry point:\n' +
-          'kubectl patch service traefik -n traefik --type=json --patch-file resources/traefik/service-patch.yaml',
-      ),
-    ],
+    ...patchFiles('mqtt', ''),
+    ...patchFiles('mqtts', '-mqtts'),
   ]
+}
+
+// For a Traefik that somebody installed without Helm; each file holds one entry point.
+function patchFiles(entry: EntryPoint, suffix: string): [string, string][] {
+  const patches = [
+    ['deployment', 'For a Deployment of your own', traefikDeploymentPatch(entry)],
+    [
+      'service',
+      'For its Service; without it nobody outside reaches the entry point',
+      traefikServicePatch(entry),
+    ],
+  ] as const
+  return patches.map(([kind, what, steps]) => {
+    const path = `traefik/${kind}-patch${suffix}.yaml`
+    const command = `kubectl patch ${kind} traefik -n traefik --type=json --patch-file resources/${path}`
+    return [path, withNote(steps, `${what}:\n${command}`)]
+  })
 }
 
 function withNote(value: unknown, note: string): string {

@@ -10,6 +10,9 @@ export interface PatchStep {
   readonly value: unknown
 }
 
+/** An entry point of Traefik: MQTT as it is, and over TLS. */
+export type EntryPoint = keyof typeof ENTRY_PORTS
+
 /** Values for Traefik's Helm chart, 27 and later: before, `expose` was true or false. */
 export function traefikHelmValues(): Record<string, unknown> {
   return {
@@ -38,25 +41,26 @@ export function k3sHelmChartConfig(): KubernetesObject {
 }
 
 /** For a Deployment of one's own: the argument and the container's port. */
-export function traefikDeploymentPatch(): PatchStep[] {
+export function traefikDeploymentPatch(entry: EntryPoint): PatchStep[] {
   const container = '/spec/template/spec/containers/0'
+  const port = ENTRY_PORTS[entry]
   return [
-    { op: 'add', path: `${container}/args/-`, value: `--entrypoints.mqtt.address=:${ENTRY_PORTS.mqtt}/tcp` },
+    { op: 'add', path: `${container}/args/-`, value: `--entrypoints.${entry}.address=:${port}/tcp` },
     {
       op: 'add',
       path: `${container}/ports/-`,
-      value: { name: 'mqtt', containerPort: ENTRY_PORTS.mqtt, protocol: 'TCP' },
+      value: { name: entry, containerPort: port, protocol: 'TCP' },
     },
   ]
 }
 
 /** For its Service; without it nobody outside reaches the entry point. */
-export function traefikServicePatch(): PatchStep[] {
+export function traefikServicePatch(entry: EntryPoint): PatchStep[] {
   return [
     {
       op: 'add',
       path: '/spec/ports/-',
-      value: { name: 'mqtt', port: ENTRY_PORTS.mqtt, targetPort: 'mqtt', protocol: 'TCP' },
+      value: { name: entry, port: ENTRY_PORTS[entry], targetPort: entry, protocol: 'TCP' },
     },
   ]
 }

@@ -55,8 +55,14 @@ function traefik(broker: Broker, kind: string, suffix: string, spec: object): Ku
   return { apiVersion: `${group}/v1alpha1`, kind, metadata: metaOf(APP, broker, suffix), spec }
 }
 
+// By the Service's address, which refuses at once while there is no broker. The address of a pod that has just gone is
+// silent: a client that comes back in that moment waits for its own time-out. Traefik before 2.10 has no such field.
+function target(broker: Broker, port: number): Record<string, unknown> {
+  return { name: broker.name, port, ...(broker.traefikApi === 'v3' ? { nativeLB: true } : {}) }
+}
+
 function plainRoute(broker: Broker): KubernetesObject {
-  const services = [{ name: broker.name, port: PORTS.mqtt }]
+  const services = [target(broker, PORTS.mqtt)]
   return traefik(broker, 'IngressRouteTCP', '', {
     entryPoints: ['mqtt'],
     // Without TLS a client says no name: one plain entry point is one broker.
@@ -66,7 +72,7 @@ function plainRoute(broker: Broker): KubernetesObject {
 
 function tlsRoute(broker: Broker): KubernetesObject {
   const { host, secretName } = broker.tls!
-  const services = [{ name: broker.name, port: PORTS.mqtt }]
+  const services = [target(broker, PORTS.mqtt)]
   return traefik(broker, 'IngressRouteTCP', '-tls', {
     entryPoints: ['mqtts'],
     routes: [{ match: `HostSNI(\`${host}\`)`, services }],
@@ -76,7 +82,7 @@ function tlsRoute(broker: Broker): KubernetesObject {
 
 function webRoute(broker: Broker): KubernetesObject {
   const { host, secretName } = broker.tls!
-  const services = [{ name: broker.name, port: PORTS.ws }]
+  const services = [target(broker, PORTS.ws)]
   return traefik(broker, 'IngressRoute', '-ws', {
     entryPoints: ['websecure'],
     routes: [{ kind: 'Rule', match: `Host(\`${host}\`) && Path(\`/mqtt\`)`, services }],

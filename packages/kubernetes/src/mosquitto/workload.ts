@@ -42,6 +42,9 @@ function podSpec(broker: Broker): Record<string, unknown> {
     // Time to save the queues.
     terminationGracePeriodSeconds: 30,
     securityContext: podSecurity(USER_ID),
+    affinity: {
+      podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [notBesideAnother(broker)] },
+    },
     containers: [
       {
         name: APP,
@@ -79,6 +82,15 @@ function podSpec(broker: Broker): Record<string, unknown> {
         : []),
       { name: 'data', persistentVolumeClaim: { claimName: `${broker.name}-data` } },
     ],
+  }
+}
+
+// ReadWriteOnce keeps pods of other nodes from the volume, and this those of the same one: a second replica, and the
+// successor of a pod that is still saving its queues.
+function notBesideAnother(broker: Broker): Record<string, unknown> {
+  return {
+    labelSelector: { matchLabels: selectorLabels(APP, broker) },
+    topologyKey: 'kubernetes.io/hostname',
   }
 }
 
