@@ -60,6 +60,9 @@ describe('the API server takes, strictly,', () => {
     const unknown = await apply(manifestText([{ ...deployment, spec: { ...spec, replica: 1 } }]))
     expect(unknown.code).toBe(1)
     expect(unknown.stderr).toContain('unknown field "spec.replica"')
+    const [route] = manifests({}).filter(({ kind }) => kind === 'IngressRouteTCP') as [KubeObject]
+    const misspelt = { ...route, spec: { ...route.spec, routes: [{ match: 'HostSNI(`*`)', service: [] }] } }
+    expect((await apply(manifestText([misspelt]))).stderr).toContain('unknown field "spec.routes[0].service"')
     const pod = { ...spec.template.spec, securityContext: {} }
     const loose = { ...deployment, spec: { ...spec, template: { ...spec.template, spec: pod } } }
     expect((await apply(manifestText([loose]))).stderr).toContain('would violate PodSecurity "restricted')

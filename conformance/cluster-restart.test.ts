@@ -1,17 +1,25 @@
 // Restarts and changed ConfigMaps in the guide's cluster, under load from outside; and what Traefik costs.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Client } from '@inferwire/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Cluster } from './cluster/cluster.ts'
-import { startGuideCluster } from './cluster/guide-cluster.ts'
+import type { KubeObject } from './cluster/kube-api.ts'
+import { GUIDE, startGuideCluster } from './cluster/guide-cluster.ts'
 import type { PageReader } from './cluster/page-commands.ts'
 import { Load } from './fixtures/load.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import { ROOT } from './fixtures/page-blocks.ts'
 
 const OUTSIDE = 'mqtt://mqtt.example.org:5883'
 const ALICE = { username: 'alice', password: 'alice-password' }
 const BOB = { username: 'bob', password: 'bob-password' }
+const CAROL = { username: 'carol', password: 'new' }
 const PER_SECOND = 50
+// The connector takes a connection that the broker ends within 5 s for the work of another with its name, and then waits.
+// Nobody restarts a broker that often.
+const BETWEEN_RESTARTS_MS = 6000
 
 let cluster: Cluster
 let reader: PageReader
@@ -41,39 +49,67 @@ test('a model that is added to the ConfigMap is exposed without a restart', asyn
   expect(await connectorPod()).toEqual(before)
 })
 
+test('a second broker gets no place beside the first, and so not its volume', async () => {
+  await typeAll(['kubectl scale deployment/mosquitto -n mosquitto --replicas=2'])
+  const both = [
+    { isReady: true, reason: undefined },
+    { isReady: false, reason: 'Unschedulable' },
+  ]
+  await expect.poll(brokerPods).toEqual(expect.arrayContaining(both))
+  const client = await TestClient.connect(OUTSIDE, ALICE)
+  await client.close()
+  await typeAll([
+    'kubectl scale deployment/mosquitto -n mosquitto --replicas=1',
+    'kubectl rollout status deployment/mosquitto -n mosquitto --timeout=60s',
+  ])
+  await expect.poll(brokerPods).toEqual([both[0]])
+})
+
 describe('under load from outside', () => {
   test.each([
     ['the connector', 'statefulset/inferwire', 'inferwire'],
     ['the broker', 'deployment/mosquitto', 'mosquitto'],
   ])('a rollout restart of %s loses nothing', async (_, workload, namespace) => {
-    const raw = await Load.start(OUTSIDE, 'echo', {
-      ...ALICE,
-      predictionsOf: (body) => (JSON.parse(body) as { instances: unknown }).instances,
+    await underLoad(workload, [
+      `kubectl rollout restart ${workload} -n ${namespace}`,
+      `kubectl rollout status ${workload} -n ${namespace} --timeout=60s`,
+    ])
+  })
+
+  test('a changed password file loses nothing; new users get in, and those who went do not', async () => {
+    // As the page has it; its last chapter put the file into a Secret.
+    const page = readFileSync(join(ROOT, GUIDE), 'utf8')
+    const [apply, restart] = [
+      'kubectl apply -f ./resources/mosquitto/ -n mosquitto',
+      'kubectl rollout restart deployment/mosquitto -n mosquitto',
+    ]
+    expect(page).toMatch(new RegExp(`^\\| users .*\`${apply}\`.*\`${restart}\``, 'm'))
+    const replace =
+      'npx inferwire passwd --configmap mosquitto-password credentials.txt > resources/mosquitto/cm-mosquitto-password.yaml'
+    const status = 'kubectl rollout status deployment/mosquitto -n mosquitto --timeout=60s'
+    await delay(BETWEEN_RESTARTS_MS)
+    await typeAll([replace, apply, status])
+
+    await expect(TestClient.connect(OUTSIDE, CAROL)).rejects.toMatchObject({ code: 135 })
+    expect(await reader.type('mosquitto_passwd credentials.txt carol', 'new\nnew\n')).toMatchObject({
+      code: 0,
     })
-    const sdk = await SdkLoad.start()
-    const stopping = new AbortController()
-    const loads = [raw.sendUntil(stopping.signal, PER_SECOND), sdk.sendUntil(stopping.signal)]
-    await delay(1000)
-    const startedAt = Date.now()
-    const restarted = await reader.type(
-      `kubectl rollout restart ${workload} -n ${namespace} && kubectl rollout status ${workload} -n ${namespace} --timeout=60s`,
+    await underLoad('a new user', [replace, apply, restart, status])
+    const carol = await TestClient.connect(OUTSIDE, CAROL)
+    await carol.subscribe('infer/reply/carol/#')
+    const reply = await carol.ask('infer/request/carol/echo/predict', '{"instances":[7]}')
+    expect(reply.json()).toEqual({ predictions: [7] })
+
+    // She is there when the broker ends, and comes back by herself.
+    const refused = new Promise<void>((resolve) =>
+      carol.mqtt.on('error', (error) => (error as { code?: unknown }).code === 135 && resolve()),
     )
-    const seconds = (Date.now() - startedAt) / 1000
-    expect(restarted, restarted.stderr).toMatchObject({ code: 0 })
-    await delay(2000)
-    stopping.abort()
-    await Promise.all(loads)
-    const verdict = await raw.settle(15_000)
-    const report = `${cluster.report()}\n${JSON.stringify(verdict)}`
-    expect(verdict, report).toMatchObject({ unanswered: 0, crossed: 0, phantom: 0, errors: [] })
-    expect(sdk.failures, report).toEqual([])
-    console.log(
-      `${workload}: restarted in ${seconds.toFixed(1)} s; raw clients: ${verdict.requests} requests, ` +
-        `${verdict.unanswered} unanswered, ${verdict.duplicates} answered twice; SDK: ${sdk.count} requests, ` +
-        `${sdk.failures.length} failed, the slowest took ${sdk.slowestMs.toFixed(0)} ms`,
-    )
-    await raw.close()
-    await sdk.close()
+    await delay(BETWEEN_RESTARTS_MS)
+    await typeAll(['mosquitto_passwd -D credentials.txt carol', replace, apply, restart, status])
+    await refused
+    await carol.close()
+    const alice = await TestClient.connect(OUTSIDE, ALICE)
+    await alice.close()
   })
 })
 
@@ -100,6 +136,43 @@ test('through Traefik a round trip is hardly longer than directly', async () => 
   await direct.close()
   await through.close()
 })
+
+/** Types the lines while a raw client and the SDK ask: everything that they ask is answered. */
+async function underLoad(what: string, lines: readonly string[]): Promise<void> {
+  await delay(BETWEEN_RESTARTS_MS)
+  const raw = await Load.start(OUTSIDE, 'echo', {
+    ...ALICE,
+    predictionsOf: (body) => (JSON.parse(body) as { instances: unknown }).instances,
+  })
+  const sdk = await SdkLoad.start()
+  const stopping = new AbortController()
+  const loads = [raw.sendUntil(stopping.signal, PER_SECOND), sdk.sendUntil(stopping.signal)]
+  await delay(1000)
+  const startedAt = Date.now()
+  await typeAll(lines)
+  const seconds = (Date.now() - startedAt) / 1000
+  await delay(2000)
+  stopping.abort()
+  await Promise.all(loads)
+  const verdict = await raw.settle(15_000)
+  const report = `${cluster.report()}\n${JSON.stringify(verdict)}`
+  expect(verdict, report).toMatchObject({ unanswered: 0, crossed: 0, phantom: 0, errors: [] })
+  expect(sdk.failures, report).toEqual([])
+  console.log(
+    `${what}: restarted in ${seconds.toFixed(1)} s; raw clients: ${verdict.requests} requests, ` +
+      `${verdict.unanswered} unanswered, ${verdict.duplicates} answered twice; SDK: ${sdk.count} requests, ` +
+      `${sdk.failures.length} failed, the slowest took ${sdk.slowestMs.toFixed(0)} ms`,
+  )
+  await raw.close()
+  await sdk.close()
+}
+
+async function typeAll(lines: readonly string[]): Promise<void> {
+  for (const line of lines) {
+    const ended = await reader.type(line)
+    expect(ended, `${line}\n${ended.stderr}`).toMatchObject({ code: 0 })
+  }
+}
 
 /** The SDK, which repeats what was not answered. */
 class SdkLoad {
@@ -147,6 +220,21 @@ class SdkLoad {
 async function connectorPod(): Promise<unknown> {
   const { metadata, status } = await cluster.api.get('/api/v1/namespaces/inferwire/pods/inferwire-0')
   return { uid: metadata.uid, restarts: status.containerStatuses[0].restartCount }
+}
+
+interface PodState {
+  readonly isReady: boolean
+  /** Why it has no node. */
+  readonly reason: string | undefined
+}
+
+async function brokerPods(): Promise<PodState[]> {
+  const { items } = await cluster.api.get('/api/v1/namespaces/mosquitto/pods')
+  return items.map(({ status }: KubeObject) => {
+    const find = (type: string): KubeObject =>
+      status.conditions?.find((condition: KubeObject) => condition.type === type)
+    return { isReady: find('Ready')?.status === 'True', reason: find('PodScheduled')?.reason }
+  })
 }
 
 async function podAddress(namespace: string, name: string): Promise<string> {

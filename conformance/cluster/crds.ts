@@ -1,4 +1,5 @@
-// Minimal definitions, written here, of the kinds that Traefik, KServe and Istio bring: any fields, with a status.
+// Minimal definitions, written here, of the kinds that Traefik, KServe and Istio bring. A route of Traefik has the fields
+// of its documentation that a broker could need, so that no misspelt one passes; the others take any fields.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { KubeApi, KubeObject } from './kube-api.ts'
 
@@ -27,6 +28,9 @@ const KINDS: readonly (readonly [group: string, version: string, kind: string])[
   ['gateway.networking.k8s.io', 'v1', 'Gateway'],
   ['gateway.networking.k8s.io', 'v1alpha2', 'TCPRoute'],
 ]
+
+const ANY = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
+const TEXT = { type: 'string' }
 
 /** Defines them, and waits until the server serves them. */
 export async function applyCrds(api: KubeApi): Promise<void> {
@@ -76,7 +80,8 @@ function definitionOf(group: string, version: string, kind: string): KubeObject 
           storage: true,
           subresources: { status: {} },
           schema: {
-            openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+            openAPIV3Schema:
+              kind === 'IngressRoute' || kind === 'IngressRouteTCP' ? routeSchema(group, kind) : ANY,
           },
           ...(isKserve
             ? {
@@ -94,4 +99,52 @@ function definitionOf(group: string, version: string, kind: string): KubeObject 
       ],
     },
   }
+}
+
+function routeSchema(group: string, kind: string): KubeObject {
+  const isTcp = kind === 'IngressRouteTCP'
+  const reference = fields({ name: TEXT, namespace: TEXT }, 'name')
+  const service = fields(
+    {
+      name: TEXT,
+      namespace: TEXT,
+      port: { 'x-kubernetes-int-or-string': true },
+      weight: { type: 'integer' },
+      serversTransport: TEXT,
+      // Since 2.10, which began with the group traefik.io.
+      ...(group === 'traefik.io' ? { nativeLB: { type: 'boolean' } } : {}),
+      ...(isTcp
+        ? { proxyProtocol: fields({ version: { type: 'integer', minimum: 1, maximum: 2 } }) }
+        : { kind: { enum: ['Service', 'TraefikService'], ...TEXT }, scheme: TEXT }),
+    },
+    'name',
+    ...(isTcp ? ['port'] : []),
+  )
+  const route = fields(
+    {
+      match: TEXT,
+      priority: { type: 'integer' },
+      services: listOf(service),
+      middlewares: listOf(reference),
+      ...(isTcp ? {} : { kind: { enum: ['Rule'], ...TEXT } }),
+    },
+    'match',
+    ...(isTcp ? [] : ['kind']),
+  )
+  const tls = fields({
+    secretName: TEXT,
+    options: reference,
+    store: reference,
+    ...(isTcp ? { passthrough: { type: 'boolean' } } : {}),
+  })
+  const spec = fields({ entryPoints: listOf(TEXT), routes: listOf(route), tls }, 'routes')
+  return fields({ apiVersion: TEXT, kind: TEXT, metadata: { type: 'object' }, spec }, 'metadata', 'spec')
+}
+
+function fields(properties: KubeObject, ...required: string[]): KubeObject {
+  return { type: 'object', properties, ...(required.length === 0 ? {} : { required }) }
+}
+
+function listOf(items: KubeObject): KubeObject {
+  return { type: 'array', items }
 }

@@ -2,12 +2,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeMemoryCage, type MemoryCage } from '../../fixtures/memory-cage.ts'
 import { spawnTied } from '../../fixtures/tied-process.ts'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
 import { makeRootScript, type Mount } from './container-root.ts'
 import { containerEnvironment, expand, quantity } from './environment.ts'
 import { findImage } from './images.ts'
-import { limitMemory, type MemoryLimit } from './memory-limit.ts'
 import type { PodNetwork } from './network.ts'
 import { Probe } from './probe.ts'
 import type { PodVolumes } from './volumes.ts'
@@ -52,7 +52,7 @@ export class Container {
   #isReady = false
   #isStopping = false
   #probes: Probe[] = []
-  #limit: MemoryLimit | undefined
+  #cage: MemoryCage | undefined
   #wake: () => void = () => {}
   #end!: (code: number) => void
 
@@ -65,7 +65,10 @@ export class Container {
 
   /** Starts it, and starts it again when it ends. Resolves with the exit code when it ends for good. */
   run(): Promise<number> {
-    void this.#loop()
+    void this.#loop().then((code) => {
+      this.#cage?.remove()
+      this.#end(code)
+    })
     return this.#ended
   }
 
@@ -117,6 +120,11 @@ export class Container {
     return this.#process?.pid
   }
 
+  /** The limit of the program that runs, or ran last; undefined where it has none, or this machine lets us make none. */
+  get memory(): MemoryCage | undefined {
+    return this.#cage
+  }
+
   get logFile(): string {
     return join(this.#context.folder, `${this.#spec.name}.log`)
   }
@@ -140,11 +148,11 @@ export class Container {
     }
   }
 
-  async #loop(): Promise<void> {
+  async #loop(): Promise<number> {
     for (let backOff = BACK_OFF_MS; ; backOff = Math.min(backOff * 2, BACK_OFF_MAX_MS)) {
       const startedAt = Date.now()
       const code = await this.#runOnce()
-      if (this.#isStopping || !this.#mayRestart) return this.#end(code)
+      if (this.#isStopping || !this.#mayRestart) return code
       if (Date.now() - startedAt > 60_000) backOff = BACK_OFF_MS
       this.#lastState = this.#state
       this.#restarts += 1
@@ -155,7 +163,7 @@ export class Container {
         this.#wake = resolve
         setTimeout(resolve, backOff)
       })
-      if (this.#isStopping) return this.#end(code)
+      if (this.#isStopping) return code
     }
   }
 
@@ -171,8 +179,7 @@ export class Container {
       if (this.#isStopping) child.kill('SIGKILL')
       else this.#startProbes()
       code = await exitCode(child)
-      reason = code === 0 ? 'Completed' : this.#limit?.wasExceeded() === true ? 'OOMKilled' : 'Error'
-      this.#limit?.remove()
+      reason = code === 0 ? 'Completed' : (this.#cage?.oomKills() ?? 0) > 0 ? 'OOMKilled' : 'Error'
     } catch (error) {
       message = (error as Error).message
     }
@@ -196,9 +203,10 @@ export class Container {
     ].map((word: string) => expand(word, environment))
     const own = join(folder, this.#spec.name)
     mkdirSync(own, { recursive: true })
+    this.#cage = this.#makeCage()
     const script = makeRootScript({
       image,
-      mounts: mountsOf(this.#spec, volumes, environment),
+      mounts: [...mountsOf(this.#spec, volumes, environment), ...mountOf(this.#cage)],
       isReadOnly: this.#spec.securityContext?.readOnlyRootFilesystem === true,
       hostname: pod.metadata.name,
       resolvConf: this.#context.resolvConf,
@@ -206,20 +214,36 @@ export class Container {
       user: this.#user,
     })
     const log = openSync(this.logFile, 'a')
-    const start = [`nsenter`, `--net=${network.namespace}`, 'unshare', '--mount', '/bin/sh', '-c']
-    // One whose group went before is in it no more.
-    this.#limit?.remove()
-    const bytes = this.#spec.resources?.limits?.memory
-    this.#limit = bytes === undefined ? undefined : limitMemory(groupName(pod, this.#spec), quantity(bytes))
-    const enter = this.#limit === undefined ? '' : `echo $$ > '${this.#limit.membersFile}'`
-    const last = `${enter}\n${script}\nexec "$@"`
-    const [program, ...args] = [...start, last, 'sh', ...this.#asUser(), ...words]
+    const [program, ...args] = [
+      ...(this.#cage?.prefix ?? []),
+      'nsenter',
+      `--net=${network.namespace}`,
+      'unshare',
+      '--mount',
+      // Its group is the root of what it sees, as in a real container.
+      ...(this.#cage === undefined ? [] : ['--cgroup']),
+      '/bin/sh',
+      '-c',
+      `${script}\nexec "$@"`,
+      'sh',
+      ...this.#asUser(),
+      ...words,
+    ]
     const child = spawnTied(program!, args, {
       stdio: ['ignore', log, log],
       env: { PATH: `/opt/inferwire/bin:${PATH}`, ...environment },
     })
     closeSync(log)
     return child
+  }
+
+  // One whose group went before is in it no more. The group of the last one stays until here, for who asks what it took.
+  #makeCage(): MemoryCage | undefined {
+    this.#cage?.remove()
+    const limit = this.#spec.resources?.limits?.memory
+    if (limit === undefined) return undefined
+    const name = `inferwire-${process.pid}-${this.#context.pod.metadata.uid}-${this.#spec.name}-${this.#restarts}`
+    return makeMemoryCage(quantity(limit), name)
   }
 
   // A change of user clears the signal that the end of the parent is to send, so it is set again.
@@ -327,8 +351,9 @@ function mountsOf(
   return mounts.sort((one: Mount, other: Mount) => one.to.length - other.to.length)
 }
 
-function groupName(pod: KubeObject, spec: KubeObject): string {
-  return `inferwire-${process.pid}-${pod.metadata.uid}-${spec.name}`
+// Where a program looks for its limit.
+function mountOf(cage: MemoryCage | undefined): Mount[] {
+  return cage === undefined ? [] : [{ from: cage.folder, to: cage.mountPoint, isReadOnly: true }]
 }
 
 function exitCode(child: ChildProcess): Promise<number> {

@@ -1,9 +1,11 @@
 // The kubelet stand-in: one node that runs pods as processes of this machine. README.md says what it does not do.
 import { readFileSync } from 'node:fs'
-import { KubeApiError, type KubeApi, type KubeObject } from '../kube-api.ts'
+import type { MemoryCage } from '../../fixtures/memory-cage.ts'
+import type { KubeApi, KubeObject } from '../kube-api.ts'
 import { NODE_ADDRESS } from './network.ts'
 import { NODE_NAME } from './node-name.ts'
 import { Pod, type NodeContext } from './pod.ts'
+import { Scheduler } from './scheduler.ts'
 
 /** A running node. */
 export interface Kubelet {
@@ -11,6 +13,8 @@ export interface Kubelet {
   logs(namespace: RegExp, name: RegExp, characters?: number): string
   /** Process ids of the containers of a running pod. */
   pids(namespace: RegExp, name: RegExp): Readonly<Record<string, number | undefined>>
+  /** Memory limits of its containers; undefined where this machine lets us set none. */
+  memory(namespace: RegExp, name: RegExp): Readonly<Record<string, MemoryCage | undefined>>
   stop(): Promise<void>
 }
 
@@ -22,15 +26,17 @@ export async function startKubelet(node: NodeContext): Promise<Kubelet> {
   // Logs of pods that are gone.
   const all: Pod[] = []
 
+  const scheduler = new Scheduler(node.api)
   const onPod = (object: KubeObject, isDeleted: boolean): void => {
     const { uid, deletionTimestamp } = object.metadata
     const running = pods.get(uid)
     if (isDeleted) {
       pods.delete(uid)
+      scheduler.forget(uid)
       void running?.kill()
     } else if (running !== undefined) running.update(object)
     else if (object.spec.nodeName === undefined) {
-      if (deletionTimestamp === undefined) void bind(node.api, object)
+      if (deletionTimestamp === undefined) scheduler.place(object)
     } else if (object.spec.nodeName === NODE_NAME) {
       const pod = new Pod(node, object)
       pods.set(uid, pod)
@@ -58,6 +64,7 @@ export async function startKubelet(node: NodeContext): Promise<Kubelet> {
       found(namespace, name)
         .flatMap((pod) => pod.logFiles.map((file) => `--- ${file}\n${readLog(file).slice(-characters)}`))
         .join('\n'),
+    memory: (namespace, name) => found(namespace, name).at(-1)?.memory ?? {},
     pids: (namespace, name) => found(namespace, name).at(-1)?.pids ?? {},
     stop: async () => {
       stopping.abort()
@@ -86,22 +93,6 @@ async function register(api: KubeApi): Promise<void> {
   })
   // The API server taints a new node as not ready; a real kubelet's heartbeat takes that away.
   await api.patch(`/api/v1/nodes/${NODE_NAME}`, { spec: { taints: null } })
-}
-
-// The scheduler's part: there is one node.
-async function bind(api: KubeApi, pod: KubeObject): Promise<void> {
-  const { namespace, name } = pod.metadata
-  try {
-    await api.create(`/api/v1/namespaces/${namespace}/pods/${name}/binding`, {
-      apiVersion: 'v1',
-      kind: 'Binding',
-      metadata: { name },
-      target: { apiVersion: 'v1', kind: 'Node', name: NODE_NAME },
-    })
-  } catch (error) {
-    // Deleted, or bound already.
-    if (!(error instanceof KubeApiError) || ![404, 409].includes(error.status)) throw error
-  }
 }
 
 function readLog(file: string): string {

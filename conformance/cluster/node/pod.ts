@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { MemoryCage } from '../../fixtures/memory-cage.ts'
 import { KubeApiError, type KubeApi, type KubeObject } from '../kube-api.ts'
 import { Container, type ContainerContext } from './container.ts'
 import { createPodNetwork, NODE_ADDRESS, type PodNetwork } from './network.ts'
@@ -59,6 +60,11 @@ export class Pod {
   /** Process ids by container name. */
   get pids(): Readonly<Record<string, number | undefined>> {
     return Object.fromEntries(this.#containers.map((container) => [container.status.name, container.pid]))
+  }
+
+  /** Memory limits by container name. */
+  get memory(): Readonly<Record<string, MemoryCage | undefined>> {
+    return Object.fromEntries(this.#containers.map((container) => [container.status.name, container.memory]))
   }
 
   async start(): Promise<void> {
