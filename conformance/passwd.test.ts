@@ -319,6 +319,7 @@ describe('mistakes', () => {
     [['-D', 'FILE', 'nobody'], 65, 'is not in'],
     [['--verify', '-b', 'FILE', 'nobody', 'x'], 77, 'is not in'],
     [['-b', 'FILE/none', 'ann', 'x'], 66, 'cannot be read'],
+    [['--lint', 'FILE/none'], 66, 'cannot be read'],
     [['-c', '-b', 'FILE/none', 'ann', 'x'], 66, 'cannot be written'],
   ])('%j: %d, %s', async (words, code, message) => {
     const file = await fileOf([['ann', 'a']])

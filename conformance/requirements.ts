@@ -1,5 +1,6 @@
-// Every MUST of the wire contract, every promise of delivery and every rule of security, each with its proof. Only data:
-// other packages may read it.
+// Every MUST of the wire contract, every promise of delivery, every rule of security, and what the installation in
+// Kubernetes must do, each with its proof. Only data: other packages may read it.
+import { KUBERNETES } from './requirements/cluster.ts'
 import { DELIVERY } from './requirements/delivery.ts'
 import { PROBLEM_CODES } from './requirements/problem-codes.ts'
 import { SECURITY } from './requirements/security.ts'
@@ -14,4 +15,5 @@ export const REQUIREMENTS: readonly Requirement[] = [
   ...PROBLEM_CODES,
   ...DELIVERY,
   ...SECURITY,
+  ...KUBERNETES,
 ]

@@ -121,6 +121,7 @@ export const DELIVERY: readonly Requirement[] = [
     SIGTERM,
     'conformance/cli-connect.test.ts > %s answers what is under way, then ends with 0',
     'conformance/cli-connect.test.ts > while the broker is away it stops all the same',
+    'conformance/cluster-restart.test.ts > under load from outside > a rollout restart of %s loses nothing',
   ),
   met(
     'D10',

@@ -105,6 +105,7 @@ const TOPICS: readonly Requirement[] = [
     'With the four ACL lines no client can ask as another, or have its answer delivered to another.',
     `${BAD_INPUT} > bob can neither ask in alice's name`,
     "conformance/docs.test.ts > the guide's access rules let everybody do their own",
+    'conformance/cluster.test.ts > from outside, %s > bob neither asks as alice nor hears what she is answered',
   ),
 ]
 

@@ -1,0 +1,100 @@
+// What the installation in Kubernetes must do: the guide's steps, and what they leave behind.
+import { met, type Requirement } from './requirement.ts'
+
+const CLUSTER = 'conformance/cluster.test.ts'
+const RESTART = 'conformance/cluster-restart.test.ts'
+const OBJECTS = 'conformance/cluster-manifests.test.ts'
+const MEMORY = 'conformance/cluster-memory.test.ts'
+const MANIFESTS = 'conformance/manifests.test.ts'
+const CHART = 'conformance/chart.test.ts'
+const PASSWD = 'conformance/passwd.test.ts'
+const GUIDE = 'the guide in Kubernetes'
+const OUTSIDE = `${CLUSTER} > from outside, %s`
+
+/** See the file's first line. */
+export const KUBERNETES: readonly Requirement[] = [
+  met(
+    'K-GUIDE-1',
+    GUIDE,
+    'The page works command by command as it is printed, to a prediction through the entry point on 5883, and has the commands of the guide.',
+    `${CLUSTER} > docs/guides/from-the-guide.md, line by line > $line`,
+    `${CLUSTER} > docs/guides/from-the-guide.md, line by line > has the commands of the guide`,
+    `${MANIFESTS} > resources/ > keep the guide's names`,
+    `${MANIFESTS} > resources/ > of Traefik have the entry point`,
+  ),
+  met(
+    'K-ACCESS-1',
+    GUIDE,
+    'Through TCP, TLS and WebSocket a right password gets an answer; a wrong one, an unknown user and nobody are refused.',
+    `${OUTSIDE} > a prediction comes for a user with the right password`,
+    `${OUTSIDE} > %s is refused`,
+    `${OUTSIDE} > what MQTT Explorer does on connect works`,
+  ),
+  met(
+    'K-RESTART-1',
+    GUIDE,
+    'A rollout restart of connector or broker under load loses nothing, of the SDK and of a raw client.',
+    `${RESTART} > under load from outside > a rollout restart of %s loses nothing`,
+  ),
+  met(
+    'K-CHANGE-1',
+    GUIDE,
+    'A changed password file, or configuration of the connector, takes effect as documented, and nothing is lost.',
+    `${RESTART} > under load from outside > a changed password file loses nothing`,
+    `${RESTART} > a model that is added to the ConfigMap is exposed without a restart`,
+  ),
+  met(
+    'K-PASSWORD-1',
+    GUIDE,
+    'Password files of `inferwire passwd` are taken by Mosquitto, those of mosquitto_passwd by us, and mistakes are told before a broker meets them.',
+    `${PASSWD} > users made by inferwire passwd > %s: log in to Mosquitto`,
+    `${PASSWD} > users made by mosquitto_passwd > %j: are verified by ours`,
+    `${PASSWD} > lint > finds every user whom Mosquitto drops`,
+    `${PASSWD} > lint > says which of two lines for a user counts`,
+    `${PASSWD} > lint > prints file, line and remedy`,
+  ),
+  met(
+    'K-OBJECTS-1',
+    GUIDE,
+    'Chart, `inferwire manifests` and resources/ hold the same objects, and a real API server takes all of them strictly.',
+    `${CHART} > charts/inferwire > makes the same objects as the generator`,
+    `${CHART} > charts/inferwire > is clean to helm lint`,
+    `${MANIFESTS} > resources/ > are what the generator makes`,
+    `${MANIFESTS} > resources/ > overlays/%s is what the generator makes`,
+    `${MANIFESTS} > inferwire manifests > prints what the generator makes`,
+    `${OBJECTS} > the API server takes, strictly, > the generated objects with %s`,
+    `${OBJECTS} > the API server takes, strictly, > resources/%s`,
+    `${OBJECTS} > the API server takes, strictly, > resources/overlays/%s`,
+    `${OBJECTS} > the API server takes, strictly, > no field that does not exist`,
+    `${OBJECTS} > helm installs broker and connector`,
+  ),
+  met(
+    'K-OBJECTS-2',
+    GUIDE,
+    'A value of the chart that does not exist or has a wrong type is refused with its path.',
+    `${CHART} > charts/inferwire > refuses %s, and says where`,
+  ),
+  met(
+    'K-POLICY-1',
+    GUIDE,
+    'Selectors match, ports exist, images are pinned, pods are restricted, and no volume has two brokers.',
+    `${MANIFESTS} > the objects > fit together with %s`,
+    `${MANIFESTS} > the policy > catches what %s`,
+  ),
+  met(
+    'K-RIGHTS-1',
+    GUIDE,
+    "The connector's ServiceAccount reads the InferenceServices of its namespace, and may do nothing else.",
+    `${OBJECTS} > the connector's ServiceAccount > reads the InferenceServices of its namespace`,
+    `${OBJECTS} > the connector's ServiceAccount > reads nothing else, in no namespace`,
+    `${OBJECTS} > the connector's ServiceAccount > writes nothing`,
+    `${OBJECTS} > the connector's ServiceAccount > is given to its pods only where it is used`,
+  ),
+  met(
+    'K-MEMORY-1',
+    GUIDE,
+    'A connector in 96 MiB answers requests of 2 MB, or turns them away, and is never ended for want of memory.',
+    `${MEMORY} > a memory limit > is enforced where this machine has control groups`,
+    `${MEMORY} > a connector in > answers requests of 2 MB with as much`,
+  ),
+]
