@@ -61,8 +61,10 @@ function tlsListener(): string[] {
 function persistence(version: Broker['version']): string[] {
   if (version === '2.0') {
     return [
-      '# A crash loses what was acknowledged in the last 10 s, a stop nothing. To lose less at the price of most of the',
-      '# throughput: autosave_on_changes true, autosave_interval 1. Mosquitto 2.1 has a better way.',
+      '# Everything is saved at every stop, and every 10 s. Killed, the broker knows what it knew at the last save: what it',
+      '# acknowledged since and had not handed on is lost, except to clients that repeat until they have an answer.',
+      '# A save halts the broker while it writes all queues, 0.2 s for 100 MB: each second that would be a fifth of its time,',
+      '# and with autosave_on_changes (after each message) its throughput falls to a tenth or less. 2.1 has a better way.',
       'persistence true',
       `persistence_location ${PATHS.data}/`,
       'autosave_interval 10',
