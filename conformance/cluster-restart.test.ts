@@ -8,7 +8,7 @@ import type { Cluster } from './cluster/cluster.ts'
 import type { KubeObject } from './cluster/kube-api.ts'
 import { GUIDE, startGuideCluster } from './cluster/guide-cluster.ts'
 import type { PageReader } from './cluster/page-commands.ts'
-import { Load } from './fixtures/load.ts'
+import { Load, type Verdict } from './fixtures/load.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { ROOT } from './fixtures/page-blocks.ts'
 
@@ -70,10 +70,25 @@ describe('under load from outside', () => {
     ['the connector', 'statefulset/inferwire', 'inferwire'],
     ['the broker', 'deployment/mosquitto', 'mosquitto'],
   ])('a rollout restart of %s loses nothing', async (_, workload, namespace) => {
-    await underLoad(workload, [
-      `kubectl rollout restart ${workload} -n ${namespace}`,
-      `kubectl rollout status ${workload} -n ${namespace} --timeout=60s`,
-    ])
+    const raw = await underLoad(workload, () =>
+      typeAll([
+        `kubectl rollout restart ${workload} -n ${namespace}`,
+        `kubectl rollout status ${workload} -n ${namespace} --timeout=60s`,
+      ]),
+    )
+    expect(raw).toMatchObject({ unanswered: 0 })
+  })
+
+  test('a broker that is killed loses nothing of the SDK, and of others what was under way', async () => {
+    const raw = await underLoad('kill -9 of the broker', async () => {
+      process.kill(cluster.kubelet.pids(/mosquitto/, /mosquitto/)['mosquitto']!, 'SIGKILL')
+      await expect
+        .poll(brokerPods, { timeout: 30_000 })
+        .toEqual([expect.objectContaining({ isReady: false })])
+      await expect.poll(brokerPods, { timeout: 30_000 }).toEqual([expect.objectContaining({ isReady: true })])
+    })
+    // Nothing of what was published before and after.
+    expect(raw.unanswered).toBeLessThan(PER_SECOND)
   })
 
   test('a changed password file loses nothing; new users get in, and those who went do not', async () => {
@@ -94,7 +109,8 @@ describe('under load from outside', () => {
     expect(await reader.type('mosquitto_passwd credentials.txt carol', 'new\nnew\n')).toMatchObject({
       code: 0,
     })
-    await underLoad('a new user', [replace, apply, restart, status])
+    const raw = await underLoad('a new user', () => typeAll([replace, apply, restart, status]))
+    expect(raw).toMatchObject({ unanswered: 0 })
     const carol = await TestClient.connect(OUTSIDE, CAROL)
     await carol.subscribe('infer/reply/carol/#')
     const reply = await carol.ask('infer/request/carol/echo/predict', '{"instances":[7]}')
@@ -113,32 +129,41 @@ describe('under load from outside', () => {
   })
 })
 
-test('through Traefik a round trip is hardly longer than directly', async () => {
-  const direct = await TestClient.connect(`mqtt://${await podAddress('mosquitto', 'mosquitto')}:1883`, ALICE)
-  const through = await TestClient.connect(`mqtt://${await podAddress('traefik', 'traefik')}:5883`, ALICE)
-  const times = new Map<TestClient, number[]>([
-    [direct, []],
-    [through, []],
-  ])
-  for (const client of times.keys()) await client.subscribe('infer/reply/alice/#')
-  // In turns, so that both meet the same machine.
-  for (let round = 0; round < 500; round++) {
-    for (const [client, samples] of times) {
+test('through Traefik a round trip takes less than a millisecond more', async () => {
+  // Traefik asks the Service as well, so both ways have the stand-in for kube-proxy in them.
+  const { spec } = await cluster.api.get('/api/v1/namespaces/mosquitto/services/mosquitto')
+  const pods = await cluster.api.get('/api/v1/namespaces/traefik/pods')
+  const traefik = pods.items.find(({ metadata }: KubeObject) => metadata.deletionTimestamp === undefined)
+  const direct = await TestClient.connect(`mqtt://${spec.clusterIP}:1883`, ALICE)
+  const through = await TestClient.connect(`mqtt://${traefik.status.podIP}:5883`, ALICE)
+  for (const client of [direct, through]) await client.subscribe('infer/reply/alice/#')
+  const extraMs: number[] = []
+  // The machine has other work: the quietest of three series is the one about Traefik.
+  for (let series = 0; series < 3; series++) {
+    const [directMs, throughMs] = await medianRoundTrips([direct, through], 300)
+    console.log(`p50: ${directMs!.toFixed(2)} ms directly, ${throughMs!.toFixed(2)} ms through Traefik`)
+    extraMs.push(throughMs! - directMs!)
+  }
+  expect(Math.min(...extraMs)).toBeLessThan(1)
+  for (const client of [direct, through]) await client.close()
+})
+
+/** Milliseconds of each client at p50. They ask in turns, so that all meet the same machine. */
+async function medianRoundTrips(clients: readonly TestClient[], rounds: number): Promise<number[]> {
+  const times = clients.map((): number[] => [])
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, client] of clients.entries()) {
       client.received.length = 0
       const startedAt = performance.now()
       await client.ask('infer/request/alice/echo/predict', '{"instances":[1]}')
-      samples.push(performance.now() - startedAt)
+      times[index]!.push(performance.now() - startedAt)
     }
   }
-  const [directMs, throughMs] = [...times.values()].map(median) as [number, number]
-  console.log(`p50: ${directMs.toFixed(2)} ms directly, ${throughMs.toFixed(2)} ms through Traefik`)
-  expect(times.get(through)).toHaveLength(500)
-  await direct.close()
-  await through.close()
-})
+  return times.map((samples) => samples.toSorted((one, other) => one - other)[Math.floor(rounds / 2)]!)
+}
 
-/** Types the lines while a raw client and the SDK ask: everything that they ask is answered. */
-async function underLoad(what: string, lines: readonly string[]): Promise<void> {
+/** What becomes of a raw client's requests. What the SDK asks is answered, and no answer is another's. */
+async function underLoad(what: string, action: () => Promise<void>): Promise<Verdict> {
   await delay(BETWEEN_RESTARTS_MS)
   const raw = await Load.start(OUTSIDE, 'echo', {
     ...ALICE,
@@ -149,14 +174,14 @@ async function underLoad(what: string, lines: readonly string[]): Promise<void> 
   const loads = [raw.sendUntil(stopping.signal, PER_SECOND), sdk.sendUntil(stopping.signal)]
   await delay(1000)
   const startedAt = Date.now()
-  await typeAll(lines)
+  await action()
   const seconds = (Date.now() - startedAt) / 1000
   await delay(2000)
   stopping.abort()
   await Promise.all(loads)
   const verdict = await raw.settle(15_000)
   const report = `${cluster.report()}\n${JSON.stringify(verdict)}`
-  expect(verdict, report).toMatchObject({ unanswered: 0, crossed: 0, phantom: 0, errors: [] })
+  expect(verdict, report).toMatchObject({ crossed: 0, phantom: 0, errors: [] })
   expect(sdk.failures, report).toEqual([])
   console.log(
     `${what}: restarted in ${seconds.toFixed(1)} s; raw clients: ${verdict.requests} requests, ` +
@@ -165,6 +190,7 @@ async function underLoad(what: string, lines: readonly string[]): Promise<void> 
   )
   await raw.close()
   await sdk.close()
+  return verdict
 }
 
 async function typeAll(lines: readonly string[]): Promise<void> {
@@ -235,15 +261,4 @@ async function brokerPods(): Promise<PodState[]> {
       status.conditions?.find((condition: KubeObject) => condition.type === type)
     return { isReady: find('Ready')?.status === 'True', reason: find('PodScheduled')?.reason }
   })
-}
-
-async function podAddress(namespace: string, name: string): Promise<string> {
-  const selector = encodeURIComponent(`app.kubernetes.io/name=${name}`)
-  const { items } = await cluster.api.get(`/api/v1/namespaces/${namespace}/pods?labelSelector=${selector}`)
-  return items.find((pod: { metadata: { deletionTimestamp?: string } }) => !pod.metadata.deletionTimestamp)
-    .status.podIP
-}
-
-function median(samples: readonly number[]): number {
-  return samples.toSorted((one, other) => one - other)[Math.floor(samples.length / 2)]!
 }

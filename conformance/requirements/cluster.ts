@@ -33,8 +33,9 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-RESTART-1',
     GUIDE,
-    'A rollout restart of connector or broker under load loses nothing, of the SDK and of a raw client.',
+    'A rollout restart of connector or broker under load loses nothing, of the SDK and of a raw client; a broker that is killed, nothing of the SDK.',
     `${RESTART} > under load from outside > a rollout restart of %s loses nothing`,
+    `${RESTART} > under load from outside > a broker that is killed loses nothing of the SDK`,
   ),
   met(
     'K-CHANGE-1',
@@ -80,6 +81,7 @@ export const KUBERNETES: readonly Requirement[] = [
     'Selectors match, ports exist, images are pinned, pods are restricted, and no volume has two brokers.',
     `${MANIFESTS} > the objects > fit together with %s`,
     `${MANIFESTS} > the policy > catches what %s`,
+    `${RESTART} > a second broker gets no place beside the first`,
   ),
   met(
     'K-RIGHTS-1',
@@ -89,6 +91,12 @@ export const KUBERNETES: readonly Requirement[] = [
     `${OBJECTS} > the connector's ServiceAccount > reads nothing else, in no namespace`,
     `${OBJECTS} > the connector's ServiceAccount > writes nothing`,
     `${OBJECTS} > the connector's ServiceAccount > is given to its pods only where it is used`,
+  ),
+  met(
+    'K-SPEED-1',
+    GUIDE,
+    'Through Traefik a round trip takes less than a millisecond more.',
+    `${RESTART} > through Traefik a round trip takes less than a millisecond more`,
   ),
   met(
     'K-MEMORY-1',
