@@ -1,4 +1,5 @@
 // A model server that dies and comes back, under load: typed errors at once, few retries, and the way back.
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig, type ConfigInput } from '@inferwire/connector'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
@@ -118,6 +119,39 @@ test('a model server that dies under load: errors at once, the circuit opens wit
   expect(retries).toBeGreaterThan(0)
   expect(retries).toBeLessThanOrEqual(verdict.requests / 10 + 3 * elapsedSeconds)
   expect([linesOf(world, 'circuit_opened').length, linesOf(world, 'circuit_closed').length]).toEqual([1, 1])
+})
+
+test('a server that hangs with all turns taken: the circuit opens, and the others are refused at once', async () => {
+  const world = await start({ stops: { timeoutMs: 1_000, limits: { concurrency: 2 } } })
+  const client = await TestClient.connect(world.brokerUrl)
+  closers.push(() => client.close())
+  await client.subscribe('infer/reply/cam7/#')
+  const topic = 'infer/request/cam7/stops/predict'
+  expect((await client.ask(topic, '{"instances":["answer"]}')).user['status']).toBe('200')
+  const flood = new AbortController()
+  const flooding = (async () => {
+    // Two at a time have their turn, and soon not enough of their time left for a time-out that says something.
+    while (!flood.signal.aborted) {
+      void client.ask(topic, BODY)
+      await pause(20)
+    }
+  })()
+  await firstLine(world, 'circuit_opened')
+  flood.abort()
+  await flooding
+  const probes: string[] = []
+  const refused: string[] = []
+  for (let count = 0; count < 40; count++) {
+    void client.ask(topic, BODY).then(({ user }) => {
+      const code = user['code']!
+      ;(code === 'circuit_open' ? refused : probes).push(code)
+    })
+    await pause(50)
+  }
+  await expect.poll(() => probes.length + refused.length).toBe(40)
+  // One hangs for a second, as a probe. Nobody waits behind it until the own deadline.
+  expect(new Set(probes)).toEqual(new Set(['deadline_exceeded']))
+  expect(probes.length).toBeLessThanOrEqual(4)
 })
 
 test('a gateway without a server gets at most 10 % of the requests again, and three per second', async () => {

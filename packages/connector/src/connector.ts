@@ -146,14 +146,15 @@ class RunningConnector implements Connector {
     const { poison, broker } = this.#config
     if (!poison.enabled) return
     const folder = poison.stateFolder ?? defaultStateFolder(broker.clientId, broker.url)
-    try {
-      this.#journal = new Journal(folder)
-    } catch (error) {
+    const broken = (error: unknown): void =>
       this.#log.warn(
         { event: 'poison_journal_off', folder, detail: String(error) },
         `A request that ends the process cannot be found: the folder "${folder}" cannot be written. Set poison.stateFolder.`,
       )
-      return
+    try {
+      this.#journal = new Journal(folder, broken)
+    } catch (error) {
+      return broken(error)
     }
     if (!this.#journal.wasUnclean) return
     this.#log.warn(

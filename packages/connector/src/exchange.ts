@@ -20,7 +20,7 @@ export class Exchange {
   topic: RequestTopic | undefined
   model: ExposedModel | undefined
   operation: BoundOperation | undefined
-  /** Under which its outcome is remembered; undefined when it was not executed. */
+  /** Under which its answer is remembered. */
   execution: Execution | undefined
   #startedAtMs: number | undefined
   #endedAtMs: number | undefined

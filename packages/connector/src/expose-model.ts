@@ -56,6 +56,7 @@ export function openUpstream(
     circuit: new Circuit({
       ...config.circuit,
       timeoutMinMs: config.circuit.timeoutMinMs ?? 0.9 * config.timeoutMs,
+      probesMax: Math.ceil(config.limits.concurrency / 2),
       model: name,
       url: config.url,
       log,

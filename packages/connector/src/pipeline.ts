@@ -180,10 +180,10 @@ export class Pipeline {
       throw new Problem('maybe_executed', 'The request came before, and may have been executed then.')
     }
     const execution = duplicates.begin(key, nowMs, delivery.properties.messageExpiryInterval)
-    exchange.execution = execution
     try {
       const response = await this.#execute(exchange, model, request)
       duplicates.remember(execution, response)
+      exchange.execution = execution
       return response
     } catch (error) {
       const problem = Problem.from(error)
@@ -207,6 +207,8 @@ export class Pipeline {
     const suspect = suspicion?.suspectOf(delivery)
     if (suspect !== undefined) await this.#enterSuspicion(suspect, suspicion!, exchange, request)
     try {
+      const refusal = exchange.operation!.endpoint.refusal?.()
+      if (refusal !== undefined) throw refusal
       const bytes = delivery.payload.length + delivery.propertyBytes
       const turn = model.gate.enter(exchange.topic!.client, bytes, request.deadline)
       if (turn !== undefined) await turn

@@ -32,6 +32,8 @@ export interface BoundOperation {
 
 /** Asks one model server one thing. The path is fixed when the endpoint is made; no request can change it. */
 export interface Endpoint {
+  /** Why a call would fail at once; asked before a request waits for its turn. */
+  refusal?(): Problem | undefined
   /** @throws Problem for everything but a good answer. */
   call(request: EndpointRequest): Promise<EndpointResponse>
 }

@@ -250,6 +250,26 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 2, expired: 3 })
   })
 
+  test('get room where the bytes of all models are spent by one that waits with more', async () => {
+    const { gate, budget } = arrange({ queueDepthMax: 100 }, 100)
+    enter(gate, 10)
+    const loud = all(gate, 'loud', 9, 10)
+    const quiet = all(gate, 'quiet', 5, 10)
+    await settled()
+    expect(states(quiet)).toEqual({ waits: 4, refused: 1 })
+    expect(states(loud)).toEqual({ waits: 5, expired: 4 })
+    expect(budget.bytes).toBe(100)
+  })
+
+  test('make room for nobody who is refused all the same', async () => {
+    const { gate } = arrange({ queueDepthMax: 3, queueBytesMax: 100 })
+    enter(gate, 1)
+    const loud = all(gate, 'loud', 3, 30)
+    expect(all(gate, 'quiet', 1, 60)[0]!.state).toBe('refused')
+    await settled()
+    expect(states(loud)).toEqual({ waits: 3 })
+  })
+
   test('whose number is large: with one at 100 times the load the others all get through', async () => {
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
     const quiet: Entered[] = []

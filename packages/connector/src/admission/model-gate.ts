@@ -21,6 +21,7 @@ export interface GateLimits {
 const RETRY_AFTER_MS = 500
 // A slow model is not a full queue: as many as run, twice over, may wait however long one call takes.
 const WAITING_ROUNDS_MIN = 2
+const TOO_HEAVY = ', with too many bytes for one more'
 
 /** Turns go round by client; within a client, first come, first served. */
 export class ModelGate implements Gate {
@@ -50,8 +51,12 @@ export class ModelGate implements Gate {
   enter(client: string, bytes: number, deadline: Deadline): Promise<void> | undefined {
     if (deadline.problem !== undefined) throw deadline.problem
     const mayRun = this.#running < this.#limits.concurrency
-    if (!this.#budget.hasRoom(bytes)) throw this.#busy(', with too many bytes for one more')
-    if (!mayRun) this.#makeRoom(client, bytes, deadline)
+    const isOverBudget = !this.#budget.hasRoom(bytes)
+    // Everything is judged before anybody is turned away for it.
+    if (!mayRun) this.#judgePlace(client, bytes, deadline)
+    if (isOverBudget) this.#judgeBytes(client, bytes)
+    if (isOverBudget) this.#freeBytes(bytes)
+    if (!mayRun) this.#freePlace(bytes)
     this.#budget.take(bytes)
     if (!mayRun) return this.#wait(client, bytes, deadline)
     this.#running += 1
@@ -74,23 +79,35 @@ export class ModelGate implements Gate {
   }
 
   // A full queue is shared: a client below its equal part of it takes the newest place of the one with the most.
-  #makeRoom(client: string, bytes: number, deadline: Deadline): void {
+  #judgePlace(client: string, bytes: number, deadline: Deadline): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
-    if (bytes > queueBytesMax) throw this.#busy(', with too many bytes for one more')
     const share = this.#queue.shareOf(client)
     const clients = this.#queue.clients + (share.waiting === 0 ? 1 : 0)
     // Turns go round by client: whoever has little here does not wait behind those who have much.
     const turns = Math.min(this.#queue.waiting + 1, (share.waiting + 1) * clients)
     this.#refuseLongWait(turns, deadline)
-    if (this.#queue.waiting >= queueDepthMax) {
-      if ((share.waiting + 1) * clients > queueDepthMax) throw this.#busy('')
-      this.#turnAway(this.#queue.newestOfLargest('waiting')!)
-    }
-    while (this.#queue.bytes + bytes > queueBytesMax) {
-      if ((share.bytes + bytes) * clients > queueBytesMax)
-        throw this.#busy(', with too many bytes for one more')
-      this.#turnAway(this.#queue.newestOfLargest('bytes')!)
-    }
+    const isFull = this.#queue.waiting >= queueDepthMax
+    if (isFull && (share.waiting + 1) * clients > queueDepthMax) throw this.#busy('')
+    const isHeavy = this.#queue.bytes + bytes > queueBytesMax
+    if (isHeavy && (share.bytes + bytes) * clients > queueBytesMax) throw this.#busy(TOO_HEAVY)
+  }
+
+  #freePlace(bytes: number): void {
+    const { queueDepthMax, queueBytesMax } = this.#limits
+    if (this.#queue.waiting >= queueDepthMax) this.#turnAway(this.#queue.newestOfLargest('waiting')!)
+    while (this.#queue.bytes + bytes > queueBytesMax) this.#turnAway(this.#queue.newestOfLargest('bytes')!)
+  }
+
+  // The bytes of all models are spent: whoever waits here with more makes room, where that is enough.
+  #judgeBytes(client: string, bytes: number): void {
+    const largest = this.#queue.newestOfLargest('bytes')
+    const spare = largest === undefined ? 0 : this.#queue.shareOf(largest.client).bytes
+    const isLess = this.#queue.shareOf(client).bytes + bytes < spare
+    if (!isLess || !this.#budget.hasRoom(bytes - spare)) throw this.#busy(TOO_HEAVY)
+  }
+
+  #freeBytes(bytes: number): void {
+    while (!this.#budget.hasRoom(bytes)) this.#turnAway(this.#queue.newestOfLargest('bytes')!)
   }
 
   // A queue that stands gives nobody more answers, only later ones: what is above the capacity is told at once.
@@ -98,7 +115,9 @@ export class ModelGate implements Gate {
     const { concurrency, queueWaitMaxMs } = this.#limits
     const waitMs = turns * this.#pace.msPerTurn
     const isLong = waitMs > queueWaitMaxMs && turns > WAITING_ROUNDS_MIN * concurrency
-    if (isLong || performance.now() + waitMs > deadline.atMs)
+    const leftMs = deadline.atMs - performance.now()
+    // What is late already is told so by its own timer, which is to come.
+    if (isLong || (leftMs > 0 && waitMs > leftMs))
       throw this.#busy(`, one more about ${(waitMs / 1000).toFixed(1)} s`)
   }
 

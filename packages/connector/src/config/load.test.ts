@@ -238,6 +238,8 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ['a deep nest that is not closed', '['.repeat(6_000), [/:1:65: is nested deeper than 64 levels/]],
   ['a deep nest of lists in one line', '- '.repeat(6_000), [/nested deeper than 64 levels/]],
   ['a deep nest of keys', '? '.repeat(6_000), [/nested deeper than 64 levels/]],
+  ['a deep nest that ends at once', `${'- '.repeat(4_000)}a\nb: 1\n`, [/nested deeper than 64 levels/]],
+  ['a deep nest of keys that ends at once', `${'- ? '.repeat(4_000)}a\nb: 1\n`, [/nested deeper than 64/]],
   ['a deep nest in a map', `a: ${'['.repeat(200)}${']'.repeat(200)}`, [/nested deeper than 64 levels/]],
   ['a list', '- a\n', [/:1:1: must hold a map of options/]],
   ['text', 'hello', [/must hold a map of options/]],

@@ -17,9 +17,9 @@ const limits = z.strictObject({
     'requests',
     'Requests that wait for their turn; one more is answered `overloaded`.',
   ),
-  queueBytesMax: integer(
+  queueBytesMax: bytesOfMemory(
     { min: 0, max: 1024 * MIB, default: 64 * MIB },
-    'bytes',
+    16,
     'Bytes of the requests that wait.',
   ),
   queueWaitMaxMs: integer(

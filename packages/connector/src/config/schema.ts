@@ -78,7 +78,11 @@ const broker = z.strictObject({
         'ms',
         'Longest wait before the first new attempt.',
       ),
-      maxMs: integer({ min: 10, max: 600_000, default: 15_000 }, 'ms', 'Longest wait before any attempt.'),
+      maxMs: integer(
+        { min: 10, max: 600_000, default: 15_000 },
+        'ms',
+        'Longest wait before any attempt, but for 30 s after another client took the session over.',
+      ),
     })
     .prefault({}),
 })

@@ -11,8 +11,10 @@ export interface CircuitOptions {
   readonly openMinMs: number
   /** Longest time between two probes, and so between a server's return and its being noticed. */
   readonly openMaxMs: number
-  /** A time-out counts when the call had at least this long: a requester's short deadline says nothing of the server. */
+  /** A time-out counts when the server was silent for at least this long: a short deadline says nothing of it. */
   readonly timeoutMinMs: number
+  /** Probes that may hang at once; the calls of the others must not wait for them. */
+  readonly probesMax: number
   /** For the operator's log. */
   readonly model: string
   readonly url: string
@@ -25,6 +27,8 @@ export interface CircuitOptions {
 // Knative takes the last pod away after 60 s without a request at the earliest (its stable window). A server that
 // answered less than that ago is there, and is not being started.
 const WARM_MS = 60_000
+// A server that nobody asks for this long is not silent.
+const PAUSE_MS = 1_000
 
 // Something answered, if not well.
 const ANSWERS: ReadonlySet<ProblemCode> = new Set([
@@ -54,6 +58,10 @@ export class Circuit {
   #intervalMs = 0
   #probeAtMs = 0
   #probes = 0
+  #calls = 0
+  #calledUntilMs = -Infinity
+  /** Since when the server was asked, one call after the other, and answered nothing. */
+  #silentSinceMs = 0
 
   constructor(options: CircuitOptions) {
     this.#options = options
@@ -86,22 +94,45 @@ export class Circuit {
     return this.#epoch
   }
 
-  /** A call got its answer while the circuit was closed. */
+  /** A call begins while the circuit is closed. */
+  called(nowMs: number): void {
+    if (this.#calls === 0 && nowMs - this.#calledUntilMs > PAUSE_MS) this.#silentSinceMs = nowMs
+    this.#calls += 1
+  }
+
+  /** A call that began while the circuit was closed got its answer. */
   answered(nowMs: number): void {
+    this.#calls -= 1
+    this.#silentSinceMs = nowMs
     this.#failures = 0
     this.#warmUntilMs = nowMs + WARM_MS
   }
 
   /** A call that began while the circuit was closed has failed. */
   failed(error: unknown, startedAtMs: number, epoch: number): void {
+    const nowMs = performance.now()
+    this.#calls -= 1
+    this.#calledUntilMs = nowMs
     // What began before the circuit last opened or closed says nothing of now.
     if (epoch !== this.#epoch || this.#hasEnded || this.#options.failuresMax === 0) return
-    const nowMs = performance.now()
-    const sign = this.#signOf(error, nowMs - startedAtMs, startedAtMs < this.#warmUntilMs)
+    // Behind calls that hang, others get their turn when little of their time is left; the silence is all the same.
+    const silentMs = nowMs - Math.min(startedAtMs, this.#silentSinceMs)
+    const sign = this.#signOf(error, silentMs, startedAtMs < this.#warmUntilMs)
     if (sign === 'alive') this.#answeredWith(error, nowMs)
     if (sign !== 'down') return
     this.#failures += 1
     if (this.#failures >= this.#options.failuresMax) this.#open(error, nowMs)
+  }
+
+  /** `circuit_open` for a request that is no probe; undefined = it may go on. */
+  refusal(nowMs: number): Problem | undefined {
+    const { probesMax, openMinMs, url } = this.#options
+    const isDue = nowMs >= this.#probeAtMs
+    if (!this.#isOpen || (isDue && this.#probes < probesMax)) return undefined
+    return new Problem('circuit_open', 'The model server failed several times in a row.', {
+      retryAfterMs: isDue ? openMinMs : Math.ceil(this.#probeAtMs - nowMs),
+      detail: url,
+    })
   }
 
   /**
@@ -109,7 +140,8 @@ export class Circuit {
    * @throws Problem `circuit_open` for all others.
    */
   beginProbe(nowMs: number): void {
-    if (nowMs < this.#probeAtMs) throw this.#refusal(nowMs)
+    const problem = this.refusal(nowMs)
+    if (problem !== undefined) throw problem
     this.#probes += 1
     // One that hangs must not keep the next from finding a server that is there again.
     this.#probeAtMs = nowMs + this.#options.openMaxMs
@@ -138,11 +170,12 @@ export class Circuit {
   // A server that is starting is there, but not for long enough to be called warm.
   #answeredWith(error: unknown, nowMs: number): void {
     this.#failures = 0
+    this.#silentSinceMs = nowMs
     const isStarting = error instanceof UpstreamFailure && error.sign === 'starting'
     if (!isStarting) this.#warmUntilMs = nowMs + WARM_MS
   }
 
-  #signOf(error: unknown, callMs: number, isWarm: boolean): Sign {
+  #signOf(error: unknown, silentMs: number, isWarm: boolean): Sign {
     if (!(error instanceof Problem)) return 'nothing'
     if (error instanceof UpstreamFailure) {
       if (error.sign === 'unreachable') return 'down'
@@ -152,7 +185,7 @@ export class Circuit {
     }
     // While a server is started that was scaled to zero, Knative holds the request.
     if (error.code === 'deadline_exceeded') {
-      return isWarm && callMs >= this.#options.timeoutMinMs ? 'down' : 'nothing'
+      return isWarm && silentMs >= this.#options.timeoutMinMs ? 'down' : 'nothing'
     }
     return ANSWERS.has(error.code) ? 'alive' : 'nothing'
   }
@@ -184,13 +217,6 @@ export class Circuit {
       { event: 'circuit_closed', model, url, openForMs, reason: 'a request was answered' },
       `The circuit of model "${model}" is closed: its server answers again.`,
     )
-  }
-
-  #refusal(nowMs: number): Problem {
-    return new Problem('circuit_open', 'The model server failed several times in a row.', {
-      retryAfterMs: Math.ceil(this.#probeAtMs - nowMs),
-      detail: this.#options.url,
-    })
   }
 
   // Replicas must not all come back in the same moment.

@@ -76,6 +76,7 @@ class Trial {
       openMinMs: 60_000,
       openMaxMs: 60_000,
       timeoutMinMs: 100,
+      probesMax: 32,
       model: 'iris',
       url,
       log: createLog({ level: 'error', format: 'json' }, { write: () => undefined }),

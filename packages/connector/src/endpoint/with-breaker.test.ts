@@ -47,6 +47,7 @@ function start(overrides: Partial<CircuitOptions> = {}): void {
     openMinMs: 200,
     openMaxMs: 1_000,
     timeoutMinMs: 27_000,
+    probesMax: 32,
     model: 'iris',
     url: 'http://iris/',
     log: createLog(
@@ -191,6 +192,22 @@ test('a probe that hangs does not keep the next one away for longer than the bou
   expect(circuit.state).toBe(0)
 })
 
+test('probes that hang are not more than may be', async () => {
+  start({ probesMax: 2 })
+  await openIt()
+  await vi.advanceTimersByTimeAsync(200)
+  const first = hang()
+  await vi.advanceTimersByTimeAsync(1_000)
+  hang()
+  await vi.advanceTimersByTimeAsync(5_000)
+  expect(endpoint.refusal!()).toMatchObject({ code: 'circuit_open', retryAfterMs: 200 })
+  expect(await ask()).toMatchObject({ code: 'circuit_open' })
+  await first.end(TIMED_OUT)
+  expect(endpoint.refusal!()).toBe(undefined)
+  expect(await ask()).toBe(ANSWER)
+  expect(circuit.state).toBe(0)
+})
+
 test('what began before the circuit opened neither closes it nor opens it again', async () => {
   const good = hang()
   const bad = Array.from({ length: 5 }, () => hang())
@@ -242,6 +259,27 @@ test('time-outs count when the call had its time; the short deadlines of a clien
   await ask()
   await fail(5, TIMED_OUT, 27_000)
   expect(circuit.state).toBe(2)
+})
+
+test('calls that had their turn late, behind others that hang, count as well: the silence is the same', async () => {
+  await ask()
+  const hanging = Array.from({ length: 4 }, () => hang())
+  await vi.advanceTimersByTimeAsync(29_000)
+  const late = Array.from({ length: 4 }, () => hang())
+  await vi.advanceTimersByTimeAsync(1_000)
+  for (const each of hanging) await each.end(TIMED_OUT)
+  expect(circuit.state).toBe(0)
+  await late[0]!.end(TIMED_OUT)
+  expect(circuit.state).toBe(2)
+})
+
+test('a client with short deadlines does not open it while another is answered', async () => {
+  for (let round = 0; round < 60; round++) {
+    const slow = hang()
+    await fail(10, TIMED_OUT, 1_000)
+    await slow.end()
+  }
+  expect(circuit.state).toBe(0)
 })
 
 test.each<[string, Error, number]>([

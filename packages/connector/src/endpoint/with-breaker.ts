@@ -10,10 +10,12 @@ export function withBreaker(inner: Endpoint, circuit: Circuit): Endpoint {
     return response
   }
   return {
+    refusal: () => circuit.refusal(performance.now()),
     call(request) {
       const startedAtMs = performance.now()
       if (circuit.isOpen) return probe(inner, circuit, request, startedAtMs)
       const { epoch } = circuit
+      circuit.called(startedAtMs)
       return inner.call(request).then(answered, (error: unknown) => {
         circuit.failed(error, startedAtMs, epoch)
         throw error

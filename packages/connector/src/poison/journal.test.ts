@@ -74,3 +74,17 @@ test.each(['', 'x', '[]', 'null', '{"a":-1}', '{"a":"1"}', '{"a":1.5}', '1'])(
     expect([next.wasUnclean, next.attempts.size]).toEqual([true, 0])
   },
 )
+
+test('a folder that goes away while the process runs is told once, and ends nothing', () => {
+  const told: string[] = []
+  const journal = new Journal(join(folder, 'gone'), ({ message }) => told.push(message))
+  rmSync(join(folder, 'gone'), { recursive: true })
+  for (const name of ['a', 'b']) {
+    journal.begin(name)
+    journal.end(name)
+  }
+  journal.clear()
+  journal.close()
+  expect(told).toHaveLength(1)
+  expect(told[0]).toContain('ENOENT')
+})

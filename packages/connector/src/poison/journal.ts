@@ -17,14 +17,20 @@ export class Journal {
   readonly #folder: string
   readonly #records = new Map<string, number>()
   readonly #running = new Map<string, number>()
+  readonly #broken: (error: Error) => void
+  #isBroken = false
   /** The last process ended without saying goodbye. */
   readonly wasUnclean: boolean
   /** How often each suspect was under way when earlier processes ended. */
   readonly attempts: Attempts
 
-  /** @throws when the folder cannot be made or written. */
-  constructor(folder: string) {
+  /**
+   * `broken` is called once, when the folder cannot be written any more: nobody is found then, and nothing else suffers.
+   * @throws when the folder cannot be made or written now.
+   */
+  constructor(folder: string, broken: (error: Error) => void = () => {}) {
     this.#folder = folder
+    this.#broken = broken
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     this.wasUnclean = read(join(folder, MARK_FILE)) !== undefined
     this.attempts = new Map(this.wasUnclean ? parsed(read(join(folder, JOURNAL_FILE)) ?? '') : [])
@@ -32,7 +38,7 @@ export class Journal {
     writeFileSync(join(folder, MARK_FILE), `${process.pid}\n`, { mode: 0o600 })
   }
 
-  /** Notes that the request is about to be executed; on disk when this returns. */
+  /** Notes that the request is about to be executed; on disk when this returns, unless the folder is broken. */
   begin(fingerprint: string): void {
     // Requests without a name of their own may look the same; together they count once.
     this.#running.set(fingerprint, (this.#running.get(fingerprint) ?? 0) + 1)
@@ -63,20 +69,33 @@ export class Journal {
 
   /** The process was told to end: if it is killed because it takes too long, nobody is suspected. */
   ending(): void {
-    rmSync(join(this.#folder, MARK_FILE), { force: true })
+    this.#try(() => rmSync(join(this.#folder, MARK_FILE), { force: true }))
   }
 
   /** The process ends by itself. */
   close(): void {
     this.ending()
-    rmSync(join(this.#folder, JOURNAL_FILE), { force: true })
+    this.#try(() => rmSync(join(this.#folder, JOURNAL_FILE), { force: true }))
   }
 
   // By rename: a process that ends in the middle leaves the old file or the new one.
   #save(): void {
     const path = join(this.#folder, JOURNAL_FILE)
-    writeFileSync(`${path}.new`, JSON.stringify(Object.fromEntries(this.#records)), { mode: 0o600 })
-    renameSync(`${path}.new`, path)
+    this.#try(() => {
+      writeFileSync(`${path}.new`, JSON.stringify(Object.fromEntries(this.#records)), { mode: 0o600 })
+      renameSync(`${path}.new`, path)
+    })
+  }
+
+  // A full disk must not become a request's error, and still less the end of the process.
+  #try(write: () => void): void {
+    try {
+      write()
+    } catch (error) {
+      if (this.#isBroken) return
+      this.#isBroken = true
+      this.#broken(error as Error)
+    }
   }
 }
 

@@ -23,6 +23,8 @@ interface Entry {
   packetId: number
   /** Short connections that ended while this was the only one on its way. */
   strikes: number
+  /** Short connections that ended while it was on its way. */
+  ends: number
 }
 
 /** What the outbox needs of a live connection. */
@@ -69,6 +71,7 @@ export class Outbox {
   readonly #givenUp = new Map<string, number>()
   // Connections that ended soon, with something in flight.
   #shortInARow = 0
+  #isSuspicious = false
   #isClosed = false
   readonly #waiting: Entry[] = []
   #waitingHead = 0
@@ -79,11 +82,16 @@ export class Outbox {
     return this.#inFlight.size + this.#waiting.length - this.#waitingHead
   }
 
+  /** The same publish was on its way when each of the last two connections ended soon: it may be the reason. */
+  get isSuspicious(): boolean {
+    return this.#isSuspicious
+  }
+
   /** Sends now, or as soon as the connection and the broker's Receive Maximum allow. `done` is called once. */
   publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
     if (this.#isClosed) return done({ kind: 'closed' })
     const link = this.#link
-    const entry: Entry = { message, done, packetId: 0, strikes: 0 }
+    const entry: Entry = { message, done, packetId: 0, strikes: 0, ends: 0 }
     if (link === undefined || this.#waitingHead < this.#waiting.length || this.#isFull(link)) {
       this.#waiting.push(entry)
       return
@@ -118,11 +126,14 @@ export class Outbox {
     this.#toResend.clear()
     if (!isShort || sent.length === 0) {
       this.#shortInARow = 0
+      this.#isSuspicious = false
       this.#cautiousMax = Number.POSITIVE_INFINITY
-      for (const entry of sent) entry.strikes = 0
+      for (const entry of sent) entry.strikes = entry.ends = 0
       return
     }
     this.#shortInARow += 1
+    for (const entry of sent) entry.ends += 1
+    this.#isSuspicious = sent.some(({ ends }) => ends > 1)
     if (this.#shortInARow > 1) this.#cautiousMax = 1
     const only = sent[0]!
     if (sent.length > 1) return

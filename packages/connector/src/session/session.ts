@@ -162,17 +162,20 @@ export class MqttSession {
 
   // Why the connection ended, for a reader, and how long to stay away.
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
-    // With a publish on its way, that may be what the broker hangs up on: the outbox finds out by connecting again.
-    const isUnprovoked = error instanceof SilentEnd && this.#outbox.pending === 0
+    // A publish that stays on its way may be what the broker hangs up on: the outbox finds out by connecting again.
+    const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
+    // Longer would let the broker forget our queue.
+    const pauseMaxMs = 500 * this.#options.sessionExpirySeconds
     if (error instanceof SessionRefusal) {
-      if (error.reasonCode === TAKEN_OVER) return { error, retryInMs: TAKEN_OVER_DELAY_MS }
+      if (error.reasonCode === TAKEN_OVER)
+        return { error, retryInMs: Math.min(TAKEN_OVER_DELAY_MS, pauseMaxMs) }
     } else if (pauseMs !== undefined) {
       const suspicion = new Error(
         `${error.message} ${this.#rivalry.inARow} connections in a row ended soon after they were ready: does another connector use the client id "${this.#options.clientId}"? Give each its own \`name\`.`,
         { cause: error },
       )
-      return { error: suspicion, retryInMs: pauseMs }
+      return { error: suspicion, retryInMs: Math.min(pauseMs, pauseMaxMs) }
     }
     const { reconnect, random = Math.random } = this.#options
     return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
@@ -275,7 +278,8 @@ export class MqttSession {
     filters: readonly string[],
     stale: string | undefined,
   ): Promise<void> {
-    if (stale !== undefined) await connection.unsubscribe(stale)
     await connection.subscribe(filters)
+    // Afterwards, so that nothing falls between the two.
+    if (stale !== undefined) await connection.unsubscribe(stale)
   }
 }
