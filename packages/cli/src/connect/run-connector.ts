@@ -11,6 +11,7 @@ import {
   type Log,
 } from '@inferwire/connector'
 import { EXIT } from '../exit-code.ts'
+import { collectEarly } from './collect-early.ts'
 import { connectorFlags, type ConnectFlags } from './connector-flags.ts'
 import { SIGNAL_EXIT, stopSignal } from './stop-signal.ts'
 
@@ -26,6 +27,7 @@ export async function runConnector(flags: ConnectFlags): Promise<number> {
   const log = createLog(config.log)
   dieOnFault(log)
   warnWithoutModels(config, log)
+  collectEarly()
   const connector = await startConnector(config, { log })
   if (connector.adminUrl !== undefined) {
     log.info({ event: 'admin_listening', url: connector.adminUrl }, `Listening on ${connector.adminUrl}.`)
