@@ -37,6 +37,7 @@ export const overloadWithDefaults: Row = {
 
 function run(
   limits: { readonly concurrency: number; readonly queueDepthMax?: number },
+  okP99MaxMs: (quietMs: number) => number,
   options: RowOptions,
 ): Promise<RowResult> {
   return onStage(async (stage) => {
