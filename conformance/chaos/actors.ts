@@ -67,6 +67,8 @@ export class ConnectorActor {
   /** Ends that nobody asked for, as they were told. */
   readonly deaths: string[] = []
   starts = 0
+  /** Its session was ready since it was started last. */
+  wasReady = false
 
   constructor(brokerUrl: string, upstreamPort: number, options: ConnectorActorOptions) {
     this.#plant = options.plant
@@ -93,6 +95,7 @@ export class ConnectorActor {
       },
     )
     this.starts += 1
+    this.wasReady = false
     this.#isExpectedToEnd = false
     this.#child = child
     child.stderr!.setEncoding('utf8')
@@ -150,7 +153,10 @@ export class ConnectorActor {
     this.#log.push(line)
     if (this.#log.length > LOG_LINES_KEPT * 2) this.#log.splice(0, LOG_LINES_KEPT)
     if (line.includes('"session_lost"')) this.sessionsLost += 1
-    if (line.includes('"session_ready"')) this.#whenReady?.()
+    if (line.includes('"session_ready"')) {
+      this.wasReady = true
+      this.#whenReady?.()
+    }
   }
 }
 

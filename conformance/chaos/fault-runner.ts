@@ -30,7 +30,7 @@ export class FaultRunner {
   readonly #waiting: FaultRecord[] = []
   #isStopped = false
   #left = 0
-  /** Exits after SIGTERM with another code than 0, by code. */
+  /** Exits after SIGTERM with another code than 0, by code, of connectors that had been ready. */
   readonly badExits: Record<string, number> = {}
 
   constructor(cast: Cast, ledger: Ledger) {
@@ -100,8 +100,10 @@ export class FaultRunner {
         await connector.end('SIGKILL')
         return connector.start()
       case 'connector-term': {
+        // A process that still loads its program dies of the signal, as any does; it had taken nothing.
+        const { wasReady } = connector
         const code = await connector.end('SIGTERM')
-        if (code !== 0) this.badExits[String(code)] = (this.badExits[String(code)] ?? 0) + 1
+        if (code !== 0 && wasReady) this.badExits[String(code)] = (this.badExits[String(code)] ?? 0) + 1
         return connector.start()
       }
       case 'connector-stop':
