@@ -13,6 +13,7 @@ import {
 import { EXIT } from '../exit-code.ts'
 import { collectEarly } from './collect-early.ts'
 import { connectorFlags, type ConnectFlags } from './connector-flags.ts'
+import { expectShortLives } from './short-lived.ts'
 import { SIGNAL_EXIT, stopSignal } from './stop-signal.ts'
 
 /**
@@ -28,6 +29,7 @@ export async function runConnector(flags: ConnectFlags): Promise<number> {
   dieOnFault(log)
   warnWithoutModels(config, log)
   collectEarly()
+  expectShortLives()
   const connector = await startConnector(config, { log })
   if (connector.adminUrl !== undefined) {
     log.info({ event: 'admin_listening', url: connector.adminUrl }, `Listening on ${connector.adminUrl}.`)

@@ -14,7 +14,7 @@ export class RequestDeadline implements Deadline {
     // A timer would come too late: an expired request is not executed.
     if (this.atMs <= nowMs) expire(this, budgetMs)
     // In whole milliseconds: Node.js keeps a list for each length, and looks a fraction up in vain.
-    else this.#timer = setTimeout(expire, Math.ceil(this.atMs - nowMs), this, budgetMs)
+    else this.#timer = setTimeout(() => expire(this, budgetMs), Math.ceil(this.atMs - nowMs))
   }
 
   /** Stops the request: whoever waits for it is told once. */
