@@ -20,6 +20,8 @@ export class Exchange {
   topic: RequestTopic | undefined
   model: ExposedModel | undefined
   operation: BoundOperation | undefined
+  /** Bytes that it entered the model's gate with, once it has its turn. */
+  turnBytes: number | undefined
   /** Under which its answer is remembered. */
   execution: Execution | undefined
   #startedAtMs: number | undefined

@@ -192,37 +192,51 @@ export class Pipeline {
       else duplicates.remember(execution, problem)
       throw problem
     } finally {
+      exchange.callEnded()
+      if (exchange.turnBytes !== undefined) model.gate.leave(exchange.turnBytes)
       if (!model.repeatable && exchange.isStarted) duplicates.keepFact(execution)
     }
   }
 
-  // A turn, the call.
-  async #execute(
+  #execute(exchange: Exchange, model: ExposedModel, request: EndpointRequest): Promise<EndpointResponse> {
+    const { suspicion } = this.#parts
+    const suspect = suspicion?.suspectOf(exchange.delivery)
+    return suspect === undefined
+      ? this.#takeTurn(exchange, model, request)
+      : this.#executeWatched(exchange, model, request, suspicion!, suspect)
+  }
+
+  async #executeWatched(
     exchange: Exchange,
     model: ExposedModel,
     request: EndpointRequest,
+    suspicion: Suspicion,
+    suspect: string,
   ): Promise<EndpointResponse> {
-    const { suspicion } = this.#parts
-    const { delivery } = exchange
-    const suspect = suspicion?.suspectOf(delivery)
-    if (suspect !== undefined) await this.#enterSuspicion(suspect, suspicion!, exchange, request)
+    await this.#enterSuspicion(suspect, suspicion, exchange, request)
     try {
-      const refusal = exchange.operation!.endpoint.refusal?.()
-      if (refusal !== undefined) throw refusal
-      const bytes = delivery.payload.length + delivery.propertyBytes
-      const turn = model.gate.enter(exchange.topic!.client, bytes, request.deadline)
-      if (turn !== undefined) await turn
-      try {
-        this.#refuseWhenRepliesPileUp()
-        exchange.callStarted()
-        return await exchange.operation!.endpoint.call(request)
-      } finally {
-        exchange.callEnded()
-        model.gate.leave(bytes)
-      }
+      return await this.#takeTurn(exchange, model, request)
     } finally {
-      if (suspect !== undefined) suspicion!.leave(suspect)
+      suspicion.leave(suspect)
     }
+  }
+
+  // No promise of its own where nobody waits: most requests have their turn at once.
+  #takeTurn(exchange: Exchange, model: ExposedModel, request: EndpointRequest): Promise<EndpointResponse> {
+    const { delivery, operation, topic } = exchange
+    const refusal = operation!.endpoint.refusal?.()
+    if (refusal !== undefined) throw refusal
+    const bytes = delivery.payload.length + delivery.propertyBytes
+    const turn = model.gate.enter(topic!.client, bytes, request.deadline)
+    if (turn === undefined) return this.#call(exchange, request, bytes)
+    return turn.then(() => this.#call(exchange, request, bytes))
+  }
+
+  #call(exchange: Exchange, request: EndpointRequest, bytes: number): Promise<EndpointResponse> {
+    exchange.turnBytes = bytes
+    this.#refuseWhenRepliesPileUp()
+    exchange.callStarted()
+    return exchange.operation!.endpoint.call(request)
   }
 
   // A request that was under way each time that a process ended is not executed again.

@@ -55,16 +55,20 @@ interface Call {
 
 function call(pool: UpstreamPool): Call {
   const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
-  const end = callHttp(pool, {
-    method: 'POST',
-    path: '/',
-    headers: [],
-    body: Buffer.from('{}'),
-    responseBytesMax: 1_000,
-    deadline,
-    address: 'POST x',
-  }).then(
+  const end = callHttp(
+    pool,
+    {
+      method: 'POST',
+      path: '/',
+      headers: [],
+      body: Buffer.from('{}'),
+      responseBytesMax: 1_000,
+      deadline,
+      address: 'POST x',
+    },
     ({ status }) => status,
+  ).then(
+    (status) => status,
     (error: unknown) => error,
   )
   return { end, expire: () => deadline.waiting?.(EXPIRED) }
@@ -156,7 +160,7 @@ test('a pool that is closed, and what undici refuses to send, hold nothing', asy
       deadline,
       address: 'x',
     } as const
-    const fault = await callHttp(pool, { ...options, headers: ['x-a', '\0'] }).catch(
+    const fault = await callHttp(pool, { ...options, headers: ['x-a', '\0'] }, () => {}).catch(
       (error: unknown) => error,
     )
     expect(fault).toMatchObject({ code: 'internal' })

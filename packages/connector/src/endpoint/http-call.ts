@@ -69,14 +69,19 @@ export interface HttpCallOptions {
 }
 
 /**
+ * `finish` makes the result of the answer, in the same turn of the event loop; what it throws is thrown.
  * @throws Problem `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, or what the deadline
  * says when it passes.
  */
-export function callHttp(pool: UpstreamPool, options: HttpCallOptions): Promise<HttpAnswer> {
+export function callHttp<Result>(
+  pool: UpstreamPool,
+  options: HttpCallOptions,
+  finish: (answer: HttpAnswer) => Result,
+): Promise<Result> {
   return new Promise((resolve, reject) => {
     const problem = options.deadline.problem ?? noConnection(pool, options.address)
     if (problem !== undefined) return reject(problem)
-    const exchange = new HttpExchange(pool, options, resolve, reject)
+    const exchange = new HttpExchange(pool, options, finish, resolve, reject)
     // undici takes a reusable header list; it does not change it.
     pool.dispatch(
       { method: options.method, path: options.path, headers: options.headers, body: options.body },
@@ -105,11 +110,12 @@ const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: readonly Buffer[] = []
 
 // undici 7's own handler shape: raw header buffers and no controller objects, which is what makes dispatch cheap.
-class HttpExchange implements UpstreamHandler {
+class HttpExchange<Result> implements UpstreamHandler {
   connection: UpstreamConnection | undefined
   readonly #pool: UpstreamPool
   readonly #options: HttpCallOptions
-  readonly #resolve: (answer: HttpAnswer) => void
+  readonly #finish: (answer: HttpAnswer) => Result
+  readonly #resolve: (result: Result) => void
   readonly #reject: (error: Error) => void
   #isHeld = true
   #isSent = false
@@ -123,11 +129,13 @@ class HttpExchange implements UpstreamHandler {
   constructor(
     pool: UpstreamPool,
     options: HttpCallOptions,
-    resolve: (answer: HttpAnswer) => void,
+    finish: (answer: HttpAnswer) => Result,
+    resolve: (result: Result) => void,
     reject: (error: Error) => void,
   ) {
     this.#pool = pool
     this.#options = options
+    this.#finish = finish
     this.#resolve = resolve
     this.#reject = reject
     pool.callsHeld += 1
@@ -169,7 +177,11 @@ class HttpExchange implements UpstreamHandler {
     const body = this.#rest === undefined ? (this.#first ?? NO_BODY) : Buffer.concat(this.#rest, this.#bytes)
     const headers = this.#headers
     this.#headers = NO_HEADERS
-    this.#resolve(new HeaderedAnswer(this.#status, headers, body))
+    try {
+      this.#resolve(this.#finish(new HeaderedAnswer(this.#status, headers, body)))
+    } catch (error) {
+      this.#reject(error as Error)
+    }
   }
 
   onError(error: Error): void {

@@ -32,6 +32,7 @@ export class HttpEndpoint implements Endpoint {
   readonly #path: string
   readonly #address: string
   readonly #jsonHeaders: string[]
+  readonly #judge = (answer: HttpAnswer): EndpointResponse => judgeAnswer(answer, this.#address)
 
   constructor(upstream: HttpUpstream, method: 'GET' | 'POST', path: string) {
     this.#upstream = upstream
@@ -43,20 +44,30 @@ export class HttpEndpoint implements Endpoint {
     this.#jsonHeaders = method === 'POST' ? [...host, 'content-type', 'application/json'] : host
   }
 
-  async call(request: EndpointRequest): Promise<EndpointResponse> {
-    const first = await this.#ask(request)
-    // A rotated token: read it again, and try once more only if it did change.
-    const isRefused = first.status === 401 || first.status === 403
-    const mayTryAgain = isRefused && (await this.#upstream.credential.refresh?.()) === true
-    return judgeAnswer(mayTryAgain ? await this.#ask(request) : first, this.#address)
+  call(request: EndpointRequest): Promise<EndpointResponse> {
+    return this.#upstream.credential.refresh === undefined
+      ? this.#ask(request, this.#judge)
+      : this.#askTwice(request)
   }
 
-  #ask(request: EndpointRequest): Promise<HttpAnswer> {
+  // A rotated token: read it again, and try once more only if it did change.
+  async #askTwice(request: EndpointRequest): Promise<EndpointResponse> {
+    const first = await this.#ask(request, (answer) => answer)
+    const isRefused = first.status === 401 || first.status === 403
+    const mayTryAgain = isRefused && (await this.#upstream.credential.refresh!())
+    return mayTryAgain ? this.#ask(request, this.#judge) : this.#judge(first)
+  }
+
+  #ask<Result>(request: EndpointRequest, finish: (answer: HttpAnswer) => Result): Promise<Result> {
     const { dispatcher, credential, origin } = this.#upstream
-    const proof = credential.headers(origin)
-    // The usual credential answers at once, and costs no turn of the event loop.
-    if (!isPromise(proof)) return callHttp(dispatcher, this.#options(request, proof))
-    return proof.then((headers) => callHttp(dispatcher, this.#options(request, headers)))
+    try {
+      const proof = credential.headers(origin)
+      // The usual credential answers at once, and costs no turn of the event loop.
+      if (!isPromise(proof)) return callHttp(dispatcher, this.#options(request, proof), finish)
+      return proof.then((headers) => callHttp(dispatcher, this.#options(request, headers), finish))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   #options(request: EndpointRequest, proof: readonly string[]): HttpCallOptions {

@@ -64,15 +64,19 @@ async function ask(upstream: HttpUpstream, path: string): Promise<Record<string,
   }, PROBE_TIMEOUT_MS)
   try {
     const host = upstream.host === undefined ? [] : ['host', upstream.host]
-    const answer: HttpAnswer = await callHttp(upstream.dispatcher, {
-      method: 'GET',
-      path: upstream.pathPrefix + path,
-      headers: [...host, ...(await upstream.credential.headers(upstream.origin))],
-      body: null,
-      responseBytesMax: METADATA_BYTES_MAX,
-      deadline,
-      address,
-    })
+    const answer = await callHttp(
+      upstream.dispatcher,
+      {
+        method: 'GET',
+        path: upstream.pathPrefix + path,
+        headers: [...host, ...(await upstream.credential.headers(upstream.origin))],
+        body: null,
+        responseBytesMax: METADATA_BYTES_MAX,
+        deadline,
+        address,
+      },
+      (whole: HttpAnswer) => whole,
+    )
     const isGateway = answer.body.length === 0 && answer.contentType === undefined
     if (answer.status === 404 && !isGateway && !/^text\/html/i.test(answer.contentType ?? ''))
       return undefined
