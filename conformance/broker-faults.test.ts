@@ -207,6 +207,21 @@ test('a session taken over by a namesake is told, and not fought for', async () 
   expect(connections).toBe(1)
 })
 
+test('a broker that restarts again and again is no namesake: nobody stays away from it', async () => {
+  const broker = await startMosquitto()
+  closers.push(() => broker.stop())
+  const { connector, log } = await startUnready({ url: broker.url })
+  const told = (event: string): string[] => log.filter((line) => line.includes(`"${event}"`))
+  await connector.ready
+  for (const signal of ['SIGTERM', 'SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGTERM'] as const) {
+    const before = told('session_ready').length
+    await broker.stop(signal)
+    await broker.start()
+    await expect.poll(() => told('session_ready').length, { timeout: 3_000 }).toBe(before + 1)
+  }
+  expect(told('session_unavailable').filter((line) => line.includes('another connector'))).toEqual([])
+})
+
 test('an answer above the Maximum Packet Size of the broker becomes a typed error', async () => {
   const broker = await startMosquitto({ config: ['max_packet_size 1500'] })
   closers.push(() => broker.stop())

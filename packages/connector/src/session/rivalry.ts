@@ -19,7 +19,8 @@ export class Rivalry {
   /**
    * An attempt is over. `lastedMs` is the time since the connection was ready, undefined when it never was;
    * `isUnprovoked` = the broker closed it without a word, and without anything of ours to object to.
-   * Returns how long to stay away, in milliseconds, so that one of the two works; undefined while nobody is suspected.
+   * Returns how long to stay away, in milliseconds, so that one of the two works: at first 0, because a broker that
+   * restarts refuses whoever comes back at once, and a rival's does not. Undefined while nobody is suspected.
    */
   ended(lastedMs: number | undefined, isUnprovoked: boolean): number | undefined {
     // Whoever was away for a while lets the other live that long.
@@ -31,7 +32,7 @@ export class Rivalry {
     }
     if (!isUnprovoked) return undefined
     this.#inARow += 1
-    if (this.#inARow < IN_A_ROW) return undefined
+    if (this.#inARow < IN_A_ROW) return 0
     this.#delayMs = Math.min(Math.max(FIRST_DELAY_MS, this.#delayMs * DELAY_GROWTH), DELAY_MAX_MS)
     return this.#delayMs
   }

@@ -170,6 +170,8 @@ export class MqttSession {
     if (error instanceof SessionRefusal) {
       if (error.reasonCode === TAKEN_OVER)
         return { error, retryInMs: Math.min(TAKEN_OVER_DELAY_MS, pauseMaxMs) }
+    } else if (pauseMs === 0) {
+      return { error, retryInMs: 0 }
     } else if (pauseMs !== undefined) {
       const suspicion = new Error(
         `${error.message} ${this.#rivalry.inARow} connections in a row ended soon after they were ready: does another connector use the client id "${this.#options.clientId}"? Give each its own \`name\`.`,
