@@ -267,6 +267,20 @@ describe('a manifest', () => {
     })
   })
 
+  test('of many users says what kubectl needs for it', async () => {
+    const [line] = readFileSync(await fileOf([['ann', 'a']]), 'utf8').split('\n') as [string]
+    const file = join(folder, 'many')
+    writeFileSync(
+      file,
+      Array.from({ length: 2500 }, (_, index) => `${line.replace('ann', `u${index}`)}\n`).join(''),
+    )
+    for (const kind of ['--configmap', '--secret']) {
+      const { code, stderr } = await passwd([kind, 'x', file])
+      expect(code).toBe(0)
+      expect(stderr).toContain('kubectl apply --server-side')
+    }
+  })
+
   test('is not made of a file that a broker would not take', async () => {
     const file = join(folder, 'unhashed')
     writeFileSync(file, 'ann:secret\n')

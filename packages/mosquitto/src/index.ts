@@ -5,8 +5,8 @@ export { deleteUser, hashPlainText, setUser, unhashableLines } from './edit-pass
 export type { HashedFile, UnhashableLine } from './edit-password-file.ts'
 export { fileManifest } from './file-manifest.ts'
 export type { FileManifestOptions } from './file-manifest.ts'
-export { lintPasswordFile, lintPermissions } from './lint-password-file.ts'
-export type { LintCode, LintFinding } from './lint-password-file.ts'
+export { isRefused, lintPasswordFile, lintPermissions } from './lint-password-file.ts'
+export type { LintFinding } from './lint-password-file.ts'
 export { parsePasswordFile, verifyLogin } from './password-file.ts'
 export type { PasswordFile, PasswordLine, UserLine } from './password-file.ts'
 export {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { lintPasswordFile, lintPermissions } from './lint-password-file.ts'
+import { isRefused, lintPasswordFile, lintPermissions } from './lint-password-file.ts'
 
 const base64 = (bytes: number): string => Buffer.alloc(bytes, 0xab).toString('base64')
 const HASH = `$7$20000$${base64(12)}$${base64(64)}`
@@ -41,6 +41,17 @@ test.each([
   ['spaces around the user', ` ann :${HASH}\n`, ['1 warning user_name_unusual']],
 ])('%s', (_name, text, findings) => {
   expect(found(text)).toEqual(findings)
+})
+
+test.each([
+  ['a good file', GOOD, false, false],
+  ['a warning', `${GOOD}\n`, false, false],
+  ['a hash of 2.1', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', true, false],
+  ['a salt of 2.1', `ann:$7$1000$${base64(64)}$${base64(64)}\n`, true, false],
+  ['plain text', 'ann:secret\n', true, true],
+])('%s: refused by 2.0 %j, by 2.1 %j', (_name, text, by20, by21) => {
+  const findings = lintPasswordFile(text)
+  expect([isRefused(findings, '2.0'), isRefused(findings, '2.1')]).toEqual([by20, by21])
 })
 
 describe('a user name', () => {

@@ -40,6 +40,14 @@ export type LintCode =
   | 'user_name'
   | 'user_name_unusual'
 
+// A broker of 2.0 drops users with these hashes; 2.1 made them.
+const ONLY_2_1: ReadonlySet<LintCode> = new Set(['long_salt', 'argon2id'])
+
+/** Whether a broker of this line would not take all of the file, or somebody could not log in. */
+export function isRefused(findings: readonly LintFinding[], version: '2.0' | '2.1'): boolean {
+  return findings.some(({ level, code }) => level === 'error' && !(version === '2.1' && ONLY_2_1.has(code)))
+}
+
 const SET_AGAIN = 'Set the password again: inferwire passwd FILE USER'
 
 /** All findings, in the order of the lines. Bytes that are not UTF-8 are expected as U+FFFD. */

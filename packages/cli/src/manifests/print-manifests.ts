@@ -1,7 +1,7 @@
 // `inferwire manifests`: reads the files that are named, and prints the objects.
 import { readFileSync } from 'node:fs'
 import { ConfigError, loadConfig } from '@inferwire/connector'
-import { lintPasswordFile, type LintCode } from '@inferwire/mosquitto'
+import { isRefused, lintPasswordFile } from '@inferwire/mosquitto'
 import { manifestParts, manifestText, OptionError, parseYamlMap } from '@inferwire/kubernetes'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
@@ -31,17 +31,11 @@ export function printManifests(flags: ManifestFlags): void {
   }
 }
 
-// A broker of 2.0 drops users with these hashes; 2.1 made them.
-const ONLY_2_1: ReadonlySet<LintCode> = new Set(['long_salt', 'argon2id'])
-
 function passwordText({ passwordFile = '', mosquitto }: ManifestFlags): string {
   const { text } = readFile(passwordFile)
   const findings = lintPasswordFile(text)
   for (const finding of findings) process.stderr.write(findingLine(passwordFile, finding))
-  const isWrong = findings.some(
-    ({ level, code }) => level === 'error' && !(mosquitto === '2.1' && ONLY_2_1.has(code)),
-  )
-  if (!isWrong) return text
+  if (!isRefused(findings, mosquitto ?? '2.0')) return text
   throw new CliError(
     EXIT.badInput,
     `${passwordFile} is not used: the broker would not take all of it`,
