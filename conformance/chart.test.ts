@@ -52,11 +52,35 @@ describe('charts/inferwire', () => {
     ['latest for the broker', { mosquitto: { image: 'mosquitto:latest' } }, '/mosquitto/image'],
     ['YAML in a name', { mosquitto: { name: 'a\n  b: c' } }, '/mosquitto/name'],
     ['a host that closes the rule', { mosquitto: { tls: { host: 'a`)' } } }, '/mosquitto/tls/host'],
+    ['a host without a certificate', { mosquitto: { tls: { host: 'a.b' } } }, 'belong together'],
+    ['a certificate without a host', { mosquitto: { tls: { secretName: 'a' } } }, 'belong together'],
+    ['one name for both', { name: 'mosquitto' }, 'would both be named "mosquitto"'],
+    ['probes of localhost', { config: { admin: { host: '127.0.0.1' } } }, '/config/admin/host'],
     [
-      'a host without a certificate',
-      { mosquitto: { tls: { host: 'a.b' } } },
-      'mosquitto.tls.secretName is needed',
+      'a file of home',
+      { config: { broker: { passwordFile: '/home/me/pw' } } },
+      '/config/broker/passwordFile',
     ],
+    [
+      'a file beside the mounted',
+      { config: { broker: { tls: { caFile: '/etc/inferwire/broker/../ca.crt' } } } },
+      '/config/broker/tls/caFile',
+    ],
+    [
+      'a token that is not mounted',
+      { config: { models: { m: { url: 'http://m', credential: { kind: 'token-file', file: '/tmp/t' } } } } },
+      '/config/models/m/credential',
+    ],
+    ['a user of two levels', { config: { broker: { username: 'a/b' } } }, '/config/broker/username'],
+    [
+      'a user who brings rules',
+      { config: { broker: { username: 'x\ntopic #' } } },
+      '/config/broker/username',
+    ],
+    ['an observer who brings rules', { mosquitto: { observers: ['x\u0001'] } }, '/mosquitto/observers/0'],
+    ['a root that brings rules', { config: { root: 'x\ntopic readwrite #' } }, '/config/root'],
+    ['a root of every user', { config: { root: 'plant/%u' } }, '/config/root'],
+    ['a root with spaces around', { config: { root: ' plant' } }, '/config/root'],
     ['no broker', { mosquitto: { enabled: false } }, 'config.broker.url is needed'],
     ['no probes', { config: { admin: { enabled: false } } }, 'config.admin must be enabled'],
   ])('refuses %s, and says where', async (_, values, where) => {
@@ -64,6 +88,32 @@ describe('charts/inferwire', () => {
     expect(code).not.toBe(0)
     expect(stderr).toContain(where)
   })
+})
+
+describe('a release', () => {
+  test.each([
+    ['mosquitto', 'would both be named "mosquitto"'],
+    ['1abc', 'would be named "1abc"'],
+    ['a'.repeat(53), 'at most 52'],
+    ['a.b', 'would be named "a.b"'],
+  ])('%s is refused', async (release, what) => {
+    const { code, stderr } = await helmWith('template', {}, release)
+    expect(code).not.toBe(0)
+    expect(stderr).toContain(what)
+  })
+
+  test('may have any name where the connector has one of its own', async () => {
+    expect(await helmWith('template', { name: 'edge' }, '1abc')).toMatchObject({ code: 0 })
+  })
+})
+
+test('takes names that only another broker takes, and an image with tag and digest', async () => {
+  const { code, stderr } = await helmWith('template', {
+    image: `inferwire:1.2@sha256:${'0'.repeat(64)}`,
+    mosquitto: { enabled: false },
+    config: { root: 'a%b', broker: { url: 'mqtt://rabbit:1883', username: '/host:user' } },
+  })
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
 })
 
 // Helm writes the connector's configuration in another order.
@@ -94,9 +144,13 @@ function helm(command: 'template' | 'lint', options: ManifestOptions): ReturnTyp
   })
 }
 
-function helmWith(command: 'template' | 'lint', values: object): ReturnType<typeof run> {
+function helmWith(
+  command: 'template' | 'lint',
+  values: object,
+  release = 'inferwire',
+): ReturnType<typeof run> {
   const file = join(tempFolder('values'), 'values.yaml')
   writeFileSync(file, JSON.stringify(values))
-  const words = command === 'template' ? ['template', 'inferwire', CHART] : ['lint', '--strict', CHART]
+  const words = command === 'template' ? ['template', release, CHART] : ['lint', '--strict', CHART]
   return run(kubernetesClient('helm'), [...words, '--namespace', 'site', '--values', file])
 }

@@ -71,17 +71,22 @@ describe('resources/', () => {
   })
 
   test.each([
-    ['mosquitto-secret', { passwords: 'secret' }],
-    ['mosquitto-tls', { tls: { host: 'mqtt.example.org', secretName: 'mosquitto-tls' } }],
-    ['mosquitto-2.1', { version: '2.1' }],
-  ] as const)('overlays/%s is what the generator makes of the option', async (name, broker) => {
+    ['mosquitto-secret', { passwords: 'secret' }, []],
+    // It keeps the plain way of the base beside its own.
+    [
+      'mosquitto-tls',
+      { tls: { host: 'mqtt.example.org', secretName: 'mosquitto-tls' } },
+      [find(manifests(), 'IngressRouteTCP')],
+    ],
+    ['mosquitto-2.1', { version: '2.1' }, []],
+  ] as const)('overlays/%s is what the generator makes of the option', async (name, broker, kept) => {
     const built = await run(kubernetesClient('kubectl'), [
       'kustomize',
       join(ROOT, 'resources/overlays', name),
     ])
     expect(built).toMatchObject({ code: 0, stderr: '' })
     expect(withSortedVolumes(documents(built.stdout))).toEqual(
-      withSortedVolumes(manifestParts({ broker }).broker),
+      withSortedVolumes([...manifestParts({ broker }).broker, ...kept]),
     )
   })
 
@@ -145,7 +150,7 @@ describe('the objects', () => {
     writeFileSync(join(folder, 'acl.txt'), (data as Record<string, string>)['acl.txt']!)
     writeFileSync(join(folder, 'password.txt'), EXAMPLE_PASSWORD_FILE)
     let next = 0
-    const text = mosquittoConf({ version: '2.0', tls, expose: 'none' })
+    const text = mosquittoConf({ version: '2.0', tls, expose: 'none', memoryMi: 64 })
       .replaceAll(/\/mosquitto\/(?:config|password|tls|data)/g, folder)
       .replaceAll(/^listener \d+$/gm, () => `listener ${ports[next++]} 127.0.0.1`)
       .replace(/^log_type notice$/m, 'log_type all')
@@ -169,7 +174,7 @@ describe('the objects', () => {
   test('run both lines of Mosquitto: symbolic links are opened, large packets taken, queues saved', () => {
     // 2.1 is not to be had here: Debian has 2.0, and so this looks at the text.
     const [old, young] = (['2.0', '2.1'] as const).map((version) =>
-      mosquittoConf({ version, tls: undefined, expose: 'traefik' }),
+      mosquittoConf({ version, tls: undefined, expose: 'traefik', memoryMi: 64 }),
     )
     for (const text of [old!, young!]) {
       expect(text).toMatch(/^allow_anonymous false$/m)

@@ -22,6 +22,7 @@ app.kubernetes.io/part-of: inferwire
 {{- $_ := set $broker "username" "inferwire" }}
 {{- $_ := set $broker "passwordFile" "/etc/inferwire/broker/password" }}
 {{- end }}
+{{- $_ := set $broker "sessionExpirySeconds" 3600 }}
 {{- if gt (int .Values.replicas) 1 }}
 {{- $_ := set $broker "share" "inferwire" }}
 {{- end }}
@@ -38,6 +39,17 @@ app.kubernetes.io/part-of: inferwire
 {{- $memory := int .Values.memoryMi }}
 {{- $semiSpace := ternary 16 (ternary 8 (ternary 4 2 (ge $memory 128)) (ge $memory 256)) (ge $memory 512) -}}
 --max-old-space-size={{ min (div (mul $memory 3) 4) (sub $memory 56) }} --max-semi-space-size={{ $semiSpace }}
+{{- end }}
+
+{{- /* How long a pod stays on a node that is lost; Kubernetes' own is 300 s. */ -}}
+{{- define "inferwire.tolerations" -}}
+tolerations:
+  {{- range list "not-ready" "unreachable" }}
+  - key: node.kubernetes.io/{{ . }}
+    operator: Exists
+    effect: NoExecute
+    tolerationSeconds: 30
+  {{- end }}
 {{- end }}
 
 {{- define "mosquitto.selector" -}}
@@ -69,13 +81,25 @@ labels:
 
 {{- define "mosquitto.conf" -}}
 {{- $tls := ternary "-tls" "" (eq (include "mosquitto.hasTlsListener" .) "true") }}
-{{- .Files.Get (printf "files/mosquitto-%s%s.conf" .Values.mosquitto.version $tls) }}
+{{- $memory := int .Values.mosquitto.memoryMi }}
+{{- $limit := mul (min (div (mul $memory 3) 4) (sub $memory 16)) 1048576 }}
+{{- $bounds := dict "memoryLimit" $limit "queuedBytes" (mul $memory 262144) "queuedMessages" (mul $memory 200) "Template" .Template }}
+{{- tpl (.Files.Get (printf "files/mosquitto-%s%s.conf" .Values.mosquitto.version $tls)) $bounds }}
 {{- end }}
 
 {{- define "mosquitto.acl" -}}
 {{- $connector := dig "broker" "username" "inferwire" .Values.config }}
 {{- $root := dig "root" "infer" .Values.config }}
 {{- tpl (.Files.Get "files/acl.txt") (dict "root" $root "connector" $connector "observers" .Values.mosquitto.observers "Template" .Template) }}
+{{- end }}
+
+{{- /* Nothing where it is in a Secret of somebody else. */ -}}
+{{- define "mosquitto.passwordFile" -}}
+{{- with .Values.mosquitto }}
+{{- if ne .passwords "existing" }}
+{{- .passwordFile | default ($.Files.Get "files/password.txt") }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "mosquitto.image" -}}

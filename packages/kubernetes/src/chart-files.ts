@@ -12,16 +12,24 @@ const NOT_LATEST = { not: { pattern: ':latest$' } }
 export function chartFiles(configSchema: JsonSchema): Map<string, string> {
   return new Map([
     ...(['2.0', '2.1'] as const).flatMap((version): [string, string][] => [
-      [`files/mosquitto-${version}.conf`, mosquittoConf({ version, tls: undefined, expose: 'none' })],
+      [`files/mosquitto-${version}.conf`, confTemplate({ version, tls: undefined, expose: 'none' })],
       [
         `files/mosquitto-${version}-tls.conf`,
-        mosquittoConf({ version, tls: { host: 'any', secretName: 'any' }, expose: 'none' }),
+        confTemplate({ version, tls: { host: 'any', secretName: 'any' }, expose: 'none' }),
       ],
     ]),
     ['files/acl.txt', aclTemplate()],
     ['files/password.txt', EXAMPLE_PASSWORD_FILE],
     ['values.schema.json', `${JSON.stringify(valuesSchema(configSchema), null, 2)}\n`],
   ])
+}
+
+// The configuration with Helm's words for what follows the memory.
+function confTemplate(broker: Omit<Parameters<typeof mosquittoConf>[0], 'memoryMi'>): string {
+  return mosquittoConf({ ...broker, memoryMi: 512 })
+    .replace(/^(memory_limit) \d+$/m, '$1 {{ .memoryLimit }}')
+    .replace(/^(max_queued_bytes) \d+$/m, '$1 {{ .queuedBytes }}')
+    .replace(/^(max_queued_messages) \d+$/m, '$1 {{ .queuedMessages }}')
 }
 
 // The access rules with Helm's words where the values decide.
@@ -63,12 +71,43 @@ function valuesSchema(configSchema: JsonSchema): JsonSchema {
         audience: text('', "Its audience; empty for the API server's."),
       }),
       config: {
-        ...config,
+        ...(inPod(config) as JsonSchema),
         description: 'The configuration of the connector: docs/reference/configuration.md',
       },
       mosquitto: mosquittoSchema(),
     }),
+    allOf: [
+      ofConfig({ admin: { properties: { host: { not: { pattern: PATTERNS.loopback.source } } } } }),
+      {
+        // The access rules of a broker that is installed are made of them.
+        anyOf: [
+          { properties: { mosquitto: { properties: { enabled: { const: false } } } } },
+          ofConfig({
+            root: { pattern: PATTERNS.root.source, not: { pattern: PATTERNS.notRoot.source } },
+            broker: { properties: { username: { pattern: PATTERNS.userName.source } } },
+          }),
+        ],
+      },
+    ],
   }
+}
+
+// More about members of the configuration.
+function ofConfig(properties: JsonSchema): JsonSchema {
+  return { properties: { config: { properties } } }
+}
+
+// A pod has no files but those that are mounted.
+function inPod(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(inPod)
+  if (typeof schema !== 'object' || schema === null) return schema
+  return Object.fromEntries(
+    Object.entries(schema).map(([key, value]: [string, JsonSchema]) =>
+      PATTERNS.fileOption.test(key) && value['type'] === 'string'
+        ? [key, { ...value, pattern: PATTERNS.mountedFile.source }]
+        : [key, inPod(value)],
+    ),
+  )
 }
 
 function mosquittoSchema(): JsonSchema {
@@ -86,7 +125,7 @@ function mosquittoSchema(): JsonSchema {
     ),
     passwordFile: text('', 'Text of the password file (--set-file); empty: a user that nobody can be.'),
     observers: list(
-      text('^[^:/+#\\s]+$', 'Name of a user.'),
+      text(PATTERNS.userName.source, 'Name of a user.'),
       'Users who may see everything, for tools such as MQTT Explorer.',
     ),
     storage: text(PATTERNS.quantity.source, 'Size of the volume.'),

@@ -1,5 +1,6 @@
 // Everything that is installed: broker and connector, made to find each other.
-import { connectorConfig, connectorObjects, valueAt } from './connector/index.ts'
+import { contractRules, userNameMistake } from '@inferwire/mosquitto'
+import { checkConfig, connectorConfig, connectorObjects, valueAt } from './connector/index.ts'
 import { brokerObjects } from './mosquitto/index.ts'
 import type { KubernetesObject } from './object.ts'
 import {
@@ -38,23 +39,36 @@ export function manifestParts(options: ManifestOptions = {}): {
   const brokerHost = broker === undefined ? '' : `${broker.name}.${broker.namespace}.svc`
   const config = connectorConfig(connector, brokerHost)
   const isInstalled = options.connector !== false
-  if (valueAt(config, 'admin', 'enabled') === false || valueAt(config, 'admin', 'port') === 0) {
-    throw new OptionError(
-      'connector.config',
-      'switches admin off, or to any port; the kubelet asks /livez and /readyz',
-    )
+  if (isInstalled) checkConfig(connector, config)
+  if (isInstalled && broker?.name === connector.name && broker.namespace === connector.namespace) {
+    throw new OptionError('connector.name', `is "${connector.name}", like the broker's in this namespace`)
   }
   return {
     broker:
       broker === undefined
         ? []
         : brokerObjects(broker, {
-            root: textAt(config, 'infer', 'root'),
-            connectorUser: textAt(config, 'inferwire', 'broker', 'username'),
+            ...aclNames(config),
             connector: isInstalled ? connector : undefined,
           }),
     connector: isInstalled ? connectorObjects(connector, brokerHost) : [],
   }
+}
+
+// The broker's access rules are made of them.
+function aclNames(config: Readonly<Record<string, unknown>>): { root: string; connectorUser: string } {
+  const root = textAt(config, 'infer', 'root')
+  const connectorUser = textAt(config, 'inferwire', 'broker', 'username')
+  const mistake = userNameMistake(connectorUser)
+  if (mistake !== undefined) {
+    throw new OptionError('connector.config', `has broker.username "${connectorUser}", which ${mistake}`)
+  }
+  try {
+    contractRules(root)
+  } catch (error) {
+    throw new OptionError('connector.config', `has a root that cannot be used: ${(error as Error).message}`)
+  }
+  return { root, connectorUser }
 }
 
 function textAt(config: Readonly<Record<string, unknown>>, otherwise: string, ...path: string[]): string {

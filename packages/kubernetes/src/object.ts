@@ -59,5 +59,18 @@ export function containerSecurity(): Record<string, unknown> {
   }
 }
 
+/**
+ * How long a pod stays on a node that is lost: Kubernetes' own 300 s is long for who waits for an answer. A pod of a
+ * StatefulSet is replaced only when its node comes back, is deleted, or is tainted `out-of-service`.
+ */
+export function lostNodeTolerations(): Record<string, unknown>[] {
+  return ['not-ready', 'unreachable'].map((condition) => ({
+    key: `node.kubernetes.io/${condition}`,
+    operator: 'Exists',
+    effect: 'NoExecute',
+    tolerationSeconds: 30,
+  }))
+}
+
 /** `defaultMode` of volumes with ConfigMaps and Secrets: for the group of the pod (fsGroup), and nobody else. */
 export const GROUP_MAY_READ = 0o440

@@ -8,6 +8,8 @@ type Writer = (value: unknown, note: string) => string
 interface Overlay {
   readonly options: BrokerOptions
   readonly note: string
+  /** Takes nothing of the base away. */
+  readonly isAddition?: true
   /** Changes of objects of the base, beside those that are added and removed. */
   readonly patches: (find: (kind: string, name: string) => KubernetesObject) => readonly Patch[]
 }
@@ -34,7 +36,9 @@ const OVERLAYS: Readonly<Record<string, Overlay>> = {
     options: { tls: { host: HOST, secretName: 'mosquitto-tls' } },
     note:
       `TLS and WebSocket through Traefik, for ${HOST}: entry points "mqtts" and "websecure", certificate in the Secret\n` +
-      'mosquitto-tls (kubectl create secret tls mosquitto-tls -n mosquitto --cert=tls.crt --key=tls.key). Change the name in the two files.',
+      'mosquitto-tls (kubectl create secret tls mosquitto-tls -n mosquitto --cert=tls.crt --key=tls.key). Change the name in the two files.\n' +
+      'Port 5883 stays open beside it: kubectl delete ingressroutetcp mosquitto -n mosquitto',
+    isAddition: true,
     patches: () => [],
   },
   'mosquitto-2.1': {
@@ -82,10 +86,10 @@ export function overlayFiles(
   write: Writer,
 ): [string, string][] {
   const base = manifestParts().broker
-  return Object.entries(OVERLAYS).flatMap(([name, { options, note, patches }]) => {
+  return Object.entries(OVERLAYS).flatMap(([name, { options, note, isAddition, patches }]) => {
     const objects = manifestParts({ broker: options }).broker
     const added = objects.filter((object) => !isAmong(base, object))
-    const removed = base.filter((object) => !isAmong(objects, object))
+    const removed = isAddition === true ? [] : base.filter((object) => !isAmong(objects, object))
     const changes = [
       ...removed.map(({ apiVersion, kind, metadata }) => ({
         $patch: 'delete',

@@ -72,9 +72,18 @@ function connectorOptions(flags: ManifestFlags, { config = {} }: NamedFiles): Co
     image: flags.image,
     replicas: flags.replicas,
     memoryMi: flags.memory,
-    config: { ...config, models: { ...(config['models'] as object | undefined), ...models } },
+    config:
+      flags.only === 'mosquitto'
+        ? namesOf(config)
+        : { ...config, models: { ...(config['models'] as object | undefined), ...models } },
     modelToken: modelToken === undefined ? undefined : modelToken === true ? {} : { audience: modelToken },
   })
+}
+
+// All that the broker's access rules need to know of a connector, which may be elsewhere.
+function namesOf({ root, broker }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const username = (broker as { readonly username?: unknown } | undefined)?.username
+  return present({ root, broker: username === undefined ? undefined : { username } })
 }
 
 function present<T extends object>(options: { [Key in keyof T]: T[Key] | undefined }): T {

@@ -23,6 +23,8 @@ export function connectorConfig(connector: Connector, brokerHost: string): Confi
     broker: {
       url: `mqtt://${brokerHost}:1883`,
       ...(brokerSecret === '' ? {} : { username: 'inferwire', passwordFile: `${PATHS.broker}/password` }),
+      // A pod whose node is lost may come back only when somebody has looked after the node.
+      sessionExpirySeconds: 3600,
       // A lone connector keeps its subscription while it restarts; several share one.
       ...(replicas > 1 ? { share: 'inferwire' } : {}),
     },

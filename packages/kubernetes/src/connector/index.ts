@@ -11,6 +11,7 @@ import {
 import { adminPort, connectorConfig } from './config-file.ts'
 import { connectorStatefulSet } from './workload.ts'
 
+export { checkConfig } from './check-config.ts'
 export { connectorConfig, valueAt } from './config-file.ts'
 
 /** `brokerHost` is where the broker is when the configuration does not say. */

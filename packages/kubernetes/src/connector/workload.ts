@@ -2,6 +2,7 @@
 import {
   containerSecurity,
   GROUP_MAY_READ,
+  lostNodeTolerations,
   metaOf,
   podSecurity,
   selectorLabels,
@@ -45,6 +46,7 @@ function podSpec(connector: Connector, config: ConfigValues): Record<string, unk
     serviceAccountName: name,
     automountServiceAccountToken: false,
     enableServiceLinks: false,
+    tolerations: lostNodeTolerations(),
     ...(imagePullSecrets.length === 0
       ? {}
       : { imagePullSecrets: imagePullSecrets.map((secret) => ({ name: secret })) }),

@@ -25,6 +25,7 @@ export interface BrokerUse {
 /** @throws Error for a root or user that an ACL file cannot hold */
 export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[] {
   const { root, connectorUser } = use
+  const { passwordFile } = broker
   const files = {
     'mosquitto.conf': mosquittoConf(broker),
     'acl.txt': aclText({ root, connectorUser, observers: broker.observers }),
@@ -33,7 +34,8 @@ export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: metaOf(APP, broker, '-config'), data: files },
     ...passwordObjects(broker),
     brokerVolume(broker),
-    brokerDeployment(broker, hashOf(files)),
+    // 2.0 reads the password file only at a start, or when it is told to by SIGHUP, which nobody sends here.
+    brokerDeployment(broker, hashOf(broker.passwords === 'existing' ? files : { ...files, passwordFile })),
     brokerService(broker),
     ...brokerRoutes(broker),
     brokerNetworkPolicy(broker, use.connector),
@@ -55,7 +57,6 @@ function passwordObjects(broker: Broker): KubernetesObject[] {
   }
 }
 
-// The password file is not in it: it is read again without a restart.
 function hashOf(files: Readonly<Record<string, string>>): string {
   return createHash('sha256').update(Object.values(files).join('')).digest('hex')
 }

@@ -39,7 +39,7 @@ export function brokerService(broker: Broker): KubernetesObject {
 export function brokerRoutes(broker: Broker): KubernetesObject[] {
   switch (broker.expose) {
     case 'traefik':
-      return [plainRoute(broker), ...(broker.tls === undefined ? [] : [tlsRoute(broker), webRoute(broker)])]
+      return broker.tls === undefined ? [plainRoute(broker)] : [tlsRoute(broker), webRoute(broker)]
     case 'gateway':
       return [gateway(broker), tcpRoute(broker)]
     case 'loadbalancer':

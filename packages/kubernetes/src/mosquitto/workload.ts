@@ -2,6 +2,7 @@
 import {
   containerSecurity,
   GROUP_MAY_READ,
+  lostNodeTolerations,
   metaOf,
   podSecurity,
   selectorLabels,
@@ -39,6 +40,7 @@ function podSpec(broker: Broker): Record<string, unknown> {
   return {
     automountServiceAccountToken: false,
     enableServiceLinks: false,
+    tolerations: lostNodeTolerations(),
     // Time to save the queues.
     terminationGracePeriodSeconds: 30,
     securityContext: podSecurity(USER_ID),
