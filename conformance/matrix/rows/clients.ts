@@ -71,7 +71,7 @@ export const connectStorm: Row = {
       const count = quick ? 1_000 : 10_000
       const { broker, connector } = await startWorld(stage, {
         // Room for a request of each: it is the connections that are tried.
-        models: { iris: { limits: { queueDepthMax: 2 * count } } },
+        models: { iris: { limits: { queueDepthMax: 2 * count, queueWaitMaxMs: 30_000 } } },
         broker: { config: ['max_queued_messages 0'] },
       })
       const flow: Flow = { name: 'all', clients: clients('cam', count), model: 'iris', perSecond: 150 }
