@@ -213,6 +213,8 @@ class HttpExchange<Result> implements UpstreamHandler {
   #fail(problem: Problem): void {
     if (this.#isOver) return
     this.#end()
+    // undici may hold us for a while; what came of the answer is of no use.
+    this.#first = this.#rest = undefined
     // The socket is closed in this turn of the event loop; a call that was not sent stays until it has a connection.
     if (this.#isSent) {
       this.#release()
