@@ -16,6 +16,7 @@ import {
 } from './admission/index.ts'
 import { AdmittedRequest, Exchange } from './exchange.ts'
 import { ATTEMPTS_MAX, deadLetterBody, EXECUTIONS_MAX, type Suspicion } from './poison/index.ts'
+import { refusalOf } from './refused-reply.ts'
 import { problemReply, successReply, type Reply } from './reply/index.ts'
 import { derivedTarget, findOperation, requestedTarget, type ModelTable } from './route/index.ts'
 import type { Delivery, PublishResult } from './session/index.ts'
@@ -367,40 +368,5 @@ export class Pipeline {
     )
     problemLog.report(problem, UNKNOWN_MODEL, UNKNOWN_MODEL, performance.now())
     delivery.settle()
-  }
-}
-
-// The error that takes the place of a reply that the broker does not take; undefined when it took it.
-function refusalOf(result: PublishResult): Problem | undefined {
-  switch (result.kind) {
-    case 'acknowledged':
-    case 'closed':
-      return undefined
-    case 'too-large':
-      return new Problem(
-        'response_too_large',
-        `The answer needs a packet of ${result.packetBytes} bytes; the broker takes at most ${result.packetBytesMax}.`,
-        { detail: 'Raise max_packet_size of the broker.' },
-      )
-    case 'undeliverable':
-      return new Problem(
-        'response_too_large',
-        'The broker ends the connection whenever the answer is sent.',
-        {
-          detail: 'It may be above a limit that the broker does not announce.',
-        },
-      )
-    case 'refused': {
-      const code = `0x${result.reasonCode.toString(16)}`
-      // Mosquitto's message_size_limit answers 0x83 (implementation specific error).
-      const isSize = result.reasonCode === 0x83 || result.reasonCode === 0x95
-      return new Problem(
-        isSize ? 'response_too_large' : 'internal',
-        `The broker refused the answer (${code}).`,
-        {
-          detail: 'Look at the ACL and the limits of the broker.',
-        },
-      )
-    }
   }
 }
