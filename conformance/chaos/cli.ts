@@ -21,7 +21,7 @@ const USAGE = `npm run chaos -- [options]
   --shrink         looks for a shorter schedule that fails as well
   --json FILE      writes the result`
 
-const DEFAULTS: Readonly<Record<string, string>> = { 'in-flight': '200', raw: '40', sdk: '4' }
+const DEFAULTS = { minutes: undefined, plant: undefined, 'in-flight': '200', raw: '40', sdk: '4' } as const
 const { values } = parseArgs({
   options: {
     requests: { type: 'string', default: '20000' },
@@ -31,9 +31,9 @@ const { values } = parseArgs({
     replay: { type: 'string' },
     minutes: { type: 'string' },
     plant: { type: 'string' },
-    'in-flight': { type: 'string', default: '200' },
-    raw: { type: 'string', default: '40' },
-    sdk: { type: 'string', default: '4' },
+    'in-flight': { type: 'string', default: DEFAULTS['in-flight'] },
+    raw: { type: 'string', default: DEFAULTS.raw },
+    sdk: { type: 'string', default: DEFAULTS.sdk },
     trusting: { type: 'boolean', default: false },
     conviction: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
@@ -106,7 +106,7 @@ function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
 // What differs from the defaults, as it was given.
 function rest(): string {
   const names = ['minutes', 'plant', 'in-flight', 'raw', 'sdk'] as const
-  const given = names.filter((name) => values[name] !== undefined && values[name] !== DEFAULTS[name])
+  const given = names.filter((name) => values[name] !== DEFAULTS[name])
   const text = given.map((name) => ` --${name} ${values[name]}`).join('')
   return `${text}${values.trusting ? ' --trusting' : ''}`
 }
