@@ -9,7 +9,7 @@ const CLIENT = 'conformance/client.test.ts'
 const UPSTREAM_FAULTS = 'conformance/upstream-faults.test.ts'
 const ENDPOINT = 'packages/connector/src/endpoint'
 const ADMISSION = 'conformance/admission.test.ts'
-const DUPLICATES = 'packages/connector/src/admission/duplicates.test.ts'
+const DUPLICATES = 'packages/connector/src/duplicates/duplicates.test.ts'
 const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept, with seed %i'

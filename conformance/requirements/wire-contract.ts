@@ -67,7 +67,7 @@ const TOPICS: readonly Requirement[] = [
     `${CONTRACT} > cards say what each model is`,
     `${CONTRACT} > a reload exposes, replaces and takes away models`,
     `${KSERVE} > the cards say what KServe says of its models`,
-    'packages/connector/src/discovery/model-card.test.ts > a card says where to ask',
+    'packages/connector/src/presence/model-card.test.ts > a card says where to ask',
   ),
   met(
     'C-TOPIC-9',

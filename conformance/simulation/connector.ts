@@ -1,12 +1,7 @@
 // One process of the connector: the real session and the real pipeline, put together as connector.ts does.
 import { TopicSpace } from '@inferwire/protocol'
-import {
-  ByteBudget,
-  Clients,
-  Duplicates,
-  ModelGate,
-  Policy,
-} from '../../packages/connector/src/admission/index.ts'
+import { ByteBudget, Clients, ModelGate, Policy } from '../../packages/connector/src/admission/index.ts'
+import { Duplicates } from '../../packages/connector/src/duplicates/index.ts'
 import { Pipeline } from '../../packages/connector/src/pipeline.ts'
 import { ModelTable } from '../../packages/connector/src/route/index.ts'
 import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
@@ -157,6 +152,7 @@ export class SimulatedConnector {
       name: 'infer',
       protocol: 'v2',
       hasBody: true,
+      mayEmit: false,
       endpoint: this.endpoint,
       figures: this.#telemetry.figures('m', 'infer'),
     }

@@ -1,5 +1,5 @@
 // Connectors with a bug on purpose: a simulation that does not convict them proves nothing with its silence.
-import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/admission/index.ts'
+import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/duplicates/index.ts'
 import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
 import type { Delivery, OutgoingMessage, PublishResult } from '../../packages/connector/src/session/index.ts'
 

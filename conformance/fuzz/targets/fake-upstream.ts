@@ -33,6 +33,7 @@ export const JSON_REQUEST: EndpointRequest = {
   inferenceHeaderContentLength: undefined,
   headers: [],
   deadline: { atMs: Number.POSITIVE_INFINITY, problem: undefined, waiting: undefined },
+  emit: undefined,
 }
 
 /** See the file's first line. */

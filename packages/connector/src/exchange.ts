@@ -1,11 +1,12 @@
 // What is known about one request while it is under way: where its answer goes, what it means, how long it took.
 import { isTraceparent, PROPERTY, userProperty, type RequestTopic } from '@inferwire/protocol'
-import type { Execution, JudgedBody } from './admission/index.ts'
+import type { JudgedBody } from './admission/index.ts'
+import type { Execution } from './duplicates/index.ts'
 import type { ReplyContext } from './reply/index.ts'
-import type { Delivery } from './session/index.ts'
 import type {
   BoundOperation,
   Deadline,
+  Delivery,
   EndpointRequest,
   ExposedModel,
   ReplyTarget,
@@ -79,6 +80,7 @@ export class AdmittedRequest implements EndpointRequest {
   readonly inferenceHeaderContentLength: string | undefined
   readonly headers: readonly string[]
   readonly deadline: Deadline
+  readonly emit = undefined
 
   constructor(
     body: Buffer,

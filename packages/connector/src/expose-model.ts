@@ -12,7 +12,6 @@ import type { Pool } from 'undici'
 import { ModelGate, type ByteBudget } from './admission/index.ts'
 import type { ModelConfig } from './config/index.ts'
 import { createCredential } from './credential/index.ts'
-import { modelCard } from './discovery/index.ts'
 import {
   Circuit,
   openPool,
@@ -22,9 +21,9 @@ import {
   withBreaker,
   withRetry,
   type HttpUpstream,
-  type ModelFacts,
 } from './endpoint/index.ts'
-import type { BoundOperation, Endpoint, ExposedModel } from './step.ts'
+import { modelCard } from './presence/index.ts'
+import type { BoundOperation, Endpoint, ExposedModel, ModelFacts } from './step.ts'
 import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
 
 /** The way to one configured model's server. */
@@ -152,7 +151,10 @@ function bindOperations(
       const bare = endpoints[protocol].get(name)!
       // metadata and ready ask about the server: what it says now is the answer, and says little about the model.
       const endpoint = hasBody ? guarded(bare, upstream, config) : bare
-      return [name, { name, protocol, hasBody, endpoint, figures: telemetry.figures(exposedName, name) }]
+      return [
+        name,
+        { name, protocol, hasBody, mayEmit: false, endpoint, figures: telemetry.figures(exposedName, name) },
+      ]
     }),
   )
 }

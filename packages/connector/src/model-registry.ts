@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Problem, type InferenceProtocol, type ModelCard, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, type ConfigMistake, type ModelConfig } from './config/index.ts'
-import { probeModel, type ModelFacts } from './endpoint/index.ts'
+import { probeModel } from './endpoint/index.ts'
 import { exposeModel, openUpstream, type Exposure, type ModelUpstream } from './expose-model.ts'
 import type { ModelTable } from './route/index.ts'
+import type { ModelFacts } from './step.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
 
 /** What the registry works with. */

@@ -2,25 +2,21 @@
 import { passedHeaders, Problem, type TopicSpace } from '@inferwire/protocol'
 import {
   budgetMs,
-  duplicateKey,
-  Execution,
-  isProblem,
   judgePayload,
   RequestDeadline,
   RunningRequest,
   type ByteBudget,
   type Clients,
-  type Duplicates,
-  type Outcome,
   type Policy,
 } from './admission/index.ts'
+import { duplicateKey, Execution, isProblem, type Duplicates } from './duplicates/index.ts'
 import { AdmittedRequest, Exchange } from './exchange.ts'
 import { ATTEMPTS_MAX, deadLetterBody, EXECUTIONS_MAX, type Suspicion } from './poison/index.ts'
 import { refusalOf } from './refused-reply.ts'
 import { problemReply, successReply, type Reply } from './reply/index.ts'
 import { derivedTarget, findOperation, requestedTarget, type ModelTable } from './route/index.ts'
-import type { Delivery, PublishResult } from './session/index.ts'
-import type { EndpointRequest, EndpointResponse, ExposedModel } from './step.ts'
+import type { PublishResult } from './session/index.ts'
+import type { Delivery, EndpointRequest, EndpointResponse, ExposedModel, Outcome } from './step.ts'
 import { UNKNOWN_MODEL, type Log, type ProblemLog, type Telemetry } from './telemetry/index.ts'
 
 /** What the pipeline works with. `policy` may be replaced while it runs; `suspicion` is there while anybody is suspected. */

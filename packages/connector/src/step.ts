@@ -1,6 +1,80 @@
 // What the steps of the pipeline hand to each other. Rooms import these types, never one another.
-import type { InferenceProtocol, OperationName, Problem } from '@inferwire/protocol'
+import type {
+  InferenceProtocol,
+  MessageProperties,
+  OperationName,
+  Problem,
+  QoS,
+  TensorMetadata,
+} from '@inferwire/protocol'
 import type { OperationFigures } from './telemetry/index.ts'
+
+/** A received PUBLISH with the duty to settle it. The session makes them; a step needs no other word of MQTT. */
+export interface Delivery {
+  readonly topic: string
+  /** Empty after `release`. */
+  readonly payload: Buffer
+  /** Size on the wire. */
+  readonly payloadBytes: number
+  /** Size of the properties on the wire. */
+  readonly propertyBytes: number
+  /** False when it was above the limit and dropped while it was received. */
+  readonly isWhole: boolean
+  readonly qos: QoS
+  readonly retain: boolean
+  /** The broker sent it before. A hint, never a key (MQTT 5 §3.3.1.1). */
+  readonly dup: boolean
+  readonly packetId: number
+  readonly properties: MessageProperties
+  /** Monotonic clock, milliseconds (`performance.now()`). */
+  readonly receivedAtMs: number
+  /** Drops the payload: a repetition that waits for the first one's answer does not need it. */
+  releasePayload(): void
+  /** Drops payload and properties: a long wait for an acknowledgement must not hold them. */
+  release(): void
+  /** Ends the duty: the PUBACK may leave, on the connection on which the PUBLISH came. Idempotent. */
+  settle(): void
+}
+
+/** Finds out what a delivery asks for and where its answer goes. One per kind of topic; the first that knows it wins. */
+export interface Router {
+  /** The topic filters that the session subscribes to for it. */
+  filters(): readonly string[]
+  /** Undefined: not a request of this router, or one whose sender cannot be addressed. Never throws. */
+  route(delivery: Delivery): Routed | Misrouted | undefined
+}
+
+/** A request whose model and operation are known. */
+export interface Routed {
+  /** The client's identity, as the broker's ACL proves it. */
+  readonly client: string
+  readonly model: ExposedModel
+  readonly operation: BoundOperation
+  /** What the client appended to the topic, slashes included. */
+  readonly id: string | undefined
+  readonly target: ReplyTarget
+}
+
+/** A request that asks for nothing that is here, with the address for the error. */
+export interface Misrouted {
+  readonly problem: Problem
+  /** For labels and log: the exposed model's name, or `_unknown`. */
+  readonly model: string
+  readonly target: ReplyTarget
+}
+
+/** What tells a request from the others of its client. */
+export interface RequestName {
+  readonly client: string
+  readonly model: string
+  readonly operation: string
+  /** What the client appended to the topic. */
+  readonly id: string | undefined
+  readonly correlationData: Uint8Array | undefined
+}
+
+/** How a request ended: the model's answer, or why there is none. */
+export type Outcome = EndpointResponse | Problem
 
 /** Content types that travel to a model server. */
 export type RequestContentType = 'application/json' | 'application/octet-stream'
@@ -26,15 +100,42 @@ export interface BoundOperation {
   readonly name: OperationName
   readonly protocol: InferenceProtocol
   readonly hasBody: boolean
+  /** Whether the endpoint may answer in parts. */
+  readonly mayEmit: boolean
   readonly endpoint: Endpoint
   readonly figures: OperationFigures
+}
+
+/** The way to one configured model's server; one implementation per transport. */
+export interface Upstream {
+  /** Undefined: this server does not offer the operation, as far as `facts` has found out. */
+  endpoint(operation: OperationName, version?: string): Endpoint | undefined
+  /** Asks the server what the model is. @throws Problem, also when `signal` is aborted */
+  facts(signal: AbortSignal): Promise<ModelFacts>
+  /** Resolves when the calls under way have ended and the connections are closed. No call may follow. */
+  close(): Promise<void>
+  /** Ends all connections at once. */
+  destroy(): Promise<void>
+}
+
+/** What a server says about a model. */
+export interface ModelFacts {
+  readonly protocols: readonly InferenceProtocol[]
+  readonly platform?: string
+  readonly versions?: readonly string[]
+  readonly inputs?: readonly TensorMetadata[]
+  readonly outputs?: readonly TensorMetadata[]
 }
 
 /** Asks one model server one thing. The path is fixed when the endpoint is made; no request can change it. */
 export interface Endpoint {
   /** Why a call would fail at once; asked before a request waits for its turn. */
   refusal?(): Problem | undefined
-  /** @throws Problem for everything but a good answer. */
+  /**
+   * The promise is the end of the call, also of one that answers in parts: turns, deadlines and bytes are given back
+   * when it settles. An answer in parts ends with a response too, its last message.
+   * @throws Problem for everything but a good answer.
+   */
   call(request: EndpointRequest): Promise<EndpointResponse>
 }
 
@@ -47,6 +148,17 @@ export interface EndpointRequest {
   /** Further headers, already judged: flat name/value list. */
   readonly headers: readonly string[]
   readonly deadline: Deadline
+  /**
+   * Takes one part of an answer that comes in parts, in order, before the call ends. Undefined: one answer only.
+   * After the first part the call cannot be repeated.
+   */
+  readonly emit: ((part: ReplyPart) => void) | undefined
+}
+
+/** One message of an answer that comes in parts, such as a server-sent event; not the last one. */
+export interface ReplyPart {
+  readonly body: Uint8Array
+  readonly contentType: string
 }
 
 /** A good answer of a model server. */

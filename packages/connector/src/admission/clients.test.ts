@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Clients, RunningRequest, type ClientBounds, type RequestName } from './clients.ts'
+import type { RequestName } from '../step.ts'
+import { Clients, RunningRequest, type ClientBounds } from './clients.ts'
 import { RequestDeadline } from './deadline.ts'
 
 const bytes = (text: string): Buffer => Buffer.from(text)

@@ -1,5 +1,6 @@
 // The clients that have requests under way: what one may have, how fast it may ask, and which requests a cancel means.
 import { Problem } from '@inferwire/protocol'
+import type { RequestName } from '../step.ts'
 import type { RequestDeadline } from './deadline.ts'
 
 /** The bounds of every client. */
@@ -8,16 +9,6 @@ export interface ClientBounds {
   readonly inFlightMax: number
   /** Requests per second of one client; left out = no bound. */
   readonly requestsPerSecond?: number | undefined
-}
-
-/** What tells a request from the others of its client. */
-export interface RequestName {
-  readonly client: string
-  readonly model: string
-  readonly operation: string
-  /** What the client appended to the topic. */
-  readonly id: string | undefined
-  readonly correlationData: Uint8Array | undefined
 }
 
 /** A request under way, with its place in the list of its client's requests. */

@@ -1,10 +1,7 @@
 // The front of the admission room.
-export { isProblem, type Outcome } from './answer-memory.ts'
 export { ByteBudget } from './byte-budget.ts'
-export { Clients, RunningRequest } from './clients.ts'
+export { Clients, RunningRequest, type ClientBounds } from './clients.ts'
 export { budgetMs, RequestDeadline } from './deadline.ts'
-export { duplicateKey } from './duplicate-key.ts'
-export { Duplicates, Execution, type DuplicateLimits } from './duplicates.ts'
 export { ModelGate } from './model-gate.ts'
 export { judgePayload, type JudgedBody } from './payload.ts'
 export { Policy } from './policy.ts'

@@ -1,16 +1,12 @@
 // What of a request can be judged without reading its body: flag, size, content type, first byte.
 import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
-import type { BoundOperation, ExposedModel, RequestContentType } from '../step.ts'
+import type { BoundOperation, Delivery, ExposedModel, RequestContentType } from '../step.ts'
 
 /** The parts of a delivery that are judged. */
-export interface Judged {
-  readonly retain: boolean
-  readonly payload: Buffer
-  readonly payloadBytes: number
-  readonly propertyBytes: number
-  readonly isWhole: boolean
-  readonly properties: MessageProperties
-}
+export type Judged = Pick<
+  Delivery,
+  'retain' | 'payload' | 'payloadBytes' | 'propertyBytes' | 'isWhole' | 'properties'
+>
 
 /** How the body goes to the model server. */
 export interface JudgedBody {

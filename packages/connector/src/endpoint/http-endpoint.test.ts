@@ -71,6 +71,7 @@ function requestOf(overrides: Partial<EndpointRequest> = {}): EndpointRequest {
     inferenceHeaderContentLength: undefined,
     headers: [],
     deadline: noDeadline(),
+    emit: undefined,
     ...overrides,
   }
 }

@@ -1,7 +1,7 @@
 // The front of the endpoint room.
 export { Circuit } from './circuit.ts'
 export type { HttpUpstream } from './http-endpoint.ts'
-export { probeModel, type ModelFacts } from './probe.ts'
+export { probeModel } from './probe.ts'
 export { RetryBudget } from './retry-budget.ts'
 export { openPool } from './upstream.ts'
 export { v1Endpoints } from './v1-http.ts'

@@ -1,18 +1,9 @@
 // Asks a model server which protocols it speaks for a model, and what the model is.
 import { Problem, type InferenceProtocol, type TensorMetadata } from '@inferwire/protocol'
-import type { Deadline } from '../step.ts'
+import type { Deadline, ModelFacts } from '../step.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import type { HttpUpstream } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
-
-/** What a server says about a model. */
-export interface ModelFacts {
-  readonly protocols: readonly InferenceProtocol[]
-  readonly platform?: string
-  readonly versions?: readonly string[]
-  readonly inputs?: readonly TensorMetadata[]
-  readonly outputs?: readonly TensorMetadata[]
-}
 
 const PROBE_TIMEOUT_MS = 5_000
 const METADATA_BYTES_MAX = 256 * 1024

@@ -106,6 +106,7 @@ class Trial {
         inferenceHeaderContentLength: undefined,
         headers: [],
         deadline,
+        emit: undefined,
       })
       .catch((error: unknown) => Problem.from(error))
     deadline.end()
@@ -285,7 +286,7 @@ test('an end of our own pool is no failure of the server', async () => {
   const deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
   const request = { body: Buffer.alloc(0), contentType: 'application/json', headers: [], deadline } as const
   const problem: unknown = await endpoint
-    .call({ ...request, inferenceHeaderContentLength: undefined })
+    .call({ ...request, inferenceHeaderContentLength: undefined, emit: undefined })
     .catch((error: unknown) => error)
   expect(problem).toMatchObject({ code: 'upstream_unreachable' })
   expect(problem).not.toHaveProperty('sign')

@@ -1,16 +1,7 @@
 // After an unclean end: watches what the broker delivers again, to find the request that ends the process.
 import { hash } from 'node:crypto'
-import type { MessageProperties } from '@inferwire/protocol'
-import type { Deadline } from '../step.ts'
+import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'
-
-/** The parts of a delivery by which another process knows it again. */
-export interface Suspect {
-  readonly topic: string
-  readonly payload: Buffer
-  readonly properties: MessageProperties
-  readonly dup: boolean
-}
 
 interface Waiting {
   readonly fingerprint: string
@@ -68,7 +59,12 @@ export class Suspicion {
   }
 
   /** The fingerprint of a delivery that is suspected; undefined = it may run as always. */
-  suspectOf({ topic, payload, properties, dup }: Suspect): string | undefined {
+  suspectOf({
+    topic,
+    payload,
+    properties,
+    dup,
+  }: Pick<Delivery, 'topic' | 'payload' | 'properties' | 'dup'>): string | undefined {
     const name = Buffer.concat([Buffer.from(`${topic}\0`), properties.correlationData ?? NO_BYTES])
     const fingerprint = `${hash('sha1', name, 'base64url')}.${hash('sha1', payload, 'base64url')}`
     return dup || this.#attempts.has(fingerprint) ? fingerprint : undefined

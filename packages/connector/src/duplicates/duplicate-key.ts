@@ -1,13 +1,7 @@
 // What makes two requests the same one: client, model, operation, Correlation Data or id, and the bytes of the body.
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import type { RequestName } from './clients.ts'
-
-/** What of a delivery belongs to the key. */
-export interface KeyedDelivery {
-  readonly packetId: number
-  readonly payload: Buffer
-}
+import type { Delivery, RequestName } from '../step.ts'
 
 // Above this, a cryptographic hash would cost as much as the rest of the request.
 const DIGESTED_BYTES_MAX = 16 * 1024
@@ -20,7 +14,10 @@ const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
  * same Correlation Data with another body is another request. A request without any name has its Packet Identifier as
  * name, by which the broker's own redelivery is known again.
  */
-export function duplicateKey(name: RequestName, { packetId, payload }: KeyedDelivery): string {
+export function duplicateKey(
+  name: RequestName,
+  { packetId, payload }: Pick<Delivery, 'packetId' | 'payload'>,
+): string {
   const { client, model, operation, id, correlationData } = name
   const isNameless = id === undefined && correlationData === undefined
   // No part holds a NUL, and no level but the last a "/".

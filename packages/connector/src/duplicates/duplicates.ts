@@ -1,7 +1,7 @@
 // Remembers requests that run or were answered, so that a redelivery or repetition is not executed again.
 import type { Problem } from '@inferwire/protocol'
-import type { Deadline } from '../step.ts'
-import { AnswerMemory, type Outcome } from './answer-memory.ts'
+import type { Deadline, Outcome } from '../step.ts'
+import { AnswerMemory } from './answer-memory.ts'
 
 /** The bounds of the memory. */
 export interface DuplicateLimits {

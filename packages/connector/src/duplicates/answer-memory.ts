@@ -1,9 +1,6 @@
 // Answers that may be asked for again, in one block of memory: no objects, so that remembering costs no garbage collection.
 import { Problem, type ProblemCode } from '@inferwire/protocol'
-import type { EndpointResponse } from '../step.ts'
-
-/** How a request ended: the model's answer, or why there is none. */
-export type Outcome = EndpointResponse | Problem
+import type { EndpointResponse, Outcome } from '../step.ts'
 
 /** Whether a request ended with a problem. */
 export function isProblem(outcome: Outcome): outcome is Problem {

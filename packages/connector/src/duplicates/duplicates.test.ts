@@ -1,9 +1,8 @@
 import { Problem } from '@inferwire/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Deadline, EndpointResponse } from '../step.ts'
-import { AnswerMemory, type Outcome } from './answer-memory.ts'
-import type { RequestName } from './clients.ts'
+import type { Deadline, EndpointResponse, Outcome, RequestName } from '../step.ts'
+import { AnswerMemory } from './answer-memory.ts'
 import { duplicateKey } from './duplicate-key.ts'
 import { Duplicates, Execution } from './duplicates.ts'
 
