@@ -77,7 +77,7 @@ function headerOf(line: string): Buffer[] {
 }
 
 const TYPES = ['application/json', 'application/octet-stream', 'text/', 'application/']
-const CONTEXT = { queueMs: 0.1, upstreamMs: 1, expirySeconds: 3, traceparent: undefined }
+const CONTEXT = { queueMs: 0.1, upstreamMs: 1, expirySeconds: 3, traceparent: undefined, partsSent: 0 }
 const TARGET = { topic: 'infer/reply/c/m', correlationData: Buffer.from('x'), qos: 1 as const }
 
 function goodLabel(response: EndpointResponse, body: Buffer): string {

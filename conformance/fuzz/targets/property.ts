@@ -152,7 +152,7 @@ async function send(
     .get(operation.name)!
     .call({ ...JSON_REQUEST, ...judged, body: payload, headers })
   checkSent(upstream.last!.headers)
-  const context = { queueMs: 1, upstreamMs: 2, expirySeconds: undefined, traceparent: undefined }
+  const context = { queueMs: 1, upstreamMs: 2, expirySeconds: undefined, traceparent: undefined, partsSent: 0 }
   const reply = successReply({ topic: 't', correlationData: undefined, qos: 1 }, response, context)
   claim(reply.properties.contentType === 'application/json', 'a property of the request reached the reply')
   return `${name} ${judged.contentType}`

@@ -1,20 +1,15 @@
-// Puts the rooms together and runs them: start, reload, drain.
-import { CONTRACT_VERSION, TopicSpace, type ConnectorStatus, type ModelCard } from '@inferwire/protocol'
-import { ByteBudget, Clients, Policy } from './admission/index.ts'
+// Runs a connector: start, reload, drain.
+import type { ModelCard } from '@inferwire/protocol'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
+import { compose, type Composition } from './compose.ts'
 import type { ConnectorConfig } from './config/index.ts'
-import { Duplicates } from './duplicates/index.ts'
 import { ModelRegistry } from './model-registry.ts'
-import { Pipeline, type PipelineParts } from './pipeline.ts'
-import { defaultStateFolder, Journal, Suspicion } from './poison/index.ts'
-import { RetainedPublisher } from './presence/index.ts'
-import { ModelTable } from './route/index.ts'
-import { MqttSession, type OutgoingMessage, type SessionListener } from './session/index.ts'
-import { readPassword } from './config/index.ts'
-import { createLog, ProblemLog, Telemetry, type Log } from './telemetry/index.ts'
+import { openJournal, type Journal } from './poison/index.ts'
+import { describeError } from './session-news.ts'
+import { createLog, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
 
-/** What a connector is started with beside its configuration. */
+/** What a connector is started with in addition to its configuration. */
 export interface ConnectorOptions {
   /** @default a logger as `config.log` says, on standard error */
   readonly log?: Log
@@ -34,14 +29,12 @@ export interface Connector {
    */
   reload(config: ConnectorConfig): void
   /**
-   * Drains: takes nothing new, finishes, answers, acknowledges, says `draining` and then `offline`.
-   * Resolves with false when `drain.timeoutMs` was not enough; what was not answered comes again after the restart.
+   * Drains: takes nothing new, finishes, answers, acknowledges, publishes `draining` and then `offline`.
+   * Resolves with false when `drain.timeoutMs` was not enough; what was not answered is redelivered after the restart.
    */
   stop(): Promise<boolean>
 }
 
-// Topic and properties come on top of the largest body that a model takes.
-const FRAME_HEADER_BYTES = 256 * 1024
 // How long the first connection waits for model servers that do not answer.
 const MODELS_TIMEOUT_MS = 3_000
 // How long a status message may hold up the drain.
@@ -65,57 +58,29 @@ class RunningConnector implements Connector {
   readonly ready: Promise<void>
   #config: ConnectorConfig
   readonly #log: Log
-  readonly #topics: TopicSpace
-  readonly #telemetry = new Telemetry()
-  readonly #budget: ByteBudget
+  readonly #rooms: Composition
   readonly #registry: ModelRegistry
-  readonly #parts: PipelineParts
-  readonly #pipeline: Pipeline
-  readonly #session: MqttSession
-  readonly #retained = new RetainedPublisher((topic, payload) => this.#sendRetained(topic, payload))
-  #state: ConnectorStatus['state'] = 'online'
-  #publishedStatus = ''
-  #isStatusDue = false
   #admin: AdminServer | undefined
   #journal: Journal | undefined
   #becomeReady!: () => void
-  #bornAtMs = 0
-  #frameBytesMax = 0
   #stopping: Promise<boolean> | undefined
-  #lastError: Error | undefined
 
   constructor(config: ConnectorConfig, log: Log) {
     this.#config = config
-    this.#frameBytesMax = frameBytesMax(config)
     this.#log = log
-    this.#topics = new TopicSpace(config.root)
-    this.#budget = new ByteBudget(config.limits.bytesInFlightMax)
     this.ready = new Promise((resolve) => (this.#becomeReady = resolve))
-    const table = new ModelTable()
-    this.#parts = {
-      topics: this.#topics,
-      models: table,
-      policy: new Policy(config.policy?.allow),
-      publish: (reply) => this.#session.publish(reply),
-      budget: this.#budget,
-      clients: new Clients(config.limits.client),
-      duplicates: new Duplicates(config.limits.duplicates),
-      suspicion: undefined,
-      deadLetterTopic: config.poison.deadLetterTopic,
-      telemetry: this.#telemetry,
-      problemLog: new ProblemLog(log),
+    this.#rooms = compose({
+      config,
       log,
-    }
-    this.#pipeline = new Pipeline(this.#parts)
-    this.#registry = new ModelRegistry({
-      topics: this.#topics,
-      table,
-      budget: this.#budget,
-      telemetry: this.#telemetry,
-      log,
-      cardChanged: (name, card) => this.#cardChanged(name, card),
+      cards: () => this.#registry.cards,
+      requestBytesMax: () => requestBytesMax(this.#config),
+      ready: () => this.#becomeReady(),
     })
-    this.#session = this.#createSession()
+    this.#registry = new ModelRegistry({
+      ...this.#rooms,
+      log,
+      cardChanged: (name, card) => this.#rooms.presence.cardChanged(name, card),
+    })
   }
 
   get adminUrl(): string | undefined {
@@ -135,41 +100,26 @@ class RunningConnector implements Connector {
       await this.#admin?.close()
       throw error
     }
-    this.#openJournal()
-    // The broker hands over what waited for us at once: it must find models that can be asked, not open questions.
+    this.#beginWatch()
+    // The broker hands over at once what waited for us: it must meet models that can be asked, not open questions.
     void within(MODELS_TIMEOUT_MS, this.#registry.allExposed()).then(() => {
-      if (this.#stopping === undefined) this.#session.start()
+      if (this.#stopping === undefined) this.#rooms.session.start()
     })
   }
 
-  // Without a journal everything else works: a read-only home must not keep a connector from starting.
-  #openJournal(): void {
-    const { poison, broker } = this.#config
-    if (!poison.enabled) return
-    const folder = poison.stateFolder ?? defaultStateFolder(broker.clientId, broker.url)
-    const broken = (error: unknown): void =>
-      this.#log.warn(
-        { event: 'poison_journal_off', folder, detail: String(error) },
-        `A request that ends the process cannot be found: the folder "${folder}" cannot be written. Set poison.stateFolder.`,
-      )
-    try {
-      this.#journal = new Journal(folder, broken)
-    } catch (error) {
-      return broken(error)
-    }
-    if (!this.#journal.wasUnclean) return
+  #beginWatch(): void {
+    this.#journal = openJournal(this.#config, this.#log)
+    if (this.#journal?.wasUnclean !== true) return
     this.#log.warn(
       { event: 'suspicion_began', suspects: this.#journal.attempts.size },
-      'The last process ended without saying goodbye: requests that come again are watched for a while.',
+      'The last process did not shut down cleanly: redelivered requests are watched for a while.',
     )
-    this.#parts.suspicion = new Suspicion(this.#journal, () => {
-      this.#parts.suspicion = undefined
-      this.#log.info({ event: 'suspicion_ended' }, 'No request is suspected any more.')
-    })
+    this.#rooms.poison.begin(this.#journal, () =>
+      this.#log.info({ event: 'suspicion_ended' }, 'No request is suspected any more.'),
+    )
   }
 
   reload(config: ConnectorConfig): void {
-    const policy = new Policy(config.policy?.allow)
     this.#registry.update(config.models)
     const restart = needsRestart(this.#config, config)
     if (restart.length > 0) {
@@ -179,8 +129,7 @@ class RunningConnector implements Connector {
       )
     }
     this.#config = { ...this.#config, models: config.models, policy: config.policy }
-    this.#frameBytesMax = frameBytesMax(config)
-    this.#parts.policy = policy
+    this.#rooms.policy.update(config.policy?.allow)
     this.#log.info(
       { event: 'config_reloaded', models: Object.keys(config.models).length },
       'The configuration was reloaded.',
@@ -193,179 +142,62 @@ class RunningConnector implements Connector {
   }
 
   async #drain(): Promise<boolean> {
+    const { pipeline, presence, session, poison } = this.#rooms
     const { timeoutMs } = this.#config.drain
     this.#journal?.ending()
     this.#log.info(
-      { event: 'draining', inFlight: this.#telemetry.inFlight },
-      'Draining: finishing what is under way.',
+      { event: 'draining', inFlight: pipeline.inFlight },
+      'Draining: finishing the requests under way.',
     )
-    await this.#sayGoodbye('draining')
-    await within(GOODBYE_TIMEOUT_MS, this.#session.stopTaking())
-    const isDone = await within(timeoutMs, this.#pipeline.idle())
+    await within(GOODBYE_TIMEOUT_MS, presence.announce('draining'))
+    await within(GOODBYE_TIMEOUT_MS, session.stopTaking())
+    const isDone = await within(timeoutMs, pipeline.idle())
     if (!isDone) {
       this.#log.warn(
-        { event: 'drain_incomplete', inFlight: this.#telemetry.inFlight },
+        { event: 'drain_incomplete', inFlight: pipeline.inFlight },
         `Not finished within drain.timeoutMs (${timeoutMs}); the broker delivers the rest again after the restart.`,
       )
     }
-    await this.#sayGoodbye('offline')
-    await this.#session.close()
+    await within(GOODBYE_TIMEOUT_MS, presence.announce('offline'))
+    await session.close()
     await this.#registry.close()
     await this.#admin?.close()
-    this.#parts.suspicion?.stop()
+    poison.stop()
     this.#journal?.close()
     this.#log.info({ event: 'stopped' }, 'Stopped.')
     return isDone
   }
 
-  // Without a connection the Will says it, and the next connection says how far we are.
-  async #sayGoodbye(state: 'draining' | 'offline'): Promise<void> {
-    this.#state = state
-    if (this.#session.isReady) await within(GOODBYE_TIMEOUT_MS, this.#publishStatus())
-  }
-
-  #createSession(): MqttSession {
-    const { broker, name } = this.#config
-    const listener: SessionListener = {
-      delivered: (delivery) => this.#pipeline.handle(delivery),
-      ready: ({ limits, bornAtMs, isLost, filter }) => {
-        this.#bornAtMs = bornAtMs
-        this.#telemetry.isConnected = true
-        this.#telemetry.connections += 1
-        if (isLost) {
-          this.#telemetry.sessionsLost += 1
-          this.#log.error(
-            { event: 'session_lost' },
-            'The broker forgot the session: requests that it had queued are gone.',
-          )
-        }
-        this.#log.info(
-          {
-            event: 'session_ready',
-            broker: broker.url,
-            filter,
-            sessionPresent: limits.sessionPresent,
-            receiveMaximum: limits.receiveMaximum,
-          },
-          `Connected to ${broker.url}, subscribed to ${filter}.`,
-        )
-        void this.#publishStatus()
-        for (const card of this.#registry.cards) this.#publishCard(card.name, card)
-        this.#parts.suspicion?.begin()
-        this.#becomeReady()
-      },
-      unavailable: ({ error, retryInMs }) => {
-        this.#telemetry.isConnected = false
-        this.#lastError = error
-        this.#log.warn(
-          { event: 'session_unavailable', broker: broker.url, retryInMs },
-          `No session with ${broker.url}: ${describe(error)}`,
-        )
-      },
-    }
-    return new MqttSession(
-      {
-        ...broker,
-        password: () => readPassword(broker),
-        filter: this.#topics.requestFilter,
-        ownFilters: [this.#topics.cancelFilter],
-        frameBytesMax: () => this.#frameBytesMax,
-        will: (bornAtMs) => ({
-          topic: this.#topics.status(name),
-          payload: JSON.stringify(this.#status('offline', bornAtMs)),
-        }),
-      },
-      listener,
-    )
-  }
-
   #startAdmin(host: string, port: number): Promise<AdminServer> {
-    const metrics = createMetrics(this.#telemetry, () => ({
+    const { telemetry, session, budget, duplicates, pipeline } = this.#rooms
+    const metrics = createMetrics(telemetry, () => ({
       version: VERSION,
-      unacknowledged: this.#session.unacknowledged,
-      unpublished: this.#session.unpublished,
-      bytesInFlight: this.#budget.bytes,
-      bytesRemembered: this.#parts.duplicates.bytes,
+      inFlight: pipeline.inFlight,
+      unacknowledged: session.unacknowledged,
+      unpublished: session.unpublished,
+      bytesInFlight: budget.bytes,
+      bytesRemembered: duplicates.bytes,
       gates: this.#registry.gates.map(({ model, gate }) => ({
         model,
         running: gate.running,
         waiting: gate.waiting,
       })),
     }))
-    return startAdminServer(host, port, {
-      missing: () => this.#missing(),
-      metrics,
-    })
+    return startAdminServer(host, port, { missing: () => this.#missing(), metrics })
   }
 
   #missing(): string[] {
     if (this.#stopping !== undefined) return ['draining']
-    if (this.#session.isReady) return []
-    const reason = this.#lastError === undefined ? '' : `: ${describe(this.#lastError)}`
+    const { session, lastError } = this.#rooms
+    if (session.isReady) return []
+    const error = lastError()
+    const reason = error === undefined ? '' : `: ${describeError(error)}`
     return [`no session with ${this.#config.broker.url}${reason}`]
-  }
-
-  // The next connection publishes all cards anyway, but knows nothing of those that are gone.
-  #cardChanged(name: string, card: ModelCard | undefined): void {
-    if (card === undefined || this.#session.isReady) this.#publishCard(name, card)
-    // Several cards may change in one turn; the status tells of all of them at once.
-    if (this.#isStatusDue) return
-    this.#isStatusDue = true
-    setImmediate(() => this.#publishChangedStatus())
-  }
-
-  #publishChangedStatus(): void {
-    this.#isStatusDue = false
-    const isCurrent = JSON.stringify(this.#status(this.#state, this.#bornAtMs)) === this.#publishedStatus
-    if (this.#session.isReady && !isCurrent) void this.#publishStatus()
-  }
-
-  // An empty retained message takes the old one away (MQTT 5 §3.3.1.3).
-  #publishCard(name: string, card: ModelCard | undefined): void {
-    void this.#retained.publish(this.#topics.card(name), card === undefined ? '' : JSON.stringify(card))
-  }
-
-  #publishStatus(): Promise<void> {
-    this.#publishedStatus = JSON.stringify(this.#status(this.#state, this.#bornAtMs))
-    return this.#retained.publish(this.#topics.status(this.#config.name), this.#publishedStatus)
-  }
-
-  #status(state: ConnectorStatus['state'], bornAtMs: number): ConnectorStatus {
-    const { name } = this.#config
-    const models = this.#registry.cards.map((card) => card.name)
-    return {
-      contract: CONTRACT_VERSION,
-      connector: name,
-      state,
-      version: VERSION,
-      timestamp: bornAtMs,
-      models,
-    }
-  }
-
-  async #sendRetained(topic: string, payload: string): Promise<void> {
-    const message: OutgoingMessage = {
-      topic,
-      payload: new TextEncoder().encode(payload),
-      qos: 1,
-      retain: true,
-      properties: { contentType: 'application/json', payloadFormatIndicator: 1 },
-    }
-    const result = await this.#session.publish(message)
-    if (result.kind === 'refused') {
-      this.#log.warn(
-        { event: 'publish_refused', topic, reasonCode: result.reasonCode },
-        `The broker refused a publish to "${topic}" (0x${result.reasonCode.toString(16)}): let the user of the connector write it.`,
-      )
-    }
   }
 }
 
-// The largest body that any model takes, with topic and properties.
-function frameBytesMax({ models }: ConnectorConfig): number {
-  return (
-    Math.max(0, ...Object.values(models).map(({ limits }) => limits.requestBytesMax)) + FRAME_HEADER_BYTES
-  )
+function requestBytesMax({ models }: ConnectorConfig): number {
+  return Math.max(0, ...Object.values(models).map(({ limits }) => limits.requestBytesMax))
 }
 
 // Whether the work is done in time; the timer does not keep the process alive.
@@ -382,14 +214,4 @@ async function within(timeoutMs: number, work: Promise<void>): Promise<boolean> 
 function needsRestart(before: ConnectorConfig, after: ConnectorConfig): string[] {
   const keys = ['name', 'root', 'broker', 'limits', 'poison', 'admin', 'log', 'drain'] as const
   return keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]))
-}
-
-// Node's connection errors often have their text in the parts (AggregateError of several addresses).
-function describe(error: Error): string {
-  if (error instanceof AggregateError && error.errors.length > 0) {
-    return error.errors
-      .map((part: unknown) => (part instanceof Error ? part.message : String(part)))
-      .join('; ')
-  }
-  return error.message
 }

@@ -1,40 +1,39 @@
-// What is known about one request while it is under way: where its answer goes, what it means, how long it took.
-import { isTraceparent, PROPERTY, userProperty, type RequestTopic } from '@inferwire/protocol'
-import type { JudgedBody } from './admission/index.ts'
+// One request while it is under way: what it asks for, where its answer goes, how long it took.
+import { isTraceparent, PROPERTY, userProperty } from '@inferwire/protocol'
 import type { Execution } from './duplicates/index.ts'
 import type { ReplyContext } from './reply/index.ts'
-import type {
-  BoundOperation,
-  Deadline,
-  Delivery,
-  EndpointRequest,
-  ExposedModel,
-  ReplyTarget,
-  RequestContentType,
-} from './step.ts'
+import type { Delivery, Misrouted, ReplyTarget, Routed } from './step.ts'
 import type { OperationFigures } from './telemetry/index.ts'
 
-/** Filled by the pipeline, step by step. */
+/** Complete when it is made; later come only its times, and what became of it. */
 export class Exchange {
   readonly delivery: Delivery
-  target: ReplyTarget
-  topic: RequestTopic | undefined
-  model: ExposedModel | undefined
-  operation: BoundOperation | undefined
-  /** Bytes that it entered the model's gate with, once it has its turn. */
-  turnBytes: number | undefined
-  /** Under which its answer is remembered. */
-  execution: Execution | undefined
-  #startedAtMs: number | undefined
-  #endedAtMs: number | undefined
+  readonly routing: Routed | Misrouted
+  readonly figures: OperationFigures
+  /** The call that answers it, begun or joined; undefined: turned away before. */
+  execution: Execution | undefined = undefined
+  #startedAtMs: number | undefined = undefined
+  #endedAtMs: number | undefined = undefined
+  #context: ReplyContext | undefined = undefined
 
-  constructor(delivery: Delivery, target: ReplyTarget) {
+  constructor(delivery: Delivery, routing: Routed | Misrouted, figures: OperationFigures) {
     this.delivery = delivery
-    this.target = target
+    this.routing = routing
+    this.figures = figures
   }
 
-  get figures(): OperationFigures | undefined {
-    return this.operation?.figures
+  get target(): ReplyTarget {
+    return this.routing.target
+  }
+
+  /** For log lines and labels. */
+  get modelName(): string {
+    return typeof this.routing.model === 'string' ? this.routing.model : this.routing.model.name
+  }
+
+  /** Bytes that it holds while it waits or runs. */
+  get bytes(): number {
+    return this.delivery.payload.length + this.delivery.propertyBytes
   }
 
   /** The model server was asked. */
@@ -44,54 +43,45 @@ export class Exchange {
 
   callStarted(): void {
     this.#startedAtMs = performance.now()
-    this.figures?.queue.observe((this.#startedAtMs - this.delivery.receivedAtMs) / 1000)
+    this.figures.queue.observe((this.#startedAtMs - this.delivery.receivedAtMs) / 1000)
   }
 
+  /** Does nothing when the call was never started: refused with its turn in hand. */
   callEnded(): void {
-    // Not begun: turned away with its turn in hand.
     if (this.#startedAtMs === undefined) return
     this.#endedAtMs = performance.now()
-    this.figures?.upstream.observe((this.#endedAtMs - this.#startedAtMs) / 1000)
+    this.figures.upstream.observe((this.#endedAtMs - this.#startedAtMs) / 1000)
   }
 
-  /** What the reply says beside its outcome. */
-  context(): ReplyContext {
+  /** The duty to the requester is done. */
+  answered(): void {
+    this.figures.duration.observe((performance.now() - this.delivery.receivedAtMs) / 1000)
+  }
+
+  /** What is left of the Message Expiry Interval; at least 1, because 0 would expire before the broker can forward it. */
+  expirySecondsAt(nowMs: number): number | undefined {
+    const { receivedAtMs, properties } = this.delivery
+    const { messageExpiryInterval } = properties
+    if (messageExpiryInterval === undefined) return undefined
+    return Math.max(1, Math.ceil(messageExpiryInterval - (nowMs - receivedAtMs) / 1000))
+  }
+
+  /** What every reply carries next to its outcome. Taken once, before the delivery is released: two replies may need it. */
+  get context(): ReplyContext {
+    this.#context ??= this.#takeContext()
+    return this.#context
+  }
+
+  #takeContext(): ReplyContext {
     const { receivedAtMs, properties } = this.delivery
     const nowMs = this.#endedAtMs ?? performance.now()
-    const { messageExpiryInterval, userProperties } = properties
-    const traceparent = userProperty(userProperties, PROPERTY.traceparent)
+    const traceparent = userProperty(properties.userProperties, PROPERTY.traceparent)
     return {
       queueMs: (this.#startedAtMs ?? nowMs) - receivedAtMs,
       upstreamMs: this.#startedAtMs === undefined ? undefined : nowMs - this.#startedAtMs,
-      // At least a second: 0 would expire before the broker can hand it on.
-      expirySeconds:
-        messageExpiryInterval === undefined
-          ? undefined
-          : Math.max(1, Math.ceil(messageExpiryInterval - (nowMs - receivedAtMs) / 1000)),
+      expirySeconds: this.expirySecondsAt(nowMs),
       traceparent: traceparent !== undefined && isTraceparent(traceparent) ? traceparent : undefined,
+      partsSent: this.execution?.partsSent ?? 0,
     }
-  }
-}
-
-/** What goes to the model server. A class: see `RunningRequest`. */
-export class AdmittedRequest implements EndpointRequest {
-  readonly body: Buffer
-  readonly contentType: RequestContentType
-  readonly inferenceHeaderContentLength: string | undefined
-  readonly headers: readonly string[]
-  readonly deadline: Deadline
-  readonly emit = undefined
-
-  constructor(
-    body: Buffer,
-    { contentType, inferenceHeaderContentLength }: JudgedBody,
-    headers: readonly string[],
-    deadline: Deadline,
-  ) {
-    this.body = body
-    this.contentType = contentType
-    this.inferenceHeaderContentLength = inferenceHeaderContentLength
-    this.headers = headers
-    this.deadline = deadline
   }
 }

@@ -190,6 +190,19 @@ export interface Gate {
   leave(bytes: number): void
 }
 
+/** How a publish ended. */
+export type PublishResult =
+  /** Acknowledged; the reason code tells more: 0x00, or 0x10 when nobody subscribes (MQTT 5 §3.4.2.1). */
+  | { readonly kind: 'acknowledged'; readonly reasonCode: number }
+  /** The broker refused it: 0x80 and above, such as 0x87 not authorized, 0x97 quota exceeded. */
+  | { readonly kind: 'refused'; readonly reasonCode: number }
+  /** Larger than the broker's Maximum Packet Size; it was not sent. */
+  | { readonly kind: 'too-large'; readonly packetBytes: number; readonly packetBytesMax: number }
+  /** The broker ended the connection again and again while this was in flight. */
+  | { readonly kind: 'undeliverable' }
+  /** The session was closed for good first. */
+  | { readonly kind: 'closed' }
+
 /** Where an answer goes. */
 export interface ReplyTarget {
   readonly topic: string

@@ -22,6 +22,10 @@ export const PROPERTY = {
   status: 'status',
   /** Reply, on errors: the problem code. */
   code: 'code',
+  /** Reply, of an answer in parts: 0, 1, 2, … */
+  seq: 'seq',
+  /** Reply, of an answer in parts: `true` on the last message. */
+  final: 'final',
   /** Reply: where the time went, as in HTTP Server-Timing. */
   serverTiming: 'server-timing',
   /** Request: exact deadline in milliseconds, for what whole seconds cannot say. */

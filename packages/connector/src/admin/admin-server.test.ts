@@ -29,6 +29,7 @@ beforeEach(async () => {
   telemetry.isConnected = true
   const exposition = new Exposition(telemetry, () => ({
     version: '1.2.3',
+    inFlight: 1,
     unacknowledged: 4,
     unpublished: 5,
     bytesRemembered: 0,

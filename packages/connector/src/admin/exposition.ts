@@ -5,6 +5,8 @@ import type { Histogram, OperationFigures, Telemetry, UpstreamFigures } from '..
 /** What else is shown: the state of the rooms at the moment of the scrape. */
 export interface LiveState {
   readonly version: string
+  /** Requests that were taken and are not settled. */
+  readonly inFlight: number
   /** Deliveries whose acknowledgement has not left yet. */
   readonly unacknowledged: number
   /** Replies that the broker has not acknowledged yet. */
@@ -77,7 +79,7 @@ export class Exposition {
       'inferwire_inflight_requests',
       'gauge',
       'Requests that are taken and not settled.',
-      one(() => telemetry.inFlight),
+      one(() => state().inFlight),
     )
     this.#add('inferwire_running_calls', 'gauge', 'Calls that are with the model server.', () =>
       state().gates.map(({ model, running }) => ({ value: running, labels: { model } })),

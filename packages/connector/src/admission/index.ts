@@ -1,7 +1,9 @@
-// The front of the admission room.
+// Admission: may a request run now, and when is its turn.
+export { Admission } from './admission.ts'
+export type { AdmittedRequest } from './admitted-request.ts'
 export { ByteBudget } from './byte-budget.ts'
-export { Clients, RunningRequest, type ClientBounds } from './clients.ts'
+export { Clients, type ClientBounds } from './clients.ts'
 export { budgetMs, RequestDeadline } from './deadline.ts'
 export { ModelGate } from './model-gate.ts'
-export { judgePayload, type JudgedBody } from './payload.ts'
+export { judgePayload } from './payload.ts'
 export { Policy } from './policy.ts'

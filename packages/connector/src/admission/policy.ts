@@ -15,11 +15,16 @@ type Glob = readonly string[]
 
 /** Without rules (no policy section) everything is allowed; with an empty list nothing is. */
 export class Policy {
-  readonly #rules:
-    readonly { readonly clients: readonly Glob[]; readonly models: readonly Glob[] }[] | undefined
+  #rules: readonly { readonly clients: readonly Glob[]; readonly models: readonly Glob[] }[] | undefined
   readonly #decisions = new Map<string, boolean>()
 
   constructor(allow: readonly AllowRule[] | undefined) {
+    this.update(allow)
+  }
+
+  /** Takes over new rules; requests that were admitted before finish as they began. */
+  update(allow: readonly AllowRule[] | undefined): void {
+    this.#decisions.clear()
     this.#rules = allow?.map(({ clients, models }) => ({
       clients: clients.map(globOf),
       models: models.map(globOf),

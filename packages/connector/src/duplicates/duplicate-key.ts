@@ -8,6 +8,11 @@ const DIGESTED_BYTES_MAX = 16 * 1024
 // Name, Correlation Data and body of nearly every request fit.
 const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
 
+/** Whether an equal key means the same request: without any name of its own, only the broker can tell (DUP). */
+export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Delivery, 'dup'>): boolean {
+  return id !== undefined || correlationData !== undefined || dup
+}
+
 /**
  * The key of a request: 32 characters, one per byte of a SHA-256. The client is part of it: without, one could read
  * another's answer by guessing a counter. So is the body: devices count from the start again after a reboot, and the

@@ -1,7 +1,7 @@
 import { Problem } from '@inferwire/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Deadline, EndpointResponse, Outcome, RequestName } from '../step.ts'
+import type { Deadline, Delivery, EndpointResponse, Outcome, RequestName } from '../step.ts'
 import { AnswerMemory } from './answer-memory.ts'
 import { duplicateKey } from './duplicate-key.ts'
 import { Duplicates, Execution } from './duplicates.ts'
@@ -25,14 +25,15 @@ const name = (parts: Partial<RequestName> = {}): RequestName => ({
   correlationData: Buffer.from('c'),
   ...parts,
 })
-const delivery = { packetId: 1, payload: Buffer.from('{}') }
+const delivery = { packetId: 1, payload: Buffer.from('{}'), dup: false, properties: {} } as Delivery
 // The same bucket for all: it is chosen by the beginning of the key.
 const crowded = (number: number): string => `${'x'.repeat(28)}${String(number).padStart(4, '0')}`
 const keyOf = (id: string): string => duplicateKey(name({ id }), delivery)
 const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytesMax, windowMs })
 
 function ran(duplicates: Duplicates, key: string, outcome: Outcome, nowMs = 0, expirySeconds?: number): void {
-  duplicates.remember(duplicates.begin(key, nowMs, expirySeconds), outcome)
+  const properties = expirySeconds === undefined ? {} : { messageExpiryInterval: expirySeconds }
+  duplicates.ended(duplicates.begin(key, nowMs, { ...delivery, properties }, true), outcome, false)
 }
 
 const text = (found: Execution | Outcome | undefined): string =>
@@ -40,9 +41,9 @@ const text = (found: Execution | Outcome | undefined): string =>
 
 test('whoever repeats a running request waits for it, and whoever comes later gets the same answer', async () => {
   const duplicates = arrange()
-  const execution = duplicates.begin(keyOf('k'), 0, undefined)
+  const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = [1, 2].map(() => (duplicates.find(keyOf('k'), 0) as Execution).wait(noDeadline()))
-  duplicates.remember(execution, answer('a'))
+  duplicates.ended(execution, answer('a'), false)
   expect((await Promise.all(waiting)).map(text)).toEqual(['a', 'a'])
   expect(text(duplicates.find(keyOf('k'), 10))).toBe('a')
   expect(duplicates.find(keyOf('other'), 10)).toBeUndefined()
@@ -50,22 +51,22 @@ test('whoever repeats a running request waits for it, and whoever comes later ge
 
 test('without a final outcome those who wait get it, and the next one runs again', async () => {
   const duplicates = arrange()
-  const execution = duplicates.begin(keyOf('k'), 0, undefined)
+  const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = (duplicates.find(keyOf('k'), 0) as Execution).wait(noDeadline())
-  duplicates.forget(execution, new Problem('overloaded', 'x'))
+  duplicates.ended(execution, new Problem('overloaded', 'x'), false)
   expect(await waiting).toMatchObject({ code: 'overloaded' })
   expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
 })
 
 test('the deadline of one who waits ends its wait and nothing else', async () => {
   const duplicates = arrange()
-  const execution = duplicates.begin(keyOf('k'), 0, undefined)
+  const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const deadline = noDeadline()
   const short = execution.wait(deadline)
   const long = execution.wait(noDeadline())
   deadline.waiting!(new Problem('deadline_exceeded', 'x'))
   await expect(short).rejects.toMatchObject({ code: 'deadline_exceeded' })
-  duplicates.remember(execution, answer('a'))
+  duplicates.ended(execution, answer('a'), false)
   expect(text(await long)).toBe('a')
   await expect(
     execution.wait({ ...noDeadline(), problem: new Problem('cancelled', 'x') }),
@@ -83,17 +84,40 @@ test('the window is what the request had left to live, else the configured one',
 
 test('a fact outlives its answer: a request that must not run twice is known although its answer is forgotten', () => {
   const duplicates = arrange(2_000)
-  const execution = duplicates.begin(keyOf('once'), 0, undefined)
-  duplicates.remember(execution, answer('a'))
+  const execution = duplicates.begin(keyOf('once'), 0, delivery, true)
+  duplicates.ended(execution, answer('a'), false)
   duplicates.keepFact(execution)
   for (let index = 0; index < 40; index++) ran(duplicates, keyOf(`k${index}`), answer('a'))
   expect(duplicates.find(keyOf('once'), 1)).toBeUndefined()
-  expect([0, 999, 1_000].map((nowMs) => duplicates.mayHaveRun(keyOf('once'), nowMs))).toEqual([
-    true,
-    true,
-    false,
-  ])
-  expect(duplicates.mayHaveRun(keyOf('k0'), 1)).toBe(false)
+  const again = (id: string, nowMs: number) => () => duplicates.begin(keyOf(id), nowMs, delivery, false)
+  for (const nowMs of [0, 999]) {
+    expect(again('once', nowMs)).toThrow(expect.objectContaining({ code: 'maybe_executed' }))
+  }
+  expect(again('once', 1_000)).not.toThrow()
+  expect(again('k0', 1)).not.toThrow()
+})
+
+test('a redelivery does not run a model that must not run twice', () => {
+  const begin = (isRepeatable: boolean) => () =>
+    arrange().begin(keyOf('k'), 0, { ...delivery, dup: true }, isRepeatable)
+  expect(begin(false)).toThrow(expect.objectContaining({ code: 'maybe_executed' }))
+  expect(begin(true)).not.toThrow()
+})
+
+test('an operation that asks for a changing state is never answered from memory', () => {
+  const duplicates = arrange()
+  duplicates.ended(duplicates.begin(keyOf('ready'), 0, delivery, true), answer('ready'), true)
+  expect(duplicates.find(keyOf('ready'), 0)).toBeUndefined()
+})
+
+test('the end of an answer in parts goes to those who wait, and is not remembered', async () => {
+  const duplicates = arrange()
+  const execution = duplicates.begin(keyOf('chat'), 0, delivery, true)
+  const waiting = execution.wait(noDeadline())
+  execution.partsSent = 3
+  duplicates.ended(execution, answer('[DONE]'), false)
+  expect(text(await waiting)).toBe('[DONE]')
+  expect(duplicates.find(keyOf('chat'), 0)).toBeUndefined()
 })
 
 test('requests that run are found while they do, however many share a bucket', () => {
@@ -104,9 +128,9 @@ test('requests that run are found while they do, however many share a bucket', (
       for (const [isBegin, number] of steps) {
         const execution = running.get(crowded(number))
         if (isBegin && execution === undefined) {
-          running.set(crowded(number), duplicates.begin(crowded(number), 0, undefined))
+          running.set(crowded(number), duplicates.begin(crowded(number), 0, delivery, true))
         } else if (!isBegin && execution !== undefined) {
-          duplicates.forget(execution, new Problem('overloaded', 'x'))
+          duplicates.ended(execution, new Problem('overloaded', 'x'), false)
           running.delete(crowded(number))
         }
         for (let other = 0; other <= 30; other++) {
@@ -218,8 +242,8 @@ test("without a name, the broker's Packet Identifier is the name", () => {
 
 test('an answer that could reach nobody is not given again, its problem is', () => {
   const duplicates = arrange()
-  const execution = duplicates.begin(keyOf('k'), 0, undefined)
-  duplicates.remember(execution, answer('large'))
+  const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
+  duplicates.ended(execution, answer('large'), false)
   duplicates.correct(execution, new Problem('response_too_large', 'The broker takes less.'))
   expect(duplicates.find(keyOf('k'), 10)).toMatchObject({ code: 'response_too_large' })
 })

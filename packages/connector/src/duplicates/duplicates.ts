@@ -1,7 +1,7 @@
 // Remembers requests that run or were answered, so that a redelivery or repetition is not executed again.
-import type { Problem } from '@inferwire/protocol'
-import type { Deadline, Outcome } from '../step.ts'
-import { AnswerMemory } from './answer-memory.ts'
+import { Problem } from '@inferwire/protocol'
+import type { Deadline, Delivery, Outcome } from '../step.ts'
+import { AnswerMemory, isProblem } from './answer-memory.ts'
 
 /** The bounds of the memory. */
 export interface DuplicateLimits {
@@ -21,6 +21,8 @@ export class Execution {
   readonly key: string
   /** Monotonic clock: until then its outcome is worth remembering. */
   readonly untilMs: number
+  /** Parts of the answer that went out before its last message; 0 = it has one message. */
+  partsSent = 0
   /** The next one in its bucket. */
   next: Execution | undefined
   #waiting: ((outcome: Outcome) => void)[] | undefined
@@ -80,14 +82,16 @@ export class Duplicates {
     return execution ?? this.#memory.find(key, nowMs)
   }
 
-  /** Whether a request with this key may have been executed, although nobody knows the answer. */
-  mayHaveRun(key: string, nowMs: number): boolean {
-    return (this.#facts.get(key) ?? 0) > nowMs
-  }
-
-  /** Takes note that a request runs. `expirySeconds` is its Message Expiry Interval, `nowMs` the monotonic clock. */
-  begin(key: string, nowMs: number, expirySeconds: number | undefined): Execution {
-    const windowMs = expirySeconds === undefined ? this.#windowMs : expirySeconds * 1000
+  /**
+   * Takes note that a request runs; then `ended` must be called once. `nowMs` is the monotonic clock.
+   * @throws Problem `maybe_executed` where the model must not run twice and may have run.
+   */
+  begin(key: string, nowMs: number, { dup, properties }: Delivery, isRepeatable: boolean): Execution {
+    if (!isRepeatable && (dup || this.#mayHaveRun(key, nowMs))) {
+      throw new Problem('maybe_executed', 'The request came before, and may have been executed then.')
+    }
+    const { messageExpiryInterval } = properties
+    const windowMs = messageExpiryInterval === undefined ? this.#windowMs : messageExpiryInterval * 1000
     const execution = new Execution(key, nowMs + windowMs)
     const bucket = bucketOf(key)
     execution.next = this.#running[bucket]
@@ -95,22 +99,21 @@ export class Duplicates {
     return execution
   }
 
-  /** The request ended and its outcome is final: whoever repeats it gets the same. */
-  remember(execution: Execution, outcome: Outcome): void {
-    this.#ended(execution)
-    this.#memory.put(execution.key, execution.untilMs, outcome)
+  /**
+   * The request ended: its repetitions get the same outcome. A final one is remembered, unless the operation asks for
+   * a state that changes; a stream is not, because its parts are gone.
+   */
+  ended(execution: Execution, outcome: Outcome, asksForState: boolean): void {
+    this.#remove(execution)
+    if (!asksForState && execution.partsSent === 0 && isFinal(outcome)) {
+      this.#memory.put(execution.key, execution.untilMs, outcome)
+    }
     execution.end(outcome)
   }
 
   /** Its answer can reach nobody: whoever repeats it gets the problem. */
   correct({ key, untilMs }: Execution, problem: Problem): void {
     this.#memory.put(key, untilMs, problem)
-  }
-
-  /** The request ended without a final outcome: repeated, it runs again. */
-  forget(execution: Execution, outcome: Outcome): void {
-    this.#ended(execution)
-    execution.end(outcome)
   }
 
   /** Remembers, for longer than its answer, that a request must not run again. */
@@ -120,7 +123,11 @@ export class Duplicates {
     if (this.#facts.size > FACTS_MAX) this.#facts.delete(this.#facts.keys().next().value!)
   }
 
-  #ended(execution: Execution): void {
+  #mayHaveRun(key: string, nowMs: number): boolean {
+    return (this.#facts.get(key) ?? 0) > nowMs
+  }
+
+  #remove(execution: Execution): void {
     const bucket = bucketOf(execution.key)
     const first = this.#running[bucket]
     if (first === execution) {
@@ -132,6 +139,11 @@ export class Duplicates {
     }
     execution.next = undefined
   }
+}
+
+// A retryable problem is worth another call, and a client that repeats what it cancelled means it.
+function isFinal(outcome: Outcome): boolean {
+  return !isProblem(outcome) || !(outcome.retryable || outcome.code === 'cancelled')
 }
 
 // The bytes of a digest are as good as random.

@@ -1,4 +1,4 @@
 // Duplicates: what runs or was answered, so that a repetition is not executed again.
 export { isProblem } from './answer-memory.ts'
-export { duplicateKey } from './duplicate-key.ts'
+export { duplicateKey, isNamed } from './duplicate-key.ts'
 export { Duplicates, Execution, type DuplicateLimits } from './duplicates.ts'

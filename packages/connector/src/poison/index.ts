@@ -1,5 +1,6 @@
-// The front of the poison room.
+// Poison: finds the request that ends the process, so that it is not executed forever.
 export { deadLetterBody } from './dead-letter.ts'
-export { Journal } from './journal.ts'
-export { defaultStateFolder } from './state-folder.ts'
-export { ATTEMPTS_MAX, EXECUTIONS_MAX, Suspicion } from './suspicion.ts'
+export { openJournal } from './open-journal.ts'
+export type { Journal } from './journal.ts'
+export { PoisonWatch } from './poison-watch.ts'
+export { EXECUTIONS_MAX } from './suspicion.ts'

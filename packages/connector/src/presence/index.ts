@@ -1,3 +1,3 @@
-// The front of the discovery room.
+// Presence: what the connector publishes about itself and its models.
 export { modelCard } from './model-card.ts'
-export { RetainedPublisher } from './retained-publisher.ts'
+export { Presence } from './presence.ts'

@@ -13,12 +13,14 @@ const context: ReplyContext = {
   queueMs: 0.44,
   upstreamMs: 5.06,
   traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+  partsSent: 0,
 }
 const bare: ReplyContext = {
   expirySeconds: undefined,
   queueMs: 0,
   upstreamMs: undefined,
   traceparent: undefined,
+  partsSent: 0,
 }
 const response: EndpointResponse = {
   status: 200,

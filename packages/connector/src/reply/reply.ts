@@ -1,6 +1,6 @@
 // Outcome -> PUBLISH. Built from an allow-list: nothing of the request or of the upstream's headers is copied.
 import { PROPERTY, type MessageProperties, type Problem } from '@inferwire/protocol'
-import type { EndpointResponse, ReplyTarget } from '../step.ts'
+import type { EndpointResponse, ReplyPart, ReplyTarget } from '../step.ts'
 
 /** What is published; the session's outgoing message. */
 export interface Reply {
@@ -20,6 +20,8 @@ export interface ReplyContext {
   readonly upstreamMs: number | undefined
   /** The request's trace context, where it had a valid one. */
   readonly traceparent: string | undefined
+  /** Parts of the answer that went out before; 0 = this reply is the whole answer. */
+  readonly partsSent: number
 }
 
 const JSON_TYPE = 'application/json'
@@ -32,6 +34,16 @@ export function successReply(target: ReplyTarget, response: EndpointResponse, co
     user.push(PROPERTY.inferenceHeaderContentLength, response.inferenceHeaderContentLength)
   }
   return reply(target, response.body, response.contentType, user, context)
+}
+
+/** One part of an answer in parts; `seq` counts from 0. The reply that ends the answer carries status and timing. */
+export function partReply(
+  target: ReplyTarget,
+  { body, contentType }: ReplyPart,
+  seq: number,
+  expirySeconds: number | undefined,
+): Reply {
+  return message(target, body, contentType, [PROPERTY.seq, String(seq)], expirySeconds)
 }
 
 /** The reply that carries an error: the model server's own body where it sent one, else ours. */
@@ -56,12 +68,25 @@ function reply(
   userProperties: string[],
   context: ReplyContext,
 ): Reply {
+  // The end of an answer in parts; a whole answer has neither property.
+  if (context.partsSent > 0)
+    userProperties.push(PROPERTY.seq, String(context.partsSent), PROPERTY.final, 'true')
   if (context.traceparent !== undefined) userProperties.push(PROPERTY.traceparent, context.traceparent)
+  return message(target, payload, contentType, userProperties, context.expirySeconds)
+}
+
+function message(
+  target: ReplyTarget,
+  payload: Uint8Array,
+  contentType: string,
+  userProperties: string[],
+  expirySeconds: number | undefined,
+): Reply {
   const properties: MessageProperties = { contentType, userProperties }
   // MQTT 5 §3.3.2.3.2: 1 promises UTF-8 text, which JSON is (RFC 8259 §8.1) and text of unknown charset is not.
   if (contentType === JSON_TYPE) properties.payloadFormatIndicator = 1
   if (target.correlationData !== undefined) properties.correlationData = target.correlationData
-  if (context.expirySeconds !== undefined) properties.messageExpiryInterval = context.expirySeconds
+  if (expirySeconds !== undefined) properties.messageExpiryInterval = expirySeconds
   return { topic: target.topic, payload, qos: target.qos, retain: false, properties }
 }
 

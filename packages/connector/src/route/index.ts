@@ -1,3 +1,5 @@
-// The front of the route room.
+// Route: topic to model and operation, and where the answer may go.
+export { firstOf } from './first-of.ts'
 export { findOperation, ModelTable } from './model-table.ts'
 export { derivedTarget, requestedTarget } from './reply-target.ts'
+export { StandardRouter } from './standard-router.ts'

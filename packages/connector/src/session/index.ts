@@ -2,4 +2,4 @@
 export type { Delivery } from './delivery.ts'
 export type { PublishResult } from './outbox.ts'
 export type { OutgoingMessage } from './publish-encoder.ts'
-export { MqttSession, type SessionListener } from './session.ts'
+export { MqttSession, type SessionListener, type SessionOptions } from './session.ts'

@@ -33,8 +33,6 @@ export class OperationFigures {
 
 /** One per connector. Read by the admin endpoint, written by the pipeline and the session's listener. */
 export class Telemetry {
-  /** Requests that were taken and are not settled. */
-  inFlight = 0
   isConnected = false
   connections = 0
   sessionsLost = 0

@@ -1,6 +1,6 @@
 // What a requester is told when the broker does not take the answer.
 import { Problem } from '@inferwire/protocol'
-import type { PublishResult } from './session/index.ts'
+import type { PublishResult } from '../step.ts'
 
 /** The error that takes the place of a reply that the broker does not take; undefined when it took it. */
 export function refusalOf(result: PublishResult): Problem | undefined {

@@ -1,0 +1,55 @@
+// Decides whether a request may run: policy, payload, deadline, the limits of its client.
+import { passedHeaders } from '@inferwire/protocol'
+import type { Delivery, ExposedModel, Routed } from '../step.ts'
+import { AdmittedRequest } from './admitted-request.ts'
+import type { Clients } from './clients.ts'
+import { budgetMs, RequestDeadline } from './deadline.ts'
+import { judgePayload } from './payload.ts'
+import type { Policy } from './policy.ts'
+
+const NO_HEADERS: readonly string[] = []
+
+/** The turn at the model is not part of it: a repetition that joins a running call needs none. */
+export class Admission {
+  readonly #policy: Policy
+  readonly #clients: Clients
+
+  constructor(policy: Policy, clients: Clients) {
+    this.#policy = policy
+    this.#clients = clients
+  }
+
+  /**
+   * Admits a request; then `leave` must be called once.
+   * @throws Problem `forbidden_model`, `overloaded`, and those of `judgePayload` and `budgetMs`.
+   */
+  admit(delivery: Delivery, routed: Routed): AdmittedRequest {
+    const { client, model, operation } = routed
+    this.#policy.check(client, model.name)
+    const body = judgePayload(delivery, model, operation)
+    const nowMs = performance.now()
+    const budget = budgetMs(delivery.properties, model.timeoutMs)
+    const headers = headersOf(delivery, model)
+    const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
+    const request = new AdmittedRequest(delivery, routed, body, headers, deadline)
+    try {
+      this.#clients.enter(request, nowMs)
+    } catch (problem) {
+      deadline.end()
+      throw problem
+    }
+    return request
+  }
+
+  /** The request is over. */
+  leave(request: AdmittedRequest): void {
+    this.#clients.leave(request)
+    request.deadline.end()
+  }
+}
+
+function headersOf({ properties }: Delivery, { passHeaders }: ExposedModel): readonly string[] {
+  return properties.userProperties === undefined
+    ? NO_HEADERS
+    : passedHeaders(properties.userProperties, passHeaders)
+}

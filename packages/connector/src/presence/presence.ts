@@ -1,0 +1,115 @@
+// What the connector publishes about itself, retained: its status, the cards of its models, its Will.
+import { CONTRACT_VERSION, type ConnectorStatus, type ModelCard, type TopicSpace } from '@inferwire/protocol'
+import type { PublishResult } from '../step.ts'
+import { RetainedPublisher } from './retained-publisher.ts'
+
+/** A retained message. */
+export interface RetainedMessage {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos: 1
+  readonly retain: true
+  readonly properties: { contentType: string; payloadFormatIndicator: number }
+}
+
+/** What presence works with. */
+export interface PresenceParts {
+  readonly topics: TopicSpace
+  /** The connector's name: a level of its status topic. */
+  readonly name: string
+  readonly version: string
+  /** The cards of everything that is exposed now. */
+  readonly cards: () => readonly ModelCard[]
+  readonly publish: (message: RetainedMessage) => Promise<PublishResult>
+  /** The broker refused a retained message. */
+  readonly refused: (topic: string, reasonCode: number) => void
+}
+
+/** See the file's first line. */
+export class Presence {
+  readonly #parts: PresenceParts
+  readonly #retained = new RetainedPublisher((topic, payload) => this.#send(topic, payload))
+  #state: ConnectorStatus['state'] = 'online'
+  #bornAtMs = 0
+  #isConnected = false
+  #published = ''
+  #isStatusDue = false
+
+  constructor(parts: PresenceParts) {
+    this.#parts = parts
+  }
+
+  /** The Will of a connection that is born at this time (milliseconds since the epoch). */
+  will(bornAtMs: number): { readonly topic: string; readonly payload: string } {
+    return { topic: this.#statusTopic, payload: JSON.stringify(this.#status('offline', bornAtMs)) }
+  }
+
+  /** The session is ready: publishes the status and all cards. */
+  connected(bornAtMs: number): void {
+    this.#bornAtMs = bornAtMs
+    this.#isConnected = true
+    void this.#publishStatus()
+    for (const card of this.#parts.cards()) this.#publishCard(card.name, card)
+  }
+
+  /** The connection ended; the next one publishes everything again. */
+  disconnected(): void {
+    this.#isConnected = false
+  }
+
+  /**
+   * A card changed, or its model is not exposed any more (`undefined`). Without a connection only the removal is queued:
+   * the next connection publishes all cards, but does not know those that are gone.
+   */
+  cardChanged(name: string, card: ModelCard | undefined): void {
+    if (card === undefined || this.#isConnected) this.#publishCard(name, card)
+    // Several cards may change in one turn; one status message lists all of them.
+    if (this.#isStatusDue) return
+    this.#isStatusDue = true
+    setImmediate(() => this.#publishChangedStatus())
+  }
+
+  /** Resolves when the broker has acknowledged or refused it; without a connection at once: the Will says it. */
+  async announce(state: 'draining' | 'offline'): Promise<void> {
+    this.#state = state
+    if (this.#isConnected) await this.#publishStatus()
+  }
+
+  get #statusTopic(): string {
+    return this.#parts.topics.status(this.#parts.name)
+  }
+
+  #publishChangedStatus(): void {
+    this.#isStatusDue = false
+    const isCurrent = JSON.stringify(this.#status(this.#state, this.#bornAtMs)) === this.#published
+    if (this.#isConnected && !isCurrent) void this.#publishStatus()
+  }
+
+  // An empty retained message removes the old one (MQTT 5 §3.3.1.3).
+  #publishCard(name: string, card: ModelCard | undefined): void {
+    const topic = this.#parts.topics.card(name)
+    void this.#retained.publish(topic, card === undefined ? '' : JSON.stringify(card))
+  }
+
+  #publishStatus(): Promise<void> {
+    this.#published = JSON.stringify(this.#status(this.#state, this.#bornAtMs))
+    return this.#retained.publish(this.#statusTopic, this.#published)
+  }
+
+  #status(state: ConnectorStatus['state'], bornAtMs: number): ConnectorStatus {
+    const { name, version, cards } = this.#parts
+    const models = cards().map((card) => card.name)
+    return { contract: CONTRACT_VERSION, connector: name, state, version, timestamp: bornAtMs, models }
+  }
+
+  async #send(topic: string, payload: string): Promise<void> {
+    const result = await this.#parts.publish({
+      topic,
+      payload: new TextEncoder().encode(payload),
+      qos: 1,
+      retain: true,
+      properties: { contentType: 'application/json', payloadFormatIndicator: 1 },
+    })
+    if (result.kind === 'refused') this.#parts.refused(topic, result.reasonCode)
+  }
+}

@@ -1,0 +1,105 @@
+// Publishes the parts of one answer in order, within the byte budget, and waits until the broker has acknowledged them.
+import { Problem } from '@inferwire/protocol'
+import type { PublishResult, ReplyPart, ReplyTarget } from '../step.ts'
+import { refusalOf } from './refused-reply.ts'
+import { partReply, type Reply } from './reply.ts'
+
+/** What publishing parts needs. */
+export interface PartsOutlet {
+  readonly publish: (reply: Reply) => Promise<PublishResult>
+  /** Bytes that this process may hold; parts that the broker has not acknowledged count. */
+  readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
+  /** An endpoint broke its contract: a fault of ours. */
+  readonly misused: (what: string) => void
+}
+
+// What a part costs beyond its body. It bounds how many small parts can wait for a broker that does not acknowledge.
+const PART_OVERHEAD_BYTES = 1_024
+
+/** The parts of one answer. The endpoint calls `emit`; when its call is over, `end` waits for the acknowledgements. */
+export class ReplyParts {
+  readonly #outlet: PartsOutlet
+  readonly #target: ReplyTarget
+  readonly #expirySeconds: number | undefined
+  readonly #isRedelivered: boolean
+  readonly #stop: (problem: Problem) => void
+  #sent = 0
+  #unacknowledged = 0
+  #problem: Problem | undefined
+  #isOver = false
+  #allAcknowledged: (() => void) | undefined
+
+  /** `stop` ends the call with a problem; it is called at most once, and only before `end`. */
+  constructor(
+    outlet: PartsOutlet,
+    target: ReplyTarget,
+    request: { readonly expirySeconds: number | undefined; readonly isRedelivered: boolean },
+    stop: (problem: Problem) => void,
+  ) {
+    this.#outlet = outlet
+    this.#target = target
+    this.#expirySeconds = request.expirySeconds
+    this.#isRedelivered = request.isRedelivered
+    this.#stop = stop
+  }
+
+  /** Parts that were published. */
+  get sent(): number {
+    return this.#sent
+  }
+
+  /** Why the answer cannot be completed, although the endpoint may have succeeded. */
+  get problem(): Problem | undefined {
+    return this.#problem
+  }
+
+  readonly emit = (part: ReplyPart): void => {
+    if (this.#isOver) return this.#outlet.misused('A part of an answer was emitted after the call had ended.')
+    if (this.#problem !== undefined) return
+    // The first parts may have reached the client before: a stream does not start again without its knowledge.
+    if (this.#isRedelivered) {
+      return this.#fail(
+        new Problem('stream_interrupted', 'The request was redelivered after its stream had begun.'),
+      )
+    }
+    const bytes = part.body.length + PART_OVERHEAD_BYTES
+    const { budget } = this.#outlet
+    if (!budget.hasRoom(bytes)) {
+      return this.#fail(
+        new Problem('overloaded', 'The broker acknowledges the parts of the answer too slowly.', {
+          retryAfterMs: 1_000,
+        }),
+      )
+    }
+    budget.take(bytes)
+    this.#unacknowledged += 1
+    const reply = partReply(this.#target, part, this.#sent, this.#expirySeconds)
+    this.#sent += 1
+    void this.#outlet.publish(reply).then((result) => {
+      budget.give(bytes)
+      this.#published(result)
+    })
+  }
+
+  /** The call is over. Resolves when the broker has acknowledged or refused every part, or the session was closed. */
+  end(): Promise<void> {
+    this.#isOver = true
+    return new Promise((resolve) => {
+      if (this.#unacknowledged === 0) resolve()
+      else this.#allAcknowledged = resolve
+    })
+  }
+
+  #published(result: PublishResult): void {
+    this.#unacknowledged -= 1
+    const refusal = refusalOf(result)
+    if (refusal !== undefined) this.#fail(refusal)
+    if (this.#unacknowledged === 0) this.#allAcknowledged?.()
+  }
+
+  #fail(problem: Problem): void {
+    if (this.#problem !== undefined) return
+    this.#problem = problem
+    if (!this.#isOver) this.#stop(problem)
+  }
+}

@@ -1,0 +1,18 @@
+// Several routers as one.
+import type { Router } from '../step.ts'
+
+/** The first router that knows a delivery routes it. */
+export function firstOf(routers: readonly Router[]): Router {
+  const [only] = routers
+  if (only !== undefined && routers.length === 1) return only
+  return {
+    filters: () => routers.flatMap((router) => router.filters()),
+    route(delivery) {
+      for (const router of routers) {
+        const routing = router.route(delivery)
+        if (routing !== undefined) return routing
+      }
+      return undefined
+    },
+  }
+}

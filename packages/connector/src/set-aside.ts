@@ -1,0 +1,38 @@
+// Sets a request aside that ended the process each time that it ran: dead letter, log line, figure.
+import type { Problem } from '@inferwire/protocol'
+import type { Exchange } from './exchange.ts'
+import { deadLetterBody, EXECUTIONS_MAX } from './poison/index.ts'
+import type { Reply } from './reply/index.ts'
+import type { PublishResult } from './step.ts'
+import type { Log, Telemetry } from './telemetry/index.ts'
+
+/** What setting aside needs. */
+export interface SetAsideParts {
+  readonly publish: (reply: Reply) => Promise<PublishResult>
+  readonly deadLetterTopic: string | undefined
+  readonly telemetry: Telemetry
+  readonly log: Log
+}
+
+/** The log has no payloads: without a dead letter, only the client knows what the request was. */
+export async function setAside(exchange: Exchange, problem: Problem, parts: SetAsideParts): Promise<void> {
+  const { telemetry, log, publish, deadLetterTopic } = parts
+  telemetry.setAside += 1
+  const { topic, properties, payload } = exchange.delivery
+  const attempts = EXECUTIONS_MAX
+  let result: PublishResult | undefined
+  if (deadLetterTopic !== undefined) {
+    const letter = { topic, properties, payload, attempts, reason: problem.message }
+    result = await publish({
+      topic: deadLetterTopic,
+      payload: deadLetterBody(letter, new Date()),
+      qos: 1,
+      retain: false,
+      properties: { contentType: 'application/json', payloadFormatIndicator: 1 },
+    })
+  }
+  log.error(
+    { event: 'request_set_aside', topic, model: exchange.modelName, attempts, deadLetterTopic, result },
+    'A request ended the connector each time that it ran. It was answered `internal` and is not executed again.',
+  )
+}
