@@ -7,7 +7,7 @@ import { Exchange } from './exchange.ts'
 import type { PoisonWatch } from './poison/index.ts'
 import { problemReply, refusalOf, ReplyParts, successReply, type Reply } from './reply/index.ts'
 import { setAside } from './set-aside.ts'
-import type { Delivery, EndpointResponse, Outcome, PublishResult, Routed, Router } from './step.ts'
+import type { Delivery, Outcome, PublishResult, Routed, Router } from './step.ts'
 import { UNKNOWN_MODEL, type Log, type ProblemLog, type Telemetry } from './telemetry/index.ts'
 
 /** What the pipeline works with. */
@@ -105,9 +105,9 @@ export class Pipeline {
     const { telemetry, budget } = this.#parts
     const { delivery } = exchange
     telemetry.duplicates += 1
-    delivery.releasePayload()
     if (!(earlier instanceof Execution)) return earlier
-    const { bytes } = exchange
+    delivery.sharePayload(earlier.payload)
+    const bytes = delivery.propertyBytes
     budget.take(bytes)
     try {
       const outcome = await earlier.wait(request.deadline)

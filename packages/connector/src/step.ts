@@ -28,8 +28,8 @@ export interface Delivery {
   readonly properties: MessageProperties
   /** Monotonic clock, milliseconds (`performance.now()`). */
   readonly receivedAtMs: number
-  /** Drops the payload: a repetition that waits for the first one's answer does not need it. */
-  releasePayload(): void
+  /** Takes an equal payload in place of its own: a repetition that waits for the answer to the first one holds no copy. */
+  sharePayload(payload: Buffer): void
   /** Drops payload and properties: a long wait for an acknowledgement must not hold them. */
   release(): void
   /** Ends the duty: the PUBACK may leave, on the connection on which the PUBLISH came. Idempotent. */

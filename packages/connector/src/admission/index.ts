@@ -2,7 +2,7 @@
 export { Admission } from './admission.ts'
 export type { AdmittedRequest } from './admitted-request.ts'
 export { ByteBudget } from './byte-budget.ts'
-export { Clients, type ClientBounds } from './clients.ts'
+export { Clients } from './clients.ts'
 export { budgetMs, RequestDeadline } from './deadline.ts'
 export { ModelGate } from './model-gate.ts'
 export { judgePayload } from './payload.ts'

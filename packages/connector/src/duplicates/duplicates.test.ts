@@ -98,10 +98,11 @@ test('a fact outlives its answer: a request that must not run twice is known alt
 })
 
 test('a redelivery does not run a model that must not run twice', () => {
-  const begin = (isRepeatable: boolean) => () =>
-    arrange().begin(keyOf('k'), 0, { ...delivery, dup: true }, isRepeatable)
-  expect(begin(false)).toThrow(expect.objectContaining({ code: 'maybe_executed' }))
-  expect(begin(true)).not.toThrow()
+  const redelivery = { ...delivery, dup: true }
+  expect(() => arrange().begin(keyOf('k'), 0, redelivery, false)).toThrow(
+    expect.objectContaining({ code: 'maybe_executed' }),
+  )
+  expect(() => arrange().begin(keyOf('k'), 0, redelivery, true)).not.toThrow()
 })
 
 test('an operation that asks for a changing state is never answered from memory', () => {

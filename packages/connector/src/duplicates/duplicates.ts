@@ -11,6 +11,7 @@ export interface DuplicateLimits {
   readonly windowMs: number
 }
 
+const NO_PAYLOAD = Buffer.alloc(0)
 // A power of two, and enough for short chains at the largest Receive Maximum.
 const BUCKETS = 4096
 // Requests of models that must not run twice, whose answers were forgotten; the oldest go first.
@@ -21,14 +22,17 @@ export class Execution {
   readonly key: string
   /** Monotonic clock: until then its outcome is worth remembering. */
   readonly untilMs: number
+  /** The request's body, until the request has ended. */
+  payload: Buffer
   /** Parts of the answer that went out before its last message; 0 = it has one message. */
   partsSent = 0
   /** The next one in its bucket. */
   next: Execution | undefined
   #waiting: ((outcome: Outcome) => void)[] | undefined
 
-  constructor(key: string, untilMs: number) {
+  constructor(key: string, payload: Buffer, untilMs: number) {
     this.key = key
+    this.payload = payload
     this.untilMs = untilMs
   }
 
@@ -86,13 +90,13 @@ export class Duplicates {
    * Takes note that a request runs; then `ended` must be called once. `nowMs` is the monotonic clock.
    * @throws Problem `maybe_executed` where the model must not run twice and may have run.
    */
-  begin(key: string, nowMs: number, { dup, properties }: Delivery, isRepeatable: boolean): Execution {
+  begin(key: string, nowMs: number, { dup, properties, payload }: Delivery, isRepeatable: boolean): Execution {
     if (!isRepeatable && (dup || this.#mayHaveRun(key, nowMs))) {
       throw new Problem('maybe_executed', 'The request came before, and may have been executed then.')
     }
     const { messageExpiryInterval } = properties
     const windowMs = messageExpiryInterval === undefined ? this.#windowMs : messageExpiryInterval * 1000
-    const execution = new Execution(key, nowMs + windowMs)
+    const execution = new Execution(key, payload, nowMs + windowMs)
     const bucket = bucketOf(key)
     execution.next = this.#running[bucket]
     this.#running[bucket] = execution
@@ -138,6 +142,7 @@ export class Duplicates {
       previous.next = execution.next
     }
     execution.next = undefined
+    execution.payload = NO_PAYLOAD
   }
 }
 

@@ -46,9 +46,9 @@ export class Delivery {
     return this.#ackOrder.epoch
   }
 
-  /** Forgets the payload: whoever waits for the answer to an equal one needs it no more. */
-  releasePayload(): void {
-    this.payload = NO_PAYLOAD
+  /** Takes an equal payload in place of its own, which can be freed. */
+  sharePayload(payload: Buffer): void {
+    this.payload = payload
   }
 
   /** Forgets payload and properties: a long wait for an acknowledgement must not hold them. */

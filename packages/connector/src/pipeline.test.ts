@@ -1,0 +1,447 @@
+// The pipeline with its real rooms; only the session, the endpoint and the clock of the model are of the test.
+import { Problem, TopicSpace, userProperty, type MessageProperties } from '@inferwire/protocol'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { Admission, ByteBudget, Clients, ModelGate, Policy } from './admission/index.ts'
+import { Cancels } from './cancels.ts'
+import { Duplicates } from './duplicates/index.ts'
+import { Pipeline } from './pipeline.ts'
+import { PoisonWatch } from './poison/index.ts'
+import type { Reply } from './reply/index.ts'
+import { ModelTable, StandardRouter } from './route/index.ts'
+import type { BoundOperation, Delivery, EndpointRequest, EndpointResponse, PublishResult } from './step.ts'
+import { createLog, ProblemLog, Telemetry } from './telemetry/index.ts'
+
+const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+const BYTES_IN_FLIGHT_MAX = 100_000
+
+const ok = (body = '{"outputs":[]}'): EndpointResponse => ({
+  status: 200,
+  body: Buffer.from(body),
+  contentType: 'application/json',
+  inferenceHeaderContentLength: undefined,
+})
+
+/** A delivery that remembers when it was settled; like the session's, it forgets its properties when released. */
+class TestDelivery implements Delivery {
+  topic = 'infer/request/cam7/iris/infer'
+  payload: Buffer = Buffer.from('{"inputs":[]}')
+  payloadBytes = this.payload.length
+  propertyBytes = 10
+  isWhole = true
+  qos = 1 as const
+  retain = false
+  dup = false
+  packetId = 1
+  properties: MessageProperties = { correlationData: Buffer.from('c1') }
+  receivedAtMs = performance.now()
+  settledAfter: number | undefined
+
+  constructor(parts: Partial<Pick<Delivery, 'topic' | 'dup' | 'properties' | 'payload'>> = {}) {
+    Object.assign(this, parts)
+  }
+
+  sharePayload(payload: Buffer): void {
+    this.payload = payload
+  }
+
+  release(): void {
+    this.payload = Buffer.alloc(0)
+    this.properties = {}
+  }
+
+  settle(): void {
+    this.settledAfter ??= replies.length
+  }
+}
+
+let replies: Reply[]
+let log: string[]
+let telemetry: Telemetry
+let budget: ByteBudget
+let table: ModelTable
+let pipeline: Pipeline
+let publish: (reply: Reply) => Promise<PublishResult>
+let call: (request: EndpointRequest) => Promise<EndpointResponse>
+let calls: number
+
+beforeEach(() => {
+  replies = []
+  log = []
+  calls = 0
+  publish = () => Promise.resolve(ACKNOWLEDGED)
+  call = () => Promise.resolve(ok())
+  telemetry = new Telemetry()
+  budget = new ByteBudget(BYTES_IN_FLIGHT_MAX)
+  table = new ModelTable()
+  const sink = { write: (line: string) => log.push(line) }
+  const logger = createLog({ level: 'debug', format: 'json' }, sink)
+  const topics = new TopicSpace('infer')
+  const clients = new Clients({ inFlightMax: 100 })
+  pipeline = new Pipeline({
+    router: new StandardRouter(topics, table),
+    cancels: new Cancels({ topics, models: table, clients, telemetry, log: logger }),
+    admission: new Admission(new Policy([{ clients: ['cam*'], models: ['*'] }]), clients),
+    duplicates: new Duplicates({ bytesMax: 100_000, windowMs: 60_000 }),
+    poison: new PoisonWatch(),
+    budget,
+    publish: (reply) => {
+      replies.push(reply)
+      return publish(reply)
+    },
+    deadLetterTopic: undefined,
+    telemetry,
+    problemLog: new ProblemLog(logger),
+    log: logger,
+  })
+  expose()
+})
+
+function expose(parts: Partial<BoundOperation> = {}, repeatable = true): void {
+  const gate = new ModelGate(
+    'iris',
+    { concurrency: 1, queueDepthMax: 8, queueBytesMax: 10_000, queueWaitMaxMs: 1_000 },
+    budget,
+  )
+  const operation = (name: 'infer' | 'ready', hasBody: boolean): BoundOperation => ({
+    name,
+    protocol: 'v2',
+    hasBody,
+    mayEmit: false,
+    endpoint: {
+      call: (request) => {
+        calls += 1
+        return call(request)
+      },
+    },
+    figures: telemetry.figures('iris', name),
+    ...parts,
+  })
+  const infer = operation('infer', true)
+  table.set({
+    name: 'iris',
+    operations: new Map([
+      ['infer', infer],
+      ['ready', operation('ready', false)],
+    ]),
+    defaultOperation: infer,
+    timeoutMs: 60_000,
+    repeatable,
+    requestBytesMax: 1_000,
+    passHeaders: new Set(),
+    gate,
+  })
+}
+
+async function handled(...deliveries: TestDelivery[]): Promise<void> {
+  for (const delivery of deliveries) pipeline.handle(delivery)
+  await pipeline.idle()
+}
+
+const property = (reply: Reply, name: string): string | undefined =>
+  userProperty(reply.properties.userProperties, name)
+const outcomes = (): Record<string, number> =>
+  Object.fromEntries([...telemetry.all].flatMap((figures) => [...figures.outcomes]))
+const bodyOf = (reply: Reply): string => Buffer.from(reply.payload).toString()
+const events = (): unknown[] => log.map((line) => (JSON.parse(line) as { event: unknown }).event)
+
+describe('the life of a request', () => {
+  test('route, call, reply, settle: the answer is on the derived topic, with its Correlation Data', async () => {
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect(replies).toMatchObject([
+      { topic: 'infer/reply/cam7/iris/infer', properties: { correlationData: Buffer.from('c1') } },
+    ])
+    expect(property(replies[0]!, 'status')).toBe('200')
+    expect(delivery.settledAfter).toBe(1)
+    expect(outcomes()).toEqual({ ok: 1 })
+    expect([pipeline.inFlight, budget.bytes]).toEqual([0, 0])
+  })
+
+  test('it is not settled before the broker has acknowledged the reply', async () => {
+    let acknowledge!: (result: PublishResult) => void
+    publish = () => new Promise((resolve) => (acknowledge = resolve))
+    const delivery = new TestDelivery()
+    pipeline.handle(delivery)
+    await expect.poll(() => replies.length).toBe(1)
+    expect([delivery.settledAfter, outcomes()]).toEqual([undefined, {}])
+    acknowledge(ACKNOWLEDGED)
+    await pipeline.idle()
+    expect([delivery.settledAfter, outcomes()]).toEqual([1, { ok: 1 }])
+  })
+
+  test('it stays unsettled when the session is closed before the reply is acknowledged', async () => {
+    publish = () => Promise.resolve({ kind: 'closed' })
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect([delivery.settledAfter, outcomes()]).toEqual([undefined, {}])
+  })
+
+  test('a topic without a client is counted, logged and settled, without a reply', async () => {
+    const delivery = new TestDelivery({ topic: 'infer/request/' })
+    await handled(delivery)
+    expect([delivery.settledAfter, replies.length]).toEqual([0, 0])
+    expect([...telemetry.drops]).toEqual([['unaddressable', 1]])
+  })
+
+  test.each([
+    ['an unknown model', { topic: 'infer/request/cam7/rose/infer' }, 'model_not_found'],
+    ['an unknown operation', { topic: 'infer/request/cam7/iris/predict' }, 'operation_not_supported'],
+    ['a client without permission', { topic: 'infer/request/plc/iris/infer' }, 'forbidden_model'],
+    ['a body that is not JSON', { payload: Buffer.from('x') }, 'bad_payload'],
+    [
+      "another client's Response Topic",
+      { properties: { responseTopic: 'infer/reply/plc/iris' } },
+      'response_topic_forbidden',
+    ],
+  ])('%s gets a typed error and no call', async (_, parts, code) => {
+    const delivery = new TestDelivery(parts)
+    await handled(delivery)
+    expect(replies.map((reply) => property(reply, 'code'))).toEqual([code])
+    expect([delivery.settledAfter, calls, outcomes()]).toEqual([1, 0, { [code]: 1 }])
+  })
+
+  test('an endpoint that throws something foreign is a fault of ours, and the way stays open', async () => {
+    call = () => {
+      throw new TypeError('x is not a function')
+    }
+    await handled(new TestDelivery())
+    call = () => Promise.resolve(ok())
+    await handled(new TestDelivery({ properties: { correlationData: Buffer.from('c2') } }))
+    expect(replies.map((reply) => property(reply, 'status'))).toEqual(['500', '200'])
+    expect(budget.bytes).toBe(0)
+  })
+
+  test('when answers pile up, a request that has its turn is refused before the call', async () => {
+    budget.take(BYTES_IN_FLIGHT_MAX + 1)
+    await handled(new TestDelivery())
+    expect([property(replies[0]!, 'code'), calls]).toEqual(['overloaded', 0])
+    budget.give(BYTES_IN_FLIGHT_MAX + 1)
+    expect(budget.bytes).toBe(0)
+  })
+})
+
+describe('a reply that the broker does not take', () => {
+  beforeEach(() => {
+    publish = ({ payload }) =>
+      Promise.resolve(
+        payload.length > 500
+          ? { kind: 'too-large', packetBytes: payload.length, packetBytesMax: 500 }
+          : ACKNOWLEDGED,
+      )
+    call = () => Promise.resolve(ok(JSON.stringify('x'.repeat(600))))
+  })
+
+  test('is counted once, as the error that took its place', async () => {
+    await handled(new TestDelivery())
+    expect(outcomes()).toEqual({ response_too_large: 1 })
+  })
+
+  test('is replaced by an error with the same expiry and trace context', async () => {
+    const properties = {
+      correlationData: Buffer.from('c1'),
+      messageExpiryInterval: 30,
+      userProperties: ['traceparent', TRACEPARENT],
+    }
+    await handled(new TestDelivery({ properties }))
+    const seen = replies.map((reply) => [
+      property(reply, 'status'),
+      property(reply, 'traceparent'),
+      reply.properties.messageExpiryInterval,
+      reply.properties.correlationData?.toString(),
+    ])
+    expect(seen).toEqual([
+      ['200', TRACEPARENT, 30, 'c1'],
+      ['502', TRACEPARENT, 30, 'c1'],
+    ])
+  })
+
+  test('is not made again for a repetition', async () => {
+    await handled(new TestDelivery(), new TestDelivery())
+    await handled(new TestDelivery())
+    expect(calls).toBe(1)
+    expect(property(replies.at(-1)!, 'code')).toBe('response_too_large')
+  })
+
+  test('and whose error it does not take either is given up, counted and logged', async () => {
+    publish = () => Promise.resolve({ kind: 'refused', reasonCode: 0x87 })
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect(delivery.settledAfter).toBe(2)
+    expect([...telemetry.drops]).toEqual([['reply_refused', 1]])
+    expect(events()).toContain('reply_refused')
+  })
+})
+
+describe('repetitions', () => {
+  test('join the running call: one call, one answer each', async () => {
+    await handled(new TestDelivery(), new TestDelivery({ dup: true }))
+    expect([calls, replies.length, telemetry.duplicates, telemetry.redeliveries]).toEqual([1, 2, 1, 1])
+  })
+
+  test('of a request without a name are other requests', async () => {
+    await handled(new TestDelivery({ properties: {} }), new TestDelivery({ properties: {} }))
+    expect(calls).toBe(2)
+  })
+
+  test('of an operation that asks for a changing state are asked again', async () => {
+    const topic = 'infer/request/cam7/iris/ready'
+    await handled(new TestDelivery({ topic }))
+    await handled(new TestDelivery({ topic }))
+    expect(calls).toBe(2)
+  })
+
+  test('of a model that must not run twice are answered maybe_executed', async () => {
+    expose({}, false)
+    await handled(new TestDelivery({ dup: true }))
+    expect([property(replies[0]!, 'code'), calls]).toEqual(['maybe_executed', 0])
+  })
+})
+
+describe('an answer in parts', () => {
+  const part = (body: string) => ({ body: Buffer.from(body), contentType: 'application/json' })
+  const emitting =
+    (...parts: string[]) =>
+    (request: EndpointRequest): Promise<EndpointResponse> => {
+      for (const body of parts) request.emit!(part(body))
+      return Promise.resolve(ok('[DONE]'))
+    }
+  const seen = (): unknown[] =>
+    replies.map((reply) => [bodyOf(reply), property(reply, 'seq'), property(reply, 'final')])
+
+  beforeEach(() => expose({ mayEmit: true }))
+
+  test('is numbered, ends with its response, and is settled after the last acknowledgement', async () => {
+    const acknowledge: ((result: PublishResult) => void)[] = []
+    publish = () => new Promise((resolve) => acknowledge.push(resolve))
+    call = emitting('1', '2')
+    const delivery = new TestDelivery()
+    pipeline.handle(delivery)
+    await expect.poll(() => acknowledge.length).toBe(2)
+    acknowledge.shift()!(ACKNOWLEDGED)
+    acknowledge.shift()!(ACKNOWLEDGED)
+    await expect.poll(() => acknowledge.length).toBe(1)
+    expect(delivery.settledAfter).toBeUndefined()
+    acknowledge.shift()!(ACKNOWLEDGED)
+    await pipeline.idle()
+    expect(seen()).toEqual([
+      ['1', '0', undefined],
+      ['2', '1', undefined],
+      ['[DONE]', '2', 'true'],
+    ])
+    expect([delivery.settledAfter, outcomes(), budget.bytes]).toEqual([3, { ok: 1 }, 0])
+  })
+
+  test('of none is one plain answer', async () => {
+    call = emitting()
+    await handled(new TestDelivery())
+    expect(seen()).toEqual([['[DONE]', undefined, undefined]])
+  })
+
+  test('that breaks ends with the error, numbered and final', async () => {
+    call = (request) => {
+      request.emit!(part('1'))
+      return Promise.reject(new Problem('stream_interrupted', 'The stream broke.'))
+    }
+    await handled(new TestDelivery())
+    expect(replies.map((reply) => [property(reply, 'code'), property(reply, 'seq')])).toEqual([
+      [undefined, '0'],
+      ['stream_interrupted', '1'],
+    ])
+    expect(property(replies[1]!, 'final')).toBe('true')
+  })
+
+  test('is not remembered: a repetition afterwards calls again', async () => {
+    call = emitting('1')
+    await handled(new TestDelivery())
+    await handled(new TestDelivery())
+    expect(calls).toBe(2)
+  })
+
+  test('goes to a repetition that joins as its last message, with the same number', async () => {
+    call = emitting('1', '2')
+    await handled(new TestDelivery(), new TestDelivery({ dup: true }))
+    expect(seen().slice(2)).toEqual([
+      ['[DONE]', '2', 'true'],
+      ['[DONE]', '2', 'true'],
+    ])
+    expect(calls).toBe(1)
+  })
+
+  test('does not start again for a redelivery', async () => {
+    call = (request) =>
+      new Promise((_, reject) => {
+        request.deadline.waiting = reject
+        request.emit!(part('1'))
+      })
+    await handled(new TestDelivery({ dup: true }))
+    expect(replies.map((reply) => property(reply, 'code'))).toEqual(['stream_interrupted'])
+  })
+
+  test.each([
+    ['too large', { kind: 'too-large', packetBytes: 9, packetBytesMax: 8 } as const, 'response_too_large'],
+    ['refused', { kind: 'refused', reasonCode: 0x97 } as const, 'internal'],
+  ])(
+    'with a part that is %s for the broker ends with an error, also when the endpoint succeeds',
+    async (_, result, code) => {
+      publish = (reply) => Promise.resolve(property(reply, 'seq') === '0' ? result : ACKNOWLEDGED)
+      call = emitting('1', '2')
+      const delivery = new TestDelivery()
+      await handled(delivery)
+      expect(property(replies.at(-1)!, 'code')).toBe(code)
+      expect(property(replies.at(-1)!, 'final')).toBe('true')
+      expect([delivery.settledAfter, budget.bytes]).toEqual([replies.length, 0])
+    },
+  )
+
+  test('that the broker does not acknowledge is bounded by the byte budget', async () => {
+    const acknowledge: (() => void)[] = []
+    publish = () => new Promise((resolve) => acknowledge.push(() => resolve(ACKNOWLEDGED)))
+    call = (request) => {
+      while (request.deadline.problem === undefined) request.emit!(part('x'.repeat(1_000)))
+      return Promise.reject(request.deadline.problem)
+    }
+    pipeline.handle(new TestDelivery())
+    await expect.poll(() => acknowledge.length).toBeGreaterThan(10)
+    expect(budget.bytes).toBeLessThanOrEqual(BYTES_IN_FLIGHT_MAX)
+    publish = () => Promise.resolve(ACKNOWLEDGED)
+    for (const each of acknowledge) each()
+    await pipeline.idle()
+    expect(property(replies.at(-1)!, 'code')).toBe('overloaded')
+    expect(budget.bytes).toBe(0)
+  })
+
+  test('that goes on after its end is a fault in the log, and nothing is published', async () => {
+    let emit!: NonNullable<EndpointRequest['emit']>
+    call = (request) => {
+      emit = request.emit!
+      emit(part('1'))
+      return Promise.resolve(ok('[DONE]'))
+    }
+    await handled(new TestDelivery())
+    emit(part('2'))
+    expect(seen()).toHaveLength(2)
+    expect(events()).toContain('fault')
+  })
+})
+
+describe('a cancel message', () => {
+  test('stops the request that it names, is settled, and has no reply of its own', async () => {
+    call = ({ deadline }) =>
+      new Promise((_, reject) => {
+        deadline.waiting = reject
+      })
+    const request = new TestDelivery()
+    pipeline.handle(request)
+    const cancel = new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer' })
+    pipeline.handle(cancel)
+    await pipeline.idle()
+    expect(replies.map((reply) => property(reply, 'code'))).toEqual(['cancelled'])
+    expect([cancel.settledAfter, telemetry.cancels]).toEqual([0, 1])
+  })
+
+  test('that names no request is counted and settled', async () => {
+    await handled(new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer', properties: {} }))
+    expect([replies.length, telemetry.cancels]).toEqual([0, 1])
+  })
+})
