@@ -145,6 +145,16 @@ const outcomes = (): Record<string, number> =>
 const bodyOf = (reply: Reply): string => Buffer.from(reply.payload).toString()
 const events = (): unknown[] => log.map((line) => (JSON.parse(line) as { event: unknown }).event)
 
+const part = (body: string) => ({ body: Buffer.from(body), contentType: 'application/json' })
+const emitting =
+  (...parts: string[]) =>
+  (request: EndpointRequest): Promise<EndpointResponse> => {
+    for (const body of parts) request.emit!(part(body))
+    return Promise.resolve(ok('[DONE]'))
+  }
+const seen = (): unknown[] =>
+  replies.map((reply) => [bodyOf(reply), property(reply, 'seq'), property(reply, 'final')])
+
 describe('the life of a request', () => {
   test('route, call, reply, settle: the answer is on the derived topic, with its Correlation Data', async () => {
     const delivery = new TestDelivery()
@@ -299,16 +309,6 @@ describe('repetitions', () => {
 })
 
 describe('an answer in parts', () => {
-  const part = (body: string) => ({ body: Buffer.from(body), contentType: 'application/json' })
-  const emitting =
-    (...parts: string[]) =>
-    (request: EndpointRequest): Promise<EndpointResponse> => {
-      for (const body of parts) request.emit!(part(body))
-      return Promise.resolve(ok('[DONE]'))
-    }
-  const seen = (): unknown[] =>
-    replies.map((reply) => [bodyOf(reply), property(reply, 'seq'), property(reply, 'final')])
-
   beforeEach(() => expose({ mayEmit: true }))
 
   test('is numbered, ends with its response, and is settled after the last acknowledgement', async () => {

@@ -124,6 +124,20 @@ export class TopicSpace {
     )
   }
 
+  /** The requests of one model and all clients. `model` is its name on the topics, with the version where it has one. */
+  modelFilter(model: string): string {
+    return `${this.#requestPrefix}+/${model}/#`
+  }
+
+  /** The model level of a request topic; undefined where there is none. It is not checked, only found. */
+  requestedModel(topic: string): string | undefined {
+    if (!topic.startsWith(this.#requestPrefix)) return undefined
+    const clientEnd = topic.indexOf('/', this.#requestPrefix.length)
+    if (clientEnd === -1) return undefined
+    const modelEnd = topic.indexOf('/', clientEnd + 1)
+    return topic.slice(clientEnd + 1, modelEnd === -1 ? undefined : modelEnd)
+  }
+
   /** The topic that a client publishes a request to. */
   request(client: string, model: string, operation?: string, id?: string): string {
     return this.#requestPrefix + path(client, model, operation, id)

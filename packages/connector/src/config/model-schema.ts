@@ -126,6 +126,11 @@ export const model = z.strictObject({
     'ms',
     'Deadline of a request that names none, and the longest that one may name.',
   ),
+  lane: option(z.boolean().optional(), {
+    description:
+      'Whether the model has a session of its own at the broker, with a client identifier and subscriptions of its own: its calls then hold up no other model, whatever the broker does with late acknowledgements. For calls that take minutes. The broker forwards its requests twice.',
+    defaultText: 'true where timeoutMs is above 120000',
+  }),
   limits: limits.prefault({}),
   retry: retry.prefault({}),
   circuit: circuit.prefault({}),

@@ -90,7 +90,12 @@ export class Duplicates {
    * Takes note that a request runs; then `ended` must be called once. `nowMs` is the monotonic clock.
    * @throws Problem `maybe_executed` where the model must not run twice and may have run.
    */
-  begin(key: string, nowMs: number, { dup, properties, payload }: Delivery, isRepeatable: boolean): Execution {
+  begin(
+    key: string,
+    nowMs: number,
+    { dup, properties, payload }: Delivery,
+    isRepeatable: boolean,
+  ): Execution {
     if (!isRepeatable && (dup || this.#mayHaveRun(key, nowMs))) {
       throw new Problem('maybe_executed', 'The request came before, and may have been executed then.')
     }

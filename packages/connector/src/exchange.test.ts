@@ -1,0 +1,70 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { Exchange } from './exchange.ts'
+import type { Delivery, Routed } from './step.ts'
+import { OperationFigures } from './telemetry/index.ts'
+
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+afterEach(() => void vi.useRealTimers())
+
+function exchangeOf(properties: Delivery['properties'] = {}): Exchange {
+  const delivery = {
+    properties,
+    payload: Buffer.alloc(100),
+    propertyBytes: 20,
+    receivedAtMs: performance.now(),
+    release(this: { properties: object }) {
+      this.properties = {}
+    },
+  } as unknown as Delivery
+  const routing = { model: { name: 'iris' }, target: { topic: 't' } } as unknown as Routed
+  return new Exchange(delivery, routing, new OperationFigures('iris', 'infer'))
+}
+
+test('its times are those of waiting, of the call and of the whole', () => {
+  const exchange = exchangeOf()
+  vi.advanceTimersByTime(30)
+  exchange.callStarted()
+  vi.advanceTimersByTime(200)
+  exchange.callEnded()
+  vi.advanceTimersByTime(1_000)
+  expect(exchange.context).toMatchObject({ queueMs: 30, upstreamMs: 200, partsSent: 0 })
+  exchange.answered()
+  const { queue, upstream, duration } = exchange.figures
+  expect([queue.sum, upstream.sum, duration.sum].map((sum) => Math.round(sum * 1000))).toEqual([
+    30, 200, 1_230,
+  ])
+})
+
+test('without a call there is no time of the model server, and ending it counts nothing', () => {
+  const exchange = exchangeOf()
+  vi.advanceTimersByTime(30)
+  exchange.callEnded()
+  expect(exchange.context).toMatchObject({ queueMs: 30, upstreamMs: undefined })
+  expect([exchange.isStarted, exchange.figures.upstream.count]).toEqual([false, 0])
+})
+
+test('the context is taken once, and survives the release of the delivery', () => {
+  const exchange = exchangeOf({
+    messageExpiryInterval: 10,
+    userProperties: ['traceparent', TRACEPARENT],
+  })
+  vi.advanceTimersByTime(2_500)
+  const { context } = exchange
+  expect(context).toMatchObject({ expirySeconds: 8, traceparent: TRACEPARENT })
+  exchange.delivery.release()
+  vi.advanceTimersByTime(5_000)
+  expect(exchange.context).toBe(context)
+})
+
+test('what is left of the expiry is at least a second, and a trace context that is none is not returned', () => {
+  const exchange = exchangeOf({ messageExpiryInterval: 1, userProperties: ['traceparent', 'x'] })
+  vi.advanceTimersByTime(5_000)
+  expect(exchange.context).toMatchObject({ expirySeconds: 1, traceparent: undefined })
+})
+
+test('it holds the bytes of payload and properties, and names its model or `_unknown`', () => {
+  const exchange = exchangeOf()
+  expect([exchange.bytes, exchange.modelName]).toEqual([120, 'iris'])
+})
