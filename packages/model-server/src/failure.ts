@@ -1,5 +1,5 @@
 // A request that cannot be answered: its status and body, as KServe's own Python server would say it.
-import { BodyError } from './body-error.ts'
+import { BodyError } from '@inferwire/protocol'
 
 // Texts repeat what the client sent, which may be the whole body.
 const CHARACTERS_MAX = 1000

@@ -1,7 +1,7 @@
 // One served model: checks tensors against what the ONNX file declares, and runs them one call at a time.
+import { countOf, printShape, type Tensor } from '@inferwire/protocol'
 import type { Engine, Session, SessionTensor } from './engine.ts'
 import { Failure } from './failure.ts'
-import { countOf, printShape, type Tensor } from './tensor.ts'
 
 /** A model to serve: the name in its URLs, and the path of its .onnx file. */
 export interface ModelSource {

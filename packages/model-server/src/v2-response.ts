@@ -1,8 +1,6 @@
 // Writes a V2 inference response, as JSON or with binary tensors behind the JSON.
-import { writeBinary } from './binary-tensor.ts'
+import { toFlatJson, writeBinary, type Tensor, type V2Request } from '@inferwire/protocol'
 import type { Reply } from './call.ts'
-import { toFlatJson, type Tensor } from './tensor.ts'
-import type { V2Request } from './v2-request.ts'
 
 /** The answer to a request. `null` stands for what is absent, as KServe writes it; data is flat. */
 export function writeV2Response(

@@ -1,9 +1,9 @@
 // The V2 protocol (Open Inference Protocol, REST): health, metadata, infer.
 import { randomUUID } from 'node:crypto'
+import { readV2Request, type V2Request } from '@inferwire/protocol'
 import { mediaTypeOf, modelOf, type Call, type Models, type Reply, type Route } from './call.ts'
 import { Failure } from './failure.ts'
 import type { Model } from './model.ts'
-import { readV2Request, type V2Request } from './v2-request.ts'
 import { writeV2Response } from './v2-response.ts'
 
 /** What GET /v2 says about the server. */

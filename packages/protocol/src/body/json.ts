@@ -1,4 +1,4 @@
-// Reads a request body. JSON.parse will not do: it rounds integers above 2^53, which INT64 tensors need exact,
+// Reads a JSON body. JSON.parse will not do: it rounds integers above 2^53, which INT64 tensors need exact,
 // it recurses as deep as the sender likes, and it never says where it stopped.
 import { utf8Decoder } from './utf8.ts'
 
