@@ -1,10 +1,10 @@
-// The model server's JSON reader, with JSON.parse as the oracle.
+// The JSON reader of bodies, with JSON.parse as the oracle.
 import {
   JSON_DEPTH_MAX,
   JsonSyntaxError,
   parseJson,
   type Json,
-} from '../../../packages/model-server/src/json.ts'
+} from '../../../packages/protocol/src/body/json.ts'
 import { claim, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 
 /** See the file's first line. */

@@ -1,11 +1,12 @@
 // Requests to the model server, V1 and V2, JSON and binary tensors: a Failure, or an answer that is whole.
+import { BodyError, type Tensor } from '@inferwire/protocol'
 import type { Call, Reply } from '../../../packages/model-server/src/call.ts'
 import type { Engine, Session, SessionTensor } from '../../../packages/model-server/src/engine.ts'
 import { Failure } from '../../../packages/model-server/src/failure.ts'
 import { loadModel, type Model } from '../../../packages/model-server/src/model.ts'
-import { TYPED_ARRAYS, type Tensor } from '../../../packages/model-server/src/tensor.ts'
 import { v1Routes } from '../../../packages/model-server/src/v1.ts'
 import { v2Routes } from '../../../packages/model-server/src/v2.ts'
+import { TYPED_ARRAYS } from '../../../packages/protocol/src/body/tensor.ts'
 import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 
 const v2 = (inputs: string, rest = ''): string => `{"inputs":[${inputs}]${rest}}`
@@ -75,11 +76,12 @@ export const target: FuzzTarget = {
     try {
       return answerLabel(await (protocol === 'v1' ? predict : infer).handle(call))
     } catch (error) {
-      if (!(error instanceof Failure)) throw error
-      claim(error.status >= 400 && error.status <= 599, 'a failure has the status of a success')
-      claim(JSON.stringify(error.body).length < 20_000, 'a failure repeats what the client sent')
+      if (!(error instanceof Failure || error instanceof BodyError)) throw error
+      const failure = Failure.from(error)
+      claim(failure.status >= 400 && failure.status <= 599, 'a failure has the status of a success')
+      claim(JSON.stringify(failure.body).length < 20_000, 'a failure repeats what the client sent')
       // Some of the texts repeat more of the request than what is in quotes.
-      return `${error.status} ${/^\P{N}{0,40}/u.exec(shapeOf(error.message))![0].split(' ').slice(0, 3).join(' ')}`
+      return `${failure.status} ${/^\P{N}{0,40}/u.exec(shapeOf(failure.message))![0].split(' ').slice(0, 3).join(' ')}`
     }
   },
 }

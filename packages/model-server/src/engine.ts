@@ -1,9 +1,8 @@
 // Runs ONNX: onnxruntime-node where it is installed, else onnxruntime-web (WebAssembly), behind one interface.
 import { readFile } from 'node:fs/promises'
-import type { TensorMetadata } from '@inferwire/protocol'
+import type { Datatype, Tensor, TensorMetadata } from '@inferwire/protocol'
 import type * as OnnxRuntime from 'onnxruntime-web'
 import { ModelServerError } from './model-server-error.ts'
-import type { Datatype, Tensor } from './tensor.ts'
 
 /** Loads ONNX files. */
 export interface Engine {

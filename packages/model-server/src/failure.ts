@@ -1,4 +1,5 @@
 // A request that cannot be answered: its status and body, as KServe's own Python server would say it.
+import { BodyError } from '@inferwire/protocol'
 
 // Texts repeat what the client sent, which may be the whole body.
 const CHARACTERS_MAX = 1000
@@ -20,6 +21,22 @@ export class Failure extends Error {
     this.status = status
     this.body = body
     this.headers = headers
+  }
+
+  /** Turns whatever a route throws into an answer. */
+  static from(error: unknown): Failure {
+    if (error instanceof Failure) return error
+    if (!(error instanceof BodyError)) return Failure.error(500, `InternalError : ${String(error)}`)
+    switch (error.code) {
+      case 'invalid_input':
+        return Failure.invalidInput(error.message)
+      case 'invalid_value':
+        return Failure.raised('ValueError', error.message)
+      case 'unsupported':
+        return Failure.error(501, error.message)
+      default:
+        return Failure.unprocessable(error.code, error.path, error.message)
+    }
   }
 
   /** `{"error": text}` with any status. */

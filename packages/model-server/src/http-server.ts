@@ -48,7 +48,7 @@ async function answer(
     send(200, await route.handle(call))
   } catch (error) {
     if (gone.signal.aborted) return
-    const failure = error instanceof Failure ? error : Failure.error(500, `InternalError : ${String(error)}`)
+    const failure = Failure.from(error)
     const body = failure.status === 307 ? '' : JSON.stringify(failure.body)
     send(failure.status, body, failure.headers)
   } finally {

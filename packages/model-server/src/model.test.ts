@@ -1,8 +1,8 @@
 // Turn-taking of one model's calls, with an engine whose calls end when the test says so.
+import type { Tensor } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { Engine } from './engine.ts'
 import { loadModel, RUNS_WAITING_MAX } from './model.ts'
-import type { Tensor } from './tensor.ts'
 
 const input: Tensor = { name: 'X', datatype: 'FP32', shape: [1], data: Float32Array.of(1) }
 const present = new AbortController().signal

@@ -1,13 +1,16 @@
 // One served model: checks tensors against what the ONNX file declares, and runs them one call at a time.
+import { countOf, printShape, type Tensor } from '@inferwire/protocol'
 import type { Engine, Session, SessionTensor } from './engine.ts'
 import { Failure } from './failure.ts'
-import { countOf, printShape, RANK_MAX, type Tensor } from './tensor.ts'
 
 /** A model to serve: the name in its URLs, and the path of its .onnx file. */
 export interface ModelSource {
   readonly name: string
   readonly file: string
 }
+
+// Dimensions that a tensor may have: numpy's limit.
+const RANK_MAX = 64
 
 /** Calls of one model that may wait for their turn; one more is answered 503. */
 export const RUNS_WAITING_MAX = 1024

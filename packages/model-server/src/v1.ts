@@ -1,9 +1,17 @@
 // The V1 protocol (TensorFlow-Serving style): list, ready, predict, explain.
+import {
+  flatten,
+  isJsonObject,
+  JsonSyntaxError,
+  parseJson,
+  toNestedJson,
+  toTensorData,
+  type Json,
+  type Tensor,
+} from '@inferwire/protocol'
 import { modelOf, type Call, type Models, type Route } from './call.ts'
 import { Failure } from './failure.ts'
-import { isJsonObject, JsonSyntaxError, parseJson, type Json } from './json.ts'
 import type { Model } from './model.ts'
-import { flatten, toNestedJson, toTensorData, type Tensor } from './tensor.ts'
 
 /** The routes of V1. */
 export function v1Routes(models: Models): Route[] {

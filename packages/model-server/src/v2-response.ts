@@ -1,20 +1,19 @@
 // Writes a V2 inference response, as JSON or with binary tensors behind the JSON.
-import { writeBinary } from './binary-tensor.ts'
+import { toFlatJson, writeBinary, type Tensor, type V2Request } from '@inferwire/protocol'
 import type { Reply } from './call.ts'
-import { toFlatJson, type Tensor } from './tensor.ts'
-import type { V2Request } from './v2-request.ts'
 
 /** The answer to a request. `null` stands for what is absent, as KServe writes it; data is flat. */
 export function writeV2Response(
   modelName: string,
-  request: Pick<V2Request, 'id' | 'outputs'>,
+  id: string,
+  requested: V2Request['outputs'],
   tensors: readonly Tensor[],
 ): Reply {
   const binary: Uint8Array[] = []
   const outputs = tensors.map((tensor, index) => {
     const { name, shape, datatype } = tensor
     const head = `{"name":${JSON.stringify(name)},"shape":${JSON.stringify(shape)},"datatype":"${datatype}"`
-    if (request.outputs[index]?.isBinary !== true) {
+    if (requested[index]?.isBinary !== true) {
       return `${head},"parameters":null,"data":${toFlatJson(tensor)}}`
     }
     const bytes = writeBinary(tensor)
@@ -22,7 +21,7 @@ export function writeV2Response(
     return `${head},"parameters":{"binary_data_size":${bytes.length}}}`
   })
   const json =
-    `{"model_name":${JSON.stringify(modelName)},"model_version":null,"id":${JSON.stringify(request.id)},` +
+    `{"model_name":${JSON.stringify(modelName)},"model_version":null,"id":${JSON.stringify(id)},` +
     `"parameters":null,"outputs":[${outputs.join(',')}]}`
   if (binary.length === 0) return json
   const header = Buffer.from(json)

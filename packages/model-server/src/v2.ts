@@ -1,8 +1,9 @@
 // The V2 protocol (Open Inference Protocol, REST): health, metadata, infer.
+import { randomUUID } from 'node:crypto'
+import { readV2Request, type V2Request } from '@inferwire/protocol'
 import { mediaTypeOf, modelOf, type Call, type Models, type Reply, type Route } from './call.ts'
 import { Failure } from './failure.ts'
 import type { Model } from './model.ts'
-import { readV2Request, type V2Request } from './v2-request.ts'
 import { writeV2Response } from './v2-response.ts'
 
 /** What GET /v2 says about the server. */
@@ -53,7 +54,8 @@ function metadataOf({ name, inputs, outputs }: Model): object {
 async function infer(model: Model, call: Call): Promise<Reply> {
   const request = readV2Request(model, await call.body(), jsonLengthOf(call))
   const outputs = await model.run(request.inputs, request.outputs.map(nameOf), call.signal)
-  return writeV2Response(model.name, request, outputs)
+  // A request without an id gets a new one, as from KServe's stock helpers.
+  return writeV2Response(model.name, request.id ?? randomUUID(), request.outputs, outputs)
 }
 
 const nameOf = ({ name }: V2Request['outputs'][number]): string => name

@@ -1,4 +1,12 @@
-// The words on the wire: topics, properties, problems, cards. No sockets, no Node.js, no dependencies.
+// The words on the wire: topics, properties, operations, problems, cards, bodies, tensors. No sockets, no Node.js, no dependencies.
+export { writeBinary } from './body/binary-tensor.ts'
+export { BodyError } from './body/body-error.ts'
+export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'
+export type { Json } from './body/json.ts'
+export { countOf, flatten, printShape, toFlatJson, toNestedJson, toTensorData } from './body/tensor.ts'
+export type { Datatype, Tensor } from './body/tensor.ts'
+export { readV2Request } from './body/v2-request.ts'
+export type { V2Request } from './body/v2-request.ts'
 export { CONTRACT_VERSION } from './card.ts'
 export type { ConnectorStatus, ModelCard, TensorMetadata } from './card.ts'
 export { isAllowableHeader, isTraceparent, passedHeaders, PASSED_HEADERS_MAX } from './header.ts'

@@ -1,5 +1,6 @@
-// Reads a request body. JSON.parse will not do: it rounds integers above 2^53, which INT64 tensors need exact,
+// Reads a JSON body. JSON.parse will not do: it rounds integers above 2^53, which INT64 tensors need exact,
 // it recurses as deep as the sender likes, and it never says where it stopped.
+import { utf8Decoder } from './utf8.ts'
 
 /** A JSON value. Objects have no prototype, integers that a double cannot hold are bigints. */
 export type Json = null | boolean | number | bigint | string | Json[] | JsonObject
@@ -41,7 +42,7 @@ export function isJsonObject(value: Json | undefined): value is JsonObject {
 export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
   let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    text = utf8Decoder()(bytes)
   } catch {
     throw new JsonSyntaxError('The body is not UTF-8', 0)
   }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Failure } from './failure.ts'
+import { BodyError } from './body-error.ts'
 import type { Json } from './json.ts'
 import {
   countOf,
@@ -36,7 +36,7 @@ test('refuses ragged lists', () => {
   }
 })
 
-test('answers any values of any datatype with a tensor or a Failure', () => {
+test('answers any values of any datatype with a tensor or a BodyError', () => {
   const json: fc.Arbitrary<Json> = fc.oneof(
     fc.double(),
     fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n }),
@@ -49,8 +49,8 @@ test('answers any values of any datatype with a tensor or a Failure', () => {
       try {
         expect(toTensorData('X', datatype, values)).toHaveLength(values.length)
       } catch (error) {
-        expect(error).toBeInstanceOf(Failure)
-        expect((error as Failure).status).toBe(500)
+        expect(error).toBeInstanceOf(BodyError)
+        expect((error as BodyError).code).toBe('invalid_value')
       }
     }),
   )

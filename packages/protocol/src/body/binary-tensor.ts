@@ -1,11 +1,8 @@
 // The binary tensor data extension of V2: little-endian, row-major, BYTES as length-prefixed elements.
-import { endianness } from 'node:os'
-import { Failure } from './failure.ts'
+import { BodyError } from './body-error.ts'
 import type { JsonObject } from './json.ts'
 import { countOf, printShape, TYPED_ARRAYS, type Datatype, type Tensor, type TensorData } from './tensor.ts'
-
-// Typed arrays have the byte order of the machine. Every platform that Node.js ships for but s390x is little-endian.
-const IS_LITTLE_ENDIAN = endianness() === 'LE'
+import { utf8Decoder, utf8Encoder } from './utf8.ts'
 
 /** Whether the parameters of an output ask for binary data. */
 export function isBinary(parameters: JsonObject): boolean {
@@ -14,7 +11,7 @@ export function isBinary(parameters: JsonObject): boolean {
 
 /**
  * Reads one tensor's bytes.
- * @throws Failure 500 `ValueError` when they are not what the shape needs, as KServe's reshape does.
+ * @throws BodyError `invalid_value` when they are not what the shape needs.
  */
 export function readBinary(
   name: string,
@@ -23,55 +20,68 @@ export function readBinary(
   bytes: Uint8Array,
 ): TensorData {
   if (datatype === 'BYTES') return readElements(name, shape, bytes)
-  if (!IS_LITTLE_ENDIAN) throw Failure.error(501, 'Binary tensors need a little-endian machine.')
+  requireLittleEndian()
   const { BYTES_PER_ELEMENT: width } = TYPED_ARRAYS[datatype]
   if (bytes.length !== countOf(shape) * width) {
-    throw Failure.raised(
-      'ValueError',
+    throw new BodyError(
+      'invalid_value',
       `cannot reshape ${bytes.length} bytes of input "${name}" into ${datatype} ${printShape(shape)}`,
     )
   }
   // A copy, because a view of the body need not be aligned.
   const { buffer } = new Uint8Array(bytes)
   const data = new TYPED_ARRAYS[datatype](buffer)
-  // Any byte but 0 is true, and the engine must see none but 0 and 1.
+  // Any byte but 0 is true, and the model must see none but 0 and 1.
   return datatype === 'BOOL' ? Uint8Array.from(data as Uint8Array, (value) => (value === 0 ? 0 : 1)) : data
 }
 
 function readElements(name: string, shape: readonly number[], bytes: Uint8Array): string[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const decode = utf8Decoder()
   const elements: string[] = []
   for (let at = 0; at < bytes.length;) {
     const start = at + 4
     at = start > bytes.length ? Infinity : start + view.getUint32(at, true)
     if (at > bytes.length)
-      throw Failure.raised('ValueError', `input "${name}": an element of BYTES is cut short`)
+      throw new BodyError('invalid_value', `input "${name}": an element of BYTES is cut short`)
     try {
-      elements.push(decoder.decode(bytes.subarray(start, at)))
+      elements.push(decode(bytes.subarray(start, at)))
     } catch {
-      throw Failure.raised('ValueError', `input "${name}": an element of BYTES is not UTF-8`)
+      throw new BodyError('invalid_value', `input "${name}": an element of BYTES is not UTF-8`)
     }
   }
   if (elements.length === countOf(shape)) return elements
-  throw Failure.raised(
-    'ValueError',
+  throw new BodyError(
+    'invalid_value',
     `cannot reshape array of size ${elements.length} into shape ${printShape(shape)}`,
   )
 }
 
-/** Writes one tensor's bytes. */
+/**
+ * Writes one tensor's bytes. For all datatypes but BYTES they are a view of its values.
+ * @throws BodyError `unsupported` on a big-endian machine.
+ */
 export function writeBinary({ data }: Tensor): Uint8Array {
-  if (!Array.isArray(data)) {
-    if (!IS_LITTLE_ENDIAN) throw Failure.error(501, 'Binary tensors need a little-endian machine.')
-    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  if (Array.isArray(data)) return writeElements(data)
+  requireLittleEndian()
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+}
+
+function writeElements(elements: readonly string[]): Uint8Array {
+  const encoded = elements.map(utf8Encoder())
+  const bytes = new Uint8Array(encoded.reduce((length, element) => length + 4 + element.length, 0))
+  const view = new DataView(bytes.buffer)
+  let at = 0
+  for (const element of encoded) {
+    view.setUint32(at, element.length, true)
+    bytes.set(element, at + 4)
+    at += 4 + element.length
   }
-  return Buffer.concat(
-    data.flatMap((element) => {
-      const bytes = Buffer.from(element)
-      const length = Buffer.alloc(4)
-      length.writeUInt32LE(bytes.length)
-      return [length, bytes]
-    }),
-  )
+  return bytes
+}
+
+// Typed arrays have the byte order of the machine. Every platform of Node.js but s390x is little-endian.
+function requireLittleEndian(): void {
+  if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) return
+  throw new BodyError('unsupported', 'Binary tensors need a little-endian machine.')
 }

@@ -1,8 +1,8 @@
-// Tensors between JSON and the engine: values by datatype, shape against data.
-import { Failure } from './failure.ts'
+// Tensors between JSON and typed arrays: values by datatype, shape against data.
+import { BodyError } from './body-error.ts'
 import type { Json } from './json.ts'
 
-/** Datatypes of the Open Inference Protocol that the server computes with. */
+/** Datatypes of the Open Inference Protocol whose values can be read and written. */
 export type Datatype =
   | 'BOOL'
   | 'UINT8'
@@ -54,9 +54,6 @@ export interface Tensor {
   readonly data: TensorData
 }
 
-/** Dimensions that a tensor may have (numpy's limit). */
-export const RANK_MAX = 64
-
 /** A list flattened row-major, and the shape that its nesting shows. */
 export interface Flat {
   readonly shape: readonly number[]
@@ -65,7 +62,7 @@ export interface Flat {
 
 /**
  * Flattens nested lists.
- * @throws Failure 500 `ValueError` when the nesting is ragged, in numpy's words.
+ * @throws BodyError `invalid_value` when the nesting is ragged, in numpy's words.
  */
 export function flatten(nested: readonly Json[]): Flat {
   const shape: number[] = []
@@ -87,9 +84,9 @@ function collect(list: readonly Json[], axis: number, shape: readonly number[], 
   }
 }
 
-function ragged(shape: readonly number[], axis: number): Failure {
-  return Failure.raised(
-    'ValueError',
+function ragged(shape: readonly number[], axis: number): BodyError {
+  return new BodyError(
+    'invalid_value',
     `setting an array element with a sequence. The requested array has an inhomogeneous shape after ` +
       `${Math.min(axis, shape.length)} dimensions.`,
   )
@@ -118,12 +115,15 @@ const INTEGERS: Partial<Record<Datatype, { min: bigint; max: bigint }>> = {
 
 /**
  * Turns JSON values into the typed array of a datatype.
- * @throws Failure 500 `ValueError` when a value is not of the datatype; nothing is rounded or wrapped, which
+ * @throws BodyError `invalid_value` when a value is not of the datatype; nothing is rounded or wrapped, which
  * KServe's server would do in places.
  */
 export function toTensorData(name: string, datatype: Datatype, values: readonly Json[]): TensorData {
   const refuse = (value: Json): never => {
-    throw Failure.raised('ValueError', `input "${name}": ${printValue(value)} is not a value of ${datatype}`)
+    throw new BodyError(
+      'invalid_value',
+      `input "${name}": ${printValue(value)} is not a value of ${datatype}`,
+    )
   }
   const integer = (value: Json): number => {
     const range = INTEGERS[datatype]

@@ -1,34 +1,44 @@
 // Reads a V2 inference request: checks its form as FastAPI would, and makes tensors for the model.
-import { randomUUID } from 'node:crypto'
 import { isBinary, readBinary } from './binary-tensor.ts'
-import { Failure } from './failure.ts'
+import { BodyError, type BodyPath } from './body-error.ts'
 import { isJsonObject, JsonSyntaxError, parseJson, type Json, type JsonObject } from './json.ts'
-import type { Model } from './model.ts'
 import { countOf, flatten, printShape, toTensorData, type Datatype, type Tensor } from './tensor.ts'
+
+/** A tensor of a model's interface. */
+interface DeclaredTensor {
+  readonly name: string
+  readonly datatype: Datatype
+}
+
+/** The model's side of a request: its name, its inputs and its outputs. */
+export interface ModelSignature {
+  readonly name: string
+  readonly inputs: readonly DeclaredTensor[]
+  readonly outputs: readonly { readonly name: string }[]
+}
 
 /** A V2 request that fits the model by names and datatypes. */
 export interface V2Request {
-  /** The requester's id, or a new UUID, as KServe's stock helpers do. */
-  readonly id: string
+  /** The requester's id. */
+  readonly id: string | undefined
   /** One tensor per input of the model, in the model's order. */
   readonly inputs: readonly Tensor[]
   /** What to answer, in the order of the request. */
   readonly outputs: readonly { readonly name: string; readonly isBinary: boolean }[]
 }
 
-type Path = readonly (string | number)[]
-
 /**
  * Reads a request.
  * @param jsonLength bytes of JSON before the binary tensors; undefined when the body is JSON alone.
- * @throws Failure 422 on a wrong form, 400 on wrong names and datatypes, 500 `ValueError` on wrong values.
+ * @throws BodyError `invalid_input` on wrong names and datatypes, `invalid_value` on wrong values, else the code of
+ * the rule of the form that is broken.
  */
-export function readV2Request(model: Model, body: Uint8Array, jsonLength?: number): V2Request {
+export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLength?: number): V2Request {
   const binary = new Binary(body, jsonLength ?? body.length)
   const request = readObject(parseBody(binary.json), [])
   const id = request['id'] ?? null
   if (id !== null && typeof id !== 'string') {
-    throw Failure.unprocessable('string_type', ['id'], 'Input should be a valid string')
+    throw new BodyError('string_type', 'Input should be a valid string', ['id'])
   }
   const parameters = readParameters(request['parameters'], ['parameters'])
   const inputs = readList(request['inputs'], ['inputs']).map((input, index) =>
@@ -40,7 +50,7 @@ export function readV2Request(model: Model, body: Uint8Array, jsonLength?: numbe
   }))
   const outputs = request['outputs'] ?? null
   return {
-    id: id ?? randomUUID(),
+    id: id ?? undefined,
     inputs: inOrderOf(model, inputs),
     // KServe and Triton: an output that is listed without `binary_data` is JSON, whatever the request asks for.
     outputs:
@@ -53,12 +63,12 @@ export function readV2Request(model: Model, body: Uint8Array, jsonLength?: numbe
 }
 
 function parseBody(bytes: Uint8Array): Json {
-  if (bytes.length === 0) throw Failure.unprocessable('missing', [], 'Field required')
+  if (bytes.length === 0) throw new BodyError('missing', 'Field required')
   try {
     return parseJson(bytes, { nonFinite: true })
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error
-    throw Failure.unprocessable('json_invalid', [error.offset], `JSON decode error: ${error.message}`)
+    throw new BodyError('json_invalid', `JSON decode error: ${error.message}`, [error.offset])
   }
 }
 
@@ -69,7 +79,8 @@ class Binary {
 
   constructor(body: Uint8Array, jsonLength: number) {
     if (jsonLength > body.length) {
-      throw Failure.invalidInput(
+      throw new BodyError(
+        'invalid_input',
         `Header inference-header-content-length is ${jsonLength}, but the body has ${body.length} bytes`,
       )
     }
@@ -79,8 +90,8 @@ class Binary {
 
   take(name: string, size: number): Uint8Array {
     if (size > this.#rest.length) {
-      throw Failure.raised(
-        'ValueError',
+      throw new BodyError(
+        'invalid_value',
         `input "${name}" announces ${size} bytes of binary data, but ${this.#rest.length} are left`,
       )
     }
@@ -90,7 +101,7 @@ class Binary {
   }
 }
 
-function readInput(model: Model, input: JsonObject, path: Path, binary: Binary): Tensor {
+function readInput(model: ModelSignature, input: JsonObject, path: BodyPath, binary: Binary): Tensor {
   const given = readString(input['name'], [...path, 'name'])
   const shape = readShape(input['shape'], [...path, 'shape'])
   const datatype = readString(input['datatype'], [...path, 'datatype'])
@@ -98,7 +109,8 @@ function readInput(model: Model, input: JsonObject, path: Path, binary: Binary):
   const { name, datatype: expected } = declaredInput(model, given)
   // KServe takes lower case too.
   if (datatype.toUpperCase() !== expected) {
-    throw Failure.invalidInput(
+    throw new BodyError(
+      'invalid_input',
       `Input "${given}" of model "${model.name}" has datatype ${expected}, not "${datatype}"`,
     )
   }
@@ -115,12 +127,12 @@ function fromJson(
   datatype: Datatype,
   shape: readonly number[],
   data: Json | undefined,
-  path: Path,
+  path: BodyPath,
 ) {
   const { values } = flatten(readList(data, path))
   if (values.length !== countOf(shape)) {
-    throw Failure.raised(
-      'ValueError',
+    throw new BodyError(
+      'invalid_value',
       `cannot reshape array of size ${values.length} into shape ${printShape(shape)}`,
     )
   }
@@ -128,94 +140,93 @@ function fromJson(
 }
 
 /** KServe's scikit-learn examples call the only input `input-0`, whatever the model calls it. */
-function declaredInput(model: Model, name: string): Model['inputs'][number] {
+function declaredInput(model: ModelSignature, name: string): DeclaredTensor {
   const declared =
     model.inputs.length === 1 ? model.inputs[0] : model.inputs.find((input) => input.name === name)
   if (declared !== undefined) return declared
-  throw Failure.invalidInput(
+  throw new BodyError(
+    'invalid_input',
     `Model "${model.name}" has no input "${name}"; its inputs are ${listNames(model.inputs)}`,
   )
 }
 
-function inOrderOf(model: Model, tensors: readonly Tensor[]): Tensor[] {
+function inOrderOf(model: ModelSignature, tensors: readonly Tensor[]): Tensor[] {
   if (tensors.length > model.inputs.length) {
-    throw Failure.invalidInput(
+    throw new BodyError(
+      'invalid_input',
       `${tensors.length} inputs given, but model "${model.name}" has ${listNames(model.inputs)}`,
     )
   }
   return model.inputs.map(({ name }) => {
     const tensor = tensors.find((tensor) => tensor.name === name)
     if (tensor === undefined) {
-      throw Failure.invalidInput(`Input "${name}" of model "${model.name}" is missing`)
+      throw new BodyError('invalid_input', `Input "${name}" of model "${model.name}" is missing`)
     }
     return tensor
   })
 }
 
-function readOutput(model: Model, output: Json, path: Path): V2Request['outputs'][number] {
+function readOutput(model: ModelSignature, output: Json, path: BodyPath): V2Request['outputs'][number] {
   const fields = readObject(output, path)
   const name = readString(fields['name'], [...path, 'name'])
   const parameters = readParameters(fields['parameters'], [...path, 'parameters'])
   if (!model.outputs.some((declared) => declared.name === name)) {
-    throw Failure.invalidInput(
+    throw new BodyError(
+      'invalid_input',
       `Model "${model.name}" has no output "${name}"; its outputs are ${listNames(model.outputs)}`,
     )
   }
   return { name, isBinary: isBinary(parameters) }
 }
 
-function listNames(tensors: Model['inputs']): string {
+function listNames(tensors: ModelSignature['outputs']): string {
   return tensors.map(({ name }) => `"${name}"`).join(', ')
 }
 
-function readShape(value: Json | undefined, path: Path): number[] {
+function readShape(value: Json | undefined, path: BodyPath): number[] {
   return readList(value, path).map((dimension, axis) => {
     if (typeof dimension !== 'number' || !Number.isInteger(dimension)) {
-      throw Failure.unprocessable('int_type', [...path, axis], 'Input should be a valid integer')
+      throw new BodyError('int_type', 'Input should be a valid integer', [...path, axis])
     }
     // The Open Inference Protocol wants concrete shapes; numpy would take -1. 2^31 is the engine's limit.
     if (dimension < 0 || dimension >= 2 ** 31) {
-      throw Failure.invalidInput(`shape[${axis}] is ${dimension}, not a size from 0 to 2147483647`)
+      throw new BodyError('invalid_input', `shape[${axis}] is ${dimension}, not a size from 0 to 2147483647`)
     }
     return dimension
   })
 }
 
-function readSize(size: Json, path: Path): number {
+function readSize(size: Json, path: BodyPath): number {
   if (typeof size === 'number' && Number.isSafeInteger(size) && size >= 0) return size
-  throw Failure.invalidInput(`${path.join('.')}: binary_data_size is not a number of bytes`)
+  throw new BodyError('invalid_input', `${path.join('.')}: binary_data_size is not a number of bytes`)
 }
 
-function readParameters(value: Json | undefined, path: Path): JsonObject {
+function readParameters(value: Json | undefined, path: BodyPath): JsonObject {
   if (value === undefined || value === null) return {}
   const parameters = readObject(value, path)
   for (const [name, parameter] of Object.entries(parameters)) {
     if (typeof parameter === 'object' && parameter !== null) {
-      throw Failure.unprocessable(
-        'scalar_type',
-        [...path, name],
-        'Input should be a string, a number or a boolean',
-      )
+      throw new BodyError('scalar_type', 'Input should be a string, a number or a boolean', [...path, name])
     }
   }
   return parameters
 }
 
-function readObject(value: Json | undefined, path: Path): JsonObject {
+function readObject(value: Json | undefined, path: BodyPath): JsonObject {
   if (isJsonObject(value)) return value
-  throw Failure.unprocessable('model_attributes_type', path, 'Input should be a valid dictionary or object')
+  throw new BodyError('model_attributes_type', 'Input should be a valid dictionary or object', path)
 }
 
-function readList(value: Json | undefined, path: Path): Json[] {
+function readList(value: Json | undefined, path: BodyPath): Json[] {
   if (Array.isArray(value)) return value
   throw value === undefined
-    ? Failure.unprocessable('missing', path, 'Field required')
-    : Failure.unprocessable('list_type', path, 'Input should be a valid list')
+    ? new BodyError('missing', 'Field required', path)
+    : new BodyError('list_type', 'Input should be a valid list', path)
 }
 
-function readString(value: Json | undefined, path: Path): string {
+function readString(value: Json | undefined, path: BodyPath): string {
   if (typeof value === 'string') return value
   throw value === undefined
-    ? Failure.unprocessable('missing', path, 'Field required')
-    : Failure.unprocessable('string_type', path, 'Input should be a valid string')
+    ? new BodyError('missing', 'Field required', path)
+    : new BodyError('string_type', 'Input should be a valid string', path)
 }
