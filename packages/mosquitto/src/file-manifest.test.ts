@@ -81,6 +81,15 @@ describe('whatever the text', () => {
   })
 })
 
+test.each(['\uff74', ''])(
+  'a Secret whose base64 could be a number, or is nothing, stays text: %j',
+  (text) => {
+    const manifest = fileManifest(text, { kind: 'Secret', name: 'x' })
+    const { data } = parse(manifest, { version: '1.1' }) as { data: Record<string, unknown> }
+    expect(data['password.txt']).toBe(Buffer.from(text).toString('base64'))
+  },
+)
+
 test.each(['yes', 'null', '123', '1e3', '0x1f', 'a.b'])('a name such as %s stays text', (name) => {
   const manifest = fileManifest(TEXT, { kind: 'ConfigMap', name, key: name })
   expect(parse(manifest, { version: '1.1' })).toMatchObject({ metadata: { name }, data: { [name]: TEXT } })

@@ -34,7 +34,8 @@ export function fileManifest(text: string, options: FileManifestOptions): string
     `  namespace: ${scalar(namespace)}`,
     ...(kind === 'Secret' ? ['type: Opaque'] : []),
     'data:',
-    `  ${scalar(key)}: ${kind === 'Secret' ? Buffer.from(text).toString('base64') || '""' : blockScalar(text)}`,
+    // Quoted: base64 may consist of digits, and YAML would read a number.
+    `  ${scalar(key)}: ${kind === 'Secret' ? `"${Buffer.from(text).toString('base64')}"` : blockScalar(text)}`,
     '',
   ].join('\n')
 }

@@ -1,0 +1,153 @@
+// A whole connector on the embedded broker, with a model server that answers at once, late, or not before it is told.
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { startBroker, type Broker } from '@inferwire/dev'
+import { connectAsync, type MqttClient } from 'mqtt'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { ConfigError, loadConfig, type ConfigInput } from './config/index.ts'
+import { startConnector, type Connector } from './connector.ts'
+import { createLog } from './telemetry/index.ts'
+
+let broker: Broker
+let server: Server
+let serverUrl: string
+let client: MqttClient
+let connector: Connector | undefined
+let log: string[]
+let messages: { topic: string; payload: string }[]
+let openCalls: (() => void)[]
+
+beforeEach(async () => {
+  log = []
+  messages = []
+  openCalls = []
+  broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0 })
+  server = createServer((request, response) => {
+    const answer = (): void =>
+      void response.setHeader('content-type', 'application/json').end(JSON.stringify({ predictions: [1] }))
+    if (request.method === 'POST' && request.url!.includes('slow')) openCalls.push(answer)
+    else answer()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  serverUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  client = await connectAsync(broker.url, { protocolVersion: 4 })
+  client.on('message', (topic, payload) => messages.push({ topic, payload: payload.toString() }))
+  await client.subscribeAsync('infer/#', { qos: 1 })
+})
+
+afterEach(async () => {
+  for (const answer of openCalls.splice(0)) answer()
+  await connector?.stop()
+  connector = undefined
+  await client.endAsync()
+  await broker.close()
+  server.closeAllConnections()
+  await new Promise((resolve) => server.close(resolve))
+})
+
+const configOf = (models: string[], rest: ConfigInput = {}): ReturnType<typeof loadConfig> =>
+  loadConfig({
+    env: {},
+    flags: {
+      name: 'edge',
+      broker: { url: broker.url, protocolVersion: 4 },
+      admin: { enabled: false },
+      poison: { enabled: false },
+      models: Object.fromEntries(models.map((name) => [name, { url: serverUrl, protocol: 'v1' as const }])),
+      ...rest,
+    },
+  })
+
+async function start(config: ReturnType<typeof loadConfig>): Promise<Connector> {
+  const sink = { write: (line: string) => log.push(line) }
+  connector = await startConnector(config, { log: createLog({ level: 'debug', format: 'json' }, sink) })
+  await connector.ready
+  return connector
+}
+
+const request = (model: string, id: string): Promise<unknown> =>
+  client.publishAsync(`infer/request/cam7/${model}/predict/${id}`, '{"instances":[1]}', { qos: 1 })
+const reply = (model: string, id: string): Promise<string> => {
+  const topic = `infer/reply/cam7/${model}/predict/${id}`
+  return expect
+    .poll(() => messages.find((message) => message.topic === topic)?.payload)
+    .toBeDefined()
+    .then(() => messages.find((message) => message.topic === topic)!.payload)
+}
+const states = (): unknown[] =>
+  messages
+    .filter(({ topic }) => topic === 'infer/status/edge')
+    .map(({ payload }) => (JSON.parse(payload) as { state: string }).state)
+const events = (): unknown[] => log.map((line) => (JSON.parse(line) as { event: unknown }).event)
+
+test('a started connector answers, and publishes its status and cards', async () => {
+  const { cards } = await start(configOf(['iris']))
+  await request('iris', '1')
+  expect(JSON.parse(await reply('iris', '1'))).toEqual({ predictions: [1] })
+  expect(cards.map(({ name }) => name)).toEqual(['iris'])
+  expect(states()).toContain('online')
+})
+
+test('a reload exposes, removes and changes the policy, without another session', async () => {
+  const { reload } = bound(await start(configOf(['iris'])))
+  reload(configOf(['digits'], { policy: { allow: [{ clients: ['cam*'], models: ['digits'] }] } }))
+  await request('digits', '1')
+  await request('iris', '2')
+  expect(JSON.parse(await reply('digits', '1'))).toEqual({ predictions: [1] })
+  expect(JSON.parse(await reply('iris', '2'))).toMatchObject({ code: 'model_not_found' })
+  reload(configOf(['digits'], { policy: { allow: [] } }))
+  await request('digits', '3')
+  expect(JSON.parse(await reply('digits', '3'))).toMatchObject({ code: 'forbidden_model' })
+  expect(events().filter((event) => event === 'session_ready')).toHaveLength(1)
+})
+
+test('a reload that cannot be carried out leaves everything as it was', async () => {
+  const { reload } = bound(await start(configOf(['iris'])))
+  const broken = configOf(['digits'])
+  const digits = {
+    ...broken.models['digits']!,
+    url: 'https://127.0.0.1:1',
+    tls: { caFile: '/does/not/exist' },
+  }
+  const config = { ...broken, models: { iris: broken.models['digits']!, digits } } as typeof broken
+  expect(() => reload(config)).toThrow(ConfigError)
+  await request('iris', '1')
+  expect(JSON.parse(await reply('iris', '1'))).toEqual({ predictions: [1] })
+})
+
+test('what a reload cannot change is named in the log', async () => {
+  const { reload } = bound(await start(configOf(['iris'])))
+  reload(configOf(['iris'], { root: 'other' }))
+  const line = log.find((text) => text.includes('reload_incomplete'))
+  expect(JSON.parse(line!)).toMatchObject({ keys: ['root'] })
+})
+
+test('stopping finishes the running request, answers it, and publishes draining and offline', async () => {
+  const { stop } = bound(await start(configOf(['slow'])))
+  await request('slow', '1')
+  await expect.poll(() => openCalls.length).toBe(1)
+  const stopped = stop()
+  await expect.poll(states).toContain('draining')
+  for (const answer of openCalls.splice(0)) answer()
+  expect(await stopped).toBe(true)
+  expect(JSON.parse(await reply('slow', '1'))).toEqual({ predictions: [1] })
+  expect(states().slice(-2)).toEqual(['draining', 'offline'])
+  connector = undefined
+})
+
+test('a request that is not finished in time is left to the broker, and the next process answers it', async () => {
+  const { stop } = bound(await start(configOf(['slow'], { drain: { timeoutMs: 50 } })))
+  await request('slow', '1')
+  await expect.poll(() => openCalls.length).toBe(1)
+  expect(await stop()).toBe(false)
+  expect(events()).toContain('drain_incomplete')
+  await start(configOf(['slow']))
+  await expect.poll(() => openCalls.length).toBe(2)
+  for (const answer of openCalls.splice(0)) answer()
+  expect(JSON.parse(await reply('slow', '1'))).toEqual({ predictions: [1] })
+})
+
+// The methods without their object, as a caller destructures them.
+function bound(running: Connector): Pick<Connector, 'reload' | 'stop'> {
+  return { reload: (config) => running.reload(config), stop: () => running.stop() }
+}
