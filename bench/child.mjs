@@ -9,14 +9,16 @@ const running = new Set()
 
 /**
  * Starts a program in the checkout; its output goes to `.build/log/{name}.log`.
- * @returns {{ pid: number, exited: Promise<string>, stop: () => Promise<void>, logTail: () => string }}
- *   `exited` says how it ended and never rejects.
+ * @param {{ hasChannel?: boolean }} [options] with a channel, `process` of the child and `child` exchange messages
+ * @returns {{ child: import('node:child_process').ChildProcess, pid: number, exited: Promise<string>,
+ *   stop: () => Promise<void>, logTail: () => string }} `exited` says how it ended and never rejects.
  */
-export function start(name, command, args) {
+export function start(name, command, args, { hasChannel = false } = {}) {
   mkdirSync(join(BUILD, 'log'), { recursive: true })
   const logFile = join(BUILD, 'log', `${name}.log`)
   const log = openSync(logFile, 'w')
-  const child = spawn(command, args, { cwd: ROOT, env: environment(), stdio: ['ignore', log, log] })
+  const stdio = ['ignore', log, log, ...(hasChannel ? ['ipc'] : [])]
+  const child = spawn(command, args, { cwd: ROOT, env: environment(), stdio })
   closeSync(log)
   running.add(child)
   const exited = new Promise((resolve) => {
@@ -24,6 +26,7 @@ export function start(name, command, args) {
     child.on('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `ended by ${signal}`))
   }).finally(() => running.delete(child))
   return {
+    child,
     pid: child.pid,
     exited,
     stop: () => stop(child, exited, name),

@@ -68,7 +68,8 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
   }
 }
 
-async function untilReady(port, signal) {
+/** Resolves with the time on `performance.now()` at which `/readyz` says 200. */
+export async function untilReady(port, signal) {
   let last = 'no connection'
   while (!signal.aborted) {
     try {

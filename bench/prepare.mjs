@@ -38,7 +38,12 @@ export async function prepare({ buildPackages }) {
       '-lcurl',
     ])
   }
-  if (buildPackages) await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
+  if (buildPackages) await build()
+}
+
+/** Builds the packages of this checkout. */
+export async function build() {
+  await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
 }
 
 /** Path of a program; Debian keeps servers where the PATH of a user does not look. */
@@ -48,13 +53,13 @@ export function find(program) {
 }
 
 /** What the numbers were measured on, in one line. */
-export function describeMachine() {
+export function describeMachine({ withNginx = true } = {}) {
   const memoryKb = Number(/MemTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1])
   return [
     `${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} cores, ${Math.round(memoryKb / 2 ** 20)} GB`,
     `Node.js ${process.versions.node}`,
     `Mosquitto ${version('mosquitto', ['-h'], /version (\S+)/)}`,
-    `nginx ${version('nginx', ['-v'], /nginx\/(\S+)/)}`,
+    ...(withNginx ? [`nginx ${version('nginx', ['-v'], /nginx\/(\S+)/)}`] : []),
   ].join('; ')
 }
 

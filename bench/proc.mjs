@@ -24,3 +24,25 @@ export function machineCpuMs() {
 export function peakRssMb(pid) {
   return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
+
+/** How many cores other programs took since it was made: a busy machine makes the numbers worthless. */
+export class OtherPrograms {
+  #pids
+  #before
+
+  constructor(pids) {
+    this.#pids = pids
+    this.#before = this.#take()
+  }
+
+  cores() {
+    const { at, machine, ours } = this.#take()
+    const other = machine - this.#before.machine - (ours - this.#before.ours)
+    return Math.max(0, other / (at - this.#before.at))
+  }
+
+  #take() {
+    const ours = this.#pids.reduce((sum, pid) => sum + cpuMs(pid), 0)
+    return { at: performance.now(), machine: machineCpuMs(), ours }
+  }
+}

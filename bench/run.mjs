@@ -8,6 +8,7 @@ import { readOptions, USAGE } from './options.mjs'
 import { BUILD, RESULTS } from './paths.mjs'
 import { describeMachine, prepare } from './prepare.mjs'
 import { progress, report } from './report.mjs'
+import { keepSections } from './results-section.mjs'
 import { startModel } from './testbed.mjs'
 
 endChildrenWithMe()
@@ -34,7 +35,7 @@ async function main(options) {
     if (runs.length > 0) process.stdout.write(`\n${report(runs)}\n`)
   }
   if (options.write) {
-    writeFileSync(RESULTS, resultsPage(runs, options, begun))
+    writeFileSync(RESULTS, keepSections(RESULTS, resultsPage(runs, options, begun)))
     process.stderr.write(`\nwrote bench/RESULTS.md\n`)
   }
 }

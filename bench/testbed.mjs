@@ -25,11 +25,14 @@ export async function startModel() {
   return { port, pid: server.pid, stop: server.stop }
 }
 
-/** A broker without any state: every run has a new one, or a session of the run before would be taken up again. */
-export async function startBroker() {
+/**
+ * A broker without any state: every run has a new one, or a session of the run before would be taken up again.
+ * @param {Record<string, number>} [settings] lines of mosquitto.conf that differ from those of the benchmark
+ */
+export async function startBroker(settings = {}) {
   const port = await freePort()
   const file = join(BUILD, 'mosquitto.conf')
-  writeFileSync(file, mosquittoConfig(port))
+  writeFileSync(file, mosquittoConfig(port, settings))
   const server = start('mosquitto', find('mosquitto'), ['-c', file])
   await untilUp('mosquitto', port, server)
   return { port, pid: server.pid, stop: server.stop }
@@ -74,14 +77,15 @@ ${temporary.map((name) => `  ${name}_temp_path temp_${name};`).join('\n')}
 `
 }
 
-function mosquittoConfig(port) {
+function mosquittoConfig(port, settings) {
+  const limits = { max_inflight_messages: 1024, max_queued_messages: 100_000, ...settings }
   return `listener ${port} 127.0.0.1
 allow_anonymous true
 persistence false
 set_tcp_nodelay true
-max_inflight_messages 1024
-max_queued_messages 100000
-log_dest stderr
+${Object.entries(limits)
+  .map(([name, value]) => `${name} ${value}\n`)
+  .join('')}log_dest stderr
 log_type error
 log_type warning
 `

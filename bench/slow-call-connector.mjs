@@ -1,0 +1,87 @@
+// The connector of `npm run bench:slow`: configured, killed, started again, asked for its metrics.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { start } from './child.mjs'
+import { untilReady } from './measure.mjs'
+import { BUILD } from './paths.mjs'
+import { freePort } from './testbed.mjs'
+
+const FOLDER = join(BUILD, 'slow-call')
+const START_MS = 30_000
+
+/** One connector at a time, each with the session and the state folder of the one before. */
+export class SlowCallConnector {
+  #options
+  #ports
+  #process
+
+  constructor(options, mqttPort, modelPort) {
+    this.#options = options
+    this.#ports = { mqttPort, modelPort }
+    rmSync(FOLDER, { recursive: true, force: true })
+    mkdirSync(FOLDER, { recursive: true })
+  }
+
+  get pid() {
+    return this.#process.pid
+  }
+
+  async start() {
+    const adminPort = await freePort()
+    this.#ports.adminPort = adminPort
+    const file = join(FOLDER, 'connector-config')
+    writeFileSync(file, JSON.stringify(merge(this.#config(), this.#options.config)))
+    this.#process = start('slow-call-connector', process.execPath, [this.#options.cli, 'connect', '-c', file])
+    const ended = this.#process.exited.then((how) => {
+      throw new Error(`the connector did not start: ${how}\n${this.#process.logTail()}`)
+    })
+    ended.catch(() => {}) // The end that is asked for later is none.
+    await Promise.race([untilReady(adminPort, AbortSignal.timeout(START_MS)), ended])
+  }
+
+  /** As a crash or the kernel would: nothing is finished, nothing is said to the broker. */
+  async kill() {
+    this.#process.child.kill('SIGKILL')
+    await this.#process.exited
+  }
+
+  async stop() {
+    await this.#process.stop()
+  }
+
+  async metric(name) {
+    const response = await fetch(`http://127.0.0.1:${this.#ports.adminPort}/metrics`)
+    const line = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(await response.text())
+    if (line === null) throw new Error(`/metrics of the connector has no ${name}`)
+    return Number(line[1])
+  }
+
+  // Options of the first version that is compared: newer ones belong in the file of --config.
+  #config() {
+    const { mqttPort, modelPort, adminPort } = this.#ports
+    const { window, timeoutMs } = this.#options
+    return {
+      name: 'bench',
+      broker: { url: `mqtt://127.0.0.1:${mqttPort}`, receiveMaximum: window },
+      admin: { port: adminPort },
+      log: { level: 'warn', format: 'json' },
+      poison: { stateFolder: join(FOLDER, 'state') },
+      // The open call must not hold up the end of the run.
+      drain: { timeoutMs: 1000 },
+      models: {
+        echo: { url: `http://127.0.0.1:${modelPort}`, protocol: 'v1', timeoutMs },
+      },
+    }
+  }
+}
+
+// Maps are merged, everything else is replaced.
+function merge(base, over) {
+  if (!isMap(base) || !isMap(over)) return over ?? base
+  const keys = new Set([...Object.keys(base), ...Object.keys(over)])
+  return Object.fromEntries([...keys].map((key) => [key, merge(base[key], over[key])]))
+}
+
+function isMap(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,59 @@
+// The load of `npm run bench:slow`: the open loop of the failure matrix, in a process of its own.
+import { setTimeout as delay } from 'node:timers/promises'
+import { OpenLoad } from '../conformance/matrix/open-load.ts'
+import { answerCalls } from './worker.mjs'
+
+const CLIENTS = ['cam1', 'cam2', 'cam3', 'cam4']
+const MODEL = 'echo'
+const OPEN_FLOW = 1
+// Nothing may expire while it waits, or a connector that stands still would look as if it had caught up.
+const EXPIRY_SECONDS = 86_400
+
+let load
+const ranges = {}
+
+answerCalls({
+  async connect({ port, rate }) {
+    const common = { model: MODEL, expirySeconds: EXPIRY_SECONDS }
+    load = await OpenLoad.start({
+      port,
+      flows: [
+        { ...common, name: 'load', clients: CLIENTS, perSecond: rate },
+        {
+          ...common,
+          name: 'open',
+          clients: CLIENTS.slice(0, 1),
+          perSecond: 0,
+          odd: { body: '{"open":true}', every: 1 },
+        },
+      ],
+    })
+  },
+  /** The request that stays open. */
+  open: () => load.send(OPEN_FLOW),
+  /** Asks for so many seconds. @returns the answers of each second, and how many are missing at the end */
+  async ask({ phase, seconds }) {
+    const from = load.mark
+    const startedAtMs = performance.now()
+    const perSecond = []
+    load.begin()
+    for (let second = 1; second <= seconds; second++) {
+      const before = load.answered
+      await delay(startedAtMs + second * 1000 - performance.now())
+      perSecond.push(load.answered - before)
+    }
+    load.stop()
+    ranges[phase] = [from, load.mark]
+    return { perSecond, unansweredAtEnd: load.unanswered }
+  },
+  /** Waits until all is answered but the open one, or nothing has come for a while. */
+  settle: ({ quietMs }) => load.settle(quietMs),
+  /** Latencies of each phase's requests, whenever they were answered. Sorting them would disturb a phase. */
+  report() {
+    const phases = Object.fromEntries(
+      Object.entries(ranges).map(([phase, range]) => [phase, load.report('load', range)]),
+    )
+    const { duplicates, crossed, phantom, lagP99Ms } = load
+    return { phases, secondReplies: duplicates, wrongAnswers: crossed + phantom, lagP99Ms }
+  },
+})

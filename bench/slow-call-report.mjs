@@ -1,0 +1,104 @@
+// Measurements of `npm run bench:slow` -> Markdown.
+import { OTHER_CORES_MAX, table } from './report.mjs'
+
+/** Above this, the load itself was late, and its latencies are partly its own. */
+const LAG_MAX_MS = 20
+
+const PHASES = { quiet: 'quiet', open: 'open call', restart: 'killed, restarted' }
+
+/** @param {object[]} runs as `measure` of slow-call.mjs returns them */
+export function report(runs) {
+  return [phaseTable(runs), restartTable(runs), ...doubts(runs)].join('\n\n')
+}
+
+/** One line while it runs. */
+export function progress({ window, phases, restart }) {
+  const parts = Object.entries(PHASES).map(([phase, name]) => {
+    const { okP50Ms, okP99Ms, perSecond } = phases[phase]
+    return `${name}: p50 ${ms(okP50Ms)} ms, p99 ${ms(okP99Ms)} ms, ${stalls(perSecond)} of ${perSecond.length} s without an answer`
+  })
+  return `window ${window}  ${parts.join('; ')}; ${restart.redelivered} redelivered`
+}
+
+function phaseTable(runs) {
+  const rows = runs.flatMap((run) =>
+    Object.entries(PHASES).map(([phase, name]) => {
+      const { requests, ok, errors, okP50Ms, okP99Ms, maxMs, unanswered } = run.phases[phase]
+      const { perSecond, unansweredAtEnd } = run.phases[phase]
+      return [
+        `${run.window}`,
+        name,
+        `${requests}`,
+        ...(ok === 0 ? ['', ''] : [ms(okP50Ms), ms(okP99Ms)]),
+        unanswered === requests ? '' : ms(maxMs),
+        `${Math.min(...perSecond)}`,
+        `${stalls(perSecond)} of ${perSecond.length}`,
+        // The open call itself is not missing.
+        `${unansweredAtEnd - (phase === 'quiet' ? 0 : 1)}`,
+        `${Object.values(errors).reduce((sum, count) => sum + count, 0)}`,
+        `${unanswered}`,
+      ]
+    }),
+  )
+  return table(
+    [
+      'window',
+      'phase',
+      'requests',
+      'p50 ms',
+      'p99 ms',
+      'slowest ms',
+      'fewest answers in a second',
+      'seconds without an answer',
+      'waiting at the end',
+      'errors',
+      'never answered',
+    ],
+    rows,
+  )
+}
+
+function restartTable(runs) {
+  const rows = runs.map(({ window, restart }) => [
+    `${window}`,
+    ...['unacknowledged', 'redelivered', 'callsAgain', 'secondReplies', 'openCalls'].map(
+      (member) => `${restart[member]}`,
+    ),
+  ])
+  return table(
+    [
+      'window',
+      'unacknowledged before the kill',
+      'redelivered',
+      'called again',
+      'answered again',
+      'calls of the open request',
+    ],
+    rows,
+  )
+}
+
+function doubts(runs) {
+  return runs.flatMap(({ window, wrongAnswers, lagP99Ms, otherCores }) => {
+    const name = `window ${window}`
+    return [
+      ...(wrongAnswers > 0 ? [`**${wrongAnswers} wrong answers** (${name}).`] : []),
+      ...(lagP99Ms > LAG_MAX_MS
+        ? [
+            `**The load was late** (${name}): 1 % of the requests left ${ms(lagP99Ms)} ms after their time or later.`,
+          ]
+        : []),
+      ...(otherCores > OTHER_CORES_MAX
+        ? [`**Not a quiet machine** (${name}): other programs used ${otherCores.toFixed(2)} cores.`]
+        : []),
+    ]
+  })
+}
+
+function stalls(perSecond) {
+  return perSecond.filter((answers) => answers === 0).length
+}
+
+function ms(value) {
+  return value < 100 ? value.toFixed(1) : value.toFixed(0)
+}

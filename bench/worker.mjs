@@ -1,0 +1,44 @@
+// Processes of the benchmark's own, which have a core for themselves where there is one: named calls, one answer each.
+import { start } from './child.mjs'
+
+/**
+ * Starts a file of this folder that uses `answerCalls`.
+ * @returns what `start` returns, and `call(name, argument)`, which rejects when the call fails or the process ends
+ */
+export function startWorker(name, file, nodeArguments = []) {
+  const worker = start(name, process.execPath, [...nodeArguments, file], { hasChannel: true })
+  const waiting = new Map()
+  let lastId = 0
+  worker.child.on('message', ({ id, value, error }) => {
+    const { resolve, reject } = waiting.get(id)
+    waiting.delete(id)
+    if (error === undefined) resolve(value)
+    else reject(new Error(`${name}: ${error}`))
+  })
+  void worker.exited.then((how) => {
+    for (const { reject } of waiting.values()) reject(new Error(`${name}: ${how}\n${worker.logTail()}`))
+    waiting.clear()
+  })
+  const call = (method, argument) =>
+    new Promise((resolve, reject) => {
+      const id = ++lastId
+      waiting.set(id, { resolve, reject })
+      // After its end there is no channel, and no end to wait for.
+      worker.child.send({ id, method, argument }, (error) => {
+        if (error) reject(new Error(`${name}: ${error.message}\n${worker.logTail()}`))
+      })
+    })
+  return { ...worker, call }
+}
+
+/** Answers the calls of the process that started this one, and ends with it. */
+export function answerCalls(methods) {
+  process.on('message', async ({ id, method, argument }) => {
+    try {
+      process.send({ id, value: await methods[method](argument) })
+    } catch (error) {
+      process.send({ id, error: error.stack })
+    }
+  })
+  process.on('disconnect', () => process.exit())
+}
