@@ -21,6 +21,7 @@ export {
   isCleanLevel,
   isModelName,
   isPublishable,
+  matchesFilter,
   TOPIC_LENGTH_MAX,
   TOPIC_LEVEL_LENGTH_MAX,
   TopicSpace,

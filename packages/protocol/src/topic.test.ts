@@ -5,6 +5,7 @@ import {
   isCleanLevel,
   isModelName,
   isPublishable,
+  matchesFilter,
   TOPIC_LENGTH_MAX,
   TOPIC_LEVEL_LENGTH_MAX,
   TopicSpace,
@@ -78,6 +79,33 @@ describe('a request topic', () => {
   ])('"%s": the mistake names the %s level', (rest, level) => {
     expect(() => topics.parseRequest(`plant/infer/request/${rest}`)).toThrow(`The ${level} level`)
   })
+})
+
+test.each([
+  ['infer/request/#', 'infer/request', true],
+  ['infer/request/#', 'infer/request/a/b', true],
+  ['infer/request/#', 'infer/requests', false],
+  ['a/+/c', 'a/b/c', true],
+  ['a/+/c', 'a//c', true],
+  ['a/+', 'a/b/c', false],
+  ['a/+', 'a', false],
+  ['a/b', 'a/b', true],
+  ['#', '$SYS/a', false],
+  ['+/a', '$SYS/a', false],
+  ['$SYS/#', '$SYS/a', true],
+])('filter %s and topic %s: %s', (filter, topic, isMatch) => {
+  expect(matchesFilter(filter, topic)).toBe(isMatch)
+})
+
+test("the filter of a model's requests matches them and no other model's, and the model is found in the topic", () => {
+  const matches = (topic: string): boolean => matchesFilter(topics.modelFilter('iris'), topic)
+  const names = ['iris', 'iris@2', 'iris2', 'digits']
+  expect(names.filter((name) => matches(topics.request('cam7', name, 'infer', 'a/b')))).toEqual(['iris'])
+  expect(matches(topics.request('cam7', 'iris'))).toBe(true)
+  expect(names.map((name) => topics.requestedModel(topics.request('cam7', name)))).toEqual(names)
+  expect(topics.requestedModel('plant/infer/request/cam7/iris/infer/1')).toBe('iris')
+  expect(topics.requestedModel('plant/infer/request/cam7')).toBeUndefined()
+  expect(topics.requestedModel('plant/infer/reply/cam7/iris')).toBeUndefined()
 })
 
 describe('a reply topic', () => {

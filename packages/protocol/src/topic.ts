@@ -50,6 +50,20 @@ export function isPublishable(topic: string): boolean {
   )
 }
 
+/** Whether a topic name matches a topic filter (MQTT 5 §4.7). `$share/{group}/` is not part of a filter here. */
+export function matchesFilter(filter: string, topic: string): boolean {
+  const wanted = filter.split('/')
+  const levels = topic.split('/')
+  // MQTT 5 §4.7.2: a wildcard at the beginning does not match a topic that begins with `$`.
+  if (topic.startsWith('$') && (wanted[0] === '#' || wanted[0] === '+')) return false
+  for (const [index, level] of wanted.entries()) {
+    // Also the level above: `a/#` matches `a` (§4.7.1.2).
+    if (level === '#') return true
+    if (index >= levels.length || (level !== '+' && level !== levels[index])) return false
+  }
+  return wanted.length === levels.length
+}
+
 function levelsOf(topic: string): number {
   let levels = 1
   for (let slash = topic.indexOf('/'); slash !== -1; slash = topic.indexOf('/', slash + 1)) levels += 1
