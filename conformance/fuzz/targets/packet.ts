@@ -207,7 +207,7 @@ const roundTripWriter = new PacketWriter(roundTripWire)
 // What was decoded is encoded, and decoded again.
 function checkRoundTrip(message: OutgoingMessage): void {
   roundTripWire.sent.length = 0
-  encodePublish(roundTripWriter, message, 7, false, 5)
+  encodePublish(roundTripWriter, message, 7, 0, 5)
   roundTripWriter.flush()
   const bytes = Buffer.concat(roundTripWire.sent)
   claim(bytes.length === publishPacketBytes(message, 5), 'a packet has another size than was said')
