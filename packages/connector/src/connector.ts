@@ -228,7 +228,7 @@ class RunningConnector implements Connector {
     const { broker, name } = this.#config
     const listener: SessionListener = {
       delivered: (delivery) => this.#pipeline.handle(delivery),
-      ready: ({ limits, bornAtMs, isLost, filter }) => {
+      ready: ({ limits, bornAtMs, isLost, filters }) => {
         this.#bornAtMs = bornAtMs
         this.#telemetry.isConnected = true
         this.#telemetry.connections += 1
@@ -243,11 +243,11 @@ class RunningConnector implements Connector {
           {
             event: 'session_ready',
             broker: broker.url,
-            filter,
+            filters,
             sessionPresent: limits.sessionPresent,
             receiveMaximum: limits.receiveMaximum,
           },
-          `Connected to ${broker.url}, subscribed to ${filter}.`,
+          `Connected to ${broker.url}, subscribed to ${filters.join(', ')}.`,
         )
         void this.#publishStatus()
         for (const card of this.#registry.cards) this.#publishCard(card.name, card)
@@ -262,12 +262,16 @@ class RunningConnector implements Connector {
           `No session with ${broker.url}: ${describe(error)}`,
         )
       },
+      warned: ({ event, message }) => {
+        if (event === 'ack_order_strict') this.#telemetry.isAckOrderStrict = true
+        this.#log.warn({ event, broker: broker.url }, message)
+      },
     }
     return new MqttSession(
       {
         ...broker,
         password: () => readPassword(broker),
-        filter: this.#topics.requestFilter,
+        filters: [this.#topics.requestFilter],
         ownFilters: [this.#topics.cancelFilter],
         frameBytesMax: () => this.#frameBytesMax,
         will: (bornAtMs) => ({

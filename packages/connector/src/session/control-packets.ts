@@ -67,8 +67,15 @@ export function encodeSubscribe(
 }
 
 /** Stops new requests where others take over. */
-export function encodeUnsubscribe(packetId: number, filter: string, protocolVersion: 4 | 5): Buffer {
-  return generate({ cmd: 'unsubscribe', messageId: packetId, unsubscriptions: [filter] }, { protocolVersion })
+export function encodeUnsubscribe(
+  packetId: number,
+  filters: readonly string[],
+  protocolVersion: 4 | 5,
+): Buffer {
+  return generate(
+    { cmd: 'unsubscribe', messageId: packetId, unsubscriptions: [...filters] },
+    { protocolVersion },
+  )
 }
 
 /** DISCONNECT; with MQTT 3.1.1 the reason code is left out by mqtt-packet. */

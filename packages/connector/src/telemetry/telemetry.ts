@@ -36,6 +36,8 @@ export class Telemetry {
   /** Requests that were taken and are not settled. */
   inFlight = 0
   isConnected = false
+  /** The broker does not accept PUBACKs out of order, so they leave in the order of arrival. */
+  isAckOrderStrict = false
   connections = 0
   sessionsLost = 0
   repliesWithoutSubscriber = 0
