@@ -3,7 +3,7 @@ import { loadConfig, type ConnectorConfig } from '@inferwire/connector'
 import { ModelGate } from '../../packages/connector/src/admission/index.ts'
 import { compose, type Composition } from '../../packages/connector/src/compose.ts'
 import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
-import type { Delivery } from '../../packages/connector/src/session/index.ts'
+import type { ReceivedDelivery } from '../../packages/connector/src/session/index.ts'
 import type { BoundOperation } from '../../packages/connector/src/step.ts'
 import type { Log } from '../../packages/connector/src/telemetry/index.ts'
 import type { Owner } from './clock.ts'
@@ -40,6 +40,7 @@ export class SimulatedConnector {
       log,
       cards: () => [],
       requestBytesMax: () => REQUEST_BYTES_MAX,
+      keeper: () => undefined,
       ready: () => {},
       seams: {
         session: {
@@ -52,7 +53,7 @@ export class SimulatedConnector {
         ...(bug?.publish === undefined ? {} : { publish: bug.publish.bind(bug) }),
         ...(bug?.delivered === undefined
           ? {}
-          : { delivered: (delivery) => bug.delivered!(delivery as Delivery) }),
+          : { delivered: (delivery) => bug.delivered!(delivery as ReceivedDelivery) }),
       },
     })
     this.#gate = new ModelGate('m', gateLimitsOf(scenario), this.#rooms.budget)
@@ -137,6 +138,7 @@ function configOf(scenario: Scenario, bug: PlantedBug | undefined): ConnectorCon
       receiveMaximum: scenario.receiveMaximum,
       reconnect: { minMs: 100, maxMs: 4_000 },
       ackOrder: bug?.ackOrder ?? scenario.ackOrder,
+      ackHoldMaxMs: 2_000,
       share: scenario.share,
     },
     limits: {

@@ -1,7 +1,11 @@
 // Connectors with a bug on purpose: a simulation that does not convict them proves nothing with its silence.
 import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/duplicates/index.ts'
 import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
-import type { Delivery, OutgoingMessage, PublishResult } from '../../packages/connector/src/session/index.ts'
+import type {
+  OutgoingMessage,
+  ReceivedDelivery as Delivery,
+} from '../../packages/connector/src/session/index.ts'
+import type { PublishResult } from '../../packages/connector/src/step.ts'
 
 type Publish = (message: OutgoingMessage) => Promise<PublishResult>
 

@@ -2,16 +2,17 @@
 import { TopicSpace, type ModelCard } from '@inferwire/protocol'
 import { Admission, ByteBudget, Clients, Policy } from './admission/index.ts'
 import { Cancels } from './cancels.ts'
-import { readPassword, type ConnectorConfig } from './config/index.ts'
+import { laneNames, readPassword, type ConnectorConfig } from './config/index.ts'
 import { Duplicates } from './duplicates/index.ts'
+import { Lanes } from './lane/index.ts'
 import { Pipeline } from './pipeline.ts'
 import { PoisonWatch } from './poison/index.ts'
 import { Presence } from './presence/index.ts'
-import { firstOf, ModelTable, StandardRouter } from './route/index.ts'
-import { MqttSession, type SessionOptions } from './session/index.ts'
+import { firstOf, ModelTable, StandardRouter, withoutLoops } from './route/index.ts'
+import { MqttSession, type Keeper, type SessionListener, type SessionOptions } from './session/index.ts'
 import type { Delivery, PublishResult, Router } from './step.ts'
 import { ProblemLog, Telemetry, type Log } from './telemetry/index.ts'
-import { sessionNews } from './session-news.ts'
+import { laneSessionNews, sessionNews } from './session-news.ts'
 import { VERSION } from './version.ts'
 
 /** What a composition needs that is not configuration. */
@@ -22,15 +23,18 @@ export interface ComposeParts {
   readonly cards: () => readonly ModelCard[]
   /** The largest request body of anything that is exposed, in bytes. */
   readonly requestBytesMax: () => number
+  /** Keeps a request whose Packet Identifier must be given up; undefined = it cannot be kept. */
+  readonly keeper: Keeper
   /** Connected and subscribed, each time. */
   readonly ready: () => void
+  /** Routers of other topics than the standard ones; they are asked first. */
+  readonly routers?: readonly Router[]
   readonly seams?: Seams
 }
 
-/** Where a test gets in: another clock, network or memory, routers beside the standard one, or a fault on purpose. */
+/** Where the simulation gets in: another network, another memory, or a fault on purpose. */
 export interface Seams {
-  readonly session?: Partial<Pick<SessionOptions, 'dial' | 'random'>>
-  readonly routers?: readonly Router[]
+  readonly session?: Partial<Pick<SessionOptions, 'dial' | 'random' | 'identifiers'>>
   readonly duplicates?: Duplicates
   /** What the pipeline gets of a delivery; undefined = nothing. */
   readonly delivered?: (delivery: Delivery) => Delivery | undefined
@@ -52,7 +56,9 @@ export interface Composition {
   readonly poison: PoisonWatch
   readonly pipeline: Pipeline
   readonly presence: Presence
+  /** The session of everything that has no lane, and of all replies. */
   readonly session: MqttSession
+  readonly lanes: Lanes
   /** Why there is no session; undefined before the first attempt has failed. */
   readonly lastError: () => Error | undefined
 }
@@ -60,15 +66,9 @@ export interface Composition {
 // Topic and properties come on top of the largest body that a model takes.
 const FRAME_HEADER_BYTES = 256 * 1024
 
-/** Makes the rooms; nothing is connected before `session.start`. */
-export function compose({
-  config,
-  log,
-  cards,
-  requestBytesMax,
-  ready,
-  seams = {},
-}: ComposeParts): Composition {
+/** Makes the rooms; nothing is connected before `lanes.start` and `session.start`. */
+export function compose(parts: ComposeParts): Composition {
+  const { config, log, cards, requestBytesMax, keeper, ready, routers = [], seams = {} } = parts
   const { name, broker, limits } = config
   const topics = new TopicSpace(config.root)
   const table = new ModelTable()
@@ -79,7 +79,19 @@ export function compose({
   const duplicates = seams.duplicates ?? new Duplicates(limits.duplicates)
   const poison = new PoisonWatch()
   const cancels = new Cancels({ topics, models: table, clients, telemetry, log })
-  const router = firstOf([...(seams.routers ?? []), new StandardRouter(topics, table)])
+  const ownFilters = [cancels.filter]
+  const guarded = routers.map((other) =>
+    withoutLoops(
+      other,
+      () => [...router.filters(), ...ownFilters],
+      (topic) =>
+        log.error(
+          { event: 'reply_loop', topic },
+          `A route answers on "${topic}", which is one of our own subscriptions: the answer would be a request again. Give it another reply topic.`,
+        ),
+    ),
+  )
+  const router = firstOf([...guarded, new StandardRouter(topics, table)])
   const send: Publish = (message) => session.publish(message)
   const publish: Publish = seams.publish === undefined ? send : (message) => seams.publish!(message, send)
   const pipeline = new Pipeline({
@@ -107,21 +119,51 @@ export function compose({
         `The broker refused a publish to "${topic}" (0x${reasonCode.toString(16)}). Grant the connector's user write access to it.`,
       ),
   })
+  const handle = (delivery: Delivery): void => {
+    const given = seams.delivered === undefined ? delivery : seams.delivered(delivery)
+    if (given !== undefined) pipeline.handle(given)
+  }
+  const sessionOptions = {
+    ...broker,
+    ...seams.session,
+    password: () => readPassword(broker),
+    frameBytesMax: () => requestBytesMax() + FRAME_HEADER_BYTES,
+    keeper,
+  }
+  const lanes = new Lanes({
+    topics,
+    isShared: broker.share !== undefined,
+    handle,
+    open: (model, filters, lane) => {
+      const laneNews = laneSessionNews(model, broker.url, telemetry, log)
+      const listener: SessionListener = {
+        delivered: (delivery) => lane.delivered(delivery),
+        ready: (connected) => {
+          laneNews.ready(connected)
+          lane.ready(connected.limits.sessionPresent)
+        },
+        unavailable: (failure) => {
+          laneNews.unavailable(failure)
+          lane.unavailable()
+        },
+        warned: laneNews.warned,
+      }
+      const clientId = `${broker.clientId}-lane-${model}`
+      return new MqttSession({ ...sessionOptions, clientId, filters }, listener)
+    },
+  })
+  lanes.update(laneNames(config))
   const news = sessionNews(broker.url, telemetry, log)
   const session = new MqttSession(
     {
-      ...broker,
-      ...seams.session,
-      password: () => readPassword(broker),
-      filter: router.filters()[0]!,
-      ownFilters: [cancels.filter],
-      frameBytesMax: () => requestBytesMax() + FRAME_HEADER_BYTES,
+      ...sessionOptions,
+      filters: router.filters(),
+      ownFilters,
       will: (bornAtMs) => presence.will(bornAtMs),
     },
     {
       delivered: (delivery) => {
-        const given = seams.delivered === undefined ? delivery : seams.delivered(delivery)
-        if (given !== undefined) pipeline.handle(given)
+        if (!lanes.take(delivery)) handle(delivery)
       },
       ready: (connected) => {
         news.ready(connected)
@@ -133,6 +175,7 @@ export function compose({
         presence.disconnected()
         news.unavailable(failure)
       },
+      warned: news.warned,
     },
   )
   return {
@@ -146,6 +189,7 @@ export function compose({
     pipeline,
     presence,
     session,
+    lanes,
     lastError: () => news.lastError,
   }
 }

@@ -109,7 +109,7 @@ test('a reload that cannot be carried out leaves everything as it was', async ()
     url: 'https://127.0.0.1:1',
     tls: { caFile: '/does/not/exist' },
   }
-  const config = { ...broken, models: { iris: broken.models['digits']!, digits } } as typeof broken
+  const config = { ...broken, models: { iris: broken.models['digits']!, digits } } as unknown as typeof broken
   expect(() => reload(config)).toThrow(ConfigError)
   await request('iris', '1')
   expect(JSON.parse(await reply('iris', '1'))).toEqual({ predictions: [1] })

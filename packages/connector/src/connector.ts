@@ -1,10 +1,12 @@
 // Runs a connector: start, reload, drain.
+import { join } from 'node:path'
 import type { ModelCard } from '@inferwire/protocol'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
 import { compose, type Composition } from './compose.ts'
-import type { ConnectorConfig } from './config/index.ts'
+import { laneNames, type ConnectorConfig } from './config/index.ts'
 import { ModelRegistry } from './model-registry.ts'
-import { openJournal, type Journal } from './poison/index.ts'
+import { openJournal, stateFolderOf, type Journal } from './poison/index.ts'
+import { Safekeeping } from './safekeeping/index.ts'
 import { describeError } from './session-news.ts'
 import { createLog, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
@@ -37,6 +39,8 @@ export interface Connector {
 
 // How long the first connection waits for model servers that do not answer.
 const MODELS_TIMEOUT_MS = 3_000
+// How long the main session waits for lanes, whose requests it would otherwise serve.
+const LANES_TIMEOUT_MS = 3_000
 // How long a status message may hold up the drain.
 const GOODBYE_TIMEOUT_MS = 1_000
 
@@ -60,6 +64,8 @@ class RunningConnector implements Connector {
   readonly #log: Log
   readonly #rooms: Composition
   readonly #registry: ModelRegistry
+  readonly #safekeeping: Safekeeping
+  #hasTakenKept = false
   #admin: AdminServer | undefined
   #journal: Journal | undefined
   #becomeReady!: () => void
@@ -69,12 +75,14 @@ class RunningConnector implements Connector {
     this.#config = config
     this.#log = log
     this.ready = new Promise((resolve) => (this.#becomeReady = resolve))
+    this.#safekeeping = openSafekeeping(config, log)
     this.#rooms = compose({
       config,
       log,
       cards: () => this.#registry.cards,
       requestBytesMax: () => requestBytesMax(this.#config),
-      ready: () => this.#becomeReady(),
+      keeper: (delivery) => this.#safekeeping.keep(delivery),
+      ready: () => this.#isReady(),
     })
     this.#registry = new ModelRegistry({
       ...this.#rooms,
@@ -101,10 +109,28 @@ class RunningConnector implements Connector {
       throw error
     }
     this.#beginWatch()
-    // The broker hands over at once what waited for us: it must meet models that can be asked, not open questions.
-    void within(MODELS_TIMEOUT_MS, this.#registry.allExposed()).then(() => {
-      if (this.#stopping === undefined) this.#rooms.session.start()
-    })
+    void this.#connect()
+  }
+
+  // The broker hands over at once what waited for us: it must meet models that can be asked, and lanes that are open.
+  async #connect(): Promise<void> {
+    const { lanes, session } = this.#rooms
+    await within(MODELS_TIMEOUT_MS, this.#registry.allExposed())
+    if (this.#stopping === undefined) await within(LANES_TIMEOUT_MS, lanes.start())
+    if (this.#stopping === undefined) session.start()
+  }
+
+  #isReady(): void {
+    this.#becomeReady()
+    if (this.#hasTakenKept) return
+    this.#hasTakenKept = true
+    const kept = this.#safekeeping.kept()
+    if (kept.length === 0) return
+    this.#log.warn(
+      { event: 'kept_requests_taken', requests: kept.length },
+      `${kept.length} requests of the last process were in safe keeping and are executed again.`,
+    )
+    for (const delivery of kept) this.#rooms.pipeline.handle(delivery)
   }
 
   #beginWatch(): void {
@@ -130,6 +156,7 @@ class RunningConnector implements Connector {
     }
     this.#config = { ...this.#config, models: config.models, policy: config.policy }
     this.#rooms.policy.update(config.policy?.allow)
+    this.#rooms.lanes.update(laneNames(config))
     this.#log.info(
       { event: 'config_reloaded', models: Object.keys(config.models).length },
       'The configuration was reloaded.',
@@ -142,7 +169,7 @@ class RunningConnector implements Connector {
   }
 
   async #drain(): Promise<boolean> {
-    const { pipeline, presence, session, poison } = this.#rooms
+    const { pipeline, presence, session, lanes, poison } = this.#rooms
     const { timeoutMs } = this.#config.drain
     this.#journal?.ending()
     this.#log.info(
@@ -150,7 +177,7 @@ class RunningConnector implements Connector {
       'Draining: finishing the requests under way.',
     )
     await within(GOODBYE_TIMEOUT_MS, presence.announce('draining'))
-    await within(GOODBYE_TIMEOUT_MS, session.stopTaking())
+    await within(GOODBYE_TIMEOUT_MS, Promise.all([session.stopTaking(), lanes.stopTaking()]))
     const isDone = await within(timeoutMs, pipeline.idle())
     if (!isDone) {
       this.#log.warn(
@@ -159,7 +186,7 @@ class RunningConnector implements Connector {
       )
     }
     await within(GOODBYE_TIMEOUT_MS, presence.announce('offline'))
-    await session.close()
+    await Promise.all([session.close(), lanes.close()])
     await this.#registry.close()
     await this.#admin?.close()
     poison.stop()
@@ -169,11 +196,11 @@ class RunningConnector implements Connector {
   }
 
   #startAdmin(host: string, port: number): Promise<AdminServer> {
-    const { telemetry, session, budget, duplicates, pipeline } = this.#rooms
+    const { telemetry, session, lanes, budget, duplicates, pipeline } = this.#rooms
     const metrics = createMetrics(telemetry, () => ({
       version: VERSION,
       inFlight: pipeline.inFlight,
-      unacknowledged: session.unacknowledged,
+      unacknowledged: session.unacknowledged + lanes.unacknowledged,
       unpublished: session.unpublished,
       bytesInFlight: budget.bytes,
       bytesRemembered: duplicates.bytes,
@@ -196,12 +223,28 @@ class RunningConnector implements Connector {
   }
 }
 
+function openSafekeeping(config: ConnectorConfig, log: Log): Safekeeping {
+  const folder = join(stateFolderOf(config), 'kept')
+  return new Safekeeping(folder, {
+    refused: (reason) =>
+      log.warn(
+        { event: 'safekeeping_refused', folder, detail: reason },
+        `A long request cannot be put in safe keeping in "${folder}": ${reason}. Set poison.stateFolder to a folder that can be written.`,
+      ),
+    unreadable: (path, reason) =>
+      log.error(
+        { event: 'safekeeping_unreadable', path, detail: reason },
+        `"${path}" is not a request in safe keeping, or cannot be removed: ${reason}. Look into it, then delete it.`,
+      ),
+  })
+}
+
 function requestBytesMax({ models }: ConnectorConfig): number {
   return Math.max(0, ...Object.values(models).map(({ limits }) => limits.requestBytesMax))
 }
 
 // Whether the work is done in time; the timer does not keep the process alive.
-async function within(timeoutMs: number, work: Promise<void>): Promise<boolean> {
+async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(resolve, timeoutMs, false)

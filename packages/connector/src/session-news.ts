@@ -3,7 +3,7 @@ import type { SessionListener } from './session/index.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
 
 /** The part of a session's listener that only reports. */
-export interface SessionNews extends Pick<SessionListener, 'ready' | 'unavailable'> {
+export interface SessionNews extends Required<Pick<SessionListener, 'ready' | 'unavailable' | 'warned'>> {
   readonly lastError: Error | undefined
 }
 
@@ -14,7 +14,7 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
     get lastError() {
       return lastError
     },
-    ready({ limits, isLost, filter }) {
+    ready({ limits, isLost, filters }) {
       telemetry.isConnected = true
       telemetry.connections += 1
       if (isLost) {
@@ -26,8 +26,8 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
       }
       const { sessionPresent, receiveMaximum } = limits
       log.info(
-        { event: 'session_ready', broker: brokerUrl, filter, sessionPresent, receiveMaximum },
-        `Connected to ${brokerUrl}, subscribed to ${filter}.`,
+        { event: 'session_ready', broker: brokerUrl, filters, sessionPresent, receiveMaximum },
+        `Connected to ${brokerUrl}, subscribed to ${filters.join(', ')}.`,
       )
     },
     unavailable({ error, retryInMs }) {
@@ -37,6 +37,38 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
         { event: 'session_unavailable', broker: brokerUrl, retryInMs },
         `No session with ${brokerUrl}: ${describeError(error)}`,
       )
+    },
+    warned({ event, message }) {
+      if (event === 'ack_order_strict') telemetry.isAckOrderStrict = true
+      log.warn({ event, broker: brokerUrl }, message)
+    },
+  }
+}
+
+/** The same of a lane's session: it says whose it is, and what happens to its model meanwhile. */
+export function laneSessionNews(
+  model: string,
+  brokerUrl: string,
+  telemetry: Telemetry,
+  log: Log,
+): Pick<SessionNews, 'ready' | 'unavailable' | 'warned'> {
+  return {
+    ready({ isLost, filters, limits: { sessionPresent } }) {
+      if (isLost) telemetry.sessionsLost += 1
+      log.info(
+        { event: 'lane_ready', model, broker: brokerUrl, filters, sessionPresent },
+        `The lane of model "${model}" is connected, subscribed to ${filters.join(', ')}.`,
+      )
+    },
+    unavailable({ error, retryInMs }) {
+      log.warn(
+        { event: 'lane_unavailable', model, broker: brokerUrl, retryInMs },
+        `The lane of model "${model}" has no session with ${brokerUrl}; after a while the main session serves its requests. ${describeError(error)}`,
+      )
+    },
+    warned({ event, message }) {
+      if (event === 'ack_order_strict') telemetry.isAckOrderStrict = true
+      log.warn({ event, model, broker: brokerUrl }, message)
     },
   }
 }

@@ -162,6 +162,12 @@ export class Exposition {
       'Times that the broker forgot the session and its queue.',
       one(() => telemetry.sessionsLost),
     )
+    this.#add(
+      'inferwire_mqtt_ack_order_strict',
+      'gauge',
+      '1 when the broker does not accept PUBACKs out of order: they leave in the order of arrival.',
+      one(() => Number(telemetry.isAckOrderStrict)),
+    )
     this.#registerUpstreams()
     this.#add('inferwire_build_info', 'gauge', 'Version of the connector.', () => [
       { value: 1, labels: { version: state().version, node: process.version } },

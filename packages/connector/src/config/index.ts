@@ -1,6 +1,7 @@
 // The front of the config room.
 export { ConfigError, type ConfigMistake } from './config-error.ts'
 export { configJsonSchema } from './json-schema.ts'
+export { laneNames } from './lane-names.ts'
 export { loadConfig, type ConfigSources } from './load.ts'
 export { configMarkdown } from './markdown.ts'
 export { parseModelFlag } from './model-flag.ts'

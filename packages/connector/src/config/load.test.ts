@@ -55,7 +55,7 @@ test('fills in every default', () => {
       url: 'mqtt://127.0.0.1:1883',
       protocolVersion: 5,
       clientId: 'inferwire-plant-7',
-      ackOrder: 'strict',
+      ackOrder: 'bounded',
     },
     models: {
       iris: { timeoutMs: 30_000, limits: { concurrency: 64 }, credential: { kind: 'none' }, passHeaders: [] },
@@ -119,7 +119,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'a choice that is none',
     'broker: {ackOrder: stict}',
-    [/expected one of strict, as-settled; did you mean "strict"\?/],
+    [/expected one of bounded, strict, as-settled; did you mean "strict"\?/],
   ],
   ['an MQTT version that is none', 'broker: {protocolVersion: 3}', [/expected 5, or 4 for MQTT 3\.1\.1/]],
   ['a root with wildcards', 'root: a/#', [/expected a topic without wildcards/]],

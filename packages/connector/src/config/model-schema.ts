@@ -6,6 +6,9 @@ import { bytesOfMemory, file, integer, option, text } from './option.ts'
 import { circuit, retry } from './retry-options.ts'
 import { address, MIB, shortText, tls } from './schema-parts.ts'
 
+/** Models whose calls may take longer have a lane unless the configuration says otherwise. */
+export const LANE_TIMEOUT_MS = 120_000
+
 const limits = z.strictObject({
   concurrency: integer(
     { min: 1, max: 10_000, default: 64 },
@@ -129,7 +132,7 @@ export const model = z.strictObject({
   lane: option(z.boolean().optional(), {
     description:
       'Whether the model has a session of its own at the broker, with a client identifier and subscriptions of its own: its calls then hold up no other model, whatever the broker does with late acknowledgements. For calls that take minutes. The broker forwards its requests twice.',
-    defaultText: 'true where timeoutMs is above 120000',
+    defaultText: `true where timeoutMs is above ${LANE_TIMEOUT_MS}`,
   }),
   limits: limits.prefault({}),
   retry: retry.prefault({}),

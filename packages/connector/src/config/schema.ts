@@ -60,17 +60,22 @@ const broker = z.strictObject({
     'How long the broker keeps our queue while we are away. Must be above the time of a restart.',
   ),
   receiveMaximum: integer(
-    { min: 1, max: 65_535, default: 65_535 },
+    { min: 1, max: 65_535, default: 32_767 },
     'requests',
-    'Requests that may be unacknowledged at once. Large on purpose: what is not taken fills the queue of the broker, which drops silently.',
+    'Requests that may be unacknowledged at once. Large on purpose: what is not taken fills the queue of the broker, which drops silently. More than 32767 has an effect only with ackOrder strict.',
   ),
   share: option(level.optional(), {
     description: 'Name of a shared subscription, where several connectors share the work.',
   }),
-  ackOrder: option(z.enum(['strict', 'as-settled']).default('strict'), {
+  ackOrder: option(z.enum(['bounded', 'strict', 'as-settled']).default('bounded'), {
     description:
-      'strict acknowledges in the order of arrival, as MQTT demands; as-settled repeats less after a crash.',
+      'strict acknowledges in the order of arrival, as MQTT demands, so one long call holds back all later acknowledgements; bounded gives the order up behind a call that is longer than ackHoldMaxMs; as-settled acknowledges at once.',
   }),
+  ackHoldMaxMs: integer(
+    { min: 0, max: 3_600_000, default: 2_000 },
+    'ms',
+    'With ackOrder bounded: how long one call may hold back the acknowledgements of later ones.',
+  ),
   reconnect: z
     .strictObject({
       minMs: integer(

@@ -1,2 +1,2 @@
 // Lane: a session of its own for a model whose calls take long, so that they hold up nothing else on any broker.
-export { Lanes, type LaneNews, type LaneSession } from './lanes.ts'
+export { Lanes } from './lanes.ts'

@@ -3,8 +3,19 @@ import { hash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
+/** Where the state of one connector is, which outlives its process. */
+export interface StatePlace {
+  readonly poison: { readonly stateFolder?: string | undefined }
+  readonly broker: { readonly clientId: string; readonly url: string }
+}
+
+/** The configured folder, or the default one. */
+export function stateFolderOf({ poison, broker }: StatePlace): string {
+  return poison.stateFolder ?? defaultStateFolder(broker.clientId, broker.url)
+}
+
 /** A folder of this connector alone: client identifier and broker tell it from others of the same user. */
-export function defaultStateFolder(clientId: string, brokerUrl: string): string {
+function defaultStateFolder(clientId: string, brokerUrl: string): string {
   const home = process.env['XDG_STATE_HOME']
   const state = home === undefined || home === '' ? join(homedir(), '.local', 'state') : home
   const readable = clientId.replaceAll(/[^\w-]/g, '_').slice(0, 64)

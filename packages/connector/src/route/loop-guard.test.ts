@@ -7,9 +7,10 @@ const looping: Router = {
   route: ({ topic }) => ({ target: { topic: topic.replace('in', 'out') } }) as Routed,
 }
 
+const filters = (): string[] => ['factory/+/camera', 'plant/out/#']
+
 test('a request whose reply topic matches one of our own filters cannot be answered, and is told', () => {
   const looped: string[] = []
-  const filters = (): string[] => ['factory/+/camera', 'plant/out/#']
   const router = withoutLoops(looping, filters, (topic) => looped.push(topic))
   const route = (topic: string): unknown => router.route({ topic } as Delivery)
   expect(['factory/1/camera', 'plant/in/x', 'plant/in'].map(route)).toEqual([undefined, undefined, undefined])

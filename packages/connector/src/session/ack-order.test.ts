@@ -1,12 +1,34 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
-import { AckOrder, type AckOrderKind } from './ack-order.ts'
-import { Delivery } from './delivery.ts'
+import { afterEach, expect, test, vi } from 'vitest'
+import { AckOrder, DISTANCE_MAX, type Keeper } from './ack-order.ts'
+import { ReceivedDelivery } from './delivery.ts'
 
-function arrange(kind: AckOrderKind, epoch = 1) {
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+const STRICT = Number.POSITIVE_INFINITY
+const AS_SETTLED = 0
+const HOLD_MS = 2_000
+
+interface Given {
+  readonly distanceMax?: number
+  readonly keeper?: Keeper
+}
+
+function arrange(holdMaxMs: number, given: Given = {}) {
   const sent: number[] = []
-  const order = new AckOrder(epoch, kind, (packetId) => sent.push(packetId))
-  const receive = (packetId: number, qos: 0 | 1 = 1): Delivery => {
+  const heldBack: number[] = []
+  let overtaken = 0
+  const order = new AckOrder({
+    epoch: 1,
+    holdMaxMs,
+    ...given,
+    acknowledge: (packetId) => void sent.push(packetId),
+    heldBack: ({ packetId }) => void heldBack.push(packetId),
+    overtook: () => void (overtaken += 1),
+  })
+  const receive = (packetId: number, qos: 0 | 1 = 1): ReceivedDelivery => {
     const publish = {
       topic: 't',
       payload: Buffer.alloc(0),
@@ -17,41 +39,42 @@ function arrange(kind: AckOrderKind, epoch = 1) {
       dup: false,
       properties: {},
     }
-    const delivery = new Delivery({ ...publish, qos, packetId }, 0, order)
+    const delivery = new ReceivedDelivery({ ...publish, qos, packetId }, performance.now(), order)
     if (qos === 1) order.received(delivery)
     return delivery
   }
-  return { sent, order, receive }
+  const receiveMany = (from: number, count: number): ReceivedDelivery[] =>
+    Array.from({ length: count }, (_, index) => receive(from + index))
+  return { sent, heldBack, overtakes: () => overtaken, order, receive, receiveMany }
 }
+
+const shuffled = fc
+  .integer({ min: 1, max: 200 })
+  .chain((count) => fc.shuffledSubarray([...Array(count).keys()], { minLength: count }))
 
 test('PUBACKs leave in the order in which the PUBLISHes came, whatever the order of settling', () => {
   fc.assert(
-    fc.property(
-      fc
-        .integer({ min: 1, max: 200 })
-        .chain((count) => fc.shuffledSubarray([...Array(count).keys()], { minLength: count })),
-      (settleOrder) => {
-        const { sent, order, receive } = arrange('strict')
-        const deliveries = settleOrder.map((_, index) => receive(index + 1))
-        const settled = new Set<number>()
-        for (const index of settleOrder) {
-          deliveries[index]!.settle()
-          settled.add(index)
-          let prefix = 0
-          while (settled.has(prefix)) prefix += 1
-          expect(sent).toEqual(Array.from({ length: prefix }, (_, position) => position + 1))
-          expect(order.pending).toBe(deliveries.length - prefix)
-        }
-      },
-    ),
+    fc.property(shuffled, fc.constantFrom(STRICT, HOLD_MS), (settleOrder, holdMaxMs) => {
+      const { sent, order, receive } = arrange(holdMaxMs)
+      const deliveries = settleOrder.map((_, index) => receive(index + 1))
+      const settled = new Set<number>()
+      for (const index of settleOrder) {
+        deliveries[index]!.settle()
+        settled.add(index)
+        let prefix = 0
+        while (settled.has(prefix)) prefix += 1
+        expect(sent).toEqual(Array.from({ length: prefix }, (_, position) => position + 1))
+        expect(order.pending).toBe(deliveries.length - prefix)
+      }
+      order.end()
+    }),
   )
 })
 
 test('a long stream of acknowledgements leaves nothing behind', () => {
-  const { sent, order, receive } = arrange('strict')
+  const { sent, order, receive, receiveMany } = arrange(STRICT)
   const first = receive(1)
-  const rest = Array.from({ length: 5000 }, (_, index) => receive(index + 2))
-  for (const delivery of rest) delivery.settle()
+  for (const delivery of receiveMany(2, 5000)) delivery.settle()
   expect(sent).toEqual([])
   first.settle()
   expect(sent).toHaveLength(5001)
@@ -59,7 +82,7 @@ test('a long stream of acknowledgements leaves nothing behind', () => {
 })
 
 test('settling twice acknowledges once', () => {
-  const { sent, receive } = arrange('strict')
+  const { sent, receive } = arrange(STRICT)
   const delivery = receive(7)
   delivery.settle()
   delivery.settle()
@@ -67,26 +90,257 @@ test('settling twice acknowledges once', () => {
 })
 
 test('nothing is acknowledged after the connection ended, because identifiers start again', () => {
-  const { sent, order, receive } = arrange('strict')
+  vi.useFakeTimers()
+  const { sent, order, receive } = arrange(HOLD_MS)
   const first = receive(1)
   const second = receive(2)
   second.settle()
   order.end()
   first.settle()
+  vi.advanceTimersByTime(2 * HOLD_MS)
   expect(sent).toEqual([])
-})
-
-test('as-settled acknowledges at once and counts what is left', () => {
-  const { sent, order, receive } = arrange('as-settled')
-  receive(1)
-  receive(2).settle()
-  expect(sent).toEqual([2])
-  expect(order.pending).toBe(1)
+  expect(vi.getTimerCount()).toBe(0)
 })
 
 test('a QoS 0 delivery takes no part', () => {
-  const { sent, order, receive } = arrange('strict')
+  const { sent, order, receive } = arrange(STRICT)
   receive(0, 0).settle()
   expect(sent).toEqual([])
   expect(order.pending).toBe(0)
+})
+
+test('as-settled acknowledges at once and counts what is left', () => {
+  fc.assert(
+    fc.property(shuffled, (settleOrder) => {
+      const { sent, order, receiveMany } = arrange(AS_SETTLED)
+      const deliveries = receiveMany(1, settleOrder.length)
+      for (const [count, index] of settleOrder.entries()) {
+        deliveries[index]!.settle()
+        expect(sent.at(-1)).toBe(index + 1)
+        expect(order.pending).toBe(deliveries.length - count - 1)
+      }
+      expect(sent).toHaveLength(deliveries.length)
+    }),
+  )
+})
+
+test('order is kept behind a young head, and given up behind one that is older than the bound', () => {
+  vi.useFakeTimers()
+  const { sent, order, receive } = arrange(HOLD_MS)
+  const slow = receive(1)
+  receive(2).settle()
+  receive(3).settle()
+  vi.advanceTimersByTime(HOLD_MS - 1)
+  expect(sent).toEqual([])
+  // Nothing else happens: the timer lets them go.
+  vi.advanceTimersByTime(2)
+  expect(sent).toEqual([2, 3])
+  expect(order.pending).toBe(1)
+  slow.settle()
+  expect(sent).toEqual([2, 3, 1])
+  expect(order.pending).toBe(0)
+})
+
+test('behind an old head the order of all others is kept', () => {
+  vi.useFakeTimers()
+  const { sent, receive } = arrange(HOLD_MS)
+  receive(1)
+  receive(2).settle()
+  vi.advanceTimersByTime(HOLD_MS + 1)
+  const young = receive(3)
+  receive(4).settle()
+  vi.advanceTimersByTime(HOLD_MS / 2)
+  expect(sent).toEqual([2])
+  young.settle()
+  expect(sent).toEqual([2, 3, 4])
+})
+
+test('no timer runs while nothing settled is held behind another, and never more than one', () => {
+  vi.useFakeTimers()
+  const { order, receive, receiveMany } = arrange(HOLD_MS)
+  const first = receive(1)
+  receive(2)
+  expect(vi.getTimerCount()).toBe(0)
+  first.settle()
+  expect(vi.getTimerCount()).toBe(0)
+  for (const delivery of receiveMany(3, 50)) delivery.settle()
+  expect(vi.getTimerCount()).toBe(1)
+  vi.advanceTimersByTime(HOLD_MS + 1)
+  expect(order.pending).toBe(1)
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('each delivery is acknowledged once, and one is overtaken only when it is older than the bound', () => {
+  const step = fc.record({ waitMs: fc.integer({ min: 0, max: 900 }), settle: fc.nat(20) })
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 80 }), (steps) => {
+      vi.useFakeTimers()
+      const { sent, order, receive } = arrange(HOLD_MS)
+      const open: ReceivedDelivery[] = []
+      const all: ReceivedDelivery[] = []
+      let seen = 0
+      const check = (): void => {
+        for (const packetId of sent.slice(seen)) {
+          seen += 1
+          const overtaken = all.slice(0, packetId - 1).filter((older) => !sent.includes(older.packetId))
+          for (const { receivedAtMs } of overtaken)
+            expect(performance.now() - receivedAtMs).toBeGreaterThanOrEqual(HOLD_MS)
+        }
+      }
+      for (const { waitMs, settle } of steps) {
+        vi.advanceTimersByTime(waitMs)
+        check()
+        const delivery = receive(all.length + 1)
+        all.push(delivery)
+        open.push(delivery)
+        if (settle < open.length) open.splice(settle, 1)[0]!.settle()
+        check()
+      }
+      vi.advanceTimersByTime(2 * HOLD_MS)
+      // What is settled was let go: only what is open is pending.
+      expect(order.pending).toBe(open.length)
+      for (const delivery of open) delivery.settle()
+      expect(sent.toSorted((one, other) => one - other)).toEqual(all.map(({ packetId }) => packetId))
+      expect(order.pending).toBe(0)
+    }),
+  )
+})
+
+test('what a broker would count as open that ignores overtaking PUBACKs', () => {
+  const { order, overtakes, receive, receiveMany } = arrange(AS_SETTLED)
+  for (const delivery of receiveMany(1, 3)) delivery.settle()
+  expect([overtakes(), order.openIfIgnored]).toEqual([0, 0])
+  const held = receive(4)
+  for (const delivery of receiveMany(5, 9)) delivery.settle()
+  expect([overtakes(), order.openIfIgnored, order.pending]).toEqual([1, 10, 1])
+  held.settle()
+  expect([order.openIfIgnored, order.pending]).toEqual([9, 0])
+  receive(14).settle()
+  expect([overtakes(), order.openIfIgnored]).toEqual([1, 10])
+})
+
+test('a delivery in safe keeping leaves its identifier in time, and is settled with its keeper, once', () => {
+  let settled = 0
+  const keeper = vi.fn<Keeper>(() => () => void (settled += 1))
+  const { sent, order, receive, receiveMany } = arrange(AS_SETTLED, { distanceMax: 10, keeper })
+  const held = receive(1)
+  for (const delivery of receiveMany(2, 9)) delivery.settle()
+  expect(keeper).not.toHaveBeenCalled()
+  receive(11)
+  expect(keeper.mock.calls).toEqual([[held]])
+  expect(sent.at(-1)).toBe(1)
+  expect(held.isHandedOver).toBe(true)
+  expect(order.pending).toBe(1)
+  // Also after the connection ended.
+  order.end()
+  held.settle()
+  held.settle()
+  expect(settled).toBe(1)
+  expect(sent).toHaveLength(10)
+})
+
+test('a delivery that cannot leave holds everything back before its identifier comes round again', () => {
+  const RECEIVE_MAXIMUM = 65_535 - DISTANCE_MAX
+  const { sent, heldBack, order, receive } = arrange(AS_SETTLED)
+  const held = receive(1)
+  let distance = 0
+  // A broker that counts identifiers and obeys Receive Maximum.
+  while (order.pending < RECEIVE_MAXIMUM) receive(1 + (++distance % 65_535)).settle()
+  expect(heldBack).toEqual([1])
+  expect(distance).toBeGreaterThan(DISTANCE_MAX)
+  expect(distance).toBeLessThan(65_535)
+  expect(sent).toHaveLength(DISTANCE_MAX - 1)
+  held.settle()
+  expect(sent[DISTANCE_MAX - 1]).toBe(1)
+  expect(order.pending).toBe(0)
+  expect(sent.slice(DISTANCE_MAX).every((packetId, index) => packetId === DISTANCE_MAX + 1 + index)).toBe(
+    true,
+  )
+})
+
+test('the next one that cannot leave goes on holding back', () => {
+  const { sent, heldBack, receive, receiveMany } = arrange(AS_SETTLED, { distanceMax: 10 })
+  const [first, second] = receiveMany(1, 2)
+  for (let packetId = 3; packetId <= 11; packetId++) receive(packetId).settle()
+  expect(sent).toEqual([3, 4, 5, 6, 7, 8, 9, 10])
+  expect(heldBack).toEqual([1])
+  receive(12).settle()
+  first!.settle()
+  expect(sent.slice(8)).toEqual([1])
+  expect(heldBack).toEqual([1, 2])
+  second!.settle()
+  expect(sent.slice(9)).toEqual([2, 11, 12])
+})
+
+test('in strict order nothing has to leave: the broker stops at Receive Maximum', () => {
+  const keeper = vi.fn<Keeper>(() => undefined)
+  const { receive, receiveMany } = arrange(STRICT, { distanceMax: 10, keeper })
+  receive(1)
+  for (const delivery of receiveMany(2, 100)) delivery.settle()
+  expect(keeper).not.toHaveBeenCalled()
+})
+
+test.each([
+  ['the old message is settled first', 0],
+  ['the new message is settled first', 1],
+])('two messages under one identifier are acknowledged when both are settled: %s', (_what, firstSettled) => {
+  const { sent, order, receive } = arrange(AS_SETTLED)
+  const twins = [receive(5)]
+  receive(6).settle()
+  twins.push(receive(5))
+  receive(7).settle()
+  expect(sent).toEqual([6, 7])
+  twins[firstSettled]!.settle()
+  expect(sent).toEqual([6, 7])
+  twins[1 - firstSettled]!.settle()
+  expect(sent).toEqual([6, 7, 5, 5])
+  expect(order.pending).toBe(0)
+})
+
+test('a settled message under an identifier that is still open holds others no longer than the bound', () => {
+  vi.useFakeTimers()
+  const { sent, receive } = arrange(HOLD_MS)
+  const old = receive(5)
+  receive(6).settle()
+  vi.advanceTimersByTime(HOLD_MS + 1)
+  receive(5).settle()
+  receive(7).settle()
+  expect(sent).toEqual([6])
+  vi.advanceTimersByTime(HOLD_MS + 1)
+  expect(sent).toEqual([6, 7])
+  old.settle()
+  expect(sent).toEqual([6, 7, 5, 5])
+})
+
+test('in strict order a message whose identifier was used again waits for the other one, and order is kept', () => {
+  const { sent, receive } = arrange(STRICT)
+  const old = receive(5)
+  const between = receive(6)
+  const twin = receive(5)
+  between.settle()
+  old.settle()
+  expect(sent).toEqual([])
+  twin.settle()
+  expect(sent).toEqual([5, 6, 5])
+})
+
+test('an identifier is open until its PUBACK left, also when its delivery is settled', () => {
+  const { order, receive } = arrange(STRICT)
+  const first = receive(1)
+  receive(2).settle()
+  expect([order.isOpen(1), order.isOpen(2), order.isOpen(3)]).toEqual([true, true, false])
+  first.settle()
+  expect([order.isOpen(1), order.isOpen(2)]).toEqual([false, false])
+})
+
+test('a connection that began strictly may become tolerant', () => {
+  vi.useFakeTimers()
+  const { sent, order, receive } = arrange(STRICT)
+  receive(1)
+  receive(2).settle()
+  vi.advanceTimersByTime(10 * HOLD_MS)
+  expect(sent).toEqual([])
+  order.hold(HOLD_MS)
+  vi.advanceTimersByTime(2)
+  expect(sent).toEqual([2])
 })

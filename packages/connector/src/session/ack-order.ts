@@ -1,68 +1,293 @@
-// Lets PUBACKs leave in the order in which the PUBLISHes came (MQTT 5 §4.6, MQTT-4.6.0-2), one queue per connection.
-import type { Delivery } from './delivery.ts'
-
-/** `strict` keeps the order of the specification; `as-settled` acknowledges at once. */
-export type AckOrderKind = 'strict' | 'as-settled'
+// Decides when the PUBACK of each delivery may leave: in the order of arrival (MQTT 5 §4.6, MQTT-4.6.0-2), which is
+// given up only behind a delivery that is open for longer than a bound. One instance per connection.
+import type { Acknowledgements, ReceivedDelivery } from './delivery.ts'
+import { MalformedPacket } from './malformed.ts'
 
 /**
- * The unacknowledged deliveries of one connection. When the connection ends, so does this queue: Packet Identifiers
- * start again with a new session, and a late PUBACK would delete somebody else's request.
+ * `strict` keeps the order at any price, `bounded` gives it up behind a delivery that is open for longer than
+ * `ackHoldMaxMs`, and `as-settled` acknowledges at once.
  */
-export class AckOrder {
+export type AckOrderKind = 'strict' | 'bounded' | 'as-settled'
+
+/** Takes over a request, so that its PUBACK may leave. Returns what its `settle` must call; undefined = it cannot. */
+export type Keeper = (delivery: ReceivedDelivery) => (() => void) | undefined
+
+/** What an order is made with. */
+export interface AckOrderOptions {
   readonly epoch: number
-  readonly #kind: AckOrderKind
-  readonly #acknowledge: (packetId: number) => void
-  // Deliveries from `#head` on are unacknowledged. Bounded by the Receive Maximum that we announce.
-  #queue: (Delivery | undefined)[] = []
+  /** Order is kept behind a head that is younger than this, in milliseconds: Infinity = always, 0 = never. */
+  readonly holdMaxMs: number
+  /** A delivery must leave its Packet Identifier when this many followed it. @default DISTANCE_MAX */
+  readonly distanceMax?: number | undefined
+  /** @default none: a delivery that must leave its identifier holds back the connection */
+  readonly keeper?: Keeper | undefined
+  /** Writes the PUBACK. */
+  acknowledge(packetId: number): void
+  /** Nothing more is acknowledged until this delivery is settled: its Packet Identifier would be used again. */
+  heldBack?(delivery: ReceivedDelivery): void
+  /** The first PUBACK of this connection that overtakes another one is about to leave. */
+  overtook?(): void
+}
+
+/**
+ * Many brokers give out Packet Identifiers by counting and do not look whether one is still open: the 65,535th PUBLISH
+ * after a held one has its identifier, and one PUBACK deletes the wrong one of the two. This is half of the way.
+ */
+export const DISTANCE_MAX = 32_768
+
+// Places are 1 to 2^30, over and over: they stay small integers, which cost no allocation.
+const PLACE_MASK = 0x3fff_ffff
+// Acknowledged deliveries are dropped from the queue in blocks: shifting one by one would copy the queue each time.
+const QUEUE_BLOCK = 1024
+const OVERDUE_BLOCK = 16
+const SAME_ID_MAX = 255
+const NO_COUNTS = new Uint8Array(0)
+
+/**
+ * The unacknowledged deliveries of one connection. When the connection ends, so does this order: Packet Identifiers
+ * start again with a new session, and a late PUBACK would delete the request of another client.
+ */
+export class AckOrder implements Acknowledgements {
+  readonly epoch: number
+  readonly #options: AckOrderOptions
+  readonly #distanceMax: number
+  #holdMaxMs: number
+  // Order is given up behind deliveries that were received at this time or before. Bounded: the timer moves it on, so
+  // that no clock is read for each acknowledgement.
+  #oldBeforeMs: number
+  // Deliveries whose order is kept: from `#head` on, each has the place after the one before. Bounded by the Receive
+  // Maximum that we announce, or by the window of the broker.
+  #queue: (ReceivedDelivery | undefined)[] = []
   #head = 0
-  #unsettled = 0
+  // Settled deliveries in the queue, behind a head that is not.
+  #heldBehindHead = 0
+  // Older ones, each acknowledged alone when it is settled, in order of arrival. An array and not a Set: see in-flight.ts.
+  // Acknowledged ones (place 0) stay until they are the smaller part no more.
+  #overdue: ReceivedDelivery[] = []
+  #overdueHead = 0
+  #overdueLeft = 0
+  // By Packet Identifier: deliveries that are not acknowledged, and not settled. Above 1 where the broker used an open
+  // identifier again.
+  #open = new Uint8Array(0x1_0000)
+  #unsettled = new Uint8Array(0x1_0000)
+  #newest = 0
+  #pending = 0
+  #pendingMax = 0
+  #firstOvertaking = 0
+  #openIfIgnoredAtEnd = 0
+  #heldBy: ReceivedDelivery | undefined
+  // Armed only while a settled delivery is held behind a young head; at most one.
+  #timer: NodeJS.Timeout | undefined
   #ended = false
 
-  constructor(epoch: number, kind: AckOrderKind, acknowledge: (packetId: number) => void) {
-    this.epoch = epoch
-    this.#kind = kind
-    this.#acknowledge = acknowledge
+  constructor(options: AckOrderOptions) {
+    this.epoch = options.epoch
+    this.#options = options
+    this.#distanceMax = options.distanceMax ?? DISTANCE_MAX
+    this.#holdMaxMs = options.holdMaxMs
+    this.#oldBeforeMs = oldBeforeMs(options.holdMaxMs)
   }
 
   /** Deliveries that wait for their acknowledgement, settled ones behind a slow head included. */
   get pending(): number {
-    return this.#kind === 'strict' ? this.#queue.length - this.#head : this.#unsettled
+    return this.#pending
   }
 
-  /** Takes note of a QoS 1 delivery, in arrival order. */
-  received(delivery: Delivery): void {
-    this.#unsettled += 1
-    if (this.#kind === 'strict') this.#queue.push(delivery)
+  /** The most that waited at once: the broker's window is at least that large. */
+  get pendingMax(): number {
+    return this.#pendingMax
+  }
+
+  /** The place of the newest delivery. It changes with each one. */
+  get newest(): number {
+    return this.#newest
+  }
+
+  /** Deliveries that a broker would still count as open which ignored every PUBACK that overtook another one; else 0. */
+  get openIfIgnored(): number {
+    if (this.#firstOvertaking === 0 || this.#ended) return this.#openIfIgnoredAtEnd
+    const sinceOldest = this.#overdueLeft > 0 ? this.#distance(this.#overdue[this.#overdueHead]!.place) : 0
+    return 1 + Math.max(sinceOldest, this.#distance(this.#firstOvertaking))
+  }
+
+  /** A PUBLISH with this identifier and DUP is one that we hold already: some brokers resend while connected. */
+  isOpen(packetId: number): boolean {
+    return this.#open[packetId]! > 0
+  }
+
+  /**
+   * Takes note of a QoS 1 delivery, in arrival order.
+   * @throws MalformedPacket when the broker uses one open identifier again and again.
+   */
+  received(delivery: ReceivedDelivery): void {
+    const { packetId } = delivery
+    const open = this.#open[packetId]!
+    if (open === SAME_ID_MAX)
+      throw new MalformedPacket(`Packet Identifier ${packetId} is open ${open} times (MQTT 5 §2.2.1)`)
+    this.#open[packetId] = open + 1
+    this.#unsettled[packetId]! += 1
+    this.#newest = (this.#newest & PLACE_MASK) + 1
+    delivery.place = this.#newest
+    this.#pending += 1
+    if (this.#pending > this.#pendingMax) this.#pendingMax = this.#pending
+    this.#queue.push(delivery)
+    if (this.#overdueLeft > 0 && this.#heldBy === undefined) this.#freeOldIdentifiers()
   }
 
   /** Called by the delivery when its duty is done. */
-  settled(delivery: Delivery): void {
-    if (this.#ended || delivery.qos === 0) return
-    this.#unsettled -= 1
-    if (this.#kind === 'as-settled') {
-      this.#acknowledge(delivery.packetId)
-      return
-    }
-    for (let first = this.#queue[this.#head]; first?.settled === true; first = this.#queue[this.#head]) {
-      this.#acknowledge(first.packetId)
-      // Not kept until its block goes: it would be moved to where only a full collection looks.
-      this.#queue[this.#head] = undefined
-      this.#head += 1
-    }
-    // Drops acknowledged deliveries in blocks: shifting one by one would copy the queue each time.
-    if (this.#head === this.#queue.length) {
-      this.#queue.length = 0
-      this.#head = 0
-    } else if (this.#head >= 1024) {
-      this.#queue.splice(0, this.#head)
-      this.#head = 0
-    }
+  settled(delivery: ReceivedDelivery): void {
+    if (delivery.place === 0 || this.#ended) return
+    const { packetId } = delivery
+    const isOverdue = this.#overdueLeft > 0 && this.#isOverdue(delivery)
+    if (!isOverdue) this.#heldBehindHead += 1
+    this.#unsettled[packetId]! -= 1
+    if (this.#heldBy !== undefined) this.#releaseHeld()
+    else if (this.#open[packetId]! > 1) this.#release()
+    else if (isOverdue) this.#acknowledgeOverdue(delivery)
+    else this.#advance()
+  }
+
+  /** Changes the bound, for a connection that began strictly. */
+  hold(holdMaxMs: number): void {
+    this.#holdMaxMs = holdMaxMs
+    this.#oldBeforeMs = oldBeforeMs(holdMaxMs)
+    if (!this.#ended && this.#heldBy === undefined) this.#advance()
   }
 
   /** The connection is gone: nothing is acknowledged any more, and the broker will deliver again. */
   end(): void {
+    this.#openIfIgnoredAtEnd = this.openIfIgnored
     this.#ended = true
+    clearTimeout(this.#timer)
+    // Calls that still run hold their delivery, and with it this object.
     this.#queue = []
-    this.#head = 0
+    this.#overdue = []
+    this.#open = this.#unsettled = NO_COUNTS
   }
+
+  // Goes on from the head of the queue, until one is neither done nor old.
+  #advance(): void {
+    const queue = this.#queue
+    for (let first = queue[this.#head]; first !== undefined; first = queue[this.#head]) {
+      const isDone = this.#isDone(first)
+      if (!isDone && (this.#heldBehindHead === 0 || first.receivedAtMs > this.#oldBeforeMs)) break
+      // Not kept until its block goes: it would be moved to where only a full collection looks.
+      queue[this.#head] = undefined
+      this.#head += 1
+      if (first.settled) this.#heldBehindHead -= 1
+      if (isDone) this.#acknowledge(first, this.#overdueLeft > 0)
+      else this.#becomesOverdue(first)
+    }
+    if (this.#head === queue.length) {
+      queue.length = 0
+      this.#head = 0
+    } else if (this.#head >= QUEUE_BLOCK) {
+      queue.splice(0, this.#head)
+      this.#head = 0
+    }
+    if (this.#heldBehindHead > 0 && this.#timer === undefined) this.#armTimer()
+  }
+
+  // Of two messages under one identifier the first PUBACK deletes the one or the other: it waits until both are settled.
+  #isDone({ packetId }: ReceivedDelivery): boolean {
+    return this.#unsettled[packetId] === 0
+  }
+
+  #acknowledge(delivery: ReceivedDelivery, overtakes: boolean): void {
+    if (overtakes && this.#firstOvertaking === 0) {
+      this.#firstOvertaking = delivery.place
+      this.#options.overtook?.()
+    }
+    this.#open[delivery.packetId]! -= 1
+    this.#pending -= 1
+    delivery.place = 0
+    this.#options.acknowledge(delivery.packetId)
+  }
+
+  // For the moment in which the head becomes old: what is settled behind it must leave although nothing else happens.
+  #armTimer(): void {
+    const head = this.#queue[this.#head]
+    if (head === undefined || this.#holdMaxMs === Number.POSITIVE_INFINITY) return
+    const waitMs = Math.max(1, this.#holdMaxMs - (performance.now() - head.receivedAtMs))
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#oldBeforeMs = performance.now() - this.#holdMaxMs
+      if (this.#heldBy === undefined) this.#advance()
+    }, waitMs)
+    this.#timer.unref()
+  }
+
+  #becomesOverdue(delivery: ReceivedDelivery): void {
+    this.#overdue.push(delivery)
+    this.#overdueLeft += 1
+  }
+
+  #isOverdue({ place }: ReceivedDelivery): boolean {
+    return this.#distance(place) >= this.#queue.length - this.#head
+  }
+
+  #acknowledgeOverdue(delivery: ReceivedDelivery): void {
+    this.#acknowledge(delivery, delivery !== this.#overdue[this.#overdueHead])
+    this.#overdueLeft -= 1
+    if (this.#overdueLeft === 0) {
+      this.#overdue.length = 0
+      this.#overdueHead = 0
+      return
+    }
+    while (this.#overdue[this.#overdueHead]!.place === 0) this.#overdueHead += 1
+    if (this.#overdue.length < OVERDUE_BLOCK + 2 * this.#overdueLeft) return
+    this.#overdue = this.#overdue.filter(({ place }) => place > 0)
+    this.#overdueHead = 0
+  }
+
+  // Deliveries that came after the one at this place.
+  #distance(place: number): number {
+    return (this.#newest - place) & PLACE_MASK
+  }
+
+  // The oldest overdue deliveries leave their identifiers in time, or hold back the connection. Returns false when held.
+  #freeOldIdentifiers(): boolean {
+    while (this.#overdueLeft > 0) {
+      const oldest = this.#overdue[this.#overdueHead]!
+      if (this.#isDone(oldest)) {
+        this.#acknowledgeOverdue(oldest)
+      } else if (this.#distance(oldest.place) < this.#distanceMax) {
+        return true
+      } else if (!this.#handOver(oldest)) {
+        this.#heldBy = oldest
+        this.#options.heldBack?.(oldest)
+        return false
+      }
+    }
+    return true
+  }
+
+  #handOver(delivery: ReceivedDelivery): boolean {
+    // What is settled waits for another message under its identifier: nobody can take that over.
+    if (delivery.settled || delivery.isHandedOver) return false
+    const settled = this.#options.keeper?.(delivery)
+    if (settled === undefined) return false
+    delivery.handOver(settled)
+    this.#unsettled[delivery.packetId]! -= 1
+    return true
+  }
+
+  #releaseHeld(): void {
+    if (!this.#isDone(this.#heldBy!)) return
+    this.#heldBy = undefined
+    this.#release()
+  }
+
+  // Acknowledges all that is done, in order of arrival.
+  #release(): void {
+    if (!this.#freeOldIdentifiers()) return
+    for (const delivery of this.#overdue.slice(this.#overdueHead)) {
+      if (delivery.place > 0 && this.#isDone(delivery)) this.#acknowledgeOverdue(delivery)
+    }
+    this.#advance()
+  }
+}
+
+function oldBeforeMs(holdMaxMs: number): number {
+  return holdMaxMs === 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
 }

@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 import { expect, test } from 'vitest'
 import type { BrokerLimits } from './broker-limits.ts'
 import { Connection } from './connection.ts'
-import type { Delivery } from './delivery.ts'
+import type { ReceivedDelivery } from './delivery.ts'
 import { MalformedPacket } from './malformed.ts'
 
 const CONNACK = [0x20, 3, 0, 0, 0]
@@ -12,13 +12,13 @@ interface Heard {
   readonly closed: Promise<Error>
   readonly sent: Buffer[]
   readonly limits: BrokerLimits[]
-  readonly deliveries: Delivery[]
+  readonly deliveries: ReceivedDelivery[]
 }
 
 function hear(bytes: readonly number[]): Heard {
   const sent: Buffer[] = []
   const limits: BrokerLimits[] = []
-  const deliveries: Delivery[] = []
+  const deliveries: ReceivedDelivery[] = []
   const stream = new Duplex({
     read: () => {},
     write: (chunk: Buffer, _encoding, done) => {
@@ -38,7 +38,7 @@ function hear(bytes: readonly number[]): Heard {
   }
   const connection = new Connection(
     { stream, onBytes: (handler) => void stream.on('data', handler) },
-    { epoch: 1, connect, ackOrder: 'strict', frameBytesMax: () => 1024 },
+    { connect, ackOrder: { epoch: 1, holdMaxMs: Number.POSITIVE_INFINITY }, frameBytesMax: () => 1024 },
     {
       connected: (_connection, given) => limits.push(given),
       delivered: (delivery) => deliveries.push(delivery),
@@ -82,4 +82,22 @@ test('what comes behind a good CONNACK in the same segment is delivered', async 
   expect(deliveries.map(({ topic, packetId, payload }) => [topic, packetId, payload.toString()])).toEqual([
     ['a', 7, 'b'],
   ])
+})
+
+test('what the broker resends while we hold it is not delivered twice; a second message is', async () => {
+  const [first, again, second] = [
+    [0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x62],
+    [0x3a, 7, 0, 1, 0x61, 0, 7, 0, 0x62],
+    [0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x63],
+  ] as const
+  const bytes = [...CONNACK, ...first, ...again, ...second]
+  const { closed, deliveries, sent } = hear([...bytes, 0xe0, 2, 0x8b, 0])
+  await closed
+  expect(deliveries.map(({ payload, dup }) => [payload.toString(), dup])).toEqual([
+    ['b', false],
+    ['c', false],
+  ])
+  // Of a connection that is over.
+  for (const delivery of deliveries) delivery.settle()
+  expect(sent).toHaveLength(1)
 })

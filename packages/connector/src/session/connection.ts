@@ -1,7 +1,7 @@
 // One connection to the broker, from the open socket to its end: reads packets, and hands each to who waits for it.
 import type { Duplex } from 'node:stream'
 import type { IConnackPacket, IDisconnectPacket, ISubackPacket } from 'mqtt-packet'
-import { AckOrder, type AckOrderKind } from './ack-order.ts'
+import { AckOrder, type AckOrderOptions } from './ack-order.ts'
 import { brokerLimits, type BrokerLimits } from './broker-limits.ts'
 import {
   decodeControlPacket,
@@ -12,30 +12,28 @@ import {
   PINGREQ,
   type ConnectOptions,
 } from './control-packets.ts'
-import { Delivery } from './delivery.ts'
+import { ReceivedDelivery } from './delivery.ts'
 import type { ByteStream } from './dial.ts'
 import { FrameReader, type Frame } from './frame-reader.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { MalformedPacket } from './malformed.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { decodePublish } from './publish-decoder.ts'
-import { connackRefusal, disconnectRefusal, subscribeRefusal } from './refusal.ts'
+import { connackRefusal, disconnectRefusal } from './refusal.ts'
 
 /** Who is told what a connection reads. Called from the socket's data event, synchronously and in order. */
 export interface ConnectionListener {
   /** CONNACK with success: called before any packet that follows it in the same segment. */
   connected(connection: Connection, limits: BrokerLimits): void
-  delivered(delivery: Delivery): void
+  delivered(delivery: ReceivedDelivery): void
   /** A PUBACK of the broker for a publish of ours. */
   acknowledged(packetId: number, reasonCode: number): void
 }
 
 /** What a connection is made with. */
 export interface ConnectionOptions {
-  /** Grows with every connection; deliveries carry it. */
-  readonly epoch: number
   readonly connect: ConnectOptions
-  readonly ackOrder: AckOrderKind
+  readonly ackOrder: Omit<AckOrderOptions, 'acknowledge'>
   /** Bytes of the largest packet body that is kept whole; of larger ones the payload is dropped. */
   readonly frameBytesMax: () => number
 }
@@ -51,6 +49,19 @@ export class SilentEnd extends Error {
 const WRITE_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
 // Only one SUBSCRIBE or UNSUBSCRIBE is under way at a time; the outbox gives out 1 to 65,534.
 const SUBSCRIBE_PACKET_ID = 0xffff
+// Some brokers take no more in one SUBSCRIBE (AWS IoT Core).
+const SUBSCRIBE_FILTERS_MAX = 8
+// How long the broker may take to close after DISCONNECT.
+const GOODBYE_MS = 500
+
+// Control packet types that a broker sends (MQTT 5 §2.1.2).
+const CONNACK = 2
+const PUBLISH = 3
+const PUBACK = 4
+const SUBACK = 9
+const UNSUBACK = 11
+const PINGRESP = 13
+const DISCONNECT = 14
 
 /** See the file's first line. Create it with an open socket; it writes CONNECT at once. */
 export class Connection {
@@ -67,6 +78,7 @@ export class Connection {
   #limits: BrokerLimits | undefined
   #subscriptionAnswer: ((codes: readonly number[]) => void) | undefined
   #endReason: Error | undefined
+  #goodbye: NodeJS.Timeout | undefined
   #nowMs = 0
 
   constructor(bytes: ByteStream, options: ConnectionOptions, listener: ConnectionListener) {
@@ -76,13 +88,14 @@ export class Connection {
     this.#listener = listener
     this.protocolVersion = options.connect.protocolVersion
     this.writer = new PacketWriter(socket)
-    this.ackOrder = new AckOrder(options.epoch, options.ackOrder, (id) => this.writer.puback(id))
+    this.ackOrder = new AckOrder({ ...options.ackOrder, acknowledge: (id) => this.writer.puback(id) })
     this.#reader = new FrameReader((frame) => this.#received(frame), options.frameBytesMax)
     this.closed = new Promise((resolve) => {
       socket.on('error', (error) => (this.#endReason ??= error))
       socket.on('close', () => {
         this.#reader.stop()
         this.#keepAlive?.stop()
+        clearTimeout(this.#goodbye)
         this.ackOrder.end()
         this.#subscriptionAnswer?.([])
         resolve(this.#endReason ?? new SilentEnd())
@@ -99,27 +112,34 @@ export class Connection {
   }
 
   /**
-   * Subscribes with QoS 1 and resolves when the broker granted all of them.
-   * @throws SessionRefusal when one was refused, or granted with QoS 0.
+   * Subscribes with QoS 1. Returns the reason codes in the same order, without those that the end of the connection cut
+   * off: 0 to 2 for a granted QoS, from 0x80 on for a refusal.
    */
-  async subscribe(filters: readonly string[]): Promise<void> {
-    const codes = await this.#ask(encodeSubscribe(SUBSCRIBE_PACKET_ID, filters, this.protocolVersion))
-    for (const [index, filter] of filters.entries()) {
-      const code = codes[index]
-      if (code === undefined) throw this.#endReason ?? new Error('The connection ended before SUBACK.')
-      if (code !== 1) throw subscribeRefusal(filter, code)
+  async subscribe(filters: readonly string[]): Promise<readonly number[]> {
+    const codes: number[] = []
+    for (let from = 0; from < filters.length; from += SUBSCRIBE_FILTERS_MAX) {
+      const some = filters.slice(from, from + SUBSCRIBE_FILTERS_MAX)
+      const given = await this.#ask(encodeSubscribe(SUBSCRIBE_PACKET_ID, some, this.protocolVersion))
+      codes.push(...given.slice(0, some.length))
+      if (given.length < some.length) break
     }
+    return codes
   }
 
-  /** Resolves when the broker confirmed, or the connection ended. */
-  async unsubscribe(filter: string): Promise<void> {
-    await this.#ask(encodeUnsubscribe(SUBSCRIBE_PACKET_ID, filter, this.protocolVersion))
+  /** Returns false when the connection ended before the broker confirmed. */
+  async unsubscribe(filters: readonly string[]): Promise<boolean> {
+    const codes = await this.#ask(encodeUnsubscribe(SUBSCRIBE_PACKET_ID, filters, this.protocolVersion))
+    return codes.length > 0
   }
 
-  /** Says goodbye: the broker keeps the session and does not publish the Will. */
-  disconnect(): void {
+  /** Says goodbye: the broker keeps the session and does not publish the Will. `closed` resolves with `reason`. */
+  disconnect(reason: Error): void {
+    this.#endReason ??= reason
+    // What follows could not be acknowledged any more.
+    this.#reader.stop()
     this.writer.flush()
     this.#socket.end(encodeDisconnect(0, this.protocolVersion))
+    this.#goodbye = setTimeout(() => this.#socket.destroy(), GOODBYE_MS)
   }
 
   /** Ends the connection at once; `reason` is what `closed` resolves with. */
@@ -158,27 +178,27 @@ export class Connection {
 
   #received(frame: Frame): void {
     const type = frame.head >> 4
-    if (this.#limits === undefined && type !== 2) {
+    if (this.#limits === undefined && type !== CONNACK) {
       throw new MalformedPacket(`The broker sent packet type ${type} before CONNACK`)
     }
     switch (type) {
-      case 3:
+      case PUBLISH:
         return this.#publish(frame)
-      case 4:
+      case PUBACK:
         if (frame.body.length < 2) throw new MalformedPacket('PUBACK without a Packet Identifier')
         // MQTT 5 §3.4.2.1: no reason code means success.
         return this.#listener.acknowledged(frame.body.readUInt16BE(0), frame.body[2] ?? 0)
-      case 2:
+      case CONNACK:
         return this.#connack(decodeControlPacket(frame, this.protocolVersion) as IConnackPacket)
-      case 9: {
+      case SUBACK: {
         const suback = decodeControlPacket(frame, this.protocolVersion) as ISubackPacket
         return this.#subscriptionAnswer?.(suback.granted as number[])
       }
-      case 11:
+      case UNSUBACK:
         return this.#subscriptionAnswer?.([0])
-      case 13:
+      case PINGRESP:
         return
-      case 14: {
+      case DISCONNECT: {
         const packet = decodeControlPacket(frame, this.protocolVersion) as IDisconnectPacket
         return this.destroy(disconnectRefusal(packet.reasonCode ?? 0, packet.properties?.reasonString))
       }
@@ -192,8 +212,11 @@ export class Connection {
     // We subscribe with QoS 1, and know no PUBREC.
     if (publish.qos === 2)
       throw new MalformedPacket('PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
-    const delivery = new Delivery(publish, this.#nowMs, this.ackOrder)
-    if (delivery.qos === 1) this.ackOrder.received(delivery)
+    const { ackOrder } = this
+    // Some brokers resend while connected: its first delivery is still under way, and will be acknowledged.
+    if (publish.qos === 1 && publish.dup && ackOrder.isOpen(publish.packetId)) return
+    const delivery = new ReceivedDelivery(publish, this.#nowMs, ackOrder)
+    if (publish.qos === 1) ackOrder.received(delivery)
     this.#listener.delivered(delivery)
   }
 

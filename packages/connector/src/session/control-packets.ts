@@ -15,7 +15,8 @@ export interface ConnectOptions {
   readonly keepAliveSeconds: number
   readonly sessionExpirySeconds: number
   readonly receiveMaximum: number
-  readonly will: { readonly topic: string; readonly payload: string; readonly delaySeconds: number }
+  readonly will:
+    { readonly topic: string; readonly payload: string; readonly delaySeconds: number } | undefined
 }
 
 /** What CONNACK and SUBACK told us, as far as we need it. */
@@ -34,15 +35,19 @@ export function encodeConnect(options: ConnectOptions): Buffer {
       keepalive: options.keepAliveSeconds,
       ...(options.username === undefined ? {} : { username: options.username }),
       ...(options.password === undefined ? {} : { password: Buffer.from(options.password) }),
-      will: {
-        topic: will.topic,
-        payload: Buffer.from(will.payload),
-        qos: 1,
-        retain: true,
-        ...(protocolVersion === 5
-          ? { properties: { willDelayInterval: will.delaySeconds, contentType: 'application/json' } }
-          : {}),
-      },
+      ...(will === undefined
+        ? {}
+        : {
+            will: {
+              topic: will.topic,
+              payload: Buffer.from(will.payload),
+              qos: 1 as const,
+              retain: true,
+              ...(protocolVersion === 5
+                ? { properties: { willDelayInterval: will.delaySeconds, contentType: 'application/json' } }
+                : {}),
+            },
+          }),
       ...(protocolVersion === 5
         ? {
             properties: {
@@ -67,8 +72,15 @@ export function encodeSubscribe(
 }
 
 /** Stops new requests where others take over. */
-export function encodeUnsubscribe(packetId: number, filter: string, protocolVersion: 4 | 5): Buffer {
-  return generate({ cmd: 'unsubscribe', messageId: packetId, unsubscriptions: [filter] }, { protocolVersion })
+export function encodeUnsubscribe(
+  packetId: number,
+  filters: readonly string[],
+  protocolVersion: 4 | 5,
+): Buffer {
+  return generate(
+    { cmd: 'unsubscribe', messageId: packetId, unsubscriptions: [...filters] },
+    { protocolVersion },
+  )
 }
 
 /** DISCONNECT; with MQTT 3.1.1 the reason code is left out by mqtt-packet. */

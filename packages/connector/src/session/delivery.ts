@@ -1,32 +1,35 @@
 // A received PUBLISH that we must settle. It carries its own acknowledgement; nobody else needs to know MQTT.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
-import type { AckOrder } from './ack-order.ts'
+import type { Delivery } from '../step.ts'
 import { NO_PAYLOAD, NO_PROPERTIES, type ReceivedPublish } from './publish-decoder.ts'
 
+/** Where a delivery reports that its duty is done. */
+export interface Acknowledgements {
+  /** The connection on which the delivery came; a number that grows with every connection. */
+  readonly epoch: number
+  settled(delivery: ReceivedDelivery): void
+}
+
 /** One message of the broker, and the duty to settle it. */
-export class Delivery {
+export class ReceivedDelivery implements Delivery {
   readonly topic: string
-  /** Empty after `release`. */
   payload: Buffer
-  /** Size on the wire. */
   readonly payloadBytes: number
-  /** Size of the properties on the wire. */
   readonly propertyBytes: number
-  /** False when it was above the session's limit and dropped while it came in. */
   readonly isWhole: boolean
   readonly qos: QoS
   readonly retain: boolean
-  /** The broker sent it before. A hint, never a key (MQTT 5 §3.3.1.1). */
   readonly dup: boolean
   readonly packetId: number
   properties: MessageProperties
-  /** Monotonic clock, milliseconds (`performance.now()`). */
   readonly receivedAtMs: number
-  /** The duty is done: the PUBACK may leave when its turn comes. */
   settled = false
-  readonly #ackOrder: AckOrder
+  /** Belongs to the ack order: the place in the order of arrival; 0 where no PUBACK is due, or it has left. */
+  place = 0
+  readonly #acknowledgements: Acknowledgements
+  #keeper: (() => void) | undefined
 
-  constructor(publish: ReceivedPublish, receivedAtMs: number, ackOrder: AckOrder) {
+  constructor(publish: ReceivedPublish, receivedAtMs: number, acknowledgements: Acknowledgements) {
     this.topic = publish.topic
     this.payload = publish.payload
     this.payloadBytes = publish.payloadBytes
@@ -38,12 +41,18 @@ export class Delivery {
     this.packetId = publish.packetId
     this.properties = publish.properties
     this.receivedAtMs = receivedAtMs
-    this.#ackOrder = ackOrder
+    this.#acknowledgements = acknowledgements
+    this.#keeper = undefined
   }
 
-  /** The connection it came on; a number that grows with every connection. */
+  /** The connection on which it came; a number that grows with every connection. */
   get epoch(): number {
-    return this.#ackOrder.epoch
+    return this.#acknowledgements.epoch
+  }
+
+  /** Its request is kept elsewhere: see `handOver`. */
+  get isHandedOver(): boolean {
+    return this.#keeper !== undefined
   }
 
   /** Takes an equal payload in place of its own, which can be freed. */
@@ -51,16 +60,20 @@ export class Delivery {
     this.payload = payload
   }
 
-  /** Forgets payload and properties: a long wait for an acknowledgement must not hold them. */
   release(): void {
     this.payload = NO_PAYLOAD
     this.properties = NO_PROPERTIES
   }
 
-  /** Lets the PUBACK leave, in its turn, and only on the connection on which the PUBLISH came. Idempotent. */
+  /** The broker need not keep the request any more. `settle` calls `settled` in place of the acknowledgement, once. */
+  handOver(settled: () => void): void {
+    this.#keeper = settled
+  }
+
   settle(): void {
     if (this.settled) return
     this.settled = true
-    this.#ackOrder.settled(this)
+    if (this.#keeper === undefined) this.#acknowledgements.settled(this)
+    else this.#keeper()
   }
 }

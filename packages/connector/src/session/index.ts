@@ -1,5 +1,6 @@
-// The front of the session room.
-export type { Delivery } from './delivery.ts'
-export type { PublishResult } from './outbox.ts'
+// The session room: one MQTT session with the broker. It connects and comes back, subscribes, yields deliveries, lets
+// their PUBACKs leave in the order of arrival, and publishes until the broker has acknowledged.
+export type { Keeper } from './ack-order.ts'
+export type { ReceivedDelivery } from './delivery.ts'
 export type { OutgoingMessage } from './publish-encoder.ts'
 export { MqttSession, type SessionListener, type SessionOptions } from './session.ts'

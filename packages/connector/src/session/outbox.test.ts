@@ -1,7 +1,8 @@
 import { PassThrough } from 'node:stream'
 import { parser, type IPublishPacket } from 'mqtt-packet'
 import { expect, test } from 'vitest'
-import { Outbox, type OutboxLink, type PublishResult } from './outbox.ts'
+import type { PublishResult } from '../step.ts'
+import { Outbox, type OutboxLink } from './outbox.ts'
 import { PacketWriter } from './packet-writer.ts'
 import type { OutgoingMessage } from './publish-encoder.ts'
 
@@ -78,6 +79,66 @@ test('a resumed session whose broker takes fewer at once now gets them again one
     ['e', false],
   ])
   expect(done).toEqual(['a', 'b', 'c', 'd', 'e'])
+})
+
+test.each([
+  ['with the session present', true],
+  ['without the session', false],
+])(
+  'the parts of an answer stay in order across reconnects with a smaller Receive Maximum: %s',
+  async (_what, isPresent) => {
+    const outbox = new Outbox()
+    const before = connection({ receiveMaximum: 6 })
+    outbox.connected(before.link, false)
+    const topics = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']
+    for (const topic of topics.slice(0, 8)) outbox.publish(message(topic), () => {})
+    const [first] = await before.flush()
+    outbox.acknowledged(first!.messageId!, 0)
+    outbox.disconnected()
+    // Cut again, while the old ones are not all resent.
+    const between = connection({ receiveMaximum: 3 })
+    outbox.connected(between.link, isPresent)
+    const [second] = await between.flush()
+    outbox.acknowledged(second!.messageId!, 0)
+    outbox.disconnected()
+    const after = connection({ receiveMaximum: 2 })
+    outbox.connected(after.link, isPresent)
+    outbox.publish(message('i'), () => {})
+    const seen: string[] = []
+    for (let sent = await after.flush(); sent.length > 0; sent = await after.flush()) {
+      seen.push(...sent.map(({ topic }) => topic))
+      for (const { messageId } of sent) outbox.acknowledged(messageId!, 0)
+    }
+    expect([first!.topic, second!.topic, ...seen]).toEqual(topics)
+    expect(outbox.pending).toBe(0)
+  },
+)
+
+test('order is kept although an old publish has an identifier between those of new ones', async () => {
+  const outbox = new Outbox()
+  const before = connection()
+  outbox.connected(before.link, false)
+  outbox.publish(message('answered'), () => {})
+  outbox.publish(message('old'), () => {})
+  const [answered] = await before.flush()
+  outbox.acknowledged(answered!.messageId!, 0)
+  // Once round all 65,534 identifiers.
+  for (let count = 0; count < 65_533; count++) {
+    outbox.publish(message('t'), () => {})
+    if (count % 5_000 !== 0 && count < 65_531) continue
+    for (const { messageId, topic } of await before.flush())
+      if (topic === 't' && messageId! > 2) outbox.acknowledged(messageId!, 0)
+  }
+  outbox.publish(message('new'), () => {})
+  await before.flush()
+  outbox.disconnected()
+  const after = connection()
+  outbox.connected(after.link, true)
+  expect((await after.flush()).map(({ topic, messageId }) => [topic, messageId])).toEqual([
+    ['old', 2],
+    ['t', 1],
+    ['new', 3],
+  ])
 })
 
 test("no more than the broker's Receive Maximum are unacknowledged at once", async () => {

@@ -7,7 +7,7 @@ import { FrameReader, type Frame } from './frame-reader.ts'
 import { MalformedPacket } from './malformed.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { decodePublish } from './publish-decoder.ts'
-import { encodePublish, publishPacketBytes, type OutgoingMessage } from './publish-encoder.ts'
+import { DUP, encodePublish, publishPacketBytes, type OutgoingMessage } from './publish-encoder.ts'
 
 const topicText = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
@@ -38,7 +38,7 @@ function frameOf(bytes: Buffer): Frame {
   return frames[0]!
 }
 
-function encode(message: OutgoingMessage, packetId: number, dup: boolean, version: 4 | 5): Buffer {
+function encode(message: OutgoingMessage, packetId: number, dup: 0 | typeof DUP, version: 4 | 5): Buffer {
   const sink = new PassThrough()
   const writer = new PacketWriter(sink)
   encodePublish(writer, message, packetId, dup, version)
@@ -65,7 +65,7 @@ test('what we encode is what mqtt-packet and our decoder read, in both protocol 
       fc.constantFrom(4 as const, 5 as const),
       (topic, payload, qos, packetId, props, version) => {
         const message = { topic, payload, qos, retain: false, properties: props } as OutgoingMessage
-        const bytes = encode(message, packetId, qos === 1, version)
+        const bytes = encode(message, packetId, qos === 1 ? DUP : 0, version)
         expect(bytes.length).toBe(publishPacketBytes(message, version))
         const foreign = parse(bytes, version)
         expect(foreign).toMatchObject({ topic, qos, dup: qos === 1, retain: false })
@@ -132,7 +132,7 @@ test('cut and flipped packets are malformed or decoded, never anything else', ()
       contentType: 'x',
     },
   }
-  const valid = frameOf(encode(message, 5, false, 5))
+  const valid = frameOf(encode(message, 5, 0, 5))
   fc.assert(
     fc.property(
       fc.nat(valid.body.length),
@@ -159,7 +159,7 @@ test('of a message above the limit topic and properties are read, and the payloa
     retain: false,
     properties: { correlationData: Buffer.from('abc') },
   }
-  const bytes = encode(big, 3, false, 5)
+  const bytes = encode(big, 3, 0, 5)
   const frames: Frame[] = []
   new FrameReader(
     (frame) => frames.push(frame),
@@ -183,7 +183,7 @@ test('a packet cut inside its properties still has topic and identifier, so that
   new FrameReader(
     (frame) => frames.push(frame),
     () => 300,
-  ).push(encode(message, 3, false, 5))
+  ).push(encode(message, 3, 0, 5))
   const decoded = decodePublish(frames[0]!, 5)
   expect(decoded).toMatchObject({ topic: message.topic, packetId: 3, isWhole: false, properties: {} })
   expect(decoded.propertyBytes).toBeGreaterThan(5_000)

@@ -21,12 +21,15 @@ export function publishPacketBytes(message: OutgoingMessage, protocolVersion: 4 
   return 1 + sizeOfVariableByteInteger(remaining) + remaining
 }
 
+/** The flag of a PUBLISH that is sent again (MQTT 5 §3.3.1.1). */
+export const DUP = 0x08
+
 /** Appends one PUBLISH. `packetId` is ignored with QoS 0. */
 export function encodePublish(
   writer: PacketWriter,
   message: OutgoingMessage,
   packetId: number,
-  dup: boolean,
+  dup: 0 | typeof DUP,
   protocolVersion: 4 | 5,
 ): void {
   const { topic, payload, properties } = message
@@ -36,7 +39,7 @@ export function encodePublish(
   const size = 1 + sizeOfVariableByteInteger(remaining) + remaining - (copied ? 0 : payload.length)
   const at = writer.reserve(size)
   const out = writer.memory
-  out[at] = 0x30 | (dup ? 8 : 0) | (message.qos << 1) | (message.retain ? 1 : 0)
+  out[at] = 0x30 | dup | (message.qos << 1) | (message.retain ? 1 : 0)
   let offset = writeVariableByteInteger(out, at + 1, remaining)
   offset = writeString(out, offset, topic)
   if (message.qos > 0) {

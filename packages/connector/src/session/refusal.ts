@@ -73,8 +73,9 @@ export function subscribeRefusal(filter: string, code: number): SessionRefusal {
     code === 0
       ? 'granted only QoS 0, with which requests would be lost'
       : `refused the subscription (0x${code.toString(16)})`
+  const plain = filter.replace(/^\$share\/[^/]+\//, '')
   return new SessionRefusal(
-    `The broker ${what}: "${filter}". Let user of the connector read it (ACL: topic read ${filter}).`,
+    `The broker ${what}: "${filter}". Grant the connector's user read access (ACL: topic read ${plain}).`,
     code,
   )
 }

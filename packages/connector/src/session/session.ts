@@ -1,16 +1,19 @@
 // Holds the MQTT session: connects, comes back, subscribes, yields deliveries and carries our publishes.
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { PublishResult } from '../step.ts'
+import { DISTANCE_MAX, type AckOrderKind, type Keeper } from './ack-order.ts'
+import { AckTolerance } from './ack-tolerance.ts'
 import type { BrokerLimits } from './broker-limits.ts'
 import { Connection, SilentEnd, type ConnectionListener } from './connection.ts'
 import type { ConnectOptions } from './control-packets.ts'
-import type { Delivery } from './delivery.ts'
+import type { ReceivedDelivery } from './delivery.ts'
 import { dial, type ByteStream, type DialTarget } from './dial.ts'
-import type { AckOrderKind } from './ack-order.ts'
-import { Outbox, type PublishResult } from './outbox.ts'
+import { Outbox } from './outbox.ts'
 import type { OutgoingMessage } from './publish-encoder.ts'
 import { reconnectDelayMs, type ReconnectBounds } from './reconnect-delay.ts'
 import { SessionRefusal } from './refusal.ts'
 import { Rivalry } from './rivalry.ts'
+import { Subscriptions } from './subscriptions.ts'
 
 /** What a session is made with. */
 export interface SessionOptions extends DialTarget {
@@ -23,37 +26,66 @@ export interface SessionOptions extends DialTarget {
   readonly keepAliveSeconds: number
   readonly connectTimeoutMs: number
   readonly sessionExpirySeconds: number
+  /** Requests that may be unacknowledged at once. Above half of the Packet Identifiers only where order is strict. */
   readonly receiveMaximum: number
   readonly reconnect: ReconnectBounds
   readonly ackOrder: AckOrderKind
-  /** The topic filter of the requests. */
-  readonly filter: string
-  /** Filters that every connector subscribes for itself, also where `filter` is shared. */
+  /** With `bounded`: how long a delivery may hold back the PUBACKs of later ones, in milliseconds. */
+  readonly ackHoldMaxMs: number
+  /** Topic filters of the requests; `setFilters` replaces them. */
+  readonly filters: readonly string[]
+  /** Filters that every connector subscribes for itself, also where `filters` are shared. */
   readonly ownFilters?: readonly string[]
   /** Name of the shared subscription; left out where this is the only connector. */
   readonly share?: string | undefined
+  /**
+   * Asked to keep a request that must leave its Packet Identifier, because the broker will use it again. Undefined: it
+   * cannot, and the session takes nothing more until the request is settled. Must not throw.
+   * @default it never can
+   */
+  readonly keeper?: Keeper
   /** Bytes of the largest packet body that is kept whole; asked for every packet. */
   readonly frameBytesMax: () => number
-  /** The Will for a connection that is born at this time (milliseconds since the epoch). */
-  readonly will: (bornAtMs: number) => { readonly topic: string; readonly payload: string }
+  /** The Will for a connection that is born at this time (milliseconds since the epoch). @default no Will */
+  readonly will?: (bornAtMs: number) => { readonly topic: string; readonly payload: string }
   /** @default Math.random */
   readonly random?: () => number
   /** How a byte stream to the broker is opened. @default TCP, TLS or WebSocket, as the URL says */
   readonly dial?: (target: DialTarget, signal: AbortSignal) => Promise<ByteStream>
+  /**
+   * How many Packet Identifiers the broker has, and after how many deliveries a request must leave its own. Only for
+   * simulated brokers, which have few. @default MQTT's 65,535, and half of them
+   */
+  readonly identifiers?: { readonly count: number; readonly distanceMax: number }
+}
+
+/** Something that the operator must know while the session works on. */
+export interface SessionWarning {
+  readonly event: 'ack_order_strict' | 'intake_held_back' | 'subscription_refused'
+  /** What happened, and what to do. */
+  readonly message: string
 }
 
 /** Who is told about the life of the session. */
 export interface SessionListener {
-  delivered(delivery: Delivery): void
+  delivered(delivery: ReceivedDelivery): void
   /** Connected and subscribed. `isLost` = the broker forgot a session that we had: queued requests are gone. */
   ready(news: {
     readonly limits: BrokerLimits
     readonly bornAtMs: number
     readonly isLost: boolean
-    readonly filter: string
+    readonly filters: readonly string[]
   }): void
   /** The connection ended or could not be made; the next attempt is after `retryInMs`. */
   unavailable(news: { readonly error: Error; readonly retryInMs: number }): void
+  warned?(warning: SessionWarning): void
+}
+
+/** The end of a connection that we ended to see what the broker redelivers. */
+class Reconnection extends Error {
+  constructor() {
+    super('Connecting again, to find out whether the broker ignores PUBACKs that are out of order.')
+  }
 }
 
 // The Will waits this long, so that a restart does not flap the status (MQTT 5 §3.1.3.2.2).
@@ -61,6 +93,7 @@ const WILL_DELAY_SECONDS = 5
 // Session taken over (MQTT 5 §3.14.2.1): coming back at once would take it over in turn, for ever.
 const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
+const IDENTIFIERS = { count: 65_535, distanceMax: DISTANCE_MAX }
 // A connection that held this long starts the back-off afresh; one that breaks at once goes on with it.
 const STABLE_AFTER_MS = 5_000
 
@@ -69,6 +102,8 @@ export class MqttSession {
   readonly #options: SessionOptions
   readonly #listener: SessionListener
   readonly #outbox = new Outbox()
+  readonly #subscriptions: Subscriptions
+  readonly #tolerance: AckTolerance
   readonly #stop = new AbortController()
   #connection: Connection | undefined
   #epoch = 0
@@ -77,11 +112,9 @@ export class MqttSession {
   // When the present connection became ready.
   #readyAtMs: number | undefined
   readonly #rivalry = new Rivalry()
-  #sharedFilter: string | undefined
   #isReady = false
   #isTaking = true
-  // The broker's session holds our subscription, as far as this process knows. The first connection subscribes in any
-  // case: it cannot know under which filter its predecessor did, and with Retain Handling 2 a repetition costs nothing.
+  // The broker's session holds our subscriptions, as far as this process knows.
   #isSubscribed = false
   // The broker forgot a session that we had; told once, with the next `ready`.
   #isLost = false
@@ -90,6 +123,17 @@ export class MqttSession {
   constructor(options: SessionOptions, listener: SessionListener) {
     this.#options = options
     this.#listener = listener
+    const { filters, ownFilters = [], share } = options
+    this.#subscriptions = new Subscriptions({
+      filters,
+      ownFilters,
+      share,
+      refused: ({ message }, isOwn) => this.#refused(message, isOwn),
+    })
+    this.#tolerance = new AckTolerance({
+      reconnect: () => this.#connection?.disconnect(new Reconnection()),
+      insists: (symptom) => this.#insistsOnOrder(symptom),
+    })
   }
 
   /** Connected, and the broker granted the subscription. */
@@ -122,25 +166,32 @@ export class MqttSession {
    * over; otherwise the subscription stays, and what comes meanwhile waits unacknowledged for our return.
    */
   async stopTaking(): Promise<void> {
-    const filter = this.#sharedFilter
     // What came before UNSUBACK is ours: after a scale-down nobody else would get it.
-    if (filter !== undefined && this.#isReady) await this.#connection?.unsubscribe(filter)
+    const stopped = this.#subscriptions.stop()
+    if (this.#isReady) await stopped
     this.#isTaking = false
+    this.#tolerance.stop()
+  }
+
+  /**
+   * Replaces the topic filters of the requests, without a new connection; requests under way are not touched. Resolves
+   * when the broker granted them (or those of a later call), which is after the next connection where there is none.
+   * @throws SessionRefusal when the broker refused one; the session keeps the others.
+   */
+  setFilters(filters: readonly string[]): Promise<void> {
+    return this.#subscriptions.set(filters)
   }
 
   /** Drain, second half: says goodbye and ends. Unacknowledged deliveries come again with the next start. */
   async close(): Promise<void> {
     this.#isTaking = false
     this.#isReady = false
-    this.#stop.abort(new Error('The session was closed.'))
-    const connection = this.#connection
-    if (connection !== undefined) {
-      connection.disconnect()
-      const late = setTimeout(() => connection.destroy(new Error('The broker did not close in time.')), 500)
-      await connection.closed
-      clearTimeout(late)
-    }
+    const reason = new Error('The session was closed.')
+    this.#stop.abort(reason)
+    this.#connection?.disconnect(reason)
+    await this.#connection?.closed
     this.#outbox.close()
+    this.#subscriptions.close()
     await this.#running
   }
 
@@ -164,6 +215,7 @@ export class MqttSession {
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
     // A publish that stays on its way may be what the broker hangs up on: the outbox finds out by connecting again.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
+    if (error instanceof Reconnection) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
     // Longer would let the broker forget our queue.
     const pauseMaxMs = 500 * this.#options.sessionExpirySeconds
@@ -187,7 +239,7 @@ export class MqttSession {
   async #connectOnce(): Promise<Error> {
     const { url, connectTimeoutMs } = this.#options
     const attempt = new AbortController()
-    // Covers everything up to SUBACK; `#subscribe` turns it off.
+    // Covers everything up to SUBACK, which turns it off.
     const late = setTimeout(
       () => attempt.abort(new Error(`No usable session with ${url} within ${connectTimeoutMs} ms.`)),
       connectTimeoutMs,
@@ -202,7 +254,9 @@ export class MqttSession {
       }
       const connection = this.#open(socket, password, () => clearTimeout(late))
       attempt.signal.addEventListener('abort', () => connection.destroy(attempt.signal.reason as Error))
-      return await connection.closed
+      const reason = await connection.closed
+      this.#tolerance.ended(connection.ackOrder, isByBroker(reason))
+      return reason
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error))
     } finally {
@@ -210,6 +264,7 @@ export class MqttSession {
       this.#connection = undefined
       this.#isReady = false
       this.#outbox.disconnected()
+      this.#subscriptions.disconnected()
     }
   }
 
@@ -218,14 +273,12 @@ export class MqttSession {
     const bornAtMs = Date.now()
     const listener: ConnectionListener = {
       connected: (connection, limits) => this.#connected(connection, limits, bornAtMs, subscribed),
-      // During a drain nothing new is begun; unacknowledged, it comes again after the restart.
-      delivered: (delivery) => {
-        if (this.#isTaking) this.#listener.delivered(delivery)
-        else delivery.release()
-      },
+      delivered: (delivery) => this.#delivered(delivery),
       acknowledged: (packetId, reasonCode) => void this.#outbox.acknowledged(packetId, reasonCode),
     }
     this.#epoch += 1
+    const { count, distanceMax } = options.identifiers ?? IDENTIFIERS
+    const { receiveMaximum } = options
     const connect: ConnectOptions = {
       protocolVersion: options.protocolVersion,
       clientId: options.clientId,
@@ -233,30 +286,63 @@ export class MqttSession {
       password,
       keepAliveSeconds: options.keepAliveSeconds,
       sessionExpirySeconds: options.sessionExpirySeconds,
-      receiveMaximum: options.receiveMaximum,
-      will: { ...options.will(bornAtMs), delaySeconds: WILL_DELAY_SECONDS },
+      // A delivery that cannot leave its identifier stops the intake; the broker must then be out of window before the
+      // identifier comes round again.
+      receiveMaximum:
+        options.ackOrder === 'strict' ? receiveMaximum : Math.min(receiveMaximum, count - distanceMax),
+      will:
+        options.will === undefined
+          ? undefined
+          : { ...options.will(bornAtMs), delaySeconds: WILL_DELAY_SECONDS },
     }
-    const { ackOrder, frameBytesMax } = options
+    const windowMax = options.protocolVersion === 5 ? connect.receiveMaximum : count
     const connection = new Connection(
       socket,
-      { epoch: this.#epoch, connect, ackOrder, frameBytesMax },
+      {
+        connect,
+        ackOrder: {
+          epoch: this.#epoch,
+          holdMaxMs: this.#holdMaxMs,
+          distanceMax,
+          keeper: options.keeper,
+          heldBack: (delivery) => this.#heldBack(delivery),
+          overtook: () => this.#tolerance.overtook(connection.ackOrder, windowMax),
+        },
+        frameBytesMax: options.frameBytesMax,
+      },
       listener,
     )
     this.#connection = connection
     return connection
   }
 
+  get #holdMaxMs(): number {
+    const { ackOrder, ackHoldMaxMs } = this.#options
+    if (ackOrder === 'strict' || this.#tolerance.isStrict) return Number.POSITIVE_INFINITY
+    return ackOrder === 'bounded' ? ackHoldMaxMs : 0
+  }
+
+  #delivered(delivery: ReceivedDelivery): void {
+    if (this.#tolerance.isProbing && delivery.qos === 1) {
+      this.#tolerance.redelivered(delivery.dup)
+      this.#connection?.ackOrder.hold(this.#holdMaxMs)
+    }
+    // During a drain nothing new is begun; unacknowledged, it comes again after the restart.
+    if (this.#isTaking) this.#listener.delivered(delivery)
+    else delivery.release()
+  }
+
   // Synchronous up to the subscription: deliveries may follow CONNACK in the same segment.
   #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
     const { writer, protocolVersion } = connection
-    this.#outbox.connected({ writer, protocolVersion, ...limits }, limits.sessionPresent)
-    const isShared = this.#options.share !== undefined && limits.sharedSubscriptionAvailable
-    if (!limits.sessionPresent) {
+    const { sessionPresent } = limits
+    this.#outbox.connected({ writer, protocolVersion, ...limits }, sessionPresent)
+    this.#tolerance.connected(sessionPresent)
+    connection.ackOrder.hold(this.#holdMaxMs)
+    if (!sessionPresent) {
       this.#isLost ||= this.#isSubscribed
       this.#isSubscribed = false
     }
-    const filter = isShared ? `$share/${this.#options.share}/${this.#options.filter}` : this.#options.filter
-    this.#sharedFilter = isShared ? filter : undefined
     const ready = (): void => {
       subscribed()
       const isLost = this.#isLost
@@ -264,24 +350,43 @@ export class MqttSession {
       this.#isSubscribed = true
       this.#isReady = true
       this.#readyAtMs = performance.now()
-      this.#listener.ready({ limits, bornAtMs, isLost, filter })
+      this.#listener.ready({ limits, bornAtMs, isLost, filters: this.#subscriptions.names })
     }
-    if (this.#isSubscribed) return ready()
-    // A predecessor that worked alone left its subscription in the session: we would get every request twice.
-    const stale = isShared && limits.sessionPresent ? this.#options.filter : undefined
-    this.#subscribe(connection, [filter, ...(this.#options.ownFilters ?? [])], stale).then(
-      ready,
-      (error: Error) => connection.destroy(error),
-    )
+    const subscribing = this.#subscriptions.connected(connection, limits)
+    if (subscribing === undefined) ready()
+    else
+      subscribing.then(
+        (isDone) => isDone && ready(),
+        (error: Error) => connection.destroy(error),
+      )
   }
 
-  async #subscribe(
-    connection: Connection,
-    filters: readonly string[],
-    stale: string | undefined,
-  ): Promise<void> {
-    await connection.subscribe(filters)
-    // Afterwards, so that nothing falls between the two.
-    if (stale !== undefined) await connection.unsubscribe(stale)
+  #insistsOnOrder(symptom: string): void {
+    this.#listener.warned?.({
+      event: 'ack_order_strict',
+      message: `The broker at ${this.#options.url} does not accept PUBACKs out of order: it ${symptom}. They leave in the order of arrival from now on, so one long call holds back all later ones. Give models with long calls a session of their own: models.NAME.lane: true.`,
+    })
   }
+
+  #heldBack({ topic, receivedAtMs }: ReceivedDelivery): void {
+    const seconds = Math.round((performance.now() - receivedAtMs) / 1000)
+    this.#listener.warned?.({
+      event: 'intake_held_back',
+      message: `A request on "${topic}" runs for ${seconds} s, and the broker at ${this.#options.url} will soon use its Packet Identifier again: nothing is acknowledged until it is answered. Give models with long calls a session of their own: models.NAME.lane: true.`,
+    })
+  }
+
+  #refused(message: string, isOwn: boolean): void {
+    const rest = isOwn
+      ? 'Requests are answered, but these messages are not received.'
+      : 'The other subscriptions stay.'
+    this.#listener.warned?.({ event: 'subscription_refused', message: `${message} ${rest}` })
+  }
+}
+
+// Whether what we sent may be why the broker ended the connection: it did so without a word, or for a protocol error.
+function isByBroker(reason: Error): boolean {
+  if (reason instanceof SessionRefusal) return reason.reasonCode >= 0x80 && reason.reasonCode <= 0x83
+  const { code } = reason as { code?: string }
+  return reason instanceof SilentEnd || code === 'ECONNRESET' || code === 'EPIPE'
 }

@@ -34,6 +34,8 @@ export class OperationFigures {
 /** One per connector. Read by the admin endpoint, written by the pipeline and the session's listener. */
 export class Telemetry {
   isConnected = false
+  /** The broker does not accept PUBACKs out of order, so they leave in the order of arrival. */
+  isAckOrderStrict = false
   connections = 0
   sessionsLost = 0
   repliesWithoutSubscriber = 0

@@ -1,0 +1,13 @@
+// Which models have a session of their own.
+import { LANE_TIMEOUT_MS } from './model-schema.ts'
+import type { ConnectorConfig } from './schema.ts'
+
+/** The models with a lane, and all names of each on the topics: its own, and `{name}@{version}`. */
+export function laneNames({ models }: Pick<ConnectorConfig, 'models'>): Map<string, readonly string[]> {
+  const lanes = Object.entries(models).filter(
+    ([, { lane, timeoutMs }]) => lane ?? timeoutMs > LANE_TIMEOUT_MS,
+  )
+  return new Map(
+    lanes.map(([name, { versions }]) => [name, [name, ...versions.map((version) => `${name}@${version}`)]]),
+  )
+}

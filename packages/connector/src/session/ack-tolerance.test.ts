@@ -1,0 +1,231 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { AckOrder } from './ack-order.ts'
+import { AckTolerance } from './ack-tolerance.ts'
+import { ReceivedDelivery } from './delivery.ts'
+
+const RECEIVE_MAXIMUM = 1_000
+const QUIET_MS = 5_000
+
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+function arrange() {
+  const told: string[] = []
+  let reconnects = 0
+  const tolerance = new AckTolerance({
+    reconnect: () => void (reconnects += 1),
+    insists: (symptom) => void told.push(symptom),
+  })
+  const connect = (sessionPresent = true) => {
+    tolerance.connected(sessionPresent)
+    const order: AckOrder = new AckOrder({
+      epoch: 1,
+      holdMaxMs: tolerance.isStrict ? Number.POSITIVE_INFINITY : 0,
+      acknowledge: () => {},
+      overtook: () => tolerance.overtook(order, RECEIVE_MAXIMUM),
+    })
+    let packetId = 0
+    const receive = (dup = false): ReceivedDelivery => {
+      const nothing = { topic: 't', payload: Buffer.alloc(0), payloadBytes: 0, propertyBytes: 0 }
+      packetId += 1
+      const publish = {
+        ...nothing,
+        isWhole: true,
+        retain: false,
+        dup,
+        qos: 1 as const,
+        packetId,
+        properties: {},
+      }
+      const delivery = new ReceivedDelivery(publish, performance.now(), order)
+      order.received(delivery)
+      if (tolerance.isProbing) tolerance.redelivered(dup)
+      return delivery
+    }
+    const answer = (count: number): void => {
+      for (let done = 0; done < count; done++) receive().settle()
+    }
+    const end = (isByBroker: boolean): void => {
+      order.end()
+      tolerance.ended(order, isByBroker)
+    }
+    return { order, receive, answer, end }
+  }
+  return { tolerance, connect, told, reconnects: () => reconnects }
+}
+
+test('a broker that hangs up on the first PUBACK out of order insists, and is told once', () => {
+  const { tolerance, connect, told } = arrange()
+  const first = connect()
+  first.receive()
+  first.answer(1)
+  first.end(true)
+  expect(tolerance.isStrict).toBe(true)
+  const second = connect()
+  second.receive()
+  second.answer(20)
+  vi.advanceTimersByTime(20 * QUIET_MS)
+  second.end(true)
+  expect(told).toEqual(['ended the connection after the first one'])
+})
+
+test.each([
+  ['we ended it', false, 0],
+  ['it came later', true, 1_001],
+])('the end of a connection proves nothing when %s', (_what, isByBroker, afterMs) => {
+  const { tolerance, connect, told } = arrange()
+  const { receive, answer, end } = connect()
+  receive()
+  answer(1)
+  vi.advanceTimersByTime(afterMs)
+  end(isByBroker)
+  expect(told).toEqual([])
+  expect(tolerance.isStrict).toBe(false)
+})
+
+test('a broker that once accepted them does not hang up because of them', () => {
+  const { connect, told } = arrange()
+  const first = connect()
+  first.receive()
+  first.answer(1)
+  vi.advanceTimersByTime(1_001)
+  first.end(true)
+  const second = connect()
+  second.receive()
+  second.answer(1)
+  second.end(true)
+  expect(told).toEqual([])
+})
+
+test('without a PUBACK out of order a connection may end at any time', () => {
+  const { connect, told } = arrange()
+  const { answer, end } = connect()
+  answer(20)
+  end(true)
+  expect(told).toEqual([])
+})
+
+test('a broker that falls silent and redelivers what was acknowledged insists', () => {
+  const { tolerance, connect, told, reconnects } = arrange()
+  const first = connect()
+  first.receive()
+  first.answer(31)
+  vi.advanceTimersByTime(2 * QUIET_MS)
+  expect(reconnects()).toBe(1)
+  first.end(false)
+  expect([tolerance.isStrict, tolerance.isProbing]).toEqual([true, true])
+  const second = connect()
+  for (let count = 0; count < 32; count++) second.receive(true)
+  expect(told).toEqual(['redelivered messages that had been acknowledged out of order'])
+  expect([tolerance.isStrict, tolerance.isProbing]).toEqual([true, false])
+})
+
+test('it is found out as well when the slow request was answered meanwhile', () => {
+  const { connect, told, reconnects } = arrange()
+  const first = connect()
+  const slow = first.receive()
+  first.answer(31)
+  slow.settle()
+  first.answer(1)
+  vi.advanceTimersByTime(2 * QUIET_MS)
+  expect(reconnects()).toBe(1)
+  first.end(false)
+  const second = connect()
+  for (let count = 0; count < 32; count++) second.receive(true)
+  expect(told).toHaveLength(1)
+})
+
+test('a broker that redelivers only what was open is not suspected again', () => {
+  const { tolerance, connect, told, reconnects } = arrange()
+  const first = connect()
+  for (let count = 0; count < 3; count++) first.receive()
+  first.answer(31)
+  vi.advanceTimersByTime(2 * QUIET_MS)
+  first.end(false)
+  const second = connect()
+  // Identifiers begin afresh, as with brokers that redeliver under new ones.
+  for (let count = 0; count < 3; count++) second.receive(true)
+  expect(tolerance.isProbing).toBe(true)
+  second.answer(1)
+  expect([tolerance.isStrict, tolerance.isProbing]).toEqual([false, false])
+  second.end(true)
+  const third = connect()
+  third.receive()
+  third.answer(31)
+  vi.advanceTimersByTime(20 * QUIET_MS)
+  expect([told, reconnects()]).toEqual([[], 1])
+})
+
+test('a broker that goes on delivering is not suspected', () => {
+  const { connect, reconnects } = arrange()
+  const { receive, answer } = connect()
+  receive()
+  for (let count = 0; count < 40; count++) {
+    answer(1)
+    vi.advanceTimersByTime(QUIET_MS - 1)
+  }
+  expect(reconnects()).toBe(0)
+})
+
+test('less than ten ignored PUBACKs are no reason to look', () => {
+  const { connect, reconnects } = arrange()
+  const { receive, answer } = connect()
+  for (let count = 0; count < 20; count++) receive()
+  answer(9)
+  vi.advanceTimersByTime(20 * QUIET_MS)
+  expect(reconnects()).toBe(0)
+})
+
+test('a window that was larger before is not full now', () => {
+  const { connect, reconnects } = arrange()
+  const first = connect()
+  for (let count = 0; count < 50; count++) first.receive()
+  first.end(false)
+  const second = connect()
+  second.receive()
+  second.answer(30)
+  vi.advanceTimersByTime(4 * QUIET_MS)
+  expect(reconnects()).toBe(0)
+  second.answer(20)
+  vi.advanceTimersByTime(2 * QUIET_MS)
+  expect(reconnects()).toBe(1)
+})
+
+test('a broker that delivers more than Receive Maximum counts the PUBACKs', () => {
+  const { connect, reconnects } = arrange()
+  const { receive, answer } = connect()
+  receive()
+  answer(RECEIVE_MAXIMUM)
+  vi.advanceTimersByTime(20 * QUIET_MS)
+  expect(reconnects()).toBe(0)
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('a session that the broker forgot ends the search, and what was learned about its window', () => {
+  const { tolerance, connect, reconnects } = arrange()
+  const first = connect()
+  first.receive()
+  first.answer(100)
+  vi.advanceTimersByTime(2 * QUIET_MS)
+  first.end(false)
+  const second = connect(false)
+  expect([tolerance.isStrict, tolerance.isProbing]).toEqual([false, false])
+  second.receive()
+  second.answer(20)
+  vi.advanceTimersByTime(2 * QUIET_MS)
+  expect(reconnects()).toBe(2)
+})
+
+test('during a drain silence is expected', () => {
+  const { tolerance, connect, reconnects } = arrange()
+  const { receive, answer } = connect()
+  receive()
+  answer(20)
+  tolerance.stop()
+  vi.advanceTimersByTime(20 * QUIET_MS)
+  expect(reconnects()).toBe(0)
+})

@@ -1,0 +1,208 @@
+import { expect, test } from 'vitest'
+import { Subscriptions, type SubscriptionLink, type SubscriptionOptions } from './subscriptions.ts'
+
+const GRANTED = 1
+const NOT_AUTHORIZED = 0x87
+const NEW = { sessionPresent: false, sharedSubscriptionAvailable: true }
+const RESUMED = { sessionPresent: true, sharedSubscriptionAvailable: true }
+
+// A broker's side: what it holds, what it refuses, and requests that wait for its answer.
+class Broker implements SubscriptionLink {
+  readonly held = new Set<string>()
+  readonly asked: string[] = []
+  readonly refusals = new Map<string, number>()
+  isHolding = false
+  #waiting: (() => void)[] = []
+
+  async subscribe(filters: readonly string[]): Promise<readonly number[]> {
+    this.asked.push(`+${filters.join()}`)
+    if (!(await this.#turn())) return []
+    return filters.map((filter) => {
+      const code = this.refusals.get(filter) ?? GRANTED
+      if (code <= 2) this.held.add(filter)
+      return code
+    })
+  }
+
+  async unsubscribe(filters: readonly string[]): Promise<boolean> {
+    this.asked.push(`-${filters.join()}`)
+    if (!(await this.#turn())) return false
+    for (const filter of filters) this.held.delete(filter)
+    return true
+  }
+
+  answer(): void {
+    this.isHolding = false
+    for (const go of this.#waiting.splice(0)) go()
+  }
+
+  #isCut = false
+
+  cut(): void {
+    this.#isCut = true
+    this.answer()
+    this.#isCut = false
+  }
+
+  async #turn(): Promise<boolean> {
+    if (this.isHolding) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    return !this.#isCut
+  }
+}
+
+function arrange(options: Partial<SubscriptionOptions> = {}) {
+  const told: [string, boolean][] = []
+  const subscriptions = new Subscriptions({
+    filters: ['a'],
+    ownFilters: ['own'],
+    share: undefined,
+    refused: ({ message }, isOwn) => told.push([/"(.+?)"/.exec(message)![1]!, isOwn]),
+    ...options,
+  })
+  return { subscriptions, told, broker: new Broker() }
+}
+
+test('subscribes to all at first, and to nothing on a resumed session', async () => {
+  const { subscriptions, broker } = arrange({ filters: ['a', 'b'] })
+  expect(await subscriptions.connected(broker, NEW)).toBe(true)
+  expect(broker.asked).toEqual(['+a,b,own'])
+  subscriptions.disconnected()
+  expect(subscriptions.connected(broker, RESUMED)).toBeUndefined()
+  subscriptions.disconnected()
+  expect(await subscriptions.connected(broker, NEW)).toBe(true)
+  expect(broker.asked).toEqual(['+a,b,own', '+a,b,own'])
+})
+
+test('a new list adds the new filters first, and then gives the old ones back', async () => {
+  const { subscriptions, broker } = arrange()
+  await subscriptions.connected(broker, NEW)
+  await subscriptions.set(['b', 'c'])
+  expect(broker.asked.slice(1)).toEqual(['+b,c', '-a'])
+  expect([...broker.held]).toEqual(['own', 'b', 'c'])
+  expect(subscriptions.names).toEqual(['b', 'c'])
+})
+
+test('only one request is under way, and the newest list wins', async () => {
+  const { subscriptions, broker } = arrange()
+  await subscriptions.connected(broker, NEW)
+  broker.isHolding = true
+  const all = [
+    subscriptions.set(['a', 'b']),
+    subscriptions.set(['a', 'b', 'c']),
+    subscriptions.set(['c', 'd']),
+  ]
+  expect(broker.asked.slice(1)).toEqual(['+b'])
+  broker.answer()
+  await Promise.all(all)
+  expect(broker.asked.slice(1)).toEqual(['+b', '+c,d', '-a,b'])
+  expect([...broker.held].toSorted()).toEqual(['c', 'd', 'own'])
+})
+
+test.each([
+  ['resumed', RESUMED],
+  ['lost', NEW],
+])(
+  'a change that the end of the connection cuts off is made on the next one: session %s',
+  async (_what, given) => {
+    const { subscriptions, broker } = arrange()
+    await subscriptions.connected(broker, NEW)
+    broker.isHolding = true
+    const change = subscriptions.set(['b'])
+    broker.cut()
+    subscriptions.disconnected()
+    const again = subscriptions.set(['b', 'c'])
+    if (!given.sessionPresent) broker.held.clear()
+    await subscriptions.connected(broker, given)
+    await Promise.all([change, again])
+    expect([...broker.held].toSorted()).toEqual(['b', 'c', 'own'])
+  },
+)
+
+test('the end of the connection during the first subscription is not success', async () => {
+  const { subscriptions, broker } = arrange()
+  broker.isHolding = true
+  const done = subscriptions.connected(broker, NEW)
+  broker.cut()
+  subscriptions.disconnected()
+  expect(await done).toBe(false)
+  expect(await subscriptions.connected(broker, RESUMED)).toBe(true)
+})
+
+test.each([NOT_AUTHORIZED, 0])('a filter of the start that is refused with %i is fatal', async (code) => {
+  const { subscriptions, broker, told } = arrange()
+  broker.refusals.set('a', code)
+  await expect(subscriptions.connected(broker, NEW)).rejects.toThrow('"a"')
+  expect(told).toEqual([])
+})
+
+test.each([NOT_AUTHORIZED, 0])(
+  'a filter that is refused at run time with %i is told, and the others stay',
+  async (code) => {
+    const { subscriptions, broker, told } = arrange()
+    await subscriptions.connected(broker, NEW)
+    broker.refusals.set('b', code)
+    await expect(subscriptions.set(['a', 'b', 'c'])).rejects.toThrow('"b"')
+    expect([...broker.held].toSorted()).toEqual(['a', 'c', 'own'])
+    expect(told).toEqual([['b', false]])
+    // A new connection tries it again, and works without it.
+    subscriptions.disconnected()
+    expect(await subscriptions.connected(broker, NEW)).toBe(true)
+    expect(told).toEqual([['b', false]])
+    broker.refusals.clear()
+    await subscriptions.set(['a', 'b', 'c'])
+    expect([...broker.held].toSorted()).toEqual(['a', 'b', 'c', 'own'])
+  },
+)
+
+test('a filter that was granted once is vital from then on, until it is removed', async () => {
+  const { subscriptions, broker } = arrange()
+  await subscriptions.connected(broker, NEW)
+  await subscriptions.set(['a', 'b'])
+  subscriptions.disconnected()
+  broker.refusals.set('b', NOT_AUTHORIZED)
+  await expect(subscriptions.connected(broker, NEW)).rejects.toThrow('"b"')
+  subscriptions.disconnected()
+  const change = subscriptions.set(['a'])
+  expect(await subscriptions.connected(broker, NEW)).toBe(true)
+  await change
+})
+
+test('without its own filter the session works, and says so once', async () => {
+  const { subscriptions, broker, told } = arrange()
+  broker.refusals.set('own', NOT_AUTHORIZED)
+  for (let count = 0; count < 3; count++) {
+    expect(await subscriptions.connected(broker, NEW)).toBe(true)
+    subscriptions.disconnected()
+  }
+  expect(told).toEqual([['own', true]])
+})
+
+test('a shared filter is subscribed to under the name of the group, and the one of a lone predecessor given back', async () => {
+  const { subscriptions, broker } = arrange({ filters: ['a', 'b'], share: 'g' })
+  broker.held.add('a')
+  await subscriptions.connected(broker, RESUMED)
+  expect([...broker.held].toSorted()).toEqual(['$share/g/a', '$share/g/b', 'own'])
+  expect(subscriptions.names).toEqual(['$share/g/a', '$share/g/b'])
+  // The broker was replaced by one that cannot share.
+  subscriptions.disconnected()
+  await subscriptions.connected(broker, { ...RESUMED, sharedSubscriptionAvailable: false })
+  expect([...broker.held].toSorted()).toEqual(['a', 'b', 'own'])
+})
+
+test('the drain gives up shared filters, and keeps others for the next start', async () => {
+  const alone = arrange()
+  await alone.subscriptions.connected(alone.broker, NEW)
+  await alone.subscriptions.stop()
+  expect([...alone.broker.held]).toEqual(['a', 'own'])
+  const shared = arrange({ filters: ['a', 'b'], share: 'g' })
+  await shared.subscriptions.connected(shared.broker, NEW)
+  await shared.subscriptions.stop()
+  expect([...shared.broker.held]).toEqual(['own'])
+})
+
+test('a change that waits when the session is closed is rejected', async () => {
+  const { subscriptions } = arrange()
+  const change = subscriptions.set(['b'])
+  subscriptions.close()
+  await expect(change).rejects.toThrow('The session was closed.')
+})
