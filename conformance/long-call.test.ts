@@ -1,0 +1,188 @@
+// A long call next to many short ones, on a real Mosquitto: Packet Identifiers that come round, safekeeping, lanes.
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { connectAsync, type MqttClient } from 'mqtt'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { ConfigInput } from '@inferwire/connector'
+import { runConnector, type TestConnector } from './fixtures/connector.ts'
+import { startHoldingUpstream, type HoldingUpstream } from './fixtures/holding-upstream.ts'
+import { startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
+import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+
+let broker: Mosquitto
+let upstream: HoldingUpstream
+let client: TestClient
+const processes: RunningCommand[] = []
+const connectors: TestConnector[] = []
+
+beforeAll(async () => {
+  broker = await startMosquitto()
+  upstream = await startHoldingUpstream()
+  client = await TestClient.connect(broker.url, { isPersistent: true })
+  await client.subscribe('infer/reply/plc/#')
+})
+
+afterEach(async () => {
+  upstream.release()
+  for (const command of processes.splice(0)) {
+    command.signal('SIGKILL')
+    await command.ended
+  }
+  for (const { connector } of connectors.splice(0)) await connector.stop()
+})
+
+afterAll(async () => {
+  await client.close()
+  await upstream.stop()
+  await broker.stop()
+})
+
+const callsOf = (model: string): readonly string[] => upstream.calls.get(model) ?? []
+const repliesOn = (topic: string): string[] =>
+  client.received.filter((message) => message.topic === topic).map(({ payload }) => payload.toString())
+
+/** Publishes `count` requests, 500 at a time, and resolves when each has its answer. */
+async function askMany(model: string, count: number): Promise<void> {
+  const load: MqttClient = await connectAsync(broker.url, { protocolVersion: 4 })
+  await load.subscribeAsync('infer/reply/load/#', { qos: 0 })
+  let sent = 0
+  let answered = 0
+  const send = (): void => {
+    sent += 1
+    load.publish(`infer/request/load/${model}/predict/${sent}`, `{"instances":[${sent}]}`, { qos: 1 })
+  }
+  await new Promise<void>((resolve) => {
+    load.on('message', () => {
+      answered += 1
+      if (answered === count) resolve()
+      else if (sent < count) send()
+    })
+    while (sent < Math.min(count, 500)) send()
+  })
+  await load.endAsync()
+}
+
+test('a request that 70,000 others have passed is executed again after a kill -9: its identifier was given up in time', async () => {
+  const state = tempFolder('state')
+  const config = join(state, 'inferwire.yaml')
+  const held = { url: upstream.url, protocol: 'v1', timeoutMs: 600_000, lane: false }
+  const model = { url: upstream.url, protocol: 'v1' }
+  const text = {
+    name: 'wrap',
+    broker: { url: broker.url },
+    admin: { enabled: false },
+    log: { format: 'json' },
+    poison: { stateFolder: state },
+    models: { 'held-wrap': held, quick: model },
+  }
+  writeFileSync(config, JSON.stringify(text))
+  const start = async (): Promise<RunningCommand> => {
+    const command = startInferwire(['connect', '-c', config])
+    processes.push(command)
+    await command.said(/session_ready/)
+    return command
+  }
+  const connector = await start()
+  await client.publish('infer/request/plc/held-wrap/predict/1', '{"instances":["long"]}')
+  await expect.poll(() => callsOf('held-wrap').length).toBe(1)
+
+  await askMany('quick', 70_000)
+  expect(readdirSync(join(state, 'kept'))).toHaveLength(1)
+
+  connector.signal('SIGKILL')
+  await connector.ended
+  const restarted = await start()
+  await expect.poll(() => callsOf('held-wrap').length, { timeout: 20_000 }).toBe(2)
+  expect(restarted.stderr()).toContain('kept_requests_taken')
+  expect(callsOf('held-wrap')).toEqual(['{"instances":["long"]}', '{"instances":["long"]}'])
+  upstream.release()
+  await expect
+    .poll(() => repliesOn('infer/reply/plc/held-wrap/predict/1'))
+    .toEqual(['{"predictions":[{"instances":["long"]}]}'])
+  await expect.poll(() => readdirSync(join(state, 'kept'))).toEqual([])
+}, 180_000)
+
+async function run(models: Record<string, object>, name?: string): Promise<TestConnector> {
+  const all = Object.entries(models).map(([name, model]) => [
+    name,
+    { url: upstream.url, protocol: 'v1', ...model },
+  ])
+  const running = await runConnector({
+    ...(name === undefined ? {} : { name }),
+    broker: { url: broker.url },
+    models: Object.fromEntries(all) as NonNullable<ConfigInput['models']>,
+  })
+  connectors.push(running)
+  return running
+}
+
+const laneReady = ({ log }: TestConnector): Promise<void> =>
+  expect.poll(() => log.filter((line) => line.includes('lane_ready')).length).toBeGreaterThan(0)
+
+async function askOnce(model: string, from: number, count: number): Promise<void> {
+  const bodies = Array.from({ length: count }, (_, index) => `{"instances":["${model} ${from + index}"]}`)
+  await Promise.all(bodies.map((body) => client.ask(`infer/request/plc/${model}/predict`, body)))
+  for (const body of bodies) {
+    expect(callsOf(model).filter((call) => call === body)).toHaveLength(1)
+    expect(client.received.filter(({ payload }) => payload.includes(body))).toHaveLength(1)
+  }
+}
+
+test('a lane answers each request of its model once, although two sessions receive it', async () => {
+  const running = await run({ 'lane-once': { lane: true, versions: [] }, other: {} })
+  await laneReady(running)
+  await askOnce('lane-once', 0, 50)
+  await askOnce('other', 0, 50)
+  // Also without a name of its own, by which two copies could be recognised.
+  await client.publish('infer/request/plc/lane-once/predict', '{"instances":["nameless"]}')
+  await expect.poll(() => repliesOn('infer/reply/plc/lane-once/predict').length).toBe(51)
+  expect(callsOf('lane-once').filter((call) => call.includes('nameless'))).toHaveLength(1)
+  expect(running.log.filter((line) => line.includes('lane_ready'))).toHaveLength(1)
+})
+
+test('requests that waited for a connector come on both sessions, and are answered once', async () => {
+  const models = { 'lane-backlog': { lane: true } }
+  const first = await run(models, 'backlog')
+  await laneReady(first)
+  await askOnce('lane-backlog', 0, 5)
+  await connectors.pop()!.connector.stop()
+  const asked = askOnce('lane-backlog', 5, 40)
+  await run(models, 'backlog')
+  await asked
+})
+
+test('a lane whose connection breaks keeps its requests, and none is answered twice', async () => {
+  const running = await run({ 'held-lane': { lane: true }, other: {} })
+  await laneReady(running)
+  await client.publish('infer/request/plc/held-lane/predict/1', '{"instances":["a"]}')
+  await expect.poll(() => upstream.open).toBe(1)
+  await broker.stop('SIGTERM')
+  await broker.start()
+  await expect.poll(() => client.mqtt.connected, { timeout: 10_000 }).toBe(true)
+  await expect.poll(() => running.log.filter((line) => line.includes('lane_ready')).length).toBe(2)
+  await askOnce('other', 200, 20)
+  upstream.release()
+  await expect.poll(() => repliesOn('infer/reply/plc/held-lane/predict/1').length).toBeGreaterThan(0)
+  await askOnce('other', 220, 20)
+  expect(callsOf('held-lane')).toEqual(['{"instances":["a"]}'])
+})
+
+test('a model that gets a lane, and loses it, by a reload loses no request and calls for none twice', async () => {
+  const running = await run({ 'lane-reload': { lane: false } })
+  await askOnce('lane-reload', 0, 10)
+  const reload = (lane: boolean): void => {
+    const { config } = running
+    const models = { 'lane-reload': { ...config.models['lane-reload']!, lane } }
+    running.connector.reload({ ...config, models })
+  }
+  reload(true)
+  await askOnce('lane-reload', 10, 30)
+  await laneReady(running)
+  await askOnce('lane-reload', 40, 30)
+  reload(false)
+  await askOnce('lane-reload', 70, 30)
+  reload(true)
+  await askOnce('lane-reload', 100, 30)
+}, 30_000)
