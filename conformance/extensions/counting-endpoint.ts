@@ -1,0 +1,33 @@
+// An endpoint that answers in parts, in one file: counts to the number in the body, and ends with `[DONE]`.
+import { Problem } from '@inferwire/protocol'
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../../packages/connector/src/step.ts'
+
+interface CountingBody {
+  readonly to: number
+  /** Bytes of each part. */
+  readonly bytes?: number
+  /** Breaks instead of ending. */
+  readonly breaks?: boolean
+  /** Emits one more part when it has ended. */
+  readonly goesOn?: boolean
+}
+
+/** See the file's first line. */
+export class CountingEndpoint implements Endpoint {
+  async call({ body, emit, deadline }: EndpointRequest): Promise<EndpointResponse> {
+    const { to, bytes = 0, breaks, goesOn } = JSON.parse(body.toString()) as CountingBody
+    for (let number = 1; number <= to; number++) {
+      if (deadline.problem !== undefined) throw deadline.problem
+      emit!(partOf(String(number).padEnd(bytes, ' ')))
+      // As from a socket: each part in a turn of its own.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    if (breaks === true) throw new Problem('stream_interrupted', 'The stream broke.')
+    if (goesOn === true) setImmediate(() => emit!(partOf('late')))
+    return { status: 200, ...partOf('[DONE]'), inferenceHeaderContentLength: undefined }
+  }
+}
+
+function partOf(text: string): { readonly body: Buffer; readonly contentType: string } {
+  return { body: Buffer.from(text), contentType: 'text/plain' }
+}

@@ -1,0 +1,34 @@
+// A router of topics that are not the standard ones, in one file: `plant/{line}/features` is a request of that line.
+import type { Delivery, ExposedModel, Routed, Router } from '../../packages/connector/src/step.ts'
+
+/** Routes to the default operation of one model; the answer goes to `plant/{line}/{replyLevel}`. */
+export class PlantRouter implements Router {
+  readonly #model: () => ExposedModel
+  readonly #replyLevel: string
+
+  constructor(model: () => ExposedModel, replyLevel = 'scores') {
+    this.#model = model
+    this.#replyLevel = replyLevel
+  }
+
+  filters(): readonly string[] {
+    return ['plant/+/features']
+  }
+
+  route({ topic, properties, qos }: Delivery): Routed | undefined {
+    const line = /^plant\/([^/]+)\/features$/.exec(topic)?.[1]
+    if (line === undefined) return undefined
+    const model = this.#model()
+    return {
+      client: line,
+      model,
+      operation: model.defaultOperation,
+      id: undefined,
+      target: {
+        topic: `plant/${line}/${this.#replyLevel}`,
+        correlationData: properties.correlationData,
+        qos: qos === 0 ? 0 : 1,
+      },
+    }
+  }
+}
