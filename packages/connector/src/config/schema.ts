@@ -183,7 +183,7 @@ export const configSchema = z.strictObject({
       }),
       stateFolder: option(shortText.optional(), {
         description:
-          'Folder for the journal that finds a request which ends the process. It must outlive the process, and belong to this connector alone.',
+          'Folder for what outlives the process: the journal that finds a request which ends it, and requests in safekeeping. Use one folder for each connector.',
         defaultText: 'a folder below $XDG_STATE_HOME/inferwire or ~/.local/state/inferwire',
       }),
       deadLetterTopic: option(
