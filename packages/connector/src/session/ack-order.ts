@@ -25,7 +25,7 @@ export interface AckOrderOptions {
   acknowledge(packetId: number): void
   /** Nothing more is acknowledged until this delivery is settled: its Packet Identifier would be used again. */
   heldBack?(delivery: ReceivedDelivery): void
-  /** The first PUBACK of this connection that overtakes another one is about to leave. */
+  /** The first PUBACK of this connection that overtakes another one has been written. */
   overtook?(): void
 }
 
@@ -41,6 +41,8 @@ const PLACE_MASK = 0x3fff_ffff
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
 const SAME_ID_MAX = 255
+// Where one head after the other becomes old, they are looked at together.
+const TIMER_MIN_MS = 10
 const NO_COUNTS = new Uint8Array(0)
 
 /**
@@ -194,21 +196,20 @@ export class AckOrder implements Acknowledgements {
   }
 
   #acknowledge(delivery: ReceivedDelivery, overtakes: boolean): void {
-    if (overtakes && this.#firstOvertaking === 0) {
-      this.#firstOvertaking = delivery.place
-      this.#options.overtook?.()
-    }
+    const isFirstOvertaking = overtakes && this.#firstOvertaking === 0
+    if (isFirstOvertaking) this.#firstOvertaking = delivery.place
     this.#open[delivery.packetId]! -= 1
     this.#pending -= 1
     delivery.place = 0
     this.#options.acknowledge(delivery.packetId)
+    if (isFirstOvertaking) this.#options.overtook?.()
   }
 
   // For the moment in which the head becomes old: what is settled behind it must leave although nothing else happens.
   #armTimer(): void {
     const head = this.#queue[this.#head]
     if (head === undefined || this.#holdMaxMs === Number.POSITIVE_INFINITY) return
-    const waitMs = Math.max(1, this.#holdMaxMs - (performance.now() - head.receivedAtMs))
+    const waitMs = Math.max(TIMER_MIN_MS, this.#holdMaxMs - (performance.now() - head.receivedAtMs))
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#oldBeforeMs = performance.now() - this.#holdMaxMs

@@ -302,7 +302,10 @@ export class MqttSession {
           distanceMax,
           keeper: options.keeper,
           heldBack: (delivery) => this.#heldBack(delivery),
-          overtook: () => this.#tolerance.overtook(connection.ackOrder, windowMax),
+          overtook: () => {
+            this.#tolerance.overtook(connection.ackOrder, windowMax)
+            connection.ping(() => this.#tolerance.answered())
+          },
         },
         frameBytesMax: options.frameBytesMax,
       },
