@@ -17,23 +17,31 @@ export interface AckOrderOptions {
   readonly epoch: number
   /** Order is kept behind a head that is younger than this, in milliseconds: Infinity = always, 0 = never. */
   readonly holdMaxMs: number
-  /** A delivery must leave its Packet Identifier when this many followed it. @default DISTANCE_MAX */
-  readonly distanceMax?: number | undefined
+  /** @default IDENTIFIERS */
+  readonly identifiers?: Identifiers | undefined
   /** @default none: a delivery that must leave its identifier holds back the connection */
   readonly keeper?: Keeper | undefined
   /** Writes the PUBACK. */
   acknowledge(packetId: number): void
   /** Nothing more is acknowledged until this delivery is settled: its Packet Identifier would be used again. */
   heldBack?(delivery: ReceivedDelivery): void
-  /** The first PUBACK of this connection that overtakes another one is about to leave. */
+  /** The first PUBACK of this connection that overtakes another one has been written. */
   overtook?(): void
+}
+
+/** The Packet Identifiers of the broker. */
+export interface Identifiers {
+  /** They are 1 to this one. */
+  readonly count: number
+  /** A delivery must leave its identifier when this many followed it. */
+  readonly distanceMax: number
 }
 
 /**
  * Many brokers give out Packet Identifiers by counting and do not look whether one is still open: the 65,535th PUBLISH
- * after a held one has its identifier, and one PUBACK deletes the wrong one of the two. This is half of the way.
+ * after a held one has its identifier, and one PUBACK deletes the wrong one of the two. A delivery leaves half-way.
  */
-export const DISTANCE_MAX = 32_768
+export const IDENTIFIERS: Identifiers = { count: 65_535, distanceMax: 32_768 }
 
 // Places are 1 to 2^30, over and over: they stay small integers, which cost no allocation.
 const PLACE_MASK = 0x3fff_ffff
@@ -41,6 +49,8 @@ const PLACE_MASK = 0x3fff_ffff
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
 const SAME_ID_MAX = 255
+// Where one head after the other becomes old, they are looked at together.
+const TIMER_MIN_MS = 10
 const NO_COUNTS = new Uint8Array(0)
 
 /**
@@ -50,7 +60,7 @@ const NO_COUNTS = new Uint8Array(0)
 export class AckOrder implements Acknowledgements {
   readonly epoch: number
   readonly #options: AckOrderOptions
-  readonly #distanceMax: number
+  readonly #identifiers: Identifiers
   #holdMaxMs: number
   // Order is given up behind deliveries that were received at this time or before. Bounded: the timer moves it on, so
   // that no clock is read for each acknowledgement.
@@ -71,6 +81,13 @@ export class AckOrder implements Acknowledgements {
   #open = new Uint8Array(0x1_0000)
   #unsettled = new Uint8Array(0x1_0000)
   #newest = 0
+  // The first delivery that is not redelivered, and before it comes the newest one that is (MQTT 5 §4.4): its place, and
+  // its identifier, which tells how far the broker has counted.
+  #reference = 0
+  #referenceId = 0
+  #isResuming = true
+  // Deliveries that may follow before an overdue one must leave its identifier.
+  #untilLeave = 0
   #pending = 0
   #pendingMax = 0
   #firstOvertaking = 0
@@ -83,7 +100,7 @@ export class AckOrder implements Acknowledgements {
   constructor(options: AckOrderOptions) {
     this.epoch = options.epoch
     this.#options = options
-    this.#distanceMax = options.distanceMax ?? DISTANCE_MAX
+    this.#identifiers = options.identifiers ?? IDENTIFIERS
     this.#holdMaxMs = options.holdMaxMs
     this.#oldBeforeMs = oldBeforeMs(options.holdMaxMs)
   }
@@ -131,7 +148,9 @@ export class AckOrder implements Acknowledgements {
     this.#pending += 1
     if (this.#pending > this.#pendingMax) this.#pendingMax = this.#pending
     this.#queue.push(delivery)
-    if (this.#overdueLeft > 0 && this.#heldBy === undefined) this.#freeOldIdentifiers()
+    if (this.#isResuming) this.#resumes(delivery)
+    if (this.#overdueLeft > 0 && --this.#untilLeave <= 0 && this.#heldBy === undefined)
+      this.#freeIdentifiers()
   }
 
   /** Called by the delivery when its duty is done. */
@@ -176,7 +195,7 @@ export class AckOrder implements Acknowledgements {
       this.#head += 1
       if (first.settled) this.#heldBehindHead -= 1
       if (isDone) this.#acknowledge(first, this.#overdueLeft > 0)
-      else this.#becomesOverdue(first)
+      else if (!this.#becomesOverdue(first)) break
     }
     if (this.#head === queue.length) {
       queue.length = 0
@@ -194,21 +213,20 @@ export class AckOrder implements Acknowledgements {
   }
 
   #acknowledge(delivery: ReceivedDelivery, overtakes: boolean): void {
-    if (overtakes && this.#firstOvertaking === 0) {
-      this.#firstOvertaking = delivery.place
-      this.#options.overtook?.()
-    }
+    const isFirstOvertaking = overtakes && this.#firstOvertaking === 0
+    if (isFirstOvertaking) this.#firstOvertaking = delivery.place
     this.#open[delivery.packetId]! -= 1
     this.#pending -= 1
     delivery.place = 0
     this.#options.acknowledge(delivery.packetId)
+    if (isFirstOvertaking) this.#options.overtook?.()
   }
 
   // For the moment in which the head becomes old: what is settled behind it must leave although nothing else happens.
   #armTimer(): void {
     const head = this.#queue[this.#head]
     if (head === undefined || this.#holdMaxMs === Number.POSITIVE_INFINITY) return
-    const waitMs = Math.max(1, this.#holdMaxMs - (performance.now() - head.receivedAtMs))
+    const waitMs = Math.max(TIMER_MIN_MS, this.#holdMaxMs - (performance.now() - head.receivedAtMs))
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#oldBeforeMs = performance.now() - this.#holdMaxMs
@@ -217,9 +235,13 @@ export class AckOrder implements Acknowledgements {
     this.#timer.unref()
   }
 
-  #becomesOverdue(delivery: ReceivedDelivery): void {
+  // Returns false when nothing more may be acknowledged.
+  #becomesOverdue(delivery: ReceivedDelivery): boolean {
+    const untilLeave = this.#identifiers.distanceMax - this.#identifierDistance(delivery)
+    this.#untilLeave = this.#overdueLeft === 0 ? untilLeave : Math.min(this.#untilLeave, untilLeave)
     this.#overdue.push(delivery)
     this.#overdueLeft += 1
+    return untilLeave > 0 || this.#freeIdentifiers()
   }
 
   #isOverdue({ place }: ReceivedDelivery): boolean {
@@ -245,17 +267,47 @@ export class AckOrder implements Acknowledgements {
     return (this.#newest - place) & PLACE_MASK
   }
 
-  // The oldest overdue deliveries leave their identifiers in time, or hold back the connection. Returns false when held.
-  #freeOldIdentifiers(): boolean {
-    while (this.#overdueLeft > 0) {
-      const oldest = this.#overdue[this.#overdueHead]!
-      if (this.#isDone(oldest)) {
-        this.#acknowledgeOverdue(oldest)
-      } else if (this.#distance(oldest.place) < this.#distanceMax) {
-        return true
-      } else if (!this.#handOver(oldest)) {
-        this.#heldBy = oldest
-        this.#options.heldBack?.(oldest)
+  // How many identifiers the broker has given out since this one. It goes on counting where it was on the connection
+  // before, or begins afresh in the middle of old ones: for what it redelivered the places of this connection say little.
+  #identifierDistance({ place, packetId }: ReceivedDelivery): number {
+    const distance = this.#distance(place)
+    const sinceReference = this.#distance(this.#reference)
+    if (distance <= sinceReference) return distance
+    const { count } = this.#identifiers
+    return ((this.#referenceId - packetId + count) % count) + sinceReference
+  }
+
+  #resumes(delivery: ReceivedDelivery): void {
+    this.#reference = delivery.place
+    this.#referenceId = delivery.packetId
+    if (delivery.dup) return
+    this.#isResuming = false
+    if (this.#holdMaxMs === Number.POSITIVE_INFINITY || this.#heldBy !== undefined) return
+    // What the broker's counter will meet soon is old, however young the connection is.
+    const redelivered = this.#queue.slice(this.#head, -1) as ReceivedDelivery[]
+    const last = redelivered.findLastIndex(
+      (other) => this.#identifierDistance(other) >= this.#identifiers.distanceMax,
+    )
+    for (const other of redelivered.slice(0, last + 1)) {
+      this.#queue[this.#head] = undefined
+      this.#head += 1
+      if (other.settled) this.#heldBehindHead -= 1
+      if (!this.#becomesOverdue(other)) return
+    }
+    if (this.#overdueLeft > 0) this.#release()
+  }
+
+  // Overdue deliveries leave their identifiers in time, or hold back the connection. Returns false when it is held.
+  #freeIdentifiers(): boolean {
+    this.#untilLeave = Number.POSITIVE_INFINITY
+    for (const delivery of this.#overdue.slice(this.#overdueHead)) {
+      if (delivery.place === 0 || this.#isDone(delivery)) continue
+      const untilLeave = this.#identifiers.distanceMax - this.#identifierDistance(delivery)
+      if (untilLeave > 0) {
+        this.#untilLeave = Math.min(this.#untilLeave, untilLeave)
+      } else if (!this.#handOver(delivery)) {
+        this.#heldBy = delivery
+        this.#options.heldBack?.(delivery)
         return false
       }
     }
@@ -269,6 +321,8 @@ export class AckOrder implements Acknowledgements {
     if (settled === undefined) return false
     delivery.handOver(settled)
     this.#unsettled[delivery.packetId]! -= 1
+    if (!this.#isDone(delivery)) return false
+    this.#acknowledgeOverdue(delivery)
     return true
   }
 
@@ -278,9 +332,9 @@ export class AckOrder implements Acknowledgements {
     this.#release()
   }
 
-  // Acknowledges all that is done, in order of arrival.
+  // Acknowledges all that is done, in order of arrival; but first what must leave: each PUBACK lets the broker count on.
   #release(): void {
-    if (!this.#freeOldIdentifiers()) return
+    if (!this.#freeIdentifiers()) return
     for (const delivery of this.#overdue.slice(this.#overdueHead)) {
       if (delivery.place > 0 && this.#isDone(delivery)) this.#acknowledgeOverdue(delivery)
     }

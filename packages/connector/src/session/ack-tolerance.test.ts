@@ -87,6 +87,19 @@ test.each([
   expect(tolerance.isStrict).toBe(false)
 })
 
+test('a broker that reads it and ends the connection soon insists when it does so twice in a row', () => {
+  const { tolerance, connect, told } = arrange()
+  for (const isStrict of [false, true]) {
+    const { receive, answer, end } = connect()
+    receive()
+    answer(1)
+    tolerance.answered()
+    end(true)
+    expect(tolerance.isStrict).toBe(isStrict)
+  }
+  expect(told).toHaveLength(1)
+})
+
 test('a broker that once accepted them does not hang up because of them', () => {
   const { connect, told } = arrange()
   const first = connect()

@@ -11,13 +11,15 @@ export interface AckToleranceSession {
 
 // rumqttd ends the connection at once. Later it has another reason.
 const HANGS_UP_WITHIN_MS = 1_000
+const HANGS_UP_IN_A_ROW = 2
 const QUIET_MS = 5_000
 // Fewer ignored PUBACKs are no proof: other messages may be on their way.
 const IGNORED_MIN = 10
 
 /**
- * Two kinds of broker do not accept a PUBACK out of order. One ends the connection: it shows within a second after the
- * first of them; a connection that lives on proves the opposite. The other one (EMQX with durable sessions) ignores
+ * Two kinds of broker do not accept a PUBACK out of order. One ends the connection: it does not even answer the ping that
+ * follows the first of them. (One that answers may still end it in the next second; twice in a row is no accident.) A
+ * connection that lives on proves the opposite. The other one (EMQX with durable sessions) ignores
  * them, counts the messages as open for ever, and stops delivering when its window is full. That looks like a broker
  * without work, so a new connection finds out: every broker redelivers what is open, this one also what was
  * acknowledged. They are counted: some brokers give redelivered messages other identifiers.
@@ -28,6 +30,8 @@ export class AckTolerance {
   // A connection lived on after a PUBACK out of order.
   #hasSurvived = false
   #overtookAtMs: number | undefined
+  #isAnswered = false
+  #endedSoonInARow = 0
   // The largest number of messages that were open at once, for a broker that ignores PUBACKs out of order. While more
   // than that can be open, the window of the broker is not full.
   #windowMax = 0
@@ -57,10 +61,16 @@ export class AckTolerance {
     if (this.#verdict === 'tolerant') this.#verdict = 'unknown'
   }
 
-  /** The first PUBACK that overtakes another one on this connection is about to leave. */
+  /** The first PUBACK that overtakes another one on this connection has been written; a ping follows it. */
   overtook(order: AckOrder, receiveMaximum: number): void {
     this.#overtookAtMs = performance.now()
+    this.#isAnswered = false
     if (this.#verdict === 'unknown' && !this.#isStopped) this.#watch(order, receiveMaximum)
+  }
+
+  /** The broker has read the first of them, and the connection lives. */
+  answered(): void {
+    this.#isAnswered = true
   }
 
   /** A QoS 1 delivery on a connection that is there to find out. */
@@ -85,8 +95,14 @@ export class AckTolerance {
     const overtookAtMs = this.#overtookAtMs
     this.#overtookAtMs = undefined
     if (overtookAtMs === undefined || this.#hasSurvived) return
-    if (performance.now() - overtookAtMs > HANGS_UP_WITHIN_MS) this.#hasSurvived = true
-    else if (isByBroker) this.#insists('ended the connection after the first one')
+    if (performance.now() - overtookAtMs > HANGS_UP_WITHIN_MS) {
+      this.#hasSurvived = true
+      return
+    }
+    if (!isByBroker) return
+    this.#endedSoonInARow += 1
+    if (!this.#isAnswered || this.#endedSoonInARow === HANGS_UP_IN_A_ROW)
+      this.#insists('ended the connection after the first one')
   }
 
   /** Nothing new is taken: a broker without deliveries is no suspect any more. */

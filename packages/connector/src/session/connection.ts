@@ -79,6 +79,8 @@ export class Connection {
   #subscriptionAnswer: ((codes: readonly number[]) => void) | undefined
   #endReason: Error | undefined
   #goodbye: NodeJS.Timeout | undefined
+  // Whom to tell of the next PINGRESP, and of those after it. Bounded: without an answer keep-alive gives up.
+  readonly #pings: (() => void)[] = []
   #nowMs = 0
 
   constructor(bytes: ByteStream, options: ConnectionOptions, listener: ConnectionListener) {
@@ -121,7 +123,10 @@ export class Connection {
       const some = filters.slice(from, from + SUBSCRIBE_FILTERS_MAX)
       const given = await this.#ask(encodeSubscribe(SUBSCRIBE_PACKET_ID, some, this.protocolVersion))
       codes.push(...given.slice(0, some.length))
-      if (given.length < some.length) break
+      if (given.length === some.length) continue
+      // Of a connection that is over already this changes nothing.
+      this.destroy(new MalformedPacket(`SUBACK with ${given.length} reason codes for ${some.length} filters`))
+      break
     }
     return codes
   }
@@ -130,6 +135,12 @@ export class Connection {
   async unsubscribe(filters: readonly string[]): Promise<boolean> {
     const codes = await this.#ask(encodeUnsubscribe(SUBSCRIBE_PACKET_ID, filters, this.protocolVersion))
     return codes.length > 0
+  }
+
+  /** `answered` is called when the broker has read everything that was sent until now, and this. */
+  ping(answered: () => void): void {
+    this.#pings.push(answered)
+    this.writer.append(PINGREQ)
   }
 
   /** Says goodbye: the broker keeps the session and does not publish the Will. `closed` resolves with `reason`. */
@@ -197,7 +208,7 @@ export class Connection {
       case UNSUBACK:
         return this.#subscriptionAnswer?.([0])
       case PINGRESP:
-        return
+        return this.#pings.shift()?.()
       case DISCONNECT: {
         const packet = decodeControlPacket(frame, this.protocolVersion) as IDisconnectPacket
         return this.destroy(disconnectRefusal(packet.reasonCode ?? 0, packet.properties?.reasonString))
@@ -228,7 +239,7 @@ export class Connection {
     }
     this.#limits = brokerLimits(packet, this.#options.connect.keepAliveSeconds)
     this.#keepAlive = new KeepAlive(this.#limits.keepAliveSeconds, {
-      ping: () => this.writer.append(PINGREQ),
+      ping: () => this.ping(() => {}),
       silent: (silentMs) =>
         this.destroy(
           new Error(`The broker was silent for ${(silentMs / 1000).toFixed(0)} s; keep-alive gave up.`),

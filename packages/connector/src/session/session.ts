@@ -1,7 +1,7 @@
 // Holds the MQTT session: connects, comes back, subscribes, yields deliveries and carries our publishes.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PublishResult } from '../step.ts'
-import { DISTANCE_MAX, type AckOrderKind, type Keeper } from './ack-order.ts'
+import { IDENTIFIERS, type AckOrderKind, type Identifiers, type Keeper } from './ack-order.ts'
 import { AckTolerance } from './ack-tolerance.ts'
 import type { BrokerLimits } from './broker-limits.ts'
 import { Connection, SilentEnd, type ConnectionListener } from './connection.ts'
@@ -53,10 +53,9 @@ export interface SessionOptions extends DialTarget {
   /** How a byte stream to the broker is opened. @default TCP, TLS or WebSocket, as the URL says */
   readonly dial?: (target: DialTarget, signal: AbortSignal) => Promise<ByteStream>
   /**
-   * How many Packet Identifiers the broker has, and after how many deliveries a request must leave its own. Only for
-   * simulated brokers, which have few. @default MQTT's 65,535, and half of them
+   * Only for simulated brokers, which have few Packet Identifiers. @default MQTT's 65,535; a request leaves half-way
    */
-  readonly identifiers?: { readonly count: number; readonly distanceMax: number }
+  readonly identifiers?: Identifiers
 }
 
 /** Something that the operator must know while the session works on. */
@@ -93,7 +92,6 @@ const WILL_DELAY_SECONDS = 5
 // Session taken over (MQTT 5 §3.14.2.1): coming back at once would take it over in turn, for ever.
 const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
-const IDENTIFIERS = { count: 65_535, distanceMax: DISTANCE_MAX }
 // A connection that held this long starts the back-off afresh; one that breaks at once goes on with it.
 const STABLE_AFTER_MS = 5_000
 
@@ -277,8 +275,8 @@ export class MqttSession {
       acknowledged: (packetId, reasonCode) => void this.#outbox.acknowledged(packetId, reasonCode),
     }
     this.#epoch += 1
-    const { count, distanceMax } = options.identifiers ?? IDENTIFIERS
-    const { receiveMaximum } = options
+    const { receiveMaximum, identifiers = IDENTIFIERS } = options
+    const { count, distanceMax } = identifiers
     const connect: ConnectOptions = {
       protocolVersion: options.protocolVersion,
       clientId: options.clientId,
@@ -303,10 +301,13 @@ export class MqttSession {
         ackOrder: {
           epoch: this.#epoch,
           holdMaxMs: this.#holdMaxMs,
-          distanceMax,
+          identifiers,
           keeper: options.keeper,
           heldBack: (delivery) => this.#heldBack(delivery),
-          overtook: () => this.#tolerance.overtook(connection.ackOrder, windowMax),
+          overtook: () => {
+            this.#tolerance.overtook(connection.ackOrder, windowMax)
+            connection.ping(() => this.#tolerance.answered())
+          },
         },
         frameBytesMax: options.frameBytesMax,
       },

@@ -1,0 +1,335 @@
+// PUBACKs behind a slow request, on brokers that treat them in different ways: a stand-in with the manners of each, and
+// a real Mosquitto. The real session, or the whole connector where the memory for repeated requests has a part in it.
+import { randomBytes } from 'node:crypto'
+import { afterEach, describe, expect, test } from 'vitest'
+import { MqttSession, type ReceivedDelivery as Delivery } from '../packages/connector/src/session/index.ts'
+import { runConnector } from './fixtures/connector.ts'
+import { digest, startUpstream } from './fixtures/misbehaving-upstream.ts'
+import { startMosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
+import { OrderingBroker, type OrderingBrokerOptions } from './fixtures/ordering-broker.ts'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close()
+})
+
+const REQUEST = 'infer/request/c/m/infer'
+type SessionOptions = ConstructorParameters<typeof MqttSession>[0]
+
+// An application that answers at once, but for the requests that it is told to hold.
+class Application {
+  readonly session: MqttSession
+  /** Keys, as often as they were handed over. */
+  readonly taken: string[] = []
+  readonly warnings: string[] = []
+  readonly ready: Promise<void>
+  /** Resolves with the first warning. */
+  readonly warned: Promise<void>
+  readonly #held = new Set<string>()
+  readonly #open: Delivery[] = []
+  readonly #waiting = new Map<string, () => void>()
+
+  constructor(url: string, held: readonly string[], options: Partial<SessionOptions> = {}) {
+    this.#held = new Set(held)
+    let becomeReady!: () => void
+    let becomeWarned!: () => void
+    this.warned = new Promise((resolve) => (becomeWarned = resolve))
+    this.ready = new Promise((resolve) => (becomeReady = resolve))
+    this.session = new MqttSession(
+      {
+        url,
+        tls: {},
+        protocolVersion: 5,
+        clientId: `ack-order-${randomBytes(4).toString('hex')}`,
+        password: () => undefined,
+        keepAliveSeconds: 30,
+        connectTimeoutMs: 10_000,
+        sessionExpirySeconds: 300,
+        receiveMaximum: 32_767,
+        reconnect: { minMs: 10, maxMs: 50 },
+        ackOrder: 'bounded',
+        ackHoldMaxMs: 50,
+        filters: [REQUEST],
+        frameBytesMax: () => 1_000_000,
+        will: () => ({ topic: 'infer/status/c', payload: 'offline' }),
+        ...options,
+      },
+      {
+        delivered: (delivery) => this.#delivered(delivery),
+        ready: () => becomeReady(),
+        unavailable: () => {},
+        warned: ({ event }) => {
+          this.warnings.push(event)
+          becomeWarned()
+        },
+      },
+    )
+    this.session.start()
+  }
+
+  /** Answers what was held. */
+  release(): void {
+    this.#held.clear()
+    for (const delivery of this.#open.splice(0)) delivery.settle()
+  }
+
+  /** Resolves when it is handed over the next time. */
+  async took(key: string): Promise<void> {
+    await new Promise<void>((resolve) => this.#waiting.set(key, resolve))
+  }
+
+  #delivered(delivery: Delivery): void {
+    const key = delivery.properties.correlationData!.toString()
+    this.taken.push(key)
+    this.#waiting.get(key)?.()
+    if (this.#held.has(key)) this.#open.push(delivery)
+    else delivery.settle()
+  }
+}
+
+async function arrange(options: OrderingBrokerOptions, session: Partial<SessionOptions> = {}) {
+  const broker = await OrderingBroker.start(options)
+  const application = new Application(broker.url, ['slow'], session)
+  return {
+    broker,
+    application,
+    close: async () => {
+      await application.session.close()
+      await broker.stop()
+    },
+  }
+}
+
+const OTHERS = Array.from({ length: 40 }, (_, index) => `fast${index}`)
+
+test('a slow request holds nothing back on a broker that takes each PUBACK', async () => {
+  const { broker, application, close } = await arrange({ mode: 'each', window: 10 })
+  closers.push(close)
+  broker.publish('slow')
+  broker.publishMany('fast', 40)
+  await broker.until(() => broker.held === 1, 'all but the slow one are acknowledged')
+  broker.cut()
+  await broker.until(() => broker.connections === 2 && broker.sent.at(-1)!.dup, 'it is redelivered')
+  expect(broker.sent.filter(({ connection }) => connection === 2).map(({ key }) => key)).toEqual(['slow'])
+  application.release()
+  // Settling the old delivery does nothing on the new connection; the new one is released as well.
+  await broker.until(() => broker.held === 0, 'everything is acknowledged')
+  expect(application.taken).toEqual(['slow', ...OTHERS, 'slow'])
+  expect(application.warnings).toEqual([])
+})
+
+test('a broker that hangs up is connected to again, and gets its PUBACKs in order from then on', async () => {
+  const { broker, application, close } = await arrange({ mode: 'hangs up', window: 16 })
+  closers.push(close)
+  broker.publish('slow')
+  broker.publishMany('fast', 40)
+  await broker.until(
+    () => broker.sent.filter(({ connection }) => connection === 2).length >= 16,
+    'redelivery',
+  )
+  application.release()
+  await broker.until(() => broker.held === 0, 'everything is acknowledged')
+  expect(new Set(application.taken)).toEqual(new Set(['slow', ...OTHERS]))
+  expect(broker.connections).toBe(2)
+  expect([...broker.overtaking]).toEqual([[1, 1]])
+  expect(application.warnings).toEqual(['ack_order_strict'])
+})
+
+test('a broker that fetches by batch goes on when its batch is done, and is not suspected', async () => {
+  const { broker, application, close } = await arrange({ mode: 'by batch', window: 10 })
+  closers.push(close)
+  broker.publishMany('fast', 3)
+  broker.publish('slow')
+  broker.publishMany('more', 30)
+  await broker.until(() => broker.overtaking.size > 0, 'the slow one is overtaken')
+  application.release()
+  await broker.until(() => broker.held === 0, 'everything is acknowledged')
+  expect(application.taken).toHaveLength(34)
+  expect([broker.connections, application.warnings]).toEqual([1, []])
+})
+
+test('what a broker resends while connected is not handed over twice', async () => {
+  const { broker, application, close } = await arrange({ mode: 'each' }, { ackOrder: 'strict' })
+  closers.push(close)
+  broker.publish('slow')
+  broker.publishMany('fast', 5)
+  await broker.until(() => broker.sent.length === 6, 'all are delivered')
+  broker.resend()
+  broker.publish('last')
+  await application.took('last')
+  application.release()
+  await broker.until(() => broker.held === 0, 'everything is acknowledged')
+  expect(application.taken).toEqual(['slow', 'fast0', 'fast1', 'fast2', 'fast3', 'fast4', 'last'])
+})
+
+describe('a broker that gives out open identifiers again', () => {
+  const identifiers = { count: 63, distanceMax: 32 }
+
+  test('stops before it does so, where the request cannot be kept elsewhere', async () => {
+    const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
+    closers.push(close)
+    broker.publish('slow')
+    broker.publishMany('fast', 40)
+    broker.publishMany('more', 200)
+    await application.warned
+    const isFull = (): boolean => broker.sent.length > 32 && broker.held === 241 - 31
+    await broker.until(isFull, 'the broker is out of window')
+    expect(broker.receiveMaximum).toBe(31)
+    application.release()
+    await broker.until(() => broker.held === 0, 'everything is acknowledged')
+    expect(application.taken).toHaveLength(241)
+    expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
+  })
+
+  test('stops in time as well when the connection broke on the way', async () => {
+    const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
+    closers.push(close)
+    broker.publish('slow')
+    broker.publishMany('fast', 25)
+    await broker.until(() => broker.held === 1, 'all but the slow one are acknowledged')
+    broker.cut()
+    broker.publishMany('more', 200)
+    await application.warned
+    application.release()
+    await broker.until(() => broker.held === 0, 'everything is acknowledged')
+    expect(new Set(application.taken).size).toBe(226)
+    expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
+  })
+
+  test('goes on where the request is kept elsewhere, and its keeper is told when it is answered', async () => {
+    const kept: string[] = []
+    const settled: string[] = []
+    const { broker, application, close } = await arrange(
+      { mode: 'each', identifiers: 63 },
+      {
+        identifiers,
+        keeper: ({ properties }) => {
+          const key = properties.correlationData!.toString()
+          kept.push(key)
+          return () => void settled.push(key)
+        },
+      },
+    )
+    closers.push(close)
+    broker.publish('slow')
+    broker.publishMany('fast', 200)
+    await broker.until(() => broker.held === 0, 'everything is acknowledged')
+    expect([kept, settled]).toEqual([['slow'], []])
+    broker.cut()
+    await broker.until(() => broker.connections === 2, 'it connects again')
+    application.release()
+    expect(settled).toEqual(['slow'])
+    expect([application.taken.length, application.warnings]).toEqual([201, []])
+  })
+
+  test('loses neither of two messages under one identifier', async () => {
+    // Without a window, as MQTT 3.1.1 brokers are.
+    const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63, window: 10_000 })
+    closers.push(close)
+    broker.publish('slow')
+    broker.publishMany('fast', 200)
+    await broker.until(
+      () => broker.sent.length === 201 && broker.held <= 4,
+      'all but the twins are acknowledged',
+    )
+    broker.cut()
+    const again = (): string[] =>
+      broker.sent.filter(({ connection }) => connection === 2).map(({ key }) => key)
+    await broker.until(() => again().length > 0, 'what is open is redelivered')
+    expect(again()[0]).toBe('slow')
+    application.release()
+    await broker.until(() => broker.held === 0, 'everything is acknowledged')
+    expect(new Set(application.taken).size).toBe(201)
+    expect(broker.reused).toBeGreaterThan(0)
+  })
+})
+
+// These wait for a silence of 5 s; at the same time.
+describe.concurrent('a broker that falls silent', () => {
+  test('because it ignores PUBACKs out of order is found out, and gets them in order from then on', async ({
+    expect,
+  }) => {
+    const { broker, application, close } = await arrange({ mode: 'drops', window: 32 })
+    await broker.until(() => broker.connections === 1, 'it connects')
+    broker.publish('slow')
+    broker.publishMany('fast', 40)
+    await broker.until(() => broker.connections === 2, 'it connects again')
+    await application.warned
+    application.release()
+    await broker.until(() => broker.held === 0, 'everything is acknowledged')
+    expect(new Set(application.taken)).toEqual(new Set(['slow', ...OTHERS]))
+    // Strict: behind another slow request as well.
+    expect([...broker.overtaking.keys()]).toEqual([1])
+    expect([broker.connections, application.warnings]).toEqual([2, ['ack_order_strict']])
+    await close()
+  })
+
+  test.each<[string, OrderingBrokerOptions]>([
+    ['its window moves from the head only', { mode: 'from the head', window: 16, hidesRedelivery: true }],
+    ['its batch is not done', { mode: 'by batch', window: 16 }],
+    [
+      'there is nothing to deliver, and it numbers redelivered messages afresh',
+      { mode: 'each', renumbers: true },
+    ],
+  ])('because %s is asked once, and not suspected again', async (_what, options) => {
+    const { broker, application, close } = await arrange(options)
+    await broker.until(() => broker.connections === 1, 'it connects')
+    broker.publish('slow')
+    broker.publishMany('fast', 15)
+    await broker.until(() => broker.connections === 2, 'it connects again')
+    application.release()
+    broker.publishMany('more', 40)
+    await broker.until(() => broker.held === 0, 'everything is acknowledged')
+    expect(new Set(application.taken).size).toBe(56)
+    expect([broker.connections, application.warnings]).toEqual([2, []])
+    await close()
+  })
+
+  test('costs the connector one warning and no second call of the model', async ({ expect }) => {
+    const broker = await OrderingBroker.start({ mode: 'drops', window: 32 })
+    const upstream = await startUpstream()
+    const { connector, log } = await runConnector({
+      broker: { url: broker.url, ackHoldMaxMs: 50 },
+      models: {
+        'slow-14000': { url: upstream.url, protocol: 'v1' },
+        fast: { url: upstream.url, protocol: 'v1' },
+      },
+    })
+    broker.publish('slow', 'infer/request/c/slow-14000/predict')
+    broker.publishMany('fast', 60, 'infer/request/c/fast/predict')
+    await broker.until(() => broker.held === 0, 'everything is acknowledged')
+    expect(upstream.calls('fast')).toBe(60)
+    expect(upstream.calls('slow-14000')).toBe(1)
+    expect(broker.replies.size).toBe(61)
+    expect(log.filter((line) => line.includes('"ack_order_strict"'))).toHaveLength(1)
+    expect(log.join('')).toContain(broker.url)
+    const metrics = await (await fetch(`${connector.adminUrl}/metrics`)).text()
+    expect(metrics).toContain('inferwire_mqtt_ack_order_strict 1')
+    await connector.stop()
+    await upstream.stop()
+    await broker.stop()
+  })
+})
+
+test('Mosquitto redelivers only the slow request after a reconnect', async () => {
+  const mosquitto = await startMosquitto()
+  closers.push(() => mosquitto.stop())
+  const clientId = `ack-order-${process.pid}`
+  const first = new Application(mosquitto.url, ['slow'], { clientId })
+  await first.ready
+  const client = await TestClient.connect(mosquitto.url)
+  closers.push(() => client.close())
+  const publish = (key: string): Promise<number> =>
+    client.publish(REQUEST, digest(key), { correlationData: Buffer.from(key) })
+  await publish('slow')
+  await Promise.all(OTHERS.map(publish))
+  await expect.poll(() => first.session.unacknowledged, { interval: 5, timeout: 10_000 }).toBe(1)
+  await first.session.close()
+  const second = new Application(mosquitto.url, [], { clientId })
+  closers.push(() => second.session.close())
+  await second.ready
+  await publish('last')
+  await expect.poll(() => second.taken.at(-1), { interval: 5, timeout: 10_000 }).toBe('last')
+  expect(second.taken).toEqual(['slow', 'last'])
+})
