@@ -28,7 +28,7 @@ import {
   type IncomingPublish,
 } from './aedes-repairs.ts'
 import type { BrokerUser } from './access.ts'
-import type { Broker, BrokerOptions } from './index.ts'
+import type { Broker, BrokerOptions } from './broker.ts'
 import { isLocal } from './local-page.ts'
 import { guardPackets } from './packet-guard.ts'
 import { listenOrExplain } from './port-taken.ts'

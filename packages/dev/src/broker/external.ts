@@ -1,6 +1,6 @@
 // A broker that runs already: only checked, never started or stopped.
 import { connect } from 'node:net'
-import type { Broker } from './index.ts'
+import type { Broker } from './broker.ts'
 
 const CHECK_TIMEOUT_MS = 5_000
 const DEFAULT_PORT = 1883

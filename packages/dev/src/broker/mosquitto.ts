@@ -5,7 +5,7 @@ import { createServer, isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { answersConnect } from './external.ts'
-import type { Broker, BrokerOptions } from './index.ts'
+import type { Broker, BrokerOptions } from './broker.ts'
 import { listenOrExplain } from './port-taken.ts'
 
 // Debian and Homebrew put servers where the PATH of a user does not look.
