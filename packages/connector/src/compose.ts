@@ -2,17 +2,17 @@
 import { TopicSpace, type ModelCard } from '@inferwire/protocol'
 import { Admission, ByteBudget, Clients, Policy } from './admission/index.ts'
 import { Cancels } from './cancels.ts'
-import { laneNames, readPassword, type ConnectorConfig } from './config/index.ts'
+import type { ConnectorConfig } from './config/index.ts'
 import { Duplicates } from './duplicates/index.ts'
-import { Lanes } from './lane/index.ts'
+import type { Lanes } from './lane/index.ts'
+import { openSessions, type SessionSeams } from './open-sessions.ts'
 import { Pipeline } from './pipeline.ts'
 import { PoisonWatch } from './poison/index.ts'
 import { Presence } from './presence/index.ts'
 import { firstOf, ModelTable, StandardRouter, withoutLoops } from './route/index.ts'
-import { MqttSession, type Keeper, type SessionListener, type SessionOptions } from './session/index.ts'
+import type { Keeper, MqttSession } from './session/index.ts'
 import type { Delivery, PublishResult, Router } from './step.ts'
 import { ProblemLog, Telemetry, type Log } from './telemetry/index.ts'
-import { laneSessionNews, sessionNews } from './session-news.ts'
 import { VERSION } from './version.ts'
 
 /** What a composition needs that is not configuration. */
@@ -34,7 +34,7 @@ export interface ComposeParts {
 
 /** Where the simulation gets in: another network, another memory, or a fault on purpose. */
 export interface Seams {
-  readonly session?: Partial<Pick<SessionOptions, 'dial' | 'random' | 'identifiers'>>
+  readonly session?: SessionSeams
   readonly duplicates?: Duplicates
   /** What the pipeline gets of a delivery; undefined = nothing. */
   readonly delivered?: (delivery: Delivery) => Delivery | undefined
@@ -69,7 +69,7 @@ const FRAME_HEADER_BYTES = 256 * 1024
 /** Makes the rooms; nothing is connected before `lanes.start` and `session.start`. */
 export function compose(parts: ComposeParts): Composition {
   const { config, log, cards, requestBytesMax, keeper, ready, routers = [], seams = {} } = parts
-  const { name, broker, limits } = config
+  const { limits } = config
   const topics = new TopicSpace(config.root)
   const table = new ModelTable()
   const telemetry = new Telemetry()
@@ -80,20 +80,10 @@ export function compose(parts: ComposeParts): Composition {
   const poison = new PoisonWatch()
   const cancels = new Cancels({ topics, models: table, clients, telemetry, log })
   const ownFilters = [cancels.filter]
-  const guarded = routers.map((other) =>
-    withoutLoops(
-      other,
-      () => [...router.filters(), ...ownFilters],
-      (topic) =>
-        log.error(
-          { event: 'reply_loop', topic },
-          `A route answers on "${topic}", which is one of our own subscriptions: the answer would be a request again. Give it another reply topic.`,
-        ),
-    ),
-  )
-  const router = firstOf([...guarded, new StandardRouter(topics, table)])
+  const router = routerOf(routers, new StandardRouter(topics, table), ownFilters, log)
   const send: Publish = (message) => session.publish(message)
-  const publish: Publish = seams.publish === undefined ? send : (message) => seams.publish!(message, send)
+  const { publish: publishSeam } = seams
+  const publish: Publish = publishSeam === undefined ? send : (message) => publishSeam(message, send)
   const pipeline = new Pipeline({
     router,
     cancels,
@@ -109,75 +99,35 @@ export function compose(parts: ComposeParts): Composition {
   })
   const presence = new Presence({
     topics,
-    name,
+    name: config.name,
     version: VERSION,
     cards,
     publish: send,
-    refused: (topic, reasonCode) =>
-      log.warn(
-        { event: 'publish_refused', topic, reasonCode },
-        `The broker refused a publish to "${topic}" (0x${reasonCode.toString(16)}). Grant the connector's user write access to it.`,
-      ),
+    refused: (topic, reasonCode) => retainedRefused(topic, reasonCode, log),
   })
   const handle = (delivery: Delivery): void => {
     const given = seams.delivered === undefined ? delivery : seams.delivered(delivery)
     if (given !== undefined) pipeline.handle(given)
   }
-  const sessionOptions = {
-    ...broker,
-    ...seams.session,
-    password: () => readPassword(broker),
+  const { session, lanes, lastError } = openSessions({
+    config,
+    log,
+    topics,
+    telemetry,
+    filters: router.filters(),
+    ownFilters,
     frameBytesMax: () => requestBytesMax() + FRAME_HEADER_BYTES,
     keeper,
-  }
-  const lanes = new Lanes({
-    topics,
-    isShared: broker.share !== undefined,
+    will: (bornAtMs) => presence.will(bornAtMs),
+    seams: seams.session,
     handle,
-    open: (model, filters, lane) => {
-      const laneNews = laneSessionNews(model, broker.url, telemetry, log)
-      const listener: SessionListener = {
-        delivered: (delivery) => lane.delivered(delivery),
-        ready: (connected) => {
-          laneNews.ready(connected)
-          lane.ready(connected.limits.sessionPresent)
-        },
-        unavailable: (failure) => {
-          laneNews.unavailable(failure)
-          lane.unavailable()
-        },
-        warned: laneNews.warned,
-      }
-      const clientId = `${broker.clientId}-lane-${model}`
-      return new MqttSession({ ...sessionOptions, clientId, filters }, listener)
+    ready: (bornAtMs) => {
+      presence.connected(bornAtMs)
+      poison.subscribed()
+      ready()
     },
+    unavailable: () => presence.disconnected(),
   })
-  lanes.update(laneNames(config))
-  const news = sessionNews(broker.url, telemetry, log)
-  const session = new MqttSession(
-    {
-      ...sessionOptions,
-      filters: router.filters(),
-      ownFilters,
-      will: (bornAtMs) => presence.will(bornAtMs),
-    },
-    {
-      delivered: (delivery) => {
-        if (!lanes.take(delivery)) handle(delivery)
-      },
-      ready: (connected) => {
-        news.ready(connected)
-        presence.connected(connected.bornAtMs)
-        poison.subscribed()
-        ready()
-      },
-      unavailable: (failure) => {
-        presence.disconnected()
-        news.unavailable(failure)
-      },
-      warned: news.warned,
-    },
-  )
   return {
     topics,
     table,
@@ -190,6 +140,35 @@ export function compose(parts: ComposeParts): Composition {
     presence,
     session,
     lanes,
-    lastError: () => news.lastError,
+    lastError,
   }
+}
+
+// The standard topics last: whatever another router takes is its own.
+function routerOf(
+  others: readonly Router[],
+  standard: Router,
+  ownFilters: readonly string[],
+  log: Log,
+): Router {
+  const guarded = others.map((other) =>
+    withoutLoops(
+      other,
+      () => [...router.filters(), ...ownFilters],
+      (topic) =>
+        log.error(
+          { event: 'reply_loop', topic },
+          `A route answers on "${topic}", which is one of our own subscriptions: the answer would be a request again. Give it another reply topic.`,
+        ),
+    ),
+  )
+  const router = firstOf([...guarded, standard])
+  return router
+}
+
+function retainedRefused(topic: string, reasonCode: number, log: Log): void {
+  log.warn(
+    { event: 'publish_refused', topic, reasonCode },
+    `The broker refused a publish to "${topic}" (0x${reasonCode.toString(16)}). Grant the connector's user write access to it.`,
+  )
 }

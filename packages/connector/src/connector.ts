@@ -68,13 +68,15 @@ class RunningConnector implements Connector {
   #hasTakenKept = false
   #admin: AdminServer | undefined
   #journal: Journal | undefined
-  #becomeReady!: () => void
+  readonly #becomeReady: () => void
   #stopping: Promise<boolean> | undefined
 
   constructor(config: ConnectorConfig, log: Log) {
     this.#config = config
     this.#log = log
-    this.ready = new Promise((resolve) => (this.#becomeReady = resolve))
+    let becomeReady = (): void => {}
+    this.ready = new Promise((resolve) => (becomeReady = resolve))
+    this.#becomeReady = () => becomeReady()
     this.#safekeeping = openSafekeeping(config, log)
     this.#rooms = compose({
       config,

@@ -1,0 +1,103 @@
+// The sessions of a connector: one for everything, and one for each lane.
+import type { TopicSpace } from '@inferwire/protocol'
+import { laneNames, readPassword, type ConnectorConfig } from './config/index.ts'
+import { Lanes } from './lane/index.ts'
+import { MqttSession, type Keeper, type SessionOptions } from './session/index.ts'
+import { laneSessionNews, sessionNews } from './session-news.ts'
+import type { Delivery } from './step.ts'
+import type { Log, Telemetry } from './telemetry/index.ts'
+
+/** What the simulation replaces. */
+export type SessionSeams = Partial<Pick<SessionOptions, 'dial' | 'random' | 'identifiers'>>
+
+/** What the sessions need, and who is told. */
+export interface SessionsParts {
+  readonly config: ConnectorConfig
+  readonly log: Log
+  readonly topics: TopicSpace
+  readonly telemetry: Telemetry
+  /** Topic filters of the requests, and those that every connector subscribes for itself. */
+  readonly filters: readonly string[]
+  readonly ownFilters: readonly string[]
+  readonly frameBytesMax: () => number
+  readonly keeper: Keeper
+  readonly will: NonNullable<SessionOptions['will']>
+  readonly seams: SessionSeams | undefined
+  readonly handle: (delivery: Delivery) => void
+  /** The main session is connected and subscribed; `bornAtMs` in milliseconds since the epoch. */
+  readonly ready: (bornAtMs: number) => void
+  readonly unavailable: () => void
+}
+
+/** The sessions, not started yet. */
+export interface Sessions {
+  /** Requests of every model without a lane, and all replies. */
+  readonly session: MqttSession
+  readonly lanes: Lanes
+  /** Why the main session is not there; undefined before the first attempt has failed. */
+  readonly lastError: () => Error | undefined
+}
+
+/** See the file's first line. */
+export function openSessions(parts: SessionsParts): Sessions {
+  const { config, log, telemetry, filters, ownFilters, will, handle, ready, unavailable } = parts
+  const options = sharedOptions(parts)
+  const lanes = openLanes(parts, options)
+  const news = sessionNews(config.broker.url, telemetry, log)
+  const session = new MqttSession(
+    { ...options, filters, ownFilters, will },
+    {
+      delivered: (delivery) => {
+        if (!lanes.take(delivery)) handle(delivery)
+      },
+      ready: (connected) => {
+        news.ready(connected)
+        ready(connected.bornAtMs)
+      },
+      unavailable: (failure) => {
+        unavailable()
+        news.unavailable(failure)
+      },
+      warned: news.warned,
+    },
+  )
+  return { session, lanes, lastError: () => news.lastError }
+}
+
+type SharedOptions = Omit<SessionOptions, 'filters'>
+
+function sharedOptions({ config, seams, frameBytesMax, keeper }: SessionsParts): SharedOptions {
+  const { broker } = config
+  return { ...broker, ...seams, password: () => readPassword(broker), frameBytesMax, keeper }
+}
+
+function openLanes(parts: SessionsParts, options: SharedOptions): Lanes {
+  const { config, log, topics, telemetry, handle } = parts
+  const { broker } = config
+  const lanes = new Lanes({
+    topics,
+    isShared: broker.share !== undefined,
+    handle,
+    open: (model, filters, lane) => {
+      const news = laneSessionNews(model, broker.url, telemetry, log)
+      const clientId = `${broker.clientId}-lane-${model}`
+      return new MqttSession(
+        { ...options, clientId, filters },
+        {
+          delivered: (delivery) => lane.delivered(delivery),
+          ready: (connected) => {
+            news.ready(connected)
+            lane.ready(connected.limits.sessionPresent)
+          },
+          unavailable: (failure) => {
+            news.unavailable(failure)
+            lane.unavailable()
+          },
+          warned: news.warned,
+        },
+      )
+    },
+  })
+  lanes.update(laneNames(config))
+  return lanes
+}
