@@ -68,15 +68,13 @@ class RunningConnector implements Connector {
   #hasTakenKept = false
   #admin: AdminServer | undefined
   #journal: Journal | undefined
-  readonly #becomeReady: () => void
+  #becomeReady: (() => void) | undefined
   #stopping: Promise<boolean> | undefined
 
   constructor(config: ConnectorConfig, log: Log) {
     this.#config = config
     this.#log = log
-    let becomeReady = (): void => {}
-    this.ready = new Promise((resolve) => (becomeReady = resolve))
-    this.#becomeReady = () => becomeReady()
+    this.ready = new Promise((resolve) => (this.#becomeReady = resolve))
     this.#safekeeping = openSafekeeping(config, log)
     this.#rooms = compose({
       config,
@@ -123,7 +121,7 @@ class RunningConnector implements Connector {
   }
 
   #isReady(): void {
-    this.#becomeReady()
+    this.#becomeReady?.()
     if (this.#hasTakenKept) return
     this.#hasTakenKept = true
     const kept = this.#safekeeping.kept()
