@@ -1,9 +1,9 @@
 // One HTTP exchange with a model server, on undici's dispatch layer: bytes out, bytes in, bounded, stoppable.
 import { Problem } from '@inferwire/protocol'
-import type { Deadline } from '../step.ts'
+import type { Deadline } from '../../step.ts'
 import { unreachable, type Progress } from './unreachable.ts'
-import { UpstreamFailure } from './upstream-failure.ts'
-import type { UpstreamConnection, UpstreamHandler, UpstreamPool } from './upstream-pool.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
+import type { UpstreamConnection, UpstreamHandler, UpstreamPool } from './http-pool.ts'
 
 /** What a server answered, before anybody judged it. */
 export interface HttpAnswer {

@@ -1,6 +1,6 @@
 // Asks a model server which protocols it speaks for a model, and what the model is.
 import { Problem, type InferenceProtocol, type TensorMetadata } from '@inferwire/protocol'
-import type { Deadline, ModelFacts } from '../step.ts'
+import type { Deadline, ModelFacts } from '../../step.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import type { HttpUpstream } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'

@@ -1,6 +1,6 @@
 // KServe's V1 data plane (TensorFlow Serving style) over HTTP.
 import type { OperationName } from '@inferwire/protocol'
-import type { Endpoint } from '../step.ts'
+import type { Endpoint } from '../../step.ts'
 import { HttpEndpoint, type HttpUpstream } from './http-endpoint.ts'
 
 /** The endpoints of one model. `model` is its name on the server; the colon of `:predict` stays literal. */

@@ -1,6 +1,6 @@
 // The connections to one model server's origin: a pool of kept-alive HTTP/1.1 connections.
-import { readTlsFiles, type TlsConfig } from '../config/index.ts'
-import { UpstreamPool } from './upstream-pool.ts'
+import { readTlsFiles, type TlsConfig } from '../../config/index.ts'
+import { UpstreamPool } from './http-pool.ts'
 
 /** How to reach an origin. */
 export interface UpstreamTarget {

@@ -1,6 +1,6 @@
 // The V2 protocol (Open Inference Protocol) over HTTP.
 import type { OperationName } from '@inferwire/protocol'
-import type { Endpoint } from '../step.ts'
+import type { Endpoint } from '../../step.ts'
 import { HttpEndpoint, type HttpUpstream } from './http-endpoint.ts'
 
 /** The endpoints of one model, or of one of its versions. `model` is its name on the server. */

@@ -3,9 +3,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Deadline, EndpointRequest } from '../step.ts'
+import type { Deadline, EndpointRequest } from '../../step.ts'
 import { HttpEndpoint, type CallCredential, type HttpUpstream } from './http-endpoint.ts'
-import { openPool } from './upstream.ts'
+import { openPool } from './open-pool.ts'
 import { v1Endpoints } from './v1-http.ts'
 import { v2Endpoints } from './v2-http.ts'
 

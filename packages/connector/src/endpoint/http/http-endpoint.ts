@@ -1,8 +1,8 @@
 // An endpoint over HTTP: what V1 and V2 share. Paths are made once, from configuration.
-import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
 import { judgeAnswer } from './judge-answer.ts'
-import type { UpstreamPool } from './upstream-pool.ts'
+import type { UpstreamPool } from './http-pool.ts'
 
 /** How an endpoint proves who we are; see the credential room. */
 export interface CallCredential {

@@ -10,10 +10,10 @@ import {
 } from 'node:net'
 import { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
-import type { Deadline } from '../step.ts'
+import type { Deadline } from '../../step.ts'
 import { callHttp } from './http-call.ts'
-import type { UpstreamPool } from './upstream-pool.ts'
-import { openPool } from './upstream.ts'
+import type { UpstreamPool } from './http-pool.ts'
+import { openPool } from './open-pool.ts'
 
 const EXPIRED = new Problem('deadline_exceeded', 'too late')
 const closing: (() => unknown)[] = []
