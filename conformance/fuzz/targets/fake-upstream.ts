@@ -1,4 +1,5 @@
 // A connection pool without a network: keeps what would be sent, and answers with what it is told.
+import type { IncomingHttpHeaders } from 'node:http'
 import type { HttpUpstream } from '../../../packages/connector/src/endpoint/index.ts'
 import type { EndpointRequest } from '../../../packages/connector/src/step.ts'
 
@@ -20,10 +21,10 @@ export interface FakeAnswer {
 
 /** What undici calls. */
 interface Handler {
-  onConnect(abort: () => void): void
-  onHeaders(status: number, headers: Buffer[], resume: () => void, text: string): boolean
-  onData(chunk: Buffer): boolean
-  onComplete(trailers: Buffer[]): void
+  onRequestStart(): void
+  onResponseStart(controller: undefined, status: number, headers: IncomingHttpHeaders): void
+  onResponseData(controller: undefined, chunk: Buffer): void
+  onResponseEnd(): void
 }
 
 /** A request that needs nothing. */
@@ -64,8 +65,20 @@ export class FakeUpstream {
 }
 
 function reply({ status, headers, body }: FakeAnswer, handler: Handler): void {
-  handler.onConnect(() => {})
-  handler.onHeaders(status, [...headers], () => {}, '')
-  for (const chunk of body) handler.onData(chunk)
-  handler.onComplete([])
+  handler.onRequestStart()
+  handler.onResponseStart(undefined, status, headersOf(headers))
+  for (const chunk of body) handler.onResponseData(undefined, chunk)
+  handler.onResponseEnd()
+}
+
+// As undici hands them over: names in lower case, values as Latin-1, lists where a name came twice.
+function headersOf(raw: readonly Buffer[]): IncomingHttpHeaders {
+  const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index]!.toString('latin1').toLowerCase()
+    const value = raw[index + 1]!.toString('latin1')
+    const before = headers[name]
+    headers[name] = before === undefined ? value : [before, value].flat()
+  }
+  return headers
 }

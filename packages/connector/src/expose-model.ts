@@ -46,8 +46,8 @@ export function openUpstream(
 ): ModelUpstream {
   const url = new URL(config.url)
   // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And the probe.
-  const connectionsMax = 2 * config.limits.concurrency * (1 + config.versions.length) + 4
-  const pool = openPool({ url: config.url, tls: config.tls, connectionsMax })
+  const callsMax = 2 * config.limits.concurrency * (1 + config.versions.length) + 4
+  const pool = openPool({ url: config.url, tls: config.tls, callsMax })
   const figures = telemetry.upstream(name)
   return {
     pool,

@@ -68,7 +68,7 @@ class Trial {
 
   // One failure opens the circuit, so that each is seen.
   constructor(url: string, isRepeatable = true, attemptsMax = 3) {
-    const dispatcher = openPool({ url, tls: {} })
+    const dispatcher = openPool({ url, tls: {}, callsMax: 100 })
     closing.push(() => dispatcher.destroy())
     const { figures } = this
     this.circuit = new Circuit({
@@ -273,7 +273,7 @@ test('a Retry-After is kept when the deadline allows it, and told to the client 
 
 test('an end of our own pool is no failure of the server', async () => {
   const server = await startServer(good, 0)
-  const dispatcher = openPool({ url: server.url, tls: {} })
+  const dispatcher = openPool({ url: server.url, tls: {}, callsMax: 100 })
   await dispatcher.destroy()
   const upstream = {
     dispatcher,

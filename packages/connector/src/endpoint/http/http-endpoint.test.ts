@@ -48,7 +48,7 @@ const none: CallCredential = { headers: () => [] }
 
 function upstreamOf(overrides: Partial<HttpUpstream> = {}): HttpUpstream {
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const dispatcher = openPool({ url: origin, tls: {} })
+  const dispatcher = openPool({ url: origin, tls: {}, callsMax: 100 })
   closing.push(() => dispatcher.destroy())
   return {
     dispatcher,

@@ -2,7 +2,7 @@
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
 import { judgeAnswer } from './judge-answer.ts'
-import type { UpstreamPool } from './http-pool.ts'
+import type { HttpPool } from './http-pool.ts'
 
 /** How an endpoint proves who we are; see the credential room. */
 export interface CallCredential {
@@ -14,7 +14,7 @@ export interface CallCredential {
 
 /** What all operations of one model server's model have in common. */
 export interface HttpUpstream {
-  readonly dispatcher: UpstreamPool
+  readonly dispatcher: HttpPool
   /** Scheme, host and port that we connect to. */
   readonly origin: string
   /** Path before `/v1` or `/v2`, without a trailing slash. */
