@@ -1,9 +1,10 @@
 // Makes a configured model askable: its connections, its bounds, its operations, its card.
 import {
   defaultOperationOf,
+  dialectOf,
   OPERATIONS,
   operationsOf,
-  type InferenceProtocol,
+  type Dialect,
   type ModelCard,
   type OperationName,
   type TopicSpace,
@@ -133,20 +134,20 @@ export function exposeModel(
 
 function bindOperations(
   exposedName: string,
-  protocols: readonly InferenceProtocol[],
+  protocols: readonly Dialect[],
   upstream: ModelUpstream,
   upstreamName: string,
   version: string | undefined,
   config: ModelConfig,
   telemetry: Telemetry,
 ): Map<OperationName, BoundOperation> {
-  const endpoints: Record<InferenceProtocol, Map<OperationName, Endpoint>> = {
+  const endpoints: Record<Dialect, Map<OperationName, Endpoint>> = {
     v1: v1Endpoints(upstream, upstreamName),
     v2: v2Endpoints(upstream, upstreamName, version),
   }
   return new Map(
     operationsOf(protocols).map((name) => {
-      const protocol = OPERATIONS[name].protocols.find((candidate) => protocols.includes(candidate))!
+      const protocol = dialectOf(name, protocols)!
       const { hasBody } = OPERATIONS[name]
       const bare = endpoints[protocol].get(name)!
       // metadata and ready ask about the server: what it says now is the answer, and says little about the model.

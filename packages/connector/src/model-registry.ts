@@ -1,6 +1,6 @@
 // Keeps the exposed models in step with the configuration: asks their servers, publishes their cards, takes them away.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Problem, type InferenceProtocol, type ModelCard, type TopicSpace } from '@inferwire/protocol'
+import { Problem, type Dialect, type ModelCard, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, type ConfigMistake, type ModelConfig } from './config/index.ts'
 import { probeModel } from './endpoint/index.ts'
@@ -129,7 +129,7 @@ export class ModelRegistry {
 
   async #probeUntilKnown(name: string, config: ModelConfig, entry: Entry): Promise<void> {
     const { signal } = entry.stop
-    const protocols: InferenceProtocol[] = config.protocol === undefined ? ['v2', 'v1'] : [config.protocol]
+    const protocols: Dialect[] = config.protocol === undefined ? ['v2', 'v1'] : [config.protocol]
     for (
       let waitMs = PROBE_AGAIN_MIN_MS;
       !signal.aborted;

@@ -1,6 +1,6 @@
 // What the steps of the pipeline hand to each other. Rooms import these types, never one another.
 import type {
-  InferenceProtocol,
+  Dialect,
   MessageProperties,
   OperationName,
   Problem,
@@ -98,7 +98,7 @@ export interface ExposedModel {
 /** One operation of one model, bound to the endpoint that answers it. */
 export interface BoundOperation {
   readonly name: OperationName
-  readonly protocol: InferenceProtocol
+  readonly protocol: Dialect
   readonly hasBody: boolean
   /** Whether the endpoint may answer in parts. */
   readonly mayEmit: boolean
@@ -120,7 +120,7 @@ export interface Upstream {
 
 /** What a server says about a model. */
 export interface ModelFacts {
-  readonly protocols: readonly InferenceProtocol[]
+  readonly protocols: readonly Dialect[]
   readonly platform?: string
   readonly versions?: readonly string[]
   readonly inputs?: readonly TensorMetadata[]

@@ -1,5 +1,5 @@
 // Asks a model server which protocols it speaks for a model, and what the model is.
-import { Problem, type InferenceProtocol, type TensorMetadata } from '@inferwire/protocol'
+import { Problem, type Dialect, type TensorMetadata } from '@inferwire/protocol'
 import type { Deadline, ModelFacts } from '../../step.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import type { HttpUpstream } from './http-endpoint.ts'
@@ -17,9 +17,9 @@ const TENSORS_MAX = 64
 export async function probeModel(
   upstream: HttpUpstream,
   model: string,
-  protocols: readonly InferenceProtocol[],
+  protocols: readonly Dialect[],
 ): Promise<ModelFacts> {
-  const found: InferenceProtocol[] = []
+  const found: Dialect[] = []
   let facts: Omit<ModelFacts, 'protocols'> = {}
   let failure: Problem | undefined
   for (const protocol of protocols) {
