@@ -1,7 +1,8 @@
 // A connection pool without a network: keeps what would be sent, and answers with what it is told.
 import type { IncomingHttpHeaders } from 'node:http'
-import type { HttpUpstream } from '../../../packages/connector/src/endpoint/index.ts'
-import type { EndpointRequest } from '../../../packages/connector/src/step.ts'
+import type { OperationName, Dialect } from '@inferwire/protocol'
+import { HttpUpstream, type HttpTarget } from '../../../packages/connector/src/endpoint/index.ts'
+import type { Endpoint, EndpointRequest } from '../../../packages/connector/src/step.ts'
 
 /** What an endpoint gave to its pool. */
 export interface Sent {
@@ -41,10 +42,10 @@ export const JSON_REQUEST: EndpointRequest = {
 export class FakeUpstream {
   last: Sent | undefined
   answer: FakeAnswer | undefined
-  readonly options: HttpUpstream
+  readonly #target: HttpTarget
 
   constructor(responseBytesMax = 1 << 20) {
-    const dispatcher = {
+    const pool = {
       callsHeld: 0,
       callsHeldMax: Number.POSITIVE_INFINITY,
       dispatch: (sent: Sent, handler: Handler) => {
@@ -53,14 +54,19 @@ export class FakeUpstream {
         return true
       },
     }
-    this.options = {
-      dispatcher: dispatcher as unknown as HttpUpstream['dispatcher'],
+    this.#target = {
+      pool: pool as unknown as HttpTarget['pool'],
       origin: 'http://h',
       pathPrefix: '/prefix',
       host: undefined,
       credential: { headers: () => ['authorization', 'Bearer canary'] },
       responseBytesMax,
     }
+  }
+
+  /** The endpoint of a model with this name on the server. */
+  endpoint(operation: OperationName, dialect: Dialect, model: string, version?: string): Endpoint {
+    return new HttpUpstream(this.#target, model, [dialect]).endpoint(operation, dialect, version)!
   }
 }
 

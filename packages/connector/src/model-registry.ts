@@ -1,10 +1,9 @@
 // Keeps the exposed models in step with the configuration: asks their servers, publishes their cards, takes them away.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Problem, type Dialect, type ModelCard, type TopicSpace } from '@inferwire/protocol'
+import { Problem, type ModelCard, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, type ConfigMistake, type ModelConfig } from './config/index.ts'
-import { probeModel } from './endpoint/index.ts'
-import { exposeModel, openUpstream, type Exposure, type ModelUpstream } from './expose-model.ts'
+import { exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
 import type { ModelTable } from './route/index.ts'
 import type { ModelFacts } from './step.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
@@ -23,7 +22,7 @@ export interface RegistryParts {
 interface Entry {
   /** Tells whether a reload changed it. */
   readonly fingerprint: string
-  readonly upstream: ModelUpstream
+  readonly server: ModelServer
   readonly stop: AbortController
   /** Empty until the server was reached. */
   exposures: readonly Exposure[]
@@ -49,8 +48,8 @@ export class ModelRegistry {
   readonly #entries = new Map<string, Entry>()
   /** Replaced or taken away, with requests that still run or wait. */
   readonly #retired = new Set<Entry>()
-  /** Every upstream whose connections are not closed yet. */
-  readonly #open = new Set<ModelUpstream>()
+  /** Every server whose connections are not closed yet. */
+  readonly #open = new Set<ModelServer>()
   #idleCheck: NodeJS.Timeout | undefined
 
   constructor(parts: RegistryParts) {
@@ -80,15 +79,15 @@ export class ModelRegistry {
     const changed = Object.entries(models).filter(
       ([name, config]) => this.#entries.get(name)?.fingerprint !== JSON.stringify(config),
     )
-    const upstreams = openUpstreams(changed, this.#parts)
+    const servers = openServers(changed, this.#parts)
     for (const name of this.#entries.keys()) if (!Object.hasOwn(models, name)) this.#remove(name)
     for (const [name, config] of changed) {
-      const upstream = upstreams.get(name)!
-      this.#open.add(upstream)
+      const server = servers.get(name)!
+      this.#open.add(server)
       const previous = this.#entries.get(name)
       const entry: Entry = {
         fingerprint: JSON.stringify(config),
-        upstream,
+        server,
         stop: new AbortController(),
         exposures: [],
         predecessor: previous === undefined ? undefined : serving(previous),
@@ -109,13 +108,13 @@ export class ModelRegistry {
     clearInterval(this.#idleCheck)
     this.#retired.clear()
     for (const { stop } of this.#entries.values()) stop.abort()
-    await Promise.all([...this.#open].map(({ pool }) => pool.destroy()))
+    await Promise.all([...this.#open].map(({ upstream }) => upstream.destroy()))
   }
 
   // A configured protocol is believed at once; the server is asked all the same, for the card.
   #begin(name: string, config: ModelConfig, entry: Entry): void {
     if (config.protocol !== undefined) {
-      this.#expose(name, config, entry, { protocols: [config.protocol] })
+      this.#expose(name, config, entry, { protocols: [config.protocol], unanswered: [] })
     } else if (entry.predecessor === undefined) {
       this.#parts.table.setPending(name, `Model "${name}" is not ready: its server was not reached yet.`)
     }
@@ -129,14 +128,13 @@ export class ModelRegistry {
 
   async #probeUntilKnown(name: string, config: ModelConfig, entry: Entry): Promise<void> {
     const { signal } = entry.stop
-    const protocols: Dialect[] = config.protocol === undefined ? ['v2', 'v1'] : [config.protocol]
     for (
       let waitMs = PROBE_AGAIN_MIN_MS;
       !signal.aborted;
       waitMs = Math.min(waitMs * 2, PROBE_AGAIN_MAX_MS)
     ) {
       try {
-        const facts = await probeModel(entry.upstream, config.as ?? name, protocols)
+        const facts = await entry.server.upstream.facts(signal)
         if (!signal.aborted) this.#expose(name, config, entry, facts)
         return
       } catch (error) {
@@ -172,10 +170,11 @@ export class ModelRegistry {
     const { table, log, cardChanged } = this.#parts
     // Gates are kept when only the card learns more: requests may be running behind them.
     const isFirst = entry.exposures.length === 0
-    const exposures = exposeModel(name, config, entry.upstream, facts, this.#parts)
+    const gates = new Map(entry.exposures.map(({ model, gate }) => [model.name, gate]))
+    const exposures = exposeModel({ ...this.#parts, name, config, server: entry.server, facts, gates })
     if (isFirst) {
       entry.exposures = exposures
-      entry.upstream.circuit.begin()
+      entry.server.circuit.begin()
       for (const { model } of exposures) table.set(model)
       entry.becomeExposed()
       this.#retirePredecessor(entry)
@@ -208,7 +207,7 @@ export class ModelRegistry {
 
   #retire(entry: Entry, keptNames: ReadonlySet<string>): void {
     entry.stop.abort()
-    entry.upstream.circuit.end()
+    entry.server.circuit.end()
     for (const { model } of entry.exposures) {
       if (keptNames.has(model.name)) continue
       this.#parts.table.delete(model.name)
@@ -224,10 +223,10 @@ export class ModelRegistry {
       if (entry.exposures.some(({ gate }) => gate.running + gate.waiting > 0)) continue
       this.#retired.delete(entry)
       // Waits for a probe under way.
-      void entry.upstream.pool
+      void entry.server.upstream
         .close()
         .catch(() => {})
-        .then(() => this.#open.delete(entry.upstream))
+        .then(() => this.#open.delete(entry.server))
     }
     if (this.#retired.size === 0) {
       clearInterval(this.#idleCheck)
@@ -244,15 +243,15 @@ function serving(entry: Entry): Entry | undefined {
 }
 
 // All or none.
-function openUpstreams(
+function openServers(
   models: readonly (readonly [string, ModelConfig])[],
   parts: RegistryParts,
-): Map<string, ModelUpstream> {
-  const opened = new Map<string, ModelUpstream>()
+): Map<string, ModelServer> {
+  const opened = new Map<string, ModelServer>()
   const mistakes: ConfigMistake[] = []
   for (const [name, config] of models) {
     try {
-      opened.set(name, openUpstream(name, config, parts))
+      opened.set(name, openServer(name, config, parts))
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       mistakes.push({
@@ -263,7 +262,7 @@ function openUpstreams(
     }
   }
   if (mistakes.length === 0) return opened
-  for (const { pool } of opened.values()) void pool.destroy()
+  for (const { upstream } of opened.values()) void upstream.destroy()
   throw new ConfigError(mistakes)
 }
 

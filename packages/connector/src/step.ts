@@ -108,8 +108,11 @@ export interface BoundOperation {
 
 /** The way to one configured model's server; one implementation per transport. */
 export interface Upstream {
-  /** Undefined: this server does not offer the operation, as far as `facts` has found out. */
-  endpoint(operation: OperationName, version?: string): Endpoint | undefined
+  /**
+   * The bare call of one operation: retries and circuit go around it. Undefined: the operation does not travel this way
+   * in this dialect.
+   */
+  endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined
   /** Asks the server what the model is. @throws Problem, also when `signal` is aborted */
   facts(signal: AbortSignal): Promise<ModelFacts>
   /** Resolves when the calls under way have ended and the connections are closed. No call may follow. */
@@ -120,7 +123,10 @@ export interface Upstream {
 
 /** What a server says about a model. */
 export interface ModelFacts {
+  /** The dialects that it speaks for the model, at least one. */
   readonly protocols: readonly Dialect[]
+  /** Dialects whose question failed: the server may speak them or not. Empty: nothing is left to find out. */
+  readonly unanswered: readonly Dialect[]
   readonly platform?: string
   readonly versions?: readonly string[]
   readonly inputs?: readonly TensorMetadata[]

@@ -1,10 +1,8 @@
 // The front of the endpoint room.
 export { Circuit } from './circuit.ts'
-export type { HttpUpstream } from './http/http-endpoint.ts'
-export { probeModel } from './http/ask-facts.ts'
+export type { HttpTarget } from './http/http-endpoint.ts'
+export { HttpUpstream } from './http/http-upstream.ts'
+export { openUpstream } from './open-upstream.ts'
 export { RetryBudget } from './retry-budget.ts'
-export { openPool } from './http/open-pool.ts'
-export { v1Endpoints } from './http/v1-http.ts'
-export { v2Endpoints } from './http/v2-http.ts'
 export { withBreaker } from './with-breaker.ts'
 export { withRetry } from './with-retry.ts'

@@ -1,66 +1,72 @@
-// Asks a model server which protocols it speaks for a model, and what the model is.
-import { Problem, type Dialect, type TensorMetadata } from '@inferwire/protocol'
+// Asks a model server which dialects it speaks for a model, and what the model is.
+import { operationRoute, Problem, type Dialect, type Route, type TensorMetadata } from '@inferwire/protocol'
 import type { Deadline, ModelFacts } from '../../step.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
-import type { HttpUpstream } from './http-endpoint.ts'
+import type { HttpTarget } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
 
-const PROBE_TIMEOUT_MS = 5_000
+const ASK_TIMEOUT_MS = 5_000
 const METADATA_BYTES_MAX = 256 * 1024
 // What a server says goes into a retained message: bounded.
 const TENSORS_MAX = 64
 
+/** What a server says about the model itself. */
+type Description = Omit<ModelFacts, 'protocols' | 'unanswered'>
+
 /**
+ * Asks in each dialect for the model's metadata. A 404 only means that the server does not speak that dialect.
  * @throws Problem: `model_not_ready` when the server answers but does not serve the model, else what stands
- * between us and the server. A 404 of one protocol only means that the server does not speak it.
+ * between us and the server. Whatever it is once `signal` is aborted.
  */
-export async function probeModel(
-  upstream: HttpUpstream,
+export async function askFacts(
+  target: HttpTarget,
   model: string,
-  protocols: readonly Dialect[],
+  dialects: readonly Dialect[],
+  signal: AbortSignal,
 ): Promise<ModelFacts> {
   const found: Dialect[] = []
-  let facts: Omit<ModelFacts, 'protocols'> = {}
+  const unanswered: Dialect[] = []
+  let description: Description = {}
   let failure: Problem | undefined
-  for (const protocol of protocols) {
+  for (const dialect of dialects) {
+    const route = operationRoute('metadata', dialect, model)
+    if (route === undefined) continue
     try {
-      const answer = await ask(upstream, `/${protocol}/models/${encodeURIComponent(model)}`)
-      if (answer === undefined) continue
-      found.push(protocol)
-      if (protocol === 'v2') facts = readFacts(answer)
+      const metadata = await ask(target, route, signal)
+      if (metadata === undefined) continue
+      found.push(dialect)
+      // The dialects come in order of preference.
+      description = { ...readDescription(metadata), ...description }
     } catch (error) {
       failure = Problem.from(error)
+      unanswered.push(dialect)
     }
   }
-  if (found.length > 0) return { protocols: found, ...facts }
+  if (found.length > 0) return { protocols: found, unanswered, ...description }
   if (failure !== undefined) throw failure
+  const paths = dialects.map((dialect) => operationRoute('metadata', dialect, model)?.path)
   throw new Problem('model_not_ready', `The model server does not serve model "${model}" yet.`, {
-    detail: `404 on ${protocols.map((protocol) => `${upstream.origin}${upstream.pathPrefix}/${protocol}/models/${model}`).join(' and ')}`,
+    detail: `404 on ${paths.map((path) => `${target.origin}${target.pathPrefix}${path}`).join(' and ')}`,
   })
 }
 
-// Undefined = 404: no such protocol, or no such model.
-async function ask(upstream: HttpUpstream, path: string): Promise<Record<string, unknown> | undefined> {
-  const address = `GET ${upstream.origin}${upstream.pathPrefix}${path}`
-  const deadline: Deadline & { problem: Problem | undefined } = {
-    atMs: performance.now() + PROBE_TIMEOUT_MS,
-    problem: undefined,
-    waiting: undefined,
-  }
-  const timer = setTimeout(() => {
-    deadline.problem = new Problem('upstream_unreachable', 'The model server does not answer.', {
-      detail: `${address}: nothing for ${PROBE_TIMEOUT_MS} ms`,
-    })
-    deadline.waiting?.(deadline.problem)
-  }, PROBE_TIMEOUT_MS)
+// Undefined = 404: no such dialect, or no such model.
+async function ask(
+  target: HttpTarget,
+  route: Route,
+  signal: AbortSignal,
+): Promise<Record<string, unknown> | undefined> {
+  const path = target.pathPrefix + route.path
+  const address = `${route.method} ${target.origin}${path}`
+  const deadline = new AskDeadline(address, signal)
   try {
-    const host = upstream.host === undefined ? [] : ['host', upstream.host]
+    const host = target.host === undefined ? [] : ['host', target.host]
     const answer = await callHttp(
-      upstream.dispatcher,
+      target.pool,
       {
-        method: 'GET',
-        path: upstream.pathPrefix + path,
-        headers: [...host, ...(await upstream.credential.headers(upstream.origin))],
+        method: route.method,
+        path,
+        headers: [...host, ...(await target.credential.headers(target.origin))],
         body: null,
         responseBytesMax: METADATA_BYTES_MAX,
         deadline,
@@ -81,11 +87,42 @@ async function ask(upstream: HttpUpstream, path: string): Promise<Record<string,
     }
     throw error
   } finally {
-    clearTimeout(timer)
+    deadline.end()
   }
 }
 
-function readFacts(metadata: Record<string, unknown>): Omit<ModelFacts, 'protocols'> {
+// Passes after the time-out, or when the signal is aborted.
+class AskDeadline implements Deadline {
+  readonly atMs = performance.now() + ASK_TIMEOUT_MS
+  problem: Problem | undefined
+  waiting: ((problem: Problem) => void) | undefined
+  readonly #address: string
+  readonly #signal: AbortSignal
+  readonly #timer: NodeJS.Timeout
+  readonly #stop = (): void => this.#pass('the question was withdrawn')
+
+  constructor(address: string, signal: AbortSignal) {
+    this.#address = address
+    this.#signal = signal
+    this.#timer = setTimeout(() => this.#pass(`nothing for ${ASK_TIMEOUT_MS} ms`), ASK_TIMEOUT_MS)
+    signal.addEventListener('abort', this.#stop)
+    if (signal.aborted) this.#stop()
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#signal.removeEventListener('abort', this.#stop)
+  }
+
+  #pass(why: string): void {
+    this.problem = new Problem('upstream_unreachable', 'The model server does not answer.', {
+      detail: `${this.#address}: ${why}`,
+    })
+    this.waiting?.(this.problem)
+  }
+}
+
+function readDescription(metadata: Record<string, unknown>): Description {
   const { platform, versions } = metadata
   const inputs = tensors(metadata['inputs'])
   const outputs = tensors(metadata['outputs'])
