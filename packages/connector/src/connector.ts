@@ -80,13 +80,11 @@ class RunningConnector implements Connector {
   #journal: Journal | undefined
   #becomeReady!: () => void
   #bornAtMs = 0
-  #frameBytesMax = 0
   #stopping: Promise<boolean> | undefined
   #lastError: Error | undefined
 
   constructor(config: ConnectorConfig, log: Log) {
     this.#config = config
-    this.#frameBytesMax = frameBytesMax(config)
     this.#log = log
     this.#topics = new TopicSpace(config.root)
     this.#budget = new ByteBudget(config.limits.bytesInFlightMax)
@@ -112,6 +110,7 @@ class RunningConnector implements Connector {
       table,
       budget: this.#budget,
       telemetry: this.#telemetry,
+      problemLog: this.#parts.problemLog,
       log,
       cardChanged: (name, card) => this.#cardChanged(name, card),
     })
@@ -179,7 +178,6 @@ class RunningConnector implements Connector {
       )
     }
     this.#config = { ...this.#config, models: config.models, policy: config.policy }
-    this.#frameBytesMax = frameBytesMax(config)
     this.#parts.policy = policy
     this.#log.info(
       { event: 'config_reloaded', models: Object.keys(config.models).length },
@@ -269,7 +267,7 @@ class RunningConnector implements Connector {
         password: () => readPassword(broker),
         filter: this.#topics.requestFilter,
         ownFilters: [this.#topics.cancelFilter],
-        frameBytesMax: () => this.#frameBytesMax,
+        frameBytesMax: () => this.#registry.requestBytesMax + FRAME_HEADER_BYTES,
         will: (bornAtMs) => ({
           topic: this.#topics.status(name),
           payload: JSON.stringify(this.#status('offline', bornAtMs)),
@@ -359,13 +357,6 @@ class RunningConnector implements Connector {
       )
     }
   }
-}
-
-// The largest body that any model takes, with topic and properties.
-function frameBytesMax({ models }: ConnectorConfig): number {
-  return (
-    Math.max(0, ...Object.values(models).map(({ limits }) => limits.requestBytesMax)) + FRAME_HEADER_BYTES
-  )
 }
 
 // Whether the work is done in time; the timer does not keep the process alive.

@@ -187,6 +187,7 @@ function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
     isRepeatable: config.repeatable,
     budget: retryBudget,
     figures,
+    retrying: (error) => circuit.triedInVain(error),
   })
   return withBreaker(retrying, circuit)
 }

@@ -1,5 +1,6 @@
 // The front of the endpoint room.
 export { Circuit } from './circuit.ts'
+export { FactsWatch } from './facts-watch.ts'
 export type { HttpTarget } from './http/http-endpoint.ts'
 export { HttpUpstream } from './http/http-upstream.ts'
 export { openUpstream } from './open-upstream.ts'
