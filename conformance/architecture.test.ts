@@ -32,6 +32,22 @@ describe('the sources', () => {
     expect(checked.imports).toBeGreaterThanOrEqual(200)
   })
 
+  test('name dialects in their own files only', () => {
+    const speaking = sources().filter(({ path }) =>
+      /^packages\/(?:protocol|connector|client|cli)\//.test(path),
+    )
+    const naming = speaking.filter(({ text }) => /['"`]v[12]['"`]|\/v[12]\//.test(text))
+    expect(naming.map(({ path }) => path).sort()).toEqual([
+      // The version of Traefik's API.
+      'packages/cli/src/commands/manifests.ts',
+      'packages/cli/src/manifests/manifest-flags.ts',
+      // A hint for people: where a base URL ends.
+      'packages/connector/src/config/address.ts',
+      'packages/protocol/src/dialect/v1.ts',
+      'packages/protocol/src/dialect/v2.ts',
+    ])
+  })
+
   test('protocol has no dependency', () => {
     const manifest = readFileSync(new URL('packages/protocol/package.json', ROOT), 'utf8')
     const kinds = Object.keys(JSON.parse(manifest) as object).filter((key) => /dependencies$/i.test(key))

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { configJsonSchema, configMarkdown } from '@inferwire/connector'
-import { OPERATIONS, PROBLEMS } from '@inferwire/protocol'
+import { DIALECTS, OPERATIONS, PROBLEMS } from '@inferwire/protocol'
 
 const FOLDER = new URL('../docs/reference/', import.meta.url).pathname
 const NOTE = (source) => `<!-- Generated from ${source} by \`npm run docs\`. Do not edit. -->`
@@ -12,7 +12,7 @@ function table(head, rows) {
 }
 
 function line(cells) {
-  return `| ${cells.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |`
+  return `| ${cells.map((cell) => String(cell ?? '').replaceAll('|', '\\|')).join(' | ')} |`
 }
 
 function problemsPage() {
@@ -34,18 +34,21 @@ ${table(['code', 'status', 'retry', 'when', 'what to do'], rows)}
 }
 
 function operationsPage() {
-  const rows = Object.entries(OPERATIONS).map(([name, { protocols, meaning }]) => [
+  const dialects = Object.values(DIALECTS)
+  const rows = Object.entries(OPERATIONS).map(([name, { meaning }]) => [
     `\`${name}\``,
-    protocols.join(', ').toUpperCase(),
     meaning,
+    ...dialects
+      .map(({ routes }) => routes[name])
+      .map((route) => route && `\`${route.method} ${route.path}\``),
   ])
   return `# Operations
 
-${NOTE('packages/protocol/src/operation.ts')}
+${NOTE('packages/protocol/src/operation.ts and packages/protocol/src/dialect/')}
 
-The third level after \`request\` in a request topic. Left out, it is the one that the model card names as \`default_operation\`.
+The third level after \`request\` in a request topic. Left out, it is the one that the model card names as \`default_operation\`. The other columns show what the connector asks of a model server; what stands in brackets is there for \`{model}@{version}\` only. Where a model server speaks several protocols, the first column with the operation is used.
 
-${table(['operation', 'protocol', 'what it asks'], rows)}
+${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows)}
 `
 }
 

@@ -70,8 +70,8 @@ export const DELIVERY: readonly Requirement[] = [
     'An expired request is not executed; its deadline is one signal down to the socket.',
     'packages/connector/src/admission/deadline.test.ts > a request whose time is up when it comes is stopped',
     'packages/connector/src/admission/model-gate.test.ts > a request whose deadline has passed takes no turn',
-    'packages/connector/src/endpoint/http-endpoint.test.ts > what is stopped already is not sent',
-    'packages/connector/src/endpoint/http-endpoint.test.ts > the deadline ends the call on the socket',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > what is stopped already is not sent',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > the deadline ends the call on the socket',
   ),
   met(
     'D7',

@@ -89,7 +89,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'what answers is no model server.',
     wrong('html200'),
     wrong('garbage'),
-    'packages/connector/src/endpoint/judge-answer.test.ts > headers that would break an MQTT packet',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > headers that would break an MQTT packet',
   ),
   code(
     'response_too_large',

@@ -3,7 +3,7 @@ import { met, open, type Requirement } from './requirement.ts'
 
 const BAD_INPUT = 'conformance/bad-input.test.ts'
 const TOPIC = 'packages/protocol/src/topic.test.ts'
-const ENDPOINT = 'packages/connector/src/endpoint/http-endpoint.test.ts'
+const ENDPOINT = 'packages/connector/src/endpoint/http/http-endpoint.test.ts'
 const CREDENTIAL = 'packages/connector/src/credential/credential.test.ts'
 const SECURITY_PAGE = 'design, Security'
 
@@ -38,7 +38,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'A reply is built from an allow-list; nothing of request or upstream headers is copied unchecked.',
     'packages/connector/src/reply/reply.test.ts > an answer carries the body as it is, and exactly these properties',
-    'packages/connector/src/endpoint/judge-answer.test.ts > headers that would break an MQTT packet',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > headers that would break an MQTT packet',
   ),
   met(
     'X-POLICY-1',

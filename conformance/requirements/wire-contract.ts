@@ -159,7 +159,7 @@ const PROPERTIES: readonly Requirement[] = [
     `${BAD_INPUT} > a deadline > of Message Expiry Interval`,
     `${BAD_INPUT} > a deadline > of timeout-ms`,
     'packages/connector/src/admission/deadline.test.ts > the smallest of the three budgets counts',
-    'packages/connector/src/endpoint/http-endpoint.test.ts > the deadline ends the call on the socket',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > the deadline ends the call on the socket',
   ),
   met(
     'C-PROPERTY-4',
@@ -223,7 +223,7 @@ const BODIES: readonly Requirement[] = [
     'The body is the KServe body, byte for byte in both directions.',
     `${CONTRACT} > odd but legal JSON goes through byte for byte`,
     `${KSERVE} > the KServe Python server answers through the connector as it does directly`,
-    'packages/connector/src/endpoint/http-endpoint.test.ts > a body goes out byte for byte',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > a body goes out byte for byte',
   ),
   met(
     'C-BODY-2',
@@ -244,7 +244,7 @@ const BODIES: readonly Requirement[] = [
     'A client gets an error for everything that went wrong with its request, never silence.',
     `${BAD_INPUT} > a model server that misbehaves`,
     `${BAD_INPUT} > every misbehaviour of the fixture is covered`,
-    'packages/connector/src/endpoint/judge-answer.test.ts > whatever answers: an answer or a Problem',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > whatever answers: an answer or a Problem',
   ),
   met(
     'C-BODY-5',
@@ -257,7 +257,7 @@ const BODIES: readonly Requirement[] = [
     'design, Security',
     'Compressed bodies are bounded by their decompressed size.',
     'No content encoding is taken or asked for yet, so there is nothing to decompress.',
-    'packages/connector/src/endpoint/http-endpoint.test.ts > a body goes out byte for byte, with no header that nobody asked for',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > a body goes out byte for byte, with no header that nobody asked for',
   ),
 ]
 

@@ -1,6 +1,5 @@
 // What a model server, or whatever answers in its place, sends back -> a reply: a Problem, or the bytes untouched.
 import { Problem, PROBLEMS, type ProblemCode } from '@inferwire/protocol'
-import { v2Endpoints } from '../../../packages/connector/src/endpoint/index.ts'
 import { problemReply, successReply, type Reply } from '../../../packages/connector/src/reply/index.ts'
 import type { EndpointResponse } from '../../../packages/connector/src/step.ts'
 import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
@@ -59,7 +58,7 @@ export const target: FuzzTarget = {
       headers: lines.flatMap((line) => headerOf(line)),
       body: [body.subarray(0, middle), body.subarray(middle)],
     }
-    const endpoint = v2Endpoints(upstream.options, 'm').get('infer')!
+    const endpoint = upstream.endpoint('infer', 'v2', 'm')
     try {
       return goodLabel(await endpoint.call({ ...JSON_REQUEST, deadline: { ...JSON_REQUEST.deadline } }), body)
     } catch (error) {

@@ -1,6 +1,8 @@
 // A connection pool without a network: keeps what would be sent, and answers with what it is told.
-import type { HttpUpstream } from '../../../packages/connector/src/endpoint/index.ts'
-import type { EndpointRequest } from '../../../packages/connector/src/step.ts'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { OperationName, Dialect } from '@inferwire/protocol'
+import { HttpUpstream, type HttpTarget } from '../../../packages/connector/src/endpoint/index.ts'
+import type { Endpoint, EndpointRequest } from '../../../packages/connector/src/step.ts'
 
 /** What an endpoint gave to its pool. */
 export interface Sent {
@@ -20,10 +22,10 @@ export interface FakeAnswer {
 
 /** What undici calls. */
 interface Handler {
-  onConnect(abort: () => void): void
-  onHeaders(status: number, headers: Buffer[], resume: () => void, text: string): boolean
-  onData(chunk: Buffer): boolean
-  onComplete(trailers: Buffer[]): void
+  onRequestStart(): void
+  onResponseStart(controller: undefined, status: number, headers: IncomingHttpHeaders): void
+  onResponseData(controller: undefined, chunk: Buffer): void
+  onResponseEnd(): void
 }
 
 /** A request that needs nothing. */
@@ -40,10 +42,10 @@ export const JSON_REQUEST: EndpointRequest = {
 export class FakeUpstream {
   last: Sent | undefined
   answer: FakeAnswer | undefined
-  readonly options: HttpUpstream
+  readonly #target: HttpTarget
 
   constructor(responseBytesMax = 1 << 20) {
-    const dispatcher = {
+    const pool = {
       callsHeld: 0,
       callsHeldMax: Number.POSITIVE_INFINITY,
       dispatch: (sent: Sent, handler: Handler) => {
@@ -52,8 +54,8 @@ export class FakeUpstream {
         return true
       },
     }
-    this.options = {
-      dispatcher: dispatcher as unknown as HttpUpstream['dispatcher'],
+    this.#target = {
+      pool: pool as unknown as HttpTarget['pool'],
       origin: 'http://h',
       pathPrefix: '/prefix',
       host: undefined,
@@ -61,11 +63,28 @@ export class FakeUpstream {
       responseBytesMax,
     }
   }
+
+  /** The endpoint of a model with this name on the server. */
+  endpoint(operation: OperationName, dialect: Dialect, model: string, version?: string): Endpoint {
+    return new HttpUpstream(this.#target, model, [dialect]).endpoint(operation, dialect, version)!
+  }
 }
 
 function reply({ status, headers, body }: FakeAnswer, handler: Handler): void {
-  handler.onConnect(() => {})
-  handler.onHeaders(status, [...headers], () => {}, '')
-  for (const chunk of body) handler.onData(chunk)
-  handler.onComplete([])
+  handler.onRequestStart()
+  handler.onResponseStart(undefined, status, headersOf(headers))
+  for (const chunk of body) handler.onResponseData(undefined, chunk)
+  handler.onResponseEnd()
+}
+
+// As undici hands them over: names in lower case, values as Latin-1, lists where a name came twice.
+function headersOf(raw: readonly Buffer[]): IncomingHttpHeaders {
+  const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index]!.toString('latin1').toLowerCase()
+    const value = raw[index + 1]!.toString('latin1')
+    const before = headers[name]
+    headers[name] = before === undefined ? value : [before, value].flat()
+  }
+  return headers
 }

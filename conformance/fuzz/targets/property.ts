@@ -1,7 +1,6 @@
 // A request's properties -> headers, body kind, deadline, reply: only what is listed passes, and never a line break.
 import { passedHeaders, Problem, type MessageProperties } from '@inferwire/protocol'
 import { budgetMs, judgePayload } from '../../../packages/connector/src/admission/index.ts'
-import { v1Endpoints, v2Endpoints } from '../../../packages/connector/src/endpoint/index.ts'
 import { successReply } from '../../../packages/connector/src/reply/index.ts'
 import type { BoundOperation, ExposedModel } from '../../../packages/connector/src/step.ts'
 import { bytesOf, claim, joined, labelOf, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
@@ -146,11 +145,8 @@ async function send(
     if (label === undefined) throw error
     return label
   }
-  const endpoints =
-    protocol === 'v2' ? v2Endpoints(upstream.options, 'm') : v1Endpoints(upstream.options, 'm')
-  const response = await endpoints
-    .get(operation.name)!
-    .call({ ...JSON_REQUEST, ...judged, body: payload, headers })
+  const endpoint = upstream.endpoint(operation.name, protocol, 'm')
+  const response = await endpoint.call({ ...JSON_REQUEST, ...judged, body: payload, headers })
   checkSent(upstream.last!.headers)
   const context = { queueMs: 1, upstreamMs: 2, expirySeconds: undefined, traceparent: undefined, partsSent: 0 }
   const reply = successReply({ topic: 't', correlationData: undefined, qos: 1 }, response, context)

@@ -1,6 +1,14 @@
 // Topics, model names and Response Topics of clients: no path but the model's own, no reply outside the own subtree.
-import { isCleanLevel, isModelName, Problem, TopicSpace } from '@inferwire/protocol'
-import { v1Endpoints, v2Endpoints } from '../../../packages/connector/src/endpoint/index.ts'
+import {
+  dialectNames,
+  isCleanLevel,
+  isModelName,
+  operationsOf,
+  Problem,
+  TopicSpace,
+  versionedDialects,
+  type Dialect,
+} from '@inferwire/protocol'
 import {
   findOperation,
   ModelTable,
@@ -116,15 +124,14 @@ function checkPaths(name: string): string {
   const [model = '', version] = name.split('@')
   const upstream = new FakeUpstream()
   const paths = new Map<string, string>()
-  const collect = (endpoints: ReturnType<typeof v2Endpoints>, key: string): void => {
-    for (const [operation, endpoint] of endpoints) {
-      void endpoint.call(JSON_REQUEST)
+  const collect = (dialect: Dialect, model: string, version: string | undefined, key: string): void => {
+    for (const operation of operationsOf([dialect])) {
+      void upstream.endpoint(operation, dialect, model, version).call(JSON_REQUEST)
       paths.set(`${key} ${operation}`, upstream.last!.path)
     }
   }
-  collect(v1Endpoints(upstream.options, name), 'v1')
-  collect(v2Endpoints(upstream.options, name), 'v2')
-  collect(v2Endpoints(upstream.options, model, version), 'version')
+  for (const dialect of dialectNames()) collect(dialect, name, undefined, dialect)
+  for (const dialect of versionedDialects()) collect(dialect, model, version, 'version')
   for (const [key, path] of paths) {
     const url = new URL(`http://h${path}`)
     claim(

@@ -50,6 +50,7 @@ export interface Composition {
   /** Where models are exposed. */
   readonly table: ModelTable
   readonly telemetry: Telemetry
+  readonly problemLog: ProblemLog
   readonly budget: ByteBudget
   readonly policy: Policy
   readonly duplicates: Duplicates
@@ -80,6 +81,7 @@ export function compose(parts: ComposeParts): Composition {
   const poison = new PoisonWatch()
   const cancels = new Cancels({ topics, models: table, clients, telemetry, log })
   const ownFilters = [cancels.filter]
+  const problemLog = new ProblemLog(log)
   const router = routerOf(routers, new StandardRouter(topics, table), ownFilters, log)
   const send: Publish = (message) => session.publish(message)
   const { publish: publishSeam } = seams
@@ -94,7 +96,7 @@ export function compose(parts: ComposeParts): Composition {
     publish,
     deadLetterTopic: config.poison.deadLetterTopic,
     telemetry,
-    problemLog: new ProblemLog(log),
+    problemLog,
     log,
   })
   const presence = new Presence({
@@ -132,6 +134,7 @@ export function compose(parts: ComposeParts): Composition {
     topics,
     table,
     telemetry,
+    problemLog,
     budget,
     policy,
     duplicates,

@@ -80,7 +80,7 @@ class RunningConnector implements Connector {
       config,
       log,
       cards: () => this.#registry.cards,
-      requestBytesMax: () => requestBytesMax(this.#config),
+      requestBytesMax: () => this.#registry.requestBytesMax,
       keeper: (delivery) => this.#safekeeping.keep(delivery),
       ready: () => this.#isReady(),
     })
@@ -237,10 +237,6 @@ function openSafekeeping(config: ConnectorConfig, log: Log): Safekeeping {
         `"${path}" is not a request in safe keeping, or cannot be removed: ${reason}. Look into it, then delete it.`,
       ),
   })
-}
-
-function requestBytesMax({ models }: ConnectorConfig): number {
-  return Math.max(0, ...Object.values(models).map(({ limits }) => limits.requestBytesMax))
 }
 
 // Whether the work is done in time; the timer does not keep the process alive.

@@ -1,36 +1,29 @@
-// Makes a configured model askable: its connections, its bounds, its operations, its card.
+// Exposes a configured model: its server, its bounds, its operations, its card.
+import assert from 'node:assert/strict'
 import {
   defaultOperationOf,
+  dialectNames,
+  dialectOf,
   OPERATIONS,
   operationsOf,
-  type InferenceProtocol,
+  versionedDialects,
+  type Dialect,
   type ModelCard,
   type OperationName,
   type TopicSpace,
 } from '@inferwire/protocol'
-import type { Pool } from 'undici'
 import { ModelGate, type ByteBudget } from './admission/index.ts'
 import type { ModelConfig } from './config/index.ts'
 import { createCredential } from './credential/index.ts'
-import {
-  Circuit,
-  openPool,
-  RetryBudget,
-  v1Endpoints,
-  v2Endpoints,
-  withBreaker,
-  withRetry,
-  type HttpUpstream,
-} from './endpoint/index.ts'
+import { Circuit, openUpstream, RetryBudget, withBreaker, withRetry } from './endpoint/index.ts'
 import { modelCard } from './presence/index.ts'
-import type { BoundOperation, Endpoint, ExposedModel, ModelFacts } from './step.ts'
+import type { BoundOperation, Endpoint, ExposedModel, ModelFacts, Upstream } from './step.ts'
 import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
 
-/** The way to one configured model's server. */
-export interface ModelUpstream extends HttpUpstream {
-  readonly pool: Pool
+/** One configured model's server, with what the model's versions and operations share. */
+export interface ModelServer {
+  readonly upstream: Upstream
   readonly figures: UpstreamFigures
-  /** Versions and operations share one server, and so one circuit and one budget. */
   readonly circuit: Circuit
   readonly retryBudget: RetryBudget
 }
@@ -38,19 +31,37 @@ export interface ModelUpstream extends HttpUpstream {
 // What is kept for the moment when every running call breaks at once.
 const RETRY_BURST_MIN = 30
 
-/** Opens the way to a model's server; no connection is made before the first call. */
-export function openUpstream(
+/** Opens the way to a model's server; no connection is made before the first call. @throws when a file cannot be read */
+export function openServer(
   name: string,
   config: ModelConfig,
   { log, telemetry }: { readonly log: Log; readonly telemetry: Telemetry },
-): ModelUpstream {
-  const url = new URL(config.url)
-  // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And the probe.
-  const connectionsMax = 2 * config.limits.concurrency * (1 + config.versions.length) + 4
-  const pool = openPool({ url: config.url, tls: config.tls, connectionsMax })
+): ModelServer {
+  const upstream = openUpstream({
+    url: config.url,
+    host: config.host,
+    tls: config.tls,
+    credential: createCredential(config.credential, new URL(config.url).origin),
+    model: config.as ?? name,
+    dialects: config.protocol === undefined ? dialectNames() : [config.protocol],
+    // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And
+    // the question what the model is.
+    callsMax: 2 * config.limits.concurrency * (1 + config.versions.length) + 4,
+    responseBytesMax: config.limits.responseBytesMax,
+  })
+  return guardServer(name, config, upstream, { log, telemetry })
+}
+
+/** Adds the guards of a server: they outlive what is found out about the model. */
+export function guardServer(
+  name: string,
+  config: ModelConfig,
+  upstream: Upstream,
+  { log, telemetry }: { readonly log: Log; readonly telemetry: Telemetry },
+): ModelServer {
   const figures = telemetry.upstream(name)
   return {
-    pool,
+    upstream,
     figures,
     circuit: new Circuit({
       ...config.circuit,
@@ -62,12 +73,6 @@ export function openUpstream(
       figures,
     }),
     retryBudget: new RetryBudget(Math.max(RETRY_BURST_MIN, config.limits.concurrency), performance.now()),
-    dispatcher: pool,
-    origin: url.origin,
-    pathPrefix: url.pathname.replace(/\/+$/, ''),
-    host: config.host,
-    credential: createCredential(config.credential, url.origin),
-    responseBytesMax: config.limits.responseBytesMax,
   }
 }
 
@@ -76,97 +81,113 @@ export interface Exposure {
   readonly model: ExposedModel
   readonly gate: ModelGate
   readonly card: ModelCard
+  /** The configured default operation, where the model does not offer it. */
+  readonly missingDefault: string | undefined
+}
+
+/** What a model is exposed with. */
+export interface ExposeOptions {
+  readonly name: string
+  readonly config: ModelConfig
+  readonly server: ModelServer
+  readonly facts: ModelFacts
+  /** By exposed name. A gate is kept when its model is exposed anew: requests may be running behind it. */
+  readonly gates: ReadonlyMap<string, ModelGate>
+  readonly topics: TopicSpace
+  readonly budget: ByteBudget
+  readonly telemetry: Telemetry
+}
+
+/** The names under which a configured model and its versions are exposed. */
+export function exposedNames(name: string, { versions }: ModelConfig): string[] {
+  return [name, ...versions.map((version) => `${name}@${version}`)]
 }
 
 /** One exposure for the model, and one for each configured version (`{name}@{version}`). */
-export function exposeModel(
-  name: string,
-  config: ModelConfig,
-  upstream: ModelUpstream,
-  facts: ModelFacts,
-  shared: { readonly topics: TopicSpace; readonly budget: ByteBudget; readonly telemetry: Telemetry },
-): Exposure[] {
-  const versions = config.versions.map((version) => ({ exposedName: `${name}@${version}`, version }))
-  return [{ exposedName: name, version: undefined }, ...versions].map(({ exposedName, version }) => {
-    const protocols = version === undefined ? facts.protocols : (['v2'] as const)
-    const upstreamName = config.as ?? name
-    const gate = new ModelGate(exposedName, config.limits, shared.budget)
-    const operations = bindOperations(
-      exposedName,
-      protocols,
-      upstream,
-      upstreamName,
-      version,
-      config,
-      shared.telemetry,
-    )
-    const defaultOperation =
-      (config.defaultOperation === undefined
-        ? undefined
-        : operations.get(config.defaultOperation as OperationName)) ??
-      operations.get(defaultOperationOf(protocols))!
-    const model: ExposedModel = {
-      name: exposedName,
-      operations,
-      defaultOperation,
-      timeoutMs: config.timeoutMs,
-      requestBytesMax: config.limits.requestBytesMax,
-      passHeaders: new Set(config.passHeaders),
-      repeatable: config.repeatable,
-      gate,
-    }
-    const card = modelCard(shared.topics, {
-      ...facts,
-      name: exposedName,
-      protocols,
-      operations: [...operations.keys()],
-      defaultOperation: defaultOperation.name,
-      description: config.description,
-      example: config.example,
-      requestBytesMax: config.limits.requestBytesMax,
-      responseBytesMax: config.limits.responseBytesMax,
-      timeoutMs: config.timeoutMs,
-    })
-    return { model, gate, card }
-  })
-}
-
-function bindOperations(
-  exposedName: string,
-  protocols: readonly InferenceProtocol[],
-  upstream: ModelUpstream,
-  upstreamName: string,
-  version: string | undefined,
-  config: ModelConfig,
-  telemetry: Telemetry,
-): Map<OperationName, BoundOperation> {
-  const endpoints: Record<InferenceProtocol, Map<OperationName, Endpoint>> = {
-    v1: v1Endpoints(upstream, upstreamName),
-    v2: v2Endpoints(upstream, upstreamName, version),
-  }
-  return new Map(
-    operationsOf(protocols).map((name) => {
-      const protocol = OPERATIONS[name].protocols.find((candidate) => protocols.includes(candidate))!
-      const { hasBody } = OPERATIONS[name]
-      const bare = endpoints[protocol].get(name)!
-      // metadata and ready ask about the server: what it says now is the answer, and says little about the model.
-      const endpoint = hasBody ? guarded(bare, upstream, config) : bare
-      return [
-        name,
-        { name, protocol, hasBody, mayEmit: false, endpoint, figures: telemetry.figures(exposedName, name) },
-      ]
-    }),
+export function exposeModel(options: ExposeOptions): Exposure[] {
+  const { config, facts } = options
+  return exposedNames(options.name, config).map((exposedName, index) =>
+    index === 0
+      ? exposeOne(options, exposedName, facts.protocols, undefined)
+      : exposeOne(options, exposedName, dialectsOfVersions(config), config.versions[index - 1]),
   )
 }
 
+// Which versions a server has is not asked: they are believed.
+function dialectsOfVersions({ protocol }: ModelConfig): Dialect[] {
+  return versionedDialects().filter((dialect) => protocol === undefined || dialect === protocol)
+}
+
+function exposeOne(
+  options: ExposeOptions,
+  exposedName: string,
+  protocols: readonly Dialect[],
+  version: string | undefined,
+): Exposure {
+  const { config, facts, server, topics, budget, telemetry } = options
+  const gate = options.gates.get(exposedName) ?? new ModelGate(exposedName, config.limits, budget)
+  const operations = bindOperations({ exposedName, protocols, version, config, server, telemetry })
+  const configured = operations.get(config.defaultOperation as OperationName)
+  const defaultOperation = configured ?? operations.get(defaultOperationOf(protocols))
+  assert(defaultOperation, `"${exposedName}" does not have the default operation of its dialect`)
+  const model: ExposedModel = {
+    name: exposedName,
+    operations,
+    defaultOperation,
+    timeoutMs: config.timeoutMs,
+    requestBytesMax: config.limits.requestBytesMax,
+    passHeaders: new Set(config.passHeaders),
+    repeatable: config.repeatable,
+    gate,
+  }
+  const card = modelCard(topics, {
+    ...facts,
+    name: exposedName,
+    protocols,
+    operations: [...operations.keys()],
+    defaultOperation: defaultOperation.name,
+    description: config.description,
+    example: config.example,
+    requestBytesMax: config.limits.requestBytesMax,
+    responseBytesMax: config.limits.responseBytesMax,
+    timeoutMs: config.timeoutMs,
+  })
+  return { model, gate, card, missingDefault: configured === undefined ? config.defaultOperation : undefined }
+}
+
+interface Binding {
+  readonly exposedName: string
+  readonly protocols: readonly Dialect[]
+  readonly version: string | undefined
+  readonly config: ModelConfig
+  readonly server: ModelServer
+  readonly telemetry: Telemetry
+}
+
+function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
+  const { exposedName, protocols, version, server, telemetry } = binding
+  const bound = operationsOf(protocols).flatMap((name): BoundOperation[] => {
+    const protocol = dialectOf(name, protocols)!
+    const bare = server.upstream.endpoint(name, protocol, version)
+    if (bare === undefined) return []
+    const { hasBody } = OPERATIONS[name]
+    // metadata and ready ask about the server: what it says now is the answer, and says little about the model.
+    const endpoint = hasBody ? guarded(bare, binding) : bare
+    const figures = telemetry.figures(exposedName, name)
+    return [{ name, protocol, hasBody, mayEmit: false, endpoint, figures }]
+  })
+  return new Map(bound.map((operation) => [operation.name, operation]))
+}
+
 // Batching, where there is one, goes around this.
-function guarded(endpoint: Endpoint, upstream: ModelUpstream, config: ModelConfig): Endpoint {
-  const { circuit, retryBudget, figures } = upstream
+function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
+  const { circuit, retryBudget, figures } = server
   const retrying = withRetry(endpoint, {
     ...config.retry,
     isRepeatable: config.repeatable,
     budget: retryBudget,
     figures,
+    retrying: (error) => circuit.triedInVain(error),
   })
   return withBreaker(retrying, circuit)
 }

@@ -1,13 +1,12 @@
-// Keeps the exposed models in step with the configuration: asks their servers, publishes their cards, takes them away.
-import { setTimeout as sleep } from 'node:timers/promises'
-import { Problem, type InferenceProtocol, type ModelCard, type TopicSpace } from '@inferwire/protocol'
+// Keeps the exposed models: opens their servers, finds out what they are, publishes their cards, removes them.
+import type { ModelCard, Problem, TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, type ConfigMistake, type ModelConfig } from './config/index.ts'
-import { probeModel } from './endpoint/index.ts'
-import { exposeModel, openUpstream, type Exposure, type ModelUpstream } from './expose-model.ts'
+import { FactsWatch } from './endpoint/index.ts'
+import { exposedNames, exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
 import type { ModelTable } from './route/index.ts'
 import type { ModelFacts } from './step.ts'
-import type { Log, Telemetry } from './telemetry/index.ts'
+import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
 
 /** What the registry works with. */
 export interface RegistryParts {
@@ -15,27 +14,30 @@ export interface RegistryParts {
   readonly table: ModelTable
   readonly budget: ByteBudget
   readonly telemetry: Telemetry
+  readonly problemLog: ProblemLog
   readonly log: Log
-  /** Publishes a card, or takes it away (`undefined`). Called whenever a card changes. */
+  /** Publishes a card, or clears it (`undefined`). Called whenever a card changes. */
   readonly cardChanged: (name: string, card: ModelCard | undefined) => void
 }
 
 interface Entry {
-  /** Tells whether a reload changed it. */
+  readonly name: string
+  readonly config: ModelConfig
+  /** Tells whether a new configuration differs. */
   readonly fingerprint: string
-  readonly upstream: ModelUpstream
-  readonly stop: AbortController
+  readonly server: ModelServer
+  watch: FactsWatch | undefined
   /** Empty until the server was reached. */
   exposures: readonly Exposure[]
   /** Serves until this one is exposed. */
   predecessor: Entry | undefined
+  /** Of the last warning that the server was not reached. */
+  lastDetail: string | undefined
   /** Resolves with the first exposure. */
   readonly exposed: Promise<void>
   readonly becomeExposed: () => void
 }
 
-const PROBE_AGAIN_MIN_MS = 250
-const PROBE_AGAIN_MAX_MS = 30_000
 // How often a retired model is asked whether its last request has left.
 const IDLE_CHECK_MS = 100
 // With these, it helps to look at the InferenceService; with others it misleads.
@@ -47,10 +49,12 @@ const NO_NAMES: ReadonlySet<string> = new Set()
 export class ModelRegistry {
   readonly #parts: RegistryParts
   readonly #entries = new Map<string, Entry>()
-  /** Replaced or taken away, with requests that still run or wait. */
+  /** The names that the last `update` exposed. */
+  #configured = NO_NAMES
+  /** Replaced or removed, with requests that still run or wait. */
   readonly #retired = new Set<Entry>()
-  /** Every upstream whose connections are not closed yet. */
-  readonly #open = new Set<ModelUpstream>()
+  /** Every server whose connections are not closed yet. */
+  readonly #open = new Set<ModelServer>()
   #idleCheck: NodeJS.Timeout | undefined
 
   constructor(parts: RegistryParts) {
@@ -67,59 +71,14 @@ export class ModelRegistry {
     return this.#serving.map(({ model, gate }) => ({ model: model.name, gate }))
   }
 
+  /** The largest body that any model takes; 0 without models. */
+  get requestBytesMax(): number {
+    const entries = [...this.#entries.values()].flatMap((entry) => [entry, entry.predecessor ?? entry])
+    return Math.max(0, ...entries.map(({ config }) => config.limits.requestBytesMax))
+  }
+
   get #serving(): Exposure[] {
     return [...this.#entries.values()].flatMap((entry) => serving(entry)?.exposures ?? [])
-  }
-
-  /**
-   * Exposes what is new, replaces what changed, takes away what is gone. Requests under way finish as they began, and
-   * a changed model serves as before until its server is reached the new way.
-   * @throws ConfigError when a model's files cannot be read; then nothing has changed.
-   */
-  update(models: Readonly<Record<string, ModelConfig>>): void {
-    const changed = Object.entries(models).filter(
-      ([name, config]) => this.#entries.get(name)?.fingerprint !== JSON.stringify(config),
-    )
-    const upstreams = openUpstreams(changed, this.#parts)
-    for (const name of this.#entries.keys()) if (!Object.hasOwn(models, name)) this.#remove(name)
-    for (const [name, config] of changed) {
-      const upstream = upstreams.get(name)!
-      this.#open.add(upstream)
-      const previous = this.#entries.get(name)
-      const entry: Entry = {
-        fingerprint: JSON.stringify(config),
-        upstream,
-        stop: new AbortController(),
-        exposures: [],
-        predecessor: previous === undefined ? undefined : serving(previous),
-        ...exposedPromise(),
-      }
-      this.#entries.set(name, entry)
-      // A predecessor goes when this one is exposed; one that was never exposed goes now.
-      if (previous !== undefined) {
-        previous.stop.abort()
-        if (previous !== entry.predecessor) this.#retire(previous, NO_NAMES)
-      }
-      this.#begin(name, config, entry)
-    }
-  }
-
-  /** Ends all connections to model servers at once. */
-  async close(): Promise<void> {
-    clearInterval(this.#idleCheck)
-    this.#retired.clear()
-    for (const { stop } of this.#entries.values()) stop.abort()
-    await Promise.all([...this.#open].map(({ pool }) => pool.destroy()))
-  }
-
-  // A configured protocol is believed at once; the server is asked all the same, for the card.
-  #begin(name: string, config: ModelConfig, entry: Entry): void {
-    if (config.protocol !== undefined) {
-      this.#expose(name, config, entry, { protocols: [config.protocol] })
-    } else if (entry.predecessor === undefined) {
-      this.#parts.table.setPending(name, `Model "${name}" is not ready: its server was not reached yet.`)
-    }
-    void this.#probeUntilKnown(name, config, entry)
   }
 
   /** Resolves when every model can be asked; a server that does not answer keeps it waiting. */
@@ -127,88 +86,196 @@ export class ModelRegistry {
     await Promise.all([...this.#entries.values()].map(({ exposed }) => exposed))
   }
 
-  async #probeUntilKnown(name: string, config: ModelConfig, entry: Entry): Promise<void> {
-    const { signal } = entry.stop
-    const protocols: InferenceProtocol[] = config.protocol === undefined ? ['v2', 'v1'] : [config.protocol]
-    for (
-      let waitMs = PROBE_AGAIN_MIN_MS;
-      !signal.aborted;
-      waitMs = Math.min(waitMs * 2, PROBE_AGAIN_MAX_MS)
-    ) {
-      try {
-        const facts = await probeModel(entry.upstream, config.as ?? name, protocols)
-        if (!signal.aborted) this.#expose(name, config, entry, facts)
-        return
-      } catch (error) {
-        if (signal.aborted) return
-        this.#stillUnknown(name, config, entry, Problem.from(error), waitMs)
-      }
-      // Rejects only when the entry is stopped, which the loop sees by itself.
-      await sleep(waitMs, undefined, { signal }).catch(() => {})
-    }
+  /**
+   * Exposes a model, or replaces it if its configuration differs. Requests under way finish as they began, and the
+   * model serves as before until its server is reached the new way. What cannot be opened is returned; then nothing has
+   * changed.
+   */
+  set(name: string, config: ModelConfig): ConfigMistake | undefined {
+    if (!this.#differs(name, config)) return undefined
+    const opened = this.#openServer(name, config)
+    if ('message' in opened) return opened
+    this.#replace(name, config, opened)
+    return undefined
   }
 
-  #stillUnknown(name: string, config: ModelConfig, entry: Entry, problem: Problem, retryInMs: number): void {
-    const { log, table } = this.#parts
-    if (serving(entry) === undefined) {
-      table.setPending(name, `Model "${name}" is not ready. ${problem.message}`)
-    }
-    const isReplacing = entry.predecessor !== undefined
-    const hint = HINT_CODES.has(problem.code) ? ` ${whereToLook(config, config.as ?? name)}` : ''
-    log.warn(
-      {
-        event: 'model_not_ready',
-        model: name,
-        url: config.url,
-        code: problem.code,
-        detail: problem.detail,
-        retryInMs,
-      },
-      `${problem.message}${isReplacing ? ' The model is served as before the reload.' : ''}${hint}`,
-    )
-  }
-
-  #expose(name: string, config: ModelConfig, entry: Entry, facts: ModelFacts): void {
-    const { table, log, cardChanged } = this.#parts
-    // Gates are kept when only the card learns more: requests may be running behind them.
-    const isFirst = entry.exposures.length === 0
-    const exposures = exposeModel(name, config, entry.upstream, facts, this.#parts)
-    if (isFirst) {
-      entry.exposures = exposures
-      entry.upstream.circuit.begin()
-      for (const { model } of exposures) table.set(model)
-      entry.becomeExposed()
-      this.#retirePredecessor(entry)
-      const operations = [...exposures[0]!.model.operations.keys()]
-      log.info(
-        { event: 'model_exposed', model: name, url: config.url, operations },
-        `Model "${name}" is exposed.`,
-      )
-    } else {
-      entry.exposures = entry.exposures.map((known, index) => ({ ...known, card: exposures[index]!.card }))
-    }
-    for (const { card } of exposures) cardChanged(card.name, card)
-  }
-
-  #remove(name: string): void {
-    const entry = this.#entries.get(name)!
+  /** Removes a model; its requests under way finish. */
+  remove(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return
     this.#entries.delete(name)
-    this.#parts.table.delete(name)
+    this.#clearPending(entry)
     if (entry.predecessor !== undefined) this.#retire(entry.predecessor, NO_NAMES)
     this.#retire(entry, NO_NAMES)
     this.#parts.log.info({ event: 'model_removed', model: name }, `Model "${name}" is not exposed any more.`)
   }
 
-  #retirePredecessor(entry: Entry): void {
+  /**
+   * Sets all models of a configuration, and removes those of the one before: all or none.
+   * @throws ConfigError when a model's files cannot be read; then nothing has changed.
+   */
+  update(models: Readonly<Record<string, ModelConfig>>): void {
+    const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config))
+    const opened = changed.map(([name, config]) => [name, config, this.#openServer(name, config)] as const)
+    const mistakes = opened.flatMap(([, , result]) => ('message' in result ? [result] : []))
+    if (mistakes.length > 0) {
+      for (const [, , result] of opened) if ('upstream' in result) this.#discard(result)
+      throw new ConfigError(mistakes)
+    }
+    for (const name of this.#configured) if (!Object.hasOwn(models, name)) this.remove(name)
+    this.#configured = new Set(Object.keys(models))
+    for (const [name, config, result] of opened) if ('upstream' in result) this.#replace(name, config, result)
+  }
+
+  /** Ends all connections to model servers at once. */
+  async close(): Promise<void> {
+    clearInterval(this.#idleCheck)
+    this.#retired.clear()
+    for (const { watch } of this.#entries.values()) watch?.stop()
+    await Promise.all([...this.#open].map(({ upstream }) => upstream.destroy()))
+  }
+
+  #differs(name: string, config: ModelConfig): boolean {
+    return this.#entries.get(name)?.fingerprint !== JSON.stringify(config)
+  }
+
+  #openServer(name: string, config: ModelConfig): ModelServer | ConfigMistake {
+    try {
+      const server = openServer(name, config, this.#parts)
+      this.#open.add(server)
+      return server
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      return {
+        path: `models.${name}`,
+        source: 'configuration',
+        message: `Its server "${config.url}" cannot be called: ${reason}. Give files that are there and readable.`,
+      }
+    }
+  }
+
+  #discard(server: ModelServer): void {
+    this.#open.delete(server)
+    void server.upstream.destroy()
+  }
+
+  #replace(name: string, config: ModelConfig, server: ModelServer): void {
+    const previous = this.#entries.get(name)
+    const entry: Entry = {
+      name,
+      config,
+      fingerprint: JSON.stringify(config),
+      server,
+      watch: undefined,
+      exposures: [],
+      lastDetail: undefined,
+      predecessor: previous === undefined ? undefined : serving(previous),
+      ...exposedPromise(),
+    }
+    this.#entries.set(name, entry)
+    // A predecessor goes when this one is exposed; one that was never exposed goes now.
+    if (previous !== undefined) {
+      previous.watch?.stop()
+      if (entry.predecessor === undefined) this.#clearPending(previous)
+      if (previous !== entry.predecessor) this.#retire(previous, NO_NAMES)
+    }
+    this.#begin(entry)
+  }
+
+  // A configured protocol is believed at once; the server is asked for the card.
+  #begin(entry: Entry): void {
+    const { name, config, server } = entry
+    const known: ModelFacts | undefined =
+      config.protocol === undefined ? undefined : { protocols: [config.protocol], unanswered: [] }
+    const watch = new FactsWatch({
+      ask: (signal) => server.upstream.facts(signal),
+      known,
+      circuit: server.circuit,
+      learned: (facts) => this.#expose(entry, facts),
+      failed: (problem, retryInMs) => this.#stillUnknown(entry, problem, retryInMs),
+    })
+    entry.watch = watch
+    if (known !== undefined) this.#expose(entry, known)
+    else if (entry.predecessor === undefined) {
+      this.#setPending(entry, `Model "${name}" is not ready: its server was not reached yet.`)
+    }
+    watch.start()
+  }
+
+  // A request for a model that waits for its server is a reason to ask the server now.
+  #setPending(entry: Entry, reason: string): void {
+    for (const name of exposedNames(entry.name, entry.config)) {
+      this.#parts.table.setPending(name, reason, () => entry.watch?.wanted())
+    }
+  }
+
+  #clearPending({ name, config }: Entry): void {
+    for (const exposedName of exposedNames(name, config)) this.#parts.table.delete(exposedName)
+  }
+
+  #stillUnknown(entry: Entry, problem: Problem, retryInMs: number | undefined): void {
+    const { name, config } = entry
+    if (serving(entry) === undefined) {
+      this.#setPending(entry, `Model "${name}" is not ready. ${problem.message}`)
+    }
+    const { code, detail, message } = problem
+    const next = [
+      entry.predecessor === undefined ? '' : ' The model is served as before the reload.',
+      retryInMs === undefined ? ' It is asked again after the next request that it answers.' : '',
+      HINT_CODES.has(code) ? ` ${whereToLook(config, config.as ?? name)}` : '',
+    ]
+    // A server without a description of its model would fill the log while it answers.
+    const level = retryInMs === undefined && entry.lastDetail === detail ? 'debug' : 'warn'
+    entry.lastDetail = detail
+    this.#parts.log[level](
+      { event: 'model_not_ready', model: name, url: config.url, code, detail, retryInMs },
+      `${message}${next.join('')}`,
+    )
+  }
+
+  #expose(entry: Entry, facts: ModelFacts): void {
+    const { name, config, server } = entry
+    const gates = new Map(entry.exposures.map(({ model, gate }) => [model.name, gate]))
+    const exposures = exposeModel({ ...this.#parts, name, config, server, facts, gates })
+    const isFirst = entry.exposures.length === 0
+    const known = new Set(entry.exposures.map(({ card }) => JSON.stringify(card)))
+    const changed = exposures.filter(({ card }) => !known.has(JSON.stringify(card)))
+    if (changed.length === 0) return
+    entry.exposures = exposures
+    for (const { model } of changed) this.#parts.table.set(model)
+    if (isFirst) this.#becomeServing(entry)
+    this.#logExposed(entry, isFirst, changed)
+    for (const { card } of changed) this.#parts.cardChanged(card.name, card)
+  }
+
+  #becomeServing(entry: Entry): void {
     const { predecessor } = entry
-    if (predecessor === undefined) return
+    entry.server.circuit.begin()
+    entry.becomeExposed()
     entry.predecessor = undefined
-    this.#retire(predecessor, new Set(entry.exposures.map(({ model }) => model.name)))
+    if (predecessor !== undefined) this.#retire(predecessor, new Set(exposedNames(entry.name, entry.config)))
+  }
+
+  #logExposed({ name, config, exposures }: Entry, isFirst: boolean, changed: readonly Exposure[]): void {
+    const { log } = this.#parts
+    const operations = [...exposures[0]!.model.operations.keys()]
+    const event = isFirst ? 'model_exposed' : 'model_changed'
+    log.info(
+      { event, model: name, url: config.url, operations },
+      isFirst ? `Model "${name}" is exposed.` : `The card of model "${name}" has changed.`,
+    )
+    for (const { model, missingDefault } of changed) {
+      if (missingDefault === undefined) continue
+      log.warn(
+        { event: 'default_operation_missing', model: model.name, operations: [...model.operations.keys()] },
+        `Model "${model.name}" does not offer "${missingDefault}", its models.*.defaultOperation: a topic without an operation gets "${model.defaultOperation.name}". Configure an operation that it offers.`,
+      )
+    }
   }
 
   #retire(entry: Entry, keptNames: ReadonlySet<string>): void {
-    entry.stop.abort()
-    entry.upstream.circuit.end()
+    entry.watch?.stop()
+    entry.server.circuit.end()
     for (const { model } of entry.exposures) {
       if (keptNames.has(model.name)) continue
       this.#parts.table.delete(model.name)
@@ -218,16 +285,17 @@ export class ModelRegistry {
     this.#closeIdle()
   }
 
-  // A closed pool takes no further call, but requests that wait at the old gate are still to make theirs.
+  // A closed upstream takes no further call, but requests that wait at the old gate are still to make theirs.
   #closeIdle(): void {
     for (const entry of this.#retired) {
       if (entry.exposures.some(({ gate }) => gate.running + gate.waiting > 0)) continue
       this.#retired.delete(entry)
-      // Waits for a probe under way.
-      void entry.upstream.pool
+      const { server } = entry
+      void server.upstream
         .close()
         .catch(() => {})
-        .then(() => this.#open.delete(entry.upstream))
+        .then(() => this.#open.delete(server))
+      this.#forget(entry)
     }
     if (this.#retired.size === 0) {
       clearInterval(this.#idleCheck)
@@ -236,35 +304,22 @@ export class ModelRegistry {
       this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
     }
   }
+
+  // Figures and log windows are kept by name: without this they would grow with every name that ever was.
+  #forget({ name, config }: Entry): void {
+    const owners = [...this.#entries.values(), ...this.#retired]
+    const owned = new Set(owners.flatMap((owner) => exposedNames(owner.name, owner.config)))
+    for (const exposedName of exposedNames(name, config)) {
+      if (owned.has(exposedName)) continue
+      this.#parts.telemetry.forget(exposedName)
+      this.#parts.problemLog.forget(exposedName)
+    }
+  }
 }
 
 // What answers requests for an entry's model now; undefined = nothing yet.
 function serving(entry: Entry): Entry | undefined {
   return entry.exposures.length > 0 ? entry : entry.predecessor
-}
-
-// All or none.
-function openUpstreams(
-  models: readonly (readonly [string, ModelConfig])[],
-  parts: RegistryParts,
-): Map<string, ModelUpstream> {
-  const opened = new Map<string, ModelUpstream>()
-  const mistakes: ConfigMistake[] = []
-  for (const [name, config] of models) {
-    try {
-      opened.set(name, openUpstream(name, config, parts))
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      mistakes.push({
-        path: `models.${name}`,
-        source: 'configuration',
-        message: `Its server "${config.url}" cannot be called: ${reason}. Give files that are there and readable.`,
-      })
-    }
-  }
-  if (mistakes.length === 0) return opened
-  for (const { pool } of opened.values()) void pool.destroy()
-  throw new ConfigError(mistakes)
 }
 
 function exposedPromise(): Pick<Entry, 'exposed' | 'becomeExposed'> {

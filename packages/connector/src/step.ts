@@ -1,6 +1,6 @@
 // What the steps of the pipeline hand to each other. Rooms import these types, never one another.
 import type {
-  InferenceProtocol,
+  Dialect,
   MessageProperties,
   OperationName,
   Problem,
@@ -98,7 +98,7 @@ export interface ExposedModel {
 /** One operation of one model, bound to the endpoint that answers it. */
 export interface BoundOperation {
   readonly name: OperationName
-  readonly protocol: InferenceProtocol
+  readonly protocol: Dialect
   readonly hasBody: boolean
   /** Whether the endpoint may answer in parts. */
   readonly mayEmit: boolean
@@ -108,8 +108,11 @@ export interface BoundOperation {
 
 /** The way to one configured model's server; one implementation per transport. */
 export interface Upstream {
-  /** Undefined: this server does not offer the operation, as far as `facts` has found out. */
-  endpoint(operation: OperationName, version?: string): Endpoint | undefined
+  /**
+   * The bare call of one operation: retries and circuit go around it. Undefined: the operation does not travel this way
+   * in this dialect.
+   */
+  endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined
   /** Asks the server what the model is. @throws Problem, also when `signal` is aborted */
   facts(signal: AbortSignal): Promise<ModelFacts>
   /** Resolves when the calls under way have ended and the connections are closed. No call may follow. */
@@ -120,7 +123,10 @@ export interface Upstream {
 
 /** What a server says about a model. */
 export interface ModelFacts {
-  readonly protocols: readonly InferenceProtocol[]
+  /** The dialects that it speaks for the model, at least one. */
+  readonly protocols: readonly Dialect[]
+  /** Dialects whose question failed: the server may speak them or not. Empty: nothing is left to find out. */
+  readonly unanswered: readonly Dialect[]
   readonly platform?: string
   readonly versions?: readonly string[]
   readonly inputs?: readonly TensorMetadata[]

@@ -1,5 +1,6 @@
 // What the connector says about itself and its models, retained on the broker.
-import type { InferenceProtocol, OperationName } from './operation.ts'
+import type { Dialect } from './dialect/index.ts'
+import type { OperationName } from './operation.ts'
 
 /** Version of the wire contract; changes within it are additive only. */
 export const CONTRACT_VERSION = 1
@@ -16,7 +17,8 @@ export interface ModelCard {
   readonly contract: number
   readonly name: string
   readonly description?: string
-  readonly protocols: readonly InferenceProtocol[]
+  /** The dialects that its server speaks for it. */
+  readonly protocols: readonly Dialect[]
   readonly operations: readonly OperationName[]
   readonly default_operation: OperationName
   readonly platform?: string

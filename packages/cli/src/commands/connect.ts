@@ -1,4 +1,5 @@
 // `inferwire connect`
+import { dialectNames } from '@inferwire/protocol'
 import { Command, Option } from 'commander'
 import { parsePort } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
@@ -19,7 +20,7 @@ export function connectCommand(): Command {
     .option('--broker <URL>', 'broker: mqtt, mqtts, ws or wss')
     .option(
       '--model <NAME=URL>',
-      'serve a model; may be given several times; more after commas: protocol=v1|v2, as=NAME, host=HOST',
+      `serve a model; may be given several times; more after commas: protocol=${dialectNames().sort().join('|')}, as=NAME, host=HOST`,
       (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
     )
     .option('--name <NAME>', 'name of this connector in {root}/status/{name}')

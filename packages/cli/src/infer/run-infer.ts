@@ -1,5 +1,12 @@
 // `inferwire infer`: gets the body, decides the operation, then asks or shows.
-import { isModelName, OPERATIONS, type OperationName } from '@inferwire/protocol'
+import {
+  dialectNames,
+  dialectOf,
+  isModelName,
+  OPERATIONS,
+  operationRoute,
+  type OperationName,
+} from '@inferwire/protocol'
 import { openClient, type BrokerClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags, type BrokerTarget } from '../broker-flags.ts'
 import { CliError, usageError } from '../cli-error.ts'
@@ -105,13 +112,10 @@ async function showCurl(request: ShownRequest, url: string, connection: LazyClie
   const { model } = request
   let { operation } = request
   // Only what the body and the options leave open is looked up.
-  const isOpen = operation === undefined || OPERATIONS[operation].protocols.length > 1
-  const card = isOpen ? await (await connection.open()).card(model) : undefined
+  const card = isOpen(operation) ? await (await connection.open()).card(model) : undefined
   operation ??= card!.default_operation
-  const protocol = OPERATIONS[operation].protocols.find(
-    (candidate) => card === undefined || card.protocols.includes(candidate),
-  )
-  if (protocol === undefined) {
+  const dialect = dialectOf(operation, card?.protocols ?? dialectNames())
+  if (dialect === undefined) {
     throw new CliError(
       EXIT.usage,
       `model "${model}" does not offer ${operation}`,
@@ -123,7 +127,14 @@ async function showCurl(request: ShownRequest, url: string, connection: LazyClie
       'Put the address of the model server in place of MODEL_SERVER, or give it with --url.\n',
     )
   }
-  return curlLine(request, operation, protocol, url)
+  return curlLine(request, operation, dialect, url)
+}
+
+// Which operation, or in which dialect.
+function isOpen(operation: OperationName | undefined): boolean {
+  if (operation === undefined) return true
+  const dialects = dialectNames().filter((dialect) => operationRoute(operation, dialect, '') !== undefined)
+  return dialects.length > 1
 }
 
 // Shown commands often need no broker at all; asking connects once.

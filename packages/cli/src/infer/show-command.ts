@@ -1,10 +1,9 @@
 // The same request in other tools' words: a line for mosquitto_rr, a line for curl.
-import { OPERATIONS, type OperationName } from '@inferwire/protocol'
+import { operationRoute, OPERATIONS, type Dialect, type OperationName } from '@inferwire/protocol'
 import { BROKER_ENV, portOf, type BrokerTarget } from '../broker-flags.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { shellLine, ShellSource } from '../shell-quote.ts'
-import { upstreamPath } from '../upstream-path.ts'
 import type { RequestBody } from './request-body.ts'
 
 // Linux takes 128 KiB in one word of a command line.
@@ -60,15 +59,15 @@ export function mosquittoLine({ target, model, operation, body, contentType }: S
   return shellLine(words)
 }
 
-/** The line that asks the model server itself with curl. */
+/** The line that asks the model server itself with curl, in a dialect that has the operation. */
 export function curlLine(
   { model, body, contentType }: ShownRequest,
   operation: OperationName,
-  protocol: 'v1' | 'v2',
+  dialect: Dialect,
   serverUrl: string,
 ): string {
   const [name = model, version] = model.split('@')
-  const path = upstreamPath(name, version, operation, protocol)
+  const { path } = operationRoute(operation, dialect, name, version)!
   const words = ['curl', '-sS', `${serverUrl.replace(/\/+$/, '')}${path}`]
   if (OPERATIONS[operation].hasBody && body !== undefined) {
     words.push('-H', `content-type: ${contentType ?? 'application/json'}`)

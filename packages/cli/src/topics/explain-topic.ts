@@ -1,23 +1,27 @@
 // Takes a topic apart and says what is right and wrong with it.
 import {
   defaultOperationOf,
+  dialectNames,
+  dialectOf,
   isModelName,
   isOperationName,
   isPublishable,
   nearestName,
+  operationMeaning,
+  operationRoute,
   OPERATIONS,
   operationsOf,
   Problem,
-  type InferenceProtocol,
+  versionedDialects,
+  type Dialect,
   type TopicSpace,
 } from '@inferwire/protocol'
 import { printable } from '../table.ts'
-import { upstreamPath } from '../upstream-path.ts'
 
 /** What a configuration says about a model, as far as topics go. */
 export interface ConfiguredModel {
   readonly url: string
-  readonly protocol?: InferenceProtocol | undefined
+  readonly protocol?: Dialect | undefined
   /** The model's name on its server. */
   readonly as?: string | undefined
   readonly versions?: readonly string[]
@@ -141,7 +145,7 @@ function judgeOperation(draft: Draft): void {
   if (operation === undefined) {
     draft.notes.push("No operation: the one that the model's card names as its default.")
   } else if (isOperationName(operation)) {
-    draft.notes.push(`${OPERATIONS[operation].meaning}.`)
+    draft.notes.push(`${operationMeaning(operation)}.`)
   } else {
     const near = nearestName(operation, Object.keys(OPERATIONS))
     draft.mistakes.push(
@@ -162,20 +166,24 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
     draft.upstream = `${config.url} (protocol and default operation are asked from the server)`
     return
   }
-  const protocols: InferenceProtocol[] =
-    version !== undefined ? ['v2'] : config.protocol === undefined ? ['v2', 'v1'] : [config.protocol]
-  const operation = draft.operation ?? config.defaultOperation ?? defaultOperationOf(protocols)
+  const dialects = dialectsOf(config, version)
+  const operation = draft.operation ?? config.defaultOperation ?? defaultOperationOf(dialects)
   if (!isOperationName(operation)) return
-  const protocol = OPERATIONS[operation].protocols.find((candidate) => protocols.includes(candidate))
-  if (protocol === undefined) {
+  const dialect = dialectOf(operation, dialects)
+  if (dialect === undefined) {
     draft.mistakes.push(
-      `Model "${draft.model}" speaks ${protocols.join(' and ')}, which has no operation "${operation}": it has ${operationsOf(protocols).join(', ')}.`,
+      `Model "${draft.model}" speaks ${dialects.join(' and ')}, which has no operation "${operation}": it has ${operationsOf(dialects).join(', ')}.`,
     )
     return
   }
-  const method = OPERATIONS[operation].hasBody ? 'POST' : 'GET'
-  const path = upstreamPath(config.as ?? name, version, operation, protocol)
+  const { method, path } = operationRoute(operation, dialect, config.as ?? name, version)!
   draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
+}
+
+// What the server is not known to speak, it may speak.
+function dialectsOf({ protocol }: ConfiguredModel, version: string | undefined): Dialect[] {
+  if (version !== undefined) return versionedDialects()
+  return protocol === undefined ? dialectNames() : [protocol]
 }
 
 function configured(

@@ -1,5 +1,5 @@
 // What of a request can be judged without reading its body: flag, size, content type, first byte.
-import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
+import { DIALECTS, Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
 import type { BoundOperation, Delivery, ExposedModel, RequestContentType } from '../step.ts'
 
 /** The parts of a delivery that are judged. */
@@ -64,10 +64,11 @@ function binaryBody(
   operation: BoundOperation,
   payloadBytes: number,
 ): JudgedBody {
-  if (contentType !== 'application/octet-stream' || operation.protocol !== 'v2') {
+  const { hasBinaryTensors } = DIALECTS[operation.protocol]
+  if (contentType !== 'application/octet-stream' || !hasBinaryTensors) {
     throw new Problem(
       'unsupported_content_type',
-      `Operation "${operation.name}" takes application/json${operation.protocol === 'v2' ? ' or application/octet-stream' : ''}.`,
+      `Operation "${operation.name}" takes application/json${hasBinaryTensors ? ' or application/octet-stream' : ''}.`,
     )
   }
   const length = userProperty(properties.userProperties, PROPERTY.inferenceHeaderContentLength)

@@ -1,4 +1,5 @@
 // What a schema of single options cannot see: options that do not go together.
+import { DIALECTS, versionedDialects } from '@inferwire/protocol'
 import type { z } from 'zod'
 import type { ConfigMistake } from './config-error.ts'
 import type { SourceOf } from './issue-mistakes.ts'
@@ -55,8 +56,13 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   checkPassHeaders([...path, 'passHeaders'], model, add)
   const secure = model.url.replace(/^http:/i, 'https:')
   checkTls([...path, 'tls'], model.tls, secure === model.url ? undefined : secure, add)
-  if (model.versions.length > 0 && model.protocol === 'v1') {
-    add([...path, 'versions'], 'V1 has no versions; leave them out, or say protocol: v2')
+  const { protocol } = model
+  const versioned = versionedDialects()
+  if (model.versions.length > 0 && protocol !== undefined && !versioned.includes(protocol)) {
+    add(
+      [...path, 'versions'],
+      `${DIALECTS[protocol].title} has no versions; leave them out, or say protocol: ${versioned.join(' or ')}`,
+    )
   }
   if (model.limits.requestBytesMax > bytesMax) {
     add(

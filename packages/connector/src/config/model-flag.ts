@@ -1,9 +1,9 @@
-// The command line's short form of a model: NAME=URL[,protocol=v1|v2][,as=UPSTREAM_NAME].
-import { isModelName } from '@inferwire/protocol'
+// The command line's short form of a model: NAME=URL, with a few settings behind it.
+import { dialectNames, isModelName } from '@inferwire/protocol'
 import { ConfigError } from './config-error.ts'
 import { shownKey, withoutUserinfo } from './shown.ts'
 
-const FORM = 'NAME=URL[,protocol=v1|v2][,as=UPSTREAM_NAME][,host=HOST]'
+const FORM = `NAME=URL[,protocol=${dialectNames().sort().join('|')}][,as=UPSTREAM_NAME][,host=HOST]`
 const KEYS = new Set(['protocol', 'as', 'host'])
 
 /** The name, and what goes under it in `models`. @throws ConfigError that shows the right form. */

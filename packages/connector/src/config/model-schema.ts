@@ -1,5 +1,5 @@
 // The options of one model.
-import { isAllowableHeader, isModelName, isOperationName } from '@inferwire/protocol'
+import { dialectNames, isAllowableHeader, isModelName, isOperationName } from '@inferwire/protocol'
 import { z } from 'zod'
 import { isHost, modelUrlMistake } from './address.ts'
 import { bytesOfMemory, file, integer, option, text } from './option.ts'
@@ -87,7 +87,7 @@ export const model = z.strictObject({
     description: 'Host to send where it differs from the address: an Istio gateway routes by it.',
     defaultText: 'the host of the URL',
   }),
-  protocol: option(z.enum(['v1', 'v2']).optional(), {
+  protocol: option(z.enum(dialectNames().sort()).optional(), {
     description: 'Protocol of the model server.',
     defaultText: 'found out by asking the server; both where it speaks both',
   }),

@@ -46,7 +46,10 @@ type Sign = 'alive' | 'down' | 'nothing'
  * a server that is scaled to zero, and nothing is left behind when the model goes.
  */
 export class Circuit {
+  /** Called when the server answers a request after a failure, or after `expectAnswer`; once each time. */
+  onReturn: (() => void) | undefined
   readonly #options: CircuitOptions
+  #isReturnExpected = false
   #isOpen = false
   #hasEnded = false
   /** Changes whenever the circuit opens or closes: what began before says nothing of now. */
@@ -77,6 +80,7 @@ export class Circuit {
     const { figures } = this.#options
     this.#isOpen = false
     this.#hasEnded = true
+    this.onReturn = undefined
     if (figures.circuit === this) figures.circuit = undefined
   }
 
@@ -94,6 +98,16 @@ export class Circuit {
     return this.#epoch
   }
 
+  /** A try has failed, one that is tried again included: the next answer is a return, except after 429. */
+  triedInVain(error: unknown): void {
+    if (error instanceof UpstreamFailure && error.sign !== 'busy') this.#isReturnExpected = true
+  }
+
+  /** The next answer is reported as a return, also without a failure before it. */
+  expectAnswer(): void {
+    this.#isReturnExpected = true
+  }
+
   /** A call begins while the circuit is closed. */
   called(nowMs: number): void {
     if (this.#calls === 0 && nowMs - this.#calledUntilMs > PAUSE_MS) this.#silentSinceMs = nowMs
@@ -106,6 +120,7 @@ export class Circuit {
     this.#silentSinceMs = nowMs
     this.#failures = 0
     this.#warmUntilMs = nowMs + WARM_MS
+    if (this.#isReturnExpected) this.#returned()
   }
 
   /** A call that began while the circuit was closed has failed. */
@@ -113,6 +128,7 @@ export class Circuit {
     const nowMs = performance.now()
     this.#calls -= 1
     this.#calledUntilMs = nowMs
+    this.triedInVain(error)
     // What began before the circuit last opened or closed says nothing of now.
     if (epoch !== this.#epoch || this.#hasEnded || this.#options.failuresMax === 0) return
     // Behind calls that hang, others get their turn when little of their time is left; the silence is all the same.
@@ -217,6 +233,12 @@ export class Circuit {
       { event: 'circuit_closed', model, url, openForMs, reason: 'a request was answered' },
       `The circuit of model "${model}" is closed: its server answers again.`,
     )
+    this.#returned()
+  }
+
+  #returned(): void {
+    this.#isReturnExpected = false
+    this.onReturn?.()
   }
 
   // Replicas must not all come back in the same moment.

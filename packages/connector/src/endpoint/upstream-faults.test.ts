@@ -8,9 +8,9 @@ import { RequestDeadline } from '../admission/index.ts'
 import type { Endpoint, EndpointResponse } from '../step.ts'
 import { createLog, UpstreamFigures } from '../telemetry/index.ts'
 import { Circuit } from './circuit.ts'
-import { HttpEndpoint } from './http-endpoint.ts'
+import { HttpEndpoint } from './http/http-endpoint.ts'
 import { RetryBudget } from './retry-budget.ts'
-import { openPool } from './upstream.ts'
+import { openPool } from './http/open-pool.ts'
 import { withBreaker } from './with-breaker.ts'
 import { withRetry } from './with-retry.ts'
 
@@ -68,8 +68,8 @@ class Trial {
 
   // One failure opens the circuit, so that each is seen.
   constructor(url: string, isRepeatable = true, attemptsMax = 3) {
-    const dispatcher = openPool({ url, tls: {} })
-    closing.push(() => dispatcher.destroy())
+    const pool = openPool({ url, tls: {}, callsMax: 100 })
+    closing.push(() => pool.destroy())
     const { figures } = this
     this.circuit = new Circuit({
       failuresMax: 1,
@@ -82,15 +82,15 @@ class Trial {
       log: createLog({ level: 'error', format: 'json' }, { write: () => undefined }),
       figures,
     })
-    const upstream = {
-      dispatcher,
+    const target = {
+      pool,
       origin: url,
       pathPrefix: '',
       host: undefined,
       credential: { headers: () => [] },
       responseBytesMax: 10_000,
     }
-    const http = new HttpEndpoint(upstream, 'POST', '/v1/models/iris:predict')
+    const http = new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })
     const budget = new RetryBudget(30, performance.now() - 60_000)
     const retrying = withRetry(http, { attemptsMax, minMs: 5, maxMs: 2_000, isRepeatable, budget, figures })
     this.#endpoint = withBreaker(retrying, this.circuit)
@@ -273,16 +273,19 @@ test('a Retry-After is kept when the deadline allows it, and told to the client 
 
 test('an end of our own pool is no failure of the server', async () => {
   const server = await startServer(good, 0)
-  const dispatcher = openPool({ url: server.url, tls: {} })
-  await dispatcher.destroy()
-  const upstream = {
-    dispatcher,
+  const pool = openPool({ url: server.url, tls: {}, callsMax: 100 })
+  await pool.destroy()
+  const target = {
+    pool,
     origin: server.url,
     pathPrefix: '',
     host: undefined,
     responseBytesMax: 1_000,
   }
-  const endpoint = new HttpEndpoint({ ...upstream, credential: { headers: () => [] } }, 'GET', '/')
+  const endpoint = new HttpEndpoint(
+    { ...target, credential: { headers: () => [] } },
+    { method: 'GET', path: '/' },
+  )
   const deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
   const request = { body: Buffer.alloc(0), contentType: 'application/json', headers: [], deadline } as const
   const problem: unknown = await endpoint

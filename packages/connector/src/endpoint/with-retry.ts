@@ -18,6 +18,8 @@ export interface RetryOptions {
   /** Shared by all operations of one model server. */
   readonly budget: RetryBudget
   readonly figures: UpstreamFigures
+  /** Called with each failed try before it is tried again. */
+  readonly retrying?: (error: unknown) => void
   /** From 0 to 1. @default Math.random */
   readonly random?: () => number
 }
@@ -46,6 +48,7 @@ async function tryAgain(
     if (waitMs === undefined) throw error
     if (waitMs > 0) await pause(waitMs, request.deadline)
     figures.retries += 1
+    options.retrying?.(error)
     try {
       return await inner.call(request)
     } catch (again) {

@@ -1,7 +1,7 @@
 // Says in JSON what an exposed model is: the retained message that clients find it by.
 import {
   CONTRACT_VERSION,
-  type InferenceProtocol,
+  type Dialect,
   type ModelCard,
   type OperationName,
   type TensorMetadata,
@@ -12,7 +12,7 @@ import {
 export interface CardFacts {
   readonly name: string
   readonly description?: string | undefined
-  readonly protocols: readonly InferenceProtocol[]
+  readonly protocols: readonly Dialect[]
   readonly operations: readonly OperationName[]
   readonly defaultOperation: OperationName
   readonly platform?: string | undefined

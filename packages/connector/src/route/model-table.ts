@@ -2,11 +2,16 @@
 import { isModelName, nearestName, Problem } from '@inferwire/protocol'
 import type { BoundOperation, ExposedModel } from '../step.ts'
 
+interface Pending {
+  readonly reason: string
+  readonly wanted: (() => void) | undefined
+}
+
 /** Looks models up by the name on the topic; a name that is not in the table never gets any further. */
 export class ModelTable {
   readonly #models = new Map<string, ExposedModel>()
   /** Configured models whose server has not answered yet. */
-  readonly #pending = new Map<string, string>()
+  readonly #pending = new Map<string, Pending>()
 
   /** Exposes a model, or replaces it. */
   set(model: ExposedModel): void {
@@ -14,10 +19,13 @@ export class ModelTable {
     this.#models.set(model.name, model)
   }
 
-  /** A configured model that cannot be asked yet; `reason` is a safe sentence for requesters. */
-  setPending(name: string, reason: string): void {
+  /**
+   * A configured model that cannot be asked yet; `reason` is a safe sentence for requesters. `wanted` is called with
+   * each request for it.
+   */
+  setPending(name: string, reason: string, wanted?: () => void): void {
     this.#models.delete(name)
-    this.#pending.set(name, reason)
+    this.#pending.set(name, { reason, wanted })
   }
 
   /** Takes a model away. */
@@ -41,8 +49,11 @@ export class ModelTable {
         'The model level of the topic cannot be the name of a model: use letters, digits, ".", "_", "-" and at most 253 characters.',
       )
     }
-    const reason = this.#pending.get(name)
-    if (reason !== undefined) throw new Problem('model_not_ready', reason)
+    const pending = this.#pending.get(name)
+    if (pending !== undefined) {
+      pending.wanted?.()
+      throw new Problem('model_not_ready', pending.reason)
+    }
     throw new Problem('model_not_found', `Model "${name}" is not exposed here; ${this.#suggestion(name)}`)
   }
 

@@ -42,6 +42,16 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris')).message).toBe('Model "iris" is not ready.')
   })
 
+  test('each request for a model that cannot be asked yet is reported', () => {
+    const table = new ModelTable()
+    let wanted = 0
+    table.setPending('iris', 'Model "iris" is not ready.', () => (wanted += 1))
+    for (let count = 0; count < 3; count += 1) failure(() => table.find('iris'))
+    table.set(modelOf('iris', 'infer'))
+    table.find('iris')
+    expect(wanted).toBe(3)
+  })
+
   test('suggests the near name, or lists some, or says that there is none', () => {
     const table = new ModelTable()
     const message = (name: string): string => failure(() => table.find(name)).message

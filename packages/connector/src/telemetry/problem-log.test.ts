@@ -48,3 +48,13 @@ test('what is below the level is neither written nor counted', () => {
   problems.report(problemOf('bad_topic'), 'iris', 'infer', 0)
   expect(lines).toEqual([])
 })
+
+test('what was left out is forgotten with its model', () => {
+  const { lines, problems } = arrange()
+  for (const model of ['iris', 'iris@2']) {
+    for (let ms = 0; ms < 10; ms++) problems.report(problemOf('overloaded'), model, 'infer', ms)
+  }
+  problems.forget('iris')
+  for (const model of ['iris', 'iris@2']) problems.report(problemOf('overloaded'), model, 'infer', 1_000)
+  expect(lines.slice(2).map(({ suppressed }) => suppressed)).toEqual([undefined, 9])
+})

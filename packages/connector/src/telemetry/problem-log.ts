@@ -9,13 +9,18 @@ interface Window {
 
 const WINDOW_MS = 1_000
 
-/** Bounded: models come from the configuration and codes from the problem table. */
+/** Bounded: models that are not forgotten, times the codes of the problem table. */
 export class ProblemLog {
   readonly #log: Log
   readonly #windows = new Map<string, Window>()
 
   constructor(log: Log) {
     this.#log = log
+  }
+
+  /** Drops what is kept for a model that was removed. */
+  forget(model: string): void {
+    for (const key of this.#windows.keys()) if (key.startsWith(`${model} `)) this.#windows.delete(key)
   }
 
   /** `model` is the exposed model's name or `_unknown`, `operation` likewise. */

@@ -50,7 +50,7 @@ export class Telemetry {
   readonly #figures = new Map<string, OperationFigures>()
   readonly #upstreams = new Map<string, UpstreamFigures>()
 
-  /** The figures of an exposed model's operation, or of `_unknown`. Bounded by the configuration. */
+  /** The figures of an exposed model's operation, or of `_unknown`. Bounded by the models that are not forgotten. */
   figures(model: string, operation: string): OperationFigures {
     const key = `${model} ${operation}`
     let figures = this.#figures.get(key)
@@ -61,7 +61,7 @@ export class Telemetry {
     return figures
   }
 
-  /** The figures of a configured model's server. Bounded by the configuration. */
+  /** The figures of a configured model's server. Bounded by the models that are not forgotten. */
   upstream(model: string): UpstreamFigures {
     let figures = this.#upstreams.get(model)
     if (figures === undefined) {
@@ -69,6 +69,15 @@ export class Telemetry {
       this.#upstreams.set(model, figures)
     }
     return figures
+  }
+
+  /**
+   * Drops the figures of a model that was removed. A request that still waits for the acknowledgement of its reply holds
+   * its figures itself: what it counts afterwards is lost, and nothing comes back into the list.
+   */
+  forget(model: string): void {
+    this.#upstreams.delete(model)
+    for (const [key, figures] of this.#figures) if (figures.model === model) this.#figures.delete(key)
   }
 
   get upstreams(): IterableIterator<UpstreamFigures> {

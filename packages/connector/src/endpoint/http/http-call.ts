@@ -1,9 +1,11 @@
 // One HTTP exchange with a model server, on undici's dispatch layer: bytes out, bytes in, bounded, stoppable.
+import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '@inferwire/protocol'
-import type { Deadline } from '../step.ts'
+import type { Dispatcher } from 'undici'
+import type { Deadline } from '../../step.ts'
 import { unreachable, type Progress } from './unreachable.ts'
-import { UpstreamFailure } from './upstream-failure.ts'
-import type { UpstreamConnection, UpstreamHandler, UpstreamPool } from './upstream-pool.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
+import type { CallConnection, HttpPool } from './http-pool.ts'
 
 /** What a server answered, before anybody judged it. */
 export interface HttpAnswer {
@@ -16,43 +18,6 @@ export interface HttpAnswer {
   /** Envoy's mark that the answer came from behind the first proxy. */
   readonly hasUpstreamServiceTime: boolean
   readonly body: Uint8Array
-}
-
-// Headers are looked for when they are asked for: a good answer needs two of them.
-class HeaderedAnswer implements HttpAnswer {
-  readonly status: number
-  readonly body: Uint8Array
-  readonly #headers: readonly Buffer[]
-
-  constructor(status: number, headers: readonly Buffer[], body: Uint8Array) {
-    this.status = status
-    this.#headers = headers
-    this.body = body
-  }
-
-  get contentType(): string | undefined {
-    return headerValue(this.#headers, 'content-type')
-  }
-
-  get inferenceHeaderContentLength(): string | undefined {
-    return headerValue(this.#headers, 'inference-header-content-length')
-  }
-
-  get retryAfter(): string | undefined {
-    return headerValue(this.#headers, 'retry-after')
-  }
-
-  get location(): string | undefined {
-    return headerValue(this.#headers, 'location')
-  }
-
-  get wwwAuthenticate(): string | undefined {
-    return headerValue(this.#headers, 'www-authenticate')
-  }
-
-  get hasUpstreamServiceTime(): boolean {
-    return headerValue(this.#headers, 'x-envoy-upstream-service-time') !== undefined
-  }
 }
 
 /** What is sent. */
@@ -74,7 +39,7 @@ export interface HttpCallOptions {
  * says when it passes.
  */
 export function callHttp<Result>(
-  pool: UpstreamPool,
+  pool: HttpPool,
   options: HttpCallOptions,
   finish: (answer: HttpAnswer) => Result,
 ): Promise<Result> {
@@ -84,13 +49,13 @@ export function callHttp<Result>(
     const exchange = new HttpExchange(pool, options, finish, resolve, reject)
     // undici takes a reusable header list; it does not change it.
     pool.dispatch(
-      { method: options.method, path: options.path, headers: options.headers, body: options.body },
+      { method: options.method, path: options.path, headers: options.headers, body: options.body, exchange },
       exchange,
     )
   })
 }
 
-function noConnection({ callsHeld, callsHeldMax }: UpstreamPool, address: string): Problem | undefined {
+function noConnection({ callsHeld, callsHeldMax }: HttpPool, address: string): Problem | undefined {
   if (callsHeld < callsHeldMax) return undefined
   return new UpstreamFailure(
     'unreachable',
@@ -107,12 +72,11 @@ function noConnection({ callsHeld, callsHeldMax }: UpstreamPool, address: string
 const ENDED = new Error('The call ended while it waited for a connection.')
 
 const NO_BODY = new Uint8Array(0)
-const NO_HEADERS: readonly Buffer[] = []
+const NO_HEADERS: IncomingHttpHeaders = {}
 
-// undici 7's own handler shape: raw header buffers and no controller objects, which is what makes dispatch cheap.
-class HttpExchange<Result> implements UpstreamHandler {
-  connection: UpstreamConnection | undefined
-  readonly #pool: UpstreamPool
+class HttpExchange<Result> implements Dispatcher.DispatchHandler {
+  connection: CallConnection | undefined
+  readonly #pool: HttpPool
   readonly #options: HttpCallOptions
   readonly #finish: (answer: HttpAnswer) => Result
   readonly #resolve: (result: Result) => void
@@ -121,13 +85,13 @@ class HttpExchange<Result> implements UpstreamHandler {
   #isSent = false
   #isOver = false
   #status = 0
-  #headers: readonly Buffer[] = []
+  #headers = NO_HEADERS
   #first: Buffer | undefined
   #rest: Buffer[] | undefined
   #bytes = 0
 
   constructor(
-    pool: UpstreamPool,
+    pool: HttpPool,
     options: HttpCallOptions,
     finish: (answer: HttpAnswer) => Result,
     resolve: (result: Result) => void,
@@ -142,57 +106,47 @@ class HttpExchange<Result> implements UpstreamHandler {
     options.deadline.waiting = (problem) => this.#fail(problem)
   }
 
-  onConnect(): void {
+  onRequestStart(): void {
     // Its abort would end the new connection with the call; what is thrown ends the call only.
     if (this.#isOver) throw ENDED
     this.#isSent = true
   }
 
-  onHeaders(status: number, headers: Buffer[]): boolean {
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     // 1xx answers come before the real one.
-    if (status < 200) return true
+    if (status < 200) return
     this.#status = status
     this.#headers = headers
-    const length = headerValue(headers, 'content-length')
-    if (length !== undefined && Number(length) > this.#options.responseBytesMax) this.#tooLarge()
-    return true
+    if (Number(headers['content-length']) > this.#options.responseBytesMax) this.#tooLarge()
   }
 
-  onData(chunk: Buffer): boolean {
-    if (this.#isOver) return true
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#isOver) return
     this.#bytes += chunk.length
-    if (this.#bytes > this.#options.responseBytesMax) {
-      this.#tooLarge()
-      return true
-    }
-    if (this.#first === undefined) this.#first = chunk
+    if (this.#bytes > this.#options.responseBytesMax) this.#tooLarge()
+    else if (this.#first === undefined) this.#first = chunk
     else (this.#rest ??= [this.#first]).push(chunk)
-    return true
   }
 
-  onComplete(): void {
+  onResponseEnd(): void {
     this.#release()
     if (this.#isOver) return
     this.#end()
     const body = this.#rest === undefined ? (this.#first ?? NO_BODY) : Buffer.concat(this.#rest, this.#bytes)
-    const headers = this.#headers
+    const answer = answerOf(this.#status, this.#headers, body)
     this.#headers = NO_HEADERS
     try {
-      this.#resolve(this.#finish(new HeaderedAnswer(this.#status, headers, body)))
+      this.#resolve(this.#finish(answer))
     } catch (error) {
       this.#reject(error as Error)
     }
   }
 
-  onError(error: Error): void {
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     this.#release()
     if (this.#isOver) return
     this.#end()
     this.#reject(unreachable(error, this.#options.address, this.#progress))
-  }
-
-  onUpgrade(): void {
-    this.#fail(new Problem('upstream_invalid_response', 'The model server tried to change the protocol.'))
   }
 
   get #progress(): Progress {
@@ -234,13 +188,20 @@ class HttpExchange<Result> implements UpstreamHandler {
   }
 }
 
-// Header names come as sent; a length check first, because this runs for every answer.
-function headerValue(headers: readonly Buffer[], name: string): string | undefined {
-  for (let index = 0; index + 1 < headers.length; index += 2) {
-    const candidate = headers[index]!
-    if (candidate.length === name.length && candidate.toString('latin1').toLowerCase() === name) {
-      return headers[index + 1]!.toString('latin1')
-    }
+function answerOf(status: number, headers: IncomingHttpHeaders, body: Uint8Array): HttpAnswer {
+  return {
+    status,
+    contentType: firstOf(headers['content-type']),
+    inferenceHeaderContentLength: firstOf(headers['inference-header-content-length']),
+    retryAfter: firstOf(headers['retry-after']),
+    location: firstOf(headers.location),
+    wwwAuthenticate: firstOf(headers['www-authenticate']),
+    hasUpstreamServiceTime: headers['x-envoy-upstream-service-time'] !== undefined,
+    body,
   }
-  return undefined
+}
+
+// A header that came twice is a list.
+function firstOf(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'object' ? value[0] : value
 }

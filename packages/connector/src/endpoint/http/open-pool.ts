@@ -1,20 +1,15 @@
-// The connections to one model server's origin: a pool of kept-alive HTTP/1.1 connections.
-import { readTlsFiles, type TlsConfig } from '../config/index.ts'
-import { UpstreamPool } from './upstream-pool.ts'
+// Opens the pool of kept-alive HTTP/1.1 connections to one model server's origin.
+import { readTlsFiles, type TlsConfig } from '../../config/index.ts'
+import { HttpPool } from './http-pool.ts'
 
 /** How to reach an origin. */
-export interface UpstreamTarget {
-  /** Base URL of the model server: origin and optional path prefix. */
+export interface PoolTarget {
+  /** Base URL of the model server. */
   readonly url: string
   readonly tls: TlsConfig
-  /**
-   * Most calls that run or still wait for their connection; more are `upstream_unreachable`. It must be above what
-   * the gates let through. @default 1024
-   */
-  readonly connectionsMax?: number | undefined
+  /** Most calls that run or still wait for their connection; more are `upstream_unreachable`. */
+  readonly callsMax: number
 }
-
-const CONNECTIONS_MAX = 1_024
 
 // A pod that is there answers the handshake in milliseconds; one behind a closed NetworkPolicy never does. A
 // lost SYN is sent again after 1 s. While it lasts, the call keeps others from their turn.
@@ -28,20 +23,22 @@ const RESPONSE_HEADER_BYTES_MAX = 16 * 1024
  * being made. No redirects, no decompression, no proxy environment: this is undici's dispatch layer, which has none
  * of them.
  */
-export function openPool(target: UpstreamTarget): UpstreamPool {
-  const { serverName } = target.tls
-  return new UpstreamPool(new URL(target.url).origin, target.connectionsMax ?? CONNECTIONS_MAX, {
+export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
+  const { serverName } = tls
+  const connect = {
+    timeout: CONNECT_TIMEOUT_MS,
+    noDelay: true,
+    ...(serverName === undefined ? {} : { servername: serverName }),
+    ...readTlsFiles(tls),
+  }
+  return new HttpPool(new URL(url).origin, callsMax, connect, {
     // The request's own deadline covers both, to the millisecond.
     headersTimeout: 0,
     bodyTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     keepAliveMaxTimeout: 60_000,
     maxHeaderSize: RESPONSE_HEADER_BYTES_MAX,
-    connect: {
-      timeout: CONNECT_TIMEOUT_MS,
-      noDelay: true,
-      ...(serverName === undefined ? {} : { servername: serverName }),
-      ...readTlsFiles(target.tls),
-    },
+    // A connection of HTTP/2 carries many calls, and could not be closed under one of them.
+    allowH2: false,
   })
 }

@@ -1,23 +1,17 @@
-// An endpoint over HTTP: what V1 and V2 share. Paths are made once, from configuration.
-import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
+// An endpoint over HTTP, of any dialect. Its path is made once, from configuration.
+import type { Route } from '@inferwire/protocol'
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
+import type { CallCredential } from '../upstream-options.ts'
+import type { HttpPool } from './http-pool.ts'
 import { judgeAnswer } from './judge-answer.ts'
-import type { UpstreamPool } from './upstream-pool.ts'
-
-/** How an endpoint proves who we are; see the credential room. */
-export interface CallCredential {
-  /** Header list for a call to this origin. */
-  headers(origin: string): readonly string[] | Promise<readonly string[]>
-  /** Reads the secret again; true when it changed, so that one more try makes sense. */
-  refresh?(): boolean | Promise<boolean>
-}
 
 /** What all operations of one model server's model have in common. */
-export interface HttpUpstream {
-  readonly dispatcher: UpstreamPool
+export interface HttpTarget {
+  readonly pool: HttpPool
   /** Scheme, host and port that we connect to. */
   readonly origin: string
-  /** Path before `/v1` or `/v2`, without a trailing slash. */
+  /** Path of the base URL, without a trailing slash. */
   readonly pathPrefix: string
   /** The Host to send where it differs from the address (Istio gateways route by it). */
   readonly host: string | undefined
@@ -27,25 +21,25 @@ export interface HttpUpstream {
 
 /** One operation: a method and a path. */
 export class HttpEndpoint implements Endpoint {
-  readonly #upstream: HttpUpstream
-  readonly #method: 'GET' | 'POST'
+  readonly #target: HttpTarget
+  readonly #method: Route['method']
   readonly #path: string
   readonly #address: string
   readonly #jsonHeaders: string[]
   readonly #judge = (answer: HttpAnswer): EndpointResponse => judgeAnswer(answer, this.#address)
 
-  constructor(upstream: HttpUpstream, method: 'GET' | 'POST', path: string) {
-    this.#upstream = upstream
+  constructor(target: HttpTarget, { method, path }: Route) {
+    this.#target = target
     this.#method = method
-    this.#path = upstream.pathPrefix + path
-    this.#address = `${method} ${upstream.origin}${this.#path}`
-    const host = upstream.host === undefined ? [] : ['host', upstream.host]
+    this.#path = target.pathPrefix + path
+    this.#address = `${method} ${target.origin}${this.#path}`
+    const host = target.host === undefined ? [] : ['host', target.host]
     // Exactly this value: KServe's V1 takes anything else, "; charset=utf-8" included, for raw bytes.
     this.#jsonHeaders = method === 'POST' ? [...host, 'content-type', 'application/json'] : host
   }
 
   call(request: EndpointRequest): Promise<EndpointResponse> {
-    return this.#upstream.credential.refresh === undefined
+    return this.#target.credential.refresh === undefined
       ? this.#ask(request, this.#judge)
       : this.#askTwice(request)
   }
@@ -54,17 +48,17 @@ export class HttpEndpoint implements Endpoint {
   async #askTwice(request: EndpointRequest): Promise<EndpointResponse> {
     const first = await this.#ask(request, (answer) => answer)
     const isRefused = first.status === 401 || first.status === 403
-    const mayTryAgain = isRefused && (await this.#upstream.credential.refresh!())
+    const mayTryAgain = isRefused && (await this.#target.credential.refresh!())
     return mayTryAgain ? this.#ask(request, this.#judge) : this.#judge(first)
   }
 
   #ask<Result>(request: EndpointRequest, finish: (answer: HttpAnswer) => Result): Promise<Result> {
-    const { dispatcher, credential, origin } = this.#upstream
+    const { pool, credential, origin } = this.#target
     try {
       const proof = credential.headers(origin)
       // The usual credential answers at once, and costs no turn of the event loop.
-      if (!isPromise(proof)) return callHttp(dispatcher, this.#options(request, proof), finish)
-      return proof.then((headers) => callHttp(dispatcher, this.#options(request, headers), finish))
+      if (!isPromise(proof)) return callHttp(pool, this.#options(request, proof), finish)
+      return proof.then((headers) => callHttp(pool, this.#options(request, headers), finish))
     } catch (error) {
       return Promise.reject(error)
     }
@@ -76,7 +70,7 @@ export class HttpEndpoint implements Endpoint {
       path: this.#path,
       headers: this.#headers(request, proof),
       body: this.#method === 'POST' ? request.body : null,
-      responseBytesMax: this.#upstream.responseBytesMax,
+      responseBytesMax: this.#target.responseBytesMax,
       deadline: request.deadline,
       address: this.#address,
     }

@@ -1,26 +1,20 @@
 // undici's pool with two things it lacks: a bound of the calls that it holds, and a way to end one on its socket.
 import type { Socket } from 'node:net'
-import type { buildConnector, Client, Dispatcher, Pool } from 'undici'
-// Only these: the package's front would load fetch, WebSocket and caches as well, 10 MB and 40 ms.
-import UndiciClient from 'undici/lib/dispatcher/client.js'
-import UndiciPool from 'undici/lib/dispatcher/pool.js'
+import { buildConnector, Client, Pool, type Dispatcher } from 'undici'
 
-/** A call that is told which connection got it. */
-export interface UpstreamHandler extends Dispatcher.DispatchHandler {
-  connection: UpstreamConnection | undefined
+/** One call: what undici needs to send it, and who is told which connection got it. */
+export interface PooledCall extends Dispatcher.DispatchOptions {
+  readonly exchange: { connection: CallConnection | undefined }
 }
 
 /** The connection of one running call. */
-export interface UpstreamConnection {
-  /** Ends the running call, whose `onError` gets this error, and its socket. */
+export interface CallConnection {
+  /** Ends the running call, whose `onResponseError` gets this error, and its socket. */
   breakOff(error: Error): void
 }
 
-// By the type of the front: the inner files have none that a package could publish.
-const BasePool: typeof Pool = UndiciPool
-
 /** Connections to one origin. Who dispatches counts its calls in `callsHeld`. */
-export class UpstreamPool extends BasePool {
+export class HttpPool extends Pool {
   /** More calls than this must not be dispatched. */
   readonly callsHeldMax: number
   /**
@@ -29,30 +23,38 @@ export class UpstreamPool extends BasePool {
    */
   callsHeld = 0
 
-  constructor(origin: string, callsHeldMax: number, options: Pool.Options) {
+  constructor(
+    origin: string,
+    callsHeldMax: number,
+    connect: buildConnector.BuildOptions,
+    options: Client.Options,
+  ) {
+    const connector = buildConnector(connect)
     super(origin, {
       ...options,
       // Bounded by callsHeldMax: a client is added only when all others are busy with a call, or were in this very
       // turn of the event loop. undici's own limit would queue what nobody could take back.
       connections: null,
       pipelining: 1,
-      factory: (url, clientOptions) => new OneCallClient(url, clientOptions as PoolClientOptions),
+      connect: connector,
+      factory: (url) => new OneCallClient(url, { ...options, pipelining: 1 }, connector),
     })
     this.callsHeldMax = callsHeldMax
   }
+
+  override dispatch(call: PooledCall, handler: Dispatcher.DispatchHandler): boolean {
+    return super.dispatch(call, handler)
+  }
 }
 
-// The pool has made the connector of its `connect` options by then.
-type PoolClientOptions = Client.Options & { readonly connect: buildConnector.connector }
-
-class OneCallClient extends UndiciClient implements UpstreamConnection {
+class OneCallClient extends Client implements CallConnection {
   #socket: Socket | undefined
 
-  constructor(url: URL, options: PoolClientOptions) {
+  constructor(url: URL, options: Client.Options, connector: buildConnector.connector) {
     super(url, {
       ...options,
       connect: (target, callback) => {
-        options.connect(target, (...result) => {
+        connector(target, (...result) => {
           this.#socket = result[1] ?? undefined
           callback(...result)
         })
@@ -60,8 +62,9 @@ class OneCallClient extends UndiciClient implements UpstreamConnection {
     })
   }
 
+  // The options arrive as they were given to the pool; the handler may be wrapped.
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    ;(handler as UpstreamHandler).connection = this
+    ;(options as PooledCall).exchange.connection = this
     return super.dispatch(options, handler)
   }
 

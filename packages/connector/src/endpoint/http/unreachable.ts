@@ -1,6 +1,6 @@
 // Turns the errors of a broken exchange into a Problem: what the requester may know, and what the operator must.
 import { Problem } from '@inferwire/protocol'
-import { UpstreamFailure } from './upstream-failure.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
 
 // Errors of the answer's form rather than of the way to the server.
 const BROKEN_ANSWERS = new Set([

@@ -1,8 +1,8 @@
 // Tells a model's answer from everything else that speaks HTTP: gateways, login pages, errors dressed as 200.
 import { Problem } from '@inferwire/protocol'
-import type { EndpointResponse } from '../step.ts'
+import type { EndpointResponse } from '../../step.ts'
 import type { HttpAnswer } from './http-call.ts'
-import { UpstreamFailure } from './upstream-failure.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
 
 // An error body that the requester gets to see; more than this is not a message.
 const ERROR_BODY_BYTES_MAX = 64 * 1024

@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Problem } from '@inferwire/protocol'
+import { operationsOf, Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Deadline, EndpointRequest } from '../step.ts'
-import { HttpEndpoint, type CallCredential, type HttpUpstream } from './http-endpoint.ts'
-import { openPool } from './upstream.ts'
-import { v1Endpoints } from './v1-http.ts'
-import { v2Endpoints } from './v2-http.ts'
+import type { Deadline, EndpointRequest } from '../../step.ts'
+import type { CallCredential } from '../upstream-options.ts'
+import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
+import { HttpUpstream } from './http-upstream.ts'
+import { openPool } from './open-pool.ts'
 
 interface Seen {
   readonly method: string
@@ -46,12 +46,12 @@ afterEach(async () => {
 
 const none: CallCredential = { headers: () => [] }
 
-function upstreamOf(overrides: Partial<HttpUpstream> = {}): HttpUpstream {
+function targetOf(overrides: Partial<HttpTarget> = {}): HttpTarget {
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const dispatcher = openPool({ url: origin, tls: {} })
-  closing.push(() => dispatcher.destroy())
+  const pool = openPool({ url: origin, tls: {}, callsMax: 100 })
+  closing.push(() => pool.destroy())
   return {
-    dispatcher,
+    pool,
     origin,
     pathPrefix: '',
     host: undefined,
@@ -86,7 +86,10 @@ async function problemOf(call: Promise<unknown>): Promise<Problem> {
 }
 
 test('a body goes out byte for byte, with no header that nobody asked for', async () => {
-  const endpoint = new HttpEndpoint(upstreamOf({ pathPrefix: '/serving' }), 'POST', '/v1/models/iris:predict')
+  const endpoint = new HttpEndpoint(targetOf({ pathPrefix: '/serving' }), {
+    method: 'POST',
+    path: '/v1/models/iris:predict',
+  })
   const { body, contentType } = await endpoint.call(requestOf())
   expect([Buffer.from(body).toString(), contentType]).toEqual(['{"predictions":[1]}', 'application/json'])
   const { method, url, headers, body: sent } = seen[0]!
@@ -98,9 +101,9 @@ test('a body goes out byte for byte, with no header that nobody asked for', asyn
 
 test('the Host is apart from the address', async () => {
   const host = 'iris-predictor.models.example.com'
-  const upstream = upstreamOf({ host })
-  await new HttpEndpoint(upstream, 'POST', '/x').call(requestOf())
-  await new HttpEndpoint(upstream, 'GET', '/x').call(requestOf())
+  const target = targetOf({ host })
+  await new HttpEndpoint(target, { method: 'POST', path: '/x' }).call(requestOf())
+  await new HttpEndpoint(target, { method: 'GET', path: '/x' }).call(requestOf())
   for (const { headers, rawHeaders } of seen) {
     expect(headers.host).toBe(host)
     expect(rawHeaders.filter((name) => name.toLowerCase() === 'host')).toHaveLength(1)
@@ -108,7 +111,7 @@ test('the Host is apart from the address', async () => {
 })
 
 test('binary tensors go out with the length of their JSON part', async () => {
-  const endpoint = new HttpEndpoint(upstreamOf({ host: 'iris.example' }), 'POST', '/x')
+  const endpoint = new HttpEndpoint(targetOf({ host: 'iris.example' }), { method: 'POST', path: '/x' })
   const contentType = 'application/octet-stream'
   await endpoint.call(
     requestOf({ contentType, inferenceHeaderContentLength: '17', headers: ['x-line', '3'] }),
@@ -124,7 +127,9 @@ test('binary tensors go out with the length of their JSON part', async () => {
 test('a redirect is not followed', async () => {
   answer = (response, { url }) =>
     url === '/elsewhere' ? response.end('{}') : response.writeHead(307, { location: '/elsewhere' }).end()
-  const problem = await problemOf(new HttpEndpoint(upstreamOf(), 'POST', '/x').call(requestOf()))
+  const problem = await problemOf(
+    new HttpEndpoint(targetOf(), { method: 'POST', path: '/x' }).call(requestOf()),
+  )
   expect(problem.code).toBe('upstream_invalid_response')
   expect(seen.map(({ url }) => url)).toEqual(['/x'])
 })
@@ -146,7 +151,7 @@ test('a refused token is read again, and tried once more when it changed', async
       .setHeader('content-type', 'application/json')
       .end(isGood ? '{"predictions":[2]}' : '{"detail":"no"}')
   }
-  const endpoint = new HttpEndpoint(upstreamOf({ credential }), 'POST', '/x')
+  const endpoint = new HttpEndpoint(targetOf({ credential }), { method: 'POST', path: '/x' })
   const { body } = await endpoint.call(requestOf())
   expect(Buffer.from(body).toString()).toBe('{"predictions":[2]}')
   expect(seen.map(({ headers }) => headers.authorization)).toEqual(['Bearer old', 'Bearer new'])
@@ -167,7 +172,7 @@ test.each([true, false])(
     answer = (response) =>
       response.writeHead(403, { 'content-type': 'text/plain' }).end('RBAC: access denied')
     const problem = await problemOf(
-      new HttpEndpoint(upstreamOf({ credential }), 'POST', '/x').call(requestOf()),
+      new HttpEndpoint(targetOf({ credential }), { method: 'POST', path: '/x' }).call(requestOf()),
     )
     expect(problem.code).toBe('unauthorized_upstream')
     expect([refreshed, seen.length]).toEqual([1, hasChanged ? 2 : 1])
@@ -175,7 +180,7 @@ test.each([true, false])(
 )
 
 test('an answer over the limit is cut off, whether its length is said or not', async () => {
-  const endpoint = new HttpEndpoint(upstreamOf(), 'POST', '/x')
+  const endpoint = new HttpEndpoint(targetOf(), { method: 'POST', path: '/x' })
   answer = (response) => response.writeHead(200, { 'content-length': '1001' }).write('{')
   expect((await problemOf(endpoint.call(requestOf()))).code).toBe('response_too_large')
   answer = (response) => response.writeHead(200).write(' '.repeat(1_001))
@@ -185,7 +190,9 @@ test('an answer over the limit is cut off, whether its length is said or not', a
 test('the deadline ends the call on the socket', async () => {
   const gone = new Promise((resolve) => (answer = (response) => response.once('close', resolve)))
   const deadline = noDeadline()
-  const call = problemOf(new HttpEndpoint(upstreamOf(), 'POST', '/x').call(requestOf({ deadline })))
+  const call = problemOf(
+    new HttpEndpoint(targetOf(), { method: 'POST', path: '/x' }).call(requestOf({ deadline })),
+  )
   await expect.poll(() => seen.length).toBe(1)
   const expired = new Problem('deadline_exceeded', 'too late')
   deadline.problem = expired
@@ -197,7 +204,7 @@ test('the deadline ends the call on the socket', async () => {
 test('what is stopped already is not sent', async () => {
   const problem = new Problem('deadline_exceeded', 'too late')
   const deadline = { ...noDeadline(), problem }
-  const endpoint = new HttpEndpoint(upstreamOf(), 'POST', '/x')
+  const endpoint = new HttpEndpoint(targetOf(), { method: 'POST', path: '/x' })
   expect(await problemOf(endpoint.call(requestOf({ deadline })))).toBe(problem)
   await endpoint.call(requestOf())
   expect(seen).toHaveLength(1)
@@ -210,21 +217,28 @@ test('a credential that cannot be read ends the call before it is made', async (
       throw problem
     },
   }
-  expect(await problemOf(new HttpEndpoint(upstreamOf({ credential }), 'POST', '/x').call(requestOf()))).toBe(
-    problem,
-  )
+  expect(
+    await problemOf(
+      new HttpEndpoint(targetOf({ credential }), { method: 'POST', path: '/x' }).call(requestOf()),
+    ),
+  ).toBe(problem)
   expect(seen).toEqual([])
 })
 
 test('every operation has its own method and path, and no name leaves it', async () => {
   answer = (response) => response.end('{}')
-  const upstream = upstreamOf({ pathPrefix: '/p' })
-  const groups = [
-    v1Endpoints(upstream, 'a/../b'),
-    v2Endpoints(upstream, 'iris'),
-    v2Endpoints(upstream, 'iris', '3/x'),
-  ]
-  for (const endpoint of groups.flatMap((group) => [...group.values()])) await endpoint.call(requestOf())
+  const target = targetOf({ pathPrefix: '/p' })
+  const asked = [
+    ['v1', 'a/../b', undefined],
+    ['v2', 'iris', undefined],
+    ['v2', 'iris', '3/x'],
+  ] as const
+  for (const [dialect, model, version] of asked) {
+    const upstream = new HttpUpstream(target, model, [dialect])
+    for (const operation of operationsOf([dialect])) {
+      await upstream.endpoint(operation, dialect, version)!.call(requestOf())
+    }
+  }
   expect(seen.map(({ method, url, body }) => `${method} ${url} ${body.length > 0}`)).toEqual([
     'POST /p/v1/models/a%2F..%2Fb:predict true',
     'POST /p/v1/models/a%2F..%2Fb:explain true',
@@ -237,4 +251,5 @@ test('every operation has its own method and path, and no name leaves it', async
     'GET /p/v2/models/iris/versions/3%2Fx false',
     'GET /p/v2/models/iris/versions/3%2Fx/ready false',
   ])
+  expect(new HttpUpstream(target, 'iris', ['v1']).endpoint('infer', 'v1')).toBeUndefined()
 })

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { HttpAnswer } from './http-call.ts'
 import { judgeAnswer } from './judge-answer.ts'
-import { UpstreamFailure } from './upstream-failure.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
 
 const ADDRESS = 'POST http://iris.models.svc/v1/models/iris:predict'
 

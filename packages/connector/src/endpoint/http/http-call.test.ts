@@ -10,10 +10,10 @@ import {
 } from 'node:net'
 import { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
-import type { Deadline } from '../step.ts'
+import type { Deadline } from '../../step.ts'
 import { callHttp } from './http-call.ts'
-import type { UpstreamPool } from './upstream-pool.ts'
-import { openPool } from './upstream.ts'
+import type { HttpPool } from './http-pool.ts'
+import { openPool } from './open-pool.ts'
 
 const EXPIRED = new Problem('deadline_exceeded', 'too late')
 const closing: (() => unknown)[] = []
@@ -41,8 +41,8 @@ async function listen(server: Server, scheme = 'http'): Promise<Listening> {
   return { url: `${scheme}://127.0.0.1:${port}`, port, sockets }
 }
 
-function open(url: string, connectionsMax?: number): UpstreamPool {
-  const pool = openPool({ url, tls: { insecureSkipVerify: true }, connectionsMax })
+function open(url: string, callsMax = 100): HttpPool {
+  const pool = openPool({ url, tls: { insecureSkipVerify: true }, callsMax })
   closing.push(() => pool.destroy())
   return pool
 }
@@ -53,7 +53,7 @@ interface Call {
   expire(): void
 }
 
-function call(pool: UpstreamPool): Call {
+function call(pool: HttpPool): Call {
   const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
   const end = callHttp(
     pool,

@@ -1,0 +1,195 @@
+// When a server is asked what its model is. The clock is fake; the server is a list of answers.
+import { Problem } from '@inferwire/protocol'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { ModelFacts } from '../step.ts'
+import { createLog, UpstreamFigures } from '../telemetry/index.ts'
+import { Circuit } from './circuit.ts'
+import { FactsWatch } from './facts-watch.ts'
+import { UpstreamFailure } from './upstream-failure.ts'
+
+const V1: ModelFacts = { protocols: ['v1'], unanswered: [] }
+const BOTH: ModelFacts = { protocols: ['v2', 'v1'], unanswered: [], platform: 'x' }
+const V1_ONLY_ANSWERED: ModelFacts = { protocols: ['v1'], unanswered: ['v2'] }
+const REFUSED = new UpstreamFailure('unreachable', false, 'upstream_unreachable', 'It refuses.', {})
+const DAY_MS = 86_400_000
+
+let circuit: Circuit
+let asked: number
+let answers: (ModelFacts | Problem)[]
+let learned: ModelFacts[]
+let failed: { code: string; retryInMs: number | undefined }[]
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  asked = 0
+  learned = []
+  failed = []
+  circuit = new Circuit({
+    failuresMax: 5,
+    openMinMs: 200,
+    openMaxMs: 1_000,
+    timeoutMinMs: 27_000,
+    probesMax: 32,
+    model: 'iris',
+    url: 'http://iris/',
+    log: createLog({ level: 'error', format: 'json' }, { write: () => undefined }),
+    figures: new UpstreamFigures('iris'),
+  })
+})
+afterEach(() => void vi.useRealTimers())
+
+// The last answer stays. `random` is 1: each pause is the longest.
+function start(known: ModelFacts | undefined, ...given: (ModelFacts | Problem)[]): FactsWatch {
+  answers = given
+  const watch = new FactsWatch({
+    ask: () => {
+      asked += 1
+      const answer = answers.length > 1 ? answers.shift()! : answers[0]!
+      return answer instanceof Problem ? Promise.reject(answer) : Promise.resolve(answer)
+    },
+    known,
+    circuit,
+    learned: (facts) => learned.push(facts),
+    failed: ({ code }, retryInMs) => failed.push({ code, retryInMs }),
+    random: () => 1,
+  })
+  watch.start()
+  return watch
+}
+
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
+
+// A request of a client, as the breaker reports it.
+function request(error?: Error): void {
+  const nowMs = performance.now()
+  const { epoch } = circuit
+  circuit.called(nowMs)
+  if (error === undefined) circuit.answered(nowMs)
+  else circuit.failed(error, nowMs, epoch)
+}
+
+test('a model that nothing is known about is asked until it is known, with pauses that grow to 30 s', async () => {
+  start(undefined, ...Array.from({ length: 10 }, () => REFUSED), BOTH)
+  await pass(DAY_MS)
+  expect(failed.map(({ retryInMs }) => retryInMs)).toEqual([
+    250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000,
+  ])
+  expect([asked, learned]).toEqual([11, [BOTH]])
+})
+
+test('a request for such a model asks at once, but many of them once a second', async () => {
+  const watch = start(undefined, REFUSED)
+  await pass(60_000)
+  const before = asked
+  await pass(2_000)
+  for (let count = 0; count < 100; count += 1) watch.wanted()
+  await pass(0)
+  expect(asked).toBe(before + 1)
+  for (let count = 0; count < 100; count += 1) {
+    watch.wanted()
+    await pass(10)
+  }
+  expect(asked).toBe(before + 2)
+})
+
+test.each([
+  ['its configuration', V1, REFUSED],
+  ['an answer', undefined, V1],
+])('a model that is known by %s is not asked because time has passed', async (_, known, answer) => {
+  start(known, answer)
+  await pass(DAY_MS)
+  expect(asked).toBe(1)
+})
+
+test('requests that are answered, without a failure before them, are no reason to ask', async () => {
+  start(undefined, BOTH)
+  await pass(0)
+  for (let count = 0; count < 100; count += 1) {
+    request()
+    await pass(1_000)
+  }
+  expect(asked).toBe(1)
+})
+
+test('the first request that is answered after a failure asks, and what is learned is told', async () => {
+  start(undefined, V1, BOTH)
+  await pass(0)
+  request(REFUSED)
+  await pass(DAY_MS)
+  expect(asked).toBe(1)
+  request()
+  request()
+  await pass(1_000)
+  expect([asked, learned]).toEqual([2, [V1, BOTH]])
+})
+
+test('a circuit that closes asks', async () => {
+  start(undefined, V1, BOTH)
+  await pass(0)
+  for (let count = 0; count < 5; count += 1) request(REFUSED)
+  expect(circuit.isOpen).toBe(true)
+  await pass(60_000)
+  circuit.beginProbe(performance.now())
+  circuit.endProbe(undefined, performance.now(), circuit.epoch)
+  await pass(1_000)
+  expect(learned).toEqual([V1, BOTH])
+})
+
+test('a question that failed is asked again after the next answered request, failure or not', async () => {
+  start(V1, REFUSED, BOTH)
+  await pass(60_000)
+  expect(failed).toEqual([{ code: 'upstream_unreachable', retryInMs: undefined }])
+  request()
+  await pass(1_000)
+  expect([asked, learned]).toEqual([2, [BOTH]])
+})
+
+test('a server that fails and returns all the time is asked less and less', async () => {
+  start(undefined, V1)
+  for (let count = 0; count < 600; count += 1) {
+    request(REFUSED)
+    request()
+    await pass(100)
+  }
+  // A minute, with pauses of 1, 2, 4, … seconds, and a second of jitter each.
+  expect(asked).toBeGreaterThanOrEqual(5)
+  expect(asked).toBeLessThanOrEqual(7)
+})
+
+test('a server that answers in one dialect only is asked again soon, for a minute at most', async () => {
+  start(undefined, V1_ONLY_ANSWERED)
+  await pass(61_000)
+  expect(asked).toBe(8)
+  await pass(DAY_MS)
+  expect(asked).toBe(8)
+  answers = [BOTH]
+  request()
+  await pass(1_000)
+  expect(learned.at(-1)).toEqual(BOTH)
+})
+
+test('where a question stays open, what was known before stays', async () => {
+  start(undefined, BOTH, V1_ONLY_ANSWERED, V1)
+  await pass(0)
+  request(REFUSED)
+  request()
+  await pass(1_000)
+  expect(learned[1]).toEqual({ protocols: ['v2', 'v1'], unanswered: ['v2'], platform: 'x' })
+  await pass(1_000)
+  expect(learned[2]).toEqual(V1)
+})
+
+test('after the end nothing is asked, and nobody is told', async () => {
+  const waiting = start(undefined, REFUSED)
+  await pass(0)
+  waiting.stop()
+  await pass(DAY_MS)
+  expect(asked).toBe(1)
+  const late = start(undefined, BOTH)
+  late.stop()
+  await pass(DAY_MS)
+  request(REFUSED)
+  request()
+  await pass(DAY_MS)
+  expect([asked, learned]).toEqual([2, []])
+})

@@ -1,0 +1,105 @@
+// What a real server's metadata become.
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Problem } from '@inferwire/protocol'
+import { afterEach, expect, test } from 'vitest'
+import type { ModelFacts } from '../../step.ts'
+import { openHttpUpstream, type HttpUpstream } from './http-upstream.ts'
+
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+type Answer = (response: ServerResponse) => void
+const V2_METADATA = {
+  name: 'iris',
+  platform: 'onnx',
+  versions: ['1', 7],
+  inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }, { name: 'no shape' }],
+  outputs: [],
+}
+const json =
+  (status: number, body: unknown): Answer =>
+  (response) =>
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+const notFound = json(404, { detail: 'Not Found' })
+
+async function upstreamOf(answers: Record<'v1' | 'v2', Answer>): Promise<HttpUpstream> {
+  const server = createServer((request, response) => {
+    const path = request.url!
+    if (path === '/p/v1/models/iris') answers.v1(response)
+    else if (path === '/p/v2/models/iris') answers.v2(response)
+    else response.destroy()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closing.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const upstream = openHttpUpstream({
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/p/`,
+    host: undefined,
+    tls: {},
+    credential: { headers: () => [] },
+    model: 'iris',
+    dialects: ['v2', 'v1'],
+    callsMax: 10,
+    responseBytesMax: 1_000,
+  })
+  closing.push(() => upstream.destroy())
+  return upstream
+}
+
+async function ask(v2: Answer, v1: Answer, signal?: AbortSignal): Promise<ModelFacts | Problem> {
+  const upstream = await upstreamOf({ v1, v2 })
+  return upstream.facts(signal ?? new AbortController().signal).catch((error: unknown) => error as Problem)
+}
+
+test('a server that speaks both: tensors come from V2, and only what is well formed', async () => {
+  expect(await ask(json(200, V2_METADATA), json(200, { name: 'iris', ready: true }))).toEqual({
+    protocols: ['v2', 'v1'],
+    unanswered: [],
+    platform: 'onnx',
+    versions: ['1'],
+    inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
+  })
+})
+
+test('a 404 says that a dialect is not spoken; two say that the model is not there', async () => {
+  expect(await ask(notFound, json(200, {}))).toEqual({ protocols: ['v1'], unanswered: [] })
+  expect(await ask(notFound, notFound)).toMatchObject({
+    code: 'model_not_ready',
+    detail: expect.stringMatching(
+      /^404 on http.*\/p\/v2\/models\/iris and http.*\/p\/v1\/models\/iris$/,
+    ) as string,
+  })
+})
+
+test.each([
+  ['503', json(503, { error: 'loading' })],
+  ['a reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
+  [
+    'broken JSON',
+    (response: ServerResponse) =>
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"a":}'),
+  ],
+  ['a route that a gateway does not have', (response: ServerResponse) => response.writeHead(404).end()],
+])('%s in one dialect leaves open whether it is spoken', async (_, failing) => {
+  expect(await ask(failing, json(200, {}))).toEqual({ protocols: ['v1'], unanswered: ['v2'] })
+  expect(await ask(failing, notFound)).toHaveProperty('code')
+})
+
+test('a question that is withdrawn ends at once, on the socket', async () => {
+  const stopping = new AbortController()
+  let hang!: Answer
+  const closed = new Promise((resolve) => {
+    hang = (response) => {
+      response.once('close', resolve)
+      stopping.abort()
+    }
+  })
+  expect(await ask(hang, hang, stopping.signal)).toMatchObject({ code: 'upstream_unreachable' })
+  await closed
+})

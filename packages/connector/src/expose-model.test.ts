@@ -1,0 +1,136 @@
+// What a configured model becomes. The first two imports add a dialect and a transport, each by one file.
+import { ECHO } from './endpoint/testing/echo-dialect.ts'
+import { MemoryUpstream } from './endpoint/testing/memory-upstream.ts'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { TopicSpace } from '@inferwire/protocol'
+import { afterEach, expect, test } from 'vitest'
+import { ByteBudget, judgePayload } from './admission/index.ts'
+import { loadConfig, type ConfigInput, type ModelConfig } from './config/index.ts'
+import { exposeModel, guardServer, openServer, type Exposure, type ModelServer } from './expose-model.ts'
+import type { BoundOperation, ModelFacts } from './step.ts'
+import { createLog, Telemetry } from './telemetry/index.ts'
+
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+const log = createLog({ level: 'error', format: 'json' }, { write: () => undefined })
+const telemetry = new Telemetry()
+const BOTH: ModelFacts = { protocols: ['v2', 'v1'], unanswered: [] }
+
+function configOf(model: Partial<NonNullable<ConfigInput['models']>[string]> = {}): ModelConfig {
+  const models = { iris: { url: 'http://127.0.0.1:1', ...model } }
+  return loadConfig({ env: {}, flags: { models } }).models['iris']!
+}
+
+function serverOf(config: ModelConfig, facts = BOTH): ModelServer {
+  return guardServer('iris', config, new MemoryUpstream(facts), { log, telemetry })
+}
+
+interface Exposing {
+  readonly config: ModelConfig
+  readonly server: ModelServer
+  readonly facts: ModelFacts
+  readonly before?: readonly Exposure[]
+}
+
+function expose({ config, server, facts, before = [] }: Exposing): Exposure[] {
+  const gates = new Map(before.map(({ model, gate }) => [model.name, gate]))
+  const budget = new ByteBudget(1_000_000)
+  return exposeModel({
+    name: 'iris',
+    config,
+    server,
+    facts,
+    gates,
+    topics: new TopicSpace('infer'),
+    budget,
+    telemetry,
+  })
+}
+
+async function ask(operation: BoundOperation | undefined, body = '{"x":1}'): Promise<string> {
+  const response = await operation!.endpoint.call({
+    body: Buffer.from(body),
+    contentType: 'application/json',
+    inferenceHeaderContentLength: undefined,
+    headers: [],
+    deadline: { atMs: Infinity, problem: undefined, waiting: undefined },
+    emit: undefined,
+  })
+  return Buffer.from(response.body).toString()
+}
+
+const asked = async ({ model }: Exposure, name: string): Promise<object> =>
+  JSON.parse(await ask(model.operations.get(name))) as object
+
+test('a model is asked in the preferred dialect that has the operation, its versions in one that has versions', async () => {
+  const config = configOf({ versions: ['3'] })
+  const [model, version] = expose({ config, server: serverOf(config), facts: BOTH })
+  expect(await asked(model!, 'infer')).toEqual({ operation: 'infer', dialect: 'v2', body: '{"x":1}' })
+  expect(await asked(model!, 'predict')).toMatchObject({ operation: 'predict', dialect: 'v1' })
+  expect(await asked(version!, 'infer')).toMatchObject({ dialect: 'v2', version: '3' })
+  expect([...version!.model.operations.keys()]).toEqual(['infer', 'metadata', 'ready'])
+  expect([model!.card.name, version!.card.name]).toEqual(['iris', 'iris@3'])
+})
+
+test('a default operation that the model does not offer is reported, and its card has the one that is used', () => {
+  const config = configOf({ defaultOperation: 'predict' })
+  const server = serverOf(config)
+  const [lacking] = expose({ config, server, facts: { protocols: ['v2'], unanswered: [] } })
+  expect([lacking!.missingDefault, lacking!.card.default_operation]).toEqual(['predict', 'infer'])
+  const [having] = expose({ config, server, facts: BOTH })
+  expect([having!.missingDefault, having!.card.default_operation]).toEqual([undefined, 'predict'])
+})
+
+test('what is learned later changes operations and card, and keeps the gate with its requests', () => {
+  const config = configOf()
+  const server = serverOf(config)
+  const before = expose({ config, server, facts: { protocols: ['v1'], unanswered: ['v2'] } })
+  const after = expose({ config, server, facts: BOTH, before })
+  expect(after[0]!.gate).toBe(before[0]!.gate)
+  expect(before[0]!.model.operations.has('infer')).toBe(false)
+  expect(after[0]!.model.operations.has('infer')).toBe(true)
+})
+
+test('a new dialect is one file: it is configured, exposed and asked over HTTP', async () => {
+  const server = createServer((request, response) => {
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ asked: `${request.method} ${request.url}` }))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closing.push(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const config = configOf({ url, protocol: ECHO })
+  const opened = openServer('iris', config, { log, telemetry })
+  closing.push(() => opened.upstream.destroy())
+  const facts = await opened.upstream.facts(new AbortController().signal)
+  expect(facts).toMatchObject({ protocols: [ECHO], unanswered: [] })
+  const [{ model, card } = undefined!] = expose({ config, server: opened, facts })
+  expect(card).toMatchObject({ protocols: [ECHO], operations: ['infer', 'metadata'] })
+  expect(await ask(model.defaultOperation)).toBe('{"asked":"POST /echo/iris"}')
+  const delivery = {
+    retain: false,
+    payload: Buffer.from('{}'),
+    payloadBytes: 2,
+    propertyBytes: 0,
+    isWhole: true,
+    properties: { contentType: 'application/octet-stream' },
+  }
+  expect(() => judgePayload(delivery, model, model.defaultOperation)).toThrow('takes application/json.')
+})
+
+test('a new transport is one file: what it offers in a dialect is exposed and asked', async () => {
+  const config = configOf({ protocol: ECHO })
+  const facts: ModelFacts = { protocols: [ECHO], unanswered: [] }
+  const server = serverOf(config, facts)
+  const [{ model } = undefined!] = expose({
+    config,
+    server,
+    facts: await server.upstream.facts(AbortSignal.timeout(1_000)),
+  })
+  expect(JSON.parse(await ask(model.defaultOperation))).toMatchObject({ operation: 'infer', dialect: ECHO })
+})

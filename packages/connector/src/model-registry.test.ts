@@ -1,0 +1,288 @@
+// Models that come, change and go, with real model servers.
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { TopicSpace, type ModelCard, type OperationName, type Problem } from '@inferwire/protocol'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { ByteBudget } from './admission/index.ts'
+import { ConfigError, loadConfig, type ConfigInput, type ModelConfig } from './config/index.ts'
+import { ModelRegistry } from './model-registry.ts'
+import { ModelTable } from './route/index.ts'
+import { createLog, ProblemLog, Telemetry } from './telemetry/index.ts'
+
+/** A model server whose dialects can change while it runs. */
+interface ModelServer {
+  readonly url: string
+  /** Metadata requests, by path. */
+  readonly asked: string[]
+  v1: (response: ServerResponse) => void
+  v2: (response: ServerResponse) => void
+  /** A request for an answer, not for metadata. */
+  post: (response: ServerResponse) => void
+}
+
+const json =
+  (status: number, body: unknown) =>
+  (response: ServerResponse): void =>
+    void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+const notFound = json(404, { detail: 'Not Found' })
+const good = json(200, { name: 'iris', ready: true, predictions: [1] })
+const loading = json(503, { error: 'loading' })
+const reset = (response: ServerResponse): void => void response.socket!.resetAndDestroy()
+
+const closing: (() => unknown)[] = []
+let registry: ModelRegistry
+let table: ModelTable
+let telemetry: Telemetry
+let cards: Map<string, ModelCard>
+let lines: Record<string, unknown>[]
+
+beforeEach(() => {
+  table = new ModelTable()
+  telemetry = new Telemetry()
+  cards = new Map()
+  lines = []
+  const sink = { write: (line: string) => lines.push(JSON.parse(line) as Record<string, unknown>) }
+  const log = createLog({ level: 'debug', format: 'json' }, sink)
+  registry = new ModelRegistry({
+    topics: new TopicSpace('infer'),
+    table,
+    budget: new ByteBudget(1_000_000),
+    telemetry,
+    problemLog: new ProblemLog(log),
+    log,
+    cardChanged: (name, card) => (card === undefined ? cards.delete(name) : cards.set(name, card)),
+  })
+  closing.push(() => registry.close())
+})
+
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close()
+})
+
+async function startServer(port = 0): Promise<ModelServer> {
+  const model: ModelServer = { url: '', asked: [], v1: good, v2: notFound, post: good }
+  const server = createServer((request: IncomingMessage, response) => {
+    request.resume().on('end', () => {
+      if (request.method === 'POST') return model.post(response)
+      model.asked.push(request.url!)
+      return (request.url!.startsWith('/v2/') ? model.v2 : model.v1)(response)
+    })
+  })
+  const url = await listen(server, port)
+  return Object.assign(model, { url })
+}
+
+async function listen(server: Server, port: number): Promise<string> {
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  closing.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+type ModelInput = NonNullable<ConfigInput['models']>[string]
+
+const configOf = (model: ModelInput): ModelConfig =>
+  loadConfig({ env: {}, flags: { models: { iris: model } } }).models['iris']!
+// As if its file had gone after the configuration was read.
+const unopenable = (config: ModelConfig): ModelConfig => ({
+  ...config,
+  tls: { ...config.tls, caFile: '/nonexistent/ca.pem' },
+})
+
+async function ask(name: string, operation: OperationName = 'predict'): Promise<number | string> {
+  const { endpoint } = table.find(name).operations.get(operation)!
+  const deadline = { atMs: performance.now() + 10_000, problem: undefined, waiting: undefined }
+  return endpoint
+    .call({
+      body: Buffer.from('{}'),
+      contentType: 'application/json',
+      inferenceHeaderContentLength: undefined,
+      headers: [],
+      deadline,
+      emit: undefined,
+    })
+    .then(
+      ({ status }) => status,
+      (error: unknown) => (error as Problem).code,
+    )
+}
+
+const events = (): unknown[] => lines.map(({ event }) => event)
+const refusals = (): number => events().filter((event) => event === 'model_not_ready').length
+
+test('a model is set and removed by itself, with its card, its place in the table and its figures', async () => {
+  const server = await startServer()
+  expect(registry.set('iris', configOf({ url: server.url, versions: ['3'] }))).toBeUndefined()
+  await registry.allExposed()
+  expect([...cards.keys()]).toEqual(['iris', 'iris@3'])
+  expect(await ask('iris')).toBe(200)
+  registry.remove('iris')
+  registry.remove('unheard-of')
+  expect([...cards.keys(), ...registry.cards, ...telemetry.all, ...telemetry.upstreams]).toEqual([])
+  expect(() => table.find('iris')).toThrow('is not exposed here')
+})
+
+test('a model that is removed finishes its requests, and is forgotten after them', async () => {
+  const server = await startServer()
+  let answer!: () => void
+  const reached = new Promise<void>((resolve) => {
+    server.post = (response) => {
+      answer = () => good(response)
+      resolve()
+    }
+  })
+  registry.set('iris', configOf({ url: server.url, protocol: 'v1' }))
+  const model = table.find('iris')
+  const deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
+  expect(model.gate.enter('cam7', 2, deadline)).toBeUndefined()
+  const outcome = ask('iris')
+  await reached
+  registry.remove('iris')
+  expect([...telemetry.upstreams]).toHaveLength(1)
+  answer()
+  expect(await outcome).toBe(200)
+  model.gate.leave(2)
+  await expect.poll(() => [...telemetry.upstreams, ...telemetry.all]).toEqual([])
+})
+
+test('a model that comes back while its last request runs keeps its figures', async () => {
+  const server = await startServer()
+  const config = configOf({ url: server.url, protocol: 'v1' })
+  registry.set('iris', config)
+  const { gate } = table.find('iris')
+  void gate.enter('cam7', 2, { atMs: Infinity, problem: undefined, waiting: undefined })
+  registry.remove('iris')
+  registry.set('iris', config)
+  const kept = telemetry.figures('iris', 'predict')
+  gate.leave(2)
+  // The next removal closes what is idle, this one included.
+  registry.set('other', config)
+  registry.remove('other')
+  expect(telemetry.figures('iris', 'predict')).toBe(kept)
+})
+
+test('what cannot be opened is returned as a mistake, and the model stays as it was', async () => {
+  const server = await startServer()
+  const config = configOf({ url: server.url, protocol: 'v1' })
+  registry.set('iris', config)
+  expect(registry.set('iris', unopenable(config))).toMatchObject({
+    path: 'models.iris',
+    message: expect.stringContaining('/nonexistent/ca.pem') as string,
+  })
+  expect(await ask('iris')).toBe(200)
+})
+
+test('a configuration is taken whole or not at all, and leaves alone what was set by itself', async () => {
+  const config = configOf({ url: (await startServer()).url, protocol: 'v1' })
+  registry.set('found', config)
+  registry.update({ a: config, b: config })
+  expect(() => registry.update({ a: { ...config, timeoutMs: 7 }, c: unopenable(config) })).toThrow(
+    ConfigError,
+  )
+  expect(table.names).toEqual(['a', 'b', 'found'])
+  expect(table.find('a').timeoutMs).toBe(30_000)
+  registry.update({ b: config })
+  expect(table.names).toEqual(['b', 'found'])
+})
+
+test('the largest body is that of the models which are there now', async () => {
+  const { url } = await startServer()
+  expect(registry.requestBytesMax).toBe(0)
+  registry.set('small', configOf({ url, protocol: 'v1', limits: { requestBytesMax: 10 } }))
+  registry.set('large', configOf({ url, protocol: 'v1', limits: { requestBytesMax: 99 } }))
+  expect(registry.requestBytesMax).toBe(99)
+  registry.remove('large')
+  expect(registry.requestBytesMax).toBe(10)
+})
+
+test('a dialect that fails for a moment at the first question is found soon', async () => {
+  const server = await startServer()
+  server.v2 = loading
+  registry.set('iris', configOf({ url: server.url }))
+  await registry.allExposed()
+  expect(cards.get('iris')).toMatchObject({ protocols: ['v1'], default_operation: 'predict' })
+  const running = table.find('iris').gate
+  server.v2 = json(200, { name: 'iris', inputs: [{ name: 'X', datatype: 'FP32', shape: [4] }] })
+  await expect
+    .poll(() => cards.get('iris'), { timeout: 5_000 })
+    .toMatchObject({ protocols: ['v2', 'v1'], default_operation: 'infer', inputs: [{ name: 'X' }] })
+  expect(await ask('iris', 'infer')).toBe(200)
+  expect(table.find('iris').gate).toBe(running)
+})
+
+test('a server that comes back as another one changes card and operations', async () => {
+  const server = await startServer()
+  registry.set('iris', configOf({ url: server.url, retry: { attemptsMax: 1 } }))
+  await registry.allExposed()
+  server.post = reset
+  expect(await ask('iris')).toBe('upstream_unreachable')
+  server.v2 = good
+  server.post = good
+  expect(await ask('iris')).toBe(200)
+  await expect.poll(() => cards.get('iris')?.protocols, { timeout: 5_000 }).toEqual(['v2', 'v1'])
+  expect(table.find('iris').defaultOperation.name).toBe('infer')
+  expect(events()).toContain('model_changed')
+})
+
+test('a failure that a retry mended is a failure before an answer as well', async () => {
+  const server = await startServer()
+  registry.set('iris', configOf({ url: server.url }))
+  await registry.allExposed()
+  // Ten requests earn the retry.
+  for (let count = 0; count < 10; count += 1) expect(await ask('iris')).toBe(200)
+  server.v2 = good
+  server.post = (response) => {
+    server.post = good
+    reset(response)
+  }
+  expect(await ask('iris')).toBe(200)
+  await expect.poll(() => cards.get('iris')?.protocols, { timeout: 5_000 }).toEqual(['v2', 'v1'])
+})
+
+test('a configured model whose server is away is asked once, and again after its first answer', async () => {
+  const server = await startServer()
+  server.v1 = loading
+  registry.set('iris', configOf({ url: server.url, protocol: 'v1', retry: { attemptsMax: 1 } }))
+  await expect.poll(events).toContain('model_not_ready')
+  expect(lines.find(({ event }) => event === 'model_not_ready')).not.toHaveProperty('retryInMs')
+  server.post = loading
+  expect(await ask('iris')).toBe('model_not_ready')
+  expect(server.asked).toEqual(['/v1/models/iris'])
+  server.v1 = json(200, { name: 'iris', platform: 'kserve' })
+  server.post = good
+  expect(await ask('iris')).toBe(200)
+  await expect.poll(() => cards.get('iris')?.platform, { timeout: 5_000 }).toBe('kserve')
+  expect(server.asked).toHaveLength(2)
+})
+
+test('a request for a model that waits for its server has it asked at once', async () => {
+  const server = await startServer()
+  server.v1 = notFound
+  registry.set('iris', configOf({ url: server.url, versions: ['2'] }))
+  expect(() => table.find('iris@2')).toThrow('is not ready')
+  registry.set('iris', configOf({ url: server.url, versions: ['3'] }))
+  expect(() => table.find('iris@2')).toThrow('is not exposed here')
+  // After five questions the next pause is two seconds at least.
+  await expect.poll(refusals, { timeout: 10_000 }).toBe(5)
+  server.v1 = good
+  const startedAtMs = performance.now()
+  expect(() => table.find('iris@3')).toThrow('is not ready')
+  await registry.allExposed()
+  expect(performance.now() - startedAtMs).toBeLessThan(1_500)
+  expect(await ask('iris')).toBe(200)
+}, 15_000)
+
+test('a default operation that the model does not offer has a warning', async () => {
+  const { url } = await startServer()
+  registry.set('iris', configOf({ url, defaultOperation: 'infer' }))
+  await registry.allExposed()
+  expect(lines.find(({ event }) => event === 'default_operation_missing')).toMatchObject({
+    level: 'warn',
+    msg: expect.stringContaining('does not offer "infer"') as string,
+  })
+  expect(cards.get('iris')!.default_operation).toBe('predict')
+})

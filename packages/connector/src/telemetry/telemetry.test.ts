@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { Telemetry } from './telemetry.ts'
+
+test('the figures of a model that was removed are dropped, those of its versions and neighbours stay', () => {
+  const telemetry = new Telemetry()
+  for (const model of ['iris', 'iris@2', 'iris.models']) {
+    telemetry.figures(model, 'infer').count('ok')
+    telemetry.figures(model, 'ready')
+    telemetry.upstream(model)
+  }
+  telemetry.forget('iris')
+  expect([...telemetry.all].map(({ model }) => model)).toEqual([
+    'iris@2',
+    'iris@2',
+    'iris.models',
+    'iris.models',
+  ])
+  expect([...telemetry.upstreams].map(({ model }) => model)).toEqual(['iris@2', 'iris.models'])
+})
+
+test('a request that outlives its model counts where nobody reads, and the name begins anew', () => {
+  const telemetry = new Telemetry()
+  const held = telemetry.figures('iris', 'infer')
+  telemetry.forget('iris')
+  held.count('ok')
+  expect([...telemetry.all]).toEqual([])
+  expect(telemetry.figures('iris', 'infer').outcomes.size).toBe(0)
+})

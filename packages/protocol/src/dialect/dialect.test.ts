@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import { OPERATIONS, type OperationName } from '../operation.ts'
+import {
+  defaultOperationOf,
+  dialectNames,
+  dialectOf,
+  DIALECTS,
+  operationMeaning,
+  operationRoute,
+  operationsOf,
+  versionedDialects,
+} from './index.ts'
+
+test('every dialect has its default operation, and a description to find it out by', () => {
+  for (const dialect of dialectNames()) {
+    expect(operationRoute(DIALECTS[dialect].defaultOperation, dialect, 'm')).toBeDefined()
+    expect(operationRoute('metadata', dialect, 'm')?.method).toBe('GET')
+  }
+})
+
+test('every operation is in some dialect, with a body exactly where it is posted', () => {
+  for (const name of Object.keys(OPERATIONS) as OperationName[]) {
+    const dialect = dialectOf(name, dialectNames())!
+    expect(operationRoute(name, dialect, 'm')?.method).toBe(OPERATIONS[name].hasBody ? 'POST' : 'GET')
+  }
+})
+
+test('a name is one path segment, whatever is in it', () => {
+  expect(operationRoute('predict', 'v1', 'a/../b')?.path).toBe('/v1/models/a%2F..%2Fb:predict')
+  expect(operationRoute('infer', 'v2', "$&{version}['", '3/x')?.path).toBe(
+    "/v2/models/%24%26%7Bversion%7D%5B'/versions/3%2Fx/infer",
+  )
+})
+
+test('a version stands in the path where the dialect has a place for it', () => {
+  expect(versionedDialects()).toEqual(['v2'])
+  expect(operationRoute('ready', 'v2', 'iris', '3')?.path).toBe('/v2/models/iris/versions/3/ready')
+  expect(operationRoute('ready', 'v2', 'iris')?.path).toBe('/v2/models/iris/ready')
+  expect(operationRoute('ready', 'v1', 'iris', '3')?.path).toBe('/v1/models/iris')
+})
+
+test('what a model offers follows from what it speaks; the preferred dialect answers', () => {
+  expect(operationsOf(['v1'])).toEqual(['predict', 'explain', 'metadata', 'ready'])
+  expect(operationsOf(['v1', 'v2'])).toEqual(['predict', 'explain', 'infer', 'metadata', 'ready'])
+  expect(defaultOperationOf(['v1', 'v2'])).toBe('infer')
+  expect(defaultOperationOf(['v1'])).toBe('predict')
+  expect(dialectOf('metadata', ['v1', 'v2'])).toBe('v2')
+  expect(dialectOf('infer', ['v1'])).toBeUndefined()
+  expect(operationRoute('infer', 'v1', 'iris')).toBeUndefined()
+})
+
+test('the meaning of an operation shows how it is asked for', () => {
+  expect(operationMeaning('ready')).toBe(
+    'Whether it can answer: GET /v2/models/{model}[/versions/{version}]/ready, or GET /v1/models/{model}',
+  )
+})

@@ -1,0 +1,76 @@
+// The dialects of model servers, each in a file of its own, and what follows from their table.
+import { OPERATIONS, type OperationName } from '../operation.ts'
+import type { DialectKind, Route } from './dialect-kind.ts'
+import { v1 } from './v1.ts'
+import { v2 } from './v2.ts'
+
+export type { DialectKind, Route } from './dialect-kind.ts'
+
+/** In order of preference: where a model speaks several, the first one with an operation answers it. */
+export const DIALECTS = { v2, v1 } as const satisfies Record<string, DialectKind>
+
+/** The name of a dialect, as in configurations and in the member `protocols` of model cards. */
+export type Dialect = keyof typeof DIALECTS
+
+/** All dialects, in order of preference. */
+export function dialectNames(): Dialect[] {
+  return Object.keys(DIALECTS) as Dialect[]
+}
+
+/** The dialects whose paths can name a version of a model. */
+export function versionedDialects(): Dialect[] {
+  return dialectNames().filter((dialect) =>
+    Object.values<Route>(DIALECTS[dialect].routes).some(({ path }) => path.includes('{version}')),
+  )
+}
+
+/** The operations that a model offers which speaks these dialects, in the order of the table of operations. */
+export function operationsOf(dialects: readonly Dialect[]): OperationName[] {
+  const names = Object.keys(OPERATIONS) as OperationName[]
+  return names.filter((name) => dialectOf(name, dialects) !== undefined)
+}
+
+/** The dialect in which a model is asked that speaks these; undefined = none of them has the operation. */
+export function dialectOf(operation: OperationName, dialects: readonly Dialect[]): Dialect | undefined {
+  return dialectNames().find(
+    (dialect) => dialects.includes(dialect) && routeOf(operation, dialect) !== undefined,
+  )
+}
+
+/** The operation used when the topic names none: that of the preferred dialect. */
+export function defaultOperationOf(dialects: readonly Dialect[]): OperationName {
+  const preferred = dialectNames().find((dialect) => dialects.includes(dialect))
+  if (preferred === undefined) throw new RangeError('A model speaks at least one dialect.')
+  return DIALECTS[preferred].defaultOperation
+}
+
+/**
+ * How a model server is asked, with every name encoded as one path segment; undefined = the dialect does not have the
+ * operation. A version is left out where the dialect has no place for it.
+ */
+export function operationRoute(
+  operation: OperationName,
+  dialect: Dialect,
+  model: string,
+  version?: string,
+): Route | undefined {
+  const route = routeOf(operation, dialect)
+  if (route === undefined) return undefined
+  const path = route.path
+    .replace(/\[(.*)\]/, version === undefined ? '' : '$1')
+    .replace('{model}', () => encodeURIComponent(model))
+    .replace('{version}', () => encodeURIComponent(version ?? ''))
+  return { method: route.method, path }
+}
+
+/** What an operation does, and what it asks of a model server in each dialect: a sentence without its full stop. */
+export function operationMeaning(operation: OperationName): string {
+  const routes = dialectNames().flatMap((dialect) => routeOf(operation, dialect) ?? [])
+  const asked = routes.map(({ method, path }) => `${method} ${path}`)
+  return `${OPERATIONS[operation].meaning}: ${asked.join(', or ')}`
+}
+
+function routeOf(operation: OperationName, dialect: Dialect): Route | undefined {
+  const { routes }: DialectKind = DIALECTS[dialect]
+  return routes[operation]
+}

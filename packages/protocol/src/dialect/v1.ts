@@ -1,0 +1,16 @@
+// KServe's V1 protocol (TensorFlow Serving style).
+import type { DialectKind } from './dialect-kind.ts'
+
+/** See the file's first line. The colon of `:predict` stays literal. */
+export const v1 = {
+  title: 'V1',
+  defaultOperation: 'predict',
+  hasBinaryTensors: false,
+  routes: {
+    predict: { method: 'POST', path: '/v1/models/{model}:predict' },
+    explain: { method: 'POST', path: '/v1/models/{model}:explain' },
+    metadata: { method: 'GET', path: '/v1/models/{model}' },
+    // KServe V1 has no path of its own for it: the description has a member `ready`.
+    ready: { method: 'GET', path: '/v1/models/{model}' },
+  },
+} as const satisfies DialectKind

@@ -1,0 +1,14 @@
+// The V2 protocol: Open Inference Protocol.
+import type { DialectKind } from './dialect-kind.ts'
+
+/** See the file's first line. */
+export const v2 = {
+  title: 'V2',
+  defaultOperation: 'infer',
+  hasBinaryTensors: true,
+  routes: {
+    infer: { method: 'POST', path: '/v2/models/{model}[/versions/{version}]/infer' },
+    metadata: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]' },
+    ready: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]/ready' },
+  },
+} as const satisfies DialectKind
