@@ -1,10 +1,9 @@
 // PUBACKs behind a slow request, on brokers that treat them in different ways: a stand-in with the manners of each, and
 // a real Mosquitto. The real session, or the whole connector where the memory for repeated requests has a part in it.
-import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, test } from 'vitest'
-import { MqttSession, type ReceivedDelivery as Delivery } from '../packages/connector/src/session/index.ts'
 import { runConnector } from './fixtures/connector.ts'
-import { digest, startUpstream } from './fixtures/misbehaving-upstream.ts'
+import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
+import { startUpstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { OrderingBroker, type OrderingBrokerOptions } from './fixtures/ordering-broker.ts'
@@ -13,80 +12,6 @@ const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
 })
-
-const REQUEST = 'infer/request/c/m/infer'
-type SessionOptions = ConstructorParameters<typeof MqttSession>[0]
-
-// An application that answers at once, but for the requests that it is told to hold.
-class Application {
-  readonly session: MqttSession
-  /** Keys, as often as they were handed over. */
-  readonly taken: string[] = []
-  readonly warnings: string[] = []
-  readonly ready: Promise<void>
-  /** Resolves with the first warning. */
-  readonly warned: Promise<void>
-  readonly #held = new Set<string>()
-  readonly #open: Delivery[] = []
-  readonly #waiting = new Map<string, () => void>()
-
-  constructor(url: string, held: readonly string[], options: Partial<SessionOptions> = {}) {
-    this.#held = new Set(held)
-    let becomeReady!: () => void
-    let becomeWarned!: () => void
-    this.warned = new Promise((resolve) => (becomeWarned = resolve))
-    this.ready = new Promise((resolve) => (becomeReady = resolve))
-    this.session = new MqttSession(
-      {
-        url,
-        tls: {},
-        protocolVersion: 5,
-        clientId: `ack-order-${randomBytes(4).toString('hex')}`,
-        password: () => undefined,
-        keepAliveSeconds: 30,
-        connectTimeoutMs: 10_000,
-        sessionExpirySeconds: 300,
-        receiveMaximum: 32_767,
-        reconnect: { minMs: 10, maxMs: 50 },
-        ackOrder: 'bounded',
-        ackHoldMaxMs: 50,
-        filters: [REQUEST],
-        frameBytesMax: () => 1_000_000,
-        will: () => ({ topic: 'infer/status/c', payload: 'offline' }),
-        ...options,
-      },
-      {
-        delivered: (delivery) => this.#delivered(delivery),
-        ready: () => becomeReady(),
-        unavailable: () => {},
-        warned: ({ event }) => {
-          this.warnings.push(event)
-          becomeWarned()
-        },
-      },
-    )
-    this.session.start()
-  }
-
-  /** Answers what was held. */
-  release(): void {
-    this.#held.clear()
-    for (const delivery of this.#open.splice(0)) delivery.settle()
-  }
-
-  /** Resolves when it is handed over the next time. */
-  async took(key: string): Promise<void> {
-    await new Promise<void>((resolve) => this.#waiting.set(key, resolve))
-  }
-
-  #delivered(delivery: Delivery): void {
-    const key = delivery.properties.correlationData!.toString()
-    this.taken.push(key)
-    this.#waiting.get(key)?.()
-    if (this.#held.has(key)) this.#open.push(delivery)
-    else delivery.settle()
-  }
-}
 
 async function arrange(options: OrderingBrokerOptions, session: Partial<SessionOptions> = {}) {
   const broker = await OrderingBroker.start(options)
@@ -321,7 +246,7 @@ test('Mosquitto redelivers only the slow request after a reconnect', async () =>
   const client = await TestClient.connect(mosquitto.url)
   closers.push(() => client.close())
   const publish = (key: string): Promise<number> =>
-    client.publish(REQUEST, digest(key), { correlationData: Buffer.from(key) })
+    client.publish(REQUEST_TOPIC, '{}', { correlationData: Buffer.from(key) })
   await publish('slow')
   await Promise.all(OTHERS.map(publish))
   await expect.poll(() => first.session.unacknowledged, { interval: 5, timeout: 10_000 }).toBe(1)

@@ -81,11 +81,9 @@ export class AckOrder implements Acknowledgements {
   #open = new Uint8Array(0x1_0000)
   #unsettled = new Uint8Array(0x1_0000)
   #newest = 0
-  // The first delivery that is not redelivered, and before it comes the newest one that is (MQTT 5 §4.4): its place, and
-  // its identifier, which tells how far the broker has counted.
-  #reference = 0
-  #referenceId = 0
+  // Until the first delivery that is not redelivered (MQTT 5 §4.4).
   #isResuming = true
+  #newestId = 0
   // Deliveries that may follow before an overdue one must leave its identifier.
   #untilLeave = 0
   #pending = 0
@@ -268,23 +266,25 @@ export class AckOrder implements Acknowledgements {
   }
 
   // How many identifiers the broker has given out since this one. It goes on counting where it was on the connection
-  // before, or begins afresh in the middle of old ones: for what it redelivered the places of this connection say little.
-  #identifierDistance({ place, packetId }: ReceivedDelivery): number {
-    const distance = this.#distance(place)
-    const sinceReference = this.#distance(this.#reference)
-    if (distance <= sinceReference) return distance
+  // before, or begins afresh in the middle of old ones: what was redelivered has more behind it than this connection saw.
+  #identifierDistance({ place, packetId, lead }: ReceivedDelivery): number {
+    return this.#isResuming ? this.#idsSince(packetId) : this.#distance(place) + lead
+  }
+
+  #idsSince(packetId: number): number {
     const { count } = this.#identifiers
-    return ((this.#referenceId - packetId + count) % count) + sinceReference
+    return (this.#newestId - packetId + count) % count
   }
 
   #resumes(delivery: ReceivedDelivery): void {
-    this.#reference = delivery.place
-    this.#referenceId = delivery.packetId
+    this.#newestId = delivery.packetId
     if (delivery.dup) return
     this.#isResuming = false
+    const redelivered = this.#queue.slice(this.#head, -1) as ReceivedDelivery[]
+    for (const other of [...this.#overdue, ...redelivered])
+      other.lead = this.#idsSince(other.packetId) - this.#distance(other.place)
     if (this.#holdMaxMs === Number.POSITIVE_INFINITY || this.#heldBy !== undefined) return
     // What the broker's counter will meet soon is old, however young the connection is.
-    const redelivered = this.#queue.slice(this.#head, -1) as ReceivedDelivery[]
     const last = redelivered.findLastIndex(
       (other) => this.#identifierDistance(other) >= this.#identifiers.distanceMax,
     )

@@ -26,6 +26,8 @@ export class ReceivedDelivery implements Delivery {
   settled = false
   /** Belongs to the ack order: the place in the order of arrival; 0 where no PUBACK is due, or it has left. */
   place = 0
+  /** Belongs to the ack order: how much further than by its place the broker has counted since it gave the identifier. */
+  lead = 0
   readonly #acknowledgements: Acknowledgements
   #keeper: (() => void) | undefined
 

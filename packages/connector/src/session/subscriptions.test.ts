@@ -205,4 +205,5 @@ test('a change that waits when the session is closed is rejected', async () => {
   const change = subscriptions.set(['b'])
   subscriptions.close()
   await expect(change).rejects.toThrow('The session was closed.')
+  await expect(subscriptions.set(['c'])).rejects.toThrow('The session was closed.')
 })

@@ -44,6 +44,7 @@ export class Subscriptions {
   #isFirstConnection = true
   #isStopped = false
   #isWorking = false
+  #isClosed = false
 
   constructor(options: SubscriptionOptions) {
     this.#options = options
@@ -93,6 +94,7 @@ export class Subscriptions {
    * @throws SessionRefusal when the broker refused one of them; the session keeps the others. Error when it was closed.
    */
   async set(filters: readonly string[]): Promise<void> {
+    if (this.#isClosed) throw closed()
     this.#filters = filters
     this.#refused.clear()
     for (const filter of this.#vital) if (!filters.includes(filter)) this.#vital.delete(filter)
@@ -109,8 +111,9 @@ export class Subscriptions {
 
   /** Nothing more will be done. */
   close(): void {
+    this.#isClosed = true
     this.#link = undefined
-    for (const { reject } of this.#waiters.splice(0)) reject(new Error('The session was closed.'))
+    for (const { reject } of this.#waiters.splice(0)) reject(closed())
   }
 
   // Until nothing is to be done, or the connection is over. What changes meanwhile is seen in the next round.
@@ -183,4 +186,8 @@ export class Subscriptions {
   #nameOf(filter: string): string {
     return this.#isShared ? `$share/${this.#options.share}/${filter}` : filter
   }
+}
+
+function closed(): Error {
+  return new Error('The session was closed.')
 }
