@@ -2,9 +2,10 @@
 import { describe, expect, onTestFailed, test } from 'vitest'
 import { CONVICTION_RUN, convictionSchedule } from './chaos/conviction.ts'
 import { PLANTS } from './chaos/planted/plants.mjs'
-import { runChaos, type ChaosResult } from './chaos/run.ts'
+import { report } from './chaos/report.ts'
+import type { ChaosResult } from './chaos/result.ts'
+import { runChaos } from './chaos/run.ts'
 import { makeSchedule } from './chaos/schedule.ts'
-import { report } from './chaos/summary.ts'
 
 const TIMEOUT_MS = 120_000
 const CONVICTION_SEED = 11

@@ -2,9 +2,10 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { CONVICTION_RUN, convictionSchedule } from './conviction.ts'
-import { runChaos, type ChaosResult } from './run.ts'
+import { report } from './report.ts'
+import type { ChaosResult } from './result.ts'
+import { runChaos } from './run.ts'
 import { makeSchedule, shrinkSchedule, type Fault } from './schedule.ts'
-import { report } from './summary.ts'
 
 const USAGE = `npm run chaos -- [options]
   --requests N     how many requests [default: 20000]

@@ -1,17 +1,17 @@
 // One run: everybody started, the load asking, the schedule happening, the book closed, the verdict.
 import { BROKER_SETTINGS, ConnectorActor, CONNECTOR_NAME, startBroker, versionOf } from './actors.ts'
 import { FaultRunner } from './fault-runner.ts'
-import { Ledger, type FaultRecord } from './ledger.ts'
+import { Ledger } from './ledger.ts'
 import { Load } from './load.ts'
 import { ProcessMeter } from './process-meter.ts'
 import { Proxy } from './proxy.ts'
 import { clientOf, levelsOf, clientName, MODELS, numberOf, pairOf } from './request-shape.ts'
+import type { ChaosResult } from './result.ts'
 import type { Fault } from './schedule.ts'
-import { summarizeFaults, type FaultSummary } from './summary.ts'
+import { summarizeFaults } from './summary.ts'
 import { WireTap } from './tap.ts'
-import type { TapSeen } from './tap-judge.ts'
 import { ChaosUpstream } from './upstream.ts'
-import { judge, type Verdict } from './verdict.ts'
+import { judge } from './verdict.ts'
 
 /** How to run. */
 export interface ChaosOptions {
@@ -37,41 +37,6 @@ export interface ChaosOptions {
   readonly inFlightMax?: number
   /** A line about how it goes, every 10 s. */
   readonly progress?: (line: string) => void
-}
-
-/** What came out. */
-export interface ChaosResult {
-  readonly verdict: Verdict
-  /** Beside the verdict: the connector ended by itself. */
-  readonly deaths: readonly string[]
-  readonly isGuilty: boolean
-  readonly faults: FaultSummary
-  readonly faultRecords: readonly FaultRecord[]
-  readonly seen: Readonly<TapSeen>
-  readonly sessionsLost: number
-  readonly badExits: Readonly<Record<string, number>>
-  readonly strangers: number
-  readonly seconds: number
-  readonly requestsPerSecond: number
-  readonly broker: { readonly version: string; readonly settings: readonly string[] }
-  readonly load: LoadFigures
-  /** Share of one core by process, while it asked. */
-  readonly cpu: Readonly<Record<string, number>>
-  /** Peak of the resident memory by process, in MB (10^6 bytes). */
-  readonly peakRssMb: Readonly<Record<string, number>>
-  /** Milliseconds from the beginning of the load to the proof; undefined when there was none. */
-  readonly convictedAfterMs: number | undefined
-}
-
-/** How it was asked. */
-export interface LoadFigures {
-  readonly rawClients: number
-  readonly sdkClients: number
-  /** Requests that could be unanswered at once. */
-  readonly inFlightMax: number
-  readonly requestsPerSecondMax: number
-  /** Whether the connector looked for poison. */
-  readonly isSuspicious: boolean
 }
 
 // A fault without load proves little.
