@@ -59,7 +59,7 @@ export const PLANTS = {
   ],
   // Two clients that count alike share one answer.
   'duplicate-key-without-client': [
-    { file: 'admission/duplicate-key.js', find: '= `${client}/${model}', replace: '= `${model}' },
+    { file: 'duplicates/duplicate-key.js', find: '= `${client}/${model}', replace: '= `${model}' },
   ],
   // What was under way when the connection broke is taken for done: deliveries and replies.
   'drop-on-reconnect': [
