@@ -1,5 +1,12 @@
 // One run: everybody started, the load asking, the schedule happening, the book closed, the verdict.
-import { BROKER_SETTINGS, ConnectorActor, CONNECTOR_NAME, startBroker, versionOf } from './actors.ts'
+import {
+  ACK_HOLD_MAX_MS,
+  BROKER_SETTINGS,
+  ConnectorActor,
+  CONNECTOR_NAME,
+  startBroker,
+  versionOf,
+} from './actors.ts'
 import { FaultRunner } from './fault-runner.ts'
 import { Ledger } from './ledger.ts'
 import { Load } from './load.ts'
@@ -57,6 +64,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const tap = await WireTap.start(broker.port, {
     requestRoots: ['infer/request/'],
     replyRoots: ['infer/reply/'],
+    ackHoldMaxMs: ACK_HOLD_MAX_MS,
     ownTopics: [`infer/status/${CONNECTOR_NAME}`, ...MODELS.map(({ name }) => `infer/models/${name}`)],
     onReplyTaken: (topic, correlation, atMs) => {
       const number = numberOfReply(topic, correlation, clients)

@@ -1,4 +1,5 @@
 // The witness between connector and broker: a proxy that reads both directions and judges what it sees, live.
+import { PartOrder } from './part-order.ts'
 import { Proxy } from './proxy.ts'
 import { TapJudge, type TapRules, type TapSeen, type Violation } from './tap-judge.ts'
 
@@ -52,8 +53,10 @@ export class TapCourtroom {
     requests: 0,
     redelivered: 0,
     requestAcks: 0,
+    requestAcksOutOfOrder: 0,
     replies: 0,
     replyAcks: 0,
+    parts: 0,
     receiveMaximumExceededByBroker: 0,
     packets: 0,
     bytes: 0,
@@ -61,6 +64,9 @@ export class TapCourtroom {
   isHolding = false
   holdReplyAcks: () => void = () => {}
   readonly #rules: TapRules
+  readonly #parts = new PartOrder((rule, what) =>
+    this.#violated({ connection: this.seen.connections, atMs: Date.now(), rule, what }),
+  )
   // Identifiers that were open when an older connection ended: a PUBACK for one of them has a name.
   #staleIds: ReadonlySet<number> = new Set()
 
@@ -71,14 +77,17 @@ export class TapCourtroom {
   nextJudge(): TapJudge {
     this.seen.connections += 1
     return new TapJudge(this.seen.connections, this.#rules, this.seen, {
-      violated: (violation) => {
-        if (this.violations.length < VIOLATIONS_MAX) this.violations.push(violation)
-      },
+      parts: this.#parts,
+      violated: (violation) => this.#violated(violation),
       replied: () => {
         if (this.isHolding) this.holdReplyAcks()
       },
       staleIds: () => this.#staleIds,
       opened: (judge) => (this.#staleIds = judge),
     })
+  }
+
+  #violated(violation: Violation): void {
+    if (this.violations.length < VIOLATIONS_MAX) this.violations.push(violation)
   }
 }

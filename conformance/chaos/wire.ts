@@ -1,5 +1,6 @@
 // The few MQTT 5 packets that load and tap handle by the thousand, read and written by hand. Not the connector's codec:
 // the witness must not share a fault with the accused.
+import type { PartMark } from './part-order.ts'
 
 /** Called for each whole packet: first byte, and where the body lies in `bytes`. */
 export type OnPacket = (head: number, bytes: Buffer, start: number, end: number) => void
@@ -135,6 +136,14 @@ export function userPropertyOf(bytes: Buffer, view: PublishView, name: string): 
     offset = next
   }
   return value
+}
+
+/** The marks of a part of an answer; undefined for an answer that is one message. */
+export function partMarkOf(bytes: Buffer, view: PublishView): PartMark | undefined {
+  const seq = userPropertyOf(bytes, view, 'seq')
+  const final = userPropertyOf(bytes, view, 'final')
+  if (seq === undefined && final === undefined) return undefined
+  return { seq: /^(0|[1-9]\d{0,9})$/.test(seq ?? '') ? Number(seq) : NaN, isFinal: final === 'true' }
 }
 
 // Where the property at `offset` ends; MQTT 5 §2.2.2.2, those of PUBLISH.
