@@ -199,7 +199,7 @@ export class Load {
   }
 
   #replied(client: number, reply: RawReply): void {
-    const { topic, correlation } = reply
+    const { topic, correlation, mark } = reply
     const pair = pairOf(correlation)
     const number = pair === undefined ? -1 : numberOf(pair, client)
     const isOurs =
@@ -212,8 +212,11 @@ export class Load {
       const what = `The reply to request ${number} (correlation ${correlation}) came on "${topic}".`
       this.#ledger.misdeed({ kind: 'crossed', atMs: Date.now(), number, what })
     }
+    if (mark !== undefined) this.#ledger.part(number, mark)
+    // An answer in parts is there with its final message.
+    if (mark?.isFinal === false) return
     const outcome = reply.status === OK ? OK : reply.code || `status ${reply.status}`
-    if (outcome === OK)
+    if (outcome === OK && mark === undefined)
       this.#check(number, client, reply.payload, `topic "${topic}", correlation ${correlation}`)
     this.#first(number, outcome, reply.isDup)
   }

@@ -19,7 +19,7 @@ export function report(result: ChaosResult, replay: string): string {
     `load: ${load.rawClients} raw clients, ${load.sdkClients} SDK clients, at most ${load.inFlightMax} requests unanswered at once and ${load.requestsPerSecondMax}/s; ${load.isSuspicious ? 'poison looked for' : 'poison.enabled: false'}`,
     `requests: ${verdict.requests} (raw ${verdict.requests - verdict.requestsSdk}, SDK ${verdict.requestsSdk}) in ${result.seconds.toFixed(0)} s (${result.requestsPerSecond}/s), ${verdict.answered} answered ${JSON.stringify(verdict.outcomes)}`,
     `unanswered: raw ${verdict.unanswered}, SDK ${verdict.unansweredSdk}; raw, acknowledged by a broker that was killed: ${verdict.unansweredByBrokerKill} (requests gone ${sum((kill) => kill.lostRequests)}, replies gone ${sum((kill) => kill.lostReplies)}; ${kills.length} kills, at most ${most((kill) => kill.lostRequests + kill.lostReplies)} by one; under way at the kills ${sum((kill) => kill.underWay)}, at most ${most((kill) => kill.underWay)} at one)`,
-    `crossed ${verdict.crossed}, phantom ${verdict.phantom}, violations ${verdict.violations}`,
+    `crossed ${verdict.crossed}, phantom ${verdict.phantom}, violations ${verdict.violations}, answers torn ${verdict.torn} (in whose time the broker was killed: ${verdict.tornByBrokerKill})`,
     `indeterminate ${verdict.indeterminate}, open when it was cut short ${verdict.open}, expired ${verdict.expired}, late ${verdict.late}, duplicate replies ${verdict.duplicateReplies}, delivered again ${verdict.redeliveredReplies}, calls ${verdict.calls}, extra calls ${verdict.extraCalls}`,
     `faults: ${faults.total}`,
     ...Object.entries(faults.byKind).map(([kind, figures]) => `  ${kind}: ${textOf(figures)}`),

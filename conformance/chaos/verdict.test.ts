@@ -1,5 +1,5 @@
-// The verdict on planted histories: what each kind of fault looks like in the book.
-import { expect, test } from 'vitest'
+// The verdict on written histories: what each kind of fault looks like in the ledger.
+import { describe, expect, test } from 'vitest'
 import { KIND, Ledger } from './ledger.ts'
 import { judge, type Verdict } from './verdict.ts'
 
@@ -11,6 +11,12 @@ function asked(ledger: Ledger, number = 0): void {
   ledger.publishedAtMs[number] = T
   ledger.expiresAtMs[number] = T + 60_000
   ledger.pubackAtMs[number] = T + 10
+}
+
+// Parts of the answer to request 0, in this order.
+function received(ledger: Ledger, ...numbers: number[]): void {
+  asked(ledger)
+  for (const seq of numbers) ledger.part(0, { seq, isFinal: false })
 }
 
 function verdictOn(write: (ledger: Ledger) => void): Verdict {
@@ -116,6 +122,69 @@ test('convicts for a crossed and for a phantom reply', () => {
   const phantom = verdictOn((ledger) => ledger.misdeed({ ...misdeed, kind: 'phantom' }))
   expect(crossed).toMatchObject({ isGuilty: true, crossed: 1, firstMisdeeds: [misdeed] })
   expect(phantom).toMatchObject({ isGuilty: true, phantom: 1 })
+})
+
+describe('an answer in parts', () => {
+  const last = { seq: 3, isFinal: true }
+  function ended(ledger: Ledger): void {
+    ledger.part(0, last)
+    ledger.replied(0, '200', false)
+  }
+
+  test('answers its request with the final message, and not before', () => {
+    const whole = verdictOn((ledger) => {
+      received(ledger, 0, 1, 2)
+      ended(ledger)
+    })
+    expect(whole).toMatchObject({ isGuilty: false, answered: 1, parts: 3, torn: 0, duplicateReplies: 0 })
+    expect(verdictOn((ledger) => received(ledger, 0, 1, 2))).toMatchObject({ unanswered: 1, torn: 0 })
+  })
+
+  test('may repeat parts, and begin again', () => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, 0, 1, 2, 1, 2, 0, 1, 2)
+      ended(ledger)
+      ledger.part(0, last)
+      ledger.replied(0, '200', false)
+    })
+    expect(verdict).toMatchObject({ isGuilty: false, torn: 0, duplicateReplies: 1 })
+  })
+
+  test.each([
+    ['between others', [0, 2]],
+    ['at the beginning', [1]],
+    ['before the final message', [0, 1]],
+    ['because it has no number', [0, NaN, 2]],
+  ])('is torn when a part is missing %s', (_where, numbers) => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, ...numbers)
+      ended(ledger)
+    })
+    expect(verdict).toMatchObject({ isGuilty: true, torn: 1, answered: 1 })
+    expect(verdict.reasons).toEqual(['1 answers had a part missing, or one beyond the final message'])
+  })
+
+  test.each([
+    ['is torn by a part beyond its final message', 3, 1],
+    ['is not torn by one that comes twice, the second time behind the final message', 2, 0],
+  ])('%s', (_what, seq, torn) => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, 0, 1, 2)
+      ended(ledger)
+      ledger.part(0, { seq, isFinal: false })
+    })
+    expect(verdict).toMatchObject({ isGuilty: torn > 0, torn })
+  })
+
+  test('is not held against the connector when the broker was killed meanwhile', () => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, 0, 2)
+      ended(ledger)
+      ledger.tornAtMs[0] = T + 500
+      brokerKilledAt(ledger, T + 300)
+    })
+    expect(verdict).toMatchObject({ isGuilty: false, torn: 0, tornByBrokerKill: 1 })
+  })
 })
 
 test('counts duplicates and extra calls without convicting', () => {
