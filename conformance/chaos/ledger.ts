@@ -1,6 +1,6 @@
 // The ledger of a run: what was asked, acknowledged, answered and called. Typed arrays, 60 bytes a request: a million is
 // small.
-import type { PartMark } from './part-order.ts'
+import type { PartMark } from '../checkers/part-order.ts'
 
 /** Milliseconds since the epoch; 0 = never. */
 type Times = Float64Array

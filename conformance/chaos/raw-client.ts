@@ -1,7 +1,7 @@
 // An MQTT 5 client as a device has one: persistent session, QoS 1, and no repetition once the broker has acknowledged.
 import { connect, type Socket } from 'node:net'
 import mqttPacket from 'mqtt-packet'
-import type { PartMark } from './part-order.ts'
+import type { PartMark } from '../checkers/part-order.ts'
 import {
   encodePuback,
   encodePublish,

@@ -1,8 +1,8 @@
 // What one connection between connector and broker must look like: requirements D1, D3 and the limits, packet by packet.
 import { hash } from 'node:crypto'
 import mqttPacket, { type IConnackPacket, type IConnectPacket, type Packet } from 'mqtt-packet'
-import { OpenRequests } from './open-requests.ts'
-import type { PartMark, PartOrder, PartRule } from './part-order.ts'
+import { OpenRequests } from '../checkers/open-requests.ts'
+import type { PartMark, PartOrder, PartRule } from '../checkers/part-order.ts'
 import type { Witness } from './proxy.ts'
 import { PacketScanner, partMarkOf, viewPublish, type PublishView } from './wire.ts'
 

@@ -1,5 +1,5 @@
 // The witness between connector and broker: a proxy that reads both directions and judges what it sees, live.
-import { PartOrder } from './part-order.ts'
+import { PartOrder } from '../checkers/part-order.ts'
 import { Proxy } from './proxy.ts'
 import { TapJudge, type TapRules, type TapSeen, type Violation } from './tap-judge.ts'
 

@@ -1,6 +1,6 @@
 // The few MQTT 5 packets that load and tap handle by the thousand, read and written by hand. Not the connector's codec:
 // the witness must not share a fault with the accused.
-import type { PartMark } from './part-order.ts'
+import type { PartMark } from '../checkers/part-order.ts'
 
 /** Called for each whole packet: first byte, and where the body lies in `bytes`. */
 export type OnPacket = (head: number, bytes: Buffer, start: number, end: number) => void

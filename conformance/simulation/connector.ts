@@ -2,7 +2,7 @@
 import { loadConfig, type ConnectorConfig } from '@inferwire/connector'
 import { ModelGate } from '../../packages/connector/src/admission/index.ts'
 import { compose, type Composition } from '../../packages/connector/src/compose.ts'
-import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
+import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import type { ReceivedDelivery } from '../../packages/connector/src/session/index.ts'
 import type { BoundOperation } from '../../packages/connector/src/step.ts'
 import type { Log } from '../../packages/connector/src/telemetry/index.ts'
@@ -31,7 +31,8 @@ export class SimulatedConnector {
   readonly #rooms: Composition
   readonly #gate: ModelGate
 
-  constructor(owner: Owner, endpoint: SimulatedEndpoint, { scenario, bug, log, dial }: ProcessWorld) {
+  constructor(owner: Owner, endpoint: SimulatedEndpoint, world: ProcessWorld) {
+    const { scenario, bug, log } = world
     this.owner = owner
     this.endpoint = endpoint
     this.#scenario = scenario
@@ -45,7 +46,7 @@ export class SimulatedConnector {
       seams: {
         session: {
           dial: async (_target, signal) => {
-            const stream = await dial(owner, signal)
+            const stream = await world.dial(owner, signal)
             return bug?.dialled === undefined ? stream : bug.dialled(stream)
           },
         },

@@ -1,6 +1,6 @@
 // Connectors with a bug on purpose: a simulation that does not convict them proves nothing with its silence.
 import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/duplicates/index.ts'
-import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
+import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import type {
   OutgoingMessage,
   ReceivedDelivery as Delivery,

@@ -1,7 +1,7 @@
 // Runs one scenario on a simulated clock, from the first request to the last rest, and writes its history.
 import { userProperty } from '@inferwire/protocol'
 import type { IPublishPacket, Packet } from 'mqtt-packet'
-import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
+import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import { createLog } from '../../packages/connector/src/telemetry/index.ts'
 import { SimulatedBroker } from './broker.ts'
 import { SimulatedClock, useClock, type Owner } from './clock.ts'
