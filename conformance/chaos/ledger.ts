@@ -125,12 +125,14 @@ export class Ledger {
    * A part of an answer, or its final message, before that counts as the reply. Going back is no fault: QoS 1 delivers
    * twice, also behind the final message, and another process may begin from 0.
    */
-  part(number: number, { seq, isFinal }: PartMark): void {
+  part(number: number, { seq, isFinal, isError }: PartMark): void {
     const end = this.endParts[number]!
     const isBeyond = !isFinal && end !== 0 && seq >= end - 1
     // NaN, the number that is missing, is not in order either.
     const isInOrder = seq <= this.nextParts[number]!
-    if ((isBeyond || !isInOrder) && this.tornAtMs[number] === 0) this.tornAtMs[number] = Date.now()
+    // An error tells why the answer is not whole: parts that the broker does not take are missing.
+    if (isError) this.tornAtMs[number] = 0
+    else if ((isBeyond || !isInOrder) && this.tornAtMs[number] === 0) this.tornAtMs[number] = Date.now()
     const next = Math.min((seq || 0) + 1, PARTS_MAX)
     if (isFinal) {
       this.endParts[number] = next

@@ -54,8 +54,8 @@ test('tells the parts of an answer from an answer that is one message', async ()
   await expect.poll(() => replies.length).toBe(4)
   expect(replies.map(({ mark }) => mark)).toEqual([
     undefined,
-    { seq: 0, isFinal: false },
-    { seq: 1, isFinal: true },
-    { seq: NaN, isFinal: false },
+    { seq: 0, isFinal: false, isError: false },
+    { seq: 1, isFinal: true, isError: false },
+    { seq: NaN, isFinal: false, isError: false },
   ])
 })

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import mqttPacket, { type IConnackPacket, type IConnectPacket, type Packet } from 'mqtt-packet'
 import { OpenRequests } from '../checkers/open-requests.ts'
-import type { PartMark, PartOrder, PartRule } from '../checkers/part-order.ts'
+import type { Attempt, PartMark, PartOrder, PartRule } from '../checkers/part-order.ts'
 import type { Witness } from './proxy.ts'
 import { PacketScanner, partMarkOf, viewPublish, type PublishView } from './wire.ts'
 
@@ -95,7 +95,7 @@ interface OpenReply {
   readonly correlation: string
   readonly answers: Answers
   /** Undefined for an answer that is one message. */
-  readonly mark: PartMark | undefined
+  readonly part: { readonly attempt: Attempt; readonly mark: PartMark } | undefined
 }
 
 // Message Expiry Interval counts whole seconds; half of one is nobody's fault.
@@ -222,12 +222,13 @@ export class TapJudge implements Witness {
     const reply = this.#replies.get(packetId)
     if (reply === undefined) return
     this.#replies.delete(packetId)
-    const { answers, mark } = reply
+    const { answers, part } = reply
     answers.open -= 1
     // Refused is settled too: no reply can ever be addressed.
     const isRefused = reasonCode >= 0x80
-    answers.count += mark === undefined ? 1 : this.#court.parts.acknowledged(keyOf(reply), mark, isRefused)
-    if (mark === undefined || mark.isFinal) {
+    answers.count +=
+      part === undefined ? 1 : this.#court.parts.acknowledged(part.attempt, part.mark, isRefused)
+    if (part === undefined || part.mark.isFinal) {
       this.#seen.replyAcks += 1
       if (!isRefused) this.#rules.onReplyTaken?.(reply.replyTopic, reply.correlation, Date.now())
     }
@@ -252,17 +253,18 @@ export class TapJudge implements Witness {
   #replied({ topic, packetId, correlation }: PublishView, mark: PartMark | undefined, payload: Buffer): void {
     const answers = this.#answersOf(topic, correlation)
     answers.open += 1
-    const reply = { replyTopic: topic, correlation, answers, mark }
-    this.#replies.set(packetId, reply)
-    if (mark !== undefined) {
-      this.#court.parts.sent({
+    const key = keyOf({ replyTopic: topic, correlation })
+    const part = mark && {
+      mark,
+      attempt: this.#court.parts.sent({
         ...mark,
-        key: keyOf(reply),
+        key,
         content: mark.isFinal ? hash('sha1', payload) : '',
         connection: this.#connection,
         mayBegin: answers.unanswered > 0,
-      })
+      }),
     }
+    this.#replies.set(packetId, { replyTopic: topic, correlation, answers, part })
     if (answers.unanswered > 0 && mark?.isFinal !== false) answers.unanswered -= 1
     if (this.#replies.size > this.#brokerReceiveMaximum) {
       this.#violated(
@@ -274,20 +276,18 @@ export class TapJudge implements Witness {
 
   #acknowledged(packetId: number): void {
     this.#seen.requestAcks += 1
-    const open = this.#requests.under(packetId)
-    const [request, ...others] = open
-    if (request === undefined) return this.#acknowledgedUnknown(packetId)
-    const isWrapped = others.length > 0 && !open.every((each) => isDone(each))
-    const passed = this.#requests.take(request)
+    const acknowledged = this.#requests.acknowledge(packetId, isDone)
+    if (acknowledged === undefined) return this.#acknowledgedUnknown(packetId)
+    const { request, passed, isAmbiguous } = acknowledged
     if (passed !== undefined) this.#acknowledgedBefore(passed, request)
-    if (isWrapped) {
+    if (isAmbiguous) {
       this.#violated(
         'ack-wrap',
-        `PUBACK ${packetId}, which ${open.length} open requests have: the broker deletes the oldest, ${describe(request)}, and not all are answered.`,
+        `PUBACK ${packetId}, an identifier that several open requests have: the broker deletes the oldest, ${describe(request)}, and not all are answered.`,
       )
     }
     if (request.answers === SETTLED_WITHOUT_REPLY) return
-    this.#settled(request, !isWrapped)
+    this.#settled(request, !isAmbiguous)
   }
 
   // MQTT 5 §4.6 wants the order of arrival; a slow request must not hold up the others for longer than the bound.

@@ -41,8 +41,8 @@ const part = (id: number, correlation: string, seq: string | number, more = {}):
   const userProperties = { seq: String(seq), ...more }
   return ['connector', publish('infer/reply/a/m', id, correlation, { userProperties })]
 }
-const final = (id: number, correlation: string, seq: string | number, payload = 'end'): Said => {
-  const [, packet] = part(id, correlation, seq, { final: 'true', status: '200' })
+const final = (id: number, correlation: string, seq: number, payload = 'end', status = '200'): Said => {
+  const [, packet] = part(id, correlation, seq, { final: 'true', status })
   return ['connector', { ...(packet as Packet), payload } as Packet]
 }
 const puback = (who: 'broker' | 'connector', messageId: number): Said => [who, { cmd: 'puback', messageId }]
@@ -209,13 +209,29 @@ describe('an answer in parts', () => {
   })
 
   test.each([
-    ['begins later than 0', [part(5, 'k', 1)]],
-    ['leaves one out', [part(5, 'k', 0), part(6, 'k', 2)]],
+    ['begins later than 0', [part(5, 'k', 1), final(6, 'k', 2)]],
+    ['leaves one out', [part(5, 'k', 0), part(6, 'k', 2), final(7, 'k', 3)]],
     ['sends one twice', [part(5, 'k', 0), part(6, 'k', 0)]],
     ['leaves one out before its final message', [part(5, 'k', 0), final(6, 'k', 2)]],
     ['has no number', [part(5, 'k', 'first')]],
   ])('is out of order when it %s', (_what, sent) => {
     expect(violationsIn([connack(), request(1, 'k'), ...sent])).toEqual(['part-order'])
+  })
+
+  test('may lack parts that the broker does not take where its final message is an error', () => {
+    const error = final(7, 'k', 4, 'error', '502')
+    const sent = [request(1, 'k'), part(5, 'k', 0), part(6, 'k', 2), error]
+    expect(violationsIn([connack(), ...sent, ...acks(5, 6, 7), settled])).toEqual([])
+    expect(violationsIn([connack(), request(1, 'k'), final(7, 'k', 2), ...acks(7), settled])).toEqual([
+      'part-order',
+    ])
+  })
+
+  test('may begin from 0 for a repeated request before its first final message is acknowledged', () => {
+    const first = [...parts, final(7, 'k', 2), ...acks(5, 6)]
+    const second = [part(8, 'k', 0), final(9, 'k', 1)]
+    const end = [...acks(7), settled, ...acks(8, 9), puback('connector', 2)]
+    expect(violationsIn([connack(), ...first, request(2, 'k'), ...second, ...end])).toEqual([])
   })
 
   test('may not go on after its final message', () => {
@@ -258,7 +274,8 @@ describe('an answer in parts', () => {
 
   test('loses no part at a reconnect', () => {
     const before = [connack(), ...parts, ...acks(5)]
-    expect(violationsIn(before, [connack(), request(1, 'k'), part(7, 'k', 2)])).toEqual(['part-order'])
+    const after = [connack(), request(1, 'k'), part(7, 'k', 2), final(8, 'k', 3)]
+    expect(violationsIn(before, after)).toEqual(['part-order'])
   })
 
   test('may begin from 0 on another connection, or be answered by one message', () => {

@@ -16,7 +16,7 @@ function asked(ledger: Ledger, number = 0): void {
 // Parts of the answer to request 0, in this order.
 function received(ledger: Ledger, ...numbers: number[]): void {
   asked(ledger)
-  for (const seq of numbers) ledger.part(0, { seq, isFinal: false })
+  for (const seq of numbers) ledger.part(0, { seq, isFinal: false, isError: false })
 }
 
 function verdictOn(write: (ledger: Ledger) => void): Verdict {
@@ -125,7 +125,7 @@ test('convicts for a crossed and for a phantom reply', () => {
 })
 
 describe('an answer in parts', () => {
-  const last = { seq: 3, isFinal: true }
+  const last = { seq: 3, isFinal: true, isError: false }
   function ended(ledger: Ledger): void {
     ledger.part(0, last)
     ledger.replied(0, '200', false)
@@ -164,6 +164,15 @@ describe('an answer in parts', () => {
     expect(verdict.reasons).toEqual(['1 answers had a part missing, or one beyond the final message'])
   })
 
+  test('may lack parts where its final message is an error', () => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, 0, 2)
+      ledger.part(0, { ...last, isError: true })
+      ledger.replied(0, 'response_too_large', false)
+    })
+    expect(verdict).toMatchObject({ isGuilty: false, torn: 0, answered: 1 })
+  })
+
   test.each([
     ['is torn by a part beyond its final message', 3, 1],
     ['is not torn by one that comes twice, the second time behind the final message', 2, 0],
@@ -171,7 +180,7 @@ describe('an answer in parts', () => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 1, 2)
       ended(ledger)
-      ledger.part(0, { seq, isFinal: false })
+      ledger.part(0, { seq, isFinal: false, isError: false })
     })
     expect(verdict).toMatchObject({ isGuilty: torn > 0, torn })
   })

@@ -7,6 +7,15 @@ export interface Numbered {
   readonly arrivedAtMs: number
 }
 
+/** What a PUBACK did. */
+export interface Acknowledged<Request> {
+  readonly request: Request
+  /** The youngest request that came earlier and is open still; undefined = the PUBACK left in order. */
+  readonly passed: Request | undefined
+  /** Several requests are open under the identifier, because it came round, and not all of them may be deleted. */
+  readonly isAmbiguous: boolean
+}
+
 const BLOCK = 1024
 
 /** Bounded by the Receive Maximum, or by what the broker makes of it. */
@@ -46,8 +55,20 @@ export class OpenRequests<Request extends Numbered> {
     return found
   }
 
-  /** Removes an open request. Returns the youngest of those that came before it and are open still. */
-  take(request: Request): Request | undefined {
+  /**
+   * A PUBACK: the broker deletes the oldest request under that identifier. `isDone` tells whether a request may be
+   * deleted. Undefined = nothing is open under it.
+   */
+  acknowledge(packetId: number, isDone: (request: Request) => boolean): Acknowledged<Request> | undefined {
+    const open = this.under(packetId)
+    const [request] = open
+    if (request === undefined) return undefined
+    const isAmbiguous = open.length > 1 && !open.every((each) => isDone(each))
+    return { request, passed: this.#take(request), isAmbiguous }
+  }
+
+  // Returns the youngest of those that came before it and are open still.
+  #take(request: Request): Request | undefined {
     this.#forgetId(request.packetId)
     if (request === this.#requests[this.#head]) {
       this.#takeHead()

@@ -5,6 +5,20 @@ export interface PartMark {
   /** NaN = missing, or not a number in decimal digits. */
   readonly seq: number
   readonly isFinal: boolean
+  /** A final message that tells why the answer is not whole: parts that the broker does not take may be missing. */
+  readonly isError: boolean
+}
+
+/** Reads the user properties of a reply; undefined for an answer that is one message. */
+export function toPartMark(
+  seq: string | undefined,
+  final: string | undefined,
+  status: string | undefined,
+): PartMark | undefined {
+  if (seq === undefined && final === undefined) return undefined
+  const isFinal = final === 'true'
+  const isNumber = /^(0|[1-9]\d{0,9})$/.test(seq ?? '')
+  return { seq: isNumber ? Number(seq) : NaN, isFinal, isError: isFinal && status?.startsWith('2') !== true }
 }
 
 /** A message of such an answer, as the connector sends it. */
@@ -21,13 +35,16 @@ export interface SentPart extends PartMark {
 /** The rules that are broken here. */
 export type PartRule = 'part-order' | 'part-after-final'
 
-interface Attempt {
+/** One attempt at an answer; whoever sees a message acknowledged says of which. */
+export interface Attempt {
   connection: number
   next: number
   /** `seq` of the final message; undefined while there is none. */
   end: number | undefined
   content: string
   isEndRefused: boolean
+  /** The first gap; a violation unless the final message is an error. */
+  gap: string | undefined
   /** Parts that the broker has not acknowledged. Bounded by its Receive Maximum. */
   readonly unacknowledged: Set<number>
   /** Final messages that it has acknowledged while a part was still unacknowledged. */
@@ -46,17 +63,17 @@ export class PartOrder {
     this.#broken = broken
   }
 
-  sent(part: SentPart): void {
+  /** Returns the attempt that the message belongs to. */
+  sent(part: SentPart): Attempt {
     const attempt = this.#attempts.get(part.key)
-    if (attempt === undefined || begins(attempt, part)) this.#begin(part)
-    else if (attempt.connection !== part.connection) this.#resume(attempt, part)
+    if (attempt === undefined || begins(attempt, part)) return this.#begin(part)
+    if (attempt.connection !== part.connection) this.#resume(attempt, part)
     else this.#follow(attempt, part)
+    return attempt
   }
 
   /** The broker acknowledged a message. Returns how many answers that completes: final messages without an open part. */
-  acknowledged(key: string, { seq, isFinal }: PartMark, isRefused = false): number {
-    const attempt = this.#attempts.get(key)
-    if (attempt === undefined) return isFinal ? 1 : 0
+  acknowledged(attempt: Attempt, { seq, isFinal }: PartMark, isRefused = false): number {
     if (isFinal) {
       attempt.early += 1
       if (isRefused && attempt.end === seq) attempt.isEndRefused = true
@@ -73,7 +90,7 @@ export class PartOrder {
     return attempt !== undefined && attempt.connection === connection && attempt.end === undefined
   }
 
-  #begin(part: SentPart): void {
+  #begin(part: SentPart): Attempt {
     this.#attempts.delete(part.key)
     const [oldest] = this.#attempts.keys()
     if (oldest !== undefined && this.#attempts.size >= ATTEMPTS_MAX) this.#attempts.delete(oldest)
@@ -83,23 +100,33 @@ export class PartOrder {
       end: undefined,
       content: '',
       isEndRefused: false,
+      gap: undefined,
       unacknowledged: new Set(),
       early: 0,
     }
     this.#attempts.set(part.key, attempt)
     this.#follow(attempt, part)
+    return attempt
   }
 
   #follow(attempt: Attempt, part: SentPart): void {
-    const { seq, isFinal, content } = part
+    const { seq, isFinal, isError, content } = part
     if (attempt.end !== undefined) return this.#followEnded(attempt, part, attempt.end)
-    if (seq !== attempt.next) this.#broken('part-order', `${name(part)} comes where ${attempt.next} is next.`)
+    if (seq !== attempt.next) this.#outOfOrder(attempt, part)
     // Goes on from what was sent: one gap is one violation.
     attempt.next = Number.isNaN(seq) ? attempt.next + 1 : seq + 1
     if (isFinal) {
+      if (attempt.gap !== undefined && !isError) this.#broken('part-order', attempt.gap)
+      attempt.gap = undefined
       attempt.end = seq
       attempt.content = content
     } else attempt.unacknowledged.add(seq)
+  }
+
+  #outOfOrder(attempt: Attempt, part: SentPart): void {
+    const what = `${name(part)} comes where ${attempt.next} is next.`
+    if (part.seq > attempt.next) attempt.gap ??= what
+    else this.#broken('part-order', what)
   }
 
   // A redelivery that joined the call gets the final message too. In place of a refused one there is an error.
@@ -128,12 +155,16 @@ export class PartOrder {
   }
 }
 
-// On another connection it may be another process, which knows nothing of an earlier attempt.
-function begins(attempt: Attempt, { seq, isFinal, content, connection, mayBegin }: SentPart): boolean {
-  if (seq !== 0) return false
-  if (attempt.connection !== connection) return true
-  const isRepeated = isFinal && attempt.end === 0 && content === attempt.content
-  return attempt.end !== undefined && mayBegin && !isRepeated
+// On another connection it may be another process, which knows nothing of an earlier attempt. Where the first parts of
+// an attempt are missing, its final message must be an error.
+function begins(
+  attempt: Attempt,
+  { seq, isFinal, isError, content, connection, mayBegin }: SentPart,
+): boolean {
+  const isElsewhere = attempt.connection !== connection
+  if (isElsewhere && seq === 0) return true
+  const isRepeated = isFinal && seq === attempt.end && (!isError || content === attempt.content)
+  return attempt.end !== undefined && mayBegin && !isRepeated && (isError || !isElsewhere)
 }
 
 function name({ key, seq, isFinal }: SentPart): string {

@@ -104,7 +104,7 @@ export class SimulatedConnector {
       name: 'infer',
       protocol: 'v2',
       hasBody: true,
-      mayEmit: false,
+      mayEmit: this.#scenario.mayEmit,
       endpoint: this.endpoint,
       figures: telemetry.figures('m', 'infer'),
     }

@@ -1,5 +1,5 @@
 // What a run came across: a simulation that never gets into trouble proves nothing.
-import type { History } from './history.ts'
+import type { History, HistoryEvent } from './history.ts'
 
 /** Names of everything that must come up in a large number of runs. */
 export const MUST_COME_UP: readonly string[] = [
@@ -35,6 +35,7 @@ export const MUST_COME_UP: readonly string[] = [
     'internal',
     'bad_payload',
     'maybe_executed',
+    'stream_interrupted',
   ].map((code) => `problem: ${code}`),
   'session resumed',
   'session new for a connector that had one',
@@ -45,6 +46,11 @@ export const MUST_COME_UP: readonly string[] = [
   'message lost with the session',
   'nobody subscribed (0x10 to the requester)',
   'nobody can be addressed',
+  'answer in parts',
+  'part with DUP',
+  'final message with an error',
+  'final message once more',
+  'Packet Identifier came round',
   'request of QoS 0',
   'cancel message',
   'call ended after its connection',
@@ -58,6 +64,8 @@ export function comeUp(history: History): Set<string> {
   const seen = new Set<string>()
   const connections = new Map<number, number>()
   const messagesOf = new Map<string, number>()
+  const lastIds = new Map<number, number>()
+  const finals = new Set<string>()
   let closed = 0
   if (history.limits.protocolVersion === 4) seen.add('MQTT 3.1.1')
   for (const event of history.events) {
@@ -88,11 +96,16 @@ export function comeUp(history: History): Set<string> {
         else if ((messagesOf.get(event.key) ?? event.message) !== event.message)
           seen.add('same key delivered as two messages')
         messagesOf.set(event.key, event.message)
+        if (!event.dup && event.qos > 0) {
+          if (event.packetId < (lastIds.get(event.connection) ?? 0)) seen.add('Packet Identifier came round')
+          lastIds.set(event.connection, event.packetId)
+        }
         if (history.requests.get(event.key)!.replyTopic === undefined) seen.add('nobody can be addressed')
         break
       }
       case 'publish':
         if (event.dup) seen.add('reply with DUP')
+        if (event.mark !== undefined) for (const name of partNames(event, finals)) seen.add(name)
         if (event.code !== undefined) seen.add(`problem: ${event.code}`)
         break
       case 'lost':
@@ -125,6 +138,15 @@ export function comeUp(history: History): Set<string> {
     }
   }
   return seen
+}
+
+function partNames(event: HistoryEvent & { kind: 'publish' }, finals: Set<string>): string[] {
+  const { isFinal, isError } = event.mark!
+  if (!isFinal) return event.dup ? ['part with DUP'] : []
+  if (isError) return ['final message with an error']
+  const isRepeated = !event.dup && finals.has(event.content!)
+  finals.add(event.content!)
+  return isRepeated ? ['answer in parts', 'final message once more'] : ['answer in parts']
 }
 
 function hex(code: number): string {

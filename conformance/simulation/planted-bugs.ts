@@ -1,4 +1,5 @@
-// Connectors with a bug on purpose: a simulation that does not convict them proves nothing with its silence.
+// Connectors with a bug on purpose: a simulation that does not detect them proves nothing with its silence.
+import { userProperty } from '@inferwire/protocol'
 import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/duplicates/index.ts'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import type {
@@ -6,8 +7,11 @@ import type {
   ReceivedDelivery as Delivery,
 } from '../../packages/connector/src/session/index.ts'
 import type { PublishResult } from '../../packages/connector/src/step.ts'
+import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
 type Publish = (message: OutgoingMessage) => Promise<PublishResult>
+
+const ACKNOWLEDGED = Promise.resolve<PublishResult>({ kind: 'acknowledged', reasonCode: 0 })
 
 /** Where a bug gets in between session and pipeline. One object lives as long as one run. */
 export interface PlantedBug {
@@ -34,7 +38,7 @@ export const PLANTED_BUGS: Readonly<Record<string, { readonly rule: string; make
     make: () => ({
       publish(message, publish) {
         void publish(message)
-        return Promise.resolve({ kind: 'acknowledged', reasonCode: 0 })
+        return ACKNOWLEDGED
       },
     }),
   },
@@ -69,6 +73,19 @@ export const PLANTED_BUGS: Readonly<Record<string, { readonly rule: string; make
     rule: 'D5',
     make: () => ({ duplicates: (limits) => new Forgetful(limits) }),
   },
+  'settles after the first part': { rule: 'D1', make: settlesAfterFirstPart },
+  'publishes a part after the final message': { rule: 'part-after-final', make: partAfterFinal },
+  'loses a part': {
+    rule: 'part-order',
+    make: () => ({
+      publish: (message, publish) =>
+        partOf(message)?.seq === 1 && !partOf(message)!.isFinal ? ACKNOWLEDGED : publish(message),
+    }),
+  },
+  'begins an answer in parts again for a redelivery': {
+    rule: 'stream-restart',
+    make: () => ({ delivered: (delivery) => Object.defineProperty(delivery, 'dup', { value: false }) }),
+  },
   'loses a delivery': {
     rule: 'rest',
     make: () => {
@@ -87,6 +104,45 @@ class Forgetful extends Duplicates {
 
 function isReply({ topic }: OutgoingMessage): boolean {
   return topic.startsWith('infer/reply/')
+}
+
+function partOf({ properties }: OutgoingMessage): PartMark | undefined {
+  const valueOf = (name: string): string | undefined => userProperty(properties.userProperties, name)
+  return toPartMark(valueOf('seq'), valueOf('final'), valueOf('status'))
+}
+
+function keyOf(topic: string, correlationData: Uint8Array | undefined): string {
+  return correlationData?.toString() ?? topic.split('/').at(-1)!
+}
+
+function settlesAfterFirstPart(): PlantedBug {
+  const deliveries = new Map<string, Delivery>()
+  return {
+    delivered(delivery) {
+      deliveries.set(keyOf(delivery.topic, delivery.properties.correlationData), delivery)
+      return delivery
+    },
+    async publish(message, publish) {
+      const result = await publish(message)
+      const isFirst = partOf(message)?.seq === 0
+      if (isFirst) deliveries.get(keyOf(message.topic, message.properties.correlationData))?.settle()
+      return result
+    },
+  }
+}
+
+function partAfterFinal(): PlantedBug {
+  return {
+    async publish(message, publish) {
+      const result = await publish(message)
+      const part = partOf(message)
+      if (part?.isFinal === true) {
+        const userProperties = ['seq', String(part.seq + 1)]
+        await publish({ ...message, properties: { ...message.properties, userProperties } })
+      }
+      return result
+    },
+  }
 }
 
 function swappedCorrelation(): PlantedBug {

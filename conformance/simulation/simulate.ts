@@ -1,4 +1,5 @@
 // Runs one scenario on a simulated clock, from the first request to the last rest, and writes its history.
+import { hash } from 'node:crypto'
 import { userProperty } from '@inferwire/protocol'
 import type { IPublishPacket, Packet } from 'mqtt-packet'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
@@ -10,6 +11,7 @@ import type { History, HistoryEvent, RunEvent } from './history.ts'
 import { Link, type Network } from './link.ts'
 import { SimulatedEndpoint, type ModelServerWorld } from './model-server.ts'
 import type { PlantedBug } from './planted-bugs.ts'
+import { partMarkOf } from './part-mark.ts'
 import { Random } from '../fixtures/random.ts'
 import { planScenario, WARM_UP_ROUNDS, type Fault, type PlannedRequest, type Scenario } from './scenario.ts'
 
@@ -85,7 +87,7 @@ class World {
         protocolVersion: scenario.protocolVersion,
         concurrency: scenario.concurrency,
         modelTimeoutMs: scenario.modelTimeoutMs,
-        isStrict: scenario.ackOrder === 'strict',
+        ackHoldMaxMs: scenario.ackOrder === 'strict' ? Infinity : 0,
         duplicateWindowMs: DUPLICATE_WINDOW_MS,
       },
       events: this.#events,
@@ -366,6 +368,7 @@ function describePublish(packet: IPublishPacket) {
     String(value),
   ])
   const body = payload.toString()
+  const mark = partMarkOf(packet)
   return {
     packetId: packet.messageId ?? 0,
     dup: packet.dup,
@@ -376,6 +379,8 @@ function describePublish(packet: IPublishPacket) {
     status: userProperty(user, 'status'),
     code: /"code":"(\w+)"/.exec(body)?.[1],
     bodyKey: /"answer":"(\w+)"/.exec(body)?.[1],
+    mark,
+    content: mark?.isFinal === true ? hash('sha1', body) : undefined,
   }
 }
 
