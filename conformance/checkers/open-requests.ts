@@ -1,7 +1,7 @@
 // The unacknowledged requests of one connection in the order of their arrival, under Packet Identifiers that may come round.
 
 /** What is looked at here. */
-export interface Numbered {
+export interface OpenDelivery {
   readonly packetId: number
   /** Milliseconds since the epoch. */
   readonly arrivedAtMs: number
@@ -19,7 +19,7 @@ export interface Acknowledged<Request> {
 const BLOCK = 1024
 
 /** Bounded by the Receive Maximum, or by what the broker makes of it. */
-export class OpenRequests<Request extends Numbered> {
+export class OpenRequests<Request extends OpenDelivery> {
   #requests: Request[] = []
   #head = 0
   /** Which are open. Shared with the connection that comes next, which may confuse them with its own. */

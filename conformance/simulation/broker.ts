@@ -164,7 +164,8 @@ export class SimulatedBroker {
     }
     const isPresent = this.#session !== undefined
     this.#session ??= { filters: new Set(), queue: [], inFlight: [], lastId: 0, receiveMaximum: 0 }
-    this.#session.receiveMaximum = packet.properties?.receiveMaximum ?? 65_535
+    // MQTT 3.1.1 has no Receive Maximum; a broker that has no bound of its own either uses identifiers twice.
+    this.#session.receiveMaximum = packet.properties?.receiveMaximum ?? this.#scenario.packetIds / 2
     this.#link = link
     this.#connack(link, 0, isPresent)
     // MQTT 5 §4.4: what was unacknowledged comes again first, in its order, with its identifiers.

@@ -33,6 +33,7 @@ export class SimulatedConnector {
 
   constructor(owner: Owner, endpoint: SimulatedEndpoint, world: ProcessWorld) {
     const { scenario, bug, log } = world
+    const { packetIds } = scenario
     this.owner = owner
     this.endpoint = endpoint
     this.#scenario = scenario
@@ -45,6 +46,7 @@ export class SimulatedConnector {
       ready: () => {},
       seams: {
         session: {
+          identifiers: bug?.identifiers ?? { count: packetIds, distanceMax: packetIds / 2 },
           dial: async (_target, signal) => {
             const stream = await world.dial(owner, signal)
             return bug?.dialled === undefined ? stream : bug.dialled(stream)
@@ -139,7 +141,7 @@ function configOf(scenario: Scenario, bug: PlantedBug | undefined): ConnectorCon
       receiveMaximum: scenario.receiveMaximum,
       reconnect: { minMs: 100, maxMs: 4_000 },
       ackOrder: bug?.ackOrder ?? scenario.ackOrder,
-      ackHoldMaxMs: 2_000,
+      ackHoldMaxMs: scenario.ackHoldMaxMs,
       share: scenario.share,
     },
     limits: {

@@ -1,4 +1,5 @@
 // What a run came across: a simulation that never gets into trouble proves nothing.
+import { OpenRequests, type OpenDelivery } from '../checkers/open-requests.ts'
 import type { History, HistoryEvent } from './history.ts'
 
 /** Names of everything that must come up in a large number of runs. */
@@ -50,7 +51,8 @@ export const MUST_COME_UP: readonly string[] = [
   'part with DUP',
   'final message with an error',
   'final message once more',
-  'Packet Identifier came round',
+  'PUBACK before that of an earlier delivery',
+  'intake held back',
   'request of QoS 0',
   'cancel message',
   'call ended after its connection',
@@ -64,8 +66,12 @@ export function comeUp(history: History): Set<string> {
   const seen = new Set<string>()
   const connections = new Map<number, number>()
   const messagesOf = new Map<string, number>()
-  const lastIds = new Map<number, number>()
+  const open = new Map<number, OpenRequests<OpenDelivery>>()
   const finals = new Set<string>()
+  const openOn = (connection: number): OpenRequests<OpenDelivery> => {
+    if (!open.has(connection)) open.set(connection, new OpenRequests())
+    return open.get(connection)!
+  }
   let closed = 0
   if (history.limits.protocolVersion === 4) seen.add('MQTT 3.1.1')
   for (const event of history.events) {
@@ -96,10 +102,7 @@ export function comeUp(history: History): Set<string> {
         else if ((messagesOf.get(event.key) ?? event.message) !== event.message)
           seen.add('same key delivered as two messages')
         messagesOf.set(event.key, event.message)
-        if (!event.dup && event.qos > 0) {
-          if (event.packetId < (lastIds.get(event.connection) ?? 0)) seen.add('Packet Identifier came round')
-          lastIds.set(event.connection, event.packetId)
-        }
+        if (event.qos > 0) openOn(event.connection).add({ packetId: event.packetId, arrivedAtMs: event.atMs })
         if (history.requests.get(event.key)!.replyTopic === undefined) seen.add('nobody can be addressed')
         break
       }
@@ -125,12 +128,18 @@ export function comeUp(history: History): Set<string> {
       case 'process':
         if (event.change === 'killed' || event.change === 'drained') seen.add(`process ${event.change}`)
         break
-      case 'request-ack':
+      case 'request-ack': {
+        const acknowledged = openOn(event.connection).acknowledge(event.packetId, () => true)
+        if (acknowledged?.passed !== undefined) seen.add('PUBACK before that of an earlier delivery')
+        break
+      }
+      case 'log':
+        if (event.text.includes('"intake_held_back"')) seen.add('intake held back')
+        break
       case 'acknowledged':
       case 'unknown-ack':
       case 'accepted':
       case 'call':
-      case 'log':
       case 'uncaught':
       case 'quiet':
       case 'leftover':

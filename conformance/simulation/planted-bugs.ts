@@ -16,6 +16,8 @@ const ACKNOWLEDGED = Promise.resolve<PublishResult>({ kind: 'acknowledged', reas
 /** Where a bug gets in between session and pipeline. One object lives as long as one run. */
 export interface PlantedBug {
   readonly ackOrder?: 'as-settled'
+  /** What the connector takes for the broker's number of Packet Identifiers. */
+  readonly identifiers?: { readonly count: number; readonly distanceMax: number }
   delivered?(delivery: Delivery): Delivery | undefined
   publish?(message: OutgoingMessage, publish: Publish): Promise<PublishResult>
   dialled?(bytes: ByteStream): ByteStream
@@ -43,6 +45,10 @@ export const PLANTED_BUGS: Readonly<Record<string, { readonly rule: string; make
     }),
   },
   'acknowledges out of order': { rule: 'D3', make: () => ({ ackOrder: 'as-settled' }) },
+  'gives up the order until a Packet Identifier comes round': {
+    rule: 'ack-wrap',
+    make: acknowledgesTheOlder,
+  },
   'acknowledges a delivery of an earlier connection': { rule: 'D3', make: staleAcknowledgement },
   'swaps Correlation Data': { rule: 'D4', make: swappedCorrelation },
   'answers on another topic': {
@@ -169,6 +175,35 @@ function staleAcknowledgement(): PlantedBug {
       delivery.settle = () => {
         if (delivery.epoch === epoch || delivery.qos === 0) return settle()
         const { packetId } = delivery
+        current!.stream.write(Buffer.from([0x40, 2, packetId >> 8, packetId & 0xff]))
+      }
+      return delivery
+    },
+  }
+}
+
+// Among so many identifiers as the broker has not, and without a look at whether another delivery has the same one.
+function acknowledgesTheOlder(): PlantedBug {
+  let current: ByteStream | undefined
+  // Of this connection, by Packet Identifier.
+  let unsettled = new Map<number, number>()
+  return {
+    identifiers: { count: 65_535, distanceMax: 32_768 },
+    dialled(bytes) {
+      unsettled = new Map()
+      return (current = bytes)
+    },
+    delivered(delivery) {
+      if (delivery.qos === 0) return delivery
+      const { packetId } = delivery
+      const own = unsettled
+      const settle = delivery.settle.bind(delivery)
+      own.set(packetId, (own.get(packetId) ?? 0) + 1)
+      delivery.settle = () => {
+        const others = own.get(packetId)! - 1
+        own.set(packetId, others)
+        settle()
+        if (others === 0 || own !== unsettled) return
         current!.stream.write(Buffer.from([0x40, 2, packetId >> 8, packetId & 0xff]))
       }
       return delivery

@@ -87,7 +87,7 @@ class World {
         protocolVersion: scenario.protocolVersion,
         concurrency: scenario.concurrency,
         modelTimeoutMs: scenario.modelTimeoutMs,
-        ackHoldMaxMs: scenario.ackOrder === 'strict' ? Infinity : 0,
+        ackHoldMaxMs: holdMaxMsOf(scenario),
         duplicateWindowMs: DUPLICATE_WINDOW_MS,
       },
       events: this.#events,
@@ -359,6 +359,11 @@ class World {
     }
     this.#clock.after(0, () => void connector.drain().then(end), connector.owner)
   }
+}
+
+function holdMaxMsOf({ ackOrder, ackHoldMaxMs }: Scenario): number {
+  if (ackOrder === 'bounded') return ackHoldMaxMs
+  return ackOrder === 'strict' ? Infinity : 0
 }
 
 function describePublish(packet: IPublishPacket) {
