@@ -26,7 +26,11 @@ export const PLANTS = {
   ],
   // Each PUBACK leaves as soon as it can.
   'ack-out-of-order': [
-    { file: 'session/ack-order.js', find: "if (this.#kind === 'as-settled') {", replace: 'if (true) {' },
+    {
+      file: 'session/ack-order.js',
+      find: 'return holdMaxMs === 0 ? Number.POSITIVE_INFINITY',
+      replace: 'return true ? Number.POSITIVE_INFINITY',
+    },
   ],
   // What was delivered on one connection is acknowledged on the next.
   'ack-of-old-epoch': [
@@ -70,8 +74,9 @@ export const PLANTS = {
     },
     {
       file: 'session/outbox.js',
-      find: 'const isShort =',
-      replace: 'this.#inFlight.clear(); this.#waiting.length = this.#waitingHead = 0; const isShort =',
+      find: 'const sent = this.#inFlight.values()',
+      replace:
+        'this.#inFlight.clear(); this.#waiting.length = this.#waitingHead = 0; const sent = this.#inFlight.values()',
     },
   ],
 }
