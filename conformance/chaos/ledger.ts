@@ -9,7 +9,7 @@ type Times = Float64Array
 export const KIND = { raw: 0, sdk: 1 } as const
 
 /** Something that must not be, seen at a client. */
-export interface Misdeed {
+export interface WrongReply {
   readonly kind: 'crossed' | 'phantom'
   readonly atMs: number
   /** Number of the request; -1 = none. */
@@ -28,7 +28,7 @@ export interface FaultRecord {
 }
 
 // The first ones tell the story; a broken connector makes one a request.
-const MISDEEDS_MAX = 1000
+const WRONG_REPLIES_MAX = 1000
 // More are not told apart.
 const PARTS_MAX = 0xffff
 // A connector that repeats everything without end must not be the harness's memory.
@@ -62,7 +62,7 @@ export class Ledger {
   readonly abandoned: Uint8Array
   /** `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
-  readonly misdeeds: Misdeed[] = []
+  readonly wrongReplies: WrongReply[] = []
   /** When a reply beyond the first came, the broker's own repetitions left out; milliseconds since the epoch. */
   readonly duplicateTimes: number[] = []
   /** When a call beyond the first was told, up to 100 ms after it; milliseconds since the epoch. */
@@ -165,9 +165,9 @@ export class Ledger {
     bump(this.calls, number)
   }
 
-  misdeed(misdeed: Misdeed): void {
-    this[misdeed.kind] += 1
-    if (this.misdeeds.length < MISDEEDS_MAX) this.misdeeds.push(misdeed)
+  wrongReply(wrongReply: WrongReply): void {
+    this[wrongReply.kind] += 1
+    if (this.wrongReplies.length < WRONG_REPLIES_MAX) this.wrongReplies.push(wrongReply)
   }
 
   // A handful of codes; a connector that invents more shares the last index.

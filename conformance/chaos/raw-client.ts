@@ -136,7 +136,7 @@ export class RawClient {
           payload: bytes.toString('utf8', view.payloadStart, end),
           mark: partMarkOf(bytes, view),
         })
-        // After it is in the book.
+        // After it is in the ledger.
         if (view.qos > 0) acks.push(encodePuback(view.packetId))
         return
       }

@@ -11,9 +11,9 @@ export function report(result: ChaosResult, replay: string): string {
     kills.reduce((total, kill) => total + count(kill), 0)
   const most = (count: (kill: BrokerKill) => number): number => Math.max(0, ...kills.map(count))
   const lines = [
-    result.convictedAfterMs === undefined
-      ? 'NOT GUILTY'
-      : `GUILTY, proven ${(result.convictedAfterMs / 1000).toFixed(1)} s after the load began`,
+    result.detectedAfterMs === undefined
+      ? 'CLEARED'
+      : `FAILED, detected ${(result.detectedAfterMs / 1000).toFixed(1)} s after the load began`,
     `command: ${replay}`,
     `broker: ${result.broker.version}: ${result.broker.settings.join('; ')}`,
     `load: ${load.rawClients} raw clients, ${load.sdkClients} SDK clients, at most ${load.inFlightMax} requests unanswered at once and ${load.requestsPerSecondMax}/s; ${load.isSuspicious ? 'poison looked for' : 'poison.enabled: false'}`,
@@ -27,12 +27,12 @@ export function report(result: ChaosResult, replay: string): string {
     `tap: ${JSON.stringify(result.seen)}; sessions lost ${result.sessionsLost}; exits after SIGTERM that were not 0: ${JSON.stringify(result.badExits)}`,
     `CPU ${JSON.stringify(result.cpu)} of a core, peak memory ${JSON.stringify(result.peakRssMb)} MB`,
   ]
-  if (!result.isGuilty) return lines.join('\n')
+  if (!result.hasFailed) return lines.join('\n')
   lines.push('', ...verdict.reasons, ...deaths.map((death) => `The connector died. ${death}`))
   for (const { rule, what, atMs, connection } of verdict.firstViolations) {
     lines.push(`  ${time(atMs)} on connection ${connection}, ${rule}: ${what}`)
   }
-  for (const { kind, what, atMs } of verdict.firstMisdeeds) lines.push(`  ${time(atMs)} ${kind}: ${what}`)
+  for (const { kind, what, atMs } of verdict.firstWrongReplies) lines.push(`  ${time(atMs)} ${kind}: ${what}`)
   for (const request of verdict.firstUnanswered) {
     lines.push(
       `  unanswered: ${request.kind} request ${request.number}, published ${time(request.publishedAtMs)}, PUBACK ${time(request.pubackAtMs)}, reply taken by the broker ${time(request.replyTakenAtMs)}, ${request.calls} calls of the model`,

@@ -1,7 +1,7 @@
 // What a chaos run hands to its report and to its tests. Types only, so that run and report need not import one another.
 import type { FaultRecord } from './ledger.ts'
 import type { FaultSummary } from './summary.ts'
-import type { TapSeen } from './tap-judge.ts'
+import type { TapSeen } from './tap-checker.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What came out. */
@@ -9,7 +9,7 @@ export interface ChaosResult {
   readonly verdict: Verdict
   /** Beside the verdict: the connector ended by itself. */
   readonly deaths: readonly string[]
-  readonly isGuilty: boolean
+  readonly hasFailed: boolean
   readonly faults: FaultSummary
   readonly faultRecords: readonly FaultRecord[]
   readonly seen: Readonly<TapSeen>
@@ -25,7 +25,7 @@ export interface ChaosResult {
   /** Peak of the resident memory by process, in MB (10^6 bytes). */
   readonly peakRssMb: Readonly<Record<string, number>>
   /** Milliseconds from the beginning of the load to the proof; undefined when there was none. */
-  readonly convictedAfterMs: number | undefined
+  readonly detectedAfterMs: number | undefined
 }
 
 /** How it was asked. */

@@ -1,4 +1,4 @@
-// One run: everybody started, the load asking, the schedule happening, the book closed, the verdict.
+// One run: everybody started, the load asking, the schedule happening, the ledger closed, the verdict.
 import {
   ACK_HOLD_MAX_MS,
   BROKER_SETTINGS,
@@ -33,10 +33,10 @@ export interface ChaosOptions {
   /** Asks no longer than this, in milliseconds. @default no limit */
   readonly durationMs?: number | undefined
   /** Ends as soon as something is proven. @default false */
-  readonly stopWhenConvicted?: boolean
+  readonly stopWhenDetected?: boolean
   /** How long nothing may come before the rest counts as unanswered, in milliseconds. @default 15000 */
   readonly quietMs?: number
-  /** Even numbers: clients come in twins. @default 40 */
+  /** Even numbers: clients come in pairs. @default 40 */
   readonly rawClients?: number
   /** @default 4 */
   readonly sdkClients?: number
@@ -98,12 +98,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await connector.startReady()
     await load.start()
     const startedAtMs = Date.now()
-    let convictedAfterMs: number | undefined
+    let detectedAfterMs: number | undefined
     const look = (): boolean => {
       const isProven =
         tap.violations.length > 0 || ledger.crossed > 0 || ledger.phantom > 0 || connector.deaths.length > 0
-      if (isProven) convictedAfterMs ??= Date.now() - startedAtMs
-      return isProven && options.stopWhenConvicted === true
+      if (isProven) detectedAfterMs ??= Date.now() - startedAtMs
+      return isProven && options.stopWhenDetected === true
     }
     const progress = (): string =>
       `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} asked, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} to come), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
@@ -130,13 +130,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     clearInterval(ticker)
     await upstream.flush()
     const verdict = judge({ ledger, violations: tap.violations, isCutShort: look() })
-    const isGuilty = verdict.isGuilty || connector.deaths.length > 0
-    if (isGuilty) convictedAfterMs ??= Date.now() - startedAtMs
+    const hasFailed = verdict.hasFailed || connector.deaths.length > 0
+    if (hasFailed) detectedAfterMs ??= Date.now() - startedAtMs
     options.progress?.(progress())
     return {
       verdict,
       deaths: connector.deaths,
-      isGuilty,
+      hasFailed,
       faults: summarizeFaults(ledger),
       faultRecords: ledger.faults,
       seen: { ...tap.seen },
@@ -149,7 +149,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       load: { rawClients, sdkClients, inFlightMax, requestsPerSecondMax: rateMax, isSuspicious },
       cpu,
       peakRssMb,
-      convictedAfterMs,
+      detectedAfterMs,
     }
   } finally {
     meter.stop()

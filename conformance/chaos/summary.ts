@@ -26,7 +26,7 @@ export interface FaultSummary {
   readonly withoutFault: { readonly extraCalls: number; readonly duplicateReplies: number }
 }
 
-/** Of the book: what is counted here. */
+/** Of the ledger: what is counted here. */
 export type Costs = Pick<Ledger, 'faults' | 'extraCallTimes' | 'duplicateTimes'>
 
 // The longest fault, a restart, and what comes again after it.

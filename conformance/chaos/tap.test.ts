@@ -1,8 +1,8 @@
 // The tap on written conversations: each line is one packet, checked as if it had come over the wire.
 import mqttPacket, { type Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { TapCourtroom } from './tap.ts'
-import type { TapRules, Violation } from './tap-judge.ts'
+import { TapLog } from './tap.ts'
+import type { TapRules, Violation } from './tap-checker.ts'
 
 const RULES = {
   requestRoots: ['infer/request/'],
@@ -57,9 +57,9 @@ function violationsIn(...connections: readonly Said[][]): string[] {
 
 // Every connection is a list; bytes come in pieces of three, as no parser likes them.
 function violationsUnder(rules: TapRules, ...connections: readonly Said[][]): string[] {
-  const court = new TapCourtroom(rules)
+  const log = new TapLog(rules)
   for (const connection of connections) {
-    const judge = court.nextJudge()
+    const checker = log.nextChecker()
     for (const [who, packet] of connection) {
       if (who === 'time') {
         vi.advanceTimersByTime(packet)
@@ -67,12 +67,12 @@ function violationsUnder(rules: TapRules, ...connections: readonly Said[][]): st
       }
       const bytes = mqttPacket.generate(packet, { protocolVersion: 5 })
       for (let at = 0; at < bytes.length; at += 3) {
-        if (who === 'broker') judge.fromServer(bytes.subarray(at, at + 3))
-        else judge.fromClient(bytes.subarray(at, at + 3))
+        if (who === 'broker') checker.fromServer(bytes.subarray(at, at + 3))
+        else checker.fromClient(bytes.subarray(at, at + 3))
       }
     }
   }
-  return court.violations.map(({ rule }: Violation) => rule)
+  return log.violations.map(({ rule }: Violation) => rule)
 }
 
 test('has nothing against reply, its PUBACK, and then the PUBACK of the request', () => {
@@ -88,8 +88,8 @@ test('sees a PUBACK before the reply, and before its PUBACK', () => {
 })
 
 test("does not take another request's reply for this one's", () => {
-  const twins = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
-  expect(violationsIn([connack(), ...twins])).toEqual(['ack-before-reply'])
+  const two = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
+  expect(violationsIn([connack(), ...two])).toEqual(['ack-before-reply'])
 })
 
 test('wants a reply for each delivery of the same request', () => {
@@ -307,9 +307,9 @@ test('sees more and larger publishes than the broker takes', () => {
 })
 
 test('takes no notice of a packet that was cut', () => {
-  const court = new TapCourtroom(RULES)
-  const judge = court.nextJudge()
+  const log = new TapLog(RULES)
+  const checker = log.nextChecker()
   const bytes = mqttPacket.generate(reply(1, 'k', 'elsewhere')[1] as Packet, { protocolVersion: 5 })
-  judge.fromClient(bytes.subarray(0, bytes.length - 1))
-  expect(court.violations).toEqual([])
+  checker.fromClient(bytes.subarray(0, bytes.length - 1))
+  expect(log.violations).toEqual([])
 })

@@ -1,7 +1,7 @@
 // From the ledger of a run to the verdict. Pure: no clock, no sockets.
 import { BrokerKills, type BrokerKill } from './broker-kills.ts'
-import { KIND, type Ledger, type Misdeed } from './ledger.ts'
-import type { Violation } from './tap-judge.ts'
+import { KIND, type Ledger, type WrongReply } from './ledger.ts'
+import type { Violation } from './tap-checker.ts'
 
 /** What the verdict is made from. */
 export interface Evidence {
@@ -23,7 +23,7 @@ export interface UnansweredRequest {
 
 /** The counts of a run, and whether they are as they must be. */
 export interface Verdict {
-  readonly isGuilty: boolean
+  readonly hasFailed: boolean
   /** One sentence each: what was violated. */
   readonly reasons: readonly string[]
   readonly requests: number
@@ -62,7 +62,7 @@ export interface Verdict {
   readonly extraCalls: number
   readonly violations: number
   readonly firstUnanswered: readonly UnansweredRequest[]
-  readonly firstMisdeeds: readonly Misdeed[]
+  readonly firstWrongReplies: readonly WrongReply[]
   readonly firstViolations: readonly Violation[]
 }
 
@@ -144,7 +144,7 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
   ] as const
   const found = reasons.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
   return {
-    isGuilty: found.length > 0,
+    hasFailed: found.length > 0,
     reasons: found,
     requests,
     requestsSdk,
@@ -169,7 +169,7 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     extraCalls,
     violations: violations.length,
     firstUnanswered,
-    firstMisdeeds: ledger.misdeeds.slice(0, SHOWN_MAX),
+    firstWrongReplies: ledger.wrongReplies.slice(0, SHOWN_MAX),
     firstViolations: violations.slice(0, SHOWN_MAX),
   }
 }

@@ -1,5 +1,5 @@
 // The few MQTT 5 packets that load and tap handle by the thousand, read and written by hand. Not the connector's codec:
-// the witness must not share a fault with the accused.
+// a checker must not share a fault with what it checks.
 import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
 /** Called for each whole packet: first byte, and where the body lies in `bytes`. */

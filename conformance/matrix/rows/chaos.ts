@@ -160,7 +160,7 @@ function toRow(row: ChaosRow): Row {
       findings.ran('faults', result.faults.total, faults)
       tell(result, findings)
       row.also?.(result, findings)
-      if (result.isGuilty)
+      if (result.hasFailed)
         say(report(result, `npm run matrix -- ${name}${quick ? ' --quick' : ` --scale ${scale}`}`))
       return findings.result
     },

@@ -61,8 +61,8 @@ export interface Violation {
   readonly what: string
 }
 
-/** What a judge shares with those of other connections. */
-export interface TapCourt {
+/** What a checker shares with those of other connections. */
+export interface TapShared {
   readonly parts: PartOrder
   violated(violation: Violation): void
   replied(): void
@@ -104,11 +104,11 @@ const EXPIRY_SLACK_MS = 500
 const HOLD_SLACK_MS = 20
 
 /** Reads along on one connection. */
-export class TapJudge implements Witness {
+export class TapChecker implements Witness {
   readonly #connection: number
   readonly #rules: TapRules
   readonly #seen: TapSeen
-  readonly #court: TapCourt
+  readonly #shared: TapShared
   readonly #up: PacketScanner
   readonly #down: PacketScanner
   readonly #requests = new OpenRequests<OpenRequest>()
@@ -120,11 +120,11 @@ export class TapJudge implements Witness {
   #packetBytesMax = Number.POSITIVE_INFINITY
   #isBroken = false
 
-  constructor(connection: number, rules: TapRules, seen: TapSeen, court: TapCourt) {
+  constructor(connection: number, rules: TapRules, seen: TapSeen, shared: TapShared) {
     this.#connection = connection
     this.#rules = rules
     this.#seen = seen
-    this.#court = court
+    this.#shared = shared
     this.#up = new PacketScanner((head, bytes, start, end) => this.#sent(head, bytes, start, end))
     this.#down = new PacketScanner((head, bytes, start, end) => this.#received(head, bytes, start, end))
   }
@@ -177,8 +177,8 @@ export class TapJudge implements Witness {
     this.#brokerReceiveMaximum = packet.properties?.receiveMaximum ?? 65_535
     this.#packetBytesMax = packet.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
     // What a late PUBACK of the connection before would name.
-    this.#ids = new Set(this.#court.staleIds())
-    this.#court.opened(this.#requests.ids)
+    this.#ids = new Set(this.#shared.staleIds())
+    this.#shared.opened(this.#requests.ids)
   }
 
   #delivered(head: number, bytes: Buffer, start: number): void {
@@ -227,7 +227,7 @@ export class TapJudge implements Witness {
     // Refused is settled too: no reply can ever be addressed.
     const isRefused = reasonCode >= 0x80
     answers.count +=
-      part === undefined ? 1 : this.#court.parts.acknowledged(part.attempt, part.mark, isRefused)
+      part === undefined ? 1 : this.#shared.parts.acknowledged(part.attempt, part.mark, isRefused)
     if (part === undefined || part.mark.isFinal) {
       this.#seen.replyAcks += 1
       if (!isRefused) this.#rules.onReplyTaken?.(reply.replyTopic, reply.correlation, Date.now())
@@ -247,7 +247,7 @@ export class TapJudge implements Witness {
     if (mark === undefined || mark.isFinal) this.#seen.replies += 1
     else this.#seen.parts += 1
     if (qos > 0) this.#replied(view, mark, bytes.subarray(view.payloadStart, end))
-    this.#court.replied()
+    this.#shared.replied()
   }
 
   #replied({ topic, packetId, correlation }: PublishView, mark: PartMark | undefined, payload: Buffer): void {
@@ -256,7 +256,7 @@ export class TapJudge implements Witness {
     const key = keyOf({ replyTopic: topic, correlation })
     const part = mark && {
       mark,
-      attempt: this.#court.parts.sent({
+      attempt: this.#shared.parts.sent({
         ...mark,
         key,
         content: mark.isFinal ? hash('sha1', payload) : '',
@@ -312,7 +312,7 @@ export class TapJudge implements Witness {
       )
     }
     const key = keyOf(request)
-    if (answers.open === 0 && !isExpired && this.#court.parts.isUnfinished(key, this.#connection)) {
+    if (answers.open === 0 && !isExpired && this.#shared.parts.isUnfinished(key, this.#connection)) {
       this.#violated(
         'part-order',
         `PUBACK ${packetId} for ${describe(request)}; its answer has no final message.`,
@@ -351,7 +351,7 @@ export class TapJudge implements Witness {
   }
 
   #violated(rule: Violation['rule'], what: string): void {
-    this.#court.violated({ connection: this.#connection, atMs: Date.now(), rule, what })
+    this.#shared.violated({ connection: this.#connection, atMs: Date.now(), rule, what })
   }
 }
 
