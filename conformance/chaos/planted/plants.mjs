@@ -21,7 +21,8 @@ export const PLANTS = {
     {
       file: 'pipeline.js',
       find: 'let result = await publish(reply);',
-      replace: 'const publishing = publish(reply); delivery.settle(); let result = await publishing;',
+      replace:
+        'const publishing = publish(reply); exchange.delivery.settle(); let result = await publishing;',
     },
   ],
   // Each PUBACK leaves as soon as it can.
