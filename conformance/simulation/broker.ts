@@ -10,7 +10,7 @@ import {
 import type { Owner, SimulatedClock } from './clock.ts'
 import type { LossReason, RunEvent } from './history.ts'
 import type { Link } from './link.ts'
-import { partMarkOf } from './part-mark.ts'
+import { partMarkOf } from './publish-event.ts'
 import type { PlannedRequest, Scenario } from './scenario.ts'
 
 interface Message {
