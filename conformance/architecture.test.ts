@@ -2,12 +2,29 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { checkSources, FILE_LINES_MAX, unitOf, type SourceFile } from './architecture/check-sources.ts'
+import { findCircles } from './architecture/find-circles.ts'
 import { findImports } from './architecture/find-imports.ts'
 import { readImportTable } from './architecture/import-table.ts'
 
 const ROOT = new URL('../', import.meta.url)
 
+const importing = (name: string, ...imported: string[]): SourceFile => ({
+  path: `conformance/chaos/${name}.ts`,
+  text: imported.map((each) => `import type { A } from '${each}'`).join('\n'),
+})
+
 function sources(): SourceFile[] {
+  return [...packageSources(), ...conformanceSources()]
+}
+
+function conformanceSources(): SourceFile[] {
+  const folder = new URL('conformance/', ROOT)
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => /(?<!\.d)\.m?[jt]s$/.test(file))
+    .map((file) => ({ path: `conformance/${file}`, text: readFileSync(new URL(file, folder), 'utf8') }))
+}
+
+function packageSources(): SourceFile[] {
   return readdirSync(new URL('packages', ROOT)).flatMap((name) => {
     const folder = new URL(`packages/${name}/src/`, ROOT)
     return readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -48,6 +65,10 @@ describe('the sources', () => {
     ])
   })
 
+  test('of conformance/ import themselves in no circle', () => {
+    expect(findCircles(conformanceSources())).toEqual([])
+  })
+
   test('protocol has no dependency', () => {
     const manifest = readFileSync(new URL('packages/protocol/package.json', ROOT), 'utf8')
     const kinds = Object.keys(JSON.parse(manifest) as object).filter((key) => /dependencies$/i.test(key))
@@ -67,11 +88,17 @@ describe('the checker', () => {
 | \`connector/route\`, \`connector/session\` | \`connector/step\`, \`connector/telemetry\` |
 | \`connector/telemetry\` | nothing else |
 | \`connector/pipeline\` | \`connector/*\` |
+| \`connector/internal\` | \`connector/session\` |
+| \`conformance/*.test\` | \`conformance/*\`, \`cli\`, \`dev\` |
+| \`conformance/chaos\`, \`conformance/fixtures\` | \`connector\` |
+| \`conformance/fuzz\` | \`conformance/fixtures\`, \`connector/internal\`, \`connector/route\`, \`connector/step\` |
 ## Afterwards
 | \`protocol\` | \`client\` |
 `)
-  const check = (path: string, text: string): readonly string[] =>
-    checkSources([{ path: `packages/${path}`, text }], table).violations
+  const check = (path: string, text: string): readonly string[] => {
+    const top = path.startsWith('conformance/') ? '' : 'packages/'
+    return checkSources([{ path: `${top}${path}`, text }], table).violations
+  }
 
   test('reads the table of its section only', () => {
     expect(table.get('protocol')).toEqual(new Set())
@@ -113,6 +140,15 @@ describe('the checker', () => {
     ['connector/src/pipeline.ts', "import { r } from './route/index.ts'"],
     ['cli/src/commands/dev.ts', "const dev = () => import('@inferwire/dev')"],
     ['client/src/a.ts', "import mqtt from 'mqtt'"],
+    ['connector/src/internal.ts', "export { s } from './session/outbox.ts'"],
+    ['conformance/a.test.ts', "import { f } from './fixtures/deep/f.ts'"],
+    ['conformance/a.test.ts', "import { startDev } from '@inferwire/dev'"],
+    ['conformance/a.test.ts', "import { p } from '../packages/cli/src/index.ts'"],
+    ['conformance/chaos/a.ts', "import { b } from './b.ts'"],
+    ['conformance/fuzz/targets/a.ts', "import { f } from '../../fixtures/f.ts'"],
+    ['conformance/fuzz/targets/a.ts', "import { r } from '../../../packages/connector/src/route/index.ts'"],
+    ['conformance/fuzz/targets/a.ts', "import type { S } from '../../../packages/connector/src/step.ts'"],
+    ['conformance/fuzz/targets/a.ts', "import { o } from '../../../packages/connector/src/internal.ts'"],
   ])('lets %s do %s', (path, source) => {
     expect(check(path, source)).toEqual([])
   })
@@ -145,6 +181,20 @@ describe('the checker', () => {
     ['connector/src/a.ts', "import data from '/etc/a.json'", 'absolute'],
     ['connector/src/a.ts', "import { x } from './a.test.ts'", 'test file'],
     ['connector/src/a.ts', 'const x = import(name)', 'computes'],
+    ['connector/src/pipeline.ts', "import { o } from './internal.ts'", 'second door'],
+    ['conformance/fixtures/a.ts', "import { t } from '../chaos/tap.ts'", 'table'],
+    ['conformance/chaos/a.ts', "import { t } from '../a.test.ts'", 'table'],
+    ['conformance/chaos/a.ts', "import { c } from '@inferwire/client'", 'table'],
+    ['conformance/chaos/a.ts', "import { c } from '@inferwire/connector/internal'", 'front only'],
+    ['conformance/chaos/a.ts', "import { r } from '../../packages/connector/src/route/index.ts'", 'table'],
+    [
+      'conformance/fuzz/a.ts',
+      "import { m } from '../../packages/connector/src/route/table.ts'",
+      'front file',
+    ],
+    ['conformance/fuzz/a.ts', "import { d } from '../../packages/cli/src/program.ts'", 'front file'],
+    ['conformance/fuzz/a.ts', "import { d } from '../../bench/run.mjs'", 'outside'],
+    ['conformance/vault/a.ts', 'export const a = 1', 'no row'],
   ])('catches %s: %s', (path, source, what) => {
     expect(check(path, source)).toEqual([expect.stringContaining(what)])
   })
@@ -154,5 +204,18 @@ describe('the checker', () => {
     expect(check('dev/src/a.ts', '\n'.repeat(FILE_LINES_MAX + 1))).toEqual([
       `packages/dev/src/a.ts has ${FILE_LINES_MAX + 1} lines, more than ${FILE_LINES_MAX}`,
     ])
+  })
+
+  test('finds the files that import one another in a circle', () => {
+    const files = [
+      importing('run', './summary.ts', './tap.ts'),
+      importing('summary', './result.ts', '../fixtures/random.ts'),
+      importing('result', './run.ts'),
+      importing('tap'),
+    ]
+    expect(findCircles(files)).toEqual([
+      'conformance/chaos/run.ts -> conformance/chaos/summary.ts -> conformance/chaos/result.ts -> conformance/chaos/run.ts',
+    ])
+    expect(findCircles(files.slice(0, 2))).toEqual([])
   })
 })

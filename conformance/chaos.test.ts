@@ -1,13 +1,14 @@
 // The chaos harness: that it can tell right from wrong, that it finds eight planted bugs, and that the connector passes.
 import { describe, expect, onTestFailed, test } from 'vitest'
-import { CONVICTION_RUN, convictionSchedule } from './chaos/conviction.ts'
+import { DETECTION_RUN, detectionSchedule } from './chaos/detection.ts'
 import { PLANTS } from './chaos/planted/plants.mjs'
-import { runChaos, type ChaosResult } from './chaos/run.ts'
+import { report } from './chaos/report.ts'
+import type { ChaosResult } from './chaos/result.ts'
+import { runChaos } from './chaos/run.ts'
 import { makeSchedule } from './chaos/schedule.ts'
-import { report } from './chaos/summary.ts'
 
 const TIMEOUT_MS = 120_000
-const CONVICTION_SEED = 11
+const DETECTION_SEED = 11
 
 describe('the honest connector', () => {
   // Every kind of fault, for half a minute each.
@@ -17,7 +18,7 @@ describe('the honest connector', () => {
       const durationMs = 26_000
       const schedule = makeSchedule({ seed, faults: 13, durationMs: durationMs - 4000, outageMsMax: 3500 })
       const result = await runChaos({ schedule, requests: 50_000, requestsPerSecond: 500, durationMs })
-      expectInnocence(result, `npm run chaos -- --replay ${seed} --minutes 0.4 --faults 13 --rate 500`)
+      expectNoFault(result, `npm run chaos -- --replay ${seed} --minutes 0.4 --faults 13 --rate 500`)
       expect(result.faults.total).toBe(13)
       expect(result.verdict.requests).toBeGreaterThan(1000)
     },
@@ -25,10 +26,10 @@ describe('the honest connector', () => {
   )
 
   test(
-    'is acquitted under the schedule that convicts the planted bugs',
+    'passes under the schedule that detects the planted bugs',
     async () => {
-      const schedule = convictionSchedule(CONVICTION_SEED)
-      expectInnocence(await runChaos({ ...CONVICTION_RUN, schedule }), 'npm run chaos -- --conviction')
+      const schedule = detectionSchedule(DETECTION_SEED)
+      expectNoFault(await runChaos({ ...DETECTION_RUN, schedule }), 'npm run chaos -- --detection')
     },
     TIMEOUT_MS,
   )
@@ -51,12 +52,12 @@ describe('a planted bug is found', () => {
   test.each(Object.keys(PLANTS))(
     '%s',
     async (plant) => {
-      const schedule = convictionSchedule(CONVICTION_SEED)
-      const result = await runChaos({ ...CONVICTION_RUN, schedule, plant })
-      onTestFailed(() => console.error(report(result, `npm run chaos -- --conviction --plant ${plant}`)))
-      expect(result.isGuilty).toBe(true)
+      const schedule = detectionSchedule(DETECTION_SEED)
+      const result = await runChaos({ ...DETECTION_RUN, schedule, plant })
+      onTestFailed(() => console.error(report(result, `npm run chaos -- --detection --plant ${plant}`)))
+      expect(result.hasFailed).toBe(true)
       expect(evidence[plant]!(result)).toBe(true)
-      expect(result.convictedAfterMs).toBeLessThan(60_000)
+      expect(result.detectedAfterMs).toBeLessThan(60_000)
     },
     TIMEOUT_MS,
   )
@@ -66,6 +67,6 @@ function saw(rule: string): (result: ChaosResult) => boolean {
   return ({ verdict }) => verdict.firstViolations.some((violation) => violation.rule === rule)
 }
 
-function expectInnocence(result: ChaosResult, replay: string): void {
-  expect(result.isGuilty ? report(result, replay) : '').toBe('')
+function expectNoFault(result: ChaosResult, replay: string): void {
+  expect(result.hasFailed ? report(result, replay) : '').toBe('')
 }

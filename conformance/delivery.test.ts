@@ -27,6 +27,7 @@ beforeAll(async () => {
     requestRoots: ['infer/request/'],
     replyRoots: ['infer/reply/'],
     ownTopics: OWN_TOPICS,
+    ackHoldMaxMs: 2000,
   })
 })
 

@@ -42,7 +42,7 @@ test('time and chance are real again afterwards', async () => {
 })
 
 test.each(Object.entries(PLANTED_BUGS))(
-  'a connector that %s is convicted',
+  'a connector that %s is detected',
   async (_name, bug) => {
     const { rule } = bug
     const { failures } = await runSeeds(

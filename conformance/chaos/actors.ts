@@ -13,6 +13,9 @@ import { CLIENT_HEADER, MODELS } from './request-shape.ts'
 /** Name of the connector in its status topic. */
 export const CONNECTOR_NAME = 'chaos'
 
+/** How long a request that is not answered may hold up the PUBACKs of later ones, in milliseconds: the default. */
+export const ACK_HOLD_MAX_MS = 2000
+
 const PLANTED = new URL('planted/register.mjs', import.meta.url).href
 const LOG_LINES_KEPT = 400
 const READY_TIMEOUT_MS = 30_000

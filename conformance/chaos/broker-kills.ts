@@ -66,6 +66,11 @@ export class BrokerKills {
     return false
   }
 
+  /** Whether the broker was killed in that time. */
+  isBetween(fromMs: number, untilMs: number): boolean {
+    return this.all.some(({ startedAtMs, endedAtMs }) => endedAtMs >= fromMs && startedAtMs <= untilMs)
+  }
+
   // What was published after the broker was back is no business of this kill.
   #firstEndedAfter(atMs: number): number {
     let low = 0

@@ -1,10 +1,11 @@
-// `npm run chaos`: one run from the command line; exit code 1 when the connector is guilty.
+// `npm run chaos`: one run from the command line; exit code 1 when something was violated.
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { CONVICTION_RUN, convictionSchedule } from './conviction.ts'
-import { runChaos, type ChaosResult } from './run.ts'
+import { DETECTION_RUN, detectionSchedule } from './detection.ts'
+import { report } from './report.ts'
+import type { ChaosResult } from './result.ts'
+import { runChaos } from './run.ts'
 import { makeSchedule, shrinkSchedule, type Fault } from './schedule.ts'
-import { report } from './summary.ts'
 
 const USAGE = `npm run chaos -- [options]
   --requests N     how many requests [default: 20000]
@@ -17,7 +18,7 @@ const USAGE = `npm run chaos -- [options]
   --in-flight N    requests that may be unanswered at once [default: 200]
   --raw N, --sdk N raw and SDK clients, even numbers [default: 40, 4]
   --trusting       the connector does not look for poison after a kill (poison.enabled: false)
-  --conviction     the short run that convicts each planted bug
+  --detection      the short run that detects each planted bug
   --shrink         looks for a shorter schedule that fails as well
   --json FILE      writes the result`
 
@@ -35,7 +36,7 @@ const { values } = parseArgs({
     raw: { type: 'string', default: DEFAULTS.raw },
     sdk: { type: 'string', default: DEFAULTS.sdk },
     trusting: { type: 'boolean', default: false },
-    conviction: { type: 'boolean', default: false },
+    detection: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -58,31 +59,31 @@ const durationMs = minutesMs ?? Math.max((requests / rate) * 1000, faults * 2500
 const schedule = makeSchedule({ seed, faults, durationMs })
 const replay = `npm run chaos -- --replay ${seed} --requests ${requests} --faults ${faults} --rate ${rate}${rest()}`
 
-if (values.conviction) process.exit(await convict())
+if (values.detection) process.exit(await detect())
 say(`seed ${seed}: ${requests} requests, ${faults} faults over ${(durationMs / 1000).toFixed(0)} s`)
 const result = await run(schedule)
 say(report(result, replay))
 if (values.json !== undefined) {
   writeFileSync(values.json, `${JSON.stringify({ seed, replay, ...result }, null, 2)}\n`)
 }
-if (values.shrink && result.isGuilty) {
+if (values.shrink && result.hasFailed) {
   const fails = async (candidate: readonly Fault[]): Promise<boolean> => {
-    const { isGuilty } = await run(candidate)
-    say(`${candidate.length} faults: ${isGuilty ? 'still guilty' : 'not guilty'}`)
-    return isGuilty
+    const { hasFailed } = await run(candidate)
+    say(`${candidate.length} faults: ${hasFailed ? 'fails still' : 'passes'}`)
+    return hasFailed
   }
   const shortest = await shrinkSchedule(schedule, fails)
   say(`The shortest schedule found has ${shortest.length} faults:\n${JSON.stringify(shortest, null, 2)}`)
 }
-process.exit(result.isGuilty ? 1 : 0)
+process.exit(result.hasFailed ? 1 : 0)
 
-async function convict(): Promise<number> {
+async function detect(): Promise<number> {
   const seedOfTest = values.replay ?? values.seed ?? '11'
-  const again = `npm run chaos -- --conviction --seed ${seedOfTest}${values.plant === undefined ? '' : ` --plant ${values.plant}`}`
-  const schedule = convictionSchedule(number('seed', seedOfTest))
-  const outcome = await runChaos({ ...CONVICTION_RUN, schedule, plant: values.plant, progress: say })
+  const again = `npm run chaos -- --detection --seed ${seedOfTest}${values.plant === undefined ? '' : ` --plant ${values.plant}`}`
+  const schedule = detectionSchedule(number('seed', seedOfTest))
+  const outcome = await runChaos({ ...DETECTION_RUN, schedule, plant: values.plant, progress: say })
   say(report(outcome, again))
-  return outcome.isGuilty ? 1 : 0
+  return outcome.hasFailed ? 1 : 0
 }
 
 function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
@@ -95,7 +96,7 @@ function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
     plant: values.plant,
     isSuspicious: !values.trusting,
     durationMs: isWhole ? minutesMs : last + 5000,
-    stopWhenConvicted: values.plant !== undefined || !isWhole,
+    stopWhenDetected: values.plant !== undefined || !isWhole,
     rawClients: number('raw', values.raw),
     sdkClients: number('sdk', values.sdk),
     inFlightMax: number('in-flight', values['in-flight']),

@@ -1,13 +1,15 @@
-// The book of a run: what was asked, taken, answered and called. Typed arrays, 40 bytes a request: a million is small.
+// The ledger of a run: what was asked, acknowledged, answered and called. Typed arrays, 60 bytes a request: a million is
+// small.
+import type { PartMark } from '../checkers/part-order.ts'
 
-/** Milliseconds since the epoch, as they go into the book: since its beginning, and 0 = never. */
+/** Milliseconds since the epoch; 0 = never. */
 type Times = Float64Array
 
 /** How a request was published. */
 export const KIND = { raw: 0, sdk: 1 } as const
 
 /** Something that must not be, seen at a client. */
-export interface Misdeed {
+export interface WrongReply {
   readonly kind: 'crossed' | 'phantom'
   readonly atMs: number
   /** Number of the request; -1 = none. */
@@ -26,7 +28,9 @@ export interface FaultRecord {
 }
 
 // The first ones tell the story; a broken connector makes one a request.
-const MISDEEDS_MAX = 1000
+const WRONG_REPLIES_MAX = 1000
+// More are not told apart.
+const PARTS_MAX = 0xffff
 // A connector that repeats everything without end must not be the harness's memory.
 const TIMES_MAX = 2_000_000
 
@@ -48,11 +52,17 @@ export class Ledger {
   /** Index into `outcomes` of the first reply. */
   readonly firstOutcomes: Uint8Array
   readonly calls: Uint8Array
+  /** Of an answer in parts: the number of the part that comes next. */
+  readonly nextParts: Uint16Array
+  /** Of an answer in parts: the number of its final message and 1; 0 = it has not come. */
+  readonly endParts: Uint16Array
+  /** When a part of the answer was missing, or was beyond the final message. */
+  readonly tornAtMs: Times
   /** 1 = the client's session was lost before the PUBACK came. */
   readonly abandoned: Uint8Array
   /** `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
-  readonly misdeeds: Misdeed[] = []
+  readonly wrongReplies: WrongReply[] = []
   /** When a reply beyond the first came, the broker's own repetitions left out; milliseconds since the epoch. */
   readonly duplicateTimes: number[] = []
   /** When a call beyond the first was told, up to 100 ms after it; milliseconds since the epoch. */
@@ -60,6 +70,8 @@ export class Ledger {
   readonly faults: FaultRecord[] = []
   #count = 0
   answered = 0
+  /** Messages of answers in parts, their final ones left out. */
+  parts = 0
   crossed = 0
   phantom = 0
 
@@ -76,6 +88,9 @@ export class Ledger {
     this.redelivered = new Uint8Array(capacity)
     this.firstOutcomes = new Uint8Array(capacity)
     this.calls = new Uint8Array(capacity)
+    this.nextParts = new Uint16Array(capacity)
+    this.endParts = new Uint16Array(capacity)
+    this.tornAtMs = new Float64Array(capacity)
     this.abandoned = new Uint8Array(capacity)
   }
 
@@ -106,7 +121,28 @@ export class Ledger {
     this.replyTakenAtMs[number] = atMs
   }
 
-  /** Returns whether it was the first. */
+  /**
+   * A part of an answer, or its final message, before that counts as the reply. Going back is no fault: QoS 1 delivers
+   * twice, also behind the final message, and another process may begin from 0.
+   */
+  part(number: number, { seq, isFinal, isError }: PartMark): void {
+    const end = this.endParts[number]!
+    const isBeyond = !isFinal && end !== 0 && seq >= end - 1
+    // NaN, the number that is missing, is not in order either.
+    const isInOrder = seq <= this.nextParts[number]!
+    // An error tells why the answer is not whole: parts that the broker does not take are missing.
+    if (isError) this.tornAtMs[number] = 0
+    else if ((isBeyond || !isInOrder) && this.tornAtMs[number] === 0) this.tornAtMs[number] = Date.now()
+    const next = Math.min((seq || 0) + 1, PARTS_MAX)
+    if (isFinal) {
+      this.endParts[number] = next
+      return
+    }
+    this.parts += 1
+    this.nextParts[number] = next
+  }
+
+  /** The whole answer is there. Returns whether it was the first. */
   replied(number: number, outcome: string, isRedelivered: boolean): boolean {
     if (isRedelivered) bump(this.redelivered, number)
     if (this.repliedAtMs[number] !== 0) {
@@ -129,9 +165,9 @@ export class Ledger {
     bump(this.calls, number)
   }
 
-  misdeed(misdeed: Misdeed): void {
-    this[misdeed.kind] += 1
-    if (this.misdeeds.length < MISDEEDS_MAX) this.misdeeds.push(misdeed)
+  wrongReply(wrongReply: WrongReply): void {
+    this[wrongReply.kind] += 1
+    if (this.wrongReplies.length < WRONG_REPLIES_MAX) this.wrongReplies.push(wrongReply)
   }
 
   // A handful of codes; a connector that invents more shares the last index.

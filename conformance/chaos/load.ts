@@ -1,4 +1,4 @@
-// Asks: raw MQTT clients and SDK clients at a steady rate with a bound, every answer checked and put in the book.
+// Asks: raw MQTT clients and SDK clients at a steady rate with a bound, every answer checked and put in the ledger.
 import { connect, InferwireError, type Client } from '@inferwire/client'
 import { KIND, type Ledger } from './ledger.ts'
 import { RawClient, type RawReply } from './raw-client.ts'
@@ -22,7 +22,7 @@ export interface LoadOptions {
   readonly ledger: Ledger
   readonly port: number
   readonly requests: number
-  /** Raw clients and SDK clients; even numbers, they come in twins. */
+  /** Raw clients and SDK clients; even numbers, they come in pairs. */
   readonly rawClients: number
   readonly sdkClients: number
   /** Requests that may be unanswered at once. */
@@ -30,7 +30,7 @@ export interface LoadOptions {
 }
 
 const TICK_MS = 10
-// A request that nobody answers must not hold its place for ever; it stays in the book.
+// A request that is never answered must not hold its place forever; it stays in the ledger.
 const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
 const OK = '200'
@@ -199,21 +199,24 @@ export class Load {
   }
 
   #replied(client: number, reply: RawReply): void {
-    const { topic, correlation } = reply
+    const { topic, correlation, mark } = reply
     const pair = pairOf(correlation)
     const number = pair === undefined ? -1 : numberOf(pair, client)
     const isOurs =
       number >= 0 && this.#ledger.publishedAtMs[number]! > 0 && clientOf(number, this.#clients) === client
     if (!isOurs) {
       const what = `${clientName(client)} got a reply on "${topic}" with correlation ${correlation}, which it never used.`
-      return this.#ledger.misdeed({ kind: 'phantom', atMs: Date.now(), number: -1, what })
+      return this.#ledger.wrongReply({ kind: 'phantom', atMs: Date.now(), number: -1, what })
     }
     if (topic !== `infer/reply/${clientName(client)}/${levelsOf(number)}`) {
       const what = `The reply to request ${number} (correlation ${correlation}) came on "${topic}".`
-      this.#ledger.misdeed({ kind: 'crossed', atMs: Date.now(), number, what })
+      this.#ledger.wrongReply({ kind: 'crossed', atMs: Date.now(), number, what })
     }
+    if (mark !== undefined) this.#ledger.part(number, mark)
+    // An answer in parts is there with its final message.
+    if (mark?.isFinal === false) return
     const outcome = reply.status === OK ? OK : reply.code || `status ${reply.status}`
-    if (outcome === OK)
+    if (outcome === OK && mark === undefined)
       this.#check(number, client, reply.payload, `topic "${topic}", correlation ${correlation}`)
     this.#first(number, outcome, reply.isDup)
   }
@@ -221,11 +224,11 @@ export class Load {
   #check(number: number, client: number, payload: string, where: string): void {
     const expected = expectedAnswer(number, client)
     if (payload === expected) return
-    const isTwins = payload === expectedAnswerOfTwin(number, client)
+    const isCounterparts = payload === expectedAnswerOfCounterpart(number, client)
     const what = `Request ${number} of ${clientName(client)} (${where}) got ${
-      isTwins ? `the answer of its twin ${clientName(client ^ 1)}` : 'another answer'
+      isCounterparts ? `the answer of its counterpart ${clientName(client ^ 1)}` : 'another answer'
     }: ${payload.slice(0, 200)} instead of ${expected}.`
-    this.#ledger.misdeed({ kind: 'crossed', atMs: Date.now(), number, what })
+    this.#ledger.wrongReply({ kind: 'crossed', atMs: Date.now(), number, what })
   }
 
   #first(number: number, outcome: string, isDup: boolean): void {
@@ -240,6 +243,6 @@ export class Load {
   }
 }
 
-function expectedAnswerOfTwin(number: number, client: number): string {
+function expectedAnswerOfCounterpart(number: number, client: number): string {
   return expectedAnswer(number ^ 1, client ^ 1)
 }

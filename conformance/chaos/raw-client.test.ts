@@ -33,3 +33,29 @@ test('hears its replies also when its first connection ended between CONNACK and
   await expect.poll(() => replies.map(({ payload }) => payload)).toEqual(['{"predictions":[1]}'])
   expect(client.connections).toBe(2)
 })
+
+test('tells the parts of an answer from an answer that is one message', async () => {
+  const broker = await startMosquitto()
+  const replies: RawReply[] = []
+  const client = new RawClient(broker.port, 'device', {
+    replied: (reply) => replies.push(reply),
+    acknowledged: () => {},
+    abandoned: () => {},
+  })
+  onTestFinished(() => client.close())
+  await client.start()
+  const connector = await TestClient.connect(broker.url)
+  onTestFinished(() => connector.close())
+  const topic = 'infer/reply/device/chat/chat'
+  await connector.publish(topic, 'one')
+  await connector.publish(topic, 'a', { userProperties: { seq: '0' } })
+  await connector.publish(topic, 'b', { userProperties: { seq: '1', final: 'true', status: '200' } })
+  await connector.publish(topic, 'c', { userProperties: { seq: '01' } })
+  await expect.poll(() => replies.length).toBe(4)
+  expect(replies.map(({ mark }) => mark)).toEqual([
+    undefined,
+    { seq: 0, isFinal: false, isError: false },
+    { seq: 1, isFinal: true, isError: false },
+    { seq: NaN, isFinal: false, isError: false },
+  ])
+})

@@ -1,10 +1,12 @@
 // An MQTT 5 client as a device has one: persistent session, QoS 1, and no repetition once the broker has acknowledged.
 import { connect, type Socket } from 'node:net'
 import mqttPacket from 'mqtt-packet'
+import type { PartMark } from '../checkers/part-order.ts'
 import {
   encodePuback,
   encodePublish,
   PacketScanner,
+  partMarkOf,
   userPropertyOf,
   viewPublish,
   type PublishParts,
@@ -20,6 +22,8 @@ export interface RawReply {
   readonly status: string
   readonly code: string
   readonly payload: string
+  /** Undefined for an answer that is one message. */
+  readonly mark: PartMark | undefined
 }
 
 /** Who is told. Numbers are those of `publish`. */
@@ -130,8 +134,9 @@ export class RawClient {
           status: userPropertyOf(bytes, view, 'status') ?? '',
           code: userPropertyOf(bytes, view, 'code') ?? '',
           payload: bytes.toString('utf8', view.payloadStart, end),
+          mark: partMarkOf(bytes, view),
         })
-        // After it is in the book.
+        // After it is in the ledger.
         if (view.qos > 0) acks.push(encodePuback(view.packetId))
         return
       }

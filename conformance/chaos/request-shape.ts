@@ -1,6 +1,6 @@
-// What request number n looks like, and what its answer must be. Requests come in twins: the same Correlation Data, the
+// What request number n looks like, and what its answer must be. Requests come in pairs: the same Correlation Data, the
 // same payload and the same model from two clients. Only the client level and a passed-on header tell them apart, so an
-// answer that went to the wrong twin is seen.
+// answer that went to the other of the pair is seen.
 import { createHash } from 'node:crypto'
 
 /** The user property that the connector passes on as a header. */
@@ -75,7 +75,7 @@ export function expirySecondsOf(number: number): number {
   return (number >>> 1) % 64 === 63 ? SHORT_EXPIRY_SECONDS : LONG_EXPIRY_SECONDS
 }
 
-/** The body of both twins; every sixteenth is a few packets long. */
+/** The body of both of a pair; every sixteenth is a few packets long. */
 export function payloadOf(number: number): string {
   const pair = number >>> 1
   const padding = pair % 16 === 5 ? PADDING : ''

@@ -1,17 +1,24 @@
-// One run: everybody started, the load asking, the schedule happening, the book closed, the verdict.
-import { BROKER_SETTINGS, ConnectorActor, CONNECTOR_NAME, startBroker, versionOf } from './actors.ts'
+// One run: everybody started, the load asking, the schedule happening, the ledger closed, the verdict.
+import {
+  ACK_HOLD_MAX_MS,
+  BROKER_SETTINGS,
+  ConnectorActor,
+  CONNECTOR_NAME,
+  startBroker,
+  versionOf,
+} from './actors.ts'
 import { FaultRunner } from './fault-runner.ts'
-import { Ledger, type FaultRecord } from './ledger.ts'
+import { Ledger } from './ledger.ts'
 import { Load } from './load.ts'
 import { ProcessMeter } from './process-meter.ts'
 import { Proxy } from './proxy.ts'
 import { clientOf, levelsOf, clientName, MODELS, numberOf, pairOf } from './request-shape.ts'
+import type { ChaosResult } from './result.ts'
 import type { Fault } from './schedule.ts'
-import { summarizeFaults, type FaultSummary } from './summary.ts'
+import { summarizeFaults } from './summary.ts'
 import { WireTap } from './tap.ts'
-import type { TapSeen } from './tap-judge.ts'
 import { ChaosUpstream } from './upstream.ts'
-import { judge, type Verdict } from './verdict.ts'
+import { judge } from './verdict.ts'
 
 /** How to run. */
 export interface ChaosOptions {
@@ -26,10 +33,10 @@ export interface ChaosOptions {
   /** Asks no longer than this, in milliseconds. @default no limit */
   readonly durationMs?: number | undefined
   /** Ends as soon as something is proven. @default false */
-  readonly stopWhenConvicted?: boolean
+  readonly stopWhenDetected?: boolean
   /** How long nothing may come before the rest counts as unanswered, in milliseconds. @default 15000 */
   readonly quietMs?: number
-  /** Even numbers: clients come in twins. @default 40 */
+  /** Even numbers: clients come in pairs. @default 40 */
   readonly rawClients?: number
   /** @default 4 */
   readonly sdkClients?: number
@@ -37,41 +44,6 @@ export interface ChaosOptions {
   readonly inFlightMax?: number
   /** A line about how it goes, every 10 s. */
   readonly progress?: (line: string) => void
-}
-
-/** What came out. */
-export interface ChaosResult {
-  readonly verdict: Verdict
-  /** Beside the verdict: the connector ended by itself. */
-  readonly deaths: readonly string[]
-  readonly isGuilty: boolean
-  readonly faults: FaultSummary
-  readonly faultRecords: readonly FaultRecord[]
-  readonly seen: Readonly<TapSeen>
-  readonly sessionsLost: number
-  readonly badExits: Readonly<Record<string, number>>
-  readonly strangers: number
-  readonly seconds: number
-  readonly requestsPerSecond: number
-  readonly broker: { readonly version: string; readonly settings: readonly string[] }
-  readonly load: LoadFigures
-  /** Share of one core by process, while it asked. */
-  readonly cpu: Readonly<Record<string, number>>
-  /** Peak of the resident memory by process, in MB (10^6 bytes). */
-  readonly peakRssMb: Readonly<Record<string, number>>
-  /** Milliseconds from the beginning of the load to the proof; undefined when there was none. */
-  readonly convictedAfterMs: number | undefined
-}
-
-/** How it was asked. */
-export interface LoadFigures {
-  readonly rawClients: number
-  readonly sdkClients: number
-  /** Requests that could be unanswered at once. */
-  readonly inFlightMax: number
-  readonly requestsPerSecondMax: number
-  /** Whether the connector looked for poison. */
-  readonly isSuspicious: boolean
 }
 
 // A fault without load proves little.
@@ -92,6 +64,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const tap = await WireTap.start(broker.port, {
     requestRoots: ['infer/request/'],
     replyRoots: ['infer/reply/'],
+    ackHoldMaxMs: ACK_HOLD_MAX_MS,
     ownTopics: [`infer/status/${CONNECTOR_NAME}`, ...MODELS.map(({ name }) => `infer/models/${name}`)],
     onReplyTaken: (topic, correlation, atMs) => {
       const number = numberOfReply(topic, correlation, clients)
@@ -125,12 +98,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await connector.startReady()
     await load.start()
     const startedAtMs = Date.now()
-    let convictedAfterMs: number | undefined
+    let detectedAfterMs: number | undefined
     const look = (): boolean => {
       const isProven =
         tap.violations.length > 0 || ledger.crossed > 0 || ledger.phantom > 0 || connector.deaths.length > 0
-      if (isProven) convictedAfterMs ??= Date.now() - startedAtMs
-      return isProven && options.stopWhenConvicted === true
+      if (isProven) detectedAfterMs ??= Date.now() - startedAtMs
+      return isProven && options.stopWhenDetected === true
     }
     const progress = (): string =>
       `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} asked, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} to come), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
@@ -157,13 +130,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     clearInterval(ticker)
     await upstream.flush()
     const verdict = judge({ ledger, violations: tap.violations, isCutShort: look() })
-    const isGuilty = verdict.isGuilty || connector.deaths.length > 0
-    if (isGuilty) convictedAfterMs ??= Date.now() - startedAtMs
+    const hasFailed = verdict.hasFailed || connector.deaths.length > 0
+    if (hasFailed) detectedAfterMs ??= Date.now() - startedAtMs
     options.progress?.(progress())
     return {
       verdict,
       deaths: connector.deaths,
-      isGuilty,
+      hasFailed,
       faults: summarizeFaults(ledger),
       faultRecords: ledger.faults,
       seen: { ...tap.seen },
@@ -176,7 +149,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       load: { rawClients, sdkClients, inFlightMax, requestsPerSecondMax: rateMax, isSuspicious },
       cpu,
       peakRssMb,
-      convictedAfterMs,
+      detectedAfterMs,
     }
   } finally {
     meter.stop()

@@ -21,12 +21,12 @@ test('has as many faults as asked, of every kind, in order of time', () => {
 
 test('shrinks to the two faults that fail together', async () => {
   const schedule = makeSchedule({ ...OPTIONS, faults: 40 })
-  const guilty = [schedule[7]!, schedule[31]!]
+  const faulty = [schedule[7]!, schedule[31]!]
   let runs = 0
   const fails = (candidate: readonly Fault[]): Promise<boolean> => {
     runs += 1
-    return Promise.resolve(guilty.every((fault) => candidate.includes(fault)))
+    return Promise.resolve(faulty.every((fault) => candidate.includes(fault)))
   }
-  expect(await shrinkSchedule(schedule, fails)).toEqual(guilty)
+  expect(await shrinkSchedule(schedule, fails)).toEqual(faulty)
   expect(runs).toBeLessThan(100)
 })

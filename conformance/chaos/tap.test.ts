@@ -1,16 +1,20 @@
-// The tap on planted conversations: each line of a conversation is one packet, judged as if it had come over the wire.
+// The tap on written conversations: each line is one packet, checked as if it had come over the wire.
 import mqttPacket, { type Packet } from 'mqtt-packet'
-import { expect, test } from 'vitest'
-import { TapCourtroom } from './tap.ts'
-import type { Violation } from './tap-judge.ts'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { TapLog } from './tap.ts'
+import type { TapRules, Violation } from './tap-checker.ts'
 
 const RULES = {
   requestRoots: ['infer/request/'],
   replyRoots: ['infer/reply/'],
   ownTopics: ['infer/status/one', 'dead/'],
+  ackHoldMaxMs: Infinity,
 }
 
-type Said = readonly ['broker' | 'connector', Packet]
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+type Said = readonly ['broker' | 'connector', Packet] | readonly ['time', number]
 
 function publish(topic: string, messageId: number, correlation: string, properties = {}): Packet {
   const correlationData = Buffer.from(correlation)
@@ -33,26 +37,42 @@ const reply = (id: number, correlation: string, topic = 'infer/reply/a/m'): Said
   'connector',
   publish(topic, id, correlation),
 ]
+const part = (id: number, correlation: string, seq: string | number, more = {}): Said => {
+  const userProperties = { seq: String(seq), ...more }
+  return ['connector', publish('infer/reply/a/m', id, correlation, { userProperties })]
+}
+const final = (id: number, correlation: string, seq: number, payload = 'end', status = '200'): Said => {
+  const [, packet] = part(id, correlation, seq, { final: 'true', status })
+  return ['connector', { ...(packet as Packet), payload } as Packet]
+}
 const puback = (who: 'broker' | 'connector', messageId: number): Said => [who, { cmd: 'puback', messageId }]
 const connack = (properties = {}): Said => [
   'broker',
   { cmd: 'connack', sessionPresent: false, reasonCode: 0, properties } as Packet,
 ]
 
-// Every connection is a list; bytes come in pieces of three, as no parser likes them.
 function violationsIn(...connections: readonly Said[][]): string[] {
-  const court = new TapCourtroom(RULES)
+  return violationsUnder(RULES, ...connections)
+}
+
+// Every connection is a list; bytes come in pieces of three, as no parser likes them.
+function violationsUnder(rules: TapRules, ...connections: readonly Said[][]): string[] {
+  const log = new TapLog(rules)
   for (const connection of connections) {
-    const judge = court.nextJudge()
+    const checker = log.nextChecker()
     for (const [who, packet] of connection) {
+      if (who === 'time') {
+        vi.advanceTimersByTime(packet)
+        continue
+      }
       const bytes = mqttPacket.generate(packet, { protocolVersion: 5 })
       for (let at = 0; at < bytes.length; at += 3) {
-        if (who === 'broker') judge.fromServer(bytes.subarray(at, at + 3))
-        else judge.fromClient(bytes.subarray(at, at + 3))
+        if (who === 'broker') checker.fromServer(bytes.subarray(at, at + 3))
+        else checker.fromClient(bytes.subarray(at, at + 3))
       }
     }
   }
-  return court.violations.map(({ rule }: Violation) => rule)
+  return log.violations.map(({ rule }: Violation) => rule)
 }
 
 test('has nothing against reply, its PUBACK, and then the PUBACK of the request', () => {
@@ -68,8 +88,8 @@ test('sees a PUBACK before the reply, and before its PUBACK', () => {
 })
 
 test("does not take another request's reply for this one's", () => {
-  const twins = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
-  expect(violationsIn([connack(), ...twins])).toEqual(['ack-before-reply'])
+  const two = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
+  expect(violationsIn([connack(), ...two])).toEqual(['ack-before-reply'])
 })
 
 test('wants a reply for each delivery of the same request', () => {
@@ -119,6 +139,155 @@ test('sees PUBACKs that leave in another order', () => {
   ])
 })
 
+describe('with a bound on how long a request holds up the PUBACKs of later ones', () => {
+  const bounded = { ...RULES, ackHoldMaxMs: 2000 }
+  const later = [request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 2)]
+
+  test('lets a PUBACK pass a request that is older than the bound', () => {
+    expect(violationsUnder(bounded, [connack(), request(1, 'k'), ['time', 2000], ...later])).toEqual([])
+  })
+
+  test('sees one that passes a younger request', () => {
+    expect(violationsUnder(bounded, [connack(), request(1, 'k'), ['time', 1900], ...later])).toEqual([
+      'ack-order',
+    ])
+  })
+
+  test('sees one that passes a younger request behind an old one', () => {
+    const behind = [request(1, 'k'), ['time', 3000], request(3, 'm'), ...later] as const
+    expect(violationsUnder(bounded, [connack(), ...behind])).toEqual(['ack-order'])
+  })
+
+  test('lets every PUBACK pass where the bound is 0', () => {
+    expect(violationsUnder({ ...RULES, ackHoldMaxMs: 0 }, [connack(), request(1, 'k'), ...later])).toEqual([])
+  })
+})
+
+describe('when a Packet Identifier comes round', () => {
+  const anyOrder = { ...RULES, ackHoldMaxMs: 0 }
+  const round = [connack(), request(1, 'old'), request(1, 'new'), reply(8, 'new'), puback('broker', 8)]
+
+  test('sees a PUBACK that deletes the older request, which is not answered', () => {
+    expect(violationsUnder(anyOrder, [...round, puback('connector', 1)])).toEqual(['ack-wrap'])
+  })
+
+  test('has nothing against one PUBACK for each when both are answered', () => {
+    const both = [reply(9, 'old'), puback('broker', 9), puback('connector', 1), puback('connector', 1)]
+    expect(violationsUnder(anyOrder, [...round, ...both])).toEqual([])
+    expect(violationsUnder(anyOrder, [...round, ...both, puback('connector', 1)])).toEqual(['ack-unknown'])
+  })
+
+  test('takes a redelivery with DUP on the same connection for the request that is open', () => {
+    const [, packet] = request(1, 'k')
+    const again: Said = ['broker', { ...(packet as Packet), dup: true } as Packet]
+    const answered = [reply(9, 'k'), puback('broker', 9), puback('connector', 1)]
+    expect(violationsIn([connack(), request(1, 'k'), again, ...answered])).toEqual([])
+  })
+})
+
+describe('an answer in parts', () => {
+  const parts = [request(1, 'k'), part(5, 'k', 0), part(6, 'k', 1)]
+  const acks = (...ids: number[]): Said[] => ids.map((id) => puback('broker', id))
+  const settled = puback('connector', 1)
+
+  test('is whole with its final message, and all of it acknowledged by the broker', () => {
+    expect(violationsIn([connack(), ...parts, final(7, 'k', 2), ...acks(5, 6, 7), settled])).toEqual([])
+    expect(violationsIn([connack(), ...parts, final(7, 'k', 2), ...acks(7, 6, 5), settled])).toEqual([])
+  })
+
+  test('is no answer without its final message', () => {
+    expect(violationsIn([connack(), ...parts, ...acks(5, 6), settled])).toEqual([
+      'ack-before-reply',
+      'part-order',
+    ])
+  })
+
+  test('is no answer before the final message and each part is acknowledged', () => {
+    const sent = [connack(), ...parts, final(7, 'k', 2)]
+    expect(violationsIn([...sent, ...acks(5, 6), settled])).toEqual(['ack-before-reply'])
+    expect(violationsIn([...sent, ...acks(6, 7), settled])).toEqual(['ack-before-reply'])
+  })
+
+  test.each([
+    ['begins later than 0', [part(5, 'k', 1), final(6, 'k', 2)]],
+    ['leaves one out', [part(5, 'k', 0), part(6, 'k', 2), final(7, 'k', 3)]],
+    ['sends one twice', [part(5, 'k', 0), part(6, 'k', 0)]],
+    ['leaves one out before its final message', [part(5, 'k', 0), final(6, 'k', 2)]],
+    ['has no number', [part(5, 'k', 'first')]],
+  ])('is out of order when it %s', (_what, sent) => {
+    expect(violationsIn([connack(), request(1, 'k'), ...sent])).toEqual(['part-order'])
+  })
+
+  test('may lack parts that the broker does not take where its final message is an error', () => {
+    const error = final(7, 'k', 4, 'error', '502')
+    const sent = [request(1, 'k'), part(5, 'k', 0), part(6, 'k', 2), error]
+    expect(violationsIn([connack(), ...sent, ...acks(5, 6, 7), settled])).toEqual([])
+    expect(violationsIn([connack(), request(1, 'k'), final(7, 'k', 2), ...acks(7), settled])).toEqual([
+      'part-order',
+    ])
+  })
+
+  test('may begin from 0 for a repeated request before its first final message is acknowledged', () => {
+    const first = [...parts, final(7, 'k', 2), ...acks(5, 6)]
+    const second = [part(8, 'k', 0), final(9, 'k', 1)]
+    const end = [...acks(7), settled, ...acks(8, 9), puback('connector', 2)]
+    expect(violationsIn([connack(), ...first, request(2, 'k'), ...second, ...end])).toEqual([])
+  })
+
+  test('may not go on after its final message', () => {
+    const ended = [connack(), ...parts, final(7, 'k', 2)]
+    expect(violationsIn([...ended, part(8, 'k', 3)])).toEqual(['part-after-final'])
+    expect(violationsIn([...ended, part(8, 'k', 0)])).toEqual(['part-after-final'])
+    expect(violationsIn([...ended, ...acks(5, 6, 7), settled, part(8, 'k', 3)])).toEqual(['part-after-final'])
+  })
+
+  test('has its final message once more for a redelivery that joined the call, and with the same content', () => {
+    const joined = [connack(), ...parts, request(2, 'k'), final(7, 'k', 2)]
+    const end = [...acks(5, 6, 7, 8), settled, puback('connector', 2)]
+    expect(violationsIn([...joined, final(8, 'k', 2), ...end])).toEqual([])
+    expect(violationsIn([...joined, final(8, 'k', 2, 'other'), ...end])).toEqual(['part-after-final'])
+    expect(violationsIn([...joined, ...acks(5, 6, 7), settled, puback('connector', 2)])).toEqual([
+      'ack-before-reply',
+    ])
+  })
+
+  test('may end with an error where the broker refused the final message', () => {
+    const refused: Said = ['broker', { cmd: 'puback', messageId: 7, reasonCode: 0x97 } as Packet]
+    const sent = [connack(), ...parts, final(7, 'k', 2), ...acks(5, 6), refused]
+    expect(violationsIn([...sent, final(8, 'k', 2, 'error'), ...acks(8), settled])).toEqual([])
+  })
+
+  test('begins from 0 for a request that was sent after the final message', () => {
+    const again = [request(2, 'k'), part(8, 'k', 0), final(9, 'k', 1), ...acks(8, 9), puback('connector', 2)]
+    const first = [...parts, final(7, 'k', 2), ...acks(5, 6, 7), settled]
+    expect(violationsIn([connack(), ...first, ...again])).toEqual([])
+  })
+
+  test('goes on after a reconnect with what the broker had not acknowledged', () => {
+    const before = [connack(), ...parts, ...acks(5)]
+    const rest = [final(7, 'k', 2), ...acks(6, 7), settled]
+    expect(violationsIn(before, [connack(), request(1, 'k'), part(6, 'k', 1), ...rest])).toEqual([])
+    // The tap saw an acknowledgement that the connector did not get.
+    const further = [part(5, 'k', 0), part(6, 'k', 1), ...acks(5), ...rest]
+    expect(violationsIn(before, [connack(), request(1, 'k'), ...further])).toEqual([])
+  })
+
+  test('loses no part at a reconnect', () => {
+    const before = [connack(), ...parts, ...acks(5)]
+    const after = [connack(), request(1, 'k'), part(7, 'k', 2), final(8, 'k', 3)]
+    expect(violationsIn(before, after)).toEqual(['part-order'])
+  })
+
+  test('may begin from 0 on another connection, or be answered by one message', () => {
+    const end = [final(7, 'k', 1), ...acks(5, 7), settled]
+    expect(
+      violationsIn([connack(), ...parts], [connack(), request(1, 'k'), part(5, 'k', 0), ...end]),
+    ).toEqual([])
+    const interrupted = [connack(), request(1, 'k'), reply(5, 'k'), ...acks(5), settled]
+    expect(violationsIn([connack(), ...parts], interrupted)).toEqual([])
+  })
+})
+
 test('sees a PUBACK for what is not open, and knows one of an earlier connection', () => {
   expect(violationsIn([connack(), puback('connector', 7)])).toEqual(['ack-unknown'])
   expect(violationsIn([connack(), request(7, 'k')], [connack(), puback('connector', 7)])).toEqual([
@@ -138,9 +307,9 @@ test('sees more and larger publishes than the broker takes', () => {
 })
 
 test('takes no notice of a packet that was cut', () => {
-  const court = new TapCourtroom(RULES)
-  const judge = court.nextJudge()
-  const bytes = mqttPacket.generate(reply(1, 'k', 'elsewhere')[1], { protocolVersion: 5 })
-  judge.fromClient(bytes.subarray(0, bytes.length - 1))
-  expect(court.violations).toEqual([])
+  const log = new TapLog(RULES)
+  const checker = log.nextChecker()
+  const bytes = mqttPacket.generate(reply(1, 'k', 'elsewhere')[1] as Packet, { protocolVersion: 5 })
+  checker.fromClient(bytes.subarray(0, bytes.length - 1))
+  expect(log.violations).toEqual([])
 })

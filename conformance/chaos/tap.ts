@@ -1,8 +1,9 @@
 // The witness between connector and broker: a proxy that reads both directions and judges what it sees, live.
+import { PartOrder } from '../checkers/part-order.ts'
 import { Proxy } from './proxy.ts'
-import { TapJudge, type TapRules, type TapSeen, type Violation } from './tap-judge.ts'
+import { TapChecker, type TapRules, type TapSeen, type Violation } from './tap-checker.ts'
 
-export type { TapRules, TapSeen, Violation } from './tap-judge.ts'
+export type { TapRules, TapSeen, Violation } from './tap-checker.ts'
 
 // What a broken connector could fill the memory with; the first ones tell the story.
 const VIOLATIONS_MAX = 1000
@@ -12,21 +13,21 @@ export class WireTap {
   readonly proxy: Proxy
   readonly violations: readonly Violation[]
   readonly seen: Readonly<TapSeen>
-  readonly #court: TapCourtroom
+  readonly #log: TapLog
 
-  private constructor(proxy: Proxy, court: TapCourtroom) {
+  private constructor(proxy: Proxy, log: TapLog) {
     this.proxy = proxy
-    this.#court = court
-    this.violations = court.violations
-    this.seen = court.seen
-    court.holdReplyAcks = () => proxy.set('down', { isFrozen: true })
+    this.#log = log
+    this.violations = log.violations
+    this.seen = log.seen
+    log.holdReplyAcks = () => proxy.set('down', { isFrozen: true })
   }
 
   /** Listens in front of the broker; the connector is given `url`. */
   static async start(brokerPort: number, rules: TapRules): Promise<WireTap> {
-    const court = new TapCourtroom(rules)
-    const proxy = await Proxy.start(brokerPort, { witness: () => court.nextJudge() })
-    return new WireTap(proxy, court)
+    const log = new TapLog(rules)
+    const proxy = await Proxy.start(brokerPort, { witness: () => log.nextChecker() })
+    return new WireTap(proxy, log)
   }
 
   get url(): string {
@@ -35,7 +36,7 @@ export class WireTap {
 
   /** While true, nothing of the broker passes once a reply was seen: its acknowledgement is held back. */
   set holdReplyAcks(isHeld: boolean) {
-    this.#court.isHolding = isHeld
+    this.#log.isHolding = isHeld
     if (!isHeld) this.proxy.set('down', { isFrozen: false })
   }
 
@@ -45,15 +46,17 @@ export class WireTap {
 }
 
 /** What all connections of a tap share: figures, violations, and who wants to know. */
-export class TapCourtroom {
+export class TapLog {
   readonly violations: Violation[] = []
   readonly seen: TapSeen = {
     connections: 0,
     requests: 0,
     redelivered: 0,
     requestAcks: 0,
+    requestAcksOutOfOrder: 0,
     replies: 0,
     replyAcks: 0,
+    parts: 0,
     receiveMaximumExceededByBroker: 0,
     packets: 0,
     bytes: 0,
@@ -61,6 +64,9 @@ export class TapCourtroom {
   isHolding = false
   holdReplyAcks: () => void = () => {}
   readonly #rules: TapRules
+  readonly #parts = new PartOrder((rule, what) =>
+    this.#violated({ connection: this.seen.connections, atMs: Date.now(), rule, what }),
+  )
   // Identifiers that were open when an older connection ended: a PUBACK for one of them has a name.
   #staleIds: ReadonlySet<number> = new Set()
 
@@ -68,17 +74,20 @@ export class TapCourtroom {
     this.#rules = rules
   }
 
-  nextJudge(): TapJudge {
+  nextChecker(): TapChecker {
     this.seen.connections += 1
-    return new TapJudge(this.seen.connections, this.#rules, this.seen, {
-      violated: (violation) => {
-        if (this.violations.length < VIOLATIONS_MAX) this.violations.push(violation)
-      },
+    return new TapChecker(this.seen.connections, this.#rules, this.seen, {
+      parts: this.#parts,
+      violated: (violation) => this.#violated(violation),
       replied: () => {
         if (this.isHolding) this.holdReplyAcks()
       },
       staleIds: () => this.#staleIds,
-      opened: (judge) => (this.#staleIds = judge),
+      opened: (checker) => (this.#staleIds = checker),
     })
+  }
+
+  #violated(violation: Violation): void {
+    if (this.violations.length < VIOLATIONS_MAX) this.violations.push(violation)
   }
 }

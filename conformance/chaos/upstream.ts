@@ -52,7 +52,7 @@ export class ChaosUpstream {
     this.#child.send({ mood })
   }
 
-  /** Resolves when everything that was called so far is in the book. */
+  /** Resolves when everything that was called so far is in the ledger. */
   async flush(): Promise<void> {
     const reported = once(this.#child, 'message')
     this.#child.send({ flush: true })

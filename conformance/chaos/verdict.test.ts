@@ -1,16 +1,22 @@
-// The verdict on planted histories: what each kind of fault looks like in the book.
-import { expect, test } from 'vitest'
+// The verdict on written histories: what each kind of fault looks like in the ledger.
+import { describe, expect, test } from 'vitest'
 import { KIND, Ledger } from './ledger.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 const T = 1_000_000
 
-// Request 0 of a book: published at T, acknowledged 10 ms later, with a deadline of a minute.
+// Request 0 of a ledger: published at T, acknowledged 10 ms later, with a deadline of a minute.
 function asked(ledger: Ledger, number = 0): void {
   ledger.published(number, KIND.raw, 60)
   ledger.publishedAtMs[number] = T
   ledger.expiresAtMs[number] = T + 60_000
   ledger.pubackAtMs[number] = T + 10
+}
+
+// Parts of the answer to request 0, in this order.
+function received(ledger: Ledger, ...numbers: number[]): void {
+  asked(ledger)
+  for (const seq of numbers) ledger.part(0, { seq, isFinal: false, isError: false })
 }
 
 function verdictOn(write: (ledger: Ledger) => void): Verdict {
@@ -23,13 +29,13 @@ function brokerKilledAt(ledger: Ledger, startedAtMs: number): void {
   ledger.faults.push({ kind: 'broker-kill', startedAtMs, endedAtMs: startedAtMs + 50, recoveryMs: undefined })
 }
 
-test('acquits when everything is answered once', () => {
+test('passes when everything is answered once', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.replied(0, '200', false)
     ledger.called(0)
   })
-  expect(verdict).toMatchObject({ isGuilty: false, reasons: [], requests: 1, answered: 1, calls: 1 })
+  expect(verdict).toMatchObject({ hasFailed: false, reasons: [], requests: 1, answered: 1, calls: 1 })
 })
 
 test('takes an error with a code for an answer', () => {
@@ -37,12 +43,12 @@ test('takes an error with a code for an answer', () => {
     asked(ledger)
     ledger.replied(0, 'upstream_unreachable', false)
   })
-  expect(verdict).toMatchObject({ isGuilty: false, outcomes: { upstream_unreachable: 1 } })
+  expect(verdict).toMatchObject({ hasFailed: false, outcomes: { upstream_unreachable: 1 } })
 })
 
-test('convicts when an acknowledged request is never answered', () => {
+test('fails when an acknowledged request is never answered', () => {
   const verdict = verdictOn((ledger) => asked(ledger))
-  expect(verdict).toMatchObject({ isGuilty: true, unanswered: 1, unansweredByBrokerKill: 0 })
+  expect(verdict).toMatchObject({ hasFailed: true, unanswered: 1, unansweredByBrokerKill: 0 })
   expect(verdict.reasons).toEqual(['1 requests that the broker had acknowledged were never answered'])
   expect(verdict.firstUnanswered).toMatchObject([{ number: 0, pubackAtMs: T + 10, kind: 'raw' }])
 })
@@ -60,7 +66,7 @@ test.each([
     brokerKilledAt(ledger, killedAtMs)
   })
   expect(verdict).toMatchObject({ unansweredByBrokerKill: expected, unanswered: 1 - expected })
-  expect(verdict.isGuilty).toBe(expected === 0)
+  expect(verdict.hasFailed).toBe(expected === 0)
 })
 
 test('counts for each kill of the broker what was under way, and what of it is gone', () => {
@@ -89,7 +95,7 @@ test('excuses nobody before the SDK, whatever happened to the broker', () => {
     ledger.kinds[0] = KIND.sdk
     brokerKilledAt(ledger, T + 10)
   })
-  expect(verdict).toMatchObject({ isGuilty: true, unansweredSdk: 1 })
+  expect(verdict).toMatchObject({ hasFailed: true, unansweredSdk: 1 })
 })
 
 test('calls what the broker never acknowledged indeterminate', () => {
@@ -98,7 +104,7 @@ test('calls what the broker never acknowledged indeterminate', () => {
     ledger.pubackAtMs[0] = 0
     ledger.abandon(0)
   })
-  expect(verdict).toMatchObject({ isGuilty: false, indeterminate: 1, unanswered: 0 })
+  expect(verdict).toMatchObject({ hasFailed: false, indeterminate: 1, unanswered: 0 })
 })
 
 test('excuses a deadline that an outage outlasts, and no other', () => {
@@ -110,22 +116,94 @@ test('excuses a deadline that an outage outlasts, and no other', () => {
   expect(verdict).toMatchObject({ expired: 1, unanswered: 1 })
 })
 
-test('convicts for a crossed and for a phantom reply', () => {
-  const misdeed = { atMs: T, number: 0, what: 'the answer of its twin' }
-  const crossed = verdictOn((ledger) => ledger.misdeed({ ...misdeed, kind: 'crossed' }))
-  const phantom = verdictOn((ledger) => ledger.misdeed({ ...misdeed, kind: 'phantom' }))
-  expect(crossed).toMatchObject({ isGuilty: true, crossed: 1, firstMisdeeds: [misdeed] })
-  expect(phantom).toMatchObject({ isGuilty: true, phantom: 1 })
+test('fails for a crossed and for a phantom reply', () => {
+  const wrongReply = { atMs: T, number: 0, what: 'the answer of its counterpart' }
+  const crossed = verdictOn((ledger) => ledger.wrongReply({ ...wrongReply, kind: 'crossed' }))
+  const phantom = verdictOn((ledger) => ledger.wrongReply({ ...wrongReply, kind: 'phantom' }))
+  expect(crossed).toMatchObject({ hasFailed: true, crossed: 1, firstWrongReplies: [wrongReply] })
+  expect(phantom).toMatchObject({ hasFailed: true, phantom: 1 })
 })
 
-test('counts duplicates and extra calls without convicting', () => {
+describe('an answer in parts', () => {
+  const last = { seq: 3, isFinal: true, isError: false }
+  function ended(ledger: Ledger): void {
+    ledger.part(0, last)
+    ledger.replied(0, '200', false)
+  }
+
+  test('answers its request with the final message, and not before', () => {
+    const whole = verdictOn((ledger) => {
+      received(ledger, 0, 1, 2)
+      ended(ledger)
+    })
+    expect(whole).toMatchObject({ hasFailed: false, answered: 1, parts: 3, torn: 0, duplicateReplies: 0 })
+    expect(verdictOn((ledger) => received(ledger, 0, 1, 2))).toMatchObject({ unanswered: 1, torn: 0 })
+  })
+
+  test('may repeat parts, and begin again', () => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, 0, 1, 2, 1, 2, 0, 1, 2)
+      ended(ledger)
+      ledger.part(0, last)
+      ledger.replied(0, '200', false)
+    })
+    expect(verdict).toMatchObject({ hasFailed: false, torn: 0, duplicateReplies: 1 })
+  })
+
+  test.each([
+    ['between others', [0, 2]],
+    ['at the beginning', [1]],
+    ['before the final message', [0, 1]],
+    ['because it has no number', [0, NaN, 2]],
+  ])('is torn when a part is missing %s', (_where, numbers) => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, ...numbers)
+      ended(ledger)
+    })
+    expect(verdict).toMatchObject({ hasFailed: true, torn: 1, answered: 1 })
+    expect(verdict.reasons).toEqual(['1 answers had a part missing, or one beyond the final message'])
+  })
+
+  test('may lack parts where its final message is an error', () => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, 0, 2)
+      ledger.part(0, { ...last, isError: true })
+      ledger.replied(0, 'response_too_large', false)
+    })
+    expect(verdict).toMatchObject({ hasFailed: false, torn: 0, answered: 1 })
+  })
+
+  test.each([
+    ['is torn by a part beyond its final message', 3, 1],
+    ['is not torn by one that comes twice, the second time behind the final message', 2, 0],
+  ])('%s', (_what, seq, torn) => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, 0, 1, 2)
+      ended(ledger)
+      ledger.part(0, { seq, isFinal: false, isError: false })
+    })
+    expect(verdict).toMatchObject({ hasFailed: torn > 0, torn })
+  })
+
+  test('is not held against the connector when the broker was killed meanwhile', () => {
+    const verdict = verdictOn((ledger) => {
+      received(ledger, 0, 2)
+      ended(ledger)
+      ledger.tornAtMs[0] = T + 500
+      brokerKilledAt(ledger, T + 300)
+    })
+    expect(verdict).toMatchObject({ hasFailed: false, torn: 0, tornByBrokerKill: 1 })
+  })
+})
+
+test('counts duplicates and extra calls without failing', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     for (const isDup of [false, false, true]) ledger.replied(0, '200', isDup)
     for (let call = 0; call < 3; call++) ledger.called(0)
   })
   expect(verdict).toMatchObject({
-    isGuilty: false,
+    hasFailed: false,
     duplicateReplies: 1,
     redeliveredReplies: 1,
     calls: 3,

@@ -1,7 +1,7 @@
-// From the book of a run to the verdict. Pure: no clock, no sockets.
+// From the ledger of a run to the verdict. Pure: no clock, no sockets.
 import { BrokerKills, type BrokerKill } from './broker-kills.ts'
-import { KIND, type Ledger, type Misdeed } from './ledger.ts'
-import type { Violation } from './tap-judge.ts'
+import { KIND, type Ledger, type WrongReply } from './ledger.ts'
+import type { Violation } from './tap-checker.ts'
 
 /** What the verdict is made from. */
 export interface Evidence {
@@ -23,7 +23,7 @@ export interface UnansweredRequest {
 
 /** The counts of a run, and whether they are as they must be. */
 export interface Verdict {
-  readonly isGuilty: boolean
+  readonly hasFailed: boolean
   /** One sentence each: what was violated. */
   readonly reasons: readonly string[]
   readonly requests: number
@@ -47,6 +47,12 @@ export interface Verdict {
   readonly late: number
   readonly crossed: number
   readonly phantom: number
+  /** Messages of answers in parts, their final ones left out. */
+  readonly parts: number
+  /** Answers of which a part was missing, or was beyond the final message, and no kill of the broker explains it. */
+  readonly torn: number
+  /** The same, in whose time the broker was killed. */
+  readonly tornByBrokerKill: number
   /** Replies beyond the first, the broker's own repetitions left out. */
   readonly duplicateReplies: number
   /** Replies that the broker delivered again (DUP). */
@@ -56,7 +62,7 @@ export interface Verdict {
   readonly extraCalls: number
   readonly violations: number
   readonly firstUnanswered: readonly UnansweredRequest[]
-  readonly firstMisdeeds: readonly Misdeed[]
+  readonly firstWrongReplies: readonly WrongReply[]
   readonly firstViolations: readonly Violation[]
 }
 
@@ -83,6 +89,8 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
   let late = 0
   let duplicateReplies = 0
   let redeliveredReplies = 0
+  let torn = 0
+  let tornByBrokerKill = 0
   let calls = 0
   let extraCalls = 0
   for (let number = 0; number < ledger.count; number++) {
@@ -93,6 +101,11 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     calls += ledger.calls[number]!
     extraCalls += Math.max(0, ledger.calls[number]! - 1)
     duplicateReplies += Math.max(0, ledger.replies[number]! - 1)
+    const tornAtMs = ledger.tornAtMs[number]!
+    if (tornAtMs !== 0) {
+      if (kills.isBetween(publishedAtMs, tornAtMs)) tornByBrokerKill += 1
+      else torn += 1
+    }
     const repliedAtMs = ledger.repliedAtMs[number]!
     const isSdk = ledger.kinds[number] === KIND.sdk
     const times = {
@@ -126,11 +139,12 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     [unansweredSdk, 'requests of the SDK ended neither in a reply nor at their deadline'],
     [crossed, "replies had another request's topic or answer"],
     [phantom, 'replies belonged to no request'],
+    [torn, 'answers had a part missing, or one beyond the final message'],
     [violations.length, 'violations on the wire'],
   ] as const
   const found = reasons.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
   return {
-    isGuilty: found.length > 0,
+    hasFailed: found.length > 0,
     reasons: found,
     requests,
     requestsSdk,
@@ -146,13 +160,16 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     late,
     crossed,
     phantom,
+    parts: ledger.parts,
+    torn,
+    tornByBrokerKill,
     duplicateReplies,
     redeliveredReplies,
     calls,
     extraCalls,
     violations: violations.length,
     firstUnanswered,
-    firstMisdeeds: ledger.misdeeds.slice(0, SHOWN_MAX),
+    firstWrongReplies: ledger.wrongReplies.slice(0, SHOWN_MAX),
     firstViolations: violations.slice(0, SHOWN_MAX),
   }
 }

@@ -1,5 +1,6 @@
 // The few MQTT 5 packets that load and tap handle by the thousand, read and written by hand. Not the connector's codec:
-// the witness must not share a fault with the accused.
+// a checker must not share a fault with what it checks.
+import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
 /** Called for each whole packet: first byte, and where the body lies in `bytes`. */
 export type OnPacket = (head: number, bytes: Buffer, start: number, end: number) => void
@@ -135,6 +136,12 @@ export function userPropertyOf(bytes: Buffer, view: PublishView, name: string): 
     offset = next
   }
   return value
+}
+
+/** The marks of a part of an answer; undefined for an answer that is one message. */
+export function partMarkOf(bytes: Buffer, view: PublishView): PartMark | undefined {
+  const valueOf = (name: string): string | undefined => userPropertyOf(bytes, view, name)
+  return toPartMark(valueOf('seq'), valueOf('final'), valueOf('status'))
 }
 
 // Where the property at `offset` ends; MQTT 5 §2.2.2.2, those of PUBLISH.

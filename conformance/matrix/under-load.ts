@@ -1,4 +1,4 @@
-// Chaos load (raw and SDK clients, the book of who was answered) on a broker that the row configures and torments.
+// Chaos load (raw and SDK clients, the ledger of who was answered) on a broker that the row configures and torments.
 import { ConnectorActor } from '../chaos/actors.ts'
 import { Ledger } from '../chaos/ledger.ts'
 import { Load } from '../chaos/load.ts'
@@ -23,7 +23,7 @@ export interface UnderLoad {
   readonly connector: ConnectorActor
   readonly ledger: Ledger
   readonly load: Load
-  /** Kills the broker, starts it again on the same data, and puts both into the book. */
+  /** Kills the broker, starts it again on the same data, and puts both into the ledger. */
   killBroker(): Promise<void>
   /** No further requests; the verdict when everything is answered, or nothing has come for so long. */
   end(quietMs: number): Promise<Verdict>

@@ -10,6 +10,7 @@ const UPSTREAM_FAULTS = 'conformance/upstream-faults.test.ts'
 const ENDPOINT = 'packages/connector/src/endpoint'
 const ADMISSION = 'conformance/admission.test.ts'
 const DUPLICATES = 'packages/connector/src/duplicates/duplicates.test.ts'
+const PIPELINE = 'packages/connector/src/pipeline.test.ts'
 const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept, with seed %i'
@@ -24,9 +25,11 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D1',
     PROMISE,
-    'A request is acknowledged only after its reply was, its expiry passed, or no reply can ever be addressed.',
+    'A request is acknowledged only after the whole of its answer was (the reply, or the final message and every part of an answer in parts), its expiry passed, or no reply can ever be addressed.',
     ON_THE_WIRE,
     KILL,
+    `${PIPELINE} > is numbered, ends with its response, and is settled after the last acknowledgement`,
+    `${SIMULATION} > keep every promise, and come to rest`,
     'conformance/bad-input.test.ts > requests that nobody could be answered for',
   ),
   met(
@@ -41,9 +44,12 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D3',
     `${PROMISE}; MQTT 5 §4.6`,
-    'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which they came.',
+    'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which they came. `ackOrder: bounded` gives the order up behind a request that is older than `ackHoldMaxMs`, and never for so long that its Packet Identifier is used again before it is answered.',
     ON_THE_WIRE,
     `${ACK_ORDER} > PUBACKs leave in the order in which the PUBLISHes came`,
+    `${ACK_ORDER} > order is kept behind a young head`,
+    `${ACK_ORDER} > a delivery that cannot leave holds everything back before its identifier comes round again`,
+    `${SIMULATION} > keep every promise, and come to rest`,
     `${ACK_ORDER} > nothing is acknowledged after the connection ended`,
   ),
   met(

@@ -10,6 +10,7 @@ import {
 import type { Owner, SimulatedClock } from './clock.ts'
 import type { LossReason, RunEvent } from './history.ts'
 import type { Link } from './link.ts'
+import { partMarkOf } from './publish-event.ts'
 import type { PlannedRequest, Scenario } from './scenario.ts'
 
 interface Message {
@@ -21,12 +22,17 @@ interface Message {
   readonly retain: boolean
 }
 
+interface InFlight {
+  readonly packetId: number
+  readonly message: Message
+}
+
 // What the broker holds for the connector (MQTT 5 §4.1).
 interface Session {
   readonly filters: Set<string>
   readonly queue: Message[]
-  /** By Packet Identifier, in the order of their first delivery. */
-  readonly inFlight: Map<number, Message>
+  /** In the order of their first delivery. */
+  readonly inFlight: InFlight[]
   lastId: number
   receiveMaximum: number
 }
@@ -67,7 +73,7 @@ export class SimulatedBroker {
 
   /** Messages that it holds for the connector. */
   get held(): number {
-    return this.#session === undefined ? 0 : this.#session.queue.length + this.#session.inFlight.size
+    return this.#session === undefined ? 0 : this.#session.queue.length + this.#session.inFlight.length
   }
 
   /** A requester publishes its request, or its wish to stop it. */
@@ -117,8 +123,7 @@ export class SimulatedBroker {
     this.#link = undefined
     link?.cut(0)
     if (keepsSession || this.#session === undefined) return
-    for (const message of [...this.#session.inFlight.values(), ...this.#session.queue])
-      this.#lose(message, 'session')
+    this.#loseAll(this.#session, 'session')
     this.#session = undefined
   }
 
@@ -154,21 +159,21 @@ export class SimulatedBroker {
       return link.close()
     }
     if (packet.clean === true && this.#session !== undefined) {
-      for (const message of [...this.#session.inFlight.values(), ...this.#session.queue])
-        this.#lose(message, 'clean start')
+      this.#loseAll(this.#session, 'clean start')
       this.#session = undefined
     }
     const isPresent = this.#session !== undefined
-    this.#session ??= { filters: new Set(), queue: [], inFlight: new Map(), lastId: 0, receiveMaximum: 0 }
-    this.#session.receiveMaximum = packet.properties?.receiveMaximum ?? 65_535
+    this.#session ??= { filters: new Set(), queue: [], inFlight: [], lastId: 0, receiveMaximum: 0 }
+    // MQTT 3.1.1 has no Receive Maximum; a broker that has no bound of its own either uses identifiers twice.
+    this.#session.receiveMaximum = packet.properties?.receiveMaximum ?? this.#scenario.packetIds / 2
     this.#link = link
     this.#connack(link, 0, isPresent)
     // MQTT 5 §4.4: what was unacknowledged comes again first, in its order, with its identifiers.
-    for (const [packetId, message] of this.#session.inFlight) {
+    for (const { packetId, message } of this.#session.inFlight.splice(0)) {
       if (this.#isExpired(message)) {
-        this.#session.inFlight.delete(packetId)
         this.#lose(message, 'expired')
       } else {
+        this.#session.inFlight.push({ packetId, message })
         this.#deliver(link, packetId, message, true)
       }
     }
@@ -232,7 +237,7 @@ export class SimulatedBroker {
     const reasonCode = request === undefined ? 0 : this.#judgeReply(request, packet)
     if (reasonCode === 'hang up') return this.#disconnect(link, TOO_LARGE)
     // 3.1.1 has no way to refuse: the reply is dropped, and acknowledged.
-    this.#record({ kind: 'accepted', key: request?.key, reasonCode })
+    this.#record({ kind: 'accepted', key: request?.key, reasonCode, isPart: isPart(packet) })
     if (packet.qos === 0) return
     const isV5 = this.#scenario.protocolVersion === 5
     const puback = { cmd: 'puback', messageId: packet.messageId!, ...(isV5 ? { reasonCode } : {}) } as const
@@ -254,13 +259,15 @@ export class SimulatedBroker {
     return packet.payload.toString().includes('"answer"') ? 'hang up' : 0
   }
 
+  // As Mosquitto does: where two have the identifier, the oldest is deleted.
   #acknowledged(link: Link, packetId: number): void {
-    const message = this.#session!.inFlight.get(packetId)
-    if (message === undefined) {
+    const { inFlight } = this.#session!
+    const index = inFlight.findIndex((each) => each.packetId === packetId)
+    if (index === -1) {
       this.#record({ kind: 'unknown-ack', connection: link.number, packetId })
       return
     }
-    this.#session!.inFlight.delete(packetId)
+    const [{ message }] = inFlight.splice(index, 1) as [InFlight]
     this.#record({ kind: 'acknowledged', message: message.number, key: message.request.key })
     this.#pump()
   }
@@ -269,7 +276,9 @@ export class SimulatedBroker {
     const session = this.#session!
     const link = this.#link
     if (link === undefined) return
-    while (session.queue.length > 0 && session.inFlight.size < session.receiveMaximum) {
+    const { packetIds } = this.#scenario
+    const inFlightMax = Math.min(session.receiveMaximum, packetIds)
+    while (session.queue.length > 0 && session.inFlight.length < inFlightMax) {
       const message = session.queue.shift()!
       if (this.#isExpired(message)) {
         this.#lose(message, 'expired')
@@ -279,9 +288,9 @@ export class SimulatedBroker {
         this.#deliver(link, 0, message, false)
         continue
       }
-      do session.lastId = session.lastId === 65_535 ? 1 : session.lastId + 1
-      while (session.inFlight.has(session.lastId))
-      session.inFlight.set(session.lastId, message)
+      // As Mosquitto does: by counting, whether it is in flight still or not.
+      session.lastId = session.lastId === packetIds ? 1 : session.lastId + 1
+      session.inFlight.push({ packetId: session.lastId, message })
       this.#deliver(link, session.lastId, message, false)
     }
   }
@@ -331,6 +340,11 @@ export class SimulatedBroker {
     return expiresAtMs !== undefined && expiresAtMs <= this.#clock.nowMs
   }
 
+  #loseAll({ inFlight, queue }: Session, reason: LossReason): void {
+    for (const { message } of inFlight) this.#lose(message, reason)
+    for (const message of queue) this.#lose(message, reason)
+  }
+
   #lose(message: Message, reason: LossReason): void {
     this.#record({ kind: 'lost', message: message.number, key: message.request.key, reason })
   }
@@ -345,4 +359,9 @@ export class SimulatedBroker {
   #send(link: Link, packet: Packet, arrived?: () => void): void {
     link.send(generate(packet, { protocolVersion: this.#scenario.protocolVersion }), arrived)
   }
+}
+
+// One of an answer in parts that is not its end.
+function isPart(packet: IPublishPacket): boolean {
+  return partMarkOf(packet)?.isFinal === false
 }

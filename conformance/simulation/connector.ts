@@ -2,7 +2,7 @@
 import { loadConfig, type ConnectorConfig } from '@inferwire/connector'
 import { ModelGate } from '../../packages/connector/src/admission/index.ts'
 import { compose, type Composition } from '../../packages/connector/src/compose.ts'
-import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
+import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import type { ReceivedDelivery } from '../../packages/connector/src/session/index.ts'
 import type { BoundOperation } from '../../packages/connector/src/step.ts'
 import type { Log } from '../../packages/connector/src/telemetry/index.ts'
@@ -31,7 +31,9 @@ export class SimulatedConnector {
   readonly #rooms: Composition
   readonly #gate: ModelGate
 
-  constructor(owner: Owner, endpoint: SimulatedEndpoint, { scenario, bug, log, dial }: ProcessWorld) {
+  constructor(owner: Owner, endpoint: SimulatedEndpoint, world: ProcessWorld) {
+    const { scenario, bug, log } = world
+    const { packetIds } = scenario
     this.owner = owner
     this.endpoint = endpoint
     this.#scenario = scenario
@@ -44,8 +46,9 @@ export class SimulatedConnector {
       ready: () => {},
       seams: {
         session: {
+          identifiers: bug?.identifiers ?? { count: packetIds, distanceMax: packetIds / 2 },
           dial: async (_target, signal) => {
-            const stream = await dial(owner, signal)
+            const stream = await world.dial(owner, signal)
             return bug?.dialled === undefined ? stream : bug.dialled(stream)
           },
         },
@@ -103,7 +106,7 @@ export class SimulatedConnector {
       name: 'infer',
       protocol: 'v2',
       hasBody: true,
-      mayEmit: false,
+      mayEmit: this.#scenario.mayEmit,
       endpoint: this.endpoint,
       figures: telemetry.figures('m', 'infer'),
     }
@@ -138,7 +141,7 @@ function configOf(scenario: Scenario, bug: PlantedBug | undefined): ConnectorCon
       receiveMaximum: scenario.receiveMaximum,
       reconnect: { minMs: 100, maxMs: 4_000 },
       ackOrder: bug?.ackOrder ?? scenario.ackOrder,
-      ackHoldMaxMs: 2_000,
+      ackHoldMaxMs: scenario.ackHoldMaxMs,
       share: scenario.share,
     },
     limits: {

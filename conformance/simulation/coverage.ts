@@ -1,5 +1,6 @@
 // What a run came across: a simulation that never gets into trouble proves nothing.
-import type { History } from './history.ts'
+import { OpenRequests, type OpenDelivery } from '../checkers/open-requests.ts'
+import type { History, HistoryEvent } from './history.ts'
 
 /** Names of everything that must come up in a large number of runs. */
 export const MUST_COME_UP: readonly string[] = [
@@ -35,6 +36,7 @@ export const MUST_COME_UP: readonly string[] = [
     'internal',
     'bad_payload',
     'maybe_executed',
+    'stream_interrupted',
   ].map((code) => `problem: ${code}`),
   'session resumed',
   'session new for a connector that had one',
@@ -45,6 +47,12 @@ export const MUST_COME_UP: readonly string[] = [
   'message lost with the session',
   'nobody subscribed (0x10 to the requester)',
   'nobody can be addressed',
+  'answer in parts',
+  'part with DUP',
+  'final message with an error',
+  'final message once more',
+  'PUBACK before that of an earlier delivery',
+  'intake held back',
   'request of QoS 0',
   'cancel message',
   'call ended after its connection',
@@ -58,6 +66,12 @@ export function comeUp(history: History): Set<string> {
   const seen = new Set<string>()
   const connections = new Map<number, number>()
   const messagesOf = new Map<string, number>()
+  const open = new Map<number, OpenRequests<OpenDelivery>>()
+  const finals = new Set<string>()
+  const openOn = (connection: number): OpenRequests<OpenDelivery> => {
+    if (!open.has(connection)) open.set(connection, new OpenRequests())
+    return open.get(connection)!
+  }
   let closed = 0
   if (history.limits.protocolVersion === 4) seen.add('MQTT 3.1.1')
   for (const event of history.events) {
@@ -88,11 +102,13 @@ export function comeUp(history: History): Set<string> {
         else if ((messagesOf.get(event.key) ?? event.message) !== event.message)
           seen.add('same key delivered as two messages')
         messagesOf.set(event.key, event.message)
+        if (event.qos > 0) openOn(event.connection).add({ packetId: event.packetId, arrivedAtMs: event.atMs })
         if (history.requests.get(event.key)!.replyTopic === undefined) seen.add('nobody can be addressed')
         break
       }
       case 'publish':
         if (event.dup) seen.add('reply with DUP')
+        if (event.mark !== undefined) for (const name of partNames(event, finals)) seen.add(name)
         if (event.code !== undefined) seen.add(`problem: ${event.code}`)
         break
       case 'lost':
@@ -112,12 +128,18 @@ export function comeUp(history: History): Set<string> {
       case 'process':
         if (event.change === 'killed' || event.change === 'drained') seen.add(`process ${event.change}`)
         break
-      case 'request-ack':
+      case 'request-ack': {
+        const acknowledged = openOn(event.connection).acknowledge(event.packetId, () => true)
+        if (acknowledged?.passed !== undefined) seen.add('PUBACK before that of an earlier delivery')
+        break
+      }
+      case 'log':
+        if (event.text.includes('"intake_held_back"')) seen.add('intake held back')
+        break
       case 'acknowledged':
       case 'unknown-ack':
       case 'accepted':
       case 'call':
-      case 'log':
       case 'uncaught':
       case 'quiet':
       case 'leftover':
@@ -125,6 +147,15 @@ export function comeUp(history: History): Set<string> {
     }
   }
   return seen
+}
+
+function partNames(event: HistoryEvent & { kind: 'publish' }, finals: Set<string>): string[] {
+  const { isFinal, isError } = event.mark!
+  if (!isFinal) return event.dup ? ['part with DUP'] : []
+  if (isError) return ['final message with an error']
+  const isRepeated = !event.dup && finals.has(event.content!)
+  finals.add(event.content!)
+  return isRepeated ? ['answer in parts', 'final message once more'] : ['answer in parts']
 }
 
 function hex(code: number): string {

@@ -1,4 +1,5 @@
 // What happened in a run, event by event: what the verdict judges, and what a reader of a failed seed reads.
+import type { PartMark } from '../checkers/part-order.ts'
 import type { Fault, PlannedRequest } from './scenario.ts'
 
 /** Why the broker gave up a message that it held; it was the connector that asked for a clean start. */
@@ -30,6 +31,10 @@ export type WireEvent =
       status: string | undefined
       code: string | undefined
       bodyKey: string | undefined
+      /** Of an answer in parts. */
+      mark: PartMark | undefined
+      /** Stands for the body of a final message. */
+      content: string | undefined
     }
   | { kind: 'publish-ack'; connection: number; packetId: number; reasonCode: number }
 
@@ -46,7 +51,7 @@ export type OtherEvent =
   | { kind: 'acknowledged'; message: number; key: string }
   | { kind: 'unknown-ack'; connection: number; packetId: number }
   | { kind: 'lost'; message: number; key: string; reason: LossReason }
-  | { kind: 'accepted'; key: string | undefined; reasonCode: number }
+  | { kind: 'accepted'; key: string | undefined; reasonCode: number; isPart: boolean }
   | {
       kind: 'connack'
       connection: number
@@ -78,7 +83,11 @@ export interface History {
     readonly protocolVersion: 4 | 5
     readonly concurrency: number
     readonly modelTimeoutMs: number
-    readonly isStrict: boolean
+    /**
+     * A PUBACK may pass that of an earlier delivery only when this is so old, in milliseconds; Infinity = never, 0 =
+     * always.
+     */
+    readonly ackHoldMaxMs: number
     /** How long an answer is remembered whose request named no expiry (D5). */
     readonly duplicateWindowMs: number
   }

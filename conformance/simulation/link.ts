@@ -1,7 +1,7 @@
 // One simulated TCP connection between the connector and the broker: it delays, slices, blocks and breaks.
 import { Duplex } from 'node:stream'
 import { parser, type Packet, type Parser } from 'mqtt-packet'
-import type { ByteStream } from '../../packages/connector/src/session/dial.ts'
+import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import type { Owner, SimulatedClock } from './clock.ts'
 import type { Random } from '../fixtures/random.ts'
 

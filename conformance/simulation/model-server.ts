@@ -2,7 +2,7 @@
 import { Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../packages/connector/src/step.ts'
 import type { Owner, SimulatedClock } from './clock.ts'
-import type { PlannedRequest } from './scenario.ts'
+import type { Behaviour, PlannedRequest } from './scenario.ts'
 
 /** What the calls of all processes share. */
 export interface ModelServerWorld {
@@ -17,6 +17,17 @@ export interface ModelServerWorld {
   /** Keys that have killed already. */
   readonly killers: Set<string>
   calls: number
+}
+
+type Stream = Extract<Behaviour, { kind: 'stream' }>
+
+interface RunningCall {
+  readonly key: string
+  readonly call: number
+  readonly later: (ms: number, run: () => void) => void
+  readonly answer: (bytes: number) => void
+  readonly fail: (problem: Problem) => void
+  readonly isOver: () => boolean
 }
 
 /** The way to it from one process of the connector. */
@@ -55,7 +66,9 @@ export class SimulatedEndpoint implements Endpoint {
         finish(problem.code)
         reject(problem)
       }
+      let isOver = false
       const finish = (outcome: string): void => {
+        isOver = true
         if (timer !== undefined) world.clock.clear(timer)
         this.#running.delete(fail)
         deadline.waiting = undefined
@@ -77,17 +90,51 @@ export class SimulatedEndpoint implements Endpoint {
       switch (behaviour.kind) {
         case 'answer':
           return later(behaviour.ms, () => answer(behaviour.bytes))
+        case 'stream':
+          return this.#stream(behaviour, request, { key, call, later, answer, fail, isOver: () => isOver })
         case 'problem':
           return later(behaviour.ms, () => fail(new Problem('upstream_error', 'planned')))
         case 'hang':
           return
         case 'deadly':
-          if (world.killers.has(key)) return later(1, () => answer(30))
-          world.killers.add(key)
-          return later(1, () => world.kill(this.#process))
+          return later(1, () => {
+            if (!this.#kill(key)) answer(30)
+          })
       }
     })
   }
+
+  // In one segment where there is no time between the parts. Without `emit` it is an answer in one message.
+  #stream({ parts, everyMs, bytes, end }: Stream, { emit }: EndpointRequest, call: RunningCall): void {
+    const { key, later, answer, fail } = call
+    const finish = (): void => {
+      if (end === 'answer' || (end === 'deadly' && !this.#kill(key))) answer(30)
+      else if (end === 'problem') fail(new Problem('upstream_error', 'planned'))
+    }
+    let sent = 0
+    const next = (): void => {
+      do {
+        if (emit === undefined || sent === parts) return later(everyMs, finish)
+        emit({ body: partOf(key, call.call, sent, bytes), contentType: 'application/json' })
+        sent += 1
+      } while (everyMs === 0 && !call.isOver())
+      if (!call.isOver()) later(everyMs, next)
+    }
+    later(everyMs, next)
+  }
+
+  // The process dies of this request, the first time.
+  #kill(key: string): boolean {
+    const world = this.#world
+    if (world.killers.has(key)) return false
+    world.killers.add(key)
+    world.kill(this.#process)
+    return true
+  }
+}
+
+function partOf(key: string, call: number, part: number, bytes: number): Uint8Array {
+  return Buffer.from(JSON.stringify({ answer: key, call, part, fill: 'y'.repeat(bytes) }))
 }
 
 function answerOf(key: string, call: number, bytes: number): EndpointResponse {

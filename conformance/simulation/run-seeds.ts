@@ -25,12 +25,12 @@ export interface Runs {
 const BATCH = 100
 const FAILURES_MAX = 20
 
-/** From `first`, `count` seeds; it stops after a few failures, or after the first with `isConvicted`. */
+/** From `first`, `count` seeds; it stops after a few failures, or after the first with `isDetected`. */
 export async function runSeeds(
   first: number,
   count: number,
   makeBug: () => PlantedBug | undefined = () => undefined,
-  isConvicted: (failure: Failure) => boolean = () => false,
+  isDetected: (failure: Failure) => boolean = () => false,
 ): Promise<Runs> {
   const failures: Failure[] = []
   const coverage = new Map<string, number>()
@@ -50,7 +50,7 @@ export async function runSeeds(
         if (violations.length === 0) continue
         const failure = { seed, violations, history }
         failures.push(failure)
-        isOver = failures.length >= FAILURES_MAX || isConvicted(failure)
+        isOver = failures.length >= FAILURES_MAX || isDetected(failure)
       }
     })
     await new Promise((resolve) => setImmediate(resolve))

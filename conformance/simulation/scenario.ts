@@ -8,6 +8,14 @@ export const WARM_UP_ROUNDS = 4
 export type Behaviour =
   | { readonly kind: 'answer'; readonly ms: number; readonly bytes: number }
   | { readonly kind: 'problem'; readonly ms: number }
+  /** Answers in parts. `deadly` = as below, behind the last part. */
+  | {
+      readonly kind: 'stream'
+      readonly parts: number
+      readonly everyMs: number
+      readonly bytes: number
+      readonly end: 'answer' | 'problem' | 'hang' | 'deadly'
+    }
   | { readonly kind: 'throw' }
   /** Says nothing until the deadline. */
   | { readonly kind: 'hang' }
@@ -65,7 +73,8 @@ export interface Scenario {
   readonly seed: number
   readonly protocolVersion: 4 | 5
   readonly share: string | undefined
-  readonly ackOrder: 'strict' | 'as-settled'
+  readonly ackOrder: 'strict' | 'bounded' | 'as-settled'
+  readonly ackHoldMaxMs: number
   readonly receiveMaximum: number
   readonly keepAliveSeconds: number
   readonly concurrency: number
@@ -73,9 +82,13 @@ export interface Scenario {
   readonly clientInFlightMax: number
   /** Whether a request may be executed again that may have been. */
   readonly repeatable: boolean
+  /** Whether the model may answer in parts. */
+  readonly mayEmit: boolean
   readonly modelTimeoutMs: number
   readonly bytesInFlightMax: number
   readonly drainTimeoutMs: number
+  /** The broker counts Packet Identifiers up to here, and begins again. */
+  readonly packetIds: number
   /** Receive Maximum of the broker, one for each of its starts, over and over. */
   readonly brokerReceiveMaxima: readonly number[]
   readonly brokerPacketBytesMax: number
@@ -84,17 +97,24 @@ export interface Scenario {
 }
 
 const MODEL = 'm'
+const PACKET_IDS = 65_535
 
 /** The plan of a seed. */
 export function planScenario(seed: number): Scenario {
   const random = new Random(seed, WARM_UP_ROUNDS)
   const protocolVersion = random.chance(0.12) ? 4 : 5
-  const count = random.between(3, 24)
-  const loadMs = random.pick([20, 300, 3_000])
-  const isGentle = random.chance(0.3)
-  const requests = Array.from({ length: count }, (_, index) =>
-    planRequest(random.fork(), index, protocolVersion, loadMs, isGentle),
-  )
+  const ackOrder = random.pick(['strict', 'strict', 'bounded', 'bounded', 'bounded', 'as-settled'] as const)
+  // So few that they come round, instead of 65,535.
+  const packetIds = random.chance(0.1) ? random.pick([8, 24]) : PACKET_IDS
+  const count = packetIds === PACKET_IDS ? random.between(3, 24) : random.between(30, 60)
+  const style: Style = {
+    protocolVersion,
+    loadMs: random.pick([20, 300, 3_000]),
+    isGentle: random.chance(0.3),
+    mayEmit: protocolVersion === 5 && random.chance(0.5),
+  }
+  const { loadMs, mayEmit } = style
+  const requests = Array.from({ length: count }, (_, index) => planRequest(random.fork(), index, style))
   const faults = Array.from({ length: random.pick([0, 1, 1, 2, 3, 5]) }, () =>
     planFault(random.fork(), count, loadMs),
   )
@@ -102,16 +122,21 @@ export function planScenario(seed: number): Scenario {
     seed,
     protocolVersion,
     share: random.chance(0.4) ? 'inferwire' : undefined,
-    ackOrder: random.chance(0.12) ? 'as-settled' : 'strict',
-    receiveMaximum: random.pick([1, 2, 5, 20, 65_535]),
+    ackOrder,
+    ackHoldMaxMs: random.pick([0, 20, 300, 2_000]),
+    // Half of the identifiers is the default. With a window of all of them, and messages that expire in it, two open
+    // deliveries have the same one although the order is strict.
+    receiveMaximum: Math.min(packetIds / 2, random.pick([1, 2, 5, 20, 65_535])),
     keepAliveSeconds: random.pick([2, 10, 30]),
     concurrency: random.pick([1, 2, 8, 64]),
     queueDepthMax: random.pick([1, 8, 256]),
     clientInFlightMax: random.pick([2, 256]),
     repeatable: random.chance(0.75),
+    mayEmit,
     modelTimeoutMs: random.pick([500, 3_000, 10_000]),
     bytesInFlightMax: random.pick([300, 4_000, 1_000_000]),
     drainTimeoutMs: random.pick([100, 2_000, 15_000]),
+    packetIds,
     brokerReceiveMaxima: [random.pick([1, 3, 20, 65_535]), random.pick([1, 3, 20, 65_535])],
     brokerPacketBytesMax: random.chance(0.1) ? 700 : 268_435_455,
     requests,
@@ -119,13 +144,16 @@ export function planScenario(seed: number): Scenario {
   }
 }
 
-function planRequest(
-  random: Random,
-  index: number,
-  protocolVersion: 4 | 5,
-  loadMs: number,
-  isGentle: boolean,
-): PlannedRequest {
+// What the requests of a scenario have in common.
+interface Style {
+  readonly protocolVersion: 4 | 5
+  readonly loadMs: number
+  readonly isGentle: boolean
+  readonly mayEmit: boolean
+}
+
+function planRequest(random: Random, index: number, style: Style): PlannedRequest {
+  const { protocolVersion, loadMs, isGentle, mayEmit } = style
   const key = `k${index}`
   const client = random.pick(['cam1', 'cam2'])
   const isV5 = protocolVersion === 5
@@ -154,7 +182,11 @@ function planRequest(
     payload: random.chance(0.02)
       ? 'not json'
       : JSON.stringify({ key, fill: 'x'.repeat(random.pick([0, 40, 400])) }),
-    behaviour: isGentle ? { kind: 'answer', ms: random.pick([0, 1, 20]), bytes: 30 } : planBehaviour(random),
+    behaviour: isGentle
+      ? { kind: 'answer', ms: random.pick([0, 1, 20]), bytes: 30 }
+      : mayEmit && random.chance(0.4)
+        ? planStream(random)
+        : planBehaviour(random),
     replyCode: isGentle || random.chance(0.93) ? 0 : pickReplyCode(random, isV5),
     replyTopic: responseTopic === own ? own : derived,
   }
@@ -182,6 +214,16 @@ function planBehaviour(random: Random): Behaviour {
   if (kind < 0.86) return { kind: 'problem', ms: random.pick([0, 20, 300]) }
   if (kind < 0.89) return { kind: 'throw' }
   return kind < 0.98 ? { kind: 'hang' } : { kind: 'deadly' }
+}
+
+function planStream(random: Random): Behaviour {
+  return {
+    kind: 'stream',
+    parts: random.pick([0, 1, 2, 3, 8]),
+    everyMs: random.pick([0, 0, 1, 20, 400]),
+    bytes: random.pick([0, 0, 30, 600]),
+    end: random.pick(['answer', 'answer', 'answer', 'answer', 'answer', 'problem', 'hang', 'deadly']),
+  }
 }
 
 function planFault(random: Random, requests: number, loadMs: number): PlannedFault {

@@ -1,28 +1,33 @@
 // Judges the history of a run against the promises of delivery. Pure: the same history gives the same verdict.
+import { OpenRequests } from '../checkers/open-requests.ts'
+import { Answers, type OpenReply } from './answers.ts'
 import type { History, HistoryEvent, LossReason } from './history.ts'
 import type { PlannedRequest } from './scenario.ts'
 
 /** A promise that was broken. */
 export interface Violation {
-  /** `D1` to `D6` as in the requirements; `window`, `subtree`, `rest`, `crash` and `concurrency` beside them. */
+  /**
+   * `D1` to `D6` as in the requirements; for answers in parts `part-order`, `part-after-final` and `stream-restart`; for
+   * Packet Identifiers that come round `ack-wrap`; `window`, `subtree`, `rest`, `crash` and `concurrency`.
+   */
   readonly rule: string
   readonly atMs: number
   readonly what: string
 }
 
 interface SeenDelivery {
+  readonly packetId: number
   readonly message: number
   readonly key: string
   readonly isCancel: boolean
-  readonly atMs: number
+  readonly arrivedAtMs: number
   readonly expiresAtMs: number
-  isAcknowledged: boolean
 }
 
 interface Connection {
   readonly process: number
-  /** Of QoS 1, in the order of arrival. */
-  readonly deliveries: SeenDelivery[]
+  /** Of QoS 1. */
+  readonly deliveries: OpenRequests<SeenDelivery>
   receiveMaximum: number
   /** Packet Identifiers that a resumed session sends again, in their order; some may have been given up. */
   toResend: number[]
@@ -45,16 +50,17 @@ interface Process {
   readonly mayRunUntilMs: Map<string, number>
   /** Until when an answer to each key is remembered at least, by the earliest and the shortest of its deliveries. */
   readonly rememberedUntilMs: Map<string, number>
-  /** When the last reply of a key was acknowledged, and how often one was refused. */
-  readonly answeredMs: Map<string, number>
-  readonly refused: Map<string, number>
-  /** Unacknowledged publishes by Packet Identifier; a resumed session goes on with them. */
-  readonly open: Map<number, { readonly key: string | undefined; readonly code: string | undefined }>
+  readonly answers: Answers
+  /** Unacknowledged publishes by Packet Identifier; undefined for what is no reply. */
+  readonly open: Map<number, OpenReply | undefined>
   /** Packet Identifiers of the publishes that were never acknowledged, in the order of their first time. */
   readonly unacknowledged: Set<number>
   readonly calls: Map<string, { readonly outcome: string; readonly rememberedUntilMs: number }>
   running: number
 }
+
+// Times are sums of fractions.
+const CLOCK_STEP_MS = 1e-6
 
 /** The broken promises, in the order in which they broke; none where all were kept. */
 export function judge(history: History): Violation[] {
@@ -70,7 +76,7 @@ class Verdict {
   readonly #connections = new Map<number, Connection>()
   readonly #processes = new Map<number, Process>()
   readonly #messages = new Map<number, Message>()
-  readonly #accepted = new Map<string, number>()
+  readonly #accepted = new Set<string>()
   readonly #refused = new Set<string>()
   #nowMs = 0
 
@@ -82,12 +88,12 @@ class Verdict {
     this.#nowMs = event.atMs
     switch (event.kind) {
       case 'process':
-        if (event.change === 'started') this.#processes.set(event.process, newProcess())
+        if (event.change === 'started') this.#processes.set(event.process, this.#newProcess())
         return
       case 'dialled':
         this.#connections.set(event.connection, {
           process: event.process,
-          deliveries: [],
+          deliveries: new OpenRequests(),
           receiveMaximum: 0,
           toResend: [],
           isResumed: false,
@@ -131,7 +137,8 @@ class Verdict {
       case 'accepted':
         if (event.key === undefined) return
         if (event.reasonCode >= 0x80) this.#refused.add(event.key)
-        else this.#accepted.set(event.key, (this.#accepted.get(event.key) ?? 0) + 1)
+        // An answer in parts is one with its final message.
+        else if (!event.isPart) this.#accepted.add(event.key)
         return
       case 'quiet':
         if (!event.isQuiet)
@@ -197,17 +204,13 @@ class Verdict {
     const process = this.#processes.get(connection.process)!
     const expiresAtMs = expirySeconds === undefined ? Infinity : atMs + expirySeconds * 1000
     if (!process.firstSeenMs.has(message)) process.firstSeenMs.set(message, atMs)
-    if (!isCancel) this.#mayRun(process, key, atMs, expiresAtMs)
-    if (qos === 0) return
-    connection.deliveries[event.packetId] = {
-      message,
-      key,
-      isCancel,
-      atMs,
-      expiresAtMs,
-      isAcknowledged: false,
+    if (!isCancel) {
+      this.#mayRun(process, key, atMs, expiresAtMs)
+      process.answers.delivered(key, event.dup)
     }
-    this.#order(number).push(event.packetId)
+    if (qos === 0) return
+    const { packetId } = event
+    connection.deliveries.add({ packetId, message, key, isCancel, arrivedAtMs: atMs, expiresAtMs })
   }
 
   #mayRun(process: Process, key: string, atMs: number, expiresAtMs: number): void {
@@ -219,50 +222,44 @@ class Verdict {
     process.mayRunUntilMs.set(key, Math.max(until, process.mayRunUntilMs.get(key) ?? 0))
   }
 
-  readonly #orders = new Map<number, number[]>()
-
-  #order(connection: number): number[] {
-    let order = this.#orders.get(connection)
-    if (order === undefined) this.#orders.set(connection, (order = []))
-    return order
-  }
-
   // D3 (which), then D1 (when).
   #requestAck(event: HistoryEvent & { kind: 'request-ack' }): void {
     const { connection: number, packetId, atMs } = event
     const connection = this.#connections.get(number)!
-    const delivery = connection.deliveries[packetId]
-    if (delivery === undefined || delivery.isAcknowledged) {
+    const process = this.#processes.get(connection.process)!
+    const isDone = (delivery: SeenDelivery): boolean => this.#isDone(delivery, process, atMs)
+    const acknowledged = connection.deliveries.acknowledge(packetId, isDone)
+    if (acknowledged === undefined) {
       return this.#broken('D3', `connection ${number} acknowledges ${packetId}, which is not open on it`)
     }
-    delivery.isAcknowledged = true
-    const order = this.#order(number)
-    if (this.#history.limits.isStrict && order[0] !== packetId) {
-      this.#broken('D3', `connection ${number} acknowledges ${packetId} before ${order[0]}`)
-    }
-    order.splice(order.indexOf(packetId), 1)
+    const { request, passed, isAmbiguous } = acknowledged
     if (
-      delivery.isCancel ||
-      this.#request(delivery.key).replyTopic === undefined ||
-      delivery.expiresAtMs <= atMs
-    )
-      return
-    const process = this.#processes.get(connection.process)!
-    const seenMs = process.firstSeenMs.get(delivery.message)!
-    const answeredMs = process.answeredMs.get(delivery.key)
-    if (answeredMs !== undefined && answeredMs >= seenMs) return
-    // The answer and the error in its place: this broker takes neither.
-    if ((process.refused.get(delivery.key) ?? 0) >= 2) return
-    this.#broken('D1', `${delivery.key} (message ${delivery.message}) is acknowledged before an answer was`)
+      passed !== undefined &&
+      atMs - passed.arrivedAtMs + CLOCK_STEP_MS < this.#history.limits.ackHoldMaxMs
+    ) {
+      this.#broken('D3', `connection ${number} acknowledges ${packetId} before ${passed.packetId}`)
+    }
+    const { key, message } = request
+    if (isAmbiguous) {
+      const what = `connection ${number} acknowledges ${packetId}, which several open deliveries have; the oldest is ${key}`
+      this.#broken('ack-wrap', what)
+    } else if (!isDone(request)) {
+      this.#broken('D1', `${key} (message ${message}) is acknowledged before the whole of its answer`)
+    }
+  }
+
+  #isDone({ key, message, isCancel, expiresAtMs }: SeenDelivery, process: Process, atMs: number): boolean {
+    if (isCancel || this.#request(key).replyTopic === undefined || expiresAtMs <= atMs) return true
+    return process.answers.isAnsweredSince(key, process.firstSeenMs.get(message)!)
   }
 
   #publish(event: HistoryEvent & { kind: 'publish' }): void {
-    const { connection: number, packetId, topic, correlation, qos, bodyKey, status } = event
+    const { connection: number, packetId, topic, correlation, qos, bodyKey, status, code, mark } = event
     const connection = this.#connections.get(number)!
     const process = this.#processes.get(connection.process)!
     const key = topic.startsWith('infer/status/') ? undefined : (correlation ?? topic.split('/').at(-1)!)
     if (qos > 0) {
-      process.open.set(packetId, { key, code: event.code })
+      process.open.set(packetId, undefined)
       if (process.open.size > connection.receiveMaximum) {
         this.#broken(
           'window',
@@ -283,7 +280,11 @@ class Verdict {
     if (event.retain) this.#broken('subtree', `a retained reply to "${topic}"`)
     const request = this.#history.requests.get(key)
     if (request === undefined) return this.#broken('D4', `a reply to "${topic}" belongs to no request`)
-    if (request.replyTopic !== topic && !isDerivedError(request, topic, status)) {
+    if (qos > 0) {
+      const attempt = process.answers.published({ ...event, key, connection: number })
+      process.open.set(packetId, { key, code, mark, attempt })
+    }
+    if (request.replyTopic !== topic && !(status !== undefined && isDerivedError(request, topic, status))) {
       this.#broken('D4', `the reply to ${key} goes to "${topic}" and not to "${request.replyTopic}"`)
     }
     if (correlation !== request.correlationData)
@@ -308,15 +309,7 @@ class Verdict {
     const publish = process.open.get(event.packetId)
     process.open.delete(event.packetId)
     process.unacknowledged.delete(event.packetId)
-    const key = publish?.key
-    if (key === undefined) return
-    if (event.reasonCode < 0x80) process.answeredMs.set(key, event.atMs)
-    // Where the answer was too large for this broker, only the error in its place was published.
-    else
-      process.refused.set(
-        key,
-        (process.refused.get(key) ?? 0) + (publish!.code === 'response_too_large' ? 2 : 1),
-      )
+    if (publish !== undefined) process.answers.acknowledged(publish, event.reasonCode, event.atMs)
   }
 
   #call(event: HistoryEvent & { kind: 'call' }): void {
@@ -331,8 +324,10 @@ class Verdict {
     if (atMs >= untilMs)
       this.#broken('D6', `${key} is called although its time was up at ${untilMs.toFixed(3)}`)
     const before = process.calls.get(key)
-    // A failed call may be made again; one that runs or was answered may not.
-    const isKnown = before !== undefined && atMs < before.rememberedUntilMs
+    // A failed call may be made again, and one whose answer is not remembered because it came in parts; one that runs or
+    // was answered may not.
+    const isStream = this.#request(key).behaviour.kind === 'stream'
+    const isKnown = before !== undefined && !isStream && atMs < before.rememberedUntilMs
     if (before?.outcome === 'running' || (isKnown && before.outcome === 'ok')) {
       this.#broken(
         'D5',
@@ -340,6 +335,19 @@ class Verdict {
       )
     }
     process.calls.set(key, { outcome: 'running', rememberedUntilMs: process.rememberedUntilMs.get(key)! })
+  }
+
+  #newProcess(): Process {
+    return {
+      firstSeenMs: new Map(),
+      mayRunUntilMs: new Map(),
+      rememberedUntilMs: new Map(),
+      answers: new Answers((rule, what) => this.#broken(rule, what)),
+      open: new Map(),
+      unacknowledged: new Set(),
+      calls: new Map(),
+      running: 0,
+    }
   }
 
   #request(key: string): PlannedRequest {
@@ -351,21 +359,7 @@ class Verdict {
   }
 }
 
-function newProcess(): Process {
-  return {
-    firstSeenMs: new Map(),
-    mayRunUntilMs: new Map(),
-    rememberedUntilMs: new Map(),
-    answeredMs: new Map(),
-    refused: new Map(),
-    open: new Map(),
-    unacknowledged: new Set(),
-    calls: new Map(),
-    running: 0,
-  }
-}
-
 // An error about the Response Topic or the request itself goes to the derived topic.
-function isDerivedError(request: PlannedRequest, topic: string, status: string | undefined): boolean {
+function isDerivedError(request: PlannedRequest, topic: string, status: string): boolean {
   return status !== '200' && topic === request.topic.replace('/request/', '/reply/')
 }

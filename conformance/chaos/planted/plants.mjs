@@ -21,12 +21,17 @@ export const PLANTS = {
     {
       file: 'pipeline.js',
       find: 'let result = await publish(reply);',
-      replace: 'const publishing = publish(reply); delivery.settle(); let result = await publishing;',
+      replace:
+        'const publishing = publish(reply); exchange.delivery.settle(); let result = await publishing;',
     },
   ],
   // Each PUBACK leaves as soon as it can.
   'ack-out-of-order': [
-    { file: 'session/ack-order.js', find: "if (this.#kind === 'as-settled') {", replace: 'if (true) {' },
+    {
+      file: 'session/ack-order.js',
+      find: 'return holdMaxMs === 0 ? Number.POSITIVE_INFINITY',
+      replace: 'return true ? Number.POSITIVE_INFINITY',
+    },
   ],
   // What was delivered on one connection is acknowledged on the next.
   'ack-of-old-epoch': [
@@ -59,7 +64,7 @@ export const PLANTS = {
   ],
   // Two clients that count alike share one answer.
   'duplicate-key-without-client': [
-    { file: 'admission/duplicate-key.js', find: '= `${client}/${model}', replace: '= `${model}' },
+    { file: 'duplicates/duplicate-key.js', find: '= `${client}/${model}', replace: '= `${model}' },
   ],
   // What was under way when the connection broke is taken for done: deliveries and replies.
   'drop-on-reconnect': [
@@ -70,8 +75,9 @@ export const PLANTS = {
     },
     {
       file: 'session/outbox.js',
-      find: 'const isShort =',
-      replace: 'this.#inFlight.clear(); this.#waiting.length = this.#waitingHead = 0; const isShort =',
+      find: 'const sent = this.#inFlight.values()',
+      replace:
+        'this.#inFlight.clear(); this.#waiting.length = this.#waitingHead = 0; const sent = this.#inFlight.values()',
     },
   ],
 }

@@ -1,10 +1,6 @@
 // The JSON reader of bodies, with JSON.parse as the oracle.
-import {
-  JSON_DEPTH_MAX,
-  JsonSyntaxError,
-  parseJson,
-  type Json,
-} from '../../../packages/protocol/src/body/json.ts'
+import { JsonSyntaxError, parseJson, type Json } from '@inferwire/protocol'
+import { JSON_DEPTH_MAX } from '../../../packages/protocol/src/internal.ts'
 import { claim, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 
 /** See the file's first line. */

@@ -1,12 +1,18 @@
 // Requests to the model server, V1 and V2, JSON and binary tensors: a Failure, or an answer that is whole.
 import { BodyError, type Tensor } from '@inferwire/protocol'
-import type { Call, Reply } from '../../../packages/model-server/src/call.ts'
-import type { Engine, Session, SessionTensor } from '../../../packages/model-server/src/engine.ts'
-import { Failure } from '../../../packages/model-server/src/failure.ts'
-import { loadModel, type Model } from '../../../packages/model-server/src/model.ts'
-import { v1Routes } from '../../../packages/model-server/src/v1.ts'
-import { v2Routes } from '../../../packages/model-server/src/v2.ts'
-import { TYPED_ARRAYS } from '../../../packages/protocol/src/body/tensor.ts'
+import {
+  Failure,
+  loadModel,
+  v1Routes,
+  v2Routes,
+  type Call,
+  type Engine,
+  type Model,
+  type Reply,
+  type Session,
+  type SessionTensor,
+} from '../../../packages/model-server/src/internal.ts'
+import { TYPED_ARRAYS } from '../../../packages/protocol/src/internal.ts'
 import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 
 const v2 = (inputs: string, rest = ''): string => `{"inputs":[${inputs}]${rest}}`

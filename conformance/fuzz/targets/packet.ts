@@ -1,19 +1,19 @@
 // Bytes of a broker -> the session: frames, PUBLISH, control packets, acknowledgements. Both protocol versions.
 import { Duplex } from 'node:stream'
 import { isDeepStrictEqual } from 'node:util'
-import type { AckOrderKind } from '../../../packages/connector/src/session/ack-order.ts'
-import type { BrokerLimits } from '../../../packages/connector/src/session/broker-limits.ts'
-import { Connection } from '../../../packages/connector/src/session/connection.ts'
-import type { ReceivedDelivery } from '../../../packages/connector/src/session/delivery.ts'
-import { FrameReader, type Frame } from '../../../packages/connector/src/session/frame-reader.ts'
-import { Outbox } from '../../../packages/connector/src/session/outbox.ts'
-import { PacketWriter } from '../../../packages/connector/src/session/packet-writer.ts'
-import { decodePublish } from '../../../packages/connector/src/session/publish-decoder.ts'
 import {
+  Connection,
+  decodePublish,
   encodePublish,
+  FrameReader,
+  Outbox,
+  PacketWriter,
   publishPacketBytes,
-  type OutgoingMessage,
-} from '../../../packages/connector/src/session/publish-encoder.ts'
+  type AckOrderKind,
+  type BrokerLimits,
+  type Frame,
+} from '../../../packages/connector/src/internal.ts'
+import type { OutgoingMessage, ReceivedDelivery } from '../../../packages/connector/src/session/index.ts'
 import { claim, shapeOf, type FuzzTarget } from '../target.ts'
 import { mutatePackets, PACKET_DICTIONARY, PACKET_SEEDS, plainConnack } from './packet-bytes.ts'
 

@@ -148,7 +148,13 @@ async function send(
   const endpoint = upstream.endpoint(operation.name, protocol, 'm')
   const response = await endpoint.call({ ...JSON_REQUEST, ...judged, body: payload, headers })
   checkSent(upstream.last!.headers)
-  const context = { queueMs: 1, upstreamMs: 2, expirySeconds: undefined, traceparent: undefined, partsSent: 0 }
+  const context = {
+    queueMs: 1,
+    upstreamMs: 2,
+    expirySeconds: undefined,
+    traceparent: undefined,
+    partsSent: 0,
+  }
   const reply = successReply({ topic: 't', correlationData: undefined, qos: 1 }, response, context)
   claim(reply.properties.contentType === 'application/json', 'a property of the request reached the reply')
   return `${name} ${judged.contentType}`

@@ -63,7 +63,7 @@ export const brokerKill: Row = {
         )
         findings.check(
           verdict.crossed + verdict.phantom === 0,
-          `${name}: answers are crossed: ${JSON.stringify(verdict.firstMisdeeds)}`,
+          `${name}: answers are crossed: ${JSON.stringify(verdict.firstWrongReplies)}`,
         )
         if (name === 'autosave_on_changes')
           findings.check(lost <= underWay, `${name}: ${lost} lost, ${underWay} were under way`)

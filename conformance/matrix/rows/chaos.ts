@@ -1,7 +1,9 @@
 // Faults that the chaos run knows: here it runs with a schedule of one kind only, so that its figures are that kind's own.
-import { runChaos, type ChaosResult } from '../../chaos/run.ts'
+import { report } from '../../chaos/report.ts'
+import type { ChaosResult } from '../../chaos/result.ts'
+import { runChaos } from '../../chaos/run.ts'
 import { makeSchedule, type FaultKind } from '../../chaos/schedule.ts'
-import { perFault, report } from '../../chaos/summary.ts'
+import { perFault } from '../../chaos/summary.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 
 /** A row of one kind of fault. */
@@ -158,7 +160,7 @@ function toRow(row: ChaosRow): Row {
       findings.ran('faults', result.faults.total, faults)
       tell(result, findings)
       row.also?.(result, findings)
-      if (result.isGuilty)
+      if (result.hasFailed)
         say(report(result, `npm run matrix -- ${name}${quick ? ' --quick' : ` --scale ${scale}`}`))
       return findings.result
     },

@@ -1,7 +1,10 @@
 // What one connection between connector and broker must look like: requirements D1, D3 and the limits, packet by packet.
+import { hash } from 'node:crypto'
 import mqttPacket, { type IConnackPacket, type IConnectPacket, type Packet } from 'mqtt-packet'
+import { OpenRequests } from '../checkers/open-requests.ts'
+import type { Attempt, PartMark, PartOrder, PartRule } from '../checkers/part-order.ts'
 import type { Witness } from './proxy.ts'
-import { PacketScanner, viewPublish, type PublishView } from './wire.ts'
+import { PacketScanner, partMarkOf, viewPublish, type PublishView } from './wire.ts'
 
 /** What the connector may do. */
 export interface TapRules {
@@ -9,8 +12,13 @@ export interface TapRules {
   readonly requestRoots: readonly string[]
   /** The connector publishes below these prefixes, and nowhere else. */
   readonly replyRoots: readonly string[]
-  /** Beside the replies: status, model cards, a dead-letter topic. A trailing `/` stands for the subtree. */
+  /** Next to the replies: status, model cards, a dead-letter topic. A trailing `/` stands for the subtree. */
   readonly ownTopics: readonly string[]
+  /**
+   * A PUBACK may leave before that of an earlier request only when this is at least so old, in milliseconds.
+   * Infinity = never (`strict`), 0 = always (`as-settled`).
+   */
+  readonly ackHoldMaxMs: number
   /** Told when a reply's acknowledgement by the broker reaches the connector; milliseconds since the epoch. */
   readonly onReplyTaken?: (topic: string, correlation: string, atMs: number) => void
 }
@@ -21,8 +29,13 @@ export interface TapSeen {
   requests: number
   redelivered: number
   requestAcks: number
+  /** PUBACKs that left before that of an earlier request. */
+  requestAcksOutOfOrder: number
+  /** Answers, and final messages of answers in parts. */
   replies: number
   replyAcks: number
+  /** Messages of answers in parts that are not the final one. */
+  parts: number
   /** Mosquitto 2.0.11 sends more than the Receive Maximum after a reconnection: counted, not held against anybody. */
   receiveMaximumExceededByBroker: number
   packets: number
@@ -37,8 +50,10 @@ export interface Violation {
   readonly rule:
     | 'ack-before-reply'
     | 'ack-order'
+    | 'ack-wrap'
     | 'ack-unknown'
     | 'ack-stale-epoch'
+    | PartRule
     | 'foreign-topic'
     | 'packet-too-large'
     | 'receive-maximum'
@@ -46,8 +61,9 @@ export interface Violation {
   readonly what: string
 }
 
-/** What a judge shares with those of other connections. */
-export interface TapCourt {
+/** What a checker shares with those of other connections. */
+export interface TapShared {
+  readonly parts: PartOrder
   violated(violation: Violation): void
   replied(): void
   staleIds(): ReadonlySet<number>
@@ -65,34 +81,37 @@ interface OpenRequest {
   readonly answers: Answers
 }
 
-// Replies of one key that the broker acknowledged and no request has used up.
+// Whole answers of one key that the broker acknowledged and no request has used up.
 interface Answers {
   count: number
   /** Requests and replies of this key that are under way here. */
   open: number
+  /** Deliveries that no final message was sent for. */
+  unanswered: number
 }
 
 interface OpenReply {
   readonly replyTopic: string
   readonly correlation: string
   readonly answers: Answers
+  /** Undefined for an answer that is one message. */
+  readonly part: { readonly attempt: Attempt; readonly mark: PartMark } | undefined
 }
 
 // Message Expiry Interval counts whole seconds; half of one is nobody's fault.
 const EXPIRY_SLACK_MS = 500
+// Two processes, two clocks: here a delivery is seen before the connector has it, and its PUBACK afterwards.
+const HOLD_SLACK_MS = 20
 
 /** Reads along on one connection. */
-export class TapJudge implements Witness {
+export class TapChecker implements Witness {
   readonly #connection: number
   readonly #rules: TapRules
   readonly #seen: TapSeen
-  readonly #court: TapCourt
+  readonly #shared: TapShared
   readonly #up: PacketScanner
   readonly #down: PacketScanner
-  // Requests in arrival order. Bounded by the Receive Maximum, or by what the broker makes of it.
-  #requests: OpenRequest[] = []
-  #head = 0
-  readonly #openIds = new Set<number>()
+  readonly #requests = new OpenRequests<OpenRequest>()
   readonly #replies = new Map<number, OpenReply>()
   readonly #answers = new Map<string, Answers>()
   #ids: ReadonlySet<number> = new Set()
@@ -101,11 +120,11 @@ export class TapJudge implements Witness {
   #packetBytesMax = Number.POSITIVE_INFINITY
   #isBroken = false
 
-  constructor(connection: number, rules: TapRules, seen: TapSeen, court: TapCourt) {
+  constructor(connection: number, rules: TapRules, seen: TapSeen, shared: TapShared) {
     this.#connection = connection
     this.#rules = rules
     this.#seen = seen
-    this.#court = court
+    this.#shared = shared
     this.#up = new PacketScanner((head, bytes, start, end) => this.#sent(head, bytes, start, end))
     this.#down = new PacketScanner((head, bytes, start, end) => this.#received(head, bytes, start, end))
   }
@@ -136,7 +155,7 @@ export class TapJudge implements Witness {
       )
     }
     const type = head >> 4
-    if (type === 3) this.#published(head, bytes, start)
+    if (type === 3) this.#published(head, bytes, start, end)
     else if (type === 4) this.#acknowledged(bytes.readUInt16BE(start))
     else if (type === 1) this.#connect(decode(head, bytes, start, end) as IConnectPacket)
   }
@@ -158,22 +177,24 @@ export class TapJudge implements Witness {
     this.#brokerReceiveMaximum = packet.properties?.receiveMaximum ?? 65_535
     this.#packetBytesMax = packet.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
     // What a late PUBACK of the connection before would name.
-    this.#ids = new Set(this.#court.staleIds())
-    this.#court.opened(this.#openIds)
+    this.#ids = new Set(this.#shared.staleIds())
+    this.#shared.opened(this.#requests.ids)
   }
 
   #delivered(head: number, bytes: Buffer, start: number): void {
     const view = viewPublish(head, bytes, start)
-    const { topic, packetId, correlation } = view
     if (view.qos === 0) return
     this.#seen.requests += 1
     if (view.isDup) this.#seen.redelivered += 1
+    if (this.#isOpenAlready(view)) return
+    const { topic, packetId, correlation } = view
     const root = this.#rules.requestRoots.find((each) => topic.startsWith(each))
     const replyTopic = root === undefined ? '' : this.#replyTopicOf(view, root)
     const answers = root === undefined ? SETTLED_WITHOUT_REPLY : this.#answersOf(replyTopic, correlation)
     answers.open += 1
+    answers.unanswered += 1
     const arrivedAtMs = Date.now()
-    this.#requests.push({
+    this.#requests.add({
       packetId,
       topic,
       replyTopic,
@@ -182,67 +203,119 @@ export class TapJudge implements Witness {
       expiresAtMs: arrivedAtMs + view.expirySeconds * 1000 - EXPIRY_SLACK_MS,
       answers,
     })
-    this.#openIds.add(packetId)
-    if (this.#requests.length - this.#head > this.#connectorReceiveMaximum) {
+    if (this.#requests.size > this.#connectorReceiveMaximum) {
       this.#seen.receiveMaximumExceededByBroker += 1
     }
+  }
+
+  // With DUP on the same connection it is no second request: some brokers send again what takes long.
+  #isOpenAlready({ isDup, packetId, topic, correlation }: PublishView): boolean {
+    return (
+      isDup &&
+      this.#requests
+        .under(packetId)
+        .some((request) => request.topic === topic && request.correlation === correlation)
+    )
   }
 
   #replyTaken(packetId: number, reasonCode: number): void {
     const reply = this.#replies.get(packetId)
     if (reply === undefined) return
     this.#replies.delete(packetId)
-    this.#seen.replyAcks += 1
-    reply.answers.open -= 1
+    const { answers, part } = reply
+    answers.open -= 1
     // Refused is settled too: no reply can ever be addressed.
-    reply.answers.count += 1
-    if (reasonCode < 0x80) this.#rules.onReplyTaken?.(reply.replyTopic, reply.correlation, Date.now())
+    const isRefused = reasonCode >= 0x80
+    answers.count +=
+      part === undefined ? 1 : this.#shared.parts.acknowledged(part.attempt, part.mark, isRefused)
+    if (part === undefined || part.mark.isFinal) {
+      this.#seen.replyAcks += 1
+      if (!isRefused) this.#rules.onReplyTaken?.(reply.replyTopic, reply.correlation, Date.now())
+    }
     this.#forget(reply)
   }
 
-  #published(head: number, bytes: Buffer, start: number): void {
-    const { topic, qos, packetId, correlation } = viewPublish(head, bytes, start)
+  #published(head: number, bytes: Buffer, start: number, end: number): void {
+    const view = viewPublish(head, bytes, start)
+    const { topic, qos } = view
     const { replyRoots, ownTopics } = this.#rules
     if (!replyRoots.some((root) => topic.startsWith(root))) {
       if (ownTopics.some((own) => (own.endsWith('/') ? topic.startsWith(own) : topic === own))) return
       return this.#violated('foreign-topic', `PUBLISH on "${topic}".`)
     }
-    this.#seen.replies += 1
-    if (qos > 0) {
-      const answers = this.#answersOf(topic, correlation)
-      answers.open += 1
-      this.#replies.set(packetId, { replyTopic: topic, correlation, answers })
-      if (this.#replies.size > this.#brokerReceiveMaximum) {
-        this.#violated(
-          'receive-maximum',
-          `${this.#replies.size} publishes without PUBACK; the broker announced ${this.#brokerReceiveMaximum}.`,
-        )
-      }
+    const mark = partMarkOf(bytes, view)
+    if (mark === undefined || mark.isFinal) this.#seen.replies += 1
+    else this.#seen.parts += 1
+    if (qos > 0) this.#replied(view, mark, bytes.subarray(view.payloadStart, end))
+    this.#shared.replied()
+  }
+
+  #replied({ topic, packetId, correlation }: PublishView, mark: PartMark | undefined, payload: Buffer): void {
+    const answers = this.#answersOf(topic, correlation)
+    answers.open += 1
+    const key = keyOf({ replyTopic: topic, correlation })
+    const part = mark && {
+      mark,
+      attempt: this.#shared.parts.sent({
+        ...mark,
+        key,
+        content: mark.isFinal ? hash('sha1', payload) : '',
+        connection: this.#connection,
+        mayBegin: answers.unanswered > 0,
+      }),
     }
-    this.#court.replied()
+    this.#replies.set(packetId, { replyTopic: topic, correlation, answers, part })
+    if (answers.unanswered > 0 && mark?.isFinal !== false) answers.unanswered -= 1
+    if (this.#replies.size > this.#brokerReceiveMaximum) {
+      this.#violated(
+        'receive-maximum',
+        `${this.#replies.size} publishes without PUBACK; the broker announced ${this.#brokerReceiveMaximum}.`,
+      )
+    }
   }
 
   #acknowledged(packetId: number): void {
     this.#seen.requestAcks += 1
-    const next = this.#requests[this.#head]
-    if (next === undefined || !this.#openIds.has(packetId)) return this.#acknowledgedUnknown(packetId)
-    const index = next.packetId === packetId ? this.#head : this.#indexOf(packetId)
-    const request = this.#requests[index]!
-    this.#take(index)
-    this.#openIds.delete(packetId)
-    if (request !== next) {
+    const acknowledged = this.#requests.acknowledge(packetId, isDone)
+    if (acknowledged === undefined) return this.#acknowledgedUnknown(packetId)
+    const { request, passed, isAmbiguous } = acknowledged
+    if (passed !== undefined) this.#acknowledgedBefore(passed, request)
+    if (isAmbiguous) {
       this.#violated(
-        'ack-order',
-        `PUBACK ${packetId} for ${describe(request)} where ${next.packetId} was next, for ${describe(next)}.`,
+        'ack-wrap',
+        `PUBACK ${packetId}, an identifier that several open requests have: the broker deletes the oldest, ${describe(request)}, and not all are answered.`,
       )
     }
     if (request.answers === SETTLED_WITHOUT_REPLY) return
-    request.answers.open -= 1
-    if (request.answers.count > 0) request.answers.count -= 1
-    else if (Date.now() < request.expiresAtMs) {
+    this.#settled(request, !isAmbiguous)
+  }
+
+  // MQTT 5 §4.6 wants the order of arrival; a slow request must not hold up the others for longer than the bound.
+  #acknowledgedBefore(passed: OpenRequest, request: OpenRequest): void {
+    this.#seen.requestAcksOutOfOrder += 1
+    if (Date.now() - passed.arrivedAtMs >= this.#rules.ackHoldMaxMs - HOLD_SLACK_MS) return
+    this.#violated(
+      'ack-order',
+      `PUBACK ${request.packetId} for ${describe(request)} before ${passed.packetId}, for ${describe(passed)}.`,
+    )
+  }
+
+  #settled(request: OpenRequest, isJudged: boolean): void {
+    const { answers, packetId } = request
+    const isExpired = Date.now() >= request.expiresAtMs
+    answers.open -= 1
+    if (answers.count > 0) answers.count -= 1
+    else if (isJudged && !isExpired) {
       this.#violated(
         'ack-before-reply',
-        `PUBACK ${packetId} for ${describe(request)} before the broker acknowledged a reply to it.`,
+        `PUBACK ${packetId} for ${describe(request)} before the broker acknowledged a whole answer to it.`,
+      )
+    }
+    const key = keyOf(request)
+    if (answers.open === 0 && !isExpired && this.#shared.parts.isUnfinished(key, this.#connection)) {
+      this.#violated(
+        'part-order',
+        `PUBACK ${packetId} for ${describe(request)}; its answer has no final message.`,
       )
     }
     this.#forget(request)
@@ -258,22 +331,10 @@ export class TapJudge implements Witness {
     )
   }
 
-  #indexOf(packetId: number): number {
-    return this.#requests.findIndex((request, index) => index >= this.#head && request.packetId === packetId)
-  }
-
-  #take(index: number): void {
-    if (index !== this.#head) return void this.#requests.splice(index, 1)
-    this.#head += 1
-    if (this.#head < 1024 && this.#head < this.#requests.length) return
-    this.#requests = this.#requests.slice(this.#head)
-    this.#head = 0
-  }
-
   #answersOf(replyTopic: string, correlation: string): Answers {
-    const key = `${replyTopic} ${correlation}`
+    const key = keyOf({ replyTopic, correlation })
     let answers = this.#answers.get(key)
-    if (answers === undefined) this.#answers.set(key, (answers = { count: 0, open: 0 }))
+    if (answers === undefined) this.#answers.set(key, (answers = { count: 0, open: 0, unanswered: 0 }))
     return answers
   }
 
@@ -285,17 +346,30 @@ export class TapJudge implements Witness {
     return replyRoots[0]! + topic.slice(requestRoot.length)
   }
 
-  #forget({ replyTopic, correlation, answers }: OpenReply): void {
-    if (answers.open === 0) this.#answers.delete(`${replyTopic} ${correlation}`)
+  #forget(one: Keyed & { readonly answers: Answers }): void {
+    if (one.answers.open === 0) this.#answers.delete(keyOf(one))
   }
 
   #violated(rule: Violation['rule'], what: string): void {
-    this.#court.violated({ connection: this.#connection, atMs: Date.now(), rule, what })
+    this.#shared.violated({ connection: this.#connection, atMs: Date.now(), rule, what })
   }
 }
 
 // Cancellations and other things that the connector subscribes to are settled without a reply.
-const SETTLED_WITHOUT_REPLY: Answers = { count: 0, open: 0 }
+const SETTLED_WITHOUT_REPLY: Answers = { count: 0, open: 0, unanswered: 0 }
+
+interface Keyed {
+  readonly replyTopic: string
+  readonly correlation: string
+}
+
+function keyOf({ replyTopic, correlation }: Keyed): string {
+  return `${replyTopic} ${correlation}`
+}
+
+function isDone({ answers, expiresAtMs }: OpenRequest): boolean {
+  return answers === SETTLED_WITHOUT_REPLY || answers.count > 0 || Date.now() >= expiresAtMs
+}
 
 function describe(request: OpenRequest): string {
   const ageMs = Date.now() - request.arrivedAtMs

@@ -1,11 +1,11 @@
-// The schedule under which every planted bug is found, and the honest connector acquitted.
+// The schedule under which every planted bug is detected, and the connector without one passes.
 import { makeSchedule, type Fault } from './schedule.ts'
 import type { ChaosOptions } from './run.ts'
 
 const ASKING_MS = 14_000
 
 /** Kills and broken connections of the connector, one each second: what the planted bugs are about. */
-export function convictionSchedule(seed: number): Fault[] {
+export function detectionSchedule(seed: number): Fault[] {
   return makeSchedule({
     seed,
     faults: 12,
@@ -23,10 +23,10 @@ export function convictionSchedule(seed: number): Fault[] {
 }
 
 /** The rest of such a run: short, and over as soon as something is proven. */
-export const CONVICTION_RUN: Omit<ChaosOptions, 'schedule' | 'plant'> = {
+export const DETECTION_RUN: Omit<ChaosOptions, 'schedule' | 'plant'> = {
   requests: 50_000,
   requestsPerSecond: 500,
   durationMs: ASKING_MS,
-  stopWhenConvicted: true,
+  stopWhenDetected: true,
   quietMs: 6000,
 }

@@ -1,0 +1,172 @@
+// Checks answers that come in parts: `seq` 0, 1, 2, … in order, one final message with the next number, nothing after it.
+
+/** What the part of an answer is, by its user properties. */
+export interface PartMark {
+  /** NaN = missing, or not a number in decimal digits. */
+  readonly seq: number
+  readonly isFinal: boolean
+  /** A final message that tells why the answer is not whole: parts that the broker does not take may be missing. */
+  readonly isError: boolean
+}
+
+/** Reads the user properties of a reply; undefined for an answer that is one message. */
+export function toPartMark(
+  seq: string | undefined,
+  final: string | undefined,
+  status: string | undefined,
+): PartMark | undefined {
+  if (seq === undefined && final === undefined) return undefined
+  const isFinal = final === 'true'
+  const isNumber = /^(0|[1-9]\d{0,9})$/.test(seq ?? '')
+  return { seq: isNumber ? Number(seq) : NaN, isFinal, isError: isFinal && status?.startsWith('2') !== true }
+}
+
+/** A message of such an answer, as the connector sends it. */
+export interface SentPart extends PartMark {
+  /** Tells the answers apart, such as reply topic and Correlation Data. */
+  readonly key: string
+  /** Stands for the payload of a final message: a repeated one must be the same. */
+  readonly content: string
+  readonly connection: number
+  /** A delivered request of this key has no final message yet, so that the answer may begin from 0 once more. */
+  readonly mayBegin: boolean
+}
+
+/** The rules that are broken here. */
+export type PartRule = 'part-order' | 'part-after-final'
+
+/** One attempt at an answer; whoever sees a message acknowledged says of which. */
+export interface Attempt {
+  connection: number
+  next: number
+  /** `seq` of the final message; undefined while there is none. */
+  end: number | undefined
+  content: string
+  isEndRefused: boolean
+  /** The first gap; a violation unless the final message is an error. */
+  gap: string | undefined
+  /** Parts that the broker has not acknowledged. Bounded by its Receive Maximum. */
+  readonly unacknowledged: Set<number>
+  /** Final messages that it has acknowledged while a part was still unacknowledged. */
+  early: number
+}
+
+// Only answers in parts are kept; the oldest is forgotten first.
+const ATTEMPTS_MAX = 10_000
+
+/** Follows the answers of one connector, over all of its connections. */
+export class PartOrder {
+  readonly #attempts = new Map<string, Attempt>()
+  readonly #broken: (rule: PartRule, what: string) => void
+
+  constructor(broken: (rule: PartRule, what: string) => void) {
+    this.#broken = broken
+  }
+
+  /** Returns the attempt that the message belongs to. */
+  sent(part: SentPart): Attempt {
+    const attempt = this.#attempts.get(part.key)
+    if (attempt === undefined || begins(attempt, part)) return this.#begin(part)
+    if (attempt.connection !== part.connection) this.#resume(attempt, part)
+    else this.#follow(attempt, part)
+    return attempt
+  }
+
+  /** The broker acknowledged a message. Returns how many answers that completes: final messages without an open part. */
+  acknowledged(attempt: Attempt, { seq, isFinal }: PartMark, isRefused = false): number {
+    if (isFinal) {
+      attempt.early += 1
+      if (isRefused && attempt.end === seq) attempt.isEndRefused = true
+    } else attempt.unacknowledged.delete(seq)
+    if (attempt.unacknowledged.size > 0) return 0
+    const completed = attempt.early
+    attempt.early = 0
+    return completed
+  }
+
+  /** Parts were sent on this connection, and no final message after them. */
+  isUnfinished(key: string, connection: number): boolean {
+    const attempt = this.#attempts.get(key)
+    return attempt !== undefined && attempt.connection === connection && attempt.end === undefined
+  }
+
+  #begin(part: SentPart): Attempt {
+    this.#attempts.delete(part.key)
+    const [oldest] = this.#attempts.keys()
+    if (oldest !== undefined && this.#attempts.size >= ATTEMPTS_MAX) this.#attempts.delete(oldest)
+    const attempt: Attempt = {
+      connection: part.connection,
+      next: 0,
+      end: undefined,
+      content: '',
+      isEndRefused: false,
+      gap: undefined,
+      unacknowledged: new Set(),
+      early: 0,
+    }
+    this.#attempts.set(part.key, attempt)
+    this.#follow(attempt, part)
+    return attempt
+  }
+
+  #follow(attempt: Attempt, part: SentPart): void {
+    const { seq, isFinal, isError, content } = part
+    if (attempt.end !== undefined) return this.#followEnded(attempt, part, attempt.end)
+    if (seq !== attempt.next) this.#outOfOrder(attempt, part)
+    // Goes on from what was sent: one gap is one violation.
+    attempt.next = Number.isNaN(seq) ? attempt.next + 1 : seq + 1
+    if (isFinal) {
+      if (attempt.gap !== undefined && !isError) this.#broken('part-order', attempt.gap)
+      attempt.gap = undefined
+      attempt.end = seq
+      attempt.content = content
+    } else attempt.unacknowledged.add(seq)
+  }
+
+  #outOfOrder(attempt: Attempt, part: SentPart): void {
+    const what = `${name(part)} comes where ${attempt.next} is next.`
+    if (part.seq > attempt.next) attempt.gap ??= what
+    else this.#broken('part-order', what)
+  }
+
+  // A redelivery that joined the call gets the final message too. In place of a refused one there is an error.
+  #followEnded(attempt: Attempt, part: SentPart, end: number): void {
+    const isRepeated = part.isFinal && part.seq === end
+    if (!isRepeated) {
+      return this.#broken('part-after-final', `${name(part)} comes after the final message, ${end}.`)
+    }
+    if (part.content !== attempt.content && !attempt.isEndRefused) {
+      this.#broken('part-after-final', `${name(part)} differs from the final message that was sent before.`)
+    }
+    attempt.content = part.content
+    attempt.isEndRefused = false
+  }
+
+  // MQTT 5 §4.4: what was unacknowledged is sent again first, in its order. The connector may have missed
+  // acknowledgements that were seen here, so it may go further back, but never leave a gap.
+  #resume(attempt: Attempt, part: SentPart): void {
+    attempt.connection = part.connection
+    const first = Math.min(...attempt.unacknowledged, attempt.end ?? attempt.next)
+    if (part.seq <= first) {
+      attempt.next = part.seq
+      if (!part.isFinal) attempt.end = undefined
+    } else if (attempt.end === undefined) attempt.next = first
+    this.#follow(attempt, part)
+  }
+}
+
+// On another connection it may be another process, which knows nothing of an earlier attempt. Where the first parts of
+// an attempt are missing, its final message must be an error.
+function begins(
+  attempt: Attempt,
+  { seq, isFinal, isError, content, connection, mayBegin }: SentPart,
+): boolean {
+  const isElsewhere = attempt.connection !== connection
+  if (isElsewhere && seq === 0) return true
+  const isRepeated = isFinal && seq === attempt.end && (!isError || content === attempt.content)
+  return attempt.end !== undefined && mayBegin && !isRepeated && (isError || !isElsewhere)
+}
+
+function name({ key, seq, isFinal }: SentPart): string {
+  return `${isFinal ? 'Final message' : 'Part'} ${seq} of the answer "${key}"`
+}

@@ -1,0 +1,166 @@
+// The verdict on written histories: one violation of each rule about answers in parts and the order of PUBACKs.
+import { describe, expect, test } from 'vitest'
+import type { History, HistoryEvent, RunEvent } from './history.ts'
+import type { PlannedRequest } from './scenario.ts'
+import { judge } from './verdict.ts'
+
+const CONNECTION = { connection: 1 }
+
+function rulesBroken(ackHoldMaxMs: number, ...events: readonly (readonly [number, RunEvent])[]): string[] {
+  const limits = {
+    protocolVersion: 5,
+    concurrency: 9,
+    modelTimeoutMs: 9_000,
+    ackHoldMaxMs,
+    duplicateWindowMs: 9_000,
+  } as const
+  const opening: HistoryEvent[] = [
+    { atMs: 0, kind: 'process', process: 1, change: 'started' },
+    { atMs: 0, kind: 'dialled', process: 1, connection: 1 },
+    {
+      atMs: 0,
+      kind: 'connack',
+      connection: 1,
+      reasonCode: 0,
+      sessionPresent: false,
+      receiveMaximum: 99,
+    },
+  ]
+  const history: History = {
+    requests: new Map(['a', 'b', 'c'].map((key) => [key, requestOf(key)])),
+    limits,
+    events: [...opening, ...events.map(([atMs, event]) => ({ atMs, ...event }))],
+  }
+  return judge(history).map(({ rule }) => rule)
+}
+
+function requestOf(key: string): PlannedRequest {
+  return {
+    key,
+    atMs: [0],
+    cancelAtMs: undefined,
+    topic: `infer/request/cam1/m/infer/${key}`,
+    qos: 1,
+    retain: false,
+    correlationData: key,
+    responseTopic: undefined,
+    expirySeconds: undefined,
+    timeoutMs: undefined,
+    payload: '',
+    behaviour: { kind: 'stream', parts: 2, everyMs: 0, bytes: 0, end: 'answer' },
+    replyCode: 0,
+    replyTopic: `infer/reply/cam1/m/infer/${key}`,
+  }
+}
+
+function delivery(packetId: number, key: string, dup = false): RunEvent {
+  const message = key.charCodeAt(0)
+  return {
+    kind: 'delivery',
+    ...CONNECTION,
+    packetId,
+    message,
+    key,
+    dup,
+    isCancel: false,
+    expirySeconds: undefined,
+    qos: 1,
+  }
+}
+
+function reply(packetId: number, key: string, seq?: number, isFinal = false): RunEvent {
+  return {
+    kind: 'publish',
+    ...CONNECTION,
+    packetId,
+    dup: false,
+    qos: 1,
+    retain: false,
+    topic: `infer/reply/cam1/m/infer/${key}`,
+    correlation: key,
+    status: seq === undefined || isFinal ? '200' : undefined,
+    code: undefined,
+    bodyKey: key,
+    mark: seq === undefined ? undefined : { seq, isFinal, isError: false },
+    content: isFinal ? 'end' : undefined,
+  }
+}
+
+const taken = (packetId: number): RunEvent => ({
+  kind: 'publish-ack',
+  ...CONNECTION,
+  packetId,
+  reasonCode: 0,
+})
+const puback = (packetId: number): RunEvent => ({ kind: 'request-ack', ...CONNECTION, packetId })
+
+describe('a PUBACK that passes an earlier delivery', () => {
+  test.each([
+    [Infinity, 100_000, ['D3']],
+    [2000, 2000.9, ['D3']],
+    [2000, 2001, []],
+    [0, 1, []],
+  ])('breaks the order with a bound of %d ms, or not, at %d ms', (ackHoldMaxMs, atMs, broken) => {
+    const passing = [
+      [1, delivery(1, 'a')],
+      [atMs, delivery(2, 'b')],
+      [atMs, reply(1, 'b')],
+      [atMs, taken(1)],
+      [atMs, puback(2)],
+    ] as const
+    expect(rulesBroken(ackHoldMaxMs, ...passing)).toEqual(broken)
+  })
+
+  test('may delete no delivery without an answer when its identifier has come round', () => {
+    const round = [
+      [1, delivery(1, 'a')],
+      [2, delivery(1, 'b')],
+      [3, reply(1, 'b')],
+      [4, taken(1)],
+    ] as const
+    expect(rulesBroken(0, ...round, [5, puback(1)])).toEqual(['ack-wrap'])
+    const both = [
+      [5, reply(2, 'a')],
+      [6, taken(2)],
+      [7, puback(1)],
+      [8, puback(1)],
+    ] as const
+    expect(rulesBroken(0, ...round, ...both)).toEqual([])
+  })
+})
+
+describe('an answer in parts', () => {
+  const begun = [
+    [1, delivery(1, 'a')],
+    [2, reply(1, 'a', 0)],
+    [2, reply(2, 'a', 1)],
+  ] as const
+  const ended = [...begun, [3, reply(3, 'a', 2, true)]] as const
+
+  test('is an answer when the broker has acknowledged all of it', () => {
+    expect(
+      rulesBroken(Infinity, ...ended, [4, taken(1)], [4, taken(2)], [4, taken(3)], [5, puback(1)]),
+    ).toEqual([])
+  })
+
+  test('is none before: without its final message, or with a part unacknowledged', () => {
+    expect(rulesBroken(Infinity, ...begun, [4, taken(1)], [4, taken(2)], [5, puback(1)])).toEqual(['D1'])
+    expect(rulesBroken(Infinity, ...ended, [4, taken(1)], [4, taken(3)], [5, puback(1)])).toEqual(['D1'])
+  })
+
+  test('is in order, and ends with its final message', () => {
+    const gap = [
+      [1, delivery(1, 'a')],
+      [2, reply(1, 'a', 1)],
+      [3, reply(2, 'a', 2, true)],
+    ] as const
+    expect(rulesBroken(Infinity, ...gap)).toEqual(['part-order'])
+    expect(rulesBroken(Infinity, ...ended, [4, reply(4, 'a', 3)])).toEqual(['part-after-final'])
+  })
+
+  test('does not begin for a request that this process only ever saw redelivered', () => {
+    expect(rulesBroken(Infinity, [1, delivery(1, 'a', true)], [2, reply(1, 'a', 0)])).toEqual([
+      'stream-restart',
+    ])
+  })
+})

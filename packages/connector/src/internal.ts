@@ -1,0 +1,11 @@
+// The second door of this package, for the simulation and the fuzzer in `conformance/`: what they use of a room and
+// its front does not have. The package does not export it.
+export type { ByteStream } from './session/dial.ts'
+export type { AckOrderKind } from './session/ack-order.ts'
+export type { BrokerLimits } from './session/broker-limits.ts'
+export { Connection } from './session/connection.ts'
+export { FrameReader, type Frame } from './session/frame-reader.ts'
+export { Outbox } from './session/outbox.ts'
+export { PacketWriter } from './session/packet-writer.ts'
+export { decodePublish } from './session/publish-decoder.ts'
+export { encodePublish, publishPacketBytes } from './session/publish-encoder.ts'
