@@ -124,9 +124,7 @@ export function planScenario(seed: number): Scenario {
     share: random.chance(0.4) ? 'inferwire' : undefined,
     ackOrder,
     ackHoldMaxMs: random.pick([0, 20, 300, 2_000]),
-    // Half of the identifiers is the default. With a window of all of them, and messages that expire in it, two open
-    // deliveries have the same one although the order is strict.
-    receiveMaximum: Math.min(packetIds / 2, random.pick([1, 2, 5, 20, 65_535])),
+    receiveMaximum: Math.min(packetIds, random.pick([1, 2, 5, 20, 65_535])),
     keepAliveSeconds: random.pick([2, 10, 30]),
     concurrency: random.pick([1, 2, 8, 64]),
     queueDepthMax: random.pick([1, 8, 256]),

@@ -368,13 +368,29 @@ test('in strict order a message whose identifier was used again waits for the ot
   expect(sent).toEqual([5, 6, 5])
 })
 
-test('an identifier is open until its PUBACK left, also when its delivery is settled', () => {
+test('a resend is held until its PUBACK left, also when its delivery is settled', () => {
   const { order, receive } = arrange(STRICT)
   const first = receive(1)
-  receive(2).settle()
-  expect([order.isOpen(1), order.isOpen(2), order.isOpen(3)]).toEqual([true, true, false])
+  const second = receive(2)
+  second.settle()
+  const held = (): boolean[] => [first, second].map((delivery) => order.holds(delivery))
+  expect(held()).toEqual([true, true])
   first.settle()
-  expect([order.isOpen(1), order.isOpen(2)]).toEqual([false, false])
+  expect(held()).toEqual([false, false])
+})
+
+test('another message under an open identifier is no resend: it has another topic, body or Correlation Data', () => {
+  const { order, receive } = arrange(STRICT)
+  const held = receive(1)
+  const others = [
+    { topic: 'infer/request/other' },
+    { payload: Buffer.from('other') },
+    { properties: { correlationData: Buffer.from('other') } },
+  ]
+  const { topic, payload, properties } = held
+  const holds = (other: object): boolean => order.holds({ ...held, topic, payload, properties, ...other })
+  expect(others.map(holds)).toEqual([false, false, false])
+  expect(holds({})).toBe(true)
 })
 
 test('a connection that began strictly may become tolerant', () => {

@@ -2,6 +2,7 @@
 // given up only behind a delivery that is open for longer than a bound. One instance per connection.
 import type { Acknowledgements, ReceivedDelivery } from './delivery.ts'
 import { MalformedPacket } from './malformed.ts'
+import type { ReceivedPublish } from './publish-decoder.ts'
 
 /**
  * `strict` keeps the order at any price, `bounded` gives it up behind a delivery that is open for longer than
@@ -125,9 +126,13 @@ export class AckOrder implements Acknowledgements {
     return 1 + Math.max(sinceOldest, this.#distance(this.#firstOvertaking))
   }
 
-  /** A PUBLISH with this identifier and DUP is one that we hold already: some brokers resend while connected. */
-  isOpen(packetId: number): boolean {
-    return this.#open[packetId]! > 0
+  /**
+   * Whether a PUBLISH with DUP is a delivery of this connection that is still open. The identifier alone does not tell:
+   * once identifiers have come round, a broker may redeliver two messages under one of them, and each must be answered.
+   */
+  holds(publish: ReceivedPublish): boolean {
+    if (this.#open[publish.packetId] === 0) return false
+    return [...this.#queue.slice(this.#head), ...this.#overdue].some((held) => isResend(held, publish))
   }
 
   /**
@@ -344,4 +349,18 @@ export class AckOrder implements Acknowledgements {
 
 function oldBeforeMs(holdMaxMs: number): number {
   return holdMaxMs === 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
+}
+
+// A released delivery has nothing left to compare, so what is resent for it is handled anew, and answered from memory.
+function isResend(held: ReceivedDelivery | undefined, publish: ReceivedPublish): boolean {
+  if (held === undefined || held.place === 0 || held.packetId !== publish.packetId) return false
+  return (
+    held.topic === publish.topic &&
+    held.payload.equals(publish.payload) &&
+    isSame(held.properties.correlationData, publish.properties.correlationData)
+  )
+}
+
+function isSame(left: Uint8Array | undefined, right: Uint8Array | undefined): boolean {
+  return left === undefined || right === undefined ? left === right : Buffer.compare(left, right) === 0
 }

@@ -224,8 +224,8 @@ export class Connection {
     if (publish.qos === 2)
       throw new MalformedPacket('PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
     const { ackOrder } = this
-    // Some brokers resend while connected: its first delivery is still under way, and will be acknowledged.
-    if (publish.qos === 1 && publish.dup && ackOrder.isOpen(publish.packetId)) return
+    // Some brokers resend while connected: the first delivery is still under way, and will be acknowledged.
+    if (publish.qos === 1 && publish.dup && ackOrder.holds(publish)) return
     const delivery = new ReceivedDelivery(publish, this.#nowMs, ackOrder)
     if (publish.qos === 1) ackOrder.received(delivery)
     this.#listener.delivered(delivery)
