@@ -9,6 +9,7 @@ const CLIENT = 'conformance/client.test.ts'
 const UPSTREAM_FAULTS = 'conformance/upstream-faults.test.ts'
 const ENDPOINT = 'packages/connector/src/endpoint'
 const ADMISSION = 'conformance/admission.test.ts'
+const LONG_CALL = 'conformance/long-call.test.ts'
 const DUPLICATES = 'packages/connector/src/duplicates/duplicates.test.ts'
 const PIPELINE = 'packages/connector/src/pipeline.test.ts'
 const PROMISE = 'delivery promises'
@@ -51,6 +52,8 @@ export const DELIVERY: readonly Requirement[] = [
     `${ACK_ORDER} > a delivery that cannot leave holds everything back before its identifier comes round again`,
     `${SIMULATION} > keep every promise, and come to rest`,
     `${ACK_ORDER} > nothing is acknowledged after the connection ended`,
+    `${LONG_CALL} > a request that 70,000 others have passed is executed again after a kill -9`,
+    `${LONG_CALL} > a lane answers each request of its model once`,
   ),
   met(
     'D4',

@@ -56,6 +56,7 @@ export class ModelRegistry {
   /** Every server whose connections are not closed yet. */
   readonly #open = new Set<ModelServer>()
   #idleCheck: NodeJS.Timeout | undefined
+  #requestBytesMax = 0
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
@@ -71,10 +72,9 @@ export class ModelRegistry {
     return this.#serving.map(({ model, gate }) => ({ model: model.name, gate }))
   }
 
-  /** The largest body that any model takes; 0 without models. */
+  /** The largest body that any model takes; 0 without models. A number that is kept: it is asked for with every packet. */
   get requestBytesMax(): number {
-    const entries = [...this.#entries.values()].flatMap((entry) => [entry, entry.predecessor ?? entry])
-    return Math.max(0, ...entries.map(({ config }) => config.limits.requestBytesMax))
+    return this.#requestBytesMax
   }
 
   get #serving(): Exposure[] {
@@ -104,6 +104,7 @@ export class ModelRegistry {
     const entry = this.#entries.get(name)
     if (entry === undefined) return
     this.#entries.delete(name)
+    this.#noteRequestBytesMax()
     this.#clearPending(entry)
     if (entry.predecessor !== undefined) this.#retire(entry.predecessor, NO_NAMES)
     this.#retire(entry, NO_NAMES)
@@ -173,6 +174,7 @@ export class ModelRegistry {
       ...exposedPromise(),
     }
     this.#entries.set(name, entry)
+    this.#noteRequestBytesMax()
     // A predecessor goes when this one is exposed; one that was never exposed goes now.
     if (previous !== undefined) {
       previous.watch?.stop()
@@ -248,11 +250,17 @@ export class ModelRegistry {
     for (const { card } of changed) this.#parts.cardChanged(card.name, card)
   }
 
+  #noteRequestBytesMax(): void {
+    const entries = [...this.#entries.values()].flatMap((entry) => [entry, entry.predecessor ?? entry])
+    this.#requestBytesMax = Math.max(0, ...entries.map(({ config }) => config.limits.requestBytesMax))
+  }
+
   #becomeServing(entry: Entry): void {
     const { predecessor } = entry
     entry.server.circuit.begin()
     entry.becomeExposed()
     entry.predecessor = undefined
+    this.#noteRequestBytesMax()
     if (predecessor !== undefined) this.#retire(predecessor, new Set(exposedNames(entry.name, entry.config)))
   }
 

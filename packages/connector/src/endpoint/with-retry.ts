@@ -30,6 +30,7 @@ export function withRetry(inner: Endpoint, options: RetryOptions): Endpoint {
   return {
     call(request) {
       budget.earn()
+      if (request.emit !== undefined) return callEmitting(inner, request, options)
       return inner.call(request).then(undefined, (error: unknown) => tryAgain(inner, request, error, options))
     },
   }
@@ -40,11 +41,12 @@ async function tryAgain(
   request: EndpointRequest,
   first: unknown,
   options: RetryOptions,
+  hasEmitted = (): boolean => false,
 ): Promise<EndpointResponse> {
   const { figures } = options
   let error = first
   for (let attempts = 1; ; attempts += 1) {
-    const waitMs = waitBefore(error, attempts, request.deadline, options)
+    const waitMs = hasEmitted() ? undefined : waitBefore(error, attempts, request.deadline, options)
     if (waitMs === undefined) throw error
     if (waitMs > 0) await pause(waitMs, request.deadline)
     figures.retries += 1
@@ -55,6 +57,25 @@ async function tryAgain(
       error = again
     }
   }
+}
+
+// Once a part has left, another try would send it again.
+function callEmitting(
+  inner: Endpoint,
+  request: EndpointRequest,
+  options: RetryOptions,
+): Promise<EndpointResponse> {
+  let hasEmitted = false
+  const watched: EndpointRequest = {
+    ...request,
+    emit: (part) => {
+      hasEmitted = true
+      request.emit?.(part)
+    },
+  }
+  return inner
+    .call(watched)
+    .then(undefined, (error: unknown) => tryAgain(inner, watched, error, options, () => hasEmitted))
 }
 
 // Undefined = no further try.
