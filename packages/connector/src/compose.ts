@@ -120,6 +120,7 @@ export function compose(parts: ComposeParts): Composition {
     ownFilters,
     frameBytesMax: () => requestBytesMax() + FRAME_HEADER_BYTES,
     keeper,
+    budget,
     will: (bornAtMs) => presence.will(bornAtMs),
     seams: seams.session,
     handle,

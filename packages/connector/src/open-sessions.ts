@@ -1,5 +1,6 @@
 // The sessions of a connector: one for everything, and one for each lane.
 import type { TopicSpace } from '@inferwire/protocol'
+import type { ByteBudget } from './admission/index.ts'
 import { laneNames, readPassword, type ConnectorConfig } from './config/index.ts'
 import { Lanes } from './lane/index.ts'
 import { MqttSession, type Keeper, type SessionOptions } from './session/index.ts'
@@ -21,6 +22,7 @@ export interface SessionsParts {
   readonly ownFilters: readonly string[]
   readonly frameBytesMax: () => number
   readonly keeper: Keeper
+  readonly budget: ByteBudget
   readonly will: NonNullable<SessionOptions['will']>
   readonly seams: SessionSeams | undefined
   readonly handle: (delivery: Delivery) => void
@@ -72,12 +74,13 @@ function sharedOptions({ config, seams, frameBytesMax, keeper }: SessionsParts):
 }
 
 function openLanes(parts: SessionsParts, options: SharedOptions): Lanes {
-  const { config, log, topics, telemetry, handle } = parts
+  const { config, log, topics, telemetry, budget, handle } = parts
   const { broker } = config
   const lanes = new Lanes({
     topics,
     isShared: broker.share !== undefined,
     handle,
+    budget,
     open: (model, filters, lane) => {
       const news = laneSessionNews(model, broker.url, telemetry, log)
       const clientId = `${broker.clientId}-lane-${model}`

@@ -1,34 +1,40 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { ByteBudget } from '../admission/byte-budget.ts'
 import type { Delivery } from '../step.ts'
 import { LaneCopies } from './lane-copies.ts'
 
 let dropped: string[]
 let handled: string[]
 let copies: LaneCopies
+let budget: ByteBudget
 
 beforeEach(() => {
   vi.useFakeTimers()
   dropped = []
   handled = []
+  budget = new ByteBudget(10_000)
   copies = new LaneCopies({
+    budget,
     drop: (delivery) => dropped.push(delivery.payload.toString()),
     handle: (delivery) => handled.push(delivery.payload.toString()),
   })
 })
 
 afterEach(() => {
-  expect(copies.held).toBe(0)
   copies.stop()
+  expect([copies.held, budget.bytes]).toEqual([0, 0])
   expect(vi.getTimerCount()).toBe(0)
   vi.useRealTimers()
 })
 
 // Each session makes its own object of the same message.
-const copyOf = (body: string): Delivery =>
+const copyOf = (body: string, dup = false): Delivery =>
   ({
     topic: 'infer/request/cam7/chat/infer',
     payload: Buffer.from(body),
+    propertyBytes: 10,
     properties: { correlationData: Buffer.from('c') },
+    dup,
   }) as unknown as Delivery
 
 const main = (...bodies: string[]): void => bodies.forEach((body) => copies.onMain(copyOf(body)))
@@ -128,9 +134,60 @@ test('a lane that ends before the two have met holds nothing back', () => {
 
 test('what the lane saw before they met is bounded', () => {
   copies.laneReady(false)
-  for (let number = 0; number < 3_000; number++) lane(`n${number}`)
+  for (let number = 0; number < 6_000; number++) lane(`n${number}`)
   main('n0')
   expect(copies.held).toBe(1)
-  main('n2999')
-  expect([handled, dropped]).toEqual([['n0'], ['n2999']])
+  main('n5999')
+  expect([handled, dropped]).toEqual([['n0'], ['n5999']])
+})
+
+test('a lane with a backlog meets the main session at a request that was handled there long before', () => {
+  copies.laneReady(false)
+  main('a')
+  vi.advanceTimersByTime(10_000)
+  main('b')
+  lane('a')
+  main('c')
+  expect([handled, dropped]).toEqual([['a'], ['b', 'c']])
+})
+
+test('a redelivered copy is not dropped: it may be older than the lane, and run here', () => {
+  copies.laneReady(true)
+  copies.onMain(copyOf('old', true))
+  main('new')
+  expect([handled, dropped]).toEqual([['old'], ['new']])
+})
+
+test('equal copies share one fate', () => {
+  copies.laneReady(false)
+  main('a', 'a')
+  lane('a')
+  expect(dropped).toEqual(['a', 'a'])
+})
+
+test('copies that the byte budget has no room for are handled at once', () => {
+  copies.laneReady(true)
+  copies.laneGone()
+  main('x'.repeat(6_000), 'y'.repeat(6_000))
+  expect(handled).toEqual(['y'.repeat(6_000)])
+  expect(copies.held).toBe(1)
+})
+
+test('a lane that reconnects while it leaves does not meet: it may have unsubscribed', () => {
+  copies.laneReady(true)
+  copies.laneLeaving()
+  main('a')
+  copies.laneReady(true)
+  vi.advanceTimersByTime(2_000)
+  expect([handled, dropped]).toEqual([['a'], []])
+})
+
+test('stopped, it begins nothing, whatever the lane does', () => {
+  copies.laneReady(true)
+  copies.stop()
+  copies.laneGone()
+  main('a')
+  copies.laneReady(false)
+  vi.advanceTimersByTime(100_000)
+  expect([handled, dropped]).toEqual([[], []])
 })

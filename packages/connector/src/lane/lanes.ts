@@ -1,11 +1,13 @@
 // The lanes of a connector: opens and closes them with the configuration, and sorts the main session's copies.
 import type { TopicSpace } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
-import { LaneCopies } from './lane-copies.ts'
+import { LaneCopies, type CopyHandler } from './lane-copies.ts'
 
 /** The session of a lane, as far as lanes need it. */
 export interface LaneSession {
-  /** Deliveries that wait for their acknowledgement. */
+  /** Connected and subscribed. */
+  readonly isReady: boolean
+  /** Deliveries of the live connection that wait for their acknowledgement. */
   readonly unacknowledged: number
   start(): void
   setFilters(filters: readonly string[]): Promise<void>
@@ -29,27 +31,31 @@ export interface LanesParts {
   readonly isShared: boolean
   readonly open: (model: string, filters: readonly string[], news: LaneNews) => LaneSession
   readonly handle: (delivery: Delivery) => void
+  readonly budget: CopyHandler['budget']
 }
 
 interface Lane {
-  /** The model and its versions, as on the topics. */
-  names: readonly string[]
-  /** It unsubscribes, and goes when its last delivery was acknowledged. */
-  isLeaving: boolean
   readonly session: LaneSession
-  readonly copies: LaneCopies
+  /** The model and its versions, as on the topics; those that the lane is leaving stay until it has left. */
+  readonly copies: Map<string, LaneCopies>
+  /** The names that it is to have. None: it goes when its last delivery was acknowledged. */
+  names: readonly string[]
+  hasLeft: boolean
+  /** Checks in a row that found nothing unacknowledged. */
+  idleChecks: number
   /** Resolves when it was ready or failed for the first time. */
   readonly tried: Promise<void>
 }
 
-// How often a lane that goes is asked whether its last delivery was acknowledged.
+// How often a lane that goes is checked, and how long it must have nothing to do: its broker may deliver in batches.
 const IDLE_CHECK_MS = 100
+const IDLE_CHECKS_MIN = 20
 
 /** See the file's first line. */
 export class Lanes {
   readonly #parts: LanesParts
   readonly #lanes = new Map<string, Lane>()
-  readonly #byName = new Map<string, Lane>()
+  readonly #copies = new Map<string, LaneCopies>()
   #idleCheck: NodeJS.Timeout | undefined
   #isStarted = false
 
@@ -62,119 +68,127 @@ export class Lanes {
     return this.#all.reduce((sum, { session }) => sum + session.unacknowledged, 0)
   }
 
-  /** Copies of the main session that wait for a lane. */
-  get held(): number {
-    return this.#all.reduce((sum, { copies }) => sum + copies.held, 0)
-  }
-
   get #all(): Lane[] {
     return [...this.#lanes.values()]
   }
 
   /** The models that have a lane, with all their names on the topics. Opens those that are new, closes those that are gone. */
   update(models: ReadonlyMap<string, readonly string[]>): void {
-    for (const [model, lane] of this.#lanes) if (!models.has(model)) this.#leave(lane)
-    for (const [model, names] of models) {
-      const lane = this.#lanes.get(model)
-      if (lane === undefined) this.#add(model, names)
-      else if (lane.isLeaving || names.join() !== lane.names.join()) this.#rename(lane, names)
-    }
+    for (const [model, lane] of this.#lanes) this.#setNames(lane, models.get(model) ?? [])
+    for (const [model, names] of models) if (!this.#lanes.has(model)) this.#add(model, names)
   }
 
   /** Connects them, now and in future. Resolves when each was ready, or failed, for the first time. */
   async start(): Promise<void> {
     this.#isStarted = true
-    for (const { session } of this.#lanes.values()) session.start()
-    await Promise.all([...this.#lanes.values()].map(({ tried }) => tried))
+    for (const { session } of this.#all) session.start()
+    await Promise.all(this.#all.map(({ tried }) => tried))
   }
 
-  /** A delivery of the main session. True: it is a lane's business, and not to be handled by the caller. */
+  /** A delivery of the main session. True: it belongs to a lane, and the caller must not handle it. */
   take(delivery: Delivery): boolean {
-    if (this.#byName.size === 0) return false
+    if (this.#copies.size === 0) return false
     const model = this.#parts.topics.requestedModel(delivery.topic)
-    const lane = model === undefined ? undefined : this.#byName.get(model)
-    if (lane === undefined) return false
-    lane.copies.onMain(delivery)
+    const copies = model === undefined ? undefined : this.#copies.get(model)
+    if (copies === undefined) return false
+    copies.onMain(delivery)
     return true
   }
 
   /** Drain, first half. */
   async stopTaking(): Promise<void> {
-    for (const { copies } of this.#all) copies.stop()
     await Promise.all(this.#all.map(({ session }) => session.stopTaking()))
+    for (const copies of this.#copies.values()) copies.stop()
   }
 
   /** Drain, second half. */
   async close(): Promise<void> {
     clearInterval(this.#idleCheck)
+    for (const copies of this.#copies.values()) copies.stop()
     await Promise.all(this.#all.map(({ session }) => session.close()))
   }
 
   #add(model: string, names: readonly string[]): void {
     const { isShared, open, handle } = this.#parts
-    const copies = new LaneCopies({ drop: (delivery) => drop(delivery), handle })
     const { promise: tried, resolve: wasTried } = promised()
+    const copies = new Map<string, LaneCopies>()
     const session = open(model, this.#filtersOf(names), {
-      delivered(delivery) {
-        copies.onLane(delivery)
+      delivered: (delivery) => {
+        const name = this.#parts.topics.requestedModel(delivery.topic)
+        if (name !== undefined) copies.get(name)?.onLane(delivery)
         handle(delivery)
       },
-      ready(sessionPresent) {
+      ready: (sessionPresent) => {
         // The copies of a shared subscription are spread over the connectors: they rarely meet.
-        copies.laneReady(isShared && sessionPresent)
+        for (const each of copies.values()) each.laneReady(isShared && sessionPresent)
         wasTried()
       },
-      unavailable() {
-        copies.laneGone()
+      unavailable: () => {
+        for (const each of copies.values()) each.laneGone()
         wasTried()
       },
     })
-    const lane = { names, isLeaving: false, session, copies, tried }
+    const lane: Lane = { session, copies, names, hasLeft: false, idleChecks: 0, tried }
     this.#lanes.set(model, lane)
-    for (const name of names) this.#byName.set(name, lane)
+    for (const name of names) this.#addName(lane, name)
     if (this.#isStarted) session.start()
   }
 
-  // Until the lane is subscribed to all names, only a twin proves that it got a request.
-  #rename(lane: Lane, names: readonly string[]): void {
-    lane.isLeaving = false
-    lane.copies.laneLeaving()
-    for (const name of names) this.#byName.set(name, lane)
-    void this.#subscribe(lane, names).then(() => {
-      for (const name of lane.names) if (!names.includes(name)) this.#byName.delete(name)
-      lane.names = names
-      lane.copies.laneReady(false)
-    })
+  // A name that the broker refuses is never delivered on the lane, so the main session serves it.
+  #setNames(lane: Lane, names: readonly string[]): void {
+    if (names.join() === lane.names.join()) return
+    lane.names = names
+    lane.hasLeft = false
+    for (const [name, copies] of lane.copies) if (!names.includes(name)) copies.laneLeaving()
+    for (const name of names) this.#addName(lane, name)
+    void lane.session
+      .setFilters(this.#filtersOf(names))
+      // The session has reported it.
+      .catch(() => {})
+      .then(() => {
+        if (lane.names === names) this.#subscribed(lane)
+      })
   }
 
-  // What the broker forwarded before UNSUBACK is the lane's; later requests come on the main session only.
-  #leave(lane: Lane): void {
-    if (lane.isLeaving) return
-    lane.isLeaving = true
-    lane.copies.laneLeaving()
-    void this.#subscribe(lane, []).then(() => {
-      if (!lane.isLeaving) return
-      lane.copies.laneLeft()
-      for (const name of lane.names) this.#byName.delete(name)
-      this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
-    })
+  #subscribed(lane: Lane): void {
+    for (const [name, copies] of lane.copies) {
+      if (lane.names.includes(name)) {
+        if (lane.session.isReady) copies.laneReady(false)
+      } else {
+        copies.laneLeft()
+        lane.copies.delete(name)
+        if (this.#copies.get(name) === copies) this.#copies.delete(name)
+      }
+    }
+    if (lane.names.length > 0) return
+    lane.hasLeft = true
+    lane.idleChecks = 0
+    this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
   }
 
-  // A filter that the broker refuses was reported by the session; its requests have no twin, and the main session serves them.
-  #subscribe(lane: Lane, names: readonly string[]): Promise<void> {
-    return lane.session.setFilters(this.#filtersOf(names)).catch(() => {})
+  // A name that the lane was leaving begins anew: what it holds is handled, and it has to meet the lane again.
+  #addName(lane: Lane, name: string): void {
+    lane.copies.get(name)?.laneLeft()
+    const { handle, budget } = this.#parts
+    const copies = lane.copies.get(name) ?? new LaneCopies({ drop, handle, budget })
+    lane.copies.set(name, copies)
+    this.#copies.set(name, copies)
   }
 
   #filtersOf(names: readonly string[]): string[] {
     return names.map((name) => this.#parts.topics.modelFilter(name))
   }
 
+  // A lane that is disconnected may have requests at the broker.
   #closeIdle(): void {
     let isAnyLeft = false
     for (const [model, lane] of this.#lanes) {
-      if (!lane.isLeaving) continue
-      if (lane.session.unacknowledged > 0) isAnyLeft = true
-      else {
+      if (lane.names.length > 0) continue
+      const isIdle = lane.hasLeft && lane.session.isReady && lane.session.unacknowledged === 0
+      lane.idleChecks = isIdle ? lane.idleChecks + 1 : 0
+      if (lane.idleChecks < IDLE_CHECKS_MIN) {
+        isAnyLeft = true
+      } else {
         this.#lanes.delete(model)
         void lane.session.close()
       }
@@ -185,6 +199,7 @@ export class Lanes {
   }
 }
 
+// What the broker forwarded to the lane as well needs nothing here.
 function drop(delivery: Delivery): void {
   delivery.release()
   delivery.settle()

@@ -1,0 +1,25 @@
+// A set that forgets the oldest.
+
+/** Holds at most as many texts as it was made for. */
+export class RecentSet {
+  readonly #sizeMax: number
+  readonly #texts = new Set<string>()
+
+  constructor(sizeMax: number) {
+    this.#sizeMax = sizeMax
+  }
+
+  add(text: string): void {
+    this.#texts.delete(text)
+    this.#texts.add(text)
+    if (this.#texts.size > this.#sizeMax) this.#texts.delete(this.#texts.values().next().value!)
+  }
+
+  has(text: string): boolean {
+    return this.#texts.has(text)
+  }
+
+  clear(): void {
+    this.#texts.clear()
+  }
+}
