@@ -8,6 +8,7 @@ import { ModelRegistry } from './model-registry.ts'
 import { openJournal, stateFolderOf, type Journal } from './poison/index.ts'
 import { Safekeeping } from './safekeeping/index.ts'
 import { describeError } from './session-news.ts'
+import type { Delivery } from './step.ts'
 import { createLog, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
 
@@ -65,7 +66,7 @@ class RunningConnector implements Connector {
   readonly #rooms: Composition
   readonly #registry: ModelRegistry
   readonly #safekeeping: Safekeeping
-  #hasTakenKept = false
+  #kept: readonly Delivery[] = []
   #admin: AdminServer | undefined
   #journal: Journal | undefined
   #becomeReady: (() => void) | undefined
@@ -109,6 +110,8 @@ class RunningConnector implements Connector {
       throw error
     }
     this.#beginWatch()
+    // Before any session: what this process keeps is no business of the last one.
+    this.#kept = this.#safekeeping.kept()
     void this.#connect()
   }
 
@@ -122,10 +125,9 @@ class RunningConnector implements Connector {
 
   #isReady(): void {
     this.#becomeReady?.()
-    if (this.#hasTakenKept) return
-    this.#hasTakenKept = true
-    const kept = this.#safekeeping.kept()
-    if (kept.length === 0) return
+    const kept = this.#kept
+    if (kept.length === 0 || this.#stopping !== undefined) return
+    this.#kept = []
     this.#log.warn(
       { event: 'kept_requests_taken', requests: kept.length },
       `${kept.length} requests of the last process were in safe keeping and are executed again.`,

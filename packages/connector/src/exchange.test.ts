@@ -14,6 +14,7 @@ function exchangeOf(properties: Delivery['properties'] = {}): Exchange {
     payload: Buffer.alloc(100),
     propertyBytes: 20,
     receivedAtMs: performance.now(),
+    settle: () => {},
     release(this: { properties: object }) {
       this.properties = {}
     },
@@ -30,7 +31,7 @@ test('its times are those of waiting, of the call and of the whole', () => {
   exchange.callEnded()
   vi.advanceTimersByTime(1_000)
   expect(exchange.context).toMatchObject({ queueMs: 30, upstreamMs: 200, partsSent: 0 })
-  exchange.answered()
+  exchange.settle()
   const { queue, upstream, duration } = exchange.figures
   expect([queue.sum, upstream.sum, duration.sum].map((sum) => Math.round(sum * 1000))).toEqual([
     30, 200, 1_230,

@@ -54,7 +54,8 @@ export class Exchange {
   }
 
   /** The duty to the requester is done. */
-  answered(): void {
+  settle(): void {
+    this.delivery.settle()
     this.figures.duration.observe((performance.now() - this.delivery.receivedAtMs) / 1000)
   }
 

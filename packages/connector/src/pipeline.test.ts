@@ -35,6 +35,7 @@ class TestDelivery implements Delivery {
   packetId = 1
   properties: MessageProperties = { correlationData: Buffer.from('c1') }
   receivedAtMs = performance.now()
+  isReleased = false
   settledAfter: number | undefined
 
   constructor(parts: Partial<Pick<Delivery, 'topic' | 'dup' | 'properties' | 'payload'>> = {}) {
@@ -46,6 +47,7 @@ class TestDelivery implements Delivery {
   }
 
   release(): void {
+    this.isReleased = true
     this.payload = Buffer.alloc(0)
     this.properties = {}
   }

@@ -62,14 +62,20 @@ export class Pipeline {
   }
 
   async #serve(exchange: Exchange): Promise<void> {
-    const { delivery } = exchange
-    this.#inFlight += 1
-    if (delivery.dup) this.#parts.telemetry.redeliveries += 1
+    this.#begun(exchange)
     const outcome = await this.#answer(exchange)
     if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#parts)
     // Reply before acknowledgement: a crash in between repeats the work, never loses it.
-    if (await this.#reply(exchange, outcome)) delivery.settle()
-    exchange.answered()
+    if (await this.#reply(exchange, outcome)) exchange.settle()
+    this.#ended()
+  }
+
+  #begun({ delivery }: Exchange): void {
+    this.#inFlight += 1
+    if (delivery.dup) this.#parts.telemetry.redeliveries += 1
+  }
+
+  #ended(): void {
     this.#inFlight -= 1
     if (this.#inFlight === 0) this.#whenIdle?.()
   }
@@ -90,7 +96,7 @@ export class Pipeline {
       exchange.execution = execution
       const outcome = await this.#call(exchange, routing, request, execution)
       // What an operation without a body asks for is a state, which changes.
-      duplicates.ended(execution, outcome, !routing.operation.hasBody)
+      duplicates.ended(execution, outcome, !routing.operation.hasBody, performance.now())
       if (!routing.model.repeatable && exchange.isStarted) duplicates.keepFact(execution)
       return outcome
     } catch (error) {

@@ -28,6 +28,8 @@ export interface Delivery {
   readonly properties: MessageProperties
   /** Monotonic clock, milliseconds (`performance.now()`). */
   readonly receivedAtMs: number
+  /** Its payload and properties were dropped. */
+  readonly isReleased: boolean
   /** Takes an equal payload in place of its own: a repetition that waits for the answer to the first one holds no copy. */
   sharePayload(payload: Buffer): void
   /** Drops payload and properties: a long wait for an acknowledgement must not hold them. */

@@ -1,4 +1,4 @@
-// How many bytes of request bodies may wait or run in this process, over all models.
+// How many bytes of requests and replies this process may hold, over all models.
 
 /** A counter with a ceiling. */
 export class ByteBudget {

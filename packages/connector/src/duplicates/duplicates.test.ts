@@ -33,7 +33,7 @@ const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytes
 
 function ran(duplicates: Duplicates, key: string, outcome: Outcome, nowMs = 0, expirySeconds?: number): void {
   const properties = expirySeconds === undefined ? {} : { messageExpiryInterval: expirySeconds }
-  duplicates.ended(duplicates.begin(key, nowMs, { ...delivery, properties }, true), outcome, false)
+  duplicates.ended(duplicates.begin(key, nowMs, { ...delivery, properties }, true), outcome, false, nowMs)
 }
 
 const text = (found: Execution | Outcome | undefined): string =>
@@ -43,7 +43,7 @@ test('whoever repeats a running request waits for it, and whoever comes later ge
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = [1, 2].map(() => (duplicates.find(keyOf('k'), 0) as Execution).wait(noDeadline()))
-  duplicates.ended(execution, answer('a'), false)
+  duplicates.ended(execution, answer('a'), false, 0)
   expect((await Promise.all(waiting)).map(text)).toEqual(['a', 'a'])
   expect(text(duplicates.find(keyOf('k'), 10))).toBe('a')
   expect(duplicates.find(keyOf('other'), 10)).toBeUndefined()
@@ -53,7 +53,7 @@ test('without a final outcome those who wait get it, and the next one runs again
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = (duplicates.find(keyOf('k'), 0) as Execution).wait(noDeadline())
-  duplicates.ended(execution, new Problem('overloaded', 'x'), false)
+  duplicates.ended(execution, new Problem('overloaded', 'x'), false, 0)
   expect(await waiting).toMatchObject({ code: 'overloaded' })
   expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
 })
@@ -66,7 +66,7 @@ test('the deadline of one who waits ends its wait and nothing else', async () =>
   const long = execution.wait(noDeadline())
   deadline.waiting!(new Problem('deadline_exceeded', 'x'))
   await expect(short).rejects.toMatchObject({ code: 'deadline_exceeded' })
-  duplicates.ended(execution, answer('a'), false)
+  duplicates.ended(execution, answer('a'), false, 0)
   expect(text(await long)).toBe('a')
   await expect(
     execution.wait({ ...noDeadline(), problem: new Problem('cancelled', 'x') }),
@@ -82,10 +82,17 @@ test('the window is what the request had left to live, else the configured one',
   expect([isKnown('long', 59_999), isKnown('long', 60_000)]).toEqual([true, false])
 })
 
+test('the answer to a call that took longer than the window is remembered from its end on', () => {
+  const duplicates = arrange(100_000, 1_000)
+  duplicates.ended(duplicates.begin(keyOf('slow'), 0, delivery, true), answer('a'), false, 180_000)
+  expect(text(duplicates.find(keyOf('slow'), 180_999))).toBe('a')
+  expect(duplicates.find(keyOf('slow'), 181_000)).toBeUndefined()
+})
+
 test('a fact outlives its answer: a request that must not run twice is known although its answer is forgotten', () => {
   const duplicates = arrange(2_000)
   const execution = duplicates.begin(keyOf('once'), 0, delivery, true)
-  duplicates.ended(execution, answer('a'), false)
+  duplicates.ended(execution, answer('a'), false, 0)
   duplicates.keepFact(execution)
   for (let index = 0; index < 40; index++) ran(duplicates, keyOf(`k${index}`), answer('a'))
   expect(duplicates.find(keyOf('once'), 1)).toBeUndefined()
@@ -107,7 +114,7 @@ test('a redelivery does not run a model that must not run twice', () => {
 
 test('an operation that asks for a changing state is never answered from memory', () => {
   const duplicates = arrange()
-  duplicates.ended(duplicates.begin(keyOf('ready'), 0, delivery, true), answer('ready'), true)
+  duplicates.ended(duplicates.begin(keyOf('ready'), 0, delivery, true), answer('ready'), true, 0)
   expect(duplicates.find(keyOf('ready'), 0)).toBeUndefined()
 })
 
@@ -116,7 +123,7 @@ test('the end of an answer in parts goes to those who wait, and is not remembere
   const execution = duplicates.begin(keyOf('chat'), 0, delivery, true)
   const waiting = execution.wait(noDeadline())
   execution.partsSent = 3
-  duplicates.ended(execution, answer('[DONE]'), false)
+  duplicates.ended(execution, answer('[DONE]'), false, 0)
   expect(text(await waiting)).toBe('[DONE]')
   expect(duplicates.find(keyOf('chat'), 0)).toBeUndefined()
 })
@@ -131,7 +138,7 @@ test('requests that run are found while they do, however many share a bucket', (
         if (isBegin && execution === undefined) {
           running.set(crowded(number), duplicates.begin(crowded(number), 0, delivery, true))
         } else if (!isBegin && execution !== undefined) {
-          duplicates.ended(execution, new Problem('overloaded', 'x'), false)
+          duplicates.ended(execution, new Problem('overloaded', 'x'), false, 0)
           running.delete(crowded(number))
         }
         for (let other = 0; other <= 30; other++) {
@@ -244,7 +251,7 @@ test("without a name, the broker's Packet Identifier is the name", () => {
 test('an answer that could reach nobody is not given again, its problem is', () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
-  duplicates.ended(execution, answer('large'), false)
+  duplicates.ended(execution, answer('large'), false, 0)
   duplicates.correct(execution, new Problem('response_too_large', 'The broker takes less.'))
   expect(duplicates.find(keyOf('k'), 10)).toMatchObject({ code: 'response_too_large' })
 })

@@ -20,8 +20,9 @@ const FACTS_MAX = 65_536
 /** A request that runs. Its repetitions wait for its outcome. */
 export class Execution {
   readonly key: string
-  /** Monotonic clock: until then its outcome is worth remembering. */
-  readonly untilMs: number
+  /** Monotonic clock: until then its outcome is worth remembering. Without an expiry, the end of the request moves it on. */
+  untilMs: number
+  readonly hasExpiry: boolean
   /** The request's body, until the request has ended. */
   payload: Buffer
   /** Parts of the answer that went out before its last message; 0 = it has one message. */
@@ -30,8 +31,9 @@ export class Execution {
   next: Execution | undefined
   #waiting: ((outcome: Outcome) => void)[] | undefined
 
-  constructor(key: string, payload: Buffer, untilMs: number) {
+  constructor(key: string, payload: Buffer, untilMs: number, hasExpiry: boolean) {
     this.key = key
+    this.hasExpiry = hasExpiry
     this.payload = payload
     this.untilMs = untilMs
   }
@@ -101,7 +103,7 @@ export class Duplicates {
     }
     const { messageExpiryInterval } = properties
     const windowMs = messageExpiryInterval === undefined ? this.#windowMs : messageExpiryInterval * 1000
-    const execution = new Execution(key, payload, nowMs + windowMs)
+    const execution = new Execution(key, payload, nowMs + windowMs, messageExpiryInterval !== undefined)
     const bucket = bucketOf(key)
     execution.next = this.#running[bucket]
     this.#running[bucket] = execution
@@ -112,8 +114,10 @@ export class Duplicates {
    * The request ended: its repetitions get the same outcome. A final one is remembered, unless the operation asks for
    * a state that changes; a stream is not, because its parts are gone.
    */
-  ended(execution: Execution, outcome: Outcome, asksForState: boolean): void {
+  ended(execution: Execution, outcome: Outcome, asksForState: boolean, nowMs: number): void {
     this.#remove(execution)
+    // A call that took longer than the window would be forgotten before its answer is known.
+    if (!execution.hasExpiry) execution.untilMs = nowMs + this.#windowMs
     if (!asksForState && execution.partsSent === 0 && isFinal(outcome)) {
       this.#memory.put(execution.key, execution.untilMs, outcome)
     }

@@ -28,6 +28,7 @@ export class KeptDelivery implements Delivery {
   readonly packetId: number
   properties: MessageProperties
   readonly receivedAtMs: number
+  isReleased = false
   readonly #remove: () => void
   #isSettled = false
 
@@ -51,6 +52,7 @@ export class KeptDelivery implements Delivery {
   }
 
   release(): void {
+    this.isReleased = true
     this.payload = NO_PAYLOAD
     this.properties = {}
   }

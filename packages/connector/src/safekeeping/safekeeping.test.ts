@@ -37,6 +37,7 @@ const deliveryOf = (payload = Buffer.from([0, 255, 7]), ageMs = 0): Delivery => 
     userProperties: ['timeout-ms', '5', 'timeout-ms', '6'],
   },
   receivedAtMs: performance.now() - ageMs,
+  isReleased: false,
   sharePayload: () => {},
   release: () => {},
   settle: () => {},
@@ -64,7 +65,8 @@ test('answered, it is gone: by the process that kept it, or by the one that read
 })
 
 test('what cannot be kept stays with the broker: a released body, a full folder, a folder that cannot be written', () => {
-  expect(open().keep({ ...deliveryOf(), payload: Buffer.alloc(0) })).toBeUndefined()
+  expect(open().keep({ ...deliveryOf(), isReleased: true })).toBeUndefined()
+  expect(open().keep({ ...deliveryOf(Buffer.alloc(0)), isReleased: true })).toBeUndefined()
   const full = open()
   const large = Buffer.alloc(16 * 1024 * 1024)
   expect(full.keep(deliveryOf(large))).toBeTypeOf('function')
@@ -91,6 +93,7 @@ test('a file that is no kept request is named and left, and keeps nobody from st
   writeFileSync(join(folder, 'half.request.json.new'), '{')
   expect(open().kept()).toHaveLength(1)
   expect(told).toHaveLength(broken.length)
+  expect(readdirSync(folder).filter((file) => file.endsWith('.new'))).toEqual([])
 })
 
 test('without a folder there is nothing kept, and nothing is made', () => {

@@ -10,7 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import type { Delivery } from '../step.ts'
@@ -26,6 +26,7 @@ export interface SafekeepingListener {
 
 // The folder may be a small volume; a request in it has waited for as long as 32,768 others needed.
 const BYTES_MAX = 32 * 1024 * 1024
+const UNFINISHED = '.new'
 const FILE_PATTERN = /^[\w-]+\.request\.json$/
 
 /**
@@ -37,6 +38,7 @@ export class Safekeeping {
   readonly #folder: string
   readonly #listener: SafekeepingListener
   #bytes = 0
+  #isMade = false
 
   constructor(folder: string, listener: SafekeepingListener) {
     this.#folder = folder
@@ -65,8 +67,8 @@ export class Safekeeping {
    * request was answered. Undefined: it could not be kept, and its Packet Identifier must not be given up.
    */
   keep(delivery: Delivery): (() => void) | undefined {
-    // A kept one stays where it is; a released one has its reply on the way already, and no body that could run again.
-    if (delivery instanceof KeptDelivery || delivery.payload.length < delivery.payloadBytes) return undefined
+    // A kept one stays where it is; a released one has its reply in flight already, and no body that could run again.
+    if (delivery instanceof KeptDelivery || delivery.isReleased || !delivery.isWhole) return undefined
     const text = writeKept(delivery)
     const size = Buffer.byteLength(text)
     if (this.#bytes + size > BYTES_MAX) {
@@ -75,9 +77,11 @@ export class Safekeeping {
     }
     const path = join(this.#folder, `${randomUUID()}.request.json`)
     try {
-      mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-      writeDurably(path, text)
+      if (!this.#isMade) mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+      this.#isMade = true
+      writeDurably(this.#folder, path, text)
     } catch (error) {
+      this.#isMade = false
       this.#listener.refused(messageOf(error))
       return undefined
     }
@@ -85,9 +89,13 @@ export class Safekeeping {
     return () => this.#remove(path, size)
   }
 
+  // What was not written to the end was never acknowledged, and is redelivered by the broker.
   #names(): string[] {
     try {
-      return readdirSync(this.#folder).filter((name) => FILE_PATTERN.test(name))
+      const names = readdirSync(this.#folder)
+      for (const name of names)
+        if (name.endsWith(UNFINISHED)) rmSync(join(this.#folder, name), { force: true })
+      return names.filter((name) => FILE_PATTERN.test(name))
     } catch {
       return []
     }
@@ -105,15 +113,26 @@ export class Safekeeping {
 }
 
 // By rename, and on the disk before the PUBLISH is acknowledged: the broker forgets it then.
-function writeDurably(path: string, text: string): void {
-  const file = openSync(`${path}.new`, 'w', 0o600)
+function writeDurably(folder: string, path: string, text: string): void {
+  const unfinished = path + UNFINISHED
   try {
-    writeSync(file, text)
+    synced(unfinished, 'w', (file) => writeFileSync(file, text))
+    renameSync(unfinished, path)
+    synced(folder, 'r')
+  } catch (error) {
+    rmSync(unfinished, { force: true })
+    throw error
+  }
+}
+
+function synced(path: string, flags: 'r' | 'w', write: (file: number) => void = () => {}): void {
+  const file = openSync(path, flags, 0o600)
+  try {
+    write(file)
     fsyncSync(file)
   } finally {
     closeSync(file)
   }
-  renameSync(`${path}.new`, path)
 }
 
 function messageOf(error: unknown): string {

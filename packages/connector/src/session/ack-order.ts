@@ -49,6 +49,8 @@ const PLACE_MASK = 0x3fff_ffff
 // Acknowledged deliveries are dropped from the queue in blocks: shifting one by one would copy the queue each time.
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
+// Each waits for the disk; there is half of all identifiers left to do the others in.
+const HAND_OVERS_MAX = 8
 const SAME_ID_MAX = 255
 // Where one head after the other becomes old, they are looked at together.
 const TIMER_MIN_MS = 10
@@ -132,7 +134,8 @@ export class AckOrder implements Acknowledgements {
    */
   holds(publish: ReceivedPublish): boolean {
     if (this.#open[publish.packetId] === 0) return false
-    return [...this.#queue.slice(this.#head), ...this.#overdue].some((held) => isResend(held, publish))
+    const isIt = (held: ReceivedDelivery | undefined): boolean => isResend(held, publish)
+    return this.#overdue.some(isIt) || this.#queue.some(isIt)
   }
 
   /**
@@ -305,15 +308,21 @@ export class AckOrder implements Acknowledgements {
   // Overdue deliveries leave their identifiers in time, or hold back the connection. Returns false when it is held.
   #freeIdentifiers(): boolean {
     this.#untilLeave = Number.POSITIVE_INFINITY
+    let handedOver = 0
     for (const delivery of this.#overdue.slice(this.#overdueHead)) {
       if (delivery.place === 0 || this.#isDone(delivery)) continue
       const untilLeave = this.#identifiers.distanceMax - this.#identifierDistance(delivery)
       if (untilLeave > 0) {
         this.#untilLeave = Math.min(this.#untilLeave, untilLeave)
+      } else if (handedOver === HAND_OVERS_MAX) {
+        this.#untilLeave = 1
+        return true
       } else if (!this.#handOver(delivery)) {
         this.#heldBy = delivery
         this.#options.heldBack?.(delivery)
         return false
+      } else {
+        handedOver += 1
       }
     }
     return true

@@ -58,7 +58,9 @@ export class AckTolerance {
     if (sessionPresent) return
     this.#probe = undefined
     this.#windowMax = 0
-    if (this.#verdict === 'tolerant') this.#verdict = 'unknown'
+    this.#verdict = 'unknown'
+    this.#hasSurvived = false
+    this.#endedSoonInARow = 0
   }
 
   /** The first PUBACK that overtakes another one on this connection has been written; a ping follows it. */

@@ -23,6 +23,7 @@ export class ReceivedDelivery implements Delivery {
   readonly packetId: number
   properties: MessageProperties
   readonly receivedAtMs: number
+  isReleased = false
   settled = false
   /** Belongs to the ack order: the place in the order of arrival; 0 where no PUBACK is due, or it has left. */
   place = 0
@@ -63,6 +64,7 @@ export class ReceivedDelivery implements Delivery {
   }
 
   release(): void {
+    this.isReleased = true
     this.payload = NO_PAYLOAD
     this.properties = NO_PROPERTIES
   }

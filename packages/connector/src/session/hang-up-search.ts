@@ -75,7 +75,16 @@ export class HangUpSearch {
   /** The broker hung up on it before. */
   isGivenUp(message: OutgoingMessage): boolean {
     if (this.#givenUp.size === 0) return false
-    return (this.#givenUp.get(identity(message)) ?? 0) > performance.now()
+    this.#forgetOld(performance.now())
+    return this.#givenUp.size > 0 && this.#givenUp.has(identity(message))
+  }
+
+  // The oldest come first. While one is known, every publish is hashed.
+  #forgetOld(nowMs: number): void {
+    for (const [message, untilMs] of this.#givenUp) {
+      if (untilMs > nowMs) return
+      this.#givenUp.delete(message)
+    }
   }
 
   #remember(message: OutgoingMessage): void {

@@ -46,7 +46,7 @@ export class Outbox {
   readonly #toResend = new Set<Entry>()
   readonly #search = new HangUpSearch()
   #isClosed = false
-  readonly #waiting: Entry[] = []
+  readonly #waiting: (Entry | undefined)[] = []
   #waitingHead = 0
   #turn = 0
 
@@ -118,7 +118,8 @@ export class Outbox {
 
   /** Ends everything that still waits with `closed`. */
   close(): void {
-    const left = [...this.#inFlight.values(), ...this.#waiting.slice(this.#waitingHead)]
+    const waiting = this.#waiting.slice(this.#waitingHead).filter((entry) => entry !== undefined)
+    const left = [...this.#inFlight.values(), ...waiting]
     this.#isClosed = true
     this.#inFlight.clear()
     this.#toResend.clear()
@@ -153,6 +154,8 @@ export class Outbox {
     const link = this.#link
     while (link !== undefined && this.#waitingHead < this.#waiting.length && !this.#isFull(link)) {
       const entry = this.#waiting[this.#waitingHead]!
+      // Not kept until its block goes: the message may be large.
+      this.#waiting[this.#waitingHead] = undefined
       this.#waitingHead += 1
       this.#send(link, entry)
     }

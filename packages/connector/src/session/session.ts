@@ -92,6 +92,8 @@ const WILL_DELAY_SECONDS = 5
 // Session taken over (MQTT 5 §3.14.2.1): coming back at once would take it over in turn, for ever.
 const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
+// A broker that does not confirm the UNSUBSCRIBE of a drain must not keep it from going on.
+const UNSUBSCRIBE_TIMEOUT_MS = 900
 // A connection that held this long starts the back-off afresh; one that breaks at once goes on with it.
 const STABLE_AFTER_MS = 5_000
 
@@ -166,7 +168,12 @@ export class MqttSession {
   async stopTaking(): Promise<void> {
     // What came before UNSUBACK is ours: after a scale-down nobody else would get it.
     const stopped = this.#subscriptions.stop()
-    if (this.#isReady) await stopped
+    if (this.#isReady) {
+      const timer = new AbortController()
+      const late = sleep(UNSUBSCRIBE_TIMEOUT_MS, undefined, { signal: timer.signal }).catch(() => {})
+      await Promise.race([stopped, late])
+      timer.abort()
+    }
     this.#isTaking = false
     this.#tolerance.stop()
   }
@@ -373,7 +380,7 @@ export class MqttSession {
     const seconds = Math.round((performance.now() - receivedAtMs) / 1000)
     this.#listener.warned?.({
       event: 'intake_held_back',
-      message: `A request on "${topic}" runs for ${seconds} s, and the broker at ${this.#options.url} will soon use its Packet Identifier again: nothing is acknowledged until it is answered. Give models with long calls a session of their own: models.NAME.lane: true.`,
+      message: `A request on "${topic}" runs for ${seconds} s, could not be put in safekeeping, and the broker at ${this.#options.url} will soon use its Packet Identifier again: nothing is acknowledged until it is answered. Give models with long calls a session of their own: models.NAME.lane: true.`,
     })
   }
 

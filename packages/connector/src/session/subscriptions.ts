@@ -98,6 +98,11 @@ export class Subscriptions {
     this.#filters = filters
     this.#refused.clear()
     for (const filter of this.#vital) if (!filters.includes(filter)) this.#vital.delete(filter)
+    await this.#apply()
+  }
+
+  async #apply(): Promise<void> {
+    const filters = this.#filters
     const done = new Promise<void>((resolve, reject) => this.#waiters.push({ filters, resolve, reject }))
     if (this.#link !== undefined && !this.#isWorking) void this.#work(this.#link, false)
     await done
@@ -106,7 +111,7 @@ export class Subscriptions {
   /** Gives up shared subscriptions, so that other members take over. Resolves when the broker confirmed. */
   async stop(): Promise<void> {
     this.#isStopped = true
-    await this.set(this.#filters).catch(() => {})
+    if (!this.#isClosed) await this.#apply().catch(() => {})
   }
 
   /** Nothing more will be done. */
