@@ -3,4 +3,5 @@
 export type { Keeper } from './ack-order.ts'
 export type { ReceivedDelivery } from './delivery.ts'
 export type { OutgoingMessage } from './publish-encoder.ts'
-export { MqttSession, type SessionListener, type SessionOptions } from './session.ts'
+export { MqttSession } from './session.ts'
+export type { SessionListener, SessionOptions } from './session-options.ts'

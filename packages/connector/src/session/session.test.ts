@@ -2,7 +2,8 @@
 import { duplexPair, type Duplex } from 'node:stream'
 import { generate, parser, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
-import { MqttSession, type SessionOptions, type SessionWarning } from './session.ts'
+import { MqttSession } from './session.ts'
+import type { SessionOptions, SessionWarning } from './session-options.ts'
 
 const sessions: MqttSession[] = []
 afterEach(async () => {

@@ -1,84 +1,20 @@
 // Holds the MQTT session: connects, comes back, subscribes, yields deliveries and carries our publishes.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PublishResult } from '../step.ts'
-import { IDENTIFIERS, type AckOrderKind, type Identifiers, type Keeper } from './ack-order.ts'
+import { IDENTIFIERS } from './ack-order.ts'
 import { AckTolerance } from './ack-tolerance.ts'
 import type { BrokerLimits } from './broker-limits.ts'
 import { Connection, SilentEnd, type ConnectionListener } from './connection.ts'
 import type { ConnectOptions } from './control-packets.ts'
 import type { ReceivedDelivery } from './delivery.ts'
-import { dial, type ByteStream, type DialTarget } from './dial.ts'
+import { dial, type ByteStream } from './dial.ts'
 import { Outbox } from './outbox.ts'
 import type { OutgoingMessage } from './publish-encoder.ts'
-import { reconnectDelayMs, type ReconnectBounds } from './reconnect-delay.ts'
+import { reconnectDelayMs } from './reconnect-delay.ts'
 import { SessionRefusal } from './refusal.ts'
 import { Rivalry } from './rivalry.ts'
+import type { SessionListener, SessionOptions } from './session-options.ts'
 import { Subscriptions } from './subscriptions.ts'
-
-/** What a session is made with. */
-export interface SessionOptions extends DialTarget {
-  readonly protocolVersion: 4 | 5
-  /** Must be the same after a restart: the broker keeps our queue under it. */
-  readonly clientId: string
-  readonly username?: string | undefined
-  /** Asked at every connection, so that a rotated password is used. @throws when it cannot be read. */
-  readonly password: () => string | undefined
-  readonly keepAliveSeconds: number
-  readonly connectTimeoutMs: number
-  readonly sessionExpirySeconds: number
-  /** Requests that may be unacknowledged at once. Above half of the Packet Identifiers only where order is strict. */
-  readonly receiveMaximum: number
-  readonly reconnect: ReconnectBounds
-  readonly ackOrder: AckOrderKind
-  /** With `bounded`: how long a delivery may hold back the PUBACKs of later ones, in milliseconds. */
-  readonly ackHoldMaxMs: number
-  /** Topic filters of the requests; `setFilters` replaces them. */
-  readonly filters: readonly string[]
-  /** Filters that every connector subscribes for itself, also where `filters` are shared. */
-  readonly ownFilters?: readonly string[]
-  /** Name of the shared subscription; left out where this is the only connector. */
-  readonly share?: string | undefined
-  /**
-   * Asked to keep a request that must leave its Packet Identifier, because the broker will use it again. Undefined: it
-   * cannot, and the session takes nothing more until the request is settled. Must not throw.
-   * @default it never can
-   */
-  readonly keeper?: Keeper
-  /** Bytes of the largest packet body that is kept whole; asked for every packet. */
-  readonly frameBytesMax: () => number
-  /** The Will for a connection that is born at this time (milliseconds since the epoch). @default no Will */
-  readonly will?: (bornAtMs: number) => { readonly topic: string; readonly payload: string }
-  /** @default Math.random */
-  readonly random?: () => number
-  /** How a byte stream to the broker is opened. @default TCP, TLS or WebSocket, as the URL says */
-  readonly dial?: (target: DialTarget, signal: AbortSignal) => Promise<ByteStream>
-  /**
-   * Only for simulated brokers, which have few Packet Identifiers. @default MQTT's 65,535; a request leaves half-way
-   */
-  readonly identifiers?: Identifiers
-}
-
-/** Something that the operator must know while the session works on. */
-export interface SessionWarning {
-  readonly event: 'ack_order_strict' | 'intake_held_back' | 'subscription_refused'
-  /** What happened, and what to do. */
-  readonly message: string
-}
-
-/** Who is told about the life of the session. */
-export interface SessionListener {
-  delivered(delivery: ReceivedDelivery): void
-  /** Connected and subscribed. `isLost` = the broker forgot a session that we had: queued requests are gone. */
-  ready(news: {
-    readonly limits: BrokerLimits
-    readonly bornAtMs: number
-    readonly isLost: boolean
-    readonly filters: readonly string[]
-  }): void
-  /** The connection ended or could not be made; the next attempt is after `retryInMs`. */
-  unavailable(news: { readonly error: Error; readonly retryInMs: number }): void
-  warned?(warning: SessionWarning): void
-}
 
 /** The end of a connection that we ended to see what the broker redelivers. */
 class Reconnection extends Error {
