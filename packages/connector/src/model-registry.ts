@@ -1,9 +1,9 @@
 // Keeps the exposed models: opens their servers, finds out what they are, publishes their cards, removes them.
 import type { ModelCard, Problem, TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
-import { ConfigError, type ConfigMistake, type ModelConfig } from './config/index.ts'
+import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
-import { exposedNames, exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
+import { exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
 import type { ModelTable } from './route/index.ts'
 import type { ModelFacts } from './step.ts'
 import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
