@@ -1,4 +1,5 @@
 // What the caller gives as a body -> bytes, and the operation that such a body is made for.
+import { operationOfBody, type OperationName } from '@inferwire/protocol'
 
 /** A body: an object or an array becomes JSON, text and bytes are sent as they are. */
 export type RequestBody = object | string | Uint8Array
@@ -17,11 +18,8 @@ export function toBytes(body: RequestBody | undefined): Uint8Array {
 }
 
 /** `predict` for a V1 body (`instances`), `infer` for a V2 body (`inputs`); undefined for all others. */
-export function operationOf(body: RequestBody | undefined): 'predict' | 'infer' | undefined {
-  const value = typeof body === 'string' || body instanceof Uint8Array ? parsed(body) : body
-  if (typeof value !== 'object' || value === null) return undefined
-  if (Object.hasOwn(value, 'instances')) return 'predict'
-  return Object.hasOwn(value, 'inputs') ? 'infer' : undefined
+export function operationOf(body: RequestBody | undefined): OperationName | undefined {
+  return operationOfBody(typeof body === 'string' || body instanceof Uint8Array ? parsed(body) : body)
 }
 
 function parsed(body: string | Uint8Array): unknown {

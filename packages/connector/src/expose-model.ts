@@ -13,7 +13,7 @@ import {
   type TopicSpace,
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget } from './admission/index.ts'
-import type { ModelConfig } from './config/index.ts'
+import { exposedNames, type ModelConfig } from './config/index.ts'
 import { createCredential } from './credential/index.ts'
 import { Circuit, openUpstream, RetryBudget, withBreaker, withRetry } from './endpoint/index.ts'
 import { modelCard } from './presence/index.ts'
@@ -76,7 +76,7 @@ export function guardServer(
   }
 }
 
-/** An exposed model with what the connector needs beside the pipeline. */
+/** An exposed model with what the connector needs in addition to the pipeline. */
 export interface Exposure {
   readonly model: ExposedModel
   readonly gate: ModelGate
@@ -96,11 +96,6 @@ export interface ExposeOptions {
   readonly topics: TopicSpace
   readonly budget: ByteBudget
   readonly telemetry: Telemetry
-}
-
-/** The names under which a configured model and its versions are exposed. */
-export function exposedNames(name: string, { versions }: ModelConfig): string[] {
-  return [name, ...versions.map((version) => `${name}@${version}`)]
 }
 
 /** One exposure for the model, and one for each configured version (`{name}@{version}`). */

@@ -165,6 +165,47 @@ test('a model that comes back while its last request runs keeps its figures', as
   expect(telemetry.figures('iris', 'predict')).toBe(kept)
 })
 
+test('the figures of a version are kept while a predecessor still serves it', async () => {
+  const server = await startServer()
+  registry.set('iris', configOf({ url: server.url, versions: ['2'] }))
+  await registry.allExposed()
+  const kept = telemetry.figures('iris@2', 'infer')
+  server.v1 = loading
+  registry.set('iris', configOf({ url: server.url, versions: ['2'], timeoutMs: 7_000 }))
+  registry.set('iris', configOf({ url: server.url }))
+  expect(table.names).toContain('iris@2')
+  expect(telemetry.figures('iris@2', 'infer')).toBe(kept)
+  server.v1 = good
+  await registry.allExposed()
+  expect([...telemetry.all].map(({ model }) => model)).not.toContain('iris@2')
+})
+
+test('a refused configuration leaves no figures of the models that were opened for it', async () => {
+  const config = configOf({ url: (await startServer()).url, protocol: 'v1' })
+  registry.update({ a: config })
+  expect(() => registry.update({ a: { ...config, timeoutMs: 7 }, b: config, c: unopenable(config) })).toThrow(
+    ConfigError,
+  )
+  expect([...telemetry.upstreams].map(({ model }) => model)).toEqual(['a'])
+})
+
+test('a model that is replaced or removed before its first exposure does not hold up the others', async () => {
+  const server = await startServer()
+  server.v1 = loading
+  const config = configOf({ url: server.url })
+  registry.set('iris', config)
+  registry.set('digits', config)
+  let isDone = false
+  const exposed = registry.allExposed().then(() => (isDone = true))
+  registry.remove('digits')
+  registry.set('iris', configOf({ url: server.url, timeoutMs: 7_000 }))
+  await expect.poll(refusals).toBeGreaterThan(0)
+  expect(isDone).toBe(false)
+  server.v1 = good
+  await exposed
+  expect(table.find('iris').timeoutMs).toBe(7_000)
+})
+
 test('what cannot be opened is returned as a mistake, and the model stays as it was', async () => {
   const server = await startServer()
   const config = configOf({ url: server.url, protocol: 'v1' })

@@ -1,9 +1,9 @@
 // Keeps the exposed models: opens their servers, finds out what they are, publishes their cards, removes them.
 import type { ModelCard, Problem, TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
-import { ConfigError, type ConfigMistake, type ModelConfig } from './config/index.ts'
+import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
-import { exposedNames, exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
+import { exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
 import type { ModelTable } from './route/index.ts'
 import type { ModelFacts } from './step.ts'
 import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
@@ -33,9 +33,9 @@ interface Entry {
   predecessor: Entry | undefined
   /** Of the last warning that the server was not reached. */
   lastDetail: string | undefined
-  /** Resolves with the first exposure. */
-  readonly exposed: Promise<void>
-  readonly becomeExposed: () => void
+  /** Resolves with the first exposure, or when the entry is replaced or removed before it. */
+  readonly settled: Promise<void>
+  readonly settle: () => void
 }
 
 // How often a retired model is asked whether its last request has left.
@@ -81,15 +81,22 @@ export class ModelRegistry {
     return [...this.#entries.values()].flatMap((entry) => serving(entry)?.exposures ?? [])
   }
 
-  /** Resolves when every model can be asked; a server that does not answer keeps it waiting. */
+  /**
+   * Resolves when every model is exposed as it is configured by then; a server that does not answer keeps it waiting,
+   * until its model is removed.
+   */
   async allExposed(): Promise<void> {
-    await Promise.all([...this.#entries.values()].map(({ exposed }) => exposed))
+    for (;;) {
+      const waiting = [...this.#entries.values()].filter(({ exposures }) => exposures.length === 0)
+      if (waiting.length === 0) return
+      await Promise.all(waiting.map(({ settled }) => settled))
+    }
   }
 
   /**
-   * Exposes a model, or replaces it if its configuration differs. Requests under way finish as they began, and the
-   * model serves as before until its server is reached the new way. What cannot be opened is returned; then nothing has
-   * changed.
+   * Exposes a model, or replaces it if its configuration differs. Requests that run, or wait for their turn, finish with
+   * the configuration that they began with; the model serves as before until its server is reached the new way. What
+   * cannot be opened is returned; then nothing has changed.
    */
   set(name: string, config: ModelConfig): ConfigMistake | undefined {
     if (!this.#differs(name, config)) return undefined
@@ -120,7 +127,9 @@ export class ModelRegistry {
     const opened = changed.map(([name, config]) => [name, config, this.#openServer(name, config)] as const)
     const mistakes = opened.flatMap(([, , result]) => ('message' in result ? [result] : []))
     if (mistakes.length > 0) {
-      for (const [, , result] of opened) if ('upstream' in result) this.#discard(result)
+      for (const [name, config, result] of opened) {
+        if ('upstream' in result) this.#discard(name, config, result)
+      }
       throw new ConfigError(mistakes)
     }
     for (const name of this.#configured) if (!Object.hasOwn(models, name)) this.remove(name)
@@ -155,9 +164,10 @@ export class ModelRegistry {
     }
   }
 
-  #discard(server: ModelServer): void {
+  #discard(name: string, config: ModelConfig, server: ModelServer): void {
     this.#open.delete(server)
     void server.upstream.destroy()
+    this.#forget(name, config)
   }
 
   #replace(name: string, config: ModelConfig, server: ModelServer): void {
@@ -171,7 +181,7 @@ export class ModelRegistry {
       exposures: [],
       lastDetail: undefined,
       predecessor: previous === undefined ? undefined : serving(previous),
-      ...exposedPromise(),
+      ...settledPromise(),
     }
     this.#entries.set(name, entry)
     this.#noteRequestBytesMax()
@@ -184,7 +194,7 @@ export class ModelRegistry {
     this.#begin(entry)
   }
 
-  // A configured protocol is believed at once; the server is asked for the card.
+  // A configured protocol is used without asking; the server is asked for the card.
   #begin(entry: Entry): void {
     const { name, config, server } = entry
     const known: ModelFacts | undefined =
@@ -223,7 +233,9 @@ export class ModelRegistry {
     const { code, detail, message } = problem
     const next = [
       entry.predecessor === undefined ? '' : ' The model is served as before the reload.',
-      retryInMs === undefined ? ' It is asked again after the next request that it answers.' : '',
+      retryInMs === undefined
+        ? ' The connector asks the server again after it has answered another request.'
+        : '',
       HINT_CODES.has(code) ? ` ${whereToLook(config, config.as ?? name)}` : '',
     ]
     // A server without a description of its model would fill the log while it answers.
@@ -258,7 +270,7 @@ export class ModelRegistry {
   #becomeServing(entry: Entry): void {
     const { predecessor } = entry
     entry.server.circuit.begin()
-    entry.becomeExposed()
+    entry.settle()
     entry.predecessor = undefined
     this.#noteRequestBytesMax()
     if (predecessor !== undefined) this.#retire(predecessor, new Set(exposedNames(entry.name, entry.config)))
@@ -283,6 +295,7 @@ export class ModelRegistry {
 
   #retire(entry: Entry, keptNames: ReadonlySet<string>): void {
     entry.watch?.stop()
+    entry.settle()
     entry.server.circuit.end()
     for (const { model } of entry.exposures) {
       if (keptNames.has(model.name)) continue
@@ -303,7 +316,7 @@ export class ModelRegistry {
         .close()
         .catch(() => {})
         .then(() => this.#open.delete(server))
-      this.#forget(entry)
+      this.#forget(entry.name, entry.config)
     }
     if (this.#retired.size === 0) {
       clearInterval(this.#idleCheck)
@@ -313,9 +326,11 @@ export class ModelRegistry {
     }
   }
 
-  // Figures and log windows are kept by name: without this they would grow with every name that ever was.
-  #forget({ name, config }: Entry): void {
-    const owners = [...this.#entries.values(), ...this.#retired]
+  // Figures and log windows are kept by name: without this they would grow with every name that was ever exposed.
+  // A name is kept while anything still serves under it.
+  #forget(name: string, config: ModelConfig): void {
+    const predecessors = [...this.#entries.values()].flatMap(({ predecessor }) => predecessor ?? [])
+    const owners = [...this.#entries.values(), ...predecessors, ...this.#retired]
     const owned = new Set(owners.flatMap((owner) => exposedNames(owner.name, owner.config)))
     for (const exposedName of exposedNames(name, config)) {
       if (owned.has(exposedName)) continue
@@ -330,10 +345,10 @@ function serving(entry: Entry): Entry | undefined {
   return entry.exposures.length > 0 ? entry : entry.predecessor
 }
 
-function exposedPromise(): Pick<Entry, 'exposed' | 'becomeExposed'> {
-  let becomeExposed!: () => void
-  const exposed = new Promise<void>((resolve) => (becomeExposed = resolve))
-  return { exposed, becomeExposed }
+function settledPromise(): Pick<Entry, 'settled' | 'settle'> {
+  let settle!: () => void
+  const settled = new Promise<void>((resolve) => (settle = resolve))
+  return { settled, settle }
 }
 
 // A host name of a cluster is asked about in the cluster; anything else where it runs.

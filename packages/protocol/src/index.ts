@@ -15,6 +15,7 @@ export {
   dialectOf,
   DIALECTS,
   operationMeaning,
+  operationOfBody,
   operationRoute,
   operationsOf,
   versionedDialects,

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { operationOfBody, parseOperation, readRequestBody } from './request-body.ts'
+import { operationOf, parseOperation, readRequestBody } from './request-body.ts'
 
 let folder: string
 beforeAll(() => {
@@ -20,7 +20,7 @@ test.each([
   ['null', undefined],
   ['no JSON', undefined],
 ])('%s is made for %s', (body, operation) => {
-  expect(operationOfBody(Buffer.from(body))).toBe(operation)
+  expect(operationOf(Buffer.from(body))).toBe(operation)
 })
 
 test('text and file give the same bytes; the file keeps its name', async () => {

@@ -1,6 +1,6 @@
 // Where the body of a request comes from: -d, -f, standard input.
 import { readFile } from 'node:fs/promises'
-import { isOperationName, OPERATIONS, type OperationName } from '@inferwire/protocol'
+import { isOperationName, operationOfBody, OPERATIONS, type OperationName } from '@inferwire/protocol'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
@@ -49,16 +49,12 @@ export async function readRequestBody(source: BodySource): Promise<RequestBody |
 }
 
 /** The operation that a body is made for: V1 has `instances`, V2 has `inputs`. */
-export function operationOfBody(bytes: Uint8Array): OperationName | undefined {
-  let body: unknown
+export function operationOf(bytes: Uint8Array): OperationName | undefined {
   try {
-    body = JSON.parse(Buffer.from(bytes).toString())
+    return operationOfBody(JSON.parse(Buffer.from(bytes).toString()))
   } catch {
     return undefined
   }
-  if (typeof body !== 'object' || body === null) return undefined
-  if ('instances' in body) return 'predict'
-  return 'inputs' in body ? 'infer' : undefined
 }
 
 /** The operation given with --operation. @throws CliError when there is no such operation */

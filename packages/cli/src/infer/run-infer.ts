@@ -13,7 +13,7 @@ import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { answerLine, formatAnswer, type BodyFormat } from './infer-output.ts'
 import { printable } from '../table.ts'
-import { operationOfBody, parseOperation, readRequestBody } from './request-body.ts'
+import { operationOf, parseOperation, readRequestBody } from './request-body.ts'
 import { curlLine, mosquittoLine, type ShownRequest } from './show-command.ts'
 
 /** What commander collects. */
@@ -60,7 +60,7 @@ async function prepare(
   if (asked !== undefined && !OPERATIONS[asked].hasBody)
     return { ...request, operation: asked, body: undefined }
   const body = await readRequestBody(flags)
-  if (body !== undefined) return { ...request, operation: asked ?? operationOfBody(body.bytes), body }
+  if (body !== undefined) return { ...request, operation: asked ?? operationOf(body.bytes), body }
   const example = await exampleOf(model, asked, connection)
   return { ...request, operation: example.operation, body: { bytes: example.bytes, file: undefined } }
 }

@@ -1,5 +1,6 @@
 // The front of the config room.
 export { ConfigError, type ConfigMistake } from './config-error.ts'
+export { exposedNames } from './exposed-names.ts'
 export { configJsonSchema } from './json-schema.ts'
 export { laneNames } from './lane-names.ts'
 export { loadConfig, type ConfigSources } from './load.ts'

@@ -1,13 +1,12 @@
 // Which models have a session of their own.
+import { exposedNames } from './exposed-names.ts'
 import { LANE_TIMEOUT_MS } from './model-schema.ts'
 import type { ConnectorConfig } from './schema.ts'
 
-/** The models with a lane, and all names of each on the topics: its own, and `{name}@{version}`. */
+/** The models with a lane, and all names of each on the topics. */
 export function laneNames({ models }: Pick<ConnectorConfig, 'models'>): Map<string, readonly string[]> {
   const lanes = Object.entries(models).filter(
     ([, { lane, timeoutMs }]) => lane ?? timeoutMs > LANE_TIMEOUT_MS,
   )
-  return new Map(
-    lanes.map(([name, { versions }]) => [name, [name, ...versions.map((version) => `${name}@${version}`)]]),
-  )
+  return new Map(lanes.map(([name, model]) => [name, exposedNames(name, model)]))
 }

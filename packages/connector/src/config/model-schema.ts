@@ -28,7 +28,7 @@ const limits = z.strictObject({
   queueWaitMaxMs: integer(
     { min: 1, max: 3_600_000, default: 5_000 },
     'ms',
-    'Longest wait for a turn: a request that would wait longer, at the pace of the last turns, is answered `overloaded` at once. Twice `concurrency` may always wait, and nobody beyond the own deadline.',
+    "Longest wait for a turn: a request that would wait longer, at the pace of the last turns, is answered `overloaded` at once. Twice `concurrency` may always wait, but never beyond the request's deadline.",
   ),
   requestBytesMax: bytesOfMemory(
     { min: 1, max: 256 * MIB, default: 16 * MIB },

@@ -42,7 +42,7 @@ export const circuit = z.strictObject({
       .optional(),
     {
       description:
-        'A time-out counts as a failure when the server answered nobody for at least this long; shorter deadlines are the choice of a client.',
+        'A time-out counts as a failure when the server answered no request for at least this long; shorter deadlines are the choice of a client.',
       unit: 'ms',
       defaultText: '90 % of timeoutMs',
     },

@@ -156,16 +156,72 @@ test('a server that fails and returns all the time is asked less and less', asyn
   expect(asked).toBeLessThanOrEqual(7)
 })
 
+test('the pause between two questions because of returns grows to 30 s, and stays there', async () => {
+  start(undefined, V1)
+  let askedBefore = 0
+  const askedAtMs: number[] = []
+  // A step that does not divide the pauses, for ten minutes.
+  for (let ms = 0; ms < 600_000; ms += 130) {
+    request(REFUSED)
+    request()
+    await pass(130)
+    if (asked > askedBefore) askedAtMs.push(ms)
+    askedBefore = asked
+  }
+  const gapsS = askedAtMs.slice(1).map((at, index) => (at - askedAtMs[index]!) / 1_000)
+  expect(gapsS.slice(6).length).toBeGreaterThan(10)
+  for (const gap of gapsS.slice(6)) expect(gap).toBeCloseTo(31, 0)
+})
+
 test('a server that answers in one dialect only is asked again soon, for a minute at most', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   expect(asked).toBe(8)
   await pass(DAY_MS)
   expect(asked).toBe(8)
+})
+
+test('a server that never answers in one dialect is not asked forever because its requests are answered', async () => {
+  start(undefined, V1_ONLY_ANSWERED)
+  await pass(61_000)
+  for (let count = 0; count < 600; count += 1) {
+    request()
+    await pass(1_000)
+  }
+  expect(asked).toBe(8)
   answers = [BOTH]
+  request(REFUSED)
   request()
   await pass(1_000)
   expect(learned.at(-1)).toEqual(BOTH)
+})
+
+test('a return during a question is not lost: the next answered request asks again', async () => {
+  let answer!: (facts: ModelFacts) => void
+  const watch = new FactsWatch({
+    ask: () => {
+      asked += 1
+      return new Promise((resolve) => (answer = resolve))
+    },
+    known: V1,
+    circuit,
+    learned: (facts) => learned.push(facts),
+    failed: () => undefined,
+    random: () => 1,
+  })
+  watch.start()
+  request(REFUSED)
+  request()
+  answer(V1)
+  await pass(2_000)
+  expect(asked).toBe(1)
+  request()
+  await pass(1_000)
+  answer(BOTH)
+  await pass(DAY_MS)
+  request()
+  await pass(DAY_MS)
+  expect([asked, learned]).toEqual([2, [V1, BOTH]])
 })
 
 test('where a question stays open, what was known before stays', async () => {

@@ -4,15 +4,17 @@
 // The question must not be the reason that such a model runs. So:
 // - A model that nothing is known about cannot be exposed. It is asked at the start, again after pauses that grow to
 //   30 s, and at once when a request for it comes.
-// - A model that is exposed, by its configuration or by an earlier answer, is never asked because time has passed. It
-//   is asked once at the start, for its card. After that, only an answered request of a client is a reason: the first
-//   one after a failure, because the server may be another one by then, or the first one after a question that failed.
-// - A server that answered in one dialect and failed in another is up. It is asked again soon, for a minute at most.
+// - A model that is exposed, by its configuration or by an earlier answer, is not asked because time has passed, with
+//   the one exception below. It is asked once at the start, for its card. After that, only an answered request of a
+//   client is a reason: the first one after a failure, because the server may be another one by then, or the first one
+//   after a question that failed. Such questions are up to 30 s apart while the reasons follow each other.
+// - The exception: a server that answered in one dialect and failed in another is up. It is asked again soon, for a
+//   minute at most. After that, what it answered is enough to serve, and it is asked as any exposed model.
 import { dialectNames, Problem } from '@inferwire/protocol'
 import type { ModelFacts } from '../step.ts'
 import type { Circuit } from './circuit.ts'
 
-/** Whom to ask, and who gets the answer. */
+/** How to ask, and where the answer goes. */
 export interface FactsWatchOptions {
   /** @throws Problem */
   readonly ask: (signal: AbortSignal) => Promise<ModelFacts>
@@ -45,6 +47,8 @@ export class FactsWatch {
   readonly #stopping = new AbortController()
   #known: ModelFacts | undefined
   #isAsking = false
+  /** A return after the last question was sent: its answer may be that of the server before. */
+  #hasReturned = false
   #askedAtMs = 0
   /** 0 before the first return. */
   #returnPauseMs = 0
@@ -80,13 +84,17 @@ export class FactsWatch {
   }
 
   #returned(): void {
-    if (this.#isAsking) return
+    if (this.#isAsking) {
+      this.#hasReturned = true
+      return
+    }
     const sinceMs = performance.now() - this.#askedAtMs
     if (sinceMs < this.#returnPauseMs) {
       this.#options.circuit.expectAnswer()
       return
     }
-    if (sinceMs > PAUSE_MAX_MS) this.#returnPauseMs = 0
+    // A return that waited for the longest pause to end still follows the last question.
+    if (sinceMs > 2 * PAUSE_MAX_MS) this.#returnPauseMs = 0
     this.#returnPauseMs = Math.min(Math.max(RETURN_PAUSE_MIN_MS, this.#returnPauseMs * 2), PAUSE_MAX_MS)
     void this.#askUntilKnown(this.#random() * RETURN_JITTER_MS)
   }
@@ -102,9 +110,11 @@ export class FactsWatch {
       await this.#pause(pauseMs)
     }
     this.#isAsking = false
+    if (this.#hasReturned) this.#options.circuit.expectAnswer()
   }
 
   async #ask(): Promise<ModelFacts | Problem> {
+    this.#hasReturned = false
     try {
       return await this.#options.ask(this.#stopping.signal)
     } catch (error) {
@@ -119,17 +129,14 @@ export class FactsWatch {
     const { learned, failed, circuit } = this.#options
     const wasExposed = this.#known !== undefined
     const pauseMs = Math.min(PAUSE_MIN_MS * 2 ** (count - 1), PAUSE_MAX_MS) * (0.5 + this.#random() / 2)
-    let isPaused: boolean
-    if (outcome instanceof Problem) {
-      isPaused = !wasExposed
-      failed(outcome, isPaused ? Math.round(pauseMs) : undefined)
-    } else {
+    if (!(outcome instanceof Problem)) {
       this.#known = merged(this.#known, outcome)
       learned(this.#known)
-      if (outcome.unanswered.length === 0) return undefined
-      isPaused = count < INCOMPLETE_ASKS_MAX
+      const isComplete = outcome.unanswered.length === 0
+      return isComplete || count >= INCOMPLETE_ASKS_MAX ? undefined : pauseMs
     }
-    if (isPaused) return pauseMs
+    failed(outcome, wasExposed ? undefined : Math.round(pauseMs))
+    if (!wasExposed) return pauseMs
     circuit.expectAnswer()
     return undefined
   }

@@ -49,6 +49,22 @@ test('what is below the level is neither written nor counted', () => {
   expect(lines).toEqual([])
 })
 
+test('late reports of models that were removed do not collect forever', () => {
+  const { lines, problems } = arrange()
+  const report = (model: string, ms: number): void =>
+    problems.report(problemOf('overloaded'), model, 'infer', ms)
+  for (const model of ['old', 'old', 'used', 'used']) report(model, 0)
+  for (let count = 0; count < 9_998; count++) report(`removed-${count}`, 1)
+  report('used', 2_000)
+  expect(lines.at(-1)).toMatchObject({ model: 'used', suppressed: 1 })
+  report('one-more', 2_000)
+  report('old', 2_000)
+  expect(lines.at(-1)).not.toHaveProperty('suppressed')
+  report('used', 2_000)
+  report('used', 3_000)
+  expect(lines.at(-1)).toMatchObject({ model: 'used', suppressed: 1 })
+})
+
 test('what was left out is forgotten with its model', () => {
   const { lines, problems } = arrange()
   for (const model of ['iris', 'iris@2']) {

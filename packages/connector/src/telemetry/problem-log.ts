@@ -8,8 +8,10 @@ interface Window {
 }
 
 const WINDOW_MS = 1_000
+// Names come from the configuration, but a late report of a removed model brings a forgotten one back.
+const WINDOWS_MAX = 10_000
 
-/** Bounded: models that are not forgotten, times the codes of the problem table. */
+/** Bounded by `WINDOWS_MAX`: the window that was opened first is dropped, with the count of what it left out. */
 export class ProblemLog {
   readonly #log: Log
   readonly #windows = new Map<string, Window>()
@@ -34,7 +36,10 @@ export class ProblemLog {
       return
     }
     const suppressed = window?.suppressed ?? 0
+    // Deleted first: the map's order is that of the openings.
+    this.#windows.delete(key)
     this.#windows.set(key, { untilMs: nowMs + WINDOW_MS, suppressed: 0 })
+    if (this.#windows.size > WINDOWS_MAX) this.#windows.delete(this.#windows.keys().next().value!)
     this.#log[log](
       {
         event: 'request_failed',

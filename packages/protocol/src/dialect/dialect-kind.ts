@@ -16,6 +16,8 @@ export interface DialectKind {
   readonly defaultOperation: OperationName
   /** Whether a body may be JSON with binary tensors behind it (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean
+  /** The member by which a JSON body of the default operation is recognised; left out where no member marks it. */
+  readonly bodyMember?: string
   /** Its operations. `metadata` is what a server is asked to find out whether it speaks the dialect for a model. */
   readonly routes: Readonly<Partial<Record<OperationName, Route>>>
 }

@@ -6,6 +6,7 @@ import {
   dialectOf,
   DIALECTS,
   operationMeaning,
+  operationOfBody,
   operationRoute,
   operationsOf,
   versionedDialects,
@@ -49,8 +50,20 @@ test('what a model offers follows from what it speaks; the preferred dialect ans
   expect(operationRoute('infer', 'v1', 'iris')).toBeUndefined()
 })
 
-test('the meaning of an operation shows how it is asked for', () => {
+test.each([
+  [{ instances: [] }, 'predict'],
+  [{ inputs: [] }, 'infer'],
+  [{ instances: [], inputs: [] }, 'infer'],
+  [{ prompt: 'x' }, undefined],
+  [Object.create({ inputs: [] }) as object, undefined],
+  ['inputs', undefined],
+  [null, undefined],
+])('the body %j is made for %s', (body, operation) => {
+  expect(operationOfBody(body)).toBe(operation)
+})
+
+test('the meaning of an operation shows how it is asked for, without the brackets of the template', () => {
   expect(operationMeaning('ready')).toBe(
-    'Whether it can answer: GET /v2/models/{model}[/versions/{version}]/ready, or GET /v1/models/{model}',
+    'Whether it can answer: GET /v2/models/{model}/ready, or GET /v1/models/{model}',
   )
 })

@@ -45,6 +45,18 @@ export function defaultOperationOf(dialects: readonly Dialect[]): OperationName 
 }
 
 /**
+ * The operation that a parsed JSON body is made for; undefined = no dialect's mark is in it. A body with several marks
+ * is made for the preferred dialect.
+ */
+export function operationOfBody(body: unknown): OperationName | undefined {
+  if (typeof body !== 'object' || body === null) return undefined
+  const marked = Object.values<DialectKind>(DIALECTS).find(
+    ({ bodyMember }) => bodyMember !== undefined && Object.hasOwn(body, bodyMember),
+  )
+  return marked?.defaultOperation
+}
+
+/**
  * How a model server is asked, with every name encoded as one path segment; undefined = the dialect does not have the
  * operation. A version is left out where the dialect has no place for it.
  */
@@ -66,7 +78,7 @@ export function operationRoute(
 /** What an operation does, and what it asks of a model server in each dialect: a sentence without its full stop. */
 export function operationMeaning(operation: OperationName): string {
   const routes = dialectNames().flatMap((dialect) => routeOf(operation, dialect) ?? [])
-  const asked = routes.map(({ method, path }) => `${method} ${path}`)
+  const asked = routes.map(({ method, path }) => `${method} ${path.replace(/\[.*\]/, '')}`)
   return `${OPERATIONS[operation].meaning}: ${asked.join(', or ')}`
 }
 

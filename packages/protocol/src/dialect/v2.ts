@@ -6,6 +6,7 @@ export const v2 = {
   title: 'V2',
   defaultOperation: 'infer',
   hasBinaryTensors: true,
+  bodyMember: 'inputs',
   routes: {
     infer: { method: 'POST', path: '/v2/models/{model}[/versions/{version}]/infer' },
     metadata: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]' },

@@ -80,15 +80,39 @@ test('a 404 says that a dialect is not spoken; two say that the model is not the
 test.each([
   ['503', json(503, { error: 'loading' })],
   ['a reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
-  [
-    'broken JSON',
-    (response: ServerResponse) =>
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"a":}'),
-  ],
-  ['a route that a gateway does not have', (response: ServerResponse) => response.writeHead(404).end()],
+  ['429', json(429, { error: 'busy' })],
 ])('%s in one dialect leaves open whether it is spoken', async (_, failing) => {
   expect(await ask(failing, json(200, {}))).toEqual({ protocols: ['v1'], unanswered: ['v2'] })
   expect(await ask(failing, notFound)).toHaveProperty('code')
+})
+
+const page =
+  (status: number): Answer =>
+  (response) =>
+    response.writeHead(status, { 'content-type': 'text/html' }).end('<html>Not here</html>')
+
+test.each([
+  ['400 (Triton, TensorFlow Serving)', json(400, { error: 'Malformed request' })],
+  ['401', json(401, {})],
+  ['403', json(403, { detail: 'Forbidden' })],
+  ['405', json(405, { detail: 'Method Not Allowed' })],
+  ['404 with a web page', page(404)],
+  ['200 with a web page', page(200)],
+  [
+    'broken JSON',
+    (response) => response.writeHead(200, { 'content-type': 'application/json' }).end('{"a":}'),
+  ],
+  ['a route that a gateway does not have', (response) => response.writeHead(404).end()],
+] satisfies [string, Answer][])(
+  '%s in one dialect does not leave that dialect unanswered forever',
+  async (_, refusing) => {
+    expect(await ask(refusing, json(200, {}))).toEqual({ protocols: ['v1'], unanswered: [] })
+    expect(await ask(refusing, notFound)).toHaveProperty('code')
+  },
+)
+
+test('where no dialect is answered, a server that is loading is the reason, and not a refusal', async () => {
+  expect(await ask(json(503, {}), json(400, {}))).toMatchObject({ code: 'model_not_ready' })
 })
 
 test('a question that is withdrawn ends at once, on the socket', async () => {

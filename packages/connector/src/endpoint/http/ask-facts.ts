@@ -1,22 +1,25 @@
 // Asks a model server which dialects it speaks for a model, and what the model is.
 import { operationRoute, Problem, type Dialect, type Route, type TensorMetadata } from '@inferwire/protocol'
 import type { Deadline, ModelFacts } from '../../step.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import type { HttpTarget } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
 
 const ASK_TIMEOUT_MS = 5_000
 const METADATA_BYTES_MAX = 256 * 1024
-// What a server says goes into a retained message: bounded.
+// The description becomes part of a retained message: bounded.
 const TENSORS_MAX = 64
 
-/** What a server says about the model itself. */
+/** How a server describes the model itself. */
 type Description = Omit<ModelFacts, 'protocols' | 'unanswered'>
 
 /**
- * Asks in each dialect for the model's metadata. A 404 only means that the server does not speak that dialect.
- * @throws Problem: `model_not_ready` when the server answers but does not serve the model, else what stands
- * between us and the server. Whatever it is once `signal` is aborted.
+ * Asks in each dialect for the model's metadata. When one dialect was answered, a refusal in another one (404, but also
+ * 400, 401, 405 or a web page: servers differ in how they answer an unknown path) means that the server does not speak
+ * it. A dialect is unanswered only where another moment may bring an answer.
+ * @throws Problem: `model_not_ready` when every answer was 404, else the reason why no dialect was answered. After
+ * `signal` is aborted, any Problem.
  */
 export async function askFacts(
   target: HttpTarget,
@@ -27,7 +30,8 @@ export async function askFacts(
   const found: Dialect[] = []
   const unanswered: Dialect[] = []
   let description: Description = {}
-  let failure: Problem | undefined
+  let refusal: Problem | undefined
+  let failure: UpstreamFailure | undefined
   for (const dialect of dialects) {
     const route = operationRoute('metadata', dialect, model)
     if (route === undefined) continue
@@ -38,12 +42,17 @@ export async function askFacts(
       // The dialects come in order of preference.
       description = { ...readDescription(metadata), ...description }
     } catch (error) {
-      failure = Problem.from(error)
+      if (!(error instanceof UpstreamFailure)) {
+        refusal = Problem.from(error)
+        continue
+      }
+      failure = error
       unanswered.push(dialect)
     }
   }
   if (found.length > 0) return { protocols: found, unanswered, ...description }
-  if (failure !== undefined) throw failure
+  const reason = failure ?? refusal
+  if (reason !== undefined) throw reason
   const paths = dialects.map((dialect) => operationRoute('metadata', dialect, model)?.path)
   throw new Problem('model_not_ready', `The model server does not serve model "${model}" yet.`, {
     detail: `404 on ${paths.map((path) => `${target.origin}${target.pathPrefix}${path}`).join(' and ')}`,
@@ -115,9 +124,9 @@ class AskDeadline implements Deadline {
   }
 
   #pass(why: string): void {
-    this.problem = new Problem('upstream_unreachable', 'The model server does not answer.', {
-      detail: `${this.#address}: ${why}`,
-    })
+    const sentence = 'The model server does not answer.'
+    const detail = `${this.#address}: ${why}`
+    this.problem = new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail })
     this.waiting?.(this.problem)
   }
 }

@@ -1,8 +1,8 @@
-// undici's pool with two things it lacks: a bound of the calls that it holds, and a way to end one on its socket.
+// undici's pool with two additions: a bound on the calls that it holds, and a way to end a call by closing its socket.
 import type { Socket } from 'node:net'
 import { buildConnector, Client, Pool, type Dispatcher } from 'undici'
 
-/** One call: what undici needs to send it, and who is told which connection got it. */
+/** One call: what undici needs to send it, and where to note the connection that carries it. */
 export interface PooledCall extends Dispatcher.DispatchOptions {
   readonly exchange: { connection: CallConnection | undefined }
 }
@@ -13,13 +13,13 @@ export interface CallConnection {
   breakOff(error: Error): void
 }
 
-/** Connections to one origin. Who dispatches counts its calls in `callsHeld`. */
+/** Connections to one origin. The code that dispatches a call counts it in `callsHeld`. */
 export class HttpPool extends Pool {
   /** More calls than this must not be dispatched. */
   readonly callsHeldMax: number
   /**
-   * Calls that undici still holds: running ones, and those that nobody waits for any more while their connection
-   * is being made (undici cannot take a call back). Each has at most one socket.
+   * Calls that undici still holds: running ones, and those that ended while their connection was being made (undici
+   * cannot take a call back). Each has at most one socket.
    */
   callsHeld = 0
 
@@ -29,11 +29,12 @@ export class HttpPool extends Pool {
     connect: buildConnector.BuildOptions,
     options: Client.Options,
   ) {
-    const connector = buildConnector(connect)
+    // undici 8 offers HTTP/2 in the handshake unless this is set here as well as in the options.
+    const connector = buildConnector({ ...connect, allowH2: false })
     super(origin, {
       ...options,
       // Bounded by callsHeldMax: a client is added only when all others are busy with a call, or were in this very
-      // turn of the event loop. undici's own limit would queue what nobody could take back.
+      // turn of the event loop. undici's own limit would queue calls that cannot be taken back.
       connections: null,
       pipelining: 1,
       connect: connector,
