@@ -165,6 +165,7 @@ describe('the checker', () => {
     ['connector/src/route/a.ts', "import { log } from '../telemetry/log.ts'", 'front file'],
     ['connector/src/route/deep/a.ts', "import { s } from '../../session/index.ts'", 'table'],
     ['connector/src/pipeline.ts', "import { r } from './route/model-table.ts'", 'front file'],
+    ['connector/src/pipeline.ts', "import { r } from './route/inner/index.ts'", 'front file'],
     ['connector/src/unlisted.ts', "import { r } from './route/index.ts'", 'table'],
     ['connector/src/vault/a.ts', 'export const a = 1', 'no row'],
     ['warehouse/src/a.ts', 'export const a = 1', 'no row'],
@@ -196,6 +197,11 @@ describe('the checker', () => {
       'front file',
     ],
     ['conformance/fuzz/a.ts', "import { d } from '../../packages/cli/src/program.ts'", 'front file'],
+    [
+      'conformance/fuzz/a.ts',
+      "import { d } from '../../packages/connector/src/route/inner/index.ts'",
+      'front file',
+    ],
     ['conformance/fuzz/a.ts', "import { d } from '../../bench/run.mjs'", 'outside'],
     ['conformance/vault/a.ts', 'export const a = 1', 'no row'],
   ])('catches %s: %s', (path, source, what) => {
