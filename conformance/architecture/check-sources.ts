@@ -20,12 +20,12 @@ export interface Checked {
 /** No file is longer; one that grows beyond has two purposes. */
 export const FILE_LINES_MAX = 400
 
-/** A package's second door: what its own rooms hide from one another, shown to `conformance/` and to nobody else. */
+/** A package's second door: what its own rooms hide from one another, open to `conformance/` only. */
 const SECOND_DOOR = 'internal.ts'
 
 // These run in browsers too.
 const WITHOUT_NODE = new Set(['protocol', 'client'])
-// Loads an engine only where somebody installed it; the name is hidden from bundlers and package checks.
+// Loads an engine only where it is installed; the name is hidden from bundlers and package checks.
 const MAY_COMPUTE_IMPORTS = new Set(['packages/model-server/src/engine.ts'])
 const DEV = '@inferwire/dev'
 const MAY_LOAD_DEV = 'packages/cli/src/commands/dev.ts'
@@ -119,11 +119,11 @@ function relativeViolations(
   if (!mayImport(path, unitOf(target), table)) return says('the import table does not allow it')
   if (isSecondDoor(target)) return says('the second door is for `conformance/`')
   const isRoom = target.split('/').length > 4
-  if (!isRoom || posix.basename(target) === 'index.ts' || isSecondDoor(path)) return []
+  if (!isRoom || isIndex(target) || isSecondDoor(path)) return []
   return says("not the room's front file, index.ts")
 }
 
-// Of a package only what is open to somebody: its front, its second door, the front of a room, a file of the hallway.
+// Of a package only its open files: its front, its second door, the front of a room, a file of the hallway.
 function conformanceViolations(
   path: string,
   specifier: string,
@@ -137,7 +137,7 @@ function conformanceViolations(
   }
   const [top, name, folder, ...rest] = target.split('/')
   if (top !== 'packages' || folder !== 'src') return says('it is outside of the sources')
-  const isFront = isSecondDoor(target) || posix.basename(target) === 'index.ts'
+  const isFront = isSecondDoor(target) || isIndex(target)
   const isHallway = name === 'connector' && rest.length === 1
   if (!isFront && !isHallway) return says('not a front file, index.ts or internal.ts')
   return mayImport(path, unitOf(target), table) ? [] : says('the import table does not allow it')
@@ -145,6 +145,11 @@ function conformanceViolations(
 
 function isConformance(path: string): boolean {
   return path.startsWith('conformance/')
+}
+
+// Of a package or of one of its rooms: a folder inside a room has no front.
+function isIndex(path: string): boolean {
+  return path.split('/').length <= 5 && posix.basename(path) === 'index.ts'
 }
 
 function isSecondDoor(path: string): boolean {

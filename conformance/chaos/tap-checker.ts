@@ -36,7 +36,7 @@ export interface TapSeen {
   replyAcks: number
   /** Messages of answers in parts that are not the final one. */
   parts: number
-  /** Mosquitto 2.0.11 sends more than the Receive Maximum after a reconnection: counted, not held against anybody. */
+  /** Mosquitto 2.0.11 sends more than the Receive Maximum after a reconnection: counted, not a violation. */
   receiveMaximumExceededByBroker: number
   packets: number
   bytes: number
@@ -98,7 +98,7 @@ interface OpenReply {
   readonly part: { readonly attempt: Attempt; readonly mark: PartMark } | undefined
 }
 
-// Message Expiry Interval counts whole seconds; half of one is nobody's fault.
+// Message Expiry Interval counts whole seconds: half a second too late is not a violation.
 const EXPIRY_SLACK_MS = 500
 // Two processes, two clocks: here a delivery is seen before the connector has it, and its PUBACK afterwards.
 const HOLD_SLACK_MS = 20

@@ -25,8 +25,8 @@ export class OpenRequests<Request extends OpenDelivery> {
   /** Which are open. Shared with the connection that comes next, which may confuse them with its own. */
   readonly ids: ReadonlySet<number>
   readonly #ids = new Set<number>()
-  // Under one identifier; nearly always empty.
-  readonly #twins = new Map<number, number>()
+  // How many are open under one identifier, where it is more than one; nearly always empty.
+  readonly #duplicates = new Map<number, number>()
 
   constructor() {
     this.ids = this.#ids
@@ -38,7 +38,7 @@ export class OpenRequests<Request extends OpenDelivery> {
 
   add(request: Request): void {
     const { packetId } = request
-    if (this.#ids.has(packetId)) this.#twins.set(packetId, (this.#twins.get(packetId) ?? 1) + 1)
+    if (this.#ids.has(packetId)) this.#duplicates.set(packetId, (this.#duplicates.get(packetId) ?? 1) + 1)
     this.#ids.add(packetId)
     this.#requests.push(request)
   }
@@ -46,7 +46,7 @@ export class OpenRequests<Request extends OpenDelivery> {
   /** Those with that identifier, the oldest first: it is the one that a broker deletes. */
   under(packetId: number): readonly Request[] {
     if (!this.#ids.has(packetId)) return []
-    const count = this.#twins.get(packetId) ?? 1
+    const count = this.#duplicates.get(packetId) ?? 1
     const found: Request[] = []
     for (let index = this.#head; found.length < count; index++) {
       const request = this.#requests[index]!
@@ -80,10 +80,10 @@ export class OpenRequests<Request extends OpenDelivery> {
   }
 
   #forgetId(packetId: number): void {
-    const count = this.#twins.get(packetId)
+    const count = this.#duplicates.get(packetId)
     if (count === undefined) this.#ids.delete(packetId)
-    else if (count === 2) this.#twins.delete(packetId)
-    else this.#twins.set(packetId, count - 1)
+    else if (count === 2) this.#duplicates.delete(packetId)
+    else this.#duplicates.set(packetId, count - 1)
   }
 
   // In blocks: shifting one by one would copy the list each time.

@@ -13,7 +13,7 @@ import {
   type TopicSpace,
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget } from './admission/index.ts'
-import { exposedNames, type ModelConfig } from './config/index.ts'
+import { exposedNames, originOf, type ModelConfig } from './config/index.ts'
 import { createCredential } from './credential/index.ts'
 import { Circuit, openUpstream, RetryBudget, withBreaker, withRetry } from './endpoint/index.ts'
 import { modelCard } from './presence/index.ts'
@@ -41,7 +41,7 @@ export function openServer(
     url: config.url,
     host: config.host,
     tls: config.tls,
-    credential: createCredential(config.credential, new URL(config.url).origin),
+    credential: createCredential(config.credential, originOf(config.url)),
     model: config.as ?? name,
     dialects: config.protocol === undefined ? dialectNames() : [config.protocol],
     // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And

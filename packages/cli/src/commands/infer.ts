@@ -1,4 +1,5 @@
 // `inferwire infer`
+import { OPERATIONS } from '@inferwire/protocol'
 import { Command, Option } from 'commander'
 import { addBrokerFlags } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
@@ -17,7 +18,7 @@ export function inferCommand(): Command {
     .option('-f, --file <FILE>', 'the body from a file; - is standard input')
     .option(
       '--operation <NAME>',
-      'predict, explain, infer, metadata, ready (default: what the body is made for)',
+      `${Object.keys(OPERATIONS).join(', ')} (default: what the body is made for)`,
     )
     .option('--content-type <TYPE>', 'what the body is, when it is not JSON')
     .addOption(

@@ -180,7 +180,7 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
   draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
 }
 
-// What the server is not known to speak, it may speak.
+// Without a configured protocol the server may speak any dialect.
 function dialectsOf({ protocol }: ConfiguredModel, version: string | undefined): Dialect[] {
   if (version !== undefined) return versionedDialects()
   return protocol === undefined ? dialectNames() : [protocol]

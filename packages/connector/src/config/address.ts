@@ -1,4 +1,11 @@
 // Judges the addresses in a configuration: of the broker, of model servers, of the Host to send.
+import { DIALECTS, type DialectKind } from '@inferwire/protocol'
+
+// What model servers are called over: the scheme of the URL, and the scheme of the same with TLS.
+const MODEL_SCHEMES: ReadonlyMap<string, string> = new Map([
+  ['http:', 'https:'],
+  ['https:', 'https:'],
+])
 
 /** What is wrong with a broker's URL, as the end of the sentence "expected …"; undefined when nothing is. */
 export function brokerUrlMistake(value: string): string | undefined {
@@ -22,16 +29,37 @@ export function brokerUrlMistake(value: string): string | undefined {
 /** What is wrong with a model server's URL; see `brokerUrlMistake`. */
 export function modelUrlMistake(value: string): string | undefined {
   const url = parse(value)
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
-    return 'a URL such as http://iris.models.svc.cluster.local (http or https), what comes before /v1 or /v2'
+  const paths = modelPaths()
+  if (url === undefined || !MODEL_SCHEMES.has(url.protocol)) {
+    const schemes = [...MODEL_SCHEMES.keys()].map((scheme) => scheme.slice(0, -1))
+    return `a URL such as http://iris.models.svc.cluster.local (${schemes.join(' or ')}), what comes before ${paths.join(' or ')}`
   }
   if (url.username !== '' || url.password !== '') {
     return 'a URL without user name and password: use the credential of the model'
   }
-  if (/\/v[12]\/models(?:\/|$)/.test(url.pathname)) {
-    return 'the URL before /v1/models or /v2/models: the connector adds the rest of the path'
+  if (paths.some((path) => `${url.pathname}/`.includes(`${path}/`))) {
+    return `the URL before ${paths.join(' or ')}: the connector adds the rest of the path`
   }
   return hasTail(value) ? 'a URL without a query and a fragment' : undefined
+}
+
+/** The model server's URL with TLS; undefined when it has TLS already. */
+export function withTls(modelUrl: string): string | undefined {
+  const scheme = modelUrl.slice(0, modelUrl.indexOf(':') + 1)
+  const secure = MODEL_SCHEMES.get(scheme.toLowerCase()) ?? scheme
+  return secure === scheme.toLowerCase() ? undefined : secure + modelUrl.slice(scheme.length)
+}
+
+/** Where a credential for this URL may be sent. Not `URL.origin`: it is "null" for schemes that no browser knows. */
+export function originOf(modelUrl: string): string {
+  const { protocol, host } = new URL(modelUrl)
+  return `${protocol}//${host}`
+}
+
+/** Where the dialects have their models: a path that ends in `/models` each. */
+export function modelPaths(): string[] {
+  const paths = Object.values<DialectKind>(DIALECTS).flatMap(({ routes }) => routes.metadata?.path ?? [])
+  return paths.map((path) => path.replace(/\/\{model\}.*$/, '')).sort()
 }
 
 /** Whether text can be sent as Host: a name or an address, with or without a port. */

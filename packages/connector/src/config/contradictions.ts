@@ -1,6 +1,7 @@
 // What a schema of single options cannot see: options that do not go together.
 import { DIALECTS, versionedDialects } from '@inferwire/protocol'
 import type { z } from 'zod'
+import { withTls } from './address.ts'
 import type { ConfigMistake } from './config-error.ts'
 import type { SourceOf } from './issue-mistakes.ts'
 import type { configSchema } from './schema.ts'
@@ -54,8 +55,7 @@ const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent'
 
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
   checkPassHeaders([...path, 'passHeaders'], model, add)
-  const secure = model.url.replace(/^http:/i, 'https:')
-  checkTls([...path, 'tls'], model.tls, secure === model.url ? undefined : secure, add)
+  checkTls([...path, 'tls'], model.tls, withTls(model.url), add)
   const { protocol } = model
   const versioned = versionedDialects()
   if (model.versions.length > 0 && protocol !== undefined && !versioned.includes(protocol)) {

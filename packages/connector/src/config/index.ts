@@ -1,4 +1,5 @@
 // The front of the config room.
+export { originOf } from './address.ts'
 export { ConfigError, type ConfigMistake } from './config-error.ts'
 export { exposedNames } from './exposed-names.ts'
 export { configJsonSchema } from './json-schema.ts'

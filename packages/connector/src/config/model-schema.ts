@@ -1,13 +1,31 @@
 // The options of one model.
-import { dialectNames, isAllowableHeader, isModelName, isOperationName } from '@inferwire/protocol'
+import {
+  DIALECTS,
+  dialectNames,
+  isAllowableHeader,
+  isModelName,
+  isOperationName,
+  OPERATIONS,
+  versionedDialects,
+} from '@inferwire/protocol'
 import { z } from 'zod'
-import { isHost, modelUrlMistake } from './address.ts'
+import { isHost, modelPaths, modelUrlMistake } from './address.ts'
 import { bytesOfMemory, file, integer, option, text } from './option.ts'
 import { circuit, retry } from './retry-options.ts'
 import { address, MIB, shortText, tls } from './schema-parts.ts'
 
 /** Models whose calls may take longer have a lane unless the configuration says otherwise. */
 export const LANE_TIMEOUT_MS = 120_000
+
+const OPERATION_NAMES = Object.keys(OPERATIONS).filter(isOperationName)
+const VERSIONED_TITLES = versionedDialects()
+  .map((dialect) => DIALECTS[dialect].title)
+  .join(', ')
+const DEFAULT_OPERATIONS = dialectNames()
+  .map(
+    (dialect) => `${DIALECTS[dialect].defaultOperation} where the server speaks ${DIALECTS[dialect].title}`,
+  )
+  .join(', else ')
 
 const limits = z.strictObject({
   concurrency: integer(
@@ -81,7 +99,7 @@ const versionText = text(
 /** One exposed model: its server, its bounds, how it is asked. */
 export const model = z.strictObject({
   url: option(address(modelUrlMistake), {
-    description: 'The model server: what comes before /v1 or /v2. A path prefix stays.',
+    description: `The model server: what comes before ${modelPaths().join(' or ')}. A path prefix stays.`,
   }),
   host: option(text(isHost, 'a host name, with or without a port').optional(), {
     description: 'Host to send where it differs from the address: an Istio gateway routes by it.',
@@ -89,7 +107,7 @@ export const model = z.strictObject({
   }),
   protocol: option(z.enum(dialectNames().sort()).optional(), {
     description: 'Protocol of the model server.',
-    defaultText: 'found out by asking the server; both where it speaks both',
+    defaultText: 'found out by asking the server; all that it speaks',
   }),
   as: option(text(isModelName, 'the name of a model').optional(), {
     description: 'Name of the model on its server.',
@@ -104,21 +122,21 @@ export const model = z.strictObject({
       .max(64)
       .default([]),
     {
-      description: 'Versions to expose beside the model, as {name}@{version} (V2).',
+      description: `Versions to expose in addition to the model, as {name}@{version} (${VERSIONED_TITLES}).`,
     },
   ),
-  defaultOperation: option(
-    text(isOperationName, 'an operation: predict, explain, infer, metadata or ready').optional(),
-    {
-      description: 'Operation of a topic that names none.',
-      defaultText: 'infer where the server speaks V2, else predict',
-    },
-  ),
+  defaultOperation: option(text(isOperationName, `an operation: ${OPERATION_NAMES.join(', ')}`).optional(), {
+    description: 'Operation of a topic that names none.',
+    defaultText: DEFAULT_OPERATIONS,
+  }),
   description: option(shortText.optional(), { description: 'A sentence for the model card.' }),
   example: option(
     z
       .strictObject({
-        operation: text(isOperationName, 'an operation: predict, explain, infer').optional(),
+        operation: text(
+          isOperationName,
+          `an operation: ${OPERATION_NAMES.filter((name) => OPERATIONS[name].hasBody).join(', ')}`,
+        ).optional(),
         body: z.unknown().refine(isJson, { error: 'what JSON can say: no .inf, .nan and special tags' }),
       })
       .optional(),

@@ -1,5 +1,6 @@
 // The way to a model server over HTTP: a connection pool, an endpoint for each route, the question what the model is.
 import { operationRoute, type Dialect, type OperationName } from '@inferwire/protocol'
+import { originOf } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { askFacts } from './ask-facts.ts'
@@ -39,10 +40,10 @@ export class HttpUpstream implements Upstream {
 
 /** Opens a pool of connections; none is made before the first call. @throws when a TLS file cannot be read */
 export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
-  const { origin, pathname } = new URL(options.url)
+  const { pathname } = new URL(options.url)
   const target: HttpTarget = {
     pool: openPool(options),
-    origin,
+    origin: originOf(options.url),
     pathPrefix: pathname.replace(/\/+$/, ''),
     host: options.host,
     credential: options.credential,

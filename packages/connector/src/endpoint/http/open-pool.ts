@@ -1,5 +1,5 @@
 // Opens the pool of kept-alive HTTP/1.1 connections to one model server's origin.
-import { readTlsFiles, type TlsConfig } from '../../config/index.ts'
+import { originOf, readTlsFiles, type TlsConfig } from '../../config/index.ts'
 import { HttpPool } from './http-pool.ts'
 
 /** How to reach an origin. */
@@ -31,7 +31,7 @@ export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
     ...(serverName === undefined ? {} : { servername: serverName }),
     ...readTlsFiles(tls),
   }
-  return new HttpPool(new URL(url).origin, callsMax, connect, {
+  return new HttpPool(originOf(url), callsMax, connect, {
     // The request's own deadline covers both, to the millisecond.
     headersTimeout: 0,
     bodyTimeout: 0,
