@@ -10,7 +10,7 @@ export class Exchange {
   readonly delivery: Delivery
   readonly routing: Routed | Misrouted
   readonly figures: OperationFigures
-  /** The call that answers it, begun or joined; undefined: turned away before. */
+  /** The call that answers it, begun or joined; undefined: rejected before, or answered from memory. */
   execution: Execution | undefined = undefined
   #startedAtMs: number | undefined = undefined
   #endedAtMs: number | undefined = undefined

@@ -11,7 +11,7 @@ import type { Delivery, Outcome, PublishResult, Routed, Router } from './step.ts
 import { UNKNOWN_MODEL, type Log, type ProblemLog, type Telemetry } from './telemetry/index.ts'
 
 /** What the pipeline works with. */
-export interface PipelineParts {
+export interface PipelineRooms {
   readonly router: Router
   readonly cancels: Cancels
   readonly admission: Admission
@@ -29,12 +29,12 @@ export interface PipelineParts {
 
 /** Moves one request from MQTT to a model, and its answer back. */
 export class Pipeline {
-  readonly #parts: PipelineParts
+  readonly #rooms: PipelineRooms
   #inFlight = 0
   #whenIdle: (() => void) | undefined
 
-  constructor(parts: PipelineParts) {
-    this.#parts = parts
+  constructor(rooms: PipelineRooms) {
+    this.#rooms = rooms
   }
 
   /** Requests that were taken and are not settled. */
@@ -52,7 +52,7 @@ export class Pipeline {
 
   /** Takes a delivery; from here on it gets its answer and is settled, whatever happens. Never throws. */
   handle(delivery: Delivery): void {
-    const { cancels, router, telemetry } = this.#parts
+    const { cancels, router, telemetry } = this.#rooms
     if (cancels.take(delivery)) return
     const routing = router.route(delivery)
     if (routing === undefined) return this.#dropUnaddressable(delivery)
@@ -64,7 +64,7 @@ export class Pipeline {
   async #serve(exchange: Exchange): Promise<void> {
     this.#begun(exchange)
     const outcome = await this.#answer(exchange)
-    if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#parts)
+    if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#rooms)
     // Reply before acknowledgement: a crash in between repeats the work, never loses it.
     if (await this.#reply(exchange, outcome)) exchange.settle()
     this.#ended()
@@ -72,7 +72,7 @@ export class Pipeline {
 
   #begun({ delivery }: Exchange): void {
     this.#inFlight += 1
-    if (delivery.dup) this.#parts.telemetry.redeliveries += 1
+    if (delivery.dup) this.#rooms.telemetry.redeliveries += 1
   }
 
   #ended(): void {
@@ -84,19 +84,21 @@ export class Pipeline {
   async #answer(exchange: Exchange): Promise<Outcome> {
     const { delivery, routing } = exchange
     if ('problem' in routing) return routing.problem
-    const { admission, duplicates } = this.#parts
+    const { admission, duplicates } = this.#rooms
     let request: AdmittedRequest | undefined
     try {
       request = admission.admit(delivery, routing)
       const nowMs = performance.now()
       const key = duplicateKey(request, delivery)
+      // Without an id or Correlation Data, equal bytes may be two requests.
       const earlier = isNamed(request, delivery) ? duplicates.find(key, nowMs) : undefined
       if (earlier !== undefined) return await this.#join(exchange, request, earlier)
       const execution = duplicates.begin(key, nowMs, delivery, routing.model.repeatable)
       exchange.execution = execution
       const outcome = await this.#call(exchange, routing, request, execution)
-      // What an operation without a body asks for is a state, which changes.
+      // An operation without a body asks for a state that changes (`ready`, `metadata`): its outcome is not remembered.
       duplicates.ended(execution, outcome, !routing.operation.hasBody, performance.now())
+      // Also when the answer is forgotten, such a model must not run again.
       if (!routing.model.repeatable && exchange.isStarted) duplicates.keepFact(execution)
       return outcome
     } catch (error) {
@@ -106,13 +108,14 @@ export class Pipeline {
     }
   }
 
-  // There is no second call for an equal request. @throws the problem of its own deadline.
+  // There is no second call for an equal request: it gets the outcome of the first. @throws the problem of its deadline.
   async #join(exchange: Exchange, request: AdmittedRequest, earlier: Execution | Outcome): Promise<Outcome> {
-    const { telemetry, budget } = this.#parts
+    const { telemetry, budget } = this.#rooms
     const { delivery } = exchange
     telemetry.duplicates += 1
     if (!(earlier instanceof Execution)) return earlier
     delivery.sharePayload(earlier.payload)
+    // The payload is the first one's, and counted there.
     const bytes = delivery.propertyBytes
     budget.take(bytes)
     try {
@@ -158,9 +161,9 @@ export class Pipeline {
     }
   }
 
-  // Publishes the outcome. Whether the duty to the requester is done: answered, or no answer can ever reach it.
+  // Publishes the outcome. True when nothing more is owed: it is answered, or no answer can ever reach the requester.
   async #reply(exchange: Exchange, outcome: Outcome): Promise<boolean> {
-    const { publish, budget, duplicates } = this.#parts
+    const { publish, budget, duplicates } = this.#rooms
     const reply = this.#replyOf(exchange, outcome)
     // Nothing needs the request's bytes while the broker takes its time with the reply; the reply's are accounted for.
     exchange.delivery.release()
@@ -168,31 +171,31 @@ export class Pipeline {
     budget.take(replyBytes)
     let result = await publish(reply)
     budget.give(replyBytes)
-    let told = outcome
+    let published = outcome
     const refusal = refusalOf(result)
     if (refusal !== undefined) {
-      // Repeated, the request would get an answer that is refused again.
+      // Remember the refusal: otherwise a repetition gets the same reply, which is refused again.
       if (exchange.execution !== undefined && !refusal.retryable) {
         duplicates.correct(exchange.execution, refusal)
       }
-      told = refusal
+      published = refusal
       result = await publish(this.#replyOf(exchange, refusal))
     }
     if (result.kind === 'closed') return false
-    exchange.figures.count(isProblem(told) ? told.code : 'ok')
-    this.#judgeDelivered(exchange, result)
+    exchange.figures.count(isProblem(published) ? published.code : 'ok')
+    this.#noteResult(exchange, result)
     return true
   }
 
   #replyOf(exchange: Exchange, outcome: Outcome): Reply {
     const { target, context, figures } = exchange
     if (!isProblem(outcome)) return successReply(target, outcome, context)
-    this.#parts.problemLog.report(outcome, exchange.modelName, figures.operation, performance.now())
+    this.#rooms.problemLog.report(outcome, exchange.modelName, figures.operation, performance.now())
     return problemReply(target, outcome, context)
   }
 
-  #judgeDelivered(exchange: Exchange, result: PublishResult): void {
-    const { telemetry, log } = this.#parts
+  #noteResult(exchange: Exchange, result: PublishResult): void {
+    const { telemetry, log } = this.#rooms
     if (result.kind === 'acknowledged') {
       // 0x10, MQTT 5 §3.4.2.1: the broker took it, and nobody subscribes.
       if (result.reasonCode === 0x10) telemetry.repliesWithoutSubscriber += 1
@@ -202,27 +205,27 @@ export class Pipeline {
     telemetry.dropped('reply_refused')
     log.error(
       { event: 'reply_refused', result, model: exchange.modelName, topic: exchange.target.topic },
-      "The broker accepts no reply. Grant the connector's user write access to the reply topics.",
+      "The broker accepted neither the reply nor the error in its place. Check its limits, and whether the connector's user may write to the reply topics.",
     )
   }
 
   #enterWatch(exchange: Exchange, { deadline }: AdmittedRequest): Promise<() => void> | undefined {
-    const watched = this.#parts.poison.enter(exchange.delivery, deadline)
+    const watched = this.#rooms.poison.enter(exchange.delivery, deadline)
     if (watched === undefined) return undefined
-    const { budget } = this.#parts
+    const { budget } = this.#rooms
     const { bytes } = exchange
     budget.take(bytes)
     return watched.finally(() => budget.give(bytes))
   }
 
-  // A broker that takes no replies must not make us collect them.
+  // Above the budget already: a broker that accepts no replies must not make us collect them.
   #refuseWhenRepliesPileUp(): void {
-    if (this.#parts.budget.hasRoom(0)) return
+    if (this.#rooms.budget.hasRoom(0)) return
     throw new Problem('overloaded', 'Too many answers wait for the broker.', { retryAfterMs: 1_000 })
   }
 
   #openParts(exchange: Exchange, request: AdmittedRequest): ReplyParts {
-    const { publish, budget, log } = this.#parts
+    const { publish, budget, log } = this.#rooms
     const parts = new ReplyParts(
       {
         publish,
@@ -242,7 +245,7 @@ export class Pipeline {
 
   // The one case without a reply: no client level that could be answered to.
   #dropUnaddressable(delivery: Delivery): void {
-    const { telemetry, problemLog } = this.#parts
+    const { telemetry, problemLog } = this.#rooms
     telemetry.dropped('unaddressable')
     const problem = new Problem(
       'bad_topic',
@@ -253,7 +256,7 @@ export class Pipeline {
   }
 }
 
-// Those who joined get the last message only, with the same number.
+// Repetitions that joined the call get its last message only; its number is that of the parts before it.
 async function endParts(parts: ReplyParts, execution: Execution, outcome: Outcome): Promise<Outcome> {
   await parts.end()
   execution.partsSent = parts.sent

@@ -26,7 +26,13 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
       }
       const { sessionPresent, receiveMaximum } = limits
       log.info(
-        { event: 'session_ready', broker: brokerUrl, filters, sessionPresent, receiveMaximum },
+        {
+          event: 'session_ready',
+          broker: brokerUrl,
+          filters,
+          sessionPresent,
+          brokerReceiveMaximum: receiveMaximum,
+        },
         `Connected to ${brokerUrl}, subscribed to ${filters.join(', ')}.`,
       )
     },

@@ -1,26 +1,26 @@
 // Reads a PUBLISH (MQTT 5 §3.3, MQTT 3.1.1 §3.3), strictly: what does not fit is malformed, never half a message.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
+import type { Delivery } from '../step.ts'
 import type { Frame } from './frame-reader.ts'
 import { MalformedPacket } from './malformed.ts'
 
-/** A PUBLISH as the broker sent it. */
-export interface ReceivedPublish {
-  readonly topic: string
-  /** Empty when the packet was larger than the reader's limit. */
-  readonly payload: Buffer
-  /** Size on the wire, also where the payload was dropped. */
-  readonly payloadBytes: number
-  /** Size of the properties on the wire. */
-  readonly propertyBytes: number
-  /** False when the packet was larger than the reader's limit: the payload was dropped, and maybe the properties. */
-  readonly isWhole: boolean
-  readonly qos: QoS
-  readonly retain: boolean
-  readonly dup: boolean
-  /** 0 with QoS 0. */
-  readonly packetId: number
-  readonly properties: MessageProperties
-}
+/**
+ * A PUBLISH as the broker sent it. Not whole when the packet was larger than the reader's limit: the payload was dropped
+ * then, and maybe the properties. The Packet Identifier is 0 with QoS 0.
+ */
+export type ReceivedPublish = Pick<
+  Delivery,
+  | 'topic'
+  | 'payload'
+  | 'payloadBytes'
+  | 'propertyBytes'
+  | 'isWhole'
+  | 'qos'
+  | 'retain'
+  | 'dup'
+  | 'packetId'
+  | 'properties'
+>
 
 // Shared by all messages without properties; nobody writes to received properties.
 /** No bytes. */
