@@ -4,9 +4,10 @@ import { ModelGate } from '../../packages/connector/src/admission/index.ts'
 import { compose, type Composition } from '../../packages/connector/src/compose.ts'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import type { ReceivedDelivery } from '../../packages/connector/src/session/index.ts'
-import type { BoundOperation } from '../../packages/connector/src/step.ts'
+import type { BoundOperation, Delivery } from '../../packages/connector/src/step.ts'
 import type { Log } from '../../packages/connector/src/telemetry/index.ts'
 import type { Owner } from './clock.ts'
+import type { KeptRequests } from './kept-requests.ts'
 import type { SimulatedEndpoint } from './model-server.ts'
 import type { PlantedBug } from './planted-bugs.ts'
 import type { Scenario } from './scenario.ts'
@@ -20,6 +21,9 @@ export interface ProcessWorld {
   readonly scenario: Scenario
   readonly bug: PlantedBug | undefined
   readonly log: Log
+  readonly kept: KeptRequests
+  /** The number of the process. */
+  readonly process: number
   dial(owner: Owner, signal: AbortSignal): Promise<ByteStream>
 }
 
@@ -30,6 +34,7 @@ export class SimulatedConnector {
   readonly #scenario: Scenario
   readonly #rooms: Composition
   readonly #gate: ModelGate
+  #kept: readonly Delivery[]
 
   constructor(owner: Owner, endpoint: SimulatedEndpoint, world: ProcessWorld) {
     const { scenario, bug, log } = world
@@ -42,8 +47,11 @@ export class SimulatedConnector {
       log,
       cards: () => [],
       requestBytesMax: () => REQUEST_BYTES_MAX,
-      keeper: () => undefined,
-      ready: () => {},
+      keeper: (delivery) => {
+        if (!scenario.canKeep) return undefined
+        return bug?.keeper === undefined ? world.kept.keep(delivery) : bug.keeper(delivery)
+      },
+      ready: () => this.#takeKept(),
       seams: {
         session: {
           identifiers: bug?.identifiers ?? { count: packetIds, distanceMax: packetIds / 2 },
@@ -59,12 +67,19 @@ export class SimulatedConnector {
           : { delivered: (delivery) => bug.delivered!(delivery as ReceivedDelivery) }),
       },
     })
+    this.#kept = world.kept.taken(world.process)
     this.#gate = new ModelGate('m', gateLimitsOf(scenario), this.#rooms.budget)
     this.#expose()
   }
 
   start(): void {
     this.#rooms.session.start()
+  }
+
+  // As connector.ts does with the first session.
+  #takeKept(): void {
+    for (const delivery of this.#kept) this.#rooms.pipeline.handle(delivery)
+    this.#kept = []
   }
 
   /** As connector.ts does on SIGTERM. */

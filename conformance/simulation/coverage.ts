@@ -53,6 +53,8 @@ export const MUST_COME_UP: readonly string[] = [
   'final message once more',
   'PUBACK before that of an earlier delivery',
   'intake held back',
+  'request in safekeeping',
+  'request taken from safekeeping by a later process',
   'request of QoS 0',
   'cancel message',
   'call ended after its connection',
@@ -136,6 +138,13 @@ export function comeUp(history: History): Set<string> {
       case 'log':
         if (event.text.includes('"intake_held_back"')) seen.add('intake held back')
         break
+      case 'kept':
+        seen.add('request in safekeeping')
+        break
+      case 'taken':
+        seen.add('request taken from safekeeping by a later process')
+        break
+      case 'kept-answered':
       case 'acknowledged':
       case 'unknown-ack':
       case 'accepted':

@@ -63,6 +63,10 @@ export type OtherEvent =
   | { kind: 'closed'; connection: number }
   | { kind: 'call'; process: number; key: string; call: number }
   | { kind: 'call-end'; process: number; key: string; call: number; outcome: string }
+  /** A request in safekeeping: its PUBACK may leave, and it must be answered by this process or a later one. */
+  | { kind: 'kept'; key: string }
+  | { kind: 'kept-answered'; key: string }
+  | { kind: 'taken'; process: number; key: string; receivedAtMs: number; expirySeconds: number | undefined }
   | { kind: 'process'; process: number; change: 'started' | 'killed' | 'draining' | 'drained' | 'ended' }
   | { kind: 'fault'; fault: Fault }
   | { kind: 'log'; process: number; text: string }

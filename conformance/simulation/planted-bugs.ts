@@ -18,6 +18,8 @@ export interface PlantedBug {
   readonly ackOrder?: 'as-settled'
   /** What the connector takes for the broker's number of Packet Identifiers. */
   readonly identifiers?: { readonly count: number; readonly distanceMax: number }
+  /** In place of the folder of safekeeping. */
+  keeper?(delivery: Delivery): (() => void) | undefined
   delivered?(delivery: Delivery): Delivery | undefined
   publish?(message: OutgoingMessage, publish: Publish): Promise<PublishResult>
   dialled?(bytes: ByteStream): ByteStream
@@ -91,6 +93,10 @@ export const PLANTED_BUGS: Readonly<Record<string, { readonly rule: string; make
   'begins an answer in parts again for a redelivery': {
     rule: 'stream-restart',
     make: () => ({ delivered: (delivery) => Object.defineProperty(delivery, 'dup', { value: false }) }),
+  },
+  'acknowledges a request that it did not put in safekeeping': {
+    rule: 'D1',
+    make: () => ({ keeper: () => () => {} }),
   },
   'loses a delivery': {
     rule: 'rest',

@@ -92,6 +92,8 @@ export interface Scenario {
   /** Receive Maximum of the broker, one for each of its starts, over and over. */
   readonly brokerReceiveMaxima: readonly number[]
   readonly brokerPacketBytesMax: number
+  /** Whether a request whose identifier must be given up can be put in safekeeping. */
+  readonly canKeep: boolean
   readonly requests: readonly PlannedRequest[]
   readonly faults: readonly PlannedFault[]
 }
@@ -139,6 +141,8 @@ export function planScenario(seed: number): Scenario {
     brokerPacketBytesMax: random.chance(0.1) ? 700 : 268_435_455,
     requests,
     faults,
+    // Last, so that the plans of the others do not depend on it.
+    canKeep: random.chance(0.6),
   }
 }
 

@@ -6,6 +6,7 @@ import { SimulatedBroker } from './broker.ts'
 import { SimulatedClock, useClock, type Owner } from './clock.ts'
 import { DUPLICATE_WINDOW_MS, SimulatedConnector } from './connector.ts'
 import type { History, HistoryEvent, RunEvent } from './history.ts'
+import { KeptRequests } from './kept-requests.ts'
 import { Link, type Network } from './link.ts'
 import { SimulatedEndpoint, type ModelServerWorld } from './model-server.ts'
 import type { PlantedBug } from './planted-bugs.ts'
@@ -32,6 +33,7 @@ class World {
   readonly #random: Random
   readonly #network: Network = { slowUntilMs: 0, blockedUntilMs: { up: 0, down: 0 } }
   readonly #broker: SimulatedBroker
+  readonly #kept = new KeptRequests((event) => this.#note(event))
   readonly #models: ModelServerWorld
   readonly #requests: ReadonlyMap<string, PlannedRequest>
   readonly #events: HistoryEvent[] = []
@@ -143,14 +145,15 @@ class World {
 
   get #isResting(): boolean {
     const connector = this.#connector!
-    return this.#broker.held === 0 && connector.owner.isAlive && connector.isResting
+    return this.#broker.held === 0 && this.#kept.size === 0 && connector.owner.isAlive && connector.isResting
   }
 
   // What keeps it from its rest.
   get #left(): string {
     const { held } = this.#broker
     const broker = held === 0 ? '' : `held by the broker: ${held}`
-    return [this.#connector?.owner.isAlive === true ? this.#connector.left : 'no process', broker]
+    const kept = this.#kept.size === 0 ? '' : `in safekeeping: ${this.#kept.size}`
+    return [this.#connector?.owner.isAlive === true ? this.#connector.left : 'no process', broker, kept]
       .filter(Boolean)
       .join(', ')
   }
@@ -185,6 +188,8 @@ class World {
       scenario: this.#scenario,
       bug: this.#bug,
       log,
+      kept: this.#kept,
+      process: number,
       dial: (by, signal) => this.#dial(by, signal),
     })
     this.#connector = connector

@@ -78,6 +78,8 @@ class Verdict {
   readonly #messages = new Map<number, Message>()
   readonly #accepted = new Set<string>()
   readonly #refused = new Set<string>()
+  // Keys in safekeeping now.
+  readonly #kept = new Set<string>()
   #nowMs = 0
 
   constructor(history: History) {
@@ -140,6 +142,14 @@ class Verdict {
         // An answer in parts is one with its final message.
         else if (!event.isPart) this.#accepted.add(event.key)
         return
+      case 'kept':
+        this.#kept.add(event.key)
+        return
+      case 'kept-answered':
+        this.#kept.delete(event.key)
+        return
+      case 'taken':
+        return this.#taken(event)
       case 'quiet':
         if (!event.isQuiet)
           this.#broken('rest', `five minutes after all is well there is still: ${event.left}`)
@@ -213,6 +223,14 @@ class Verdict {
     connection.deliveries.add({ packetId, message, key, isCancel, arrivedAtMs: atMs, expiresAtMs })
   }
 
+  // A request of an earlier process: a redelivery that comes from the disk.
+  #taken({ process: number, key, receivedAtMs, expirySeconds }: HistoryEvent & { kind: 'taken' }): void {
+    const process = this.#processes.get(number)!
+    const expiresAtMs = expirySeconds === undefined ? Infinity : receivedAtMs + expirySeconds * 1000
+    this.#mayRun(process, key, receivedAtMs, expiresAtMs)
+    process.answers.delivered(key, true)
+  }
+
   #mayRun(process: Process, key: string, atMs: number, expiresAtMs: number): void {
     const budgetMs = Math.min(this.#request(key).timeoutMs ?? Infinity, this.#history.limits.modelTimeoutMs)
     const until = Math.min(expiresAtMs, atMs + budgetMs)
@@ -250,6 +268,7 @@ class Verdict {
 
   #isDone({ key, message, isCancel, expiresAtMs }: SeenDelivery, process: Process, atMs: number): boolean {
     if (isCancel || this.#request(key).replyTopic === undefined || expiresAtMs <= atMs) return true
+    if (this.#kept.has(key)) return true
     return process.answers.isAnsweredSince(key, process.firstSeenMs.get(message)!)
   }
 

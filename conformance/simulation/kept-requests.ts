@@ -1,0 +1,54 @@
+// The folder of requests in safekeeping: it outlives the processes of a run. In memory; the files are read and written by
+// the connector's own functions.
+import { readKept, writeKept } from '../../packages/connector/src/internal.ts'
+import type { Delivery } from '../../packages/connector/src/step.ts'
+import type { RunEvent } from './history.ts'
+
+/** See the file's first line. Every change is an event of the run. */
+export class KeptRequests {
+  readonly #note: (event: RunEvent) => void
+  readonly #texts = new Map<number, { readonly text: string; readonly key: string }>()
+  #count = 0
+
+  constructor(note: (event: RunEvent) => void) {
+    this.#note = note
+  }
+
+  /** Requests that are not answered. */
+  get size(): number {
+    return this.#texts.size
+  }
+
+  /** As `Safekeeping.keep`. */
+  keep(delivery: Delivery): (() => void) | undefined {
+    if (delivery.isReleased) return undefined
+    const id = ++this.#count
+    const { key } = JSON.parse(delivery.payload.toString()) as { key: string }
+    this.#texts.set(id, { text: writeKept(delivery), key })
+    this.#note({ kind: 'kept', key })
+    return () => this.#remove(id)
+  }
+
+  /** As `Safekeeping.kept`: what earlier processes left. */
+  taken(process: number): Delivery[] {
+    return [...this.#texts].map(([id, { text, key }]) => {
+      const delivery = readKept(text, () => this.#remove(id))
+      const { receivedAtMs, properties } = delivery
+      this.#note({
+        kind: 'taken',
+        process,
+        key,
+        receivedAtMs,
+        expirySeconds: properties.messageExpiryInterval,
+      })
+      return delivery
+    })
+  }
+
+  #remove(id: number): void {
+    const kept = this.#texts.get(id)
+    if (kept === undefined) return
+    this.#texts.delete(id)
+    this.#note({ kind: 'kept-answered', key: kept.key })
+  }
+}
