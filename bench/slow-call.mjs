@@ -90,7 +90,7 @@ function readOptions(args) {
   // Above the time that the call stays open: no deadline may end it.
   const timeoutMs = (openSeconds + 60) * 1000
   if (timeoutMs > TIMEOUT_MAX_MS)
-    throw new Error(`--open "${values.open}": at most ${TIMEOUT_MAX_MS / 1000 - 60}`)
+    throw new Error(`--open "${String(values.open)}": at most ${TIMEOUT_MAX_MS / 1000 - 60}`)
   const checkout = values.inferwire === undefined ? ROOT : resolve(values.inferwire)
   return {
     rate: positive('--rate', values.rate),

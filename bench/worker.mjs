@@ -33,12 +33,13 @@ export function startWorker(name, file, nodeArguments = []) {
 
 /** Answers the calls of the process that started this one, and ends with it. */
 export function answerCalls(methods) {
-  process.on('message', async ({ id, method, argument }) => {
+  const answer = async ({ id, method, argument }) => {
     try {
       process.send({ id, value: await methods[method](argument) })
     } catch (error) {
       process.send({ id, error: error.stack })
     }
-  })
+  }
+  process.on('message', (call) => void answer(call))
   process.on('disconnect', () => process.exit())
 }

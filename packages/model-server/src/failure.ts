@@ -34,7 +34,14 @@ export class Failure extends Error {
         return Failure.raised('ValueError', error.message)
       case 'unsupported':
         return Failure.error(501, error.message)
-      default:
+      // The names of pydantic's rules, as FastAPI answers them.
+      case 'int_type':
+      case 'json_invalid':
+      case 'list_type':
+      case 'missing':
+      case 'model_attributes_type':
+      case 'scalar_type':
+      case 'string_type':
         return Failure.unprocessable(error.code, error.path, error.message)
     }
   }

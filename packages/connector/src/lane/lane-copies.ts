@@ -6,9 +6,9 @@ import { RecentSet } from './recent-set.ts'
 /** What is done with the copies of the main session. */
 export interface CopyHandler {
   /** The lane has its own copy: this one is settled without a call. */
-  drop(delivery: Delivery): void
+  readonly drop: (delivery: Delivery) => void
   /** The lane does not have it, or that is not known: it is handled like any other request. */
-  handle(delivery: Delivery): void
+  readonly handle: (delivery: Delivery) => void
   /** Bytes that this process may hold; copies that wait for the lane count. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
 }

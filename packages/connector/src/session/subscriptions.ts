@@ -23,8 +23,8 @@ export interface SubscriptionLink {
 
 interface Waiter {
   readonly filters: readonly string[]
-  resolve(): void
-  reject(reason: Error): void
+  readonly resolve: () => void
+  readonly reject: (reason: Error) => void
 }
 
 /** See the file's first line. One instance lives as long as the session; the newest list wins. */
