@@ -84,7 +84,9 @@ function headersOf(raw: readonly Buffer[]): IncomingHttpHeaders {
     const name = raw[index]!.toString('latin1').toLowerCase()
     const value = raw[index + 1]!.toString('latin1')
     const before = headers[name]
-    headers[name] = before === undefined ? value : [before, value].flat()
+    if (before === undefined) headers[name] = value
+    else if (typeof before === 'string') headers[name] = [before, value]
+    else before.push(value)
   }
   return headers
 }
