@@ -23,7 +23,7 @@ export function startWorker(name, file, nodeArguments = []) {
     new Promise((resolve, reject) => {
       const id = ++lastId
       waiting.set(id, { resolve, reject })
-      // After its end there is no channel, and no end to wait for.
+      // A worker that has exited has no channel to call on, and emits no second exit event.
       worker.child.send({ id, method, argument }, (error) => {
         if (error) reject(new Error(`${name}: ${error.message}\n${worker.logTail()}`))
       })

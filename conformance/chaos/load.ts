@@ -213,7 +213,7 @@ export class Load {
       this.#ledger.wrongReply({ kind: 'crossed', atMs: Date.now(), number, what })
     }
     if (mark !== undefined) this.#ledger.part(number, mark)
-    // An answer in parts is there with its final message.
+    // An answer in parts is complete with its final message.
     if (mark?.isFinal === false) return
     const outcome = reply.status === OK ? OK : reply.code || `status ${reply.status}`
     if (outcome === OK && mark === undefined)

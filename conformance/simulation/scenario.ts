@@ -141,7 +141,7 @@ export function planScenario(seed: number): Scenario {
     brokerPacketBytesMax: random.chance(0.1) ? 700 : 268_435_455,
     requests,
     faults,
-    // Last, so that the plans of the others do not depend on it.
+    // Drawn last: an earlier draw would change the plan of every seed.
     canKeep: random.chance(0.6),
   }
 }
