@@ -1,17 +1,19 @@
 // One request while it is under way: what it asks for, where its answer goes, how long it took.
 import { isTraceparent, PROPERTY, userProperty } from '@inferwire/protocol'
-import type { Execution } from './duplicates/index.ts'
+import type { Execution, Requester } from './duplicates/index.ts'
 import type { ReplyContext } from './reply/index.ts'
 import type { Delivery, Misrouted, ReplyTarget, Routed } from './step.ts'
 import type { OperationFigures } from './telemetry/index.ts'
 
 /** Complete when it is made; later come only its times, and what became of it. */
-export class Exchange {
+export class Exchange implements Requester {
   readonly delivery: Delivery
   readonly routing: Routed | Misrouted
   readonly figures: OperationFigures
   /** The call that answers it, begun or joined; undefined: rejected before, or answered from memory. */
   execution: Execution | undefined = undefined
+  /** A redelivery owes the reply in its place. */
+  isSuperseded = false
   #startedAtMs: number | undefined = undefined
   #endedAtMs: number | undefined = undefined
   #context: ReplyContext | undefined = undefined

@@ -36,6 +36,8 @@ class TestDelivery implements Delivery {
   properties: MessageProperties = { correlationData: Buffer.from('c1') }
   receivedAtMs = performance.now()
   isReleased = false
+  isLost = false
+  redelivery: Promise<void> | undefined
   settledAfter: number | undefined
 
   constructor(parts: Partial<Pick<Delivery, 'topic' | 'dup' | 'properties' | 'payload'>> = {}) {
@@ -307,6 +309,102 @@ describe('repetitions', () => {
     expose({}, false)
     await handled(new TestDelivery({ dup: true }))
     expect([property(replies[0]!, 'code'), calls]).toEqual(['maybe_executed', 0])
+  })
+})
+
+describe('a request whose connection was lost while it ran', () => {
+  let answer: (response: EndpointResponse) => void
+  let redelivered: () => void
+
+  const lost = (delivery: TestDelivery): TestDelivery => {
+    delivery.isLost = true
+    delivery.redelivery = new Promise((resolve) => {
+      redelivered = () => {
+        delivery.redelivery = undefined
+        resolve()
+      }
+    })
+    return delivery
+  }
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+  beforeEach(() => {
+    call = () => new Promise((resolve) => (answer = resolve))
+  })
+
+  test('is answered once: its redelivery takes over, while the model runs', async () => {
+    const delivery = new TestDelivery()
+    const redelivery = new TestDelivery({ dup: true })
+    pipeline.handle(delivery)
+    lost(delivery)
+    pipeline.handle(redelivery)
+    answer(ok())
+    await pipeline.idle()
+    expect([replies.length, calls, redelivery.settledAfter]).toEqual([1, 1, 1])
+    expect([outcomes(), budget.bytes]).toEqual([{ ok: 1 }, 0])
+  })
+
+  test('is answered once when the model answers before the redelivery comes', async () => {
+    const delivery = lost(new TestDelivery())
+    pipeline.handle(delivery)
+    answer(ok())
+    await turn()
+    expect(replies).toEqual([])
+    expect(budget.bytes).toBeGreaterThan(0)
+    await handled(new TestDelivery({ dup: true }))
+    expect([replies.length, calls, budget.bytes]).toEqual([1, 1, 0])
+  })
+
+  test('is answered when the broker redelivers nothing', async () => {
+    pipeline.handle(lost(new TestDelivery()))
+    answer(ok())
+    await turn()
+    expect(replies).toEqual([])
+    redelivered()
+    await pipeline.idle()
+    expect([replies.length, budget.bytes]).toEqual([1, 0])
+  })
+
+  test('is answered once when the connection of its redelivery is lost too', async () => {
+    pipeline.handle(lost(new TestDelivery()))
+    const second = lost(new TestDelivery({ dup: true }))
+    pipeline.handle(second)
+    answer(ok())
+    await turn()
+    expect(replies).toEqual([])
+    const third = new TestDelivery({ dup: true })
+    await handled(third)
+    expect([replies.length, calls, third.settledAfter]).toEqual([1, 1, 1])
+  })
+
+  test('is answered on its own topic when the repetition asks for another one', async () => {
+    pipeline.handle(lost(new TestDelivery()))
+    const correlationData = Buffer.from('c1')
+    pipeline.handle(
+      new TestDelivery({ properties: { correlationData, responseTopic: 'infer/reply/cam7/other' } }),
+    )
+    answer(ok())
+    await turn()
+    redelivered()
+    await pipeline.idle()
+    expect(replies.map(({ topic }) => topic).sort()).toEqual([
+      'infer/reply/cam7/iris/infer',
+      'infer/reply/cam7/other',
+    ])
+  })
+
+  test('is not rejected for being redelivered, although its client has as much under way as it may', async () => {
+    const clients = Array.from({ length: 100 }, (_, index) => String(index))
+    const deliveries = (dup: boolean): TestDelivery[] =>
+      clients.map((id) => new TestDelivery({ dup, topic: `infer/request/cam7/iris/ready/${id}` }))
+    const answers: ((response: EndpointResponse) => void)[] = []
+    call = () => new Promise((resolve) => answers.push(resolve))
+    for (const delivery of deliveries(false)) pipeline.handle(lost(delivery))
+    for (const delivery of deliveries(true)) pipeline.handle(delivery)
+    const answering = setInterval(() => answers.shift()?.(ok()))
+    await pipeline.idle()
+    clearInterval(answering)
+    expect(outcomes()).toEqual({ ok: 9, overloaded: 91 })
   })
 })
 

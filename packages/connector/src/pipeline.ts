@@ -64,6 +64,10 @@ export class Pipeline {
   async #serve(exchange: Exchange): Promise<void> {
     this.#begun(exchange)
     const outcome = await this.#answer(exchange)
+    if (exchange.isSuperseded) {
+      exchange.delivery.settle()
+      return this.#ended()
+    }
     if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#rooms)
     // Reply before acknowledgement: a crash in between repeats the work, never loses it.
     if (await this.#reply(exchange, outcome)) exchange.settle()
@@ -95,7 +99,9 @@ export class Pipeline {
       if (earlier !== undefined) return await this.#join(exchange, request, earlier)
       const execution = duplicates.begin(key, nowMs, delivery, routing.model.repeatable)
       exchange.execution = execution
+      execution.enter(exchange)
       const outcome = await this.#call(exchange, routing, request, execution)
+      if (execution.takenOver() !== undefined) await this.#awaitRedelivery(exchange, execution, outcome)
       // An operation without a body asks for a state that changes (`ready`, `metadata`): its outcome is not remembered.
       duplicates.ended(execution, outcome, !routing.operation.hasBody, performance.now())
       // Also when the answer is forgotten, such a model must not run again.
@@ -118,13 +124,28 @@ export class Pipeline {
     // The payload is the first one's, and counted there.
     const bytes = delivery.propertyBytes
     budget.take(bytes)
+    earlier.enter(exchange)
     try {
       const outcome = await earlier.wait(request.deadline)
       exchange.execution = earlier
       return outcome
     } finally {
+      earlier.leave(exchange)
       budget.give(bytes)
     }
+  }
+
+  // A delivery that can no longer be acknowledged is redelivered, and the redelivery is answered: one reply, not two.
+  async #awaitRedelivery({ bytes }: Exchange, execution: Execution, outcome: Outcome): Promise<void> {
+    const { budget } = this.#rooms
+    const heldBytes = bytes + (isProblem(outcome) ? 0 : outcome.body.length)
+    budget.take(heldBytes)
+    for (;;) {
+      const takenOver = execution.takenOver()
+      if (takenOver === undefined) break
+      await takenOver
+    }
+    budget.give(heldBytes)
   }
 
   // Call, when it is the request's turn. Never rejects; it ends when the broker has all parts of an answer in parts.

@@ -30,6 +30,10 @@ export interface Delivery {
   readonly receivedAtMs: number
   /** Its payload and properties were dropped. */
   readonly isReleased: boolean
+  /** The connection on which it came has ended: it cannot be acknowledged, and the broker may redeliver it. */
+  readonly isLost: boolean
+  /** Of a lost delivery: resolves when the broker must have redelivered it. Undefined: there is nothing to wait for. */
+  readonly redelivery: Promise<void> | undefined
   /** Takes an equal payload in place of its own: a repetition that waits for the answer to the first one holds no copy. */
   sharePayload(payload: Buffer): void
   /** Drops payload and properties: a long wait for an acknowledgement must not hold them. */

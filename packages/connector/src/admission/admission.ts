@@ -33,7 +33,7 @@ export class Admission {
     const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
     const request = new AdmittedRequest(delivery, routed, body, headers, deadline)
     try {
-      this.#clients.enter(request, nowMs)
+      this.#clients.enter(request, nowMs, delivery.dup)
     } catch (problem) {
       deadline.end()
       throw problem

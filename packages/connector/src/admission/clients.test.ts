@@ -34,6 +34,13 @@ function arrange(bounds: ClientBounds = { inFlightMax: 100 }) {
   return { clients, stopped, add }
 }
 
+test('a redelivered request enters a client that has as much under way as it may: it was let in before', () => {
+  const clients = new Clients({ inFlightMax: 1, requestsPerSecond: 1 })
+  clients.enter(request({}), 0)
+  expect(() => clients.enter(request({}), 10_000)).toThrow('1 requests under way')
+  clients.enter(request({}), 0, true)
+})
+
 test('a cancel stops the request with that id, or that Correlation Data, of that client, model and operation', () => {
   const { clients, stopped, add } = arrange()
   add('by id', { id: '7' })

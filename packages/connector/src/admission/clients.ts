@@ -67,8 +67,12 @@ export class Clients {
     return this.#clients.size
   }
 
-  /** @throws Problem `overloaded`. Otherwise `leave` must be called once. */
-  enter(request: RunningRequest, nowMs: number): void {
+  /**
+   * A redelivered request was let in before: the bounds are not asked again, or one request would be answered and
+   * rejected too. DUP is the broker's own word, a client cannot set it (MQTT-3.3.1-3).
+   * @throws Problem `overloaded`. Otherwise `leave` must be called once.
+   */
+  enter(request: RunningRequest, nowMs: number, isRedelivered = false): void {
     const { inFlightMax, requestsPerSecond } = this.#bounds
     let client = this.#clients.get(request.client)
     if (client === undefined) {
@@ -76,14 +80,15 @@ export class Clients {
       client = { inFlight: 0, newest: undefined, tokens, refilledAtMs: nowMs }
       if (this.#clients.size >= this.#sweepAt) this.#dropIdle()
       this.#clients.set(request.client, client)
-    } else if (client.inFlight >= inFlightMax) {
+    } else if (client.inFlight >= inFlightMax && !isRedelivered) {
       throw new Problem(
         'overloaded',
         `Client "${request.client}" has ${client.inFlight} requests under way, which is as many as it may.`,
         { retryAfterMs: RETRY_AFTER_MS },
       )
     }
-    if (requestsPerSecond !== undefined) takeToken(request.client, client, requestsPerSecond, nowMs)
+    if (requestsPerSecond !== undefined && !isRedelivered)
+      takeToken(request.client, client, requestsPerSecond, nowMs)
     client.inFlight += 1
     const { newest } = client
     if (newest !== undefined) newest.previous = request

@@ -4,7 +4,8 @@ import { expect, test } from 'vitest'
 import type { Deadline, Delivery, EndpointResponse, Outcome, RequestName } from '../step.ts'
 import { AnswerMemory } from './answer-memory.ts'
 import { duplicateKey } from './duplicate-key.ts'
-import { Duplicates, Execution } from './duplicates.ts'
+import { Duplicates } from './duplicates.ts'
+import { Execution } from './execution.ts'
 
 const answer = (body: Uint8Array | string): EndpointResponse => ({
   status: 200,

@@ -1,7 +1,8 @@
 // Remembers requests that run or were answered, so that a redelivery or repetition is not executed again.
 import { Problem } from '@inferwire/protocol'
-import type { Deadline, Delivery, Outcome } from '../step.ts'
+import type { Delivery, Outcome } from '../step.ts'
 import { AnswerMemory, isProblem } from './answer-memory.ts'
+import { Execution } from './execution.ts'
 
 /** The bounds of the memory. */
 export interface DuplicateLimits {
@@ -16,52 +17,6 @@ const NO_PAYLOAD = Buffer.alloc(0)
 const BUCKETS = 4096
 // Requests of models that must not run twice, whose answers were forgotten; the oldest go first.
 const FACTS_MAX = 65_536
-
-/** A request that runs. Its repetitions wait for its outcome. */
-export class Execution {
-  readonly key: string
-  /** Monotonic clock: until then its outcome is worth remembering. Without an expiry, the end of the request moves it on. */
-  untilMs: number
-  readonly hasExpiry: boolean
-  /** The request's body, until the request has ended. */
-  payload: Buffer
-  /** Parts of the answer that went out before its last message; 0 = it has one message. */
-  partsSent = 0
-  /** The next one in its bucket. */
-  next: Execution | undefined
-  #waiting: ((outcome: Outcome) => void)[] | undefined
-
-  constructor(key: string, payload: Buffer, untilMs: number, hasExpiry: boolean) {
-    this.key = key
-    this.hasExpiry = hasExpiry
-    this.payload = payload
-    this.untilMs = untilMs
-  }
-
-  /** Tells the outcome to everybody who waits. */
-  end(outcome: Outcome): void {
-    const waiting = this.#waiting
-    this.#waiting = undefined
-    if (waiting !== undefined) for (const tell of waiting) tell(outcome)
-  }
-
-  /** Resolves with the outcome. @throws the problem of the waiting request's own deadline. */
-  wait(deadline: Deadline): Promise<Outcome> {
-    return new Promise((resolve, reject) => {
-      if (deadline.problem !== undefined) return reject(deadline.problem)
-      const tell = (outcome: Outcome): void => {
-        deadline.waiting = undefined
-        resolve(outcome)
-      }
-      ;(this.#waiting ??= []).push(tell)
-      deadline.waiting = (problem) => {
-        const index = this.#waiting?.indexOf(tell) ?? -1
-        if (index !== -1) this.#waiting!.splice(index, 1)
-        reject(problem)
-      }
-    })
-  }
-}
 
 /** See the file's first line. Without timers: what is too old goes when something new comes. */
 export class Duplicates {

@@ -29,6 +29,9 @@ export class KeptDelivery implements Delivery {
   properties: MessageProperties
   readonly receivedAtMs: number
   isReleased = false
+  /** The disk does not lose it. */
+  readonly isLost = false
+  readonly redelivery = undefined
   readonly #remove: () => void
   #isSettled = false
 

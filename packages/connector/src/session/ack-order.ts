@@ -26,6 +26,8 @@ export interface AckOrderOptions {
   acknowledge(packetId: number): void
   /** Nothing more is acknowledged until this delivery is settled: its Packet Identifier would be used again. */
   heldBack?(delivery: ReceivedDelivery): void
+  /** @default none: nothing waits for what the broker redelivers */
+  redelivery?(): Promise<void> | undefined
   /** The first PUBACK of this connection that overtakes another one has been written. */
   overtook?(): void
 }
@@ -104,6 +106,14 @@ export class AckOrder implements Acknowledgements {
     this.#identifiers = options.identifiers ?? IDENTIFIERS
     this.#holdMaxMs = options.holdMaxMs
     this.#oldBeforeMs = oldBeforeMs(options.holdMaxMs)
+  }
+
+  get hasEnded(): boolean {
+    return this.#ended
+  }
+
+  get redelivery(): Promise<void> | undefined {
+    return this.#options.redelivery?.()
   }
 
   /** Deliveries that wait for their acknowledgement, settled ones behind a slow head included. */

@@ -7,6 +7,10 @@ import { NO_PAYLOAD, NO_PROPERTIES, type ReceivedPublish } from './publish-decod
 export interface Acknowledgements {
   /** The connection on which the delivery came; a number that grows with every connection. */
   readonly epoch: number
+  /** That connection is over. */
+  readonly hasEnded: boolean
+  /** Resolves when the broker must have redelivered what that connection left open; undefined: not to be waited for. */
+  readonly redelivery: Promise<void> | undefined
   settled(delivery: ReceivedDelivery): void
 }
 
@@ -51,6 +55,14 @@ export class ReceivedDelivery implements Delivery {
   /** The connection on which it came; a number that grows with every connection. */
   get epoch(): number {
     return this.#acknowledgements.epoch
+  }
+
+  get isLost(): boolean {
+    return this.qos > 0 && this.#keeper === undefined && this.#acknowledgements.hasEnded
+  }
+
+  get redelivery(): Promise<void> | undefined {
+    return this.isLost ? this.#acknowledgements.redelivery : undefined
   }
 
   /** Its request is kept elsewhere: see `handOver`. */

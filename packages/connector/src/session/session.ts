@@ -10,6 +10,7 @@ import type { ReceivedDelivery } from './delivery.ts'
 import { dial, type ByteStream } from './dial.ts'
 import { Outbox } from './outbox.ts'
 import type { OutgoingMessage } from './publish-encoder.ts'
+import { Redelivery } from './redelivery.ts'
 import { reconnectDelayMs } from './reconnect-delay.ts'
 import { SessionRefusal } from './refusal.ts'
 import { Rivalry } from './rivalry.ts'
@@ -48,6 +49,7 @@ export class MqttSession {
   // When the present connection became ready.
   #readyAtMs: number | undefined
   readonly #rivalry = new Rivalry()
+  readonly #redelivery = new Redelivery()
   #isReady = false
   #isTaking = true
   // The broker's session holds our subscriptions, as far as this process knows.
@@ -133,6 +135,7 @@ export class MqttSession {
     await this.#connection?.closed
     this.#outbox.close()
     this.#subscriptions.close()
+    this.#redelivery.close()
     await this.#running
   }
 
@@ -204,6 +207,7 @@ export class MqttSession {
       clearTimeout(late)
       this.#connection = undefined
       this.#isReady = false
+      this.#redelivery.disconnected()
       this.#outbox.disconnected()
       this.#subscriptions.disconnected()
     }
@@ -246,6 +250,7 @@ export class MqttSession {
           holdMaxMs: this.#holdMaxMs,
           identifiers,
           keeper: options.keeper,
+          redelivery: () => this.#redelivery.pending,
           heldBack: (delivery) => this.#heldBack(delivery),
           overtook: () => {
             this.#tolerance.overtook(connection.ackOrder, windowMax)
@@ -282,6 +287,7 @@ export class MqttSession {
     const { sessionPresent } = limits
     this.#outbox.connected({ writer, protocolVersion, ...limits }, sessionPresent)
     this.#tolerance.connected(sessionPresent)
+    this.#redelivery.connected(sessionPresent)
     connection.ackOrder.hold(this.#holdMaxMs)
     if (!sessionPresent) {
       this.#isLost ||= this.#isSubscribed
