@@ -149,6 +149,8 @@ const outcomes = (): Record<string, number> =>
 const bodyOf = (reply: Reply): string => Buffer.from(reply.payload).toString()
 const events = (): unknown[] => log.map((line) => (JSON.parse(line) as { event: unknown }).event)
 
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
 const part = (body: string) => ({ body: Buffer.from(body), contentType: 'application/json' })
 const emitting =
   (...parts: string[]) =>
@@ -326,7 +328,6 @@ describe('a request whose connection was lost while it ran', () => {
     })
     return delivery
   }
-  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
   beforeEach(() => {
     call = () => new Promise((resolve) => (answer = resolve))
