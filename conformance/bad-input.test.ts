@@ -199,8 +199,14 @@ describe('an MQTT user that is not the one in the topic', () => {
     await bob.close()
   })
 
-  test('the policy of the connector says who may use which model', async () => {
-    expectProblem(await alice.ask('infer/request/alice/secret/predict', BODY), 'forbidden_model', 403)
+  test('a model that the policy forbids is answered like one that does not exist', async () => {
+    const secret = await alice.ask('infer/request/alice/secret/predict', BODY)
+    const unknown = await alice.ask('infer/request/alice/secreu/predict', BODY)
+    expectProblem(secret, 'model_not_found', 404)
+    expect(secret.payload.toString()).toBe(unknown.payload.toString().replaceAll('secreu', 'secret'))
+    // An operation that it lacks must not give it away either.
+    const operation = await alice.ask('infer/request/alice/secret/nonsense', BODY)
+    expect(operation.payload.toString()).toBe(secret.payload.toString())
     expect(upstream.calls('secret')).toBe(0)
   })
 })

@@ -37,7 +37,7 @@ beforeAll(async () => {
         stuck: { url: failingUrl, protocol: 'v1' },
         gone: { url: `http://127.0.0.1:${await freePort()}`, protocol: 'v1' },
       },
-      policy: { allow: [{ clients: ['cli', 'cam7'], models: ['*'] }] },
+      policy: { allow: [{ clients: ['cli', 'cam7'], models: ['*'] }], showForbidden: true },
     }),
   )
   connector = startInferwire(['connect', '-c', join(folder, 'inferwire.yaml'), '--log-format', 'json'])

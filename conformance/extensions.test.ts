@@ -45,6 +45,7 @@ async function start(replyLevel = 'scores'): Promise<void> {
       config,
       log: createLog({ level: 'debug', format: 'json' }, sink),
       cards: () => [],
+      notReady: () => [],
       requestBytesMax: () => 10_000,
       keeper: () => undefined,
       ready,

@@ -74,6 +74,14 @@ export const DELIVERY: readonly Requirement[] = [
     `${DUPLICATES} > the memory gives back what was put in`,
   ),
   met(
+    'D5-REPLY',
+    PROMISE,
+    'A request that the broker redelivers while it runs is answered once.',
+    'conformance/one-reply.test.ts > a broker that restarts while 100 requests run gets one reply for each of them',
+    `${PIPELINE} > is answered once: its redelivery takes over, while the model runs`,
+    `${PIPELINE} > is answered when the broker redelivers nothing`,
+  ),
+  met(
     'D6',
     PROMISE,
     'An expired request is not executed; its deadline is one signal down to the socket.',

@@ -43,7 +43,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'forbidden_model',
     'the policy does not let this client use this model.',
-    wrong('the policy of the connector says'),
+    'packages/connector/src/connector.test.ts > a reload exposes, removes and changes the policy',
   ),
   code(
     'model_not_ready',

@@ -43,8 +43,9 @@ export const SECURITY: readonly Requirement[] = [
   met(
     'X-POLICY-1',
     SECURITY_PAGE,
-    'The policy says which client may use which model; an empty policy denies.',
-    `${BAD_INPUT} > the policy of the connector says`,
+    'The policy says which client may use which model; an empty policy denies. What is forbidden looks unknown.',
+    `${BAD_INPUT} > a model that the policy forbids is answered like one that does not exist`,
+    'packages/connector/src/route/route.test.ts > what a client may not know of is answered like what does not exist',
     'packages/connector/src/admission/policy.test.ts > without a policy section everything is allowed, with an empty one nothing',
   ),
   met(

@@ -2,6 +2,7 @@
 import { met, open, type Requirement } from './requirement.ts'
 
 const CONTRACT = 'conformance/contract.test.ts'
+const PEERS = 'conformance/peers.test.ts'
 const RELOAD = 'conformance/reload.test.ts'
 const BAD_INPUT = 'conformance/bad-input.test.ts'
 const KSERVE = 'conformance/kserve.test.ts'
@@ -31,6 +32,14 @@ const TOPICS: readonly Requirement[] = [
     `${CONTRACT} > an MQTT 3.1.1 client correlates by the id in the topic`,
     `${CLIENT} > a request on MQTT 3.1.1 finds its reply by its topic`,
     'conformance/python-example.test.ts > paho-mqtt gets its answer over MQTT',
+  ),
+  met(
+    'C-ROOT-1',
+    'design, The wire contract',
+    'Connectors with different models work under one root: none answers for a model of another one, and what nobody exposes is still answered.',
+    `${PEERS} > two connectors with different models under one root do not contradict each other`,
+    `${PEERS} > a model that no connector exposes is still answered`,
+    `${PEERS} > requests that waited for a connector are not answered model_not_found when it starts`,
   ),
   met(
     'C-TOPIC-4',

@@ -46,6 +46,7 @@ export class SimulatedConnector {
       config: configOf(scenario, bug),
       log,
       cards: () => [],
+      notReady: () => [],
       requestBytesMax: () => REQUEST_BYTES_MAX,
       keeper: (delivery) => {
         if (!scenario.canKeep) return undefined

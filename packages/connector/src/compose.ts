@@ -6,6 +6,7 @@ import type { ConnectorConfig } from './config/index.ts'
 import { Duplicates } from './duplicates/index.ts'
 import type { Lanes } from './lane/index.ts'
 import { openSessions, type SessionSeams } from './open-sessions.ts'
+import { Peers } from './peers/index.ts'
 import { Pipeline } from './pipeline.ts'
 import { PoisonWatch } from './poison/index.ts'
 import { Presence } from './presence/index.ts'
@@ -21,6 +22,8 @@ export interface ComposeParts {
   readonly log: Log
   /** The cards of everything that is exposed now. */
   readonly cards: () => readonly ModelCard[]
+  /** Configured models that cannot be asked yet. */
+  readonly notReady: () => readonly string[]
   /** The largest request body of anything that is exposed, in bytes. */
   readonly requestBytesMax: () => number
   /** Keeps a request whose Packet Identifier must be given up; undefined = it cannot be kept. */
@@ -69,20 +72,36 @@ const FRAME_HEADER_BYTES = 256 * 1024
 
 /** Makes the rooms; nothing is connected before `lanes.start` and `session.start`. */
 export function compose(parts: ComposeParts): Composition {
-  const { config, log, cards, requestBytesMax, keeper, ready, routers = [], seams = {} } = parts
+  const { config, log, cards, notReady, requestBytesMax, keeper, ready, routers = [], seams = {} } = parts
   const { limits } = config
   const topics = new TopicSpace(config.root)
   const table = new ModelTable()
   const telemetry = new Telemetry()
   const budget = new ByteBudget(limits.bytesInFlightMax)
   const clients = new Clients(limits.client)
-  const policy = new Policy(config.policy?.allow)
+  const policy = new Policy(config.policy?.allow, config.policy?.showForbidden)
   const duplicates = seams.duplicates ?? new Duplicates(limits.duplicates)
   const poison = new PoisonWatch()
   const cancels = new Cancels({ topics, models: table, clients, telemetry, log })
-  const ownFilters = [cancels.filter]
+  const peers = new Peers({
+    topics,
+    name: config.name,
+    share: config.broker.share,
+    isOwn: (model) => table.has(model),
+    predecessor: (status, bornAtMs) => {
+      presence.clearCardsOf(status)
+      if (status.timestamp >= bornAtMs) session.beBornAfter(status.timestamp)
+    },
+    log,
+  })
+  const ownFilters = [cancels.filter, peers.filter]
   const problemLog = new ProblemLog(log)
-  const router = routerOf(routers, new StandardRouter(topics, table), ownFilters, log)
+  const router = routerOf(
+    routers,
+    new StandardRouter({ topics, models: table, policy, peers }),
+    ownFilters,
+    log,
+  )
   const send: Publish = (message) => session.publish(message)
   const { publish: publishSeam } = seams
   const publish: Publish = publishSeam === undefined ? send : (message) => publishSeam(message, send)
@@ -103,13 +122,16 @@ export function compose(parts: ComposeParts): Composition {
     topics,
     name: config.name,
     version: VERSION,
+    share: config.broker.share,
+    notReady,
+    isExposedByPeer: (model) => peers.exposes(model),
     cards,
     publish: send,
     refused: (topic, reasonCode) => retainedRefused(topic, reasonCode, log),
   })
   const handle = (delivery: Delivery): void => {
     const given = seams.delivered === undefined ? delivery : seams.delivered(delivery)
-    if (given !== undefined) pipeline.handle(given)
+    if (given !== undefined && !peers.take(given)) pipeline.handle(given)
   }
   const { session, lanes, lastError } = openSessions({
     config,
@@ -118,6 +140,7 @@ export function compose(parts: ComposeParts): Composition {
     telemetry,
     filters: router.filters(),
     ownFilters,
+    retainedFilters: [peers.filter],
     frameBytesMax: () => requestBytesMax() + FRAME_HEADER_BYTES,
     keeper,
     budget,
@@ -126,6 +149,7 @@ export function compose(parts: ComposeParts): Composition {
     handle,
     ready: (bornAtMs) => {
       presence.connected(bornAtMs)
+      peers.subscribed(bornAtMs)
       poison.subscribed()
       ready()
     },

@@ -97,7 +97,10 @@ test('a reload exposes, removes and changes the policy, without another session'
   expect(JSON.parse(await reply('iris', '2'))).toMatchObject({ code: 'model_not_found' })
   reload(configOf(['digits'], { policy: { allow: [] } }))
   await request('digits', '3')
-  expect(JSON.parse(await reply('digits', '3'))).toMatchObject({ code: 'forbidden_model' })
+  expect(JSON.parse(await reply('digits', '3'))).toMatchObject({ code: 'model_not_found' })
+  reload(configOf(['digits'], { policy: { allow: [], showForbidden: true } }))
+  await request('digits', '4')
+  expect(JSON.parse(await reply('digits', '4'))).toMatchObject({ code: 'forbidden_model' })
   expect(events().filter((event) => event === 'session_ready')).toHaveLength(1)
 })
 

@@ -81,6 +81,7 @@ class RunningConnector implements Connector {
       config,
       log,
       cards: () => this.#registry.cards,
+      notReady: () => this.#registry.notReady,
       requestBytesMax: () => this.#registry.requestBytesMax,
       keeper: (delivery) => this.#safekeeping.keep(delivery),
       ready: () => this.#isReady(),
@@ -157,7 +158,7 @@ class RunningConnector implements Connector {
       )
     }
     this.#config = { ...this.#config, models: config.models, policy: config.policy }
-    this.#rooms.policy.update(config.policy?.allow)
+    this.#rooms.policy.update(config.policy?.allow, config.policy?.showForbidden)
     this.#rooms.lanes.update(laneNames(config))
     this.#log.info(
       { event: 'config_reloaded', models: Object.keys(config.models).length },

@@ -67,6 +67,12 @@ export class ModelRegistry {
     return this.#serving.map(({ card }) => card)
   }
 
+  /** The names of the configured models that cannot be asked yet. */
+  get notReady(): string[] {
+    const waiting = [...this.#entries.values()].filter((entry) => serving(entry) === undefined)
+    return waiting.flatMap(({ name, config }) => exposedNames(name, config))
+  }
+
   /** The gates of everything that can be asked now, by exposed name. */
   get gates(): { model: string; gate: ModelGate }[] {
     return this.#serving.map(({ model, gate }) => ({ model: model.name, gate }))

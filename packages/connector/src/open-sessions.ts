@@ -20,6 +20,8 @@ export interface SessionsParts {
   /** Topic filters of the requests, and those that every connector subscribes for itself. */
   readonly filters: readonly string[]
   readonly ownFilters: readonly string[]
+  /** Those of `ownFilters` whose retained messages are wanted. */
+  readonly retainedFilters: readonly string[]
   readonly frameBytesMax: () => number
   readonly keeper: Keeper
   readonly budget: ByteBudget
@@ -42,12 +44,13 @@ export interface Sessions {
 
 /** See the file's first line. */
 export function openSessions(parts: SessionsParts): Sessions {
-  const { config, log, telemetry, filters, ownFilters, will, handle, ready, unavailable } = parts
+  const { config, log, telemetry, filters, ownFilters, retainedFilters, will, handle, ready, unavailable } =
+    parts
   const options = sharedOptions(parts)
   const lanes = openLanes(parts, options)
   const news = sessionNews(config.broker.url, telemetry, log)
   const session = new MqttSession(
-    { ...options, filters, ownFilters, will },
+    { ...options, filters, ownFilters, retainedFilters, will },
     {
       delivered: (delivery) => {
         if (!lanes.take(delivery)) handle(delivery)

@@ -8,7 +8,15 @@ import { Pipeline } from './pipeline.ts'
 import { PoisonWatch } from './poison/index.ts'
 import type { Reply } from './reply/index.ts'
 import { ModelTable, StandardRouter } from './route/index.ts'
-import type { BoundOperation, Delivery, EndpointRequest, EndpointResponse, PublishResult } from './step.ts'
+import type {
+  BoundOperation,
+  Delivery,
+  EndpointRequest,
+  EndpointResponse,
+  LeftToPeer,
+  PublishResult,
+  Undecided,
+} from './step.ts'
 import { createLog, ProblemLog, Telemetry } from './telemetry/index.ts'
 
 const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
@@ -68,6 +76,7 @@ let pipeline: Pipeline
 let publish: (reply: Reply) => Promise<PublishResult>
 let call: (request: EndpointRequest) => Promise<EndpointResponse>
 let calls: number
+let answering: (model: string) => LeftToPeer | Undecided | undefined
 
 beforeEach(() => {
   replies = []
@@ -82,10 +91,17 @@ beforeEach(() => {
   const logger = createLog({ level: 'debug', format: 'json' }, sink)
   const topics = new TopicSpace('infer')
   const clients = new Clients({ inFlightMax: 100 })
+  answering = () => undefined
+  const policy = new Policy([{ clients: ['cam*'], models: ['*'] }])
   pipeline = new Pipeline({
-    router: new StandardRouter(topics, table),
+    router: new StandardRouter({
+      topics,
+      models: table,
+      policy,
+      peers: { answering: (model) => answering(model) },
+    }),
     cancels: new Cancels({ topics, models: table, clients, telemetry, log: logger }),
-    admission: new Admission(new Policy([{ clients: ['cam*'], models: ['*'] }]), clients),
+    admission: new Admission(policy, clients),
     duplicates: new Duplicates({ bytesMax: 100_000, windowMs: 60_000 }),
     poison: new PoisonWatch(),
     budget,
@@ -203,7 +219,7 @@ describe('the life of a request', () => {
   test.each([
     ['an unknown model', { topic: 'infer/request/cam7/rose/infer' }, 'model_not_found'],
     ['an unknown operation', { topic: 'infer/request/cam7/iris/predict' }, 'operation_not_supported'],
-    ['a client without permission', { topic: 'infer/request/plc/iris/infer' }, 'forbidden_model'],
+    ['a client without permission', { topic: 'infer/request/plc/iris/infer' }, 'model_not_found'],
     ['a body that is not JSON', { payload: Buffer.from('x') }, 'bad_payload'],
     [
       "another client's Response Topic",
@@ -215,6 +231,26 @@ describe('the life of a request', () => {
     await handled(delivery)
     expect(replies.map((reply) => property(reply, 'code'))).toEqual([code])
     expect([delivery.settledAfter, calls, outcomes()]).toEqual([1, 0, { [code]: 1 }])
+  })
+
+  test('for a model that a peer exposes is left to it: settled, without a reply', async () => {
+    answering = () => ({ peer: 'other' })
+    const delivery = new TestDelivery({ topic: 'infer/request/cam7/rose/infer' })
+    await handled(delivery)
+    expect([delivery.settledAfter, replies.length]).toEqual([0, 0])
+  })
+
+  test('for a model that is not configured waits until the peers are known', async () => {
+    let known!: () => void
+    const until = new Promise<void>((resolve) => (known = resolve))
+    answering = () => ({ until })
+    const delivery = new TestDelivery({ topic: 'infer/request/cam7/rose/infer' })
+    pipeline.handle(delivery)
+    await turn()
+    expect([delivery.settledAfter, replies.length]).toEqual([undefined, 0])
+    answering = () => undefined
+    known()
+    await expect.poll(() => replies.map((reply) => property(reply, 'code'))).toEqual(['model_not_found'])
   })
 
   test('an endpoint that throws something foreign is a fault of ours, and the way stays open', async () => {

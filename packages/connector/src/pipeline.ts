@@ -56,6 +56,8 @@ export class Pipeline {
     if (cancels.take(delivery)) return
     const routing = router.route(delivery)
     if (routing === undefined) return this.#dropUnaddressable(delivery)
+    if ('peer' in routing) return delivery.settle()
+    if ('until' in routing) return void routing.until.then(() => this.handle(delivery))
     const figures =
       'problem' in routing ? telemetry.figures(UNKNOWN_MODEL, UNKNOWN_MODEL) : routing.operation.figures
     void this.#serve(new Exchange(delivery, routing, figures))

@@ -47,7 +47,20 @@ export interface Router {
   /** The topic filters that the session subscribes to for it. */
   filters(): readonly string[]
   /** Undefined: not a request of this router, or one whose sender cannot be addressed. Never throws. */
-  route(delivery: Delivery): Routed | Misrouted | undefined
+  route(delivery: Delivery): Routing | undefined
+}
+
+/** What a router finds out about a request. */
+export type Routing = Routed | Misrouted | LeftToPeer | Undecided
+
+/** A request for a model of another connector, which received it too and answers it. */
+export interface LeftToPeer {
+  readonly peer: string
+}
+
+/** It is not known yet whether another connector answers: it is to be routed again. */
+export interface Undecided {
+  readonly until: Promise<void>
 }
 
 /** A request whose model and operation are known. */

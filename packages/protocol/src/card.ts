@@ -49,5 +49,10 @@ export interface ConnectorStatus {
    * its own birth, so a late Will can be told from the news of a newer connection.
    */
   readonly timestamp: number
+  /** The models that can be asked now. */
   readonly models: readonly string[]
+  /** Exposed models whose server was not reached yet; they are answered `model_not_ready`. Left out where there are none. */
+  readonly not_ready?: readonly string[]
+  /** The shared subscription that the connector is a member of. */
+  readonly share?: string
 }

@@ -84,7 +84,7 @@ export const PROBLEMS = {
     403,
     false,
     'warn',
-    "The connector's policy does not let this client use this model.",
+    "The connector's policy does not let this client use this model, and `policy.showForbidden` is set.",
     'Ask the operator for a line in `policy.allow`.',
   ),
   model_not_ready: kind(

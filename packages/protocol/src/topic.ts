@@ -77,9 +77,12 @@ export class TopicSpace {
   readonly requestFilter: string
   /** What every connector subscribes to for itself: a cancel reaches whichever runs the request. */
   readonly cancelFilter: string
+  /** The statuses of all connectors. */
+  readonly statusFilter: string
   readonly #requestPrefix: string
   readonly #cancelPrefix: string
   readonly #replyPrefix: string
+  readonly #statusPrefix: string
 
   /** @throws Error when the root is not a clean topic name. */
   constructor(root: string) {
@@ -91,9 +94,11 @@ export class TopicSpace {
     this.root = root
     this.requestFilter = `${root}/request/#`
     this.cancelFilter = `${root}/cancel/#`
+    this.statusFilter = `${root}/status/+`
     this.#requestPrefix = `${root}/request/`
     this.#cancelPrefix = `${root}/cancel/`
     this.#replyPrefix = `${root}/reply/`
+    this.#statusPrefix = `${root}/status/`
   }
 
   /** @throws Problem `bad_topic` that says which level is wrong. */
@@ -174,7 +179,12 @@ export class TopicSpace {
 
   /** The retained status of a connector. */
   status(connector: string): string {
-    return `${this.root}/status/${connector}`
+    return this.#statusPrefix + connector
+  }
+
+  /** The connector whose status a topic is; undefined: it is none. */
+  statusOwner(topic: string): string | undefined {
+    return topic.startsWith(this.#statusPrefix) ? topic.slice(this.#statusPrefix.length) : undefined
   }
 }
 

@@ -16,24 +16,37 @@ type Glob = readonly string[]
 /** Without rules (no policy section) everything is allowed; with an empty list nothing is. */
 export class Policy {
   #rules: readonly { readonly clients: readonly Glob[]; readonly models: readonly Glob[] }[] | undefined
+  #showForbidden = false
   readonly #decisions = new Map<string, boolean>()
 
-  constructor(allow: readonly AllowRule[] | undefined) {
-    this.update(allow)
+  /** `showForbidden`: a client may learn that models exist which it may not use. */
+  constructor(allow: readonly AllowRule[] | undefined, showForbidden = false) {
+    this.update(allow, showForbidden)
   }
 
   /** Takes over new rules; requests that were admitted before finish as they began. */
-  update(allow: readonly AllowRule[] | undefined): void {
+  update(allow: readonly AllowRule[] | undefined, showForbidden = false): void {
     this.#decisions.clear()
+    this.#showForbidden = showForbidden
     this.#rules = allow?.map(({ clients, models }) => ({
       clients: clients.map(globOf),
       models: models.map(globOf),
     }))
   }
 
+  /** Whether the client may learn that the model exists. */
+  shows(client: string, model: string): boolean {
+    return this.#showForbidden || this.#allows(client, model)
+  }
+
   /** @throws Problem `forbidden_model`. */
   check(client: string, model: string): void {
-    if (this.#rules === undefined) return
+    if (this.#allows(client, model)) return
+    throw new Problem('forbidden_model', `Client "${client}" may not use model "${model}" here.`)
+  }
+
+  #allows(client: string, model: string): boolean {
+    if (this.#rules === undefined) return true
     // Client levels hold no "/", so the key is unambiguous.
     const key = `${client}/${model}`
     let isAllowed = this.#decisions.get(key)
@@ -45,9 +58,7 @@ export class Policy {
       if (this.#decisions.size >= DECISIONS_MAX) this.#decisions.clear()
       this.#decisions.set(key, isAllowed)
     }
-    if (!isAllowed) {
-      throw new Problem('forbidden_model', `Client "${client}" may not use model "${model}" here.`)
-    }
+    return isAllowed
   }
 }
 

@@ -124,11 +124,12 @@ export const configSchema = z.strictObject({
         allow: z
           .array(z.strictObject({ clients: z.array(glob).min(1), models: z.array(glob).min(1) }))
           .max(1000),
+        showForbidden: z.boolean().default(false),
       })
       .optional(),
     {
       description:
-        'Which client may use which model: `allow` is a list of `clients` and `models` with * as wildcard. An empty list denies all.',
+        'Which client may use which model: `allow` is a list of `clients` and `models` with * as wildcard. An empty list denies all. A client that asks for a model that it may not use is answered as if there were none; with `showForbidden: true` it is answered `forbidden_model`.',
       defaultText: 'every client may use every model',
     },
   ),

@@ -6,6 +6,7 @@ const card = (name: string): ModelCard => ({ name }) as ModelCard
 
 let published: RetainedMessage[]
 let cards: ModelCard[]
+let notReady: string[]
 let refused: string[]
 let reasonCode: number
 let presence: Presence
@@ -13,12 +14,16 @@ let presence: Presence
 beforeEach(() => {
   published = []
   cards = [card('iris')]
+  notReady = []
   refused = []
   reasonCode = 0
   presence = new Presence({
     topics: new TopicSpace('infer'),
     name: 'edge',
     version: '1.2.3',
+    share: undefined,
+    notReady: () => notReady,
+    isExposedByPeer: (model) => model === 'of-a-peer',
     cards: () => cards,
     publish: (message) => {
       published.push(message)
@@ -88,4 +93,35 @@ test('a refused retained message is told with its topic', async () => {
   reasonCode = 0x87
   presence.connected(1_000)
   await expect.poll(() => refused.sort()).toEqual(['infer/models/iris', 'infer/status/edge'])
+})
+
+test('the status names the models whose server was not reached yet', () => {
+  notReady = ['late']
+  presence.connected(1_000)
+  expect(statuses()).toMatchObject([{ models: ['iris'], not_ready: ['late'] }])
+})
+
+test('a predecessor that ended before it could leaves no card of a model that is not configured any more', () => {
+  presence.connected(1_000)
+  notReady = ['late']
+  presence.clearCardsOf({
+    contract: 1,
+    connector: 'edge',
+    state: 'offline',
+    version: '1.2.2',
+    timestamp: 900,
+    models: ['iris', 'gone', 'of-a-peer'],
+    not_ready: ['late', 'never-reached'],
+  })
+  expect(cardsSent()).toEqual([
+    'infer/models/iris',
+    'infer/models/gone removed',
+    'infer/models/never-reached removed',
+  ])
+})
+
+test('the card of a model that a peer exposes too stays when the model is removed here', () => {
+  presence.connected(1_000)
+  presence.cardChanged('of-a-peer', undefined)
+  expect(cardsSent()).toEqual(['infer/models/iris'])
 })

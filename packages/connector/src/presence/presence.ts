@@ -18,6 +18,12 @@ export interface PresenceParts {
   /** The connector's name: a level of its status topic. */
   readonly name: string
   readonly version: string
+  /** Name of the shared subscription, if any. */
+  readonly share: string | undefined
+  /** Configured models that cannot be asked yet. */
+  readonly notReady: () => readonly string[]
+  /** Another connector exposes a model of that name: the card is its, too. */
+  readonly isExposedByPeer: (model: string) => boolean
   /** The cards of everything that is exposed now. */
   readonly cards: () => readonly ModelCard[]
   readonly publish: (message: RetainedMessage) => Promise<PublishResult>
@@ -69,6 +75,18 @@ export class Presence {
     setImmediate(() => this.#publishChangedStatus())
   }
 
+  /**
+   * A predecessor under the same name left this status: clears the cards of its models that are not configured any more.
+   * It may have ended before it could.
+   */
+  clearCardsOf(earlier: ConnectorStatus): void {
+    const { cards, notReady } = this.#parts
+    const configured = new Set([...cards().map((card) => card.name), ...notReady()])
+    for (const name of [...earlier.models, ...(earlier.not_ready ?? [])]) {
+      if (!configured.has(name)) this.#publishCard(name, undefined)
+    }
+  }
+
   /** Resolves when the broker has acknowledged or refused it; without a connection at once: the Will says it. */
   async announce(state: 'draining' | 'offline'): Promise<void> {
     this.#state = state
@@ -87,6 +105,7 @@ export class Presence {
 
   // An empty retained message removes the old one (MQTT 5 §3.3.1.3).
   #publishCard(name: string, card: ModelCard | undefined): void {
+    if (card === undefined && this.#parts.isExposedByPeer(name)) return
     const topic = this.#parts.topics.card(name)
     void this.#retained.publish(topic, card === undefined ? '' : JSON.stringify(card))
   }
@@ -97,9 +116,19 @@ export class Presence {
   }
 
   #status(state: ConnectorStatus['state'], bornAtMs: number): ConnectorStatus {
-    const { name, version, cards } = this.#parts
+    const { name, version, share, cards } = this.#parts
     const models = cards().map((card) => card.name)
-    return { contract: CONTRACT_VERSION, connector: name, state, version, timestamp: bornAtMs, models }
+    const notReady = this.#parts.notReady()
+    return {
+      contract: CONTRACT_VERSION,
+      connector: name,
+      state,
+      version,
+      timestamp: bornAtMs,
+      models,
+      ...(notReady.length === 0 ? {} : { not_ready: notReady }),
+      ...(share === undefined ? {} : { share }),
+    }
   }
 
   async #send(topic: string, payload: string): Promise<void> {

@@ -16,7 +16,7 @@ export function withoutLoops(
     filters: () => router.filters(),
     route(delivery) {
       const routing = router.route(delivery)
-      if (routing === undefined) return undefined
+      if (routing === undefined || !('target' in routing)) return routing
       const { topic } = routing.target
       if (!filters().some((filter) => matchesFilter(filter, topic))) return routing
       looped(topic)

@@ -2,6 +2,8 @@
 import { isModelName, nearestName, Problem } from '@inferwire/protocol'
 import type { BoundOperation, ExposedModel } from '../step.ts'
 
+const HIDDEN = 'The model is exposed, but policy.allow does not let this client use it.'
+
 interface Pending {
   readonly reason: string
   readonly wanted: (() => void) | undefined
@@ -39,10 +41,18 @@ export class ModelTable {
     return [...this.#models.keys()].sort()
   }
 
-  /** @throws Problem `model_not_found`, `model_not_ready`, or `bad_topic` for what cannot be a name. */
-  find(name: string): ExposedModel {
+  /** Whether a model of that name is configured here. */
+  has(name: string): boolean {
+    return this.#models.has(name) || this.#pending.has(name)
+  }
+
+  /**
+   * A model that is not `shown` is answered like one that does not exist.
+   * @throws Problem `model_not_found`, `model_not_ready`, or `bad_topic` for what cannot be a name.
+   */
+  find(name: string, shown: (name: string) => boolean = everyModel): ExposedModel {
     const model = this.#models.get(name)
-    if (model !== undefined) return model
+    if (model !== undefined && shown(name)) return model
     if (!isModelName(name)) {
       throw new Problem(
         'bad_topic',
@@ -50,21 +60,27 @@ export class ModelTable {
       )
     }
     const pending = this.#pending.get(name)
-    if (pending !== undefined) {
+    if (pending !== undefined && shown(name)) {
       pending.wanted?.()
       throw new Problem('model_not_ready', pending.reason)
     }
-    throw new Problem('model_not_found', `Model "${name}" is not exposed here; ${this.#suggestion(name)}`)
+    const message = `Model "${name}" is not exposed here; ${this.#suggestion(name, shown)}`
+    // The requester is not told why, but the operator is.
+    throw new Problem('model_not_found', message, this.has(name) ? { detail: HIDDEN } : {})
   }
 
-  #suggestion(name: string): string {
-    const names = this.names
+  #suggestion(name: string, shown: (name: string) => boolean): string {
+    const names = this.names.filter(shown)
     const nearest = nearestName(name, names)
     if (nearest !== undefined) return `did you mean "${nearest}"?`
     if (names.length === 0) return 'no model is exposed yet.'
-    const shown = names.slice(0, 10).join(', ')
-    return `the ${names.length} exposed models are: ${shown}${names.length > 10 ? ', …' : ''}.`
+    const some = names.slice(0, 10).join(', ')
+    return `the ${names.length} exposed models are: ${some}${names.length > 10 ? ', …' : ''}.`
   }
+}
+
+function everyModel(): boolean {
+  return true
 }
 
 /** The operation that a topic names, or the model's default. @throws Problem `operation_not_supported`. */

@@ -52,6 +52,24 @@ describe('the model table', () => {
     expect(wanted).toBe(3)
   })
 
+  test('what a client may not know of is answered like what does not exist, with the reason for the log', () => {
+    const table = new ModelTable()
+    for (const name of ['iris', 'secret']) table.set(modelOf(name, 'infer'))
+    table.setPending('secret-late', 'Model "secret-late" is not ready.', () => {
+      throw new Error('Nobody who may not know of it can wake it.')
+    })
+    const problem = (name: string): Problem =>
+      failure(() => table.find(name, (shown) => !shown.startsWith('secret')))
+    for (const name of ['secret', 'secret-late', 'secreu']) {
+      expect(problem(name)).toMatchObject({
+        code: 'model_not_found',
+        message: `Model "${name}" is not exposed here; the 1 exposed models are: iris.`,
+      })
+    }
+    expect(problem('secret').detail).toContain('policy.allow')
+    expect(problem('secreu').detail).toBeUndefined()
+  })
+
   test('suggests the near name, or lists some, or says that there is none', () => {
     const table = new ModelTable()
     const message = (name: string): string => failure(() => table.find(name)).message

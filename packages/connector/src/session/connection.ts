@@ -34,6 +34,8 @@ export interface ConnectionListener {
 export interface ConnectionOptions {
   readonly connect: ConnectOptions
   readonly ackOrder: Omit<AckOrderOptions, 'acknowledge'>
+  /** Topic filters whose retained messages are wanted. @default none */
+  readonly retainedFilters?: readonly string[] | undefined
   /** Bytes of the largest packet body that is kept whole; of larger ones the payload is dropped. */
   readonly frameBytesMax: () => number
 }
@@ -121,7 +123,9 @@ export class Connection {
     const codes: number[] = []
     for (let from = 0; from < filters.length; from += SUBSCRIBE_FILTERS_MAX) {
       const some = filters.slice(from, from + SUBSCRIBE_FILTERS_MAX)
-      const given = await this.#ask(encodeSubscribe(SUBSCRIBE_PACKET_ID, some, this.protocolVersion))
+      const given = await this.#ask(
+        encodeSubscribe(SUBSCRIBE_PACKET_ID, some, this.protocolVersion, this.#options.retainedFilters),
+      )
       codes.push(...given.slice(0, some.length))
       if (given.length === some.length) continue
       // Of a connection that is over already this changes nothing.

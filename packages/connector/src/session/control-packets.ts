@@ -61,13 +61,23 @@ export function encodeConnect(options: ConnectOptions): Buffer {
   )
 }
 
-/** Retain Handling 2 and Retain As Published 1, so that retained requests do not come back and can be told (§3.8.3.1). */
+/**
+ * Retain Handling 2 and Retain As Published 1, so that retained requests do not come back and can be told (§3.8.3.1).
+ * Only for `retainedFilters` the broker sends what it retains.
+ */
 export function encodeSubscribe(
   packetId: number,
   filters: readonly string[],
   protocolVersion: 4 | 5,
+  retainedFilters: readonly string[] = [],
 ): Buffer {
-  const subscriptions = filters.map((topic) => ({ topic, qos: 1 as const, nl: false, rap: true, rh: 2 }))
+  const subscriptions = filters.map((topic) => ({
+    topic,
+    qos: 1 as const,
+    nl: false,
+    rap: true,
+    rh: retainedFilters.includes(topic) ? 0 : 2,
+  }))
   return generate({ cmd: 'subscribe', messageId: packetId, subscriptions }, { protocolVersion })
 }
 

@@ -26,6 +26,8 @@ export interface SessionOptions extends DialTarget {
   readonly filters: readonly string[]
   /** Filters that every connector subscribes for itself, also where `filters` are shared. */
   readonly ownFilters?: readonly string[]
+  /** Those of `ownFilters` whose retained messages are wanted. @default none */
+  readonly retainedFilters?: readonly string[]
   /** Name of the shared subscription; left out where this is the only connector. */
   readonly share?: string | undefined
   /**

@@ -17,12 +17,8 @@ import { Rivalry } from './rivalry.ts'
 import type { SessionListener, SessionOptions } from './session-options.ts'
 import { Subscriptions } from './subscriptions.ts'
 
-/** The end of a connection that we ended to see what the broker redelivers. */
-class Reconnection extends Error {
-  constructor() {
-    super('Connecting again, to find out whether the broker ignores PUBACKs that are out of order.')
-  }
-}
+/** The end of a connection that we ended, to connect again at once. */
+class Reconnection extends Error {}
 
 // The Will waits this long, so that a restart does not flap the status (MQTT 5 §3.1.3.2.2).
 const WILL_DELAY_SECONDS = 5
@@ -44,6 +40,7 @@ export class MqttSession {
   readonly #stop = new AbortController()
   #connection: Connection | undefined
   #epoch = 0
+  #bornAtMs = 0
   // Attempts since the last connection that held.
   #attempt = 0
   // When the present connection became ready.
@@ -69,7 +66,12 @@ export class MqttSession {
       refused: ({ message }, isOwn) => this.#refused(message, isOwn),
     })
     this.#tolerance = new AckTolerance({
-      reconnect: () => this.#connection?.disconnect(new Reconnection()),
+      reconnect: () =>
+        this.#connection?.disconnect(
+          new Reconnection(
+            'Connecting again, to find out whether the broker ignores PUBACKs that are out of order.',
+          ),
+        ),
       insists: (symptom) => this.#insistsOnOrder(symptom),
     })
   }
@@ -123,6 +125,14 @@ export class MqttSession {
    */
   setFilters(filters: readonly string[]): Promise<void> {
     return this.#subscriptions.set(filters)
+  }
+
+  /** Connects again, with a birth that is later than `bornAtMs`: what an earlier process published must not look newer. */
+  beBornAfter(bornAtMs: number): void {
+    this.#bornAtMs = Math.max(this.#bornAtMs, bornAtMs)
+    this.#connection?.disconnect(
+      new Reconnection('Connecting again: the clock is behind the last birth under this name.'),
+    )
   }
 
   /** Drain, second half: says goodbye and ends. Unacknowledged deliveries come again with the next start. */
@@ -215,7 +225,9 @@ export class MqttSession {
 
   #open(socket: ByteStream, password: string | undefined, subscribed: () => void): Connection {
     const options = this.#options
-    const bornAtMs = Date.now()
+    // A clock that was set back must not make a newer birth look older than the last one.
+    this.#bornAtMs = Math.max(Date.now(), this.#bornAtMs + 1)
+    const bornAtMs = this.#bornAtMs
     const listener: ConnectionListener = {
       connected: (connection, limits) => this.#connected(connection, limits, bornAtMs, subscribed),
       delivered: (delivery) => this.#delivered(delivery),
@@ -257,6 +269,7 @@ export class MqttSession {
             connection.ping(() => this.#tolerance.answered())
           },
         },
+        retainedFilters: options.retainedFilters,
         frameBytesMax: options.frameBytesMax,
       },
       listener,

@@ -1,0 +1,162 @@
+// Several connectors under one root, and a connector after itself, on a real Mosquitto.
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { ConfigInput } from '@inferwire/connector'
+import type { ConnectorStatus } from '@inferwire/protocol'
+import { runConnector, type TestConnector } from './fixtures/connector.ts'
+import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
+import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
+
+const BODY = '{"instances":[[1]]}'
+
+let broker: Mosquitto
+let upstream: Upstream
+let client: TestClient
+let roots = 0
+let root: string
+const connectors: TestConnector[] = []
+
+beforeAll(async () => {
+  broker = await startMosquitto()
+  upstream = await startUpstream()
+})
+
+beforeEach(async () => {
+  root = `plant-${++roots}`
+  client = await TestClient.connect(broker.url)
+  await client.subscribe(`${root}/reply/plc/#`)
+})
+
+afterEach(async () => {
+  await client.close()
+  for (const { connector } of connectors.splice(0)) await connector.stop()
+})
+
+afterAll(async () => {
+  await upstream.stop()
+  await broker.stop()
+})
+
+async function run(name: string, models: readonly string[], parts: ConfigInput = {}): Promise<TestConnector> {
+  const running = await runConnector({
+    name,
+    root,
+    models: Object.fromEntries(models.map((model) => [model, { url: upstream.url, protocol: 'v1' }])),
+    ...parts,
+    broker: { url: broker.url, ...parts.broker },
+  })
+  connectors.push(running)
+  return running
+}
+
+async function stop(running: TestConnector): Promise<void> {
+  connectors.splice(connectors.indexOf(running), 1)
+  await running.connector.stop()
+}
+
+const events = ({ log }: TestConnector): string[] =>
+  log.map((line) => (JSON.parse(line) as { event: string }).event)
+
+/** The outcomes of all replies to one request, after a while in which a second one would arrive. */
+async function repliesTo(model: string, id: string): Promise<(string | undefined)[]> {
+  const topic = `${root}/reply/plc/${model}/predict/${id}`
+  await client.publish(`${root}/request/plc/${model}/predict/${id}`, BODY)
+  await client.wait((message) => message.topic === topic, `reply on ${topic}`)
+  // Both connectors have taken this one as well, in the order of arrival, when its answers are there.
+  const last = `${root}/reply/plc/nobody-has-it/predict/${id}`
+  await client.publish(`${root}/request/plc/nobody-has-it/predict/${id}`, BODY)
+  await client.wait((message) => message.topic === last, `reply on ${last}`)
+  return client.received
+    .filter((message) => message.topic === topic)
+    .map(({ user }) => user['code'] ?? user['status'])
+}
+
+async function retained(topic: string): Promise<string | undefined> {
+  const reader = await TestClient.connect(broker.url)
+  await reader.subscribe(topic)
+  // A retained message comes with the SUBACK; the marker is behind it.
+  await reader.subscribe(`${root}/marker`)
+  await reader.publish(`${root}/marker`, 'x')
+  await reader.wait((message) => message.topic === `${root}/marker`)
+  const message = reader.received.find((each) => each.topic === topic)
+  await reader.close()
+  return message?.payload.toString()
+}
+
+const statusOf = async (name: string): Promise<ConnectorStatus> =>
+  JSON.parse((await retained(`${root}/status/${name}`)) ?? '{}') as ConnectorStatus
+
+test('two connectors with different models under one root do not contradict each other', async () => {
+  const a = await run('a', ['iris'])
+  const b = await run('b', ['rose'])
+  await expect.poll(() => [events(a), events(b)].every((seen) => seen.includes('peer_found'))).toBe(true)
+  for (let count = 0; count < 6; count += 1) {
+    expect(await repliesTo('iris', String(count))).toEqual(['200'])
+    expect(await repliesTo('rose', String(count))).toEqual(['200'])
+  }
+})
+
+test('a model that no connector exposes is still answered', async () => {
+  await run('a', ['iris'])
+  await run('b', ['rose'])
+  const reply = await client.ask(`${root}/request/plc/tulip`, BODY)
+  expect(reply.user['code']).toBe('model_not_found')
+})
+
+test('a model whose connector is away is not ready, and is answered by it when it is back', async () => {
+  const a = await run('a', ['iris'])
+  const b = await run('b', ['rose'])
+  await stop(b)
+  await expect.poll(() => events(a)).toContain('peer_offline')
+  const before = await client.ask(`${root}/request/plc/rose/predict`, BODY)
+  expect(before.user['code']).toBe('model_not_ready')
+  await run('b', ['rose'])
+  await expect.poll(() => events(a).filter((event) => event === 'peer_found')).toHaveLength(2)
+  const after = await client.ask(`${root}/request/plc/rose/predict`, BODY)
+  expect(after.user['status']).toBe('200')
+})
+
+test('requests that waited for a connector are not answered model_not_found when it starts', async () => {
+  const a = await run('a', ['iris'])
+  const b = await run('b', ['rose'])
+  await stop(a)
+  await client.publish(`${root}/request/plc/rose/predict/1`, BODY)
+  await client.wait(({ topic }) => topic === `${root}/reply/plc/rose/predict/1`)
+  await run('a', ['iris'])
+  expect(await repliesTo('rose', '2')).toEqual(['200'])
+  expect(client.received.filter(({ topic }) => topic === `${root}/reply/plc/rose/predict/1`)).toHaveLength(1)
+  await stop(b)
+})
+
+test('a model of both connectors is a warning', async () => {
+  const a = await run('a', ['iris'])
+  await run('b', ['iris'])
+  await expect.poll(() => events(a)).toContain('model_exposed_twice')
+})
+
+test('a connector that is started without a model clears the card that it left', async () => {
+  await stop(await run('a', ['iris', 'rose']))
+  expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')
+  await run('a', ['rose'])
+  await expect.poll(() => retained(`${root}/models/iris`)).toBeUndefined()
+  expect(await retained(`${root}/models/rose`)).toContain('"name":"rose"')
+})
+
+test('a card that a peer publishes too stays', async () => {
+  await stop(await run('a', ['iris', 'rose']))
+  await run('b', ['iris'])
+  const a = await run('a', ['rose'])
+  await expect.poll(() => events(a)).toContain('peer_found')
+  await repliesTo('rose', '1')
+  expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')
+})
+
+test('a birth with a clock that was set back is newer than the last one all the same', async () => {
+  const future = Date.now() + 1_000_000_000
+  const earlier = { contract: 1, connector: 'a', state: 'offline', timestamp: future, models: [] }
+  await client.publish(`${root}/status/a`, JSON.stringify(earlier), {}, true)
+  await run('a', ['iris'])
+  await expect.poll(async () => (await statusOf('a')).timestamp, { timeout: 5_000 }).toBe(future + 1)
+  expect((await statusOf('a')).state).toBe('online')
+  expect(await repliesTo('iris', '1')).toEqual(['200'])
+})

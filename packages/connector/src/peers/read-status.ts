@@ -1,0 +1,50 @@
+// A status message as it comes from the broker: anyone whom the broker lets may have published it.
+import { isJsonObject, isModelName, type ConnectorStatus, type Json } from '@inferwire/protocol'
+
+// Far more than anyone exposes; what is above it would only fill the memory.
+const MODELS_MAX = 10_000
+// The largest time that a Date can hold, in milliseconds.
+const TIMESTAMP_MAX = 8.64e15
+const STATES: readonly string[] = ['online', 'draining', 'offline'] satisfies ConnectorStatus['state'][]
+
+/** The status, as far as it can be understood; undefined: it is none. Unknown members are ignored. */
+export function readStatus(connector: string, payload: Buffer): ConnectorStatus | undefined {
+  const json = parsed(payload)
+  if (!isJsonObject(json)) return undefined
+  const { contract, state, version, timestamp, share } = json
+  if (!isState(state) || !isTimestamp(timestamp)) return undefined
+  const notReady = namesOf(json['not_ready'])
+  return {
+    contract: typeof contract === 'number' ? contract : 1,
+    connector,
+    state,
+    version: typeof version === 'string' ? version : '',
+    timestamp,
+    models: namesOf(json['models']),
+    ...(notReady.length === 0 ? {} : { not_ready: notReady }),
+    ...(typeof share === 'string' ? { share } : {}),
+  }
+}
+
+function parsed(payload: Buffer): Json | undefined {
+  try {
+    return JSON.parse(payload.toString()) as Json
+  } catch {
+    return undefined
+  }
+}
+
+function isState(value: unknown): value is ConnectorStatus['state'] {
+  return typeof value === 'string' && STATES.includes(value)
+}
+
+function isTimestamp(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= TIMESTAMP_MAX
+}
+
+function namesOf(value: unknown): string[] {
+  if (!Array.isArray(value)) return []
+  return value
+    .slice(0, MODELS_MAX)
+    .filter((name): name is string => typeof name === 'string' && isModelName(name))
+}
