@@ -352,6 +352,26 @@ test('a model with 70 inputs has a card without an example, and none with 64 of 
   for (const member of ['inputs', 'example']) expect(cards.get('wide')).not.toHaveProperty(member)
 })
 
+// Triton does not decode the path.
+test.each(['na+me', 'na@me', "a,b;c='d'"])(
+  'a model that its server calls %s is exposed under another name, and the log has the path as sent',
+  async (as) => {
+    const server = await startServer()
+    server.v2 = (response) => (server.asked.at(-1) === `/v2/models/${as}` ? good : notFound)(response)
+    server.v1 = notFound
+    expect(() => configOf({ url: server.url, as: `${as}/x` })).toThrow(ConfigError)
+    registry.set('iris', configOf({ url: server.url, as }))
+    await registry.allExposed()
+    expect(cards.get('iris')).toMatchObject({ name: 'iris', protocols: ['v2'] })
+    expect(server.asked).toContain(`/v1/models/${as}`)
+    server.v2 = notFound
+    registry.set('gone', configOf({ url: server.url, as }))
+    await expect.poll(refusals).toBeGreaterThan(0)
+    const { detail } = lines.find(({ event }) => event === 'model_not_ready')!
+    expect(detail).toContain(`404 on ${server.url}/v2/models/${as} `)
+  },
+)
+
 test('a default operation that the model does not offer has a warning', async () => {
   const { url } = await startServer()
   registry.set('iris', configOf({ url, defaultOperation: 'infer' }))
