@@ -172,6 +172,7 @@ const PROPERTIES: readonly Requirement[] = [
     'wire contract, MQTT 5 properties; Open Inference Protocol, binary tensor extension',
     'Binary tensors travel both ways with `inference-header-content-length`.',
     `${CONTRACT} > binary tensors travel with the length of their JSON part`,
+    `${CONTRACT} > binary tensors without a Content Type are known by the length of their JSON part`,
     `${KSERVE} > binary tensors come back binary`,
   ),
   open(
