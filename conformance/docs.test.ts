@@ -4,11 +4,13 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { connect } from '@inferwire/client'
 import { loadConfig, Secret } from '@inferwire/connector'
+import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createProgram } from '../packages/cli/src/index.ts'
 import { runConnector } from './fixtures/connector.ts'
 import { INFERWIRE, run, shell } from './fixtures/inferwire.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
 import { blocksOf, ROOT, type Block } from './fixtures/page-blocks.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
@@ -74,6 +76,12 @@ describe('commands', () => {
   })
 })
 
+test("the guide's access rules are those that the source makes: requests, replies, cancels", () => {
+  const printed = marked('acl').map(({ page, text }) => [page, text.trimEnd()])
+  const made = aclText({ connectorUser: 'inferwire' }).trimEnd()
+  expect(printed).toEqual([['docs/guides/connect-to-your-broker.md', made]])
+})
+
 describe('beside a running `npm start`', () => {
   let dev: ChildProcess
   let said: string
@@ -133,6 +141,17 @@ describe('beside a running `npm start`', () => {
     expect(await cam7.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).toEqual([1])
     expect((await cam7.models()).map(({ name }) => name)).toEqual(['iris'])
     await cam7.close()
+    const [listening, device] = await Promise.all([
+      TestClient.connect(broker.url, { username: 'inferwire', password: 'i' }),
+      TestClient.connect(broker.url, { username: 'cam7', password: 'c' }),
+    ])
+    await listening.subscribe('infer/cancel/#')
+    await device.publish('infer/cancel/bob/iris/predict/1', '')
+    await device.publish('infer/cancel/cam7/iris/predict/1', '')
+    await expect
+      .poll(() => listening.received.map(({ topic }) => topic))
+      .toEqual(['infer/cancel/cam7/iris/predict/1'])
+    await Promise.all([listening.close(), device.close()])
     const bob = await connect(broker.url, { username: 'bob', password: 'b', identity: 'cam7' })
     await expect(bob.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).rejects.toMatchObject({
       code: 'not_authorized',

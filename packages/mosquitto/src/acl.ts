@@ -37,7 +37,7 @@ export function contractRules(root = 'infer'): ContractRules {
   return {
     connector: [
       { access: 'read', filter: topics.requestFilter },
-      { access: 'read', filter: `${root}/cancel/#` },
+      { access: 'read', filter: topics.cancelFilter },
       { access: 'write', filter: `${root}/reply/#` },
       { access: 'write', filter: `${root}/models/#` },
       { access: 'write', filter: `${root}/status/#` },
