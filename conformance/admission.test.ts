@@ -107,6 +107,24 @@ describe('a request that comes again', () => {
     expect(callsWith(payload)).toBe(1)
   })
 
+  test.each(['ready', 'metadata'])(
+    '%s with the same id, after the model server stopped, is not the answer of before',
+    async (operation) => {
+      const own = await startUpstream()
+      await run({ m: { url: own.url, protocol: 'v2' } })
+      const topic = `infer/request/plc/m/${operation}/1`
+      const statuses = () =>
+        client.received
+          .filter((message) => message.topic === `infer/reply/plc/m/${operation}/1`)
+          .map(({ user }) => user['status'])
+      await client.publish(topic, '')
+      await expect.poll(statuses, { timeout: 10_000 }).toEqual(['200'])
+      await own.stop()
+      await client.publish(topic, '')
+      await expect.poll(statuses, { timeout: 10_000 }).toEqual(['200', '502'])
+    },
+  )
+
   test("another client, another body, or no name at all is another request: nobody reads another's answer", async () => {
     await run({ iris: {} })
     const payload = body()
