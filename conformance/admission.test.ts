@@ -359,3 +359,19 @@ describe('limits', () => {
     expect(answered / replies.length).toBeGreaterThanOrEqual(0.95)
   }, 60_000)
 })
+
+test('connectors of one group share the requests: each is executed once, and each of them gets some', async () => {
+  const share = { broker: { url: broker.url, share: 'group' } }
+  const replicas = [await run({ iris: {} }, share), await run({ iris: {} }, share)]
+  const payloads = Array.from({ length: 40 }, body)
+  const topic = 'infer/request/cam7/iris/predict'
+  const replies = await Promise.all(payloads.map((payload) => client.ask(topic, payload)))
+  expect(new Set(replies.map(({ user }) => user['status']))).toEqual(new Set(['200']))
+  expect(payloads.map(callsWith)).toEqual(payloads.map(() => 1))
+  const answered = await Promise.all(
+    replicas.map(async (replica) =>
+      Number(await metric(replica, /requests_total\{model="iris",operation="predict",code="ok"\} (\d+)/m)),
+    ),
+  )
+  expect([answered[0]! + answered[1]!, Math.min(...answered) > 0]).toEqual([40, true])
+})

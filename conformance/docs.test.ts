@@ -1,6 +1,6 @@
 // Holds the pages to what is true: links lead somewhere, configurations load, commands exist, marked lines work.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { connect } from '@inferwire/client'
 import { loadConfig, Secret } from '@inferwire/connector'
@@ -11,10 +11,10 @@ import { runConnector } from './fixtures/connector.ts'
 import { INFERWIRE, run, shell } from './fixtures/inferwire.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
-import { blocksOf, ROOT, type Block } from './fixtures/page-blocks.ts'
+import { blocksOf, pageFiles, ROOT, type Block } from './fixtures/page-blocks.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
-const PAGES = pages()
+const PAGES = pageFiles()
 const BLOCKS = PAGES.flatMap(blocksOf)
 
 describe('links', () => {
@@ -165,17 +165,6 @@ describe('beside a running `npm start`', () => {
     return text.replaceAll(/\b1883\b/g, mqttPort)
   }
 })
-
-function below(folder: string): string[] {
-  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.md') && !/(?:^|\/)(?:node_modules|dist|\.[^/]*)\//.test(file))
-    .map((file) => `${folder}/${file}`)
-}
-
-function pages(): string[] {
-  const root = readdirSync(ROOT).filter((file) => file.endsWith('.md'))
-  return [...root, ...['docs', 'packages', 'examples', 'bench'].flatMap(below)].sort()
-}
 
 function read(page: string): string {
   return readFileSync(join(ROOT, page), 'utf8')
