@@ -107,6 +107,24 @@ describe('a request that comes again', () => {
     expect(callsWith(payload)).toBe(1)
   })
 
+  test.each(['ready', 'metadata'])(
+    '%s with the same id, after the model server stopped, is not the answer of before',
+    async (operation) => {
+      const own = await startUpstream()
+      await run({ m: { url: own.url, protocol: 'v2' } })
+      const topic = `infer/request/plc/m/${operation}/1`
+      const statuses = () =>
+        client.received
+          .filter((message) => message.topic === `infer/reply/plc/m/${operation}/1`)
+          .map(({ user }) => user['status'])
+      await client.publish(topic, '')
+      await expect.poll(statuses, { timeout: 10_000 }).toEqual(['200'])
+      await own.stop()
+      await client.publish(topic, '')
+      await expect.poll(statuses, { timeout: 10_000 }).toEqual(['200', '502'])
+    },
+  )
+
   test("another client, another body, or no name at all is another request: nobody reads another's answer", async () => {
     await run({ iris: {} })
     const payload = body()
@@ -340,4 +358,20 @@ describe('limits', () => {
     const answered = replies.filter(({ user }) => user['status'] === '200').length
     expect(answered / replies.length).toBeGreaterThanOrEqual(0.95)
   }, 60_000)
+})
+
+test('connectors of one group share the requests: each is executed once, and each of them gets some', async () => {
+  const share = { broker: { url: broker.url, share: 'group' } }
+  const replicas = [await run({ iris: {} }, share), await run({ iris: {} }, share)]
+  const payloads = Array.from({ length: 40 }, body)
+  const topic = 'infer/request/cam7/iris/predict'
+  const replies = await Promise.all(payloads.map((payload) => client.ask(topic, payload)))
+  expect(new Set(replies.map(({ user }) => user['status']))).toEqual(new Set(['200']))
+  expect(payloads.map(callsWith)).toEqual(payloads.map(() => 1))
+  const answered = await Promise.all(
+    replicas.map(async (replica) =>
+      Number(await metric(replica, /requests_total\{model="iris",operation="predict",code="ok"\} (\d+)/m)),
+    ),
+  )
+  expect([answered[0]! + answered[1]!, Math.min(...answered) > 0]).toEqual([40, true])
 })

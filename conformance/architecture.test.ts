@@ -68,6 +68,17 @@ describe('the sources', () => {
     ])
   })
 
+  test('import undici where decision 0001 says, and nowhere else', () => {
+    const page = readFileSync(new URL('docs/decisions/0001-dependencies.md', ROOT), 'utf8')
+    const [, named = ''] = /; only (.*) touch it\./.exec(page) ?? []
+    const users = packageSources().filter(({ path, text }) =>
+      findImports(path, text).some(({ specifier }) => specifier?.split('/')[0] === 'undici'),
+    )
+    const files = new Set(users.map(({ path }) => path.split('/').at(-1)))
+    expect(files).toEqual(new Set(Array.from(named.matchAll(/`([^`]+)`/g), ([, file]) => file)))
+    expect(files.size).toBeGreaterThan(0)
+  })
+
   test('of conformance/ import themselves in no circle', () => {
     expect(findCircles(conformanceSources())).toEqual([])
   })

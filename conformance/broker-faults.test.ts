@@ -1,8 +1,9 @@
 // A broker that refuses, forgets, cuts or limits: the connector says so, stays alive, and is ready again by itself.
 // Mosquitto where it can be brought to do it; else a stand-in that answers CONNECT and SUBSCRIBE as the test says.
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { join } from 'node:path'
 import {
   createLog,
   loadConfig,
@@ -184,6 +185,53 @@ test('a session that was lost on a connection that broke before SUBACK is subscr
   expect(subscribed).toEqual([1, 2, 3])
   expect(log.filter((line) => line.includes('session_lost'))).toHaveLength(1)
 })
+
+// Mosquitto's acl_file grants every subscription and delivers nothing; its other plugin refuses, as EMQX does.
+const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib']
+  .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))
+  .find((file) => existsSync(file))
+
+test.runIf(DYNAMIC_SECURITY !== undefined)(
+  'a broker that refuses the subscription to cancel messages: requests are answered, and the log has the missing rule',
+  async () => {
+    const security = join(tempFolder('dynamic-security'), 'security.json')
+    const acls = [{ acltype: 'subscribePattern', topic: 'infer/cancel/#', allow: false }]
+    const rights = { publishClientSend: true, publishClientReceive: true, subscribe: true, unsubscribe: true }
+    writeFileSync(
+      security,
+      JSON.stringify({
+        defaultACLAccess: rights,
+        roles: [{ rolename: 'no-cancels', acls }],
+        groups: [{ groupname: 'everybody', roles: [{ rolename: 'no-cancels' }] }],
+        anonymousGroup: 'everybody',
+      }),
+    )
+    const broker = await startMosquitto({
+      config: [`plugin ${DYNAMIC_SECURITY}`, `plugin_opt_config_file ${security}`],
+    })
+    closers.push(() => broker.stop())
+    const upstream = await startUpstream()
+    closers.push(() => upstream.stop())
+    const running = await runConnector({
+      broker: { url: broker.url },
+      models: { 'slow-500': { url: upstream.url, protocol: 'v1' } },
+    })
+    closers.push(() => running.connector.stop())
+    expect(await readiness(running.connector)).toMatchObject({ status: 200 })
+    const client = await TestClient.connect(broker.url)
+    closers.push(() => client.close())
+    await client.subscribe('infer/reply/#')
+    const answered = client.ask('infer/request/cam7/slow-500/predict/1', '{"instances":[[1]]}')
+    await client.publish('infer/cancel/cam7/slow-500/predict/1', '')
+    expect((await answered).user['status']).toBe('200')
+    const refused = running.log.filter((line) => line.includes('"subscription_refused"'))
+    expect(refused).toHaveLength(1)
+    expect(refused[0]).toContain('ACL: topic read infer/cancel/#')
+    await broker.stop()
+    await broker.start()
+    await expect.poll(async () => (await readiness(running.connector)).status, { timeout: 10_000 }).toBe(200)
+  },
+)
 
 test('a session taken over by a namesake is told, and not fought for', async () => {
   let connections = 0

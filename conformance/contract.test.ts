@@ -207,6 +207,22 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(seen.body).toEqual(body)
   })
 
+  test('binary tensors without a Content Type are known by the length of their JSON part', async () => {
+    const body = Buffer.concat([Buffer.from('{"inputs":[]}'), Buffer.from([0, 1, 255])])
+    const userProperties = { 'inference-header-content-length': '13' }
+    await client.ask('infer/request/cam7/iris/infer', body, { userProperties })
+    const seen = upstream.requests.at(-1)!
+    expect(seen.headers['content-type']).toBe('application/octet-stream')
+    expect(seen.headers['inference-header-content-length']).toBe('13')
+    expect(seen.body).toEqual(body)
+    const contentType = 'application/json'
+    const reply = await client.ask('infer/request/cam7/iris/infer', body, { userProperties, contentType })
+    expect([reply.user['code'], reply.payload.toString()]).toEqual([
+      'bad_payload',
+      expect.stringContaining('inference-header-content-length') as string,
+    ])
+  })
+
   test('the trace context goes to the model server and comes back', async () => {
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
     const reply = await client.ask('infer/request/cam7/iris/predict', BODY, {

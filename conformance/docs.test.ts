@@ -1,18 +1,20 @@
 // Holds the pages to what is true: links lead somewhere, configurations load, commands exist, marked lines work.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { connect } from '@inferwire/client'
 import { loadConfig, Secret } from '@inferwire/connector'
+import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createProgram } from '../packages/cli/src/index.ts'
 import { runConnector } from './fixtures/connector.ts'
 import { INFERWIRE, run, shell } from './fixtures/inferwire.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
-import { blocksOf, ROOT, type Block } from './fixtures/page-blocks.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
+import { blocksOf, pageFiles, ROOT, type Block } from './fixtures/page-blocks.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
-const PAGES = pages()
+const PAGES = pageFiles()
 const BLOCKS = PAGES.flatMap(blocksOf)
 
 describe('links', () => {
@@ -74,6 +76,12 @@ describe('commands', () => {
   })
 })
 
+test("the guide's access rules are those that the source makes: requests, replies, cancels", () => {
+  const printed = marked('acl').map(({ page, text }) => [page, text.trimEnd()])
+  const made = aclText({ connectorUser: 'inferwire' }).trimEnd()
+  expect(printed).toEqual([['docs/guides/connect-to-your-broker.md', made]])
+})
+
 describe('beside a running `npm start`', () => {
   let dev: ChildProcess
   let said: string
@@ -133,6 +141,17 @@ describe('beside a running `npm start`', () => {
     expect(await cam7.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).toEqual([1])
     expect((await cam7.models()).map(({ name }) => name)).toEqual(['iris'])
     await cam7.close()
+    const [listening, device] = await Promise.all([
+      TestClient.connect(broker.url, { username: 'inferwire', password: 'i' }),
+      TestClient.connect(broker.url, { username: 'cam7', password: 'c' }),
+    ])
+    await listening.subscribe('infer/cancel/#')
+    await device.publish('infer/cancel/bob/iris/predict/1', '')
+    await device.publish('infer/cancel/cam7/iris/predict/1', '')
+    await expect
+      .poll(() => listening.received.map(({ topic }) => topic))
+      .toEqual(['infer/cancel/cam7/iris/predict/1'])
+    await Promise.all([listening.close(), device.close()])
     const bob = await connect(broker.url, { username: 'bob', password: 'b', identity: 'cam7' })
     await expect(bob.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).rejects.toMatchObject({
       code: 'not_authorized',
@@ -146,17 +165,6 @@ describe('beside a running `npm start`', () => {
     return text.replaceAll(/\b1883\b/g, mqttPort)
   }
 })
-
-function below(folder: string): string[] {
-  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.md') && !/(?:^|\/)(?:node_modules|dist|\.[^/]*)\//.test(file))
-    .map((file) => `${folder}/${file}`)
-}
-
-function pages(): string[] {
-  const root = readdirSync(ROOT).filter((file) => file.endsWith('.md'))
-  return [...root, ...['docs', 'packages', 'examples', 'bench'].flatMap(below)].sort()
-}
 
 function read(page: string): string {
   return readFileSync(join(ROOT, page), 'utf8')

@@ -1,9 +1,10 @@
-// Every requirement has its proof or says why not, and every proof exists.
+// Every requirement has its proof or says why not, every proof exists, and no page denies what is kept.
 import { existsSync, readFileSync } from 'node:fs'
 import { PROBLEMS } from '@inferwire/protocol'
 import { parseSync } from 'oxc-parser'
 import { describe, expect, test } from 'vitest'
-import { REQUIREMENTS, type Requirement } from './requirements.ts'
+import { pageFiles } from './fixtures/page-blocks.ts'
+import { denialMistakes, denialsOf, LIMITS, REQUIREMENTS, type Requirement } from './requirements.ts'
 
 const ROOT = new URL('../', import.meta.url)
 
@@ -95,6 +96,59 @@ describe('the requirements', () => {
 
   test.each(Array.from({ length: 10 }, (_, index) => `D${index + 1}`))('have promise %s', (id) => {
     expect(REQUIREMENTS.map((requirement) => requirement.id)).toContain(id)
+  })
+})
+
+describe('the pages', () => {
+  test('deny nothing that a requirement keeps, and say of each denial which one it is about', () => {
+    const denials = pageFiles().flatMap((page) => denialsOf(page, readFileSync(new URL(page, ROOT), 'utf8')))
+    expect(denialMistakes(denials, REQUIREMENTS, LIMITS)).toEqual([])
+    const pages = new Set(denials.map(({ page }) => page))
+    for (const page of ['README.md', 'SECURITY.md', 'docs/concepts/delivery.md', 'docs/reliability.md']) {
+      expect(pages).toContain(page)
+    }
+  })
+})
+
+const list = (...items: string[]): string => ['## What is not promised', '', ...items].join('\n')
+
+describe('the check of the pages', () => {
+  const requirements: Requirement[] = [
+    { id: 'KEPT', source: 'x', text: 'Turns go round.', tests: ['a > b'] },
+    { id: 'OPEN', source: 'x', text: 'It streams.', gap: 'Later.' },
+  ]
+  const check = (text: string, limits = [{ id: 'L-ONCE', text: 'Never.' }]): string[] =>
+    denialMistakes(denialsOf('a.md', text), requirements, limits)
+
+  test('takes entries that name an open requirement or a limit, and everything outside of such lists', () => {
+    expect(
+      check(list('- Once. <!-- denies: L-ONCE -->', '- Streams. <!-- denies: OPEN, L-ONCE -->')),
+    ).toEqual([])
+    expect(
+      check(`# A\n\n- Not a denial.\n\n${list('- Once. <!-- denies: L-ONCE -->')}\n\n## B\n\n- C`),
+    ).toEqual([])
+    expect(check(list('- Once, on', '  two lines. <!-- denies: L-ONCE -->'))).toEqual([])
+    expect(check('```\nNot yet: x\n```\n', [])).toEqual([])
+  })
+
+  test.each([
+    [
+      list('- Fairness. <!-- denies: KEPT -->'),
+      'denies KEPT, which is kept: Turns go round. Correct the page.',
+    ],
+    ['Text.\n\nA sentence. <!-- denies: KEPT -->', 'denies KEPT, which is kept'],
+    ['| a | no <!-- denies: KEPT --> |', 'denies KEPT, which is kept'],
+    [list('- Fairness.'), 'a.md:3 ("- Fairness.") names no requirement and no limit'],
+    ['Not yet: gRPC.', 'a.md:1 ("Not yet: gRPC.") names no requirement'],
+    ['- Not yet: gRPC.', 'names no requirement'],
+    ['## Not promised\n\n* Fairness.', 'names no requirement'],
+    [list('- Once. <!-- denies: L-TWICE -->'), 'denies L-TWICE, which does not exist'],
+  ])('refuses %j', (text, mistake) => {
+    expect(check(text, [])).toEqual([expect.stringContaining(mistake)])
+  })
+
+  test('refuses a limit that no page has', () => {
+    expect(check('# A')).toEqual(['No page says L-ONCE'])
   })
 })
 

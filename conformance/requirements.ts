@@ -7,6 +7,8 @@ import { SECURITY } from './requirements/security.ts'
 import { WIRE_CONTRACT } from './requirements/wire-contract.ts'
 import type { Requirement } from './requirements/requirement.ts'
 
+export { denialMistakes, denialsOf } from './requirements/denials.ts'
+export { LIMITS } from './requirements/limits.ts'
 export type { Requirement } from './requirements/requirement.ts'
 
 /** In the order of the contract. */

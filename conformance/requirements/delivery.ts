@@ -70,6 +70,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > is known by the id in its topic as well`,
     `${ADMISSION} > another client, another body, or no name at all is another request`,
     `${ADMISSION} > of a model that must not run twice`,
+    `${ADMISSION} > %s with the same id, after the model server stopped`,
     `${ADMISSION} > from a connection that broke is not executed a second time`,
     `${DUPLICATES} > the memory gives back what was put in`,
   ),
@@ -190,10 +191,20 @@ export const DELIVERY: readonly Requirement[] = [
     'conformance/bad-input.test.ts > far too large for the memory',
     'packages/connector/src/admission/model-gate.test.ts > models share one budget of bytes',
   ),
-  open(
+  met(
     'S-SHARED-1',
+    'design, Scale and brokers; MQTT 5 §4.8.2',
+    'Connectors with the same `broker.share` share the requests by a shared subscription: each is executed by one of them, and a cancel reaches the one that runs it.',
+    `${ADMISSION} > connectors of one group share the requests`,
+    `${ADMISSION} > reaches the replica that runs the request`,
+    'packages/connector/src/session/subscriptions.test.ts > a shared filter is subscribed to under the name of the group',
+    'conformance/broker-faults.test.ts > a connector that begins to share leaves no subscription of its own',
+    'conformance/manifests.test.ts > give several connectors a shared subscription, and one a queue of its own',
+  ),
+  open(
+    'S-PROFILE-1',
     'design, Scale and brokers',
-    'Replicas share the work by shared subscriptions, as the broker profile says.',
-    'One connector per root; shared subscriptions and profiles are not built yet.',
+    'What a broker can do, and how replicas share the work there, follows from a profile of the broker.',
+    'There are no profiles; `broker.share` and `broker.ackOrder` are configured.',
   ),
 ]

@@ -112,12 +112,14 @@ export const SECURITY: readonly Requirement[] = [
     'The admin endpoint checks Host, so that a web page cannot read it by DNS rebinding.',
     'packages/connector/src/admin/admin-server.test.ts > a Host that is not loopback is refused on loopback',
     'packages/connector/src/admin/admin-server.test.ts > elsewhere any Host is answered: kubelet and Prometheus use the address of the pod',
+    'packages/connector/src/admin/admin-server.test.ts > a request with %s is refused with 400',
   ),
   met(
     'X-DEV-1',
     SECURITY_PAGE,
     "The development broker's WebSocket listens on loopback and lets no foreign web page in.",
     'packages/dev/src/broker/local-page.test.ts > refuses an upgrade without Host',
+    'packages/dev/src/broker/local-page.test.ts > refuses an upgrade with two Hosts',
     'packages/dev/src/broker/embedded.test.ts > listens on loopback only',
   ),
 ]

@@ -18,7 +18,7 @@ import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from 
 const v2 = (inputs: string, rest = ''): string => `{"inputs":[${inputs}]${rest}}`
 const JSON_TYPE = 'application/json'
 const BINARY_TYPE = 'application/octet-stream'
-const fp32 = '{"name":"x","shape":[1,2],"datatype":"FP32","data":[[1,null]]}'
+const fp32 = '{"name":"x","shape":[1,2],"datatype":"FP32","data":[[1,-2]]}'
 const binary = (name: string, datatype: string, shape: string, size: number): string =>
   `{"name":"${name}","shape":${shape},"datatype":"${datatype}","parameters":{"binary_data_size":${size}}}`
 

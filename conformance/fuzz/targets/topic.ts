@@ -3,6 +3,7 @@ import {
   dialectNames,
   isCleanLevel,
   isModelName,
+  isServerModelName,
   operationsOf,
   Problem,
   TopicSpace,
@@ -119,9 +120,10 @@ function checkOwn(topics: TopicSpace, client: string, topic: string): void {
 
 // The paths of a model with this name on its server, as an accepted configuration may say.
 function checkPaths(name: string): string {
-  if (!isModelName(name)) return 'no name'
+  if (!isServerModelName(name)) return 'no name'
   claim(!/[/\\%?#\s]/.test(name), 'a name has what paths are made of')
-  const [model = '', version] = name.split('@')
+  // A version is narrower than a name on a server; a name on topics may have one.
+  const [model = '', version] = isModelName(name) ? name.split('@') : [name]
   const upstream = new FakeUpstream()
   const paths = new Map<string, string>()
   const collect = (dialect: Dialect, model: string, version: string | undefined, key: string): void => {
@@ -141,7 +143,10 @@ function checkPaths(name: string): string {
     const levels = path.split('/').slice(1)
     const isVersion = key.startsWith('version') && version !== undefined
     claim(levels[0] === 'prefix' && levels[2] === 'models', 'a path leaves its prefix')
-    const asked = decodeURIComponent(levels[3]!.replace(/:(?:predict|explain)$/, ''))
+    const [, operation] = key.split(' ')
+    const suffix = operation === 'predict' || operation === 'explain' ? `:${operation}` : ''
+    claim(levels[3]!.endsWith(suffix), 'a path asks for another operation')
+    const asked = levels[3]!.slice(0, levels[3]!.length - suffix.length)
     claim(asked === (isVersion || key.startsWith('version') ? model : name), 'a path asks for another model')
     claim(levels.length <= (isVersion ? 7 : 5), 'a path has more levels than its model')
   }

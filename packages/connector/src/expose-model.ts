@@ -17,7 +17,14 @@ import { exposedNames, originOf, type ModelConfig } from './config/index.ts'
 import { createCredential } from './credential/index.ts'
 import { Circuit, openUpstream, RetryBudget, withBreaker, withRetry } from './endpoint/index.ts'
 import { modelCard } from './presence/index.ts'
-import type { BoundOperation, Endpoint, ExposedModel, ModelFacts, Upstream } from './step.ts'
+import type {
+  BoundOperation,
+  Endpoint,
+  ExposedModel,
+  ModelDescription,
+  ModelFacts,
+  Upstream,
+} from './step.ts'
 import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
 
 /** One configured model's server, with what the model's versions and operations share. */
@@ -44,9 +51,10 @@ export function openServer(
     credential: createCredential(config.credential, originOf(config.url)),
     model: config.as ?? name,
     dialects: config.protocol === undefined ? dialectNames() : [config.protocol],
+    versions: config.versions,
     // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And
-    // the question what the model is.
-    callsMax: 2 * config.limits.concurrency * (1 + config.versions.length) + 4,
+    // the questions what the model and its versions are.
+    callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
   })
   return guardServer(name, config, upstream, { log, telemetry })
@@ -101,25 +109,34 @@ export interface ExposeOptions {
 /** One exposure for the model, and one for each configured version (`{name}@{version}`). */
 export function exposeModel(options: ExposeOptions): Exposure[] {
   const { config, facts } = options
-  return exposedNames(options.name, config).map((exposedName, index) =>
-    index === 0
-      ? exposeOne(options, exposedName, facts.protocols, undefined)
-      : exposeOne(options, exposedName, dialectsOfVersions(config), config.versions[index - 1]),
-  )
+  return exposedNames(options.name, config).map((exposedName, index) => {
+    const version = config.versions[index - 1]
+    const described = version === undefined ? facts : factsOfVersion(options, version)
+    return exposeOne(options, exposedName, described, version)
+  })
 }
 
-// Which versions a server has is not asked: they are believed.
-function dialectsOfVersions({ protocol }: ModelConfig): Dialect[] {
-  return versionedDialects().filter((dialect) => protocol === undefined || dialect === protocol)
+/** What is said of one exposed name: the model, or one of its versions. */
+interface DescribedFacts extends ModelDescription {
+  readonly protocols: readonly Dialect[]
+}
+
+// A configured version is exposed even where the server does not have it yet: its requests get the server's own answer.
+function factsOfVersion({ config, facts }: ExposeOptions, version: string): DescribedFacts {
+  const { protocol } = config
+  const protocols = versionedDialects().filter((dialect) => protocol === undefined || dialect === protocol)
+  const told = facts.ofVersions?.get(version)
+  return { protocols, ...(told?.state === 'described' ? told.description : {}) }
 }
 
 function exposeOne(
   options: ExposeOptions,
   exposedName: string,
-  protocols: readonly Dialect[],
+  facts: DescribedFacts,
   version: string | undefined,
 ): Exposure {
-  const { config, facts, server, topics, budget, telemetry } = options
+  const { config, server, topics, budget, telemetry } = options
+  const { protocols } = facts
   const gate = options.gates.get(exposedName) ?? new ModelGate(exposedName, config.limits, budget)
   const operations = bindOperations({ exposedName, protocols, version, config, server, telemetry })
   const configured = operations.get(config.defaultOperation as OperationName)
@@ -138,7 +155,6 @@ function exposeOne(
   const card = modelCard(topics, {
     ...facts,
     name: exposedName,
-    protocols,
     operations: [...operations.keys()],
     defaultOperation: defaultOperation.name,
     description: config.description,

@@ -317,6 +317,61 @@ test('a request for a model that waits for its server has it asked at once', asy
   expect(await ask('iris')).toBe(200)
 }, 15_000)
 
+const tensors = (name: string) => [{ name, datatype: 'FP32', shape: [4] }]
+
+test('each version has the card that the server describes it with; one that the server does not have has none, and a warning', async () => {
+  const server = await startServer()
+  server.v2 = (response) => {
+    const version = /versions\/(.*)$/.exec(server.asked.at(-1)!)?.[1]
+    if (version === 'v9') notFound(response)
+    else json(200, { name: 'echo', inputs: tensors(`X-${version ?? 'newest'}`) })(response)
+  }
+  const config = configOf({ url: server.url, versions: ['v1', 'v2', 'v9'] })
+  registry.set('echo', config)
+  await registry.allExposed()
+  expect(['echo', 'echo@v1', 'echo@v2', 'echo@v9'].map((name) => cards.get(name)!.inputs)).toEqual([
+    tensors('X-newest'),
+    tensors('X-v1'),
+    tensors('X-v2'),
+    undefined,
+  ])
+  expect(cards.get('echo@v9')).not.toHaveProperty('example')
+  expect(await ask('echo@v9', 'infer')).toBe(200)
+  const warnings = lines.filter(({ event }) => event === 'version_missing')
+  expect(warnings).toMatchObject([
+    { level: 'warn', model: 'echo@v9', detail: expect.stringMatching(/^404 on .*\/versions\/v9$/) as string },
+  ])
+})
+
+test('a model with 70 inputs has a card without an example, and none with 64 of them', async () => {
+  const server = await startServer()
+  server.v2 = json(200, { inputs: Array.from({ length: 70 }, (_, index) => tensors(`x${index}`)[0]) })
+  registry.set('wide', configOf({ url: server.url }))
+  await registry.allExposed()
+  expect(cards.get('wide')).toMatchObject({ protocols: ['v2', 'v1'], default_operation: 'infer' })
+  for (const member of ['inputs', 'example']) expect(cards.get('wide')).not.toHaveProperty(member)
+})
+
+// Triton does not decode the path.
+test.each(['na+me', 'na@me', "a,b;c='d'"])(
+  'a model that its server calls %s is exposed under another name, and the log has the path as sent',
+  async (as) => {
+    const server = await startServer()
+    server.v2 = (response) => (server.asked.at(-1) === `/v2/models/${as}` ? good : notFound)(response)
+    server.v1 = notFound
+    expect(() => configOf({ url: server.url, as: `${as}/x` })).toThrow(ConfigError)
+    registry.set('iris', configOf({ url: server.url, as }))
+    await registry.allExposed()
+    expect(cards.get('iris')).toMatchObject({ name: 'iris', protocols: ['v2'] })
+    expect(server.asked).toContain(`/v1/models/${as}`)
+    server.v2 = notFound
+    registry.set('gone', configOf({ url: server.url, as }))
+    await expect.poll(refusals).toBeGreaterThan(0)
+    const { detail } = lines.find(({ event }) => event === 'model_not_ready')!
+    expect(detail).toContain(`404 on ${server.url}/v2/models/${as} `)
+  },
+)
+
 test('a default operation that the model does not offer has a warning', async () => {
   const { url } = await startServer()
   registry.set('iris', configOf({ url, defaultOperation: 'infer' }))

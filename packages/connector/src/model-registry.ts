@@ -33,6 +33,8 @@ interface Entry {
   predecessor: Entry | undefined
   /** Of the last warning that the server was not reached. */
   lastDetail: string | undefined
+  /** The configured versions that the server does not have, with the reason; each was logged. */
+  missingVersions: ReadonlyMap<string, string>
   /** Resolves with the first exposure, or when the entry is replaced or removed before it. */
   readonly settled: Promise<void>
   readonly settle: () => void
@@ -186,6 +188,7 @@ export class ModelRegistry {
       watch: undefined,
       exposures: [],
       lastDetail: undefined,
+      missingVersions: new Map(),
       predecessor: previous === undefined ? undefined : serving(previous),
       ...settledPromise(),
     }
@@ -255,6 +258,7 @@ export class ModelRegistry {
 
   #expose(entry: Entry, facts: ModelFacts): void {
     const { name, config, server } = entry
+    this.#noteMissingVersions(entry, facts)
     const gates = new Map(entry.exposures.map(({ model, gate }) => [model.name, gate]))
     const exposures = exposeModel({ ...this.#parts, name, config, server, facts, gates })
     const isFirst = entry.exposures.length === 0
@@ -266,6 +270,23 @@ export class ModelRegistry {
     if (isFirst) this.#becomeServing(entry)
     this.#logExposed(entry, isFirst, changed)
     for (const { card } of changed) this.#parts.cardChanged(card.name, card)
+  }
+
+  // Once for each reason: facts are asked for again and again.
+  #noteMissingVersions(entry: Entry, { ofVersions }: ModelFacts): void {
+    if (ofVersions === undefined) return
+    const { name, config, missingVersions } = entry
+    const missing = [...ofVersions].flatMap(([version, facts]) =>
+      facts.state === 'missing' ? [[version, facts.reason] as const] : [],
+    )
+    entry.missingVersions = new Map(missing)
+    for (const [version, detail] of missing) {
+      if (missingVersions.get(version) === detail) continue
+      this.#parts.log.warn(
+        { event: 'version_missing', model: `${name}@${version}`, url: config.url, detail },
+        `The server of model "${name}" does not describe version "${version}": its card has no tensors. Load the version there, or remove it from models.*.versions.`,
+      )
+    }
   }
 
   #noteRequestBytesMax(): void {

@@ -140,16 +140,30 @@ export interface Upstream {
   destroy(): Promise<void>
 }
 
-/** What a server says about a model. */
-export interface ModelFacts {
-  /** The dialects that it speaks for the model, at least one. */
-  readonly protocols: readonly Dialect[]
-  /** Dialects whose question failed: the server may speak them or not. Empty: nothing is left to find out. */
-  readonly unanswered: readonly Dialect[]
+/** How a server describes a model, or one version of it. */
+export interface ModelDescription {
   readonly platform?: string
   readonly versions?: readonly string[]
   readonly inputs?: readonly TensorMetadata[]
   readonly outputs?: readonly TensorMetadata[]
+}
+
+/** What a server says about one version of a model. */
+export type VersionFacts =
+  | { readonly state: 'described'; readonly description: ModelDescription }
+  /** It does not have the version; `reason` is for the operator's log. */
+  | { readonly state: 'missing'; readonly reason: string }
+  /** The question failed: another moment may bring an answer. */
+  | { readonly state: 'unanswered' }
+
+/** What a server says about a model. */
+export interface ModelFacts extends ModelDescription {
+  /** The dialects that it speaks for the model, at least one. */
+  readonly protocols: readonly Dialect[]
+  /** Dialects whose question failed: the server may speak them or not. Empty: nothing is left to find out. */
+  readonly unanswered: readonly Dialect[]
+  /** Of the configured versions, each for itself: versions may differ in their tensors. */
+  readonly ofVersions?: ReadonlyMap<string, VersionFacts>
 }
 
 /** Asks one model server one thing. The path is fixed when the endpoint is made; no request can change it. */

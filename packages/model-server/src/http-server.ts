@@ -38,6 +38,7 @@ async function answer(
   request.on('error', () => undefined)
   response.on('error', () => undefined)
   try {
+    checkHost(request)
     const [route, params] = findRoute(routes, request)
     const call: Call = {
       params,
@@ -54,6 +55,13 @@ async function answer(
   } finally {
     // What was not read of the body is thrown away, so that the connection can be used again.
     request.resume()
+  }
+}
+
+// RFC 9112 §3.2: 400 to more than one Host. Node.js keeps the first one, and refuses a request without.
+function checkHost({ headersDistinct }: IncomingMessage): void {
+  if ((headersDistinct['host']?.length ?? 0) > 1) {
+    throw Failure.detail(400, 'The request has more than one Host.', { connection: 'close' })
   }
 }
 

@@ -135,6 +135,18 @@ test('survives clients that leave in the middle and bytes that are not HTTP', as
   expect((await get(server, '/')).status).toBe(200)
 })
 
+test.each([
+  ['two Hosts', ['Host: a', 'Host: b']],
+  ['the same Host twice', ['Host: a', 'host: a']],
+  ['no Host', []],
+])('answers 400 to a request with %s', async (_, hosts) => {
+  const socket = connect(server.port, '127.0.0.1')
+  socket.write(['GET /v2/health/live HTTP/1.1', ...hosts, '', ''].join('\r\n'))
+  let text = ''
+  for await (const chunk of socket) text += String(chunk)
+  expect(text).toMatch(/^HTTP\/1\.1 400 /)
+})
+
 test('keeps a connection for the next request', async () => {
   const socket = connect(server.port, '127.0.0.1')
   const ask = 'GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n'

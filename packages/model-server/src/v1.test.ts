@@ -94,6 +94,13 @@ test.each([
   ['without rows', '{"instances":[]}', 500, /^ValueError : Found array with 0 sample/],
   ['with ragged rows', '{"instances":[[1,2,3,4],[1]]}', 500, /^ValueError : .*inhomogeneous/],
   ['with a text', '{"instances":[[1,2,3,"4"]]}', 500, /^ValueError : input "X": "4" is not a value of FP32$/],
+  ['with null', '{"instances":[[1,2,3,null]]}', 500, /^ValueError : input "X": null is not a value of FP32$/],
+  [
+    'with 1e39',
+    '{"instances":[[1,2,3,1e39]]}',
+    500,
+    /^ValueError : input "X": 1e\+39 is not a value of FP32$/,
+  ],
   ['with an object of other keys', '{"instances":[{"toString":[1,2,3,4]}]}', 500, /^KeyError : 'X'/],
 ])('refuses a body %s', async (_what, body, status, error) => {
   const answer = await post(server, IRIS, body)

@@ -81,6 +81,17 @@ test('answers the outputs that are asked for, in their order', async () => {
   expect(answer.json().outputs.map(({ name }: { name: string }) => name)).toEqual(['probabilities', 'label'])
 })
 
+test('answers every output to an empty list of outputs, as KServe', async () => {
+  for (const parameters of [undefined, { binary_data_output: false }]) {
+    const answer = await post(server, IRIS, { inputs: [input], outputs: [], parameters })
+    expect(answer.status).toBe(200)
+    expect(answer.json().outputs.map(({ name }: { name: string }) => name)).toEqual([
+      'label',
+      'probabilities',
+    ])
+  }
+})
+
 test('finds inputs by name, and keeps 64-bit integers exact', async () => {
   const body = `{"inputs":[
     {"name":"b","shape":[3],"datatype":"INT64","data":[1,0,0]},
@@ -100,8 +111,8 @@ const TYPES: [string, unknown[]][] = [
   ['INT16', [-32768, 32767]],
   ['INT32', [-2147483648, 2147483647]],
   ['INT64', [-7, 7]],
-  ['FP32', [0.5, null]],
-  ['FP64', [0.1, null]],
+  ['FP32', [0.5, -1.5]],
+  ['FP64', [0.1, 1e39]],
   ['BYTES', ['ü', '']],
 ]
 
@@ -227,6 +238,8 @@ test.each([
     500,
     /^ValueError : input "X": an object/,
   ],
+  ['null for FP32', IRIS, one({ data: [1, 2, 3, null] }), 500, /^ValueError : input "X": null is not/],
+  ['1e39 for FP32', IRIS, one({ data: [1, 2, 3, 1e39] }), 500, /^ValueError : input "X": 1e\+39 is not/],
   ['ragged data', IRIS, one({ data: [[1, 2, 3], [4]] }), 500, /^ValueError : .*inhomogeneous/],
   [
     'what only the engine notices',

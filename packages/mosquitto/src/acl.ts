@@ -1,4 +1,4 @@
-// The access rules of the wire contract: four of them make the client level of a topic unforgeable.
+// The access rules of the wire contract, once: they make the client level of a topic unforgeable.
 import { TopicSpace } from '@inferwire/protocol'
 import { trimBlanks, userNameMistake } from './user-name.ts'
 
@@ -12,7 +12,7 @@ export interface AclRule {
 export interface ContractRules {
   /** For the connector, beside those for everybody. */
   readonly connector: readonly AclRule[]
-  /** For every user: ask and be answered under the own name, see models and status. */
+  /** For every user: ask, cancel and be answered under its own name, see models and status. */
   readonly everybody: readonly AclRule[]
 }
 
@@ -37,7 +37,7 @@ export function contractRules(root = 'infer'): ContractRules {
   return {
     connector: [
       { access: 'read', filter: topics.requestFilter },
-      { access: 'read', filter: `${root}/cancel/#` },
+      { access: 'read', filter: topics.cancelFilter },
       { access: 'write', filter: `${root}/reply/#` },
       { access: 'write', filter: `${root}/models/#` },
       { access: 'write', filter: `${root}/status/#` },

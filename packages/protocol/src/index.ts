@@ -14,6 +14,7 @@ export {
   dialectNames,
   dialectOf,
   DIALECTS,
+  isServerModelName,
   operationMeaning,
   operationOfBody,
   operationRoute,

@@ -130,6 +130,28 @@ test.each(['rebound.example', '127.0.0.1.evil.example', 'localhost.evil.example:
   },
 )
 
+// What the server says to these bytes before it ends the connection.
+function exchange(bytes: string): Promise<string> {
+  const socket = connect(Number(new URL(admin.url).port), '127.0.0.1')
+  return new Promise((resolve) => {
+    let text = ''
+    socket.on('data', (chunk) => (text += chunk.toString()))
+    socket.on('close', () => resolve(text))
+    socket.write(bytes)
+  })
+}
+
+test.each([
+  ['two Hosts', ['Host: 127.0.0.1', 'Host: rebound.example']],
+  ['the same Host twice', ['Host: 127.0.0.1', 'host: 127.0.0.1']],
+  ['three Hosts, two of them empty', ['Host:', 'HOST:', 'Host: 127.0.0.1']],
+  ['no Host', []],
+])('a request with %s is refused with 400', async (_, hosts) => {
+  const answer = await exchange(['GET /metrics HTTP/1.1', ...hosts, 'Connection: close', '', ''].join('\r\n'))
+  expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+  expect(answer).not.toContain('inferwire_')
+})
+
 test('elsewhere any Host is answered: kubelet and Prometheus use the address of the pod', async () => {
   const open = await startAdminServer('0.0.0.0', 0, { missing: () => missing, metrics: () => metrics() })
   try {
@@ -141,15 +163,7 @@ test('elsewhere any Host is answered: kubelet and Prometheus use the address of 
 })
 
 test('nonsense ends its own connection only', async () => {
-  const { port } = new URL(admin.url)
-  const socket = connect(Number(port), '127.0.0.1')
-  const said = new Promise<string>((resolve) => {
-    let text = ''
-    socket.on('data', (chunk) => (text += chunk.toString()))
-    socket.on('close', () => resolve(text))
-  })
-  socket.write('\u0000\u0001 nonsense\r\n\r\n')
-  expect(await said).toMatch(/^HTTP\/1\.1 400 /)
+  expect(await exchange('\u0000\u0001 nonsense\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
   expect((await get('/livez'))[0]).toBe(200)
 })
 

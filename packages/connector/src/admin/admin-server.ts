@@ -28,7 +28,10 @@ export async function startAdminServer(host: string, port: number, views: AdminV
   // Until the address is known, nobody has connected.
   let isLocal = true
   const server = createServer((request, response) => {
-    if (isLocal && !LOOPBACK_HOST.test(request.headers.host ?? '')) {
+    // RFC 9112 §3.2: 400 to more than one Host. Node.js keeps the first one, and refuses a request without.
+    if ((request.headersDistinct['host']?.length ?? 0) > 1) {
+      send(response, 400, 'The request has more than one Host.\n')
+    } else if (isLocal && !LOOPBACK_HOST.test(request.headers.host ?? '')) {
       send(response, 403, 'This endpoint is local: the Host must be localhost, 127.0.0.1 or [::1].\n')
     } else void answer(request, response, views)
   })

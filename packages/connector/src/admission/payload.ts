@@ -1,5 +1,5 @@
 // What of a request can be judged without reading its body: flag, size, content type, first byte.
-import { DIALECTS, Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
+import { DIALECTS, Problem, PROPERTY, userProperty } from '@inferwire/protocol'
 import type { BoundOperation, Delivery, ExposedModel, RequestContentType } from '../step.ts'
 
 /** The parts of a delivery that are judged. */
@@ -48,30 +48,43 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
     )
   }
   const { contentType } = properties
-  if (contentType === undefined || contentType === 'application/json' || isJsonWithParameters(contentType)) {
-    if (!beginsLikeJsonObject(payload)) {
-      throw new Problem('bad_payload', 'The body is not a JSON object: it does not begin with "{".')
-    }
-    return JSON_BODY
+  const length = userProperty(properties.userProperties, PROPERTY.inferenceHeaderContentLength)
+  if (contentType === undefined && length !== undefined && DIALECTS[operation.protocol].hasBinaryTensors) {
+    // The property says what the body is: KServe's clients and Triton's leave the Content Type out.
+    return binaryBody(length, payloadBytes)
   }
-  return binaryBody(contentType, properties, operation, payloadBytes)
+  if (contentType === undefined || contentType === 'application/json' || isJsonWithParameters(contentType)) {
+    return jsonBody(payload, operation, length)
+  }
+  checkBinaryType(contentType, operation)
+  return binaryBody(length, payloadBytes)
+}
+
+function jsonBody(payload: Buffer, operation: BoundOperation, length: string | undefined): JudgedBody {
+  if (length !== undefined) {
+    const { hasBinaryTensors } = DIALECTS[operation.protocol]
+    throw new Problem(
+      'bad_payload',
+      `User property "${PROPERTY.inferenceHeaderContentLength}" is for binary tensors; ${hasBinaryTensors ? 'publish them with Content Type application/octet-stream, or leave the property out' : `operation "${operation.name}" takes none, so leave the property out`}.`,
+    )
+  }
+  if (!beginsLikeJsonObject(payload)) {
+    throw new Problem('bad_payload', 'The body is not a JSON object: it does not begin with "{".')
+  }
+  return JSON_BODY
+}
+
+function checkBinaryType(contentType: string, { name, protocol }: BoundOperation): void {
+  const { hasBinaryTensors } = DIALECTS[protocol]
+  if (contentType === 'application/octet-stream' && hasBinaryTensors) return
+  throw new Problem(
+    'unsupported_content_type',
+    `Operation "${name}" takes application/json${hasBinaryTensors ? ' or application/octet-stream' : ''}.`,
+  )
 }
 
 // The binary tensor extension: JSON first, then the tensors' bytes (Open Inference Protocol, binary data extension).
-function binaryBody(
-  contentType: string,
-  properties: MessageProperties,
-  operation: BoundOperation,
-  payloadBytes: number,
-): JudgedBody {
-  const { hasBinaryTensors } = DIALECTS[operation.protocol]
-  if (contentType !== 'application/octet-stream' || !hasBinaryTensors) {
-    throw new Problem(
-      'unsupported_content_type',
-      `Operation "${operation.name}" takes application/json${hasBinaryTensors ? ' or application/octet-stream' : ''}.`,
-    )
-  }
-  const length = userProperty(properties.userProperties, PROPERTY.inferenceHeaderContentLength)
+function binaryBody(length: string | undefined, payloadBytes: number): JudgedBody {
   if (length === undefined || !/^\d{1,9}$/.test(length) || Number(length) > payloadBytes) {
     throw new Problem(
       'bad_payload',

@@ -99,7 +99,7 @@ const modelArbitrary = fc.record(
     url: fc.constantFrom('http://h', 'https://h:8443/prefix'),
     host: fc.constantFrom('iris.models.example.com', '[::1]:80'),
     protocol: fc.constantFrom('v1' as const, 'v2' as const),
-    as: fc.constantFrom('up.stream', '1', 'true', 'null'),
+    as: fc.constantFrom('up.stream', '1', 'true', 'null', 'na+me', '@'),
     description: fc.string({ minLength: 1 }),
     // Through JSON, which has no -0.
     example: fc.record({

@@ -3,8 +3,8 @@ import {
   DIALECTS,
   dialectNames,
   isAllowableHeader,
-  isModelName,
   isOperationName,
+  isServerModelName,
   OPERATIONS,
   versionedDialects,
 } from '@inferwire/protocol'
@@ -109,10 +109,16 @@ export const model = z.strictObject({
     description: 'Protocol of the model server.',
     defaultText: 'found out by asking the server; all that it speaks',
   }),
-  as: option(text(isModelName, 'the name of a model').optional(), {
-    description: 'Name of the model on its server.',
-    defaultText: 'the name in `models`',
-  }),
+  as: option(
+    text(
+      isServerModelName,
+      "the name of a model on its server: letters, digits and -._~!$&'()*+,;=:@",
+    ).optional(),
+    {
+      description: 'Name of the model on its server. It may have what a name on topics may not, such as `+`.',
+      defaultText: 'the name in `models`',
+    },
+  ),
   versions: option(
     z
       .array(

@@ -46,10 +46,14 @@ type Sign = 'alive' | 'down' | 'nothing'
  * a server that is scaled to zero, and nothing is left behind when the model goes.
  */
 export class Circuit {
-  /** Called when the server answers a request after a failure, or after `expectAnswer`; once each time. */
-  onReturn: (() => void) | undefined
+  /**
+   * Called when the server answers a request after a failure or after `expectAnswer`, and, without a failure, when it
+   * answers one after the time of `reportAnswerFrom`; once each time.
+   */
+  onReturn: ((isAfterFailure: boolean) => void) | undefined
   readonly #options: CircuitOptions
   #isReturnExpected = false
+  #reportAnswerFromMs = Infinity
   #isOpen = false
   #hasEnded = false
   /** Changes whenever the circuit opens or closes: what began before says nothing of now. */
@@ -108,6 +112,11 @@ export class Circuit {
     this.#isReturnExpected = true
   }
 
+  /** The first answer from then on (monotonic clock) is reported, also without a failure before it. */
+  reportAnswerFrom(atMs: number): void {
+    this.#reportAnswerFromMs = atMs
+  }
+
   /** A call begins while the circuit is closed. */
   called(nowMs: number): void {
     if (this.#calls === 0 && nowMs - this.#calledUntilMs > PAUSE_MS) this.#silentSinceMs = nowMs
@@ -120,7 +129,7 @@ export class Circuit {
     this.#silentSinceMs = nowMs
     this.#failures = 0
     this.#warmUntilMs = nowMs + WARM_MS
-    if (this.#isReturnExpected) this.#returned()
+    this.#noteAnswer(nowMs)
   }
 
   /** A call that began while the circuit was closed has failed. */
@@ -129,6 +138,8 @@ export class Circuit {
     this.#calls -= 1
     this.#calledUntilMs = nowMs
     this.triedInVain(error)
+    // A model that has other inputs now refuses the requests for the old ones: that is an answer too.
+    if (isModelsOwnError(error)) this.#noteAnswer(nowMs)
     // What began before the circuit last opened or closed says nothing of now.
     if (epoch !== this.#epoch || this.#hasEnded || this.#options.failuresMax === 0) return
     // Behind calls that hang, others get their turn when little of their time is left; the silence is all the same.
@@ -233,12 +244,18 @@ export class Circuit {
       { event: 'circuit_closed', model, url, openForMs, reason: 'a request was answered' },
       `The circuit of model "${model}" is closed: its server answers again.`,
     )
-    this.#returned()
+    this.#report(true)
   }
 
-  #returned(): void {
+  #noteAnswer(nowMs: number): void {
+    if (this.#isReturnExpected) this.#report(true)
+    else if (nowMs >= this.#reportAnswerFromMs) this.#report(false)
+  }
+
+  #report(isAfterFailure: boolean): void {
     this.#isReturnExpected = false
-    this.onReturn?.()
+    this.#reportAnswerFromMs = Infinity
+    this.onReturn?.(isAfterFailure)
   }
 
   // Replicas must not all come back in the same moment.
@@ -246,4 +263,9 @@ export class Circuit {
     const { random = Math.random } = this.#options
     return this.#intervalMs * (0.5 + random() / 2)
   }
+}
+
+// Not what a gateway says in the place of the model.
+function isModelsOwnError(error: unknown): boolean {
+  return error instanceof Problem && !(error instanceof UpstreamFailure) && error.code === 'upstream_error'
 }

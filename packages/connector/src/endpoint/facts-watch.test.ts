@@ -9,6 +9,8 @@ import { UpstreamFailure } from './upstream-failure.ts'
 
 const V1: ModelFacts = { protocols: ['v1'], unanswered: [] }
 const BOTH: ModelFacts = { protocols: ['v2', 'v1'], unanswered: [], platform: 'x' }
+const WITH_INPUT: ModelFacts = { ...V1, inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }] }
+const WITH_OTHER_INPUT: ModelFacts = { ...V1, inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 5] }] }
 const V1_ONLY_ANSWERED: ModelFacts = { protocols: ['v1'], unanswered: ['v2'] }
 const REFUSED = new UpstreamFailure('unreachable', false, 'upstream_unreachable', 'It refuses.', {})
 const DAY_MS = 86_400_000
@@ -92,6 +94,17 @@ test('a request for such a model asks at once, but many of them once a second', 
   expect(asked).toBe(before + 2)
 })
 
+test('a model that is loaded late is exposed as soon as it is asked for, and not only when the pause of 30 s ends', async () => {
+  const watch = start(undefined, REFUSED)
+  await pass(300_000)
+  answers = [BOTH]
+  const loadedAtMs = performance.now()
+  await pass(1_000)
+  watch.wanted()
+  await pass(0)
+  expect([learned, performance.now() - loadedAtMs]).toEqual([[BOTH], 1_000])
+})
+
 test.each([
   ['its configuration', V1, REFUSED],
   ['an answer', undefined, V1],
@@ -101,13 +114,45 @@ test.each([
   expect(asked).toBe(1)
 })
 
-test('requests that are answered, without a failure before them, are no reason to ask', async () => {
+test('requests that are answered in the first minute, without a failure before them, are no reason to ask', async () => {
   start(undefined, BOTH)
   await pass(0)
-  for (let count = 0; count < 100; count += 1) {
+  for (let count = 0; count < 59; count += 1) {
     request()
     await pass(1_000)
   }
+  expect(asked).toBe(1)
+})
+
+test.each([
+  ['answers', undefined],
+  ['refuses', new Problem('upstream_error', 'Unexpected shape for input "X".', { status: 400 })],
+])(
+  'the server reloads the model with other tensors, without a failure, and %s the next requests: the card follows',
+  async (_, outcome) => {
+    start(undefined, WITH_INPUT, WITH_OTHER_INPUT)
+    await pass(DAY_MS)
+    expect(asked).toBe(1)
+    request(outcome)
+    await pass(1_000)
+    expect(learned).toEqual([WITH_INPUT, WITH_OTHER_INPUT])
+    for (let count = 0; count < 600; count += 1) {
+      request(outcome)
+      await pass(100)
+    }
+    expect(asked).toBe(2)
+    request(outcome)
+    await pass(1_000)
+    expect(asked).toBe(3)
+  },
+)
+
+test('what a gateway says in the place of the model is no answer of the server', async () => {
+  start(undefined, BOTH)
+  await pass(DAY_MS)
+  request(new Problem('upstream_invalid_response', 'A web page answered.', {}))
+  request(new Problem('unauthorized_upstream', 'The gateway wants a login.', {}))
+  await pass(DAY_MS)
   expect(asked).toBe(1)
 })
 
@@ -181,19 +226,40 @@ test('a server that answers in one dialect only is asked again soon, for a minut
   expect(asked).toBe(8)
 })
 
-test('a server that never answers in one dialect is not asked forever because its requests are answered', async () => {
+test('a server that never answers in one dialect is asked once a minute while its requests are answered', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   for (let count = 0; count < 600; count += 1) {
     request()
     await pass(1_000)
   }
-  expect(asked).toBe(8)
+  // A question is a minute and up to a second of jitter after the one before.
+  expect(asked).toBeGreaterThanOrEqual(8 + 9)
+  expect(asked).toBeLessThanOrEqual(8 + 10)
   answers = [BOTH]
   request(REFUSED)
   request()
+  await pass(31_000)
+  request()
   await pass(1_000)
   expect(learned.at(-1)).toEqual(BOTH)
+})
+
+const TENSORS = { state: 'described', description: { platform: 'x' } } as const
+const NO_ANSWER = { state: 'unanswered' } as const
+
+test('a version that the server does not answer for keeps what was known of it, and is asked for again soon', async () => {
+  const known: ModelFacts = { ...BOTH, ofVersions: new Map([['1', TENSORS]]) }
+  const loading: ModelFacts = { ...BOTH, ofVersions: new Map([['1', NO_ANSWER]]) }
+  const gone: ModelFacts = { ...BOTH, ofVersions: new Map([['1', { state: 'missing', reason: '404' }]]) }
+  start(undefined, known, loading, gone)
+  await pass(0)
+  request(REFUSED)
+  request()
+  await pass(1_000)
+  expect(learned).toEqual([known, known])
+  await pass(1_000)
+  expect(learned).toEqual([known, known, gone])
 })
 
 test('a return during a question is not lost: the next answered request asks again', async () => {
@@ -218,7 +284,7 @@ test('a return during a question is not lost: the next answered request asks aga
   request()
   await pass(1_000)
   answer(BOTH)
-  await pass(DAY_MS)
+  await pass(30_000)
   request()
   await pass(DAY_MS)
   expect([asked, learned]).toEqual([2, [V1, BOTH]])

@@ -4,12 +4,15 @@
 // The question must not be the reason that such a model runs. So:
 // - A model that nothing is known about cannot be exposed. It is asked at the start, again after pauses that grow to
 //   30 s, and at once when a request for it comes.
-// - A model that is exposed, by its configuration or by an earlier answer, is not asked because time has passed, with
-//   the one exception below. It is asked once at the start, for its card. After that, only an answered request of a
+// - A model that is exposed, by its configuration or by an earlier answer, is not asked only because time has passed,
+//   with the one exception below. It is asked once at the start, for its card. After that, only an answered request of a
 //   client is a reason: the first one after a failure, because the server may be another one by then, or the first one
-//   after a question that failed. Such questions are up to 30 s apart while the reasons follow each other.
-// - The exception: a server that answered in one dialect and failed in another is up. It is asked again soon, for a
-//   minute at most. After that, what it answered is enough to serve, and it is asked as any exposed model.
+//   after a question that failed. Such questions are up to 30 s apart while the reasons follow each other. And the first
+//   one that is a minute younger than the last answer to the question: a server may load another model without a
+//   failure, and while it answers requests, the question does not keep it from being scaled to zero.
+// - The exception: a server that answered in one dialect, or for one version, and failed in another is up. It is asked
+//   again soon, for a minute at most. After that, what it answered is enough to serve, and it is asked as any exposed
+//   model.
 import { dialectNames, Problem } from '@inferwire/protocol'
 import type { ModelFacts } from '../step.ts'
 import type { Circuit } from './circuit.ts'
@@ -37,6 +40,8 @@ const INCOMPLETE_ASKS_MAX = 8
 const RETURN_JITTER_MS = 1_000
 // The least time between two questions because of returns; it doubles while they follow each other.
 const RETURN_PAUSE_MIN_MS = 1_000
+// A description that is older is asked for again after the next answered request.
+const FRESH_MS = 60_000
 // The least time between two questions because of requests.
 const WANTED_PAUSE_MS = 1_000
 
@@ -65,7 +70,7 @@ export class FactsWatch {
 
   /** Asks for the first time. */
   start(): void {
-    this.#options.circuit.onReturn = () => this.#returned()
+    this.#options.circuit.onReturn = (isAfterFailure) => this.#returned(isAfterFailure)
     void this.#askUntilKnown()
   }
 
@@ -83,9 +88,13 @@ export class FactsWatch {
     this.#proceed?.()
   }
 
-  #returned(): void {
+  #returned(isAfterFailure: boolean): void {
     if (this.#isAsking) {
       this.#hasReturned = true
+      return
+    }
+    if (!isAfterFailure) {
+      void this.#askUntilKnown(this.#random() * RETURN_JITTER_MS, 1)
       return
     }
     const sinceMs = performance.now() - this.#askedAtMs
@@ -99,18 +108,19 @@ export class FactsWatch {
     void this.#askUntilKnown(this.#random() * RETURN_JITTER_MS)
   }
 
-  async #askUntilKnown(delayMs = 0): Promise<void> {
+  async #askUntilKnown(delayMs = 0, incompleteAsksMax = INCOMPLETE_ASKS_MAX): Promise<void> {
     this.#isAsking = true
     if (delayMs > 0) await this.#pause(delayMs)
     for (let count = 1; !this.#stopping.signal.aborted; count += 1) {
       const outcome = await this.#ask()
       if (this.#stopping.signal.aborted) return
-      const pauseMs = this.#settle(outcome, count)
+      const pauseMs = this.#settle(outcome, count, incompleteAsksMax)
       if (pauseMs === undefined) break
       await this.#pause(pauseMs)
     }
     this.#isAsking = false
     if (this.#hasReturned) this.#options.circuit.expectAnswer()
+    this.#options.circuit.reportAnswerFrom(this.#askedAtMs + FRESH_MS)
   }
 
   async #ask(): Promise<ModelFacts | Problem> {
@@ -125,15 +135,14 @@ export class FactsWatch {
   }
 
   // Hands the outcome over. Undefined = the next question waits for a reason, else the pause before it.
-  #settle(outcome: ModelFacts | Problem, count: number): number | undefined {
+  #settle(outcome: ModelFacts | Problem, count: number, incompleteAsksMax: number): number | undefined {
     const { learned, failed, circuit } = this.#options
     const wasExposed = this.#known !== undefined
     const pauseMs = Math.min(PAUSE_MIN_MS * 2 ** (count - 1), PAUSE_MAX_MS) * (0.5 + this.#random() / 2)
     if (!(outcome instanceof Problem)) {
       this.#known = merged(this.#known, outcome)
       learned(this.#known)
-      const isComplete = outcome.unanswered.length === 0
-      return isComplete || count >= INCOMPLETE_ASKS_MAX ? undefined : pauseMs
+      return isComplete(outcome) || count >= incompleteAsksMax ? undefined : pauseMs
     }
     failed(outcome, wasExposed ? undefined : Math.round(pauseMs))
     if (!wasExposed) return pauseMs
@@ -157,9 +166,25 @@ export class FactsWatch {
   }
 }
 
+function isComplete({ unanswered, ofVersions }: ModelFacts): boolean {
+  if (unanswered.length > 0) return false
+  return [...(ofVersions?.values() ?? [])].every(({ state }) => state !== 'unanswered')
+}
+
 // Where a server left a question open, what was known before stays.
 function merged(known: ModelFacts | undefined, facts: ModelFacts): ModelFacts {
-  if (known === undefined || facts.unanswered.length === 0) return facts
+  if (known === undefined || isComplete(facts)) return facts
+  const model = mergedModel(known, facts)
+  if (facts.ofVersions === undefined) return model
+  const versions = [...facts.ofVersions].map(([version, told]) => {
+    const before = known.ofVersions?.get(version)
+    return [version, told.state === 'unanswered' && before !== undefined ? before : told] as const
+  })
+  return { ...model, ofVersions: new Map(versions) }
+}
+
+function mergedModel(known: ModelFacts, facts: ModelFacts): ModelFacts {
+  if (facts.unanswered.length === 0) return facts
   const kept = known.protocols.filter((dialect) => facts.unanswered.includes(dialect))
   const protocols = dialectNames().filter((name) => facts.protocols.includes(name) || kept.includes(name))
   return { ...known, ...facts, protocols }

@@ -22,6 +22,8 @@ export interface UpstreamOptions {
   readonly model: string
   /** The dialects that the server may speak: `facts` asks about these. */
   readonly dialects: readonly Dialect[]
+  /** The configured versions of the model: `facts` asks about each. */
+  readonly versions: readonly string[]
   /**
    * Most calls that run or still wait for their connection; more are `upstream_unreachable`. It must be above what the
    * gates let through.

@@ -52,9 +52,35 @@ test('what a server says of its shapes does not make the card large', () => {
   expect(modelCard(topics, facts({ inputs: [tensor([Number.MIN_SAFE_INTEGER, 0])] })).example).toBeDefined()
 })
 
+test.each(['FP16', 'BF16', 'fp32', 'STRING'])(
+  'a model with an input of %s has no example: a server would refuse it as JSON',
+  (datatype) => {
+    const inputs = [tensor([4]), tensor([1], datatype)]
+    const card = modelCard(topics, facts({ inputs }))
+    expect(card).not.toHaveProperty('example')
+    expect(card.inputs).toEqual(inputs)
+  },
+)
+
+test.each(['INT8', 'UINT64', 'FP64'])('an example has zeros for %s', (datatype) => {
+  expect(modelCard(topics, facts({ inputs: [tensor([1], datatype)] })).example?.body).toMatchObject({
+    inputs: [{ datatype, data: [0] }],
+  })
+})
+
+test("the operator's own example is left out where the card does not have its operation", () => {
+  const body = { instances: [[1]] }
+  expect(modelCard(topics, facts({ example: { operation: 'predict', body } }))).not.toHaveProperty('example')
+  // Without an operation, the body says what it is made for.
+  expect(modelCard(topics, facts({ example: { body } }))).not.toHaveProperty('example')
+  const operations = ['predict', 'infer'] as const
+  expect(modelCard(topics, facts({ operations, example: { body } })).example?.operation).toBe('predict')
+})
+
 test("the operator's own example wins", () => {
   const example = { operation: 'predict', body: { instances: [[1]] } }
-  expect(modelCard(topics, facts({ example, inputs: [tensor([4])] })).example).toEqual(example)
+  const operations = ['predict', 'infer'] as const
+  expect(modelCard(topics, facts({ operations, example, inputs: [tensor([4])] })).example).toEqual(example)
   const { operation } = modelCard(topics, facts({ example: { body: {} } })).example!
   expect(operation).toBe('infer')
 })

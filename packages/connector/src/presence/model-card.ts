@@ -1,6 +1,7 @@
 // Says in JSON what an exposed model is: the retained message that clients find it by.
 import {
   CONTRACT_VERSION,
+  operationOfBody,
   type Dialect,
   type ModelCard,
   type OperationName,
@@ -55,20 +56,18 @@ export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
   }
 }
 
-// The operator's own example, or zeros of the right shape where the server told it (V2 metadata).
+// The operator's own example, or zeros of the right shape where the server described its inputs.
 function exampleOf(facts: CardFacts): ModelCard['example'] {
-  if (facts.example?.body !== undefined) {
-    const operation = (facts.example.operation ?? facts.defaultOperation) as OperationName
-    return { operation, body: facts.example.body }
-  }
+  if (facts.example?.body !== undefined) return operatorsExample(facts, facts.example.body)
   if (!facts.operations.includes('infer') || facts.inputs === undefined) return undefined
   const inputs = facts.inputs.map(({ name, datatype, shape }) => {
     const concrete = shape.map((size) => (size < 1 ? 1 : size))
     const elements = concrete.reduce((product, size) => product * size, 1)
-    const zero = datatype === 'BYTES' ? '' : datatype === 'BOOL' ? false : 0
-    return { name, datatype, shape: concrete, elements, zero }
+    return { name, datatype, shape: concrete, elements, zero: zeroOf(datatype) }
   })
-  if (inputs.some(({ elements }) => elements > EXAMPLE_ELEMENTS_MAX)) return undefined
+  if (inputs.some(({ elements, zero }) => elements > EXAMPLE_ELEMENTS_MAX || zero === undefined)) {
+    return undefined
+  }
   return {
     operation: 'infer',
     body: {
@@ -81,4 +80,19 @@ function exampleOf(facts: CardFacts): ModelCard['example'] {
       })),
     },
   }
+}
+
+// A version may speak fewer dialects than its model: an example for an operation that it does not offer cannot work.
+function operatorsExample({ example, operations, defaultOperation }: CardFacts, body: unknown) {
+  const named = example?.operation ?? operationOfBody(body) ?? defaultOperation
+  const operation = operations.find((name) => name === named)
+  return operation === undefined ? undefined : { operation, body }
+}
+
+// Open Inference Protocol, "Tensor Data": FP16 and BF16 have no JSON form, they travel as binary tensors only. Of a
+// datatype that the protocol does not have, nothing is known.
+function zeroOf(datatype: string): number | string | boolean | undefined {
+  if (datatype === 'BOOL') return false
+  if (datatype === 'BYTES') return ''
+  return /^(?:U?INT(?:8|16|32|64)|FP32|FP64)$/.test(datatype) ? 0 : undefined
 }

@@ -188,6 +188,9 @@ function createWebSocketServer(
     server: http,
     maxPayload: PACKET_BYTES_MAX,
     verifyClient: (info: { origin: string | undefined; req: IncomingMessage }, decide) => {
+      // RFC 9112 §3.2. Node.js keeps the first one.
+      const hosts = info.req.headersDistinct['host']?.length ?? 0
+      if (hosts > 1) return decide(false, 400, 'More than one Host')
       if (!isLocal(info.origin, info.req)) return decide(false, 403, 'Only pages of this machine may connect')
       decide(offersMqtt(info.req), 400, 'The sub-protocol must be mqtt')
     },

@@ -1,4 +1,6 @@
 // Web pages of others must not reach the broker through the developer's browser.
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { startBroker, type Broker } from './index.ts'
@@ -49,6 +51,18 @@ test.each([
 
 test('refuses an upgrade without Host', () => {
   expect(isLocal(undefined, { headers: {} })).toBe(false)
+})
+
+test('refuses an upgrade with two Hosts', async () => {
+  const { hostname, port } = new URL(broker.wsUrl!)
+  const socket = connect(Number(port), hostname)
+  socket.write(
+    'GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n',
+  )
+  const [answer] = (await once(socket, 'data')) as [Buffer]
+  expect(answer.toString()).toMatch(/^HTTP\/1\.1 400 /)
+  socket.destroy()
 })
 
 test.each([[[]], [['chat']], [['mqttv3.1']]])('refuses the sub-protocols %j', async (protocols) => {

@@ -68,6 +68,11 @@ test.each([
   ['INT64', [true]],
   ['FP32', ['1.5']],
   ['FP32', [true]],
+  ['FP32', [null]],
+  ['FP64', [null]],
+  ['FP32', [1e39]],
+  ['FP32', [-3.5e38]],
+  ['FP32', [10n ** 39n]],
   ['BOOL', ['false']],
   ['BOOL', [1]],
   ['BYTES', [1]],
@@ -76,10 +81,18 @@ test.each([
   expect(() => toTensorData('X', datatype, values)).toThrow(`is not a value of ${datatype}`)
 })
 
-test('reads null as NaN and writes NaN and the infinities as null', () => {
-  const data = toTensorData('X', 'FP32', [null, Infinity, -Infinity, 1.5])
+test('takes NaN and the infinities as numbers, and writes them as null', () => {
+  const data = toTensorData('X', 'FP32', [NaN, Infinity, -Infinity, 1.5])
   expect(data).toEqual(Float32Array.of(NaN, Infinity, -Infinity, 1.5))
   expect(toFlatJson({ name: 'X', datatype: 'FP32', shape: [4], data })).toBe('[null,null,null,1.5]')
+})
+
+test('takes the largest values of FP32, what rounds to them, and larger ones as FP64', () => {
+  const largest = 3.4028234663852886e38
+  expect(toTensorData('X', 'FP32', [largest, -largest, 3.4028235e38])).toEqual(
+    Float32Array.of(largest, -largest, largest),
+  )
+  expect(toTensorData('X', 'FP64', [1e39, 10n ** 39n])).toEqual(Float64Array.of(1e39, 1e39))
 })
 
 test('keeps 64-bit integers exact both ways', () => {

@@ -138,9 +138,12 @@ export function toTensorData(name: string, datatype: Datatype, values: readonly 
     return exact < range.min || exact > range.max ? refuse(value) : exact
   }
   const float = (value: Json): number => {
-    // As KServe's V2: null is NaN, the only way to write it in valid JSON.
-    if (value === null) return NaN
-    return typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : refuse(value)
+    // Also null, which KServe's V2 reads as NaN: its models of scikit-learn then refuse the request, and here a model
+    // would classify it. Who means NaN writes the token, or sends bytes.
+    if (typeof value !== 'number' && typeof value !== 'bigint') return refuse(value)
+    const number = Number(value)
+    const isTooLarge = datatype === 'FP32' && Number.isFinite(number) && !Number.isFinite(Math.fround(number))
+    return isTooLarge ? refuse(value) : number
   }
   if (datatype === 'BOOL') {
     return Uint8Array.from(values, (value) => (typeof value === 'boolean' ? Number(value) : refuse(value)))

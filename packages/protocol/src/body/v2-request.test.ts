@@ -11,7 +11,7 @@ const model: ModelSignature = {
   outputs: [{ name: 'y' }, { name: 'z' }],
 }
 const a = { name: 'a', shape: [1], datatype: 'INT64', data: [7] }
-const b = { name: 'b', shape: [1, 2], datatype: 'fp32', data: [[1.5, null]] }
+const b = { name: 'b', shape: [1, 2], datatype: 'fp32', data: [[1.5, -2]] }
 
 function read(request: unknown, tensors: readonly number[] = []) {
   const json = Buffer.from(JSON.stringify(request))
@@ -23,13 +23,20 @@ test("makes one tensor for each input, in the model's order, and asks for every 
     id: undefined,
     inputs: [
       { name: 'a', datatype: 'INT64', shape: [1], data: BigInt64Array.of(7n) },
-      { name: 'b', datatype: 'FP32', shape: [1, 2], data: Float32Array.of(1.5, NaN) },
+      { name: 'b', datatype: 'FP32', shape: [1, 2], data: Float32Array.of(1.5, -2) },
     ],
     outputs: [
       { name: 'y', isBinary: false },
       { name: 'z', isBinary: false },
     ],
   })
+})
+
+test.each([{}, { outputs: null }, { outputs: [] }])('with %j every output is asked for', (asked) => {
+  expect(read({ inputs: [a, b], ...asked }).outputs).toEqual([
+    { name: 'y', isBinary: false },
+    { name: 'z', isBinary: false },
+  ])
 })
 
 test('reads binary tensors next to JSON ones, and which outputs are to be binary', () => {

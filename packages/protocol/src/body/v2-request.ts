@@ -48,17 +48,17 @@ export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLengt
     name,
     isBinary: parameters['binary_data_output'] === true,
   }))
-  const outputs = request['outputs'] ?? null
+  const requested = request['outputs'] ?? null
+  const outputs = requested === null ? [] : readList(requested, ['outputs'])
   return {
     id: id ?? undefined,
     inputs: inOrderOf(model, inputs),
-    // KServe and Triton: an output that is listed without `binary_data` is JSON, whatever the request asks for.
+    // KServe and Triton: an empty list asks for every output. One that is listed without `binary_data` is JSON,
+    // whatever the request asks for.
     outputs:
-      outputs === null
+      outputs.length === 0
         ? everyOutput
-        : readList(outputs, ['outputs']).map((output, index) =>
-            readOutput(model, output, ['outputs', index]),
-          ),
+        : outputs.map((output, index) => readOutput(model, output, ['outputs', index])),
   }
 }
 

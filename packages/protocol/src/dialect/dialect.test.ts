@@ -5,6 +5,7 @@ import {
   dialectNames,
   dialectOf,
   DIALECTS,
+  isServerModelName,
   operationMeaning,
   operationOfBody,
   operationRoute,
@@ -29,8 +30,44 @@ test('every operation is in some dialect, with a body exactly where it is posted
 test('a name is one path segment, whatever is in it', () => {
   expect(operationRoute('predict', 'v1', 'a/../b')?.path).toBe('/v1/models/a%2F..%2Fb:predict')
   expect(operationRoute('infer', 'v2', "$&{version}['", '3/x')?.path).toBe(
-    "/v2/models/%24%26%7Bversion%7D%5B'/versions/3%2Fx/infer",
+    "/v2/models/$&%7Bversion%7D%5B'/versions/3%2Fx/infer",
   )
+})
+
+test.each([
+  ['na@me', 'na@me'],
+  ['na+me', 'na+me'],
+  ["-._~!$&'()*+,;=:@", "-._~!$&'()*+,;=:@"],
+  ['50%40', '50%2540'],
+  ['a b', 'a%20b'],
+  ['a?b#c', 'a%3Fb%23c'],
+  ['ü', '%C3%BC'],
+])(
+  'the name %j goes as %s: what RFC 3986 allows in a segment stays, for servers that do not decode',
+  (name, segment) => {
+    expect(operationRoute('infer', 'v2', name, name)?.path).toBe(
+      `/v2/models/${segment}/versions/${segment}/infer`,
+    )
+    expect(decodeURIComponent(segment)).toBe(name)
+  },
+)
+
+test.each([
+  ['iris', true],
+  ['na+me', true],
+  ['na@me', true],
+  ['...a', true],
+  ['.', false],
+  ['..', false],
+  ['', false],
+  ['a/b', false],
+  ['a b', false],
+  ['a%2Fb', false],
+  ['a?b', false],
+  ['ü', false],
+  ['a'.repeat(256), false],
+])('a model may be called %j on its server: %j', (name, isName) => {
+  expect(isServerModelName(name)).toBe(isName)
 })
 
 test('a version stands in the path where the dialect has a place for it', () => {

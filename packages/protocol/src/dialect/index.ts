@@ -57,7 +57,7 @@ export function operationOfBody(body: unknown): OperationName | undefined {
 }
 
 /**
- * How a model server is asked, with every name encoded as one path segment; undefined = the dialect does not have the
+ * How a model server is asked, with every name as one path segment, encoded no more than that takes; undefined = the dialect does not have the
  * operation. A version is left out where the dialect has no place for it.
  */
 export function operationRoute(
@@ -70,9 +70,26 @@ export function operationRoute(
   if (route === undefined) return undefined
   const path = route.path
     .replace(/\[(.*)\]/, version === undefined ? '' : '$1')
-    .replace('{model}', () => encodeURIComponent(model))
-    .replace('{version}', () => encodeURIComponent(version ?? ''))
+    .replace('{model}', () => toSegment(model))
+    .replace('{version}', () => toSegment(version ?? ''))
   return { method: route.method, path }
+}
+
+/**
+ * Whether text can be the name of a model on its server: one path segment that travels as it is, so that servers which
+ * do not decode it know it too. Wider than the names on topics, which have no `+`.
+ */
+export function isServerModelName(name: string): boolean {
+  // RFC 3986 §3.3: pchar without percent-encoding. A segment of dots only leads to another path (§5.2.4).
+  return /^[A-Za-z0-9._~!$&'()*+,;=:@-]{1,255}$/.test(name) && !/^\.+$/.test(name)
+}
+
+// RFC 3986 §3.3: sub-delims, ":" and "@" stand in a segment as they are. Not every server decodes them: Triton looks
+// for a model with the name as it was sent.
+const LITERAL_IN_SEGMENT = /%(?:2[46BC]|3[ABD]|40)/g
+
+function toSegment(name: string): string {
+  return encodeURIComponent(name).replace(LITERAL_IN_SEGMENT, decodeURIComponent)
 }
 
 /** What an operation does, and what it asks of a model server in each dialect: a sentence without its full stop. */

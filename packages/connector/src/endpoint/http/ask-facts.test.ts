@@ -16,8 +16,8 @@ type Answer = (response: ServerResponse) => void
 const V2_METADATA = {
   name: 'iris',
   platform: 'onnx',
-  versions: ['1', 7],
-  inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }, { name: 'no shape' }],
+  versions: ['1'],
+  inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
   outputs: [],
 }
 const json =
@@ -25,13 +25,20 @@ const json =
   (response) =>
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 const notFound = json(404, { detail: 'Not Found' })
+const page =
+  (status: number): Answer =>
+  (response) =>
+    response.writeHead(status, { 'content-type': 'text/html' }).end('<html>Not here</html>')
 
-async function upstreamOf(answers: Record<'v1' | 'v2', Answer>): Promise<HttpUpstream> {
+// `answers` by path, without what all have in common.
+async function upstreamOf(
+  answers: Readonly<Record<string, Answer>>,
+  versions: readonly string[] = [],
+): Promise<HttpUpstream> {
   const server = createServer((request, response) => {
-    const path = request.url!
-    if (path === '/p/v1/models/iris') answers.v1(response)
-    else if (path === '/p/v2/models/iris') answers.v2(response)
-    else response.destroy()
+    const answer = answers[request.url!.replace('/models/iris', '').replace('/p/', '')]
+    if (answer === undefined) response.destroy()
+    else answer(response)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   closing.push(() => {
@@ -45,6 +52,7 @@ async function upstreamOf(answers: Record<'v1' | 'v2', Answer>): Promise<HttpUps
     credential: { headers: () => [] },
     model: 'iris',
     dialects: ['v2', 'v1'],
+    versions,
     callsMax: 10,
     responseBytesMax: 1_000,
   })
@@ -57,7 +65,7 @@ async function ask(v2: Answer, v1: Answer, signal?: AbortSignal): Promise<ModelF
   return upstream.facts(signal ?? new AbortController().signal).catch((error: unknown) => error as Problem)
 }
 
-test('a server that speaks both: tensors come from V2, and only what is well formed', async () => {
+test('a server that speaks both: tensors come from V2', async () => {
   expect(await ask(json(200, V2_METADATA), json(200, { name: 'iris', ready: true }))).toEqual({
     protocols: ['v2', 'v1'],
     unanswered: [],
@@ -65,6 +73,58 @@ test('a server that speaks both: tensors come from V2, and only what is well for
     versions: ['1'],
     inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
   })
+})
+
+const input = (name: string, shape: unknown = [1]) => ({ name, datatype: 'FP32', shape })
+const SEVENTY = Array.from({ length: 70 }, (_, index) => input(`x${index}`))
+
+test.each([
+  ['70 inputs', { inputs: SEVENTY }],
+  ['an input without a shape', { inputs: [input('X'), { name: 'Y', datatype: 'FP32' }] }],
+  ['a shape that is not numbers', { inputs: [input('X', ['batch', 4])] }],
+  ['an input that is null', { inputs: [null] }],
+  ['outputs that are not a list', { outputs: { name: 'Y' } }],
+  ['a version that is a number', { versions: ['1', 7] }],
+])('%s: no part of a list is shown as the whole of it', async (_, metadata) => {
+  expect(await ask(json(200, metadata), notFound)).toEqual({ protocols: ['v2'], unanswered: [] })
+})
+
+test.each(['null', '[]', '0.87', '"iris"', ''])('the description %j is none', async (text) => {
+  const described: Answer = (response) =>
+    response.writeHead(200, { 'content-type': 'application/json' }).end(text)
+  expect(await ask(described, notFound)).toHaveProperty('code', 'upstream_invalid_response')
+})
+
+test('each version is described as the server describes it, and one that it does not have is missing', async () => {
+  const described = (name: string): Answer => json(200, { ...V2_METADATA, inputs: [input(name)] })
+  const upstream = await upstreamOf(
+    {
+      v1: json(200, {}),
+      v2: described('newest'),
+      'v2/versions/1': described('X1'),
+      'v2/versions/2': described('X2'),
+      'v2/versions/9': json(404, { error: "Request for unknown model: 'iris' version 9 is not found" }),
+      // KServe's own server has no versions.
+      'v2/versions/8': json(501, { error: 'Model versioning is not supported yet.' }),
+      'v2/versions/7': page(404),
+      'v2/versions/6': json(429, { error: 'busy' }),
+    },
+    ['1', '2', '9', '8', '7', '6', '5'],
+  )
+  const { inputs, ofVersions } = await upstream.facts(new AbortController().signal)
+  expect(inputs).toEqual([input('newest')])
+  const described1 = { platform: 'onnx', versions: ['1'], inputs: [input('X1')] }
+  expect(ofVersions).toEqual(
+    new Map<string, unknown>([
+      ['1', { state: 'described', description: described1 }],
+      ['2', { state: 'described', description: { ...described1, inputs: [input('X2')] } }],
+      ['9', { state: 'missing', reason: expect.stringMatching(/^404 on http.*\/versions\/9$/) as string }],
+      ['8', { state: 'missing', reason: expect.stringContaining('501') as string }],
+      ['7', { state: 'missing', reason: expect.stringContaining('404') as string }],
+      ['6', { state: 'unanswered' }],
+      ['5', { state: 'unanswered' }],
+    ]),
+  )
 })
 
 test('a 404 says that a dialect is not spoken; two say that the model is not there', async () => {
@@ -85,11 +145,6 @@ test.each([
   expect(await ask(failing, json(200, {}))).toEqual({ protocols: ['v1'], unanswered: ['v2'] })
   expect(await ask(failing, notFound)).toHaveProperty('code')
 })
-
-const page =
-  (status: number): Answer =>
-  (response) =>
-    response.writeHead(status, { 'content-type': 'text/html' }).end('<html>Not here</html>')
 
 test.each([
   ['400 (Triton, TensorFlow Serving)', json(400, { error: 'Malformed request' })],

@@ -1,6 +1,13 @@
-// Asks a model server which dialects it speaks for a model, and what the model is.
-import { operationRoute, Problem, type Dialect, type Route, type TensorMetadata } from '@inferwire/protocol'
-import type { Deadline, ModelFacts } from '../../step.ts'
+// Asks a model server which dialects it speaks for a model, and what the model and each of its versions is.
+import {
+  operationRoute,
+  Problem,
+  versionedDialects,
+  type Dialect,
+  type Route,
+  type TensorMetadata,
+} from '@inferwire/protocol'
+import type { Deadline, ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import type { HttpTarget } from './http-endpoint.ts'
@@ -9,31 +16,40 @@ import { judgeAnswer } from './judge-answer.ts'
 const ASK_TIMEOUT_MS = 5_000
 const METADATA_BYTES_MAX = 256 * 1024
 // The description becomes part of a retained message: bounded.
-const TENSORS_MAX = 64
+const ENTRIES_MAX = 64
 
-/** How a server describes the model itself. */
-type Description = Omit<ModelFacts, 'protocols' | 'unanswered'>
+/** What is asked about. */
+export interface AskedModel {
+  /** The model's name on its server. */
+  readonly name: string
+  /** The dialects that the server may speak. */
+  readonly dialects: readonly Dialect[]
+  /** The configured versions. */
+  readonly versions: readonly string[]
+}
+
+type Metadata = Readonly<Record<string, unknown>>
 
 /**
  * Asks in each dialect for the model's metadata. When one dialect was answered, a refusal in another one (404, but also
  * 400, 401, 405 or a web page: servers differ in how they answer an unknown path) means that the server does not speak
- * it. A dialect is unanswered only where another moment may bring an answer.
+ * it. A dialect is unanswered only where another moment may bring an answer. Then each configured version is asked for:
+ * what the server says of the model says nothing about them.
  * @throws Problem: `model_not_ready` when every answer was 404, else the reason why no dialect was answered. After
  * `signal` is aborted, any Problem.
  */
 export async function askFacts(
   target: HttpTarget,
-  model: string,
-  dialects: readonly Dialect[],
+  model: AskedModel,
   signal: AbortSignal,
 ): Promise<ModelFacts> {
   const found: Dialect[] = []
   const unanswered: Dialect[] = []
-  let description: Description = {}
+  let description: ModelDescription = {}
   let refusal: Problem | undefined
   let failure: UpstreamFailure | undefined
-  for (const dialect of dialects) {
-    const route = operationRoute('metadata', dialect, model)
+  for (const dialect of model.dialects) {
+    const route = operationRoute('metadata', dialect, model.name)
     if (route === undefined) continue
     try {
       const metadata = await ask(target, route, signal)
@@ -50,21 +66,58 @@ export async function askFacts(
       unanswered.push(dialect)
     }
   }
-  if (found.length > 0) return { protocols: found, unanswered, ...description }
+  if (found.length > 0) {
+    const facts = { protocols: found, unanswered, ...description }
+    return model.versions.length === 0
+      ? facts
+      : { ...facts, ofVersions: await askVersions(target, model, signal) }
+  }
   const reason = failure ?? refusal
   if (reason !== undefined) throw reason
-  const paths = dialects.map((dialect) => operationRoute('metadata', dialect, model)?.path)
-  throw new Problem('model_not_ready', `The model server does not serve model "${model}" yet.`, {
+  const paths = model.dialects.map((dialect) => operationRoute('metadata', dialect, model.name)?.path)
+  throw new Problem('model_not_ready', `The model server does not serve model "${model.name}" yet.`, {
     detail: `404 on ${paths.map((path) => `${target.origin}${target.pathPrefix}${path}`).join(' and ')}`,
   })
 }
 
-// Undefined = 404: no such dialect, or no such model.
-async function ask(
+// All at once: there are 64 at most, and one that hangs must not keep the others waiting.
+async function askVersions(
   target: HttpTarget,
-  route: Route,
+  model: AskedModel,
   signal: AbortSignal,
-): Promise<Record<string, unknown> | undefined> {
+): Promise<ReadonlyMap<string, VersionFacts>> {
+  const answers = model.versions.map(
+    async (version) => [version, await askVersion(target, model, version, signal)] as const,
+  )
+  return new Map(await Promise.all(answers))
+}
+
+// The dialects come in order of preference: the first one that describes the version counts.
+async function askVersion(
+  target: HttpTarget,
+  model: AskedModel,
+  version: string,
+  signal: AbortSignal,
+): Promise<VersionFacts> {
+  let facts: VersionFacts = { state: 'missing', reason: 'the server speaks no dialect that has versions' }
+  for (const dialect of versionedDialects().filter((each) => model.dialects.includes(each))) {
+    const route = operationRoute('metadata', dialect, model.name, version)
+    if (route === undefined) continue
+    try {
+      const metadata = await ask(target, route, signal)
+      if (metadata !== undefined) return { state: 'described', description: readDescription(metadata) }
+      facts = { state: 'missing', reason: `404 on ${target.origin}${target.pathPrefix}${route.path}` }
+    } catch (error) {
+      if (error instanceof UpstreamFailure) return { state: 'unanswered' }
+      const { message, detail } = Problem.from(error)
+      facts = { state: 'missing', reason: detail ?? `${target.pathPrefix}${route.path}: ${message}` }
+    }
+  }
+  return facts
+}
+
+// Undefined = 404: no such dialect, no such model, or no such version.
+async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promise<Metadata | undefined> {
   const path = target.pathPrefix + route.path
   const address = `${route.method} ${target.origin}${path}`
   const deadline = new AskDeadline(address, signal)
@@ -86,18 +139,26 @@ async function ask(
     const isGateway = answer.body.length === 0 && answer.contentType === undefined
     if (answer.status === 404 && !isGateway && !/^text\/html/i.test(answer.contentType ?? ''))
       return undefined
-    const good = judgeAnswer(answer, address)
-    return JSON.parse(Buffer.from(good.body).toString('utf8')) as Record<string, unknown>
-  } catch (error) {
-    if (error instanceof SyntaxError) {
-      throw new Problem('upstream_invalid_response', 'The model server answered with broken JSON.', {
-        detail: address,
-      })
-    }
-    throw error
+    return readMetadata(judgeAnswer(answer, address).body, address)
   } finally {
     deadline.end()
   }
+}
+
+// Any value is a JSON text (RFC 8259 §2), but only an object describes a model.
+function readMetadata(body: Uint8Array, address: string): Metadata {
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(body).toString('utf8'))
+  } catch {
+    value = undefined
+  }
+  if (isObject(value)) return value
+  throw new Problem(
+    'upstream_invalid_response',
+    'The model server did not describe its model with a JSON object.',
+    { detail: address },
+  )
 }
 
 // Passes after the time-out, or when the signal is aborted.
@@ -131,28 +192,47 @@ class AskDeadline implements Deadline {
   }
 }
 
-function readDescription(metadata: Record<string, unknown>): Description {
-  const { platform, versions } = metadata
-  const inputs = tensors(metadata['inputs'])
-  const outputs = tensors(metadata['outputs'])
+function readDescription(metadata: Metadata): ModelDescription {
+  const { platform } = metadata
+  const versions = wholeList(metadata['versions'], toShortText)
+  const inputs = wholeList(metadata['inputs'], toTensor)
+  const outputs = wholeList(metadata['outputs'], toTensor)
   return {
     ...(typeof platform === 'string' && platform !== '' ? { platform: platform.slice(0, 100) } : {}),
-    ...(Array.isArray(versions) ? { versions: versions.filter(isShortText).slice(0, TENSORS_MAX) } : {}),
-    ...(inputs.length > 0 ? { inputs } : {}),
-    ...(outputs.length > 0 ? { outputs } : {}),
+    ...(versions === undefined ? {} : { versions }),
+    ...(inputs === undefined ? {} : { inputs }),
+    ...(outputs === undefined ? {} : { outputs }),
   }
 }
 
-function tensors(value: unknown): TensorMetadata[] {
-  if (!Array.isArray(value)) return []
-  return value.slice(0, TENSORS_MAX).flatMap((entry: unknown) => {
-    const { name, datatype, shape } = (entry ?? {}) as Record<string, unknown>
-    if (!isShortText(name) || !isShortText(datatype) || !Array.isArray(shape)) return []
-    if (shape.length > 16 || !shape.every((size) => Number.isInteger(size))) return []
-    return [{ name, datatype, shape: shape as number[] }]
-  })
+// A list that is too long, or that has an entry which is not well formed, is left out: a part of an interface would be
+// read as the whole of it. The operation `metadata` hands on what the server says.
+function wholeList<Entry>(
+  value: unknown,
+  toEntry: (value: unknown) => Entry | undefined,
+): Entry[] | undefined {
+  if (!Array.isArray(value) || value.length === 0 || value.length > ENTRIES_MAX) return undefined
+  const entries = value.flatMap((each: unknown) => toEntry(each) ?? [])
+  return entries.length === value.length ? entries : undefined
 }
 
-function isShortText(value: unknown): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= 200
+function toShortText(value: unknown): string | undefined {
+  return typeof value === 'string' && value.length > 0 && value.length <= 200 ? value : undefined
+}
+
+function toTensor(value: unknown): TensorMetadata | undefined {
+  if (!isObject(value)) return undefined
+  const name = toShortText(value['name'])
+  const datatype = toShortText(value['datatype'])
+  const { shape } = value
+  if (name === undefined || datatype === undefined || !isShape(shape)) return undefined
+  return { name, datatype, shape }
+}
+
+function isShape(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length <= 16 && value.every((size) => Number.isSafeInteger(size))
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

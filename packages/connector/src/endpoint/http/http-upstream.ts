@@ -3,30 +3,33 @@ import { operationRoute, type Dialect, type OperationName } from '@inferwire/pro
 import { originOf } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
-import { askFacts } from './ask-facts.ts'
+import { askFacts, type AskedModel } from './ask-facts.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { openPool } from './open-pool.ts'
 
 /** See the file's first line. */
 export class HttpUpstream implements Upstream {
   readonly #target: HttpTarget
-  readonly #model: string
-  readonly #dialects: readonly Dialect[]
+  readonly #model: AskedModel
 
-  /** `model` is its name on the server, `dialects` are those that the server may speak. */
-  constructor(target: HttpTarget, model: string, dialects: readonly Dialect[]) {
+  /** `name` is the model's on the server, `dialects` are those that the server may speak, `versions` the configured ones. */
+  constructor(
+    target: HttpTarget,
+    name: string,
+    dialects: readonly Dialect[],
+    versions: readonly string[] = [],
+  ) {
     this.#target = target
-    this.#model = model
-    this.#dialects = dialects
+    this.#model = { name, dialects, versions }
   }
 
   endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined {
-    const route = operationRoute(operation, dialect, this.#model, version)
+    const route = operationRoute(operation, dialect, this.#model.name, version)
     return route === undefined ? undefined : new HttpEndpoint(this.#target, route)
   }
 
   facts(signal: AbortSignal): Promise<ModelFacts> {
-    return askFacts(this.#target, this.#model, this.#dialects, signal)
+    return askFacts(this.#target, this.#model, signal)
   }
 
   close(): Promise<void> {
@@ -49,5 +52,5 @@ export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
     credential: options.credential,
     responseBytesMax: options.responseBytesMax,
   }
-  return new HttpUpstream(target, options.model, options.dialects)
+  return new HttpUpstream(target, options.model, options.dialects, options.versions)
 }
