@@ -248,6 +248,27 @@ test("without a name, the broker's Packet Identifier is the name", () => {
   expect(duplicateKey(nameless, { ...delivery, packetId: 2 })).not.toBe(key)
 })
 
+test.each([
+  ['a model that is not ready', new Problem('model_not_ready', 'x')],
+  ["a server's 404", new Problem('upstream_error', 'x', { status: 404 })],
+  ['a refused credential', new Problem('unauthorized_upstream', 'x')],
+  ['a web page in place of the server', new Problem('upstream_invalid_response', 'x')],
+  ['a cancelled request', new Problem('cancelled', 'x')],
+])('%s is about the moment: a repetition runs again', (_what, problem) => {
+  const duplicates = arrange()
+  ran(duplicates, keyOf('k'), problem)
+  expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
+})
+
+test.each([
+  ['what the model says of the request', new Problem('upstream_error', 'x', { status: 400 })],
+  ['an answer that is too large', new Problem('response_too_large', 'x')],
+])('%s is remembered', (_what, problem) => {
+  const duplicates = arrange()
+  ran(duplicates, keyOf('k'), problem)
+  expect(duplicates.find(keyOf('k'), 0)).toMatchObject({ code: problem.code })
+})
+
 test('an answer that could reach nobody is not given again, its problem is', () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)

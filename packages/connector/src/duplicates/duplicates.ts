@@ -1,5 +1,5 @@
 // Remembers requests that run or were answered, so that a redelivery or repetition is not executed again.
-import { Problem } from '@inferwire/protocol'
+import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { Deadline, Delivery, Outcome } from '../step.ts'
 import { AnswerMemory, isProblem } from './answer-memory.ts'
 
@@ -16,6 +16,13 @@ const NO_PAYLOAD = Buffer.alloc(0)
 const BUCKETS = 4096
 // Requests of models that must not run twice, whose answers were forgotten; the oldest go first.
 const FACTS_MAX = 65_536
+
+// Not retryable, and yet another thing once the client, or the operator, has acted.
+const PASSING: ReadonlySet<ProblemCode> = new Set([
+  'cancelled',
+  'unauthorized_upstream',
+  'upstream_invalid_response',
+])
 
 /** A request that runs. Its repetitions wait for its outcome. */
 export class Execution {
@@ -155,9 +162,12 @@ export class Duplicates {
   }
 }
 
-// A retryable problem is worth another call, and a client that repeats what it cancelled means it.
+// A retryable problem is worth another call, and a client that repeats what it cancelled means it. What the way to the
+// model refused, and a server's 404 (a model, a version or a route that is not there yet), is about the moment and not
+// about the request.
 function isFinal(outcome: Outcome): boolean {
-  return !isProblem(outcome) || !(outcome.retryable || outcome.code === 'cancelled')
+  if (!isProblem(outcome)) return true
+  return !outcome.retryable && outcome.status !== 404 && !PASSING.has(outcome.code)
 }
 
 // The bytes of a digest are as good as random.
