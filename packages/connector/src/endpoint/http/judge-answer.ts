@@ -1,6 +1,7 @@
 // Tells a model's answer from everything else that speaks HTTP: gateways, login pages, errors dressed as 200.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
+import { isErrorIn200, skipSpace } from './error-in-200.ts'
 import type { HttpAnswer } from './http-call.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 
@@ -91,28 +92,13 @@ function checkJson(answer: HttpAnswer, address: string): void {
   if (first === 0x7b) checkErrorIn200(body, answer.status)
 }
 
-// A 200 can be an error: KServe's batcher says {"message":"…","predictions":null}, Triton's generate {"error":"…"}.
-// Both put the mark first; only then is the body parsed.
+// A 200 can be an error.
 function checkErrorIn200(body: Uint8Array, status: number): void {
-  const quote = skipSpace(body, skipSpace(body, 0, 1) + 1, 1)
-  const isError = startsWith(body, quote, '"error"')
-  if (!isError && !startsWith(body, quote, '"message"')) return
-  if (body.length > ERROR_BODY_BYTES_MAX) return
-  let parsed: { error?: unknown; message?: unknown; predictions?: unknown; outputs?: unknown }
-  try {
-    parsed = JSON.parse(
-      Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'),
-    ) as typeof parsed
-  } catch {
-    return
-  }
-  const text = isError ? parsed.error : parsed.message
-  const hasResult = (parsed.predictions ?? parsed.outputs ?? undefined) !== undefined
-  if (typeof text !== 'string' || text === '' || hasResult) return
-  throw new Problem('upstream_error', text.slice(0, 1000), {
+  if (!isErrorIn200(body)) return
+  const isShown = body.length <= ERROR_BODY_BYTES_MAX
+  throw new Problem('upstream_error', 'The model server answered with an error.', {
     status: 500,
-    body,
-    contentType: 'application/json',
+    ...(isShown ? { body, contentType: 'application/json' } : {}),
     detail: `the server answered ${status} with an error inside`,
   })
 }
@@ -219,18 +205,4 @@ function modelError(
 // Retry-After in seconds; the date form is not worth a clock comparison here.
 function retryAfterMs(value: string | undefined): number | undefined {
   return value !== undefined && /^\d{1,5}$/.test(value) ? Number(value) * 1000 : undefined
-}
-
-function skipSpace(body: Uint8Array, from: number, step: 1 | -1): number {
-  let index = from
-  while (body[index] === 0x20 || body[index] === 0x0a || body[index] === 0x0d || body[index] === 0x09)
-    index += step
-  return index
-}
-
-function startsWith(body: Uint8Array, offset: number, ascii: string): boolean {
-  for (let index = 0; index < ascii.length; index++) {
-    if (body[offset + index] !== ascii.charCodeAt(index)) return false
-  }
-  return true
 }
