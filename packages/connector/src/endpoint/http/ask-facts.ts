@@ -86,7 +86,7 @@ async function ask(
     const isGateway = answer.body.length === 0 && answer.contentType === undefined
     if (answer.status === 404 && !isGateway && !/^text\/html/i.test(answer.contentType ?? ''))
       return undefined
-    const good = judgeAnswer(answer, address)
+    const good = judgeAnswer(answer, address, { host: target.host })
     return JSON.parse(Buffer.from(good.body).toString('utf8')) as Record<string, unknown>
   } catch (error) {
     if (error instanceof SyntaxError) {

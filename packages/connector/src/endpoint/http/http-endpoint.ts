@@ -4,7 +4,7 @@ import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
 import type { CallCredential } from '../upstream-options.ts'
 import type { HttpPool } from './http-pool.ts'
-import { judgeAnswer } from './judge-answer.ts'
+import { judgeAnswer, type Asked } from './judge-answer.ts'
 
 /** What all operations of one model server's model have in common. */
 export interface HttpTarget {
@@ -26,10 +26,13 @@ export class HttpEndpoint implements Endpoint {
   readonly #path: string
   readonly #address: string
   readonly #jsonHeaders: string[]
-  readonly #judge = (answer: HttpAnswer): EndpointResponse => judgeAnswer(answer, this.#address)
+  readonly #asked: Asked
+  readonly #judge = (answer: HttpAnswer): EndpointResponse =>
+    judgeAnswer(answer, this.#address, this.#asked)
 
   constructor(target: HttpTarget, { method, path }: Route) {
     this.#target = target
+    this.#asked = { host: target.host }
     this.#method = method
     this.#path = target.pathPrefix + path
     this.#address = `${method} ${target.origin}${this.#path}`

@@ -3,7 +3,14 @@ import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import { isErrorIn200, skipSpace } from './error-in-200.ts'
 import type { HttpAnswer } from './http-call.ts'
+import { redirected } from './redirect.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
+
+/** What is known of the request, beside its address. */
+export interface Asked {
+  /** The Host that was sent where it differs from the address. */
+  readonly host?: string | undefined
+}
 
 // An error body that the requester gets to see; more than this is not a message.
 const ERROR_BODY_BYTES_MAX = 64 * 1024
@@ -21,10 +28,10 @@ const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeou
  * and 504 are an `UpstreamFailure`: another try may mend them.
  * `address` is for the operator's log.
  */
-export function judgeAnswer(answer: HttpAnswer, address: string): EndpointResponse {
+export function judgeAnswer(answer: HttpAnswer, address: string, asked: Asked = {}): EndpointResponse {
   const { status, body, contentType } = answer
   if (status >= 200 && status < 300) return goodAnswer(answer, address)
-  if (status >= 300 && status < 400) throw redirected(answer, address)
+  if (status >= 300 && status < 400) throw redirected({ ...answer, address, host: asked.host })
   const start = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, MARK_BYTES)).toString('utf8')
   throw (
     refusedByGuard(answer, start, address) ??
@@ -100,21 +107,6 @@ function checkErrorIn200(body: Uint8Array, status: number): void {
     status: 500,
     ...(isShown ? { body, contentType: 'application/json' } : {}),
     detail: `the server answered ${status} with an error inside`,
-  })
-}
-
-function redirected(answer: HttpAnswer, address: string): Problem {
-  const location = answer.location ?? ''
-  // Without the query and the fragment: a login's redirect has the OAuth `state` or a code there.
-  const target = location.replace(/[?#].*$/s, '').slice(0, 200)
-  const detail = `${address}: ${answer.status} to "${target}"; redirects are never followed`
-  if (/\/dex\/|\/oauth2\/|login|auth/i.test(location)) {
-    return new Problem('unauthorized_upstream', 'The gateway in front of the model wants a login.', {
-      detail: `${detail}. Configure models.*.credential (token-file), or call the model inside the mesh.`,
-    })
-  }
-  return new Problem('upstream_invalid_response', 'The model server answered with a redirect.', {
-    detail: `${detail}. Check models.*.url.`,
   })
 }
 
