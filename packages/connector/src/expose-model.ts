@@ -48,6 +48,7 @@ export function openServer(
     // the question what the model is.
     callsMax: 2 * config.limits.concurrency * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
+    errorText: config.errorText,
   })
   return guardServer(name, config, upstream, { log, telemetry })
 }
