@@ -46,6 +46,7 @@ beforeAll(async () => {
     models: {
       late: { url, protocol: 'v2', retry: { attemptsMax: 1 } },
       busy: { url, protocol: 'v2' },
+      once: { url, protocol: 'v2', repeatable: false, retry: { attemptsMax: 1 } },
       raises: { url, protocol: 'v2' },
       open: { url, protocol: 'v2', errorText: 'whole' },
     },
@@ -71,9 +72,9 @@ const ask = (model: string, body: string | Buffer = BODY): Promise<Received> =>
   client.ask(`infer/request/cam/${model}/infer`, body)
 
 // The same request again: same Correlation Data, same body.
-async function repeat(correlationData: Buffer): Promise<Received> {
+async function repeat(correlationData: Buffer, model = 'late'): Promise<Received> {
   client.received.length = 0
-  return client.ask('infer/request/cam/late/infer', BODY, { correlationData })
+  return client.ask(`infer/request/cam/${model}/infer`, BODY, { correlationData })
 }
 
 describe('a model that is still loading', () => {
@@ -102,6 +103,14 @@ describe('a model that is still loading', () => {
     expect((await repeat(Buffer.from('404'))).user).toMatchObject({ code: 'upstream_error', status: '404' })
     said = good
     expect((await repeat(Buffer.from('404'))).user['status']).toBe('200')
+  })
+
+  test('that must not run twice is asked again: it never ran', async () => {
+    said = error(400, 'Model once is not ready yet.')
+    expect((await repeat(Buffer.from('o'), 'once')).user['code']).toBe('model_not_ready')
+    said = good
+    expect((await repeat(Buffer.from('o'), 'once')).user['status']).toBe('200')
+    expect(calls).toBe(2)
   })
 
   test("MLServer's ready, an empty 400, is model_not_ready", async () => {

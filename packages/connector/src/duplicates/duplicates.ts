@@ -24,6 +24,14 @@ const PASSING: ReadonlySet<ProblemCode> = new Set([
   'upstream_invalid_response',
 ])
 
+// The model server, or a guard in front of it, turned the request away before the model saw it.
+const NEVER_RAN: ReadonlySet<ProblemCode> = new Set([
+  'model_not_ready',
+  'overloaded',
+  'circuit_open',
+  'unauthorized_upstream',
+])
+
 /** A request that runs. Its repetitions wait for its outcome. */
 export class Execution {
   readonly key: string
@@ -136,8 +144,9 @@ export class Duplicates {
     this.#memory.put(key, untilMs, problem)
   }
 
-  /** Remembers, for longer than its answer, that a request must not run again. */
-  keepFact({ key, untilMs }: Execution): void {
+  /** Remembers, for longer than its answer, that a request must not run again, unless it surely did not run. */
+  keepFact({ key, untilMs, partsSent }: Execution, outcome: Outcome): void {
+    if (isProblem(outcome) && NEVER_RAN.has(outcome.code) && partsSent === 0) return
     this.#facts.delete(key)
     this.#facts.set(key, untilMs)
     if (this.#facts.size > FACTS_MAX) this.#facts.delete(this.#facts.keys().next().value!)
