@@ -274,6 +274,7 @@ describe('what of an error text goes out', () => {
       'ValueError: X has 2 features, but LogisticRegression is expecting 4 features as input.',
     )
     expect(problem.message).not.toMatch(PATHS)
+    expect(problem.detail).toMatch(/: 500 "ValueError: X has 2 features, .* \| Traceback .* File/)
   })
 
   test("of Triton's error with the path of a file: the first line, still as JSON", async () => {

@@ -57,9 +57,8 @@ const DETAIL_CHARACTERS_MAX = 300
 export function modelError(answer: ErrorAnswer): Problem {
   const { exchange, retryAfterMs } = answer
   const text = readErrorText(answer.body)
-  const excerpt = text.slice(0, DETAIL_CHARACTERS_MAX).replaceAll(/\s+/g, ' ')
   const options = {
-    detail: `${exchange} "${excerpt}"`,
+    detail: `${exchange} "${excerptOf(text)}"`,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   }
   const shown = shownText(text, answer.errorText)
@@ -88,6 +87,13 @@ export function modelError(answer: ErrorAnswer): Problem {
     case undefined:
       return upstreamError(answer, shown, options)
   }
+}
+
+// The exception of a traceback stands at its end.
+function excerptOf(text: string): string {
+  const line = shownText(text, 'first-line')
+  const whole = text.startsWith(line) ? text : `${line} | ${text}`
+  return whole.slice(0, DETAIL_CHARACTERS_MAX).replaceAll(/\s+/g, ' ')
 }
 
 function meaningOf({ status, isReadiness }: ErrorAnswer, text: string): Meaning | undefined {
