@@ -284,12 +284,19 @@ describe('a model server that misbehaves', () => {
     ['plain500', '500', 'upstream_error', 'Internal Server Error'],
     ['error200', '500', 'upstream_error', '{"error":"boom"}'],
     ['batcher200', '500', 'upstream_error', '{"message":"boom","batchId":"","predictions":null}'],
-    ['notready', '503', 'model_not_ready', '{"error":"Model with name notready is not ready."}'],
-    ['retry-after', '503', 'model_not_ready', '{"error":"busy"}'],
   ])('%s keeps its own body', async (model, status, code, body) => {
     const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
     expect(reply.user).toMatchObject({ status, code })
     expect(reply.payload.toString()).toBe(body)
+  })
+
+  test.each([
+    ['notready', { error: 'Model with name notready is not ready.' }],
+    ['retry-after', { error: 'busy', retry_after_ms: 2_000 }],
+  ])("%s has the contract's body with the server's text in it", async (model, body) => {
+    const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
+    expect(reply.user).toMatchObject({ status: '503', code: 'model_not_ready' })
+    expect(reply.json()).toMatchObject({ ...body, code: 'model_not_ready', status: 503, retryable: true })
   })
 
   test('every misbehaviour of the fixture is covered', () => {

@@ -13,7 +13,7 @@ export const target: FuzzTarget = {
   name: 'answer',
   seedInputs: [
     joined('200\ncontent-type: application/json', '{"predictions":[1]}'),
-    joined('200\nContent-Type: text/plain', ' {"message":"batcher","predictions":null} '),
+    joined('200\nContent-Type: text/plain', ' {"message":"batcher","batchId":"","predictions":null} '),
     joined('200\ncontent-type: application/json', '{"error":"no such tensor"}'),
     joined('200\ninference-header-content-length: 2', '{}abcd'),
     joined('200\ncontent-type: text/html', '<html>login</html>'),
@@ -26,6 +26,13 @@ export const target: FuzzTarget = {
     joined('429\nretry-after: 7\ncontent-type: a/b; c=d', 'slow down'),
     joined('503\ncontent-type: text/plain', 'no healthy upstream'),
     joined('503\ncontent-type: application/json', '{"error":"loading"}'),
+    joined('503\ncontent-type: application/json', '{"error":"Exceeds maximum queue size"}'),
+    joined('503\ncontent-type: application/json', '{"error":"Request timeout expired"}'),
+    joined('404\ncontent-type: application/json', '{"error":"Request for unknown model: x"}'),
+    joined(
+      '500\ncontent-type: text/plain',
+      'Traceback (most recent call last):\n  File "a"\nValueError: x\n',
+    ),
     joined('500\ncontent-type: application/json', '{"error":"ValueError : x"}'),
     joined('502\ncontent-type: text/html', '<html>502</html>'),
     joined('100\ncontent-length: 9999999999', '{}'),
@@ -96,7 +103,17 @@ const EXPECTED = new Set<ProblemCode>([
   'upstream_unreachable',
   'unauthorized_upstream',
   'model_not_ready',
+  'overloaded',
+  'deadline_exceeded',
   'response_too_large',
+])
+
+// Their message may be the server's text.
+const UPSTREAM_TEXT = new Set<ProblemCode>([
+  'upstream_error',
+  'model_not_ready',
+  'overloaded',
+  'deadline_exceeded',
 ])
 
 function problemLabel(problem: Problem, body: Buffer): string {
@@ -108,16 +125,19 @@ function problemLabel(problem: Problem, body: Buffer): string {
   claim(!/[?#]/.test(location), 'the log has the query of a redirect')
   claim(retryAfterMs >= 0 && retryAfterMs <= 99_999_000, 'a retry is put off for ever')
   if (problem.body !== undefined) {
+    // Texts in it are cut after their first line.
     claim(
-      body.equals(problem.body) && body.length <= ERROR_BODY_BYTES_MAX,
+      body.equals(problem.body) ||
+        (problem.body.length < body.length && /[\n\r\\\u2028\u2029]/.test(body.toString())),
       'the body of an error was changed',
     )
+    claim(problem.body.length <= ERROR_BODY_BYTES_MAX, 'the body of an error has no bound')
   }
   checkReply(problemReply(TARGET, problem, CONTEXT))
   const { cause } = problem
   claim(cause === undefined, 'an answer is a fault of ours')
   return shapeOf(
-    `${code} ${Math.floor(status / 100)} ${code === 'upstream_error' ? '' : message} ${problem.body !== undefined}`,
+    `${code} ${Math.floor(status / 100)} ${UPSTREAM_TEXT.has(code) ? '' : message} ${problem.body !== undefined}`,
   )
 }
 

@@ -56,6 +56,7 @@ export function openServer(
     // the questions what the model and its versions are.
     callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
+    errorText: config.errorText,
   })
   return guardServer(name, config, upstream, { log, telemetry })
 }

@@ -107,7 +107,7 @@ export class Pipeline {
       // An operation without a body asks for a state that changes (`ready`, `metadata`): its outcome is not remembered.
       duplicates.ended(execution, outcome, !routing.operation.hasBody, performance.now())
       // Also when the answer is forgotten, such a model must not run again.
-      if (!routing.model.repeatable && exchange.isStarted) duplicates.keepFact(execution)
+      if (!routing.model.repeatable && exchange.isStarted) duplicates.keepFact(execution, outcome)
       return outcome
     } catch (error) {
       return Problem.from(error)

@@ -98,14 +98,14 @@ export const PROBLEMS = {
     429,
     true,
     'warn',
-    'The model, or the client, already has as many requests running and waiting as its limits allow.',
+    'The model, the client or the model server already has as many requests running and waiting as its limits allow.',
     'Try again after `retry_after_ms`; the operator raises the limits or adds replicas.',
   ),
   deadline_exceeded: kind(
     504,
     true,
     'info',
-    'The deadline passed (Message Expiry Interval, timeout-ms or the timeout of the model).',
+    'The deadline passed (Message Expiry Interval, timeout-ms, the timeout of the model, or a limit in the queue of the model server).',
     'Give the request more time, or look at why the model is slow.',
   ),
   maybe_executed: kind(
@@ -134,7 +134,7 @@ export const PROBLEMS = {
     502,
     false,
     'info',
-    'The model server answered with an error; the reply has its status and its body.',
+    'The model server answered with an error; the reply has its status, and of its body what `errorText` of the model lets out.',
     "Read the model server's message.",
   ),
   upstream_invalid_response: kind(
@@ -185,7 +185,7 @@ export interface ProblemOptions {
   readonly retryAfterMs?: number
   /** For the operator's log only: addresses, header values, reasons. Never sent to the requester. */
   readonly detail?: string
-  /** The model server's own error body, sent in place of ours. */
+  /** The model server's own error body, or what goes out of it, sent in place of ours. */
   readonly body?: Uint8Array
   /** Content type of `body`. */
   readonly contentType?: string

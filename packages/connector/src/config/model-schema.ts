@@ -165,6 +165,13 @@ export const model = z.strictObject({
     description:
       'Whether a request may be executed twice after a crash. Set false where a call has side effects: what may have been executed is then answered `maybe_executed`.',
   }),
+  errorText: option(
+    z.enum(['none', 'first-line', 'whole'], { error: 'none, first-line or whole' }).default('first-line'),
+    {
+      description:
+        "What of a model server's error goes to the client. first-line keeps the first line of each text in it, and of a Python traceback the exception; whole passes tracebacks and file paths on. A body above 64 KiB is cut to its first 1000 characters. The log has the beginning of the text.",
+    },
+  ),
   passHeaders: option(
     z
       .array(

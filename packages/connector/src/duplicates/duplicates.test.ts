@@ -94,7 +94,7 @@ test('a fact outlives its answer: a request that must not run twice is known alt
   const duplicates = arrange(2_000)
   const execution = duplicates.begin(keyOf('once'), 0, delivery, true)
   duplicates.ended(execution, answer('a'), false, 0)
-  duplicates.keepFact(execution)
+  duplicates.keepFact(execution, answer('a'))
   for (let index = 0; index < 40; index++) ran(duplicates, keyOf(`k${index}`), answer('a'))
   expect(duplicates.find(keyOf('once'), 1)).toBeUndefined()
   const again = (id: string, nowMs: number) => () => duplicates.begin(keyOf(id), nowMs, delivery, false)
@@ -104,6 +104,24 @@ test('a fact outlives its answer: a request that must not run twice is known alt
   expect(again('once', 1_000)).not.toThrow()
   expect(again('k0', 1)).not.toThrow()
 })
+
+test.each([
+  ['a server that loads the model', new Problem('model_not_ready', 'x'), true],
+  ['a server that is full', new Problem('overloaded', 'x'), true],
+  ['a connection that broke', new Problem('upstream_unreachable', 'x'), false],
+  ['an error of the model', new Problem('upstream_error', 'x', { status: 500 }), false],
+])(
+  'a model that must not run twice is asked again after %s only if it never ran',
+  (_what, problem, mayRun) => {
+    const duplicates = arrange()
+    const execution = duplicates.begin(keyOf('once'), 0, delivery, false)
+    duplicates.ended(execution, problem, false, 0)
+    duplicates.keepFact(execution, problem)
+    const again = (): Execution => duplicates.begin(keyOf('once'), 1, delivery, false)
+    if (mayRun) expect(again).not.toThrow()
+    else expect(again).toThrow(expect.objectContaining({ code: 'maybe_executed' }))
+  },
+)
 
 test('a redelivery does not run a model that must not run twice', () => {
   const redelivery = { ...delivery, dup: true }
@@ -247,6 +265,27 @@ test("without a name, the broker's Packet Identifier is the name", () => {
   const key = duplicateKey(nameless, delivery)
   expect(duplicateKey(nameless, { ...delivery })).toBe(key)
   expect(duplicateKey(nameless, { ...delivery, packetId: 2 })).not.toBe(key)
+})
+
+test.each([
+  ['a model that is not ready', new Problem('model_not_ready', 'x')],
+  ["a server's 404", new Problem('upstream_error', 'x', { status: 404 })],
+  ['a refused credential', new Problem('unauthorized_upstream', 'x')],
+  ['a web page in place of the server', new Problem('upstream_invalid_response', 'x')],
+  ['a cancelled request', new Problem('cancelled', 'x')],
+])('%s is about the moment: a repetition runs again', (_what, problem) => {
+  const duplicates = arrange()
+  ran(duplicates, keyOf('k'), problem)
+  expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
+})
+
+test.each([
+  ['what the model says of the request', new Problem('upstream_error', 'x', { status: 400 })],
+  ['an answer that is too large', new Problem('response_too_large', 'x')],
+])('%s is remembered', (_what, problem) => {
+  const duplicates = arrange()
+  ran(duplicates, keyOf('k'), problem)
+  expect(duplicates.find(keyOf('k'), 0)).toMatchObject({ code: problem.code })
 })
 
 test('an answer that could reach nobody is not given again, its problem is', () => {

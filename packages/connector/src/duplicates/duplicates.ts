@@ -1,5 +1,5 @@
 // Remembers requests that run or were answered, so that a redelivery or repetition is not executed again.
-import { Problem } from '@inferwire/protocol'
+import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { Delivery, Outcome } from '../step.ts'
 import { AnswerMemory, isProblem } from './answer-memory.ts'
 import { Execution } from './execution.ts'
@@ -17,6 +17,21 @@ const NO_PAYLOAD = Buffer.alloc(0)
 const BUCKETS = 4096
 // Requests of models that must not run twice, whose answers were forgotten; the oldest go first.
 const FACTS_MAX = 65_536
+
+// Not retryable, and yet another thing once the client, or the operator, has acted.
+const PASSING: ReadonlySet<ProblemCode> = new Set([
+  'cancelled',
+  'unauthorized_upstream',
+  'upstream_invalid_response',
+])
+
+// The model server, or a guard in front of it, turned the request away before the model saw it.
+const NEVER_RAN: ReadonlySet<ProblemCode> = new Set([
+  'model_not_ready',
+  'overloaded',
+  'circuit_open',
+  'unauthorized_upstream',
+])
 
 /** See the file's first line. Without timers: what is too old goes when something new comes. */
 export class Duplicates {
@@ -84,8 +99,9 @@ export class Duplicates {
     this.#memory.put(key, untilMs, problem)
   }
 
-  /** Remembers, for longer than its answer, that a request must not run again. */
-  keepFact({ key, untilMs }: Execution): void {
+  /** Remembers, for longer than its answer, that a request must not run again, unless it surely did not run. */
+  keepFact({ key, untilMs, partsSent }: Execution, outcome: Outcome): void {
+    if (isProblem(outcome) && NEVER_RAN.has(outcome.code) && partsSent === 0) return
     this.#facts.delete(key)
     this.#facts.set(key, untilMs)
     if (this.#facts.size > FACTS_MAX) this.#facts.delete(this.#facts.keys().next().value!)
@@ -110,9 +126,12 @@ export class Duplicates {
   }
 }
 
-// A retryable problem is worth another call, and a client that repeats what it cancelled means it.
+// A retryable problem is worth another call, and a client that repeats what it cancelled means it. What the way to the
+// model refused, and a server's 404 (a model, a version or a route that is not there yet), is about the moment and not
+// about the request.
 function isFinal(outcome: Outcome): boolean {
-  return !isProblem(outcome) || !(outcome.retryable || outcome.code === 'cancelled')
+  if (!isProblem(outcome)) return true
+  return !outcome.retryable && outcome.status !== 404 && !PASSING.has(outcome.code)
 }
 
 // The bytes of a digest are as good as random.

@@ -102,9 +102,10 @@ export class Circuit {
     return this.#epoch
   }
 
-  /** A try has failed, one that is tried again included: the next answer is a return, except after 429. */
+  /** A try has failed, one that is tried again included: the next answer is a return, except from a server that is full. */
   triedInVain(error: unknown): void {
-    if (error instanceof UpstreamFailure && error.sign !== 'busy') this.#isReturnExpected = true
+    if (!(error instanceof UpstreamFailure)) return
+    if (error.sign !== 'busy' && error.sign !== 'turned-away') this.#isReturnExpected = true
   }
 
   /** The next answer is reported as a return, also without a failure before it. */

@@ -146,7 +146,7 @@ describe.each<{
     code: 'upstream_unreachable',
     isDown: true,
   },
-  { fault: '429', bad: says(429, 'busy'), mended: 'always', code: 'upstream_error', isDown: false },
+  { fault: '429', bad: says(429, 'busy'), mended: 'never', code: 'overloaded', isDown: false },
   {
     fault: '502',
     bad: says(502, 'Bad Gateway'),

@@ -1,6 +1,7 @@
 // What the way to a model server is opened with, whatever the transport.
 import type { Dialect } from '@inferwire/protocol'
 import type { TlsConfig } from '../config/index.ts'
+import type { ErrorText } from './error-text.ts'
 
 /** How a call proves who we are; see the credential room. */
 export interface CallCredential {
@@ -30,4 +31,6 @@ export interface UpstreamOptions {
    */
   readonly callsMax: number
   readonly responseBytesMax: number
+  /** What of a server's error text goes out. @default first-line */
+  readonly errorText?: ErrorText
 }

@@ -224,6 +224,7 @@ test('what began before the circuit opened neither closes it nor opens it again'
 test.each<[string, Error]>([
   ['an error of the model', new Problem('upstream_error', 'x', { status: 500 })],
   ['a server that is busy', failure('busy')],
+  ['a server that is full', failure('turned-away')],
   ['a server that loads the model', failure('starting')],
   ['a refused credential', new Problem('unauthorized_upstream', 'x')],
   ['a cancelled request', new Problem('cancelled', 'x')],

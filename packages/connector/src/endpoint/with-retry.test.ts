@@ -99,6 +99,7 @@ test.each([
   ['a passed deadline', new Problem('deadline_exceeded', 'x')],
   ['a cancelled request', new Problem('cancelled', 'x')],
   ['a fault of ours', new TypeError('x')],
+  ['a server that is full and names no time', failure('turned-away', false, 1_000)],
 ])('%s: not tried again', async (_what, error) => {
   const { outcome, calledAtMs, figures } = ask([error])
   expect(await settled(outcome)).toBe(error)

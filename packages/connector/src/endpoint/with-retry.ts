@@ -87,7 +87,7 @@ function waitBefore(
 ): number | undefined {
   const { attemptsMax, isRepeatable, budget, figures } = options
   if (!(error instanceof UpstreamFailure) || attempts >= attemptsMax) return undefined
-  if (error.maybeExecuted && !isRepeatable) return undefined
+  if (error.sign === 'turned-away' || (error.maybeExecuted && !isRepeatable)) return undefined
   const waitMs = backOff(error, attempts, options)
   const nowMs = performance.now()
   // A try that cannot end in time would only keep the requester waiting for the same failure.

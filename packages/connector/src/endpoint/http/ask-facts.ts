@@ -139,7 +139,7 @@ async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promi
     const isGateway = answer.body.length === 0 && answer.contentType === undefined
     if (answer.status === 404 && !isGateway && !/^text\/html/i.test(answer.contentType ?? ''))
       return undefined
-    return readMetadata(judgeAnswer(answer, address).body, address)
+    return readMetadata(judgeAnswer(answer, address, { host: target.host }).body, address)
   } finally {
     deadline.end()
   }

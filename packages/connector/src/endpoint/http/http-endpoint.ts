@@ -2,9 +2,10 @@
 import type { Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
+import type { ErrorText } from '../error-text.ts'
 import type { CallCredential } from '../upstream-options.ts'
 import type { HttpPool } from './http-pool.ts'
-import { judgeAnswer } from './judge-answer.ts'
+import { judgeAnswer, type Asked } from './judge-answer.ts'
 
 /** What all operations of one model server's model have in common. */
 export interface HttpTarget {
@@ -17,6 +18,8 @@ export interface HttpTarget {
   readonly host: string | undefined
   readonly credential: CallCredential
   readonly responseBytesMax: number
+  /** What of a server's error text goes out. @default first-line */
+  readonly errorText?: ErrorText | undefined
 }
 
 /** One operation: a method and a path. */
@@ -26,10 +29,12 @@ export class HttpEndpoint implements Endpoint {
   readonly #path: string
   readonly #address: string
   readonly #jsonHeaders: string[]
-  readonly #judge = (answer: HttpAnswer): EndpointResponse => judgeAnswer(answer, this.#address)
+  readonly #asked: Asked
+  readonly #judge = (answer: HttpAnswer): EndpointResponse => judgeAnswer(answer, this.#address, this.#asked)
 
-  constructor(target: HttpTarget, { method, path }: Route) {
+  constructor(target: HttpTarget, { method, path }: Route, isReadiness = false) {
     this.#target = target
+    this.#asked = { host: target.host, isReadiness, errorText: target.errorText }
     this.#method = method
     this.#path = target.pathPrefix + path
     this.#address = `${method} ${target.origin}${this.#path}`

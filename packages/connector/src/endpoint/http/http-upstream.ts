@@ -25,7 +25,7 @@ export class HttpUpstream implements Upstream {
 
   endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined {
     const route = operationRoute(operation, dialect, this.#model.name, version)
-    return route === undefined ? undefined : new HttpEndpoint(this.#target, route)
+    return route === undefined ? undefined : new HttpEndpoint(this.#target, route, operation === 'ready')
   }
 
   facts(signal: AbortSignal): Promise<ModelFacts> {
@@ -51,6 +51,7 @@ export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
     host: options.host,
     credential: options.credential,
     responseBytesMax: options.responseBytesMax,
+    errorText: options.errorText,
   }
   return new HttpUpstream(target, options.model, options.dialects, options.versions)
 }

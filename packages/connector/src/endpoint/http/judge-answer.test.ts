@@ -58,6 +58,9 @@ test.each<[string, Said, string]>([
     'application/json',
   ],
   ['200 with an odd status', { status: 207 }, 'application/json'],
+  ['a message and a score', { body: '{"message":"Part 17 is fine.","score":0.93}' }, 'application/json'],
+  ['an error that is a result', { body: '{"error":"bearing worn","confidence":0.8}' }, 'application/json'],
+  ['a message alone', { body: '{"message":"Hello."}' }, 'application/json'],
 ])('%s is a good answer', (_what, said, contentType) => {
   const given = answer(said)
   const good = judgeAnswer(given, ADDRESS)
@@ -74,6 +77,13 @@ test.each<[string, Said, ProblemCode, number]>([
   ['an error dressed as 200', { body: '{"error":"boom"}' }, 'upstream_error', 500],
   ['an empty redirect', { status: 302 }, 'upstream_invalid_response', 502],
   ['a redirect to a login', { status: 302, location: '/dex/auth?x=1' }, 'unauthorized_upstream', 502],
+  [
+    'a redirect of a model "author" to its own path with a slash',
+    { status: 307, location: 'http://iris.models.svc/v1/models/author:predict/' },
+    'upstream_invalid_response',
+    502,
+  ],
+  ['an error of 70 kB dressed as 200', { body: `{"error":"${'x'.repeat(70_000)}"}` }, 'upstream_error', 500],
   ['a moved permanently', { status: 301, location: 'https://x/' }, 'upstream_invalid_response', 502],
   [
     'a login page with 403',
@@ -139,14 +149,15 @@ test.each<[string, Said, ProblemCode, number]>([
 
 describe("the model server's error", () => {
   test('keeps its body, its type and its time to wait', () => {
-    const problem = problemOf({ status: 429, body: '{"error":"busy"}', retryAfter: '3' })
-    expect(Buffer.from(problem.body!).toString()).toBe('{"error":"busy"}')
+    const problem = problemOf({ status: 500, body: '{"error":"boom"}', retryAfter: '3' })
+    expect(Buffer.from(problem.body!).toString()).toBe('{"error":"boom"}')
     expect(problem).toMatchObject({ contentType: 'application/json', retryAfterMs: 3_000, retryable: true })
   })
 
   test('without a body, or with one that is no message any more, gets ours', () => {
     expect(problemOf({ status: 500, body: '' }).body).toBeUndefined()
-    expect(problemOf({ status: 500, body: 'x'.repeat(70_000) }).body).toBeUndefined()
+    const long = problemOf({ status: 500, body: 'x'.repeat(70_000) })
+    expect([long.body, long.message]).toEqual([undefined, 'x'.repeat(1_000)])
   })
 
   test.each(['Wed, 21 Oct 2026 07:28:00 GMT', '-1', '1e9', '999999', ''])(
@@ -161,12 +172,13 @@ const ENVOY = 'upstream connect error or disconnect/reset before headers. reset 
 
 describe('what another try may mend', () => {
   test.each<[string, Said, string, boolean]>([
-    ['429', { status: 429, body: '{"error":"busy"}' }, 'busy', false],
+    ['429', { status: 429, body: '{"error":"busy"}' }, 'turned-away', false],
+    ['429 with a time', { status: 429, body: '{"error":"busy"}', retryAfter: '3' }, 'busy', false],
     ['503 of the server', { status: 503, body: '{"error":"not ready"}' }, 'starting', false],
-    ['503 of Knative', { status: 503, body: 'pending request queue full' }, 'starting', false],
+    ['503 of Knative', { status: 503, body: 'pending request queue full' }, 'turned-away', false],
     ['503 of Envoy', { status: 503, body: 'no healthy upstream' }, 'no-answer', false],
     ['503 of Envoy, refused', { status: 503, body: `${ENVOY}remote connection failure` }, 'no-answer', false],
-    ['503 of Envoy, full', { status: 503, body: `${ENVOY}overflow` }, 'no-answer', false],
+    ['503 of Envoy, full', { status: 503, body: `${ENVOY}overflow` }, 'turned-away', false],
     ['503 of Envoy, cut', { status: 503, body: `${ENVOY}connection termination` }, 'no-answer', true],
     ['503 of Traefik', { status: 503, body: 'no available server' }, 'no-answer', false],
     ['503 of nginx', { status: 503, contentType: 'text/html', body: '<html>' }, 'no-answer', false],

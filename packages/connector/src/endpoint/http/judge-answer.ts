@@ -1,35 +1,66 @@
 // Tells a model's answer from everything else that speaks HTTP: gateways, login pages, errors dressed as 200.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
-import type { HttpAnswer } from './http-call.ts'
+import type { ErrorText } from '../error-text.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
+import { isErrorIn200, skipSpace } from './error-in-200.ts'
+import type { HttpAnswer } from './http-call.ts'
+import { modelError } from './model-error.ts'
+import { redirected } from './redirect.ts'
 
-// An error body that the requester gets to see; more than this is not a message.
-const ERROR_BODY_BYTES_MAX = 64 * 1024
+/** What is known of the request, beside its address. */
+export interface Asked {
+  /** The Host that was sent where it differs from the address. */
+  readonly host?: string | undefined
+  /** It asked whether the model is ready. */
+  readonly isReadiness?: boolean
+  /** @default first-line */
+  readonly errorText?: ErrorText | undefined
+}
+
 // A Content Type as MQTT can carry it and a reader can show: a control character would end the connector's session.
 const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
 // Only the beginning is looked at for marks.
 const MARK_BYTES = 512
-// What gateways say for a model that has no server: Envoy (Istio) and Traefik.
-const NO_SERVER = /^(?:no healthy upstream|upstream connect error|no available server)/
+// What gateways say for a model that has no server: Envoy (Istio) and Traefik. Envoy's `overflow` has one, which is full.
+const NO_SERVER =
+  /^(?:no healthy upstream|upstream connect error(?!.*reset reason: overflow)|no available server)/
 // Without one of these reasons of Envoy's, the request may have reached a server before the connection broke.
-const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeout|overflow)/
+const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeout)/
 
 /**
- * @throws Problem: `upstream_error` with the model server's own status and body, or what a gateway meant. 429, 502, 503
- * and 504 are an `UpstreamFailure`: another try may mend them.
- * `address` is for the operator's log.
+ * @throws Problem: `upstream_error` with the model server's own status and body, or what the server or a gateway meant.
+ * An `UpstreamFailure` may be mended by another try, or at another moment.
+ * `address` is for the operator's log: the method, a space, and the URL.
  */
-export function judgeAnswer(answer: HttpAnswer, address: string): EndpointResponse {
-  const { status, body, contentType } = answer
-  if (status >= 200 && status < 300) return goodAnswer(answer, address)
-  if (status >= 300 && status < 400) throw redirected(answer, address)
+export function judgeAnswer(answer: HttpAnswer, address: string, asked: Asked = {}): EndpointResponse {
+  const { status, body } = answer
+  if (status >= 200 && status < 300) {
+    const good = goodAnswer(answer, address)
+    if (good.inferenceHeaderContentLength === undefined && isErrorIn200(body)) {
+      throw modelErrorOf(answer, 500, `${address}: ${status} with an error inside:`, asked)
+    }
+    return good
+  }
+  if (status >= 300 && status < 400) throw redirected({ ...answer, address, host: asked.host })
   const start = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, MARK_BYTES)).toString('utf8')
   throw (
     refusedByGuard(answer, start, address) ??
     brokenGateway(answer, start, address) ??
-    modelError(status, body, contentType, retryAfterMs(answer.retryAfter))
+    modelErrorOf(answer, status, `${address}: ${status}`, asked)
   )
+}
+
+function modelErrorOf(answer: HttpAnswer, status: number, exchange: string, asked: Asked): Problem {
+  return modelError({
+    status,
+    body: answer.body,
+    contentType: passable(answer.contentType ?? 'text/plain'),
+    retryAfterMs: retryAfterMs(answer.retryAfter),
+    exchange,
+    isReadiness: asked.isReadiness ?? false,
+    errorText: asked.errorText ?? 'first-line',
+  })
 }
 
 function goodAnswer(answer: HttpAnswer, address: string): EndpointResponse {
@@ -88,48 +119,6 @@ function checkJson(answer: HttpAnswer, address: string): void {
       },
     )
   }
-  if (first === 0x7b) checkErrorIn200(body, answer.status)
-}
-
-// A 200 can be an error: KServe's batcher says {"message":"…","predictions":null}, Triton's generate {"error":"…"}.
-// Both put the mark first; only then is the body parsed.
-function checkErrorIn200(body: Uint8Array, status: number): void {
-  const quote = skipSpace(body, skipSpace(body, 0, 1) + 1, 1)
-  const isError = startsWith(body, quote, '"error"')
-  if (!isError && !startsWith(body, quote, '"message"')) return
-  if (body.length > ERROR_BODY_BYTES_MAX) return
-  let parsed: { error?: unknown; message?: unknown; predictions?: unknown; outputs?: unknown }
-  try {
-    parsed = JSON.parse(
-      Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'),
-    ) as typeof parsed
-  } catch {
-    return
-  }
-  const text = isError ? parsed.error : parsed.message
-  const hasResult = (parsed.predictions ?? parsed.outputs ?? undefined) !== undefined
-  if (typeof text !== 'string' || text === '' || hasResult) return
-  throw new Problem('upstream_error', text.slice(0, 1000), {
-    status: 500,
-    body,
-    contentType: 'application/json',
-    detail: `the server answered ${status} with an error inside`,
-  })
-}
-
-function redirected(answer: HttpAnswer, address: string): Problem {
-  const location = answer.location ?? ''
-  // Without the query and the fragment: a login's redirect has the OAuth `state` or a code there.
-  const target = location.replace(/[?#].*$/s, '').slice(0, 200)
-  const detail = `${address}: ${answer.status} to "${target}"; redirects are never followed`
-  if (/\/dex\/|\/oauth2\/|login|auth/i.test(location)) {
-    return new Problem('unauthorized_upstream', 'The gateway in front of the model wants a login.', {
-      detail: `${detail}. Configure models.*.credential (token-file), or call the model inside the mesh.`,
-    })
-  }
-  return new Problem('upstream_invalid_response', 'The model server answered with a redirect.', {
-    detail: `${detail}. Check models.*.url.`,
-  })
 }
 
 // What Kubeflow's guards say; the marks were recorded from Envoy with Istio's filters, oauth2-proxy and Dex.
@@ -191,46 +180,7 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
   return undefined
 }
 
-function modelError(
-  status: number,
-  body: Uint8Array,
-  contentType: string | undefined,
-  retryAfter: number | undefined,
-): Problem {
-  const isShown = body.length > 0 && body.length <= ERROR_BODY_BYTES_MAX
-  const options = {
-    status,
-    ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
-    ...(isShown ? { body, contentType: passable(contentType ?? 'text/plain') } : {}),
-  }
-  // KServe answers 503 while a known model loads; Knative when too many requests wait for a pod.
-  if (status === 503) {
-    return new UpstreamFailure('starting', false, 'model_not_ready', 'The model is not ready.', options)
-  }
-  const sentence = `The model server answered with status ${status}.`
-  if (status === 429) return new UpstreamFailure('busy', false, 'upstream_error', sentence, options)
-  // The gateway may have given up on a model that runs.
-  if (status === 502 || status === 504) {
-    return new UpstreamFailure('no-answer', true, 'upstream_error', sentence, options)
-  }
-  return new Problem('upstream_error', sentence, options)
-}
-
 // Retry-After in seconds; the date form is not worth a clock comparison here.
 function retryAfterMs(value: string | undefined): number | undefined {
   return value !== undefined && /^\d{1,5}$/.test(value) ? Number(value) * 1000 : undefined
-}
-
-function skipSpace(body: Uint8Array, from: number, step: 1 | -1): number {
-  let index = from
-  while (body[index] === 0x20 || body[index] === 0x0a || body[index] === 0x0d || body[index] === 0x09)
-    index += step
-  return index
-}
-
-function startsWith(body: Uint8Array, offset: number, ascii: string): boolean {
-  for (let index = 0; index < ascii.length; index++) {
-    if (body[offset + index] !== ascii.charCodeAt(index)) return false
-  }
-  return true
 }

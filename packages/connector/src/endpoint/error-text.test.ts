@@ -1,0 +1,92 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { readErrorText, shownBody, shownText } from './error-text.ts'
+
+const shown = (body: string, encoding: 'utf8' | 'latin1' = 'utf8'): string | undefined => {
+  const bytes = shownBody(Buffer.from(body, encoding), 'first-line')
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString(encoding)
+}
+
+test.each([
+  ['KServe', '{"error":"ValueError : boom"}', 'ValueError : boom'],
+  ['OpenAI', '{"error":{"message":"too long","type":"x"}}', 'too long'],
+  ['FastAPI', '{"detail":"Not Found"}', 'Not Found'],
+  ['TorchServe', '{"code":404,"type":"X","message":"Model not found: a"}', 'Model not found: a'],
+  ['escapes', '{"error":"a \\"b\\" \\u20ac\\n"}', 'a "b" €'],
+  ['no known member', '{"x":1}', '{"x":1}'],
+  ['text', ' Bad Gateway\r\n', 'Bad Gateway'],
+  ['an error in the words of another', '{"x":"\\"error\\": \\"y\\""}', '{"x":"\\"error\\": \\"y\\""}'],
+  ['nothing', '', ''],
+])('reads the text of an error: %s', (_what, body, text) => {
+  expect(readErrorText(Buffer.from(body))).toBe(text)
+})
+
+test('a text whose beginning ends inside of an escape is read all the same', () => {
+  for (let length = 8_150; length < 8_200; length++) {
+    const body = `{"error":"boom\\n/a.py ${'a'.repeat(length)}\\u20ac\\n"}`
+    expect(shownText(readErrorText(Buffer.from(body)), 'first-line')).toBe('boom')
+  }
+})
+
+test('each text in a JSON body is cut after its first line; everything else stays as it is written', () => {
+  const body = '{ "error" : "boom\\nAt: /a.py", "cause":["x\\r\\n/b","one line"], "n":9007199254740993 }'
+  expect(shown(body)).toBe('{ "error" : "boom", "cause":["x","one line"], "n":9007199254740993 }')
+})
+
+test.each([
+  ['\n\n  boom\n/a.py', 'boom'],
+  ['{"error":"half\nway', '{"error":"half'],
+  ['boom\u2028/a.py', 'boom'],
+  [
+    'Traceback (most recent call last):\n  File "/a.py"\nKeyError: 1\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File "/b.py"\n\n    x\nValueError: two\nsecond line /c.py\n',
+    'ValueError: two',
+  ],
+  ['Traceback (most recent call last):\r\n  File "/a.py"\r\nOSError: gone\r\n', 'OSError: gone'],
+  ['Traceback (most recent call last):\n  File "/a.py"', 'Traceback (most recent call last):'],
+])('of %j goes out %j', (text, line) => {
+  expect(shown(text)).toBe(line)
+})
+
+test('a body without anything to cut is not even copied, in whatever encoding', () => {
+  for (const body of [Buffer.from('{"error":"boom"}'), Buffer.from([0x66, 0xfc, 0x72])]) {
+    expect(shownBody(body, 'first-line')).toBe(body)
+  }
+})
+
+test('what is cut in another charset keeps its bytes', () => {
+  expect(shown('f\xfcr\n/a.py', 'latin1')).toBe('f\xfcr')
+  expect(shown('{"error":"f\xfcr \\u20ac\\n/a.py","x":"\xfc"}', 'latin1')).toBe(
+    '{"error":"f\xfcr \\u20ac","x":"\xfc"}',
+  )
+})
+
+test('a cut text never ends with half of a character', () => {
+  expect(shownText(`${'a'.repeat(999)}😀`, 'first-line')).toBe('a'.repeat(999))
+})
+
+test('no text goes out with a second line, and JSON stays JSON', () => {
+  const member = fc.oneof(
+    fc.string({ unit: 'grapheme' }),
+    fc.constantFrom('a\nb', 'Traceback (most recent call last):\n x'),
+  )
+  fc.assert(
+    fc.property(fc.record({ error: member, detail: fc.array(fc.record({ msg: member })) }), (error) => {
+      const { error: text, detail } = JSON.parse(shown(JSON.stringify(error))!) as typeof error
+      for (const each of [text, ...detail.map(({ msg }) => msg)])
+        expect(each).not.toMatch(/[\n\r\u2028\u2029]/)
+      expect(readErrorText(Buffer.from(JSON.stringify(error))).length).toBeLessThanOrEqual(8_192)
+    }),
+  )
+})
+
+test('hostile bodies cost no time: unended strings, many quotes, deep nesting', () => {
+  for (const piece of ['"', '\\"', '"error":"', '{"error":', '\n', ' \n', '[']) {
+    const startedAtMs = performance.now()
+    const body = Buffer.from(`{${piece.repeat(60_000 / piece.length)}`)
+    shownBody(body, 'first-line')
+    readErrorText(body)
+    expect(performance.now() - startedAtMs).toBeLessThan(500)
+  }
+  const trace = Buffer.from(`Traceback (most recent call last):\n${'  x\n'.repeat(15_000)}`)
+  expect(shownBody(trace, 'first-line')).toBeDefined()
+})

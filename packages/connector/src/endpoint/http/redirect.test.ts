@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest'
+import { redirected } from './redirect.ts'
+
+const codeOf = (url: string, location: string, host?: string): string =>
+  redirected({ status: 307, location, address: `POST ${url}`, host }).code
+
+const MODELS = 'http://kserve.example/v1/models'
+
+test.each([
+  ['a model "author"', `${MODELS}/author:predict`, `${MODELS}/author:predict/`],
+  ['a relative path', `${MODELS}/author:predict`, '/v1/models/author:predict/'],
+  ['a model "auth"', 'http://kserve.example/v2/models/auth/infer', '/v2/models/auth/infer/'],
+  [
+    'a model "login" behind a prefix',
+    'http://k.example/v2/models/login/infer',
+    '/serving/v2/models/login/infer',
+  ],
+  ['TLS', 'http://login.example/v2/models/m/infer', 'https://login.example/v2/models/m/infer'],
+  [
+    'a namespace "auth"',
+    'http://iris.auth.svc/v2/models/m/infer',
+    'https://iris.auth.example.com/v2/models/m/infer',
+  ],
+  ['words inside of names', `${MODELS}/m:predict`, 'https://blog.authentic.example/catalogin/oauth2-docs'],
+  ['a query', `${MODELS}/m:predict`, '/v1/models/m:predict/?next=/login'],
+  ['nothing', `${MODELS}/m:predict`, ''],
+  ['no URL', `${MODELS}/m:predict`, 'http://['],
+])('a redirect to the own names is no login: %s', (_what, url, location) => {
+  expect(codeOf(url, location)).toBe('upstream_invalid_response')
+})
+
+test('the Host that was sent is an own name, too', () => {
+  const location = 'https://iris.sso.example.com/v1/models/m:predict'
+  expect(codeOf('http://10.0.0.1/v1/models/m:predict', location, 'iris.sso.svc:80')).toBe(
+    'upstream_invalid_response',
+  )
+  expect(codeOf('http://10.0.0.1/v1/models/m:predict', location)).toBe('unauthorized_upstream')
+})
+
+test.each([
+  ['Dex', '/dex/auth?client_id=x'],
+  ['oauth2-proxy', '/oauth2/start?rd=%2F'],
+  ['Keycloak', 'https://id.example/realms/plant/protocol/openid-connect/auth?state=1'],
+  ['Microsoft', 'https://login.microsoftonline.com/common/oauth2/v2.0/authorize'],
+  ['a page', '/LOGIN.html#x'],
+  ['a host of logins', 'https://sso.example/'],
+  ['a model "author"', 'https://accounts.example/o'],
+])('a redirect to a login: %s', (_what, location) => {
+  expect(codeOf(`${MODELS}/author:predict`, location)).toBe('unauthorized_upstream')
+})
