@@ -3,6 +3,7 @@ export {
   ConfigError,
   configJsonSchema,
   configMarkdown,
+  hasCertificate,
   loadConfig,
   parseModelFlag,
   printConfig,
