@@ -20,6 +20,7 @@ import { MalformedPacket } from './malformed.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { decodePublish } from './publish-decoder.ts'
 import { connackRefusal, disconnectRefusal } from './refusal.ts'
+import { checkFirstBytes } from './wrong-port.ts'
 
 /** Who is told what a connection reads. Called from the socket's data event, synchronously and in order. */
 export interface ConnectionListener {
@@ -40,8 +41,12 @@ export interface ConnectionOptions {
 
 /** The end of a connection that the broker closed without a reason. */
 export class SilentEnd extends Error {
-  constructor() {
-    super('The broker closed the connection.')
+  constructor(isAccepted: boolean) {
+    super(
+      isAccepted
+        ? 'The broker closed the connection.'
+        : 'The broker closed the connection before CONNACK. If it does so each time, check scheme and port of broker.url (mqtts:// where the port has TLS).',
+    )
   }
 }
 
@@ -75,6 +80,7 @@ export class Connection {
   readonly #options: ConnectionOptions
   readonly #reader: FrameReader
   #keepAlive: KeepAlive | undefined
+  #hasRead = false
   #limits: BrokerLimits | undefined
   #subscriptionAnswer: ((codes: readonly number[]) => void) | undefined
   #endReason: Error | undefined
@@ -100,7 +106,7 @@ export class Connection {
         clearTimeout(this.#goodbye)
         this.ackOrder.end()
         this.#subscriptionAnswer?.([])
-        resolve(this.#endReason ?? new SilentEnd())
+        resolve(this.#endReason ?? new SilentEnd(this.#limits !== undefined))
       })
     })
     // Before CONNECT: the backlog of a resumed session follows CONNACK in the same segment.
@@ -172,6 +178,8 @@ export class Connection {
     this.#nowMs = performance.now()
     this.#keepAlive?.received(this.#nowMs)
     try {
+      if (!this.#hasRead) checkFirstBytes(chunk)
+      this.#hasRead = true
       this.#reader.push(chunk)
     } catch (error) {
       // A parser error is the broker's; anything else is a fault of ours, and must not be mistaken for one.

@@ -15,6 +15,7 @@ import { SessionRefusal } from './refusal.ts'
 import { Rivalry } from './rivalry.ts'
 import type { SessionListener, SessionOptions } from './session-options.ts'
 import { Subscriptions } from './subscriptions.ts'
+import { explainEnd } from './wrong-port.ts'
 
 /** The end of a connection that we ended to see what the broker redelivers. */
 class Reconnection extends Error {
@@ -139,7 +140,7 @@ export class MqttSession {
   async #run(): Promise<void> {
     const { signal } = this.#stop
     while (!signal.aborted) {
-      const error = await this.#connectOnce()
+      const error = explainEnd(await this.#connectOnce(), this.#options.url)
       if (signal.aborted) return
       const lastedMs = this.#readyAtMs === undefined ? undefined : performance.now() - this.#readyAtMs
       this.#readyAtMs = undefined
