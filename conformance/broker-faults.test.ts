@@ -101,7 +101,7 @@ test('nobody listens: the address and the reason are told', async () => {
 })
 
 test.each([
-  [0x87, /refused the subscription \(0x87\)/],
+  [0x87, /refused the subscription \(not authorized, 0x87\)/],
   [0, /granted only QoS 0/],
 ])('a SUBACK with %i keeps the connector from being ready', async (code, text) => {
   const url = await startStandIn((packet, socket) => {

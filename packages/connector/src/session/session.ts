@@ -5,7 +5,7 @@ import { IDENTIFIERS } from './ack-order.ts'
 import { AckTolerance } from './ack-tolerance.ts'
 import type { BrokerLimits } from './broker-limits.ts'
 import { Connection, SilentEnd, type ConnectionListener } from './connection.ts'
-import type { ConnectOptions } from './control-packets.ts'
+import type { ConnectOptions } from './control-encoder.ts'
 import type { ReceivedDelivery } from './delivery.ts'
 import { dial, type ByteStream } from './dial.ts'
 import { Outbox } from './outbox.ts'
@@ -66,6 +66,7 @@ export class MqttSession {
       ownFilters,
       share,
       refused: ({ message }, isOwn) => this.#refused(message, isOwn),
+      kept: ({ message }) => this.#kept(message),
     })
     this.#tolerance = new AckTolerance({
       reconnect: () => this.#connection?.disconnect(new Reconnection()),
@@ -235,7 +236,7 @@ export class MqttSession {
       will:
         options.will === undefined
           ? undefined
-          : { ...options.will(bornAtMs), delaySeconds: WILL_DELAY_SECONDS },
+          : { ...options.will(bornAtMs), retain: true, delaySeconds: WILL_DELAY_SECONDS },
     }
     const windowMax = options.protocolVersion === 5 ? connect.receiveMaximum : count
     const connection = new Connection(
@@ -297,7 +298,7 @@ export class MqttSession {
       this.#readyAtMs = performance.now()
       this.#listener.ready({ limits, bornAtMs, isLost, filters: this.#subscriptions.names })
     }
-    const subscribing = this.#subscriptions.connected(connection, limits)
+    const subscribing = this.#subscriptions.connected(connection, sessionPresent)
     if (subscribing === undefined) ready()
     else
       subscribing.then(
@@ -318,6 +319,13 @@ export class MqttSession {
     this.#listener.warned?.({
       event: 'intake_held_back',
       message: `A request on "${topic}" runs for ${seconds} s, could not be put in safekeeping, and the broker at ${this.#options.url} will soon use its Packet Identifier again: nothing is acknowledged until it is answered. Give models with long calls a session of their own: models.NAME.lane: true.`,
+    })
+  }
+
+  #kept(message: string): void {
+    this.#listener.warned?.({
+      event: 'unsubscribe_refused',
+      message: `${message} The connector still receives what is published there, and asks again on the next connection.`,
     })
   }
 

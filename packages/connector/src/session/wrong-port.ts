@@ -6,10 +6,13 @@ const SHOWN_BYTES_MAX = 60
 const TLS_ALERT = 0x15
 const TLS_HANDSHAKE = 0x16
 
-/** @throws MalformedPacket when a server's first bytes are no MQTT, with what they are as far as that can be told. */
+const CONNACK = 2
+
+/** @throws MalformedPacket when a server's first bytes are no CONNACK, with what they are as far as that can be told. */
 export function checkFirstBytes(first: Buffer): void {
-  // What a broker sends first is CONNACK (MQTT 5 §3.2).
-  if (first[0] === 0x20) return
+  const type = (first[0] ?? 0) >> 4
+  // The first packet of a broker (MQTT-3.2.0-1).
+  if (type === CONNACK) return
   const text = first.toString('latin1', 0, SHOWN_BYTES_MAX)
   if (text.startsWith('HTTP/')) {
     throw new MalformedPacket(
@@ -21,8 +24,9 @@ export function checkFirstBytes(first: Buffer): void {
     throw new MalformedPacket('The port speaks TLS. Use mqtts:// (or wss://) in broker.url.')
   }
   const [line = ''] = text.split(/\r?\n/)
-  if (/^[\x21-\x7e][\x20-\x7e]{3,}$/.test(line))
+  if (/^[\x20-\x7e]{4,}$/.test(line))
     throw new MalformedPacket(`The port does not speak MQTT: it begins with "${line}". Check broker.url.`)
+  throw new MalformedPacket(`The broker sent packet type ${type} before CONNACK (MQTT-3.2.0-1)`)
 }
 
 /** The error with what to do, where the port or its certificate is the reason; else the same error. */
