@@ -11,7 +11,8 @@ import { dial, type ByteStream } from './dial.ts'
 import { Outbox } from './outbox.ts'
 import type { OutgoingMessage } from './publish-encoder.ts'
 import { reconnectDelayMs } from './reconnect-delay.ts'
-import { SessionRefusal } from './refusal.ts'
+import { featureRefusal, SessionRefusal } from './refusal.ts'
+import { Retention } from './retention.ts'
 import { Rivalry } from './rivalry.ts'
 import type { SessionListener, SessionOptions } from './session-options.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -41,6 +42,7 @@ export class MqttSession {
   readonly #outbox = new Outbox()
   readonly #subscriptions: Subscriptions
   readonly #tolerance: AckTolerance
+  readonly #retention = new Retention()
   readonly #stop = new AbortController()
   #connection: Connection | undefined
   #epoch = 0
@@ -158,7 +160,7 @@ export class MqttSession {
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
     // A publish that stays on its way may be what the broker hangs up on: the outbox finds out by connecting again.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
-    if (error instanceof Reconnection) return { error, retryInMs: 0 }
+    if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
     // Longer would let the broker forget our queue.
     const pauseMaxMs = 500 * this.#options.sessionExpirySeconds
@@ -236,7 +238,11 @@ export class MqttSession {
       will:
         options.will === undefined
           ? undefined
-          : { ...options.will(bornAtMs), retain: true, delaySeconds: WILL_DELAY_SECONDS },
+          : {
+              ...options.will(bornAtMs),
+              retain: this.#retention.isInWill,
+              delaySeconds: WILL_DELAY_SECONDS,
+            },
     }
     const windowMax = options.protocolVersion === 5 ? connect.receiveMaximum : count
     const connection = new Connection(
@@ -280,9 +286,13 @@ export class MqttSession {
 
   // Synchronous up to the subscription: deliveries may follow CONNACK in the same segment.
   #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
+    const { share } = this.#options
+    const refusal = featureRefusal(limits, share, this.#subscriptions.names)
+    if (refusal !== undefined) return connection.destroy(refusal)
     const { writer, protocolVersion } = connection
     const { sessionPresent } = limits
-    this.#outbox.connected({ writer, protocolVersion, ...limits }, sessionPresent)
+    const retainAvailable = this.#retention.connected(limits.retainAvailable)
+    this.#outbox.connected({ writer, protocolVersion, ...limits, retainAvailable }, sessionPresent)
     this.#tolerance.connected(sessionPresent)
     connection.ackOrder.hold(this.#holdMaxMs)
     if (!sessionPresent) {
@@ -296,6 +306,7 @@ export class MqttSession {
       this.#isSubscribed = true
       this.#isReady = true
       this.#readyAtMs = performance.now()
+      if (this.#options.will !== undefined && this.#retention.mustTell()) this.#notRetained()
       this.#listener.ready({ limits, bornAtMs, isLost, filters: this.#subscriptions.names })
     }
     const subscribing = this.#subscriptions.connected(connection, sessionPresent)
@@ -319,6 +330,13 @@ export class MqttSession {
     this.#listener.warned?.({
       event: 'intake_held_back',
       message: `A request on "${topic}" runs for ${seconds} s, could not be put in safekeeping, and the broker at ${this.#options.url} will soon use its Packet Identifier again: nothing is acknowledged until it is answered. Give models with long calls a session of their own: models.NAME.lane: true.`,
+    })
+  }
+
+  #notRetained(): void {
+    this.#listener.warned?.({
+      event: 'retain_unavailable',
+      message: `The broker at ${this.#options.url} has no retained messages. Requests are answered, but the status of the connector and the cards of the models reach only clients that are subscribed when they are published: "inferwire models ls" lists nothing. Allow retained messages in the broker.`,
     })
   }
 
