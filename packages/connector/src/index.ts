@@ -3,7 +3,6 @@ export {
   ConfigError,
   configJsonSchema,
   configMarkdown,
-  hasCertificate,
   loadConfig,
   parseModelFlag,
   printConfig,

@@ -111,12 +111,13 @@ test('a broker with retained messages gets them, and nothing is told', async () 
 test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
   'a share on a broker without shared subscriptions: no session, and the reason: %j',
   async (options) => {
-    const { session, broker, errors, until, ...meeting } = await arrange(
-      { connack: { sharedSubscriptionAvailable: false } },
-      { share: 'g', ...options } as Partial<SessionOptions>,
-    )
-    await until(() => errors.length === 3)
-    expect([session.isReady, meeting.timesReady]).toEqual([false, 0])
+    const meeting = await arrange({ connack: { sharedSubscriptionAvailable: false } }, {
+      share: 'g',
+      ...options,
+    } as Partial<SessionOptions>)
+    const { broker, errors } = meeting
+    await meeting.until(() => errors.length === 3)
+    expect([meeting.session.isReady, meeting.timesReady]).toEqual([false, 0])
     expect(errors[0]!.message).toBe(
       'The broker says that it cannot serve our subscriptions (shared subscriptions not supported, 0x9e). Leave out broker.share and run one connector, or use a broker that has shared subscriptions.',
     )
@@ -137,4 +138,29 @@ test('filters with wildcards on a broker without them: no session, and the reaso
   await until(() => errors.length === 1)
   expect(session.isReady).toBe(false)
   expect(errors[0]!.message).toContain('wildcard subscriptions not supported, 0xa2')
+})
+
+test('a broker that keeps the session for a shorter time than it was asked for is told, once', async () => {
+  const meeting = await arrange({ connack: { sessionExpiryInterval: 60 } })
+  await meeting.until(() => meeting.timesReady === 1)
+  meeting.broker.cut()
+  await meeting.until(() => meeting.timesReady === 2)
+  expect(meeting.warnings.map(({ event }) => event)).toEqual(['session_expiry_lowered'])
+  expect(meeting.warnings[0]!.message).toMatch(/for 60 s, not for the 300 s of broker\.sessionExpirySeconds/)
+})
+
+test('where the broker keeps no session, rivals for it still pause', async () => {
+  const noSession = packet({
+    cmd: 'connack',
+    sessionPresent: false,
+    reasonCode: 0,
+    properties: { sessionExpiryInterval: 0 },
+  })
+  const takenOver = bytes('e0 01 8e')
+  const broker = new ScriptedBroker(5, ({ cmd }) => (cmd === 'connect' ? noSession : takenOver))
+  closing.push(() => broker.stop())
+  const meeting = meet(await broker.start())
+  closing.unshift(() => meeting.session.close())
+  await meeting.until(() => meeting.errors.length === 1)
+  expect(meeting.pauses).toEqual([30_000])
 })

@@ -1,5 +1,6 @@
 // What the broker said in CONNACK, with the specification's defaults for what it left out (MQTT 5 §3.2.2.3).
 import type { Connack } from './control-decoder.ts'
+import type { ConnectOptions } from './control-encoder.ts'
 import { MalformedPacket } from './malformed.ts'
 
 /** Obeyed for the life of the connection. */
@@ -16,13 +17,15 @@ export interface BrokerLimits {
   readonly sharedSubscriptionAvailable: boolean
   /** Seconds; the server's value overrides ours. */
   readonly keepAliveSeconds: number
+  /** Seconds for which the broker keeps our queue; its value overrides ours (§3.2.2.3.2). */
+  readonly sessionExpirySeconds: number
 }
 
+/** What we asked for in CONNECT, and the broker may change. */
+export type AskedLimits = Pick<ConnectOptions, 'keepAliveSeconds' | 'sessionExpirySeconds'>
+
 /** Limits of a successful CONNACK. @throws MalformedPacket for values with which nothing could be published. */
-export function brokerLimits(
-  { sessionPresent, properties }: Connack,
-  keepAliveSeconds: number,
-): BrokerLimits {
+export function brokerLimits({ sessionPresent, properties }: Connack, asked: AskedLimits): BrokerLimits {
   const { receiveMaximum = 65_535, maximumPacketSize = 0xffff_ffff } = properties
   if (receiveMaximum === 0) throw new MalformedPacket('CONNACK with Receive Maximum 0 (MQTT 5 §3.2.2.3.3)')
   if (maximumPacketSize === 0)
@@ -35,7 +38,8 @@ export function brokerLimits(
     retainAvailable: properties.retainAvailable !== 0,
     wildcardSubscriptionAvailable: properties.wildcardSubscriptionAvailable !== 0,
     sharedSubscriptionAvailable: properties.sharedSubscriptionAvailable !== 0,
-    keepAliveSeconds: properties.serverKeepAlive ?? keepAliveSeconds,
+    keepAliveSeconds: properties.serverKeepAlive ?? asked.keepAliveSeconds,
+    sessionExpirySeconds: properties.sessionExpiryInterval ?? asked.sessionExpirySeconds,
   }
 }
 

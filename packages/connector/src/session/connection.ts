@@ -264,7 +264,7 @@ export class Connection {
   #connack(connack: Connack): void {
     if (this.#limits !== undefined) throw new MalformedPacket('The broker sent a second CONNACK')
     if (connack.reasonCode !== 0) return this.destroy(connackRefusal(connack))
-    this.#limits = brokerLimits(connack, this.#options.connect.keepAliveSeconds)
+    this.#limits = brokerLimits(connack, this.#options.connect)
     this.#keepAlive = new KeepAlive(this.#limits.keepAliveSeconds, {
       ping: () => this.ping(() => {}),
       silent: (silentMs) =>

@@ -7,6 +7,7 @@ export type PropertyCarrier = 'CONNACK' | 'PUBACK' | 'SUBACK' | 'UNSUBACK' | 'DI
 
 /** What we use of them. */
 export interface ControlProperties {
+  readonly sessionExpiryInterval?: number
   readonly serverKeepAlive?: number
   readonly receiveMaximum?: number
   readonly maximumQoS?: number
@@ -36,7 +37,7 @@ const USER_PROPERTY = 0x26
 // Without a name where it is only read to be checked.
 const RULES: Readonly<Record<number, Rule>> = {
   // A server must not send the Session Expiry Interval in DISCONNECT (MQTT-3.14.2-2).
-  0x11: { packets: CONNACK, type: 'four bytes' },
+  0x11: { packets: CONNACK, type: 'four bytes', name: 'sessionExpiryInterval' },
   0x12: { packets: CONNACK, type: 'text' },
   0x13: { packets: CONNACK, type: 'two bytes', name: 'serverKeepAlive' },
   0x15: { packets: CONNACK, type: 'text' },

@@ -54,6 +54,7 @@ export interface SessionWarning {
     | 'ack_order_strict'
     | 'intake_held_back'
     | 'retain_unavailable'
+    | 'session_expiry_lowered'
     | 'subscription_refused'
     | 'unsubscribe_refused'
   /** What happened, and what to do. */

@@ -43,6 +43,8 @@ export class MqttSession {
   readonly #subscriptions: Subscriptions
   readonly #tolerance: AckTolerance
   readonly #retention = new Retention()
+  // How long the broker keeps our queue, as far as we know.
+  #sessionExpirySeconds: number
   readonly #stop = new AbortController()
   #connection: Connection | undefined
   #epoch = 0
@@ -62,6 +64,7 @@ export class MqttSession {
   constructor(options: SessionOptions, listener: SessionListener) {
     this.#options = options
     this.#listener = listener
+    this.#sessionExpirySeconds = options.sessionExpirySeconds
     const { filters, ownFilters = [], share } = options
     this.#subscriptions = new Subscriptions({
       filters,
@@ -162,8 +165,7 @@ export class MqttSession {
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
     if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
-    // Longer would let the broker forget our queue.
-    const pauseMaxMs = 500 * this.#options.sessionExpirySeconds
+    const pauseMaxMs = this.#pauseMaxMs
     if (error instanceof SessionRefusal) {
       if (error.reasonCode === TAKEN_OVER)
         return { error, retryInMs: Math.min(TAKEN_OVER_DELAY_MS, pauseMaxMs) }
@@ -178,6 +180,11 @@ export class MqttSession {
     }
     const { reconnect, random = Math.random } = this.#options
     return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
+  }
+
+  // Longer would let the broker forget our queue; one that keeps none must not make rivals meet without a pause.
+  get #pauseMaxMs(): number {
+    return this.#sessionExpirySeconds === 0 ? Number.POSITIVE_INFINITY : 500 * this.#sessionExpirySeconds
   }
 
   // Runs one connection from dialling to its end, and returns why it ended.
@@ -294,6 +301,7 @@ export class MqttSession {
     const retainAvailable = this.#retention.connected(limits.retainAvailable)
     this.#outbox.connected({ writer, protocolVersion, ...limits, retainAvailable }, sessionPresent)
     this.#tolerance.connected(sessionPresent)
+    this.#expires(limits.sessionExpirySeconds)
     connection.ackOrder.hold(this.#holdMaxMs)
     if (!sessionPresent) {
       this.#isLost ||= this.#isSubscribed
@@ -331,6 +339,18 @@ export class MqttSession {
       event: 'intake_held_back',
       message: `A request on "${topic}" runs for ${seconds} s, could not be put in safekeeping, and the broker at ${this.#options.url} will soon use its Packet Identifier again: nothing is acknowledged until it is answered. Give models with long calls a session of their own: models.NAME.lane: true.`,
     })
+  }
+
+  // Each connection may be with another node of a cluster; the same value is told once.
+  #expires(seconds: number): void {
+    const asked = this.#options.sessionExpirySeconds
+    if (seconds < asked && seconds !== this.#sessionExpirySeconds) {
+      this.#listener.warned?.({
+        event: 'session_expiry_lowered',
+        message: `The broker at ${this.#options.url} keeps the session for ${seconds} s, not for the ${asked} s of broker.sessionExpirySeconds: requests that wait for a connector that is away for longer are lost. Raise the limit in the broker.`,
+      })
+    }
+    this.#sessionExpirySeconds = seconds
   }
 
   #notRetained(): void {

@@ -54,6 +54,8 @@ export class ScriptedBroker {
 export interface Meeting {
   readonly session: MqttSession
   readonly errors: Error[]
+  /** Milliseconds until the next attempt, for each error. */
+  readonly pauses: number[]
   readonly warnings: SessionWarning[]
   readonly deliveries: ReceivedDelivery[]
   timesReady: number
@@ -94,8 +96,9 @@ export function meet(url: string, options: Partial<SessionOptions> = {}): Meetin
         meeting.timesReady += 1
         look()
       },
-      unavailable: ({ error }) => {
+      unavailable: ({ error, retryInMs }) => {
         meeting.errors.push(error)
+        meeting.pauses.push(retryInMs)
         look()
       },
       warned: (warning) => {
@@ -107,6 +110,7 @@ export function meet(url: string, options: Partial<SessionOptions> = {}): Meetin
   const meeting: Meeting = {
     session,
     errors: [],
+    pauses: [],
     warnings: [],
     deliveries: [],
     timesReady: 0,
