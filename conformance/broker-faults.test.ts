@@ -102,7 +102,7 @@ test('nobody listens: the address and the reason are told', async () => {
 })
 
 test.each([
-  [0x87, /refused the subscription \(0x87\)/],
+  [0x87, /refused the subscription \(not authorized, 0x87\)/],
   [0, /granted only QoS 0/],
 ])('a SUBACK with %i keeps the connector from being ready', async (code, text) => {
   const url = await startStandIn((packet, socket) => {
@@ -288,6 +288,45 @@ test('an answer above the Maximum Packet Size of the broker becomes a typed erro
   // The properties of the reply make it larger than the request was.
   const large = await client.ask('infer/request/cam7/echo/predict', `{"instances":["${'x'.repeat(1_380)}"]}`)
   expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
+})
+
+test('on a Mosquitto without retained messages the connector answers, and says what is missing', async () => {
+  const broker = await startMosquitto({ config: ['retain_available false'] })
+  closers.push(() => broker.stop())
+  const upstream = await startUpstream()
+  closers.push(() => upstream.stop())
+  const client = await TestClient.connect(broker.url)
+  closers.push(() => client.close())
+  await client.subscribe('infer/models/#')
+  await client.subscribe('infer/reply/cam7/#')
+  const { connector, log } = await runConnector({
+    broker: { url: broker.url },
+    models: { echo: { url: upstream.url, protocol: 'v1' } },
+  })
+  closers.push(() => connector.stop())
+  const reply = await client.ask('infer/request/cam7/echo/predict', '{"instances":[1]}')
+  expect(reply.user['status']).toBe('200')
+  expect(log.filter((line) => line.includes('"retain_unavailable"'))).toHaveLength(1)
+  // A client that is subscribed still gets the card.
+  await client.wait(({ topic }) => topic === 'infer/models/echo', 'the card')
+  const late = await TestClient.connect(broker.url)
+  closers.push(() => late.close())
+  await late.subscribe('infer/models/#')
+  await late.subscribe('infer/reply/cam7/#')
+  await late.ask('infer/request/cam7/echo/predict', '{"instances":[2]}')
+  expect(late.received.filter(({ topic }) => topic.startsWith('infer/models/'))).toEqual([])
+})
+
+test('a share on a broker without shared subscriptions keeps the connector from being ready', async () => {
+  const noShare = { ...CONNACK, properties: { sharedSubscriptionAvailable: false } } as Packet
+  const url = await startStandIn((packet, socket) => {
+    if (packet.cmd === 'connect') send(socket, noShare)
+  })
+  const { connector, log } = await startUnready({ url, share: 'g' })
+  await expect
+    .poll(async () => (await readiness(connector)).text)
+    .toMatch(/shared subscriptions not supported, 0x9e.*broker\.share/)
+  expect(log.find((line) => line.includes('session_unavailable'))).toContain('broker.share')
 })
 
 test('a connector that begins to share leaves no subscription of its own in its session', async () => {

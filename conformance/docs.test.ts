@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { rootCertificates } from 'node:tls'
 import { connect } from '@inferwire/client'
 import { loadConfig, Secret } from '@inferwire/connector'
 import { aclText } from '@inferwire/mosquitto'
@@ -33,7 +34,7 @@ describe('configurations', () => {
     // Files are named as they are on the reader's machine; here they are made.
     const config = text.replaceAll(/(\w*[fF]ile): (\S+)/g, (_, key: string, path: string) => {
       const file = join(folder, path.replaceAll('/', '_'))
-      writeFileSync(file, 'content\n')
+      writeFileSync(file, key === 'caFile' ? rootCertificates[0]! : 'content\n')
       return `${key}: ${file}`
     })
     const file = join(folder, 'inferwire.yaml')

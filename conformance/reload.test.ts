@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { rootCertificates } from 'node:tls'
 import { ConfigError, loadConfig, type ConfigInput, type ConnectorConfig } from '@inferwire/connector'
 import type { ConnectorStatus, ModelCard } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -169,7 +170,7 @@ test('a reload whose files have vanished changes nothing', async () => {
   const { url } = await startDiscreetServer()
   const { connector } = await run({ iris: { url, protocol: 'v1' }, other: { url, protocol: 'v1' } })
   const caFile = join(tempFolder('reload'), 'ca.pem')
-  writeFileSync(caFile, 'a certificate')
+  writeFileSync(caFile, rootCertificates[0]!)
   const config = configOf({
     iris: { url: 'https://127.0.0.1:1', protocol: 'v1', tls: { caFile } },
     fresh: { url, protocol: 'v1' },

@@ -51,6 +51,7 @@ const PACKETS: readonly Packet[] = [
   { cmd: 'pubrel', messageId: 3, reasonCode: 0 },
   { cmd: 'pubcomp', messageId: 3, reasonCode: 0 },
   { cmd: 'suback', messageId: 65_535, granted: [1], properties: { reasonString: 'yes' } } as Packet,
+  { cmd: 'suback', messageId: 65_535, granted: [1, 0x87] } as Packet,
   { cmd: 'unsuback', messageId: 65_535, granted: [0] } as Packet,
   { cmd: 'pingresp' },
   { cmd: 'pingreq' },

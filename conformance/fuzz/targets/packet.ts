@@ -165,7 +165,7 @@ function connectOptions(protocolVersion: 4 | 5) {
     keepAliveSeconds: 30,
     sessionExpirySeconds: 300,
     receiveMaximum: 65_535,
-    will: { topic: 'infer/status/fuzz', payload: '{}', delaySeconds: 0 },
+    will: { topic: 'infer/status/fuzz', payload: '{}', retain: true, delaySeconds: 0 },
   }
 }
 

@@ -11,7 +11,7 @@ import { Pipeline } from './pipeline.ts'
 import { PoisonWatch } from './poison/index.ts'
 import { Presence } from './presence/index.ts'
 import { firstOf, ModelTable, StandardRouter, withoutLoops } from './route/index.ts'
-import type { Keeper, MqttSession } from './session/index.ts'
+import { publishRefusal, type Keeper, type MqttSession } from './session/index.ts'
 import type { Delivery, PublishResult, Router } from './step.ts'
 import { ProblemLog, Telemetry, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
@@ -195,8 +195,5 @@ function routerOf(
 }
 
 function retainedRefused(topic: string, reasonCode: number, log: Log): void {
-  log.warn(
-    { event: 'publish_refused', topic, reasonCode },
-    `The broker refused a publish to "${topic}" (0x${reasonCode.toString(16)}). Grant the connector's user write access to it.`,
-  )
+  log.warn({ event: 'publish_refused', topic, reasonCode }, publishRefusal(topic, reasonCode))
 }

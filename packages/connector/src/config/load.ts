@@ -7,7 +7,7 @@ import { readConfigFile } from './config-file.ts'
 import { contradictions } from './contradictions.ts'
 import { readEnvironment } from './environment.ts'
 import { toMistakes, type SourceOf } from './issue-mistakes.ts'
-import { unreadableFiles } from './named-files.ts'
+import { unusableFiles } from './named-files.ts'
 import { configSchema, type ConfigInput, type ConnectorConfig } from './schema.ts'
 import { Secret } from './secret.ts'
 import { shownPath } from './shown.ts'
@@ -43,7 +43,7 @@ export function loadConfig(sources: ConfigSources): ConnectorConfig {
     ...(parsed.success
       ? contradictions(parsed.data, sourceOf)
       : parsed.error.issues.flatMap((issue) => toMistakes(issue, values, sourceOf))),
-    ...unreadableFiles(values, sourceOf),
+    ...unusableFiles(values, sourceOf),
   ]
   if (!parsed.success || mistakes.length > 0) throw new ConfigError(mistakes)
   return complete(parsed.data)

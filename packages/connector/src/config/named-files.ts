@@ -1,8 +1,10 @@
-// Looks whether the files that a configuration names can be read, so that it is known before the first connection.
+// Looks whether the files that a configuration names can be read and hold what their option says, so that it is known
+// before the first connection.
 import { accessSync, constants, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { ConfigMistake } from './config-error.ts'
 import { valueAt, type SourceOf } from './issue-mistakes.ts'
+import { isPemOption, keyMismatch, pemMistake } from './pem-files.ts'
 import { leavesOf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 import { shownPath, shownValue } from './shown.ts'
@@ -15,8 +17,8 @@ const MODEL_FILES = [
   ['credential', 'valueFile'],
 ]
 
-/** The files that cannot be read. Takes values that were not validated: all mistakes come at once. */
-export function unreadableFiles(values: Record<string, unknown>, sourceOf: SourceOf): ConfigMistake[] {
+/** The files that cannot be used. Takes values that were not validated: all mistakes come at once. */
+export function unusableFiles(values: Record<string, unknown>, sourceOf: SourceOf): ConfigMistake[] {
   const options = leavesOf(configSchema).filter(({ text }) => text.isFile === true)
   const models = valueAt(values, ['models'])
   const names = typeof models === 'object' && models !== null ? Object.keys(models) : []
@@ -25,13 +27,32 @@ export function unreadableFiles(values: Record<string, unknown>, sourceOf: Sourc
     ...names.flatMap((name) => MODEL_FILES.map((path) => ['models', name, ...path])),
   ]
   return paths.flatMap((path) => {
-    const file = valueAt(values, path)
-    // Anything else is the schema's to tell.
-    if (typeof file !== 'string' || file === '' || file.includes('\0')) return []
-    const why = whyUnreadable(file)
-    if (why === undefined) return []
+    const file = fileAt(values, path)
+    const why = file === undefined ? undefined : (whyUnreadable(file) ?? whyUnusable(values, path, file))
+    if (file === undefined || why === undefined) return []
     return [{ path: shownPath(path), source: sourceOf(path), message: `${shownValue(path, file)} ${why}` }]
   })
+}
+
+// Anything that is no file name is the schema's to tell.
+function fileAt(values: Record<string, unknown>, path: readonly string[]): string | undefined {
+  const file = valueAt(values, path)
+  return typeof file !== 'string' || file === '' || file.includes('\0') ? undefined : file
+}
+
+function whyUnusable(
+  values: Record<string, unknown>,
+  path: readonly string[],
+  file: string,
+): string | undefined {
+  const name = path.at(-1)
+  if (path.at(-2) !== 'tls' || !isPemOption(name)) return undefined
+  const mistake = pemMistake(name, file)
+  if (mistake !== undefined || name !== 'keyFile') return mistake
+  const certFile = fileAt(values, [...path.slice(0, -1), 'certFile'])
+  return certFile === undefined || whyUnreadable(certFile) !== undefined
+    ? undefined
+    : keyMismatch(certFile, file)
 }
 
 function whyUnreadable(file: string): string | undefined {

@@ -1,5 +1,6 @@
 // What the broker said in CONNACK, with the specification's defaults for what it left out (MQTT 5 §3.2.2.3).
-import type { IConnackPacket } from 'mqtt-packet'
+import type { Connack } from './control-decoder.ts'
+import type { ConnectOptions } from './control-encoder.ts'
 import { MalformedPacket } from './malformed.ts'
 
 /** Obeyed for the life of the connection. */
@@ -10,28 +11,39 @@ export interface BrokerLimits {
   /** Bytes of the largest packet that the broker takes. */
   readonly maximumPacketSize: number
   readonly maximumQoS: 0 | 1 | 2
+  /** Without it no publish of ours may be retained (MQTT-3.2.2-14). */
+  readonly retainAvailable: boolean
+  readonly wildcardSubscriptionAvailable: boolean
   readonly sharedSubscriptionAvailable: boolean
   /** Seconds; the server's value overrides ours. */
   readonly keepAliveSeconds: number
+  /** Seconds for which the broker keeps our queue; its value overrides ours (§3.2.2.3.2). */
+  readonly sessionExpirySeconds: number
 }
 
+/** What we asked for in CONNECT, and the broker may change. */
+export type AskedLimits = Pick<ConnectOptions, 'keepAliveSeconds' | 'sessionExpirySeconds'>
+
 /** Limits of a successful CONNACK. @throws MalformedPacket for values with which nothing could be published. */
-export function brokerLimits(connack: IConnackPacket, ownKeepAliveSeconds: number): BrokerLimits {
-  const properties = connack.properties ?? {}
-  if (properties.receiveMaximum === 0) {
-    throw new MalformedPacket('CONNACK with Receive Maximum 0 (MQTT 5 §3.2.2.3.3)')
-  }
-  if (properties.maximumPacketSize === 0) {
+export function brokerLimits({ sessionPresent, properties }: Connack, asked: AskedLimits): BrokerLimits {
+  const { receiveMaximum = 65_535, maximumPacketSize = 0xffff_ffff } = properties
+  if (receiveMaximum === 0) throw new MalformedPacket('CONNACK with Receive Maximum 0 (MQTT 5 §3.2.2.3.3)')
+  if (maximumPacketSize === 0)
     throw new MalformedPacket('CONNACK with Maximum Packet Size 0 (MQTT 5 §3.2.2.3.6)')
-  }
-  if ((properties.maximumQoS ?? 0) > 2)
-    throw new MalformedPacket('CONNACK with Maximum QoS above 2 (§3.2.2.3.4)')
   return {
-    sessionPresent: connack.sessionPresent,
-    receiveMaximum: properties.receiveMaximum ?? 65_535,
-    maximumPacketSize: properties.maximumPacketSize ?? 0xffff_ffff,
-    maximumQoS: (properties.maximumQoS ?? 2) as 0 | 1 | 2,
-    sharedSubscriptionAvailable: properties.sharedSubscriptionAvailable ?? true,
-    keepAliveSeconds: properties.serverKeepAlive ?? ownKeepAliveSeconds,
+    sessionPresent,
+    receiveMaximum,
+    maximumPacketSize,
+    maximumQoS: qosOf(properties.maximumQoS),
+    retainAvailable: properties.retainAvailable !== 0,
+    wildcardSubscriptionAvailable: properties.wildcardSubscriptionAvailable !== 0,
+    sharedSubscriptionAvailable: properties.sharedSubscriptionAvailable !== 0,
+    keepAliveSeconds: properties.serverKeepAlive ?? asked.keepAliveSeconds,
+    sessionExpirySeconds: properties.sessionExpiryInterval ?? asked.sessionExpirySeconds,
   }
+}
+
+function qosOf(maximumQoS = 2): 0 | 1 | 2 {
+  if (maximumQoS === 0 || maximumQoS === 1 || maximumQoS === 2) return maximumQoS
+  throw new MalformedPacket(`CONNACK with Maximum QoS ${maximumQoS} (MQTT 5 §3.2.2.3.4)`)
 }

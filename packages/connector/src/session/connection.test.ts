@@ -34,7 +34,7 @@ function hear(bytes: readonly number[]): Heard {
     keepAliveSeconds: 30,
     sessionExpirySeconds: 300,
     receiveMaximum: 65_535,
-    will: { topic: 'infer/status/c', payload: '{}', delaySeconds: 0 },
+    will: { topic: 'infer/status/c', payload: '{}', retain: true, delaySeconds: 0 },
   }
   const connection = new Connection(
     { stream, onBytes: (handler) => void stream.on('data', handler) },
@@ -77,7 +77,7 @@ test('what comes behind a good CONNACK in the same segment is delivered', async 
   const publish = [0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x62]
   const disconnect = [0xe0, 2, 0x8e, 0]
   const { closed, limits, deliveries } = hear([...connack, ...publish, ...disconnect])
-  expect((await closed).message).toContain('another client took over')
+  expect((await closed).message).toContain('Another client took over')
   expect(limits).toEqual([expect.objectContaining({ sessionPresent: true, receiveMaximum: 9 })])
   expect(deliveries.map(({ topic, packetId, payload }) => [topic, packetId, payload.toString()])).toEqual([
     ['a', 7, 'b'],

@@ -1,17 +1,25 @@
 // One connection to the broker, from the open socket to its end: reads packets, and hands each to who waits for it.
 import type { Duplex } from 'node:stream'
-import type { IConnackPacket, IDisconnectPacket, ISubackPacket } from 'mqtt-packet'
 import { AckOrder, type AckOrderOptions } from './ack-order.ts'
 import { brokerLimits, type BrokerLimits } from './broker-limits.ts'
 import {
-  decodeControlPacket,
+  checkPingresp,
+  decodeConnack,
+  decodeDisconnect,
+  decodePuback,
+  decodeSuback,
+  decodeUnsuback,
+  type Acknowledgement,
+  type Connack,
+} from './control-decoder.ts'
+import {
   encodeConnect,
   encodeDisconnect,
   encodeSubscribe,
   encodeUnsubscribe,
   PINGREQ,
   type ConnectOptions,
-} from './control-packets.ts'
+} from './control-encoder.ts'
 import { ReceivedDelivery } from './delivery.ts'
 import type { ByteStream } from './dial.ts'
 import { FrameReader, type Frame } from './frame-reader.ts'
@@ -20,6 +28,7 @@ import { MalformedPacket } from './malformed.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { decodePublish } from './publish-decoder.ts'
 import { connackRefusal, disconnectRefusal } from './refusal.ts'
+import { checkFirstBytes } from './wrong-port.ts'
 
 /** Who is told what a connection reads. Called from the socket's data event, synchronously and in order. */
 export interface ConnectionListener {
@@ -40,10 +49,21 @@ export interface ConnectionOptions {
   readonly frameBytesMax: () => number
 }
 
+// A SUBSCRIBE or UNSUBSCRIBE that is not answered yet.
+interface Asked {
+  readonly answer: 'SUBACK' | 'UNSUBACK'
+  readonly filters: number
+  readonly resolve: (reasonCodes: readonly number[]) => void
+}
+
 /** The end of a connection that the broker closed without a reason. */
 export class SilentEnd extends Error {
-  constructor() {
-    super('The broker closed the connection.')
+  constructor(isAccepted: boolean) {
+    super(
+      isAccepted
+        ? 'The broker closed the connection.'
+        : 'The broker closed the connection before CONNACK. If it does so each time, check scheme and port of broker.url (mqtts:// where the port has TLS).',
+    )
   }
 }
 
@@ -77,8 +97,9 @@ export class Connection {
   readonly #options: ConnectionOptions
   readonly #reader: FrameReader
   #keepAlive: KeepAlive | undefined
+  #hasRead = false
   #limits: BrokerLimits | undefined
-  #subscriptionAnswer: ((codes: readonly number[]) => void) | undefined
+  #asked: Asked | undefined
   #endReason: Error | undefined
   #goodbye: NodeJS.Timeout | undefined
   // Whom to tell of the next PINGRESP, and of those after it. Bounded: without an answer keep-alive gives up.
@@ -101,8 +122,8 @@ export class Connection {
         this.#keepAlive?.stop()
         clearTimeout(this.#goodbye)
         this.ackOrder.end()
-        this.#subscriptionAnswer?.([])
-        resolve(this.#endReason ?? new SilentEnd())
+        this.#asked?.resolve([])
+        resolve(this.#endReason ?? new SilentEnd(this.#limits !== undefined))
       })
     })
     // Before CONNECT: the backlog of a resumed session follows CONNACK in the same segment.
@@ -123,22 +144,23 @@ export class Connection {
     const codes: number[] = []
     for (let from = 0; from < filters.length; from += SUBSCRIBE_FILTERS_MAX) {
       const some = filters.slice(from, from + SUBSCRIBE_FILTERS_MAX)
-      const given = await this.#ask(
-        encodeSubscribe(SUBSCRIBE_PACKET_ID, some, this.protocolVersion, this.#options.retainedFilters),
+      const packet = encodeSubscribe(
+        SUBSCRIBE_PACKET_ID,
+        some,
+        this.protocolVersion,
+        this.#options.retainedFilters,
       )
-      codes.push(...given.slice(0, some.length))
-      if (given.length === some.length) continue
-      // Of a connection that is over already this changes nothing.
-      this.destroy(new MalformedPacket(`SUBACK with ${given.length} reason codes for ${some.length} filters`))
-      break
+      const given = await this.#ask(packet, 'SUBACK', some.length)
+      codes.push(...given)
+      if (given.length === 0) break
     }
     return codes
   }
 
-  /** Returns false when the connection ended before the broker confirmed. */
-  async unsubscribe(filters: readonly string[]): Promise<boolean> {
-    const codes = await this.#ask(encodeUnsubscribe(SUBSCRIBE_PACKET_ID, filters, this.protocolVersion))
-    return codes.length > 0
+  /** Returns the reason codes in the same order; none when the connection ended before the broker answered. */
+  async unsubscribe(filters: readonly string[]): Promise<readonly number[]> {
+    const packet = encodeUnsubscribe(SUBSCRIBE_PACKET_ID, filters, this.protocolVersion)
+    return await this.#ask(packet, 'UNSUBACK', filters.length)
   }
 
   /** `answered` is called when the broker has read everything that was sent until now, and this. */
@@ -164,18 +186,34 @@ export class Connection {
     this.#socket.destroy()
   }
 
-  #ask(packet: Buffer): Promise<readonly number[]> {
+  #ask(packet: Buffer, answer: Asked['answer'], filters: number): Promise<readonly number[]> {
     return new Promise((resolve) => {
       if (this.#socket.destroyed) return resolve([])
-      this.#subscriptionAnswer = resolve
+      this.#asked = { answer, filters, resolve }
       this.writer.append(packet)
     })
+  }
+
+  // MQTT-3.8.4-2, MQTT-3.10.4-4: an answer has the Packet Identifier of what it answers.
+  #answered(answer: Asked['answer'], { packetId, reasonCodes }: Acknowledgement): void {
+    const asked = this.#asked
+    if (asked?.answer !== answer || packetId !== SUBSCRIBE_PACKET_ID)
+      throw new MalformedPacket(`${answer} with Packet Identifier ${packetId}, for nothing that we asked`)
+    // MQTT-3.9.3-1, MQTT-3.11.3-1: one code for each filter. UNSUBACK of MQTT 3.1.1 has none, and refuses nothing.
+    const isPlain = answer === 'UNSUBACK' && this.protocolVersion === 4
+    const codes = isPlain ? Array.from({ length: asked.filters }, () => 0) : reasonCodes
+    if (codes.length !== asked.filters)
+      throw new MalformedPacket(`${answer} with ${codes.length} reason codes for ${asked.filters} filters`)
+    this.#asked = undefined
+    asked.resolve(codes)
   }
 
   #read(chunk: Buffer): void {
     this.#nowMs = performance.now()
     this.#keepAlive?.received(this.#nowMs)
     try {
+      if (!this.#hasRead) checkFirstBytes(chunk)
+      this.#hasRead = true
       this.#reader.push(chunk)
     } catch (error) {
       // A parser error is the broker's; anything else is a fault of ours, and must not be mistaken for one.
@@ -192,31 +230,26 @@ export class Connection {
   }
 
   #received(frame: Frame): void {
+    const { protocolVersion } = this
     const type = frame.head >> 4
-    if (this.#limits === undefined && type !== CONNACK) {
-      throw new MalformedPacket(`The broker sent packet type ${type} before CONNACK`)
-    }
     switch (type) {
       case PUBLISH:
         return this.#publish(frame)
-      case PUBACK:
-        if (frame.body.length < 2) throw new MalformedPacket('PUBACK without a Packet Identifier')
-        // MQTT 5 §3.4.2.1: no reason code means success.
-        return this.#listener.acknowledged(frame.body.readUInt16BE(0), frame.body[2] ?? 0)
+      case PUBACK: {
+        const { packetId, reasonCodes } = decodePuback(frame, protocolVersion)
+        return this.#listener.acknowledged(packetId, reasonCodes[0]!)
+      }
       case CONNACK:
-        return this.#connack(decodeControlPacket(frame, this.protocolVersion) as IConnackPacket)
-      case SUBACK: {
-        const suback = decodeControlPacket(frame, this.protocolVersion) as ISubackPacket
-        return this.#subscriptionAnswer?.(suback.granted as number[])
-      }
+        return this.#connack(decodeConnack(frame, protocolVersion))
+      case SUBACK:
+        return this.#answered('SUBACK', decodeSuback(frame, protocolVersion))
       case UNSUBACK:
-        return this.#subscriptionAnswer?.([0])
+        return this.#answered('UNSUBACK', decodeUnsuback(frame, protocolVersion))
       case PINGRESP:
+        checkPingresp(frame)
         return this.#pings.shift()?.()
-      case DISCONNECT: {
-        const packet = decodeControlPacket(frame, this.protocolVersion) as IDisconnectPacket
-        return this.destroy(disconnectRefusal(packet.reasonCode ?? 0, packet.properties?.reasonString))
-      }
+      case DISCONNECT:
+        return this.destroy(disconnectRefusal(decodeDisconnect(frame, protocolVersion)))
       default:
         throw new MalformedPacket(`The broker sent packet type ${type}, which we never asked for`)
     }
@@ -235,13 +268,10 @@ export class Connection {
     this.#listener.delivered(delivery)
   }
 
-  #connack(packet: IConnackPacket): void {
+  #connack(connack: Connack): void {
     if (this.#limits !== undefined) throw new MalformedPacket('The broker sent a second CONNACK')
-    const code = (this.protocolVersion === 5 ? packet.reasonCode : packet.returnCode) ?? 0
-    if (code !== 0) {
-      return this.destroy(connackRefusal(code, this.protocolVersion, packet.properties?.reasonString))
-    }
-    this.#limits = brokerLimits(packet, this.#options.connect.keepAliveSeconds)
+    if (connack.reasonCode !== 0) return this.destroy(connackRefusal(connack))
+    this.#limits = brokerLimits(connack, this.#options.connect)
     this.#keepAlive = new KeepAlive(this.#limits.keepAliveSeconds, {
       ping: () => this.ping(() => {}),
       silent: (silentMs) =>

@@ -3,5 +3,6 @@
 export type { Keeper } from './ack-order.ts'
 export type { ReceivedDelivery } from './delivery.ts'
 export type { OutgoingMessage } from './publish-encoder.ts'
+export { publishRefusal } from './refusal.ts'
 export { MqttSession } from './session.ts'
 export type { SessionListener, SessionOptions } from './session-options.ts'

@@ -23,6 +23,7 @@ function connection(limits: Partial<OutboxLink> = {}) {
     maximumPacketSize: 0xffff_ffff,
     receiveMaximum: 65_535,
     maximumQoS: 2,
+    retainAvailable: true,
     ...limits,
   }
   const flush = async (): Promise<IPublishPacket[]> => {

@@ -22,6 +22,8 @@ export interface OutboxLink {
   readonly receiveMaximum: number
   /** From CONNACK. */
   readonly maximumQoS: 0 | 1 | 2
+  /** From CONNACK; without it everything is sent with Retain 0 (MQTT-3.2.2-14). */
+  readonly retainAvailable: boolean
 }
 
 // 65,535 is left to SUBSCRIBE and UNSUBSCRIBE, which share the identifiers (MQTT 5 §2.2.1).
@@ -136,7 +138,7 @@ export class Outbox {
       if (sent >= this.#sendMax(link)) return
       this.#toResend.delete(entry)
       if (this.#isUnsendable(link, entry)) continue
-      encodePublish(link.writer, entry.message, entry.packetId, DUP, link.protocolVersion)
+      encodePublish(link.writer, allowed(link, entry.message), entry.packetId, DUP, link.protocolVersion)
       sent += 1
     }
   }
@@ -166,8 +168,8 @@ export class Outbox {
   }
 
   #send(link: OutboxLink, entry: Entry): void {
-    const { message } = entry
     if (this.#isUnsendable(link, entry)) return
+    const message = allowed(link, entry.message)
     if (message.qos === 0 || link.maximumQoS === 0) {
       encodePublish(link.writer, { ...message, qos: 0 }, 0, 0, link.protocolVersion)
       entry.done(ACKNOWLEDGED)
@@ -205,4 +207,8 @@ export class Outbox {
     if (entry.packetId !== 0) this.#inFlight.delete(entry.packetId)
     entry.done(result)
   }
+}
+
+function allowed({ retainAvailable }: OutboxLink, message: OutgoingMessage): OutgoingMessage {
+  return message.retain && !retainAvailable ? { ...message, retain: false } : message
 }

@@ -1,8 +1,9 @@
 // Reads a PUBLISH (MQTT 5 §3.3, MQTT 3.1.1 §3.3), strictly: what does not fit is malformed, never half a message.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
+import { readText, readVariableByteInteger, sizeOfVariableByteInteger, stringEnd } from './field-reader.ts'
 import type { Frame } from './frame-reader.ts'
-import { MalformedPacket } from './malformed.ts'
+import { MalformedPacket, shown } from './malformed.ts'
 
 /**
  * A PUBLISH as the broker sent it. Not whole when the packet was larger than the reader's limit: the payload was dropped
@@ -35,7 +36,7 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
   if (qos === 3) throw new MalformedPacket('PUBLISH with QoS 3 (MQTT 5 §3.3.1.2)')
   const isWhole = body.length === frame.bodyBytes
   const topicEnd = stringEnd(body, 0)
-  const topic = body.toString('utf8', 2, topicEnd)
+  const topic = readText(body, 0, topicEnd)
   if (topic.length === 0)
     throw new MalformedPacket('PUBLISH without a topic name; no topic alias was offered')
   let offset = topicEnd
@@ -55,7 +56,7 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     propertyBytes = length
     if (offset > frame.bodyBytes) throw new MalformedPacket('PUBLISH properties run past the packet')
     // Where the packet was cut inside them they are not known; it is turned away for its size all the same.
-    if (length > 0 && offset <= body.length) properties = readProperties(body, start, offset)
+    if (length > 0 && offset <= body.length) properties = propertiesOf(topic, body, start, offset)
   }
   return {
     topic,
@@ -75,6 +76,16 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
 function payloadOf(frame: Frame, offset: number): Buffer {
   const view = frame.body.subarray(offset)
   return frame.isOwned ? view : Buffer.from(view)
+}
+
+// The topic names the client that the operator must look for.
+function propertiesOf(topic: string, body: Buffer, start: number, end: number): MessageProperties {
+  try {
+    return readProperties(body, start, end)
+  } catch (error) {
+    if (!(error instanceof MalformedPacket)) throw error
+    throw new MalformedPacket(`PUBLISH to "${shown(topic)}": ${error.message}`)
+  }
 }
 
 // MQTT 5 §3.3.2.3: the properties that a PUBLISH may have.
@@ -101,13 +112,13 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
         break
       case 0x03: {
         const to = stringEnd(body, offset, end)
-        properties.contentType = body.toString('utf8', offset + 2, to)
+        properties.contentType = readText(body, offset, to)
         offset = to
         break
       }
       case 0x08: {
         const to = stringEnd(body, offset, end)
-        properties.responseTopic = body.toString('utf8', offset + 2, to)
+        properties.responseTopic = readText(body, offset, to)
         offset = to
         break
       }
@@ -118,16 +129,19 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
         offset = to
         break
       }
-      case 0x0b:
-        offset += sizeOfVariableByteInteger(readVariableByteInteger(body, offset, end))
+      case 0x0b: {
+        const identifier = readVariableByteInteger(body, offset, end)
+        if (identifier === 0) throw new MalformedPacket('PUBLISH with Subscription Identifier 0 (§3.3.2.3.8)')
+        offset += sizeOfVariableByteInteger(identifier)
         break
+      }
       case 0x23:
         throw new MalformedPacket('PUBLISH with a Topic Alias, although none was offered (MQTT 5 §3.3.2.3.4)')
       case 0x26: {
         const nameEnd = stringEnd(body, offset, end)
         const valueEnd = stringEnd(body, nameEnd, end)
         const list = (properties.userProperties ??= [])
-        list.push(body.toString('utf8', offset + 2, nameEnd), body.toString('utf8', nameEnd + 2, valueEnd))
+        list.push(readText(body, offset, nameEnd), readText(body, nameEnd, valueEnd))
         offset = valueEnd
         break
       }
@@ -141,32 +155,4 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
 function byteAt(body: Buffer, offset: number, end: number): number {
   if (offset >= end) throw new MalformedPacket('PUBLISH property runs past the properties')
   return body[offset]!
-}
-
-// Where a length-prefixed string or binary that begins at `offset` ends.
-function stringEnd(body: Buffer, offset: number, limit = body.length): number {
-  if (offset + 2 > limit) throw new MalformedPacket('A length prefix runs past its field')
-  const end = offset + 2 + ((body[offset]! << 8) | body[offset + 1]!)
-  if (end > limit) throw new MalformedPacket('A string or binary field runs past its packet')
-  return end
-}
-
-function readVariableByteInteger(body: Buffer, offset: number, limit = body.length): number {
-  let value = 0
-  for (let shift = 0; shift < 28; shift += 7) {
-    if (offset >= limit) throw new MalformedPacket('A Variable Byte Integer runs past its field')
-    const byte = body[offset++]!
-    value |= (byte & 0x7f) << shift
-    if ((byte & 0x80) === 0) {
-      if (byte === 0 && shift > 0)
-        throw new MalformedPacket('A Variable Byte Integer is longer than needed (§1.5.5)')
-      return value
-    }
-  }
-  throw new MalformedPacket('A Variable Byte Integer has more than four bytes (MQTT 5 §1.5.5)')
-}
-
-/** Bytes of a Variable Byte Integer (MQTT 5 §1.5.5). */
-export function sizeOfVariableByteInteger(value: number): number {
-  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : 4
 }

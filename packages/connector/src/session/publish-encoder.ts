@@ -1,7 +1,7 @@
 // Writes a PUBLISH (MQTT 5 §3.3) straight into the packet writer's memory.
 import type { MessageProperties } from '@inferwire/protocol'
+import { sizeOfVariableByteInteger } from './field-reader.ts'
 import type { PacketWriter } from './packet-writer.ts'
-import { sizeOfVariableByteInteger } from './publish-decoder.ts'
 
 /** A message that the connector publishes. */
 export interface OutgoingMessage {

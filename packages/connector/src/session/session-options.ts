@@ -52,7 +52,13 @@ export interface SessionOptions extends DialTarget {
 
 /** Something that the operator must know while the session works on. */
 export interface SessionWarning {
-  readonly event: 'ack_order_strict' | 'intake_held_back' | 'subscription_refused'
+  readonly event:
+    | 'ack_order_strict'
+    | 'intake_held_back'
+    | 'retain_unavailable'
+    | 'session_expiry_lowered'
+    | 'subscription_refused'
+    | 'unsubscribe_refused'
   /** What happened, and what to do. */
   readonly message: string
 }

@@ -47,7 +47,8 @@ class Broker {
       send(socket, { cmd: 'suback', messageId: packet.messageId!, granted })
     } else if (packet.cmd === 'unsubscribe') {
       for (const topic of packet.unsubscriptions) this.held.delete(topic)
-      send(socket, { cmd: 'unsuback', messageId: packet.messageId!, granted: [0] })
+      const granted = packet.unsubscriptions.map(() => 0)
+      send(socket, { cmd: 'unsuback', messageId: packet.messageId!, granted })
     } else if (packet.cmd === 'disconnect') {
       socket.end()
     }
@@ -131,7 +132,9 @@ test('filters change on the same connection, and the newest are there after the 
 test('a filter that is refused at run time is told, and the session stays', async () => {
   const { broker, session, warnings } = await arrange()
   broker.refused.set('c', 0x87)
-  await expect(session.setFilters(['a', 'c'])).rejects.toThrow('refused the subscription (0x87): "c"')
+  await expect(session.setFilters(['a', 'c'])).rejects.toThrow(
+    'refused the subscription (not authorized, 0x87): "c"',
+  )
   expect([...broker.held].toSorted()).toEqual(['a', 'own'])
   expect([session.isReady, broker.connections]).toEqual([true, 1])
   expect(warnings.map(({ event }) => event)).toEqual(['subscription_refused'])
@@ -142,7 +145,7 @@ test('a filter of the start that is refused keeps the session from being ready',
   broker.refused.set('b', 0x87)
   const { session, errors } = await arrange({}, broker)
   expect(session.isReady).toBe(false)
-  expect(errors[0]).toContain('refused the subscription (0x87): "b"')
+  expect(errors[0]).toContain('refused the subscription (not authorized, 0x87): "b"')
 })
 
 test('without the right to its own filter the session is ready, and the missing line is told', async () => {

@@ -5,17 +5,19 @@ import { IDENTIFIERS } from './ack-order.ts'
 import { AckTolerance } from './ack-tolerance.ts'
 import type { BrokerLimits } from './broker-limits.ts'
 import { Connection, SilentEnd, type ConnectionListener } from './connection.ts'
-import type { ConnectOptions } from './control-packets.ts'
+import type { ConnectOptions } from './control-encoder.ts'
 import type { ReceivedDelivery } from './delivery.ts'
 import { dial, type ByteStream } from './dial.ts'
 import { Outbox } from './outbox.ts'
 import type { OutgoingMessage } from './publish-encoder.ts'
 import { Redelivery } from './redelivery.ts'
 import { reconnectDelayMs } from './reconnect-delay.ts'
-import { SessionRefusal } from './refusal.ts'
+import { featureRefusal, SessionRefusal } from './refusal.ts'
+import { Retention } from './retention.ts'
 import { Rivalry } from './rivalry.ts'
 import type { SessionListener, SessionOptions } from './session-options.ts'
 import { Subscriptions } from './subscriptions.ts'
+import { explainEnd } from './wrong-port.ts'
 
 /** The end of a connection that we ended, to connect again at once. */
 class Reconnection extends Error {}
@@ -37,6 +39,9 @@ export class MqttSession {
   readonly #outbox = new Outbox()
   readonly #subscriptions: Subscriptions
   readonly #tolerance: AckTolerance
+  readonly #retention = new Retention()
+  // How long the broker keeps our queue, as far as we know.
+  #sessionExpirySeconds: number
   readonly #stop = new AbortController()
   #connection: Connection | undefined
   #epoch = 0
@@ -58,12 +63,14 @@ export class MqttSession {
   constructor(options: SessionOptions, listener: SessionListener) {
     this.#options = options
     this.#listener = listener
+    this.#sessionExpirySeconds = options.sessionExpirySeconds
     const { filters, ownFilters = [], share } = options
     this.#subscriptions = new Subscriptions({
       filters,
       ownFilters,
       share,
       refused: ({ message }, isOwn) => this.#refused(message, isOwn),
+      kept: ({ message }) => this.#kept(message),
     })
     this.#tolerance = new AckTolerance({
       reconnect: () =>
@@ -152,7 +159,7 @@ export class MqttSession {
   async #run(): Promise<void> {
     const { signal } = this.#stop
     while (!signal.aborted) {
-      const error = await this.#connectOnce()
+      const error = explainEnd(await this.#connectOnce(), this.#options.url)
       if (signal.aborted) return
       const lastedMs = this.#readyAtMs === undefined ? undefined : performance.now() - this.#readyAtMs
       this.#readyAtMs = undefined
@@ -169,10 +176,9 @@ export class MqttSession {
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
     // A publish that stays on its way may be what the broker hangs up on: the outbox finds out by connecting again.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
-    if (error instanceof Reconnection) return { error, retryInMs: 0 }
+    if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
-    // Longer would let the broker forget our queue.
-    const pauseMaxMs = 500 * this.#options.sessionExpirySeconds
+    const pauseMaxMs = this.#pauseMaxMs
     if (error instanceof SessionRefusal) {
       if (error.reasonCode === TAKEN_OVER)
         return { error, retryInMs: Math.min(TAKEN_OVER_DELAY_MS, pauseMaxMs) }
@@ -187,6 +193,11 @@ export class MqttSession {
     }
     const { reconnect, random = Math.random } = this.#options
     return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
+  }
+
+  // Longer would let the broker forget our queue; one that keeps none must not make rivals meet without a pause.
+  get #pauseMaxMs(): number {
+    return this.#sessionExpirySeconds === 0 ? Number.POSITIVE_INFINITY : 500 * this.#sessionExpirySeconds
   }
 
   // Runs one connection from dialling to its end, and returns why it ended.
@@ -250,7 +261,11 @@ export class MqttSession {
       will:
         options.will === undefined
           ? undefined
-          : { ...options.will(bornAtMs), delaySeconds: WILL_DELAY_SECONDS },
+          : {
+              ...options.will(bornAtMs),
+              retain: this.#retention.isInWill,
+              delaySeconds: WILL_DELAY_SECONDS,
+            },
     }
     const windowMax = options.protocolVersion === 5 ? connect.receiveMaximum : count
     const connection = new Connection(
@@ -296,11 +311,16 @@ export class MqttSession {
 
   // Synchronous up to the subscription: deliveries may follow CONNACK in the same segment.
   #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
+    const { share } = this.#options
+    const refusal = featureRefusal(limits, share, this.#subscriptions.names)
+    if (refusal !== undefined) return connection.destroy(refusal)
     const { writer, protocolVersion } = connection
     const { sessionPresent } = limits
-    this.#outbox.connected({ writer, protocolVersion, ...limits }, sessionPresent)
+    const retainAvailable = this.#retention.connected(limits.retainAvailable)
+    this.#outbox.connected({ writer, protocolVersion, ...limits, retainAvailable }, sessionPresent)
     this.#tolerance.connected(sessionPresent)
     this.#redelivery.connected(sessionPresent)
+    this.#expires(limits.sessionExpirySeconds)
     connection.ackOrder.hold(this.#holdMaxMs)
     if (!sessionPresent) {
       this.#isLost ||= this.#isSubscribed
@@ -313,9 +333,10 @@ export class MqttSession {
       this.#isSubscribed = true
       this.#isReady = true
       this.#readyAtMs = performance.now()
+      if (this.#options.will !== undefined && this.#retention.mustTell()) this.#notRetained()
       this.#listener.ready({ limits, bornAtMs, isLost, filters: this.#subscriptions.names })
     }
-    const subscribing = this.#subscriptions.connected(connection, limits)
+    const subscribing = this.#subscriptions.connected(connection, sessionPresent)
     if (subscribing === undefined) ready()
     else
       subscribing.then(
@@ -336,6 +357,32 @@ export class MqttSession {
     this.#listener.warned?.({
       event: 'intake_held_back',
       message: `A request on "${topic}" runs for ${seconds} s, could not be put in safekeeping, and the broker at ${this.#options.url} will soon use its Packet Identifier again: nothing is acknowledged until it is answered. Give models with long calls a session of their own: models.NAME.lane: true.`,
+    })
+  }
+
+  // Each connection may be with another node of a cluster; the same value is told once.
+  #expires(seconds: number): void {
+    const asked = this.#options.sessionExpirySeconds
+    if (seconds < asked && seconds !== this.#sessionExpirySeconds) {
+      this.#listener.warned?.({
+        event: 'session_expiry_lowered',
+        message: `The broker at ${this.#options.url} keeps the session for ${seconds} s, not for the ${asked} s of broker.sessionExpirySeconds: requests that wait for a connector that is away for longer are lost. Raise the limit in the broker.`,
+      })
+    }
+    this.#sessionExpirySeconds = seconds
+  }
+
+  #notRetained(): void {
+    this.#listener.warned?.({
+      event: 'retain_unavailable',
+      message: `The broker at ${this.#options.url} has no retained messages. Requests are answered, but the status of the connector and the cards of the models reach only clients that are subscribed when they are published: "inferwire models ls" lists nothing. Allow retained messages in the broker.`,
+    })
+  }
+
+  #kept(message: string): void {
+    this.#listener.warned?.({
+      event: 'unsubscribe_refused',
+      message: `${message} The connector still receives what is published there, and asks again on the next connection.`,
     })
   }
 

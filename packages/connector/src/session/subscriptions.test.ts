@@ -3,8 +3,8 @@ import { Subscriptions, type SubscriptionLink, type SubscriptionOptions } from '
 
 const GRANTED = 1
 const NOT_AUTHORIZED = 0x87
-const NEW = { sessionPresent: false, sharedSubscriptionAvailable: true }
-const RESUMED = { sessionPresent: true, sharedSubscriptionAvailable: true }
+const NEW = false
+const RESUMED = true
 
 // A broker's side: what it holds, what it refuses, and requests that wait for its answer.
 class Broker implements SubscriptionLink {
@@ -24,11 +24,14 @@ class Broker implements SubscriptionLink {
     })
   }
 
-  async unsubscribe(filters: readonly string[]): Promise<boolean> {
+  async unsubscribe(filters: readonly string[]): Promise<readonly number[]> {
     this.asked.push(`-${filters.join()}`)
-    if (!(await this.#turn())) return false
-    for (const filter of filters) this.held.delete(filter)
-    return true
+    if (!(await this.#turn())) return []
+    return filters.map((filter) => {
+      const code = this.refusals.get(filter) ?? 0
+      if (code === 0) this.held.delete(filter)
+      return code
+    })
   }
 
   answer(): void {
@@ -52,14 +55,16 @@ class Broker implements SubscriptionLink {
 
 function arrange(options: Partial<SubscriptionOptions> = {}) {
   const told: [string, boolean][] = []
+  const kept: string[] = []
   const subscriptions = new Subscriptions({
     filters: ['a'],
     ownFilters: ['own'],
     share: undefined,
     refused: ({ message }, isOwn) => told.push([/"(.+?)"/.exec(message)![1]!, isOwn]),
+    kept: ({ message }) => kept.push(message),
     ...options,
   })
-  return { subscriptions, told, broker: new Broker() }
+  return { subscriptions, told, kept, broker: new Broker() }
 }
 
 test('subscribes to all at first, and to nothing on a resumed session', async () => {
@@ -111,7 +116,7 @@ test.each([
     broker.cut()
     subscriptions.disconnected()
     const again = subscriptions.set(['b', 'c'])
-    if (!given.sessionPresent) broker.held.clear()
+    if (given === NEW) broker.held.clear()
     await subscriptions.connected(broker, given)
     await Promise.all([change, again])
     expect([...broker.held].toSorted()).toEqual(['b', 'c', 'own'])
@@ -183,10 +188,6 @@ test('a shared filter is subscribed to under the name of the group, and the one 
   await subscriptions.connected(broker, RESUMED)
   expect([...broker.held].toSorted()).toEqual(['$share/g/a', '$share/g/b', 'own'])
   expect(subscriptions.names).toEqual(['$share/g/a', '$share/g/b'])
-  // The broker was replaced by one that cannot share.
-  subscriptions.disconnected()
-  await subscriptions.connected(broker, { ...RESUMED, sharedSubscriptionAvailable: false })
-  expect([...broker.held].toSorted()).toEqual(['a', 'b', 'own'])
 })
 
 test('the drain gives up shared filters, and keeps others for the next start', async () => {
@@ -198,6 +199,25 @@ test('the drain gives up shared filters, and keeps others for the next start', a
   await shared.subscriptions.connected(shared.broker, NEW)
   await shared.subscriptions.stop()
   expect([...shared.broker.held]).toEqual(['own'])
+})
+
+test('a filter that the broker does not give back is told once, and asked for again on the next connection', async () => {
+  const { subscriptions, broker, kept } = arrange({ filters: ['a', 'b'] })
+  await subscriptions.connected(broker, NEW)
+  broker.refusals.set('b', NOT_AUTHORIZED)
+  await subscriptions.set(['a'])
+  await subscriptions.set(['a', 'c'])
+  expect(broker.asked).toEqual(['+a,b,own', '-b', '+c'])
+  expect(kept).toEqual(['The broker did not end the subscription to "b" (not authorized, 0x87).'])
+  // Wanted again: the broker has it still.
+  await subscriptions.set(['a', 'b', 'c'])
+  await subscriptions.set(['a', 'c'])
+  expect(broker.asked).toHaveLength(3)
+  subscriptions.disconnected()
+  broker.refusals.clear()
+  expect(await subscriptions.connected(broker, RESUMED)).toBe(true)
+  expect(broker.asked.slice(3)).toEqual(['-b'])
+  expect([...broker.held].toSorted()).toEqual(['a', 'c', 'own'])
 })
 
 test('a change that waits when the session is closed is rejected', async () => {

@@ -1,5 +1,5 @@
 // Keeps what the broker's session is subscribed to in step with the wanted topic filters, over changes and connections.
-import { subscribeRefusal, type SessionRefusal } from './refusal.ts'
+import { subscribeRefusal, unsubscribeRefusal, type SessionRefusal } from './refusal.ts'
 
 /** What is wanted from the start. */
 export interface SubscriptionOptions {
@@ -11,14 +11,16 @@ export interface SubscriptionOptions {
   readonly share: string | undefined
   /** A filter was refused, and the session goes on without. Called once for each filter until it is granted. */
   refused(refusal: SessionRefusal, isOwn: boolean): void
+  /** The broker did not end a subscription; it is asked again on the next connection. */
+  kept(refusal: SessionRefusal): void
 }
 
 /** The live connection, as far as it is needed here. Only one of its calls is under way at a time. */
 export interface SubscriptionLink {
   /** Returns the reason codes; fewer than filters when the connection ended. */
   subscribe(filters: readonly string[]): Promise<readonly number[]>
-  /** Returns false when the connection ended. */
-  unsubscribe(filters: readonly string[]): Promise<boolean>
+  /** Returns the reason codes; none when the connection ended. */
+  unsubscribe(filters: readonly string[]): Promise<readonly number[]>
 }
 
 interface Waiter {
@@ -38,9 +40,11 @@ export class Subscriptions {
   // Of this connection and the present list: not tried again by itself.
   readonly #refused = new Map<string, SessionRefusal>()
   readonly #told = new Set<string>()
+  // Not wanted, and the broker did not end them; of this connection.
+  readonly #kept = new Set<string>()
+  readonly #isShared: boolean
   readonly #waiters: Waiter[] = []
   #link: SubscriptionLink | undefined
-  #isShared = false
   #isFirstConnection = true
   #isStopped = false
   #isWorking = false
@@ -48,6 +52,7 @@ export class Subscriptions {
 
   constructor(options: SubscriptionOptions) {
     this.#options = options
+    this.#isShared = options.share !== undefined
     this.#filters = options.filters
     this.#vital = new Set(options.filters)
   }
@@ -62,14 +67,11 @@ export class Subscriptions {
    * with true when it does, and with false when the connection ended before.
    * @throws SessionRefusal of a filter that is vital, by rejection.
    */
-  connected(
-    link: SubscriptionLink,
-    given: { readonly sessionPresent: boolean; readonly sharedSubscriptionAvailable: boolean },
-  ): Promise<boolean> | undefined {
+  connected(link: SubscriptionLink, sessionPresent: boolean): Promise<boolean> | undefined {
     this.#link = link
-    this.#isShared = this.#options.share !== undefined && given.sharedSubscriptionAvailable
     this.#refused.clear()
-    if (!given.sessionPresent) this.#granted.clear()
+    this.#kept.clear()
+    if (!sessionPresent) this.#granted.clear()
     else if (this.#isFirstConnection && this.#isShared) {
       // A predecessor that worked alone left its subscriptions in the session: we would get every request twice.
       for (const filter of this.#filters) this.#granted.add(filter)
@@ -133,8 +135,9 @@ export class Subscriptions {
         if (link !== this.#link || codes.length < missing.length) return false
         for (const [index, name] of missing.entries()) this.#judge(name, codes[index]!, isFirst)
       } else if (surplus.length > 0) {
-        if (!(await link.unsubscribe(surplus)) || link !== this.#link) return false
-        for (const name of surplus) this.#granted.delete(name)
+        const codes = await link.unsubscribe(surplus)
+        if (link !== this.#link || codes.length < surplus.length) return false
+        for (const [index, name] of surplus.entries()) this.#unsubscribed(name, codes[index]!)
       } else {
         this.#isWorking = false
         this.#settle()
@@ -164,6 +167,16 @@ export class Subscriptions {
     this.#options.refused(refusal, isOwn)
   }
 
+  // MQTT 5 §2.4: below 0x80 it is a success; there may have been none (0x11).
+  #unsubscribed(name: string, code: number): void {
+    if (code < 0x80) {
+      this.#granted.delete(name)
+      return
+    }
+    this.#kept.add(name)
+    this.#options.kept(unsubscribeRefusal(name, code))
+  }
+
   #settle(): void {
     for (const { filters, resolve, reject } of this.#waiters.splice(0)) {
       const names = filters.map((filter) => this.#nameOf(filter))
@@ -185,7 +198,7 @@ export class Subscriptions {
 
   #surplus(): readonly string[] {
     const wanted = new Set(this.#wanted())
-    return [...this.#granted].filter((name) => !wanted.has(name))
+    return [...this.#granted].filter((name) => !wanted.has(name) && !this.#kept.has(name))
   }
 
   #nameOf(filter: string): string {

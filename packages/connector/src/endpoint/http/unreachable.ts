@@ -1,5 +1,6 @@
 // Turns the errors of a broken exchange into a Problem: what the requester may know, and what the operator must.
-import { Problem } from '@inferwire/protocol'
+import { Problem, tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
+import { explainTls } from '../../config/index.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 
 // Errors of the answer's form rather than of the way to the server.
@@ -18,7 +19,8 @@ export type Progress = 'unsent' | 'sent' | 'answering'
 /** What undici refuses to send is a fault of ours (`internal`): the server was never asked. */
 export function unreachable(error: Error, address: string, progress: Progress): Problem {
   const code = (error as NodeJS.ErrnoException).code ?? error.name
-  const detail = `${address}: ${code} ${error.message}`
+  const why = explainTls(error, 'The model server', "the model's tls")
+  const detail = `${address}: ${code} ${why ?? error.message}`
   if (code === 'UND_ERR_INVALID_ARG') {
     return new Problem('internal', 'The connector could not form the request to the model server.', {
       detail,
@@ -31,13 +33,26 @@ export function unreachable(error: Error, address: string, progress: Progress): 
       cause: error,
     })
   }
-  const text = sentence(code, progress)
+  const text = sentence(error, code, progress)
   const options = { detail, cause: error }
   if (OUR_OWN_END.has(code)) return new Problem('upstream_unreachable', text, options)
   return new UpstreamFailure('unreachable', progress !== 'unsent', 'upstream_unreachable', text, options)
 }
 
-function sentence(code: string, progress: Progress): string {
+const CERTIFICATE_SENTENCE = 'The TLS certificate of the model server was not accepted.'
+
+// For the requester; what to do about it is in the detail.
+const TLS_SENTENCES: Readonly<Record<TlsFailureKind, string>> = {
+  untrusted: CERTIFICATE_SENTENCE,
+  'wrong-name': CERTIFICATE_SENTENCE,
+  'out-of-date': CERTIFICATE_SENTENCE,
+  'client-certificate': 'The model server did not accept the TLS certificate of the connector.',
+  'not-tls': 'The model server does not speak TLS on its port.',
+  'old-tls': 'The model server offers no TLS version that the connector accepts.',
+  handshake: 'The TLS handshake with the model server failed.',
+}
+
+function sentence(error: Error, code: string, progress: Progress): string {
   if (progress === 'answering') return 'The connection to the model server broke in the middle of its answer.'
   switch (code) {
     case 'ECONNREFUSED':
@@ -54,9 +69,9 @@ function sentence(code: string, progress: Progress): string {
     case 'EPIPE':
     case 'UND_ERR_SOCKET':
       return 'The connection to the model server broke before it answered.'
-    default:
-      return code.includes('CERT') || code.includes('TLS') || code.includes('SSL')
-        ? 'The TLS certificate of the model server was not accepted.'
-        : 'The model server cannot be reached.'
+    default: {
+      const failure = tlsFailure(error)
+      return failure === undefined ? 'The model server cannot be reached.' : TLS_SENTENCES[failure.kind]
+    }
   }
 }

@@ -1,10 +1,16 @@
-// The packets that are not on the hot path, built and read by mqtt-packet.
-import mqttPacket, { generate, parser, type Packet } from 'mqtt-packet'
-import type { Frame } from './frame-reader.ts'
-import { MalformedPacket } from './malformed.ts'
+// The packets of ours that are not on the hot path, written by mqtt-packet.
+import mqttPacket, { generate } from 'mqtt-packet'
 
 // mqtt-packet would keep a Buffer for each of the 65,536 two-byte numbers: 8 MB for a handful of control packets.
 ;(mqttPacket as unknown as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false
+
+/** MQTT 5 §3.1.2.5 */
+export interface ConnectWill {
+  readonly topic: string
+  readonly payload: string
+  readonly retain: boolean
+  readonly delaySeconds: number
+}
 
 /** What CONNECT says (MQTT 5 §3.1). */
 export interface ConnectOptions {
@@ -15,12 +21,8 @@ export interface ConnectOptions {
   readonly keepAliveSeconds: number
   readonly sessionExpirySeconds: number
   readonly receiveMaximum: number
-  readonly will:
-    { readonly topic: string; readonly payload: string; readonly delaySeconds: number } | undefined
+  readonly will: ConnectWill | undefined
 }
-
-/** What CONNACK and SUBACK told us, as far as we need it. */
-export type ControlPacket = Packet
 
 /** Clean Start is 0, always: the broker's session is our queue. */
 export function encodeConnect(options: ConnectOptions): Buffer {
@@ -42,7 +44,7 @@ export function encodeConnect(options: ConnectOptions): Buffer {
               topic: will.topic,
               payload: Buffer.from(will.payload),
               qos: 1 as const,
-              retain: true,
+              retain: will.retain,
               ...(protocolVersion === 5
                 ? { properties: { willDelayInterval: will.delaySeconds, contentType: 'application/json' } }
                 : {}),
@@ -100,41 +102,3 @@ export function encodeDisconnect(reasonCode: number, protocolVersion: 4 | 5): Bu
 
 /** PINGREQ (§3.12). */
 export const PINGREQ = Buffer.from([0xc0, 0])
-
-/**
- * Reads a control packet from its frame.
- * @throws MalformedPacket also for what mqtt-packet lets through: fields and properties that run past the packet, and
- * properties that come twice, which it makes lists of.
- */
-export function decodeControlPacket(frame: Frame, protocolVersion: 4 | 5): ControlPacket {
-  let packet: Packet | undefined
-  const reader = parser({ protocolVersion })
-  reader.on('packet', (read: Packet) => (packet = read))
-  reader.on('error', (error: Error) => {
-    throw new MalformedPacket(error.message)
-  })
-  reader.parse(withFixedHeader(frame))
-  // Flags and code (MQTT 5 §3.2.2): without them mqtt-packet would leave both out.
-  const isCut = packet?.cmd === 'connack' && frame.body.length < 2
-  if (packet === undefined || isCut) throw new MalformedPacket('A control packet ends before its last field')
-  if ('properties' in packet && packet.properties !== undefined) checkProperties(packet.properties)
-  return packet
-}
-
-function checkProperties(properties: object): void {
-  for (const [name, value] of Object.entries(properties) as [string, unknown][]) {
-    // mqtt-packet says -1 for a number that is cut off.
-    if (value === null || value === -1) throw new MalformedPacket(`Property "${name}" runs past its packet`)
-    if (Array.isArray(value)) throw new MalformedPacket(`Property "${name}" comes twice (MQTT 5 §2.2.2.2)`)
-  }
-}
-
-function withFixedHeader(frame: Frame): Buffer {
-  const header = [frame.head]
-  let rest = frame.bodyBytes
-  do {
-    header.push(rest > 0x7f ? (rest & 0x7f) | 0x80 : rest)
-    rest >>>= 7
-  } while (rest > 0)
-  return Buffer.concat([Buffer.from(header), frame.body])
-}

@@ -1,0 +1,53 @@
+// Whether the files of a `tls` section hold what their option says.
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+
+/** The options of a `tls` section that name a file. */
+export type PemOption = 'caFile' | 'certFile' | 'keyFile'
+
+/** Whether an option of a `tls` section names a PEM file. */
+export function isPemOption(name: string | undefined): name is PemOption {
+  return name === 'caFile' || name === 'certFile' || name === 'keyFile'
+}
+
+/** Completes a sentence that begins with the file. */
+export const NO_CERTIFICATE =
+  'holds no certificate that can be read; expected PEM (-----BEGIN CERTIFICATE-----)'
+
+// TRUSTED: with OpenSSL's own additions.
+const CERTIFICATE = /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]*-----END (?:TRUSTED )?CERTIFICATE-----/g
+
+/**
+ * Whether the bytes are PEM with at least one certificate, and none that cannot be read. Node.js' TLS takes anything
+ * for a CA file, stops at what it cannot read, and trusts nobody in it.
+ */
+export function hasCertificate(pem: Uint8Array): boolean {
+  const blocks = Buffer.from(pem).toString('latin1').match(CERTIFICATE) ?? []
+  return blocks.length > 0 && blocks.every((block) => attempt(() => new X509Certificate(block)) !== undefined)
+}
+
+/** What is wrong with a file that can be read; completes a sentence that begins with the file. */
+export function pemMistake(option: PemOption, file: string): string | undefined {
+  const pem = readFileSync(file)
+  if (option !== 'keyFile') return hasCertificate(pem) ? undefined : NO_CERTIFICATE
+  if (attempt(() => createPrivateKey(pem)) !== undefined) return undefined
+  return pem.includes('ENCRYPTED')
+    ? 'holds a key that needs a passphrase; expected one without (openssl pkey -in FILE -out NEW)'
+    : 'holds no private key that can be read; expected PEM (-----BEGIN PRIVATE KEY-----)'
+}
+
+/** What is wrong with a key that is not the certificate's. Undefined also where one of the two is no PEM. */
+export function keyMismatch(certFile: string, keyFile: string): string | undefined {
+  const isKeyOf = attempt(() =>
+    new X509Certificate(readFileSync(certFile)).checkPrivateKey(createPrivateKey(readFileSync(keyFile))),
+  )
+  return isKeyOf === false ? 'is not the key of certFile; the two belong together' : undefined
+}
+
+function attempt<Result>(read: () => Result): Result | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}

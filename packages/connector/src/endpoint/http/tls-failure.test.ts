@@ -1,0 +1,76 @@
+// What an operator reads when TLS with the model server fails: real servers, each with another fault.
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
+import type { AddressInfo, Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createServer as createTlsServer } from 'node:tls'
+import type { Problem } from '@inferwire/protocol'
+import { afterAll, afterEach, expect, test } from 'vitest'
+import { LOCALHOST, OTHER_NAME } from '../../config/testing/certificates.ts'
+import type { Deadline } from '../../step.ts'
+import { callHttp } from './http-call.ts'
+import { openPool } from './open-pool.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'inferwire-tls-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const closing: (() => void)[] = []
+afterEach(() => {
+  for (const close of closing.splice(0)) close()
+})
+
+async function problemOf(server: Server, trusted?: string): Promise<Problem> {
+  server.on('tlsClientError', () => {})
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const caFile = join(folder, 'ca.pem')
+  if (trusted !== undefined) writeFileSync(caFile, trusted)
+  const tls = { serverName: 'localhost', ...(trusted === undefined ? {} : { caFile }) }
+  const pool = openPool({ url, tls, callsMax: 1 })
+  closing.push(() => {
+    server.close()
+    void pool.destroy()
+  })
+  const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
+  const options = { path: '/', headers: [], body: null, responseBytesMax: 1_000, deadline, address: 'GET /' }
+  return await callHttp(pool, { method: 'GET', ...options }, () => expect.fail('The call succeeded.')).catch(
+    (error: unknown) => error as Problem,
+  )
+}
+
+test('a certificate of an authority that nobody named: the operator is told of tls.caFile', async () => {
+  const { code, message, detail } = await problemOf(createTlsServer(LOCALHOST))
+  expect(code).toBe('upstream_unreachable')
+  expect(message).toBe('The TLS certificate of the model server was not accepted.')
+  expect(detail).toMatch(/self-signed certificate.*certificate authority in the model's tls\.caFile/)
+})
+
+test('a certificate for another name: the operator is told of both names, and of tls.serverName', async () => {
+  const { message, detail } = await problemOf(createTlsServer(OTHER_NAME), OTHER_NAME.cert)
+  expect(message).toBe('The TLS certificate of the model server was not accepted.')
+  expect(detail).toMatch(/another host name.*localhost.*DNS:other\.example.*tls\.serverName/)
+})
+
+test('a port that speaks plain HTTP is named, and no certificate is blamed', async () => {
+  const { message, detail } = await problemOf(createHttpServer())
+  expect(message).toBe('The model server does not speak TLS on its port.')
+  expect(detail).toMatch(/does not speak TLS.*Check the port/)
+  expect(message + detail).not.toMatch(/certificate|SSL routines/)
+})
+
+test('a port that offers only TLS 1.0 is named, and no certificate is blamed', async () => {
+  const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
+  const { message, detail } = await problemOf(createTlsServer({ ...LOCALHOST, ...old }), LOCALHOST.cert)
+  expect(message).toBe('The model server offers no TLS version that the connector accepts.')
+  expect(detail).not.toMatch(/certificate/)
+})
+
+test('a handshake that the server ends is no broken connection', async () => {
+  const asking = { requestCert: true, rejectUnauthorized: true, ca: OTHER_NAME.cert }
+  const server = createTlsServer({ ...LOCALHOST, ...asking, maxVersion: 'TLSv1.2' })
+  const { message, detail } = await problemOf(server, LOCALHOST.cert)
+  expect(message).toBe('The TLS handshake with the model server failed.')
+  expect(detail).toMatch(/handshake failure/)
+})

@@ -1,0 +1,166 @@
+// Brokers that lack what MQTT 5 lets them lack: retained messages, shared subscriptions, wildcards.
+import { generate, type IConnackPacket, type IPublishPacket, type Packet } from 'mqtt-packet'
+import { afterEach, expect, test } from 'vitest'
+import type { OutgoingMessage } from './publish-encoder.ts'
+import type { SessionOptions } from './session-options.ts'
+import { bytes, meet, ScriptedBroker, type Meeting } from './testing/scripted-broker.ts'
+
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+const WILL: Partial<SessionOptions> = { will: () => ({ topic: 'status', payload: 'offline' }) }
+const STATUS: OutgoingMessage = {
+  topic: 'status',
+  payload: Buffer.from('online'),
+  qos: 1,
+  retain: true,
+  properties: {},
+}
+
+interface Features {
+  readonly connack?: IConnackPacket['properties']
+  /** Refuses a retained Will, as MQTT-3.2.2-13 wants it. */
+  readonly refusesWill?: boolean
+  /** Ends the connection over a retained PUBLISH. */
+  readonly refusesPublish?: boolean
+}
+
+const packet = (given: Packet): Buffer => generate(given, { protocolVersion: 5 })
+
+async function arrange(
+  features: Features,
+  options: Partial<SessionOptions> = {},
+): Promise<Meeting & { readonly broker: ScriptedBroker }> {
+  const broker = new ScriptedBroker(5, (read) => {
+    if (read.cmd === 'connect') {
+      const isRefused = features.refusesWill === true && read.will?.retain === true
+      const properties = features.connack ?? {}
+      return isRefused
+        ? bytes('20 03 00 9a 00')
+        : packet({ cmd: 'connack', sessionPresent: false, reasonCode: 0, properties })
+    }
+    if (read.cmd === 'subscribe') {
+      const granted = read.subscriptions.map(() => 1)
+      return packet({ cmd: 'suback', messageId: read.messageId!, granted })
+    }
+    if (read.cmd !== 'publish') return undefined
+    return read.retain && features.refusesPublish === true
+      ? bytes('e0 01 9a')
+      : packet({ cmd: 'puback', messageId: read.messageId! })
+  })
+  closing.push(() => broker.stop())
+  const meeting = meet(await broker.start(), { ...WILL, ...options })
+  closing.unshift(() => meeting.session.close())
+  return Object.assign(meeting, { broker })
+}
+
+const publishesOf = (broker: ScriptedBroker): IPublishPacket[] =>
+  broker.received.flatMap(({ packet }) => (packet.cmd === 'publish' ? [packet] : []))
+const willsOf = (broker: ScriptedBroker): (boolean | undefined)[] =>
+  broker.received.flatMap(({ packet }) => (packet.cmd === 'connect' ? [packet.will?.retain] : []))
+
+test('with Retain Available 0 nothing is published with Retain, and the operator is told once', async () => {
+  const { session, broker, warnings, errors, until } = await arrange({ connack: { retainAvailable: false } })
+  expect(await session.publish(STATUS)).toEqual({ kind: 'acknowledged', reasonCode: 0 })
+  expect(publishesOf(broker).map(({ topic, retain }) => [topic, retain])).toEqual([['status', false]])
+  broker.cut()
+  await until(() => errors.length === 1)
+  expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
+  // The second CONNECT need not be refused first.
+  expect(willsOf(broker)).toEqual([true, false])
+  expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([false, false])
+  expect(warnings).toEqual([
+    { event: 'retain_unavailable', message: expect.stringMatching(/no retained messages.*cards/) as string },
+  ])
+})
+
+test('a broker that refuses a retained Will gets one that is not retained, at once', async () => {
+  const { session, broker, errors, warnings, until } = await arrange(
+    { connack: { retainAvailable: false }, refusesWill: true },
+    { reconnect: { minMs: 60_000, maxMs: 60_000 }, random: () => 1 },
+  )
+  expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
+  expect(willsOf(broker)).toEqual([true, false])
+  expect(errors.map(({ message }) => message)).toEqual([
+    expect.stringContaining('refused the connection (retain not supported, 0x9a)'),
+  ])
+  await until(() => warnings.length > 0)
+  expect(warnings.map(({ event }) => event)).toEqual(['retain_unavailable'])
+})
+
+test('a broker that ends the connection over a retained publish does so once', async () => {
+  const { session, broker, errors, warnings, until } = await arrange({ refusesPublish: true })
+  expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
+  expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([true, false])
+  expect(errors.map(({ message }) => message)).toEqual([
+    expect.stringContaining('ended the connection (retain not supported, 0x9a)'),
+  ])
+  await until(() => warnings.length > 0)
+  expect(warnings.map(({ event }) => event)).toEqual(['retain_unavailable'])
+})
+
+test('a broker with retained messages gets them, and nothing is told', async () => {
+  const { session, broker, warnings } = await arrange({})
+  await session.publish(STATUS)
+  expect([willsOf(broker), publishesOf(broker).map(({ retain }) => retain)]).toEqual([[true], [true]])
+  expect(warnings).toEqual([])
+})
+
+test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
+  'a share on a broker without shared subscriptions: no session, and the reason: %j',
+  async (options) => {
+    const meeting = await arrange({ connack: { sharedSubscriptionAvailable: false } }, {
+      share: 'g',
+      ...options,
+    } as Partial<SessionOptions>)
+    const { broker, errors } = meeting
+    await meeting.until(() => errors.length === 3)
+    expect([meeting.session.isReady, meeting.timesReady]).toEqual([false, 0])
+    expect(errors[0]!.message).toBe(
+      'The broker says that it cannot serve our subscriptions (shared subscriptions not supported, 0x9e). Leave out broker.share and run one connector, or use a broker that has shared subscriptions.',
+    )
+    expect(broker.received.every(({ packet }) => packet.cmd === 'connect')).toBe(true)
+  },
+)
+
+test('without a share the same broker is good', async () => {
+  const meeting = await arrange({ connack: { sharedSubscriptionAvailable: false } })
+  await meeting.until(() => meeting.timesReady === 1)
+})
+
+test('filters with wildcards on a broker without them: no session, and the reason', async () => {
+  const { errors, until, session } = await arrange(
+    { connack: { wildcardSubscriptionAvailable: false } },
+    { filters: ['infer/request/+/iris'] },
+  )
+  await until(() => errors.length === 1)
+  expect(session.isReady).toBe(false)
+  expect(errors[0]!.message).toContain('wildcard subscriptions not supported, 0xa2')
+})
+
+test('a broker that keeps the session for a shorter time than it was asked for is told, once', async () => {
+  const meeting = await arrange({ connack: { sessionExpiryInterval: 60 } })
+  await meeting.until(() => meeting.timesReady === 1)
+  meeting.broker.cut()
+  await meeting.until(() => meeting.timesReady === 2)
+  expect(meeting.warnings.map(({ event }) => event)).toEqual(['session_expiry_lowered'])
+  expect(meeting.warnings[0]!.message).toMatch(/for 60 s, not for the 300 s of broker\.sessionExpirySeconds/)
+})
+
+test('where the broker keeps no session, rivals for it still pause', async () => {
+  const noSession = packet({
+    cmd: 'connack',
+    sessionPresent: false,
+    reasonCode: 0,
+    properties: { sessionExpiryInterval: 0 },
+  })
+  const takenOver = bytes('e0 01 8e')
+  const broker = new ScriptedBroker(5, ({ cmd }) => (cmd === 'connect' ? noSession : takenOver))
+  closing.push(() => broker.stop())
+  const meeting = meet(await broker.start())
+  closing.unshift(() => meeting.session.close())
+  await meeting.until(() => meeting.errors.length === 1)
+  expect(meeting.pauses).toEqual([30_000])
+})

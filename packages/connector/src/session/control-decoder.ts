@@ -1,0 +1,125 @@
+// Reads the control packets of a broker, apart from PUBLISH: every field, to the last byte.
+import { readControlProperties, type ControlProperties, type PropertyCarrier } from './control-properties.ts'
+import type { Frame } from './frame-reader.ts'
+import { MalformedPacket } from './malformed.ts'
+
+/** MQTT 5 §3.2, MQTT 3.1.1 §3.2. */
+export interface Connack {
+  readonly sessionPresent: boolean
+  /** Of MQTT 3.1.1 where `isV311`: a broker that has no MQTT 5 answers in its own form. */
+  readonly reasonCode: number
+  readonly isV311: boolean
+  readonly properties: ControlProperties
+}
+
+/** PUBACK, SUBACK or UNSUBACK. */
+export interface Acknowledgement {
+  readonly packetId: number
+  /** One for each topic filter; one of PUBACK; none of an UNSUBACK of MQTT 3.1.1. */
+  readonly reasonCodes: readonly number[]
+}
+
+/** MQTT 5 §3.14. */
+export interface Disconnect {
+  readonly reasonCode: number
+  readonly properties: ControlProperties
+}
+
+const NO_PROPERTIES: ControlProperties = {}
+const SUCCESS = [0] as const
+
+/** @throws MalformedPacket */
+export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
+  const { body } = checked(frame, 'CONNACK')
+  // Flags and code (MQTT 5 §3.2.2).
+  if (body.length < 2) throw new MalformedPacket('CONNACK ends before its reason code')
+  const [flags = 0, reasonCode = 0] = body
+  if (flags > 1) throw new MalformedPacket('CONNACK with reserved flags (MQTT 5 §3.2.2.1)')
+  const sessionPresent = flags === 1
+  if (sessionPresent && reasonCode !== 0)
+    throw new MalformedPacket('A CONNACK that refuses, with Session Present (MQTT-3.2.2-6)')
+  // A broker of MQTT 3.1.1 refuses MQTT 5 with its own CONNACK and return code 1 (MQTT 3.1.1 §3.1.2.2).
+  const isV311 = protocolVersion === 4 || (body.length === 2 && reasonCode !== 0 && reasonCode < 0x80)
+  if (isV311) {
+    if (body.length > 2) throw new MalformedPacket('CONNACK goes on behind its return code')
+    return { sessionPresent, reasonCode, isV311, properties: NO_PROPERTIES }
+  }
+  const properties = lastProperties(body, 2, 'CONNACK')
+  return { sessionPresent, reasonCode, isV311, properties }
+}
+
+/** @throws MalformedPacket */
+export function decodePuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgement {
+  const { body } = checked(frame, 'PUBACK')
+  const packetId = packetIdOf(body, 'PUBACK')
+  // MQTT 5 §3.4.2.1: no reason code means success.
+  if (body.length === 2) return { packetId, reasonCodes: SUCCESS }
+  if (protocolVersion === 4) throw new MalformedPacket('PUBACK goes on behind its Packet Identifier')
+  // §3.4.2.2.1: no Property Length means no properties.
+  if (body.length > 3) lastProperties(body, 3, 'PUBACK')
+  return { packetId, reasonCodes: [body[2]!] }
+}
+
+/** @throws MalformedPacket */
+export function decodeSuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgement {
+  const { body } = checked(frame, 'SUBACK')
+  const packetId = packetIdOf(body, 'SUBACK')
+  const end = protocolVersion === 5 ? readControlProperties(body, 2, 'SUBACK').end : 2
+  const reasonCodes = [...body.subarray(end)]
+  // We subscribe with QoS 1. Refusals are told by class (MQTT 5 §2.4); MQTT 3.1.1 §3.9.3 has one.
+  const wrong = reasonCodes.find(
+    (code) => code > 1 && (code < 0x80 || (protocolVersion === 4 && code > 0x80)),
+  )
+  if (wrong !== undefined)
+    throw new MalformedPacket(`SUBACK with 0x${wrong.toString(16)} for a subscription with QoS 1 (§3.9.3)`)
+  return { packetId, reasonCodes }
+}
+
+/** @throws MalformedPacket */
+export function decodeUnsuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgement {
+  const { body } = checked(frame, 'UNSUBACK')
+  const packetId = packetIdOf(body, 'UNSUBACK')
+  if (protocolVersion === 5) {
+    const { end } = readControlProperties(body, 2, 'UNSUBACK')
+    return { packetId, reasonCodes: [...body.subarray(end)] }
+  }
+  if (body.length > 2) throw new MalformedPacket('UNSUBACK goes on behind its Packet Identifier')
+  return { packetId, reasonCodes: [] }
+}
+
+/** @throws MalformedPacket also with MQTT 3.1.1, where a server never sends it (§3.14). */
+export function decodeDisconnect(frame: Frame, protocolVersion: 4 | 5): Disconnect {
+  if (protocolVersion === 4) throw new MalformedPacket('DISCONNECT, which a server of MQTT 3.1.1 never sends')
+  const { body } = checked(frame, 'DISCONNECT')
+  // MQTT 5 §3.14.2.1, §3.14.2.2.1: what is left out is 0 or none.
+  const properties = body.length > 1 ? lastProperties(body, 1, 'DISCONNECT') : NO_PROPERTIES
+  return { reasonCode: body[0] ?? 0, properties }
+}
+
+/** @throws MalformedPacket */
+export function checkPingresp(frame: Frame): void {
+  if (checked(frame, 'PINGRESP').bodyBytes > 0)
+    throw new MalformedPacket('PINGRESP with a body (MQTT 5 §3.13)')
+}
+
+function checked(frame: Frame, name: string): Frame {
+  if ((frame.head & 0x0f) !== 0)
+    throw new MalformedPacket(`${name} with reserved flags in its fixed header (MQTT-2.1.3-1)`)
+  if (frame.body.length < frame.bodyBytes)
+    throw new MalformedPacket(`${name} with ${frame.bodyBytes} bytes, more than any of ours has`)
+  return frame
+}
+
+function packetIdOf(body: Buffer, name: string): number {
+  if (body.length < 2) throw new MalformedPacket(`${name} without a Packet Identifier`)
+  const packetId = body.readUInt16BE(0)
+  if (packetId === 0) throw new MalformedPacket(`${name} with Packet Identifier 0 (MQTT 5 §2.2.1)`)
+  return packetId
+}
+
+// Of a packet that ends with its properties.
+function lastProperties(body: Buffer, offset: number, packet: PropertyCarrier): ControlProperties {
+  const { properties, end } = readControlProperties(body, offset, packet)
+  if (end < body.length) throw new MalformedPacket(`${packet} goes on behind its properties`)
+  return properties
+}

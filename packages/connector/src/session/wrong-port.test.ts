@@ -1,0 +1,122 @@
+// What an operator reads when the broker's port is not what the URL says: real servers, each with another fault.
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createServer as createTlsServer } from 'node:tls'
+import { afterAll, afterEach, expect, test } from 'vitest'
+import { LOCALHOST, OTHER_NAME } from '../config/testing/certificates.ts'
+import { MqttSession } from './session.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'inferwire-port-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+// Why there is no session.
+async function reasonOf(scheme: string, server: Server, trusted?: string): Promise<string> {
+  server.on('tlsClientError', () => {})
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const caFile = join(folder, 'ca.pem')
+  if (trusted !== undefined) writeFileSync(caFile, trusted)
+  const isTls = scheme === 'mqtts' || scheme === 'wss'
+  return await new Promise((resolve) => {
+    const session = new MqttSession(
+      {
+        url: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`,
+        tls: {
+          ...(isTls ? { serverName: 'localhost' } : {}),
+          ...(trusted === undefined ? {} : { caFile }),
+          insecureSkipVerify: false,
+        },
+        protocolVersion: 5,
+        clientId: 'c',
+        password: () => undefined,
+        keepAliveSeconds: 30,
+        connectTimeoutMs: 5_000,
+        sessionExpirySeconds: 300,
+        receiveMaximum: 100,
+        reconnect: { minMs: 60_000, maxMs: 60_000 },
+        ackOrder: 'bounded',
+        ackHoldMaxMs: 2_000,
+        filters: ['a'],
+        frameBytesMax: () => 1_000,
+        random: () => 1,
+      },
+      {
+        delivered: () => {},
+        ready: () => resolve('ready'),
+        unavailable: ({ error }) => resolve(error.message),
+      },
+    )
+    closing.push(() => session.close())
+    closing.push(() => void server.close())
+    session.start()
+  })
+}
+
+const mute = (): Server => createTcpServer((socket) => socket.on('error', () => {}))
+
+test('a self-signed certificate: the remedy names broker.tls.caFile', async () => {
+  const reason = await reasonOf('mqtts', createTlsServer(LOCALHOST))
+  expect(reason).toMatch(/^The broker has a TLS certificate that .*\(self-signed certificate\)\./)
+  expect(reason).toContain('certificate authority in broker.tls.caFile')
+})
+
+test('a self-signed certificate behind wss: the remedy is the same', async () => {
+  expect(await reasonOf('wss', createTlsServer(LOCALHOST))).toContain('authority in broker.tls.caFile')
+})
+
+test('a certificate for another name: both names, and broker.tls.serverName', async () => {
+  const reason = await reasonOf('mqtts', createTlsServer(OTHER_NAME), OTHER_NAME.cert)
+  expect(reason).toMatch(/another host name \(.*localhost.*DNS:other\.example\).*broker\.tls\.serverName/)
+})
+
+test.each(['mqtts', 'wss'])('%s to a port that speaks plain HTTP is named', async (scheme) => {
+  const reason = await reasonOf(scheme, createHttpServer())
+  expect(reason).toMatch(/^The broker does not speak TLS on this port.*Check the port/)
+  expect(reason).not.toMatch(/certificate|SSL routines/)
+})
+
+test('a port that offers only TLS 1.0 is named', async () => {
+  const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
+  const reason = await reasonOf('mqtts', createTlsServer({ ...LOCALHOST, ...old }), LOCALHOST.cert)
+  expect(reason).toMatch(/^The broker offers no TLS version that we accept/)
+  expect(reason).not.toContain('certificate')
+})
+
+test('a broker that asks for a client certificate: the remedy names broker.tls.certFile', async () => {
+  const asking = { requestCert: true, rejectUnauthorized: true, ca: OTHER_NAME.cert }
+  const reason = await reasonOf('mqtts', createTlsServer({ ...LOCALHOST, ...asking }), LOCALHOST.cert)
+  expect(reason).toMatch(/client certificate.*broker\.tls\.certFile/)
+})
+
+test('mqtt to a port that speaks plain HTTP is named', async () => {
+  expect(await reasonOf('mqtt', createHttpServer())).toMatch(/speaks HTTP.*ws:\/\//)
+})
+
+test('mqtt to a port that speaks TLS is named: where it sends an alert, and where it only hangs up', async () => {
+  const alert = mute().on('connection', (socket) => socket.write(Buffer.from('15030100020246', 'hex')))
+  expect(await reasonOf('mqtt', alert)).toMatch(/speaks TLS.*mqtts:\/\//)
+  expect(await reasonOf('mqtt', createTlsServer(LOCALHOST))).toMatch(/before CONNACK.*mqtts:\/\//)
+})
+
+test('mqtt to a port that speaks something else is named', async () => {
+  const ssh = mute().on('connection', (socket) => socket.write('SSH-2.0-OpenSSH_9.6\r\n'))
+  expect(await reasonOf('mqtt', ssh)).toMatch(/does not speak MQTT.*"SSH-2\.0-OpenSSH_9\.6/)
+})
+
+test('ws to a port that speaks MQTT is named', async () => {
+  const broker = mute().on('connection', (socket) => socket.write(Buffer.from([0x20, 2, 0, 1])))
+  expect(await reasonOf('ws', broker)).toMatch(/does not speak HTTP.*mqtt:\/\//)
+})
+
+test('ws to a web server without WebSocket is named', async () => {
+  const web = createHttpServer((_request, response) => response.writeHead(404).end())
+  expect(await reasonOf('ws', web)).toMatch(/404.*path/)
+})

@@ -1,0 +1,87 @@
+// Why a TLS connection was not made, told from the code of the error that Node.js gives: the same words everywhere.
+
+/** What went wrong; the caller knows which of its options is the remedy. */
+export type TlsFailureKind =
+  /** No authority that we trust signed the certificate. */
+  | 'untrusted'
+  | 'wrong-name'
+  /** Expired, or not valid yet. */
+  | 'out-of-date'
+  /** The other side wants a certificate of ours, or another one. */
+  | 'client-certificate'
+  /** The port speaks something else than TLS. */
+  | 'not-tls'
+  /** TLS below the versions that we accept. */
+  | 'old-tls'
+  /** Anything else between the TCP connection and the first byte. */
+  | 'handshake'
+
+/** A failed TLS handshake. */
+export interface TlsFailure {
+  readonly kind: TlsFailureKind
+  /** Completes a sentence that begins with who is on the other side, such as "The broker". */
+  readonly what: string
+  /** In the words of Node.js or OpenSSL. */
+  readonly reason: string
+}
+
+const WHAT: Readonly<Record<TlsFailureKind, string>> = {
+  untrusted: 'has a TLS certificate that no trusted certificate authority signed',
+  'wrong-name': 'has a TLS certificate for another host name',
+  'out-of-date': 'has a TLS certificate that has expired or is not valid yet',
+  'client-certificate': 'did not accept our client certificate, or asks for one',
+  'not-tls': 'does not speak TLS on this port',
+  'old-tls': 'offers no TLS version that we accept (1.2 and 1.3)',
+  handshake: 'ended the TLS handshake with an error',
+}
+
+// OpenSSL's names of verification errors and reasons, as Node.js has them in `error.code`.
+const KINDS: readonly (readonly [RegExp, TlsFailureKind])[] = [
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$|^HOSTNAME_MISMATCH$/, 'wrong-name'],
+  [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, 'out-of-date'],
+  [
+    /SELF_SIGNED_CERT|^UNABLE_TO_(GET_ISSUER|VERIFY_LEAF)|^CERT_(UNTRUSTED|SIGNATURE_FAILURE)$|^INVALID_(CA|PURPOSE)$/,
+    'untrusted',
+  ],
+  [/^CERT_|^(UNABLE_TO|CRL|ERROR_IN|PATH_LENGTH)_/, 'untrusted'],
+  // RFC 8446 §6: alerts of the other side that are about our certificate.
+  [/^ERR_SSL_.*ALERT_(CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|UNSUPPORTED_CERTIFICATE)/, 'client-certificate'],
+  [/^ERR_SSL_(WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE)$/, 'not-tls'],
+  [/^ERR_SSL_(UNSUPPORTED_PROTOCOL|NO_PROTOCOLS_AVAILABLE|.*ALERT_PROTOCOL_VERSION)$/, 'old-tls'],
+  [/^ERR_(SSL|TLS|OSSL)_|^EPROTO$/, 'handshake'],
+]
+
+/** What is looked at of an error of Node.js. */
+export interface ErrorLike {
+  readonly code?: unknown
+  readonly message?: unknown
+}
+
+/** Undefined for errors that have nothing to do with TLS. */
+export function tlsFailure(error: ErrorLike): TlsFailure | undefined {
+  const name = nameOf(error)
+  const kind = KINDS.find(([pattern]) => pattern.test(name))?.[1]
+  return kind === undefined ? undefined : { kind, what: WHAT[kind], reason: reasonOf(error) }
+}
+
+// An error of a write has OpenSSL's reason only in its message: "write EPROTO ...:SSL routines:...:wrong version number".
+function nameOf(error: ErrorLike): string {
+  const { code } = error
+  if (typeof code !== 'string') return ''
+  const reason = code === 'EPROTO' ? openSslReason(messageOf(error)) : undefined
+  return reason === undefined ? code : `ERR_SSL_${reason.toUpperCase().replaceAll(/[^A-Z0-9]+/g, '_')}`
+}
+
+// Without what OpenSSL says to its programmers: file, line and routine.
+function reasonOf(error: ErrorLike): string {
+  const message = messageOf(error)
+  return openSslReason(message) ?? message
+}
+
+function openSslReason(message: string): string | undefined {
+  return /:error:[^:]*:[^:]*:[^:]*:([^:]+)/.exec(message)?.[1]
+}
+
+function messageOf({ message }: ErrorLike): string {
+  return typeof message === 'string' ? message.trim() : ''
+}
