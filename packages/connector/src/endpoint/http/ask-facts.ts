@@ -3,7 +3,7 @@ import { operationRoute, Problem, type Dialect, type Route, type TensorMetadata 
 import type { Deadline, ModelFacts } from '../../step.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
-import type { HttpTarget } from './http-endpoint.ts'
+import { IDENTITY_ONLY, type HttpTarget } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
 
 const ASK_TIMEOUT_MS = 5_000
@@ -75,7 +75,7 @@ async function ask(
       {
         method: route.method,
         path,
-        headers: [...host, ...(await target.credential.headers(target.origin))],
+        headers: [...host, ...IDENTITY_ONLY, ...(await target.credential.headers(target.origin))],
         body: null,
         responseBytesMax: METADATA_BYTES_MAX,
         deadline,

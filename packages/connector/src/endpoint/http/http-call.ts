@@ -13,10 +13,14 @@ export interface HttpAnswer {
   readonly contentType: string | undefined
   readonly inferenceHeaderContentLength: string | undefined
   readonly retryAfter: string | undefined
+  /** When it was made, by the server's clock. */
+  readonly date: string | undefined
   readonly location: string | undefined
   readonly wwwAuthenticate: string | undefined
   /** Envoy's mark that the answer came from behind the first proxy. */
   readonly hasUpstreamServiceTime: boolean
+  /** What the body is still encoded with, such as gzip; undefined = with nothing. */
+  readonly coding: string | undefined
   readonly body: Uint8Array
 }
 
@@ -194,11 +198,28 @@ function answerOf(status: number, headers: IncomingHttpHeaders, body: Uint8Array
     contentType: firstOf(headers['content-type']),
     inferenceHeaderContentLength: firstOf(headers['inference-header-content-length']),
     retryAfter: firstOf(headers['retry-after']),
+    date: firstOf(headers.date),
     location: firstOf(headers.location),
     wwwAuthenticate: firstOf(headers['www-authenticate']),
     hasUpstreamServiceTime: headers['x-envoy-upstream-service-time'] !== undefined,
+    coding: codingOf(headers['content-encoding'], headers['transfer-encoding']),
     body,
   }
+}
+
+// RFC 9110 §8.4: what a server did to the content; RFC 9112 §6.1: what it did to the message. `chunked` is taken off by
+// the HTTP parser; `identity` is the name for nothing.
+function codingOf(
+  content: string | string[] | undefined,
+  transfer: string | string[] | undefined,
+): string | undefined {
+  if (content === undefined && (transfer === undefined || transfer === 'chunked')) return undefined
+  const names = [content ?? [], transfer ?? []]
+    .flat()
+    .join()
+    .toLowerCase()
+    .split(/[\s,]+/)
+  return names.find((name) => name !== '' && name !== 'identity' && name !== 'chunked')
 }
 
 // A header that came twice is a list.

@@ -4,7 +4,7 @@ import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
 import type { CallCredential } from '../upstream-options.ts'
 import type { HttpPool } from './http-pool.ts'
-import { judgeAnswer } from './judge-answer.ts'
+import { judgeAnswer, type Asked } from './judge-answer.ts'
 
 /** What all operations of one model server's model have in common. */
 export interface HttpTarget {
@@ -19,6 +19,9 @@ export interface HttpTarget {
   readonly responseBytesMax: number
 }
 
+/** RFC 9110 §12.5.3: without this field a server may encode its answer as it likes. */
+export const IDENTITY_ONLY: readonly string[] = ['accept-encoding', 'identity']
+
 /** One operation: a method and a path. */
 export class HttpEndpoint implements Endpoint {
   readonly #target: HttpTarget
@@ -26,16 +29,19 @@ export class HttpEndpoint implements Endpoint {
   readonly #path: string
   readonly #address: string
   readonly #jsonHeaders: string[]
-  readonly #judge = (answer: HttpAnswer): EndpointResponse => judgeAnswer(answer, this.#address)
+  readonly #asked: Asked
+  readonly #judge = (answer: HttpAnswer): EndpointResponse => judgeAnswer(answer, this.#address, this.#asked)
 
-  constructor(target: HttpTarget, { method, path }: Route) {
+  constructor(target: HttpTarget, { method, path }: Route, isReadiness = false) {
     this.#target = target
+    this.#asked = { isReadiness }
     this.#method = method
     this.#path = target.pathPrefix + path
     this.#address = `${method} ${target.origin}${this.#path}`
     const host = target.host === undefined ? [] : ['host', target.host]
+    const always = [...host, ...IDENTITY_ONLY]
     // Exactly this value: KServe's V1 takes anything else, "; charset=utf-8" included, for raw bytes.
-    this.#jsonHeaders = method === 'POST' ? [...host, 'content-type', 'application/json'] : host
+    this.#jsonHeaders = method === 'POST' ? [...always, 'content-type', 'application/json'] : always
   }
 
   call(request: EndpointRequest): Promise<EndpointResponse> {

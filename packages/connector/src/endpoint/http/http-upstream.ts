@@ -22,7 +22,7 @@ export class HttpUpstream implements Upstream {
 
   endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined {
     const route = operationRoute(operation, dialect, this.#model, version)
-    return route === undefined ? undefined : new HttpEndpoint(this.#target, route)
+    return route === undefined ? undefined : new HttpEndpoint(this.#target, route, operation === 'ready')
   }
 
   facts(signal: AbortSignal): Promise<ModelFacts> {

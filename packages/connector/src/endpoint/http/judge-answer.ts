@@ -1,13 +1,20 @@
 // Tells a model's answer from everything else that speaks HTTP: gateways, login pages, errors dressed as 200.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
-import type { HttpAnswer } from './http-call.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
+import { goodAnswer, passable } from './good-answer.ts'
+import type { HttpAnswer } from './http-call.ts'
+import { retryAfterMs } from './retry-after.ts'
+
+/** What is known of the request, beside its address. */
+export interface Asked {
+  /** It asked whether the model is ready. */
+  readonly isReadiness?: boolean
+}
 
 // An error body that the requester gets to see; more than this is not a message.
 const ERROR_BODY_BYTES_MAX = 64 * 1024
-// A Content Type as MQTT can carry it and a reader can show: a control character would end the connector's session.
-const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
+const NO_BODY = new Uint8Array(0)
 // Only the beginning is looked at for marks.
 const MARK_BYTES = 512
 // What gateways say for a model that has no server: Envoy (Istio) and Traefik.
@@ -20,81 +27,31 @@ const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeou
  * and 504 are an `UpstreamFailure`: another try may mend them.
  * `address` is for the operator's log.
  */
-export function judgeAnswer(answer: HttpAnswer, address: string): EndpointResponse {
+export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked = {}): EndpointResponse {
+  if (given.status >= 200 && given.status < 300) {
+    const good = goodAnswer(given, address, asked.isReadiness ?? false)
+    if (good.inferenceHeaderContentLength === undefined) checkErrorIn200(good.body, good.status)
+    return good
+  }
+  // An error keeps its status; what stands in its body can be read by nobody.
+  const answer = given.coding === undefined ? given : { ...given, body: NO_BODY }
   const { status, body, contentType } = answer
-  if (status >= 200 && status < 300) return goodAnswer(answer, address)
   if (status >= 300 && status < 400) throw redirected(answer, address)
   const start = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, MARK_BYTES)).toString('utf8')
+  const waitMs = retryAfterMs(answer.retryAfter, answer.date)
   throw (
     refusedByGuard(answer, start, address) ??
-    brokenGateway(answer, start, address) ??
-    modelError(status, body, contentType, retryAfterMs(answer.retryAfter))
+    brokenGateway(answer, start, address, waitMs) ??
+    modelError(status, body, contentType, waitMs)
   )
-}
-
-function goodAnswer(answer: HttpAnswer, address: string): EndpointResponse {
-  const { body, contentType, inferenceHeaderContentLength } = answer
-  if (inferenceHeaderContentLength !== undefined) {
-    checkJsonLength(inferenceHeaderContentLength, body.length, address)
-    // KServe's own server sends binary answers without a Content-Type; this header alone tells them.
-    return {
-      status: answer.status,
-      body,
-      contentType: 'application/octet-stream',
-      inferenceHeaderContentLength,
-    }
-  }
-  if (contentType === undefined || contentType === 'application/json' || isTextual(contentType)) {
-    checkJson(answer, address)
-    return { status: answer.status, body, contentType: 'application/json', inferenceHeaderContentLength }
-  }
-  return { status: answer.status, body, contentType: passable(contentType), inferenceHeaderContentLength }
-}
-
-function checkJsonLength(value: string, bodyBytes: number, address: string): void {
-  if (/^\d{1,10}$/.test(value) && Number(value) <= bodyBytes) return
-  throw new Problem(
-    'upstream_invalid_response',
-    'The answer of the model server does not say how much of it is JSON.',
-    { detail: `${address}: inference-header-content-length "${value.slice(0, 20)}" of ${bodyBytes} bytes` },
-  )
-}
-
-function passable(contentType: string): string {
-  return CONTENT_TYPE.test(contentType) ? contentType : 'application/octet-stream'
-}
-
-// KServe's batcher lets Go guess the type of its JSON, which gives text/plain.
-function isTextual(contentType: string): boolean {
-  return /^(?:application\/(?:[a-z.-]+\+)?json|text\/)/i.test(contentType)
-}
-
-// Where nothing asks to look inside, the two ends of the body are enough: an object that is cut short has no end.
-function checkJson(answer: HttpAnswer, address: string): void {
-  const { body } = answer
-  // A ready endpoint may answer with the status alone (Open Inference Protocol REST, health).
-  if (body.length === 0) return
-  const first = body[skipSpace(body, 0, 1)]
-  const last = body[skipSpace(body, body.length - 1, -1)]
-  if (!((first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d))) {
-    const isHtml = /^text\/html/i.test(answer.contentType ?? '')
-    throw new Problem(
-      'upstream_invalid_response',
-      isHtml
-        ? 'A web page answered instead of the model server.'
-        : 'The answer of the model server is not whole JSON.',
-      {
-        detail: `${address}: ${answer.status} ${answer.contentType?.slice(0, 100) ?? 'without content type'}, ${body.length} bytes`,
-      },
-    )
-  }
-  if (first === 0x7b) checkErrorIn200(body, answer.status)
 }
 
 // A 200 can be an error: KServe's batcher says {"message":"…","predictions":null}, Triton's generate {"error":"…"}.
 // Both put the mark first; only then is the body parsed.
 function checkErrorIn200(body: Uint8Array, status: number): void {
-  const quote = skipSpace(body, skipSpace(body, 0, 1) + 1, 1)
+  const brace = skipSpace(body, 0, 1)
+  if (body[brace] !== 0x7b) return
+  const quote = skipSpace(body, brace + 1, 1)
   const isError = startsWith(body, quote, '"error"')
   if (!isError && !startsWith(body, quote, '"message"')) return
   if (body.length > ERROR_BODY_BYTES_MAX) return
@@ -163,14 +120,23 @@ function refusedByGuard(answer: HttpAnswer, start: string, address: string): Pro
   return undefined
 }
 
-function brokenGateway(answer: HttpAnswer, start: string, address: string): Problem | undefined {
+function brokenGateway(
+  answer: HttpAnswer,
+  start: string,
+  address: string,
+  waitMs: number | undefined,
+): Problem | undefined {
   const { status, contentType, body } = answer
+  const wait = waitMs === undefined ? {} : { retryAfterMs: waitMs }
   const detail = `${address}: ${status} "${start.slice(0, 120).replaceAll(/\s+/g, ' ')}"`
   const isPage = /^text\/html/i.test(contentType ?? '')
   // The error pages of nginx and of cloud load balancers.
   if (isPage && status >= 502 && status <= 504) {
     const sentence = 'The gateway in front of the model gets no answer from it.'
-    return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, { detail })
+    return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, {
+      detail,
+      ...wait,
+    })
   }
   if (isPage) {
     return new Problem('upstream_invalid_response', 'A web page answered instead of the model server.', {
@@ -181,6 +147,7 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
     const sentence = 'No pod of the model can be reached.'
     return new UpstreamFailure('no-answer', !NEVER_SENT.test(start), 'upstream_unreachable', sentence, {
       detail,
+      ...wait,
     })
   }
   if (status === 404 && body.length === 0 && contentType === undefined) {
@@ -201,7 +168,7 @@ function modelError(
   const options = {
     status,
     ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
-    ...(isShown ? { body, contentType: passable(contentType ?? 'text/plain') } : {}),
+    ...(isShown ? { body, contentType: passable(contentType) } : {}),
   }
   // KServe answers 503 while a known model loads; Knative when too many requests wait for a pod.
   if (status === 503) {
@@ -214,11 +181,6 @@ function modelError(
     return new UpstreamFailure('no-answer', true, 'upstream_error', sentence, options)
   }
   return new Problem('upstream_error', sentence, options)
-}
-
-// Retry-After in seconds; the date form is not worth a clock comparison here.
-function retryAfterMs(value: string | undefined): number | undefined {
-  return value !== undefined && /^\d{1,5}$/.test(value) ? Number(value) * 1000 : undefined
 }
 
 function skipSpace(body: Uint8Array, from: number, step: 1 | -1): number {
