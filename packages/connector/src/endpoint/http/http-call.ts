@@ -75,6 +75,16 @@ function noConnection({ callsHeld, callsHeldMax }: HttpPool, address: string): P
 // Tells undici to drop a call before it is sent, and to keep the connection.
 const ENDED = new Error('The call ended while it waited for a connection.')
 
+class CutOffError extends Error {
+  readonly code = 'CUT_OFF'
+
+  constructor() {
+    super(
+      'The connection broke, or ended over TLS without close_notify, before an answer that has neither Content-Length nor chunks was known to be whole.',
+    )
+  }
+}
+
 const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: IncomingHttpHeaders = {}
 
@@ -114,6 +124,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     // Its abort would end the new connection with the call; what is thrown ends the call only.
     if (this.#isOver) throw ENDED
     this.#isSent = true
+    this.connection?.sent()
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
@@ -136,6 +147,10 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#release()
     if (this.#isOver) return
     this.#end()
+    // RFC 9112 §8, §9.8: without a length and without chunks, only an orderly end says that the body is whole.
+    if (this.connection?.isCutOff === true && isEndedByClose(this.#status, this.#headers)) {
+      return this.#reject(unreachable(new CutOffError(), this.#options.address, this.#progress))
+    }
     const body = this.#rest === undefined ? (this.#first ?? NO_BODY) : Buffer.concat(this.#rest, this.#bytes)
     const answer = answerOf(this.#status, this.#headers, body)
     this.#headers = NO_HEADERS
@@ -190,6 +205,12 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#isOver = true
     this.#options.deadline.waiting = undefined
   }
+}
+
+function isEndedByClose(status: number, headers: IncomingHttpHeaders): boolean {
+  if (status === 204 || status === 304) return false
+  const transferCodings = [headers['transfer-encoding'] ?? []].flat().join()
+  return headers['content-length'] === undefined && !/chunked\s*$/i.test(transferCodings)
 }
 
 function answerOf(status: number, headers: IncomingHttpHeaders, body: Uint8Array): HttpAnswer {

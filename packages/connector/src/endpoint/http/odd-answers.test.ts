@@ -240,3 +240,50 @@ describe('an answer that is not UTF-8', () => {
     ])
   })
 })
+
+describe('an interim answer that nobody asked for', () => {
+  const GOOD = answer('{"predictions":[1]}', [JSON_TYPE])
+  const CONTINUE = `HTTP/1.1 100 Continue${CRLF}${CRLF}`
+  const WITH_FIELDS = `HTTP/1.1 100${CRLF}server: x${CRLF}date: 100${CRLF}${CRLF}`
+  const HINTS = `HTTP/1.1 103 Early Hints${CRLF}link: </a>${CRLF}${CRLF}`
+
+  test.each([
+    ['100', [CONTINUE, GOOD]],
+    ['100 in one packet with the answer', [Buffer.concat([Buffer.from(CONTINUE), GOOD])]],
+    ['100 with fields', [WITH_FIELDS, GOOD]],
+    ['100 byte by byte', [...Array.from(CONTINUE), GOOD]],
+    ['100, 103, 102 and 100', [CONTINUE, HINTS, CONTINUE.replace('100', '102'), CONTINUE, GOOD]],
+  ])('%s is skipped, and the model is called once', async (_what, chunks) => {
+    const { url, seen } = await startServer(...chunks)
+    const endpoint = new HttpEndpoint(targetOf(url), POST)
+    // On a connection that is kept, too.
+    for (let calls = 1; calls <= 2; calls += 1) {
+      const { body } = await endpoint.call(request())
+      expect([Buffer.from(body).toString(), seen.length]).toEqual(['{"predictions":[1]}', calls])
+    }
+  })
+
+  test('what only looks like one stays as it is', async () => {
+    const text = `"${CONTINUE}"`.replaceAll(CRLF, ' ')
+    expect(await replyTo(answer(text, [JSON_TYPE, 'x-status: HTTP/1.1 100']))).toEqual([
+      'application/json',
+      1,
+      text,
+    ])
+  })
+
+  test.each([
+    ['101', `HTTP/1.1 101 Switching Protocols${CRLF}connection: upgrade${CRLF}upgrade: h2c${CRLF}${CRLF}`],
+    ['101 without Upgrade', `HTTP/1.1 101${CRLF}${CRLF}`],
+    ['101 after 100', `${CONTINUE}HTTP/1.1 101${CRLF}${CRLF}`],
+  ])('%s is no answer of a model, and ends the call at once', async (_what, head) => {
+    const { url, seen } = await startServer(head)
+    const call = new HttpEndpoint(targetOf(url), POST).call(request())
+    const problem = await call.catch((error: unknown) => error)
+    // Not an UpstreamFailure: it is not tried again.
+    expect(problem).toMatchObject({ code: 'upstream_invalid_response', retryable: false })
+    expect(problem).not.toHaveProperty('sign')
+    expect((problem as Problem).detail).toContain('The server answered 101 (Switching Protocols)')
+    expect(seen).toHaveLength(1)
+  })
+})
