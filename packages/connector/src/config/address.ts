@@ -43,7 +43,7 @@ export function modelUrlMistake(value: string): string | undefined {
   return hasTail(value) ? 'a URL without a query and a fragment' : undefined
 }
 
-// Behind a prefix, a last segment `v2` may be anybody's: the second version of a service.
+// Behind a prefix, such a last segment may be the user's own: the second version of a service.
 function goesIntoDialect(pathname: string, path: string): boolean {
   const root = path.slice(0, path.indexOf('/', 1))
   return `${pathname}/`.includes(`${path}/`) || pathname.replace(/\/+$/, '') === root
