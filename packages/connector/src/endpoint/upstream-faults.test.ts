@@ -123,9 +123,9 @@ const cut: Answer = (response) => {
 // As whole seconds are all that a date can say, both are of the same moment.
 function inSeconds(seconds: number, day?: string): Record<string, string> {
   const nowMs = day === undefined ? Date.now() : Date.parse(day)
-  const at = (timeMs: number): string => new Date(timeMs).toUTCString()
-  return { date: at(nowMs), 'retry-after': at(nowMs + seconds * 1000) }
+  return { date: dateOf(nowMs), 'retry-after': dateOf(nowMs + seconds * 1000) }
 }
+const dateOf = (timeMs: number): string => new Date(timeMs).toUTCString()
 const PAGE = { 'content-type': 'text/html' }
 const JSON_TYPE = { 'content-type': 'application/json' }
 

@@ -5,7 +5,7 @@ import { getSystemErrorName } from 'node:util'
 import { InterimAnswers } from './interim-answers.ts'
 
 /** The server left HTTP, although nobody asked for it. */
-export class SwitchedProtocolsError extends Error {
+class SwitchedProtocolsError extends Error {
   readonly code = 'SWITCHED_PROTOCOLS'
 }
 

@@ -28,14 +28,15 @@ export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boo
 
 // RFC 9110 §15.3.5: 204 and an empty body say that there is nothing to send.
 function checkBody({ status, body, coding }: HttpAnswer, address: string, isReadiness: boolean): void {
-  if (coding !== undefined) {
-    throw new Problem('upstream_invalid_response', 'The answer of the model server is encoded.', {
-      detail: `${address}: ${status} with the coding "${coding.slice(0, 100)}", although the request accepts identity only. Switch compression off in front of the model.`,
+  if (body.length === 0) {
+    if (isReadiness) return
+    throw new Problem('upstream_invalid_response', 'The answer of the model server is empty.', {
+      detail: `${address}: ${status} without a body`,
     })
   }
-  if (body.length > 0 || isReadiness) return
-  throw new Problem('upstream_invalid_response', 'The answer of the model server is empty.', {
-    detail: `${address}: ${status} without a body`,
+  if (coding === undefined) return
+  throw new Problem('upstream_invalid_response', 'The answer of the model server is encoded.', {
+    detail: `${address}: ${status} with the coding "${coding.slice(0, 100)}", although the request accepts identity only. Switch compression off in front of the model.`,
   })
 }
 
