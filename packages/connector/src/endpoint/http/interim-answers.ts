@@ -5,6 +5,7 @@ const CARRIAGE_RETURN = 0x0d
 // "HTTP/1.1 100": where the digits of the status are.
 const STATUS_AT = 9
 const STATUS_END = 12
+const LETTER_H = 0x48
 const DIGIT_1 = 0x31
 const DIGIT_2 = 0x32
 
@@ -28,6 +29,10 @@ export class InterimAnswers {
 
   /** Looks at the bytes that came next, and changes a 100 in them; the status 101 when the server left HTTP. */
   look(chunk: Buffer): 101 | undefined {
+    // Nearly always: the final answer, its status in the first bytes.
+    if (this.#at === 0 && chunk[0] === LETTER_H && chunk.length > STATUS_AT && chunk[STATUS_AT] !== DIGIT_1) {
+      this.#at = -1
+    }
     for (let index = 0; index < chunk.length && this.#at !== -1; index += 1) {
       const byte = chunk[index]!
       // Servers may leave line ends behind the answer before.

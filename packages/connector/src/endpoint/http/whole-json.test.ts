@@ -56,7 +56,26 @@ test.each([
   expect(isWhole(text)).toBe(true)
 })
 
+// The same, above the size from which on the searches decide.
+const LONG = `{"a":"${'x'.repeat(300)}"}`
+
+test.each([`${LONG}{}`, `${LONG}\t${LONG}`, `${LONG} 1 {}`, `${LONG.slice(0, -1)},"b":{}`, `[${LONG}][]`])(
+  'a long text is not whole either: %s',
+  (text) => {
+    expect(isWhole(text)).toBe(false)
+  },
+)
+
+test.each([LONG, `{"b":[${LONG},{"c":{}}] }`, LONG.replace('x', '}{'), LONG.replace('x', '{')])(
+  'a long text is whole: %s',
+  (text) => {
+    expect(isWhole(text)).toBe(true)
+  },
+)
+
 test.each([
+  '{"a":1},{"b":2}',
+  '{"a":1}}',
   '',
   ' \n',
   'ok',

@@ -14,6 +14,8 @@ const TO_CLOSE = 2
 const SCALAR = /^(?:null|true|false|NaN|-?Infinity|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/
 // The longest of them that is read; no model computes a longer number.
 const SCALAR_BYTES_MAX = 1024
+// A short walk costs less than the calls of the searches.
+const WALKED_BYTES = 256
 // Brackets that are looked at one by one.
 const BRACKETS_MAX = 64
 const JOINTS = ['}{', '}\n{', '][', ']\n['].map((joint) => Buffer.from(joint))
@@ -26,7 +28,8 @@ export function isWholeJson(body: Buffer): boolean {
   const first = body[start]
   if (first === OPEN_OBJECT || first === OPEN_LIST) {
     if (body[end - 1] !== first + TO_CLOSE) return false
-    return looksLikeOne(body, first, end) || endOfBrackets(body, start) === end
+    const isLarge = end - start > WALKED_BYTES
+    return (isLarge && looksLikeOne(body, first, end)) || endOfBrackets(body, start) === end
   }
   if (first === QUOTE) return endOfString(body, start) === end
   return end - start <= SCALAR_BYTES_MAX && SCALAR.test(body.toString('latin1', start, end))
