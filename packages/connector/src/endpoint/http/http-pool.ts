@@ -1,6 +1,7 @@
 // undici's pool with two additions: a bound on the calls that it holds, and a way to end a call by closing its socket.
 import type { Socket } from 'node:net'
 import { buildConnector, Client, Pool, type Dispatcher } from 'undici'
+import { ConnectionWatch } from './connection-watch.ts'
 
 /** One call: what undici needs to send it, and where to note the connection that carries it. */
 export interface PooledCall extends Dispatcher.DispatchOptions {
@@ -9,6 +10,10 @@ export interface PooledCall extends Dispatcher.DispatchOptions {
 
 /** The connection of one running call. */
 export interface CallConnection {
+  /** The connection broke, so that an answer which only its end bounds is not whole. */
+  readonly isCutOff: boolean
+  /** The call goes out on the connection; what comes back from now on is its answer. */
+  sent(): void
   /** Ends the running call, whose `onResponseError` gets this error, and its socket. */
   breakOff(error: Error): void
 }
@@ -50,6 +55,7 @@ export class HttpPool extends Pool {
 
 class OneCallClient extends Client implements CallConnection {
   #socket: Socket | undefined
+  #watch: ConnectionWatch | undefined
 
   constructor(url: URL, options: Client.Options, connector: buildConnector.connector) {
     super(url, {
@@ -57,6 +63,7 @@ class OneCallClient extends Client implements CallConnection {
       connect: (target, callback) => {
         connector(target, (...result) => {
           this.#socket = result[1] ?? undefined
+          this.#watch = this.#socket && new ConnectionWatch(this.#socket)
           callback(...result)
         })
       },
@@ -67,6 +74,14 @@ class OneCallClient extends Client implements CallConnection {
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
     ;(options as PooledCall).exchange.connection = this
     return super.dispatch(options, handler)
+  }
+
+  get isCutOff(): boolean {
+    return this.#watch?.isCutOff ?? false
+  }
+
+  sent(): void {
+    this.#watch?.sent()
   }
 
   // Not undici's abort: it puts the dead call back into the queue, and connects again for it.

@@ -18,9 +18,11 @@ function answer({ body = '{"predictions":[1]}', ...rest }: Said): HttpAnswer {
     contentType: 'application/json',
     inferenceHeaderContentLength: undefined,
     retryAfter: undefined,
+    date: undefined,
     location: undefined,
     wwwAuthenticate: undefined,
     hasUpstreamServiceTime: false,
+    coding: undefined,
     ...rest,
     body: Buffer.from(body),
   }
@@ -41,11 +43,11 @@ const BINARY = { inferenceHeaderContentLength: '2', body: '{}\u0001' }
 test.each<[string, Said, string]>([
   ['JSON', {}, 'application/json'],
   ['JSON with parameters', { contentType: 'application/json; charset=utf-8' }, 'application/json'],
-  ['JSON of a vendor', { contentType: 'application/vnd.x+json' }, 'application/json'],
+  ['JSON of a vendor', { contentType: 'application/vnd.x+json' }, 'application/vnd.x+json'],
   ['JSON that Go took for text', { contentType: 'text/plain; charset=utf-8' }, 'application/json'],
-  ['JSON without a type', { contentType: undefined }, 'application/json'],
+  ['JSON without a type', { contentType: undefined }, 'application/octet-stream'],
   ['a JSON array', { body: ' [1]\n' }, 'application/json'],
-  ['an empty body of a health endpoint', { body: '', contentType: undefined }, 'application/json'],
+  ['text', { contentType: 'text/plain', body: 'ok' }, 'text/plain'],
   [
     'binary tensors, which KServe sends without a type',
     { ...BINARY, contentType: undefined },
@@ -72,7 +74,8 @@ test.each<[string, Said, string]>([
 test.each<[string, Said, ProblemCode, number]>([
   ['a web page', { contentType: 'text/html', body: LOGIN }, 'upstream_invalid_response', 502],
   ['JSON that is cut short', { body: '{"predictions":[1' }, 'upstream_invalid_response', 502],
-  ['text', { contentType: 'text/plain', body: 'ok' }, 'upstream_invalid_response', 502],
+  ['text that is called JSON', { body: 'ok' }, 'upstream_invalid_response', 502],
+  ['an empty body', { body: '' }, 'upstream_invalid_response', 502],
   ['only white space', { body: ' \n\t ' }, 'upstream_invalid_response', 502],
   ['an error dressed as 200', { body: '{"error":"boom"}' }, 'upstream_error', 500],
   ['an empty redirect', { status: 302 }, 'upstream_invalid_response', 502],
@@ -160,12 +163,20 @@ describe("the model server's error", () => {
     expect([long.body, long.message]).toEqual([undefined, 'x'.repeat(1_000)])
   })
 
-  test.each(['Wed, 21 Oct 2026 07:28:00 GMT', '-1', '1e9', '999999', ''])(
-    'has no time to wait in %j',
-    (retryAfter) => {
-      expect(problemOf({ status: 503, body: '{"error":"x"}', retryAfter }).retryAfterMs).toBeUndefined()
-    },
-  )
+  test('has no time to wait in what is no Retry-After', () => {
+    const problem = problemOf({ status: 503, body: '{"error":"x"}', retryAfter: 'soon' })
+    expect(problem.retryAfterMs).toBeUndefined()
+  })
+
+  test.each<[string, Said]>([
+    ['its own', { body: '{"error":"x"}' }],
+    ['an error page', { contentType: 'text/html', body: '<html>' }],
+    ['no pod', { contentType: 'text/plain', body: 'no healthy upstream' }],
+  ])('has the time to wait, whoever answers 503: %s', (_what, said) => {
+    const date = 'Wed, 21 Oct 2026 07:28:00 GMT'
+    const problem = problemOf({ ...said, status: 503, retryAfter: 'Wed, 21 Oct 2026 07:28:20 GMT', date })
+    expect(problem).toMatchObject({ retryAfterMs: 20_000, retryable: true })
+  })
 })
 
 const ENVOY = 'upstream connect error or disconnect/reset before headers. reset reason: '
@@ -227,8 +238,8 @@ test.each(['https://sso.example/auth?client_id=a&state=canary', '/login#code=can
 )
 
 test('a Content Type of any length makes a short line in the log', () => {
-  const { detail } = problemOf({ contentType: `text/${'x'.repeat(10_000)}`, body: 'no' })
-  expect(detail).toContain('text/xxx')
+  const { detail } = problemOf({ contentType: `application/json; x=${'x'.repeat(10_000)}`, body: 'no' })
+  expect(detail).toContain('application/json; x=xxx')
   expect(detail!.length).toBeLessThan(300)
 })
 
@@ -243,9 +254,11 @@ test('whatever answers: an answer or a Problem, never another error', () => {
         contentType: text,
         inferenceHeaderContentLength: text,
         retryAfter: text,
+        date: text,
         location: text,
         wwwAuthenticate: text,
         hasUpstreamServiceTime: fc.boolean(),
+        coding: fc.constantFrom(undefined, undefined, 'gzip'),
         body: fc.uint8Array({ maxLength: 40 }),
       }),
       (given) => {

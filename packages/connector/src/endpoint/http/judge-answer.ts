@@ -3,10 +3,12 @@ import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
-import { isErrorIn200, skipSpace } from './error-in-200.ts'
+import { isErrorIn200 } from './error-in-200.ts'
+import { goodAnswer, passable } from './good-answer.ts'
 import type { HttpAnswer } from './http-call.ts'
 import { modelError } from './model-error.ts'
 import { redirected } from './redirect.ts'
+import { retryAfterMs } from './retry-after.ts'
 
 /** What is known of the request, beside its address. */
 export interface Asked {
@@ -18,8 +20,7 @@ export interface Asked {
   readonly errorText?: ErrorText | undefined
 }
 
-// A Content Type as MQTT can carry it and a reader can show: a control character would end the connector's session.
-const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
+const NO_BODY = new Uint8Array(0)
 // Only the beginning is looked at for marks.
 const MARK_BYTES = 512
 // What gateways say for a model that has no server: Envoy (Istio) and Traefik. Envoy's `overflow` has one, which is full.
@@ -33,92 +34,43 @@ const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeou
  * An `UpstreamFailure` may be mended by another try, or at another moment.
  * `address` is for the operator's log: the method, a space, and the URL.
  */
-export function judgeAnswer(answer: HttpAnswer, address: string, asked: Asked = {}): EndpointResponse {
-  const { status, body } = answer
-  if (status >= 200 && status < 300) {
-    const good = goodAnswer(answer, address)
-    if (good.inferenceHeaderContentLength === undefined && isErrorIn200(body)) {
-      throw modelErrorOf(answer, 500, `${address}: ${status} with an error inside:`, asked)
+export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked = {}): EndpointResponse {
+  if (given.status >= 200 && given.status < 300) {
+    const good = goodAnswer(given, address, asked.isReadiness ?? false)
+    if (good.inferenceHeaderContentLength === undefined && isErrorIn200(good.body)) {
+      throw modelErrorOf(given, 500, `${address}: ${given.status} with an error inside:`, undefined, asked)
     }
     return good
   }
+  // An error keeps its status; what stands in its body can be read by nobody.
+  const answer = given.coding === undefined ? given : { ...given, body: NO_BODY }
+  const { status, body } = answer
   if (status >= 300 && status < 400) throw redirected({ ...answer, address, host: asked.host })
   const start = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, MARK_BYTES)).toString('utf8')
+  const waitMs = retryAfterMs(answer.retryAfter, answer.date)
   throw (
     refusedByGuard(answer, start, address) ??
-    brokenGateway(answer, start, address) ??
-    modelErrorOf(answer, status, `${address}: ${status}`, asked)
+    brokenGateway(answer, start, address, waitMs) ??
+    modelErrorOf(answer, status, `${address}: ${status}`, waitMs, asked)
   )
 }
 
-function modelErrorOf(answer: HttpAnswer, status: number, exchange: string, asked: Asked): Problem {
+function modelErrorOf(
+  { body, contentType }: HttpAnswer,
+  status: number,
+  exchange: string,
+  waitMs: number | undefined,
+  asked: Asked,
+): Problem {
   return modelError({
     status,
-    body: answer.body,
-    contentType: passable(answer.contentType ?? 'text/plain'),
-    retryAfterMs: retryAfterMs(answer.retryAfter),
+    body,
+    contentType: passable(contentType),
+    retryAfterMs: waitMs,
     exchange,
     isReadiness: asked.isReadiness ?? false,
     errorText: asked.errorText ?? 'first-line',
   })
-}
-
-function goodAnswer(answer: HttpAnswer, address: string): EndpointResponse {
-  const { body, contentType, inferenceHeaderContentLength } = answer
-  if (inferenceHeaderContentLength !== undefined) {
-    checkJsonLength(inferenceHeaderContentLength, body.length, address)
-    // KServe's own server sends binary answers without a Content-Type; this header alone tells them.
-    return {
-      status: answer.status,
-      body,
-      contentType: 'application/octet-stream',
-      inferenceHeaderContentLength,
-    }
-  }
-  if (contentType === undefined || contentType === 'application/json' || isTextual(contentType)) {
-    checkJson(answer, address)
-    return { status: answer.status, body, contentType: 'application/json', inferenceHeaderContentLength }
-  }
-  return { status: answer.status, body, contentType: passable(contentType), inferenceHeaderContentLength }
-}
-
-function checkJsonLength(value: string, bodyBytes: number, address: string): void {
-  if (/^\d{1,10}$/.test(value) && Number(value) <= bodyBytes) return
-  throw new Problem(
-    'upstream_invalid_response',
-    'The answer of the model server does not say how much of it is JSON.',
-    { detail: `${address}: inference-header-content-length "${value.slice(0, 20)}" of ${bodyBytes} bytes` },
-  )
-}
-
-function passable(contentType: string): string {
-  return CONTENT_TYPE.test(contentType) ? contentType : 'application/octet-stream'
-}
-
-// KServe's batcher lets Go guess the type of its JSON, which gives text/plain.
-function isTextual(contentType: string): boolean {
-  return /^(?:application\/(?:[a-z.-]+\+)?json|text\/)/i.test(contentType)
-}
-
-// Where nothing asks to look inside, the two ends of the body are enough: an object that is cut short has no end.
-function checkJson(answer: HttpAnswer, address: string): void {
-  const { body } = answer
-  // A ready endpoint may answer with the status alone (Open Inference Protocol REST, health).
-  if (body.length === 0) return
-  const first = body[skipSpace(body, 0, 1)]
-  const last = body[skipSpace(body, body.length - 1, -1)]
-  if (!((first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d))) {
-    const isHtml = /^text\/html/i.test(answer.contentType ?? '')
-    throw new Problem(
-      'upstream_invalid_response',
-      isHtml
-        ? 'A web page answered instead of the model server.'
-        : 'The answer of the model server is not whole JSON.',
-      {
-        detail: `${address}: ${answer.status} ${answer.contentType?.slice(0, 100) ?? 'without content type'}, ${body.length} bytes`,
-      },
-    )
-  }
 }
 
 // What Kubeflow's guards say; the marks were recorded from Envoy with Istio's filters, oauth2-proxy and Dex.
@@ -152,14 +104,23 @@ function refusedByGuard(answer: HttpAnswer, start: string, address: string): Pro
   return undefined
 }
 
-function brokenGateway(answer: HttpAnswer, start: string, address: string): Problem | undefined {
+function brokenGateway(
+  answer: HttpAnswer,
+  start: string,
+  address: string,
+  waitMs: number | undefined,
+): Problem | undefined {
   const { status, contentType, body } = answer
+  const wait = waitMs === undefined ? {} : { retryAfterMs: waitMs }
   const detail = `${address}: ${status} "${start.slice(0, 120).replaceAll(/\s+/g, ' ')}"`
   const isPage = /^text\/html/i.test(contentType ?? '')
   // The error pages of nginx and of cloud load balancers.
   if (isPage && status >= 502 && status <= 504) {
     const sentence = 'The gateway in front of the model gets no answer from it.'
-    return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, { detail })
+    return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, {
+      detail,
+      ...wait,
+    })
   }
   if (isPage) {
     return new Problem('upstream_invalid_response', 'A web page answered instead of the model server.', {
@@ -170,6 +131,7 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
     const sentence = 'No pod of the model can be reached.'
     return new UpstreamFailure('no-answer', !NEVER_SENT.test(start), 'upstream_unreachable', sentence, {
       detail,
+      ...wait,
     })
   }
   if (status === 404 && body.length === 0 && contentType === undefined) {
@@ -178,9 +140,4 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
     })
   }
   return undefined
-}
-
-// Retry-After in seconds; the date form is not worth a clock comparison here.
-function retryAfterMs(value: string | undefined): number | undefined {
-  return value !== undefined && /^\d{1,5}$/.test(value) ? Number(value) * 1000 : undefined
 }

@@ -1,0 +1,66 @@
+// What undici does not tell of a connection: interim answers that it refuses, and an end that is none.
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import { getSystemErrorName } from 'node:util'
+import { InterimAnswers } from './interim-answers.ts'
+
+/** The server left HTTP, although nobody asked for it. */
+class SwitchedProtocolsError extends Error {
+  readonly code = 'SWITCHED_PROTOCOLS'
+}
+
+/** Watches one socket from its connection to its end; it must be made before undici gets the socket. */
+export class ConnectionWatch {
+  readonly #interim = new InterimAnswers()
+  #isCutOff = false
+
+  constructor(socket: Socket) {
+    socket.on('error', () => (this.#isCutOff = true))
+    this.#watchReads(socket)
+    if (socket instanceof TLSSocket) this.#watchEnd(socket)
+  }
+
+  /** The connection broke, or ended over TLS without a closure alert: an answer that only its end bounds is not whole. */
+  get isCutOff(): boolean {
+    return this.#isCutOff
+  }
+
+  /** A request goes out: what is read next is its answer. */
+  sent(): void {
+    this.#interim.expect()
+  }
+
+  #watchReads(socket: Socket): void {
+    const read: (size?: number) => unknown = socket.read.bind(socket)
+    socket.read = (size) => {
+      const chunk = read(size)
+      if (!Buffer.isBuffer(chunk) || this.#interim.look(chunk) === undefined) return chunk
+      const what = 'The server answered 101 (Switching Protocols), which was not asked for.'
+      socket.destroy(new SwitchedProtocolsError(what))
+      return null
+    }
+  }
+
+  #watchEnd(socket: TLSSocket): void {
+    const push = socket.push.bind(socket)
+    socket.push = (chunk: unknown, encoding) => {
+      if (chunk === null && !hasClosureAlert(socket)) this.#isCutOff = true
+      return push(chunk, encoding)
+    }
+  }
+}
+
+// Node.js tells the end of the TCP connection and the closure alert apart nowhere. But at the moment when the TLS stream
+// ends, its TCP handle still reads after an alert (EALREADY), and does not after the end of TCP. Should a later Node.js
+// have no such handle, no end counts as whole.
+function hasClosureAlert(socket: object): boolean {
+  const handle = memberOf(memberOf(socket, '_handle'), '_parent')
+  const readStart = memberOf(handle, 'readStart')
+  if (typeof readStart !== 'function') return false
+  const result: unknown = Reflect.apply(readStart, handle, [])
+  return typeof result === 'number' && result < 0 && getSystemErrorName(result) === 'EALREADY'
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
+}

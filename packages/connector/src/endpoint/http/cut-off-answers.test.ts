@@ -1,0 +1,135 @@
+// Answers that only the end of the connection bounds: whether that end says that they are whole. The servers are real,
+// and so is their TLS; pre-shared keys spare it certificates.
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { Problem } from '@inferwire/protocol'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { EndpointResponse } from '../../step.ts'
+import { HttpEndpoint } from './http-endpoint.ts'
+import { HttpPool } from './http-pool.ts'
+import { openPool } from './open-pool.ts'
+
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close()
+})
+
+const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n'
+const BODY = '{"predictions":[1]}'
+const ENDED_BY_CLOSE = `${HEAD}\r\n${BODY}`
+const CHUNKED = `${HEAD}transfer-encoding: chunked\r\n\r\n13\r\n${BODY}\r\n0\r\n\r\n`
+const WITH_LENGTH = `${HEAD}content-length: ${BODY.length}\r\n\r\n${BODY}`
+
+async function listen(server: Server): Promise<string> {
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => sockets.add(socket.on('error', () => undefined)))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closing.push(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+async function ask(pool: HttpPool, origin: string): Promise<EndpointResponse | Problem> {
+  closing.push(() => pool.destroy())
+  const credential = { headers: () => [] }
+  const target = { pool, origin, pathPrefix: '', host: undefined, credential, responseBytesMax: 100_000 }
+  return new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })
+    .call({
+      body: Buffer.from('{"instances":[1]}'),
+      contentType: 'application/json',
+      inferenceHeaderContentLength: undefined,
+      headers: [],
+      emit: undefined,
+      deadline: { atMs: Infinity, problem: undefined, waiting: undefined },
+    })
+    .catch((error: unknown) => error as Problem)
+}
+
+const PSK = Buffer.alloc(32, 7)
+const CIPHERS = 'PSK-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256'
+type Version = 'TLSv1.2' | 'TLSv1.3'
+
+// `end` gets the TLS socket and the TCP socket below it, once the answer was handed to TCP.
+async function askTls(
+  version: Version,
+  answer: string,
+  end: (secure: TLSSocket, raw: Socket) => void,
+): Promise<EndpointResponse | Problem> {
+  const address = await listen(
+    createServer((raw) => {
+      const secure = new TLSSocket(raw, {
+        isServer: true,
+        ciphers: CIPHERS,
+        maxVersion: version,
+        pskCallback: () => PSK,
+      } as ConstructorParameters<typeof TLSSocket>[1])
+      secure.on('error', () => undefined)
+      secure.once('data', () => secure.write(answer, () => end(secure, raw)))
+    }),
+  )
+  const connect = {
+    ciphers: CIPHERS,
+    pskCallback: () => ({ psk: PSK, identity: 'connector' }),
+    checkServerIdentity: () => undefined,
+  }
+  return ask(new HttpPool(`https://${address}`, 10, connect, {}), `https://${address}`)
+}
+
+const withAlert = (secure: TLSSocket): void => void secure.end()
+const withAlertLater = (secure: TLSSocket): void => void setImmediate(() => secure.end())
+const withoutAlert = (_secure: TLSSocket, raw: Socket): void => void raw.destroy()
+const BROKEN = { code: 'upstream_unreachable', sign: 'unreachable', maybeExecuted: true }
+
+describe.each<Version>(['TLSv1.2', 'TLSv1.3'])('over %s', (version) => {
+  test('a body that the end bounds is not whole without a closure alert', async () => {
+    const problem = await askTls(version, ENDED_BY_CLOSE, withoutAlert)
+    expect(problem).toMatchObject(BROKEN)
+    expect((problem as Problem).message).toBe(
+      'The connection to the model server broke in the middle of its answer.',
+    )
+    expect((problem as Problem).detail).toContain('close_notify')
+  })
+
+  test('it is whole with a closure alert, at once or later', async () => {
+    expect(await askTls(version, ENDED_BY_CLOSE, withAlert)).toMatchObject({ status: 200 })
+    expect(await askTls(version, ENDED_BY_CLOSE, withAlertLater)).toMatchObject({ status: 200 })
+  })
+
+  test.each([
+    ['chunks', CHUNKED],
+    ['a length', WITH_LENGTH],
+  ])('a body with %s needs no alert', async (_what, answer) => {
+    expect(await askTls(version, answer, withoutAlert)).toMatchObject({ status: 200 })
+  })
+
+  test('a body of many records, in the middle of which the connection ends, is not whole', async () => {
+    const long = `${HEAD}\r\n[${'1,'.repeat(40_000)}1]`
+    expect(await askTls(version, long, withoutAlert)).toMatchObject(BROKEN)
+    expect(await askTls(version, long, withAlert)).toMatchObject({ status: 200 })
+  })
+})
+
+async function askPlain(answer: string, end: (socket: Socket) => void): Promise<EndpointResponse | Problem> {
+  const address = await listen(
+    createServer((socket) => socket.once('data', () => socket.write(answer, () => end(socket)))),
+  )
+  const url = `http://${address}`
+  return ask(openPool({ url, tls: {}, callsMax: 10 }), url)
+}
+
+// The answer is read by then; before, there would be no answer at all.
+const reset = (socket: Socket): void => void setTimeout(() => socket.resetAndDestroy(), 20)
+
+describe('over plain TCP', () => {
+  test('a body that the end bounds is whole: nothing else says so', async () => {
+    expect(await askPlain(ENDED_BY_CLOSE, (socket) => socket.end())).toMatchObject({ status: 200 })
+  })
+
+  test('it is not whole when the connection is reset', async () => {
+    expect(await askPlain(ENDED_BY_CLOSE, reset)).toMatchObject(BROKEN)
+  })
+})

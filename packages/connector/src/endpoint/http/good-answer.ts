@@ -1,0 +1,108 @@
+// What a server's success is passed on as: the bytes untouched, under the type that the server gave them.
+import { Problem } from '@inferwire/protocol'
+import type { EndpointResponse } from '../../step.ts'
+import type { HttpAnswer } from './http-call.ts'
+import { isWholeJson } from './whole-json.ts'
+
+const JSON_TYPE = 'application/json'
+const UNKNOWN_TYPE = 'application/octet-stream'
+// A Content Type as MQTT can carry it and a reader can show: a control character would end the connector's session.
+const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
+const OPEN_OBJECT = 0x7b
+
+/** A Content Type that a PUBLISH can carry; RFC 9110 §8.3: without a type, the bytes may be anything. */
+export function passable(contentType: string | undefined): string {
+  return contentType !== undefined && CONTENT_TYPE.test(contentType) ? contentType : UNKNOWN_TYPE
+}
+
+/**
+ * `isReadiness`: the request asked whether the model is ready, which a status alone can say.
+ * @throws Problem `upstream_invalid_response` for what is no answer to the request, or not a whole one.
+ */
+export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boolean): EndpointResponse {
+  const { status, inferenceHeaderContentLength } = answer
+  checkBody(answer, address, isReadiness)
+  const contentType = typeOf(answer, address)
+  return { status, body: answer.body, contentType, inferenceHeaderContentLength }
+}
+
+// RFC 9110 §15.3.5: 204 and an empty body say that there is nothing to send.
+function checkBody({ status, body, coding }: HttpAnswer, address: string, isReadiness: boolean): void {
+  if (body.length === 0) {
+    if (isReadiness) return
+    throw new Problem('upstream_invalid_response', 'The answer of the model server is empty.', {
+      detail: `${address}: ${status} without a body`,
+    })
+  }
+  if (coding === undefined) return
+  throw new Problem('upstream_invalid_response', 'The answer of the model server is encoded.', {
+    detail: `${address}: ${status} with the coding "${coding.slice(0, 100)}", although the request accepts identity only. Switch compression off in front of the model.`,
+  })
+}
+
+/** @throws Problem where the body is not what its header fields say. */
+function typeOf(answer: HttpAnswer, address: string): string {
+  const { body, contentType, inferenceHeaderContentLength } = answer
+  if (inferenceHeaderContentLength !== undefined) {
+    checkJsonLength(inferenceHeaderContentLength, body.length, address)
+    // KServe's own server sends binary answers without a Content-Type; this header alone tells them.
+    return UNKNOWN_TYPE
+  }
+  if (contentType === undefined || body.length === 0) return passable(contentType)
+  if (contentType === JSON_TYPE) {
+    checkJson(answer, address)
+    return JSON_TYPE
+  }
+  if (isWebPage(contentType))
+    throw invalid('A web page answered instead of the model server.', answer, address)
+  // In another charset a value need not begin with the byte of ASCII. A reader that knows the charset can judge it.
+  if (hasForeignCharset(contentType)) return passable(contentType)
+  if (isJson(contentType)) {
+    checkJson(answer, address)
+    return /^application\/json\b/i.test(contentType) ? JSON_TYPE : passable(contentType)
+  }
+  return isBatchersJson(contentType, body) ? JSON_TYPE : passable(contentType)
+}
+
+function checkJson(answer: HttpAnswer, address: string): void {
+  if (isWholeJson(asBuffer(answer.body))) return
+  throw invalid('The answer of the model server is not whole JSON.', answer, address)
+}
+
+function invalid(sentence: string, { status, contentType, body }: HttpAnswer, address: string): Problem {
+  return new Problem('upstream_invalid_response', sentence, {
+    detail: `${address}: ${status} ${contentType?.slice(0, 100)}, ${body.length} bytes`,
+  })
+}
+
+function checkJsonLength(value: string, bodyBytes: number, address: string): void {
+  if (/^\d{1,10}$/.test(value) && Number(value) <= bodyBytes) return
+  throw new Problem(
+    'upstream_invalid_response',
+    'The answer of the model server does not say how much of it is JSON.',
+    { detail: `${address}: inference-header-content-length "${value.slice(0, 20)}" of ${bodyBytes} bytes` },
+  )
+}
+
+function isJson(contentType: string): boolean {
+  return /^application\/(?:[\w!#$&^.-]+\+)?json *(?:;|$)/i.test(contentType)
+}
+
+function isWebPage(contentType: string): boolean {
+  return /^text\/html/i.test(contentType)
+}
+
+// UTF-8 is that of JSON (RFC 8259 §8.1), and US-ASCII is a part of it.
+function hasForeignCharset(contentType: string): boolean {
+  const charset = /;\s*charset\s*=\s*"?([^\s";]*)/i.exec(contentType)?.[1]
+  return charset !== undefined && !/^(?:utf-?8|us-ascii)$/i.test(charset)
+}
+
+// KServe's batcher lets Go guess the type of its JSON, which gives text/plain.
+function isBatchersJson(contentType: string, body: Uint8Array): boolean {
+  return /^text\/plain *(?:;|$)/i.test(contentType) && body[0] === OPEN_OBJECT && isWholeJson(asBuffer(body))
+}
+
+function asBuffer(body: Uint8Array): Buffer {
+  return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
+}
