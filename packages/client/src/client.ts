@@ -160,15 +160,9 @@ export class Client {
       for (const listen of this.#cardListeners) listen(message)
       return
     }
-    const request = this.#waiting.get(this.#correlationOf(message))
-    // Topic and correlation must fit both: one of them alone may be somebody's mistake, or somebody's guess.
-    if (request === undefined || request.spec.replyTopic !== message.topic) this.#ignoredReplies++
+    const request = this.#waiting.get(message.topic.slice(message.topic.lastIndexOf('/') + 1))
+    if (request === undefined || !isReplyTo(request, message)) this.#ignoredReplies++
     else request.answered(message)
-  }
-
-  #correlationOf({ topic, properties }: Message): string {
-    if (this.#settings.target.protocolVersion === 4) return topic.slice(topic.lastIndexOf('/') + 1)
-    return properties.correlationData === undefined ? '' : toHex(properties.correlationData)
   }
 
   // The session was lost with the connection: what was asked, and what was answered meanwhile, may be lost with it.
@@ -223,6 +217,12 @@ export class Client {
       },
     }
   }
+}
+
+// The topic names one request of one client. Correlation Data that was not lost on the way must fit as well.
+function isReplyTo({ spec }: PendingRequest, { topic, properties }: Message): boolean {
+  const { correlationData } = properties
+  return spec.replyTopic === topic && (correlationData === undefined || toHex(correlationData) === spec.id)
 }
 
 function largest(requests: readonly PendingRequest[]): PendingRequest | undefined {
