@@ -272,7 +272,7 @@ test('a request made while the broker is away is sent when it is back', async ()
   expect((await answer).json()).toEqual({ instances: [1] })
 })
 
-test('models come from the retained cards, by name; what is no card is left out', async () => {
+test('models come from the retained cards, by name; what is no card is left out and named', async () => {
   const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
   closing.push(() => publisher.endAsync())
   const retain = { qos: 1 as const, retain: true }
@@ -280,10 +280,16 @@ test('models come from the retained cards, by name; what is no card is left out'
   await publisher.publishAsync('cards/models/digits', cardOf('digits'), retain)
   await publisher.publishAsync('cards/models/liar', cardOf('iris'), retain)
   await publisher.publishAsync('cards/models/broken', '{', retain)
+  await publisher.publishAsync('cards/models/x', '{"name":"x","operations":[]}', retain)
   const client = await open({ root: 'cards' })
-  expect((await client.models()).map(({ name }) => name)).toEqual(['digits', 'iris'])
+  const unreadable = new Map<string, string>()
+  const onUnreadable = (name: string, mistake: string): void => void unreadable.set(name, mistake)
+  expect((await client.models({ onUnreadable })).map(({ name }) => name)).toEqual(['digits', 'iris'])
   expect(await client.model('iris')).toMatchObject({ name: 'iris', operations: ['predict'] })
   expect(await client.model('absent')).toBeUndefined()
+  expect([...unreadable.keys()].toSorted()).toEqual(['broken', 'liar', 'x'])
+  expect(unreadable.get('x')).toMatch(/"contract"/)
+  expect(await client.model('x', { onUnreadable })).toBeUndefined()
 })
 
 test('60 kB to a broker that takes 50 kB is payload_too_large on MQTT 3.1.1, and the size is named', async () => {

@@ -1,5 +1,5 @@
 // The client: asks models, matches replies to their requests, and repeats what a broken connection may have lost.
-import type { ModelCard } from '@inferwire/protocol'
+import type { ReceivedCard } from '@inferwire/protocol'
 import type { RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
 import { Link } from './link.ts'
@@ -109,13 +109,13 @@ export class Client {
     )
   }
 
-  /** The cards of all models that this client may see, by name. @throws InferwireError without a connection */
-  async models(options: ModelsOptions = {}): Promise<ModelCard[]> {
+  /** The cards of all models that this client may see, by name; what is no card is left out. @throws InferwireError without a connection */
+  async models(options: ModelsOptions = {}): Promise<ReceivedCard[]> {
     return await collectCards(this.#cards('+', options), options)
   }
 
   /** The card of one model; undefined when none is retained. @throws InferwireError without a connection */
-  async model(name: string, options: ModelsOptions = {}): Promise<ModelCard | undefined> {
+  async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
     const [card] = await collectCards(this.#cards(name, options), options, (cards) => cards.size > 0)
     return card
   }

@@ -30,6 +30,8 @@ export { isOperationName, OPERATIONS } from './operation.ts'
 export type { OperationKind, OperationName } from './operation.ts'
 export { Problem, PROBLEMS } from './problem.ts'
 export type { ProblemBody, ProblemCode, ProblemKind, ProblemOptions } from './problem.ts'
+export { readCard } from './read-card.ts'
+export type { CardReading, ReceivedCard } from './read-card.ts'
 export {
   isCleanLevel,
   isModelName,
