@@ -68,12 +68,12 @@ async function startFailingServer(): Promise<Server> {
 }
 
 describe('infer', () => {
-  test('prints the JSON of the answer on standard output, and nothing else', async () => {
+  test('prints the JSON of the answer on standard output, with a line break, and nothing else', async () => {
     const { code, stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, ...at])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toMatch(/^\{"predictions":\s*\[1,\s*1\]\}$/)
+    expect(stdout).toMatch(/^\{"predictions":\s*\[1,\s*1\]\}\n$/)
     const bytes = await inferwire(['infer', 'iris', '-d', BODY, '-o', 'body', ...at])
-    expect(bytes.stdout).toBe(stdout)
+    expect(`${bytes.stdout}\n`).toBe(stdout)
   })
 
   test('takes the body from a file, and from standard input', async () => {

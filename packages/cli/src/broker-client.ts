@@ -1,6 +1,6 @@
 // The SDK, with the options of the command line and what the commands need of it.
 import { readFileSync } from 'node:fs'
-import type { ReceivedCard } from '@inferwire/protocol'
+import { PROPERTY, type ReceivedCard } from '@inferwire/protocol'
 import type { BrokerTarget } from './broker-flags.ts'
 import { CliError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
@@ -60,6 +60,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
         durationMs: reply.durationMs,
         serverTiming: reply.serverTiming,
         contentType: reply.contentType,
+        inferenceHeaderContentLength: reply.headers[PROPERTY.inferenceHeaderContentLength],
         body: reply.body,
       }
     },

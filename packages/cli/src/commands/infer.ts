@@ -24,7 +24,7 @@ export function inferCommand(): Command {
     .addOption(
       new Option(
         '-o, --output <FORMAT>',
-        'body: its bytes; json: one object with status, timing and body',
+        'body: its bytes, without a line break behind JSON; json: one object with status, timing and body',
       ).choices(['json', 'body']),
     )
     .option('-v, --verbose', 'say status and timing on standard error, also without a terminal')

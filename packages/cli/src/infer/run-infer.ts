@@ -123,7 +123,7 @@ async function ask(request: ShownRequest, flags: InferFlags, connection: LazyCli
 
 // A reader gets indented JSON; a program gets the bytes, and its line break behind JSON, as from jq.
 function defaultFormat(): BodyFormat {
-  return process.stdout.isTTY ? 'pretty' : 'body'
+  return process.stdout.isTTY ? 'pretty' : 'lines'
 }
 
 async function showCurl(request: ShownRequest, url: string, connection: LazyClient): Promise<string> {
