@@ -1,7 +1,7 @@
 // The SDK, with the options of the command line and what the commands need of it.
-import { readFileSync } from 'node:fs'
 import { PROPERTY, type ReceivedCard } from '@inferwire/protocol'
 import type { BrokerTarget } from './broker-flags.ts'
+import { readCaFile } from './ca-file.ts'
 import { CliError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
 import type { Answer } from './infer/infer-output.ts'
@@ -73,17 +73,4 @@ function unreadableCard(topic: string, mistake: string): CliError {
     `what is retained on "${topic}" is no model card: ${mistake}`,
     `Find out who publishes it; a restarted connector replaces it. To clear it: mosquitto_pub -r -n -t '${topic}'`,
   )
-}
-
-function readCaFile(file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    throw new CliError(
-      EXIT.missingFile,
-      `file "${file}" cannot be read: ${(error as Error).message}`,
-      'Check the path given with --cafile.',
-      { cause: error },
-    )
-  }
 }
