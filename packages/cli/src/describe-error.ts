@@ -42,7 +42,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
     'Give the authority that signed it: --cafile FILE (PEM; a self-signed certificate is its own authority).',
   broker_refused: "Look at the broker's log; it says which rule refused.",
   not_authorized: 'Check -u and the password, and that the ACL lets this user write {root}/request/{user}/#.',
-  deadline_exceeded: 'Give it more time with -t SECONDS, or look at why it is slow.',
+  deadline_exceeded: 'If the model is only slow, give it more time with -t SECONDS.',
   model_not_found: 'List the models with: inferwire models ls',
   operation_not_supported: 'See what it offers with: inferwire models describe MODEL',
 }

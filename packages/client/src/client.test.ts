@@ -305,6 +305,23 @@ test('60 kB to a broker that takes 50 kB is payload_too_large on MQTT 3.1.1, and
   expect((await large).message).toMatch(/does not take packets of that size: .* its 60018 bytes/)
 })
 
+test('a broker that acknowledges 60 kB on MQTT 3.1.1 and drops them: the error names size, rules and connector', async () => {
+  const lossy = await startMosquitto({ config: ['message_size_limit 50000'] })
+  closing.push(() => lossy.stop())
+  await startResponder(echo, 'infer', lossy.url)
+  const client = await open({ protocolVersion: 4, identity: 'plc' }, lossy.url)
+  const body = { instances: ['x'.repeat(60_000)] }
+  const error = await failureOf(client.infer('iris', body, { timeoutMs: 300 }))
+  // No proof: the model may just be slow.
+  expect(error).toMatchObject({ code: 'deadline_exceeded' })
+  expect(error.message).toMatch(
+    /60018 bytes may be too large .* "infer\/request\/plc\/iris\/predict" may be forbidden/,
+  )
+  // On MQTT 5 Mosquitto says so by 0x95, which is no reason code of PUBACK: mqtt.js ends the connection over it.
+  const on5 = await failureOf((await open({}, lossy.url)).infer('iris', body, { timeoutMs: 1_500 }))
+  expect(on5).toMatchObject({ code: 'payload_too_large' })
+})
+
 test('close ends in time on a broker that is frozen, whatever waits for it', async () => {
   const frozen = await startMosquitto()
   closing.push(() => frozen.stop('SIGKILL'))

@@ -232,11 +232,15 @@ export class PendingRequest {
   }
 
   #reasonFor(down: string | undefined): string {
-    const { shownTopic, properties } = this.spec
+    const { shownTopic, properties, payload } = this.spec
     if (down !== undefined) return ` ${down}`
     if (this.#isWithoutConnector) return ` ${noConnector(shownTopic)}`
-    if (properties.responseTopic === undefined) return ''
-    return ' If a bridge of MQTT 3.1.1 is on the way, name the operation: it drops the Response Topic that such a reply needs.'
+    if (properties.responseTopic !== undefined) {
+      return ' If a bridge of MQTT 3.1.1 is on the way, name the operation: it drops the Response Topic that such a reply needs.'
+    }
+    if (!this.#wasTaken || properties.correlationData !== undefined) return ''
+    // MQTT 3.1.1 §3.3.5: a broker that does not authorize a PUBLISH may acknowledge it all the same.
+    return ` The broker acknowledged it, which on MQTT 3.1.1 it also does when it drops a message: one of ${payload.length} bytes may be too large for it, "${shownTopic}" may be forbidden, or no connector is subscribed.`
   }
 }
 
