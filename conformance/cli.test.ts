@@ -165,6 +165,12 @@ describe('infer says what went wrong, what to do, and ends with the code for it'
     ['a file that is not there', ['iris', '-f', '/does/not/exist'], 66, /cannot be read/],
     ['a model name that cannot be', ['a/b', '-d', BODY], 64, /cannot be the name/],
     ['an unknown operation', ['iris', '-d', BODY, '--operation', 'predct'], 64, /no operation "predct"/],
+    [
+      'a content type that is none',
+      ['iris', '-d', BODY, '--content-type', 'x'],
+      64,
+      /Expected a type such as/,
+    ],
     ['an unknown option', ['iris', '--dta', BODY], 64, /Did you mean --data/],
     [
       'nobody listens',

@@ -50,6 +50,7 @@ export const BROKER_ENV = {
 } as const
 
 const DEFAULT_HOST = '127.0.0.1'
+const LOGIN_BYTES_MAX = 65_535
 const DEFAULT_PORTS: Readonly<Record<string, number>> = {
   'mqtt:': 1883,
   'mqtts:': 8883,
@@ -109,6 +110,14 @@ export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): Broker
       (passwordFile === undefined ? env[BROKER_ENV.password] : readPasswordFile(passwordFile)))
   if (password !== undefined && username === undefined) {
     throw usageError('a password was given without a user name', 'Add -u USER.')
+  }
+  for (const text of [username ?? '', password ?? '']) {
+    if (Buffer.byteLength(text) > LOGIN_BYTES_MAX) {
+      throw usageError(
+        `a user name or password is longer than ${LOGIN_BYTES_MAX} bytes`,
+        'MQTT carries no more.',
+      )
+    }
   }
   return {
     url,

@@ -286,7 +286,7 @@ test('models come from the retained cards, by name; what is no card is left out 
   const onUnreadable = (name: string, mistake: string): void => void unreadable.set(name, mistake)
   expect((await client.models({ onUnreadable })).map(({ name }) => name)).toEqual(['digits', 'iris'])
   expect(await client.model('iris')).toMatchObject({ name: 'iris', operations: ['predict'] })
-  expect(await client.model('absent')).toBeUndefined()
+  for (const name of ['absent', '+', '#', 'a/b']) expect(await client.model(name)).toBeUndefined()
   expect([...unreadable.keys()].toSorted()).toEqual(['broken', 'liar', 'x'])
   expect(unreadable.get('x')).toMatch(/"contract"/)
   expect(await client.model('x', { onUnreadable })).toBeUndefined()

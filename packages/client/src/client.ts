@@ -1,5 +1,5 @@
 // The client: asks models, matches replies to their requests, and repeats what a broken connection may have lost.
-import type { ReceivedCard } from '@inferwire/protocol'
+import { isModelName, type ReceivedCard } from '@inferwire/protocol'
 import type { RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
 import { Link } from './link.ts'
@@ -116,6 +116,8 @@ export class Client {
 
   /** The card of one model; undefined when none is retained. @throws InferwireError without a connection */
   async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
+    // A wildcard would find the card of any model.
+    if (!isModelName(name)) return undefined
     const [card] = await collectCards(this.#cards(name, options), options, (cards) => cards.size > 0)
     return card
   }

@@ -65,6 +65,7 @@ export interface Settings {
 export const TIMEOUT_MAX_MS = 2_147_483_647
 /** More QoS 1 messages than this have no packet identifiers left (MQTT 5 §2.2.1). */
 const IN_FLIGHT_LIMIT = 60_000
+const LOGIN_BYTES_MAX = 65_535
 const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:']
 
 /** Resolves the arguments of connect(). @throws TypeError that names the option and what was expected */
@@ -84,6 +85,8 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
   checkPem('key', key, /-----BEGIN [A-Z ]*PRIVATE KEY-----/)
   const username = options.username ?? (decoded(url.username, 'user name') || undefined)
   const password = options.password ?? (decoded(url.password, 'password') || undefined)
+  checkLogin('username', username)
+  checkLogin('password', password)
   url.username = ''
   url.password = ''
   const identity = options.identity ?? username ?? clientId
@@ -136,6 +139,15 @@ function checkPem(name: string, pem: string | Uint8Array | undefined, mark: RegE
   const text = typeof pem === 'string' ? pem : new TextDecoder('latin1').decode(pem)
   if (mark.test(text)) return
   throw new TypeError(`${name} has no ${name === 'key' ? 'private key' : 'certificate'} in PEM.`)
+}
+
+// MQTT 5 §1.5.4 and §1.5.6: two bytes say the length; a user name is a UTF-8 string, and has no NUL.
+function checkLogin(name: 'username' | 'password', value: string | undefined): void {
+  if (value === undefined) return
+  if (new TextEncoder().encode(value).length > LOGIN_BYTES_MAX) {
+    throw new TypeError(`${name} is longer than the ${LOGIN_BYTES_MAX} bytes that MQTT carries.`)
+  }
+  if (name === 'username' && value.includes('\0')) throw new TypeError('username has a NUL.')
 }
 
 // The text is not repeated: it may be a password.

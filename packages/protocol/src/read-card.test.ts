@@ -24,7 +24,7 @@ test('a card is read whole; members that nobody knows stay', () => {
   expect(read).toEqual({ ...card, later: { is: 'kept' } })
 })
 
-test.each<[name: string, payload: Uint8Array, mistake: RegExp]>([
+test.each<[what: string, payload: Uint8Array, mistake: RegExp, name?: string]>([
   ['an empty message', new Uint8Array(0), /not JSON/],
   ['bytes', new Uint8Array([0xff, 0xfe]), /not JSON \(The body is not UTF-8\)/],
   ['half of a card', bytes(card).subarray(0, 40), /not JSON/],
@@ -35,11 +35,12 @@ test.each<[name: string, payload: Uint8Array, mistake: RegExp]>([
   ['the contract 0', bytes({ ...card, contract: 0 }), /"contract"/],
   ['another model’s card', bytes({ ...card, name: 'digits' }), /"name"/],
   ['a name that is an object', bytes({ ...card, name: { toString: 'iris' } }), /"name"/],
+  ['a name that no request can have', bytes({ ...card, name: 'a b' }), /"name" cannot be/, 'a b'],
   ['no operations', bytes({ ...card, operations: [] }), /"operations"/],
   ['operations that are no names', bytes({ ...card, operations: ['infer', null] }), /"operations"/],
   ['operations that are a text', bytes({ ...card, operations: 'infer' }), /"operations"/],
-])('%s is no card, and it is said why', (_name, payload, mistake) => {
-  expect(readCard('iris', payload)).toEqual({ mistake: expect.stringMatching(mistake) as string })
+])('%s is no card, and it is said why', (_what, payload, mistake, name = 'iris') => {
+  expect(readCard(name, payload)).toEqual({ mistake: expect.stringMatching(mistake) as string })
 })
 
 test.each([

@@ -3,6 +3,7 @@ import { isJsonObject, parseJson, type Json, type JsonObject } from './body/json
 import type { TensorMetadata } from './card.ts'
 import type { Dialect } from './dialect/index.ts'
 import type { OperationName } from './operation.ts'
+import { isModelName } from './topic.ts'
 
 /**
  * A model card as a reader gets it. What every card has is there; all else where it has the form that this version
@@ -52,6 +53,7 @@ export function readCard(name: string, payload: Uint8Array): CardReading {
     return { mistake: '"contract" is not the number of a contract' }
   }
   if (value['name'] !== name) return { mistake: '"name" is not the last level of its topic' }
+  if (!isModelName(name)) return { mistake: '"name" cannot be the name of a model' }
   if (operations === undefined || operations.length === 0) {
     return { mistake: '"operations" is not a list of names' }
   }
