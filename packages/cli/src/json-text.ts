@@ -1,5 +1,5 @@
-// JSON text laid out anew, token by token: a value that were parsed and written again would lose what a double cannot
-// hold (9007199254740993, 1e400), and the way it was written (1.0).
+// Formats JSON text token by token. To parse a value and write it again would lose what a double cannot hold
+// (9007199254740993, 1e400), and its spelling (1.0).
 
 // Deeper lists would be mostly spaces.
 const DEPTH_MAX = 200

@@ -50,6 +50,6 @@ function watchOutput(): void {
     process.stderr.write(`error: standard output cannot be written: ${error.message}\n`)
     process.exit(EXIT.output)
   })
-  // There is no place left to say it, and a connector with a full log disk goes on serving.
+  // No place is left to report it, and a connector whose log disk is full continues to serve.
   process.stderr.on('error', () => {})
 }

@@ -1,4 +1,4 @@
-// Text that somebody's editor or shell wrote: UTF-8, perhaps with a byte order mark, perhaps not UTF-8 at all.
+// Text from editors and shells: UTF-8, sometimes with a byte order mark, sometimes in another encoding.
 import { CliError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
 

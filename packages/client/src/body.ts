@@ -11,7 +11,7 @@ export type RequestBody = object | string | Uint8Array
 const LOOK_BYTES_MAX = 1024 * 1024
 const encoder = new TextEncoder()
 
-/** The bytes to publish. @throws TypeError for what JSON cannot carry: nothing else is sent in its stead */
+/** The bytes to publish. @throws TypeError for what JSON cannot carry: nothing else is sent in its place */
 export function toBytes(body: RequestBody | undefined): Uint8Array {
   if (body === undefined) return new Uint8Array(0)
   if (body instanceof Uint8Array) return body

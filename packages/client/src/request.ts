@@ -42,6 +42,8 @@ export interface RequestHost {
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const QUOTA_EXCEEDED = 0x97
+// Every broker takes so much; where the connection broke over less, it broke for another reason.
+const SMALL_BYTES = 1_024
 // Pauses between tries for a connector that is not there (yet).
 const CONNECTOR_PAUSE_FIRST_MS = 200
 const CONNECTOR_PAUSE_MAX_MS = 5_000
@@ -219,7 +221,7 @@ export class PendingRequest {
     const times = this.attempts === 1 ? 'once' : `${this.attempts} times`
     const what = `No reply from model "${model}" within ${timeoutMs} ms (sent ${times}).`
     // MQTT 3.1.1 has no reason codes: a broker that does not take the packet ends the connection, every time.
-    if (this.cuts > 1) {
+    if (this.cuts > 1 && payload.length > SMALL_BYTES) {
       const size = `the connection broke ${this.cuts} times while its ${payload.length} bytes were sent`
       return new InferwireError(
         'payload_too_large',

@@ -1,4 +1,4 @@
-// A retained message on a card's topic -> the card. It comes from the broker, where anybody may have put it.
+// A retained message on a card's topic -> the card. Every client that may write to the topic can have published it.
 import { isJsonObject, parseJson, type Json, type JsonObject } from './body/json.ts'
 import type { TensorMetadata } from './card.ts'
 import type { Dialect } from './dialect/index.ts'
@@ -6,8 +6,8 @@ import type { OperationName } from './operation.ts'
 import { isModelName } from './topic.ts'
 
 /**
- * A model card as a reader gets it. What every card has is there; all else where it has the form that this version
- * knows, because a connector of a newer contract may have written it. Members that are not listed here are kept.
+ * A model card as a reader gets it. The members of every card are present. Each other member is present where it has
+ * the form that this version knows: the connector may use a newer contract. Members that are not listed here are kept.
  */
 export interface ReceivedCard {
   readonly contract: number
@@ -60,7 +60,7 @@ export function readCard(name: string, payload: Uint8Array): CardReading {
   return { card: { ...value, contract, name, operations, ...optionalMembers(value) } }
 }
 
-// What has another form becomes undefined: the rest of the card is good without it.
+// A member of another form becomes undefined: the rest of the card is useful without it.
 function optionalMembers(card: JsonObject): Omit<ReceivedCard, 'contract' | 'name' | 'operations'> {
   const { limits, example } = card
   return {
@@ -113,7 +113,7 @@ function textsOf(value: Json | undefined): string[] | undefined {
   return listOf(value, textOf)
 }
 
-// All or nothing: a list without one of its entries would say something else.
+// All or nothing: a list without one of its entries would mean something else.
 function listOf<T>(value: Json | undefined, entryOf: (entry: Json) => T | undefined): T[] | undefined {
   if (!Array.isArray(value)) return undefined
   const entries = value.flatMap((entry) => entryOf(entry) ?? [])

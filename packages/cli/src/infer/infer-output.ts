@@ -14,7 +14,7 @@ export interface Answer {
   readonly durationMs: number
   readonly serverTiming: string | undefined
   readonly contentType: string | undefined
-  /** Bytes of JSON in front of binary tensors, as the reply says it. */
+  /** Bytes of JSON in front of binary tensors, from the reply's user property. */
   readonly inferenceHeaderContentLength: string | undefined
   readonly body: Uint8Array
 }

@@ -8,7 +8,7 @@ const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 /**
  * A value as JSON text, without spaces. Bigints are written with all their digits, typed arrays as lists; members that
  * are undefined are left out, and `toJSON` is asked, as JSON.stringify does.
- * @throws TypeError that names the place of what JSON cannot carry: it never writes something else in its stead
+ * @throws TypeError that names the place of what JSON cannot carry: it never writes another value in its place
  */
 export function writeJson(value: unknown): string {
   return new Writer().text(value)
