@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePort } from './fixtures/free-port.ts'
 import { inferwire, inTerminal, shell, startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { TestClient } from './fixtures/mqtt-client.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
 const BODY = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
@@ -67,10 +68,12 @@ async function startFailingServer(): Promise<Server> {
 }
 
 describe('infer', () => {
-  test('prints the bytes of the answer on standard output, and nothing else', async () => {
+  test('prints the JSON of the answer on standard output, with a line break, and nothing else', async () => {
     const { code, stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, ...at])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toMatch(/^\{"predictions":\s*\[1,\s*1\]\}$/)
+    expect(stdout).toMatch(/^\{"predictions":\s*\[1,\s*1\]\}\n$/)
+    const bytes = await inferwire(['infer', 'iris', '-d', BODY, '-o', 'body', ...at])
+    expect(`${bytes.stdout}\n`).toBe(stdout)
   })
 
   test('takes the body from a file, and from standard input', async () => {
@@ -162,6 +165,12 @@ describe('infer says what went wrong, what to do, and ends with the code for it'
     ['a file that is not there', ['iris', '-f', '/does/not/exist'], 66, /cannot be read/],
     ['a model name that cannot be', ['a/b', '-d', BODY], 64, /cannot be the name/],
     ['an unknown operation', ['iris', '-d', BODY, '--operation', 'predct'], 64, /no operation "predct"/],
+    [
+      'a content type that is none',
+      ['iris', '-d', BODY, '--content-type', 'x'],
+      64,
+      /Expected a type such as/,
+    ],
     ['an unknown option', ['iris', '--dta', BODY], 64, /Did you mean --data/],
     [
       'nobody listens',
@@ -282,6 +291,38 @@ describe('models', () => {
       name: string
     }[]
     expect(cards.map(({ name }) => name)).toEqual(expect.arrayContaining(['iris', 'broken']))
+  })
+
+  test('one garbage message among the cards is left out and named; the others are there', async () => {
+    const publisher = await TestClient.connect(broker.url)
+    const retain = (topic: string, text: string) => publisher.publish(topic, text, undefined, true)
+    const garbage = {
+      x: '{"name":"x","operations":[]}',
+      y: '{"name":"y\\u001b[2J"',
+      z: 'null',
+      'u\u00fc': '5',
+    }
+    for (const [name, text] of Object.entries(garbage)) await retain(`infer/models/${name}`, text)
+    try {
+      for (const output of [[], ['-o', 'wide'], ['-o', 'name'], ['-o', 'json']]) {
+        const { code, stdout, stderr } = await inferwire(['models', 'ls', ...output, ...at])
+        expect(code).toBe(0)
+        expect(stdout).toContain('iris')
+        for (const name of Object.keys(garbage)) {
+          expect(stderr).toContain(`warning: "infer/models/${name}" is no model card: `)
+        }
+        expect(stderr).not.toContain('\u001b')
+      }
+      const own = await inferwire(['infer', 'iris', '-d', BODY, '-V', '311', ...at])
+      expect({ code: own.code, stderr: own.stderr }).toEqual({ code: 0, stderr: '' })
+      expect((await inferwire(['models', 'describe', 'iris', ...at])).code).toBe(0)
+      const { code, stderr } = await inferwire(['models', 'describe', 'x', ...at])
+      expect(stderr).toMatch(/^error: what is retained on "infer\/models\/x" is no model card: .*\n {7}\S/)
+      expect(code).toBe(1)
+    } finally {
+      for (const name of Object.keys(garbage)) await retain(`infer/models/${name}`, '')
+      await publisher.close()
+    }
   })
 
   test('ls where there are none prints nothing, and says what to do', async () => {

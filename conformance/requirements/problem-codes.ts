@@ -131,4 +131,10 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'at the client: no MQTT broker answers.',
     `${CLIENT}/mqtt-connection.test.ts > a broker that hangs up, answers nothing or answers nonsense is unreachable`,
   ),
+  code(
+    'certificate_refused',
+    "at the client: the broker's certificate is not trusted, or is for another name.",
+    'conformance/cli-surroundings.test.ts > TLS > the SDK says which option to give',
+    'conformance/cli-surroundings.test.ts > TLS > a certificate for another name: the remedy is the name',
+  ),
 ]

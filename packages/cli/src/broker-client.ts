@@ -1,21 +1,22 @@
 // The SDK, with the options of the command line and what the commands need of it.
-import { readFileSync } from 'node:fs'
-import type { ModelCard } from '@inferwire/protocol'
+import { PROPERTY, type ReceivedCard } from '@inferwire/protocol'
 import type { BrokerTarget } from './broker-flags.ts'
+import { readCaFile } from './ca-file.ts'
 import { CliError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
 import type { Answer } from './infer/infer-output.ts'
 import type { ShownRequest } from './infer/show-command.ts'
 import { findCard } from './models/find-card.ts'
+import { printable } from './table.ts'
 
 /** A connection to a broker. */
 export interface BrokerClient {
   /** Sends a request and waits for its answer. @throws InferwireError */
   ask(request: ShownRequest): Promise<Answer>
-  /** The retained cards of all models, by name. @throws InferwireError */
-  cards(): Promise<ModelCard[]>
-  /** The retained card of one model. @throws CliError with the nearest name when there is none */
-  card(model: string): Promise<ModelCard>
+  /** The retained cards of all models, by name; what is no card is named on standard error. @throws InferwireError */
+  cards(): Promise<ReceivedCard[]>
+  /** The retained card of one model. @throws CliError with the nearest name when there is none, or why it is no card */
+  card(model: string): Promise<ReceivedCard>
   close(): Promise<void>
 }
 
@@ -36,36 +37,40 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
     connectTimeoutMs: Math.min(timeoutMs, CONNECT_TIMEOUT_MAX_MS),
     ca: target.caFile === undefined ? undefined : readCaFile(target.caFile),
   })
-  const cards = (): Promise<ModelCard[]> => client.models({ timeoutMs })
+  const topicOf = (model: string): string => target.topics.card(model)
+  const cards = (): Promise<ReceivedCard[]> => client.models({ timeoutMs, onUnreadable: warn })
+  const warn = (name: string, mistake: string): void => {
+    process.stderr.write(`warning: "${printable(topicOf(name))}" is no model card: ${printable(mistake)}\n`)
+  }
   return {
     cards,
-    card: async (model) => (await client.model(model, { timeoutMs })) ?? findCard(await cards(), model),
+    card: async (model) => {
+      const onUnreadable = (_name: string, mistake: string): never => {
+        throw unreadableCard(topicOf(model), mistake)
+      }
+      return (await client.model(model, { timeoutMs, onUnreadable })) ?? findCard(await cards(), model)
+    },
     close: () => client.close(),
     ask: async ({ model, operation, body, contentType }) => {
       const reply = await client.infer(model, body?.bytes, { operation, contentType, timeoutMs })
-      const { status, durationMs, serverTiming, body: answered } = reply
       return {
         model,
         operation,
-        status,
-        durationMs,
-        serverTiming,
+        status: reply.status,
+        durationMs: reply.durationMs,
+        serverTiming: reply.serverTiming,
         contentType: reply.contentType,
-        body: answered,
+        inferenceHeaderContentLength: reply.headers[PROPERTY.inferenceHeaderContentLength],
+        body: reply.body,
       }
     },
   }
 }
 
-function readCaFile(file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    throw new CliError(
-      EXIT.missingFile,
-      `file "${file}" cannot be read: ${(error as Error).message}`,
-      'Check the path given with --cafile.',
-      { cause: error },
-    )
-  }
+function unreadableCard(topic: string, mistake: string): CliError {
+  return new CliError(
+    EXIT.modelError,
+    `what is retained on "${topic}" is no model card: ${mistake}`,
+    `Find out who publishes it; a restarted connector replaces it. To clear it: mosquitto_pub -r -n -t '${topic}'`,
+  )
 }

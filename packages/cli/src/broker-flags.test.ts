@@ -104,6 +104,8 @@ test.each([
   [['--broker', 'http://a'], 64, /broker URL is not valid/],
   [['--broker', 'mqtt://user:secret@'], 64, /broker URL is not valid/],
   [['--cafile', 'ca.pem'], 64, /needs TLS/],
+  [['-u', 'a', '-P', 'secret'.repeat(11_000)], 64, /longer than 65535 bytes/],
+  [['--broker', 'mqtt://u:secret%@h'], 64, /password in the broker URL/],
   [['-h', 'a b'], 64, /not a host/],
   [['-h', 'user@host'], 64, /not a host/],
   [['--client', 'a/b'], 64, /client level/],

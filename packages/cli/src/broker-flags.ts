@@ -4,6 +4,7 @@ import { isCleanLevel, TopicSpace } from '@inferwire/protocol'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { CliError, usageError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
+import { utf8Text } from './text-file.ts'
 
 /** What commander collects from `addBrokerFlags`. */
 export interface BrokerFlags {
@@ -34,7 +35,6 @@ export interface BrokerTarget {
   readonly identity: string
   readonly topics: TopicSpace
   /** 4 = MQTT 3.1.1. */
-  readonly cafile?: string
   readonly mqttVersion: 5 | 4
   readonly timeoutMs: number
 }
@@ -50,6 +50,7 @@ export const BROKER_ENV = {
 } as const
 
 const DEFAULT_HOST = '127.0.0.1'
+const LOGIN_BYTES_MAX = 65_535
 const DEFAULT_PORTS: Readonly<Record<string, number>> = {
   'mqtt:': 1883,
   'mqtts:': 8883,
@@ -92,7 +93,10 @@ export function parsePort(text: string): number {
 /** Resolves flags and environment to one target. @throws CliError when they contradict each other */
 export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): BrokerTarget {
   const url = brokerUrl(flags, env)
-  const fromUrl = { username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
+  const fromUrl = {
+    username: decoded(url.username, 'user name'),
+    password: decoded(url.password, 'password'),
+  }
   url.username = ''
   url.password = ''
   const username = flags.username ?? (fromUrl.username || env[BROKER_ENV.username])
@@ -106,6 +110,14 @@ export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): Broker
       (passwordFile === undefined ? env[BROKER_ENV.password] : readPasswordFile(passwordFile)))
   if (password !== undefined && username === undefined) {
     throw usageError('a password was given without a user name', 'Add -u USER.')
+  }
+  for (const text of [username ?? '', password ?? '']) {
+    if (Buffer.byteLength(text) > LOGIN_BYTES_MAX) {
+      throw usageError(
+        `a user name or password is longer than ${LOGIN_BYTES_MAX} bytes`,
+        'MQTT carries no more.',
+      )
+    }
   }
   return {
     url,
@@ -150,7 +162,31 @@ function brokerUrl(flags: BrokerFlags, env: NodeJS.ProcessEnv): URL {
       'Use a URL such as mqtt://127.0.0.1:1883 (mqtt, mqtts, ws or wss).',
     )
   }
+  if (hasMore(url)) {
+    throw usageError(
+      'the broker URL goes on after host and port',
+      'Leave that out; in a user name or password write / as %2F, ? as %3F and # as %23.',
+    )
+  }
   return url
+}
+
+// Where a password has a bare slash, what is in front of it was taken for host and port. Only WebSocket has paths.
+function hasMore({ protocol, pathname, search, hash }: URL): boolean {
+  if (hash !== '') return true
+  return protocol.startsWith('mqtt') && `${pathname}${search}`.replace('/', '') !== ''
+}
+
+// The text is not repeated: it may be a password.
+function decoded(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw usageError(
+      `the ${what} in the broker URL is not valid percent-encoding`,
+      'Write % as %25, or give it with -u and --password-file.',
+    )
+  }
 }
 
 function placeUrl(host: string, port: number): URL {
@@ -187,9 +223,9 @@ function identityOf(name: string): string {
 }
 
 function readPasswordFile(file: string): string {
+  let bytes: Buffer
   try {
-    // One line break at the end belongs to the editor, not to the password.
-    return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+    bytes = readFileSync(file)
   } catch (error) {
     throw new CliError(
       EXIT.missingFile,
@@ -198,6 +234,8 @@ function readPasswordFile(file: string): string {
       { cause: error },
     )
   }
+  // One line break at the end belongs to the editor, not to the password.
+  return utf8Text(bytes, `password file "${file}"`).replace(/\r?\n$/, '')
 }
 
 function parseVersion(text: string): 5 | 4 {

@@ -38,15 +38,34 @@ function isRequestError(error: Error): error is RequestError {
 const REMEDIES: Readonly<Record<string, string>> = {
   no_connector: 'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
   broker_unreachable: 'Check -h and -p (or --broker), and that the broker runs; inferwire dev starts one.',
+  certificate_refused:
+    'Give the authority that signed it: --cafile FILE (PEM; a self-signed certificate is its own authority).',
   broker_refused: "Look at the broker's log; it says which rule refused.",
   not_authorized: 'Check -u and the password, and that the ACL lets this user write {root}/request/{user}/#.',
-  deadline_exceeded: 'Give it more time with -t SECONDS, or look at why it is slow.',
+  deadline_exceeded: 'If the model is only slow, give it more time with -t SECONDS.',
   model_not_found: 'List the models with: inferwire models ls',
   operation_not_supported: 'See what it offers with: inferwire models describe MODEL',
 }
 
+// Where one code has several causes: what was behind it, as Node.js and brokers name it.
+const REMEDIES_BY_CAUSE: Readonly<Record<string, string>> = {
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'Use a name that is in the certificate, with -h or --broker. (--cafile says which authorities to trust, not names.)',
+  CERT_HAS_EXPIRED: "Renew the broker's certificate, or correct the clock of this machine.",
+  CERT_NOT_YET_VALID: 'Correct the clock of this machine, or of the one that made the certificate.',
+  1: 'Choose the version that it speaks with -V 5.',
+  [0x84]: 'Choose the version that it speaks with -V 311.',
+}
+
+function remedyByCause({ code: kind, cause }: RequestError): string | undefined {
+  if (kind !== 'broker_unreachable' && kind !== 'certificate_refused') return undefined
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : ''
+  return Object.hasOwn(REMEDIES_BY_CAUSE, code) ? REMEDIES_BY_CAUSE[code] : undefined
+}
+
 function describeRequestError(error: RequestError): DescribedError {
   const remedy =
+    remedyByCause(error) ??
     REMEDIES[error.code] ??
     (Object.hasOwn(PROBLEMS, error.code) ? PROBLEMS[error.code as keyof typeof PROBLEMS].remedy : undefined)
   const label = error.status === undefined ? error.code : `${error.status} ${error.code}`

@@ -6,7 +6,7 @@ import { describeError } from './describe-error.ts'
 
 /** Runs `argv` (without node and script). Leaves the outcome in `process.exitCode`. */
 export async function runMain(argv: readonly string[]): Promise<void> {
-  exitQuietlyOnClosedPipe()
+  watchOutput()
   const program = createProgram()
   makeThrow(program)
   try {
@@ -43,10 +43,13 @@ function usageText(text: string, command: Command): string {
   return `${text.trimEnd().replaceAll('\n', '\n       ')}\n       Help: ${names.join(' ')} --help\n`
 }
 
-// `inferwire models ls | head -1` closes our output; that is no error.
-function exitQuietlyOnClosedPipe(): void {
+function watchOutput(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // `inferwire models ls | head -1` closes our output; that is no error.
     if (error.code === 'EPIPE') process.exit(EXIT.ok)
-    throw error
+    process.stderr.write(`error: standard output cannot be written: ${error.message}\n`)
+    process.exit(EXIT.output)
   })
+  // No place is left to report it, and a connector whose log disk is full continues to serve.
+  process.stderr.on('error', () => {})
 }

@@ -16,6 +16,22 @@ test('a number is no body', () => {
   expect(() => toBytes(null as unknown as string)).toThrow(TypeError)
 })
 
+test('numbers in memory are lists in JSON; what JSON cannot carry is a TypeError, not null or {}', () => {
+  const body = { instances: [new Float32Array([1.5, 2])], id: 9007199254740993n }
+  expect(text(toBytes(body))).toBe('{"instances":[[1.5,2]],"id":9007199254740993}')
+  expect(() => toBytes({ instances: [[Number.NaN]] })).toThrow(/^body\.instances\[0\]\[0\] is NaN/)
+  expect(() => toBytes({ instances: new Map() })).toThrow(/^body\.instances is of type Map/)
+})
+
+test.each([
+  new Float32Array([1.5]),
+  new ArrayBuffer(4),
+  new DataView(new ArrayBuffer(4)),
+  new BigInt64Array(1),
+])('a body that is %o could be numbers or bytes: the TypeError says how to give either', (body) => {
+  expect(() => toBytes(body)).toThrow(/^body is of type \w+; put it into an object .* as a Uint8Array\.$/)
+})
+
 test.each([
   [{ instances: [] }, 'predict'],
   [{ inputs: [] }, 'infer'],

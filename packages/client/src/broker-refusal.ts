@@ -6,6 +6,14 @@ import type { DialTarget } from './transport.ts'
 const CONNACK_NOT_AUTHORIZED = new Set([4, 5, 0x86, 0x87, 0x8a, 0x8c])
 const CONNACK_WRONG_VERSION = new Set([1, 0x84])
 
+// What Node.js calls a server certificate that it does not accept (OpenSSL's X509_V_ERR_*, and its own for the name).
+// A broker's complaints about a certificate of ours (ERR_SSL_…) are none of these.
+const CERTIFICATE =
+  /^(?:(?!ERR_SSL_).*CERT.*|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH)$/
+const WRONG_NAME = new Set(['ERR_TLS_CERT_ALTNAME_INVALID', 'HOSTNAME_MISMATCH'])
+// OpenSSL about bytes that are no TLS record; the code is EPROTO for whoever wrote before the handshake.
+const NO_TLS = /:(?:wrong version number|packet length too long):/
+
 /** Why a connection could not be opened. `reason` is what mqtt.js said; undefined when the broker just hung up. */
 export function dialError(target: DialTarget, reason: unknown): InferwireError {
   const address = addressOf(target.url)
@@ -22,11 +30,33 @@ export function dialError(target: DialTarget, reason: unknown): InferwireError {
       { retryable: false, cause: reason },
     )
   }
+  if (typeof code === 'string' && CERTIFICATE.test(code)) {
+    const advice = WRONG_NAME.has(code)
+      ? `connect with a name that it has${namesOf(reason)}`
+      : /UNABLE|SELF_SIGNED|UNTRUSTED/.test(code)
+        ? 'give the authority that signed it as the option ca'
+        : 'the broker needs another certificate'
+    return new InferwireError(
+      'certificate_refused',
+      `The certificate of the broker at ${address} was refused: ${reasonOf(reason)} (${code}); ${advice}.`,
+      { cause: reason },
+    )
+  }
+  if (NO_TLS.test(reasonOf(reason))) {
+    const what = `The broker at ${address} does not speak TLS on that port: use another port, or mqtt:// or ws://.`
+    return new InferwireError('broker_unreachable', what, { retryable: false, cause: reason })
+  }
   const what =
     reason === undefined ? 'it closed the connection before it accepted the client' : reasonOf(reason)
   return new InferwireError('broker_unreachable', `Could not connect to the broker at ${address}: ${what}.`, {
     cause: reason,
   })
+}
+
+// Node.js leaves them out of its message where an address was asked for.
+function namesOf(reason: unknown): string {
+  const { cert } = reason as { cert?: { subjectaltname?: unknown } }
+  return typeof cert?.subjectaltname === 'string' ? ` (${cert.subjectaltname})` : ''
 }
 
 /** Why a subscription was not granted. */

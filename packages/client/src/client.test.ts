@@ -79,10 +79,11 @@ test('a request on MQTT 5 says deadline and reply topic, and its reply comes bac
   expect(answer.json()).toEqual({ predictions: [1] })
   expect(answer.durationMs).toBeGreaterThan(0)
   const { topic, text, packet } = seen[0]!
-  expect(topic).toBe('infer/request/cam7/iris/predict')
+  expect(topic).toMatch(/^infer\/request\/cam7\/iris\/predict\/[0-9a-f]{16}\/[0-9a-f]{32}$/)
   expect(JSON.parse(text)).toEqual(body)
   expect(packet.qos).toBe(1)
-  expect(packet.properties?.responseTopic).toMatch(/^infer\/reply\/cam7\/[0-9a-f]{16}\/iris$/)
+  // The derived reply topic: it survives bridges that drop or do not rewrite a Response Topic.
+  expect(packet.properties?.responseTopic).toBeUndefined()
   expect(packet.properties?.correlationData).toHaveLength(16)
   expect(packet.properties?.messageExpiryInterval).toBe(3)
   const user = packet.properties?.userProperties as Record<string, string | string[]>
@@ -140,7 +141,7 @@ test('a request that the access rules forbid fails at once with not_authorized',
 test('a request that nobody answers ends with its deadline', async () => {
   await startResponder(() => {})
   const client = await open()
-  const error = await failureOf(client.infer('iris', {}, { timeoutMs: 100 }))
+  const error = await failureOf(client.infer('iris', { instances: [] }, { timeoutMs: 100 }))
   expect(error).toMatchObject({ code: 'deadline_exceeded', retryable: true, body: undefined })
   expect(error.message).toBe('No reply from model "iris" within 100 ms (sent once).')
   expect(client.stats.inFlight).toBe(0)
@@ -174,8 +175,8 @@ test('replies with a foreign correlation or topic, and second replies, are ignor
     }
     send(responseTopic!, Buffer.alloc(16))
     send(responseTopic!, Buffer.alloc(0))
-    send(responseTopic!.replace(/iris$/, 'other'), correlationData!)
-    mqtt.publish(responseTopic!, '"wrong"', { qos: 1 })
+    send(responseTopic!.replace('/iris/', '/other/'), correlationData!)
+    mqtt.publish(`${responseTopic!.slice(0, -1)}x`, '"wrong"', { qos: 1 })
     reply(request, mqtt, '"right"')
     reply(request, mqtt, '"late"')
   })
@@ -271,7 +272,7 @@ test('a request made while the broker is away is sent when it is back', async ()
   expect((await answer).json()).toEqual({ instances: [1] })
 })
 
-test('models come from the retained cards, by name; what is no card is left out', async () => {
+test('models come from the retained cards, by name; what is no card is left out and named', async () => {
   const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
   closing.push(() => publisher.endAsync())
   const retain = { qos: 1 as const, retain: true }
@@ -279,10 +280,46 @@ test('models come from the retained cards, by name; what is no card is left out'
   await publisher.publishAsync('cards/models/digits', cardOf('digits'), retain)
   await publisher.publishAsync('cards/models/liar', cardOf('iris'), retain)
   await publisher.publishAsync('cards/models/broken', '{', retain)
+  await publisher.publishAsync('cards/models/x', '{"name":"x","operations":[]}', retain)
   const client = await open({ root: 'cards' })
-  expect((await client.models()).map(({ name }) => name)).toEqual(['digits', 'iris'])
+  const unreadable = new Map<string, string>()
+  const onUnreadable = (name: string, mistake: string): void => void unreadable.set(name, mistake)
+  expect((await client.models({ onUnreadable })).map(({ name }) => name)).toEqual(['digits', 'iris'])
   expect(await client.model('iris')).toMatchObject({ name: 'iris', operations: ['predict'] })
-  expect(await client.model('absent')).toBeUndefined()
+  for (const name of ['absent', '+', '#', 'a/b']) expect(await client.model(name)).toBeUndefined()
+  expect([...unreadable.keys()].toSorted()).toEqual(['broken', 'liar', 'x'])
+  expect(unreadable.get('x')).toMatch(/"contract"/)
+  expect(await client.model('x', { onUnreadable })).toBeUndefined()
+})
+
+test('60 kB to a broker that takes 50 kB is payload_too_large on MQTT 3.1.1, and the size is named', async () => {
+  const small = await startMosquitto({ config: ['max_packet_size 50000'] })
+  closing.push(() => small.stop())
+  await startResponder(echo, 'infer', small.url)
+  const client = await open({ protocolVersion: 4 }, small.url)
+  const body = { instances: ['x'.repeat(60_000)] }
+  const large = failureOf(client.infer('iris', body, { timeoutMs: 2_000 }))
+  // What else is under way gets its answer in between.
+  expect((await client.infer('iris', { instances: [1] })).json()).toEqual({ instances: [1] })
+  expect(await large).toMatchObject({ code: 'payload_too_large', status: 413, retryable: false })
+  expect((await large).message).toMatch(/does not take packets of that size: .* its 60018 bytes/)
+})
+
+test('a broker that acknowledges 60 kB on MQTT 3.1.1 and drops them: the error names size, rules and connector', async () => {
+  const lossy = await startMosquitto({ config: ['message_size_limit 50000'] })
+  closing.push(() => lossy.stop())
+  await startResponder(echo, 'infer', lossy.url)
+  const client = await open({ protocolVersion: 4, identity: 'plc' }, lossy.url)
+  const body = { instances: ['x'.repeat(60_000)] }
+  const error = await failureOf(client.infer('iris', body, { timeoutMs: 300 }))
+  // No proof: the model may just be slow.
+  expect(error).toMatchObject({ code: 'deadline_exceeded' })
+  expect(error.message).toMatch(
+    /60018 bytes may be too large .* "infer\/request\/plc\/iris\/predict" may be forbidden/,
+  )
+  // On MQTT 5 Mosquitto says so by 0x95, which is no reason code of PUBACK: mqtt.js ends the connection over it.
+  const on5 = await failureOf((await open({}, lossy.url)).infer('iris', body, { timeoutMs: 1_500 }))
+  expect(on5).toMatchObject({ code: 'payload_too_large' })
 })
 
 test('close ends in time on a broker that is frozen, whatever waits for it', async () => {

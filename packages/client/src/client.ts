@@ -1,5 +1,5 @@
 // The client: asks models, matches replies to their requests, and repeats what a broken connection may have lost.
-import type { ModelCard } from '@inferwire/protocol'
+import { isModelName, type ReceivedCard } from '@inferwire/protocol'
 import type { RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
 import { Link } from './link.ts'
@@ -109,13 +109,15 @@ export class Client {
     )
   }
 
-  /** The cards of all models that this client may see, by name. @throws InferwireError without a connection */
-  async models(options: ModelsOptions = {}): Promise<ModelCard[]> {
+  /** The cards of all models that this client may see, by name; what is no card is left out. @throws InferwireError without a connection */
+  async models(options: ModelsOptions = {}): Promise<ReceivedCard[]> {
     return await collectCards(this.#cards('+', options), options)
   }
 
   /** The card of one model; undefined when none is retained. @throws InferwireError without a connection */
-  async model(name: string, options: ModelsOptions = {}): Promise<ModelCard | undefined> {
+  async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
+    // A wildcard would find the card of any model.
+    if (!isModelName(name)) return undefined
     const [card] = await collectCards(this.#cards(name, options), options, (cards) => cards.size > 0)
     return card
   }
@@ -160,15 +162,9 @@ export class Client {
       for (const listen of this.#cardListeners) listen(message)
       return
     }
-    const request = this.#waiting.get(this.#correlationOf(message))
-    // Topic and correlation must fit both: one of them alone may be somebody's mistake, or somebody's guess.
-    if (request === undefined || request.spec.replyTopic !== message.topic) this.#ignoredReplies++
+    const request = this.#waiting.get(message.topic.slice(message.topic.lastIndexOf('/') + 1))
+    if (request === undefined || !isReplyTo(request, message)) this.#ignoredReplies++
     else request.answered(message)
-  }
-
-  #correlationOf({ topic, properties }: Message): string {
-    if (this.#settings.target.protocolVersion === 4) return topic.slice(topic.lastIndexOf('/') + 1)
-    return properties.correlationData === undefined ? '' : toHex(properties.correlationData)
   }
 
   // The session was lost with the connection: what was asked, and what was answered meanwhile, may be lost with it.
@@ -223,6 +219,12 @@ export class Client {
       },
     }
   }
+}
+
+// The topic names one request of one client. Correlation Data that was not lost on the way must fit as well.
+function isReplyTo({ spec }: PendingRequest, { topic, properties }: Message): boolean {
+  const { correlationData } = properties
+  return spec.replyTopic === topic && (correlationData === undefined || toHex(correlationData) === spec.id)
 }
 
 function largest(requests: readonly PendingRequest[]): PendingRequest | undefined {

@@ -2,7 +2,8 @@
 import { PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 
 /** The codes that only this side knows; all others are those of the problem table. */
-export type LocalCode = 'no_connector' | 'not_authorized' | 'broker_unreachable' | 'broker_refused'
+export type LocalCode =
+  'no_connector' | 'not_authorized' | 'broker_unreachable' | 'broker_refused' | 'certificate_refused'
 
 /** Every code that this version knows. A newer connector may send others. */
 export type InferwireErrorCode = ProblemCode | LocalCode
@@ -12,6 +13,7 @@ const RETRYABLE: Readonly<Record<LocalCode, boolean>> = {
   not_authorized: false,
   broker_unreachable: true,
   broker_refused: false,
+  certificate_refused: false,
 }
 
 /** What else is known about an error. */

@@ -1,5 +1,5 @@
 // The retained model cards, collected: MQTT has no end mark for retained messages, so it ends when none comes any more.
-import type { ModelCard } from '@inferwire/protocol'
+import { readCard, type ReceivedCard } from '@inferwire/protocol'
 import { delay } from './delay.ts'
 import type { Message } from './transport.ts'
 
@@ -9,6 +9,8 @@ export interface ModelsOptions {
   readonly timeoutMs?: number | undefined
   /** The list is complete when no further card came for so long, in milliseconds. @default 200 */
   readonly settleMs?: number | undefined
+  /** Called at the end for each retained message that is no card and was left out: the model's name, and why. */
+  readonly onUnreadable?: ((name: string, mistake: string) => void) | undefined
 }
 
 /** A subscription to cards; `subscribe` resolves with the SUBACK, `stop` ends it. */
@@ -26,18 +28,23 @@ const CARDS_MAX = 10_000
 export async function collectCards(
   source: CardSource,
   options: ModelsOptions,
-  isEnough: (cards: ReadonlyMap<string, ModelCard>) => boolean = () => false,
-): Promise<ModelCard[]> {
+  isEnough: (cards: ReadonlyMap<string, ReceivedCard>) => boolean = () => false,
+): Promise<ReceivedCard[]> {
   const { timeoutMs = MODELS_TIMEOUT_DEFAULT_MS, settleMs = SETTLE_DEFAULT_MS } = options
-  const cards = new Map<string, ModelCard>()
+  const cards = new Map<string, ReceivedCard>()
+  const mistakes = new Map<string, string>()
   const enough = new AbortController()
   let lastAt = 0
   const stop = await source.subscribe(({ topic, payload }) => {
     lastAt = performance.now()
     const name = topic.slice(topic.lastIndexOf('/') + 1)
-    const card = readCard(name, payload)
-    if (card === undefined) cards.delete(name)
-    else if (cards.size < CARDS_MAX) cards.set(name, card)
+    cards.delete(name)
+    mistakes.delete(name)
+    // An empty message clears a card.
+    if (payload.length === 0 || cards.size + mistakes.size >= CARDS_MAX) return
+    const { card, mistake } = readCard(name, payload)
+    if (card === undefined) mistakes.set(name, mistake)
+    else cards.set(name, card)
     if (isEnough(cards)) enough.abort()
   })
   const startedAt = performance.now()
@@ -49,16 +56,6 @@ export async function collectCards(
     await delay(leftMs, enough.signal)
   }
   await stop()
+  for (const [name, mistake] of mistakes) options.onUnreadable?.(name, mistake)
   return [...cards.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-/** A card, or undefined for what is not one (an empty payload clears it). Unknown members are kept. */
-export function readCard(name: string, payload: Uint8Array): ModelCard | undefined {
-  if (payload.length === 0) return undefined
-  try {
-    const card = JSON.parse(new TextDecoder().decode(payload)) as Partial<ModelCard> | null
-    return card?.name === name && Array.isArray(card.operations) ? (card as ModelCard) : undefined
-  } catch {
-    return undefined
-  }
 }

@@ -27,15 +27,16 @@ const puback =
   }
 
 function replyTo(request: IPublishPacket, send: (packet: Packet) => void): void {
-  const { responseTopic, correlationData } = request.properties!
+  const { responseTopic = request.topic.replace('/request/', '/reply/'), correlationData } =
+    request.properties!
   send({
     cmd: 'publish',
-    topic: responseTopic!,
+    topic: responseTopic,
     payload: '{}',
     qos: 0,
     dup: false,
     retain: false,
-    properties: { correlationData: correlationData! },
+    properties: { correlationData: correlationData!, userProperties: { status: '200' } },
   })
 }
 

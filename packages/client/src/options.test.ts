@@ -35,6 +35,8 @@ test('no address that is shown later holds a password', () => {
   expect(resolveSettings('mqtt://cam7:secret@broker', {}).target.url.href).not.toContain('secret')
 })
 
+const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
+
 test.each([
   ['http://broker', {}, /broker URL is not valid/],
   ['mqtt:secret', {}, /broker URL is not valid/],
@@ -48,6 +50,19 @@ test.each([
   ['mqtt://broker', { keepAliveSeconds: 70_000 }, /keepAliveSeconds/],
   ['mqtt://broker', { ca: 'x' }, /need TLS/],
   ['mqtts://broker', { cert: 'x' }, /belong together/],
+  ['mqtts://broker', { ca: 'x' }, /ca has no certificate in PEM/],
+  ['mqtts://broker', { ca: new Uint8Array([0x30, 0x82]) }, /ca has no certificate in PEM/],
+  ['mqtts://broker', { cert: CERTIFICATE, key: CERTIFICATE }, /key has no private key in PEM/],
+  [
+    'mqtt://broker',
+    { username: 'u', password: 'ü'.repeat(32_768) },
+    /^password is longer than the 65535 bytes/,
+  ],
+  ['mqtt://broker', { username: 'a\0b', identity: 'a' }, /username has a NUL/],
+  ['mqtt://u:100%@h', {}, /^The password in the broker URL is not valid percent-encoding: write % as %25/],
+  ['mqtt://%zz:p@h', {}, /user name .* %25/],
+  ['mqtt://u:12/x@h', {}, /goes on after host and port/],
+  ['wss://h/mqtt#x', {}, /goes on after host and port/],
 ])('%s with %j is refused', (url, options, message) => {
   expect(() => resolveSettings(url, options)).toThrow(message)
 })

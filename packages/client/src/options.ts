@@ -65,6 +65,7 @@ export interface Settings {
 export const TIMEOUT_MAX_MS = 2_147_483_647
 /** More QoS 1 messages than this have no packet identifiers left (MQTT 5 §2.2.1). */
 const IN_FLIGHT_LIMIT = 60_000
+const LOGIN_BYTES_MAX = 65_535
 const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:']
 
 /** Resolves the arguments of connect(). @throws TypeError that names the option and what was expected */
@@ -79,8 +80,13 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
   if (protocolVersion !== 4 && protocolVersion !== 5) {
     throw new TypeError(`protocolVersion is ${String(protocolVersion)}; expected 5, or 4 for MQTT 3.1.1.`)
   }
-  const username = options.username ?? (decodeURIComponent(url.username) || undefined)
-  const password = options.password ?? (decodeURIComponent(url.password) || undefined)
+  checkPem('ca', ca, /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/)
+  checkPem('cert', cert, /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/)
+  checkPem('key', key, /-----BEGIN [A-Z ]*PRIVATE KEY-----/)
+  const username = options.username ?? (decoded(url.username, 'user name') || undefined)
+  const password = options.password ?? (decoded(url.password, 'password') || undefined)
+  checkLogin('username', username)
+  checkLogin('password', password)
   url.username = ''
   url.password = ''
   const identity = options.identity ?? username ?? clientId
@@ -127,14 +133,53 @@ export function toHex(bytes: Uint8Array): string {
   return text
 }
 
+// Node.js takes text without a certificate, and then trusts nobody.
+function checkPem(name: string, pem: string | Uint8Array | undefined, mark: RegExp): void {
+  if (pem === undefined) return
+  const text = typeof pem === 'string' ? pem : new TextDecoder('latin1').decode(pem)
+  if (mark.test(text)) return
+  throw new TypeError(`${name} has no ${name === 'key' ? 'private key' : 'certificate'} in PEM.`)
+}
+
+// MQTT 5 §1.5.4 and §1.5.6: two bytes say the length; a user name is a UTF-8 string, and has no NUL.
+function checkLogin(name: 'username' | 'password', value: string | undefined): void {
+  if (value === undefined) return
+  if (new TextEncoder().encode(value).length > LOGIN_BYTES_MAX) {
+    throw new TypeError(`${name} is longer than the ${LOGIN_BYTES_MAX} bytes that MQTT carries.`)
+  }
+  if (name === 'username' && value.includes('\0')) throw new TypeError('username has a NUL.')
+}
+
+// The text is not repeated: it may be a password.
+function decoded(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new TypeError(
+      `The ${what} in the broker URL is not valid percent-encoding: write % as %25, or use the options.`,
+    )
+  }
+}
+
 function parseUrl(brokerUrl: string | URL): URL {
   const text = String(brokerUrl)
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url !== undefined && PROTOCOLS.includes(url.protocol) && url.hostname !== '') return url
+  if (url !== undefined && PROTOCOLS.includes(url.protocol) && url.hostname !== '') {
+    if (!hasMore(url)) return url
+    throw new TypeError(
+      'The broker URL goes on after host and port: in a user name or password write / as %2F, ? as %3F and # as %23.',
+    )
+  }
   // The text is not repeated: it may hold a password.
   throw new TypeError(
     'The broker URL is not valid: use one like mqtt://127.0.0.1:1883 (mqtt, mqtts, ws or wss).',
   )
+}
+
+// Where a password has a bare slash, what is in front of it was taken for host and port. Only WebSocket has paths.
+function hasMore({ protocol, pathname, search, hash }: URL): boolean {
+  if (hash !== '') return true
+  return protocol.startsWith('mqtt') && `${pathname}${search}`.replace('/', '') !== ''
 }
 
 // 23 bytes or fewer: what every MQTT 3.1.1 broker must take (§3.1.3.1).

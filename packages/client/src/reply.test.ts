@@ -1,20 +1,27 @@
 import { expect, test } from 'vitest'
 import { InferwireError } from './error.ts'
-import { readReply } from './reply.ts'
+import { readReply, type ReplyFacts } from './reply.ts'
 
-const facts = { model: 'iris', attempts: 2, durationMs: 5 }
-const reply = (payload: string, userProperties?: string[], contentType?: string) =>
+const facts = { model: 'iris', operation: 'predict', attempts: 2, durationMs: 5 }
+const replyOf = (
+  payload: Uint8Array,
+  userProperties?: string[],
+  contentType?: string,
+  known: ReplyFacts = facts,
+) =>
   readReply(
     {
       topic: 't',
-      payload: new TextEncoder().encode(payload),
+      payload,
       properties: {
         ...(userProperties === undefined ? {} : { userProperties }),
         ...(contentType === undefined ? {} : { contentType }),
       },
     },
-    facts,
+    known,
   )
+const reply = (payload: string, userProperties?: string[], contentType?: string) =>
+  replyOf(new TextEncoder().encode(payload), userProperties, contentType)
 const failure = (payload: string, userProperties?: string[]): InferwireError => {
   try {
     reply(payload, userProperties)
@@ -25,16 +32,8 @@ const failure = (payload: string, userProperties?: string[]): InferwireError => 
 }
 
 test('an answer has its status, body and timing', () => {
-  const answer = reply('{"predictions":[1]}', [
-    'status',
-    '200',
-    'server-timing',
-    'queue;dur=0.4',
-    'x',
-    '1',
-    'x',
-    '2',
-  ])
+  const user = ['status', '200', 'server-timing', 'queue;dur=0.4', 'x', '1', 'x', '2']
+  const answer = reply('{"predictions":[1]}', user, 'application/json')
   expect(answer).toMatchObject({
     status: 200,
     code: undefined,
@@ -83,21 +82,82 @@ test.each([
   expect(failure(payload, user)).toMatchObject({ message, code, status, retryable: code === 'internal' })
 })
 
-test('without properties the body tells an error from an answer', () => {
-  expect(reply('{"predictions":[1]}').status).toBe(200)
+test('without properties the body tells an error from an answer, by its whole mark', () => {
+  expect(reply('{"predictions":[1]}')).toMatchObject({ status: 200, contentType: undefined })
   expect(reply('not JSON').status).toBe(200)
+  expect(reply('{"error":"bearing worn","confidence":0.8}').json()).toEqual({
+    error: 'bearing worn',
+    confidence: 0.8,
+  })
   expect(failure('{"error":"gone","code":"model_not_found","status":404}')).toMatchObject({
     code: 'model_not_found',
     status: 404,
   })
-  expect(failure('{"error":"from the model server"}')).toMatchObject({ code: 'upstream_error', status: 502 })
+  for (const body of [
+    '{"error":"from the model server"}',
+    '\n {"error":"x"}',
+    '{"detail":[{"loc":["body"]}]}',
+  ]) {
+    expect(failure(body)).toMatchObject({ code: 'upstream_error', status: 502 })
+  }
 })
 
 test('a successful answer may have a member "error" where the status says so', () => {
   expect(reply('{"error":"the measured error"}', ['status', '200']).status).toBe(200)
 })
 
-test('a status that is none is no status', () => {
-  expect(reply('{}', ['status', 'constructor']).status).toBe(200)
-  expect(reply('{}', ['status', '99999']).status).toBe(200)
+test.each([undefined, '', 'abc', '0', '100', '199', '302', '99999', '-200', '2e2', 'constructor'])(
+  'a reply with properties and the status %j is upstream_invalid_response',
+  (status) => {
+    const user = status === undefined ? ['server-timing', 'x'] : ['status', status]
+    expect(failure('{"predictions":[1]}', user)).toMatchObject({
+      code: 'upstream_invalid_response',
+      status: 502,
+      retryable: false,
+    })
+  },
+)
+
+test('one part of an answer in parts is not taken for the answer', () => {
+  expect(failure('{"predictions":[1]}', ['seq', '0'])).toMatchObject({ code: 'upstream_invalid_response' })
+})
+
+test('a body that is not UTF-8 is upstream_invalid_response, not text with replacement characters', () => {
+  const latin1 = new Uint8Array([0x22, 0xe9, 0x22])
+  const answer = (contentType?: string) => replyOf(latin1, ['status', '200'], contentType)
+  for (const read of [() => answer().text(), () => answer().json(), () => answer('text/plain').text()]) {
+    expect(read).toThrow(expect.objectContaining({ code: 'upstream_invalid_response' }))
+  }
+  expect(() => answer('text/plain; charset=no-such').text()).toThrow(/not text in no-such/)
+  expect(answer('text/plain; charset="ISO-8859-1"').text()).toBe('"é"')
+  expect(answer().body).toBe(latin1)
+})
+
+test.each([
+  ['1e308', 2_147_483_647],
+  ['1e400', 2_147_483_647],
+  ['250.5', 250.5],
+  ['-1', undefined],
+  ['"5"', undefined],
+])('retry_after_ms %s is handed on as %s: what a timer can wait', (said, retryAfterMs) => {
+  const body = `{"error":"busy","retry_after_ms":${said}}`
+  expect(failure(body, ['status', '429', 'code', 'overloaded']).retryAfterMs).toBe(retryAfterMs)
+})
+
+const empty = (operation: string) =>
+  replyOf(new Uint8Array(0), ['status', '200'], undefined, { ...facts, operation })
+
+test('json() of a ready model without a body does not throw; a prediction without a body does', () => {
+  expect(empty('ready').json()).toBeUndefined()
+  expect(empty('ready')).toMatchObject({ contentType: undefined, status: 200 })
+  expect(empty('ready').text()).toBe('')
+  for (const operation of ['predict', 'metadata']) {
+    expect(() => empty(operation).json()).toThrow(/is not JSON: it is empty/)
+  }
+})
+
+test('text() has the digits that json() rounds', () => {
+  const answer = reply('{"predictions":[9007199254740993,1e400]}', ['status', '200'])
+  expect(answer.text()).toBe('{"predictions":[9007199254740993,1e400]}')
+  expect(answer.json()).toEqual({ predictions: [9007199254740992, Infinity] })
 })

@@ -1,15 +1,17 @@
 // A reply message -> an answer for the application, or the error that it says.
 import { PROPERTY, userProperty } from '@inferwire/protocol'
 import { InferwireError } from './error.ts'
+import { TIMEOUT_MAX_MS } from './options.ts'
 import type { Message } from './transport.ts'
 
 /** A model's answer. */
 export interface Reply {
-  /** HTTP-like status, below 400. */
+  /** HTTP-like status, 200 to 299. */
   readonly status: number
   /** The user property `code`, where the reply has one. */
   readonly code: string | undefined
-  readonly contentType: string
+  /** Undefined where the reply has none: it has no body, or came over a bridge that drops properties. */
+  readonly contentType: string | undefined
   readonly body: Uint8Array
   /** All user properties; of a repeated one the first value. */
   readonly headers: Readonly<Record<string, string>>
@@ -19,89 +21,129 @@ export interface Reply {
   readonly attempts: number
   /** From the call to the reply, in milliseconds. */
   readonly durationMs: number
-  /** The body as UTF-8 text. */
+  /**
+   * The body as text, in the charset of its Content Type, else UTF-8.
+   * @throws InferwireError `upstream_invalid_response` when the bytes are not text in that charset
+   */
   text(): string
-  /** The body parsed. @throws InferwireError `upstream_invalid_response` when it is not JSON */
+  /**
+   * The body parsed by JSON.parse: an integer beyond 2^53 is rounded, `1e400` is Infinity; `text()` has them exactly.
+   * Undefined for a `ready` reply without a body.
+   * @throws InferwireError `upstream_invalid_response` when it is not JSON
+   */
   json(): unknown
 }
 
 /** What is known of a request when its reply comes. */
 export interface ReplyFacts {
   readonly model: string
+  readonly operation: string | undefined
   readonly attempts: number
   readonly durationMs: number
 }
 
-const CONTENT_TYPE_DEFAULT = 'application/json'
 // Error bodies are small; a longer one is a model's answer, and is not parsed to find out.
 const ERROR_BODY_BYTES_MAX = 1024 * 1024
 const ERROR_TEXT_MAX = 500
-const OPEN_BRACE = 0x7b
 
-/** Reads a reply. @throws InferwireError for one with a status of 400 or more */
+/** Reads a reply. @throws InferwireError for one with a status of 400 or more, and for one outside the contract */
 export function readReply(message: Message, facts: ReplyFacts): Reply {
-  const { userProperties, contentType = CONTENT_TYPE_DEFAULT } = message.properties
+  const { userProperties } = message.properties
   const statusText = userProperty(userProperties, PROPERTY.status)
   const code = userProperty(userProperties, PROPERTY.code)
-  const said = statusText !== undefined && /^[1-9]\d{2}$/.test(statusText) ? Number(statusText) : undefined
-  // Without properties (MQTT 3.1.1) the body is all there is: KServe's own answers have no member `error`.
-  if (said === undefined || said >= 400) {
-    const problem = errorBodyOf(message.payload)
-    if (said !== undefined || problem.error !== undefined) {
-      throw replyError(message.payload, problem, { status: said, code, model: facts.model })
-    }
+  if (statusText === undefined && isWithoutProperties(message)) return readBareReply(message, facts)
+  const status = statusText !== undefined && /^[1-9]\d{2}$/.test(statusText) ? Number(statusText) : 0
+  if (status >= 400)
+    throw replyError(message.payload, errorBodyOf(message.payload), status, code, facts.model)
+  if (status >= 200 && status < 300) return new ModelReply(status, code, message, facts)
+  const what = statusText === undefined ? 'no status' : `the status "${statusText.slice(0, 20)}"`
+  throw invalidReply(`The reply for model "${facts.model}" has ${what}.`, message.payload, facts.model)
+}
+
+// MQTT 3.1.1, or a bridge of it: the Correlation Data of a reply on MQTT 5 would be there as well as its status.
+function isWithoutProperties({ properties }: Message): boolean {
+  const { contentType, correlationData, userProperties } = properties
+  return contentType === undefined && correlationData === undefined && userProperties === undefined
+}
+
+// The body is all there is, and only the whole mark of an error counts: a model may well have an output `error`.
+function readBareReply(message: Message, facts: ReplyFacts): Reply {
+  const problem = errorBodyOf(message.payload)
+  const isOfContract =
+    problem.error !== undefined && problem.code !== undefined && problem.status !== undefined
+  if (isOfContract || problem.isErrorOnly) {
+    throw replyError(message.payload, problem, undefined, undefined, facts.model)
   }
-  return new ModelReply(said ?? 200, code, contentType, message, facts)
+  return new ModelReply(200, undefined, message, facts)
+}
+
+function invalidReply(message: string, body: Uint8Array, model: string, cause?: unknown): InferwireError {
+  return new InferwireError('upstream_invalid_response', message, { model, body, retryable: false, cause })
 }
 
 class ModelReply implements Reply {
   readonly status: number
   readonly code: string | undefined
-  readonly contentType: string
+  readonly contentType: string | undefined
   readonly body: Uint8Array
   readonly headers: Readonly<Record<string, string>>
   readonly serverTiming: string | undefined
   readonly attempts: number
   readonly durationMs: number
   readonly #model: string
+  readonly #operation: string | undefined
 
-  constructor(
-    status: number,
-    code: string | undefined,
-    contentType: string,
-    { payload, properties }: Message,
-    { model, attempts, durationMs }: ReplyFacts,
-  ) {
+  constructor(status: number, code: string | undefined, message: Message, facts: ReplyFacts) {
+    const { payload, properties } = message
     this.status = status
     this.code = code
-    this.contentType = contentType
+    this.contentType = properties.contentType
     this.body = payload
     this.headers = toHeaders(properties.userProperties ?? [])
     this.serverTiming = userProperty(properties.userProperties, PROPERTY.serverTiming)
-    this.attempts = attempts
-    this.durationMs = durationMs
-    this.#model = model
+    this.attempts = facts.attempts
+    this.durationMs = facts.durationMs
+    this.#model = facts.model
+    this.#operation = facts.operation
   }
 
   text(): string {
-    return new TextDecoder().decode(this.body)
+    const charset = charsetOf(this.contentType)
+    try {
+      return new TextDecoder(charset, { fatal: true }).decode(this.body)
+    } catch (error) {
+      const what = `The answer of model "${this.#model}" is not text in ${charset}${this.#typeNote()}.`
+      throw invalidReply(what, this.body, this.#model, error)
+    }
   }
 
   json(): unknown {
+    // The Open Inference Protocol lets a server say "ready" by its status alone.
+    if (this.body.length === 0 && this.#operation === 'ready') return undefined
+    const text = this.text()
     try {
-      return JSON.parse(this.text()) as unknown
+      return JSON.parse(text) as unknown
     } catch (error) {
-      throw new InferwireError(
-        'upstream_invalid_response',
-        `The answer of model "${this.#model}" is not JSON (${this.contentType}): ${(error as Error).message}`,
-        { model: this.#model, body: this.body, retryable: false, cause: error },
-      )
+      const reason = this.body.length === 0 ? 'it is empty' : (error as Error).message
+      const what = `The answer of model "${this.#model}" is not JSON${this.#typeNote()}: ${reason}`
+      throw invalidReply(what, this.body, this.#model, error)
     }
   }
+
+  #typeNote(): string {
+    return this.contentType === undefined ? '' : ` (${this.contentType})`
+  }
+}
+
+// RFC 9110 §8.3.2: the value may be quoted, and its case does not matter.
+function charsetOf(contentType: string | undefined): string {
+  return /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(contentType ?? '')?.[1]?.toLowerCase() ?? 'utf-8'
 }
 
 interface ErrorBody {
   readonly error: string | undefined
+  /** Whether the body says nothing but that something went wrong. */
+  readonly isErrorOnly: boolean
   readonly code?: string | undefined
   readonly status?: number | undefined
   readonly retryable?: boolean | undefined
@@ -111,7 +153,9 @@ interface ErrorBody {
 function replyError(
   payload: Uint8Array,
   problem: ErrorBody,
-  { status, code, model }: { status: number | undefined; code: string | undefined; model: string },
+  status: number | undefined,
+  code: string | undefined,
+  model: string,
 ): InferwireError {
   const text = problem.error ?? new TextDecoder().decode(payload.subarray(0, ERROR_TEXT_MAX))
   const answered = status ?? problem.status
@@ -128,25 +172,39 @@ function replyError(
   )
 }
 
-// `{"error": "…"}` of KServe and of the wire contract, `{"error": {"message": "…"}}` of OpenAI's shape.
+// `{"error": "…"}` of KServe and of the wire contract, `{"error": {"message": "…"}}` of OpenAI's shape, `{"detail": …}`
+// of FastAPI, which KServe's own server answers to a body that it cannot take.
 function errorBodyOf(payload: Uint8Array): ErrorBody {
-  if (payload.length > ERROR_BODY_BYTES_MAX || payload[0] !== OPEN_BRACE) return { error: undefined }
-  let body: Record<string, unknown>
-  try {
-    body = JSON.parse(new TextDecoder().decode(payload)) as Record<string, unknown>
-  } catch {
-    return { error: undefined }
-  }
-  const { error, code, status, retryable, retry_after_ms: retryAfterMs } = body
-  const nested =
-    typeof error === 'object' && error !== null ? (error as { message?: unknown }).message : undefined
+  const body = payload.length > ERROR_BODY_BYTES_MAX ? undefined : objectOf(payload)
+  if (body === undefined) return { error: undefined, isErrorOnly: false }
+  const { error, detail, code, status, retryable, retry_after_ms: retryAfterMs } = body
+  const nested = typeof error === 'object' && error !== null && 'message' in error ? error.message : undefined
+  const text = [error, nested].find((value) => typeof value === 'string')
   return {
-    error: typeof error === 'string' ? error : typeof nested === 'string' ? nested : undefined,
+    error: text,
+    isErrorOnly: Object.keys(body).length === 1 && (text !== undefined || detail !== undefined),
     code: typeof code === 'string' ? code : undefined,
     status: typeof status === 'number' && status >= 400 && status <= 999 ? status : undefined,
     retryable: typeof retryable === 'boolean' ? retryable : undefined,
-    retryAfterMs: typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? retryAfterMs : undefined,
+    // A timer that is told to wait longer does not wait at all.
+    retryAfterMs:
+      typeof retryAfterMs === 'number' && retryAfterMs >= 0
+        ? Math.min(retryAfterMs, TIMEOUT_MAX_MS)
+        : undefined,
   }
+}
+
+function objectOf(payload: Uint8Array): Partial<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(payload))
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isObject(value: unknown): value is Partial<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function toHeaders(userProperties: readonly string[]): Readonly<Record<string, string>> {

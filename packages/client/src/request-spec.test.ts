@@ -8,19 +8,25 @@ const on4 = resolveSettings('mqtt://broker', { username: 'cam7', protocolVersion
 const matches = (filter: string, topic: string): boolean =>
   new RegExp(`^${filter.replaceAll('+', '[^/]+').replace('#', '.*')}$`).test(topic)
 
-test('on MQTT 5 the reply has a topic of this client, inside its own reply subtree', () => {
+test('on MQTT 5 the topic carries an id too, and the reply comes on the derived topic of this client', () => {
   const spec = toRequestSpec(on5, 'abc', 'iris', { inputs: [] }, {})
-  expect(spec.topic).toBe('infer/request/cam7/iris/infer')
-  expect(spec.replyTopic).toBe('infer/reply/cam7/abc/iris')
-  expect(spec.properties).toMatchObject({ responseTopic: spec.replyTopic, payloadFormatIndicator: 1 })
+  expect(spec.topic).toMatch(/^infer\/request\/cam7\/iris\/infer\/abc\/[0-9a-f]{32}$/)
+  expect(spec.replyTopic).toBe(new TopicSpace('infer').replyTopicOf(spec.topic))
+  expect(spec.cancelTopic).toBe(spec.topic.replace('/request/', '/cancel/'))
+  expect(spec.properties).toMatchObject({ payloadFormatIndicator: 1 })
+  expect(spec.properties).not.toHaveProperty('responseTopic')
   expect(spec.properties.correlationData).toHaveLength(16)
-  expect(new TopicSpace('infer').isOwnReplyTopic('cam7', spec.replyTopic)).toBe(true)
   expect(matches(replyFilterOf(on5, 'abc'), spec.replyTopic)).toBe(true)
   expect(matches(replyFilterOf(on5, 'abd'), spec.replyTopic)).toBe(false)
 })
 
-test('on MQTT 5 the operation may be left to the card', () => {
-  expect(toRequestSpec(on5, 'abc', 'iris', 'x', {}).topic).toBe('infer/request/cam7/iris')
+test('on MQTT 5 the operation may be left to the card; then the Response Topic has the id', () => {
+  const spec = toRequestSpec(on5, 'abc', 'iris', 'x', {})
+  expect(spec.topic).toBe('infer/request/cam7/iris')
+  expect(spec.replyTopic).toBe(`infer/reply/cam7/iris/default/abc/${spec.id}`)
+  expect(spec.properties.responseTopic).toBe(spec.replyTopic)
+  expect(new TopicSpace('infer').isOwnReplyTopic('cam7', spec.replyTopic)).toBe(true)
+  expect(matches(replyFilterOf(on5, 'abc'), spec.replyTopic)).toBe(true)
 })
 
 test('on MQTT 3.1.1 the topic carries operation and id, and the reply comes on the derived topic', () => {

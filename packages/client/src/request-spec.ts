@@ -8,6 +8,8 @@ import type { RequestSpec } from './request.ts'
 const TIMEOUT_DEFAULT_MS = 30_000
 const REPEAT_AFTER_DEFAULT_MS = 5_000
 const CORRELATION_BYTES = 16
+// The level of a Response Topic where the card decides the operation.
+const OPERATION_OF_CARD = 'default'
 // A UTF-8 string on the wire has two bytes for its length (MQTT 5 §1.5.4); a character has at most three bytes here.
 const PROPERTY_LENGTH_MAX = 65_535 / 3
 
@@ -22,7 +24,6 @@ export function toRequestSpec(
   body: RequestBody | undefined,
   options: InferOptions,
 ): RequestSpec {
-  const { topics, identity } = settings
   const { protocolVersion } = settings.target
   const operation = options.operation ?? operationOf(body)
   if (!isModelName(model) || (operation !== undefined && !isCleanLevel(operation))) {
@@ -32,41 +33,34 @@ export function toRequestSpec(
       { model },
     )
   }
+  if (protocolVersion === 4) refuseWhatNeedsMqtt5(operation, options)
   const correlationData = crypto.getRandomValues(new Uint8Array(CORRELATION_BYTES))
   const id = toHex(correlationData)
-  const common = {
+  const address = addressOf(settings, instance, id, model, operation)
+  return {
+    ...address,
     id,
     model,
+    operation,
     payload: toBytes(body),
+    properties:
+      protocolVersion === 4
+        ? {}
+        : {
+            correlationData,
+            ...(operation === undefined ? { responseTopic: address.replyTopic } : {}),
+            ...contentProperties(body, options),
+          },
     timeoutMs: milliseconds('timeoutMs', options.timeoutMs ?? TIMEOUT_DEFAULT_MS),
     repeatAfterMs: repeatAfter(options.repeatAfterMs ?? REPEAT_AFTER_DEFAULT_MS),
     waitForConnector: options.waitForConnector ?? false,
     signal: options.signal,
   }
-  if (protocolVersion === 5) {
-    const topic = publishable(topics.request(identity, model, operation), model)
-    const replyTopic = publishable(`${replyPrefix(settings, instance)}${model}`, model)
-    const properties = { responseTopic: replyTopic, correlationData, ...contentProperties(body, options) }
-    const cancelTopic = topics.cancel(identity, model, operation)
-    return { ...common, topic, replyTopic, cancelTopic, properties }
-  }
-  refuseWhatNeedsMqtt5(options)
-  if (operation === undefined) {
-    throw new TypeError(
-      'On MQTT 3.1.1 the topic must name the operation: give one, such as predict or infer.',
-    )
-  }
-  const topic = publishable(topics.request(identity, model, operation, `${instance}/${id}`), model)
-  const cancelTopic = topics.cancel(identity, model, operation, `${instance}/${id}`)
-  return { ...common, topic, replyTopic: topics.replyTopicOf(topic)!, cancelTopic, properties: {} }
 }
 
 /** The one subscription for all replies of a client. */
-export function replyFilterOf(settings: Settings, instance: string): string {
-  const { topics, identity, target } = settings
-  return target.protocolVersion === 5
-    ? `${replyPrefix(settings, instance)}#`
-    : `${topics.root}/reply/${identity}/+/+/${instance}/+`
+export function replyFilterOf({ topics, identity }: Settings, instance: string): string {
+  return `${topics.root}/reply/${identity}/+/+/${instance}/+`
 }
 
 /** A name of one client among those of the same user. */
@@ -74,8 +68,26 @@ export function randomInstance(): string {
   return randomHex(8)
 }
 
-function replyPrefix({ topics, identity }: Settings, instance: string): string {
-  return `${topics.root}/reply/${identity}/${instance}/`
+// The id stands in the topics on MQTT 5 too, and the reply comes on the derived topic: that still works where a bridge
+// drops all properties (Mosquitto's does by default), or maps the request to another root without its Response Topic.
+function addressOf(
+  { topics, identity }: Settings,
+  instance: string,
+  id: string,
+  model: string,
+  operation: string | undefined,
+): Pick<RequestSpec, 'topic' | 'shownTopic' | 'replyTopic' | 'cancelTopic'> {
+  const tail = `${instance}/${id}`
+  // A topic without an operation has no place for an id; there the Response Topic has it.
+  const own = operation === undefined ? undefined : tail
+  const topic = publishable(topics.request(identity, model, operation, own), model)
+  const replyTopic = `${topics.root}/reply/${identity}/${model}/${operation ?? OPERATION_OF_CARD}/${tail}`
+  return {
+    topic,
+    shownTopic: topics.request(identity, model, operation),
+    replyTopic: publishable(replyTopic, model),
+    cancelTopic: topics.cancel(identity, model, operation, own),
+  }
 }
 
 function publishable(topic: string, model: string): string {
@@ -111,12 +123,15 @@ function isPropertyText(text: string): boolean {
   )
 }
 
-function refuseWhatNeedsMqtt5({ headers, contentType }: InferOptions): void {
+function refuseWhatNeedsMqtt5(operation: string | undefined, { headers, contentType }: InferOptions): void {
   const isJson = contentType === undefined || contentType === 'application/json'
-  if (isJson && Object.keys(headers ?? {}).length === 0) return
-  throw new TypeError(
-    'headers and a contentType other than application/json need MQTT 5 (protocolVersion: 5).',
-  )
+  if (!isJson || Object.keys(headers ?? {}).length > 0) {
+    throw new TypeError(
+      'headers and a contentType other than application/json need MQTT 5 (protocolVersion: 5).',
+    )
+  }
+  if (operation !== undefined) return
+  throw new TypeError('On MQTT 3.1.1 the topic must name the operation: give one, such as predict or infer.')
 }
 
 function repeatAfter(value: number): number {

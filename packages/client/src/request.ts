@@ -8,10 +8,14 @@ import type { Message } from './transport.ts'
 
 /** A request as the caller meant it. */
 export interface RequestSpec {
-  /** Correlation Data in hexadecimal digits; on MQTT 3.1.1 the last level of the topics. */
+  /** Correlation Data in hexadecimal digits; also the last level of the reply topic. */
   readonly id: string
   readonly model: string
+  /** Undefined where the card decides. */
+  readonly operation: string | undefined
   readonly topic: string
+  /** Without the id, for error messages. */
+  readonly shownTopic: string
   readonly replyTopic: string
   /** Where a message with the same Correlation Data stops it. */
   readonly cancelTopic: string
@@ -38,6 +42,8 @@ export interface RequestHost {
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const QUOTA_EXCEEDED = 0x97
+// Every broker takes so much; where the connection broke over less, it broke for another reason.
+const SMALL_BYTES = 1_024
 // Pauses between tries for a connector that is not there (yet).
 const CONNECTOR_PAUSE_FIRST_MS = 200
 const CONNECTOR_PAUSE_MAX_MS = 5_000
@@ -128,18 +134,18 @@ export class PendingRequest {
     this.isUnacknowledged = false
     this.cuts = 0
     if (this.#isOver) return
-    const { topic, model, waitForConnector } = this.spec
+    const { shownTopic, model, waitForConnector } = this.spec
     this.#isWithoutConnector = reasonCode === NO_MATCHING_SUBSCRIBERS
     if (this.#isWithoutConnector) {
       // A repeat finds nobody where a broker that was killed came back before its connector: that passes.
       if (waitForConnector || this.attempts > 1) this.#waitForConnector()
-      else this.fail(new InferwireError('no_connector', noConnector(topic), { model }))
+      else this.fail(new InferwireError('no_connector', noConnector(shownTopic), { model }))
       return
     }
     // A repeat found no place in the broker's quota; the one that was taken before still has its own.
     if (reasonCode === QUOTA_EXCEEDED && this.#wasTaken) return
     this.#wasTaken ||= reasonCode === 0
-    const error = publishError(reasonCode, topic, model)
+    const error = publishError(reasonCode, shownTopic, model)
     if (error !== undefined) this.fail(error)
   }
 
@@ -159,9 +165,9 @@ export class PendingRequest {
   answered(message: Message): void {
     if (this.#isOver) return
     try {
-      const { model } = this.spec
+      const { model, operation } = this.spec
       const durationMs = performance.now() - this.#startedAt
-      const reply = readReply(message, { model, attempts: this.attempts, durationMs })
+      const reply = readReply(message, { model, operation, attempts: this.attempts, durationMs })
       this.#end()
       this.#resolve(reply)
     } catch (error) {
@@ -211,21 +217,32 @@ export class PendingRequest {
   }
 
   #deadlineError(): InferwireError {
-    const { model, timeoutMs, topic, payload } = this.spec
-    const down = this.#host.describeDown()
-    const why = down
-      ? ` ${down}`
-      : this.cuts > 1
-        ? ` The connection broke ${this.cuts} times while its ${payload.length} bytes were sent: the broker may not take packets of that size.`
-        : this.#isWithoutConnector
-          ? ` ${noConnector(topic)}`
-          : ''
+    const { model, timeoutMs, payload } = this.spec
     const times = this.attempts === 1 ? 'once' : `${this.attempts} times`
-    return new InferwireError(
-      'deadline_exceeded',
-      `No reply from model "${model}" within ${timeoutMs} ms (sent ${times}).${why}`,
-      { model },
-    )
+    const what = `No reply from model "${model}" within ${timeoutMs} ms (sent ${times}).`
+    // MQTT 3.1.1 has no reason codes: a broker that does not take the packet ends the connection, every time.
+    if (this.cuts > 1 && payload.length > SMALL_BYTES) {
+      const size = `the connection broke ${this.cuts} times while its ${payload.length} bytes were sent`
+      return new InferwireError(
+        'payload_too_large',
+        `${what} Probably the broker does not take packets of that size: ${size}.`,
+        { model },
+      )
+    }
+    const down = this.#host.describeDown()
+    return new InferwireError('deadline_exceeded', `${what}${this.#reasonFor(down)}`, { model })
+  }
+
+  #reasonFor(down: string | undefined): string {
+    const { shownTopic, properties, payload } = this.spec
+    if (down !== undefined) return ` ${down}`
+    if (this.#isWithoutConnector) return ` ${noConnector(shownTopic)}`
+    if (properties.responseTopic !== undefined) {
+      return ' If a bridge of MQTT 3.1.1 is on the way, name the operation: it drops the Response Topic that such a reply needs.'
+    }
+    if (!this.#wasTaken || properties.correlationData !== undefined) return ''
+    // MQTT 3.1.1 §3.3.5: a broker that does not authorize a PUBLISH may acknowledge it all the same.
+    return ` The broker acknowledged it, which on MQTT 3.1.1 it also does when it drops a message: one of ${payload.length} bytes may be too large for it, "${shownTopic}" may be forbidden, or no connector is subscribed.`
   }
 }
 

@@ -1,6 +1,6 @@
 // `inferwire infer`
 import { OPERATIONS } from '@inferwire/protocol'
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { addBrokerFlags } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
 import type { InferFlags } from '../infer/run-infer.ts'
@@ -20,11 +20,11 @@ export function inferCommand(): Command {
       '--operation <NAME>',
       `${Object.keys(OPERATIONS).join(', ')} (default: what the body is made for)`,
     )
-    .option('--content-type <TYPE>', 'what the body is, when it is not JSON')
+    .option('--content-type <TYPE>', 'what the body is, when it is not JSON', parseContentType)
     .addOption(
       new Option(
         '-o, --output <FORMAT>',
-        'body: its bytes; json: one object with status, timing and body',
+        'body: its bytes, without a line break behind JSON; json: one object with status, timing and body',
       ).choices(['json', 'body']),
     )
     .option('-v, --verbose', 'say status and timing on standard error, also without a terminal')
@@ -48,4 +48,10 @@ export function inferCommand(): Command {
       'the same for mosquitto_rr',
     ],
   ])
+}
+
+// RFC 9110 §8.3.1, as far as it keeps nonsense off the wire.
+function parseContentType(text: string): string {
+  if (/^[\w.+*-]+\/[\x20-\x7e]{1,200}$/.test(text)) return text
+  throw new InvalidArgumentError('Expected a type such as application/octet-stream.')
 }

@@ -8,6 +8,7 @@ const answer: Answer = {
   durationMs: 5.23,
   serverTiming: 'queue;dur=0.4, upstream;dur=3.1',
   contentType: 'application/json',
+  inferenceHeaderContentLength: undefined,
   body: Buffer.from('{"predictions":[1]}'),
 }
 
@@ -35,6 +36,62 @@ test('json: one object with everything', () => {
     formatAnswer({ ...answer, body: Buffer.from([0xff]) }, 'json') as string,
   ) as object
   expect(binary).toMatchObject({ body_base64: '/w==' })
+})
+
+test.each(['body', 'lines', 'pretty', 'json'] as const)(
+  '%s: 9007199254740993 and 1e400 keep their digits',
+  (format) => {
+    const exact = { ...answer, body: Buffer.from('{"predictions": [9007199254740993, 1e400, 1.0]}') }
+    const text = String(formatAnswer(exact, format))
+    for (const digits of ['9007199254740993', '1e400', '1.0']) expect(text).toContain(digits)
+  },
+)
+
+const printed = (body: string | Buffer, contentType: string | undefined): string => {
+  const bytes = formatAnswer({ ...answer, body: Buffer.from(body), contentType }, 'lines')
+  return Buffer.from(bytes as Uint8Array).toString('latin1')
+}
+
+test('lines: JSON ends with one line break; what is not JSON stays as it is', () => {
+  expect(printed('{"a":1}', 'application/json')).toBe('{"a":1}\n')
+  expect(printed('{"a":1}\n', 'application/json; charset=utf-8')).toBe('{"a":1}\n')
+  expect(printed('{"a": 1}', 'application/problem+json')).toBe('{"a": 1}\n')
+  // Behind a bridge that drops the type.
+  expect(printed('0.87', undefined)).toBe('0.87\n')
+  expect(printed('', 'application/json')).toBe('')
+  expect(printed('5', 'application/octet-stream')).toBe('5')
+  expect(printed('a,b', 'text/csv')).toBe('a,b')
+  expect(printed(Buffer.from([0xff]), undefined)).toBe('\u00ff')
+})
+
+test('json: a body on many lines makes one line, and an empty one has no member', () => {
+  const line = formatAnswer({ ...answer, body: Buffer.from('{\n  "a": "x\\ny"\n}\n') }, 'json') as string
+  expect(line.split('\n')).toHaveLength(2)
+  expect(JSON.parse(line)).toMatchObject({ body: { a: 'x\ny' } })
+  expect(JSON.parse(formatAnswer({ ...answer, body: Buffer.alloc(0) }, 'json') as string)).not.toHaveProperty(
+    'body',
+  )
+})
+
+test('json: a binary answer can be read, because the length of its JSON is there', () => {
+  const json = '{"outputs":[]}'
+  const binary = {
+    ...answer,
+    contentType: 'application/octet-stream',
+    inferenceHeaderContentLength: String(json.length),
+    body: Buffer.from(`${json}\u0001`),
+  }
+  const read = JSON.parse(formatAnswer(binary, 'json') as string) as {
+    inference_header_content_length: number
+    body_base64: string
+  }
+  const bytes = Buffer.from(read.body_base64, 'base64')
+  expect(bytes.subarray(0, read.inference_header_content_length).toString()).toBe(json)
+  // Also where all of it happens to be JSON.
+  const bare = { ...binary, body: Buffer.from(json) }
+  expect(JSON.parse(formatAnswer(bare, 'json') as string)).toHaveProperty('body_base64')
+  expect(formatAnswer(bare, 'lines')).toBe(bare.body)
+  expect(answerLine(binary)).toContain('inference-header-content-length=14')
 })
 
 test('the line about the answer cannot move the cursor of a terminal', () => {

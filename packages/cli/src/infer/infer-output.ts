@@ -1,5 +1,10 @@
 // What `inferwire infer` prints: the body for standard output, one line about it for standard error.
+import { compactJson, indentJson, jsonText } from '../json-text.ts'
 import { printable } from '../table.ts'
+
+const NEWLINE = 0x0a
+// RFC 6839 §3.1: the suffix +json as well.
+const JSON_TYPE = /^[^;]*[/+]json\s*(?:;|$)/i
 
 /** What an answer says, independent of how it came. */
 export interface Answer {
@@ -9,50 +14,70 @@ export interface Answer {
   readonly durationMs: number
   readonly serverTiming: string | undefined
   readonly contentType: string | undefined
+  /** Bytes of JSON in front of binary tensors, from the reply's user property. */
+  readonly inferenceHeaderContentLength: string | undefined
   readonly body: Uint8Array
 }
 
-/** How the body is printed: as it is, indented for a reader, or inside one JSON object. */
-export type BodyFormat = 'body' | 'pretty' | 'json'
+/**
+ * How the body is printed: `body` exactly as it is, `lines` with a line break behind JSON that has none, `pretty`
+ * indented for a reader, `json` inside one JSON object on one line.
+ */
+export type BodyFormat = 'body' | 'lines' | 'pretty' | 'json'
 
-/** What goes to standard output. */
+/** What goes to standard output. The values of a body are never read and written anew: all their digits stay. */
 export function formatAnswer(answer: Answer, format: BodyFormat): Uint8Array | string {
-  if (format === 'json') return `${JSON.stringify(toJson(answer))}\n`
-  if (format === 'body') return answer.body
-  const body = parsed(answer.body)
-  return body === undefined ? answer.body : `${JSON.stringify(body, null, 2)}\n`
+  const { body } = answer
+  if (format === 'body') return body
+  const text = isMixed(answer) ? undefined : jsonText(body)
+  if (format === 'json') return `${toJsonLine(answer, text)}\n`
+  if (format === 'pretty' && text !== undefined) return `${indentJson(text)}\n`
+  return isLine(answer, text) ? Buffer.concat([body, Buffer.from('\n')]) : body
+}
+
+// A line of JSON that a shell or a line reader can take. Everything else, binary tensors above all, must stay whole.
+function isLine({ body, contentType }: Answer, text: string | undefined): boolean {
+  if (text === undefined || body.at(-1) === NEWLINE) return false
+  return contentType === undefined || JSON_TYPE.test(contentType)
+}
+
+// JSON with binary tensors behind it.
+function isMixed({ inferenceHeaderContentLength }: Answer): boolean {
+  return inferenceHeaderContentLength !== undefined
 }
 
 /** "200  5.2 ms  queue;dur=0.4, upstream;dur=3.1" */
-export function answerLine({ status, durationMs, serverTiming }: Answer): string {
+export function answerLine(answer: Answer): string {
+  const { status, durationMs, serverTiming, inferenceHeaderContentLength: jsonBytes } = answer
   const parts = [
     String(status),
     `${durationMs.toFixed(1)} ms`,
     ...(serverTiming === undefined ? [] : [serverTiming]),
+    ...(jsonBytes === undefined ? [] : [`inference-header-content-length=${jsonBytes}`]),
   ]
   return `${printable(parts.join('  '))}\n`
 }
 
 // A body that is not JSON goes in as base64: the object stays valid, and nothing is lost.
-function toJson(answer: Answer): Record<string, unknown> {
-  const body = parsed(answer.body)
-  return {
+function toJsonLine(answer: Answer, text: string | undefined): string {
+  const head = JSON.stringify({
     model: answer.model,
     operation: answer.operation,
     status: answer.status,
     duration_ms: Math.round(answer.durationMs * 1_000) / 1_000,
     server_timing: answer.serverTiming,
     content_type: answer.contentType,
-    ...(body === undefined && answer.body.length > 0
-      ? { body_base64: Buffer.from(answer.body).toString('base64') }
-      : { body }),
-  }
+    inference_header_content_length: lengthOf(answer),
+  })
+  if (answer.body.length === 0) return head
+  const member =
+    text === undefined
+      ? `"body_base64":"${Buffer.from(answer.body).toString('base64')}"`
+      : `"body":${compactJson(text)}`
+  return `${head.slice(0, -1)},${member}}`
 }
 
-function parsed(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown
-  } catch {
-    return undefined
-  }
+// A number, where the wire has one; else as it came, because a reader must not take it for nothing.
+function lengthOf({ inferenceHeaderContentLength: text }: Answer): number | string | undefined {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : text
 }

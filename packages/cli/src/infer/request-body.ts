@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { isOperationName, operationOfBody, OPERATIONS, type OperationName } from '@inferwire/protocol'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
+import { utf8Text } from '../text-file.ts'
 
 /** The body of a request, and where it was read from. */
 export interface RequestBody {
@@ -66,21 +67,29 @@ export function parseOperation(name: string): OperationName {
   )
 }
 
-// With a Content Type the body is the model's business; without one it is JSON.
+// With another Content Type the body is the model's business; without one it is JSON.
 function checked(bytes: Buffer, file: string | undefined, from: string, source: BodySource): RequestBody {
-  if (source.contentType === undefined) {
-    try {
-      JSON.parse(bytes.toString())
-    } catch (error) {
-      throw new CliError(
-        EXIT.badInput,
-        `the body from ${from} is not JSON: ${(error as Error).message}`,
-        'Correct it, or say what it is with --content-type (application/octet-stream, image/jpeg, …).',
-        { cause: error },
-      )
-    }
+  if (source.contentType !== undefined && !/^[^;]*[/+]json\s*(?:;|$)/i.test(source.contentType)) {
+    return { bytes, file }
   }
-  return { bytes, file }
+  const text = utf8Text(bytes, `the body from ${from}`)
+  if (source.contentType === undefined) checkJson(text, from)
+  // RFC 8259 §8.1: a byte order mark must not be sent. The file is not what is sent then.
+  const isMarked = bytes.length > Buffer.byteLength(text)
+  return isMarked ? { bytes: Buffer.from(text), file: undefined } : { bytes, file }
+}
+
+function checkJson(text: string, from: string): void {
+  try {
+    JSON.parse(text)
+  } catch (error) {
+    throw new CliError(
+      EXIT.badInput,
+      `the body from ${from} is not JSON: ${(error as Error).message}`,
+      'Correct it, or say what it is with --content-type (application/octet-stream, image/jpeg, …).',
+      { cause: error },
+    )
+  }
 }
 
 async function readBodyFile(file: string): Promise<Buffer> {

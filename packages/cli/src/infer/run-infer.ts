@@ -3,9 +3,12 @@ import {
   dialectNames,
   dialectOf,
   isModelName,
+  isOperationName,
   OPERATIONS,
   operationRoute,
+  writeJson,
   type OperationName,
+  type ReceivedCard,
 } from '@inferwire/protocol'
 import { openClient, type BrokerClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags, type BrokerTarget } from '../broker-flags.ts'
@@ -71,22 +74,37 @@ async function exampleOf(
   asked: OperationName | undefined,
   connection: LazyClient,
 ): Promise<{ operation: OperationName; bytes: Uint8Array }> {
-  const { example } = await (await connection.open()).card(model)
+  const { example: said } = await (await connection.open()).card(model)
+  const operation = said === undefined ? undefined : knownOperation(said.operation)
   const remedy = `Give a body: -d '{"instances":[[…]]}' or -f FILE. What the model takes: inferwire models describe ${model}`
-  if (example === undefined) {
+  if (said === undefined || operation === undefined) {
     throw usageError(`no body was given, and the card of model "${model}" has no example`, remedy)
   }
-  if (asked !== undefined && asked !== example.operation) {
+  if (asked !== undefined && asked !== operation) {
     throw usageError(
-      `no body was given, and the example of model "${model}" is for ${example.operation}, not ${asked}`,
+      `no body was given, and the example of model "${model}" is for ${operation}, not ${asked}`,
       remedy,
     )
   }
-  const text = JSON.stringify(example.body)
+  const text = writeJson(said.body)
   process.stderr.write(
     `No body given: sending the example of the model's card: ${printable(shortened(text))}\n`,
   )
-  return { operation: example.operation, bytes: Buffer.from(text) }
+  return { operation, bytes: Buffer.from(text) }
+}
+
+// A newer connector may offer what this version does not know.
+function knownOperation(name: string | undefined): OperationName | undefined {
+  return name !== undefined && isOperationName(name) ? name : undefined
+}
+
+function defaultOperation(card: ReceivedCard): OperationName {
+  const operation = knownOperation(card.default_operation)
+  if (operation !== undefined) return operation
+  throw usageError(
+    `the card of model "${card.name}" names no default operation that this version knows`,
+    `Give one with --operation: ${card.operations.join(', ')}.`,
+  )
 }
 
 function shortened(text: string): string {
@@ -97,29 +115,29 @@ async function ask(request: ShownRequest, flags: InferFlags, connection: LazyCli
   const client = await connection.open()
   // MQTT 3.1.1 finds the reply by an id in the topic, which comes after the operation.
   const isOpen = request.target.mqttVersion === 4 && request.operation === undefined
-  const operation = isOpen ? (await client.card(request.model)).default_operation : request.operation
+  const operation = isOpen ? defaultOperation(await client.card(request.model)) : request.operation
   const answer = await client.ask({ ...request, operation })
   process.stdout.write(formatAnswer(answer, flags.output ?? defaultFormat()))
   if (flags.verbose === true || process.stderr.isTTY) process.stderr.write(answerLine(answer))
 }
 
-// A reader gets indented JSON, a program the bytes.
+// A reader gets indented JSON; a program gets the bytes, and its line break behind JSON, as from jq.
 function defaultFormat(): BodyFormat {
-  return process.stdout.isTTY ? 'pretty' : 'body'
+  return process.stdout.isTTY ? 'pretty' : 'lines'
 }
 
 async function showCurl(request: ShownRequest, url: string, connection: LazyClient): Promise<string> {
   const { model } = request
-  let { operation } = request
   // Only what the body and the options leave open is looked up.
-  const card = isOpen(operation) ? await (await connection.open()).card(model) : undefined
-  operation ??= card!.default_operation
-  const dialect = dialectOf(operation, card?.protocols ?? dialectNames())
-  if (dialect === undefined) {
+  const card = isOpen(request.operation) ? await (await connection.open()).card(model) : undefined
+  const operation = request.operation ?? (card === undefined ? undefined : defaultOperation(card))
+  const spoken = dialectNames().filter((name) => card?.protocols?.includes(name) ?? true)
+  const dialect = operation === undefined ? undefined : dialectOf(operation, spoken)
+  if (operation === undefined || dialect === undefined) {
     throw new CliError(
       EXIT.usage,
-      `model "${model}" does not offer ${operation}`,
-      `It offers: ${card!.operations.join(', ')}.`,
+      `model "${model}" does not offer ${operation ?? 'an operation that this version knows'}`,
+      `It offers: ${card?.operations.join(', ') ?? 'nothing'}.`,
     )
   }
   if (url === 'http://MODEL_SERVER') {

@@ -1,6 +1,8 @@
 // `inferwire models describe`
+import { writeJson } from '@inferwire/protocol'
 import { openClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
+import { indentJson } from '../json-text.ts'
 import { formatCard } from './format-cards.ts'
 
 /** Prints one model's card. @throws CliError when there is no such model, InferwireError */
@@ -12,7 +14,7 @@ export async function describeModel(
   const client = await openClient(brokerTarget(flags, process.env))
   try {
     const card = await client.card(model)
-    process.stdout.write(output === 'json' ? `${JSON.stringify(card, null, 2)}\n` : formatCard(card))
+    process.stdout.write(output === 'json' ? `${indentJson(writeJson(card))}\n` : formatCard(card))
   } finally {
     await client.close()
   }

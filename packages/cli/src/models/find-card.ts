@@ -1,10 +1,10 @@
 // Finds a model among the cards, or says which one was meant.
-import { nearestName, type ModelCard } from '@inferwire/protocol'
+import { nearestName, type ReceivedCard } from '@inferwire/protocol'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
 /** @throws CliError with the nearest name */
-export function findCard(cards: readonly ModelCard[], model: string): ModelCard {
+export function findCard(cards: readonly ReceivedCard[], model: string): ReceivedCard {
   const card = cards.find(({ name }) => name === model)
   if (card !== undefined) return card
   if (cards.length === 0) {

@@ -1,9 +1,9 @@
-import type { ModelCard } from '@inferwire/protocol'
+import type { ReceivedCard } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import { findCard } from './find-card.ts'
 import { formatCard, formatCardTable } from './format-cards.ts'
 
-const card: ModelCard = {
+const card: ReceivedCard = {
   contract: 1,
   name: 'iris',
   protocols: ['v2', 'v1'],
@@ -49,6 +49,17 @@ test('text of a card cannot move the cursor of a terminal', () => {
   const evil = { ...card, description: '\u001b[2J', platform: '\u202e' }
   expect(formatCard(evil)).not.toMatch(/[\u001b\u202e]/)
   expect(formatCardTable([evil], true)).not.toMatch(/[\u001b\u202e]/)
+})
+
+test('a card of a newer contract is shown as far as it goes', () => {
+  const bare = { contract: 2, name: 'later', operations: ['chat'] }
+  expect(formatCardTable([bare], true)).toMatch(/^later +- +chat +- +- +- +- +-$/m)
+  expect(formatCard(bare)).toBe('Name:               later\nOperations:         chat\n')
+})
+
+test('an integer of an example keeps its digits', () => {
+  const exact = { ...card, example: { operation: 'predict', body: { instances: [9007199254740993n] } } }
+  expect(formatCard(exact)).toContain('{"instances":[9007199254740993]}')
 })
 
 test('a model that is not there: the nearest name, or what to do', () => {

@@ -1,6 +1,8 @@
 // `inferwire models ls`
+import { writeJson } from '@inferwire/protocol'
 import { openClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
+import { indentJson } from '../json-text.ts'
 import { formatCardTable } from './format-cards.ts'
 
 /** Prints the models. @throws InferwireError */
@@ -11,7 +13,7 @@ export async function listModels(
   const client = await openClient(brokerTarget(flags, process.env))
   try {
     const cards = await client.cards()
-    if (output === 'json') process.stdout.write(`${JSON.stringify(cards, null, 2)}\n`)
+    if (output === 'json') process.stdout.write(`${indentJson(writeJson(cards))}\n`)
     else if (output === 'name') process.stdout.write(cards.map(({ name }) => `${name}\n`).join(''))
     else if (cards.length > 0) process.stdout.write(formatCardTable(cards, output === 'wide'))
     if (cards.length === 0) {

@@ -40,7 +40,8 @@ async function piped(): Promise<string[]> {
 
 function utf8(bytes: Buffer): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    // Without a byte order mark: it is not a part of the password.
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
     throw usageError('the password on standard input is not UTF-8', 'Convert it: iconv -t UTF-8')
   }

@@ -2,9 +2,17 @@
 import { readFileSync } from 'node:fs'
 import type { BrokerConfig } from './schema.ts'
 
-/** Reads the file again, so that a rotated password is used. @throws when the file cannot be read. */
+/** Reads the file again, so that a rotated password is used. @throws when the file cannot be read, or is not UTF-8. */
 export function readPassword(broker: Pick<BrokerConfig, 'password' | 'passwordFile'>): string | undefined {
   if (broker.passwordFile === undefined) return broker.password?.reveal()
-  // An editor's last line break is not part of a password.
-  return readFileSync(broker.passwordFile, 'utf8').replace(/\r?\n$/, '')
+  // An editor's last line break is not part of a password, and neither is its byte order mark.
+  return utf8(readFileSync(broker.passwordFile), broker.passwordFile).replace(/\r?\n$/, '')
+}
+
+function utf8(bytes: Buffer, file: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    throw new Error(`Password file "${file}" is not UTF-8: save it as UTF-8.`, { cause: error })
+  }
 }

@@ -1,4 +1,7 @@
 // A canary in every place where a secret can be: it must not come out in any printed form.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { ConfigError } from './config-error.ts'
@@ -37,6 +40,21 @@ test('a loaded configuration never shows its password', () => {
   expect(forms.join()).not.toContain(CANARY)
   expect(forms[2]).toContain('***')
   expect(readPassword(config.broker)).toBe(CANARY)
+})
+
+test('a byte order mark in the password file is no part of the password; another encoding is named', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'inferwire-secret-'))
+  const passwordFile = join(folder, 'password')
+  try {
+    writeFileSync(passwordFile, `\ufeff${CANARY}\r\n`)
+    expect(readPassword({ password: undefined, passwordFile })).toBe(CANARY)
+    writeFileSync(passwordFile, Buffer.from(`\ufeff${CANARY}`, 'utf16le'))
+    expect(() => readPassword({ password: undefined, passwordFile })).toThrow(
+      /Password file ".*" is not UTF-8/,
+    )
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test.each([

@@ -1,0 +1,226 @@
+// The `inferwire` command among full disks, foreign encodings and certificates that do not fit: real files, a real TLS
+// broker, a shell.
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { connect, InferwireError } from '@inferwire/client'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runConnector, type TestConnector } from './fixtures/connector.ts'
+import { inferwire, INFERWIRE, shell } from './fixtures/inferwire.ts'
+import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
+import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { tempFolder } from './fixtures/temp-folder.ts'
+
+const BODY = '{"instances":[[1,2]]}'
+const BOM = '\ufeff'
+const folder = tempFolder('cli-surroundings')
+let broker: Mosquitto
+let upstream: Upstream
+let central: TestConnector
+
+beforeAll(async () => {
+  broker = await startMosquitto({ users: { ann: 'a-secret', connector: 'c-secret' } })
+  upstream = await startUpstream()
+  writeFileSync(join(folder, 'connector-password'), `${BOM}c-secret\r\n`)
+  central = await runConnector({
+    broker: { url: broker.url, username: 'connector', passwordFile: join(folder, 'connector-password') },
+    models: { iris: { url: upstream.url, protocol: 'v1' } },
+  })
+})
+afterAll(async () => {
+  await central?.connector.stop()
+  await upstream?.stop()
+  await broker?.stop()
+})
+
+const file = (name: string, content: string | Buffer): string => {
+  const path = join(folder, name)
+  writeFileSync(path, content)
+  return path
+}
+const at = (name: string): string => join(folder, name)
+const utf16 = (text: string): Buffer => Buffer.from(`${BOM}${text}`, 'utf16le')
+const login = (): string[] => ['-p', String(broker.port), '-u', 'ann', '-P', 'a-secret']
+
+describe('standard output on a full disk is one line and 74', () => {
+  test.each([
+    'infer iris -d {"instances":[[1]]}',
+    'infer iris -d {"instances":[[1]]} -o json',
+    'infer iris -d {"instances":[[1]]} --show mosquitto',
+    'models ls',
+    'models describe iris -o json',
+    'topics explain infer/request/a/iris',
+    'config schema',
+    'completion bash',
+    'version',
+    '--help',
+  ])('%s', async (line) => {
+    const words = line.split(' ').map((word) => `'${word}'`)
+    const place = /^(?:infer|models)/.test(line) ? login() : []
+    const command = ['exec', process.execPath, INFERWIRE, ...words, ...place, '>/dev/full'].join(' ')
+    const { code, stderr } = await shell(command)
+    expect(stderr).toMatch(/^error: standard output cannot be written: ENOSPC: .*\n$/)
+    expect(code).toBe(74)
+  })
+
+  test('standard error on a full disk does not hide how it ended', async () => {
+    const command = ['exec', process.execPath, INFERWIRE, 'infer', 'iris', '-p', '1', '2>/dev/full']
+    expect((await shell(command.join(' '))).code).toBe(65)
+  })
+})
+
+describe('a byte order mark', () => {
+  test('in a body file, on standard input or in -d is not sent', async () => {
+    const marked = file('body.json', `${BOM}${BODY}`)
+    const answers = [
+      await inferwire(['infer', 'iris', '-f', marked, ...login()]),
+      await inferwire(['infer', 'iris', ...login()], { input: `${BOM}${BODY}` }),
+      await inferwire(['infer', 'iris', '-d', `${BOM}${BODY}`, ...login()]),
+      await inferwire(['infer', 'iris', '-f', marked, '--content-type', 'application/json', ...login()]),
+    ]
+    for (const { code, stdout, stderr } of answers) {
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      expect(JSON.parse(stdout)).toEqual({ predictions: [digest(BODY)] })
+    }
+    const { stdout } = await inferwire(['infer', 'iris', '-f', marked, '--show', 'curl'])
+    expect(stdout).toContain(`--data-raw '${BODY}'`)
+  })
+
+  test('in a password file is no part of the password, for the command line and for the connector', async () => {
+    const password = file('password', `${BOM}a-secret\n`)
+    const argv = [
+      'infer',
+      'iris',
+      '-d',
+      BODY,
+      '-p',
+      String(broker.port),
+      '-u',
+      'ann',
+      '--password-file',
+      password,
+    ]
+    expect((await inferwire(argv)).code).toBe(0)
+  })
+
+  test('in front of a piped password is no part of it', async () => {
+    const users = join(folder, 'users')
+    const made = await inferwire(['passwd', '-c', users, 'ann'], { input: `${BOM}a-secret\n` })
+    expect(made.code).toBe(0)
+    expect((await inferwire(['passwd', '--verify', users, 'ann'], { input: 'a-secret\n' })).code).toBe(0)
+  })
+
+  test('of UTF-16, and bytes that are not UTF-8, are named', async () => {
+    const cases: [argv: string[], words: RegExp][] = [
+      [
+        ['-f', file('utf16.json', utf16(BODY))],
+        /the body from file ".*" is UTF-16\n.*iconv -f UTF-16 -t UTF-8/,
+      ],
+      [['-f', file('latin1.json', Buffer.from('{"a":"é"}', 'latin1'))], /is not UTF-8/],
+      [
+        ['-d', BODY, '-u', 'ann', '--password-file', file('utf16', utf16('a-secret'))],
+        /password file ".*" is UTF-16/,
+      ],
+    ]
+    for (const [argv, words] of cases) {
+      const { code, stderr } = await inferwire(['infer', 'iris', ...argv, '-p', String(broker.port)])
+      expect(stderr).toMatch(words)
+      expect(stderr).not.toContain('secret')
+      expect(code).toBe(65)
+    }
+  })
+})
+
+describe('a password in the broker URL', () => {
+  test.each([
+    ['mqtt://ann:100%@h', /password .*percent-encoding[\s\S]*%25/],
+    ['mqtt://ann:s%ffcret@h', /percent-encoding[\s\S]*%25/],
+    ['mqtt://10%:secret@h', /user name .*percent-encoding[\s\S]*%25/],
+    ['mqtt://ann:12/secret@h', /goes on after host and port[\s\S]*%2F/],
+    ['mqtt://ann:12#secret@h', /goes on after host and port[\s\S]*%23/],
+  ])('%s is a usage error that prints none of it', async (url, words) => {
+    const runs = [
+      await inferwire(['infer', 'iris', '-d', BODY, '--broker', url]),
+      await inferwire(['models', 'ls'], { env: { INFERWIRE_BROKER_URL: url } }),
+    ]
+    for (const { code, stderr } of runs) {
+      expect(stderr).toMatch(words)
+      expect(stderr).not.toMatch(/100%@|s%ffcret|secret/)
+      expect(code).toBe(64)
+    }
+    await expect(connect(url)).rejects.toThrow(TypeError)
+    await expect(connect(url)).rejects.toThrow(words)
+    await expect(connect(url)).rejects.not.toThrow(/100%@|s%ffcret|secret/)
+  })
+})
+
+describe('TLS', () => {
+  let secured: Mosquitto
+  let certificate: string
+
+  beforeAll(async () => {
+    certificate = at('cert.pem')
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']
+    const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', at('key.pem')]
+    execFileSync('openssl', ['req', '-x509', ...key, '-days', '2', ...subject, '-out', certificate], {
+      stdio: 'ignore',
+    })
+    secured = await startMosquitto({ config: [`certfile ${certificate}`, `keyfile ${at('key.pem')}`] })
+  })
+  afterAll(() => secured?.stop())
+
+  const ask = (host: string, ...more: string[]) =>
+    inferwire(['models', 'ls', '--broker', `mqtts://${host}:${secured.port}`, '-t', '5', ...more])
+
+  test('a self-signed certificate: the remedy is --cafile, and with it the broker is trusted', async () => {
+    const { code, stderr } = await ask('localhost')
+    expect(stderr).toMatch(/^error: The certificate of the broker .* was refused: self-signed certificate/)
+    expect(stderr).toMatch(/\n {7}.*--cafile/)
+    expect(stderr).not.toMatch(/that the broker runs/)
+    expect(code).toBe(69)
+    expect((await ask('localhost', '--cafile', certificate)).code).toBe(0)
+  })
+
+  test('a certificate for another name: the remedy is the name', async () => {
+    const { code, stderr } = await ask('127.0.0.1', '--cafile', certificate)
+    expect(stderr).toMatch(
+      /was refused: Hostname\/IP does not match .*; connect with a name that it has \(DNS:localhost\)\./,
+    )
+    expect(stderr).toMatch(/\n {7}Use a name that is in the certificate.*-h.*--cafile/)
+    expect(code).toBe(69)
+  })
+
+  test('the SDK says which option to give', async () => {
+    const error: unknown = await connect(`mqtts://localhost:${secured.port}`).catch(
+      (reason: unknown) => reason,
+    )
+    expect(error).toBeInstanceOf(InferwireError)
+    expect(error).toMatchObject({ code: 'certificate_refused', retryable: false })
+    expect((error as InferwireError).message).toMatch(/self-signed certificate.*option ca\.$/)
+  })
+
+  test('a port that does not speak TLS is named', async () => {
+    const { code, stderr } = await inferwire([
+      'models',
+      'ls',
+      '--broker',
+      `mqtts://127.0.0.1:${upstream.port}`,
+    ])
+    expect(stderr).toMatch(/does not speak TLS on that port/)
+    expect(stderr).not.toMatch(/error:0A/)
+    expect(code).toBe(69)
+  })
+
+  test.each([
+    ['no text', ''],
+    ['garbage', 'garbage'],
+    ['a key in place of a certificate', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'],
+    ['the frame of a certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
+    ['a certificate in DER', Buffer.from([0x30, 0x82, 0x03, 0x0d, 0xff])],
+  ])('a CA file with %s is 66', async (_name, content) => {
+    const ca = file('ca', content)
+    const { code, stderr } = await ask('localhost', '--cafile', ca)
+    expect(stderr).toMatch(/^error: file ".*" has no certificate in PEM\n {7}.*--cafile/)
+    expect(code).toBe(66)
+  })
+})

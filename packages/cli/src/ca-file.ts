@@ -1,0 +1,40 @@
+// The file given with --cafile: certificate authorities in PEM.
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { CliError } from './cli-error.ts'
+import { EXIT } from './exit-code.ts'
+
+const CERTIFICATE = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]*-----END [^-]*-----/
+
+/** @throws CliError when it cannot be read, or has no certificate: Node.js would take it, and then trust nobody */
+export function readCaFile(file: string): string {
+  const text = readText(file)
+  const [first] = CERTIFICATE.exec(text) ?? []
+  if (first !== undefined && isCertificate(first)) return text
+  throw new CliError(
+    EXIT.missingFile,
+    `file "${file}" has no certificate in PEM`,
+    'Give a file with -----BEGIN CERTIFICATE----- to --cafile: that of the authority that signed the broker’s.',
+  )
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch (error) {
+    throw new CliError(
+      EXIT.missingFile,
+      `file "${file}" cannot be read: ${(error as Error).message}`,
+      'Check the path given with --cafile.',
+      { cause: error },
+    )
+  }
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,90 @@
+// Writes a JSON body. JSON.stringify will not do: it turns NaN into null, a typed array into an object with numbered
+// members and a Map into {}, and it refuses the bigints that INT64 tensors need.
+
+// JSON.stringify ends at some thousands with a RangeError; no model takes nearly as many.
+const DEPTH_MAX = 1_000
+const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
+
+/**
+ * A value as JSON text, without spaces. Bigints are written with all their digits, typed arrays as lists; members that
+ * are undefined are left out, and `toJSON` is asked, as JSON.stringify does.
+ * @throws TypeError that names the place of what JSON cannot carry: it never writes another value in its place
+ */
+export function writeJson(value: unknown): string {
+  return new Writer().text(value)
+}
+
+class Writer {
+  // Where it is, for errors.
+  readonly #path: (string | number)[] = []
+
+  text(given: unknown): string {
+    const value = this.#resolved(given)
+    if (typeof value === 'string') return JSON.stringify(value)
+    if (typeof value === 'number') {
+      return Number.isFinite(value) ? String(value) : this.#refuse(`${value}, which JSON does not have`)
+    }
+    if (typeof value === 'bigint' || typeof value === 'boolean' || value === null) return String(value)
+    if (typeof value === 'object') return this.#container(value)
+    return this.#refuse(value === undefined ? 'undefined' : `a ${typeof value}`)
+  }
+
+  // A typed array comes first: Buffer has a toJSON of its own, which makes an object of it.
+  #resolved(value: unknown): unknown {
+    if (typeof value !== 'object' || value === null || isTypedArray(value)) return value
+    if ('toJSON' in value && typeof value.toJSON === 'function') {
+      return (value.toJSON as (key: string) => unknown)(String(this.#path.at(-1) ?? ''))
+    }
+    return value
+  }
+
+  #container(value: object): string {
+    if (this.#path.length >= DEPTH_MAX) {
+      this.#path.length = 0
+      throw new TypeError(`body is nested deeper than ${DEPTH_MAX} levels, or contains itself.`)
+    }
+    if (Array.isArray(value) || isTypedArray(value)) return this.#list(value)
+    const tag = Object.prototype.toString.call(value).slice('[object '.length, -1)
+    return tag === 'Object' ? this.#object(value) : this.#refuse(`of type ${tag}; give a list or an object`)
+  }
+
+  // By index: holes are undefined here, and a typed array needs no copy.
+  #list(list: ArrayLike<unknown>): string {
+    let text = '['
+    for (let index = 0; index < list.length; index++) {
+      if (index > 0) text += ','
+      const item = list[index]
+      // Most of a body is numbers.
+      text += typeof item === 'number' && Number.isFinite(item) ? item : this.#at(index, item)
+    }
+    return `${text}]`
+  }
+
+  #object(object: object): string {
+    const members: string[] = []
+    for (const [name, value] of Object.entries(object)) {
+      if (value !== undefined) members.push(`${JSON.stringify(name)}:${this.#at(name, value)}`)
+    }
+    return `{${members.join(',')}}`
+  }
+
+  #at(key: string | number, value: unknown): string {
+    this.#path.push(key)
+    const text = this.text(value)
+    this.#path.pop()
+    return text
+  }
+
+  #refuse(what: string): never {
+    let place = 'body'
+    for (const key of this.#path) {
+      if (typeof key === 'string' && IDENTIFIER.test(key)) place += `.${key}`
+      else place += `[${JSON.stringify(key)}]`
+    }
+    throw new TypeError(`${place} is ${what}.`)
+  }
+}
+
+function isTypedArray(value: object): value is ArrayLike<number | bigint> & ArrayBufferView {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView)
+}

@@ -1,0 +1,91 @@
+import { expect, test } from 'vitest'
+import { readCard } from './read-card.ts'
+
+const card = {
+  contract: 1,
+  name: 'iris',
+  description: 'flowers',
+  protocols: ['v2', 'v1'],
+  operations: ['predict', 'infer'],
+  default_operation: 'infer',
+  platform: 'onnx',
+  versions: ['1'],
+  inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
+  outputs: [],
+  request_topic: 'infer/request/{client}/iris',
+  reply_topic: 'infer/reply/{client}/iris',
+  limits: { request_bytes_max: 1024, response_bytes_max: 2048, timeout_ms: 30_000 },
+  example: { operation: 'predict', body: { instances: [[1]] } },
+}
+const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+
+test('a card is read whole; members that nobody knows stay', () => {
+  const { card: read } = readCard('iris', bytes({ ...card, later: { is: 'kept' } }))
+  expect(read).toEqual({ ...card, later: { is: 'kept' } })
+})
+
+test.each<[what: string, payload: Uint8Array, mistake: RegExp, name?: string]>([
+  ['an empty message', new Uint8Array(0), /not JSON/],
+  ['bytes', new Uint8Array([0xff, 0xfe]), /not JSON \(The body is not UTF-8\)/],
+  ['half of a card', bytes(card).subarray(0, 40), /not JSON/],
+  ['null', bytes(null), /not a JSON object/],
+  ['a list', bytes([card]), /not a JSON object/],
+  ['the message {"name":"x","operations":[]}', bytes({ name: 'iris', operations: [] }), /"contract"/],
+  ['a contract that is no number', bytes({ ...card, contract: '1' }), /"contract"/],
+  ['the contract 0', bytes({ ...card, contract: 0 }), /"contract"/],
+  ['another model’s card', bytes({ ...card, name: 'digits' }), /"name"/],
+  ['a name that is an object', bytes({ ...card, name: { toString: 'iris' } }), /"name"/],
+  ['a name that no request can have', bytes({ ...card, name: 'a b' }), /"name" cannot be/, 'a b'],
+  ['no operations', bytes({ ...card, operations: [] }), /"operations"/],
+  ['operations that are no names', bytes({ ...card, operations: ['infer', null] }), /"operations"/],
+  ['operations that are a text', bytes({ ...card, operations: 'infer' }), /"operations"/],
+])('%s is no card, and it is said why', (_what, payload, mistake, name = 'iris') => {
+  expect(readCard(name, payload)).toEqual({ mistake: expect.stringMatching(mistake) as string })
+})
+
+test.each([
+  ['protocols', 'v2'],
+  ['default_operation', null],
+  ['description', { de: 'Blumen' }],
+  ['platform', 5],
+  ['versions', [1, 2]],
+  ['inputs', [{ name: 'X', datatype: 'FP32', shape: '[-1,4]' }]],
+  ['outputs', [null]],
+  ['request_topic', ['a', 'b']],
+  ['reply_topic', false],
+  ['limits', 30],
+  ['example', { operation: 'predict' }],
+])('a member %s of another form is left out, and the card is good without it', (member, value) => {
+  const { card: read } = readCard('iris', bytes({ ...card, [member]: value }))
+  expect(read).toEqual({ ...card, [member]: undefined })
+})
+
+test('a card of a newer contract is read as far as it goes', () => {
+  const newer = {
+    contract: 2,
+    name: 'iris',
+    protocols: ['v3'],
+    operations: ['chat'],
+    default_operation: 'chat',
+    limits: { timeout_ms: 5, tokens_max: 9, request_bytes_max: 'unbounded' },
+    inputs: { X: 'FP32' },
+  }
+  expect(readCard('iris', bytes(newer)).card).toEqual({
+    ...newer,
+    limits: { timeout_ms: 5, tokens_max: 9, request_bytes_max: undefined },
+    inputs: undefined,
+  })
+})
+
+test('an integer of an example keeps its digits', () => {
+  const text = JSON.stringify(card).replace('[[1]]', '[[9007199254740993]]')
+  const { card: read } = readCard('iris', new TextEncoder().encode(text))
+  expect(read?.example?.body).toEqual({ instances: [[9007199254740993n]] })
+})
+
+test('members that would reach a prototype are members like all others', () => {
+  const text = JSON.stringify(card).replace('{', '{"__proto__":{"polluted":true},')
+  const { card: read } = readCard('iris', new TextEncoder().encode(text))
+  expect(read).not.toHaveProperty('polluted')
+  expect(Object.keys(read ?? {})).toContain('__proto__')
+})

@@ -1,0 +1,121 @@
+// A retained message on a card's topic -> the card. Every client that may write to the topic can have published it.
+import { isJsonObject, parseJson, type Json, type JsonObject } from './body/json.ts'
+import type { TensorMetadata } from './card.ts'
+import type { Dialect } from './dialect/index.ts'
+import type { OperationName } from './operation.ts'
+import { isModelName } from './topic.ts'
+
+/**
+ * A model card as a reader gets it. The members of every card are present. Each other member is present where it has
+ * the form that this version knows: the connector may use a newer contract. Members that are not listed here are kept.
+ */
+export interface ReceivedCard {
+  readonly contract: number
+  readonly name: string
+  /** At least one. A newer connector may offer operations that this version does not know. */
+  readonly operations: readonly (OperationName | (string & {}))[]
+  readonly default_operation?: OperationName | (string & {}) | undefined
+  readonly protocols?: readonly (Dialect | (string & {}))[] | undefined
+  readonly description?: string | undefined
+  readonly platform?: string | undefined
+  readonly versions?: readonly string[] | undefined
+  readonly inputs?: readonly TensorMetadata[] | undefined
+  readonly outputs?: readonly TensorMetadata[] | undefined
+  readonly request_topic?: string | undefined
+  readonly reply_topic?: string | undefined
+  readonly limits?:
+    | {
+        readonly request_bytes_max?: number | undefined
+        readonly response_bytes_max?: number | undefined
+        readonly timeout_ms?: number | undefined
+      }
+    | undefined
+  readonly example?: { readonly operation: OperationName | (string & {}); readonly body: unknown } | undefined
+}
+
+/** A card, or why a message is none. */
+export type CardReading =
+  | { readonly card: ReceivedCard; readonly mistake?: undefined }
+  | { readonly card?: undefined; readonly mistake: string }
+
+/** Reads the message on the card topic of the model `name`. Numbers keep all their digits. */
+export function readCard(name: string, payload: Uint8Array): CardReading {
+  let value: Json
+  try {
+    value = parseJson(payload)
+  } catch (error) {
+    return { mistake: `it is not JSON (${error instanceof Error ? error.message : String(error)})` }
+  }
+  if (!isJsonObject(value)) return { mistake: 'it is not a JSON object' }
+  const contract = numberOf(value['contract'])
+  const operations = textsOf(value['operations'])
+  if (contract === undefined || !Number.isInteger(contract) || contract < 1) {
+    return { mistake: '"contract" is not the number of a contract' }
+  }
+  if (value['name'] !== name) return { mistake: '"name" is not the last level of its topic' }
+  if (!isModelName(name)) return { mistake: '"name" cannot be the name of a model' }
+  if (operations === undefined || operations.length === 0) {
+    return { mistake: '"operations" is not a list of names' }
+  }
+  return { card: { ...value, contract, name, operations, ...optionalMembers(value) } }
+}
+
+// A member of another form becomes undefined: the rest of the card is useful without it.
+function optionalMembers(card: JsonObject): Omit<ReceivedCard, 'contract' | 'name' | 'operations'> {
+  const { limits, example } = card
+  return {
+    default_operation: textOf(card['default_operation']),
+    protocols: textsOf(card['protocols']),
+    description: textOf(card['description']),
+    platform: textOf(card['platform']),
+    versions: textsOf(card['versions']),
+    inputs: listOf(card['inputs'], tensorOf),
+    outputs: listOf(card['outputs'], tensorOf),
+    request_topic: textOf(card['request_topic']),
+    reply_topic: textOf(card['reply_topic']),
+    limits: isJsonObject(limits) ? limitsOf(limits) : undefined,
+    example: isJsonObject(example) ? exampleOf(example) : undefined,
+  }
+}
+
+function limitsOf(limits: JsonObject): ReceivedCard['limits'] {
+  return {
+    ...limits,
+    request_bytes_max: numberOf(limits['request_bytes_max']),
+    response_bytes_max: numberOf(limits['response_bytes_max']),
+    timeout_ms: numberOf(limits['timeout_ms']),
+  }
+}
+
+function exampleOf({ operation, body }: JsonObject): ReceivedCard['example'] {
+  const name = textOf(operation)
+  return name === undefined || body === undefined ? undefined : { operation: name, body }
+}
+
+function tensorOf(value: Json): TensorMetadata | undefined {
+  if (!isJsonObject(value)) return undefined
+  const name = textOf(value['name'])
+  const datatype = textOf(value['datatype'])
+  const shape = listOf(value['shape'], numberOf)
+  if (name === undefined || datatype === undefined || shape === undefined) return undefined
+  return { ...value, name, datatype, shape }
+}
+
+function textOf(value: Json | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+function numberOf(value: Json | undefined): number | undefined {
+  return typeof value === 'number' ? value : undefined
+}
+
+function textsOf(value: Json | undefined): string[] | undefined {
+  return listOf(value, textOf)
+}
+
+// All or nothing: a list without one of its entries would mean something else.
+function listOf<T>(value: Json | undefined, entryOf: (entry: Json) => T | undefined): T[] | undefined {
+  if (!Array.isArray(value)) return undefined
+  const entries = value.flatMap((entry) => entryOf(entry) ?? [])
+  return entries.length === value.length ? entries : undefined
+}
