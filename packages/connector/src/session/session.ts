@@ -15,12 +15,24 @@ import { reconnectDelayMs } from './reconnect-delay.ts'
 import { featureRefusal, SessionRefusal } from './refusal.ts'
 import { Retention } from './retention.ts'
 import { Rivalry } from './rivalry.ts'
-import type { SessionListener, SessionOptions } from './session-options.ts'
+import type { SessionListener, SessionOptions, SessionWarning } from './session-options.ts'
+import {
+  expiryLowered,
+  heldBack,
+  insistsOnOrder,
+  notRetained,
+  subscriptionRefused,
+  unsubscribeRefused,
+} from './session-warnings.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { explainEnd } from './wrong-port.ts'
 
 /** The end of a connection that we ended, to connect again at once. */
-class Reconnection extends Error {}
+class Reconnection extends Error {
+  constructor(reason: string) {
+    super(`Connecting again, ${reason}.`)
+  }
+}
 
 // The Will waits this long, so that a restart does not flap the status (MQTT 5 §3.1.3.2.2).
 const WILL_DELAY_SECONDS = 5
@@ -69,17 +81,13 @@ export class MqttSession {
       filters,
       ownFilters,
       share,
-      refused: ({ message }, isOwn) => this.#refused(message, isOwn),
-      kept: ({ message }) => this.#kept(message),
+      refused: ({ message }, isOwn) => this.#warn(subscriptionRefused(message, isOwn)),
+      kept: ({ message }) => this.#warn(unsubscribeRefused(message)),
     })
     this.#tolerance = new AckTolerance({
       reconnect: () =>
-        this.#connection?.disconnect(
-          new Reconnection(
-            'Connecting again, to find out whether the broker ignores PUBACKs that are out of order.',
-          ),
-        ),
-      insists: (symptom) => this.#insistsOnOrder(symptom),
+        this.#reconnect('to find out whether the broker ignores PUBACKs that are out of order'),
+      insists: (symptom) => this.#warn(insistsOnOrder(options.url, symptom)),
     })
   }
 
@@ -137,9 +145,7 @@ export class MqttSession {
   /** Connects again, with a birth that is later than `bornAtMs`: what an earlier process published must not look newer. */
   beBornAfter(bornAtMs: number): void {
     this.#bornAtMs = Math.max(this.#bornAtMs, bornAtMs)
-    this.#connection?.disconnect(
-      new Reconnection('Connecting again: the clock is behind the last birth under this name.'),
-    )
+    this.#reconnect('because the clock is behind the last birth under this name')
   }
 
   /** Drain, second half: says goodbye and ends. Unacknowledged deliveries come again with the next start. */
@@ -154,6 +160,10 @@ export class MqttSession {
     this.#subscriptions.close()
     this.#redelivery.close()
     await this.#running
+  }
+
+  #reconnect(reason: string): void {
+    this.#connection?.disconnect(new Reconnection(reason))
   }
 
   async #run(): Promise<void> {
@@ -278,7 +288,7 @@ export class MqttSession {
           identifiers,
           keeper: options.keeper,
           redelivery: () => this.#redelivery.pending,
-          heldBack: (delivery) => this.#heldBack(delivery),
+          heldBack: (delivery) => this.#warn(heldBack(options.url, delivery)),
           overtook: () => {
             this.#tolerance.overtook(connection.ackOrder, windowMax)
             connection.ping(() => this.#tolerance.answered())
@@ -333,7 +343,8 @@ export class MqttSession {
       this.#isSubscribed = true
       this.#isReady = true
       this.#readyAtMs = performance.now()
-      if (this.#options.will !== undefined && this.#retention.mustTell()) this.#notRetained()
+      if (this.#options.will !== undefined && this.#retention.mustTell())
+        this.#warn(notRetained(this.#options.url))
       this.#listener.ready({ limits, bornAtMs, isLost, filters: this.#subscriptions.names })
     }
     const subscribing = this.#subscriptions.connected(connection, sessionPresent)
@@ -345,52 +356,16 @@ export class MqttSession {
       )
   }
 
-  #insistsOnOrder(symptom: string): void {
-    this.#listener.warned?.({
-      event: 'ack_order_strict',
-      message: `The broker at ${this.#options.url} does not accept PUBACKs out of order: it ${symptom}. They leave in the order of arrival from now on, so one long call holds back all later ones. Give models with long calls a session of their own: models.NAME.lane: true.`,
-    })
-  }
-
-  #heldBack({ topic, receivedAtMs }: ReceivedDelivery): void {
-    const seconds = Math.round((performance.now() - receivedAtMs) / 1000)
-    this.#listener.warned?.({
-      event: 'intake_held_back',
-      message: `A request on "${topic}" runs for ${seconds} s, could not be put in safekeeping, and the broker at ${this.#options.url} will soon use its Packet Identifier again: nothing is acknowledged until it is answered. Give models with long calls a session of their own: models.NAME.lane: true.`,
-    })
-  }
-
   // Each connection may be with another node of a cluster; the same value is told once.
   #expires(seconds: number): void {
-    const asked = this.#options.sessionExpirySeconds
-    if (seconds < asked && seconds !== this.#sessionExpirySeconds) {
-      this.#listener.warned?.({
-        event: 'session_expiry_lowered',
-        message: `The broker at ${this.#options.url} keeps the session for ${seconds} s, not for the ${asked} s of broker.sessionExpirySeconds: requests that wait for a connector that is away for longer are lost. Raise the limit in the broker.`,
-      })
-    }
+    const { url, sessionExpirySeconds: asked } = this.#options
+    if (seconds < asked && seconds !== this.#sessionExpirySeconds)
+      this.#warn(expiryLowered(url, seconds, asked))
     this.#sessionExpirySeconds = seconds
   }
 
-  #notRetained(): void {
-    this.#listener.warned?.({
-      event: 'retain_unavailable',
-      message: `The broker at ${this.#options.url} has no retained messages. Requests are answered, but the status of the connector and the cards of the models reach only clients that are subscribed when they are published: "inferwire models ls" lists nothing. Allow retained messages in the broker.`,
-    })
-  }
-
-  #kept(message: string): void {
-    this.#listener.warned?.({
-      event: 'unsubscribe_refused',
-      message: `${message} The connector still receives what is published there, and asks again on the next connection.`,
-    })
-  }
-
-  #refused(message: string, isOwn: boolean): void {
-    const rest = isOwn
-      ? 'Requests are answered, but these messages are not received.'
-      : 'The other subscriptions stay.'
-    this.#listener.warned?.({ event: 'subscription_refused', message: `${message} ${rest}` })
+  #warn(warning: SessionWarning): void {
+    this.#listener.warned?.(warning)
   }
 }
 
