@@ -180,13 +180,18 @@ function checkFilters(fields: Fields, version: ClientVersion, isSubscribe: boole
     if (count > FILTERS_MAX) {
       throw new RefusedPacketError(`more than ${FILTERS_MAX} topic filters`, REASON.packetTooLarge)
     }
-    checkTopicFilter(fields.text())
+    const filter = fields.text()
+    checkTopicFilter(filter)
     if (!isSubscribe) continue
     const options = fields.read('byte')
     const isValid =
       version === 5 ? (options & 0xc0) === 0 && (options & 0x30) !== 0x30 : (options & 0xfc) === 0
     if (!isValid || (options & 3) === 3)
       throw new RefusedPacketError('the subscription options are not valid')
+    // MQTT 5 [MQTT-3.8.3-4]
+    if (filter.startsWith('$share/') && (options & 4) !== 0) {
+      throw new RefusedPacketError('No Local on a shared subscription', REASON.protocolError)
+    }
   }
 }
 
@@ -196,10 +201,12 @@ function checkTopicFilter(filter: string): void {
     filter !== '' &&
     levels.every((level, index) => !/[+#]/.test(level) || level === '+' || isLastHash(level, index, levels))
   if (!isValid) throw new RefusedPacketError('a topic filter is not valid', REASON.topicFilterInvalid)
-  // aedes keeps the filters of one SUBSCRIBE in a plain object, where this name is not like others.
-  if (filter === '__proto__') {
+  // MQTT 5 [MQTT-4.8.2-1], [MQTT-4.8.2-2]: $share/{ShareName}/{filter}, and no wildcard in the name.
+  const [prefix, shareName = '', ...shared] = levels
+  const isShareValid = shareName !== '' && !/[+#]/.test(shareName) && shared.join('/') !== ''
+  if (prefix === '$share' && !isShareValid) {
     throw new RefusedPacketError(
-      'this broker cannot take the topic filter __proto__',
+      'a shared subscription is not $share/{ShareName}/{filter}',
       REASON.topicFilterInvalid,
     )
   }

@@ -16,7 +16,7 @@ afterAll(() => broker.close())
 
 // Reason codes: 0x81 malformed, 0x82 protocol error, 0x8f filter, 0x90 topic name, 0x94 alias, 0x95 too large.
 test.each([
-  ['a Response Topic that runs past the packet (nine bytes ended aedes)', '30 07 00 01 61 03 08 00 05', 0x81],
+  ['a Response Topic that runs past the packet', '30 07 00 01 61 03 08 00 05', 0x81],
   ['Correlation Data that runs past the packet', '30 07 00 01 61 03 09 00 05', 0x81],
   ['a user property that runs past the packet', '30 0a 00 01 61 06 26 00 01 62 00 05', 0x81],
   ['properties that run past the packet', '30 05 00 01 61 7f 01', 0x81],
@@ -54,7 +54,10 @@ test.each([
   ['an empty filter', '82 06 00 01 00 00 00 00', 0x8f],
   ['a filter with + inside a level', '82 08 00 01 00 00 02 61 2b 00', 0x8f],
   ['a filter with # before the end', '82 09 00 01 00 00 03 23 2f 61 00', 0x8f],
-  ['the filter __proto__', '82 0f 00 01 00 00 09 5f 5f 70 72 6f 74 6f 5f 5f 00', 0x8f],
+  ['a shared subscription without a filter', '82 0d 00 01 00 00 07 24 73 68 61 72 65 2f 67 00', 0x8f],
+  ['a shared subscription with an empty name', '82 0f 00 01 00 00 09 24 73 68 61 72 65 2f 2f 61 00', 0x8f],
+  ['a wildcard as the name of a share', '82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 2b 2f 61 00', 0x8f],
+  ['No Local on a shared subscription', '82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 67 2f 61 05', 0x82],
   ['UNSUBSCRIBE without filters', 'a2 03 00 01 00', 0x82],
   ['PINGREQ with a payload', 'c0 01 00', 0x81],
   ['DISCONNECT with half a property', 'e0 03 00 01 11', 0x81],

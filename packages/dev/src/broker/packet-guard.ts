@@ -1,7 +1,7 @@
 // Stands between a socket and the embedded broker, and lets only well-formed packets of a client through.
 //
-// mqtt-packet 9 hands a property that runs past its packet over as `null`, and aedes 2.0.0-beta.1 then throws in the
-// process: nine bytes would end everything. So a stream is cut into packets here, and each is checked first.
+// mqtt-packet 9 hands a property that runs past its packet over as `null`. So a stream is cut into packets here, and
+// each is checked first.
 import { Duplex } from 'node:stream'
 import { checkClientPacket, checkFirstByte, isDisconnect, type ClientVersion } from './check-packet.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'

@@ -1,0 +1,167 @@
+// One network connection of a client, from CONNECT to its end: packets in, packets out, and time limits.
+import type { Duplex } from 'node:stream'
+import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet'
+import type { BrokerUser } from './access.ts'
+import { REASON } from './refused-packet.ts'
+
+/** Time limits and sizes of a connection. */
+export interface ConnectionLimits {
+  readonly connectTimeoutMs: number
+  /** From when on messages with QoS 1 and 2 wait in the session. Twice as much ends the connection. */
+  readonly unsentBytesMax: number
+  /** Of a client that reads nothing while that much waits. */
+  readonly drainTimeoutMs: number
+}
+
+/** Who hears of a connection. */
+export interface ConnectionEvents {
+  onConnect(packet: IConnectPacket): void
+  /** Every packet after CONNECT, in order. Only after {@link Connection.accept}. */
+  onPacket(packet: Packet): void
+  /** What waited for the client went out. */
+  onDrain(): void
+  /** Once, when nothing more can be sent or received. */
+  onClose(): void
+  /** Why the broker cuts it off; {@link ConnectionEvents.onClose} follows. */
+  onCutOff(reason: string): void
+}
+
+// How long a client may take to read why its connection ends.
+const LINGER_MS = 2_000
+const RECEIVE_MAXIMUM_DEFAULT = 65_535
+
+/** See the first line. */
+export class Connection {
+  /** Empty before CONNECT. */
+  clientId = ''
+  version: 3 | 4 | 5 = 5
+  user: BrokerUser | undefined
+  /** QoS 1 and 2 messages that the client takes at once (MQTT 5 §3.1.2.11.3). */
+  receiveMaximum = RECEIVE_MAXIMUM_DEFAULT
+  readonly #stream: Duplex
+  readonly #limits: ConnectionLimits
+  readonly #events: ConnectionEvents
+  readonly #early: Packet[] = []
+  #packetBytesMax = Number.POSITIVE_INFINITY
+  #isAccepted = false
+  #isEnding = false
+  #isFinished = false
+  readonly #connectTimer: NodeJS.Timeout
+  #keepAliveTimer: NodeJS.Timeout | undefined
+  #drainTimer: NodeJS.Timeout | undefined
+
+  constructor(stream: Duplex, limits: ConnectionLimits, events: ConnectionEvents) {
+    this.#stream = stream
+    this.#limits = limits
+    this.#events = events
+    const cutOff = (): void => this.cutOff('CONNECT did not arrive in time')
+    this.#connectTimer = setTimeout(cutOff, limits.connectTimeoutMs)
+    const packets = parser()
+    packets.on('packet', (packet) => this.#receive(packet))
+    packets.on('error', (error: Error) => this.cutOff(error.message))
+    stream.on('data', (chunk: Buffer) => {
+      this.#keepAliveTimer?.refresh()
+      packets.parse(chunk)
+    })
+    stream.on('end', () => stream.destroy())
+    stream.on('error', () => {})
+    stream.on('drain', () => {
+      clearTimeout(this.#drainTimer)
+      this.#drainTimer = undefined
+      this.#events.onDrain()
+    })
+    stream.once('close', () => {
+      clearTimeout(this.#connectTimer)
+      clearTimeout(this.#keepAliveTimer)
+      clearTimeout(this.#drainTimer)
+      this.#finish()
+    })
+  }
+
+  get isOpen(): boolean {
+    return !this.#isEnding && !this.#stream.destroyed
+  }
+
+  /** Whether the client reads fast enough to get more. */
+  get hasRoom(): boolean {
+    return this.isOpen && !this.#stream.writableNeedDrain
+  }
+
+  /** What the client says in CONNECT that it takes. */
+  limitTo({ properties }: IConnectPacket): void {
+    this.receiveMaximum = properties?.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT
+    this.#packetBytesMax = properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
+  }
+
+  /** After CONNACK: packets are handed on from now on, those first that arrived meanwhile. */
+  accept(packet: IConnectPacket): void {
+    clearTimeout(this.#connectTimer)
+    const keepAliveMs = (packet.keepalive ?? 0) * 1_500
+    // MQTT 5 [MQTT-3.1.2-22]
+    if (keepAliveMs > 0) {
+      const cutOff = (): void => this.cutOff('Keep Alive timed out', REASON.keepAliveTimeout)
+      this.#keepAliveTimer = setTimeout(cutOff, keepAliveMs)
+    }
+    this.#isAccepted = true
+    for (const early of this.#early.splice(0)) this.#receive(early)
+    this.#stream.resume()
+  }
+
+  /**
+   * Sends it. False: nothing was sent, because the connection ends, or because the packet is larger than the client
+   * takes (MQTT 5 [MQTT-3.1.2-24]).
+   */
+  send(packet: Packet): boolean {
+    if (!this.isOpen) return false
+    const bytes = generate(packet, { protocolVersion: this.version })
+    if (bytes.length > this.#packetBytesMax) return false
+    if (!this.#stream.write(bytes)) this.#watchDrain()
+    return true
+  }
+
+  /** Ends it after what was sent. A reason code goes to MQTT 5 clients as DISCONNECT. */
+  end(reasonCode?: number): void {
+    if (!this.isOpen) return
+    if (reasonCode !== undefined && this.version === 5) this.send({ cmd: 'disconnect', reasonCode })
+    this.#isEnding = true
+    this.#stream.end()
+    const timer = setTimeout(() => this.#stream.destroy(), LINGER_MS)
+    this.#stream.once('close', () => clearTimeout(timer))
+    this.#finish()
+  }
+
+  /** Ends it because of what the client does: with a DISCONNECT where a reason code is given, otherwise at once. */
+  cutOff(reason: string, reasonCode?: number): void {
+    if (!this.isOpen) return
+    this.#events.onCutOff(reason)
+    if (reasonCode !== undefined) return this.end(reasonCode)
+    this.#isEnding = true
+    this.#stream.destroy()
+  }
+
+  #receive(packet: Packet): void {
+    if (!this.isOpen) return
+    if (packet.cmd === 'connect') {
+      // What else is in the stream waits there while the user's password is checked.
+      this.#stream.pause()
+      this.#events.onConnect(packet)
+      return
+    }
+    // MQTT 5 §3.1.4: a client may send packets before CONNACK. These came in one chunk with CONNECT.
+    if (this.#isAccepted) this.#events.onPacket(packet)
+    else this.#early.push(packet)
+  }
+
+  #finish(): void {
+    if (this.#isFinished) return
+    this.#isFinished = true
+    this.#events.onClose()
+  }
+
+  #watchDrain(): void {
+    const { unsentBytesMax, drainTimeoutMs } = this.#limits
+    const reason = (): string => `it reads too slowly, ${this.#stream.writableLength} bytes wait for it`
+    if (this.#stream.writableLength > 2 * unsentBytesMax) return this.cutOff(reason())
+    this.#drainTimer ??= setTimeout(() => this.cutOff(reason()), drainTimeoutMs)
+  }
+}

@@ -1,0 +1,130 @@
+// From a published message to the sessions that get it: subscriptions, shared subscriptions, retained messages.
+import { matchesFilter } from '@inferwire/protocol'
+import type { ISubscription, QoS } from 'mqtt-packet'
+import { isExpired, type Delivery, type Message } from './message.ts'
+import type { Session, Subscription } from './session.ts'
+import { TopicTree } from './topic-tree.ts'
+
+const SEND_RETAINED = { always: 0, whenNew: 1 } as const
+
+/** See the first line. */
+export class MessageRouter {
+  readonly #subscriptions = new TopicTree<Subscription>()
+  readonly #retained = new Map<string, Message>()
+  #turns = 0
+
+  /** Hands a message to everybody who subscribes. False: nobody does. */
+  publish(message: Message): boolean {
+    if (message.retain) this.#keep(message)
+    const bySession = new Map<Session, Subscription[]>()
+    const byShare = new Map<string, Subscription[]>()
+    for (const subscription of this.#subscriptions.match(message.topic)) {
+      // MQTT 5 [MQTT-3.8.3-3]
+      if (subscription.isNoLocal && subscription.session.clientId === message.from) continue
+      if (subscription.isShared) addTo(byShare, subscription.filter, subscription)
+      else addTo(bySession, subscription.session, subscription)
+    }
+    for (const [session, subscriptions] of bySession) session.deliver(deliveryOf(message, subscriptions))
+    for (const members of byShare.values()) this.#deliverToOne(message, members)
+    return bySession.size + byShare.size > 0
+  }
+
+  /** Adds or replaces it. The return value sends the retained messages that belong to it: after SUBACK. */
+  subscribe(session: Session, wanted: ISubscription, identifier: number | undefined): () => void {
+    const { topic: filter, qos } = wanted
+    const isNew = !this.unsubscribe(session, filter)
+    const subscription: Subscription = {
+      session,
+      filter,
+      qos,
+      isNoLocal: wanted.nl === true,
+      isRetainAsPublished: wanted.rap === true,
+      identifier,
+      isShared: filter.startsWith('$share/'),
+      lastTurn: 0,
+    }
+    session.subscriptions.set(filter, subscription)
+    this.#subscriptions.add(withoutShare(filter), subscription)
+    // MQTT 5 §3.8.3.1; MQTT 3.1.1 has no Retain Handling: always.
+    const handling = wanted.rh ?? SEND_RETAINED.always
+    const isWanted = handling === SEND_RETAINED.always || (handling === SEND_RETAINED.whenNew && isNew)
+    // §4.8.2: a shared subscription gets none.
+    return isWanted && !subscription.isShared ? () => this.#sendRetained(subscription) : () => {}
+  }
+
+  /** False: there is no such subscription. */
+  unsubscribe(session: Session, filter: string): boolean {
+    const subscription = session.subscriptions.get(filter)
+    if (subscription === undefined) return false
+    session.subscriptions.delete(filter)
+    this.#subscriptions.delete(withoutShare(filter), subscription)
+    return true
+  }
+
+  /** Ends the subscriptions of a session. MQTT 5 §4.8.2: others of its shares get what it did not acknowledge. */
+  remove(session: Session): void {
+    for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter)
+    for (const { message, qos, share } of session.clear()) {
+      // [MQTT-4.8.2-5]: a QoS 2 message may have been taken already, and goes to nobody else.
+      if (share === undefined || qos !== 1) continue
+      const members = this.#subscriptions.match(message.topic).filter(({ filter }) => filter === share)
+      if (members.length > 0) this.#deliverToOne(message, members)
+    }
+  }
+
+  #keep(message: Message): void {
+    if (message.payload.length === 0) this.#retained.delete(message.topic)
+    else this.#retained.set(message.topic, message)
+  }
+
+  #sendRetained(subscription: Subscription): void {
+    const { filter, session } = subscription
+    for (const message of this.#retained.values()) {
+      if (isExpired(message)) this.#retained.delete(message.topic)
+      else if (matchesFilter(filter, message.topic)) {
+        session.deliver({ ...deliveryOf(message, [subscription]), retain: true })
+      }
+    }
+  }
+
+  // Who can take it now, of these whoever waited longest.
+  #deliverToOne(message: Message, members: readonly Subscription[]): void {
+    const [chosen] = members.toSorted(
+      (one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn,
+    )
+    if (chosen === undefined) return
+    this.#turns += 1
+    chosen.lastTurn = this.#turns
+    chosen.session.deliver({ ...deliveryOf(message, [chosen]), share: chosen.filter })
+  }
+}
+
+function rank({ session }: Subscription): number {
+  if (session.hasRoom) return 0
+  return session.connection === undefined ? 2 : 1
+}
+
+// MQTT 5 §3.3.4: one copy for overlapping subscriptions, with the highest QoS and every identifier.
+function deliveryOf(message: Message, subscriptions: readonly Subscription[]): Delivery {
+  const qos = Math.min(message.qos, Math.max(...subscriptions.map((subscription) => subscription.qos)))
+  return {
+    message,
+    qos: toQos(qos),
+    retain: message.retain && subscriptions.some(({ isRetainAsPublished }) => isRetainAsPublished),
+    subscriptionIdentifiers: subscriptions.flatMap(({ identifier }) => identifier ?? []),
+  }
+}
+
+function toQos(qos: number): QoS {
+  return qos === 0 || qos === 1 ? qos : 2
+}
+
+function withoutShare(filter: string): string {
+  return filter.startsWith('$share/') ? filter.slice(filter.indexOf('/', '$share/'.length) + 1) : filter
+}
+
+function addTo<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void {
+  const list = lists.get(key)
+  if (list === undefined) lists.set(key, [value])
+  else list.push(value)
+}
