@@ -154,6 +154,19 @@ function checkResponseTopic(topic: string | undefined): void {
 function checkTopicName(topic: string, what: string): void {
   if (topic === '') throw new RefusedPacketError(`${what} is empty`, REASON.protocolError)
   if (/[+#]/.test(topic)) throw new RefusedPacketError(`${what} has a wildcard`, REASON.topicNameInvalid)
+  if (hasTooManyLevels(topic)) {
+    throw new RefusedPacketError(
+      `${what} has more than ${SEPARATORS_MAX} topic level separators`,
+      REASON.topicNameInvalid,
+    )
+  }
+}
+
+// As Mosquitto.
+const SEPARATORS_MAX = 200
+
+function hasTooManyLevels(topic: string): boolean {
+  return topic.split('/').length - 1 > SEPARATORS_MAX
 }
 
 function checkAck(fields: Fields, version: ClientVersion): void {
@@ -201,6 +214,12 @@ function checkTopicFilter(filter: string): void {
     filter !== '' &&
     levels.every((level, index) => !/[+#]/.test(level) || level === '+' || isLastHash(level, index, levels))
   if (!isValid) throw new RefusedPacketError('a topic filter is not valid', REASON.topicFilterInvalid)
+  if (hasTooManyLevels(filter)) {
+    throw new RefusedPacketError(
+      `a topic filter has more than ${SEPARATORS_MAX} topic level separators`,
+      REASON.topicFilterInvalid,
+    )
+  }
   // MQTT 5 [MQTT-4.8.2-1], [MQTT-4.8.2-2]: $share/{ShareName}/{filter}, and no wildcard in the name.
   const [prefix, shareName = '', ...shared] = levels
   const isShareValid = shareName !== '' && !/[+#]/.test(shareName) && shared.join('/') !== ''

@@ -1,6 +1,6 @@
 // What must never reach the broker: bytes from a client that are not MQTT.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { generate } from 'mqtt-packet'
+import { generate, type Packet } from 'mqtt-packet'
 import { startBroker, type Broker } from './index.ts'
 import { connectPacket, RawClient } from './testing/raw-client.ts'
 
@@ -110,6 +110,64 @@ test.each([
   client.send(bytes)
   expect(await client.next('connack')).toMatchObject(connack)
   await client.closed()
+})
+
+// The bound is Mosquitto's: 200 separators. It was 100, and the connection was closed without a reason.
+const DEEP = Array.from({ length: 201 }, () => 'a').join('/')
+
+test.each([5, 4] as const)('takes topics with 201 levels, MQTT %d', async (protocolVersion) => {
+  const will = { topic: DEEP, payload: Buffer.from('x'), qos: 1 as const, retain: false }
+  const client = await RawClient.connect(broker.url, { protocolVersion, will })
+  expect(await client.subscribe(DEEP)).toBe(1)
+  client.send({
+    cmd: 'publish',
+    topic: DEEP,
+    payload: 'deep',
+    qos: 1,
+    messageId: 7,
+    retain: false,
+    dup: false,
+  })
+  await client.next('puback')
+  expect(await client.payloads()).toEqual(['deep'])
+})
+
+test.each([
+  [
+    'topic name',
+    { cmd: 'publish', topic: `${DEEP}/a`, payload: '', qos: 0, retain: false, dup: false },
+    0x90,
+  ],
+  [
+    'Response Topic',
+    {
+      cmd: 'publish',
+      topic: 'a',
+      payload: '',
+      qos: 0,
+      retain: false,
+      dup: false,
+      properties: { responseTopic: `${DEEP}/a` },
+    },
+    0x90,
+  ],
+  ['topic filter', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `${DEEP}/#`, qos: 1 }] }, 0x8f],
+  ['topic filter', { cmd: 'unsubscribe', messageId: 1, unsubscriptions: [`${DEEP}/a`] }, 0x8f],
+] as [string, Packet, number][])(
+  'says why it does not take a %s with more levels',
+  async (what, packet, code) => {
+    lines.length = 0
+    const client = await RawClient.connect(broker.url, { clientId: 'deep' })
+    client.send(packet)
+    expect((await client.next('disconnect')).reasonCode).toBe(code)
+    await client.closed()
+    expect(lines).toEqual([expect.stringContaining(`${what} has more than 200 topic level separators`)])
+  },
+)
+
+test('refuses a Will Topic with more levels in CONNACK', async () => {
+  const will = { topic: `${DEEP}/a`, payload: Buffer.from('x'), qos: 1 as const, retain: false }
+  await expect(RawClient.connect(broker.url, { will })).rejects.toThrow('CONNACK 144')
 })
 
 test('takes nothing that comes after DISCONNECT', async () => {
