@@ -1,5 +1,5 @@
 // Whether a control packet is one that a client may send, field by field (MQTT 5 chapter 3, MQTT 3.1.1 chapter 3).
-import { Fields } from './fields.ts'
+import { Fields, headerSize } from './fields.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
 /** Protocol level of CONNECT. */
@@ -17,6 +17,11 @@ const TYPE = {
   pingreq: 12,
   disconnect: 14,
 } as const
+
+/** The type in a fixed header's first byte is PUBLISH. */
+export function isPublish(firstByte: number): boolean {
+  return firstByte >> 4 === TYPE.publish
+}
 
 /** The type in a fixed header's first byte is DISCONNECT: nothing after it counts (MQTT 5 §3.14.4). */
 export function isDisconnect(firstByte: number): boolean {
@@ -71,12 +76,6 @@ export function checkClientPacket(packet: Buffer, version: ClientVersion | undef
       throw new RefusedPacketError(`a client may not send packet type ${type}`, REASON.protocolError)
   }
   return version
-}
-
-function headerSize(packet: Buffer): number {
-  let size = 2
-  while ((packet[size - 1]! & 0x80) !== 0) size += 1
-  return size
 }
 
 function checkFlags(flags: number, expected: number): void {

@@ -1,7 +1,10 @@
 // One network connection of a client, from CONNECT to its end: packets in, packets out, and time limits.
 import type { Duplex } from 'node:stream'
-import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet'
+import { generate, parser, type IConnectPacket, type IPublishPacket, type Packet } from 'mqtt-packet'
 import type { BrokerUser } from './access.ts'
+import { isPublish, type ClientVersion } from './check-packet.ts'
+import type { Delivery } from './message.ts'
+import { decodePublish, encodePublish, type Publication } from './publish-codec.ts'
 import { REASON } from './refused-packet.ts'
 
 /** Time limits and sizes of a connection. */
@@ -13,11 +16,14 @@ export interface ConnectionLimits {
   readonly drainTimeoutMs: number
 }
 
+/** PUBLISH, or another packet of a client. */
+export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclude<Packet, IPublishPacket>
+
 /** Who hears of a connection. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
   /** Every packet after CONNECT, in order. Only after {@link Connection.accept}. */
-  onPacket(packet: Packet): void
+  onPacket(packet: ReceivedPacket): void
   /** What waited for the client went out. */
   onDrain(): void
   /** Once, when nothing more can be sent or received. */
@@ -34,14 +40,14 @@ const RECEIVE_MAXIMUM_DEFAULT = 65_535
 export class Connection {
   /** Empty before CONNECT. */
   clientId = ''
-  version: 3 | 4 | 5 = 5
+  version: ClientVersion = 5
   user: BrokerUser | undefined
   /** QoS 1 and 2 messages that the client takes at once (MQTT 5 §3.1.2.11.3). */
   receiveMaximum = RECEIVE_MAXIMUM_DEFAULT
   readonly #stream: Duplex
   readonly #limits: ConnectionLimits
   readonly #events: ConnectionEvents
-  readonly #early: Packet[] = []
+  readonly #early: ReceivedPacket[] = []
   #packetBytesMax = Number.POSITIVE_INFINITY
   #isAccepted = false
   #isEnding = false
@@ -57,11 +63,17 @@ export class Connection {
     const cutOff = (): void => this.cutOff('CONNECT did not arrive in time')
     this.#connectTimer = setTimeout(cutOff, limits.connectTimeoutMs)
     const packets = parser()
-    packets.on('packet', (packet) => this.#receive(packet))
+    packets.on('packet', (packet) => {
+      if (packet.cmd !== 'publish') this.#receive(packet)
+    })
     packets.on('error', (error: Error) => this.cutOff(error.message))
-    stream.on('data', (chunk: Buffer) => {
+    stream.on('data', (packet: Buffer) => {
       this.#keepAliveTimer?.refresh()
-      packets.parse(chunk)
+      if (isPublish(packet.readUInt8())) {
+        this.#receive({ cmd: 'publish', ...decodePublish(packet, this.version) })
+      } else {
+        packets.parse(packet)
+      }
     })
     stream.on('end', () => stream.destroy())
     stream.on('error', () => {})
@@ -107,16 +119,14 @@ export class Connection {
     this.#stream.resume()
   }
 
-  /**
-   * Sends it. False: nothing was sent, because the connection ends, or because the packet is larger than the client
-   * takes (MQTT 5 [MQTT-3.1.2-24]).
-   */
-  send(packet: Packet): boolean {
-    if (!this.isOpen) return false
-    const bytes = generate(packet, { protocolVersion: this.version })
-    if (bytes.length > this.#packetBytesMax) return false
-    if (!this.#stream.write(bytes)) this.#watchDrain()
-    return true
+  /** Sends it, unless the connection ends. */
+  send(packet: Exclude<Packet, IPublishPacket>): void {
+    this.#write(generate(packet, { protocolVersion: this.version }))
+  }
+
+  /** As PUBLISH. False: nothing was sent. `messageId` is 0 with QoS 0; `isRepeated` sets DUP. */
+  publish(delivery: Delivery, messageId = 0, isRepeated = false): boolean {
+    return this.#write(encodePublish(delivery, { version: this.version, messageId, isRepeated }))
   }
 
   /** Ends it after what was sent. A reason code goes to MQTT 5 clients as DISCONNECT. */
@@ -139,7 +149,14 @@ export class Connection {
     this.#stream.destroy()
   }
 
-  #receive(packet: Packet): void {
+  // MQTT 5 [MQTT-3.1.2-24]: what is larger than the client takes is not sent.
+  #write(bytes: Buffer): boolean {
+    if (!this.isOpen || bytes.length > this.#packetBytesMax) return false
+    if (!this.#stream.write(bytes)) this.#watchDrain()
+    return true
+  }
+
+  #receive(packet: ReceivedPacket): void {
     if (!this.isOpen) return
     if (packet.cmd === 'connect') {
       // What else is in the stream waits there while the user's password is checked.
@@ -147,7 +164,7 @@ export class Connection {
       this.#events.onConnect(packet)
       return
     }
-    // MQTT 5 §3.1.4: a client may send packets before CONNACK. These came in one chunk with CONNECT.
+    // MQTT 5 §3.1.4: a client may send packets before CONNACK. They are few: the stream is paused.
     if (this.#isAccepted) this.#events.onPacket(packet)
     else this.#early.push(packet)
   }

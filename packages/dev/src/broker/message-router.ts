@@ -1,7 +1,8 @@
 // From a published message to the sessions that get it: subscriptions, shared subscriptions, retained messages.
 import { matchesFilter } from '@inferwire/protocol'
-import type { ISubscription, QoS } from 'mqtt-packet'
+import type { ISubscription } from 'mqtt-packet'
 import { isExpired, type Delivery, type Message } from './message.ts'
+import { toQos } from './publish-codec.ts'
 import type { Session, Subscription } from './session.ts'
 import { TopicTree } from './topic-tree.ts'
 
@@ -113,10 +114,6 @@ function deliveryOf(message: Message, subscriptions: readonly Subscription[]): D
     retain: message.retain && subscriptions.some(({ isRetainAsPublished }) => isRetainAsPublished),
     subscriptionIdentifiers: subscriptions.flatMap(({ identifier }) => identifier ?? []),
   }
-}
-
-function toQos(qos: number): QoS {
-  return qos === 0 || qos === 1 ? qos : 2
 }
 
 function withoutShare(filter: string): string {

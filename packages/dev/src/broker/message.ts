@@ -1,11 +1,9 @@
 // What the broker carries: an Application Message, and one delivery of it to one session.
-import type { IPublishPacket, QoS } from 'mqtt-packet'
+import { generate, type IConnectPacket, type QoS } from 'mqtt-packet'
+import { decodePublish, type Publication } from './publish-codec.ts'
 
-/** Properties that go from the publisher to every subscriber unaltered (MQTT 5 §3.3.2.3). */
-export type MessageProperties = Pick<
-  NonNullable<IPublishPacket['properties']>,
-  'payloadFormatIndicator' | 'contentType' | 'responseTopic' | 'correlationData' | 'userProperties'
->
+/** A Will Message, as CONNECT has it. */
+export type Will = NonNullable<IConnectPacket['will']>
 
 /** An Application Message. */
 export interface Message {
@@ -13,7 +11,8 @@ export interface Message {
   readonly payload: Buffer
   readonly qos: QoS
   readonly retain: boolean
-  readonly properties: MessageProperties
+  /** Properties that go from the publisher to every subscriber unaltered (MQTT 5 §3.3.2.3), encoded. */
+  readonly properties: Buffer
   /** What it counts for in the limits of a queue. */
   readonly bytes: number
   /** Milliseconds since 1970; undefined = never. */
@@ -32,65 +31,41 @@ export interface Delivery {
   readonly share?: string | undefined
 }
 
-type ReceivedProperties = NonNullable<IPublishPacket['properties']> & { willDelayInterval?: number }
-
-/** The message in a PUBLISH or Will that `from` sent now. */
-export function messageOf(
-  packet: {
-    readonly topic: string
-    readonly payload: Buffer | string
-    readonly qos?: QoS
-    readonly retain?: boolean
-    readonly properties?: ReceivedProperties
-    readonly length?: number
-  },
-  from: string,
-): Message {
-  // Every property that is not the message's own stays here: Will Delay Interval does not belong into a PUBLISH
-  // (MQTT 5 table 2-4), Topic Alias and Subscription Identifier are of one connection.
-  const {
-    messageExpiryInterval,
-    willDelayInterval: _delay,
-    topicAlias: _alias,
-    subscriptionIdentifier: _identifier,
-    ...properties
-  } = packet.properties ?? {}
-  const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload)
+/** The message that `from` published now. */
+export function messageOf(publication: Publication, from: string): Message {
+  const { topic, payload, qos, retain, properties, messageExpiryInterval } = publication
   return {
-    topic: packet.topic,
+    topic,
     payload,
-    bytes: packet.length ?? payload.length,
-    qos: packet.qos ?? 0,
-    retain: packet.retain === true,
+    qos,
+    retain,
     properties,
+    bytes: payload.length + properties.length + topic.length,
     expiresAtMs: messageExpiryInterval === undefined ? undefined : Date.now() + messageExpiryInterval * 1_000,
     from,
   }
 }
 
+/** The message in a Will, published now. Its properties are those of PUBLISH, without Will Delay Interval (table 2-4). */
+export function messageOfWill(will: Will, from: string): Message {
+  const { willDelayInterval: _delay, ...properties } = will.properties ?? {}
+  const packet = generate(
+    {
+      cmd: 'publish',
+      topic: will.topic,
+      payload: will.payload,
+      qos: will.qos ?? 0,
+      retain: will.retain === true,
+      dup: false,
+      messageId: 1,
+      properties,
+    },
+    { protocolVersion: 5 },
+  )
+  return messageOf(decodePublish(packet, 5), from)
+}
+
 /** Whether it may not be delivered any more (MQTT 5 [MQTT-3.3.2-5]). */
 export function isExpired({ expiresAtMs }: Message): boolean {
   return expiresAtMs !== undefined && expiresAtMs <= Date.now()
-}
-
-/** The PUBLISH packet. The Message Expiry Interval is what is left of it (MQTT 5 [MQTT-3.3.2-6]). */
-export function publishPacket(delivery: Delivery, messageId?: number, dup = false): IPublishPacket {
-  const { message, qos, retain, subscriptionIdentifiers } = delivery
-  const { topic, payload, expiresAtMs } = message
-  return {
-    cmd: 'publish',
-    topic,
-    payload,
-    qos,
-    retain,
-    dup,
-    ...(messageId !== undefined && { messageId }),
-    properties: {
-      ...message.properties,
-      ...(expiresAtMs !== undefined && {
-        messageExpiryInterval: Math.max(0, Math.ceil((expiresAtMs - Date.now()) / 1_000)),
-      }),
-      ...(subscriptionIdentifiers.length > 0 && { subscriptionIdentifier: [...subscriptionIdentifiers] }),
-    },
-  }
 }

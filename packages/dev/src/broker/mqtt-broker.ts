@@ -4,14 +4,15 @@
 // a PUBACK leaves when the message has been handed on.
 import { randomUUID } from 'node:crypto'
 import type { Duplex } from 'node:stream'
-import type { IConnectPacket, IDisconnectPacket, IPublishPacket, ISubscribePacket, Packet } from 'mqtt-packet'
+import type { IConnectPacket, IDisconnectPacket, ISubscribePacket } from 'mqtt-packet'
 import type { BrokerAccess, BrokerUser } from './access.ts'
-import { Connection, type ConnectionLimits } from './connection.ts'
+import { Connection, type ConnectionLimits, type ReceivedPacket } from './connection.ts'
 import { MessageRouter } from './message-router.ts'
-import { messageOf } from './message.ts'
+import { messageOf, type Will } from './message.ts'
+import type { Publication } from './publish-codec.ts'
 import { REASON } from './refused-packet.ts'
 import type { Session } from './session.ts'
-import { NEVER_EXPIRES, SessionStore, type Will } from './session-store.ts'
+import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
 
 /** What an {@link MqttBroker} is made with. */
 export interface MqttBrokerOptions extends ConnectionLimits {
@@ -150,7 +151,7 @@ export class MqttBroker {
     if (session !== undefined) this.#sessions.leave(session, will)
   }
 
-  #take(guest: Guest, packet: Packet): void {
+  #take(guest: Guest, packet: ReceivedPacket): void {
     const { connection, session } = guest
     if (session === undefined) return
     switch (packet.cmd) {
@@ -192,8 +193,8 @@ export class MqttBroker {
     }
   }
 
-  #publish(connection: Connection, session: Session, packet: IPublishPacket): void {
-    const { qos, topic, messageId = 0 } = packet
+  #publish(connection: Connection, session: Session, packet: Publication): void {
+    const { qos, topic, messageId } = packet
     // MQTT 5 [MQTT-4.3.3-10]: handed on once, however often it comes.
     if (qos === 2 && session.received.has(messageId)) {
       connection.send({ cmd: 'pubrec', messageId, reasonCode: 0 })

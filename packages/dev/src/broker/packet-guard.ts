@@ -18,7 +18,10 @@ export interface GuardOptions {
   readonly onRefused?: (reason: RefusedPacketError) => void
 }
 
-/** The stream to give to the broker in place of `socket`. A packet that is not well-formed ends the connection. */
+/**
+ * The stream to give to the broker in place of `socket`. Each `data` event has one whole packet. A packet that is not
+ * well-formed ends the connection.
+ */
 export function guardPackets(socket: Duplex, options: GuardOptions = {}): Duplex {
   return new GuardedStream(socket, options)
 }
@@ -44,7 +47,7 @@ class GuardedStream extends Duplex {
   #isRefused = false
 
   constructor(socket: Duplex, options: GuardOptions) {
-    super({ writableHighWaterMark: options.unsentBytesMax ?? 64 * 1024 * 1024 })
+    super({ readableObjectMode: true, writableHighWaterMark: options.unsentBytesMax ?? 64 * 1024 * 1024 })
     this.#socket = socket
     this.#options = options
     this.#packetBytesMax = options.packetBytesMax ?? 64 * 1024 * 1024

@@ -1,11 +1,7 @@
 // The sessions of the broker, and what time does to them: they expire, and Wills are published.
-import type { IConnectPacket } from 'mqtt-packet'
 import type { MessageRouter } from './message-router.ts'
-import { messageOf } from './message.ts'
+import { messageOfWill, type Will } from './message.ts'
 import { Session } from './session.ts'
-
-/** A Will Message, as CONNECT has it. */
-export type Will = NonNullable<IConnectPacket['will']>
 
 /** Session Expiry Interval of a session that does not expire (MQTT 5 §3.1.2.11.2). */
 export const NEVER_EXPIRES = 0xffff_ffff
@@ -88,7 +84,7 @@ export class SessionStore {
   }
 
   #publish({ clientId }: Session, will: Will): void {
-    this.#router.publish(messageOf(will, clientId))
+    this.#router.publish(messageOfWill(will, clientId))
   }
 }
 

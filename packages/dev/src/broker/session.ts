@@ -1,7 +1,7 @@
 // What the broker keeps for one client, connected or away: its subscriptions, and the messages that it has to get.
 import type { QoS } from 'mqtt-packet'
 import type { Connection } from './connection.ts'
-import { isExpired, publishPacket, type Delivery } from './message.ts'
+import { isExpired, type Delivery } from './message.ts'
 
 /** One topic filter of a session. */
 export interface Subscription {
@@ -81,7 +81,7 @@ export class Session {
       this.#enqueue(delivery)
       this.flush()
     } else if (this.#connection !== undefined && this.#mayRead(delivery)) {
-      this.#connection.send(publishPacket(delivery))
+      this.#connection.publish(delivery)
     }
   }
 
@@ -131,7 +131,7 @@ export class Session {
     const isSent =
       !isExpired(delivery.message) &&
       this.#mayRead(delivery) &&
-      this.#connection?.send(publishPacket(delivery, messageId)) === true
+      this.#connection?.publish(delivery, messageId) === true
     if (isSent) {
       this.#unacknowledged.set(messageId, { delivery })
       this.#sent.add(messageId)
@@ -146,10 +146,7 @@ export class Session {
     const delivery = this.#unacknowledged.get(messageId)?.delivery
     if (delivery === undefined) return
     // MQTT 5 [MQTT-3.3.1-1]
-    if (
-      this.#mayRead(delivery) &&
-      this.#connection?.send(publishPacket(delivery, messageId, true)) === true
-    ) {
+    if (this.#mayRead(delivery) && this.#connection?.publish(delivery, messageId, true) === true) {
       this.#sent.add(messageId)
     } else if (this.#connection?.isOpen === true) {
       this.#settle(messageId)
