@@ -33,7 +33,7 @@ export interface ConnectionEvents {
 }
 
 // How long a client may take to read why its connection ends.
-const LINGER_MS = 2_000
+const LINGER_MS = 5_000
 const RECEIVE_MAXIMUM_DEFAULT = 65_535
 
 /** See the first line. */
@@ -134,6 +134,8 @@ export class Connection {
     if (!this.isOpen) return
     if (reasonCode !== undefined && this.version === 5) this.send({ cmd: 'disconnect', reasonCode })
     this.#isEnding = true
+    // What still arrives is read and ignored, so that the end of the stream is seen.
+    this.#stream.resume()
     this.#stream.end()
     const timer = setTimeout(() => this.#stream.destroy(), LINGER_MS)
     this.#stream.once('close', () => clearTimeout(timer))

@@ -171,6 +171,27 @@ test('does not send what is larger than the Maximum Packet Size of the client', 
   expect((await subscriber.next('publish')).payload.toString()).toBe('small')
 })
 
+test('retains no more than 10,000 messages, and says so', async () => {
+  const publisher = await raw()
+  for (let index = 0; index <= 10_000; index++) {
+    publisher.send(publish(`many/${index}`, 'x', { qos: 0, retain: true }))
+  }
+  await publisher.payloads()
+  expect(lines).toEqual([expect.stringContaining('10000 messages')])
+  // One that is there may change, and one that goes makes room.
+  publisher.send(
+    publish('many/1', 'changed', { qos: 0, retain: true }),
+    publish('many/2', '', { qos: 0, retain: true }),
+    publish('many/new', 'x', { qos: 0, retain: true }),
+  )
+  await publisher.payloads()
+  expect(lines).toHaveLength(1)
+  const late = await raw()
+  await late.subscribe('many/1')
+  await late.subscribe('many/new')
+  expect(await late.payloads()).toEqual(['changed', 'x'])
+})
+
 // MQTT 5 §3.3.4, §3.8.3.1.
 test('sends one copy for overlapping subscriptions, with the highest QoS and every identifier', async () => {
   const subscriber = await raw()

@@ -17,6 +17,7 @@ const PACKET_BYTES_MAX = 64 * 1024 * 1024
 // A client that reads nothing is cut off when this much waits for it and some time has passed, or twice as much waits.
 const UNSENT_BYTES_MAX = 64 * 1024 * 1024
 const DRAIN_TIMEOUT_MS = 5_000
+const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
 // Of each of the two steps of close(), which is to take at most half a second.
 const CLOSE_TIMEOUT_MS = 200
@@ -29,6 +30,7 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
   assertLoopback(host)
   const mqtt = new MqttBroker({
     packetBytesMax: PACKET_BYTES_MAX,
+    sessionsMax: SESSIONS_MAX,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     unsentBytesMax: UNSENT_BYTES_MAX,
     drainTimeoutMs: DRAIN_TIMEOUT_MS,

@@ -6,13 +6,21 @@ import { toQos } from './publish-codec.ts'
 import type { Session, Subscription } from './session.ts'
 import { TopicTree } from './topic-tree.ts'
 
+const RETAINED_MAX = 10_000
+const RETAINED_BYTES_MAX = 256 * 1024 * 1024
 const SEND_RETAINED = { always: 0, whenNew: 1 } as const
 
 /** See the first line. */
 export class MessageRouter {
   readonly #subscriptions = new TopicTree<Subscription>()
   readonly #retained = new Map<string, Message>()
+  readonly #log: (line: string) => void
+  #retainedBytes = 0
   #turns = 0
+
+  constructor(log: (line: string) => void) {
+    this.#log = log
+  }
 
   /** Hands a message to everybody who subscribes. False: nobody does. */
   publish(message: Message): boolean {
@@ -22,8 +30,10 @@ export class MessageRouter {
     for (const subscription of this.#subscriptions.match(message.topic)) {
       // MQTT 5 [MQTT-3.8.3-3]
       if (subscription.isNoLocal && subscription.session.clientId === message.from) continue
-      if (subscription.isShared) addTo(byShare, subscription.filter, subscription)
-      else addTo(bySession, subscription.session, subscription)
+      if (subscription.isShared) {
+        // One who may not read it must not take it from the others.
+        if (subscription.session.mayRead(message)) addTo(byShare, subscription.filter, subscription)
+      } else addTo(bySession, subscription.session, subscription)
     }
     for (const [session, subscriptions] of bySession) session.deliver(deliveryOf(message, subscriptions))
     for (const members of byShare.values()) this.#deliverToOne(message, members)
@@ -68,20 +78,39 @@ export class MessageRouter {
     for (const { message, qos, share } of session.clear()) {
       // [MQTT-4.8.2-5]: a QoS 2 message may have been taken already, and goes to nobody else.
       if (share === undefined || qos !== 1) continue
-      const members = this.#subscriptions.match(message.topic).filter(({ filter }) => filter === share)
+      const members = this.#subscriptions
+        .match(message.topic)
+        .filter((member) => member.filter === share && member.session.mayRead(message))
       if (members.length > 0) this.#deliverToOne(message, members)
     }
   }
 
   #keep(message: Message): void {
-    if (message.payload.length === 0) this.#retained.delete(message.topic)
-    else this.#retained.set(message.topic, message)
+    const { topic, bytes } = message
+    this.#forget(topic)
+    if (message.payload.length === 0) return
+    if (this.#retained.size >= RETAINED_MAX || this.#retainedBytes + bytes > RETAINED_BYTES_MAX) {
+      this.#log(
+        `MQTT: ${this.#retained.size} messages with ${this.#retainedBytes} bytes are retained: another one is not`,
+      )
+      return
+    }
+    this.#retained.set(topic, message)
+    this.#retainedBytes += bytes
+  }
+
+  #forget(topic: string): void {
+    this.#retainedBytes -= this.#retained.get(topic)?.bytes ?? 0
+    this.#retained.delete(topic)
   }
 
   #sendRetained(subscription: Subscription): void {
     const { filter, session } = subscription
-    for (const message of this.#retained.values()) {
-      if (isExpired(message)) this.#retained.delete(message.topic)
+    const exact = this.#retained.get(filter)
+    // A SUBSCRIBE may have thousands of filters: only wildcards have to look at everything.
+    const candidates = /[+#]/.test(filter) ? [...this.#retained.values()] : exact === undefined ? [] : [exact]
+    for (const message of candidates) {
+      if (isExpired(message)) this.#forget(message.topic)
       else if (matchesFilter(filter, message.topic)) {
         session.deliver({ ...deliveryOf(message, [subscription]), retain: true })
       }

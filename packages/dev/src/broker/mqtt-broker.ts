@@ -18,6 +18,8 @@ import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
 export interface MqttBrokerOptions extends ConnectionLimits {
   /** The largest packet that is taken; clients are told. */
   readonly packetBytesMax: number
+  /** With those whose clients are away. */
+  readonly sessionsMax: number
   /** Undefined: everybody may do everything. */
   readonly access: BrokerAccess | undefined
   readonly log: (line: string) => void
@@ -35,17 +37,18 @@ const RECEIVE_MAXIMUM = 10_000
 const CLIENT_ID_LENGTH_MAX = 128
 const DISCONNECT_WITH_WILL = 4
 // CONNACK of MQTT 3.1.1 (§3.2.2.3).
-const RETURN_CODE = { identifierRejected: 2, notAuthorized: 5 } as const
+const RETURN_CODE = { identifierRejected: 2, serverUnavailable: 3, notAuthorized: 5 } as const
 
 /** See the first line. */
 export class MqttBroker {
   readonly #options: MqttBrokerOptions
-  readonly #router = new MessageRouter()
+  readonly #router: MessageRouter
   readonly #sessions: SessionStore
   readonly #guests = new Map<Connection, Guest>()
 
   constructor(options: MqttBrokerOptions) {
     this.#options = options
+    this.#router = new MessageRouter(options.log)
     this.#sessions = new SessionStore(this.#router, options.log)
   }
 
@@ -107,6 +110,10 @@ export class MqttBroker {
     this.#takeOver(clientId)
     const existing = this.#sessions.get(clientId)
     const isResumed = existing !== undefined && packet.clean !== true
+    const { sessionsMax, packetBytesMax } = this.#options
+    if (existing === undefined && this.#sessions.size >= sessionsMax) {
+      return this.#refuse(connection, `there are ${sessionsMax} sessions already`, ...QUOTA_EXCEEDED)
+    }
     // MQTT 5 [MQTT-3.1.2-4]
     if (existing !== undefined && !isResumed) this.#sessions.end(existing)
     const session = isResumed ? existing : this.#sessions.create(clientId)
@@ -120,7 +127,7 @@ export class MqttBroker {
       reasonCode: 0,
       returnCode: 0,
       properties: {
-        maximumPacketSize: this.#options.packetBytesMax,
+        maximumPacketSize: packetBytesMax,
         receiveMaximum: RECEIVE_MAXIMUM,
         ...(packet.clientId === '' && { assignedClientIdentifier: clientId }),
       },
@@ -254,6 +261,7 @@ export function nameOf(clientId: string): string {
     : `client ${JSON.stringify(clientId.slice(0, CLIENT_ID_LENGTH_MAX))}`
 }
 
+const QUOTA_EXCEEDED = [REASON.quotaExceeded, RETURN_CODE.serverUnavailable] as const
 const NOT_AUTHORIZED = [REASON.notAuthorized, RETURN_CODE.notAuthorized] as const
 
 // Why, and the codes of MQTT 5 and 3.1.1.

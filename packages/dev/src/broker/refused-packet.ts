@@ -19,6 +19,7 @@ export const REASON = {
   receiveMaximumExceeded: 0x93,
   topicAliasInvalid: 0x94,
   packetTooLarge: 0x95,
+  quotaExceeded: 0x97,
 } as const
 
 /** Why a packet is refused; the message has no line breaks and nothing of the packet that is not printable. */

@@ -26,6 +26,10 @@ export class SessionStore {
     this.#log = log
   }
 
+  get size(): number {
+    return this.#sessions.size
+  }
+
   get(clientId: string): Session | undefined {
     return this.#sessions.get(clientId)
   }

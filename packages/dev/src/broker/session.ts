@@ -1,7 +1,8 @@
 // What the broker keeps for one client, connected or away: its subscriptions, and the messages that it has to get.
 import type { QoS } from 'mqtt-packet'
+import type { BrokerUser } from './access.ts'
 import type { Connection } from './connection.ts'
-import { isExpired, type Delivery } from './message.ts'
+import { isExpired, type Delivery, type Message } from './message.ts'
 
 /** One topic filter of a session. */
 export interface Subscription {
@@ -36,6 +37,8 @@ export class Session {
   /** How long it lives without a connection. 0 = ends with it, 0xFFFFFFFF = forever (MQTT 5 §3.1.2.11.2). */
   expirySeconds = 0
   readonly #log: (line: string) => void
+  // Of the connection that was there last.
+  #user: BrokerUser | undefined
   #connection: Connection | undefined
   #waiting: Delivery[] = []
   readonly #unacknowledged = new Map<number, Unacknowledged>()
@@ -63,6 +66,7 @@ export class Session {
   /** The client is here: sends what was not acknowledged again, in the same order, then what waits. */
   attach(connection: Connection): void {
     this.#connection = connection
+    this.#user = connection.user
     for (const [messageId, { delivery }] of this.#unacknowledged) {
       if (delivery === undefined) connection.send({ cmd: 'pubrel', messageId })
       else this.#toResend.push(messageId)
@@ -76,11 +80,16 @@ export class Session {
     this.#toResend = []
   }
 
+  /** As in Mosquitto, every subscription is granted, and what its user may not read is left out. */
+  mayRead({ topic }: Message): boolean {
+    return this.#user?.may('read', topic) ?? true
+  }
+
   deliver(delivery: Delivery): void {
     if (delivery.qos > 0) {
       this.#enqueue(delivery)
       this.flush()
-    } else if (this.#connection !== undefined && this.#mayRead(delivery)) {
+    } else if (this.#connection !== undefined && this.mayRead(delivery.message)) {
       this.#connection.publish(delivery)
     }
   }
@@ -130,7 +139,7 @@ export class Session {
     // MQTT 5 [MQTT-4.9.0-2] and [MQTT-3.1.2-25]: what is not sent takes no place.
     const isSent =
       !isExpired(delivery.message) &&
-      this.#mayRead(delivery) &&
+      this.mayRead(delivery.message) &&
       this.#connection?.publish(delivery, messageId) === true
     if (isSent) {
       this.#unacknowledged.set(messageId, { delivery })
@@ -146,7 +155,7 @@ export class Session {
     const delivery = this.#unacknowledged.get(messageId)?.delivery
     if (delivery === undefined) return
     // MQTT 5 [MQTT-3.3.1-1]
-    if (this.#mayRead(delivery) && this.#connection?.publish(delivery, messageId, true) === true) {
+    if (this.mayRead(delivery.message) && this.#connection?.publish(delivery, messageId, true) === true) {
       this.#sent.add(messageId)
     } else if (this.#connection?.isOpen === true) {
       this.#settle(messageId)
@@ -178,11 +187,6 @@ export class Session {
 
   #forget({ message }: Delivery): void {
     this.#bytes -= message.bytes
-  }
-
-  // As in Mosquitto, every subscription is granted, and what may not be read is left out.
-  #mayRead({ message }: Delivery): boolean {
-    return this.#connection?.user?.may('read', message.topic) ?? true
   }
 
   // There is always a free one: more than MESSAGES_MAX are never in use.

@@ -1,0 +1,79 @@
+// Limits of the embedded broker that are too large, or too long, to reach as they are set there.
+import { createServer, type Server } from 'node:net'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { MqttBroker } from './mqtt-broker.ts'
+import { guardPackets } from './packet-guard.ts'
+import { RawClient } from './testing/raw-client.ts'
+
+let server: Server
+let broker: MqttBroker
+let url: string
+let lines: string[]
+
+beforeEach(async () => {
+  lines = []
+  broker = new MqttBroker({
+    packetBytesMax: 1_000_000,
+    sessionsMax: 2,
+    connectTimeoutMs: 1_000,
+    unsentBytesMax: 1_000_000,
+    drainTimeoutMs: 1_000,
+    access: undefined,
+    log: (line) => lines.push(line),
+  })
+  server = createServer((socket) => broker.serve(guardPackets(socket, { unsentBytesMax: 1_000_000 })))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  url = `mqtt://127.0.0.1:${port}`
+})
+afterEach(() => {
+  broker.close()
+  server.close()
+})
+
+test.each([
+  [5, 0x97],
+  [4, 3],
+] as const)(
+  'takes no more sessions than it may, and says so to both sides, MQTT %d',
+  async (protocolVersion, code) => {
+    const properties = { sessionExpiryInterval: 60 }
+    await (await RawClient.connect(url, { clientId: 'away', properties })).destroy()
+    const ending = await RawClient.connect(url, { clientId: 'ending' })
+    const connect = (clientId: string): Promise<RawClient> =>
+      RawClient.connect(url, { clientId, protocolVersion })
+    await expect(connect('third')).rejects.toThrow(`CONNACK ${code}`)
+    expect(lines).toEqual(['MQTT: client "third": there are 2 sessions already'])
+    expect((await connect('away')).isClosed).toBe(false)
+    ending.send({ cmd: 'disconnect', reasonCode: 0 })
+    await ending.closed()
+    expect((await connect('third')).isClosed).toBe(false)
+  },
+)
+
+test('closes a connection on which no CONNECT comes', async () => {
+  const client = await RawClient.open(url)
+  await client.closed()
+  expect(lines).toEqual(['MQTT: a client without CONNECT: CONNECT did not arrive in time'])
+})
+
+test('cuts a client off that reads nothing, and keeps what it did not get for its session', async () => {
+  const session = { clientId: 'stuck', clean: false, properties: { sessionExpiryInterval: 60 } }
+  const stuck = await RawClient.connect(url, session)
+  await stuck.subscribe('big', { qos: 1 })
+  stuck.pause()
+  const publisher = await RawClient.connect(url)
+  const payload = 'x'.repeat(200_000)
+  const count = 100
+  for (let index = 0; index < count; index++) {
+    publisher.send({ cmd: 'publish', topic: 'big', payload, qos: 1, messageId: 7, retain: false, dup: false })
+  }
+  await expect.poll(() => lines, { timeout: 5_000 }).toEqual([expect.stringContaining('reads too slowly')])
+  await publisher.payloads()
+  const back = await RawClient.connect(url, session)
+  for (let index = 0; index < count; index++) {
+    const { messageId = 0 } = await back.next('publish')
+    back.send({ cmd: 'puback', messageId, reasonCode: 0 })
+  }
+  expect(await back.payloads()).toEqual([])
+})
