@@ -131,7 +131,7 @@ describe('a user', () => {
     await alice.destroy()
   })
 
-  test('takes nothing from the others of a share that it may not read', async () => {
+  test('takes no messages from a shared subscription that it may not read', async () => {
     const { username, password } = access.connector
     const filter = '$share/connectors/infer/request/#'
     const connector = await RawClient.connect(broker.url, { username, password: Buffer.from(password) })

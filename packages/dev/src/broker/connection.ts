@@ -10,29 +10,29 @@ import { REASON } from './refused-packet.ts'
 /** Time limits and sizes of a connection. */
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number
-  /** From when on messages with QoS 1 and 2 wait in the session. Twice as much ends the connection. */
+  /** When so much is unsent, messages with QoS 1 and 2 wait in the session. Twice as much ends the connection. */
   readonly unsentBytesMax: number
-  /** Of a client that reads nothing while that much waits. */
+  /** How long a client may leave so much unread. */
   readonly drainTimeoutMs: number
 }
 
 /** PUBLISH, or another packet of a client. */
 export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclude<Packet, IPublishPacket>
 
-/** Who hears of a connection. */
+/** Called by a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
   /** Every packet after CONNECT, in order. Only after {@link Connection.accept}. */
   onPacket(packet: ReceivedPacket): void
-  /** What waited for the client went out. */
+  /** All bytes that waited for the client have been sent. */
   onDrain(): void
-  /** Once, when nothing more can be sent or received. */
+  /** Called once, when nothing more can be sent or received. */
   onClose(): void
-  /** Why the broker cuts it off; {@link ConnectionEvents.onClose} follows. */
+  /** The broker ends the connection, and why; {@link ConnectionEvents.onClose} follows. */
   onCutOff(reason: string): void
 }
 
-// How long a client may take to read why its connection ends.
+// How long a client may take to read the reason and close its side.
 const LINGER_MS = 5_000
 const RECEIVE_MAXIMUM_DEFAULT = 65_535
 
@@ -42,7 +42,7 @@ export class Connection {
   clientId = ''
   version: ClientVersion = 5
   user: BrokerUser | undefined
-  /** QoS 1 and 2 messages that the client takes at once (MQTT 5 §3.1.2.11.3). */
+  /** How many QoS 1 and 2 messages may be unacknowledged (MQTT 5 §3.1.2.11.3). */
   receiveMaximum = RECEIVE_MAXIMUM_DEFAULT
   readonly #stream: Duplex
   readonly #limits: ConnectionLimits
@@ -94,18 +94,18 @@ export class Connection {
     return !this.#isEnding && !this.#stream.destroyed
   }
 
-  /** Whether the client reads fast enough to get more. */
+  /** Whether the client reads fast enough. */
   get hasRoom(): boolean {
     return this.isOpen && !this.#stream.writableNeedDrain
   }
 
-  /** What the client says in CONNECT that it takes. */
+  /** Applies the limits that the client gives in CONNECT. */
   limitTo({ properties }: IConnectPacket): void {
     this.receiveMaximum = properties?.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT
     this.#packetBytesMax = properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
   }
 
-  /** After CONNACK: packets are handed on from now on, those first that arrived meanwhile. */
+  /** Call it after CONNACK: hands packets on, beginning with those that have arrived already. */
   accept(packet: IConnectPacket): void {
     clearTimeout(this.#connectTimer)
     const keepAliveMs = (packet.keepalive ?? 0) * 1_500
@@ -119,22 +119,22 @@ export class Connection {
     this.#stream.resume()
   }
 
-  /** Sends it, unless the connection ends. */
+  /** Does nothing when the connection is ending. */
   send(packet: Exclude<Packet, IPublishPacket>): void {
     this.#write(generate(packet, { protocolVersion: this.version }))
   }
 
-  /** As PUBLISH. False: nothing was sent. `messageId` is 0 with QoS 0; `isRepeated` sets DUP. */
+  /** Sends a PUBLISH. False: nothing was sent. `messageId` is 0 with QoS 0; `isRepeated` sets DUP. */
   publish(delivery: Delivery, messageId = 0, isRepeated = false): boolean {
     return this.#write(encodePublish(delivery, { version: this.version, messageId, isRepeated }))
   }
 
-  /** Ends it after what was sent. A reason code goes to MQTT 5 clients as DISCONNECT. */
+  /** Ends the connection when everything is sent. MQTT 5 clients get the reason code in DISCONNECT. */
   end(reasonCode?: number): void {
     if (!this.isOpen) return
     if (reasonCode !== undefined && this.version === 5) this.send({ cmd: 'disconnect', reasonCode })
     this.#isEnding = true
-    // What still arrives is read and ignored, so that the end of the stream is seen.
+    // Further packets are read and ignored: only then does the stream end when the client closes its side.
     this.#stream.resume()
     this.#stream.end()
     const timer = setTimeout(() => this.#stream.destroy(), LINGER_MS)
@@ -142,7 +142,7 @@ export class Connection {
     this.#finish()
   }
 
-  /** Ends it because of what the client does: with a DISCONNECT where a reason code is given, otherwise at once. */
+  /** Ends the connection because of a fault of the client: by DISCONNECT with the reason code, or at once. */
   cutOff(reason: string, reasonCode?: number): void {
     if (!this.isOpen) return
     this.#events.onCutOff(reason)
@@ -151,7 +151,7 @@ export class Connection {
     this.#stream.destroy()
   }
 
-  // MQTT 5 [MQTT-3.1.2-24]: what is larger than the client takes is not sent.
+  // MQTT 5 [MQTT-3.1.2-24]: nothing larger than the client's Maximum Packet Size.
   #write(bytes: Buffer): boolean {
     if (!this.isOpen || bytes.length > this.#packetBytesMax) return false
     if (!this.#stream.write(bytes)) this.#watchDrain()
@@ -161,7 +161,7 @@ export class Connection {
   #receive(packet: ReceivedPacket): void {
     if (!this.isOpen) return
     if (packet.cmd === 'connect') {
-      // What else is in the stream waits there while the user's password is checked.
+      // Further packets wait in the stream while the password is checked.
       this.#stream.pause()
       this.#events.onConnect(packet)
       return

@@ -121,13 +121,13 @@ test('does not cut a persistent session off that unsubscribes while messages flo
   expect(subscriber.isClosed).toBe(false)
 })
 
-// MQTT 5 §3.1.2.11.2: the Session Expiry Interval of a CONNECT says how long the session lives after this connection. What
-// was kept until now belongs to the client.
+// MQTT 5 §3.1.2.11.2: the Session Expiry Interval of a CONNECT counts from the end of that connection. Messages
+// that are queued already belong to the resumed session.
 test.each([
   ['5', { clean: false }],
   ['3.1.1', { clean: false, protocolVersion: 4 as const }],
 ])(
-  'delivers what waited to a client that comes back without an expiry, MQTT %s',
+  'delivers queued messages to a client that resumes without Session Expiry Interval, MQTT %s',
   async (_version, options) => {
     const before = await raw({ clientId: 'back', properties: { sessionExpiryInterval: 60 } })
     await before.subscribe('back/#', { qos: 2 })
@@ -145,7 +145,7 @@ test.each([
   },
 )
 
-test('ends a session when its expiry is over, and says that it is gone', async () => {
+test('ends a session when its Session Expiry Interval is over', async () => {
   const options = { clientId: 'short', clean: false, properties: { sessionExpiryInterval: 1 } }
   const before = await raw(options)
   await before.subscribe('short')
@@ -160,7 +160,7 @@ test('ends a session when its expiry is over, and says that it is gone', async (
   expect(await (await raw(options)).payloads()).toEqual([])
 })
 
-test('takes another expiry from DISCONNECT, but none for a session that CONNECT ends with the connection', async () => {
+test('applies the Session Expiry Interval of DISCONNECT, unless the one of CONNECT was 0', async () => {
   const session = { clientId: 'longer', clean: false }
   const before = await raw({ ...session, properties: { sessionExpiryInterval: 60 } })
   await before.subscribe('longer')
@@ -192,12 +192,12 @@ test.each([1, 2] as const)('sends no more QoS %d messages at once than Receive M
   else {
     few.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
     await few.next('pubrel')
-    // PUBREC frees the payload, PUBCOMP the place.
+    // PUBCOMP makes room for the next message, PUBREC does not.
     expect(await few.payloads()).toEqual([])
     few.send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
   }
   expect(await few.payloads()).toEqual(['3'])
-  // What was sent and not acknowledged comes first on a new connection, and counts again.
+  // On a new connection, resent messages come first and count against Receive Maximum too.
   await few.destroy()
   const again = await raw({ ...session, properties: { ...properties, receiveMaximum: 1 } })
   const [repeated] = [await again.next('publish')]

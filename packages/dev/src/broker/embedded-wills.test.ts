@@ -1,4 +1,4 @@
-// When the embedded broker publishes a Will, and what is in it (MQTT 5 §3.1.2.5, §3.1.3.2).
+// When the embedded broker publishes a Will, and its content (MQTT 5 §3.1.2.5, §3.1.3.2).
 import type { IConnectPacket } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startBroker, type Broker } from './index.ts'
@@ -55,7 +55,7 @@ test.each([0, 1])(
   },
 )
 
-test('publishes the Will when Keep Alive times out, and says so to the client', async () => {
+test('publishes the Will when Keep Alive times out, and sends DISCONNECT 0x8D', async () => {
   const client = await raw({ keepalive: 1, will: will(0) })
   expect((await watcher.next('publish')).payload.toString()).toBe('gone')
   expect((await client.next('disconnect')).reasonCode).toBe(0x8d)
@@ -72,7 +72,7 @@ test.each([
   expect(await watcher.payloads()).toEqual([])
 })
 
-test('publishes no Will when the client is back before its delay is over', async () => {
+test('publishes no Will when the client reconnects before its delay is over', async () => {
   const session = { clientId: 'a', clean: false, properties: { sessionExpiryInterval: 60 } }
   const client = await raw({ ...session, will: will(1) })
   await client.destroy()
@@ -83,14 +83,14 @@ test('publishes no Will when the client is back before its delay is over', async
 })
 
 // MQTT 5 §3.1.4: Clean Start ends the old session, and with it the delay.
-test('publishes a Will whose delay runs when the client comes back with Clean Start', async () => {
+test('publishes a delayed Will when the client reconnects with Clean Start', async () => {
   const client = await raw({ clientId: 'a', will: will(60), properties: { sessionExpiryInterval: 60 } })
   await client.destroy()
   await raw({ clientId: 'a', clean: true })
   expect((await watcher.next('publish')).payload.toString()).toBe('gone')
 })
 
-test('publishes the Will of a connection that another one takes over', async () => {
+test('publishes the Will of a connection when its session is taken over', async () => {
   const client = await raw({ clientId: 'a', will: will(0) })
   await raw({ clientId: 'a' })
   expect((await client.next('disconnect')).reasonCode).toBe(0x8e)

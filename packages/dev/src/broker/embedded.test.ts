@@ -171,14 +171,14 @@ test('does not send what is larger than the Maximum Packet Size of the client', 
   expect((await subscriber.next('publish')).payload.toString()).toBe('small')
 })
 
-test('retains no more than 10,000 messages, and says so', async () => {
+test('retains at most 10,000 messages, and logs what it does not retain', async () => {
   const publisher = await raw()
   for (let index = 0; index <= 10_000; index++) {
     publisher.send(publish(`many/${index}`, 'x', { qos: 0, retain: true }))
   }
   await publisher.payloads()
   expect(lines).toEqual([expect.stringContaining('10000 messages')])
-  // One that is there may change, and one that goes makes room.
+  // A retained message may change, and a removed one makes room.
   publisher.send(
     publish('many/1', 'changed', { qos: 0, retain: true }),
     publish('many/2', '', { qos: 0, retain: true }),

@@ -1,7 +1,8 @@
 // An MQTT broker in this process: MQTT 3.1, 3.1.1 and 5, over TCP and WebSocket, on loopback only.
 //
 // Everything is in memory. What a broker may leave out, and this one does: $SYS topics, Topic Aliases in both
-// directions, AUTH, Server Keep Alive, queues for QoS 0. User properties of a Will keep their order only within one name.
+// directions, AUTH, Server Keep Alive, queues for QoS 0.
+// User properties of a Will keep their order only within one name.
 // conformance/paho/README.md has the results of a foreign test suite. --broker mosquitto takes a Mosquitto instead.
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
 import { createServer, isIP, type Socket } from 'node:net'

@@ -42,12 +42,12 @@ const NOT_ZERO = new Set([0x0b, 0x21, 0x27])
 // Millions of tiny properties would hold the process up for seconds: its parser reads them one by one.
 const PROPERTIES_BYTES_MAX = 256 * 1024
 
-/** What {@link Fields.properties} finds. */
+/** Result of {@link Fields.properties}. */
 export interface FoundProperties {
   responseTopic?: string
   topicAlias?: number
   messageExpiryInterval?: number
-  /** The bytes of all others that are not of one connection only, in their order. */
+  /** All other properties, each encoded, in their order. */
   carried: Buffer[]
 }
 
@@ -116,7 +116,7 @@ export class Fields {
     return this.#bytes.subarray(this.#offset)
   }
 
-  /** Passes over the properties and returns those that somebody needs. */
+  /** Checks all properties, and returns those that the broker uses. */
   properties(carrier: Carrier): FoundProperties {
     const length = this.#variable()
     const end = this.#offset + length

@@ -22,7 +22,7 @@ export class MessageRouter {
     this.#log = log
   }
 
-  /** Hands a message to everybody who subscribes. False: nobody does. */
+  /** Delivers a message to every matching subscription. False: there is none. */
   publish(message: Message): boolean {
     if (message.retain) this.#keep(message)
     const bySession = new Map<Session, Subscription[]>()
@@ -31,7 +31,7 @@ export class MessageRouter {
       // MQTT 5 [MQTT-3.8.3-3]
       if (subscription.isNoLocal && subscription.session.clientId === message.from) continue
       if (subscription.isShared) {
-        // One who may not read it must not take it from the others.
+        // A member without read access must not take the message from the others.
         if (subscription.session.mayRead(message)) addTo(byShare, subscription.filter, subscription)
       } else addTo(bySession, subscription.session, subscription)
     }
@@ -40,7 +40,7 @@ export class MessageRouter {
     return bySession.size + byShare.size > 0
   }
 
-  /** Adds or replaces it. The return value sends the retained messages that belong to it: after SUBACK. */
+  /** Adds or replaces a subscription. Call the return value after SUBACK: it sends the retained messages. */
   subscribe(session: Session, wanted: ISubscription, identifier: number | undefined): () => void {
     const { topic: filter, qos } = wanted
     const isNew = !this.unsubscribe(session, filter)
@@ -56,10 +56,10 @@ export class MessageRouter {
     }
     session.subscriptions.set(filter, subscription)
     this.#subscriptions.add(withoutShare(filter), subscription)
-    // MQTT 5 §3.8.3.1; MQTT 3.1.1 has no Retain Handling: always.
+    // MQTT 5 §3.8.3.1. MQTT 3.1.1 has no Retain Handling and always sends them.
     const handling = wanted.rh ?? SEND_RETAINED.always
     const isWanted = handling === SEND_RETAINED.always || (handling === SEND_RETAINED.whenNew && isNew)
-    // §4.8.2: a shared subscription gets none.
+    // MQTT 5 §4.8.2: none for a shared subscription.
     return isWanted && !subscription.isShared ? () => this.#sendRetained(subscription) : () => {}
   }
 
@@ -72,11 +72,14 @@ export class MessageRouter {
     return true
   }
 
-  /** Ends the subscriptions of a session. MQTT 5 §4.8.2: others of its shares get what it did not acknowledge. */
+  /**
+   * Ends the subscriptions of a session. Its unacknowledged messages of shared subscriptions go to other members
+   * (MQTT 5 §4.8.2).
+   */
   remove(session: Session): void {
     for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter)
     for (const { message, qos, share } of session.clear()) {
-      // [MQTT-4.8.2-5]: a QoS 2 message may have been taken already, and goes to nobody else.
+      // [MQTT-4.8.2-5]: a QoS 2 message goes to no other member, because it may have been processed already.
       if (share === undefined || qos !== 1) continue
       const members = this.#subscriptions
         .match(message.topic)
@@ -91,7 +94,7 @@ export class MessageRouter {
     if (message.payload.length === 0) return
     if (this.#retained.size >= RETAINED_MAX || this.#retainedBytes + bytes > RETAINED_BYTES_MAX) {
       this.#log(
-        `MQTT: ${this.#retained.size} messages with ${this.#retainedBytes} bytes are retained: another one is not`,
+        `MQTT: ${this.#retained.size} messages with ${this.#retainedBytes} bytes are retained, which is the limit: a further one is delivered, but not retained`,
       )
       return
     }
@@ -107,7 +110,7 @@ export class MessageRouter {
   #sendRetained(subscription: Subscription): void {
     const { filter, session } = subscription
     const exact = this.#retained.get(filter)
-    // A SUBSCRIBE may have thousands of filters: only wildcards have to look at everything.
+    // A SUBSCRIBE may have thousands of filters: only those with wildcards search all retained messages.
     const candidates = /[+#]/.test(filter) ? [...this.#retained.values()] : exact === undefined ? [] : [exact]
     for (const message of candidates) {
       if (isExpired(message)) this.#forget(message.topic)
@@ -117,7 +120,7 @@ export class MessageRouter {
     }
   }
 
-  // Who can take it now, of these whoever waited longest.
+  // Members that can receive it at once come first, among them the one whose last message is oldest.
   #deliverToOne(message: Message, members: readonly Subscription[]): void {
     const [chosen] = members.toSorted(
       (one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn,

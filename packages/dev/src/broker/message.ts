@@ -13,7 +13,7 @@ export interface Message {
   readonly retain: boolean
   /** Properties that go from the publisher to every subscriber unaltered (MQTT 5 §3.3.2.3), encoded. */
   readonly properties: Buffer
-  /** What it counts for in the limits of a queue. */
+  /** Its size, for the limits of queues and retained messages. */
   readonly bytes: number
   /** Milliseconds since 1970; undefined = never. */
   readonly expiresAtMs: number | undefined
@@ -31,7 +31,7 @@ export interface Delivery {
   readonly share?: string | undefined
 }
 
-/** The message that `from` published now. */
+/** The message that client `from` publishes now. */
 export function messageOf(publication: Publication, from: string): Message {
   const { topic, payload, qos, retain, properties, messageExpiryInterval } = publication
   return {
@@ -46,7 +46,7 @@ export function messageOf(publication: Publication, from: string): Message {
   }
 }
 
-/** The message in a Will, published now. Its properties are those of PUBLISH, without Will Delay Interval (table 2-4). */
+/** The message of a Will that is published now. Will Delay Interval is no property of PUBLISH (MQTT 5 table 2-4). */
 export function messageOfWill(will: Will, from: string): Message {
   const { willDelayInterval: _delay, ...properties } = will.properties ?? {}
   const packet = generate(
@@ -65,7 +65,7 @@ export function messageOfWill(will: Will, from: string): Message {
   return messageOf(decodePublish(packet, 5), from)
 }
 
-/** Whether it may not be delivered any more (MQTT 5 [MQTT-3.3.2-5]). */
+/** Whether it must no longer be delivered (MQTT 5 [MQTT-3.3.2-5]). */
 export function isExpired({ expiresAtMs }: Message): boolean {
   return expiresAtMs !== undefined && expiresAtMs <= Date.now()
 }

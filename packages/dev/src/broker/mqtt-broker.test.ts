@@ -1,4 +1,4 @@
-// Limits of the embedded broker that are too large, or too long, to reach as they are set there.
+// Limits of the broker, with smaller values than embedded.ts sets.
 import { createServer, type Server } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { MqttBroker } from './mqtt-broker.ts'
@@ -34,30 +34,27 @@ afterEach(() => {
 test.each([
   [5, 0x97],
   [4, 3],
-] as const)(
-  'takes no more sessions than it may, and says so to both sides, MQTT %d',
-  async (protocolVersion, code) => {
-    const properties = { sessionExpiryInterval: 60 }
-    await (await RawClient.connect(url, { clientId: 'away', properties })).destroy()
-    const ending = await RawClient.connect(url, { clientId: 'ending' })
-    const connect = (clientId: string): Promise<RawClient> =>
-      RawClient.connect(url, { clientId, protocolVersion })
-    await expect(connect('third')).rejects.toThrow(`CONNACK ${code}`)
-    expect(lines).toEqual(['MQTT: client "third": there are 2 sessions already'])
-    expect((await connect('away')).isClosed).toBe(false)
-    ending.send({ cmd: 'disconnect', reasonCode: 0 })
-    await ending.closed()
-    expect((await connect('third')).isClosed).toBe(false)
-  },
-)
+] as const)('refuses a session above the limit with a reason, MQTT %d', async (protocolVersion, code) => {
+  const properties = { sessionExpiryInterval: 60 }
+  await (await RawClient.connect(url, { clientId: 'away', properties })).destroy()
+  const ending = await RawClient.connect(url, { clientId: 'ending' })
+  const connect = (clientId: string): Promise<RawClient> =>
+    RawClient.connect(url, { clientId, protocolVersion })
+  await expect(connect('third')).rejects.toThrow(`CONNACK ${code}`)
+  expect(lines).toEqual(['MQTT: client "third": there are 2 sessions already'])
+  expect((await connect('away')).isClosed).toBe(false)
+  ending.send({ cmd: 'disconnect', reasonCode: 0 })
+  await ending.closed()
+  expect((await connect('third')).isClosed).toBe(false)
+})
 
-test('closes a connection on which no CONNECT comes', async () => {
+test('closes a connection without CONNECT', async () => {
   const client = await RawClient.open(url)
   await client.closed()
   expect(lines).toEqual(['MQTT: a client without CONNECT: CONNECT did not arrive in time'])
 })
 
-test('cuts a client off that reads nothing, and keeps what it did not get for its session', async () => {
+test('ends the connection of a client that reads nothing, and keeps its unsent messages', async () => {
   const session = { clientId: 'stuck', clean: false, properties: { sessionExpiryInterval: 60 } }
   const stuck = await RawClient.connect(url, session)
   await stuck.subscribe('big', { qos: 1 })

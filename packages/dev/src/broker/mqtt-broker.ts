@@ -1,7 +1,7 @@
-// The embedded broker behind its sockets: who is connected, and what each packet of a client does. All in memory.
+// The embedded broker without its sockets: the connections, and the effect of each packet. Everything is in memory.
 //
-// Nothing waits for anything: a packet is done with before the next is looked at, so messages keep their order and
-// a PUBACK leaves when the message has been handed on.
+// Packets are handled one after the other and without waiting, so messages keep their order, and a PUBACK leaves when
+// the message has been delivered or queued.
 import { randomUUID } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { IConnectPacket, IDisconnectPacket, ISubscribePacket } from 'mqtt-packet'
@@ -14,11 +14,11 @@ import { REASON } from './refused-packet.ts'
 import type { Session } from './session.ts'
 import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
 
-/** What an {@link MqttBroker} is made with. */
+/** Options of {@link MqttBroker}. */
 export interface MqttBrokerOptions extends ConnectionLimits {
-  /** The largest packet that is taken; clients are told. */
+  /** The largest packet that is accepted, for CONNACK. */
   readonly packetBytesMax: number
-  /** With those whose clients are away. */
+  /** Including those of clients that are not connected. */
   readonly sessionsMax: number
   /** Undefined: everybody may do everything. */
   readonly access: BrokerAccess | undefined
@@ -32,7 +32,7 @@ interface Guest {
   will?: Will | undefined
 }
 
-// QoS 2 messages of one client whose PUBREL has not come; clients are told.
+// QoS 2 messages of one client whose PUBREL has not arrived. CONNACK has it.
 const RECEIVE_MAXIMUM = 10_000
 const CLIENT_ID_LENGTH_MAX = 128
 const DISCONNECT_WITH_WILL = 4
@@ -69,7 +69,7 @@ export class MqttBroker {
     return connection
   }
 
-  /** Ends every connection, and tells clients of MQTT 5 why. */
+  /** Ends every connection; MQTT 5 clients get a DISCONNECT. */
   close(): void {
     this.#sessions.close()
     for (const guest of this.#guests.values()) {
@@ -142,13 +142,13 @@ export class MqttBroker {
     const connection = this.#sessions.get(clientId)?.connection
     const guest = connection === undefined ? undefined : this.#guests.get(connection)
     connection?.end(REASON.sessionTakenOver)
-    // One that is broken already may not have said so yet.
+    // The close event of a broken connection may still be on its way.
     if (guest !== undefined) this.#leave(guest)
   }
 
   #permittedWill(connection: Connection, { will }: IConnectPacket): Will | undefined {
     if (will === undefined || connection.user?.may('write', will.topic) !== false) return will
-    this.#tell(connection, `its Will is left out: ${notAllowed(will.topic)}`)
+    this.#tell(connection, `its Will is ignored: ${notAllowed(will.topic)}`)
     return undefined
   }
 
@@ -202,7 +202,7 @@ export class MqttBroker {
 
   #publish(connection: Connection, session: Session, packet: Publication): void {
     const { qos, topic, messageId } = packet
-    // MQTT 5 [MQTT-4.3.3-10]: handed on once, however often it comes.
+    // MQTT 5 [MQTT-4.3.3-10]: delivered once, however often it arrives.
     if (qos === 2 && session.received.has(messageId)) {
       connection.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
       return
@@ -219,7 +219,7 @@ export class MqttBroker {
     }
     const isHeard = denial === undefined && this.#router.publish(messageOf(packet, session.clientId))
     if (qos === 0) return
-    // MQTT 3.1.1 has no reason code: what is denied is acknowledged as well, as in Mosquitto ([MQTT-3.3.5-2]).
+    // MQTT 3.1.1 has no reason code: a denied message is acknowledged too, as in Mosquitto ([MQTT-3.3.5-2]).
     const reasonCode = denial === undefined ? reasonCodeOf(isHeard || packet.retain) : REASON.notAuthorized
     connection.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId, reasonCode })
   }
@@ -237,9 +237,9 @@ export class MqttBroker {
   #disconnect(guest: Guest, session: Session, packet: IDisconnectPacket): void {
     const expirySeconds = packet.properties?.sessionExpiryInterval
     if (expirySeconds !== undefined) {
-      // MQTT 5 §3.14.2.2.2: then it does not count as a DISCONNECT.
+      // MQTT 5 §3.14.2.2.2: a protocol error, and the Will is published.
       if (session.expirySeconds === 0 && expirySeconds !== 0) {
-        const reason = 'DISCONNECT lets a session live that CONNECT did not'
+        const reason = 'DISCONNECT has a Session Expiry Interval, but the one of CONNECT was 0'
         return guest.connection.cutOff(reason, REASON.protocolError)
       }
       session.expirySeconds = expirySeconds
@@ -254,7 +254,7 @@ export class MqttBroker {
   }
 }
 
-/** How a client is called in the log. */
+/** Name of a client in the log. */
 export function nameOf(clientId: string): string {
   return clientId === ''
     ? 'a client without CONNECT'
@@ -264,7 +264,7 @@ export function nameOf(clientId: string): string {
 const QUOTA_EXCEEDED = [REASON.quotaExceeded, RETURN_CODE.serverUnavailable] as const
 const NOT_AUTHORIZED = [REASON.notAuthorized, RETURN_CODE.notAuthorized] as const
 
-// Why, and the codes of MQTT 5 and 3.1.1.
+// The reason, and the codes of MQTT 5 and 3.1.1.
 function refusalOf(packet: IConnectPacket): readonly [string, number, number] | undefined {
   const codes = [REASON.clientIdentifierNotValid, RETURN_CODE.identifierRejected] as const
   if (packet.clientId.length > CLIENT_ID_LENGTH_MAX) {
@@ -272,11 +272,11 @@ function refusalOf(packet: IConnectPacket): readonly [string, number, number] | 
   }
   // MQTT 3.1.1 [MQTT-3.1.3-8]
   if (packet.protocolVersion !== 5 && packet.clientId === '' && packet.clean !== true) {
-    return ['a session that stays needs a client identifier', ...codes]
+    return ['a persistent session needs a client identifier', ...codes]
   }
   // MQTT 5 [MQTT-4.12.0-1]
   if (packet.properties?.authenticationMethod !== undefined) {
-    return ['there is no extended authentication here', REASON.badAuthenticationMethod, 0]
+    return ['enhanced authentication is not supported', REASON.badAuthenticationMethod, 0]
   }
   return undefined
 }
@@ -311,7 +311,7 @@ function notAllowed(topic: string): string {
   return `its user may not publish to ${JSON.stringify(topic.slice(0, 200))}`
 }
 
-// MQTT 5 §3.4.2.1: where nobody subscribes, the publisher is told. A retained message has somebody still to come.
+// MQTT 5 §3.4.2.1. A retained message is kept for later subscribers, so 0x10 would be wrong.
 function reasonCodeOf(isTaken: boolean): number {
   return isTaken ? 0 : REASON.noMatchingSubscribers
 }

@@ -112,10 +112,10 @@ test.each([
   await client.closed()
 })
 
-// The bound is Mosquitto's: 200 separators. It was 100, and the connection was closed without a reason.
+// The limit of Mosquitto is 200 topic level separators.
 const DEEP = Array.from({ length: 201 }, () => 'a').join('/')
 
-test.each([5, 4] as const)('takes topics with 201 levels, MQTT %d', async (protocolVersion) => {
+test.each([5, 4] as const)('accepts topics with 201 levels, MQTT %d', async (protocolVersion) => {
   const will = { topic: DEEP, payload: Buffer.from('x'), qos: 1 as const, retain: false }
   const client = await RawClient.connect(broker.url, { protocolVersion, will })
   expect(await client.subscribe(DEEP)).toBe(1)
@@ -154,7 +154,7 @@ test.each([
   ['topic filter', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `${DEEP}/#`, qos: 1 }] }, 0x8f],
   ['topic filter', { cmd: 'unsubscribe', messageId: 1, unsubscriptions: [`${DEEP}/a`] }, 0x8f],
 ] as [string, Packet, number][])(
-  'says why it does not take a %s with more levels',
+  'refuses a %s with more levels, and gives the reason',
   async (what, packet, code) => {
     lines.length = 0
     const client = await RawClient.connect(broker.url, { clientId: 'deep' })

@@ -1,4 +1,4 @@
-// What goes through the embedded broker unaltered, looked at byte by byte.
+// The properties that the embedded broker passes on, byte by byte.
 import { generate } from 'mqtt-packet'
 import { describe, expect, test } from 'vitest'
 import type { Message } from './message.ts'
@@ -29,20 +29,20 @@ function passOn(packet: Buffer, version: 4 | 5, more: Partial<Message> = {}): Bu
   )
 }
 
-// MQTT 5 [MQTT-3.3.2-17], [MQTT-3.3.2-18], [MQTT-3.3.2-20]; the names come in turns, and values are empty.
+// MQTT 5 [MQTT-3.3.2-17], [MQTT-3.3.2-18], [MQTT-3.3.2-20]: mixed names and empty values.
 test.each([
   ['user properties in their order', USER_PROPERTIES],
   ['everything else', `01 01 ${USER_PROPERTIES} 09 0002 00ff 03 0003 612f62 08 0001 72`],
-])('hands on %s', (_what, hex) => {
+])('passes on %s', (_what, hex) => {
   const packet = publish(bytes(hex))
   expect(passOn(packet, 5)).toEqual(packet)
 })
 
-test('hands no properties on to MQTT 3.1.1', () => {
+test('passes no properties on to MQTT 3.1.1', () => {
   expect(passOn(publish(bytes(USER_PROPERTIES)), 4)).toEqual(bytes('33 06 0001 74 0007 78'))
 })
 
-test('hands on what is left of Message Expiry Interval, and each Subscription Identifier', () => {
+test('encodes the remaining Message Expiry Interval and each Subscription Identifier', () => {
   const { messageExpiryInterval, ...publication } = decodePublish(publish(bytes('02 0000003c')), 5)
   expect(messageExpiryInterval).toBe(60)
   const message = { ...publication, bytes: 0, expiresAtMs: Date.now() - 1, from: '' }

@@ -1,11 +1,11 @@
-// PUBLISH, read and written by ourselves: mqtt-packet has an object for user properties, which loses their order
-// (MQTT 5 [MQTT-3.3.2-18]). Properties that pass through the broker stay the bytes that they were.
+// Decodes and encodes PUBLISH. mqtt-packet keeps user properties in an object, which loses their order (MQTT 5
+// [MQTT-3.3.2-18]); here the properties that pass through the broker stay encoded.
 import type { QoS } from 'mqtt-packet'
 import type { ClientVersion } from './check-packet.ts'
 import { Fields, headerSize } from './fields.ts'
 import type { Delivery } from './message.ts'
 
-/** What a client publishes. Nothing of it holds on to the packet. */
+/** The content of a PUBLISH. It shares no memory with the packet. */
 export interface Publication {
   readonly topic: string
   readonly qos: QoS
@@ -13,13 +13,13 @@ export interface Publication {
   /** 0 with QoS 0. */
   readonly messageId: number
   readonly payload: Buffer
-  /** Of MQTT 5, without {@link Publication.messageExpiryInterval} and without those of one connection only. */
+  /** Encoded properties of MQTT 5, without {@link Publication.messageExpiryInterval} and Topic Alias. */
   readonly properties: Buffer
   /** Seconds. */
   readonly messageExpiryInterval: number | undefined
 }
 
-/** Where a delivery goes, and which one it is. */
+/** Fields of a PUBLISH that depend on the receiver. */
 export interface PublishTarget {
   readonly version: ClientVersion
   /** 0 with QoS 0. */
@@ -29,7 +29,7 @@ export interface PublishTarget {
 
 const NONE = Buffer.alloc(0)
 
-/** `packet` is a whole PUBLISH that the packet checks let through. */
+/** `packet` is a whole PUBLISH that has passed the packet checks. */
 export function decodePublish(packet: Buffer, version: ClientVersion): Publication {
   const flags = packet.readUInt8()
   const qos = toQos((flags >> 1) & 3)
@@ -48,12 +48,12 @@ export function decodePublish(packet: Buffer, version: ClientVersion): Publicati
   }
 }
 
-/** The packet checks let no other number through. */
+/** `qos` has passed the packet checks. */
 export function toQos(qos: number): QoS {
   return qos === 0 || qos === 1 ? qos : 2
 }
 
-/** The packet, in the shape of the receiver's version. */
+/** Encodes a PUBLISH for the version of the receiver. */
 export function encodePublish(delivery: Delivery, { version, messageId, isRepeated }: PublishTarget): Buffer {
   const { message, qos, retain } = delivery
   const topic = Buffer.from(message.topic)
@@ -69,7 +69,7 @@ function propertiesOf({ message, subscriptionIdentifiers }: Delivery): Buffer {
   const { expiresAtMs, properties } = message
   const parts = [properties]
   if (expiresAtMs !== undefined) {
-    // What is left of it (MQTT 5 [MQTT-3.3.2-6]).
+    // The remaining time (MQTT 5 [MQTT-3.3.2-6]).
     const expiry = Buffer.from([0x02, 0, 0, 0, 0])
     expiry.writeUInt32BE(Math.max(0, Math.ceil((expiresAtMs - Date.now()) / 1_000)), 1)
     parts.unshift(expiry)

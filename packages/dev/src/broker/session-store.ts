@@ -1,4 +1,4 @@
-// The sessions of the broker, and what time does to them: they expire, and Wills are published.
+// The sessions of the broker, their expiry, and the Wills of clients that are gone.
 import type { MessageRouter } from './message-router.ts'
 import { messageOfWill, type Will } from './message.ts'
 import { Session } from './session.ts'
@@ -11,7 +11,7 @@ interface Absence {
   readonly cancel: () => void
 }
 
-// What setTimeout can take.
+// The longest delay of setTimeout.
 const TIMER_MAX_MS = 2 ** 31 - 1
 
 /** See the first line. */
@@ -40,13 +40,13 @@ export class SessionStore {
     return session
   }
 
-  /** The client is back: neither its session ends nor is its Will published. */
+  /** The client has connected again: cancels the end of its session and its Will. */
   resume(session: Session): void {
     this.#absences.get(session)?.cancel()
     this.#absences.delete(session)
   }
 
-  /** The connection of a session has ended; `will` is undefined where DISCONNECT took it back. */
+  /** The connection of a session has ended; `will` is undefined after a DISCONNECT that removes it. */
   leave(session: Session, will: Will | undefined): void {
     session.detach()
     const expirySeconds = session.expirySeconds
@@ -72,7 +72,7 @@ export class SessionStore {
     }
   }
 
-  /** Ends a session whose client is away. */
+  /** Ends a session whose client is not connected. */
   end(session: Session): void {
     const will = this.#absences.get(session)?.will
     this.resume(session)
@@ -81,7 +81,7 @@ export class SessionStore {
     if (will !== undefined) this.#publish(session, will)
   }
 
-  /** Nothing happens by itself any more. */
+  /** Stops all timers. */
   close(): void {
     for (const { cancel } of this.#absences.values()) cancel()
     this.#absences.clear()
@@ -92,7 +92,7 @@ export class SessionStore {
   }
 }
 
-// Calls back once; the return value prevents it.
+// Calls back once, unless the return value is called before.
 function after(seconds: number, callback: () => void): () => void {
   const untilMs = Date.now() + seconds * 1_000
   let timer: NodeJS.Timeout

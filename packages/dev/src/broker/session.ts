@@ -1,4 +1,4 @@
-// What the broker keeps for one client, connected or away: its subscriptions, and the messages that it has to get.
+// The state of one client, connected or not: its subscriptions, and the messages for it.
 import type { QoS } from 'mqtt-packet'
 import type { BrokerUser } from './access.ts'
 import type { Connection } from './connection.ts'
@@ -14,17 +14,17 @@ export interface Subscription {
   readonly isRetainAsPublished: boolean
   readonly identifier: number | undefined
   readonly isShared: boolean
-  /** Of a shared one: when it got a message last, counted in messages. */
+  /** Of a shared subscription: number of the last shared message that was sent to it. */
   lastTurn: number
 }
 
-// What waits for one session, or is not acknowledged: more is dropped.
+// Messages that wait for one session or are unacknowledged; further messages are dropped.
 const MESSAGES_MAX = 10_000
 const BYTES_MAX = 256 * 1024 * 1024
 const PACKET_IDENTIFIER_MAX = 65_535
 
 interface Unacknowledged {
-  /** Undefined after PUBREC: only PUBREL is sent again. */
+  /** Undefined after PUBREC: from then on only PUBREL is resent. */
   readonly delivery: Delivery | undefined
 }
 
@@ -32,17 +32,17 @@ interface Unacknowledged {
 export class Session {
   readonly clientId: string
   readonly subscriptions = new Map<string, Subscription>()
-  /** Packet Identifiers of QoS 2 messages from the client whose PUBREL has not come. */
+  /** Packet Identifiers of QoS 2 messages from the client whose PUBREL has not arrived. */
   readonly received = new Set<number>()
   /** How long it lives without a connection. 0 = ends with it, 0xFFFFFFFF = forever (MQTT 5 §3.1.2.11.2). */
   expirySeconds = 0
   readonly #log: (line: string) => void
-  // Of the connection that was there last.
+  // Of the latest connection.
   #user: BrokerUser | undefined
   #connection: Connection | undefined
   #waiting: Delivery[] = []
   readonly #unacknowledged = new Map<number, Unacknowledged>()
-  // Of these, what was sent on this connection: it counts against the client's Receive Maximum.
+  // Those sent on this connection: they count against the client's Receive Maximum.
   readonly #sent = new Set<number>()
   #toResend: number[] = []
   #bytes = 0
@@ -58,12 +58,12 @@ export class Session {
     return this.#connection
   }
 
-  /** Whether a QoS 1 message would be sent now rather than wait. */
+  /** Whether a QoS 1 message would be sent at once. */
   get hasRoom(): boolean {
     return this.#connection?.hasRoom === true && this.#sent.size < this.#connection.receiveMaximum
   }
 
-  /** The client is here: sends what was not acknowledged again, in the same order, then what waits. */
+  /** The client has connected: resends unacknowledged messages in their order, then sends those that wait. */
   attach(connection: Connection): void {
     this.#connection = connection
     this.#user = connection.user
@@ -80,7 +80,7 @@ export class Session {
     this.#toResend = []
   }
 
-  /** As in Mosquitto, every subscription is granted, and what its user may not read is left out. */
+  /** As in Mosquitto, every subscription is granted, and messages that its user may not read are left out. */
   mayRead({ topic }: Message): boolean {
     return this.#user?.may('read', topic) ?? true
   }
@@ -94,7 +94,7 @@ export class Session {
     }
   }
 
-  /** Sends what may be sent (MQTT 5 §4.9). */
+  /** Sends waiting messages, as far as Receive Maximum allows (MQTT 5 §4.9). */
   flush(): void {
     while (this.hasRoom) {
       const again = this.#toResend.shift()
@@ -108,13 +108,13 @@ export class Session {
     }
   }
 
-  /** PUBACK, PUBCOMP, or a PUBREC with an error. */
+  /** PUBACK, PUBCOMP, or a PUBREC with an error arrived. */
   acknowledge(messageId: number): void {
     this.#settle(messageId)
     this.flush()
   }
 
-  /** PUBREC. False: there is no such message. */
+  /** PUBREC arrived. False: there is no such message. */
   release(messageId: number): boolean {
     const released = this.#unacknowledged.get(messageId)
     if (released === undefined) return false
@@ -123,7 +123,7 @@ export class Session {
     return true
   }
 
-  /** Ends it; the return value is what the client never acknowledged. */
+  /** Ends the session. Returns the messages that the client never acknowledged. */
   clear(): Delivery[] {
     const unacknowledged = [...this.#unacknowledged.values()].map(({ delivery }) => delivery)
     const left = [...unacknowledged, ...this.#waiting].filter((delivery) => delivery !== undefined)
@@ -136,7 +136,7 @@ export class Session {
 
   #sendFirst(delivery: Delivery): void {
     const messageId = this.#nextIdentifier()
-    // MQTT 5 [MQTT-4.9.0-2] and [MQTT-3.1.2-25]: what is not sent takes no place.
+    // A message that is discarded does not count against Receive Maximum (MQTT 5 [MQTT-3.1.2-25], [MQTT-3.3.2-5]).
     const isSent =
       !isExpired(delivery.message) &&
       this.mayRead(delivery.message) &&
@@ -189,7 +189,7 @@ export class Session {
     this.#bytes -= message.bytes
   }
 
-  // There is always a free one: more than MESSAGES_MAX are never in use.
+  // There is always a free one: at most MESSAGES_MAX are in use.
   #nextIdentifier(): number {
     do {
       this.#lastIdentifier = (this.#lastIdentifier % PACKET_IDENTIFIER_MAX) + 1

@@ -24,7 +24,7 @@ async function publish(payload: string, more: object = {}): Promise<void> {
 }
 
 test.each([5, 4] as const)(
-  'gives each message to one of the members, in turn; MQTT %d',
+  'delivers each message to one member, in turn, MQTT %d',
   async (protocolVersion) => {
     const members = [await raw({ protocolVersion }), await raw({ protocolVersion })]
     for (const member of members) expect(await member.subscribe('$share/group/work/#')).toBe(1)
@@ -41,7 +41,7 @@ test.each([5, 4] as const)(
   },
 )
 
-test('prefers a member that can take it to one that is away or has no place', async () => {
+test('prefers a member that can receive it at once', async () => {
   const session = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } }
   const away = await raw(session)
   await away.subscribe('$share/group/work/#')
@@ -56,7 +56,7 @@ test('prefers a member that can take it to one that is away or has no place', as
   expect(await free.payloads()).toEqual(['1', '2', '3'])
 })
 
-test('keeps messages for a member that is away when there is no other', async () => {
+test('queues messages for a disconnected member when there is no other', async () => {
   const session = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } }
   const away = await raw(session)
   await away.subscribe('$share/group/work/#')
@@ -65,7 +65,7 @@ test('keeps messages for a member that is away when there is no other', async ()
   expect(await (await raw(session)).payloads()).toEqual(['waits'])
 })
 
-test('gives what a member did not acknowledge to another when its session ends', async () => {
+test('delivers unacknowledged messages to another member when a session ends', async () => {
   const leaving = await raw()
   await leaving.subscribe('$share/group/work/#')
   await publish('1')
@@ -83,7 +83,7 @@ test('sends no retained messages to a shared subscription', async () => {
   expect(await member.payloads()).toEqual([])
 })
 
-test('ends a membership with UNSUBSCRIBE', async () => {
+test('delivers nothing after UNSUBSCRIBE', async () => {
   const member = await raw()
   await member.subscribe('$share/group/work/#')
   member.send({

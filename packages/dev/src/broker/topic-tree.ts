@@ -1,4 +1,4 @@
-// Finds what subscribes to a topic name, level by level (MQTT 5 §4.7).
+// Finds the subscriptions that match a topic name, level by level (MQTT 5 §4.7).
 
 interface Node<Entry> {
   readonly children: Map<string, Node<Entry>>
@@ -36,7 +36,7 @@ export class TopicTree<Entry> {
   }
 }
 
-// Resolves to whether the node is empty now.
+// Returns whether the node is empty now.
 function deleteBelow<Entry>(
   node: Node<Entry>,
   levels: readonly string[],
@@ -53,7 +53,7 @@ function deleteBelow<Entry>(
   return node.entries.size === 0 && node.children.size === 0
 }
 
-// As deep as a topic has levels, which the packet checks bound.
+// The recursion is as deep as the topic has levels; the packet checks bound them.
 function collect<Entry>(node: Node<Entry>, levels: readonly string[], index: number, found: Entry[]): void {
   const level = levels[index]
   // MQTT 5 [MQTT-4.7.2-1]: a wildcard at the beginning does not match a topic that begins with `$`.
