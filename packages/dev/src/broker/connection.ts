@@ -12,6 +12,8 @@ export interface ConnectionLimits {
   readonly connectTimeoutMs: number
   /** When so much is unsent, messages with QoS 1 and 2 wait in the session. Twice as much ends the connection. */
   readonly unsentBytesMax: number
+  /** More unsent packets end the connection: small ones need far more memory than their bytes. */
+  readonly unsentPacketsMax: number
   /** How long a client may leave so much unread. */
   readonly drainTimeoutMs: number
 }
@@ -52,6 +54,10 @@ export class Connection {
   #isAccepted = false
   #isEnding = false
   #isFinished = false
+  #unsentPackets = 0
+  readonly #countSent = (): void => {
+    this.#unsentPackets -= 1
+  }
   readonly #connectTimer: NodeJS.Timeout
   #keepAliveTimer: NodeJS.Timeout | undefined
   #drainTimer: NodeJS.Timeout | undefined
@@ -154,7 +160,9 @@ export class Connection {
   // MQTT 5 [MQTT-3.1.2-24]: nothing larger than the client's Maximum Packet Size.
   #write(bytes: Buffer): boolean {
     if (!this.isOpen || bytes.length > this.#packetBytesMax) return false
-    if (!this.#stream.write(bytes)) this.#watchDrain()
+    this.#unsentPackets += 1
+    const hasRoom = this.#stream.write(bytes, this.#countSent)
+    if (!hasRoom || this.#unsentPackets > this.#limits.unsentPacketsMax) this.#watchDrain()
     return true
   }
 
@@ -178,9 +186,12 @@ export class Connection {
   }
 
   #watchDrain(): void {
-    const { unsentBytesMax, drainTimeoutMs } = this.#limits
-    const reason = (): string => `it reads too slowly, ${this.#stream.writableLength} bytes wait for it`
-    if (this.#stream.writableLength > 2 * unsentBytesMax) return this.cutOff(reason())
+    const { unsentBytesMax, unsentPacketsMax, drainTimeoutMs } = this.#limits
+    const reason = (): string =>
+      `it reads too slowly, ${this.#unsentPackets} packets with ${this.#stream.writableLength} bytes wait for it`
+    const isTooMuch =
+      this.#stream.writableLength > 2 * unsentBytesMax || this.#unsentPackets > unsentPacketsMax
+    if (isTooMuch) return this.cutOff(reason())
     this.#drainTimer ??= setTimeout(() => this.cutOff(reason()), drainTimeoutMs)
   }
 }

@@ -17,6 +17,7 @@ import { listenOrExplain } from './port-taken.ts'
 const PACKET_BYTES_MAX = 64 * 1024 * 1024
 // A client that reads nothing is cut off when this much waits for it and some time has passed, or twice as much waits.
 const UNSENT_BYTES_MAX = 64 * 1024 * 1024
+const UNSENT_PACKETS_MAX = 1_000_000
 const DRAIN_TIMEOUT_MS = 5_000
 const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
@@ -34,6 +35,7 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
     sessionsMax: SESSIONS_MAX,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     unsentBytesMax: UNSENT_BYTES_MAX,
+    unsentPacketsMax: UNSENT_PACKETS_MAX,
     drainTimeoutMs: DRAIN_TIMEOUT_MS,
     access,
     log,

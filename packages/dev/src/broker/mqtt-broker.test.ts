@@ -17,6 +17,7 @@ beforeEach(async () => {
     sessionsMax: 2,
     connectTimeoutMs: 1_000,
     unsentBytesMax: 1_000_000,
+    unsentPacketsMax: 3_000,
     drainTimeoutMs: 1_000,
     access: undefined,
     log: (line) => lines.push(line),
@@ -73,4 +74,22 @@ test('ends the connection of a client that reads nothing, and keeps its unsent m
     back.send({ cmd: 'puback', messageId, reasonCode: 0 })
   }
   expect(await back.payloads()).toEqual([])
+})
+
+// A small packet that waits needs far more memory than its bytes.
+test('ends the connection of a client that leaves many small packets unread', async () => {
+  const stuck = await RawClient.connect(url, { clientId: 'stuck' })
+  await stuck.subscribe('small', { qos: 0 })
+  stuck.pause()
+  const publisher = await RawClient.connect(url)
+  const payload = 'x'.repeat(100)
+  while (lines.length === 0) {
+    for (let index = 0; index < 1_000; index++) {
+      publisher.send({ cmd: 'publish', topic: 'small', payload, qos: 0, retain: false, dup: false })
+    }
+    publisher.send({ cmd: 'pingreq' })
+    await publisher.next('pingresp')
+  }
+  expect(lines).toEqual([expect.stringContaining('client "stuck": it reads too slowly, 3001 packets with')])
+  expect(await publisher.payloads()).toEqual([])
 })
