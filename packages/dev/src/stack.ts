@@ -49,8 +49,7 @@ export async function startStack(options: DevOptions): Promise<DevStack> {
       mqttPort: options.mqttPort,
       wsPort: options.wsPort,
       access,
-      // Who is refused, and why, is worth a line only where somebody can be.
-      log: access === undefined ? undefined : (line) => process.stderr.write(`${line}\n`),
+      log: (line) => process.stderr.write(`${line}\n`),
     })
     closers.push(() => broker.close())
     const modelServer = await explainPort(options.httpPort, '--http-port', () =>

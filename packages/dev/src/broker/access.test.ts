@@ -131,6 +131,22 @@ describe('a user', () => {
     await alice.destroy()
   })
 
+  test('takes no messages from a shared subscription that it may not read', async () => {
+    const { username, password } = access.connector
+    const filter = '$share/connectors/infer/request/#'
+    const connector = await RawClient.connect(broker.url, { username, password: Buffer.from(password) })
+    await connector.subscribe(filter)
+    const bob = await RawClient.connect(broker.url, { username: 'bob', password: Buffer.from('b') })
+    expect(await bob.subscribe(filter)).toBe(1)
+    const alice = await logIn('alice', 'pä:ss $w')
+    for (const payload of ['1', '2', '3']) {
+      await alice.publishAsync('infer/request/alice/iris', payload, { qos: 1 })
+    }
+    expect(await connector.payloads()).toEqual(['1', '2', '3'])
+    expect(await bob.payloads()).toEqual([])
+    await Promise.all([connector.destroy(), bob.destroy()])
+  })
+
   test('cannot leave a Will elsewhere', async () => {
     const { username, password } = access.connector
     const connector = await logIn(username, password)

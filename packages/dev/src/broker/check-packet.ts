@@ -1,5 +1,5 @@
 // Whether a control packet is one that a client may send, field by field (MQTT 5 chapter 3, MQTT 3.1.1 chapter 3).
-import { Fields } from './fields.ts'
+import { Fields, headerSize } from './fields.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
 /** Protocol level of CONNECT. */
@@ -17,6 +17,11 @@ const TYPE = {
   pingreq: 12,
   disconnect: 14,
 } as const
+
+/** The type in a fixed header's first byte is PUBLISH. */
+export function isPublish(firstByte: number): boolean {
+  return firstByte >> 4 === TYPE.publish
+}
 
 /** The type in a fixed header's first byte is DISCONNECT: nothing after it counts (MQTT 5 §3.14.4). */
 export function isDisconnect(firstByte: number): boolean {
@@ -71,12 +76,6 @@ export function checkClientPacket(packet: Buffer, version: ClientVersion | undef
       throw new RefusedPacketError(`a client may not send packet type ${type}`, REASON.protocolError)
   }
   return version
-}
-
-function headerSize(packet: Buffer): number {
-  let size = 2
-  while ((packet[size - 1]! & 0x80) !== 0) size += 1
-  return size
 }
 
 function checkFlags(flags: number, expected: number): void {
@@ -154,6 +153,19 @@ function checkResponseTopic(topic: string | undefined): void {
 function checkTopicName(topic: string, what: string): void {
   if (topic === '') throw new RefusedPacketError(`${what} is empty`, REASON.protocolError)
   if (/[+#]/.test(topic)) throw new RefusedPacketError(`${what} has a wildcard`, REASON.topicNameInvalid)
+  if (hasTooManyLevels(topic)) {
+    throw new RefusedPacketError(
+      `${what} has more than ${SEPARATORS_MAX} topic level separators`,
+      REASON.topicNameInvalid,
+    )
+  }
+}
+
+// As Mosquitto.
+const SEPARATORS_MAX = 200
+
+function hasTooManyLevels(topic: string): boolean {
+  return topic.split('/').length - 1 > SEPARATORS_MAX
 }
 
 function checkAck(fields: Fields, version: ClientVersion): void {
@@ -180,13 +192,18 @@ function checkFilters(fields: Fields, version: ClientVersion, isSubscribe: boole
     if (count > FILTERS_MAX) {
       throw new RefusedPacketError(`more than ${FILTERS_MAX} topic filters`, REASON.packetTooLarge)
     }
-    checkTopicFilter(fields.text())
+    const filter = fields.text()
+    checkTopicFilter(filter)
     if (!isSubscribe) continue
     const options = fields.read('byte')
     const isValid =
       version === 5 ? (options & 0xc0) === 0 && (options & 0x30) !== 0x30 : (options & 0xfc) === 0
     if (!isValid || (options & 3) === 3)
       throw new RefusedPacketError('the subscription options are not valid')
+    // MQTT 5 [MQTT-3.8.3-4]
+    if (filter.startsWith('$share/') && (options & 4) !== 0) {
+      throw new RefusedPacketError('No Local on a shared subscription', REASON.protocolError)
+    }
   }
 }
 
@@ -196,10 +213,18 @@ function checkTopicFilter(filter: string): void {
     filter !== '' &&
     levels.every((level, index) => !/[+#]/.test(level) || level === '+' || isLastHash(level, index, levels))
   if (!isValid) throw new RefusedPacketError('a topic filter is not valid', REASON.topicFilterInvalid)
-  // aedes keeps the filters of one SUBSCRIBE in a plain object, where this name is not like others.
-  if (filter === '__proto__') {
+  if (hasTooManyLevels(filter)) {
     throw new RefusedPacketError(
-      'this broker cannot take the topic filter __proto__',
+      `a topic filter has more than ${SEPARATORS_MAX} topic level separators`,
+      REASON.topicFilterInvalid,
+    )
+  }
+  // MQTT 5 [MQTT-4.8.2-1], [MQTT-4.8.2-2]: $share/{ShareName}/{filter}, and no wildcard in the name.
+  const [prefix, shareName = '', ...shared] = levels
+  const isShareValid = shareName !== '' && !/[+#]/.test(shareName) && shared.join('/') !== ''
+  if (prefix === '$share' && !isShareValid) {
+    throw new RefusedPacketError(
+      'a shared subscription is not $share/{ShareName}/{filter}',
       REASON.topicFilterInvalid,
     )
   }

@@ -2,7 +2,7 @@
 import { generate, type Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startBroker, type Broker } from './index.ts'
-import { RawClient } from './testing/raw-client.ts'
+import { connectPacket, RawClient } from './testing/raw-client.ts'
 
 let broker: Broker
 let lines: string[]
@@ -119,4 +119,98 @@ test('does not cut a persistent session off that unsubscribes while messages flo
   await publisher.payloads()
   await subscriber.payloads()
   expect(subscriber.isClosed).toBe(false)
+})
+
+// MQTT 5 §3.1.2.11.2: the Session Expiry Interval of a CONNECT counts from the end of that connection. Messages
+// that are queued already belong to the resumed session.
+test.each([
+  ['5', { clean: false }],
+  ['3.1.1', { clean: false, protocolVersion: 4 as const }],
+])(
+  'delivers queued messages to a client that resumes without Session Expiry Interval, MQTT %s',
+  async (_version, options) => {
+    const before = await raw({ clientId: 'back', properties: { sessionExpiryInterval: 60 } })
+    await before.subscribe('back/#', { qos: 2 })
+    before.send({ cmd: 'disconnect', reasonCode: 0 })
+    await before.closed()
+    const publisher = await raw()
+    publisher.send(publish('back/1', 'qos 1'), publish('back/2', 'qos 2', { qos: 2, messageId: 8 }))
+    await publisher.next('puback')
+    await publisher.next('pubrec')
+    const after = await raw({ clientId: 'back', ...options })
+    expect([await after.next('publish'), await after.next('publish')]).toMatchObject([
+      { payload: Buffer.from('qos 1'), qos: 1 },
+      { payload: Buffer.from('qos 2'), qos: 2 },
+    ])
+  },
+)
+
+test('ends a session when its Session Expiry Interval is over', async () => {
+  const options = { clientId: 'short', clean: false, properties: { sessionExpiryInterval: 1 } }
+  const before = await raw(options)
+  await before.subscribe('short')
+  await before.destroy()
+  const publisher = await raw()
+  const isHeard = async (): Promise<boolean> => {
+    publisher.send(publish('short', 'x'))
+    return (await publisher.next('puback')).reasonCode === 0
+  }
+  expect(await isHeard()).toBe(true)
+  await expect.poll(isHeard, { timeout: 3_000 }).toBe(false)
+  expect(await (await raw(options)).payloads()).toEqual([])
+})
+
+test('applies the Session Expiry Interval of DISCONNECT, unless the one of CONNECT was 0', async () => {
+  const session = { clientId: 'longer', clean: false }
+  const before = await raw({ ...session, properties: { sessionExpiryInterval: 60 } })
+  await before.subscribe('longer')
+  before.send({ cmd: 'disconnect', reasonCode: 0, properties: { sessionExpiryInterval: 0 } })
+  await before.closed()
+  const publisher = await raw()
+  publisher.send(publish('longer', 'x'))
+  expect((await publisher.next('puback')).reasonCode).toBe(0x10)
+  const after = await raw(session)
+  after.send({ cmd: 'disconnect', reasonCode: 0, properties: { sessionExpiryInterval: 60 } })
+  expect((await after.next('disconnect')).reasonCode).toBe(0x82)
+})
+
+// MQTT 5 §3.1.2.11.3, §4.9.
+test.each([1, 2] as const)('sends no more QoS %d messages at once than Receive Maximum', async (qos) => {
+  const session = { clientId: 'few', clean: false }
+  const properties = { sessionExpiryInterval: 60, receiveMaximum: 2 }
+  const few = await raw({ ...session, properties })
+  await few.subscribe('few', { qos: 2 })
+  const publisher = await raw()
+  for (const payload of ['1', '2', '3', '4']) {
+    publisher.send(publish('few', payload, { qos, messageId: Number(payload) }))
+  }
+  await publisher.payloads()
+  const first = await few.next('publish')
+  expect(await few.payloads()).toEqual(['2'])
+  const messageId = first.messageId!
+  if (qos === 1) few.send({ cmd: 'puback', messageId, reasonCode: 0 })
+  else {
+    few.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
+    await few.next('pubrel')
+    // PUBCOMP makes room for the next message, PUBREC does not.
+    expect(await few.payloads()).toEqual([])
+    few.send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
+  }
+  expect(await few.payloads()).toEqual(['3'])
+  // On a new connection, resent messages come first and count against Receive Maximum too.
+  await few.destroy()
+  const again = await raw({ ...session, properties: { ...properties, receiveMaximum: 1 } })
+  const [repeated] = [await again.next('publish')]
+  expect(repeated).toMatchObject({ payload: Buffer.from('2'), dup: true })
+  expect(await again.payloads()).toEqual([])
+})
+
+test('ends the connection of a client that sends more QoS 2 messages than Receive Maximum of CONNACK', async () => {
+  const client = await RawClient.open(broker.url)
+  client.send(connectPacket())
+  const { receiveMaximum = 65_535 } = (await client.next('connack')).properties ?? {}
+  for (let messageId = 1; messageId <= receiveMaximum + 1; messageId++) {
+    client.send(publish('much', '', { qos: 2, messageId }))
+  }
+  expect((await client.next('disconnect')).reasonCode).toBe(0x93)
 })

@@ -171,20 +171,48 @@ test('does not send what is larger than the Maximum Packet Size of the client', 
   expect((await subscriber.next('publish')).payload.toString()).toBe('small')
 })
 
-test('refuses shared subscriptions and says in CONNACK that there are none', async () => {
-  const client = await RawClient.open(broker.url)
-  client.send({
-    cmd: 'connect',
-    protocolId: 'MQTT',
-    protocolVersion: 5,
-    clientId: '',
-    clean: true,
-    keepalive: 0,
-  })
-  expect((await client.next('connack')).properties).toMatchObject({ sharedSubscriptionAvailable: false })
-  expect(await client.subscribe('$share/group/a')).toBe(0x9e)
-  const old = await raw({ protocolVersion: 4 })
-  expect(await old.subscribe('$share/group/a')).toBe(0x80)
+test('retains at most 10,000 messages, and logs what it does not retain', async () => {
+  const publisher = await raw()
+  for (let index = 0; index <= 10_000; index++) {
+    publisher.send(publish(`many/${index}`, 'x', { qos: 0, retain: true }))
+  }
+  await publisher.payloads()
+  expect(lines).toEqual([expect.stringContaining('10000 messages')])
+  // A retained message may change, and a removed one makes room.
+  publisher.send(
+    publish('many/1', 'changed', { qos: 0, retain: true }),
+    publish('many/2', '', { qos: 0, retain: true }),
+    publish('many/new', 'x', { qos: 0, retain: true }),
+  )
+  await publisher.payloads()
+  expect(lines).toHaveLength(1)
+  const late = await raw()
+  await late.subscribe('many/1')
+  await late.subscribe('many/new')
+  expect(await late.payloads()).toEqual(['changed', 'x'])
+})
+
+// MQTT 5 §3.3.4, §3.8.3.1.
+test('sends one copy for overlapping subscriptions, with the highest QoS and every identifier', async () => {
+  const subscriber = await raw()
+  for (const [topic, qos, subscriptionIdentifier] of [
+    ['over/#', 0, 2],
+    ['over/lap', 1, 3],
+    ['+/lap', 0, 268_435_455],
+  ] as const) {
+    const subscription = { topic, qos, nl: false, rap: false, rh: 0 }
+    const properties = { subscriptionIdentifier }
+    subscriber.send({ cmd: 'subscribe', messageId: 4, properties, subscriptions: [subscription] })
+    await subscriber.next('suback')
+  }
+  const publisher = await raw()
+  publisher.send(publish('over/lap', 'x', { qos: 2 }))
+  const message = await subscriber.next('publish')
+  expect(message.qos).toBe(1)
+  expect(new Set(message.properties!.subscriptionIdentifier as number[])).toEqual(
+    new Set([2, 3, 268_435_455]),
+  )
+  expect(await subscriber.payloads()).toEqual([])
 })
 
 test('refuses publishes to $ topics and stays up', async () => {
@@ -195,8 +223,10 @@ test('refuses publishes to $ topics and stays up', async () => {
   client.send(publish('$SYS/other/new/clients', 'witness', { qos: 0 }))
   expect(await client.payloads()).toEqual([])
   const old = await raw({ protocolVersion: 4 })
-  old.send(publish('$SYS/other/new/clients', 'witness', { qos: 0 }))
-  await old.closed()
+  await old.subscribe('$SYS/#')
+  old.send(publish('$SYS/other/new/clients', 'witness'))
+  await old.next('puback')
+  expect(await old.payloads()).toEqual([])
   expect(await witness.payloads()).toEqual([])
   expect(lines.join('\n')).toContain('clients may not publish to $ topics')
 })
@@ -217,14 +247,17 @@ test.each(['constructor', '__proto__', 'toString'])('takes a client that is call
   expect(await (await raw({ clientId })).payloads()).toEqual([])
 })
 
-test.each(['constructor', 'hasOwnProperty'])('takes the topic %s as any other', async (topic) => {
-  const client = await raw()
-  client.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: [topic] })
-  expect((await client.next('unsuback')).granted).toEqual([0x11])
-  expect(await client.subscribe(topic)).toBe(1)
-  client.send(publish(topic, 'x'))
-  expect(await client.next('publish')).toMatchObject({ qos: 1 })
-})
+test.each(['constructor', 'hasOwnProperty', '__proto__'])(
+  'takes the topic %s as any other',
+  async (topic) => {
+    const client = await raw()
+    client.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: [topic] })
+    expect((await client.next('unsuback')).granted).toEqual([0x11])
+    expect(await client.subscribe(topic)).toBe(1)
+    client.send(publish(topic, 'x'))
+    expect(await client.next('publish')).toMatchObject({ qos: 1 })
+  },
+)
 
 test('takes many packets that come right behind CONNECT', async () => {
   const client = await RawClient.open(broker.url)

@@ -1,70 +1,56 @@
-// An MQTT broker in this process: aedes 2.0.0-beta.1, MQTT 3.1.1 and 5, TCP and WebSocket, loopback only.
+// An MQTT broker in this process: MQTT 3.1, 3.1.1 and 5, over TCP and WebSocket, on loopback only.
 //
-// Everything is in memory. What breaks a process or loses a message is mended by packet-guard.ts and aedes-repairs.ts.
-// Still missing or different, found by experiment, so that nobody relies on it here (--broker mosquitto has it):
-// - Shared subscriptions: CONNACK says Shared Subscription Available 0, SUBACK 0x9E.
-// - The client's Receive Maximum is ignored: everything queued is sent at once. CONNACK states none.
-// - Session Present is 0 for a session without subscriptions.
-// - Overlapping subscriptions get one copy, with one Subscription Identifier, at the QoS of whichever comes first.
-// - A QoS 2 message reaches a QoS 1 subscription with a wildcard at QoS 2.
-// - QoS 0 messages may overtake QoS 1 ones of the same sender; within one QoS the order holds.
-// - User properties keep their order only within one name, and an empty value before others of its name is lost.
-// - PUBACK leaves before the message is handed on. Topic Aliases and AUTH are not taken. Topics: at most 100 levels.
-// - Message expiry counts down in the queue and for retained messages, but not while a message waits for a slow socket.
-// Right, also by experiment: Session Expiry Interval, Retain Handling 0 to 2, Retain As Published, Will Delay, DISCONNECT
-// 0x8E on takeover, Message Expiry in the queue; through the repairs: PUBACK 0x10, DUP, Maximum Packet Size.
+// Everything is in memory. What a broker may leave out, and this one does: $SYS topics, Topic Aliases in both
+// directions, AUTH, Server Keep Alive, queues for QoS 0.
+// User properties of a Will keep their order only within one name.
+// conformance/paho/README.md has the results of a foreign test suite. --broker mosquitto takes a Mosquitto instead.
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
 import { createServer, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { Aedes, type Client } from 'aedes'
 import { createWebSocketStream, WebSocketServer } from 'ws'
-import {
-  answerUnheard,
-  connectedClients,
-  discardOversized,
-  isHeard,
-  repairAedes,
-  repairClient,
-  type IncomingPublish,
-} from './aedes-repairs.ts'
-import type { BrokerUser } from './access.ts'
 import type { Broker, BrokerOptions } from './broker.ts'
 import { isLocal } from './local-page.ts'
+import { MqttBroker, nameOf } from './mqtt-broker.ts'
 import { guardPackets } from './packet-guard.ts'
 import { listenOrExplain } from './port-taken.ts'
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024
-// What a client may send behind its CONNECT before CONNACK (MQTT 5 §3.1.4 allows it). It holds no more than one read
-// from the socket, so this only has to be larger than that; aedes' own 42 would cut such clients off.
-const EARLY_PACKETS_MAX = 100_000
 // A client that reads nothing is cut off when this much waits for it and some time has passed, or twice as much waits.
 const UNSENT_BYTES_MAX = 64 * 1024 * 1024
+const UNSENT_PACKETS_MAX = 1_000_000
 const DRAIN_TIMEOUT_MS = 5_000
-// Of each of the three steps of close(), which is to take at most half a second.
-const CLOSE_TIMEOUT_MS = 150
-const SERVER_SHUTTING_DOWN = 0x8b
-// Of CONNACK in MQTT 3.1.1; aedes makes 0x87 of it for MQTT 5.
-const NOT_AUTHORIZED = 5
+const SESSIONS_MAX = 10_000
+const CONNECT_TIMEOUT_MS = 30_000
+// Of each of the two steps of close(), which is to take at most half a second.
+const CLOSE_TIMEOUT_MS = 200
 
 /**
  * Starts it. @throws PortTakenError, or an Error when the host is not this machine only.
  */
 export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broker> {
-  const { host = '127.0.0.1', access, log } = options
+  const { host = '127.0.0.1', access, log = () => {} } = options
   assertLoopback(host)
-  const aedes = await createAedes(access, log)
+  const mqtt = new MqttBroker({
+    packetBytesMax: PACKET_BYTES_MAX,
+    sessionsMax: SESSIONS_MAX,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    unsentBytesMax: UNSENT_BYTES_MAX,
+    unsentPacketsMax: UNSENT_PACKETS_MAX,
+    drainTimeoutMs: DRAIN_TIMEOUT_MS,
+    access,
+    log,
+  })
   const sockets = new Set<Duplex>()
-  const serve = (stream: Duplex, from: string, request?: IncomingMessage): void => {
+  const serve = (stream: Duplex, from: string): void => {
     sockets.add(stream)
     stream.once('close', () => sockets.delete(stream))
     const guarded = guardPackets(stream, {
       packetBytesMax: PACKET_BYTES_MAX,
       unsentBytesMax: UNSENT_BYTES_MAX,
       onRefused: ({ message }) =>
-        log?.(`MQTT: the connection of ${nameOf(client)} from ${from} was closed: ${message}`),
+        log(`MQTT: the connection of ${nameOf(connection.clientId)} from ${from} was closed: ${message}`),
     })
-    const client = aedes.handle(guarded, request)
-    repairClient(client)
+    const connection = mqtt.serve(guarded)
   }
   const tcp = createServer({ noDelay: true }, (socket: Socket) => serve(socket, addressOf(socket)))
   const http = createWebSocketServer(serve)
@@ -72,10 +58,11 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
     const ends = [tcp, http]
       .filter((server) => server.listening)
       .map((server) => new Promise((done) => server.close(done)))
-    await within(CLOSE_TIMEOUT_MS, Promise.all(connectedClients(aedes).map(sayGoodbye)))
+    mqtt.close()
+    const closed = [...sockets].map((socket) => new Promise((done) => socket.once('close', done)))
+    await within(CLOSE_TIMEOUT_MS, Promise.all(closed))
     for (const socket of sockets) socket.destroy()
     http.closeAllConnections()
-    await within(CLOSE_TIMEOUT_MS, new Promise<void>((done) => aedes.close(() => done())))
     await within(CLOSE_TIMEOUT_MS, Promise.all(ends))
   }
   try {
@@ -97,87 +84,8 @@ function assertLoopback(host: string): void {
   )
 }
 
-async function createAedes(access: BrokerOptions['access'], log: BrokerOptions['log']): Promise<Aedes> {
-  const users = new WeakMap<Client, BrokerUser>()
-  const may = (client: Client | null, kind: 'read' | 'write', topic: string): boolean =>
-    access === undefined || (client !== null && users.get(client)?.may(kind, topic) === true)
-  const aedes = await Aedes.createBroker({
-    // 0 = no limit. With a limit, messages that wait for one slow subscriber stop those of all others.
-    concurrency: 0,
-    drainTimeout: DRAIN_TIMEOUT_MS,
-    maximumPacketSize: PACKET_BYTES_MAX,
-    queueLimit: EARLY_PACKETS_MAX,
-    maxClientsIdLength: 128,
-    authenticate: (client, username, password, done) => {
-      if (access === undefined) return done(null, true)
-      // oxlint-disable promise/no-callback-in-promise -- aedes wants a callback
-      access.logIn(username, password).then(
-        (user) => {
-          if (user !== undefined) users.set(client, user)
-          done(null, user !== undefined)
-        },
-        (error: Error) => done(Object.assign(error, { returnCode: NOT_AUTHORIZED }), false),
-      )
-      // oxlint-enable promise/no-callback-in-promise
-    },
-    authorizePublish: (client, packet, done) => {
-      // aedes steers itself by $SYS topics: a client that publishes there ends the connections of others.
-      if (packet.topic.startsWith('$')) return done(new Error('clients may not publish to $ topics'))
-      const publish: IncomingPublish = packet
-      // MQTT 5 [MQTT-3.3.1-3]: the DUP of a publisher is not passed on; aedes would.
-      publish.dup = false
-      const hasPuback = client?.version === 5 && publish.qos === 1 && publish.messageId !== undefined
-      const denial = may(client, 'write', packet.topic) ? undefined : notAllowed(packet.topic)
-      if (!hasPuback) return done(denial)
-      // oxlint-disable promise/no-callback-in-promise -- aedes wants a callback
-      isHeard(aedes, publish).then((heard) => {
-        if (!heard && denial === undefined) answerUnheard(client, publish)
-        done(denial)
-      }, done)
-      // oxlint-enable promise/no-callback-in-promise
-    },
-    authorizeForward: (client, packet) => {
-      // aedes waits for a slow client, but goes on reading from those who publish to it.
-      if (client.conn.writableLength > 2 * UNSENT_BYTES_MAX) {
-        client.conn.destroy(new Error(`it reads too slowly, ${client.conn.writableLength} bytes wait for it`))
-        return packet
-      }
-      // As in Mosquitto, every subscription is granted, and what may not be read is left out.
-      return may(client, 'read', packet.topic) ? discardOversized(client, packet) : null
-    },
-    // To MQTT 5 aedes says 0x9E by itself; to 3.1.1 it would grant a subscription that never gets anything.
-    authorizeSubscribe: (_client, subscription, done) => {
-      done(null, subscription.topic.startsWith('$share/') ? null : subscription)
-    },
-  })
-  // An error of one client ends its connection; without a listener it would end the process.
-  const lastErrors = new WeakMap<Client, string>()
-  const tell = (client: Client, error: Error): void => {
-    // One broken connection fails every message that was on its way to it.
-    if (lastErrors.get(client) === error.message) return
-    lastErrors.set(client, error.message)
-    log?.(`MQTT: ${nameOf(client)}: ${error.message}`)
-  }
-  aedes.on('clientError', tell)
-  aedes.on('connectionError', tell)
-  // The types know no `error`, but aedes emits it when its memory store refuses something.
-  ;(aedes as NodeJS.EventEmitter).on('error', (error: Error) => log?.(`MQTT: ${error.message}`))
-  repairAedes(aedes, log)
-  return aedes
-}
-
-function notAllowed(topic: string): Error {
-  return new Error(`its user may not publish to ${JSON.stringify(topic.slice(0, 200))}`)
-}
-
-// The types do not know disconnect(), which sends DISCONNECT to MQTT 5 clients and closes.
-function sayGoodbye(client: Client): Promise<void> {
-  const { disconnect } = client as unknown as { disconnect: (options: object, done: () => void) => void }
-  return new Promise((done) => disconnect.call(client, { reasonCode: SERVER_SHUTTING_DOWN }, done))
-}
-
 function createWebSocketServer(
-  serve: (stream: Duplex, from: string, request: IncomingMessage) => void,
+  serve: (stream: Duplex, from: string) => void,
 ): ReturnType<typeof createHttpServer> {
   const http = createHttpServer((_request, response) => {
     response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' })
@@ -202,7 +110,7 @@ function createWebSocketServer(
     socket.on('message', (_data, isBinary) => {
       if (!isBinary) socket.terminate()
     })
-    serve(createWebSocketStream(socket), addressOf(request.socket), request)
+    serve(createWebSocketStream(socket), addressOf(request.socket))
   })
   // A taken port is told by listen's own promise.
   webSockets.on('error', () => {})
@@ -217,10 +125,6 @@ function offersMqtt(request: IncomingMessage): boolean {
 
 function addressOf(socket: Socket): string {
   return `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
-}
-
-function nameOf(client: Client): string {
-  return client.id ? `client ${JSON.stringify(client.id)}` : 'a client without CONNECT'
 }
 
 function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {

@@ -9,7 +9,12 @@ export type FieldKind = 'byte' | 'two' | 'four' | 'variable' | 'string' | 'binar
 export type Carrier = 'connect' | 'will' | 'publish' | 'ack' | 'subscribe' | 'unsubscribe' | 'disconnect'
 
 /** Property identifiers that the checks name. */
-const PROPERTY = { responseTopic: 0x08, topicAlias: 0x23, userProperty: 0x26 } as const
+const PROPERTY = {
+  messageExpiryInterval: 0x02,
+  responseTopic: 0x08,
+  topicAlias: 0x23,
+  userProperty: 0x26,
+} as const
 
 // MQTT 5 §2.2.2.2.
 const PROPERTIES: ReadonlyMap<number, readonly [FieldKind, ...Carrier[]]> = new Map([
@@ -36,6 +41,22 @@ const FLAGS = new Set([0x01, 0x17, 0x19])
 const NOT_ZERO = new Set([0x0b, 0x21, 0x27])
 // Millions of tiny properties would hold the process up for seconds: its parser reads them one by one.
 const PROPERTIES_BYTES_MAX = 256 * 1024
+
+/** Result of {@link Fields.properties}. */
+export interface FoundProperties {
+  responseTopic?: string
+  topicAlias?: number
+  messageExpiryInterval?: number
+  /** All other properties, each encoded, in their order. */
+  carried: Buffer[]
+}
+
+/** How many bytes the fixed header of a whole packet has. */
+export function headerSize(packet: Buffer): number {
+  let size = 2
+  while ((packet[size - 1]! & 0x80) !== 0) size += 1
+  return size
+}
 
 /** A cursor over one packet. Every method throws RefusedPacketError where the packet is not well-formed. */
 export class Fields {
@@ -90,17 +111,23 @@ export class Fields {
     }
   }
 
-  /** Passes over the properties and returns the values of those in {@link PROPERTY} that a check needs. */
-  properties(carrier: Carrier): { responseTopic?: string; topicAlias?: number } {
+  /** All bytes after the last field that was read. */
+  rest(): Buffer {
+    return this.#bytes.subarray(this.#offset)
+  }
+
+  /** Checks all properties, and returns those that the broker uses. */
+  properties(carrier: Carrier): FoundProperties {
     const length = this.#variable()
     const end = this.#offset + length
     if (end > this.#bytes.length) throw new RefusedPacketError('the properties run past the packet')
     if (length > PROPERTIES_BYTES_MAX) {
       throw new RefusedPacketError('the properties are larger than 256 KiB', REASON.packetTooLarge)
     }
-    const found: { responseTopic?: string; topicAlias?: number } = {}
+    const found: FoundProperties = { carried: [] }
     const seen = new Set<number>()
     while (this.#offset < end) {
+      const start = this.#offset
       const id = this.read('byte')
       const name = `property 0x${id.toString(16).padStart(2, '0')}`
       const [kind, ...carriers] = PROPERTIES.get(id) ?? (['byte'] as const)
@@ -117,6 +144,8 @@ export class Fields {
         throw new RefusedPacketError(`${name} may not be ${value}`, REASON.protocolError)
       }
       if (id === PROPERTY.topicAlias) found.topicAlias = value
+      else if (id === PROPERTY.messageExpiryInterval) found.messageExpiryInterval = value
+      else found.carried.push(this.#bytes.subarray(start, this.#offset))
       if (id === PROPERTY.responseTopic) found.responseTopic = this.#lastText()
     }
     return found

@@ -1,6 +1,6 @@
 // What must never reach the broker: bytes from a client that are not MQTT.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { generate } from 'mqtt-packet'
+import { generate, type Packet } from 'mqtt-packet'
 import { startBroker, type Broker } from './index.ts'
 import { connectPacket, RawClient } from './testing/raw-client.ts'
 
@@ -16,7 +16,7 @@ afterAll(() => broker.close())
 
 // Reason codes: 0x81 malformed, 0x82 protocol error, 0x8f filter, 0x90 topic name, 0x94 alias, 0x95 too large.
 test.each([
-  ['a Response Topic that runs past the packet (nine bytes ended aedes)', '30 07 00 01 61 03 08 00 05', 0x81],
+  ['a Response Topic that runs past the packet', '30 07 00 01 61 03 08 00 05', 0x81],
   ['Correlation Data that runs past the packet', '30 07 00 01 61 03 09 00 05', 0x81],
   ['a user property that runs past the packet', '30 0a 00 01 61 06 26 00 01 62 00 05', 0x81],
   ['properties that run past the packet', '30 05 00 01 61 7f 01', 0x81],
@@ -54,7 +54,10 @@ test.each([
   ['an empty filter', '82 06 00 01 00 00 00 00', 0x8f],
   ['a filter with + inside a level', '82 08 00 01 00 00 02 61 2b 00', 0x8f],
   ['a filter with # before the end', '82 09 00 01 00 00 03 23 2f 61 00', 0x8f],
-  ['the filter __proto__', '82 0f 00 01 00 00 09 5f 5f 70 72 6f 74 6f 5f 5f 00', 0x8f],
+  ['a shared subscription without a filter', '82 0d 00 01 00 00 07 24 73 68 61 72 65 2f 67 00', 0x8f],
+  ['a shared subscription with an empty name', '82 0f 00 01 00 00 09 24 73 68 61 72 65 2f 2f 61 00', 0x8f],
+  ['a wildcard as the name of a share', '82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 2b 2f 61 00', 0x8f],
+  ['No Local on a shared subscription', '82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 67 2f 61 05', 0x82],
   ['UNSUBSCRIBE without filters', 'a2 03 00 01 00', 0x82],
   ['PINGREQ with a payload', 'c0 01 00', 0x81],
   ['DISCONNECT with half a property', 'e0 03 00 01 11', 0x81],
@@ -107,6 +110,64 @@ test.each([
   client.send(bytes)
   expect(await client.next('connack')).toMatchObject(connack)
   await client.closed()
+})
+
+// The limit of Mosquitto is 200 topic level separators.
+const DEEP = Array.from({ length: 201 }, () => 'a').join('/')
+
+test.each([5, 4] as const)('accepts topics with 201 levels, MQTT %d', async (protocolVersion) => {
+  const will = { topic: DEEP, payload: Buffer.from('x'), qos: 1 as const, retain: false }
+  const client = await RawClient.connect(broker.url, { protocolVersion, will })
+  expect(await client.subscribe(DEEP)).toBe(1)
+  client.send({
+    cmd: 'publish',
+    topic: DEEP,
+    payload: 'deep',
+    qos: 1,
+    messageId: 7,
+    retain: false,
+    dup: false,
+  })
+  await client.next('puback')
+  expect(await client.payloads()).toEqual(['deep'])
+})
+
+test.each([
+  [
+    'topic name',
+    { cmd: 'publish', topic: `${DEEP}/a`, payload: '', qos: 0, retain: false, dup: false },
+    0x90,
+  ],
+  [
+    'Response Topic',
+    {
+      cmd: 'publish',
+      topic: 'a',
+      payload: '',
+      qos: 0,
+      retain: false,
+      dup: false,
+      properties: { responseTopic: `${DEEP}/a` },
+    },
+    0x90,
+  ],
+  ['topic filter', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `${DEEP}/#`, qos: 1 }] }, 0x8f],
+  ['topic filter', { cmd: 'unsubscribe', messageId: 1, unsubscriptions: [`${DEEP}/a`] }, 0x8f],
+] as [string, Packet, number][])(
+  'refuses a %s with more levels, and gives the reason',
+  async (what, packet, code) => {
+    lines.length = 0
+    const client = await RawClient.connect(broker.url, { clientId: 'deep' })
+    client.send(packet)
+    expect((await client.next('disconnect')).reasonCode).toBe(code)
+    await client.closed()
+    expect(lines).toEqual([expect.stringContaining(`${what} has more than 200 topic level separators`)])
+  },
+)
+
+test('refuses a Will Topic with more levels in CONNACK', async () => {
+  const will = { topic: `${DEEP}/a`, payload: Buffer.from('x'), qos: 1 as const, retain: false }
+  await expect(RawClient.connect(broker.url, { will })).rejects.toThrow('CONNACK 144')
 })
 
 test('takes nothing that comes after DISCONNECT', async () => {

@@ -1,7 +1,7 @@
 // Stands between a socket and the embedded broker, and lets only well-formed packets of a client through.
 //
-// mqtt-packet 9 hands a property that runs past its packet over as `null`, and aedes 2.0.0-beta.1 then throws in the
-// process: nine bytes would end everything. So a stream is cut into packets here, and each is checked first.
+// mqtt-packet 9 hands a property that runs past its packet over as `null`. So a stream is cut into packets here, and
+// each is checked first.
 import { Duplex } from 'node:stream'
 import { checkClientPacket, checkFirstByte, isDisconnect, type ClientVersion } from './check-packet.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
@@ -18,7 +18,10 @@ export interface GuardOptions {
   readonly onRefused?: (reason: RefusedPacketError) => void
 }
 
-/** The stream to give to the broker in place of `socket`. A packet that is not well-formed ends the connection. */
+/**
+ * The stream to give to the broker in place of `socket`. Each `data` event has one whole packet. A packet that is not
+ * well-formed ends the connection.
+ */
 export function guardPackets(socket: Duplex, options: GuardOptions = {}): Duplex {
   return new GuardedStream(socket, options)
 }
@@ -44,7 +47,7 @@ class GuardedStream extends Duplex {
   #isRefused = false
 
   constructor(socket: Duplex, options: GuardOptions) {
-    super({ writableHighWaterMark: options.unsentBytesMax ?? 64 * 1024 * 1024 })
+    super({ readableObjectMode: true, writableHighWaterMark: options.unsentBytesMax ?? 64 * 1024 * 1024 })
     this.#socket = socket
     this.#options = options
     this.#packetBytesMax = options.packetBytesMax ?? 64 * 1024 * 1024

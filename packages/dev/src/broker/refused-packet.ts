@@ -1,15 +1,25 @@
 // A packet that the broker does not take, and what the sender is told.
 
-/** Reason codes that the guard sends (MQTT 5 §2.4). */
+/** Reason codes that the broker sends (MQTT 5 §2.4). */
 export const REASON = {
+  noMatchingSubscribers: 0x10,
+  noSubscriptionExisted: 0x11,
   malformedPacket: 0x81,
   protocolError: 0x82,
   unsupportedProtocolVersion: 0x84,
+  clientIdentifierNotValid: 0x85,
   notAuthorized: 0x87,
+  serverShuttingDown: 0x8b,
+  badAuthenticationMethod: 0x8c,
+  keepAliveTimeout: 0x8d,
+  sessionTakenOver: 0x8e,
   topicFilterInvalid: 0x8f,
   topicNameInvalid: 0x90,
+  packetIdentifierNotFound: 0x92,
+  receiveMaximumExceeded: 0x93,
   topicAliasInvalid: 0x94,
   packetTooLarge: 0x95,
+  quotaExceeded: 0x97,
 } as const
 
 /** Why a packet is refused; the message has no line breaks and nothing of the packet that is not printable. */

@@ -35,38 +35,32 @@ const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeou
  * `address` is for the operator's log: the method, a space, and the URL.
  */
 export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked = {}): EndpointResponse {
-  if (given.status >= 200 && given.status < 300) {
+  const { status } = given
+  if (status >= 200 && status < 300) {
     const good = goodAnswer(given, address, asked.isReadiness ?? false)
     if (good.inferenceHeaderContentLength === undefined && isErrorIn200(good.body)) {
-      throw modelErrorOf(given, 500, `${address}: ${given.status} with an error inside:`, undefined, asked)
+      throw modelErrorOf(given, 500, `${address}: ${status} with an error inside:`, asked)
     }
     return good
   }
-  // An error keeps its status; what stands in its body can be read by nobody.
+  // An error keeps its status; an encoded body can be read by no one.
   const answer = given.coding === undefined ? given : { ...given, body: NO_BODY }
-  const { status, body } = answer
+  const { body } = answer
   if (status >= 300 && status < 400) throw redirected({ ...answer, address, host: asked.host })
   const start = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, MARK_BYTES)).toString('utf8')
-  const waitMs = retryAfterMs(answer.retryAfter, answer.date)
   throw (
     refusedByGuard(answer, start, address) ??
-    brokenGateway(answer, start, address, waitMs) ??
-    modelErrorOf(answer, status, `${address}: ${status}`, waitMs, asked)
+    brokenGateway(answer, start, address) ??
+    modelErrorOf(answer, status, `${address}: ${status}`, asked)
   )
 }
 
-function modelErrorOf(
-  { body, contentType }: HttpAnswer,
-  status: number,
-  exchange: string,
-  waitMs: number | undefined,
-  asked: Asked,
-): Problem {
+function modelErrorOf(answer: HttpAnswer, status: number, exchange: string, asked: Asked): Problem {
   return modelError({
     status,
-    body,
-    contentType: passable(contentType),
-    retryAfterMs: waitMs,
+    body: answer.body,
+    contentType: passable(answer.contentType),
+    retryAfterMs: retryAfterMs(answer.retryAfter, answer.date),
     exchange,
     isReadiness: asked.isReadiness ?? false,
     errorText: asked.errorText ?? 'first-line',
@@ -104,13 +98,9 @@ function refusedByGuard(answer: HttpAnswer, start: string, address: string): Pro
   return undefined
 }
 
-function brokenGateway(
-  answer: HttpAnswer,
-  start: string,
-  address: string,
-  waitMs: number | undefined,
-): Problem | undefined {
+function brokenGateway(answer: HttpAnswer, start: string, address: string): Problem | undefined {
   const { status, contentType, body } = answer
+  const waitMs = retryAfterMs(answer.retryAfter, answer.date)
   const wait = waitMs === undefined ? {} : { retryAfterMs: waitMs }
   const detail = `${address}: ${status} "${start.slice(0, 120).replaceAll(/\s+/g, ' ')}"`
   const isPage = /^text\/html/i.test(contentType ?? '')

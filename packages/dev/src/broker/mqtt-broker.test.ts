@@ -1,0 +1,95 @@
+// Limits of the broker, with smaller values than embedded.ts sets.
+import { createServer, type Server } from 'node:net'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { MqttBroker } from './mqtt-broker.ts'
+import { guardPackets } from './packet-guard.ts'
+import { RawClient } from './testing/raw-client.ts'
+
+let server: Server
+let broker: MqttBroker
+let url: string
+let lines: string[]
+
+beforeEach(async () => {
+  lines = []
+  broker = new MqttBroker({
+    packetBytesMax: 1_000_000,
+    sessionsMax: 2,
+    connectTimeoutMs: 1_000,
+    unsentBytesMax: 1_000_000,
+    unsentPacketsMax: 3_000,
+    drainTimeoutMs: 1_000,
+    access: undefined,
+    log: (line) => lines.push(line),
+  })
+  server = createServer((socket) => broker.serve(guardPackets(socket, { unsentBytesMax: 1_000_000 })))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  url = `mqtt://127.0.0.1:${port}`
+})
+afterEach(() => {
+  broker.close()
+  server.close()
+})
+
+test.each([
+  [5, 0x97],
+  [4, 3],
+] as const)('refuses a session above the limit with a reason, MQTT %d', async (protocolVersion, code) => {
+  const properties = { sessionExpiryInterval: 60 }
+  await (await RawClient.connect(url, { clientId: 'away', properties })).destroy()
+  const ending = await RawClient.connect(url, { clientId: 'ending' })
+  const connect = (clientId: string): Promise<RawClient> =>
+    RawClient.connect(url, { clientId, protocolVersion })
+  await expect(connect('third')).rejects.toThrow(`CONNACK ${code}`)
+  expect(lines).toEqual(['MQTT: client "third": there are 2 sessions already'])
+  expect((await connect('away')).isClosed).toBe(false)
+  ending.send({ cmd: 'disconnect', reasonCode: 0 })
+  await ending.closed()
+  expect((await connect('third')).isClosed).toBe(false)
+})
+
+test('closes a connection without CONNECT', async () => {
+  const client = await RawClient.open(url)
+  await client.closed()
+  expect(lines).toEqual(['MQTT: a client without CONNECT: CONNECT did not arrive in time'])
+})
+
+test('ends the connection of a client that reads nothing, and keeps its unsent messages', async () => {
+  const session = { clientId: 'stuck', clean: false, properties: { sessionExpiryInterval: 60 } }
+  const stuck = await RawClient.connect(url, session)
+  await stuck.subscribe('big', { qos: 1 })
+  stuck.pause()
+  const publisher = await RawClient.connect(url)
+  const payload = 'x'.repeat(200_000)
+  const count = 100
+  for (let index = 0; index < count; index++) {
+    publisher.send({ cmd: 'publish', topic: 'big', payload, qos: 1, messageId: 7, retain: false, dup: false })
+  }
+  await expect.poll(() => lines, { timeout: 5_000 }).toEqual([expect.stringContaining('reads too slowly')])
+  await publisher.payloads()
+  const back = await RawClient.connect(url, session)
+  for (let index = 0; index < count; index++) {
+    const { messageId = 0 } = await back.next('publish')
+    back.send({ cmd: 'puback', messageId, reasonCode: 0 })
+  }
+  expect(await back.payloads()).toEqual([])
+})
+
+// A small packet that waits needs far more memory than its bytes.
+test('ends the connection of a client that leaves many small packets unread', async () => {
+  const stuck = await RawClient.connect(url, { clientId: 'stuck' })
+  await stuck.subscribe('small', { qos: 0 })
+  stuck.pause()
+  const publisher = await RawClient.connect(url)
+  const payload = 'x'.repeat(100)
+  while (lines.length === 0) {
+    for (let index = 0; index < 1_000; index++) {
+      publisher.send({ cmd: 'publish', topic: 'small', payload, qos: 0, retain: false, dup: false })
+    }
+    publisher.send({ cmd: 'pingreq' })
+    await publisher.next('pingresp')
+  }
+  expect(lines).toEqual([expect.stringContaining('client "stuck": it reads too slowly, 3001 packets with')])
+  expect(await publisher.payloads()).toEqual([])
+})

@@ -1,0 +1,317 @@
+// The embedded broker without its sockets: the connections, and the effect of each packet. Everything is in memory.
+//
+// Packets are handled one after the other and without waiting, so messages keep their order, and a PUBACK leaves when
+// the message has been delivered or queued.
+import { randomUUID } from 'node:crypto'
+import type { Duplex } from 'node:stream'
+import type { IConnectPacket, IDisconnectPacket, ISubscribePacket } from 'mqtt-packet'
+import type { BrokerAccess, BrokerUser } from './access.ts'
+import { Connection, type ConnectionLimits, type ReceivedPacket } from './connection.ts'
+import { MessageRouter } from './message-router.ts'
+import { messageOf, type Will } from './message.ts'
+import type { Publication } from './publish-codec.ts'
+import { REASON } from './refused-packet.ts'
+import type { Session } from './session.ts'
+import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
+
+/** Options of {@link MqttBroker}. */
+export interface MqttBrokerOptions extends ConnectionLimits {
+  /** The largest packet that is accepted, for CONNACK. */
+  readonly packetBytesMax: number
+  /** Including those of clients that are not connected. */
+  readonly sessionsMax: number
+  /** Undefined: everybody may do everything. */
+  readonly access: BrokerAccess | undefined
+  readonly log: (line: string) => void
+}
+
+// A connection and what belongs to it from CONNACK to its end.
+interface Guest {
+  readonly connection: Connection
+  session?: Session | undefined
+  will?: Will | undefined
+}
+
+// QoS 2 messages of one client whose PUBREL has not arrived. CONNACK has it.
+const RECEIVE_MAXIMUM = 10_000
+const CLIENT_ID_LENGTH_MAX = 128
+const DISCONNECT_WITH_WILL = 4
+// CONNACK of MQTT 3.1.1 (§3.2.2.3).
+const RETURN_CODE = { identifierRejected: 2, serverUnavailable: 3, notAuthorized: 5 } as const
+
+/** See the first line. */
+export class MqttBroker {
+  readonly #options: MqttBrokerOptions
+  readonly #router: MessageRouter
+  readonly #sessions: SessionStore
+  readonly #guests = new Map<Connection, Guest>()
+
+  constructor(options: MqttBrokerOptions) {
+    this.#options = options
+    this.#router = new MessageRouter(options.log)
+    this.#sessions = new SessionStore(this.#router, options.log)
+  }
+
+  /** Serves one client. The stream carries well-formed packets only. */
+  serve(stream: Duplex): Connection {
+    const connection: Connection = new Connection(stream, this.#options, {
+      onConnect: (packet) => this.#connect(guest, packet),
+      onPacket: (packet) => this.#take(guest, packet),
+      onDrain: () => guest.session?.flush(),
+      onClose: () => {
+        this.#guests.delete(connection)
+        this.#leave(guest)
+      },
+      onCutOff: (reason) => this.#tell(connection, reason),
+    })
+    const guest: Guest = { connection }
+    this.#guests.set(connection, guest)
+    return connection
+  }
+
+  /** Ends every connection; MQTT 5 clients get a DISCONNECT. */
+  close(): void {
+    this.#sessions.close()
+    for (const guest of this.#guests.values()) {
+      guest.session = undefined
+      guest.connection.end(REASON.serverShuttingDown)
+    }
+  }
+
+  #connect(guest: Guest, packet: IConnectPacket): void {
+    const { connection } = guest
+    connection.version = packet.protocolVersion ?? 4
+    connection.clientId = packet.clientId
+    const refusal = refusalOf(packet)
+    if (refusal !== undefined) return this.#refuse(connection, ...refusal)
+    const { access } = this.#options
+    if (access === undefined) return this.#accept(guest, packet, undefined)
+    access.logIn(packet.username, packet.password).then(
+      (user) => {
+        if (user !== undefined) return this.#accept(guest, packet, user)
+        this.#refuse(connection, 'its user name or password is wrong', ...NOT_AUTHORIZED)
+      },
+      (error: Error) => this.#refuse(connection, error.message, ...NOT_AUTHORIZED),
+    )
+  }
+
+  #refuse(connection: Connection, reason: string, reasonCode: number, returnCode: number): void {
+    this.#tell(connection, reason)
+    connection.send({ cmd: 'connack', sessionPresent: false, reasonCode, returnCode })
+    connection.end()
+  }
+
+  #accept(guest: Guest, packet: IConnectPacket, user: BrokerUser | undefined): void {
+    const { connection } = guest
+    if (!connection.isOpen) return
+    const clientId = packet.clientId === '' ? `auto-${randomUUID()}` : packet.clientId
+    connection.clientId = clientId
+    connection.user = user
+    this.#takeOver(clientId)
+    const existing = this.#sessions.get(clientId)
+    const isResumed = existing !== undefined && packet.clean !== true
+    const { sessionsMax, packetBytesMax } = this.#options
+    if (existing === undefined && this.#sessions.size >= sessionsMax) {
+      return this.#refuse(connection, `there are ${sessionsMax} sessions already`, ...QUOTA_EXCEEDED)
+    }
+    // MQTT 5 [MQTT-3.1.2-4]
+    if (existing !== undefined && !isResumed) this.#sessions.end(existing)
+    const session = isResumed ? existing : this.#sessions.create(clientId)
+    this.#sessions.resume(session)
+    session.expirySeconds = expirySecondsOf(packet)
+    guest.session = session
+    guest.will = this.#permittedWill(connection, packet)
+    connection.send({
+      cmd: 'connack',
+      sessionPresent: isResumed,
+      reasonCode: 0,
+      returnCode: 0,
+      properties: {
+        maximumPacketSize: packetBytesMax,
+        receiveMaximum: RECEIVE_MAXIMUM,
+        ...(packet.clientId === '' && { assignedClientIdentifier: clientId }),
+      },
+    })
+    connection.limitTo(packet)
+    session.attach(connection)
+    connection.accept(packet)
+  }
+
+  // MQTT 5 [MQTT-3.1.4-3]
+  #takeOver(clientId: string): void {
+    const connection = this.#sessions.get(clientId)?.connection
+    const guest = connection === undefined ? undefined : this.#guests.get(connection)
+    connection?.end(REASON.sessionTakenOver)
+    // The close event of a broken connection may still be on its way.
+    if (guest !== undefined) this.#leave(guest)
+  }
+
+  #permittedWill(connection: Connection, { will }: IConnectPacket): Will | undefined {
+    if (will === undefined || connection.user?.may('write', will.topic) !== false) return will
+    this.#tell(connection, `its Will is ignored: ${notAllowed(will.topic)}`)
+    return undefined
+  }
+
+  #leave(guest: Guest): void {
+    const { session, will } = guest
+    guest.session = undefined
+    if (session !== undefined) this.#sessions.leave(session, will)
+  }
+
+  #take(guest: Guest, packet: ReceivedPacket): void {
+    const { connection, session } = guest
+    if (session === undefined) return
+    switch (packet.cmd) {
+      case 'publish':
+        return this.#publish(connection, session, packet)
+      case 'puback':
+      case 'pubcomp':
+        return session.acknowledge(packet.messageId ?? 0)
+      case 'pubrec':
+        return receivePubrec(connection, session, packet.messageId ?? 0, packet.reasonCode ?? 0)
+      case 'pubrel': {
+        const messageId = packet.messageId ?? 0
+        const isKnown = session.received.delete(messageId)
+        const reasonCode = isKnown ? 0 : REASON.packetIdentifierNotFound
+        connection.send({ cmd: 'pubcomp', messageId, reasonCode })
+        return
+      }
+      case 'subscribe':
+        return this.#subscribe(connection, session, packet)
+      case 'unsubscribe': {
+        const granted = packet.unsubscriptions.map((filter) =>
+          this.#router.unsubscribe(session, filter) ? 0 : REASON.noSubscriptionExisted,
+        )
+        connection.send({ cmd: 'unsuback', messageId: packet.messageId ?? 0, granted })
+        return
+      }
+      case 'pingreq':
+        connection.send({ cmd: 'pingresp' })
+        return
+      case 'disconnect':
+        return this.#disconnect(guest, session, packet)
+      // The packet checks let none of these through.
+      case 'auth':
+      case 'connack':
+      case 'connect':
+      case 'pingresp':
+      case 'suback':
+      case 'unsuback':
+    }
+  }
+
+  #publish(connection: Connection, session: Session, packet: Publication): void {
+    const { qos, topic, messageId } = packet
+    // MQTT 5 [MQTT-4.3.3-10]: delivered once, however often it arrives.
+    if (qos === 2 && session.received.has(messageId)) {
+      connection.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
+      return
+    }
+    const denial = denialOf(connection, topic)
+    if (denial !== undefined) {
+      this.#tell(connection, denial)
+    } else if (qos === 2) {
+      if (session.received.size >= RECEIVE_MAXIMUM) {
+        const reason = `more than ${RECEIVE_MAXIMUM} QoS 2 messages without PUBREL`
+        return connection.cutOff(reason, REASON.receiveMaximumExceeded)
+      }
+      session.received.add(messageId)
+    }
+    const isHeard = denial === undefined && this.#router.publish(messageOf(packet, session.clientId))
+    if (qos === 0) return
+    // MQTT 3.1.1 has no reason code: a denied message is acknowledged too, as in Mosquitto ([MQTT-3.3.5-2]).
+    const reasonCode = denial === undefined ? reasonCodeOf(isHeard || packet.retain) : REASON.notAuthorized
+    connection.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId, reasonCode })
+  }
+
+  #subscribe(connection: Connection, session: Session, packet: ISubscribePacket): void {
+    const identifier = packet.properties?.subscriptionIdentifier
+    const sendRetained = packet.subscriptions.map((wanted) =>
+      this.#router.subscribe(session, wanted, identifier),
+    )
+    const granted = packet.subscriptions.map(({ qos }) => qos)
+    connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted })
+    for (const send of sendRetained) send()
+  }
+
+  #disconnect(guest: Guest, session: Session, packet: IDisconnectPacket): void {
+    const expirySeconds = packet.properties?.sessionExpiryInterval
+    if (expirySeconds !== undefined) {
+      // MQTT 5 §3.14.2.2.2: a protocol error, and the Will is published.
+      if (session.expirySeconds === 0 && expirySeconds !== 0) {
+        const reason = 'DISCONNECT has a Session Expiry Interval, but the one of CONNECT was 0'
+        return guest.connection.cutOff(reason, REASON.protocolError)
+      }
+      session.expirySeconds = expirySeconds
+    }
+    if (packet.reasonCode !== DISCONNECT_WITH_WILL) guest.will = undefined
+    this.#leave(guest)
+    guest.connection.end()
+  }
+
+  #tell({ clientId }: Connection, line: string): void {
+    this.#options.log(`MQTT: ${nameOf(clientId)}: ${line}`)
+  }
+}
+
+/** Name of a client in the log. */
+export function nameOf(clientId: string): string {
+  return clientId === ''
+    ? 'a client without CONNECT'
+    : `client ${JSON.stringify(clientId.slice(0, CLIENT_ID_LENGTH_MAX))}`
+}
+
+const QUOTA_EXCEEDED = [REASON.quotaExceeded, RETURN_CODE.serverUnavailable] as const
+const NOT_AUTHORIZED = [REASON.notAuthorized, RETURN_CODE.notAuthorized] as const
+
+// The reason, and the codes of MQTT 5 and 3.1.1.
+function refusalOf(packet: IConnectPacket): readonly [string, number, number] | undefined {
+  const codes = [REASON.clientIdentifierNotValid, RETURN_CODE.identifierRejected] as const
+  if (packet.clientId.length > CLIENT_ID_LENGTH_MAX) {
+    return [`a client identifier has at most ${CLIENT_ID_LENGTH_MAX} characters`, ...codes]
+  }
+  // MQTT 3.1.1 [MQTT-3.1.3-8]
+  if (packet.protocolVersion !== 5 && packet.clientId === '' && packet.clean !== true) {
+    return ['a persistent session needs a client identifier', ...codes]
+  }
+  // MQTT 5 [MQTT-4.12.0-1]
+  if (packet.properties?.authenticationMethod !== undefined) {
+    return ['enhanced authentication is not supported', REASON.badAuthenticationMethod, 0]
+  }
+  return undefined
+}
+
+function expirySecondsOf(packet: IConnectPacket): number {
+  if (packet.protocolVersion === 5) return packet.properties?.sessionExpiryInterval ?? 0
+  return packet.clean === true ? 0 : NEVER_EXPIRES
+}
+
+function receivePubrec(
+  connection: Connection,
+  session: Session,
+  messageId: number,
+  reasonCode: number,
+): void {
+  // MQTT 5 [MQTT-4.3.3-4]
+  if (reasonCode >= 0x80) return session.acknowledge(messageId)
+  const isKnown = session.release(messageId)
+  connection.send({
+    cmd: 'pubrel',
+    messageId,
+    reasonCode: isKnown ? 0 : REASON.packetIdentifierNotFound,
+  })
+}
+
+function denialOf({ user }: Connection, topic: string): string | undefined {
+  if (topic.startsWith('$')) return 'clients may not publish to $ topics'
+  return user?.may('write', topic) === false ? notAllowed(topic) : undefined
+}
+
+function notAllowed(topic: string): string {
+  return `its user may not publish to ${JSON.stringify(topic.slice(0, 200))}`
+}
+
+// MQTT 5 §3.4.2.1. A retained message is kept for later subscribers, so 0x10 would be wrong.
+function reasonCodeOf(isTaken: boolean): number {
+  return isTaken ? 0 : REASON.noMatchingSubscribers
+}

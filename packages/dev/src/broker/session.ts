@@ -1,0 +1,199 @@
+// The state of one client, connected or not: its subscriptions, and the messages for it.
+import type { QoS } from 'mqtt-packet'
+import type { BrokerUser } from './access.ts'
+import type { Connection } from './connection.ts'
+import { isExpired, type Delivery, type Message } from './message.ts'
+
+/** One topic filter of a session. */
+export interface Subscription {
+  readonly session: Session
+  /** As in SUBSCRIBE. */
+  readonly filter: string
+  readonly qos: QoS
+  readonly isNoLocal: boolean
+  readonly isRetainAsPublished: boolean
+  readonly identifier: number | undefined
+  readonly isShared: boolean
+  /** Of a shared subscription: number of the last shared message that was sent to it. */
+  lastTurn: number
+}
+
+// Messages that wait for one session or are unacknowledged; further messages are dropped.
+const MESSAGES_MAX = 10_000
+const BYTES_MAX = 256 * 1024 * 1024
+const PACKET_IDENTIFIER_MAX = 65_535
+
+interface Unacknowledged {
+  /** Undefined after PUBREC: from then on only PUBREL is resent. */
+  readonly delivery: Delivery | undefined
+}
+
+/** See the first line. */
+export class Session {
+  readonly clientId: string
+  readonly subscriptions = new Map<string, Subscription>()
+  /** Packet Identifiers of QoS 2 messages from the client whose PUBREL has not arrived. */
+  readonly received = new Set<number>()
+  /** How long it lives without a connection. 0 = ends with it, 0xFFFFFFFF = forever (MQTT 5 §3.1.2.11.2). */
+  expirySeconds = 0
+  readonly #log: (line: string) => void
+  // Of the latest connection.
+  #user: BrokerUser | undefined
+  #connection: Connection | undefined
+  #waiting: Delivery[] = []
+  readonly #unacknowledged = new Map<number, Unacknowledged>()
+  // Those sent on this connection: they count against the client's Receive Maximum.
+  readonly #sent = new Set<number>()
+  #toResend: number[] = []
+  #bytes = 0
+  #isFull = false
+  #lastIdentifier = 0
+
+  constructor(clientId: string, log: (line: string) => void) {
+    this.clientId = clientId
+    this.#log = log
+  }
+
+  get connection(): Connection | undefined {
+    return this.#connection
+  }
+
+  /** Whether a QoS 1 message would be sent at once. */
+  get hasRoom(): boolean {
+    return this.#connection?.hasRoom === true && this.#sent.size < this.#connection.receiveMaximum
+  }
+
+  /** The client has connected: resends unacknowledged messages in their order, then sends those that wait. */
+  attach(connection: Connection): void {
+    this.#connection = connection
+    this.#user = connection.user
+    for (const [messageId, { delivery }] of this.#unacknowledged) {
+      if (delivery === undefined) connection.send({ cmd: 'pubrel', messageId })
+      else this.#toResend.push(messageId)
+    }
+    this.flush()
+  }
+
+  detach(): void {
+    this.#connection = undefined
+    this.#sent.clear()
+    this.#toResend = []
+  }
+
+  /** As in Mosquitto, every subscription is granted, and messages that its user may not read are left out. */
+  mayRead({ topic }: Message): boolean {
+    return this.#user?.may('read', topic) ?? true
+  }
+
+  deliver(delivery: Delivery): void {
+    if (delivery.qos > 0) {
+      this.#enqueue(delivery)
+      this.flush()
+    } else if (this.#connection !== undefined && this.mayRead(delivery.message)) {
+      this.#connection.publish(delivery)
+    }
+  }
+
+  /** Sends waiting messages, as far as Receive Maximum allows (MQTT 5 §4.9). */
+  flush(): void {
+    while (this.hasRoom) {
+      const again = this.#toResend.shift()
+      if (again !== undefined) {
+        this.#resend(again)
+        continue
+      }
+      const delivery = this.#waiting.shift()
+      if (delivery === undefined) return
+      this.#sendFirst(delivery)
+    }
+  }
+
+  /** PUBACK, PUBCOMP, or a PUBREC with an error arrived. */
+  acknowledge(messageId: number): void {
+    this.#settle(messageId)
+    this.flush()
+  }
+
+  /** PUBREC arrived. False: there is no such message. */
+  release(messageId: number): boolean {
+    const released = this.#unacknowledged.get(messageId)
+    if (released === undefined) return false
+    if (released.delivery !== undefined) this.#forget(released.delivery)
+    this.#unacknowledged.set(messageId, { delivery: undefined })
+    return true
+  }
+
+  /** Ends the session. Returns the messages that the client never acknowledged. */
+  clear(): Delivery[] {
+    const unacknowledged = [...this.#unacknowledged.values()].map(({ delivery }) => delivery)
+    const left = [...unacknowledged, ...this.#waiting].filter((delivery) => delivery !== undefined)
+    this.detach()
+    this.#unacknowledged.clear()
+    this.#waiting = []
+    this.#bytes = 0
+    return left
+  }
+
+  #sendFirst(delivery: Delivery): void {
+    const messageId = this.#nextIdentifier()
+    // A message that is discarded does not count against Receive Maximum (MQTT 5 [MQTT-3.1.2-25], [MQTT-3.3.2-5]).
+    const isSent =
+      !isExpired(delivery.message) &&
+      this.mayRead(delivery.message) &&
+      this.#connection?.publish(delivery, messageId) === true
+    if (isSent) {
+      this.#unacknowledged.set(messageId, { delivery })
+      this.#sent.add(messageId)
+    } else if (this.#connection?.isOpen === true) {
+      this.#forget(delivery)
+    } else {
+      this.#waiting.unshift(delivery)
+    }
+  }
+
+  #resend(messageId: number): void {
+    const delivery = this.#unacknowledged.get(messageId)?.delivery
+    if (delivery === undefined) return
+    // MQTT 5 [MQTT-3.3.1-1]
+    if (this.mayRead(delivery.message) && this.#connection?.publish(delivery, messageId, true) === true) {
+      this.#sent.add(messageId)
+    } else if (this.#connection?.isOpen === true) {
+      this.#settle(messageId)
+    }
+  }
+
+  #settle(messageId: number): void {
+    const settled = this.#unacknowledged.get(messageId)
+    this.#unacknowledged.delete(messageId)
+    this.#sent.delete(messageId)
+    if (settled?.delivery !== undefined) this.#forget(settled.delivery)
+  }
+
+  #enqueue(delivery: Delivery): void {
+    const count = this.#waiting.length + this.#unacknowledged.size
+    const { bytes } = delivery.message
+    if (count < MESSAGES_MAX && this.#bytes + bytes <= BYTES_MAX) {
+      if (count === 0) this.#isFull = false
+      this.#waiting.push(delivery)
+      this.#bytes += bytes
+      return
+    }
+    if (this.#isFull) return
+    this.#isFull = true
+    this.#log(
+      `MQTT: the queue of client ${JSON.stringify(this.clientId)} is full (${count} messages, ${this.#bytes} bytes): further messages for it are dropped`,
+    )
+  }
+
+  #forget({ message }: Delivery): void {
+    this.#bytes -= message.bytes
+  }
+
+  // There is always a free one: at most MESSAGES_MAX are in use.
+  #nextIdentifier(): number {
+    do {
+      this.#lastIdentifier = (this.#lastIdentifier % PACKET_IDENTIFIER_MAX) + 1
+    } while (this.#unacknowledged.has(this.#lastIdentifier))
+    return this.#lastIdentifier
+  }
+}
