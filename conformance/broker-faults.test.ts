@@ -191,47 +191,49 @@ const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-g
   .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))
   .find((file) => existsSync(file))
 
-test.runIf(DYNAMIC_SECURITY !== undefined)(
-  'a broker that refuses the subscription to cancel messages: requests are answered, and the log has the missing rule',
-  async () => {
-    const security = join(tempFolder('dynamic-security'), 'security.json')
-    const acls = [{ acltype: 'subscribePattern', topic: 'infer/cancel/#', allow: false }]
-    const rights = { publishClientSend: true, publishClientReceive: true, subscribe: true, unsubscribe: true }
-    writeFileSync(
-      security,
-      JSON.stringify({
-        defaultACLAccess: rights,
-        roles: [{ rolename: 'no-cancels', acls }],
-        groups: [{ groupname: 'everybody', roles: [{ rolename: 'no-cancels' }] }],
-        anonymousGroup: 'everybody',
-      }),
+test('a broker that refuses the subscription to cancel messages: requests are answered, and the log has the missing rule', async () => {
+  if (DYNAMIC_SECURITY === undefined) {
+    throw new Error(
+      "The test needs Mosquitto's plugin mosquitto_dynamic_security.so: it is in the package mosquitto.",
     )
-    const broker = await startMosquitto({
-      config: [`plugin ${DYNAMIC_SECURITY}`, `plugin_opt_config_file ${security}`],
-    })
-    closers.push(() => broker.stop())
-    const upstream = await startUpstream()
-    closers.push(() => upstream.stop())
-    const running = await runConnector({
-      broker: { url: broker.url },
-      models: { 'slow-500': { url: upstream.url, protocol: 'v1' } },
-    })
-    closers.push(() => running.connector.stop())
-    expect(await readiness(running.connector)).toMatchObject({ status: 200 })
-    const client = await TestClient.connect(broker.url)
-    closers.push(() => client.close())
-    await client.subscribe('infer/reply/#')
-    const answered = client.ask('infer/request/cam7/slow-500/predict/1', '{"instances":[[1]]}')
-    await client.publish('infer/cancel/cam7/slow-500/predict/1', '')
-    expect((await answered).user['status']).toBe('200')
-    const refused = running.log.filter((line) => line.includes('"subscription_refused"'))
-    expect(refused).toHaveLength(1)
-    expect(refused[0]).toContain('ACL: topic read infer/cancel/#')
-    await broker.stop()
-    await broker.start()
-    await expect.poll(async () => (await readiness(running.connector)).status, { timeout: 10_000 }).toBe(200)
-  },
-)
+  }
+  const security = join(tempFolder('dynamic-security'), 'security.json')
+  const acls = [{ acltype: 'subscribePattern', topic: 'infer/cancel/#', allow: false }]
+  const rights = { publishClientSend: true, publishClientReceive: true, subscribe: true, unsubscribe: true }
+  writeFileSync(
+    security,
+    JSON.stringify({
+      defaultACLAccess: rights,
+      roles: [{ rolename: 'no-cancels', acls }],
+      groups: [{ groupname: 'everybody', roles: [{ rolename: 'no-cancels' }] }],
+      anonymousGroup: 'everybody',
+    }),
+  )
+  const broker = await startMosquitto({
+    config: [`plugin ${DYNAMIC_SECURITY}`, `plugin_opt_config_file ${security}`],
+  })
+  closers.push(() => broker.stop())
+  const upstream = await startUpstream()
+  closers.push(() => upstream.stop())
+  const running = await runConnector({
+    broker: { url: broker.url },
+    models: { 'slow-500': { url: upstream.url, protocol: 'v1' } },
+  })
+  closers.push(() => running.connector.stop())
+  expect(await readiness(running.connector)).toMatchObject({ status: 200 })
+  const client = await TestClient.connect(broker.url)
+  closers.push(() => client.close())
+  await client.subscribe('infer/reply/#')
+  const answered = client.ask('infer/request/cam7/slow-500/predict/1', '{"instances":[[1]]}')
+  await client.publish('infer/cancel/cam7/slow-500/predict/1', '')
+  expect((await answered).user['status']).toBe('200')
+  const refused = running.log.filter((line) => line.includes('"subscription_refused"'))
+  expect(refused).toHaveLength(1)
+  expect(refused[0]).toContain('ACL: topic read infer/cancel/#')
+  await broker.stop()
+  await broker.start()
+  await expect.poll(async () => (await readiness(running.connector)).status, { timeout: 10_000 }).toBe(200)
+})
 
 test('a session taken over by a namesake is told, and not fought for', async () => {
   let connections = 0
