@@ -1,4 +1,5 @@
 // What a broker's refusal means: CONNACK, SUBACK and PUBACK reason codes -> the SDK's error.
+import { tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 import { InferwireError, reasonOf } from './error.ts'
 import type { DialTarget } from './transport.ts'
 
@@ -6,13 +7,12 @@ import type { DialTarget } from './transport.ts'
 const CONNACK_NOT_AUTHORIZED = new Set([4, 5, 0x86, 0x87, 0x8a, 0x8c])
 const CONNACK_WRONG_VERSION = new Set([1, 0x84])
 
-// What Node.js calls a server certificate that it does not accept (OpenSSL's X509_V_ERR_*, and its own for the name).
-// A broker's complaints about a certificate of ours (ERR_SSL_…) are none of these.
-const CERTIFICATE =
-  /^(?:(?!ERR_SSL_).*CERT.*|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH)$/
-const WRONG_NAME = new Set(['ERR_TLS_CERT_ALTNAME_INVALID', 'HOSTNAME_MISMATCH'])
-// OpenSSL about bytes that are no TLS record; the code is EPROTO for whoever wrote before the handshake.
-const NO_TLS = /:(?:wrong version number|packet length too long):/
+// What to do about a certificate of the broker that is not accepted.
+const CERTIFICATE_REMEDIES: Partial<Record<TlsFailureKind, (reason: unknown) => string>> = {
+  untrusted: () => 'give the authority that signed it as the option ca',
+  'wrong-name': (reason) => `connect with a name that it has${namesOf(reason)}`,
+  'out-of-date': () => 'the broker needs another certificate, or this clock is wrong',
+}
 
 /** Why a connection could not be opened. `reason` is what mqtt.js said; undefined when the broker just hung up. */
 export function dialError(target: DialTarget, reason: unknown): InferwireError {
@@ -30,19 +30,16 @@ export function dialError(target: DialTarget, reason: unknown): InferwireError {
       { retryable: false, cause: reason },
     )
   }
-  if (typeof code === 'string' && CERTIFICATE.test(code)) {
-    const advice = WRONG_NAME.has(code)
-      ? `connect with a name that it has${namesOf(reason)}`
-      : /UNABLE|SELF_SIGNED|UNTRUSTED/.test(code)
-        ? 'give the authority that signed it as the option ca'
-        : 'the broker needs another certificate'
+  const failure = tlsFailure(typeof reason === 'object' && reason !== null ? reason : {})
+  const remedy = failure && CERTIFICATE_REMEDIES[failure.kind]
+  if (remedy !== undefined) {
     return new InferwireError(
       'certificate_refused',
-      `The certificate of the broker at ${address} was refused: ${reasonOf(reason)} (${code}); ${advice}.`,
+      `The certificate of the broker at ${address} was refused: ${reasonOf(reason)} (${String(code)}); ${remedy(reason)}.`,
       { cause: reason },
     )
   }
-  if (NO_TLS.test(reasonOf(reason))) {
+  if (failure?.kind === 'not-tls') {
     const what = `The broker at ${address} does not speak TLS on that port: use another port, or mqtt:// or ws://.`
     return new InferwireError('broker_unreachable', what, { retryable: false, cause: reason })
   }
