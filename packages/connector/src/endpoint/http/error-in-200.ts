@@ -13,9 +13,9 @@ const BACKSLASH = 0x5c
 
 /** Whether this body of a 200 is a whole mark. The text of an error is never empty. */
 export function isErrorIn200(body: Uint8Array): boolean {
-  const brace = skipSpace(body, 0, 1)
+  const brace = skipSpace(body, 0)
   if (body[brace] !== 0x7b) return false
-  const quote = skipSpace(body, brace + 1, 1)
+  const quote = skipSpace(body, brace + 1)
   // Most answers end here: the first member is neither "error" nor "message".
   if (body[quote + 1] !== 0x65 && body[quote + 1] !== 0x6d) return false
   const mark = MARK.exec(text(body, quote, quote + MARK_BYTES))
@@ -26,11 +26,11 @@ export function isErrorIn200(body: Uint8Array): boolean {
   return (mark[1] === 'error' ? NOTHING_MORE : BATCHER_REST).test(text(body, end + 1, body.length))
 }
 
-/** The first place at or after `from`, going by `step`, that is not JSON's white space. */
-function skipSpace(body: Uint8Array, from: number, step: 1 | -1): number {
+// The first place at or after `from` that is not JSON's white space.
+function skipSpace(body: Uint8Array, from: number): number {
   let index = from
   while (body[index] === 0x20 || body[index] === 0x0a || body[index] === 0x0d || body[index] === 0x09)
-    index += step
+    index += 1
   return index
 }
 
