@@ -45,6 +45,8 @@ export interface Attempt {
   isEndRefused: boolean
   /** The first gap; a violation unless the final message is an error. */
   gap: string | undefined
+  /** The number that the first gap begins with. */
+  gapFrom: number
   /** Parts that the broker has not acknowledged. Bounded by its Receive Maximum. */
   readonly unacknowledged: Set<number>
   /** Final messages that it has acknowledged while a part was still unacknowledged. */
@@ -101,6 +103,7 @@ export class PartOrder {
       content: '',
       isEndRefused: false,
       gap: undefined,
+      gapFrom: 0,
       unacknowledged: new Set(),
       early: 0,
     }
@@ -117,6 +120,11 @@ export class PartOrder {
     attempt.next = Number.isNaN(seq) ? attempt.next + 1 : seq + 1
     if (isFinal) {
       if (attempt.gap !== undefined && !isError) this.#broken('part-order', attempt.gap)
+      // What was not sent again before it was given up: nothing will acknowledge it.
+      if (attempt.gap !== undefined && isError) {
+        for (const missing of attempt.unacknowledged)
+          if (missing >= attempt.gapFrom) attempt.unacknowledged.delete(missing)
+      }
       attempt.gap = undefined
       attempt.end = seq
       attempt.content = content
@@ -125,8 +133,10 @@ export class PartOrder {
 
   #outOfOrder(attempt: Attempt, part: SentPart): void {
     const what = `${name(part)} comes where ${attempt.next} is next.`
-    if (part.seq > attempt.next) attempt.gap ??= what
-    else this.#broken('part-order', what)
+    if (part.seq > attempt.next) {
+      if (attempt.gap === undefined) attempt.gapFrom = attempt.next
+      attempt.gap ??= what
+    } else this.#broken('part-order', what)
   }
 
   // A redelivery that joined the call gets the final message too. In place of a refused one there is an error.

@@ -181,6 +181,7 @@ class RunningConnector implements Connector {
     )
     await within(GOODBYE_TIMEOUT_MS, presence.announce('draining'))
     await within(GOODBYE_TIMEOUT_MS, Promise.all([session.stopTaking(), lanes.stopTaking()]))
+    pipeline.stopTaking()
     const isDone = await within(timeoutMs, pipeline.idle())
     if (!isDone) {
       this.#log.warn(

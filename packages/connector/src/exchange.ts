@@ -1,5 +1,6 @@
 // One request while it is under way: what it asks for, where its answer goes, how long it took.
 import { isTraceparent, PROPERTY, userProperty } from '@inferwire/protocol'
+import type { AdmittedRequest } from './admission/index.ts'
 import type { Execution, Requester } from './duplicates/index.ts'
 import type { ReplyContext } from './reply/index.ts'
 import type { Delivery, Misrouted, ReplyTarget, Routed } from './step.ts'
@@ -12,8 +13,10 @@ export class Exchange implements Requester {
   readonly figures: OperationFigures
   /** The call that answers it, begun or joined; undefined: rejected before, or answered from memory. */
   execution: Execution | undefined = undefined
-  /** A redelivery owes the reply in its place. */
+  /** Once it is admitted. */
+  request: AdmittedRequest | undefined = undefined
   isSuperseded = false
+  #superseded: Delivery[] | undefined = undefined
   #startedAtMs: number | undefined = undefined
   #endedAtMs: number | undefined = undefined
   #context: ReplyContext | undefined = undefined
@@ -55,9 +58,19 @@ export class Exchange implements Requester {
     this.figures.upstream.observe((this.#endedAtMs - this.#startedAtMs) / 1000)
   }
 
+  /** It is replied to in the place of `earlier`, and settled together with it. */
+  takeOver(earlier: Exchange): void {
+    earlier.isSuperseded = true
+    // Its place among the requests of its client is free: this one has a place of its own.
+    earlier.request?.uncount()
+    const open = [earlier.delivery, ...(earlier.#superseded ?? [])].filter(({ isLost }) => !isLost)
+    if (open.length > 0) (this.#superseded ??= []).push(...open)
+  }
+
   /** The duty to the requester is done. */
   settle(): void {
     this.delivery.settle()
+    if (this.#superseded !== undefined) for (const delivery of this.#superseded) delivery.settle()
     this.figures.duration.observe((performance.now() - this.delivery.receivedAtMs) / 1000)
   }
 

@@ -42,6 +42,9 @@ export interface Sessions {
   readonly lastError: () => Error | undefined
 }
 
+// Replies of a lane go out through the main session, also when the lane does not come back.
+const LANE_REDELIVERY_MAX_MS = 5_000
+
 /** See the file's first line. */
 export function openSessions(parts: SessionsParts): Sessions {
   const { config, log, telemetry, filters, ownFilters, retainedFilters, will, handle, ready, unavailable } =
@@ -88,7 +91,7 @@ function openLanes(parts: SessionsParts, options: SharedOptions): Lanes {
       const news = laneSessionNews(model, broker.url, telemetry, log)
       const clientId = `${broker.clientId}-lane-${model}`
       return new MqttSession(
-        { ...options, clientId, filters },
+        { ...options, clientId, filters, redeliveryMaxMs: LANE_REDELIVERY_MAX_MS },
         {
           delivered: (delivery) => lane.delivered(delivery),
           ready: (connected) => {

@@ -31,6 +31,7 @@ export interface PipelineRooms {
 export class Pipeline {
   readonly #rooms: PipelineRooms
   #inFlight = 0
+  #isTaking = true
   #whenIdle: (() => void) | undefined
 
   constructor(rooms: PipelineRooms) {
@@ -50,14 +51,19 @@ export class Pipeline {
     })
   }
 
+  /** From now on only what is redelivered, and joins a request that runs or ran, is answered. */
+  stopTaking(): void {
+    this.#isTaking = false
+  }
+
   /** Takes a delivery; from here on it gets its answer and is settled, whatever happens. Never throws. */
   handle(delivery: Delivery): void {
     const { cancels, router, telemetry } = this.#rooms
     if (cancels.take(delivery)) return
     const routing = router.route(delivery)
     if (routing === undefined) return this.#dropUnaddressable(delivery)
-    if ('peer' in routing) return delivery.settle()
-    if ('until' in routing) return void routing.until.then(() => this.handle(delivery))
+    if ('peer' in routing) return this.#leaveToPeer(delivery)
+    if ('until' in routing) return void this.#routeLater(delivery, routing.until)
     const figures =
       'problem' in routing ? telemetry.figures(UNKNOWN_MODEL, UNKNOWN_MODEL) : routing.operation.figures
     void this.#serve(new Exchange(delivery, routing, figures))
@@ -66,13 +72,13 @@ export class Pipeline {
   async #serve(exchange: Exchange): Promise<void> {
     this.#begun(exchange)
     const outcome = await this.#answer(exchange)
-    if (exchange.isSuperseded) {
-      exchange.delivery.settle()
-      return this.#ended()
+    // Without an outcome of its own it is settled by the requester that replies, or redelivered after the restart.
+    if (outcome === undefined || exchange.isSuperseded) exchange.delivery.release()
+    else {
+      if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#rooms)
+      // Reply before acknowledgement: a crash in between repeats the work, never loses it.
+      if (await this.#reply(exchange, outcome)) exchange.settle()
     }
-    if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#rooms)
-    // Reply before acknowledgement: a crash in between repeats the work, never loses it.
-    if (await this.#reply(exchange, outcome)) exchange.settle()
     this.#ended()
   }
 
@@ -86,24 +92,26 @@ export class Pipeline {
     if (this.#inFlight === 0) this.#whenIdle?.()
   }
 
-  // Admit; then join the equal request that runs or ran, or call the model. Never rejects.
-  async #answer(exchange: Exchange): Promise<Outcome> {
+  // Admit; then join the equal request that runs or ran, or call the model. Never rejects. Undefined: no reply is due.
+  async #answer(exchange: Exchange): Promise<Outcome | undefined> {
     const { delivery, routing } = exchange
     if ('problem' in routing) return routing.problem
     const { admission, duplicates } = this.#rooms
     let request: AdmittedRequest | undefined
     try {
       request = admission.admit(delivery, routing)
+      exchange.request = request
       const nowMs = performance.now()
       const key = duplicateKey(request, delivery)
       // Without an id or Correlation Data, equal bytes may be two requests.
       const earlier = isNamed(request, delivery) ? duplicates.find(key, nowMs) : undefined
       if (earlier !== undefined) return await this.#join(exchange, request, earlier)
+      if (!this.#isTaking) return undefined
       const execution = duplicates.begin(key, nowMs, delivery, routing.model.repeatable)
       exchange.execution = execution
-      execution.enter(exchange)
+      execution.owner = exchange
       const outcome = await this.#call(exchange, routing, request, execution)
-      if (execution.takenOver() !== undefined) await this.#awaitRedelivery(exchange, execution, outcome)
+      if (execution.redelivery !== undefined) await this.#awaitRedelivery(exchange, execution, outcome)
       // An operation without a body asks for a state that changes (`ready`, `metadata`): its outcome is not remembered.
       duplicates.ended(execution, outcome, !routing.operation.hasBody, performance.now())
       // Also when the answer is forgotten, such a model must not run again.
@@ -117,22 +125,25 @@ export class Pipeline {
   }
 
   // There is no second call for an equal request: it gets the outcome of the first. @throws the problem of its deadline.
-  async #join(exchange: Exchange, request: AdmittedRequest, earlier: Execution | Outcome): Promise<Outcome> {
+  async #join(
+    exchange: Exchange,
+    request: AdmittedRequest,
+    earlier: Execution | Outcome,
+  ): Promise<Outcome | undefined> {
     const { telemetry, budget } = this.#rooms
     const { delivery } = exchange
     telemetry.duplicates += 1
     if (!(earlier instanceof Execution)) return earlier
     delivery.sharePayload(earlier.payload)
+    request.body = earlier.payload
     // The payload is the first one's, and counted there.
     const bytes = delivery.propertyBytes
     budget.take(bytes)
-    earlier.enter(exchange)
     try {
-      const outcome = await earlier.wait(request.deadline)
+      const outcome = await earlier.join(exchange, request.deadline)
       exchange.execution = earlier
       return outcome
     } finally {
-      earlier.leave(exchange)
       budget.give(bytes)
     }
   }
@@ -142,10 +153,8 @@ export class Pipeline {
     const { budget } = this.#rooms
     const heldBytes = bytes + (isProblem(outcome) ? 0 : outcome.body.length)
     budget.take(heldBytes)
-    for (;;) {
-      const takenOver = execution.takenOver()
-      if (takenOver === undefined) break
-      await takenOver
+    for (let lost = execution.redelivery; lost !== undefined; lost = execution.redelivery) {
+      await Promise.race([lost, execution.takenOver()])
     }
     budget.give(heldBytes)
   }
@@ -264,6 +273,25 @@ export class Pipeline {
     )
     request.emit = parts.emit
     return parts
+  }
+
+  // The other connector received it too.
+  #leaveToPeer(delivery: Delivery): void {
+    this.#rooms.telemetry.dropped('left_to_peer')
+    delivery.release()
+    delivery.settle()
+  }
+
+  async #routeLater(delivery: Delivery, until: Promise<void>): Promise<void> {
+    const { budget } = this.#rooms
+    const bytes = delivery.payload.length + delivery.propertyBytes
+    this.#inFlight += 1
+    budget.take(bytes)
+    await until
+    budget.give(bytes)
+    // What the broker redelivers is routed then.
+    if (delivery.redelivery === undefined) this.handle(delivery)
+    this.#ended()
   }
 
   // The one case without a reply: no client level that could be answered to.

@@ -33,7 +33,8 @@ export class Admission {
     const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
     const request = new AdmittedRequest(delivery, routed, body, headers, deadline)
     try {
-      this.#clients.enter(request, nowMs, delivery.dup)
+      // With QoS 0 a broker may hand on the DUP flag of a client; it redelivers nothing.
+      this.#clients.enter(request, nowMs, delivery.dup && delivery.qos > 0)
     } catch (problem) {
       deadline.end()
       throw problem

@@ -6,7 +6,8 @@ import type { JudgedBody } from './payload.ts'
 
 /** Made by `Admission.admit`. One object for both: it is made for every request. */
 export class AdmittedRequest extends RunningRequest implements EndpointRequest {
-  readonly body: Buffer
+  /** Replaced by an equal one where the request joins another. */
+  body: Buffer
   readonly contentType: RequestContentType
   readonly inferenceHeaderContentLength: string | undefined
   readonly headers: readonly string[]

@@ -21,6 +21,8 @@ export class RunningRequest implements RequestName {
   readonly deadline: RequestDeadline
   previous: RunningRequest | undefined
   next: RunningRequest | undefined
+  /** Its client, while it counts as one of the client's requests. */
+  counted: { inFlight: number } | undefined
 
   // No record of names: V8 would come to allocate such a literal as long-lived, and whatever it points to with it.
   constructor(
@@ -36,6 +38,12 @@ export class RunningRequest implements RequestName {
     this.id = id
     this.correlationData = correlationData
     this.deadline = deadline
+  }
+
+  /** It does not count as one of its client's requests any more; a cancel still finds it. */
+  uncount(): void {
+    if (this.counted !== undefined) this.counted.inFlight -= 1
+    this.counted = undefined
   }
 }
 
@@ -68,8 +76,7 @@ export class Clients {
   }
 
   /**
-   * A redelivered request was let in before: the bounds are not asked again, or one request would be answered and
-   * rejected too. DUP is the broker's own word, a client cannot set it (MQTT-3.3.1-3).
+   * The bounds do not apply to a redelivered request: it was accepted before, and must not be answered and rejected too.
    * @throws Problem `overloaded`. Otherwise `leave` must be called once.
    */
   enter(request: RunningRequest, nowMs: number, isRedelivered = false): void {
@@ -90,6 +97,7 @@ export class Clients {
     if (requestsPerSecond !== undefined && !isRedelivered)
       takeToken(request.client, client, requestsPerSecond, nowMs)
     client.inFlight += 1
+    request.counted = client
     const { newest } = client
     if (newest !== undefined) newest.previous = request
     request.next = newest
@@ -104,7 +112,7 @@ export class Clients {
     if (next !== undefined) next.previous = previous
     // A dead request that still points to younger ones would keep them all alive until a full collection.
     request.previous = request.next = undefined
-    client.inFlight -= 1
+    request.uncount()
   }
 
   /**

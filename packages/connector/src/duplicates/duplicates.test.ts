@@ -5,7 +5,7 @@ import type { Deadline, Delivery, EndpointResponse, Outcome, RequestName } from 
 import { AnswerMemory } from './answer-memory.ts'
 import { duplicateKey } from './duplicate-key.ts'
 import { Duplicates } from './duplicates.ts'
-import { Execution } from './execution.ts'
+import { Execution, type Requester } from './execution.ts'
 
 const answer = (body: Uint8Array | string): EndpointResponse => ({
   status: 200,
@@ -26,6 +26,12 @@ const name = (parts: Partial<RequestName> = {}): RequestName => ({
   correlationData: Buffer.from('c'),
   ...parts,
 })
+const requester = (): Requester => ({
+  delivery: { qos: 1, dup: false, isLost: false, redelivery: undefined },
+  target: { topic: 'infer/reply/cam7/iris/infer' },
+  isSuperseded: false,
+  takeOver: () => {},
+})
 const delivery = { packetId: 1, payload: Buffer.from('{}'), dup: false, properties: {} } as Delivery
 // The same bucket for all: it is chosen by the beginning of the key.
 const crowded = (number: number): string => `${'x'.repeat(28)}${String(number).padStart(4, '0')}`
@@ -43,7 +49,9 @@ const text = (found: Execution | Outcome | undefined): string =>
 test('whoever repeats a running request waits for it, and whoever comes later gets the same answer', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
-  const waiting = [1, 2].map(() => (duplicates.find(keyOf('k'), 0) as Execution).wait(noDeadline()))
+  const waiting = [1, 2].map(() =>
+    (duplicates.find(keyOf('k'), 0) as Execution).join(requester(), noDeadline()),
+  )
   duplicates.ended(execution, answer('a'), false, 0)
   expect((await Promise.all(waiting)).map(text)).toEqual(['a', 'a'])
   expect(text(duplicates.find(keyOf('k'), 10))).toBe('a')
@@ -53,7 +61,7 @@ test('whoever repeats a running request waits for it, and whoever comes later ge
 test('without a final outcome those who wait get it, and the next one runs again', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
-  const waiting = (duplicates.find(keyOf('k'), 0) as Execution).wait(noDeadline())
+  const waiting = (duplicates.find(keyOf('k'), 0) as Execution).join(requester(), noDeadline())
   duplicates.ended(execution, new Problem('overloaded', 'x'), false, 0)
   expect(await waiting).toMatchObject({ code: 'overloaded' })
   expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
@@ -63,14 +71,14 @@ test('the deadline of one who waits ends its wait and nothing else', async () =>
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const deadline = noDeadline()
-  const short = execution.wait(deadline)
-  const long = execution.wait(noDeadline())
+  const short = execution.join(requester(), deadline)
+  const long = execution.join(requester(), noDeadline())
   deadline.waiting!(new Problem('deadline_exceeded', 'x'))
   await expect(short).rejects.toMatchObject({ code: 'deadline_exceeded' })
   duplicates.ended(execution, answer('a'), false, 0)
   expect(text(await long)).toBe('a')
   await expect(
-    execution.wait({ ...noDeadline(), problem: new Problem('cancelled', 'x') }),
+    execution.join(requester(), { ...noDeadline(), problem: new Problem('cancelled', 'x') }),
   ).rejects.toMatchObject({ code: 'cancelled' })
 })
 
@@ -140,7 +148,7 @@ test('an operation that asks for a changing state is never answered from memory'
 test('the end of an answer in parts goes to those who wait, and is not remembered', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('chat'), 0, delivery, true)
-  const waiting = execution.wait(noDeadline())
+  const waiting = execution.join(requester(), noDeadline())
   execution.partsSent = 3
   duplicates.ended(execution, answer('[DONE]'), false, 0)
   expect(text(await waiting)).toBe('[DONE]')

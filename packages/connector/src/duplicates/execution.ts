@@ -1,12 +1,19 @@
-// A request that runs, and everyone who waits for its outcome.
+// A request that runs, and the deliveries that wait for its outcome.
 import type { Deadline, Delivery, Outcome } from '../step.ts'
 
-/** A delivery that gets an execution's outcome as its reply. */
+/** A delivery that gets the outcome of an execution as its reply. */
 export interface Requester {
-  readonly delivery: Pick<Delivery, 'isLost' | 'redelivery'>
+  readonly delivery: Pick<Delivery, 'qos' | 'dup' | 'isLost' | 'redelivery'>
   readonly target: { readonly topic: string }
-  /** Another delivery of the same request owes the reply in its place. */
-  isSuperseded: boolean
+  /** Another requester replies and settles in its place. */
+  readonly isSuperseded: boolean
+  /** Replies in the place of an earlier requester with the same reply topic. */
+  takeOver(earlier: Requester): void
+}
+
+interface Joined {
+  readonly requester: Requester
+  readonly resolve: (outcome: Outcome | undefined) => void
 }
 
 /** A request that runs. Its repetitions wait for its outcome. */
@@ -19,12 +26,12 @@ export class Execution {
   payload: Buffer
   /** Parts of the answer that went out before its last message; 0 = it has one message. */
   partsSent = 0
+  /** The delivery that began it. */
+  owner: Requester | undefined
   /** The next one in its bucket. */
   next: Execution | undefined
-  #waiting: ((outcome: Outcome) => void)[] | undefined
-  #requester: Requester | undefined
-  #joined: Requester[] | undefined
-  #superseded: (() => void) | undefined
+  #joined: Joined[] | undefined
+  #takenOver: (() => void) | undefined
 
   constructor(key: string, payload: Buffer, untilMs: number, hasExpiry: boolean) {
     this.key = key
@@ -34,70 +41,73 @@ export class Execution {
   }
 
   /**
-   * Takes note of a delivery that will get the outcome. It takes over the duty of one with the same reply topic that is
-   * lost: the broker delivered that request again, or the client repeated it, and one reply is enough.
+   * Resolves with the outcome, or with undefined when a later requester has taken over from this one.
+   * @throws the problem of the waiting request's own deadline.
    */
-  enter(requester: Requester): void {
-    if (this.#requester === undefined) {
-      this.#requester = requester
-      return
-    }
-    const isReplaced = ({ delivery, target, isSuperseded }: Requester): boolean =>
-      delivery.isLost && !isSuperseded && target.topic === requester.target.topic
-    const replaced = [this.#requester, ...(this.#joined ?? [])].find(isReplaced)
-    ;(this.#joined ??= []).push(requester)
-    if (replaced === undefined) return
-    replaced.isSuperseded = true
-    this.#superseded?.()
-  }
-
-  /**
-   * Undefined: the outcome may be published now. Else a delivery was lost and may be redelivered: resolves when another
-   * one has taken over its duty, or when the broker must have redelivered it.
-   */
-  takenOver(): Promise<void> | undefined {
-    const redelivery = this.#lostRedelivery()
-    if (redelivery === undefined) return undefined
-    const superseded = new Promise<void>((resolve) => (this.#superseded = resolve))
-    return Promise.race([redelivery, superseded])
-  }
-
-  /** The delivery gets another outcome, its own. */
-  leave(requester: Requester): void {
-    const index = this.#joined?.indexOf(requester) ?? -1
-    if (index !== -1) this.#joined!.splice(index, 1)
-  }
-
-  #lostRedelivery(): Promise<void> | undefined {
-    const first = this.#requester
-    if (first !== undefined && !first.isSuperseded && first.delivery.redelivery !== undefined)
-      return first.delivery.redelivery
-    return this.#joined?.find(
-      ({ isSuperseded, delivery }) => !isSuperseded && delivery.redelivery !== undefined,
-    )?.delivery.redelivery
-  }
-
-  /** Tells the outcome to everybody who waits. */
-  end(outcome: Outcome): void {
-    const waiting = this.#waiting
-    this.#waiting = undefined
-    if (waiting !== undefined) for (const tell of waiting) tell(outcome)
-  }
-
-  /** Resolves with the outcome. @throws the problem of the waiting request's own deadline. */
-  wait(deadline: Deadline): Promise<Outcome> {
+  join(requester: Requester, deadline: Deadline): Promise<Outcome | undefined> {
     return new Promise((resolve, reject) => {
       if (deadline.problem !== undefined) return reject(deadline.problem)
-      const tell = (outcome: Outcome): void => {
-        deadline.waiting = undefined
-        resolve(outcome)
+      this.#takeOver(requester)
+      const joined: Joined = {
+        requester,
+        resolve: (outcome) => {
+          deadline.waiting = undefined
+          resolve(outcome)
+        },
       }
-      ;(this.#waiting ??= []).push(tell)
+      ;(this.#joined ??= []).push(joined)
       deadline.waiting = (problem) => {
-        const index = this.#waiting?.indexOf(tell) ?? -1
-        if (index !== -1) this.#waiting!.splice(index, 1)
+        this.#remove(joined)
         reject(problem)
       }
     })
   }
+
+  /** Ends the wait of all who joined. */
+  end(outcome: Outcome): void {
+    const joined = this.#joined
+    this.#joined = undefined
+    if (joined !== undefined) for (const { resolve } of joined) resolve(outcome)
+  }
+
+  /**
+   * Set while the reply should wait: a requester's connection was lost, and the broker may redeliver the request. Resolves
+   * when it must have done so.
+   */
+  get redelivery(): Promise<void> | undefined {
+    const owner = this.owner
+    if (owner !== undefined && !owner.isSuperseded && owner.delivery.redelivery !== undefined)
+      return owner.delivery.redelivery
+    return this.#joined?.find(({ requester }) => requester.delivery.redelivery !== undefined)?.requester
+      .delivery.redelivery
+  }
+
+  /** Resolves when the next requester takes over from another one. */
+  takenOver(): Promise<void> {
+    return new Promise((resolve) => (this.#takenOver = resolve))
+  }
+
+  #takeOver(requester: Requester): void {
+    const { owner } = this
+    const joined = this.#joined?.find((each) => isReplaced(each.requester, requester))
+    if (joined !== undefined) {
+      requester.takeOver(joined.requester)
+      this.#remove(joined)
+      joined.resolve(undefined)
+    } else if (owner !== undefined && isReplaced(owner, requester)) requester.takeOver(owner)
+    else return
+    this.#takenOver?.()
+  }
+
+  #remove(joined: Joined): void {
+    const index = this.#joined?.indexOf(joined) ?? -1
+    if (index !== -1) this.#joined!.splice(index, 1)
+  }
+}
+
+// One reply is enough where the broker delivered the request again, on another connection or on that of a lane, and where
+// the earlier delivery can no longer be acknowledged.
+function isReplaced({ delivery, target, isSuperseded }: Requester, by: Requester): boolean {
+  if (isSuperseded || by.delivery.qos === 0 || target.topic !== by.target.topic) return false
+  return delivery.isLost || by.delivery.dup
 }

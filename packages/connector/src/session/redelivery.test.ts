@@ -50,3 +50,18 @@ test('closing ends the wait for good', async () => {
   expect(redelivery.pending).toBeUndefined()
   await pending
 })
+
+test('without a new connection it is waited for as long as was said', async () => {
+  redelivery = new Redelivery(5_000)
+  redelivery.disconnected()
+  const { pending } = redelivery
+  vi.advanceTimersByTime(4_000)
+  redelivery.disconnected()
+  expect(redelivery.pending).toBe(pending)
+  vi.advanceTimersByTime(1_000)
+  expect(redelivery.pending).toBeUndefined()
+  await pending
+  // A further attempt that fails is no news.
+  redelivery.disconnected()
+  expect(redelivery.pending).toBeUndefined()
+})

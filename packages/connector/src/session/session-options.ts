@@ -36,6 +36,11 @@ export interface SessionOptions extends DialTarget {
    * @default it never can
    */
   readonly keeper?: Keeper
+  /**
+   * How long after a lost connection its requests may still be redelivered, in milliseconds: their replies wait for it.
+   * @default until the next connection, because without one no reply can be published
+   */
+  readonly redeliveryMaxMs?: number
   /** Bytes of the largest packet body that is kept whole; asked for every packet. */
   readonly frameBytesMax: () => number
   /** The Will for a connection that is born at this time (milliseconds since the epoch). @default no Will */

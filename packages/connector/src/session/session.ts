@@ -63,7 +63,7 @@ export class MqttSession {
   // When the present connection became ready.
   #readyAtMs: number | undefined
   readonly #rivalry = new Rivalry()
-  readonly #redelivery = new Redelivery()
+  readonly #redelivery: Redelivery
   #isReady = false
   #isTaking = true
   // The broker's session holds our subscriptions, as far as this process knows.
@@ -77,6 +77,7 @@ export class MqttSession {
     this.#listener = listener
     this.#sessionExpirySeconds = options.sessionExpirySeconds
     const { filters, ownFilters = [], share } = options
+    this.#redelivery = new Redelivery(options.redeliveryMaxMs)
     this.#subscriptions = new Subscriptions({
       filters,
       ownFilters,
@@ -314,8 +315,8 @@ export class MqttSession {
       this.#tolerance.redelivered(delivery.dup)
       this.#connection?.ackOrder.hold(this.#holdMaxMs)
     }
-    // During a drain nothing new is begun; unacknowledged, it comes again after the restart.
-    if (this.#isTaking) this.#listener.delivered(delivery)
+    // During a drain nothing new is begun, but what is redelivered may be under way: its reply must not be lost.
+    if (this.#isTaking || (delivery.dup && !this.#stop.signal.aborted)) this.#listener.delivered(delivery)
     else delivery.release()
   }
 

@@ -3,7 +3,7 @@ import { DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
 /** Why a delivery was settled without a reply. */
-export type DropReason = 'unaddressable' | 'reply_refused'
+export type DropReason = 'unaddressable' | 'reply_refused' | 'left_to_peer'
 
 /** Stands in labels for every model that is not exposed: a client must not choose label values. */
 export const UNKNOWN_MODEL = '_unknown'
