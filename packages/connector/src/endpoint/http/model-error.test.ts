@@ -16,6 +16,7 @@ import {
   MODEL_RAISED,
   NOT_READY_EMPTY,
   TRACEBACK,
+  UNKNOWN,
   type RecordedAnswer,
 } from '../testing/recorded-answers.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
@@ -150,6 +151,12 @@ describe('a model that is still loading is not ready, and not an error that stay
     // The body says it all, for a client without properties; KServe's member has the server's own text.
     expect(problem.toBody().error).toBe((JSON.parse(said.body) as { error: string }).error)
     expect(problem.body).toBeUndefined()
+    expect(isRemembered(problem)).toBe(false)
+  })
+
+  test('is none that KServe does not know: the error comes through as it is, and is not remembered', async () => {
+    const problem = await answered(UNKNOWN)
+    expect(problem).toMatchObject({ code: 'upstream_error', status: 404, retryable: false })
     expect(isRemembered(problem)).toBe(false)
   })
 

@@ -31,8 +31,6 @@ const KNOWN_TEXTS: readonly (readonly [status: number, text: RegExp, meaning: Me
   // MLServer.
   [400, /^Model \S+(?: with version \S*)? is not ready yet\.$/, 'loading'],
   [404, /^Model \S+(?: with version \S*)? not found$/, 'loading'],
-  // KServe: a model that did not load is not registered.
-  [404, /^Model with name \S+ does not exist\.$/, 'loading'],
   // OpenVINO Model Server, TensorFlow Serving, TorchServe.
   [
     404,

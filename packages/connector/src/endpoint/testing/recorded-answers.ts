@@ -45,9 +45,16 @@ export const LOADING: readonly RecordedAnswer[] = [
   error('MLServer', 'its version', 400, 'Model late with version v1 is not ready yet.'),
   error('MLServer', 'an unknown model', 404, 'Model late not found'),
   error('MLServer', 'an unknown version', 404, 'Model late with version v9 not found'),
-  error('KServe', 'a model that did not load', 404, 'Model with name late does not exist.'),
   error('KServe', 'while it loads', 503, 'Model with name late is not ready.'),
 ]
+
+/** KServe registers its models before it listens: what it does not know then will not come. */
+export const UNKNOWN = error(
+  'KServe',
+  'a model that did not load',
+  404,
+  'Model with name late does not exist.',
+)
 
 /** MLServer's answer to `ready` while the model loads. */
 export const NOT_READY_EMPTY = answer('MLServer', 'ready', 400, undefined, '')
