@@ -35,3 +35,35 @@ test('a broker that restarts while 100 requests run gets one reply for each of t
   await upstream.stop()
   await broker.stop()
 })
+
+test('a drain around an outage of the broker answers each request once, and leaves none for the next process', async () => {
+  const broker = await startMosquitto()
+  const upstream = await startHoldingUpstream()
+  const config = {
+    name: 'drained',
+    broker: { url: broker.url },
+    drain: { timeoutMs: 20_000 },
+    models: { held: { url: upstream.url, protocol: 'v1' as const, limits: { concurrency: 20 } } },
+  }
+  const { connector } = await runConnector(config)
+  const client = await TestClient.connect(broker.url, { isPersistent: true })
+  await client.subscribe('infer/reply/plc/#')
+  for (let id = 0; id < 20; id += 1) {
+    await client.publish(`infer/request/plc/held/predict/${id}`, `{"instances":[${id}]}`)
+  }
+  await expect.poll(() => upstream.open).toBe(20)
+  await broker.stop('SIGTERM')
+  const stopped = connector.stop()
+  await broker.start()
+  upstream.release()
+  expect(await stopped).toBe(true)
+  const next = await runConnector(config)
+  await client.publish('infer/request/plc/next/predict/1', '{"instances":[1]}')
+  await client.wait(({ topic }) => topic === 'infer/reply/plc/next/predict/1')
+  const topics = client.received.map(({ topic }) => topic).filter((topic) => topic.includes('/held/'))
+  expect([topics.length, new Set(topics).size, upstream.calls.get('held')?.length]).toEqual([20, 20, 20])
+  await next.connector.stop()
+  await client.close()
+  await upstream.stop()
+  await broker.stop()
+}, 40_000)
