@@ -23,7 +23,9 @@ export class KeptRequests {
   keep(delivery: Delivery): (() => void) | undefined {
     if (delivery.isReleased) return undefined
     const id = ++this.#count
-    const { key } = JSON.parse(delivery.payload.toString()) as { key: string }
+    // Not from the body: it may be no JSON.
+    const { correlationData } = delivery.properties
+    const key = correlationData === undefined ? delivery.topic.split('/').at(-1)! : String(correlationData)
     this.#texts.set(id, { text: writeKept(delivery), key })
     this.#note({ kind: 'kept', key })
     return () => this.#remove(id)
