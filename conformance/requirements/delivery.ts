@@ -77,8 +77,10 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D5-REPLY',
     PROMISE,
-    'A request that the broker redelivers while it runs is answered once.',
+    'A request that the broker redelivers while it runs is answered once, unless its reply was on its way when the connection was lost.',
     'conformance/one-reply.test.ts > a broker that restarts while 100 requests run gets one reply for each of them',
+    'conformance/one-reply.test.ts > a drain around an outage of the broker answers each request once',
+    `${PIPELINE} > is answered once when two sessions redeliver it, and both are settled with the reply`,
     `${PIPELINE} > is answered once: its redelivery takes over, while the model runs`,
     `${PIPELINE} > is answered when the broker redelivers nothing`,
   ),

@@ -18,7 +18,7 @@ const BUCKETS = 4096
 // Requests of models that must not run twice, whose answers were forgotten; the oldest go first.
 const FACTS_MAX = 65_536
 
-// Not retryable, and yet another thing once the client, or the operator, has acted.
+// Not retryable, but the same request has another outcome after the client or the operator has acted.
 const PASSING: ReadonlySet<ProblemCode> = new Set([
   'cancelled',
   'unauthorized_upstream',
