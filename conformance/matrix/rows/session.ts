@@ -4,6 +4,7 @@ import type { ConfigInput } from '@inferwire/connector'
 import { Proxy } from '../../chaos/proxy.ts'
 import { TestClient } from '../../fixtures/mqtt-client.ts'
 import { startMosquitto } from '../../fixtures/mosquitto.ts'
+import { tempFolder } from '../../fixtures/temp-folder.ts'
 import { ConnectorProcess } from '../connector-process.ts'
 import { OpenLoad, type Flow } from '../open-load.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
@@ -115,6 +116,8 @@ export const clientIdClash: Row = {
       const other = await ConnectorProcess.create({
         name: 'other',
         broker: { url: broker.url, clientId: 'twin' },
+        // As on another machine.
+        poison: { stateFolder: tempFolder('twin') },
         models: { iris: { url: upstream.url, protocol: 'v1' } },
       })
       stage.later(() => other.end())

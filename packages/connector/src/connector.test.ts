@@ -1,6 +1,9 @@
 // A whole connector on the embedded broker, with a model server that answers at once, late, or not before it is told.
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { startBroker, type Broker } from '@inferwire/dev'
 import { connectAsync, type MqttClient } from 'mqtt'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -154,3 +157,16 @@ test('a request that is not finished in time is left to the broker, and the next
 function bound(running: Connector): Pick<Connector, 'reload' | 'stop'> {
   return { reload: (config) => running.reload(config), stop: () => running.stop() }
 }
+
+test('a second connector with the same name on this machine is refused, and says what to do', async () => {
+  const stateFolder = mkdtempSync(join(tmpdir(), 'inferwire-connector-'))
+  const config = configOf(['iris'], { poison: { stateFolder } })
+  await start(config)
+  await expect(startConnector(config)).rejects.toThrow(
+    `another connector with the client identifier "inferwire-edge" runs on this machine (process ${process.pid}). Give this one its own name (--name).`,
+  )
+  await connector?.stop()
+  await start(config)
+  await connector?.stop()
+  rmSync(stateFolder, { recursive: true })
+})

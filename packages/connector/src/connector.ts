@@ -3,11 +3,12 @@ import { join } from 'node:path'
 import type { ModelCard } from '@inferwire/protocol'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
 import { compose, type Composition } from './compose.ts'
-import { laneNames, type ConnectorConfig } from './config/index.ts'
+import { ConfigError, laneNames, type ConnectorConfig } from './config/index.ts'
 import { ModelRegistry } from './model-registry.ts'
 import { openJournal, stateFolderOf, type Journal } from './poison/index.ts'
 import { Safekeeping } from './safekeeping/index.ts'
 import { describeError } from './session-news.ts'
+import { StateInUse, StateLock } from './state-lock.ts'
 import type { Delivery } from './step.ts'
 import { createLog, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
@@ -47,7 +48,8 @@ const GOODBYE_TIMEOUT_MS = 1_000
 
 /**
  * Starts a connector. It connects in the background, and again whenever the connection is lost.
- * @throws when the admin port is taken; ConfigError when a file of a model cannot be read.
+ * @throws when the admin port is taken; ConfigError when a file of a model cannot be read, or another process on this
+ * machine is a connector with the same name.
  */
 export async function startConnector(
   config: ConnectorConfig,
@@ -69,6 +71,7 @@ class RunningConnector implements Connector {
   #kept: readonly Delivery[] = []
   #admin: AdminServer | undefined
   #journal: Journal | undefined
+  #lock: StateLock | undefined
   #becomeReady: (() => void) | undefined
   #stopping: Promise<boolean> | undefined
 
@@ -103,11 +106,13 @@ class RunningConnector implements Connector {
 
   async start(): Promise<void> {
     const { admin, models } = this.#config
-    if (admin.enabled) this.#admin = await this.#startAdmin(admin.host, admin.port)
+    this.#lock = await lockState(this.#config)
     try {
+      if (admin.enabled) this.#admin = await this.#startAdmin(admin.host, admin.port)
       this.#registry.update(models)
     } catch (error) {
       await this.#admin?.close()
+      this.#lock?.release()
       throw error
     }
     this.#beginWatch()
@@ -195,6 +200,7 @@ class RunningConnector implements Connector {
     await this.#admin?.close()
     poison.stop()
     this.#journal?.close()
+    this.#lock?.release()
     this.#log.info({ event: 'stopped' }, 'Stopped.')
     return isDone
   }
@@ -224,6 +230,18 @@ class RunningConnector implements Connector {
     const error = lastError()
     const reason = error === undefined ? '' : `: ${describeError(error)}`
     return [`no session with ${this.#config.broker.url}${reason}`]
+  }
+}
+
+// Without the journal the folder says nothing about the process that used it last.
+async function lockState(config: ConnectorConfig): Promise<StateLock | undefined> {
+  if (!config.poison.enabled) return undefined
+  try {
+    return await StateLock.take(stateFolderOf(config))
+  } catch (error) {
+    if (!(error instanceof StateInUse)) throw error
+    const message = `another connector with the client identifier "${config.broker.clientId}" runs on this machine (process ${error.pid}). Give this one its own name (--name).`
+    throw new ConfigError([{ path: 'name', source: 'configuration', message }])
   }
 }
 

@@ -1,0 +1,32 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { StateInUse, StateLock } from './state-lock.ts'
+
+let folder: string
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'inferwire-lock-'))))
+afterEach(() => rmSync(folder, { recursive: true }))
+
+test('a folder is held by one process, until it is released', async () => {
+  const first = await StateLock.take(join(folder, 'state'))
+  await expect(StateLock.take(join(folder, 'state'))).rejects.toThrow(StateInUse)
+  await expect(StateLock.take(join(folder, 'state'))).rejects.toMatchObject({ pid: String(process.pid) })
+  first?.release()
+  const second = await StateLock.take(join(folder, 'state'))
+  expect(second).toBeDefined()
+  second?.release()
+})
+
+test('what a killed process left does not hold it', async () => {
+  writeFileSync(join(folder, 'lock'), '')
+  const lock = await StateLock.take(folder)
+  expect(lock).toBeDefined()
+  lock?.release()
+})
+
+test('a folder that cannot hold a socket does not keep a connector from starting', async () => {
+  writeFileSync(join(folder, 'file'), '')
+  expect(await StateLock.take(join(folder, 'file'))).toBeUndefined()
+  expect(await StateLock.take(join(folder, 'x'.repeat(200)))).toBeUndefined()
+})
