@@ -129,6 +129,14 @@ describe('over plain TCP', () => {
     expect(await askPlain(ENDED_BY_CLOSE, (socket) => socket.end())).toMatchObject({ status: 200 })
   })
 
+  test.each([
+    ['one object', '{"predictions":[1'],
+    ['80 objects, between two of them', `{"predictions":[${'{"a":1},'.repeat(79)}{"a":1}`],
+  ])('JSON that is cut off is not whole, whatever its last byte is: %s', async (_what, body) => {
+    const problem = await askPlain(`${HEAD}\r\n${body}`, (socket) => socket.end())
+    expect(problem).toMatchObject({ code: 'upstream_invalid_response' })
+  })
+
   test('it is not whole when the connection is reset', async () => {
     expect(await askPlain(ENDED_BY_CLOSE, reset)).toMatchObject(BROKEN)
   })
