@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls'
 import type { Problem } from '@inferwire/protocol'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { EndpointResponse } from '../../step.ts'
-import { HttpEndpoint } from './http-endpoint.ts'
+import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpPool } from './http-pool.ts'
 import { openPool } from './open-pool.ts'
 
@@ -36,7 +36,15 @@ async function listen(server: Server): Promise<string> {
 async function ask(pool: HttpPool, origin: string): Promise<EndpointResponse | Problem> {
   closing.push(() => pool.destroy())
   const credential = { headers: () => [] }
-  const target = { pool, origin, pathPrefix: '', host: undefined, credential, responseBytesMax: 100_000 }
+  const target: HttpTarget = {
+    pool,
+    origin,
+    pathPrefix: '',
+    host: undefined,
+    credential,
+    responseBytesMax: 100_000,
+    errorText: 'first-line',
+  }
   return new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })
     .call({
       body: Buffer.from('{"instances":[1]}'),
