@@ -148,7 +148,8 @@ async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promi
   }
 }
 
-// Any value is a JSON text (RFC 8259 §2), but only an object describes a model. TextDecoder leaves out a byte order mark.
+// Any value is a JSON text (RFC 8259 §2), but only an object describes a model. TextDecoder leaves out a byte order
+// mark.
 function readMetadata(body: Uint8Array, address: string): Metadata {
   let value: unknown
   try {

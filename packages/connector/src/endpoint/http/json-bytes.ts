@@ -8,7 +8,7 @@ export function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
-/** The first index that is neither white space nor a part of a byte order mark: RFC 8259 §8.1 lets a parser ignore it. */
+/** Where the text begins: behind white space, and behind a byte order mark, which RFC 8259 §8.1 lets a parser ignore. */
 export function startOfText(body: Uint8Array): number {
   const isMarked = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf
   return afterSpace(body, isMarked ? 3 : 0)
