@@ -121,6 +121,8 @@ const cut: Answer = (response) => {
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })
   response.write('{"predictions":[1', () => response.socket!.destroy())
 }
+const below100: Answer = (response) =>
+  void response.socket!.write('HTTP/1.1 099 x\r\ncontent-length: 2\r\n\r\n{}')
 // As whole seconds are all that a date can say, both are of the same moment.
 function inSeconds(seconds: number, day?: string): Record<string, string> {
   const nowMs = day === undefined ? Date.now() : Date.parse(day)
@@ -152,6 +154,13 @@ describe.each<{
     mended: 'if repeatable',
     code: 'upstream_unreachable',
     isDown: true,
+  },
+  {
+    fault: 'a status below 100',
+    bad: below100,
+    mended: 'never',
+    code: 'upstream_invalid_response',
+    isDown: false,
   },
   { fault: '429', bad: says(429, 'busy'), mended: 'never', code: 'overloaded', isDown: false },
   {
