@@ -1,7 +1,7 @@
 // The `inferwire` command among full disks, foreign encodings and certificates that do not fit: real files, a real TLS
 // broker, a shell.
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, InferwireError } from '@inferwire/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -38,6 +38,7 @@ const file = (name: string, content: string | Buffer): string => {
   writeFileSync(path, content)
   return path
 }
+const openssl = (...argv: string[]) => execFileSync('openssl', argv, { cwd: folder, stdio: 'ignore' })
 const at = (name: string): string => join(folder, name)
 const utf16 = (text: string): Buffer => Buffer.from(`${BOM}${text}`, 'utf16le')
 const login = (): string[] => ['-p', String(broker.port), '-u', 'ann', '-P', 'a-secret']
@@ -154,6 +155,29 @@ describe('a password in the broker URL', () => {
   })
 })
 
+describe('an option that the SDK refuses is a usage error, not a fault of ours', () => {
+  test.each([
+    [
+      'a NUL in the user name',
+      ['--broker', 'mqtt://u%00x:p@127.0.0.1:1', '--client', 'x'],
+      /username has a NUL/,
+    ],
+    [
+      'a user name that is too long',
+      ['-u', 'u'.repeat(66_000), '--client', 'x'],
+      /longer than the 65535 bytes/,
+    ],
+    ['a host with a query', ['-h', 'localhost?foo', '-p', '1999'], /"localhost\?foo" is not a host/],
+    ['a host with a fragment', ['-h', 'localhost#foo'], /"localhost#foo" is not a host/],
+    ['a host with a path', ['-h', 'localhost/foo'], /"localhost\/foo" is not a host/],
+  ])('%s', async (_name, argv, words) => {
+    const { code, stderr } = await inferwire(['models', 'ls', ...argv])
+    expect(stderr).toMatch(words)
+    expect(stderr).not.toMatch(/fault in Inferwire/)
+    expect(code).toBe(64)
+  })
+})
+
 describe('TLS', () => {
   let secured: Mosquitto
   let certificate: string
@@ -179,6 +203,33 @@ describe('TLS', () => {
     expect(stderr).not.toMatch(/that the broker runs/)
     expect(code).toBe(69)
     expect((await ask('localhost', '--cafile', certificate)).code).toBe(0)
+  })
+
+  test('a leaf of a private authority, sent without it: the same remedy, for the SDK too', async () => {
+    const days = ['-days', '2', '-newkey', 'rsa:2048', '-nodes']
+    openssl('req', '-x509', ...days, '-subj', '/CN=plant', '-keyout', 'ca.key', '-out', 'ca.pem')
+    const request = ['-subj', '/CN=localhost', '-keyout', 'leaf.key', '-out', 'leaf.csr']
+    openssl('req', '-newkey', 'rsa:2048', '-nodes', ...request)
+    file('leaf.ext', 'subjectAltName=DNS:localhost')
+    const authority = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'leaf.ext']
+    openssl('x509', '-req', '-in', 'leaf.csr', ...authority, '-days', '2', '-out', 'leaf.pem')
+    const other = await startMosquitto({
+      config: [`certfile ${at('leaf.pem')}`, `keyfile ${at('leaf.key')}`],
+    })
+    try {
+      const url = `mqtts://localhost:${other.port}`
+      const { code, stderr } = await inferwire(['models', 'ls', '--broker', url, '-t', '5'])
+      expect(stderr).toMatch(/was refused: .*UNABLE_TO_VERIFY_LEAF_SIGNATURE.*certificate_refused/)
+      expect(stderr).toMatch(/\n {7}.*--cafile/)
+      expect(code).toBe(69)
+      const error: unknown = await connect(url).catch((reason: unknown) => reason)
+      expect(error).toMatchObject({ code: 'certificate_refused', retryable: false })
+      expect((error as InferwireError).message).toMatch(/option ca\.$/)
+      const trusted = ['--broker', url, '-t', '5', '--cafile', at('ca.pem')]
+      expect((await inferwire(['models', 'ls', ...trusted])).code).toBe(0)
+    } finally {
+      await other.stop()
+    }
   })
 
   test('a certificate for another name: the remedy is the name', async () => {
@@ -216,11 +267,15 @@ describe('TLS', () => {
     ['garbage', 'garbage'],
     ['a key in place of a certificate', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'],
     ['the frame of a certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
+    ['a broken certificate behind a good one', '@'],
     ['a certificate in DER', Buffer.from([0x30, 0x82, 0x03, 0x0d, 0xff])],
   ])('a CA file with %s is 66', async (_name, content) => {
-    const ca = file('ca', content)
+    const good = readFileSync(certificate, 'latin1')
+    const ca = file('ca', content === '@' ? good + good.replace('MII', 'AAA') : content)
     const { code, stderr } = await ask('localhost', '--cafile', ca)
-    expect(stderr).toMatch(/^error: file ".*" has no certificate in PEM\n {7}.*--cafile/)
+    expect(stderr).toMatch(
+      /^error: file ".*" holds no certificate that can be read; expected PEM\n {7}.*--cafile/,
+    )
     expect(code).toBe(66)
   })
 })

@@ -61,6 +61,7 @@ export class FakeUpstream {
       host: undefined,
       credential: { headers: () => ['authorization', 'Bearer canary'] },
       responseBytesMax,
+      errorText: 'first-line',
     }
   }
 

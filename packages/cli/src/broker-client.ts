@@ -2,7 +2,7 @@
 import { PROPERTY, type ReceivedCard } from '@inferwire/protocol'
 import type { BrokerTarget } from './broker-flags.ts'
 import { readCaFile } from './ca-file.ts'
-import { CliError } from './cli-error.ts'
+import { CliError, usageError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
 import type { Answer } from './infer/infer-output.ts'
 import type { ShownRequest } from './infer/show-command.ts'
@@ -23,7 +23,10 @@ export interface BrokerClient {
 // A broker that is there answers much sooner; waiting longer only hides a wrong address.
 const CONNECT_TIMEOUT_MAX_MS = 10_000
 
-/** Connects; from here on Ctrl-C ends the process at once. @throws InferwireError `broker_unreachable`, `not_authorized` */
+/**
+ * Connects; from here on Ctrl-C ends the process at once.
+ * @throws InferwireError `broker_unreachable`, `not_authorized`; CliError for options that the SDK refuses
+ */
 export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   const { connect } = await import('@inferwire/client')
   process.once('SIGINT', () => process.exit(EXIT.interrupted))
@@ -36,7 +39,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
     protocolVersion: target.mqttVersion,
     connectTimeoutMs: Math.min(timeoutMs, CONNECT_TIMEOUT_MAX_MS),
     ca: target.caFile === undefined ? undefined : readCaFile(target.caFile),
-  })
+  }).catch(refusedOption)
   const topicOf = (model: string): string => target.topics.card(model)
   const cards = (): Promise<ReceivedCard[]> => client.models({ timeoutMs, onUnreadable: warn })
   const warn = (name: string, mistake: string): void => {
@@ -65,6 +68,12 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
       }
     },
   }
+}
+
+// The SDK's TypeErrors are about its arguments, which are options of the command line here.
+function refusedOption(error: unknown): never {
+  if (!(error instanceof TypeError)) throw error
+  throw usageError(error.message, 'Correct the option; --help lists all of them.')
 }
 
 function unreadableCard(topic: string, mistake: string): CliError {

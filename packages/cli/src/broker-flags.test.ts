@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
@@ -10,6 +10,9 @@ let folder: string
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'inferwire-cli-'))
   writeFileSync(join(folder, 'password'), 'from file\n')
+  writeFileSync(join(folder, 'longest'), `\ufeff${'x'.repeat(65_535)}\r\n`)
+  writeFileSync(join(folder, 'large'), '')
+  truncateSync(join(folder, 'large'), 600_000_000)
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -95,6 +98,7 @@ test('the environment fills in what no flag says, and flags win', () => {
 
 test('a password file is read without its last line break', () => {
   expect(target(['-u', 'ann', '--password-file', join(folder, 'password')]).password).toBe('from file')
+  expect(target(['-u', 'ann', '--password-file', join(folder, 'longest')]).password).toHaveLength(65_535)
 })
 
 test.each([
@@ -104,9 +108,11 @@ test.each([
   [['--broker', 'http://a'], 64, /broker URL is not valid/],
   [['--broker', 'mqtt://user:secret@'], 64, /broker URL is not valid/],
   [['--cafile', 'ca.pem'], 64, /needs TLS/],
-  [['-u', 'a', '-P', 'secret'.repeat(11_000)], 64, /longer than 65535 bytes/],
   [['--broker', 'mqtt://u:secret%@h'], 64, /password in the broker URL/],
   [['-h', 'a b'], 64, /not a host/],
+  [['-h', 'localhost?foo'], 64, /not a host/],
+  [['-h', 'localhost#foo'], 64, /not a host/],
+  [['-h', 'localhost/?foo'], 64, /not a host/],
   [['-h', 'user@host'], 64, /not a host/],
   [['--client', 'a/b'], 64, /client level/],
   [['--root', 'a/+'], 64, /not a topic name/],
@@ -124,6 +130,12 @@ test.each([
   expect((error as CliError).message).toMatch(message)
   expect((error as CliError).message).not.toMatch(/secret/)
   expect((error as CliError).remedy).not.toBe('')
+})
+
+test('a password file of 600 MB is too large, and not "not UTF-8"', () => {
+  expect(() => target(['-u', 'ann', '--password-file', join(folder, 'large')])).toThrow(
+    /large" is larger than the longest password that MQTT carries/,
+  )
 })
 
 test.each([

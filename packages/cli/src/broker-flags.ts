@@ -1,5 +1,5 @@
 // The options of every command that talks to a broker, in the letters of mosquitto's own tools.
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { isCleanLevel, TopicSpace } from '@inferwire/protocol'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { CliError, usageError } from './cli-error.ts'
@@ -50,7 +50,8 @@ export const BROKER_ENV = {
 } as const
 
 const DEFAULT_HOST = '127.0.0.1'
-const LOGIN_BYTES_MAX = 65_535
+// As many bytes as MQTT carries, a byte order mark and a line break.
+const PASSWORD_FILE_BYTES_MAX = 65_535 + 5
 const DEFAULT_PORTS: Readonly<Record<string, number>> = {
   'mqtt:': 1883,
   'mqtts:': 8883,
@@ -111,14 +112,6 @@ export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): Broker
   if (password !== undefined && username === undefined) {
     throw usageError('a password was given without a user name', 'Add -u USER.')
   }
-  for (const text of [username ?? '', password ?? '']) {
-    if (Buffer.byteLength(text) > LOGIN_BYTES_MAX) {
-      throw usageError(
-        `a user name or password is longer than ${LOGIN_BYTES_MAX} bytes`,
-        'MQTT carries no more.',
-      )
-    }
-  }
   return {
     url,
     username,
@@ -171,7 +164,8 @@ function brokerUrl(flags: BrokerFlags, env: NodeJS.ProcessEnv): URL {
   return url
 }
 
-// Where a password has a bare slash, what is in front of it was taken for host and port. Only WebSocket has paths.
+// Where a password has a bare slash, the text in front of it was taken for host and port. Only WebSocket has paths. The
+// SDK refuses such a URL too, but `infer --show` does not connect.
 function hasMore({ protocol, pathname, search, hash }: URL): boolean {
   if (hash !== '') return true
   return protocol.startsWith('mqtt') && `${pathname}${search}`.replace('/', '') !== ''
@@ -193,12 +187,7 @@ function placeUrl(host: string, port: number): URL {
   const scheme = port === 8883 ? 'mqtts' : 'mqtt'
   const text = `${scheme}://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (
-    url === undefined ||
-    url.hostname === '' ||
-    url.username !== '' ||
-    (url.pathname !== '' && url.pathname !== '/')
-  ) {
+  if (url === undefined || url.hostname === '' || url.username !== '' || hasMore(url)) {
     throw usageError(
       `"${host}" is not a host`,
       'Give a name or an address with -h, or a whole URL with --broker.',
@@ -225,8 +214,10 @@ function identityOf(name: string): string {
 function readPasswordFile(file: string): string {
   let bytes: Buffer
   try {
+    if (statSync(file).size > PASSWORD_FILE_BYTES_MAX) throw largePassword(file)
     bytes = readFileSync(file)
   } catch (error) {
+    if (error instanceof CliError) throw error
     throw new CliError(
       EXIT.missingFile,
       `password file "${file}" cannot be read: ${(error as Error).message}`,
@@ -236,6 +227,14 @@ function readPasswordFile(file: string): string {
   }
   // One line break at the end belongs to the editor, not to the password.
   return utf8Text(bytes, `password file "${file}"`).replace(/\r?\n$/, '')
+}
+
+function largePassword(file: string): CliError {
+  return new CliError(
+    EXIT.badInput,
+    `password file "${file}" is larger than the longest password that MQTT carries`,
+    'Check the path given with --password-file.',
+  )
 }
 
 function parseVersion(text: string): 5 | 4 {

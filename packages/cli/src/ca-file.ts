@@ -1,19 +1,21 @@
 // The file given with --cafile: certificate authorities in PEM.
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { pemCertificates } from '@inferwire/protocol'
 import { CliError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
 
-const CERTIFICATE = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]*-----END [^-]*-----/
-
-/** @throws CliError when it cannot be read, or has no certificate: Node.js would take it, and then trust nobody */
+/**
+ * @throws CliError when it cannot be read, has no certificate, or has one that is broken: Node.js would take the file,
+ * and then trust nobody
+ */
 export function readCaFile(file: string): string {
   const text = readText(file)
-  const [first] = CERTIFICATE.exec(text) ?? []
-  if (first !== undefined && isCertificate(first)) return text
+  const certificates = pemCertificates(text)
+  if (certificates.length > 0 && certificates.every(isCertificate)) return text
   throw new CliError(
     EXIT.missingFile,
-    `file "${file}" has no certificate in PEM`,
+    `file "${file}" holds no certificate that can be read; expected PEM`,
     'Give a file with -----BEGIN CERTIFICATE----- to --cafile: that of the authority that signed the broker’s.',
   )
 }

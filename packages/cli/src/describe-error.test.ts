@@ -31,6 +31,18 @@ test('every problem of the wire contract has a remedy from the table', () => {
   expect(exitCode).toBe(75)
 })
 
+test.each([
+  ['ERR_TLS_CERT_ALTNAME_INVALID', 'certificate_refused', /Use a name that is in the certificate/],
+  ['CERT_HAS_EXPIRED', 'certificate_refused', /Renew the broker's certificate/],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'certificate_refused', /--cafile/],
+  ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'broker_unreachable', /no client certificate/],
+  ['ERR_SSL_WRONG_VERSION_NUMBER', 'broker_unreachable', /Check -p/],
+  ['ECONNREFUSED', 'broker_unreachable', /that the broker runs/],
+])('the remedy fits the cause %s', (causeCode, code, remedy) => {
+  const cause = Object.assign(new Error('why'), { code: causeCode })
+  expect(describeError(named('InferwireError', 'no', { code, cause })).text).toMatch(remedy)
+})
+
 test('a configuration error is printed whole', () => {
   expect(describeError(named('ConfigError', 'a.yaml\n  line 1\n  line 2'))).toEqual({
     text: 'a.yaml\n  line 1\n  line 2\n',

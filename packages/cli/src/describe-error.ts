@@ -1,5 +1,5 @@
 // Whatever is thrown, in words for the user and with the exit code that fits.
-import { PROBLEMS } from '@inferwire/protocol'
+import { PROBLEMS, tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 import { CliError } from './cli-error.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { printable } from './table.ts'
@@ -47,20 +47,28 @@ const REMEDIES: Readonly<Record<string, string>> = {
   operation_not_supported: 'See what it offers with: inferwire models describe MODEL',
 }
 
-// Where one code has several causes: what was behind it, as Node.js and brokers name it.
-const REMEDIES_BY_CAUSE: Readonly<Record<string, string>> = {
-  ERR_TLS_CERT_ALTNAME_INVALID:
+const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
+  'wrong-name':
     'Use a name that is in the certificate, with -h or --broker. (--cafile says which authorities to trust, not names.)',
-  CERT_HAS_EXPIRED: "Renew the broker's certificate, or correct the clock of this machine.",
-  CERT_NOT_YET_VALID: 'Correct the clock of this machine, or of the one that made the certificate.',
+  'out-of-date':
+    "Renew the broker's certificate, or correct the clock of this machine or of the one that made it.",
+  'client-certificate': 'The command line has no client certificate; connect to a port that asks for none.',
+  'not-tls': 'Check -p; a port without TLS needs mqtt:// or ws:// (8883 speaks TLS).',
+}
+
+// CONNACK: the broker does not speak this version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
+const VERSION_REMEDIES: Readonly<Record<string, string>> = {
   1: 'Choose the version that it speaks with -V 5.',
   [0x84]: 'Choose the version that it speaks with -V 311.',
 }
 
 function remedyByCause({ code: kind, cause }: RequestError): string | undefined {
   if (kind !== 'broker_unreachable' && kind !== 'certificate_refused') return undefined
-  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : ''
-  return Object.hasOwn(REMEDIES_BY_CAUSE, code) ? REMEDIES_BY_CAUSE[code] : undefined
+  if (typeof cause !== 'object' || cause === null) return undefined
+  const failure = tlsFailure(cause)
+  if (failure !== undefined) return TLS_REMEDIES[failure.kind]
+  const code = 'code' in cause ? String(cause.code) : ''
+  return Object.hasOwn(VERSION_REMEDIES, code) ? VERSION_REMEDIES[code] : undefined
 }
 
 function describeRequestError(error: RequestError): DescribedError {

@@ -1,10 +1,18 @@
-// Formats JSON text token by token. To parse a value and write it again would lose what a double cannot hold
+// Formats JSON text without parsing it. To parse a value and write it again would lose what a double cannot hold
 // (9007199254740993, 1e400), and its spelling (1.0).
 
 // Deeper lists would be mostly spaces.
 const DEPTH_MAX = 200
 // Spaces, then one sign, or a number or word; a string is only begun.
 const TOKEN = /\s*([",:[\]{}]|[^\s",:[\]{}]+)/y
+const STRING_OR_SPACE = /"|[ \t\n\r]+/g
+// RFC 6839 §3.1: the suffix +json as well.
+const JSON_TYPE = /^[^;]*[/+]json\s*(?:;|$)/i
+
+/** Whether a Content Type is that of JSON. */
+export function isJsonType(contentType: string): boolean {
+  return JSON_TYPE.test(contentType)
+}
 
 /** Bytes as JSON text without a byte order mark; undefined when they are not JSON in UTF-8. */
 export function jsonText(bytes: Uint8Array): string | undefined {
@@ -18,9 +26,22 @@ export function jsonText(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** JSON text on one line. */
+/** JSON text on one line. Text that has no white space between its tokens is returned as it is. */
 export function compactJson(text: string): string {
-  return [...tokensOf(text)].join('')
+  const pieces: string[] = []
+  let from = 0
+  for (let at = 0; ;) {
+    STRING_OR_SPACE.lastIndex = at
+    const found = STRING_OR_SPACE.exec(text)
+    if (found === null) break
+    at = STRING_OR_SPACE.lastIndex
+    if (found[0] === '"') at = endOfString(text, at)
+    else {
+      pieces.push(text.slice(from, found.index))
+      from = at
+    }
+  }
+  return from === 0 ? text : pieces.join('') + text.slice(from)
 }
 
 /** JSON text as JSON.stringify(value, null, 2) would lay it out; what is nested very deep stays on one line. */

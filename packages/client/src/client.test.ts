@@ -272,6 +272,17 @@ test('a request made while the broker is away is sent when it is back', async ()
   expect((await answer).json()).toEqual({ instances: [1] })
 })
 
+test.each([{ settleMs: Number.NaN }, { settleMs: -1 }, { settleMs: Infinity }, { timeoutMs: Number.NaN }])(
+  'models(%j) is a TypeError and no wait',
+  async (options) => {
+    const client = await open()
+    await expect(client.models({ timeoutMs: 500, ...options })).rejects.toThrow(
+      /expected milliseconds above 0/,
+    )
+    await expect(client.model('iris', { timeoutMs: 500, ...options })).rejects.toThrow(TypeError)
+  },
+)
+
 test('models come from the retained cards, by name; what is no card is left out and named', async () => {
   const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
   closing.push(() => publisher.endAsync())

@@ -109,7 +109,10 @@ export class Client {
     )
   }
 
-  /** The cards of all models that this client may see, by name; what is no card is left out. @throws InferwireError without a connection */
+  /**
+   * The cards of all models that this client may see, by name; what is no card is left out.
+   * @throws InferwireError without a connection, TypeError for options that make no sense
+   */
   async models(options: ModelsOptions = {}): Promise<ReceivedCard[]> {
     return await collectCards(this.#cards('+', options), options)
   }
@@ -197,6 +200,7 @@ export class Client {
 
   #cards(name: string, options: ModelsOptions): CardSource {
     const timeoutMs = milliseconds('timeoutMs', options.timeoutMs ?? MODELS_TIMEOUT_DEFAULT_MS)
+    if (options.settleMs !== undefined) milliseconds('settleMs', options.settleMs)
     const filter = this.#settings.topics.card(name)
     return {
       subscribe: async (onMessage) => {

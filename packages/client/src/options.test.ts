@@ -35,7 +35,7 @@ test('no address that is shown later holds a password', () => {
   expect(resolveSettings('mqtt://cam7:secret@broker', {}).target.url.href).not.toContain('secret')
 })
 
-const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
+const CERTIFICATE = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----'
 
 test.each([
   ['http://broker', {}, /broker URL is not valid/],
@@ -50,6 +50,7 @@ test.each([
   ['mqtt://broker', { keepAliveSeconds: 70_000 }, /keepAliveSeconds/],
   ['mqtt://broker', { ca: 'x' }, /need TLS/],
   ['mqtts://broker', { cert: 'x' }, /belong together/],
+  ['mqtts://broker', { ca: CERTIFICATE.slice(0, -9) }, /ca has no certificate in PEM/],
   ['mqtts://broker', { ca: 'x' }, /ca has no certificate in PEM/],
   ['mqtts://broker', { ca: new Uint8Array([0x30, 0x82]) }, /ca has no certificate in PEM/],
   ['mqtts://broker', { cert: CERTIFICATE, key: CERTIFICATE }, /key has no private key in PEM/],

@@ -1,5 +1,11 @@
 // What can be said to connect() and infer(), and what is assumed where nothing is said.
-import { isCleanLevel, TopicSpace, type OperationName } from '@inferwire/protocol'
+import {
+  hasPemPrivateKey,
+  isCleanLevel,
+  pemCertificates,
+  TopicSpace,
+  type OperationName,
+} from '@inferwire/protocol'
 import type { DialTarget } from './transport.ts'
 
 /** How to connect. */
@@ -80,9 +86,9 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
   if (protocolVersion !== 4 && protocolVersion !== 5) {
     throw new TypeError(`protocolVersion is ${String(protocolVersion)}; expected 5, or 4 for MQTT 3.1.1.`)
   }
-  checkPem('ca', ca, /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/)
-  checkPem('cert', cert, /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/)
-  checkPem('key', key, /-----BEGIN [A-Z ]*PRIVATE KEY-----/)
+  checkPem('ca', ca, hasCertificate, 'certificate')
+  checkPem('cert', cert, hasCertificate, 'certificate')
+  checkPem('key', key, hasPemPrivateKey, 'private key')
   const username = options.username ?? (decoded(url.username, 'user name') || undefined)
   const password = options.password ?? (decoded(url.password, 'password') || undefined)
   checkLogin('username', username)
@@ -134,11 +140,19 @@ export function toHex(bytes: Uint8Array): string {
 }
 
 // Node.js takes text without a certificate, and then trusts nobody.
-function checkPem(name: string, pem: string | Uint8Array | undefined, mark: RegExp): void {
+function checkPem(
+  name: string,
+  pem: string | Uint8Array | undefined,
+  isGood: (text: string) => boolean,
+  what: string,
+): void {
   if (pem === undefined) return
   const text = typeof pem === 'string' ? pem : new TextDecoder('latin1').decode(pem)
-  if (mark.test(text)) return
-  throw new TypeError(`${name} has no ${name === 'key' ? 'private key' : 'certificate'} in PEM.`)
+  if (!isGood(text)) throw new TypeError(`${name} has no ${what} in PEM.`)
+}
+
+function hasCertificate(text: string): boolean {
+  return pemCertificates(text).length > 0
 }
 
 // MQTT 5 §1.5.4 and §1.5.6: two bytes say the length; a user name is a UTF-8 string, and has no NUL.

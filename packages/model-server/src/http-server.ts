@@ -20,6 +20,9 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
     }
     void answer(routes, requestBytesMax, request, response, send)
   })
+  // No limit but the 16 KiB of Node.js for the whole head: above a count, it drops fields without a word, and with them
+  // a second Host.
+  server.maxHeadersCount = 0
   return server
 }
 

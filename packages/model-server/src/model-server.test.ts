@@ -138,6 +138,7 @@ test('survives clients that leave in the middle and bytes that are not HTTP', as
 test.each([
   ['two Hosts', ['Host: a', 'Host: b']],
   ['the same Host twice', ['Host: a', 'host: a']],
+  ['1,100 fields between two Hosts', ['Host: a', ...Array.from({ length: 1_100 }, () => 'a:'), 'Host: b']],
   ['no Host', []],
 ])('answers 400 to a request with %s', async (_, hosts) => {
   const socket = connect(server.port, '127.0.0.1')

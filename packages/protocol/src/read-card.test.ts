@@ -77,6 +77,26 @@ test('a card of a newer contract is read as far as it goes', () => {
   })
 })
 
+test.each([
+  ['a number that no double can hold', '1e400'],
+  ['a list that is nested 101 deep', `${'['.repeat(101)}"]"${']'.repeat(101)}`],
+  ['an object that is nested 100,000 deep', `${'{"a":'.repeat(100_000)}{}${'}'.repeat(100_000)}`],
+  ['an integer of 41 digits', '1'.repeat(41)],
+  ['a list with such a number', '[1,{"a":[]},-1e999]'],
+])('%s in a member of a newer contract hides no other member', (_what, value) => {
+  const text = JSON.stringify(card).replace('{', `{"score":${value},"later":{"a":1,"b":${value}},`)
+  const { card: read, mistake } = readCard('iris', new TextEncoder().encode(text))
+  expect(mistake).toBeUndefined()
+  expect(read).toMatchObject({ ...card, later: { a: 1 } })
+})
+
+test.each(['1e400', '[1e400', '['.repeat(101), '{"contract":1e400}', '{"a":1e}'])(
+  'a value beyond a bound is no card by itself: %s',
+  (text) => {
+    expect(readCard('iris', new TextEncoder().encode(text)).mistake).toBeDefined()
+  },
+)
+
 test('an integer of an example keeps its digits', () => {
   const text = JSON.stringify(card).replace('[[1]]', '[[9007199254740993]]')
   const { card: read } = readCard('iris', new TextEncoder().encode(text))

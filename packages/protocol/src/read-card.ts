@@ -7,7 +7,8 @@ import { isModelName } from './topic.ts'
 
 /**
  * A model card as a reader gets it. The members of every card are present. Each other member is present where it has
- * the form that this version knows: the connector may use a newer contract. Members that are not listed here are kept.
+ * the form that this version knows: the connector may use a newer contract. Members that are not listed here are kept
+ * where this version can read their value (see `parseJson`).
  */
 export interface ReceivedCard {
   readonly contract: number
@@ -42,7 +43,8 @@ export type CardReading =
 export function readCard(name: string, payload: Uint8Array): CardReading {
   let value: Json
   try {
-    value = parseJson(payload)
+    // A member that a newer contract made larger than this version can read must not hide the others.
+    value = parseJson(payload, { leaveOut: true })
   } catch (error) {
     return { mistake: `it is not JSON (${error instanceof Error ? error.message : String(error)})` }
   }

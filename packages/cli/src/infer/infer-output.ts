@@ -1,10 +1,8 @@
 // What `inferwire infer` prints: the body for standard output, one line about it for standard error.
-import { compactJson, indentJson, jsonText } from '../json-text.ts'
+import { compactJson, indentJson, isJsonType, jsonText } from '../json-text.ts'
 import { printable } from '../table.ts'
 
 const NEWLINE = 0x0a
-// RFC 6839 §3.1: the suffix +json as well.
-const JSON_TYPE = /^[^;]*[/+]json\s*(?:;|$)/i
 
 /** What an answer says, independent of how it came. */
 export interface Answer {
@@ -38,7 +36,7 @@ export function formatAnswer(answer: Answer, format: BodyFormat): Uint8Array | s
 // A line of JSON that a shell or a line reader can take. Everything else, binary tensors above all, must stay whole.
 function isLine({ body, contentType }: Answer, text: string | undefined): boolean {
   if (text === undefined || body.at(-1) === NEWLINE) return false
-  return contentType === undefined || JSON_TYPE.test(contentType)
+  return contentType === undefined || isJsonType(contentType)
 }
 
 // JSON with binary tensors behind it.

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -47,6 +47,17 @@ test.each([
   await expect(readRequestBody(source)).rejects.toMatchObject({
     exitCode,
     message: expect.stringMatching(message) as string,
+  })
+})
+
+test('a file of 600 MB is too large, and not "not UTF-8"', async () => {
+  const file = join(folder, 'large.json')
+  writeFileSync(file, '')
+  // A sparse file: it takes no room on the disk, and is never read.
+  truncateSync(file, 600_000_000)
+  await expect(readRequestBody({ file })).rejects.toMatchObject({
+    exitCode: 65,
+    message: `file "${file}" is larger than 268435456 bytes, the most that MQTT carries`,
   })
 })
 

@@ -1,8 +1,9 @@
 // Where the body of a request comes from: -d, -f, standard input.
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { isOperationName, operationOfBody, OPERATIONS, type OperationName } from '@inferwire/protocol'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
+import { isJsonType } from '../json-text.ts'
 import { utf8Text } from '../text-file.ts'
 
 /** The body of a request, and where it was read from. */
@@ -69,7 +70,7 @@ export function parseOperation(name: string): OperationName {
 
 // With another Content Type the body is the model's business; without one it is JSON.
 function checked(bytes: Buffer, file: string | undefined, from: string, source: BodySource): RequestBody {
-  if (source.contentType !== undefined && !/^[^;]*[/+]json\s*(?:;|$)/i.test(source.contentType)) {
+  if (source.contentType !== undefined && !isJsonType(source.contentType)) {
     return { bytes, file }
   }
   const text = utf8Text(bytes, `the body from ${from}`)
@@ -94,8 +95,13 @@ function checkJson(text: string, from: string): void {
 
 async function readBodyFile(file: string): Promise<Buffer> {
   try {
-    return await readFile(file)
+    // Before it is read: above half a GiB, text cannot even be decoded. A pipe has no size yet.
+    if ((await stat(file)).size > BODY_BYTES_MAX) throw tooLarge(`file "${file}"`)
+    const bytes = await readFile(file)
+    if (bytes.length > BODY_BYTES_MAX) throw tooLarge(`file "${file}"`)
+    return bytes
   } catch (error) {
+    if (error instanceof CliError) throw error
     throw new CliError(
       EXIT.missingFile,
       `file "${file}" cannot be read: ${(error as Error).message}`,
@@ -110,14 +116,16 @@ async function readStdin(): Promise<Buffer> {
   let size = 0
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     size += chunk.length
-    if (size > BODY_BYTES_MAX) {
-      throw new CliError(
-        EXIT.badInput,
-        `standard input is larger than ${BODY_BYTES_MAX} bytes, the most that MQTT carries`,
-        'Send less at once.',
-      )
-    }
+    if (size > BODY_BYTES_MAX) throw tooLarge('standard input')
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
+}
+
+function tooLarge(what: string): CliError {
+  return new CliError(
+    EXIT.badInput,
+    `${what} is larger than ${BODY_BYTES_MAX} bytes, the most that MQTT carries`,
+    'Send less at once.',
+  )
 }

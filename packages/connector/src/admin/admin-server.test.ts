@@ -145,6 +145,10 @@ test.each([
   ['two Hosts', ['Host: 127.0.0.1', 'Host: rebound.example']],
   ['the same Host twice', ['Host: 127.0.0.1', 'host: 127.0.0.1']],
   ['three Hosts, two of them empty', ['Host:', 'HOST:', 'Host: 127.0.0.1']],
+  [
+    '1,100 fields between two Hosts',
+    ['Host: 127.0.0.1', ...Array.from({ length: 1_100 }, () => 'a:'), 'Host: rebound.example'],
+  ],
   ['no Host', []],
 ])('a request with %s is refused with 400', async (_, hosts) => {
   const answer = await exchange(['GET /metrics HTTP/1.1', ...hosts, 'Connection: close', '', ''].join('\r\n'))

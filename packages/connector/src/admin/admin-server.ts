@@ -37,7 +37,9 @@ export async function startAdminServer(host: string, port: number, views: AdminV
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 5_000
-  server.maxHeadersCount = 50
+  // No limit but the 16 KiB of Node.js for the whole head: above a count, it drops fields without a word, and with them
+  // a second Host.
+  server.maxHeadersCount = 0
   await listen(server, host, port)
   const address = server.address() as AddressInfo
   isLocal = LOOPBACK_ADDRESS.test(address.address)

@@ -34,7 +34,7 @@ export function unusableFiles(values: Record<string, unknown>, sourceOf: SourceO
   })
 }
 
-// Anything that is no file name is the schema's to tell.
+// Anything that is not a file name is reported by the schema.
 function fileAt(values: Record<string, unknown>, path: readonly string[]): string | undefined {
   const file = valueAt(values, path)
   return typeof file !== 'string' || file === '' || file.includes('\0') ? undefined : file

@@ -55,6 +55,8 @@ test('a CA file of a model is looked at as well', () => {
 test.each([
   ['a byte order mark', `\uFEFF${LOCALHOST.cert}`],
   ['text around it', `# authority of the plant\n${LOCALHOST.cert}\n${OTHER_NAME.cert}`],
+  ['the label X509', LOCALHOST.cert.replaceAll(' CERT', ' X509 CERT')],
+  ['the label TRUSTED', LOCALHOST.cert.replaceAll(' CERT', ' TRUSTED CERT')],
   ['CRLF', LOCALHOST.cert.replaceAll('\n', '\r\n')],
 ])('a CA file with %s is taken', (_what, content) => {
   expect(mistakesOf({ caFile: fileOf(content) })).toEqual([])

@@ -1,6 +1,7 @@
 // Whether the files of a `tls` section hold what their option says.
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { pemCertificates } from '@inferwire/protocol'
 
 /** The options of a `tls` section that name a file. */
 export type PemOption = 'caFile' | 'certFile' | 'keyFile'
@@ -14,15 +15,12 @@ export function isPemOption(name: string | undefined): name is PemOption {
 export const NO_CERTIFICATE =
   'holds no certificate that can be read; expected PEM (-----BEGIN CERTIFICATE-----)'
 
-// TRUSTED: with OpenSSL's own additions.
-const CERTIFICATE = /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]*-----END (?:TRUSTED )?CERTIFICATE-----/g
-
 /**
  * Whether the bytes are PEM with at least one certificate, and none that cannot be read. Node.js' TLS takes anything
  * for a CA file, stops at what it cannot read, and trusts nobody in it.
  */
 export function hasCertificate(pem: Uint8Array): boolean {
-  const blocks = Buffer.from(pem).toString('latin1').match(CERTIFICATE) ?? []
+  const blocks = pemCertificates(Buffer.from(pem).toString('latin1'))
   return blocks.length > 0 && blocks.every((block) => attempt(() => new X509Certificate(block)) !== undefined)
 }
 

@@ -9,7 +9,7 @@ const REMEDIES: Readonly<Record<TlsFailureKind, (section: string) => string>> = 
   'client-certificate': (section) => `Check ${section}.certFile and ${section}.keyFile.`,
   'not-tls': () => 'Check the port; a port without TLS needs mqtt://, ws:// or http:// in the URL.',
   'old-tls': () => 'Let it offer TLS 1.2 or 1.3.',
-  handshake: () => 'Its log tells why.',
+  handshake: () => 'See its log for the reason.',
 }
 
 /**

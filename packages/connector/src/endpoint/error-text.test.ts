@@ -22,7 +22,7 @@ test.each([
 })
 
 test('a text whose beginning ends inside of an escape is read all the same', () => {
-  for (let length = 8_150; length < 8_200; length++) {
+  for (let length = 262_100; length < 262_150; length++) {
     const body = `{"error":"boom\\n/a.py ${'a'.repeat(length)}\\u20ac\\n"}`
     expect(shownText(readErrorText(Buffer.from(body)), 'first-line')).toBe('boom')
   }
@@ -45,6 +45,10 @@ test.each([
   ['Traceback (most recent call last):\n  File "/a.py"', 'Traceback (most recent call last):'],
 ])('of %j goes out %j', (text, line) => {
   expect(shown(text)).toBe(line)
+})
+
+test('behind a byte order mark the texts in a JSON body are cut as well', () => {
+  expect(shown('\ufeff{"error":"boom\\nAt: /a.py"}')).toBe('\ufeff{"error":"boom"}')
 })
 
 test('a body without anything to cut is not even copied, in whatever encoding', () => {
@@ -74,7 +78,6 @@ test('no text goes out with a second line, and JSON stays JSON', () => {
       const { error: text, detail } = JSON.parse(shown(JSON.stringify(error))!) as typeof error
       for (const each of [text, ...detail.map(({ msg }) => msg)])
         expect(each).not.toMatch(/[\n\r\u2028\u2029]/)
-      expect(readErrorText(Buffer.from(JSON.stringify(error))).length).toBeLessThanOrEqual(8_192)
     }),
   )
 })
@@ -82,7 +85,7 @@ test('no text goes out with a second line, and JSON stays JSON', () => {
 test('hostile bodies cost no time: unended strings, many quotes, deep nesting', () => {
   for (const piece of ['"', '\\"', '"error":"', '{"error":', '\n', ' \n', '[']) {
     const startedAtMs = performance.now()
-    const body = Buffer.from(`{${piece.repeat(60_000 / piece.length)}`)
+    const body = Buffer.from(`{${piece.repeat(250_000 / piece.length)}`)
     shownBody(body, 'first-line')
     readErrorText(body)
     expect(performance.now() - startedAtMs).toBeLessThan(500)

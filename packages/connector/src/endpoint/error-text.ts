@@ -8,11 +8,11 @@ export type ErrorText = ModelConfig['errorText']
 // A body above this is not a message.
 const BODY_BYTES_MAX = 64 * 1024
 const TEXT_CHARACTERS_MAX = 1_000
-// Enough for that many characters, each escaped (`\u0000`), and for what stands in front of them.
-const HEAD_BYTES = 8 * 1024
+// A traceback has its exception at the end; with 1,000 frames, where Python stops a recursion, it has about 130 kB.
+const TEXT_BYTES_MAX = 256 * 1024
 
 // The member with the text: KServe, Triton and MLServer have `error`, FastAPI `detail`, TorchServe and OpenAI `message`.
-// An escape that the end of the head cuts off is left out.
+// An escape that is cut off is left out.
 const TEXT_MEMBER = /"(?:error|detail|message)"\s*:\s*"((?:[^"\\]|\\u[\da-f]{4}|\\[^u])*)/i
 const JSON_STRING = /"(?:[^"\\]|\\.)*"/gs
 const LINE_END = /[\n\r\u2028\u2029]/
@@ -20,9 +20,10 @@ const TRACEBACK = 'Traceback (most recent call last):'
 // The stack is indented; the exception is not.
 const EXCEPTION = /^(?:[ \t].*)?(?:\n(?:[ \t].*)?)*\n([^ \t\n].*)/
 
-/** The text of an error, whatever form the body has: its beginning, where it is long. */
+/** The text of an error, whatever form the body has: its beginning, where it is very long. */
 export function readErrorText(body: Uint8Array): string {
-  const head = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, HEAD_BYTES)).toString('utf8')
+  const length = Math.min(body.length, TEXT_BYTES_MAX)
+  const head = Buffer.from(body.buffer, body.byteOffset, length).toString('utf8')
   const member = head.trimStart().startsWith('{') ? TEXT_MEMBER.exec(head)?.[1] : undefined
   return (member === undefined ? head : unescaped(member)).trim()
 }
@@ -71,7 +72,8 @@ function escaped(character: string): string {
 
 function isJson(text: string): boolean {
   try {
-    JSON.parse(text)
+    // RFC 8259 §8.1: a byte order mark may be ignored.
+    JSON.parse(text.replace(/^\ufeff/, ''))
     return true
   } catch {
     return false

@@ -17,7 +17,7 @@ export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
   /** Also to the client, with the server's own 502 and 504: an answer that is not final. */
   override readonly retryable = true
-  /** Whether the model may have run all the same, so that another try may run it twice. */
+  /** Whether the model may have run anyway, so that another try may run it twice. */
   readonly maybeExecuted: boolean
 
   constructor(

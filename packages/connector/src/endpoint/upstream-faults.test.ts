@@ -8,7 +8,7 @@ import { RequestDeadline } from '../admission/index.ts'
 import type { Endpoint, EndpointResponse } from '../step.ts'
 import { createLog, UpstreamFigures } from '../telemetry/index.ts'
 import { Circuit } from './circuit.ts'
-import { HttpEndpoint } from './http/http-endpoint.ts'
+import { HttpEndpoint, type HttpTarget } from './http/http-endpoint.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { openPool } from './http/open-pool.ts'
 import { withBreaker } from './with-breaker.ts'
@@ -82,13 +82,14 @@ class Trial {
       log: createLog({ level: 'error', format: 'json' }, { write: () => undefined }),
       figures,
     })
-    const target = {
+    const target: HttpTarget = {
       pool,
       origin: url,
       pathPrefix: '',
       host: undefined,
       credential: { headers: () => [] },
       responseBytesMax: 10_000,
+      errorText: 'first-line',
     }
     const http = new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })
     const budget = new RetryBudget(30, performance.now() - 60_000)
@@ -120,6 +121,8 @@ const cut: Answer = (response) => {
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })
   response.write('{"predictions":[1', () => response.socket!.destroy())
 }
+const below100: Answer = (response) =>
+  void response.socket!.write('HTTP/1.1 099 x\r\ncontent-length: 2\r\n\r\n{}')
 // As whole seconds are all that a date can say, both are of the same moment.
 function inSeconds(seconds: number, day?: string): Record<string, string> {
   const nowMs = day === undefined ? Date.now() : Date.parse(day)
@@ -151,6 +154,13 @@ describe.each<{
     mended: 'if repeatable',
     code: 'upstream_unreachable',
     isDown: true,
+  },
+  {
+    fault: 'a status below 100',
+    bad: below100,
+    mended: 'never',
+    code: 'upstream_invalid_response',
+    isDown: false,
   },
   { fault: '429', bad: says(429, 'busy'), mended: 'never', code: 'overloaded', isDown: false },
   {
@@ -306,17 +316,16 @@ test('an end of our own pool is no failure of the server', async () => {
   const server = await startServer(good, 0)
   const pool = openPool({ url: server.url, tls: {}, callsMax: 100 })
   await pool.destroy()
-  const target = {
+  const target: HttpTarget = {
     pool,
     origin: server.url,
     pathPrefix: '',
     host: undefined,
+    credential: { headers: () => [] },
     responseBytesMax: 1_000,
+    errorText: 'first-line',
   }
-  const endpoint = new HttpEndpoint(
-    { ...target, credential: { headers: () => [] } },
-    { method: 'GET', path: '/' },
-  )
+  const endpoint = new HttpEndpoint(target, { method: 'GET', path: '/' })
   const deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
   const request = { body: Buffer.alloc(0), contentType: 'application/json', headers: [], deadline } as const
   const problem: unknown = await endpoint

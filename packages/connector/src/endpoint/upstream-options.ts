@@ -31,6 +31,6 @@ export interface UpstreamOptions {
    */
   readonly callsMax: number
   readonly responseBytesMax: number
-  /** What of a server's error text goes out. @default first-line */
-  readonly errorText?: ErrorText
+  /** What of a server's error text goes out. */
+  readonly errorText: ErrorText
 }

@@ -14,6 +14,11 @@ export interface JsonObject {
 export interface JsonOptions {
   /** Take the bare words NaN, Infinity and -Infinity, as Python's parser does. @default false */
   readonly nonFinite?: boolean
+  /**
+   * Leave out a member whose value is beyond a bound: a number out of range, a value that is nested too deep, or a list
+   * with one of them. @default false: it is an error
+   */
+  readonly leaveOut?: boolean
 }
 
 /** Nesting that is still read; Triton's limit. */
@@ -46,7 +51,7 @@ export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
   } catch {
     throw new JsonSyntaxError('The body is not UTF-8', 0)
   }
-  return new Reader(text, options.nonFinite ?? false).document()
+  return new Reader(text, options).document()
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
@@ -56,21 +61,24 @@ const INTEGER_DIGITS_MAX = 40
 class Reader {
   readonly #text: string
   readonly #nonFinite: boolean
+  readonly #leaveOut: boolean
   #at = 0
 
-  constructor(text: string, nonFinite: boolean) {
+  constructor(text: string, { nonFinite = false, leaveOut = false }: JsonOptions) {
     this.#text = text
     this.#nonFinite = nonFinite
+    this.#leaveOut = leaveOut
   }
 
   document(): Json {
     const value = this.#value(0)
     this.#space()
     if (this.#at < this.#text.length) this.#fail('Extra data')
-    return value
+    return value === undefined ? this.#fail('Beyond a bound') : value
   }
 
-  #value(depth: number): Json {
+  // Undefined = it is left out.
+  #value(depth: number): Json | undefined {
     this.#space()
     switch (this.#text.charCodeAt(this.#at)) {
       case 0x5b /* [ */:
@@ -94,20 +102,23 @@ class Reader {
     }
   }
 
-  #array(depth: number): Json[] {
-    this.#deeper(depth)
+  #array(depth: number): Json[] | undefined {
+    if (this.#isTooDeep(depth)) return this.#skip()
     const values: Json[] = []
+    let isWhole = true
     this.#at++
     if (this.#accept(0x5d)) return values
     for (;;) {
-      values.push(this.#value(depth))
-      if (this.#accept(0x5d)) return values
+      const value = this.#value(depth)
+      if (value === undefined) isWhole = false
+      else values.push(value)
+      if (this.#accept(0x5d)) return isWhole ? values : undefined
       this.#expect(0x2c, "Expecting ',' delimiter")
     }
   }
 
-  #object(depth: number): JsonObject {
-    this.#deeper(depth)
+  #object(depth: number): JsonObject | undefined {
+    if (this.#isTooDeep(depth)) return this.#skip()
     const object = Object.create(null) as JsonObject
     this.#at++
     if (this.#accept(0x7d)) return object
@@ -149,7 +160,7 @@ class Reader {
     }
   }
 
-  #number(): number | bigint {
+  #number(): number | bigint | undefined {
     NUMBER.lastIndex = this.#at
     const match = NUMBER.exec(this.#text)
     if (match === null) {
@@ -164,7 +175,9 @@ class Reader {
     const isInteger = /^-?\d+$/.test(literal)
     // As orjson: a number that no double can hold is refused, not rounded to infinity.
     if (!Number.isFinite(value) || (isInteger && literal.length > INTEGER_DIGITS_MAX)) {
-      this.#fail('Number out of range')
+      if (!this.#leaveOut) this.#fail('Number out of range')
+      this.#at = NUMBER.lastIndex
+      return undefined
     }
     this.#at = NUMBER.lastIndex
     return isInteger && !Number.isSafeInteger(value) ? BigInt(literal) : value
@@ -176,8 +189,26 @@ class Reader {
     return value
   }
 
-  #deeper(depth: number): void {
-    if (depth > JSON_DEPTH_MAX) this.#fail(`Nested deeper than ${JSON_DEPTH_MAX} levels`)
+  #isTooDeep(depth: number): boolean {
+    if (depth <= JSON_DEPTH_MAX) return false
+    return this.#leaveOut || this.#fail(`Nested deeper than ${JSON_DEPTH_MAX} levels`)
+  }
+
+  // Over a list or an object, without recursion.
+  #skip(): undefined {
+    let depth = 0
+    do {
+      const character = this.#text.charCodeAt(this.#at)
+      if (Number.isNaN(character)) this.#fail("Expecting ',' delimiter")
+      if (character === 0x22) {
+        this.#string()
+        continue
+      }
+      if (character === 0x5b || character === 0x7b) depth++
+      else if (character === 0x5d || character === 0x7d) depth--
+      this.#at++
+    } while (depth > 0)
+    return undefined
   }
 
   #accept(character: number): boolean {

@@ -9,6 +9,8 @@ test('what JSON.stringify writes without a loss is written the same', () => {
       expect(writeJson(value)).toBe(JSON.stringify(value))
     }),
   )
+  const hidden = { a: { toJSON: () => undefined }, b: { toJSON: (key: string) => ({ key }) } }
+  expect(writeJson(hidden)).toBe(JSON.stringify(hidden))
   const dated = { at: new Date(0), left: undefined, deep: [[{}], []], text: 'ü"\ud800' }
   expect(writeJson(dated)).toBe(JSON.stringify(dated))
   expect(writeJson(Object.assign(Object.create(null) as object, { a: 1 }))).toBe('{"a":1}')
@@ -36,6 +38,8 @@ test.each<[name: string, value: unknown, message: RegExp]>([
   ['NaN in a typed array', { x: new Float32Array([0, Number.NaN]) }, /^body\.x\[1\] is NaN/],
   ['undefined in a list', [undefined], /^body\[0\] is undefined/],
   ['a hole in a list', Array.from({ length: 3 }).fill(1, 0, 2), /^body\[2\] is undefined/],
+  ['an invalid Date', { at: [new Date(Number.NaN)] }, /^body\.at\[0\] is an invalid Date\.$/],
+  ['nothing in a list', [{ toJSON: () => undefined }], /^body\[0\] is undefined/],
   ['a function', { f: () => 1 }, /^body\.f is a function/],
   ['a symbol', { s: Symbol('x') }, /^body\.s is a symbol/],
   [

@@ -6,9 +6,10 @@ const DEPTH_MAX = 1_000
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 
 /**
- * A value as JSON text, without spaces. Bigints are written with all their digits, typed arrays as lists; members that
- * are undefined are left out, and `toJSON` is asked, as JSON.stringify does.
- * @throws TypeError that names the place of what JSON cannot carry: it never writes another value in its place
+ * A value as JSON text, without spaces. Bigints are written with all their digits, typed arrays as lists. As with
+ * JSON.stringify, the result of an object's own `toJSON` takes its place, and a member that is undefined is left out.
+ * @throws TypeError that names the place of what JSON cannot carry (NaN, a function, an invalid Date, a Map): it never
+ * writes another value in its place
  */
 export function writeJson(value: unknown): string {
   return new Writer().text(value)
@@ -19,7 +20,10 @@ class Writer {
   readonly #path: (string | number)[] = []
 
   text(given: unknown): string {
-    const value = this.#resolved(given)
+    return this.#written(this.#resolved(given))
+  }
+
+  #written(value: unknown): string {
     if (typeof value === 'string') return JSON.stringify(value)
     if (typeof value === 'number') {
       return Number.isFinite(value) ? String(value) : this.#refuse(`${value}, which JSON does not have`)
@@ -32,6 +36,8 @@ class Writer {
   // A typed array comes first: Buffer has a toJSON of its own, which makes an object of it.
   #resolved(value: unknown): unknown {
     if (typeof value !== 'object' || value === null || isTypedArray(value)) return value
+    // Its toJSON gives null.
+    if (value instanceof Date && Number.isNaN(value.getTime())) this.#refuse('an invalid Date')
     if ('toJSON' in value && typeof value.toJSON === 'function') {
       return (value.toJSON as (key: string) => unknown)(String(this.#path.at(-1) ?? ''))
     }
@@ -62,8 +68,11 @@ class Writer {
 
   #object(object: object): string {
     const members: string[] = []
-    for (const [name, value] of Object.entries(object)) {
-      if (value !== undefined) members.push(`${JSON.stringify(name)}:${this.#at(name, value)}`)
+    for (const [name, given] of Object.entries(object)) {
+      this.#path.push(name)
+      const value = this.#resolved(given)
+      if (value !== undefined) members.push(`${JSON.stringify(name)}:${this.#written(value)}`)
+      this.#path.pop()
     }
     return `{${members.join(',')}}`
   }

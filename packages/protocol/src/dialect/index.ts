@@ -57,8 +57,9 @@ export function operationOfBody(body: unknown): OperationName | undefined {
 }
 
 /**
- * How a model server is asked, with every name as one path segment, encoded no more than that takes; undefined = the dialect does not have the
- * operation. A version is left out where the dialect has no place for it.
+ * The method and path of an operation on a model server; undefined = the dialect does not have the operation. Every
+ * name is one path segment, encoded no more than that needs. A version is left out where the dialect has no place for
+ * it.
  */
 export function operationRoute(
   operation: OperationName,

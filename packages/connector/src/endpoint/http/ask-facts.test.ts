@@ -20,10 +20,11 @@ const V2_METADATA = {
   inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
   outputs: [],
 }
-const json =
-  (status: number, body: unknown): Answer =>
+const text =
+  (body: string, status = 200): Answer =>
   (response) =>
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body)
+const json = (status: number, body: unknown): Answer => text(JSON.stringify(body), status)
 const notFound = json(404, { detail: 'Not Found' })
 const page =
   (status: number): Answer =>
@@ -55,6 +56,7 @@ async function upstreamOf(
     versions,
     callsMax: 10,
     responseBytesMax: 1_000,
+    errorText: 'first-line',
   })
   closing.push(() => upstream.destroy())
   return upstream
@@ -89,10 +91,16 @@ test.each([
   expect(await ask(json(200, metadata), notFound)).toEqual({ protocols: ['v2'], unanswered: [] })
 })
 
-test.each(['null', '[]', '0.87', '"iris"', ''])('the description %j is none', async (text) => {
-  const described: Answer = (response) =>
-    response.writeHead(200, { 'content-type': 'application/json' }).end(text)
-  expect(await ask(described, notFound)).toHaveProperty('code', 'upstream_invalid_response')
+test('metadata with a byte order mark is read, as an answer with one is', async () => {
+  expect(await ask(text('\ufeff{"platform":"onnx"}'), notFound)).toEqual({
+    protocols: ['v2'],
+    unanswered: [],
+    platform: 'onnx',
+  })
+})
+
+test.each(['null', '[]', '0.87', '"iris"', ''])('the description %j is none', async (description) => {
+  expect(await ask(text(description), notFound)).toHaveProperty('code', 'upstream_invalid_response')
 })
 
 test('each version is described as the server describes it, and one that it does not have is missing', async () => {

@@ -9,6 +9,7 @@ import {
 } from '@inferwire/protocol'
 import type { Deadline, ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
+import { isWebPage } from './content-type.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import { IDENTITY_ONLY, type HttpTarget } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
@@ -34,7 +35,7 @@ type Metadata = Readonly<Record<string, unknown>>
  * Asks in each dialect for the model's metadata. When one dialect was answered, a refusal in another one (404, but also
  * 400, 401, 405 or a web page: servers differ in how they answer an unknown path) means that the server does not speak
  * it. A dialect is unanswered only where another moment may bring an answer. Then each configured version is asked for:
- * what the server says of the model says nothing about them.
+ * the model's metadata does not describe its versions.
  * @throws Problem: `model_not_ready` when every answer was 404, else the reason why no dialect was answered. After
  * `signal` is aborted, any Problem.
  */
@@ -137,19 +138,22 @@ async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promi
       (whole: HttpAnswer) => whole,
     )
     const isGateway = answer.body.length === 0 && answer.contentType === undefined
-    if (answer.status === 404 && !isGateway && !/^text\/html/i.test(answer.contentType ?? ''))
-      return undefined
-    return readMetadata(judgeAnswer(answer, address, { host: target.host }).body, address)
+    if (answer.status === 404 && !isGateway && !isWebPage(answer.contentType)) return undefined
+    return readMetadata(
+      judgeAnswer(answer, address, { host: target.host, errorText: target.errorText }).body,
+      address,
+    )
   } finally {
     deadline.end()
   }
 }
 
-// Any value is a JSON text (RFC 8259 §2), but only an object describes a model.
+// Any value is a JSON text (RFC 8259 §2), but only an object describes a model. TextDecoder leaves out a byte order
+// mark.
 function readMetadata(body: Uint8Array, address: string): Metadata {
   let value: unknown
   try {
-    value = JSON.parse(Buffer.from(body).toString('utf8'))
+    value = JSON.parse(new TextDecoder().decode(body))
   } catch {
     value = undefined
   }

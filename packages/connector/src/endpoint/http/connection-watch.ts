@@ -1,4 +1,4 @@
-// What undici does not tell of a connection: interim answers that it refuses, and an end that is none.
+// Detects what undici does not report: 1xx answers that it refuses, and connections that were cut off.
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
@@ -50,9 +50,9 @@ export class ConnectionWatch {
   }
 }
 
-// Node.js tells the end of the TCP connection and the closure alert apart nowhere. But at the moment when the TLS stream
-// ends, its TCP handle still reads after an alert (EALREADY), and does not after the end of TCP. Should a later Node.js
-// have no such handle, no end counts as whole.
+// Node.js does not distinguish the end of the TCP connection from the closure alert. But at the moment when the TLS
+// stream ends, its TCP handle still reads after an alert (EALREADY), and does not after the end of TCP. Should a later
+// Node.js have no such handle, every such body is treated as cut off.
 function hasClosureAlert(socket: object): boolean {
   const handle = memberOf(memberOf(socket, '_handle'), '_parent')
   const readStart = memberOf(handle, 'readStart')

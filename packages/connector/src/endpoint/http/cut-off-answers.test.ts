@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls'
 import type { Problem } from '@inferwire/protocol'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { EndpointResponse } from '../../step.ts'
-import { HttpEndpoint } from './http-endpoint.ts'
+import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpPool } from './http-pool.ts'
 import { openPool } from './open-pool.ts'
 
@@ -36,7 +36,15 @@ async function listen(server: Server): Promise<string> {
 async function ask(pool: HttpPool, origin: string): Promise<EndpointResponse | Problem> {
   closing.push(() => pool.destroy())
   const credential = { headers: () => [] }
-  const target = { pool, origin, pathPrefix: '', host: undefined, credential, responseBytesMax: 100_000 }
+  const target: HttpTarget = {
+    pool,
+    origin,
+    pathPrefix: '',
+    host: undefined,
+    credential,
+    responseBytesMax: 100_000,
+    errorText: 'first-line',
+  }
   return new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })
     .call({
       body: Buffer.from('{"instances":[1]}'),
@@ -127,6 +135,14 @@ const reset = (socket: Socket): void => void setTimeout(() => socket.resetAndDes
 describe('over plain TCP', () => {
   test('a body that the end bounds is whole: nothing else says so', async () => {
     expect(await askPlain(ENDED_BY_CLOSE, (socket) => socket.end())).toMatchObject({ status: 200 })
+  })
+
+  test.each([
+    ['one object', '{"predictions":[1'],
+    ['80 objects, between two of them', `{"predictions":[${'{"a":1},'.repeat(79)}{"a":1}`],
+  ])('JSON that is cut off is not whole, whatever its last byte is: %s', async (_what, body) => {
+    const problem = await askPlain(`${HEAD}\r\n${body}`, (socket) => socket.end())
+    expect(problem).toMatchObject({ code: 'upstream_invalid_response' })
   })
 
   test('it is not whole when the connection is reset', async () => {

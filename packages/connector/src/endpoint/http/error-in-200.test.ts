@@ -11,6 +11,7 @@ test.each([
     '{"error":"generate expects model to produce exactly 1 response, use generate stream"}',
   ],
   ['with white space', ' { "error" : "boom" } \n'],
+  ['behind a byte order mark', '\ufeff{"error":"boom"}'],
   ['of 70 kB', `{"error":"${'x'.repeat(70_000)}"}`],
 ])('an error with status 200 is an error: %s', (_what, body) => {
   expect(isError(body)).toBe(true)

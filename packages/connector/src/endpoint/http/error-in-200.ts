@@ -1,4 +1,5 @@
 // An error that came with status 200. Only a server's whole mark counts: a model may answer with any members.
+import { afterSpace, endOfString, startOfText } from './json-bytes.ts'
 
 // `{"message":"…","batchId":"","predictions":null}`: KServe's batcher, when the model behind it failed.
 const BATCHER_REST = /^\s*,\s*"batchId"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"predictions"\s*:\s*null\s*\}\s*$/
@@ -8,39 +9,20 @@ const MARK = /^"(error|message)"\s*:\s*"/
 // What follows the text of a whole mark is short.
 const MARK_BYTES = 64
 const REST_BYTES_MAX = 256
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
 
 /** Whether this body of a 200 is a whole mark. The text of an error is never empty. */
 export function isErrorIn200(body: Uint8Array): boolean {
-  const brace = skipSpace(body, 0)
+  const brace = startOfText(body)
   if (body[brace] !== 0x7b) return false
-  const quote = skipSpace(body, brace + 1)
+  const quote = afterSpace(body, brace + 1)
   // Most answers end here: the first member is neither "error" nor "message".
   if (body[quote + 1] !== 0x65 && body[quote + 1] !== 0x6d) return false
   const mark = MARK.exec(text(body, quote, quote + MARK_BYTES))
   if (mark === null) return false
   const start = quote + mark[0].length
   const end = endOfString(body, start)
-  if (end === start || end === -1 || body.length - end > REST_BYTES_MAX) return false
-  return (mark[1] === 'error' ? NOTHING_MORE : BATCHER_REST).test(text(body, end + 1, body.length))
-}
-
-// The first place at or after `from` that is not JSON's white space.
-function skipSpace(body: Uint8Array, from: number): number {
-  let index = from
-  while (body[index] === 0x20 || body[index] === 0x0a || body[index] === 0x0d || body[index] === 0x09)
-    index += 1
-  return index
-}
-
-// Where the quote is that ends the string; -1 = it has no end.
-function endOfString(body: Uint8Array, from: number): number {
-  for (let index = from; index < body.length; index++) {
-    if (body[index] === BACKSLASH) index++
-    else if (body[index] === QUOTE) return index
-  }
-  return -1
+  if (end === start + 1 || end === -1 || body.length - end > REST_BYTES_MAX) return false
+  return (mark[1] === 'error' ? NOTHING_MORE : BATCHER_REST).test(text(body, end, body.length))
 }
 
 function text(body: Uint8Array, from: number, to: number): string {

@@ -1,23 +1,24 @@
-// What a server's success is passed on as: the bytes untouched, under the type that the server gave them.
+// Turns a successful answer into the reply's body and type: the bytes untouched, under the type that the server gave
+// them.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
+import {
+  hasForeignCharset,
+  isJsonType,
+  isPlainText,
+  isWebPage,
+  JSON_TYPE,
+  passable,
+  UNKNOWN_TYPE,
+} from './content-type.ts'
 import type { HttpAnswer } from './http-call.ts'
 import { isWholeJson } from './whole-json.ts'
 
-const JSON_TYPE = 'application/json'
-const UNKNOWN_TYPE = 'application/octet-stream'
-// A Content Type as MQTT can carry it and a reader can show: a control character would end the connector's session.
-const CONTENT_TYPE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
 const OPEN_OBJECT = 0x7b
-
-/** A Content Type that a PUBLISH can carry; RFC 9110 §8.3: without a type, the bytes may be anything. */
-export function passable(contentType: string | undefined): string {
-  return contentType !== undefined && CONTENT_TYPE.test(contentType) ? contentType : UNKNOWN_TYPE
-}
 
 /**
  * `isReadiness`: the request asked whether the model is ready, which a status alone can say.
- * @throws Problem `upstream_invalid_response` for what is no answer to the request, or not a whole one.
+ * @throws Problem `upstream_invalid_response` when the answer is empty, encoded, mislabelled or incomplete.
  */
 export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boolean): EndpointResponse {
   const { status, inferenceHeaderContentLength } = answer
@@ -57,7 +58,7 @@ function typeOf(answer: HttpAnswer, address: string): string {
     throw invalid('A web page answered instead of the model server.', answer, address)
   // In another charset a value need not begin with the byte of ASCII. A reader that knows the charset can judge it.
   if (hasForeignCharset(contentType)) return passable(contentType)
-  if (isJson(contentType)) {
+  if (isJsonType(contentType)) {
     checkJson(answer, address)
     return /^application\/json\b/i.test(contentType) ? JSON_TYPE : passable(contentType)
   }
@@ -84,23 +85,9 @@ function checkJsonLength(value: string, bodyBytes: number, address: string): voi
   )
 }
 
-function isJson(contentType: string): boolean {
-  return /^application\/(?:[\w!#$&^.-]+\+)?json *(?:;|$)/i.test(contentType)
-}
-
-function isWebPage(contentType: string): boolean {
-  return /^text\/html/i.test(contentType)
-}
-
-// UTF-8 is that of JSON (RFC 8259 §8.1), and US-ASCII is a part of it.
-function hasForeignCharset(contentType: string): boolean {
-  const charset = /;\s*charset\s*=\s*"?([^\s";]*)/i.exec(contentType)?.[1]
-  return charset !== undefined && !/^(?:utf-?8|us-ascii)$/i.test(charset)
-}
-
 // KServe's batcher lets Go guess the type of its JSON, which gives text/plain.
 function isBatchersJson(contentType: string, body: Uint8Array): boolean {
-  return /^text\/plain *(?:;|$)/i.test(contentType) && body[0] === OPEN_OBJECT && isWholeJson(asBuffer(body))
+  return isPlainText(contentType) && body[0] === OPEN_OBJECT && isWholeJson(asBuffer(body))
 }
 
 function asBuffer(body: Uint8Array): Buffer {

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '@inferwire/protocol'
 import type { Dispatcher } from 'undici'
 import type { Deadline } from '../../step.ts'
-import { unreachable, type Progress } from './unreachable.ts'
+import { NOT_HTTP, unreachable, type Progress } from './unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import type { CallConnection, HttpPool } from './http-pool.ts'
 
@@ -85,7 +85,8 @@ class CutOffError extends Error {
   }
 }
 
-const NO_BODY = new Uint8Array(0)
+/** Of an answer that has none. */
+export const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: IncomingHttpHeaders = {}
 
 class HttpExchange<Result> implements Dispatcher.DispatchHandler {
@@ -129,6 +130,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     // 1xx answers come before the real one.
+    if (status < 100) this.#badStatus(status)
     if (status < 200) return
     this.#status = status
     this.#headers = headers
@@ -173,6 +175,15 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     return this.#status === 0 ? 'sent' : 'answering'
   }
 
+  // The parser reads any three digits. RFC 9110 §15: there is nothing below 100.
+  #badStatus(status: number): void {
+    this.#fail(
+      new Problem('upstream_invalid_response', NOT_HTTP, {
+        detail: `${this.#options.address}: status ${status}`,
+      }),
+    )
+  }
+
   #tooLarge(): void {
     this.#fail(
       new Problem(
@@ -186,7 +197,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
   #fail(problem: Problem): void {
     if (this.#isOver) return
     this.#end()
-    // undici may hold us for a while; what came of the answer is of no use.
+    // Release the part of the answer that was received: undici may hold this exchange for a while.
     this.#first = this.#rest = undefined
     // The socket is closed in this turn of the event loop; a call that was not sent stays until it has a connection.
     if (this.#isSent) {

@@ -57,6 +57,7 @@ function targetOf(overrides: Partial<HttpTarget> = {}): HttpTarget {
     host: undefined,
     credential: none,
     responseBytesMax: 1_000,
+    errorText: 'first-line',
     ...overrides,
   }
 }

@@ -18,8 +18,8 @@ export interface HttpTarget {
   readonly host: string | undefined
   readonly credential: CallCredential
   readonly responseBytesMax: number
-  /** What of a server's error text goes out. @default first-line */
-  readonly errorText?: ErrorText | undefined
+  /** What of a server's error text goes out. */
+  readonly errorText: ErrorText
 }
 
 /** RFC 9110 §12.5.3: without this field a server may encode its answer as it likes. */

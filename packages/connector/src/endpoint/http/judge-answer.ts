@@ -4,8 +4,9 @@ import type { EndpointResponse } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { isErrorIn200 } from './error-in-200.ts'
-import { goodAnswer, passable } from './good-answer.ts'
-import type { HttpAnswer } from './http-call.ts'
+import { isWebPage, passable } from './content-type.ts'
+import { goodAnswer } from './good-answer.ts'
+import { NO_BODY, type HttpAnswer } from './http-call.ts'
 import { modelError } from './model-error.ts'
 import { redirected } from './redirect.ts'
 import { retryAfterMs } from './retry-after.ts'
@@ -16,11 +17,10 @@ export interface Asked {
   readonly host?: string | undefined
   /** It asked whether the model is ready. */
   readonly isReadiness?: boolean
-  /** @default first-line */
-  readonly errorText?: ErrorText | undefined
+  /** What of the text of an error goes out. */
+  readonly errorText: ErrorText
 }
 
-const NO_BODY = new Uint8Array(0)
 // Only the beginning is looked at for marks.
 const MARK_BYTES = 512
 // What gateways say for a model that has no server: Envoy (Istio) and Traefik. Envoy's `overflow` has one, which is full.
@@ -31,10 +31,10 @@ const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeou
 
 /**
  * @throws Problem: `upstream_error` with the model server's own status and body, or what the server or a gateway meant.
- * An `UpstreamFailure` may be mended by another try, or at another moment.
+ * An `UpstreamFailure` may succeed when it is tried again, now or later.
  * `address` is for the operator's log: the method, a space, and the URL.
  */
-export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked = {}): EndpointResponse {
+export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked): EndpointResponse {
   const { status } = given
   if (status >= 200 && status < 300) {
     const good = goodAnswer(given, address, asked.isReadiness ?? false)
@@ -63,7 +63,7 @@ function modelErrorOf(answer: HttpAnswer, status: number, exchange: string, aske
     retryAfterMs: retryAfterMs(answer.retryAfter, answer.date),
     exchange,
     isReadiness: asked.isReadiness ?? false,
-    errorText: asked.errorText ?? 'first-line',
+    errorText: asked.errorText,
   })
 }
 
@@ -80,7 +80,7 @@ function refusedByGuard(answer: HttpAnswer, start: string, address: string): Pro
       'The text says why (expired, issuer, audience, keys): check the token file and the RequestAuthentication.',
     )
   }
-  const isHtml = /^text\/html/i.test(contentType ?? '')
+  const isHtml = isWebPage(contentType)
   if ((status === 403 && isHtml) || (status === 401 && start === '{}' && !hasUpstreamServiceTime)) {
     return refused(
       'The gateway in front of the model wants a login.',
@@ -103,7 +103,7 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
   const waitMs = retryAfterMs(answer.retryAfter, answer.date)
   const wait = waitMs === undefined ? {} : { retryAfterMs: waitMs }
   const detail = `${address}: ${status} "${start.slice(0, 120).replaceAll(/\s+/g, ' ')}"`
-  const isPage = /^text\/html/i.test(contentType ?? '')
+  const isPage = isWebPage(contentType)
   // The error pages of nginx and of cloud load balancers.
   if (isPage && status >= 502 && status <= 504) {
     const sentence = 'The gateway in front of the model gets no answer from it.'

@@ -63,6 +63,7 @@ async function standIn(said: Said, options: Partial<UpstreamOptions> = {}): Prom
     versions: [],
     callsMax: 10,
     responseBytesMax: 200_000,
+    errorText: 'first-line',
     ...options,
   })
   closing.push(() => upstream.destroy())
@@ -283,6 +284,19 @@ describe('what of an error text goes out', () => {
     )
     expect(problem.message).not.toMatch(PATHS)
     expect(problem.detail).toMatch(/: 500 "ValueError: X has 2 features, .* \| Traceback .* File/)
+  })
+
+  test.each([
+    ['above 8 kB', 200, 'text/plain', (text: string) => text],
+    ['above 64 kB', 1_000, 'text/plain', (text: string) => text],
+    ['in JSON, above 64 kB', 1_000, 'application/json', (text: string) => JSON.stringify({ error: text })],
+  ])('of a traceback %s the log has the exception', async (_what, frames, contentType, bodyOf) => {
+    const stack =
+      '  File "/opt/conda/lib/python3.12/site-packages/model.py", line 7, in forward\n    step(x)\n'
+    const text = `Traceback (most recent call last):\n${stack.repeat(frames)}RuntimeError: too deep\n`
+    const problem = await answered({ status: 500, contentType, body: bodyOf(text) })
+    expect(problem.detail).toMatch(/: 500 "RuntimeError: too deep \| Traceback /)
+    expect(`${problem.message}${textOf(problem)}`).not.toMatch(PATHS)
   })
 
   test("of Triton's error with the path of a file: the first line, still as JSON", async () => {

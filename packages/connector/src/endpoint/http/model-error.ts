@@ -20,7 +20,7 @@ export interface ErrorAnswer {
 /** How an error is meant; undefined = it is about the request. */
 type Meaning = 'loading' | 'full' | 'expired'
 
-// Whole texts of known servers. Names of models stand in them, but never decide.
+// Whole texts of known servers. They contain model names, which do not affect the match.
 const KNOWN_TEXTS: readonly (readonly [status: number, text: RegExp, meaning: Meaning])[] = [
   // Triton. The server takes connections before its models are loaded.
   [404, /^Request for unknown model: /, 'loading'],

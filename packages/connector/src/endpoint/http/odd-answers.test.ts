@@ -6,7 +6,7 @@ import { Problem, type Route } from '@inferwire/protocol'
 import { afterEach, describe, expect, test } from 'vitest'
 import { successReply } from '../../reply/index.ts'
 import type { EndpointResponse } from '../../step.ts'
-import { HttpEndpoint } from './http-endpoint.ts'
+import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpUpstream } from './http-upstream.ts'
 import { openPool } from './open-pool.ts'
 
@@ -59,11 +59,19 @@ async function writeAll(socket: Socket, chunks: readonly Bytes[]): Promise<void>
   }
 }
 
-function targetOf(url: string) {
+function targetOf(url: string): HttpTarget {
   const pool = openPool({ url, tls: {}, callsMax: 10 })
   closing.push(() => pool.destroy())
   const credential = { headers: () => [] }
-  return { pool, origin: url, pathPrefix: '', host: undefined, credential, responseBytesMax: 100_000 }
+  return {
+    pool,
+    origin: url,
+    pathPrefix: '',
+    host: undefined,
+    credential,
+    responseBytesMax: 100_000,
+    errorText: 'first-line',
+  }
 }
 
 const REQUEST = {
@@ -240,6 +248,35 @@ describe('an answer that is not UTF-8', () => {
     ])
   })
 })
+
+test.each(['application/json\t; charset=utf-8', 'application/json\t', 'application/json;\tcharset=utf-8'])(
+  'a tab in the Content-Type separates as a space does: %j',
+  async (contentType) => {
+    const reply = await replyTo(answer('{}', [`content-type: ${contentType}`]))
+    expect(reply).toEqual(['application/json', 1, '{}'])
+  },
+)
+
+test('a tab in front of a parameter that is kept becomes a space', async () => {
+  const reply = await replyTo(answer('1,2', ['content-type: text/csv\t;\theader=absent']))
+  expect(reply).toEqual(['text/csv ; header=absent', undefined, '1,2'])
+})
+
+test.each(['099 x', '000 x', '020 OK'])(
+  'a status below 100 is no HTTP, and the words are ours: %s',
+  async (status) => {
+    const problem = await ask(answer('{}', [JSON_TYPE], status))
+    // Not an UpstreamFailure: it is not tried again, and does not count for the circuit.
+    expect(problem).toMatchObject({
+      code: 'upstream_invalid_response',
+      message: 'The answer of the model server is not valid HTTP.',
+      detail: expect.stringMatching(
+        new RegExp(`^POST .*predict: status ${Number.parseInt(status)}$`),
+      ) as string,
+    })
+    expect(problem).not.toHaveProperty('sign')
+  },
+)
 
 describe('an interim answer that nobody asked for', () => {
   const GOOD = answer('{"predictions":[1]}', [JSON_TYPE])

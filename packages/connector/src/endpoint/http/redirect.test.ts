@@ -29,6 +29,29 @@ test.each([
   expect(codeOf(url, location)).toBe('upstream_invalid_response')
 })
 
+test.each([
+  [
+    'a user in an absolute URL',
+    'https://ann:s3cret@other.example/v1/x?y=s3cret#s3cret',
+    '"https://other.example/v1/x"',
+  ],
+  ['a user and no scheme', '//ann:s3cret@other.example/v1/x', '"http://other.example/v1/x"'],
+  ['a password alone', 'https://:s3cret@other.example', '"https://other.example/"'],
+  ['backslashes', 'https:\\\\ann:s3cret@other.example\\x', '"https://other.example/x"'],
+  ['a scheme that is not HTTP', 'ftp://ann:s3cret@other.example/x', '"ftp://other.example/x"'],
+  ['no URL', 'https://ann:s3cret@[', 'what is not a URL'],
+  ['no user', '/dex/@home?state=s3cret', '"/dex/@home"'],
+])('the log has no secret of a Location: %s', (_what, location, shown) => {
+  const { detail } = redirected({
+    status: 302,
+    location,
+    address: `POST ${MODELS}/m:predict`,
+    host: undefined,
+  })
+  expect(detail).toContain(`302 to ${shown};`)
+  expect(detail).not.toMatch(/ann|s3cret/)
+})
+
 test('the Host that was sent is an own name, too', () => {
   const location = 'https://iris.sso.example.com/v1/models/m:predict'
   expect(codeOf('http://10.0.0.1/v1/models/m:predict', location, 'iris.sso.svc:80')).toBe(

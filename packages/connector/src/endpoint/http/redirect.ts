@@ -23,10 +23,9 @@ const LOGIN_LABELS = new Set(
 
 /** No redirect is followed: a POST must not leave for an address that the operator did not configure. */
 export function redirected({ status, location = '', address, host }: Redirect): Problem {
-  // Without the query and the fragment: a login's redirect has the OAuth `state` or a code there.
-  const shown = location.replace(/[?#].*$/s, '').slice(0, 200)
-  const detail = `${address}: ${status} to "${shown}"; redirects are never followed`
-  if (isLogin(location, address.slice(address.indexOf(' ') + 1), host)) {
+  const askedUrl = address.slice(address.indexOf(' ') + 1)
+  const detail = `${address}: ${status} to ${shownLocation(location, askedUrl)}; redirects are never followed`
+  if (isLogin(location, askedUrl, host)) {
     return new Problem('unauthorized_upstream', 'The gateway in front of the model wants a login.', {
       detail: `${detail}. Configure models.*.credential (token-file), or call the model inside the mesh.`,
     })
@@ -34,6 +33,16 @@ export function redirected({ status, location = '', address, host }: Redirect): 
   return new Problem('upstream_invalid_response', 'The model server answered with a redirect.', {
     detail: `${detail}. Check models.*.url.`,
   })
+}
+
+// Without the query and the fragment, where a login's redirect has the OAuth `state` or a code, and without the user
+// information of RFC 3986 §3.2.1.
+function shownLocation(location: string, askedUrl: string): string {
+  if (!URL.canParse(location, askedUrl)) return 'what is not a URL'
+  const { protocol, username, password, host, pathname } = new URL(location, askedUrl)
+  const hasUser = username !== '' || password !== ''
+  const shown = hasUser ? `${protocol}//${host}${pathname}` : location.replace(/[?#].*$/s, '')
+  return `"${shown.slice(0, 200)}"`
 }
 
 // What stands in our own path or host is a name that the users chose, such as a model `auth`: it is no sign.

@@ -1,6 +1,6 @@
 // RFC 9110 §10.2.3: Retry-After is a number of seconds, or the date at which a retry makes sense.
 
-// Further away is no time to wait for; a timer could not, and the requester asks its operator sooner.
+// A longer wait is cut to a day: timers cannot wait longer than 24.8 days.
 const RETRY_AFTER_MAX_MS = 24 * 60 * 60 * 1000
 // RFC 9110 §5.6.7: IMF-fixdate, and the two old forms that a recipient must accept. The last one names no zone.
 const DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/

@@ -14,6 +14,9 @@ const BROKEN_ANSWERS = new Set([
 // Our own pool's end says nothing of the server.
 const OUR_OWN_END = new Set(['UND_ERR_DESTROYED', 'UND_ERR_CLOSED'])
 
+/** For the requester. */
+export const NOT_HTTP = 'The answer of the model server is not valid HTTP.'
+
 /** How far an exchange got: not given to a connection yet, given to one, or its answer had begun. */
 export type Progress = 'unsent' | 'sent' | 'answering'
 
@@ -29,10 +32,7 @@ export function unreachable(error: Error, address: string, progress: Progress): 
     })
   }
   if (code.startsWith('HPE_') || error.name === 'HTTPParserError' || BROKEN_ANSWERS.has(code)) {
-    return new Problem('upstream_invalid_response', 'The answer of the model server is not valid HTTP.', {
-      detail,
-      cause: error,
-    })
+    return new Problem('upstream_invalid_response', NOT_HTTP, { detail, cause: error })
   }
   const text = sentence(error, code, progress)
   const options = { detail, cause: error }

@@ -5,34 +5,59 @@ import { isWholeJson } from './whole-json.ts'
 const isWhole = (text: string): boolean => isWholeJson(Buffer.from(text))
 const many = `[${'{"a":"}"},'.repeat(100)}{}]`
 
-test('every JSON text is whole, with any space around it', () => {
+// From one value to lists of up to 100 objects.
+function textsWith(alphabet: string): fc.Arbitrary<string> {
+  const string = fc.string({ unit: fc.constantFrom(...Array.from(alphabet)) })
+  const number = fc.double({ noNaN: true, noDefaultInfinity: true })
+  const leaf = fc.oneof(string, number, fc.boolean(), fc.constant(null))
+  const { value } = fc.letrec((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 3 },
+      leaf,
+      fc.array(tie('value')),
+      fc.dictionary(string, tie('value'), { maxKeys: 3 }),
+    ),
+  }))
+  const list = fc.array(fc.dictionary(string, value, { maxKeys: 2 }), {
+    minLength: 1,
+    maxLength: 100,
+    size: 'max',
+  })
+  const space = fc.constantFrom(undefined, 1, '\t')
+  const any = fc.oneof(value, list, fc.record({ predictions: list }))
+  return fc.tuple(any, space).map(([each, layout]) => JSON.stringify(each, null, layout))
+}
+
+// Strings without brackets and with them: the ones that balance, the others that do not.
+const text = fc.oneof(textsWith('ab ,:\u00e9'), textsWith('ab {}[],:"\\\n'))
+
+const cutOff = fc.tuple(text, fc.nat(), fc.boolean()).map(([whole, seed, isAtBracket]) => {
+  const ends = isAtBracket ? [...whole.matchAll(/[\]}]/g)].map(({ index }) => index + 1) : []
+  return whole.slice(0, ends[seed % ends.length] ?? seed % (whole.length + 1))
+})
+const separator = fc.constantFrom('', ' ', '\n', '\r\n', '\n\n', '\t', ',', ', ', ' , ')
+
+test.each<[what: string, texts: fc.Arbitrary<string>]>([
+  ['with space around it', fc.tuple(separator, text, separator).map((parts) => parts.join(''))],
+  ['cut off anywhere', cutOff],
+  ['followed by another one', fc.tuple(text, separator, text).map((parts) => parts.join(''))],
+])('a text %s is whole where JSON.parse takes it', (_what, texts) => {
   fc.assert(
-    fc.property(fc.json({ maxDepth: 4 }), fc.constantFrom('', ' ', '\n', '\t\r\n '), (text, space) => {
-      expect(isWhole(space + text + space)).toBe(true)
+    fc.property(texts, (each) => {
+      expect(isWhole(each)).toBe(isJson(each))
     }),
+    { numRuns: 500 },
   )
 })
 
-test('a list or an object that is cut short anywhere is not whole', () => {
-  // Brackets in strings may make up for those that are cut off.
-  const string = fc.string({ unit: fc.constantFrom(...Array.from('ab ,:"\\\n\u00e9')) })
-  const object = fc.object({ key: string, values: [string, fc.double(), fc.boolean(), fc.constant(null)] })
-  fc.assert(
-    fc.property(fc.oneof(object, fc.array(object, { maxLength: 9 })), fc.nat(), (value, seed) => {
-      const text = JSON.stringify(value)
-      expect(isWhole(text.slice(0, seed % text.length))).toBe(false)
-    }),
-  )
-})
-
-test('two texts one behind the other are not one text, whatever is in them', () => {
-  const text = fc.json({ maxDepth: 3 })
-  fc.assert(
-    fc.property(text, text, fc.constantFrom(' ', '\n', '\r\n'), (first, second, space) => {
-      expect(isWhole(first + space + second)).toBe(false)
-    }),
-  )
-})
+function isJson(each: string): boolean {
+  try {
+    JSON.parse(each)
+    return true
+  } catch {
+    return false
+  }
+}
 
 test.each([
   '0.87',
@@ -56,15 +81,24 @@ test.each([
   expect(isWhole(text)).toBe(true)
 })
 
-// The same, above the size from which on the searches decide.
-const LONG = `{"a":"${'x'.repeat(300)}"}`
+const LONG = `{"a":"${'x'.repeat(400)}"}`
+const EIGHTY = `{"p":[${'{"a":1},'.repeat(80)}`
 
-test.each([`${LONG}{}`, `${LONG}\t${LONG}`, `${LONG} 1 {}`, `${LONG.slice(0, -1)},"b":{}`, `[${LONG}][]`])(
-  'a long text is not whole either: %s',
-  (text) => {
-    expect(isWhole(text)).toBe(false)
-  },
-)
+test.each([
+  `${LONG}{}`,
+  `${LONG}\t${LONG}`,
+  `${LONG} 1 {}`,
+  `${LONG.slice(0, -1)},"b":{}`,
+  `[${LONG}][]`,
+  `${LONG},{"b":1}`,
+  `[1,${LONG}],[2]`,
+  `${EIGHTY}0]}\r\n{"p":[]}`,
+  `${EIGHTY}0]} {"p":[]}`,
+  `${EIGHTY}0]}\n\n{"p":[]}`,
+  EIGHTY.slice(0, -1),
+])('a long text is not whole either: %s', (text) => {
+  expect(isWhole(text)).toBe(false)
+})
 
 test.each([LONG, `{"b":[${LONG},{"c":{}}] }`, LONG.replace('x', '}{'), LONG.replace('x', '{')])(
   'a long text is whole: %s',
@@ -107,11 +141,12 @@ test.each([
   expect(isWhole(text)).toBe(false)
 })
 
-test('whatever the bytes are: true or false, and true only where JSON has a value', () => {
+test('whatever the bytes are, the question has an answer, and what JSON.parse takes is whole', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 30 }), (bytes) => {
-      const isOne = isWholeJson(Buffer.from(bytes))
-      if (isOne) expect(Buffer.from(bytes).toString('latin1').trim()).not.toBe('')
+      const body = Buffer.from(bytes)
+      const isOne = isWholeJson(body)
+      if (isJson(body.toString('latin1'))) expect(isOne).toBe(true)
     }),
     { numRuns: 2_000 },
   )
