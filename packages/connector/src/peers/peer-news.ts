@@ -18,6 +18,8 @@ export interface PeerNewsParts {
   readonly log: Log
 }
 
+type Told = 'unknown' | 'known late' | 'too large' | 'too many'
+
 // Names in one line.
 const NAMES_MAX = 10
 
@@ -26,7 +28,7 @@ export class PeerNews {
   readonly #parts: PeerNewsParts
   readonly #limit = new LineLimit()
   // Told once in the life of the process.
-  readonly #told = new Set<'unknown' | 'too large' | 'too many'>()
+  readonly #told = new Set<Told>()
 
   constructor(parts: PeerNewsParts) {
     this.#parts = parts
@@ -113,7 +115,16 @@ export class PeerNews {
     )
   }
 
-  #isFirst(what: 'unknown' | 'too large' | 'too many'): boolean {
+  /** The own status came back later than it was waited for, as it may behind many answers. */
+  knownLate(): void {
+    if (!this.#isFirst('known late')) return
+    this.#parts.log.info(
+      { event: 'peers_known' },
+      "The connector's own status came back after all: it may read the statuses, and knows the other connectors under the same root now.",
+    )
+  }
+
+  #isFirst(what: Told): boolean {
     if (this.#told.has(what)) return false
     this.#told.add(what)
     return true

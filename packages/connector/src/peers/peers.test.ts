@@ -170,8 +170,9 @@ describe('on the next connection', () => {
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
     receive(peers, 'edge', status({ timestamp: BORN }))
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
-    receive(peers, 'edge', status({ timestamp: BORN + 5 }))
+    for (let count = 0; count < 2; count += 1) receive(peers, 'edge', status({ timestamp: BORN + 5 }))
     expect(peers.answering('rose')).toBeUndefined()
+    expect(events().filter((event) => event.startsWith('peers'))).toEqual(['peers_unknown', 'peers_known'])
   })
 
   test('attempts that fail in between change nothing', () => {

@@ -59,6 +59,7 @@ export class Peers {
   #generation = 0
   // Of this generation: by our own status, or by the timer.
   #isKnown = false
+  #isKnownByTime = false
   #timer: NodeJS.Timeout | undefined
   #known!: () => void
   #whenKnown!: Promise<void>
@@ -143,6 +144,8 @@ export class Peers {
   #takeOwn(status: ConnectorStatus): void {
     if (status.timestamp === this.#bornAtMs) {
       this.#forgetUnseen()
+      if (this.#isKnownByTime) this.#news.knownLate()
+      this.#isKnownByTime = false
       this.#becomeKnown()
       this.#isPredecessorDone = true
     } else if (!this.#isPredecessorDone && status.timestamp <= BIRTH_MAX) {
@@ -156,6 +159,7 @@ export class Peers {
   // Nothing is forgotten: a broker that does not send our own status may not send those of others either.
   #giveUpWaiting(): void {
     if (this.#isKnown) return
+    this.#isKnownByTime = true
     this.#news.unknown(KNOWN_AFTER_MS)
     this.#becomeKnown()
   }
