@@ -169,14 +169,18 @@ test.each([4, 5] as const)(
   async (protocolVersion) => {
     const forgetful = await startMosquitto({ config: ['persistence false'] })
     closing.push(() => forgetful.stop())
-    const parts: ConfigInput = { broker: { url: forgetful.url, protocolVersion } }
+    const parts: ConfigInput = {
+      broker: { url: forgetful.url, protocolVersion, reconnect: { minMs: 20, maxMs: 200 } },
+    }
     const a = await run('a', ['iris'], parts)
     const b = await run('b', ['rose'], parts)
     await expect.poll(() => events(a)).toContain('peer_found')
     await forgetful.stop('SIGKILL')
     await stop(b)
     await forgetful.start()
-    await expect.poll(() => events(a).filter((event) => event === 'session_ready')).toHaveLength(2)
+    await expect
+      .poll(() => events(a).filter((event) => event === 'session_ready'), { timeout: 10_000 })
+      .toHaveLength(2)
     const asker = await TestClient.connect(forgetful.url)
     closing.push(() => asker.close())
     const topic = `${root}/reply/plc/rose/predict/1`
