@@ -1,7 +1,8 @@
 // Several connectors under one root, and a connector after itself, on a real Mosquitto.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { ConfigInput } from '@inferwire/connector'
+import { Secret, type ConfigInput } from '@inferwire/connector'
 import type { ConnectorStatus } from '@inferwire/protocol'
+import { Proxy } from './chaos/proxy.ts'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
@@ -13,6 +14,7 @@ let broker: Mosquitto
 let upstream: Upstream
 let client: TestClient
 let roots = 0
+const closing: (() => Promise<void>)[] = []
 let root: string
 const connectors: TestConnector[] = []
 
@@ -30,6 +32,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await client.close()
   for (const { connector } of connectors.splice(0)) await connector.stop()
+  for (const close of closing.splice(0).toReversed()) await close()
 })
 
 afterAll(async () => {
@@ -159,4 +162,93 @@ test('a birth with a clock that was set back is newer than the last one all the 
   await expect.poll(async () => (await statusOf('a')).timestamp, { timeout: 5_000 }).toBe(future + 1)
   expect((await statusOf('a')).state).toBe('online')
   expect(await repliesTo('iris', '1')).toEqual(['200'])
+})
+
+test.each([4, 5] as const)(
+  'a peer that does not return after the broker lost its memory is forgotten: MQTT version %i',
+  async (protocolVersion) => {
+    const forgetful = await startMosquitto({ config: ['persistence false'] })
+    closing.push(() => forgetful.stop())
+    const parts: ConfigInput = {
+      broker: { url: forgetful.url, protocolVersion, reconnect: { minMs: 20, maxMs: 200 } },
+    }
+    const a = await run('a', ['iris'], parts)
+    const b = await run('b', ['rose'], parts)
+    await expect.poll(() => events(a)).toContain('peer_found')
+    await forgetful.stop('SIGKILL')
+    await stop(b)
+    await forgetful.start()
+    await expect
+      .poll(() => events(a).filter((event) => event === 'session_ready'), { timeout: 10_000 })
+      .toHaveLength(2)
+    const asker = await TestClient.connect(forgetful.url)
+    closing.push(() => asker.close())
+    const topic = `${root}/reply/plc/rose/predict/1`
+    await asker.subscribe(topic)
+    await asker.publish(`${root}/request/plc/rose/predict/1`, BODY)
+    const reply = await asker.wait(
+      (message) => message.topic === topic,
+      'answer for the model of the lost peer',
+    )
+    expect(reply.payload.toString()).toContain('is not exposed here')
+    expect(events(a)).toContain('peer_gone')
+  },
+  20_000,
+)
+
+/** A connector behind a proxy that is refused until `back` is called. */
+async function runAway(name: string, models: readonly string[]) {
+  const proxy = await Proxy.start(broker.port)
+  closing.push(() => proxy.close())
+  const running = await run(name, models, {
+    broker: { url: `mqtt://127.0.0.1:${proxy.port}`, reconnect: { minMs: 20, maxMs: 50 } },
+  })
+  return {
+    running,
+    leave: async () => {
+      await proxy.refuse()
+      proxy.reset()
+      await expect.poll(() => events(running)).toContain('session_unavailable')
+    },
+    back: () => proxy.accept(),
+  }
+}
+
+test('a peer whose status was deleted while the connector was away is forgotten', async () => {
+  const { running: a, leave, back } = await runAway('a', ['iris'])
+  await stop(await run('b', ['rose']))
+  await expect.poll(() => events(a)).toContain('peer_offline')
+  await leave()
+  await client.publish(`${root}/status/b`, '', {}, true)
+  await client.publish(`${root}/request/plc/rose/predict/1`, BODY)
+  await back()
+  const reply = await client.wait(({ topic }) => topic === `${root}/reply/plc/rose/predict/1`)
+  expect(reply.user['code']).toBe('model_not_found')
+})
+
+test('a peer that came while the connector was away answers alone, also what waited for both', async () => {
+  const { running: a, leave, back } = await runAway('a', ['iris'])
+  await leave()
+  await run('b', ['rose'])
+  const topic = `${root}/reply/plc/rose/predict/1`
+  await client.publish(`${root}/request/plc/rose/predict/1`, BODY)
+  await client.wait((message) => message.topic === topic)
+  await back()
+  await expect.poll(() => events(a)).toContain('peer_found')
+  expect(await repliesTo('rose', '2')).toEqual(['200'])
+  expect(client.received.filter((message) => message.topic === topic)).toHaveLength(1)
+})
+
+test('a connector that may not read the statuses is told once what to grant', async () => {
+  const strict = await startMosquitto({
+    users: { edge: 'edge' },
+    acl: ['user edge', 'topic readwrite +/request/#', 'topic write #', ''].join('\n'),
+  })
+  closing.push(() => strict.stop())
+  const edge = await run('edge', ['iris'], {
+    broker: { url: strict.url, username: 'edge', password: new Secret('edge') },
+  })
+  await expect.poll(() => events(edge), { timeout: 5_000 }).toContain('peers_unknown')
+  const line = edge.log.find((each) => each.includes('peers_unknown'))
+  expect(line).toContain(`read access to \\"${root}/status/#\\"`)
 })

@@ -48,7 +48,7 @@ export const PLANTS = {
     { file: 'session/ack-order.js', find: 'this.#ended = true;', replace: 'return;' },
   ],
   // The session is thrown away with every connection.
-  'clean-start': [{ file: 'session/control-packets.js', find: 'clean: false', replace: 'clean: true' }],
+  'clean-start': [{ file: 'session/control-encoder.js', find: 'clean: false', replace: 'clean: true' }],
   // One reply in a hundred carries the Correlation Data of the one before.
   'swapped-correlation': [
     {

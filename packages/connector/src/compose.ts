@@ -153,7 +153,10 @@ export function compose(parts: ComposeParts): Composition {
       poison.subscribed()
       ready()
     },
-    unavailable: () => presence.disconnected(),
+    unavailable: () => {
+      presence.disconnected()
+      peers.disconnected()
+    },
   })
   return {
     topics,

@@ -113,6 +113,8 @@ async function ask(name: string, operation: OperationName = 'predict'): Promise<
 
 const events = (): unknown[] => lines.map(({ event }) => event)
 const refusals = (): number => events().filter((event) => event === 'model_not_ready').length
+const warnings = (): number =>
+  lines.filter(({ event, level }) => event === 'model_not_ready' && level === 'warn').length
 
 test('a model is set and removed by itself, with its card, its place in the table and its figures', async () => {
   const server = await startServer()
@@ -289,7 +291,7 @@ test('a configured model whose server is away is asked once, and again after its
   server.v1 = loading
   registry.set('iris', configOf({ url: server.url, protocol: 'v1', retry: { attemptsMax: 1 } }))
   await expect.poll(events).toContain('model_not_ready')
-  expect(lines.find(({ event }) => event === 'model_not_ready')).not.toHaveProperty('retryInMs')
+  expect(lines.find(({ event }) => event === 'model_not_ready')).not.toHaveProperty('retryWithinMs')
   server.post = loading
   expect(await ask('iris')).toBe('model_not_ready')
   expect(server.asked).toEqual(['/v1/models/iris'])
@@ -309,9 +311,12 @@ test('a request for a model that waits for its server has it asked at once', asy
   expect(() => table.find('iris@2')).toThrow('is not exposed here')
   // After five questions the next pause is two seconds at least.
   await expect.poll(refusals, { timeout: 10_000 }).toBe(5)
+  // The operator is told once of one reason, however often it is asked.
+  expect(warnings()).toBe(1)
   server.v1 = good
   const startedAtMs = performance.now()
   expect(() => table.find('iris@3')).toThrow('is not ready')
+  table.wanted('iris@3')
   await registry.allExposed()
   expect(performance.now() - startedAtMs).toBeLessThan(1_500)
   expect(await ask('iris')).toBe(200)

@@ -31,8 +31,8 @@ interface Entry {
   exposures: readonly Exposure[]
   /** Serves until this one is exposed. */
   predecessor: Entry | undefined
-  /** Of the last warning that the server was not reached. */
-  lastDetail: string | undefined
+  /** The last warning that the server was not reached, and until when (`performance.now()`) it is not repeated. */
+  told: { readonly detail: string | undefined; readonly untilMs: number } | undefined
   /** The configured versions that the server does not have, with the reason; each was logged. */
   missingVersions: ReadonlyMap<string, string>
   /** Resolves with the first exposure, or when the entry is replaced or removed before it. */
@@ -42,6 +42,8 @@ interface Entry {
 
 // How often a retired model is asked whether its last request has left.
 const IDLE_CHECK_MS = 100
+// How long a reason why a server was not reached is not repeated as a warning.
+const TOLD_MS = 30_000
 // With these, it helps to look at the InferenceService; with others it misleads.
 const HINT_CODES: ReadonlySet<string> = new Set(['model_not_ready', 'upstream_unreachable'])
 
@@ -187,7 +189,7 @@ export class ModelRegistry {
       server,
       watch: undefined,
       exposures: [],
-      lastDetail: undefined,
+      told: undefined,
       missingVersions: new Map(),
       predecessor: previous === undefined ? undefined : serving(previous),
       ...settledPromise(),
@@ -247,11 +249,15 @@ export class ModelRegistry {
         : '',
       HINT_CODES.has(code) ? ` ${whereToLook(config, config.as ?? name)}` : '',
     ]
-    // A server without a description of its model would fill the log while it answers.
-    const level = retryInMs === undefined && entry.lastDetail === detail ? 'debug' : 'warn'
-    entry.lastDetail = detail
-    this.#parts.log[level](
-      { event: 'model_not_ready', model: name, url: config.url, code, detail, retryInMs },
+    // A server without a description of its model would fill the log while it answers, and each request has one that
+    // loads asked again.
+    const nowMs = performance.now()
+    const told = entry.told?.detail === detail ? entry.told : undefined
+    const isQuiet = told !== undefined && (retryInMs === undefined || nowMs < told.untilMs)
+    if (!isQuiet) entry.told = { detail, untilMs: nowMs + TOLD_MS }
+    this.#parts.log[isQuiet ? 'debug' : 'warn'](
+      // At the latest: a request has the server asked sooner.
+      { event: 'model_not_ready', model: name, url: config.url, code, detail, retryWithinMs: retryInMs },
       `${message}${next.join('')}`,
     )
   }

@@ -108,6 +108,14 @@ test("the filter of a model's requests matches them and no other model's, and th
   expect(topics.requestedModel('plant/infer/reply/cam7/iris')).toBeUndefined()
 })
 
+test('the owner of a status topic is a clean level', () => {
+  const topics = new TopicSpace('plant/infer')
+  expect(topics.statusOwner('plant/infer/status/edge-1')).toBe('edge-1')
+  const unclean = ['', 'a/b', 'a\u001b[2J', 'a\u0085', 'a+', '#', 'a'.repeat(256)]
+  for (const level of unclean) expect(topics.statusOwner(`plant/infer/status/${level}`)).toBeUndefined()
+  expect(topics.statusOwner('infer/status/edge-1')).toBeUndefined()
+})
+
 describe('a reply topic', () => {
   test('derived from whatever topic, it is inside the subtree of its own client', () => {
     fc.assert(

@@ -182,9 +182,11 @@ export class TopicSpace {
     return this.#statusPrefix + connector
   }
 
-  /** The connector whose status a topic is; undefined: it is none. */
+  /** The connector whose status a topic is; undefined where it is not the status topic of a connector. */
   statusOwner(topic: string): string | undefined {
-    return topic.startsWith(this.#statusPrefix) ? topic.slice(this.#statusPrefix.length) : undefined
+    if (!topic.startsWith(this.#statusPrefix)) return undefined
+    const connector = topic.slice(this.#statusPrefix.length)
+    return isCleanLevel(connector) ? connector : undefined
   }
 }
 

@@ -1,24 +1,37 @@
-import { Problem, TopicSpace, type ConnectorStatus } from '@inferwire/protocol'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { TopicSpace, type ConnectorStatus } from '@inferwire/protocol'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Delivery } from '../step.ts'
 import { createLog } from '../telemetry/index.ts'
 import { Peers } from './peers.ts'
 
 const BORN = 2_000
 
-let log: { event: string; msg: string }[]
+interface Line {
+  readonly event: string
+  readonly msg: string
+  readonly models?: readonly string[]
+  readonly modelCount?: number
+  readonly leftOut?: number
+}
+
+let log: Line[]
 let predecessors: ConnectorStatus[]
 let settled: number
 
 beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
   log = []
   predecessors = []
   settled = 0
 })
 
+afterEach(() => {
+  vi.useRealTimers()
+})
+
 function peersOf(share?: string): Peers {
   const sink = {
-    write: (line: string) => log.push(JSON.parse(line) as { event: string; msg: string }),
+    write: (line: string) => log.push(JSON.parse(line) as Line),
   }
   return new Peers({
     topics: new TopicSpace('infer'),
@@ -52,12 +65,9 @@ function known(share?: string): Peers {
   return peers
 }
 
-const codeOf = (peers: Peers, model: string): unknown => {
-  try {
-    return peers.answering(model)
-  } catch (error) {
-    return (error as Problem).code
-  }
+const codeOf = (peers: Peers, model: string): string | undefined => {
+  const answering = peers.answering(model)
+  return answering !== undefined && 'absent' in answering ? answering.absent.code : undefined
 }
 const events = (): string[] => log.map(({ event }) => event)
 
@@ -105,10 +115,88 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
   })
 
-  test('is decided after a while on a broker that sends no statuses', async () => {
+  test('is decided after a while on a broker that sends no statuses, with a warning that is given once', () => {
     const peers = peersOf()
-    peers.subscribed(BORN)
-    await expect.poll(() => peers.answering('rose'), { timeout: 3_000 }).toBeUndefined()
+    for (const birth of [BORN, BORN + 1]) {
+      peers.subscribed(birth)
+      vi.advanceTimersByTime(999)
+      expect(peers.answering('rose')).toHaveProperty('until')
+      vi.advanceTimersByTime(1)
+      expect(peers.answering('rose')).toBeUndefined()
+      peers.disconnected()
+    }
+    expect(events()).toEqual(['peers_unknown'])
+    expect(log[0]!.msg).toContain('read access to "infer/status/#"')
+  })
+
+  test('of an absent peer does not name the peer to the client', () => {
+    const peers = known()
+    receive(peers, 'hq-secret-line', status({ models: ['rose'], state: 'offline' }))
+    const answering = peers.answering('rose')
+    if (answering === undefined || !('absent' in answering)) throw new Error('It is not absent.')
+    expect(answering.absent.message).toBe(
+      'Model "rose" is not ready: the connector that exposes it is offline.',
+    )
+    expect(answering.absent.detail).toContain('hq-secret-line')
+  })
+})
+
+function two(): Peers {
+  const peers = known()
+  receive(peers, 'b', status({ models: ['rose'] }))
+  receive(peers, 'c', status({ models: ['tulip'] }))
+  peers.disconnected()
+  return peers
+}
+
+describe('on the next connection', () => {
+  test('a peer whose status is not there any more is forgotten when the own status has come back', () => {
+    const peers = two()
+    // Before the SUBACK.
+    receive(peers, 'c', status({ models: ['tulip'] }))
+    peers.subscribed(BORN + 5)
+    expect(peers.answering('rose')).toHaveProperty('until')
+    receive(peers, 'edge', status({ timestamp: BORN + 5 }))
+    expect(peers.answering('rose')).toBeUndefined()
+    expect(peers.answering('tulip')).toEqual({ peer: 'c' })
+    expect(events()).toEqual(['peer_found', 'peer_found', 'peer_gone'])
+    expect(predecessors).toEqual([])
+  })
+
+  test('no peer is forgotten when only the time has passed, until the own status comes back late', () => {
+    const peers = two()
+    peers.subscribed(BORN + 5)
+    vi.advanceTimersByTime(1_000)
+    expect(peers.answering('rose')).toEqual({ peer: 'b' })
+    receive(peers, 'edge', status({ timestamp: BORN }))
+    expect(peers.answering('rose')).toEqual({ peer: 'b' })
+    for (let count = 0; count < 2; count += 1) receive(peers, 'edge', status({ timestamp: BORN + 5 }))
+    expect(peers.answering('rose')).toBeUndefined()
+    expect(events().filter((event) => event.startsWith('peers'))).toEqual(['peers_unknown', 'peers_known'])
+  })
+
+  test('attempts that fail in between change nothing', () => {
+    const peers = two()
+    peers.disconnected()
+    peers.disconnected()
+    receive(peers, 'b', status({ models: ['rose'] }))
+    receive(peers, 'c', '{')
+    peers.subscribed(BORN + 5)
+    receive(peers, 'edge', status({ timestamp: BORN + 5 }))
+    // A status that became unreadable is still there.
+    expect(peers.answering('rose')).toEqual({ peer: 'b' })
+    expect(peers.answering('tulip')).toEqual({ peer: 'c' })
+  })
+
+  test('a request that waits is routed when the statuses are there again', async () => {
+    const peers = two()
+    const waiting = peers.answering('rose')
+    if (waiting === undefined || !('until' in waiting)) throw new Error('It was decided.')
+    peers.disconnected()
+    peers.subscribed(BORN + 5)
+    receive(peers, 'edge', status({ timestamp: BORN + 5 }))
+    await waiting.until
+    expect(peers.answering('rose')).toBeUndefined()
   })
 })
 
@@ -120,6 +208,87 @@ test('the status that a predecessor left is handed on once, when the peers are k
   receive(peers, 'edge', status({ timestamp: BORN }))
   receive(peers, 'edge', status({ timestamp: 1_700 }))
   expect(predecessors).toMatchObject([{ timestamp: 1_500, models: ['iris', 'gone'] }])
+})
+
+test('a predecessor whose status comes after the time has passed is handed on all the same', () => {
+  const peers = peersOf()
+  peers.subscribed(BORN)
+  vi.advanceTimersByTime(1_000)
+  receive(peers, 'edge', status({ timestamp: 9_000, models: ['gone'] }))
+  receive(peers, 'edge', status({ timestamp: 9_500 }))
+  expect(predecessors).toMatchObject([{ timestamp: 9_000, models: ['gone'] }])
+})
+
+test.each([
+  [Date.UTC(2099, 11, 31), true],
+  [Date.UTC(2100, 5), false],
+  [8.64e15, false],
+])('a predecessor that was born at %i: followed %j', (timestamp, isFollowed) => {
+  const peers = peersOf()
+  receive(peers, 'edge', status({ timestamp }))
+  peers.subscribed(BORN)
+  receive(peers, 'edge', status({ timestamp: BORN }))
+  expect(predecessors).toHaveLength(isFollowed ? 1 : 0)
+  // What follows it is readable for all others.
+  receive(peers, 'b', status({ models: ['rose'], timestamp: Date.UTC(2100, 0) + 1_000 }))
+  expect(peers.answering('rose')).toEqual({ peer: 'b' })
+})
+
+describe('the log stays small', () => {
+  const many = Array.from({ length: 40 }, (_, index) => `m${index}`)
+
+  test('with ten names of a peer, and their number', () => {
+    receive(known(), 'b', status({ models: ['iris', ...many] }))
+    expect(log[0]!.models).toHaveLength(10)
+    expect(log[0]!.modelCount).toBe(41)
+    expect(log[0]!.msg).toContain('41 models (iris, m0')
+    expect(log[0]!.msg.length).toBeLessThan(300)
+  })
+
+  test('with a peer that changes all the time, and the next line has what it is then', () => {
+    const peers = known()
+    for (let count = 0; count < 50; count += 1) receive(peers, 'b', status({ models: [`m${count}`] }))
+    receive(peers, 'c', status({ models: ['rose'] }))
+    expect(log).toHaveLength(6)
+    vi.advanceTimersByTime(60_000)
+    receive(peers, 'b', status({ models: ['m49'] }))
+    expect(log.at(-1)).toMatchObject({ event: 'peer_found', models: ['m49'], leftOut: 45 })
+    receive(peers, 'b', status({ models: ['m49'] }))
+    expect(log).toHaveLength(7)
+  })
+
+  test('with unreadable statuses, deleted ones, and more names than are remembered', () => {
+    const peers = known()
+    for (let count = 0; count < 50; count += 1) receive(peers, 'b', '{')
+    expect(events()).toEqual(Array.from({ length: 5 }, () => 'status_unreadable'))
+    for (let count = 0; count < 2_000; count += 1) {
+      for (let turn = 0; turn < 3; turn += 1) receive(peers, `x${count}`, '{')
+    }
+    expect(log.length).toBeLessThan(3 * 1_000 + 20)
+  })
+
+  test('with more peers than are kept', () => {
+    const peers = known()
+    for (let count = 0; count < 1_050; count += 1)
+      receive(peers, `p${count}`, status({ models: [`m${count}`] }))
+    expect(events().filter((event) => event === 'peers_too_many')).toHaveLength(1)
+    expect(peers.answering('m999')).toEqual({ peer: 'p999' })
+    expect(peers.answering('m1000')).toBeUndefined()
+  })
+})
+
+test('a status above 64 KiB is not read, and that is logged once', () => {
+  const peers = known()
+  const models = Array.from({ length: 4_000 }, (_, index) => `a-model-with-number-${index}`)
+  for (const connector of ['b', 'b', 'c']) receive(peers, connector, status({ models }))
+  expect(events()).toEqual(['status_too_large'])
+  expect(log[0]!.msg).toContain('infer/status/b')
+  expect(peers.answering(models[0]!)).toBeUndefined()
+})
+
+test('a message on a topic that no connector can have is not taken', () => {
+  const message = { topic: 'infer/status/a\u001bb', payload: Buffer.alloc(0), payloadBytes: 0 }
+  expect(peersOf().take(message as unknown as Delivery)).toBe(false)
 })
 
 test('a peer is logged when it is found, changes or goes, and what both expose is a warning', () => {

@@ -3,8 +3,13 @@ import { isJsonObject, isModelName, type ConnectorStatus, type Json } from '@inf
 
 // Far more than anyone exposes; what is above it would only fill the memory.
 const MODELS_MAX = 10_000
-// The largest time that a Date can hold, in milliseconds.
-const TIMESTAMP_MAX = 8.64e15
+/**
+ * The latest birth that a successor may have to be later than, in milliseconds since the epoch. Absolute, not by our own
+ * clock: that may have been set back by decades. A later one would make the successor's births unreadable for everybody.
+ */
+export const BIRTH_MAX = Date.UTC(2100, 0)
+// Leaves room for the births of successors, each of which is a millisecond later at least.
+const TIMESTAMP_MAX = Date.UTC(2101, 0)
 const STATES: readonly string[] = ['online', 'draining', 'offline'] satisfies ConnectorStatus['state'][]
 
 /** The status, as far as it can be understood; undefined: it is none. Unknown members are ignored. */

@@ -22,7 +22,7 @@ export interface PresenceParts {
   readonly share: string | undefined
   /** Configured models that cannot be asked yet. */
   readonly notReady: () => readonly string[]
-  /** Another connector exposes a model of that name: the card is its, too. */
+  /** Whether another connector exposes a model of that name, and publishes its card too. */
   readonly isExposedByPeer: (model: string) => boolean
   /** The cards of everything that is exposed now. */
   readonly cards: () => readonly ModelCard[]

@@ -22,8 +22,8 @@ export class ModelTable {
   }
 
   /**
-   * A configured model that cannot be asked yet; `reason` is a safe sentence for requesters. `wanted` is called with
-   * each request for it.
+   * A configured model that cannot be asked yet; `reason` is a safe sentence for requesters. `wanted` is what
+   * `ModelTable.wanted` calls.
    */
   setPending(name: string, reason: string, wanted?: () => void): void {
     this.#models.delete(name)
@@ -60,13 +60,15 @@ export class ModelTable {
       )
     }
     const pending = this.#pending.get(name)
-    if (pending !== undefined && shown(name)) {
-      pending.wanted?.()
-      throw new Problem('model_not_ready', pending.reason)
-    }
+    if (pending !== undefined && shown(name)) throw new Problem('model_not_ready', pending.reason)
     const message = `Model "${name}" is not exposed here; ${this.#suggestion(name, shown)}`
     // The requester is not told why, but the operator is.
     throw new Problem('model_not_found', message, this.has(name) ? { detail: HIDDEN } : {})
+  }
+
+  /** A client that may know of the model has a request for it: where it cannot be asked yet, its server is asked now. */
+  wanted(name: string): void {
+    this.#pending.get(name)?.wanted?.()
   }
 
   #suggestion(name: string, shown: (name: string) => boolean): string {

@@ -1,9 +1,10 @@
 import { Problem, TopicSpace } from '@inferwire/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { BoundOperation, ExposedModel } from '../step.ts'
+import type { BoundOperation, Delivery, ExposedModel, Routing } from '../step.ts'
 import { findOperation, ModelTable } from './model-table.ts'
 import { derivedTarget, requestedTarget } from './reply-target.ts'
+import { StandardRouter, type StandardRouterParts } from './standard-router.ts'
 
 const operation = (name: string): BoundOperation => ({ name }) as BoundOperation
 
@@ -42,22 +43,23 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris')).message).toBe('Model "iris" is not ready.')
   })
 
-  test('each request for a model that cannot be asked yet is reported', () => {
+  test('a model that cannot be asked yet is wanted when that is said, not when it is looked up', () => {
     const table = new ModelTable()
     let wanted = 0
     table.setPending('iris', 'Model "iris" is not ready.', () => (wanted += 1))
-    for (let count = 0; count < 3; count += 1) failure(() => table.find('iris'))
+    failure(() => table.find('iris'))
+    expect(wanted).toBe(0)
+    table.wanted('iris')
+    table.wanted('rose')
     table.set(modelOf('iris', 'infer'))
-    table.find('iris')
-    expect(wanted).toBe(3)
+    table.wanted('iris')
+    expect(wanted).toBe(1)
   })
 
   test('what a client may not know of is answered like what does not exist, with the reason for the log', () => {
     const table = new ModelTable()
     for (const name of ['iris', 'secret']) table.set(modelOf(name, 'infer'))
-    table.setPending('secret-late', 'Model "secret-late" is not ready.', () => {
-      throw new Error('Nobody who may not know of it can wake it.')
-    })
+    table.setPending('secret-late', 'Model "secret-late" is not ready.')
     const problem = (name: string): Problem =>
       failure(() => table.find(name, (shown) => !shown.startsWith('secret')))
     for (const name of ['secret', 'secret-late', 'secreu']) {
@@ -141,4 +143,70 @@ describe('where the answer goes', () => {
       expect(problem.message).toContain('"infer/reply/cam7/"')
     },
   )
+})
+
+const problemOf = (routing: Routing): Problem | undefined =>
+  'problem' in routing ? routing.problem : undefined
+
+describe('the standard topics', () => {
+  const topics = new TopicSpace('infer')
+  const absent = new Problem(
+    'model_not_ready',
+    'Model "x" is not ready: the connector that exposes it is offline.',
+    {
+      detail: 'Connector "hq-secret-line" is offline.',
+    },
+  )
+  let wanted: string[]
+
+  function arrange(parts: Partial<StandardRouterParts> = {}): StandardRouter {
+    const models = new ModelTable()
+    models.set(modelOf('iris', 'infer'))
+    wanted = []
+    for (const name of ['late', 'secret-late'])
+      models.setPending(name, `Model "${name}" is not ready.`, () => wanted.push(name))
+    return new StandardRouter({
+      topics,
+      models,
+      policy: { shows: (client, model) => client === 'admin' || !model.startsWith('secret') },
+      peers: { answering: (model) => (model.endsWith('-away') ? { absent } : undefined) },
+      ...parts,
+    })
+  }
+
+  function routed(router: StandardRouter, client: string, model: string, responseTopic?: string): Routing {
+    const topic = topics.request(client, model, 'infer')
+    const properties = responseTopic === undefined ? {} : { responseTopic }
+    const routing = router.route({ topic, qos: 1, properties } as unknown as Delivery)
+    if (routing === undefined) throw new Error('It was not routed.')
+    return routing
+  }
+
+  test('a client that may not know of the model of an absent peer learns as much as of one that does not exist', () => {
+    const router = arrange()
+    const hidden = problemOf(routed(router, 'cam7', 'secret-away'))!
+    const unknown = problemOf(routed(router, 'cam7', 'secret-other'))!
+    expect(hidden.code).toBe('model_not_found')
+    expect(hidden.message).toBe(unknown.message.replace('secret-other', 'secret-away'))
+    expect(problemOf(routed(router, 'admin', 'secret-away'))).toBe(absent)
+    expect(problemOf(routed(router, 'cam7', 'rose-away'))).toBe(absent)
+  })
+
+  test('the answer for an absent peer goes to the Response Topic', () => {
+    const routing = routed(arrange(), 'cam7', 'rose-away', 'infer/reply/cam7/mine')
+    expect(routing).toMatchObject({ target: { topic: 'infer/reply/cam7/mine' } })
+  })
+
+  test('a hidden model of a peer that works is left to it: its policy decides', () => {
+    const router = arrange({ peers: { answering: () => ({ peer: 'b' }) } })
+    expect(routed(router, 'cam7', 'secret')).toEqual({ peer: 'b' })
+  })
+
+  test('a request wakes the server of a pending model only where its client may know of it', () => {
+    const router = arrange()
+    for (const model of ['late', 'secret-late', 'iris', 'rose', 'rose-away']) routed(router, 'cam7', model)
+    expect(wanted).toEqual(['late'])
+    routed(router, 'admin', 'secret-late')
+    expect(wanted).toEqual(['late', 'secret-late'])
+  })
 })

@@ -5,14 +5,20 @@ import { UNKNOWN_MODEL } from '../telemetry/index.ts'
 import { findOperation, type ModelTable } from './model-table.ts'
 import { derivedTarget, requestedTarget } from './reply-target.ts'
 
+/** A peer that has the model cannot answer now. */
+export interface PeerAbsent {
+  /** Only for clients that may know of the model. */
+  readonly absent: Problem
+}
+
 /** What the standard topics are routed with. */
 export interface StandardRouterParts {
   readonly topics: TopicSpace
   readonly models: ModelTable
   /** Which models a client may learn of. */
   readonly policy: { shows(client: string, model: string): boolean }
-  /** Who else may answer for a model that is not configured here. @throws Problem: somebody will, but not now. */
-  readonly peers: { answering(model: string): LeftToPeer | Undecided | undefined }
+  /** What other connectors have to do with a model that is not configured here; undefined: nothing, as far as is known. */
+  readonly peers: { answering(model: string): LeftToPeer | Undecided | PeerAbsent | undefined }
 }
 
 /** See the file's first line. */
@@ -34,14 +40,26 @@ export class StandardRouter implements Router {
     let model: ExposedModel | undefined
     try {
       const { client, model: name, operation, id } = topics.parseRequest(delivery.topic)
-      // Before anything is answered: who does not have the model knows nothing about its Response Topic either.
       const elsewhere = models.has(name) ? undefined : peers.answering(name)
-      if (elsewhere !== undefined) return elsewhere
+      // Nothing is answered for a peer, not even a Response Topic that is forbidden.
+      if (elsewhere !== undefined && !('absent' in elsewhere)) return elsewhere
       target = requestedTarget(topics, client, delivery, target)
-      model = models.find(name, (shown) => policy.shows(client, shown))
+      if (elsewhere !== undefined && policy.shows(client, name)) throw elsewhere.absent
+      model = this.#find(client, name)
       return { client, model, operation: findOperation(model, operation), id, target }
     } catch (error) {
       return { problem: Problem.from(error), model: model?.name ?? UNKNOWN_MODEL, target }
+    }
+  }
+
+  #find(client: string, name: string): ExposedModel {
+    const { models, policy } = this.#parts
+    try {
+      return models.find(name, (shown) => policy.shows(client, shown))
+    } catch (error) {
+      // Thrown only where the client may know of the model.
+      if (error instanceof Problem && error.code === 'model_not_ready') models.wanted(name)
+      throw error
     }
   }
 }

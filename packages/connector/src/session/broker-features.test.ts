@@ -101,6 +101,43 @@ test('a broker that ends the connection over a retained publish does so once', a
   expect(warnings.map(({ event }) => event)).toEqual(['retain_unavailable'])
 })
 
+test.each([4, 5] as const)(
+  'on each connection of MQTT version %i the retained statuses are asked for again, with QoS 0',
+  async (protocolVersion) => {
+    const encoded = (given: Packet): Buffer => generate(given, { protocolVersion })
+    const broker = new ScriptedBroker(protocolVersion, (read, connection) => {
+      if (read.cmd === 'connect')
+        return encoded({ cmd: 'connack', sessionPresent: connection > 1, reasonCode: 0, returnCode: 0 })
+      if (read.cmd !== 'subscribe') return undefined
+      const granted = read.subscriptions.map(({ qos }) => qos)
+      return encoded({ cmd: 'suback', messageId: read.messageId!, granted })
+    })
+    closing.push(() => broker.stop())
+    const options = {
+      protocolVersion,
+      filters: ['a'],
+      ownFilters: ['status/+'],
+      retainedFilters: ['status/+'],
+    }
+    const meeting = meet(await broker.start(), options)
+    closing.unshift(() => meeting.session.close())
+    await meeting.until(() => meeting.timesReady === 1)
+    broker.cut()
+    await meeting.until(() => meeting.timesReady === 2)
+    const asked = broker.received.flatMap(({ connection, packet }) =>
+      packet.cmd === 'subscribe'
+        ? packet.subscriptions.map(({ topic, qos, rh }) => [connection, topic, qos, rh ?? 0])
+        : [],
+    )
+    const requests = protocolVersion === 5 ? 2 : 0
+    expect(asked).toEqual([
+      [1, 'a', 1, requests],
+      [1, 'status/+', 0, 0],
+      [2, 'status/+', 0, 0],
+    ])
+  },
+)
+
 test('a broker with retained messages gets them, and nothing is told', async () => {
   const { session, broker, warnings } = await arrange({})
   await session.publish(STATUS)

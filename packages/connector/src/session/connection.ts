@@ -136,20 +136,20 @@ export class Connection {
     return this.#limits
   }
 
+  /** Topic filters whose retained messages are wanted: see `encodeSubscribe`. */
+  get retainedFilters(): readonly string[] {
+    return this.#options.retainedFilters ?? []
+  }
+
   /**
-   * Subscribes with QoS 1. Returns the reason codes in the same order, without those that the end of the connection cut
-   * off: 0 to 2 for a granted QoS, from 0x80 on for a refusal.
+   * Subscribes with QoS 1, and to `retainedFilters` with QoS 0. Returns the reason codes in the same order, without those
+   * that the end of the connection cut off: 0 or 1 for the granted QoS, from 0x80 on for a refusal.
    */
   async subscribe(filters: readonly string[]): Promise<readonly number[]> {
     const codes: number[] = []
     for (let from = 0; from < filters.length; from += SUBSCRIBE_FILTERS_MAX) {
       const some = filters.slice(from, from + SUBSCRIBE_FILTERS_MAX)
-      const packet = encodeSubscribe(
-        SUBSCRIBE_PACKET_ID,
-        some,
-        this.protocolVersion,
-        this.#options.retainedFilters,
-      )
+      const packet = encodeSubscribe(SUBSCRIBE_PACKET_ID, some, this.protocolVersion, this.retainedFilters)
       const given = await this.#ask(packet, 'SUBACK', some.length)
       codes.push(...given)
       if (given.length === 0) break

@@ -44,6 +44,13 @@ export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
     if (body.length > 2) throw new MalformedPacket('CONNACK goes on behind its return code')
     return { sessionPresent, reasonCode, isV311, properties: NO_PROPERTIES }
   }
+  if (body.length === 2) {
+    // Some brokers leave out the Property Length of a refusal; the reason is not lost with it.
+    if (reasonCode >= 0x80) return { sessionPresent, reasonCode, isV311, properties: NO_PROPERTIES }
+    throw new MalformedPacket(
+      'CONNACK ends before its Property Length (MQTT 5 §3.2.2.3): the broker answered in MQTT 3.1.1. Set broker.protocolVersion: 4',
+    )
+  }
   const properties = lastProperties(body, 2, 'CONNACK')
   return { sessionPresent, reasonCode, isV311, properties }
 }

@@ -64,8 +64,9 @@ export function encodeConnect(options: ConnectOptions): Buffer {
 }
 
 /**
- * Retain Handling 2 and Retain As Published 1, so that retained requests do not come back and can be told (§3.8.3.1).
- * Only for `retainedFilters` the broker sends what it retains.
+ * QoS 1, Retain Handling 2 and Retain As Published 1: retained requests are not sent again with each SUBSCRIBE, and can
+ * be recognized (§3.8.3.1). For `retainedFilters` the broker sends what it retains, each time, with QoS 0: it is sent
+ * again on the next connection, so it needs neither an acknowledgement nor a place in the queue of an absent session.
  */
 export function encodeSubscribe(
   packetId: number,
@@ -75,10 +76,9 @@ export function encodeSubscribe(
 ): Buffer {
   const subscriptions = filters.map((topic) => ({
     topic,
-    qos: 1 as const,
     nl: false,
     rap: true,
-    rh: retainedFilters.includes(topic) ? 0 : 2,
+    ...(retainedFilters.includes(topic) ? { qos: 0 as const, rh: 0 } : { qos: 1 as const, rh: 2 }),
   }))
   return generate({ cmd: 'subscribe', messageId: packetId, subscriptions }, { protocolVersion })
 }

@@ -45,7 +45,12 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
   ['a property that does not exist', '20 05 00 00 02 7e 01', /property 0x7e, which it must not have/],
   ['bytes behind its properties', '20 04 00 00 00 99', /CONNACK goes on behind its properties/],
   ['bytes behind its return code', '20 03 00 00 00', /CONNACK goes on behind its return code/, 4],
-  ['no properties, as a broker of MQTT 3.1.1', '20 02 00 00', /Variable Byte Integer runs past/],
+  [
+    'no properties, as of a broker of MQTT 3.1.1',
+    '20 02 00 00',
+    /answered in MQTT 3\.1\.1.*broker\.protocolVersion: 4/,
+  ],
+  ['no properties, and Session Present', '20 02 01 00', /answered in MQTT 3\.1\.1/],
   ['reserved flags in its fixed header', '21 03 00 00 00', /reserved flags in its fixed header/],
   ['reserved flags', '20 03 02 00 00', /reserved flags/],
   ['Session Present and a refusal', '20 03 01 87 00', /refuses, with Session Present/],
@@ -143,6 +148,15 @@ test('a PUBACK for a publish that is not open, and reason codes that MQTT 5 does
   const meeting = await hear({ after: '40 02 12 34 40 04 12 34 55 00 30 04 00 01 61 00' })
   await meeting.until(() => meeting.deliveries.length > 0 || meeting.errors.length > 0)
   expect(meeting.errors).toEqual([])
+})
+
+test.each([
+  ['20 02 00 86', 'bad user name or password, 0x86'],
+  ['20 02 00 87', 'not authorized, 0x87'],
+  ['20 02 00 9f', 'connection rate exceeded, 0x9f'],
+])('a CONNACK of MQTT 5 without a Property Length keeps its reason: %s', async (connack, reason) => {
+  const [{ message }] = await errorAfter({ connack })
+  expect(message).toContain(`The broker refused the connection (${reason})`)
 })
 
 test('a broker of MQTT 3.1.1 that answers MQTT 5 in its own form is told apart', async () => {

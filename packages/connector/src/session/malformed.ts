@@ -11,8 +11,9 @@
 // - Maximum QoS 2 in CONNACK (§3.2.2.3.4): it means what its absence means.
 // - A Remaining Length with more bytes than needed (MQTT-1.5.5-1): MQTT 3.1.1 does not forbid it.
 // - PUBACK for a publish that is not open: there is nothing that it could end.
-// - More unacknowledged PUBLISH than our Receive Maximum (§3.3.4): what is too much is answered `overloaded`, and the
-//   broker has no more Packet Identifiers than it has.
+// - A CONNACK that refuses and has no Property Length (§3.2.2.3): its reason code is what the operator needs.
+// - More unacknowledged PUBLISH than our Receive Maximum (§3.3.4): requests above our limits are answered `overloaded`,
+//   and their number is bounded by the 65,535 Packet Identifiers.
 // - Reason codes that MQTT 5 does not define: from 0x80 on a refusal, below a success (§2.4).
 
 /** A packet that breaks the specification. The connection cannot be trusted any more. */

@@ -47,7 +47,7 @@ const NAMES: Readonly<Record<number, string>> = {
   0xa2: 'wildcard subscriptions not supported',
 }
 
-const LOG = "The broker's log tells more."
+const LOG = "See the broker's log."
 const REPORT = `${LOG} If it stays so, please report it with the name and version of the broker.`
 const CREDENTIALS = 'Check broker.username, broker.passwordFile and the access rules of the broker.'
 const LATER = 'The connector tries again.'
@@ -142,7 +142,7 @@ const WRITE = "Grant the connector's user write access to it"
 const PUBACK: Remedies = {
   0x80: `${WRITE}, or look into the broker's log.`,
   // Mosquitto's message_size_limit.
-  0x83: 'It may be too large for the broker; its log tells more.',
+  0x83: "It may be too large for the broker; see the broker's log.",
   0x87: `${WRITE}.`,
   0x90: 'Check `root` and `name`.',
   0x91: REPORT,

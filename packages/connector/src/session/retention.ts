@@ -4,7 +4,7 @@ import { SessionRefusal } from './refusal.ts'
 // Retain not supported (MQTT 5 §3.2.2.2, §3.14.2.1).
 const RETAIN_NOT_SUPPORTED = 0x9a
 
-/** One instance lives as long as the session. Without retained messages requests are answered as ever. */
+/** One instance lives as long as the session. Requests are answered without retained messages too. */
 export class Retention {
   // `in the Will`: the last CONNACK did not allow it. `sent`: the broker hung up on a retained publish, though CONNACK
   // had allowed it.

@@ -11,6 +11,7 @@ class Broker implements SubscriptionLink {
   readonly held = new Set<string>()
   readonly asked: string[] = []
   readonly refusals = new Map<string, number>()
+  retainedFilters: readonly string[] = []
   isHolding = false
   #waiting: (() => void)[] = []
 
@@ -76,6 +77,19 @@ test('subscribes to all at first, and to nothing on a resumed session', async ()
   subscriptions.disconnected()
   expect(await subscriptions.connected(broker, NEW)).toBe(true)
   expect(broker.asked).toEqual(['+a,b,own', '+a,b,own'])
+})
+
+test('a filter of retained messages is subscribed to again on a resumed session', async () => {
+  const { subscriptions, broker, told } = arrange({ ownFilters: ['own', 'status'] })
+  broker.retainedFilters = ['status']
+  broker.refusals.set('status', 0)
+  await subscriptions.connected(broker, NEW)
+  subscriptions.disconnected()
+  expect(await subscriptions.connected(broker, RESUMED)).toBe(true)
+  await subscriptions.set(['a'])
+  expect(broker.asked).toEqual(['+a,own,status', '+status'])
+  // With QoS 0, and that is enough.
+  expect(told).toEqual([])
 })
 
 test('a new list adds the new filters first, and then gives the old ones back', async () => {

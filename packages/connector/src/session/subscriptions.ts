@@ -17,6 +17,8 @@ export interface SubscriptionOptions {
 
 /** The live connection, as far as it is needed here. Only one of its calls is under way at a time. */
 export interface SubscriptionLink {
+  /** Topic filters whose retained messages are wanted on each connection, with QoS 0. @default none */
+  readonly retainedFilters?: readonly string[] | undefined
   /** Returns the reason codes; fewer than filters when the connection ended. */
   subscribe(filters: readonly string[]): Promise<readonly number[]>
   /** Returns the reason codes; none when the connection ended. */
@@ -33,7 +35,7 @@ interface Waiter {
 export class Subscriptions {
   readonly #options: SubscriptionOptions
   #filters: readonly string[]
-  // Filters with which the session cannot do without: those of the start, and what was granted once.
+  // Filters that the session cannot do without: those of the start, and those that were granted once.
   readonly #vital: Set<string>
   // As the broker's session holds them, `$share` included, as far as this process knows.
   readonly #granted = new Set<string>()
@@ -77,6 +79,8 @@ export class Subscriptions {
       for (const filter of this.#filters) this.#granted.add(filter)
     }
     this.#isFirstConnection = false
+    // MQTT-3.8.4-3: a SUBSCRIBE for a subscription that is there sends the retained messages again.
+    for (const filter of link.retainedFilters ?? []) this.#granted.delete(filter)
     if (this.#missing().length === 0 && this.#surplus().length === 0) {
       this.#settle()
       return undefined
