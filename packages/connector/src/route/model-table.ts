@@ -76,8 +76,8 @@ export class ModelTable {
     const nearest = nearestName(name, names)
     if (nearest !== undefined) return `did you mean "${nearest}"?`
     if (names.length === 0) return 'no model is exposed yet.'
-    const some = names.slice(0, 10).join(', ')
-    return `the ${names.length} exposed models are: ${some}${names.length > 10 ? ', …' : ''}.`
+    const rest = names.length > 10 ? `, and ${names.length - 10} more` : ''
+    return `this connector exposes ${names.slice(0, 10).join(', ')}${rest}.`
   }
 }
 

@@ -65,7 +65,7 @@ describe('the model table', () => {
     for (const name of ['secret', 'secret-late', 'secreu']) {
       expect(problem(name)).toMatchObject({
         code: 'model_not_found',
-        message: `Model "${name}" is not exposed here; the 1 exposed models are: iris.`,
+        message: `Model "${name}" is not exposed here; this connector exposes iris.`,
       })
     }
     expect(problem('secret').detail).toContain('policy.allow')
@@ -78,7 +78,7 @@ describe('the model table', () => {
     expect(message('iris')).toContain('no model is exposed yet')
     for (let index = 10; index < 22; index++) table.set(modelOf(`model-${index}`, 'infer'))
     expect(message('modle-10')).toContain('did you mean "model-10"?')
-    expect(message('x')).toMatch(/the 12 exposed models are: (model-\d\d, ){10}…\.$/)
+    expect(message('x')).toMatch(/this connector exposes (model-\d\d, ){10}and 2 more\.$/)
   })
 
   test('whatever stands on the topic: a model of the table, or a Problem that does not repeat it unchecked', () => {
