@@ -39,6 +39,8 @@ interface Message {
   readonly key: string
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
+  /** It reached the broker when the last process was drained already: it waits for the next one. */
+  readonly isLate: boolean
   end: 'acknowledged' | 'unrouted' | LossReason | undefined
 }
 
@@ -75,6 +77,7 @@ class Verdict {
   readonly #history: History
   readonly #connections = new Map<number, Connection>()
   readonly #processes = new Map<number, Process>()
+  #isQuiet = false
   readonly #messages = new Map<number, Message>()
   readonly #accepted = new Set<string>()
   readonly #refused = new Set<string>()
@@ -126,6 +129,7 @@ class Verdict {
           key,
           isCancel,
           expiresAtMs,
+          isLate: this.#isQuiet,
           end: reasonCode === 0 ? undefined : 'unrouted',
         })
         return
@@ -151,6 +155,7 @@ class Verdict {
       case 'taken':
         return this.#taken(event)
       case 'quiet':
+        this.#isQuiet = true
         if (!event.isQuiet)
           this.#broken('rest', `five minutes after all is well there is still: ${event.left}`)
         return
@@ -175,7 +180,7 @@ class Verdict {
     const byKey = new Map<string, Message[]>()
     for (const message of this.#messages.values()) {
       // A wish to stop has no reply.
-      if (message.isCancel) continue
+      if (message.isCancel || (message.isLate && message.end === undefined)) continue
       const others = byKey.get(message.key)
       if (others === undefined) byKey.set(message.key, [message])
       else others.push(message)
