@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream'
 import type { IConnectPacket, IDisconnectPacket, ISubscribePacket } from 'mqtt-packet'
 import type { BrokerAccess, BrokerUser } from './access.ts'
 import { Connection, type ConnectionLimits, type ReceivedPacket } from './connection.ts'
-import { MessageRouter } from './message-router.ts'
+import { MessageRouter, type PublishOutcome } from './message-router.ts'
 import { messageOf, type Will } from './message.ts'
 import type { Publication } from './publish-codec.ts'
 import { REASON } from './refused-packet.ts'
@@ -210,17 +210,20 @@ export class MqttBroker {
     const denial = denialOf(connection, topic)
     if (denial !== undefined) {
       this.#tell(connection, denial)
-    } else if (qos === 2) {
-      if (session.received.size >= RECEIVE_MAXIMUM) {
-        const reason = `more than ${RECEIVE_MAXIMUM} QoS 2 messages without PUBREL`
-        return connection.cutOff(reason, REASON.receiveMaximumExceeded)
-      }
+    } else if (qos === 2 && session.received.size >= RECEIVE_MAXIMUM) {
+      const reason = `more than ${RECEIVE_MAXIMUM} QoS 2 messages without PUBREL`
+      return connection.cutOff(reason, REASON.receiveMaximumExceeded)
+    }
+    // MQTT 3.1.1 has no reason code: a denied message is acknowledged too, as in Mosquitto ([MQTT-3.3.5-2]).
+    const reasonCode =
+      denial === undefined
+        ? REASON_OF_OUTCOME[this.#router.publish(messageOf(packet, session.clientId))]
+        : REASON.notAuthorized
+    if (qos === 0) return
+    // MQTT 5 [MQTT-4.3.3-9]: with an error in PUBREC, no PUBREL follows. MQTT 3.1.1 always sends it.
+    if (qos === 2 && denial === undefined && (reasonCode < 0x80 || connection.version !== 5)) {
       session.received.add(messageId)
     }
-    const isHeard = denial === undefined && this.#router.publish(messageOf(packet, session.clientId))
-    if (qos === 0) return
-    // MQTT 3.1.1 has no reason code: a denied message is acknowledged too, as in Mosquitto ([MQTT-3.3.5-2]).
-    const reasonCode = denial === undefined ? reasonCodeOf(isHeard || packet.retain) : REASON.notAuthorized
     connection.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId, reasonCode })
   }
 
@@ -229,9 +232,14 @@ export class MqttBroker {
     const sendRetained = packet.subscriptions.map((wanted) =>
       this.#router.subscribe(session, wanted, identifier),
     )
-    const granted = packet.subscriptions.map(({ qos }) => qos)
+    // MQTT 3.1.1 has one code for every failure (§3.9.3).
+    const failure = connection.version === 5 ? REASON.quotaExceeded : REASON.unspecifiedError
+    const granted = packet.subscriptions.map(({ qos }, index) =>
+      sendRetained[index] === undefined ? failure : qos,
+    )
+    if (granted.includes(failure)) this.#tell(connection, 'a SUBSCRIBE is above the limit of subscriptions')
     connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted })
-    for (const send of sendRetained) send()
+    for (const send of sendRetained) send?.()
   }
 
   #disconnect(guest: Guest, session: Session, packet: IDisconnectPacket): void {
@@ -312,6 +320,8 @@ function notAllowed(topic: string): string {
 }
 
 // MQTT 5 §3.4.2.1. A retained message is kept for later subscribers, so 0x10 would be wrong.
-function reasonCodeOf(isTaken: boolean): number {
-  return isTaken ? 0 : REASON.noMatchingSubscribers
+const REASON_OF_OUTCOME: Record<PublishOutcome, number> = {
+  kept: 0,
+  noSubscribers: REASON.noMatchingSubscribers,
+  full: REASON.quotaExceeded,
 }
