@@ -7,6 +7,7 @@ export type ClientVersion = 3 | 4 | 5
 
 const TYPE = {
   connect: 1,
+  connack: 2,
   publish: 3,
   puback: 4,
   pubrec: 5,
@@ -21,6 +22,12 @@ const TYPE = {
 /** The type in a fixed header's first byte is PUBLISH. */
 export function isPublish(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.publish
+}
+
+/** `packet` is one that the broker sends, whole or its beginning. */
+export function isConnackWithSuccess(packet: Buffer): boolean {
+  // MQTT 5 §3.2.2: Acknowledge Flags, then the reason code.
+  return packet[0] === TYPE.connack << 4 && packet[headerSize(packet) + 1] === 0
 }
 
 /** The type in a fixed header's first byte is DISCONNECT: nothing after it counts (MQTT 5 §3.14.4). */

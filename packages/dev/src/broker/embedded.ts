@@ -15,10 +15,11 @@ import { guardPackets } from './packet-guard.ts'
 import { listenOrExplain } from './port-taken.ts'
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024
-// A client that reads nothing is cut off when this much waits for it and some time has passed, or twice as much waits.
-const UNSENT_BYTES_MAX = 64 * 1024 * 1024
+// Two packets of the largest size. A client that reads nothing for some time is cut off earlier.
+const UNSENT_BYTES_MAX = 128 * 1024 * 1024
 const UNSENT_PACKETS_MAX = 1_000_000
-const DRAIN_TIMEOUT_MS = 5_000
+// The socket of a slow client takes more only when a third of its buffer, about 1 MB, is free again.
+const DRAIN_TIMEOUT_MS = 30_000
 const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
 // Of each of the two steps of close(), which is to take at most half a second.
@@ -46,7 +47,6 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
     stream.once('close', () => sockets.delete(stream))
     const guarded = guardPackets(stream, {
       packetBytesMax: PACKET_BYTES_MAX,
-      unsentBytesMax: UNSENT_BYTES_MAX,
       onRefused: ({ message }) =>
         log(`MQTT: the connection of ${nameOf(connection.clientId)} from ${from} was closed: ${message}`),
     })

@@ -16,13 +16,13 @@ beforeEach(async () => {
     packetBytesMax: 1_000_000,
     sessionsMax: 2,
     connectTimeoutMs: 1_000,
-    unsentBytesMax: 1_000_000,
+    unsentBytesMax: 16_000_000,
     unsentPacketsMax: 3_000,
-    drainTimeoutMs: 1_000,
+    drainTimeoutMs: 500,
     access: undefined,
     log: (line) => lines.push(line),
   })
-  server = createServer((socket) => broker.serve(guardPackets(socket, { unsentBytesMax: 1_000_000 })))
+  server = createServer((socket) => broker.serve(guardPackets(socket, { highWaterMarkBytes: 8_000_000 })))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }
   url = `mqtt://127.0.0.1:${port}`
@@ -93,3 +93,21 @@ test('ends the connection of a client that leaves many small packets unread', as
   expect(lines).toEqual([expect.stringContaining('client "stuck": it reads too slowly, 3001 packets with')])
   expect(await publisher.payloads()).toEqual([])
 })
+
+test('does not end the connection of a client that reads slowly, and delivers every QoS 1 message', async () => {
+  const slow = await RawClient.connect(url, { clientId: 'slow' })
+  await slow.subscribe('big', { qos: 1 })
+  slow.readSlowly(8_000_000)
+  const publisher = await RawClient.connect(url)
+  const payload = 'x'.repeat(200_000)
+  const count = 120
+  for (let index = 0; index < count; index++) {
+    publisher.send({ cmd: 'publish', topic: 'big', payload, qos: 1, messageId: 7, retain: false, dup: false })
+  }
+  // The buffer of 8 MB lasts for a second, and the time-out is half a second.
+  for (let index = 0; index < count; index++) {
+    const { messageId = 0 } = await slow.next('publish')
+    slow.send({ cmd: 'puback', messageId, reasonCode: 0 })
+  }
+  expect(lines).toEqual([])
+}, 15_000)
