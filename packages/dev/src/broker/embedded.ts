@@ -1,7 +1,7 @@
 // An MQTT broker in this process: MQTT 3.1, 3.1.1 and 5, over TCP and WebSocket, on loopback only.
 //
-// Everything is in memory. What a broker may leave out, and this one does: $SYS topics, Topic Aliases in both
-// directions, AUTH, Server Keep Alive, queues for QoS 0.
+// Everything is in memory. It has none of these optional features: $SYS topics, Topic Aliases in both directions, AUTH,
+// Server Keep Alive, queues for QoS 0.
 // User properties of a Will keep their order only within one name.
 // conformance/paho/README.md has the results of a foreign test suite. --broker mosquitto takes a Mosquitto instead.
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
@@ -76,7 +76,7 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
   }
 }
 
-// Without a password file nobody is asked for a password, and with one it comes unencrypted: nobody else may reach it.
+// Without a password file every client is accepted, and with one passwords arrive unencrypted.
 function assertLoopback(host: string): void {
   if (/^127\.\d+\.\d+\.\d+$/.test(host) || host === '::1' || host === 'localhost') return
   throw new Error(
@@ -106,13 +106,14 @@ function createWebSocketServer(
   })
   webSockets.on('connection', (socket, request) => {
     socket.on('error', () => {})
-    // MQTT 5 [MQTT-6.0.0-1]: binary frames only.
-    socket.on('message', (_data, isBinary) => {
-      if (!isBinary) socket.terminate()
+    const stream = createWebSocketStream(socket)
+    // MQTT 5 [MQTT-6.0.0-1]: binary frames only. Before the stream gets it: what is destroyed takes no more.
+    socket.prependListener('message', (_data: unknown, isBinary: boolean) => {
+      if (!isBinary) stream.destroy()
     })
-    serve(createWebSocketStream(socket), addressOf(request.socket))
+    serve(stream, addressOf(request.socket))
   })
-  // A taken port is told by listen's own promise.
+  // The promise of listenOrExplain is rejected with the same error.
   webSockets.on('error', () => {})
   return http
 }
