@@ -3,6 +3,7 @@ import type { QoS } from 'mqtt-packet'
 import type { BrokerUser } from './access.ts'
 import type { Connection } from './connection.ts'
 import { isExpired, type Delivery, type Message } from './message.ts'
+import { quoted } from './quoted.ts'
 
 /** One topic filter of a session. */
 export interface Subscription {
@@ -31,6 +32,8 @@ interface Unacknowledged {
 /** See the first line. */
 export class Session {
   readonly clientId: string
+  /** Only this user may resume or end it. Undefined: nobody logs in. */
+  readonly userName: string | undefined
   readonly subscriptions = new Map<string, Subscription>()
   /** Packet Identifiers of QoS 2 messages from the client whose PUBREL has not arrived. */
   readonly received = new Set<number>()
@@ -49,8 +52,9 @@ export class Session {
   #isFull = false
   #lastIdentifier = 0
 
-  constructor(clientId: string, log: (line: string) => void) {
+  constructor(clientId: string, userName: string | undefined, log: (line: string) => void) {
     this.clientId = clientId
+    this.userName = userName
     this.#log = log
   }
 
@@ -61,6 +65,11 @@ export class Session {
   /** Whether a QoS 1 message would be sent at once. */
   get hasRoom(): boolean {
     return this.#connection?.hasRoom === true && this.#sent.size < this.#connection.receiveMaximum
+  }
+
+  /** Whether no message waits in it, in either direction. */
+  get isEmpty(): boolean {
+    return this.#waiting.length + this.#unacknowledged.size + this.received.size === 0
   }
 
   /** The client has connected: resends unacknowledged messages in their order, then sends those that wait. */
@@ -186,7 +195,7 @@ export class Session {
     if (!this.#isFull) {
       this.#isFull = true
       this.#log(
-        `MQTT: the queue of client ${JSON.stringify(this.clientId)} is full (${count} messages, ${this.#bytes} bytes): further messages for it are dropped`,
+        `MQTT: the queue of client ${quoted(this.clientId, this.clientId.length)} is full (${count} messages, ${this.#bytes} bytes): further messages for it are dropped`,
       )
     }
     return false
