@@ -80,6 +80,16 @@ test.each([
   expect(await witness.payloads()).toEqual([])
 })
 
+test('sends the reason also behind a large packet that is being sent', async () => {
+  const client = await RawClient.connect(broker.url)
+  await client.subscribe('own', { qos: 0 })
+  const payload = Buffer.alloc(1_000_000, 'x')
+  const publish: Packet = { cmd: 'publish', topic: 'own', payload, qos: 0, retain: false, dup: false }
+  client.send(publish, '00 00')
+  expect((await client.next('disconnect')).reasonCode).toBe(0x82)
+  expect((await client.next('publish')).payload).toHaveLength(1_000_000)
+})
+
 test.each([
   ['PUBLISH first', '30 04 00 01 61 00'],
   ['PINGREQ first', 'c0 00'],

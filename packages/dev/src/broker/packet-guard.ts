@@ -58,8 +58,8 @@ class GuardedStream extends Duplex {
   // After DISCONNECT or a refusal nothing counts any more.
   #isOver = false
   #isRefused = false
-  // Further parts of a packet may follow those that the socket has.
-  #isSending = false
+  // What follows the part that the socket has.
+  #parts: IterableIterator<Buffer> = [].values()
 
   constructor(socket: Duplex, options: GuardOptions) {
     super({ readableObjectMode: true, writableHighWaterMark: options.highWaterMarkBytes ?? 1024 * 1024 })
@@ -109,19 +109,19 @@ class GuardedStream extends Duplex {
     const isDecided = this.#isWaiting && first !== undefined
     if (isDecided && isConnackWithSuccess(first)) this.#isAccepted = true
     else if (isDecided) this.#isOver = true
-    this.#sendParts(partsOf(chunks), done)
+    this.#parts = partsOf(chunks)
+    this.#sendNext(done)
     // Not from within the write: the broker first finishes what it does with CONNECT.
     if (isDecided) process.nextTick(() => this.#goOn())
   }
 
-  #sendParts(parts: Iterator<Buffer>, done: (error?: Error | null) => void): void {
-    const { value: part } = parts.next()
-    this.#isSending = part !== undefined
+  #sendNext(done: (error?: Error | null) => void): void {
+    const { value: part } = this.#parts.next()
     if (part === undefined || this.#isRefused || !this.#socket.writable) return done()
     this.#socket.write(part, (error) => {
       if (error !== undefined && error !== null) return done(error)
       this.emit(PROGRESS)
-      this.#sendParts(parts, done)
+      this.#sendNext(done)
     })
   }
 
@@ -199,6 +199,8 @@ class GuardedStream extends Duplex {
     this.#isRefused = true
     const socket = this.#socket
     const farewell = this.#farewell(reason)
+    // The packet that is being sent stays whole.
+    for (const part of this.#parts) socket.write(part)
     if (farewell === undefined) {
       socket.destroy()
     } else {
@@ -214,7 +216,7 @@ class GuardedStream extends Duplex {
 
   // MQTT 5 §4.13.1: a DISCONNECT only after CONNACK, and only to MQTT 5; a CONNECT may be refused by CONNACK.
   #farewell({ reasonCode, connectVersion }: RefusedPacketError): Buffer | undefined {
-    if (this.#version === 5 && this.#isAccepted && !this.#isSending) return Buffer.from([0xe0, 1, reasonCode])
+    if (this.#version === 5 && this.#isAccepted) return Buffer.from([0xe0, 1, reasonCode])
     if (this.#version !== undefined) return undefined
     if (connectVersion === 5) return Buffer.from([0x20, 3, 0, reasonCode, 0])
     // The version is unknown; the shape of 3.1.1 is what its [MQTT-3.1.2-2] asks for.
