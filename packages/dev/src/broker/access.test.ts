@@ -131,6 +131,51 @@ describe('a user', () => {
     await alice.destroy()
   })
 
+  test.each([
+    [5, 0x87],
+    [4, 5],
+  ] as const)('cannot take over, resume or end a session of another user, MQTT %d', async (version, code) => {
+    const session = {
+      protocolVersion: version,
+      clientId: `own-${version}`,
+      clean: false,
+      properties: { sessionExpiryInterval: 60 },
+    }
+    const asAlice = { ...session, username: 'alice', password: Buffer.from('pä:ss $w') }
+    const asBob = { ...session, username: 'bob', password: Buffer.from('b') }
+    const alice = await RawClient.connect(broker.url, asAlice)
+    await alice.subscribe('infer/reply/alice/#')
+    for (const clean of [false, true]) {
+      await expect(RawClient.connect(broker.url, { ...asBob, clean })).rejects.toThrow(`CONNACK ${code}`)
+    }
+    expect(await alice.payloads()).toEqual([])
+    await alice.destroy()
+    const connector = await logIn(access.connector.username, access.connector.password)
+    await connector.publishAsync('infer/reply/alice/iris', 'waited', { qos: 1 })
+    for (const clean of [false, true]) {
+      await expect(RawClient.connect(broker.url, { ...asBob, clean })).rejects.toThrow(`CONNACK ${code}`)
+    }
+    const back = await RawClient.connect(broker.url, asAlice)
+    expect(await back.payloads()).toEqual(['waited'])
+    await back.destroy()
+  })
+
+  test('has one log line for thousands of refused publishes', async () => {
+    lines.length = 0
+    const bob = await RawClient.connect(broker.url, { username: 'bob', password: Buffer.from('b') })
+    for (let index = 0; index < 2_000; index++) {
+      for (const topic of [`infer/models/${index}`, `$SYS/${index}`]) {
+        bob.send({ cmd: 'publish', topic, payload: '', qos: 0, retain: false, dup: false })
+      }
+    }
+    expect(await bob.payloads()).toEqual([])
+    expect(lines).toEqual([
+      expect.stringContaining('may not publish to "infer/models/0"'),
+      expect.stringContaining('$ topics'),
+    ])
+    await bob.destroy()
+  })
+
   test('takes no messages from a shared subscription that it may not read', async () => {
     const { username, password } = access.connector
     const filter = '$share/connectors/infer/request/#'

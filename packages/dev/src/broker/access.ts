@@ -16,34 +16,34 @@ export interface BrokerLogin {
   readonly password: string
 }
 
-/** Somebody who is logged in. */
+/** A user who is logged in. */
 export interface BrokerUser {
   readonly name: string
-  /** Whether the user may publish to the topic (`write`), or get what is published there (`read`). */
+  /** Whether the user may publish to the topic (`write`), or receive messages from it (`read`). */
   may(access: 'read' | 'write', topic: string): boolean
 }
 
-/** The door of the broker. */
+/** Logins and access rights of the broker. */
 export interface BrokerAccess {
-  /** For our own connector; the password is made up at every start, and known to this process only. */
+  /** For our own connector; the password is random, new at every start, and stays in this process. */
   readonly connector: BrokerLogin
   /** For our own example request, likewise. */
   readonly demo: BrokerLogin
   /** Names of the users in the file, at the start. */
   readonly users: readonly string[]
-  /** Resolves with undefined when it is refused. @throws Error when that cannot be said, and why */
+  /** Resolves with undefined when the login is refused. @throws Error with the reason when it cannot be checked */
   logIn(username: string | undefined, password: Uint8Array | undefined): Promise<BrokerUser | undefined>
 }
 
-/** Reads the file now, and again at every login. @throws Error when it cannot be read, or nobody could log in */
+/** Reads the file now, and again at every login. @throws Error when it cannot be read, or has no usable login */
 export function readAccess(path: string): BrokerAccess {
   const users = [...readUsers(path).users.keys()]
   if (users.length === 0) {
     throw new Error(
-      `Nobody in the password file "${path}" could log in. See why: inferwire passwd --lint ${path}`,
+      `The password file "${path}" has no usable login. See why: inferwire passwd --lint ${path}`,
     )
   }
-  // A name that nobody has in a file by chance: its rights come from the password, which nobody else knows.
+  // The random part keeps the name apart from those in the file. Its rights need the password.
   const connector = ownLogin(`connector-${randomBytes(6).toString('hex')}`)
   const demo = ownLogin('demo')
   return { connector, demo, users, logIn }

@@ -7,6 +7,7 @@ export type ClientVersion = 3 | 4 | 5
 
 const TYPE = {
   connect: 1,
+  connack: 2,
   publish: 3,
   puback: 4,
   pubrec: 5,
@@ -21,6 +22,12 @@ const TYPE = {
 /** The type in a fixed header's first byte is PUBLISH. */
 export function isPublish(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.publish
+}
+
+/** `packet` is one that the broker sends, whole or its beginning. */
+export function isConnackWithSuccess(packet: Buffer): boolean {
+  // MQTT 5 §3.2.2: Acknowledge Flags, then the reason code.
+  return packet[0] === TYPE.connack << 4 && packet[headerSize(packet) + 1] === 0
 }
 
 /** The type in a fixed header's first byte is DISCONNECT: nothing after it counts (MQTT 5 §3.14.4). */
@@ -165,7 +172,9 @@ function checkTopicName(topic: string, what: string): void {
 const SEPARATORS_MAX = 200
 
 function hasTooManyLevels(topic: string): boolean {
-  return topic.split('/').length - 1 > SEPARATORS_MAX
+  let count = 0
+  for (let at = topic.indexOf('/'); at >= 0; at = topic.indexOf('/', at + 1)) count += 1
+  return count > SEPARATORS_MAX
 }
 
 function checkAck(fields: Fields, version: ClientVersion): void {
@@ -207,12 +216,11 @@ function checkFilters(fields: Fields, version: ClientVersion, isSubscribe: boole
   }
 }
 
+// A SUBSCRIBE may have millions of levels: nothing here makes a string of each.
 function checkTopicFilter(filter: string): void {
-  const levels = filter.split('/')
-  const isValid =
-    filter !== '' &&
-    levels.every((level, index) => !/[+#]/.test(level) || level === '+' || isLastHash(level, index, levels))
-  if (!isValid) throw new RefusedPacketError('a topic filter is not valid', REASON.topicFilterInvalid)
+  if (filter === '' || MISPLACED_WILDCARD.test(filter)) {
+    throw new RefusedPacketError('a topic filter is not valid', REASON.topicFilterInvalid)
+  }
   if (hasTooManyLevels(filter)) {
     throw new RefusedPacketError(
       `a topic filter has more than ${SEPARATORS_MAX} topic level separators`,
@@ -220,9 +228,7 @@ function checkTopicFilter(filter: string): void {
     )
   }
   // MQTT 5 [MQTT-4.8.2-1], [MQTT-4.8.2-2]: $share/{ShareName}/{filter}, and no wildcard in the name.
-  const [prefix, shareName = '', ...shared] = levels
-  const isShareValid = shareName !== '' && !/[+#]/.test(shareName) && shared.join('/') !== ''
-  if (prefix === '$share' && !isShareValid) {
+  if (/^\$share(?:\/|$)/.test(filter) && !/^\$share\/[^/+#]+\/[^]/.test(filter)) {
     throw new RefusedPacketError(
       'a shared subscription is not $share/{ShareName}/{filter}',
       REASON.topicFilterInvalid,
@@ -230,9 +236,8 @@ function checkTopicFilter(filter: string): void {
   }
 }
 
-function isLastHash(level: string, index: number, levels: readonly string[]): boolean {
-  return level === '#' && index === levels.length - 1
-}
+// Not alone in its level, or `#` before the last one (MQTT 5 §4.7.1).
+const MISPLACED_WILDCARD = /[^/][+#]|\+[^/]|#[^]/
 
 function checkPacketIdentifier(fields: Fields): void {
   if (fields.read('two') === 0) throw new RefusedPacketError('Packet Identifier 0', REASON.protocolError)

@@ -5,16 +5,17 @@ import type { BrokerUser } from './access.ts'
 import { isPublish, type ClientVersion } from './check-packet.ts'
 import type { Delivery } from './message.ts'
 import { decodePublish, encodePublish, type Publication } from './publish-codec.ts'
+import { PROGRESS } from './packet-guard.ts'
 import { REASON } from './refused-packet.ts'
 
 /** Time limits and sizes of a connection. */
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number
-  /** When so much is unsent, messages with QoS 1 and 2 wait in the session. Twice as much ends the connection. */
+  /** More unsent bytes end the connection. Messages with QoS 1 and 2 wait in the session before. */
   readonly unsentBytesMax: number
   /** More unsent packets end the connection: small ones need far more memory than their bytes. */
   readonly unsentPacketsMax: number
-  /** How long a client may leave so much unread. */
+  /** How long a client may read nothing while bytes wait for it. */
   readonly drainTimeoutMs: number
 }
 
@@ -24,7 +25,7 @@ export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclu
 /** Called by a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
-  /** Every packet after CONNECT, in order. Only after {@link Connection.accept}. */
+  /** Every packet after CONNECT, in order. The stream hands them on after CONNACK. */
   onPacket(packet: ReceivedPacket): void
   /** All bytes that waited for the client have been sent. */
   onDrain(): void
@@ -49,9 +50,7 @@ export class Connection {
   readonly #stream: Duplex
   readonly #limits: ConnectionLimits
   readonly #events: ConnectionEvents
-  readonly #early: ReceivedPacket[] = []
   #packetBytesMax = Number.POSITIVE_INFINITY
-  #isAccepted = false
   #isEnding = false
   #isFinished = false
   #unsentPackets = 0
@@ -83,6 +82,7 @@ export class Connection {
     })
     stream.on('end', () => stream.destroy())
     stream.on('error', () => {})
+    stream.on(PROGRESS, () => this.#drainTimer?.refresh())
     stream.on('drain', () => {
       clearTimeout(this.#drainTimer)
       this.#drainTimer = undefined
@@ -111,7 +111,7 @@ export class Connection {
     this.#packetBytesMax = properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
   }
 
-  /** Call it after CONNACK: hands packets on, beginning with those that have arrived already. */
+  /** Call it after CONNACK: starts Keep Alive. */
   accept(packet: IConnectPacket): void {
     clearTimeout(this.#connectTimer)
     const keepAliveMs = (packet.keepalive ?? 0) * 1_500
@@ -120,14 +120,11 @@ export class Connection {
       const cutOff = (): void => this.cutOff('Keep Alive timed out', REASON.keepAliveTimeout)
       this.#keepAliveTimer = setTimeout(cutOff, keepAliveMs)
     }
-    this.#isAccepted = true
-    for (const early of this.#early.splice(0)) this.#receive(early)
-    this.#stream.resume()
   }
 
   /** Does nothing when the connection is ending. */
   send(packet: Exclude<Packet, IPublishPacket>): void {
-    this.#write(generate(packet, { protocolVersion: this.version }))
+    this.#write([generate(packet, { protocolVersion: this.version })])
   }
 
   /** Sends a PUBLISH. False: nothing was sent. `messageId` is 0 with QoS 0; `isRepeated` sets DUP. */
@@ -141,7 +138,6 @@ export class Connection {
     if (reasonCode !== undefined && this.version === 5) this.send({ cmd: 'disconnect', reasonCode })
     this.#isEnding = true
     // Further packets are read and ignored: only then does the stream end when the client closes its side.
-    this.#stream.resume()
     this.#stream.end()
     const timer = setTimeout(() => this.#stream.destroy(), LINGER_MS)
     this.#stream.once('close', () => clearTimeout(timer))
@@ -158,25 +154,27 @@ export class Connection {
   }
 
   // MQTT 5 [MQTT-3.1.2-24]: nothing larger than the client's Maximum Packet Size.
-  #write(bytes: Buffer): boolean {
-    if (!this.isOpen || bytes.length > this.#packetBytesMax) return false
+  #write(chunks: readonly Buffer[]): boolean {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    if (!this.isOpen || length > this.#packetBytesMax) return false
     this.#unsentPackets += 1
-    const hasRoom = this.#stream.write(bytes, this.#countSent)
-    if (!hasRoom || this.#unsentPackets > this.#limits.unsentPacketsMax) this.#watchDrain()
+    this.#stream.cork()
+    chunks.forEach((chunk, index) =>
+      this.#stream.write(chunk, index === chunks.length - 1 ? this.#countSent : undefined),
+    )
+    this.#stream.uncork()
+    const isTooMuch = this.#unsentPackets > this.#limits.unsentPacketsMax
+    if (this.#stream.writableNeedDrain || isTooMuch) this.#watchDrain()
     return true
   }
 
   #receive(packet: ReceivedPacket): void {
     if (!this.isOpen) return
     if (packet.cmd === 'connect') {
-      // Further packets wait in the stream while the password is checked.
-      this.#stream.pause()
       this.#events.onConnect(packet)
-      return
+    } else {
+      this.#events.onPacket(packet)
     }
-    // MQTT 5 §3.1.4: a client may send packets before CONNACK. They are few: the stream is paused.
-    if (this.#isAccepted) this.#events.onPacket(packet)
-    else this.#early.push(packet)
   }
 
   #finish(): void {
@@ -189,8 +187,7 @@ export class Connection {
     const { unsentBytesMax, unsentPacketsMax, drainTimeoutMs } = this.#limits
     const reason = (): string =>
       `it reads too slowly, ${this.#unsentPackets} packets with ${this.#stream.writableLength} bytes wait for it`
-    const isTooMuch =
-      this.#stream.writableLength > 2 * unsentBytesMax || this.#unsentPackets > unsentPacketsMax
+    const isTooMuch = this.#stream.writableLength > unsentBytesMax || this.#unsentPackets > unsentPacketsMax
     if (isTooMuch) return this.cutOff(reason())
     this.#drainTimer ??= setTimeout(() => this.cutOff(reason()), drainTimeoutMs)
   }

@@ -62,6 +62,38 @@ test('drops what does not fit into the queue of a session that is away, and says
   expect((await after.next('publish')).payload.toString()).toBe('next')
 })
 
+test.each([1, 2] as const)(
+  'answers 0x97 to a QoS %d message when the queue of every subscriber is full',
+  async (qos) => {
+    const away = await raw({ clientId: 'full', properties: { sessionExpiryInterval: 60 } })
+    await away.subscribe('full', { qos: 2 })
+    await away.destroy()
+    const publisher = await raw()
+    const packet = generate(publish('full', 'x'), { protocolVersion: 5 })
+    publisher.send(...Array.from({ length: 10_000 }, () => packet))
+    await publisher.payloads()
+    const answer = qos === 1 ? 'puback' : 'pubrec'
+    // As often as it is sent: nothing of it is remembered.
+    for (let count = 0; count < 2; count++) {
+      publisher.send(publish('full', 'above', { qos }))
+      expect((await publisher.next(answer)).reasonCode).toBe(0x97)
+    }
+    await (await raw()).subscribe('full')
+    publisher.send(publish('full', 'one of two', { qos, messageId: 8 }))
+    expect((await publisher.next(answer)).reasonCode).toBe(0)
+  },
+)
+
+test.each([0, 1, 2] as const)(
+  'delivers no message whose Message Expiry Interval is 0, QoS %d',
+  async (qos) => {
+    const client = await raw()
+    await client.subscribe('now', { qos: 2 })
+    client.send(publish('now', 'x', { qos, properties: { messageExpiryInterval: 0 } }))
+    expect(await client.payloads()).toEqual([])
+  },
+)
+
 test('sets DUP when it sends an unacknowledged message again, and only then', async () => {
   const session = { clientId: 'slow', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await raw(session)

@@ -1,7 +1,7 @@
 // An MQTT broker in this process: MQTT 3.1, 3.1.1 and 5, over TCP and WebSocket, on loopback only.
 //
-// Everything is in memory. What a broker may leave out, and this one does: $SYS topics, Topic Aliases in both
-// directions, AUTH, Server Keep Alive, queues for QoS 0.
+// Everything is in memory. It has none of these optional features: $SYS topics, Topic Aliases in both directions, AUTH,
+// Server Keep Alive, queues for QoS 0.
 // User properties of a Will keep their order only within one name.
 // conformance/paho/README.md has the results of a foreign test suite. --broker mosquitto takes a Mosquitto instead.
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
@@ -15,10 +15,11 @@ import { guardPackets } from './packet-guard.ts'
 import { listenOrExplain } from './port-taken.ts'
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024
-// A client that reads nothing is cut off when this much waits for it and some time has passed, or twice as much waits.
-const UNSENT_BYTES_MAX = 64 * 1024 * 1024
+// Two packets of the largest size. A client that reads nothing for some time is cut off earlier.
+const UNSENT_BYTES_MAX = 128 * 1024 * 1024
 const UNSENT_PACKETS_MAX = 1_000_000
-const DRAIN_TIMEOUT_MS = 5_000
+// The socket of a slow client takes more only when a third of its buffer, about 1 MB, is free again.
+const DRAIN_TIMEOUT_MS = 30_000
 const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
 // Of each of the two steps of close(), which is to take at most half a second.
@@ -46,7 +47,6 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
     stream.once('close', () => sockets.delete(stream))
     const guarded = guardPackets(stream, {
       packetBytesMax: PACKET_BYTES_MAX,
-      unsentBytesMax: UNSENT_BYTES_MAX,
       onRefused: ({ message }) =>
         log(`MQTT: the connection of ${nameOf(connection.clientId)} from ${from} was closed: ${message}`),
     })
@@ -76,7 +76,7 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
   }
 }
 
-// Without a password file nobody is asked for a password, and with one it comes unencrypted: nobody else may reach it.
+// Without a password file every client is accepted, and with one passwords arrive unencrypted.
 function assertLoopback(host: string): void {
   if (/^127\.\d+\.\d+\.\d+$/.test(host) || host === '::1' || host === 'localhost') return
   throw new Error(
@@ -106,13 +106,14 @@ function createWebSocketServer(
   })
   webSockets.on('connection', (socket, request) => {
     socket.on('error', () => {})
-    // MQTT 5 [MQTT-6.0.0-1]: binary frames only.
-    socket.on('message', (_data, isBinary) => {
-      if (!isBinary) socket.terminate()
+    const stream = createWebSocketStream(socket)
+    // MQTT 5 [MQTT-6.0.0-1]: binary frames only. Before the stream gets it: what is destroyed takes no more.
+    socket.prependListener('message', (_data: unknown, isBinary: boolean) => {
+      if (!isBinary) stream.destroy()
     })
-    serve(createWebSocketStream(socket), addressOf(request.socket))
+    serve(stream, addressOf(request.socket))
   })
-  // A taken port is told by listen's own promise.
+  // The promise of listenOrExplain is rejected with the same error.
   webSockets.on('error', () => {})
   return http
 }

@@ -1,10 +1,12 @@
 // Web pages of others must not reach the broker through the developer's browser.
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { generate } from 'mqtt-packet'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { startBroker, type Broker } from './index.ts'
 import { isLocal } from './local-page.ts'
+import { connectPacket, RawClient } from './testing/raw-client.ts'
 
 let broker: Broker
 
@@ -69,13 +71,21 @@ test.each([[[]], [['chat']], [['mqttv3.1']]])('refuses the sub-protocols %j', as
   expect(await upgrade({}, protocols)).toBe(400)
 })
 
-test('speaks sub-protocol mqtt, and closes on a text frame', async () => {
+test('speaks sub-protocol mqtt, and closes on a text frame without executing it', async () => {
+  const subscriber = await RawClient.connect(broker.url)
+  await subscriber.subscribe('text')
   const socket = new WebSocket(broker.wsUrl!, ['chat', 'mqtt'])
   await new Promise((resolve) => socket.once('open', resolve))
   expect(socket.protocol).toBe('mqtt')
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
-  socket.send('hello')
+  const connecting = generate(connectPacket({ clientId: 'text' }), { protocolVersion: 5 })
+  const publishing = generate(
+    { cmd: 'publish', topic: 'text', payload: 'x', qos: 0, retain: false, dup: false },
+    { protocolVersion: 5 },
+  )
+  socket.send(Buffer.concat([connecting, publishing]).toString('latin1'), { binary: false })
   await closed
+  expect(await subscriber.payloads()).toEqual([])
 })
 
 test('tells a browser that opens the address what is here', async () => {

@@ -1,30 +1,38 @@
 // From a published message to the sessions that get it: subscriptions, shared subscriptions, retained messages.
-import { matchesFilter } from '@inferwire/protocol'
 import type { ISubscription } from 'mqtt-packet'
-import { isExpired, type Delivery, type Message } from './message.ts'
+import type { Delivery, Message } from './message.ts'
 import { toQos } from './publish-codec.ts'
+import { RetainedMessages } from './retained-messages.ts'
+import { RetainedSearch } from './retained-search.ts'
 import type { Session, Subscription } from './session.ts'
-import { TopicTree } from './topic-tree.ts'
+import { TopicTree, treeBytes } from './topic-tree.ts'
 
-const RETAINED_MAX = 10_000
-const RETAINED_BYTES_MAX = 256 * 1024 * 1024
+const FILTERS_MAX = 10_000
+// Of the subscriptions of all sessions.
+const SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
 const SEND_RETAINED = { always: 0, whenNew: 1 } as const
+
+/** What became of a published message. `full`: it was to be retained or queued, and there was no room for it. */
+export type PublishOutcome = 'kept' | 'noSubscribers' | 'full'
 
 /** See the first line. */
 export class MessageRouter {
   readonly #subscriptions = new TopicTree<Subscription>()
-  readonly #retained = new Map<string, Message>()
-  readonly #log: (line: string) => void
-  #retainedBytes = 0
+  readonly #retained: RetainedMessages
+  readonly #search: RetainedSearch
+  #subscriptionBytes = 0
   #turns = 0
 
   constructor(log: (line: string) => void) {
-    this.#log = log
+    this.#retained = new RetainedMessages(log)
+    this.#search = new RetainedSearch(this.#retained, (message, subscription) =>
+      subscription.session.deliver({ ...deliveryOf(message, [subscription]), retain: true }),
+    )
   }
 
-  /** Delivers a message to every matching subscription. False: there is none. */
-  publish(message: Message): boolean {
-    if (message.retain) this.#keep(message)
+  /** Delivers a message to every matching subscription, and retains it where it says so. */
+  publish(message: Message): PublishOutcome {
+    const isRetained = !message.retain || this.#retained.keep(message)
     const bySession = new Map<Session, Subscription[]>()
     const byShare = new Map<string, Subscription[]>()
     for (const subscription of this.#subscriptions.match(message.topic)) {
@@ -35,15 +43,31 @@ export class MessageRouter {
         if (subscription.session.mayRead(message)) addTo(byShare, subscription.filter, subscription)
       } else addTo(bySession, subscription.session, subscription)
     }
-    for (const [session, subscriptions] of bySession) session.deliver(deliveryOf(message, subscriptions))
-    for (const members of byShare.values()) this.#deliverToOne(message, members)
-    return bySession.size + byShare.size > 0
+    let keptCount = 0
+    for (const [session, subscriptions] of bySession) {
+      if (session.deliver(deliveryOf(message, subscriptions))) keptCount += 1
+    }
+    for (const members of byShare.values()) {
+      if (this.#deliverToOne(message, members)) keptCount += 1
+    }
+    if (!isRetained) return 'full'
+    if (keptCount > 0 || message.retain) return 'kept'
+    return bySession.size + byShare.size > 0 ? 'full' : 'noSubscribers'
   }
 
-  /** Adds or replaces a subscription. Call the return value after SUBACK: it sends the retained messages. */
-  subscribe(session: Session, wanted: ISubscription, identifier: number | undefined): () => void {
+  /**
+   * Adds or replaces a subscription. Call the return value after SUBACK: it sends the retained messages. Undefined:
+   * the session, or the broker, has as many as it may.
+   */
+  subscribe(
+    session: Session,
+    wanted: ISubscription,
+    identifier: number | undefined,
+  ): (() => void) | undefined {
     const { topic: filter, qos } = wanted
-    const isNew = !this.unsubscribe(session, filter)
+    const isNew = !session.subscriptions.has(filter)
+    if (isNew && !this.#hasRoom(session, filter)) return undefined
+    this.unsubscribe(session, filter)
     const subscription: Subscription = {
       session,
       filter,
@@ -56,11 +80,16 @@ export class MessageRouter {
     }
     session.subscriptions.set(filter, subscription)
     this.#subscriptions.add(withoutShare(filter), subscription)
+    this.#subscriptionBytes += treeBytes(filter)
     // MQTT 5 §3.8.3.1. MQTT 3.1.1 has no Retain Handling and always sends them.
     const handling = wanted.rh ?? SEND_RETAINED.always
     const isWanted = handling === SEND_RETAINED.always || (handling === SEND_RETAINED.whenNew && isNew)
     // MQTT 5 §4.8.2: none for a shared subscription.
-    return isWanted && !subscription.isShared ? () => this.#sendRetained(subscription) : () => {}
+    if (!isWanted || subscription.isShared) return () => {}
+    return () => {
+      // A later filter of the same SUBSCRIBE may have replaced it.
+      if (session.subscriptions.get(filter) === subscription) this.#search.start(subscription)
+    }
   }
 
   /** False: there is no such subscription. */
@@ -69,6 +98,8 @@ export class MessageRouter {
     if (subscription === undefined) return false
     session.subscriptions.delete(filter)
     this.#subscriptions.delete(withoutShare(filter), subscription)
+    this.#subscriptionBytes -= treeBytes(filter)
+    this.#search.stop(subscription)
     return true
   }
 
@@ -78,57 +109,35 @@ export class MessageRouter {
    */
   remove(session: Session): void {
     for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter)
-    for (const { message, qos, share } of session.clear()) {
-      // [MQTT-4.8.2-5]: a QoS 2 message goes to no other member, because it may have been processed already.
-      if (share === undefined || qos !== 1) continue
+    const { sent, waiting } = session.clear()
+    // [MQTT-4.8.2-5]: a QoS 2 message that was sent goes to no other member, because it may have been processed.
+    for (const { message, share } of [...sent.filter(({ qos }) => qos !== 2), ...waiting]) {
+      if (share === undefined) continue
       const members = this.#subscriptions
         .match(message.topic)
         .filter((member) => member.filter === share && member.session.mayRead(message))
-      if (members.length > 0) this.#deliverToOne(message, members)
+      this.#deliverToOne(message, members)
     }
   }
 
-  #keep(message: Message): void {
-    const { topic, bytes } = message
-    this.#forget(topic)
-    if (message.payload.length === 0) return
-    if (this.#retained.size >= RETAINED_MAX || this.#retainedBytes + bytes > RETAINED_BYTES_MAX) {
-      this.#log(
-        `MQTT: ${this.#retained.size} messages with ${this.#retainedBytes} bytes are retained, which is the limit: a further one is delivered, but not retained`,
-      )
-      return
-    }
-    this.#retained.set(topic, message)
-    this.#retainedBytes += bytes
-  }
-
-  #forget(topic: string): void {
-    this.#retainedBytes -= this.#retained.get(topic)?.bytes ?? 0
-    this.#retained.delete(topic)
-  }
-
-  #sendRetained(subscription: Subscription): void {
-    const { filter, session } = subscription
-    const exact = this.#retained.get(filter)
-    // A SUBSCRIBE may have thousands of filters: only those with wildcards search all retained messages.
-    const candidates = /[+#]/.test(filter) ? [...this.#retained.values()] : exact === undefined ? [] : [exact]
-    for (const message of candidates) {
-      if (isExpired(message)) this.#forget(message.topic)
-      else if (matchesFilter(filter, message.topic)) {
-        session.deliver({ ...deliveryOf(message, [subscription]), retain: true })
-      }
-    }
+  #hasRoom({ subscriptions }: Session, filter: string): boolean {
+    return (
+      subscriptions.size < FILTERS_MAX &&
+      this.#subscriptionBytes + treeBytes(filter) <= SUBSCRIPTION_BYTES_MAX
+    )
   }
 
   // Members that can receive it at once come first, among them the one whose last message is oldest.
-  #deliverToOne(message: Message, members: readonly Subscription[]): void {
-    const [chosen] = members.toSorted(
-      (one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn,
-    )
-    if (chosen === undefined) return
-    this.#turns += 1
-    chosen.lastTurn = this.#turns
-    chosen.session.deliver({ ...deliveryOf(message, [chosen]), share: chosen.filter })
+  // False: none of them keeps it.
+  #deliverToOne(message: Message, members: readonly Subscription[]): boolean {
+    const inOrder = members.toSorted((one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn)
+    for (const member of inOrder) {
+      if (!member.session.deliver({ ...deliveryOf(message, [member]), share: member.filter })) continue
+      this.#turns += 1
+      member.lastTurn = this.#turns
+      return true
+    }
+    return false
   }
 }
 

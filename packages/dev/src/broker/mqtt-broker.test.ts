@@ -1,9 +1,9 @@
 // Limits of the broker, with smaller values than embedded.ts sets.
 import { createServer, type Server } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { MqttBroker } from './mqtt-broker.ts'
+import { MqttBroker, nameOf } from './mqtt-broker.ts'
 import { guardPackets } from './packet-guard.ts'
-import { RawClient } from './testing/raw-client.ts'
+import { connectPacket, RawClient } from './testing/raw-client.ts'
 
 let server: Server
 let broker: MqttBroker
@@ -16,13 +16,13 @@ beforeEach(async () => {
     packetBytesMax: 1_000_000,
     sessionsMax: 2,
     connectTimeoutMs: 1_000,
-    unsentBytesMax: 1_000_000,
+    unsentBytesMax: 16_000_000,
     unsentPacketsMax: 3_000,
-    drainTimeoutMs: 1_000,
+    drainTimeoutMs: 500,
     access: undefined,
     log: (line) => lines.push(line),
   })
-  server = createServer((socket) => broker.serve(guardPackets(socket, { unsentBytesMax: 1_000_000 })))
+  server = createServer((socket) => broker.serve(guardPackets(socket, { highWaterMarkBytes: 8_000_000 })))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }
   url = `mqtt://127.0.0.1:${port}`
@@ -37,8 +37,20 @@ test.each([
   [4, 3],
 ] as const)('refuses a session above the limit with a reason, MQTT %d', async (protocolVersion, code) => {
   const properties = { sessionExpiryInterval: 60 }
-  await (await RawClient.connect(url, { clientId: 'away', properties })).destroy()
+  const away = await RawClient.connect(url, { clientId: 'away', properties })
+  await away.subscribe('queued')
+  await away.destroy()
   const ending = await RawClient.connect(url, { clientId: 'ending' })
+  ending.send({
+    cmd: 'publish',
+    topic: 'queued',
+    payload: '',
+    qos: 1,
+    messageId: 7,
+    retain: false,
+    dup: false,
+  })
+  await ending.next('puback')
   const connect = (clientId: string): Promise<RawClient> =>
     RawClient.connect(url, { clientId, protocolVersion })
   await expect(connect('third')).rejects.toThrow(`CONNACK ${code}`)
@@ -47,6 +59,28 @@ test.each([
   ending.send({ cmd: 'disconnect', reasonCode: 0 })
   await ending.closed()
   expect((await connect('third')).isClosed).toBe(false)
+})
+
+test('ends the longest absent session without messages when a client needs its place', async () => {
+  const properties = { sessionExpiryInterval: 60 }
+  const isResumed = async (clientId: string): Promise<boolean | undefined> => {
+    const client = await RawClient.open(url)
+    client.send(connectPacket({ clientId, clean: false, properties }))
+    const { sessionPresent } = await client.next('connack')
+    await client.destroy()
+    return sessionPresent
+  }
+  for (const clientId of ['first', 'second', 'third']) expect(await isResumed(clientId)).toBe(false)
+  expect(lines).toEqual([expect.stringContaining('there are 2 sessions: the one of client "first" ends')])
+  expect(await isResumed('second')).toBe(true)
+  expect(await isResumed('third')).toBe(true)
+  // Now second left first.
+  expect(await isResumed('first')).toBe(false)
+  expect(await isResumed('third')).toBe(true)
+})
+
+test('writes control characters of a client identifier to the log as numbers', () => {
+  expect(nameOf('\u009b31m\u202e\n')).toBe('client "\\u{9b}31m\\u{202e}\\n"')
 })
 
 test('closes a connection without CONNECT', async () => {
@@ -93,3 +127,21 @@ test('ends the connection of a client that leaves many small packets unread', as
   expect(lines).toEqual([expect.stringContaining('client "stuck": it reads too slowly, 3001 packets with')])
   expect(await publisher.payloads()).toEqual([])
 })
+
+test('does not end the connection of a client that reads slowly, and delivers every QoS 1 message', async () => {
+  const slow = await RawClient.connect(url, { clientId: 'slow' })
+  await slow.subscribe('big', { qos: 1 })
+  slow.readSlowly(8_000_000)
+  const publisher = await RawClient.connect(url)
+  const payload = 'x'.repeat(200_000)
+  const count = 120
+  for (let index = 0; index < count; index++) {
+    publisher.send({ cmd: 'publish', topic: 'big', payload, qos: 1, messageId: 7, retain: false, dup: false })
+  }
+  // The buffer of 8 MB lasts for a second, and the time-out is half a second.
+  for (let index = 0; index < count; index++) {
+    const { messageId = 0 } = await slow.next('publish')
+    slow.send({ cmd: 'puback', messageId, reasonCode: 0 })
+  }
+  expect(lines).toEqual([])
+}, 15_000)

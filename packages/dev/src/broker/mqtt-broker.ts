@@ -7,9 +7,10 @@ import type { Duplex } from 'node:stream'
 import type { IConnectPacket, IDisconnectPacket, ISubscribePacket } from 'mqtt-packet'
 import type { BrokerAccess, BrokerUser } from './access.ts'
 import { Connection, type ConnectionLimits, type ReceivedPacket } from './connection.ts'
-import { MessageRouter } from './message-router.ts'
+import { MessageRouter, type PublishOutcome } from './message-router.ts'
 import { messageOf, type Will } from './message.ts'
 import type { Publication } from './publish-codec.ts'
+import { quoted } from './quoted.ts'
 import { REASON } from './refused-packet.ts'
 import type { Session } from './session.ts'
 import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
@@ -28,6 +29,8 @@ export interface MqttBrokerOptions extends ConnectionLimits {
 // A connection and what belongs to it from CONNACK to its end.
 interface Guest {
   readonly connection: Connection
+  /** Kinds of log lines that it has caused: each is written once. */
+  readonly logged: Set<string>
   session?: Session | undefined
   will?: Will | undefined
 }
@@ -64,7 +67,7 @@ export class MqttBroker {
       },
       onCutOff: (reason) => this.#tell(connection, reason),
     })
-    const guest: Guest = { connection }
+    const guest: Guest = { connection, logged: new Set() }
     this.#guests.set(connection, guest)
     return connection
   }
@@ -107,16 +110,19 @@ export class MqttBroker {
     const clientId = packet.clientId === '' ? `auto-${randomUUID()}` : packet.clientId
     connection.clientId = clientId
     connection.user = user
-    this.#takeOver(clientId)
     const existing = this.#sessions.get(clientId)
+    if (existing !== undefined && existing.userName !== user?.name) {
+      return this.#refuse(connection, 'the session belongs to another user', ...NOT_AUTHORIZED)
+    }
+    this.#takeOver(clientId)
     const isResumed = existing !== undefined && packet.clean !== true
     const { sessionsMax, packetBytesMax } = this.#options
-    if (existing === undefined && this.#sessions.size >= sessionsMax) {
+    if (existing === undefined && this.#sessions.size >= sessionsMax && !this.#sessions.endOldest()) {
       return this.#refuse(connection, `there are ${sessionsMax} sessions already`, ...QUOTA_EXCEEDED)
     }
     // MQTT 5 [MQTT-3.1.2-4]
     if (existing !== undefined && !isResumed) this.#sessions.end(existing)
-    const session = isResumed ? existing : this.#sessions.create(clientId)
+    const session = isResumed ? existing : this.#sessions.create(clientId, user?.name)
     this.#sessions.resume(session)
     session.expirySeconds = expirySecondsOf(packet)
     guest.session = session
@@ -163,7 +169,7 @@ export class MqttBroker {
     if (session === undefined) return
     switch (packet.cmd) {
       case 'publish':
-        return this.#publish(connection, session, packet)
+        return this.#publish(guest, session, packet)
       case 'puback':
       case 'pubcomp':
         return session.acknowledge(packet.messageId ?? 0)
@@ -177,7 +183,7 @@ export class MqttBroker {
         return
       }
       case 'subscribe':
-        return this.#subscribe(connection, session, packet)
+        return this.#subscribe(guest, session, packet)
       case 'unsubscribe': {
         const granted = packet.unsubscriptions.map((filter) =>
           this.#router.unsubscribe(session, filter) ? 0 : REASON.noSubscriptionExisted,
@@ -200,7 +206,8 @@ export class MqttBroker {
     }
   }
 
-  #publish(connection: Connection, session: Session, packet: Publication): void {
+  #publish(guest: Guest, session: Session, packet: Publication): void {
+    const { connection } = guest
     const { qos, topic, messageId } = packet
     // MQTT 5 [MQTT-4.3.3-10]: delivered once, however often it arrives.
     if (qos === 2 && session.received.has(messageId)) {
@@ -209,29 +216,40 @@ export class MqttBroker {
     }
     const denial = denialOf(connection, topic)
     if (denial !== undefined) {
-      this.#tell(connection, denial)
-    } else if (qos === 2) {
-      if (session.received.size >= RECEIVE_MAXIMUM) {
-        const reason = `more than ${RECEIVE_MAXIMUM} QoS 2 messages without PUBREL`
-        return connection.cutOff(reason, REASON.receiveMaximumExceeded)
-      }
+      this.#tellOnce(guest, topic.startsWith('$') ? '$' : 'publish', denial)
+    } else if (qos === 2 && session.received.size >= RECEIVE_MAXIMUM) {
+      const reason = `more than ${RECEIVE_MAXIMUM} QoS 2 messages without PUBREL`
+      return connection.cutOff(reason, REASON.receiveMaximumExceeded)
+    }
+    // MQTT 3.1.1 has no reason code: a denied message is acknowledged too, as in Mosquitto ([MQTT-3.3.5-2]).
+    const reasonCode =
+      denial === undefined
+        ? REASON_OF_OUTCOME[this.#router.publish(messageOf(packet, session.clientId))]
+        : REASON.notAuthorized
+    if (qos === 0) return
+    // MQTT 5 [MQTT-4.3.3-9]: with an error in PUBREC, no PUBREL follows. MQTT 3.1.1 always sends it.
+    if (qos === 2 && denial === undefined && (reasonCode < 0x80 || connection.version !== 5)) {
       session.received.add(messageId)
     }
-    const isHeard = denial === undefined && this.#router.publish(messageOf(packet, session.clientId))
-    if (qos === 0) return
-    // MQTT 3.1.1 has no reason code: a denied message is acknowledged too, as in Mosquitto ([MQTT-3.3.5-2]).
-    const reasonCode = denial === undefined ? reasonCodeOf(isHeard || packet.retain) : REASON.notAuthorized
     connection.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId, reasonCode })
   }
 
-  #subscribe(connection: Connection, session: Session, packet: ISubscribePacket): void {
+  #subscribe(guest: Guest, session: Session, packet: ISubscribePacket): void {
+    const { connection } = guest
     const identifier = packet.properties?.subscriptionIdentifier
     const sendRetained = packet.subscriptions.map((wanted) =>
       this.#router.subscribe(session, wanted, identifier),
     )
-    const granted = packet.subscriptions.map(({ qos }) => qos)
+    // MQTT 3.1.1 has one code for every failure (§3.9.3).
+    const failure = connection.version === 5 ? REASON.quotaExceeded : REASON.unspecifiedError
+    const granted = packet.subscriptions.map(({ qos }, index) =>
+      sendRetained[index] === undefined ? failure : qos,
+    )
+    if (granted.includes(failure)) {
+      this.#tellOnce(guest, 'subscribe', 'a SUBSCRIBE is above the limit of subscriptions')
+    }
     connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted })
-    for (const send of sendRetained) send()
+    for (const send of sendRetained) send?.()
   }
 
   #disconnect(guest: Guest, session: Session, packet: IDisconnectPacket): void {
@@ -249,6 +267,13 @@ export class MqttBroker {
     guest.connection.end()
   }
 
+  // A client may do it thousands of times in a second.
+  #tellOnce({ connection, logged }: Guest, kind: string, line: string): void {
+    if (logged.has(kind)) return
+    logged.add(kind)
+    this.#tell(connection, `${line} (logged once for each connection)`)
+  }
+
   #tell({ clientId }: Connection, line: string): void {
     this.#options.log(`MQTT: ${nameOf(clientId)}: ${line}`)
   }
@@ -256,9 +281,7 @@ export class MqttBroker {
 
 /** Name of a client in the log. */
 export function nameOf(clientId: string): string {
-  return clientId === ''
-    ? 'a client without CONNECT'
-    : `client ${JSON.stringify(clientId.slice(0, CLIENT_ID_LENGTH_MAX))}`
+  return clientId === '' ? 'a client without CONNECT' : `client ${quoted(clientId, CLIENT_ID_LENGTH_MAX)}`
 }
 
 const QUOTA_EXCEEDED = [REASON.quotaExceeded, RETURN_CODE.serverUnavailable] as const
@@ -308,10 +331,12 @@ function denialOf({ user }: Connection, topic: string): string | undefined {
 }
 
 function notAllowed(topic: string): string {
-  return `its user may not publish to ${JSON.stringify(topic.slice(0, 200))}`
+  return `its user may not publish to ${quoted(topic, 200)}`
 }
 
 // MQTT 5 §3.4.2.1. A retained message is kept for later subscribers, so 0x10 would be wrong.
-function reasonCodeOf(isTaken: boolean): number {
-  return isTaken ? 0 : REASON.noMatchingSubscribers
+const REASON_OF_OUTCOME: Record<PublishOutcome, number> = {
+  kept: 0,
+  noSubscribers: REASON.noMatchingSubscribers,
+  full: REASON.quotaExceeded,
 }

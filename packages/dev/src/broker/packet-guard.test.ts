@@ -1,7 +1,10 @@
 // What must never reach the broker: bytes from a client that are not MQTT.
+import { once } from 'node:events'
+import { createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { generate, type Packet } from 'mqtt-packet'
 import { startBroker, type Broker } from './index.ts'
+import { guardPackets } from './packet-guard.ts'
 import { connectPacket, RawClient } from './testing/raw-client.ts'
 
 let broker: Broker
@@ -75,6 +78,16 @@ test.each([
     expect.stringMatching(/^MQTT: the connection of client "broken" from .* was closed: ./),
   ])
   expect(await witness.payloads()).toEqual([])
+})
+
+test('sends the reason also behind a large packet that is being sent', async () => {
+  const client = await RawClient.connect(broker.url)
+  await client.subscribe('own', { qos: 0 })
+  const payload = Buffer.alloc(1_000_000, 'x')
+  const publish: Packet = { cmd: 'publish', topic: 'own', payload, qos: 0, retain: false, dup: false }
+  client.send(publish, '00 00')
+  expect((await client.next('disconnect')).reasonCode).toBe(0x82)
+  expect((await client.next('publish')).payload).toHaveLength(1_000_000)
 })
 
 test.each([
@@ -168,6 +181,42 @@ test.each([
 test('refuses a Will Topic with more levels in CONNACK', async () => {
   const will = { topic: `${DEEP}/a`, payload: Buffer.from('x'), qos: 1 as const, retain: false }
   await expect(RawClient.connect(broker.url, { will })).rejects.toThrow('CONNACK 144')
+})
+
+// The largest values of MQTT.
+test('accepts a Will with a payload and Correlation Data of 65,535 bytes', async () => {
+  await witness.subscribe('large/will')
+  const will = { topic: 'large/will', payload: Buffer.alloc(65_535, 'x'), qos: 1 as const, retain: false }
+  const properties = { correlationData: Buffer.alloc(65_535, 'y') }
+  const client = await RawClient.connect(broker.url, { will: { ...will, properties } })
+  await client.destroy()
+  const { payload, properties: got } = await witness.next('publish')
+  expect([payload.length, got?.correlationData?.length]).toEqual([65_535, 65_535])
+})
+
+// MQTT 5 §3.1.4: a client may send packets before CONNACK.
+test('reads a CONNECT and no more before CONNACK, and the rest after it', async () => {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve))
+  const client = await RawClient.open(`mqtt://127.0.0.1:${port}`)
+  const socket = await accepted
+  const stream = guardPackets(socket)
+  const next = async (): Promise<Buffer> => (await once(stream, 'data'))[0] as Buffer
+  const payload = Buffer.alloc(20_000_000)
+  client.send(connectPacket(), { cmd: 'publish', topic: 'a', payload, qos: 0, retain: false, dup: false })
+  expect((await next())[0]).toBe(0x10)
+  const timer = setInterval(() => stream.read(), 1)
+  client.send({ cmd: 'pingreq' })
+  // A reader would have all of it by now.
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  clearInterval(timer)
+  expect(socket.bytesRead).toBeLessThan(1_000_000)
+  stream.write(generate({ cmd: 'connack', reasonCode: 0, sessionPresent: false }, { protocolVersion: 5 }))
+  expect((await next()).length).toBeGreaterThan(20_000_000)
+  await client.destroy()
+  server.close()
 })
 
 test('takes nothing that comes after DISCONNECT', async () => {

@@ -3,33 +3,45 @@
 // mqtt-packet 9 hands a property that runs past its packet over as `null`. So a stream is cut into packets here, and
 // each is checked first.
 import { Duplex } from 'node:stream'
-import { checkClientPacket, checkFirstByte, isDisconnect, type ClientVersion } from './check-packet.ts'
+import {
+  checkClientPacket,
+  checkFirstByte,
+  isConnackWithSuccess,
+  isDisconnect,
+  type ClientVersion,
+} from './check-packet.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
 /** Limits of one connection, in bytes, and who is told when it is cut off. */
 export interface GuardOptions {
   /** Whole packet. @default 64 MiB */
   readonly packetBytesMax?: number
-  /** What a client gets that has not said who it is: a CONNECT needs little. @default 64 KiB */
+  /** The largest CONNECT. A Will with its properties fits. @default 256 KiB */
   readonly connectBytesMax?: number
-  /** What may wait for a client that does not read; above it the broker waits, then cuts it off. @default 64 MiB */
-  readonly unsentBytesMax?: number
+  /** When so many bytes wait for the client, the stream asks its writer to wait. @default 1 MiB */
+  readonly highWaterMarkBytes?: number
   /** Gets why the connection ends. Called at most once. */
   readonly onRefused?: (reason: RefusedPacketError) => void
 }
 
 /**
  * The stream to give to the broker in place of `socket`. Each `data` event has one whole packet. A packet that is not
- * well-formed ends the connection.
+ * well-formed ends the connection. Packets after CONNECT wait until the broker has sent CONNACK with success.
+ *
+ * {@link PROGRESS} is emitted whenever the socket has accepted a part of what is to be sent.
  */
 export function guardPackets(socket: Duplex, options: GuardOptions = {}): Duplex {
   return new GuardedStream(socket, options)
 }
 
+/** See {@link guardPackets}. */
+export const PROGRESS = 'progress'
+
 // How long a refused client may take to read why.
 const LINGER_MS = 250
-// Below it, a copy is cheaper than another system call (or another WebSocket frame).
-const JOINED_BYTES_MAX = 64 * 1024
+// Smaller chunks are joined: a copy is cheaper than another system call (or another WebSocket frame). Larger ones are
+// sent in parts, so that a slow client can be told from one that reads nothing.
+const PART_BYTES_MAX = 64 * 1024
 
 class GuardedStream extends Duplex {
   readonly #socket: Duplex
@@ -41,17 +53,20 @@ class GuardedStream extends Duplex {
   // Bytes that the packet at the front needs before it can be looked at.
   #neededBytes = 2
   #version: ClientVersion | undefined
-  #isConnackSent = false
+  // CONNACK with success has been sent.
+  #isAccepted = false
   // After DISCONNECT or a refusal nothing counts any more.
   #isOver = false
   #isRefused = false
+  // What follows the part that the socket has.
+  #parts: IterableIterator<Buffer> = [].values()
 
   constructor(socket: Duplex, options: GuardOptions) {
-    super({ readableObjectMode: true, writableHighWaterMark: options.unsentBytesMax ?? 64 * 1024 * 1024 })
+    super({ readableObjectMode: true, writableHighWaterMark: options.highWaterMarkBytes ?? 1024 * 1024 })
     this.#socket = socket
     this.#options = options
     this.#packetBytesMax = options.packetBytesMax ?? 64 * 1024 * 1024
-    this.#connectBytesMax = options.connectBytesMax ?? 64 * 1024
+    this.#connectBytesMax = options.connectBytesMax ?? 256 * 1024
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
     socket.on('end', () => this.push(null))
     socket.on('error', () => this.destroy())
@@ -59,18 +74,19 @@ class GuardedStream extends Duplex {
   }
 
   override _read(): void {
-    this.#socket.resume()
+    if (!this.#isWaiting) this.#socket.resume()
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#send([chunk], chunk.length, done)
+    this.#send([chunk], done)
   }
 
   // The broker writes a packet field by field; what came together goes out together.
   override _writev(items: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    const chunks = items.map(({ chunk }) => chunk)
-    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-    this.#send(bytes <= JOINED_BYTES_MAX ? [Buffer.concat(chunks, bytes)] : chunks, bytes, done)
+    this.#send(
+      items.map(({ chunk }) => chunk),
+      done,
+    )
   }
 
   override _final(done: () => void): void {
@@ -83,28 +99,62 @@ class GuardedStream extends Duplex {
     done(error)
   }
 
-  #send(chunks: Buffer[], bytes: number, done: (error?: Error | null) => void): void {
-    if (bytes === 0 || this.#isRefused || !this.#socket.writable) return done()
-    this.#isConnackSent = true
-    this.#socket.cork()
-    chunks.forEach((chunk, index) =>
-      this.#socket.write(chunk, index === chunks.length - 1 ? done : undefined),
-    )
-    this.#socket.uncork()
+  // The client is neither accepted nor refused yet.
+  get #isWaiting(): boolean {
+    return this.#version !== undefined && !this.#isAccepted && !this.#isOver
+  }
+
+  #send(chunks: readonly Buffer[], done: (error?: Error | null) => void): void {
+    const [first] = chunks
+    const isDecided = this.#isWaiting && first !== undefined
+    if (isDecided && isConnackWithSuccess(first)) this.#isAccepted = true
+    else if (isDecided) this.#isOver = true
+    this.#parts = partsOf(chunks)
+    this.#sendNext(done)
+    // Not from within the write: the broker first finishes what it does with CONNECT.
+    if (isDecided) process.nextTick(() => this.#goOn())
+  }
+
+  #sendNext(done: (error?: Error | null) => void): void {
+    const { value: part } = this.#parts.next()
+    if (part === undefined || this.#isRefused || !this.#socket.writable) return done()
+    this.#socket.write(part, (error) => {
+      if (error !== undefined && error !== null) return done(error)
+      this.emit(PROGRESS)
+      this.#sendNext(done)
+    })
+  }
+
+  // After CONNACK.
+  #goOn(): void {
+    if (this.destroyed) return
+    this.#cut()
+    this.#socket.resume()
   }
 
   #take(chunk: Buffer): void {
     if (this.destroyed || this.#isOver) return
     this.#buffered.push(chunk)
     this.#bufferedBytes += chunk.length
-    if (this.#bufferedBytes < this.#neededBytes) return
-    let bytes = this.#buffered.length === 1 ? chunk : Buffer.concat(this.#buffered, this.#bufferedBytes)
+    this.#cut()
+  }
+
+  // Hands on every whole packet.
+  #cut(): void {
+    if (this.#isOver || this.#isWaiting || this.#bufferedBytes < this.#neededBytes) return
+    const [front = Buffer.alloc(0)] = this.#buffered
+    let bytes = this.#buffered.length === 1 ? front : Buffer.concat(this.#buffered, this.#bufferedBytes)
     try {
-      for (let size = this.#packetSize(bytes); size !== undefined; size = this.#packetSize(bytes)) {
+      for (
+        let size = this.#packetSize(bytes);
+        size !== undefined && !this.#isWaiting;
+        size = this.#packetSize(bytes)
+      ) {
         const packet = bytes.subarray(0, size)
         this.#version = checkClientPacket(packet, this.#version)
         this.#isOver = isDisconnect(packet[0]!)
-        if (!this.push(packet)) this.#socket.pause()
+        const isTaken = this.push(packet)
+        if (!isTaken || this.#isWaiting) this.#socket.pause()
         if (this.#isOver) return
         bytes = bytes.subarray(size)
       }
@@ -135,7 +185,7 @@ class GuardedStream extends Duplex {
       const sizeMax = this.#version === undefined ? this.#connectBytesMax : this.#packetBytesMax
       if (size > sizeMax) {
         throw new RefusedPacketError(
-          `the packet says it has ${size} bytes, at most ${sizeMax} are taken`,
+          `the packet has ${size} bytes; the limit is ${sizeMax}`,
           REASON.packetTooLarge,
         )
       }
@@ -149,6 +199,8 @@ class GuardedStream extends Duplex {
     this.#isRefused = true
     const socket = this.#socket
     const farewell = this.#farewell(reason)
+    // The packet that is being sent stays whole.
+    for (const part of this.#parts) socket.write(part)
     if (farewell === undefined) {
       socket.destroy()
     } else {
@@ -164,7 +216,7 @@ class GuardedStream extends Duplex {
 
   // MQTT 5 §4.13.1: a DISCONNECT only after CONNACK, and only to MQTT 5; a CONNECT may be refused by CONNACK.
   #farewell({ reasonCode, connectVersion }: RefusedPacketError): Buffer | undefined {
-    if (this.#version === 5 && this.#isConnackSent) return Buffer.from([0xe0, 1, reasonCode])
+    if (this.#version === 5 && this.#isAccepted) return Buffer.from([0xe0, 1, reasonCode])
     if (this.#version !== undefined) return undefined
     if (connectVersion === 5) return Buffer.from([0x20, 3, 0, reasonCode, 0])
     // The version is unknown; the shape of 3.1.1 is what its [MQTT-3.1.2-2] asks for.
@@ -172,4 +224,24 @@ class GuardedStream extends Duplex {
     if (reasonCode === REASON.notAuthorized) return Buffer.from([0x20, 2, 0, 5])
     return undefined
   }
+}
+
+function* partsOf(chunks: readonly Buffer[]): Generator<Buffer, undefined> {
+  let small: Buffer[] = []
+  let smallBytes = 0
+  for (const chunk of chunks) {
+    if (smallBytes + chunk.length <= PART_BYTES_MAX) {
+      small.push(chunk)
+      smallBytes += chunk.length
+      continue
+    }
+    if (smallBytes > 0) yield Buffer.concat(small, smallBytes)
+    small = []
+    smallBytes = 0
+    for (let start = 0; start < chunk.length; start += PART_BYTES_MAX) {
+      yield chunk.subarray(start, start + PART_BYTES_MAX)
+    }
+  }
+  if (smallBytes > 0) yield Buffer.concat(small, smallBytes)
+  return undefined
 }

@@ -28,6 +28,7 @@ export interface PublishTarget {
 }
 
 const NONE = Buffer.alloc(0)
+const COPIED_BYTES_MAX = 16 * 1024
 
 /** `packet` is a whole PUBLISH that has passed the packet checks. */
 export function decodePublish(packet: Buffer, version: ClientVersion): Publication {
@@ -53,16 +54,24 @@ export function toQos(qos: number): QoS {
   return qos === 0 || qos === 1 ? qos : 2
 }
 
-/** Encodes a PUBLISH for the version of the receiver. */
-export function encodePublish(delivery: Delivery, { version, messageId, isRepeated }: PublishTarget): Buffer {
+/**
+ * Encodes a PUBLISH for the version of the receiver. A large payload is a chunk of its own, which all subscribers share.
+ */
+export function encodePublish(
+  delivery: Delivery,
+  { version, messageId, isRepeated }: PublishTarget,
+): Buffer[] {
   const { message, qos, retain } = delivery
   const topic = Buffer.from(message.topic)
   const properties = version === 5 ? propertiesOf(delivery) : NONE
   const identifier = qos === 0 ? NONE : twoBytes(messageId)
-  const body = [twoBytes(topic.length), topic, identifier, properties, message.payload]
-  const length = body.reduce((sum, { length: bytes }) => sum + bytes, 0)
+  const { payload } = message
+  const fields = [twoBytes(topic.length), topic, identifier, properties]
+  const length = fields.reduce((sum, { length: bytes }) => sum + bytes, payload.length)
   const flags = (isRepeated ? 8 : 0) | (qos << 1) | (retain ? 1 : 0)
-  return Buffer.concat([Buffer.from([0x30 | flags]), variable(length), ...body])
+  const header = [Buffer.from([0x30 | flags]), variable(length), ...fields]
+  if (payload.length > COPIED_BYTES_MAX) return [Buffer.concat(header), payload]
+  return [Buffer.concat([...header, payload])]
 }
 
 function propertiesOf({ message, subscriptionIdentifiers }: Delivery): Buffer {

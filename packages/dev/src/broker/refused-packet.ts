@@ -4,6 +4,7 @@
 export const REASON = {
   noMatchingSubscribers: 0x10,
   noSubscriptionExisted: 0x11,
+  unspecifiedError: 0x80,
   malformedPacket: 0x81,
   protocolError: 0x82,
   unsupportedProtocolVersion: 0x84,

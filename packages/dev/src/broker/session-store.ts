@@ -1,6 +1,7 @@
 // The sessions of the broker, their expiry, and the Wills of clients that are gone.
 import type { MessageRouter } from './message-router.ts'
 import { messageOfWill, type Will } from './message.ts'
+import { quoted } from './quoted.ts'
 import { Session } from './session.ts'
 
 /** Session Expiry Interval of a session that does not expire (MQTT 5 §3.1.2.11.2). */
@@ -34,8 +35,8 @@ export class SessionStore {
     return this.#sessions.get(clientId)
   }
 
-  create(clientId: string): Session {
-    const session = new Session(clientId, this.#log)
+  create(clientId: string, userName: string | undefined): Session {
+    const session = new Session(clientId, userName, this.#log)
     this.#sessions.set(clientId, session)
     return session
   }
@@ -79,6 +80,20 @@ export class SessionStore {
     this.#sessions.delete(session.clientId)
     this.#router.remove(session)
     if (will !== undefined) this.#publish(session, will)
+  }
+
+  /** Ends the session that has been without a connection for longest, of those without messages. False: there is none. */
+  endOldest(): boolean {
+    // In the order in which the clients left.
+    for (const session of this.#absences.keys()) {
+      if (!session.isEmpty) continue
+      this.#log(
+        `MQTT: there are ${this.size} sessions: the one of client ${quoted(session.clientId, session.clientId.length)} ends, which has been disconnected for longest and has no messages`,
+      )
+      this.end(session)
+      return true
+    }
+    return false
   }
 
   /** Stops all timers. */

@@ -3,6 +3,7 @@ import type { QoS } from 'mqtt-packet'
 import type { BrokerUser } from './access.ts'
 import type { Connection } from './connection.ts'
 import { isExpired, type Delivery, type Message } from './message.ts'
+import { quoted } from './quoted.ts'
 
 /** One topic filter of a session. */
 export interface Subscription {
@@ -31,6 +32,8 @@ interface Unacknowledged {
 /** See the first line. */
 export class Session {
   readonly clientId: string
+  /** Only this user may resume or end it. Undefined: nobody logs in. */
+  readonly userName: string | undefined
   readonly subscriptions = new Map<string, Subscription>()
   /** Packet Identifiers of QoS 2 messages from the client whose PUBREL has not arrived. */
   readonly received = new Set<number>()
@@ -49,8 +52,9 @@ export class Session {
   #isFull = false
   #lastIdentifier = 0
 
-  constructor(clientId: string, log: (line: string) => void) {
+  constructor(clientId: string, userName: string | undefined, log: (line: string) => void) {
     this.clientId = clientId
+    this.userName = userName
     this.#log = log
   }
 
@@ -61,6 +65,11 @@ export class Session {
   /** Whether a QoS 1 message would be sent at once. */
   get hasRoom(): boolean {
     return this.#connection?.hasRoom === true && this.#sent.size < this.#connection.receiveMaximum
+  }
+
+  /** Whether no message waits in it, in either direction. */
+  get isEmpty(): boolean {
+    return this.#waiting.length + this.#unacknowledged.size + this.received.size === 0
   }
 
   /** The client has connected: resends unacknowledged messages in their order, then sends those that wait. */
@@ -85,13 +94,17 @@ export class Session {
     return this.#user?.may('read', topic) ?? true
   }
 
-  deliver(delivery: Delivery): void {
-    if (delivery.qos > 0) {
-      this.#enqueue(delivery)
+  /** False: its queue is full. A message that needs no queue counts as delivered. */
+  deliver(delivery: Delivery): boolean {
+    const { message, qos } = delivery
+    if (isExpired(message)) return true
+    if (qos > 0) {
+      const isKept = this.#enqueue(delivery)
       this.flush()
-    } else if (this.#connection !== undefined && this.mayRead(delivery.message)) {
-      this.#connection.publish(delivery)
+      return isKept
     }
+    if (this.#connection !== undefined && this.mayRead(message)) this.#connection.publish(delivery)
+    return true
   }
 
   /** Sends waiting messages, as far as Receive Maximum allows (MQTT 5 §4.9). */
@@ -123,15 +136,16 @@ export class Session {
     return true
   }
 
-  /** Ends the session. Returns the messages that the client never acknowledged. */
-  clear(): Delivery[] {
+  /** Ends the session. Returns the messages that the client never acknowledged: sent, and not sent yet. */
+  clear(): { readonly sent: Delivery[]; readonly waiting: Delivery[] } {
     const unacknowledged = [...this.#unacknowledged.values()].map(({ delivery }) => delivery)
-    const left = [...unacknowledged, ...this.#waiting].filter((delivery) => delivery !== undefined)
+    const sent = unacknowledged.filter((delivery) => delivery !== undefined)
+    const waiting = this.#waiting
     this.detach()
     this.#unacknowledged.clear()
     this.#waiting = []
     this.#bytes = 0
-    return left
+    return { sent, waiting }
   }
 
   #sendFirst(delivery: Delivery): void {
@@ -169,20 +183,22 @@ export class Session {
     if (settled?.delivery !== undefined) this.#forget(settled.delivery)
   }
 
-  #enqueue(delivery: Delivery): void {
+  #enqueue(delivery: Delivery): boolean {
     const count = this.#waiting.length + this.#unacknowledged.size
     const { bytes } = delivery.message
     if (count < MESSAGES_MAX && this.#bytes + bytes <= BYTES_MAX) {
       if (count === 0) this.#isFull = false
       this.#waiting.push(delivery)
       this.#bytes += bytes
-      return
+      return true
     }
-    if (this.#isFull) return
-    this.#isFull = true
-    this.#log(
-      `MQTT: the queue of client ${JSON.stringify(this.clientId)} is full (${count} messages, ${this.#bytes} bytes): further messages for it are dropped`,
-    )
+    if (!this.#isFull) {
+      this.#isFull = true
+      this.#log(
+        `MQTT: the queue of client ${quoted(this.clientId, this.clientId.length)} is full (${count} messages, ${this.#bytes} bytes): further messages for it are dropped`,
+      )
+    }
+    return false
   }
 
   #forget({ message }: Delivery): void {

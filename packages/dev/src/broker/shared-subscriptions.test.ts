@@ -23,6 +23,10 @@ async function publish(payload: string, more: object = {}): Promise<void> {
   await publisher.next('puback')
 }
 
+function publishQos2(payload: string, messageId: number): Packet {
+  return { cmd: 'publish', topic: 'work/1', payload, qos: 2, messageId, retain: false, dup: false }
+}
+
 test.each([5, 4] as const)(
   'delivers each message to one member, in turn, MQTT %d',
   async (protocolVersion) => {
@@ -74,6 +78,22 @@ test('delivers unacknowledged messages to another member when a session ends', a
   await staying.subscribe('$share/group/work/#')
   await leaving.destroy()
   expect((await staying.next('publish')).payload.toString()).toBe('1')
+})
+
+// MQTT 5 [MQTT-4.8.2-5].
+test('delivers QoS 2 messages that were never sent to another member, and those that were sent to none', async () => {
+  const leaving = await raw({ properties: { receiveMaximum: 1 } })
+  await leaving.subscribe('$share/group/work/#', { qos: 2 })
+  for (const messageId of [1, 2, 3]) {
+    publisher.send(publishQos2(String(messageId), messageId))
+    await publisher.next('pubrec')
+  }
+  expect(await leaving.payloads()).toEqual(['1'])
+  const staying = await raw()
+  await staying.subscribe('$share/group/work/#', { qos: 2 })
+  await leaving.destroy()
+  await publisher.payloads()
+  expect(await staying.payloads()).toEqual(['2', '3'])
 })
 
 test('sends no retained messages to a shared subscription', async () => {

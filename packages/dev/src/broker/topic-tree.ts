@@ -1,11 +1,19 @@
-// Finds the subscriptions that match a topic name, level by level (MQTT 5 §4.7).
+// Finds topic filters that match a topic name, and topic names that match a filter, level by level (MQTT 5 §4.7).
 
 interface Node<Entry> {
   readonly children: Map<string, Node<Entry>>
   readonly entries: Set<Entry>
 }
 
-/** Entries under topic filters. Filters are valid, and without `$share/{ShareName}/`. */
+// Measured: a node with its two collections.
+const NODE_BYTES = 400
+
+/** About how much memory the tree needs for a filter or topic name that shares no level with others. */
+export function treeBytes(filter: string): number {
+  return filter.length + filter.split('/').length * NODE_BYTES
+}
+
+/** Entries under topic filters or topic names. Both are valid, and without `$share/{ShareName}/`. */
 export class TopicTree<Entry> {
   readonly #root: Node<Entry> = { children: new Map(), entries: new Set() }
 
@@ -33,6 +41,14 @@ export class TopicTree<Entry> {
     const levels = topic.split('/')
     collect(this.#root, levels, 0, found)
     return found
+  }
+
+  /**
+   * Every entry whose topic name matches the filter. Also yields undefined, once for each step of the search, so that
+   * the caller can interrupt it. The tree may change in between.
+   */
+  *matchedBy(filter: string): Generator<Entry | undefined, void> {
+    yield* walk(this.#root, filter.split('/'))
   }
 }
 
@@ -70,4 +86,45 @@ function collect<Entry>(node: Node<Entry>, levels: readonly string[], index: num
   if (exact !== undefined) collect(exact, levels, index + 1, found)
   const any = areWildcardsTaken ? node.children.get('+') : undefined
   if (any !== undefined) collect(any, levels, index + 1, found)
+}
+
+interface Step<Entry> {
+  readonly node: Node<Entry>
+  readonly index: number
+}
+
+// Without recursion: a generator inside 200 others would pass each value through all of them.
+function* walk<Entry>(root: Node<Entry>, levels: readonly string[]): Generator<Entry | undefined, void> {
+  const path: Iterator<Step<Entry>>[] = [[{ node: root, index: 0 }].values()]
+  for (let steps = path.at(-1); steps !== undefined; steps = path.at(-1)) {
+    const step = steps.next()
+    if (step.done === true) {
+      path.pop()
+      continue
+    }
+    yield undefined
+    const { node, index } = step.value
+    // `#` also matches the level above (§4.7.1.2).
+    const isHash = levels[Math.min(index, levels.length - 1)] === '#' && index >= levels.length - 1
+    if (index === levels.length || isHash) yield* node.entries
+    if (index < levels.length || isHash) path.push(stepsBelow(node, levels, index))
+  }
+}
+
+function* stepsBelow<Entry>(
+  { children }: Node<Entry>,
+  levels: readonly string[],
+  index: number,
+): Generator<Step<Entry>, void> {
+  const last = levels.length - 1
+  const level = levels[Math.min(index, last)]
+  if (level !== '+' && level !== '#') {
+    const node = level === undefined ? undefined : children.get(level)
+    if (node !== undefined) yield { node, index: index + 1 }
+    return
+  }
+  for (const [name, node] of children) {
+    // MQTT 5 [MQTT-4.7.2-1], as above. `#` stays the filter's level for all topic levels below.
+    if (index > 0 || !name.startsWith('$')) yield { node, index: index + 1 }
+  }
 }

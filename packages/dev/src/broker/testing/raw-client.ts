@@ -112,6 +112,14 @@ export class RawClient {
     this.#socket.pause()
   }
 
+  /** Reads so many bytes in a second from now on. */
+  readSlowly(bytesPerSecond: number): void {
+    this.#socket.on('data', ({ length }) => {
+      this.#socket.pause()
+      setTimeout(() => this.#socket.resume(), (length / bytesPerSecond) * 1_000)
+    })
+  }
+
   /** Cuts the connection, without DISCONNECT. */
   destroy(): Promise<void> {
     this.#socket.destroy()

@@ -1,0 +1,133 @@
+// What one client may cost the embedded broker, and what it is answered above that.
+import type { Packet } from 'mqtt-packet'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { startBroker, type Broker } from './index.ts'
+import { RawClient } from './testing/raw-client.ts'
+
+let broker: Broker
+let lines: string[]
+
+beforeEach(async () => {
+  lines = []
+  broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0, log: (line) => lines.push(line) })
+})
+afterEach(() => broker.close())
+
+function raw(options: Parameters<typeof RawClient.connect>[1] = {}): Promise<RawClient> {
+  return RawClient.connect(broker.url, options)
+}
+
+function publish(topic: string, payload: string, more: object = {}): Packet {
+  return { cmd: 'publish', topic, payload, qos: 0, messageId: 7, retain: false, dup: false, ...more }
+}
+
+function subscribe(topics: readonly string[]): Packet {
+  const subscriptions = topics.map((topic) => ({ topic, qos: 1 as const, nl: false, rap: false, rh: 0 }))
+  return { cmd: 'subscribe', messageId: 1, subscriptions }
+}
+
+function times<Value>(count: number, make: (index: number) => Value): Value[] {
+  return Array.from({ length: count }, (_, index) => make(index))
+}
+
+test.each([
+  [5, 0x97],
+  [4, 0x80],
+] as const)(
+  'grants one session 10,000 subscriptions, and refuses further ones, MQTT %d',
+  async (protocolVersion, code) => {
+    const client = await raw({ clientId: 'many', protocolVersion })
+    client.send(subscribe(times(10_000, (index) => `a/${index}`)))
+    expect((await client.next('suback')).granted).not.toContain(code)
+    client.send(subscribe(['a/7', 'new/1', 'new/2']))
+    expect((await client.next('suback')).granted).toEqual([1, code, code])
+    client.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: ['a/8'] })
+    await client.next('unsuback')
+    client.send(subscribe(['new/1']))
+    expect((await client.next('suback')).granted).toEqual([1])
+    expect(lines).toEqual([expect.stringContaining('client "many": a SUBSCRIBE is above the limit')])
+  },
+)
+
+test('refuses subscriptions with many levels before they fill the memory', async () => {
+  const [first, second] = [await raw(), await raw()]
+  first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
+  const { granted } = await first.next('suback')
+  expect(granted.slice(0, 100)).toEqual(times(100, () => 1))
+  expect(granted.at(-1)).toBe(0x97)
+  second.send(subscribe([`a${'/'.repeat(200)}`]))
+  expect((await second.next('suback')).granted).toEqual([0x97])
+  // The limit is of all sessions, and the end of one makes room.
+  await first.destroy()
+  await second.payloads()
+  second.send(subscribe([`a${'/'.repeat(200)}`]))
+  expect((await second.next('suback')).granted).toEqual([1])
+})
+
+test('serves others while it looks for the retained messages of 10,000 filters', async () => {
+  const publisher = await raw()
+  publisher.send(...times(5_000, (index) => publish(`${index}/b/c/d/e`, 'x', { retain: true })))
+  await publisher.payloads()
+  const client = await raw()
+  client.send(subscribe(times(10_000, (index) => `+/b/c/d/${index}`)))
+  await client.next('suback')
+  const startedAtMs = performance.now()
+  expect(await publisher.payloads()).toEqual([])
+  expect(performance.now() - startedAtMs).toBeLessThan(1_000)
+  // It goes on until the last filter has its messages.
+  const late = await raw()
+  late.send(subscribe(['+/b/c/d/e', '4999/#', '$SYS/#', '4998/b/c/d/e/#']))
+  for (let count = 0; count < 100; count++) await late.next('publish')
+})
+
+test.each([
+  ['#', ['a', 'a/b', 'a/b/c', 'b']],
+  ['+', ['a', 'b']],
+  ['a/#', ['a', 'a/b', 'a/b/c']],
+  ['a/+', ['a/b']],
+  ['+/+/#', ['a/b', 'a/b/c']],
+  ['a/b/c', ['a/b/c']],
+  ['a/b/c/+', []],
+  ['/#', []],
+])('finds the retained messages that %s matches', async (filter, topics) => {
+  const client = await raw()
+  client.send(...['a', 'a/b', 'a/b/c', 'b'].map((topic) => publish(topic, topic, { retain: true })))
+  await client.subscribe(filter)
+  expect((await client.payloads()).sort()).toEqual(topics)
+})
+
+test('retains a message when the limit is full of expired ones', async () => {
+  const client = await raw()
+  const properties = { messageExpiryInterval: 1 }
+  client.send(...times(10_000, (index) => publish(`r/${index}`, 'x', { retain: true, properties })))
+  await client.payloads()
+  // The unit of the protocol is a second: nothing but time makes a message expire.
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  client.send(publish('card', 'v1', { retain: true, qos: 1 }))
+  expect((await client.next('puback')).reasonCode).toBe(0)
+  await client.subscribe('card')
+  expect(await client.payloads()).toEqual(['v1'])
+  expect(lines).toEqual([])
+})
+
+test('answers 0x97 to a message that it cannot retain, and keeps the old one', async () => {
+  const client = await raw()
+  const big = Buffer.alloc(63 * 1024 * 1024)
+  client.send(publish('card', 'old', { retain: true, qos: 1 }))
+  await client.next('puback')
+  for (const topic of ['1', '2', '3', '4']) {
+    client.send(publish(topic, '', { payload: big, retain: true, qos: 1 }))
+    expect((await client.next('puback')).reasonCode).toBe(0)
+  }
+  const large = big.subarray(0, 5 * 1024 * 1024)
+  client.send(publish('card', '', { payload: large, retain: true, qos: 1 }))
+  expect((await client.next('puback')).reasonCode).toBe(0x97)
+  // As often as it is sent: nothing of it is remembered.
+  for (let count = 0; count < 2; count++) {
+    client.send(publish('card', '', { payload: large, retain: true, qos: 2 }))
+    expect((await client.next('pubrec')).reasonCode).toBe(0x97)
+  }
+  expect(lines).toEqual([expect.stringContaining('5 messages with')])
+  await client.subscribe('card')
+  expect(await client.payloads()).toEqual(['old'])
+})

@@ -1,0 +1,89 @@
+// The retained messages (MQTT 5 §3.3.1.3), within a limit, by topic name.
+import { isExpired, type Message } from './message.ts'
+import { TopicTree, treeBytes } from './topic-tree.ts'
+
+const MESSAGES_MAX = 10_000
+const BYTES_MAX = 256 * 1024 * 1024
+
+/** See the first line. */
+export class RetainedMessages {
+  readonly #messages = new Map<string, Message>()
+  readonly #tree = new TopicTree<Message>()
+  readonly #log: (line: string) => void
+  #bytes = 0
+  // No message expires before it.
+  #expiresAtMs = Number.POSITIVE_INFINITY
+  #isFull = false
+
+  constructor(log: (line: string) => void) {
+    this.#log = log
+  }
+
+  /** Replaces the message of the topic, or removes it when there is no payload. False: the limit is reached. */
+  keep(message: Message): boolean {
+    if (message.payload.length === 0) {
+      this.delete(message.topic)
+      return true
+    }
+    if (!this.#hasRoom(message)) this.#deleteExpired()
+    // The old message stays until it is certain that the new one fits.
+    if (!this.#hasRoom(message)) {
+      this.#logFull()
+      return false
+    }
+    this.delete(message.topic)
+    this.#messages.set(message.topic, message)
+    this.#tree.add(message.topic, message)
+    this.#bytes += sizeOf(message)
+    this.#expiresAtMs = Math.min(this.#expiresAtMs, message.expiresAtMs ?? Number.POSITIVE_INFINITY)
+    return true
+  }
+
+  delete(topic: string): void {
+    const message = this.#messages.get(topic)
+    if (message === undefined) return
+    this.#messages.delete(topic)
+    this.#tree.delete(topic, message)
+    this.#bytes -= sizeOf(message)
+    if (this.#messages.size < MESSAGES_MAX / 2 && this.#bytes < BYTES_MAX / 2) this.#isFull = false
+  }
+
+  /** Those that a filter matches; undefined for each step of the search without one. */
+  *matchedBy(filter: string): Generator<Message | undefined, void> {
+    for (const message of this.#tree.matchedBy(filter)) {
+      if (message === undefined || !isExpired(message)) yield message
+      else this.delete(message.topic)
+    }
+  }
+
+  #hasRoom(message: Message): boolean {
+    const replaced = this.#messages.get(message.topic)
+    const count = this.#messages.size + (replaced === undefined ? 1 : 0)
+    const bytes = this.#bytes + sizeOf(message) - (replaced === undefined ? 0 : sizeOf(replaced))
+    return count <= MESSAGES_MAX && bytes <= BYTES_MAX
+  }
+
+  #deleteExpired(): void {
+    if (this.#expiresAtMs > Date.now()) return
+    this.#expiresAtMs = Number.POSITIVE_INFINITY
+    for (const message of this.#messages.values()) {
+      if (isExpired(message)) this.delete(message.topic)
+      else if (message.expiresAtMs !== undefined) {
+        this.#expiresAtMs = Math.min(this.#expiresAtMs, message.expiresAtMs)
+      }
+    }
+  }
+
+  // Once, until half of it is free again.
+  #logFull(): void {
+    if (this.#isFull) return
+    this.#isFull = true
+    this.#log(
+      `MQTT: ${this.#messages.size} messages with ${this.#bytes} bytes are retained, which is the limit: further ones are delivered, but not retained`,
+    )
+  }
+}
+
+function sizeOf({ topic, bytes }: Message): number {
+  return bytes + treeBytes(topic)
+}
