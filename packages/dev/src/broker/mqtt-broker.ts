@@ -8,7 +8,7 @@ import type { IConnectPacket, IDisconnectPacket, ISubscribePacket } from 'mqtt-p
 import type { BrokerAccess, BrokerUser } from './access.ts'
 import { Connection, type ConnectionLimits, type ReceivedPacket } from './connection.ts'
 import { MessageRouter, type PublishOutcome } from './message-router.ts'
-import { messageOf, type Will } from './message.ts'
+import { messageOf, type Will } from './make-message.ts'
 import type { Publication } from './publish-codec.ts'
 import { quoted } from './quoted.ts'
 import { REASON } from './refused-packet.ts'

@@ -1,6 +1,6 @@
 // The sessions of the broker, their expiry, and the Wills of clients that are gone.
 import type { MessageRouter } from './message-router.ts'
-import { messageOfWill, type Will } from './message.ts'
+import { messageOfWill, type Will } from './make-message.ts'
 import { quoted } from './quoted.ts'
 import { Session } from './session.ts'
 
