@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isWholeJson } from './whole-json.ts'
+import { isWholeJson, WALKED_BYTES_MAX } from './whole-json.ts'
 
 const isWhole = (text: string): boolean => isWholeJson(Buffer.from(text))
 const many = `[${'{"a":"}"},'.repeat(100)}{}]`
@@ -44,6 +44,7 @@ test.each<[what: string, texts: fc.Arbitrary<string>]>([
 ])('a text %s is whole where JSON.parse takes it', (_what, texts) => {
   fc.assert(
     fc.property(texts, (each) => {
+      fc.pre(Buffer.byteLength(each) <= WALKED_BYTES_MAX)
       expect(isWhole(each)).toBe(isJson(each))
     }),
     { numRuns: 500 },
@@ -79,6 +80,14 @@ test.each([
   many,
 ])('%s is whole', (text) => {
   expect(isWhole(text)).toBe(true)
+})
+
+test('of a very long text only the ends are looked at', () => {
+  const long = (length: number): string => `{"a":"${'x'.repeat(length)}"}`
+  const inside = long(WALKED_BYTES_MAX / 2)
+  expect(isWhole(inside + inside.slice(0, -20))).toBe(false)
+  expect(isWhole(long(WALKED_BYTES_MAX) + '{}')).toBe(true)
+  expect(isWhole(long(WALKED_BYTES_MAX) + '{')).toBe(false)
 })
 
 const LONG = `{"a":"${'x'.repeat(400)}"}`
