@@ -82,8 +82,9 @@ test.each([
   expect(isWhole(text)).toBe(true)
 })
 
+const long = (length: number): string => `{"a":"${'x'.repeat(length)}"}`
+
 test('of a very long text only the ends are looked at', () => {
-  const long = (length: number): string => `{"a":"${'x'.repeat(length)}"}`
   const inside = long(WALKED_BYTES_MAX / 2)
   expect(isWhole(inside + inside.slice(0, -20))).toBe(false)
   expect(isWhole(long(WALKED_BYTES_MAX) + '{}')).toBe(true)
