@@ -2,11 +2,16 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
-import { InterimAnswers } from './interim-answers.ts'
+import { InterimAnswers, type InterimFault } from './interim-answers.ts'
 
-/** The server left HTTP, although nobody asked for it. */
-class SwitchedProtocolsError extends Error {
-  readonly code = 'SWITCHED_PROTOCOLS'
+/** The server sends something else than the answer to the request. */
+class InterimAnswerError extends Error {
+  readonly code = 'INTERIM_ANSWER'
+}
+
+const FAULTS: Readonly<Record<InterimFault, string>> = {
+  switched: 'The server answered 101 (Switching Protocols), which was not asked for.',
+  endless: 'The server sent interim answers (1xx) without an end.',
 }
 
 /** Watches one socket from its connection to its end; it must be made before undici gets the socket. */
@@ -34,9 +39,9 @@ export class ConnectionWatch {
     const read: (size?: number) => unknown = socket.read.bind(socket)
     socket.read = (size) => {
       const chunk = read(size)
-      if (!Buffer.isBuffer(chunk) || this.#interim.look(chunk) === undefined) return chunk
-      const what = 'The server answered 101 (Switching Protocols), which was not asked for.'
-      socket.destroy(new SwitchedProtocolsError(what))
+      const fault = Buffer.isBuffer(chunk) ? this.#interim.look(chunk) : undefined
+      if (fault === undefined) return chunk
+      socket.destroy(new InterimAnswerError(FAULTS[fault]))
       return null
     }
   }

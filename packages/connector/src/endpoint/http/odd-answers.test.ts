@@ -323,4 +323,14 @@ describe('an interim answer that nobody asked for', () => {
     expect((problem as Problem).detail).toContain('The server answered 101 (Switching Protocols)')
     expect(seen).toHaveLength(1)
   })
+
+  test('interim answers without an end end the call at once', async () => {
+    const { url, seen } = await startServer(CONTINUE.repeat(2_000))
+    const problem = await new HttpEndpoint(targetOf(url), POST)
+      .call(request())
+      .catch((error: unknown) => error)
+    expect(problem).toMatchObject({ code: 'upstream_invalid_response', retryable: false })
+    expect((problem as Problem).detail).toContain('interim answers (1xx) without an end')
+    expect(seen).toHaveLength(1)
+  })
 })

@@ -8,7 +8,7 @@ const BROKEN_ANSWERS = new Set([
   'UND_ERR_HEADERS_OVERFLOW',
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
   'UND_ERR_RES_EXCEEDED_MAX_SIZE',
-  'SWITCHED_PROTOCOLS',
+  'INTERIM_ANSWER',
 ])
 
 // Our own pool's end says nothing of the server.
