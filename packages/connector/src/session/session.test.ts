@@ -3,6 +3,7 @@ import { duplexPair, type Duplex } from 'node:stream'
 import { generate, parser, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
 import { MqttSession } from './session.ts'
+import { BASE_OPTIONS } from './testing/scripted-broker.ts'
 import type { SessionOptions, SessionWarning } from './session-options.ts'
 
 const sessions: MqttSession[] = []
@@ -66,21 +67,13 @@ async function arrange(options: Partial<SessionOptions> = {}, broker = new Broke
   const next = (): Promise<void> => new Promise((resolve) => (told = resolve))
   const session = new MqttSession(
     {
+      ...BASE_OPTIONS,
       url: 'mqtt://in.memory',
       tls: {},
-      protocolVersion: 5,
-      clientId: 'c',
-      password: () => undefined,
-      keepAliveSeconds: 30,
-      connectTimeoutMs: 5_000,
-      sessionExpirySeconds: 300,
       receiveMaximum: 65_535,
       reconnect: { minMs: 1, maxMs: 5 },
-      ackOrder: 'bounded',
-      ackHoldMaxMs: 2_000,
       filters: ['a', 'b'],
       ownFilters: ['own'],
-      frameBytesMax: () => 1_000,
       will: () => ({ topic: 'status', payload: 'offline' }),
       dial: () => {
         const stream = broker.accept()

@@ -9,6 +9,7 @@ import { createServer as createTlsServer } from 'node:tls'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { LOCALHOST, OTHER_NAME } from '../config/testing/certificates.ts'
 import { MqttSession } from './session.ts'
+import { BASE_OPTIONS } from './testing/scripted-broker.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'inferwire-port-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -28,24 +29,15 @@ async function reasonOf(scheme: string, server: Server, trusted?: string): Promi
   return await new Promise((resolve) => {
     const session = new MqttSession(
       {
+        ...BASE_OPTIONS,
         url: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`,
         tls: {
           ...(isTls ? { serverName: 'localhost' } : {}),
           ...(trusted === undefined ? {} : { caFile }),
           insecureSkipVerify: false,
         },
-        protocolVersion: 5,
-        clientId: 'c',
-        password: () => undefined,
-        keepAliveSeconds: 30,
-        connectTimeoutMs: 5_000,
-        sessionExpirySeconds: 300,
-        receiveMaximum: 100,
         reconnect: { minMs: 60_000, maxMs: 60_000 },
-        ackOrder: 'bounded',
-        ackHoldMaxMs: 2_000,
         filters: ['a'],
-        frameBytesMax: () => 1_000,
         random: () => 1,
       },
       {

@@ -6,6 +6,22 @@ import type { ReceivedDelivery } from '../delivery.ts'
 import { MqttSession } from '../session.ts'
 import type { SessionOptions, SessionWarning } from '../session-options.ts'
 
+/** What the sessions of tests have in common; each test adds URL and filters, and replaces what it is about. */
+export const BASE_OPTIONS: Omit<SessionOptions, 'url' | 'filters'> = {
+  tls: { insecureSkipVerify: false },
+  protocolVersion: 5,
+  clientId: 'c',
+  password: () => undefined,
+  keepAliveSeconds: 30,
+  connectTimeoutMs: 5_000,
+  sessionExpirySeconds: 300,
+  receiveMaximum: 100,
+  reconnect: { minMs: 1, maxMs: 1 },
+  ackOrder: 'bounded',
+  ackHoldMaxMs: 2_000,
+  frameBytesMax: () => 1_000,
+}
+
 /** What it answers: bytes, or undefined for nothing. `connection` counts from 1. */
 export type Script = (packet: Packet, connection: number) => Buffer | undefined
 
@@ -71,20 +87,9 @@ export function meet(url: string, options: Partial<SessionOptions> = {}): Meetin
   }
   const session = new MqttSession(
     {
+      ...BASE_OPTIONS,
       url,
-      tls: { insecureSkipVerify: false },
-      protocolVersion: 5,
-      clientId: 'c',
-      password: () => undefined,
-      keepAliveSeconds: 30,
-      connectTimeoutMs: 5_000,
-      sessionExpirySeconds: 300,
-      receiveMaximum: 100,
-      reconnect: { minMs: 1, maxMs: 1 },
-      ackOrder: 'bounded',
-      ackHoldMaxMs: 2_000,
       filters: ['a'],
-      frameBytesMax: () => 1_000,
       ...options,
     },
     {
