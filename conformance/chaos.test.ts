@@ -40,7 +40,7 @@ describe('a planted bug is found', () => {
     'ack-on-receipt': saw('ack-before-reply'),
     'ack-before-reply-taken': saw('ack-before-reply'),
     'ack-out-of-order': saw('ack-order'),
-    // A request that was redelivered in the meantime has its identifier again: its late PUBACK is one out of turn.
+    // When the request is redelivered before the late PUBACK, its identifier is open again: then the order is violated.
     'ack-of-old-epoch': (result) => saw('ack-stale-epoch')(result) || saw('ack-order')(result),
     'clean-start': ({ verdict }) => verdict.unanswered > 0,
     // Seen by the client that gets it, or on the wire: the request is acknowledged, and no reply was to it.

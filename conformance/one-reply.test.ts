@@ -25,7 +25,7 @@ test('a broker that restarts while 100 requests run gets one reply for each of t
   await expect.poll(() => client.received.length, { timeout: 15_000 }).toBe(50)
   upstream.release()
   await expect.poll(() => client.received.length, { timeout: 15_000 }).toBe(100)
-  // A second reply would come at the latest with the acknowledgement of the last one.
+  // After the drain no further reply can arrive.
   await connector.stop()
   const byTopic = client.received.map(({ topic }) => topic)
   expect(new Set(byTopic).size).toBe(100)

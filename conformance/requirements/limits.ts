@@ -1,4 +1,4 @@
-// What Inferwire does not promise, on purpose. What it is to do one day is an open requirement.
+// Limits that Inferwire has on purpose. What is planned is an open requirement instead.
 
 /** One thing that nobody may count on. */
 export interface Limit {

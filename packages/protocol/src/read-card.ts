@@ -43,7 +43,7 @@ export type CardReading =
 export function readCard(name: string, payload: Uint8Array): CardReading {
   let value: Json
   try {
-    // A member that a newer contract made larger than this version can read must not hide the others.
+    // A newer contract may have members beyond the bounds of this version: they are left out, the others are read.
     value = parseJson(payload, { leaveOut: true })
   } catch (error) {
     return { mistake: `it is not JSON (${error instanceof Error ? error.message : String(error)})` }
