@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Secret, type ConfigInput } from '@inferwire/connector'
 import type { ConnectorStatus } from '@inferwire/protocol'
-import { Proxy } from './chaos/proxy.ts'
+import { Proxy } from './rig/proxy.ts'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'

@@ -2,7 +2,7 @@
 import type { Mosquitto } from '../fixtures/mosquitto.ts'
 import type { ConnectorActor } from './actors.ts'
 import type { FaultRecord, Ledger } from './ledger.ts'
-import type { Proxy } from './proxy.ts'
+import type { Proxy } from '../rig/proxy.ts'
 import { actorOf, type Fault, type FaultKind } from './schedule.ts'
 import type { ChaosUpstream } from './upstream.ts'
 

@@ -1,7 +1,7 @@
 // Asks: raw MQTT clients and SDK clients at a steady rate with a bound, every answer checked and put in the ledger.
 import { connect, InferwireError, type Client } from '@inferwire/client'
 import { KIND, type Ledger } from './ledger.ts'
-import { RawClient, type RawReply } from './raw-client.ts'
+import { RawClient, type RawReply } from '../rig/raw-client.ts'
 import {
   clientName,
   clientOf,
@@ -64,11 +64,14 @@ export class Load {
     const { rawClients, sdkClients, port } = this.#options
     for (let client = 0; client < rawClients; client++) {
       this.#raw.push(
-        new RawClient(port, clientName(client), {
-          replied: (reply) => this.#replied(client, reply),
-          acknowledged: (number, reasonCode) => this.#ledger.acknowledged(number, reasonCode),
-          abandoned: (number) => this.#ledger.abandon(number),
-        }),
+        new RawClient(
+          { port, name: clientName(client) },
+          {
+            replied: (reply) => this.#replied(client, reply),
+            acknowledged: (number, reasonCode) => this.#ledger.acknowledged(number, reasonCode),
+            abandoned: (number) => this.#ledger.abandon(number),
+          },
+        ),
       )
     }
     await Promise.all(this.#raw.map((client) => client.start()))

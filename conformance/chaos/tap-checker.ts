@@ -3,8 +3,8 @@ import { hash } from 'node:crypto'
 import mqttPacket, { type IConnackPacket, type IConnectPacket, type Packet } from 'mqtt-packet'
 import { OpenRequests } from '../checkers/open-requests.ts'
 import type { Attempt, PartMark, PartOrder, PartRule } from '../checkers/part-order.ts'
-import type { Witness } from './proxy.ts'
-import { PacketScanner, partMarkOf, viewPublish, type PublishView } from './wire.ts'
+import type { Witness } from '../rig/proxy.ts'
+import { PacketScanner, partMarkOf, viewPublish, type PublishView } from '../rig/wire.ts'
 
 /** What the connector may do. */
 export interface TapRules {

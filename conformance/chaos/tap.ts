@@ -1,6 +1,6 @@
 // The witness between connector and broker: a proxy that reads both directions and judges what it sees, live.
 import { PartOrder } from '../checkers/part-order.ts'
-import { Proxy } from './proxy.ts'
+import { Proxy } from '../rig/proxy.ts'
 import { TapChecker, type TapRules, type TapSeen, type Violation } from './tap-checker.ts'
 
 export type { TapRules, TapSeen, Violation } from './tap-checker.ts'

@@ -1,5 +1,5 @@
 // Asks in an open loop: at its rate whatever comes back, so that an overload is one. Each answer is timed and checked.
-import { RawClient, type RawReply } from '../chaos/raw-client.ts'
+import { RawClient, type RawReply } from '../rig/raw-client.ts'
 import { digest } from '../fixtures/misbehaving-upstream.ts'
 
 /** Some clients that ask one model together. */
@@ -85,7 +85,7 @@ export class OpenLoad {
     for (const name of new Set(flows.flatMap(({ clients }) => clients))) {
       load.#clients.set(
         name,
-        new RawClient(port, name, {
+        new RawClient({ port, name }, {
           replied: (reply) => load.#replied(name, reply),
           acknowledged: (_number, code) => void (load.refused += code >= 0x80 ? 1 : 0),
           abandoned: () => (load.abandoned += 1),

@@ -1,6 +1,6 @@
 // What most rows begin with: a broker, a model server and a connector.
 import type { ConfigInput } from '@inferwire/connector'
-import { ProcessMeter } from '../chaos/process-meter.ts'
+import { ProcessMeter } from '../rig/process-meter.ts'
 import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../fixtures/mosquitto.ts'
 import { ConnectorProcess, type ProcessOptions } from './connector-process.ts'
 import type { Findings } from './row.ts'

@@ -1,13 +1,12 @@
 // Clients that are many, loud, deaf, or repeat themselves.
-import { connect } from 'node:net'
-import mqttPacket from 'mqtt-packet'
-import { encodePublish } from '../../chaos/wire.ts'
+import { RawClient } from '../../rig/raw-client.ts'
 import { OpenLoad, type Flow } from '../open-load.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, until, type Stage } from '../stage.ts'
 import { startWorld, watchCpu } from '../world.ts'
 
 const SLOW = 'slow-20'
+const BACKLOG_BYTES_MAX = 1_000_000
 
 function clients(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index}`)
@@ -217,42 +216,32 @@ export const duplicates: Row = {
     }),
 }
 
-// Asks without end and never reads: what the broker sends it stays in the socket, and then in the broker.
+// Sends requests and never reads: its replies stay in the socket, and then in the broker.
 async function startDeafClient(
   stage: Stage,
   port: number,
   perSecond: number,
 ): Promise<{ readonly sent: number; stop(): void }> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  socket.on('error', () => {})
-  stage.later(() => socket.destroy())
-  const options = { protocolVersion: 5 }
-  socket.write(
-    mqttPacket.generate(
-      { cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, clean: true, clientId: 'deaf', keepalive: 0 },
-      options,
-    ),
+  const client = new RawClient(
+    { port, name: 'deaf' },
+    { replied: () => {}, acknowledged: () => {}, abandoned: () => {} },
   )
-  const subscription = { topic: 'infer/reply/deaf/#', qos: 1 as const, nl: false, rap: false, rh: 2 }
-  socket.write(
-    mqttPacket.generate({ cmd: 'subscribe', messageId: 1, subscriptions: [subscription] }, options),
-  )
-  await new Promise((resolve) => socket.once('data', resolve))
-  socket.pause()
+  stage.later(() => client.close())
+  await client.start()
+  client.stopReading()
   const pad = 'x'.repeat(20_000)
   let sent = 0
   const timer = setInterval(() => {
     sent += 1
-    const packet = encodePublish({
+    // The broker stops reading from a client that does not read its PUBACKs.
+    if (client.backlogBytes >= BACKLOG_BYTES_MAX) return
+    client.publish(sent, {
       topic: 'infer/request/deaf/echo/predict',
-      packetId: 1 + (sent % 65_000),
       correlation: Buffer.from(String(sent)),
       expirySeconds: 60,
       userProperties: [],
       payload: `{"instances":[${sent}],"pad":"${pad}"}`,
     })
-    // The broker stops reading a client that does not take its PUBACKs.
-    if (socket.writableLength < 1_000_000) socket.write(packet)
   }, 1000 / perSecond)
   stage.later(() => clearInterval(timer))
   return {
@@ -261,7 +250,7 @@ async function startDeafClient(
     },
     stop: () => {
       clearInterval(timer)
-      socket.destroy()
+      client.close()
     },
   }
 }

@@ -1,6 +1,6 @@
 // Replies that the broker does not take: settled, counted, and never a loop.
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { PacketScanner } from '../../chaos/wire.ts'
+import { PacketScanner } from '../../rig/wire.ts'
 import { TestClient, type Received } from '../../fixtures/mqtt-client.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause, until, type Stage } from '../stage.ts'

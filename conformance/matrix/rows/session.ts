@@ -1,7 +1,7 @@
 // The connector's own process and session: ended by a request, taken over, replayed to, killed among its like.
 import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '@inferwire/connector'
-import { Proxy } from '../../chaos/proxy.ts'
+import { Proxy } from '../../rig/proxy.ts'
 import { TestClient } from '../../fixtures/mqtt-client.ts'
 import { startMosquitto } from '../../fixtures/mosquitto.ts'
 import { tempFolder } from '../../fixtures/temp-folder.ts'

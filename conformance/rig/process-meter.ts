@@ -1,20 +1,19 @@
-// How much of a core and of memory each process takes, also of one that dies and comes back. Linux only: elsewhere it
-// says nothing.
+// Measures CPU and memory of processes, including one that is restarted. Linux only: elsewhere the figures are empty.
 import { readFileSync } from 'node:fs'
 
 const INTERVAL_MS = 500
 // USER_HZ, the unit of /proc, is 100 on every architecture that Node.js runs on.
 const TICK_MS = 10
 
-/** What was measured, by name. */
+/** The figures by process name. */
 export interface ProcessFigures {
   /** Share of one core, rounded to hundredths. */
   readonly cpu: Readonly<Record<string, number>>
-  /** Most resident memory that one of its processes had, in MB (10^6 bytes). */
+  /** Peak resident memory over all processes of that name, in MB (10^6 bytes). */
   readonly peakRssMb: Readonly<Record<string, number>>
 }
 
-/** Looks twice a second. */
+/** Samples the processes twice a second. */
 export class ProcessMeter {
   readonly #pids: Readonly<Record<string, () => number | undefined>>
   readonly #last = new Map<number, number>()
@@ -33,13 +32,13 @@ export class ProcessMeter {
       const now = pid()
       if (now !== undefined) this.#last.set(now, cpuMs(now) ?? 0)
     }
-    this.#timer = setInterval(() => this.#look(), INTERVAL_MS)
+    this.#timer = setInterval(() => this.#sample(), INTERVAL_MS)
   }
 
-  /** The figures since `start`; empty when it was stopped before. */
+  /** The figures since `start`; empty when it was already stopped. */
   stop(): ProcessFigures {
     if (this.#timer === undefined) return { cpu: {}, peakRssMb: {} }
-    this.#look()
+    this.#sample()
     clearInterval(this.#timer)
     this.#timer = undefined
     const wallMs = performance.now() - this.#startedAtMs
@@ -52,7 +51,7 @@ export class ProcessMeter {
     return { cpu, peakRssMb: { ...this.#peakRssMb } }
   }
 
-  #look(): void {
+  #sample(): void {
     for (const [name, pidOf] of Object.entries(this.#pids)) {
       const pid = pidOf()
       const spent = pid === undefined ? undefined : cpuMs(pid)
@@ -66,7 +65,7 @@ export class ProcessMeter {
 
 function cpuMs(pid: number): number | undefined {
   try {
-    // The name, in parentheses, may hold blanks: fields are counted behind it (proc(5): utime 14, stime 15).
+    // The name, in parentheses, may contain blanks: fields are counted after it (proc(5): utime 14, stime 15).
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ')
     return (Number(fields[11]) + Number(fields[12])) * TICK_MS
   } catch {
@@ -74,7 +73,7 @@ function cpuMs(pid: number): number | undefined {
   }
 }
 
-// VmHWM of proc(5): the peak since the program began.
+// VmHWM of proc(5): the peak since the process started.
 function peakRssMb(pid: number): number {
   try {
     const kib = Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)

@@ -1,35 +1,35 @@
-// One direction of one proxied connection, and what its toxics do to the bytes.
+// One direction of a proxied connection, with the toxics applied to its bytes.
 import type { Socket } from 'node:net'
 
-/** What a direction suffers from; nothing set = it passes on at once. */
+/** Faults of one direction; with none set, bytes are forwarded at once. */
 export interface Toxics {
-  /** Milliseconds that each piece is late, and up to so many more. */
+  /** Milliseconds that each piece is delayed, and the upper bound of a random addition. */
   latencyMs?: number
   jitterMs?: number
   /** Bytes per second. */
   bandwidth?: number
-  /** Passes on at most so many bytes at a time. */
+  /** Forwards at most so many bytes at a time. */
   sliceBytes?: number
-  /** Reads nothing and passes on nothing; the other end does not notice. */
+  /** Reads and forwards nothing; the connection stays open. */
   isFrozen?: boolean
-  /** Milliseconds between the end of one side and the end of the other. */
+  /** Milliseconds between the close of one side and the close of the other. */
   slowCloseMs?: number
 }
 
-/** Who reads along. */
+/** Observer of the bytes. */
 export interface PipeWitness {
-  /** Bytes came out of the source. */
+  /** Bytes arrived from the source. */
   readonly arrived?: ((chunk: Buffer) => void) | undefined
-  /** Bytes were handed to the destination. */
+  /** Bytes were written to the destination. */
   readonly passed?: ((chunk: Buffer) => void) | undefined
 }
 
 type Piece = { readonly dueMs: number } & ({ readonly bytes: Buffer } | { readonly end: 'fin' | 'rst' })
 
-// Bytes held back before the source is no longer read: a frozen or narrow pipe fills up as a real one does.
+// Above this the source is paused: a frozen or slow pipe fills up as a real one does.
 const HELD_BYTES_MAX = 256 * 1024
 
-/** Passes on in order, however late. */
+/** Forwards bytes in order, with the delays that the toxics demand. */
 export class Pipe {
   readonly #source: Socket
   readonly #sink: Socket
@@ -42,7 +42,7 @@ export class Pipe {
   #hasEnded = false
   #isSinkFull = false
   #cut: { bytes: number; readonly done: () => void } | undefined
-  // When the narrow pipe is free again, and when the last piece leaves: later pieces never overtake it.
+  // When the bandwidth is free again, and when the last piece leaves: later pieces never overtake it.
   #freeAtMs = 0
   #lastDueMs = 0
 
@@ -53,7 +53,7 @@ export class Pipe {
     this.#witness = witness
     source.on('data', (chunk: Buffer) => this.#take(chunk))
     source.on('end', () => this.#ended('fin'))
-    // 'close' follows, which passes the reset on.
+    // The 'close' event follows and forwards the reset.
     source.on('error', () => {})
     source.on('close', () => this.#ended('rst'))
     sink.on('drain', () => {
@@ -62,7 +62,7 @@ export class Pipe {
     })
   }
 
-  /** The toxics changed. */
+  /** Applies changed toxics. */
   wake(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -70,12 +70,12 @@ export class Pipe {
     this.#pace()
   }
 
-  /** Passes on so many further bytes, then calls `done` and nothing more. */
+  /** Forwards so many further bytes, then calls `done` and stops. */
   cutAfter(bytes: number, done: () => void): void {
     this.#cut = { bytes, done }
   }
 
-  /** Nothing is passed on any more. */
+  /** Stops forwarding. */
   stop(): void {
     this.#isStopped = true
     clearTimeout(this.#timer)
@@ -108,7 +108,7 @@ export class Pipe {
       this.#freeAtMs = Math.max(now, this.#freeAtMs) + (bytes / bandwidth) * 1000
       due = Math.max(due, this.#freeAtMs)
     }
-    // A slice of its own needs a turn of its own, or the kernel joins them again.
+    // Each slice needs its own turn of the event loop, or the kernel joins slices again.
     if (sliceBytes !== undefined) due = Math.max(due, this.#lastDueMs + 0.2)
     return Math.max(due, this.#lastDueMs)
   }
@@ -158,7 +158,7 @@ export class Pipe {
     if (this.#cut !== undefined && bytes.length >= this.#cut.bytes) {
       const { done, bytes: left } = this.#cut
       this.#write(bytes.subarray(0, left))
-      // The bytes are in the kernel before the reset throws away what is not.
+      // The bytes must reach the kernel before the reset discards the rest.
       setImmediate(done)
       this.#isStopped = true
       return
@@ -176,7 +176,7 @@ export class Pipe {
     }
   }
 
-  // Backpressure: reads on only when there is room.
+  // Backpressure: resumes reading only when there is room.
   #pace(): void {
     const mustWait = this.#toxics.isFrozen === true || this.#isSinkFull || this.#heldBytes > HELD_BYTES_MAX
     if (mustWait === this.#source.isPaused()) return

@@ -1,14 +1,15 @@
-// A TCP proxy that misbehaves on demand: slow, narrow, sliced, frozen, half-open, cut, reset.
+// A TCP proxy that injects network faults: latency, low bandwidth, small slices, freezes, half-open and reset
+// connections.
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { Pipe, type Toxics } from './pipe.ts'
 
-/** Reads along. What a client sends is seen when it arrives here, what the server sends when it is passed on. */
+/** Observes both directions: the client's bytes when they arrive, the server's bytes when they are forwarded. */
 export interface Witness {
   readonly fromClient: (chunk: Buffer) => void
   readonly fromServer: (chunk: Buffer) => void
 }
 
-/** What a proxy may be told beside its target. */
+/** Options of a proxy. */
 export interface ProxyOptions {
   /** Called for each connection. */
   readonly witness?: () => Witness
@@ -21,7 +22,7 @@ interface Link {
   readonly down: Pipe
 }
 
-/** One listening port in front of one server. Toxics hold for connections that are there and for new ones. */
+/** One listening port in front of one server. Toxics apply to existing and to new connections. */
 export class Proxy {
   /** Client to server. */
   readonly up: Toxics = {}
@@ -39,7 +40,7 @@ export class Proxy {
     this.#server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => this.#join(client))
   }
 
-  /** Listens on a free port of loopback. */
+  /** Listens on a free loopback port. */
   static async start(targetPort: number, options: ProxyOptions = {}): Promise<Proxy> {
     const proxy = new Proxy(targetPort, options)
     await proxy.accept()
@@ -54,31 +55,31 @@ export class Proxy {
     return this.#links.size
   }
 
-  /** Takes effect at once, also on what waits in the proxy. */
+  /** Takes effect at once, also on bytes that the proxy holds. */
   set(direction: 'up' | 'down' | 'both', toxics: Toxics): void {
     if (direction !== 'down') Object.assign(this.up, toxics)
     if (direction !== 'up') Object.assign(this.down, toxics)
     this.#wake()
   }
 
-  /** No toxics; what was held back goes on its way. */
+  /** Removes all toxics and forwards the bytes that were held. */
   calm(): void {
     for (const toxics of [this.up, this.down])
       for (const name of Object.keys(toxics)) delete toxics[name as keyof Toxics]
     this.#wake()
   }
 
-  /** RST to both sides of every connection. */
+  /** Sends RST to both sides of every connection. */
   reset(): void {
     for (const link of this.#links) destroyBoth(link)
   }
 
-  /** RST after so many further bytes of a connection in that direction: in the middle of a packet, as like as not. */
+  /** Resets each connection after so many further bytes in that direction, usually inside a packet. */
   resetAfter(direction: 'up' | 'down', bytes: number): void {
     for (const link of this.#links) link[direction].cutAfter(bytes, () => destroyBoth(link))
   }
 
-  /** Nobody listens, and every connection is reset. */
+  /** Stops listening and resets every connection. */
   async refuse(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     this.reset()
@@ -131,7 +132,7 @@ function destroyBoth({ client, server, up, down }: Link): void {
   up.stop()
   down.stop()
   client.resetAndDestroy()
-  // A socket that still connects has nothing to reset.
+  // A socket that is still connecting has nothing to reset.
   if (server.connecting) server.destroy()
   else server.resetAndDestroy()
 }

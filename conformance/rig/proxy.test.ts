@@ -1,4 +1,4 @@
-// The proxy's toxics on a real connection to an echo server.
+// Tests the proxy's toxics on real connections to an echo server.
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -32,14 +32,14 @@ async function dialled(): Promise<Socket> {
   return socket
 }
 
-// Collects until so many bytes came.
+// Collects until so many bytes have arrived.
 async function read(socket: Socket, bytes: number): Promise<string> {
   let text = ''
   while (text.length < bytes) text += String((await once(socket, 'data'))[0])
   return text
 }
 
-test('passes on what nobody disturbs, and ends with its ends', async () => {
+test('forwards bytes unchanged without toxics, and closes when both ends close', async () => {
   const socket = await dialled()
   socket.write('hello')
   expect(await read(socket, 5)).toBe('hello')
@@ -48,7 +48,7 @@ test('passes on what nobody disturbs, and ends with its ends', async () => {
   await expect.poll(() => proxy.connections).toBe(0)
 })
 
-test('delays, narrows and slices without losing or turning around a byte', async () => {
+test('delays, throttles and slices without losing or reordering a byte', async () => {
   const text = Array.from({ length: 300 }, (_, index) => index).join(',')
   const socket = await dialled()
   proxy.set('both', { latencyMs: 5, jitterMs: 20, bandwidth: 50_000, sliceBytes: 7 })
@@ -57,22 +57,19 @@ test('delays, narrows and slices without losing or turning around a byte', async
   expect(await came).toBe(text.repeat(3))
 })
 
-test.each(['up', 'down', 'both'] as const)(
-  'holds everything back while it is frozen (%s)',
-  async (direction) => {
-    const socket = await dialled()
-    proxy.set(direction, { isFrozen: true })
-    let came = ''
-    socket.on('data', (chunk: Buffer) => (came += chunk.toString()))
-    socket.write('later')
-    await new Promise((resolve) => setTimeout(resolve, 100))
-    expect(came).toBe('')
-    proxy.calm()
-    await expect.poll(() => came).toBe('later')
-  },
-)
+test.each(['up', 'down', 'both'] as const)('holds all bytes while it is frozen (%s)', async (direction) => {
+  const socket = await dialled()
+  proxy.set(direction, { isFrozen: true })
+  let came = ''
+  socket.on('data', (chunk: Buffer) => (came += chunk.toString()))
+  socket.write('later')
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(came).toBe('')
+  proxy.calm()
+  await expect.poll(() => came).toBe('later')
+})
 
-test('resets all connections', async () => {
+test('resets every connection', async () => {
   const socket = await dialled()
   socket.write('x')
   await read(socket, 1)
@@ -81,7 +78,7 @@ test('resets all connections', async () => {
   expect((await failed)[0]).toMatchObject({ code: 'ECONNRESET' })
 })
 
-test('ends in the middle, after so many bytes', async () => {
+test('resets a connection after the given number of bytes', async () => {
   const socket = await dialled()
   socket.on('error', () => {})
   socket.write('x')
@@ -96,7 +93,7 @@ test('ends in the middle, after so many bytes', async () => {
   expect('abcd'.startsWith(came)).toBe(true)
 })
 
-test('refuses, and accepts again on the same port', async () => {
+test('refuses connections, then accepts them again on the same port', async () => {
   const { port } = proxy
   await proxy.refuse()
   const refused = connect(port, '127.0.0.1')

@@ -1,4 +1,4 @@
-// An MQTT 5 client as a device has one: persistent session, QoS 1, and no repetition once the broker has acknowledged.
+// An MQTT 5 client as a device has one: persistent session, QoS 1, and no resend once the broker has acknowledged.
 import { connect, type Socket } from 'node:net'
 import mqttPacket from 'mqtt-packet'
 import type { PartMark } from '../checkers/part-order.ts'
@@ -12,25 +12,39 @@ import {
   type PublishParts,
 } from './wire.ts'
 
-/** A message that came. */
+/** Where and as whom a client connects. */
+export interface RawClientOptions {
+  readonly port: number
+  /** @default 127.0.0.1 */
+  readonly host?: string
+  /** The `{client}` level of its topics. */
+  readonly name: string
+  /** @default the name */
+  readonly clientId?: string
+  readonly username?: string
+  readonly password?: string
+}
+
+/** A received reply. */
 export interface RawReply {
   readonly topic: string
+  /** Correlation Data in hexadecimal; '' = none. */
   readonly correlation: string
-  /** The broker sent it before. */
+  /** The DUP flag: the broker delivered it before. */
   readonly isDup: boolean
   /** The user properties; '' = none. */
   readonly status: string
   readonly code: string
   readonly payload: string
-  /** Undefined for an answer that is one message. */
+  /** Undefined for an answer that is a single message. */
   readonly mark: PartMark | undefined
 }
 
-/** Who is told. Numbers are those of `publish`. */
+/** Receives the events of a client. Numbers are those of `publish`. */
 export interface RawClientListener {
   replied(reply: RawReply): void
   acknowledged(number: number, reasonCode: number): void
-  /** The broker lost the session: a publish on its way may have arrived or not, and MQTT forbids to repeat it. */
+  /** The broker lost the session: the publish may have arrived or not, and MQTT forbids to resend it. */
   abandoned(number: number): void
 }
 
@@ -44,29 +58,29 @@ const KEEP_ALIVE_SECONDS = 6
 const RETRY_MS = 50
 const CONNECT_TIMEOUT_MS = 3000
 const DUP = 0x08
+const PINGREQ = Buffer.from([0xc0, 0])
 
-/** Keeps at it until `close`. */
+/** Reconnects until `close`. */
 export class RawClient {
-  readonly #port: number
-  readonly #name: string
+  readonly #options: RawClientOptions
   readonly #listener: RawClientListener
   readonly #unacknowledged = new Map<number, Unacknowledged>()
   #socket: Socket | undefined
   #isReady = false
   #isClosed = false
+  #isDeaf = false
   #lastId = 0
   #lastReceivedMs = 0
   #timer: NodeJS.Timeout | undefined
   #whenReady: (() => void) | undefined
   connections = 0
 
-  constructor(port: number, name: string, listener: RawClientListener) {
-    this.#port = port
-    this.#name = name
+  constructor(options: RawClientOptions, listener: RawClientListener) {
+    this.#options = options
     this.#listener = listener
   }
 
-  /** Resolves when subscribed for the first time. */
+  /** Resolves when it is subscribed to its replies for the first time. */
   start(): Promise<void> {
     this.#connect()
     return new Promise((resolve) => (this.#whenReady = resolve))
@@ -76,13 +90,25 @@ export class RawClient {
     return this.#unacknowledged.size
   }
 
-  /** Now, or when the connection is there again. */
+  /** Bytes that the broker has not read yet. */
+  get backlogBytes(): number {
+    return this.#socket?.writableLength ?? 0
+  }
+
+  /** Sends now, or when the connection is there again. */
   publish(number: number, parts: Omit<PublishParts, 'packetId'>): void {
     do this.#lastId = this.#lastId >= 65_000 ? 1 : this.#lastId + 1
     while (this.#unacknowledged.has(this.#lastId))
     const packet = encodePublish({ ...parts, packetId: this.#lastId })
-    this.#unacknowledged.set(this.#lastId, { number, packet, wasSent: this.#isReady })
+    // Without reading there is no PUBACK that would ever remove it.
+    if (!this.#isDeaf) this.#unacknowledged.set(this.#lastId, { number, packet, wasSent: this.#isReady })
     if (this.#isReady) this.#socket!.write(packet)
+  }
+
+  /** Reads nothing from now on; the connection stays open, and PINGREQs are still sent. */
+  stopReading(): void {
+    this.#isDeaf = true
+    this.#socket?.pause()
   }
 
   close(): void {
@@ -92,7 +118,8 @@ export class RawClient {
   }
 
   #connect(): void {
-    const socket = connect({ port: this.#port, host: '127.0.0.1', noDelay: true })
+    const { port, host = '127.0.0.1' } = this.#options
+    const socket = connect({ port, host, noDelay: true })
     this.#socket = socket
     this.connections += 1
     this.#lastReceivedMs = performance.now()
@@ -119,7 +146,8 @@ export class RawClient {
 
   #watch(socket: Socket): void {
     const silentMs = performance.now() - this.#lastReceivedMs
-    if (silentMs > (this.#isReady ? KEEP_ALIVE_SECONDS * 1000 : CONNECT_TIMEOUT_MS)) socket.destroy()
+    const isSilent = silentMs > (this.#isReady ? KEEP_ALIVE_SECONDS * 1000 : CONNECT_TIMEOUT_MS)
+    if (isSilent && !this.#isDeaf) socket.destroy()
     else if (this.#isReady) socket.write(PINGREQ)
   }
 
@@ -136,7 +164,7 @@ export class RawClient {
           payload: bytes.toString('utf8', view.payloadStart, end),
           mark: partMarkOf(bytes, view),
         })
-        // After it is in the ledger.
+        // Only after the listener has recorded it.
         if (view.qos > 0) acks.push(encodePuback(view.packetId))
         return
       }
@@ -159,11 +187,11 @@ export class RawClient {
   #connack(isSessionPresent: boolean, reasonCode: number): void {
     if (reasonCode !== 0) return void this.#socket!.destroy()
     if (!isSessionPresent) this.#abandon()
-    // Session Present says nothing about the subscription: a connection may end, or a broker die, between the two.
+    // Session Present does not imply a subscription: the connection or the broker may have ended before SUBSCRIBE.
     this.#socket!.write(this.#subscribePacket())
   }
 
-  // MQTT 5 §3.2.2.1.1: the session is gone, and with it the right to repeat what was on its way.
+  // MQTT 5 §3.2.2.1.1: without the session, packets in flight must not be resent.
   #abandon(): void {
     for (const [packetId, { number, wasSent }] of this.#unacknowledged) {
       if (!wasSent) continue
@@ -172,7 +200,7 @@ export class RawClient {
     }
   }
 
-  // MQTT 5 §4.4: what was sent and not acknowledged goes again, with DUP and its old identifier.
+  // MQTT 5 §4.4: unacknowledged packets are resent with DUP and their original identifier.
   #ready(): void {
     this.#isReady = true
     for (const entry of this.#unacknowledged.values()) {
@@ -184,13 +212,15 @@ export class RawClient {
   }
 
   #connectPacket(): Buffer {
+    const { name, clientId = name, username, password } = this.#options
     return mqttPacket.generate(
       {
         cmd: 'connect',
         protocolId: 'MQTT',
         protocolVersion: 5,
         clean: false,
-        clientId: this.#name,
+        clientId,
+        ...(username === undefined ? {} : { username, password: Buffer.from(password ?? '') }),
         keepalive: KEEP_ALIVE_SECONDS,
         properties: { sessionExpiryInterval: 86_400, receiveMaximum: 65_535 },
       },
@@ -200,7 +230,7 @@ export class RawClient {
 
   #subscribePacket(): Buffer {
     const subscription = {
-      topic: `infer/reply/${this.#name}/#`,
+      topic: `infer/reply/${this.#options.name}/#`,
       qos: 1 as const,
       nl: false,
       rap: false,
@@ -212,5 +242,3 @@ export class RawClient {
     )
   }
 }
-
-const PINGREQ = Buffer.from([0xc0, 0])

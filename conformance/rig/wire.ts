@@ -1,17 +1,17 @@
-// The few MQTT 5 packets that load and tap handle by the thousand, read and written by hand. Not the connector's codec:
-// a checker must not share a fault with what it checks.
+// Reads and writes the few MQTT 5 packets that load and tap handle in large numbers. Independent of the connector's
+// codec on purpose: a checker must not share a fault with what it checks.
 import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
-/** Called for each whole packet: first byte, and where the body lies in `bytes`. */
+/** Called for each complete packet: its first byte, and where its body lies in `bytes`. */
 export type OnPacket = (head: number, bytes: Buffer, start: number, end: number) => void
 
 const NOTHING = Buffer.alloc(0)
 
-/** Cuts a byte stream into packets. What a kill cut off is never handed over. */
+/** Cuts a byte stream into packets. A packet that a closed connection truncated is never reported. */
 export class PacketScanner {
   readonly #onPacket: OnPacket
   #rest: Buffer = NOTHING
-  // Pieces of a packet that is longer than what came: joined once, when it is whole.
+  // Chunks of an incomplete packet, concatenated once, when the packet is complete.
   #pieces: Buffer[] = []
   #missing = 0
 
@@ -19,7 +19,7 @@ export class PacketScanner {
     this.#onPacket = onPacket
   }
 
-  /** Of a packet that has begun: no packet boundary here. */
+  /** Whether the bytes so far end inside a packet. */
   get isInside(): boolean {
     return this.#missing > 0 || this.#rest.length > 0
   }
@@ -58,7 +58,7 @@ export class PacketScanner {
   }
 }
 
-/** What matters of a PUBLISH. */
+/** The parts of a PUBLISH that load and tap use. */
 export interface PublishView {
   readonly topic: string
   readonly qos: number
@@ -70,14 +70,14 @@ export interface PublishView {
   readonly responseTopic: string
   /** Message Expiry Interval in seconds; Infinity = none. */
   readonly expirySeconds: number
-  /** Where the payload begins. */
+  /** Offset of the payload. */
   readonly payloadStart: number
-  /** Where the properties lie. */
+  /** Offsets of the properties. */
   readonly propertiesStart: number
   readonly propertiesEnd: number
 }
 
-/** Reads topic, identifier and the properties of interest; MQTT 5 §3.3. */
+/** Reads topic name, packet identifier and the properties above; MQTT 5 §3.3. */
 export function viewPublish(head: number, bytes: Buffer, start: number): PublishView {
   const qos = (head >> 1) & 3
   const topicEnd = start + 2 + bytes.readUInt16BE(start)
@@ -122,7 +122,7 @@ export function viewPublish(head: number, bytes: Buffer, start: number): Publish
   }
 }
 
-/** The value of the last user property of that name; undefined when there is none. */
+/** Value of the last user property with that name; undefined when there is none. */
 export function userPropertyOf(bytes: Buffer, view: PublishView, name: string): string | undefined {
   let value: string | undefined
   for (let offset = view.propertiesStart; offset < view.propertiesEnd;) {
@@ -138,13 +138,13 @@ export function userPropertyOf(bytes: Buffer, view: PublishView, name: string): 
   return value
 }
 
-/** The marks of a part of an answer; undefined for an answer that is one message. */
+/** The marks of one part of an answer; undefined for an answer that is a single message. */
 export function partMarkOf(bytes: Buffer, view: PublishView): PartMark | undefined {
   const valueOf = (name: string): string | undefined => userPropertyOf(bytes, view, name)
   return toPartMark(valueOf('seq'), valueOf('final'), valueOf('status'))
 }
 
-// Where the property at `offset` ends; MQTT 5 §2.2.2.2, those of PUBLISH.
+// Offset after the property at `offset`; MQTT 5 §2.2.2.2, the properties of PUBLISH.
 function afterProperty(bytes: Buffer, offset: number): number {
   switch (bytes[offset]) {
     case 0x01:
@@ -171,7 +171,7 @@ function afterProperty(bytes: Buffer, offset: number): number {
   }
 }
 
-/** A request to write. */
+/** The fields of a request. */
 export interface PublishParts {
   readonly topic: string
   readonly packetId: number
@@ -181,7 +181,7 @@ export interface PublishParts {
   readonly payload: string
 }
 
-/** A QoS 1 PUBLISH with Content Type application/json. */
+/** Encodes a QoS 1 PUBLISH with Content Type application/json. */
 export function encodePublish(parts: PublishParts): Buffer {
   const { topic, correlation, userProperties, payload } = parts
   let propertyBytes = 5 + 3 + JSON_TYPE.length + 3 + correlation.length
@@ -216,7 +216,7 @@ export function encodePublish(parts: PublishParts): Buffer {
   return out
 }
 
-/** PUBACK with reason code 0. */
+/** Encodes a PUBACK with reason code 0. */
 export function encodePuback(packetId: number): Buffer {
   return Buffer.from([0x40, 2, packetId >> 8, packetId & 0xff])
 }

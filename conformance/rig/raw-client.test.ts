@@ -1,17 +1,17 @@
-// The raw client is a witness: it must not be deaf when an answer comes.
+// The raw client counts replies: it must never miss one because of its own connection.
 import { expect, onTestFinished, test } from 'vitest'
 import { TestClient } from '../fixtures/mqtt-client.ts'
 import { startMosquitto } from '../fixtures/mosquitto.ts'
 import { Proxy } from './proxy.ts'
 import { RawClient, type RawReply } from './raw-client.ts'
 
-test('hears its replies also when its first connection ended between CONNACK and SUBSCRIBE', async () => {
+test('receives its replies after a first connection that ended between CONNACK and SUBSCRIBE', async () => {
   const broker = await startMosquitto()
   let isFirst = true
   const network: Proxy = await Proxy.start(broker.port, {
     witness: () => ({
       fromClient: () => {},
-      // The first bytes of the broker are CONNACK: the session is there, and no SUBSCRIBE will follow.
+      // The broker's first bytes are CONNACK: the session exists, and no SUBSCRIBE follows.
       fromServer: () => {
         if (isFirst) network.reset()
         isFirst = false
@@ -20,11 +20,14 @@ test('hears its replies also when its first connection ended between CONNACK and
   })
   onTestFinished(() => network.close())
   const replies: RawReply[] = []
-  const client = new RawClient(network.port, 'device', {
-    replied: (reply) => replies.push(reply),
-    acknowledged: () => {},
-    abandoned: () => {},
-  })
+  const client = new RawClient(
+    { port: network.port, name: 'device' },
+    {
+      replied: (reply) => replies.push(reply),
+      acknowledged: () => {},
+      abandoned: () => {},
+    },
+  )
   onTestFinished(() => client.close())
   await client.start()
   const connector = await TestClient.connect(broker.url)
@@ -34,14 +37,17 @@ test('hears its replies also when its first connection ended between CONNACK and
   expect(client.connections).toBe(2)
 })
 
-test('tells the parts of an answer from an answer that is one message', async () => {
+test('distinguishes the parts of an answer from an answer that is a single message', async () => {
   const broker = await startMosquitto()
   const replies: RawReply[] = []
-  const client = new RawClient(broker.port, 'device', {
-    replied: (reply) => replies.push(reply),
-    acknowledged: () => {},
-    abandoned: () => {},
-  })
+  const client = new RawClient(
+    { port: broker.port, name: 'device' },
+    {
+      replied: (reply) => replies.push(reply),
+      acknowledged: () => {},
+      abandoned: () => {},
+    },
+  )
   onTestFinished(() => client.close())
   await client.start()
   const connector = await TestClient.connect(broker.url)
