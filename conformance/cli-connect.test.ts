@@ -89,7 +89,7 @@ describe('stopping', () => {
       connector.signal(signal)
       await connector.said(/"event":"draining"/)
       held.shift()!()
-      expect((await answer).stdout.toString()).toContain('predictions')
+      expect((await answer).stdout).toContain('predictions')
       const { code, stdout } = await connector.ended
       expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
     },
@@ -140,12 +140,12 @@ describe('reloading', () => {
     writeFileSync(file, config({ first: { url, protocol: 'v1' }, second: { url, protocol: 'v1' } }))
     if (isBySignal) connector.signal('SIGHUP')
     await connector.said(/"event":"model_exposed","model":"second"/)
-    expect((await ask('second', root)).stdout.toString()).toContain('predictions')
+    expect((await ask('second', root)).stdout).toContain('predictions')
 
     writeFileSync(file, config({ first: { url: 'nowhere' } }))
     if (isBySignal) connector.signal('SIGHUP')
     await connector.said(/"event":"reload_refused".*models\.first\.url/)
-    expect((await ask('second', root)).stdout.toString()).toContain('predictions')
+    expect((await ask('second', root)).stdout).toContain('predictions')
 
     connector.signal('SIGTERM')
     expect((await connector.ended).code, name).toBe(0)

@@ -7,9 +7,10 @@ import { bundledModels, startModelServer, type ModelServer } from '@inferwire/mo
 import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePort } from './fixtures/free-port.ts'
-import { inferwire, inTerminal, shell, startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
+import { inferwire, inTerminal, startInferwire } from './fixtures/inferwire.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import { shell, type RunningCommand } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
 const BODY = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'

@@ -1,13 +1,12 @@
 // The SDK against real Mosquitto where it breaks: repeats (D10), limits, sockets, exit, on both protocol versions.
 // A stand-in on mqtt.js answers: what the connector says is the contract suite's matter.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'
 import { connectAsync } from 'mqtt'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { start } from './fixtures/processes.ts'
 
 interface StandInRequest {
   readonly topic: string
@@ -254,15 +253,11 @@ test.each(['connected', 'dialing'])('after close() nothing keeps the process ali
     await client.close()
     process.stdout.write(' ' + await request)
   `
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, broker.url, state])
-  const said = { stdout: '', stderr: '' }
-  child.stdout.on('data', (chunk: Buffer) => (said.stdout += chunk.toString()))
-  child.stderr.on('data', (chunk: Buffer) => (said.stderr += chunk.toString()))
-  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, ...said }))
+  const child = start(process.execPath, ['--input-type=module', '-e', script, broker.url, state])
   if (state === 'dialing') {
-    await vi.waitFor(() => expect(said.stdout).toBe('ready'), 10_000)
+    await child.said(/ready/)
     await broker.stop('SIGKILL')
   }
-  expect(await ended).toMatchObject({ code: 0, stdout: 'ready cancelled', stderr: '' })
+  expect(await child.ended).toMatchObject({ code: 0, stdout: 'ready cancelled', stderr: '' })
   if (state === 'dialing') await broker.start()
 })

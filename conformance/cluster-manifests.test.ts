@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCluster, type Cluster } from './cluster/cluster.ts'
 import { KubeApiError, type KubeApi, type KubeObject } from './cluster/kube-api.ts'
 import { PageReader } from './cluster/page-commands.ts'
-import type { CommandResult } from './fixtures/inferwire.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { ROOT } from './fixtures/page-blocks.ts'
+import type { CommandResult } from './fixtures/processes.ts'
 import { VARIANTS } from './manifests/variants.ts'
 
 const NAMESPACES = ['mosquitto', 'inferwire', 'models', 'site']

@@ -117,7 +117,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
       BODY,
     ])
     expect(code).toBe(0)
-    expect(stdout.toString().trim()).toBe(ANSWER)
+    expect(stdout.trim()).toBe(ANSWER)
   })
 
   test('mosquitto_pub and mosquitto_sub of MQTT 3.1.1 get theirs', async () => {
@@ -141,7 +141,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
       await new Promise((resolve) => setTimeout(resolve, 200))
     }
     const { stdout } = await heard
-    expect(stdout.toString()).toContain(`infer/reply/sh/iris/predict/7 ${ANSWER}`)
+    expect(stdout).toContain(`infer/reply/sh/iris/predict/7 ${ANSWER}`)
   })
 
   test('a thousand requests at once get each its own answer, exactly once', async () => {

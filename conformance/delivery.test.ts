@@ -2,10 +2,11 @@
 // between it and the broker is the witness.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { WireTap } from './chaos/tap.ts'
-import { startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
+import { startInferwire } from './fixtures/inferwire.ts'
 import { Load } from './fixtures/load.ts'
 import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import type { RunningCommand } from './fixtures/processes.ts'
 
 const NAME = 'under-fire'
 const OWN_TOPICS = [

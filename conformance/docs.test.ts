@@ -1,5 +1,4 @@
 // Holds the pages to what is true: links lead somewhere, configurations load, commands exist, marked lines work.
-import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { rootCertificates } from 'node:tls'
@@ -9,10 +8,11 @@ import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createProgram } from '../packages/cli/src/index.ts'
 import { runConnector } from './fixtures/connector.ts'
-import { INFERWIRE, run, shell } from './fixtures/inferwire.ts'
+import { INFERWIRE, startInferwire } from './fixtures/inferwire.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { blocksOf, pageFiles, ROOT, type Block } from './fixtures/page-blocks.ts'
+import { run, shell, type RunningCommand } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
 const PAGES = pageFiles()
@@ -84,23 +84,23 @@ test("the guide's access rules are those that the source makes: requests, replie
 })
 
 describe('beside a running `npm start`', () => {
-  let dev: ChildProcess
+  let dev: RunningCommand
   let said: string
   let mqttPort: string
   let modelsUrl: string
 
   beforeAll(async () => {
     const ports = ['--mqtt-port', '--ws-port', '--http-port', '--admin-port'].flatMap((flag) => [flag, '0'])
-    dev = spawn(process.execPath, [INFERWIRE, 'dev', ...ports], { cwd: ROOT })
-    said = await outputUntil(dev, 'Ctrl-C stops.')
+    dev = startInferwire(['dev', ...ports], { cwd: ROOT })
+    await dev.said(/Ctrl-C stops\./)
+    said = dev.stdout()
     mqttPort = /mqtt:\/\/127\.0\.0\.1:(\d+)/.exec(said)![1]!
     modelsUrl = /Models +(\S+)/.exec(said)![1]!
   })
 
   afterAll(async () => {
-    const ended = new Promise((done) => dev.once('exit', done))
-    dev.kill('SIGTERM')
-    await ended
+    dev.signal('SIGTERM')
+    await dev.ended
   })
 
   test('it says what README.md shows', () => {
@@ -236,21 +236,6 @@ function usageMistake(words: readonly string[]): string {
       message = text
   }
   return message
-}
-
-function outputUntil(child: ChildProcess, mark: string): Promise<string> {
-  return new Promise((resolvePromise, reject) => {
-    let text = ''
-    const add = (chunk: Buffer): void => {
-      text += chunk.toString('utf8')
-      if (text.includes(mark)) resolvePromise(text)
-    }
-    child.stdout!.on('data', add)
-    child.stderr!.on('data', add)
-    child.once('exit', (code) =>
-      reject(new Error(`It ended with ${code} before it said "${mark}":\n${text}`)),
-    )
-  })
 }
 
 // Ports and times differ from run to run, and columns with them.

@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { spawnTied } from './fixtures/tied-process.ts'
+import { spawnTied } from './fixtures/processes.ts'
 import { readCorpus } from './fuzz/corpus.ts'
 import { fuzz, type FuzzProgress } from './fuzz/engine.ts'
 import { claim, tokens, type FuzzTarget } from './fuzz/target.ts'

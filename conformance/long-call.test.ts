@@ -6,9 +6,10 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { ConfigInput } from '@inferwire/connector'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startHoldingUpstream, type HoldingUpstream } from './fixtures/holding-upstream.ts'
-import { startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
+import { startInferwire } from './fixtures/inferwire.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import type { RunningCommand } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
 let broker: Mosquitto

@@ -12,11 +12,11 @@ import {
 } from '@inferwire/mosquitto'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { inferwire, run, type CommandResult } from './fixtures/inferwire.ts'
+import { inferwire, inTerminal } from './fixtures/inferwire.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import { run, type CommandResult } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
-import { typeInto } from './fixtures/typed-command.ts'
 
 const folder = tempFolder('passwd')
 const NOT_AUTHORIZED = 135
@@ -294,7 +294,9 @@ describe('a manifest', () => {
 describe('on a terminal', () => {
   test('the password is asked for twice, and never shown', async () => {
     const file = join(folder, 'typed')
-    const { code, stdout } = await typeInto(['passwd', '-c', file, 'ann'], ['hid den\r', 'hid den\r'])
+    const { code, stdout } = await inTerminal(['passwd', '-c', file, 'ann'], {
+      answers: ['hid den\r', 'hid den\r'],
+    })
     expect(code).toBe(0)
     expect(stdout).toBe('Password: \r\nReenter password: \r\n')
     expect((await passwd(['--verify', '-b', file, 'ann', 'hid den'])).code).toBe(0)
@@ -307,7 +309,7 @@ describe('on a terminal', () => {
   ])('%s: nothing is changed', async (_what, answers, code) => {
     const file = await fileOf([['ann', 'a']])
     const before = readFileSync(file, 'utf8')
-    expect(await typeInto(['passwd', file, 'ann'], answers)).toMatchObject({ code })
+    expect(await inTerminal(['passwd', file, 'ann'], { answers })).toMatchObject({ code })
     expect(readFileSync(file, 'utf8')).toBe(before)
   })
 })

@@ -3,10 +3,11 @@ import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { writeFileSync } from 'node:fs'
-import { startInferwire, type RunningCommand } from './fixtures/inferwire.ts'
+import { startInferwire } from './fixtures/inferwire.ts'
 import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import type { RunningCommand } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
 const ENDS_THE_PROCESS = fileURLToPath(new URL('fixtures/ends-the-process.mjs', import.meta.url))

@@ -7,9 +7,9 @@ import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pythonOf } from './fixtures/cache-folder.ts'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { runProgram, type ProgramResult } from './fixtures/foreign-clients.ts'
 import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { run, type CommandResult } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
 const EXAMPLE = new URL('../examples/python/', import.meta.url)
@@ -41,22 +41,22 @@ afterAll(async () => {
   await broker.stop()
 })
 
-function infer(...args: string[]): Promise<ProgramResult> {
+function infer(...args: string[]): Promise<CommandResult> {
   const python = pythonOf('paho', new URL('requirements.txt', EXAMPLE))
   const login = ['--port', String(broker.port), '--username', 'sensor', '--password-file', passwordFile]
-  return runProgram(python, [fileURLToPath(new URL('infer.py', EXAMPLE)), ...login, ...args])
+  return run(python, [fileURLToPath(new URL('infer.py', EXAMPLE)), ...login, ...args])
 }
 
 test.each(['5', '3.1.1'])('paho-mqtt gets its answer over MQTT %s', async (version) => {
   const { code, stdout, stderr } = await infer('--mqtt', version, 'iris', 'predict', BODY)
   expect(stderr).toBe(version === '5' ? 'status 200\n' : '')
-  expect(JSON.parse(stdout.toString())).toEqual({ predictions: [digest(BODY)] })
+  expect(JSON.parse(stdout)).toEqual({ predictions: [digest(BODY)] })
   expect(code).toBe(0)
 })
 
 test.each(['5', '3.1.1'])('an error of the model is an exit code over MQTT %s', async (version) => {
   const { code, stdout } = await infer('--mqtt', version, 'error500', 'predict', BODY)
-  expect(stdout.toString()).toContain('ValueError : boom')
+  expect(stdout).toContain('ValueError : boom')
   expect(code).toBe(1)
 })
 

@@ -7,7 +7,7 @@ import type { ConfigInput } from '@inferwire/connector'
 import { INFERWIRE } from '../fixtures/inferwire.ts'
 import { startMosquitto, type Mosquitto } from '../fixtures/mosquitto.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
-import { spawnTied } from '../fixtures/tied-process.ts'
+import { spawnTied } from '../fixtures/processes.ts'
 import { CLIENT_HEADER, MODELS } from './request-shape.ts'
 
 /** Name of the connector in its status topic. */

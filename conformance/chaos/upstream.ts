@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { spawnTied } from '../fixtures/tied-process.ts'
+import { spawnTied } from '../fixtures/processes.ts'
 
 /** `busy` answers 503, `slow` thinks longer. */
 export type UpstreamMood = 'well' | 'busy' | 'slow'

@@ -5,7 +5,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { spawnTied } from '../fixtures/tied-process.ts'
+import { spawnTied } from '../fixtures/processes.ts'
 import type { Components } from './components.ts'
 import { KubeApi } from './kube-api.ts'
 

@@ -2,8 +2,9 @@
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { INFERWIRE, shell, type CommandResult } from '../fixtures/inferwire.ts'
+import { INFERWIRE } from '../fixtures/inferwire.ts'
 import { blocksOf, ROOT } from '../fixtures/page-blocks.ts'
+import { shell, type CommandResult } from '../fixtures/processes.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
 /** A printed line. */

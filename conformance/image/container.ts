@@ -2,7 +2,7 @@
 // machine does not allow is left out, and `limits` says what is in force.
 import { spawnSync, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { spawnTied } from '../fixtures/tied-process.ts'
+import { spawnTied } from '../fixtures/processes.ts'
 
 /** What is put into the container. */
 export interface ContainerOptions {

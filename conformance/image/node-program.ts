@@ -2,7 +2,7 @@
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheFolder } from '../fixtures/cache-folder.ts'
-import { run } from '../fixtures/inferwire.ts'
+import { run } from '../fixtures/processes.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
 /** Path of the program. @throws Error with what to do */

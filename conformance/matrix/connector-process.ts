@@ -7,7 +7,7 @@ import type { ConfigInput } from '@inferwire/connector'
 import { freePort } from '../fixtures/free-port.ts'
 import { INFERWIRE } from '../fixtures/inferwire.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
-import { spawnTied } from '../fixtures/tied-process.ts'
+import { spawnTied } from '../fixtures/processes.ts'
 
 /** How it is run, beside its configuration. */
 export interface ProcessOptions {

@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { spawnTied } from '../fixtures/tied-process.ts'
+import { spawnTied } from '../fixtures/processes.ts'
 import type { UpstreamOrder } from './upstream-process.ts'
 
 const PROGRAMS = {

@@ -2,7 +2,7 @@
 import { execFile, type ChildProcess } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { spawnTied } from '../../fixtures/tied-process.ts'
+import { spawnTied } from '../../fixtures/processes.ts'
 
 /** The node's own address, the gateway of its pods. */
 export const NODE_ADDRESS = '10.244.0.1'
