@@ -3,10 +3,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
-import { startUpstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { OrderingBroker, type OrderingBrokerOptions } from './fixtures/ordering-broker.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -213,7 +213,7 @@ describe.concurrent('a broker that falls silent', () => {
 
   test('costs the connector one warning and no second call of the model', async ({ expect }) => {
     const broker = await OrderingBroker.start({ mode: 'drops', window: 32 })
-    const upstream = await startUpstream()
+    const upstream = await FakeModelServer.start()
     const { connector, log } = await runConnector({
       broker: { url: broker.url, ackHoldMaxMs: 50 },
       models: {

@@ -4,19 +4,19 @@ import { connect } from '@inferwire/client'
 import type { ConfigInput } from '@inferwire/connector'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient, type Received } from './fixtures/mqtt-client.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 let broker: Mosquitto
-let upstream: Upstream
+let upstream: FakeModelServer
 let client: TestClient
 const running: TestConnector[] = []
 let bodies = 0
 
 beforeAll(async () => {
   broker = await startMosquitto()
-  upstream = await startUpstream()
+  upstream = await FakeModelServer.start()
   client = await TestClient.connect(broker.url)
   await client.subscribe('infer/reply/#')
 })
@@ -110,7 +110,7 @@ describe('a request that comes again', () => {
   test.each(['ready', 'metadata'])(
     '%s with the same id, after the model server stopped, is not the answer of before',
     async (operation) => {
-      const own = await startUpstream()
+      const own = await FakeModelServer.start()
       await run({ m: { url: own.url, protocol: 'v2' } })
       const topic = `infer/request/plc/m/${operation}/1`
       const statuses = () =>

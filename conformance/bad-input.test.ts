@@ -3,27 +3,28 @@ import { aclText } from '@inferwire/mosquitto'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { startUpstream, MISBEHAVIOURS, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient, type Received, type RequestProperties } from './fixtures/mqtt-client.ts'
+import { FAULTY_MODELS } from './rig/model-behaviours.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[6.8,2.8,4.8,1.4]]}'
 const USERS = { connector: 'c-secret', alice: 'a-secret', bob: 'b-secret' }
 
 let broker: Mosquitto
-let upstream: Upstream
+let upstream: FakeModelServer
 let running: TestConnector
 let alice: TestClient
 
 beforeAll(async () => {
   broker = await startMosquitto({ users: USERS, acl: aclText() })
-  upstream = await startUpstream()
+  upstream = await FakeModelServer.start()
   const model = (name: string) => [name, { url: upstream.url, protocol: 'v1' as const, timeoutMs: 1_500 }]
   const { Secret } = await import('@inferwire/connector')
   running = await runConnector({
     broker: { url: broker.url, username: 'connector', password: new Secret(USERS.connector) as never },
     models: {
-      ...Object.fromEntries([...MISBEHAVIOURS, 'slow-400'].map(model)),
+      ...Object.fromEntries([...FAULTY_MODELS, 'slow-400'].map(model)),
       iris: { url: upstream.url, limits: { requestBytesMax: 10_000, responseBytesMax: 100_000 } },
       down: { url: 'http://127.0.0.1:1', protocol: 'v1' },
       unknownprotocol: { url: 'http://127.0.0.1:1' },
@@ -31,7 +32,7 @@ beforeAll(async () => {
     },
     policy: {
       allow: [
-        { clients: ['alice', 'bob'], models: [...MISBEHAVIOURS, 'slow-400', 'iris', 'down', 'unknown*'] },
+        { clients: ['alice', 'bob'], models: [...FAULTY_MODELS, 'slow-400', 'iris', 'down', 'unknown*'] },
       ],
     },
   })
@@ -307,7 +308,7 @@ describe('a model server that misbehaves', () => {
   })
 
   test('every misbehaviour of the fixture is covered', () => {
-    expect(MISBEHAVIOURS.filter((name) => upstream.calls(name) === 0)).toEqual([])
+    expect(FAULTY_MODELS.filter((name) => upstream.calls(name) === 0)).toEqual([])
   })
 })
 

@@ -4,16 +4,17 @@ import { connect, InferwireError } from '@inferwire/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { inferwire } from './fixtures/inferwire.ts'
-import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import { digest } from './rig/model-behaviours.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[1,2]]}'
-let upstream: Upstream
+let upstream: FakeModelServer
 const closing: (() => Promise<unknown>)[] = []
 
 beforeAll(async () => {
-  upstream = await startUpstream()
+  upstream = await FakeModelServer.start()
 })
 afterAll(() => upstream?.stop())
 afterEach(async () => {

@@ -16,10 +16,10 @@ import { generate, parser, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { freePort } from './fixtures/free-port.ts'
-import { startUpstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -213,7 +213,7 @@ test('a broker that refuses the subscription to cancel messages: requests are an
     config: [`plugin ${DYNAMIC_SECURITY}`, `plugin_opt_config_file ${security}`],
   })
   closers.push(() => broker.stop())
-  const upstream = await startUpstream()
+  const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const running = await runConnector({
     broker: { url: broker.url },
@@ -275,7 +275,7 @@ test('a broker that restarts again and again is no namesake: nobody stays away f
 test('an answer above the Maximum Packet Size of the broker becomes a typed error', async () => {
   const broker = await startMosquitto({ config: ['max_packet_size 1500'] })
   closers.push(() => broker.stop())
-  const upstream = await startUpstream()
+  const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const { connector } = await runConnector({
     broker: { url: broker.url },
@@ -295,7 +295,7 @@ test('an answer above the Maximum Packet Size of the broker becomes a typed erro
 test('on a Mosquitto without retained messages the connector answers, and says what is missing', async () => {
   const broker = await startMosquitto({ config: ['retain_available false'] })
   closers.push(() => broker.stop())
-  const upstream = await startUpstream()
+  const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const client = await TestClient.connect(broker.url)
   closers.push(() => client.close())
@@ -334,7 +334,7 @@ test('a share on a broker without shared subscriptions keeps the connector from 
 test('a connector that begins to share leaves no subscription of its own in its session', async () => {
   const broker = await startMosquitto()
   closers.push(() => broker.stop())
-  const upstream = await startUpstream()
+  const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const models = { echo: { url: upstream.url, protocol: 'v1' as const } }
   const alone = await runConnector({ broker: { url: broker.url, clientId: 'one' }, models })

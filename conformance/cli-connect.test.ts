@@ -1,36 +1,28 @@
 // `inferwire connect` as a process, and the commands that need no broker.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import { type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { mosquittoRr } from './fixtures/foreign-clients.ts'
 import { inferwire, startInferwire } from './fixtures/inferwire.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { Gate, json } from './rig/answers.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const folder = tempFolder('cli-connect')
 let broker: Mosquitto
-let server: Server
+let server: FakeModelServer
 let url: string
-// Calls that the model server holds back until a test lets them go.
-const held: (() => void)[] = []
+const gate = new Gate()
 
 beforeAll(async () => {
   broker = await startMosquitto()
-  server = createServer((request, response) => {
-    response.setHeader('content-type', 'application/json')
-    const answer = (): void => void response.end('{"predictions":[1]}')
-    if (request.url === '/v1/models/slow:predict') held.push(answer)
-    else answer()
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  server = await FakeModelServer.start({ answer: gate.hold(json(200, { predictions: [1] }), 'slow') })
+  url = server.url
 })
 
 afterAll(async () => {
-  server?.closeAllConnections()
-  server?.close()
+  await server?.stop()
   await broker?.stop()
 })
 
@@ -83,12 +75,11 @@ describe('stopping', () => {
       const root = `stop-${signal}`
       const connector = connect(['--root', root, '--model', `slow=${url},protocol=v1`])
       await connector.said(/session_ready/)
-      const arrived = new Promise((resolve) => server.once('request', resolve))
       const answer = ask('slow', root)
-      await arrived
+      await expect.poll(() => gate.open, { timeout: 10_000 }).toBe(1)
       connector.signal(signal)
       await connector.said(/"event":"draining"/)
-      held.shift()!()
+      gate.release()
       expect((await answer).stdout).toContain('predictions')
       const { code, stdout } = await connector.ended
       expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
@@ -98,14 +89,13 @@ describe('stopping', () => {
   test('a second signal ends it at once', async () => {
     const connector = connect(['--root', 'twice', '--model', `slow=${url},protocol=v1`])
     await connector.said(/session_ready/)
-    const arrived = new Promise((resolve) => server.once('request', resolve))
     const answer = ask('slow', 'twice', 1)
-    await arrived
+    await expect.poll(() => gate.open, { timeout: 10_000 }).toBe(1)
     connector.signal('SIGTERM')
     await connector.said(/"event":"draining"/)
     connector.signal('SIGTERM')
     expect((await connector.ended).code).toBe(143)
-    held.shift()!()
+    gate.release()
     await answer
   })
 
@@ -203,7 +193,7 @@ describe('starting', () => {
   })
 
   test('a taken admin port ends with 69 and says which option to use', async () => {
-    const port = (server.address() as AddressInfo).port
+    const { port } = server
     const { code, stderr } = await inferwire(['connect', '--model', `a=${url}`, '--admin-port', String(port)])
     expect(stderr).toMatch(new RegExp(`:${port}: another process has it\\n {7}.*--admin-port`))
     expect(code).toBe(69)

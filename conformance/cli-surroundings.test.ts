@@ -7,21 +7,22 @@ import { connect, InferwireError } from '@inferwire/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { inferwire, INFERWIRE } from './fixtures/inferwire.ts'
-import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { shell } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { digest } from './rig/model-behaviours.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[1,2]]}'
 const BOM = '\ufeff'
 const folder = tempFolder('cli-surroundings')
 let broker: Mosquitto
-let upstream: Upstream
+let upstream: FakeModelServer
 let central: TestConnector
 
 beforeAll(async () => {
   broker = await startMosquitto({ users: { ann: 'a-secret', connector: 'c-secret' } })
-  upstream = await startUpstream()
+  upstream = await FakeModelServer.start()
   writeFileSync(join(folder, 'connector-password'), `${BOM}c-secret\r\n`)
   central = await runConnector({
     broker: { url: broker.url, username: 'connector', passwordFile: join(folder, 'connector-password') },

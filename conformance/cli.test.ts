@@ -1,7 +1,5 @@
 // The `inferwire` command as a process, against a real broker and real model servers.
 import { writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { bundledModels, startModelServer, type ModelServer } from '@inferwire/model-server'
 import { aclText } from '@inferwire/mosquitto'
@@ -12,20 +10,25 @@ import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { shell, type RunningCommand } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { hang, json } from './rig/answers.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
 const folder = tempFolder('cli')
 let broker: Mosquitto
 let modelServer: ModelServer
-let failing: Server
+let failing: FakeModelServer
 let connector: RunningCommand
 let at: string[]
 
 beforeAll(async () => {
   broker = await startMosquitto()
   modelServer = await startModelServer({ models: bundledModels() })
-  failing = await startFailingServer()
-  const failingUrl = `http://127.0.0.1:${(failing.address() as AddressInfo).port}`
+  const broken = json(500, { error: 'shape mismatch' })
+  failing = await FakeModelServer.start({
+    answer: (reply, call) => (call.model === 'broken' ? broken : hang)(reply, call),
+  })
+  const failingUrl = failing.url
   const iris = bundledModels().find(({ name }) => name === 'iris')!
   writeFileSync(
     join(folder, 'inferwire.yaml'),
@@ -51,22 +54,10 @@ beforeAll(async () => {
 afterAll(async () => {
   connector?.signal('SIGTERM')
   await connector?.ended
-  failing?.closeAllConnections()
-  failing?.close()
+  await failing?.stop()
   await modelServer?.close()
   await broker?.stop()
 })
-
-// A V1 server with a model that fails and one that never answers.
-async function startFailingServer(): Promise<Server> {
-  const server = createServer((request, response) => {
-    response.setHeader('content-type', 'application/json')
-    if (request.url === '/v1/models/broken:predict') response.writeHead(500).end('{"error":"shape mismatch"}')
-    else if (request.url !== '/v1/models/stuck:predict') response.end('{"ready":true}')
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return server
-}
 
 describe('infer', () => {
   test('prints the JSON of the answer on standard output, with a line break, and nothing else', async () => {
@@ -144,10 +135,6 @@ describe('infer', () => {
   })
 })
 
-function untilUpstreamWaits(): Promise<void> {
-  return new Promise((resolve) => failing.once('request', () => resolve()))
-}
-
 describe('infer says what went wrong, what to do, and ends with the code for it', () => {
   test.each<[name: string, argv: string[], code: number, words: RegExp]>([
     ['the model failed', ['broken', '-d', BODY], 1, /shape mismatch.*500 upstream_error/],
@@ -202,8 +189,9 @@ describe('infer says what went wrong, what to do, and ends with the code for it'
   })
 
   test('Ctrl-C', async () => {
+    const calls = failing.calls('stuck')
     const command = startInferwire(['infer', 'stuck', '-d', BODY, ...at])
-    await Promise.race([untilUpstreamWaits(), command.ended])
+    await expect.poll(() => failing.calls('stuck'), { timeout: 10_000 }).toBe(calls + 1)
     command.signal('SIGINT')
     expect((await command.ended).code).toBe(130)
   })

@@ -1,4 +1,5 @@
 // Restarts and changed ConfigMaps in the guide's cluster, under load from outside; and what Traefik costs.
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -8,9 +9,9 @@ import type { Cluster } from './cluster/cluster.ts'
 import type { KubeObject } from './cluster/kube-api.ts'
 import { GUIDE, startGuideCluster } from './cluster/guide-cluster.ts'
 import type { PageReader } from './cluster/page-commands.ts'
-import { Load, type Verdict } from './fixtures/load.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { ROOT } from './fixtures/page-blocks.ts'
+import { FlowLoad, type FlowVerdict } from './rig/flow-load.ts'
 
 const OUTSIDE = 'mqtt://mqtt.example.org:5883'
 const ALICE = { username: 'alice', password: 'alice-password' }
@@ -167,23 +168,38 @@ async function medianRoundTrips(clients: readonly TestClient[], rounds: number):
 }
 
 /** What becomes of a raw client's requests. What the SDK asks is answered, and no answer is another's. */
-async function underLoad(what: string, action: () => Promise<void>): Promise<Verdict> {
+async function underLoad(what: string, action: () => Promise<void>): Promise<FlowVerdict> {
   await delay(BETWEEN_RESTARTS_MS)
-  const raw = await Load.start(OUTSIDE, 'echo', {
-    ...ALICE,
-    predictionsOf: (body) => (JSON.parse(body) as { instances: unknown }).instances,
+  const { hostname, port } = new URL(OUTSIDE)
+  const raw = await FlowLoad.start({
+    host: hostname,
+    port: Number(port),
+    login: { ...ALICE, clientId: `load-${randomUUID()}` },
+    flows: [
+      {
+        name: 'alice',
+        clients: [ALICE.username],
+        model: 'echo',
+        perSecond: PER_SECOND,
+        expirySeconds: 600,
+        predictionsOf: (body) => (JSON.parse(body) as { instances: unknown }).instances,
+      },
+    ],
   })
   const sdk = await SdkLoad.start()
   const stopping = new AbortController()
-  const loads = [raw.sendUntil(stopping.signal, PER_SECOND), sdk.sendUntil(stopping.signal)]
+  raw.begin()
+  const sending = sdk.sendUntil(stopping.signal)
   await delay(1000)
   const startedAt = Date.now()
   await action()
   const seconds = (Date.now() - startedAt) / 1000
   await delay(2000)
   stopping.abort()
-  await Promise.all(loads)
-  const verdict = await raw.settle(15_000)
+  raw.stop()
+  await sending
+  await raw.settle(15_000)
+  const { verdict } = raw
   const report = `${cluster.report()}\n${JSON.stringify(verdict)}`
   expect(verdict, report).toMatchObject({ crossed: 0, phantom: 0, errors: [] })
   expect(sdk.failures, report).toEqual([])
@@ -192,7 +208,7 @@ async function underLoad(what: string, action: () => Promise<void>): Promise<Ver
       `${verdict.unanswered} unanswered, ${verdict.duplicates} answered twice; SDK: ${sdk.count} requests, ` +
       `${sdk.failures.length} failed, the slowest took ${sdk.slowestMs.toFixed(0)} ms`,
   )
-  await raw.close()
+  raw.close()
   await sdk.close()
   return verdict
 }

@@ -3,10 +3,11 @@ import { startBroker } from '@inferwire/dev'
 import type { ConnectorStatus, ModelCard } from '@inferwire/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { mosquittoPub, mosquittoRr, mosquittoSub } from './fixtures/foreign-clients.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import { digest } from './rig/model-behaviours.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[6.8,2.8,4.8,1.4]]}'
 const ANSWER = JSON.stringify({ predictions: [digest(BODY)] })
@@ -24,13 +25,13 @@ const BROKERS = {
 
 describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
   let broker: { url: string; port: number; close(): Promise<void> }
-  let upstream: Upstream
+  let upstream: FakeModelServer
   let running: TestConnector
   let client: TestClient
 
   beforeAll(async () => {
     broker = await startTestBroker()
-    upstream = await startUpstream()
+    upstream = await FakeModelServer.start()
     const { url } = upstream
     running = await runConnector({
       broker: { url: broker.url },

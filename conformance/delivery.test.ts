@@ -3,10 +3,10 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { WireTap } from './chaos/tap.ts'
 import { startInferwire } from './fixtures/inferwire.ts'
-import { Load } from './fixtures/load.ts'
-import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import type { RunningCommand } from './fixtures/processes.ts'
+import { FlowLoad } from './rig/flow-load.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const NAME = 'under-fire'
 const OWN_TOPICS = [
@@ -17,13 +17,13 @@ const OWN_TOPICS = [
 ]
 
 let broker: Mosquitto
-let upstream: Upstream
+let upstream: FakeModelServer
 let tap: WireTap
 const processes: RunningCommand[] = []
 
 beforeAll(async () => {
   broker = await startMosquitto()
-  upstream = await startUpstream()
+  upstream = await FakeModelServer.start()
   tap = await WireTap.start(broker.port, {
     requestRoots: ['infer/request/'],
     replyRoots: ['infer/reply/'],
@@ -72,8 +72,15 @@ async function startConnector(): Promise<RunningCommand> {
   return command
 }
 
+let loads = 0
+function startLoad(model: string): Promise<FlowLoad> {
+  loads += 1
+  const flow = { name: 'all', clients: [`load-${loads}`], model, perSecond: 300, expirySeconds: 600 }
+  return FlowLoad.start({ port: broker.port, flows: [flow] })
+}
+
 test('kill -9 with 200 requests under way: every request is answered after the restart, none crossed', async () => {
-  const load = await Load.start(broker.url, 'slow-100')
+  const load = await startLoad('slow-100')
   let connector = await startConnector()
   const redeliveredBefore = tap.seen.redelivered
   for (let round = 0; round < 20; round++) {
@@ -85,7 +92,8 @@ test('kill -9 with 200 requests under way: every request is answered after the r
     await connector.ended
     connector = await startConnector()
   }
-  const { unanswered, crossed, phantom, errors, requests } = await load.settle()
+  await load.settle()
+  const { unanswered, crossed, phantom, errors, requests } = load.verdict
   expect({ requests, unanswered, crossed, phantom, errors }).toEqual({
     requests: 4000,
     unanswered: 0,
@@ -96,11 +104,11 @@ test('kill -9 with 200 requests under way: every request is answered after the r
   // The kills hit something: requests came again.
   expect(tap.seen.redelivered - redeliveredBefore).toBeGreaterThan(20 * 50)
   expect(tap.violations).toEqual([])
-  await load.close()
+  load.close()
 }, 180_000)
 
 test("on the wire: no PUBACK before the reply's PUBACK, in arrival order, none of an old epoch", async () => {
-  const load = await Load.start(broker.url, 'slow-30')
+  const load = await startLoad('slow-30')
   await startConnector()
   // The broker's acknowledgements of replies are held back: not one request may be acknowledged.
   tap.holdReplyAcks = true
@@ -111,17 +119,17 @@ test("on the wire: no PUBACK before the reply's PUBACK, in arrival order, none o
   expect(tap.seen.requestAcks).toBe(before.requestAcks)
   tap.holdReplyAcks = false
   await sending
-  expect(await load.settle()).toMatchObject({ requests: 50, unanswered: 0, crossed: 0, duplicates: 0 })
+  await load.settle()
+  expect(load.verdict).toMatchObject({ requests: 50, unanswered: 0, crossed: 0, duplicates: 0 })
   await expect.poll(() => tap.seen.requestAcks - before.requestAcks, { timeout: 10_000 }).toBe(50)
   expect(tap.violations).toEqual([])
-  await load.close()
+  load.close()
 })
 
 test('SIGTERM under load loses nothing and exits 0', async () => {
-  const load = await Load.start(broker.url, 'slow-30')
+  const load = await startLoad('slow-30')
   let connector = await startConnector()
-  const stop = new AbortController()
-  const sending = load.sendUntil(stop.signal, 300)
+  load.begin()
   for (let round = 0; round < 5; round++) {
     const before = load.answered
     await expect.poll(() => load.answered - before, { timeout: 10_000 }).toBeGreaterThan(50)
@@ -129,20 +137,19 @@ test('SIGTERM under load loses nothing and exits 0', async () => {
     expect((await connector.ended).code).toBe(0)
     connector = await startConnector()
   }
-  stop.abort()
-  await sending
-  const verdict = await load.settle()
+  load.stop()
+  await load.settle()
+  const { verdict } = load
   expect(verdict).toMatchObject({ unanswered: 0, crossed: 0, phantom: 0, duplicates: 0, errors: [] })
   expect(verdict.requests).toBeGreaterThan(250)
   expect(tap.violations).toEqual([])
-  await load.close()
+  load.close()
 }, 60_000)
 
 test('a broker restart under load loses nothing, and the connector is ready again by itself', async () => {
-  const load = await Load.start(broker.url, 'slow-30')
+  const load = await startLoad('slow-30')
   const connector = await startConnector()
-  const stop = new AbortController()
-  const sending = load.sendUntil(stop.signal, 300)
+  load.begin()
   for (let round = 0; round < 3; round++) {
     const before = load.answered
     await expect.poll(() => load.answered - before, { timeout: 20_000 }).toBeGreaterThan(50)
@@ -153,12 +160,12 @@ test('a broker restart under load loses nothing, and the connector is ready agai
   }
   const before = load.answered
   await expect.poll(() => load.answered - before, { timeout: 20_000 }).toBeGreaterThan(20)
-  stop.abort()
-  await sending
-  expect(await load.settle()).toMatchObject({ unanswered: 0, crossed: 0, phantom: 0, errors: [] })
+  load.stop()
+  await load.settle()
+  expect(load.verdict).toMatchObject({ unanswered: 0, crossed: 0, phantom: 0, errors: [] })
   expect(count(connector, /session_lost/g)).toBe(0)
   expect(tap.violations).toEqual([])
-  await load.close()
+  load.close()
 }, 90_000)
 
 function count(command: RunningCommand, pattern: RegExp): number {

@@ -5,28 +5,34 @@ import { connectAsync, type MqttClient } from 'mqtt'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { ConfigInput } from '@inferwire/connector'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { startHoldingUpstream, type HoldingUpstream } from './fixtures/holding-upstream.ts'
 import { startInferwire } from './fixtures/inferwire.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import type { RunningCommand } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { Gate, predictBody } from './rig/answers.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 let broker: Mosquitto
-let upstream: HoldingUpstream
+let upstream: FakeModelServer
+const gate = new Gate()
 let client: TestClient
 const processes: RunningCommand[] = []
 const connectors: TestConnector[] = []
 
 beforeAll(async () => {
   broker = await startMosquitto()
-  upstream = await startHoldingUpstream()
+  upstream = await FakeModelServer.start({
+    answer: gate.hold(predictBody, 'held'),
+    // The many short calls are only counted.
+    keeps: ({ model }) => model !== 'quick',
+  })
   client = await TestClient.connect(broker.url, { isPersistent: true })
   await client.subscribe('infer/reply/plc/#')
 })
 
 afterEach(async () => {
-  upstream.release()
+  gate.release()
   for (const command of processes.splice(0)) {
     command.signal('SIGKILL')
     await command.ended
@@ -40,7 +46,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-const callsOf = (model: string): readonly string[] => upstream.calls.get(model) ?? []
+const callsOf = (model: string): readonly string[] => upstream.bodies(model)
 const repliesOn = (topic: string): string[] =>
   client.received.filter((message) => message.topic === topic).map(({ payload }) => payload.toString())
 
@@ -98,7 +104,7 @@ test('a request that 70,000 others have passed is executed again after a kill -9
   await expect.poll(() => callsOf('held-wrap').length, { timeout: 20_000 }).toBe(2)
   expect(restarted.stderr()).toContain('kept_requests_taken')
   expect(callsOf('held-wrap')).toEqual(['{"instances":["long"]}', '{"instances":["long"]}'])
-  upstream.release()
+  gate.release()
   await expect
     .poll(() => repliesOn('infer/reply/plc/held-wrap/predict/1'))
     .toEqual(['{"predictions":[{"instances":["long"]}]}'])
@@ -158,13 +164,13 @@ test('a lane whose connection breaks keeps its requests, and none is answered tw
   const running = await run({ 'held-lane': { lane: true }, other: {} })
   await laneReady(running)
   await client.publish('infer/request/plc/held-lane/predict/1', '{"instances":["a"]}')
-  await expect.poll(() => upstream.open).toBe(1)
+  await expect.poll(() => gate.open).toBe(1)
   await broker.stop('SIGTERM')
   await broker.start()
   await expect.poll(() => client.mqtt.connected, { timeout: 10_000 }).toBe(true)
   await expect.poll(() => running.log.filter((line) => line.includes('lane_ready')).length).toBe(2)
   await askOnce('other', 200, 20)
-  upstream.release()
+  gate.release()
   await expect.poll(() => repliesOn('infer/reply/plc/held-lane/predict/1').length).toBeGreaterThan(0)
   await askOnce('other', 220, 20)
   expect(callsOf('held-lane')).toEqual(['{"instances":["a"]}'])

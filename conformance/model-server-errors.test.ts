@@ -1,14 +1,13 @@
 // What a client gets when a real model server loads, is full or fails: a stand-in gives the answers of Triton 2.51.0 and
 // MLServer 1.7.1.
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient, type Received } from './fixtures/mqtt-client.ts'
+import { text, type Answer } from './rig/answers.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}'
 const ANSWER = '{"model_name":"late","outputs":[]}'
@@ -26,21 +25,15 @@ let broker: Mosquitto
 let running: TestConnector
 let client: TestClient
 let said = good
-let calls = 0
-
-const server = createServer((request, response) => {
-  request.resume().on('end', () => {
-    // The question what the model is, which follows a return, is no request.
-    if (request.method === 'POST') calls += 1
-    response.writeHead(said.status, { 'content-type': said.type ?? 'application/json' }).end(said.body)
-  })
-})
+let callsBefore = 0
+let server: FakeModelServer
 
 beforeAll(async () => {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  const answer: Answer = (reply, call) =>
+    text(said.status, said.type ?? 'application/json', said.body)(reply, call)
+  server = await FakeModelServer.start({ answer, describe: answer })
   broker = await startMosquitto()
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { url } = server
   running = await runConnector({
     broker: { url: broker.url },
     models: {
@@ -57,16 +50,17 @@ beforeAll(async () => {
 
 beforeEach(() => {
   said = good
-  calls = 0
+  callsBefore = server.requests.length
 })
 
 afterAll(async () => {
   await client.close()
   await running.connector.stop()
   await broker.stop()
-  server.closeAllConnections()
-  server.close()
+  await server.stop()
 })
+
+const calls = (): number => server.requests.length - callsBefore
 
 const ask = (model: string, body: string | Buffer = BODY): Promise<Received> =>
   client.ask(`infer/request/cam/${model}/infer`, body)
@@ -110,7 +104,7 @@ describe('a model that is still loading', () => {
     expect((await repeat(Buffer.from('o'), 'once')).user['code']).toBe('model_not_ready')
     said = good
     expect((await repeat(Buffer.from('o'), 'once')).user['status']).toBe('200')
-    expect(calls).toBe(2)
+    expect(calls()).toBe(2)
   })
 
   test("MLServer's ready, an empty 400, is model_not_ready", async () => {
@@ -123,7 +117,7 @@ describe('a model that is still loading', () => {
 test('under overload Triton is asked once for each request, and the client is told when to come back', async () => {
   said = error(503, '[request id: <id_unknown>] Exceeds maximum queue size')
   const replies = await Promise.all(Array.from({ length: 40 }, () => ask('busy')))
-  expect(calls).toBe(40)
+  expect(calls()).toBe(40)
   for (const reply of replies) {
     const body = reply.json() as ProblemBody
     expect(body).toMatchObject({ code: 'overloaded', status: 429, retryable: true, retry_after_ms: 1_000 })
@@ -133,7 +127,7 @@ test('under overload Triton is asked once for each request, and the client is to
 test('a request that expired in the queue of Triton is not repeated', async () => {
   said = error(503, 'Request timeout expired')
   expect((await ask('busy')).user).toMatchObject({ code: 'deadline_exceeded', status: '504' })
-  expect(calls).toBe(1)
+  expect(calls()).toBe(1)
 })
 
 test('a result with members like those of an error is a result', async () => {
@@ -175,5 +169,5 @@ describe('the text of an error', () => {
 test('a body that is compressed with gzip is refused, and never reaches the model', async () => {
   const reply = await ask('late', gzipSync(BODY))
   expect(reply.user).toMatchObject({ code: 'bad_payload', status: '400' })
-  expect(calls).toBe(0)
+  expect(calls()).toBe(0)
 })

@@ -4,14 +4,14 @@ import { Secret, type ConfigInput } from '@inferwire/connector'
 import type { ConnectorStatus } from '@inferwire/protocol'
 import { Proxy } from './rig/proxy.ts'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[1]]}'
 
 let broker: Mosquitto
-let upstream: Upstream
+let upstream: FakeModelServer
 let client: TestClient
 let roots = 0
 const closing: (() => Promise<void>)[] = []
@@ -20,7 +20,7 @@ const connectors: TestConnector[] = []
 
 beforeAll(async () => {
   broker = await startMosquitto()
-  upstream = await startUpstream()
+  upstream = await FakeModelServer.start()
 })
 
 beforeEach(async () => {

@@ -4,11 +4,12 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { writeFileSync } from 'node:fs'
 import { startInferwire } from './fixtures/inferwire.ts'
-import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import type { RunningCommand } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { digest } from './rig/model-behaviours.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const ENDS_THE_PROCESS = fileURLToPath(new URL('fixtures/ends-the-process.mjs', import.meta.url))
 // Several processes start and end while a request waits.
@@ -16,13 +17,13 @@ const PATIENCE_MS = 40_000
 const POISON = '{"instances":["ends-the-process"]}'
 
 let broker: Mosquitto
-let upstream: Upstream
+let upstream: FakeModelServer
 let client: TestClient
 let connector: RunningCommand | undefined
 
 beforeAll(async () => {
   broker = await startMosquitto()
-  upstream = await startUpstream()
+  upstream = await FakeModelServer.start()
   client = await TestClient.connect(broker.url, { isPersistent: true })
   await client.subscribe('infer/reply/cam7/#')
   await client.subscribe('plant/dead-letters')

@@ -7,22 +7,23 @@ import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pythonOf } from './fixtures/cache-folder.ts'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { digest, startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { run, type CommandResult } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { digest } from './rig/model-behaviours.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const EXAMPLE = new URL('../examples/python/', import.meta.url)
 const BODY = '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
 let broker: Mosquitto
-let upstream: Upstream
+let upstream: FakeModelServer
 let running: TestConnector
 let passwordFile: string
 
 beforeAll(async () => {
   broker = await startMosquitto({ users: { connector: 'c', sensor: 's3cret' }, acl: aclText() })
-  upstream = await startUpstream()
+  upstream = await FakeModelServer.start()
   running = await runConnector({
     broker: { url: broker.url, username: 'connector', password: new Secret('c') as never },
     models: {

@@ -1,7 +1,5 @@
 // A reload takes nothing away that still serves, and cards and statuses say what is there: whatever happens meanwhile.
 import { rmSync, writeFileSync } from 'node:fs'
-import { createServer, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { ConfigError, loadConfig, type ConfigInput, type ConnectorConfig } from '@inferwire/connector'
@@ -9,10 +7,12 @@ import type { ConnectorStatus, ModelCard } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startInferwire } from './fixtures/inferwire.ts'
-import { startUpstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient, type Received } from './fixtures/mqtt-client.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
+import { after, Gate, json, text, type Answer } from './rig/answers.ts'
+import { healthy } from './rig/model-behaviours.ts'
+import { FakeModelServer, ready } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[1]]}'
 const NAME = 'reloaded'
@@ -81,36 +81,24 @@ function statuses(topic: string): string[] {
     .map((message) => (message.json() as ConnectorStatus).state)
 }
 
-/** A model server that answers what is inferred, and what it is asked about its models when the test lets it. */
+/** A model server that answers inferences at once, and questions about its models only while the gate is open. */
 async function startDiscreetServer(
-  metadataStatus = 200,
+  metadata: Answer = json(200, '{"name":"iris"}'),
 ): Promise<{ url: string; hold(): void; release(): void }> {
-  let held: ServerResponse[] | undefined
-  const tell = (response: ServerResponse): void => {
-    const head =
-      metadataStatus === 401
-        ? { 'content-type': 'text/plain', 'www-authenticate': 'Bearer error="invalid_token"' }
-        : { 'content-type': 'application/json' }
-    response.writeHead(metadataStatus, head).end('{"name":"iris"}')
-  }
-  const server = createServer((request, response) => {
-    request.resume()
-    if (request.method === 'POST') {
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"predictions":[1]}')
-    } else if (held === undefined) tell(response)
-    else held.push(response)
+  const gate = new Gate()
+  const held = gate.hold(metadata)
+  let isHolding = false
+  const server = await FakeModelServer.start({
+    answer: json(200, { predictions: [1] }),
+    describe: (reply, call) => (isHolding ? held : metadata)(reply, call),
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  closers.push(() => {
-    server.close()
-    server.closeAllConnections()
-  })
+  closers.push(() => server.stop())
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    hold: () => (held = []),
+    url: server.url,
+    hold: () => (isHolding = true),
     release: () => {
-      for (const response of held ?? []) tell(response)
-      held = undefined
+      isHolding = false
+      gate.release()
     },
   }
 }
@@ -122,7 +110,7 @@ async function askIris(): Promise<unknown> {
 }
 
 test('requests that wait for a turn are answered by the model that a reload replaces', async () => {
-  const upstream = await startUpstream()
+  const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const model = { url: upstream.url, protocol: 'v1' as const, limits: { concurrency: 1 } }
   const { connector } = await run({ 'slow-200': model })
@@ -219,7 +207,7 @@ test('the status names the models that appear and go after the birth', async () 
 })
 
 test('a connector that comes back in the middle of its drain says draining', async () => {
-  const upstream = await startUpstream()
+  const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const { connector } = await run({ hang: { url: upstream.url, protocol: 'v1', timeoutMs: 4_000 } })
   const birth = await status(({ state }) => state === 'online')
@@ -243,7 +231,8 @@ test.each([
   [401, 'unauthorized_upstream', false],
   [503, 'model_not_ready', true],
 ])('a server that answers %i (%s) has a warning that helps', async (metadataStatus, code, isHinted) => {
-  const server = await startDiscreetServer(metadataStatus)
+  const unauthorized = text(401, 'text/plain', '', { 'www-authenticate': 'Bearer error="invalid_token"' })
+  const server = await startDiscreetServer(metadataStatus === 401 ? unauthorized : json(metadataStatus, '{}'))
   const { log } = await run({ iris: { url: server.url } })
   const warning = (): string | undefined => log.find((line) => line.includes('"event":"model_not_ready"'))
   await expect.poll(warning).toContain(`"code":"${code}"`)
@@ -275,24 +264,10 @@ test('the Will of a connector that was killed says offline with the timestamp of
 })
 
 test('what waited in the broker is answered by the model, not by a first look at it that is still under way', async () => {
-  const upstream = await startUpstream()
-  closers.push(() => upstream.stop())
-  // Answers like the upstream, 300 ms later: a model server that is not on this machine.
-  const far = createServer((request, response) => {
-    setTimeout(() => {
-      const chunks: Buffer[] = []
-      request.on('data', (chunk: Buffer) => chunks.push(chunk))
-      request.on('end', () => {
-        const body = request.method === 'POST' ? { body: Buffer.concat(chunks) } : {}
-        void fetch(upstream.url + request.url!, { method: request.method!, ...body }).then(async (answer) => {
-          response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text())
-        })
-      })
-    }, 300)
-  })
-  await new Promise<void>((resolve) => far.listen(0, '127.0.0.1', resolve))
-  closers.push(() => new Promise((resolve) => far.close(resolve)))
-  const models = { iris: { url: `http://127.0.0.1:${(far.address() as AddressInfo).port}` } }
+  // Answers 300 ms later: a model server that is not on this machine.
+  const far = await FakeModelServer.start({ answer: after(300, healthy), describe: after(300, ready) })
+  closers.push(() => far.stop())
+  const models = { iris: { url: far.url } }
   const first = await runConnector(input(models))
   await first.connector.stop()
   const replies = Promise.all(

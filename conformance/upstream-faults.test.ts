@@ -3,10 +3,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig, type ConfigInput } from '@inferwire/connector'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { Load } from './fixtures/load.ts'
-import { startUpstream, type Upstream } from './fixtures/misbehaving-upstream.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient, type Received } from './fixtures/mqtt-client.ts'
+import { FlowLoad } from './rig/flow-load.ts'
+import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[1]]}'
 
@@ -19,21 +19,26 @@ type ModelInput = Partial<NonNullable<ConfigInput['models']>[string]>
 
 interface World {
   readonly brokerUrl: string
-  readonly upstream: Upstream
+  readonly brokerPort: number
+  readonly upstream: FakeModelServer
   readonly running: TestConnector
 }
 
 async function start(models: Record<string, ModelInput>): Promise<World> {
   const broker = await startMosquitto()
   closers.push(() => broker.stop())
-  const upstream = await startUpstream()
+  const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const running = await runConnector(inputOf(broker.url, upstream, models))
   closers.push(() => running.connector.stop())
-  return { brokerUrl: broker.url, upstream, running }
+  return { brokerUrl: broker.url, brokerPort: broker.port, upstream, running }
 }
 
-function inputOf(brokerUrl: string, upstream: Upstream, models: Record<string, ModelInput>): ConfigInput {
+function inputOf(
+  brokerUrl: string,
+  upstream: FakeModelServer,
+  models: Record<string, ModelInput>,
+): ConfigInput {
   return {
     name: 'faults',
     broker: { url: brokerUrl },
@@ -68,12 +73,12 @@ async function metric({ running }: World, name: string, model: string): Promise<
   return Number(line?.split(' ')[1])
 }
 
-async function load(world: World, model: string): Promise<{ load: Load; stop: () => Promise<void> }> {
-  const running = await Load.start(world.brokerUrl, model)
-  closers.push(() => running.close())
-  const stop = new AbortController()
-  const sent = running.sendUntil(stop.signal, 200)
-  return { load: running, stop: () => (stop.abort(), sent) }
+async function startLoad({ brokerPort }: World, model: string): Promise<FlowLoad> {
+  const flow = { name: 'all', clients: ['load'], model, perSecond: 200 }
+  const load = await FlowLoad.start({ port: brokerPort, flows: [flow] })
+  closers.push(() => Promise.resolve(load.close()))
+  load.begin()
+  return load
 }
 
 function codesOf(errors: readonly string[]): Set<string> {
@@ -83,8 +88,8 @@ function codesOf(errors: readonly string[]): Set<string> {
 test('a model server that dies under load: errors at once, the circuit opens within a second and closes within two', async () => {
   const world = await start({ iris: {} })
   const startedAtMs = Date.now()
-  const { load: asking, stop } = await load(world, 'iris')
-  await expect.poll(() => asking.answered, { timeout: 10_000 }).toBeGreaterThan(100)
+  const load = await startLoad(world, 'iris')
+  await expect.poll(() => load.answered, { timeout: 10_000 }).toBeGreaterThan(100)
   expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
 
   const diedAtMs = Date.now()
@@ -95,16 +100,17 @@ test('a model server that dies under load: errors at once, the circuit opens wit
   expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeGreaterThan(0)
 
   // Until the probes are as rare as they get.
-  const known = asking.answered
-  await expect.poll(() => asking.answered, { timeout: 10_000 }).toBeGreaterThan(known + 400)
+  const known = load.answered
+  await expect.poll(() => load.answered, { timeout: 10_000 }).toBeGreaterThan(known + 400)
   expect(linesOf(world, 'circuit_closed')).toEqual([])
 
   const healthyAtMs = Date.now()
   await world.upstream.start()
   const closed = await firstLine(world, 'circuit_closed')
   expect(closed.atMs - healthyAtMs).toBeLessThan(2_000)
-  await stop()
-  const verdict = await asking.settle()
+  load.stop()
+  await load.settle()
+  const { verdict } = load
   const elapsedSeconds = (Date.now() - startedAtMs) / 1_000
 
   expect(verdict).toMatchObject({ unanswered: 0, crossed: 0, phantom: 0, duplicates: 0 })
@@ -157,10 +163,11 @@ test('a server that hangs with all turns taken: the circuit opens, and the other
 test('a gateway without a server gets at most 10 % of the requests again, and three per second', async () => {
   const startedAtMs = Date.now()
   const world = await start({ nohealthy: { circuit: { failuresMax: 0 } } })
-  const { load: asking, stop } = await load(world, 'nohealthy')
-  await expect.poll(() => asking.answered, { timeout: 20_000 }).toBeGreaterThan(500)
-  await stop()
-  const { requests, unanswered, errors } = await asking.settle()
+  const load = await startLoad(world, 'nohealthy')
+  await expect.poll(() => load.answered, { timeout: 20_000 }).toBeGreaterThan(500)
+  load.stop()
+  await load.settle()
+  const { requests, unanswered, errors } = load.verdict
   const elapsedSeconds = (Date.now() - startedAtMs) / 1_000
   expect(unanswered).toBe(0)
   expect([...codesOf(errors)]).toEqual(['upstream_unreachable'])

@@ -94,7 +94,7 @@ function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
     requests,
     requestsPerSecond: rate,
     plant: values.plant,
-    isSuspicious: !values.trusting,
+    looksForPoison: !values.trusting,
     durationMs: isWhole ? minutesMs : last + 5000,
     stopWhenDetected: values.plant !== undefined || !isWhole,
     rawClients: number('raw', values.raw),

@@ -1,16 +1,16 @@
 // Makes a schedule happen: each fault at its time, those of one actor one after another.
 import type { Mosquitto } from '../fixtures/mosquitto.ts'
-import type { ConnectorActor } from './actors.ts'
+import type { ConnectorProcess } from '../rig/connector-process.ts'
 import type { FaultRecord, Ledger } from './ledger.ts'
 import type { Proxy } from '../rig/proxy.ts'
 import { actorOf, type Fault, type FaultKind } from './schedule.ts'
-import type { ChaosUpstream } from './upstream.ts'
+import type { ChaosModelServer } from './model-server.ts'
 
 /** Everybody who can be hit. */
 export interface Cast {
   readonly broker: Mosquitto
-  readonly connector: ConnectorActor
-  readonly upstream: ChaosUpstream
+  readonly connector: ConnectorProcess
+  readonly upstream: ChaosModelServer
   readonly connectorNetwork: Proxy
   readonly clientNetwork: Proxy
   readonly upstreamNetwork: Proxy
@@ -126,9 +126,9 @@ export class FaultRunner {
         return upstreamNetwork.reset()
       case 'upstream-503':
       case 'upstream-slow':
-        upstream.feel(kind === 'upstream-503' ? 'busy' : 'slow')
+        upstream.setMood(kind === 'upstream-503' ? 'busy' : 'slow')
         await pause(forMs)
-        return upstream.feel('well')
+        return upstream.setMood('well')
       case 'connector-cut':
       case 'client-cut': {
         const network = kind === 'client-cut' ? clientNetwork : connectorNetwork

@@ -1,7 +1,9 @@
-// Asks: raw MQTT clients and SDK clients at a steady rate with a bound, every answer checked and put in the ledger.
+// The load of a run: raw MQTT clients and SDK clients in a closed loop; every answer is checked and recorded in the
+// ledger.
 import { connect, InferwireError, type Client } from '@inferwire/client'
+import { Load } from '../rig/load.ts'
+import type { RawReply } from '../rig/raw-client.ts'
 import { KIND, type Ledger } from './ledger.ts'
-import { RawClient, type RawReply } from '../rig/raw-client.ts'
 import {
   clientName,
   clientOf,
@@ -17,64 +19,68 @@ import {
   payloadOf,
 } from './request-shape.ts'
 
-/** How much to ask, and of whom. */
-export interface LoadOptions {
+/** How many requests to send, and from which clients. */
+export interface ChaosLoadOptions {
   readonly ledger: Ledger
   readonly port: number
   readonly requests: number
   /** Raw clients and SDK clients; even numbers, they come in pairs. */
   readonly rawClients: number
   readonly sdkClients: number
-  /** Requests that may be unanswered at once. */
+  /** Requests that may be unanswered at the same time. */
   readonly inFlightMax: number
 }
 
-const TICK_MS = 10
-// A request that is never answered must not hold its place forever; it stays in the ledger.
+// A request that is never answered must not occupy its place forever; it stays in the ledger.
 const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
 const OK = '200'
 
-/** The one who asks; lives in the process that is never killed. */
-export class Load {
-  readonly #options: LoadOptions
+/** Runs in the process that is never killed. */
+export class ChaosLoad {
+  readonly #options: ChaosLoadOptions
   readonly #ledger: Ledger
-  readonly #raw: RawClient[] = []
+  readonly #load: Load
   readonly #sdk = new Map<number, Client>()
-  #next = 0
   #oldest = 0
   #writtenOff = 0
   #sdkOpen = 0
-  #timer: NodeJS.Timeout | undefined
-  #lastTickMs = 0
-  #credit = 0
-  #lastReplyAtMs = 0
   /** May be changed at any time. */
   requestsPerSecond = 0
   /** Called at each first reply. */
   onFirstReply: (atMs: number, publishedAtMs: number) => void = () => {}
 
-  constructor(options: LoadOptions) {
+  constructor(options: ChaosLoadOptions) {
+    const { port, ledger, rawClients, requests, inFlightMax } = options
+    const load = this as ChaosLoad
     this.#options = options
-    this.#ledger = options.ledger
+    this.#ledger = ledger
+    this.#load = new Load({
+      port,
+      clients: Array.from({ length: rawClients }, (_, client) => clientName(client)),
+      requestsMax: requests,
+      streams: [
+        {
+          get perSecond() {
+            return load.requestsPerSecond
+          },
+          batch: 2,
+          inFlight: { max: inFlightMax, unanswered: () => load.unanswered },
+          send: (number) => load.#send(number),
+        },
+      ],
+      listener: {
+        replied: (name, reply) => this.#replied(Number(name.split('-')[1]), reply),
+        acknowledged: (number, reasonCode) => this.#ledger.acknowledged(number, reasonCode),
+        abandoned: (number) => this.#ledger.abandon(number),
+      },
+    })
   }
 
   /** Resolves when all clients are connected and subscribed. */
   async start(): Promise<void> {
     const { rawClients, sdkClients, port } = this.#options
-    for (let client = 0; client < rawClients; client++) {
-      this.#raw.push(
-        new RawClient(
-          { port, name: clientName(client) },
-          {
-            replied: (reply) => this.#replied(client, reply),
-            acknowledged: (number, reasonCode) => this.#ledger.acknowledged(number, reasonCode),
-            abandoned: (number) => this.#ledger.abandon(number),
-          },
-        ),
-      )
-    }
-    await Promise.all(this.#raw.map((client) => client.start()))
+    await this.#load.connect()
     for (let client = rawClients; client < rawClients + sdkClients; client++) {
       this.#sdk.set(
         client,
@@ -83,93 +89,58 @@ export class Load {
     }
   }
 
-  /** Begins to ask; `stop` or the number of requests ends it. */
-  ask(): void {
-    this.#lastTickMs = performance.now()
-    this.#timer = setInterval(() => this.#tick(), TICK_MS)
+  /** Sends until `stop` or the number of requests is reached. */
+  begin(): void {
+    this.#load.begin()
   }
 
-  /** No further requests. */
+  /** Sends no further requests. */
   stop(): void {
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    this.#load.stop()
   }
 
   get isDone(): boolean {
-    return this.#next >= this.#options.requests
+    return this.#load.isDone
   }
 
-  /** Requests that are still to be asked. */
+  /** Requests that are not sent yet. */
   get left(): number {
-    return this.#options.requests - this.#next
+    return this.#options.requests - this.#load.sent
   }
 
-  /** Requests without an answer that are still hoped for. */
+  /** Unanswered requests, without those that were written off. */
   get unanswered(): number {
-    return this.#next - this.#ledger.answered - this.#writtenOff
+    this.#writeOff()
+    return this.#load.unanswered - this.#writtenOff
   }
 
-  get lastReplyAtMs(): number {
-    return this.#lastReplyAtMs
-  }
-
-  get connections(): number {
-    let sum = 0
-    for (const client of this.#raw) sum += client.connections
-    for (const client of this.#sdk.values()) sum += client.stats.reconnects + 1
-    return sum
-  }
-
-  /** Resolves when everything is answered, or nothing has come for so long and the SDK has given its word. */
+  /** Resolves when everything is answered or `isOver`, or no answer has come for `quietMs` and no SDK call is open. */
   async settle(quietMs: number, isOver: () => boolean): Promise<void> {
-    let quietSince = Date.now()
-    for (;;) {
-      if (this.#lastReplyAtMs > quietSince) quietSince = this.#lastReplyAtMs
-      const isQuiet = Date.now() - quietSince > quietMs
-      if (this.#next === this.#ledger.answered || isOver()) return
-      if (isQuiet && (this.#sdkOpen === 0 || Date.now() - quietSince > SDK_TIMEOUT_MS)) return
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
+    const isQuiet = (quietForMs: number): boolean =>
+      quietForMs > quietMs && (this.#sdkOpen === 0 || quietForMs > SDK_TIMEOUT_MS)
+    await this.#load.settle(Number.POSITIVE_INFINITY, (quietForMs) => isOver() || isQuiet(quietForMs))
   }
 
   async close(): Promise<void> {
-    this.stop()
-    for (const client of this.#raw) client.close()
+    this.#load.close()
     await Promise.all([...this.#sdk.values()].map((client) => client.close()))
-  }
-
-  #tick(): void {
-    const now = performance.now()
-    const { inFlightMax, requests } = this.#options
-    // What an outage kept back is not made up for: the rate is a rate.
-    this.#credit = Math.min(this.#credit + ((now - this.#lastTickMs) * this.requestsPerSecond) / 1000, 100)
-    this.#lastTickMs = now
-    this.#writeOff()
-    while (this.#credit >= 2 && this.unanswered < inFlightMax && this.#next < requests) {
-      this.#credit -= 2
-      this.#send(this.#next)
-      this.#send(this.#next + 1)
-      this.#next += 2
-    }
-    if (this.isDone) this.stop()
   }
 
   #writeOff(): void {
     const limit = Date.now() - WRITTEN_OFF_AFTER_MS
-    while (this.#oldest < this.#next && this.#ledger.publishedAtMs[this.#oldest]! < limit) {
+    while (this.#oldest < this.#load.sent && this.#ledger.publishedAtMs[this.#oldest]! < limit) {
       if (this.#ledger.repliedAtMs[this.#oldest] === 0) this.#writtenOff += 1
       this.#oldest += 1
     }
   }
 
   #send(number: number): void {
-    const client = clientOf(number, this.#options.rawClients + this.#options.sdkClients)
-    const raw = this.#raw[client]
-    if (raw === undefined) return void this.#ask(number, client)
+    const client = clientOf(number, this.#clients)
+    if (client >= this.#options.rawClients) return void this.#infer(number, client)
     const expirySeconds = expirySecondsOf(number)
     const name = clientName(client)
     this.#ledger.published(number, KIND.raw, expirySeconds)
-    raw.publish(number, {
+    this.#load.publish(name, number, {
       topic: `infer/request/${name}/${levelsOf(number)}`,
       correlation: correlationOf(number),
       expirySeconds,
@@ -178,8 +149,8 @@ export class Load {
     })
   }
 
-  // The SDK repeats by itself; it ends in a reply, an error reply, or its own deadline.
-  async #ask(number: number, client: number): Promise<void> {
+  // The SDK repeats by itself; a call ends with a reply, an error reply, or its own deadline.
+  async #infer(number: number, client: number): Promise<void> {
     const { name, protocol } = modelOf(number)
     this.#ledger.published(number, KIND.sdk, SDK_TIMEOUT_MS / 1000)
     this.#sdkOpen += 1
@@ -194,7 +165,7 @@ export class Load {
       this.#first(number, OK, false)
     } catch (error) {
       if (!(error instanceof InferwireError)) throw error
-      // Cancelled only by our own end: then it is what it is, unanswered.
+      // Cancelled only by our own close: then it stays unanswered.
       if (error.code !== 'cancelled') this.#first(number, error.code, false)
     } finally {
       this.#sdkOpen -= 1
@@ -208,11 +179,11 @@ export class Load {
     const isOurs =
       number >= 0 && this.#ledger.publishedAtMs[number]! > 0 && clientOf(number, this.#clients) === client
     if (!isOurs) {
-      const what = `${clientName(client)} got a reply on "${topic}" with correlation ${correlation}, which it never used.`
+      const what = `${clientName(client)} received a reply on "${topic}" with Correlation Data ${correlation}, which it never used.`
       return this.#ledger.wrongReply({ kind: 'phantom', atMs: Date.now(), number: -1, what })
     }
     if (topic !== `infer/reply/${clientName(client)}/${levelsOf(number)}`) {
-      const what = `The reply to request ${number} (correlation ${correlation}) came on "${topic}".`
+      const what = `The reply to request ${number} (Correlation Data ${correlation}) arrived on "${topic}".`
       this.#ledger.wrongReply({ kind: 'crossed', atMs: Date.now(), number, what })
     }
     if (mark !== undefined) this.#ledger.part(number, mark)
@@ -220,7 +191,7 @@ export class Load {
     if (mark?.isFinal === false) return
     const outcome = reply.status === OK ? OK : reply.code || `status ${reply.status}`
     if (outcome === OK && mark === undefined)
-      this.#check(number, client, reply.payload, `topic "${topic}", correlation ${correlation}`)
+      this.#check(number, client, reply.payload, `topic "${topic}", Correlation Data ${correlation}`)
     this.#first(number, outcome, reply.isDup)
   }
 
@@ -228,17 +199,18 @@ export class Load {
     const expected = expectedAnswer(number, client)
     if (payload === expected) return
     const isCounterparts = payload === expectedAnswerOfCounterpart(number, client)
-    const what = `Request ${number} of ${clientName(client)} (${where}) got ${
-      isCounterparts ? `the answer of its counterpart ${clientName(client ^ 1)}` : 'another answer'
-    }: ${payload.slice(0, 200)} instead of ${expected}.`
+    const wrong = isCounterparts
+      ? `the answer to its counterpart ${clientName(client ^ 1)}`
+      : 'another answer'
+    const what = `Request ${number} of ${clientName(client)} (${where}) received ${wrong}: ${payload.slice(0, 200)} instead of ${expected}.`
     this.#ledger.wrongReply({ kind: 'crossed', atMs: Date.now(), number, what })
   }
 
   #first(number: number, outcome: string, isDup: boolean): void {
     if (!this.#ledger.replied(number, outcome, isDup)) return
     if (number < this.#oldest) this.#writtenOff -= 1
-    this.#lastReplyAtMs = Date.now()
-    this.onFirstReply(this.#lastReplyAtMs, this.#ledger.publishedAtMs[number]!)
+    this.#load.answer()
+    this.onFirstReply(Date.now(), this.#ledger.publishedAtMs[number]!)
   }
 
   get #clients(): number {

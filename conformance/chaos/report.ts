@@ -16,7 +16,7 @@ export function report(result: ChaosResult, replay: string): string {
       : `FAILED, detected ${(result.detectedAfterMs / 1000).toFixed(1)} s after the load began`,
     `command: ${replay}`,
     `broker: ${result.broker.version}: ${result.broker.settings.join('; ')}`,
-    `load: ${load.rawClients} raw clients, ${load.sdkClients} SDK clients, at most ${load.inFlightMax} requests unanswered at once and ${load.requestsPerSecondMax}/s; ${load.isSuspicious ? 'poison looked for' : 'poison.enabled: false'}`,
+    `load: ${load.rawClients} raw clients, ${load.sdkClients} SDK clients, at most ${load.inFlightMax} requests unanswered at once and ${load.requestsPerSecondMax}/s; ${load.looksForPoison ? 'poison looked for' : 'poison.enabled: false'}`,
     `requests: ${verdict.requests} (raw ${verdict.requests - verdict.requestsSdk}, SDK ${verdict.requestsSdk}) in ${result.seconds.toFixed(0)} s (${result.requestsPerSecond}/s), ${verdict.answered} answered ${JSON.stringify(verdict.outcomes)}`,
     `unanswered: raw ${verdict.unanswered}, SDK ${verdict.unansweredSdk}; raw, acknowledged by a broker that was killed: ${verdict.unansweredByBrokerKill} (requests gone ${sum((kill) => kill.lostRequests)}, replies gone ${sum((kill) => kill.lostReplies)}; ${kills.length} kills, at most ${most((kill) => kill.lostRequests + kill.lostReplies)} by one; under way at the kills ${sum((kill) => kill.underWay)}, at most ${most((kill) => kill.underWay)} at one)`,
     `crossed ${verdict.crossed}, phantom ${verdict.phantom}, violations ${verdict.violations}, answers torn ${verdict.torn} (in whose time the broker was killed: ${verdict.tornByBrokerKill})`,

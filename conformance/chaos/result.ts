@@ -36,5 +36,5 @@ export interface LoadFigures {
   readonly inFlightMax: number
   readonly requestsPerSecondMax: number
   /** Whether the connector looked for poison. */
-  readonly isSuspicious: boolean
+  readonly looksForPoison: boolean
 }

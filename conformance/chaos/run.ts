@@ -2,14 +2,14 @@
 import {
   ACK_HOLD_MAX_MS,
   BROKER_SETTINGS,
-  ConnectorActor,
   CONNECTOR_NAME,
+  createConnector,
   startBroker,
   versionOf,
 } from './actors.ts'
 import { FaultRunner } from './fault-runner.ts'
 import { Ledger } from './ledger.ts'
-import { Load } from './load.ts'
+import { ChaosLoad } from './load.ts'
 import { ProcessMeter } from '../rig/process-meter.ts'
 import { Proxy } from '../rig/proxy.ts'
 import { clientOf, levelsOf, clientName, MODELS, numberOf, pairOf } from './request-shape.ts'
@@ -17,7 +17,7 @@ import type { ChaosResult } from './result.ts'
 import type { Fault } from './schedule.ts'
 import { summarizeFaults } from './summary.ts'
 import { WireTap } from './tap.ts'
-import { ChaosUpstream } from './upstream.ts'
+import { ChaosModelServer } from './model-server.ts'
 import { judge } from './verdict.ts'
 
 /** How to run. */
@@ -29,7 +29,7 @@ export interface ChaosOptions {
   /** Name of a planted bug. @default none: the honest connector */
   readonly plant?: string | undefined
   /** Whether the connector looks for poison after a kill. @default true, as is its own default */
-  readonly isSuspicious?: boolean
+  readonly looksForPoison?: boolean
   /** Asks no longer than this, in milliseconds. @default no limit */
   readonly durationMs?: number | undefined
   /** Ends as soon as something is proven. @default false */
@@ -52,13 +52,13 @@ const PROGRESS_MS = 10_000
 
 /** Resolves with the result; everything that it started has ended by then. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
-  const { requests, rawClients = 40, sdkClients = 4, inFlightMax = 200, isSuspicious = true } = options
+  const { requests, rawClients = 40, sdkClients = 4, inFlightMax = 200, looksForPoison = true } = options
   const rateMax = options.requestsPerSecond ?? 1000
   const lastFaultMs = options.durationMs ?? options.schedule.at(-1)?.atMs ?? 0
   const clients = rawClients + sdkClients
   const ledger = new Ledger(requests + 2)
   const broker = await startBroker()
-  const upstream = await ChaosUpstream.start((number) => ledger.called(number))
+  const upstream = await ChaosModelServer.start((number) => ledger.called(number))
   const clientNetwork = await Proxy.start(broker.port)
   const upstreamNetwork = await Proxy.start(upstream.port)
   const tap = await WireTap.start(broker.port, {
@@ -71,11 +71,11 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       if (number !== undefined && number < requests) ledger.replyTaken(number, atMs)
     },
   })
-  const connector = new ConnectorActor(tap.url, upstreamNetwork.port, {
+  const connector = await createConnector(tap.url, upstreamNetwork.port, {
     plant: options.plant,
-    isSuspicious,
+    looksForPoison,
   })
-  const load = new Load({
+  const load = new ChaosLoad({
     ledger,
     port: clientNetwork.port,
     requests,
@@ -114,7 +114,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       load.requestsPerSecond = Math.min(rateMax, Math.max(RATE_MIN, load.left / secondsLeft))
     }
     pace()
-    load.ask()
+    load.begin()
     runner.start(options.schedule)
     const until =
       options.durationMs === undefined ? Number.POSITIVE_INFINITY : startedAtMs + options.durationMs
@@ -140,13 +140,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       faults: summarizeFaults(ledger),
       faultRecords: ledger.faults,
       seen: { ...tap.seen },
-      sessionsLost: connector.sessionsLost,
+      sessionsLost: connector.count('session_lost'),
       badExits: runner.badExits,
       strangers: upstream.strangers,
       seconds: askedForMs / 1000,
       requestsPerSecond: Math.round(verdict.requests / (askedForMs / 1000)),
       broker: { version: versionOf(broker), settings: BROKER_SETTINGS },
-      load: { rawClients, sdkClients, inFlightMax, requestsPerSecondMax: rateMax, isSuspicious },
+      load: { rawClients, sdkClients, inFlightMax, requestsPerSecondMax: rateMax, looksForPoison },
       cpu,
       peakRssMb,
       detectedAfterMs,
@@ -159,7 +159,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await tap.close()
     await clientNetwork.close()
     await upstreamNetwork.close()
-    await upstream.stop()
+    await upstream.end()
     await broker.stop('SIGKILL')
   }
 }

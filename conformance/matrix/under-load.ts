@@ -1,10 +1,11 @@
 // Chaos load (raw and SDK clients, the ledger of who was answered) on a broker that the row configures and torments.
-import { ConnectorActor } from '../chaos/actors.ts'
+import { createConnector } from '../chaos/actors.ts'
 import { Ledger } from '../chaos/ledger.ts'
-import { Load } from '../chaos/load.ts'
-import { ChaosUpstream } from '../chaos/upstream.ts'
+import { ChaosLoad } from '../chaos/load.ts'
+import { ChaosModelServer } from '../chaos/model-server.ts'
 import { judge, type Verdict } from '../chaos/verdict.ts'
 import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../fixtures/mosquitto.ts'
+import type { ConnectorProcess } from '../rig/connector-process.ts'
 import type { Stage } from './stage.ts'
 
 /** How much is asked. Clients are even numbers. */
@@ -20,9 +21,9 @@ export interface UnderLoadOptions {
 /** All is running, and asking. */
 export interface UnderLoad {
   readonly broker: Mosquitto
-  readonly connector: ConnectorActor
+  readonly connector: ConnectorProcess
   readonly ledger: Ledger
-  readonly load: Load
+  readonly load: ChaosLoad
   /** Kills the broker, starts it again on the same data, and puts both into the ledger. */
   killBroker(): Promise<void>
   /** No further requests; the verdict when everything is answered, or nothing has come for so long. */
@@ -35,16 +36,16 @@ export async function startUnderLoad(stage: Stage, options: UnderLoadOptions): P
   const ledger = new Ledger(requests + 2)
   const broker = await startMosquitto(options.broker)
   stage.later(() => broker.stop('SIGKILL'))
-  const upstream = await ChaosUpstream.start((number) => ledger.called(number))
-  stage.later(() => upstream.stop())
-  const connector = new ConnectorActor(broker.url, upstream.port, { isSuspicious: true })
+  const upstream = await ChaosModelServer.start((number) => ledger.called(number))
+  stage.later(() => upstream.end())
+  const connector = await createConnector(broker.url, upstream.port, { looksForPoison: true })
   stage.later(() => connector.end('SIGKILL'))
   await connector.startReady()
-  const load = new Load({ ledger, port: broker.port, requests, rawClients, sdkClients, inFlightMax })
+  const load = new ChaosLoad({ ledger, port: broker.port, requests, rawClients, sdkClients, inFlightMax })
   stage.later(() => load.close())
   await load.start()
   load.requestsPerSecond = requestsPerSecond
-  load.ask()
+  load.begin()
   return {
     broker,
     connector,

@@ -1,15 +1,15 @@
 // What most rows begin with: a broker, a model server and a connector.
 import type { ConfigInput } from '@inferwire/connector'
+import { ConnectorProcess, type ProcessOptions } from '../rig/connector-process.ts'
 import { ProcessMeter } from '../rig/process-meter.ts'
 import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../fixtures/mosquitto.ts'
-import { ConnectorProcess, type ProcessOptions } from './connector-process.ts'
 import type { Findings } from './row.ts'
 import type { Stage } from './stage.ts'
-import { MatrixUpstream } from './upstream.ts'
+import { ModelServerProcess } from '../rig/model-server-process.ts'
 
 /** How it differs from the plainest one. */
 export interface WorldOptions extends ProcessOptions {
-  /** Models of the server in fixtures/misbehaving-upstream.ts, spoken to in V1, and their options. */
+  /** Models of rig/model-behaviours.ts, called with V1, and their options. */
   readonly models: Readonly<Record<string, Partial<NonNullable<ConfigInput['models']>[string]>>>
   /** Further configuration of the connector. */
   readonly config?: ConfigInput
@@ -21,7 +21,7 @@ export interface WorldOptions extends ProcessOptions {
 /** All is running. */
 export interface World {
   readonly broker: Mosquitto
-  readonly upstream: MatrixUpstream
+  readonly upstream: ModelServerProcess
   readonly connector: ConnectorProcess
 }
 
@@ -31,7 +31,7 @@ export async function startWorld(stage: Stage, options: WorldOptions): Promise<W
   const broker = await startMosquitto({ isInMemory: true, ...brokerOptions })
   stage.later(() => broker.stop('SIGKILL'))
   through?.(broker.port)
-  const upstream = await MatrixUpstream.begin()
+  const upstream = await ModelServerProcess.start()
   stage.later(() => upstream.end())
   const { url } = upstream
   const connector = await ConnectorProcess.create(
@@ -56,7 +56,7 @@ export function watchCpu(stage: Stage, { broker, upstream, connector }: World): 
     harness: () => process.pid,
     broker: () => broker.pid,
     upstream: () => upstream.pid,
-    connector: () => (connector.isRunning ? connector.pid : undefined),
+    connector: () => connector.pid,
   })
   meter.start()
   stage.later(() => meter.stop())

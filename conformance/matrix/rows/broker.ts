@@ -55,7 +55,7 @@ export const brokerKill: Row = {
         findings.figure(`${name}: raw_lost`, lost)
         findings.figure(`${name}: raw_in_doubt`, verdict.indeterminate)
         findings.figure(`${name}: sdk_unanswered`, verdict.unansweredSdk)
-        findings.figure(`${name}: sessions_lost`, play.connector.sessionsLost)
+        findings.figure(`${name}: sessions_lost`, play.connector.count('session_lost'))
         findings.figure(`${name}: extra_calls`, verdict.extraCalls)
         findings.check(
           verdict.unansweredSdk === 0,
@@ -116,7 +116,7 @@ export const brokerDiskFull: Row = {
       findings.figure('sdk_unanswered', verdict.unansweredSdk)
       findings.figure('raw_lost', verdict.unanswered + verdict.unansweredByBrokerKill)
       findings.figure('errors_in_broker_log', fullErrors)
-      findings.figure('sessions_lost', play.connector.sessionsLost)
+      findings.figure('sessions_lost', play.connector.count('session_lost'))
       findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} SDK requests are unanswered`)
       findings.check(verdict.crossed + verdict.phantom === 0, 'answers are crossed')
       findings.check(play.connector.deaths.length === 0, play.connector.deaths.join('; '))

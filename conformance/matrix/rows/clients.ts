@@ -1,6 +1,6 @@
 // Clients that are many, loud, deaf, or repeat themselves.
 import { RawClient } from '../../rig/raw-client.ts'
-import { OpenLoad, type Flow } from '../open-load.ts'
+import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, until, type Stage } from '../stage.ts'
 import { startWorld, watchCpu } from '../world.ts'
@@ -27,14 +27,14 @@ export const loudClient: Row = {
       const world = await startWorld(stage, { models: { [SLOW]: { limits: { concurrency: 4 } } } })
       const quiet: Flow = { name: 'quiet', clients: clients('quiet', 99), model: SLOW, perSecond: 119 }
       const loud: Flow = { name: 'loud', clients: ['loud'], model: SLOW, perSecond: 0 }
-      const load = await OpenLoad.start({ port: world.broker.port, flows: [quiet, loud] })
+      const load = await FlowLoad.start({ port: world.broker.port, flows: [quiet, loud] })
       stage.later(() => load.close())
-      const alone = load.report('quiet', await load.ask(amountOf(options, 60, 6) * 1000))
+      const alone = load.report('quiet', await load.runFor(amountOf(options, 60, 6) * 1000))
       await load.settle()
       say(`alone: p99 ${alone.okP99Ms.toFixed(0)} ms`)
       loud.perSecond = 120
       const tellCpu = watchCpu(stage, world)
-      const phase = await load.ask(seconds * 1000)
+      const phase = await load.runFor(seconds * 1000)
       tellCpu(findings)
       await load.settle(40_000)
       const beside = load.report('quiet', phase)
@@ -75,7 +75,7 @@ export const connectStorm: Row = {
       })
       const flow: Flow = { name: 'all', clients: clients('cam', count), model: 'iris', perSecond: 150 }
       const startedAtMs = performance.now()
-      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
       const connectMs = performance.now() - startedAtMs
       say(`${count} clients connected and subscribed after ${(connectMs / 1000).toFixed(1)} s`)
@@ -88,7 +88,7 @@ export const connectStorm: Row = {
       await until(() => connector.count('session_ready') > readyBefore, 60_000)
       const connectorMs = performance.now() - restartedAtMs
       // Each asks once, now or as soon as it is back.
-      const burst: readonly [number, number] = [load.mark, load.mark + count]
+      const burst: readonly [number, number] = [load.sent, load.sent + count]
       for (let client = 0; client < count; client++) load.send(0)
       await until(() => load.report('all', burst).unanswered === 0, 60_000, 200)
       const clientsMs = performance.now() - restartedAtMs
@@ -96,7 +96,7 @@ export const connectStorm: Row = {
       say(
         `back after the restart: connector ${connectorMs.toFixed(0)} ms, an answer for each client ${clientsMs.toFixed(0)} ms`,
       )
-      await until(() => load.mark > burst[1] + 1_000, 30_000)
+      await until(() => load.sent > burst[1] + 1_000, 30_000)
       load.stop()
       await load.settle()
       const report = load.report()
@@ -143,16 +143,16 @@ export const slowSubscribers: Row = {
       const findings = new Findings()
       const { broker, connector } = await startWorld(stage, { models: { iris: {}, echo: {} } })
       const flow: Flow = { name: 'others', clients: clients('cam', 99), model: 'iris', perSecond: 150 }
-      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
       const seconds = amountOf(options, 100, 8)
-      const quietPhase = await load.ask(seconds * 1000)
+      const quietPhase = await load.runFor(seconds * 1000)
       await load.settle()
       const quiet = load.report('others', quietPhase)
       const quietMb = connector.memory().peakMb
       say(`without it: p99 ${quiet.okP99Ms.toFixed(1)} ms, ${quietMb.toFixed(0)} MB`)
       const deaf = await startDeafClient(stage, broker.port, 50)
-      const phase = await load.ask(seconds * 1000)
+      const phase = await load.runFor(seconds * 1000)
       await load.settle()
       const beside = load.report('others', phase)
       deaf.stop()
@@ -193,11 +193,11 @@ export const duplicates: Row = {
       const findings = new Findings()
       const { broker, upstream, connector } = await startWorld(stage, { models: { [SLOW]: {} } })
       const flow: Flow = { name: 'all', clients: clients('cam', 20), model: SLOW, perSecond: 100, copies: 3 }
-      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
-      await load.ask(seconds * 1000)
+      await load.runFor(seconds * 1000)
       await load.settle()
-      await until(() => load.replies === 3 * load.mark, 10_000)
+      await until(() => load.replies === 3 * load.sent, 10_000)
       const report = load.report()
       const calls = await upstream.calls(SLOW)
       const known = await connector.metric('inferwire_duplicates_total')

@@ -2,9 +2,9 @@
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeMemoryCage } from '../../fixtures/memory-cage.ts'
-import { startUpstream } from '../../fixtures/misbehaving-upstream.ts'
+import { FakeModelServer } from '../../rig/model-server.ts'
 import { tempFolder } from '../../fixtures/temp-folder.ts'
-import { OpenLoad, type Flow } from '../open-load.ts'
+import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause } from '../stage.ts'
 import { startWorld } from '../world.ts'
@@ -47,10 +47,10 @@ export const memoryLimit: Row = {
         ...(cage === undefined ? {} : { prefix: cage.prefix }),
       })
       const flow: Flow = { name: 'all', clients: CLIENTS, model: 'echo', perSecond: 20, bodyBytes: 2_000_000 }
-      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
       const beforeMb = connector.memory().rssMb
-      await load.ask(seconds * 1000)
+      await load.runFor(seconds * 1000)
       await load.settle()
       const report = load.report()
       const peakMb = connector.isRunning ? connector.memory().peakMb : 0
@@ -98,7 +98,7 @@ export const clockJump: Row = {
       const tokenFile = join(folder, 'token')
       writeFileSync(clockFile, '+0\n')
       writeFileSync(tokenFile, 'token-0\n', { mode: 0o600 })
-      const guarded = await startUpstream()
+      const guarded = await FakeModelServer.start()
       stage.later(() => guarded.stop())
       const { broker, connector } = await startWorld(stage, {
         models: {
@@ -122,7 +122,7 @@ export const clockJump: Row = {
         perSecond: 50,
         expirySeconds: 20,
       }))
-      const load = await OpenLoad.start({ port: broker.port, flows })
+      const load = await FlowLoad.start({ port: broker.port, flows })
       stage.later(() => load.close())
       load.begin()
       const jumps = amountOf(options, 20, 6)

@@ -2,7 +2,7 @@
 import { TELLS_DROPS, watchDrops } from '../broker-drops.ts'
 import { amountOf, Findings, type Row, type RowOptions, type RowResult } from '../row.ts'
 import { startWorld, watchCpu } from '../world.ts'
-import { OpenLoad } from '../open-load.ts'
+import { FlowLoad } from '../../rig/flow-load.ts'
 import { onStage } from '../stage.ts'
 
 // Four calls of 20 ms at once: a little below 200 requests per second.
@@ -51,17 +51,17 @@ function run(
     const { broker, connector } = world
     const dropsSoFar = await watchDrops(stage, broker)
     const flow = { name: 'all', clients: CLIENTS, model: MODEL, perSecond: 1.2 * NOMINAL }
-    const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+    const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
     stage.later(() => load.close())
 
-    const capacityPhase = await load.ask(amountOf(options, 20, 3) * 1000)
+    const capacityPhase = await load.runFor(amountOf(options, 20, 3) * 1000)
     await load.settle()
     const capacity = load.report('all', capacityPhase).goodput
     say(`capacity ${capacity.toFixed(0)} requests/s`)
 
     flow.perSecond = 0.8 * capacity
     connector.resetPeak()
-    const quietPhase = await load.ask(amountOf(options, 60, 5) * 1000)
+    const quietPhase = await load.runFor(amountOf(options, 60, 5) * 1000)
     await load.settle()
     const quiet = load.report('all', quietPhase)
     const quietMb = connector.memory().peakMb
@@ -70,7 +70,7 @@ function run(
     flow.perSecond = 10 * capacity
     connector.resetPeak()
     const tellCpu = watchCpu(stage, world)
-    const loudPhase = await load.ask(seconds * 1000)
+    const loudPhase = await load.runFor(seconds * 1000)
     tellCpu(findings)
     await load.settle(40_000)
     const loud = load.report('all', loudPhase)

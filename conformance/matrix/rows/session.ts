@@ -1,15 +1,15 @@
 // The connector's own process and session: ended by a request, taken over, replayed to, killed among its like.
 import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '@inferwire/connector'
+import { ConnectorProcess } from '../../rig/connector-process.ts'
 import { Proxy } from '../../rig/proxy.ts'
 import { TestClient } from '../../fixtures/mqtt-client.ts'
 import { startMosquitto } from '../../fixtures/mosquitto.ts'
 import { tempFolder } from '../../fixtures/temp-folder.ts'
-import { ConnectorProcess } from '../connector-process.ts'
-import { OpenLoad, type Flow } from '../open-load.ts'
+import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause, until, type Stage } from '../stage.ts'
-import { MatrixUpstream } from '../upstream.ts'
+import { ModelServerProcess } from '../../rig/model-server-process.ts'
 import { startWorld } from '../world.ts'
 
 const ENDS_THE_PROCESS = fileURLToPath(new URL('../../fixtures/ends-the-process.mjs', import.meta.url))
@@ -27,7 +27,7 @@ export const poison: Row = {
     onStage(async (stage) => {
       const { quick, say } = options
       const findings = new Findings()
-      const upstream = await MatrixUpstream.begin()
+      const upstream = await ModelServerProcess.start()
       stage.later(() => upstream.end())
       const broker = await startMosquitto({ isInMemory: true })
       stage.later(() => broker.stop('SIGKILL'))
@@ -51,7 +51,7 @@ export const poison: Row = {
         expirySeconds: 600,
         odd: { body: POISON, every },
       }
-      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
       let deaths = 0
       let isOver = false
@@ -60,12 +60,12 @@ export const poison: Row = {
           await Promise.race([connector.ended(), until(() => isOver, 3_600_000)])
           if (isOver) return
           deaths += 1
-          say(`it ended (${deaths}); ${load.answered} of ${load.mark} answered`)
+          say(`it ended (${deaths}); ${load.answered} of ${load.sent} answered`)
           connector.start()
         }
       })()
       load.begin()
-      await until(() => load.mark >= total, 3_600_000)
+      await until(() => load.sent >= total, 3_600_000)
       load.stop()
       await load.settle(30_000)
       isOver = true
@@ -122,10 +122,10 @@ export const clientIdClash: Row = {
       })
       stage.later(() => other.end())
       const flow: Flow = { name: 'all', clients: CLIENTS, model: 'iris', perSecond: 20 }
-      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
       await other.startReady()
-      await load.ask(seconds * 1000)
+      await load.runFor(seconds * 1000)
       const takeovers = connector.count('session_ready') + other.count('session_ready') - 1
       const named = [...connector.log, ...other.log].filter(
         ({ event, text }) => event === 'session_unavailable' && /taken over|another connector/.test(text),
@@ -162,7 +162,7 @@ export const retainedRequest: Row = {
       const findings = new Findings()
       const broker = await startMosquitto({ isInMemory: true })
       stage.later(() => broker.stop('SIGKILL'))
-      const upstream = await MatrixUpstream.begin()
+      const upstream = await ModelServerProcess.start()
       stage.later(() => upstream.end())
       const network = await Proxy.start(broker.port)
       stage.later(() => network.close())
@@ -224,7 +224,7 @@ export const replicas: Row = {
       const findings = new Findings()
       const broker = await startMosquitto({ isInMemory: true, config: ['max_queued_messages 0'] })
       stage.later(() => broker.stop('SIGKILL'))
-      const upstream = await MatrixUpstream.begin()
+      const upstream = await ModelServerProcess.start()
       stage.later(() => upstream.end())
       const members = await Promise.all(
         [0, 1, 2].map((index) => startMember(stage, index, broker.url, upstream.url)),
@@ -236,7 +236,7 @@ export const replicas: Row = {
         perSecond: 150,
         expirySeconds: 300,
       }
-      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
       load.begin()
       await until(() => load.answered > 50, 10_000)
@@ -246,7 +246,7 @@ export const replicas: Row = {
         const victim = members[kill % members.length]!
         await victim.end('SIGKILL')
         slowestMs = Math.max(slowestMs, await victim.startReady())
-        if (kill % 10 === 9) say(`${kill + 1} kills, ${load.answered} of ${load.mark} answered`)
+        if (kill % 10 === 9) say(`${kill + 1} kills, ${load.answered} of ${load.sent} answered`)
         await pause(300)
       }
       load.stop()

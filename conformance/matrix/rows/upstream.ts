@@ -1,14 +1,14 @@
 // Model servers that hang, break off, lie and flood; and one that dies and comes back.
-import { HOSTILITIES } from '../hostile-upstream.ts'
-import { OpenLoad, type Flow } from '../open-load.ts'
+import { HOSTILE_MODELS } from '../../rig/model-behaviours.ts'
+import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row, type RowOptions } from '../row.ts'
 import { onStage, pause, until } from '../stage.ts'
-import { MatrixUpstream } from '../upstream.ts'
+import { ModelServerProcess } from '../../rig/model-server-process.ts'
 import { startWorld, type WorldOptions } from '../world.ts'
 
 const TIMEOUT_MS = 1_500
 const GRACE_MS = 100
-// Of fixtures/misbehaving-upstream.ts.
+// Of rig/model-behaviours.ts.
 const MISDEEDS = [
   'hang',
   'reset',
@@ -40,11 +40,12 @@ const MAY_BE_ANSWERED: readonly string[] = ['deep-json']
 /** Each misbehaviour at once, with the circuits off: every request meets it. */
 export const upstreamMisbehaves: Row = {
   name: 'upstream-misbehaves',
-  what: `a model server that misbehaves in ${MISDEEDS.length + HOSTILITIES.length + 1} ways, 50 requests each`,
+  what: `a model server that misbehaves in ${MISDEEDS.length + HOSTILE_MODELS.length + 1} ways, 50 requests each`,
   criterion: `each request gets a typed error, at most the deadline (${TIMEOUT_MS} ms) + ${GRACE_MS} ms; retries <= 10 % + 3/s; unanswered 0`,
   fullSeconds: 40,
   isTimed: true,
-  run: (options) => play({ misdeeds: MISDEEDS, hostilities: HOSTILITIES, withTls: true, full: 50 }, options),
+  run: (options) =>
+    play({ misdeeds: MISDEEDS, hostilities: HOSTILE_MODELS, withTls: true, full: 50 }, options),
 }
 
 /** Everything that wants our memory. */
@@ -71,7 +72,7 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
     const { say } = options
     const count = amountOf(options, full, 10)
     const findings = new Findings()
-    const hostile = await MatrixUpstream.begin('hostile')
+    const hostile = await ModelServerProcess.start({ hasExpiredTls: true })
     stage.later(() => hostile.end())
     const bounds = {
       timeoutMs: TIMEOUT_MS,
@@ -100,7 +101,7 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
       model,
       perSecond,
     }))
-    const load = await OpenLoad.start({ port: broker.port, flows })
+    const load = await FlowLoad.start({ port: broker.port, flows })
     stage.later(() => load.close())
     // Warm: what is measured is the connector, not its first request.
     for (const index of flows.keys()) load.send(index)
@@ -108,7 +109,7 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
     connector.resetPeak()
     const beforeMb = connector.memory().rssMb
     const askingMs = (count / perSecond) * 1000
-    const phase = await load.ask(askingMs)
+    const phase = await load.runFor(askingMs)
     await load.settle()
     const seconds = (performance.now() - connector.startedAtMs) / 1000
 
@@ -144,7 +145,7 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
     const { peakMb } = connector.memory()
     findings.figure('ways', names.length)
     findings.ran('requests_each', count, full)
-    findings.figure('requests', load.mark)
+    findings.figure('requests', load.sent)
     findings.figure('slowest_error_ms', slowestMs)
     findings.figure('retries', retries)
     findings.figure('healthy_ok', `${healthy.ok} of ${healthy.requests}`)
@@ -176,7 +177,7 @@ export const upstreamDies: Row = {
       const findings = new Findings()
       const { broker, upstream, connector } = await startWorld(stage, { models: { iris: {} } })
       const flow = { name: 'all', clients: ['cam-1', 'cam-2'], model: 'iris', perSecond: 200 }
-      const load = await OpenLoad.start({ port: broker.port, flows: [flow] })
+      const load = await FlowLoad.start({ port: broker.port, flows: [flow] })
       stage.later(() => load.close())
       const startedAtMs = performance.now()
       load.begin()
@@ -186,7 +187,7 @@ export const upstreamDies: Row = {
       const times = amountOf(options, 50, 3)
       for (let time = 1; time <= times; time++) {
         const diedAtMs = Date.now()
-        await upstream.stop()
+        await upstream.stopListening()
         await until(() => connector.count('circuit_opened') >= time, 10_000, 2)
         openedMs = Math.max(
           openedMs,
@@ -194,7 +195,7 @@ export const upstreamDies: Row = {
         )
         await pause(4_000)
         const healthyAtMs = Date.now()
-        await upstream.start()
+        await upstream.listenAgain()
         await until(() => connector.count('circuit_closed') >= time, 10_000, 2)
         closedMs = Math.max(
           closedMs,

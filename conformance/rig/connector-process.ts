@@ -1,4 +1,4 @@
-// The built connector as a process of its own, configured as the row says: started, signalled, measured.
+// The built connector as a process: configured, started, signalled, restarted and measured.
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import type { ConfigInput } from '@inferwire/connector'
 import { freePort } from '../fixtures/free-port.ts'
 import { INFERWIRE } from '../fixtures/inferwire.ts'
+import { cleanEnvironment, readLines, spawnTied } from '../fixtures/processes.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
-import { spawnTied } from '../fixtures/processes.ts'
 
-/** How it is run, beside its configuration. */
+/** How the process runs, in addition to its configuration. */
 export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Arguments of Node.js itself. */
@@ -21,30 +21,32 @@ export interface ProcessOptions {
 /** A line of its log. */
 export interface LogLine {
   readonly event: string
-  /** Milliseconds since the epoch, when it was read here. */
+  /** When it was read here, in milliseconds since the epoch. */
   readonly readAtMs: number
   readonly text: string
 }
 
 const READY_TIMEOUT_MS = 30_000
-// A flood of errors must not be the harness's own memory.
+// A connector that logs without end must not exhaust the harness's memory.
 const LINES_MAX = 20_000
 
-/** One connector, which may be started again and again under the same name. */
+/** One connector. It can be started again under the same name and configuration. */
 export class ConnectorProcess {
+  /** The latest lines of all its processes. */
   readonly log: LogLine[] = []
   readonly adminPort: number
   readonly #configFile: string
   readonly #options: ProcessOptions
+  readonly #counts = new Map<string, number>()
   #child: ChildProcess | undefined
-  #exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }> = Promise.resolve({
-    code: 0,
-    signal: null,
-  })
+  #exit: Promise<number | null> = Promise.resolve(0)
   #isExpectedToEnd = true
-  /** When the last one was started, on the monotonic clock. */
+  #whenReady: (() => void) | undefined
+  /** When it was last started, on the monotonic clock. */
   startedAtMs = 0
-  /** Ends that nobody asked for. */
+  /** Whether its session has been ready since the last start. */
+  wasReady = false
+  /** Exits that the harness did not cause. */
   readonly deaths: string[] = []
 
   private constructor(configFile: string, adminPort: number, options: ProcessOptions) {
@@ -53,70 +55,62 @@ export class ConnectorProcess {
     this.#options = options
   }
 
-  /** Writes the configuration; does not start it. */
+  /** Writes the configuration; does not start the process. */
   static async create(config: ConfigInput, options: ProcessOptions = {}): Promise<ConnectorProcess> {
-    const folder = tempFolder('matrix')
+    const folder = tempFolder('connector')
     const adminPort = await freePort()
     const configFile = join(folder, 'connector.json')
     const whole = {
-      poison: { stateFolder: join(folder, 'state') },
       drain: { timeoutMs: 6000 },
       ...config,
-      admin: { port: adminPort },
+      poison: { stateFolder: join(folder, 'state'), ...config.poison },
+      admin: { port: adminPort, ...config.admin },
       log: { level: 'info', format: 'json', ...config.log },
     }
     writeFileSync(configFile, JSON.stringify(whole))
     return new ConnectorProcess(configFile, adminPort, options)
   }
 
-  /** Does not wait. */
+  /** Does not wait until it is ready. */
   start(): void {
     const { env, nodeArguments = [], prefix = [] } = this.#options
-    const [program, ...rest] = [
-      ...prefix,
-      process.execPath,
-      ...nodeArguments,
-      INFERWIRE,
-      'connect',
-      '--config',
-      this.#configFile,
-    ]
+    const command = [...prefix, process.execPath, ...nodeArguments, INFERWIRE, 'connect', '--config']
+    const [program, ...rest] = [...command, this.#configFile]
     const child = spawnTied(program!, rest, {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, NO_COLOR: '1', ...env },
+      env: { ...cleanEnvironment(), ...env },
     })
     this.#child = child
     this.startedAtMs = performance.now()
+    this.wasReady = false
     this.#isExpectedToEnd = false
-    child.stderr!.setEncoding('utf8')
-    let partial = ''
-    child.stderr!.on('data', (text: string) => {
-      const lines = (partial + text).split('\n')
-      partial = lines.pop()!
-      for (const line of lines) this.#said(line)
-    })
+    readLines(child, (line) => this.#logged(line))
     this.#exit = once(child, 'exit').then(([code, signal]) => {
       if (!this.#isExpectedToEnd)
-        this.deaths.push(`It ended with ${String(code ?? signal)}: ${this.lastWords}`)
-      return { code: code as number | null, signal: signal as NodeJS.Signals | null }
+        this.deaths.push(`It ended with ${String(code ?? signal)}. Its last log lines:\n${this.lastLines}`)
+      return code as number | null
     })
   }
 
   /** Starts it, and resolves with the milliseconds until its session was ready. */
   async startReady(): Promise<number> {
-    const before = this.count('session_ready')
     const startedAtMs = performance.now()
+    const ready = new Promise<string>((resolve) => (this.#whenReady = () => resolve('')))
     this.start()
-    while (this.count('session_ready') === before) {
-      const isLate = performance.now() - startedAtMs > READY_TIMEOUT_MS
-      if (isLate || !this.isRunning) throw new Error(`The connector is not ready:\n${this.lastWords}`)
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<string>((resolve) => {
+      timer = setTimeout(() => resolve(`was not ready within ${READY_TIMEOUT_MS} ms`), READY_TIMEOUT_MS)
+    })
+    const ended = this.#exit.then((code) => `ended with ${String(code)} before it was ready`)
+    const failure = await Promise.race([ready, late, ended])
+    clearTimeout(timer)
+    if (failure !== '') throw new Error(`The connector ${failure}:\n${this.lastLines}`)
     return performance.now() - startedAtMs
   }
 
-  get pid(): number {
-    return this.#child!.pid!
+  /** Undefined while it does not run. */
+  get pid(): number | undefined {
+    return this.isRunning ? this.#child!.pid : undefined
   }
 
   get isRunning(): boolean {
@@ -131,25 +125,25 @@ export class ConnectorProcess {
   async end(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<number | null> {
     this.#isExpectedToEnd = true
     this.#child?.kill(signal)
-    return (await this.#exit).code
+    return await this.#exit
   }
 
-  /** Resolves when it ended by itself. */
+  /** Resolves when it has ended by itself; that exit is not counted as a death. */
   async ended(): Promise<void> {
     this.#isExpectedToEnd = true
     await this.#exit
   }
 
-  /** Lines of the log with that event. */
+  /** How often the event was logged since the first start. */
   count(event: string): number {
-    return this.lines(event).length
+    return this.#counts.get(event) ?? 0
   }
 
   lines(event: string): LogLine[] {
     return this.log.filter((line) => line.event === event)
   }
 
-  get lastWords(): string {
+  get lastLines(): string {
     return this.log
       .slice(-12)
       .map(({ text }) => text)
@@ -165,22 +159,26 @@ export class ConnectorProcess {
       .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
   }
 
-  /** Resident memory now, and its peak since the process began or `resetPeak`, in MB (10^6 bytes). Linux. */
+  /** Resident memory now, and its peak since the start or `resetPeak`, in MB (10^6 bytes). Linux. */
   memory(): { readonly rssMb: number; readonly peakMb: number } {
-    const text = readFileSync(`/proc/${this.pid}/status`, 'utf8')
+    const text = readFileSync(`/proc/${this.#child!.pid}/status`, 'utf8')
     const mb = (field: string): number =>
       (Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024) / 1e6
     return { rssMb: mb('VmRSS'), peakMb: mb('VmHWM') }
   }
 
-  /** The peak of the memory begins anew (proc(5), clear_refs 5). */
+  /** Restarts the measurement of the peak (proc(5), clear_refs 5). */
   resetPeak(): void {
-    writeFileSync(`/proc/${this.pid}/clear_refs`, '5')
+    writeFileSync(`/proc/${this.#child!.pid}/clear_refs`, '5')
   }
 
-  #said(text: string): void {
+  #logged(text: string): void {
     const event = /"event":"(\w+)"/.exec(text)?.[1] ?? ''
     this.log.push({ event, readAtMs: Date.now(), text })
     if (this.log.length > LINES_MAX) this.log.splice(0, LINES_MAX / 2)
+    this.#counts.set(event, this.count(event) + 1)
+    if (event !== 'session_ready') return
+    this.wasReady = true
+    this.#whenReady?.()
   }
 }

@@ -1,0 +1,54 @@
+// The model server of a run, as the run controls it.
+import { ModelServerProcess } from '../rig/model-server-process.ts'
+
+/** `busy` answers 503, `slow` answers later. */
+export type ModelServerMood = 'well' | 'busy' | 'slow'
+
+/** What the process reports: the requests that it was called for since its last report. */
+export interface ModelServerReport {
+  readonly calls: readonly number[]
+  /** Calls so far that belong to no request of this run. */
+  readonly strangers: number
+}
+
+const PROGRAM = new URL('model-server-program.ts', import.meta.url)
+
+/** A running model server. */
+export class ChaosModelServer {
+  readonly #process: ModelServerProcess
+  strangers = 0
+
+  private constructor(process: ModelServerProcess, onCall: (number: number) => void) {
+    this.#process = process
+    process.onMessage<ModelServerReport>(({ calls, strangers }) => {
+      this.strangers = strangers
+      for (const number of calls) onCall(number)
+    })
+  }
+
+  /** Calls `onCall` with the number of each request that the model was called for. */
+  static async start(onCall: (number: number) => void): Promise<ChaosModelServer> {
+    return new ChaosModelServer(await ModelServerProcess.startProgram(PROGRAM), onCall)
+  }
+
+  get port(): number {
+    return this.#process.port
+  }
+
+  get pid(): number {
+    return this.#process.pid
+  }
+
+  setMood(mood: ModelServerMood): void {
+    this.#process.send({ mood })
+  }
+
+  /** Resolves when every call so far has been reported. */
+  async flush(): Promise<void> {
+    await this.#process.order({ flush: true })
+  }
+
+  async end(): Promise<void> {
+    await this.#process.end()
+  }
+}

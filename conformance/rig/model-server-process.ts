@@ -1,0 +1,96 @@
+// The fake model server in a process of its own: the harness's work does not delay its answers.
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { startScript } from '../fixtures/processes.ts'
+import type { ModelServerOrder } from './model-server-program.ts'
+
+const PROGRAM = new URL('model-server-program.ts', import.meta.url)
+
+/** What a program sends first: where it listens. */
+interface Address {
+  readonly port: number
+  /** With `hasExpiredTls`: the port with an expired certificate, and the authority that signed it. */
+  readonly tlsPort?: number
+  readonly caFile?: string
+}
+
+/** A running process. Its program sends its address first, then one message for each order. */
+export class ModelServerProcess {
+  readonly port: number
+  readonly tlsPort: number
+  readonly caFile: string
+  readonly #child: ChildProcess
+
+  private constructor(child: ChildProcess, { port, tlsPort = 0, caFile = '' }: Address) {
+    this.#child = child
+    this.port = port
+    this.tlsPort = tlsPort
+    this.caFile = caFile
+  }
+
+  /** @param hasExpiredTls also listens with TLS and an expired certificate */
+  static start({ hasExpiredTls = false } = {}): Promise<ModelServerProcess> {
+    return ModelServerProcess.startProgram(PROGRAM, hasExpiredTls ? ['--expired-tls'] : [])
+  }
+
+  /** Another program that serves with FakeModelServer; it may also send messages without an order. */
+  static async startProgram(program: URL, argv: readonly string[] = []): Promise<ModelServerProcess> {
+    const child = startScript(program, argv)
+    const gone = once(child, 'exit').then(([code]) => {
+      throw new Error(`The model server's process ended with ${code} before it listened.`)
+    })
+    gone.catch(() => {})
+    const [address] = (await Promise.race([once(child, 'message'), gone])) as [Address]
+    return new ModelServerProcess(child, address)
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  get pid(): number {
+    return this.#child.pid!
+  }
+
+  /** Inferences of a model so far. */
+  async calls(model: string): Promise<number> {
+    const counts = await this.order<ModelServerOrder, Readonly<Record<string, number>>>('counts')
+    return counts[model] ?? 0
+  }
+
+  /** Stops listening and closes all connections. */
+  async stopListening(): Promise<void> {
+    await this.order<ModelServerOrder, unknown>('stop')
+  }
+
+  /** Listens again on the same port. */
+  async listenAgain(): Promise<void> {
+    await this.order<ModelServerOrder, unknown>('start')
+  }
+
+  /** Sends a message. */
+  send(message: object): void {
+    this.#child.send(message)
+  }
+
+  /** Sends a message, and resolves with the next message of the program. */
+  async order<Order extends string | object, Report>(message: Order): Promise<Report> {
+    const answered = once(this.#child, 'message')
+    this.#child.send(message)
+    const [report] = (await answered) as [Report]
+    return report
+  }
+
+  /** Calls `onReport` for every further message of the program. */
+  onMessage<Report>(onReport: (report: Report) => void): void {
+    this.#child.on('message', (report: Report) => onReport(report))
+  }
+
+  /** Ends the process. */
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const gone = once(this.#child, 'exit')
+    this.#child.disconnect()
+    await gone
+  }
+}

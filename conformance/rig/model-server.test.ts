@@ -1,0 +1,68 @@
+// Tests the fake model server over real HTTP.
+import { expect, onTestFinished, test } from 'vitest'
+import { after, echo, Gate, json, predictBody } from './answers.ts'
+import { digest, FAULTY_MODELS, HOSTILE_MODELS } from './model-behaviours.ts'
+import { FakeModelServer, type FakeModelServerOptions } from './model-server.ts'
+
+async function start(options?: FakeModelServerOptions): Promise<FakeModelServer> {
+  const server = await FakeModelServer.start(options)
+  onTestFinished(() => server.stop())
+  return server
+}
+
+async function predict(server: FakeModelServer, model: string, body = '{"instances":[1]}'): Promise<unknown> {
+  const response = await fetch(`${server.url}/v1/models/${model}:predict`, { method: 'POST', body })
+  return await response.json()
+}
+
+test('answers with a digest of the body, and counts the calls of each model', async () => {
+  const server = await start()
+  expect(await predict(server, 'a', '[1]')).toEqual({ predictions: [digest('[1]')] })
+  await expect(predict(server, 'reset')).rejects.toThrow('fetch failed')
+  await expect(predict(server, 'garbage')).rejects.toThrow('fetch failed')
+  expect(server.counts).toEqual({ a: 1, reset: 1, garbage: 1 })
+  expect([server.calls('a'), server.calls('b'), server.bodies('a')]).toEqual([1, 0, ['[1]']])
+})
+
+test('misbehaves only in the first call with each body for a model named once-*', async () => {
+  const server = await start()
+  for (const body of ['[1]', '[2]']) {
+    expect(await predict(server, 'once-error500', body)).toEqual({ error: 'ValueError : boom' })
+    expect(await predict(server, 'once-error500', body)).toEqual({ predictions: [digest(body)] })
+  }
+})
+
+test('holds calls at a gate, and releases the oldest first', async () => {
+  const gate = new Gate()
+  const server = await start({ answer: gate.hold(predictBody, 'held') })
+  expect(await predict(server, 'free', '1')).toEqual({ predictions: [1] })
+  const ended: string[] = []
+  const calls = ['1', '2'].map((body) => predict(server, 'held', body).then(() => ended.push(body)))
+  await expect.poll(() => gate.open).toBe(2)
+  gate.release(1)
+  await expect.poll(() => ended).toHaveLength(1)
+  expect(gate.open).toBe(1)
+  gate.release()
+  await Promise.all(calls)
+  expect(gate.open).toBe(0)
+})
+
+test('takes answers from a function, keeps the calls it is told to, and listens again on its port', async () => {
+  const server = await start({
+    answer: (reply, call) =>
+      (call.model === 'late' ? after(5, echo) : json(503, { busy: true }))(reply, call),
+    keeps: ({ model }) => model === 'late',
+  })
+  expect([await predict(server, 'late', '[7]'), await predict(server, 'x')]).toEqual([[7], { busy: true }])
+  expect(server.requests.map(({ model, protocol }) => [model, protocol])).toEqual([['late', 'v1']])
+  await server.stop()
+  await expect(predict(server, 'late')).rejects.toThrow('fetch failed')
+  await server.start()
+  expect(await predict(server, 'late', '[8]')).toEqual([8])
+})
+
+test('has a behaviour for every name in its lists, each in one list only', () => {
+  const names = [...FAULTY_MODELS, ...HOSTILE_MODELS]
+  expect(new Set(names).size).toBe(names.length)
+  expect(names.length).toBeGreaterThan(30)
+})

@@ -1,0 +1,138 @@
+// The fake model server: real HTTP on loopback, answers that can be combined, and a record of all calls.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { json, type Answer, type ModelCall } from './answers.ts'
+import { NamedBehaviours } from './model-behaviours.ts'
+
+/** How it answers. */
+export interface FakeModelServerOptions {
+  /** Inferences. @default by the model's name, see NamedBehaviours */
+  readonly answer?: Answer
+  /** Metadata and readiness. @default ready, with one input tensor */
+  readonly describe?: Answer
+  /** Serves TLS with this certificate. @default no TLS */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** Which calls `requests` keeps; the others are only counted. @default all */
+  readonly keeps?: (call: ModelCall) => boolean
+}
+
+const PATH = /^\/(v[12])\/models\/([^/:]+)/
+
+/** A running fake. Inferences are recorded, metadata and readiness are not. */
+export class FakeModelServer {
+  readonly port: number
+  /** Inferences in order of arrival. */
+  readonly requests: ModelCall[] = []
+  readonly #server: Server
+  readonly #counts = new Map<string, number>()
+  readonly #options: Required<Omit<FakeModelServerOptions, 'tls'>>
+  readonly #scheme: string
+
+  private constructor(server: Server, options: FakeModelServerOptions) {
+    const { answer = new NamedBehaviours().answer, describe = ready, keeps = () => true } = options
+    this.#server = server
+    this.port = (server.address() as AddressInfo).port
+    this.#scheme = options.tls === undefined ? 'http' : 'https'
+    this.#options = { answer, describe, keeps }
+    server.on('request', (request, response) => void this.#serve(request, response))
+  }
+
+  /** Listens on a free loopback port. */
+  static async start(options: FakeModelServerOptions = {}): Promise<FakeModelServer> {
+    const keepAlive = { keepAlive: true, keepAliveTimeout: 60_000 }
+    const server =
+      options.tls === undefined
+        ? createServer(keepAlive)
+        : createTlsServer({ ...keepAlive, ...options.tls }).on('tlsClientError', () => {})
+    await listen(server, 0)
+    return new FakeModelServer(server, options)
+  }
+
+  get url(): string {
+    return `${this.#scheme}://127.0.0.1:${this.port}`
+  }
+
+  /** Inferences of a model so far. */
+  calls(model: string): number {
+    return this.#counts.get(model) ?? 0
+  }
+
+  /** Inferences so far, by model. */
+  get counts(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#counts)
+  }
+
+  /** Bodies of a model's inferences, in order of arrival. */
+  bodies(model: string): string[] {
+    return this.requests.filter((call) => call.model === model).map(({ body }) => body.toString())
+  }
+
+  /** Stops listening and closes all connections. */
+  stop(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve())
+      this.#server.closeAllConnections()
+    })
+  }
+
+  /** Listens again on the same port. */
+  start(): Promise<void> {
+    return listen(this.#server, this.port)
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request
+    request.on('error', () => {})
+    response.on('error', () => {})
+    const body = await bodyOf(request)
+    // Closed before the body was complete: that was no call.
+    if (body === undefined) return
+    const path = request.url ?? ''
+    const [, version, model = ''] = PATH.exec(path) ?? []
+    const protocol = version === 'v1' || version === 'v2' ? version : undefined
+    const call: ModelCall = {
+      method: request.method ?? '',
+      path,
+      model,
+      protocol,
+      headers: request.headers,
+      body,
+    }
+    const { answer, describe, keeps } = this.#options
+    if (call.method === 'GET') return describe({ response, socket }, call)
+    this.#counts.set(model, this.calls(model) + 1)
+    if (keeps(call)) this.requests.push(call)
+    answer({ response, socket }, call)
+  }
+}
+
+/** Metadata of a model with one input tensor; every model is ready. */
+export const ready: Answer = (reply, call) => {
+  const { protocol, model, path } = call
+  const tensor = { name: 'x', datatype: 'FP32', shape: [-1, 4] }
+  if (protocol === undefined) json(404, { detail: 'Not Found' })(reply, call)
+  else if (protocol === 'v1' || path.endsWith('/ready')) json(200, { name: model, ready: true })(reply, call)
+  else
+    json(200, { name: model, versions: ['1'], platform: 'test', inputs: [tensor], outputs: [] })(reply, call)
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = []
+  try {
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+  } catch {
+    return undefined
+  }
+  return Buffer.concat(chunks)
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
