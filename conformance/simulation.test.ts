@@ -2,10 +2,11 @@
 // disaster, judged by code that knows only the promises. SIMULATION_SEEDS and SIMULATION_FIRST choose others;
 // `npm run simulate -- --seed N` replays one.
 import { beforeAll, describe, expect, test } from 'vitest'
+import { PLANTED_BUGS, type SimulatedBug } from './rig/planted-bugs.ts'
 import { MUST_COME_UP } from './simulation/coverage.ts'
 import { printHistory } from './simulation/history.ts'
 import { withSimulatedTime } from './simulation/clock.ts'
-import { PLANTED_BUGS } from './simulation/planted-bugs.ts'
+import { BUG_HOOKS, type BugHooks } from './simulation/planted-bugs.ts'
 import { printFailure, runSeeds, type Runs } from './simulation/run-seeds.ts'
 import { simulate } from './simulation/simulate.ts'
 
@@ -41,15 +42,13 @@ test('time and chance are real again afterwards', async () => {
   expect(timeAndChance()).toEqual(before)
 })
 
-test.each(Object.entries(PLANTED_BUGS))(
-  'a connector that %s is detected',
-  async (_name, bug) => {
-    const { rule } = bug
-    const { failures } = await runSeeds(
-      1,
-      500,
-      () => bug.make(),
-      ({ violations }) => violations.some((violation) => violation.rule === rule),
+const simulated = Object.entries(BUG_HOOKS) as [SimulatedBug, () => BugHooks][]
+
+test.each(simulated.map(([name, make]) => ({ ...PLANTED_BUGS[name], make })))(
+  'detects a connector that $what',
+  async ({ simulation: rule, make }) => {
+    const { failures } = await runSeeds(1, 500, make, ({ violations }) =>
+      violations.some((violation) => violation.rule === rule),
     )
     const rules = failures.flatMap(({ violations }) => violations.map((violation) => violation.rule))
     expect(rules).toContain(rule)

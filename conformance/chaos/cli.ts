@@ -14,7 +14,7 @@ const USAGE = `npm run chaos -- [options]
   --seed N         of the schedule [default: random, and told]
   --replay N       the same as --seed
   --minutes M      asks no longer than that
-  --plant NAME     runs a connector with a planted bug (see conformance/chaos/planted/plants.mjs)
+  --plant NAME     runs a connector with a planted bug (see conformance/rig/planted-bugs.ts)
   --in-flight N    requests that may be unanswered at once [default: 200]
   --raw N, --sdk N raw and SDK clients, even numbers [default: 40, 4]
   --trusting       the connector does not look for poison after a kill (poison.enabled: false)

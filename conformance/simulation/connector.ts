@@ -9,7 +9,7 @@ import type { Log } from '../../packages/connector/src/telemetry/index.ts'
 import type { Owner } from './clock.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import type { SimulatedEndpoint } from './model-server.ts'
-import type { PlantedBug } from './planted-bugs.ts'
+import type { BugHooks } from './planted-bugs.ts'
 import type { Scenario } from './scenario.ts'
 
 /** How long an answer is remembered whose request named no expiry. */
@@ -19,7 +19,7 @@ const DUPLICATES = { bytesMax: 1_000_000, windowMs: DUPLICATE_WINDOW_MS }
 /** What a process needs of the world. */
 export interface ProcessWorld {
   readonly scenario: Scenario
-  readonly bug: PlantedBug | undefined
+  readonly bug: BugHooks | undefined
   readonly log: Log
   readonly kept: KeptRequests
   /** The number of the process. */
@@ -143,7 +143,7 @@ const REQUEST_BYTES_MAX = 10_000
 // Parsed once: a run of many seeds makes thousands of processes.
 const DEFAULTS = loadConfig({ env: {}, flags: { name: 'simulated', poison: { enabled: false } } })
 
-function configOf(scenario: Scenario, bug: PlantedBug | undefined): ConnectorConfig {
+function configOf(scenario: Scenario, bug: BugHooks | undefined): ConnectorConfig {
   return {
     ...DEFAULTS,
     broker: {

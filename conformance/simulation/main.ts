@@ -2,7 +2,8 @@
 // One seed prints its plan and its history; many print what broke, with the history of the first seed that broke it.
 import { parseArgs } from 'node:util'
 import { printHistory } from './history.ts'
-import { PLANTED_BUGS } from './planted-bugs.ts'
+import { bugsIn } from '../rig/planted-bugs.ts'
+import { BUG_HOOKS, type BugHooks } from './planted-bugs.ts'
 import { printFailure, runSeeds } from './run-seeds.ts'
 import { planScenario } from './scenario.ts'
 import { simulate } from './simulate.ts'
@@ -18,25 +19,25 @@ const { values } = parseArgs({
 })
 const first = Number(values.seed)
 const count = Number(values.count)
-const planted = values.bug === undefined ? undefined : PLANTED_BUGS[values.bug]
+const names = bugsIn('simulation').map(({ name }) => name)
+const hooks: Readonly<Record<string, () => BugHooks>> = BUG_HOOKS
+const makeBug = values.bug === undefined ? undefined : hooks[values.bug]
 if (
   !Number.isInteger(first) ||
   !Number.isInteger(count) ||
-  (values.bug !== undefined && planted === undefined)
+  (values.bug !== undefined && makeBug === undefined)
 ) {
-  console.error(
-    `--seed and --count take whole numbers, --bug one of:\n  ${Object.keys(PLANTED_BUGS).join('\n  ')}`,
-  )
+  console.error(`--seed and --count take whole numbers, --bug one of:\n  ${names.join('\n  ')}`)
   process.exit(2)
 }
 
 const startedAtMs = performance.now()
 if (count === 1) {
   console.log(JSON.stringify(planScenario(first), undefined, 2))
-  const history = await withSimulatedTime(() => simulate(first, planted?.make()))
+  const history = await withSimulatedTime(() => simulate(first, makeBug?.()))
   console.log(printHistory(history.events))
 }
-const { failures, coverage, events } = await runSeeds(first, count, () => planted?.make())
+const { failures, coverage, events } = await runSeeds(first, count, () => makeBug?.())
 const seconds = (performance.now() - startedAtMs) / 1000
 if (values.coverage)
   for (const [name, runs] of [...coverage].sort(([one], [other]) => one.localeCompare(other)))

@@ -1,4 +1,4 @@
-// Connectors with a bug on purpose: a simulation that does not detect them proves nothing with its silence.
+// The planted bugs of ../rig/planted-bugs.ts that the simulation plants, as hooks between session and pipeline.
 import { userProperty } from '@inferwire/protocol'
 import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/duplicates/index.ts'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
@@ -8,17 +8,18 @@ import type {
 } from '../../packages/connector/src/session/index.ts'
 import type { PublishResult } from '../../packages/connector/src/step.ts'
 import { toPartMark, type PartMark } from '../checkers/part-order.ts'
+import type { SimulatedBug } from '../rig/planted-bugs.ts'
 
 type Publish = (message: OutgoingMessage) => Promise<PublishResult>
 
 const ACKNOWLEDGED = Promise.resolve<PublishResult>({ kind: 'acknowledged', reasonCode: 0 })
 
-/** Where a bug gets in between session and pipeline. One object lives as long as one run. */
-export interface PlantedBug {
+/** The places where a bug can be planted. One object lives as long as one run. */
+export interface BugHooks {
   readonly ackOrder?: 'as-settled'
-  /** What the connector takes for the broker's number of Packet Identifiers. */
+  /** The number of Packet Identifiers that the connector assumes. */
   readonly identifiers?: { readonly count: number; readonly distanceMax: number }
-  /** In place of the folder of safekeeping. */
+  /** Replaces the folder of safekeeping. */
   keeper?(delivery: Delivery): (() => void) | undefined
   delivered?(delivery: Delivery): Delivery | undefined
   publish?(message: OutgoingMessage, publish: Publish): Promise<PublishResult>
@@ -26,86 +27,55 @@ export interface PlantedBug {
   duplicates?(limits: DuplicateLimits): Duplicates
 }
 
-/** By name: the bug, the rule of the verdict that must find it, and on which runs it can show. */
-export const PLANTED_BUGS: Readonly<Record<string, { readonly rule: string; make(): PlantedBug }>> = {
-  'acknowledges on receipt': {
-    rule: 'D1',
-    make: () => ({
-      delivered(delivery) {
-        delivery.settle()
-        return delivery
-      },
-    }),
-  },
-  'does not wait for the acknowledgement of the reply': {
-    rule: 'D1',
-    make: () => ({
-      publish(message, publish) {
-        void publish(message)
-        return ACKNOWLEDGED
-      },
-    }),
-  },
-  'acknowledges out of order': { rule: 'D3', make: () => ({ ackOrder: 'as-settled' }) },
-  'gives up the order until a Packet Identifier comes round': {
-    rule: 'ack-wrap',
-    make: acknowledgesTheOlder,
-  },
-  'acknowledges a delivery of an earlier connection': { rule: 'D3', make: staleAcknowledgement },
-  'swaps Correlation Data': { rule: 'D4', make: swappedCorrelation },
-  'answers on another topic': {
-    rule: 'D4',
-    make: () => ({
-      publish: (message, publish) =>
-        publish(isReply(message) ? { ...message, topic: `${message.topic}x` } : message),
-    }),
-  },
-  'publishes outside of the reply subtree': {
-    rule: 'subtree',
-    make: () => ({
-      publish: (message, publish) =>
-        publish(isReply(message) ? { ...message, topic: `request${message.topic}` } : message),
-    }),
-  },
-  'does not see the expiry': {
-    rule: 'D6',
-    make: () => ({
-      delivered(delivery) {
-        const { messageExpiryInterval: _, ...properties } = delivery.properties
-        delivery.properties = properties
-        return delivery
-      },
-    }),
-  },
-  'does not remember what it executed': {
-    rule: 'D5',
-    make: () => ({ duplicates: (limits) => new Forgetful(limits) }),
-  },
-  'settles after the first part': { rule: 'D1', make: settlesAfterFirstPart },
-  'publishes a part after the final message': { rule: 'part-after-final', make: partAfterFinal },
-  'loses a part': {
-    rule: 'part-order',
-    make: () => ({
-      publish: (message, publish) =>
-        partOf(message)?.seq === 1 && !partOf(message)!.isFinal ? ACKNOWLEDGED : publish(message),
-    }),
-  },
-  'begins an answer in parts again for a redelivery': {
-    rule: 'stream-restart',
-    make: () => ({ delivered: (delivery) => Object.defineProperty(delivery, 'dup', { value: false }) }),
-  },
-  'acknowledges a request that it did not put in safekeeping': {
-    rule: 'D1',
-    make: () => ({ keeper: () => () => {} }),
-  },
-  'loses a delivery': {
-    rule: 'rest',
-    make: () => {
-      let count = 0
-      return { delivered: (delivery) => (++count % 3 === 0 ? undefined : delivery) }
+/** Makes the hooks of a bug for one run. */
+export const BUG_HOOKS: Readonly<Record<SimulatedBug, () => BugHooks>> = {
+  'ack-on-receipt': () => ({
+    delivered(delivery) {
+      delivery.settle()
+      return delivery
     },
+  }),
+  'ack-before-reply-acknowledged': () => ({
+    publish(message, publish) {
+      void publish(message)
+      return ACKNOWLEDGED
+    },
+  }),
+  'ack-out-of-order': () => ({ ackOrder: 'as-settled' }),
+  'ack-of-older-identifier': acknowledgesTheOlder,
+  'ack-of-old-epoch': staleAcknowledgement,
+  'swapped-correlation': swappedCorrelation,
+  'wrong-reply-topic': () => ({
+    publish: (message, publish) =>
+      publish(isReply(message) ? { ...message, topic: `${message.topic}x` } : message),
+  }),
+  'outside-reply-subtree': () => ({
+    publish: (message, publish) =>
+      publish(isReply(message) ? { ...message, topic: `request${message.topic}` } : message),
+  }),
+  'ignored-expiry': () => ({
+    delivered(delivery) {
+      const { messageExpiryInterval: _, ...properties } = delivery.properties
+      delivery.properties = properties
+      return delivery
+    },
+  }),
+  'forgotten-duplicates': () => ({ duplicates: (limits) => new Forgetful(limits) }),
+  'settle-after-first-part': settlesAfterFirstPart,
+  'part-after-final': partAfterFinal,
+  'lost-part': () => ({
+    publish: (message, publish) =>
+      partOf(message)?.seq === 1 && !partOf(message)!.isFinal ? ACKNOWLEDGED : publish(message),
+  }),
+  'restarted-stream': () => ({
+    delivered: (delivery) => Object.defineProperty(delivery, 'dup', { value: false }),
+  }),
+  'ack-without-safekeeping': () => ({ keeper: () => () => {} }),
+  'lost-delivery': () => {
+    let count = 0
+    return { delivered: (delivery) => (++count % 3 === 0 ? undefined : delivery) }
   },
-  'cleans the session at every start': { rule: 'D2', make: () => ({ dialled: cleanStart }) },
+  'clean-start': () => ({ dialled: cleanStart }),
 }
 
 class Forgetful extends Duplicates {
@@ -127,7 +97,7 @@ function keyOf(topic: string, correlationData: Uint8Array | undefined): string {
   return correlationData?.toString() ?? topic.split('/').at(-1)!
 }
 
-function settlesAfterFirstPart(): PlantedBug {
+function settlesAfterFirstPart(): BugHooks {
   const deliveries = new Map<string, Delivery>()
   return {
     delivered(delivery) {
@@ -143,7 +113,7 @@ function settlesAfterFirstPart(): PlantedBug {
   }
 }
 
-function partAfterFinal(): PlantedBug {
+function partAfterFinal(): BugHooks {
   return {
     async publish(message, publish) {
       const result = await publish(message)
@@ -157,7 +127,7 @@ function partAfterFinal(): PlantedBug {
   }
 }
 
-function swappedCorrelation(): PlantedBug {
+function swappedCorrelation(): BugHooks {
   let last: Uint8Array | undefined
   return {
     publish(message, publish) {
@@ -170,7 +140,7 @@ function swappedCorrelation(): PlantedBug {
   }
 }
 
-function staleAcknowledgement(): PlantedBug {
+function staleAcknowledgement(): BugHooks {
   let current: ByteStream | undefined
   let epoch = 0
   return {
@@ -188,10 +158,10 @@ function staleAcknowledgement(): PlantedBug {
   }
 }
 
-// Among so many identifiers as the broker has not, and without a look at whether another delivery has the same one.
-function acknowledgesTheOlder(): PlantedBug {
+// Assumes more identifiers than the broker has, and does not check whether another delivery has the same one.
+function acknowledgesTheOlder(): BugHooks {
   let current: ByteStream | undefined
-  // Of this connection, by Packet Identifier.
+  // Unsettled deliveries of this connection by Packet Identifier.
   let unsettled = new Map<number, number>()
   return {
     identifiers: { count: 65_535, distanceMax: 32_768 },
@@ -217,7 +187,7 @@ function acknowledgesTheOlder(): PlantedBug {
   }
 }
 
-// CONNECT is the first that is written: its flags are the tenth byte.
+// CONNECT is the first packet; its flags are byte 10.
 function cleanStart(bytes: ByteStream): ByteStream {
   const { stream } = bytes
   const write = stream.write.bind(stream) as (chunk: Buffer) => boolean

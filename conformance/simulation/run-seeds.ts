@@ -2,7 +2,7 @@
 import { withSimulatedTime } from './clock.ts'
 import { comeUp } from './coverage.ts'
 import { printHistory, type History } from './history.ts'
-import type { PlantedBug } from './planted-bugs.ts'
+import type { BugHooks } from './planted-bugs.ts'
 import { simulate } from './simulate.ts'
 import { judge, type Violation } from './verdict.ts'
 
@@ -29,7 +29,7 @@ const FAILURES_MAX = 20
 export async function runSeeds(
   first: number,
   count: number,
-  makeBug: () => PlantedBug | undefined = () => undefined,
+  makeBug: () => BugHooks | undefined = () => undefined,
   isDetected: (failure: Failure) => boolean = () => false,
 ): Promise<Runs> {
   const failures: Failure[] = []

@@ -9,7 +9,7 @@ import type { History, HistoryEvent, RunEvent } from './history.ts'
 import { KeptRequests } from './kept-requests.ts'
 import { Link, type Network } from './link.ts'
 import { SimulatedEndpoint, type ModelServerWorld } from './model-server.ts'
-import type { PlantedBug } from './planted-bugs.ts'
+import type { BugHooks } from './planted-bugs.ts'
 import { describePublish } from './publish-event.ts'
 import { Random } from '../fixtures/random.ts'
 import { planScenario, WARM_UP_ROUNDS, type Fault, type PlannedRequest, type Scenario } from './scenario.ts'
@@ -19,7 +19,7 @@ const REST_WITHIN_MS = 300_000
 const WIRE_KINDS = new Set(['delivery', 'request-ack', 'publish', 'publish-ack'])
 
 /** Inside of `withSimulatedTime` only. */
-export async function simulate(seed: number, bug?: PlantedBug): Promise<History> {
+export async function simulate(seed: number, bug?: BugHooks): Promise<History> {
   const world = new World(planScenario(seed), bug)
   await world.run()
   return world.history
@@ -28,7 +28,7 @@ export async function simulate(seed: number, bug?: PlantedBug): Promise<History>
 class World {
   readonly history: History
   readonly #scenario: Scenario
-  readonly #bug: PlantedBug | undefined
+  readonly #bug: BugHooks | undefined
   readonly #clock: SimulatedClock
   readonly #random: Random
   readonly #network: Network = { slowUntilMs: 0, blockedUntilMs: { up: 0, down: 0 } }
@@ -50,7 +50,7 @@ class World {
   #open = 0
   #afterWireEvents: { readonly at: number; readonly fault: Fault }[]
 
-  constructor(scenario: Scenario, bug: PlantedBug | undefined) {
+  constructor(scenario: Scenario, bug: BugHooks | undefined) {
     this.#scenario = scenario
     this.#bug = bug
     this.#random = new Random(scenario.seed ^ 0x5eed, WARM_UP_ROUNDS)

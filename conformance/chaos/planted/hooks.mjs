@@ -1,4 +1,4 @@
-// Hands out the changed sources in place of the built ones.
+// Loads the changed sources instead of the built files.
 let sources = {}
 
 export function initialize(data) {

@@ -1,12 +1,14 @@
-// `CHAOS_PLANT=name node --import …/register.mjs inferwire.js connect …`: a connector with one planted bug.
+// Starts a connector with one planted bug: `CHAOS_PLANT=name node --import …/register.mjs inferwire.js connect …`.
 import { readFileSync } from 'node:fs'
 import { register } from 'node:module'
-import { PLANTS } from './plants.mjs'
+import { MUTATIONS } from './mutations.mjs'
 
 const name = process.env['CHAOS_PLANT'] ?? ''
-const mutations = PLANTS[name]
+const mutations = MUTATIONS[name]
 if (mutations === undefined) {
-  throw new Error(`CHAOS_PLANT is "${name}"; known are: ${Object.keys(PLANTS).join(', ')}.`)
+  throw new Error(
+    `There is no planted bug "${name}" (CHAOS_PLANT). The names are: ${Object.keys(MUTATIONS).join(', ')}.`,
+  )
 }
 const dist = new URL('../../../packages/connector/dist/', import.meta.url)
 
@@ -17,7 +19,9 @@ for (const { file, find, replace } of mutations) {
   const source = sources[url.href] ?? readFileSync(url, 'utf8')
   const count = source.split(find).length - 1
   if (count !== 1) {
-    throw new Error(`The planted bug "${name}" does not fit: ${count} times, not once, in ${file}: ${find}`)
+    throw new Error(
+      `The planted bug "${name}" cannot be applied: ${file} contains this text ${count} times, expected once: ${find}`,
+    )
   }
   sources[url.href] = source.replace(find, () => replace)
 }

@@ -1,5 +1,5 @@
-// Eight bugs that a connector could have, as changes to its built JavaScript. Without them the zeros of a run mean
-// nothing: each must be found. A change that does not fit exactly once stops the start, so that none rots unnoticed.
+// The planted bugs of ../../rig/planted-bugs.ts that chaos plants, as changes to the connector's built JavaScript. A
+// change whose text is not found exactly once stops the start, so that none becomes ineffective unnoticed.
 
 /**
  * @typedef {{ readonly file: string, readonly find: string, readonly replace: string }} Mutation
@@ -7,8 +7,7 @@
  */
 
 /** @type {Readonly<Record<string, readonly Mutation[]>>} */
-export const PLANTS = {
-  // The request is acknowledged when it comes.
+export const MUTATIONS = {
   'ack-on-receipt': [
     {
       file: 'session/connection.js',
@@ -16,8 +15,7 @@ export const PLANTS = {
       replace: 'this.#listener.delivered(delivery); delivery.settle();',
     },
   ],
-  // It is acknowledged when the reply is written, not when the broker has it.
-  'ack-before-reply-taken': [
+  'ack-before-reply-acknowledged': [
     {
       file: 'pipeline.js',
       find: 'let result = await publish(reply);',
@@ -25,7 +23,6 @@ export const PLANTS = {
         'const publishing = publish(reply); exchange.delivery.settle(); let result = await publishing;',
     },
   ],
-  // Each PUBACK leaves as soon as it can.
   'ack-out-of-order': [
     {
       file: 'session/ack-order.js',
@@ -33,7 +30,6 @@ export const PLANTS = {
       replace: 'return true ? Number.POSITIVE_INFINITY',
     },
   ],
-  // What was delivered on one connection is acknowledged on the next.
   'ack-of-old-epoch': [
     {
       file: 'session/connection.js',
@@ -47,9 +43,8 @@ export const PLANTS = {
     },
     { file: 'session/ack-order.js', find: 'this.#ended = true;', replace: 'return;' },
   ],
-  // The session is thrown away with every connection.
   'clean-start': [{ file: 'session/control-encoder.js', find: 'clean: false', replace: 'clean: true' }],
-  // One reply in a hundred carries the Correlation Data of the one before.
+  // One reply in a hundred has the Correlation Data of the reply before it.
   'swapped-correlation': [
     {
       file: 'reply/reply.js',
@@ -62,11 +57,9 @@ export const PLANTS = {
     }`,
     },
   ],
-  // Two clients that count alike share one answer.
   'duplicate-key-without-client': [
     { file: 'duplicates/duplicate-key.js', find: '= `${client}/${model}', replace: '= `${model}' },
   ],
-  // What was under way when the connection broke is taken for done: deliveries and replies.
   'drop-on-reconnect': [
     {
       file: 'session/connection.js',

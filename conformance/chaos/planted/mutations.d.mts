@@ -1,0 +1,11 @@
+// Types of mutations.mjs, which the connector's process loads without a compiler.
+
+/** A change to one built file; `find` must occur in it exactly once. */
+export interface Mutation {
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+}
+
+/** The mutations by name of the planted bug. */
+export declare const MUTATIONS: Readonly<Record<string, readonly Mutation[]>>

@@ -1,0 +1,97 @@
+// The planted bugs: faults of a connector that the checkers must detect. A run without findings proves something only
+// because every one of them is found. Chaos plants a bug in the built connector, the simulation in the sources.
+
+/** Which checks detect a bug; any one of the names is enough. Absent = not planted there. */
+interface PlantedBug {
+  /** Completes "a connector that ...". */
+  readonly what: string
+  /** Rules of the tap, or `unanswered`, `crossed` and `phantom` of the chaos verdict. */
+  readonly chaos?: readonly string[]
+  /** Rule of the simulation's verdict. */
+  readonly simulation?: string
+}
+
+/** All planted bugs by name. */
+export const PLANTED_BUGS = {
+  'ack-on-receipt': {
+    what: 'acknowledges a request on receipt',
+    chaos: ['ack-before-reply'],
+    simulation: 'D1',
+  },
+  'ack-before-reply-acknowledged': {
+    what: 'acknowledges a request before the broker has acknowledged its reply',
+    chaos: ['ack-before-reply'],
+    simulation: 'D1',
+  },
+  'ack-out-of-order': {
+    what: 'acknowledges requests out of order',
+    chaos: ['ack-order'],
+    simulation: 'D3',
+  },
+  'ack-of-old-epoch': {
+    what: 'acknowledges a delivery of an earlier connection',
+    // When the request is redelivered before the late PUBACK, its identifier is open again: then the order is violated.
+    chaos: ['ack-stale-epoch', 'ack-order'],
+    simulation: 'D3',
+  },
+  'ack-of-older-identifier': {
+    what: 'acknowledges the wrong request when a Packet Identifier is reused',
+    simulation: 'ack-wrap',
+  },
+  'clean-start': {
+    what: 'starts every connection with a clean session',
+    chaos: ['unanswered'],
+    simulation: 'D2',
+  },
+  'swapped-correlation': {
+    what: "sends a reply with another request's Correlation Data",
+    // Seen by the client that receives it, or on the wire: the request is acknowledged without a reply of its own.
+    chaos: ['phantom', 'crossed', 'ack-before-reply'],
+    simulation: 'D4',
+  },
+  'wrong-reply-topic': { what: 'replies on another topic', simulation: 'D4' },
+  'outside-reply-subtree': { what: 'publishes outside the reply subtree', simulation: 'subtree' },
+  'ignored-expiry': { what: 'ignores the Message Expiry Interval', simulation: 'D6' },
+  'duplicate-key-without-client': {
+    what: 'answers two clients with one answer when their requests have the same Correlation Data',
+    chaos: ['crossed'],
+  },
+  'forgotten-duplicates': { what: 'forgets which requests it has executed', simulation: 'D5' },
+  'drop-on-reconnect': {
+    what: 'drops its requests and replies in flight when the connection is lost',
+    chaos: ['unanswered'],
+  },
+  'lost-delivery': { what: 'loses a delivery', simulation: 'rest' },
+  'settle-after-first-part': {
+    what: 'acknowledges a request after the first part of its answer',
+    simulation: 'D1',
+  },
+  'part-after-final': { what: 'publishes a part after the final message', simulation: 'part-after-final' },
+  'lost-part': { what: 'loses a part of an answer', simulation: 'part-order' },
+  'restarted-stream': {
+    what: 'restarts an answer in parts for a redelivery',
+    simulation: 'stream-restart',
+  },
+  'ack-without-safekeeping': {
+    what: 'acknowledges a request that it did not put in safekeeping',
+    simulation: 'D1',
+  },
+} as const satisfies Readonly<Record<string, PlantedBug>>
+
+/** Name of a planted bug. */
+export type BugName = keyof typeof PLANTED_BUGS
+
+type BugIn<Harness extends 'chaos' | 'simulation'> = {
+  [Name in BugName]: (typeof PLANTED_BUGS)[Name] extends Record<Harness, unknown> ? Name : never
+}[BugName]
+
+/** Names of the bugs that a harness plants. */
+export type ChaosBug = BugIn<'chaos'>
+export type SimulatedBug = BugIn<'simulation'>
+
+/** The bugs that a harness plants, with the names of the checks that detect them. */
+export function bugsIn(harness: 'chaos' | 'simulation'): readonly (PlantedBug & { readonly name: string })[] {
+  return Object.entries(PLANTED_BUGS).flatMap(([name, bug]: [string, PlantedBug]) =>
+    bug[harness] === undefined ? [] : [{ name, ...bug }],
+  )
+}
