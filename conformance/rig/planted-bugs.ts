@@ -18,7 +18,7 @@ export const PLANTED_BUGS = {
     chaos: ['ack-before-reply'],
     simulation: 'D1',
   },
-  'ack-before-reply-acknowledged': {
+  'ack-before-reply-puback': {
     what: 'acknowledges a request before the broker has acknowledged its reply',
     chaos: ['ack-before-reply'],
     simulation: 'D1',

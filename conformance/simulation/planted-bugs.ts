@@ -35,7 +35,7 @@ export const BUG_HOOKS: Readonly<Record<SimulatedBug, () => BugHooks>> = {
       return delivery
     },
   }),
-  'ack-before-reply-acknowledged': () => ({
+  'ack-before-reply-puback': () => ({
     publish(message, publish) {
       void publish(message)
       return ACKNOWLEDGED

@@ -15,7 +15,7 @@ export const MUTATIONS = {
       replace: 'this.#listener.delivered(delivery); delivery.settle();',
     },
   ],
-  'ack-before-reply-acknowledged': [
+  'ack-before-reply-puback': [
     {
       file: 'pipeline.js',
       find: 'let result = await publish(reply);',
