@@ -1,6 +1,6 @@
 // The load of `npm run bench:slow`: the open loop of the failure matrix, in a process of its own.
 import { setTimeout as delay } from 'node:timers/promises'
-import { OpenLoad } from '../conformance/matrix/open-load.ts'
+import { FlowLoad } from '../conformance/rig/flow-load.ts'
 import { answerCalls } from './worker.mjs'
 
 const CLIENTS = ['cam1', 'cam2', 'cam3', 'cam4']
@@ -15,7 +15,7 @@ const ranges = {}
 answerCalls({
   async connect({ port, rate }) {
     const common = { model: MODEL, expirySeconds: EXPIRY_SECONDS }
-    load = await OpenLoad.start({
+    load = await FlowLoad.start({
       port,
       flows: [
         { ...common, name: 'load', clients: CLIENTS, perSecond: rate },
@@ -33,7 +33,7 @@ answerCalls({
   open: () => load.send(OPEN_FLOW),
   /** Asks for so many seconds. @returns the answers of each second, and how many are missing at the end */
   async ask({ phase, seconds }) {
-    const from = load.mark
+    const from = load.sent
     const startedAtMs = performance.now()
     const perSecond = []
     load.begin()
@@ -43,7 +43,7 @@ answerCalls({
       perSecond.push(load.answered - before)
     }
     load.stop()
-    ranges[phase] = [from, load.mark]
+    ranges[phase] = [from, load.sent]
     return { perSecond, unansweredAtEnd: load.unanswered }
   },
   /** Waits until all is answered but the open one, or nothing has come for a while. */

@@ -78,16 +78,12 @@ export const PLANTED_BUGS = {
   },
 } as const satisfies Readonly<Record<string, PlantedBug>>
 
-/** Name of a planted bug. */
-export type BugName = keyof typeof PLANTED_BUGS
+type BugName = keyof typeof PLANTED_BUGS
 
-type BugIn<Harness extends 'chaos' | 'simulation'> = {
-  [Name in BugName]: (typeof PLANTED_BUGS)[Name] extends Record<Harness, unknown> ? Name : never
+/** Names of the bugs that the simulation plants. */
+export type SimulatedBug = {
+  [Name in BugName]: (typeof PLANTED_BUGS)[Name] extends Record<'simulation', unknown> ? Name : never
 }[BugName]
-
-/** Names of the bugs that a harness plants. */
-export type ChaosBug = BugIn<'chaos'>
-export type SimulatedBug = BugIn<'simulation'>
 
 /** The bugs that a harness plants, with the names of the checks that detect them. */
 export function bugsIn(harness: 'chaos' | 'simulation'): readonly (PlantedBug & { readonly name: string })[] {
