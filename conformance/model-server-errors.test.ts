@@ -28,9 +28,10 @@ let said = good
 let callsBefore = 0
 let server: FakeModelServer
 
+const answer: Answer = (reply, call) =>
+  text(said.status, said.type ?? 'application/json', said.body)(reply, call)
+
 beforeAll(async () => {
-  const answer: Answer = (reply, call) =>
-    text(said.status, said.type ?? 'application/json', said.body)(reply, call)
   server = await FakeModelServer.start({ answer, describe: answer })
   broker = await startMosquitto()
   const { url } = server

@@ -20,7 +20,8 @@ export class ChaosModelServer {
 
   private constructor(process: ModelServerProcess, onCall: (number: number) => void) {
     this.#process = process
-    process.onMessage<ModelServerReport>(({ calls, strangers }) => {
+    process.onMessage((report) => {
+      const { calls, strangers } = report as ModelServerReport
       this.strangers = strangers
       for (const number of calls) onCall(number)
     })
@@ -45,7 +46,7 @@ export class ChaosModelServer {
 
   /** Resolves when every call so far has been reported. */
   async flush(): Promise<void> {
-    await this.#process.order({ flush: true })
+    await this.#process.exchange({ flush: true })
   }
 
   async end(): Promise<void> {

@@ -54,18 +54,18 @@ export class ModelServerProcess {
 
   /** Inferences of a model so far. */
   async calls(model: string): Promise<number> {
-    const counts = await this.order<ModelServerOrder, Readonly<Record<string, number>>>('counts')
+    const counts = (await this.#order('counts')) as Readonly<Record<string, number>>
     return counts[model] ?? 0
   }
 
   /** Stops listening and closes all connections. */
   async stopListening(): Promise<void> {
-    await this.order<ModelServerOrder, unknown>('stop')
+    await this.#order('stop')
   }
 
   /** Listens again on the same port. */
   async listenAgain(): Promise<void> {
-    await this.order<ModelServerOrder, unknown>('start')
+    await this.#order('start')
   }
 
   /** Sends a message. */
@@ -74,16 +74,15 @@ export class ModelServerProcess {
   }
 
   /** Sends a message, and resolves with the next message of the program. */
-  async order<Order extends string | object, Report>(message: Order): Promise<Report> {
+  async exchange(message: string | object): Promise<unknown> {
     const answered = once(this.#child, 'message')
     this.#child.send(message)
-    const [report] = (await answered) as [Report]
-    return report
+    return (await answered)[0] as unknown
   }
 
   /** Calls `onReport` for every further message of the program. */
-  onMessage<Report>(onReport: (report: Report) => void): void {
-    this.#child.on('message', (report: Report) => onReport(report))
+  onMessage(onReport: (report: unknown) => void): void {
+    this.#child.on('message', onReport)
   }
 
   /** Ends the process. */
@@ -92,5 +91,9 @@ export class ModelServerProcess {
     const gone = once(this.#child, 'exit')
     this.#child.disconnect()
     await gone
+  }
+
+  #order(order: ModelServerOrder): Promise<unknown> {
+    return this.exchange(order)
   }
 }
