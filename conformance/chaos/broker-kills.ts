@@ -1,4 +1,4 @@
-// What each kill of the broker took with it: Mosquitto acknowledges before it saves.
+// What each kill of the broker lost: Mosquitto acknowledges before it saves.
 import type { FaultRecord } from './ledger.ts'
 
 /** One kill. */
@@ -6,11 +6,11 @@ export interface BrokerKill {
   readonly startedAtMs: number
   /** When the broker listened again. */
   readonly endedAtMs: number
-  /** Requests of raw clients that were under way: the most that it can have cost. */
+  /** Requests of raw clients in flight: the upper bound of its losses. */
   underWay: number
-  /** Of these, never answered: the request was gone. */
+  /** Of these, never answered because the request was lost. */
   lostRequests: number
-  /** The same: the reply was gone, which the connector had been told is taken. */
+  /** Of these, never answered because the reply was lost after its PUBACK. */
   lostReplies: number
 }
 
@@ -21,7 +21,7 @@ export interface RequestTimes {
   readonly replyTakenAtMs: number
 }
 
-// What was acknowledged so long before the kill is saved; a PUBACK may be read so long after it.
+// A message acknowledged this long before the kill is saved; a PUBACK may be read this long after the kill.
 const WINDOW_MS = 1000
 
 /** The kills of a run, in order of time. */
@@ -41,9 +41,9 @@ export class BrokerKills {
       .sort((one, other) => one.startedAtMs - other.startedAtMs)
   }
 
-  /** Counts a request of a raw client at the kills that it lived through. `repliedAtMs` 0 = never. */
+  /** Counts a request of a raw client at the kills during which it was in flight. `repliedAtMs` 0 = never. */
   pass({ publishedAtMs, pubackAtMs, replyTakenAtMs }: RequestTimes, repliedAtMs: number): void {
-    // One that is never answered is under way for as long as a kill may explain it.
+    // A request that is never answered counts as in flight for as long as a kill may explain it.
     const untilMs =
       repliedAtMs === 0 ? Math.max(publishedAtMs, pubackAtMs, replyTakenAtMs) + WINDOW_MS : repliedAtMs
     for (let index = this.#firstEndedAfter(publishedAtMs); index < this.all.length; index++) {
@@ -53,7 +53,7 @@ export class BrokerKills {
     }
   }
 
-  /** Whether a kill explains that it was never answered; then it is counted there. */
+  /** Whether a kill explains that the request was never answered; it is then counted for that kill. */
   explain({ publishedAtMs, pubackAtMs, replyTakenAtMs }: RequestTimes): boolean {
     for (let index = this.#firstEndedAfter(publishedAtMs); index < this.all.length; index++) {
       const kill = this.all[index]!
@@ -66,12 +66,12 @@ export class BrokerKills {
     return false
   }
 
-  /** Whether the broker was killed in that time. */
+  /** Whether the broker was killed in this interval. */
   isBetween(fromMs: number, untilMs: number): boolean {
     return this.all.some(({ startedAtMs, endedAtMs }) => endedAtMs >= fromMs && startedAtMs <= untilMs)
   }
 
-  // What was published after the broker was back is no business of this kill.
+  // A kill cannot affect messages published after the broker was back.
   #firstEndedAfter(atMs: number): number {
     let low = 0
     let high = this.all.length

@@ -1,4 +1,4 @@
-// `npm run chaos`: one run from the command line; exit code 1 when something was violated.
+// `npm run chaos`: one run from the command line. The exit code is 1 when the run failed.
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { DETECTION_RUN, detectionSchedule } from './detection.ts'
@@ -8,19 +8,19 @@ import { runChaos } from './run.ts'
 import { makeSchedule, shrinkSchedule, type Fault } from './schedule.ts'
 
 const USAGE = `npm run chaos -- [options]
-  --requests N     how many requests [default: 20000]
-  --faults N       how many faults, one each 2.5 s [default: 8]
-  --rate N         requests per second at most [default: 1000]
-  --seed N         of the schedule [default: random, and told]
+  --requests N     number of requests [default: 20000]
+  --faults N       number of faults, one every 2.5 s [default: 8]
+  --rate N         maximum requests per second [default: 1000]
+  --seed N         seed of the schedule [default: random; it is printed]
   --replay N       the same as --seed
-  --minutes M      asks no longer than that
+  --minutes M      stops sending after so many minutes
   --plant NAME     runs a connector with a planted bug (see conformance/rig/planted-bugs.ts)
-  --in-flight N    requests that may be unanswered at once [default: 200]
+  --in-flight N    requests that may be unanswered at the same time [default: 200]
   --raw N, --sdk N raw and SDK clients, even numbers [default: 40, 4]
-  --trusting       the connector does not look for poison after a kill (poison.enabled: false)
-  --detection      the short run that detects each planted bug
-  --shrink         looks for a shorter schedule that fails as well
-  --json FILE      writes the result`
+  --trusting       runs the connector with poison.enabled: false
+  --detection      the short run in which every planted bug is detected
+  --shrink         after a failure, searches for a shorter schedule that also fails
+  --json FILE      writes the result as JSON`
 
 const DEFAULTS = { minutes: undefined, plant: undefined, 'in-flight': '200', raw: '40', sdk: '4' } as const
 const { values } = parseArgs({
@@ -69,7 +69,7 @@ if (values.json !== undefined) {
 if (values.shrink && result.hasFailed) {
   const fails = async (candidate: readonly Fault[]): Promise<boolean> => {
     const { hasFailed } = await run(candidate)
-    say(`${candidate.length} faults: ${hasFailed ? 'fails still' : 'passes'}`)
+    say(`${candidate.length} faults: ${hasFailed ? 'still fails' : 'passes'}`)
     return hasFailed
   }
   const shortest = await shrinkSchedule(schedule, fails)
@@ -104,7 +104,7 @@ function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
   })
 }
 
-// What differs from the defaults, as it was given.
+// The options that differ from their defaults, for the command that repeats the run.
 function rest(): string {
   const names = ['minutes', 'plant', 'in-flight', 'raw', 'sdk'] as const
   const given = names.filter((name) => values[name] !== DEFAULTS[name])

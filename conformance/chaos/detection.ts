@@ -1,15 +1,15 @@
-// The schedule under which every planted bug is detected, and the connector without one passes.
+// The schedule under which every planted bug is detected and the connector without a bug passes.
 import { makeSchedule, type Fault } from './schedule.ts'
 import type { ChaosOptions } from './run.ts'
 
-const ASKING_MS = 14_000
+const SENDING_MS = 14_000
 
-/** Kills and broken connections of the connector, one each second: what the planted bugs are about. */
+/** One kill or broken connection of the connector every second: the planted bugs are about these faults. */
 export function detectionSchedule(seed: number): Fault[] {
   return makeSchedule({
     seed,
     faults: 12,
-    durationMs: ASKING_MS - 2000,
+    durationMs: SENDING_MS - 2000,
     outageMsMax: 1500,
     weights: {
       'connector-kill': 4,
@@ -22,11 +22,11 @@ export function detectionSchedule(seed: number): Fault[] {
   })
 }
 
-/** The rest of such a run: short, and over as soon as something is proven. */
+/** The other options of such a run: short, and it stops at the first detection. */
 export const DETECTION_RUN: Omit<ChaosOptions, 'schedule' | 'plant'> = {
   requests: 50_000,
   requestsPerSecond: 500,
-  durationMs: ASKING_MS,
+  durationMs: SENDING_MS,
   stopWhenDetected: true,
   quietMs: 6000,
 }

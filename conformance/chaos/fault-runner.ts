@@ -1,4 +1,4 @@
-// Makes a schedule happen: each fault at its time, those of one actor one after another.
+// Executes a schedule: each fault at its time, the faults of one actor one after another.
 import type { Mosquitto } from '../fixtures/mosquitto.ts'
 import type { ConnectorProcess } from '../rig/connector-process.ts'
 import type { FaultRecord, Ledger } from './ledger.ts'
@@ -6,7 +6,7 @@ import type { Proxy } from '../rig/proxy.ts'
 import { actorOf, type Fault, type FaultKind } from './schedule.ts'
 import type { ChaosModelServer } from './model-server.ts'
 
-/** Everybody who can be hit. */
+/** Everything that a fault can hit. */
 export interface Cast {
   readonly broker: Mosquitto
   readonly connector: ConnectorProcess
@@ -16,12 +16,12 @@ export interface Cast {
   readonly upstreamNetwork: Proxy
 }
 
-// What the network does while it is slow: milliseconds, bytes per second, bytes.
+// Toxics of a slow network: milliseconds, bytes per second, bytes.
 const LATENCY = { latencyMs: 150, jitterMs: 200 }
 const BANDWIDTH = { bandwidth: 40_000 }
 const SLICER = { sliceBytes: 7 }
 
-/** Runs until the schedule is over or it is stopped. */
+/** Runs until the end of the schedule or until it is stopped. */
 export class FaultRunner {
   readonly #cast: Cast
   readonly #ledger: Ledger
@@ -30,7 +30,7 @@ export class FaultRunner {
   readonly #waiting: FaultRecord[] = []
   #isStopped = false
   #left = 0
-  /** Exits after SIGTERM with another code than 0, by code, of connectors that had been ready. */
+  /** Exits after SIGTERM with a code other than 0, by code, of connectors that had been ready. */
   readonly badExits: Record<string, number> = {}
 
   constructor(cast: Cast, ledger: Ledger) {
@@ -38,7 +38,7 @@ export class FaultRunner {
     this.#ledger = ledger
   }
 
-  /** Faults that are still to come. */
+  /** Faults that have not happened yet. */
   get left(): number {
     return this.#left
   }
@@ -54,7 +54,7 @@ export class FaultRunner {
     }
   }
 
-  /** A first reply came. A fault is recovered from when a request that was published after it is answered. */
+  /** To be called at each first reply: recovery ends when a request published after the fault is answered. */
   replied(atMs: number, publishedAtMs: number): void {
     if (this.#waiting.length === 0) return
     for (let index = this.#waiting.length - 1; index >= 0; index--) {
@@ -65,7 +65,7 @@ export class FaultRunner {
     }
   }
 
-  /** No further faults; resolves when everybody is up and calm. */
+  /** Starts no further faults; resolves when all programs run again and all networks are without toxics. */
   async stop(): Promise<void> {
     this.#isStopped = true
     for (const timer of this.#timers) clearTimeout(timer)
@@ -79,11 +79,11 @@ export class FaultRunner {
     const before = this.#chains.get(actor) ?? Promise.resolve()
     this.#chains.set(
       actor,
-      before.then(() => this.#happen(fault)),
+      before.then(() => this.#execute(fault)),
     )
   }
 
-  async #happen(fault: Fault): Promise<void> {
+  async #execute(fault: Fault): Promise<void> {
     this.#left -= 1
     if (this.#isStopped) return
     const startedAtMs = Date.now()
@@ -100,7 +100,7 @@ export class FaultRunner {
         await connector.end('SIGKILL')
         return connector.start()
       case 'connector-term': {
-        // A process that still loads its program dies of the signal, as any does; it had taken nothing.
+        // A process that is still loading dies of the signal; it had accepted no request.
         const { wasReady } = connector
         const code = await connector.end('SIGTERM')
         if (code !== 0 && wasReady) this.badExits[String(code)] = (this.badExits[String(code)] ?? 0) + 1
@@ -121,7 +121,7 @@ export class FaultRunner {
         await pause(forMs)
         return await upstreamNetwork.accept()
       case 'upstream-hang':
-        return await suffer(upstreamNetwork, 'both', { isFrozen: true }, forMs)
+        return await withToxics(upstreamNetwork, 'both', { isFrozen: true }, forMs)
       case 'upstream-reset':
         return upstreamNetwork.reset()
       case 'upstream-503':
@@ -145,23 +145,23 @@ export class FaultRunner {
       case 'client-reset-in-packet':
         return clientNetwork.resetAfter(bytes % 2 === 0 ? 'up' : 'down', bytes)
       case 'connector-half-open-up':
-        return await suffer(connectorNetwork, 'up', { isFrozen: true }, forMs)
+        return await withToxics(connectorNetwork, 'up', { isFrozen: true }, forMs)
       case 'connector-half-open-down':
-        return await suffer(connectorNetwork, 'down', { isFrozen: true }, forMs)
+        return await withToxics(connectorNetwork, 'down', { isFrozen: true }, forMs)
       case 'connector-freeze':
-        return await suffer(connectorNetwork, 'both', { isFrozen: true }, forMs)
+        return await withToxics(connectorNetwork, 'both', { isFrozen: true }, forMs)
       case 'client-half-open':
-        return await suffer(clientNetwork, bytes % 2 === 0 ? 'up' : 'down', { isFrozen: true }, forMs)
+        return await withToxics(clientNetwork, bytes % 2 === 0 ? 'up' : 'down', { isFrozen: true }, forMs)
       case 'connector-latency':
-        return await suffer(connectorNetwork, 'both', LATENCY, forMs)
+        return await withToxics(connectorNetwork, 'both', LATENCY, forMs)
       case 'client-latency':
-        return await suffer(clientNetwork, 'both', LATENCY, forMs)
+        return await withToxics(clientNetwork, 'both', LATENCY, forMs)
       case 'connector-slicer':
-        return await suffer(connectorNetwork, 'both', SLICER, forMs)
+        return await withToxics(connectorNetwork, 'both', SLICER, forMs)
       case 'client-slicer':
-        return await suffer(clientNetwork, 'both', SLICER, forMs)
+        return await withToxics(clientNetwork, 'both', SLICER, forMs)
       case 'connector-bandwidth':
-        return await suffer(connectorNetwork, 'both', BANDWIDTH, forMs)
+        return await withToxics(connectorNetwork, 'both', BANDWIDTH, forMs)
       case 'connector-slow-close':
         connectorNetwork.set('both', { slowCloseMs: 1000 })
         connectorNetwork.resetAfter('up', bytes)
@@ -171,7 +171,7 @@ export class FaultRunner {
   }
 }
 
-async function suffer(
+async function withToxics(
   network: Proxy,
   direction: 'up' | 'down' | 'both',
   toxics: Parameters<Proxy['set']>[1],
@@ -182,7 +182,7 @@ async function suffer(
   network.calm()
 }
 
-// The length of a fault is what the test is about: no event could stand for it.
+// The duration of a fault is part of the test: no event can replace it.
 function pause(forMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, forMs))
 }

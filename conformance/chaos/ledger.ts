@@ -1,5 +1,5 @@
-// The ledger of a run: what was asked, acknowledged, answered and called. Typed arrays, 60 bytes a request: a million is
-// small.
+// The ledger of a run: what was published, acknowledged, answered and called. Typed arrays with 60 bytes per request
+// keep a million requests small.
 import type { PartMark } from '../checkers/part-order.ts'
 
 /** Milliseconds since the epoch; 0 = never. */
@@ -8,7 +8,7 @@ type Times = Float64Array
 /** How a request was published. */
 export const KIND = { raw: 0, sdk: 1 } as const
 
-/** Something that must not be, seen at a client. */
+/** A wrong reply that a client received. */
 export interface WrongReply {
   readonly kind: 'crossed' | 'phantom'
   readonly atMs: number
@@ -17,60 +17,60 @@ export interface WrongReply {
   readonly what: string
 }
 
-/** A fault as it happened. Milliseconds since the epoch. */
+/** An executed fault. Milliseconds since the epoch. */
 export interface FaultRecord {
   readonly kind: string
   readonly startedAtMs: number
-  /** When the actor was let go again, or started again. */
+  /** When the actor was released or restarted. */
   readonly endedAtMs: number
-  /** From the end to the first answer to a request of after the end; undefined when the run ended before. */
+  /** From the end to the first answer to a request published after the end; undefined when there was none. */
   recoveryMs: number | undefined
 }
 
-// The first ones tell the story; a broken connector makes one a request.
+// The first ones are enough to diagnose; a broken connector causes one per request.
 const WRONG_REPLIES_MAX = 1000
-// More are not told apart.
+// Higher part numbers are not distinguished.
 const PARTS_MAX = 0xffff
-// A connector that repeats everything without end must not be the harness's memory.
+// A connector that repeats everything without end must not exhaust the harness's memory.
 const TIMES_MAX = 2_000_000
 
-/** Append-only. Requests are numbers from 0. */
+/** Append-only. Requests are numbered from 0. */
 export class Ledger {
   readonly capacity: number
   readonly publishedAtMs: Times
   readonly expiresAtMs: Times
-  /** Of the broker, for the request. */
+  /** The broker's PUBACK for the request. */
   readonly pubackAtMs: Times
-  /** Of the broker, for the last reply, as it reached the connector. */
+  /** The broker's PUBACK for the last reply, when it reached the connector. */
   readonly replyTakenAtMs: Times
   readonly repliedAtMs: Times
   readonly kinds: Uint8Array
   readonly pubackCodes: Uint8Array
-  /** Replies received, the broker's own repetitions (DUP) left out. */
+  /** Replies received, without the broker's redeliveries (DUP). */
   readonly replies: Uint8Array
   readonly redelivered: Uint8Array
   /** Index into `outcomes` of the first reply. */
   readonly firstOutcomes: Uint8Array
   readonly calls: Uint8Array
-  /** Of an answer in parts: the number of the part that comes next. */
+  /** For an answer in parts: the number of the next part. */
   readonly nextParts: Uint16Array
-  /** Of an answer in parts: the number of its final message and 1; 0 = it has not come. */
+  /** For an answer in parts: the number of its final message plus 1; 0 = not received yet. */
   readonly endParts: Uint16Array
-  /** When a part of the answer was missing, or was beyond the final message. */
+  /** When a part of the answer was found missing or beyond the final message. */
   readonly tornAtMs: Times
-  /** 1 = the client's session was lost before the PUBACK came. */
+  /** 1 = the client's session was lost before the PUBACK. */
   readonly abandoned: Uint8Array
   /** `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
   readonly wrongReplies: WrongReply[] = []
-  /** When a reply beyond the first came, the broker's own repetitions left out; milliseconds since the epoch. */
+  /** When replies beyond the first arrived, without the broker's redeliveries; milliseconds since the epoch. */
   readonly duplicateTimes: number[] = []
-  /** When a call beyond the first was told, up to 100 ms after it; milliseconds since the epoch. */
+  /** When calls beyond the first were reported, up to 100 ms after the call; milliseconds since the epoch. */
   readonly extraCallTimes: number[] = []
   readonly faults: FaultRecord[] = []
   #count = 0
   answered = 0
-  /** Messages of answers in parts, their final ones left out. */
+  /** Messages of answers in parts, without the final ones. */
   parts = 0
   crossed = 0
   phantom = 0
@@ -94,7 +94,7 @@ export class Ledger {
     this.abandoned = new Uint8Array(capacity)
   }
 
-  /** Numbers below were given out. */
+  /** All request numbers are below this. */
   get count(): number {
     return this.#count
   }
@@ -122,15 +122,15 @@ export class Ledger {
   }
 
   /**
-   * A part of an answer, or its final message, before that counts as the reply. Going back is no fault: QoS 1 delivers
-   * twice, also behind the final message, and another process may begin from 0.
+   * Records a part of an answer, or its final message. Going back is not a fault: QoS 1 may deliver a part twice, also
+   * after the final message, and another process may begin from 0.
    */
   part(number: number, { seq, isFinal, isError }: PartMark): void {
     const end = this.endParts[number]!
     const isBeyond = !isFinal && end !== 0 && seq >= end - 1
-    // NaN, the number that is missing, is not in order either.
+    // NaN, a missing number, is never in order.
     const isInOrder = seq <= this.nextParts[number]!
-    // An error tells why the answer is not whole: parts that the broker does not take are missing.
+    // An error explains an incomplete answer: parts that the broker rejected are missing.
     if (isError) this.tornAtMs[number] = 0
     else if ((isBeyond || !isInOrder) && this.tornAtMs[number] === 0) this.tornAtMs[number] = Date.now()
     const next = Math.min((seq || 0) + 1, PARTS_MAX)
@@ -142,7 +142,7 @@ export class Ledger {
     this.nextParts[number] = next
   }
 
-  /** The whole answer is there. Returns whether it was the first. */
+  /** Records a complete answer. Returns whether it was the first. */
   replied(number: number, outcome: string, isRedelivered: boolean): boolean {
     if (isRedelivered) bump(this.redelivered, number)
     if (this.repliedAtMs[number] !== 0) {
@@ -170,7 +170,7 @@ export class Ledger {
     if (this.wrongReplies.length < WRONG_REPLIES_MAX) this.wrongReplies.push(wrongReply)
   }
 
-  // A handful of codes; a connector that invents more shares the last index.
+  // There are few codes; should a connector invent more than 255, they share the last index.
   #indexOf(outcome: string): number {
     const index = this.outcomes.indexOf(outcome)
     if (index !== -1) return index
@@ -179,7 +179,7 @@ export class Ledger {
   }
 }
 
-// Stays at the top rather than begin again.
+// Stays at 255 instead of wrapping around.
 function bump(counts: Uint8Array, number: number): void {
   if (counts[number]! < 255) counts[number]! += 1
 }

@@ -1,9 +1,9 @@
-// The report of a run that a person reads.
+// The text report of a run.
 import type { BrokerKill } from './broker-kills.ts'
 import type { ChaosResult } from './result.ts'
 import { perFault, type KindFigures } from './summary.ts'
 
-/** What was violated, by which request, and how to see it again. `replay` is the command. */
+/** What was violated, by which request, and the command that repeats the run (`replay`). */
 export function report(result: ChaosResult, replay: string): string {
   const { verdict, deaths, faults, load } = result
   const kills = verdict.brokerKills
@@ -12,20 +12,20 @@ export function report(result: ChaosResult, replay: string): string {
   const most = (count: (kill: BrokerKill) => number): number => Math.max(0, ...kills.map(count))
   const lines = [
     result.detectedAfterMs === undefined
-      ? 'CLEARED'
+      ? 'PASSED'
       : `FAILED, detected ${(result.detectedAfterMs / 1000).toFixed(1)} s after the load began`,
     `command: ${replay}`,
     `broker: ${result.broker.version}: ${result.broker.settings.join('; ')}`,
-    `load: ${load.rawClients} raw clients, ${load.sdkClients} SDK clients, at most ${load.inFlightMax} requests unanswered at once and ${load.requestsPerSecondMax}/s; ${load.looksForPoison ? 'poison looked for' : 'poison.enabled: false'}`,
+    `load: ${load.rawClients} raw clients, ${load.sdkClients} SDK clients, at most ${load.inFlightMax} requests unanswered at the same time and ${load.requestsPerSecondMax}/s; ${load.looksForPoison ? 'poison.enabled: true' : 'poison.enabled: false'}`,
     `requests: ${verdict.requests} (raw ${verdict.requests - verdict.requestsSdk}, SDK ${verdict.requestsSdk}) in ${result.seconds.toFixed(0)} s (${result.requestsPerSecond}/s), ${verdict.answered} answered ${JSON.stringify(verdict.outcomes)}`,
-    `unanswered: raw ${verdict.unanswered}, SDK ${verdict.unansweredSdk}; raw, acknowledged by a broker that was killed: ${verdict.unansweredByBrokerKill} (requests gone ${sum((kill) => kill.lostRequests)}, replies gone ${sum((kill) => kill.lostReplies)}; ${kills.length} kills, at most ${most((kill) => kill.lostRequests + kill.lostReplies)} by one; under way at the kills ${sum((kill) => kill.underWay)}, at most ${most((kill) => kill.underWay)} at one)`,
-    `crossed ${verdict.crossed}, phantom ${verdict.phantom}, violations ${verdict.violations}, answers torn ${verdict.torn} (in whose time the broker was killed: ${verdict.tornByBrokerKill})`,
-    `indeterminate ${verdict.indeterminate}, open when it was cut short ${verdict.open}, expired ${verdict.expired}, late ${verdict.late}, duplicate replies ${verdict.duplicateReplies}, delivered again ${verdict.redeliveredReplies}, calls ${verdict.calls}, extra calls ${verdict.extraCalls}`,
+    `unanswered: raw ${verdict.unanswered}, SDK ${verdict.unansweredSdk}; raw, lost by a killed broker after its PUBACK: ${verdict.unansweredByBrokerKill} (requests lost ${sum((kill) => kill.lostRequests)}, replies lost ${sum((kill) => kill.lostReplies)}; ${kills.length} kills, at most ${most((kill) => kill.lostRequests + kill.lostReplies)} per kill; in flight at the kills ${sum((kill) => kill.underWay)}, at most ${most((kill) => kill.underWay)} per kill)`,
+    `crossed ${verdict.crossed}, phantom ${verdict.phantom}, violations ${verdict.violations}, answers torn ${verdict.torn} (torn while the broker was killed: ${verdict.tornByBrokerKill})`,
+    `indeterminate ${verdict.indeterminate}, open when the run stopped early ${verdict.open}, expired ${verdict.expired}, late ${verdict.late}, duplicate replies ${verdict.duplicateReplies}, redelivered replies ${verdict.redeliveredReplies}, calls ${verdict.calls}, extra calls ${verdict.extraCalls}`,
     `faults: ${faults.total}`,
     ...Object.entries(faults.byKind).map(([kind, figures]) => `  ${kind}: ${textOf(figures)}`),
-    `  none near: ${faults.withoutFault.extraCalls} extra calls, ${faults.withoutFault.duplicateReplies} duplicate replies`,
-    `tap: ${JSON.stringify(result.seen)}; sessions lost ${result.sessionsLost}; exits after SIGTERM that were not 0: ${JSON.stringify(result.badExits)}`,
-    `CPU ${JSON.stringify(result.cpu)} of a core, peak memory ${JSON.stringify(result.peakRssMb)} MB`,
+    `  no fault shortly before: ${faults.withoutFault.extraCalls} extra calls, ${faults.withoutFault.duplicateReplies} duplicate replies`,
+    `tap: ${JSON.stringify(result.seen)}; sessions lost ${result.sessionsLost}; exit codes after SIGTERM other than 0: ${JSON.stringify(result.badExits)}`,
+    `CPU ${JSON.stringify(result.cpu)} cores, peak memory ${JSON.stringify(result.peakRssMb)} MB`,
   ]
   if (!result.hasFailed) return lines.join('\n')
   lines.push('', ...verdict.reasons, ...deaths.map((death) => `The connector died. ${death}`))
@@ -35,7 +35,7 @@ export function report(result: ChaosResult, replay: string): string {
   for (const { kind, what, atMs } of verdict.firstWrongReplies) lines.push(`  ${time(atMs)} ${kind}: ${what}`)
   for (const request of verdict.firstUnanswered) {
     lines.push(
-      `  unanswered: ${request.kind} request ${request.number}, published ${time(request.publishedAtMs)}, PUBACK ${time(request.pubackAtMs)}, reply taken by the broker ${time(request.replyTakenAtMs)}, ${request.calls} calls of the model`,
+      `  unanswered: ${request.kind} request ${request.number}, published ${time(request.publishedAtMs)}, PUBACK ${time(request.pubackAtMs)}, PUBACK of the reply ${time(request.replyTakenAtMs)}, ${request.calls} calls of the model`,
     )
   }
   return lines.join('\n')
@@ -45,8 +45,8 @@ function textOf({ faults, recovery, extraCalls, duplicateReplies }: KindFigures)
   const back =
     recovery === undefined
       ? 'nothing answered afterwards'
-      : `answered again after p50 ${recovery.p50Ms} ms, p99 ${recovery.p99Ms} ms, max ${recovery.maxMs} ms`
-  return `${faults}, ${back}; for each ${perFault(extraCalls, faults)} extra calls, ${perFault(duplicateReplies, faults)} duplicate replies`
+      : `recovered after p50 ${recovery.p50Ms} ms, p99 ${recovery.p99Ms} ms, max ${recovery.maxMs} ms`
+  return `${faults}, ${back}; per fault ${perFault(extraCalls, faults)} extra calls, ${perFault(duplicateReplies, faults)} duplicate replies`
 }
 
 function time(atMs: number): string {

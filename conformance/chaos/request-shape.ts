@@ -1,9 +1,9 @@
-// What request number n looks like, and what its answer must be. Requests come in pairs: the same Correlation Data, the
-// same payload and the same model from two clients. Only the client level and a passed-on header tell them apart, so an
-// answer that went to the other of the pair is seen.
+// The content of request n and of its answer. Requests come in pairs: two clients send the same Correlation Data and
+// payload to the same model. Only the client level and a forwarded header differ, so an answer that goes to the wrong
+// client of the pair is detected.
 import { createHash } from 'node:crypto'
 
-/** The user property that the connector passes on as a header. */
+/** The user property that the connector forwards as a header. */
 export const CLIENT_HEADER = 'x-chaos-client'
 
 /** One exposed model. */
@@ -12,7 +12,7 @@ export interface ChaosModel {
   readonly protocol: 'v1' | 'v2'
 }
 
-/** The models; all are asked alike. */
+/** The models; all get the same share of requests. */
 export const MODELS: readonly ChaosModel[] = [
   { name: 'north', protocol: 'v1' },
   { name: 'east', protocol: 'v2' },
@@ -22,16 +22,16 @@ export const MODELS: readonly ChaosModel[] = [
 
 const CORRELATION_HEAD = 'c0de'
 const LONG_EXPIRY_SECONDS = 600
-/** One in 64 pairs has little time: it may expire in an outage, which is no fault. Seconds. */
+/** One in 64 pairs has this short expiry; it may expire in an outage, which is not a fault. Seconds. */
 const SHORT_EXPIRY_SECONDS = 3
 const PADDING = 'x'.repeat(2048)
 
-/** The index of the client that sends request n, of so many clients (an even number). */
+/** Index of the client that sends request n; `clients` is an even number. */
 export function clientOf(number: number, clients: number): number {
   return 2 * ((number >>> 1) % (clients / 2)) + (number & 1)
 }
 
-/** The number of the request that this client sends with the payload of this pair. */
+/** Number of the request that this client sends with the payload of this pair. */
 export function numberOf(pair: number, client: number): number {
   return 2 * pair + (client & 1)
 }
@@ -41,7 +41,7 @@ export function clientName(client: number): string {
   return `chaos-${client}`
 }
 
-/** The model that a pair of requests asks. */
+/** The model of a pair of requests. */
 export function modelOf(number: number): ChaosModel {
   return MODELS[mixed(number >>> 1) % MODELS.length]!
 }
@@ -52,30 +52,30 @@ export function levelsOf(number: number): string {
   return `${name}/${operationOf(protocol)}`
 }
 
-/** The operation that a model is asked for. */
+/** The operation of the requests to a model. */
 export function operationOf(protocol: 'v1' | 'v2'): 'predict' | 'infer' {
   return protocol === 'v1' ? 'predict' : 'infer'
 }
 
-/** Six bytes that name the pair. */
+/** Six bytes that identify the pair. */
 export function correlationOf(number: number): Buffer {
   const bytes = Buffer.from(`${CORRELATION_HEAD}00000000`, 'hex')
   bytes.writeUInt32BE(number >>> 1, 2)
   return bytes
 }
 
-/** The pair that Correlation Data names; undefined = not ours. */
+/** The pair that Correlation Data identifies; undefined = not of this run. */
 export function pairOf(correlation: string): number | undefined {
   if (correlation.length !== 12 || !correlation.startsWith(CORRELATION_HEAD)) return undefined
   return Number.parseInt(correlation.slice(4), 16)
 }
 
-/** Seconds. */
+/** Message Expiry Interval in seconds. */
 export function expirySecondsOf(number: number): number {
   return (number >>> 1) % 64 === 63 ? SHORT_EXPIRY_SECONDS : LONG_EXPIRY_SECONDS
 }
 
-/** The body of both of a pair; every sixteenth is a few packets long. */
+/** The body of both requests of a pair; every sixteenth is larger than a TCP segment. */
 export function payloadOf(number: number): string {
   const pair = number >>> 1
   const padding = pair % 16 === 5 ? PADDING : ''
@@ -84,18 +84,18 @@ export function payloadOf(number: number): string {
     : `{"inputs":[{"name":"x","datatype":"INT64","shape":[1],"data":[${pair}]}],"parameters":{"padding":"${padding}"}}`
 }
 
-/** The pair that a body names; undefined = not one of ours. */
+/** The pair that a body identifies; undefined = not of this run. */
 export function pairInBody(body: string): number | undefined {
   const found = /^\{"(?:instances":\[\[|inputs":.*?"data":\[)(\d+)\]/.exec(body)
   return found === null ? undefined : Number(found[1])
 }
 
-/** How long the model thinks about it, in milliseconds: answers overtake one another. */
+/** How long the model takes, in milliseconds: answers overtake one another. */
 export function thinkingMs(pair: number): number {
   return mixed(pair * 7 + 1) % 12
 }
 
-/** What the model answers to this body of this client. */
+/** The model's answer to this body from this client. */
 export function answerTo(protocol: 'v1' | 'v2', model: string, client: string, body: string): string {
   const digest = createHash('sha1').update(`${client} ${body}`).digest('hex')
   return protocol === 'v1'

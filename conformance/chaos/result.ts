@@ -1,13 +1,13 @@
-// What a chaos run hands to its report and to its tests. Types only, so that run and report need not import one another.
+// The result of a chaos run. Types only, so that run and report need not import each other.
 import type { FaultRecord } from './ledger.ts'
 import type { FaultSummary } from './summary.ts'
 import type { TapSeen } from './tap-checker.ts'
 import type { Verdict } from './verdict.ts'
 
-/** What came out. */
+/** The result of a run. */
 export interface ChaosResult {
   readonly verdict: Verdict
-  /** Beside the verdict: the connector ended by itself. */
+  /** In addition to the verdict: exits of the connector that the run did not cause. */
   readonly deaths: readonly string[]
   readonly hasFailed: boolean
   readonly faults: FaultSummary
@@ -20,19 +20,19 @@ export interface ChaosResult {
   readonly requestsPerSecond: number
   readonly broker: { readonly version: string; readonly settings: readonly string[] }
   readonly load: LoadFigures
-  /** Share of one core by process, while it asked. */
+  /** Share of one core by process, while requests were sent. */
   readonly cpu: Readonly<Record<string, number>>
   /** Peak of the resident memory by process, in MB (10^6 bytes). */
   readonly peakRssMb: Readonly<Record<string, number>>
-  /** Milliseconds from the beginning of the load to the proof; undefined when there was none. */
+  /** Milliseconds from the start of the load to the first detection; undefined when there was none. */
   readonly detectedAfterMs: number | undefined
 }
 
-/** How it was asked. */
+/** The options of the load. */
 export interface LoadFigures {
   readonly rawClients: number
   readonly sdkClients: number
-  /** Requests that could be unanswered at once. */
+  /** Requests that could be unanswered at the same time. */
   readonly inFlightMax: number
   readonly requestsPerSecondMax: number
   /** Whether the connector looked for poison. */

@@ -1,4 +1,4 @@
-// One run: everybody started, the load asking, the schedule happening, the ledger closed, the verdict.
+// One run: starts all programs, sends requests while the schedule is executed, and judges the ledger.
 import {
   ACK_HOLD_MAX_MS,
   BROKER_SETTINGS,
@@ -20,29 +20,29 @@ import { WireTap } from './tap.ts'
 import { ChaosModelServer } from './model-server.ts'
 import { judge } from './verdict.ts'
 
-/** How to run. */
+/** Options of a run. */
 export interface ChaosOptions {
   readonly schedule: readonly Fault[]
   readonly requests: number
-  /** At most. Slower where the requests would be over before the faults are. @default 1000 */
+  /** Maximum; lower when the requests would otherwise end before the faults. @default 1000 */
   readonly requestsPerSecond?: number
-  /** Name of a planted bug. @default none: the honest connector */
+  /** Name of a planted bug. @default none */
   readonly plant?: string | undefined
   /** Whether the connector looks for poison after a kill. @default true, as is its own default */
   readonly looksForPoison?: boolean
-  /** Asks no longer than this, in milliseconds. @default no limit */
+  /** Stops sending after this time, in milliseconds. @default no limit */
   readonly durationMs?: number | undefined
-  /** Ends as soon as something is proven. @default false */
+  /** Stops at the first detection. @default false */
   readonly stopWhenDetected?: boolean
-  /** How long nothing may come before the rest counts as unanswered, in milliseconds. @default 15000 */
+  /** After this time without an answer, the rest counts as unanswered, in milliseconds. @default 15000 */
   readonly quietMs?: number
   /** Even numbers: clients come in pairs. @default 40 */
   readonly rawClients?: number
   /** @default 4 */
   readonly sdkClients?: number
-  /** Requests that may be unanswered at once. @default 200 */
+  /** Requests that may be unanswered at the same time. @default 200 */
   readonly inFlightMax?: number
-  /** A line about how it goes, every 10 s. */
+  /** Called with a line about the progress every 10 s. */
   readonly progress?: (line: string) => void
 }
 
@@ -50,7 +50,7 @@ export interface ChaosOptions {
 const RATE_MIN = 50
 const PROGRESS_MS = 10_000
 
-/** Resolves with the result; everything that it started has ended by then. */
+/** Resolves with the result after everything that it started has ended. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { requests, rawClients = 40, sdkClients = 4, inFlightMax = 200, looksForPoison = true } = options
   const rateMax = options.requestsPerSecond ?? 1000
@@ -106,7 +106,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       return isProven && options.stopWhenDetected === true
     }
     const progress = (): string =>
-      `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} asked, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} to come), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
+      `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} sent, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} left), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
     const ticker = setInterval(() => options.progress?.(progress()), PROGRESS_MS)
     meter.start()
     const pace = (): void => {
@@ -123,7 +123,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       pace()
     }
     load.stop()
-    const askedForMs = Date.now() - startedAtMs
+    const sentForMs = Date.now() - startedAtMs
     const { cpu, peakRssMb } = meter.stop()
     await runner.stop()
     await load.settle(options.quietMs ?? 15_000, look)
@@ -143,8 +143,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       sessionsLost: connector.count('session_lost'),
       badExits: runner.badExits,
       strangers: upstream.strangers,
-      seconds: askedForMs / 1000,
-      requestsPerSecond: Math.round(verdict.requests / (askedForMs / 1000)),
+      seconds: sentForMs / 1000,
+      requestsPerSecond: Math.round(verdict.requests / (sentForMs / 1000)),
       broker: { version: versionOf(broker), settings: BROKER_SETTINGS },
       load: { rawClients, sdkClients, inFlightMax, requestsPerSecondMax: rateMax, looksForPoison },
       cpu,
@@ -164,7 +164,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   }
 }
 
-// The request that a reply on the wire belongs to; undefined for the SDK's, whose correlation is its own.
+// The request that a reply on the wire belongs to; undefined for the SDK, which makes its own Correlation Data.
 function numberOfReply(topic: string, correlation: string, clients: number): number | undefined {
   const pair = pairOf(correlation)
   const client = /^infer\/reply\/chaos-(\d+)\//.exec(topic)?.[1]

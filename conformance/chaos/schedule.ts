@@ -1,10 +1,10 @@
-// What goes wrong, and when: a list that a seed makes, always the same one.
+// Which fault happens when: a list that is derived from a seed.
 import { Random } from '../fixtures/random.ts'
 
-/** Whom a fault hits. Faults on one actor follow one another, faults on different actors overlap. */
+/** What a fault hits. Faults of one actor follow one another, faults of different actors may overlap. */
 export type Actor = 'connector' | 'broker' | 'upstream' | 'connector-network' | 'client-network'
 
-/** The faults by actor, and how often each comes among them. */
+/** The faults, with the relative frequency of each. */
 export const FAULT_WEIGHTS = {
   'connector-kill': 5,
   'connector-term': 3,
@@ -40,28 +40,28 @@ export type FaultKind = keyof typeof FAULT_WEIGHTS
 
 /** One fault of a schedule; all times in milliseconds. */
 export interface Fault {
-  /** Since the load began. */
+  /** Since the start of the load. */
   readonly atMs: number
   readonly kind: FaultKind
-  /** How long it lasts; 0 = a moment. */
+  /** Duration of the fault. */
   readonly forMs: number
   /** Bytes after which a connection is reset. */
   readonly bytes: number
 }
 
-/** How to make a schedule. */
+/** Options of a schedule. */
 export interface ScheduleOptions {
   readonly seed: number
   readonly faults: number
-  /** Faults are spread over so many milliseconds. */
+  /** The faults are spread over this time. */
   readonly durationMs: number
-  /** Longest freeze and outage. @default 4000; above 1.5 times the keep-alive some must be */
+  /** Longest freeze and outage; some must exceed 1.5 times the keep-alive. @default 4000 */
   readonly outageMsMax?: number
   /** @default FAULT_WEIGHTS */
   readonly weights?: Partial<Readonly<Record<FaultKind, number>>>
 }
 
-/** The same options make the same list, sorted by time. */
+/** The same options produce the same list, sorted by time. */
 export function makeSchedule(options: ScheduleOptions): Fault[] {
   const { seed, faults, durationMs, outageMsMax = 4000, weights = FAULT_WEIGHTS } = options
   const random = new Random(seed)
@@ -69,13 +69,13 @@ export function makeSchedule(options: ScheduleOptions): Fault[] {
   return Array.from({ length: faults }, (_, index) => {
     const kind = random.pickWeighted<FaultKind>(weights as Record<FaultKind, number>)
     const atMs = Math.round((index + random.next()) * spacing)
-    // Mostly short, now and then long: long ones alone would leave no time to work.
+    // Mostly short, sometimes long: only long faults would leave no time to work.
     const share = random.next() ** 3
     return { atMs, kind, forMs: Math.round(50 + share * (outageMsMax - 50)), bytes: random.between(1, 400) }
   })
 }
 
-/** Whom it hits. */
+/** The actor that a fault hits. */
 export function actorOf(kind: FaultKind): Actor {
   if (kind.startsWith('broker')) return 'broker'
   if (kind.startsWith('upstream')) return 'upstream'
@@ -86,8 +86,8 @@ export function actorOf(kind: FaultKind): Actor {
 }
 
 /**
- * Finds a shorter schedule that still fails: tries each half, goes on with one that fails, and then each with one
- * piece left out. `fails` runs a schedule; it may be wrong now and then, and then the result is only longer.
+ * Finds a shorter schedule that still fails: it tries each half, continues with one that fails, and then leaves out one
+ * piece after another. `fails` runs a schedule; when it is sometimes wrong, the result is only longer.
  */
 export async function shrinkSchedule(
   schedule: readonly Fault[],

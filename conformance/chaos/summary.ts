@@ -1,7 +1,7 @@
 // The figures of a run by kind of fault.
 import type { FaultRecord, Ledger } from './ledger.ts'
 
-/** Recovery: from the end of a fault to the first answer to what was asked after it, in milliseconds. */
+/** Time from the end of a fault to the first answer to a request published after it, in milliseconds. */
 export interface Recovery {
   readonly count: number
   readonly p50Ms: number
@@ -9,7 +9,7 @@ export interface Recovery {
   readonly maxMs: number
 }
 
-/** What the faults of one kind cost. Calls and replies beyond the first are put down to the last fault before them. */
+/** The costs of one kind of fault. Extra calls and replies are attributed to the last fault before them. */
 export interface KindFigures {
   readonly faults: number
   /** Undefined when nothing was answered after any of them. */
@@ -18,21 +18,21 @@ export interface KindFigures {
   readonly duplicateReplies: number
 }
 
-/** What the faults cost. */
+/** The costs of all faults. */
 export interface FaultSummary {
   readonly total: number
   readonly byKind: Readonly<Record<string, KindFigures>>
-  /** Calls and replies beyond the first, with no fault before them for so long that one could be the reason. */
+  /** Extra calls and replies without a recent fault that could be their cause. */
   readonly withoutFault: { readonly extraCalls: number; readonly duplicateReplies: number }
 }
 
-/** Of the ledger: what is counted here. */
+/** The parts of the ledger that are counted here. */
 export type Costs = Pick<Ledger, 'faults' | 'extraCallTimes' | 'duplicateTimes'>
 
-// The longest fault, a restart, and what comes again after it.
+// Long enough for the longest fault, a restart and the redeliveries after it.
 const CAUSE_WITHIN_MS = 15_000
 
-/** Counts by kind. */
+/** Counts the costs by kind of fault. */
 export function summarizeFaults({ faults, extraCallTimes, duplicateTimes }: Costs): FaultSummary {
   const inOrder = faults.toSorted((one, other) => one.startedAtMs - other.startedAtMs)
   const extraCalls = countByCause(inOrder, extraCallTimes)
@@ -63,7 +63,7 @@ export function perFault(count: number, faults: number): number {
   return faults === 0 ? 0 : Math.round((count / faults) * 100) / 100
 }
 
-// `undefined` counts those without a cause. Both lists are in order of time.
+// The key `undefined` counts those without a cause. Both lists are in order of time.
 function countByCause(
   faults: readonly FaultRecord[],
   times: readonly number[],

@@ -1,4 +1,4 @@
-// What one connection between connector and broker must look like: requirements D1, D3 and the limits, packet by packet.
+// Checks one connection between connector and broker packet by packet: requirements D1, D3 and the broker's limits.
 import { hash } from 'node:crypto'
 import mqttPacket, { type IConnackPacket, type IConnectPacket, type Packet } from 'mqtt-packet'
 import { OpenRequests } from '../checkers/open-requests.ts'
@@ -6,43 +6,43 @@ import type { Attempt, PartMark, PartOrder, PartRule } from '../checkers/part-or
 import type { Witness } from '../rig/proxy.ts'
 import { PacketScanner, partMarkOf, viewPublish, type PublishView } from '../rig/wire.ts'
 
-/** What the connector may do. */
+/** What the connector is allowed to do. */
 export interface TapRules {
-  /** Topics below these prefixes are requests: acknowledged only when answered. */
+  /** Topics below these prefixes are requests, to be acknowledged only after their answer. */
   readonly requestRoots: readonly string[]
-  /** The connector publishes below these prefixes, and nowhere else. */
+  /** The connector may publish replies only below these prefixes. */
   readonly replyRoots: readonly string[]
-  /** Next to the replies: status, model cards, a dead-letter topic. A trailing `/` stands for the subtree. */
+  /** Other allowed topics: status, model cards, a dead-letter topic. A trailing `/` means the subtree. */
   readonly ownTopics: readonly string[]
   /**
-   * A PUBACK may leave before that of an earlier request only when this is at least so old, in milliseconds.
+   * A PUBACK may overtake that of an earlier request only when the earlier request is at least this old, in milliseconds.
    * Infinity = never (`strict`), 0 = always (`as-settled`).
    */
   readonly ackHoldMaxMs: number
-  /** Told when a reply's acknowledgement by the broker reaches the connector; milliseconds since the epoch. */
+  /** Called when the broker's PUBACK for a reply reaches the connector; milliseconds since the epoch. */
   readonly onReplyTaken?: (topic: string, correlation: string, atMs: number) => void
 }
 
-/** Counted over all connections. */
+/** Figures over all connections. */
 export interface TapSeen {
   connections: number
   requests: number
   redelivered: number
   requestAcks: number
-  /** PUBACKs that left before that of an earlier request. */
+  /** PUBACKs that overtook that of an earlier request. */
   requestAcksOutOfOrder: number
   /** Answers, and final messages of answers in parts. */
   replies: number
   replyAcks: number
   /** Messages of answers in parts that are not the final one. */
   parts: number
-  /** Mosquitto 2.0.11 sends more than the Receive Maximum after a reconnection: counted, not a violation. */
+  /** Mosquitto 2.0.11 exceeds the Receive Maximum after a reconnect: counted, not a violation. */
   receiveMaximumExceededByBroker: number
   packets: number
   bytes: number
 }
 
-/** Something on the wire that must not be. */
+/** A violation of a rule on the wire. */
 export interface Violation {
   readonly connection: number
   /** Milliseconds since the epoch. */
@@ -61,13 +61,13 @@ export interface Violation {
   readonly what: string
 }
 
-/** What a checker shares with those of other connections. */
+/** What the checkers of all connections share. */
 export interface TapShared {
   readonly parts: PartOrder
   violated(violation: Violation): void
   replied(): void
   staleIds(): ReadonlySet<number>
-  /** The connection is usable: from now on its identifiers are what a later one may confuse. */
+  /** The connection is established: a later connection could now confuse its identifiers. */
   opened(ids: ReadonlySet<number>): void
 }
 
@@ -81,12 +81,12 @@ interface OpenRequest {
   readonly answers: Answers
 }
 
-// Whole answers of one key that the broker acknowledged and no request has used up.
+// Counts complete answers of one key that the broker acknowledged and that no request has consumed.
 interface Answers {
   count: number
-  /** Requests and replies of this key that are under way here. */
+  /** Requests and replies of this key that are in flight. */
   open: number
-  /** Deliveries that no final message was sent for. */
+  /** Deliveries without a final message. */
   unanswered: number
 }
 
@@ -94,16 +94,16 @@ interface OpenReply {
   readonly replyTopic: string
   readonly correlation: string
   readonly answers: Answers
-  /** Undefined for an answer that is one message. */
+  /** Undefined for an answer that is a single message. */
   readonly part: { readonly attempt: Attempt; readonly mark: PartMark } | undefined
 }
 
-// Message Expiry Interval counts whole seconds: half a second too late is not a violation.
+// Message Expiry Interval has whole seconds: half a second of difference is not a violation.
 const EXPIRY_SLACK_MS = 500
-// Two processes, two clocks: here a delivery is seen before the connector has it, and its PUBACK afterwards.
+// The tap sees a delivery before the connector has it, and its PUBACK afterwards: their clocks differ by this much.
 const HOLD_SLACK_MS = 20
 
-/** Reads along on one connection. */
+/** Checks the packets of one connection. */
 export class TapChecker implements Witness {
   readonly #connection: number
   readonly #rules: TapRules
@@ -143,7 +143,7 @@ export class TapChecker implements Witness {
     }
   }
 
-  // From the connector.
+  // Packets from the connector.
   #sent(head: number, bytes: Buffer, start: number, end: number): void {
     this.#seen.packets += 1
     const size =
@@ -160,7 +160,7 @@ export class TapChecker implements Witness {
     else if (type === 1) this.#connect(decode(head, bytes, start, end) as IConnectPacket)
   }
 
-  // From the broker, when it is passed on to the connector.
+  // Packets from the broker, when they are forwarded to the connector.
   #received(head: number, bytes: Buffer, start: number, end: number): void {
     this.#seen.packets += 1
     const type = head >> 4
@@ -176,7 +176,7 @@ export class TapChecker implements Witness {
   #connack(packet: IConnackPacket): void {
     this.#brokerReceiveMaximum = packet.properties?.receiveMaximum ?? 65_535
     this.#packetBytesMax = packet.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
-    // What a late PUBACK of the connection before would name.
+    // The identifiers that a late PUBACK of the previous connection would have.
     this.#ids = new Set(this.#shared.staleIds())
     this.#shared.opened(this.#requests.ids)
   }
@@ -208,7 +208,7 @@ export class TapChecker implements Witness {
     }
   }
 
-  // With DUP on the same connection it is no second request: some brokers send again what takes long.
+  // DUP on the same connection is not a second request: some brokers resend a request that takes long.
   #isOpenAlready({ isDup, packetId, topic, correlation }: PublishView): boolean {
     return (
       isDup &&
@@ -224,7 +224,7 @@ export class TapChecker implements Witness {
     this.#replies.delete(packetId)
     const { answers, part } = reply
     answers.open -= 1
-    // Refused is settled too: no reply can ever be addressed.
+    // A refused reply counts as answered: nothing else can reach the requester.
     const isRefused = reasonCode >= 0x80
     answers.count +=
       part === undefined ? 1 : this.#shared.parts.acknowledged(part.attempt, part.mark, isRefused)
@@ -269,7 +269,7 @@ export class TapChecker implements Witness {
     if (this.#replies.size > this.#brokerReceiveMaximum) {
       this.#violated(
         'receive-maximum',
-        `${this.#replies.size} publishes without PUBACK; the broker announced ${this.#brokerReceiveMaximum}.`,
+        `${this.#replies.size} publishes in flight; the Receive Maximum of the broker is ${this.#brokerReceiveMaximum}.`,
       )
     }
   }
@@ -283,20 +283,20 @@ export class TapChecker implements Witness {
     if (isAmbiguous) {
       this.#violated(
         'ack-wrap',
-        `PUBACK ${packetId}, an identifier that several open requests have: the broker deletes the oldest, ${describe(request)}, and not all are answered.`,
+        `PUBACK ${packetId} for an identifier of several open requests: the broker deletes the oldest, ${describe(request)}, but not all are answered.`,
       )
     }
     if (request.answers === SETTLED_WITHOUT_REPLY) return
     this.#settled(request, !isAmbiguous)
   }
 
-  // MQTT 5 §4.6 wants the order of arrival; a slow request must not hold up the others for longer than the bound.
+  // MQTT 5 §4.6 requires arrival order, but a slow request may delay the others only up to the bound.
   #acknowledgedBefore(passed: OpenRequest, request: OpenRequest): void {
     this.#seen.requestAcksOutOfOrder += 1
     if (Date.now() - passed.arrivedAtMs >= this.#rules.ackHoldMaxMs - HOLD_SLACK_MS) return
     this.#violated(
       'ack-order',
-      `PUBACK ${request.packetId} for ${describe(request)} before ${passed.packetId}, for ${describe(passed)}.`,
+      `PUBACK ${request.packetId} for ${describe(request)} before PUBACK ${passed.packetId} for ${describe(passed)}.`,
     )
   }
 
@@ -308,7 +308,7 @@ export class TapChecker implements Witness {
     else if (isJudged && !isExpired) {
       this.#violated(
         'ack-before-reply',
-        `PUBACK ${packetId} for ${describe(request)} before the broker acknowledged a whole answer to it.`,
+        `PUBACK ${packetId} for ${describe(request)} before the broker acknowledged a complete answer to it.`,
       )
     }
     const key = keyOf(request)
@@ -326,8 +326,8 @@ export class TapChecker implements Witness {
     this.#violated(
       isStale ? 'ack-stale-epoch' : 'ack-unknown',
       isStale
-        ? `PUBACK ${packetId}, which was open on an earlier connection only.`
-        : `PUBACK ${packetId} for nothing that is open on this connection.`,
+        ? `PUBACK ${packetId}, which was open only on an earlier connection.`
+        : `PUBACK ${packetId}, but no request with this identifier is open.`,
     )
   }
 
@@ -338,7 +338,7 @@ export class TapChecker implements Witness {
     return answers
   }
 
-  // The Response Topic where the client may be answered there, else the request's topic below the root of the replies.
+  // The Response Topic where replies are allowed there, otherwise the request's topic below the reply root.
   #replyTopicOf({ topic, responseTopic }: PublishView, requestRoot: string): string {
     const { replyRoots } = this.#rules
     if (responseTopic !== '' && replyRoots.some((root) => responseTopic.startsWith(root)))
@@ -355,7 +355,7 @@ export class TapChecker implements Witness {
   }
 }
 
-// Cancellations and other things that the connector subscribes to are settled without a reply.
+// Cancellations and other subscriptions of the connector are acknowledged without a reply.
 const SETTLED_WITHOUT_REPLY: Answers = { count: 0, open: 0, unanswered: 0 }
 
 interface Keyed {
@@ -373,7 +373,7 @@ function isDone({ answers, expiresAtMs }: OpenRequest): boolean {
 
 function describe(request: OpenRequest): string {
   const ageMs = Date.now() - request.arrivedAtMs
-  return `"${request.topic}" (correlation ${request.correlation}, delivered ${ageMs} ms ago)`
+  return `"${request.topic}" (Correlation Data ${request.correlation}, delivered ${ageMs} ms ago)`
 }
 
 function decode(head: number, bytes: Buffer, start: number, end: number): Packet | undefined {

@@ -1,4 +1,4 @@
-// The tap on written conversations: each line is one packet, checked as if it had come over the wire.
+// Tests the tap on scripted conversations: each packet is checked as if it came from the network.
 import mqttPacket, { type Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { TapLog } from './tap.ts'
@@ -55,7 +55,7 @@ function violationsIn(...connections: readonly Said[][]): string[] {
   return violationsUnder(RULES, ...connections)
 }
 
-// Every connection is a list; bytes come in pieces of three, as no parser likes them.
+// Each connection is a list of packets; bytes arrive in chunks of three, the hardest case for a parser.
 function violationsUnder(rules: TapRules, ...connections: readonly Said[][]): string[] {
   const log = new TapLog(rules)
   for (const connection of connections) {
@@ -75,24 +75,24 @@ function violationsUnder(rules: TapRules, ...connections: readonly Said[][]): st
   return log.violations.map(({ rule }: Violation) => rule)
 }
 
-test('has nothing against reply, its PUBACK, and then the PUBACK of the request', () => {
+test('accepts a reply, its PUBACK, and then the PUBACK of the request', () => {
   const good = [request(1, 'k'), reply(9, 'k'), puback('broker', 9), puback('connector', 1)]
   expect(violationsIn([connack(), ...good])).toEqual([])
 })
 
-test('sees a PUBACK before the reply, and before its PUBACK', () => {
+test('reports a PUBACK of the request before the reply, and before the PUBACK of the reply', () => {
   expect(violationsIn([connack(), request(1, 'k'), puback('connector', 1)])).toEqual(['ack-before-reply'])
   expect(violationsIn([connack(), request(1, 'k'), reply(9, 'k'), puback('connector', 1)])).toEqual([
     'ack-before-reply',
   ])
 })
 
-test("does not take another request's reply for this one's", () => {
+test('does not accept the reply to another request', () => {
   const two = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
   expect(violationsIn([connack(), ...two])).toEqual(['ack-before-reply'])
 })
 
-test('wants a reply for each delivery of the same request', () => {
+test('requires a reply for each delivery of the same request', () => {
   const twice = [request(1, 'k'), request(2, 'k'), reply(9, 'k'), puback('broker', 9)]
   const both = [
     ...twice,
@@ -107,7 +107,7 @@ test('wants a reply for each delivery of the same request', () => {
   expect(violationsIn([connack(), ...both])).toEqual([])
 })
 
-test('finds the reply on the Response Topic', () => {
+test('accepts the reply on the Response Topic', () => {
   const elsewhere = 'infer/reply/a/elsewhere'
   const asked = request(1, 'k', { responseTopic: elsewhere })
   expect(
@@ -115,17 +115,17 @@ test('finds the reply on the Response Topic', () => {
   ).toEqual([])
 })
 
-test('lets an expired request go without a reply', () => {
+test('accepts that an expired request has no reply', () => {
   const expired = request(1, 'k', { messageExpiryInterval: 0 })
   expect(violationsIn([connack(), expired, puback('connector', 1)])).toEqual([])
 })
 
-test('lets a cancellation go without a reply', () => {
+test('accepts that a cancellation has no reply', () => {
   const cancel: Said = ['broker', publish('infer/cancel/a/m', 1, 'k')]
   expect(violationsIn([connack(), cancel, puback('connector', 1)])).toEqual([])
 })
 
-test('sees PUBACKs that leave in another order', () => {
+test('reports PUBACKs out of order', () => {
   const answered = [
     request(1, 'k'),
     request(2, 'l'),
@@ -139,45 +139,45 @@ test('sees PUBACKs that leave in another order', () => {
   ])
 })
 
-describe('with a bound on how long a request holds up the PUBACKs of later ones', () => {
+describe('with a bound on how long a request delays the PUBACKs of later requests', () => {
   const bounded = { ...RULES, ackHoldMaxMs: 2000 }
   const later = [request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 2)]
 
-  test('lets a PUBACK pass a request that is older than the bound', () => {
+  test('allows a PUBACK to overtake a request that is older than the bound', () => {
     expect(violationsUnder(bounded, [connack(), request(1, 'k'), ['time', 2000], ...later])).toEqual([])
   })
 
-  test('sees one that passes a younger request', () => {
+  test('reports a PUBACK that overtakes a younger request', () => {
     expect(violationsUnder(bounded, [connack(), request(1, 'k'), ['time', 1900], ...later])).toEqual([
       'ack-order',
     ])
   })
 
-  test('sees one that passes a younger request behind an old one', () => {
+  test('reports a PUBACK that overtakes a younger request behind an old one', () => {
     const behind = [request(1, 'k'), ['time', 3000], request(3, 'm'), ...later] as const
     expect(violationsUnder(bounded, [connack(), ...behind])).toEqual(['ack-order'])
   })
 
-  test('lets every PUBACK pass where the bound is 0', () => {
+  test('allows any order when the bound is 0', () => {
     expect(violationsUnder({ ...RULES, ackHoldMaxMs: 0 }, [connack(), request(1, 'k'), ...later])).toEqual([])
   })
 })
 
-describe('when a Packet Identifier comes round', () => {
+describe('when a Packet Identifier is reused', () => {
   const anyOrder = { ...RULES, ackHoldMaxMs: 0 }
   const round = [connack(), request(1, 'old'), request(1, 'new'), reply(8, 'new'), puback('broker', 8)]
 
-  test('sees a PUBACK that deletes the older request, which is not answered', () => {
+  test('reports a PUBACK that deletes the older, unanswered request', () => {
     expect(violationsUnder(anyOrder, [...round, puback('connector', 1)])).toEqual(['ack-wrap'])
   })
 
-  test('has nothing against one PUBACK for each when both are answered', () => {
+  test('accepts one PUBACK for each request when both are answered', () => {
     const both = [reply(9, 'old'), puback('broker', 9), puback('connector', 1), puback('connector', 1)]
     expect(violationsUnder(anyOrder, [...round, ...both])).toEqual([])
     expect(violationsUnder(anyOrder, [...round, ...both, puback('connector', 1)])).toEqual(['ack-unknown'])
   })
 
-  test('takes a redelivery with DUP on the same connection for the request that is open', () => {
+  test('treats a redelivery with DUP on the same connection as the open request', () => {
     const [, packet] = request(1, 'k')
     const again: Said = ['broker', { ...(packet as Packet), dup: true } as Packet]
     const answered = [reply(9, 'k'), puback('broker', 9), puback('connector', 1)]
@@ -190,19 +190,19 @@ describe('an answer in parts', () => {
   const acks = (...ids: number[]): Said[] => ids.map((id) => puback('broker', id))
   const settled = puback('connector', 1)
 
-  test('is whole with its final message, and all of it acknowledged by the broker', () => {
+  test('is complete when the broker has acknowledged every part and the final message', () => {
     expect(violationsIn([connack(), ...parts, final(7, 'k', 2), ...acks(5, 6, 7), settled])).toEqual([])
     expect(violationsIn([connack(), ...parts, final(7, 'k', 2), ...acks(7, 6, 5), settled])).toEqual([])
   })
 
-  test('is no answer without its final message', () => {
+  test('does not count without its final message', () => {
     expect(violationsIn([connack(), ...parts, ...acks(5, 6), settled])).toEqual([
       'ack-before-reply',
       'part-order',
     ])
   })
 
-  test('is no answer before the final message and each part is acknowledged', () => {
+  test('does not count before the final message and each part are acknowledged', () => {
     const sent = [connack(), ...parts, final(7, 'k', 2)]
     expect(violationsIn([...sent, ...acks(5, 6), settled])).toEqual(['ack-before-reply'])
     expect(violationsIn([...sent, ...acks(6, 7), settled])).toEqual(['ack-before-reply'])
@@ -218,7 +218,7 @@ describe('an answer in parts', () => {
     expect(violationsIn([connack(), request(1, 'k'), ...sent])).toEqual(['part-order'])
   })
 
-  test('may lack parts that the broker does not take where its final message is an error', () => {
+  test('may lack rejected parts when its final message is an error', () => {
     const error = final(7, 'k', 4, 'error', '502')
     const sent = [request(1, 'k'), part(5, 'k', 0), part(6, 'k', 2), error]
     expect(violationsIn([connack(), ...sent, ...acks(5, 6, 7), settled])).toEqual([])
@@ -227,21 +227,21 @@ describe('an answer in parts', () => {
     ])
   })
 
-  test('may begin from 0 for a repeated request before its first final message is acknowledged', () => {
+  test('may restart from 0 for a repeated request before its first final message is acknowledged', () => {
     const first = [...parts, final(7, 'k', 2), ...acks(5, 6)]
     const second = [part(8, 'k', 0), final(9, 'k', 1)]
     const end = [...acks(7), settled, ...acks(8, 9), puback('connector', 2)]
     expect(violationsIn([connack(), ...first, request(2, 'k'), ...second, ...end])).toEqual([])
   })
 
-  test('may not go on after its final message', () => {
+  test('must not continue after its final message', () => {
     const ended = [connack(), ...parts, final(7, 'k', 2)]
     expect(violationsIn([...ended, part(8, 'k', 3)])).toEqual(['part-after-final'])
     expect(violationsIn([...ended, part(8, 'k', 0)])).toEqual(['part-after-final'])
     expect(violationsIn([...ended, ...acks(5, 6, 7), settled, part(8, 'k', 3)])).toEqual(['part-after-final'])
   })
 
-  test('has its final message once more for a redelivery that joined the call, and with the same content', () => {
+  test('repeats its final message, with the same content, for a redelivery that joined the call', () => {
     const joined = [connack(), ...parts, request(2, 'k'), final(7, 'k', 2)]
     const end = [...acks(5, 6, 7, 8), settled, puback('connector', 2)]
     expect(violationsIn([...joined, final(8, 'k', 2), ...end])).toEqual([])
@@ -251,34 +251,34 @@ describe('an answer in parts', () => {
     ])
   })
 
-  test('may end with an error where the broker refused the final message', () => {
+  test('may end with an error when the broker rejected the final message', () => {
     const refused: Said = ['broker', { cmd: 'puback', messageId: 7, reasonCode: 0x97 } as Packet]
     const sent = [connack(), ...parts, final(7, 'k', 2), ...acks(5, 6), refused]
     expect(violationsIn([...sent, final(8, 'k', 2, 'error'), ...acks(8), settled])).toEqual([])
   })
 
-  test('begins from 0 for a request that was sent after the final message', () => {
+  test('restarts from 0 for a request that was sent after the final message', () => {
     const again = [request(2, 'k'), part(8, 'k', 0), final(9, 'k', 1), ...acks(8, 9), puback('connector', 2)]
     const first = [...parts, final(7, 'k', 2), ...acks(5, 6, 7), settled]
     expect(violationsIn([connack(), ...first, ...again])).toEqual([])
   })
 
-  test('goes on after a reconnect with what the broker had not acknowledged', () => {
+  test('continues after a reconnect with the parts that the broker had not acknowledged', () => {
     const before = [connack(), ...parts, ...acks(5)]
     const rest = [final(7, 'k', 2), ...acks(6, 7), settled]
     expect(violationsIn(before, [connack(), request(1, 'k'), part(6, 'k', 1), ...rest])).toEqual([])
-    // The tap saw an acknowledgement that the connector did not get.
+    // The tap saw an acknowledgement that the connector never received.
     const further = [part(5, 'k', 0), part(6, 'k', 1), ...acks(5), ...rest]
     expect(violationsIn(before, [connack(), request(1, 'k'), ...further])).toEqual([])
   })
 
-  test('loses no part at a reconnect', () => {
+  test('must not lose a part at a reconnect', () => {
     const before = [connack(), ...parts, ...acks(5)]
     const after = [connack(), request(1, 'k'), part(7, 'k', 2), final(8, 'k', 3)]
     expect(violationsIn(before, after)).toEqual(['part-order'])
   })
 
-  test('may begin from 0 on another connection, or be answered by one message', () => {
+  test('may restart from 0 on another connection, or become a single message', () => {
     const end = [final(7, 'k', 1), ...acks(5, 7), settled]
     expect(
       violationsIn([connack(), ...parts], [connack(), request(1, 'k'), part(5, 'k', 0), ...end]),
@@ -288,25 +288,25 @@ describe('an answer in parts', () => {
   })
 })
 
-test('sees a PUBACK for what is not open, and knows one of an earlier connection', () => {
+test('reports a PUBACK for an identifier that is not open, and distinguishes one of an earlier connection', () => {
   expect(violationsIn([connack(), puback('connector', 7)])).toEqual(['ack-unknown'])
   expect(violationsIn([connack(), request(7, 'k')], [connack(), puback('connector', 7)])).toEqual([
     'ack-stale-epoch',
   ])
 })
 
-test('sees a publish where the connector has no business', () => {
+test('reports a publish on a topic that is not allowed', () => {
   const allowed: Said[] = [reply(1, 'k', 'infer/status/one'), reply(2, 'k', 'dead/letter')]
   expect(violationsIn([connack(), ...allowed, reply(3, 'k', 'infer/status/two')])).toEqual(['foreign-topic'])
 })
 
-test('sees more and larger publishes than the broker takes', () => {
+test('reports publishes beyond the Receive Maximum or the Maximum Packet Size of the broker', () => {
   const many = [connack({ receiveMaximum: 1 }), reply(1, 'k'), reply(2, 'l')]
   expect(violationsIn(many)).toEqual(['receive-maximum'])
   expect(violationsIn([connack({ maximumPacketSize: 20 }), reply(1, 'k')])).toEqual(['packet-too-large'])
 })
 
-test('takes no notice of a packet that was cut', () => {
+test('ignores a truncated packet', () => {
   const log = new TapLog(RULES)
   const checker = log.nextChecker()
   const bytes = mqttPacket.generate(reply(1, 'k', 'elsewhere')[1] as Packet, { protocolVersion: 5 })

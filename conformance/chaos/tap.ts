@@ -1,11 +1,11 @@
-// The witness between connector and broker: a proxy that reads both directions and judges what it sees, live.
+// The tap between connector and broker: a proxy that checks the packets of both directions as they pass.
 import { PartOrder } from '../checkers/part-order.ts'
 import { Proxy } from '../rig/proxy.ts'
 import { TapChecker, type TapRules, type TapSeen, type Violation } from './tap-checker.ts'
 
 export type { TapRules, TapSeen, Violation } from './tap-checker.ts'
 
-// What a broken connector could fill the memory with; the first ones tell the story.
+// A broken connector could fill the memory; the first violations are enough to diagnose it.
 const VIOLATIONS_MAX = 1000
 
 /** A running tap. */
@@ -23,7 +23,7 @@ export class WireTap {
     log.holdReplyAcks = () => proxy.set('down', { isFrozen: true })
   }
 
-  /** Listens in front of the broker; the connector is given `url`. */
+  /** Listens in front of the broker; the connector connects to `url`. */
   static async start(brokerPort: number, rules: TapRules): Promise<WireTap> {
     const log = new TapLog(rules)
     const proxy = await Proxy.start(brokerPort, { witness: () => log.nextChecker() })
@@ -34,7 +34,7 @@ export class WireTap {
     return `mqtt://127.0.0.1:${this.proxy.port}`
   }
 
-  /** While true, nothing of the broker passes once a reply was seen: its acknowledgement is held back. */
+  /** While true, the broker's packets are held after the first reply, and with them the PUBACK of the reply. */
   set holdReplyAcks(isHeld: boolean) {
     this.#log.isHolding = isHeld
     if (!isHeld) this.proxy.set('down', { isFrozen: false })
@@ -45,7 +45,7 @@ export class WireTap {
   }
 }
 
-/** What all connections of a tap share: figures, violations, and who wants to know. */
+/** What all connections of a tap share: figures and violations. */
 export class TapLog {
   readonly violations: Violation[] = []
   readonly seen: TapSeen = {
@@ -67,7 +67,7 @@ export class TapLog {
   readonly #parts = new PartOrder((rule, what) =>
     this.#violated({ connection: this.seen.connections, atMs: Date.now(), rule, what }),
   )
-  // Identifiers that were open when an older connection ended: a PUBACK for one of them has a name.
+  // Identifiers that were open when an earlier connection ended: a PUBACK for one of them is a stale one.
   #staleIds: ReadonlySet<number> = new Set()
 
   constructor(rules: TapRules) {

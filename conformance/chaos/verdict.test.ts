@@ -1,11 +1,11 @@
-// The verdict on written histories: what each kind of fault looks like in the ledger.
+// Tests the verdict on scripted ledgers: how each kind of fault is judged.
 import { describe, expect, test } from 'vitest'
 import { KIND, Ledger } from './ledger.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 const T = 1_000_000
 
-// Request 0 of a ledger: published at T, acknowledged 10 ms later, with a deadline of a minute.
+// A ledger with request 0: published at T, acknowledged 10 ms later, with a deadline of a minute.
 function asked(ledger: Ledger, number = 0): void {
   ledger.published(number, KIND.raw, 60)
   ledger.publishedAtMs[number] = T
@@ -13,7 +13,7 @@ function asked(ledger: Ledger, number = 0): void {
   ledger.pubackAtMs[number] = T + 10
 }
 
-// Parts of the answer to request 0, in this order.
+// A ledger with parts of the answer to request 0, in this order.
 function received(ledger: Ledger, ...numbers: number[]): void {
   asked(ledger)
   for (const seq of numbers) ledger.part(0, { seq, isFinal: false, isError: false })
@@ -38,7 +38,7 @@ test('passes when everything is answered once', () => {
   expect(verdict).toMatchObject({ hasFailed: false, reasons: [], requests: 1, answered: 1, calls: 1 })
 })
 
-test('takes an error with a code for an answer', () => {
+test('counts an error with a code as an answer', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.replied(0, 'upstream_unreachable', false)
@@ -69,7 +69,7 @@ test.each([
   expect(verdict.hasFailed).toBe(expected === 0)
 })
 
-test('counts for each kill of the broker what was under way, and what of it is gone', () => {
+test('counts the requests in flight and the losses for each kill of the broker', () => {
   const { brokerKills } = verdictOn((ledger) => {
     for (const number of [0, 1, 2, 3]) asked(ledger, number)
     ledger.replied(0, '200', false)
@@ -89,7 +89,7 @@ test('counts for each kill of the broker what was under way, and what of it is g
   ])
 })
 
-test('excuses nobody before the SDK, whatever happened to the broker', () => {
+test('excuses no unanswered SDK request, whatever happened to the broker', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.kinds[0] = KIND.sdk
@@ -98,7 +98,7 @@ test('excuses nobody before the SDK, whatever happened to the broker', () => {
   expect(verdict).toMatchObject({ hasFailed: true, unansweredSdk: 1 })
 })
 
-test('calls what the broker never acknowledged indeterminate', () => {
+test('counts requests that the broker never acknowledged as indeterminate', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.pubackAtMs[0] = 0
@@ -107,7 +107,7 @@ test('calls what the broker never acknowledged indeterminate', () => {
   expect(verdict).toMatchObject({ hasFailed: false, indeterminate: 1, unanswered: 0 })
 })
 
-test('excuses a deadline that an outage outlasts, and no other', () => {
+test('excuses only requests whose deadline is shorter than an outage', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger, 0)
     asked(ledger, 1)
@@ -131,7 +131,7 @@ describe('an answer in parts', () => {
     ledger.replied(0, '200', false)
   }
 
-  test('answers its request with the final message, and not before', () => {
+  test('answers its request only with the final message', () => {
     const whole = verdictOn((ledger) => {
       received(ledger, 0, 1, 2)
       ended(ledger)
@@ -140,7 +140,7 @@ describe('an answer in parts', () => {
     expect(verdictOn((ledger) => received(ledger, 0, 1, 2))).toMatchObject({ unanswered: 1, torn: 0 })
   })
 
-  test('may repeat parts, and begin again', () => {
+  test('may repeat parts and restart', () => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 1, 2, 1, 2, 0, 1, 2)
       ended(ledger)
@@ -164,7 +164,7 @@ describe('an answer in parts', () => {
     expect(verdict.reasons).toEqual(['1 answers had a part missing, or one beyond the final message'])
   })
 
-  test('may lack parts where its final message is an error', () => {
+  test('may lack parts when its final message is an error', () => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 2)
       ledger.part(0, { ...last, isError: true })
@@ -185,7 +185,7 @@ describe('an answer in parts', () => {
     expect(verdict).toMatchObject({ hasFailed: torn > 0, torn })
   })
 
-  test('is not held against the connector when the broker was killed meanwhile', () => {
+  test('is excused when the broker was killed meanwhile', () => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 2)
       ended(ledger)
@@ -211,7 +211,7 @@ test('counts duplicates and extra calls without failing', () => {
   })
 })
 
-test('proves nothing by what is unanswered when the run was cut short', () => {
+test('does not fail for unanswered requests when the run ended early', () => {
   const ledger = new Ledger(10)
   asked(ledger)
   expect(judge({ ledger, violations: [], isCutShort: true })).toMatchObject({ unanswered: 0, open: 1 })

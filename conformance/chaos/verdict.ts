@@ -1,13 +1,13 @@
-// From the ledger of a run to the verdict. Pure: no clock, no sockets.
+// Computes the verdict from the ledger of a run. Pure: no clock, no sockets.
 import { BrokerKills, type BrokerKill } from './broker-kills.ts'
 import { KIND, type Ledger, type WrongReply } from './ledger.ts'
 import type { Violation } from './tap-checker.ts'
 
-/** What the verdict is made from. */
+/** The input of the verdict. */
 export interface Evidence {
   readonly ledger: Ledger
   readonly violations: readonly Violation[]
-  /** The run ended before everything could be answered: then what is unanswered proves nothing. @default false */
+  /** The run ended early: unanswered requests then prove nothing. @default false */
   readonly isCutShort?: boolean
 }
 
@@ -21,41 +21,41 @@ export interface UnansweredRequest {
   readonly calls: number
 }
 
-/** The counts of a run, and whether they are as they must be. */
+/** The counts of a run, and whether they meet the requirements. */
 export interface Verdict {
   readonly hasFailed: boolean
-  /** One sentence each: what was violated. */
+  /** What was violated, one sentence each. */
   readonly reasons: readonly string[]
   readonly requests: number
-  /** Of these, asked by the SDK. */
+  /** Of these, sent by the SDK. */
   readonly requestsSdk: number
   readonly answered: number
   readonly outcomes: Readonly<Record<string, number>>
-  /** Acknowledged by the broker, unexpired, unanswered, and no kill of the broker near enough to explain it. */
+  /** Acknowledged by the broker, not expired, unanswered, and not explained by a kill of the broker. */
   readonly unanswered: number
-  /** The same, under way when the broker was killed, within a second of its PUBACK for the request or the reply. */
+  /** The same, but the broker was killed within a second of its PUBACK for the request or the reply. */
   readonly unansweredByBrokerKill: number
   readonly brokerKills: readonly BrokerKill[]
   readonly unansweredSdk: number
-  /** Never acknowledged by the broker, and the session that would repeat it is gone: may or may not be answered. */
+  /** Never acknowledged by the broker, and the session that would resend it was lost: may or may not be answered. */
   readonly indeterminate: number
-  /** Unanswered when the run was cut short. */
+  /** Unanswered when the run ended early. */
   readonly open: number
-  /** Unanswered, with a deadline so short that an outage outlasts it. */
+  /** Unanswered, with a deadline shorter than an outage. */
   readonly expired: number
-  /** Came after the deadline and a second of grace: a network that stands still delivers late, without anybody's fault. */
+  /** Answered more than a second after the deadline: a frozen network delivers late, which is not a fault. */
   readonly late: number
   readonly crossed: number
   readonly phantom: number
-  /** Messages of answers in parts, their final ones left out. */
+  /** Messages of answers in parts, without the final ones. */
   readonly parts: number
-  /** Answers of which a part was missing, or was beyond the final message, and no kill of the broker explains it. */
+  /** Answers with a part missing or beyond the final message, not explained by a kill of the broker. */
   readonly torn: number
-  /** The same, in whose time the broker was killed. */
+  /** The same, but the broker was killed meanwhile. */
   readonly tornByBrokerKill: number
-  /** Replies beyond the first, the broker's own repetitions left out. */
+  /** Replies beyond the first, without the broker's redeliveries. */
   readonly duplicateReplies: number
-  /** Replies that the broker delivered again (DUP). */
+  /** Replies that the broker redelivered (DUP). */
   readonly redeliveredReplies: number
   readonly calls: number
   /** Calls of the model beyond the first for a request. */
@@ -67,13 +67,13 @@ export interface Verdict {
 }
 
 const LATE_GRACE_MS = 1000
-// A deadline as short as an outage may pass unanswered (D1 b); nothing in a schedule lasts as long as the others.
+// A request with a shorter deadline may expire in an outage (D1 b); no fault lasts as long as the other deadlines.
 const EXCUSABLE_DEADLINE_MS = 10_000
 const SHOWN_MAX = 10
-// MQTT 5 §3.4.2.1: from here on the broker did not take it.
+// MQTT 5 §3.4.2.1: from this reason code on, the broker rejected the message.
 const REFUSED = 0x80
 
-/** Counts everything once. */
+/** Counts every request once. */
 export function judge({ ledger, violations, isCutShort = false }: Evidence): Verdict {
   const kills = new BrokerKills(ledger.faults)
   const outcomes: Record<string, number> = {}

@@ -1,31 +1,31 @@
-// The unacknowledged requests of one connection in the order of their arrival, under Packet Identifiers that may come round.
+// The unacknowledged requests of one connection in order of arrival. Packet Identifiers may be reused.
 
-/** What is looked at here. */
+/** An unacknowledged delivery. */
 export interface OpenDelivery {
   readonly packetId: number
   /** Milliseconds since the epoch. */
   readonly arrivedAtMs: number
 }
 
-/** What a PUBACK did. */
+/** The effect of a PUBACK. */
 export interface Acknowledged<Request> {
   readonly request: Request
-  /** The youngest request that came earlier and is open still; undefined = the PUBACK left in order. */
+  /** The latest of the earlier requests that are still open; undefined = the PUBACK is in order. */
   readonly passed: Request | undefined
-  /** Several requests are open under the identifier, because it came round, and not all of them may be deleted. */
+  /** Several open requests have the identifier, because it was reused, and not all of them may be deleted. */
   readonly isAmbiguous: boolean
 }
 
 const BLOCK = 1024
 
-/** Bounded by the Receive Maximum, or by what the broker makes of it. */
+/** Bounded by the Receive Maximum, as far as the broker respects it. */
 export class OpenRequests<Request extends OpenDelivery> {
   #requests: Request[] = []
   #head = 0
-  /** Which are open. Shared with the connection that comes next, which may confuse them with its own. */
+  /** Identifiers of open requests. Shared with the next connection, which could confuse them with its own. */
   readonly ids: ReadonlySet<number>
   readonly #ids = new Set<number>()
-  // How many are open under one identifier, where it is more than one; nearly always empty.
+  // Number of open requests by identifier, where it is more than one; nearly always empty.
   readonly #duplicates = new Map<number, number>()
 
   constructor() {
@@ -43,7 +43,7 @@ export class OpenRequests<Request extends OpenDelivery> {
     this.#requests.push(request)
   }
 
-  /** Those with that identifier, the oldest first: it is the one that a broker deletes. */
+  /** The open requests with this identifier, the oldest first: a broker deletes the oldest. */
   under(packetId: number): readonly Request[] {
     if (!this.#ids.has(packetId)) return []
     const count = this.#duplicates.get(packetId) ?? 1
@@ -56,8 +56,8 @@ export class OpenRequests<Request extends OpenDelivery> {
   }
 
   /**
-   * A PUBACK: the broker deletes the oldest request under that identifier. `isDone` tells whether a request may be
-   * deleted. Undefined = nothing is open under it.
+   * Applies a PUBACK: the broker deletes the oldest request with this identifier. `isDone` returns whether a request may
+   * be deleted. Undefined = no open request has the identifier.
    */
   acknowledge(packetId: number, isDone: (request: Request) => boolean): Acknowledged<Request> | undefined {
     const open = this.under(packetId)
@@ -67,7 +67,7 @@ export class OpenRequests<Request extends OpenDelivery> {
     return { request, passed: this.#take(request), isAmbiguous }
   }
 
-  // Returns the youngest of those that came before it and are open still.
+  // Returns the latest of the earlier requests that are still open.
   #take(request: Request): Request | undefined {
     this.#forgetId(request.packetId)
     if (request === this.#requests[this.#head]) {
@@ -86,7 +86,7 @@ export class OpenRequests<Request extends OpenDelivery> {
     else this.#duplicates.set(packetId, count - 1)
   }
 
-  // In blocks: shifting one by one would copy the list each time.
+  // In blocks: removing one at a time would copy the list each time.
   #takeHead(): void {
     this.#head += 1
     if (this.#head < BLOCK && this.#head < this.#requests.length) return

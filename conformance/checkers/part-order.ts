@@ -1,15 +1,15 @@
-// Checks answers that come in parts: `seq` 0, 1, 2, … in order, one final message with the next number, nothing after it.
+// Checks answers in parts: `seq` 0, 1, 2, … in order, then one final message with the next number, and nothing after it.
 
-/** What the part of an answer is, by its user properties. */
+/** The user properties of one part of an answer. */
 export interface PartMark {
-  /** NaN = missing, or not a number in decimal digits. */
+  /** NaN = missing, or not a decimal number. */
   readonly seq: number
   readonly isFinal: boolean
-  /** A final message that tells why the answer is not whole: parts that the broker does not take may be missing. */
+  /** A final message with an error: parts that the broker rejected may be missing. */
   readonly isError: boolean
 }
 
-/** Reads the user properties of a reply; undefined for an answer that is one message. */
+/** Reads the user properties of a reply; undefined for an answer that is a single message. */
 export function toPartMark(
   seq: string | undefined,
   final: string | undefined,
@@ -21,21 +21,21 @@ export function toPartMark(
   return { seq: isNumber ? Number(seq) : NaN, isFinal, isError: isFinal && status?.startsWith('2') !== true }
 }
 
-/** A message of such an answer, as the connector sends it. */
+/** A message of an answer in parts, as the connector sends it. */
 export interface SentPart extends PartMark {
-  /** Tells the answers apart, such as reply topic and Correlation Data. */
+  /** Identifies the answer, such as by reply topic and Correlation Data. */
   readonly key: string
-  /** Stands for the payload of a final message: a repeated one must be the same. */
+  /** The payload of a final message, or a hash of it: a repeated final message must be the same. */
   readonly content: string
   readonly connection: number
-  /** A delivered request of this key has no final message yet, so that the answer may begin from 0 once more. */
+  /** A delivered request of this key has no final message yet, so the answer may restart from 0. */
   readonly mayBegin: boolean
 }
 
-/** The rules that are broken here. */
+/** The rules that are checked here. */
 export type PartRule = 'part-order' | 'part-after-final'
 
-/** One attempt at an answer; whoever sees a message acknowledged says of which. */
+/** One attempt at an answer. */
 export interface Attempt {
   connection: number
   next: number
@@ -45,18 +45,18 @@ export interface Attempt {
   isEndRefused: boolean
   /** The first gap; a violation unless the final message is an error. */
   gap: string | undefined
-  /** The number that the first gap begins with. */
+  /** The first missing number of the first gap. */
   gapFrom: number
   /** Parts that the broker has not acknowledged. Bounded by its Receive Maximum. */
   readonly unacknowledged: Set<number>
-  /** Final messages that it has acknowledged while a part was still unacknowledged. */
+  /** Final messages that the broker has acknowledged while a part was still unacknowledged. */
   early: number
 }
 
-// Only answers in parts are kept; the oldest is forgotten first.
+// Only answers in parts are kept; the oldest is removed first.
 const ATTEMPTS_MAX = 10_000
 
-/** Follows the answers of one connector, over all of its connections. */
+/** Follows the answers of one connector over all of its connections. */
 export class PartOrder {
   readonly #attempts = new Map<string, Attempt>()
   readonly #broken: (rule: PartRule, what: string) => void
@@ -65,7 +65,7 @@ export class PartOrder {
     this.#broken = broken
   }
 
-  /** Returns the attempt that the message belongs to. */
+  /** Records a sent message; returns the attempt that it belongs to. */
   sent(part: SentPart): Attempt {
     const attempt = this.#attempts.get(part.key)
     if (attempt === undefined || begins(attempt, part)) return this.#begin(part)
@@ -74,7 +74,7 @@ export class PartOrder {
     return attempt
   }
 
-  /** The broker acknowledged a message. Returns how many answers that completes: final messages without an open part. */
+  /** Records the broker's acknowledgement. Returns how many answers it completes: final messages without an open part. */
   acknowledged(attempt: Attempt, { seq, isFinal }: PartMark, isRefused = false): number {
     if (isFinal) {
       attempt.early += 1
@@ -86,7 +86,7 @@ export class PartOrder {
     return completed
   }
 
-  /** Parts were sent on this connection, and no final message after them. */
+  /** Whether parts were sent on this connection without a final message. */
   isUnfinished(key: string, connection: number): boolean {
     const attempt = this.#attempts.get(key)
     return attempt !== undefined && attempt.connection === connection && attempt.end === undefined
@@ -116,11 +116,11 @@ export class PartOrder {
     const { seq, isFinal, isError, content } = part
     if (attempt.end !== undefined) return this.#followEnded(attempt, part, attempt.end)
     if (seq !== attempt.next) this.#outOfOrder(attempt, part)
-    // Goes on from what was sent: one gap is one violation.
+    // Continues from the sent number: one gap is one violation.
     attempt.next = Number.isNaN(seq) ? attempt.next + 1 : seq + 1
     if (isFinal) {
       if (attempt.gap !== undefined && !isError) this.#broken('part-order', attempt.gap)
-      // What was not sent again before it was given up: nothing will acknowledge it.
+      // Parts that were never resent will never be acknowledged.
       if (attempt.gap !== undefined && isError) {
         for (const missing of attempt.unacknowledged)
           if (missing >= attempt.gapFrom) attempt.unacknowledged.delete(missing)
@@ -132,28 +132,28 @@ export class PartOrder {
   }
 
   #outOfOrder(attempt: Attempt, part: SentPart): void {
-    const what = `${name(part)} comes where ${attempt.next} is next.`
+    const what = `${name(part)}, expected ${attempt.next}.`
     if (part.seq > attempt.next) {
       if (attempt.gap === undefined) attempt.gapFrom = attempt.next
       attempt.gap ??= what
     } else this.#broken('part-order', what)
   }
 
-  // A redelivery that joined the call gets the final message too. In place of a refused one there is an error.
+  // A redelivery that joined the call also gets the final message. An error replaces a rejected final message.
   #followEnded(attempt: Attempt, part: SentPart, end: number): void {
     const isRepeated = part.isFinal && part.seq === end
     if (!isRepeated) {
-      return this.#broken('part-after-final', `${name(part)} comes after the final message, ${end}.`)
+      return this.#broken('part-after-final', `${name(part)} was sent after the final message, ${end}.`)
     }
     if (part.content !== attempt.content && !attempt.isEndRefused) {
-      this.#broken('part-after-final', `${name(part)} differs from the final message that was sent before.`)
+      this.#broken('part-after-final', `${name(part)} differs from the earlier final message.`)
     }
     attempt.content = part.content
     attempt.isEndRefused = false
   }
 
-  // MQTT 5 §4.4: what was unacknowledged is sent again first, in its order. The connector may have missed
-  // acknowledgements that were seen here, so it may go further back, but never leave a gap.
+  // MQTT 5 §4.4: unacknowledged messages are resent first, in order. The connector may have missed acknowledgements that
+  // were seen here, so it may go back further, but it must not leave a gap.
   #resume(attempt: Attempt, part: SentPart): void {
     attempt.connection = part.connection
     const first = Math.min(...attempt.unacknowledged, attempt.end ?? attempt.next)
@@ -165,8 +165,8 @@ export class PartOrder {
   }
 }
 
-// On another connection it may be another process, which knows nothing of an earlier attempt. Where the first parts of
-// an attempt are missing, its final message must be an error.
+// On another connection it may be another process, without knowledge of an earlier attempt. When the first parts of an
+// attempt are missing, its final message must be an error.
 function begins(
   attempt: Attempt,
   { seq, isFinal, isError, content, connection, mayBegin }: SentPart,

@@ -1,4 +1,4 @@
-// An endpoint that answers in parts, in one file: counts to the number in the body, and ends with `[DONE]`.
+// An example of an endpoint that answers in parts: it counts to the number in the body and ends with `[DONE]`.
 import { Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../packages/connector/src/step.ts'
 
@@ -6,20 +6,20 @@ interface CountingBody {
   readonly to: number
   /** Bytes of each part. */
   readonly bytes?: number
-  /** Breaks instead of ending. */
+  /** Throws instead of ending. */
   readonly breaks?: boolean
-  /** Emits one more part when it has ended. */
+  /** Emits one more part after its end. */
   readonly goesOn?: boolean
 }
 
-/** See the file's first line. */
+/** Emits the numbers from 1 to `to`, one part each. */
 export class CountingEndpoint implements Endpoint {
   async call({ body, emit, deadline }: EndpointRequest): Promise<EndpointResponse> {
     const { to, bytes = 0, breaks, goesOn } = JSON.parse(body.toString()) as CountingBody
     for (let number = 1; number <= to; number++) {
       if (deadline.problem !== undefined) throw deadline.problem
       emit!(partOf(String(number).padEnd(bytes, ' ')))
-      // As from a socket: each part in a turn of its own.
+      // As from a socket: each part in its own turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve))
     }
     if (breaks === true) throw new Problem('stream_interrupted', 'The stream broke.')
