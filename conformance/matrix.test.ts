@@ -1,5 +1,5 @@
-// The matrix of faults cannot rot: its quick rows run, and what they count is as it must be. Times are for the full
-// runs (`npm run matrix`), on a machine that does nothing else.
+// Runs quick rows of the matrix and checks their counts. Times are checked only by full runs (`npm run matrix`) on an
+// otherwise idle machine.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,7 +16,7 @@ const CLI = fileURLToPath(new URL('matrix/cli.ts', import.meta.url))
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TYPESCRIPT = new URL('../scripts/typescript.mjs', import.meta.url).href
 
-describe('a quick row meets what its criterion counts', () => {
+describe('a quick row meets the counts of its criterion', () => {
   test.each(FAST)('%s', async (name) => {
     const row = ROWS.find((each) => each.name === name)!
     const { failures, figures } = await row.run({ quick: true, scale: 1, say: () => {} })
@@ -24,14 +24,14 @@ describe('a quick row meets what its criterion counts', () => {
   })
 })
 
-test('every row has a name of its own, a criterion, and where it cannot run, the reason', () => {
+test('every row has a unique name, a criterion, and a reason when it cannot run', () => {
   const all = [...ROWS, ...NAMED_ROWS]
   expect(new Set(all.map(({ name }) => name)).size).toBe(all.length)
   for (const { what, criterion } of all) expect(what === '' || criterion === '').toBe(false)
   for (const { reason } of NAMED_ROWS) expect(reason).not.toBe('')
 })
 
-test('a criterion that is not met shows in the table, with the command that runs the row', () => {
+test('the table shows an unmet criterion, with the command of the row', () => {
   const findings = new Findings()
   findings.figure('calls', 2)
   findings.check(false, '2 calls for 1 request')
@@ -45,7 +45,7 @@ test('a criterion that is not met shows in the table, with the command that runs
   for (const { reason } of NAMED_ROWS) expect(table).toContain(`cannot run here: ${reason}`)
 })
 
-test('a row that does a share of its full count says so', () => {
+test('a row that runs a share of its full count reports the share', () => {
   const options = { quick: false, scale: 0.1, say: () => {} }
   const findings = new Findings()
   findings.ran('kills', amountOf(options, 1000, 6), 1000)
@@ -54,13 +54,13 @@ test('a row that does a share of its full count says so', () => {
   expect(findings.result.figures).toEqual({ kills: '100 of 1000', restarts: '1 of 3', seconds: 60 })
 })
 
-test('docs/reliability.md has the results of conformance/matrix/results.json', () => {
+test('docs/reliability.md contains the results of conformance/matrix/results.json', () => {
   const page = readFileSync(join(ROOT, 'docs/reliability.md'), 'utf8')
   const table = tableOf(fileURLToPath(new URL('matrix/results.json', import.meta.url)))
   expect(cells(tableIn(page))).toBe(cells(table))
 })
 
-test('results of rows that ran one by one come together, and a row that runs again replaces its own', () => {
+test('results are added row by row, and a repeated row replaces its result', () => {
   const file = join(tempFolder('matrix'), 'results.json')
   addResults(file, [ran('duplicates', 1)])
   addResults(file, [ran('bombs', 7)])
@@ -74,9 +74,9 @@ test('results of rows that ran one by one come together, and a row that runs aga
   expect(page).not.toContain('old')
 })
 
-test('the command runs a row and writes its figures; an unknown row is refused with the names', async () => {
+test('the command runs a row and writes its figures; an unknown row is an error that lists the names', async () => {
   const file = join(tempFolder('matrix'), 'figures.json')
-  // As a user runs it: not as a worker of these tests.
+  // As a user runs it, not as a worker of vitest.
   const argv = ['-u', 'VITEST', process.execPath, '--import', TYPESCRIPT, CLI]
   const ran = await run('env', [...argv, 'duplicates', '--quick', '--json', file])
   expect(ran.code, ran.stdout + ran.stderr).toBe(0)
@@ -95,7 +95,7 @@ function ran(name: string, calls: number): RanRow {
   }
 }
 
-// What prettier makes of a table has the same cells.
+// Prettier changes the widths of cells, not their content.
 function cells(table: string): string {
   return table.replaceAll(/-{3,}/g, '---').replaceAll(/ +/g, '')
 }

@@ -1,5 +1,5 @@
-// The session and the pipeline on a simulated clock, network, broker and model server: many seeds, each a small
-// disaster, judged by code that knows only the promises. SIMULATION_SEEDS and SIMULATION_FIRST choose others;
+// Session and pipeline on a simulated clock, network, broker and model server: many seeds, each with faults, judged by
+// code that knows only the requirements. SIMULATION_SEEDS and SIMULATION_FIRST select other seeds;
 // `npm run simulate -- --seed N` replays one.
 import { beforeAll, describe, expect, test } from 'vitest'
 import { PLANTED_BUGS, type SimulatedBug } from './rig/planted-bugs.ts'
@@ -20,14 +20,14 @@ describe(`${COUNT} seeds from ${FIRST}`, () => {
     runs = await runSeeds(FIRST, COUNT)
   }, TIMEOUT_MS)
 
-  test('keep every promise, and come to rest', () => {
+  test('meet every requirement, and become idle', () => {
     const [failure] = runs.failures
     if (failure === undefined) return
     const seeds = runs.failures.map(({ seed }) => seed).join(', ')
-    expect.fail(`Seeds that broke a promise: ${seeds}.\n${printFailure(failure)}`)
+    expect.fail(`Failed seeds: ${seeds}.\n${printFailure(failure)}`)
   })
 
-  test('come across every fault, reason code and problem', () => {
+  test('cover every fault, reason code and problem', () => {
     expect(MUST_COME_UP.filter((name) => (runs.coverage.get(name) ?? 0) < COUNT / 2_000)).toEqual([])
   })
 })
@@ -36,7 +36,7 @@ test('a seed gives the same history every time, to the last byte', async () => {
   for (let seed = 1; seed <= 50; seed++) expect(await historyOf(seed)).toBe(await historyOf(seed))
 })
 
-test('time and chance are real again afterwards', async () => {
+test('time and random numbers are real again afterwards', async () => {
   const before = timeAndChance()
   await runSeeds(1, 1)
   expect(timeAndChance()).toEqual(before)
@@ -44,9 +44,11 @@ test('time and chance are real again afterwards', async () => {
 
 const simulated = Object.entries(BUG_HOOKS) as [SimulatedBug, () => BugHooks][]
 
-test.each(simulated.map(([name, make]) => ({ ...PLANTED_BUGS[name], make })))(
-  'detects a connector that $what',
-  async ({ simulation: rule, make }) => {
+test.each(
+  simulated.map(([name, make]) => [PLANTED_BUGS[name].what, PLANTED_BUGS[name].simulation, make] as const),
+)(
+  'detects a connector that %s',
+  async (_what, rule, make) => {
     const { failures } = await runSeeds(1, 500, make, ({ violations }) =>
       violations.some((violation) => violation.rule === rule),
     )

@@ -1,4 +1,4 @@
-// `npm run matrix`: runs rows one after another, prints the table; exit code 1 when a criterion was not met.
+// `npm run matrix`: runs rows one after another and prints the table. The exit code is 1 when a criterion was not met.
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -8,17 +8,17 @@ import { NAMED_ROWS, ROWS } from './rows.ts'
 import { isMet, markdownTable, shortcomings, textOf, type RanRow } from './table.ts'
 
 const USAGE = `npm run matrix -- [ROW...] [options]
-  --scale S    a share of the full counts and durations, above 0 and at most 1 [default: 1]
-  --quick      at most half a minute each
-  --list       names the rows, with how long they take; "alone" = times decide, nothing else may run
+  --scale S    runs this share of the counts and durations, above 0 and at most 1 [default: 1]
+  --quick      runs at most about half a minute per row
+  --list       lists the rows with their durations; "alone" = the criterion has times, nothing else may run
   --json FILE  adds the results to FILE
-  --write FILE puts the results in FILE into docs/reliability.md, and runs nothing
-Without a ROW it runs all.`
+  --write FILE writes the results in FILE to docs/reliability.md, and runs nothing
+Without ROW, it runs all rows.`
 
 const PAGE = new URL('../../docs/reliability.md', import.meta.url)
 
-// Rows mount small file systems: in a namespace of their own they vanish with the process. Where there is none the rows
-// run all the same; those that mount say what they need.
+// Rows mount small file systems; in a mount namespace of its own, the process cannot leave them behind. Without one the
+// rows run anyway; those that mount report what they need.
 const IN_OWN_MOUNTS = 'MATRIX_IN_OWN_MOUNTS'
 const canHaveOwnMounts = process.getuid?.() === 0 && spawnSync('unshare', ['--mount', 'true']).status === 0
 if (canHaveOwnMounts && process.env[IN_OWN_MOUNTS] === undefined) {
@@ -53,7 +53,7 @@ if (unknown.length > 0) {
 if (values.write !== undefined) {
   writeFileSync(PAGE, withTable(readFileSync(PAGE, 'utf8'), tableOf(values.write)))
   end(
-    `docs/reliability.md has the results of ${values.write}; run: npx prettier --write docs/reliability.md`,
+    `Wrote the results in ${values.write} to docs/reliability.md. Run: npx prettier --write docs/reliability.md`,
     0,
   )
 }
@@ -70,7 +70,7 @@ for (const row of chosen) {
   ran.push(last)
   say(`  ${isMet(result) ? 'met' : 'NOT MET'} after ${seconds.toFixed(0)} s: ${textOf(result.figures)}`)
   for (const failure of shortcomings(result)) say(`  - ${failure}`)
-  // One by one: what was measured stays, whatever comes next.
+  // Saved after each row, so that a later failure loses nothing.
   if (values.json !== undefined) addResults(values.json, [last])
 }
 say(`\n${markdownTable(ran, positionals.length === 0 ? NAMED_ROWS : [])}`)
@@ -83,7 +83,7 @@ async function resultOf(row: Row): Promise<RowResult> {
     return {
       figures: {},
       late: [],
-      failures: [`It could not be run: ${error instanceof Error ? error.stack : String(error)}`],
+      failures: [`The row could not run: ${error instanceof Error ? error.stack : String(error)}`],
     }
   }
 }
@@ -94,7 +94,7 @@ function plan(): string {
     return `${name.padEnd(24)} ${minutes} ${isTimed ? 'alone' : '     '} ${what}`
   })
   const sum = chosen.reduce((total, { fullSeconds }) => total + fullSeconds, 0)
-  return [...lines, `${'together'.padEnd(24)} ${minutesOf(sum).padStart(8)}`].join('\n')
+  return [...lines, `${'total'.padEnd(24)} ${minutesOf(sum).padStart(8)}`].join('\n')
 }
 
 function minutesOf(fullSeconds: number): string {

@@ -1,10 +1,10 @@
-// The results of rows that ran one by one, kept in one file, and their table on the page about reliability.
+// Keeps the results of all rows in one file, and their table in docs/reliability.md.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { RowResult } from './row.ts'
 import { NAMED_ROWS, ROWS } from './rows.ts'
 import { isMet, markdownTable, type RanRow } from './table.ts'
 
-/** A row in the file. */
+/** The result of a row in the file. */
 interface RowRecord extends RowResult {
   readonly name: string
   readonly command: string
@@ -15,7 +15,7 @@ interface RowRecord extends RowResult {
 const BEGIN = '<!-- matrix -->'
 const END = '<!-- end of matrix -->'
 
-/** Puts them into the file; those of other rows stay. */
+/** Adds results to the file; the results of other rows stay. */
 export function addResults(file: string, ran: readonly RanRow[]): void {
   const records = new Map((existsSync(file) ? readRecords(file) : []).map((record) => [record.name, record]))
   for (const { row, result, seconds, command } of ran) {
@@ -25,7 +25,7 @@ export function addResults(file: string, ran: readonly RanRow[]): void {
   writeFileSync(file, `${JSON.stringify([...records.values()], null, 2)}\n`)
 }
 
-/** The table of the rows in the file; others are in it as not measured yet. */
+/** The table of the results in the file; the other rows are listed as not measured yet. */
 export function tableOf(file: string): string {
   const records = readRecords(file)
   const ran = ROWS.flatMap((row): RanRow[] => {
@@ -38,13 +38,13 @@ export function tableOf(file: string): string {
   return markdownTable(ran, NAMED_ROWS, missing)
 }
 
-/** The table between the two marks of a page. @throws when the page has no marks */
+/** Returns the table between the two marks of a page. @throws when the page has no marks */
 export function tableIn(page: string): string {
   const [begin, end] = marksOf(page)
   return page.slice(begin, end).trim()
 }
 
-/** The page with another table between its marks. @throws when the page has no marks */
+/** Replaces the table between the marks of a page. @throws when the page has no marks */
 export function withTable(page: string, table: string): string {
   const [begin, end] = marksOf(page)
   return `${page.slice(0, begin)}\n\n${table}\n\n${page.slice(end)}`

@@ -1,24 +1,24 @@
-// What a row of the matrix is: one fault or one kind of load, with the criterion that decides.
+// A row of the matrix: one fault or one kind of load, with its criterion.
 
 /** How a row runs. */
 export interface RowOptions {
-  /** At most half a minute; the figures are a smoke test, not a proof. */
+  /** At most about half a minute; the figures are a smoke test, not a proof. */
   readonly quick: boolean
-  /** Share of the full counts and durations that runs: above 0, at most 1. */
+  /** Share of the full counts and durations: above 0, at most 1. */
   readonly scale: number
-  /** A line about how it goes. */
+  /** Prints a line about the progress. */
   readonly say: (line: string) => void
 }
 
-/** What was measured, by name; units are in the names. */
+/** Measured values by name; units are in the names. */
 export type Figures = Readonly<Record<string, number | string>>
 
-/** How it came out. */
+/** The result of a row. */
 export interface RowResult {
   readonly figures: Figures
-  /** One sentence for each part of the criterion that was not met. */
+  /** The parts of the criterion that were not met, one sentence each. */
   readonly failures: readonly string[]
-  /** The same, where the machine's other work may be the reason: times and rates. */
+  /** The same for times and rates, which other work on the machine may have affected. */
   readonly late: readonly string[]
 }
 
@@ -28,9 +28,9 @@ export interface Row {
   /** The fault and the load. */
   readonly what: string
   readonly criterion: string
-  /** How long the full version takes, about, in seconds. */
+  /** Approximate duration of the full row, in seconds. */
   readonly fullSeconds: number
-  /** Times decide: nothing else may run beside it. */
+  /** The criterion has times: nothing else may run at the same time. */
   readonly isTimed: boolean
   run(options: RowOptions): Promise<RowResult>
 }
@@ -44,33 +44,33 @@ export interface NamedRow {
   readonly reason: string
 }
 
-/** How often, or for how many seconds, it is done this time. */
+/** The count or the seconds of this run. */
 export function amountOf({ quick, scale }: RowOptions, full: number, whenQuick: number): number {
   return quick ? whenQuick : Math.max(1, Math.round(full * scale))
 }
 
-/** Collects figures, and what was not as it must be. */
+/** Collects the figures, and the parts of the criterion that are not met. */
 export class Findings {
   readonly #figures: Record<string, number | string> = {}
   readonly #failures: string[] = []
   readonly #late: string[] = []
 
-  /** Numbers are rounded to three digits behind the point. */
+  /** Records a figure; numbers are rounded to three decimals. */
   figure(name: string, value: number | string): void {
     this.#figures[name] = typeof value === 'number' ? Math.round(value * 1000) / 1000 : value
   }
 
-  /** How much of the full amount was done: `100 of 1000`. */
+  /** Records the share of the full amount, such as `100 of 1000`. */
   ran(name: string, amount: number, full: number): void {
     this.figure(name, amount === full ? amount : `${amount} of ${full}`)
   }
 
-  /** `isMet` = this part of the criterion holds; else the sentence tells. */
+  /** Records the sentence as a failure unless this part of the criterion is met. */
   check(isMet: boolean, sentence: string): void {
     if (!isMet) this.#failures.push(sentence)
   }
 
-  /** The same for a time or a rate. */
+  /** Like `check`, for a time or a rate. */
   checkTime(isMet: boolean, sentence: string): void {
     if (!isMet) this.#late.push(sentence)
   }

@@ -1,13 +1,13 @@
-// Everything that a row starts, ended in the opposite order whatever happens.
+// Ends everything that a row started, in reverse order, also when the row fails.
 
-/** Something that ends. */
+/** Ends one thing. */
 type End = () => unknown
 
-/** See the file's first line. */
+/** Collects what must be ended. */
 export class Stage {
   readonly #ends: End[] = []
 
-  /** `end` is called when the row is over. */
+  /** Registers `end` to be called after the row. */
   later(end: End): void {
     this.#ends.push(end)
   }
@@ -17,7 +17,7 @@ export class Stage {
   }
 }
 
-/** Runs a row's play; what it started is gone when this resolves or rejects. */
+/** Runs `play`; everything that it registered has ended when this resolves or rejects. */
 export async function onStage<T>(play: (stage: Stage) => Promise<T>): Promise<T> {
   const stage = new Stage()
   try {
@@ -27,12 +27,12 @@ export async function onStage<T>(play: (stage: Stage) => Promise<T>): Promise<T>
   }
 }
 
-/** The length of a phase is what is measured: no event could stand for it. */
+/** Waits; for phases whose duration is part of the measurement. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** Resolves with whether it came true in time. */
+/** Polls a condition; resolves with whether it became true in time. */
 export async function until(
   isTrue: () => boolean | Promise<boolean>,
   timeoutMs: number,

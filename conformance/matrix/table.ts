@@ -1,4 +1,4 @@
-// The results as a markdown table: figures and the command of each row.
+// Formats the results as a Markdown table with the figures and the command of each row.
 import type { Figures, NamedRow, Row, RowResult } from './row.ts'
 
 /** One row that ran. */
@@ -6,11 +6,11 @@ export interface RanRow {
   readonly row: Row
   readonly result: RowResult
   readonly seconds: number
-  /** What runs it again, as much of it. */
+  /** The command that repeats it. */
   readonly command: string
 }
 
-/** Rows that cannot run are in it, with the reason, and so are those of `missing`, which have not run yet. */
+/** The table also lists the rows that cannot run, with the reason, and the rows that have not run yet (`missing`). */
 export function markdownTable(
   ran: readonly RanRow[],
   named: readonly NamedRow[],
@@ -36,12 +36,12 @@ export function markdownTable(
   return [...head, ...lines, ...open, ...impossible].join('\n')
 }
 
-/** Everything that is not as the criterion says. */
+/** All parts of the criterion that are not met. */
 export function shortcomings({ failures, late }: RowResult): readonly string[] {
   return [...failures, ...late]
 }
 
-/** The criterion holds. */
+/** Whether the whole criterion is met. */
 export function isMet(result: RowResult): boolean {
   return shortcomings(result).length === 0
 }

@@ -1,4 +1,4 @@
-// Chaos load (raw and SDK clients, the ledger of who was answered) on a broker that the row configures and torments.
+// The load of chaos (raw and SDK clients, a ledger) on a broker that the row configures and disturbs.
 import { createConnector } from '../chaos/actors.ts'
 import { Ledger } from '../chaos/ledger.ts'
 import { ChaosLoad } from '../chaos/load.ts'
@@ -8,7 +8,7 @@ import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../fixtur
 import type { ConnectorProcess } from '../rig/connector-process.ts'
 import type { Stage } from './stage.ts'
 
-/** How much is asked. Clients are even numbers. */
+/** The options of the load. Numbers of clients are even. */
 export interface UnderLoadOptions {
   readonly broker: MosquittoOptions
   readonly requests: number
@@ -18,19 +18,19 @@ export interface UnderLoadOptions {
   readonly inFlightMax?: number
 }
 
-/** All is running, and asking. */
+/** The running programs and the load. */
 export interface UnderLoad {
   readonly broker: Mosquitto
   readonly connector: ConnectorProcess
   readonly ledger: Ledger
   readonly load: ChaosLoad
-  /** Kills the broker, starts it again on the same data, and puts both into the ledger. */
+  /** Kills the broker, restarts it with the same data, and records the fault in the ledger. */
   killBroker(): Promise<void>
-  /** No further requests; the verdict when everything is answered, or nothing has come for so long. */
+  /** Stops the load; resolves with the verdict when all is answered, or no answer has come for `quietMs`. */
   end(quietMs: number): Promise<Verdict>
 }
 
-/** Resolves when the connector is ready; the load is asking. */
+/** Starts everything; resolves when the connector is ready and the load has begun. */
 export async function startUnderLoad(stage: Stage, options: UnderLoadOptions): Promise<UnderLoad> {
   const { requests, requestsPerSecond, rawClients, sdkClients, inFlightMax = 400 } = options
   const ledger = new Ledger(requests + 2)

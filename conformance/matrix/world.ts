@@ -1,4 +1,4 @@
-// What most rows begin with: a broker, a model server and a connector.
+// Starts what most rows need: a broker, a model server and a connector.
 import type { ConfigInput } from '@inferwire/connector'
 import { ConnectorProcess, type ProcessOptions } from '../rig/connector-process.ts'
 import { ProcessMeter } from '../rig/process-meter.ts'
@@ -7,25 +7,25 @@ import type { Findings } from './row.ts'
 import type { Stage } from './stage.ts'
 import { ModelServerProcess } from '../rig/model-server-process.ts'
 
-/** How it differs from the plainest one. */
+/** The options of the programs. */
 export interface WorldOptions extends ProcessOptions {
   /** Models of rig/model-behaviours.ts, called with V1, and their options. */
   readonly models: Readonly<Record<string, Partial<NonNullable<ConfigInput['models']>[string]>>>
   /** Further configuration of the connector. */
   readonly config?: ConfigInput
   readonly broker?: MosquittoOptions
-  /** Called with the port of the broker before the connector starts: who stands between them. */
+  /** Called with the broker's port before the connector starts, for a proxy between them. */
   readonly through?: (brokerPort: number) => void
 }
 
-/** All is running. */
+/** The running programs. */
 export interface World {
   readonly broker: Mosquitto
   readonly upstream: ModelServerProcess
   readonly connector: ConnectorProcess
 }
 
-/** Resolves when the connector is ready. */
+/** Starts everything; resolves when the connector is ready. */
 export async function startWorld(stage: Stage, options: WorldOptions): Promise<World> {
   const { models, config, broker: brokerOptions, through, ...processOptions } = options
   const broker = await startMosquitto({ isInMemory: true, ...brokerOptions })
@@ -50,7 +50,7 @@ export async function startWorld(stage: Stage, options: WorldOptions): Promise<W
   return { broker, upstream, connector }
 }
 
-/** Measures how busy everybody is, from now on; `stop` writes it down. */
+/** Measures the CPU use of all processes from now on; the returned function records it. */
 export function watchCpu(stage: Stage, { broker, upstream, connector }: World): (findings: Findings) => void {
   const meter = new ProcessMeter({
     harness: () => process.pid,

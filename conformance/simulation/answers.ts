@@ -1,4 +1,4 @@
-// What one process of the connector has answered: whole answers, their parts, and what the broker accepted of them.
+// The answers of one connector process: complete answers, their parts, and which of them the broker accepted.
 import { PartOrder, type Attempt, type PartMark } from '../checkers/part-order.ts'
 
 /** A reply as the process publishes it. */
@@ -10,7 +10,7 @@ export interface PublishedReply {
   readonly content: string | undefined
 }
 
-/** What the broker has not acknowledged of it. */
+/** Number of its messages that the broker has not acknowledged. */
 export interface OpenReply {
   readonly key: string
   readonly code: string | undefined
@@ -18,14 +18,14 @@ export interface OpenReply {
   readonly attempt: Attempt | undefined
 }
 
-/** Knows nothing of earlier processes, as the process itself. */
+/** Has no knowledge of earlier processes, like the process itself. */
 export class Answers {
   readonly #broken: (rule: string, what: string) => void
   readonly #parts: PartOrder
-  // When the last whole answer to each key was acknowledged, and how often one was refused.
+  // When the last complete answer to each key was acknowledged, and how often one was rejected.
   readonly #answeredMs = new Map<string, number>()
   readonly #refused = new Map<string, number>()
-  // Deliveries of each key that no final message was published for.
+  // Number of deliveries of each key without a final message.
   readonly #unanswered = new Map<string, number>()
   // Keys that were delivered without DUP.
   readonly #fresh = new Set<string>()
@@ -40,13 +40,13 @@ export class Answers {
     if (!dup) this.#fresh.add(key)
   }
 
-  /** Returns the attempt at an answer in parts that it belongs to. */
+  /** Records a reply; returns the attempt at an answer in parts that it belongs to. */
   published({ key, connection, dup, mark, content = '' }: PublishedReply): Attempt | undefined {
     const unanswered = this.#unansweredOf(key)
     let attempt: Attempt | undefined
     if (mark !== undefined) {
       attempt = this.#parts.sent({ ...mark, key, content, connection, mayBegin: unanswered > 0 })
-      // What began before this process must end with an error: the requester has parts of it, perhaps.
+      // An answer that an earlier process began must end with an error: the requester may have parts of it.
       if (!mark.isFinal && !this.#fresh.has(key)) {
         this.#broken('stream-restart', `parts of the answer to ${key}, which was only ever redelivered here`)
       }
@@ -55,7 +55,7 @@ export class Answers {
     return attempt
   }
 
-  /** The broker's PUBACK. An error about the size of an answer stands for the refused answer as well. */
+  /** Records the broker's PUBACK. An error about the size of an answer replaces the rejected answer. */
   acknowledged({ key, mark, attempt, code }: OpenReply, reasonCode: number, atMs: number): void {
     const isRefused = reasonCode >= 0x80
     const isWhole =
@@ -66,9 +66,9 @@ export class Answers {
     }
   }
 
-  /** Whether the duty is done to a delivery that was seen first at that time. */
+  /** Whether a delivery that was first seen at this time is answered. */
   isAnsweredSince(key: string, seenMs: number): boolean {
-    // The answer and the error in its place: this broker takes neither.
+    // The broker rejected both the answer and the error in its place.
     return (this.#answeredMs.get(key) ?? -1) >= seenMs || (this.#refused.get(key) ?? 0) >= 2
   }
 

@@ -1,4 +1,4 @@
-// A model of an MQTT broker: one session with its queue, its window, its redeliveries, and its bad days.
+// A simulated MQTT broker: one session with its queue, its window, its redeliveries and its faults.
 import {
   generate,
   type IConnectPacket,
@@ -16,7 +16,7 @@ import type { PlannedRequest, Scenario } from './scenario.ts'
 interface Message {
   readonly number: number
   readonly request: PlannedRequest
-  /** It asks to stop that request. */
+  /** The request that this message cancels. */
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
   readonly retain: boolean
@@ -27,11 +27,11 @@ interface InFlight {
   readonly message: Message
 }
 
-// What the broker holds for the connector (MQTT 5 §4.1).
+// The session state that the broker holds for the connector (MQTT 5 §4.1).
 interface Session {
   readonly filters: Set<string>
   readonly queue: Message[]
-  /** In the order of their first delivery. */
+  /** In order of their first delivery. */
   readonly inFlight: InFlight[]
   lastId: number
   receiveMaximum: number
@@ -41,7 +41,7 @@ const MALFORMED = 0x81
 const TAKEN_OVER = 0x8e
 const TOO_LARGE = 0x95
 
-/** See the file's first line. It is a process of its own, which may freeze. */
+/** The broker with the connector's session. It is a process of its own, which may freeze. */
 export class SimulatedBroker {
   readonly owner: Owner = { name: 'broker', isAlive: true, frozenUntilMs: 0, timers: 0, isAsync: false }
   isUp = true
@@ -52,7 +52,7 @@ export class SimulatedBroker {
   readonly #scenario: Scenario
   readonly #record: (event: RunEvent) => void
   readonly #requestOf: (reply: IPublishPacket) => PlannedRequest | undefined
-  // 3.1.1 knows no Retain Handling: each SUBSCRIBE replays these.
+  // MQTT 3.1.1 has no Retain Handling: each SUBSCRIBE delivers the retained messages again.
   readonly #retained = new Map<string, PlannedRequest>()
   #session: Session | undefined
   #link: Link | undefined
@@ -71,21 +71,21 @@ export class SimulatedBroker {
     this.#requestOf = requestOf
   }
 
-  /** Messages that it holds for the connector. */
+  /** Number of messages that it holds for the connector. */
   get held(): number {
     return this.#session === undefined ? 0 : this.#session.queue.length + this.#session.inFlight.length
   }
 
-  /** A requester publishes its request, or its wish to stop it. */
+  /** A requester publishes a request or a cancel message. */
   publish(request: PlannedRequest, isCancel: boolean): void {
     if (request.retain && !isCancel) this.#retained.set(request.topic, request)
     const isRouted = this.#isSubscribedTo(isCancel ? 'cancel/#' : 'request/#')
-    // Retain As Published 1 shows the flag; a 3.1.1 subscription never sees it on live messages.
+    // Retain As Published 1 keeps the flag; a 3.1.1 subscription never receives it on live messages.
     const message = this.#message(request, isCancel, request.retain && this.#scenario.protocolVersion === 5)
     const reasonCode = isRouted ? 0 : 0x10
     this.#requested(message, reasonCode)
     if (!isRouted) return
-    // QoS 0 is not kept for who is away.
+    // QoS 0 is not queued for a disconnected session.
     if (request.qos === 0 && this.#link === undefined) return
     this.#session!.queue.push(message)
     this.#pump()
@@ -93,7 +93,7 @@ export class SimulatedBroker {
 
   received(link: Link, packet: Packet): void {
     if (packet.cmd === 'connect') return this.#connect(link, packet)
-    // A late packet of a connection that is over.
+    // A late packet of a closed connection.
     if (link !== this.#link) return
     const { cmd } = packet
     if (cmd === 'publish') return this.#published(link, packet)
@@ -106,17 +106,17 @@ export class SimulatedBroker {
     link.close()
   }
 
-  /** The connection is over, as far as the broker can tell. */
+  /** The broker notices that the connection is closed. */
   ended(link: Link): void {
     if (link === this.#link) this.#link = undefined
   }
 
-  /** Another client with the same client id comes, and goes. */
+  /** Another client with the same client identifier takes over, and disconnects. */
   takeOver(): void {
     if (this.#link !== undefined) this.#disconnect(this.#link, TAKEN_OVER)
   }
 
-  /** Stops at once; all connections break. */
+  /** Stops at once; all connections are lost. */
   stop(keepsSession: boolean): void {
     this.isUp = false
     const link = this.#link
@@ -144,7 +144,7 @@ export class SimulatedBroker {
     this.#record({ kind: 'requested', key, isCancel, message: number, reasonCode, expiresAtMs })
   }
 
-  // Shared subscriptions end in the same filter.
+  // A shared subscription ends with the same filter.
   #isSubscribedTo(filterEnd: string): boolean {
     return [...(this.#session?.filters ?? [])].some((filter) => filter.endsWith(filterEnd))
   }
@@ -164,11 +164,11 @@ export class SimulatedBroker {
     }
     const isPresent = this.#session !== undefined
     this.#session ??= { filters: new Set(), queue: [], inFlight: [], lastId: 0, receiveMaximum: 0 }
-    // MQTT 3.1.1 has no Receive Maximum; a broker that has no bound of its own either uses identifiers twice.
+    // MQTT 3.1.1 has no Receive Maximum; a broker without a bound of its own reuses identifiers in flight.
     this.#session.receiveMaximum = packet.properties?.receiveMaximum ?? this.#scenario.packetIds / 2
     this.#link = link
     this.#connack(link, 0, isPresent)
-    // MQTT 5 §4.4: what was unacknowledged comes again first, in its order, with its identifiers.
+    // MQTT 5 §4.4: unacknowledged messages are redelivered first, in order, with their identifiers.
     for (const { packetId, message } of this.#session.inFlight.splice(0)) {
       if (this.#isExpired(message)) {
         this.#lose(message, 'expired')
@@ -212,7 +212,7 @@ export class SimulatedBroker {
     const { subscribeRefusal } = this
     const isRefused = this.#clock.nowMs < subscribeRefusal.untilMs
     const { reasonCode } = subscribeRefusal
-    // 3.1.1 has one code for all refusals.
+    // MQTT 3.1.1 has one code for all refusals.
     const refusal = this.#scenario.protocolVersion === 4 ? Math.min(reasonCode, 0x80) : reasonCode
     const code = isRefused ? refusal : 1
     if (!isRefused) for (const { topic } of subscriptions) this.#session!.filters.add(topic)
@@ -236,7 +236,7 @@ export class SimulatedBroker {
     const request = this.#requestOf(packet)
     const reasonCode = request === undefined ? 0 : this.#judgeReply(request, packet)
     if (reasonCode === 'hang up') return this.#disconnect(link, TOO_LARGE)
-    // 3.1.1 has no way to refuse: the reply is dropped, and acknowledged.
+    // MQTT 3.1.1 has no reason codes: the reply is dropped and acknowledged.
     this.#record({ kind: 'accepted', key: request?.key, reasonCode, isPart: isPart(packet) })
     if (packet.qos === 0) return
     const isV5 = this.#scenario.protocolVersion === 5
@@ -255,11 +255,11 @@ export class SimulatedBroker {
     const { reasonCode, untilMs } = this.replyRefusal
     if (this.#clock.nowMs < untilMs) return reasonCode
     if (replyCode !== 'hang up') return replyCode
-    // Only the good answer is too much for it.
+    // It rejects only good answers.
     return packet.payload.toString().includes('"answer"') ? 'hang up' : 0
   }
 
-  // As Mosquitto does: where two have the identifier, the oldest is deleted.
+  // Like Mosquitto: when two messages have the identifier, the oldest is deleted.
   #acknowledged(link: Link, packetId: number): void {
     const { inFlight } = this.#session!
     const index = inFlight.findIndex((each) => each.packetId === packetId)
@@ -288,7 +288,7 @@ export class SimulatedBroker {
         this.#deliver(link, 0, message, false)
         continue
       }
-      // As Mosquitto does: by counting, whether it is in flight still or not.
+      // Like Mosquitto: the next number, whether it is still in flight or not.
       session.lastId = session.lastId === packetIds ? 1 : session.lastId + 1
       session.inFlight.push({ packetId: session.lastId, message })
       this.#deliver(link, session.lastId, message, false)
@@ -298,7 +298,7 @@ export class SimulatedBroker {
   #deliver(link: Link, packetId: number, message: Message, dup: boolean): void {
     const { request, isCancel, expiresAtMs, retain } = message
     const { protocolVersion } = this.#scenario
-    // What is left of it, in whole seconds (MQTT 5 §3.3.2.3.3).
+    // The remaining time in whole seconds (MQTT 5 §3.3.2.3.3).
     const expirySeconds =
       expiresAtMs === undefined ? undefined : Math.max(1, Math.ceil((expiresAtMs - this.#clock.nowMs) / 1000))
     const properties = {
@@ -350,7 +350,7 @@ export class SimulatedBroker {
   }
 
   #disconnect(link: Link, reasonCode: number): void {
-    // 3.1.1 has no DISCONNECT of the broker.
+    // MQTT 3.1.1 has no DISCONNECT from the broker.
     if (this.#scenario.protocolVersion === 5) this.#send(link, { cmd: 'disconnect', reasonCode })
     if (link === this.#link) this.#link = undefined
     link.close()
@@ -361,7 +361,7 @@ export class SimulatedBroker {
   }
 }
 
-// One of an answer in parts that is not its end.
+// A part of an answer that is not the final message.
 function isPart(packet: IPublishPacket): boolean {
   return partMarkOf(packet)?.isFinal === false
 }

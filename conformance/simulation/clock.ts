@@ -1,27 +1,27 @@
-// Simulated time: a queue of events in place of Node.js' timers and clocks. Nothing waits, everything has an order.
+// Simulated time: a queue of events replaces the timers and clocks of Node.js. Nothing waits, and events are ordered.
 import { syncBuiltinESMExports } from 'node:module'
 import timersPromises from 'node:timers/promises'
 import type { Random } from '../fixtures/random.ts'
 
-/** A process of the simulation. Its timers and sockets stop with it, and wait while it is frozen. */
+/** A simulated process. Its timers and sockets end with it, and wait while it is frozen. */
 export interface Owner {
   readonly name: string
   isAlive: boolean
   frozenUntilMs: number
-  /** Timers and immediates that it waits for. */
+  /** Number of its pending timers and immediates. */
   timers: number
-  /** It has promises and streams, whose turns come after each of its events. */
+  /** Whether it has promises and streams, which run after each of its events. */
   readonly isAsync: boolean
 }
 
-/** One thing that will happen; what Node.js calls a Timeout or an Immediate. */
+/** A scheduled event; corresponds to a Timeout or an Immediate of Node.js. */
 export class Timer {
   atMs: number
   order: number
   readonly run: () => void
   readonly owner: Owner | undefined
   readonly isOwnTimer: boolean
-  /** Of an interval, in milliseconds. */
+  /** Period of an interval, in milliseconds. */
   readonly everyMs: number | undefined
   isOver = false
 
@@ -57,12 +57,12 @@ export class Timer {
 /** The wall clock at simulated time 0. */
 const EPOCH_MS = Date.UTC(2030, 0, 1)
 
-/** One run's time. Only one clock is installed at a time; see `withSimulatedTime`. */
+/** The time of one run. Only one clock is installed at a time; see `withSimulatedTime`. */
 export class SimulatedClock {
   nowMs = 0
-  /** What threw out of an event: in a real process it would have been the end. */
+  /** Errors thrown from events: they would end a real process. */
   uncaught: ((error: unknown, owner: Owner | undefined) => void) | undefined
-  /** For what asks Math.random. */
+  /** Replaces Math.random. */
   readonly random: Random
   #owner: Owner | undefined
   #order = 0
@@ -72,12 +72,12 @@ export class SimulatedClock {
     this.random = random
   }
 
-  /** Something of the world, or of a process (which must then be alive, and not frozen, to get it). */
+  /** Schedules an event of the world, or of a process, which must then be alive and not frozen to receive it. */
   after(delayMs: number, run: () => void, owner?: Owner): Timer {
     return this.#add(new Timer(this.nowMs + delayMs, this.#order++, run, owner, false))
   }
 
-  /** A timer of the process that runs now. */
+  /** Schedules a timer of the current process. */
   setTimer(delayMs: number, run: () => void, isInterval = false): Timer {
     const owner = this.#owner
     if (owner !== undefined) owner.timers += 1
@@ -92,7 +92,7 @@ export class SimulatedClock {
     if (timer.isOwnTimer && timer.owner !== undefined) timer.owner.timers -= 1
   }
 
-  /** Runs what is due until then, or until `isDone` says so after an event. */
+  /** Runs the events that are due until then, or until `isDone` returns true after an event. */
   async run(untilMs: number, isDone: () => boolean = () => false): Promise<void> {
     while (!isDone()) {
       const next = this.#heap[0]
@@ -166,8 +166,8 @@ function isBefore(one: Timer, other: Timer): boolean {
   return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order)
 }
 
-// Ticks (streams) and promises settle in turns; each wait lets all that are queued go first. A stream's end takes
-// three. Never back to the event loop: nothing real can come in between.
+// Ticks (streams) and promises run in turns; each wait lets all queued ones run first. The end of a stream takes
+// three turns. The event loop is never entered, so no real event can intervene.
 async function settled(): Promise<void> {
   await new Promise<void>(nextTick)
   await new Promise<void>(nextTick)
@@ -179,12 +179,12 @@ const nextTick = (run: () => void): void => process.nextTick(run)
 
 let current: SimulatedClock | undefined
 
-/** The clock that `setTimeout` and the others obey inside of `withSimulatedTime`. */
+/** The clock that `setTimeout` and the other functions use inside `withSimulatedTime`. */
 export function useClock(clock: SimulatedClock): void {
   current = clock
 }
 
-/** Node.js' clocks and timers are simulated while `work` runs. It must not wait for anything real. */
+/** Replaces the clocks and timers of Node.js while `work` runs. `work` must not wait for anything real. */
 export async function withSimulatedTime<Result>(work: () => Promise<Result>): Promise<Result> {
   const restore = install()
   try {
@@ -208,7 +208,7 @@ function install(): () => void {
   const realRandom = Math.random
   const realSleep = timersPromises.setTimeout
   Object.assign(globalThis, {
-    // Node.js takes 0 for 1.
+    // Node.js treats 0 as 1.
     setTimeout: (run: (...given: unknown[]) => void, delayMs = 1, ...given: unknown[]) =>
       current!.setTimer(Math.max(1, delayMs), () => run(...given)),
     clearTimeout: clearTimer,
@@ -226,7 +226,7 @@ function install(): () => void {
   syncBuiltinESMExports()
   return () => {
     Object.assign(globalThis, real)
-    // The own property hides the real one of its prototype.
+    // The instance's property hides that of its prototype.
     delete (performance as { now?: () => number }).now
     Date.now = realNow
     Math.random = realRandom

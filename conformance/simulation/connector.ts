@@ -1,4 +1,4 @@
-// One process of the connector: the real rooms, put together by the connector's own composition.
+// One process of the connector: the real rooms, assembled by the connector's own composition.
 import { loadConfig, type ConnectorConfig } from '@inferwire/connector'
 import { ModelGate } from '../../packages/connector/src/admission/index.ts'
 import { compose, type Composition } from '../../packages/connector/src/compose.ts'
@@ -12,11 +12,11 @@ import type { SimulatedEndpoint } from './model-server.ts'
 import type { BugHooks } from './planted-bugs.ts'
 import type { Scenario } from './scenario.ts'
 
-/** How long an answer is remembered whose request named no expiry. */
+/** How long an answer is remembered when its request has no Message Expiry Interval. */
 export const DUPLICATE_WINDOW_MS = 120_000
 const DUPLICATES = { bytesMax: 1_000_000, windowMs: DUPLICATE_WINDOW_MS }
 
-/** What a process needs of the world. */
+/** The parts of the world that a process uses. */
 export interface ProcessWorld {
   readonly scenario: Scenario
   readonly bug: BugHooks | undefined
@@ -27,7 +27,7 @@ export interface ProcessWorld {
   dial(owner: Owner, signal: AbortSignal): Promise<ByteStream>
 }
 
-/** See the file's first line. It ends by `drain`, or by its owner's death. */
+/** A running process. It ends by `drain`, or when its owner is killed. */
 export class SimulatedConnector {
   readonly owner: Owner
   readonly endpoint: SimulatedEndpoint
@@ -77,7 +77,7 @@ export class SimulatedConnector {
     this.#rooms.session.start()
   }
 
-  // As connector.ts does with the first session.
+  // As connector.ts does for the first session.
   #takeKept(): void {
     for (const delivery of this.#kept) this.#rooms.pipeline.handle(delivery)
     this.#kept = []
@@ -93,13 +93,13 @@ export class SimulatedConnector {
     await session.close()
   }
 
-  /** Connected, and without anything to do. */
+  /** Whether it is connected and idle. */
   get isResting(): boolean {
     const { pipeline, session } = this.#rooms
     return pipeline.inFlight === 0 && session.unpublished === 0 && this.left === ''
   }
 
-  /** What it still holds or waits for, in words; empty when it rests. */
+  /** What it still holds or waits for, in words; empty when it is idle. */
   get left(): string {
     const { pipeline, session, budget } = this.#rooms
     return Object.entries({
@@ -140,7 +140,7 @@ export class SimulatedConnector {
 }
 
 const REQUEST_BYTES_MAX = 10_000
-// Parsed once: a run of many seeds makes thousands of processes.
+// Parsed once: a run of many seeds creates thousands of processes.
 const DEFAULTS = loadConfig({ env: {}, flags: { name: 'simulated', poison: { enabled: false } } })
 
 function configOf(scenario: Scenario, bug: BugHooks | undefined): ConnectorConfig {

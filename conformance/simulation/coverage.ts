@@ -1,8 +1,8 @@
-// What a run came across: a simulation that never gets into trouble proves nothing.
+// Which situations a run covered: a simulation that never gets into trouble proves nothing.
 import { OpenRequests, type OpenDelivery } from '../checkers/open-requests.ts'
 import type { History, HistoryEvent } from './history.ts'
 
-/** Names of everything that must come up in a large number of runs. */
+/** Names of all situations that must occur in a large number of runs. */
 export const MUST_COME_UP: readonly string[] = [
   ...[
     'cut',
@@ -45,14 +45,14 @@ export const MUST_COME_UP: readonly string[] = [
   'same key delivered as two messages',
   'message expired with the broker',
   'message lost with the session',
-  'nobody subscribed (0x10 to the requester)',
-  'nobody can be addressed',
+  'no subscriber (0x10 to the requester)',
+  'request without a reply address',
   'answer in parts',
   'part with DUP',
   'final message with an error',
-  'final message once more',
+  'repeated final message',
   'PUBACK before that of an earlier delivery',
-  'intake held back',
+  'intake paused',
   'request in safekeeping',
   'request taken from safekeeping by a later process',
   'request of QoS 0',
@@ -63,7 +63,7 @@ export const MUST_COME_UP: readonly string[] = [
   'MQTT 3.1.1',
 ]
 
-/** The names that came up in this run. */
+/** The names of the situations that occurred in this run. */
 export function comeUp(history: History): Set<string> {
   const seen = new Set<string>()
   const connections = new Map<number, number>()
@@ -105,7 +105,8 @@ export function comeUp(history: History): Set<string> {
           seen.add('same key delivered as two messages')
         messagesOf.set(event.key, event.message)
         if (event.qos > 0) openOn(event.connection).add({ packetId: event.packetId, arrivedAtMs: event.atMs })
-        if (history.requests.get(event.key)!.replyTopic === undefined) seen.add('nobody can be addressed')
+        if (history.requests.get(event.key)!.replyTopic === undefined)
+          seen.add('request without a reply address')
         break
       }
       case 'publish':
@@ -119,7 +120,7 @@ export function comeUp(history: History): Set<string> {
         )
         break
       case 'requested':
-        if (event.reasonCode === 0x10) seen.add('nobody subscribed (0x10 to the requester)')
+        if (event.reasonCode === 0x10) seen.add('no subscriber (0x10 to the requester)')
         break
       case 'closed':
         closed = event.connection
@@ -136,7 +137,7 @@ export function comeUp(history: History): Set<string> {
         break
       }
       case 'log':
-        if (event.text.includes('"intake_held_back"')) seen.add('intake held back')
+        if (event.text.includes('"intake_held_back"')) seen.add('intake paused')
         break
       case 'kept':
         seen.add('request in safekeeping')
@@ -164,7 +165,7 @@ function partNames(event: HistoryEvent & { kind: 'publish' }, finals: Set<string
   if (isError) return ['final message with an error']
   const isRepeated = !event.dup && finals.has(event.content!)
   finals.add(event.content!)
-  return isRepeated ? ['answer in parts', 'final message once more'] : ['answer in parts']
+  return isRepeated ? ['answer in parts', 'repeated final message'] : ['answer in parts']
 }
 
 function hex(code: number): string {

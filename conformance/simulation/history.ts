@@ -1,11 +1,11 @@
-// What happened in a run, event by event: what the verdict judges, and what a reader of a failed seed reads.
+// The history of a run, event by event: the input of the verdict, and the text that is printed for a failed seed.
 import type { PartMark } from '../checkers/part-order.ts'
 import type { Fault, PlannedRequest } from './scenario.ts'
 
-/** Why the broker gave up a message that it held; it was the connector that asked for a clean start. */
+/** Why the broker discarded a message; `clean start` was requested by the connector. */
 export type LossReason = 'expired' | 'session' | 'clean start'
 
-/** Seen by the tap at the connector's socket: what arrived there, and what it wrote. */
+/** Packets at the connector's socket: received and written. */
 export type WireEvent =
   | {
       kind: 'delivery'
@@ -31,14 +31,14 @@ export type WireEvent =
       status: string | undefined
       code: string | undefined
       bodyKey: string | undefined
-      /** Of an answer in parts. */
+      /** The marks of a part of an answer. */
       mark: PartMark | undefined
-      /** Stands for the body of a final message. */
+      /** The body of a final message, or a hash of it. */
       content: string | undefined
     }
   | { kind: 'publish-ack'; connection: number; packetId: number; reasonCode: number }
 
-/** Beside the wire. `connection` counts over the whole run, and so does `process`. */
+/** Events other than packets. `connection` and `process` are numbered over the whole run. */
 export type OtherEvent =
   | {
       kind: 'requested'
@@ -63,7 +63,7 @@ export type OtherEvent =
   | { kind: 'closed'; connection: number }
   | { kind: 'call'; process: number; key: string; call: number }
   | { kind: 'call-end'; process: number; key: string; call: number; outcome: string }
-  /** A request in safekeeping: its PUBACK may leave, and it must be answered by this process or a later one. */
+  /** A request in safekeeping: its PUBACK may be sent, and this process or a later one must answer it. */
   | { kind: 'kept'; key: string }
   | { kind: 'kept-answered'; key: string }
   | { kind: 'taken'; process: number; key: string; receivedAtMs: number; expirySeconds: number | undefined }
@@ -74,13 +74,13 @@ export type OtherEvent =
   | { kind: 'quiet'; isQuiet: boolean; left: string }
   | { kind: 'leftover'; process: number; what: string }
 
-/** Something that happened. */
+/** An event of a run. */
 export type RunEvent = WireEvent | OtherEvent
 
-/** With its time in milliseconds since the run began. */
+/** An event with its time in milliseconds since the start of the run. */
 export type HistoryEvent = RunEvent & { atMs: number }
 
-/** All that the verdict needs. */
+/** The input of the verdict. */
 export interface History {
   readonly requests: ReadonlyMap<string, PlannedRequest>
   readonly limits: {
@@ -88,17 +88,17 @@ export interface History {
     readonly concurrency: number
     readonly modelTimeoutMs: number
     /**
-     * A PUBACK may pass that of an earlier delivery only when this is so old, in milliseconds; Infinity = never, 0 =
-     * always.
+     * A PUBACK may overtake that of an earlier delivery only when that delivery is at least this old, in milliseconds;
+     * Infinity = never, 0 = always.
      */
     readonly ackHoldMaxMs: number
-    /** How long an answer is remembered whose request named no expiry (D5). */
+    /** How long an answer is remembered when its request has no Message Expiry Interval (D5). */
     readonly duplicateWindowMs: number
   }
   readonly events: readonly HistoryEvent[]
 }
 
-/** One line per event. */
+/** Formats the events, one line each. */
 export function printHistory(events: readonly HistoryEvent[]): string {
   return events.map(printEvent).join('\n')
 }

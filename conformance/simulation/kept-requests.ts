@@ -1,10 +1,10 @@
-// The folder of requests in safekeeping: it outlives the processes of a run. In memory; the files are read and written by
-// the connector's own functions.
+// The folder of requests in safekeeping, which outlives the processes of a run. It is in memory; the connector's own
+// functions encode and decode the files.
 import { readKept, writeKept } from '../../packages/connector/src/internal.ts'
 import type { Delivery } from '../../packages/connector/src/step.ts'
 import type { RunEvent } from './history.ts'
 
-/** See the file's first line. Every change is an event of the run. */
+/** The folder. Every change is an event of the run. */
 export class KeptRequests {
   readonly #note: (event: RunEvent) => void
   readonly #texts = new Map<number, { readonly text: string; readonly key: string }>()
@@ -14,16 +14,16 @@ export class KeptRequests {
     this.#note = note
   }
 
-  /** Requests that are not answered. */
+  /** Number of unanswered requests. */
   get size(): number {
     return this.#texts.size
   }
 
-  /** As `Safekeeping.keep`. */
+  /** Like `Safekeeping.keep`. */
   keep(delivery: Delivery): (() => void) | undefined {
     if (delivery.isReleased) return undefined
     const id = ++this.#count
-    // Not from the body: it may be no JSON.
+    // The body cannot identify it: it may not be JSON.
     const { correlationData } = delivery.properties
     const key = correlationData === undefined ? delivery.topic.split('/').at(-1)! : String(correlationData)
     this.#texts.set(id, { text: writeKept(delivery), key })
@@ -31,7 +31,7 @@ export class KeptRequests {
     return () => this.#remove(id)
   }
 
-  /** As `Safekeeping.kept`: what earlier processes left. */
+  /** Like `Safekeeping.kept`: the requests that earlier processes left. */
   taken(process: number): Delivery[] {
     return [...this.#texts].map(([id, { text, key }]) => {
       const delivery = readKept(text, () => this.#remove(id))

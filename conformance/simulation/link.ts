@@ -1,4 +1,4 @@
-// One simulated TCP connection between the connector and the broker: it delays, slices, blocks and breaks.
+// One simulated TCP connection between connector and broker, with delays, slices, blockages and resets.
 import { Duplex } from 'node:stream'
 import { parser, type Packet, type Parser } from 'mqtt-packet'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
@@ -7,32 +7,32 @@ import type { Random } from '../fixtures/random.ts'
 
 /** The state of the network, for all links. */
 export interface Network {
-  /** Until then everything takes seconds. */
+  /** Until then every delay is seconds long. */
   slowUntilMs: number
-  /** Until then nothing gets through. */
+  /** Until then nothing is delivered. */
   blockedUntilMs: { up: number; down: number }
 }
 
-/** Who is told about a link. */
+/** Receives the events of a link. */
 export interface LinkListener {
-  /** The connector wrote a whole packet. */
+  /** The connector wrote a complete packet. */
   written(link: Link, packet: Packet): void
-  /** It arrived at the broker. */
+  /** The packet arrived at the broker. */
   received(link: Link, packet: Packet): void
-  /** The broker notices that the connection is over. */
+  /** The broker notices that the connection is closed. */
   ended(link: Link): void
 }
 
 interface Chunk {
   atMs: number
   bytes: Buffer
-  /** Called when the last byte has arrived, before the connector gets it. */
+  /** Called when the last byte has arrived, before the connector receives it. */
   arrived: (() => void) | undefined
-  /** The broker closed the connection behind it. */
+  /** The broker closed the connection after it. */
   isLast: boolean
 }
 
-/** See the file's first line. */
+/** The connection, with an end for the connector and an end for the broker. */
 export class Link {
   readonly number: number
   readonly owner: Owner
@@ -43,14 +43,14 @@ export class Link {
   readonly #listener: LinkListener
   readonly #parser: Parser
   #handler: ((bytes: Buffer) => void) | undefined
-  // Written by the connector and not with the broker yet; a packet of which a part is missing is none.
+  // Written by the connector and not yet at the broker; incomplete packets are not delivered.
   readonly #up: { atMs: number; packet: Packet }[] = []
   readonly #down: Chunk[] = []
   #isUpBusy = false
   #isDownBusy = false
   #upAtMs = 0
   #downAtMs = 0
-  /** Nothing gets through any more. */
+  /** Whether the connection is broken. */
   isDead = false
   #isEndNoticed = false
 
@@ -76,7 +76,7 @@ export class Link {
         done()
       },
       destroy: (error, done) => {
-        // What was written may still go out, or be lost with the reset.
+        // Written bytes may still be delivered, or be lost with the reset.
         this.die(this.#random.chance(0.5) ? 'all' : 'some', this.#latencyMs())
         done(error)
       },
@@ -96,7 +96,7 @@ export class Link {
     if (!this.#isDownBusy) this.#runDown()
   }
 
-  /** The broker closes it: what it sent before still arrives. */
+  /** The broker closes it: packets that it sent before still arrive. */
   close(): void {
     this.#isEndNoticed = true
     if (this.isDead) return
@@ -105,7 +105,7 @@ export class Link {
     if (!this.#isDownBusy) this.#runDown()
   }
 
-  /** The network breaks it; some of what was under way gets through. The broker may notice late. */
+  /** The network resets it; some bytes in flight are still delivered. The broker may notice late. */
   cut(noticeMs: number): void {
     if (this.isDead) return
     this.#clock.after(0, () => this.#deliverSome(), this.owner)
@@ -117,7 +117,7 @@ export class Link {
     )
   }
 
-  /** The end of the way up: the connector's socket is gone. `noticeMs` undefined = the broker never hears of it. */
+  /** The connector's socket is closed. `noticeMs` undefined = the broker never notices. */
   die(arrives: 'all' | 'some' | 'nothing', noticeMs: number | undefined): void {
     if (this.isDead) return
     this.isDead = true
@@ -125,7 +125,7 @@ export class Link {
     const count =
       arrives === 'all' ? packets.length : arrives === 'some' ? this.#random.between(0, packets.length) : 0
     if (noticeMs === undefined) return
-    // Behind a blocked way up it arrives when that is over.
+    // With a blocked direction it arrives after the blockage.
     const delayMs = Math.max(noticeMs, this.#network.blockedUntilMs.up - this.#clock.nowMs)
     this.#clock.after(delayMs, () => {
       for (const packet of packets.slice(0, count)) this.#listener.received(this, packet)
@@ -173,7 +173,7 @@ export class Link {
     )
   }
 
-  // All that is due comes as one segment, or in two pieces with a cut anywhere.
+  // All due bytes arrive as one segment, or in two pieces with a cut at any place.
   #deliverDue(): void {
     if (this.isDead) {
       this.#down.length = 0
@@ -186,7 +186,7 @@ export class Link {
     this.#deliver(due, bytes, isSliced ? this.#random.between(1, bytes.length - 1) : bytes.length)
   }
 
-  // What a breaking network still let through.
+  // Bytes that were still delivered before the reset.
   #deliverSome(): void {
     const due = this.#down.splice(0)
     const bytes = Buffer.concat(due.map((chunk) => chunk.bytes))

@@ -1,5 +1,5 @@
-// Replays seeds: `npm run simulate -- --seed 7 [--count 1000] [--bug NAME] [--trace]`.
-// One seed prints its plan and its history; many print what broke, with the history of the first seed that broke it.
+// Replays seeds: `npm run simulate -- --seed 7 [--count 1000] [--bug NAME] [--coverage]`.
+// One seed prints its plan and its history; several print the violations and the history of the first seed that failed.
 import { parseArgs } from 'node:util'
 import { printHistory } from './history.ts'
 import { bugsIn } from '../rig/planted-bugs.ts'
@@ -27,7 +27,7 @@ if (
   !Number.isInteger(count) ||
   (values.bug !== undefined && makeBug === undefined)
 ) {
-  console.error(`--seed and --count take whole numbers, --bug one of:\n  ${names.join('\n  ')}`)
+  console.error(`--seed and --count expect integers, --bug one of:\n  ${names.join('\n  ')}`)
   process.exit(2)
 }
 
@@ -47,6 +47,6 @@ for (const { seed, violations } of failures) {
   for (const { rule, what } of violations) console.log(`seed ${seed} ${rule}: ${what}`)
 }
 console.log(
-  `${count} seeds, ${events} events, ${failures.length} broke a promise; ${seconds.toFixed(1)} s, ${(count / seconds).toFixed(0)} seeds/s`,
+  `${count} seeds, ${events} events, ${failures.length} failed; ${seconds.toFixed(1)} s, ${(count / seconds).toFixed(0)} seeds/s`,
 )
 process.exitCode = failures.length === 0 ? 0 : 1

@@ -1,20 +1,20 @@
-// A model server of the simulation: answers, fails, hangs, kills. Its answer proves which request it saw.
+// The simulated model server: it answers, fails, hangs or kills the process. An answer proves which request it is for.
 import { Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../packages/connector/src/step.ts'
 import type { Owner, SimulatedClock } from './clock.ts'
 import type { Behaviour, PlannedRequest } from './scenario.ts'
 
-/** What the calls of all processes share. */
+/** The state that the calls of all processes share. */
 export interface ModelServerWorld {
   readonly clock: SimulatedClock
   readonly requests: ReadonlyMap<string, PlannedRequest>
-  /** Until then every call fails, and so do those under way. */
+  /** Until then every call fails, also those in flight. */
   outageUntilMs: number
   called(process: number, key: string, call: number): void
   ended(process: number, key: string, call: number, outcome: string): void
-  /** The process dies of this request. */
+  /** Kills the process because of this request. */
   kill(process: number): void
-  /** Keys that have killed already. */
+  /** Keys of requests that have killed a process. */
   readonly killers: Set<string>
   calls: number
 }
@@ -30,7 +30,7 @@ interface RunningCall {
   readonly isOver: () => boolean
 }
 
-/** The way to it from one process of the connector. */
+/** The endpoint of one connector process. */
 export class SimulatedEndpoint implements Endpoint {
   readonly #world: ModelServerWorld
   readonly #process: number
@@ -43,7 +43,7 @@ export class SimulatedEndpoint implements Endpoint {
     this.#owner = owner
   }
 
-  /** The model server stops: calls under way break. */
+  /** The model server stops: calls in flight fail. */
   breakCalls(): void {
     for (const end of this.#running) end(new Problem('upstream_unreachable', 'The model server is gone.'))
   }
@@ -104,7 +104,7 @@ export class SimulatedEndpoint implements Endpoint {
     })
   }
 
-  // In one segment where there is no time between the parts. Without `emit` it is an answer in one message.
+  // Without time between the parts they arrive in one segment. Without `emit` the answer is a single message.
   #stream({ parts, everyMs, bytes, end }: Stream, { emit }: EndpointRequest, call: RunningCall): void {
     const { key, later, answer, fail } = call
     const finish = (): void => {
@@ -123,7 +123,7 @@ export class SimulatedEndpoint implements Endpoint {
     later(everyMs, next)
   }
 
-  // The process dies of this request, the first time.
+  // Kills the process at the first call for this request.
   #kill(key: string): boolean {
     const world = this.#world
     if (world.killers.has(key)) return false

@@ -1,10 +1,10 @@
-// A publish of the connector as the history records it.
+// Converts a publish of the connector to an event of the history.
 import { hash } from 'node:crypto'
 import { userProperty } from '@inferwire/protocol'
 import type { IPublishPacket } from 'mqtt-packet'
 import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
-/** What the verdict needs of it; without its connection. */
+/** The event, without its connection. */
 export function describePublish(packet: IPublishPacket) {
   const { topic, payload, properties } = packet
   const user = Object.entries(properties?.userProperties ?? {}).flatMap(([name, value]) => [
@@ -28,7 +28,7 @@ export function describePublish(packet: IPublishPacket) {
   }
 }
 
-/** Its part of an answer; undefined where that is one message, and for all of MQTT 3.1.1, which has no properties. */
+/** The marks of a part; undefined for a single message, and always for MQTT 3.1.1, which has no properties. */
 export function partMarkOf({ properties }: IPublishPacket): PartMark | undefined {
   const { seq, final, status } = properties?.userProperties ?? {}
   return toPartMark(seq?.toString(), final?.toString(), status?.toString())

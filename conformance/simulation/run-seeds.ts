@@ -1,4 +1,4 @@
-// Runs many seeds, and says in words what is wrong with one.
+// Runs many seeds, and prints the failure of one.
 import { withSimulatedTime } from './clock.ts'
 import { comeUp } from './coverage.ts'
 import { printHistory, type History } from './history.ts'
@@ -6,26 +6,26 @@ import type { BugHooks } from './planted-bugs.ts'
 import { simulate } from './simulate.ts'
 import { judge, type Violation } from './verdict.ts'
 
-/** A seed that broke a promise. */
+/** A seed that violated a requirement. */
 export interface Failure {
   readonly seed: number
   readonly violations: readonly Violation[]
   readonly history: History
 }
 
-/** What came of many runs. */
+/** The result of many runs. */
 export interface Runs {
   readonly failures: readonly Failure[]
-  /** In how many runs each thing came up. */
+  /** In how many runs each situation occurred. */
   readonly coverage: ReadonlyMap<string, number>
   readonly events: number
 }
 
-// Between batches the event loop turns, so that whoever runs us stays alive.
+// The event loop runs between batches, so that the test runner stays responsive.
 const BATCH = 100
 const FAILURES_MAX = 20
 
-/** From `first`, `count` seeds; it stops after a few failures, or after the first with `isDetected`. */
+/** Runs `count` seeds from `first`; stops after a few failures, or after the first for which `isDetected` is true. */
 export async function runSeeds(
   first: number,
   count: number,
@@ -36,7 +36,7 @@ export async function runSeeds(
   const coverage = new Map<string, number>()
   let events = 0
   let isOver = false
-  // A stack for each planned error costs a tenth of the time; the replay of a single seed has them.
+  // Stack traces of planned errors cost a tenth of the time; the replay of a single seed has them.
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
   for (let seed = first; seed < first + count && !isOver;) {
@@ -59,11 +59,11 @@ export async function runSeeds(
   return { failures, coverage, events }
 }
 
-/** The seed, what it broke, and all that happened. */
+/** The seed, its violations, and its history. */
 export function printFailure({ seed, violations, history }: Failure): string {
   const broken = violations.map(({ rule, atMs, what }) => `  ${rule} at ${atMs.toFixed(3)} ms: ${what}`)
   return [
-    `Seed ${seed} broke:`,
+    `Seed ${seed} violated:`,
     ...broken,
     `Replay it: npm run simulate -- --seed ${seed}`,
     printHistory(history.events),

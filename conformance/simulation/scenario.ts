@@ -1,14 +1,14 @@
-// From a seed to a plan: the options of the connector and the broker, the requests, and the faults.
+// Derives a plan from a seed: the options of connector and broker, the requests and the faults.
 import { Random } from '../fixtures/random.ts'
 
-/** Seeds that follow one another are to give runs that have nothing in common. */
+/** Discarded draws, so that neighboring seeds give unrelated runs. */
 export const WARM_UP_ROUNDS = 4
 
-/** How the model server takes one request. */
+/** How the model server treats one request. */
 export type Behaviour =
   | { readonly kind: 'answer'; readonly ms: number; readonly bytes: number }
   | { readonly kind: 'problem'; readonly ms: number }
-  /** Answers in parts. `deadly` = as below, behind the last part. */
+  /** Answers in parts. `deadly` = as below, after the last part. */
   | {
       readonly kind: 'stream'
       readonly parts: number
@@ -17,17 +17,17 @@ export type Behaviour =
       readonly end: 'answer' | 'problem' | 'hang' | 'deadly'
     }
   | { readonly kind: 'throw' }
-  /** Says nothing until the deadline. */
+  /** Does not answer before the deadline. */
   | { readonly kind: 'hang' }
-  /** The connector's process dies of it, the first time. */
+  /** Kills the connector's process at the first call. */
   | { readonly kind: 'deadly' }
 
 /** One request, which may be published several times. */
 export interface PlannedRequest {
   readonly key: string
-  /** When it is published: at first, and again with the same bytes, as a requester does that has no reply. */
+  /** When it is published: the first time, and again with the same bytes, as a requester without a reply does. */
   readonly atMs: readonly number[]
-  /** When it is to be stopped; cancel messages are requests of their own to the broker. */
+  /** When it is cancelled; the broker treats a cancel message like a request. */
   readonly cancelAtMs: number | undefined
   readonly topic: string
   readonly qos: 0 | 1
@@ -38,16 +38,16 @@ export interface PlannedRequest {
   readonly timeoutMs: number | undefined
   readonly payload: string
   readonly behaviour: Behaviour
-  /** What the broker says to a reply; 0 where it takes it. `hang up` ends the connection instead, for good answers. */
+  /** Reason code of the PUBACK for a reply. `hang up` closes the connection instead, for good answers. */
   readonly replyCode: number | 'hang up'
-  /** Where the answer belongs; undefined where nobody can be addressed. */
+  /** Topic of the answer; undefined when there is no valid reply address. */
   readonly replyTopic: string | undefined
 }
 
-/** Something that goes wrong, for a while. */
+/** A fault with its duration. */
 export type Fault =
   | { readonly kind: 'cut'; readonly noticeMs: number }
-  /** Cut again and again. */
+  /** Repeated resets. */
   | { readonly kind: 'flapping'; readonly everyMs: number; readonly forMs: number }
   | { readonly kind: 'slow'; readonly forMs: number }
   | { readonly kind: 'half-open'; readonly direction: 'up' | 'down' | 'both'; readonly forMs: number }
@@ -62,13 +62,13 @@ export type Fault =
   | { readonly kind: 'drain'; readonly forMs: number }
   | { readonly kind: 'model-outage'; readonly forMs: number }
 
-/** A fault and when: at a time, or right after so many events on the wire. */
+/** A fault and when it happens: at a time, or right after so many events on the wire. */
 export interface PlannedFault {
   readonly when: { readonly atMs: number } | { readonly afterWireEvents: number }
   readonly fault: Fault
 }
 
-/** One run, as planned. */
+/** The plan of one run. */
 export interface Scenario {
   readonly seed: number
   readonly protocolVersion: 4 | 5
@@ -80,19 +80,19 @@ export interface Scenario {
   readonly concurrency: number
   readonly queueDepthMax: number
   readonly clientInFlightMax: number
-  /** Whether a request may be executed again that may have been. */
+  /** Whether a request that may have been executed may be executed again. */
   readonly repeatable: boolean
   /** Whether the model may answer in parts. */
   readonly mayEmit: boolean
   readonly modelTimeoutMs: number
   readonly bytesInFlightMax: number
   readonly drainTimeoutMs: number
-  /** The broker counts Packet Identifiers up to here, and begins again. */
+  /** The highest Packet Identifier of the broker; the next one is 1. */
   readonly packetIds: number
-  /** Receive Maximum of the broker, one for each of its starts, over and over. */
+  /** Receive Maximum of the broker, one for each of its starts, cyclically. */
   readonly brokerReceiveMaxima: readonly number[]
   readonly brokerPacketBytesMax: number
-  /** Whether a request whose identifier must be given up can be put in safekeeping. */
+  /** Whether a request whose identifier must be released can be put in safekeeping. */
   readonly canKeep: boolean
   readonly requests: readonly PlannedRequest[]
   readonly faults: readonly PlannedFault[]
@@ -106,7 +106,7 @@ export function planScenario(seed: number): Scenario {
   const random = new Random(seed, WARM_UP_ROUNDS)
   const protocolVersion = random.chance(0.12) ? 4 : 5
   const ackOrder = random.pick(['strict', 'strict', 'bounded', 'bounded', 'bounded', 'as-settled'] as const)
-  // So few that they come round, instead of 65,535.
+  // So few that they are reused, instead of 65,535.
   const packetIds = random.chance(0.1) ? random.pick([8, 24]) : PACKET_IDS
   const count = packetIds === PACKET_IDS ? random.between(3, 24) : random.between(30, 60)
   const style: Style = {
@@ -141,12 +141,12 @@ export function planScenario(seed: number): Scenario {
     brokerPacketBytesMax: random.chance(0.1) ? 700 : 268_435_455,
     requests,
     faults,
-    // Drawn last: an earlier draw would change the plan of every seed.
+    // Drawn last: an earlier draw would change the plans of all seeds.
     canKeep: random.chance(0.6),
   }
 }
 
-// What the requests of a scenario have in common.
+// The options that the requests of a scenario share.
 interface Style {
   readonly protocolVersion: 4 | 5
   readonly loadMs: number
@@ -160,7 +160,7 @@ function planRequest(random: Random, index: number, style: Style): PlannedReques
   const client = random.pick(['cam1', 'cam2'])
   const isV5 = protocolVersion === 5
   const hasCorrelation = isV5 && random.chance(0.7)
-  // What cannot be told apart by Correlation Data must be by its topic.
+  // Requests without Correlation Data must have distinct topics.
   const levels = hasCorrelation && random.chance(0.6) ? '' : `/${key}`
   const odd = isGentle ? 1 : random.next()
   const rest =
@@ -194,7 +194,7 @@ function planRequest(random: Random, index: number, style: Style): PlannedReques
   }
 }
 
-// 3.1.1 cannot say no: the broker hangs up, or drops the reply and says nothing.
+// MQTT 3.1.1 has no reason codes: the broker closes the connection, or drops the reply silently.
 function pickReplyCode(random: Random, isV5: boolean): number | 'hang up' {
   return isV5 ? random.pick([0x10, 0x83, 0x87, 0x97, 'hang up']) : 'hang up'
 }

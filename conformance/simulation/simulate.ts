@@ -1,4 +1,4 @@
-// Runs one scenario on a simulated clock, from the first request to the last rest, and writes its history.
+// Runs one scenario on a simulated clock until everything is idle, and records its history.
 import type { IPublishPacket, Packet } from 'mqtt-packet'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import { createLog } from '../../packages/connector/src/telemetry/index.ts'
@@ -14,11 +14,11 @@ import { describePublish } from './publish-event.ts'
 import { Random } from '../fixtures/random.ts'
 import { planScenario, WARM_UP_ROUNDS, type Fault, type PlannedRequest, type Scenario } from './scenario.ts'
 
-// Longer than any wait of the connector: a deadline, a back-off, a takeover's pause, a keep-alive.
+// Longer than any wait of the connector: a deadline, a back-off, the pause after a takeover, a keep-alive.
 const REST_WITHIN_MS = 300_000
 const WIRE_KINDS = new Set(['delivery', 'request-ack', 'publish', 'publish-ack'])
 
-/** Inside of `withSimulatedTime` only. */
+/** To be called only inside `withSimulatedTime`. */
 export async function simulate(seed: number, bug?: BugHooks): Promise<History> {
   const world = new World(planScenario(seed), bug)
   await world.run()
@@ -44,9 +44,9 @@ class World {
   #processes = 0
   #wireEvents = 0
   #isDraining = false
-  // The last process has been drained.
+  // Whether the last process has been drained.
   #isOver = false
-  // Faults that are not over.
+  // Number of current faults.
   #open = 0
   #afterWireEvents: { readonly at: number; readonly fault: Fault }[]
 
@@ -100,7 +100,7 @@ class World {
     const clock = this.#clock
     useClock(clock)
     this.#startProcess()
-    // The session exists before the first request: what nobody subscribed to was never promised anything.
+    // The session exists before the first request: nothing is guaranteed for messages without a subscription.
     await clock.run(5_000, () => this.#connector!.isResting)
     const startMs = clock.nowMs
     let requestsLeft = 0
@@ -122,19 +122,19 @@ class World {
       }
     }
     await clock.run(startMs + REST_WITHIN_MS, () => {
-      // What waits for events that never come is not coming any more.
+      // Faults that wait for further events will not happen any more.
       return requestsLeft === 0 && this.#open === 0 && !this.#isDraining && this.#isResting
     })
     this.#note({ kind: 'quiet', isQuiet: this.#isResting, left: this.#left })
     this.#afterWireEvents = []
-    // A request of QoS 0 may still kill the process that is drained: then its successor is.
+    // A QoS 0 request may still kill the draining process: then its successor is drained.
     while (!this.#isOver) {
       this.#drain(undefined)
       await clock.run(clock.nowMs + REST_WITHIN_MS, () => !this.#isDraining)
       if (this.#isDraining) break
       if (!this.#isOver) await clock.run(clock.nowMs + REST_WITHIN_MS, () => this.#isResting)
     }
-    // What the sockets still have to say.
+    // The sockets may still deliver packets.
     await clock.run(clock.nowMs + 100_000)
     const { owner } = this.#connector!
     if (owner.timers > 0)
@@ -148,7 +148,7 @@ class World {
     return this.#broker.held === 0 && this.#kept.size === 0 && connector.owner.isAlive && connector.isResting
   }
 
-  // What keeps it from its rest.
+  // What keeps the run from being idle.
   get #left(): string {
     const { held } = this.#broker
     const broker = held === 0 ? '' : `held by the broker: ${held}`
@@ -158,7 +158,7 @@ class World {
       .join(', ')
   }
 
-  // The requester tries until a broker takes it.
+  // The requester retries until the broker accepts it.
   #publish(request: PlannedRequest, isCancel: boolean, done: () => void): void {
     const { clock } = this.#models
     if (!this.#broker.isUp) return void clock.after(200, () => this.#publish(request, isCancel, done))
@@ -256,7 +256,7 @@ class World {
     }
   }
 
-  // By Correlation Data, else by the id in the topic.
+  // By Correlation Data, otherwise by the id in the topic.
   #requestOf({ topic, properties }: IPublishPacket): PlannedRequest | undefined {
     return this.#requests.get(properties?.correlationData?.toString() ?? topic.split('/').at(-1)!)
   }
@@ -270,7 +270,7 @@ class World {
     }
   }
 
-  // Part of a fault: the run does not rest before.
+  // Part of a fault: the run is not idle before its end.
   #later(delayMs: number, run: () => void): void {
     this.#open += 1
     this.#clock.after(delayMs, () => {
@@ -340,7 +340,7 @@ class World {
     return this.#connector === undefined ? undefined : this.#links.get(this.#connector.owner)
   }
 
-  // kill -9; silent = the machine went with it, and the broker is not told.
+  // kill -9; silent = the machine failed as well, and the broker does not notice.
   #kill(isSilent: boolean, downMs: number): void {
     const connector = this.#connector
     if (connector === undefined || !connector.owner.isAlive) return
@@ -352,7 +352,7 @@ class World {
     this.#later(downMs, () => this.#startProcess())
   }
 
-  // SIGTERM, and a start after a while; undefined = the end of the run.
+  // SIGTERM, and a restart after a while; undefined = the end of the run.
   #drain(downMs: number | undefined): void {
     const connector = this.#connector
     if (connector === undefined || !connector.owner.isAlive || this.#isDraining) return
@@ -379,6 +379,6 @@ function holdMaxMsOf({ ackOrder, ackHoldMaxMs }: Scenario): number {
   return ackOrder === 'strict' ? Infinity : 0
 }
 
-// One logger for all runs: making one costs more than a run should.
+// One logger for all runs: creating one is expensive.
 const sink = { write: (_text: string): void => {} }
 const log = createLog({ level: 'info', format: 'json' }, { write: (text) => sink.write(text.trimEnd()) })

@@ -1,4 +1,4 @@
-// The verdict on written histories: one violation of each rule about answers in parts and the order of PUBACKs.
+// Tests the verdict on scripted histories: one violation of each rule about answers in parts and the order of PUBACKs.
 import { describe, expect, test } from 'vitest'
 import type { History, HistoryEvent, RunEvent } from './history.ts'
 import type { PlannedRequest } from './scenario.ts'

@@ -1,14 +1,14 @@
-// Judges the history of a run against the promises of delivery. Pure: the same history gives the same verdict.
+// Judges the history of a run by the delivery requirements. Pure: the same history gives the same verdict.
 import { OpenRequests } from '../checkers/open-requests.ts'
 import { Answers, type OpenReply } from './answers.ts'
 import type { History, HistoryEvent, LossReason } from './history.ts'
 import type { PlannedRequest } from './scenario.ts'
 
-/** A promise that was broken. */
+/** A violated rule. */
 export interface Violation {
   /**
-   * `D1` to `D6` as in the requirements; for answers in parts `part-order`, `part-after-final` and `stream-restart`; for
-   * Packet Identifiers that come round `ack-wrap`; `window`, `subtree`, `rest`, `crash` and `concurrency`.
+   * `D1` to `D6` as in the requirements; for answers in parts `part-order`, `part-after-final` and `stream-restart`;
+   * for reused Packet Identifiers `ack-wrap`; `window`, `subtree`, `rest`, `crash` and `concurrency`.
    */
   readonly rule: string
   readonly atMs: number
@@ -26,45 +26,45 @@ interface SeenDelivery {
 
 interface Connection {
   readonly process: number
-  /** Of QoS 1. */
+  /** Unacknowledged deliveries of QoS 1. */
   readonly deliveries: OpenRequests<SeenDelivery>
   receiveMaximum: number
-  /** Packet Identifiers that a resumed session sends again, in their order; some may have been given up. */
+  /** Packet Identifiers that a resumed session resends, in order; some may have been released. */
   toResend: number[]
   isResumed: boolean
 }
 
-/** What became of one publish of a requester. */
+/** The fate of one publish of a requester. */
 interface Message {
   readonly key: string
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
-  /** It reached the broker when the last process was drained already: it waits for the next one. */
+  /** It reached the broker after the last process was drained: it waits for the next process. */
   readonly isLate: boolean
   end: 'acknowledged' | 'unrouted' | LossReason | undefined
 }
 
-/** What one process of the connector has seen and done; it knows nothing of its predecessors. */
+/** What one connector process has received and done; it has no knowledge of its predecessors. */
 interface Process {
-  /** When each message came first. */
+  /** When each message was first delivered. */
   readonly firstSeenMs: Map<number, number>
-  /** Until when each key may be executed, by the latest of its deliveries. */
+  /** Until when each key may be executed, by the latest expiry of its deliveries. */
   readonly mayRunUntilMs: Map<string, number>
-  /** Until when an answer to each key is remembered at least, by the earliest and the shortest of its deliveries. */
+  /** Until when an answer to each key must be remembered, by the earliest and the shortest of its deliveries. */
   readonly rememberedUntilMs: Map<string, number>
   readonly answers: Answers
-  /** Unacknowledged publishes by Packet Identifier; undefined for what is no reply. */
+  /** Unacknowledged publishes by Packet Identifier; undefined for publishes other than replies. */
   readonly open: Map<number, OpenReply | undefined>
-  /** Packet Identifiers of the publishes that were never acknowledged, in the order of their first time. */
+  /** Packet Identifiers of the unacknowledged publishes, in the order in which they were first sent. */
   readonly unacknowledged: Set<number>
   readonly calls: Map<string, { readonly outcome: string; readonly rememberedUntilMs: number }>
   running: number
 }
 
-// Times are sums of fractions.
+// Times are sums of fractions, which have rounding errors.
 const CLOCK_STEP_MS = 1e-6
 
-/** The broken promises, in the order in which they broke; none where all were kept. */
+/** The violations, in order of time; empty when there is none. */
 export function judge(history: History): Violation[] {
   const verdict = new Verdict(history)
   for (const event of history.events) verdict.see(event)
@@ -81,7 +81,7 @@ class Verdict {
   readonly #messages = new Map<number, Message>()
   readonly #accepted = new Set<string>()
   readonly #refused = new Set<string>()
-  // Keys in safekeeping now.
+  // Keys that are in safekeeping.
   readonly #kept = new Set<string>()
   #nowMs = 0
 
@@ -143,7 +143,7 @@ class Verdict {
       case 'accepted':
         if (event.key === undefined) return
         if (event.reasonCode >= 0x80) this.#refused.add(event.key)
-        // An answer in parts is one with its final message.
+        // An answer in parts counts with its final message.
         else if (!event.isPart) this.#accepted.add(event.key)
         return
       case 'kept':
@@ -157,17 +157,14 @@ class Verdict {
       case 'quiet':
         this.#isQuiet = true
         if (!event.isQuiet)
-          this.#broken('rest', `five minutes after all is well there is still: ${event.left}`)
+          this.#broken('rest', `five minutes after the last fault there is still: ${event.left}`)
         return
       case 'leftover':
         return this.#broken('rest', `after the drain process ${event.process} still has: ${event.what}`)
       case 'uncaught':
         return this.#broken('crash', event.text)
       case 'unknown-ack':
-        return this.#broken(
-          'D3',
-          `the broker gets an acknowledgement of ${event.packetId}, which it has not sent`,
-        )
+        return this.#broken('D3', `the broker received a PUBACK for ${event.packetId}, which it has not sent`)
       case 'closed':
       case 'fault':
       case 'log':
@@ -175,11 +172,11 @@ class Verdict {
     }
   }
 
-  /** D2: what the broker took and did not lose was answered. */
+  /** D2: every request that the broker accepted and did not lose was answered. */
   end(): void {
     const byKey = new Map<string, Message[]>()
     for (const message of this.#messages.values()) {
-      // A wish to stop has no reply.
+      // A cancel message has no reply.
       if (message.isCancel || (message.isLate && message.end === undefined)) continue
       const others = byKey.get(message.key)
       if (others === undefined) byKey.set(message.key, [message])
@@ -189,12 +186,12 @@ class Verdict {
       const request = this.#request(key)
       if (request.qos === 0 || request.replyTopic === undefined) continue
       const held = messages.filter(({ end }) => end === undefined)
-      if (held.length > 0) this.#broken('D2', `${key} is still with the broker`)
+      if (held.length > 0) this.#broken('D2', `the broker still has ${key}`)
       const isLostByBroker = messages.every(
         ({ end }) => end === 'session' || end === 'unrouted' || end === 'expired',
       )
       if (isLostByBroker || this.#accepted.has(key) || this.#refused.has(key)) continue
-      // Acknowledged without an answer: in order only where its time was up.
+      // Acknowledged without an answer: allowed only after its expiry.
       if (messages.every(({ expiresAtMs }) => expiresAtMs !== undefined && expiresAtMs < this.#nowMs))
         continue
       this.#broken('D2', `${key} was never answered`)
@@ -228,7 +225,7 @@ class Verdict {
     connection.deliveries.add({ packetId, message, key, isCancel, arrivedAtMs: atMs, expiresAtMs })
   }
 
-  // A request of an earlier process: a redelivery that comes from the disk.
+  // A request of an earlier process, redelivered from disk.
   #taken({ process: number, key, receivedAtMs, expirySeconds }: HistoryEvent & { kind: 'taken' }): void {
     const process = this.#processes.get(number)!
     const expiresAtMs = expirySeconds === undefined ? Infinity : receivedAtMs + expirySeconds * 1000
@@ -245,7 +242,7 @@ class Verdict {
     process.mayRunUntilMs.set(key, Math.max(until, process.mayRunUntilMs.get(key) ?? 0))
   }
 
-  // D3 (which), then D1 (when).
+  // First D3 (which request), then D1 (when).
   #requestAck(event: HistoryEvent & { kind: 'request-ack' }): void {
     const { connection: number, packetId, atMs } = event
     const connection = this.#connections.get(number)!
@@ -264,10 +261,10 @@ class Verdict {
     }
     const { key, message } = request
     if (isAmbiguous) {
-      const what = `connection ${number} acknowledges ${packetId}, which several open deliveries have; the oldest is ${key}`
+      const what = `connection ${number} acknowledges ${packetId}, an identifier of several open deliveries; the oldest is ${key}`
       this.#broken('ack-wrap', what)
     } else if (!isDone(request)) {
-      this.#broken('D1', `${key} (message ${message}) is acknowledged before the whole of its answer`)
+      this.#broken('D1', `${key} (message ${message}) is acknowledged before its answer is complete`)
     }
   }
 
@@ -287,13 +284,13 @@ class Verdict {
       if (process.open.size > connection.receiveMaximum) {
         this.#broken(
           'window',
-          `${process.open.size} publishes are open; the broker takes ${connection.receiveMaximum}`,
+          `${process.open.size} publishes are in flight; the Receive Maximum is ${connection.receiveMaximum}`,
         )
       }
     }
     if (event.dup) this.#resent(number, connection, process, packetId)
     else if (qos > 0) {
-      // Where it was given up its identifier is free again, and the newest user is the last in the order.
+      // A released identifier is free again, and its latest user is the last in the order.
       process.unacknowledged.delete(packetId)
       process.unacknowledged.add(packetId)
     }
@@ -317,12 +314,12 @@ class Verdict {
       this.#broken('D4', `the reply to ${key} carries the answer to ${bodyKey}`)
   }
 
-  // MQTT 5 §4.4 and §4.6: on a resumed session, in the old order. What never reached the wire before is not known here.
+  // MQTT 5 §4.4 and §4.6: in a resumed session, in the original order. Publishes that never reached the wire are unknown here.
   #resent(number: number, { isResumed, toResend }: Connection, process: Process, packetId: number): void {
     const index = toResend.indexOf(packetId)
     const isKnown = process.unacknowledged.has(packetId)
     if (!isResumed || (isKnown && index === -1)) {
-      this.#broken('window', `connection ${number} sends ${packetId} again out of turn`)
+      this.#broken('window', `connection ${number} resends ${packetId} out of order`)
     }
     if (isKnown) toResend.splice(0, index + 1)
     else process.unacknowledged.add(packetId)
@@ -342,20 +339,21 @@ class Verdict {
     const process = this.#processes.get(event.process)!
     process.running += 1
     if (process.running > concurrency)
-      this.#broken('concurrency', `${process.running} calls run; allowed are ${concurrency}`)
+      this.#broken('concurrency', `${process.running} calls run; the limit is ${concurrency}`)
     const untilMs = process.mayRunUntilMs.get(key)
-    if (untilMs === undefined) return this.#broken('D4', `${key} is called and was not delivered`)
+    if (untilMs === undefined)
+      return this.#broken('D4', `the model is called for ${key}, which was not delivered`)
     if (atMs >= untilMs)
-      this.#broken('D6', `${key} is called although its time was up at ${untilMs.toFixed(3)}`)
+      this.#broken('D6', `the model is called for ${key}, which expired at ${untilMs.toFixed(3)}`)
     const before = process.calls.get(key)
-    // A failed call may be made again, and one whose answer is not remembered because it came in parts; one that runs or
-    // was answered may not.
+    // A failed call may be repeated, and one whose answer is not remembered because it had parts; one that runs or
+    // was answered may not be repeated.
     const isStream = this.#request(key).behaviour.kind === 'stream'
     const isKnown = before !== undefined && !isStream && atMs < before.rememberedUntilMs
     if (before?.outcome === 'running' || (isKnown && before.outcome === 'ok')) {
       this.#broken(
         'D5',
-        `${key} is called again by process ${event.process}; the first call: ${before.outcome}`,
+        `process ${event.process} calls the model again for ${key}; the first call: ${before.outcome}`,
       )
     }
     process.calls.set(key, { outcome: 'running', rememberedUntilMs: process.rememberedUntilMs.get(key)! })
@@ -383,7 +381,7 @@ class Verdict {
   }
 }
 
-// An error about the Response Topic or the request itself goes to the derived topic.
+// An error about the Response Topic or the request itself is sent to the derived topic.
 function isDerivedError(request: PlannedRequest, topic: string, status: string): boolean {
   return status !== '200' && topic === request.topic.replace('/request/', '/reply/')
 }

@@ -1,9 +1,9 @@
-// A broker that is killed, has no disk, or a queue that is too small.
+// A broker that is killed, has no disk space, or has a queue that is too small.
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { tempFolder } from '../../fixtures/temp-folder.ts'
-import { TELLS_DROPS, watchDrops } from '../broker-drops.ts'
+import { PUBLISHES_DROPS, watchDrops } from '../broker-drops.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 import { onStage, pause, until, type Stage } from '../stage.ts'
 import { startUnderLoad } from '../under-load.ts'
@@ -17,12 +17,12 @@ const SETTINGS = [
 
 const KILLS = 200
 
-/** What a PUBACK of Mosquitto is worth. */
+/** How reliable a PUBACK of Mosquitto is. */
 export const brokerKill: Row = {
   name: 'broker-kill',
   what: 'kill -9 of Mosquitto 2.0, 200 times (--quick: 3) for each of three settings of its persistence; 300 requests/s of raw and SDK clients',
   criterion:
-    'SDK unanswered 0; raw: unanswered <= under way at the kills with autosave_on_changes; crossed 0, phantom 0',
+    'SDK unanswered 0; raw: unanswered <= in flight at the kills with autosave_on_changes; crossed 0, phantom 0',
   fullSeconds: 3 * KILLS * 2 + 60,
   isTimed: false,
   run: async (options) => {
@@ -66,7 +66,7 @@ export const brokerKill: Row = {
           `${name}: answers are crossed: ${JSON.stringify(verdict.firstWrongReplies)}`,
         )
         if (name === 'autosave_on_changes')
-          findings.check(lost <= underWay, `${name}: ${lost} lost, ${underWay} were under way`)
+          findings.check(lost <= underWay, `${name}: ${lost} lost, ${underWay} were in flight`)
         findings.check(play.connector.deaths.length === 0, play.connector.deaths.join('; '))
       })
     }
@@ -74,10 +74,10 @@ export const brokerKill: Row = {
   },
 }
 
-/** Nothing more fits on its disk. */
+/** The broker's disk is full. */
 export const brokerDiskFull: Row = {
   name: 'broker-disk-full',
-  what: "the broker's disk (tmpfs of 16 MB) is filled, the broker is killed and started on it, then space is freed; 100 requests/s of SDK and raw clients",
+  what: "the broker's disk (tmpfs, 16 MB) is filled, the broker is killed and restarted, then space is freed; 100 requests/s of SDK and raw clients",
   criterion: 'SDK unanswered 0 after space is free; crossed 0',
   fullSeconds: 130,
   isTimed: false,
@@ -124,12 +124,11 @@ export const brokerDiskFull: Row = {
     }),
 }
 
-/** The connector is away for longer than the queue holds. */
+/** The connector is disconnected for longer than the queue can hold. */
 export const brokerQueueFull: Row = {
   name: 'broker-queue-full',
-  what: 'max_queued_messages 200, the connector away for 60 s (--quick: 6 s) at 100 requests/s; once raw clients, once SDK clients',
-  criterion:
-    "raw: what is unanswered is what the broker's $SYS counts as dropped; SDK unanswered 0; crossed 0",
+  what: 'max_queued_messages 200, the connector stopped for 60 s (--quick: 6 s) at 100 requests/s; once raw clients, once SDK clients',
+  criterion: "raw: unanswered as many as the broker's $SYS reports as dropped; SDK unanswered 0; crossed 0",
   fullSeconds: 240,
   isTimed: false,
   run: async (options) => {
@@ -141,7 +140,7 @@ export const brokerQueueFull: Row = {
         const play = await startUnderLoad(stage, {
           broker: {
             isInMemory: true,
-            config: ['max_queued_messages 200', 'max_inflight_messages 2000', ...TELLS_DROPS],
+            config: ['max_queued_messages 200', 'max_inflight_messages 2000', ...PUBLISHES_DROPS],
           },
           requests: 200_000,
           requestsPerSecond: 100,
@@ -169,7 +168,7 @@ export const brokerQueueFull: Row = {
         findings.check(dropped > 0, `${kind}: nothing was dropped`)
         findings.check(verdict.crossed + verdict.phantom === 0, `${kind}: answers are crossed`)
         findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} SDK requests are unanswered`)
-        // One that was dropped with a deadline of seconds counts as expired.
+        // A dropped request with a deadline of seconds counts as expired.
         const isExplained = verdict.unanswered <= dropped && dropped <= verdict.unanswered + verdict.expired
         if (kind === 'raw')
           findings.check(isExplained, `${verdict.unanswered} are unanswered, ${dropped} were dropped`)
@@ -179,7 +178,7 @@ export const brokerQueueFull: Row = {
   },
 }
 
-// In the mount namespace of the run (cli.ts): it goes with the process.
+// In the mount namespace of the run (cli.ts): the mount ends with the process.
 function mountSmallDisk(stage: Stage): string {
   const folder = tempFolder('disk')
   try {
@@ -191,7 +190,7 @@ function mountSmallDisk(stage: Stage): string {
   return folder
 }
 
-// The broker's folder is made in the place for temporary files.
+// The broker's folder is created in the folder for temporary files.
 async function withTempFolderAt<T>(folder: string, act: () => Promise<T>): Promise<T> {
   const before = process.env['TMPDIR']
   process.env['TMPDIR'] = folder
@@ -208,7 +207,7 @@ function fill(path: string): void {
   try {
     for (;;) writeSync(file, Buffer.alloc(65_536))
   } catch {
-    // ENOSPC: that is the point.
+    // ENOSPC: the disk is full.
   } finally {
     closeSync(file)
   }

@@ -1,4 +1,4 @@
-// Faults that the chaos run knows: here it runs with a schedule of one kind only, so that its figures are that kind's own.
+// Chaos runs with one kind of fault each, so that the figures belong to that kind.
 import { report } from '../../chaos/report.ts'
 import type { ChaosResult } from '../../chaos/result.ts'
 import { runChaos } from '../../chaos/run.ts'
@@ -10,7 +10,7 @@ import { amountOf, Findings, type Row } from '../row.ts'
 interface ChaosRow {
   readonly name: string
   readonly what: string
-  /** Beside what holds for all of them. */
+  /** In addition to the criterion of all rows. */
   readonly criterion?: string
   readonly kinds: readonly FaultKind[]
   readonly faults: number
@@ -22,18 +22,18 @@ interface ChaosRow {
 }
 
 const ALL_CRITERION =
-  'raw and SDK unanswered 0 (raw: except what a killed broker had acknowledged), crossed 0, phantom 0, violations on the wire 0'
+  'raw and SDK unanswered 0 (raw: except requests lost by a killed broker), crossed 0, phantom 0, violations on the wire 0'
 const QUICK_FAULTS = 6
 const RATE = 300
 const IN_FLIGHT_MAX = 300
 const SEED = 20_261_125
 
-/** Connector, broker, upstream and networks, one at a time; then two at once. */
+/** Connector, broker, model server and networks, one at a time; then several at the same time. */
 export const CHAOS_ROWS: readonly Row[] = [
   toRow({
     name: 'connector-kill',
     what: 'kill -9 of the connector, 1,000 times',
-    criterion: 'extra calls <= under way at the kill; first reply < 2 s (p99) after the restart',
+    criterion: 'extra calls <= in flight at the kill; first reply < 2 s (p99) after the restart',
     kinds: ['connector-kill'],
     faults: 1_000,
     everyMs: 5_000,
@@ -64,7 +64,7 @@ export const CHAOS_ROWS: readonly Row[] = [
   toRow({
     name: 'connector-stop',
     what: 'SIGSTOP of the connector, 100 times, up to 10 s (keep-alive 2 s)',
-    criterion: 'no stale acknowledgement (the tap looks)',
+    criterion: 'no stale acknowledgement (checked by the tap)',
     kinds: ['connector-stop'],
     faults: 100,
     everyMs: 8_000,
@@ -73,7 +73,7 @@ export const CHAOS_ROWS: readonly Row[] = [
   toRow({
     name: 'broker-term',
     what: 'SIGTERM of the broker, 200 times',
-    criterion: 'raw clients 0 unanswered',
+    criterion: 'raw unanswered 0',
     kinds: ['broker-term'],
     faults: 200,
     everyMs: 4_000,
@@ -81,14 +81,14 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'upstream-faults',
-    what: 'the model server killed, hung, reset, busy (503), slow: 50 times each',
+    what: 'the model server is killed, hangs, resets, is busy (503), is slow: 50 times each',
     kinds: ['upstream-kill', 'upstream-hang', 'upstream-reset', 'upstream-503', 'upstream-slow'],
     faults: 250,
     everyMs: 3_000,
   }),
   toRow({
     name: 'network-connector',
-    what: 'between connector and broker: cut, reset, reset inside a packet, half-open each way, freeze, latency, slices, 40 kB/s, slow close; 50 times each',
+    what: 'between connector and broker: connection lost, reset, reset inside a packet, half-open each way, freeze, latency, slices, 40 kB/s, slow close; 50 times each',
     criterion: 'D1 to D4 on the wire; one connection at a time',
     kinds: [
       'connector-cut',
@@ -107,8 +107,8 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'network-client',
-    what: 'between clients and broker: cut, reset, reset inside a packet, half-open, latency, slices; 50 times',
-    criterion: 'SDK 0',
+    what: 'between clients and broker: connection lost, reset, reset inside a packet, half-open, latency, slices; 50 times',
+    criterion: 'SDK unanswered 0',
     kinds: [
       'client-cut',
       'client-reset',
@@ -122,7 +122,7 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'two-at-once',
-    what: 'faults of all kinds, so close that several are there at once, 300 times',
+    what: 'faults of all kinds, so frequent that several overlap, 300 times',
     kinds: [],
     faults: 300,
     everyMs: 1_200,

@@ -1,4 +1,4 @@
-// Clients that are many, loud, deaf, or repeat themselves.
+// Clients that are many, send too much, do not read, or send duplicates.
 import { RawClient } from '../../rig/raw-client.ts'
 import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
@@ -12,11 +12,11 @@ function clients(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index}`)
 }
 
-/** One asks as much as all others together. */
+/** One client sends as much as all others together. */
 export const loudClient: Row = {
   name: 'loud-client',
-  what: 'one client at 100 times the load of each of 99 others; together above the capacity',
-  criterion: 'the others: >= 95 % answered 200, p99 <= 2 times that without the loud one; unanswered 0',
+  what: 'one client sends 100 times as much as each of 99 others; together above the capacity',
+  criterion: 'the others: >= 95 % answered 200, p99 <= 2 times that without the loud client; unanswered 0',
   fullSeconds: 200,
   isTimed: true,
   run: (options) =>
@@ -47,7 +47,7 @@ export const loudClient: Row = {
       findings.figure('others_p99_alone_ms', before.okP99Ms)
       findings.figure('loud_ok', `${load.report('loud', phase).ok} of ${load.report('loud', phase).requests}`)
       findings.figure('unanswered', load.unanswered)
-      findings.check(share >= 0.95, `the others got ${(share * 100).toFixed(1)} % of their answers`)
+      findings.check(share >= 0.95, `${(share * 100).toFixed(1)} % of the others' requests were answered 200`)
       findings.checkTime(
         beside.okP99Ms <= 2 * before.okP99Ms,
         `p99 of the others is ${beside.okP99Ms.toFixed(0)} ms, alone ${before.okP99Ms.toFixed(0)} ms`,
@@ -57,10 +57,10 @@ export const loudClient: Row = {
     }),
 }
 
-/** All connect at once, and once more after a restart of the broker. */
+/** All clients connect at the same time, and again after a restart of the broker. */
 export const connectStorm: Row = {
   name: 'connect-storm',
-  what: '10,000 clients (--quick: 1,000) are connected, the broker restarts, all connect at once and ask; under 150 requests/s',
+  what: '10,000 clients (--quick: 1,000) are connected, the broker restarts, all reconnect and send at once; 150 requests/s',
   criterion: 'connector and clients ready < 30 s after the restart; unanswered 0, errors 0',
   fullSeconds: 120,
   isTimed: true,
@@ -69,7 +69,7 @@ export const connectStorm: Row = {
       const findings = new Findings()
       const count = quick ? 1_000 : 10_000
       const { broker, connector } = await startWorld(stage, {
-        // Room for a request of each: it is the connections that are tried.
+        // Room for one request from each client: the row tests connections, not the queue.
         models: { iris: { limits: { queueDepthMax: 2 * count, queueWaitMaxMs: 30_000 } } },
         broker: { config: ['max_queued_messages 0'] },
       })
@@ -87,14 +87,14 @@ export const connectStorm: Row = {
       await broker.start()
       await until(() => connector.count('session_ready') > readyBefore, 60_000)
       const connectorMs = performance.now() - restartedAtMs
-      // Each asks once, now or as soon as it is back.
+      // Each client sends one request, now or when it has reconnected.
       const burst: readonly [number, number] = [load.sent, load.sent + count]
       for (let client = 0; client < count; client++) load.send(0)
       await until(() => load.report('all', burst).unanswered === 0, 60_000, 200)
       const clientsMs = performance.now() - restartedAtMs
       const bursted = load.report('all', burst)
       say(
-        `back after the restart: connector ${connectorMs.toFixed(0)} ms, an answer for each client ${clientsMs.toFixed(0)} ms`,
+        `after the restart: connector ready ${connectorMs.toFixed(0)} ms, every client answered ${clientsMs.toFixed(0)} ms`,
       )
       await until(() => load.sent > burst[1] + 1_000, 30_000)
       load.stop()
@@ -119,7 +119,7 @@ export const connectStorm: Row = {
       findings.checkTime(connectorMs < 30_000, `the connector needed ${(connectorMs / 1000).toFixed(1)} s`)
       findings.checkTime(
         clientsMs < 30_000,
-        `the clients needed ${(clientsMs / 1000).toFixed(1)} s to come back`,
+        `the clients needed ${(clientsMs / 1000).toFixed(1)} s to reconnect`,
       )
       findings.check(report.unanswered <= load.abandoned, `${report.unanswered} requests are unanswered`)
       findings.check(
@@ -130,11 +130,12 @@ export const connectStorm: Row = {
     }),
 }
 
-/** One in a hundred asks, and never reads. */
+/** One client in a hundred sends requests and never reads. */
 export const slowSubscribers: Row = {
   name: 'slow-subscribers',
-  what: '1 of 100 clients asks for 20 kB answers, 50 a second, and never reads its socket',
-  criterion: "the others' p99 + 10 % at most, all answered; memory <= 1.5 times quiet; no request is held",
+  what: '1 of 100 clients requests 20 kB answers, 50 per second, and never reads its socket',
+  criterion:
+    'p99 of the others + 10 % at most, all answered; memory <= 1.5 times quiet; no request stays unacknowledged',
   fullSeconds: 220,
   isTimed: true,
   run: (options) =>
@@ -180,7 +181,7 @@ export const slowSubscribers: Row = {
     }),
 }
 
-/** The client repeats each request twice. */
+/** Each request is sent three times. */
 export const duplicates: Row = {
   name: 'duplicates',
   what: 'each request is sent three times with the same Correlation Data, 100 requests/s',
@@ -211,7 +212,7 @@ export const duplicates: Row = {
       findings.check(calls === report.requests, `${calls} calls for ${report.requests} requests`)
       findings.check(report.ok === report.requests, `${report.ok} were answered 200`)
       findings.check(load.replies === 3 * report.requests, `${load.replies} replies`)
-      findings.check(known === 2 * report.requests, `${known} were known as duplicates`)
+      findings.check(known === 2 * report.requests, `${known} were counted as duplicates`)
       return findings.result
     }),
 }

@@ -1,4 +1,4 @@
-// Little memory, and a clock that jumps.
+// Little memory, and a wall clock that jumps.
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeMemoryCage } from '../../fixtures/memory-cage.ts'
@@ -16,11 +16,11 @@ const FAKETIME = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu']
   .map((folder) => `${folder}/faketime/libfaketimeMT.so.1`)
   .find((path) => existsSync(path))
 
-/** 96 MB for everything. */
+/** 96 MiB for the whole process. */
 export const memoryLimit: Row = {
   name: 'memory-limit',
-  what: `memory limit of ${LIMIT_MIB} MiB (control group), requests and answers of 2 MB, 20 a second, limits.bytesInFlightMax of 12 MiB, limits.duplicates.bytesMax of 4 MiB, 3 MiB for one body`,
-  criterion: 'no OOM kill, no end of the process; unanswered 0; errors only `overloaded`',
+  what: `memory limit of ${LIMIT_MIB} MiB (control group), requests and answers of 2 MB, 20 per second; limits.bytesInFlightMax 12 MiB, limits.duplicates.bytesMax 4 MiB, 3 MiB per body`,
+  criterion: 'no OOM kill, no exit of the process; unanswered 0; errors only `overloaded`',
   fullSeconds: 110,
   isTimed: false,
   run: (options) =>
@@ -29,7 +29,7 @@ export const memoryLimit: Row = {
       const seconds = amountOf(options, 90, 8)
       const findings = new Findings()
       const cage = makeMemoryCage(LIMIT_MIB * MIB, `inferwire-matrix-${process.pid}-${Date.now()}`)
-      say(cage === undefined ? 'no control group can be made here: only the peak is measured' : cage.kind)
+      say(cage === undefined ? 'no control group can be created here: only the peak is measured' : cage.kind)
       if (cage !== undefined) stage.later(() => cage.remove())
       const { broker, connector } = await startWorld(stage, {
         models: {
@@ -69,7 +69,7 @@ export const memoryLimit: Row = {
       findings.figure('unanswered', report.unanswered)
       findings.check(
         connector.deaths.length === 0,
-        `${connector.deaths.length} ends: ${connector.deaths[0]?.slice(0, 200)}`,
+        `${connector.deaths.length} exits: ${connector.deaths[0]?.slice(0, 200)}`,
       )
       findings.check((cage?.oomKills() ?? 0) === 0, `${cage?.oomKills()} OOM kills`)
       findings.check(report.unanswered === 0, `${report.unanswered} requests are unanswered`)
@@ -81,11 +81,11 @@ export const memoryLimit: Row = {
     }),
 }
 
-/** An hour forward, an hour back. */
+/** The clock jumps an hour forward and back. */
 export const clockJump: Row = {
   name: 'clock-jump',
-  what: "the connector's wall clock jumps an hour forward and back 20 times (--quick: 6) under 100 requests/s; a token is replaced at each jump. libfaketime; the monotonic clock is left alone, as the kernel does",
-  criterion: 'no time-out misfires: all answered 200; each new token is used within 2 s; no reconnect',
+  what: "the connector's wall clock jumps an hour forward and back 20 times (--quick: 6) under 100 requests/s; a token is replaced at each jump. With libfaketime; the monotonic clock does not jump, as with a real clock change",
+  criterion: 'no false timeout: all answered 200; each new token is used within 2 s; no reconnect',
   fullSeconds: 115,
   isTimed: false,
   run: (options) =>
@@ -141,7 +141,7 @@ export const clockJump: Row = {
       load.stop()
       await load.settle()
       const report = load.report()
-      // The jumps reached the process: its log has both hours.
+      // Proof that the jumps reached the process: its log has both hours.
       const hours = await hoursInLog(
         connector.log.map(({ text }) => text),
         async () => {

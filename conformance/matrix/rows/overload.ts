@@ -1,11 +1,11 @@
-// Ten times what the model can do.
-import { TELLS_DROPS, watchDrops } from '../broker-drops.ts'
+// Ten times the model's capacity.
+import { PUBLISHES_DROPS, watchDrops } from '../broker-drops.ts'
 import { amountOf, Findings, type Row, type RowOptions, type RowResult } from '../row.ts'
 import { startWorld, watchCpu } from '../world.ts'
 import { FlowLoad } from '../../rig/flow-load.ts'
 import { onStage } from '../stage.ts'
 
-// Four calls of 20 ms at once: a little below 200 requests per second.
+// Four concurrent calls of 20 ms: slightly below 200 requests per second.
 const MODEL = 'slow-20'
 const CONCURRENCY = 4
 const NOMINAL = 200
@@ -16,7 +16,7 @@ const CRITERION =
 
 const THREE_TIMES_QUIET = (quietMs: number): number => 3 * quietMs
 
-/** A queue as deep as the concurrency: what waits longer than a call or two misses the criterion (16: p99 5 times quiet). */
+/** The queue is as deep as the concurrency: with a deeper one (16), p99 is 5 times quiet and misses the criterion. */
 export const overload: Row = {
   name: 'overload-10x',
   what: 'ten times the capacity (2000 requests/s for a model that answers 200/s), queue of 4',
@@ -26,7 +26,7 @@ export const overload: Row = {
   run: (options) => run({ concurrency: CONCURRENCY, queueDepthMax: CONCURRENCY }, THREE_TIMES_QUIET, options),
 }
 
-/** The same, with what the connector does when only the concurrency is said. */
+/** The same with the default queue: only the concurrency is configured. */
 export const overloadWithDefaults: Row = {
   ...overload,
   name: 'overload-10x-defaults',
@@ -46,7 +46,7 @@ function run(
     const findings = new Findings()
     const world = await startWorld(stage, {
       models: { [MODEL]: { limits } },
-      broker: { config: TELLS_DROPS },
+      broker: { config: PUBLISHES_DROPS },
     })
     const { broker, connector } = world
     const dropsSoFar = await watchDrops(stage, broker)

@@ -1,4 +1,4 @@
-// Replies that the broker does not take: settled, counted, and never a loop.
+// Replies that the broker rejects: settled and counted, without a retry loop.
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { PacketScanner } from '../../rig/wire.ts'
 import { TestClient, type Received } from '../../fixtures/mqtt-client.ts'
@@ -8,12 +8,11 @@ import { startWorld, type World } from '../world.ts'
 
 const BYTES_MAX = 20_000
 
-/** Three brokers that refuse, one after another. */
+/** Three brokers that reject replies for different reasons. */
 export const refusedReplies: Row = {
   name: 'refused-replies',
-  what: 'the ACL denies the reply (0x87), the reply is above Maximum Packet Size (0x95), the quota is exceeded (0x97, by a stand-in for the broker)',
-  criterion:
-    'each request settled and counted, called once, no reconnect, the connection goes on with others',
+  what: 'the ACL denies the reply (0x87), the reply exceeds Maximum Packet Size (0x95), the quota is exceeded (0x97, from a stand-in for the broker)',
+  criterion: 'each request settled and counted, model called once, no reconnect, later requests answered',
   fullSeconds: 40,
   isTimed: false,
   run: (options) =>
@@ -37,7 +36,7 @@ export const refusedReplies: Row = {
         )
         findings.check(figures.held === 0, `${name}: ${figures.held} requests are not acknowledged`)
         findings.check(figures.connections === 1, `${name}: ${figures.connections} connections`)
-        findings.check(figures.next === '200', `${name}: the next request got ${figures.next}`)
+        findings.check(figures.next === '200', `${name}: the next request was answered ${figures.next}`)
       }
       return findings.result
     }),
@@ -48,11 +47,11 @@ interface Refused {
   readonly calls: number
   /** Settled without a reply. */
   readonly dropped: number
-  /** The client got an error in the reply's place. */
+  /** The client received an error instead of the reply. */
   readonly errors: number
   readonly held: number
   readonly connections: number
-  /** How a request that is not refused ended afterwards. */
+  /** Status of a later request whose reply is not rejected. */
   readonly next: string
 }
 
@@ -92,7 +91,7 @@ async function tooLarge(stage: Stage, count: number): Promise<Refused> {
   const client = await TestClient.connect(world.broker.url)
   stage.later(() => client.close())
   await client.subscribe('infer/reply/#')
-  // It fits as a request, and not as a reply with status and timing beside it.
+  // It fits as a request, but not as a reply, which has status and timing in addition.
   const before = client.received.length
   for (let index = 0; index < count; index++) {
     const head = `{"instances":[${index}],"pad":"`
@@ -127,7 +126,7 @@ async function overQuota(stage: Stage, count: number): Promise<Refused> {
 async function outcome(name: string, world: World, client: TestClient, errors: number): Promise<Refused> {
   const { connector, upstream } = world
   await until(async () => (await connector.metric('inferwire_unacknowledged_requests')) === 0, 10_000)
-  // A loop would go on.
+  // A retry loop would continue.
   await pause(500)
   await client.subscribe('infer/reply/allowed/#')
   const next: Received = await client.ask('infer/request/allowed/iris/predict', '{"instances":[1]}')
@@ -149,7 +148,7 @@ interface Quota {
   target(port: number): void
 }
 
-// Mosquitto 2.0 never says 0x97: this stands before it, and turns its PUBACKs into that.
+// Mosquitto 2.0 never sends 0x97: this proxy replaces its PUBACKs with it.
 async function startQuota(stage: Stage): Promise<Quota> {
   let targetPort = 0
   const quota = { url: '', isExceeded: false, target: (port: number) => void (targetPort = port) }

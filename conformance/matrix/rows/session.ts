@@ -1,4 +1,4 @@
-// The connector's own process and session: ended by a request, taken over, replayed to, killed among its like.
+// The connector's process and session: killed by a request, taken over, resubscribed, killed next to replicas.
 import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '@inferwire/connector'
 import { ConnectorProcess } from '../../rig/connector-process.ts'
@@ -16,10 +16,10 @@ const ENDS_THE_PROCESS = fileURLToPath(new URL('../../fixtures/ends-the-process.
 const POISON = '{"instances":["ends-the-process"]}'
 const CLIENTS = Array.from({ length: 10 }, (_, index) => `cam-${index}`)
 
-/** Requests that end the process. */
+/** Requests that kill the process. */
 export const poison: Row = {
   name: 'poison',
-  what: '1 request of 1,000 (--quick: of 300) ends the process when it is sent to the model; the process is started again',
+  what: '1 request of 1,000 (--quick: of 300) kills the process when it is sent to the model; the process is restarted',
   criterion: 'each is tried 3 times, answered `internal`, set aside; all others answered 200',
   fullSeconds: 330,
   isTimed: false,
@@ -60,7 +60,7 @@ export const poison: Row = {
           await Promise.race([connector.ended(), until(() => isOver, 3_600_000)])
           if (isOver) return
           deaths += 1
-          say(`it ended (${deaths}); ${load.answered} of ${load.sent} answered`)
+          say(`the connector died (${deaths}); ${load.answered} of ${load.sent} answered`)
           connector.start()
         }
       })()
@@ -90,19 +90,19 @@ export const poison: Row = {
         (report.errors['internal'] ?? 0) === poisoned,
         `${report.errors['internal'] ?? 0} were answered internal`,
       )
-      // One that was set aside and not yet acknowledged when the next one struck is set aside once more.
+      // A request that was set aside but not yet acknowledged at the next kill is set aside again.
       findings.check(setAside >= poisoned, `${setAside} were set aside`)
-      // Two that are under way together may share a death.
+      // Two that are in flight together may share a death.
       findings.check(deaths <= 3 * poisoned, `the process ended ${deaths} times`)
       return findings.result
     }),
 }
 
-/** Two connectors with one client id. */
+/** Two connectors with the same client identifier. */
 export const clientIdClash: Row = {
   name: 'client-id-clash',
-  what: 'two connectors use one client id for 60 s (--quick: 20 s), 20 requests/s; then one goes',
-  criterion: '<= 12 takeovers a minute, the error names the clash, unanswered 0',
+  what: 'two connectors use the same client identifier for 60 s (--quick: 20 s), 20 requests/s; then one stops',
+  criterion: '<= 12 takeovers per minute, the error names the clash, unanswered 0',
   fullSeconds: 110,
   isTimed: false,
   run: ({ quick }) =>
@@ -116,7 +116,7 @@ export const clientIdClash: Row = {
       const other = await ConnectorProcess.create({
         name: 'other',
         broker: { url: broker.url, clientId: 'twin' },
-        // As on another machine.
+        // Its own folder, as on another machine.
         poison: { stateFolder: tempFolder('twin') },
         models: { iris: { url: upstream.url, protocol: 'v1' } },
       })
@@ -153,8 +153,8 @@ export const clientIdClash: Row = {
 /** A request with the Retain flag. */
 export const retainedRequest: Row = {
   name: 'retained-request',
-  what: 'a retained request lies on the broker; 50 reconnects (--quick: 10) and 5 restarts of the connector',
-  criterion: 'calls of the model 0; others are answered',
+  what: 'the broker has a retained request; 50 reconnects (--quick: 10) and 5 restarts of the connector',
+  criterion: 'calls of the model 0; other requests are answered',
   fullSeconds: 60,
   isTimed: false,
   run: (options) =>
@@ -188,7 +188,7 @@ export const retainedRequest: Row = {
       for (; restarts < amountOf(options, 5, 2); restarts++) {
         await connector.startReady()
         await connector.end('SIGTERM')
-        // The session is gone with its expiry: the next one subscribes afresh.
+        // The session has expired: the next one subscribes again.
         await pause(1_500)
       }
       await connector.startReady()
@@ -205,16 +205,16 @@ export const retainedRequest: Row = {
       findings.ran('reconnects', reconnects, 50)
       findings.figure('calls', calls)
       findings.check(calls === 0, `the model was called ${calls} times`)
-      findings.check(live.user['status'] === '200', `another request got ${live.user['status']}`)
+      findings.check(live.user['status'] === '200', `another request was answered ${live.user['status']}`)
       findings.check(connector.deaths.length === 0, connector.deaths.join('; '))
       return findings.result
     }),
 }
 
-/** Three share the work; one at a time dies. */
+/** Three replicas; one at a time is killed. */
 export const replicas: Row = {
   name: 'replicas',
-  what: '3 connectors in a shared subscription on Mosquitto, one of them killed (kill -9) and started again 100 times (--quick: 6), 150 requests/s',
+  what: '3 connectors in a shared subscription on Mosquitto, one of them killed (kill -9) and restarted 100 times (--quick: 6), 150 requests/s',
   criterion: 'unanswered 0 within expiry + restart, crossed 0',
   fullSeconds: 180,
   isTimed: false,

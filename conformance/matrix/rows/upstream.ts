@@ -1,4 +1,4 @@
-// Model servers that hang, break off, lie and flood; and one that dies and comes back.
+// Model servers that hang, break off, send invalid or endless answers; and one that dies and returns.
 import { HOSTILE_MODELS } from '../../rig/model-behaviours.ts'
 import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row, type RowOptions } from '../row.ts'
@@ -34,26 +34,26 @@ const HOSTILE_BOMBS = [
   'endless-chunks',
   'deep-json',
 ] as const
-// Valid JSON, however deep: it passes through without being read.
+// Valid JSON of any depth: it is forwarded without being parsed.
 const MAY_BE_ANSWERED: readonly string[] = ['deep-json']
 
-/** Each misbehaviour at once, with the circuits off: every request meets it. */
+/** All misbehaviours at the same time, with the circuits off: every request meets its own. */
 export const upstreamMisbehaves: Row = {
   name: 'upstream-misbehaves',
   what: `a model server that misbehaves in ${MISDEEDS.length + HOSTILE_MODELS.length + 1} ways, 50 requests each`,
-  criterion: `each request gets a typed error, at most the deadline (${TIMEOUT_MS} ms) + ${GRACE_MS} ms; retries <= 10 % + 3/s; unanswered 0`,
+  criterion: `each request gets a typed error within the deadline (${TIMEOUT_MS} ms) + ${GRACE_MS} ms; retries <= 10 % + 3/s; unanswered 0`,
   fullSeconds: 40,
   isTimed: true,
   run: (options) =>
     play({ misdeeds: MISDEEDS, hostilities: HOSTILE_MODELS, withTls: true, full: 50 }, options),
 }
 
-/** Everything that wants our memory. */
+/** Answers that try to exhaust the memory. */
 export const bombs: Row = {
   name: 'bombs',
-  what: 'answers without end: 10 GB of body, chunks, headers, 1xx, JSON of depth 400,000; beside a healthy model',
+  what: 'endless answers: 10 GB of body, chunks, headers or 1xx, JSON of depth 400,000; next to a healthy model',
   criterion:
-    'typed errors at the deadline at the latest; the process lives; memory + 64 MB at most; other traffic answered',
+    'typed errors by the deadline; the process survives; memory + 64 MB at most; other traffic answered',
   fullSeconds: 40,
   isTimed: true,
   run: (options) => play({ misdeeds: BOMBS, hostilities: HOSTILE_BOMBS, withTls: false, full: 200 }, options),
@@ -63,7 +63,7 @@ interface Play {
   readonly misdeeds: readonly string[]
   readonly hostilities: readonly string[]
   readonly withTls: boolean
-  /** Requests for each way. */
+  /** Requests for each misbehaviour. */
   readonly full: number
 }
 
@@ -103,7 +103,7 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
     }))
     const load = await FlowLoad.start({ port: broker.port, flows })
     stage.later(() => load.close())
-    // Warm: what is measured is the connector, not its first request.
+    // Warm up: the first request of a process is slower.
     for (const index of flows.keys()) load.send(index)
     await load.settle()
     connector.resetPeak()
@@ -126,7 +126,7 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
       retries += extra
       slowestMs = Math.max(slowestMs, report.maxMs)
       say(
-        `${name}: ${JSON.stringify(report.errors)}, ${report.ok} ok, half within ${report.errorP50Ms.toFixed(0)} ms, slowest ${report.maxMs.toFixed(0)} ms, ${extra} retries`,
+        `${name}: ${JSON.stringify(report.errors)}, ${report.ok} ok, p50 ${report.errorP50Ms.toFixed(0)} ms, slowest ${report.maxMs.toFixed(0)} ms, ${extra} retries`,
       )
       findings.check(
         report.ok === 0 || MAY_BE_ANSWERED.includes(name),
@@ -163,12 +163,12 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
   })
 }
 
-/** Dies under load, comes back. */
+/** Dies under load and returns. */
 export const upstreamDies: Row = {
   name: 'upstream-dies',
-  what: 'the model server dies under load (200 requests/s) and comes back after 4 s',
+  what: 'the model server dies under load (200 requests/s) and returns after 4 s',
   criterion:
-    'circuit opens < 1 s, recovers < 2 s after health; typed errors only; retries <= 10 % + 3/s; unanswered 0',
+    'circuit opens in < 1 s, closes < 2 s after the return; typed errors only; retries <= 10 % + 3/s; unanswered 0',
   fullSeconds: 300,
   isTimed: true,
   run: (options) =>
