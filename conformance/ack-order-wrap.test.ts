@@ -40,7 +40,7 @@ async function publishAll(): Promise<void> {
     await Promise.all(Array.from({ length: 1000 }, (_, index) => publish(`fast${from + index}`)))
 }
 
-test('a held request that cannot be kept elsewhere stops the intake in time, and is redelivered after a crash', async () => {
+test('a long request that cannot be put in safekeeping stops the intake in time, and is redelivered after a crash', async () => {
   const first = await start(['slow'])
   await publishAll()
   await first.warned
@@ -55,7 +55,7 @@ test('a held request that cannot be kept elsewhere stops the intake in time, and
   expect(first.warnings).toEqual(['intake_held_back'])
 })
 
-test('a held request that is kept elsewhere leaves its identifier, and the intake goes on', async () => {
+test('a long request that is put in safekeeping releases its identifier, and the intake continues', async () => {
   const kept: string[] = []
   const first = await start(['slow'], {
     keeper: ({ properties }) => {

@@ -28,7 +28,7 @@ async function arrange(options: OrderingBrokerOptions, session: Partial<SessionO
 
 const OTHERS = Array.from({ length: 40 }, (_, index) => `fast${index}`)
 
-test('a slow request holds nothing back on a broker that takes each PUBACK', async () => {
+test('a slow request does not delay others on a broker that accepts PUBACKs in any order', async () => {
   const { broker, application, close } = await arrange({ mode: 'each', window: 10 })
   closers.push(close)
   broker.publish('slow')
@@ -44,7 +44,7 @@ test('a slow request holds nothing back on a broker that takes each PUBACK', asy
   expect(application.warnings).toEqual([])
 })
 
-test('a broker that hangs up is connected to again, and gets its PUBACKs in order from then on', async () => {
+test('after a broker closed the connection for a PUBACK out of order, it gets its PUBACKs in order', async () => {
   const { broker, application, close } = await arrange({ mode: 'hangs up', window: 16 })
   closers.push(close)
   broker.publish('slow')
@@ -61,7 +61,7 @@ test('a broker that hangs up is connected to again, and gets its PUBACKs in orde
   expect(application.warnings).toEqual(['ack_order_strict'])
 })
 
-test('a broker that fetches by batch goes on when its batch is done, and is not suspected', async () => {
+test('a broker that delivers in batches continues after each batch, and is not treated as faulty', async () => {
   const { broker, application, close } = await arrange({ mode: 'by batch', window: 10 })
   closers.push(close)
   broker.publishMany('fast', 3)
@@ -74,7 +74,7 @@ test('a broker that fetches by batch goes on when its batch is done, and is not 
   expect([broker.connections, application.warnings]).toEqual([1, []])
 })
 
-test('what a broker resends while connected is not handed over twice', async () => {
+test('a message that the broker resends on the same connection is delivered once', async () => {
   const { broker, application, close } = await arrange({ mode: 'each' }, { ackOrder: 'strict' })
   closers.push(close)
   broker.publish('slow')
@@ -88,10 +88,10 @@ test('what a broker resends while connected is not handed over twice', async () 
   expect(application.taken).toEqual(['slow', 'fast0', 'fast1', 'fast2', 'fast3', 'fast4', 'last'])
 })
 
-describe('a broker that gives out open identifiers again', () => {
+describe('a broker that reuses Packet Identifiers in flight', () => {
   const identifiers = { count: 63, distanceMax: 32 }
 
-  test('stops before it does so, where the request cannot be kept elsewhere', async () => {
+  test('gets no PUBACKs in time when the request cannot be put in safekeeping', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -107,7 +107,7 @@ describe('a broker that gives out open identifiers again', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('stops in time as well when the connection broke on the way', async () => {
+  test('gets no PUBACKs in time also after a reconnect', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -122,7 +122,7 @@ describe('a broker that gives out open identifiers again', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('goes on where the request is kept elsewhere, and its keeper is told when it is answered', async () => {
+  test('continues when the request is put in safekeeping, which is released after the answer', async () => {
     const kept: string[] = []
     const settled: string[] = []
     const { broker, application, close } = await arrange(
@@ -148,7 +148,7 @@ describe('a broker that gives out open identifiers again', () => {
     expect([application.taken.length, application.warnings]).toEqual([201, []])
   })
 
-  test('loses neither of two messages under one identifier', async () => {
+  test('loses neither of two messages with the same identifier', async () => {
     // Without a window, as MQTT 3.1.1 brokers are.
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63, window: 10_000 })
     closers.push(close)
@@ -172,9 +172,7 @@ describe('a broker that gives out open identifiers again', () => {
 
 // These wait for a silence of 5 s; at the same time.
 describe.concurrent('a broker that falls silent', () => {
-  test('because it ignores PUBACKs out of order is found out, and gets them in order from then on', async ({
-    expect,
-  }) => {
+  test('that ignores PUBACKs out of order is detected, and then gets them in order', async ({ expect }) => {
     const { broker, application, close } = await arrange({ mode: 'drops', window: 32 })
     await broker.until(() => broker.connections === 1, 'it connects')
     broker.publish('slow')

@@ -64,8 +64,8 @@ async function metric(connector: TestConnector, pattern: RegExp): Promise<string
   return pattern.exec(text)?.[1]
 }
 
-describe('a request that comes again', () => {
-  test('while it runs joins the running call; afterwards it gets the remembered answer', async () => {
+describe('a repeated request', () => {
+  test('joins the running call, and later gets the remembered answer', async () => {
     const connector = await run({ 'slow-300': {} })
     const payload = body()
     const properties = { correlationData: Buffer.from('again') }
@@ -79,7 +79,7 @@ describe('a request that comes again', () => {
     expect(await metric(connector, /^inferwire_duplicates_total (\d+)/m)).toBe('3')
   })
 
-  test('each goes to its own reply topic', async () => {
+  test('is answered on its own reply topic', async () => {
     await run({ 'slow-300': {} })
     const payload = body()
     const correlationData = Buffer.from('topics')
@@ -94,7 +94,7 @@ describe('a request that comes again', () => {
     expect(callsWith(payload)).toBe(1)
   })
 
-  test('is known by the id in its topic as well', async () => {
+  test('is recognized also by the id in its topic', async () => {
     await run({ iris: {} })
     const payload = body()
     const topic = 'infer/request/cam7/iris/predict/run/7'
@@ -125,7 +125,7 @@ describe('a request that comes again', () => {
     },
   )
 
-  test("another client, another body, or no name at all is another request: nobody reads another's answer", async () => {
+  test("with another client, another body or no id is another request, and no client gets another client's answer", async () => {
     await run({ iris: {} })
     const payload = body()
     const other = body()
@@ -141,7 +141,7 @@ describe('a request that comes again', () => {
     await expect.poll(() => callsWith(nameless), { timeout: 10_000 }).toBe(3)
   })
 
-  test('after an error that may pass it runs again; after one that will not it gets the same error', async () => {
+  test('runs again after a temporary error, and gets the same error after a permanent one', async () => {
     await run({ error400: {}, 'once-reset': { repeatable: false } })
     const payload = body()
     const correlationData = Buffer.from('errors')
@@ -155,7 +155,7 @@ describe('a request that comes again', () => {
     expect(new Set(repliesWith('errors').map(({ user }) => user['status']))).toEqual(new Set(['400']))
   })
 
-  test('of a model that must not run twice is answered from memory, or `maybe_executed`', async () => {
+  test('to a model with repeatable: false is answered from memory or with maybe_executed', async () => {
     await run({ 'once-reset': { repeatable: false }, iris: { repeatable: false } })
     const payload = body()
     const correlationData = Buffer.from('once')
@@ -175,7 +175,7 @@ describe('a request that comes again', () => {
     expect(callsWith(payload)).toBe(2)
   })
 
-  test('from a connection that broke is not executed a second time, with and without a name', async () => {
+  test('that is redelivered after a lost connection is not executed twice, with and without an id', async () => {
     const payloads = { named: body(), nameless: body() }
     const connector = await run({ 'slow-1000': {} })
     const before = client.received.length
@@ -197,7 +197,7 @@ describe('a request that comes again', () => {
     expect([callsWith(payloads.named), callsWith(payloads.nameless)]).toEqual([1, 1])
   }, 60_000)
 
-  test('with memory for none, it runs again', async () => {
+  test('runs again when no answers are remembered', async () => {
     await run({ iris: {} }, { limits: { duplicates: { bytesMax: 0 } } })
     const payload = body()
     const correlationData = Buffer.from('no-memory')
@@ -210,7 +210,7 @@ describe('a request that comes again', () => {
 })
 
 describe('a cancel message', () => {
-  test('stops the request with that Correlation Data, running or waiting, and no other', async () => {
+  test('stops only the request with its Correlation Data, running or waiting', async () => {
     await run({ 'slow-2000': { limits: { concurrency: 1 } } })
     const topic = 'infer/request/cam7/slow-2000/predict'
     const payloads = { running: body(), waiting: body(), other: body() }
@@ -234,7 +234,7 @@ describe('a cancel message', () => {
     expect(callsWith(payloads.waiting)).toBe(0)
   })
 
-  test('stops by the id in the topic; a client cannot stop what is not its own', async () => {
+  test('stops the request with its id in the topic, but never that of another client', async () => {
     await run({ 'slow-1500': {} })
     const payload = body()
     await client.publish('infer/request/cam7/slow-1500/predict/job/1', payload, {
@@ -309,7 +309,7 @@ describe('a cancel message', () => {
 })
 
 describe('limits', () => {
-  test('one client has only so many requests under way, and is told so at once', async () => {
+  test('a client above its limit of requests in flight gets an error at once', async () => {
     await run({ 'slow-500': {} }, { limits: { client: { inFlightMax: 3 } } })
     const replies = await Promise.all([...Array.from({ length: 6 }, () => askSlow('loud')), askSlow('quiet')])
     const refused = replies.filter(({ user }) => user['code'] === 'overloaded')
@@ -318,7 +318,7 @@ describe('limits', () => {
     expect(replies.at(-1)!.user['status']).toBe('200')
   })
 
-  test('a rate lets a second of requests through', async () => {
+  test('a rate limit allows one second of requests at once', async () => {
     await run({ iris: {} }, { limits: { client: { requestsPerSecond: 5 } } })
     const replies = await Promise.all(
       Array.from({ length: 20 }, () => client.ask('infer/request/fast/iris/predict', body())),
@@ -328,7 +328,7 @@ describe('limits', () => {
     expect(answered).toBeLessThan(12)
   })
 
-  test('one client at 100 times the load leaves the others their answers', async () => {
+  test('one client with 100 times the load does not keep the others from their answers', async () => {
     await run({ 'slow-20': { limits: { concurrency: 4, queueDepthMax: 200 } } })
     const loud = await TestClient.connect(broker.url)
     let isOver = false
@@ -360,7 +360,7 @@ describe('limits', () => {
   }, 60_000)
 })
 
-test('connectors of one group share the requests: each is executed once, and each of them gets some', async () => {
+test('connectors of one group share the requests: each request is executed once, and each connector gets some', async () => {
   const share = { broker: { url: broker.url, share: 'group' } }
   const replicas = [await run({ iris: {} }, share), await run({ iris: {} }, share)]
   const payloads = Array.from({ length: 40 }, body)

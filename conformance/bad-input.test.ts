@@ -65,7 +65,7 @@ function expectProblem(reply: Received, code: string, status: number): ProblemBo
   return body
 }
 
-describe('a topic that is wrong', () => {
+describe('an invalid topic', () => {
   test.each([
     ['an unknown model', 'infer/request/alice/irs/predict', 'model_not_found', 404],
     ['an unknown version', 'infer/request/alice/iris@9/predict', 'model_not_found', 404],
@@ -102,13 +102,13 @@ describe('a topic that is wrong', () => {
     expect(upstream.requests.length).toBe(before)
   })
 
-  test('a near name is suggested', async () => {
+  test('the error suggests a similar model name', async () => {
     const reply = await alice.ask('infer/request/alice/irs/predict', BODY)
     expect((reply.json() as ProblemBody).error).toBe('Model "irs" is not exposed here; did you mean "iris"?')
   })
 })
 
-describe('a body that is wrong', () => {
+describe('an invalid body', () => {
   test.each<[string, string | Buffer, RequestProperties, string, number]>([
     ['empty', '', {}, 'bad_payload', 400],
     ['white space', ' \n ', {}, 'bad_payload', 400],
@@ -141,7 +141,7 @@ describe('a body that is wrong', () => {
     },
   )
 
-  test('properties without end: they are not kept, and the request is answered', async () => {
+  test('thousands of user properties are dropped, and the request is answered', async () => {
     for (const bytes of [70_000, 400_000]) {
       const many = Object.fromEntries(
         Array.from({ length: bytes / 10_000 }, (_, index) => [`p${index}`, 'x'.repeat(10_000)]),
@@ -156,13 +156,13 @@ describe('a body that is wrong', () => {
     }
   })
 
-  test('far too large for the memory: it is not kept, and still answered', async () => {
+  test('a body too large for the memory is dropped, and the request is answered with an error', async () => {
     const reply = await alice.ask('infer/request/alice/iris/predict', Buffer.alloc(30_000_000, 0x20))
     expectProblem(reply, 'payload_too_large', 413)
   })
 })
 
-describe('a Response Topic that is not the own', () => {
+describe('a Response Topic outside the subtree of the client', () => {
   test.each([
     'infer/reply/bob/x',
     'infer/reply/alicex/x',
@@ -183,8 +183,8 @@ describe('a Response Topic that is not the own', () => {
   })
 })
 
-describe('an MQTT user that is not the one in the topic', () => {
-  test("bob can neither ask in alice's name, nor have an answer delivered to her", async () => {
+describe('an MQTT user other than the client in the topic', () => {
+  test('bob can neither send requests as alice nor have answers delivered to her', async () => {
     const bob = await TestClient.connect(broker.url, { username: 'bob', password: USERS.bob })
     await bob.subscribe('infer/reply/#')
     expect(await bob.publish('infer/request/alice/iris/predict', BODY)).toBe(0x87)
@@ -200,7 +200,7 @@ describe('an MQTT user that is not the one in the topic', () => {
     await bob.close()
   })
 
-  test('a model that the policy forbids is answered like one that does not exist', async () => {
+  test('a forbidden model gets the same answer as a missing one', async () => {
     const secret = await alice.ask('infer/request/alice/secret/predict', BODY)
     const unknown = await alice.ask('infer/request/alice/secreu/predict', BODY)
     expectProblem(secret, 'model_not_found', 404)
@@ -213,7 +213,7 @@ describe('an MQTT user that is not the one in the topic', () => {
 })
 
 describe('headers', () => {
-  test('a client cannot open a header that nobody listed', async () => {
+  test('a client cannot set a header that is not listed', async () => {
     const userProperties = {
       authorization: 'Bearer x',
       host: 'evil',
@@ -239,7 +239,7 @@ describe('headers', () => {
 })
 
 describe('a retained request', () => {
-  test('is refused, also when it is replayed', async () => {
+  test('is rejected, also when the broker delivers it again', async () => {
     const before = upstream.requests.length
     const reply = alice.wait(({ user }) => user['code'] === 'retained_request')
     await alice.publish('infer/request/alice/iris/predict', BODY, {}, true)
@@ -260,7 +260,7 @@ describe('a deadline', () => {
   })
 })
 
-describe('a model server that misbehaves', () => {
+describe('a faulty model server', () => {
   test.each([
     ['hang', 'deadline_exceeded', 504],
     ['trickle', 'deadline_exceeded', 504],
@@ -307,12 +307,12 @@ describe('a model server that misbehaves', () => {
     expect(reply.json()).toMatchObject({ ...body, code: 'model_not_ready', status: 503, retryable: true })
   })
 
-  test('every misbehaviour of the fixture is covered', () => {
+  test('every faulty model of the fake server is called', () => {
     expect(FAULTY_MODELS.filter((name) => upstream.calls(name) === 0)).toEqual([])
   })
 })
 
-describe('requests that nobody could be answered for', () => {
+describe('requests without a reply address', () => {
   test.each(['infer/request/', 'infer/request//iris/predict'])(
     '"%s" is acknowledged, counted and logged',
     async (topic) => {
@@ -341,7 +341,7 @@ describe('requests that nobody could be answered for', () => {
 })
 
 describe('secrets', () => {
-  test("the broker's password is nowhere in what the connector says", async () => {
+  test("the broker's password is nowhere in the connector's output", async () => {
     const metrics = await (await fetch(`${running.connector.adminUrl}/metrics`)).text()
     const { log } = running
     for (const text of [metrics, ...log]) expect(text).not.toContain(USERS.connector)

@@ -60,7 +60,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
 }
 
 describe('behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5', () => {
-  test('are answered once by one call of the model', async () => {
+  test('are answered once, by one call of the model', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())
@@ -110,7 +110,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     for (const { stats } of clients) expect(stats).toMatchObject({ ignoredReplies: 0, inFlight: 0 })
   })
 
-  test('say why a request without an operation may have had no answer', async () => {
+  test('explain why a request without an operation may have no answer', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())

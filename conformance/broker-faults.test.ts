@@ -75,7 +75,7 @@ function send(socket: Socket, packet: Packet): void {
 
 const CONNACK: Packet = { cmd: 'connack', reasonCode: 0, sessionPresent: false }
 
-test('a wrong password is told with its remedy, and a corrected one is used without a restart', async () => {
+test('a wrong password is logged with its remedy, and a corrected one is used without a restart', async () => {
   const broker = await startMosquitto({ users: { connector: 'right' } })
   closers.push(() => broker.stop())
   const passwordFile = `${tempFolder('password')}/password`
@@ -92,7 +92,7 @@ test('a wrong password is told with its remedy, and a corrected one is used with
   expect(log.join('')).not.toContain('wrong')
 })
 
-test('nobody listens: the address and the reason are told', async () => {
+test('a broker that does not listen: the log has the address and the reason', async () => {
   const { connector, log } = await startUnready({ url: 'mqtt://127.0.0.1:1' })
   await expect.poll(() => log.some((line) => line.includes('session_unavailable'))).toBe(true)
   const { status, text } = await readiness(connector)
@@ -147,7 +147,7 @@ test.each<[string, Buffer]>([
   await expect.poll(async () => (await readiness(connector)).status).toBe(200)
 })
 
-test('a broker that never answers CONNECT is given up after the connect timeout', async () => {
+test('a broker that never answers CONNECT is abandoned after the connect timeout', async () => {
   let connections = 0
   const url = await startStandIn((packet) => {
     if (packet.cmd === 'connect') connections += 1
@@ -157,7 +157,7 @@ test('a broker that never answers CONNECT is given up after the connect timeout'
   expect((await readiness(connector)).text).toContain('within 200 ms')
 })
 
-test('a session that was lost on a connection that broke before SUBACK is subscribed again', async () => {
+test('a session is subscribed again after its connection was lost before SUBACK', async () => {
   // Session Present in turn; the second connection breaks before its SUBACK.
   const sessionPresent = [false, false, true]
   let connections = 0
@@ -191,7 +191,7 @@ const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-g
   .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))
   .find((file) => existsSync(file))
 
-test('a broker that refuses the subscription to cancel messages: requests are answered, and the log has the missing rule', async () => {
+test('a broker that rejects the subscription to cancel messages: requests are answered, and the log has the missing rule', async () => {
   if (DYNAMIC_SECURITY === undefined) {
     throw new Error(
       "The test needs Mosquitto's plugin mosquitto_dynamic_security.so: it is in the package mosquitto.",
@@ -235,7 +235,7 @@ test('a broker that refuses the subscription to cancel messages: requests are an
   await expect.poll(async () => (await readiness(running.connector)).status, { timeout: 10_000 }).toBe(200)
 })
 
-test('a session taken over by a namesake is told, and not fought for', async () => {
+test('a takeover by another connector with the same client identifier is logged, and the connector backs off', async () => {
   let connections = 0
   const url = await startStandIn((packet, socket) => {
     if (packet.cmd === 'connect') {
@@ -257,7 +257,7 @@ test('a session taken over by a namesake is told, and not fought for', async () 
   expect(connections).toBe(1)
 })
 
-test('a broker that restarts again and again is no namesake: nobody stays away from it', async () => {
+test('a broker that restarts repeatedly is not mistaken for a takeover', async () => {
   const broker = await startMosquitto()
   closers.push(() => broker.stop())
   const { connector, log } = await startUnready({ url: broker.url })
@@ -272,7 +272,7 @@ test('a broker that restarts again and again is no namesake: nobody stays away f
   expect(told('session_unavailable').filter((line) => line.includes('another connector'))).toEqual([])
 })
 
-test('an answer above the Maximum Packet Size of the broker becomes a typed error', async () => {
+test('an answer above the Maximum Packet Size of the broker becomes an error with a code', async () => {
   const broker = await startMosquitto({ config: ['max_packet_size 1500'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -292,7 +292,7 @@ test('an answer above the Maximum Packet Size of the broker becomes a typed erro
   expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
 })
 
-test('on a Mosquitto without retained messages the connector answers, and says what is missing', async () => {
+test('on a Mosquitto without retained messages the connector answers, and logs what is missing', async () => {
   const broker = await startMosquitto({ config: ['retain_available false'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -319,7 +319,7 @@ test('on a Mosquitto without retained messages the connector answers, and says w
   expect(late.received.filter(({ topic }) => topic.startsWith('infer/models/'))).toEqual([])
 })
 
-test('a share on a broker without shared subscriptions keeps the connector from being ready', async () => {
+test('broker.share on a broker without shared subscriptions keeps the connector from being ready', async () => {
   const noShare = { ...CONNACK, properties: { sharedSubscriptionAvailable: false } } as Packet
   const url = await startStandIn((packet, socket) => {
     if (packet.cmd === 'connect') send(socket, noShare)
@@ -331,7 +331,7 @@ test('a share on a broker without shared subscriptions keeps the connector from 
   expect(log.find((line) => line.includes('session_unavailable'))).toContain('broker.share')
 })
 
-test('a connector that begins to share leaves no subscription of its own in its session', async () => {
+test('a connector that switches to a shared subscription removes the previous one from its session', async () => {
   const broker = await startMosquitto()
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -352,7 +352,7 @@ test('a connector that begins to share leaves no subscription of its own in its 
   expect(upstream.requests.filter(({ path }) => path.endsWith(':predict'))).toHaveLength(10)
 })
 
-test('TLS: a certificate of an authority that nobody named is refused, and a named one is taken', async () => {
+test('TLS: a certificate of an unknown authority is rejected, and one of a configured authority is accepted', async () => {
   const folder = tempFolder('tls')
   execFileSync(
     'openssl',

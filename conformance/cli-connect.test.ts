@@ -70,7 +70,7 @@ function ask(model: string, root: string, timeoutSeconds = 10): ReturnType<typeo
 
 describe('stopping', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s answers what is under way, then ends with 0',
+    '%s answers the requests in flight, then exits with 0',
     async (signal) => {
       const root = `stop-${signal}`
       const connector = connect(['--root', root, '--model', `slow=${url},protocol=v1`])
@@ -86,7 +86,7 @@ describe('stopping', () => {
     },
   )
 
-  test('a second signal ends it at once', async () => {
+  test('a second signal ends the process at once', async () => {
     const connector = connect(['--root', 'twice', '--model', `slow=${url},protocol=v1`])
     await connector.said(/session_ready/)
     const answer = ask('slow', 'twice', 1)
@@ -99,7 +99,7 @@ describe('stopping', () => {
     await answer
   })
 
-  test('while the broker is away it stops all the same', async () => {
+  test('stops also while the broker is unreachable', async () => {
     const connector = startInferwire([
       'connect',
       '--broker',
@@ -160,7 +160,7 @@ describe('a fault', () => {
 })
 
 describe('starting', () => {
-  test('file, then environment, then options: the later one wins', async () => {
+  test('options override the environment, and the environment overrides the file', async () => {
     const file = join(folder, 'order.yaml')
     writeFileSync(
       file,
@@ -172,7 +172,7 @@ describe('starting', () => {
     await connector.ended
   })
 
-  test('every mistake of a configuration at once, with its place, and 78', async () => {
+  test('reports all mistakes of a configuration with their paths, and exits with 78', async () => {
     const file = join(folder, 'wrong.yaml')
     writeFileSync(file, 'brocker: {}\nmodels:\n  iris:\n    url: nowhere\n    protocol: V2\n')
     const { code, stdout, stderr } = await inferwire(['connect', '-c', file])
@@ -186,20 +186,20 @@ describe('starting', () => {
     [['connect', '-c', '/does/not/exist.yaml'], /cannot be read/],
     [['connect', '--model', 'iris'], /NAME=URL/],
     [['connect', '--broker', 'http://a'], /mqtt/],
-  ])('%j ends with 78', async (argv, words) => {
+  ])('%j exits with 78', async (argv, words) => {
     const { code, stderr } = await inferwire(argv)
     expect(stderr).toMatch(words)
     expect(code).toBe(78)
   })
 
-  test('a taken admin port ends with 69 and says which option to use', async () => {
+  test('an admin port in use is an error with exit code 69 that names the option', async () => {
     const { port } = server
     const { code, stderr } = await inferwire(['connect', '--model', `a=${url}`, '--admin-port', String(port)])
     expect(stderr).toMatch(new RegExp(`:${port}: another process has it\\n {7}.*--admin-port`))
     expect(code).toBe(69)
   })
 
-  test('the admin endpoints answer where the log says', async () => {
+  test('the admin endpoints answer at the logged address', async () => {
     const connector = connect(['--root', 'admin', '--model', `a=${url},protocol=v1`])
     await connector.said(/session_ready/)
     const { url: adminUrl } = JSON.parse(
@@ -232,7 +232,7 @@ describe('commands without a broker', () => {
     expect((await inferwire(['config', 'check', '-c', file])).code).toBe(78)
   })
 
-  test('topics explain says where a request goes, and 65 when it goes nowhere', async () => {
+  test('topics explain prints the route of a request, and exits with 65 when there is none', async () => {
     const file = join(folder, 'topics.yaml')
     writeFileSync(file, JSON.stringify({ root: 'plant', models: { iris: { url, protocol: 'v1' } } }))
     const good = await inferwire(['topics', 'explain', 'plant/request/cam7/iris/predict/42', '-c', file])
@@ -243,7 +243,7 @@ describe('commands without a broker', () => {
     expect({ good: good.code, bad: bad.code }).toEqual({ good: 0, bad: 65 })
   })
 
-  test('help is data, leads with examples, and a bare -h is help too', async () => {
+  test('help goes to standard output and begins with examples, also for a single -h', async () => {
     for (const argv of [
       ['--help'],
       ['infer', '--help'],
@@ -271,13 +271,13 @@ describe('commands without a broker', () => {
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
   })
 
-  test('without a command it shows help on standard error, and ends with 64', async () => {
+  test('without a command it prints help on standard error, and exits with 64', async () => {
     const { code, stdout, stderr } = await inferwire([])
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
     expect(stderr).toContain('inferwire dev')
   })
 
-  test('version and --version say the same', async () => {
+  test('version and --version print the same', async () => {
     const manifest = new URL('../packages/cli/package.json', import.meta.url)
     const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }
     expect((await inferwire(['version'])).stdout).toBe(`${version}\n`)

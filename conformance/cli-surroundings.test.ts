@@ -45,7 +45,7 @@ const at = (name: string): string => join(folder, name)
 const utf16 = (text: string): Buffer => Buffer.from(`${BOM}${text}`, 'utf16le')
 const login = (): string[] => ['-p', String(broker.port), '-u', 'ann', '-P', 'a-secret']
 
-describe('standard output on a full disk is one line and 74', () => {
+describe('standard output on a full disk: one line and exit code 74', () => {
   test.each([
     'infer iris -d {"instances":[[1]]}',
     'infer iris -d {"instances":[[1]]} -o json',
@@ -66,14 +66,14 @@ describe('standard output on a full disk is one line and 74', () => {
     expect(code).toBe(74)
   })
 
-  test('standard error on a full disk does not hide how it ended', async () => {
+  test('standard error on a full disk does not change the exit code', async () => {
     const command = ['exec', process.execPath, INFERWIRE, 'infer', 'iris', '-p', '1', '2>/dev/full']
     expect((await shell(command.join(' '))).code).toBe(65)
   })
 })
 
 describe('a byte order mark', () => {
-  test('in a body file, on standard input or in -d is not sent', async () => {
+  test('is not sent from a body file, standard input or -d', async () => {
     const marked = file('body.json', `${BOM}${BODY}`)
     const answers = [
       await inferwire(['infer', 'iris', '-f', marked, ...login()]),
@@ -89,7 +89,7 @@ describe('a byte order mark', () => {
     expect(stdout).toContain(`--data-raw '${BODY}'`)
   })
 
-  test('in a password file is no part of the password, for the command line and for the connector', async () => {
+  test('in a password file is not part of the password, for the command line and for the connector', async () => {
     const password = file('password', `${BOM}a-secret\n`)
     const argv = [
       'infer',
@@ -106,14 +106,14 @@ describe('a byte order mark', () => {
     expect((await inferwire(argv)).code).toBe(0)
   })
 
-  test('in front of a piped password is no part of it', async () => {
+  test('before a piped password is not part of it', async () => {
     const users = join(folder, 'users')
     const made = await inferwire(['passwd', '-c', users, 'ann'], { input: `${BOM}a-secret\n` })
     expect(made.code).toBe(0)
     expect((await inferwire(['passwd', '--verify', users, 'ann'], { input: 'a-secret\n' })).code).toBe(0)
   })
 
-  test('of UTF-16, and bytes that are not UTF-8, are named', async () => {
+  test('of UTF-16, and bytes that are not UTF-8, are reported', async () => {
     const cases: [argv: string[], words: RegExp][] = [
       [
         ['-f', file('utf16.json', utf16(BODY))],
@@ -157,7 +157,7 @@ describe('a password in the broker URL', () => {
   })
 })
 
-describe('an option that the SDK refuses is a usage error, not a fault of ours', () => {
+describe('an option that the SDK rejects is a usage error, not an internal error', () => {
   test.each([
     [
       'a NUL in the user name',
@@ -198,7 +198,7 @@ describe('TLS', () => {
   const ask = (host: string, ...more: string[]) =>
     inferwire(['models', 'ls', '--broker', `mqtts://${host}:${secured.port}`, '-t', '5', ...more])
 
-  test('a self-signed certificate: the remedy is --cafile, and with it the broker is trusted', async () => {
+  test('a self-signed certificate: the error suggests --cafile, and with it the broker is trusted', async () => {
     const { code, stderr } = await ask('localhost')
     expect(stderr).toMatch(/^error: The certificate of the broker .* was refused: self-signed certificate/)
     expect(stderr).toMatch(/\n {7}.*--cafile/)
@@ -207,7 +207,7 @@ describe('TLS', () => {
     expect((await ask('localhost', '--cafile', certificate)).code).toBe(0)
   })
 
-  test('a leaf of a private authority, sent without it: the same remedy, for the SDK too', async () => {
+  test('a certificate of a private authority: the error suggests the same, also in the SDK', async () => {
     const days = ['-days', '2', '-newkey', 'rsa:2048', '-nodes']
     openssl('req', '-x509', ...days, '-subj', '/CN=plant', '-keyout', 'ca.key', '-out', 'ca.pem')
     const request = ['-subj', '/CN=localhost', '-keyout', 'leaf.key', '-out', 'leaf.csr']
@@ -234,7 +234,7 @@ describe('TLS', () => {
     }
   })
 
-  test('a certificate for another name: the remedy is the name', async () => {
+  test('a certificate for another name: the error suggests that name', async () => {
     const { code, stderr } = await ask('127.0.0.1', '--cafile', certificate)
     expect(stderr).toMatch(
       /was refused: Hostname\/IP does not match .*; connect with a name that it has \(DNS:localhost\)\./,
@@ -243,7 +243,7 @@ describe('TLS', () => {
     expect(code).toBe(69)
   })
 
-  test('the SDK says which option to give', async () => {
+  test('the error of the SDK names the option', async () => {
     const error: unknown = await connect(`mqtts://localhost:${secured.port}`).catch(
       (reason: unknown) => reason,
     )
@@ -252,7 +252,7 @@ describe('TLS', () => {
     expect((error as InferwireError).message).toMatch(/self-signed certificate.*option ca\.$/)
   })
 
-  test('a port that does not speak TLS is named', async () => {
+  test('a port that does not speak TLS is reported', async () => {
     const { code, stderr } = await inferwire([
       'models',
       'ls',

@@ -60,7 +60,7 @@ afterAll(async () => {
 })
 
 describe('infer', () => {
-  test('prints the JSON of the answer on standard output, with a line break, and nothing else', async () => {
+  test('prints only the JSON of the answer and a line break on standard output', async () => {
     const { code, stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, ...at])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^\{"predictions":\s*\[1,\s*1\]\}\n$/)
@@ -77,7 +77,7 @@ describe('infer', () => {
     expect(fromInput.stdout).toBe(fromFile.stdout)
   })
 
-  test('speaks V2 when the body does', async () => {
+  test('uses V2 for a V2 body', async () => {
     const body = '{"inputs":[{"name":"X","datatype":"FP32","shape":[1,4],"data":[6.8,2.8,4.8,1.4]}]}'
     const card = JSON.parse(
       (await inferwire(['models', 'describe', 'iris', '-o', 'json', ...at])).stdout,
@@ -96,7 +96,7 @@ describe('infer', () => {
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
 
-  test('says status and time on standard error when asked', async () => {
+  test('prints status and time on standard error with --verbose', async () => {
     const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '-v', ...at])
     expect(stderr).toMatch(/^200 {2}[\d.]+ ms .*upstream;dur=/)
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
@@ -107,7 +107,7 @@ describe('infer', () => {
     expect(JSON.parse(stdout)).toMatchObject({ model: 'iris', operation: 'predict', status: 200, body: {} })
   })
 
-  test('on a terminal: sends the example of the card, says so, and indents the answer', async () => {
+  test('on a terminal: sends the example of the card, reports it, and indents the answer', async () => {
     const { code, stdout } = await inTerminal(['infer', 'iris', ...at])
     expect(code).toBe(0)
     expect(stdout).toMatch(/sending the example of the model's card/)
@@ -135,7 +135,7 @@ describe('infer', () => {
   })
 })
 
-describe('infer says what went wrong, what to do, and ends with the code for it', () => {
+describe('infer reports what failed and what to do, and exits with the matching code', () => {
   test.each<[name: string, argv: string[], code: number, words: RegExp]>([
     ['the model failed', ['broken', '-d', BODY], 1, /shape mismatch.*500 upstream_error/],
     ['a model that is not there', ['irs', '-d', BODY], 1, /404 model_not_found[\s\S]*models ls/],
@@ -173,7 +173,7 @@ describe('infer says what went wrong, what to do, and ends with the code for it'
     expect({ code: result.code, stdout: result.stdout }).toEqual({ code, stdout: '' })
   })
 
-  test('a broker that is not there', async () => {
+  test('an unreachable broker', async () => {
     const { code, stderr } = await inferwire([
       'infer',
       'iris',
@@ -242,7 +242,7 @@ describe('infer --show', () => {
     expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
   })
 
-  test('curl: looks at the card where the body does not say the protocol', async () => {
+  test('curl: takes the protocol from the card when the body does not show it', async () => {
     const argv = [
       'infer',
       'iris',
@@ -258,7 +258,7 @@ describe('infer --show', () => {
     expect(JSON.parse(answer.stdout)).toMatchObject({ name: 'iris' })
   })
 
-  test('curl: says what to fill in where no server is given', async () => {
+  test('curl: names the placeholder when no server is given', async () => {
     const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '--show', 'curl'])
     expect(stdout).toContain('http://MODEL_SERVER/v1/models/iris:predict')
     expect(stderr).toContain('--url')
@@ -273,7 +273,7 @@ describe('models', () => {
     expect(stdout).toMatch(/^iris +v2,v1 +/m)
   })
 
-  test('ls -o name and -o json are for machines', async () => {
+  test('ls -o name and -o json are machine-readable', async () => {
     const names = (await inferwire(['models', 'ls', '-o', 'name', ...at])).stdout.split('\n')
     expect(names).toContain('iris')
     const cards = JSON.parse((await inferwire(['models', 'ls', '-o', 'json', ...at])).stdout) as {
@@ -282,7 +282,7 @@ describe('models', () => {
     expect(cards.map(({ name }) => name)).toEqual(expect.arrayContaining(['iris', 'broken']))
   })
 
-  test('one garbage message among the cards is left out and named; the others are there', async () => {
+  test('ls reports an invalid card and lists the others', async () => {
     const publisher = await TestClient.connect(broker.url)
     const retain = (topic: string, text: string) => publisher.publish(topic, text, undefined, true)
     const garbage = {
@@ -314,13 +314,13 @@ describe('models', () => {
     }
   })
 
-  test('ls where there are none prints nothing, and says what to do', async () => {
+  test('ls without models prints nothing on standard output, and a hint on standard error', async () => {
     const { code, stdout, stderr } = await inferwire(['models', 'ls', '--root', 'elsewhere', ...at])
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
     expect(stderr).toMatch(/inferwire connect/)
   })
 
-  test('describe names the nearest model', async () => {
+  test('describe suggests the most similar model', async () => {
     expect((await inferwire(['models', 'describe', 'iris', ...at])).stdout).toMatch(
       /^Request topic: +infer\/request/m,
     )
@@ -395,7 +395,7 @@ describe('a broker with users', () => {
     expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
   })
 
-  test('nothing that the connector printed has the password in it', () => {
+  test('the password is nowhere in the output of the connector', () => {
     expect(edge.stderr()).not.toContain('c-secret')
   })
 })

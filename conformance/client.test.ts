@@ -94,7 +94,7 @@ describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('sent again it is the same request; the first reply wins, the second is ignored', async () => {
+  test('a repeated publish is the same request: the first reply counts, the second is ignored', async () => {
     const requests = await respond((_request, reply) => {
       // Both copies are answered once the second is here.
       if (requests.length === 2) void reply().then(() => reply())
@@ -129,7 +129,7 @@ describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
     },
   )
 
-  test('200 requests over five kills of the broker: each ends in its own answer', async () => {
+  test('200 requests during five kills of the broker: each ends with its own answer', async () => {
     await respond(echo)
     const client = await open({ protocolVersion })
     const ask = async (index: number): Promise<unknown> => {
@@ -154,7 +154,7 @@ describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
   })
 })
 
-test('requests made while the broker is away are sent when it is back; a deadline says why it passed', async () => {
+test('requests made while the broker is unreachable are sent later; the error of a deadline names the reason', async () => {
   const client = await open()
   await broker.stop('SIGKILL')
   await vi.waitFor(() => expect(client.isConnected).toBe(false), 10_000)
@@ -171,7 +171,7 @@ test('requests made while the broker is away are sent when it is back; a deadlin
   expect((await pending).json()).toEqual(BODY)
 })
 
-test('nobody subscribed: no_connector at once, or when asked to, the answer of a connector that comes', async () => {
+test('without a subscriber: no_connector at once, or with waitForConnector the answer of a later connector', async () => {
   const client = await open()
   const error = await failureOf(client.infer('iris', BODY))
   expect(error).toMatchObject({ code: 'no_connector', retryable: true, status: undefined })
@@ -213,7 +213,7 @@ test('the broker’s own limits are known: Receive Maximum and Maximum Packet Si
   expect((await Promise.all(many)).every(({ attempts }) => attempts === 1)).toBe(true)
 })
 
-test('on MQTT 3.1.1 a packet that the broker does not take leaves room for others, and its error names the size', async () => {
+test('on MQTT 3.1.1 a packet that the broker rejects does not block others, and its error names the size', async () => {
   const narrow = await startMosquitto({ config: ['max_packet_size 5000'] })
   cleanUps.push(() => narrow.stop())
   await respond(echo, narrow.url)

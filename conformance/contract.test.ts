@@ -60,7 +60,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await broker.close()
   })
 
-  test('the reply to a Response Topic carries the body untouched, and says how it went', async () => {
+  test('the reply to a Response Topic has the unchanged body and the status', async () => {
     const correlationData = Buffer.from([0x00, 0xff, 0x00, 0x80, 0x0a])
     const reply = await client.ask('infer/request/cam7/iris/predict', BODY, {
       responseTopic: 'infer/reply/cam7/here/please',
@@ -77,13 +77,13 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(reply).toMatchObject({ qos: 1, retain: false })
   })
 
-  test('without a Response Topic the answer comes on the same topic with request replaced by reply', async () => {
+  test('without a Response Topic the answer is published to the topic of the request with request replaced by reply', async () => {
     const reply = await client.ask('infer/request/cam7/iris/predict/a/b c', BODY)
     expect(reply.topic).toBe('infer/reply/cam7/iris/predict/a/b c')
     expect(reply.payload.toString()).toBe(ANSWER)
   })
 
-  test('what is left of the Message Expiry Interval comes back', async () => {
+  test('the reply has the remaining Message Expiry Interval', async () => {
     const reply = await client.ask('infer/request/cam7/iris/predict', BODY, { messageExpiryInterval: 20 })
     expect(reply.properties.messageExpiryInterval).toBeGreaterThan(15)
     expect(reply.properties.messageExpiryInterval).toBeLessThanOrEqual(20)
@@ -98,7 +98,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await old.close()
   })
 
-  test('mosquitto_rr gets its answer', async () => {
+  test('mosquitto_rr receives its answer', async () => {
     const { code, stdout } = await mosquittoRr([
       '-h',
       '127.0.0.1',
@@ -121,7 +121,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(stdout.trim()).toBe(ANSWER)
   })
 
-  test('mosquitto_pub and mosquitto_sub of MQTT 3.1.1 get theirs', async () => {
+  test('mosquitto_pub and mosquitto_sub with MQTT 3.1.1 receive their answers', async () => {
     const where = ['-h', '127.0.0.1', '-p', String(broker.port), '-V', 'mqttv311', '-q', '1']
     // A retained marker tells when the subscription stands: the card of the model.
     const heard = mosquittoSub([
@@ -145,7 +145,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(stdout).toContain(`infer/reply/sh/iris/predict/7 ${ANSWER}`)
   })
 
-  test('a thousand requests at once get each its own answer, exactly once', async () => {
+  test('each of a thousand simultaneous requests gets its own answer exactly once', async () => {
     const many = await TestClient.connect(broker.url)
     await many.subscribe('infer/reply/many/#')
     const bodies = Array.from({ length: 1000 }, (_, index) => `{"instances":[[${index}]]}`)
@@ -186,7 +186,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(paths).toContain('/v2/models/iris/infer')
   })
 
-  test('a version is a model of its own, and an alias hides the name on the server', async () => {
+  test('a version is a separate model, and an alias hides the name on the server', async () => {
     const version = await client.ask('infer/request/cam7/only2@3/infer', '{"inputs":[3]}')
     expect(version.user['status']).toBe('200')
     const alias = await client.ask('infer/request/cam7/only2/infer', '{"inputs":[2]}')
@@ -196,7 +196,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(paths).toContain('/v2/models/two/infer')
   })
 
-  test('binary tensors travel with the length of their JSON part', async () => {
+  test('binary tensors are sent with the length of their JSON part', async () => {
     const body = Buffer.concat([Buffer.from('{"inputs":[]}'), Buffer.from([0, 1, 255])])
     await client.ask('infer/request/cam7/iris/infer', body, {
       contentType: 'application/octet-stream',
@@ -208,7 +208,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(seen.body).toEqual(body)
   })
 
-  test('binary tensors without a Content Type are known by the length of their JSON part', async () => {
+  test('binary tensors without a Content Type are recognized by the length of their JSON part', async () => {
     const body = Buffer.concat([Buffer.from('{"inputs":[]}'), Buffer.from([0, 1, 255])])
     const userProperties = { 'inference-header-content-length': '13' }
     await client.ask('infer/request/cam7/iris/infer', body, { userProperties })
@@ -224,7 +224,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     ])
   })
 
-  test('the trace context goes to the model server and comes back', async () => {
+  test('the trace context is sent to the model server and returned in the reply', async () => {
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
     const reply = await client.ask('infer/request/cam7/iris/predict', BODY, {
       userProperties: { traceparent },
@@ -233,20 +233,20 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(upstream.requests.at(-1)!.headers['traceparent']).toBe(traceparent)
   })
 
-  test('exactly application/json reaches the model server, whatever parameters the client adds', async () => {
+  test('the model server receives exactly application/json, whatever parameters the client adds', async () => {
     await client.ask('infer/request/cam7/iris/predict', BODY, {
       contentType: 'application/json; charset=utf-8',
     })
     expect(upstream.requests.at(-1)!.headers['content-type']).toBe('application/json')
   })
 
-  test('odd but legal JSON goes through byte for byte', async () => {
+  test('unusual but valid JSON is forwarded byte for byte', async () => {
     const odd = ' {"instances":[9007199254740993, 1e400, -0, "\\u0000"],"__proto__":{"a":1}}\n'
     const reply = await client.ask('infer/request/cam7/iris/predict', odd)
     expect(reply.json()).toEqual({ predictions: [digest(odd)] })
   })
 
-  test('cards say what each model is, and statuses who is there', async () => {
+  test('cards describe the models, and statuses the connectors', async () => {
     const card = (name: string): ModelCard => {
       return client.received.findLast(({ topic }) => topic === `infer/models/${name}`)!.json() as ModelCard
     }
@@ -271,7 +271,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(Math.abs(Date.now() - status.timestamp)).toBeLessThan(60_000)
   })
 
-  test('requests over the limits of a model are turned away at once, and the others are answered', async () => {
+  test('requests above the limits of a model are rejected at once, and the others are answered', async () => {
     const tight = await runConnector({
       root: 'tight',
       broker: { url: broker.url },
@@ -295,7 +295,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await tight.connector.stop()
   })
 
-  test('a reload exposes, replaces and takes away models without dropping the session', async () => {
+  test('a reload adds, replaces and removes models without losing the session', async () => {
     const { connector } = running
     const { loadConfig } = await import('@inferwire/connector')
     const configure = (models: NonNullable<Parameters<typeof loadConfig>[0]['flags']>['models']) => {
@@ -343,7 +343,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(connector.adminUrl).toBeDefined()
   })
 
-  test('a connector that itself speaks MQTT 3.1.1 answers on the derived topic', async () => {
+  test('a connector that uses MQTT 3.1.1 itself answers on the derived topic', async () => {
     const old = await runConnector({
       root: 'v311',
       broker: { url: broker.url, protocolVersion: 4 },

@@ -19,7 +19,7 @@ const PAGES = pageFiles()
 const BLOCKS = PAGES.flatMap(blocksOf)
 
 describe('links', () => {
-  test.each(PAGES)('of %s lead to files and headings that exist', (page) => {
+  test.each(PAGES)('of %s lead to existing files and headings', (page) => {
     expect(linksOf(page).filter((link) => !leadsSomewhere(page, link))).toEqual([])
   })
 
@@ -58,7 +58,7 @@ describe('commands', () => {
     })),
   )
 
-  test.each(commands)('$page: $line can be given like this', ({ words }) => {
+  test.each(commands)('$page: $line is a valid command line', ({ words }) => {
     expect(usageMistake(words)).toBe('')
   })
 
@@ -67,7 +67,7 @@ describe('commands', () => {
     expect(usageMistake(words)).toMatch(/^(?:|error: missing required argument .*)$/)
   })
 
-  test('that do not exist are told', () => {
+  test('that do not exist are detected', () => {
     expect(commands.length).toBeGreaterThan(10)
     expect(mentions.length).toBeGreaterThan(5)
     expect(usageMistake(['conect'])).toContain('unknown command')
@@ -77,13 +77,13 @@ describe('commands', () => {
   })
 })
 
-test("the guide's access rules are those that the source makes: requests, replies, cancels", () => {
+test('the access rules in the guide are the generated ones: requests, replies, cancels', () => {
   const printed = marked('acl').map(({ page, text }) => [page, text.trimEnd()])
   const made = aclText({ connectorUser: 'inferwire' }).trimEnd()
   expect(printed).toEqual([['docs/guides/connect-to-your-broker.md', made]])
 })
 
-describe('beside a running `npm start`', () => {
+describe('with a running `npm start`', () => {
   let dev: RunningCommand
   let said: string
   let mqttPort: string
@@ -103,18 +103,18 @@ describe('beside a running `npm start`', () => {
     await dev.ended
   })
 
-  test('it says what README.md shows', () => {
+  test('its output is what README.md shows', () => {
     const shown = marked('start')[0]!.text.trimEnd()
     expect(anyFigures(said).startsWith(anyFigures(shown))).toBe(true)
   })
 
-  test('README.md has the line for mosquitto_rr that it prints', () => {
+  test('README.md has the mosquitto_rr line that it prints', () => {
     const lines = marked('run').filter(({ page }) => page === 'README.md')
     expect(lines).toHaveLength(1)
     expect(said).toContain(withPort(lines[0]!.text.trim()))
   })
 
-  test.each(marked('run'))('$page:$line does what it says', async ({ text, language, mark, output }) => {
+  test.each(marked('run'))('$page:$line works as described', async ({ text, language, mark, output }) => {
     if (language === 'ts') {
       const ended = await run(process.execPath, ['--input-type=module', '-e', withPort(text)], { cwd: ROOT })
       expect(ended).toMatchObject({ code: 0, stderr: '' })
@@ -128,7 +128,7 @@ describe('beside a running `npm start`', () => {
     if (output !== undefined) expect(ended.stdout.trim() || ended.stderr.trim()).toBe(output.trim())
   })
 
-  test("the guide's access rules let everybody do their own, and nothing else", async () => {
+  test('the access rules in the guide allow each user only its own topics', async () => {
     const [acl] = marked('acl')
     const broker = await startMosquitto({
       users: { inferwire: 'i', cam7: 'c', bob: 'b' },

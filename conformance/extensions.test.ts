@@ -96,7 +96,7 @@ async function ask(topic: string, body: object, isEnd = isFinal): Promise<void> 
 
 const REQUEST = 'infer/request/cam7/counting'
 
-test('an answer in parts: numbered in order, the end is a message of its own, and the request is settled', async () => {
+test('an answer in parts is numbered in order, ends with a final message, and settles the request', async () => {
   await start()
   await ask(REQUEST, { to: 3 })
   expect(seen()).toEqual([
@@ -112,7 +112,7 @@ test('an answer in parts: numbered in order, the end is a message of its own, an
   expect([rooms.pipeline.inFlight, rooms.budget.bytes]).toEqual([0, 0])
 })
 
-test('parts by the thousand arrive whole and in order', async () => {
+test('thousands of parts arrive complete and in order', async () => {
   await start()
   await ask(REQUEST, { to: 3_000 })
   expect(seen().map((message) => (message as string[])[1])).toEqual(
@@ -120,7 +120,7 @@ test('parts by the thousand arrive whole and in order', async () => {
   )
 })
 
-test('an endpoint that emits nothing gives one plain answer', async () => {
+test('an endpoint that emits no parts gives a single message', async () => {
   await start()
   await ask(REQUEST, { to: 0 }, () => true)
   expect(seen()).toEqual([['[DONE]', undefined, undefined, '200']])
@@ -132,7 +132,7 @@ test('a stream that breaks ends with its error', async () => {
   expect(seen().at(-1)).toEqual([expect.stringContaining('"stream_interrupted"'), '1', 'true', '502'])
 })
 
-test('a part that is larger than the broker takes ends the stream with response_too_large', async () => {
+test('a part above the Maximum Packet Size of the broker ends the stream with response_too_large', async () => {
   await start()
   await ask(REQUEST, { to: 5, bytes: 6_000 })
   expect(seen().at(-1)).toEqual([
@@ -144,21 +144,21 @@ test('a part that is larger than the broker takes ends the stream with response_
   await expect.poll(() => rooms.session.unacknowledged).toBe(0)
 })
 
-test('an endpoint that emits after its end is named in the log, and nothing follows the end', async () => {
+test('an endpoint that emits after its end is logged, and nothing is published after the end', async () => {
   await start()
   await ask(REQUEST, { to: 1, goesOn: true })
   await expect.poll(() => log.some((line) => line.includes('"fault"'))).toBe(true)
   expect(seen()).toHaveLength(2)
 })
 
-test('a router of other topics is asked on its own subscription, and answers on its own topic', async () => {
+test('a router of other topics gets the requests of its own subscription, and answers on its own topic', async () => {
   await start()
   await ask('plant/line1/features', { to: 1 })
   expect(client.received.map(({ topic }) => topic)).toEqual(['plant/line1/scores', 'plant/line1/scores'])
   await ask(REQUEST, { to: 0 }, ({ topic }) => topic.startsWith('infer/reply/'))
 })
 
-test('a route whose reply topic is one of our own subscriptions makes no loop', async () => {
+test('a route whose reply topic matches a subscription of the connector causes no loop', async () => {
   await start('features')
   await client.publish('plant/line1/features', '{"to":0}', { correlationData })
   await expect.poll(() => log.filter((line) => line.includes('reply_loop'))).toHaveLength(1)

@@ -71,7 +71,7 @@ async function askMany(model: string, count: number): Promise<void> {
   await load.endAsync()
 }
 
-test('a request that 70,000 others have passed is executed again after a kill -9: its identifier was given up in time', async () => {
+test('a request overtaken by 70,000 others is executed again after a kill -9: its identifier was released in time', async () => {
   const state = tempFolder('state')
   const config = join(state, 'inferwire.yaml')
   const held = { url: upstream.url, protocol: 'v1', timeoutMs: 600_000, lane: false }
@@ -149,7 +149,7 @@ test('a lane answers each request of its model once, although two sessions recei
   expect(running.log.filter((line) => line.includes('lane_ready'))).toHaveLength(1)
 })
 
-test('requests that waited for a connector come on both sessions, and are answered once', async () => {
+test('requests that waited for a connector are delivered to both sessions, and answered once', async () => {
   const models = { 'lane-backlog': { lane: true } }
   const first = await run(models, 'backlog')
   await laneReady(first)
@@ -160,7 +160,7 @@ test('requests that waited for a connector come on both sessions, and are answer
   await asked
 })
 
-test('a lane whose connection breaks keeps its requests, and none is answered twice', async () => {
+test('a lane that loses its connection keeps its requests, and answers none twice', async () => {
   const running = await run({ 'held-lane': { lane: true }, other: {} })
   await laneReady(running)
   await client.publish('infer/request/plc/held-lane/predict/1', '{"instances":["a"]}')
@@ -176,7 +176,7 @@ test('a lane whose connection breaks keeps its requests, and none is answered tw
   expect(callsOf('held-lane')).toEqual(['{"instances":["a"]}'])
 })
 
-test('a model that gets a lane, and loses it, by a reload loses no request and calls for none twice', async () => {
+test('a reload that adds or removes the lane of a model loses no request and repeats no call', async () => {
   const running = await run({ 'lane-reload': { lane: false } })
   await askOnce('lane-reload', 0, 10)
   const reload = (lane: boolean): void => {

@@ -78,7 +78,7 @@ describe('a model that is still loading', () => {
     ['Triton', error(404, "Request for unknown model: 'late' has no available versions")],
     ['Triton', error(400, 'Model version not ready')],
     ['MLServer', error(400, 'Model late is not ready yet.')],
-  ])('%s, %o: the same request is answered once the model is there', async (name, loading) => {
+  ])('%s, %o: the same request is answered when the model has loaded', async (name, loading) => {
     const correlationData = Buffer.from(`${name} ${loading.body}`)
     said = loading
     const early = await repeat(correlationData)
@@ -93,14 +93,14 @@ describe('a model that is still loading', () => {
     expect([late.user['status'], late.payload.toString()]).toEqual(['200', ANSWER])
   })
 
-  test('any other 404 of the server is not remembered either', async () => {
+  test('any other 404 of the server is not remembered', async () => {
     said = error(404, 'Not Found')
     expect((await repeat(Buffer.from('404'))).user).toMatchObject({ code: 'upstream_error', status: '404' })
     said = good
     expect((await repeat(Buffer.from('404'))).user['status']).toBe('200')
   })
 
-  test('that must not run twice is asked again: it never ran', async () => {
+  test('with repeatable: false is called again, because it has not run', async () => {
     said = error(400, 'Model once is not ready yet.')
     expect((await repeat(Buffer.from('o'), 'once')).user['code']).toBe('model_not_ready')
     said = good
@@ -115,7 +115,7 @@ describe('a model that is still loading', () => {
   })
 })
 
-test('under overload Triton is asked once for each request, and the client is told when to come back', async () => {
+test('an overloaded Triton is called once per request, and the client gets retry_after_ms', async () => {
   said = error(503, '[request id: <id_unknown>] Exceeds maximum queue size')
   const replies = await Promise.all(Array.from({ length: 40 }, () => ask('busy')))
   expect(calls()).toBe(40)
@@ -131,7 +131,7 @@ test('a request that expired in the queue of Triton is not repeated', async () =
   expect(calls()).toBe(1)
 })
 
-test('a result with members like those of an error is a result', async () => {
+test('a result with members like those of an error is treated as a result', async () => {
   for (const body of [
     '{"message":"Part 17 is fine.","score":0.93}',
     '{"error":"bearing worn","confidence":0.8}',
@@ -146,7 +146,7 @@ describe('the text of an error', () => {
   const TRACEBACK =
     'Traceback (most recent call last):\n  File "/opt/lib/mlserver/model.py", line 49, in predict\n    x\nValueError: X has 2 features.\n'
 
-  test('has no traceback and no path for the client; the log has the address and the beginning', async () => {
+  test('has no traceback and no path for the client; the log has the address and the start of the text', async () => {
     said = { status: 500, type: 'text/plain', body: TRACEBACK }
     const reply = await ask('raises')
     expect(reply.user).toMatchObject({ code: 'upstream_error', status: '500' })
@@ -155,19 +155,19 @@ describe('the text of an error', () => {
     expect(line).toMatch(/POST http:[^"]*\/v2\/models\/raises\/infer: 500 .*model\.py/)
   })
 
-  test('is whole where the operator says so', async () => {
+  test('is complete with errorText: whole', async () => {
     said = { status: 500, type: 'text/plain', body: TRACEBACK }
     expect((await ask('open')).payload.toString()).toBe(TRACEBACK)
   })
 
-  test('of 70 kB goes out with its first 1,000 characters', async () => {
+  test('of 70 kB is cut to 1,000 characters', async () => {
     said = error(500, 'x'.repeat(70_000))
     const reply = await ask('late')
     expect(reply.json()).toMatchObject({ error: 'x'.repeat(1_000), code: 'upstream_error', status: 500 })
   })
 })
 
-test('a body that is compressed with gzip is refused, and never reaches the model', async () => {
+test('a gzip-compressed body is rejected, and never reaches the model', async () => {
   const reply = await ask('late', gzipSync(BODY))
   expect(reply.user).toMatchObject({ code: 'bad_payload', status: '400' })
   expect(calls()).toBe(0)

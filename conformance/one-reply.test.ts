@@ -6,7 +6,7 @@ import { TestClient } from './fixtures/mqtt-client.ts'
 import { Gate, predictBody } from './rig/answers.ts'
 import { FakeModelServer } from './rig/model-server.ts'
 
-test('a broker that restarts while 100 requests run gets one reply for each of them', async () => {
+test('100 requests in flight get one reply each when the broker restarts', async () => {
   const broker = await startMosquitto()
   const gate = new Gate()
   const upstream = await FakeModelServer.start({ answer: gate.hold(predictBody, 'held') })
@@ -38,7 +38,7 @@ test('a broker that restarts while 100 requests run gets one reply for each of t
   await broker.stop()
 })
 
-test('a drain around an outage of the broker answers each request once, and leaves none for the next process', async () => {
+test('a drain during a broker outage answers each request once, and leaves none to the next process', async () => {
   const broker = await startMosquitto()
   const gate = new Gate()
   const upstream = await FakeModelServer.start({ answer: gate.hold(predictBody, 'held') })

@@ -89,7 +89,7 @@ async function retained(topic: string): Promise<string | undefined> {
 const statusOf = async (name: string): Promise<ConnectorStatus> =>
   JSON.parse((await retained(`${root}/status/${name}`)) ?? '{}') as ConnectorStatus
 
-test('two connectors with different models under one root do not contradict each other', async () => {
+test('two connectors with different models under one root do not answer for each other', async () => {
   const a = await run('a', ['iris'])
   const b = await run('b', ['rose'])
   await expect.poll(() => [events(a), events(b)].every((seen) => seen.includes('peer_found'))).toBe(true)
@@ -106,7 +106,7 @@ test('a model that no connector exposes is still answered', async () => {
   expect(reply.user['code']).toBe('model_not_found')
 })
 
-test('a model whose connector is away is not ready, and is answered by it when it is back', async () => {
+test('a model whose connector is offline is not ready, and the connector answers when it returns', async () => {
   const a = await run('a', ['iris'])
   const b = await run('b', ['rose'])
   await stop(b)
@@ -131,13 +131,13 @@ test('requests that waited for a connector are not answered model_not_found when
   await stop(b)
 })
 
-test('a model of both connectors is a warning', async () => {
+test('a model that two connectors expose is logged as a warning', async () => {
   const a = await run('a', ['iris'])
   await run('b', ['iris'])
   await expect.poll(() => events(a)).toContain('model_exposed_twice')
 })
 
-test('a connector that is started without a model clears the card that it left', async () => {
+test('a connector that restarts without a model clears its earlier card', async () => {
   await stop(await run('a', ['iris', 'rose']))
   expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')
   await run('a', ['rose'])
@@ -145,7 +145,7 @@ test('a connector that is started without a model clears the card that it left',
   expect(await retained(`${root}/models/rose`)).toContain('"name":"rose"')
 })
 
-test('a card that a peer publishes too stays', async () => {
+test('a card that a peer also publishes stays', async () => {
   await stop(await run('a', ['iris', 'rose']))
   await run('b', ['iris'])
   const a = await run('a', ['rose'])
@@ -154,7 +154,7 @@ test('a card that a peer publishes too stays', async () => {
   expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')
 })
 
-test('a birth with a clock that was set back is newer than the last one all the same', async () => {
+test('a birth is newer than the last one even when the clock was set back', async () => {
   const future = Date.now() + 1_000_000_000
   const earlier = { contract: 1, connector: 'a', state: 'offline', timestamp: future, models: [] }
   await client.publish(`${root}/status/a`, JSON.stringify(earlier), {}, true)
@@ -165,7 +165,7 @@ test('a birth with a clock that was set back is newer than the last one all the 
 })
 
 test.each([4, 5] as const)(
-  'a peer that does not return after the broker lost its memory is forgotten: MQTT version %i',
+  'a peer that does not return after the broker lost its data is removed (MQTT version %i)',
   async (protocolVersion) => {
     const forgetful = await startMosquitto({ config: ['persistence false'] })
     closing.push(() => forgetful.stop())
@@ -214,7 +214,7 @@ async function runAway(name: string, models: readonly string[]) {
   }
 }
 
-test('a peer whose status was deleted while the connector was away is forgotten', async () => {
+test('a peer whose status was deleted while the connector was offline is removed', async () => {
   const { running: a, leave, back } = await runAway('a', ['iris'])
   await stop(await run('b', ['rose']))
   await expect.poll(() => events(a)).toContain('peer_offline')
@@ -226,7 +226,7 @@ test('a peer whose status was deleted while the connector was away is forgotten'
   expect(reply.user['code']).toBe('model_not_found')
 })
 
-test('a peer that came while the connector was away answers alone, also what waited for both', async () => {
+test('a peer that appeared while the connector was offline answers alone, also requests that waited for both', async () => {
   const { running: a, leave, back } = await runAway('a', ['iris'])
   await leave()
   await run('b', ['rose'])
@@ -239,7 +239,7 @@ test('a peer that came while the connector was away answers alone, also what wai
   expect(client.received.filter((message) => message.topic === topic)).toHaveLength(1)
 })
 
-test('a connector that may not read the statuses is told once what to grant', async () => {
+test('a connector that may not read the statuses logs once what to grant', async () => {
   const strict = await startMosquitto({
     users: { edge: 'edge' },
     acl: ['user edge', 'topic readwrite +/request/#', 'topic write #', ''].join('\n'),

@@ -66,7 +66,7 @@ function configFile(name: string, stateFolder?: string): string {
   return path
 }
 
-test('a request that ends the process is tried three times, then answered `internal` and set aside', async () => {
+test('a request that kills the process is tried three times, then answered `internal` and set aside', async () => {
   const config = configFile('poisoned')
   await start(config)
   const topic = 'infer/request/cam7/slow-50/predict'
@@ -130,7 +130,7 @@ test('a request that ends the process is tried three times, then answered `inter
   expect(connector!.stderr()).not.toContain('suspicion_began')
 }, 60_000)
 
-test('killed from outside twice, with many requests under way, it convicts nobody', async () => {
+test('two kills from outside with many requests in flight blame no request', async () => {
   const config = configFile('killed')
   await start(config)
   const topic = 'infer/request/cam7/slow-500/predict'
@@ -150,7 +150,7 @@ test('killed from outside twice, with many requests under way, it convicts nobod
   expect(new Set(codes)).toEqual(new Set(['200']))
 }, 60_000)
 
-test('where the folder cannot be written, the connector says so and works', async () => {
+test('with a read-only state folder the connector logs a warning and works', async () => {
   const folder = tempFolder('no-state')
   writeFileSync(join(folder, 'file'), '')
   await start(configFile('nofolder', join(folder, 'file', 'state')))

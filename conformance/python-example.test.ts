@@ -55,13 +55,13 @@ test.each(['5', '3.1.1'])('paho-mqtt gets its answer over MQTT %s', async (versi
   expect(code).toBe(0)
 })
 
-test.each(['5', '3.1.1'])('an error of the model is an exit code over MQTT %s', async (version) => {
+test.each(['5', '3.1.1'])('an error of the model gives exit code 1 over MQTT %s', async (version) => {
   const { code, stdout } = await infer('--mqtt', version, 'error500', 'predict', BODY)
   expect(stdout).toContain('ValueError : boom')
   expect(code).toBe(1)
 })
 
-test('no answer in time is exit code 124', async () => {
+test('no answer in time gives exit code 124', async () => {
   const { code } = await infer('--mqtt', '3.1.1', '--timeout', '1', 'hang', 'predict', BODY)
   expect(code).toBe(124)
 })

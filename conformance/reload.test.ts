@@ -109,7 +109,7 @@ async function askIris(): Promise<unknown> {
   return user['code'] ?? user['status']
 }
 
-test('requests that wait for a turn are answered by the model that a reload replaces', async () => {
+test('queued requests are answered by the model that a reload replaces', async () => {
   const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const model = { url: upstream.url, protocol: 'v1' as const, limits: { concurrency: 1 } }
@@ -123,7 +123,7 @@ test('requests that wait for a turn are answered by the model that a reload repl
   expect((await client.ask('infer/request/me/slow-200/predict', BODY)).user['status']).toBe('200')
 })
 
-test('a changed model serves as before until its server was reached anew; then the rest goes', async () => {
+test('a changed model serves as before until its server has been reached; then old versions are removed', async () => {
   const server = await startDiscreetServer()
   const model = { url: server.url, versions: ['1', '2'] }
   const { connector } = await run({ iris: { ...model, description: 'before' } })
@@ -154,7 +154,7 @@ test('a changed model serves as before until its server was reached anew; then t
   expect(await askIris()).toBe('model_not_found')
 })
 
-test('a reload whose files have vanished changes nothing', async () => {
+test('a reload with missing files changes nothing', async () => {
   const { url } = await startDiscreetServer()
   const { connector } = await run({ iris: { url, protocol: 'v1' }, other: { url, protocol: 'v1' } })
   const caFile = join(tempFolder('reload'), 'ca.pem')
@@ -171,7 +171,7 @@ test('a reload whose files have vanished changes nothing', async () => {
   expect(user['status']).toBe('200')
 })
 
-test('a card that went while the broker was away is cleared when it is back', async () => {
+test('the card of a model removed during a broker outage is cleared after it', async () => {
   const { url } = await startDiscreetServer()
   const { connector } = await run({ kept: { url, protocol: 'v1' }, gone: { url, protocol: 'v1' } })
   await card('gone')
@@ -189,7 +189,7 @@ test('a card that went while the broker was away is cleared when it is back', as
   expect(late.received.map(({ topic }) => topic)).toEqual(['infer/models/kept'])
 })
 
-test('the status names the models that appear and go after the birth', async () => {
+test('the status lists models that are added and removed after the birth', async () => {
   const server = await startDiscreetServer()
   server.hold()
   const { connector } = await run({ iris: { url: server.url, versions: ['1'] } })
@@ -206,7 +206,7 @@ test('the status names the models that appear and go after the birth', async () 
   expect(statuses(STATUS)).toHaveLength(3)
 })
 
-test('a connector that comes back in the middle of its drain says draining', async () => {
+test('a connector that reconnects during its drain publishes draining', async () => {
   const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const { connector } = await run({ hang: { url: upstream.url, protocol: 'v1', timeoutMs: 4_000 } })
@@ -230,20 +230,25 @@ test('a connector that comes back in the middle of its drain says draining', asy
 test.each([
   [401, 'unauthorized_upstream', false],
   [503, 'model_not_ready', true],
-])('a server that answers %i (%s) has a warning that helps', async (metadataStatus, code, isHinted) => {
-  const unauthorized = text(401, 'text/plain', '', { 'www-authenticate': 'Bearer error="invalid_token"' })
-  const server = await startDiscreetServer(metadataStatus === 401 ? unauthorized : json(metadataStatus, '{}'))
-  const { log } = await run({ iris: { url: server.url } })
-  const warning = (): string | undefined => log.find((line) => line.includes('"event":"model_not_ready"'))
-  await expect.poll(warning).toContain(`"code":"${code}"`)
-  expect(warning()!.includes('Check that the model server runs at http://127.0.0.1')).toBe(isHinted)
-})
+])(
+  'a server that answers %i (%s) is logged with a helpful warning',
+  async (metadataStatus, code, isHinted) => {
+    const unauthorized = text(401, 'text/plain', '', { 'www-authenticate': 'Bearer error="invalid_token"' })
+    const server = await startDiscreetServer(
+      metadataStatus === 401 ? unauthorized : json(metadataStatus, '{}'),
+    )
+    const { log } = await run({ iris: { url: server.url } })
+    const warning = (): string | undefined => log.find((line) => line.includes('"event":"model_not_ready"'))
+    await expect.poll(warning).toContain(`"code":"${code}"`)
+    expect(warning()!.includes('Check that the model server runs at http://127.0.0.1')).toBe(isHinted)
+  },
+)
 
 function connectCommand(name: string): string[] {
   return ['connect', '--broker', broker.url, '--name', name, '--log-format', 'json', '--admin-port', '0']
 }
 
-test('a connector that is asked to stop says draining, then offline, with the timestamp of its birth', async () => {
+test('a connector publishes draining, then offline, with the timestamp of its birth, when it is stopped', async () => {
   const connector = startInferwire(connectCommand('stopped'))
   const topic = 'infer/status/stopped'
   const { timestamp } = await status(({ state }) => state === 'online', topic)
@@ -253,7 +258,7 @@ test('a connector that is asked to stop says draining, then offline, with the ti
   expect(statuses(topic)).toEqual(['online', 'draining', 'offline'])
 })
 
-test('the Will of a connector that was killed says offline with the timestamp of its birth', async () => {
+test('the Will of a killed connector publishes offline with the timestamp of its birth', async () => {
   const connector = startInferwire(connectCommand('killed'))
   const topic = 'infer/status/killed'
   const { timestamp } = await status(({ state }) => state === 'online', topic)
@@ -263,7 +268,7 @@ test('the Will of a connector that was killed says offline with the timestamp of
   expect(statuses(topic)).toEqual(['online', 'offline'])
 })
 
-test('what waited in the broker is answered by the model, not by a first look at it that is still under way', async () => {
+test('requests that waited in the broker are answered by the model, also before its metadata has arrived', async () => {
   // Answers 300 ms later: a model server that is not on this machine.
   const far = await FakeModelServer.start({ answer: after(300, healthy), describe: after(300, ready) })
   closers.push(() => far.stop())

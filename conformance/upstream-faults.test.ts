@@ -85,7 +85,7 @@ function codesOf(errors: readonly string[]): Set<string> {
   return new Set(errors.map((error) => /"code":"(\w+)"/.exec(error)?.[1] ?? error))
 }
 
-test('a model server that dies under load: errors at once, the circuit opens within a second and closes within two', async () => {
+test('a model server dies under load: errors at once; the circuit opens within a second and closes within two', async () => {
   const world = await start({ iris: {} })
   const startedAtMs = Date.now()
   const load = await startLoad(world, 'iris')
@@ -127,7 +127,7 @@ test('a model server that dies under load: errors at once, the circuit opens wit
   expect([linesOf(world, 'circuit_opened').length, linesOf(world, 'circuit_closed').length]).toEqual([1, 1])
 })
 
-test('a server that hangs with all turns taken: the circuit opens, and the others are refused at once', async () => {
+test('a server that hangs on all slots: the circuit opens, and other requests are rejected at once', async () => {
   const world = await start({ stops: { timeoutMs: 1_000, limits: { concurrency: 2 } } })
   const client = await TestClient.connect(world.brokerUrl)
   closers.push(() => client.close())
@@ -160,7 +160,7 @@ test('a server that hangs with all turns taken: the circuit opens, and the other
   expect(probes.length).toBeLessThanOrEqual(4)
 })
 
-test('a gateway without a server gets at most 10 % of the requests again, and three per second', async () => {
+test('a gateway without a server gets at most 10 % of the requests, and three per second, as retries', async () => {
   const startedAtMs = Date.now()
   const world = await start({ nohealthy: { circuit: { failuresMax: 0 } } })
   const load = await startLoad(world, 'nohealthy')
@@ -178,7 +178,7 @@ test('a gateway without a server gets at most 10 % of the requests again, and th
   expect(await metric(world, 'inferwire_retries_denied_total', 'nohealthy')).toBeGreaterThan(0)
 })
 
-test('a connection that breaks once is mended, but not where the model must not run twice', async () => {
+test('a lost connection is retried once, except with repeatable: false', async () => {
   const world = await start({
     'once-reset': {},
     'once-nohealthy': { repeatable: false },
@@ -202,7 +202,7 @@ test('a connection that breaks once is mended, but not where the model must not 
   expect(await metric(world, 'inferwire_retries_total', 'once-cut')).toBe(0)
 })
 
-test('a client with tiny deadlines does not close the model to the others', async () => {
+test('a client with very short deadlines does not open the circuit for others', async () => {
   const world = await start({ 'slow-300': {} })
   const client = await TestClient.connect(world.brokerUrl)
   closers.push(() => client.close())
@@ -219,7 +219,7 @@ test('a client with tiny deadlines does not close the model to the others', asyn
   expect(await metric(world, 'inferwire_circuit_opens_total', 'slow-300')).toBe(0)
 })
 
-test('a reload forgets the circuit of a changed model, and takes that of a removed one out of the metrics', async () => {
+test('a reload resets the circuit of a changed model, and removes that of a removed model from the metrics', async () => {
   const world = await start({ iris: { url: 'http://127.0.0.1:1' } })
   const client = await TestClient.connect(world.brokerUrl)
   closers.push(() => client.close())

@@ -54,19 +54,19 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'overloaded',
     'the limits of the model are reached; it says when to try again.',
-    'conformance/contract.test.ts > requests over the limits of a model',
+    'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and the others are answered',
     'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate',
   ),
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
   code(
     'maybe_executed',
     'a repeated request of a model that must not run twice.',
-    'conformance/admission.test.ts > of a model that must not run twice',
+    'conformance/admission.test.ts > to a model with repeatable: false is answered from memory or with maybe_executed',
   ),
   code(
     'cancelled',
     'the client cancelled the request.',
-    'conformance/admission.test.ts > stops the request with that Correlation Data',
+    'conformance/admission.test.ts > stops only the request with its Correlation Data, running or waiting',
     'conformance/admission.test.ts > is what an abort in the SDK sends',
     `${CLIENT}/client.test.ts > an abort ends the request with cancelled`,
   ),
@@ -80,7 +80,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'circuit_open',
     'the server failed several times in a row; it says when to try again.',
-    'conformance/upstream-faults.test.ts > a model server that dies under load',
+    'conformance/upstream-faults.test.ts > a model server dies under load: errors at once; the circuit opens within a second and closes within two',
     'packages/connector/src/endpoint/with-breaker.test.ts > while it is open nobody waits for the server',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
@@ -95,7 +95,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'response_too_large',
     "the answer is over the model's limit, or the broker's.",
     wrong('endless'),
-    'conformance/broker-faults.test.ts > an answer above the Maximum Packet Size of the broker',
+    'conformance/broker-faults.test.ts > an answer above the Maximum Packet Size of the broker becomes an error with a code',
   ),
   code(
     'unauthorized_upstream',
@@ -118,7 +118,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'no_connector',
     "at the client: the broker's PUBACK says that nobody subscribed.",
     `${CLIENT}/client.test.ts > without a connector the request fails at once with no_connector`,
-    'conformance/client.test.ts > nobody subscribed: no_connector at once',
+    'conformance/client.test.ts > without a subscriber: no_connector at once, or with waitForConnector the answer of a later connector',
   ),
   code(
     'not_authorized',
@@ -134,7 +134,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'certificate_refused',
     "at the client: the broker's certificate is not trusted, or is for another name.",
-    'conformance/cli-surroundings.test.ts > TLS > the SDK says which option to give',
-    'conformance/cli-surroundings.test.ts > TLS > a certificate for another name: the remedy is the name',
+    'conformance/cli-surroundings.test.ts > TLS > the error of the SDK names the option',
+    'conformance/cli-surroundings.test.ts > TLS > a certificate for another name: the error suggests that name',
   ),
 ]
