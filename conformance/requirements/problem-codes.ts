@@ -15,30 +15,26 @@ const CLIENT = 'packages/client/src'
 
 /** See the file's first line. */
 export const PROBLEM_CODES: readonly Requirement[] = [
-  code('bad_topic', 'the topic does not follow the grammar.', wrong('a topic that is wrong > no model')),
-  code('bad_payload', 'the body cannot be what is needed.', wrong('a body that is wrong > a JSON array')),
-  code('retained_request', 'the request has the Retain flag.', wrong('a retained request > is refused')),
-  code(
-    'unsupported_content_type',
-    'the type is not taken.',
-    wrong('a body that is wrong > another content type'),
-  ),
+  code('bad_topic', 'the topic does not follow the grammar.', wrong('an invalid topic > no model')),
+  code('bad_payload', 'the body cannot be what is needed.', wrong('an invalid body > a JSON array')),
+  code('retained_request', 'the request has the Retain flag.', wrong('a retained request > is rejected')),
+  code('unsupported_content_type', 'the type is not taken.', wrong('an invalid body > another content type')),
   code(
     'payload_too_large',
     'the body is over the limit.',
-    wrong('a body that is wrong > too large'),
-    wrong('far too large for the memory'),
+    wrong('an invalid body > too large'),
+    wrong('a body too large for the memory'),
   ),
-  code('model_not_found', 'no such model is exposed.', wrong('a topic that is wrong > an unknown model')),
+  code('model_not_found', 'no such model is exposed.', wrong('an invalid topic > an unknown model')),
   code(
     'operation_not_supported',
     'the model does not offer it.',
-    wrong('a topic that is wrong > an unknown operation'),
+    wrong('an invalid topic > an unknown operation'),
   ),
   code(
     'response_topic_forbidden',
     "the Response Topic is not the client's own.",
-    wrong('a Response Topic that is not the own'),
+    wrong('a Response Topic outside the subtree of the client'),
   ),
   code(
     'forbidden_model',
