@@ -60,7 +60,7 @@ describe('standard output on a full disk is one line and 74', () => {
     const place = /^(?:infer|models)/.test(line) ? login() : []
     const command = ['exec', process.execPath, INFERWIRE, ...words, ...place, '>/dev/full'].join(' ')
     const { code, stderr } = await shell(command)
-    expect(stderr).toMatch(/^error: standard output cannot be written: ENOSPC: .*\n$/)
+    expect(stderr).toMatch(/^error: cannot write to standard output: ENOSPC: .*\n$/)
     expect(code).toBe(74)
   })
 
@@ -137,8 +137,8 @@ describe('a password in the broker URL', () => {
     ['mqtt://ann:100%@h', /password .*percent-encoding[\s\S]*%25/],
     ['mqtt://ann:s%ffcret@h', /percent-encoding[\s\S]*%25/],
     ['mqtt://10%:secret@h', /user name .*percent-encoding[\s\S]*%25/],
-    ['mqtt://ann:12/secret@h', /goes on after host and port[\s\S]*%2F/],
-    ['mqtt://ann:12#secret@h', /goes on after host and port[\s\S]*%23/],
+    ['mqtt://ann:12/secret@h', /after host and port[\s\S]*%2F/],
+    ['mqtt://ann:12#secret@h', /after host and port[\s\S]*%23/],
   ])('%s is a usage error that prints none of it', async (url, words) => {
     const runs = [
       await inferwire(['infer', 'iris', '-d', BODY, '--broker', url]),
@@ -200,7 +200,7 @@ describe('TLS', () => {
     const { code, stderr } = await ask('localhost')
     expect(stderr).toMatch(/^error: The certificate of the broker .* was refused: self-signed certificate/)
     expect(stderr).toMatch(/\n {7}.*--cafile/)
-    expect(stderr).not.toMatch(/that the broker runs/)
+    expect(stderr).not.toMatch(/that the broker is running/)
     expect(code).toBe(69)
     expect((await ask('localhost', '--cafile', certificate)).code).toBe(0)
   })
@@ -237,7 +237,7 @@ describe('TLS', () => {
     expect(stderr).toMatch(
       /was refused: Hostname\/IP does not match .*; connect with a name that it has \(DNS:localhost\)\./,
     )
-    expect(stderr).toMatch(/\n {7}Use a name that is in the certificate.*-h.*--cafile/)
+    expect(stderr).toMatch(/\n {7}Use a name from the certificate.*-h.*--cafile/)
     expect(code).toBe(69)
   })
 
@@ -273,9 +273,7 @@ describe('TLS', () => {
     const good = readFileSync(certificate, 'latin1')
     const ca = file('ca', content === '@' ? good + good.replace('MII', 'AAA') : content)
     const { code, stderr } = await ask('localhost', '--cafile', ca)
-    expect(stderr).toMatch(
-      /^error: file ".*" holds no certificate that can be read; expected PEM\n {7}.*--cafile/,
-    )
+    expect(stderr).toMatch(/^error: file ".*" does not contain valid PEM certificates\n {7}.*--cafile/)
     expect(code).toBe(66)
   })
 })

@@ -16,7 +16,7 @@ const card: ReceivedCard = {
   example: { operation: 'predict', body: { instances: [[1]] } },
 }
 
-test('models ls: upper-case headers, aligned columns, nothing at the ends of lines', () => {
+test('models ls: prints upper-case headers and aligned columns without trailing spaces', () => {
   expect(formatCardTable([card, { ...card, name: 'digits-of-hand', protocols: ['v1'] }], false)).toBe(
     [
       'NAME             PROTOCOLS   OPERATIONS      DEFAULT',
@@ -27,11 +27,11 @@ test('models ls: upper-case headers, aligned columns, nothing at the ends of lin
   )
 })
 
-test('models ls -o wide says tensors and time', () => {
+test('models ls -o wide: adds tensors and timeout', () => {
   expect(formatCardTable([card], true)).toMatch(/iris .* X:FP32\[-1,4\] +- +30s\n$/)
 })
 
-test('models describe says everything that the card has', () => {
+test('models describe: prints every member of the card', () => {
   const text = formatCard(card)
   for (const part of [
     'iris',
@@ -45,28 +45,30 @@ test('models describe says everything that the card has', () => {
   expect(text).not.toContain('undefined')
 })
 
-test('text of a card cannot move the cursor of a terminal', () => {
+test('removes terminal control characters from the text of a card', () => {
   const evil = { ...card, description: '\u001b[2J', platform: '\u202e' }
   expect(formatCard(evil)).not.toMatch(/[\u001b\u202e]/)
   expect(formatCardTable([evil], true)).not.toMatch(/[\u001b\u202e]/)
 })
 
-test('a card of a newer contract is shown as far as it goes', () => {
+test('prints the known members of a card with a newer contract version', () => {
   const bare = { contract: 2, name: 'later', operations: ['chat'] }
   expect(formatCardTable([bare], true)).toMatch(/^later +- +chat +- +- +- +- +-$/m)
   expect(formatCard(bare)).toBe('Name:               later\nOperations:         chat\n')
 })
 
-test('an integer of an example keeps its digits', () => {
+test('keeps all digits of an integer in an example', () => {
   const exact = { ...card, example: { operation: 'predict', body: { instances: [9007199254740993n] } } }
   expect(formatCard(exact)).toContain('{"instances":[9007199254740993]}')
 })
 
-test('a model that is not there: the nearest name, or what to do', () => {
+test('suggests the nearest name for an unknown model, or how to start a connector', () => {
   expect(findCard([card], 'iris')).toBe(card)
   expect(() => findCard([card], 'irs')).toThrow(
     expect.objectContaining({ exitCode: 1, remedy: expect.stringContaining('"iris"') as string }),
   )
-  expect(() => findCard([card], 'something')).toThrow(expect.objectContaining({ remedy: 'There are: iris.' }))
+  expect(() => findCard([card], 'something')).toThrow(
+    expect.objectContaining({ remedy: 'The models are: iris.' }),
+  )
   expect(() => findCard([], 'iris')).toThrow(expect.objectContaining({ exitCode: 69 }))
 })

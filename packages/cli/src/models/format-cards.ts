@@ -1,11 +1,11 @@
-// Model cards for people.
+// Formats model cards for a terminal.
 import { writeJson, type ReceivedCard, type TensorMetadata } from '@inferwire/protocol'
 import { formatTable, printable } from '../table.ts'
 
-// Where a card does not say it.
+// For members that a card does not have.
 const NOTHING = '-'
 
-/** A table of models; `isWide` adds what fewer people need. */
+/** Formats a table of models; `isWide` adds platform, inputs, outputs and timeout. */
 export function formatCardTable(cards: readonly ReceivedCard[], isWide: boolean): string {
   const header = [
     'name',
@@ -31,7 +31,7 @@ export function formatCardTable(cards: readonly ReceivedCard[], isWide: boolean)
   return formatTable(header, rows)
 }
 
-/** One card, as `kubectl describe` would show it. */
+/** Formats one card in the style of `kubectl describe`. */
 export function formatCard(card: ReceivedCard): string {
   const { example, limits } = card
   return [

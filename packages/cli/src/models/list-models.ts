@@ -1,11 +1,11 @@
-// `inferwire models ls`
+// Runs `inferwire models ls`.
 import { writeJson } from '@inferwire/protocol'
 import { openClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
 import { indentJson } from '../json-text.ts'
 import { formatCardTable } from './format-cards.ts'
 
-/** Prints the models. @throws InferwireError */
+/** Prints the models whose cards are retained on the broker. @throws InferwireError */
 export async function listModels(
   flags: BrokerFlags,
   output: 'json' | 'wide' | 'name' | undefined,
