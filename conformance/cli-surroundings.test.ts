@@ -235,7 +235,7 @@ describe('TLS', () => {
   test('a certificate for another name: the remedy is the name', async () => {
     const { code, stderr } = await ask('127.0.0.1', '--cafile', certificate)
     expect(stderr).toMatch(
-      /was refused: Hostname\/IP does not match .*; connect with a name that it has \(DNS:localhost\)\./,
+      /was refused: Hostname\/IP does not match .*; connect with a name from the certificate \(DNS:localhost\)\./,
     )
     expect(stderr).toMatch(/\n {7}Use a name from the certificate.*-h.*--cafile/)
     expect(code).toBe(69)
@@ -257,7 +257,7 @@ describe('TLS', () => {
       '--broker',
       `mqtts://127.0.0.1:${upstream.port}`,
     ])
-    expect(stderr).toMatch(/does not speak TLS on that port/)
+    expect(stderr).toMatch(/does not use TLS on this port/)
     expect(stderr).not.toMatch(/error:0A/)
     expect(code).toBe(69)
   })

@@ -1,4 +1,4 @@
-// The client: asks models, matches replies to their requests, and repeats what a broken connection may have lost.
+// The client: sends requests, matches replies to them, and resends requests that a broken connection may have lost.
 import { isModelName, type ReceivedCard } from '@inferwire/protocol'
 import type { RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
@@ -11,11 +11,11 @@ import { PendingRequest } from './request.ts'
 import { SendWindow } from './send-window.ts'
 import type { Connection, Dial, Message } from './transport.ts'
 
-/** What a client has counted since it connected. */
+/** Counters of a client since it connected. */
 export interface ClientStats {
-  /** Requests that wait for their reply now. */
+  /** Requests currently waiting for their reply. */
   readonly inFlight: number
-  /** Replies that nobody waits for: late, repeated, or not ours. */
+  /** Received messages that match no waiting request: late, repeated, or meant for another client. */
   readonly ignoredReplies: number
   /** Connections opened after the first one. */
   readonly reconnects: number
@@ -23,7 +23,7 @@ export interface ClientStats {
 
 const PACKET_TOO_LARGE = 0x95
 
-/** A connection to the models behind a broker. Made by `connect()`. */
+/** A client of the models behind a broker. Created by `connect()`. */
 export class Client {
   /** The `{client}` level of its topics. */
   readonly identity: string
@@ -56,7 +56,7 @@ export class Client {
     return client
   }
 
-  /** Whether there is a connection at the moment. Requests may be made without one; they wait. */
+  /** Whether the client is connected now. Requests made while it is not wait for the next connection. */
   get isConnected(): boolean {
     return this.#link.connection !== undefined
   }
@@ -70,10 +70,10 @@ export class Client {
   }
 
   /**
-   * Asks a model and waits for its answer. The body is what would be POSTed to the model server.
-   * The request may be executed more than once where the broker or the connector died; it ends in a reply, an error
+   * Sends a request to a model and waits for its reply. The body is what you would POST to the model server.
+   * The request may be executed more than once if the broker or the connector crashes. It ends in a reply, an error
    * or `deadline_exceeded`.
-   * @throws InferwireError for an error reply, the deadline, an abort, or what the broker refused
+   * @throws InferwireError for an error reply, the deadline, an abort, or a refusal by the broker
    */
   async infer(model: string, body?: RequestBody, options: InferOptions = {}): Promise<Reply> {
     const spec = toRequestSpec(this.#settings, this.#instance, model, body, options)
@@ -84,15 +84,15 @@ export class Client {
       forget: (pending) => this.#forget(pending),
       describeDown: () => (this.isConnected ? undefined : this.#link.describeDown()),
     })
-    // Before it is published: the reply may be faster than the PUBACK.
+    // Registered before it is published, because the reply may arrive before the PUBACK.
     this.#waiting.set(spec.id, request)
     this.#window.add(request)
     return await request.reply
   }
 
   /**
-   * A V1 prediction: instances in, predictions out.
-   * @throws InferwireError as `infer()`, and `upstream_invalid_response` when the answer has no predictions
+   * Makes a V1 prediction: takes instances, returns predictions.
+   * @throws InferwireError as `infer()`, and `upstream_invalid_response` when the reply has no predictions
    */
   async predict<Prediction = unknown>(
     model: string,
@@ -104,28 +104,28 @@ export class Client {
     if (Array.isArray(predictions)) return predictions as Prediction[]
     throw new InferwireError(
       'upstream_invalid_response',
-      `The answer of model "${model}" has no list "predictions".`,
+      `The reply of model "${model}" has no list "predictions".`,
       { model, body: reply.body, retryable: false },
     )
   }
 
   /**
-   * The cards of all models that this client may see, by name; what is no card is left out.
-   * @throws InferwireError without a connection, TypeError for options that make no sense
+   * Returns the retained cards that this client may read, sorted by name; messages that are not cards are skipped.
+   * @throws InferwireError without a connection, TypeError for invalid options
    */
   async models(options: ModelsOptions = {}): Promise<ReceivedCard[]> {
     return await collectCards(this.#cards('+', options), options)
   }
 
-  /** The card of one model; undefined when none is retained. @throws InferwireError without a connection */
+  /** Returns the card of one model, or undefined when none is retained. @throws InferwireError without a connection */
   async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
-    // A wildcard would find the card of any model.
+    // A wildcard would match the card of any model.
     if (!isModelName(name)) return undefined
     const [card] = await collectCards(this.#cards(name, options), options, (cards) => cards.size > 0)
     return card
   }
 
-  /** Ends the connection. Requests that still wait are rejected with `cancelled`. */
+  /** Disconnects. Requests still in flight are rejected with `cancelled`. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }
@@ -134,7 +134,9 @@ export class Client {
     this.#window.close()
     for (const request of this.#waiting.values()) {
       const { model } = request.spec
-      request.fail(new InferwireError('cancelled', 'The client was closed before the reply came.', { model }))
+      request.fail(
+        new InferwireError('cancelled', 'The client was closed before the reply arrived.', { model }),
+      )
     }
     await this.#link.close()
   }
@@ -149,7 +151,7 @@ export class Client {
     if (this.#waiting.size >= inFlightMax) {
       throw new InferwireError(
         'overloaded',
-        `${inFlightMax} requests of this client wait for their reply already (inFlightMax).`,
+        `This client already has ${inFlightMax} requests in flight, the limit set by inFlightMax.`,
         { model },
       )
     }
@@ -170,11 +172,11 @@ export class Client {
     else request.answered(message)
   }
 
-  // The session was lost with the connection: what was asked, and what was answered meanwhile, may be lost with it.
+  // The session ended with the connection, so requests and replies in flight may be lost. They are all sent again.
   #resume(connection: Connection, attempts: number): void {
     this.#window.open(connection)
     for (const request of this.#waiting.values()) {
-      // A broker that was away broke the connection itself, not what was sent to it.
+      // After an outage of the broker, the connection did not break because of a request.
       if (attempts > 1) request.cuts = 0
       request.resume()
     }
@@ -192,7 +194,7 @@ export class Client {
     suspect.fail(
       new InferwireError(
         'payload_too_large',
-        `The broker does not take a packet as large as the request to model "${model}" (${payload.length} bytes).`,
+        `The request to model "${model}" (${payload.length} bytes) is larger than the broker's maximum packet size.`,
         { model },
       ),
     )
@@ -217,7 +219,7 @@ export class Client {
         }
         return async () => {
           this.#cardListeners.delete(listen)
-          // Where the connection is gone, so is the subscription.
+          // If the connection is closed, its subscriptions are gone too.
           await connection.unsubscribe(filter).catch(() => {})
         }
       },
@@ -225,7 +227,7 @@ export class Client {
   }
 }
 
-// The topic names one request of one client. Correlation Data that was not lost on the way must fit as well.
+// The topic identifies one request of one client. Correlation Data must match too, unless a bridge removed it.
 function isReplyTo({ spec }: PendingRequest, { topic, properties }: Message): boolean {
   const { correlationData } = properties
   return spec.replyTopic === topic && (correlationData === undefined || toHex(correlationData) === spec.id)

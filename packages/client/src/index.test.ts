@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import * as client from './index.ts'
 
-test('the public API is this list', () => {
+test('exports exactly the documented API', () => {
   expect(Object.keys(client).toSorted()).toEqual(['InferwireError', 'connect'])
   const types = readFileSync(new URL('index.ts', import.meta.url), 'utf8')
     .split('\n')
@@ -22,7 +22,7 @@ test('the public API is this list', () => {
   ])
 })
 
-test('browsers can load it: no Node.js module, and mqtt.js in the transport only', () => {
+test('imports no Node.js module, and mqtt.js only in the transport, so that browsers can load it', () => {
   const folder = new URL('.', import.meta.url)
   const sources = readdirSync(folder).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
   expect(sources.length).toBeGreaterThan(10)

@@ -1,4 +1,4 @@
-// What an application imports: ask models over MQTT.
+// Sends requests to models over MQTT: the API for applications.
 export type { RequestBody } from './body.ts'
 export type { Client, ClientStats } from './client.ts'
 export { connect } from './connect.ts'

@@ -1,30 +1,30 @@
-// The retained model cards, collected: MQTT has no end mark for retained messages, so it ends when none comes any more.
+// Collects the retained model cards. MQTT does not mark the last retained message, so a pause ends the collection.
 import { readCard, type ReceivedCard } from '@inferwire/protocol'
 import { delay } from './delay.ts'
 import type { Message } from './transport.ts'
 
 /** How long to wait for cards. */
 export interface ModelsOptions {
-  /** The longest wait, in milliseconds. @default 5000 */
+  /** Longest wait, in milliseconds. @default 5000 */
   readonly timeoutMs?: number | undefined
-  /** The list is complete when no further card came for so long, in milliseconds. @default 200 */
+  /** Time without a further card after which the list is complete, in milliseconds. @default 200 */
   readonly settleMs?: number | undefined
-  /** Called at the end for each retained message that is no card and was left out: the model's name, and why. */
+  /** Called at the end for each retained message that is not a valid card, with the model's name and the reason. */
   readonly onUnreadable?: ((name: string, mistake: string) => void) | undefined
 }
 
-/** A subscription to cards; `subscribe` resolves with the SUBACK, `stop` ends it. */
+/** A source of cards: `subscribe` resolves after the SUBACK, with a function that unsubscribes. */
 export interface CardSource {
   subscribe(onMessage: (message: Message) => void): Promise<() => Promise<void>>
 }
 
-/** A collection's bounds. */
+/** Default of `ModelsOptions.timeoutMs`. */
 export const MODELS_TIMEOUT_DEFAULT_MS = 5_000
 const SETTLE_DEFAULT_MS = 200
-/** More cards than this are not kept. */
+// Bounds the memory of a collection; further cards are skipped.
 const CARDS_MAX = 10_000
 
-/** All cards that the source has, by name. `isEnough` ends the wait early. */
+/** Returns all cards of the source, sorted by name. `isEnough` ends the wait early. */
 export async function collectCards(
   source: CardSource,
   options: ModelsOptions,
