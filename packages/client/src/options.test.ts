@@ -54,11 +54,7 @@ test.each([
   ['mqtts://broker', { ca: 'x' }, /ca has no certificate in PEM/],
   ['mqtts://broker', { ca: new Uint8Array([0x30, 0x82]) }, /ca has no certificate in PEM/],
   ['mqtts://broker', { cert: CERTIFICATE, key: CERTIFICATE }, /key has no private key in PEM/],
-  [
-    'mqtt://broker',
-    { username: 'u', password: 'ü'.repeat(32_768) },
-    /^password is longer than 65535 bytes/,
-  ],
+  ['mqtt://broker', { username: 'u', password: 'ü'.repeat(32_768) }, /^password is longer than 65535 bytes/],
   ['mqtt://broker', { username: 'a\0b', identity: 'a' }, /username contains a NUL/],
   ['mqtt://u:100%@h', {}, /^The password in the broker URL is not valid percent-encoding: write % as %25/],
   ['mqtt://%zz:p@h', {}, /user name .* %25/],

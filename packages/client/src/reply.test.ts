@@ -76,7 +76,13 @@ test.each([
   ['{"error":{"message":"no such model"}}', ['status', '404'], 'no such model', 'upstream_error', 404],
   ['{"detail":"x"}', ['status', '422', 'code', 'upstream_error'], '{"detail":"x"}', 'upstream_error', 422],
   ['Bad Gateway', ['status', '502'], 'Bad Gateway', 'upstream_error', 502],
-  ['', ['status', '500', 'code', 'internal'], 'Model "iris" returned status 500 without a message.', 'internal', 500],
+  [
+    '',
+    ['status', '500', 'code', 'internal'],
+    'Model "iris" returned status 500 without a message.',
+    'internal',
+    500,
+  ],
   ['{"error":"new"}', ['status', '418', 'code', 'from_the_future'], 'new', 'from_the_future', 418],
 ])("reads the model server's error format %s", (payload, user, message, code, status) => {
   expect(failure(payload, user)).toMatchObject({ message, code, status, retryable: code === 'internal' })

@@ -1,4 +1,4 @@
-// What one client may cost the embedded broker, and what it is answered above that.
+// Limits of the embedded broker for one client, and its responses above them.
 import type { Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startBroker, type Broker } from './index.ts'
@@ -34,7 +34,7 @@ test.each([
   [5, 0x97],
   [4, 0x80],
 ] as const)(
-  'grants one session 10,000 subscriptions, and refuses further ones, MQTT %d',
+  'grants one session 10,000 subscriptions and refuses further ones, protocol version %d',
   async (protocolVersion, code) => {
     const client = await raw({ clientId: 'many', protocolVersion })
     client.send(subscribe(times(10_000, (index) => `a/${index}`)))
@@ -45,11 +45,11 @@ test.each([
     await client.next('unsuback')
     client.send(subscribe(['new/1']))
     expect((await client.next('suback')).granted).toEqual([1])
-    expect(lines).toEqual([expect.stringContaining('client "many": a SUBSCRIBE is above the limit')])
+    expect(lines).toEqual([expect.stringContaining('client "many": a SUBSCRIBE exceeds the limit')])
   },
 )
 
-test('refuses subscriptions with many levels before they fill the memory', async () => {
+test('refuses subscriptions with many levels above a memory limit', async () => {
   const [first, second] = [await raw(), await raw()]
   first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
   const { granted } = await first.next('suback')
@@ -57,14 +57,14 @@ test('refuses subscriptions with many levels before they fill the memory', async
   expect(granted.at(-1)).toBe(0x97)
   second.send(subscribe([`a${'/'.repeat(200)}`]))
   expect((await second.next('suback')).granted).toEqual([0x97])
-  // The limit is of all sessions, and the end of one makes room.
+  // The limit applies to all sessions together; the end of one frees its share.
   await first.destroy()
   await second.payloads()
   second.send(subscribe([`a${'/'.repeat(200)}`]))
   expect((await second.next('suback')).granted).toEqual([1])
 })
 
-test('serves others while it looks for the retained messages of 10,000 filters', async () => {
+test('serves other clients while it searches retained messages for 10,000 filters', async () => {
   const publisher = await raw()
   publisher.send(...times(5_000, (index) => publish(`${index}/b/c/d/e`, 'x', { retain: true })))
   await publisher.payloads()
@@ -74,7 +74,7 @@ test('serves others while it looks for the retained messages of 10,000 filters',
   const startedAtMs = performance.now()
   expect(await publisher.payloads()).toEqual([])
   expect(performance.now() - startedAtMs).toBeLessThan(1_000)
-  // It goes on until the last filter has its messages.
+  // The search continues to the last filter.
   const late = await raw()
   late.send(subscribe(['+/b/c/d/e', '4999/#', '$SYS/#', '4998/b/c/d/e/#']))
   for (let count = 0; count < 100; count++) await late.next('publish')
@@ -96,12 +96,12 @@ test.each([
   expect((await client.payloads()).sort()).toEqual(topics)
 })
 
-test('retains a message when the limit is full of expired ones', async () => {
+test('removes expired retained messages when the limit is reached', async () => {
   const client = await raw()
   const properties = { messageExpiryInterval: 1 }
   client.send(...times(10_000, (index) => publish(`r/${index}`, 'x', { retain: true, properties })))
   await client.payloads()
-  // The unit of the protocol is a second: nothing but time makes a message expire.
+  // The shortest expiry interval of the protocol is one second.
   await new Promise((resolve) => setTimeout(resolve, 1_100))
   client.send(publish('card', 'v1', { retain: true, qos: 1 }))
   expect((await client.next('puback')).reasonCode).toBe(0)
@@ -110,7 +110,7 @@ test('retains a message when the limit is full of expired ones', async () => {
   expect(lines).toEqual([])
 })
 
-test('answers 0x97 to a message that it cannot retain, and keeps the old one', async () => {
+test('responds with 0x97 to a message that it cannot retain, and keeps the old one', async () => {
   const client = await raw()
   const big = Buffer.alloc(63 * 1024 * 1024)
   client.send(publish('card', 'old', { retain: true, qos: 1 }))
@@ -122,7 +122,7 @@ test('answers 0x97 to a message that it cannot retain, and keeps the old one', a
   const large = big.subarray(0, 5 * 1024 * 1024)
   client.send(publish('card', '', { payload: large, retain: true, qos: 1 }))
   expect((await client.next('puback')).reasonCode).toBe(0x97)
-  // As often as it is sent: nothing of it is remembered.
+  // Every attempt gets the same response, because the broker keeps no state of the message.
   for (let count = 0; count < 2; count++) {
     client.send(publish('card', '', { payload: large, retain: true, qos: 2 }))
     expect((await client.next('pubrec')).reasonCode).toBe(0x97)

@@ -1,4 +1,4 @@
-// What the embedded broker keeps for a client that is away.
+// Sessions of disconnected clients on the embedded broker.
 import { generate, type Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startBroker, type Broker } from './index.ts'
@@ -21,7 +21,7 @@ function publish(topic: string, payload: string, more: object = {}): Packet {
   return { cmd: 'publish', topic, payload, qos: 1, messageId: 7, retain: false, dup: false, ...more }
 }
 
-test('keeps QoS 1 messages of a session that is away, in order, and says Session Present', async () => {
+test('queues QoS 1 messages for a disconnected session in order, and sets Session Present', async () => {
   const session = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await raw(session)
   await before.subscribe('queue/#')
@@ -42,7 +42,7 @@ test('keeps QoS 1 messages of a session that is away, in order, and says Session
   ])
 })
 
-test('drops what does not fit into the queue of a session that is away, and says so once', async () => {
+test('drops messages above the queue limit of a disconnected session, and logs it once', async () => {
   const session = { clientId: 'full', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await raw(session)
   await before.subscribe('full')
@@ -63,7 +63,7 @@ test('drops what does not fit into the queue of a session that is away, and says
 })
 
 test.each([1, 2] as const)(
-  'answers 0x97 to a QoS %d message when the queue of every subscriber is full',
+  'responds with 0x97 to a QoS %d message when the queues of all subscribers are full',
   async (qos) => {
     const away = await raw({ clientId: 'full', properties: { sessionExpiryInterval: 60 } })
     await away.subscribe('full', { qos: 2 })
@@ -73,7 +73,7 @@ test.each([1, 2] as const)(
     publisher.send(...Array.from({ length: 10_000 }, () => packet))
     await publisher.payloads()
     const answer = qos === 1 ? 'puback' : 'pubrec'
-    // As often as it is sent: nothing of it is remembered.
+    // Every attempt gets the same response, because the broker keeps no state of the message.
     for (let count = 0; count < 2; count++) {
       publisher.send(publish('full', 'above', { qos }))
       expect((await publisher.next(answer)).reasonCode).toBe(0x97)
@@ -94,7 +94,7 @@ test.each([0, 1, 2] as const)(
   },
 )
 
-test('sets DUP when it sends an unacknowledged message again, and only then', async () => {
+test('sets DUP only when it resends an unacknowledged message', async () => {
   const session = { clientId: 'slow', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await raw(session)
   await before.subscribe('work')
@@ -111,7 +111,7 @@ test('sets DUP when it sends an unacknowledged message again, and only then', as
   expect(await (await raw(session)).payloads()).toEqual([])
 })
 
-test('says how long a queued message still lives, and drops one that expired', async () => {
+test('sends the remaining Message Expiry Interval of a queued message, and drops an expired one', async () => {
   const session = { clientId: 'late', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await raw(session)
   await before.subscribe('late')
@@ -119,14 +119,14 @@ test('says how long a queued message still lives, and drops one that expired', a
   const publisher = await raw()
   publisher.send(publish('late', 'short', { properties: { messageExpiryInterval: 1 } }))
   publisher.send(publish('late', 'long', { properties: { messageExpiryInterval: 30 } }))
-  // The unit of the protocol is a second: nothing but time makes a message expire.
+  // The shortest expiry interval of the protocol is one second.
   await new Promise((resolve) => setTimeout(resolve, 1_100))
   const message = await (await raw(session)).next('publish')
   expect(message.payload.toString()).toBe('long')
   expect(message.properties!.messageExpiryInterval).toBeLessThan(30)
 })
 
-test('counts a session that is away as somebody who gets the message', async () => {
+test('counts a disconnected session as a matching subscriber', async () => {
   const away = await raw({ clientId: 'a', clean: false, properties: { sessionExpiryInterval: 60 } })
   await away.subscribe('away')
   await away.destroy()
@@ -135,7 +135,7 @@ test('counts a session that is away as somebody who gets the message', async () 
   expect((await publisher.next('puback')).reasonCode).toBe(0)
 })
 
-test('does not cut a persistent session off that unsubscribes while messages flow', async () => {
+test('does not disconnect a persistent session that unsubscribes while messages arrive', async () => {
   const subscriber = await raw({
     clientId: 'leaving',
     clean: false,
@@ -153,8 +153,8 @@ test('does not cut a persistent session off that unsubscribes while messages flo
   expect(subscriber.isClosed).toBe(false)
 })
 
-// MQTT 5 §3.1.2.11.2: the Session Expiry Interval of a CONNECT counts from the end of that connection. Messages
-// that are queued already belong to the resumed session.
+// MQTT 5 §3.1.2.11.2: the Session Expiry Interval of a CONNECT starts at the end of that connection. Messages that are
+// already queued belong to the resumed session.
 test.each([
   ['5', { clean: false }],
   ['3.1.1', { clean: false, protocolVersion: 4 as const }],
@@ -177,22 +177,22 @@ test.each([
   },
 )
 
-test('ends a session when its Session Expiry Interval is over', async () => {
+test('ends a session after its Session Expiry Interval', async () => {
   const options = { clientId: 'short', clean: false, properties: { sessionExpiryInterval: 1 } }
   const before = await raw(options)
   await before.subscribe('short')
   await before.destroy()
   const publisher = await raw()
-  const isHeard = async (): Promise<boolean> => {
+  const hasSubscriber = async (): Promise<boolean> => {
     publisher.send(publish('short', 'x'))
     return (await publisher.next('puback')).reasonCode === 0
   }
-  expect(await isHeard()).toBe(true)
-  await expect.poll(isHeard, { timeout: 3_000 }).toBe(false)
+  expect(await hasSubscriber()).toBe(true)
+  await expect.poll(hasSubscriber, { timeout: 3_000 }).toBe(false)
   expect(await (await raw(options)).payloads()).toEqual([])
 })
 
-test('applies the Session Expiry Interval of DISCONNECT, unless the one of CONNECT was 0', async () => {
+test('applies the Session Expiry Interval in DISCONNECT, unless it was 0 in CONNECT', async () => {
   const session = { clientId: 'longer', clean: false }
   const before = await raw({ ...session, properties: { sessionExpiryInterval: 60 } })
   await before.subscribe('longer')
@@ -207,37 +207,40 @@ test('applies the Session Expiry Interval of DISCONNECT, unless the one of CONNE
 })
 
 // MQTT 5 §3.1.2.11.3, §4.9.
-test.each([1, 2] as const)('sends no more QoS %d messages at once than Receive Maximum', async (qos) => {
-  const session = { clientId: 'few', clean: false }
-  const properties = { sessionExpiryInterval: 60, receiveMaximum: 2 }
-  const few = await raw({ ...session, properties })
-  await few.subscribe('few', { qos: 2 })
-  const publisher = await raw()
-  for (const payload of ['1', '2', '3', '4']) {
-    publisher.send(publish('few', payload, { qos, messageId: Number(payload) }))
-  }
-  await publisher.payloads()
-  const first = await few.next('publish')
-  expect(await few.payloads()).toEqual(['2'])
-  const messageId = first.messageId!
-  if (qos === 1) few.send({ cmd: 'puback', messageId, reasonCode: 0 })
-  else {
-    few.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
-    await few.next('pubrel')
-    // PUBCOMP makes room for the next message, PUBREC does not.
-    expect(await few.payloads()).toEqual([])
-    few.send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
-  }
-  expect(await few.payloads()).toEqual(['3'])
-  // On a new connection, resent messages come first and count against Receive Maximum too.
-  await few.destroy()
-  const again = await raw({ ...session, properties: { ...properties, receiveMaximum: 1 } })
-  const [repeated] = [await again.next('publish')]
-  expect(repeated).toMatchObject({ payload: Buffer.from('2'), dup: true })
-  expect(await again.payloads()).toEqual([])
-})
+test.each([1, 2] as const)(
+  'sends no more unacknowledged QoS %d messages than Receive Maximum',
+  async (qos) => {
+    const session = { clientId: 'few', clean: false }
+    const properties = { sessionExpiryInterval: 60, receiveMaximum: 2 }
+    const few = await raw({ ...session, properties })
+    await few.subscribe('few', { qos: 2 })
+    const publisher = await raw()
+    for (const payload of ['1', '2', '3', '4']) {
+      publisher.send(publish('few', payload, { qos, messageId: Number(payload) }))
+    }
+    await publisher.payloads()
+    const first = await few.next('publish')
+    expect(await few.payloads()).toEqual(['2'])
+    const messageId = first.messageId!
+    if (qos === 1) few.send({ cmd: 'puback', messageId, reasonCode: 0 })
+    else {
+      few.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
+      await few.next('pubrel')
+      // Only PUBCOMP allows the next message, not PUBREC.
+      expect(await few.payloads()).toEqual([])
+      few.send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
+    }
+    expect(await few.payloads()).toEqual(['3'])
+    // On a new connection, resent messages come first and count against Receive Maximum too.
+    await few.destroy()
+    const again = await raw({ ...session, properties: { ...properties, receiveMaximum: 1 } })
+    const [repeated] = [await again.next('publish')]
+    expect(repeated).toMatchObject({ payload: Buffer.from('2'), dup: true })
+    expect(await again.payloads()).toEqual([])
+  },
+)
 
-test('ends the connection of a client that sends more QoS 2 messages than Receive Maximum of CONNACK', async () => {
+test("disconnects a client that exceeds the broker's Receive Maximum with QoS 2 messages", async () => {
   const client = await RawClient.open(broker.url)
   client.send(connectPacket())
   const { receiveMaximum = 65_535 } = (await client.next('connack')).properties ?? {}
