@@ -1,24 +1,12 @@
 // Limits of the embedded broker for one client, and its responses above them.
 import type { Packet } from 'mqtt-packet'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { startBroker, type Broker } from './index.ts'
-import { RawClient } from './testing/raw-client.ts'
+import { expect, test } from 'vitest'
+import { brokerPerTest, publishPacket } from './testing/broker-per-test.ts'
 
-let broker: Broker
-let lines: string[]
-
-beforeEach(async () => {
-  lines = []
-  broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0, log: (line) => lines.push(line) })
-})
-afterEach(() => broker.close())
-
-function raw(options: Parameters<typeof RawClient.connect>[1] = {}): Promise<RawClient> {
-  return RawClient.connect(broker.url, options)
-}
+const broker = brokerPerTest()
 
 function publish(topic: string, payload: string, more: object = {}): Packet {
-  return { cmd: 'publish', topic, payload, qos: 0, messageId: 7, retain: false, dup: false, ...more }
+  return publishPacket(topic, payload, { qos: 0, ...more })
 }
 
 function subscribe(topics: readonly string[]): Packet {
@@ -36,7 +24,7 @@ test.each([
 ] as const)(
   'grants one session 10,000 subscriptions and refuses further ones, protocol version %d',
   async (protocolVersion, code) => {
-    const client = await raw({ clientId: 'many', protocolVersion })
+    const client = await broker.connect({ clientId: 'many', protocolVersion })
     client.send(subscribe(times(10_000, (index) => `a/${index}`)))
     expect((await client.next('suback')).granted).not.toContain(code)
     client.send(subscribe(['a/7', 'new/1', 'new/2']))
@@ -45,12 +33,12 @@ test.each([
     await client.next('unsuback')
     client.send(subscribe(['new/1']))
     expect((await client.next('suback')).granted).toEqual([1])
-    expect(lines).toEqual([expect.stringContaining('client "many": a SUBSCRIBE exceeds the limit')])
+    expect(broker.lines).toEqual([expect.stringContaining('client "many": a SUBSCRIBE exceeds the limit')])
   },
 )
 
 test('refuses subscriptions with many levels above a memory limit', async () => {
-  const [first, second] = [await raw(), await raw()]
+  const [first, second] = [await broker.connect(), await broker.connect()]
   first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
   const { granted } = await first.next('suback')
   expect(granted.slice(0, 100)).toEqual(times(100, () => 1))
@@ -65,17 +53,17 @@ test('refuses subscriptions with many levels above a memory limit', async () => 
 })
 
 test('serves other clients while it searches retained messages for 10,000 filters', async () => {
-  const publisher = await raw()
+  const publisher = await broker.connect()
   publisher.send(...times(5_000, (index) => publish(`${index}/b/c/d/e`, 'x', { retain: true })))
   await publisher.payloads()
-  const client = await raw()
+  const client = await broker.connect()
   client.send(subscribe(times(10_000, (index) => `+/b/c/d/${index}`)))
   await client.next('suback')
   const startedAtMs = performance.now()
   expect(await publisher.payloads()).toEqual([])
   expect(performance.now() - startedAtMs).toBeLessThan(1_000)
   // The search continues to the last filter.
-  const late = await raw()
+  const late = await broker.connect()
   late.send(subscribe(['+/b/c/d/e', '4999/#', '$SYS/#', '4998/b/c/d/e/#']))
   for (let count = 0; count < 100; count++) await late.next('publish')
 })
@@ -90,14 +78,14 @@ test.each([
   ['a/b/c/+', []],
   ['/#', []],
 ])('finds the retained messages that %s matches', async (filter, topics) => {
-  const client = await raw()
+  const client = await broker.connect()
   client.send(...['a', 'a/b', 'a/b/c', 'b'].map((topic) => publish(topic, topic, { retain: true })))
   await client.subscribe(filter)
   expect((await client.payloads()).sort()).toEqual(topics)
 })
 
 test('removes expired retained messages when the limit is reached', async () => {
-  const client = await raw()
+  const client = await broker.connect()
   const properties = { messageExpiryInterval: 1 }
   client.send(...times(10_000, (index) => publish(`r/${index}`, 'x', { retain: true, properties })))
   await client.payloads()
@@ -107,11 +95,11 @@ test('removes expired retained messages when the limit is reached', async () => 
   expect((await client.next('puback')).reasonCode).toBe(0)
   await client.subscribe('card')
   expect(await client.payloads()).toEqual(['v1'])
-  expect(lines).toEqual([])
+  expect(broker.lines).toEqual([])
 })
 
 test('responds with 0x97 to a message that it cannot retain, and keeps the old one', async () => {
-  const client = await raw()
+  const client = await broker.connect()
   const big = Buffer.alloc(63 * 1024 * 1024)
   client.send(publish('card', 'old', { retain: true, qos: 1 }))
   await client.next('puback')
@@ -127,7 +115,7 @@ test('responds with 0x97 to a message that it cannot retain, and keeps the old o
     client.send(publish('card', '', { payload: large, retain: true, qos: 2 }))
     expect((await client.next('pubrec')).reasonCode).toBe(0x97)
   }
-  expect(lines).toEqual([expect.stringContaining('5 messages with')])
+  expect(broker.lines).toEqual([expect.stringContaining('5 messages with')])
   await client.subscribe('card')
   expect(await client.payloads()).toEqual(['old'])
 })
