@@ -1,44 +1,46 @@
-// Two sessions receive each request of a lane's model: decides what happens to the copy of the main session.
+// Both sessions receive each request for a model with a lane: decides what happens to the main session's copy.
 import { hash } from 'node:crypto'
 import type { Delivery } from '../step.ts'
 import { RecentSet } from './recent-set.ts'
 
-/** What is done with the copies of the main session. */
+/** The actions on the main session's copies. */
 export interface CopyHandler {
-  /** The lane has its own copy: this one is settled without a call. */
+  /** Settles the copy without a call: the lane has its own. */
   readonly drop: (delivery: Delivery) => void
-  /** The lane does not have it, or that is not known: it is handled like any other request. */
+  /** Handles the copy like any other request: the lane does not have it, or may not have it. */
   readonly handle: (delivery: Delivery) => void
-  /** Bytes that this process may hold; copies that wait for the lane count. */
+  /** The bytes that this process may hold, including copies that wait for the lane. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
 }
 
-/** Equal copies: more than one where a client repeats, or where the broker redelivers on a new connection. */
+/** Equal copies: several if a client repeats a request, or if the broker redelivers on a new connection. */
 interface Held {
   readonly deliveries: Delivery[]
   bytes: number
   timer: NodeJS.Timeout | undefined
 }
 
-// The two sessions deliver the same request within milliseconds, unless one of them has a backlog.
+// Both sessions deliver a request within milliseconds of each other, unless one of them has a backlog.
 const GRACE_MS = 2_000
-// After that the main session serves the model; a lane that returns answers its copies from memory where it can.
+// After this the main session serves the model; a returning lane answers its copies from memory where possible.
 const AWAY_MAX_MS = 60_000
-// Fingerprints of requests that one session delivered before the other.
+// Limit on the fingerprints of requests that only one session has delivered so far.
 const RECENT_MAX = 4_096
 
 /**
- * One for each name of a model on the topics. The broker forwards a request to both sessions at the same time, and each
- * delivers in order. So once both have delivered the same request, every later one comes on both, and the main session's
- * copies can be dropped. Before that a copy may be older than the lane, and then it is the only one: it is held until the
- * lane delivers the same request, and handled when the lane does not. While the lane is away its copies are held: a broker
- * that forgot the lane has forgotten its copies.
+ * The copies for one name of a model on the topics.
+ * The broker forwards a request to both sessions at the same time, and each session delivers in order. Once both have
+ * delivered the same request (they have met), both receive every later one, and the main session's copies can be
+ * dropped. Before that, the main session may have the only copy, of a request older than the lane. It is held until the
+ * lane delivers the same request, and handled if the lane does not. While the lane is disconnected, copies are held,
+ * because a broker that discards the lane's session discards its copies too.
  */
 export class LaneCopies {
   readonly #handler: CopyHandler
   /**
-   * `down`: the lane gets nothing. `apart`: it is ready, but the two have not met. `met`: both deliver the same. `away`:
-   * met, and disconnected. `leaving`: the lane is about to get nothing. `stopped`: nothing new is begun.
+   * `down`: the lane receives nothing. `apart`: it is ready, but the sessions have not met. `met`: both receive the
+   * same requests. `away`: met, but the lane is disconnected. `leaving`: the lane is unsubscribing. `stopped`: no new
+   * request is started.
    */
   #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'stopped' = 'down'
   // By fingerprint, in order of arrival. Bounded by the byte budget.
@@ -51,12 +53,12 @@ export class LaneCopies {
     this.#handler = handler
   }
 
-  /** Different copies that wait for the lane. */
+  /** Number of different copies that wait for the lane. */
   get held(): number {
     return this.#held.size
   }
 
-  /** The lane is connected and subscribed. `isMet`: it is known that it gets what the main session gets. */
+  /** The lane is connected and subscribed. `isMet`: it is known to receive the same requests as the main session. */
   laneReady(isMet: boolean): void {
     if (this.#state === 'leaving' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
@@ -67,7 +69,7 @@ export class LaneCopies {
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
   }
 
-  /** The lane's connection ended. */
+  /** The lane's connection has ended. */
   laneGone(): void {
     if (this.#state === 'apart') return this.#down()
     if (this.#state !== 'met') return
@@ -76,7 +78,7 @@ export class LaneCopies {
     this.#awayTimer.unref()
   }
 
-  /** The lane is about to unsubscribe: until it has, only its own delivery proves that it got a request. */
+  /** The lane is unsubscribing: until it has, only a delivery on the lane proves that it received a request. */
   laneLeaving(): void {
     if (this.#state === 'down' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
@@ -84,22 +86,22 @@ export class LaneCopies {
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
   }
 
-  /** The lane gets nothing any more: the main session serves its model. */
+  /** The lane receives nothing any more: the main session serves its model. */
   laneLeft(): void {
     if (this.#state !== 'stopped') this.#down()
   }
 
-  /** A delivery on the lane. */
+  /** Handles a delivery on the lane. */
   onLane(delivery: Delivery): void {
     if (this.#state !== 'apart' && this.#state !== 'leaving') return
     const fingerprint = fingerprintOf(delivery)
     this.#onLane.add(fingerprint)
     if (this.#held.has(fingerprint)) this.#sameOnBoth(fingerprint)
-    // What is held came after the one that was handled here.
+    // All held copies arrived after the one that was handled here.
     else if (this.#state === 'apart' && this.#handledHere.has(fingerprint)) this.#meet()
   }
 
-  /** A copy on the main session. */
+  /** Handles a copy on the main session. */
   onMain(delivery: Delivery): void {
     switch (this.#state) {
       case 'stopped':
@@ -107,7 +109,8 @@ export class LaneCopies {
       case 'down':
         return this.#handler.handle(delivery)
       case 'met':
-        // A redelivered one may be older than the lane, and run here: it joins its call, or gets the remembered answer.
+        // A redelivered copy may be older than the lane and running here: it joins its call, or gets the remembered
+        // answer.
         return delivery.dup ? this.#handler.handle(delivery) : this.#handler.drop(delivery)
       case 'away':
       case 'apart':
@@ -116,7 +119,7 @@ export class LaneCopies {
     }
   }
 
-  /** Nothing more is begun; what is held stays unsettled, and is redelivered to the next process. */
+  /** Starts nothing more; held copies stay unsettled and are redelivered to the next process. */
   stop(): void {
     clearTimeout(this.#awayTimer)
     this.#state = 'stopped'
@@ -144,7 +147,7 @@ export class LaneCopies {
     else if (this.#state !== 'away') this.#startTimer(fingerprint, held)
   }
 
-  // What came before it may be older than the lane. What comes after it may be too late for a lane that leaves.
+  // Earlier copies may be older than the lane. While the lane is leaving, later ones may be too late for it.
   #sameOnBoth(fingerprint: string): void {
     if (this.#state === 'leaving') return this.#end(fingerprint, this.#handler.drop)
     for (const earlier of this.#held.keys()) {
