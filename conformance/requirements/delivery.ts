@@ -72,7 +72,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > of a model that must not run twice`,
     `${ADMISSION} > %s with the same id, after the model server stopped`,
     `${ADMISSION} > from a connection that broke is not executed a second time`,
-    `${DUPLICATES} > the memory gives back what was put in`,
+    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, within its size`,
   ),
   met(
     'D5-REPLY',
