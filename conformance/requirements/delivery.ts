@@ -88,8 +88,8 @@ export const DELIVERY: readonly Requirement[] = [
     'D6',
     PROMISE,
     'An expired request is not executed; its deadline is one signal down to the socket.',
-    'packages/connector/src/admission/deadline.test.ts > a request whose time is up when it comes is stopped',
-    'packages/connector/src/admission/model-gate.test.ts > a request whose deadline has passed takes no turn',
+    'packages/connector/src/admission/deadline.test.ts > stops a request that has expired on arrival before anything is called',
+    'packages/connector/src/admission/model-gate.test.ts > gives no turn to an expired request, even if its timer is late',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > what is stopped already is not sent',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > the deadline ends the call on the socket',
   ),
@@ -99,7 +99,7 @@ export const DELIVERY: readonly Requirement[] = [
     'Overload and a dead upstream give a typed error at once, never silence and never growing memory.',
     'conformance/contract.test.ts > requests over the limits of a model are turned away at once',
     'conformance/bad-input.test.ts > down',
-    'packages/connector/src/admission/model-gate.test.ts > behind a call that hangs, waiters that expire do not pile up',
+    'packages/connector/src/admission/model-gate.test.ts > does not accumulate expired waiters behind a hanging call',
   ),
   met(
     'D7-FAIR',
@@ -108,7 +108,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > one client at 100 times the load leaves the others their answers`,
     `${ADMISSION} > one client has only so many requests under way`,
     `${ADMISSION} > a rate lets a second of requests through`,
-    'packages/connector/src/admission/model-gate.test.ts > get their part of a full queue',
+    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most is rejected',
   ),
   met(
     'D7-RETRY',
@@ -131,8 +131,8 @@ export const DELIVERY: readonly Requirement[] = [
     'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
     'conformance/poison.test.ts > a request that ends the process is tried three times',
     'conformance/poison.test.ts > killed from outside twice, with many requests under way, it convicts nobody',
-    'packages/connector/src/poison/suspicion.test.ts > a request that ends the process each time is known at the third start',
-    'packages/connector/src/poison/suspicion.test.ts > what comes again runs together, at most 64 at once',
+    'packages/connector/src/poison/suspicion.test.ts > finds a request that crashes each process at the third start, and only that request',
+    'packages/connector/src/poison/suspicion.test.ts > runs redelivered requests together, up to 64 at a time, and does not suspect new requests',
   ),
   met(
     'D9',
@@ -191,7 +191,7 @@ export const DELIVERY: readonly Requirement[] = [
     'Bytes are bounded before they are kept: of a message above the limit the payload is not read.',
     `${CODEC} > reads topic and properties of a message above the limit, without its payload`,
     'conformance/bad-input.test.ts > far too large for the memory',
-    'packages/connector/src/admission/model-gate.test.ts > models share one budget of bytes',
+    'packages/connector/src/admission/model-gate.test.ts > models share one byte budget',
   ),
   met(
     'S-SHARED-1',
