@@ -40,7 +40,7 @@ interface Peer {
 const PEERS_MAX = 1_000
 // About 3,000 models. Statuses of other connectors are parsed and kept in memory.
 const STATUS_BYTES_MAX = 64 * 1024
-// A broker sends retained messages with the SUBACK, and our own status last. This is the limit for a slow broker.
+// The broker sends the retained statuses with the SUBACK, and our own one after them. The limit is for a slow broker.
 const KNOWN_AFTER_MS = 1_000
 
 /**

@@ -61,7 +61,7 @@ const TIMER_MIN_MS = 10
 const NO_COUNTS = new Uint8Array(0)
 
 /**
- * The unacknowledged deliveries of one connection. It ends with the connection: a new session assigns Packet
+ * The unacknowledged deliveries of one connection. An instance ends with its connection: a new session assigns Packet
  * Identifiers afresh, and a late PUBACK would delete another client's request.
  */
 export class AckOrder implements Acknowledgements {
@@ -159,7 +159,9 @@ export class AckOrder implements Acknowledgements {
     const { packetId } = delivery
     const open = this.#open[packetId]!
     if (open === SAME_ID_MAX)
-      throw new MalformedPacket(`Packet Identifier ${packetId} is open ${open} times (MQTT 5 §2.2.1)`)
+      throw new MalformedPacket(
+        `Packet Identifier ${packetId} is in use by ${open} unacknowledged messages (MQTT 5 §2.2.1)`,
+      )
     this.#open[packetId] = open + 1
     this.#unsettled[packetId]! += 1
     this.#newest = (this.#newest & PLACE_MASK) + 1

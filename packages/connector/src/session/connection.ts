@@ -278,7 +278,9 @@ export class Connection {
       ping: () => this.ping(() => {}),
       silent: (silentMs) =>
         this.destroy(
-          new Error(`The broker was silent for ${(silentMs / 1000).toFixed(0)} s; keep-alive gave up.`),
+          new Error(
+            `The broker sent nothing for ${(silentMs / 1000).toFixed(0)} s, longer than the keep-alive allows.`,
+          ),
         ),
     })
     this.#listener.connected(this, this.#limits)
