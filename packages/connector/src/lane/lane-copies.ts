@@ -1,14 +1,20 @@
-// Both sessions receive each request for a model with a lane: decides what happens to the main session's copy.
+// Both sessions receive each request for a model with a lane: decides which copy is handled.
 import { hash } from 'node:crypto'
 import type { Delivery } from '../step.ts'
+import { CopyCounts } from './copy-counts.ts'
 import { RecentSet } from './recent-set.ts'
 
-/** The actions on the main session's copies. */
+/** The actions on the copies. */
 export interface CopyHandler {
-  /** Settles the copy without a call: the lane has its own. */
+  /** Settles the copy without a call: the other session handles its own. */
   readonly drop: (delivery: Delivery) => void
-  /** Handles the copy like any other request: the lane does not have it, or may not have it. */
+  /** Handles the copy like any other request: the other session does not have it, or may not have it. */
   readonly handle: (delivery: Delivery) => void
+  /**
+   * Whether equal copies are the same request, because the client gave it an id or Correlation Data. Undefined if other
+   * connectors share the subscriptions and receive some of the copies.
+   */
+  readonly isNamed: ((delivery: Delivery) => boolean) | undefined
   /** The bytes that this process may hold, including copies that wait for the lane. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
 }
@@ -39,15 +45,22 @@ export class LaneCopies {
   readonly #handler: CopyHandler
   /**
    * `down`: the lane receives nothing. `apart`: it is ready, but the sessions have not met. `met`: both receive the
-   * same requests. `away`: met, but the lane is disconnected. `leaving`: the lane is unsubscribing. `stopped`: no new
-   * request is started.
+   * same requests. `away`: met, but the lane is disconnected. `leaving`: the lane is unsubscribing. `left`: it has
+   * unsubscribed, but copies of its last requests may still arrive on the main session. `stopped`: no new request is
+   * started.
    */
-  #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'stopped' = 'down'
+  #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'left' | 'stopped' = 'down'
   // By fingerprint, in order of arrival. Bounded by the byte budget.
   readonly #held = new Map<string, Held>()
   readonly #onLane = new RecentSet(RECENT_MAX)
   readonly #handledHere = new RecentSet(RECENT_MAX)
+  // Named requests that one session has handled or dropped, and whose copy may still arrive on the other session. A
+  // subscription begins and ends between two requests, but the two connections have no common order.
+  readonly #handledOnLane = new CopyCounts(RECENT_MAX, GRACE_MS)
+  readonly #handledOnMain = new CopyCounts(RECENT_MAX, GRACE_MS)
+  readonly #droppedOnMain = new CopyCounts(RECENT_MAX, GRACE_MS)
   #awayTimer: NodeJS.Timeout | undefined
+  #leftAtMs = 0
 
   constructor(handler: CopyHandler) {
     this.#handler = handler
@@ -80,7 +93,7 @@ export class LaneCopies {
 
   /** The lane is unsubscribing: until it has, only a delivery on the lane proves that it received a request. */
   laneLeaving(): void {
-    if (this.#state === 'down' || this.#state === 'stopped') return
+    if (this.#state === 'down' || this.#state === 'left' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
     this.#state = 'leaving'
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
@@ -88,34 +101,62 @@ export class LaneCopies {
 
   /** The lane receives nothing any more: the main session serves its model. */
   laneLeft(): void {
+    if (this.#state === 'stopped') return
+    this.#down()
+    this.#state = 'left'
+    this.#leftAtMs = performance.now()
+  }
+
+  /** The lane is about to subscribe, possibly again: requests that it received before prove nothing. */
+  laneJoins(): void {
     if (this.#state !== 'stopped') this.#down()
   }
 
-  /** Handles a delivery on the lane. */
+  /** Whether the lane has left so long ago that no copies of its requests are expected any more. */
+  get hasLeft(): boolean {
+    return this.#state === 'left' && performance.now() - this.#leftAtMs > GRACE_MS
+  }
+
+  /** Handles or drops a delivery on the lane. */
   onLane(delivery: Delivery): void {
-    if (this.#state !== 'apart' && this.#state !== 'leaving') return
     const fingerprint = fingerprintOf(delivery)
+    this.#noteOnLane(fingerprint)
+    // A redelivered copy was counted when it first arrived.
+    if (!this.#isNamed(delivery) || delivery.dup) return this.#handler.handle(delivery)
+    if (this.#handledOnMain.take(fingerprint)) return this.#handler.drop(delivery)
+    if (!this.#droppedOnMain.take(fingerprint)) this.#handledOnLane.add(fingerprint)
+    this.#handler.handle(delivery)
+  }
+
+  #noteOnLane(fingerprint: string): void {
+    if (this.#state !== 'apart' && this.#state !== 'leaving') return
     this.#onLane.add(fingerprint)
     if (this.#held.has(fingerprint)) this.#sameOnBoth(fingerprint)
     // All held copies arrived after the one that was handled here.
     else if (this.#state === 'apart' && this.#handledHere.has(fingerprint)) this.#meet()
   }
 
-  /** Handles a copy on the main session. */
+  /** Handles, holds or drops a copy on the main session. */
   onMain(delivery: Delivery): void {
+    if (this.#state === 'stopped') return
+    const fingerprint = fingerprintOf(delivery)
+    if (this.#isNamed(delivery) && this.#handledOnLane.take(fingerprint)) {
+      // All held copies arrived before this one.
+      if (this.#state === 'apart' && this.#onLane.has(fingerprint)) this.#sameOnBoth(fingerprint)
+      return this.#handler.drop(delivery)
+    }
     switch (this.#state) {
-      case 'stopped':
-        return
       case 'down':
-        return this.#handler.handle(delivery)
+      case 'left':
+        return this.#handle(delivery, fingerprint)
       case 'met':
         // A redelivered copy may be older than the lane and running here: it joins its call, or gets the remembered
         // answer.
-        return delivery.dup ? this.#handler.handle(delivery) : this.#handler.drop(delivery)
+        return delivery.dup ? this.#handler.handle(delivery) : this.#drop(delivery, fingerprint)
       case 'away':
       case 'apart':
       case 'leaving':
-        return this.#hold(delivery)
+        return this.#hold(delivery, fingerprint)
     }
   }
 
@@ -130,11 +171,10 @@ export class LaneCopies {
     this.#held.clear()
   }
 
-  #hold(delivery: Delivery): void {
+  #hold(delivery: Delivery, fingerprint: string): void {
     const bytes = delivery.payload.length + delivery.propertyBytes
-    if (!this.#handler.budget.hasRoom(bytes)) return this.#handler.handle(delivery)
+    if (!this.#handler.budget.hasRoom(bytes)) return this.#handle(delivery, fingerprint)
     this.#handler.budget.take(bytes)
-    const fingerprint = fingerprintOf(delivery)
     const known = this.#held.get(fingerprint)
     if (known !== undefined) {
       known.deliveries.push(delivery)
@@ -149,10 +189,10 @@ export class LaneCopies {
 
   // Earlier copies may be older than the lane. While the lane is leaving, later ones may be too late for it.
   #sameOnBoth(fingerprint: string): void {
-    if (this.#state === 'leaving') return this.#end(fingerprint, this.#handler.drop)
+    if (this.#state === 'leaving') return this.#end(fingerprint, 'drop')
     for (const earlier of this.#held.keys()) {
       if (earlier === fingerprint) break
-      this.#end(earlier, this.#handler.handle)
+      this.#end(earlier, 'handle')
     }
     this.#meet()
   }
@@ -161,31 +201,49 @@ export class LaneCopies {
     this.#state = 'met'
     this.#onLane.clear()
     this.#handledHere.clear()
-    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, this.#handler.drop)
+    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, 'drop')
   }
 
   #down(): void {
     clearTimeout(this.#awayTimer)
     this.#state = 'down'
-    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, this.#handler.handle)
+    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, 'handle')
   }
 
   #startTimer(fingerprint: string, held: Held): void {
     clearTimeout(held.timer)
     held.timer = setTimeout(() => {
       this.#handledHere.add(fingerprint)
-      this.#end(fingerprint, this.#handler.handle)
+      this.#end(fingerprint, 'handle')
     }, GRACE_MS)
     held.timer.unref()
   }
 
-  #end(fingerprint: string, how: (delivery: Delivery) => void): void {
+  #end(fingerprint: string, how: 'drop' | 'handle'): void {
     const held = this.#held.get(fingerprint)
     if (held === undefined) return
     this.#held.delete(fingerprint)
     clearTimeout(held.timer)
     this.#handler.budget.give(held.bytes)
-    for (const delivery of held.deliveries) how(delivery)
+    for (const delivery of held.deliveries) {
+      if (how === 'drop') this.#drop(delivery, fingerprint)
+      else this.#handle(delivery, fingerprint)
+    }
+  }
+
+  #handle(delivery: Delivery, fingerprint: string): void {
+    if (this.#isNamed(delivery) && !delivery.dup) this.#handledOnMain.add(fingerprint)
+    this.#handler.handle(delivery)
+  }
+
+  #drop(delivery: Delivery, fingerprint: string): void {
+    if (this.#isNamed(delivery) && !this.#handledOnLane.take(fingerprint))
+      this.#droppedOnMain.add(fingerprint)
+    this.#handler.drop(delivery)
+  }
+
+  #isNamed(delivery: Delivery): boolean {
+    return this.#handler.isNamed?.(delivery) ?? false
   }
 }
 

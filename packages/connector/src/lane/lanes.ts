@@ -89,8 +89,13 @@ export class Lanes {
   take(delivery: Delivery): boolean {
     if (this.#copies.size === 0) return false
     const model = this.#parts.topics.requestedModel(delivery.topic)
-    const copies = model === undefined ? undefined : this.#copies.get(model)
+    if (model === undefined) return false
+    const copies = this.#copies.get(model)
     if (copies === undefined) return false
+    if (copies.hasLeft) {
+      this.#copies.delete(model)
+      return false
+    }
     copies.onMain(delivery)
     return true
   }
@@ -115,8 +120,9 @@ export class Lanes {
     const session = open(model, this.#filtersOf(names), {
       delivered: (delivery) => {
         const name = this.#parts.topics.requestedModel(delivery.topic)
-        if (name !== undefined) copies.get(name)?.onLane(delivery)
-        handle(delivery)
+        const known = name === undefined ? undefined : copies.get(name)
+        if (known === undefined) handle(delivery)
+        else known.onLane(delivery)
       },
       ready: (sessionPresent) => {
         // With a shared subscription each connector receives only some of the copies, so the two sessions rarely get
@@ -156,9 +162,9 @@ export class Lanes {
       if (lane.names.includes(name)) {
         if (lane.session.isReady) copies.laneReady(false)
       } else {
+        // It stays in `this.#copies` for copies that are still in transit.
         copies.laneLeft()
         lane.copies.delete(name)
-        if (this.#copies.get(name) === copies) this.#copies.delete(name)
       }
     }
     if (lane.names.length > 0) return
@@ -169,9 +175,12 @@ export class Lanes {
 
   // If the lane was leaving this name, it starts again: held copies are handled, and both sessions must meet again.
   #addName(lane: Lane, name: string): void {
-    lane.copies.get(name)?.laneLeft()
-    const { handle, budget } = this.#parts
-    const copies = lane.copies.get(name) ?? new LaneCopies({ drop, handle, budget })
+    const { handle, budget, isShared, topics } = this.#parts
+    const isNamed = ({ topic, properties }: Delivery): boolean =>
+      properties.correlationData !== undefined || topics.hasRequestId(topic)
+    const known = lane.copies.get(name) ?? this.#copies.get(name)
+    const copies = known ?? new LaneCopies({ drop, handle, budget, isNamed: isShared ? undefined : isNamed })
+    copies.laneJoins()
     lane.copies.set(name, copies)
     this.#copies.set(name, copies)
   }
@@ -200,7 +209,7 @@ export class Lanes {
   }
 }
 
-// The broker has also forwarded the request to the lane, which handles it.
+// The other session has received the request too, and handles it.
 function drop(delivery: Delivery): void {
   delivery.release()
   delivery.settle()

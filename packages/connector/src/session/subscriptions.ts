@@ -156,7 +156,7 @@ export class Subscriptions {
   #judge(name: string, code: number, isFirst: boolean): void {
     const isOwn = this.#options.ownFilters.includes(name)
     const filter = this.#filters.find((filter) => this.#nameOf(filter) === name)
-    // With QoS 0 a request could be lost. It is enough for the connector's own filters: the next message replaces a lost one.
+    // With QoS 0 a request could be lost. On an own filter it is enough: the next message replaces a lost one.
     if (code === 1 || (isOwn && code === 0)) {
       this.#granted.add(name)
       this.#reported.delete(name)
