@@ -356,7 +356,7 @@ test('holds later PUBACKs no longer than the bound for a settled message whose i
   expect(sent).toEqual([6, 7, 5, 5])
 })
 
-test('in strict order it holds a message with a reused identifier until the other is settled, and keeps the order', () => {
+test('in strict order it keeps the order around two messages with one identifier', () => {
   const { sent, receive } = arrange(STRICT)
   const old = receive(5)
   const between = receive(6)
