@@ -48,7 +48,7 @@ function section({ name, what, criterion }: Row | NamedRow, items: readonly stri
 function figureLines(figures: Figures): string[] {
   const groups = new Map<string, string[]>()
   for (const [key, value] of Object.entries(figures)) {
-    const [name = '', group] = key.split(': ').reverse()
+    const [name = '', group] = key.split(': ').toReversed()
     const title = group === undefined ? 'Figures' : `Figures, ${group}`
     groups.set(title, [...(groups.get(title) ?? []), `${name} ${value}`])
   }
