@@ -1,7 +1,7 @@
 """Sends a request to a model over MQTT with paho-mqtt, and prints the reply.
 
     python infer.py iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
-    python infer.py --mqtt 3.1.1 iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
+    python infer.py --mqtt-version 3.1.1 iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
 It implements only the wire contract and needs no Inferwire package. Exit codes: 0 success, 1 error reply or refused
 by the broker, 124 no reply in time.
@@ -22,7 +22,7 @@ parser.add_argument("--port", type=int, default=1883)
 parser.add_argument("--username", help="also the {client} level of the topics")
 parser.add_argument("--password-file")
 parser.add_argument("--root", default="infer")
-parser.add_argument("--mqtt", choices=["5", "3.1.1"], default="5")
+parser.add_argument("--mqtt-version", choices=["5", "3.1.1"], default="5")
 parser.add_argument("--timeout", type=float, default=10, help="seconds")
 parser.add_argument("model")
 parser.add_argument("operation")
@@ -32,7 +32,7 @@ args = parser.parse_args()
 # The {client} level. A broker with access rules allows a user to publish only under its own name.
 identity = args.username or f"python-{uuid.uuid4().hex[:8]}"
 request_id = uuid.uuid4().hex
-is_v5 = args.mqtt == "5"
+is_v5 = args.mqtt_version == "5"
 connected, subscribed, published, replies = queue.Queue(), queue.Queue(), queue.Queue(), queue.Queue()
 
 client = mqtt.Client(

@@ -56,7 +56,7 @@ test('the option letters mean the same as in mosquitto_pub', () => {
   expect({ username, password, mqttVersion, identity }).toEqual({
     username: 'ann',
     password: 'pw',
-    mqttVersion: 4,
+    mqttVersion: '3.1.1',
     identity: 'ann',
   })
 })

@@ -64,7 +64,7 @@ const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
 // CONNACK: the broker does not support this version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
 const VERSION_REMEDIES: Readonly<Record<string, string>> = {
   1: 'Use MQTT 5: -V 5',
-  [0x84]: 'Use MQTT 3.1.1: -V 311',
+  [0x84]: 'Use MQTT 3.1.1: -V 3.1.1',
 }
 
 function remedyByCause({ code: kind, cause }: RequestError): string | undefined {

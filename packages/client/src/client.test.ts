@@ -107,7 +107,7 @@ test('matches a reply by its topic on MQTT 3.1.1, and recognizes an error by its
     const isBad = request.text.includes('bad')
     reply(request, mqtt, isBad ? '{"error":"no such shape","code":"bad_payload","status":400}' : request.text)
   })
-  const client = await open({ identity: 'plc', protocolVersion: 4 })
+  const client = await open({ identity: 'plc', mqttVersion: '3.1.1' })
   const answer = await client.infer('iris', { inputs: [] })
   expect(answer).toMatchObject({ status: 200, attempts: 1 })
   expect(answer.json()).toEqual({ inputs: [] })
@@ -200,16 +200,16 @@ test('an error reply rejects with its code, status, message and body', async () 
   expect(new TextDecoder().decode(error.body)).toBe(body)
 })
 
-test.each([5, 4] as const)(
-  '500 concurrent requests each receive their own reply on protocol version %i',
-  async (protocolVersion) => {
+test.each([5, '3.1.1'] as const)(
+  '500 concurrent requests each receive their own reply on MQTT %s',
+  async (mqttVersion) => {
     const held: (() => void)[] = []
     await startResponder((request, mqtt) => {
       held.push(() => echo(request, mqtt))
       // In reverse order, so that matching by order would fail.
       if (held.length === 500) for (const send of held.splice(0).toReversed()) send()
     })
-    const client = await open({ protocolVersion })
+    const client = await open({ mqttVersion })
     const numbers = Array.from({ length: 500 }, (_, index) => index)
     const answers = await Promise.all(
       numbers.map(async (number) => (await client.infer('iris', { instances: [number] })).json()),
@@ -310,7 +310,7 @@ test('a request over the packet size limit fails with payload_too_large and its 
   const small = await startMosquitto({ config: ['max_packet_size 50000'] })
   closing.push(() => small.stop())
   await startResponder(echo, 'infer', small.url)
-  const client = await open({ protocolVersion: 4 }, small.url)
+  const client = await open({ mqttVersion: '3.1.1' }, small.url)
   const body = { instances: ['x'.repeat(60_000)] }
   const large = failureOf(client.infer('iris', body, { timeoutMs: 2_000 }))
   // Other requests are answered in the meantime.
@@ -323,7 +323,7 @@ test('lists size, access rules and connector as causes when an MQTT 3.1.1 broker
   const lossy = await startMosquitto({ config: ['message_size_limit 50000'] })
   closing.push(() => lossy.stop())
   await startResponder(echo, 'infer', lossy.url)
-  const client = await open({ protocolVersion: 4, identity: 'plc' }, lossy.url)
+  const client = await open({ mqttVersion: '3.1.1', identity: 'plc' }, lossy.url)
   const body = { instances: ['x'.repeat(60_000)] }
   const error = await failureOf(client.infer('iris', body, { timeoutMs: 300 }))
   // There is no proof that the message was dropped: the model may just be slow.

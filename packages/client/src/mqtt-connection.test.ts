@@ -94,22 +94,21 @@ test.each([
 test.each([
   [5, 0x86],
   [5, 0x87],
-  [4, 4],
-  [4, 5],
-] as const)(
-  'protocol version %i: CONNACK code %i fails with not_authorized',
-  async (protocolVersion, code) => {
-    answer = (_packet, send) =>
-      send({ cmd: 'connack', reasonCode: code, returnCode: code, sessionPresent: false })
-    const error = await failureOf(connect(url, { protocolVersion, username: 'cam7', password: 'secret' }))
-    expect(error).toMatchObject({ code: 'not_authorized', retryable: false })
-    expect(error.message).toBe(`The broker at ${url} refused user "cam7".`)
-  },
-)
+  ['3.1.1', 4],
+  ['3.1.1', 5],
+] as const)('MQTT %s: CONNACK code %i fails with not_authorized', async (mqttVersion, code) => {
+  answer = (_packet, send) =>
+    send({ cmd: 'connack', reasonCode: code, returnCode: code, sessionPresent: false })
+  const error = await failureOf(connect(url, { mqttVersion, username: 'cam7', password: 'secret' }))
+  expect(error).toMatchObject({ code: 'not_authorized', retryable: false })
+  expect(error.message).toBe(`The broker at ${url} refused user "cam7".`)
+})
 
-test('names protocolVersion when the broker does not support MQTT 5', async () => {
+test('names mqttVersion when the broker does not support MQTT 5', async () => {
   answer = (_packet, send) => send({ cmd: 'connack', reasonCode: 0x84, sessionPresent: false })
-  expect((await failureOf(connect(url))).message).toMatch(/does not support MQTT 5; set protocolVersion to 4/)
+  expect((await failureOf(connect(url))).message).toMatch(
+    /does not support MQTT 5; set mqttVersion to "3.1.1"/,
+  )
 })
 
 test('a broker that disconnects, does not answer or does not use MQTT fails with broker_unreachable', async () => {

@@ -131,7 +131,7 @@ function refuseWhatNeedsMqtt5(operation: string | undefined, { headers, contentT
   const isJson = contentType === undefined || contentType === 'application/json'
   if (!isJson || Object.keys(headers ?? {}).length > 0) {
     throw new TypeError(
-      'headers, and a contentType other than application/json, require MQTT 5 (protocolVersion: 5).',
+      'headers, and a contentType other than application/json, require MQTT 5 (mqttVersion: 5).',
     )
   }
   if (operation !== undefined) return

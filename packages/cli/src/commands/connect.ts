@@ -20,7 +20,7 @@ export function connectCommand(): Command {
     )
     .option(
       '--model <NAME=URL>',
-      `expose a model; repeatable; settings follow commas: protocol=${dialectNames().sort().join('|')}, as=NAME, host=HOST`,
+      `expose a model; repeatable; settings follow commas: protocolVersion=${dialectNames().sort().join('|')}, modelName=NAME, host=HOST`,
       (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
     )
     .option('--broker <URL>', 'broker URL: mqtt, mqtts, ws or wss')

@@ -21,9 +21,9 @@ import { printable } from '../table.ts'
 /** The options of a configured model that topics depend on. */
 export interface ConfiguredModel {
   readonly url: string
-  readonly protocol?: Dialect | undefined
+  readonly protocolVersion?: Dialect | undefined
   /** The model's name on its server. */
-  readonly as?: string | undefined
+  readonly modelName?: string | undefined
   readonly versions?: readonly string[]
   readonly defaultOperation?: string | undefined
 }
@@ -161,9 +161,9 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
   if (
     draft.operation === undefined &&
     config.defaultOperation === undefined &&
-    config.protocol === undefined
+    config.protocolVersion === undefined
   ) {
-    draft.upstream = `${config.url} (the connector queries the server for protocol and default operation)`
+    draft.upstream = `${config.url} (the connector queries the server for protocol version and default operation)`
     return
   }
   const dialects = dialectsOf(config, version)
@@ -176,14 +176,14 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
     )
     return
   }
-  const { method, path } = operationRoute(operation, dialect, config.as ?? name, version)!
+  const { method, path } = operationRoute(operation, dialect, config.modelName ?? name, version)!
   draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
 }
 
-// Without a configured protocol the server may use any dialect.
-function dialectsOf({ protocol }: ConfiguredModel, version: string | undefined): Dialect[] {
+// Without a configured protocol version the server may use any.
+function dialectsOf({ protocolVersion }: ConfiguredModel, version: string | undefined): Dialect[] {
   if (version !== undefined) return versionedDialects()
-  return protocol === undefined ? dialectNames() : [protocol]
+  return protocolVersion === undefined ? dialectNames() : [protocolVersion]
 }
 
 function configured(
