@@ -280,8 +280,8 @@ describe('models', () => {
   test('ls prints a plain table', async () => {
     const { code, stdout } = await inferwire(['models', 'ls', ...at])
     expect(code).toBe(0)
-    expect(stdout).toMatch(/^NAME +PROTOCOLS +OPERATIONS +DEFAULT\n/)
-    expect(stdout).toMatch(/^iris +v2,v1 +/m)
+    expect(stdout).toMatch(/^NAME +STATE +PROTOCOLS +OPERATIONS +DEFAULT\n/)
+    expect(stdout).toMatch(/^iris +online +v2,v1 +/m)
   })
 
   test('ls -o name and -o json are for machines', async () => {

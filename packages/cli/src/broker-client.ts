@@ -1,5 +1,5 @@
 // Wraps the SDK's client for the commands.
-import { PROPERTY, type ReceivedCard } from '@inferwire/protocol'
+import { PROPERTY, type ConnectorStatus, type ReceivedCard } from '@inferwire/protocol'
 import type { BrokerTarget } from './broker-flags.ts'
 import { readCaFile } from './ca-file.ts'
 import { CliError, usageError } from './cli-error.ts'
@@ -15,6 +15,8 @@ export interface BrokerClient {
   ask(request: ShownRequest): Promise<Answer>
   /** The retained model cards, by name; warns about unreadable ones on standard error. @throws InferwireError */
   cards(): Promise<ReceivedCard[]>
+  /** The retained statuses of all connectors; empty when this user may not read them. */
+  statuses(): Promise<ConnectorStatus[]>
   /** The retained card of one model. @throws CliError when there is none, with the nearest name, or it is unreadable */
   card(model: string): Promise<ReceivedCard>
   close(): Promise<void>
@@ -49,6 +51,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   }
   return {
     cards,
+    statuses: () => client.connectors({ timeoutMs }).catch(() => []),
     card: async (model) => {
       const onUnreadable = (_name: string, mistake: string): never => {
         throw unreadableCard(topicOf(model), mistake)

@@ -34,7 +34,6 @@ export interface BrokerTarget {
   /** The client level of the topics. */
   readonly identity: string
   readonly topics: TopicSpace
-  /** 4 = MQTT 3.1.1. */
   readonly mqttVersion: 5 | '3.1.1'
   readonly timeoutMs: number
 }
@@ -238,7 +237,7 @@ function largePassword(file: string): CliError {
   )
 }
 
-// Also in the spelling of mosquitto_sub.
+// Accepts the spellings of mosquitto_sub as well.
 function parseVersion(text: string): 5 | '3.1.1' {
   if (['5', 'mqttv5'].includes(text)) return 5
   if (['3.1.1', '311', 'mqttv311'].includes(text)) return '3.1.1'

@@ -306,6 +306,25 @@ test('returns the retained cards sorted by name, and reports messages that are n
   expect(await client.model('x', { onUnreadable })).toBeUndefined()
 })
 
+test('returns the retained statuses of the connectors', async () => {
+  const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
+  closing.push(() => publisher.endAsync())
+  const status = { contract: 1, state: 'online', version: '1', timestamp: 1, models: ['iris'] }
+  const retain = { qos: 1 as const, retain: true }
+  await publisher.publishAsync('states/status/edge-2', JSON.stringify(status), retain)
+  await publisher.publishAsync(
+    'states/status/edge-1',
+    JSON.stringify({ ...status, state: 'offline' }),
+    retain,
+  )
+  await publisher.publishAsync('states/status/broken', '{', retain)
+  const client = await open({ root: 'states' })
+  expect(await client.connectors()).toMatchObject([
+    { connector: 'edge-1', state: 'offline', models: ['iris'] },
+    { connector: 'edge-2', state: 'online', models: ['iris'] },
+  ])
+})
+
 test('a request over the packet size limit fails with payload_too_large and its size on MQTT 3.1.1', async () => {
   const small = await startMosquitto({ config: ['max_packet_size 50000'] })
   closing.push(() => small.stop())

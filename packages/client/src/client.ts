@@ -1,9 +1,10 @@
 // The client: sends requests, matches replies to them, and resends requests that a broken connection may have lost.
-import { isModelName, type ReceivedCard } from '@inferwire/protocol'
+import { isModelName, type ConnectorStatus, type ReceivedCard } from '@inferwire/protocol'
 import type { RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
 import { Link } from './link.ts'
-import { collectCards, MODELS_TIMEOUT_DEFAULT_MS, type CardSource, type ModelsOptions } from './models.ts'
+import { collectCards, collectStatuses, RETAINED_TIMEOUT_DEFAULT_MS } from './models.ts'
+import type { ModelsOptions, RetainedOptions, RetainedSource } from './models.ts'
 import { milliseconds, toHex, type InferOptions, type Settings } from './options.ts'
 import type { Reply } from './reply.ts'
 import { randomInstance, replyFilterOf, toRequestSpec } from './request-spec.ts'
@@ -32,15 +33,15 @@ export class Client {
   readonly #link: Link
   readonly #window: SendWindow
   readonly #waiting = new Map<string, PendingRequest>()
-  readonly #cardListeners = new Set<(message: Message) => void>()
-  readonly #cardPrefix: string
+  readonly #retainedListeners = new Set<(message: Message) => void>()
+  readonly #retainedPrefixes: readonly string[]
   #ignoredReplies = 0
   #closing: Promise<void> | undefined
 
   private constructor(settings: Settings, dial: Dial) {
     this.identity = settings.identity
     this.#settings = settings
-    this.#cardPrefix = settings.topics.card('')
+    this.#retainedPrefixes = [settings.topics.card(''), settings.topics.status('')]
     this.#window = new SendWindow(settings.target.protocolVersion)
     this.#link = new Link(dial, settings.target, replyFilterOf(settings, this.#instance), {
       onMessage: (message) => this.#receive(message),
@@ -114,14 +115,24 @@ export class Client {
    * @throws InferwireError without a connection, TypeError for invalid options
    */
   async models(options: ModelsOptions = {}): Promise<ReceivedCard[]> {
-    return await collectCards(this.#cards('+', options), options)
+    return await collectCards(this.#retained(this.#settings.topics.card('+'), options), options)
+  }
+
+  /**
+   * Returns the retained statuses of all connectors, sorted by name. A card remains on the broker while its connector is
+   * offline; the statuses contain the models that are available now.
+   * @throws InferwireError without a connection or the right to read them, TypeError for invalid options
+   */
+  async connectors(options: RetainedOptions = {}): Promise<ConnectorStatus[]> {
+    return await collectStatuses(this.#retained(this.#settings.topics.statusFilter, options), options)
   }
 
   /** Returns the card of one model, or undefined when none is retained. @throws InferwireError without a connection */
   async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
     // A wildcard would match the card of any model.
     if (!isModelName(name)) return undefined
-    const [card] = await collectCards(this.#cards(name, options), options, (cards) => cards.size > 0)
+    const source = this.#retained(this.#settings.topics.card(name), options)
+    const [card] = await collectCards(source, options, (cards) => cards.size > 0)
     return card
   }
 
@@ -163,8 +174,8 @@ export class Client {
   }
 
   #receive(message: Message): void {
-    if (message.topic.startsWith(this.#cardPrefix)) {
-      for (const listen of this.#cardListeners) listen(message)
+    if (this.#retainedPrefixes.some((prefix) => message.topic.startsWith(prefix))) {
+      for (const listen of this.#retainedListeners) listen(message)
       return
     }
     const request = this.#waiting.get(message.topic.slice(message.topic.lastIndexOf('/') + 1))
@@ -200,25 +211,26 @@ export class Client {
     )
   }
 
-  #cards(name: string, options: ModelsOptions): CardSource {
-    const timeoutMs = milliseconds('timeoutMs', options.timeoutMs ?? MODELS_TIMEOUT_DEFAULT_MS)
+  #retained(filter: string, options: RetainedOptions): RetainedSource {
+    const timeoutMs = milliseconds('timeoutMs', options.timeoutMs ?? RETAINED_TIMEOUT_DEFAULT_MS)
     if (options.settleMs !== undefined) milliseconds('settleMs', options.settleMs)
-    const filter = this.#settings.topics.card(name)
+    const prefix = filter.endsWith('/+') ? filter.slice(0, -1) : undefined
     return {
       subscribe: async (onMessage) => {
         const connection = await this.#link.whenUp(timeoutMs)
         const listen = (message: Message): void => {
-          if (name === '+' || message.topic === filter) onMessage(message)
+          const isMatch = prefix === undefined ? message.topic === filter : message.topic.startsWith(prefix)
+          if (isMatch) onMessage(message)
         }
-        this.#cardListeners.add(listen)
+        this.#retainedListeners.add(listen)
         try {
           await connection.subscribe(filter, 1)
         } catch (error) {
-          this.#cardListeners.delete(listen)
+          this.#retainedListeners.delete(listen)
           throw error
         }
         return async () => {
-          this.#cardListeners.delete(listen)
+          this.#retainedListeners.delete(listen)
           // If the connection is closed, its subscriptions are gone too.
           await connection.unsubscribe(filter).catch(() => {})
         }

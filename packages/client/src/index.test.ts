@@ -12,6 +12,7 @@ test('exports exactly the documented API', () => {
     'Client',
     'ClientStats',
     'ConnectOptions',
+    'ConnectorStatus',
     'InferOptions',
     'InferwireErrorCode',
     'LocalCode',
@@ -19,6 +20,7 @@ test('exports exactly the documented API', () => {
     'ModelsOptions',
     'Reply',
     'RequestBody',
+    'RetainedOptions',
   ])
 })
 

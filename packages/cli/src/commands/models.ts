@@ -24,7 +24,9 @@ function listCommand(): Command {
   const command = new Command('ls')
     .alias('list')
     .summary('list the models on a broker')
-    .description('List the models whose cards are retained on the broker.')
+    .description(
+      'List the models whose cards are retained on the broker, and whether a connector serves them now.',
+    )
     .addOption(new Option('-o, --output <FORMAT>', 'output format').choices(['json', 'wide', 'name']))
   addBrokerFlags(command).action(async (flags: ListFlags) => {
     const { listModels } = await import('../models/list-models.ts')

@@ -24,7 +24,7 @@ export interface BodySource {
 const BODY_BYTES_MAX = 256 * 1024 * 1024
 
 /**
- * Reads the body; undefined when none was given and standard input is a terminal.
+ * Reads the body. Returns undefined when none was given and standard input is a terminal.
  * @throws CliError when the file cannot be read, or the body must be JSON and is not
  */
 export async function readRequestBody(source: BodySource): Promise<RequestBody | undefined> {

@@ -1,4 +1,4 @@
-import type { ReceivedCard } from '@inferwire/protocol'
+import type { ConnectorStatus, ReceivedCard } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import { findCard } from './find-card.ts'
 import { formatCard, formatCardTable } from './format-cards.ts'
@@ -16,19 +16,42 @@ const card: ReceivedCard = {
   example: { operation: 'predict', body: { instances: [[1]] } },
 }
 
+function status(more: Partial<ConnectorStatus> = {}): ConnectorStatus {
+  const base = { contract: 1, connector: 'edge', state: 'online', version: '1', timestamp: 1 } as const
+  return { ...base, models: ['iris'], ...more }
+}
+
 test('models ls: prints upper-case headers and aligned columns without trailing spaces', () => {
-  expect(formatCardTable([card, { ...card, name: 'digits-of-hand', protocol_versions: ['v1'] }], false)).toBe(
+  expect(
+    formatCardTable(
+      [card, { ...card, name: 'digits-of-hand', protocol_versions: ['v1'] }],
+      [status()],
+      false,
+    ),
+  ).toBe(
     [
-      'NAME             PROTOCOLS   OPERATIONS      DEFAULT',
-      'iris             v2,v1       predict,infer   infer',
-      'digits-of-hand   v1          predict,infer   infer',
+      'NAME             STATE     PROTOCOLS   OPERATIONS      DEFAULT',
+      'iris             online    v2,v1       predict,infer   infer',
+      'digits-of-hand   offline   v1          predict,infer   infer',
       '',
     ].join('\n'),
   )
 })
 
+test.each([
+  ['-', []],
+  ['online', [status()]],
+  ['online', [status({ state: 'draining' }), status()]],
+  ['draining', [status({ state: 'draining' })]],
+  ['not ready', [status({ models: [], not_ready: ['iris'] })]],
+  ['offline', [status({ state: 'offline' })]],
+  ['offline', [status({ models: ['other'] })]],
+])('models ls: shows the state %j for the statuses %j', (state, statuses) => {
+  expect(formatCardTable([card], statuses, false)).toMatch(new RegExp(`^iris +${state} {2,}v2`, 'm'))
+})
+
 test('models ls -o wide: adds tensors and timeout', () => {
-  expect(formatCardTable([card], true)).toMatch(/iris .* X:FP32\[-1,4\] +- +30s\n$/)
+  expect(formatCardTable([card], [], true)).toMatch(/iris .* X:FP32\[-1,4\] +- +30s\n$/)
 })
 
 test('models describe: prints every member of the card', () => {
@@ -48,12 +71,12 @@ test('models describe: prints every member of the card', () => {
 test('removes terminal control characters from the text of a card', () => {
   const evil = { ...card, description: '\u001b[2J', platform: '\u202e' }
   expect(formatCard(evil)).not.toMatch(/[\u001b\u202e]/)
-  expect(formatCardTable([evil], true)).not.toMatch(/[\u001b\u202e]/)
+  expect(formatCardTable([evil], [], true)).not.toMatch(/[\u001b\u202e]/)
 })
 
 test('prints the known members of a card with a newer contract version', () => {
   const bare = { contract: 2, name: 'later', operations: ['chat'] }
-  expect(formatCardTable([bare], true)).toMatch(/^later +- +chat +- +- +- +- +-$/m)
+  expect(formatCardTable([bare], [], true)).toMatch(/^later +- +- +chat +- +- +- +- +-$/m)
   expect(formatCard(bare)).toBe('Name:               later\nOperations:         chat\n')
 })
 

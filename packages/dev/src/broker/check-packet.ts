@@ -78,7 +78,7 @@ export function checkClientPacket(packet: Buffer, version: ClientVersion | undef
       fields.end()
       break
     case TYPE.connect:
-      throw new RefusedPacketError('a second CONNECT', REASON.protocolError)
+      throw new RefusedPacketError('the client sent a second CONNECT', REASON.protocolError)
     default:
       throw new RefusedPacketError(`a client may not send packet type ${type}`, REASON.protocolError)
   }
@@ -140,8 +140,8 @@ function checkConnectAfterLevel(fields: Fields, level: number): void {
 
 function checkPublish(flags: number, fields: Fields, version: ClientVersion): void {
   const qos = (flags >> 1) & 3
-  if (qos === 3) throw new RefusedPacketError('PUBLISH with QoS 3')
-  if (qos === 0 && (flags & 8) !== 0) throw new RefusedPacketError('PUBLISH with DUP and QoS 0')
+  if (qos === 3) throw new RefusedPacketError('PUBLISH has QoS 3')
+  if (qos === 0 && (flags & 8) !== 0) throw new RefusedPacketError('PUBLISH has DUP and QoS 0')
   const topic = fields.text()
   if (qos > 0) checkPacketIdentifier(fields)
   if (version === 5) {

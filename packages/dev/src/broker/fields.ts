@@ -62,7 +62,7 @@ export function headerSize(packet: Buffer): number {
 export class Fields {
   readonly #bytes: Buffer
   #offset: number
-  // Where the last string or binary value began.
+  // Offset of the last string or binary value.
   #valueStart = 0
 
   constructor(bytes: Buffer, offset: number) {
