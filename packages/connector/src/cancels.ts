@@ -36,7 +36,7 @@ export class Cancels {
     } catch (error) {
       log.debug({ event: 'cancel_ignored' }, Problem.from(error).message)
     }
-    telemetry.cancels += 1
+    telemetry.cancelMessages += 1
     delivery.release()
     delivery.settle()
     return true

@@ -213,7 +213,7 @@ class RunningConnector implements Connector {
       unacknowledged: session.unacknowledged + lanes.unacknowledged,
       unpublished: session.unpublished,
       bytesInFlight: budget.bytes,
-      bytesRemembered: duplicates.bytes,
+      replyCacheBytes: duplicates.bytes,
       gates: this.#registry.gates.map(({ model, gate }) => ({
         model,
         running: gate.running,

@@ -215,7 +215,7 @@ describe('the life of a request', () => {
     const delivery = new TestDelivery({ topic: 'infer/request/' })
     await handled(delivery)
     expect([delivery.settledAfter, replies.length]).toEqual([0, 0])
-    expect([...telemetry.drops]).toEqual([['unaddressable', 1]])
+    expect([...telemetry.unanswered]).toEqual([['unaddressable', 1]])
   })
 
   test.each([
@@ -240,7 +240,7 @@ describe('the life of a request', () => {
     const delivery = new TestDelivery({ topic: 'infer/request/cam7/rose/infer' })
     await handled(delivery)
     expect([delivery.settledAfter, delivery.isReleased, replies.length]).toEqual([0, true, 0])
-    expect([...telemetry.drops]).toEqual([['left_to_peer', 1]])
+    expect([...telemetry.unanswered]).toEqual([['left_to_peer', 1]])
   })
 
   test('for a model that is not configured waits until the peers are known', async () => {
@@ -324,7 +324,7 @@ describe('a reply that the broker does not take', () => {
     const delivery = new TestDelivery()
     await handled(delivery)
     expect(delivery.settledAfter).toBe(2)
-    expect([...telemetry.drops]).toEqual([['reply_refused', 1]])
+    expect([...telemetry.unanswered]).toEqual([['reply_refused', 1]])
     expect(events()).toContain('reply_refused')
   })
 })
@@ -332,7 +332,9 @@ describe('a reply that the broker does not take', () => {
 describe('repetitions', () => {
   test('join the running call: one call, one answer each', async () => {
     await handled(new TestDelivery(), new TestDelivery())
-    expect([calls, replies.length, telemetry.duplicates, telemetry.redeliveries]).toEqual([1, 2, 1, 0])
+    expect([calls, replies.length, telemetry.duplicateRequests, telemetry.redeliveredRequests]).toEqual([
+      1, 2, 1, 0,
+    ])
   })
 
   test('of a request without a name are other requests', async () => {
@@ -656,11 +658,11 @@ describe('a cancel message', () => {
     pipeline.handle(cancel)
     await pipeline.idle()
     expect(replies.map((reply) => property(reply, 'code'))).toEqual(['cancelled'])
-    expect([cancel.settledAfter, telemetry.cancels]).toEqual([0, 1])
+    expect([cancel.settledAfter, telemetry.cancelMessages]).toEqual([0, 1])
   })
 
   test('that names no request is counted and settled', async () => {
     await handled(new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer', properties: {} }))
-    expect([replies.length, telemetry.cancels]).toEqual([0, 1])
+    expect([replies.length, telemetry.cancelMessages]).toEqual([0, 1])
   })
 })

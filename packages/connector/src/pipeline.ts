@@ -84,7 +84,7 @@ export class Pipeline {
 
   #begun({ delivery }: Exchange): void {
     this.#inFlight += 1
-    if (delivery.dup) this.#rooms.telemetry.redeliveries += 1
+    if (delivery.dup) this.#rooms.telemetry.redeliveredRequests += 1
   }
 
   #ended(): void {
@@ -132,7 +132,7 @@ export class Pipeline {
   ): Promise<Outcome | undefined> {
     const { telemetry, budget } = this.#rooms
     const { delivery } = exchange
-    telemetry.duplicates += 1
+    telemetry.duplicateRequests += 1
     if (!(earlier instanceof Execution)) return earlier
     delivery.sharePayload(earlier.payload)
     request.body = earlier.payload
@@ -234,7 +234,7 @@ export class Pipeline {
       return
     }
     // Not even the small error that took the reply's place: this broker can carry no answer.
-    telemetry.dropped('reply_refused')
+    telemetry.countUnanswered('reply_refused')
     log.error(
       { event: 'reply_refused', result, model: exchange.modelName, topic: exchange.target.topic },
       "The broker accepted neither the reply nor the error in its place. Check its limits, and whether the connector's user may write to the reply topics.",
@@ -277,7 +277,7 @@ export class Pipeline {
 
   // The other connector received it too.
   #leaveToPeer(delivery: Delivery): void {
-    this.#rooms.telemetry.dropped('left_to_peer')
+    this.#rooms.telemetry.countUnanswered('left_to_peer')
     delivery.release()
     delivery.settle()
   }
@@ -297,7 +297,7 @@ export class Pipeline {
   // The one case without a reply: no client level that could be answered to.
   #dropUnaddressable(delivery: Delivery): void {
     const { telemetry, problemLog } = this.#rooms
-    telemetry.dropped('unaddressable')
+    telemetry.countUnanswered('unaddressable')
     const problem = new Problem(
       'bad_topic',
       'A request cannot be answered: its topic names no client, or cannot be published to.',

@@ -18,7 +18,7 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
       telemetry.isConnected = true
       telemetry.connections += 1
       if (isLost) {
-        telemetry.sessionsLost += 1
+        telemetry.lostSessions += 1
         log.error(
           { event: 'session_lost' },
           'The broker forgot the session: requests that it had queued are gone.',
@@ -60,7 +60,7 @@ export function laneSessionNews(
 ): Pick<SessionNews, 'ready' | 'unavailable' | 'warned'> {
   return {
     ready({ isLost, filters, limits: { sessionPresent } }) {
-      if (isLost) telemetry.sessionsLost += 1
+      if (isLost) telemetry.lostSessions += 1
       log.info(
         { event: 'lane_ready', model, broker: brokerUrl, filters, sessionPresent },
         `The lane of model "${model}" is connected, subscribed to ${filters.join(', ')}.`,

@@ -17,7 +17,7 @@ export interface SetAsideParts {
 /** The log has no payloads: without a dead letter, only the client knows what the request was. */
 export async function setAside(exchange: Exchange, problem: Problem, parts: SetAsideParts): Promise<void> {
   const { telemetry, log, publish, deadLetterTopic } = parts
-  telemetry.setAside += 1
+  telemetry.poisonRequests += 1
   const { topic, properties, payload } = exchange.delivery
   const attempts = EXECUTIONS_MAX
   let result: PublishResult | undefined

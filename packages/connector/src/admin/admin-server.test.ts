@@ -17,10 +17,10 @@ beforeEach(async () => {
   figures.count('ok')
   figures.count('overloaded')
   figures.duration.observe(0.003)
-  telemetry.dropped('unaddressable')
+  telemetry.countUnanswered('unaddressable')
   Object.assign(telemetry.upstream('iris'), {
     retries: 9,
-    retriesDenied: 10,
+    deniedRetries: 10,
     circuitOpens: 11,
     circuit: { state: 2 },
   })
@@ -32,7 +32,7 @@ beforeEach(async () => {
     inFlight: 1,
     unacknowledged: 4,
     unpublished: 5,
-    bytesRemembered: 0,
+    replyCacheBytes: 0,
     bytesInFlight: 600,
     gates: [{ model: 'iris', running: 7, waiting: 8 }],
   }))
@@ -71,23 +71,23 @@ test('/metrics has every figure, as Prometheus reads it', async () => {
     'inferwire_request_duration_seconds_bucket{le="0.005",model="iris",operation="infer"} 1',
     'inferwire_request_duration_seconds_bucket{le="+Inf",model="iris",operation="infer"} 1',
     'inferwire_request_duration_seconds_count{model="iris",operation="infer"} 1',
-    'inferwire_dropped_total{reason="unaddressable"} 1',
-    'inferwire_retries_total{model="iris"} 9',
-    'inferwire_retries_denied_total{model="iris"} 10',
-    'inferwire_circuit_opens_total{model="iris"} 11',
-    'inferwire_circuit_state{model="iris"} 2',
-    'inferwire_retries_total{model="gone"} 1',
+    'inferwire_unanswered_requests_total{reason="unaddressable"} 1',
+    'inferwire_upstream_retries_total{model="iris"} 9',
+    'inferwire_upstream_denied_retries_total{model="iris"} 10',
+    'inferwire_upstream_circuit_opens_total{model="iris"} 11',
+    'inferwire_upstream_circuit_state{model="iris"} 2',
+    'inferwire_upstream_retries_total{model="gone"} 1',
     'inferwire_mqtt_connected 1',
     'inferwire_unacknowledged_requests 4',
     'inferwire_unacknowledged_replies 5',
-    'inferwire_bytes_inflight 600',
-    'inferwire_running_calls{model="iris"} 7',
+    'inferwire_inflight_bytes 600',
+    'inferwire_upstream_inflight_requests{model="iris"} 7',
     'inferwire_queue_depth{model="iris"} 8',
-    `inferwire_build_info{version="1.2.3",node="${process.version}"} 1`,
+    `inferwire_build_info{version="1.2.3",node_version="${process.version}"} 1`,
   ]) {
     expect(lines).toContain(line)
   }
-  expect(lines.filter((line) => line.startsWith('inferwire_circuit_state{'))).toHaveLength(1)
+  expect(lines.filter((line) => line.startsWith('inferwire_upstream_circuit_state{'))).toHaveLength(1)
   expect(lines.some((line) => line.startsWith('process_resident_memory_bytes '))).toBe(true)
 })
 

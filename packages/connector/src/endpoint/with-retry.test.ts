@@ -72,14 +72,14 @@ test('a failed call is tried again, each time after a longer wait, until it is a
   const { outcome, figures, calledAtMs } = ask([failure('unreachable'), failure('no-answer')])
   expect(await settled(outcome)).toBe(ANSWER)
   expect(calledAtMs).toEqual([0, 50, 150])
-  expect(figures).toMatchObject({ retries: 2, retriesDenied: 0 })
+  expect(figures).toMatchObject({ retries: 2, deniedRetries: 0 })
 })
 
 test('after the last try the last failure is the answer', async () => {
   const last = failure('no-answer')
   const { outcome, figures, calledAtMs } = ask([failure('unreachable'), failure('unreachable'), last])
   expect(await settled(outcome)).toBe(last)
-  expect([calledAtMs.length, figures.retries, figures.retriesDenied]).toEqual([3, 2, 0])
+  expect([calledAtMs.length, figures.retries, figures.deniedRetries]).toEqual([3, 2, 0])
 })
 
 test('the wait is anything from nothing to its longest, and never longer than the longest of all', async () => {
@@ -103,7 +103,7 @@ test.each([
 ])('%s: not tried again', async (_what, error) => {
   const { outcome, calledAtMs, figures } = ask([error])
   expect(await settled(outcome)).toBe(error)
-  expect([calledAtMs.length, figures.retriesDenied]).toEqual([1, 0])
+  expect([calledAtMs.length, figures.deniedRetries]).toEqual([1, 0])
 })
 
 test('what may have been executed is tried again only where the model may run twice', async () => {
@@ -133,7 +133,7 @@ test('no wait goes beyond the deadline: the failure is answered at once', async 
   const busy = failure('busy', false, 1_000)
   const { outcome, calledAtMs, figures } = ask([busy], {}, 1_000)
   expect(await outcome).toBe(busy)
-  expect([calledAtMs.length, figures.retriesDenied]).toEqual([1, 0])
+  expect([calledAtMs.length, figures.deniedRetries]).toEqual([1, 0])
   const inTime = ask([busy], { random: () => 0 }, 1_001)
   expect(await settled(inTime.outcome)).toBe(ANSWER)
 })
@@ -160,12 +160,12 @@ test('a spent budget answers the failure at once, and is counted', async () => {
   const refused = failure('unreachable')
   const { outcome, figures } = ask([refused], { budget })
   expect(await outcome).toBe(refused)
-  expect(figures).toMatchObject({ retries: 0, retriesDenied: 1 })
+  expect(figures).toMatchObject({ retries: 0, deniedRetries: 1 })
 })
 
 test('one try means none again', async () => {
   const refused = failure('unreachable')
   const { outcome, figures } = ask([refused], { attemptsMax: 1 })
   expect(await outcome).toBe(refused)
-  expect(figures).toMatchObject({ retries: 0, retriesDenied: 0 })
+  expect(figures).toMatchObject({ retries: 0, deniedRetries: 0 })
 })

@@ -95,7 +95,7 @@ function waitBefore(
     return undefined
   }
   if (budget.spend(nowMs)) return waitMs
-  figures.retriesDenied += 1
+  figures.deniedRetries += 1
   return undefined
 }
 

@@ -3,7 +3,7 @@ import { DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
 /** Why a delivery was settled without a reply. */
-export type DropReason = 'unaddressable' | 'reply_refused' | 'left_to_peer'
+export type UnansweredReason = 'unaddressable' | 'reply_refused' | 'left_to_peer'
 
 /** Stands in labels for every model that is not exposed: a client must not choose label values. */
 export const UNKNOWN_MODEL = '_unknown'
@@ -37,16 +37,16 @@ export class Telemetry {
   /** The broker does not accept PUBACKs out of order, so they leave in the order of arrival. */
   isAckOrderStrict = false
   connections = 0
-  sessionsLost = 0
+  lostSessions = 0
   repliesWithoutSubscriber = 0
-  redeliveries = 0
+  redeliveredRequests = 0
   /** Requests that joined a running call, or were answered from memory. */
-  duplicates = 0
+  duplicateRequests = 0
   /** Cancel messages; the requests that they stop are counted by their outcome. */
-  cancels = 0
+  cancelMessages = 0
   /** Requests that were set aside because they end the process. */
-  setAside = 0
-  readonly drops = new Map<DropReason, number>()
+  poisonRequests = 0
+  readonly unanswered = new Map<UnansweredReason, number>()
   readonly #figures = new Map<string, OperationFigures>()
   readonly #upstreams = new Map<string, UpstreamFigures>()
 
@@ -88,7 +88,7 @@ export class Telemetry {
     return this.#figures.values()
   }
 
-  dropped(reason: DropReason): void {
-    this.drops.set(reason, (this.drops.get(reason) ?? 0) + 1)
+  countUnanswered(reason: UnansweredReason): void {
+    this.unanswered.set(reason, (this.unanswered.get(reason) ?? 0) + 1)
   }
 }

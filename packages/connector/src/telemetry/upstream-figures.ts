@@ -9,7 +9,7 @@ export class UpstreamFigures {
   /** Tries beyond a request's first. */
   retries = 0
   /** Failures that would have been tried again, had the budget not been spent. */
-  retriesDenied = 0
+  deniedRetries = 0
   /** Times that the circuit opened. */
   circuitOpens = 0
   /** Undefined: the model is not exposed. */
