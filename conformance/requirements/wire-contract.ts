@@ -83,7 +83,7 @@ const TOPICS: readonly Requirement[] = [
     'packages/connector/src/presence/model-card.test.ts > a model with an input of %s has no example',
     'packages/connector/src/model-registry.test.ts > a model with 70 inputs has a card without an example',
     'packages/connector/src/model-registry.test.ts > a server that comes back as another one changes card',
-    'packages/connector/src/endpoint/facts-watch.test.ts > the server reloads the model with other tensors',
+    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a server that reloads its model without a failure and',
   ),
   met(
     'C-TOPIC-9',
@@ -177,7 +177,7 @@ const PROPERTIES: readonly Requirement[] = [
     `${BAD_INPUT} > a deadline > of Message Expiry Interval`,
     `${BAD_INPUT} > a deadline > of timeout-ms`,
     'packages/connector/src/admission/deadline.test.ts > the smallest of the three budgets counts',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > the deadline ends the call on the socket',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
   ),
   met(
     'C-PROPERTY-4',
@@ -242,7 +242,7 @@ const BODIES: readonly Requirement[] = [
     'The body is the KServe body, byte for byte in both directions.',
     `${CONTRACT} > odd but legal JSON goes through byte for byte`,
     `${KSERVE} > the KServe Python server answers through the connector as it does directly`,
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > a body goes out byte for byte',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
   ),
   met(
     'C-BODY-2',
@@ -263,7 +263,7 @@ const BODIES: readonly Requirement[] = [
     'A client gets an error for everything that went wrong with its request, never silence.',
     `${BAD_INPUT} > a model server that misbehaves`,
     `${BAD_INPUT} > every misbehaviour of the fixture is covered`,
-    'packages/connector/src/endpoint/http/judge-answer.test.ts > whatever answers: an answer or a Problem',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > returns a response or throws a Problem for any input',
   ),
   met(
     'C-BODY-5',
@@ -276,7 +276,7 @@ const BODIES: readonly Requirement[] = [
     'design, Security',
     'Compressed bodies are bounded by their decompressed size.',
     'No content encoding is taken or asked for yet, so there is nothing to decompress.',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > a body goes out byte for byte, with no header that nobody asked for',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
   ),
 ]
 
