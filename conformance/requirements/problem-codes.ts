@@ -43,7 +43,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'forbidden_model',
     'the policy does not let this client use this model.',
-    'packages/connector/src/connector.test.ts > a reload exposes, removes and changes the policy',
+    'packages/connector/src/connector.test.ts > a reload adds and removes models and changes the policy without reconnecting',
   ),
   code(
     'model_not_ready',
