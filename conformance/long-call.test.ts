@@ -181,8 +181,11 @@ test('a model that gets a lane, and loses it, by a reload loses no request and c
   await askOnce('lane-reload', 10, 30)
   await laneReady(running)
   await askOnce('lane-reload', 40, 30)
-  reload(false)
-  await askOnce('lane-reload', 70, 30)
-  reload(true)
-  await askOnce('lane-reload', 100, 30)
-}, 30_000)
+  // Requests cross the moments at which the lane subscribes and unsubscribes.
+  for (let from = 100; from < 2_000; from += 100) {
+    reload(false)
+    await askOnce('lane-reload', from, 30)
+    reload(true)
+    await askOnce('lane-reload', from + 30, 60)
+  }
+}, 60_000)
