@@ -44,7 +44,7 @@ const MODELS_TIMEOUT_MS = 3_000
 // Maximum time that the main session waits for lanes, because it would serve their requests.
 const LANES_TIMEOUT_MS = 3_000
 // Maximum time that a status message may delay the drain.
-const GOODBYE_TIMEOUT_MS = 1_000
+const ANNOUNCE_TIMEOUT_MS = 1_000
 
 /**
  * Starts a connector. It connects in the background, and reconnects whenever the connection is lost.
@@ -184,8 +184,8 @@ class RunningConnector implements Connector {
       { event: 'draining', inFlight: pipeline.inFlight },
       'Draining: finishing the requests in flight.',
     )
-    await within(GOODBYE_TIMEOUT_MS, presence.announce('draining'))
-    await within(GOODBYE_TIMEOUT_MS, Promise.all([session.stopTaking(), lanes.stopTaking()]))
+    await within(ANNOUNCE_TIMEOUT_MS, presence.announce('draining'))
+    await within(ANNOUNCE_TIMEOUT_MS, Promise.all([session.stopTaking(), lanes.stopTaking()]))
     pipeline.stopTaking()
     const isDone = await within(timeoutMs, pipeline.idle())
     if (!isDone) {
@@ -194,7 +194,7 @@ class RunningConnector implements Connector {
         `Requests are still in flight after drain.timeoutMs (${timeoutMs} ms); the broker redelivers them after the restart.`,
       )
     }
-    await within(GOODBYE_TIMEOUT_MS, presence.announce('offline'))
+    await within(ANNOUNCE_TIMEOUT_MS, presence.announce('offline'))
     await Promise.all([session.close(), lanes.close()])
     await this.#registry.close()
     await this.#admin?.close()

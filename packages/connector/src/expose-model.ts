@@ -126,8 +126,8 @@ interface DescribedFacts extends ModelDescription {
 function factsOfVersion({ config, facts }: ExposeOptions, version: string): DescribedFacts {
   const { protocol } = config
   const protocols = versionedDialects().filter((dialect) => protocol === undefined || dialect === protocol)
-  const told = facts.ofVersions?.get(version)
-  return { protocols, ...(told?.state === 'described' ? told.description : {}) }
+  const described = facts.ofVersions?.get(version)
+  return { protocols, ...(described?.state === 'described' ? described.description : {}) }
 }
 
 function exposeOne(
@@ -199,7 +199,7 @@ function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
     isRepeatable: config.repeatable,
     budget: retryBudget,
     figures,
-    retrying: (error) => circuit.triedInVain(error),
+    retrying: (error) => circuit.attemptFailed(error),
   })
   return withBreaker(retrying, circuit)
 }

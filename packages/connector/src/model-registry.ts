@@ -32,7 +32,7 @@ interface Entry {
   /** The replaced entry, which serves requests until this one is exposed. */
   predecessor: Entry | undefined
   /** The last warning about the server, and until when (`performance.now()`) it is not repeated. */
-  told: { readonly detail: string | undefined; readonly untilMs: number } | undefined
+  lastWarning: { readonly detail: string | undefined; readonly untilMs: number } | undefined
   /** Configured versions that the server does not have, with the logged reasons. */
   missingVersions: ReadonlyMap<string, string>
   /** Resolves when the entry is exposed, replaced or removed. */
@@ -43,7 +43,7 @@ interface Entry {
 // How often retired models are checked for remaining requests.
 const IDLE_CHECK_MS = 100
 // Minimum time before the same warning about a server is repeated.
-const TOLD_MS = 30_000
+const REPEAT_WARNING_MS = 30_000
 // Only for these codes does the hint to check the InferenceService help.
 const HINT_CODES: ReadonlySet<string> = new Set(['model_not_ready', 'upstream_unreachable'])
 
@@ -189,7 +189,7 @@ export class ModelRegistry {
       server,
       watch: undefined,
       exposures: [],
-      told: undefined,
+      lastWarning: undefined,
       missingVersions: new Map(),
       predecessor: previous === undefined ? undefined : serving(previous),
       ...settledPromise(),
@@ -253,9 +253,9 @@ export class ModelRegistry {
     ]
     // Queries are triggered by requests, so a server without metadata, or one that is loading, would fill the log.
     const nowMs = performance.now()
-    const told = entry.told?.detail === detail ? entry.told : undefined
-    const isQuiet = told !== undefined && (retryInMs === undefined || nowMs < told.untilMs)
-    if (!isQuiet) entry.told = { detail, untilMs: nowMs + TOLD_MS }
+    const repeated = entry.lastWarning?.detail === detail ? entry.lastWarning : undefined
+    const isQuiet = repeated !== undefined && (retryInMs === undefined || nowMs < repeated.untilMs)
+    if (!isQuiet) entry.lastWarning = { detail, untilMs: nowMs + REPEAT_WARNING_MS }
     this.#parts.log[isQuiet ? 'debug' : 'warn'](
       // An upper bound: a request triggers the next query sooner.
       { event: 'model_not_ready', model: name, url: config.url, code, detail, retryWithinMs: retryInMs },

@@ -103,7 +103,7 @@ export class Circuit {
   }
 
   /** Records a failed attempt, even if it is retried: the next answer is reported, unless the server was only full. */
-  triedInVain(error: unknown): void {
+  attemptFailed(error: unknown): void {
     if (!(error instanceof UpstreamFailure)) return
     if (error.sign !== 'busy' && error.sign !== 'rejected') this.#isReturnExpected = true
   }
@@ -138,7 +138,7 @@ export class Circuit {
     const nowMs = performance.now()
     this.#calls -= 1
     this.#calledUntilMs = nowMs
-    this.triedInVain(error)
+    this.attemptFailed(error)
     // A replaced model rejects requests that fit its predecessor: that is an answer too.
     if (isModelsOwnError(error)) this.#noteAnswer(nowMs)
     // The call belongs to an earlier state of the circuit.

@@ -175,9 +175,9 @@ function merged(known: ModelFacts | undefined, facts: ModelFacts): ModelFacts {
   if (known === undefined || isComplete(facts)) return facts
   const model = mergedModel(known, facts)
   if (facts.ofVersions === undefined) return model
-  const versions = [...facts.ofVersions].map(([version, told]) => {
+  const versions = [...facts.ofVersions].map(([version, latest]) => {
     const before = known.ofVersions?.get(version)
-    return [version, told.state === 'unanswered' && before !== undefined ? before : told] as const
+    return [version, latest.state === 'unanswered' && before !== undefined ? before : latest] as const
   })
   return { ...model, ofVersions: new Map(versions) }
 }

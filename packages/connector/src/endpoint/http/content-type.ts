@@ -4,7 +4,7 @@
 export const JSON_TYPE = 'application/json'
 /** The type assumed if there is none (RFC 9110 §8.3). */
 export const UNKNOWN_TYPE = 'application/octet-stream'
-// Printable characters only: a broker closes the connection for a control character in a PUBLISH.
+// Printable characters only: a broker may close the connection if a PUBLISH contains a control character.
 const PASSABLE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
 
 /** Returns a Content Type that a PUBLISH can carry. RFC 9110 §5.6.3: a tab is equivalent to a space. */

@@ -140,7 +140,7 @@ async function trial(said: Said): Promise<Trial> {
     isRepeatable: true,
     budget,
     figures,
-    retrying: (error) => circuit.triedInVain(error),
+    retrying: (error) => circuit.attemptFailed(error),
   })
   return { endpoint: withBreaker(retrying, circuit), circuit, stand, figures }
 }

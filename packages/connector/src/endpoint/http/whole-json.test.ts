@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isWholeJson, WALKED_BYTES_MAX } from './whole-json.ts'
+import { isWholeJson, SCANNED_BYTES_MAX } from './whole-json.ts'
 
 const isWhole = (text: string): boolean => isWholeJson(Buffer.from(text))
 const many = `[${'{"a":"}"},'.repeat(100)}{}]`
@@ -44,7 +44,7 @@ test.each<[what: string, texts: fc.Arbitrary<string>]>([
 ])('agrees with JSON.parse on a text %s', (_what, texts) => {
   fc.assert(
     fc.property(texts, (each) => {
-      fc.pre(Buffer.byteLength(each) <= WALKED_BYTES_MAX)
+      fc.pre(Buffer.byteLength(each) <= SCANNED_BYTES_MAX)
       expect(isWhole(each)).toBe(isJson(each))
     }),
     { numRuns: 500 },
@@ -85,10 +85,10 @@ test.each([
 const long = (length: number): string => `{"a":"${'x'.repeat(length)}"}`
 
 test('checks only both ends of a very long text', () => {
-  const inside = long(WALKED_BYTES_MAX / 2)
+  const inside = long(SCANNED_BYTES_MAX / 2)
   expect(isWhole(inside + inside.slice(0, -20))).toBe(false)
-  expect(isWhole(long(WALKED_BYTES_MAX) + '{}')).toBe(true)
-  expect(isWhole(long(WALKED_BYTES_MAX) + '{')).toBe(false)
+  expect(isWhole(long(SCANNED_BYTES_MAX) + '{}')).toBe(true)
+  expect(isWhole(long(SCANNED_BYTES_MAX) + '{')).toBe(false)
 })
 
 const LONG = `{"a":"${'x'.repeat(400)}"}`

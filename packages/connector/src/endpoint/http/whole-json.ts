@@ -12,8 +12,8 @@ const TO_CLOSE = 2
 const SCALAR = /^(?:null|true|false|NaN|-?Infinity|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/
 // Longer scalars are rejected; no model computes such a number.
 const SCALAR_BYTES_MAX = 1024
-/** In longer arrays and objects only both ends are checked: a full scan doubles the cost of a call (decision 0008). */
-export const WALKED_BYTES_MAX = 64 * 1024
+/** In longer arrays and objects only both ends are checked, because a full scan costs too much (decision 0008). */
+export const SCANNED_BYTES_MAX = 64 * 1024
 
 /** True for one JSON value of any kind, with optional white space around it (RFC 8259 §2). */
 export function isWholeJson(body: Buffer): boolean {
@@ -23,7 +23,7 @@ export function isWholeJson(body: Buffer): boolean {
   const first = body[start]
   if (first === OPEN_OBJECT || first === OPEN_LIST) {
     if (body[end - 1] !== first + TO_CLOSE) return false
-    return end - start > WALKED_BYTES_MAX || endOfBrackets(body, start) === end
+    return end - start > SCANNED_BYTES_MAX || endOfBrackets(body, start) === end
   }
   if (first === QUOTE) return endOfString(body, start + 1) === end
   return end - start <= SCALAR_BYTES_MAX && SCALAR.test(body.toString('latin1', start, end))
