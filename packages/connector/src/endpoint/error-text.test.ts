@@ -16,7 +16,7 @@ test.each([
   ['no known member', '{"x":1}', '{"x":1}'],
   ['text', ' Bad Gateway\r\n', 'Bad Gateway'],
   ['an error quoted in another member', '{"x":"\\"error\\": \\"y\\""}', '{"x":"\\"error\\": \\"y\\""}'],
-  ['nothing', '', ''],
+  ['an empty body', '', ''],
 ])('reads the text of an error: %s', (_what, body, text) => {
   expect(readErrorText(Buffer.from(body))).toBe(text)
 })

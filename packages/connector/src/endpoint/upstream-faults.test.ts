@@ -220,17 +220,20 @@ describe.each<{
     isDown: false,
   },
 ])('$fault', ({ bad, mended, code, isDown }) => {
-  test.each([true, false])('occurs once, repeatable: %s', async (isRepeatable) => {
-    const server = await startServer(bad, 1)
-    const trial = new Trial(server.url, isRepeatable)
-    expect((await trial.ask()).result).toBe(200)
-    const isMended = mended === 'always' || (mended === 'if repeatable' && isRepeatable)
-    expect((await trial.ask()).result).toBe(isMended ? 200 : code)
-    expect(server.seen).toBe(isMended ? 3 : 2)
-    expect(trial.figures.retries).toBe(isMended ? 1 : 0)
-  })
+  test.each([true, false])(
+    'that occurs once is retried if that is safe (repeatable: %s)',
+    async (isRepeatable) => {
+      const server = await startServer(bad, 1)
+      const trial = new Trial(server.url, isRepeatable)
+      expect((await trial.ask()).result).toBe(200)
+      const isMended = mended === 'always' || (mended === 'if repeatable' && isRepeatable)
+      expect((await trial.ask()).result).toBe(isMended ? 200 : code)
+      expect(server.seen).toBe(isMended ? 3 : 2)
+      expect(trial.figures.retries).toBe(isMended ? 1 : 0)
+    },
+  )
 
-  test('occurs on every call', async () => {
+  test('that persists is reported with its code, and opens the circuit if the server is down', async () => {
     const server = await startServer(bad, Infinity)
     const trial = new Trial(server.url)
     expect((await trial.ask()).result).toBe(200)
@@ -292,7 +295,7 @@ test.each([
   ['a date after the deadline', () => inSeconds(60), 60_000],
   ['a date after the longest wait', () => inSeconds(5), 5_000],
   ['a date of a server whose clock is behind', () => inSeconds(60, '2001-01-01'), 60_000],
-])('does not retry for a Retry-After of %s, and passes it to the client', async (_what, headers, waitMs) => {
+])('passes a long Retry-After to the client without a retry: %s', async (_what, headers, waitMs) => {
   for (const bad of [says(503, '{"error":"x"}', headers()), says(503, '<html>', { ...PAGE, ...headers() })]) {
     const server = await startServer(bad, Infinity)
     const trial = new Trial(server.url)

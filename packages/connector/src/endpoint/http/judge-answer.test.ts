@@ -59,7 +59,7 @@ test.each<[string, Said, string]>([
   ['a message and a score', { body: '{"message":"Part 17 is fine.","score":0.93}' }, 'application/json'],
   ['an error that is a result', { body: '{"error":"bearing worn","confidence":0.8}' }, 'application/json'],
   ['a message alone', { body: '{"message":"Hello."}' }, 'application/json'],
-])('accepts %s', (_what, said, contentType) => {
+])('accepts a successful response: %s', (_what, said, contentType) => {
   const given = answer(said)
   const good = judgeAnswer(given, ADDRESS, { errorText: 'first-line' })
   expect(good).toMatchObject({ status: given.status, contentType })
@@ -177,7 +177,7 @@ describe("the model server's error", () => {
 
 const ENVOY = 'upstream connect error or disconnect/reset before headers. reset reason: '
 
-describe('an error that may be retried', () => {
+describe('retryable errors', () => {
   test.each<[string, Said, string, boolean]>([
     ['429', { status: 429, body: '{"error":"busy"}' }, 'rejected', false],
     ['429 with a time', { status: 429, body: '{"error":"busy"}', retryAfter: '3' }, 'busy', false],
@@ -192,13 +192,13 @@ describe('an error that may be retried', () => {
     ['502 of nginx', { status: 502, contentType: 'text/html', body: '<html>' }, 'no-answer', true],
     ['502 of Traefik', { status: 502, body: 'Bad Gateway' }, 'no-answer', true],
     ['504 of Knative', { status: 504, body: 'request timeout' }, 'no-answer', true],
-  ])('%s', (_what, said, sign, maybeExecuted) => {
+  ])('include %s', (_what, said, sign, maybeExecuted) => {
     const problem = problemOf({ contentType: 'text/plain', ...said })
     expect(problem).toBeInstanceOf(UpstreamFailure)
     expect(problem).toMatchObject({ sign, maybeExecuted, retryable: true })
   })
 
-  test.each([400, 401, 403, 404, 408, 413, 422, 500, 501])('is not %d', (status) => {
+  test.each([400, 401, 403, 404, 408, 413, 422, 500, 501])('do not include %d', (status) => {
     const problem = problemOf({ status, body: '{"error":"x"}' })
     expect(problem).not.toBeInstanceOf(UpstreamFailure)
     expect(problem.retryable).toBe(false)
