@@ -80,7 +80,7 @@ const TOPICS: readonly Requirement[] = [
     `${CONTRACT} > a reload exposes, replaces and takes away models`,
     `${KSERVE} > the cards say what KServe says of its models`,
     'packages/connector/src/presence/model-card.test.ts > a card contains the request topic and the reply topic',
-    'packages/connector/src/presence/model-card.test.ts > generates no example for an input of type',
+    'packages/connector/src/presence/model-card.test.ts > generates no example for an input of the unsupported type',
     'packages/connector/src/model-registry.test.ts > the card of a model with 70 inputs has neither an example nor a truncated list of inputs',
     'packages/connector/src/model-registry.test.ts > updates card and operations when a server returns with a different model',
     'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a server that reloads its model without a failure and',

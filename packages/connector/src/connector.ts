@@ -233,7 +233,7 @@ class RunningConnector implements Connector {
   }
 }
 
-// Without the journal there is nothing in the folder to protect.
+// The lock is part of the protection against poison requests: without that, the state folder is not locked.
 async function lockState(config: ConnectorConfig): Promise<StateLock | undefined> {
   if (!config.poison.enabled) return undefined
   try {

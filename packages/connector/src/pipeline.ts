@@ -51,7 +51,7 @@ export class Pipeline {
     })
   }
 
-  /** Begins the drain: from now on only redeliveries of requests already called are answered. */
+  /** Begins the drain: from now on a delivery is answered only if its request has already been called. */
   stopTaking(): void {
     this.#isTaking = false
   }

@@ -69,7 +69,7 @@ export function laneSessionNews(
     unavailable({ error, retryInMs }) {
       log.warn(
         { event: 'lane_unavailable', model, broker: brokerUrl, retryInMs },
-        `The lane of model "${model}" has no session with ${brokerUrl}: ${describeError(error)} If it does not reconnect, the main session will serve its requests.`,
+        `The lane of model "${model}" has no session with ${brokerUrl}; unless it reconnects soon, the main session serves its requests. ${describeError(error)}`,
       )
     },
     warned({ event, message }) {

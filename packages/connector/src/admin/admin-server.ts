@@ -25,7 +25,7 @@ export interface AdminServer {
  * @throws the error of `listen`, such as EADDRINUSE
  */
 export async function startAdminServer(host: string, port: number, views: AdminViews): Promise<AdminServer> {
-  // Set before the first connection, as soon as the address is known.
+  // The strict default until the address is known.
   let isLocal = true
   const server = createServer((request, response) => {
     // RFC 9112 §3.2: 400 for more than one Host. Node.js keeps the first one, and rejects a request without Host.

@@ -184,19 +184,19 @@ export class Exposition {
 
   #registerMqtt(): void {
     const telemetry = this.#telemetry
-    this.#one('inferwire_mqtt_connected', 'gauge', '1 if the session is connected and subscribed.', () =>
+    this.#one('inferwire_mqtt_connected', 'gauge', '1 if the main session is connected and subscribed.', () =>
       Number(telemetry.isConnected),
     )
     this.#one(
       'inferwire_mqtt_connections_total',
       'counter',
-      'Connections to the broker that became ready.',
+      'Connections of the main session that became ready; those of lanes are not counted.',
       () => telemetry.connections,
     )
     this.#one(
       'inferwire_mqtt_lost_sessions_total',
       'counter',
-      'Number of times the broker lost the session and its queued requests.',
+      'Number of times the broker lost a session, lanes included, and its queued requests.',
       () => telemetry.lostSessions,
     )
     this.#one(

@@ -4,7 +4,7 @@ import type { Circuit } from './circuit.ts'
 
 /** Calls `inner` while the circuit is closed, and throws `circuit_open` at once while it is open. */
 export function withBreaker(inner: Endpoint, circuit: Circuit): Endpoint {
-  // Shared by all calls, so that a successful call allocates no closure.
+  // One function for all calls, because it needs nothing of the request.
   const answered = (response: EndpointResponse): EndpointResponse => {
     circuit.answered(performance.now())
     return response

@@ -53,7 +53,7 @@ test('large shapes do not make the card large', () => {
 })
 
 test.each(['FP16', 'BF16', 'fp32', 'STRING'])(
-  'generates no example for an input of type %s, which JSON cannot represent',
+  'generates no example for an input of the unsupported type %s',
   (datatype) => {
     const inputs = [tensor([4]), tensor([1], datatype)]
     const card = modelCard(topics, facts({ inputs }))

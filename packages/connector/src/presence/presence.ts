@@ -89,7 +89,7 @@ export class Presence {
 
   /**
    * Publishes a new state. Resolves when the broker has acknowledged or refused it; at once while disconnected, because
-   * the broker has published the Will.
+   * then the broker publishes the Will.
    */
   async announce(state: 'draining' | 'offline'): Promise<void> {
     this.#state = state

@@ -123,7 +123,7 @@ test.each<[string, Said, ProblemCode, number]>([
     502,
   ],
   [
-    'no pod',
+    'a gateway without a pod of the model',
     { status: 503, contentType: 'text/plain', body: 'no healthy upstream' },
     'upstream_unreachable',
     502,
