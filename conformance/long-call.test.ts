@@ -67,8 +67,8 @@ async function askMany(model: string, count: number): Promise<void> {
 test('a request that 70,000 others have passed is executed again after a kill -9: its identifier was given up in time', async () => {
   const state = tempFolder('state')
   const config = join(state, 'inferwire.yaml')
-  const held = { url: upstream.url, protocol: 'v1', timeoutMs: 600_000, lane: false }
-  const model = { url: upstream.url, protocol: 'v1' }
+  const held = { url: upstream.url, protocolVersion: 'v1', timeoutMs: 600_000, lane: false }
+  const model = { url: upstream.url, protocolVersion: 'v1' }
   const text = {
     name: 'wrap',
     broker: { url: broker.url },
@@ -107,7 +107,7 @@ test('a request that 70,000 others have passed is executed again after a kill -9
 async function run(models: Record<string, object>, name?: string): Promise<TestConnector> {
   const all = Object.entries(models).map(([name, model]) => [
     name,
-    { url: upstream.url, protocol: 'v1', ...model },
+    { url: upstream.url, protocolVersion: 'v1', ...model },
   ])
   const running = await runConnector({
     ...(name === undefined ? {} : { name }),

@@ -205,11 +205,12 @@ export class ModelRegistry {
     this.#begin(entry)
   }
 
-  // With a configured protocol the model is exposed at once; the server is then queried for its card.
+  // With a configured protocol version the model is exposed at once; the server is then queried for its card.
   #begin(entry: Entry): void {
     const { name, config, server } = entry
+    const { protocolVersion } = config
     const known: ModelFacts | undefined =
-      config.protocol === undefined ? undefined : { protocols: [config.protocol], unanswered: [] }
+      protocolVersion === undefined ? undefined : { protocolVersions: [protocolVersion], unanswered: [] }
     const watch = new FactsWatch({
       ask: (signal) => server.upstream.facts(signal),
       known,
@@ -249,7 +250,7 @@ export class ModelRegistry {
       retryInMs === undefined
         ? ' The connector queries the server again after the next answered request.'
         : '',
-      HINT_CODES.has(code) ? ` ${whereToLook(config, config.as ?? name)}` : '',
+      HINT_CODES.has(code) ? ` ${whereToLook(config, config.modelName ?? name)}` : '',
     ]
     // Queries are triggered by requests, so a server without metadata, or one that is loading, would fill the log.
     const nowMs = performance.now()

@@ -159,7 +159,7 @@ export type VersionFacts =
 /** What is known about a model from its server. */
 export interface ModelFacts extends ModelDescription {
   /** The dialects that the server supports for the model, at least one. */
-  readonly protocols: readonly Dialect[]
+  readonly protocolVersions: readonly Dialect[]
   /** Dialects whose query failed, so that their support is unknown. Empty: the facts are complete. */
   readonly unanswered: readonly Dialect[]
   /** The configured versions, which may differ in their tensors. */
