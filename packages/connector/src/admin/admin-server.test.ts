@@ -24,7 +24,7 @@ beforeEach(async () => {
     circuitOpens: 11,
     circuit: { state: 2 },
   })
-  // Not exposed any more.
+  // No longer exposed.
   telemetry.upstream('gone').retries = 1
   telemetry.isConnected = true
   const exposition = new Exposition(telemetry, () => ({
