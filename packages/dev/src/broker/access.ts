@@ -62,7 +62,7 @@ function readUsers(path: string): PasswordFile {
     return parsePasswordFile(readPasswordFile(path).text)
   } catch (error) {
     throw new Error(
-      `The password file "${path}" cannot be read: ${(error as Error).message} To create it, run: inferwire passwd -c ${path} USER`,
+      `The password file "${path}" cannot be read: ${(error as Error).message.replace(/\.$/, '')}. To create it, run: inferwire passwd -c ${path} USER`,
       { cause: error },
     )
   }
