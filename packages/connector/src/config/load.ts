@@ -49,8 +49,8 @@ export function loadConfig(sources: ConfigSources): ConnectorConfig {
   return complete(parsed.data)
 }
 
-// What is not a section stays as it is, and the schema says what is wrong with it.
-function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
+/** Sets the value at a path. A value that is not a section stays in the way, and the schema rejects it. */
+export function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
   let section = target
   for (const key of path.slice(0, -1)) {
     section[key] ??= {}
