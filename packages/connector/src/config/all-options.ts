@@ -1,4 +1,4 @@
-// Every option of the configuration by its path, those of a model included.
+// Lists every option of the configuration with its path, including those of models.
 import { defaultOf, definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 
