@@ -120,7 +120,7 @@ test('a new dialect is one file: it is configured, exposed and asked over HTTP',
     isWhole: true,
     properties: { contentType: 'application/octet-stream' },
   }
-  expect(() => judgePayload(delivery, model, model.defaultOperation)).toThrow('takes application/json.')
+  expect(() => judgePayload(delivery, model, model.defaultOperation)).toThrow('accepts application/json.')
 })
 
 test('a new transport is one file: what it offers in a dialect is exposed and asked', async () => {
