@@ -22,7 +22,7 @@ export function configMarkdown(): string {
     wrapped(FRONT_PAGE.map(({ title }) => `[${title}](#${anchorOf(title)})`).join(' · ')),
     ...FRONT_PAGE.flatMap((group) => groupOf(group, options)),
     '## Advanced options',
-    wrapped('`models.*` stands for each model.'),
+    wrapped('An option below `models.*` applies to one model.'),
     ...advancedSections([...options.values()]),
   ]
     .map((block) => `${block}\n`)
