@@ -15,7 +15,11 @@ export const retry = z.strictObject({
     ),
   ),
   minMs: advanced(
-    integer({ min: 0, max: 60_000, default: 50 }, 'ms', 'Longest wait before the second call; doubled before each further call.'),
+    integer(
+      { min: 0, max: 60_000, default: 50 },
+      'ms',
+      'Longest wait before the second call; doubled before each further call.',
+    ),
   ),
   maxMs: advanced(
     integer(

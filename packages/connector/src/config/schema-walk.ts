@@ -37,7 +37,7 @@ export function defaultOf(schema: z.ZodType): unknown {
 }
 
 /** The description and unit of an option. */
-export function textOf(schema: z.ZodType): OptionText | undefined {
+function textOf(schema: z.ZodType): OptionText | undefined {
   const meta = schema.meta() as OptionText | undefined
   return meta?.description === undefined ? undefined : meta
 }
