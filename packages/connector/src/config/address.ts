@@ -43,7 +43,7 @@ export function modelUrlMistake(value: string): string | undefined {
   return hasTail(value) ? 'a URL without a query or fragment' : undefined
 }
 
-// After a prefix, a last segment such as "v2" may be part of it: the second version of a service.
+// After a prefix, such a last segment may be part of it: the second version of a service.
 function goesIntoDialect(pathname: string, path: string): boolean {
   const root = path.slice(0, path.indexOf('/', 1))
   return `${pathname}/`.includes(`${path}/`) || pathname.replace(/\/+$/, '') === root
@@ -62,7 +62,7 @@ export function originOf(modelUrl: string): string {
   return `${protocol}//${host}`
 }
 
-/** The paths of the models in each dialect, such as `/v2/models`. */
+/** The paths of the models in each dialect; each ends in `/models`. */
 export function modelPaths(): string[] {
   const paths = Object.values<DialectKind>(DIALECTS).flatMap(({ routes }) => routes.metadata?.path ?? [])
   return paths.map((path) => path.replace(/\/\{model\}.*$/, '')).sort()

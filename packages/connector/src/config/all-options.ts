@@ -5,7 +5,7 @@ import { configSchema } from './schema.ts'
 /** The path of the options of every model: `models.*.url`. */
 const ANY_MODEL = ['models', '*']
 
-/** Every option in the order of the schema. The options of a model follow `models.*`; `models` itself is none. */
+/** Every option in the order of the schema. The options of a model follow `models.*`; `models` itself is not listed. */
 export function allOptions(): Leaf[] {
   return leavesOf(configSchema).flatMap((leaf) => {
     const { valueType } = definitionOf(unwrap(leaf.schema))
@@ -13,7 +13,7 @@ export function allOptions(): Leaf[] {
   })
 }
 
-/** Whether an option is one of a model. */
+/** Whether an option belongs to a model. */
 export function isModelOption({ path }: Leaf): boolean {
   return path[0] === 'models'
 }

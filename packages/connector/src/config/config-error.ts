@@ -10,7 +10,7 @@ export interface ConfigMistake {
   readonly message: string
 }
 
-// A file that is no configuration has a mistake on every line.
+// A file of another kind has a mistake on every line.
 const SHOWN_MAX = 50
 
 /** All mistakes of a configuration. The command line exits with 78 (EX_CONFIG). */

@@ -180,8 +180,8 @@ function toValues(name: string, document: Document): Record<string, unknown> {
   }
 }
 
-// Follows the path as far as the file has it. Each map gets an index, because a file that is no configuration has a
-// mistake on every line.
+// Follows the path as far as the file has it. Each map gets an index, because a file of another kind has a mistake
+// on every line.
 function placesOf(document: Document): (path: readonly PropertyKey[]) => number | undefined {
   const indexes = new Map<YAMLMap, ReadonlyMap<string, Pair>>()
   const indexOf = (map: YAMLMap): ReadonlyMap<string, Pair> => {

@@ -83,7 +83,7 @@ function expectedBy(issue: z.core.$ZodIssue): string {
 }
 
 function meant(issue: z.core.$ZodIssue, value: unknown): string {
-  // Every very short word is near to every other.
+  // All very short words are similar.
   if (issue.code !== 'invalid_value' || typeof value !== 'string' || value.length < 4) return ''
   const nearest = nearestName(value, issue.values.map(String))
   return nearest === undefined ? '' : `; did you mean "${nearest}"?`

@@ -142,7 +142,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/up to \/v1\/models/],
   ],
   [
-    'a model URL that ends in the dialect',
+    'a model URL that ends in a protocol version',
     'models: {a: {url: "http://h:8080/v1"}, b: {url: "https://h/v2/"}}',
     [/models\.a\.url: .* expected the URL up to \/v1\/models/, /models\.b\.url: .* expected the URL up to/],
   ],
@@ -250,7 +250,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ['broken YAML', 'root: a\nlog: {level: info\n', [/:3:1: is not valid YAML: /]],
   ['two documents', 'root: a\n---\nroot: b\n', [/multiple documents/]],
   ['an alias without an anchor', 'root: *unknown', [/cannot be read: Unresolved alias/]],
-  ['an alias in itself', 'models: &m\n  a: *m\n', [/:2:6: alias \*m is inside its own anchor/]],
+  ['an alias inside its own anchor', 'models: &m\n  a: *m\n', [/:2:6: alias \*m is inside its own anchor/]],
   ['aliases that multiply', bomb(), [/cannot be read: Excessive alias count/]],
   ['deep nesting', '['.repeat(20_000) + ']'.repeat(20_000), [/nested deeper than 64 levels/]],
   ['deep nesting that is not closed', '['.repeat(6_000), [/:1:65: is nested deeper than 64 levels/]],

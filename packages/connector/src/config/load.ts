@@ -49,7 +49,7 @@ export function loadConfig(sources: ConfigSources): ConnectorConfig {
   return complete(parsed.data)
 }
 
-/** Sets the value at a path. A value that is not a section stays in the way, and the schema rejects it. */
+/** Sets the value at a path. If a section on the way is not a map, nothing is set, and the schema rejects that section. */
 export function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
   let section = target
   for (const key of path.slice(0, -1)) {

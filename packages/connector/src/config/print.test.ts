@@ -50,7 +50,7 @@ test('lists every other option as a comment of one line, advanced ones last', ()
   expect(lines.indexOf('# broker.keepAliveSeconds: 30')).toBeGreaterThan(advanced)
 })
 
-test('shows defaults that follow from other options as values, and those without a value in words', () => {
+test('shows the value of a default that depends on other options, and words for one without a value', () => {
   const lines = printed(SMALL)
   expect(lines).toContain('# broker.clientId: inferwire-plant-7')
   expect(lines).toContain('# models.*.modelName: (the name in models)')

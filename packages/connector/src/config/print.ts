@@ -33,7 +33,7 @@ interface Defaults {
 function defaultsOf({ name }: ConnectorConfig): Defaults {
   const models = { any: { url: 'http://127.0.0.1' } }
   const { name: hostName } = loadConfig({ env: {} })
-  // The default of other options follows from the name.
+  // The default of broker.clientId contains the name.
   const { models: modelsByName, ...config } = loadConfig({ env: {}, flags: { name, models } })
   const { any } = modelsByName
   if (any === undefined) throw new Error('The defaults have no model.')

@@ -6,7 +6,7 @@ import { advanced, option, optionalFile, text } from './option.ts'
 /** One mebibyte, in bytes. */
 export const MIB = 1024 * 1024
 
-/** Text that `mistake` judges: it returns what was expected, or undefined for a valid value. */
+/** Text validated by `mistake`, which returns what was expected, or undefined for a valid value. */
 export function address(mistake: (value: string) => string | undefined) {
   return z.string({ error: mistake('') }).check((context) => {
     const expected = mistake(context.value)

@@ -32,7 +32,7 @@ function swap(version: string, text: string): void {
   renameSync(join(folder, '..data_tmp'), join(folder, '..data'))
 }
 
-test('reports one change of a ConfigMap volume once', () => {
+test('reports the change of a ConfigMap volume once', () => {
   swap('..1', 'root: a')
   symlinkSync('..data/inferwire.yaml', join(folder, 'inferwire.yaml'))
   start(join(folder, 'inferwire.yaml'))
@@ -43,7 +43,7 @@ test('reports one change of a ConfigMap volume once', () => {
   expect(changes).toBe(1)
 })
 
-test('waits until the file stays the same, and while it does not exist', () => {
+test('waits until a file stays the same for one interval, and until a missing file exists', () => {
   const file = join(folder, 'inferwire.yaml')
   writeFileSync(file, 'root: a')
   start(file)
