@@ -42,7 +42,7 @@ test('starts a Mosquitto with TCP and WebSocket, and removes its files when it s
   } finally {
     const startedAtMs = performance.now()
     await broker.close()
-    expect(performance.now() - startedAtMs).toBeLessThan(500)
+    expect(performance.now() - startedAtMs).toBeLessThan(5_000)
   }
   expect(readdirSync(temp)).toEqual([])
   await expect(RawClient.connect(broker.url)).rejects.toThrow('ECONNREFUSED')

@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet'
 
-const WAIT_MS = 3_000
+const WAIT_MS = 10_000
 
 /** A test client. Created by `RawClient.open` or `RawClient.connect`. */
 export class RawClient {
