@@ -61,7 +61,7 @@ test('serves other clients while it searches retained messages for 10,000 filter
   await client.next('suback')
   const startedAtMs = performance.now()
   expect(await publisher.payloads()).toEqual([])
-  expect(performance.now() - startedAtMs).toBeLessThan(5_000)
+  expect(performance.now() - startedAtMs).toBeLessThan(2_000)
   // The search continues to the last filter.
   const late = await broker.connect()
   late.send(subscribe(['+/b/c/d/e', '4999/#', '$SYS/#', '4998/b/c/d/e/#']))
