@@ -33,14 +33,14 @@ function printCommand(): Command {
   const command = withConfigFlag(new Command('print'))
     .summary('print the effective configuration')
     .description(
-      'Print the effective configuration: file, INFERWIRE_* variables and defaults. Secrets are shown as ***.',
+      'Print the effective configuration of file and INFERWIRE_* variables: first the options that differ from the defaults, then the defaults as comments. Secrets are shown as ***.',
     )
     .action(async (flags: ConfigFlags) => {
       const { printEffectiveConfig } = await import('../config/print-config.ts')
       printEffectiveConfig(flags.config)
     })
   return setExamples(command, [
-    ['inferwire config print -c inferwire.yaml', 'print every option with its value'],
+    ['inferwire config print -c inferwire.yaml', 'print a configuration that can be loaded again'],
   ])
 }
 
