@@ -201,7 +201,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > reaches the replica that runs the request`,
     'packages/connector/src/session/subscriptions.test.ts > a shared filter is subscribed to under the name of the group',
     'conformance/broker-faults.test.ts > a connector that begins to share leaves no subscription of its own',
-    'conformance/manifests.test.ts > give several connectors a shared subscription, and one a queue of its own',
+    'conformance/manifests.test.ts > configure a shared subscription for several connectors, and none for one',
   ),
   open(
     'S-PROFILE-1',
