@@ -41,12 +41,15 @@ describe('charts/inferwire', () => {
     expect(APP_VERSION).toBe(version)
   })
 
-  test('accepts the values in the guide', async () => {
+  test.each([
+    ['values', 'user alice'],
+    ['mounted', 'secretName: iris-login'],
+  ])('accepts the %s in the guide', async (mark, effect) => {
     const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
-    const shown = /<!-- values -->\n\n```yaml\n([\s\S]*?)```/.exec(page)![1]!
-    const { code, stdout } = await helmWith('template', parse(shown) as object)
-    expect(code).toBe(0)
-    expect(stdout).toContain('user alice')
+    const shown = new RegExp(`<!-- ${mark} -->\\n\\n\`\`\`yaml\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!
+    const { code, stdout, stderr } = await helmWith('template', parse(shown) as object)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toContain(effect)
   })
 
   test.each<[string, object, string]>([

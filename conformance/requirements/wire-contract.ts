@@ -123,7 +123,7 @@ const TOPICS: readonly Requirement[] = [
     `${BAD_INPUT} > bob can neither ask in alice's name`,
     "conformance/docs.test.ts > the guide's access rules let everybody do their own",
     "conformance/docs.test.ts > the guide's access rules are those that the source makes",
-    'conformance/cluster.test.ts > from outside, %s > bob neither asks as alice nor hears what she is answered',
+    'conformance/cluster.test.ts > from outside, %s > bob neither publishes as alice nor receives her replies',
   ),
 ]
 
