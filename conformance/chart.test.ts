@@ -98,8 +98,8 @@ describe('charts/inferwire', () => {
     ],
     [
       'a token that is not mounted',
-      { config: { models: { m: { url: 'http://m', credential: { kind: 'token-file', file: '/tmp/t' } } } } },
-      'config.models.m.credential.file is "/tmp/t"',
+      { config: { models: { m: { url: 'http://m', credential: { kind: 'token-file', tokenFile: '/tmp/t' } } } } },
+      'config.models.m.credential.tokenFile is "/tmp/t"',
     ],
     [
       'a Secret mounted over the configuration',
@@ -277,7 +277,7 @@ describe('the settings of helm create', () => {
 describe('files of the configuration', () => {
   const CONFIG = {
     broker: { tls: { caFile: '/etc/secrets/broker/ca.crt' } },
-    models: { m: { url: 'https://m', credential: { kind: 'token-file', file: '/etc/secrets/m/token' } } },
+    models: { m: { url: 'https://m', credential: { kind: 'token-file', tokenFile: '/etc/secrets/m/token' } } },
   }
 
   test('may be in any Secret, which is mounted as a whole and read-only', async () => {

@@ -83,7 +83,7 @@ describe('a release of the chart, where only restricted pods may run,', () => {
     model.token = 'first'
     const guarded = {
       url: model.url,
-      credential: { kind: 'token-file', file: '/etc/secrets/login/token' },
+      credential: { kind: 'token-file', tokenFile: '/etc/secrets/login/token' },
       tls: { caFile: '/etc/secrets/ca/ca.crt', serverName: 'guarded.models' },
     }
     const values = {

@@ -275,7 +275,7 @@ describe('inferwire manifests', () => {
     expect(made.code).toBe(0)
     const config = join(folder, 'inferwire.yaml')
     // These files are in the pod, not here.
-    const credential = { kind: 'token-file', file: '/var/run/secrets/inferwire/token' }
+    const credential = { kind: 'token-file', tokenFile: '/var/run/secrets/inferwire/token' }
     const tls = { caFile: '/etc/secrets/ca/ca.crt' }
     writeFileSync(config, yamlText({ models: { digits: { url: 'https://digits:8080', credential, tls } } }))
     const flags =

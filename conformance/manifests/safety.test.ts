@@ -79,10 +79,10 @@ describe('rejects', () => {
       'a file that only another option mounts',
       {
         connector: {
-          config: { models: { m: { credential: { file: '/var/run/secrets/inferwire/token' } } } },
+          config: { models: { m: { credential: { tokenFile: '/var/run/secrets/inferwire/token' } } } },
         },
       },
-      'has models.m.credential.file "/var/run/secrets/inferwire/token"',
+      'has models.m.credential.tokenFile "/var/run/secrets/inferwire/token"',
     ],
     [
       'a user name with two levels',

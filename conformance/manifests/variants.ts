@@ -28,7 +28,7 @@ export const SECRET_FILES = {
   models: {
     iris: {
       url: 'https://iris.models.svc',
-      credential: { kind: 'token-file', file: '/etc/secrets/iris/token' },
+      credential: { kind: 'token-file', tokenFile: '/etc/secrets/iris/token' },
       tls: { caFile: '/etc/secrets/iris/ca.crt' },
     },
   },

@@ -34,7 +34,7 @@
 {{- $parent := .path }}
 {{- range $key, $value := .value }}
 {{- $path := printf "%s.%v" $parent $key }}
-{{- if and (kindIs "string" $value) (regexMatch "^(file|[a-zA-Z]+File)$" (toString $key)) }}
+{{- if and (kindIs "string" $value) (regexMatch "^[a-zA-Z]+File$" (toString $key)) }}
 {{- $isMounted := false }}
 {{- range $mounted }}
 {{- if and (eq (clean $value) $value) (or (eq . $value) (hasPrefix (printf "%s/" .) $value)) }}{{ $isMounted = true }}{{ end }}

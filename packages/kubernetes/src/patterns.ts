@@ -15,7 +15,7 @@ export const PATTERNS = {
   /** Addresses that are reachable only from within the pod. */
   loopback: /^(?:localhost$|127\.|\[?::1\]?$)/,
   /** Name of a configuration option whose value is a path. */
-  fileOption: /^(?:file|[a-zA-Z]+File)$/,
+  fileOption: /^[a-zA-Z]+File$/,
   /** Where a volume may be mounted: an absolute path without "." and ".." levels. */
   mountPath: /^(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/,
   /** A tag that is not "latest", optionally with a digest. */

@@ -79,7 +79,7 @@ function checkConfig(file: string): void {
     loadConfig({ file, env: {} })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const mistakes = error.mistakes.filter(({ path }) => !/(?:^|\.)(?:file|[a-zA-Z]+File)$/.test(path))
+    const mistakes = error.mistakes.filter(({ path }) => !/(?:^|\.)[a-zA-Z]+File$/.test(path))
     if (mistakes.length > 0) throw new ConfigError(mistakes)
   }
 }

@@ -14,7 +14,7 @@ type Kinds = {
 
 const KINDS: Kinds = {
   none: () => none,
-  'token-file': ({ file }, origin) => tokenFile(file, origin),
+  'token-file': ({ tokenFile: file }, origin) => tokenFile(file, origin),
   'static-header': ({ name, valueFile }, origin) => staticHeader(name, valueFile, origin),
 }
 

@@ -43,7 +43,7 @@ function problemOf(credential: Credential): Problem {
 test('each kind makes its headers', () => {
   writeFileSync(file, 'secret\n')
   expect(createCredential({ kind: 'none' }, ORIGIN).headers(ORIGIN)).toEqual([])
-  expect(createCredential({ kind: 'token-file', file }, ORIGIN).headers(ORIGIN)).toEqual([
+  expect(createCredential({ kind: 'token-file', tokenFile: file }, ORIGIN).headers(ORIGIN)).toEqual([
     'authorization',
     'Bearer secret',
   ])

@@ -4,7 +4,10 @@ import type { Delivery } from '../step.ts'
 import { LaneCopies } from './lane-copies.ts'
 
 let dropped: string[]
+// On the main session.
 let handled: string[]
+let handledOnLane: string[]
+const ofLane = new WeakSet<Delivery>()
 let copies: LaneCopies
 let budget: ByteBudget
 
@@ -12,11 +15,13 @@ beforeEach(() => {
   vi.useFakeTimers()
   dropped = []
   handled = []
+  handledOnLane = []
   budget = new ByteBudget(10_000)
   copies = new LaneCopies({
     budget,
     drop: (delivery) => dropped.push(delivery.payload.toString()),
-    handle: (delivery) => handled.push(delivery.payload.toString()),
+    handle: (delivery) => (ofLane.has(delivery) ? handledOnLane : handled).push(delivery.payload.toString()),
+    isNamed: ({ properties }) => properties.correlationData !== undefined,
   })
 })
 
@@ -38,7 +43,12 @@ const copyOf = (body: string, dup = false): Delivery =>
   }) as unknown as Delivery
 
 const main = (...bodies: string[]): void => bodies.forEach((body) => copies.onMain(copyOf(body)))
-const lane = (...bodies: string[]): void => bodies.forEach((body) => copies.onLane(copyOf(body)))
+const lane = (...bodies: string[]): void =>
+  bodies.forEach((body) => {
+    const delivery = copyOf(body)
+    ofLane.add(delivery)
+    copies.onLane(delivery)
+  })
 
 test('without a lane the main session handles everything', () => {
   main('a', 'b')
@@ -190,4 +200,63 @@ test('stopped, it begins nothing, whatever the lane does', () => {
   copies.laneReady(false)
   vi.advanceTimersByTime(100_000)
   expect([handled, dropped]).toEqual([[], []])
+})
+
+test('drops a copy that arrives after the lane has handled it and left', () => {
+  copies.laneReady(true)
+  lane('a', 'b', 'b')
+  main('b')
+  copies.laneLeaving()
+  main('a')
+  copies.laneLeft()
+  main('b')
+  expect([handled, handledOnLane, dropped]).toEqual([[], ['a', 'b', 'b'], ['b', 'a', 'b']])
+  // Sent again by the client: only the main session receives it.
+  main('b')
+  expect(handled).toEqual(['b'])
+})
+
+test('handles a request once that arrives while the lane subscribes, whichever session is first', () => {
+  copies.laneJoins()
+  main('a')
+  copies.laneReady(false)
+  lane('a', 'b')
+  main('b')
+  expect([handled, handledOnLane, dropped]).toEqual([['a'], ['b'], ['a', 'b']])
+})
+
+test('drops a late copy from before the lane left and returned', () => {
+  copies.laneReady(true)
+  lane('a', 'late')
+  copies.laneLeaving()
+  copies.laneLeft()
+  copies.laneJoins()
+  main('a', 'old')
+  copies.laneReady(false)
+  main('late')
+  lane('b')
+  main('b')
+  expect([handled, handledOnLane, dropped]).toEqual([['old'], ['a', 'late', 'b'], ['a', 'late', 'b']])
+})
+
+test('expects no late copies 2 s after the lane has left', () => {
+  copies.laneReady(true)
+  lane('a')
+  copies.laneLeaving()
+  copies.laneLeft()
+  expect(copies.hasLeft).toBe(false)
+  vi.advanceTimersByTime(2_001)
+  expect(copies.hasLeft).toBe(true)
+  main('a')
+  expect([handled, dropped]).toEqual([['a'], []])
+})
+
+const nameless = (): Delivery => ({ ...copyOf('same'), properties: {} })
+
+test('takes equal requests without a name for different ones', () => {
+  copies.laneJoins()
+  copies.onMain(nameless())
+  copies.laneReady(false)
+  copies.onLane(nameless())
+  expect([handled, dropped]).toEqual([['same', 'same'], []])
 })

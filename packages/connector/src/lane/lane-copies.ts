@@ -1,14 +1,20 @@
 // Two sessions receive each request of a lane's model: decides what happens to the copy of the main session.
 import { hash } from 'node:crypto'
 import type { Delivery } from '../step.ts'
+import { CopyCounts } from './copy-counts.ts'
 import { RecentSet } from './recent-set.ts'
 
-/** What is done with the copies of the main session. */
+/** What is done with the copies. */
 export interface CopyHandler {
-  /** The lane has its own copy: this one is settled without a call. */
+  /** The other session has its own copy: this one is settled without a call. */
   readonly drop: (delivery: Delivery) => void
-  /** The lane does not have it, or that is not known: it is handled like any other request. */
+  /** The other session does not have it, or that is not known: it is handled like any other request. */
   readonly handle: (delivery: Delivery) => void
+  /**
+   * Whether equal copies are the same request, because the client gave it an id or Correlation Data. Undefined where
+   * other connectors share the subscriptions and receive some of the copies.
+   */
+  readonly isNamed: ((delivery: Delivery) => boolean) | undefined
   /** Bytes that this process may hold; copies that wait for the lane count. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
 }
@@ -38,14 +44,21 @@ export class LaneCopies {
   readonly #handler: CopyHandler
   /**
    * `down`: the lane gets nothing. `apart`: it is ready, but the two have not met. `met`: both deliver the same. `away`:
-   * met, and disconnected. `leaving`: the lane is about to get nothing. `stopped`: nothing new is begun.
+   * met, and disconnected. `leaving`: the lane is about to get nothing. `left`: it gets nothing, and copies of its last
+   * requests may still arrive on the main session. `stopped`: nothing new is begun.
    */
-  #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'stopped' = 'down'
+  #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'left' | 'stopped' = 'down'
   // By fingerprint, in order of arrival. Bounded by the byte budget.
   readonly #held = new Map<string, Held>()
   readonly #onLane = new RecentSet(RECENT_MAX)
   readonly #handledHere = new RecentSet(RECENT_MAX)
+  // Named requests that one session handled or dropped, and of which the other may still receive its copy. Subscriptions
+  // begin and end between two requests, but the two connections have no common order.
+  readonly #handledOnLane = new CopyCounts(RECENT_MAX, GRACE_MS)
+  readonly #handledOnMain = new CopyCounts(RECENT_MAX, GRACE_MS)
+  readonly #droppedOnMain = new CopyCounts(RECENT_MAX, GRACE_MS)
   #awayTimer: NodeJS.Timeout | undefined
+  #leftAtMs = 0
 
   constructor(handler: CopyHandler) {
     this.#handler = handler
@@ -78,7 +91,7 @@ export class LaneCopies {
 
   /** The lane is about to unsubscribe: until it has, only its own delivery proves that it got a request. */
   laneLeaving(): void {
-    if (this.#state === 'down' || this.#state === 'stopped') return
+    if (this.#state === 'down' || this.#state === 'left' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
     this.#state = 'leaving'
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
@@ -86,13 +99,35 @@ export class LaneCopies {
 
   /** The lane gets nothing any more: the main session serves its model. */
   laneLeft(): void {
+    if (this.#state === 'stopped') return
+    this.#down()
+    this.#state = 'left'
+    this.#leftAtMs = performance.now()
+  }
+
+  /** The lane is about to subscribe, perhaps again: that it received requests before proves nothing. */
+  laneJoins(): void {
     if (this.#state !== 'stopped') this.#down()
   }
 
-  /** A delivery on the lane. */
+  /** The lane has left, and no copies of its requests are expected any more. */
+  get hasLeft(): boolean {
+    return this.#state === 'left' && performance.now() - this.#leftAtMs > GRACE_MS
+  }
+
+  /** A delivery on the lane: handles or drops it. */
   onLane(delivery: Delivery): void {
-    if (this.#state !== 'apart' && this.#state !== 'leaving') return
     const fingerprint = fingerprintOf(delivery)
+    this.#noteOnLane(fingerprint)
+    // A redelivered one was counted when it first arrived.
+    if (!this.#isNamed(delivery) || delivery.dup) return this.#handler.handle(delivery)
+    if (this.#handledOnMain.take(fingerprint)) return this.#handler.drop(delivery)
+    if (!this.#droppedOnMain.take(fingerprint)) this.#handledOnLane.add(fingerprint)
+    this.#handler.handle(delivery)
+  }
+
+  #noteOnLane(fingerprint: string): void {
+    if (this.#state !== 'apart' && this.#state !== 'leaving') return
     this.#onLane.add(fingerprint)
     if (this.#held.has(fingerprint)) this.#sameOnBoth(fingerprint)
     // What is held came after the one that was handled here.
@@ -101,18 +136,24 @@ export class LaneCopies {
 
   /** A copy on the main session. */
   onMain(delivery: Delivery): void {
+    if (this.#state === 'stopped') return
+    const fingerprint = fingerprintOf(delivery)
+    if (this.#isNamed(delivery) && this.#handledOnLane.take(fingerprint)) {
+      // What is held came before it.
+      if (this.#state === 'apart' && this.#onLane.has(fingerprint)) this.#sameOnBoth(fingerprint)
+      return this.#handler.drop(delivery)
+    }
     switch (this.#state) {
-      case 'stopped':
-        return
       case 'down':
-        return this.#handler.handle(delivery)
+      case 'left':
+        return this.#handle(delivery, fingerprint)
       case 'met':
         // A redelivered one may be older than the lane, and run here: it joins its call, or gets the remembered answer.
-        return delivery.dup ? this.#handler.handle(delivery) : this.#handler.drop(delivery)
+        return delivery.dup ? this.#handler.handle(delivery) : this.#drop(delivery, fingerprint)
       case 'away':
       case 'apart':
       case 'leaving':
-        return this.#hold(delivery)
+        return this.#hold(delivery, fingerprint)
     }
   }
 
@@ -127,11 +168,10 @@ export class LaneCopies {
     this.#held.clear()
   }
 
-  #hold(delivery: Delivery): void {
+  #hold(delivery: Delivery, fingerprint: string): void {
     const bytes = delivery.payload.length + delivery.propertyBytes
-    if (!this.#handler.budget.hasRoom(bytes)) return this.#handler.handle(delivery)
+    if (!this.#handler.budget.hasRoom(bytes)) return this.#handle(delivery, fingerprint)
     this.#handler.budget.take(bytes)
-    const fingerprint = fingerprintOf(delivery)
     const known = this.#held.get(fingerprint)
     if (known !== undefined) {
       known.deliveries.push(delivery)
@@ -146,10 +186,10 @@ export class LaneCopies {
 
   // What came before it may be older than the lane. What comes after it may be too late for a lane that leaves.
   #sameOnBoth(fingerprint: string): void {
-    if (this.#state === 'leaving') return this.#end(fingerprint, this.#handler.drop)
+    if (this.#state === 'leaving') return this.#end(fingerprint, 'drop')
     for (const earlier of this.#held.keys()) {
       if (earlier === fingerprint) break
-      this.#end(earlier, this.#handler.handle)
+      this.#end(earlier, 'handle')
     }
     this.#meet()
   }
@@ -158,31 +198,49 @@ export class LaneCopies {
     this.#state = 'met'
     this.#onLane.clear()
     this.#handledHere.clear()
-    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, this.#handler.drop)
+    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, 'drop')
   }
 
   #down(): void {
     clearTimeout(this.#awayTimer)
     this.#state = 'down'
-    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, this.#handler.handle)
+    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, 'handle')
   }
 
   #startTimer(fingerprint: string, held: Held): void {
     clearTimeout(held.timer)
     held.timer = setTimeout(() => {
       this.#handledHere.add(fingerprint)
-      this.#end(fingerprint, this.#handler.handle)
+      this.#end(fingerprint, 'handle')
     }, GRACE_MS)
     held.timer.unref()
   }
 
-  #end(fingerprint: string, how: (delivery: Delivery) => void): void {
+  #end(fingerprint: string, how: 'drop' | 'handle'): void {
     const held = this.#held.get(fingerprint)
     if (held === undefined) return
     this.#held.delete(fingerprint)
     clearTimeout(held.timer)
     this.#handler.budget.give(held.bytes)
-    for (const delivery of held.deliveries) how(delivery)
+    for (const delivery of held.deliveries) {
+      if (how === 'drop') this.#drop(delivery, fingerprint)
+      else this.#handle(delivery, fingerprint)
+    }
+  }
+
+  #handle(delivery: Delivery, fingerprint: string): void {
+    if (this.#isNamed(delivery) && !delivery.dup) this.#handledOnMain.add(fingerprint)
+    this.#handler.handle(delivery)
+  }
+
+  #drop(delivery: Delivery, fingerprint: string): void {
+    if (this.#isNamed(delivery) && !this.#handledOnLane.take(fingerprint))
+      this.#droppedOnMain.add(fingerprint)
+    this.#handler.drop(delivery)
+  }
+
+  #isNamed(delivery: Delivery): boolean {
+    return this.#handler.isNamed?.(delivery) ?? false
   }
 }
 

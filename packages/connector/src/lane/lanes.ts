@@ -89,8 +89,13 @@ export class Lanes {
   take(delivery: Delivery): boolean {
     if (this.#copies.size === 0) return false
     const model = this.#parts.topics.requestedModel(delivery.topic)
-    const copies = model === undefined ? undefined : this.#copies.get(model)
+    if (model === undefined) return false
+    const copies = this.#copies.get(model)
     if (copies === undefined) return false
+    if (copies.hasLeft) {
+      this.#copies.delete(model)
+      return false
+    }
     copies.onMain(delivery)
     return true
   }
@@ -115,8 +120,9 @@ export class Lanes {
     const session = open(model, this.#filtersOf(names), {
       delivered: (delivery) => {
         const name = this.#parts.topics.requestedModel(delivery.topic)
-        if (name !== undefined) copies.get(name)?.onLane(delivery)
-        handle(delivery)
+        const known = name === undefined ? undefined : copies.get(name)
+        if (known === undefined) handle(delivery)
+        else known.onLane(delivery)
       },
       ready: (sessionPresent) => {
         // The copies of a shared subscription are spread over the connectors: they rarely meet.
@@ -155,9 +161,9 @@ export class Lanes {
       if (lane.names.includes(name)) {
         if (lane.session.isReady) copies.laneReady(false)
       } else {
+        // It stays among the connector's copies for those that are on their way.
         copies.laneLeft()
         lane.copies.delete(name)
-        if (this.#copies.get(name) === copies) this.#copies.delete(name)
       }
     }
     if (lane.names.length > 0) return
@@ -168,9 +174,12 @@ export class Lanes {
 
   // A name that the lane was leaving begins anew: what it holds is handled, and it has to meet the lane again.
   #addName(lane: Lane, name: string): void {
-    lane.copies.get(name)?.laneLeft()
-    const { handle, budget } = this.#parts
-    const copies = lane.copies.get(name) ?? new LaneCopies({ drop, handle, budget })
+    const { handle, budget, isShared, topics } = this.#parts
+    const isNamed = ({ topic, properties }: Delivery): boolean =>
+      properties.correlationData !== undefined || topics.hasRequestId(topic)
+    const known = lane.copies.get(name) ?? this.#copies.get(name)
+    const copies = known ?? new LaneCopies({ drop, handle, budget, isNamed: isShared ? undefined : isNamed })
+    copies.laneJoins()
     lane.copies.set(name, copies)
     this.#copies.set(name, copies)
   }

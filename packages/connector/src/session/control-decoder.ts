@@ -48,7 +48,7 @@ export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
     // Some brokers leave out the Property Length of a refusal; the reason is not lost with it.
     if (reasonCode >= 0x80) return { sessionPresent, reasonCode, isV311, properties: NO_PROPERTIES }
     throw new MalformedPacket(
-      'CONNACK ends before its Property Length (MQTT 5 §3.2.2.3): the broker answered in MQTT 3.1.1. Set broker.protocolVersion: 4',
+      'CONNACK ends before its Property Length (MQTT 5 §3.2.2.3): the broker answered in MQTT 3.1.1. Set broker.mqttVersion: 3.1.1',
     )
   }
   const properties = lastProperties(body, 2, 'CONNACK')

@@ -48,7 +48,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
   [
     'no properties, as of a broker of MQTT 3.1.1',
     '20 02 00 00',
-    /answered in MQTT 3\.1\.1.*broker\.protocolVersion: 4/,
+    /answered in MQTT 3\.1\.1.*broker\.mqttVersion: 3\.1\.1/,
   ],
   ['no properties, and Session Present', '20 02 01 00', /answered in MQTT 3\.1\.1/],
   ['reserved flags in its fixed header', '21 03 00 00 00', /reserved flags in its fixed header/],
@@ -162,7 +162,7 @@ test.each([
 test('a broker of MQTT 3.1.1 that answers MQTT 5 in its own form is told apart', async () => {
   const [{ message }] = await errorAfter({ connack: '20 02 00 01' })
   expect(message).toBe(
-    'The broker refused the connection (unsupported protocol version, 0x84). Set broker.protocolVersion to 4 (MQTT 3.1.1) for this broker.',
+    'The broker refused the connection (unsupported protocol version, 0x84). Set broker.mqttVersion to 3.1.1 for this broker.',
   )
 })
 

@@ -69,7 +69,7 @@ const CONNACK: Remedies = {
   0x81: REPORT,
   0x82: REPORT,
   0x83: LOG,
-  0x84: 'Set broker.protocolVersion to 4 (MQTT 3.1.1) for this broker.',
+  0x84: 'Set broker.mqttVersion to 3.1.1 for this broker.',
   0x85: 'Change broker.clientId.',
   0x86: 'Check broker.username and broker.passwordFile.',
   0x87: CREDENTIALS,
