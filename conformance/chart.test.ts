@@ -98,7 +98,11 @@ describe('charts/inferwire', () => {
     ],
     [
       'a token that is not mounted',
-      { config: { models: { m: { url: 'http://m', credential: { kind: 'token-file', tokenFile: '/tmp/t' } } } } },
+      {
+        config: {
+          models: { m: { url: 'http://m', credential: { kind: 'token-file', tokenFile: '/tmp/t' } } },
+        },
+      },
       'config.models.m.credential.tokenFile is "/tmp/t"',
     ],
     [
@@ -277,7 +281,9 @@ describe('the settings of helm create', () => {
 describe('files of the configuration', () => {
   const CONFIG = {
     broker: { tls: { caFile: '/etc/secrets/broker/ca.crt' } },
-    models: { m: { url: 'https://m', credential: { kind: 'token-file', tokenFile: '/etc/secrets/m/token' } } },
+    models: {
+      m: { url: 'https://m', credential: { kind: 'token-file', tokenFile: '/etc/secrets/m/token' } },
+    },
   }
 
   test('may be in any Secret, which is mounted as a whole and read-only', async () => {
