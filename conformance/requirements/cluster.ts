@@ -36,13 +36,13 @@ export const KUBERNETES: readonly Requirement[] = [
     GUIDE,
     'A rollout restart of connector or broker under load loses no request of the SDK or of a raw client. A crash of the broker loses no request of the SDK.',
     `${RESTART} > under load from outside > a rollout restart of %s loses nothing`,
-    `${RESTART} > under load from outside > a broker that is killed loses nothing of the SDK`,
+    `${RESTART} > under load from outside > a crash of the broker loses no request of the SDK`,
   ),
   met(
     'K-CHANGE-1',
     GUIDE,
     'A changed password file or connector configuration takes effect as documented, without loss of requests.',
-    `${RESTART} > under load from outside > a changed password file loses nothing`,
+    `${RESTART} > under load from outside > a changed password file takes effect without loss`,
     `${RESTART} > a model that is added to the ConfigMap is exposed without a restart`,
   ),
   met(
@@ -82,7 +82,7 @@ export const KUBERNETES: readonly Requirement[] = [
     'Labels are complete, selectors match, ports exist, images are pinned, pods are restricted, and no volume has two brokers.',
     `${MANIFESTS} > the objects > fit together with %s`,
     `${MANIFESTS} > the policy > reports what %s`,
-    `${RESTART} > a second broker gets no place beside the first`,
+    `${RESTART} > a second broker is not scheduled next to the first`,
   ),
   met(
     'K-RIGHTS-1',
@@ -97,13 +97,13 @@ export const KUBERNETES: readonly Requirement[] = [
     'K-SPEED-1',
     GUIDE,
     'Traefik adds less than a millisecond to a round trip.',
-    `${RESTART} > through Traefik a round trip takes less than a millisecond more`,
+    `${RESTART} > Traefik adds less than a millisecond to a round trip`,
   ),
   met(
     'K-MEMORY-1',
     GUIDE,
     'A connector in 96 MiB answers or rejects requests of 2 MB, and never runs out of memory.',
-    `${MEMORY} > a memory limit > is enforced where this machine has control groups`,
-    `${MEMORY} > a connector in > answers requests of 2 MB with as much`,
+    `${MEMORY} > a memory limit > is enforced if this machine has control groups`,
+    `${MEMORY} > a connector in > answers requests of 2 MB with replies of 2 MB`,
   ),
 ]

@@ -68,7 +68,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'An identity that is not one clean topic level is refused where it is made, and is answered to nobody.',
     'packages/client/src/options.test.ts > mqtt://broker',
-    'packages/mosquitto/src/user-name.test.ts > a name that is not one clean topic level',
+    'packages/mosquitto/src/user-name.test.ts > rejects a name that is not a single topic level',
     `${BAD_INPUT} > requests that nobody could be answered for`,
     `${TOPIC} > a reply topic > of nobody is none`,
   ),

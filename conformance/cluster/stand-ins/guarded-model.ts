@@ -1,4 +1,4 @@
-// A model server on the node, with TLS and a bearer token: it stands in for a model behind a gateway.
+// A model server on the node that requires TLS and a bearer token, like a model behind a gateway.
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:https'
@@ -7,12 +7,12 @@ import { NODE_ADDRESS } from '../node/network.ts'
 /** A running server. */
 export interface GuardedModel {
   readonly url: string
-  /** The token that it accepts; requests with another one are answered with 401. */
+  /** The accepted token; other requests are answered with 401. */
   token: string
   stop(): void
 }
 
-/** Serves every model with KServe's V1 protocol; each prediction is 1. */
+/** Serves every model with KServe's V1 protocol. Each prediction is 1. */
 export async function startGuardedModel(certFile: string, keyFile: string): Promise<GuardedModel> {
   const model = { url: '', token: '', stop: () => void server.close() }
   const certificate = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
