@@ -43,7 +43,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'forbidden_model',
     'the policy does not let this client use this model.',
-    'packages/connector/src/connector.test.ts > a reload exposes, removes and changes the policy',
+    'packages/connector/src/connector.test.ts > a reload adds and removes models and changes the policy without reconnecting',
   ),
   code(
     'model_not_ready',
@@ -55,7 +55,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'overloaded',
     'the limits of the model are reached; it says when to try again.',
     'conformance/contract.test.ts > requests over the limits of a model',
-    'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate',
+    'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate, whatever enters, leaves and expires',
   ),
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
   code(
@@ -81,7 +81,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'circuit_open',
     'the server failed several times in a row; it says when to try again.',
     'conformance/upstream-faults.test.ts > a model server that dies under load',
-    'packages/connector/src/endpoint/with-breaker.test.ts > while it is open nobody waits for the server',
+    'packages/connector/src/endpoint/with-breaker.test.ts > an open circuit rejects requests at once',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
   code(
@@ -89,7 +89,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'what answers is no model server.',
     wrong('html200'),
     wrong('garbage'),
-    'packages/connector/src/endpoint/http/judge-answer.test.ts > headers that would break an MQTT packet',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > header fields that would break an MQTT packet or its reader',
   ),
   code(
     'response_too_large',

@@ -6,7 +6,7 @@ interface Count {
   atMs: number
 }
 
-/** By fingerprint. Bounded in size and in time: a copy that is not matched soon has no counterpart. */
+/** Counts by fingerprint, limited in number and in time: a copy that is not matched in time has no counterpart. */
 export class CopyCounts {
   readonly #sizeMax: number
   readonly #ageMaxMs: number
@@ -17,7 +17,7 @@ export class CopyCounts {
     this.#ageMaxMs = ageMaxMs
   }
 
-  /** Another copy expects its counterpart. */
+  /** Adds a copy that expects its counterpart. */
   add(fingerprint: string): void {
     const copies = this.#current(fingerprint)
     this.#counts.delete(fingerprint)
@@ -27,7 +27,7 @@ export class CopyCounts {
     if (oldest !== undefined) this.#counts.delete(oldest)
   }
 
-  /** Removes one copy that expects a counterpart. False: none did. */
+  /** Removes one copy that expects a counterpart; false if there is none. */
   take(fingerprint: string): boolean {
     const copies = this.#current(fingerprint)
     if (copies === 0) return false
