@@ -122,14 +122,14 @@ describe('a release of the chart, where only restricted pods may run,', () => {
   })
 
   test('sends a token from one Secret to a model whose CA is in another, also after the token was replaced', async () => {
-    const predict = async (): Promise<unknown> => {
-      return (await alice.ask('infer/request/alice/guarded/predict', IRIS)).json()
-    }
-    expect(await predict()).toEqual({ predictions: [1] })
+    const topic = 'infer/request/alice/guarded/predict'
+    expect((await alice.ask(topic, IRIS)).json()).toEqual({ predictions: [1] })
     model.token = 'second'
     const token = Buffer.from(model.token).toString('base64')
     await cluster.api.patch('/api/v1/namespaces/site/secrets/guarded-login', { data: { token } })
-    await expect.poll(predict, { timeout: 30_000 }).toEqual({ predictions: [1] })
+    await expect
+      .poll(async () => (await alice.ask(topic, IRIS)).json(), { timeout: 30_000 })
+      .toEqual({ predictions: [1] })
   })
 
   test('is uninstalled by helm', async () => {

@@ -10,13 +10,13 @@ export const TLS = { host: 'mqtt.example.org', secretName: 'mqtt-tls' }
 /** The example model. */
 export const MODELS = { iris: { url: 'http://iris-predictor.models.svc.cluster.local' } }
 
-/** Secrets at paths of the user's choice. */
-export const SECRET_MOUNTS = [
+// Secrets at paths of the user's choice.
+const SECRET_MOUNTS = [
   { secretName: 'iris-login', mountPath: '/etc/secrets/iris' },
   { secretName: 'broker-ca', mountPath: '/etc/secrets/broker' },
 ]
-/** A configuration with files in them. */
-export const SECRET_FILES = {
+// A configuration with files in them.
+const SECRET_FILES = {
   broker: {
     url: 'mqtts://mosquitto.mosquitto.svc:8883',
     tls: {
