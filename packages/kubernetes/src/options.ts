@@ -29,7 +29,7 @@ export interface BrokerOptions {
   readonly image?: string
   /** Source of the password file: a generated ConfigMap or Secret, or an existing Secret. @default configmap */
   readonly passwords?: 'configmap' | 'secret' | 'existing'
-  /** Content of the password file. @default one example user, whose password does not exist */
+  /** Content of the password file. @default one example user, who cannot log in */
   readonly passwordFile?: string
   /** Users with read access to all topics, for tools such as MQTT Explorer. @default none */
   readonly observers?: readonly string[]
@@ -105,7 +105,7 @@ export class OptionError extends Error {
   override readonly name = 'OptionError'
   /** The path of the option, for example broker.storage. */
   readonly option: string
-  /** What to do about it, where the message does not say so. */
+  /** How to correct the option, if the message does not explain it. */
   readonly remedy: string | undefined
 
   constructor(option: string, message: string, remedy?: string) {
@@ -226,7 +226,7 @@ function checkImage(option: string, image: string): void {
   check(option, image, PATTERNS.image, expected)
 }
 
-// Those of nodeport are in Kubernetes' default range.
+// Node ports are in Kubernetes' default range.
 function defaultPort(expose: Expose, tls: TlsOptions | undefined): number {
   if (expose === 'nodeport') return tls === undefined ? 31_883 : 31_884
   if (tls !== undefined) return 8883

@@ -31,7 +31,7 @@ function mistake(message: string, remedy?: string): OptionError {
   return new OptionError('connector.config', message, remedy)
 }
 
-// A mount inside of another one fails, because the outer one is read-only.
+// The container cannot start with a mount inside of another one, which is read-only.
 function checkMounts({ secretMounts }: Connector): void {
   const taken: string[] = Object.values(PATHS)
   for (const { mountPath } of secretMounts) {

@@ -9,7 +9,7 @@ export const PATHS = {
   state: '/var/lib/inferwire',
 } as const
 
-// The connector's defaults, which decide where the configuration does not.
+// The connector's defaults for options that the configuration does not set.
 const ADMIN_PORT = 8383
 const DRAIN_TIMEOUT_MS = 25_000
 

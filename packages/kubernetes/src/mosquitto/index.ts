@@ -11,7 +11,7 @@ export { mosquittoConf } from './config-text.ts'
 
 const APP = 'mosquitto'
 
-/** The broker's client that the access rules and the NetworkPolicy are made for. */
+/** The parameters of access rules and NetworkPolicy. */
 export interface BrokerUse {
   /** Root of the topics. */
   readonly root: string
@@ -33,7 +33,7 @@ export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: metaOf(APP, broker, '-config'), data: files },
     ...passwordObjects(broker),
     brokerVolume(broker),
-    // 2.0 reads the password file only at startup and on SIGHUP, which is never sent here.
+    // 2.0 reads the password file only at startup and on SIGHUP, which Kubernetes does not send.
     brokerDeployment(broker, hashOf(broker.passwords === 'existing' ? files : { ...files, passwordFile })),
     brokerService(broker),
     ...brokerRoutes(broker),
