@@ -12,6 +12,7 @@ topic write plant/infer/reply/#
 topic write plant/infer/models/#
 topic write plant/infer/status/#
 
+# Read access to all topics, for tools such as MQTT Explorer.
 user ops
 topic read #
 topic read $SYS/#

@@ -64,7 +64,12 @@ export function aclText(options: AclOptions = {}): string {
     `user ${checkedUser(connectorUser)}`,
     ...lines('topic', connector),
     '',
-    ...observers.flatMap((user) => [`user ${checkedUser(user)}`, ...lines('topic', everything), '']),
+    ...observers.flatMap((user) => [
+      '# Read access to all topics, for tools such as MQTT Explorer.',
+      `user ${checkedUser(user)}`,
+      ...lines('topic', everything),
+      '',
+    ]),
     '# Every user, only under its own name.',
     ...lines('pattern', everyUser),
     '',
