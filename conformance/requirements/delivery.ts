@@ -150,7 +150,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${CLIENT} > 200 requests over five kills of the broker`,
     `${CLIENT} > a request that the broker had acknowledged survives its`,
     `${CLIENT} > sent again it is the same request`,
-    'conformance/cluster-restart.test.ts > under load from outside > a broker that is killed loses nothing of the SDK',
+    'conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses no request of the SDK',
   ),
   met(
     'S-WINDOW-1',
@@ -201,7 +201,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > reaches the replica that runs the request`,
     'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and unsubscribes from the unshared filter of a predecessor',
     'conformance/broker-faults.test.ts > a connector that begins to share leaves no subscription of its own',
-    'conformance/manifests.test.ts > give several connectors a shared subscription, and one a queue of its own',
+    'conformance/manifests.test.ts > configure a shared subscription for several connectors, and none for one',
   ),
   open(
     'S-PROFILE-1',

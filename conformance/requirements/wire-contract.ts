@@ -68,7 +68,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'An identity that is not one clean topic level is refused where it is made, and is answered to nobody.',
     'packages/client/src/options.test.ts > mqtt://broker',
-    'packages/mosquitto/src/user-name.test.ts > a name that is not one clean topic level',
+    'packages/mosquitto/src/user-name.test.ts > rejects a name that is not a single topic level',
     `${BAD_INPUT} > requests that nobody could be answered for`,
     `${TOPIC} > a reply topic > of nobody is none`,
   ),
@@ -123,7 +123,7 @@ const TOPICS: readonly Requirement[] = [
     `${BAD_INPUT} > bob can neither ask in alice's name`,
     "conformance/docs.test.ts > the guide's access rules let everybody do their own",
     "conformance/docs.test.ts > the guide's access rules are those that the source makes",
-    'conformance/cluster.test.ts > from outside, %s > bob neither asks as alice nor hears what she is answered',
+    'conformance/cluster.test.ts > from outside, %s > bob neither publishes as alice nor receives her replies',
   ),
 ]
 

@@ -78,8 +78,8 @@ function isLogin(login: BrokerLogin, username: string, password: string): boolea
 }
 
 function brokerUser(name: string, isConnector: boolean): BrokerUser {
-  const { connector, everybody } = contractRules()
-  const rules = isConnector ? [...connector, ...everybody] : everybody
+  const { connector, everyUser } = contractRules()
+  const rules = isConnector ? [...connector, ...everyUser] : everyUser
   return { name, may: (access, topic) => isAllowed(rules, name, access, topic) }
 }
 
