@@ -9,7 +9,7 @@ import { FAULTY_MODELS } from './rig/model-behaviours.ts'
 import { FakeModelServer } from './rig/model-server.ts'
 
 const BODY = '{"instances":[[6.8,2.8,4.8,1.4]]}'
-const USERS = { connector: 'c-secret', alice: 'a-secret', bob: 'b-secret' }
+const USERS = { inferwire: 'c-secret', alice: 'a-secret', bob: 'b-secret' }
 
 let broker: Mosquitto
 let upstream: FakeModelServer
@@ -19,16 +19,19 @@ let alice: TestClient
 beforeAll(async () => {
   broker = await startMosquitto({ users: USERS, acl: aclText() })
   upstream = await FakeModelServer.start()
-  const model = (name: string) => [name, { url: upstream.url, protocol: 'v1' as const, timeoutMs: 1_500 }]
+  const model = (name: string) => [
+    name,
+    { url: upstream.url, protocolVersion: 'v1' as const, timeoutMs: 1_500 },
+  ]
   const { Secret } = await import('@inferwire/connector')
   running = await runConnector({
-    broker: { url: broker.url, username: 'connector', password: new Secret(USERS.connector) as never },
+    broker: { url: broker.url, username: 'inferwire', password: new Secret(USERS.inferwire) as never },
     models: {
       ...Object.fromEntries([...FAULTY_MODELS, 'slow-400'].map(model)),
       iris: { url: upstream.url, limits: { requestBytesMax: 10_000, responseBytesMax: 100_000 } },
-      down: { url: 'http://127.0.0.1:1', protocol: 'v1' },
+      down: { url: 'http://127.0.0.1:1', protocolVersion: 'v1' },
       unknownprotocol: { url: 'http://127.0.0.1:1' },
-      secret: { url: upstream.url, protocol: 'v1' },
+      secret: { url: upstream.url, protocolVersion: 'v1' },
     },
     policy: {
       allow: [
@@ -327,7 +330,7 @@ describe('requests without a reply address', () => {
       await anyone.publish(topic, BODY)
       await expect
         .poll(async () => await (await fetch(`${connector.adminUrl}/metrics`)).text())
-        .toContain('inferwire_dropped_total{reason="unaddressable"} 1')
+        .toContain('inferwire_unanswered_requests_total{reason="unaddressable"} 1')
       expect(log.some((line) => line.includes('"bad_topic"'))).toBe(true)
       await expect
         .poll(async () => await (await fetch(`${connector.adminUrl}/metrics`)).text())
@@ -344,7 +347,7 @@ describe('secrets', () => {
   test("the broker's password is nowhere in the connector's output", async () => {
     const metrics = await (await fetch(`${running.connector.adminUrl}/metrics`)).text()
     const { log } = running
-    for (const text of [metrics, ...log]) expect(text).not.toContain(USERS.connector)
+    for (const text of [metrics, ...log]) expect(text).not.toContain(USERS.inferwire)
     expect(metrics).toContain('inferwire_requests_total{model="iris",operation="predict",code="ok"}')
     expect(metrics).not.toMatch(/model="(?:irs|secret2|__proto__)"/)
     expect(metrics).toContain('model="_unknown"')

@@ -38,9 +38,9 @@ beforeAll(async () => {
       admin: { port: 0 },
       models: {
         iris: { url: modelServer.url, example: { operation: 'predict', body: iris.example } },
-        broken: { url: failingUrl, protocol: 'v1' },
-        stuck: { url: failingUrl, protocol: 'v1' },
-        gone: { url: `http://127.0.0.1:${await freePort()}`, protocol: 'v1' },
+        broken: { url: failingUrl, protocolVersion: 'v1' },
+        stuck: { url: failingUrl, protocolVersion: 'v1' },
+        gone: { url: `http://127.0.0.1:${await freePort()}`, protocolVersion: 'v1' },
       },
       policy: { allow: [{ clients: ['cli', 'cam7'], models: ['*'] }], showForbidden: true },
     }),
@@ -91,7 +91,7 @@ describe('infer', () => {
   })
 
   test('works over MQTT 3.1.1', async () => {
-    const { code, stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-V', '311', ...at])
+    const { code, stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-V', '3.1.1', ...at])
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
@@ -110,7 +110,7 @@ describe('infer', () => {
   test('on a terminal: sends the example of the card, reports it, and indents the answer', async () => {
     const { code, stdout } = await inTerminal(['infer', 'iris', ...at])
     expect(code).toBe(0)
-    expect(stdout).toMatch(/sending the example of the model's card/)
+    expect(stdout).toMatch(/sending the example from the model's card/)
     expect(stdout).toMatch(/\{\r\n {2}"predictions": \[/)
     expect(stdout).toMatch(/200 {2}[\d.]+ ms/)
   })
@@ -217,7 +217,7 @@ describe('infer --show', () => {
   })
 
   test.each([
-    ['-V', '311'],
+    ['-V', '3.1.1'],
     ['-V', '5'],
   ])('mosquitto: with a file, in MQTT %s %s', async (...version) => {
     const file = join(folder, "it's a request.json")
@@ -269,8 +269,8 @@ describe('models', () => {
   test('ls prints a plain table', async () => {
     const { code, stdout } = await inferwire(['models', 'ls', ...at])
     expect(code).toBe(0)
-    expect(stdout).toMatch(/^NAME +PROTOCOLS +OPERATIONS +DEFAULT\n/)
-    expect(stdout).toMatch(/^iris +v2,v1 +/m)
+    expect(stdout).toMatch(/^NAME +STATE +PROTOCOLS +OPERATIONS +DEFAULT\n/)
+    expect(stdout).toMatch(/^iris +online +v2,v1 +/m)
   })
 
   test('ls -o name and -o json are machine-readable', async () => {
@@ -298,15 +298,17 @@ describe('models', () => {
         expect(code).toBe(0)
         expect(stdout).toContain('iris')
         for (const name of Object.keys(garbage)) {
-          expect(stderr).toContain(`warning: "infer/models/${name}" is no model card: `)
+          expect(stderr).toContain(`warning: "infer/models/${name}" is not a model card: `)
         }
         expect(stderr).not.toContain('\u001b')
       }
-      const own = await inferwire(['infer', 'iris', '-d', BODY, '-V', '311', ...at])
+      const own = await inferwire(['infer', 'iris', '-d', BODY, '-V', '3.1.1', ...at])
       expect({ code: own.code, stderr: own.stderr }).toEqual({ code: 0, stderr: '' })
       expect((await inferwire(['models', 'describe', 'iris', ...at])).code).toBe(0)
       const { code, stderr } = await inferwire(['models', 'describe', 'x', ...at])
-      expect(stderr).toMatch(/^error: what is retained on "infer\/models\/x" is no model card: .*\n {7}\S/)
+      expect(stderr).toMatch(
+        /^error: the retained message on "infer\/models\/x" is not a model card: .*\n {7}\S/,
+      )
       expect(code).toBe(1)
     } finally {
       for (const name of Object.keys(garbage)) await retain(`infer/models/${name}`, '')
@@ -337,7 +339,7 @@ describe('a broker with users', () => {
 
   beforeAll(async () => {
     secured = await startMosquitto({
-      users: { connector: 'c-secret', 'line-3': 'l-secret' },
+      users: { inferwire: 'c-secret', 'line-3': 'l-secret' },
       acl: aclText(),
     })
     writeFileSync(join(folder, 'connector-password'), 'c-secret\n')
@@ -347,11 +349,11 @@ describe('a broker with users', () => {
       '--broker',
       secured.url,
       '-u',
-      'connector',
+      'inferwire',
       '--password-file',
       join(folder, 'connector-password'),
       '--model',
-      `iris=${modelServer.url},protocol=v1`,
+      `iris=${modelServer.url},protocolVersion=v1`,
       '--admin-port',
       '0',
       '--log-format',

@@ -12,7 +12,7 @@ test('100 requests in flight get one reply each when the broker restarts', async
   const upstream = await FakeModelServer.start({ answer: gate.hold(predictBody, 'held') })
   const { connector } = await runConnector({
     broker: { url: broker.url },
-    models: { held: { url: upstream.url, protocol: 'v1', limits: { concurrency: 100 } } },
+    models: { held: { url: upstream.url, protocolVersion: 'v1', limits: { concurrency: 100 } } },
   })
   const client = await TestClient.connect(broker.url, { isPersistent: true })
   await client.subscribe('infer/reply/plc/#')
@@ -46,7 +46,7 @@ test('a drain during a broker outage answers each request once, and leaves none 
     name: 'drained',
     broker: { url: broker.url },
     drain: { timeoutMs: 20_000 },
-    models: { held: { url: upstream.url, protocol: 'v1' as const, limits: { concurrency: 20 } } },
+    models: { held: { url: upstream.url, protocolVersion: 'v1' as const, limits: { concurrency: 20 } } },
   }
   const { connector } = await runConnector(config)
   const client = await TestClient.connect(broker.url, { isPersistent: true })

@@ -112,7 +112,7 @@ async function askIris(): Promise<unknown> {
 test('queued requests are answered by the model that a reload replaces', async () => {
   const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
-  const model = { url: upstream.url, protocol: 'v1' as const, limits: { concurrency: 1 } }
+  const model = { url: upstream.url, protocolVersion: 'v1' as const, limits: { concurrency: 1 } }
   const { connector } = await run({ 'slow-200': model })
   const replies = Array.from({ length: 5 }, () => client.ask('infer/request/me/slow-200/predict', BODY))
   await replies[0]
@@ -156,12 +156,15 @@ test('a changed model serves as before until its server has been reached; then o
 
 test('a reload with missing files changes nothing', async () => {
   const { url } = await startDiscreetServer()
-  const { connector } = await run({ iris: { url, protocol: 'v1' }, other: { url, protocol: 'v1' } })
+  const { connector } = await run({
+    iris: { url, protocolVersion: 'v1' },
+    other: { url, protocolVersion: 'v1' },
+  })
   const caFile = join(tempFolder('reload'), 'ca.pem')
   writeFileSync(caFile, rootCertificates[0]!)
   const config = configOf({
-    iris: { url: 'https://127.0.0.1:1', protocol: 'v1', tls: { caFile } },
-    fresh: { url, protocol: 'v1' },
+    iris: { url: 'https://127.0.0.1:1', protocolVersion: 'v1', tls: { caFile } },
+    fresh: { url, protocolVersion: 'v1' },
   })
   rmSync(caFile)
   expect(() => connector.reload(config)).toThrow(ConfigError)
@@ -173,11 +176,14 @@ test('a reload with missing files changes nothing', async () => {
 
 test('the card of a model removed during a broker outage is cleared after it', async () => {
   const { url } = await startDiscreetServer()
-  const { connector } = await run({ kept: { url, protocol: 'v1' }, gone: { url, protocol: 'v1' } })
+  const { connector } = await run({
+    kept: { url, protocolVersion: 'v1' },
+    gone: { url, protocolVersion: 'v1' },
+  })
   await card('gone')
   await card('kept')
   await broker.stop()
-  connector.reload(configOf({ kept: { url, protocol: 'v1' } }))
+  connector.reload(configOf({ kept: { url, protocolVersion: 'v1' } }))
   await broker.start()
   await cardGone('gone')
   await status(({ models }) => models?.length === 1)
@@ -209,7 +215,7 @@ test('the status lists models that are added and removed after the birth', async
 test('a connector that reconnects during its drain publishes draining', async () => {
   const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
-  const { connector } = await run({ hang: { url: upstream.url, protocol: 'v1', timeoutMs: 4_000 } })
+  const { connector } = await run({ hang: { url: upstream.url, protocolVersion: 'v1', timeoutMs: 4_000 } })
   const birth = await status(({ state }) => state === 'online')
   await client.publish('infer/request/me/hang/predict', BODY)
   await expect.poll(() => upstream.calls('hang')).toBe(1)

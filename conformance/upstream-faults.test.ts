@@ -43,7 +43,10 @@ function inputOf(
     name: 'faults',
     broker: { url: brokerUrl },
     models: Object.fromEntries(
-      Object.entries(models).map(([name, model]) => [name, { url: upstream.url, protocol: 'v1', ...model }]),
+      Object.entries(models).map(([name, model]) => [
+        name,
+        { url: upstream.url, protocolVersion: 'v1', ...model },
+      ]),
     ),
   }
 }
@@ -90,14 +93,14 @@ test('a model server dies under load: errors at once; the circuit opens within a
   const startedAtMs = Date.now()
   const load = await startLoad(world, 'iris')
   await expect.poll(() => load.answered, { timeout: 10_000 }).toBeGreaterThan(100)
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBe(0)
 
   const diedAtMs = Date.now()
   await world.upstream.stop()
   const opened = await firstLine(world, 'circuit_opened')
   expect(opened.atMs - diedAtMs).toBeLessThan(1_000)
   expect(opened).toMatchObject({ level: 'warn', model: 'iris', url: world.upstream.url })
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeGreaterThan(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBeGreaterThan(0)
 
   // Until the probes are as rare as they get.
   const known = load.answered
@@ -119,9 +122,9 @@ test('a model server dies under load: errors at once; the circuit opens within a
   expect(waiting.every((error) => /^503 .*"retryable":true,"retry_after_ms":\d+/.test(error))).toBe(true)
   expect(waiting.length).toBeGreaterThan(verdict.errors.length / 2)
 
-  expect(await metric(world, 'inferwire_circuit_opens_total', 'iris')).toBe(1)
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
-  const retries = await metric(world, 'inferwire_retries_total', 'iris')
+  expect(await metric(world, 'inferwire_upstream_circuit_opens_total', 'iris')).toBe(1)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBe(0)
+  const retries = await metric(world, 'inferwire_upstream_retries_total', 'iris')
   expect(retries).toBeGreaterThan(0)
   expect(retries).toBeLessThanOrEqual(verdict.requests / 10 + 3 * elapsedSeconds)
   expect([linesOf(world, 'circuit_opened').length, linesOf(world, 'circuit_closed').length]).toEqual([1, 1])
@@ -174,8 +177,8 @@ test('a gateway without a server gets at most 10 % of the requests, and three pe
   const retries = world.upstream.calls('nohealthy') - requests
   expect(retries).toBeGreaterThan(0)
   expect(retries).toBeLessThanOrEqual(requests / 10 + 3 * elapsedSeconds)
-  expect(await metric(world, 'inferwire_retries_total', 'nohealthy')).toBe(retries)
-  expect(await metric(world, 'inferwire_retries_denied_total', 'nohealthy')).toBeGreaterThan(0)
+  expect(await metric(world, 'inferwire_upstream_retries_total', 'nohealthy')).toBe(retries)
+  expect(await metric(world, 'inferwire_upstream_denied_retries_total', 'nohealthy')).toBeGreaterThan(0)
 })
 
 test('a lost connection is retried once, except with repeatable: false', async () => {
@@ -199,7 +202,7 @@ test('a lost connection is retried once, except with repeatable: false', async (
   await expect.poll(() => ask('once-reset'), { timeout: 10_000 }).toBe('200 after 2')
   await expect.poll(() => ask('once-nohealthy'), { timeout: 10_000 }).toBe('200 after 2')
   for (let again = 0; again < 20; again += 1) expect(await ask('once-cut')).toBe('502 after 1')
-  expect(await metric(world, 'inferwire_retries_total', 'once-cut')).toBe(0)
+  expect(await metric(world, 'inferwire_upstream_retries_total', 'once-cut')).toBe(0)
 })
 
 test('a client with very short deadlines does not open the circuit for others', async () => {
@@ -216,7 +219,7 @@ test('a client with very short deadlines does not open the circuit for others', 
   )
   expect(new Set(hasty.map(({ user }) => user['code']))).toEqual(new Set(['deadline_exceeded']))
   expect((await client.ask(`${topic}/last`, BODY)).user['status']).toBe('200')
-  expect(await metric(world, 'inferwire_circuit_opens_total', 'slow-300')).toBe(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_opens_total', 'slow-300')).toBe(0)
 })
 
 test('a reload resets the circuit of a changed model, and removes that of a removed model from the metrics', async () => {
@@ -226,16 +229,16 @@ test('a reload resets the circuit of a changed model, and removes that of a remo
   await client.subscribe('infer/reply/cam7/#')
   const ask = async (): Promise<Received> => client.ask('infer/request/cam7/iris/predict', BODY)
   await expect.poll(async () => (await ask()).user['code'], { timeout: 10_000 }).toBe('circuit_open')
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeGreaterThan(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBeGreaterThan(0)
   const reload = (models: Record<string, ModelInput>): void => {
     const flags = { admin: { port: 0 }, ...inputOf(world.brokerUrl, world.upstream, models) }
     world.running.connector.reload(loadConfig({ env: {}, flags }))
   }
   reload({ iris: {} })
   expect((await ask()).user['status']).toBe('200')
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBe(0)
   reload({})
   expect((await ask()).user['code']).toBe('model_not_found')
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeNaN()
-  expect(await metric(world, 'inferwire_circuit_opens_total', 'iris')).toBeNaN()
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBeNaN()
+  expect(await metric(world, 'inferwire_upstream_circuit_opens_total', 'iris')).toBeNaN()
 })

@@ -79,7 +79,7 @@ function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['
         name,
         {
           url: `http://127.0.0.1:${upstreamPort}`,
-          protocol,
+          protocolVersion: protocol,
           // Longer than any outage, and than a restarted connector needs to run suspects one by one.
           timeoutMs: 12_000,
           passHeaders: [CLIENT_HEADER],

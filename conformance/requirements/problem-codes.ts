@@ -39,7 +39,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'forbidden_model',
     'the policy does not let this client use this model.',
-    'packages/connector/src/connector.test.ts > a reload exposes, removes and changes the policy',
+    'packages/connector/src/connector.test.ts > a reload adds and removes models and changes the policy without reconnecting',
   ),
   code(
     'model_not_ready',
@@ -51,7 +51,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'overloaded',
     'the limits of the model are reached; it says when to try again.',
     'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and the others are answered',
-    'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate',
+    'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate, whatever enters, leaves and expires',
   ),
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
   code(
@@ -64,7 +64,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'the client cancelled the request.',
     'conformance/admission.test.ts > stops only the request with its Correlation Data, running or waiting',
     'conformance/admission.test.ts > is what an abort in the SDK sends',
-    `${CLIENT}/client.test.ts > an abort ends the request with cancelled`,
+    `${CLIENT}/client.test.ts > an abort before or after sending ends the request with cancelled`,
   ),
   code(
     'upstream_unreachable',
@@ -77,7 +77,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'circuit_open',
     'the server failed several times in a row; it says when to try again.',
     'conformance/upstream-faults.test.ts > a model server dies under load: errors at once; the circuit opens within a second and closes within two',
-    'packages/connector/src/endpoint/with-breaker.test.ts > while it is open nobody waits for the server',
+    'packages/connector/src/endpoint/with-breaker.test.ts > an open circuit rejects requests at once',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
   code(
@@ -85,7 +85,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'what answers is no model server.',
     wrong('html200'),
     wrong('garbage'),
-    'packages/connector/src/endpoint/http/judge-answer.test.ts > headers that would break an MQTT packet',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > header fields that would break an MQTT packet or its reader',
   ),
   code(
     'response_too_large',
@@ -113,7 +113,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'no_connector',
     "at the client: the broker's PUBACK says that nobody subscribed.",
-    `${CLIENT}/client.test.ts > without a connector the request fails at once with no_connector`,
+    `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
     'conformance/client.test.ts > without a subscriber: no_connector at once, or with waitForConnector the answer of a later connector',
   ),
   code(
@@ -125,7 +125,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'broker_unreachable',
     'at the client: no MQTT broker answers.',
-    `${CLIENT}/mqtt-connection.test.ts > a broker that hangs up, answers nothing or answers nonsense is unreachable`,
+    `${CLIENT}/mqtt-connection.test.ts > a broker that disconnects, does not answer or does not use MQTT fails with broker_unreachable`,
   ),
   code(
     'certificate_refused',

@@ -30,7 +30,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'What the client appends after the operation comes back in the reply topic, so that MQTT 3.1.1 correlates.',
     `${CONTRACT} > an MQTT 3.1.1 client correlates by the id in the topic`,
-    `${CLIENT} > a request on MQTT 3.1.1 finds its reply by its topic`,
+    `${CLIENT} > matches a reply by its topic on MQTT 3.1.1`,
     'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > are answered once, by one call of the model',
     'conformance/python-example.test.ts > paho-mqtt gets its answer over MQTT',
   ),
@@ -53,8 +53,8 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     '`{model}@{version}` asks that version; a configured alias hides the name on the server.',
     `${CONTRACT} > a version is a separate model, and an alias hides the name on the server`,
-    'packages/connector/src/model-registry.test.ts > each version has the card that the server describes it with',
-    'packages/connector/src/model-registry.test.ts > a model that its server calls %s is exposed under another name',
+    "packages/connector/src/model-registry.test.ts > the card of each version has that version's tensors",
+    'packages/connector/src/model-registry.test.ts > exposes the model %s of a server under another name, and logs the path as sent',
   ),
   open(
     'C-TOPIC-6',
@@ -68,7 +68,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'An identity that is not one clean topic level is refused where it is made, and is answered to nobody.',
     'packages/client/src/options.test.ts > mqtt://broker',
-    'packages/mosquitto/src/user-name.test.ts > a name that is not one clean topic level',
+    'packages/mosquitto/src/user-name.test.ts > rejects a name that is not a single topic level',
     `${BAD_INPUT} > requests without a reply address`,
     `${TOPIC} > a reply topic > of nobody is none`,
   ),
@@ -79,11 +79,11 @@ const TOPICS: readonly Requirement[] = [
     `${CONTRACT} > cards describe the models, and statuses the connectors`,
     `${CONTRACT} > a reload adds, replaces and removes models without losing the session`,
     `${KSERVE} > the cards contain the metadata that KServe has`,
-    'packages/connector/src/presence/model-card.test.ts > a card says where to ask',
-    'packages/connector/src/presence/model-card.test.ts > a model with an input of %s has no example',
-    'packages/connector/src/model-registry.test.ts > a model with 70 inputs has a card without an example',
-    'packages/connector/src/model-registry.test.ts > a server that comes back as another one changes card',
-    'packages/connector/src/endpoint/facts-watch.test.ts > the server reloads the model with other tensors',
+    'packages/connector/src/presence/model-card.test.ts > a card contains the request topic and the reply topic',
+    'packages/connector/src/presence/model-card.test.ts > generates no example for an input of the unsupported type',
+    'packages/connector/src/model-registry.test.ts > the card of a model with 70 inputs has neither an example nor a truncated list of inputs',
+    'packages/connector/src/model-registry.test.ts > updates card and operations when a server returns with a different model',
+    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a server that reloads its model without a failure and',
   ),
   met(
     'C-TOPIC-9',
@@ -114,7 +114,7 @@ const TOPICS: readonly Requirement[] = [
     'conformance/admission.test.ts > stops the request with its id in the topic, but never that of another client',
     'conformance/admission.test.ts > reaches the replica that runs the request',
     'conformance/admission.test.ts > on %s that means nothing is acknowledged and answered by nobody',
-    'packages/connector/src/admission/clients.test.ts > a cancel that names both',
+    'packages/connector/src/admission/clients.test.ts > cancels only requests that match both, if the message has an id and Correlation Data',
   ),
   met(
     'C-TOPIC-13',
@@ -123,7 +123,7 @@ const TOPICS: readonly Requirement[] = [
     `${BAD_INPUT} > bob can neither send requests as alice nor have answers delivered to her`,
     'conformance/docs.test.ts > the access rules in the guide allow each user only its own topics',
     'conformance/docs.test.ts > the access rules in the guide are the generated ones: requests, replies, cancels',
-    'conformance/cluster.test.ts > from outside, %s > bob neither asks as alice nor hears what she is answered',
+    'conformance/cluster.test.ts > from outside, %s > bob neither publishes as alice nor receives her replies',
   ),
 ]
 
@@ -176,8 +176,8 @@ const PROPERTIES: readonly Requirement[] = [
     "The smallest of Message Expiry Interval, `timeout-ms` and the model's timeout ends the upstream call.",
     `${BAD_INPUT} > a deadline > of Message Expiry Interval`,
     `${BAD_INPUT} > a deadline > of timeout-ms`,
-    'packages/connector/src/admission/deadline.test.ts > the smallest of the three budgets counts',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > the deadline ends the call on the socket',
+    'packages/connector/src/admission/deadline.test.ts > uses the smallest of the three budgets',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
   ),
   met(
     'C-PROPERTY-4',
@@ -217,14 +217,14 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-9',
     'wire contract, MQTT 5 properties',
     'A reply has Content Type and Payload Format Indicator, user properties `status` and `server-timing`, and no others.',
-    `${REPLY} > an answer carries the body as it is, and exactly these properties`,
+    `${REPLY} > publishes an answer unchanged, with exactly these properties`,
     `${CONTRACT} > the reply to a Response Topic has the unchanged body and the status`,
   ),
   met(
     'C-PROPERTY-10',
     'wire contract, MQTT 5 properties',
     'An error reply has `status` and `code`.',
-    `${REPLY} > a problem has status and code beside a body`,
+    `${REPLY} > publishes a problem with status, code and a body that a KServe client can read`,
     `${BAD_INPUT} > an invalid topic`,
   ),
   met(
@@ -242,7 +242,7 @@ const BODIES: readonly Requirement[] = [
     'The body is the KServe body, byte for byte in both directions.',
     `${CONTRACT} > unusual but valid JSON is forwarded byte for byte`,
     `${KSERVE} > the KServe Python server gives the same answers through the connector as directly`,
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > a body goes out byte for byte',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
   ),
   met(
     'C-BODY-2',
@@ -263,7 +263,7 @@ const BODIES: readonly Requirement[] = [
     'A client gets an error for everything that went wrong with its request, never silence.',
     `${BAD_INPUT} > a faulty model server`,
     `${BAD_INPUT} > every faulty model of the fake server is called`,
-    'packages/connector/src/endpoint/http/judge-answer.test.ts > whatever answers: an answer or a Problem',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > returns a response or throws a Problem for any input',
   ),
   met(
     'C-BODY-5',
@@ -276,7 +276,7 @@ const BODIES: readonly Requirement[] = [
     'design, Security',
     'Compressed bodies are bounded by their decompressed size.',
     'No content encoding is taken or asked for yet, so there is nothing to decompress.',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > a body goes out byte for byte, with no header that nobody asked for',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
   ),
 ]
 

@@ -59,11 +59,11 @@ async function denied(stage: Stage, count: number): Promise<Refused> {
   const world = await startWorld(stage, {
     models: { echo: {}, iris: {} },
     env: { INFERWIRE_BROKER_PASSWORD: 'p' },
-    config: { broker: { username: 'connector' } },
+    config: { broker: { username: 'inferwire' } },
     broker: {
-      users: { connector: 'p', cam: 'p' },
+      users: { inferwire: 'p', cam: 'p' },
       acl: [
-        'user connector',
+        'user inferwire',
         'topic read infer/request/#',
         'topic read infer/cancel/#',
         'topic write infer/reply/allowed/#',
@@ -133,7 +133,7 @@ async function outcome(name: string, world: World, client: TestClient, errors: n
   return {
     name,
     calls: await upstream.calls('echo'),
-    dropped: await connector.metric('inferwire_dropped_total', 'reply_refused'),
+    dropped: await connector.metric('inferwire_unanswered_requests_total', 'reply_refused'),
     errors,
     held: await connector.metric('inferwire_unacknowledged_requests'),
     connections: await connector.metric('inferwire_mqtt_connections_total'),

@@ -1,27 +1,28 @@
 // Options from environment variables: INFERWIRE_ and the path in capitals (broker.url is INFERWIRE_BROKER_URL).
 import { nearestName } from '@inferwire/protocol'
 import type { ConfigMistake } from './config-error.ts'
+import { RENAMED_OPTIONS } from './renamed-options.ts'
 import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 import { Secret } from './secret.ts'
 import { shownKey } from './shown.ts'
 
 const PREFIX = 'INFERWIRE_'
-// Read by others: the configuration file's path, and the cache of the project's own tests.
+// The path of the configuration file, and the cache of the project's own tests.
 const NOT_OPTIONS = new Set(['INFERWIRE_CONFIG', 'INFERWIRE_CACHE'])
 
-/** The variable of an option. */
+/** The name of the environment variable for an option. */
 export function variableOf(path: readonly string[]): string {
   return PREFIX + path.map((key) => key.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')
 }
 
-/** The options that a variable can set: scalars outside of maps and lists. */
+/** The options that have a variable, by its name: those outside of `models` and `policy`. */
 export function environmentOptions(): Map<string, Leaf> {
   const leaves = leavesOf(configSchema).filter(({ path }) => path[0] !== 'models' && path[0] !== 'policy')
   return new Map(leaves.map((leaf) => [variableOf(leaf.path), leaf]))
 }
 
-/** Options by path, and what could not be understood. */
+/** The options that are set, and the mistakes. */
 export interface FromEnvironment {
   readonly options: readonly {
     readonly path: readonly string[]
@@ -31,7 +32,7 @@ export interface FromEnvironment {
   readonly mistakes: readonly ConfigMistake[]
 }
 
-/** Reads the variables that begin with INFERWIRE_. An unknown one is a mistake: it was meant to do something. */
+/** Reads the variables that begin with INFERWIRE_. An unknown one is a mistake, because it has no effect. */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>): FromEnvironment {
   const known = environmentOptions()
   const options: { path: readonly string[]; value: unknown; variable: string }[] = []
@@ -41,12 +42,10 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     if (isServiceLink(variable, text)) continue
     const leaf = known.get(variable)
     if (leaf === undefined) {
-      const nearest = nearestName(variable, known.keys())
-      const hint = nearest === undefined ? 'see `inferwire config schema`' : `did you mean ${nearest}?`
       mistakes.push({
         path: '',
         source: `environment variable ${shownKey(variable)}`,
-        message: `is not an option; ${hint}`,
+        message: unknownVariable(variable, known),
       })
       continue
     }
@@ -59,8 +58,21 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   return { options, mistakes }
 }
 
-// Kubernetes sets such variables for each Service of the namespace: one called `inferwire-admin` makes
-// INFERWIRE_ADMIN_SERVICE_HOST, and INFERWIRE_ADMIN_PORT=tcp://10.0.0.1:8383 on top of our option of that name.
+function unknownVariable(variable: string, known: ReadonlyMap<string, Leaf>): string {
+  const renamed = RENAMED_OPTIONS.find(({ section, before }) => variableIn(section, before) === variable)
+  if (renamed !== undefined) {
+    return `is now ${variableIn(renamed.section, renamed.now)}${renamed.remark ?? ''}`
+  }
+  const nearest = nearestName(variable, known.keys())
+  return `is not an option; ${nearest === undefined ? 'see `inferwire config schema`' : `did you mean ${nearest}?`}`
+}
+
+function variableIn(section: string, key: string): string {
+  return variableOf([...section.split('.'), key])
+}
+
+// Kubernetes sets such variables for each Service of the namespace. A Service `inferwire-admin` causes
+// INFERWIRE_ADMIN_SERVICE_HOST, and INFERWIRE_ADMIN_PORT=tcp://10.0.0.1:8383, which is also the name of an option.
 function isServiceLink(variable: string, text: string): boolean {
   return (
     /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/.test(
@@ -70,7 +82,7 @@ function isServiceLink(variable: string, text: string): boolean {
   )
 }
 
-// Text that is not of the option's type stays text, and the schema says what it should have been.
+// Text that does not have the option's type stays text, which the schema rejects.
 function coerce(text: string, leaf: Leaf): unknown {
   const { type, values } = definitionOf(unwrap(leaf.schema))
   const isNumeric = type === 'number' || values?.some((value) => typeof value === 'number') === true

@@ -1,19 +1,17 @@
-// A status message as it comes from the broker: anyone whom the broker lets may have published it.
-import { isJsonObject, isModelName, type ConnectorStatus, type Json } from '@inferwire/protocol'
+// Reads a status message; any client with write access may have published it.
+import { isJsonObject, type Json } from './body/json.ts'
+import { utf8Decoder } from './body/utf8.ts'
+import type { ConnectorStatus } from './card.ts'
+import { isModelName } from './topic.ts'
 
-// Far more than anyone exposes; what is above it would only fill the memory.
+// Far above any real number of models; more would only fill the memory.
 const MODELS_MAX = 10_000
-/**
- * The latest birth that a successor may have to be later than, in milliseconds since the epoch. Absolute, not by our own
- * clock: that may have been set back by decades. A later one would make the successor's births unreadable for everybody.
- */
-export const BIRTH_MAX = Date.UTC(2100, 0)
-// Leaves room for the births of successors, each of which is a millisecond later at least.
+// Later than any birth that a connector accepts for itself: leaves room for the births of successors.
 const TIMESTAMP_MAX = Date.UTC(2101, 0)
 const STATES: readonly string[] = ['online', 'draining', 'offline'] satisfies ConnectorStatus['state'][]
 
-/** The status, as far as it can be understood; undefined: it is none. Unknown members are ignored. */
-export function readStatus(connector: string, payload: Buffer): ConnectorStatus | undefined {
+/** Parses a status; undefined if the payload is not one. Unknown members are ignored, and invalid names left out. */
+export function readStatus(connector: string, payload: Uint8Array): ConnectorStatus | undefined {
   const json = parsed(payload)
   if (!isJsonObject(json)) return undefined
   const { contract, state, version, timestamp, share } = json
@@ -31,9 +29,9 @@ export function readStatus(connector: string, payload: Buffer): ConnectorStatus 
   }
 }
 
-function parsed(payload: Buffer): Json | undefined {
+function parsed(payload: Uint8Array): Json | undefined {
   try {
-    return JSON.parse(payload.toString()) as Json
+    return JSON.parse(utf8Decoder()(payload)) as Json
   } catch {
     return undefined
   }
