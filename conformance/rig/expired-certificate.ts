@@ -1,17 +1,17 @@
-// A certificate for 127.0.0.1 whose time is over; it is its own authority.
+// An expired, self-signed certificate for 127.0.0.1.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
-/** PEM, and the file to trust. */
+/** Certificate and key in PEM, and the file of the authority. */
 export interface Certificate {
   readonly cert: string
   readonly key: string
   readonly caFile: string
 }
 
-/** Made anew with OpenSSL. */
+/** Creates the certificate with OpenSSL. */
 export function expiredCertificate(): Certificate {
   const folder = tempFolder('expired')
   const at = (name: string): string => join(folder, name)
