@@ -1,12 +1,12 @@
-// Mosquitto gives out Packet Identifiers by counting, open or not: after 65,535 more messages a held one's is used again,
-// and one PUBACK deletes the held request. More messages than that pass a held one, and nothing is lost.
+// Mosquitto assigns Packet Identifiers by counting, even those in use: after 65,535 further messages it reuses that of
+// a long request, and one PUBACK deletes the request. Here more messages overtake a long request, and nothing is lost.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 
 const COUNT = 66_000
-// A real Receive Maximum is announced; nothing else bounds what is on its way.
+// The connector announces its Receive Maximum; nothing else bounds the messages in flight.
 const UNBOUNDED = ['max_inflight_messages 0', 'max_inflight_bytes 0', 'max_queued_messages 0']
 
 let mosquitto: Mosquitto
@@ -45,7 +45,7 @@ test('a long request that cannot be put in safekeeping stops the intake in time,
   await publishAll()
   await first.warned
   await expect.poll(() => first.session.unacknowledged, { interval: 5, timeout: 20_000 }).toBe(32_767)
-  // The next one would have the identifier of the first.
+  // The next message would reuse the identifier of the first.
   expect(first.taken).toHaveLength(65_534)
   await first.session.close()
   const second = await start([])

@@ -1,5 +1,5 @@
-// PUBACKs behind a slow request, on brokers that treat them in different ways: a stand-in with the manners of each, and
-// a real Mosquitto. The real session, or the whole connector where the memory for repeated requests has a part in it.
+// PUBACKs behind a slow request, on brokers that treat them differently: a stand-in for each, and a real Mosquitto.
+// Tests the real session, or the whole connector where duplicate detection matters.
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
@@ -38,7 +38,7 @@ test('a slow request does not delay others on a broker that accepts PUBACKs in a
   await broker.until(() => broker.connections === 2 && broker.sent.at(-1)!.dup, 'it is redelivered')
   expect(broker.sent.filter(({ connection }) => connection === 2).map(({ key }) => key)).toEqual(['slow'])
   application.release()
-  // Settling the old delivery does nothing on the new connection; the new one is released as well.
+  // Settling the old delivery has no effect on the new connection; the new delivery is released as well.
   await broker.until(() => broker.held === 0, 'everything is acknowledged')
   expect(application.taken).toEqual(['slow', ...OTHERS, 'slow'])
   expect(application.warnings).toEqual([])
@@ -149,7 +149,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
   })
 
   test('loses neither of two messages with the same identifier', async () => {
-    // Without a window, as MQTT 3.1.1 brokers are.
+    // Without a window, like MQTT 3.1.1 brokers.
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63, window: 10_000 })
     closers.push(close)
     broker.publish('slow')
@@ -170,7 +170,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
   })
 })
 
-// These wait for a silence of 5 s; at the same time.
+// These wait for 5 s of silence, concurrently.
 describe.concurrent('a broker that falls silent', () => {
   test('that ignores PUBACKs out of order is detected, and then gets them in order', async ({ expect }) => {
     const { broker, application, close } = await arrange({ mode: 'drops', window: 32 })
@@ -182,7 +182,7 @@ describe.concurrent('a broker that falls silent', () => {
     application.release()
     await broker.until(() => broker.held === 0, 'everything is acknowledged')
     expect(new Set(application.taken)).toEqual(new Set(['slow', ...OTHERS]))
-    // Strict: behind another slow request as well.
+    // Strict order: also behind another slow request.
     expect([...broker.overtaking.keys()]).toEqual([1])
     expect([broker.connections, application.warnings]).toEqual([2, ['ack_order_strict']])
     await close()

@@ -1,4 +1,4 @@
-// Which requests run, on a real Mosquitto: repetitions, cancels, limits, and who gets a turn.
+// Which requests run, on a real Mosquitto: duplicates, cancel messages, limits and fair scheduling.
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from '@inferwire/client'
 import type { ConfigInput } from '@inferwire/connector'
@@ -165,7 +165,7 @@ describe('a repeated request', () => {
     await replyCount('once', 1)
     await ask('iris')
     await replyCount('once', 2)
-    // Reset after it was sent: it may have been executed, and nobody knows the answer.
+    // Reset after it was sent: it may have been executed, and its answer is unknown.
     await ask('once-reset')
     await replyCount('once', 3)
     await ask('once-reset')
@@ -184,7 +184,7 @@ describe('a repeated request', () => {
     })
     await client.publish('infer/request/cut/slow-1000/predict', payloads.nameless)
     await expect.poll(() => callsWith(payloads.named) + callsWith(payloads.nameless)).toBe(2)
-    // The broker keeps the session: it delivers both again, while this process still runs them.
+    // The broker keeps the session and redelivers both while this process still runs them.
     await broker.stop('SIGTERM')
     await broker.start()
     const count = () =>
@@ -229,7 +229,7 @@ describe('a cancel message', () => {
       (name) => repliesWith(`cancel-${name}`)[0]!.user['code'],
     )
     expect(codes).toEqual(['cancelled', 'cancelled', undefined])
-    // The turn was free at once: the last one did not wait for the model to finish the first.
+    // The slot was free at once: the last request did not wait for the first call to end.
     expect(performance.now() - startedAt).toBeLessThan(3_500)
     expect(callsWith(payloads.waiting)).toBe(0)
   })
@@ -332,7 +332,7 @@ describe('limits', () => {
     await run({ 'slow-20': { limits: { concurrency: 4, queueDepthMax: 200 } } })
     const loud = await TestClient.connect(broker.url)
     let isOver = false
-    // 200 requests a second are the capacity; this one alone asks for about ten times that.
+    // The capacity is 200 requests per second; this client alone sends about ten times as many.
     const flood = (async () => {
       while (!isOver) {
         for (let count = 0; count < 20; count++) {

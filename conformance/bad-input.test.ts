@@ -1,4 +1,4 @@
-// Everything that a client, a model server or a broker can do wrong: each gets its typed error, and the process lives.
+// Faulty input from clients, model servers and brokers: each gets an error with its code, and the process survives.
 import { aclText } from '@inferwire/mosquitto'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -45,7 +45,7 @@ beforeAll(async () => {
   await alice.wait(({ topic }) => topic === 'infer/models/iris', 'card')
 })
 
-// Whatever happened before: a good request still gets its answer.
+// After all of this, a valid request still gets its answer.
 afterEach(async () => {
   const reply = await alice.ask('infer/request/alice/iris/predict', BODY)
   expect(reply.user['status']).toBe('200')
@@ -208,7 +208,7 @@ describe('an MQTT user other than the client in the topic', () => {
     const unknown = await alice.ask('infer/request/alice/secreu/predict', BODY)
     expectProblem(secret, 'model_not_found', 404)
     expect(secret.payload.toString()).toBe(unknown.payload.toString().replaceAll('secreu', 'secret'))
-    // An operation that it lacks must not give it away either.
+    // Nor may an unsupported operation reveal that the model exists.
     const operation = await alice.ask('infer/request/alice/secret/nonsense', BODY)
     expect(operation.payload.toString()).toBe(secret.payload.toString())
     expect(upstream.calls('secret')).toBe(0)
@@ -323,7 +323,7 @@ describe('requests without a reply address', () => {
         username: 'alice',
         password: USERS.alice,
       })
-      // The ACL keeps users from such topics; the connector must stand them all the same.
+      // The ACL denies users such topics; the connector must handle them anyway.
       const open = await startMosquitto()
       const { connector, log } = await runConnector({ broker: { url: open.url }, models: {} })
       const anyone = await TestClient.connect(open.url)

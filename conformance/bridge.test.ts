@@ -1,5 +1,5 @@
-// An edge broker with a bridge to the broker of the connector. Mosquitto's bridge speaks MQTT 3.1.1 unless it is told
-// otherwise, and such a bridge drops every property of MQTT 5, in both directions.
+// An edge broker with a bridge to the connector's broker. By default Mosquitto's bridge uses MQTT 3.1.1, which drops
+// all MQTT 5 properties in both directions.
 import { connect, InferwireError } from '@inferwire/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
@@ -26,7 +26,7 @@ interface Site {
   readonly central: TestConnector
 }
 
-// `prefix` is what the topics of the edge have in front of them at the centre.
+// `prefix` is the prefix that the topics of the edge have at the central broker.
 async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Promise<Site> {
   const broker = await startMosquitto()
   closing.push(() => broker.stop())
@@ -51,7 +51,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
     ],
   })
   closing.push(() => edge.stop())
-  // What is retained at the centre arrives when the bridge is up.
+  // Retained messages of the central broker arrive when the bridge is connected.
   const probe = await TestClient.connect(edge.url)
   await probe.subscribe('infer/status/#')
   await probe.wait(({ topic }) => topic.startsWith('infer/status/'), 'status over the bridge')
@@ -67,7 +67,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     const calls = upstream.calls('iris')
     const reply = await client.infer('iris', BODY, { timeoutMs: 8_000 })
     expect(reply.json()).toEqual({ predictions: [digest(BODY)] })
-    // The properties are lost: what is not known is not made up.
+    // The properties are lost, and no values are invented for them.
     expect(reply).toMatchObject({ status: 200, contentType: undefined, headers: {}, attempts: 1 })
     const { code, stdout } = await inferwire([
       'infer',

@@ -1,5 +1,5 @@
-// A broker that refuses, forgets, cuts or limits: the connector says so, stays alive, and is ready again by itself.
-// Mosquitto where it can be brought to do it; else a stand-in that answers CONNECT and SUBSCRIBE as the test says.
+// Brokers that reject, lose data, disconnect or limit: the connector logs the reason, survives and recovers by itself.
+// Tests Mosquitto where it can be configured so, otherwise a stand-in with scripted answers to CONNECT and SUBSCRIBE.
 import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
@@ -26,7 +26,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
 })
 
-// Unlike `runConnector` it does not wait for a session that may never come.
+// Unlike `runConnector` it does not wait for the session, which may never be ready.
 async function startUnready(broker: ConfigInput['broker']): Promise<{ connector: Connector; log: string[] }> {
   const log: string[] = []
   const config = loadConfig({
@@ -50,7 +50,7 @@ async function readiness(connector: Connector): Promise<{ status: number; text: 
 
 type Answer = (packet: Packet, socket: Socket) => void
 
-// Not a broker: it speaks just enough MQTT 5 to misbehave at one point.
+// Not a broker: it implements just enough MQTT 5 to misbehave at one point.
 async function startStandIn(answer: Answer): Promise<string> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -158,7 +158,7 @@ test('a broker that never answers CONNECT is abandoned after the connect timeout
 })
 
 test('a session is subscribed again after its connection was lost before SUBACK', async () => {
-  // Session Present in turn; the second connection breaks before its SUBACK.
+  // Session Present alternates; the second connection is lost before its SUBACK.
   const sessionPresent = [false, false, true]
   let connections = 0
   const subscribed: number[] = []
@@ -186,7 +186,7 @@ test('a session is subscribed again after its connection was lost before SUBACK'
   expect(log.filter((line) => line.includes('session_lost'))).toHaveLength(1)
 })
 
-// Mosquitto's acl_file grants every subscription and delivers nothing; its other plugin refuses, as EMQX does.
+// Mosquitto's acl_file grants every subscription and delivers nothing; its dynamic-security plugin rejects, like EMQX.
 const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib']
   .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))
   .find((file) => existsSync(file))
@@ -289,7 +289,7 @@ test('an answer above the Maximum Packet Size of the broker becomes an error wit
   await client.subscribe('infer/reply/cam7/#')
   const small = await client.ask('infer/request/cam7/echo/predict', `{"instances":["${'x'.repeat(1_000)}"]}`)
   expect(small.user['status']).toBe('200')
-  // The properties of the reply make it larger than the request was.
+  // The properties of the reply make it larger than the request.
   const large = await client.ask('infer/request/cam7/echo/predict', `{"instances":["${'x'.repeat(1_380)}"]}`)
   expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
 })
@@ -311,7 +311,7 @@ test('on a Mosquitto without retained messages the connector answers, and logs w
   const reply = await client.ask('infer/request/cam7/echo/predict', '{"instances":[1]}')
   expect(reply.user['status']).toBe('200')
   expect(log.filter((line) => line.includes('"retain_unavailable"'))).toHaveLength(1)
-  // A client that is subscribed still gets the card.
+  // A subscribed client still receives the card.
   await client.wait(({ topic }) => topic === 'infer/models/echo', 'the card')
   const late = await TestClient.connect(broker.url)
   closers.push(() => late.close())

@@ -150,7 +150,7 @@ describe('a fault', () => {
     ['an exception', `throw new Error('boom')`],
     ['a rejection', `Promise.reject(new Error('boom'))`],
   ])('%s that nobody caught is logged and ends it with 70', async (_name, fault) => {
-    // A module that is loaded first plants a fault for a signal that the connector does not use.
+    // A preloaded module throws on a signal that the connector does not use.
     const module = `process.on('SIGUSR2',()=>{${fault}})`
     const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` }
     const connector = connect(['--root', 'fault', '--model', `a=${url},protocolVersion=v1`], env)

@@ -1,4 +1,4 @@
-// The `inferwire` command among full disks, foreign encodings and certificates that do not fit: real files, a real TLS
+// The `inferwire` command with full disks, other text encodings and invalid certificates: real files, a real TLS
 // broker, a shell.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

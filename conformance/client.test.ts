@@ -1,5 +1,5 @@
-// The SDK against real Mosquitto where it breaks: repeats (D10), limits, sockets, exit, on both protocol versions.
-// A stand-in on mqtt.js answers: what the connector says is the contract suite's matter.
+// The SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, on both MQTT versions. A
+// stand-in on mqtt.js answers; the connector's answers are tested in contract.test.ts.
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'
@@ -39,7 +39,7 @@ async function open(options: ConnectOptions = {}, url = broker.url): Promise<Cli
   return client
 }
 
-// The stand-in: `reply` sends the body back, as the contract says where. It comes back with the broker.
+// The stand-in: `reply` returns the body to the reply topic of the contract. It reconnects after a broker restart.
 async function respond(behaviour: Behaviour, url = broker.url, user = {}): Promise<StandInRequest[]> {
   const requests: StandInRequest[] = []
   const mqtt = await connectAsync(url, { ...user, protocolVersion: 5, reconnectPeriod: 50 })
@@ -96,7 +96,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
 
   test('a repeated publish is the same request: the first reply counts, the second is ignored', async () => {
     const requests = await respond((_request, reply) => {
-      // Both copies are answered once the second is here.
+      // Both copies are answered after the second has arrived.
       if (requests.length === 2) void reply().then(() => reply())
     })
     const client = await open({ mqttVersion })
@@ -114,7 +114,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
         if (isAnswering) echo(request, reply)
       })
       const client = await open({ mqttVersion })
-      // MQTT 5 needs no timed repeats: the PUBACK says whether somebody was there (0x10) when it was sent again.
+      // MQTT 5 needs no timed repeats: the PUBACK of the resent request reports a missing subscriber (0x10).
       const repeatAfterMs = mqttVersion === 5 ? Infinity : 200
       const pending = client.infer('iris', BODY, { repeatAfterMs, timeoutMs: 40_000 })
       await vi.waitFor(() => expect(requests.length).toBeGreaterThan(0), 10_000)
@@ -144,7 +144,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     const answers: Promise<unknown>[] = []
     for (let kill = 0; kill < 5; kill++) {
       for (let index = 0; index < 40; index++) answers.push(ask(answers.length))
-      // In the middle of them: some are answered, some are not.
+      // Killed in the middle: some requests are answered, some are not.
       await answers.at(-40)
       await broker.stop('SIGKILL')
       await broker.start()

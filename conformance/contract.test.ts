@@ -1,4 +1,4 @@
-// The wire contract against real brokers: what a client publishes, and what comes back.
+// The wire contract on real brokers: what a client publishes, and which reply it receives.
 import { startBroker } from '@inferwire/dev'
 import type { ConnectorStatus, ModelCard } from '@inferwire/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -123,7 +123,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
 
   test('mosquitto_pub and mosquitto_sub with MQTT 3.1.1 receive their answers', async () => {
     const where = ['-h', '127.0.0.1', '-p', String(broker.port), '-V', 'mqttv311', '-q', '1']
-    // A retained marker tells when the subscription stands: the card of the model.
+    // The retained card of the model shows that the subscription is active.
     const heard = mosquittoSub([
       ...where,
       '-t',

@@ -1,5 +1,5 @@
-// The delivery promises on a real Mosquitto: the connector is a process that is killed, stopped and cut off, and a tap
-// between it and the broker is the witness.
+// The delivery requirements on a real Mosquitto: the connector's process is killed, stopped and disconnected, and a tap
+// checks the packets between it and the broker.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { WireTap } from './chaos/tap.ts'
 import { startInferwire } from './fixtures/inferwire.ts'
@@ -45,7 +45,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-// Killed at every turn, the connector would suspect the requests; that has a test of its own.
+// After so many kills the connector would suspect the requests of being poison; that has its own test.
 const TRUSTING = { env: { INFERWIRE_POISON_ENABLED: 'false' } }
 
 async function startConnector(): Promise<RunningCommand> {
@@ -86,7 +86,7 @@ test('kill -9 with 200 requests in flight: every request is answered after the r
   for (let round = 0; round < 20; round++) {
     const before = load.answered
     await load.sendMany(200)
-    // Killed in the middle: some are answered, most are not.
+    // Killed in the middle: some requests are answered, most are not.
     await expect.poll(() => load.answered > before, { interval: 2, timeout: 10_000 }).toBe(true)
     connector.signal('SIGKILL')
     await connector.ended
@@ -101,7 +101,7 @@ test('kill -9 with 200 requests in flight: every request is answered after the r
     phantom: 0,
     errors: [],
   })
-  // The kills hit something: requests came again.
+  // The kills had an effect: requests were redelivered.
   expect(tap.seen.redelivered - redeliveredBefore).toBeGreaterThan(20 * 50)
   expect(tap.violations).toEqual([])
   load.close()
@@ -110,7 +110,7 @@ test('kill -9 with 200 requests in flight: every request is answered after the r
 test('on the wire: PUBACKs of requests follow the PUBACKs of their replies, in arrival order, on their own connection', async () => {
   const load = await startLoad('slow-30')
   await startConnector()
-  // The broker's acknowledgements of replies are held back: not one request may be acknowledged.
+  // The broker's PUBACKs for replies are held: no request may be acknowledged.
   tap.holdReplyAcks = true
   const before = { ...tap.seen }
   const sending = load.sendMany(50)

@@ -1,4 +1,4 @@
-// Holds the pages to what is true: links lead somewhere, configurations load, commands exist, marked lines work.
+// Checks the pages: links are valid, configurations load, commands exist, marked lines work.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { rootCertificates } from 'node:tls'
@@ -31,7 +31,7 @@ describe('links', () => {
 describe('configurations', () => {
   test.each(marked('config'))('$page:$line loads', ({ text }) => {
     const folder = tempFolder('docs')
-    // Files are named as they are on the reader's machine; here they are made.
+    // Creates the files that the configuration names.
     const config = text.replaceAll(/(\w*[fF]ile): (\S+)/g, (_, key: string, path: string) => {
       const file = join(folder, path.replaceAll('/', '_'))
       writeFileSync(file, key === 'caFile' ? rootCertificates[0]! : 'content\n')
@@ -62,7 +62,7 @@ describe('commands', () => {
     expect(usageMistake(words)).toBe('')
   })
 
-  // In a sentence a command may come without its arguments.
+  // In a sentence, a command may appear without its arguments.
   test.each(mentions)('$page: $line exists', ({ words }) => {
     expect(usageMistake(words)).toMatch(/^(?:|error: missing required argument .*)$/)
   })
@@ -120,7 +120,7 @@ describe('with a running `npm start`', () => {
       expect(ended).toMatchObject({ code: 0, stderr: '' })
       return
     }
-    // The command of this checkout; npx would find the same one more slowly.
+    // The command of this checkout: npx would find the same one, but more slowly.
     const line = withPort(text).replaceAll(/^npx inferwire /gm, `'${process.execPath}' '${INFERWIRE}' `)
     const env = { INFERWIRE_BROKER_URL: `mqtt://127.0.0.1:${mqttPort}` }
     const ended = await shell(`set -e\n${line}`, { cwd: ROOT, env })
@@ -177,7 +177,7 @@ function marked(kind: string): Block[] {
   return found
 }
 
-// A page without its fenced blocks.
+// Returns a page without its fenced blocks.
 function prose(page: string): string {
   return read(page).replaceAll(/^```[\s\S]*?^```$/gm, '')
 }
@@ -192,13 +192,13 @@ function linksOf(page: string): string[] {
 function leadsSomewhere(page: string, link: string): boolean {
   const [path = '', anchor] = link.split('#')
   const file = path === '' ? join(ROOT, page) : resolve(ROOT, dirname(page), path)
-  // A link out of the repository leads nowhere for its reader.
+  // A relative link outside the repository is broken for its reader.
   if (!file.startsWith(ROOT) || !existsSync(file)) return false
   if (anchor === undefined) return true
   return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].some(([, title]) => slug(title!) === anchor)
 }
 
-// As GitHub makes the anchors of headings.
+// Makes anchors of headings as GitHub does.
 function slug(title: string): string {
   return title
     .toLowerCase()
@@ -206,7 +206,7 @@ function slug(title: string): string {
     .replaceAll(' ', '-')
 }
 
-// The words of a simple command up to a comment or a redirection; no expansions.
+// Returns the words of a simple command up to a comment or a redirection, without expansions.
 function shellWords(line: string): string[] {
   const words: string[] = []
   for (const [, single, double, bare] of line.matchAll(/'([^']*)'|"([^"]*)"|([^\s'"]+)/g)) {
@@ -217,7 +217,7 @@ function shellWords(line: string): string[] {
   return words
 }
 
-// What the command line says to these words without doing anything; empty when it takes them.
+// Parses the words without running the command; returns the error, or '' when they are valid.
 function usageMistake(words: readonly string[]): string {
   let message = ''
   const program = createProgram()
@@ -231,14 +231,14 @@ function usageMistake(words: readonly string[]): string {
     program.parse([...words], { from: 'user' })
   } catch (error) {
     const { code, message: text } = error as { code?: string; message: string }
-    // Asking for help is no mistake, and a group of commands answers with it.
+    // A request for help is not a mistake, and a group of commands answers with its help.
     if (!['commander.help', 'commander.helpDisplayed', 'commander.version'].includes(code ?? ''))
       message = text
   }
   return message
 }
 
-// Ports and times differ from run to run, and columns with them.
+// Ports and times vary, and with them the widths of columns.
 function anyFigures(text: string): string {
   return text
     .replaceAll(/(127\.0\.0\.1):\d+/g, '$1:PORT')

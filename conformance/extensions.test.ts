@@ -1,5 +1,5 @@
-// What the next capabilities are made of, on a real Mosquitto: a router of other topics, an endpoint that answers in
-// parts. Each is one file in extensions/, and nothing in the connector knows of it.
+// Extension points on a real Mosquitto: a router of other topics, and an endpoint that answers in parts. Each is one
+// file in extensions/, without a change to the connector.
 import { createLog, loadConfig } from '@inferwire/connector'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { ModelGate } from '../packages/connector/src/admission/index.ts'

@@ -1,4 +1,4 @@
-// KServe's own Python server behind the connector: what comes back over MQTT is what HTTP answers, byte for byte.
+// KServe's Python server behind the connector: the replies over MQTT are the HTTP responses, byte for byte.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startKserveServer } from './fixtures/kserve-server.ts'
@@ -51,7 +51,7 @@ test('the KServe Python server gives the same answers through the connector as d
     ['echo/infer', 'POST', '/v2/models/echo/infer', IRIS_V2],
     ['iris/metadata', 'GET', '/v2/models/iris', ''],
     ['iris/ready', 'GET', '/v2/models/iris/ready', ''],
-    // Errors of the server come through as they are.
+    // Errors of the server are forwarded unchanged.
     ['iris/explain', 'POST', '/v1/models/iris:explain', IRIS_V1],
     ['iris/predict', 'POST', '/v1/models/iris:predict', '{"instances":[[1,2]]}'],
     ['iris/predict', 'POST', '/v1/models/iris:predict', '{"instances":'],

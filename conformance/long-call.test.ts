@@ -1,4 +1,4 @@
-// A long call next to many short ones, on a real Mosquitto: Packet Identifiers that come round, safekeeping, lanes.
+// A long call next to many short ones, on a real Mosquitto: reused Packet Identifiers, safekeeping, lanes.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectAsync, type MqttClient } from 'mqtt'
@@ -142,7 +142,7 @@ test('a lane answers each request of its model once, although two sessions recei
   await laneReady(running)
   await askOnce('lane-once', 0, 50)
   await askOnce('other', 0, 50)
-  // Also without a name of its own, by which two copies could be recognised.
+  // Also without an id by which two copies could be recognized.
   await client.publish('infer/request/plc/lane-once/predict', '{"instances":["nameless"]}')
   await expect.poll(() => repliesOn('infer/reply/plc/lane-once/predict').length).toBe(51)
   expect(callsOf('lane-once').filter((call) => call.includes('nameless'))).toHaveLength(1)
@@ -188,7 +188,7 @@ test('a reload that adds or removes the lane of a model loses no request and rep
   await askOnce('lane-reload', 10, 30)
   await laneReady(running)
   await askOnce('lane-reload', 40, 30)
-  // Requests cross the moments at which the lane subscribes and unsubscribes.
+  // Requests arrive while the lane subscribes and unsubscribes.
   for (let from = 100; from < 2_000; from += 100) {
     reload(false)
     await askOnce('lane-reload', from, 30)

@@ -1,4 +1,4 @@
-// What a client gets when a real model server loads, is full or fails: a stand-in gives the answers of Triton 2.51.0 and
+// What a client receives when a model server loads, is full or fails: the fake gives the answers of Triton 2.51.0 and
 // MLServer 1.7.1.
 import { gzipSync } from 'node:zlib'
 import type { ProblemBody } from '@inferwire/protocol'
@@ -66,7 +66,7 @@ const calls = (): number => server.requests.length - callsBefore
 const ask = (model: string, body: string | Buffer = BODY): Promise<Received> =>
   client.ask(`infer/request/cam/${model}/infer`, body)
 
-// The same request again: same Correlation Data, same body.
+// Repeats the request with the same Correlation Data and body.
 async function repeat(correlationData: Buffer, model = 'late'): Promise<Received> {
   client.received.length = 0
   return client.ask(`infer/request/cam/${model}/infer`, BODY, { correlationData })

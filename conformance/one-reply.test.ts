@@ -1,4 +1,4 @@
-// A restarted broker redelivers what was under way: each request still gets one reply.
+// A restarted broker redelivers the requests in flight: each request still gets one reply.
 import { expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
@@ -20,7 +20,7 @@ test('100 requests in flight get one reply each when the broker restarts', async
   for (const id of ids) await client.publish(`infer/request/plc/held/predict/${id}`, `{"instances":[${id}]}`)
   await expect.poll(() => gate.open).toBe(100)
   await broker.stop('SIGTERM')
-  // Half of the answers come while there is no connection, half after the requests were redelivered.
+  // Half of the answers arrive while there is no connection, half after the requests were redelivered.
   gate.release(50)
   await expect.poll(() => gate.open).toBe(50)
   await broker.start()

@@ -1,4 +1,4 @@
-// Several connectors under one root, and a connector after itself, on a real Mosquitto.
+// Several connectors under one root, and a connector after its restart, on a real Mosquitto.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Secret, type ConfigInput } from '@inferwire/connector'
 import type { ConnectorStatus } from '@inferwire/protocol'
@@ -60,12 +60,12 @@ async function stop(running: TestConnector): Promise<void> {
 const events = ({ log }: TestConnector): string[] =>
   log.map((line) => (JSON.parse(line) as { event: string }).event)
 
-/** The outcomes of all replies to one request, after a while in which a second one would arrive. */
+/** The outcomes of all replies to one request, after enough time for a second reply to arrive. */
 async function repliesTo(model: string, id: string): Promise<(string | undefined)[]> {
   const topic = `${root}/reply/plc/${model}/predict/${id}`
   await client.publish(`${root}/request/plc/${model}/predict/${id}`, BODY)
   await client.wait((message) => message.topic === topic, `reply on ${topic}`)
-  // Both connectors have taken this one as well, in the order of arrival, when its answers are there.
+  // Requests are handled in order of arrival: after its answers, both connectors have handled the earlier ones too.
   const last = `${root}/reply/plc/nobody-has-it/predict/${id}`
   await client.publish(`${root}/request/plc/nobody-has-it/predict/${id}`, BODY)
   await client.wait((message) => message.topic === last, `reply on ${last}`)
@@ -77,7 +77,7 @@ async function repliesTo(model: string, id: string): Promise<(string | undefined
 async function retained(topic: string): Promise<string | undefined> {
   const reader = await TestClient.connect(broker.url)
   await reader.subscribe(topic)
-  // A retained message comes with the SUBACK; the marker is behind it.
+  // Retained messages arrive with the SUBACK, before the marker.
   await reader.subscribe(`${root}/marker`)
   await reader.publish(`${root}/marker`, 'x')
   await reader.wait((message) => message.topic === `${root}/marker`)
@@ -196,7 +196,7 @@ test.each(['3.1.1', 5] as const)(
   20_000,
 )
 
-/** A connector behind a proxy that is refused until `back` is called. */
+/** A connector behind a proxy that refuses connections until `back` is called. */
 async function runAway(name: string, models: readonly string[]) {
   const proxy = await Proxy.start(broker.port)
   closing.push(() => proxy.close())

@@ -1,4 +1,4 @@
-// A request that ends the process is tried three times, then answered and set aside; everything else is answered.
+// A request that kills the process is tried three times, then answered and set aside; all others are answered.
 import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -95,7 +95,7 @@ test('a request that kills the process is tried three times, then answered `inte
     if (!(await Promise.race([ended, poisoned.then(() => false)]))) break
     deaths += 1
     expect(deaths).toBeLessThanOrEqual(3)
-    // It may end before it can say that it is ready.
+    // The process may end before it is ready.
     await start(config).catch(() => {})
   }
   expect(deaths).toBe(3)
@@ -121,7 +121,7 @@ test('a request that kills the process is tried three times, then answered `inte
   })
   expect(connector!.stderr()).toMatch(/"event":"request_set_aside".*"attempts":3/)
 
-  // It is acknowledged: the next process never sees it.
+  // It is acknowledged: the next process never receives it.
   await expect.poll(() => connector!.stderr(), { timeout: 20_000 }).toContain('suspicion_ended')
   connector!.signal('SIGTERM')
   expect((await connector!.ended).code).toBe(0)
@@ -138,7 +138,7 @@ test('two kills from outside with many requests in flight blame no request', asy
     client.ask(topic, `{"instances":[${1_000 + index}]}`, {}, PATIENCE_MS),
   )
   let seen = 0
-  // A third kill in a row could hit one that was under way in the second: that looks like its fault.
+  // A third kill in a row could hit a request that was in flight at the second: it would look like poison.
   for (let kill = 0; kill < 2; kill++) {
     await expect.poll(() => upstream.calls('slow-500'), { timeout: 10_000 }).toBeGreaterThan(seen)
     connector!.signal('SIGKILL')

@@ -1,4 +1,4 @@
-// A reload takes nothing away that still serves, and cards and statuses say what is there: whatever happens meanwhile.
+// A reload removes nothing that still serves, and cards and statuses stay correct, whatever happens meanwhile.
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
@@ -81,7 +81,7 @@ function statuses(topic: string): string[] {
     .map((message) => (message.json() as ConnectorStatus).state)
 }
 
-/** A model server that answers inferences at once, and questions about its models only while the gate is open. */
+/** A model server that answers inferences at once, and metadata requests only while they are not held. */
 async function startDiscreetServer(
   metadata: Answer = json(200, '{"name":"iris"}'),
 ): Promise<{ url: string; hold(): void; release(): void }> {
@@ -103,7 +103,7 @@ async function startDiscreetServer(
   }
 }
 
-// The code of the problem, or the status of the answer.
+// Resolves with the code of the problem, or the status of the answer.
 async function askIris(): Promise<unknown> {
   const { user } = await client.ask('infer/request/me/iris/predict', BODY)
   return user['code'] ?? user['status']
@@ -208,7 +208,7 @@ test('the status lists models that are added and removed after the birth', async
   await expect
     .poll(() => client.received.findLast(({ topic }) => topic === STATUS)?.json())
     .toEqual({ ...birth, models: [] })
-  // Three lists, three statuses: two exposures of one turn are told at once.
+  // Three lists, three statuses: two models that are exposed together change the status once.
   expect(statuses(STATUS)).toHaveLength(3)
 })
 

@@ -1,4 +1,4 @@
-// A model server that dies and comes back, under load: typed errors at once, few retries, and the way back.
+// A model server that dies under load and returns: errors with a code at once, few retries, and recovery.
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig, type ConfigInput } from '@inferwire/connector'
@@ -102,7 +102,7 @@ test('a model server dies under load: errors at once; the circuit opens within a
   expect(opened).toMatchObject({ level: 'warn', model: 'iris', url: world.upstream.url })
   expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBeGreaterThan(0)
 
-  // Until the probes are as rare as they get.
+  // Until the probes have reached their longest interval.
   const known = load.answered
   await expect.poll(() => load.answered, { timeout: 10_000 }).toBeGreaterThan(known + 400)
   expect(linesOf(world, 'circuit_closed')).toEqual([])
@@ -139,7 +139,7 @@ test('a server that hangs on all slots: the circuit opens, and other requests ar
   expect((await client.ask(topic, '{"instances":["answer"]}')).user['status']).toBe('200')
   const flood = new AbortController()
   const flooding = (async () => {
-    // Two at a time have their turn, and soon not enough of their time left for a time-out that says something.
+    // Two requests at a time get a slot, soon with too little time left for a timeout that indicates a fault.
     while (!flood.signal.aborted) {
       void client.ask(topic, BODY)
       await pause(20)
@@ -158,7 +158,7 @@ test('a server that hangs on all slots: the circuit opens, and other requests ar
     await pause(50)
   }
   await expect.poll(() => probes.length + refused.length).toBe(40)
-  // One hangs for a second, as a probe. Nobody waits behind it until the own deadline.
+  // One request at a time hangs for a second as a probe; no other waits behind it until its own deadline.
   expect(new Set(probes)).toEqual(new Set(['deadline_exceeded']))
   expect(probes.length).toBeLessThanOrEqual(4)
 })
@@ -191,14 +191,14 @@ test('a lost connection is retried once, except with repeatable: false', async (
   closers.push(() => client.close())
   await client.subscribe('infer/reply/cam7/#')
   let count = 0
-  // A body of its own, so that its first call fails; how it ended, and how often the model was called for it.
+  // Sends a unique body, so that its first call fails; resolves with its status and its number of calls.
   const ask = async (model: string): Promise<string> => {
     const before = world.upstream.calls(model)
     count += 1
     const { user } = await client.ask(`infer/request/cam7/${model}/predict`, `{"instances":[[${count}]]}`)
     return `${user['status']} after ${world.upstream.calls(model) - before}`
   }
-  // Its budget starts empty: there is a retry after a third of a second.
+  // The retry budget starts empty: the first retry is possible after a third of a second.
   await expect.poll(() => ask('once-reset'), { timeout: 10_000 }).toBe('200 after 2')
   await expect.poll(() => ask('once-nohealthy'), { timeout: 10_000 }).toBe('200 after 2')
   for (let again = 0; again < 20; again += 1) expect(await ask('once-cut')).toBe('502 after 1')
