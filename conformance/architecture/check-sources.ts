@@ -114,7 +114,8 @@ function relativeViolations(
 ): string[] {
   const target = posix.join(posix.dirname(path), specifier)
   if (!target.startsWith(`packages/${packageOf(path)}/src/`)) return says('it is outside of the sources')
-  if (/\.test\.ts$|\/testing\//.test(target)) return says('it is a test file')
+  const isForTests = target.includes('/testing/') && !path.includes('/testing/')
+  if (target.endsWith('.test.ts') || isForTests) return says('it is a test file')
   if (unitOf(target) === unitOf(path)) return []
   if (!mayImport(path, unitOf(target), table)) return says('the import table does not allow it')
   if (isSecondDoor(target)) return says('the second door is for `conformance/`')

@@ -68,7 +68,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'the client cancelled the request.',
     'conformance/admission.test.ts > stops the request with that Correlation Data',
     'conformance/admission.test.ts > is what an abort in the SDK sends',
-    `${CLIENT}/client.test.ts > an abort ends the request with cancelled`,
+    `${CLIENT}/client.test.ts > an abort before or after sending ends the request with cancelled`,
   ),
   code(
     'upstream_unreachable',
@@ -117,7 +117,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'no_connector',
     "at the client: the broker's PUBACK says that nobody subscribed.",
-    `${CLIENT}/client.test.ts > without a connector the request fails at once with no_connector`,
+    `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
     'conformance/client.test.ts > nobody subscribed: no_connector at once',
   ),
   code(
@@ -129,7 +129,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'broker_unreachable',
     'at the client: no MQTT broker answers.',
-    `${CLIENT}/mqtt-connection.test.ts > a broker that hangs up, answers nothing or answers nonsense is unreachable`,
+    `${CLIENT}/mqtt-connection.test.ts > a broker that disconnects, does not answer or does not use MQTT fails with broker_unreachable`,
   ),
   code(
     'certificate_refused',

@@ -118,8 +118,8 @@ export const SECURITY: readonly Requirement[] = [
     'X-DEV-1',
     SECURITY_PAGE,
     "The development broker's WebSocket listens on loopback and lets no foreign web page in.",
-    'packages/dev/src/broker/local-page.test.ts > refuses an upgrade without Host',
-    'packages/dev/src/broker/local-page.test.ts > refuses an upgrade with two Hosts',
+    'packages/dev/src/broker/local-page.test.ts > refuses an upgrade without a Host header',
+    'packages/dev/src/broker/local-page.test.ts > refuses an upgrade with two Host headers',
     'packages/dev/src/broker/embedded.test.ts > listens on loopback only',
   ),
 ]

@@ -30,7 +30,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'What the client appends after the operation comes back in the reply topic, so that MQTT 3.1.1 correlates.',
     `${CONTRACT} > an MQTT 3.1.1 client correlates by the id in the topic`,
-    `${CLIENT} > a request on MQTT 3.1.1 finds its reply by its topic`,
+    `${CLIENT} > matches a reply by its topic on MQTT 3.1.1`,
     'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > are answered once by one call of the model',
     'conformance/python-example.test.ts > paho-mqtt gets its answer over MQTT',
   ),

@@ -5,7 +5,7 @@ const card = {
   contract: 1,
   name: 'iris',
   description: 'flowers',
-  protocols: ['v2', 'v1'],
+  protocol_versions: ['v2', 'v1'],
   operations: ['predict', 'infer'],
   default_operation: 'infer',
   platform: 'onnx',
@@ -44,7 +44,7 @@ test.each<[what: string, payload: Uint8Array, mistake: RegExp, name?: string]>([
 })
 
 test.each([
-  ['protocols', 'v2'],
+  ['protocol_versions', 'v2'],
   ['default_operation', null],
   ['description', { de: 'Blumen' }],
   ['platform', 5],
@@ -64,7 +64,7 @@ test('a card of a newer contract is read as far as it goes', () => {
   const newer = {
     contract: 2,
     name: 'iris',
-    protocols: ['v3'],
+    protocol_versions: ['v3'],
     operations: ['chat'],
     default_operation: 'chat',
     limits: { timeout_ms: 5, tokens_max: 9, request_bytes_max: 'unbounded' },

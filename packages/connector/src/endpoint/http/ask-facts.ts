@@ -100,7 +100,10 @@ async function askVersion(
   version: string,
   signal: AbortSignal,
 ): Promise<VersionFacts> {
-  let facts: VersionFacts = { state: 'missing', reason: 'the server supports no dialect with versions' }
+  let facts: VersionFacts = {
+    state: 'missing',
+    reason: 'the server supports no protocol version with model versions',
+  }
   for (const dialect of versionedDialects().filter((each) => model.dialects.includes(each))) {
     const route = operationRoute('metadata', dialect, model.name, version)
     if (route === undefined) continue
