@@ -34,7 +34,7 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: ['conformance/cluster*.test.ts'],
-          // Its addresses, ports and mounts are nobody else's.
+          // Its addresses, ports and mounts are in a network namespace that no other process shares.
           pool: ownNetworkPool,
           // One cluster at a time.
           maxWorkers: 1,
