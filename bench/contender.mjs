@@ -7,7 +7,7 @@ export const YARDSTICK = 'c'
 
 const INFERWIRE =
   'node packages/cli/bin/inferwire.js connect --broker mqtt://127.0.0.1:{mqtt_port}' +
-  ' --model iris=http://127.0.0.1:{http_port},protocol=v1 --admin-port {admin_port}'
+  ' --model iris=http://127.0.0.1:{http_port},protocolVersion=v1 --admin-port {admin_port}'
 
 /**
  * Commands by name. The process that is started must do the work itself: its CPU time and memory are what is measured.

@@ -69,7 +69,7 @@ export class SlowCallConnector {
       // The open call must not hold up the end of the run.
       drain: { timeoutMs: 1000 },
       models: {
-        echo: { url: `http://127.0.0.1:${modelPort}`, protocol: 'v1', timeoutMs },
+        echo: { url: `http://127.0.0.1:${modelPort}`, protocolVersion: 'v1', timeoutMs },
       },
     }
   }

@@ -217,8 +217,8 @@ describe.concurrent('a broker that falls silent', () => {
     const { connector, log } = await runConnector({
       broker: { url: broker.url, ackHoldMaxMs: 50 },
       models: {
-        'slow-14000': { url: upstream.url, protocol: 'v1' },
-        fast: { url: upstream.url, protocol: 'v1' },
+        'slow-14000': { url: upstream.url, protocolVersion: 'v1' },
+        fast: { url: upstream.url, protocolVersion: 'v1' },
       },
     })
     broker.publish('slow', 'infer/request/c/slow-14000/predict')

@@ -37,7 +37,7 @@ async function run(models: Record<string, Model>, rest: ConfigInput = {}): Promi
   const { url } = upstream
   const all = Object.entries(models).map(([name, model]) => [
     name,
-    { url, protocol: 'v1' as const, ...model },
+    { url, protocolVersion: 'v1' as const, ...model },
   ])
   const connector = await runConnector({
     broker: { url: broker.url },
@@ -111,7 +111,7 @@ describe('a request that comes again', () => {
     '%s with the same id, after the model server stopped, is not the answer of before',
     async (operation) => {
       const own = await startUpstream()
-      await run({ m: { url: own.url, protocol: 'v2' } })
+      await run({ m: { url: own.url, protocolVersion: 'v2' } })
       const topic = `infer/request/plc/m/${operation}/1`
       const statuses = () =>
         client.received
@@ -251,9 +251,9 @@ describe('a cancel message', () => {
     expect(repliesWith('by-id')[0]!.user['code']).toBe('cancelled')
   })
 
-  test.each([5, 4] as const)('is what an abort in the SDK sends (MQTT %j)', async (protocolVersion) => {
+  test.each([5, '3.1.1'] as const)('is what an abort in the SDK sends (MQTT %s)', async (mqttVersion) => {
     const connector = await run({ 'slow-3000': {} })
-    const sdk = await connect(broker.url, { protocolVersion })
+    const sdk = await connect(broker.url, { mqttVersion })
     const abort = new AbortController()
     const payload = body()
     const asked = sdk.infer('slow-3000', payload, { operation: 'predict', signal: abort.signal })

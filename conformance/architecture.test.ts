@@ -1,4 +1,4 @@
-// Holds the sources to the import table of ARCHITECTURE.md: packages, rooms, and the rules beside them.
+// Checks the sources against the imports that ARCHITECTURE.md allows, and further rules about packages and rooms.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dialectNames } from '@inferwire/protocol'
 import { describe, expect, test } from 'vitest'
@@ -38,11 +38,11 @@ function packageSources(): SourceFile[] {
 }
 
 describe('the sources', () => {
-  test('import what the table of ARCHITECTURE.md allows, and nothing else', () => {
+  test('import only what ARCHITECTURE.md allows', () => {
     const table = readImportTable(readFileSync(new URL('ARCHITECTURE.md', ROOT), 'utf8'))
     const checked = checkSources(sources(), table)
     expect(checked.violations).toEqual([])
-    // A row for what does not exist any more allows nothing, and misleads its reader.
+    // An item for a unit that no longer exists misleads its reader.
     const units = new Set(sources().flatMap(({ path }) => [path.split('/')[1], unitOf(path)]))
     expect([...table.keys()].filter((unit) => !units.has(unit))).toEqual([])
     // A checker that sees nothing finds nothing.
@@ -93,33 +93,37 @@ describe('the sources', () => {
 describe('the checker', () => {
   const table = readImportTable(`
 # Page
-## Import table
-| from | may import |
-|---|---|
-| \`protocol\` | nothing of ours |
-| \`client\`, \`connector\`, \`dev\` | \`protocol\` |
-| \`cli\` | \`connector\`, \`client\`, \`dev\` (only the dev command) |
-| \`connector/route\`, \`connector/session\` | \`connector/step\`, \`connector/telemetry\` |
-| \`connector/telemetry\` | nothing else |
-| \`connector/pipeline\` | \`connector/*\` |
-| \`connector/internal\` | \`connector/session\` |
-| \`conformance/*.test\` | \`conformance/*\`, \`cli\`, \`dev\` |
-| \`conformance/chaos\`, \`conformance/fixtures\` | \`connector\` |
-| \`conformance/fuzz\` | \`conformance/fixtures\`, \`connector/internal\`, \`connector/route\`, \`connector/step\` |
+## Allowed imports
+
+- \`protocol\`: nothing of ours
+- \`client\`, \`connector\`, \`dev\`: \`protocol\`
+- \`cli\`: \`connector\`, \`client\`, \`dev\` (only the dev command)
+- \`connector/route\`, \`connector/session\`: \`connector/step\`,
+  \`connector/telemetry\`
+- \`connector/telemetry\`: nothing else
+- \`connector/pipeline\`: \`connector/*\`
+- \`connector/internal\`: \`connector/session\`
+- \`conformance/*.test\`: \`conformance/*\`, \`cli\`, \`dev\`
+- \`conformance/chaos\`, \`conformance/fixtures\`: \`connector\`
+- \`conformance/fuzz\`: \`conformance/fixtures\`, \`connector/internal\`, \`connector/route\`, \`connector/step\`
+
+Text about \`client\`.
+
 ## Afterwards
-| \`protocol\` | \`client\` |
+
+- \`protocol\`: \`client\`
 `)
   const check = (path: string, text: string): readonly string[] => {
     const top = path.startsWith('conformance/') ? '' : 'packages/'
     return checkSources([{ path: `${top}${path}`, text }], table).violations
   }
 
-  test('reads the table of its section only', () => {
+  test('reads the list of its section only', () => {
     expect(table.get('protocol')).toEqual(new Set())
     expect(table.get('cli')).toEqual(new Set(['connector', 'client', 'dev']))
     expect(table.get('connector/session')).toEqual(new Set(['connector/step', 'connector/telemetry']))
     expect(() => readImportTable('# Page')).toThrow('no section')
-    expect(() => readImportTable('## Import table\nLater.\n')).toThrow('no rows')
+    expect(() => readImportTable('## Allowed imports\nLater.\n')).toThrow('no items')
   })
 
   test.each([

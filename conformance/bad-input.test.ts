@@ -8,7 +8,7 @@ import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient, type Received, type RequestProperties } from './fixtures/mqtt-client.ts'
 
 const BODY = '{"instances":[[6.8,2.8,4.8,1.4]]}'
-const USERS = { connector: 'c-secret', alice: 'a-secret', bob: 'b-secret' }
+const USERS = { inferwire: 'c-secret', alice: 'a-secret', bob: 'b-secret' }
 
 let broker: Mosquitto
 let upstream: Upstream
@@ -18,16 +18,19 @@ let alice: TestClient
 beforeAll(async () => {
   broker = await startMosquitto({ users: USERS, acl: aclText() })
   upstream = await startUpstream()
-  const model = (name: string) => [name, { url: upstream.url, protocol: 'v1' as const, timeoutMs: 1_500 }]
+  const model = (name: string) => [
+    name,
+    { url: upstream.url, protocolVersion: 'v1' as const, timeoutMs: 1_500 },
+  ]
   const { Secret } = await import('@inferwire/connector')
   running = await runConnector({
-    broker: { url: broker.url, username: 'connector', password: new Secret(USERS.connector) as never },
+    broker: { url: broker.url, username: 'inferwire', password: new Secret(USERS.inferwire) as never },
     models: {
       ...Object.fromEntries([...MISBEHAVIOURS, 'slow-400'].map(model)),
       iris: { url: upstream.url, limits: { requestBytesMax: 10_000, responseBytesMax: 100_000 } },
-      down: { url: 'http://127.0.0.1:1', protocol: 'v1' },
+      down: { url: 'http://127.0.0.1:1', protocolVersion: 'v1' },
       unknownprotocol: { url: 'http://127.0.0.1:1' },
-      secret: { url: upstream.url, protocol: 'v1' },
+      secret: { url: upstream.url, protocolVersion: 'v1' },
     },
     policy: {
       allow: [
@@ -343,7 +346,7 @@ describe('secrets', () => {
   test("the broker's password is nowhere in what the connector says", async () => {
     const metrics = await (await fetch(`${running.connector.adminUrl}/metrics`)).text()
     const { log } = running
-    for (const text of [metrics, ...log]) expect(text).not.toContain(USERS.connector)
+    for (const text of [metrics, ...log]) expect(text).not.toContain(USERS.inferwire)
     expect(metrics).toContain('inferwire_requests_total{model="iris",operation="predict",code="ok"}')
     expect(metrics).not.toMatch(/model="(?:irs|secret2|__proto__)"/)
     expect(metrics).toContain('model="_unknown"')

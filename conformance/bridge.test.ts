@@ -29,7 +29,7 @@ interface Site {
 async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Promise<Site> {
   const broker = await startMosquitto()
   closing.push(() => broker.stop())
-  const model = { url: upstream.url, protocol: 'v1' as const }
+  const model = { url: upstream.url, protocolVersion: 'v1' as const }
   const central = await runConnector({
     root: `${prefix}infer`,
     broker: { url: broker.url },

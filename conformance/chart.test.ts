@@ -68,7 +68,11 @@ describe('charts/inferwire', () => {
     ],
     [
       'a token that is not mounted',
-      { config: { models: { m: { url: 'http://m', credential: { kind: 'token-file', file: '/tmp/t' } } } } },
+      {
+        config: {
+          models: { m: { url: 'http://m', credential: { kind: 'token-file', tokenFile: '/tmp/t' } } },
+        },
+      },
       '/config/models/m/credential',
     ],
     ['a user of two levels', { config: { broker: { username: 'a/b' } } }, '/config/broker/username'],

@@ -81,7 +81,7 @@ describe('stopping', () => {
     '%s answers what is under way, then ends with 0',
     async (signal) => {
       const root = `stop-${signal}`
-      const connector = connect(['--root', root, '--model', `slow=${url},protocol=v1`])
+      const connector = connect(['--root', root, '--model', `slow=${url},protocolVersion=v1`])
       await connector.said(/session_ready/)
       const arrived = new Promise((resolve) => server.once('request', resolve))
       const answer = ask('slow', root)
@@ -96,7 +96,7 @@ describe('stopping', () => {
   )
 
   test('a second signal ends it at once', async () => {
-    const connector = connect(['--root', 'twice', '--model', `slow=${url},protocol=v1`])
+    const connector = connect(['--root', 'twice', '--model', `slow=${url},protocolVersion=v1`])
     await connector.said(/session_ready/)
     const arrived = new Promise((resolve) => server.once('request', resolve))
     const answer = ask('slow', 'twice', 1)
@@ -133,11 +133,14 @@ describe('reloading', () => {
     const file = join(folder, `${isBySignal}.yaml`)
     const root = `reload-${isBySignal}`
     const config = (models: object): string => JSON.stringify({ root, models })
-    writeFileSync(file, config({ first: { url, protocol: 'v1' } }))
+    writeFileSync(file, config({ first: { url, protocolVersion: 'v1' } }))
     const connector = connect(['-c', file])
     await connector.said(/session_ready/)
 
-    writeFileSync(file, config({ first: { url, protocol: 'v1' }, second: { url, protocol: 'v1' } }))
+    writeFileSync(
+      file,
+      config({ first: { url, protocolVersion: 'v1' }, second: { url, protocolVersion: 'v1' } }),
+    )
     if (isBySignal) connector.signal('SIGHUP')
     await connector.said(/"event":"model_exposed","model":"second"/)
     expect((await ask('second', root)).stdout.toString()).toContain('predictions')
@@ -160,7 +163,7 @@ describe('a fault', () => {
     // A module that is loaded first plants a fault for a signal that the connector does not use.
     const module = `process.on('SIGUSR2',()=>{${fault}})`
     const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` }
-    const connector = connect(['--root', 'fault', '--model', `a=${url},protocol=v1`], env)
+    const connector = connect(['--root', 'fault', '--model', `a=${url},protocolVersion=v1`], env)
     await connector.said(/session_ready/)
     connector.signal('SIGUSR2')
     const { code, stderr } = await connector.ended
@@ -174,7 +177,7 @@ describe('starting', () => {
     const file = join(folder, 'order.yaml')
     writeFileSync(
       file,
-      JSON.stringify({ root: 'from-file', name: 'from-file', models: { a: { url, protocol: 'v1' } } }),
+      JSON.stringify({ root: 'from-file', name: 'from-file', models: { a: { url, protocolVersion: 'v1' } } }),
     )
     const connector = connect(['-c', file, '--root', 'from-flag'], { INFERWIRE_ROOT: 'from-env' })
     await connector.said(/subscribed to from-flag\/request/)
@@ -184,11 +187,11 @@ describe('starting', () => {
 
   test('every mistake of a configuration at once, with its place, and 78', async () => {
     const file = join(folder, 'wrong.yaml')
-    writeFileSync(file, 'brocker: {}\nmodels:\n  iris:\n    url: nowhere\n    protocol: V2\n')
+    writeFileSync(file, 'brocker: {}\nmodels:\n  iris:\n    url: nowhere\n    protocolVersion: V2\n')
     const { code, stdout, stderr } = await inferwire(['connect', '-c', file])
     expect(stderr).toMatch(/wrong\.yaml:1:1: brocker: .*did you mean "broker"/)
     expect(stderr).toMatch(/wrong\.yaml:4:\d+: models\.iris\.url/)
-    expect(stderr).toMatch(/wrong\.yaml:5:\d+: models\.iris\.protocol/)
+    expect(stderr).toMatch(/wrong\.yaml:5:\d+: models\.iris\.protocolVersion/)
     expect({ code, stdout }).toEqual({ code: 78, stdout: '' })
   })
 
@@ -210,7 +213,7 @@ describe('starting', () => {
   })
 
   test('the admin endpoints answer where the log says', async () => {
-    const connector = connect(['--root', 'admin', '--model', `a=${url},protocol=v1`])
+    const connector = connect(['--root', 'admin', '--model', `a=${url},protocolVersion=v1`])
     await connector.said(/session_ready/)
     const { url: adminUrl } = JSON.parse(
       connector
@@ -244,7 +247,7 @@ describe('commands without a broker', () => {
 
   test('topics explain says where a request goes, and 65 when it goes nowhere', async () => {
     const file = join(folder, 'topics.yaml')
-    writeFileSync(file, JSON.stringify({ root: 'plant', models: { iris: { url, protocol: 'v1' } } }))
+    writeFileSync(file, JSON.stringify({ root: 'plant', models: { iris: { url, protocolVersion: 'v1' } } }))
     const good = await inferwire(['topics', 'explain', 'plant/request/cam7/iris/predict/42', '-c', file])
     expect(good.stdout).toMatch(/Reply topic: +plant\/reply\/cam7\/iris\/predict\/42\n/)
     expect(good.stdout).toContain(`POST ${url}/v1/models/iris:predict`)

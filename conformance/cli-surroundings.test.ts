@@ -19,12 +19,12 @@ let upstream: Upstream
 let central: TestConnector
 
 beforeAll(async () => {
-  broker = await startMosquitto({ users: { ann: 'a-secret', connector: 'c-secret' } })
+  broker = await startMosquitto({ users: { ann: 'a-secret', inferwire: 'c-secret' } })
   upstream = await startUpstream()
   writeFileSync(join(folder, 'connector-password'), `${BOM}c-secret\r\n`)
   central = await runConnector({
-    broker: { url: broker.url, username: 'connector', passwordFile: join(folder, 'connector-password') },
-    models: { iris: { url: upstream.url, protocol: 'v1' } },
+    broker: { url: broker.url, username: 'inferwire', passwordFile: join(folder, 'connector-password') },
+    models: { iris: { url: upstream.url, protocolVersion: 'v1' } },
   })
 })
 afterAll(async () => {

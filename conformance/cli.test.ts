@@ -34,9 +34,9 @@ beforeAll(async () => {
       admin: { port: 0 },
       models: {
         iris: { url: modelServer.url, example: { operation: 'predict', body: iris.example } },
-        broken: { url: failingUrl, protocol: 'v1' },
-        stuck: { url: failingUrl, protocol: 'v1' },
-        gone: { url: `http://127.0.0.1:${await freePort()}`, protocol: 'v1' },
+        broken: { url: failingUrl, protocolVersion: 'v1' },
+        stuck: { url: failingUrl, protocolVersion: 'v1' },
+        gone: { url: `http://127.0.0.1:${await freePort()}`, protocolVersion: 'v1' },
       },
       policy: { allow: [{ clients: ['cli', 'cam7'], models: ['*'] }], showForbidden: true },
     }),
@@ -99,7 +99,7 @@ describe('infer', () => {
   })
 
   test('works over MQTT 3.1.1', async () => {
-    const { code, stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-V', '311', ...at])
+    const { code, stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-V', '3.1.1', ...at])
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
@@ -228,7 +228,7 @@ describe('infer --show', () => {
   })
 
   test.each([
-    ['-V', '311'],
+    ['-V', '3.1.1'],
     ['-V', '5'],
   ])('mosquitto: with a file, in MQTT %s %s', async (...version) => {
     const file = join(folder, "it's a request.json")
@@ -313,7 +313,7 @@ describe('models', () => {
         }
         expect(stderr).not.toContain('\u001b')
       }
-      const own = await inferwire(['infer', 'iris', '-d', BODY, '-V', '311', ...at])
+      const own = await inferwire(['infer', 'iris', '-d', BODY, '-V', '3.1.1', ...at])
       expect({ code: own.code, stderr: own.stderr }).toEqual({ code: 0, stderr: '' })
       expect((await inferwire(['models', 'describe', 'iris', ...at])).code).toBe(0)
       const { code, stderr } = await inferwire(['models', 'describe', 'x', ...at])
@@ -348,7 +348,7 @@ describe('a broker with users', () => {
 
   beforeAll(async () => {
     secured = await startMosquitto({
-      users: { connector: 'c-secret', 'line-3': 'l-secret' },
+      users: { inferwire: 'c-secret', 'line-3': 'l-secret' },
       acl: aclText(),
     })
     writeFileSync(join(folder, 'connector-password'), 'c-secret\n')
@@ -358,11 +358,11 @@ describe('a broker with users', () => {
       '--broker',
       secured.url,
       '-u',
-      'connector',
+      'inferwire',
       '--password-file',
       join(folder, 'connector-password'),
       '--model',
-      `iris=${modelServer.url},protocol=v1`,
+      `iris=${modelServer.url},protocolVersion=v1`,
       '--admin-port',
       '0',
       '--log-format',

@@ -19,7 +19,7 @@ type Reply = () => Promise<void>
 type Behaviour = (request: StandInRequest, reply: Reply) => void
 
 const BODY = { instances: [[6.8, 2.8, 4.8, 1.4]] }
-const VERSIONS = [5, 4] as const
+const VERSIONS = [5, '3.1.1'] as const
 const echo: Behaviour = (_request, reply) => void reply().catch(() => {})
 const silent: Behaviour = () => {}
 
@@ -74,10 +74,10 @@ async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
   return error as InferwireError
 }
 
-describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
+describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
   test('two clients of one user do not see each other’s replies', async () => {
     await respond(echo)
-    const options = { protocolVersion, identity: 'cam7' }
+    const options = { mqttVersion, identity: 'cam7' }
     const [first, second] = [await open(options), await open(options)]
     await Promise.all([first.infer('iris', BODY), second.infer('iris', BODY)])
     expect([first.stats.ignoredReplies, second.stats.ignoredReplies]).toEqual([0, 0])
@@ -85,7 +85,7 @@ describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
 
   test('the deadline and an abort end a request', async () => {
     await respond(silent)
-    const client = await open({ protocolVersion })
+    const client = await open({ mqttVersion })
     expect(await failureOf(client.infer('iris', BODY, { timeoutMs: 100 }))).toMatchObject({
       code: 'deadline_exceeded',
       status: 504,
@@ -100,7 +100,7 @@ describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
       // Both copies are answered once the second is here.
       if (requests.length === 2) void reply().then(() => reply())
     })
-    const client = await open({ protocolVersion })
+    const client = await open({ mqttVersion })
     const reply = await client.infer('iris', BODY, { repeatAfterMs: 40 })
     expect(reply.attempts).toBe(2)
     expect(requests[1]).toEqual(requests[0])
@@ -114,9 +114,9 @@ describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
       const requests = await respond((request, reply) => {
         if (isAnswering) echo(request, reply)
       })
-      const client = await open({ protocolVersion })
+      const client = await open({ mqttVersion })
       // MQTT 5 needs no timed repeats: the PUBACK says whether somebody was there (0x10) when it was sent again.
-      const repeatAfterMs = protocolVersion === 5 ? Infinity : 200
+      const repeatAfterMs = mqttVersion === 5 ? Infinity : 200
       const pending = client.infer('iris', BODY, { repeatAfterMs, timeoutMs: 40_000 })
       await vi.waitFor(() => expect(requests.length).toBeGreaterThan(0), 10_000)
       await broker.stop(signal)
@@ -132,7 +132,7 @@ describe.each(VERSIONS)('on MQTT version %i', (protocolVersion) => {
 
   test('200 requests over five kills of the broker: each ends in its own answer', async () => {
     await respond(echo)
-    const client = await open({ protocolVersion })
+    const client = await open({ mqttVersion })
     const ask = async (index: number): Promise<unknown> => {
       const body = { instances: [index] }
       const reply = await client.infer('iris', body, {
@@ -186,13 +186,13 @@ test('nobody subscribed: no_connector at once, or when asked to, the answer of a
 })
 
 test('the broker’s access rules: not_authorized for a bad login and for another’s topics', async () => {
-  const guarded = await startMosquitto({ users: { cam7: 'secret', connector: 'c' }, acl: aclText() })
+  const guarded = await startMosquitto({ users: { cam7: 'secret', inferwire: 'c' }, acl: aclText() })
   cleanUps.push(() => guarded.stop())
-  await respond(echo, guarded.url, { username: 'connector', password: 'c' })
-  for (const protocolVersion of VERSIONS) {
-    const wrong = { protocolVersion, username: 'cam7', password: 'wrong' }
+  await respond(echo, guarded.url, { username: 'inferwire', password: 'c' })
+  for (const mqttVersion of VERSIONS) {
+    const wrong = { mqttVersion, username: 'cam7', password: 'wrong' }
     expect(await failureOf(connect(guarded.url, wrong))).toMatchObject({ code: 'not_authorized' })
-    const client = await open({ protocolVersion, username: 'cam7', password: 'secret' }, guarded.url)
+    const client = await open({ mqttVersion, username: 'cam7', password: 'secret' }, guarded.url)
     expect((await client.infer('iris', BODY)).json()).toEqual(BODY)
   }
   const liar = await open({ username: 'cam7', password: 'secret', identity: 'cam8' }, guarded.url)
@@ -218,7 +218,7 @@ test('on MQTT 3.1.1 a packet that the broker does not take leaves room for other
   const narrow = await startMosquitto({ config: ['max_packet_size 5000'] })
   cleanUps.push(() => narrow.stop())
   await respond(echo, narrow.url)
-  const client = await open({ protocolVersion: 4 }, narrow.url)
+  const client = await open({ mqttVersion: '3.1.1' }, narrow.url)
   const large = failureOf(client.infer('iris', { instances: ['x'.repeat(5_000)] }, { timeoutMs: 3_000 }))
   expect((await client.infer('iris', BODY)).status).toBe(200)
   const error = await large

@@ -40,9 +40,9 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
           description: 'a test model',
           example: { operation: 'predict', body: { instances: [[1]] } },
         },
-        only1: { url, protocol: 'v1' },
-        only2: { url, protocol: 'v2', as: 'two', versions: ['3'] },
-        'slow-300': { url, protocol: 'v1' },
+        only1: { url, protocolVersion: 'v1' },
+        only2: { url, protocolVersion: 'v2', modelName: 'two', versions: ['3'] },
+        'slow-300': { url, protocolVersion: 'v1' },
       },
     })
     client = await TestClient.connect(broker.url)
@@ -252,7 +252,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(card('iris')).toMatchObject({
       contract: 1,
       name: 'iris',
-      protocols: ['v2', 'v1'],
+      protocol_versions: ['v2', 'v1'],
       operations: ['predict', 'explain', 'infer', 'metadata', 'ready'],
       default_operation: 'infer',
       description: 'a test model',
@@ -275,7 +275,11 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
       root: 'tight',
       broker: { url: broker.url },
       models: {
-        'slow-300': { url: upstream.url, protocol: 'v1', limits: { concurrency: 2, queueDepthMax: 3 } },
+        'slow-300': {
+          url: upstream.url,
+          protocolVersion: 'v1',
+          limits: { concurrency: 2, queueDepthMax: 3 },
+        },
       },
     })
     const busy = await TestClient.connect(broker.url)
@@ -314,14 +318,14 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
       name: 'reload',
       root: 'reload',
       broker: { url: broker.url },
-      models: { a: { url, protocol: 'v1' }, b: { url, protocol: 'v1' } },
+      models: { a: { url, protocolVersion: 'v1' }, b: { url, protocolVersion: 'v1' } },
     })
     const watcher = await TestClient.connect(broker.url)
     await watcher.subscribe('reload/reply/#')
     await watcher.subscribe('reload/models/#')
     await watcher.wait(({ topic, payload }) => topic === 'reload/models/b' && payload.length > 0)
     other.connector.reload(
-      configure({ a: { url, protocol: 'v1', timeoutMs: 1234 }, c: { url, protocol: 'v1' } }),
+      configure({ a: { url, protocolVersion: 'v1', timeoutMs: 1234 }, c: { url, protocolVersion: 'v1' } }),
     )
     await watcher.wait(
       ({ topic, payload }) => topic === 'reload/models/b' && payload.length === 0,
@@ -345,8 +349,8 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
   test('a connector that itself speaks MQTT 3.1.1 answers on the derived topic', async () => {
     const old = await runConnector({
       root: 'v311',
-      broker: { url: broker.url, protocolVersion: 4 },
-      models: { iris: { url: upstream.url, protocol: 'v1' } },
+      broker: { url: broker.url, mqttVersion: '3.1.1' },
+      models: { iris: { url: upstream.url, protocolVersion: 'v1' } },
     })
     const asker = await TestClient.connect(broker.url, { protocolVersion: 4 })
     await asker.subscribe('v311/reply/cam7/#')

@@ -59,11 +59,11 @@ async function startConnector(): Promise<RunningCommand> {
     '--log-format',
     'json',
     '--model',
-    `iris=${upstream.url},protocol=v1`,
+    `iris=${upstream.url},protocolVersion=v1`,
     '--model',
-    `slow-100=${upstream.url},protocol=v1`,
+    `slow-100=${upstream.url},protocolVersion=v1`,
     '--model',
-    `slow-30=${upstream.url},protocol=v1`,
+    `slow-30=${upstream.url},protocolVersion=v1`,
   ]
   const command = startInferwire(argv, TRUSTING)
   processes.push(command)

@@ -79,7 +79,7 @@ describe('commands', () => {
 
 test("the guide's access rules are those that the source makes: requests, replies, cancels", () => {
   const printed = marked('acl').map(({ page, text }) => [page, text.trimEnd()])
-  const made = aclText({ connectorUser: 'inferwire' }).trimEnd()
+  const made = aclText().trimEnd()
   expect(printed).toEqual([['docs/guides/connect-to-your-broker.md', made]])
 })
 
@@ -136,7 +136,7 @@ describe('beside a running `npm start`', () => {
     })
     const { connector } = await runConnector({
       broker: { url: broker.url, username: 'inferwire', password: new Secret('i') as never },
-      models: { iris: { url: modelsUrl, protocol: 'v1' } },
+      models: { iris: { url: modelsUrl, protocolVersion: 'v1' } },
     })
     const cam7 = await connect(broker.url, { username: 'cam7', password: 'c' })
     expect(await cam7.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).toEqual([1])

@@ -121,7 +121,7 @@ describe('what its steps make', () => {
 
   test('serves a request as its user, on a file system that it cannot write, and drains', async () => {
     const users = { inferwire: 'secret', cam7: 'c' }
-    const broker = await startMosquitto({ users, acl: aclText({ connectorUser: 'inferwire' }) })
+    const broker = await startMosquitto({ users, acl: aclText() })
     const models = await startModelServer({ port: 0, models: bundledModels() })
     const adminPort = await freePort()
     const mounted = tempFolder('mounted')

@@ -18,7 +18,7 @@ beforeAll(async () => {
     models: {
       iris: { url: server.url },
       echo: { url: server.url },
-      missing: { url: server.url, protocol: 'v1' },
+      missing: { url: server.url, protocolVersion: 'v1' },
     },
   })
   client = await TestClient.connect(broker.url)
@@ -98,7 +98,7 @@ test('binary tensors come back binary', async () => {
 test('the cards say what KServe says of its models', () => {
   const card = client.received.find(({ topic }) => topic === 'infer/models/iris')!.json()
   expect(card).toMatchObject({
-    protocols: ['v2', 'v1'],
+    protocol_versions: ['v2', 'v1'],
     inputs: [{ name: 'input-0', datatype: 'FP32', shape: [-1, 4] }],
     outputs: [{ name: 'output-0', datatype: 'INT64', shape: [-1] }],
     example: { operation: 'infer' },

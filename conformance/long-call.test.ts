@@ -67,8 +67,8 @@ async function askMany(model: string, count: number): Promise<void> {
 test('a request that 70,000 others have passed is executed again after a kill -9: its identifier was given up in time', async () => {
   const state = tempFolder('state')
   const config = join(state, 'inferwire.yaml')
-  const held = { url: upstream.url, protocol: 'v1', timeoutMs: 600_000, lane: false }
-  const model = { url: upstream.url, protocol: 'v1' }
+  const held = { url: upstream.url, protocolVersion: 'v1', timeoutMs: 600_000, lane: false }
+  const model = { url: upstream.url, protocolVersion: 'v1' }
   const text = {
     name: 'wrap',
     broker: { url: broker.url },
@@ -107,7 +107,7 @@ test('a request that 70,000 others have passed is executed again after a kill -9
 async function run(models: Record<string, object>, name?: string): Promise<TestConnector> {
   const all = Object.entries(models).map(([name, model]) => [
     name,
-    { url: upstream.url, protocol: 'v1', ...model },
+    { url: upstream.url, protocolVersion: 'v1', ...model },
   ])
   const running = await runConnector({
     ...(name === undefined ? {} : { name }),
@@ -181,8 +181,11 @@ test('a model that gets a lane, and loses it, by a reload loses no request and c
   await askOnce('lane-reload', 10, 30)
   await laneReady(running)
   await askOnce('lane-reload', 40, 30)
-  reload(false)
-  await askOnce('lane-reload', 70, 30)
-  reload(true)
-  await askOnce('lane-reload', 100, 30)
-}, 30_000)
+  // Requests cross the moments at which the lane subscribes and unsubscribes.
+  for (let from = 100; from < 2_000; from += 100) {
+    reload(false)
+    await askOnce('lane-reload', from, 30)
+    reload(true)
+    await askOnce('lane-reload', from + 30, 60)
+  }
+}, 60_000)

@@ -265,7 +265,7 @@ describe('inferwire manifests', () => {
     expect(made.code).toBe(0)
     const config = join(folder, 'inferwire.yaml')
     // The file of a token is in the pod, not here.
-    const credential = { kind: 'token-file', file: '/var/run/secrets/inferwire/token' }
+    const credential = { kind: 'token-file', tokenFile: '/var/run/secrets/inferwire/token' }
     writeFileSync(config, yamlText({ models: { digits: { url: 'http://digits:8080', credential } } }))
     const flags =
       `--expose loadbalancer --mosquitto 2.1 --namespace edge --mosquitto-namespace brokers --replicas 2 ` +

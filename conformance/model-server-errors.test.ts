@@ -44,11 +44,11 @@ beforeAll(async () => {
   running = await runConnector({
     broker: { url: broker.url },
     models: {
-      late: { url, protocol: 'v2', retry: { attemptsMax: 1 } },
-      busy: { url, protocol: 'v2' },
-      once: { url, protocol: 'v2', repeatable: false, retry: { attemptsMax: 1 } },
-      raises: { url, protocol: 'v2' },
-      open: { url, protocol: 'v2', errorText: 'whole' },
+      late: { url, protocolVersion: 'v2', retry: { attemptsMax: 1 } },
+      busy: { url, protocolVersion: 'v2' },
+      once: { url, protocolVersion: 'v2', repeatable: false, retry: { attemptsMax: 1 } },
+      raises: { url, protocolVersion: 'v2' },
+      open: { url, protocolVersion: 'v2', errorText: 'whole' },
     },
   })
   client = await TestClient.connect(broker.url)

@@ -10,7 +10,7 @@ test('a broker that restarts while 100 requests run gets one reply for each of t
   const upstream = await startHoldingUpstream()
   const { connector } = await runConnector({
     broker: { url: broker.url },
-    models: { held: { url: upstream.url, protocol: 'v1', limits: { concurrency: 100 } } },
+    models: { held: { url: upstream.url, protocolVersion: 'v1', limits: { concurrency: 100 } } },
   })
   const client = await TestClient.connect(broker.url, { isPersistent: true })
   await client.subscribe('infer/reply/plc/#')
@@ -43,7 +43,7 @@ test('a drain around an outage of the broker answers each request once, and leav
     name: 'drained',
     broker: { url: broker.url },
     drain: { timeoutMs: 20_000 },
-    models: { held: { url: upstream.url, protocol: 'v1' as const, limits: { concurrency: 20 } } },
+    models: { held: { url: upstream.url, protocolVersion: 'v1' as const, limits: { concurrency: 20 } } },
   }
   const { connector } = await runConnector(config)
   const client = await TestClient.connect(broker.url, { isPersistent: true })

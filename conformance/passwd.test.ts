@@ -61,9 +61,9 @@ describe('users made by inferwire passwd', () => {
   )
 
   test('are under their own topics only, where Mosquitto has the access rules', async () => {
-    const file = await fileOf([...LOGINS, ['connector', 'c']])
+    const file = await fileOf([...LOGINS, ['inferwire', 'c']])
     const broker = await startMosquitto({ passwordFile: file, acl: aclText({ observers: ['plain'] }) })
-    const connector = await TestClient.connect(broker.url, { username: 'connector', password: 'c' })
+    const connector = await TestClient.connect(broker.url, { username: 'inferwire', password: 'c' })
     await connector.subscribe('infer/request/#')
     const dollars = await TestClient.connect(broker.url, { username: 'dollars', password: '$6$not$a$hash' })
     expect(await dollars.publish('infer/request/dollars/iris', '{}')).toBe(0)

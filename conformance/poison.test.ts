@@ -52,8 +52,8 @@ function configFile(name: string, stateFolder?: string): string {
     name,
     broker: { url: broker.url },
     models: {
-      'slow-50': { url: upstream.url, protocol: 'v1' },
-      'slow-500': { url: upstream.url, protocol: 'v1' },
+      'slow-50': { url: upstream.url, protocolVersion: 'v1' },
+      'slow-500': { url: upstream.url, protocolVersion: 'v1' },
     },
     poison: { stateFolder: stateFolder ?? join(folder, 'state'), deadLetterTopic: 'plant/dead-letters' },
     admin: { port: 0 },

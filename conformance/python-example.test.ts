@@ -21,14 +21,14 @@ let running: TestConnector
 let passwordFile: string
 
 beforeAll(async () => {
-  broker = await startMosquitto({ users: { connector: 'c', sensor: 's3cret' }, acl: aclText() })
+  broker = await startMosquitto({ users: { inferwire: 'c', sensor: 's3cret' }, acl: aclText() })
   upstream = await startUpstream()
   running = await runConnector({
-    broker: { url: broker.url, username: 'connector', password: new Secret('c') as never },
+    broker: { url: broker.url, username: 'inferwire', password: new Secret('c') as never },
     models: {
-      iris: { url: upstream.url, protocol: 'v1' },
-      error500: { url: upstream.url, protocol: 'v1' },
-      hang: { url: upstream.url, protocol: 'v1' },
+      iris: { url: upstream.url, protocolVersion: 'v1' },
+      error500: { url: upstream.url, protocolVersion: 'v1' },
+      hang: { url: upstream.url, protocolVersion: 'v1' },
     },
   })
   passwordFile = join(tempFolder('paho'), 'password')
@@ -48,19 +48,19 @@ function infer(...args: string[]): Promise<ProgramResult> {
 }
 
 test.each(['5', '3.1.1'])('paho-mqtt gets its answer over MQTT %s', async (version) => {
-  const { code, stdout, stderr } = await infer('--mqtt', version, 'iris', 'predict', BODY)
+  const { code, stdout, stderr } = await infer('--mqtt-version', version, 'iris', 'predict', BODY)
   expect(stderr).toBe(version === '5' ? 'status 200\n' : '')
   expect(JSON.parse(stdout.toString())).toEqual({ predictions: [digest(BODY)] })
   expect(code).toBe(0)
 })
 
 test.each(['5', '3.1.1'])('an error of the model is an exit code over MQTT %s', async (version) => {
-  const { code, stdout } = await infer('--mqtt', version, 'error500', 'predict', BODY)
+  const { code, stdout } = await infer('--mqtt-version', version, 'error500', 'predict', BODY)
   expect(stdout.toString()).toContain('ValueError : boom')
   expect(code).toBe(1)
 })
 
 test('no answer in time is exit code 124', async () => {
-  const { code } = await infer('--mqtt', '3.1.1', '--timeout', '1', 'hang', 'predict', BODY)
+  const { code } = await infer('--mqtt-version', '3.1.1', '--timeout', '1', 'hang', 'predict', BODY)
   expect(code).toBe(124)
 })

@@ -124,7 +124,7 @@ async function askIris(): Promise<unknown> {
 test('requests that wait for a turn are answered by the model that a reload replaces', async () => {
   const upstream = await startUpstream()
   closers.push(() => upstream.stop())
-  const model = { url: upstream.url, protocol: 'v1' as const, limits: { concurrency: 1 } }
+  const model = { url: upstream.url, protocolVersion: 'v1' as const, limits: { concurrency: 1 } }
   const { connector } = await run({ 'slow-200': model })
   const replies = Array.from({ length: 5 }, () => client.ask('infer/request/me/slow-200/predict', BODY))
   await replies[0]
@@ -168,12 +168,15 @@ test('a changed model serves as before until its server was reached anew; then t
 
 test('a reload whose files have vanished changes nothing', async () => {
   const { url } = await startDiscreetServer()
-  const { connector } = await run({ iris: { url, protocol: 'v1' }, other: { url, protocol: 'v1' } })
+  const { connector } = await run({
+    iris: { url, protocolVersion: 'v1' },
+    other: { url, protocolVersion: 'v1' },
+  })
   const caFile = join(tempFolder('reload'), 'ca.pem')
   writeFileSync(caFile, rootCertificates[0]!)
   const config = configOf({
-    iris: { url: 'https://127.0.0.1:1', protocol: 'v1', tls: { caFile } },
-    fresh: { url, protocol: 'v1' },
+    iris: { url: 'https://127.0.0.1:1', protocolVersion: 'v1', tls: { caFile } },
+    fresh: { url, protocolVersion: 'v1' },
   })
   rmSync(caFile)
   expect(() => connector.reload(config)).toThrow(ConfigError)
@@ -185,11 +188,14 @@ test('a reload whose files have vanished changes nothing', async () => {
 
 test('a card that went while the broker was away is cleared when it is back', async () => {
   const { url } = await startDiscreetServer()
-  const { connector } = await run({ kept: { url, protocol: 'v1' }, gone: { url, protocol: 'v1' } })
+  const { connector } = await run({
+    kept: { url, protocolVersion: 'v1' },
+    gone: { url, protocolVersion: 'v1' },
+  })
   await card('gone')
   await card('kept')
   await broker.stop()
-  connector.reload(configOf({ kept: { url, protocol: 'v1' } }))
+  connector.reload(configOf({ kept: { url, protocolVersion: 'v1' } }))
   await broker.start()
   await cardGone('gone')
   await status(({ models }) => models?.length === 1)
@@ -221,7 +227,7 @@ test('the status names the models that appear and go after the birth', async () 
 test('a connector that comes back in the middle of its drain says draining', async () => {
   const upstream = await startUpstream()
   closers.push(() => upstream.stop())
-  const { connector } = await run({ hang: { url: upstream.url, protocol: 'v1', timeoutMs: 4_000 } })
+  const { connector } = await run({ hang: { url: upstream.url, protocolVersion: 'v1', timeoutMs: 4_000 } })
   const birth = await status(({ state }) => state === 'online')
   await client.publish('infer/request/me/hang/predict', BODY)
   await expect.poll(() => upstream.calls('hang')).toBe(1)

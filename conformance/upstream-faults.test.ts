@@ -38,7 +38,10 @@ function inputOf(brokerUrl: string, upstream: Upstream, models: Record<string, M
     name: 'faults',
     broker: { url: brokerUrl },
     models: Object.fromEntries(
-      Object.entries(models).map(([name, model]) => [name, { url: upstream.url, protocol: 'v1', ...model }]),
+      Object.entries(models).map(([name, model]) => [
+        name,
+        { url: upstream.url, protocolVersion: 'v1', ...model },
+      ]),
     ),
   }
 }

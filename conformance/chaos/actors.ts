@@ -179,7 +179,7 @@ function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['
         name,
         {
           url: `http://127.0.0.1:${upstreamPort}`,
-          protocol,
+          protocolVersion: protocol,
           // Longer than any outage, and than the time in which a restarted connector runs suspects one by one.
           timeoutMs: 12_000,
           passHeaders: [CLIENT_HEADER],

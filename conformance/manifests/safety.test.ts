@@ -84,7 +84,7 @@ describe('are refused', () => {
           config: { models: { m: { credential: { file: '/var/run/secrets/inferwire/token' } } } },
         },
       },
-      'has models.m.credential.file "/var/run/secrets/inferwire/token"',
+      'has models.m.credential.tokenFile "/var/run/secrets/inferwire/token"',
     ],
     [
       'a user of two levels',

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { addResults, tableOf, withTable } from './results.ts'
 import type { Row, RowResult } from './row.ts'
 import { NAMED_ROWS, ROWS } from './rows.ts'
-import { isMet, markdownTable, shortcomings, textOf, type RanRow } from './table.ts'
+import { isMet, markdownResults, shortcomings, textOf, type RanRow } from './table.ts'
 
 const USAGE = `npm run matrix -- [ROW...] [options]
   --scale S    a share of the full counts and durations, above 0 and at most 1 [default: 1]
@@ -73,7 +73,7 @@ for (const row of chosen) {
   // One by one: what was measured stays, whatever comes next.
   if (values.json !== undefined) addResults(values.json, [last])
 }
-say(`\n${markdownTable(ran, positionals.length === 0 ? NAMED_ROWS : [])}`)
+say(`\n${markdownResults(ran, positionals.length === 0 ? NAMED_ROWS : [])}`)
 process.exit(ran.every(({ result }) => isMet(result)) ? 0 : 1)
 
 async function resultOf(row: Row): Promise<RowResult> {

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { RowResult } from './row.ts'
 import { NAMED_ROWS, ROWS } from './rows.ts'
-import { isMet, markdownTable, type RanRow } from './table.ts'
+import { isMet, markdownResults, type RanRow } from './table.ts'
 
 /** A row in the file. */
 interface RowRecord extends RowResult {
@@ -35,7 +35,7 @@ export function tableOf(file: string): string {
       : [{ row, result: record, seconds: record.seconds, command: record.command }]
   })
   const missing = ROWS.filter(({ name }) => records.every((record) => record.name !== name))
-  return markdownTable(ran, NAMED_ROWS, missing)
+  return markdownResults(ran, NAMED_ROWS, missing)
 }
 
 /** The table between the two marks of a page. @throws when the page has no marks */

@@ -1,39 +1,58 @@
-// The results as a markdown table: figures and the command of each row.
+// The results as Markdown: a table of outcomes, then each row with its criterion, figures and command.
 import type { Figures, NamedRow, Row, RowResult } from './row.ts'
 
-/** One row that ran. */
+/** A row that ran. */
 export interface RanRow {
   readonly row: Row
   readonly result: RowResult
   readonly seconds: number
-  /** What runs it again, as much of it. */
+  /** The command that repeats this run, with the same share of the full amount. */
   readonly command: string
 }
 
-/** Rows that cannot run are in it, with the reason, and so are those of `missing`, which have not run yet. */
-export function markdownTable(
+/** Includes the rows that cannot run here, with the reason, and those of `missing`, which have not run yet. */
+export function markdownResults(
   ran: readonly RanRow[],
   named: readonly NamedRow[],
   missing: readonly Row[] = [],
 ): string {
-  const head = ['| row | what | criterion | result | figures | command |', '|---|---|---|---|---|---|']
-  const lines = ran.map(({ row, result, seconds, command }) =>
-    cells([
-      row.name,
-      row.what,
-      row.criterion,
-      isMet(result) ? 'met' : `NOT MET: ${shortcomings(result).join('; ')}`,
-      `${textOf(result.figures)} (${seconds.toFixed(0)} s)`,
-      `\`${command}\``,
-    ]),
-  )
-  const open = missing.map(({ name, what, criterion }) =>
-    cells([name, what, criterion, 'not measured yet', '', `\`npm run matrix -- ${name}\``]),
-  )
-  const impossible = named.map(({ name, what, criterion, reason }) =>
-    cells([name, what, criterion, `cannot run here: ${reason}`, '', '']),
-  )
-  return [...head, ...lines, ...open, ...impossible].join('\n')
+  const table = [
+    '| row | result | time |',
+    '|---|---|---|',
+    ...ran.map(({ row, result, seconds }) =>
+      cells([row.name, isMet(result) ? 'met' : 'NOT MET', `${seconds.toFixed(0)} s`]),
+    ),
+    ...missing.map(({ name }) => cells([name, 'not measured yet', ''])),
+    ...named.map(({ name }) => cells([name, 'cannot run here', ''])),
+  ]
+  const sections = [
+    ...ran.map(({ row, result, command }) =>
+      section(row, [
+        ...(isMet(result) ? [] : [`NOT MET: ${shortcomings(result).join('; ')}`]),
+        ...figureLines(result.figures),
+        `Command: \`${command}\``,
+      ]),
+    ),
+    ...missing.map((row) => section(row, [`Command: \`npm run matrix -- ${row.name}\``])),
+    ...named.map((row) => section(row, [`Cannot run here: ${row.reason}`])),
+  ]
+  return [table.join('\n'), ...sections].join('\n\n')
+}
+
+function section({ name, what, criterion }: Row | NamedRow, items: readonly string[]): string {
+  const lines = [`Fault or load: ${what}`, `Criterion: ${criterion}`, ...items]
+  return `#### ${name}\n\n${lines.map((line) => `- ${line.replaceAll('\n', ' ')}`).join('\n')}`
+}
+
+// Figures named `group: name` have a line for each group.
+function figureLines(figures: Figures): string[] {
+  const groups = new Map<string, string[]>()
+  for (const [key, value] of Object.entries(figures)) {
+    const [name = '', group] = key.split(': ').toReversed()
+    const title = group === undefined ? 'Figures' : `Figures, ${group}`
+    groups.set(title, [...(groups.get(title) ?? []), `${name} ${value}`])
+  }
+  return [...groups].map(([title, texts]) => `${title}: ${texts.join(', ')}`)
 }
 
 /** Everything that is not as the criterion says. */
@@ -54,5 +73,5 @@ export function textOf(figures: Figures): string {
 }
 
 function cells(texts: readonly string[]): string {
-  return `| ${texts.map((text) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`
+  return `| ${texts.join(' | ')} |`
 }

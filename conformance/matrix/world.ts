@@ -40,7 +40,10 @@ export async function startWorld(stage: Stage, options: WorldOptions): Promise<W
       ...config,
       broker: { url: broker.url, ...config?.broker },
       models: Object.fromEntries(
-        Object.entries(models).map(([name, model]) => [name, { url, protocol: 'v1' as const, ...model }]),
+        Object.entries(models).map(([name, model]) => [
+          name,
+          { url, protocolVersion: 'v1' as const, ...model },
+        ]),
       ),
     },
     processOptions,

@@ -55,7 +55,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'overloaded',
     'the limits of the model are reached; it says when to try again.',
     'conformance/contract.test.ts > requests over the limits of a model',
-    'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate',
+    'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate, whatever enters, leaves and expires',
   ),
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
   code(

@@ -37,7 +37,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-REPLY-2',
     SECURITY_PAGE,
     'A reply is built from an allow-list; nothing of request or upstream headers is copied unchecked.',
-    'packages/connector/src/reply/reply.test.ts > an answer carries the body as it is, and exactly these properties',
+    'packages/connector/src/reply/reply.test.ts > publishes an answer unchanged, with exactly these properties',
     'packages/connector/src/endpoint/http/judge-answer.test.ts > headers that would break an MQTT packet',
   ),
   met(
@@ -45,8 +45,8 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The policy says which client may use which model; an empty policy denies. What is forbidden looks unknown.',
     `${BAD_INPUT} > a model that the policy forbids is answered like one that does not exist`,
-    'packages/connector/src/route/route.test.ts > what a client may not know of is answered like what does not exist',
-    'packages/connector/src/admission/policy.test.ts > without a policy section everything is allowed, with an empty one nothing',
+    'packages/connector/src/route/route.test.ts > hides a forbidden model like one that does not exist, with the reason for the log',
+    'packages/connector/src/admission/policy.test.ts > allows everything without a policy section, and nothing with an empty one',
   ),
   met(
     'X-RETAIN-1',
@@ -69,8 +69,8 @@ export const SECURITY: readonly Requirement[] = [
     'Credentials are read again when they rotate, tried once more when refused, and stay at their origin.',
     `${ENDPOINT} > a refused token is read again`,
     `${ENDPOINT} > a token that stays refused is tried`,
-    `${CREDENTIAL} > refresh reads at once`,
-    `${CREDENTIAL} > a secret never travels to another origin`,
+    `${CREDENTIAL} > reads at once on refresh, and returns whether the secret has changed`,
+    `${CREDENTIAL} > never returns a secret for another origin`,
   ),
   met(
     'X-CREDENTIAL-2',
@@ -91,7 +91,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'OAuth2 client credentials and token exchange are kinds of credential.',
     'Built are none, token file, static header, and client certificates of TLS.',
-    `${CREDENTIAL} > each kind makes its headers`,
+    `${CREDENTIAL} > creates the headers of each kind`,
   ),
   met(
     'X-LOG-1',

@@ -114,7 +114,7 @@ const TOPICS: readonly Requirement[] = [
     'conformance/admission.test.ts > stops by the id in the topic',
     'conformance/admission.test.ts > reaches the replica that runs the request',
     'conformance/admission.test.ts > on %s that means nothing is acknowledged and answered by nobody',
-    'packages/connector/src/admission/clients.test.ts > a cancel that names both',
+    'packages/connector/src/admission/clients.test.ts > cancels only requests that match both, if the message has an id and Correlation Data',
   ),
   met(
     'C-TOPIC-13',
@@ -176,7 +176,7 @@ const PROPERTIES: readonly Requirement[] = [
     "The smallest of Message Expiry Interval, `timeout-ms` and the model's timeout ends the upstream call.",
     `${BAD_INPUT} > a deadline > of Message Expiry Interval`,
     `${BAD_INPUT} > a deadline > of timeout-ms`,
-    'packages/connector/src/admission/deadline.test.ts > the smallest of the three budgets counts',
+    'packages/connector/src/admission/deadline.test.ts > uses the smallest of the three budgets',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > the deadline ends the call on the socket',
   ),
   met(
@@ -217,14 +217,14 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-9',
     'wire contract, MQTT 5 properties',
     'A reply has Content Type and Payload Format Indicator, user properties `status` and `server-timing`, and no others.',
-    `${REPLY} > an answer carries the body as it is, and exactly these properties`,
+    `${REPLY} > publishes an answer unchanged, with exactly these properties`,
     `${CONTRACT} > the reply to a Response Topic carries the body untouched`,
   ),
   met(
     'C-PROPERTY-10',
     'wire contract, MQTT 5 properties',
     'An error reply has `status` and `code`.',
-    `${REPLY} > a problem has status and code beside a body`,
+    `${REPLY} > publishes a problem with status, code and a body that a KServe client can read`,
     `${BAD_INPUT} > a topic that is wrong`,
   ),
   met(

@@ -149,7 +149,7 @@ function configOf(scenario: Scenario, bug: PlantedBug | undefined): ConnectorCon
     broker: {
       ...DEFAULTS.broker,
       url: 'mqtt://simulated',
-      protocolVersion: scenario.protocolVersion,
+      mqttVersion: scenario.protocolVersion === 5 ? 5 : '3.1.1',
       clientId: 'simulated',
       keepAliveSeconds: scenario.keepAliveSeconds,
       connectTimeoutMs: 5_000,

@@ -1,7 +1,7 @@
 """Asks a model over MQTT with paho-mqtt, from the wire contract alone.
 
     python infer.py iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
-    python infer.py --mqtt 3.1.1 iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
+    python infer.py --mqtt-version 3.1.1 iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
 Prints the body of the reply. Exit code: 0 answered, 1 the reply is an error or the broker refused, 124 no answer
 in time.
@@ -22,7 +22,7 @@ parser.add_argument("--port", type=int, default=1883)
 parser.add_argument("--username", help="also the {client} level of the topics")
 parser.add_argument("--password-file")
 parser.add_argument("--root", default="infer")
-parser.add_argument("--mqtt", choices=["5", "3.1.1"], default="5")
+parser.add_argument("--mqtt-version", choices=["5", "3.1.1"], default="5")
 parser.add_argument("--timeout", type=float, default=10, help="seconds")
 parser.add_argument("model")
 parser.add_argument("operation")
@@ -32,7 +32,7 @@ args = parser.parse_args()
 # The {client} level. A broker with logins lets a user publish only under its own name.
 identity = args.username or f"python-{uuid.uuid4().hex[:8]}"
 request_id = uuid.uuid4().hex
-is_v5 = args.mqtt == "5"
+is_v5 = args.mqtt_version == "5"
 connected, subscribed, published, replies = queue.Queue(), queue.Queue(), queue.Queue(), queue.Queue()
 
 client = mqtt.Client(

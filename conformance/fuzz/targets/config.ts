@@ -15,7 +15,7 @@ const WHOLE = `name: plant-7
 root: plant/infer
 broker:
   url: mqtts://broker:8883
-  protocolVersion: "3.1.1"
+  mqttVersion: "3.1.1"
   tls: { serverName: broker, insecureSkipVerify: true }
   reconnect: { minMs: 10, maxMs: 1e3 }
 models:
@@ -26,7 +26,7 @@ models:
     credential: { kind: none }
     limits: { concurrency: 0x10, queueBytesMax: 1048576 }
     example: { operation: infer, body: { inputs: [{ data: [1.5, null, "é"] }] } }
-  other: { url: https://[::1]:8443, host: "a.b:80", protocol: v1, as: up.stream }
+  other: { url: https://[::1]:8443, host: "a.b:80", protocolVersion: v1, modelName: up.stream }
 policy:
   allow:
     - { clients: [line-*, "*"], models: ["*"] }

@@ -103,7 +103,7 @@ export const clockJump: Row = {
       const { broker, connector } = await startWorld(stage, {
         models: {
           'slow-100': {},
-          guarded: { url: guarded.url, credential: { kind: 'token-file', file: tokenFile } },
+          guarded: { url: guarded.url, credential: { kind: 'token-file', tokenFile } },
         },
         config: { broker: { keepAliveSeconds: 2 } },
         env: {

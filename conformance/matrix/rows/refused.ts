@@ -60,11 +60,11 @@ async function denied(stage: Stage, count: number): Promise<Refused> {
   const world = await startWorld(stage, {
     models: { echo: {}, iris: {} },
     env: { INFERWIRE_BROKER_PASSWORD: 'p' },
-    config: { broker: { username: 'connector' } },
+    config: { broker: { username: 'inferwire' } },
     broker: {
-      users: { connector: 'p', cam: 'p' },
+      users: { inferwire: 'p', cam: 'p' },
       acl: [
-        'user connector',
+        'user inferwire',
         'topic read infer/request/#',
         'topic read infer/cancel/#',
         'topic write infer/reply/allowed/#',

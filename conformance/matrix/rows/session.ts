@@ -35,7 +35,7 @@ export const poison: Row = {
         {
           name: 'poisoned',
           broker: { url: broker.url },
-          models: { 'slow-20': { url: upstream.url, protocol: 'v1' } },
+          models: { 'slow-20': { url: upstream.url, protocolVersion: 'v1' } },
         },
         { nodeArguments: [`--import=${ENDS_THE_PROCESS}`], env: { ENDS_AT_PORT: String(upstream.port) } },
       )
@@ -118,7 +118,7 @@ export const clientIdClash: Row = {
         broker: { url: broker.url, clientId: 'twin' },
         // As on another machine.
         poison: { stateFolder: tempFolder('twin') },
-        models: { iris: { url: upstream.url, protocol: 'v1' } },
+        models: { iris: { url: upstream.url, protocolVersion: 'v1' } },
       })
       stage.later(() => other.end())
       const flow: Flow = { name: 'all', clients: CLIENTS, model: 'iris', perSecond: 20 }
@@ -171,8 +171,8 @@ export const retainedRequest: Row = {
       const topic = 'infer/request/cam7/iris/predict'
       await client.publish(topic, '{"instances":[1]}', undefined, true)
       const models = {
-        iris: { url: upstream.url, protocol: 'v1' as const },
-        other: { url: upstream.url, protocol: 'v1' as const },
+        iris: { url: upstream.url, protocolVersion: 'v1' as const },
+        other: { url: upstream.url, protocolVersion: 'v1' as const },
       }
       const connector = await ConnectorProcess.create({
         name: 'retained',
@@ -277,7 +277,7 @@ async function startMember(
   const config: ConfigInput = {
     name: `member-${index}`,
     broker: { url, share: 'group' },
-    models: { 'slow-20': { url: upstreamUrl, protocol: 'v1' } },
+    models: { 'slow-20': { url: upstreamUrl, protocolVersion: 'v1' } },
   }
   const member = await ConnectorProcess.create(config)
   stage.later(() => member.end())

@@ -36,7 +36,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
     password: target.password,
     identity: target.identity,
     root: target.topics.root,
-    protocolVersion: target.mqttVersion,
+    mqttVersion: target.mqttVersion,
     connectTimeoutMs: Math.min(timeoutMs, CONNECT_TIMEOUT_MAX_MS),
     ca: target.caFile === undefined ? undefined : readCaFile(target.caFile),
   }).catch(refusedOption)

@@ -56,7 +56,7 @@ test('the letters of mosquitto_pub mean the same', () => {
   expect({ username, password, mqttVersion, identity }).toEqual({
     username: 'ann',
     password: 'pw',
-    mqttVersion: 4,
+    mqttVersion: '3.1.1',
     identity: 'ann',
   })
 })

@@ -15,7 +15,7 @@ export interface BrokerFlags {
   readonly password?: string
   readonly passwordFile?: string
   readonly cafile?: string
-  readonly mqttVersion: 5 | 4
+  readonly mqttVersion: 5 | '3.1.1'
   readonly timeout: number
   readonly root?: string
   readonly client?: string
@@ -35,7 +35,7 @@ export interface BrokerTarget {
   readonly identity: string
   readonly topics: TopicSpace
   /** 4 = MQTT 3.1.1. */
-  readonly mqttVersion: 5 | 4
+  readonly mqttVersion: 5 | '3.1.1'
   readonly timeoutMs: number
 }
 
@@ -75,7 +75,7 @@ export function addBrokerFlags(command: Command): Command {
     .option('--password-file <FILE>', `file that holds the password (env: ${BROKER_ENV.passwordFile})`)
     .option('--cafile <FILE>', `certificate authorities to trust, PEM (env: ${BROKER_ENV.caFile})`)
     .addOption(
-      new Option('-V, --mqtt-version <VERSION>', 'MQTT version: 5 or 311')
+      new Option('-V, --mqtt-version <VERSION>', 'MQTT version: 5 or 3.1.1')
         .argParser(parseVersion)
         .default(5, '5'),
     )
@@ -237,10 +237,11 @@ function largePassword(file: string): CliError {
   )
 }
 
-function parseVersion(text: string): 5 | 4 {
+// Also in the spelling of mosquitto_sub.
+function parseVersion(text: string): 5 | '3.1.1' {
   if (['5', 'mqttv5'].includes(text)) return 5
-  if (['311', '3.1.1', '4', 'mqttv311'].includes(text)) return 4
-  throw new InvalidArgumentError('Expected 5 or 311.')
+  if (['3.1.1', '311', 'mqttv311'].includes(text)) return '3.1.1'
+  throw new InvalidArgumentError('Expected 5 or 3.1.1.')
 }
 
 function parseSeconds(text: string): number {

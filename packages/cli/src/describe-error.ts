@@ -59,7 +59,7 @@ const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
 // CONNACK: the broker does not speak this version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
 const VERSION_REMEDIES: Readonly<Record<string, string>> = {
   1: 'Choose the version that it speaks with -V 5.',
-  [0x84]: 'Choose the version that it speaks with -V 311.',
+  [0x84]: 'Choose a version that the broker supports: -V 3.1.1.',
 }
 
 function remedyByCause({ code: kind, cause }: RequestError): string | undefined {

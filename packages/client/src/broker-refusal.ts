@@ -26,7 +26,7 @@ export function dialError(target: DialTarget, reason: unknown): InferwireError {
     const { protocolVersion } = target
     return new InferwireError(
       'broker_unreachable',
-      `The broker at ${address} does not speak MQTT ${protocolVersion === 5 ? '5; set protocolVersion to 4' : '3.1.1; set protocolVersion to 5'}.`,
+      `The broker at ${address} does not speak MQTT ${protocolVersion === 5 ? '5; set mqttVersion to "3.1.1"' : '3.1.1; set mqttVersion to 5'}.`,
       { retryable: false, cause: reason },
     )
   }

@@ -107,7 +107,7 @@ test('a request on MQTT 3.1.1 finds its reply by its topic, and an error by its 
     const isBad = request.text.includes('bad')
     reply(request, mqtt, isBad ? '{"error":"no such shape","code":"bad_payload","status":400}' : request.text)
   })
-  const client = await open({ identity: 'plc', protocolVersion: 4 })
+  const client = await open({ identity: 'plc', mqttVersion: '3.1.1' })
   const answer = await client.infer('iris', { inputs: [] })
   expect(answer).toMatchObject({ status: 200, attempts: 1 })
   expect(answer.json()).toEqual({ inputs: [] })
@@ -197,16 +197,16 @@ test('an error reply rejects with what it says', async () => {
   expect(new TextDecoder().decode(error.body)).toBe(body)
 })
 
-test.each([5, 4] as const)(
-  '500 requests at once on MQTT version %i each get their own answer',
-  async (protocolVersion) => {
+test.each([5, '3.1.1'] as const)(
+  '500 requests at once on MQTT version %s each get their own answer',
+  async (mqttVersion) => {
     const held: (() => void)[] = []
     await startResponder((request, mqtt) => {
       held.push(() => echo(request, mqtt))
       // Backwards, so that order alone cannot match them.
       if (held.length === 500) for (const send of held.splice(0).toReversed()) send()
     })
-    const client = await open({ protocolVersion })
+    const client = await open({ mqttVersion })
     const numbers = Array.from({ length: 500 }, (_, index) => index)
     const answers = await Promise.all(
       numbers.map(async (number) => (await client.infer('iris', { instances: [number] })).json()),
@@ -307,7 +307,7 @@ test('60 kB to a broker that takes 50 kB is payload_too_large on MQTT 3.1.1, and
   const small = await startMosquitto({ config: ['max_packet_size 50000'] })
   closing.push(() => small.stop())
   await startResponder(echo, 'infer', small.url)
-  const client = await open({ protocolVersion: 4 }, small.url)
+  const client = await open({ mqttVersion: '3.1.1' }, small.url)
   const body = { instances: ['x'.repeat(60_000)] }
   const large = failureOf(client.infer('iris', body, { timeoutMs: 2_000 }))
   // What else is under way gets its answer in between.
@@ -320,7 +320,7 @@ test('a broker that acknowledges 60 kB on MQTT 3.1.1 and drops them: the error n
   const lossy = await startMosquitto({ config: ['message_size_limit 50000'] })
   closing.push(() => lossy.stop())
   await startResponder(echo, 'infer', lossy.url)
-  const client = await open({ protocolVersion: 4, identity: 'plc' }, lossy.url)
+  const client = await open({ mqttVersion: '3.1.1', identity: 'plc' }, lossy.url)
   const body = { instances: ['x'.repeat(60_000)] }
   const error = await failureOf(client.infer('iris', body, { timeoutMs: 300 }))
   // No proof: the model may just be slow.

@@ -94,19 +94,19 @@ test.each([
 test.each([
   [5, 0x86],
   [5, 0x87],
-  [4, 4],
-  [4, 5],
-] as const)('MQTT version %i: CONNACK %i is not_authorized', async (protocolVersion, code) => {
+  ['3.1.1', 4],
+  ['3.1.1', 5],
+] as const)('MQTT version %s: CONNACK %i is not_authorized', async (mqttVersion, code) => {
   answer = (_packet, send) =>
     send({ cmd: 'connack', reasonCode: code, returnCode: code, sessionPresent: false })
-  const error = await failureOf(connect(url, { protocolVersion, username: 'cam7', password: 'secret' }))
+  const error = await failureOf(connect(url, { mqttVersion, username: 'cam7', password: 'secret' }))
   expect(error).toMatchObject({ code: 'not_authorized', retryable: false })
   expect(error.message).toBe(`The broker at ${url} refused user "cam7".`)
 })
 
 test('a broker that does not speak MQTT 5 is told apart', async () => {
   answer = (_packet, send) => send({ cmd: 'connack', reasonCode: 0x84, sessionPresent: false })
-  expect((await failureOf(connect(url))).message).toMatch(/does not speak MQTT 5; set protocolVersion to 4/)
+  expect((await failureOf(connect(url))).message).toMatch(/does not speak MQTT 5; set mqttVersion to "3.1.1"/)
 })
 
 test('a broker that hangs up, answers nothing or answers nonsense is unreachable', async () => {

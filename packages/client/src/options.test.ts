@@ -43,7 +43,7 @@ test.each([
   ['mqtt://broker', { identity: 'a/b' }, /identity "a\/b"/],
   ['mqtt://broker', { username: '#' }, /identity "#"/],
   ['mqtt://broker', { root: 'a/#' }, /Root "a\/#"/],
-  ['mqtt://broker', { protocolVersion: 3 as 4 }, /protocolVersion is 3/],
+  ['mqtt://broker', { mqttVersion: 4 as 5 }, /mqttVersion is 4; expected 5 or "3.1.1"/],
   ['mqtt://broker', { connectTimeoutMs: 0 }, /connectTimeoutMs is 0/],
   ['mqtt://broker', { connectTimeoutMs: Number.NaN }, /connectTimeoutMs is NaN/],
   ['mqtt://broker', { inFlightMax: 1.5 }, /inFlightMax is 1.5/],

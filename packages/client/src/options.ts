@@ -18,8 +18,8 @@ export interface ConnectOptions {
   readonly identity?: string | undefined
   /** The first levels of all topics. @default 'infer' */
   readonly root?: string | undefined
-  /** 5, or 4 for MQTT 3.1.1. @default 5 */
-  readonly protocolVersion?: 4 | 5 | undefined
+  /** MQTT version. @default 5 */
+  readonly mqttVersion?: 5 | '3.1.1' | undefined
   /** How long the first connection may take, and each later attempt, in milliseconds. @default 10000 */
   readonly connectTimeoutMs?: number | undefined
   /** Seconds between signs of life; a silent connection is given up after 1.5 times that. @default 15 */
@@ -78,13 +78,13 @@ const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:']
 export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions): Settings {
   const url = parseUrl(brokerUrl)
   const isTls = url.protocol === 'mqtts:' || url.protocol === 'wss:'
-  const { ca, cert, key, protocolVersion = 5, clientId = randomClientId() } = options
+  const { ca, cert, key, mqttVersion = 5, clientId = randomClientId() } = options
   if (!isTls && (ca !== undefined || cert !== undefined || key !== undefined)) {
     throw new TypeError(`ca, cert and key need TLS: use mqtts:// or wss:// instead of ${url.protocol}//.`)
   }
   if ((cert === undefined) !== (key === undefined)) throw new TypeError('cert and key belong together.')
-  if (protocolVersion !== 4 && protocolVersion !== 5) {
-    throw new TypeError(`protocolVersion is ${String(protocolVersion)}; expected 5, or 4 for MQTT 3.1.1.`)
+  if (mqttVersion !== 5 && mqttVersion !== '3.1.1') {
+    throw new TypeError(`mqttVersion is ${JSON.stringify(mqttVersion)}; expected 5 or "3.1.1".`)
   }
   checkPem('ca', ca, hasCertificate, 'certificate')
   checkPem('cert', cert, hasCertificate, 'certificate')
@@ -104,7 +104,7 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
   return {
     target: {
       url,
-      protocolVersion,
+      protocolVersion: mqttVersion === 5 ? 5 : 4,
       clientId,
       username,
       password,

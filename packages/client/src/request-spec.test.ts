@@ -4,7 +4,7 @@ import { resolveSettings } from './options.ts'
 import { replyFilterOf, toRequestSpec } from './request-spec.ts'
 
 const on5 = resolveSettings('mqtt://broker', { username: 'cam7' })
-const on4 = resolveSettings('mqtt://broker', { username: 'cam7', protocolVersion: 4 })
+const on4 = resolveSettings('mqtt://broker', { username: 'cam7', mqttVersion: '3.1.1' })
 const matches = (filter: string, topic: string): boolean =>
   new RegExp(`^${filter.replaceAll('+', '[^/]+').replace('#', '.*')}$`).test(topic)
 

@@ -126,9 +126,7 @@ function isPropertyText(text: string): boolean {
 function refuseWhatNeedsMqtt5(operation: string | undefined, { headers, contentType }: InferOptions): void {
   const isJson = contentType === undefined || contentType === 'application/json'
   if (!isJson || Object.keys(headers ?? {}).length > 0) {
-    throw new TypeError(
-      'headers and a contentType other than application/json need MQTT 5 (protocolVersion: 5).',
-    )
+    throw new TypeError('headers and a contentType other than application/json need MQTT 5 (mqttVersion: 5).')
   }
   if (operation !== undefined) return
   throw new TypeError('On MQTT 3.1.1 the topic must name the operation: give one, such as predict or infer.')

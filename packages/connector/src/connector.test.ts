@@ -53,10 +53,12 @@ const configOf = (models: string[], rest: ConfigInput = {}): ReturnType<typeof l
     env: {},
     flags: {
       name: 'edge',
-      broker: { url: broker.url, protocolVersion: 4 },
+      broker: { url: broker.url, mqttVersion: '3.1.1' },
       admin: { enabled: false },
       poison: { enabled: false },
-      models: Object.fromEntries(models.map((name) => [name, { url: serverUrl, protocol: 'v1' as const }])),
+      models: Object.fromEntries(
+        models.map((name) => [name, { url: serverUrl, protocolVersion: 'v1' as const }]),
+      ),
       ...rest,
     },
   })

@@ -19,7 +19,7 @@ afterEach(async () => {
 
 const log = createLog({ level: 'error', format: 'json' }, { write: () => undefined })
 const telemetry = new Telemetry()
-const BOTH: ModelFacts = { protocols: ['v2', 'v1'], unanswered: [] }
+const BOTH: ModelFacts = { protocolVersions: ['v2', 'v1'], unanswered: [] }
 
 function configOf(model: Partial<NonNullable<ConfigInput['models']>[string]> = {}): ModelConfig {
   const models = { iris: { url: 'http://127.0.0.1:1', ...model } }
@@ -80,7 +80,7 @@ test('a model is asked in the preferred dialect that has the operation, its vers
 test('a default operation that the model does not offer is reported, and its card has the one that is used', () => {
   const config = configOf({ defaultOperation: 'predict' })
   const server = serverOf(config)
-  const [lacking] = expose({ config, server, facts: { protocols: ['v2'], unanswered: [] } })
+  const [lacking] = expose({ config, server, facts: { protocolVersions: ['v2'], unanswered: [] } })
   expect([lacking!.missingDefault, lacking!.card.default_operation]).toEqual(['predict', 'infer'])
   const [having] = expose({ config, server, facts: BOTH })
   expect([having!.missingDefault, having!.card.default_operation]).toEqual([undefined, 'predict'])
@@ -89,7 +89,7 @@ test('a default operation that the model does not offer is reported, and its car
 test('what is learned later changes operations and card, and keeps the gate with its requests', () => {
   const config = configOf()
   const server = serverOf(config)
-  const before = expose({ config, server, facts: { protocols: ['v1'], unanswered: ['v2'] } })
+  const before = expose({ config, server, facts: { protocolVersions: ['v1'], unanswered: ['v2'] } })
   const after = expose({ config, server, facts: BOTH, before })
   expect(after[0]!.gate).toBe(before[0]!.gate)
   expect(before[0]!.model.operations.has('infer')).toBe(false)
@@ -104,13 +104,13 @@ test('a new dialect is one file: it is configured, exposed and asked over HTTP',
   await once(server, 'listening')
   closing.push(() => server.close())
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const config = configOf({ url, protocol: ECHO })
+  const config = configOf({ url, protocolVersion: ECHO })
   const opened = openServer('iris', config, { log, telemetry })
   closing.push(() => opened.upstream.destroy())
   const facts = await opened.upstream.facts(new AbortController().signal)
-  expect(facts).toMatchObject({ protocols: [ECHO], unanswered: [] })
+  expect(facts).toMatchObject({ protocolVersions: [ECHO], unanswered: [] })
   const [{ model, card } = undefined!] = expose({ config, server: opened, facts })
-  expect(card).toMatchObject({ protocols: [ECHO], operations: ['infer', 'metadata'] })
+  expect(card).toMatchObject({ protocol_versions: [ECHO], operations: ['infer', 'metadata'] })
   expect(await ask(model.defaultOperation)).toBe('{"asked":"POST /echo/iris"}')
   const delivery = {
     retain: false,
@@ -120,12 +120,12 @@ test('a new dialect is one file: it is configured, exposed and asked over HTTP',
     isWhole: true,
     properties: { contentType: 'application/octet-stream' },
   }
-  expect(() => judgePayload(delivery, model, model.defaultOperation)).toThrow('takes application/json.')
+  expect(() => judgePayload(delivery, model, model.defaultOperation)).toThrow('accepts application/json.')
 })
 
 test('a new transport is one file: what it offers in a dialect is exposed and asked', async () => {
-  const config = configOf({ protocol: ECHO })
-  const facts: ModelFacts = { protocols: [ECHO], unanswered: [] }
+  const config = configOf({ protocolVersion: ECHO })
+  const facts: ModelFacts = { protocolVersions: [ECHO], unanswered: [] }
   const server = serverOf(config, facts)
   const [{ model } = undefined!] = expose({
     config,

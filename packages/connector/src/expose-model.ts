@@ -49,8 +49,8 @@ export function openServer(
     host: config.host,
     tls: config.tls,
     credential: createCredential(config.credential, originOf(config.url)),
-    model: config.as ?? name,
-    dialects: config.protocol === undefined ? dialectNames() : [config.protocol],
+    model: config.modelName ?? name,
+    dialects: config.protocolVersion === undefined ? dialectNames() : [config.protocolVersion],
     versions: config.versions,
     // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And
     // the questions what the model and its versions are.
@@ -119,15 +119,15 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
 
 /** What is said of one exposed name: the model, or one of its versions. */
 interface DescribedFacts extends ModelDescription {
-  readonly protocols: readonly Dialect[]
+  readonly protocolVersions: readonly Dialect[]
 }
 
 // A configured version is exposed even where the server does not have it yet: its requests get the server's own answer.
 function factsOfVersion({ config, facts }: ExposeOptions, version: string): DescribedFacts {
-  const { protocol } = config
-  const protocols = versionedDialects().filter((dialect) => protocol === undefined || dialect === protocol)
+  const { protocolVersion } = config
+  const protocolVersions = versionedDialects().filter((dialect) => (protocolVersion ?? dialect) === dialect)
   const told = facts.ofVersions?.get(version)
-  return { protocols, ...(told?.state === 'described' ? told.description : {}) }
+  return { protocolVersions, ...(told?.state === 'described' ? told.description : {}) }
 }
 
 function exposeOne(
@@ -137,11 +137,11 @@ function exposeOne(
   version: string | undefined,
 ): Exposure {
   const { config, server, topics, budget, telemetry } = options
-  const { protocols } = facts
+  const { protocolVersions } = facts
   const gate = options.gates.get(exposedName) ?? new ModelGate(exposedName, config.limits, budget)
-  const operations = bindOperations({ exposedName, protocols, version, config, server, telemetry })
+  const operations = bindOperations({ exposedName, protocolVersions, version, config, server, telemetry })
   const configured = operations.get(config.defaultOperation as OperationName)
-  const defaultOperation = configured ?? operations.get(defaultOperationOf(protocols))
+  const defaultOperation = configured ?? operations.get(defaultOperationOf(protocolVersions))
   assert(defaultOperation, `"${exposedName}" does not have the default operation of its dialect`)
   const model: ExposedModel = {
     name: exposedName,
@@ -169,7 +169,7 @@ function exposeOne(
 
 interface Binding {
   readonly exposedName: string
-  readonly protocols: readonly Dialect[]
+  readonly protocolVersions: readonly Dialect[]
   readonly version: string | undefined
   readonly config: ModelConfig
   readonly server: ModelServer
@@ -177,9 +177,9 @@ interface Binding {
 }
 
 function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
-  const { exposedName, protocols, version, server, telemetry } = binding
-  const bound = operationsOf(protocols).flatMap((name): BoundOperation[] => {
-    const protocol = dialectOf(name, protocols)!
+  const { exposedName, protocolVersions, version, server, telemetry } = binding
+  const bound = operationsOf(protocolVersions).flatMap((name): BoundOperation[] => {
+    const protocol = dialectOf(name, protocolVersions)!
     const bare = server.upstream.endpoint(name, protocol, version)
     if (bare === undefined) return []
     const { hasBody } = OPERATIONS[name]

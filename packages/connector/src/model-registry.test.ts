@@ -137,7 +137,7 @@ test('a model that is removed finishes its requests, and is forgotten after them
       resolve()
     }
   })
-  registry.set('iris', configOf({ url: server.url, protocol: 'v1' }))
+  registry.set('iris', configOf({ url: server.url, protocolVersion: 'v1' }))
   const model = table.find('iris')
   const deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
   expect(model.gate.enter('cam7', 2, deadline)).toBeUndefined()
@@ -153,7 +153,7 @@ test('a model that is removed finishes its requests, and is forgotten after them
 
 test('a model that comes back while its last request runs keeps its figures', async () => {
   const server = await startServer()
-  const config = configOf({ url: server.url, protocol: 'v1' })
+  const config = configOf({ url: server.url, protocolVersion: 'v1' })
   registry.set('iris', config)
   const { gate } = table.find('iris')
   void gate.enter('cam7', 2, { atMs: Infinity, problem: undefined, waiting: undefined })
@@ -183,7 +183,7 @@ test('the figures of a version are kept while a predecessor still serves it', as
 })
 
 test('a refused configuration leaves no figures of the models that were opened for it', async () => {
-  const config = configOf({ url: (await startServer()).url, protocol: 'v1' })
+  const config = configOf({ url: (await startServer()).url, protocolVersion: 'v1' })
   registry.update({ a: config })
   expect(() => registry.update({ a: { ...config, timeoutMs: 7 }, b: config, c: unopenable(config) })).toThrow(
     ConfigError,
@@ -210,7 +210,7 @@ test('a model that is replaced or removed before its first exposure does not hol
 
 test('what cannot be opened is returned as a mistake, and the model stays as it was', async () => {
   const server = await startServer()
-  const config = configOf({ url: server.url, protocol: 'v1' })
+  const config = configOf({ url: server.url, protocolVersion: 'v1' })
   registry.set('iris', config)
   expect(registry.set('iris', unopenable(config))).toMatchObject({
     path: 'models.iris',
@@ -220,7 +220,7 @@ test('what cannot be opened is returned as a mistake, and the model stays as it 
 })
 
 test('a configuration is taken whole or not at all, and leaves alone what was set by itself', async () => {
-  const config = configOf({ url: (await startServer()).url, protocol: 'v1' })
+  const config = configOf({ url: (await startServer()).url, protocolVersion: 'v1' })
   registry.set('found', config)
   registry.update({ a: config, b: config })
   expect(() => registry.update({ a: { ...config, timeoutMs: 7 }, c: unopenable(config) })).toThrow(
@@ -235,8 +235,8 @@ test('a configuration is taken whole or not at all, and leaves alone what was se
 test('the largest body is that of the models which are there now', async () => {
   const { url } = await startServer()
   expect(registry.requestBytesMax).toBe(0)
-  registry.set('small', configOf({ url, protocol: 'v1', limits: { requestBytesMax: 10 } }))
-  registry.set('large', configOf({ url, protocol: 'v1', limits: { requestBytesMax: 99 } }))
+  registry.set('small', configOf({ url, protocolVersion: 'v1', limits: { requestBytesMax: 10 } }))
+  registry.set('large', configOf({ url, protocolVersion: 'v1', limits: { requestBytesMax: 99 } }))
   expect(registry.requestBytesMax).toBe(99)
   registry.remove('large')
   expect(registry.requestBytesMax).toBe(10)
@@ -247,12 +247,12 @@ test('a dialect that fails for a moment at the first question is found soon', as
   server.v2 = loading
   registry.set('iris', configOf({ url: server.url }))
   await registry.allExposed()
-  expect(cards.get('iris')).toMatchObject({ protocols: ['v1'], default_operation: 'predict' })
+  expect(cards.get('iris')).toMatchObject({ protocol_versions: ['v1'], default_operation: 'predict' })
   const running = table.find('iris').gate
   server.v2 = json(200, { name: 'iris', inputs: [{ name: 'X', datatype: 'FP32', shape: [4] }] })
   await expect
     .poll(() => cards.get('iris'), { timeout: 5_000 })
-    .toMatchObject({ protocols: ['v2', 'v1'], default_operation: 'infer', inputs: [{ name: 'X' }] })
+    .toMatchObject({ protocol_versions: ['v2', 'v1'], default_operation: 'infer', inputs: [{ name: 'X' }] })
   expect(await ask('iris', 'infer')).toBe(200)
   expect(table.find('iris').gate).toBe(running)
 })
@@ -266,7 +266,7 @@ test('a server that comes back as another one changes card and operations', asyn
   server.v2 = good
   server.post = good
   expect(await ask('iris')).toBe(200)
-  await expect.poll(() => cards.get('iris')?.protocols, { timeout: 5_000 }).toEqual(['v2', 'v1'])
+  await expect.poll(() => cards.get('iris')?.protocol_versions, { timeout: 5_000 }).toEqual(['v2', 'v1'])
   expect(table.find('iris').defaultOperation.name).toBe('infer')
   expect(events()).toContain('model_changed')
 })
@@ -283,13 +283,13 @@ test('a failure that a retry mended is a failure before an answer as well', asyn
     reset(response)
   }
   expect(await ask('iris')).toBe(200)
-  await expect.poll(() => cards.get('iris')?.protocols, { timeout: 5_000 }).toEqual(['v2', 'v1'])
+  await expect.poll(() => cards.get('iris')?.protocol_versions, { timeout: 5_000 }).toEqual(['v2', 'v1'])
 })
 
 test('a configured model whose server is away is asked once, and again after its first answer', async () => {
   const server = await startServer()
   server.v1 = loading
-  registry.set('iris', configOf({ url: server.url, protocol: 'v1', retry: { attemptsMax: 1 } }))
+  registry.set('iris', configOf({ url: server.url, protocolVersion: 'v1', retry: { attemptsMax: 1 } }))
   await expect.poll(events).toContain('model_not_ready')
   expect(lines.find(({ event }) => event === 'model_not_ready')).not.toHaveProperty('retryWithinMs')
   server.post = loading
@@ -353,7 +353,7 @@ test('a model with 70 inputs has a card without an example, and none with 64 of 
   server.v2 = json(200, { inputs: Array.from({ length: 70 }, (_, index) => tensors(`x${index}`)[0]) })
   registry.set('wide', configOf({ url: server.url }))
   await registry.allExposed()
-  expect(cards.get('wide')).toMatchObject({ protocols: ['v2', 'v1'], default_operation: 'infer' })
+  expect(cards.get('wide')).toMatchObject({ protocol_versions: ['v2', 'v1'], default_operation: 'infer' })
   for (const member of ['inputs', 'example']) expect(cards.get('wide')).not.toHaveProperty(member)
 })
 
@@ -364,13 +364,13 @@ test.each(['na+me', 'na@me', "a,b;c='d'"])(
     const server = await startServer()
     server.v2 = (response) => (server.asked.at(-1) === `/v2/models/${as}` ? good : notFound)(response)
     server.v1 = notFound
-    expect(() => configOf({ url: server.url, as: `${as}/x` })).toThrow(ConfigError)
-    registry.set('iris', configOf({ url: server.url, as }))
+    expect(() => configOf({ url: server.url, modelName: `${as}/x` })).toThrow(ConfigError)
+    registry.set('iris', configOf({ url: server.url, modelName: as }))
     await registry.allExposed()
-    expect(cards.get('iris')).toMatchObject({ name: 'iris', protocols: ['v2'] })
+    expect(cards.get('iris')).toMatchObject({ name: 'iris', protocol_versions: ['v2'] })
     expect(server.asked).toContain(`/v1/models/${as}`)
     server.v2 = notFound
-    registry.set('gone', configOf({ url: server.url, as }))
+    registry.set('gone', configOf({ url: server.url, modelName: as }))
     await expect.poll(refusals).toBeGreaterThan(0)
     const { detail } = lines.find(({ event }) => event === 'model_not_ready')!
     expect(detail).toContain(`404 on ${server.url}/v2/models/${as} `)

@@ -205,11 +205,12 @@ export class ModelRegistry {
     this.#begin(entry)
   }
 
-  // A configured protocol is used without asking; the server is asked for the card.
+  // A configured protocol version is used without asking; the server is asked for the card.
   #begin(entry: Entry): void {
     const { name, config, server } = entry
+    const { protocolVersion } = config
     const known: ModelFacts | undefined =
-      config.protocol === undefined ? undefined : { protocols: [config.protocol], unanswered: [] }
+      protocolVersion === undefined ? undefined : { protocolVersions: [protocolVersion], unanswered: [] }
     const watch = new FactsWatch({
       ask: (signal) => server.upstream.facts(signal),
       known,
@@ -247,7 +248,7 @@ export class ModelRegistry {
       retryInMs === undefined
         ? ' The connector asks the server again after it has answered another request.'
         : '',
-      HINT_CODES.has(code) ? ` ${whereToLook(config, config.as ?? name)}` : '',
+      HINT_CODES.has(code) ? ` ${whereToLook(config, config.modelName ?? name)}` : '',
     ]
     // A server without a description of its model would fill the log while it answers, and each request has one that
     // loads asked again.

@@ -76,7 +76,15 @@ type SharedOptions = Omit<SessionOptions, 'filters'>
 
 function sharedOptions({ config, seams, frameBytesMax, keeper }: SessionsParts): SharedOptions {
   const { broker } = config
-  return { ...broker, ...seams, password: () => readPassword(broker), frameBytesMax, keeper }
+  return {
+    ...broker,
+    // The Protocol Version of CONNECT (MQTT 5 §3.1.2.2).
+    protocolVersion: broker.mqttVersion === 5 ? 5 : 4,
+    ...seams,
+    password: () => readPassword(broker),
+    frameBytesMax,
+    keeper,
+  }
 }
 
 function openLanes(parts: SessionsParts, options: SharedOptions): Lanes {

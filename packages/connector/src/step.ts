@@ -159,7 +159,7 @@ export type VersionFacts =
 /** What a server says about a model. */
 export interface ModelFacts extends ModelDescription {
   /** The dialects that it speaks for the model, at least one. */
-  readonly protocols: readonly Dialect[]
+  readonly protocolVersions: readonly Dialect[]
   /** Dialects whose question failed: the server may speak them or not. Empty: nothing is left to find out. */
   readonly unanswered: readonly Dialect[]
   /** Of the configured versions, each for itself: versions may differ in their tensors. */

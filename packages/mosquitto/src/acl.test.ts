@@ -79,7 +79,7 @@ describe('a user', () => {
   })
 
   test('is no connector', () => {
-    expect(isAllowed(connector, 'connector', 'read', 'infer/request/alice/iris')).toBe(true)
-    expect(isAllowed(connector, 'connector', 'write', 'infer/request/alice/iris')).toBe(false)
+    expect(isAllowed(connector, 'inferwire', 'read', 'infer/request/alice/iris')).toBe(true)
+    expect(isAllowed(connector, 'inferwire', 'write', 'infer/request/alice/iris')).toBe(false)
   })
 })

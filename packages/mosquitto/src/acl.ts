@@ -20,7 +20,7 @@ export interface ContractRules {
 export interface AclOptions {
   /** @default infer */
   readonly root?: string
-  /** @default connector */
+  /** @default inferwire */
   readonly connectorUser?: string
   /** Users who may see everything, `$SYS` too, for tools such as MQTT Explorer. @default none */
   readonly observers?: readonly string[]
@@ -54,7 +54,7 @@ export function contractRules(root = 'infer'): ContractRules {
 
 /** The rules as Mosquitto's `acl_file`. @throws Error for a root or a user that cannot be in one */
 export function aclText(options: AclOptions = {}): string {
-  const { root, connectorUser = 'connector', observers = [] } = options
+  const { root, connectorUser = 'inferwire', observers = [] } = options
   const { connector, everybody } = contractRules(root)
   const lines = (word: 'topic' | 'pattern', rules: readonly AclRule[]): string[] =>
     rules.map(({ access, filter }) => `${word} ${access} ${filter}`)

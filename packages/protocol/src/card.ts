@@ -17,8 +17,8 @@ export interface ModelCard {
   readonly contract: number
   readonly name: string
   readonly description?: string
-  /** The dialects that its server speaks for it. */
-  readonly protocols: readonly Dialect[]
+  /** KServe's protocol versions that its server speaks for it. */
+  readonly protocol_versions: readonly Dialect[]
   readonly operations: readonly OperationName[]
   readonly default_operation: OperationName
   readonly platform?: string

@@ -16,7 +16,7 @@ export interface ReceivedCard {
   /** At least one. A newer connector may offer operations that this version does not know. */
   readonly operations: readonly (OperationName | (string & {}))[]
   readonly default_operation?: OperationName | (string & {}) | undefined
-  readonly protocols?: readonly (Dialect | (string & {}))[] | undefined
+  readonly protocol_versions?: readonly (Dialect | (string & {}))[] | undefined
   readonly description?: string | undefined
   readonly platform?: string | undefined
   readonly versions?: readonly string[] | undefined
@@ -67,7 +67,7 @@ function optionalMembers(card: JsonObject): Omit<ReceivedCard, 'contract' | 'nam
   const { limits, example } = card
   return {
     default_operation: textOf(card['default_operation']),
-    protocols: textsOf(card['protocols']),
+    protocol_versions: textsOf(card['protocol_versions']),
     description: textOf(card['description']),
     platform: textOf(card['platform']),
     versions: textsOf(card['versions']),

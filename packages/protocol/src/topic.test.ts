@@ -108,6 +108,13 @@ test("the filter of a model's requests matches them and no other model's, and th
   expect(topics.requestedModel('plant/infer/reply/cam7/iris')).toBeUndefined()
 })
 
+test('a request topic has an id when a level follows its operation', () => {
+  const topics = new TopicSpace('plant/infer')
+  expect(topics.hasRequestId(topics.request('cam7', 'iris', 'infer', '1'))).toBe(true)
+  expect(topics.hasRequestId(topics.request('cam7', 'iris', 'infer'))).toBe(false)
+  expect(topics.hasRequestId('plant/infer/reply/cam7/iris/infer/1')).toBe(false)
+})
+
 test('the owner of a status topic is a clean level', () => {
   const topics = new TopicSpace('plant/infer')
   expect(topics.statusOwner('plant/infer/status/edge-1')).toBe('edge-1')

@@ -157,6 +157,11 @@ export class TopicSpace {
     return topic.slice(clientEnd + 1, modelEnd === -1 ? undefined : modelEnd)
   }
 
+  /** Whether a request topic has an id after the operation. It is not checked, only found. */
+  hasRequestId(topic: string): boolean {
+    return topic.startsWith(this.#requestPrefix) && levelsOf(topic.slice(this.#requestPrefix.length)) > 3
+  }
+
   /** The topic that a client publishes a request to. */
   request(client: string, model: string, operation?: string, id?: string): string {
     return this.#requestPrefix + path(client, model, operation, id)

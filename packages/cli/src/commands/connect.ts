@@ -20,7 +20,7 @@ export function connectCommand(): Command {
     .option('--broker <URL>', 'broker: mqtt, mqtts, ws or wss')
     .option(
       '--model <NAME=URL>',
-      `serve a model; may be given several times; more after commas: protocol=${dialectNames().sort().join('|')}, as=NAME, host=HOST`,
+      `serve a model; may be given several times; more after commas: protocolVersion=${dialectNames().sort().join('|')}, modelName=NAME, host=HOST`,
       (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
     )
     .option('--name <NAME>', 'name of this connector in {root}/status/{name}')

@@ -5,7 +5,7 @@ import type { ConfigInput } from '@inferwire/connector'
 export interface ConnectFlags {
   readonly config?: string
   readonly broker?: string
-  /** `NAME=URL[,protocol=DIALECT][,as=NAME]`, one for each --model. */
+  /** `NAME=URL[,protocolVersion=VERSION][,modelName=NAME]`, one for each --model. */
   readonly model?: readonly string[]
   readonly name?: string
   readonly root?: string

@@ -37,8 +37,8 @@ export async function runInfer(model: string, flags: InferFlags): Promise<void> 
     throw usageError(`"${model}" cannot be the name of a model`, 'List the models with: inferwire models ls')
   }
   const target = brokerTarget(flags, process.env)
-  if (target.mqttVersion === 4 && flags.contentType !== undefined) {
-    throw usageError('MQTT 3.1.1 cannot say a content type', 'Leave out -V 311, or --content-type.')
+  if (target.mqttVersion === '3.1.1' && flags.contentType !== undefined) {
+    throw usageError('MQTT 3.1.1 cannot say a content type', 'Leave out -V 3.1.1, or --content-type.')
   }
   const connection = new LazyClient(target)
   try {
@@ -114,7 +114,7 @@ function shortened(text: string): string {
 async function ask(request: ShownRequest, flags: InferFlags, connection: LazyClient): Promise<void> {
   const client = await connection.open()
   // MQTT 3.1.1 finds the reply by an id in the topic, which comes after the operation.
-  const isOpen = request.target.mqttVersion === 4 && request.operation === undefined
+  const isOpen = request.target.mqttVersion === '3.1.1' && request.operation === undefined
   const operation = isOpen ? defaultOperation(await client.card(request.model)) : request.operation
   const answer = await client.ask({ ...request, operation })
   process.stdout.write(formatAnswer(answer, flags.output ?? defaultFormat()))
@@ -131,7 +131,7 @@ async function showCurl(request: ShownRequest, url: string, connection: LazyClie
   // Only what the body and the options leave open is looked up.
   const card = isOpen(request.operation) ? await (await connection.open()).card(model) : undefined
   const operation = request.operation ?? (card === undefined ? undefined : defaultOperation(card))
-  const spoken = dialectNames().filter((name) => card?.protocols?.includes(name) ?? true)
+  const spoken = dialectNames().filter((name) => card?.protocol_versions?.includes(name) ?? true)
   const dialect = operation === undefined ? undefined : dialectOf(operation, spoken)
   if (operation === undefined || dialect === undefined) {
     throw new CliError(

@@ -6,7 +6,7 @@ import { formatCard, formatCardTable } from './format-cards.ts'
 const card: ReceivedCard = {
   contract: 1,
   name: 'iris',
-  protocols: ['v2', 'v1'],
+  protocol_versions: ['v2', 'v1'],
   operations: ['predict', 'infer'],
   default_operation: 'infer',
   inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
@@ -17,7 +17,7 @@ const card: ReceivedCard = {
 }
 
 test('models ls: upper-case headers, aligned columns, nothing at the ends of lines', () => {
-  expect(formatCardTable([card, { ...card, name: 'digits-of-hand', protocols: ['v1'] }], false)).toBe(
+  expect(formatCardTable([card, { ...card, name: 'digits-of-hand', protocol_versions: ['v1'] }], false)).toBe(
     [
       'NAME             PROTOCOLS   OPERATIONS      DEFAULT',
       'iris             v2,v1       predict,infer   infer',

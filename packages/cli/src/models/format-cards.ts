@@ -16,7 +16,7 @@ export function formatCardTable(cards: readonly ReceivedCard[], isWide: boolean)
   ]
   const rows = cards.map((card) => [
     card.name,
-    card.protocols?.join(',') ?? NOTHING,
+    card.protocol_versions?.join(',') ?? NOTHING,
     card.operations.join(','),
     card.default_operation ?? NOTHING,
     ...(isWide
@@ -39,7 +39,7 @@ export function formatCard(card: ReceivedCard): string {
     ...row('Description', card.description),
     ...row('Platform', card.platform),
     ...row('Versions', card.versions?.join(', ')),
-    ...row('Protocols', card.protocols?.join(', ')),
+    ...row('Protocol versions', card.protocol_versions?.join(', ')),
     ...row('Operations', card.operations.join(', ')),
     ...row('Default operation', card.default_operation),
     ...tensorRows('Inputs', card.inputs),

@@ -5,8 +5,8 @@ import { formatExplanation } from './format-explanation.ts'
 
 const topics = new TopicSpace('infer')
 const models = {
-  iris: { url: 'http://127.0.0.1:8080/', protocol: 'v1' as const, versions: ['2'] },
-  digits: { url: 'http://digits.models.svc', protocol: 'v2' as const, as: 'mnist' },
+  iris: { url: 'http://127.0.0.1:8080/', protocolVersion: 'v1' as const, versions: ['2'] },
+  digits: { url: 'http://digits.models.svc', protocolVersion: 'v2' as const, modelName: 'mnist' },
 }
 
 describe('a request topic', () => {

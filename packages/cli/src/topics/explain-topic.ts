@@ -21,9 +21,9 @@ import { printable } from '../table.ts'
 /** What a configuration says about a model, as far as topics go. */
 export interface ConfiguredModel {
   readonly url: string
-  readonly protocol?: Dialect | undefined
+  readonly protocolVersion?: Dialect | undefined
   /** The model's name on its server. */
-  readonly as?: string | undefined
+  readonly modelName?: string | undefined
   readonly versions?: readonly string[]
   readonly defaultOperation?: string | undefined
 }
@@ -161,9 +161,9 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
   if (
     draft.operation === undefined &&
     config.defaultOperation === undefined &&
-    config.protocol === undefined
+    config.protocolVersion === undefined
   ) {
-    draft.upstream = `${config.url} (protocol and default operation are asked from the server)`
+    draft.upstream = `${config.url} (protocol version and default operation come from the server)`
     return
   }
   const dialects = dialectsOf(config, version)
@@ -176,14 +176,14 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
     )
     return
   }
-  const { method, path } = operationRoute(operation, dialect, config.as ?? name, version)!
+  const { method, path } = operationRoute(operation, dialect, config.modelName ?? name, version)!
   draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
 }
 
-// Without a configured protocol the server may speak any dialect.
-function dialectsOf({ protocol }: ConfiguredModel, version: string | undefined): Dialect[] {
+// Without a configured protocol version the server may speak any.
+function dialectsOf({ protocolVersion }: ConfiguredModel, version: string | undefined): Dialect[] {
   if (version !== undefined) return versionedDialects()
-  return protocol === undefined ? dialectNames() : [protocol]
+  return protocolVersion === undefined ? dialectNames() : [protocolVersion]
 }
 
 function configured(

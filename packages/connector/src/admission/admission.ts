@@ -1,4 +1,4 @@
-// Decides whether a request may run: policy, payload, deadline, the limits of its client.
+// Decides whether a request is admitted: policy, payload, deadline, limits of its client.
 import { passedHeaders } from '@inferwire/protocol'
 import type { Delivery, ExposedModel, Routed } from '../step.ts'
 import { AdmittedRequest } from './admitted-request.ts'
@@ -9,7 +9,9 @@ import type { Policy } from './policy.ts'
 
 const NO_HEADERS: readonly string[] = []
 
-/** The turn at the model is not part of it: a repetition that joins a running call needs none. */
+/**
+ * The checks before a request runs. The turn at the model is separate: a repeat that joins a running call needs none.
+ */
 export class Admission {
   readonly #policy: Policy
   readonly #clients: Clients
@@ -20,7 +22,7 @@ export class Admission {
   }
 
   /**
-   * Admits a request; then `leave` must be called once.
+   * Admits a request; `leave` must then be called once.
    * @throws Problem `forbidden_model`, `overloaded`, and those of `judgePayload` and `budgetMs`.
    */
   admit(delivery: Delivery, routed: Routed): AdmittedRequest {
@@ -33,7 +35,7 @@ export class Admission {
     const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
     const request = new AdmittedRequest(delivery, routed, body, headers, deadline)
     try {
-      // With QoS 0 a broker may hand on the DUP flag of a client; it redelivers nothing.
+      // With QoS 0 nothing is redelivered, and a broker may forward a client's DUP flag.
       this.#clients.enter(request, nowMs, delivery.dup && delivery.qos > 0)
     } catch (problem) {
       deadline.end()
@@ -42,7 +44,7 @@ export class Admission {
     return request
   }
 
-  /** The request is over. */
+  /** The request has ended. */
   leave(request: AdmittedRequest): void {
     this.#clients.leave(request)
     request.deadline.end()

@@ -1,17 +1,17 @@
-// An admitted request: a member of its client's list, and what goes to the model server.
+// An admitted request: the entry in its client's list, and the request to the model server, in one object.
 import type { Delivery, EndpointRequest, ReplyPart, RequestContentType, Routed } from '../step.ts'
 import { RunningRequest } from './clients.ts'
 import type { RequestDeadline } from './deadline.ts'
 import type { JudgedBody } from './payload.ts'
 
-/** Made by `Admission.admit`. One object for both: it is made for every request. */
+/** Created by `Admission.admit`. A single object, because it is created for every request. */
 export class AdmittedRequest extends RunningRequest implements EndpointRequest {
-  /** Replaced by an equal one where the request joins another. */
+  /** Replaced by an equal buffer if the request joins another one. */
   body: Buffer
   readonly contentType: RequestContentType
   readonly inferenceHeaderContentLength: string | undefined
   readonly headers: readonly string[]
-  /** Set by the pipeline where the operation may answer in parts. */
+  /** Set by the pipeline if the operation may stream its answer. */
   emit: ((part: ReplyPart) => void) | undefined = undefined
 
   constructor(

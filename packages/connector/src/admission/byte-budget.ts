@@ -1,16 +1,16 @@
-// How many bytes of requests and replies this process may hold, over all models.
+// Limits the bytes of requests and replies that this process holds, over all models.
 
-/** A counter with a ceiling. */
+/** A counter of bytes with an upper limit. */
 export class ByteBudget {
   readonly #bytesMax: number
   #bytes = 0
 
-  /** @param bytesMax ceiling in bytes */
+  /** @param bytesMax limit in bytes */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
 
-  /** Bytes taken now. */
+  /** Bytes that are currently taken. */
   get bytes(): number {
     return this.#bytes
   }

@@ -14,7 +14,7 @@ const name = (parts: Partial<RequestName> = {}): RequestName => ({
   ...parts,
 })
 
-// A request whose deadline tells when it was stopped; nothing waits for its timer.
+// A request whose deadline reports when it was stopped; its timer is not used.
 function request(parts: Partial<RequestName>, stopped: (code: string) => void = () => {}): RunningRequest {
   const deadline = new RequestDeadline(0, 0, 0)
   deadline.problem = undefined
@@ -34,14 +34,14 @@ function arrange(bounds: ClientBounds = { inFlightMax: 100 }) {
   return { clients, stopped, add }
 }
 
-test('a redelivered request enters a client that has as much under way as it may: it was let in before', () => {
+test("admits a redelivered request above the client's limit, because it was admitted before", () => {
   const clients = new Clients({ inFlightMax: 1, requestsPerSecond: 1 })
   clients.enter(request({}), 0)
-  expect(() => clients.enter(request({}), 10_000)).toThrow('1 requests under way')
+  expect(() => clients.enter(request({}), 10_000)).toThrow('1 requests in flight')
   clients.enter(request({}), 0, true)
 })
 
-test('a cancel stops the request with that id, or that Correlation Data, of that client, model and operation', () => {
+test('cancels the requests with that id or Correlation Data, of that client, model and operation', () => {
   const { clients, stopped, add } = arrange()
   add('by id', { id: '7' })
   add('by correlation', { correlationData: bytes('7') })
@@ -55,7 +55,7 @@ test('a cancel stops the request with that id, or that Correlation Data, of that
   expect(clients.cancel(name())).toBe(0)
 })
 
-test('a cancel that names both means the request that has both', () => {
+test('cancels only requests that match both, if the message has an id and Correlation Data', () => {
   const { clients, stopped, add } = arrange()
   add('both', { id: '7', correlationData: bytes('x') })
   add('same id', { id: '7', correlationData: bytes('y') })
@@ -64,14 +64,14 @@ test('a cancel that names both means the request that has both', () => {
   expect(stopped).toEqual(['both cancelled'])
 })
 
-test('binary Correlation Data is compared byte by byte', () => {
+test('compares binary Correlation Data byte by byte', () => {
   const { clients, add } = arrange()
   add('one', { correlationData: Uint8Array.of(0, 255, 10) })
   expect(clients.cancel(name({ correlationData: Uint8Array.of(0, 255, 11) }))).toBe(0)
   expect(clients.cancel(name({ correlationData: Uint8Array.of(0, 255, 10) }))).toBe(1)
 })
 
-test('what has ended is not found, in whatever order requests come and go', () => {
+test('does not find ended requests, in whatever order requests start and end', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(20)), { maxLength: 60 }), (steps) => {
       const { clients, add } = arrange()
@@ -90,7 +90,7 @@ test('what has ended is not found, in whatever order requests come and go', () =
   )
 })
 
-test('a client has at most so many requests under way; others are not touched', () => {
+test('limits the requests in flight of a client, and does not affect others', () => {
   const { clients, add } = arrange({ inFlightMax: 2 })
   const first = add('', {})
   add('', {})
@@ -102,7 +102,7 @@ test('a client has at most so many requests under way; others are not touched', 
   add('', {})
 })
 
-test('a rate lets a second of requests through at once, then as many as it says, and tells when to come again', () => {
+test('admits a burst of one second, then requests at the configured rate, and suggests when to retry', () => {
   const clients = new Clients({ inFlightMax: 100, requestsPerSecond: 10 })
   const ask = (nowMs: number): string => {
     const running = request({})
@@ -119,14 +119,14 @@ test('a rate lets a second of requests through at once, then as many as it says,
   expect(Array.from({ length: 11 }, () => ask(60_000)).filter((answer) => answer === 'ok')).toHaveLength(10)
 })
 
-test('a rate below one a second still lets one through', () => {
+test('admits single requests at a rate below one per second', () => {
   const clients = new Clients({ inFlightMax: 100, requestsPerSecond: 0.5 })
   clients.enter(request({}), 0)
-  expect(() => clients.enter(request({}), 1_000)).toThrow('0.5 times a second')
+  expect(() => clients.enter(request({}), 1_000)).toThrow('limit of 0.5 requests per second')
   clients.enter(request({}), 2_000)
 })
 
-test('a flood of client names does not stay in memory', () => {
+test('does not keep a flood of client names in memory', () => {
   const clients = new Clients({ inFlightMax: 100, requestsPerSecond: 10 })
   for (let index = 0; index < 50_000; index++) {
     const running = request({ client: `client-${index}` })

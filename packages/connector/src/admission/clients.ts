@@ -1,17 +1,17 @@
-// The clients that have requests under way: what one may have, how fast it may ask, and which requests a cancel means.
+// The clients with requests in flight: their limits, their rates, and the requests that a cancel message names.
 import { Problem } from '@inferwire/protocol'
 import type { RequestName } from '../step.ts'
 import type { RequestDeadline } from './deadline.ts'
 
-/** The bounds of every client. */
+/** The limits of every client. */
 export interface ClientBounds {
   /** Requests of one client that wait or run. */
   readonly inFlightMax: number
-  /** Requests per second of one client; left out = no bound. */
+  /** Requests per second of one client; undefined = no limit. */
   readonly requestsPerSecond?: number | undefined
 }
 
-/** A request under way, with its place in the list of its client's requests. */
+/** A request in flight, linked into the list of its client's requests. */
 export class RunningRequest implements RequestName {
   readonly client: string
   readonly model: string
@@ -21,10 +21,10 @@ export class RunningRequest implements RequestName {
   readonly deadline: RequestDeadline
   previous: RunningRequest | undefined
   next: RunningRequest | undefined
-  /** Its client, while it counts as one of the client's requests. */
+  /** The client whose count includes this request; undefined once it no longer counts. */
   counted: { inFlight: number } | undefined
 
-  // No record of names: V8 would come to allocate such a literal as long-lived, and whatever it points to with it.
+  // Separate parameters, not an object literal: V8 might allocate the literal, and what it references, in old space.
   constructor(
     { client, id }: Pick<RequestName, 'client' | 'id'>,
     model: string,
@@ -40,7 +40,7 @@ export class RunningRequest implements RequestName {
     this.deadline = deadline
   }
 
-  /** It does not count as one of its client's requests any more; a cancel still finds it. */
+  /** The request no longer counts for its client's limit; a cancel message still finds it. */
   uncount(): void {
     if (this.counted !== undefined) this.counted.inFlight -= 1
     this.counted = undefined
@@ -49,18 +49,18 @@ export class RunningRequest implements RequestName {
 
 interface Client {
   inFlight: number
-  /** The newest request; the others follow by `next`. */
+  /** The newest request; the others follow through `next`. */
   newest: RunningRequest | undefined
   tokens: number
   refilledAtMs: number
 }
 
-// What a client should wait that has too much under way.
+// Suggested wait for a client that has too many requests in flight.
 const RETRY_AFTER_MS = 500
-// Clients that have nothing under way are kept, for their rate and because coming and going would cost more, up to this.
+// Idle clients are kept up to this number: for their rate, and because removing and adding them costs more.
 const CLIENTS_KEPT_MAX = 10_000
 
-/** See the file's first line. Entering costs the same however many requests there are; a cancel looks at its client's. */
+/** The clients by name. Entering has a constant cost; a cancel message searches the requests of its client. */
 export class Clients {
   readonly #bounds: ClientBounds
   readonly #clients = new Map<string, Client>()
@@ -70,14 +70,15 @@ export class Clients {
     this.#bounds = bounds
   }
 
-  /** Clients that are known now. */
+  /** Number of known clients. */
   get size(): number {
     return this.#clients.size
   }
 
   /**
-   * The bounds do not apply to a redelivered request: it was accepted before, and must not be answered and rejected too.
-   * @throws Problem `overloaded`. Otherwise `leave` must be called once.
+   * Adds a request; `leave` must then be called once. The limits do not apply to a redelivered request: it was admitted
+   * before, and must not be both answered and rejected.
+   * @throws Problem `overloaded`.
    */
   enter(request: RunningRequest, nowMs: number, isRedelivered = false): void {
     const { inFlightMax, requestsPerSecond } = this.#bounds
@@ -90,7 +91,7 @@ export class Clients {
     } else if (client.inFlight >= inFlightMax && !isRedelivered) {
       throw new Problem(
         'overloaded',
-        `Client "${request.client}" has ${client.inFlight} requests under way, which is as many as it may.`,
+        `Client "${request.client}" has ${client.inFlight} requests in flight, which is the limit.`,
         { retryAfterMs: RETRY_AFTER_MS },
       )
     }
@@ -110,20 +111,20 @@ export class Clients {
     if (previous === undefined) client.newest = next
     else previous.next = next
     if (next !== undefined) next.previous = previous
-    // A dead request that still points to younger ones would keep them all alive until a full collection.
+    // An ended request that still referenced newer ones would keep them all in memory until a full collection.
     request.previous = request.next = undefined
     request.uncount()
   }
 
   /**
-   * Stops every request that has the id and the Correlation Data of the cancel message, as far as it names them.
-   * Returns how many; none is no mistake: the request may have ended, or run elsewhere.
+   * Stops every request with the id and the Correlation Data of the cancel message, as far as they are given. Returns
+   * the number of stopped requests; 0 is not an error: the request may have ended, or run on another connector.
    */
   cancel(name: RequestName): number {
     let stopped = 0
     const newest = this.#clients.get(name.client)?.newest
     for (let request = newest; request !== undefined; request = request.next) {
-      if (!isMeant(request, name)) continue
+      if (!isNamed(request, name)) continue
       request.deadline.stop(new Problem('cancelled', 'The client cancelled the request.'))
       stopped += 1
     }
@@ -132,25 +133,29 @@ export class Clients {
 
   #dropIdle(): void {
     for (const [name, { inFlight }] of this.#clients) if (inFlight === 0) this.#clients.delete(name)
-    // Where all are busy, sweeping again at once would find none either.
+    // If all clients are busy, sweeping again soon would remove none either.
     this.#sweepAt = Math.max(CLIENTS_KEPT_MAX, 2 * this.#clients.size)
   }
 }
 
-// A second's worth of requests may come at once.
+// A token bucket with the capacity of one second.
 function takeToken(name: string, client: Client, perSecond: number, nowMs: number): void {
   const refill = ((nowMs - client.refilledAtMs) / 1000) * perSecond
   client.tokens = Math.min(Math.max(1, perSecond), client.tokens + refill)
   client.refilledAtMs = nowMs
   if (client.tokens < 1) {
-    throw new Problem('overloaded', `Client "${name}" may ask ${perSecond} times a second.`, {
-      retryAfterMs: Math.ceil(((1 - client.tokens) / perSecond) * 1000),
-    })
+    throw new Problem(
+      'overloaded',
+      `Client "${name}" exceeds its limit of ${perSecond} requests per second.`,
+      {
+        retryAfterMs: Math.ceil(((1 - client.tokens) / perSecond) * 1000),
+      },
+    )
   }
   client.tokens -= 1
 }
 
-function isMeant(request: RunningRequest, { model, operation, id, correlationData }: RequestName): boolean {
+function isNamed(request: RunningRequest, { model, operation, id, correlationData }: RequestName): boolean {
   if (id === undefined && correlationData === undefined) return false
   if (id !== undefined && request.id !== id) return false
   if (correlationData !== undefined && !isSame(request.correlationData, correlationData)) return false

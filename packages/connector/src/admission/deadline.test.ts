@@ -5,55 +5,55 @@ import { budgetMs, RequestDeadline } from './deadline.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-test('tells who waits when the time is up, counted from the receipt', () => {
+test('calls the waiting callback at the deadline, counted from the arrival', () => {
   const deadline = new RequestDeadline(1_000, 500, 1_200)
-  const told: Problem[] = []
-  deadline.waiting = (problem) => told.push(problem)
+  const reported: Problem[] = []
+  deadline.waiting = (problem) => reported.push(problem)
   expect(deadline.atMs).toBe(1_500)
   vi.advanceTimersByTime(299)
-  expect(told).toEqual([])
+  expect(reported).toEqual([])
   vi.advanceTimersByTime(1)
-  expect(told).toHaveLength(1)
-  expect(told[0]).toMatchObject({ code: 'deadline_exceeded', status: 504 })
-  expect(told[0]!.message).toBe('The request was not answered within 500 ms.')
-  expect(deadline.problem).toBe(told[0])
+  expect(reported).toHaveLength(1)
+  expect(reported[0]).toMatchObject({ code: 'deadline_exceeded', status: 504 })
+  expect(reported[0]!.message).toBe('The request was not answered within 500 ms.')
+  expect(deadline.problem).toBe(reported[0])
 })
 
-test('only the last one that waits is told, and once', () => {
+test('calls only the last waiting callback, and only once', () => {
   const deadline = new RequestDeadline(0, 100, 0)
-  const told: string[] = []
-  deadline.waiting = () => told.push('queue')
-  deadline.waiting = () => told.push('socket')
+  const reported: string[] = []
+  deadline.waiting = () => reported.push('queue')
+  deadline.waiting = () => reported.push('socket')
   vi.advanceTimersByTime(100)
   deadline.stop(new Problem('cancelled', 'x'))
-  expect(told).toEqual(['socket'])
+  expect(reported).toEqual(['socket'])
   expect(deadline.problem!.code).toBe('deadline_exceeded')
 })
 
-test('a stop tells at once, and the time that passes afterwards changes nothing', () => {
+test('calls the waiting callback at once on stop, and ignores the time after that', () => {
   const deadline = new RequestDeadline(0, 100, 0)
-  const told: string[] = []
-  deadline.waiting = ({ code }) => told.push(code)
+  const reported: string[] = []
+  deadline.waiting = ({ code }) => reported.push(code)
   deadline.stop(new Problem('cancelled', 'x'))
   vi.advanceTimersByTime(1_000)
-  expect(told).toEqual(['cancelled'])
+  expect(reported).toEqual(['cancelled'])
   expect(deadline.problem!.code).toBe('cancelled')
 })
 
-test('a request that is over leaves no timer', () => {
+test('leaves no timer after the request has ended', () => {
   const deadline = new RequestDeadline(0, 100, 0)
   deadline.end()
   expect(vi.getTimerCount()).toBe(0)
   expect(deadline.problem).toBeUndefined()
 })
 
-test('a request whose time is up when it comes is stopped before anything is called', () => {
+test('stops a request that has expired on arrival before anything is called', () => {
   const deadline = new RequestDeadline(1_000, 0, 1_000)
   expect(deadline.problem).toMatchObject({ code: 'deadline_exceeded' })
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('the smallest of the three budgets counts', () => {
+test('uses the smallest of the three budgets', () => {
   expect(budgetMs({}, 30_000)).toBe(30_000)
   expect(budgetMs({ messageExpiryInterval: 5 }, 30_000)).toBe(5_000)
   expect(budgetMs({ messageExpiryInterval: 0 }, 30_000)).toBe(0)
@@ -63,7 +63,7 @@ test('the smallest of the three budgets counts', () => {
 })
 
 test.each(['0', '000', '-1', '1.5', '1e3', ' 1', '', 'soon', '9999999999', '٣'])(
-  'a timeout-ms of %j is bad_payload',
+  'rejects a timeout-ms of %j as bad_payload',
   (text) => {
     expect(() => budgetMs({ userProperties: ['timeout-ms', text] }, 30_000)).toThrow(
       expect.objectContaining({ code: 'bad_payload' }) as Error,

@@ -1,8 +1,8 @@
-// When a request must be over, and the one way to stop it.
+// The deadline of a request, through which it can also be cancelled.
 import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
 
-/** A running deadline: it must be ended when the request is over. */
+/** A running deadline: `end` must be called when the request has ended. */
 export class RequestDeadline implements Deadline {
   readonly atMs: number
   problem: Problem | undefined
@@ -11,13 +11,13 @@ export class RequestDeadline implements Deadline {
 
   constructor(receivedAtMs: number, budgetMs: number, nowMs: number) {
     this.atMs = receivedAtMs + budgetMs
-    // A timer would come too late: an expired request is not executed.
+    // An expired request is not executed; a timer would fire too late to prevent it.
     if (this.atMs <= nowMs) expire(this, budgetMs)
-    // In whole milliseconds: Node.js keeps a list for each length, and looks a fraction up in vain.
+    // In whole milliseconds: with a fraction, Node.js does not find the timer list when it clears the timer.
     else this.#timer = setTimeout(() => expire(this, budgetMs), Math.ceil(this.atMs - nowMs))
   }
 
-  /** Stops the request: whoever waits for it is told once. */
+  /** Stops the request: the `waiting` callback is called once. */
   stop(problem: Problem): void {
     if (this.problem !== undefined) return
     this.problem = problem
@@ -26,7 +26,7 @@ export class RequestDeadline implements Deadline {
     waiting?.(problem)
   }
 
-  /** The request is over; the timer must not fire any more. */
+  /** The request has ended; clears the timer. */
   end(): void {
     clearTimeout(this.#timer)
     this.waiting = undefined
@@ -40,9 +40,9 @@ function expire(deadline: RequestDeadline, budgetMs: number): void {
 }
 
 /**
- * The time that a request has from its receipt, in milliseconds: the smallest of Message Expiry Interval,
- * `timeout-ms` and the model's own timeout.
- * @throws Problem `bad_payload` for a `timeout-ms` that is not a positive number.
+ * The time budget of a request from its arrival, in milliseconds: the smallest of Message Expiry Interval, `timeout-ms`
+ * and the model's timeout.
+ * @throws Problem `bad_payload` for a `timeout-ms` that is not a positive integer.
  */
 export function budgetMs(properties: MessageProperties, modelTimeoutMs: number): number {
   let budget = modelTimeoutMs

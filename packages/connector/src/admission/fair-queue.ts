@@ -1,4 +1,4 @@
-// A queue that is served client by client: deficit round robin, so that nobody's load is another's wait.
+// A queue that serves its clients in turn (deficit round robin), so that no client's load delays the others.
 import type { Deadline } from '../step.ts'
 
 /** A request that waits for its turn. */
@@ -8,19 +8,19 @@ export interface Waiter {
   readonly deadline: Deadline
   readonly admit: () => void
   readonly reject: (problem: Error) => void
-  /** It does not wait any more: its deadline passed, or another took its place. */
+  /** Whether it has stopped waiting: its deadline has passed, or another request has taken its place. */
   isGone: boolean
 }
 
-// A call costs something however small its body is; a body above the largest cost counts as that.
+// Every call has a minimum cost, however small its body; the cost of a large body is capped.
 const COST_MIN = 4 * 1024
 const COST_MAX = 64 * 1024
 
 class ClientQueue {
   readonly client: string
-  // Deficit round robin (Shreedhar and Varghese, 1995): what this client may still spend in its turn.
+  // Deficit round robin (Shreedhar and Varghese, 1995): the cost that this client may still use in its turn.
   deficit = 0
-  /** Waiters that are not gone, and their bytes. */
+  /** Number and bytes of the waiters that are still waiting. */
   waiting = 0
   bytes = 0
   #waiters: Waiter[] = []
@@ -36,7 +36,7 @@ class ClientQueue {
     this.bytes += waiter.bytes
   }
 
-  /** The oldest that still waits. */
+  /** The oldest waiter that is still waiting. */
   get first(): Waiter | undefined {
     while (this.#waiters[this.#head]?.isGone === true) this.#head += 1
     if (this.#head > 64 && this.#head * 2 > this.#waiters.length) {
@@ -46,7 +46,7 @@ class ClientQueue {
     return this.#waiters[this.#head]
   }
 
-  /** The newest that still waits. */
+  /** The newest waiter that is still waiting. */
   get last(): Waiter | undefined {
     while (this.#waiters.at(-1)?.isGone === true && this.#waiters.length > this.#head) this.#waiters.pop()
     return this.#waiters.length > this.#head ? this.#waiters.at(-1) : undefined
@@ -56,7 +56,7 @@ class ClientQueue {
     waiter.isGone = true
     this.waiting -= 1
     this.bytes -= waiter.bytes
-    // Behind calls that hang, waiters may come and expire without end: their places must not pile up.
+    // Behind hanging calls, any number of waiters may arrive and expire: their places must not accumulate.
     if (this.#waiters.length - this.#head > 2 * this.waiting + 64) {
       this.#waiters = this.#waiters.slice(this.#head).filter(({ isGone }) => !isGone)
       this.#head = 0
@@ -64,32 +64,32 @@ class ClientQueue {
   }
 }
 
-/** See the file's first line. Within a client the order is that of arrival. */
+/** Serves the clients in turn, and the requests of each client in the order of arrival. */
 export class FairQueue {
   readonly #byClient = new Map<string, ClientQueue>()
-  // The clients in the order of their turns; those that became empty are skipped.
+  // The clients in the order of their turns; those without requests are skipped.
   #turns: ClientQueue[] = []
   #turn = 0
   #quantum = COST_MIN
   #waiting = 0
   #bytes = 0
 
-  /** Requests that wait. */
+  /** Number of waiting requests. */
   get waiting(): number {
     return this.#waiting
   }
 
-  /** Bytes of the requests that wait. */
+  /** Bytes of the waiting requests. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** Clients that have requests here. */
+  /** Number of clients with waiting requests. */
   get clients(): number {
     return this.#byClient.size
   }
 
-  /** What of the queue this client takes. */
+  /** The client's share of the queue. */
   shareOf(client: string): { readonly waiting: number; readonly bytes: number } {
     return this.#byClient.get(client) ?? NOTHING
   }
@@ -104,11 +104,11 @@ export class FairQueue {
     queue.push(waiter)
     this.#waiting += 1
     this.#bytes += waiter.bytes
-    // No request costs more than a turn gives, so each turn serves at least one.
+    // The quantum is at least the highest cost, so each turn serves at least one request.
     this.#quantum = Math.max(this.#quantum, costOf(waiter))
   }
 
-  /** Takes out the request whose turn it is. */
+  /** Removes and returns the request whose turn it is. */
   shift(): Waiter | undefined {
     if (this.#waiting === 0 && this.#turns.length === 0) return undefined
     while (this.#turn < this.#turns.length) {
@@ -134,7 +134,7 @@ export class FairQueue {
     return undefined
   }
 
-  /** The request waits no more. Its place costs nothing. */
+  /** Removes a request that has stopped waiting. */
   remove(waiter: Waiter): void {
     this.#waiting -= 1
     this.#bytes -= waiter.bytes
@@ -142,16 +142,16 @@ export class FairQueue {
     queue.left(waiter)
     if (queue.waiting > 0) return
     this.#byClient.delete(waiter.client)
-    // Without requests nobody saves up.
+    // A client without requests does not accumulate a deficit.
     queue.deficit = 0
-    // Emptied clients behind the present turn are skipped when it comes to them; they must not pile up either.
+    // Emptied clients are skipped when their turn comes; until then they must not accumulate either.
     if (this.#turns.length - this.#turn > 2 * this.#byClient.size + 64) {
       this.#turns = this.#turns.slice(this.#turn).filter(({ waiting }) => waiting > 0)
       this.#turn = 0
     }
   }
 
-  /** The newest request of the client that takes most of the queue, by requests or by bytes. */
+  /** The newest request of the client with the largest share of the queue, by requests or by bytes. */
   newestOfLargest(measure: 'waiting' | 'bytes'): Waiter | undefined {
     let largest: ClientQueue | undefined
     for (const queue of this.#byClient.values()) {
@@ -166,7 +166,7 @@ export class FairQueue {
     this.#compact()
   }
 
-  // What is left of its deficit stays, and the next turn adds to it.
+  // The rest of the deficit is kept, and the next turn adds to it.
   #nextTurn(queue: ClientQueue): void {
     this.#turn += 1
     this.#turns.push(queue)

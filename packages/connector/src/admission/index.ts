@@ -1,4 +1,4 @@
-// Admission: may a request run now, and when is its turn.
+// Decides whether a request may run, and when its turn comes.
 export { Admission } from './admission.ts'
 export type { AdmittedRequest } from './admitted-request.ts'
 export { ByteBudget } from './byte-budget.ts'

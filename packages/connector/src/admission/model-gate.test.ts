@@ -21,7 +21,7 @@ function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
   return { budget, gate: new ModelGate('iris', all, budget) }
 }
 
-// What a request is told: `runs` or `refused` at once, `waits` and then `runs` or `expired`.
+// Records the outcome of a request: `runs` or `refused` at once, or `waits` and then `runs` or `expired`.
 function enter(gate: ModelGate, bytes: number, deadline = noDeadline(), client = 'a') {
   const request = { bytes, deadline, state: 'runs' }
   try {
@@ -50,7 +50,7 @@ function expire({ deadline }: Entered): void {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-// The same gate, as one would write it down.
+// A straightforward model of the gate.
 class SimpleGate {
   readonly running: Entered[] = []
   readonly queue: Entered[] = []
@@ -94,7 +94,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('expire' as const), number: fc.nat(100) }) },
 )
 
-test('behaves like the simple gate, whatever comes, leaves and expires', async () => {
+test('behaves like the simple gate, whatever enters, leaves and expires', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.record({
@@ -146,13 +146,15 @@ describe('one model', () => {
     expect(order).toEqual([0, 1, 2, 3, 4])
   })
 
-  test('says how busy it is when it turns a request away', () => {
+  test('names the running and waiting requests when it rejects one', () => {
     const { gate } = arrange({ queueDepthMax: 0 })
     enter(gate, 1)
-    expect(() => gate.enter('a', 1, noDeadline())).toThrow('Model "iris" is busy: 1 requests run and 0 wait.')
+    expect(() => gate.enter('a', 1, noDeadline())).toThrow(
+      'Model "iris" is busy: 1 requests are running and 0 are waiting.',
+    )
   })
 
-  test('a deadline that passes after the turn came takes nothing away', async () => {
+  test('keeps its counts when a deadline passes after the turn was given', async () => {
     const { gate, budget } = arrange()
     enter(gate, 10)
     const second = enter(gate, 5)
@@ -163,7 +165,7 @@ describe('one model', () => {
     expect([gate.running, gate.waiting, budget.bytes]).toEqual([1, 0, 5])
   })
 
-  test('a request whose deadline has passed takes no turn, also when its timer is late', async () => {
+  test('gives no turn to an expired request, even if its timer is late', async () => {
     const { gate, budget } = arrange()
     expect(() => gate.enter('a', 1, { ...noDeadline(), problem: expired })).toThrow(expired)
     expect([gate.running, budget.bytes]).toEqual([0, 0])
@@ -180,7 +182,7 @@ describe('one model', () => {
     expect([gate.running, gate.waiting, budget.bytes]).toEqual([1, 0, 1])
   })
 
-  test('behind a call that hangs, waiters that expire do not pile up', async () => {
+  test('does not accumulate expired waiters behind a hanging call', async () => {
     const { gate, budget } = arrange({ queueDepthMax: 10 })
     enter(gate, 1)
     const first = enter(gate, 1)
@@ -216,7 +218,7 @@ describe('clients', () => {
     expect([states(loud)['runs'], states(quiet)['runs']]).toEqual([3, 3])
   })
 
-  test('share the bytes, not the requests: a large body costs its client more turns', async () => {
+  test('share the bytes, not the requests: large bodies get a client fewer turns', async () => {
     const { gate } = arrange({ queueDepthMax: 200 })
     enter(gate, 1)
     const large = all(gate, 'large', 20, 40_000)
@@ -228,7 +230,7 @@ describe('clients', () => {
     expect(states(small)['runs']! + states(large)['runs']!).toBe(60)
   })
 
-  test('get their part of a full queue: the newest of the loudest makes room', async () => {
+  test('get their share of a full queue: the newest request of the client with the most is rejected', async () => {
     const { gate, budget } = arrange({ queueDepthMax: 10 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 10)
@@ -240,7 +242,7 @@ describe('clients', () => {
     expect([gate.waiting, budget.bytes]).toEqual([10, 11])
   })
 
-  test('get their part of the bytes of a full queue', async () => {
+  test('get their share of the bytes of a full queue', async () => {
     const { gate } = arrange({ queueDepthMax: 100, queueBytesMax: 100 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 5, 20)
@@ -250,7 +252,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 2, expired: 3 })
   })
 
-  test('get room where the bytes of all models are spent by one that waits with more', async () => {
+  test('get room in an exhausted byte budget from a client that waits with more bytes', async () => {
     const { gate, budget } = arrange({ queueDepthMax: 100 }, 100)
     enter(gate, 10)
     const loud = all(gate, 'loud', 9, 10)
@@ -261,7 +263,7 @@ describe('clients', () => {
     expect(budget.bytes).toBe(100)
   })
 
-  test('make room for nobody who is refused all the same', async () => {
+  test('lose no waiting request to one that is rejected anyway', async () => {
     const { gate } = arrange({ queueDepthMax: 3, queueBytesMax: 100 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 3, 30)
@@ -270,7 +272,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 3 })
   })
 
-  test('whose number is large: with one at 100 times the load the others all get through', async () => {
+  test('get through in large numbers next to one with 100 times the load', async () => {
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
     const quiet: Entered[] = []
     let random = 1
@@ -287,7 +289,7 @@ describe('clients', () => {
   })
 })
 
-// A model of `callMs` on a clock that only this test moves; `perCall` requests come while one call runs.
+// A model with calls of `callMs` on a simulated clock; `perCall` requests arrive during each call.
 async function load(
   gate: ModelGate,
   { callMs, calls, perCall }: Record<'callMs' | 'calls' | 'perCall', number>,
@@ -316,17 +318,17 @@ describe('the wait', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'Date'] }))
   afterEach(() => void vi.useRealTimers())
 
-  test('is bounded under a load that stays, and the model never idles', async () => {
+  test('is bounded under a sustained load, and the model is never idle', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
     const { waits, refused } = await load(gate, { callMs: 10, calls: 3_000, perCall: 10 })
     expect(waits.length).toBe(3_000)
     expect(refused).toBeGreaterThan(20_000)
-    // What came before the pace was known waits longer.
+    // Requests that arrived before the pace was known wait longer.
     expect(Math.max(...waits.slice(1_000))).toBeLessThanOrEqual(1_010)
     expect(Math.min(...waits.slice(1_000))).toBeGreaterThan(500)
   })
 
-  test('of a burst is not bounded: it passes', async () => {
+  test('is not bounded in a burst, which passes', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
     for (let burst = 0; burst < 3; burst++) {
       expect(states(all(gate, 'a', 300))['refused']).toBe(undefined)
@@ -339,27 +341,27 @@ describe('the wait', () => {
     }
   })
 
-  test('behind slow calls is long, and some may wait all the same', async () => {
+  test('is long behind slow calls, and some requests may still wait', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
     const { waits } = await load(gate, { callMs: 20_000, calls: 20, perCall: 3 })
     expect(waits.length).toBe(20)
     expect(Math.max(...waits.slice(10))).toBeLessThanOrEqual(60_000)
   })
 
-  test('beyond the deadline is not begun', async () => {
+  test('is rejected at once if it would exceed the deadline', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096 })
     await load(gate, { callMs: 100, calls: 20, perCall: 2 })
     const waiting = gate.waiting
     const deadline = { ...noDeadline(), atMs: performance.now() + 1_000 }
-    expect(() => gate.enter('a', 1, deadline)).toThrow(/one more about \d\.\d s/)
+    expect(() => gate.enter('a', 1, deadline)).toThrow(/another one would wait about \d\.\d s/)
     expect(gate.waiting).toBe(waiting)
     expect(gate.enter('a', 1, { ...deadline, atMs: performance.now() + 60_000 })).toBeInstanceOf(Promise)
-    // Another client has its turn sooner.
+    // A request of another client would get its turn sooner.
     expect(gate.enter('b', 1, deadline)).toBeInstanceOf(Promise)
   })
 })
 
-test('models share one budget of bytes', () => {
+test('models share one byte budget', () => {
   const budget = new ByteBudget(100)
   const limits = { concurrency: 5, queueDepthMax: 5, queueBytesMax: 1_000, queueWaitMaxMs: 5_000 }
   const one = new ModelGate('one', limits, budget)

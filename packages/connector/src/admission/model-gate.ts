@@ -1,29 +1,29 @@
-// Bounds how many requests of one model run and wait; over the bounds the answer is `overloaded`, at once.
+// Limits how many requests of one model run and wait; above the limits a request is rejected with `overloaded` at once.
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Gate } from '../step.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import { FairQueue, type Waiter } from './fair-queue.ts'
 import { TurnPace } from './turn-pace.ts'
 
-/** The bounds of one model. */
+/** The limits of one model. */
 export interface GateLimits {
-  /** Requests that run at once. */
+  /** Requests that run at the same time. */
   readonly concurrency: number
   /** Requests that wait for a turn. */
   readonly queueDepthMax: number
   /** Bytes of the bodies that wait for a turn. */
   readonly queueBytesMax: number
-  /** Milliseconds that a request may be expected to wait for a turn. */
+  /** Longest expected wait for a turn, in milliseconds. */
   readonly queueWaitMaxMs: number
 }
 
-// What a client should wait when it is turned away: about the time a queue of this kind needs to move.
+// Suggested wait for a rejected client: about the time that such a queue needs to move.
 const RETRY_AFTER_MS = 500
-// A slow model is not a full queue: as many as run, twice over, may wait however long one call takes.
+// A slow model is not a full queue: twice `concurrency` may always wait, however long a call takes.
 const WAITING_ROUNDS_MIN = 2
-const TOO_HEAVY = ', with too many bytes for one more'
+const TOO_HEAVY = ', and there is not enough room for the bytes of another request'
 
-/** Turns go round by client; within a client, first come, first served. */
+/** Clients get turns in rotation, and the requests of each client in the order of arrival. */
 export class ModelGate implements Gate {
   readonly #name: string
   readonly #limits: GateLimits
@@ -38,7 +38,7 @@ export class ModelGate implements Gate {
     this.#budget = budget
   }
 
-  /** Requests that are with the model server now. */
+  /** Requests that are currently at the model server. */
   get running(): number {
     return this.#running
   }
@@ -52,7 +52,7 @@ export class ModelGate implements Gate {
     if (deadline.problem !== undefined) throw deadline.problem
     const mayRun = this.#running < this.#limits.concurrency
     const isOverBudget = !this.#budget.hasRoom(bytes)
-    // Everything is judged before anybody is turned away for it.
+    // Everything is checked before a waiting request is rejected to make room.
     if (!mayRun) this.#judgePlace(client, bytes, deadline)
     if (isOverBudget) this.#judgeBytes(client, bytes)
     if (isOverBudget) this.#freeBytes(bytes)
@@ -67,7 +67,7 @@ export class ModelGate implements Gate {
     this.#budget.give(bytes)
     const nowMs = performance.now()
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      // After a stall of the process its timer may still be to come, and tells it: an expired request is not executed.
+      // After a stall of the process the timer of an expired request may not have fired yet; it rejects the request.
       if (next.deadline.atMs <= nowMs) continue
       next.deadline.waiting = undefined
       this.#pace.turn(nowMs, this.#limits.concurrency)
@@ -78,12 +78,12 @@ export class ModelGate implements Gate {
     this.#running -= 1
   }
 
-  // A full queue is shared: a client below its equal part of it takes the newest place of the one with the most.
+  // A full queue is shared: a client below its equal share replaces the newest request of the client with the most.
   #judgePlace(client: string, bytes: number, deadline: Deadline): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
     const share = this.#queue.shareOf(client)
     const clients = this.#queue.clients + (share.waiting === 0 ? 1 : 0)
-    // Turns go round by client: whoever has little here does not wait behind those who have much.
+    // Clients get turns in rotation: one with few requests does not wait behind those with many.
     const turns = Math.min(this.#queue.waiting + 1, (share.waiting + 1) * clients)
     this.#refuseLongWait(turns, deadline)
     const isFull = this.#queue.waiting >= queueDepthMax
@@ -94,11 +94,11 @@ export class ModelGate implements Gate {
 
   #freePlace(bytes: number): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
-    if (this.#queue.waiting >= queueDepthMax) this.#turnAway(this.#queue.newestOfLargest('waiting')!)
-    while (this.#queue.bytes + bytes > queueBytesMax) this.#turnAway(this.#queue.newestOfLargest('bytes')!)
+    if (this.#queue.waiting >= queueDepthMax) this.#reject(this.#queue.newestOfLargest('waiting')!)
+    while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.newestOfLargest('bytes')!)
   }
 
-  // The bytes of all models are spent: whoever waits here with more makes room, where that is enough.
+  // The byte budget of all models is used up: a client that waits here with more bytes makes room, if that is enough.
   #judgeBytes(client: string, bytes: number): void {
     const largest = this.#queue.newestOfLargest('bytes')
     const spare = largest === undefined ? 0 : this.#queue.shareOf(largest.client).bytes
@@ -107,31 +107,31 @@ export class ModelGate implements Gate {
   }
 
   #freeBytes(bytes: number): void {
-    while (!this.#budget.hasRoom(bytes)) this.#turnAway(this.#queue.newestOfLargest('bytes')!)
+    while (!this.#budget.hasRoom(bytes)) this.#reject(this.#queue.newestOfLargest('bytes')!)
   }
 
-  // A queue that stands gives nobody more answers, only later ones: what is above the capacity is told at once.
+  // A longer queue delays all answers without adding any: requests above the capacity are rejected at once.
   #refuseLongWait(turns: number, deadline: Deadline): void {
     const { concurrency, queueWaitMaxMs } = this.#limits
     const waitMs = turns * this.#pace.msPerTurn
     const isLong = waitMs > queueWaitMaxMs && turns > WAITING_ROUNDS_MIN * concurrency
     const leftMs = deadline.atMs - performance.now()
-    // What is late already is told so by its own timer, which is to come.
+    // A request that is already late is left to its own timer.
     if (isLong || (leftMs > 0 && waitMs > leftMs))
-      throw this.#busy(`, one more about ${(waitMs / 1000).toFixed(1)} s`)
+      throw this.#busy(`, and another one would wait about ${(waitMs / 1000).toFixed(1)} s`)
   }
 
-  #turnAway(waiter: Waiter): void {
+  #reject(waiter: Waiter): void {
     waiter.deadline.waiting = undefined
     this.#queue.remove(waiter)
     this.#budget.give(waiter.bytes)
-    waiter.reject(this.#busy(', and other clients wait with less'))
+    waiter.reject(this.#busy(', and other clients wait with fewer'))
   }
 
   #busy(why: string): Problem {
     return new Problem(
       'overloaded',
-      `Model "${this.#name}" is busy: ${this.#running} requests run and ${this.waiting} wait${why}.`,
+      `Model "${this.#name}" is busy: ${this.#running} requests are running and ${this.waiting} are waiting${why}.`,
       { retryAfterMs: RETRY_AFTER_MS },
     )
   }

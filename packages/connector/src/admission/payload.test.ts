@@ -1,4 +1,4 @@
-// What of a body is judged by its properties.
+// Checks on a body that depend on its properties.
 import type { Dialect, OperationName } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { BoundOperation, ExposedModel } from '../step.ts'
@@ -31,42 +31,44 @@ function judge(
 const BINARY: JudgedBody = { contentType: 'application/octet-stream', inferenceHeaderContentLength: '13' }
 const JSON_ONLY: JudgedBody = { contentType: 'application/json', inferenceHeaderContentLength: undefined }
 
-test('a V2 body with a binary tail and its length, but without a Content Type, goes out as binary', () => {
+test('treats a V2 body with a header length and no Content Type as binary tensors', () => {
   expect(judge('v2', WITH_TAIL, undefined, [LENGTH, '13'])).toEqual(BINARY)
   expect(judge('v2', WITH_TAIL, 'application/octet-stream', [LENGTH, '13'])).toEqual(BINARY)
-  // Nothing but bytes: a raw tensor, as Triton takes it.
+  // Raw bytes only: a raw tensor, as Triton accepts it.
   expect(judge('v2', Buffer.from([0, 1]), undefined, [LENGTH, '0'])).toMatchObject({
     inferenceHeaderContentLength: '0',
   })
 })
 
 test.each(['application/json', 'application/json; charset=utf-8', 'Application/JSON'])(
-  'the length of a JSON part with Content Type %s is refused, and not dropped in silence',
+  'rejects the header length property with Content Type %s, instead of ignoring it',
   (contentType) => {
     const judged = (dialect: Dialect) => judge(dialect, WITH_TAIL, contentType, ['a', 'b', LENGTH, '13'])
     expect(() => judged('v2')).toThrow(
       `"${LENGTH}" is for binary tensors; publish them with Content Type application/octet-stream`,
     )
-    expect(() => judged('v1')).toThrow(`"${LENGTH}" is for binary tensors; operation "predict" takes none`)
+    expect(() => judged('v1')).toThrow(
+      `"${LENGTH}" is for binary tensors; operation "predict" does not accept them`,
+    )
   },
 )
 
-test('an operation of V1 takes no binary tensors, whatever the Content Type', () => {
+test('rejects binary tensors for a V1 operation, whatever the Content Type', () => {
   expect(() => judge('v1', WITH_TAIL, undefined, [LENGTH, '13'])).toThrow(`"${LENGTH}" is for binary`)
   expect(() => judge('v1', WITH_TAIL, 'application/octet-stream', [LENGTH, '13'])).toThrow(
-    'takes application/json.',
+    'accepts application/json.',
   )
 })
 
-test.each(['17', '-1', '', 'abc', '1e1', '9999999999'])('a length of "%s" is refused', (length) => {
+test.each(['17', '-1', '', 'abc', '1e1', '9999999999'])('rejects a header length of "%s"', (length) => {
   for (const contentType of [undefined, 'application/octet-stream']) {
     expect(() => judge('v2', WITH_TAIL, contentType, [LENGTH, length])).toThrow(
-      'must say how many bytes of the body are JSON (0 to 16)',
+      'must specify how many bytes of the body are JSON (0 to 16)',
     )
   }
 })
 
-test('bodies without the property are JSON, and questions without a body are not judged by it', () => {
+test('treats a body without the property as JSON, and ignores the property on requests without a body', () => {
   expect(judge('v2', Buffer.from(JSON_PART), undefined, ['a', 'b'])).toEqual(JSON_ONLY)
   expect(judge('v2', Buffer.alloc(0), undefined, [LENGTH, '13'], 'metadata')).toEqual(JSON_ONLY)
 })

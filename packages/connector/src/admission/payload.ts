@@ -1,44 +1,47 @@
-// What of a request can be judged without reading its body: flag, size, content type, first byte.
+// Checks a request without parsing its body: Retain flag, size, content type, first byte.
 import { DIALECTS, Problem, PROPERTY, userProperty } from '@inferwire/protocol'
 import type { BoundOperation, Delivery, ExposedModel, RequestContentType } from '../step.ts'
 
-/** The parts of a delivery that are judged. */
+/** The parts of a delivery that are checked. */
 export type Judged = Pick<
   Delivery,
   'retain' | 'payload' | 'payloadBytes' | 'propertyBytes' | 'isWhole' | 'properties'
 >
 
-/** How the body goes to the model server. */
+/** How the body is sent to the model server. */
 export interface JudgedBody {
   readonly contentType: RequestContentType
   readonly inferenceHeaderContentLength: string | undefined
 }
 
-/** Correlation Data alone can have 64 KiB; a request waits with all of its properties. */
+// Correlation Data alone can have 64 KiB, and a request waits with all of its properties.
 const PROPERTY_BYTES_MAX = 64 * 1024
 
 const JSON_BODY: JudgedBody = { contentType: 'application/json', inferenceHeaderContentLength: undefined }
 
-/** @throws Problem `retained_request`, `payload_too_large`, `bad_payload`, `unsupported_content_type`. */
+/**
+ * Checks the payload and properties. @throws Problem `retained_request`, `payload_too_large`, `bad_payload`,
+ * `unsupported_content_type`.
+ */
 export function judgePayload(delivery: Judged, model: ExposedModel, operation: BoundOperation): JudgedBody {
   const { payloadBytes, properties, payload } = delivery
   if (delivery.retain) {
     throw new Problem(
       'retained_request',
-      'The request was published with the Retain flag; publish it without, and clear the retained message.',
+      'The request was published with the Retain flag. Publish it without the flag, and delete the retained message.',
     )
   }
   if (delivery.propertyBytes > PROPERTY_BYTES_MAX) {
     throw new Problem(
       'payload_too_large',
-      `The properties have ${delivery.propertyBytes} bytes; at most ${PROPERTY_BYTES_MAX} are taken.`,
+      `The properties have ${delivery.propertyBytes} bytes; the limit is ${PROPERTY_BYTES_MAX}.`,
     )
   }
   if (!operation.hasBody && delivery.isWhole) return JSON_BODY
   if (payloadBytes > model.requestBytesMax || !delivery.isWhole) {
     throw new Problem(
       'payload_too_large',
-      `The body has ${payloadBytes} bytes; model "${model.name}" takes at most ${model.requestBytesMax}.`,
+      `The body has ${payloadBytes} bytes; model "${model.name}" accepts at most ${model.requestBytesMax}.`,
     )
   }
   if (payloadBytes === 0) {
@@ -50,7 +53,7 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
   const { contentType } = properties
   const length = userProperty(properties.userProperties, PROPERTY.inferenceHeaderContentLength)
   if (contentType === undefined && length !== undefined && DIALECTS[operation.protocol].hasBinaryTensors) {
-    // The property says what the body is: KServe's clients and Triton's leave the Content Type out.
+    // The user property identifies the body: KServe's and Triton's clients omit the Content Type.
     return binaryBody(length, payloadBytes)
   }
   if (contentType === undefined || contentType === 'application/json' || isJsonWithParameters(contentType)) {
@@ -65,7 +68,7 @@ function jsonBody(payload: Buffer, operation: BoundOperation, length: string | u
     const { hasBinaryTensors } = DIALECTS[operation.protocol]
     throw new Problem(
       'bad_payload',
-      `User property "${PROPERTY.inferenceHeaderContentLength}" is for binary tensors; ${hasBinaryTensors ? 'publish them with Content Type application/octet-stream, or leave the property out' : `operation "${operation.name}" takes none, so leave the property out`}.`,
+      `User property "${PROPERTY.inferenceHeaderContentLength}" is for binary tensors; ${hasBinaryTensors ? 'publish them with Content Type application/octet-stream, or omit the property' : `operation "${operation.name}" does not accept them, so omit the property`}.`,
     )
   }
   if (!beginsLikeJsonObject(payload)) {
@@ -79,7 +82,7 @@ function checkBinaryType(contentType: string, { name, protocol }: BoundOperation
   if (contentType === 'application/octet-stream' && hasBinaryTensors) return
   throw new Problem(
     'unsupported_content_type',
-    `Operation "${name}" takes application/json${hasBinaryTensors ? ' or application/octet-stream' : ''}.`,
+    `Operation "${name}" accepts application/json${hasBinaryTensors ? ' or application/octet-stream' : ''}.`,
   )
 }
 
@@ -88,18 +91,18 @@ function binaryBody(length: string | undefined, payloadBytes: number): JudgedBod
   if (length === undefined || !/^\d{1,9}$/.test(length) || Number(length) > payloadBytes) {
     throw new Problem(
       'bad_payload',
-      `User property "${PROPERTY.inferenceHeaderContentLength}" must say how many bytes of the body are JSON (0 to ${payloadBytes}).`,
+      `User property "${PROPERTY.inferenceHeaderContentLength}" must specify how many bytes of the body are JSON (0 to ${payloadBytes}).`,
     )
   }
   return { contentType: 'application/octet-stream', inferenceHeaderContentLength: length }
 }
 
-// KServe V1 takes "application/json; charset=utf-8" for raw bytes, so parameters are cut off.
+// KServe V1 mistakes "application/json; charset=utf-8" for raw bytes, so parameters are removed.
 function isJsonWithParameters(contentType: string): boolean {
   return /^application\/json\s*(?:;|$)/i.test(contentType)
 }
 
-// RFC 8259 §2: white space, then "{". The model server checks the rest; parsing here would change numbers.
+// RFC 8259 §2: white space, then "{". The model server checks the rest; parsing and reserializing would change numbers.
 function beginsLikeJsonObject(body: Buffer): boolean {
   for (const byte of body) {
     if (byte === 0x7b) return true

@@ -12,14 +12,14 @@ const may = (policy: Policy, client: string, model: string): boolean => {
   }
 }
 
-test('without a policy section everything is allowed, with an empty one nothing', () => {
+test('allows everything without a policy section, and nothing with an empty one', () => {
   expect(may(new Policy(undefined), 'cam7', 'iris')).toBe(true)
   expect(may(new Policy([]), 'cam7', 'iris')).toBe(false)
   expect(may(new Policy([{ clients: [], models: ['*'] }]), 'cam7', 'iris')).toBe(false)
   expect(may(new Policy([{ clients: ['*'], models: [] }]), 'cam7', 'iris')).toBe(false)
 })
 
-test('a client and a model must stand in the same line', () => {
+test('allows a client and a model only if the same rule has both', () => {
   const policy = new Policy([
     { clients: ['line-*'], models: ['defects', 'iris*'] },
     { clients: ['lab'], models: ['*'] },
@@ -48,11 +48,11 @@ test.each([
   ['a*b*c', 'a--b--c', true],
   ['a*b*c', 'acb', false],
   ['A', 'a', false],
-])('the pattern %j and the client %j: %j', (glob, client, isAllowed) => {
+])('matches the pattern %j and the client %j: %j', (glob, client, isAllowed) => {
   expect(may(new Policy([{ clients: [glob], models: ['m'] }]), client, 'm')).toBe(isAllowed)
 })
 
-test('only * is special, in any text', () => {
+test('treats only * as special, in any text', () => {
   // Few letters, so that patterns match often.
   const text = fc.string({ unit: fc.constantFrom('a', 'b', '.', '\\', '|', '$', '['), maxLength: 6 })
   fc.assert(
@@ -65,7 +65,7 @@ test('only * is special, in any text', () => {
   )
 })
 
-// The parts in their order, the first at the beginning and the last at the end.
+// The parts in order, the first at the start and the last at the end.
 function matches(parts: readonly string[], text: string): boolean {
   const [first, ...rest] = parts
   if (rest.length === 0) return text === first
@@ -80,14 +80,14 @@ function matches(parts: readonly string[], text: string): boolean {
   return text.length - last.length >= from && text.endsWith(last)
 }
 
-test('a pattern of many stars is decided at once, whatever the client is called', () => {
+test('decides a pattern with many asterisks quickly, whatever the client name', () => {
   const policy = new Policy([{ clients: [`${'*-'.repeat(120)}x`], models: ['m'] }])
-  // A regular expression would take longer than anybody can wait.
+  // A regular expression would practically never return.
   expect(may(policy, '-'.repeat(255), 'm')).toBe(false)
   expect(may(policy, `${'-'.repeat(254)}x`, 'm')).toBe(true)
 })
 
-test('decisions are remembered, and more clients than that memory holds are decided as well', () => {
+test('decides correctly for more clients than it can remember', () => {
   const policy = new Policy([{ clients: ['in-*'], models: ['m'] }])
   for (let index = 0; index < 20_001; index++) {
     const isIn = index % 2 === 0

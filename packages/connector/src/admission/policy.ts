@@ -1,16 +1,16 @@
-// Which client may use which model. The broker proves who the client is; the connector decides what it may ask.
+// Decides which client may use which model. The broker authenticates the client; the connector authorizes it.
 import { Problem } from '@inferwire/protocol'
 
-/** One line of `policy.allow`; `*` stands for any characters. */
+/** A rule of `policy.allow`; `*` matches any characters. */
 export interface AllowRule {
   readonly clients: readonly string[]
   readonly models: readonly string[]
 }
 
-// Decisions that are remembered. Clients come and go; beyond this many the memory starts anew.
+// Limit on remembered decisions. Clients come and go; above the limit all decisions are forgotten.
 const DECISIONS_MAX = 10_000
 
-// The texts between the stars.
+// The texts between the asterisks.
 type Glob = readonly string[]
 
 /** Without rules (no policy section) everything is allowed; with an empty list nothing is. */
@@ -19,12 +19,12 @@ export class Policy {
   #showForbidden = false
   readonly #decisions = new Map<string, boolean>()
 
-  /** `showForbidden`: a client may learn that models exist which it may not use. */
+  /** @param showForbidden whether a client may learn that models exist that it may not use */
   constructor(allow: readonly AllowRule[] | undefined, showForbidden = false) {
     this.update(allow, showForbidden)
   }
 
-  /** Takes over new rules; requests that were admitted before finish as they began. */
+  /** Replaces the rules; requests that were already admitted are not affected. */
   update(allow: readonly AllowRule[] | undefined, showForbidden = false): void {
     this.#decisions.clear()
     this.#showForbidden = showForbidden
@@ -39,10 +39,10 @@ export class Policy {
     return this.#showForbidden || this.#allows(client, model)
   }
 
-  /** @throws Problem `forbidden_model`. */
+  /** Checks a request. @throws Problem `forbidden_model`. */
   check(client: string, model: string): void {
     if (this.#allows(client, model)) return
-    throw new Problem('forbidden_model', `Client "${client}" may not use model "${model}" here.`)
+    throw new Problem('forbidden_model', `Client "${client}" is not allowed to use model "${model}".`)
   }
 
   #allows(client: string, model: string): boolean {
@@ -62,13 +62,13 @@ export class Policy {
   }
 }
 
-// Only `*` is special; a run of them means the same as one.
+// Only `*` is special; several in a row have the same meaning as one.
 function globOf(text: string): Glob {
   return text.split(/\*+/)
 }
 
-// The first part at the beginning, the last at the end, the others in their order. Not a regular expression: with many
-// stars it would try every way to share out the text, and the text is the client's.
+// The first part matches at the start, the last at the end, the others in between in order. Not a regular expression:
+// with many asterisks it would backtrack over every split of a text that the client chooses.
 function matches(glob: Glob, text: string): boolean {
   const first = glob[0]!
   if (glob.length === 1) return text === first

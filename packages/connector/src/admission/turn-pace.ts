@@ -1,22 +1,22 @@
-// How fast turns come while requests wait: what a request that comes now has to expect.
+// Measures how fast turns come while requests wait, to predict the wait of a new request.
 
-// Short enough to follow a model that becomes slower, long enough for calls that end together.
+// Short enough to follow a model that slows down, long enough for calls that end together.
 const WINDOW_MS = 500
 
-/** Measured only while somebody waits: a gate that is not full says nothing about what the model can do. */
+/** Measured only while requests wait: a gate that is not full does not show the model's capacity. */
 export class TurnPace {
   #sinceMs: number | undefined
   #turns = 0
   #msPerTurn = 0
 
-  /** Milliseconds from one turn to the next; 0 while it is not known. */
+  /** Milliseconds from one turn to the next; 0 while unknown. */
   get msPerTurn(): number {
     return this.#msPerTurn
   }
 
   /**
-   * A request that waited has its turn. A window has at least `concurrency` of them, one round of all running calls,
-   * and begins with one: the cold start before the first does not count.
+   * A waiting request got its turn. A window has at least `concurrency` turns, one round of all running calls. It
+   * starts at a turn, so that a cold start before the first one does not count.
    */
   turn(nowMs: number, concurrency: number): void {
     if (this.#sinceMs === undefined) {
@@ -31,7 +31,7 @@ export class TurnPace {
     this.#turns = 0
   }
 
-  /** Nobody waits: what was measured is forgotten, so that a burst after a slow hour is taken as any other. */
+  /** No request is waiting: the measurement is discarded, so that it does not count against a later burst. */
   idle(): void {
     if (this.#sinceMs === undefined) return
     this.#sinceMs = undefined

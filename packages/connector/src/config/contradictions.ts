@@ -56,12 +56,12 @@ const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent'
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
   checkPassHeaders([...path, 'passHeaders'], model, add)
   checkTls([...path, 'tls'], model.tls, withTls(model.url), add)
-  const { protocol } = model
+  const { protocolVersion } = model
   const versioned = versionedDialects()
-  if (model.versions.length > 0 && protocol !== undefined && !versioned.includes(protocol)) {
+  if (model.versions.length > 0 && protocolVersion !== undefined && !versioned.includes(protocolVersion)) {
     add(
       [...path, 'versions'],
-      `${DIALECTS[protocol].title} has no versions; leave them out, or say protocol: ${versioned.join(' or ')}`,
+      `${DIALECTS[protocolVersion].title} has no versions; remove them, or set protocolVersion: ${versioned.join(' or ')}`,
     )
   }
   if (model.limits.requestBytesMax > bytesMax) {

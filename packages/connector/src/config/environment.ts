@@ -1,6 +1,7 @@
 // Options from environment variables: INFERWIRE_ and the path in capitals (broker.url is INFERWIRE_BROKER_URL).
 import { nearestName } from '@inferwire/protocol'
 import type { ConfigMistake } from './config-error.ts'
+import { RENAMED_OPTIONS } from './renamed-options.ts'
 import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 import { Secret } from './secret.ts'
@@ -41,12 +42,10 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     if (isServiceLink(variable, text)) continue
     const leaf = known.get(variable)
     if (leaf === undefined) {
-      const nearest = nearestName(variable, known.keys())
-      const hint = nearest === undefined ? 'see `inferwire config schema`' : `did you mean ${nearest}?`
       mistakes.push({
         path: '',
         source: `environment variable ${shownKey(variable)}`,
-        message: `is not an option; ${hint}`,
+        message: unknownVariable(variable, known),
       })
       continue
     }
@@ -57,6 +56,19 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     })
   }
   return { options, mistakes }
+}
+
+function unknownVariable(variable: string, known: ReadonlyMap<string, Leaf>): string {
+  const renamed = RENAMED_OPTIONS.find(({ section, before }) => variableIn(section, before) === variable)
+  if (renamed !== undefined) {
+    return `is now ${variableIn(renamed.section, renamed.now)}${renamed.remark ?? ''}`
+  }
+  const nearest = nearestName(variable, known.keys())
+  return `is not an option; ${nearest === undefined ? 'see `inferwire config schema`' : `did you mean ${nearest}?`}`
+}
+
+function variableIn(section: string, key: string): string {
+  return variableOf([...section.split('.'), key])
 }
 
 // Kubernetes sets such variables for each Service of the namespace: one called `inferwire-admin` makes

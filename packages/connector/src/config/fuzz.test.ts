@@ -98,8 +98,8 @@ const modelArbitrary = fc.record(
   {
     url: fc.constantFrom('http://h', 'https://h:8443/prefix'),
     host: fc.constantFrom('iris.models.example.com', '[::1]:80'),
-    protocol: fc.constantFrom('v1' as const, 'v2' as const),
-    as: fc.constantFrom('up.stream', '1', 'true', 'null', 'na+me', '@'),
+    protocolVersion: fc.constantFrom('v1' as const, 'v2' as const),
+    modelName: fc.constantFrom('up.stream', '1', 'true', 'null', 'na+me', '@'),
     description: fc.string({ minLength: 1 }),
     // Through JSON, which has no -0.
     example: fc.record({
@@ -109,7 +109,7 @@ const modelArbitrary = fc.record(
     passHeaders: fc.constantFrom([], ['x-request-id']),
     credential: fc.constantFrom(
       { kind: 'none' as const },
-      { kind: 'token-file' as const, file: '/dev/null' },
+      { kind: 'token-file' as const, tokenFile: '/dev/null' },
       { kind: 'static-header' as const, name: 'x-api-key', valueFile: '/dev/null' },
     ),
   },

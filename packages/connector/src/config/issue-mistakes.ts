@@ -2,6 +2,7 @@
 import { nearestName } from '@inferwire/protocol'
 import type { z } from 'zod'
 import type { ConfigMistake } from './config-error.ts'
+import { renamedMessage, renamedOption } from './renamed-options.ts'
 import { keysAt } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 import { shownKey, shownPath, shownValue } from './shown.ts'
@@ -12,12 +13,15 @@ export type SourceOf = (path: readonly PropertyKey[]) => string
 /** The mistakes of one issue: several where it names several keys. */
 export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: SourceOf): ConfigMistake[] {
   if (issue.code === 'unrecognized_keys') {
-    const keys = keysAt(configSchema, issue.path)
+    const keys = [...new Set(keysAt(configSchema, issue.path))]
     return issue.keys.map((key) => {
       const path = [...issue.path, key]
+      const place = { path: shownPath(path), source: sourceOf(path) }
+      const renamed = renamedOption(issue.path, key)
+      if (renamed !== undefined) return { ...place, message: renamedMessage(renamed) }
       const nearest = nearestName(key, keys)
       const hint = nearest === undefined ? `valid are: ${keys.join(', ')}` : `did you mean "${nearest}"?`
-      return { path: shownPath(path), source: sourceOf(path), message: `is not an option; ${hint}` }
+      return { ...place, message: `is not an option; ${hint}` }
     })
   }
   const { path } = issue
@@ -28,6 +32,8 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
     return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
   }
   const value = valueAt(values, path)
+  // The former name is a mistake already.
+  if (value === undefined && hasFormerName(values, path)) return []
   const found =
     value === undefined
       ? 'is missing'
@@ -35,6 +41,16 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
         ? 'has no value'
         : `${shownValue(path, value)} is not valid`
   return [{ ...place, message: `${found}; expected ${expectedBy(issue)}${meant(issue, value)}` }]
+}
+
+function hasFormerName(values: unknown, path: readonly PropertyKey[]): boolean {
+  const section = path.slice(0, -1)
+  const written = valueAt(values, section)
+  return (
+    typeof written === 'object' &&
+    written !== null &&
+    Object.keys(written).some((key) => renamedOption(section, key)?.now === path.at(-1))
+  )
 }
 
 /** What lies at a path, or undefined. */

@@ -53,7 +53,7 @@ test('fills in every default', () => {
     root: 'infer',
     broker: {
       url: 'mqtt://127.0.0.1:1883',
-      protocolVersion: 5,
+      mqttVersion: 5,
       clientId: 'inferwire-plant-7',
       ackOrder: 'bounded',
     },
@@ -82,17 +82,18 @@ test('the environment wins over the file, and flags win over both', () => {
 })
 
 test('a model of the command line replaces the one of the file, and leaves the others', () => {
-  const text = 'models: {a: {url: http://old, protocol: v1}, b: {url: http://b}}'
+  const text = 'models: {a: {url: http://old, protocolVersion: v1}, b: {url: http://b}}'
   const { models } = load(text, {}, { models: { a: { url: 'http://new' } } })
   expect(models['a']).toMatchObject({ url: 'http://new' })
-  expect(models['a']!.protocol).toBeUndefined()
+  expect(models['a']!.protocolVersion).toBeUndefined()
   expect(models['b']!.url).toBe('http://b')
 })
 
 test('takes versions without quotes, MQTT 3.1.1 by its name, JSON, aliases and odd but valid names', () => {
   expect(load('models: {a: {url: http://h, versions: [1, v2]}}').models['a']!.versions).toEqual(['1', 'v2'])
-  expect(load('broker: {protocolVersion: 3.1.1}').broker.protocolVersion).toBe(4)
-  expect(load('{}', { INFERWIRE_BROKER_PROTOCOL_VERSION: '4' }).broker.protocolVersion).toBe(4)
+  expect(load('broker: {mqttVersion: 3.1.1}').broker.mqttVersion).toBe('3.1.1')
+  expect(load('{}', { INFERWIRE_BROKER_MQTT_VERSION: '5' }).broker.mqttVersion).toBe(5)
+  expect(load('{}', { INFERWIRE_BROKER_MQTT_VERSION: '3.1.1' }).broker.mqttVersion).toBe('3.1.1')
   expect(load('{"root": "a/b"}').root).toBe('a/b')
   const { models } = load('models:\n  constructor: &m {url: http://h}\n  toString: *m\n')
   expect(Object.keys(models)).toEqual(['constructor', 'toString'])
@@ -121,7 +122,11 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     'broker: {ackOrder: stict}',
     [/expected one of bounded, strict, as-settled; did you mean "strict"\?/],
   ],
-  ['an MQTT version that is none', 'broker: {protocolVersion: 3}', [/expected 5, or 4 for MQTT 3\.1\.1/]],
+  [
+    'an MQTT version that is none',
+    'broker: {mqttVersion: 4}',
+    [/mqttVersion: 4 is not valid; expected 5 or 3\.1\.1/],
+  ],
   ['a root with wildcards', 'root: a/#', [/expected a topic without wildcards/]],
   ['a broker URL of HTTP', 'broker: {url: http://h}', [/expected a URL such as mqtt:\/\/127\.0\.0\.1:1883/]],
   ['a broker URL with a path', 'broker: {url: mqtt://h/x}', [/without a path/]],
@@ -164,8 +169,8 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ],
   [
     'a misspelt option of a credential',
-    'models: {a: {url: http://h, credential: {kind: none, fil: x}}}',
-    [/credential\.fil: is not an option; did you mean "file"\?/],
+    'models: {a: {url: http://h, credential: {kind: none, tokenFil: x}}}',
+    [/credential\.tokenFil: is not an option; did you mean "tokenFile"\?/],
   ],
   [
     'a credential in the Host header',
@@ -208,7 +213,11 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     'models: {a: {url: http://h, tls: {serverName: x}}}',
     [/expected "https:\/\/h"/],
   ],
-  ['versions on V1', 'models: {a: {url: http://h, protocol: v1, versions: [1]}}', [/V1 has no versions/]],
+  [
+    'versions on V1',
+    'models: {a: {url: http://h, protocolVersion: v1, versions: [1]}}',
+    [/V1 has no versions/],
+  ],
   [
     'a request that could never run',
     'limits: {bytesInFlightMax: 1000}\nmodels: {a: {url: http://h}}',
@@ -226,7 +235,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ],
   [
     'a folder in place of a file',
-    'models: {a: {url: http://h, credential: {kind: token-file, file: /}}}',
+    'models: {a: {url: http://h, credential: {kind: token-file, tokenFile: /}}}',
     [/"\/" is a folder; expected a file/],
   ],
   ['a key given twice', 'root: a\nlog: {}\nroot: b\n', [/:3:1: root: is given twice/]],

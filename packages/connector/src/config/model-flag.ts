@@ -1,10 +1,11 @@
 // The command line's short form of a model: NAME=URL, with a few settings behind it.
 import { dialectNames, isModelName } from '@inferwire/protocol'
 import { ConfigError } from './config-error.ts'
+import { renamedMessage, renamedOption } from './renamed-options.ts'
 import { shownKey, withoutUserinfo } from './shown.ts'
 
-const FORM = `NAME=URL[,protocol=${dialectNames().sort().join('|')}][,as=UPSTREAM_NAME][,host=HOST]`
-const KEYS = new Set(['protocol', 'as', 'host'])
+const FORM = `NAME=URL[,protocolVersion=${dialectNames().sort().join('|')}][,modelName=NAME_ON_SERVER][,host=HOST]`
+const KEYS = new Set(['protocolVersion', 'modelName', 'host'])
 
 /** The name, and what goes under it in `models`. @throws ConfigError that shows the right form. */
 export function parseModelFlag(flag: string): [name: string, model: Record<string, string>] {
@@ -21,6 +22,8 @@ export function parseModelFlag(flag: string): [name: string, model: Record<strin
   const model: Record<string, string> = { url: first.slice(equals + 1) }
   for (const setting of settings) {
     const [key = '', ...value] = setting.split('=')
+    const renamed = renamedOption(['models', name], key)
+    if (renamed !== undefined) throw mistake(flag, renamedMessage(renamed))
     if (!KEYS.has(key) || value.length !== 1 || value[0] === '')
       throw mistake(flag, `does not understand ${shownKey(withoutUserinfo(setting))}; expected ${FORM}`)
     model[key] = value[0]!

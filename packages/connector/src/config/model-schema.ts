@@ -74,7 +74,7 @@ const credential = z.discriminatedUnion(
     z.strictObject({ kind: z.literal('none') }),
     z.strictObject({
       kind: z.literal('token-file'),
-      file: file('File with a token (JWT); read again when it changes.'),
+      tokenFile: file('File with a token (JWT); read again when it changes.'),
     }),
     z.strictObject({
       kind: z.literal('static-header'),
@@ -105,11 +105,11 @@ export const model = z.strictObject({
     description: 'Host to send where it differs from the address: an Istio gateway routes by it.',
     defaultText: 'the host of the URL',
   }),
-  protocol: option(z.enum(dialectNames().sort()).optional(), {
-    description: 'Protocol of the model server.',
-    defaultText: 'found out by asking the server; all that it speaks',
+  protocolVersion: option(z.enum(dialectNames().sort()).optional(), {
+    description: "KServe's protocol version of the model server.",
+    defaultText: 'every version that the server answers',
   }),
-  as: option(
+  modelName: option(
     text(
       isServerModelName,
       "the name of a model on its server: letters, digits and -._~!$&'()*+,;=:@",
@@ -186,7 +186,7 @@ export const model = z.strictObject({
   ),
   credential: option(credential.default({ kind: 'none' }), {
     description:
-      'How we prove who we are: `kind: none`, `kind: token-file` with `file`, or `kind: static-header` with `name` and `valueFile`.',
+      'How we prove who we are: `kind: none`, `kind: token-file` with `tokenFile`, or `kind: static-header` with `name` and `valueFile`.',
   }),
   tls: tls.prefault({}),
 })

@@ -13,7 +13,7 @@ const MODEL_FILES = [
   ['tls', 'caFile'],
   ['tls', 'certFile'],
   ['tls', 'keyFile'],
-  ['credential', 'file'],
+  ['credential', 'tokenFile'],
   ['credential', 'valueFile'],
 ]
 

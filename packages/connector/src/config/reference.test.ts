@@ -33,7 +33,7 @@ test('the JSON Schema refuses unknown keys, knows the inputs and offers no secre
   expect(schema.properties['broker']).toMatchObject({
     additionalProperties: false,
     properties: {
-      protocolVersion: { enum: [5, 4, '3.1.1'] },
+      mqttVersion: { enum: [5, '3.1.1'] },
       keepAliveSeconds: { minimum: 1, maximum: 65_535 },
     },
   })

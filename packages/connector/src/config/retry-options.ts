@@ -7,7 +7,7 @@ export const retry = z.strictObject({
   attemptsMax: integer(
     { min: 1, max: 10, default: 3 },
     undefined,
-    'Calls to the model server for one request, the first included; 1 = a failed call is not tried again. Tried again are connection failures, 502, 503, 504, a 400 or 404 that says that the model is loading or not loaded, and 429 with a Retry-After. A server that is full is not called again.',
+    'Calls per request in total, the first one included; 1 = no retry. Retried are connection failures, 502, 503, 504, a 400 or 404 that says that the model is loading or not loaded, and 429 with a Retry-After. A server that is full is not called again.',
   ),
   minMs: integer({ min: 0, max: 60_000, default: 50 }, 'ms', 'Longest wait before the second call.'),
   maxMs: integer(

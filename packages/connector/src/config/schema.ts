@@ -19,13 +19,9 @@ const broker = z.strictObject({
   url: option(address(brokerUrlMistake).default('mqtt://127.0.0.1:1883'), {
     description: 'Where the broker is: mqtt, mqtts, ws or wss.',
   }),
-  protocolVersion: option(
-    z
-      .literal([5, 4, '3.1.1'], { error: '5, or 4 for MQTT 3.1.1' })
-      .default(5)
-      .transform((version) => (version === 5 ? 5 : 4)),
-    { description: 'MQTT version: 5, or 4 (also written "3.1.1").' },
-  ),
+  mqttVersion: option(z.literal([5, '3.1.1'], { error: '5 or 3.1.1' }).default(5), {
+    description: 'MQTT version.',
+  }),
   clientId: option(
     text(
       (value) => value.length > 0 && value.length <= 128 && isCleanLevel(value),

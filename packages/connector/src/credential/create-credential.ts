@@ -1,4 +1,4 @@
-// The kinds of credential. A new kind is one file and one line here.
+// The kinds of credentials. A new kind is one file and one line here.
 import type { CredentialConfig } from '../config/index.ts'
 import type { Credential } from './credential.ts'
 import { none } from './none.ts'
@@ -14,11 +14,11 @@ type Kinds = {
 
 const KINDS: Kinds = {
   none: () => none,
-  'token-file': ({ file }, origin) => tokenFile(file, origin),
+  'token-file': ({ tokenFile: file }, origin) => tokenFile(file, origin),
   'static-header': ({ name, valueFile }, origin) => staticHeader(name, valueFile, origin),
 }
 
-/** The credential of a model, bound to its origin. */
+/** Creates the credential of a model, bound to the origin of its server. */
 export function createCredential(config: CredentialConfig, origin: string): Credential {
   const create = KINDS[config.kind] as (config: CredentialConfig, origin: string) => Credential
   return create(config, origin)

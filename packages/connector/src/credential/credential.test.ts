@@ -1,4 +1,4 @@
-// Credentials with real files and a clock of our own; a canary that must not come out anywhere else.
+// Credentials with real files and a simulated clock; a canary secret must not appear anywhere else.
 import { mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-// As the kubelet does it: another file takes the name.
+// Like the kubelet: another file is renamed to this name.
 function rotate(text: string): void {
   writeFileSync(join(folder, 'next'), text)
   renameSync(join(folder, 'next'), file)
@@ -40,10 +40,10 @@ function problemOf(credential: Credential): Problem {
   throw new Error('Nothing was thrown.')
 }
 
-test('each kind makes its headers', () => {
+test('creates the headers of each kind', () => {
   writeFileSync(file, 'secret\n')
   expect(createCredential({ kind: 'none' }, ORIGIN).headers(ORIGIN)).toEqual([])
-  expect(createCredential({ kind: 'token-file', file }, ORIGIN).headers(ORIGIN)).toEqual([
+  expect(createCredential({ kind: 'token-file', tokenFile: file }, ORIGIN).headers(ORIGIN)).toEqual([
     'authorization',
     'Bearer secret',
   ])
@@ -54,22 +54,19 @@ test('each kind makes its headers', () => {
 test.each([
   ['token-file', () => tokenFile(file, ORIGIN, now), 'Bearer '],
   ['static-header', () => staticHeader('x-api-key', file, ORIGIN, now), ''],
-])(
-  '%s takes over a rotated secret within a second, and reads nothing in between',
-  (_kind, create, scheme) => {
-    rotate('one')
-    const credential = create()
-    const first = credential.headers(ORIGIN)
-    expect(first[1]).toBe(`${scheme}one`)
-    rotate('two')
-    nowMs += 999
-    expect(credential.headers(ORIGIN)).toBe(first)
-    nowMs += 1
-    expect(credential.headers(ORIGIN)[1]).toBe(`${scheme}two`)
-  },
-)
+])('%s picks up a rotated secret within a second, without reading in between', (_kind, create, scheme) => {
+  rotate('one')
+  const credential = create()
+  const first = credential.headers(ORIGIN)
+  expect(first[1]).toBe(`${scheme}one`)
+  rotate('two')
+  nowMs += 999
+  expect(credential.headers(ORIGIN)).toBe(first)
+  nowMs += 1
+  expect(credential.headers(ORIGIN)[1]).toBe(`${scheme}two`)
+})
 
-test('refresh reads at once, and says whether there is something new', () => {
+test('reads at once on refresh, and returns whether the secret has changed', () => {
   rotate('one')
   const credential = tokenFile(file, ORIGIN, now)
   credential.headers(ORIGIN)
@@ -77,12 +74,12 @@ test('refresh reads at once, and says whether there is something new', () => {
   rotate('two')
   expect(credential.refresh!()).toBe(true)
   expect(credential.headers(ORIGIN)[1]).toBe('Bearer two')
-  // Written again with the same content: another file, the same secret.
+  // Rewritten with the same content: another file, the same secret.
   rotate('two')
   expect(credential.refresh!()).toBe(false)
 })
 
-test('sees a file that was written in place', () => {
+test('notices a file that was changed in place', () => {
   writeFileSync(file, 'one')
   const credential = tokenFile(file, ORIGIN, now)
   credential.headers(ORIGIN)
@@ -92,7 +89,7 @@ test('sees a file that was written in place', () => {
   expect(credential.headers(ORIGIN)[1]).toBe('Bearer two')
 })
 
-test('keeps the secret that it has while the file is away, empty or broken', () => {
+test('keeps the last secret while the file is missing, empty or invalid', () => {
   rotate('one')
   const credential = tokenFile(file, ORIGIN, now)
   credential.headers(ORIGIN)
@@ -112,12 +109,12 @@ test('keeps the secret that it has while the file is away, empty or broken', () 
 
 test.each([
   ['is empty', ' \n'],
-  ['must hold the token alone, without "Bearer" and spaces', `Bearer ${CANARY}`],
-  ['must hold the token alone', `${CANARY} b`],
-  ['has line breaks or characters that no header can carry', `${CANARY}\r\nx-injected: 1`],
-  ['has line breaks or characters that no header can carry', `${CANARY}ä`],
+  ['must contain only the token, without "Bearer" and without spaces', `Bearer ${CANARY}`],
+  ['must contain only the token', `${CANARY} b`],
+  ['has line breaks or characters that are not allowed in a header', `${CANARY}\r\nx-injected: 1`],
+  ['has line breaks or characters that are not allowed in a header', `${CANARY}ä`],
   ['is larger than 16384 bytes', CANARY.repeat(2_000)],
-])('a token file that %s is told to the operator by its name, never by its content', (detail, text) => {
+])('names the token file, but not its content, if the file %s', (detail, text) => {
   writeFileSync(file, text)
   const problem = problemOf(tokenFile(file, ORIGIN, now))
   expect(problem.code).toBe('unauthorized_upstream')
@@ -126,7 +123,7 @@ test.each([
   expect(inspect(problem, { depth: 9 }) + JSON.stringify(problem) + String(problem)).not.toContain(CANARY)
 })
 
-test('a missing file is looked for once a second, not for every request', () => {
+test('looks for a missing file once a second, not for every request', () => {
   const credential = tokenFile(file, ORIGIN, now)
   expect(problemOf(credential).detail).toContain('cannot be read (ENOENT)')
   rotate('late')
@@ -135,7 +132,7 @@ test('a missing file is looked for once a second, not for every request', () => 
   expect(credential.headers(ORIGIN)[1]).toBe('Bearer late')
 })
 
-test('a secret never travels to another origin', () => {
+test('never returns a secret for another origin', () => {
   rotate(CANARY)
   for (const credential of [tokenFile(file, ORIGIN), staticHeader('x-api-key', file, ORIGIN)]) {
     credential.headers(ORIGIN)

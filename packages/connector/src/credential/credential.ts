@@ -1,13 +1,13 @@
-// How an endpoint call proves who we are.
+// The interface of a credential, with which the connector authenticates to a model server.
 
-/** Makes the headers of one call. Asked for every call, so the common way is synchronous. */
+/** Creates the headers of each call. Synchronous, because it is called for every request. */
 export interface Credential {
   /**
-   * Flat name/value list for a call to this origin.
+   * Returns a flat name/value list for a call to this origin.
    * @throws Problem `unauthorized_upstream` when the secret cannot be read.
-   * @throws Error when asked for another origin than its own: a secret never travels elsewhere.
+   * @throws Error for any origin but its own: a secret must not be sent elsewhere.
    */
   headers(origin: string): readonly string[]
-  /** Reads the secret again now; true when it changed, so that one more try makes sense. */
+  /** Reads the secret again at once; true if it has changed, so that another attempt makes sense. */
   refresh?(): boolean
 }

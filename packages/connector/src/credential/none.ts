@@ -1,7 +1,7 @@
-// No credential: inside the mesh the sidecar's certificate is the identity.
+// No credential: inside a mesh the sidecar's certificate is the identity.
 import type { Credential } from './credential.ts'
 
 const NO_HEADERS: readonly string[] = []
 
-/** Adds nothing. */
+/** Adds no headers. */
 export const none: Credential = { headers: () => NO_HEADERS }

@@ -1,7 +1,7 @@
-// Keeps a secret at the origin that it was configured for.
+// Prevents a secret from being sent to another origin than the configured one.
 import assert from 'node:assert/strict'
 
-/** @throws AssertionError: a call to another origin is a fault of ours, never of a request. */
+/** @throws AssertionError: a call to another origin is a defect of the connector, never the fault of a request. */
 export function assertOrigin(own: string, called: string): void {
-  assert.equal(called, own, 'A credential was asked for another origin than its own.')
+  assert.equal(called, own, 'A credential was requested for another origin than its own.')
 }

@@ -1,16 +1,16 @@
-// A secret in a file that may be replaced at any time, as the kubelet does with projected tokens.
+// A secret in a file that may be replaced at any time, as the kubelet replaces projected tokens.
 import { readFileSync, statSync } from 'node:fs'
 import { Problem } from '@inferwire/protocol'
 
-// The kubelet renews a token at 80 % of its life; a second's delay is nothing beside that.
+// The kubelet renews a token at 80 % of its lifetime; a delay of one second is negligible.
 const LOOK_AGAIN_AFTER_MS = 1_000
-// Node.js refuses header lists above 16 KiB by default, and so do most gateways.
+// By default Node.js rejects header lists above 16 KiB, and so do most gateways.
 const FILE_BYTES_MAX = 16 * 1024
 
-/** What a kind of credential finds wrong with the content of its file; undefined when nothing is. */
+/** Describes what is wrong with the content of a file; undefined if it is valid. */
 export type Judge = (value: string) => string | undefined
 
-/** Reads the file by its path, at most once a second, and only when it changed. */
+/** Reads a file by its path, at most once a second, and only if it has changed. */
 export class SecretFile {
   readonly #path: string
   readonly #judge: Judge
@@ -27,15 +27,15 @@ export class SecretFile {
     this.#now = now
   }
 
-  /** The trimmed content. @throws Problem `unauthorized_upstream` that names the file, never its content. */
+  /** Returns the trimmed content. @throws Problem `unauthorized_upstream` that names the file, never its content. */
   read(): string {
-    // A failure is remembered as long: a missing file must not cost every request a look at the disk.
+    // A failure is remembered for the same time, so that a missing file does not cost every request a file access.
     if (this.#now() - this.#lookedAtMs >= LOOK_AGAIN_AFTER_MS) this.#look()
     if (this.#value === undefined) throw this.#problem!
     return this.#value
   }
 
-  /** Looks now; true when there is a secret that is another than before. */
+  /** Checks the file at once; true if the secret has changed. */
   refresh(): boolean {
     const before = this.#value
     this.#look()
@@ -55,22 +55,24 @@ export class SecretFile {
       this.#value = value
       this.#identity = identity
     } catch (error) {
-      // A file in the middle of being swapped: the secret that we have is still the best one.
+      // The file may be in the middle of being replaced: the last valid secret stays in use.
       this.#problem = new Problem(
         'unauthorized_upstream',
         'The connector has no credential for this model.',
         {
-          detail: `Credential file "${this.#path}" ${reason(error)}. Check \`credential\` of the model and the mounted volume.`,
+          detail: `Credential file "${this.#path}" ${reason(error)}. Check the model's \`credential\` and the mounted volume.`,
         },
       )
     }
   }
 }
 
-// A header value is visible ASCII (RFC 9110 §5.5); more would let a file inject headers.
+// A header value is visible ASCII (RFC 9110 §5.5); other characters would let a file inject headers.
 function headerMistake(value: string): string | undefined {
   if (value === '') return 'is empty'
-  return /^[\x20-\x7e]+$/.test(value) ? undefined : 'has line breaks or characters that no header can carry'
+  return /^[\x20-\x7e]+$/.test(value)
+    ? undefined
+    : 'has line breaks or characters that are not allowed in a header'
 }
 
 function reason(error: unknown): string {

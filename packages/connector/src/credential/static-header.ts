@@ -3,7 +3,7 @@ import { assertOrigin } from './own-origin.ts'
 import type { Credential } from './credential.ts'
 import { SecretFile } from './secret-file.ts'
 
-/** `{name}: {content of the file}`, bound to one origin. */
+/** The credential `{name}: {content of the file}`, bound to one origin. */
 export function staticHeader(name: string, path: string, origin: string, now?: () => number): Credential {
   const file = new SecretFile(path, () => undefined, now)
   let headers: readonly string[] = []

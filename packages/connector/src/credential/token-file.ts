@@ -1,9 +1,9 @@
-// A bearer token from a file: a projected ServiceAccount token or any JWT.
+// A bearer token from a file: a projected ServiceAccount token or any other JWT.
 import type { Credential } from './credential.ts'
 import { assertOrigin } from './own-origin.ts'
 import { SecretFile } from './secret-file.ts'
 
-/** `Authorization: Bearer …`, bound to one origin. */
+/** The credential `Authorization: Bearer …`, bound to one origin. */
 export function tokenFile(path: string, origin: string, now?: () => number): Credential {
   const file = new SecretFile(path, tokenMistake, now)
   let token: string | undefined
@@ -14,7 +14,7 @@ export function tokenFile(path: string, origin: string, now?: () => number): Cre
       const current = file.read()
       if (current !== token) {
         token = current
-        // The scheme is case-sensitive for Istio's filter.
+        // Istio's filter compares the scheme case-sensitively.
         headers = ['authorization', `Bearer ${current}`]
       }
       return headers
@@ -24,5 +24,5 @@ export function tokenFile(path: string, origin: string, now?: () => number): Cre
 }
 
 function tokenMistake(value: string): string | undefined {
-  return /\s/.test(value) ? 'must hold the token alone, without "Bearer" and spaces' : undefined
+  return /\s/.test(value) ? 'must contain only the token, without "Bearer" and without spaces' : undefined
 }

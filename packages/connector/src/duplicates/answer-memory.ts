@@ -1,50 +1,51 @@
-// Answers that may be asked for again, in one block of memory: no objects, so that remembering costs no garbage collection.
+// Remembers answers for repeats in one block of memory: without objects, they cost no garbage collection.
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { EndpointResponse, Outcome } from '../step.ts'
 
-/** Whether a request ended with a problem. */
+/** Whether the outcome is a problem. */
 export function isProblem(outcome: Outcome): outcome is Problem {
   return outcome instanceof Error
 }
 
-// An entry's header, in words of 4 bytes; meta and body follow, and the next entry begins at a multiple of 8 bytes.
+// The header of an entry, in words of 4 bytes; meta and body follow, and the next entry starts at a multiple of 8
+// bytes.
 const SIZE = 0
 const NEXT = 1
 const DIGEST = 2
 const DIGEST_WORDS = 4
-// A double, in bytes from the entry's beginning.
+// A double, as a byte offset from the start of the entry.
 const UNTIL = 24
 const STATUS = 8
 const BODY_BYTES = 9
 const META_BYTES = 10
 const HEADER_BYTES = 48
-// Written as the status of an entry that is a problem.
+// Stored as the status of an entry with a problem.
 const PROBLEM = 0x10000
-// An answer above this share of the memory would push out too many others.
+// A larger answer would displace too many others.
 const SHARE_OF_ONE = 1 / 8
 const JSON_TYPE = 'application/json'
-// A meta that says: JSON, and nothing else.
+// The meta of a plain JSON response.
 const PLAIN = ''
 
 /**
- * A ring of entries, found by the first 16 bytes of their 32-byte key; the oldest make room for the newest. Expired
- * ones are not found, and go when their turn comes.
+ * A ring of entries, found by the first 16 bytes of their 32-byte key; the oldest are overwritten by the newest.
+ * Expired entries are not found, and are removed when their space is needed.
  */
 export class AnswerMemory {
   readonly #bytes: Buffer
   readonly #words: Int32Array
   readonly #doubles: Float64Array
-  // Offset + 1 of the newest entry of each bucket; entries of a bucket are linked from new to old.
+  // Offset + 1 of the newest entry of each bucket; the entries of a bucket are linked from new to old.
   readonly #buckets: Int32Array
   readonly #key = new Int32Array(DIGEST_WORDS)
   #oldest = 0
   #end = 0
-  // Where the upper part ends, while newer entries are below the oldest.
+  // Where the upper part ends while newer entries are stored below the oldest.
   #wrapAt = 0
   #count = 0
   #used = 0
 
-  /** @param bytesMax size of the memory; the system gives it page by page as it is used */
+  /** @param bytesMax size in bytes; the operating system assigns the pages as they are used */
   constructor(bytesMax: number) {
     const size = Math.floor(bytesMax / 8) * 8
     this.#bytes = Buffer.allocUnsafeSlow(size)
@@ -54,17 +55,17 @@ export class AnswerMemory {
     this.#buckets = new Int32Array(Math.min(buckets, 2 ** 20))
   }
 
-  /** Bytes of the entries. */
+  /** Bytes that the entries occupy. */
   get used(): number {
     return this.#used
   }
 
-  /** Entries, expired ones included. */
+  /** Number of entries, including expired ones. */
   get count(): number {
     return this.#count
   }
 
-  /** Remembers an outcome until that time of the monotonic clock, unless it is too large. */
+  /** Remembers an outcome until `untilMs` of the monotonic clock, unless it is too large. */
   put(key: string, untilMs: number, outcome: Outcome): void {
     const meta = isProblem(outcome) ? problemMeta(outcome) : responseMeta(outcome)
     const { body } = outcome
@@ -90,7 +91,7 @@ export class AnswerMemory {
     this.#used += size
   }
 
-  /** What was remembered under the key, in memory of its own. */
+  /** Returns a copy of the outcome with this key. */
   find(key: string, nowMs: number): Outcome | undefined {
     const bucket = this.#readKey(key)
     for (let link = this.#buckets[bucket]!; link !== 0;) {
@@ -109,13 +110,13 @@ export class AnswerMemory {
     const bodyAt = metaAt + this.#words[word + META_BYTES]!
     const meta = this.#bytes.toString('utf8', metaAt, bodyAt)
     const bodyBytes = this.#words[word + BODY_BYTES]!
-    // A copy: the ring goes on while the answer is published.
+    // A copy: the ring may be overwritten while the answer is published.
     const body = bodyBytes === -1 ? undefined : Buffer.from(this.#bytes.subarray(bodyAt, bodyAt + bodyBytes))
     const status = this.#words[word + STATUS]!
     return status === PROBLEM ? readProblem(meta, body) : readResponse(status, meta, body!)
   }
 
-  // The offset of so many bytes in one piece.
+  // Returns the offset of `size` contiguous free bytes.
   #makeRoom(size: number): number {
     for (;;) {
       if (this.#count === 0) {
@@ -135,7 +136,7 @@ export class AnswerMemory {
   #dropOldest(): void {
     const word = this.#oldest >> 2
     const size = this.#words[word + SIZE]!
-    // It is the last one of its bucket.
+    // The oldest entry is the last one of its bucket.
     const bucket = this.#words[word + DIGEST]! & (this.#buckets.length - 1)
     const link = this.#oldest + 1
     if (this.#buckets[bucket] === link) {
@@ -151,7 +152,7 @@ export class AnswerMemory {
     this.#used -= size
   }
 
-  // Leaves the key in `#key`, and returns its bucket.
+  // Stores the key in `#key`, and returns its bucket.
   #readKey(key: string): number {
     for (let index = 0; index < DIGEST_WORDS; index++) {
       const at = index * 4

@@ -33,7 +33,7 @@ const requester = (): Requester => ({
   takeOver: () => {},
 })
 const delivery = { packetId: 1, payload: Buffer.from('{}'), dup: false, properties: {} } as Delivery
-// The same bucket for all: it is chosen by the beginning of the key.
+// All keys have the same bucket, which depends on their beginning.
 const crowded = (number: number): string => `${'x'.repeat(28)}${String(number).padStart(4, '0')}`
 const keyOf = (id: string): string => duplicateKey(name({ id }), delivery)
 const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytesMax, windowMs })
@@ -46,7 +46,7 @@ function ran(duplicates: Duplicates, key: string, outcome: Outcome, nowMs = 0, e
 const text = (found: Execution | Outcome | undefined): string =>
   found === undefined || found instanceof Execution ? 'none' : Buffer.from(found.body!).toString()
 
-test('whoever repeats a running request waits for it, and whoever comes later gets the same answer', async () => {
+test('lets repeats of a running request wait for it, and gives later ones the same answer', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = [1, 2].map(() =>
@@ -58,7 +58,7 @@ test('whoever repeats a running request waits for it, and whoever comes later ge
   expect(duplicates.find(keyOf('other'), 10)).toBeUndefined()
 })
 
-test('without a final outcome those who wait get it, and the next one runs again', async () => {
+test('gives waiting repeats an outcome that is not final, and runs the next repeat again', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = (duplicates.find(keyOf('k'), 0) as Execution).join(requester(), noDeadline())
@@ -67,7 +67,7 @@ test('without a final outcome those who wait get it, and the next one runs again
   expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
 })
 
-test('the deadline of one who waits ends its wait and nothing else', async () => {
+test('ends the wait of one repeat at its own deadline, and nothing else', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const deadline = noDeadline()
@@ -82,7 +82,7 @@ test('the deadline of one who waits ends its wait and nothing else', async () =>
   ).rejects.toMatchObject({ code: 'cancelled' })
 })
 
-test('the window is what the request had left to live, else the configured one', () => {
+test("remembers an answer for the rest of the request's expiry, or for the configured window", () => {
   const duplicates = arrange()
   ran(duplicates, keyOf('short'), answer('a'))
   ran(duplicates, keyOf('long'), answer('a'), 0, 60)
@@ -91,14 +91,14 @@ test('the window is what the request had left to live, else the configured one',
   expect([isKnown('long', 59_999), isKnown('long', 60_000)]).toEqual([true, false])
 })
 
-test('the answer to a call that took longer than the window is remembered from its end on', () => {
+test('remembers the answer to a call that took longer than the window from its end', () => {
   const duplicates = arrange(100_000, 1_000)
   duplicates.ended(duplicates.begin(keyOf('slow'), 0, delivery, true), answer('a'), false, 180_000)
   expect(text(duplicates.find(keyOf('slow'), 180_999))).toBe('a')
   expect(duplicates.find(keyOf('slow'), 181_000)).toBeUndefined()
 })
 
-test('a fact outlives its answer: a request that must not run twice is known although its answer is forgotten', () => {
+test('remembers that a non-repeatable request ran for longer than its answer', () => {
   const duplicates = arrange(2_000)
   const execution = duplicates.begin(keyOf('once'), 0, delivery, true)
   duplicates.ended(execution, answer('a'), false, 0)
@@ -114,12 +114,12 @@ test('a fact outlives its answer: a request that must not run twice is known alt
 })
 
 test.each([
-  ['a server that loads the model', new Problem('model_not_ready', 'x'), true],
+  ['a server that is loading the model', new Problem('model_not_ready', 'x'), true],
   ['a server that is full', new Problem('overloaded', 'x'), true],
   ['a connection that broke', new Problem('upstream_unreachable', 'x'), false],
   ['an error of the model', new Problem('upstream_error', 'x', { status: 500 }), false],
 ])(
-  'a model that must not run twice is asked again after %s only if it never ran',
+  'runs a non-repeatable request again after %s only if it never reached the model',
   (_what, problem, mayRun) => {
     const duplicates = arrange()
     const execution = duplicates.begin(keyOf('once'), 0, delivery, false)
@@ -131,7 +131,7 @@ test.each([
   },
 )
 
-test('a redelivery does not run a model that must not run twice', () => {
+test('does not run a redelivered non-repeatable request', () => {
   const redelivery = { ...delivery, dup: true }
   expect(() => arrange().begin(keyOf('k'), 0, redelivery, false)).toThrow(
     expect.objectContaining({ code: 'maybe_executed' }),
@@ -139,13 +139,13 @@ test('a redelivery does not run a model that must not run twice', () => {
   expect(() => arrange().begin(keyOf('k'), 0, redelivery, true)).not.toThrow()
 })
 
-test('an operation that asks for a changing state is never answered from memory', () => {
+test('does not remember the answer to an operation that reads a changing state', () => {
   const duplicates = arrange()
   duplicates.ended(duplicates.begin(keyOf('ready'), 0, delivery, true), answer('ready'), true, 0)
   expect(duplicates.find(keyOf('ready'), 0)).toBeUndefined()
 })
 
-test('the end of an answer in parts goes to those who wait, and is not remembered', async () => {
+test('gives waiting repeats the end of a streamed answer, and does not remember it', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('chat'), 0, delivery, true)
   const waiting = execution.join(requester(), noDeadline())
@@ -155,7 +155,7 @@ test('the end of an answer in parts goes to those who wait, and is not remembere
   expect(duplicates.find(keyOf('chat'), 0)).toBeUndefined()
 })
 
-test('requests that run are found while they do, however many share a bucket', () => {
+test('finds running requests, however many share a bucket', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(30)), { maxLength: 80 }), (steps) => {
       const duplicates = arrange(0)
@@ -177,7 +177,7 @@ test('requests that run are found while they do, however many share a bucket', (
   )
 })
 
-test('the memory gives back what was put in, byte for byte, the newest first and never more than its size', () => {
+test('returns remembered outcomes byte for byte, the newest for each key, within its size', () => {
   const outcome = fc.oneof(
     fc.record({
       status: fc.integer({ min: 200, max: 299 }),
@@ -207,7 +207,7 @@ test('the memory gives back what was put in, byte for byte, the newest first and
         memory.put(key, 10, next)
         put.push({ key, outcome: next })
         expect(memory.used).toBeLessThanOrEqual(bytesMax)
-        // What is there is the newest that was put under its key; the last entries always are.
+        // A found outcome is the newest of its key; the last entries are always found.
         for (let other = 0; other <= 15; other++) {
           const found = memory.find(keyOf(`${other}`), 0)
           const newest = put.findLast((entry) => entry.key === keyOf(`${other}`))
@@ -233,7 +233,7 @@ function plain(outcome: Outcome): unknown {
   }
 }
 
-test('an answer that would take most of the memory is not kept, and no memory keeps nothing', () => {
+test('does not keep an answer that would fill most of the memory, and keeps nothing without memory', () => {
   const duplicates = arrange(10_000)
   ran(duplicates, keyOf('small'), answer('a'))
   ran(duplicates, keyOf('large'), answer(Buffer.alloc(5_000)))
@@ -245,7 +245,7 @@ test('an answer that would take most of the memory is not kept, and no memory ke
   expect(none.bytes).toBe(0)
 })
 
-test('two requests are the same one only with the same client, model, operation, names and body', () => {
+test('treats requests as the same only if client, model, operation, names and body are equal', () => {
   const keys = [
     duplicateKey(name(), delivery),
     duplicateKey(name({ client: 'cam8' }), delivery),
@@ -268,7 +268,7 @@ test('two requests are the same one only with the same client, model, operation,
   expect(duplicateKey(name(), { ...delivery, packetId: 9 })).toBe(keys[0])
 })
 
-test("without a name, the broker's Packet Identifier is the name", () => {
+test('identifies a request without a name by its Packet Identifier', () => {
   const nameless = name({ correlationData: undefined })
   const key = duplicateKey(nameless, delivery)
   expect(duplicateKey(nameless, { ...delivery })).toBe(key)
@@ -281,22 +281,22 @@ test.each([
   ['a refused credential', new Problem('unauthorized_upstream', 'x')],
   ['a web page in place of the server', new Problem('upstream_invalid_response', 'x')],
   ['a cancelled request', new Problem('cancelled', 'x')],
-])('%s is about the moment: a repetition runs again', (_what, problem) => {
+])('does not remember %s: a repeat runs again', (_what, problem) => {
   const duplicates = arrange()
   ran(duplicates, keyOf('k'), problem)
   expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
 })
 
 test.each([
-  ['what the model says of the request', new Problem('upstream_error', 'x', { status: 400 })],
+  ['a problem of the request itself', new Problem('upstream_error', 'x', { status: 400 })],
   ['an answer that is too large', new Problem('response_too_large', 'x')],
-])('%s is remembered', (_what, problem) => {
+])('remembers %s', (_what, problem) => {
   const duplicates = arrange()
   ran(duplicates, keyOf('k'), problem)
   expect(duplicates.find(keyOf('k'), 0)).toMatchObject({ code: problem.code })
 })
 
-test('an answer that could reach nobody is not given again, its problem is', () => {
+test('returns the problem instead of an answer that could not be delivered', () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   duplicates.ended(execution, answer('large'), false, 0)

@@ -1,31 +1,31 @@
-// Remembers requests that run or were answered, so that a redelivery or repetition is not executed again.
+// Remembers running and answered requests, so that a redelivered or repeated request is not executed again.
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { Delivery, Outcome } from '../step.ts'
 import { AnswerMemory, isProblem } from './answer-memory.ts'
 import { Execution } from './execution.ts'
 
-/** The bounds of the memory. */
+/** The limits of the memory. */
 export interface DuplicateLimits {
   /** Bytes for remembered answers. */
   readonly bytesMax: number
-  /** How long an answer is remembered whose request named no expiry, in milliseconds. */
+  /** How long an answer is remembered if its request had no expiry, in milliseconds. */
   readonly windowMs: number
 }
 
 const NO_PAYLOAD = Buffer.alloc(0)
 // A power of two, and enough for short chains at the largest Receive Maximum.
 const BUCKETS = 4096
-// Requests of models that must not run twice, whose answers were forgotten; the oldest go first.
+// Limit on the keys of non-repeatable requests that are kept after their answers; the oldest are removed first.
 const FACTS_MAX = 65_536
 
-// Not retryable, but the same request has another outcome after the client or the operator has acted.
+// Not retryable, but a repeat may have another outcome after the client or the operator has acted.
 const PASSING: ReadonlySet<ProblemCode> = new Set([
   'cancelled',
   'unauthorized_upstream',
   'upstream_invalid_response',
 ])
 
-// The model server, or a guard in front of it, turned the request away before the model saw it.
+// The model server, or a guard in front of it, rejected the request before it reached the model.
 const NEVER_RAN: ReadonlySet<ProblemCode> = new Set([
   'model_not_ready',
   'overloaded',
@@ -33,10 +33,14 @@ const NEVER_RAN: ReadonlySet<ProblemCode> = new Set([
   'unauthorized_upstream',
 ])
 
-/** See the file's first line. Without timers: what is too old goes when something new comes. */
+/**
+ * The running executions and the remembered outcomes. Uses no timers: expired entries are removed when new ones need
+ * their place.
+ */
 export class Duplicates {
   readonly #windowMs: number
-  // Not a Map: when much comes and goes, V8 chains its tables old to new, and keeps the dead alive with them.
+  // Not a Map: after many insertions and deletions, V8 links a Map's old tables to its new ones, which keeps deleted
+  // entries reachable.
   readonly #running: (Execution | undefined)[] = Array.from({ length: BUCKETS }, () => undefined)
   readonly #memory: AnswerMemory
   readonly #facts = new Map<string, number>()
@@ -46,12 +50,12 @@ export class Duplicates {
     this.#windowMs = windowMs
   }
 
-  /** Bytes of what is remembered. */
+  /** Bytes of the remembered answers. */
   get bytes(): number {
     return this.#memory.used
   }
 
-  /** The request with this key that runs, or the outcome of an earlier one. */
+  /** Returns the running request with this key, or the outcome of an earlier one. */
   find(key: string, nowMs: number): Execution | Outcome | undefined {
     let execution = this.#running[bucketOf(key)]
     while (execution !== undefined && execution.key !== key) execution = execution.next
@@ -59,8 +63,8 @@ export class Duplicates {
   }
 
   /**
-   * Takes note that a request runs; then `ended` must be called once. `nowMs` is the monotonic clock.
-   * @throws Problem `maybe_executed` where the model must not run twice and may have run.
+   * Registers a running request; `ended` must then be called once. `nowMs` is a time of the monotonic clock.
+   * @throws Problem `maybe_executed` if the model must not run twice and may have run.
    */
   begin(
     key: string,
@@ -69,7 +73,7 @@ export class Duplicates {
     isRepeatable: boolean,
   ): Execution {
     if (!isRepeatable && (dup || this.#mayHaveRun(key, nowMs))) {
-      throw new Problem('maybe_executed', 'The request came before, and may have been executed then.')
+      throw new Problem('maybe_executed', 'The request was received before and may have been executed.')
     }
     const { messageExpiryInterval } = properties
     const windowMs = messageExpiryInterval === undefined ? this.#windowMs : messageExpiryInterval * 1000
@@ -81,12 +85,12 @@ export class Duplicates {
   }
 
   /**
-   * The request ended: its repetitions get the same outcome. A final one is remembered, unless the operation asks for
-   * a state that changes; a stream is not, because its parts are gone.
+   * Ends a request: its repeats get the same outcome. A final outcome is remembered, unless the operation reads a state
+   * that changes, or the answer was a stream, whose parts are not kept.
    */
   ended(execution: Execution, outcome: Outcome, asksForState: boolean, nowMs: number): void {
     this.#remove(execution)
-    // A call that took longer than the window would be forgotten before its answer is known.
+    // Otherwise the answer to a call that took longer than the window would have expired already.
     if (!execution.hasExpiry) execution.untilMs = nowMs + this.#windowMs
     if (!asksForState && execution.partsSent === 0 && isFinal(outcome)) {
       this.#memory.put(execution.key, execution.untilMs, outcome)
@@ -94,12 +98,12 @@ export class Duplicates {
     execution.end(outcome)
   }
 
-  /** Its answer can reach nobody: whoever repeats it gets the problem. */
+  /** Replaces the remembered answer with a problem, because the reply cannot be delivered. */
   correct({ key, untilMs }: Execution, problem: Problem): void {
     this.#memory.put(key, untilMs, problem)
   }
 
-  /** Remembers, for longer than its answer, that a request must not run again, unless it surely did not run. */
+  /** Remembers, for longer than its answer, that a request must not run again, unless it certainly did not run. */
   keepFact({ key, untilMs, partsSent }: Execution, outcome: Outcome): void {
     if (isProblem(outcome) && NEVER_RAN.has(outcome.code) && partsSent === 0) return
     this.#facts.delete(key)
@@ -126,15 +130,14 @@ export class Duplicates {
   }
 }
 
-// A retryable problem is worth another call, and a client that repeats what it cancelled means it. What the way to the
-// model refused, and a server's 404 (a model, a version or a route that is not there yet), is about the moment and not
-// about the request.
+// A retryable problem is worth another call, and a client that repeats a cancelled request intends to run it. A failure
+// on the way to the model, and a 404 from the server (a model, version or route that does not exist yet), is temporary.
 function isFinal(outcome: Outcome): boolean {
   if (!isProblem(outcome)) return true
   return !outcome.retryable && outcome.status !== 404 && !PASSING.has(outcome.code)
 }
 
-// The bytes of a digest are as good as random.
+// The bytes of a digest are evenly distributed.
 function bucketOf(key: string): number {
   return (key.charCodeAt(0) | (key.charCodeAt(1) << 8)) & (BUCKETS - 1)
 }

@@ -1,13 +1,13 @@
-// A request that runs, and the deliveries that wait for its outcome.
+// A running request, and the deliveries that wait for its outcome.
 import type { Deadline, Delivery, Outcome } from '../step.ts'
 
 /** A delivery that gets the outcome of an execution as its reply. */
 export interface Requester {
   readonly delivery: Pick<Delivery, 'qos' | 'dup' | 'isLost' | 'redelivery'>
   readonly target: { readonly topic: string }
-  /** Another requester replies and settles in its place. */
+  /** Whether another requester replies and settles in its place. */
   readonly isSuperseded: boolean
-  /** Replies in the place of an earlier requester with the same reply topic. */
+  /** Takes over from an earlier requester with the same reply topic. */
   takeOver(earlier: Requester): void
 }
 
@@ -16,19 +16,22 @@ interface Joined {
   readonly resolve: (outcome: Outcome | undefined) => void
 }
 
-/** A request that runs. Its repetitions wait for its outcome. */
+/** A running request. Its repeats wait for its outcome. */
 export class Execution {
   readonly key: string
-  /** Monotonic clock: until then its outcome is worth remembering. Without an expiry, the end of the request moves it on. */
+  /**
+   * Until this time of the monotonic clock its outcome is remembered. Without an expiry, the end of the request extends
+   * it.
+   */
   untilMs: number
   readonly hasExpiry: boolean
-  /** The request's body, until the request has ended. */
+  /** The request body, until the request has ended. */
   payload: Buffer
-  /** Parts of the answer that went out before its last message; 0 = it has one message. */
+  /** Parts of the answer that were sent before its last message; 0 for an answer of one message. */
   partsSent = 0
-  /** The delivery that began it. */
+  /** The delivery that started it. */
   owner: Requester | undefined
-  /** The next one in its bucket. */
+  /** The next execution in its bucket. */
   next: Execution | undefined
   #joined: Joined[] | undefined
   #takenOver: (() => void) | undefined
@@ -63,7 +66,7 @@ export class Execution {
     })
   }
 
-  /** Ends the wait of all who joined. */
+  /** Resolves all calls of `join`. */
   end(outcome: Outcome): void {
     const joined = this.#joined
     this.#joined = undefined
@@ -71,8 +74,8 @@ export class Execution {
   }
 
   /**
-   * Set while the reply should wait: a requester's connection was lost, and the broker may redeliver the request. Resolves
-   * when it must have done so.
+   * Set while the reply must wait: a requester's connection was lost, and the broker may redeliver the request.
+   * Resolves when it must have done so.
    */
   get redelivery(): Promise<void> | undefined {
     const owner = this.owner
@@ -82,7 +85,7 @@ export class Execution {
       .delivery.redelivery
   }
 
-  /** Resolves when the next requester takes over from another one. */
+  /** Resolves at the next takeover. */
   takenOver(): Promise<void> {
     return new Promise((resolve) => (this.#takenOver = resolve))
   }
@@ -105,8 +108,8 @@ export class Execution {
   }
 }
 
-// One reply is enough where the broker delivered the request again, on another connection or on that of a lane, and where
-// the earlier delivery can no longer be acknowledged.
+// One reply is enough if the broker redelivered the request, on a new connection or on a lane's, and the earlier
+// delivery can no longer be acknowledged.
 function isReplaced({ delivery, target, isSuperseded }: Requester, by: Requester): boolean {
   if (isSuperseded || by.delivery.qos === 0 || target.topic !== by.target.topic) return false
   return delivery.isLost || by.delivery.dup

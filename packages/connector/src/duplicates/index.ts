@@ -1,4 +1,4 @@
-// Duplicates: what runs or was answered, so that a repetition is not executed again.
+// Detects repeated requests, so that each is executed once and a repeat gets the same answer.
 export { isProblem } from './answer-memory.ts'
 export { duplicateKey, isNamed } from './duplicate-key.ts'
 export { Duplicates, type DuplicateLimits } from './duplicates.ts'

@@ -7,11 +7,11 @@ import { Circuit } from './circuit.ts'
 import { FactsWatch } from './facts-watch.ts'
 import { UpstreamFailure } from './upstream-failure.ts'
 
-const V1: ModelFacts = { protocols: ['v1'], unanswered: [] }
-const BOTH: ModelFacts = { protocols: ['v2', 'v1'], unanswered: [], platform: 'x' }
+const V1: ModelFacts = { protocolVersions: ['v1'], unanswered: [] }
+const BOTH: ModelFacts = { protocolVersions: ['v2', 'v1'], unanswered: [], platform: 'x' }
 const WITH_INPUT: ModelFacts = { ...V1, inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }] }
 const WITH_OTHER_INPUT: ModelFacts = { ...V1, inputs: [{ name: 'X', datatype: 'FP32', shape: [-1, 5] }] }
-const V1_ONLY_ANSWERED: ModelFacts = { protocols: ['v1'], unanswered: ['v2'] }
+const V1_ONLY_ANSWERED: ModelFacts = { protocolVersions: ['v1'], unanswered: ['v2'] }
 const REFUSED = new UpstreamFailure('unreachable', false, 'upstream_unreachable', 'It refuses.', {})
 const DAY_MS = 86_400_000
 
@@ -296,7 +296,7 @@ test('where a question stays open, what was known before stays', async () => {
   request(REFUSED)
   request()
   await pass(1_000)
-  expect(learned[1]).toEqual({ protocols: ['v2', 'v1'], unanswered: ['v2'], platform: 'x' })
+  expect(learned[1]).toEqual({ protocolVersions: ['v2', 'v1'], unanswered: ['v2'], platform: 'x' })
   await pass(1_000)
   expect(learned[2]).toEqual(V1)
 })

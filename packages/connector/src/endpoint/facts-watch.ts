@@ -185,7 +185,9 @@ function merged(known: ModelFacts | undefined, facts: ModelFacts): ModelFacts {
 
 function mergedModel(known: ModelFacts, facts: ModelFacts): ModelFacts {
   if (facts.unanswered.length === 0) return facts
-  const kept = known.protocols.filter((dialect) => facts.unanswered.includes(dialect))
-  const protocols = dialectNames().filter((name) => facts.protocols.includes(name) || kept.includes(name))
-  return { ...known, ...facts, protocols }
+  const kept = known.protocolVersions.filter((dialect) => facts.unanswered.includes(dialect))
+  const protocolVersions = dialectNames().filter(
+    (name) => facts.protocolVersions.includes(name) || kept.includes(name),
+  )
+  return { ...known, ...facts, protocolVersions }
 }

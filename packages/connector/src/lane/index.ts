@@ -1,2 +1,2 @@
-// Lane: a session of its own for a model whose calls take long, so that they hold up nothing else on any broker.
+// Gives a model with long calls its own session, so that its requests delay nothing else, whatever the broker.
 export { Lanes } from './lanes.ts'

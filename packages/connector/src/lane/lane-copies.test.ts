@@ -4,7 +4,10 @@ import type { Delivery } from '../step.ts'
 import { LaneCopies } from './lane-copies.ts'
 
 let dropped: string[]
+// Handled on the main session.
 let handled: string[]
+let handledOnLane: string[]
+const ofLane = new WeakSet<Delivery>()
 let copies: LaneCopies
 let budget: ByteBudget
 
@@ -12,11 +15,13 @@ beforeEach(() => {
   vi.useFakeTimers()
   dropped = []
   handled = []
+  handledOnLane = []
   budget = new ByteBudget(10_000)
   copies = new LaneCopies({
     budget,
     drop: (delivery) => dropped.push(delivery.payload.toString()),
-    handle: (delivery) => handled.push(delivery.payload.toString()),
+    handle: (delivery) => (ofLane.has(delivery) ? handledOnLane : handled).push(delivery.payload.toString()),
+    isNamed: ({ properties }) => properties.correlationData !== undefined,
   })
 })
 
@@ -27,7 +32,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-// Each session makes its own object of the same message.
+// Each session creates its own object for the same message.
 const copyOf = (body: string, dup = false): Delivery =>
   ({
     topic: 'infer/request/cam7/chat/infer',
@@ -38,14 +43,19 @@ const copyOf = (body: string, dup = false): Delivery =>
   }) as unknown as Delivery
 
 const main = (...bodies: string[]): void => bodies.forEach((body) => copies.onMain(copyOf(body)))
-const lane = (...bodies: string[]): void => bodies.forEach((body) => copies.onLane(copyOf(body)))
+const lane = (...bodies: string[]): void =>
+  bodies.forEach((body) => {
+    const delivery = copyOf(body)
+    ofLane.add(delivery)
+    copies.onLane(delivery)
+  })
 
-test('without a lane the main session handles everything', () => {
+test('handles everything on the main session without a lane', () => {
   main('a', 'b')
   expect([handled, dropped]).toEqual([['a', 'b'], []])
 })
 
-test('once both sessions have delivered the same request, the copies of the main session are dropped', () => {
+test("drops the main session's copies once both sessions have delivered the same request", () => {
   copies.laneReady(false)
   main('a')
   lane('a')
@@ -54,14 +64,14 @@ test('once both sessions have delivered the same request, the copies of the main
   expect([handled, dropped]).toEqual([[], ['a', 'b', 'c']])
 })
 
-test('which of the two is first makes no difference', () => {
+test('works whichever session delivers first', () => {
   copies.laneReady(false)
   lane('a', 'b')
   main('a', 'b')
   expect([handled, dropped]).toEqual([[], ['a', 'b']])
 })
 
-test('what is older than the lane has no twin, and is handled: at the first twin, or after a while', () => {
+test('handles copies older than the lane: at the first request on both sessions, or after a timeout', () => {
   copies.laneReady(false)
   main('old 1', 'old 2', 'a')
   lane('a')
@@ -74,7 +84,7 @@ test('what is older than the lane has no twin, and is handled: at the first twin
   expect(handled).toEqual(['old 1', 'old 2', 'lone'])
 })
 
-test('a lane whose broker kept its session has its copies, and those held meanwhile are dropped', () => {
+test("drops held copies if the broker kept the lane's session", () => {
   copies.laneReady(true)
   main('a')
   copies.laneGone()
@@ -85,7 +95,7 @@ test('a lane whose broker kept its session has its copies, and those held meanwh
   expect([handled, dropped]).toEqual([[], ['a', 'b', 'c']])
 })
 
-test('a broker that forgot the lane has forgotten its copies: those held are handled', () => {
+test("handles held copies if the broker discarded the lane's session", () => {
   copies.laneReady(true)
   copies.laneGone()
   main('a', 'b')
@@ -94,7 +104,7 @@ test('a broker that forgot the lane has forgotten its copies: those held are han
   expect([handled, dropped]).toEqual([['a', 'b'], []])
 })
 
-test('a lane that leaves: only a twin proves that it got a request, and the others are handled', () => {
+test('drops only copies that a leaving lane delivers too, and handles the others', () => {
   copies.laneReady(true)
   copies.laneLeaving()
   main('a', 'b')
@@ -110,7 +120,7 @@ test('a lane that leaves: only a twin proves that it got a request, and the othe
   ])
 })
 
-test('a lane that stays away or fails leaves its model to the main session', () => {
+test('lets the main session serve the model while the lane stays disconnected or fails', () => {
   copies.laneReady(true)
   copies.laneGone()
   main('a')
@@ -125,14 +135,14 @@ test('a lane that stays away or fails leaves its model to the main session', () 
   expect([handled, dropped]).toEqual([['a', 'b', 'c', 'd'], []])
 })
 
-test('a lane that ends before the two have met holds nothing back', () => {
+test('handles held copies if the lane disconnects before both sessions have met', () => {
   copies.laneReady(false)
   main('a')
   copies.laneGone()
   expect(handled).toEqual(['a'])
 })
 
-test('what the lane saw before they met is bounded', () => {
+test('limits the fingerprints that are kept before both sessions have met', () => {
   copies.laneReady(false)
   for (let number = 0; number < 6_000; number++) lane(`n${number}`)
   main('n0')
@@ -141,7 +151,7 @@ test('what the lane saw before they met is bounded', () => {
   expect([handled, dropped]).toEqual([['n0'], ['n5999']])
 })
 
-test('a lane with a backlog meets the main session at a request that was handled there long before', () => {
+test('meets at a request that the main session handled long before a lane with a backlog', () => {
   copies.laneReady(false)
   main('a')
   vi.advanceTimersByTime(10_000)
@@ -151,21 +161,21 @@ test('a lane with a backlog meets the main session at a request that was handled
   expect([handled, dropped]).toEqual([['a'], ['b', 'c']])
 })
 
-test('a redelivered copy is not dropped: it may be older than the lane, and run here', () => {
+test('handles a redelivered copy, which may be older than the lane and still running', () => {
   copies.laneReady(true)
   copies.onMain(copyOf('old', true))
   main('new')
   expect([handled, dropped]).toEqual([['old'], ['new']])
 })
 
-test('equal copies share one fate', () => {
+test('treats equal copies alike', () => {
   copies.laneReady(false)
   main('a', 'a')
   lane('a')
   expect(dropped).toEqual(['a', 'a'])
 })
 
-test('copies that the byte budget has no room for are handled at once', () => {
+test('handles copies at once if the byte budget has no room for them', () => {
   copies.laneReady(true)
   copies.laneGone()
   main('x'.repeat(6_000), 'y'.repeat(6_000))
@@ -173,7 +183,7 @@ test('copies that the byte budget has no room for are handled at once', () => {
   expect(copies.held).toBe(1)
 })
 
-test('a lane that reconnects while it leaves does not meet: it may have unsubscribed', () => {
+test('does not meet when a leaving lane reconnects, because it may have unsubscribed', () => {
   copies.laneReady(true)
   copies.laneLeaving()
   main('a')
@@ -182,7 +192,7 @@ test('a lane that reconnects while it leaves does not meet: it may have unsubscr
   expect([handled, dropped]).toEqual([['a'], []])
 })
 
-test('stopped, it begins nothing, whatever the lane does', () => {
+test('starts nothing after stop, whatever the lane does', () => {
   copies.laneReady(true)
   copies.stop()
   copies.laneGone()
@@ -190,4 +200,63 @@ test('stopped, it begins nothing, whatever the lane does', () => {
   copies.laneReady(false)
   vi.advanceTimersByTime(100_000)
   expect([handled, dropped]).toEqual([[], []])
+})
+
+test('drops a copy that arrives after the lane has handled it and left', () => {
+  copies.laneReady(true)
+  lane('a', 'b', 'b')
+  main('b')
+  copies.laneLeaving()
+  main('a')
+  copies.laneLeft()
+  main('b')
+  expect([handled, handledOnLane, dropped]).toEqual([[], ['a', 'b', 'b'], ['b', 'a', 'b']])
+  // Repeated by the client: only the main session receives it.
+  main('b')
+  expect(handled).toEqual(['b'])
+})
+
+test('handles a request that arrives while the lane subscribes once, whichever session is first', () => {
+  copies.laneJoins()
+  main('a')
+  copies.laneReady(false)
+  lane('a', 'b')
+  main('b')
+  expect([handled, handledOnLane, dropped]).toEqual([['a'], ['b'], ['a', 'b']])
+})
+
+test('drops a late copy from before the lane left and returned', () => {
+  copies.laneReady(true)
+  lane('a', 'late')
+  copies.laneLeaving()
+  copies.laneLeft()
+  copies.laneJoins()
+  main('a', 'old')
+  copies.laneReady(false)
+  main('late')
+  lane('b')
+  main('b')
+  expect([handled, handledOnLane, dropped]).toEqual([['old'], ['a', 'late', 'b'], ['a', 'late', 'b']])
+})
+
+test('expects no late copies 2 s after the lane has left', () => {
+  copies.laneReady(true)
+  lane('a')
+  copies.laneLeaving()
+  copies.laneLeft()
+  expect(copies.hasLeft).toBe(false)
+  vi.advanceTimersByTime(2_001)
+  expect(copies.hasLeft).toBe(true)
+  main('a')
+  expect([handled, dropped]).toEqual([['a'], []])
+})
+
+const nameless = (): Delivery => ({ ...copyOf('same'), properties: {} })
+
+test('handles equal requests without id and Correlation Data as different ones', () => {
+  copies.laneJoins()
+  copies.onMain(nameless())
+  copies.laneReady(false)
+  copies.onLane(nameless())
+  expect([handled, dropped]).toEqual([['same', 'same'], []])
 })

@@ -1,62 +1,77 @@
-// Two sessions receive each request of a lane's model: decides what happens to the copy of the main session.
+// Both sessions receive each request for a model with a lane: decides which copy is handled.
 import { hash } from 'node:crypto'
 import type { Delivery } from '../step.ts'
+import { CopyCounts } from './copy-counts.ts'
 import { RecentSet } from './recent-set.ts'
 
-/** What is done with the copies of the main session. */
+/** The actions on the copies. */
 export interface CopyHandler {
-  /** The lane has its own copy: this one is settled without a call. */
+  /** Settles the copy without a call: the other session handles its own. */
   readonly drop: (delivery: Delivery) => void
-  /** The lane does not have it, or that is not known: it is handled like any other request. */
+  /** Handles the copy like any other request: the other session does not have it, or may not have it. */
   readonly handle: (delivery: Delivery) => void
-  /** Bytes that this process may hold; copies that wait for the lane count. */
+  /**
+   * Whether equal copies are the same request, because the client gave it an id or Correlation Data. Undefined if other
+   * connectors share the subscriptions and receive some of the copies.
+   */
+  readonly isNamed: ((delivery: Delivery) => boolean) | undefined
+  /** The bytes that this process may hold, including copies that wait for the lane. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
 }
 
-/** Equal copies: more than one where a client repeats, or where the broker redelivers on a new connection. */
+/** Equal copies: several if a client repeats a request, or if the broker redelivers on a new connection. */
 interface Held {
   readonly deliveries: Delivery[]
   bytes: number
   timer: NodeJS.Timeout | undefined
 }
 
-// The two sessions deliver the same request within milliseconds, unless one of them has a backlog.
+// Both sessions deliver a request within milliseconds of each other, unless one of them has a backlog.
 const GRACE_MS = 2_000
-// After that the main session serves the model; a lane that returns answers its copies from memory where it can.
+// After this the main session serves the model; a returning lane answers its copies from memory where possible.
 const AWAY_MAX_MS = 60_000
-// Fingerprints of requests that one session delivered before the other.
+// Limit on the fingerprints of requests that only one session has delivered so far.
 const RECENT_MAX = 4_096
 
 /**
- * One for each name of a model on the topics. The broker forwards a request to both sessions at the same time, and each
- * delivers in order. So once both have delivered the same request, every later one comes on both, and the main session's
- * copies can be dropped. Before that a copy may be older than the lane, and then it is the only one: it is held until the
- * lane delivers the same request, and handled when the lane does not. While the lane is away its copies are held: a broker
- * that forgot the lane has forgotten its copies.
+ * The copies for one name of a model on the topics.
+ * The broker forwards a request to both sessions at the same time, and each session delivers in order. Once both have
+ * delivered the same request (they have met), both receive every later one, and the main session's copies can be
+ * dropped. Before that, the main session may have the only copy, of a request older than the lane. It is held until the
+ * lane delivers the same request, and handled if the lane does not. While the lane is disconnected, copies are held,
+ * because a broker that discards the lane's session discards its copies too.
  */
 export class LaneCopies {
   readonly #handler: CopyHandler
   /**
-   * `down`: the lane gets nothing. `apart`: it is ready, but the two have not met. `met`: both deliver the same. `away`:
-   * met, and disconnected. `leaving`: the lane is about to get nothing. `stopped`: nothing new is begun.
+   * `down`: the lane receives nothing. `apart`: it is ready, but the sessions have not met. `met`: both receive the
+   * same requests. `away`: met, but the lane is disconnected. `leaving`: the lane is unsubscribing. `left`: it has
+   * unsubscribed, but copies of its last requests may still arrive on the main session. `stopped`: no new request is
+   * started.
    */
-  #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'stopped' = 'down'
+  #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'left' | 'stopped' = 'down'
   // By fingerprint, in order of arrival. Bounded by the byte budget.
   readonly #held = new Map<string, Held>()
   readonly #onLane = new RecentSet(RECENT_MAX)
   readonly #handledHere = new RecentSet(RECENT_MAX)
+  // Named requests that one session has handled or dropped, and whose copy may still arrive on the other session. A
+  // subscription begins and ends between two requests, but the two connections have no common order.
+  readonly #handledOnLane = new CopyCounts(RECENT_MAX, GRACE_MS)
+  readonly #handledOnMain = new CopyCounts(RECENT_MAX, GRACE_MS)
+  readonly #droppedOnMain = new CopyCounts(RECENT_MAX, GRACE_MS)
   #awayTimer: NodeJS.Timeout | undefined
+  #leftAtMs = 0
 
   constructor(handler: CopyHandler) {
     this.#handler = handler
   }
 
-  /** Different copies that wait for the lane. */
+  /** Number of different copies that wait for the lane. */
   get held(): number {
     return this.#held.size
   }
 
-  /** The lane is connected and subscribed. `isMet`: it is known that it gets what the main session gets. */
+  /** The lane is connected and subscribed. `isMet`: it is known to receive the same requests as the main session. */
   laneReady(isMet: boolean): void {
     if (this.#state === 'leaving' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
@@ -67,7 +82,7 @@ export class LaneCopies {
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
   }
 
-  /** The lane's connection ended. */
+  /** The lane's connection has ended. */
   laneGone(): void {
     if (this.#state === 'apart') return this.#down()
     if (this.#state !== 'met') return
@@ -76,47 +91,76 @@ export class LaneCopies {
     this.#awayTimer.unref()
   }
 
-  /** The lane is about to unsubscribe: until it has, only its own delivery proves that it got a request. */
+  /** The lane is unsubscribing: until it has, only a delivery on the lane proves that it received a request. */
   laneLeaving(): void {
-    if (this.#state === 'down' || this.#state === 'stopped') return
+    if (this.#state === 'down' || this.#state === 'left' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
     this.#state = 'leaving'
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
   }
 
-  /** The lane gets nothing any more: the main session serves its model. */
+  /** The lane receives nothing any more: the main session serves its model. */
   laneLeft(): void {
+    if (this.#state === 'stopped') return
+    this.#down()
+    this.#state = 'left'
+    this.#leftAtMs = performance.now()
+  }
+
+  /** The lane is about to subscribe, possibly again: requests that it received before prove nothing. */
+  laneJoins(): void {
     if (this.#state !== 'stopped') this.#down()
   }
 
-  /** A delivery on the lane. */
+  /** Whether the lane has left so long ago that no copies of its requests are expected any more. */
+  get hasLeft(): boolean {
+    return this.#state === 'left' && performance.now() - this.#leftAtMs > GRACE_MS
+  }
+
+  /** Handles or drops a delivery on the lane. */
   onLane(delivery: Delivery): void {
-    if (this.#state !== 'apart' && this.#state !== 'leaving') return
     const fingerprint = fingerprintOf(delivery)
+    this.#noteOnLane(fingerprint)
+    // A redelivered copy was counted when it first arrived.
+    if (!this.#isNamed(delivery) || delivery.dup) return this.#handler.handle(delivery)
+    if (this.#handledOnMain.take(fingerprint)) return this.#handler.drop(delivery)
+    if (!this.#droppedOnMain.take(fingerprint)) this.#handledOnLane.add(fingerprint)
+    this.#handler.handle(delivery)
+  }
+
+  #noteOnLane(fingerprint: string): void {
+    if (this.#state !== 'apart' && this.#state !== 'leaving') return
     this.#onLane.add(fingerprint)
     if (this.#held.has(fingerprint)) this.#sameOnBoth(fingerprint)
-    // What is held came after the one that was handled here.
+    // All held copies arrived after the one that was handled here.
     else if (this.#state === 'apart' && this.#handledHere.has(fingerprint)) this.#meet()
   }
 
-  /** A copy on the main session. */
+  /** Handles, holds or drops a copy on the main session. */
   onMain(delivery: Delivery): void {
+    if (this.#state === 'stopped') return
+    const fingerprint = fingerprintOf(delivery)
+    if (this.#isNamed(delivery) && this.#handledOnLane.take(fingerprint)) {
+      // All held copies arrived before this one.
+      if (this.#state === 'apart' && this.#onLane.has(fingerprint)) this.#sameOnBoth(fingerprint)
+      return this.#handler.drop(delivery)
+    }
     switch (this.#state) {
-      case 'stopped':
-        return
       case 'down':
-        return this.#handler.handle(delivery)
+      case 'left':
+        return this.#handle(delivery, fingerprint)
       case 'met':
-        // A redelivered one may be older than the lane, and run here: it joins its call, or gets the remembered answer.
-        return delivery.dup ? this.#handler.handle(delivery) : this.#handler.drop(delivery)
+        // A redelivered copy may be older than the lane and running here: it joins its call, or gets the remembered
+        // answer.
+        return delivery.dup ? this.#handler.handle(delivery) : this.#drop(delivery, fingerprint)
       case 'away':
       case 'apart':
       case 'leaving':
-        return this.#hold(delivery)
+        return this.#hold(delivery, fingerprint)
     }
   }
 
-  /** Nothing more is begun; what is held stays unsettled, and is redelivered to the next process. */
+  /** Starts nothing more; held copies stay unsettled and are redelivered to the next process. */
   stop(): void {
     clearTimeout(this.#awayTimer)
     this.#state = 'stopped'
@@ -127,11 +171,10 @@ export class LaneCopies {
     this.#held.clear()
   }
 
-  #hold(delivery: Delivery): void {
+  #hold(delivery: Delivery, fingerprint: string): void {
     const bytes = delivery.payload.length + delivery.propertyBytes
-    if (!this.#handler.budget.hasRoom(bytes)) return this.#handler.handle(delivery)
+    if (!this.#handler.budget.hasRoom(bytes)) return this.#handle(delivery, fingerprint)
     this.#handler.budget.take(bytes)
-    const fingerprint = fingerprintOf(delivery)
     const known = this.#held.get(fingerprint)
     if (known !== undefined) {
       known.deliveries.push(delivery)
@@ -144,12 +187,12 @@ export class LaneCopies {
     else if (this.#state !== 'away') this.#startTimer(fingerprint, held)
   }
 
-  // What came before it may be older than the lane. What comes after it may be too late for a lane that leaves.
+  // Earlier copies may be older than the lane. While the lane is leaving, later ones may be too late for it.
   #sameOnBoth(fingerprint: string): void {
-    if (this.#state === 'leaving') return this.#end(fingerprint, this.#handler.drop)
+    if (this.#state === 'leaving') return this.#end(fingerprint, 'drop')
     for (const earlier of this.#held.keys()) {
       if (earlier === fingerprint) break
-      this.#end(earlier, this.#handler.handle)
+      this.#end(earlier, 'handle')
     }
     this.#meet()
   }
@@ -158,31 +201,49 @@ export class LaneCopies {
     this.#state = 'met'
     this.#onLane.clear()
     this.#handledHere.clear()
-    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, this.#handler.drop)
+    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, 'drop')
   }
 
   #down(): void {
     clearTimeout(this.#awayTimer)
     this.#state = 'down'
-    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, this.#handler.handle)
+    for (const fingerprint of this.#held.keys()) this.#end(fingerprint, 'handle')
   }
 
   #startTimer(fingerprint: string, held: Held): void {
     clearTimeout(held.timer)
     held.timer = setTimeout(() => {
       this.#handledHere.add(fingerprint)
-      this.#end(fingerprint, this.#handler.handle)
+      this.#end(fingerprint, 'handle')
     }, GRACE_MS)
     held.timer.unref()
   }
 
-  #end(fingerprint: string, how: (delivery: Delivery) => void): void {
+  #end(fingerprint: string, how: 'drop' | 'handle'): void {
     const held = this.#held.get(fingerprint)
     if (held === undefined) return
     this.#held.delete(fingerprint)
     clearTimeout(held.timer)
     this.#handler.budget.give(held.bytes)
-    for (const delivery of held.deliveries) how(delivery)
+    for (const delivery of held.deliveries) {
+      if (how === 'drop') this.#drop(delivery, fingerprint)
+      else this.#handle(delivery, fingerprint)
+    }
+  }
+
+  #handle(delivery: Delivery, fingerprint: string): void {
+    if (this.#isNamed(delivery) && !delivery.dup) this.#handledOnMain.add(fingerprint)
+    this.#handler.handle(delivery)
+  }
+
+  #drop(delivery: Delivery, fingerprint: string): void {
+    if (this.#isNamed(delivery) && !this.#handledOnLane.take(fingerprint))
+      this.#droppedOnMain.add(fingerprint)
+    this.#handler.drop(delivery)
+  }
+
+  #isNamed(delivery: Delivery): boolean {
+    return this.#handler.isNamed?.(delivery) ?? false
   }
 }
 

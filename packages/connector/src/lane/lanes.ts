@@ -1,13 +1,13 @@
-// The lanes of a connector: opens and closes them with the configuration, and sorts the main session's copies.
+// The lanes of a connector: opens and closes them on configuration changes, and routes the main session's copies.
 import type { TopicSpace } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
 import { LaneCopies, type CopyHandler } from './lane-copies.ts'
 
-/** The session of a lane, as far as lanes need it. */
+/** The parts of a session that a lane needs. */
 export interface LaneSession {
-  /** Connected and subscribed. */
+  /** Whether it is connected and subscribed. */
   readonly isReady: boolean
-  /** Deliveries of the live connection that wait for their acknowledgement. */
+  /** Deliveries of the current connection that are not acknowledged yet. */
   readonly unacknowledged: number
   start(): void
   setFilters(filters: readonly string[]): Promise<void>
@@ -15,16 +15,16 @@ export interface LaneSession {
   close(): Promise<void>
 }
 
-/** What a lane's session tells. */
+/** The events of a lane's session. */
 export interface LaneNews {
   delivered(delivery: Delivery): void
   /** Connected and subscribed. */
   ready(sessionPresent: boolean): void
-  /** The connection ended or could not be made. */
+  /** The connection ended or could not be established. */
   unavailable(): void
 }
 
-/** What lanes work with. */
+/** The dependencies of `Lanes`. */
 export interface LanesParts {
   readonly topics: TopicSpace
   /** Whether sessions share their subscriptions with those of other connectors. */
@@ -36,22 +36,22 @@ export interface LanesParts {
 
 interface Lane {
   readonly session: LaneSession
-  /** The model and its versions, as on the topics; those that the lane is leaving stay until it has left. */
+  /** By name on the topics: the model and its versions. Names being removed stay until the lane has unsubscribed. */
   readonly copies: Map<string, LaneCopies>
-  /** The names that it is to have. None: it goes when its last delivery was acknowledged. */
+  /** The wanted names. If there are none, the lane closes after its last delivery has been acknowledged. */
   names: readonly string[]
   hasLeft: boolean
-  /** Checks in a row that found nothing unacknowledged. */
+  /** Consecutive checks that found nothing unacknowledged. */
   idleChecks: number
-  /** Resolves when it was ready or failed for the first time. */
+  /** Resolves when the session became ready or failed for the first time. */
   readonly tried: Promise<void>
 }
 
-// How often a lane that goes is checked, and how long it must have nothing to do: its broker may deliver in batches.
+// How often a closing lane is checked, and how many idle checks in a row it needs: its broker may deliver in batches.
 const IDLE_CHECK_MS = 100
 const IDLE_CHECKS_MIN = 20
 
-/** See the file's first line. */
+/** The lanes by model, and the copies that the main session receives of their requests. */
 export class Lanes {
   readonly #parts: LanesParts
   readonly #lanes = new Map<string, Lane>()
@@ -63,7 +63,7 @@ export class Lanes {
     this.#parts = parts
   }
 
-  /** Deliveries of the lanes that wait for their acknowledgement. */
+  /** Deliveries of the lanes that are not acknowledged yet. */
   get unacknowledged(): number {
     return this.#all.reduce((sum, { session }) => sum + session.unacknowledged, 0)
   }
@@ -72,36 +72,41 @@ export class Lanes {
     return [...this.#lanes.values()]
   }
 
-  /** The models that have a lane, with all their names on the topics. Opens those that are new, closes those that are gone. */
+  /** Sets the models with a lane, each with all its names on the topics. Opens new lanes and closes the others. */
   update(models: ReadonlyMap<string, readonly string[]>): void {
     for (const [model, lane] of this.#lanes) this.#setNames(lane, models.get(model) ?? [])
     for (const [model, names] of models) if (!this.#lanes.has(model)) this.#add(model, names)
   }
 
-  /** Connects them, now and in future. Resolves when each was ready, or failed, for the first time. */
+  /** Connects the present and future lanes. Resolves when each has become ready or failed for the first time. */
   async start(): Promise<void> {
     this.#isStarted = true
     for (const { session } of this.#all) session.start()
     await Promise.all(this.#all.map(({ tried }) => tried))
   }
 
-  /** A delivery of the main session. True: it belongs to a lane, and the caller must not handle it. */
+  /** Takes a delivery of the main session. Returns true if it belongs to a lane; then the caller must not handle it. */
   take(delivery: Delivery): boolean {
     if (this.#copies.size === 0) return false
     const model = this.#parts.topics.requestedModel(delivery.topic)
-    const copies = model === undefined ? undefined : this.#copies.get(model)
+    if (model === undefined) return false
+    const copies = this.#copies.get(model)
     if (copies === undefined) return false
+    if (copies.hasLeft) {
+      this.#copies.delete(model)
+      return false
+    }
     copies.onMain(delivery)
     return true
   }
 
-  /** Drain, first half. */
+  /** First half of a drain: no new request is passed on. */
   async stopTaking(): Promise<void> {
     await Promise.all(this.#all.map(({ session }) => session.stopTaking()))
     for (const copies of this.#copies.values()) copies.stop()
   }
 
-  /** Drain, second half. */
+  /** Second half of a drain: closes the sessions. */
   async close(): Promise<void> {
     clearInterval(this.#idleCheck)
     for (const copies of this.#copies.values()) copies.stop()
@@ -115,11 +120,13 @@ export class Lanes {
     const session = open(model, this.#filtersOf(names), {
       delivered: (delivery) => {
         const name = this.#parts.topics.requestedModel(delivery.topic)
-        if (name !== undefined) copies.get(name)?.onLane(delivery)
-        handle(delivery)
+        const known = name === undefined ? undefined : copies.get(name)
+        if (known === undefined) handle(delivery)
+        else known.onLane(delivery)
       },
       ready: (sessionPresent) => {
-        // The copies of a shared subscription are spread over the connectors: they rarely meet.
+        // With a shared subscription each connector receives only some of the copies, so the two sessions rarely get
+        // the same request.
         for (const each of copies.values()) each.laneReady(isShared && sessionPresent)
         wasTried()
       },
@@ -134,7 +141,7 @@ export class Lanes {
     if (this.#isStarted) session.start()
   }
 
-  // A name that the broker refuses is never delivered on the lane, so the main session serves it.
+  // The broker delivers nothing on the lane for a name that it refused, so the main session serves that name.
   #setNames(lane: Lane, names: readonly string[]): void {
     if (names.join() === lane.names.join()) return
     lane.names = names
@@ -143,7 +150,7 @@ export class Lanes {
     for (const name of names) this.#addName(lane, name)
     void lane.session
       .setFilters(this.#filtersOf(names))
-      // The session has reported it.
+      // The session has reported the refusal.
       .catch(() => {})
       .then(() => {
         if (lane.names === names) this.#subscribed(lane)
@@ -155,9 +162,9 @@ export class Lanes {
       if (lane.names.includes(name)) {
         if (lane.session.isReady) copies.laneReady(false)
       } else {
+        // It stays in `this.#copies` for copies that are still in transit.
         copies.laneLeft()
         lane.copies.delete(name)
-        if (this.#copies.get(name) === copies) this.#copies.delete(name)
       }
     }
     if (lane.names.length > 0) return
@@ -166,11 +173,14 @@ export class Lanes {
     this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
   }
 
-  // A name that the lane was leaving begins anew: what it holds is handled, and it has to meet the lane again.
+  // If the lane was leaving this name, it starts again: held copies are handled, and both sessions must meet again.
   #addName(lane: Lane, name: string): void {
-    lane.copies.get(name)?.laneLeft()
-    const { handle, budget } = this.#parts
-    const copies = lane.copies.get(name) ?? new LaneCopies({ drop, handle, budget })
+    const { handle, budget, isShared, topics } = this.#parts
+    const isNamed = ({ topic, properties }: Delivery): boolean =>
+      properties.correlationData !== undefined || topics.hasRequestId(topic)
+    const known = lane.copies.get(name) ?? this.#copies.get(name)
+    const copies = known ?? new LaneCopies({ drop, handle, budget, isNamed: isShared ? undefined : isNamed })
+    copies.laneJoins()
     lane.copies.set(name, copies)
     this.#copies.set(name, copies)
   }
@@ -179,7 +189,7 @@ export class Lanes {
     return names.map((name) => this.#parts.topics.modelFilter(name))
   }
 
-  // A lane that is disconnected may have requests at the broker.
+  // A disconnected lane stays open: the broker may have requests for it.
   #closeIdle(): void {
     let isAnyLeft = false
     for (const [model, lane] of this.#lanes) {
@@ -199,7 +209,7 @@ export class Lanes {
   }
 }
 
-// What the broker forwarded to the lane as well needs nothing here.
+// The other session has received the request too, and handles it.
 function drop(delivery: Delivery): void {
   delivery.release()
   delivery.settle()

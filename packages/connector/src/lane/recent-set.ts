@@ -1,6 +1,6 @@
-// A set that forgets the oldest.
+// A set of limited size.
 
-/** Holds at most as many texts as it was made for. */
+/** Holds texts; adding one above the limit removes the oldest. */
 export class RecentSet {
   readonly #sizeMax: number
   readonly #texts = new Set<string>()

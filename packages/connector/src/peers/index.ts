@@ -1,2 +1,3 @@
-// Peers: the other connectors under the same root, as their retained statuses describe them.
+// Tracks the other connectors under the same root by their retained statuses, so that a request for one of their models
+// is left to them.
 export { Peers } from './peers.ts'

@@ -1,4 +1,4 @@
-// Bounds how many lines about one name are logged: what a peer publishes must not fill the log.
+// Limits how many log lines each name may cause, so that the messages of a peer cannot fill the log.
 
 interface Window {
   untilMs: number
@@ -7,19 +7,19 @@ interface Window {
 }
 
 const WINDOW_MS = 60_000
-// A restart of a peer is three or four lines.
+// A restart of a peer causes three or four lines.
 const LINES_MAX = 5
 const NAMES_MAX = 1_000
-// Names beyond share one window. It is no topic level, so no connector has this name.
+// Further names share one window. "#" cannot be a topic level, so no connector has this name.
 const OTHERS = '#'
 
-/** See the file's first line. */
+/** A limit of lines per minute and name. */
 export class LineLimit {
   readonly #windows = new Map<string, Window>()
 
   /**
-   * Whether a line about a name may be logged now: how many were left out since the last one; undefined: it is left out.
-   * `nowMs` is of the monotonic clock.
+   * Returns the number of lines that were left out since the last one, or undefined if this line must be left out.
+   * `nowMs` is a time of the monotonic clock.
    */
   admit(name: string, nowMs: number): number | undefined {
     const window = this.#windowOf(name)

@@ -1,16 +1,16 @@
-// What operators see of the peers: log lines, bounded for each name.
+// Logs what happens to the peers, with a limit on the lines for each name.
 import type { TopicSpace } from '@inferwire/protocol'
 import type { Log } from '../telemetry/index.ts'
 import { LineLimit } from './line-limit.ts'
 
-/** What a line says about a peer. */
+/** The parts of a peer that are logged. */
 export interface PeerDescription {
   readonly connector: string
   readonly isOffline: boolean
   readonly models: ReadonlySet<string>
 }
 
-/** What the lines are made with. */
+/** The dependencies of `PeerNews`. */
 export interface PeerNewsParts {
   readonly topics: TopicSpace
   /** Whether a model is configured here. */
@@ -18,23 +18,23 @@ export interface PeerNewsParts {
   readonly log: Log
 }
 
-type Told = 'unknown' | 'known late' | 'too large' | 'too many'
+type Once = 'unknown' | 'arrived late' | 'too large' | 'too many'
 
 // Names in one line.
 const NAMES_MAX = 10
 
-/** See the file's first line. */
+/** Writes the log lines about peers. */
 export class PeerNews {
   readonly #parts: PeerNewsParts
   readonly #limit = new LineLimit()
-  // Told once in the life of the process.
-  readonly #told = new Set<Told>()
+  // Logged once per process.
+  readonly #logged = new Set<Once>()
 
   constructor(parts: PeerNewsParts) {
     this.#parts = parts
   }
 
-  /** A peer was found or has changed. Returns whether it was logged; if not, the next line says what it is by then. */
+  /** A peer was found or has changed. Returns whether it was logged; if not, the next line has its latest state. */
   changed(peer: PeerDescription): boolean {
     const { log, topics, isOwn } = this.#parts
     const { connector, isOffline, models } = peer
@@ -45,88 +45,88 @@ export class PeerNews {
     if (isOffline) {
       log.info(
         { event: 'peer_offline', ...fields },
-        `Connector "${connector}" under the same root is offline; it exposed ${names}. If it is gone for good, delete its status: publish an empty retained message to "${topics.status(connector)}".`,
+        `Connector "${connector}" under the same root is offline; it exposed ${names}. If it will not return, delete its status: publish an empty retained message to "${topics.status(connector)}".`,
       )
       return true
     }
     log.info(
       { event: 'peer_found', ...fields },
-      `Connector "${connector}" works under the same root; it exposes ${names}, and answers for these models.`,
+      `Found connector "${connector}" under the same root; it exposes ${names}, and answers requests for these models.`,
     )
     const both = [...models].filter(isOwn)
     if (both.length > 0) {
       log.warn(
         { event: 'model_exposed_twice', peer: connector, ...listed(both) },
-        `Connector "${connector}" exposes ${namesOf(both)} too: each request is executed and answered twice. Give both connectors the same broker.share, or the models different names.`,
+        `Connector "${connector}" also exposes ${namesOf(both)}: each request is executed and answered twice. Give both connectors the same broker.share, or rename the models.`,
       )
     }
     return true
   }
 
-  /** A peer's status is not there any more. */
+  /** A peer's status has been deleted. */
   gone(connector: string): void {
     const { log } = this.#parts
     const leftOut = this.#limit.admit(connector, performance.now())
     if (leftOut === undefined) return
     log.info(
       { event: 'peer_gone', peer: connector, ...(leftOut === 0 ? {} : { leftOut }) },
-      `The status of connector "${connector}" was deleted: its models are not left to it any more.`,
+      `The status of connector "${connector}" was deleted: requests for its models are no longer left to it.`,
     )
   }
 
-  /** A message on a status topic that is no status. */
+  /** A message on a status topic is not a status. */
   unreadable(connector: string): void {
     const topic = this.#parts.topics.status(connector)
     const leftOut = this.#limit.admit(connector, performance.now())
     if (leftOut === undefined) return
     this.#parts.log.warn(
       { event: 'status_unreadable', topic, ...(leftOut === 0 ? {} : { leftOut }) },
-      `The message on "${topic}" is not the status of a connector, and is ignored.`,
+      `The message on "${topic}" is not a connector status and is ignored.`,
     )
   }
 
-  /** A status with more bytes than are read. */
+  /** A status exceeds the size limit. */
   tooLarge(connector: string, bytes: number, bytesMax: number): void {
     if (!this.#isFirst('too large')) return
     const topic = this.#parts.topics.status(connector)
     this.#parts.log.warn(
       { event: 'status_too_large', topic, bytes },
-      `The status on "${topic}" has ${bytes} bytes, and more than ${bytesMax} are not read: the models of connector "${connector}" are not known here. Share them out to several connectors. Further statuses of this size are not logged.`,
+      `The status on "${topic}" has ${bytes} bytes, which is more than the limit of ${bytesMax}: this connector ignores the models of connector "${connector}". Distribute them over several connectors. Further statuses above the limit are not logged.`,
     )
   }
 
-  /** More statuses than are kept. */
+  /** The limit on the number of peers is reached. */
   tooMany(peersMax: number): void {
     if (!this.#isFirst('too many')) return
     const { log, topics } = this.#parts
     log.warn(
       { event: 'peers_too_many', peersMax },
-      `More than ${peersMax} connectors have a status on "${topics.statusFilter}": those beyond are not known, and requests for their models are answered model_not_found here too. Delete the statuses of connectors that are gone.`,
+      `More than ${peersMax} connectors have a status on "${topics.statusFilter}": this connector ignores the rest, and also answers model_not_found to requests for their models. Delete the statuses of removed connectors.`,
     )
   }
 
-  /** The own status did not come back. */
+  /** The connector's own status has not arrived. */
   unknown(waitedMs: number): void {
     if (!this.#isFirst('unknown')) return
     const { log, topics } = this.#parts
     log.warn(
       { event: 'peers_unknown', filter: topics.statusFilter },
-      `The connector's own status did not come back from the broker within ${waitedMs} ms: other connectors under the same root may not be known, and a request for a model of theirs may be answered model_not_found here too. Grant the connector's user read access to "${topics.root}/status/#", and use a broker that has retained messages.`,
+      `The connector did not receive its own status from the broker within ${waitedMs} ms. It may not know other connectors under the same root, and may also answer model_not_found to requests for their models. Grant the connector's user read access to "${topics.root}/status/#", and use a broker that supports retained messages.`,
     )
   }
 
-  /** The own status came back later than it was waited for, as it may behind many answers. */
-  knownLate(): void {
-    if (!this.#isFirst('known late')) return
+  /** The connector's own status has arrived late, as it may behind many replies. */
+  arrivedLate(): void {
+    if (!this.#isFirst('arrived late')) return
     this.#parts.log.info(
       { event: 'peers_known' },
-      "The connector's own status came back after all: it may read the statuses, and knows the other connectors under the same root now.",
+      'The connector has received its own status late: it has read access, and now knows the other connectors under the same root.',
     )
   }
 
-  #isFirst(what: Told): boolean {
-    if (this.#told.has(what)) return false
-    this.#told.add(what)
+  #isFirst(what: Once): boolean {
+    if (this.#logged.has(what)) return false
+    this.#logged.add(what)
     return true
   }
 }

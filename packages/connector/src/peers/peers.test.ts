@@ -72,7 +72,7 @@ const codeOf = (peers: Peers, model: string): string | undefined => {
 const events = (): string[] => log.map(({ event }) => event)
 
 describe('a model that is not configured here', () => {
-  test('is left to the peer that exposes it, or will when its server is reached', () => {
+  test('is left to the peer that exposes it, ready or not', () => {
     const peers = known()
     receive(peers, 'b', status({ models: ['rose'], not_ready: ['late'] }))
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
@@ -80,7 +80,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('tulip')).toBeUndefined()
   })
 
-  test('of a peer that is offline is not ready, until its status is deleted', () => {
+  test('is not ready while its peer is offline, until that status is deleted', () => {
     const peers = known()
     receive(peers, 'b', status({ models: ['rose'], state: 'offline' }))
     expect(codeOf(peers, 'rose')).toBe('model_not_ready')
@@ -88,7 +88,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('rose')).toBeUndefined()
   })
 
-  test('of a replica, which did not get the request, is not ready', () => {
+  test('is not ready if a replica exposes it, because the replica did not receive the request', () => {
     const peers = known('group')
     receive(peers, 'b', status({ models: ['rose'], share: 'group' }))
     receive(peers, 'c', status({ models: ['tulip'], share: 'another' }))
@@ -96,13 +96,13 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('tulip')).toEqual({ peer: 'c' })
   })
 
-  test('of a replica that ended for good does not exist', () => {
+  test('does not exist if its replica is offline', () => {
     const peers = known('group')
     receive(peers, 'b', status({ models: ['rose'], share: 'group', state: 'offline' }))
     expect(peers.answering('rose')).toBeUndefined()
   })
 
-  test('is undecided until the own status comes back, behind those of the peers', async () => {
+  test("is undecided until the connector's own status arrives, after those of the peers", async () => {
     const peers = peersOf()
     peers.subscribed(BORN)
     const undecided = peers.answering('rose')
@@ -115,7 +115,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
   })
 
-  test('is decided after a while on a broker that sends no statuses, with a warning that is given once', () => {
+  test('is decided after a timeout if the broker sends no statuses, with one warning', () => {
     const peers = peersOf()
     for (const birth of [BORN, BORN + 1]) {
       peers.subscribed(birth)
@@ -129,7 +129,7 @@ describe('a model that is not configured here', () => {
     expect(log[0]!.msg).toContain('read access to "infer/status/#"')
   })
 
-  test('of an absent peer does not name the peer to the client', () => {
+  test('has a problem without the name of the absent peer', () => {
     const peers = known()
     receive(peers, 'hq-secret-line', status({ models: ['rose'], state: 'offline' }))
     const answering = peers.answering('rose')
@@ -150,7 +150,7 @@ function two(): Peers {
 }
 
 describe('on the next connection', () => {
-  test('a peer whose status is not there any more is forgotten when the own status has come back', () => {
+  test('removes a peer whose status is missing when the own status has arrived', () => {
     const peers = two()
     // Before the SUBACK.
     receive(peers, 'c', status({ models: ['tulip'] }))
@@ -163,7 +163,7 @@ describe('on the next connection', () => {
     expect(predecessors).toEqual([])
   })
 
-  test('no peer is forgotten when only the time has passed, until the own status comes back late', () => {
+  test('removes no peer on the timeout alone, until the own status arrives late', () => {
     const peers = two()
     peers.subscribed(BORN + 5)
     vi.advanceTimersByTime(1_000)
@@ -175,7 +175,7 @@ describe('on the next connection', () => {
     expect(events().filter((event) => event.startsWith('peers'))).toEqual(['peers_unknown', 'peers_known'])
   })
 
-  test('attempts that fail in between change nothing', () => {
+  test('ignores failed connection attempts in between', () => {
     const peers = two()
     peers.disconnected()
     peers.disconnected()
@@ -183,12 +183,12 @@ describe('on the next connection', () => {
     receive(peers, 'c', '{')
     peers.subscribed(BORN + 5)
     receive(peers, 'edge', status({ timestamp: BORN + 5 }))
-    // A status that became unreadable is still there.
+    // A status that has become unreadable still exists.
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
     expect(peers.answering('tulip')).toEqual({ peer: 'c' })
   })
 
-  test('a request that waits is routed when the statuses are there again', async () => {
+  test('routes a waiting request when the statuses have arrived again', async () => {
     const peers = two()
     const waiting = peers.answering('rose')
     if (waiting === undefined || !('until' in waiting)) throw new Error('It was decided.')
@@ -200,7 +200,7 @@ describe('on the next connection', () => {
   })
 })
 
-test('the status that a predecessor left is handed on once, when the peers are known', () => {
+test('passes on the status of a predecessor once, when the peers are known', () => {
   const peers = peersOf()
   receive(peers, 'edge', status({ timestamp: 1_500, models: ['iris', 'gone'], state: 'offline' }))
   peers.subscribed(BORN)
@@ -210,7 +210,7 @@ test('the status that a predecessor left is handed on once, when the peers are k
   expect(predecessors).toMatchObject([{ timestamp: 1_500, models: ['iris', 'gone'] }])
 })
 
-test('a predecessor whose status comes after the time has passed is handed on all the same', () => {
+test('passes on the status of a predecessor that arrives after the timeout', () => {
   const peers = peersOf()
   peers.subscribed(BORN)
   vi.advanceTimersByTime(1_000)
@@ -223,21 +223,21 @@ test.each([
   [Date.UTC(2099, 11, 31), true],
   [Date.UTC(2100, 5), false],
   [8.64e15, false],
-])('a predecessor that was born at %i: followed %j', (timestamp, isFollowed) => {
+])("passes on a predecessor's status with birth %i: %j", (timestamp, isFollowed) => {
   const peers = peersOf()
   receive(peers, 'edge', status({ timestamp }))
   peers.subscribed(BORN)
   receive(peers, 'edge', status({ timestamp: BORN }))
   expect(predecessors).toHaveLength(isFollowed ? 1 : 0)
-  // What follows it is readable for all others.
+  // Later births are readable for all other connectors.
   receive(peers, 'b', status({ models: ['rose'], timestamp: Date.UTC(2100, 0) + 1_000 }))
   expect(peers.answering('rose')).toEqual({ peer: 'b' })
 })
 
-describe('the log stays small', () => {
+describe('the log', () => {
   const many = Array.from({ length: 40 }, (_, index) => `m${index}`)
 
-  test('with ten names of a peer, and their number', () => {
+  test('lists ten model names of a peer, and their number', () => {
     receive(known(), 'b', status({ models: ['iris', ...many] }))
     expect(log[0]!.models).toHaveLength(10)
     expect(log[0]!.modelCount).toBe(41)
@@ -245,7 +245,7 @@ describe('the log stays small', () => {
     expect(log[0]!.msg.length).toBeLessThan(300)
   })
 
-  test('with a peer that changes all the time, and the next line has what it is then', () => {
+  test('limits the lines of a peer that keeps changing, and the next line has its latest state', () => {
     const peers = known()
     for (let count = 0; count < 50; count += 1) receive(peers, 'b', status({ models: [`m${count}`] }))
     receive(peers, 'c', status({ models: ['rose'] }))
@@ -257,7 +257,7 @@ describe('the log stays small', () => {
     expect(log).toHaveLength(7)
   })
 
-  test('with unreadable statuses, deleted ones, and more names than are remembered', () => {
+  test('limits the lines of unreadable and deleted statuses, even with more names than are remembered', () => {
     const peers = known()
     for (let count = 0; count < 50; count += 1) receive(peers, 'b', '{')
     expect(events()).toEqual(Array.from({ length: 5 }, () => 'status_unreadable'))
@@ -267,7 +267,7 @@ describe('the log stays small', () => {
     expect(log.length).toBeLessThan(3 * 1_000 + 20)
   })
 
-  test('with more peers than are kept', () => {
+  test('has one line for all peers above the limit', () => {
     const peers = known()
     for (let count = 0; count < 1_050; count += 1)
       receive(peers, `p${count}`, status({ models: [`m${count}`] }))
@@ -277,7 +277,7 @@ describe('the log stays small', () => {
   })
 })
 
-test('a status above 64 KiB is not read, and that is logged once', () => {
+test('ignores a status above 64 KiB, and logs that once', () => {
   const peers = known()
   const models = Array.from({ length: 4_000 }, (_, index) => `a-model-with-number-${index}`)
   for (const connector of ['b', 'b', 'c']) receive(peers, connector, status({ models }))
@@ -286,33 +286,33 @@ test('a status above 64 KiB is not read, and that is logged once', () => {
   expect(peers.answering(models[0]!)).toBeUndefined()
 })
 
-test('a message on a topic that no connector can have is not taken', () => {
+test('does not accept a message on a topic that no connector can have', () => {
   const message = { topic: 'infer/status/a\u001bb', payload: Buffer.alloc(0), payloadBytes: 0 }
   expect(peersOf().take(message as unknown as Delivery)).toBe(false)
 })
 
-test('a peer is logged when it is found, changes or goes, and what both expose is a warning', () => {
+test('logs a peer that is found, changes or is deleted, and warns about a model that both expose', () => {
   const peers = known()
   receive(peers, 'b', status({ models: ['rose', 'iris'] }))
   receive(peers, 'b', status({ models: ['rose', 'iris'], timestamp: 7 }))
   expect(events()).toEqual(['peer_found', 'model_exposed_twice'])
-  expect(log[1]!.msg).toContain('exposes iris too')
+  expect(log[1]!.msg).toContain('also exposes iris')
   receive(peers, 'b', status({ models: ['rose', 'iris'], state: 'offline' }))
   expect(events().at(-1)).toBe('peer_offline')
 })
 
-test('a replica is not logged: it is meant to expose the same models', () => {
+test('does not log a replica: it exposes the same models on purpose', () => {
   receive(known('group'), 'b', status({ models: ['iris'], share: 'group' }))
   expect(events()).toEqual([])
 })
 
 test.each([
-  ['no JSON', '{'],
-  ['no object', '[]'],
+  ['invalid JSON', '{'],
+  ['an array', '[]'],
   ['no state', '{"timestamp":1}'],
   ['a state that does not exist', '{"state":"gone","timestamp":1}'],
-  ['a time that is none', '{"state":"online","timestamp":1e300}'],
-])('a status with %s is ignored, settled and logged', (_, payload) => {
+  ['an invalid timestamp', '{"state":"online","timestamp":1e300}'],
+])('ignores, settles and logs a status with %s', (_, payload) => {
   const peers = known()
   receive(peers, 'b', payload)
   expect(events()).toEqual(['status_unreadable'])
@@ -320,7 +320,7 @@ test.each([
   expect(peers.answering('rose')).toBeUndefined()
 })
 
-test('names that cannot be models are left out, and a status too large to be received is ignored', () => {
+test('leaves out invalid model names, and ignores a status too large to be received', () => {
   const peers = known()
   receive(peers, 'b', status({ models: ['rose', 7, 'a/b', null], not_ready: 'x' }))
   expect(peers.answering('rose')).toEqual({ peer: 'b' })

@@ -1,4 +1,4 @@
-// Knows the other connectors under the same root, so that no connector answers for a model of another one.
+// Tracks the other connectors under the same root, so that no connector answers for a model of another one.
 import { createHash } from 'node:crypto'
 import { Problem, type ConnectorStatus, type TopicSpace } from '@inferwire/protocol'
 import type { Delivery, LeftToPeer, Undecided } from '../step.ts'
@@ -6,18 +6,18 @@ import type { Log } from '../telemetry/index.ts'
 import { PeerNews } from './peer-news.ts'
 import { BIRTH_MAX, readStatus } from './read-status.ts'
 
-/** What is needed to know them. */
+/** The dependencies of `Peers`. */
 export interface PeersParts {
   readonly topics: TopicSpace
   /** This connector's name. */
   readonly name: string
-  /** Its shared subscription: members of the same one do not receive each other's requests. */
+  /** Its shared subscription: members of one shared subscription do not receive each other's requests. */
   readonly share: string | undefined
   /** Whether a model is configured here. */
   readonly isOwn: (model: string) => boolean
   /**
-   * Called once, when the peers are known: the status that an earlier process left under this connector's name.
-   * `bornAtMs` is the birth of this one, in milliseconds since the epoch.
+   * Called once, when the peers are known, with the status that an earlier process left under this connector's name.
+   * `bornAtMs` is the birth of this process, in milliseconds since the epoch.
    */
   readonly predecessor: (status: ConnectorStatus, bornAtMs: number) => void
   readonly log: Log
@@ -26,38 +26,39 @@ export interface PeersParts {
 interface Peer {
   readonly connector: string
   readonly isOffline: boolean
-  /** A member of our shared subscription. */
+  /** Whether it is a member of our shared subscription. */
   readonly isReplica: boolean
-  /** All that it exposes, also what is not ready. */
+  /** All models that it exposes, including those that are not ready. */
   readonly models: ReadonlySet<string>
-  /** The generation in which its status was seen last. */
+  /** The generation in which its status arrived last. */
   generation: number
-  /** A digest of what was logged of it. */
+  /** A digest of the state that was logged last. */
   logged: string | undefined
 }
 
-// Statuses that are kept; a connector beyond this is not known.
+// Limit on the statuses that are kept; further connectors are ignored.
 const PEERS_MAX = 1_000
-// About 3,000 models. What others publish is parsed and kept in memory.
+// About 3,000 models. Statuses of other connectors are parsed and kept in memory.
 const STATUS_BYTES_MAX = 64 * 1024
-// A broker sends retained messages with the SUBACK; our own status comes back after them. This is for one that is slow.
+// The broker sends the retained statuses with the SUBACK, and our own one after them. The limit is for a slow broker.
 const KNOWN_AFTER_MS = 1_000
 
 /**
- * See the file's first line. A generation is what is between the ends of two connections: in each, the broker sends all
- * retained statuses again, and a peer whose status was not among them when our own has come back is forgotten.
+ * The other connectors, by their retained statuses. A generation lasts from the end of one connection to the end of the
+ * next. In each generation the broker sends all retained statuses again, and our own status is published after them: a
+ * peer whose status has not arrived before it is removed.
  */
 export class Peers {
   readonly #parts: PeersParts
   readonly #news: PeerNews
   readonly #peers = new Map<string, Peer>()
   #predecessor: ConnectorStatus | undefined
-  // The one status of an earlier process was handed on, or there is none.
+  // Whether the status of an earlier process has been passed on, or there is none.
   #isPredecessorDone = false
-  // When this process was born on the present connection; undefined before it is subscribed.
+  // The birth of this process on the current connection; undefined before it is subscribed.
   #bornAtMs: number | undefined
   #generation = 0
-  // Of this generation: by our own status, or by the timer.
+  // Known in this generation, through our own status or through the timer.
   #isKnown = false
   #isKnownByTime = false
   #timer: NodeJS.Timeout | undefined
@@ -70,18 +71,18 @@ export class Peers {
     this.#expect()
   }
 
-  /** Every connector subscribes to it for itself. */
+  /** The filter of the statuses; every connector subscribes to it without sharing. */
   get filter(): string {
     return this.#parts.topics.statusFilter
   }
 
-  /** Connected and subscribed: the statuses follow, if they were not sent before the SUBACK. */
+  /** Connected and subscribed: the statuses follow, unless the broker sent them before the SUBACK. */
   subscribed(bornAtMs: number): void {
     this.#bornAtMs = bornAtMs
     this.#timer ??= setTimeout(() => this.#giveUpWaiting(), KNOWN_AFTER_MS).unref()
   }
 
-  /** The connection ended, or an attempt to connect failed. The statuses of the next one may come before its SUBACK. */
+  /** The connection ended, or an attempt failed. The statuses of the next connection may arrive before its SUBACK. */
   disconnected(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -90,7 +91,7 @@ export class Peers {
     if (this.#isKnown) this.#expect()
   }
 
-  /** Takes and settles a status message; false: it is none. */
+  /** Reads and settles a status message. Returns false if the delivery is not one. */
   take(delivery: Delivery): boolean {
     const connector = this.#parts.topics.statusOwner(delivery.topic)
     if (connector === undefined) return false
@@ -101,14 +102,14 @@ export class Peers {
     return true
   }
 
-  /** Whether a peer exposes a model, and has not ended. */
+  /** Whether a peer exposes the model and is not offline. */
   exposes(model: string): boolean {
     return [...this.#peers.values()].some(({ isOffline, models }) => !isOffline && models.has(model))
   }
 
   /**
-   * Who answers for a model that is not configured here; undefined: nobody, as far as is known. `absent` is the problem
-   * where a peer has the model that did not receive the request, or is offline.
+   * Returns the peer that answers for a model that is not configured here; undefined if none is known. `absent` is the
+   * problem if the peer that exposes the model is offline, or is a replica that did not receive the request.
    */
   answering(model: string): LeftToPeer | Undecided | { readonly absent: Problem } | undefined {
     if (!this.#isKnown) return { until: this.#whenKnown }
@@ -117,7 +118,7 @@ export class Peers {
       if (!peer.models.has(model)) continue
       const { connector, isOffline, isReplica } = peer
       if (!isOffline && !isReplica) return { peer: connector }
-      // A replica that was removed leaves its status for good.
+      // A replica that was removed leaves its retained status behind.
       if (!isOffline || !isReplica) absent = peer
     }
     return absent === undefined ? undefined : { absent: absentProblem(model, absent) }
@@ -131,7 +132,7 @@ export class Peers {
   #read(connector: string, { payload, payloadBytes, isWhole }: Delivery): void {
     const isOwn = connector === this.#parts.name
     const peer = this.#peers.get(connector)
-    // Unreadable or not, it is still there.
+    // Its status exists, even if it is unreadable.
     if (peer !== undefined) peer.generation = this.#generation
     if (payloadBytes > STATUS_BYTES_MAX) return this.#news.tooLarge(connector, payloadBytes, STATUS_BYTES_MAX)
     if (payloadBytes === 0) return
@@ -144,19 +145,19 @@ export class Peers {
   #takeOwn(status: ConnectorStatus): void {
     if (status.timestamp === this.#bornAtMs) {
       this.#forgetUnseen()
-      if (this.#isKnownByTime) this.#news.knownLate()
+      if (this.#isKnownByTime) this.#news.arrivedLate()
       this.#isKnownByTime = false
       this.#becomeKnown()
       this.#isPredecessorDone = true
     } else if (!this.#isPredecessorDone && status.timestamp <= BIRTH_MAX) {
-      // The first one: on a later connection it may be our own.
+      // Only the first status: on a later connection it may be our own.
       this.#predecessor ??= status
-      // The timer has decided; this is what it did not wait for.
+      // The timer has fired already; the predecessor's status was not waited for.
       if (this.#isKnown) this.#handOnPredecessor()
     }
   }
 
-  // Nothing is forgotten: a broker that does not send our own status may not send those of others either.
+  // No peer is removed: a broker that does not send our own status may not send those of others either.
   #giveUpWaiting(): void {
     if (this.#isKnown) return
     this.#isKnownByTime = true
@@ -205,7 +206,7 @@ export class Peers {
     }
     this.#peers.set(connector, peer)
     if (peer.isReplica) return
-    // A status is published again with each connection.
+    // A connector publishes its status again on each connection.
     const digest = digestOf(status)
     if (peer.logged !== digest && this.#news.changed(peer)) peer.logged = digest
   }
@@ -213,7 +214,10 @@ export class Peers {
 
 function absentProblem(model: string, { connector, isReplica }: Peer): Problem {
   const [reason, detail] = isReplica
-    ? ['this replica does not know it yet', `Connector "${connector}", of the same broker.share, exposes it.`]
+    ? [
+        'this replica does not expose it yet',
+        `Connector "${connector}", with the same broker.share, exposes it.`,
+      ]
     : ['the connector that exposes it is offline', `Connector "${connector}" is offline.`]
   return new Problem('model_not_ready', `Model "${model}" is not ready: ${reason}.`, { detail })
 }

@@ -1,18 +1,19 @@
-// A status message as it comes from the broker: anyone whom the broker lets may have published it.
+// Reads a status message; any client with write access may have published it.
 import { isJsonObject, isModelName, type ConnectorStatus, type Json } from '@inferwire/protocol'
 
-// Far more than anyone exposes; what is above it would only fill the memory.
+// Far above any real number of models; more would only fill the memory.
 const MODELS_MAX = 10_000
 /**
- * The latest birth that a successor may have to be later than, in milliseconds since the epoch. Absolute, not by our own
- * clock: that may have been set back by decades. A later one would make the successor's births unreadable for everybody.
+ * The latest birth for which a successor publishes a later one, in milliseconds since the epoch. An absolute time,
+ * because our own clock may have been set back by decades. A later birth would make the successor's status unreadable
+ * for all connectors.
  */
 export const BIRTH_MAX = Date.UTC(2100, 0)
-// Leaves room for the births of successors, each of which is a millisecond later at least.
+// Leaves room for the births of successors, each of which is at least a millisecond later.
 const TIMESTAMP_MAX = Date.UTC(2101, 0)
 const STATES: readonly string[] = ['online', 'draining', 'offline'] satisfies ConnectorStatus['state'][]
 
-/** The status, as far as it can be understood; undefined: it is none. Unknown members are ignored. */
+/** Parses a status; undefined if the payload is not one. Unknown members are ignored, and invalid names left out. */
 export function readStatus(connector: string, payload: Buffer): ConnectorStatus | undefined {
   const json = parsed(payload)
   if (!isJsonObject(json)) return undefined

@@ -1,4 +1,4 @@
-// What is published of a request that was set aside: everything that is needed to look into it, or to send it again.
+// The dead letter of a request that was set aside: everything needed to examine it or to send it again.
 import type { MessageProperties } from '@inferwire/protocol'
 
 /** A request that was set aside. */
@@ -6,12 +6,12 @@ export interface SetAside {
   readonly topic: string
   readonly properties: MessageProperties
   readonly payload: Uint8Array
-  /** How often it was executed. */
+  /** Number of times that it was executed. */
   readonly attempts: number
   readonly reason: string
 }
 
-/** The dead letter's body: JSON, so that MQTT 3.1.1 can carry it too and a reader needs no tool. */
+/** Encodes the body of a dead letter: JSON, which MQTT 3.1.1 can carry too and which is readable without a tool. */
 export function deadLetterBody(
   { topic, properties, payload, attempts, reason }: SetAside,
   now: Date,

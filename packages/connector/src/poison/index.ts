@@ -1,4 +1,4 @@
-// Poison: finds the request that ends the process, so that it is not executed forever.
+// Finds a request that crashes the process, so that it is not executed again after every restart.
 export { deadLetterBody } from './dead-letter.ts'
 export { openJournal } from './open-journal.ts'
 export type { Journal } from './journal.ts'

@@ -8,7 +8,7 @@ let folder: string
 beforeEach(() => (folder = join(mkdtempSync(join(tmpdir(), 'inferwire-journal-')), 'state')))
 afterEach(() => rmSync(join(folder, '..'), { recursive: true }))
 
-test('the first start, and one after a goodbye, are clean; one after a crash is not', () => {
+test('is clean at the first start and after a clean shutdown, and unclean after a crash', () => {
   const first = new Journal(folder)
   expect(first.wasUnclean).toBe(false)
   expect(new Journal(folder).wasUnclean).toBe(true)
@@ -17,7 +17,7 @@ test('the first start, and one after a goodbye, are clean; one after a crash is 
   expect(new Journal(folder).wasUnclean).toBe(false)
 })
 
-test('one that was told to end, and killed because it took too long, is no reason to suspect anybody', () => {
+test('suspects nothing when the process was killed because its shutdown took too long', () => {
   const first = new Journal(folder)
   first.begin('a')
   first.ending()
@@ -25,7 +25,7 @@ test('one that was told to end, and killed because it took too long, is no reaso
   expect([second.wasUnclean, second.attempts.size]).toEqual([false, 0])
 })
 
-test('what was under way at the end is known at the next start, with its attempts added up', () => {
+test('keeps the requests that were in flight at a crash, and counts their attempts', () => {
   const first = new Journal(folder)
   first.begin('survived')
   first.begin('a')
@@ -41,7 +41,7 @@ test('what was under way at the end is known at the next start, with its attempt
   expect(Object.fromEntries(new Journal(folder).attempts)).toEqual({ b: 1 })
 })
 
-test('requests that look the same count once while one of them runs', () => {
+test('counts requests with the same fingerprint once while one of them runs', () => {
   const first = new Journal(folder)
   first.begin('a')
   first.begin('a')
@@ -49,14 +49,14 @@ test('requests that look the same count once while one of them runs', () => {
   expect([...new Journal(folder).attempts]).toEqual([['a', 1]])
 })
 
-test('after a clean end nobody is suspected', () => {
+test('suspects nothing after a clean shutdown', () => {
   const first = new Journal(folder)
   first.begin('a')
   first.close()
   expect(new Journal(folder).attempts.size).toBe(0)
 })
 
-test('at most 64 records, for its user alone', () => {
+test('keeps at most 64 records, readable only by its user', () => {
   const journal = new Journal(folder)
   for (let index = 0; index < 200; index++) journal.begin(`r${index}`)
   const file = join(folder, 'suspects.json')
@@ -66,7 +66,7 @@ test('at most 64 records, for its user alone', () => {
 })
 
 test.each(['', 'x', '[]', 'null', '{"a":-1}', '{"a":"1"}', '{"a":1.5}', '1'])(
-  'a file with %j says nothing and does not keep the connector from starting',
+  'ignores a file with content %j and starts',
   (text) => {
     new Journal(folder).begin('a')
     writeFileSync(join(folder, 'suspects.json'), text)
@@ -75,9 +75,9 @@ test.each(['', 'x', '[]', 'null', '{"a":-1}', '{"a":"1"}', '{"a":1.5}', '1'])(
   },
 )
 
-test('a folder that goes away while the process runs is told once, and ends nothing', () => {
-  const told: string[] = []
-  const journal = new Journal(join(folder, 'gone'), ({ message }) => told.push(message))
+test('reports once that its folder has been removed, and continues', () => {
+  const reported: string[] = []
+  const journal = new Journal(join(folder, 'gone'), ({ message }) => reported.push(message))
   rmSync(join(folder, 'gone'), { recursive: true })
   for (const name of ['a', 'b']) {
     journal.begin(name)
@@ -85,6 +85,6 @@ test('a folder that goes away while the process runs is told once, and ends noth
   }
   journal.clear()
   journal.close()
-  expect(told).toHaveLength(1)
-  expect(told[0]).toContain('ENOENT')
+  expect(reported).toHaveLength(1)
+  expect(reported[0]).toContain('ENOENT')
 })

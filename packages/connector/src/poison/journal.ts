@@ -1,8 +1,8 @@
-// What survives the end of the process: whether it ended by itself, and which requests it was busy with.
+// Records on disk whether the process shut down cleanly, and which suspected requests were in flight.
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** How often a request was under way when the process ended. */
+/** Number of crashes in which each request was in flight, by fingerprint. */
 export type Attempts = ReadonlyMap<string, number>
 
 const RECORDS_MAX = 64
@@ -10,8 +10,9 @@ const MARK_FILE = 'running'
 const JOURNAL_FILE = 'suspects.json'
 
 /**
- * A folder with two small files: a mark that is there while the process runs, and the suspects with their attempts.
- * Nothing is synced to the disk: the page cache outlives a process, and a machine that fell is not a request's fault.
+ * A folder with two small files: a mark that exists while the process runs, and the suspects with their attempts.
+ * Nothing is synced to the disk: the page cache outlives a process, and a crash of the machine is not caused by a
+ * request.
  */
 export class Journal {
   readonly #folder: string
@@ -19,14 +20,15 @@ export class Journal {
   readonly #running = new Map<string, number>()
   readonly #broken: (error: Error) => void
   #isBroken = false
-  /** The last process ended without saying goodbye. */
+  /** Whether the last process did not shut down cleanly. */
   readonly wasUnclean: boolean
-  /** How often each suspect was under way when earlier processes ended. */
+  /** For each suspect, in how many earlier processes it was in flight at the crash. */
   readonly attempts: Attempts
 
   /**
-   * `broken` is called once, when the folder cannot be written any more: nobody is found then, and nothing else suffers.
-   * @throws when the folder cannot be made or written now.
+   * @param broken called once, when the folder is no longer writable: nothing is detected from then on, and everything
+   * else continues
+   * @throws when the folder cannot be created or written.
    */
   constructor(folder: string, broken: (error: Error) => void = () => {}) {
     this.#folder = folder
@@ -38,18 +40,18 @@ export class Journal {
     writeFileSync(join(folder, MARK_FILE), `${process.pid}\n`, { mode: 0o600 })
   }
 
-  /** Notes that the request is about to be executed; on disk when this returns, unless the folder is broken. */
+  /** Records that the request is about to run; on disk when this returns, unless the folder is broken. */
   begin(fingerprint: string): void {
-    // Requests without a name of their own may look the same; together they count once.
+    // Requests without id and Correlation Data may have the same fingerprint; together they count once.
     this.#running.set(fingerprint, (this.#running.get(fingerprint) ?? 0) + 1)
     this.#records.delete(fingerprint)
     this.#records.set(fingerprint, (this.attempts.get(fingerprint) ?? 0) + 1)
-    // The oldest first: they waited longest for their turn to be a suspect.
+    // The oldest record has had the longest time to crash the process.
     if (this.#records.size > RECORDS_MAX) this.#records.delete(this.#records.keys().next().value!)
     this.#save()
   }
 
-  /** The request was survived. */
+  /** The request has ended without a crash. */
   end(fingerprint: string): void {
     const running = (this.#running.get(fingerprint) ?? 1) - 1
     if (running > 0) {
@@ -60,25 +62,25 @@ export class Journal {
     if (this.#records.delete(fingerprint)) this.#save()
   }
 
-  /** Nothing is suspected any more. */
+  /** No request is suspected any more. */
   clear(): void {
     if (this.#records.size === 0) return
     this.#records.clear()
     this.#save()
   }
 
-  /** The process was told to end: if it is killed because it takes too long, nobody is suspected. */
+  /** The process was asked to shut down: if it is killed because that takes too long, no request is suspected. */
   ending(): void {
     this.#try(() => rmSync(join(this.#folder, MARK_FILE), { force: true }))
   }
 
-  /** The process ends by itself. */
+  /** The process shuts down cleanly. */
   close(): void {
     this.ending()
     this.#try(() => rmSync(join(this.#folder, JOURNAL_FILE), { force: true }))
   }
 
-  // By rename: a process that ends in the middle leaves the old file or the new one.
+  // By rename: after a crash at any point the file is either the old one or the new one.
   #save(): void {
     const path = join(this.#folder, JOURNAL_FILE)
     this.#try(() => {
@@ -87,7 +89,7 @@ export class Journal {
     })
   }
 
-  // A full disk must not become a request's error, and still less the end of the process.
+  // A full disk must not make a request fail, let alone crash the process.
   #try(write: () => void): void {
     try {
       write()
@@ -107,7 +109,7 @@ function read(path: string): string | undefined {
   }
 }
 
-// A file that somebody changed must not keep the connector from starting.
+// A corrupted file must not prevent the connector from starting.
 function parsed(text: string): [string, number][] {
   try {
     const records: unknown = JSON.parse(text)

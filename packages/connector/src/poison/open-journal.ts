@@ -1,21 +1,24 @@
-// Opens the journal of the configuration. Without one everything else works.
+// Opens the configured journal. The connector works without one.
 import type { Log } from '../telemetry/index.ts'
 import { Journal } from './journal.ts'
 import { stateFolderOf, type StatePlace } from './state-folder.ts'
 
-/** Where the journal is. */
+/** The location of the journal, and whether it is enabled. */
 export interface JournalPlace extends StatePlace {
   readonly poison: StatePlace['poison'] & { readonly enabled: boolean }
 }
 
-/** Undefined when it is switched off, or when its folder cannot be written: a read-only home must not keep a connector from starting. */
+/**
+ * Returns undefined if the journal is disabled or its folder is not writable: the connector must start even with a
+ * read-only home directory.
+ */
 export function openJournal(place: JournalPlace, log: Log): Journal | undefined {
   if (!place.poison.enabled) return undefined
   const folder = stateFolderOf(place)
   const broken = (error: unknown): void =>
     log.warn(
       { event: 'poison_journal_off', folder, detail: String(error) },
-      `A request that ends the process cannot be found: the folder "${folder}" cannot be written. Set poison.stateFolder.`,
+      `Poison detection is off: the folder "${folder}" is not writable, so a request that crashes the process cannot be identified. Set poison.stateFolder to a writable folder.`,
     )
   try {
     return new Journal(folder, broken)

@@ -1,14 +1,14 @@
-// The step around a call after an unclean end: requests that may have ended the process run watched, or not at all.
+// The step around a call after an unclean shutdown: suspected requests run under watch, or are set aside.
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'
 import { ATTEMPTS_MAX, EXECUTIONS_MAX, Suspicion } from './suspicion.ts'
 
-/** Holds the suspicion while there is one; without, it costs a comparison. */
+/** Holds the suspicion while there is one; otherwise its only cost is a comparison. */
 export class PoisonWatch {
   #suspicion: Suspicion | undefined
 
-  /** The last process did not shut down cleanly. `over` is called once, when nothing is suspected any more. */
+  /** The last process did not shut down cleanly. `over` is called once, when no request is suspected any more. */
   begin(journal: Journal, over: () => void): void {
     this.#suspicion = new Suspicion(journal, () => {
       this.#suspicion = undefined
@@ -21,16 +21,16 @@ export class PoisonWatch {
     this.#suspicion?.begin()
   }
 
-  /** Ends its timer. */
+  /** Stops the timer. */
   stop(): void {
     this.#suspicion?.stop()
   }
 
   /**
-   * Undefined: the request runs as always. Otherwise resolves when it may run, with what must be called once when it
-   * has ended.
-   * @throws Problem `internal` with `poison` for a request that was running each time that a process ended; the problem
-   * of its deadline when that passes first.
+   * Returns undefined if the request runs as usual. Otherwise resolves when it may run, with a function that must be
+   * called once when it has ended.
+   * @throws Problem `internal` with `poison` for a request that was in flight in too many crashes; the problem of its
+   * deadline if that passes first.
    */
   enter(delivery: Delivery, deadline: Deadline): Promise<() => void> | undefined {
     const suspicion = this.#suspicion
@@ -44,7 +44,7 @@ async function enterWatched(suspicion: Suspicion, suspect: string, deadline: Dea
   if (suspicion.attemptsOf(suspect) >= ATTEMPTS_MAX) {
     throw new Problem(
       'internal',
-      'The request ended the connector each time that it ran, and was set aside.',
+      'The connector crashed each time it executed the request, so the request was set aside.',
       { detail: `${EXECUTIONS_MAX} attempts`, poison: true },
     )
   }

@@ -1,20 +1,20 @@
-// Where the journal is kept when the configuration does not say.
+// The default folder of the journal.
 import { hash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-/** Where the state of one connector is, which outlives its process. */
+/** The parts of the configuration that determine a connector's state folder, which outlives its process. */
 export interface StatePlace {
   readonly poison: { readonly stateFolder?: string | undefined }
   readonly broker: { readonly clientId: string; readonly url: string }
 }
 
-/** The configured folder, or the default one. */
+/** The configured state folder, or the default one. */
 export function stateFolderOf({ poison, broker }: StatePlace): string {
   return poison.stateFolder ?? defaultStateFolder(broker.clientId, broker.url)
 }
 
-/** A folder of this connector alone: client identifier and broker tell it from others of the same user. */
+/** A folder for each connector: client identifier and broker distinguish the connectors of one user. */
 function defaultStateFolder(clientId: string, brokerUrl: string): string {
   const home = process.env['XDG_STATE_HOME']
   const state = home === undefined || home === '' ? join(homedir(), '.local', 'state') : home

@@ -11,7 +11,7 @@ let folder: string
 beforeEach(() => {
   vi.useFakeTimers()
   folder = mkdtempSync(join(tmpdir(), 'inferwire-suspicion-'))
-  // A process that ends without a goodbye.
+  // A process that crashes.
   expect(new Journal(folder).wasUnclean).toBe(false)
 })
 afterEach(() => {
@@ -31,7 +31,7 @@ const delivery = (name: string, dup = true) => ({
   dup,
 })
 
-// A process that has just started on the folder, after the last one crashed.
+// A process that has just started on this folder, after a crash.
 function start(random = () => 0) {
   const journal = new Journal(folder)
   let isOver = false
@@ -51,7 +51,7 @@ function start(random = () => 0) {
 }
 const settled = () => vi.advanceTimersByTimeAsync(0)
 
-test('what comes again runs together, at most 64 at once; what is new is no suspect', async () => {
+test('runs redelivered requests together, up to 64 at a time, and does not suspect new requests', async () => {
   const { suspicion, running, enter, leave } = start()
   const names = Array.from({ length: 70 }, (_, index) => `r${index}`)
   for (const name of names) void enter(name)
@@ -63,7 +63,7 @@ test('what comes again runs together, at most 64 at once; what is new is no susp
   expect(suspicion.suspectOf(delivery('new', false))).toBeUndefined()
 })
 
-test('it is over when nobody is left and nothing more comes for a while', async () => {
+test('ends when all requests have ended and no redelivery arrives for a while', async () => {
   const { enter, leave, isOver } = start()
   await vi.advanceTimersByTimeAsync(900)
   void enter('a')
@@ -76,36 +76,36 @@ test('it is over when nobody is left and nothing more comes for a while', async 
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('a request that ends the process each time is known at the third start, and only that one', async () => {
+test('finds a request that crashes each process at the third start, and only that request', async () => {
   const first = start()
-  for (const name of ['survived', 'innocent', 'killer']) void first.enter(name)
+  for (const name of ['survived', 'harmless', 'killer']) void first.enter(name)
   await settled()
   first.leave('survived')
 
   const second = start()
-  expect(['survived', 'innocent', 'killer'].map(second.attempts)).toEqual([0, 1, 1])
-  for (const name of ['other', 'innocent', 'killer']) void second.enter(name)
+  expect(['survived', 'harmless', 'killer'].map(second.attempts)).toEqual([0, 1, 1])
+  for (const name of ['other', 'harmless', 'killer']) void second.enter(name)
   await settled()
-  // Those that were under way when a process ended run alone, after the others.
+  // Requests that were in flight at a crash run alone, after the others.
   expect(second.running).toEqual(['other'])
   second.leave('other')
   await settled()
-  expect(second.running).toEqual(['innocent'])
-  second.leave('innocent')
+  expect(second.running).toEqual(['harmless'])
+  second.leave('harmless')
   await settled()
   expect(second.running).toEqual(['killer'])
 
   const third = start()
-  expect(['other', 'innocent', 'killer'].map(third.attempts)).toEqual([0, 0, 2])
+  expect(['other', 'harmless', 'killer'].map(third.attempts)).toEqual([0, 0, 2])
 })
 
-test('one that is known is suspected also when the broker does not say that it comes again', () => {
+test('suspects a recorded request even if the broker redelivers it without DUP', () => {
   const first = start()
   void first.enter('killer')
   expect(start().suspicion.suspectOf(delivery('killer', false))).toBeDefined()
 })
 
-test('which one runs alone next is left to chance', async () => {
+test('chooses at random which request runs alone next', async () => {
   const first = start()
   for (const name of ['a', 'b', 'c']) void first.enter(name)
   await settled()
@@ -118,7 +118,7 @@ test('which one runs alone next is left to chance', async () => {
   expect(second.running).toEqual(['c'])
 })
 
-test('a deadline that passes while it waits takes it out', async () => {
+test('removes a waiting request when its deadline passes', async () => {
   const first = start()
   for (const name of ['a', 'b', 'c']) void first.enter(name)
   await settled()

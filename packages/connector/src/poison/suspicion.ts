@@ -1,4 +1,4 @@
-// After an unclean end: watches what the broker delivers again, to find the request that ends the process.
+// Watches redelivered requests after an unclean shutdown, to find the one that crashes the process.
 import { hash } from 'node:crypto'
 import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'
@@ -8,33 +8,34 @@ interface Waiting {
   readonly start: () => void
 }
 
-/** How often a request is executed under suspicion before it is poison. */
+/** How often a suspected request is executed before it counts as poison. */
 export const ATTEMPTS_MAX = 2
-/** Once in a normal run, the rest under suspicion. */
+/** Once in a normal run, then ATTEMPTS_MAX times under suspicion. */
 export const EXECUTIONS_MAX = 1 + ATTEMPTS_MAX
-// What comes again follows the subscription at once; after that much silence nothing more is expected.
+// Redeliveries follow the subscription immediately; after this much silence no more are expected.
 const QUIET_MS = 1_000
-// The journal has 64 records; more at once could not be told.
+// The journal has 64 records; of more concurrent requests some would have none.
 const WATCHED_MAX = 64
 const NO_BYTES = new Uint8Array(0)
 
 /**
- * Requests that come again (DUP) run as always but watched: each with a record on disk, so that the next process knows
- * which were under way when this one ended. Those of earlier processes run alone, and the one with ATTEMPTS_MAX records
- * is poison. Alone from the first would be slow, and hold back the acknowledgements of everything that came later.
+ * Runs redelivered requests (DUP) under watch: each has a record on disk, so that the next process knows which ones
+ * were in flight if this one crashes. A request that was in flight in an earlier crash runs alone, and one with
+ * ATTEMPTS_MAX records is poison. To run all of them alone from the start would be slow, and would hold back the
+ * acknowledgements of all later requests.
  */
 export class Suspicion {
   readonly #journal: Journal
   readonly #over: () => void
   readonly #random: () => number
-  // Those of earlier processes.
+  // Records of earlier processes.
   readonly #attempts: ReadonlyMap<string, number>
   readonly #waiting: Waiting[] = []
   #running = 0
   #quiet: NodeJS.Timeout | undefined
   #hasBegun = false
 
-  /** `over` is called once, when nobody is suspected any more. */
+  /** @param over called once, when no request is suspected any more */
   constructor(journal: Journal, over: () => void, random = Math.random) {
     this.#journal = journal
     this.#over = over
@@ -42,23 +43,23 @@ export class Suspicion {
     this.#attempts = new Map(journal.attempts)
   }
 
-  /** Requests that wait for their turn. */
+  /** Number of requests that wait for their turn. */
   get waiting(): number {
     return this.#waiting.length
   }
 
-  /** The session is subscribed: what comes again comes now. */
+  /** The session is subscribed: redeliveries follow immediately. */
   begin(): void {
     this.#hasBegun = true
-    this.#listen()
+    this.#extend()
   }
 
-  /** Ends its timer. */
+  /** Stops the timer. */
   stop(): void {
     clearTimeout(this.#quiet)
   }
 
-  /** The fingerprint of a delivery that is suspected; undefined = it may run as always. */
+  /** Returns the fingerprint of a suspected delivery; undefined if it may run as usual. */
   suspectOf({
     topic,
     payload,
@@ -70,14 +71,14 @@ export class Suspicion {
     return dup || this.#attempts.has(fingerprint) ? fingerprint : undefined
   }
 
-  /** How often the request was under way when a process ended. */
+  /** Number of processes that crashed while the request was in flight. */
   attemptsOf(fingerprint: string): number {
     return this.#attempts.get(fingerprint) ?? 0
   }
 
-  /** Resolves when the request may run; then `leave` must be called once. @throws the problem of its deadline. */
+  /** Resolves when the request may run; `leave` must then be called once. @throws the problem of its deadline. */
   enter(fingerprint: string, deadline: Deadline): Promise<void> {
-    this.#listen()
+    this.#extend()
     return new Promise((resolve, reject) => {
       if (deadline.problem !== undefined) return reject(deadline.problem)
       const start = (): void => {
@@ -95,7 +96,7 @@ export class Suspicion {
     })
   }
 
-  /** The process survived the request. */
+  /** The request has ended, and the process has survived it. */
   leave(fingerprint: string): void {
     this.#running -= 1
     this.#journal.end(fingerprint)
@@ -118,15 +119,15 @@ export class Suspicion {
     this.#over()
   }
 
-  // First those that may run together. Of those that run alone any one: kills from outside would otherwise meet the same
-  // one again and again, and convict it.
+  // Requests that may run together come first. Those that run alone are chosen at random: if the process is killed from
+  // outside repeatedly, a fixed order would put the blame on the same request each time.
   #choose(): number {
     const together = this.#waiting.findIndex(({ fingerprint }) => !this.#attempts.has(fingerprint))
     return together === -1 ? Math.floor(this.#random() * this.#waiting.length) : together
   }
 
-  // Still coming: not before a while without anything delivered again is everybody here.
-  #listen(): void {
+  // Restarts the timer: suspicion ends only after a period without redeliveries.
+  #extend(): void {
     clearTimeout(this.#quiet)
     this.#quiet = setTimeout(() => {
       this.#quiet = undefined

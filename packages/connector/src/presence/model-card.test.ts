@@ -6,7 +6,7 @@ const topics = new TopicSpace('plant/request')
 const tensor = (shape: number[], datatype = 'FP32'): TensorMetadata => ({ name: 'x', datatype, shape })
 const facts = (overrides: Partial<CardFacts> = {}): CardFacts => ({
   name: 'iris',
-  protocols: ['v2'],
+  protocolVersions: ['v2'],
   operations: ['infer', 'metadata', 'ready'],
   defaultOperation: 'infer',
   requestBytesMax: 1,
@@ -19,7 +19,7 @@ test('a card says where to ask and where the answer comes, whatever the root is 
   expect(modelCard(topics, facts())).toEqual({
     contract: 1,
     name: 'iris',
-    protocols: ['v2'],
+    protocol_versions: ['v2'],
     operations: ['infer', 'metadata', 'ready'],
     default_operation: 'infer',
     request_topic: 'plant/request/request/{client}/iris/infer',

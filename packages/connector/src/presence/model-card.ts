@@ -13,7 +13,7 @@ import {
 export interface CardFacts {
   readonly name: string
   readonly description?: string | undefined
-  readonly protocols: readonly Dialect[]
+  readonly protocolVersions: readonly Dialect[]
   readonly operations: readonly OperationName[]
   readonly defaultOperation: OperationName
   readonly platform?: string | undefined
@@ -38,7 +38,7 @@ export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
     contract: CONTRACT_VERSION,
     name: facts.name,
     ...(facts.description === undefined ? {} : { description: facts.description }),
-    protocols: facts.protocols,
+    protocol_versions: facts.protocolVersions,
     operations: facts.operations,
     default_operation: facts.defaultOperation,
     ...(facts.platform === undefined ? {} : { platform: facts.platform }),

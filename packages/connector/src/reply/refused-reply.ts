@@ -1,8 +1,8 @@
-// What a requester is told when the broker does not take the answer.
+// The problem that a requester gets when the broker does not accept the reply.
 import { Problem } from '@inferwire/protocol'
 import type { PublishResult } from '../step.ts'
 
-/** The error that takes the place of a reply that the broker does not take; undefined when it took it. */
+/** Returns the problem to publish instead of a reply that the broker did not accept; undefined if it did. */
 export function refusalOf(result: PublishResult): Problem | undefined {
   switch (result.kind) {
     case 'acknowledged':
@@ -11,26 +11,26 @@ export function refusalOf(result: PublishResult): Problem | undefined {
     case 'too-large':
       return new Problem(
         'response_too_large',
-        `The answer needs a packet of ${result.packetBytes} bytes; the broker takes at most ${result.packetBytesMax}.`,
-        { detail: 'Raise max_packet_size of the broker.' },
+        `The answer needs a packet of ${result.packetBytes} bytes; the broker accepts at most ${result.packetBytesMax}.`,
+        { detail: "Raise the broker's maximum packet size." },
       )
     case 'undeliverable':
       return new Problem(
         'response_too_large',
         'The broker ends the connection whenever the answer is sent.',
         {
-          detail: 'It may be above a limit that the broker does not announce.',
+          detail: 'The answer may exceed a limit that the broker does not announce.',
         },
       )
     case 'refused': {
       const code = `0x${result.reasonCode.toString(16)}`
-      // Mosquitto's message_size_limit answers 0x83 (implementation specific error).
+      // Mosquitto's message_size_limit results in 0x83 (implementation specific error).
       const isSize = result.reasonCode === 0x83 || result.reasonCode === 0x95
       return new Problem(
         isSize ? 'response_too_large' : 'internal',
         `The broker refused the answer (${code}).`,
         {
-          detail: 'Look at the ACL and the limits of the broker.',
+          detail: "Check the broker's ACL and limits.",
         },
       )
     }

@@ -1,22 +1,22 @@
-// Publishes the parts of one answer in order, within the byte budget, and waits until the broker has acknowledged them.
+// Publishes the parts of a streamed answer in order, within the byte budget, and waits for their acknowledgements.
 import { Problem } from '@inferwire/protocol'
 import type { PublishResult, ReplyPart, ReplyTarget } from '../step.ts'
 import { refusalOf } from './refused-reply.ts'
 import { partReply, type Reply } from './reply.ts'
 
-/** What publishing parts needs. */
+/** The dependencies of `ReplyParts`. */
 export interface PartsOutlet {
   readonly publish: (reply: Reply) => Promise<PublishResult>
-  /** Bytes that this process may hold; parts that the broker has not acknowledged count. */
+  /** The bytes that this process may hold, including unacknowledged parts. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
-  /** An endpoint broke its contract: a fault of ours. */
+  /** An endpoint violated its contract: a defect of the connector. */
   readonly misused: (what: string) => void
 }
 
-// What a part costs beyond its body. It bounds how many small parts can wait for a broker that does not acknowledge.
+// The cost of a part beyond its body. It limits how many small parts can wait for a broker that does not acknowledge.
 const PART_OVERHEAD_BYTES = 1_024
 
-/** The parts of one answer. The endpoint calls `emit`; when its call is over, `end` waits for the acknowledgements. */
+/** The parts of one answer. The endpoint calls `emit`; after its call, `end` waits for the acknowledgements. */
 export class ReplyParts {
   readonly #outlet: PartsOutlet
   readonly #target: ReplyTarget
@@ -29,7 +29,7 @@ export class ReplyParts {
   #isOver = false
   #allAcknowledged: (() => void) | undefined
 
-  /** `stop` ends the call with a problem; it is called at most once, and only before `end`. */
+  /** @param stop ends the call with a problem; called at most once, and only before `end` */
   constructor(
     outlet: PartsOutlet,
     target: ReplyTarget,
@@ -43,12 +43,12 @@ export class ReplyParts {
     this.#stop = stop
   }
 
-  /** Parts that were published. */
+  /** Number of published parts. */
   get sent(): number {
     return this.#sent
   }
 
-  /** Why the answer cannot be completed, although the endpoint may have succeeded. */
+  /** The reason why the answer is incomplete, even if the endpoint succeeded. */
   get problem(): Problem | undefined {
     return this.#problem
   }
@@ -56,7 +56,7 @@ export class ReplyParts {
   readonly emit = (part: ReplyPart): void => {
     if (this.#isOver) return this.#outlet.misused('A part of an answer was emitted after the call had ended.')
     if (this.#problem !== undefined) return
-    // The first parts may have reached the client before: a stream does not start again without its knowledge.
+    // The client may already have the first parts: a stream must not start again without its knowledge.
     if (this.#isRedelivered) {
       return this.#fail(
         new Problem('stream_interrupted', 'The request was redelivered after its stream had begun.'),
@@ -81,7 +81,7 @@ export class ReplyParts {
     })
   }
 
-  /** The call is over. Resolves when the broker has acknowledged or refused every part, or the session was closed. */
+  /** The call has ended. Resolves when the broker has acknowledged or refused every part, or the session was closed. */
   end(): Promise<void> {
     this.#isOver = true
     return new Promise((resolve) => {

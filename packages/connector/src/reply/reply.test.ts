@@ -29,7 +29,7 @@ const response: EndpointResponse = {
   inferenceHeaderContentLength: undefined,
 }
 
-test('an answer carries the body as it is, and exactly these properties', () => {
+test('publishes an answer unchanged, with exactly these properties', () => {
   const reply = successReply(target, response, context)
   expect(reply).toEqual({
     topic: target.topic,
@@ -51,13 +51,13 @@ test('an answer carries the body as it is, and exactly these properties', () => 
   expect(reply.payload).toBe(response.body)
 })
 
-test('what the request did not have, the reply has not', () => {
+test('leaves out the properties that the request did not have', () => {
   const { properties } = successReply({ ...target, correlationData: undefined }, response, bare)
   expect(Object.keys(properties).sort()).toEqual(['contentType', 'payloadFormatIndicator', 'userProperties'])
   expect(properties.userProperties).toEqual(['status', '200', 'server-timing', 'queue;dur=0'])
 })
 
-test('binary tensors say the length of their JSON part, and do not promise text', () => {
+test('specifies the header length of binary tensors, and sets no Payload Format Indicator', () => {
   const binary = { ...response, contentType: 'application/octet-stream', inferenceHeaderContentLength: '12' }
   const { properties } = successReply(target, binary, bare)
   expect(properties.payloadFormatIndicator).toBeUndefined()
@@ -68,10 +68,10 @@ test('binary tensors say the length of their JSON part, and do not promise text'
 
 test.each([
   ['an answer in ISO-8859-1', Buffer.from('{"label":"m\u00fcde"}', 'latin1'), undefined],
-  ['one in UTF-8', Buffer.from('{"label":"m\u00fcde"}'), 1],
+  ['an answer in UTF-8', Buffer.from('{"label":"m\u00fcde"}'), 1],
   ['half a character', Buffer.from('"\u00fc"').subarray(0, 2), undefined],
   ['a surrogate in UTF-8', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]), undefined],
-])('what is called JSON is promised to be UTF-8 only where it is: %s', (_what, body, indicator) => {
+])('sets the Payload Format Indicator of JSON only for valid UTF-8: %s', (_what, body, indicator) => {
   const contentType = 'application/json'
   const error = new Problem('upstream_error', 'x', { status: 400, body, contentType })
   const replies = [
@@ -84,13 +84,13 @@ test.each([
   }
 })
 
-test('what has no body has no type: a model that is ready may say it by its status alone', () => {
+test('leaves out the Content Type of an empty body, such as the status of a ready model', () => {
   const { properties, payload } = successReply(target, { ...response, body: new Uint8Array(0) }, bare)
   expect(payload).toHaveLength(0)
   expect(Object.keys(properties)).toEqual(['userProperties', 'correlationData'])
 })
 
-test('a problem has status and code beside a body that a KServe client can read', () => {
+test('publishes a problem with status, code and a body that a KServe client can read', () => {
   const problem = new Problem('overloaded', 'Model "iris" is busy.', {
     retryAfterMs: 500,
     detail: 'http://10.0.0.7',
@@ -112,7 +112,7 @@ test('a problem has status and code beside a body that a KServe client can read'
   })
 })
 
-test("the model server's own error body goes out as it came", () => {
+test("publishes the model server's own error body unchanged", () => {
   const body = Buffer.from('Internal Server Error')
   const problem = new Problem('upstream_error', 'x', { status: 500, body, contentType: 'text/plain' })
   const { payload, properties } = problemReply(target, problem, bare)
@@ -124,6 +124,6 @@ test("the model server's own error body goes out as it came", () => {
   )
 })
 
-test('a request of QoS 0 is answered with QoS 0', () => {
+test('answers a QoS 0 request with QoS 0', () => {
   expect(successReply({ ...target, qos: 0 }, response, bare).qos).toBe(0)
 })

@@ -1,9 +1,9 @@
-// Outcome -> PUBLISH. Built from an allow-list: nothing of the request or of the upstream's headers is copied.
+// Builds the PUBLISH of an outcome from an allow-list: nothing is copied from the request or the upstream's headers.
 import { isUtf8 } from 'node:buffer'
 import { PROPERTY, type MessageProperties, type Problem } from '@inferwire/protocol'
 import type { EndpointResponse, ReplyPart, ReplyTarget } from '../step.ts'
 
-/** What is published; the session's outgoing message. */
+/** A reply to publish: an outgoing message of the session. */
 export interface Reply {
   readonly topic: string
   readonly payload: Uint8Array
@@ -12,23 +12,23 @@ export interface Reply {
   readonly properties: MessageProperties
 }
 
-/** What every reply says beside its outcome. */
+/** The data of a reply that does not depend on its outcome. */
 export interface ReplyContext {
-  /** What is left of the request's Message Expiry Interval in seconds; undefined when it had none. */
+  /** The rest of the request's Message Expiry Interval in seconds; undefined if it had none. */
   readonly expirySeconds: number | undefined
-  /** Milliseconds before the model server was called, and with it; undefined when it was not called. */
+  /** Milliseconds before the call of the model server, and in the call; `upstreamMs` is undefined without a call. */
   readonly queueMs: number
   readonly upstreamMs: number | undefined
-  /** The request's trace context, where it had a valid one. */
+  /** The request's trace context, if it had a valid one. */
   readonly traceparent: string | undefined
-  /** Parts of the answer that went out before; 0 = this reply is the whole answer. */
+  /** Parts of the answer that were published before; 0 = this reply is the whole answer. */
   readonly partsSent: number
 }
 
 const JSON_TYPE = 'application/json'
 const encoder = new TextEncoder()
 
-/** The reply that carries a model's answer, byte for byte. */
+/** Builds the reply with a model's answer, byte for byte. */
 export function successReply(target: ReplyTarget, response: EndpointResponse, context: ReplyContext): Reply {
   const user = [PROPERTY.status, String(response.status), PROPERTY.serverTiming, serverTiming(context)]
   if (response.inferenceHeaderContentLength !== undefined) {
@@ -37,7 +37,7 @@ export function successReply(target: ReplyTarget, response: EndpointResponse, co
   return reply(target, response.body, response.contentType, user, context)
 }
 
-/** One part of an answer in parts; `seq` counts from 0. The reply that ends the answer carries status and timing. */
+/** Builds one part of a streamed answer; `seq` counts from 0. The final reply contains status and timing. */
 export function partReply(
   target: ReplyTarget,
   { body, contentType }: ReplyPart,
@@ -47,7 +47,7 @@ export function partReply(
   return message(target, body, contentType, [PROPERTY.seq, String(seq)], expirySeconds)
 }
 
-/** The reply that carries an error: the model server's own body where it sent one, else ours. */
+/** Builds the reply with a problem: with the model server's own body if it sent one, otherwise with ours. */
 export function problemReply(target: ReplyTarget, problem: Problem, context: ReplyContext): Reply {
   const user = [
     PROPERTY.status,
@@ -69,7 +69,7 @@ function reply(
   userProperties: string[],
   context: ReplyContext,
 ): Reply {
-  // The end of an answer in parts; a whole answer has neither property.
+  // The end of a streamed answer; an answer of one message has neither property.
   if (context.partsSent > 0)
     userProperties.push(PROPERTY.seq, String(context.partsSent), PROPERTY.final, 'true')
   if (context.traceparent !== undefined) userProperties.push(PROPERTY.traceparent, context.traceparent)
@@ -84,9 +84,9 @@ function message(
   expirySeconds: number | undefined,
 ): Reply {
   const properties: MessageProperties = { userProperties }
-  // RFC 9110 §8.3: a type belongs to content. A model may say by its status alone that it is ready.
+  // RFC 9110 §8.3: a content type describes content. A model may report by its status alone that it is ready.
   if (payload.length > 0) properties.contentType = contentType
-  // MQTT 5 §3.3.2.3.2: 1 promises UTF-8, which JSON must be (RFC 8259 §8.1) and a model's need not be.
+  // MQTT 5 §3.3.2.3.2: 1 means UTF-8, which JSON must be (RFC 8259 §8.1), but a model's response may not be.
   if (payload.length > 0 && contentType === JSON_TYPE && isUtf8(payload)) {
     properties.payloadFormatIndicator = 1
   }
@@ -95,7 +95,7 @@ function message(
   return { topic: target.topic, payload, qos: target.qos, retain: false, properties }
 }
 
-// Tenths of a millisecond: what the clock can tell and a reader wants.
+// Rounded to tenths of a millisecond, the useful precision of the clock.
 function serverTiming({ queueMs, upstreamMs }: ReplyContext): string {
   const queue = `queue;dur=${tenths(queueMs)}`
   return upstreamMs === undefined ? queue : `${queue}, upstream;dur=${tenths(upstreamMs)}`

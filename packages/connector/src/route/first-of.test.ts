@@ -9,13 +9,13 @@ const routerOf = (filter: string): Router => ({
 const clientOf = (router: Router, topic: string): unknown =>
   (router.route({ topic } as Delivery) as Routed | undefined)?.client
 
-test('the first router that knows a delivery routes it, and the filters are those of all', () => {
+test('uses the first router with a result, and the filters of all routers', () => {
   const router = firstOf([routerOf('a'), routerOf('ab'), routerOf('c')])
   expect(router.filters()).toEqual(['a', 'ab', 'c'])
   expect(['abc', 'c', 'x'].map((topic) => clientOf(router, topic))).toEqual(['a', 'c', undefined])
 })
 
-test('one router stays itself', () => {
+test('returns a single router unchanged', () => {
   const only = routerOf('a')
   expect(firstOf([only])).toBe(only)
 })

@@ -1,7 +1,7 @@
-// Several routers as one.
+// Combines several routers.
 import type { Router } from '../step.ts'
 
-/** The first router that knows a delivery routes it. */
+/** Returns a router that uses the first router with a result. */
 export function firstOf(routers: readonly Router[]): Router {
   const [only] = routers
   if (only !== undefined && routers.length === 1) return only

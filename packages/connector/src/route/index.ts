@@ -1,4 +1,4 @@
-// Route: topic to model and operation, and where the answer may go.
+// Routes a request from its topic to a model and an operation, and decides where its reply may be published.
 export { firstOf } from './first-of.ts'
 export { withoutLoops } from './loop-guard.ts'
 export { findOperation, ModelTable } from './model-table.ts'

@@ -9,7 +9,7 @@ const looping: Router = {
 
 const filters = (): string[] => ['factory/+/camera', 'plant/out/#']
 
-test('a request whose reply topic matches one of our own filters cannot be answered, and is told', () => {
+test('does not route a request whose reply topic matches a subscribed filter, and reports it', () => {
   const looped: string[] = []
   const router = withoutLoops(looping, filters, (topic) => looped.push(topic))
   const route = (topic: string): unknown => router.route({ topic } as Delivery)

@@ -1,11 +1,10 @@
-// Keeps answers off the topics that we subscribe to: an answer that is a request again makes an endless loop.
+// Prevents replies on subscribed topics: a reply that is received as a request would cause an endless loop.
 import { matchesFilter } from '@inferwire/protocol'
 import type { Router } from '../step.ts'
 
 /**
- * The same router, without the deliveries whose answer would come back on one of `filters`: those count as requests
- * that cannot be answered. `looped` is called for each, with the reply topic. The standard topics need no guard: their
- * replies stay inside `{root}/reply/`.
+ * Wraps a router. Requests whose reply topic matches one of `filters` cannot be answered; `looped` is called for each,
+ * with the reply topic. The standard topics need no guard: their replies stay below `{root}/reply/`.
  */
 export function withoutLoops(
   router: Router,

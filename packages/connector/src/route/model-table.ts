@@ -1,18 +1,18 @@
-// The exposed models by name. Replaced as a whole when the configuration or the cluster changes.
+// The exposed models by name.
 import { isModelName, nearestName, Problem } from '@inferwire/protocol'
 import type { BoundOperation, ExposedModel } from '../step.ts'
 
-const HIDDEN = 'The model is exposed, but policy.allow does not let this client use it.'
+const HIDDEN = 'The model is exposed, but policy.allow does not allow this client to use it.'
 
 interface Pending {
   readonly reason: string
   readonly wanted: (() => void) | undefined
 }
 
-/** Looks models up by the name on the topic; a name that is not in the table never gets any further. */
+/** Finds models by the name on the topic; a name that is not in the table is used for nothing else. */
 export class ModelTable {
   readonly #models = new Map<string, ExposedModel>()
-  /** Configured models whose server has not answered yet. */
+  // Configured models whose server has not answered yet.
   readonly #pending = new Map<string, Pending>()
 
   /** Exposes a model, or replaces it. */
@@ -22,33 +22,33 @@ export class ModelTable {
   }
 
   /**
-   * A configured model that cannot be asked yet; `reason` is a safe sentence for requesters. `wanted` is what
-   * `ModelTable.wanted` calls.
+   * Adds a configured model that is not ready yet; `reason` is a safe sentence for requesters. `ModelTable.wanted`
+   * calls `wanted`.
    */
   setPending(name: string, reason: string, wanted?: () => void): void {
     this.#models.delete(name)
     this.#pending.set(name, { reason, wanted })
   }
 
-  /** Takes a model away. */
+  /** Removes a model. */
   delete(name: string): void {
     this.#models.delete(name)
     this.#pending.delete(name)
   }
 
-  /** The names that can be asked, sorted. */
+  /** The names of the exposed models, sorted. */
   get names(): string[] {
     return [...this.#models.keys()].sort()
   }
 
-  /** Whether a model of that name is configured here. */
+  /** Whether a model with this name is configured here. */
   has(name: string): boolean {
     return this.#models.has(name) || this.#pending.has(name)
   }
 
   /**
-   * A model that is not `shown` is answered like one that does not exist.
-   * @throws Problem `model_not_found`, `model_not_ready`, or `bad_topic` for what cannot be a name.
+   * Finds a model. A model that is not `shown` gets the same problem as one that does not exist.
+   * @throws Problem `model_not_found`, `model_not_ready`, or `bad_topic` for an invalid name.
    */
   find(name: string, shown: (name: string) => boolean = everyModel): ExposedModel {
     const model = this.#models.get(name)
@@ -56,17 +56,17 @@ export class ModelTable {
     if (!isModelName(name)) {
       throw new Problem(
         'bad_topic',
-        'The model level of the topic cannot be the name of a model: use letters, digits, ".", "_", "-" and at most 253 characters.',
+        'The model level of the topic is not a valid model name: use letters, digits, ".", "_", "-" and at most 253 characters.',
       )
     }
     const pending = this.#pending.get(name)
     if (pending !== undefined && shown(name)) throw new Problem('model_not_ready', pending.reason)
     const message = `Model "${name}" is not exposed here; ${this.#suggestion(name, shown)}`
-    // The requester is not told why, but the operator is.
+    // The reason is only for the operator's log, not for the requester.
     throw new Problem('model_not_found', message, this.has(name) ? { detail: HIDDEN } : {})
   }
 
-  /** A client that may know of the model has a request for it: where it cannot be asked yet, its server is asked now. */
+  /** A client that may know the model has sent a request: if its server has not answered yet, it is checked now. */
   wanted(name: string): void {
     this.#pending.get(name)?.wanted?.()
   }
@@ -85,7 +85,7 @@ function everyModel(): boolean {
   return true
 }
 
-/** The operation that a topic names, or the model's default. @throws Problem `operation_not_supported`. */
+/** Returns the operation with this name, or the model's default. @throws Problem `operation_not_supported`. */
 export function findOperation(model: ExposedModel, name: string | undefined): BoundOperation {
   if (name === undefined) return model.defaultOperation
   const operation = model.operations.get(name)

@@ -1,8 +1,8 @@
-// Where the answer to a request may go.
+// Determines the topic to which the reply to a request may be published.
 import { Problem, type MessageProperties, type QoS, type TopicSpace } from '@inferwire/protocol'
 import type { ReplyTarget } from '../step.ts'
 
-/** The parts of a delivery that decide where its answer goes. */
+/** The parts of a delivery that determine its reply topic. */
 export interface Addressed {
   readonly topic: string
   readonly qos: QoS
@@ -10,8 +10,8 @@ export interface Addressed {
 }
 
 /**
- * The derived reply topic: the one address that also a forged request can only reach its own forger's subtree
- * with. Undefined where nobody could be addressed.
+ * Returns the derived reply topic. It is safe even for a forged request, because it lies in the subtree of the client
+ * in the request topic, and the broker restricts that topic to its client. Undefined if none can be derived.
  */
 export function derivedTarget(topics: TopicSpace, delivery: Addressed): ReplyTarget | undefined {
   const topic = topics.replyTopicOf(delivery.topic)
@@ -20,8 +20,8 @@ export function derivedTarget(topics: TopicSpace, delivery: Addressed): ReplyTar
 }
 
 /**
- * The Response Topic, where the request names one that its client may use.
- * @throws Problem `response_topic_forbidden`: a topic elsewhere would lend our rights to the client.
+ * Returns the Response Topic if the request has one that its client may use, otherwise the derived topic.
+ * @throws Problem `response_topic_forbidden`: a topic elsewhere would give the client our access rights.
  */
 export function requestedTarget(
   topics: TopicSpace,
@@ -34,7 +34,7 @@ export function requestedTarget(
   if (!topics.isOwnReplyTopic(client, responseTopic)) {
     throw new Problem(
       'response_topic_forbidden',
-      `The Response Topic must be a topic name inside "${topics.root}/reply/${client}/"; this reply is on the derived topic instead.`,
+      `The Response Topic must be a topic name inside "${topics.root}/reply/${client}/"; this reply was published on the derived topic instead.`,
     )
   }
   return { topic: responseTopic, correlationData: derived.correlationData, qos: derived.qos }

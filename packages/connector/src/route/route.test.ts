@@ -24,7 +24,7 @@ function failure(call: () => unknown): Problem {
 }
 
 describe('the model table', () => {
-  test('finds what is exposed, and nothing after it was taken away', () => {
+  test('finds an exposed model, and no longer after it was removed', () => {
     const table = new ModelTable()
     const iris = modelOf('iris', 'infer')
     table.set(iris)
@@ -33,7 +33,7 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris'))).toMatchObject({ code: 'model_not_found', status: 404 })
   })
 
-  test('a model that cannot be asked yet says why, until it can', () => {
+  test('gives the reason for a model that is not ready, until it is', () => {
     const table = new ModelTable()
     table.setPending('iris', 'Model "iris" is not ready.')
     expect(failure(() => table.find('iris'))).toMatchObject({ code: 'model_not_ready', retryable: true })
@@ -43,7 +43,7 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris')).message).toBe('Model "iris" is not ready.')
   })
 
-  test('a model that cannot be asked yet is wanted when that is said, not when it is looked up', () => {
+  test('checks the server of a pending model only on wanted, not on each lookup', () => {
     const table = new ModelTable()
     let wanted = 0
     table.setPending('iris', 'Model "iris" is not ready.', () => (wanted += 1))
@@ -56,7 +56,7 @@ describe('the model table', () => {
     expect(wanted).toBe(1)
   })
 
-  test('what a client may not know of is answered like what does not exist, with the reason for the log', () => {
+  test('hides a forbidden model like one that does not exist, with the reason for the log', () => {
     const table = new ModelTable()
     for (const name of ['iris', 'secret']) table.set(modelOf(name, 'infer'))
     table.setPending('secret-late', 'Model "secret-late" is not ready.')
@@ -72,7 +72,7 @@ describe('the model table', () => {
     expect(problem('secreu').detail).toBeUndefined()
   })
 
-  test('suggests the near name, or lists some, or says that there is none', () => {
+  test('suggests the nearest name, or lists some, or reports that no model is exposed', () => {
     const table = new ModelTable()
     const message = (name: string): string => failure(() => table.find(name)).message
     expect(message('iris')).toContain('no model is exposed yet')
@@ -81,7 +81,7 @@ describe('the model table', () => {
     expect(message('x')).toMatch(/this connector exposes (model-\d\d, ){10}and 2 more\.$/)
   })
 
-  test('whatever stands on the topic: a model of the table, or a Problem that does not repeat it unchecked', () => {
+  test('returns a model of the table or a Problem with printable text, for any name on the topic', () => {
     const table = new ModelTable()
     table.set(modelOf('iris', 'infer'))
     fc.assert(
@@ -98,7 +98,7 @@ describe('the model table', () => {
   })
 })
 
-test('an operation is the one that is named, the default, or refused with a list', () => {
+test('finds an operation by name or the default one, and otherwise lists the offered ones', () => {
   const model = modelOf('iris', 'infer', 'metadata')
   expect(findOperation(model, undefined).name).toBe('infer')
   expect(findOperation(model, 'metadata').name).toBe('metadata')
@@ -110,7 +110,7 @@ test('an operation is the one that is named, the default, or refused with a list
   }
 })
 
-describe('where the answer goes', () => {
+describe('the reply target', () => {
   const topics = new TopicSpace('infer')
   const correlationData = Uint8Array.from([7])
   const delivery = (responseTopic?: string) => ({
@@ -120,14 +120,14 @@ describe('where the answer goes', () => {
   })
   const derived = derivedTarget(topics, delivery())!
 
-  test('to the derived topic, with the Correlation Data', () => {
+  test('is the derived topic, with the Correlation Data', () => {
     expect(derived).toEqual({ topic: 'infer/reply/cam7/iris/infer/1', correlationData, qos: 1 })
     expect(requestedTarget(topics, 'cam7', delivery(), derived)).toBe(derived)
     expect(derivedTarget(topics, { ...delivery(), qos: 0 })!.qos).toBe(0)
     expect(derivedTarget(topics, { ...delivery(), topic: 'infer/request//iris' })).toBeUndefined()
   })
 
-  test("to a Response Topic in the client's own subtree", () => {
+  test("may be a Response Topic in the client's own subtree", () => {
     expect(requestedTarget(topics, 'cam7', delivery('infer/reply/cam7/x'), derived)).toEqual({
       topic: 'infer/reply/cam7/x',
       correlationData,
@@ -136,7 +136,7 @@ describe('where the answer goes', () => {
   })
 
   test.each(['', 'infer/reply/cam8/x', 'infer/request/cam7/iris', 'infer/reply/cam7/#', '$SYS/x'])(
-    'never to "%s"',
+    'is never "%s"',
     (responseTopic) => {
       const problem = failure(() => requestedTarget(topics, 'cam7', delivery(responseTopic), derived))
       expect(problem.code).toBe('response_topic_forbidden')
@@ -182,7 +182,7 @@ describe('the standard topics', () => {
     return routing
   }
 
-  test('a client that may not know of the model of an absent peer learns as much as of one that does not exist', () => {
+  test("give a client without access the same problem for an absent peer's model as for an unknown one", () => {
     const router = arrange()
     const hidden = problemOf(routed(router, 'cam7', 'secret-away'))!
     const unknown = problemOf(routed(router, 'cam7', 'secret-other'))!
@@ -192,17 +192,17 @@ describe('the standard topics', () => {
     expect(problemOf(routed(router, 'cam7', 'rose-away'))).toBe(absent)
   })
 
-  test('the answer for an absent peer goes to the Response Topic', () => {
+  test('answer for an absent peer on the Response Topic', () => {
     const routing = routed(arrange(), 'cam7', 'rose-away', 'infer/reply/cam7/mine')
     expect(routing).toMatchObject({ target: { topic: 'infer/reply/cam7/mine' } })
   })
 
-  test('a hidden model of a peer that works is left to it: its policy decides', () => {
+  test('leave a hidden model of an online peer to that peer, whose policy decides', () => {
     const router = arrange({ peers: { answering: () => ({ peer: 'b' }) } })
     expect(routed(router, 'cam7', 'secret')).toEqual({ peer: 'b' })
   })
 
-  test('a request wakes the server of a pending model only where its client may know of it', () => {
+  test('check the server of a pending model only for clients that may know it', () => {
     const router = arrange()
     for (const model of ['late', 'secret-late', 'iris', 'rose', 'rose-away']) routed(router, 'cam7', model)
     expect(wanted).toEqual(['late'])

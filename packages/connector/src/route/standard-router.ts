@@ -1,27 +1,27 @@
-// The standard topics: `{root}/request/{client}/{model}[/{operation}[/{id…}]]`.
+// Routes the standard topics `{root}/request/{client}/{model}[/{operation}[/{id…}]]`.
 import { Problem, type TopicSpace } from '@inferwire/protocol'
 import type { Delivery, ExposedModel, LeftToPeer, ReplyTarget, Router, Routing, Undecided } from '../step.ts'
 import { UNKNOWN_MODEL } from '../telemetry/index.ts'
 import { findOperation, type ModelTable } from './model-table.ts'
 import { derivedTarget, requestedTarget } from './reply-target.ts'
 
-/** A peer that has the model cannot answer now. */
+/** A peer exposes the model, but cannot answer now. */
 export interface PeerAbsent {
-  /** Only for clients that may know of the model. */
+  /** For clients that may know the model; for others the model does not exist. */
   readonly absent: Problem
 }
 
-/** What the standard topics are routed with. */
+/** The dependencies of the standard router. */
 export interface StandardRouterParts {
   readonly topics: TopicSpace
   readonly models: ModelTable
-  /** Which models a client may learn of. */
+  /** The models whose existence a client may learn. */
   readonly policy: { shows(client: string, model: string): boolean }
-  /** What other connectors have to do with a model that is not configured here; undefined: nothing, as far as is known. */
+  /** The state of a model that is not configured here; undefined if no other connector is known to expose it. */
   readonly peers: { answering(model: string): LeftToPeer | Undecided | PeerAbsent | undefined }
 }
 
-/** See the file's first line. */
+/** Routes requests on the standard topics to the exposed models. */
 export class StandardRouter implements Router {
   readonly #parts: StandardRouterParts
 
@@ -41,7 +41,7 @@ export class StandardRouter implements Router {
     try {
       const { client, model: name, operation, id } = topics.parseRequest(delivery.topic)
       const elsewhere = models.has(name) ? undefined : peers.answering(name)
-      // Nothing is answered for a peer, not even a Response Topic that is forbidden.
+      // A peer's requests get no answer from this connector, not even for a forbidden Response Topic.
       if (elsewhere !== undefined && !('absent' in elsewhere)) return elsewhere
       target = requestedTarget(topics, client, delivery, target)
       if (elsewhere !== undefined && policy.shows(client, name)) throw elsewhere.absent
@@ -57,7 +57,7 @@ export class StandardRouter implements Router {
     try {
       return models.find(name, (shown) => policy.shows(client, shown))
     } catch (error) {
-      // Thrown only where the client may know of the model.
+      // Thrown only for a client that may know the model.
       if (error instanceof Problem && error.code === 'model_not_ready') models.wanted(name)
       throw error
     }

@@ -1,2 +1,2 @@
-// Safekeeping: requests that the broker holds no longer and that are not answered yet, on disk.
+// Stores unanswered requests on disk whose Packet Identifier had to be given up, so that a crash does not lose them.
 export { Safekeeping } from './safekeeping.ts'

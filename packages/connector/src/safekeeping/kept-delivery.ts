@@ -1,10 +1,10 @@
-// A request that was read from the disk: a redelivery like one of the broker, settled by removing its file.
+// A request read from disk: it behaves like a redelivery by the broker, and settling it removes its file.
 import type { MessageProperties } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
 
 const NO_PAYLOAD = Buffer.alloc(0)
 
-/** What of a delivery is on the disk. Times are of the wall clock: the monotonic one begins anew with each process. */
+/** The JSON of a stored request. Times are wall-clock times: the monotonic clock restarts with each process. */
 interface Record {
   readonly topic: string
   readonly packetId: number
@@ -14,7 +14,7 @@ interface Record {
   readonly payload: string
 }
 
-/** See the file's first line. */
+/** A stored request as a delivery. */
 export class KeptDelivery implements Delivery {
   readonly topic: string
   payload: Buffer
@@ -23,13 +23,13 @@ export class KeptDelivery implements Delivery {
   readonly isWhole = true
   readonly qos = 1
   readonly retain = false
-  /** The process that received it may have run it. */
+  /** The process that received it may have executed it. */
   readonly dup = true
   readonly packetId: number
   properties: MessageProperties
   readonly receivedAtMs: number
   isReleased = false
-  /** The disk does not lose it. */
+  /** A stored request is never lost with a connection. */
   readonly isLost = false
   readonly redelivery = undefined
   readonly #remove: () => void
@@ -67,7 +67,7 @@ export class KeptDelivery implements Delivery {
   }
 }
 
-/** The text of the file. */
+/** Encodes a request as the text of its file. */
 export function writeKept({ topic, packetId, receivedAtMs, properties, payload }: Delivery): string {
   const { correlationData, ...others } = properties
   const record: Record = {
@@ -83,7 +83,7 @@ export function writeKept({ topic, packetId, receivedAtMs, properties, payload }
   return JSON.stringify(record)
 }
 
-/** @throws Error for a text that is no kept request. */
+/** Decodes the text of a file. @throws Error for a text that is not a stored request. */
 export function readKept(text: string, remove: () => void): KeptDelivery {
   const record = JSON.parse(text) as Partial<Record> | null
   const isWhole =
@@ -93,7 +93,7 @@ export function readKept(text: string, remove: () => void): KeptDelivery {
     typeof record.payload === 'string' &&
     isProperties(record.properties) &&
     (record.correlationData === undefined || typeof record.correlationData === 'string')
-  if (!isWhole) throw new Error('It has not all members of a kept request.')
+  if (!isWhole) throw new Error('The file does not have all members of a stored request.')
   return new KeptDelivery(record as Record, remove)
 }
 

@@ -6,19 +6,19 @@ import type { Delivery } from '../step.ts'
 import { Safekeeping } from './safekeeping.ts'
 
 let folder: string
-let told: string[]
+let reported: string[]
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'safekeeping-'))
-  told = []
+  reported = []
 })
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
 const open = (place = folder): Safekeeping =>
   new Safekeeping(place, {
-    refused: (reason) => told.push(`refused: ${reason}`),
-    unreadable: (path) => told.push(`unreadable: ${path}`),
+    refused: (reason) => reported.push(`refused: ${reason}`),
+    unreadable: (path) => reported.push(`unreadable: ${path}`),
   })
 
 const deliveryOf = (payload = Buffer.from([0, 255, 7]), ageMs = 0): Delivery => ({
@@ -45,7 +45,7 @@ const deliveryOf = (payload = Buffer.from([0, 255, 7]), ageMs = 0): Delivery => 
   settle: () => {},
 })
 
-test('a kept request is there for the next process: the same bytes, as a redelivery, as old as it is', () => {
+test('returns a stored request to the next process as a redelivery, with the same bytes and age', () => {
   expect(open().keep(deliveryOf(undefined, 5_000))).toBeTypeOf('function')
   const [kept] = open().kept()
   const { topic, payload, payloadBytes, isWhole, qos, retain, dup, packetId, properties } = deliveryOf()
@@ -56,7 +56,7 @@ test('a kept request is there for the next process: the same bytes, as a redeliv
   expect(ageMs).toBeLessThan(60_000)
 })
 
-test('answered, it is gone: by the process that kept it, or by the one that read it', () => {
+test('removes an answered request, in the process that stored it or in the one that read it', () => {
   open().keep(deliveryOf())!()
   expect(open().kept()).toEqual([])
   open().keep(deliveryOf())
@@ -66,7 +66,7 @@ test('answered, it is gone: by the process that kept it, or by the one that read
   expect(readdirSync(folder)).toEqual([])
 })
 
-test('what cannot be kept stays with the broker: a released body, a full folder, a folder that cannot be written', () => {
+test('does not store a released request, or one for a full or unwritable folder', () => {
   expect(open().keep({ ...deliveryOf(), isReleased: true })).toBeUndefined()
   expect(open().keep({ ...deliveryOf(Buffer.alloc(0)), isReleased: true })).toBeUndefined()
   const full = open()
@@ -75,30 +75,30 @@ test('what cannot be kept stays with the broker: a released body, a full folder,
   expect(full.keep(deliveryOf(large))).toBeUndefined()
   writeFileSync(join(folder, 'file'), '')
   expect(open(join(folder, 'file', 'below')).keep(deliveryOf())).toBeUndefined()
-  expect(told).toEqual([expect.stringContaining('bytes'), expect.stringContaining('ENOTDIR')])
+  expect(reported).toEqual([expect.stringContaining('bytes'), expect.stringContaining('ENOTDIR')])
 })
 
-test('room that an answered request leaves is used again', () => {
+test('reuses the space of an answered request', () => {
   const safekeeping = open()
   const large = Buffer.alloc(16 * 1024 * 1024)
   safekeeping.keep(deliveryOf(large))!()
   expect(safekeeping.keep(deliveryOf(large))).toBeTypeOf('function')
 })
 
-test('a file that is no kept request is named and left, and keeps nobody from starting', () => {
+test('reports a file that is not a stored request, leaves it there, and starts', () => {
   open().keep(deliveryOf())
   const [name] = readdirSync(folder)
   const good = readFileSync(join(folder, name!), 'utf8')
   const broken = ['', 'null', '{}', '[]', good.slice(0, -5), good.replace('"topic"', '"tropic"')]
   for (const [index, text] of broken.entries()) writeFileSync(join(folder, `b${index}.request.json`), text)
-  // Not written to the end: its PUBLISH was never acknowledged.
+  // Incomplete: its PUBLISH was never acknowledged.
   writeFileSync(join(folder, 'half.request.json.new'), '{')
   expect(open().kept()).toHaveLength(1)
-  expect(told).toHaveLength(broken.length)
+  expect(reported).toHaveLength(broken.length)
   expect(readdirSync(folder).filter((file) => file.endsWith('.new'))).toEqual([])
 })
 
-test('without a folder there is nothing kept, and nothing is made', () => {
+test('returns nothing and creates nothing without a folder', () => {
   expect(open(join(folder, 'none')).kept()).toEqual([])
   expect(readdirSync(folder)).toEqual([])
 })

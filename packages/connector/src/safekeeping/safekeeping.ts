@@ -1,4 +1,4 @@
-// Keeps requests on disk whose Packet Identifier had to be given up before their answer.
+// Stores requests on disk whose Packet Identifier had to be given up before their answer.
 import { randomUUID } from 'node:crypto'
 import {
   closeSync,
@@ -16,23 +16,23 @@ import { join } from 'node:path'
 import type { Delivery } from '../step.ts'
 import { KeptDelivery, readKept, writeKept } from './kept-delivery.ts'
 
-/** What is told about the folder. */
+/** Receives the failures of the folder. */
 export interface SafekeepingListener {
-  /** A request cannot be kept: the folder cannot be written, or it is full. */
+  /** A request could not be stored: the folder is not writable or full. */
   refused(reason: string): void
-  /** A file in the folder is not a kept request; it is left where it is. */
+  /** A file in the folder is not a stored request, or could not be removed; it stays there. */
   unreadable(path: string, reason: string): void
 }
 
-// The folder may be a small volume; a request in it has waited for as long as 32,768 others needed.
+// The folder may be a small volume. A request is stored only after 32,768 later ones, so few are stored at a time.
 const BYTES_MAX = 32 * 1024 * 1024
 const UNFINISHED = '.new'
 const FILE_PATTERN = /^[\w-]+\.request\.json$/
 
 /**
- * Packet Identifiers come round after 65,535 messages, and an unacknowledged one may then be deleted by the
- * acknowledgement of another. A request that waits so long is written here and acknowledged; the next process reads it,
- * should this one end before the answer.
+ * Packet Identifiers are reused after 65,535 messages, and then the acknowledgement of another message may delete an
+ * unacknowledged one. A request that waits that long is written to disk and acknowledged; if this process ends before
+ * the answer, the next one reads it.
  */
 export class Safekeeping {
   readonly #folder: string
@@ -45,7 +45,7 @@ export class Safekeeping {
     this.#listener = listener
   }
 
-  /** Requests of an earlier process, as redeliveries. Settling one removes its file. */
+  /** Returns the requests of an earlier process, as redeliveries. Settling one removes its file. */
   kept(): Delivery[] {
     const deliveries: Delivery[] = []
     for (const name of this.#names()) {
@@ -63,16 +63,16 @@ export class Safekeeping {
   }
 
   /**
-   * Writes the request to the disk before it returns; the result removes it again, and must be called once when the
-   * request was answered. Undefined: it could not be kept, and its Packet Identifier must not be given up.
+   * Writes the request to disk before it returns. The returned function removes it, and must be called once when the
+   * request has been answered. Undefined if it could not be stored: its Packet Identifier must not be given up.
    */
   keep(delivery: Delivery): (() => void) | undefined {
-    // A kept one stays where it is; a released one has its reply in flight already, and no body that could run again.
+    // A request read from disk is stored already; for a released one the reply is in flight, and its body is gone.
     if (delivery instanceof KeptDelivery || delivery.isReleased || !delivery.isWhole) return undefined
     const text = writeKept(delivery)
     const size = Buffer.byteLength(text)
     if (this.#bytes + size > BYTES_MAX) {
-      this.#listener.refused(`its folder holds ${this.#bytes} bytes, of at most ${BYTES_MAX}`)
+      this.#listener.refused(`its folder is full: ${this.#bytes} of at most ${BYTES_MAX} bytes are in use`)
       return undefined
     }
     const path = join(this.#folder, `${randomUUID()}.request.json`)
@@ -89,7 +89,7 @@ export class Safekeeping {
     return () => this.#remove(path, size)
   }
 
-  // What was not written to the end was never acknowledged, and is redelivered by the broker.
+  // An incomplete file belongs to a request that was not acknowledged, which the broker redelivers.
   #names(): string[] {
     try {
       const names = readdirSync(this.#folder)
@@ -101,7 +101,7 @@ export class Safekeeping {
     }
   }
 
-  // What cannot be removed is answered once more by the next process: at least once, never lost.
+  // A file that cannot be removed makes the next process answer once more: at least once, never lost.
   #remove(path: string, size: number): void {
     this.#bytes -= size
     try {
@@ -112,7 +112,7 @@ export class Safekeeping {
   }
 }
 
-// By rename, and on the disk before the PUBLISH is acknowledged: the broker forgets it then.
+// By rename, and synced before the PUBLISH is acknowledged, because the broker deletes it then.
 function writeDurably(folder: string, path: string, text: string): void {
   const unfinished = path + UNFINISHED
   try {

@@ -53,7 +53,7 @@ const shuffled = fc
   .integer({ min: 1, max: 200 })
   .chain((count) => fc.shuffledSubarray([...Array(count).keys()], { minLength: count }))
 
-test('PUBACKs leave in the order in which the PUBLISHes came, whatever the order of settling', () => {
+test('acknowledges in the order of arrival, whatever the order of settling', () => {
   fc.assert(
     fc.property(shuffled, fc.constantFrom(STRICT, HOLD_MS), (settleOrder, holdMaxMs) => {
       const { sent, order, receive } = arrange(holdMaxMs)
@@ -72,7 +72,7 @@ test('PUBACKs leave in the order in which the PUBLISHes came, whatever the order
   )
 })
 
-test('a long stream of acknowledgements leaves nothing behind', () => {
+test('keeps nothing in memory after a long stream of acknowledgements', () => {
   const { sent, order, receive, receiveMany } = arrange(STRICT)
   const first = receive(1)
   for (const delivery of receiveMany(2, 5000)) delivery.settle()
@@ -82,7 +82,7 @@ test('a long stream of acknowledgements leaves nothing behind', () => {
   expect(order.pending).toBe(0)
 })
 
-test('settling twice acknowledges once', () => {
+test('acknowledges once if a delivery is settled twice', () => {
   const { sent, receive } = arrange(STRICT)
   const delivery = receive(7)
   delivery.settle()
@@ -90,7 +90,7 @@ test('settling twice acknowledges once', () => {
   expect(sent).toEqual([7])
 })
 
-test('nothing is acknowledged after the connection ended, because identifiers start again', () => {
+test('acknowledges nothing after the connection ended, because identifiers are assigned afresh', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(HOLD_MS)
   const first = receive(1)
@@ -103,14 +103,14 @@ test('nothing is acknowledged after the connection ended, because identifiers st
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('a QoS 0 delivery takes no part', () => {
+test('ignores QoS 0 deliveries', () => {
   const { sent, order, receive } = arrange(STRICT)
   receive(0, 0).settle()
   expect(sent).toEqual([])
   expect(order.pending).toBe(0)
 })
 
-test('as-settled acknowledges at once and counts what is left', () => {
+test('with as-settled it acknowledges at once, and counts the remaining deliveries', () => {
   fc.assert(
     fc.property(shuffled, (settleOrder) => {
       const { sent, order, receiveMany } = arrange(AS_SETTLED)
@@ -125,7 +125,7 @@ test('as-settled acknowledges at once and counts what is left', () => {
   )
 })
 
-test('order is kept behind a young head, and given up behind one that is older than the bound', () => {
+test('keeps the order behind a young head, and lets PUBACKs overtake one that is older than the bound', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(HOLD_MS)
   const slow = receive(1)
@@ -133,7 +133,7 @@ test('order is kept behind a young head, and given up behind one that is older t
   receive(3).settle()
   vi.advanceTimersByTime(HOLD_MS - 1)
   expect(sent).toEqual([])
-  // Nothing else happens: the timer lets them go.
+  // Nothing else happens: the timer sends the PUBACKs.
   vi.advanceTimersByTime(2)
   expect(sent).toEqual([2, 3])
   expect(order.pending).toBe(1)
@@ -142,7 +142,7 @@ test('order is kept behind a young head, and given up behind one that is older t
   expect(order.pending).toBe(0)
 })
 
-test('behind an old head the order of all others is kept', () => {
+test('keeps the order of all other deliveries behind an overdue head', () => {
   vi.useFakeTimers()
   const { sent, receive } = arrange(HOLD_MS)
   receive(1)
@@ -156,7 +156,7 @@ test('behind an old head the order of all others is kept', () => {
   expect(sent).toEqual([2, 3, 4])
 })
 
-test('no timer runs while nothing settled is held behind another, and never more than one', () => {
+test('runs a timer only while a settled delivery is held behind another, and never more than one', () => {
   vi.useFakeTimers()
   const { order, receive, receiveMany } = arrange(HOLD_MS)
   const first = receive(1)
@@ -171,7 +171,7 @@ test('no timer runs while nothing settled is held behind another, and never more
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('each delivery is acknowledged once, and one is overtaken only when it is older than the bound', () => {
+test('acknowledges each delivery once, and overtakes only deliveries that are older than the bound', () => {
   const step = fc.record({ waitMs: fc.integer({ min: 0, max: 900 }), settle: fc.nat(20) })
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 80 }), (steps) => {
@@ -198,7 +198,7 @@ test('each delivery is acknowledged once, and one is overtaken only when it is o
         check()
       }
       vi.advanceTimersByTime(2 * HOLD_MS)
-      // What is settled was let go: only what is open is pending.
+      // Settled deliveries have been acknowledged: only open ones are pending.
       expect(order.pending).toBe(open.length)
       for (const delivery of open) delivery.settle()
       expect(sent.toSorted((one, other) => one - other)).toEqual(all.map(({ packetId }) => packetId))
@@ -207,7 +207,7 @@ test('each delivery is acknowledged once, and one is overtaken only when it is o
   )
 })
 
-test('what a broker would count as open that ignores overtaking PUBACKs', () => {
+test('counts the deliveries that are open for a broker that ignores overtaking PUBACKs', () => {
   const { order, overtakes, receive, receiveMany } = arrange(AS_SETTLED)
   for (const delivery of receiveMany(1, 3)) delivery.settle()
   expect([overtakes(), order.openIfIgnored]).toEqual([0, 0])
@@ -220,7 +220,7 @@ test('what a broker would count as open that ignores overtaking PUBACKs', () => 
   expect([overtakes(), order.openIfIgnored]).toEqual([1, 10])
 })
 
-test('a delivery in safe keeping leaves its identifier in time, and is settled with its keeper, once', () => {
+test('hands a delivery over to the keeper before its identifier is reused, and settles it there once', () => {
   let settled = 0
   const keeper = vi.fn<Keeper>(() => () => void (settled += 1))
   const { sent, order, receive, receiveMany } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
@@ -232,7 +232,7 @@ test('a delivery in safe keeping leaves its identifier in time, and is settled w
   expect(sent.at(-1)).toBe(1)
   expect(held.isHandedOver).toBe(true)
   expect(order.pending).toBe(1)
-  // Also after the connection ended.
+  // Even after the connection ended.
   order.end()
   held.settle()
   held.settle()
@@ -240,13 +240,13 @@ test('a delivery in safe keeping leaves its identifier in time, and is settled w
   expect(sent).toHaveLength(10)
 })
 
-test('a delivery that cannot leave holds everything back before its identifier comes round again', () => {
+test('holds back all PUBACKs before the identifier of a delivery without a keeper is reused', () => {
   const { distanceMax } = IDENTIFIERS
   const RECEIVE_MAXIMUM = 65_535 - distanceMax
   const { sent, heldBack, order, receive } = arrange(AS_SETTLED)
   const held = receive(1)
   let distance = 0
-  // A broker that counts identifiers and obeys Receive Maximum.
+  // A broker that assigns identifiers by counting and obeys Receive Maximum.
   while (order.pending < RECEIVE_MAXIMUM) receive(1 + (++distance % 65_535)).settle()
   expect(heldBack).toEqual([1])
   expect(distance).toBeGreaterThan(distanceMax)
@@ -258,7 +258,7 @@ test('a delivery that cannot leave holds everything back before its identifier c
   expect(sent.slice(distanceMax).every((packetId, index) => packetId === distanceMax + 1 + index)).toBe(true)
 })
 
-test('the next one that cannot leave goes on holding back', () => {
+test('keeps holding back for the next delivery that cannot give up its identifier', () => {
   const { sent, heldBack, receive, receiveMany } = arrange(AS_SETTLED, { identifiers: FEW })
   const [first, second] = receiveMany(1, 2)
   for (let packetId = 3; packetId <= 11; packetId++) receive(packetId).settle()
@@ -266,20 +266,20 @@ test('the next one that cannot leave goes on holding back', () => {
   expect(heldBack).toEqual([1])
   receive(12).settle()
   first!.settle()
-  // Its PUBACK would let the broker count on.
+  // Its PUBACK would let the broker assign more identifiers.
   expect(sent.slice(8)).toEqual([])
   expect(heldBack).toEqual([1, 2])
   second!.settle()
   expect(sent.slice(8)).toEqual([1, 2, 11, 12])
 })
 
-describe('what is redelivered on a new connection', () => {
-  test('has the distance that its identifier has to the first new one', () => {
+describe('redelivered on a new connection', () => {
+  test('a delivery has the distance from its identifier to the first new one', () => {
     const keeper = vi.fn<Keeper>(() => () => {})
     const { sent, receive } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
     const held = receive(3, 1, true)
     receive(4, 1, true).settle()
-    // Of 10 that may follow it, 7 did on the connection before.
+    // Ten may follow; seven of them did on the previous connection.
     receive(10).settle()
     receive(11).settle()
     expect(keeper).not.toHaveBeenCalled()
@@ -289,7 +289,7 @@ describe('what is redelivered on a new connection', () => {
     expect(sent).toEqual([4, 10, 11, 12, 3, 13])
   })
 
-  test('leaves at once where the broker numbers afresh, and will meet it soon', () => {
+  test('a delivery is handed over at once if the broker will soon reach its identifier', () => {
     const keeper = vi.fn<Keeper>(() => () => {})
     const { sent, order, receive } = arrange(HOLD_MS, { identifiers: FEW, keeper })
     const settled = receive(4, 1, true)
@@ -304,7 +304,7 @@ describe('what is redelivered on a new connection', () => {
     order.end()
   })
 
-  test('keeps its order otherwise', () => {
+  test('deliveries keep their order otherwise', () => {
     const { sent, order, receive } = arrange(HOLD_MS, { identifiers: FEW })
     const first = receive(3, 1, true)
     receive(4, 1, true).settle()
@@ -316,7 +316,7 @@ describe('what is redelivered on a new connection', () => {
   })
 })
 
-test('in strict order nothing has to leave: the broker stops at Receive Maximum', () => {
+test('in strict order it hands nothing over, because the broker stops at Receive Maximum', () => {
   const keeper = vi.fn<Keeper>(() => undefined)
   const { receive, receiveMany } = arrange(STRICT, { identifiers: FEW, keeper })
   receive(1)
@@ -327,21 +327,21 @@ test('in strict order nothing has to leave: the broker stops at Receive Maximum'
 test.each([
   ['the old message is settled first', 0],
   ['the new message is settled first', 1],
-])('two messages under one identifier are acknowledged when both are settled: %s', (_what, firstSettled) => {
+])('acknowledges two messages with one identifier when both are settled: %s', (_what, firstSettled) => {
   const { sent, order, receive } = arrange(AS_SETTLED)
-  const twins = [receive(5)]
+  const pair = [receive(5)]
   receive(6).settle()
-  twins.push(receive(5))
+  pair.push(receive(5))
   receive(7).settle()
   expect(sent).toEqual([6, 7])
-  twins[firstSettled]!.settle()
+  pair[firstSettled]!.settle()
   expect(sent).toEqual([6, 7])
-  twins[1 - firstSettled]!.settle()
+  pair[1 - firstSettled]!.settle()
   expect(sent).toEqual([6, 7, 5, 5])
   expect(order.pending).toBe(0)
 })
 
-test('a settled message under an identifier that is still open holds others no longer than the bound', () => {
+test('holds later PUBACKs no longer than the bound for a settled message whose identifier is still in use', () => {
   vi.useFakeTimers()
   const { sent, receive } = arrange(HOLD_MS)
   const old = receive(5)
@@ -356,7 +356,7 @@ test('a settled message under an identifier that is still open holds others no l
   expect(sent).toEqual([6, 7, 5, 5])
 })
 
-test('in strict order a message whose identifier was used again waits for the other one, and order is kept', () => {
+test('in strict order it keeps the order around two messages with one identifier', () => {
   const { sent, receive } = arrange(STRICT)
   const old = receive(5)
   const between = receive(6)
@@ -368,7 +368,7 @@ test('in strict order a message whose identifier was used again waits for the ot
   expect(sent).toEqual([5, 6, 5])
 })
 
-test('a resend is held until its PUBACK left, also when its delivery is settled', () => {
+test('ignores a resent message until its PUBACK is sent, even after it is settled', () => {
   const { order, receive } = arrange(STRICT)
   const first = receive(1)
   const second = receive(2)
@@ -379,7 +379,7 @@ test('a resend is held until its PUBACK left, also when its delivery is settled'
   expect(held()).toEqual([false, false])
 })
 
-test('another message under an open identifier is no resend: it has another topic, body or Correlation Data', () => {
+test('treats a message under an open identifier with another topic, body or Correlation Data as new', () => {
   const { order, receive } = arrange(STRICT)
   const held = receive(1)
   const others = [
@@ -394,7 +394,7 @@ test('another message under an open identifier is no resend: it has another topi
   expect(holds({})).toBe(true)
 })
 
-test('a connection that began strictly may become tolerant', () => {
+test('lets PUBACKs overtake once a connection that began strictly becomes tolerant', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(STRICT)
   receive(1)

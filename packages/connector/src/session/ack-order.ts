@@ -1,102 +1,104 @@
-// Decides when the PUBACK of each delivery may leave: in the order of arrival (MQTT 5 §4.6, MQTT-4.6.0-2), which is
-// given up only behind a delivery that is open for longer than a bound. One instance per connection.
+// Decides when the PUBACK of each delivery is sent: in the order of arrival (MQTT 5 §4.6, MQTT-4.6.0-2), except past a
+// delivery that has been open for longer than a bound. One instance per connection.
 import type { Acknowledgements, ReceivedDelivery } from './delivery.ts'
 import { MalformedPacket } from './malformed.ts'
 import type { ReceivedPublish } from './publish-decoder.ts'
 
 /**
- * `strict` keeps the order at any price, `bounded` gives it up behind a delivery that is open for longer than
- * `ackHoldMaxMs`, and `as-settled` acknowledges at once.
+ * `strict` always keeps the order, `bounded` lets later PUBACKs overtake a delivery that has been open for longer than
+ * `ackHoldMaxMs`, and `as-settled` acknowledges immediately.
  */
 export type AckOrderKind = 'strict' | 'bounded' | 'as-settled'
 
-/** Takes over a request, so that its PUBACK may leave. Returns what its `settle` must call; undefined = it cannot. */
+/** Stores a request, so that its PUBACK can be sent. Returns the callback for its `settle`; undefined if it cannot. */
 export type Keeper = (delivery: ReceivedDelivery) => (() => void) | undefined
 
-/** What an order is made with. */
+/** The options of an ack order. */
 export interface AckOrderOptions {
   readonly epoch: number
-  /** Order is kept behind a head that is younger than this, in milliseconds: Infinity = always, 0 = never. */
+  /** The order is kept behind a head that is younger than this, in milliseconds: Infinity = always, 0 = never. */
   readonly holdMaxMs: number
   /** @default IDENTIFIERS */
   readonly identifiers?: Identifiers | undefined
-  /** @default none: a delivery that must leave its identifier holds back the connection */
+  /** @default none: a delivery that must give up its identifier holds back the connection */
   readonly keeper?: Keeper | undefined
   /** Writes the PUBACK. */
   acknowledge(packetId: number): void
-  /** Nothing more is acknowledged until this delivery is settled: its Packet Identifier would be used again. */
+  /** Nothing more is acknowledged until this delivery is settled: its Packet Identifier would be reused. */
   heldBack?(delivery: ReceivedDelivery): void
-  /** @default none: nothing waits for what the broker redelivers */
+  /** @default none: no reply waits for redeliveries */
   redelivery?(): Promise<void> | undefined
   /** The first PUBACK of this connection that overtakes another one has been written. */
   overtook?(): void
 }
 
-/** The Packet Identifiers of the broker. */
+/** The Packet Identifiers that the broker uses. */
 export interface Identifiers {
-  /** They are 1 to this one. */
+  /** The largest identifier; the smallest is 1. */
   readonly count: number
-  /** A delivery must leave its identifier when this many followed it. */
+  /** A delivery must give up its identifier after this many later deliveries. */
   readonly distanceMax: number
 }
 
 /**
- * Many brokers give out Packet Identifiers by counting and do not look whether one is still open: the 65,535th PUBLISH
- * after a held one has its identifier, and one PUBACK deletes the wrong one of the two. A delivery leaves half-way.
+ * Many brokers assign Packet Identifiers by counting, without checking whether one is still in use: the 65,535th
+ * PUBLISH after an open one gets the same identifier, and one PUBACK deletes the wrong one of the two. A delivery
+ * therefore gives up its identifier half-way.
  */
 export const IDENTIFIERS: Identifiers = { count: 65_535, distanceMax: 32_768 }
 
-// Places are 1 to 2^30, over and over: they stay small integers, which cost no allocation.
+// Places run from 1 to 2^30 and wrap around: they stay small integers, which need no allocation.
 const PLACE_MASK = 0x3fff_ffff
-// Acknowledged deliveries are dropped from the queue in blocks: shifting one by one would copy the queue each time.
+// Acknowledged deliveries are removed from the queue in blocks: removing them one by one would copy the queue each
+// time.
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
-// Each waits for the disk; there is half of all identifiers left to do the others in.
+// Each hand-over waits for the disk. The rest follow with later deliveries: half of the identifiers are still left.
 const HAND_OVERS_MAX = 8
 const SAME_ID_MAX = 255
-// Where one head after the other becomes old, they are looked at together.
+// When several heads become overdue soon after each other, one timer handles them together.
 const TIMER_MIN_MS = 10
 const NO_COUNTS = new Uint8Array(0)
 
 /**
- * The unacknowledged deliveries of one connection. When the connection ends, so does this order: Packet Identifiers
- * start again with a new session, and a late PUBACK would delete the request of another client.
+ * The unacknowledged deliveries of one connection. An instance ends with its connection: a new session assigns Packet
+ * Identifiers afresh, and a late PUBACK would delete another client's request.
  */
 export class AckOrder implements Acknowledgements {
   readonly epoch: number
   readonly #options: AckOrderOptions
   readonly #identifiers: Identifiers
   #holdMaxMs: number
-  // Order is given up behind deliveries that were received at this time or before. Bounded: the timer moves it on, so
-  // that no clock is read for each acknowledgement.
+  // Deliveries received at or before this time may be overtaken. In `bounded` order the timer advances it, so that the
+  // clock is not read for each acknowledgement.
   #oldBeforeMs: number
-  // Deliveries whose order is kept: from `#head` on, each has the place after the one before. Bounded by the Receive
-  // Maximum that we announce, or by the window of the broker.
+  // Deliveries whose order is kept, from `#head` on, with consecutive places. Bounded by our Receive Maximum or by the
+  // broker's window.
   #queue: (ReceivedDelivery | undefined)[] = []
   #head = 0
-  // Settled deliveries in the queue, behind a head that is not.
+  // Settled deliveries in the queue behind an unsettled head.
   #heldBehindHead = 0
-  // Older ones, each acknowledged alone when it is settled, in order of arrival. An array and not a Set: see in-flight.ts.
-  // Acknowledged ones (place 0) stay until they are the smaller part no more.
+  // Overdue deliveries in the order of arrival; each is acknowledged by itself when it is settled. An array instead of
+  // a Set: see in-flight.ts. Acknowledged ones (place 0) stay until they are the majority.
   #overdue: ReceivedDelivery[] = []
   #overdueHead = 0
   #overdueLeft = 0
-  // By Packet Identifier: deliveries that are not acknowledged, and not settled. Above 1 where the broker used an open
-  // identifier again.
+  // Counts by Packet Identifier: unacknowledged deliveries, and unsettled ones. Above 1 if the broker has reused an
+  // open identifier.
   #open = new Uint8Array(0x1_0000)
   #unsettled = new Uint8Array(0x1_0000)
   #newest = 0
-  // Until the first delivery that is not redelivered (MQTT 5 §4.4).
+  // True until the first delivery that is not a redelivery (MQTT 5 §4.4).
   #isResuming = true
   #newestId = 0
-  // Deliveries that may follow before an overdue one must leave its identifier.
+  // Later deliveries that may still arrive before an overdue one must give up its identifier.
   #untilLeave = 0
   #pending = 0
   #pendingMax = 0
   #firstOvertaking = 0
   #openIfIgnoredAtEnd = 0
   #heldBy: ReceivedDelivery | undefined
-  // Armed only while a settled delivery is held behind a young head; at most one.
+  // Armed only while a settled delivery is held behind a head that is not yet overdue.
   #timer: NodeJS.Timeout | undefined
   #ended = false
 
@@ -116,22 +118,22 @@ export class AckOrder implements Acknowledgements {
     return this.#options.redelivery?.()
   }
 
-  /** Deliveries that wait for their acknowledgement, settled ones behind a slow head included. */
+  /** Unacknowledged deliveries, including settled ones that are held behind a slow head. */
   get pending(): number {
     return this.#pending
   }
 
-  /** The most that waited at once: the broker's window is at least that large. */
+  /** The most deliveries that were unacknowledged at once: the broker's window is at least that large. */
   get pendingMax(): number {
     return this.#pendingMax
   }
 
-  /** The place of the newest delivery. It changes with each one. */
+  /** The place of the newest delivery; it changes with each delivery. */
   get newest(): number {
     return this.#newest
   }
 
-  /** Deliveries that a broker would still count as open which ignored every PUBACK that overtook another one; else 0. */
+  /** Deliveries that would still be open for a broker that ignores every overtaking PUBACK; 0 if there was none. */
   get openIfIgnored(): number {
     if (this.#firstOvertaking === 0 || this.#ended) return this.#openIfIgnoredAtEnd
     const sinceOldest = this.#overdueLeft > 0 ? this.#distance(this.#overdue[this.#overdueHead]!.place) : 0
@@ -139,8 +141,9 @@ export class AckOrder implements Acknowledgements {
   }
 
   /**
-   * Whether a PUBLISH with DUP is a delivery of this connection that is still open. The identifier alone does not tell:
-   * once identifiers have come round, a broker may redeliver two messages under one of them, and each must be answered.
+   * Whether a PUBLISH with DUP repeats a delivery of this connection that is still open. The identifier alone does not
+   * show it: after a wrap-around a broker may redeliver two messages with the same identifier, and both must be
+   * answered.
    */
   holds(publish: ReceivedPublish): boolean {
     if (this.#open[publish.packetId] === 0) return false
@@ -149,14 +152,16 @@ export class AckOrder implements Acknowledgements {
   }
 
   /**
-   * Takes note of a QoS 1 delivery, in arrival order.
-   * @throws MalformedPacket when the broker uses one open identifier again and again.
+   * Registers a QoS 1 delivery. Must be called in the order of arrival.
+   * @throws MalformedPacket when the broker reuses one open identifier too often.
    */
   received(delivery: ReceivedDelivery): void {
     const { packetId } = delivery
     const open = this.#open[packetId]!
     if (open === SAME_ID_MAX)
-      throw new MalformedPacket(`Packet Identifier ${packetId} is open ${open} times (MQTT 5 §2.2.1)`)
+      throw new MalformedPacket(
+        `Packet Identifier ${packetId} is in use by ${open} unacknowledged messages (MQTT 5 §2.2.1)`,
+      )
     this.#open[packetId] = open + 1
     this.#unsettled[packetId]! += 1
     this.#newest = (this.#newest & PLACE_MASK) + 1
@@ -169,7 +174,7 @@ export class AckOrder implements Acknowledgements {
       this.#freeIdentifiers()
   }
 
-  /** Called by the delivery when its duty is done. */
+  /** Registers that a delivery has been settled. */
   settled(delivery: ReceivedDelivery): void {
     if (delivery.place === 0 || this.#ended) return
     const { packetId } = delivery
@@ -182,31 +187,32 @@ export class AckOrder implements Acknowledgements {
     else this.#advance()
   }
 
-  /** Changes the bound, for a connection that began strictly. */
+  /** Changes the bound, for a connection that began with strict order. */
   hold(holdMaxMs: number): void {
     this.#holdMaxMs = holdMaxMs
     this.#oldBeforeMs = oldBeforeMs(holdMaxMs)
     if (!this.#ended && this.#heldBy === undefined) this.#advance()
   }
 
-  /** The connection is gone: nothing is acknowledged any more, and the broker will deliver again. */
+  /** The connection has ended: nothing more is acknowledged, and the broker will redeliver. */
   end(): void {
     this.#openIfIgnoredAtEnd = this.openIfIgnored
     this.#ended = true
     clearTimeout(this.#timer)
-    // Calls that still run hold their delivery, and with it this object.
+    // Running calls keep their delivery, and with it this object, in memory.
     this.#queue = []
     this.#overdue = []
     this.#open = this.#unsettled = NO_COUNTS
   }
 
-  // Goes on from the head of the queue, until one is neither done nor old.
+  // Acknowledges from the head of the queue, up to a delivery that is neither done nor overdue.
   #advance(): void {
     const queue = this.#queue
     for (let first = queue[this.#head]; first !== undefined; first = queue[this.#head]) {
       const isDone = this.#isDone(first)
       if (!isDone && (this.#heldBehindHead === 0 || first.receivedAtMs > this.#oldBeforeMs)) break
-      // Not kept until its block goes: it would be moved to where only a full collection looks.
+      // Cleared now, not with its block: otherwise it would be promoted to old space, which only a full collection
+      // clears.
       queue[this.#head] = undefined
       this.#head += 1
       if (first.settled) this.#heldBehindHead -= 1
@@ -223,7 +229,7 @@ export class AckOrder implements Acknowledgements {
     if (this.#heldBehindHead > 0 && this.#timer === undefined) this.#armTimer()
   }
 
-  // Of two messages under one identifier the first PUBACK deletes the one or the other: it waits until both are settled.
+  // If two messages share an identifier, the first PUBACK may delete either of them: it waits until both are settled.
   #isDone({ packetId }: ReceivedDelivery): boolean {
     return this.#unsettled[packetId] === 0
   }
@@ -238,7 +244,8 @@ export class AckOrder implements Acknowledgements {
     if (isFirstOvertaking) this.#options.overtook?.()
   }
 
-  // For the moment in which the head becomes old: what is settled behind it must leave although nothing else happens.
+  // Fires when the head becomes overdue: deliveries settled behind it must be acknowledged even if nothing else
+  // happens.
   #armTimer(): void {
     const head = this.#queue[this.#head]
     if (head === undefined || this.#holdMaxMs === Number.POSITIVE_INFINITY) return
@@ -251,7 +258,7 @@ export class AckOrder implements Acknowledgements {
     this.#timer.unref()
   }
 
-  // Returns false when nothing more may be acknowledged.
+  // Returns false if nothing more may be acknowledged.
   #becomesOverdue(delivery: ReceivedDelivery): boolean {
     const untilLeave = this.#identifiers.distanceMax - this.#identifierDistance(delivery)
     this.#untilLeave = this.#overdueLeft === 0 ? untilLeave : Math.min(this.#untilLeave, untilLeave)
@@ -278,13 +285,14 @@ export class AckOrder implements Acknowledgements {
     this.#overdueHead = 0
   }
 
-  // Deliveries that came after the one at this place.
+  // Number of deliveries that arrived after this place.
   #distance(place: number): number {
     return (this.#newest - place) & PLACE_MASK
   }
 
-  // How many identifiers the broker has given out since this one. It goes on counting where it was on the connection
-  // before, or begins afresh in the middle of old ones: what was redelivered has more behind it than this connection saw.
+  // How many identifiers the broker has assigned since this one. The broker's counter continues from the previous
+  // connection or restarts among identifiers in use, so for a redelivery it is further ahead than this connection
+  // shows.
   #identifierDistance({ place, packetId, lead }: ReceivedDelivery): number {
     return this.#isResuming ? this.#idsSince(packetId) : this.#distance(place) + lead
   }
@@ -302,7 +310,7 @@ export class AckOrder implements Acknowledgements {
     for (const other of [...this.#overdue, ...redelivered])
       other.lead = this.#idsSince(other.packetId) - this.#distance(other.place)
     if (this.#holdMaxMs === Number.POSITIVE_INFINITY || this.#heldBy !== undefined) return
-    // What the broker's counter will meet soon is old, however young the connection is.
+    // A redelivery whose identifier the broker will soon reach is overdue, however new the connection is.
     const last = redelivered.findLastIndex(
       (other) => this.#identifierDistance(other) >= this.#identifiers.distanceMax,
     )
@@ -315,7 +323,8 @@ export class AckOrder implements Acknowledgements {
     if (this.#overdueLeft > 0) this.#release()
   }
 
-  // Overdue deliveries leave their identifiers in time, or hold back the connection. Returns false when it is held.
+  // Makes overdue deliveries give up their identifiers in time, or holds back the connection. Returns false if it is
+  // held.
   #freeIdentifiers(): boolean {
     this.#untilLeave = Number.POSITIVE_INFINITY
     let handedOver = 0
@@ -339,7 +348,7 @@ export class AckOrder implements Acknowledgements {
   }
 
   #handOver(delivery: ReceivedDelivery): boolean {
-    // What is settled waits for another message under its identifier: nobody can take that over.
+    // A settled delivery waits for another message with the same identifier: it cannot be handed over.
     if (delivery.settled || delivery.isHandedOver) return false
     const settled = this.#options.keeper?.(delivery)
     if (settled === undefined) return false
@@ -356,7 +365,8 @@ export class AckOrder implements Acknowledgements {
     this.#release()
   }
 
-  // Acknowledges all that is done, in order of arrival; but first what must leave: each PUBACK lets the broker count on.
+  // Acknowledges everything that is done, in the order of arrival. Identifiers are freed first: each PUBACK lets the
+  // broker assign further ones.
   #release(): void {
     if (!this.#freeIdentifiers()) return
     for (const delivery of this.#overdue.slice(this.#overdueHead)) {
@@ -370,7 +380,7 @@ function oldBeforeMs(holdMaxMs: number): number {
   return holdMaxMs === 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
 }
 
-// A released delivery has nothing left to compare, so what is resent for it is handled anew, and answered from memory.
+// A released delivery has no payload to compare: its redelivery is handled as new, and answered from memory.
 function isResend(held: ReceivedDelivery | undefined, publish: ReceivedPublish): boolean {
   if (held === undefined || held.place === 0 || held.packetId !== publish.packetId) return false
   return (

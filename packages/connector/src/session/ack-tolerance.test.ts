@@ -14,11 +14,11 @@ afterEach(() => {
 })
 
 function arrange() {
-  const told: string[] = []
+  const warnings: string[] = []
   let reconnects = 0
   const tolerance = new AckTolerance({
     reconnect: () => void (reconnects += 1),
-    insists: (symptom) => void told.push(symptom),
+    insists: (symptom) => void warnings.push(symptom),
   })
   const connect = (sessionPresent = true) => {
     tolerance.connected(sessionPresent)
@@ -55,11 +55,11 @@ function arrange() {
     }
     return { order, receive, answer, end }
   }
-  return { tolerance, connect, told, reconnects: () => reconnects }
+  return { tolerance, connect, warnings, reconnects: () => reconnects }
 }
 
-test('a broker that hangs up on the first PUBACK out of order insists, and is told once', () => {
-  const { tolerance, connect, told } = arrange()
+test('detects a broker that hangs up on the first PUBACK out of order, and reports it once', () => {
+  const { tolerance, connect, warnings } = arrange()
   const first = connect()
   first.receive()
   first.answer(1)
@@ -70,25 +70,25 @@ test('a broker that hangs up on the first PUBACK out of order insists, and is to
   second.answer(20)
   vi.advanceTimersByTime(20 * QUIET_MS)
   second.end(true)
-  expect(told).toEqual(['ended the connection after the first one'])
+  expect(warnings).toEqual(['ended the connection after the first one'])
 })
 
 test.each([
-  ['we ended it', false, 0],
-  ['it came later', true, 1_001],
-])('the end of a connection proves nothing when %s', (_what, isByBroker, afterMs) => {
-  const { tolerance, connect, told } = arrange()
+  ['the connector ended it', false, 0],
+  ['it came more than a second later', true, 1_001],
+])('draws no conclusion from the end of a connection when %s', (_what, isByBroker, afterMs) => {
+  const { tolerance, connect, warnings } = arrange()
   const { receive, answer, end } = connect()
   receive()
   answer(1)
   vi.advanceTimersByTime(afterMs)
   end(isByBroker)
-  expect(told).toEqual([])
+  expect(warnings).toEqual([])
   expect(tolerance.isStrict).toBe(false)
 })
 
-test('a broker that reads it and ends the connection soon insists when it does so twice in a row', () => {
-  const { tolerance, connect, told } = arrange()
+test('detects a broker that answers the ping and ends the connection soon, twice in a row', () => {
+  const { tolerance, connect, warnings } = arrange()
   for (const isStrict of [false, true]) {
     const { receive, answer, end } = connect()
     receive()
@@ -97,11 +97,11 @@ test('a broker that reads it and ends the connection soon insists when it does s
     end(true)
     expect(tolerance.isStrict).toBe(isStrict)
   }
-  expect(told).toHaveLength(1)
+  expect(warnings).toHaveLength(1)
 })
 
-test('a broker that once accepted them does not hang up because of them', () => {
-  const { connect, told } = arrange()
+test('trusts a broker that once accepted PUBACKs out of order', () => {
+  const { connect, warnings } = arrange()
   const first = connect()
   first.receive()
   first.answer(1)
@@ -111,19 +111,19 @@ test('a broker that once accepted them does not hang up because of them', () => 
   second.receive()
   second.answer(1)
   second.end(true)
-  expect(told).toEqual([])
+  expect(warnings).toEqual([])
 })
 
-test('without a PUBACK out of order a connection may end at any time', () => {
-  const { connect, told } = arrange()
+test('draws no conclusion from the end of a connection without a PUBACK out of order', () => {
+  const { connect, warnings } = arrange()
   const { answer, end } = connect()
   answer(20)
   end(true)
-  expect(told).toEqual([])
+  expect(warnings).toEqual([])
 })
 
-test('a broker that falls silent and redelivers what was acknowledged insists', () => {
-  const { tolerance, connect, told, reconnects } = arrange()
+test('detects a broker that stops delivering and redelivers acknowledged messages', () => {
+  const { tolerance, connect, warnings, reconnects } = arrange()
   const first = connect()
   first.receive()
   first.answer(31)
@@ -133,12 +133,12 @@ test('a broker that falls silent and redelivers what was acknowledged insists', 
   expect([tolerance.isStrict, tolerance.isProbing]).toEqual([true, true])
   const second = connect()
   for (let count = 0; count < 32; count++) second.receive(true)
-  expect(told).toEqual(['redelivered messages that had been acknowledged out of order'])
+  expect(warnings).toEqual(['redelivered messages that had been acknowledged out of order'])
   expect([tolerance.isStrict, tolerance.isProbing]).toEqual([true, false])
 })
 
-test('it is found out as well when the slow request was answered meanwhile', () => {
-  const { connect, told, reconnects } = arrange()
+test('detects it even if the slow request has been answered meanwhile', () => {
+  const { connect, warnings, reconnects } = arrange()
   const first = connect()
   const slow = first.receive()
   first.answer(31)
@@ -149,18 +149,18 @@ test('it is found out as well when the slow request was answered meanwhile', () 
   first.end(false)
   const second = connect()
   for (let count = 0; count < 32; count++) second.receive(true)
-  expect(told).toHaveLength(1)
+  expect(warnings).toHaveLength(1)
 })
 
-test('a broker that redelivers only what was open is not suspected again', () => {
-  const { tolerance, connect, told, reconnects } = arrange()
+test('does not suspect a broker again that redelivered only open messages', () => {
+  const { tolerance, connect, warnings, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 3; count++) first.receive()
   first.answer(31)
   vi.advanceTimersByTime(2 * QUIET_MS)
   first.end(false)
   const second = connect()
-  // Identifiers begin afresh, as with brokers that redeliver under new ones.
+  // Identifiers are assigned afresh, as by brokers that redeliver under new ones.
   for (let count = 0; count < 3; count++) second.receive(true)
   expect(tolerance.isProbing).toBe(true)
   second.answer(1)
@@ -170,10 +170,10 @@ test('a broker that redelivers only what was open is not suspected again', () =>
   third.receive()
   third.answer(31)
   vi.advanceTimersByTime(20 * QUIET_MS)
-  expect([told, reconnects()]).toEqual([[], 1])
+  expect([warnings, reconnects()]).toEqual([[], 1])
 })
 
-test('a broker that goes on delivering is not suspected', () => {
+test('does not suspect a broker that keeps delivering', () => {
   const { connect, reconnects } = arrange()
   const { receive, answer } = connect()
   receive()
@@ -184,7 +184,7 @@ test('a broker that goes on delivering is not suspected', () => {
   expect(reconnects()).toBe(0)
 })
 
-test('less than ten ignored PUBACKs are no reason to look', () => {
+test('does not probe for fewer than ten ignored PUBACKs', () => {
   const { connect, reconnects } = arrange()
   const { receive, answer } = connect()
   for (let count = 0; count < 20; count++) receive()
@@ -193,7 +193,7 @@ test('less than ten ignored PUBACKs are no reason to look', () => {
   expect(reconnects()).toBe(0)
 })
 
-test('a window that was larger before is not full now', () => {
+test("does not probe while the broker's window was larger before", () => {
   const { connect, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 50; count++) first.receive()
@@ -208,7 +208,7 @@ test('a window that was larger before is not full now', () => {
   expect(reconnects()).toBe(1)
 })
 
-test('a broker that delivers more than Receive Maximum counts the PUBACKs', () => {
+test('stops watching a broker that delivers more than Receive Maximum', () => {
   const { connect, reconnects } = arrange()
   const { receive, answer } = connect()
   receive()
@@ -218,7 +218,7 @@ test('a broker that delivers more than Receive Maximum counts the PUBACKs', () =
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('a session that the broker forgot ends the search, and what was learned about its window', () => {
+test('ends the probe and forgets the window when the broker has discarded the session', () => {
   const { tolerance, connect, reconnects } = arrange()
   const first = connect()
   first.receive()
@@ -233,7 +233,7 @@ test('a session that the broker forgot ends the search, and what was learned abo
   expect(reconnects()).toBe(2)
 })
 
-test('during a drain silence is expected', () => {
+test('does not probe during a drain', () => {
   const { tolerance, connect, reconnects } = arrange()
   const { receive, answer } = connect()
   receive()

@@ -1,39 +1,41 @@
-// Finds out whether the broker accepts PUBACKs that overtake others: a few hang up on them, or throw them away.
+// Detects brokers that do not accept PUBACKs out of order: some end the connection, others ignore them.
 import type { AckOrder } from './ack-order.ts'
 
-/** What the judgement needs of the session. */
+/** The actions on the session. */
 export interface AckToleranceSession {
-  /** Ends the connection and makes a new one, on which `redelivered` is called. */
+  /** Ends the connection and opens a new one, on which `redelivered` is called. */
   reconnect(): void
-  /** The broker insists on order: PUBACKs must not overtake any more. `symptom` completes the sentence "it …". */
+  /** The broker requires order: no PUBACK may overtake another from now on. `symptom` completes the sentence "it …". */
   insists(symptom: string): void
 }
 
-// rumqttd ends the connection at once. Later it has another reason.
+// rumqttd ends the connection immediately. If the end comes later than this, it has another reason.
 const HANGS_UP_WITHIN_MS = 1_000
 const HANGS_UP_IN_A_ROW = 2
 const QUIET_MS = 5_000
-// Fewer ignored PUBACKs are no proof: other messages may be on their way.
+// Fewer ignored PUBACKs prove nothing: the messages may still be in transit.
 const IGNORED_MIN = 10
 
 /**
- * Two kinds of broker do not accept a PUBACK out of order. One ends the connection: it does not even answer the ping that
- * follows the first of them. (One that answers may still end it in the next second; twice in a row is no accident.) A
- * connection that lives on proves the opposite. The other one (EMQX with durable sessions) ignores
- * them, counts the messages as open for ever, and stops delivering when its window is full. That looks like a broker
- * without work, so a new connection finds out: every broker redelivers what is open, this one also what was
- * acknowledged. They are counted: some brokers give redelivered messages other identifiers.
+ * Detects two kinds of broker that do not accept a PUBACK out of order.
+ * The first kind ends the connection without answering the ping that follows the first such PUBACK. (A broker that
+ * answers may still end it within the next second; two such ends in a row are taken as proof.) A connection that
+ * survives proves the opposite.
+ * The second kind (EMQX with durable sessions) ignores such PUBACKs, counts the messages as in flight forever, and
+ * stops delivering when its window is full. That looks like a broker without requests, so a probe on a new connection
+ * decides: every broker redelivers the open messages, and this kind also redelivers the acknowledged ones. The
+ * redelivered messages are counted, because some brokers assign new identifiers to them.
  */
 export class AckTolerance {
   readonly #session: AckToleranceSession
   #verdict: 'unknown' | 'tolerant' | 'insists' = 'unknown'
-  // A connection lived on after a PUBACK out of order.
+  // A connection has survived a PUBACK out of order.
   #hasSurvived = false
   #overtookAtMs: number | undefined
   #isAnswered = false
   #endedSoonInARow = 0
-  // The largest number of messages that were open at once, for a broker that ignores PUBACKs out of order. While more
-  // than that can be open, the window of the broker is not full.
+  // The most messages that were in flight at once, as counted by a broker that ignores PUBACKs out of order. The
+  // broker's window is at least this large.
   #windowMax = 0
   #probe: { readonly redeliveredMax: number; redelivered: number } | undefined
   #timer: NodeJS.Timeout | undefined
@@ -43,17 +45,17 @@ export class AckTolerance {
     this.#session = session
   }
 
-  /** PUBACKs must leave in order: the broker insists, or is about to show whether it does. */
+  /** Whether PUBACKs must keep the order: the broker requires it, or a probe is running. */
   get isStrict(): boolean {
     return this.#verdict === 'insists' || this.#probe !== undefined
   }
 
-  /** The connection is there to find out; `redelivered` must be called. */
+  /** Whether this connection is a probe; `redelivered` must be called. */
   get isProbing(): boolean {
     return this.#probe !== undefined
   }
 
-  /** CONNACK. A session that is new may be with another broker. */
+  /** CONNACK has arrived. A new session may belong to another broker. */
   connected(sessionPresent: boolean): void {
     if (sessionPresent) return
     this.#probe = undefined
@@ -70,17 +72,17 @@ export class AckTolerance {
     if (this.#verdict === 'unknown' && !this.#isStopped) this.#watch(order, receiveMaximum)
   }
 
-  /** The broker has read the first of them, and the connection lives. */
+  /** The broker has answered the ping after the first overtaking PUBACK, and the connection survives. */
   answered(): void {
     this.#isAnswered = true
   }
 
-  /** A QoS 1 delivery on a connection that is there to find out. */
+  /** A QoS 1 delivery has arrived on a probing connection. */
   redelivered(dup: boolean): void {
     const probe = this.#probe
     if (probe === undefined) return
     if (!dup) {
-      // MQTT 5 §4.4: what is redelivered comes first.
+      // MQTT 5 §4.4: redelivered messages come first.
       this.#probe = undefined
       this.#verdict = 'tolerant'
       return
@@ -90,7 +92,7 @@ export class AckTolerance {
       this.#insists('redelivered messages that had been acknowledged out of order')
   }
 
-  /** The connection is over. `isByBroker` = the broker ended it, without a reason that has nothing to do with us. */
+  /** The connection has ended. `isByBroker`: the broker ended it, and our packets may be the reason. */
   ended(order: AckOrder, isByBroker: boolean): void {
     clearTimeout(this.#timer)
     this.#windowMax = Math.max(this.#windowMax, order.pendingMax, order.openIfIgnored)
@@ -107,7 +109,7 @@ export class AckTolerance {
       this.#insists('ended the connection after the first one')
   }
 
-  /** Nothing new is taken: a broker without deliveries is no suspect any more. */
+  /** No new requests are accepted: a broker that delivers nothing is no longer suspicious. */
   stop(): void {
     clearTimeout(this.#timer)
     this.#isStopped = true
@@ -125,7 +127,7 @@ export class AckTolerance {
     this.#timer = setTimeout(() => {
       const open = order.openIfIgnored
       const ignored = open - order.pending
-      // It would never have delivered so many.
+      // A broker that ignores PUBACKs would never have delivered so many.
       if (open > receiveMaximum) this.#verdict = 'tolerant'
       else if (order.newest !== newest || ignored < IGNORED_MIN || open < this.#windowMaxOf(order))
         this.#watch(order, receiveMaximum)

@@ -1,9 +1,9 @@
-// Brokers that lack what MQTT 5 lets them lack: retained messages, shared subscriptions, wildcards.
+// Brokers without optional features of MQTT 5: retained messages, shared subscriptions, wildcards.
 import { generate, type IConnackPacket, type IPublishPacket, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
 import type { OutgoingMessage } from './publish-encoder.ts'
 import type { SessionOptions } from './session-options.ts'
-import { bytes, meet, ScriptedBroker, type Meeting } from './testing/scripted-broker.ts'
+import { bytes, startSession, ScriptedBroker, type TestSession } from './testing/scripted-broker.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -21,9 +21,9 @@ const STATUS: OutgoingMessage = {
 
 interface Features {
   readonly connack?: IConnackPacket['properties']
-  /** Refuses a retained Will, as MQTT-3.2.2-13 wants it. */
+  /** Refuses a retained Will, as required by MQTT-3.2.2-13. */
   readonly refusesWill?: boolean
-  /** Ends the connection over a retained PUBLISH. */
+  /** Ends the connection when it receives a retained PUBLISH. */
   readonly refusesPublish?: boolean
 }
 
@@ -32,7 +32,7 @@ const packet = (given: Packet): Buffer => generate(given, { protocolVersion: 5 }
 async function arrange(
   features: Features,
   options: Partial<SessionOptions> = {},
-): Promise<Meeting & { readonly broker: ScriptedBroker }> {
+): Promise<TestSession & { readonly broker: ScriptedBroker }> {
   const broker = new ScriptedBroker(5, (read) => {
     if (read.cmd === 'connect') {
       const isRefused = features.refusesWill === true && read.will?.retain === true
@@ -51,9 +51,9 @@ async function arrange(
       : packet({ cmd: 'puback', messageId: read.messageId! })
   })
   closing.push(() => broker.stop())
-  const meeting = meet(await broker.start(), { ...WILL, ...options })
-  closing.unshift(() => meeting.session.close())
-  return Object.assign(meeting, { broker })
+  const testSession = startSession(await broker.start(), { ...WILL, ...options })
+  closing.unshift(() => testSession.session.close())
+  return Object.assign(testSession, { broker })
 }
 
 const publishesOf = (broker: ScriptedBroker): IPublishPacket[] =>
@@ -61,22 +61,25 @@ const publishesOf = (broker: ScriptedBroker): IPublishPacket[] =>
 const willsOf = (broker: ScriptedBroker): (boolean | undefined)[] =>
   broker.received.flatMap(({ packet }) => (packet.cmd === 'connect' ? [packet.will?.retain] : []))
 
-test('with Retain Available 0 nothing is published with Retain, and the operator is told once', async () => {
+test('publishes nothing with Retain after Retain Available 0, and warns once', async () => {
   const { session, broker, warnings, errors, until } = await arrange({ connack: { retainAvailable: false } })
   expect(await session.publish(STATUS)).toEqual({ kind: 'acknowledged', reasonCode: 0 })
   expect(publishesOf(broker).map(({ topic, retain }) => [topic, retain])).toEqual([['status', false]])
   broker.cut()
   await until(() => errors.length === 1)
   expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
-  // The second CONNECT need not be refused first.
+  // The second CONNECT already has a Will without Retain.
   expect(willsOf(broker)).toEqual([true, false])
   expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([false, false])
   expect(warnings).toEqual([
-    { event: 'retain_unavailable', message: expect.stringMatching(/no retained messages.*cards/) as string },
+    {
+      event: 'retain_unavailable',
+      message: expect.stringMatching(/does not support retained messages.*cards/) as string,
+    },
   ])
 })
 
-test('a broker that refuses a retained Will gets one that is not retained, at once', async () => {
+test('reconnects at once without Retain in the Will if the broker refused it', async () => {
   const { session, broker, errors, warnings, until } = await arrange(
     { connack: { retainAvailable: false }, refusesWill: true },
     { reconnect: { minMs: 60_000, maxMs: 60_000 }, random: () => 1 },
@@ -90,7 +93,7 @@ test('a broker that refuses a retained Will gets one that is not retained, at on
   expect(warnings.map(({ event }) => event)).toEqual(['retain_unavailable'])
 })
 
-test('a broker that ends the connection over a retained publish does so once', async () => {
+test('stops retaining after the broker ended one connection over a retained publish', async () => {
   const { session, broker, errors, warnings, until } = await arrange({ refusesPublish: true })
   expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
   expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([true, false])
@@ -102,7 +105,7 @@ test('a broker that ends the connection over a retained publish does so once', a
 })
 
 test.each([4, 5] as const)(
-  'on each connection of MQTT version %i the retained statuses are asked for again, with QoS 0',
+  'with MQTT version %i it subscribes to the retained statuses again on each connection, with QoS 0',
   async (protocolVersion) => {
     const encoded = (given: Packet): Buffer => generate(given, { protocolVersion })
     const broker = new ScriptedBroker(protocolVersion, (read, connection) => {
@@ -119,11 +122,11 @@ test.each([4, 5] as const)(
       ownFilters: ['status/+'],
       retainedFilters: ['status/+'],
     }
-    const meeting = meet(await broker.start(), options)
-    closing.unshift(() => meeting.session.close())
-    await meeting.until(() => meeting.timesReady === 1)
+    const testSession = startSession(await broker.start(), options)
+    closing.unshift(() => testSession.session.close())
+    await testSession.until(() => testSession.timesReady === 1)
     broker.cut()
-    await meeting.until(() => meeting.timesReady === 2)
+    await testSession.until(() => testSession.timesReady === 2)
     const asked = broker.received.flatMap(({ connection, packet }) =>
       packet.cmd === 'subscribe'
         ? packet.subscriptions.map(({ topic, qos, rh }) => [connection, topic, qos, rh ?? 0])
@@ -138,7 +141,7 @@ test.each([4, 5] as const)(
   },
 )
 
-test('a broker with retained messages gets them, and nothing is told', async () => {
+test('retains its messages if the broker supports it, without a warning', async () => {
   const { session, broker, warnings } = await arrange({})
   await session.publish(STATUS)
   expect([willsOf(broker), publishesOf(broker).map(({ retain }) => retain)]).toEqual([[true], [true]])
@@ -146,28 +149,28 @@ test('a broker with retained messages gets them, and nothing is told', async () 
 })
 
 test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
-  'a share on a broker without shared subscriptions: no session, and the reason: %j',
+  'does not connect with a share to a broker without shared subscriptions, and names the reason: %j',
   async (options) => {
-    const meeting = await arrange({ connack: { sharedSubscriptionAvailable: false } }, {
+    const testSession = await arrange({ connack: { sharedSubscriptionAvailable: false } }, {
       share: 'g',
       ...options,
     } as Partial<SessionOptions>)
-    const { broker, errors } = meeting
-    await meeting.until(() => errors.length === 3)
-    expect([meeting.session.isReady, meeting.timesReady]).toEqual([false, 0])
+    const { broker, errors } = testSession
+    await testSession.until(() => errors.length === 3)
+    expect([testSession.session.isReady, testSession.timesReady]).toEqual([false, 0])
     expect(errors[0]!.message).toBe(
-      'The broker says that it cannot serve our subscriptions (shared subscriptions not supported, 0x9e). Leave out broker.share and run one connector, or use a broker that has shared subscriptions.',
+      'The broker does not support the subscriptions of the connector (shared subscriptions not supported, 0x9e). Remove broker.share and run one connector, or use a broker that supports shared subscriptions.',
     )
     expect(broker.received.every(({ packet }) => packet.cmd === 'connect')).toBe(true)
   },
 )
 
-test('without a share the same broker is good', async () => {
-  const meeting = await arrange({ connack: { sharedSubscriptionAvailable: false } })
-  await meeting.until(() => meeting.timesReady === 1)
+test('connects to the same broker without a share', async () => {
+  const testSession = await arrange({ connack: { sharedSubscriptionAvailable: false } })
+  await testSession.until(() => testSession.timesReady === 1)
 })
 
-test('filters with wildcards on a broker without them: no session, and the reason', async () => {
+test('does not connect with wildcard filters to a broker without wildcards, and names the reason', async () => {
   const { errors, until, session } = await arrange(
     { connack: { wildcardSubscriptionAvailable: false } },
     { filters: ['infer/request/+/iris'] },
@@ -177,16 +180,18 @@ test('filters with wildcards on a broker without them: no session, and the reaso
   expect(errors[0]!.message).toContain('wildcard subscriptions not supported, 0xa2')
 })
 
-test('a broker that keeps the session for a shorter time than it was asked for is told, once', async () => {
-  const meeting = await arrange({ connack: { sessionExpiryInterval: 60 } })
-  await meeting.until(() => meeting.timesReady === 1)
-  meeting.broker.cut()
-  await meeting.until(() => meeting.timesReady === 2)
-  expect(meeting.warnings.map(({ event }) => event)).toEqual(['session_expiry_lowered'])
-  expect(meeting.warnings[0]!.message).toMatch(/for 60 s, not for the 300 s of broker\.sessionExpirySeconds/)
+test('warns once if the broker lowers the session expiry', async () => {
+  const testSession = await arrange({ connack: { sessionExpiryInterval: 60 } })
+  await testSession.until(() => testSession.timesReady === 1)
+  testSession.broker.cut()
+  await testSession.until(() => testSession.timesReady === 2)
+  expect(testSession.warnings.map(({ event }) => event)).toEqual(['session_expiry_lowered'])
+  expect(testSession.warnings[0]!.message).toMatch(
+    /for 60 s, not for the 300 s of broker\.sessionExpirySeconds/,
+  )
 })
 
-test('where the broker keeps no session, rivals for it still pause', async () => {
+test('pauses after a takeover even if the broker keeps no session', async () => {
   const noSession = packet({
     cmd: 'connack',
     sessionPresent: false,
@@ -196,8 +201,8 @@ test('where the broker keeps no session, rivals for it still pause', async () =>
   const takenOver = bytes('e0 01 8e')
   const broker = new ScriptedBroker(5, ({ cmd }) => (cmd === 'connect' ? noSession : takenOver))
   closing.push(() => broker.stop())
-  const meeting = meet(await broker.start())
-  closing.unshift(() => meeting.session.close())
-  await meeting.until(() => meeting.errors.length === 1)
-  expect(meeting.pauses).toEqual([30_000])
+  const testSession = startSession(await broker.start())
+  closing.unshift(() => testSession.session.close())
+  await testSession.until(() => testSession.errors.length === 1)
+  expect(testSession.pauses).toEqual([30_000])
 })

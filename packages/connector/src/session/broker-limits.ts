@@ -1,27 +1,27 @@
-// What the broker said in CONNACK, with the specification's defaults for what it left out (MQTT 5 §3.2.2.3).
+// The limits in the broker's CONNACK, with the specification's defaults for absent properties (MQTT 5 §3.2.2.3).
 import type { Connack } from './control-decoder.ts'
 import type { ConnectOptions } from './control-encoder.ts'
 import { MalformedPacket } from './malformed.ts'
 
-/** Obeyed for the life of the connection. */
+/** The limits that apply for the life of the connection. */
 export interface BrokerLimits {
   readonly sessionPresent: boolean
   /** QoS 1 publishes of ours that may be unacknowledged at once. */
   readonly receiveMaximum: number
-  /** Bytes of the largest packet that the broker takes. */
+  /** Bytes of the largest packet that the broker accepts. */
   readonly maximumPacketSize: number
   readonly maximumQoS: 0 | 1 | 2
-  /** Without it no publish of ours may be retained (MQTT-3.2.2-14). */
+  /** If false, none of our publishes may be retained (MQTT-3.2.2-14). */
   readonly retainAvailable: boolean
   readonly wildcardSubscriptionAvailable: boolean
   readonly sharedSubscriptionAvailable: boolean
   /** Seconds; the server's value overrides ours. */
   readonly keepAliveSeconds: number
-  /** Seconds for which the broker keeps our queue; its value overrides ours (§3.2.2.3.2). */
+  /** Seconds for which the broker keeps the session; its value overrides ours (§3.2.2.3.2). */
   readonly sessionExpirySeconds: number
 }
 
-/** What we asked for in CONNECT, and the broker may change. */
+/** The values in our CONNECT that the broker may change. */
 export type AskedLimits = Pick<ConnectOptions, 'keepAliveSeconds' | 'sessionExpirySeconds'>
 
 /** Limits of a successful CONNACK. @throws MalformedPacket for values with which nothing could be published. */

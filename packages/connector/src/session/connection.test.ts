@@ -1,4 +1,4 @@
-// What a broker must not send ends the connection as malformed; it is never an exception in the socket's handler.
+// Malformed packets from the broker end the connection; they cause no exception in the socket's handler.
 import { Duplex } from 'node:stream'
 import { expect, test } from 'vitest'
 import type { BrokerLimits } from './broker-limits.ts'
@@ -8,14 +8,14 @@ import { MalformedPacket } from './malformed.ts'
 
 const CONNACK = [0x20, 3, 0, 0, 0]
 
-interface Heard {
+interface Received {
   readonly closed: Promise<Error>
   readonly sent: Buffer[]
   readonly limits: BrokerLimits[]
   readonly deliveries: ReceivedDelivery[]
 }
 
-function hear(bytes: readonly number[]): Heard {
+function receive(bytes: readonly number[]): Received {
   const sent: Buffer[] = []
   const limits: BrokerLimits[] = []
   const deliveries: ReceivedDelivery[] = []
@@ -64,19 +64,19 @@ test.each([
   ['two Receive Maximums', [0x20, 9, 0, 0, 6, 0x21, 0, 5, 0x21, 0, 6]],
   ['a Maximum QoS of 7', [0x20, 5, 0, 0, 2, 0x24, 7]],
   ['a Maximum Packet Size of 0', [0x20, 8, 0, 0, 5, 0x27, 0, 0, 0, 0]],
-])('%s is malformed', async (_what, bytes) => {
-  const { closed, sent, deliveries } = hear(bytes)
+])('ends the connection as malformed on %s', async (_what, bytes) => {
+  const { closed, sent, deliveries } = receive(bytes)
   expect(await closed).toBeInstanceOf(MalformedPacket)
   // DISCONNECT 0x81, malformed packet.
   expect(sent.at(-1)?.subarray(0, 3).toString('hex')).toMatch(/^e0..81$/)
   expect(deliveries).toEqual([])
 })
 
-test('what comes behind a good CONNACK in the same segment is delivered', async () => {
+test('delivers a PUBLISH that follows CONNACK in the same segment', async () => {
   const connack = [0x20, 6, 1, 0, 3, 0x21, 0, 9]
   const publish = [0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x62]
   const disconnect = [0xe0, 2, 0x8e, 0]
-  const { closed, limits, deliveries } = hear([...connack, ...publish, ...disconnect])
+  const { closed, limits, deliveries } = receive([...connack, ...publish, ...disconnect])
   expect((await closed).message).toContain('Another client took over')
   expect(limits).toEqual([expect.objectContaining({ sessionPresent: true, receiveMaximum: 9 })])
   expect(deliveries.map(({ topic, packetId, payload }) => [topic, packetId, payload.toString()])).toEqual([
@@ -84,20 +84,20 @@ test('what comes behind a good CONNACK in the same segment is delivered', async 
   ])
 })
 
-test('what the broker resends while we hold it is not delivered twice; a second message is', async () => {
+test('ignores a resent PUBLISH, but delivers another message with the same identifier', async () => {
   const [first, again, second] = [
     [0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x62],
     [0x3a, 7, 0, 1, 0x61, 0, 7, 0, 0x62],
     [0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x63],
   ] as const
   const bytes = [...CONNACK, ...first, ...again, ...second]
-  const { closed, deliveries, sent } = hear([...bytes, 0xe0, 2, 0x8b, 0])
+  const { closed, deliveries, sent } = receive([...bytes, 0xe0, 2, 0x8b, 0])
   await closed
   expect(deliveries.map(({ payload, dup }) => [payload.toString(), dup])).toEqual([
     ['b', false],
     ['c', false],
   ])
-  // Of a connection that is over.
+  // The connection has ended: nothing is acknowledged.
   for (const delivery of deliveries) delivery.settle()
   expect(sent).toHaveLength(1)
 })

@@ -1,4 +1,4 @@
-// One connection to the broker, from the open socket to its end: reads packets, and hands each to who waits for it.
+// One connection to the broker, from the open socket to its end: reads packets and dispatches them.
 import type { Duplex } from 'node:stream'
 import { AckOrder, type AckOrderOptions } from './ack-order.ts'
 import { brokerLimits, type BrokerLimits } from './broker-limits.ts'
@@ -30,26 +30,26 @@ import { decodePublish } from './publish-decoder.ts'
 import { connackRefusal, disconnectRefusal } from './refusal.ts'
 import { checkFirstBytes } from './wrong-port.ts'
 
-/** Who is told what a connection reads. Called from the socket's data event, synchronously and in order. */
+/** Receives the events of a connection. Called from the socket's data event, synchronously and in order. */
 export interface ConnectionListener {
   /** CONNACK with success: called before any packet that follows it in the same segment. */
   connected(connection: Connection, limits: BrokerLimits): void
   delivered(delivery: ReceivedDelivery): void
-  /** A PUBACK of the broker for a publish of ours. */
+  /** The broker sent PUBACK for one of our publishes. */
   acknowledged(packetId: number, reasonCode: number): void
 }
 
-/** What a connection is made with. */
+/** The options of a connection. */
 export interface ConnectionOptions {
   readonly connect: ConnectOptions
   readonly ackOrder: Omit<AckOrderOptions, 'acknowledge'>
-  /** Topic filters whose retained messages are wanted. @default none */
+  /** Topic filters for which the broker must send retained messages. @default none */
   readonly retainedFilters?: readonly string[] | undefined
-  /** Bytes of the largest packet body that is kept whole; of larger ones the payload is dropped. */
+  /** Bytes of the largest packet body that is kept whole; the payload of a larger one is discarded. */
   readonly frameBytesMax: () => number
 }
 
-// A SUBSCRIBE or UNSUBSCRIBE that is not answered yet.
+// A SUBSCRIBE or UNSUBSCRIBE that has not been acknowledged yet.
 interface Asked {
   readonly answer: 'SUBACK' | 'UNSUBACK'
   readonly filters: number
@@ -62,19 +62,19 @@ export class SilentEnd extends Error {
     super(
       isAccepted
         ? 'The broker closed the connection.'
-        : 'The broker closed the connection before CONNACK. If it does so each time, check scheme and port of broker.url (mqtts:// where the port has TLS).',
+        : 'The broker closed the connection before CONNACK. If this happens each time, check the scheme and port of broker.url (mqtts:// for a TLS port).',
     )
   }
 }
 
-// Above this many unsent bytes we stop reading: the broker reads us all the same, so it drains (no deadlock).
+// Above this many unsent bytes we stop reading. The broker keeps reading, so the backlog drains without a deadlock.
 const WRITE_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
-// Only one SUBSCRIBE or UNSUBSCRIBE is under way at a time; the outbox gives out 1 to 65,534.
+// Only one SUBSCRIBE or UNSUBSCRIBE is in flight at a time; the outbox uses 1 to 65,534.
 const SUBSCRIBE_PACKET_ID = 0xffff
-// Some brokers take no more in one SUBSCRIBE (AWS IoT Core).
+// Some brokers accept no more in one SUBSCRIBE (AWS IoT Core).
 const SUBSCRIBE_FILTERS_MAX = 8
-// How long the broker may take to close after DISCONNECT.
-const GOODBYE_MS = 500
+// How long the broker may take to close the connection after DISCONNECT.
+const DISCONNECT_TIMEOUT_MS = 500
 
 // Control packet types that a broker sends (MQTT 5 §2.1.2).
 const CONNACK = 2
@@ -85,12 +85,12 @@ const UNSUBACK = 11
 const PINGRESP = 13
 const DISCONNECT = 14
 
-/** See the file's first line. Create it with an open socket; it writes CONNECT at once. */
+/** Reads and writes the packets of one connection. Create it with an open socket; it sends CONNECT at once. */
 export class Connection {
   readonly writer: PacketWriter
   readonly ackOrder: AckOrder
   readonly protocolVersion: 4 | 5
-  /** Resolves with the reason when the connection is over; it never rejects. */
+  /** Resolves with the reason when the connection has ended; never rejects. */
   readonly closed: Promise<Error>
   readonly #socket: Duplex
   readonly #listener: ConnectionListener
@@ -101,8 +101,8 @@ export class Connection {
   #limits: BrokerLimits | undefined
   #asked: Asked | undefined
   #endReason: Error | undefined
-  #goodbye: NodeJS.Timeout | undefined
-  // Whom to tell of the next PINGRESP, and of those after it. Bounded: without an answer keep-alive gives up.
+  #disconnectTimer: NodeJS.Timeout | undefined
+  // Callbacks for the next PINGRESP packets, in order. Bounded: without a PINGRESP keep-alive ends the connection.
   readonly #pings: (() => void)[] = []
   #nowMs = 0
 
@@ -120,7 +120,7 @@ export class Connection {
       socket.on('close', () => {
         this.#reader.stop()
         this.#keepAlive?.stop()
-        clearTimeout(this.#goodbye)
+        clearTimeout(this.#disconnectTimer)
         this.ackOrder.end()
         this.#asked?.resolve([])
         resolve(this.#endReason ?? new SilentEnd(this.#limits !== undefined))
@@ -136,14 +136,14 @@ export class Connection {
     return this.#limits
   }
 
-  /** Topic filters whose retained messages are wanted: see `encodeSubscribe`. */
+  /** Topic filters for which the broker must send retained messages: see `encodeSubscribe`. */
   get retainedFilters(): readonly string[] {
     return this.#options.retainedFilters ?? []
   }
 
   /**
-   * Subscribes with QoS 1, and to `retainedFilters` with QoS 0. Returns the reason codes in the same order, without those
-   * that the end of the connection cut off: 0 or 1 for the granted QoS, from 0x80 on for a refusal.
+   * Subscribes with QoS 1, and to `retainedFilters` with QoS 0. Returns the reason codes in the order of the filters,
+   * fewer if the connection ended: 0 or 1 for the granted QoS, 0x80 and above for a refusal.
    */
   async subscribe(filters: readonly string[]): Promise<readonly number[]> {
     const codes: number[] = []
@@ -157,29 +157,29 @@ export class Connection {
     return codes
   }
 
-  /** Returns the reason codes in the same order; none when the connection ended before the broker answered. */
+  /** Returns the reason codes in the order of the filters; none if the connection ended before UNSUBACK. */
   async unsubscribe(filters: readonly string[]): Promise<readonly number[]> {
     const packet = encodeUnsubscribe(SUBSCRIBE_PACKET_ID, filters, this.protocolVersion)
     return await this.#ask(packet, 'UNSUBACK', filters.length)
   }
 
-  /** `answered` is called when the broker has read everything that was sent until now, and this. */
+  /** Sends PINGREQ. `answered` is called when the broker has read it and everything sent before. */
   ping(answered: () => void): void {
     this.#pings.push(answered)
     this.writer.append(PINGREQ)
   }
 
-  /** Says goodbye: the broker keeps the session and does not publish the Will. `closed` resolves with `reason`. */
+  /** Sends DISCONNECT: the broker keeps the session and does not publish the Will. `closed` resolves with `reason`. */
   disconnect(reason: Error): void {
     this.#endReason ??= reason
-    // What follows could not be acknowledged any more.
+    // Later packets could not be acknowledged any more.
     this.#reader.stop()
     this.writer.flush()
     this.#socket.end(encodeDisconnect(0, this.protocolVersion))
-    this.#goodbye = setTimeout(() => this.#socket.destroy(), GOODBYE_MS)
+    this.#disconnectTimer = setTimeout(() => this.#socket.destroy(), DISCONNECT_TIMEOUT_MS)
   }
 
-  /** Ends the connection at once; `reason` is what `closed` resolves with. */
+  /** Closes the socket immediately; `closed` resolves with `reason`. */
   destroy(reason: Error): void {
     this.#endReason ??= reason
     this.#reader.stop()
@@ -194,12 +194,14 @@ export class Connection {
     })
   }
 
-  // MQTT-3.8.4-2, MQTT-3.10.4-4: an answer has the Packet Identifier of what it answers.
+  // MQTT-3.8.4-2, MQTT-3.10.4-4: SUBACK and UNSUBACK have the Packet Identifier of the packet that they acknowledge.
   #answered(answer: Asked['answer'], { packetId, reasonCodes }: Acknowledgement): void {
     const asked = this.#asked
     if (asked?.answer !== answer || packetId !== SUBSCRIBE_PACKET_ID)
-      throw new MalformedPacket(`${answer} with Packet Identifier ${packetId}, for nothing that we asked`)
-    // MQTT-3.9.3-1, MQTT-3.11.3-1: one code for each filter. UNSUBACK of MQTT 3.1.1 has none, and refuses nothing.
+      throw new MalformedPacket(
+        `${answer} with Packet Identifier ${packetId} does not match a packet of ours`,
+      )
+    // MQTT-3.9.3-1, MQTT-3.11.3-1: one code for each filter. UNSUBACK of MQTT 3.1.1 has none: it is always a success.
     const isPlain = answer === 'UNSUBACK' && this.protocolVersion === 4
     const codes = isPlain ? Array.from({ length: asked.filters }, () => 0) : reasonCodes
     if (codes.length !== asked.filters)
@@ -216,7 +218,7 @@ export class Connection {
       this.#hasRead = true
       this.#reader.push(chunk)
     } catch (error) {
-      // A parser error is the broker's; anything else is a fault of ours, and must not be mistaken for one.
+      // A parser error is the broker's fault; any other error is a defect of ours and must not be blamed on the broker.
       if (!(error instanceof MalformedPacket)) throw error
       if (this.protocolVersion === 5) this.writer.append(encodeDisconnect(0x81, 5))
       this.writer.flush()
@@ -251,17 +253,17 @@ export class Connection {
       case DISCONNECT:
         return this.destroy(disconnectRefusal(decodeDisconnect(frame, protocolVersion)))
       default:
-        throw new MalformedPacket(`The broker sent packet type ${type}, which we never asked for`)
+        throw new MalformedPacket(`The broker sent packet type ${type}, which no client expects`)
     }
   }
 
   #publish(frame: Frame): void {
     const publish = decodePublish(frame, this.protocolVersion)
-    // We subscribe with QoS 1, and know no PUBREC.
+    // We subscribe with QoS 1, and do not implement PUBREC.
     if (publish.qos === 2)
       throw new MalformedPacket('PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
     const { ackOrder } = this
-    // Some brokers resend while connected: the first delivery is still under way, and will be acknowledged.
+    // Some brokers resend while connected: the first delivery is still in flight, and will be acknowledged.
     if (publish.qos === 1 && publish.dup && ackOrder.holds(publish)) return
     const delivery = new ReceivedDelivery(publish, this.#nowMs, ackOrder)
     if (publish.qos === 1) ackOrder.received(delivery)
@@ -276,7 +278,9 @@ export class Connection {
       ping: () => this.ping(() => {}),
       silent: (silentMs) =>
         this.destroy(
-          new Error(`The broker was silent for ${(silentMs / 1000).toFixed(0)} s; keep-alive gave up.`),
+          new Error(
+            `The broker sent nothing for ${(silentMs / 1000).toFixed(0)} s, longer than the keep-alive allows.`,
+          ),
         ),
     })
     this.#listener.connected(this, this.#limits)

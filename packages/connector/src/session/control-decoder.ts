@@ -1,12 +1,12 @@
-// Reads the control packets of a broker, apart from PUBLISH: every field, to the last byte.
+// Decodes the broker's control packets other than PUBLISH: every field, to the last byte.
 import { readControlProperties, type ControlProperties, type PropertyCarrier } from './control-properties.ts'
 import type { Frame } from './frame-reader.ts'
 import { MalformedPacket } from './malformed.ts'
 
-/** MQTT 5 §3.2, MQTT 3.1.1 §3.2. */
+/** CONNACK (MQTT 5 §3.2, MQTT 3.1.1 §3.2). */
 export interface Connack {
   readonly sessionPresent: boolean
-  /** Of MQTT 3.1.1 where `isV311`: a broker that has no MQTT 5 answers in its own form. */
+  /** A return code of MQTT 3.1.1 if `isV311`: a broker without MQTT 5 responds in its own format. */
   readonly reasonCode: number
   readonly isV311: boolean
   readonly properties: ControlProperties
@@ -15,11 +15,11 @@ export interface Connack {
 /** PUBACK, SUBACK or UNSUBACK. */
 export interface Acknowledgement {
   readonly packetId: number
-  /** One for each topic filter; one of PUBACK; none of an UNSUBACK of MQTT 3.1.1. */
+  /** One for each topic filter; exactly one for PUBACK; none for an UNSUBACK of MQTT 3.1.1. */
   readonly reasonCodes: readonly number[]
 }
 
-/** MQTT 5 §3.14. */
+/** DISCONNECT (MQTT 5 §3.14). */
 export interface Disconnect {
   readonly reasonCode: number
   readonly properties: ControlProperties
@@ -28,7 +28,7 @@ export interface Disconnect {
 const NO_PROPERTIES: ControlProperties = {}
 const SUCCESS = [0] as const
 
-/** @throws MalformedPacket */
+/** Decodes CONNACK. @throws MalformedPacket */
 export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
   const { body } = checked(frame, 'CONNACK')
   // Flags and code (MQTT 5 §3.2.2).
@@ -37,43 +37,44 @@ export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
   if (flags > 1) throw new MalformedPacket('CONNACK with reserved flags (MQTT 5 §3.2.2.1)')
   const sessionPresent = flags === 1
   if (sessionPresent && reasonCode !== 0)
-    throw new MalformedPacket('A CONNACK that refuses, with Session Present (MQTT-3.2.2-6)')
-  // A broker of MQTT 3.1.1 refuses MQTT 5 with its own CONNACK and return code 1 (MQTT 3.1.1 §3.1.2.2).
+    throw new MalformedPacket('CONNACK with a refusal and with Session Present (MQTT-3.2.2-6)')
+  // A broker with only MQTT 3.1.1 refuses MQTT 5 with its own CONNACK and return code 1 (MQTT 3.1.1 §3.1.2.2).
   const isV311 = protocolVersion === 4 || (body.length === 2 && reasonCode !== 0 && reasonCode < 0x80)
   if (isV311) {
-    if (body.length > 2) throw new MalformedPacket('CONNACK goes on behind its return code')
+    if (body.length > 2) throw new MalformedPacket('CONNACK has more bytes after its return code')
     return { sessionPresent, reasonCode, isV311, properties: NO_PROPERTIES }
   }
   if (body.length === 2) {
-    // Some brokers leave out the Property Length of a refusal; the reason is not lost with it.
+    // Some brokers omit the Property Length of a refusal; its reason code must still reach the operator.
     if (reasonCode >= 0x80) return { sessionPresent, reasonCode, isV311, properties: NO_PROPERTIES }
     throw new MalformedPacket(
-      'CONNACK ends before its Property Length (MQTT 5 §3.2.2.3): the broker answered in MQTT 3.1.1. Set broker.protocolVersion: 4',
+      'CONNACK ends before its Property Length (MQTT 5 §3.2.2.3): the broker responded in MQTT 3.1.1. Set broker.mqttVersion: 3.1.1',
     )
   }
   const properties = lastProperties(body, 2, 'CONNACK')
   return { sessionPresent, reasonCode, isV311, properties }
 }
 
-/** @throws MalformedPacket */
+/** Decodes PUBACK. @throws MalformedPacket */
 export function decodePuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgement {
   const { body } = checked(frame, 'PUBACK')
   const packetId = packetIdOf(body, 'PUBACK')
   // MQTT 5 §3.4.2.1: no reason code means success.
   if (body.length === 2) return { packetId, reasonCodes: SUCCESS }
-  if (protocolVersion === 4) throw new MalformedPacket('PUBACK goes on behind its Packet Identifier')
+  if (protocolVersion === 4) throw new MalformedPacket('PUBACK has more bytes after its Packet Identifier')
   // §3.4.2.2.1: no Property Length means no properties.
   if (body.length > 3) lastProperties(body, 3, 'PUBACK')
   return { packetId, reasonCodes: [body[2]!] }
 }
 
-/** @throws MalformedPacket */
+/** Decodes SUBACK. @throws MalformedPacket */
 export function decodeSuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgement {
   const { body } = checked(frame, 'SUBACK')
   const packetId = packetIdOf(body, 'SUBACK')
   const end = protocolVersion === 5 ? readControlProperties(body, 2, 'SUBACK').end : 2
   const reasonCodes = [...body.subarray(end)]
-  // We subscribe with QoS 1. Refusals are told by class (MQTT 5 §2.4); MQTT 3.1.1 §3.9.3 has one.
+  // We subscribe with QoS 1 at most. A refusal is recognized by its class (MQTT 5 §2.4); MQTT 3.1.1 §3.9.3 has only
+  // one.
   const wrong = reasonCodes.find(
     (code) => code > 1 && (code < 0x80 || (protocolVersion === 4 && code > 0x80)),
   )
@@ -82,7 +83,7 @@ export function decodeSuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgem
   return { packetId, reasonCodes }
 }
 
-/** @throws MalformedPacket */
+/** Decodes UNSUBACK. @throws MalformedPacket */
 export function decodeUnsuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgement {
   const { body } = checked(frame, 'UNSUBACK')
   const packetId = packetIdOf(body, 'UNSUBACK')
@@ -90,20 +91,20 @@ export function decodeUnsuback(frame: Frame, protocolVersion: 4 | 5): Acknowledg
     const { end } = readControlProperties(body, 2, 'UNSUBACK')
     return { packetId, reasonCodes: [...body.subarray(end)] }
   }
-  if (body.length > 2) throw new MalformedPacket('UNSUBACK goes on behind its Packet Identifier')
+  if (body.length > 2) throw new MalformedPacket('UNSUBACK has more bytes after its Packet Identifier')
   return { packetId, reasonCodes: [] }
 }
 
-/** @throws MalformedPacket also with MQTT 3.1.1, where a server never sends it (§3.14). */
+/** Decodes DISCONNECT. @throws MalformedPacket also with MQTT 3.1.1, where a server never sends it (§3.14). */
 export function decodeDisconnect(frame: Frame, protocolVersion: 4 | 5): Disconnect {
   if (protocolVersion === 4) throw new MalformedPacket('DISCONNECT, which a server of MQTT 3.1.1 never sends')
   const { body } = checked(frame, 'DISCONNECT')
-  // MQTT 5 §3.14.2.1, §3.14.2.2.1: what is left out is 0 or none.
+  // MQTT 5 §3.14.2.1, §3.14.2.2.1: an omitted reason code is 0, an omitted Property Length means no properties.
   const properties = body.length > 1 ? lastProperties(body, 1, 'DISCONNECT') : NO_PROPERTIES
   return { reasonCode: body[0] ?? 0, properties }
 }
 
-/** @throws MalformedPacket */
+/** Checks PINGRESP. @throws MalformedPacket */
 export function checkPingresp(frame: Frame): void {
   if (checked(frame, 'PINGRESP').bodyBytes > 0)
     throw new MalformedPacket('PINGRESP with a body (MQTT 5 §3.13)')
@@ -113,7 +114,7 @@ function checked(frame: Frame, name: string): Frame {
   if ((frame.head & 0x0f) !== 0)
     throw new MalformedPacket(`${name} with reserved flags in its fixed header (MQTT-2.1.3-1)`)
   if (frame.body.length < frame.bodyBytes)
-    throw new MalformedPacket(`${name} with ${frame.bodyBytes} bytes, more than any of ours has`)
+    throw new MalformedPacket(`${name} with ${frame.bodyBytes} bytes, more than this packet can have`)
   return frame
 }
 
@@ -124,9 +125,9 @@ function packetIdOf(body: Buffer, name: string): number {
   return packetId
 }
 
-// Of a packet that ends with its properties.
+// For a packet that ends with its properties.
 function lastProperties(body: Buffer, offset: number, packet: PropertyCarrier): ControlProperties {
   const { properties, end } = readControlProperties(body, offset, packet)
-  if (end < body.length) throw new MalformedPacket(`${packet} goes on behind its properties`)
+  if (end < body.length) throw new MalformedPacket(`${packet} has more bytes after its properties`)
   return properties
 }

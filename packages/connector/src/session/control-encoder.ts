@@ -1,10 +1,10 @@
-// The packets of ours that are not on the hot path, written by mqtt-packet.
+// Encodes our control packets that are not on the hot path, with mqtt-packet.
 import mqttPacket, { generate } from 'mqtt-packet'
 
-// mqtt-packet would keep a Buffer for each of the 65,536 two-byte numbers: 8 MB for a handful of control packets.
+// Otherwise mqtt-packet would cache a Buffer for each of the 65,536 two-byte numbers: 8 MB for a few control packets.
 ;(mqttPacket as unknown as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false
 
-/** MQTT 5 §3.1.2.5 */
+/** The Will Message (MQTT 5 §3.1.2.5). */
 export interface ConnectWill {
   readonly topic: string
   readonly payload: string
@@ -12,7 +12,7 @@ export interface ConnectWill {
   readonly delaySeconds: number
 }
 
-/** What CONNECT says (MQTT 5 §3.1). */
+/** The contents of CONNECT (MQTT 5 §3.1). */
 export interface ConnectOptions {
   readonly protocolVersion: 4 | 5
   readonly clientId: string
@@ -24,7 +24,7 @@ export interface ConnectOptions {
   readonly will: ConnectWill | undefined
 }
 
-/** Clean Start is 0, always: the broker's session is our queue. */
+/** Encodes CONNECT. Clean Start is always 0: the broker's session is our queue. */
 export function encodeConnect(options: ConnectOptions): Buffer {
   const { protocolVersion, will } = options
   return generate(
@@ -64,9 +64,10 @@ export function encodeConnect(options: ConnectOptions): Buffer {
 }
 
 /**
- * QoS 1, Retain Handling 2 and Retain As Published 1: retained requests are not sent again with each SUBSCRIBE, and can
- * be recognized (§3.8.3.1). For `retainedFilters` the broker sends what it retains, each time, with QoS 0: it is sent
- * again on the next connection, so it needs neither an acknowledgement nor a place in the queue of an absent session.
+ * Encodes SUBSCRIBE with QoS 1, Retain Handling 2 and Retain As Published 1 (§3.8.3.1): retained requests are not sent
+ * again after each SUBSCRIBE, and can be recognized. For `retainedFilters` the broker sends the retained messages each
+ * time, with QoS 0: the next connection receives them again, so they need neither an acknowledgement nor a place in the
+ * queue of a disconnected session.
  */
 export function encodeSubscribe(
   packetId: number,
@@ -83,7 +84,7 @@ export function encodeSubscribe(
   return generate({ cmd: 'subscribe', messageId: packetId, subscriptions }, { protocolVersion })
 }
 
-/** Stops new requests where others take over. */
+/** Encodes UNSUBSCRIBE. */
 export function encodeUnsubscribe(
   packetId: number,
   filters: readonly string[],
@@ -95,7 +96,7 @@ export function encodeUnsubscribe(
   )
 }
 
-/** DISCONNECT; with MQTT 3.1.1 the reason code is left out by mqtt-packet. */
+/** Encodes DISCONNECT; mqtt-packet omits the reason code with MQTT 3.1.1. */
 export function encodeDisconnect(reasonCode: number, protocolVersion: 4 | 5): Buffer {
   return generate({ cmd: 'disconnect', reasonCode }, { protocolVersion })
 }

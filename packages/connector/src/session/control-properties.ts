@@ -1,11 +1,11 @@
-// The properties of the control packets that a broker sends, apart from PUBLISH (MQTT 5 §2.2.2.2, table 2-4).
+// Reads the properties of the broker's control packets other than PUBLISH (MQTT 5 §2.2.2.2, table 2-4).
 import { readText, readVariableByteInteger, sizeOfVariableByteInteger, stringEnd } from './field-reader.ts'
 import { MalformedPacket } from './malformed.ts'
 
-/** A control packet of the broker that has properties. */
+/** A control packet from the broker that may have properties. */
 export type PropertyCarrier = 'CONNACK' | 'PUBACK' | 'SUBACK' | 'UNSUBACK' | 'DISCONNECT'
 
-/** What we use of them. */
+/** The properties that the connector uses. */
 export interface ControlProperties {
   readonly sessionExpiryInterval?: number
   readonly serverKeepAlive?: number
@@ -34,7 +34,7 @@ const CONNACK = ['CONNACK'] as const
 const ALL = ['CONNACK', 'PUBACK', 'SUBACK', 'UNSUBACK', 'DISCONNECT'] as const
 const USER_PROPERTY = 0x26
 
-// Without a name where it is only read to be checked.
+// A property without a name is only checked.
 const RULES: Readonly<Record<number, Rule>> = {
   // A server must not send the Session Expiry Interval in DISCONNECT (MQTT-3.14.2-2).
   0x11: { packets: CONNACK, type: 'four bytes', name: 'sessionExpiryInterval' },
@@ -56,18 +56,18 @@ const RULES: Readonly<Record<number, Rule>> = {
   0x2a: { packets: CONNACK, type: 'flag', name: 'sharedSubscriptionAvailable' },
 }
 
-/** Properties, and where they end. */
+/** Properties, and the offset of their end. */
 export interface ReadProperties {
   readonly properties: ControlProperties
   readonly end: number
 }
 
-/** Reads the Property Length at `offset` and what follows it. @throws MalformedPacket */
+/** Reads the Property Length at `offset` and the properties after it. @throws MalformedPacket */
 export function readControlProperties(body: Buffer, offset: number, packet: PropertyCarrier): ReadProperties {
   const length = readVariableByteInteger(body, offset)
   const start = offset + sizeOfVariableByteInteger(length)
   const end = start + length
-  if (end > body.length) throw new MalformedPacket(`The properties of ${packet} run past it`)
+  if (end > body.length) throw new MalformedPacket(`The properties of ${packet} run past the packet`)
   const properties: { -readonly [Name in keyof ControlProperties]: ControlProperties[Name] } = {}
   const seen = new Set<number>()
   for (let at = start; at < end;) {
@@ -75,7 +75,7 @@ export function readControlProperties(body: Buffer, offset: number, packet: Prop
     const rule = RULES[id]
     const shown = `${packet} with property 0x${id.toString(16)}`
     if (rule === undefined || !rule.packets.includes(packet))
-      throw new MalformedPacket(`${shown}, which it must not have (MQTT 5 table 2-4)`)
+      throw new MalformedPacket(`${shown}, which is not allowed there (MQTT 5 table 2-4)`)
     if (seen.has(id) && id !== USER_PROPERTY) throw new MalformedPacket(`${shown} twice (MQTT 5 §2.2.2.2)`)
     seen.add(id)
     const valueEnd = endOf(body, at, end, rule.type)
@@ -98,7 +98,7 @@ export function readControlProperties(body: Buffer, offset: number, packet: Prop
       case 'four bytes': {
         const value = body.readUIntBE(at, valueEnd - at)
         if (rule.type === 'flag' && value > 1)
-          throw new MalformedPacket(`${shown} of ${value}; it is 0 or 1 (§3.2.2.3)`)
+          throw new MalformedPacket(`${shown} and value ${value}, instead of 0 or 1 (§3.2.2.3)`)
         if (rule.name !== undefined) properties[rule.name] = value
       }
     }

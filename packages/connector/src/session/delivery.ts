@@ -1,20 +1,20 @@
-// A received PUBLISH that we must settle. It carries its own acknowledgement; nobody else needs to know MQTT.
+// A received PUBLISH, which must be settled. It acknowledges itself, so no other room needs to know MQTT.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
 import { NO_PAYLOAD, NO_PROPERTIES, type ReceivedPublish } from './publish-decoder.ts'
 
-/** Where a delivery reports that its duty is done. */
+/** Receives the settled deliveries of one connection. */
 export interface Acknowledgements {
-  /** The connection on which the delivery came; a number that grows with every connection. */
+  /** The number of the connection on which the delivery arrived; it grows with every connection. */
   readonly epoch: number
-  /** That connection is over. */
+  /** Whether that connection has ended. */
   readonly hasEnded: boolean
-  /** Resolves when the broker must have redelivered what that connection left open; undefined: not to be waited for. */
+  /** Resolves when the broker must have redelivered what that connection left open; undefined: nothing to wait for. */
   readonly redelivery: Promise<void> | undefined
   settled(delivery: ReceivedDelivery): void
 }
 
-/** One message of the broker, and the duty to settle it. */
+/** A message from the broker that must be settled. */
 export class ReceivedDelivery implements Delivery {
   readonly topic: string
   payload: Buffer
@@ -29,9 +29,9 @@ export class ReceivedDelivery implements Delivery {
   readonly receivedAtMs: number
   isReleased = false
   settled = false
-  /** Belongs to the ack order: the place in the order of arrival; 0 where no PUBACK is due, or it has left. */
+  /** Used by the ack order: the place in the order of arrival; 0 if no PUBACK is due or it has been sent. */
   place = 0
-  /** Belongs to the ack order: how much further than by its place the broker has counted since it gave the identifier. */
+  /** Used by the ack order: identifiers assigned after this one that the present connection has not seen. */
   lead = 0
   readonly #acknowledgements: Acknowledgements
   #keeper: (() => void) | undefined
@@ -52,7 +52,7 @@ export class ReceivedDelivery implements Delivery {
     this.#keeper = undefined
   }
 
-  /** The connection on which it came; a number that grows with every connection. */
+  /** The number of the connection on which it arrived; it grows with every connection. */
   get epoch(): number {
     return this.#acknowledgements.epoch
   }
@@ -65,12 +65,12 @@ export class ReceivedDelivery implements Delivery {
     return this.isLost ? this.#acknowledgements.redelivery : undefined
   }
 
-  /** Its request is kept elsewhere: see `handOver`. */
+  /** Whether the request has been stored elsewhere: see `handOver`. */
   get isHandedOver(): boolean {
     return this.#keeper !== undefined
   }
 
-  /** Takes an equal payload in place of its own, which can be freed. */
+  /** Replaces the payload with an equal one, so that its own memory can be freed. */
   sharePayload(payload: Buffer): void {
     this.payload = payload
   }
@@ -81,7 +81,7 @@ export class ReceivedDelivery implements Delivery {
     this.properties = NO_PROPERTIES
   }
 
-  /** The broker need not keep the request any more. `settle` calls `settled` in place of the acknowledgement, once. */
+  /** The broker may delete the request. `settle` then calls `settled` once instead of acknowledging. */
   handOver(settled: () => void): void {
     this.#keeper = settled
   }

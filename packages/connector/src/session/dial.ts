@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { readTlsFiles, type TlsConfig } from '../config/index.ts'
 
-/** Where the broker is, and how to trust it. Files are read again at every connection, so that they can rotate. */
+/** The broker's address and TLS settings. Files are read again for every connection, so that they can be rotated. */
 export interface DialTarget {
   /** `mqtt`, `mqtts`, `ws` or `wss` URL. */
   readonly url: string
@@ -16,11 +16,11 @@ const DEFAULT_PORTS: Record<string, number> = { 'mqtt:': 1883, 'mqtts:': 8883, '
 /** An open byte stream. */
 export interface ByteStream {
   readonly stream: Duplex
-  /** Hands over what comes. The bytes are only good until the handler returns. */
+  /** Registers the handler of received bytes. The bytes are valid only until the handler returns. */
   onBytes(handler: (bytes: Buffer) => void): void
 }
 
-// Large enough for a few hundred small requests or a tensor of usual size in one system call.
+// Large enough to read a few hundred small requests or a typical tensor in one system call.
 const RECEIVE_BUFFER_BYTES = 128 * 1024
 
 /** Resolves when bytes can be written. @throws the socket's error, or the signal's reason. */
@@ -32,7 +32,7 @@ export async function dial(target: DialTarget, signal: AbortSignal): Promise<Byt
   return { stream, onBytes: (handler) => void stream.on('data', handler) }
 }
 
-// One receive buffer for the life of the connection, where Node.js would allocate one for every read.
+// One receive buffer for the whole connection; Node.js would allocate one for every read.
 async function dialTcp(url: URL, signal: AbortSignal): Promise<ByteStream> {
   let handler: ((bytes: Buffer) => void) | undefined
   const onread = {
@@ -59,7 +59,7 @@ async function dialWrapped(target: DialTarget, url: URL, signal: AbortSignal): P
   }
 }
 
-// `ws` is loaded only by those who use it: it costs memory and start-up time.
+// `ws` is loaded only when a WebSocket URL is used: it costs memory and start-up time.
 async function dialWebSocket(target: DialTarget, url: URL, signal: AbortSignal): Promise<Duplex> {
   const { WebSocket, createWebSocketStream } = await import('ws')
   signal.throwIfAborted()
@@ -69,7 +69,7 @@ async function dialWebSocket(target: DialTarget, url: URL, signal: AbortSignal):
     ...(url.protocol === 'wss:' ? tlsOptions(target, url) : {}),
   })
   const stream = createWebSocketStream(socket)
-  // The stream repeats the socket's error; this one only keeps the process alive until then.
+  // The stream emits the socket's error too; this listener only prevents an uncaught exception before that.
   socket.on('error', () => {})
   return await new Promise((resolve, reject) => {
     const stop = (): void => fail(signal.reason)
@@ -97,7 +97,7 @@ function tlsOptions(target: DialTarget, url: URL) {
   const { serverName } = target.tls
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
   return {
-    // SNI takes names only (RFC 6066 §3).
+    // SNI takes only host names (RFC 6066 §3).
     ...(serverName !== undefined ? { servername: serverName } : isIP(host) === 0 ? { servername: host } : {}),
     minVersion: 'TLSv1.2' as const,
     ...readTlsFiles(target.tls),
@@ -110,7 +110,7 @@ function opened<Stream extends Duplex>(stream: Stream, event: string, signal: Ab
     const fail = (error: unknown): void => {
       signal.removeEventListener('abort', stop)
       stream.destroy()
-      // An error may still come out of the destroyed socket.
+      // The destroyed socket may still emit an error.
       stream.on('error', () => {})
       reject(error)
     }

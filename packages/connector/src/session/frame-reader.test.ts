@@ -28,7 +28,7 @@ function readAll(stream: Buffer, cuts: readonly number[], bodyBytesMax = 1 << 20
   return frames
 }
 
-test('packets come out whole wherever the stream is cut', () => {
+test('reads whole packets wherever the stream is cut', () => {
   const bodies = fc.array(fc.uint8Array({ maxLength: 300 }), { minLength: 1, maxLength: 8 })
   fc.assert(
     fc.property(bodies, fc.array(fc.nat(2000), { maxLength: 20 }), (parts, cuts) => {
@@ -45,7 +45,7 @@ test('packets come out whole wherever the stream is cut', () => {
   )
 })
 
-test('one byte at a time is enough', () => {
+test('reads packets that arrive one byte at a time', () => {
   const stream = Buffer.concat([packet(0x30, Buffer.alloc(20_000, 1)), packet(0xd0, Buffer.alloc(0))])
   const frames = readAll(stream, [...stream.keys()])
   expect(frames.map(({ head, bodyBytes }) => [head, bodyBytes])).toEqual([
@@ -54,7 +54,7 @@ test('one byte at a time is enough', () => {
   ])
 })
 
-test('of a packet above the limit only the beginning is kept, and the stream goes on behind it', () => {
+test('keeps only the beginning of a packet above the limit, and reads the packets after it', () => {
   const stream = Buffer.concat([packet(0x30, Buffer.alloc(50_000, 7)), packet(0x40, Buffer.from([0, 1]))])
   const frames = readAll(stream, [10, 700, 30_000], 100)
   expect(frames[0]).toMatchObject({ head: 0x30, bodyBytes: 50_000 })
@@ -62,11 +62,11 @@ test('of a packet above the limit only the beginning is kept, and the stream goe
   expect(frames[1]).toMatchObject({ head: 0x40, bodyBytes: 2 })
 })
 
-test('a Remaining Length of five bytes is malformed', () => {
+test('rejects a Remaining Length of five bytes', () => {
   expect(() => readAll(Buffer.from([0x30, 0x80, 0x80, 0x80, 0x80, 0x01]), [])).toThrow(MalformedPacket)
 })
 
-test('no frame is handed over after stop, also not from the same chunk', () => {
+test('passes on no frame after stop, not even from the same chunk', () => {
   const seen: number[] = []
   const reader = new FrameReader(
     (frame) => {

@@ -1,23 +1,23 @@
-// Cuts the byte stream into MQTT control packets (MQTT 5 §2.1). The chunks may lie in memory that is used again.
+// Splits the byte stream into MQTT control packets (MQTT 5 §2.1). The memory of a chunk may be reused afterwards.
 import { MalformedPacket } from './malformed.ts'
 
-/** One control packet as it came off the wire. */
+/** One control packet as received. */
 export interface Frame {
   /** First byte: packet type and flags. */
   readonly head: number
-  /** Variable header and payload; cut short after the reader's limit when the packet is larger. */
+  /** Variable header and payload; truncated if the packet is larger than the reader's limit. */
   readonly body: Buffer
-  /** `body` is memory of its own. Otherwise it is a view that is only good until the handler returns. */
+  /** Whether `body` owns its memory. Otherwise it is a view that is valid only until the handler returns. */
   readonly isOwned: boolean
-  /** Remaining Length: bytes that belong to the packet, also where `body` was cut short. */
+  /** Remaining Length: the bytes of the whole packet, even if `body` is truncated. */
   readonly bodyBytes: number
 }
 
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Collects chunks and hands over whole packets. A packet above `bodyBytesMax` is not kept: only its beginning is
- * (enough for the topic), the rest is counted and dropped, so a hostile size costs no more than the limit.
+ * Collects chunks and passes on whole packets. Of a packet above `bodyBytesMax` only the beginning (with the topic) is
+ * kept, and the rest is counted and discarded, so a hostile size needs no more memory than the limit.
  */
 export class FrameReader {
   readonly #onFrame: (frame: Frame) => void
@@ -37,7 +37,7 @@ export class FrameReader {
     this.#bodyBytesMax = bodyBytesMax
   }
 
-  /** No frame is handed over after this, also not from the chunk being read. */
+  /** No frame is passed on after this, not even from the current chunk. */
   stop(): void {
     this.#stopped = true
   }
@@ -56,7 +56,7 @@ export class FrameReader {
     }
   }
 
-  // Reads a fixed header; returns where the stream goes on, or -1 when the header is not complete.
+  // Reads a fixed header; returns the offset after it, or -1 if it is incomplete.
   #begin(chunk: Buffer, offset: number): number {
     let source = chunk
     let start = offset
@@ -92,7 +92,7 @@ export class FrameReader {
     return bodyOffset
   }
 
-  // Takes what belongs to the packet being collected; returns how many bytes of the chunk that was.
+  // Copies the bytes of the packet that is being collected; returns how many bytes of the chunk that was.
   #collect(chunk: Buffer, offset: number): number {
     const taken = Math.min(this.#missing, chunk.length - offset)
     this.#kept += chunk.copy(this.#body, this.#kept, offset, offset + taken)

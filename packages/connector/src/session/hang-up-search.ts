@@ -1,42 +1,44 @@
-// Finds the publish that makes the broker hang up, so that it does not take all others with it.
+// Finds the publish that makes the broker end the connection, so that it does not block all others.
 import { hash } from 'node:crypto'
 import type { OutgoingMessage } from './publish-encoder.ts'
 
-/** A publish that may be the one. */
+/** A publish that may be the cause. */
 export interface Suspect {
   readonly message: OutgoingMessage
-  /** Short connections that ended while this was the only one on its way. */
+  /** Short connections that ended while this was the only publish in flight. */
   strikes: number
-  /** Short connections that ended while it was on its way. */
+  /** Short connections that ended while this was in flight. */
   ends: number
 }
 
 const SHORT_CONNECTION_MS = 2_000
 const STRIKES_MAX = 5
 
-// How long, and how many: what the broker hung up on is not sent again. Its request comes with every connection.
+// How long, and how many, publishes are remembered as given up. Without this, every redelivered request would send its
+// reply again.
 const GIVEN_UP_MS = 600_000
 const GIVEN_UP_MAX = 64
 
 /**
- * Looks only at connections that end soon, one after the other, with something on its way. Then one publish alone is
- * sent first, and each acknowledgement lets two follow: the others get through, and the one that is searched for comes
- * to be alone. After five connections that ended with it alone it is given up.
+ * Isolates the publish that makes the broker hang up. Considers only short connections that end one after another with
+ * publishes in flight. The next connection then starts with one publish in flight, and each acknowledgement raises the
+ * limit by one: harmless publishes are acknowledged, and the offending one ends up in flight alone. It is given up
+ * after five connections that ended this way.
  */
 export class HangUpSearch {
   #inFlightMax = Number.POSITIVE_INFINITY
-  // By topic and payload, with the time until when.
+  // By topic and payload hash; the value is the time until which it is remembered.
   readonly #givenUp = new Map<string, number>()
   #shortInARow = 0
   #isSuspicious = false
   #connectedAtMs = 0
 
-  /** How many publishes may be on their way at once now. */
+  /** How many publishes may be in flight now. */
   get inFlightMax(): number {
     return this.#inFlightMax
   }
 
-  /** The same publish was on its way when each of the last two connections ended soon: it may be the reason. */
+  /** The same publish was in flight when each of the last two connections ended soon: it may be the cause. */
   get isSuspicious(): boolean {
     return this.#isSuspicious
   }
@@ -49,7 +51,7 @@ export class HangUpSearch {
     this.#inFlightMax += 1
   }
 
-  /** The connection ended with these on their way. Returns the one that must be given up, if it is found. */
+  /** The connection ended with these in flight. Returns the publish that must be given up, if it has been found. */
   disconnected<Entry extends Suspect>(sent: readonly Entry[]): Entry | undefined {
     const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS
     if (!isShort || sent.length === 0) {
@@ -66,20 +68,20 @@ export class HangUpSearch {
     const only = sent[0]!
     if (sent.length > 1) return undefined
     only.strikes += 1
-    // It would be resent, and the broker would hang up, for ever.
+    // Otherwise it would be resent, and the broker would hang up, forever.
     if (only.strikes < STRIKES_MAX) return undefined
     this.#remember(only.message)
     return only
   }
 
-  /** The broker hung up on it before. */
+  /** Whether the broker has hung up on this publish before. */
   isGivenUp(message: OutgoingMessage): boolean {
     if (this.#givenUp.size === 0) return false
     this.#forgetOld(performance.now())
     return this.#givenUp.size > 0 && this.#givenUp.has(identity(message))
   }
 
-  // The oldest come first. While one is known, every publish is hashed.
+  // The oldest entries come first. While the map is not empty, every publish is hashed.
   #forgetOld(nowMs: number): void {
     for (const [message, untilMs] of this.#givenUp) {
       if (untilMs > nowMs) return
@@ -94,7 +96,7 @@ export class HangUpSearch {
   }
 }
 
-// The same answer to the same request has other times in its properties.
+// Properties are left out: the same answer to the same request has other times in them.
 function identity({ topic, payload }: OutgoingMessage): string {
   return `${topic} ${hash('sha1', payload)}`
 }

@@ -1,8 +1,9 @@
 // The publishes that wait for their PUBACK, by Packet Identifier, in the order in which they were sent.
 
 /**
- * An array and not a Map: where much comes and goes, V8 chains a Map's old tables to its new ones, and what was once
- * in them stays alive until a full collection. Identifiers are given out in turn, so their order is that of sending.
+ * Stores entries by Packet Identifier. An array instead of a Map: after many insertions and deletions, V8 links a Map's
+ * old tables to its new ones, and deleted entries stay reachable until a full collection. Identifiers are assigned in
+ * turn, so their order is the order of sending.
  */
 export class InFlight<Entry> {
   readonly #idMax: number
@@ -10,7 +11,7 @@ export class InFlight<Entry> {
   #size = 0
   #lastId = 0
 
-  /** @param idMax the identifiers are 1 to this one */
+  /** @param idMax the largest identifier; the smallest is 1 */
   constructor(idMax: number) {
     this.#idMax = idMax
   }
@@ -23,12 +24,12 @@ export class InFlight<Entry> {
     return this.#entries[packetId]
   }
 
-  /** Gives the entry the next free identifier (MQTT 5 §2.2.1). There must be one. */
+  /** Assigns the next free identifier to the entry (MQTT 5 §2.2.1). One must be free. */
   add(entry: Entry): number {
     do {
       this.#lastId = this.#lastId === this.#idMax ? 1 : this.#lastId + 1
     } while (this.#entries[this.#lastId] !== undefined)
-    // Grown one by one: an array that begins with a hole in it would become a dictionary.
+    // Grows by one element at a time: V8 would turn an array with a hole into a dictionary.
     while (this.#entries.length < this.#lastId) this.#entries.push(undefined)
     this.#entries[this.#lastId] = entry
     this.#size += 1
@@ -46,7 +47,7 @@ export class InFlight<Entry> {
     this.#size = 0
   }
 
-  /** The oldest first. */
+  /** All entries, oldest first. */
   values(): Entry[] {
     const inTurn = [...this.#entries.slice(this.#lastId + 1), ...this.#entries.slice(0, this.#lastId + 1)]
     return inTurn.filter((entry) => entry !== undefined)

@@ -1,5 +1,5 @@
-// The session room: one MQTT session with the broker. It connects and comes back, subscribes, yields deliveries, lets
-// their PUBACKs leave in the order of arrival, and publishes until the broker has acknowledged.
+// Holds the MQTT session with the broker: connects and reconnects, subscribes, receives deliveries, sends their PUBACKs
+// in the order of arrival, and publishes until the broker has acknowledged.
 export type { Keeper } from './ack-order.ts'
 export type { ReceivedDelivery } from './delivery.ts'
 export type { OutgoingMessage } from './publish-encoder.ts'

@@ -1,9 +1,9 @@
-// Sends PINGREQ and notices a broker that fell silent (MQTT 5 §3.1.2.10).
+// Sends PINGREQ and detects a broker that has stopped sending (MQTT 5 §3.1.2.10).
 
-/** What keep-alive does to its connection. */
+/** The actions of keep-alive on its connection. */
 export interface KeepAliveLink {
   ping(): void
-  /** The broker sent nothing for one and a half times the Keep Alive. */
+  /** The broker has sent nothing for one and a half times the Keep Alive. */
   silent(silentMs: number): void
 }
 
@@ -16,18 +16,18 @@ export class KeepAlive {
   constructor(seconds: number, link: KeepAliveLink) {
     if (seconds === 0) return
     const intervalMs = seconds * 1000
-    // Pings at half the interval also where we send enough ourselves: the answer shows that the broker still reads.
+    // Pings at half the interval even while other packets are sent: the response shows that the broker still reads.
     this.#timer = setInterval(() => {
       const silentMs = performance.now() - this.#lastReceivedMs
-      // After a freeze of this process (SIGSTOP, a suspended machine) the first look would see a long silence that
-      // only we caused: it gets one more interval.
+      // After a freeze of this process (SIGSTOP, a suspended machine) the first check would see a long silence that the
+      // freeze caused: it gets one more interval.
       if (silentMs > intervalMs * 1.5 && this.#lastSilentMs > intervalMs * 0.5) link.silent(silentMs)
       else link.ping()
       this.#lastSilentMs = silentMs
     }, intervalMs / 2)
   }
 
-  /** Bytes came. */
+  /** Records that bytes have arrived. */
   received(nowMs: number): void {
     this.#lastReceivedMs = nowMs
   }

@@ -34,7 +34,7 @@ function connection(limits: Partial<OutboxLink> = {}) {
   return { link, flush }
 }
 
-test('a publish is done when the broker acknowledged it, with the reason code', async () => {
+test('completes a publish with the reason code of its PUBACK', async () => {
   const outbox = new Outbox()
   const { link, flush } = connection()
   outbox.connected(link, false)
@@ -52,7 +52,7 @@ test('a publish is done when the broker acknowledged it, with the reason code', 
   expect(outbox.acknowledged(first!.messageId!, 0)).toBe(false)
 })
 
-test('a resumed session whose broker takes fewer at once now gets them again one after another', async () => {
+test('resends within a smaller Receive Maximum on a resumed session', async () => {
   const outbox = new Outbox()
   const before = connection({ receiveMaximum: 10 })
   outbox.connected(before.link, false)
@@ -86,7 +86,7 @@ test.each([
   ['with the session present', true],
   ['without the session', false],
 ])(
-  'the parts of an answer stay in order across reconnects with a smaller Receive Maximum: %s',
+  'keeps the parts of an answer in order across reconnects with a smaller Receive Maximum: %s',
   async (_what, isPresent) => {
     const outbox = new Outbox()
     const before = connection({ receiveMaximum: 6 })
@@ -96,7 +96,7 @@ test.each([
     const [first] = await before.flush()
     outbox.acknowledged(first!.messageId!, 0)
     outbox.disconnected()
-    // Cut again, while the old ones are not all resent.
+    // Disconnected again before all old messages are resent.
     const between = connection({ receiveMaximum: 3 })
     outbox.connected(between.link, isPresent)
     const [second] = await between.flush()
@@ -115,7 +115,7 @@ test.each([
   },
 )
 
-test('order is kept although an old publish has an identifier between those of new ones', async () => {
+test('keeps the order if the identifier of an old publish lies between those of new ones', async () => {
   const outbox = new Outbox()
   const before = connection()
   outbox.connected(before.link, false)
@@ -123,7 +123,7 @@ test('order is kept although an old publish has an identifier between those of n
   outbox.publish(message('old'), () => {})
   const [answered] = await before.flush()
   outbox.acknowledged(answered!.messageId!, 0)
-  // Once round all 65,534 identifiers.
+  // Uses all 65,534 identifiers once.
   for (let count = 0; count < 65_533; count++) {
     outbox.publish(message('t'), () => {})
     if (count % 5_000 !== 0 && count < 65_531) continue
@@ -142,7 +142,7 @@ test('order is kept although an old publish has an identifier between those of n
   ])
 })
 
-test("no more than the broker's Receive Maximum are unacknowledged at once", async () => {
+test("keeps at most as many publishes in flight as the broker's Receive Maximum allows", async () => {
   const outbox = new Outbox()
   const { link, flush } = connection({ receiveMaximum: 2 })
   outbox.connected(link, false)
@@ -154,7 +154,7 @@ test("no more than the broker's Receive Maximum are unacknowledged at once", asy
   expect(outbox.pending).toBe(3)
 })
 
-test('a resumed session resends with DUP and the same identifier, before anything new', async () => {
+test('resends with DUP and the same identifier on a resumed session, before new messages', async () => {
   const outbox = new Outbox()
   const before = connection()
   outbox.connected(before.link, false)
@@ -172,7 +172,7 @@ test('a resumed session resends with DUP and the same identifier, before anythin
   expect(sent[0]!.messageId).toBe(old!.messageId)
 })
 
-test('a new session gets what was unacknowledged afresh, first', async () => {
+test('sends unacknowledged messages first, as new ones, on a new session', async () => {
   const outbox = new Outbox()
   const before = connection()
   outbox.connected(before.link, false)
@@ -185,7 +185,7 @@ test('a new session gets what was unacknowledged afresh, first', async () => {
   expect((await after.flush()).map(({ topic, dup }) => [topic, dup])).toEqual([['old', false]])
 })
 
-test("a message above the broker's Maximum Packet Size is not sent", async () => {
+test("does not send a message above the broker's Maximum Packet Size", async () => {
   const outbox = new Outbox()
   const { link, flush } = connection({ maximumPacketSize: 100 })
   outbox.connected(link, false)
@@ -196,7 +196,7 @@ test("a message above the broker's Maximum Packet Size is not sent", async () =>
   expect(results).toMatchObject([{ kind: 'too-large', packetBytesMax: 100 }])
 })
 
-test('identifiers never collide while 65,534 are taken, and go round', async () => {
+test('assigns unique identifiers while 65,534 are in flight, and wraps around', async () => {
   const outbox = new Outbox()
   const { link, flush } = connection()
   outbox.connected(link, false)
@@ -207,7 +207,7 @@ test('identifiers never collide while 65,534 are taken, and go round', async () 
   expect((await flush()).map(({ messageId }) => messageId)).toEqual([123])
 })
 
-test('closing ends everything that waits', async () => {
+test('ends all pending messages on close', async () => {
   const outbox = new Outbox()
   const results: PublishResult[] = []
   outbox.publish(message('a'), (result) => results.push(result))
@@ -215,7 +215,7 @@ test('closing ends everything that waits', async () => {
   expect(results).toEqual([{ kind: 'closed' }])
 })
 
-test('a publish that ends five short connections in a row is given up, and told', async () => {
+test('gives up a publish after five short connections in a row, and reports it', async () => {
   const outbox = new Outbox()
   const results: PublishResult[] = []
   outbox.connected(connection().link, false)
@@ -232,11 +232,11 @@ test('a publish that ends five short connections in a row is given up, and told'
   expect(await flush()).toEqual([])
 })
 
-test('one publish that the broker hangs up on does not take others with it', async () => {
+test('delivers all other publishes while the broker hangs up on one', async () => {
   const outbox = new Outbox()
   const results = new Map<string, PublishResult['kind']>()
   for (let index = 0; index < 40; index++) {
-    const topic = index === 20 ? 'guilty' : `innocent ${index}`
+    const topic = index === 20 ? 'offending' : `harmless ${index}`
     outbox.publish(message(topic), ({ kind }) => results.set(topic, kind))
   }
   let connections = 0
@@ -244,36 +244,36 @@ test('one publish that the broker hangs up on does not take others with it', asy
     const { link, flush } = connection()
     outbox.connected(link, connections > 0)
     let sent = await flush()
-    while (sent.length > 0 && !sent.some(({ topic }) => topic === 'guilty')) {
+    while (sent.length > 0 && !sent.some(({ topic }) => topic === 'offending')) {
       for (const { messageId } of sent) outbox.acknowledged(messageId!, 0)
       sent = await flush()
     }
     outbox.disconnected()
   }
-  expect(results.get('guilty')).toBe('undeliverable')
+  expect(results.get('offending')).toBe('undeliverable')
   expect([...results.values()].filter((kind) => kind === 'acknowledged')).toHaveLength(39)
   expect(connections).toBeLessThan(20)
 })
 
-test('what the broker hung up on is not sent again when its request comes again', async () => {
+test('does not publish the same reply again after the broker hung up on it', async () => {
   const outbox = new Outbox()
   const results: PublishResult['kind'][] = []
   let connections = 0
-  // Each new connection brings the request again, and with it the answer.
+  // On each new connection the request is redelivered, and its reply published again.
   for (; connections < 20 && results.length === 0; connections++) {
     outbox.connected(connection().link, connections > 0)
-    outbox.publish(message('guilty', 900), ({ kind }) => results.push(kind))
+    outbox.publish(message('offending', 900), ({ kind }) => results.push(kind))
     outbox.disconnected()
   }
   expect(connections).toBeLessThan(10)
   const { link, flush } = connection()
   outbox.connected(link, true)
-  outbox.publish(message('guilty', 10), () => {})
-  expect((await flush()).map(({ topic, payload }) => [topic, payload.length])).toEqual([['guilty', 10]])
+  outbox.publish(message('offending', 10), () => {})
+  expect((await flush()).map(({ topic, payload }) => [topic, payload.length])).toEqual([['offending', 10]])
   expect(results).toEqual(Array.from({ length: connections }, () => 'undeliverable'))
 })
 
-test('nothing is published after the end', () => {
+test('publishes nothing after close', () => {
   const outbox = new Outbox()
   outbox.close()
   const results: PublishResult[] = []
@@ -282,7 +282,7 @@ test('nothing is published after the end', () => {
   expect(outbox.pending).toBe(0)
 })
 
-test('a resend is measured against the limit of the new connection', async () => {
+test('checks a resent message against the limit of the new connection', async () => {
   const outbox = new Outbox()
   const results: PublishResult[] = []
   outbox.connected(connection().link, false)

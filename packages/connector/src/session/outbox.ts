@@ -1,4 +1,4 @@
-// Our own publishes until the broker has acknowledged them, across connections.
+// Keeps our publishes across connections until the broker has acknowledged them.
 import type { PublishResult } from '../step.ts'
 import { HangUpSearch, type Suspect } from './hang-up-search.ts'
 import { InFlight } from './in-flight.ts'
@@ -8,11 +8,11 @@ import { DUP, encodePublish, publishPacketBytes, type OutgoingMessage } from './
 interface Entry extends Suspect {
   readonly done: (result: PublishResult) => void
   packetId: number
-  /** Grows with each first send. */
+  /** Grows with each message that is sent for the first time. */
   turn: number
 }
 
-/** What the outbox needs of a live connection. */
+/** The parts of a connection that the outbox needs. */
 export interface OutboxLink {
   readonly writer: PacketWriter
   readonly protocolVersion: 4 | 5
@@ -22,29 +22,29 @@ export interface OutboxLink {
   readonly receiveMaximum: number
   /** From CONNACK. */
   readonly maximumQoS: 0 | 1 | 2
-  /** From CONNACK; without it everything is sent with Retain 0 (MQTT-3.2.2-14). */
+  /** From CONNACK; if false, everything is sent with Retain 0 (MQTT-3.2.2-14). */
   readonly retainAvailable: boolean
 }
 
-// 65,535 is left to SUBSCRIBE and UNSUBSCRIBE, which share the identifiers (MQTT 5 §2.2.1).
+// 65,535 is reserved for SUBSCRIBE and UNSUBSCRIBE, which share the identifiers (MQTT 5 §2.2.1).
 const PUBLISH_ID_MAX = 0xfffe
 
 // The largest Remaining Length, and the fixed header in front of it.
 const MQTT_PACKET_BYTES_MAX = 268_435_455
-// More than a topic and the properties of a reply can take.
+// More than the topic and properties of a reply can need.
 const HEADER_BYTES_MAX = 256 * 1024
 
 const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 
 /**
- * Owns the Packet Identifiers that we give out. Publishes leave in the order in which they were handed over, across
- * connections as well: the parts of an answer must not overtake each other. Bounded by its callers: the bytes of the
- * answers under way are (`limits.bytesInFlightMax`), and cards and status are few.
+ * Owns the Packet Identifiers of our publishes. Messages are sent in the order of the calls, across connections as
+ * well: the parts of an answer must not overtake each other. Bounded by its callers: `limits.bytesInFlightMax` bounds
+ * the answers, and model cards and status messages are few.
  */
 export class Outbox {
   #link: OutboxLink | undefined
   readonly #inFlight = new InFlight<Entry>(PUBLISH_ID_MAX)
-  // In flight on a resumed session, and above what may be on its way at once now: not sent again yet.
+  // In flight on a resumed session, but not resent yet, because of the limit on publishes in flight.
   readonly #toResend = new Set<Entry>()
   readonly #search = new HangUpSearch()
   #isClosed = false
@@ -57,12 +57,12 @@ export class Outbox {
     return this.#inFlight.size + this.#waiting.length - this.#waitingHead
   }
 
-  /** The same publish was on its way when each of the last two connections ended soon: it may be the reason. */
+  /** The same publish was in flight when each of the last two connections ended soon: it may be the cause. */
   get isSuspicious(): boolean {
     return this.#search.isSuspicious
   }
 
-  /** Sends now, or as soon as the connection and the broker's Receive Maximum allow. `done` is called once. */
+  /** Sends now, or as soon as the connection and the broker's Receive Maximum allow it. `done` is called once. */
   publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
     if (this.#isClosed) return done({ kind: 'closed' })
     const link = this.#link
@@ -75,8 +75,8 @@ export class Outbox {
   }
 
   /**
-   * A connection is up. What was unacknowledged goes first: on a resumed session with DUP and its old identifier
-   * (MQTT 5 §4.4), on a new one as a new message.
+   * A connection is up. Unacknowledged messages are sent first: on a resumed session with DUP and the old identifier
+   * (MQTT 5 §4.4), on a new session as new messages.
    */
   connected(link: OutboxLink, sessionPresent: boolean): void {
     this.#link = link
@@ -93,7 +93,7 @@ export class Outbox {
     this.#drainWaiting()
   }
 
-  /** The connection is gone; everything unacknowledged is kept for the next one. */
+  /** The connection has ended; all unacknowledged messages are kept for the next one. */
   disconnected(): void {
     if (this.#link === undefined) return
     this.#link = undefined
@@ -103,7 +103,7 @@ export class Outbox {
     if (found !== undefined) this.#end(found, { kind: 'undeliverable' })
   }
 
-  /** A PUBACK came. Returns false for an identifier that is not ours (a protocol error of the broker). */
+  /** Handles a PUBACK. Returns false for an identifier that is not in flight (a protocol error of the broker). */
   acknowledged(packetId: number, reasonCode: number): boolean {
     const entry = this.#inFlight.get(packetId)
     if (entry === undefined) return false
@@ -118,7 +118,7 @@ export class Outbox {
     return true
   }
 
-  /** Ends everything that still waits with `closed`. */
+  /** Ends all pending messages with `closed`. */
   close(): void {
     const waiting = this.#waiting.slice(this.#waitingHead).filter((entry) => entry !== undefined)
     const left = [...this.#inFlight.values(), ...waiting]
@@ -131,7 +131,7 @@ export class Outbox {
     for (const entry of left) entry.done({ kind: 'closed' })
   }
 
-  // MQTT 5 §4.4: with DUP and the old identifier, in the old order. The broker may have had a larger Receive Maximum.
+  // MQTT 5 §4.4: with DUP and the old identifier, in the old order. The Receive Maximum may be smaller than before.
   #resend(link: OutboxLink): void {
     let sent = this.#inFlight.size - this.#toResend.size
     for (const entry of this.#toResend) {
@@ -147,7 +147,7 @@ export class Outbox {
     return this.#inFlight.size >= Math.min(this.#sendMax(link), PUBLISH_ID_MAX)
   }
 
-  // How many may be on their way at once.
+  // How many publishes may be in flight now.
   #sendMax(link: OutboxLink): number {
     return Math.min(link.receiveMaximum, this.#search.inFlightMax)
   }
@@ -156,7 +156,7 @@ export class Outbox {
     const link = this.#link
     while (link !== undefined && this.#waitingHead < this.#waiting.length && !this.#isFull(link)) {
       const entry = this.#waiting[this.#waitingHead]!
-      // Not kept until its block goes: the message may be large.
+      // Cleared now, not with its block: the message may be large.
       this.#waiting[this.#waitingHead] = undefined
       this.#waitingHead += 1
       this.#send(link, entry)
@@ -185,17 +185,17 @@ export class Outbox {
     return this.#isTooLarge(link, entry) || this.#isGivenUp(entry)
   }
 
-  // Ends what the broker hung up on before.
+  // Ends a message on which the broker has hung up before.
   #isGivenUp(entry: Entry): boolean {
     if (!this.#search.isGivenUp(entry.message)) return false
     this.#end(entry, { kind: 'undeliverable' })
     return true
   }
 
-  // Ends what the broker does not take, or what MQTT cannot carry (MQTT 5 §2.1.4).
+  // Ends a message that is too large for the broker or for MQTT (MQTT 5 §2.1.4).
   #isTooLarge(link: OutboxLink, entry: Entry): boolean {
     const packetBytesMax = Math.min(link.maximumPacketSize, MQTT_PACKET_BYTES_MAX)
-    // Topic and properties are bounded: only where the payload comes near the limit is it worth measuring.
+    // Topic and properties are bounded: the exact size matters only if the payload comes near the limit.
     if (entry.message.payload.length < packetBytesMax - HEADER_BYTES_MAX) return false
     const packetBytes = publishPacketBytes(entry.message, link.protocolVersion)
     if (packetBytes <= packetBytesMax) return false

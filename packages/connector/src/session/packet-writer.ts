@@ -1,14 +1,14 @@
-// Gathers the packets of one turn of the event loop and writes them with as few system calls as possible.
+// Collects the packets of one turn of the event loop and writes them with as few system calls as possible.
 import type { Duplex } from 'node:stream'
 
 const SLAB_BYTES = 64 * 1024
 
 /**
- * Small packets are written into a slab, one after another; large payloads are passed on as they are.
- * One `setImmediate` per turn flushes: replies to requests that came together leave together.
+ * Copies small packets into a slab, one after another; large payloads are passed on without a copy. One `setImmediate`
+ * per turn flushes: replies to requests that arrived together are sent together.
  */
 export class PacketWriter {
-  /** The slab that the last `reserve` gave room in. */
+  /** The slab of the last `reserve`. */
   memory: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
   readonly #socket: Duplex
   #from = 0
@@ -21,7 +21,7 @@ export class PacketWriter {
     this.#socket = socket
   }
 
-  /** Room for `bytes` in `memory`; returns where it begins. The room must be filled before the turn ends. */
+  /** Reserves `bytes` in `memory` and returns their offset. They must be filled before the turn ends. */
   reserve(bytes: number): number {
     if (this.#to + bytes > this.memory.length) {
       this.#cut()
@@ -34,7 +34,7 @@ export class PacketWriter {
     return at
   }
 
-  /** Sends bytes as they are, after what was reserved before. They must not change until written. */
+  /** Sends bytes without copying them, after everything reserved before. They must not change until written. */
   append(bytes: Uint8Array): void {
     this.#cut()
     this.#pieces.push(bytes)
@@ -51,7 +51,7 @@ export class PacketWriter {
     out[at + 3] = packetId & 0xff
   }
 
-  /** Bytes that the operating system has not taken yet. */
+  /** Bytes that the operating system has not accepted yet. */
   get backlogBytes(): number {
     return this.#socket.writableLength
   }

@@ -1,4 +1,4 @@
-// The decoder is checked against mqtt-packet's encoder and the encoder against mqtt-packet's parser, both ways.
+// Checks the decoder against mqtt-packet's encoder, and the encoder against mqtt-packet's parser.
 import { PassThrough } from 'node:stream'
 import fc from 'fast-check'
 import { generate, parser, type IPublishPacket } from 'mqtt-packet'
@@ -54,7 +54,7 @@ function parse(bytes: Buffer, version: 4 | 5): IPublishPacket {
   return packet!
 }
 
-test('what we encode is what mqtt-packet and our decoder read, in both protocol versions', () => {
+test('encodes packets that mqtt-packet and the decoder read, in both protocol versions', () => {
   fc.assert(
     fc.property(
       topicText,
@@ -83,7 +83,7 @@ test('what we encode is what mqtt-packet and our decoder read, in both protocol 
   )
 })
 
-test('what mqtt-packet encodes is what our decoder reads', () => {
+test('decodes the packets that mqtt-packet encodes', () => {
   fc.assert(
     fc.property(topicText, fc.uint8Array({ maxLength: 300 }), properties, (topic, payload, props) => {
       const { userProperties, payloadFormatIndicator, ...rest } = props
@@ -114,12 +114,12 @@ test('what mqtt-packet encodes is what our decoder reads', () => {
   )
 })
 
-test('a Response Topic that runs past the packet is malformed, not a null', () => {
+test('rejects a Response Topic that runs past the packet', () => {
   const frame = frameOf(Buffer.from('300700016103080005', 'hex'))
   expect(() => decodePublish(frame, 5)).toThrow(MalformedPacket)
 })
 
-test('cut and flipped packets are malformed or decoded, never anything else', () => {
+test('decodes truncated and corrupted packets or rejects them as malformed, with no other error', () => {
   const message: OutgoingMessage = {
     topic: 'infer/request/cam7/iris',
     payload: Buffer.from('{}'),
@@ -151,7 +151,7 @@ test('cut and flipped packets are malformed or decoded, never anything else', ()
   )
 })
 
-test('of a message above the limit topic and properties are read, and the payload is not', () => {
+test('reads topic and properties of a message above the limit, without its payload', () => {
   const big: OutgoingMessage = {
     topic: 'infer/request/cam7/iris',
     payload: Buffer.alloc(10_000),
@@ -171,7 +171,7 @@ test('of a message above the limit topic and properties are read, and the payloa
   expect(decoded.properties.correlationData).toEqual(Buffer.from('abc'))
 })
 
-test('a packet cut inside its properties still has topic and identifier, so that it can be answered', () => {
+test('reads topic and identifier of a packet that is truncated within its properties', () => {
   const message: OutgoingMessage = {
     topic: 'infer/request/cam7/iris',
     payload: Buffer.from('{}'),

@@ -1,4 +1,4 @@
-// Reads a PUBLISH (MQTT 5 §3.3, MQTT 3.1.1 §3.3), strictly: what does not fit is malformed, never half a message.
+// Decodes a PUBLISH packet (MQTT 5 §3.3, MQTT 3.1.1 §3.3) strictly: any deviation makes the whole packet malformed.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
 import { readText, readVariableByteInteger, sizeOfVariableByteInteger, stringEnd } from './field-reader.ts'
@@ -6,8 +6,8 @@ import type { Frame } from './frame-reader.ts'
 import { MalformedPacket, shown } from './malformed.ts'
 
 /**
- * A PUBLISH as the broker sent it. Not whole when the packet was larger than the reader's limit: the payload was dropped
- * then, and maybe the properties. The Packet Identifier is 0 with QoS 0.
+ * A PUBLISH as the broker sent it. Not whole if the packet was larger than the reader's limit: then the payload was
+ * discarded, and possibly the properties. The Packet Identifier is 0 with QoS 0.
  */
 export type ReceivedPublish = Pick<
   Delivery,
@@ -23,13 +23,13 @@ export type ReceivedPublish = Pick<
   | 'properties'
 >
 
-// Shared by all messages without properties; nobody writes to received properties.
-/** No bytes. */
+// Shared by all messages without properties; received properties are never modified.
+/** An empty payload. */
 export const NO_PAYLOAD = Buffer.alloc(0)
-/** No properties. */
+/** Empty properties. */
 export const NO_PROPERTIES: MessageProperties = Object.freeze({})
 
-/** @throws MalformedPacket that names the clause. */
+/** Decodes a PUBLISH packet. @throws MalformedPacket with the violated clause. */
 export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPublish {
   const { head, body } = frame
   const qos = (head >> 1) & 3
@@ -38,7 +38,7 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
   const topicEnd = stringEnd(body, 0)
   const topic = readText(body, 0, topicEnd)
   if (topic.length === 0)
-    throw new MalformedPacket('PUBLISH without a topic name; no topic alias was offered')
+    throw new MalformedPacket('PUBLISH without a topic name; the connector allows no topic aliases')
   let offset = topicEnd
   let packetId = 0
   if (qos > 0) {
@@ -55,7 +55,7 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     offset = start + length
     propertyBytes = length
     if (offset > frame.bodyBytes) throw new MalformedPacket('PUBLISH properties run past the packet')
-    // Where the packet was cut inside them they are not known; it is turned away for its size all the same.
+    // Properties of a truncated packet may be unknown; it is rejected as too large anyway.
     if (length > 0 && offset <= body.length) properties = propertiesOf(topic, body, start, offset)
   }
   return {
@@ -72,13 +72,13 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
   }
 }
 
-// The receive buffer is used again for the next bytes: what is kept must be a copy, once.
+// The receive buffer is reused for the next bytes: the payload must be copied once to be kept.
 function payloadOf(frame: Frame, offset: number): Buffer {
   const view = frame.body.subarray(offset)
   return frame.isOwned ? view : Buffer.from(view)
 }
 
-// The topic names the client that the operator must look for.
+// The topic identifies the client with which the operator must start.
 function propertiesOf(topic: string, body: Buffer, start: number, end: number): MessageProperties {
   try {
     return readProperties(body, start, end)
@@ -97,7 +97,7 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
     const id = body[offset++]!
     if (id !== 0x26 && id !== 0x0b) {
       if ((seen & (1 << (id & 31))) !== 0)
-        throw new MalformedPacket(`PUBLISH property 0x${id.toString(16)} twice`)
+        throw new MalformedPacket(`PUBLISH with property 0x${id.toString(16)} twice`)
       seen |= 1 << (id & 31)
     }
     switch (id) {
@@ -124,7 +124,7 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
       }
       case 0x09: {
         const to = stringEnd(body, offset, end)
-        // A copy: Correlation Data outlives the receive buffer, and must not keep 64 KiB of it alive.
+        // A copy: Correlation Data outlives the receive buffer, and a view would keep all of that buffer in memory.
         properties.correlationData = Buffer.from(body.subarray(offset + 2, to))
         offset = to
         break
@@ -136,7 +136,9 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
         break
       }
       case 0x23:
-        throw new MalformedPacket('PUBLISH with a Topic Alias, although none was offered (MQTT 5 §3.3.2.3.4)')
+        throw new MalformedPacket(
+          'PUBLISH with a Topic Alias, although the connector allows none (MQTT 5 §3.3.2.3.4)',
+        )
       case 0x26: {
         const nameEnd = stringEnd(body, offset, end)
         const valueEnd = stringEnd(body, nameEnd, end)
@@ -153,6 +155,6 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
 }
 
 function byteAt(body: Buffer, offset: number, end: number): number {
-  if (offset >= end) throw new MalformedPacket('PUBLISH property runs past the properties')
+  if (offset >= end) throw new MalformedPacket('A PUBLISH property runs past the properties')
   return body[offset]!
 }

@@ -1,4 +1,4 @@
-// Writes a PUBLISH (MQTT 5 §3.3) straight into the packet writer's memory.
+// Encodes a PUBLISH packet (MQTT 5 §3.3) directly into the packet writer's memory.
 import type { MessageProperties } from '@inferwire/protocol'
 import { sizeOfVariableByteInteger } from './field-reader.ts'
 import type { PacketWriter } from './packet-writer.ts'
@@ -12,19 +12,19 @@ export interface OutgoingMessage {
   readonly properties: MessageProperties
 }
 
-// Payloads up to this size are copied next to their header; larger ones are written from where they are.
+// Payloads up to this size are copied next to their header; larger ones are written without a copy.
 const COPIED_PAYLOAD_BYTES_MAX = 2048
 
-/** Size of the whole packet in bytes: what the broker's Maximum Packet Size is compared with (§3.1.2.11.4). */
+/** Size of the whole packet in bytes, for comparison with the broker's Maximum Packet Size (§3.1.2.11.4). */
 export function publishPacketBytes(message: OutgoingMessage, protocolVersion: 4 | 5): number {
   const remaining = remainingLength(message, protocolVersion, propertiesBytes(message.properties))
   return 1 + sizeOfVariableByteInteger(remaining) + remaining
 }
 
-/** The flag of a PUBLISH that is sent again (MQTT 5 §3.3.1.1). */
+/** The DUP flag of a resent PUBLISH (MQTT 5 §3.3.1.1). */
 export const DUP = 0x08
 
-/** Appends one PUBLISH. `packetId` is ignored with QoS 0. */
+/** Encodes one PUBLISH packet. `packetId` is ignored with QoS 0. */
 export function encodePublish(
   writer: PacketWriter,
   message: OutgoingMessage,

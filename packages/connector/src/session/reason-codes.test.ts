@@ -1,9 +1,9 @@
-// Every reason code of MQTT 5 has its sentence in every packet that may carry it.
+// Checks that every reason code of MQTT 5 has a name and a remedy in every packet that may contain it.
 import { expect, test } from 'vitest'
 import { connackRefusal, disconnectRefusal, publishRefusal, subscribeRefusal } from './refusal.ts'
 
-// MQTT 5 §2.4, table 2-6: the code, and the packets of a broker that may carry it. C = CONNACK, D = DISCONNECT,
-// S = SUBACK, U = UNSUBACK, P = PUBACK.
+// MQTT 5 §2.4, table 2-6: the code, and the packets from a broker that may contain it. C = CONNACK, D = DISCONNECT, S =
+// SUBACK, U = UNSUBACK, P = PUBACK.
 const TABLE = `
   00 CD, 01, 02, 04 D, 10, 11 U, 18, 19, 80 CDSUP, 81 CD, 82 CD, 83 CDSUP, 84 C, 85 C, 86 C, 87 CDSUP, 88 C, 89 CD,
   8a C, 8b D, 8c C, 8d D, 8e D, 8f DSU, 90 CDP, 91 SUP, 92, 93 D, 94 D, 95 CD, 96 D, 97 CDSP, 98 D, 99 CDP, 9a CD,
@@ -21,11 +21,11 @@ const sentences = {
   P: (code: number) => publishRefusal('a', code),
 }
 
-test('the table has every code of MQTT 5 §2.4', () => {
+test('lists every code of MQTT 5 §2.4', () => {
   expect(CODES).toHaveLength(43)
 })
 
-test.each(CODES)('$hex has a sentence wherever a broker may send it', ({ code, hex, packets }) => {
+test.each(CODES)('explains $hex in every packet in which a broker may send it', ({ code, hex, packets }) => {
   for (const [packet, sentence] of Object.entries(sentences)) {
     if (packet !== 'D' && code < 0x80) continue
     const text = sentence(code)
@@ -38,14 +38,14 @@ test.each(CODES)('$hex has a sentence wherever a broker may send it', ({ code, h
   }
 })
 
-test('no two refusals of the right to read and of anything else have the same remedy', () => {
+test('suggests access rights only for refusals that concern access', () => {
   expect(subscribeRefusal('$share/g/a', 0x87).message).toMatch(/read access\. ACL: topic read a$/)
-  expect(subscribeRefusal('$share/g/a', 0x9e).message).toMatch(/Leave out broker\.share/)
+  expect(subscribeRefusal('$share/g/a', 0x9e).message).toMatch(/Remove broker\.share/)
   expect(subscribeRefusal('a/#', 0x97).message).not.toContain('ACL')
   expect(publishRefusal('a', 0x97)).not.toContain('write access')
 })
 
-test('a code that MQTT 5 does not define is called that', () => {
+test('describes an undefined reason code as not defined by MQTT 5', () => {
   expect(disconnectRefusal({ reasonCode: 0xee, properties: {} }).message).toContain(
     'a reason code that MQTT 5 does not define, 0xee',
   )

@@ -1,6 +1,6 @@
-// The reason codes of MQTT 5 (§2.4) in words, and what to do about them in each packet.
+// The reason codes of MQTT 5 (§2.4): their names, and the remedy for each packet.
 
-// Table 2-6, in its words.
+// The names of table 2-6.
 const NAMES: Readonly<Record<number, string>> = {
   0x00: 'success',
   0x01: 'granted QoS 1',
@@ -48,18 +48,19 @@ const NAMES: Readonly<Record<number, string>> = {
 }
 
 const LOG = "See the broker's log."
-const REPORT = `${LOG} If it stays so, please report it with the name and version of the broker.`
-const CREDENTIALS = 'Check broker.username, broker.passwordFile and the access rules of the broker.'
-const LATER = 'The connector tries again.'
-const SLOWER = 'Raise the limit in the broker, or let fewer clients send at once.'
-const PACKET_SIZE = 'Raise the largest packet size of the broker.'
-const ANOTHER_SERVER = 'Set broker.url to it.'
-const NO_RETAIN = 'The status of the connector and the cards of the models are not retained from now on.'
+const REPORT = `${LOG} If it happens again, please report it with the name and version of the broker.`
+const CREDENTIALS = "Check broker.username, broker.passwordFile and the broker's access rules."
+const LATER = 'The connector will retry.'
+const SLOWER = 'Raise the limit in the broker, or reduce the number of clients that send at the same time.'
+const PACKET_SIZE = "Raise the broker's maximum packet size."
+const ANOTHER_SERVER = 'Set broker.url to the other server.'
+const NO_RETAIN = "The connector's status and the model cards are not retained from now on."
 const NO_SHARE =
-  'Leave out broker.share and run one connector, or use a broker that has shared subscriptions.'
-const NO_WILDCARDS = 'The topics of requests need them: use a broker that has wildcard subscriptions.'
-const QOS = 'Requests need QoS 1: use a broker, or a listener of it, that has QoS 1.'
-const STATUS_TOPIC = 'Check `root` and `name`: the Will is on the status topic that they make.'
+  'Remove broker.share and run one connector, or use a broker that supports shared subscriptions.'
+const NO_WILDCARDS = 'Request topics need them: use a broker that supports wildcard subscriptions.'
+const QOS = 'Requests need QoS 1: use a broker, or one of its listeners, that supports QoS 1.'
+const STATUS_TOPIC =
+  'Check `root` and `name`: the topic of the Will is the status topic, which is built from them.'
 
 type Remedies = Readonly<Record<number, string>>
 
@@ -69,18 +70,18 @@ const CONNACK: Remedies = {
   0x81: REPORT,
   0x82: REPORT,
   0x83: LOG,
-  0x84: 'Set broker.protocolVersion to 4 (MQTT 3.1.1) for this broker.',
+  0x84: 'Set broker.mqttVersion to 3.1.1 for this broker.',
   0x85: 'Change broker.clientId.',
   0x86: 'Check broker.username and broker.passwordFile.',
   0x87: CREDENTIALS,
   0x88: LATER,
   0x89: LATER,
-  0x8a: 'Ask the operator of the broker.',
-  0x8c: 'Let the broker take a user name and password, or a client certificate.',
+  0x8a: 'Contact the operator of the broker.',
+  0x8c: 'Configure the broker to accept a user name and password, or a client certificate.',
   0x90: STATUS_TOPIC,
   0x95: PACKET_SIZE,
   0x97: 'Raise the quota in the broker.',
-  0x99: 'The Will is JSON in UTF-8; look at what the broker expects of it.',
+  0x99: 'The Will is JSON in UTF-8: check which payload format the broker requires.',
   0x9a: NO_RETAIN,
   0x9b: QOS,
   0x9c: ANOTHER_SERVER,
@@ -99,17 +100,17 @@ const DISCONNECT: Remedies = {
   0x87: CREDENTIALS,
   0x89: LATER,
   0x8b: LATER,
-  0x8d: 'Raise broker.keepAliveSeconds, or look for what holds up the connector or the network.',
+  0x8d: 'Raise broker.keepAliveSeconds, or find out what delays the connector or the network.',
   0x8e: 'Another client took over the session: two connectors use the same broker.clientId. Give each its own `name`.',
   0x8f: 'Check `root`.',
-  0x90: 'Look for a Response Topic or a deadLetterTopic that the broker does not allow.',
+  0x90: 'Check for a Response Topic or a deadLetterTopic that the broker does not allow.',
   0x93: REPORT,
   0x94: REPORT,
   0x95: PACKET_SIZE,
   0x96: SLOWER,
   0x97: SLOWER,
-  0x98: 'Ask the operator of the broker.',
-  0x99: 'Look at what payloads the broker expects of answers.',
+  0x98: 'Contact the operator of the broker.',
+  0x99: 'Check which payload format the broker requires for replies.',
   0x9a: NO_RETAIN,
   0x9b: QOS,
   0x9c: ANOTHER_SERVER,
@@ -125,12 +126,12 @@ const READ = "Grant the connector's user read access"
 
 // §3.9.3, §3.11.3
 const SUBSCRIPTION: Remedies = {
-  0x80: `${READ}, or look into the broker's log.`,
+  0x80: `${READ}, or check the broker's log.`,
   0x83: LOG,
   0x87: `${READ}.`,
   0x8f: 'Check `root`.',
   0x91: REPORT,
-  0x97: 'Raise the quota of subscriptions in the broker.',
+  0x97: 'Raise the subscription quota in the broker.',
   0x9e: NO_SHARE,
   0xa1: REPORT,
   0xa2: NO_WILDCARDS,
@@ -140,19 +141,19 @@ const WRITE = "Grant the connector's user write access to it"
 
 // §3.4.2.1
 const PUBACK: Remedies = {
-  0x80: `${WRITE}, or look into the broker's log.`,
+  0x80: `${WRITE}, or check the broker's log.`,
   // Mosquitto's message_size_limit.
-  0x83: "It may be too large for the broker; see the broker's log.",
+  0x83: "The message may be too large for the broker; see the broker's log.",
   0x87: `${WRITE}.`,
   0x90: 'Check `root` and `name`.',
   0x91: REPORT,
   0x97: 'Raise the quota in the broker.',
-  0x99: 'Look at what payloads the broker expects there.',
+  0x99: 'Check which payload format the broker requires on this topic.',
 }
 
 const REMEDIES = { CONNACK, DISCONNECT, SUBACK: SUBSCRIPTION, UNSUBACK: SUBSCRIPTION, PUBACK } as const
 
-/** A packet that has reason codes. */
+/** A packet with reason codes. */
 export type ReasonCarrier = keyof typeof REMEDIES
 
 /** The name of a code with its number, such as `not authorized, 0x87`. */
@@ -160,7 +161,7 @@ export function reasonName(code: number): string {
   return `${NAMES[code] ?? 'a reason code that MQTT 5 does not define'}, ${hex(code)}`
 }
 
-/** What to do about it: one or two sentences. */
+/** The remedy for a reason code: one or two sentences. */
 export function remedyOf(packet: ReasonCarrier, code: number): string {
   return REMEDIES[packet][code] ?? `MQTT 5 does not allow this code in ${packet}. ${LOG}`
 }

@@ -7,7 +7,7 @@ export interface ReconnectBounds {
 }
 
 /**
- * Full jitter keeps a fleet of connectors from coming back all at once after a broker restart.
+ * Full jitter prevents a fleet of connectors from reconnecting at the same moment after a broker restart.
  * `attempt` counts from 0. The first attempt after a connection that worked waits at most `minMs`.
  */
 export function reconnectDelayMs(attempt: number, bounds: ReconnectBounds, random: () => number): number {

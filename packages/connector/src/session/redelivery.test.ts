@@ -9,12 +9,12 @@ beforeEach(() => {
 })
 afterEach(() => vi.useRealTimers())
 
-test('nothing is expected before a connection was lost', () => {
+test('expects nothing before a connection is lost', () => {
   redelivery.connected(true)
   expect(redelivery.pending).toBeUndefined()
 })
 
-test('a session that the broker kept is given time to redeliver', async () => {
+test('waits for redeliveries when the broker has kept the session', async () => {
   redelivery.disconnected()
   const { pending } = redelivery
   redelivery.connected(true)
@@ -25,7 +25,7 @@ test('a session that the broker kept is given time to redeliver', async () => {
   await pending
 })
 
-test('a session that the broker forgot redelivers nothing', async () => {
+test('expects nothing from a session that the broker discarded', async () => {
   redelivery.disconnected()
   const { pending } = redelivery
   redelivery.connected(false)
@@ -33,7 +33,7 @@ test('a session that the broker forgot redelivers nothing', async () => {
   await pending
 })
 
-test('a connection that is lost again begins the time anew', () => {
+test('starts the wait again when the connection is lost again', () => {
   redelivery.disconnected()
   redelivery.connected(true)
   vi.advanceTimersByTime(1_500)
@@ -42,7 +42,7 @@ test('a connection that is lost again begins the time anew', () => {
   expect(redelivery.pending).toBeDefined()
 })
 
-test('closing ends the wait for good', async () => {
+test('ends the wait for good on close', async () => {
   redelivery.disconnected()
   const { pending } = redelivery
   redelivery.close()
@@ -51,7 +51,7 @@ test('closing ends the wait for good', async () => {
   await pending
 })
 
-test('without a new connection it is waited for as long as was said', async () => {
+test('waits without a connection only up to the limit', async () => {
   redelivery = new Redelivery(5_000)
   redelivery.disconnected()
   const { pending } = redelivery
@@ -61,7 +61,7 @@ test('without a new connection it is waited for as long as was said', async () =
   vi.advanceTimersByTime(1_000)
   expect(redelivery.pending).toBeUndefined()
   await pending
-  // A further attempt that fails is no news.
+  // Another failed attempt changes nothing.
   redelivery.disconnected()
   expect(redelivery.pending).toBeUndefined()
 })

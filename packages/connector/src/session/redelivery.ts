@@ -1,30 +1,30 @@
-// Knows how long a lost connection's deliveries may still be redelivered, so that each is answered once.
+// Tracks how long the deliveries of a lost connection may still be redelivered, so that each is answered once.
 
-// The broker redelivers right after CONNACK (MQTT 5 §4.4); what has not arrived by then is not worth waiting for.
+// The broker redelivers right after CONNACK (MQTT 5 §4.4); later redeliveries are not worth waiting for.
 const REDELIVERED_AFTER_MS = 2_000
 
-/** See the file's first line. One instance per session. */
+/** Determines when the deliveries of a lost connection can no longer be redelivered. One instance per session. */
 export class Redelivery {
   readonly #lossMaxMs: number | undefined
   #pending: Promise<void> | undefined
   #end: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #lossTimer: NodeJS.Timeout | undefined
-  // Since the last connection.
+  // Given up since the last connection.
   #isGivenUp = false
   #isClosed = false
 
-  /** `lossMaxMs`: without a new connection nothing is expected for longer. @default as long as it takes */
+  /** @param lossMaxMs milliseconds without a connection after which no redelivery is expected. @default no limit */
   constructor(lossMaxMs?: number) {
     this.#lossMaxMs = lossMaxMs
   }
 
-  /** Resolves when the broker has redelivered everything that it will. Undefined: nothing is expected. */
+  /** Resolves when the broker has redelivered everything. Undefined if no redelivery is expected. */
   get pending(): Promise<void> | undefined {
     return this.#pending
   }
 
-  /** The connection is over, or an attempt has failed. */
+  /** The connection has ended, or an attempt has failed. */
   disconnected(): void {
     clearTimeout(this.#timer)
     if (this.#pending !== undefined || this.#isGivenUp || this.#isClosed) return
@@ -33,7 +33,7 @@ export class Redelivery {
       this.#lossTimer = setTimeout(() => this.#giveUp(), this.#lossMaxMs).unref()
   }
 
-  /** A new connection is up. A session that the broker has forgotten redelivers nothing. */
+  /** A new connection is up. After a discarded session nothing is redelivered. */
   connected(sessionPresent: boolean): void {
     clearTimeout(this.#timer)
     this.#isGivenUp = false

@@ -1,16 +1,16 @@
-// What a broker's refusals mean for the operator: what was refused, and what to do.
+// Turns the broker's refusals into errors that state what was refused and what to do.
 import type { BrokerLimits } from './broker-limits.ts'
 import type { Connack, Disconnect } from './control-decoder.ts'
 import type { ControlProperties } from './control-properties.ts'
 import { shown } from './malformed.ts'
 import { reasonName, remedyOf, type ReasonCarrier } from './reason-codes.ts'
 
-/** Why a connection could not be made or was ended, in the operator's words. */
+/** The reason why a connection could not be established or was ended, for the operator. */
 export class SessionRefusal extends Error {
   override readonly name = 'SessionRefusal'
-  /** The reason code on the wire; of MQTT 3.1.1 the one of MQTT 5 that means the same. */
+  /** The reason code on the wire; for MQTT 3.1.1 the MQTT 5 code with the same meaning. */
   readonly reasonCode: number
-  /** What said so; undefined where we refuse the broker for what it does not have. */
+  /** The packet with the refusal; undefined if we refuse the broker for a missing feature. */
   readonly packet: ReasonCarrier | undefined
 
   constructor(message: string, reasonCode: number, packet?: ReasonCarrier) {
@@ -27,7 +27,7 @@ const FROM_V311: Readonly<Record<number, number>> = { 1: 0x84, 2: 0x85, 3: 0x88,
 export function connackRefusal({ reasonCode, isV311, properties }: Connack): SessionRefusal {
   const code = isV311 ? (FROM_V311[reasonCode] ?? reasonCode) : reasonCode
   return new SessionRefusal(
-    `The broker refused the connection (${reasonName(code)})${said(properties)}. ${remedyOf('CONNACK', code)}`,
+    `The broker refused the connection (${reasonName(code)})${details(properties)}. ${remedyOf('CONNACK', code)}`,
     code,
     'CONNACK',
   )
@@ -36,13 +36,13 @@ export function connackRefusal({ reasonCode, isV311, properties }: Connack): Ses
 /** The error for a DISCONNECT that the broker sent. */
 export function disconnectRefusal({ reasonCode, properties }: Disconnect): SessionRefusal {
   return new SessionRefusal(
-    `The broker ended the connection (${reasonName(reasonCode)})${said(properties)}. ${remedyOf('DISCONNECT', reasonCode)}`,
+    `The broker ended the connection (${reasonName(reasonCode)})${details(properties)}. ${remedyOf('DISCONNECT', reasonCode)}`,
     reasonCode,
     'DISCONNECT',
   )
 }
 
-/** The error for a broker that does not have what our subscriptions need; without them nothing is received. */
+/** The error for a broker that lacks a feature that our subscriptions need; without them nothing is received. */
 export function featureRefusal(
   limits: BrokerLimits,
   share: string | undefined,
@@ -54,10 +54,10 @@ export function featureRefusal(
   return undefined
 }
 
-// MQTT 5 §3.2.2.3.11, §3.2.2.3.13: it would end the connection over a SUBSCRIBE with one.
+// MQTT 5 §3.2.2.3.11, §3.2.2.3.13: the broker would end the connection after such a SUBSCRIBE.
 function lacks(code: number): SessionRefusal {
   return new SessionRefusal(
-    `The broker says that it cannot serve our subscriptions (${reasonName(code)}). ${remedyOf('SUBACK', code)}`,
+    `The broker does not support the subscriptions of the connector (${reasonName(code)}). ${remedyOf('SUBACK', code)}`,
     code,
   )
 }
@@ -77,24 +77,24 @@ export function subscribeRefusal(filter: string, code: number): SessionRefusal {
   )
 }
 
-/** The error for a subscription that the broker did not end. */
+/** The error for a refused UNSUBSCRIBE. */
 export function unsubscribeRefusal(filter: string, code: number): SessionRefusal {
   return new SessionRefusal(
-    `The broker did not end the subscription to "${filter}" (${reasonName(code)}).`,
+    `The broker refused to unsubscribe from "${filter}" (${reasonName(code)}).`,
     code,
     'UNSUBACK',
   )
 }
 
-/** What the operator is told of a publish that the broker refused. */
+/** The log text for a publish that the broker refused. */
 export function publishRefusal(topic: string, code: number): string {
   return `The broker refused a publish to "${topic}" (${reasonName(code)}). ${remedyOf('PUBACK', code)}`
 }
 
-// Broker text goes into a log line: bounded, on one line.
-function said({ reasonString = '', serverReference = '' }: ControlProperties): string {
+// Text from the broker in a log line: limited in length, on one line.
+function details({ reasonString = '', serverReference = '' }: ControlProperties): string {
   const parts = [
-    ...(reasonString === '' ? [] : [`it says "${shown(reasonString)}"`]),
+    ...(reasonString === '' ? [] : [`its reason: "${shown(reasonString)}"`]),
     ...(serverReference === '' ? [] : [`the other server is "${shown(serverReference)}"`]),
   ]
   return parts.map((part) => `; ${part}`).join('')

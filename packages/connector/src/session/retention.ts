@@ -1,15 +1,15 @@
-// Whether what we publish may be retained: CONNACK says so, or a refusal of the broker does.
+// Tracks whether our publishes may be retained, from CONNACK or from the broker's refusals.
 import { SessionRefusal } from './refusal.ts'
 
 // Retain not supported (MQTT 5 §3.2.2.2, §3.14.2.1).
 const RETAIN_NOT_SUPPORTED = 0x9a
 
-/** One instance lives as long as the session. Requests are answered without retained messages too. */
+/** Lives as long as the session. Requests are answered with or without retained messages. */
 export class Retention {
-  // `in the Will`: the last CONNACK did not allow it. `sent`: the broker hung up on a retained publish, though CONNACK
-  // had allowed it.
+  // `in the Will`: the last CONNACK did not allow retained messages. `sent`: CONNACK allowed them, but the broker ended
+  // the connection over a retained publish.
   #refused: 'nothing' | 'in the Will' | 'sent' = 'nothing'
-  #isTold = false
+  #hasWarned = false
 
   /** For CONNECT: a broker without retained messages refuses a retained Will (MQTT-3.2.2-13). */
   get isInWill(): boolean {
@@ -19,11 +19,14 @@ export class Retention {
   /** CONNACK with success. Returns whether publishes may be retained on this connection (MQTT-3.2.2-14). */
   connected(retainAvailable: boolean): boolean {
     if (this.#refused !== 'sent') this.#refused = retainAvailable ? 'nothing' : 'in the Will'
-    if (this.isInWill) this.#isTold = false
+    if (this.isInWill) this.#hasWarned = false
     return this.isInWill
   }
 
-  /** The connection is over. Returns true when the next one may come at once: it will ask for less. */
+  /**
+   * The connection has ended. Returns true if the next attempt may follow at once, because its CONNECT will ask for
+   * less.
+   */
   ended(reason: Error): boolean {
     if (!(reason instanceof SessionRefusal) || reason.reasonCode !== RETAIN_NOT_SUPPORTED) return false
     const isNews = this.#refused === 'nothing'
@@ -31,10 +34,10 @@ export class Retention {
     return isNews
   }
 
-  /** Whether the operator must be told now; once, until retained messages are there again. */
-  mustTell(): boolean {
-    const isTold = this.#isTold
-    this.#isTold = !this.isInWill
-    return this.#isTold && !isTold
+  /** Whether the operator must be warned now: once, until retained messages are available again. */
+  mustWarn(): boolean {
+    const hasWarned = this.#hasWarned
+    this.#hasWarned = !this.isInWill
+    return this.#hasWarned && !hasWarned
   }
 }

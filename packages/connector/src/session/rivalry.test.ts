@@ -1,12 +1,12 @@
-// Two connectors with one client id, on a broker that tells neither: each lives as long as the other stays away.
+// Two connectors with one client identifier, on a broker that gives no reason: each works while the other waits.
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 
-// How many times one takes over from the other, when each comes back after its pause (100 ms where it has none).
+// Number of takeovers if each connector reconnects after its pause (after 100 ms if there is none).
 function takeoversWithin(limitMs: number): number {
   const pair = [new Rivalry(), new Rivalry()]
   let takeovers = 0
-  // The first was alone for a minute before the second came.
+  // The first connector was alone for a minute before the second one started.
   let lastedMs = 60_000
   for (let timeMs = 0; timeMs <= limitMs; takeovers += 1) {
     const pauseMs = pair[takeovers % 2]!.ended(lastedMs, true) || 100
@@ -16,12 +16,12 @@ function takeoversWithin(limitMs: number): number {
   return takeovers
 }
 
-test('two with one client id take over at most 12 times in a minute, and ever less', () => {
+test('limits two connectors with one client identifier to 12 takeovers in the first minute, and to fewer later', () => {
   expect(takeoversWithin(60_000)).toBeLessThanOrEqual(12)
   expect(takeoversWithin(600_000) - takeoversWithin(60_000)).toBeLessThanOrEqual(20)
 })
 
-test('a broker that restarts, and refuses for a moment, is nobody that takes over', () => {
+test('does not suspect a rival when a broker restarts and refuses for a moment', () => {
   const rivalry = new Rivalry()
   for (let restart = 0; restart < 50; restart++) {
     expect(rivalry.ended(100, true)).toBe(0)
@@ -29,7 +29,7 @@ test('a broker that restarts, and refuses for a moment, is nobody that takes ove
   }
 })
 
-test('a connection that does its work for a while clears the suspicion', () => {
+test('clears the suspicion after a connection that lasted', () => {
   const rivalry = new Rivalry()
   for (let count = 0; count < 50; count++) expect(rivalry.ended(6_000, true)).toBe(undefined)
   expect([1, 2, 3, 4, 5, 6].map(() => rivalry.ended(50, true))).toEqual([0, 0, 4_000, 16_000, 30_000, 30_000])
@@ -38,7 +38,7 @@ test('a connection that does its work for a while clears the suspicion', () => {
   expect(rivalry.inARow).toBe(0)
 })
 
-test('a network that resets connections is nobody that takes over', () => {
+test('does not suspect a rival when the network resets connections', () => {
   const rivalry = new Rivalry()
   for (let count = 0; count < 50; count++) expect(rivalry.ended(50, false)).toBe(undefined)
 })

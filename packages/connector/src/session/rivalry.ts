@@ -1,6 +1,6 @@
-// Tells a client that takes our session over again and again from a network that breaks: the broker may not say so.
+// Detects another client that keeps taking over the session, where the broker gives no reason for closing.
 
-// A connection that ends this soon after it was ready did not do its work.
+// A connection that ends this soon after it became ready counts as brief.
 const BRIEF_MS = 5_000
 const IN_A_ROW = 3
 const FIRST_DELAY_MS = 4_000
@@ -8,22 +8,24 @@ const DELAY_GROWTH = 4
 const DELAY_MAX_MS = 30_000
 
 /**
- * Mosquitto up to 2.0 and every broker of MQTT 3.1.1 end the older of two connections with one client id without a
- * word. What is left to see: the broker closes one connection after the other, and takes the next one at once. A
- * network that breaks resets or falls silent instead, and a broker that restarts refuses for a moment.
+ * Detects a second client with the same client identifier. Mosquitto up to 2.0, and every broker with MQTT 3.1.1,
+ * closes the older of the two connections without a reason. The pattern is then: each new connection is accepted
+ * immediately and closed soon after. An unstable network causes resets or silence instead, and a restarting broker
+ * refuses connections for a moment.
  */
 export class Rivalry {
   #inARow = 0
   #delayMs = 0
 
   /**
-   * An attempt is over. `lastedMs` is the time since the connection was ready, undefined when it never was;
-   * `isUnprovoked` = the broker closed it without a word, and without anything of ours to object to.
-   * Returns how long to stay away, in milliseconds, so that one of the two works: at first 0, because a broker that
-   * restarts refuses whoever comes back at once, and a rival's does not. Undefined while nobody is suspected.
+   * Records the end of a connection attempt. `lastedMs` is the time since the connection became ready, undefined if it
+   * never did. `isUnprovoked`: the broker closed it without a reason, and none of our packets explains it.
+   * Returns how long to wait before reconnecting, in milliseconds, so that one of the two clients can work. The first
+   * waits are 0: a restarting broker refuses an immediate attempt, which rules out a rival; a broker with a rival
+   * accepts it. Returns undefined while no rival is suspected.
    */
   ended(lastedMs: number | undefined, isUnprovoked: boolean): number | undefined {
-    // Whoever was away for a while lets the other live that long.
+    // The rival's connection lasts as long as this client waits, so the threshold grows with the wait.
     const briefMs = Math.max(BRIEF_MS, Math.min(8 * this.#delayMs, 2 * DELAY_MAX_MS))
     if (lastedMs === undefined || lastedMs >= briefMs) {
       this.#inARow = 0
@@ -37,7 +39,7 @@ export class Rivalry {
     return this.#delayMs
   }
 
-  /** Connections that ended so, one after the other. */
+  /** Number of consecutive connections that ended this way. */
   get inARow(): number {
     return this.#inARow
   }

@@ -1,4 +1,4 @@
-// A session against a broker in memory: what it announces and subscribes to, over changes and connections.
+// Runs a session against an in-memory broker: CONNECT and subscriptions, across changes and connections.
 import { duplexPair, type Duplex } from 'node:stream'
 import { generate, parser, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
@@ -11,7 +11,7 @@ afterEach(async () => {
   for (const session of sessions.splice(0)) await session.close()
 })
 
-// Grants what is not refused, and keeps its session.
+// Grants all filters except the refused ones, and keeps its session.
 class Broker {
   readonly held = new Set<string>()
   readonly refused = new Map<string, number>()
@@ -63,8 +63,8 @@ function send(socket: Duplex, packet: Packet): void {
 async function arrange(options: Partial<SessionOptions> = {}, broker = new Broker()) {
   const warnings: SessionWarning[] = []
   const errors: string[] = []
-  let told: (() => void) | undefined
-  const next = (): Promise<void> => new Promise((resolve) => (told = resolve))
+  let reported: (() => void) | undefined
+  const next = (): Promise<void> => new Promise((resolve) => (reported = resolve))
   const session = new MqttSession(
     {
       ...BASE_OPTIONS,
@@ -83,10 +83,10 @@ async function arrange(options: Partial<SessionOptions> = {}, broker = new Broke
     },
     {
       delivered: () => {},
-      ready: () => told?.(),
+      ready: () => reported?.(),
       unavailable: ({ error }) => {
         errors.push(error.message)
-        told?.()
+        reported?.()
       },
       warned: (warning) => void warnings.push(warning),
     },
@@ -103,12 +103,15 @@ test.each([
   ['as-settled' as const, 65_535, 32_767],
   ['bounded' as const, 100, 100],
   ['strict' as const, 65_535, 65_535],
-])('with %s of %i it announces a Receive Maximum of %i', async (ackOrder, receiveMaximum, announced) => {
-  const { broker } = await arrange({ ackOrder, receiveMaximum })
-  expect(broker.receiveMaximum).toBe(announced)
-})
+])(
+  'with ack order %s and receiveMaximum %i it announces a Receive Maximum of %i',
+  async (ackOrder, receiveMaximum, announced) => {
+    const { broker } = await arrange({ ackOrder, receiveMaximum })
+    expect(broker.receiveMaximum).toBe(announced)
+  },
+)
 
-test('filters change on the same connection, and the newest are there after the next one', async () => {
+test('changes filters on the same connection, and restores them on the next one', async () => {
   const { broker, session, next } = await arrange()
   expect([...broker.held]).toEqual(['a', 'b', 'own'])
   await session.setFilters(['b', 'c'])
@@ -122,7 +125,7 @@ test('filters change on the same connection, and the newest are there after the 
   expect(broker.connections).toBe(2)
 })
 
-test('a filter that is refused at run time is told, and the session stays', async () => {
+test('warns about a filter that is refused at run time, and stays connected', async () => {
   const { broker, session, warnings } = await arrange()
   broker.refused.set('c', 0x87)
   await expect(session.setFilters(['a', 'c'])).rejects.toThrow(
@@ -133,7 +136,7 @@ test('a filter that is refused at run time is told, and the session stays', asyn
   expect(warnings.map(({ event }) => event)).toEqual(['subscription_refused'])
 })
 
-test('a filter of the start that is refused keeps the session from being ready', async () => {
+test('does not become ready when an initial filter is refused', async () => {
   const broker = new Broker()
   broker.refused.set('b', 0x87)
   const { session, errors } = await arrange({}, broker)
@@ -141,7 +144,7 @@ test('a filter of the start that is refused keeps the session from being ready',
   expect(errors[0]).toContain('refused the subscription (not authorized, 0x87): "b"')
 })
 
-test('without the right to its own filter the session is ready, and the missing line is told', async () => {
+test('becomes ready without access to its own filter, and names the missing ACL line in a warning', async () => {
   const broker = new Broker()
   broker.refused.set('own', 0x87)
   const { session, warnings } = await arrange({}, broker)
@@ -150,7 +153,7 @@ test('without the right to its own filter the session is ready, and the missing 
   expect(warnings[0]!.message).toContain('ACL: topic read own')
 })
 
-test('the drain gives up all shared filters', async () => {
+test('unsubscribes from all shared filters in a drain', async () => {
   const { broker, session } = await arrange({ share: 'g' })
   expect([...broker.held]).toEqual(['$share/g/a', '$share/g/b', 'own'])
   await session.stopTaking()

@@ -1,4 +1,4 @@
-// Holds the MQTT session: connects, comes back, subscribes, yields deliveries and carries our publishes.
+// The MQTT session: connects and reconnects, subscribes, passes on deliveries and sends our publishes.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PublishResult } from '../step.ts'
 import { IDENTIFIERS } from './ack-order.ts'
@@ -27,24 +27,24 @@ import {
 import { Subscriptions } from './subscriptions.ts'
 import { explainEnd } from './wrong-port.ts'
 
-/** The end of a connection that we ended, to connect again at once. */
+/** The end of a connection that we closed in order to reconnect at once. */
 class Reconnection extends Error {
   constructor(reason: string) {
-    super(`Connecting again, ${reason}.`)
+    super(`Reconnecting ${reason}.`)
   }
 }
 
-// The Will waits this long, so that a restart does not flap the status (MQTT 5 §3.1.3.2.2).
+// The broker delays the Will, so that a restart does not make the status flap (MQTT 5 §3.1.3.2.2).
 const WILL_DELAY_SECONDS = 5
-// Session taken over (MQTT 5 §3.14.2.1): coming back at once would take it over in turn, for ever.
+// Session taken over (MQTT 5 §3.14.2.1): two clients that reconnect at once would take it over from each other forever.
 const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
-// A broker that does not confirm the UNSUBSCRIBE of a drain must not keep it from going on.
+// A broker that does not confirm UNSUBSCRIBE must not block a drain.
 const UNSUBSCRIBE_TIMEOUT_MS = 900
-// A connection that held this long starts the back-off afresh; one that breaks at once goes on with it.
+// A connection that lasted this long resets the back-off.
 const STABLE_AFTER_MS = 5_000
 
-/** See the file's first line. One instance lives as long as the connector. */
+/** Owns the connections of one session, and everything that outlives them. Lives as long as the connector. */
 export class MqttSession {
   readonly #options: SessionOptions
   readonly #listener: SessionListener
@@ -52,23 +52,23 @@ export class MqttSession {
   readonly #subscriptions: Subscriptions
   readonly #tolerance: AckTolerance
   readonly #retention = new Retention()
-  // How long the broker keeps our queue, as far as we know.
+  // How long the broker keeps the session, as last reported in CONNACK.
   #sessionExpirySeconds: number
   readonly #stop = new AbortController()
   #connection: Connection | undefined
   #epoch = 0
   #bornAtMs = 0
-  // Attempts since the last connection that held.
+  // Attempts since the last connection that lasted.
   #attempt = 0
-  // When the present connection became ready.
+  // When the current connection became ready.
   #readyAtMs: number | undefined
   readonly #rivalry = new Rivalry()
   readonly #redelivery: Redelivery
   #isReady = false
   #isTaking = true
-  // The broker's session holds our subscriptions, as far as this process knows.
+  // Whether the broker's session holds our subscriptions, according to this process.
   #isSubscribed = false
-  // The broker forgot a session that we had; told once, with the next `ready`.
+  // The broker discarded an earlier session; reported once, with the next `ready`.
   #isLost = false
   #running: Promise<void> | undefined
 
@@ -86,43 +86,42 @@ export class MqttSession {
       kept: ({ message }) => this.#warn(unsubscribeRefused(message)),
     })
     this.#tolerance = new AckTolerance({
-      reconnect: () =>
-        this.#reconnect('to find out whether the broker ignores PUBACKs that are out of order'),
+      reconnect: () => this.#reconnect('to find out whether the broker ignores PUBACKs out of order'),
       insists: (symptom) => this.#warn(insistsOnOrder(options.url, symptom)),
     })
   }
 
-  /** Connected, and the broker granted the subscription. */
+  /** Whether the session is connected and the broker has granted the subscriptions. */
   get isReady(): boolean {
     return this.#isReady
   }
 
-  /** Deliveries of the live connection that wait for their acknowledgement. */
+  /** Deliveries of the current connection that are not acknowledged yet. */
   get unacknowledged(): number {
     return this.#connection?.ackOrder.pending ?? 0
   }
 
-  /** Our publishes that the broker has not acknowledged. */
+  /** Publishes of ours that the broker has not acknowledged yet. */
   get unpublished(): number {
     return this.#outbox.pending
   }
 
-  /** Begins to connect, and keeps at it until `close`. */
+  /** Connects, and reconnects until `close`. */
   start(): void {
     this.#running ??= this.#run()
   }
 
-  /** Resolves when the broker has acknowledged, refused, or could never take the message. Never rejects. */
+  /** Resolves when the broker has acknowledged or refused the message, or cannot accept it. Never rejects. */
   publish(message: OutgoingMessage): Promise<PublishResult> {
     return new Promise((resolve) => this.#outbox.publish(message, resolve))
   }
 
   /**
-   * Drain, first half: no new request is handed over. Where a shared subscription has other members they take
-   * over; otherwise the subscription stays, and what comes meanwhile waits unacknowledged for our return.
+   * First half of a drain: no new request is passed on. With a shared subscription the other members take over. Without
+   * one the subscription stays, and the broker keeps new requests for the next start.
    */
   async stopTaking(): Promise<void> {
-    // What came before UNSUBACK is ours: after a scale-down nobody else would get it.
+    // A request that arrives before UNSUBACK is ours: after a scale-down no other connector would receive it.
     const stopped = this.#subscriptions.stop()
     if (this.#isReady) {
       const timer = new AbortController()
@@ -135,21 +134,23 @@ export class MqttSession {
   }
 
   /**
-   * Replaces the topic filters of the requests, without a new connection; requests under way are not touched. Resolves
-   * when the broker granted them (or those of a later call), which is after the next connection where there is none.
+   * Replaces the topic filters of the requests on the current connection; requests in flight are not affected. Resolves
+   * when the broker has granted these filters or those of a later call; while disconnected, that is after reconnecting.
    * @throws SessionRefusal when the broker refused one; the session keeps the others.
    */
   setFilters(filters: readonly string[]): Promise<void> {
     return this.#subscriptions.set(filters)
   }
 
-  /** Connects again, with a birth that is later than `bornAtMs`: what an earlier process published must not look newer. */
+  /**
+   * Reconnects with a birth later than `bornAtMs`, so that messages of an earlier process do not look newer than ours.
+   */
   beBornAfter(bornAtMs: number): void {
     this.#bornAtMs = Math.max(this.#bornAtMs, bornAtMs)
-    this.#reconnect('because the clock is behind the last birth under this name')
+    this.#reconnect('because the clock is behind the last birth of a connector with this name')
   }
 
-  /** Drain, second half: says goodbye and ends. Unacknowledged deliveries come again with the next start. */
+  /** Second half of a drain: disconnects. Unacknowledged deliveries are redelivered after the next start. */
   async close(): Promise<void> {
     this.#isTaking = false
     this.#isReady = false
@@ -178,14 +179,14 @@ export class MqttSession {
       const { error: explained, retryInMs } = this.#judge(error, lastedMs)
       this.#attempt += 1
       this.#listener.unavailable({ error: explained, retryInMs })
-      // Rejects only when the session is closed, which the loop sees by itself.
+      // Rejects only when the session is closed; the loop condition handles that.
       await sleep(retryInMs, undefined, { signal }).catch(() => {})
     }
   }
 
-  // Why the connection ended, for a reader, and how long to stay away.
+  // Returns the error to report, and how long to wait before reconnecting.
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
-    // A publish that stays on its way may be what the broker hangs up on: the outbox finds out by connecting again.
+    // A publish that stays in flight may be why the broker hangs up: the outbox finds out by reconnecting.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
     if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
@@ -197,7 +198,7 @@ export class MqttSession {
       return { error, retryInMs: 0 }
     } else if (pauseMs !== undefined) {
       const suspicion = new Error(
-        `${error.message} ${this.#rivalry.inARow} connections in a row ended soon after they were ready: does another connector use the client id "${this.#options.clientId}"? Give each its own \`name\`.`,
+        `${error.message} ${this.#rivalry.inARow} connections in a row ended soon after they were ready. Another connector may be using the client id "${this.#options.clientId}": give each connector its own \`name\`.`,
         { cause: error },
       )
       return { error: suspicion, retryInMs: Math.min(pauseMs, pauseMaxMs) }
@@ -206,16 +207,17 @@ export class MqttSession {
     return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
   }
 
-  // Longer would let the broker forget our queue; one that keeps none must not make rivals meet without a pause.
+  // A longer pause would let the session expire. With an expiry of 0 nothing can be lost, and rivals still need a
+  // pause.
   get #pauseMaxMs(): number {
     return this.#sessionExpirySeconds === 0 ? Number.POSITIVE_INFINITY : 500 * this.#sessionExpirySeconds
   }
 
-  // Runs one connection from dialling to its end, and returns why it ended.
+  // Runs one connection from dialing to its end, and returns why it ended.
   async #connectOnce(): Promise<Error> {
     const { url, connectTimeoutMs } = this.#options
     const attempt = new AbortController()
-    // Covers everything up to SUBACK, which turns it off.
+    // Covers everything up to SUBACK, which clears it.
     const late = setTimeout(
       () => attempt.abort(new Error(`No usable session with ${url} within ${connectTimeoutMs} ms.`)),
       connectTimeoutMs,
@@ -247,7 +249,7 @@ export class MqttSession {
 
   #open(socket: ByteStream, password: string | undefined, subscribed: () => void): Connection {
     const options = this.#options
-    // A clock that was set back must not make a newer birth look older than the last one.
+    // If the clock was set back, a newer birth must still not look older than the last one.
     this.#bornAtMs = Math.max(Date.now(), this.#bornAtMs + 1)
     const bornAtMs = this.#bornAtMs
     const listener: ConnectionListener = {
@@ -265,8 +267,8 @@ export class MqttSession {
       password,
       keepAliveSeconds: options.keepAliveSeconds,
       sessionExpirySeconds: options.sessionExpirySeconds,
-      // A delivery that cannot leave its identifier stops the intake; the broker must then be out of window before the
-      // identifier comes round again.
+      // A delivery that cannot give up its identifier stops the acknowledgements; the broker's window must then be full
+      // before the identifier is reused.
       receiveMaximum:
         options.ackOrder === 'strict' ? receiveMaximum : Math.min(receiveMaximum, count - distanceMax),
       will:
@@ -315,12 +317,12 @@ export class MqttSession {
       this.#tolerance.redelivered(delivery.dup)
       this.#connection?.ackOrder.hold(this.#holdMaxMs)
     }
-    // During a drain nothing new is begun, but what is redelivered may be under way: its reply must not be lost.
+    // During a drain no new request is started, but a redelivered one may be in flight: its reply must not be lost.
     if (this.#isTaking || (delivery.dup && !this.#stop.signal.aborted)) this.#listener.delivered(delivery)
     else delivery.release()
   }
 
-  // Synchronous up to the subscription: deliveries may follow CONNACK in the same segment.
+  // Synchronous until SUBSCRIBE: deliveries may follow CONNACK in the same segment.
   #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
     const { share } = this.#options
     const refusal = featureRefusal(limits, share, this.#subscriptions.names)
@@ -344,7 +346,7 @@ export class MqttSession {
       this.#isSubscribed = true
       this.#isReady = true
       this.#readyAtMs = performance.now()
-      if (this.#options.will !== undefined && this.#retention.mustTell())
+      if (this.#options.will !== undefined && this.#retention.mustWarn())
         this.#warn(notRetained(this.#options.url))
       this.#listener.ready({ limits, bornAtMs, isLost, filters: this.#subscriptions.names })
     }
@@ -357,7 +359,7 @@ export class MqttSession {
       )
   }
 
-  // Each connection may be with another node of a cluster; the same value is told once.
+  // Each connection may be to another node of a cluster; the same value is reported once.
   #expires(seconds: number): void {
     const { url, sessionExpirySeconds: asked } = this.#options
     if (seconds < asked && seconds !== this.#sessionExpirySeconds)
@@ -370,7 +372,7 @@ export class MqttSession {
   }
 }
 
-// Whether what we sent may be why the broker ended the connection: it did so without a word, or for a protocol error.
+// Whether our packets may be why the broker ended the connection: it did so without a reason, or for a protocol error.
 function isByBroker(reason: Error): boolean {
   if (reason instanceof SessionRefusal) return reason.reasonCode >= 0x80 && reason.reasonCode <= 0x83
   const { code } = reason as { code?: string }

@@ -6,7 +6,7 @@ const NOT_AUTHORIZED = 0x87
 const NEW = false
 const RESUMED = true
 
-// A broker's side: what it holds, what it refuses, and requests that wait for its answer.
+// A fake broker: its subscriptions, the filters that it refuses, and calls that wait for its answer.
 class Broker implements SubscriptionLink {
   readonly held = new Set<string>()
   readonly asked: string[] = []
@@ -55,20 +55,20 @@ class Broker implements SubscriptionLink {
 }
 
 function arrange(options: Partial<SubscriptionOptions> = {}) {
-  const told: [string, boolean][] = []
+  const reported: [string, boolean][] = []
   const kept: string[] = []
   const subscriptions = new Subscriptions({
     filters: ['a'],
     ownFilters: ['own'],
     share: undefined,
-    refused: ({ message }, isOwn) => told.push([/"(.+?)"/.exec(message)![1]!, isOwn]),
+    refused: ({ message }, isOwn) => reported.push([/"(.+?)"/.exec(message)![1]!, isOwn]),
     kept: ({ message }) => kept.push(message),
     ...options,
   })
-  return { subscriptions, told, kept, broker: new Broker() }
+  return { subscriptions, reported, kept, broker: new Broker() }
 }
 
-test('subscribes to all at first, and to nothing on a resumed session', async () => {
+test('subscribes to all filters on a new session, and to none on a resumed one', async () => {
   const { subscriptions, broker } = arrange({ filters: ['a', 'b'] })
   expect(await subscriptions.connected(broker, NEW)).toBe(true)
   expect(broker.asked).toEqual(['+a,b,own'])
@@ -79,8 +79,8 @@ test('subscribes to all at first, and to nothing on a resumed session', async ()
   expect(broker.asked).toEqual(['+a,b,own', '+a,b,own'])
 })
 
-test('a filter of retained messages is subscribed to again on a resumed session', async () => {
-  const { subscriptions, broker, told } = arrange({ ownFilters: ['own', 'status'] })
+test('subscribes to a filter of retained messages again on a resumed session', async () => {
+  const { subscriptions, broker, reported } = arrange({ ownFilters: ['own', 'status'] })
   broker.retainedFilters = ['status']
   broker.refusals.set('status', 0)
   await subscriptions.connected(broker, NEW)
@@ -88,11 +88,11 @@ test('a filter of retained messages is subscribed to again on a resumed session'
   expect(await subscriptions.connected(broker, RESUMED)).toBe(true)
   await subscriptions.set(['a'])
   expect(broker.asked).toEqual(['+a,own,status', '+status'])
-  // With QoS 0, and that is enough.
-  expect(told).toEqual([])
+  // QoS 0 is enough for it.
+  expect(reported).toEqual([])
 })
 
-test('a new list adds the new filters first, and then gives the old ones back', async () => {
+test('subscribes to the new filters before it unsubscribes from the old ones', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   await subscriptions.set(['b', 'c'])
@@ -101,7 +101,7 @@ test('a new list adds the new filters first, and then gives the old ones back', 
   expect(subscriptions.names).toEqual(['b', 'c'])
 })
 
-test('only one request is under way, and the newest list wins', async () => {
+test('has one call in flight at a time, and the newest list wins', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   broker.isHolding = true
@@ -121,7 +121,7 @@ test.each([
   ['resumed', RESUMED],
   ['lost', NEW],
 ])(
-  'a change that the end of the connection cuts off is made on the next one: session %s',
+  'repeats a change on the next connection if the first one ended before it was granted: session %s',
   async (_what, given) => {
     const { subscriptions, broker } = arrange()
     await subscriptions.connected(broker, NEW)
@@ -137,7 +137,7 @@ test.each([
   },
 )
 
-test('the end of the connection during the first subscription is not success', async () => {
+test('does not report success when the connection ends during the first subscription', async () => {
   const { subscriptions, broker } = arrange()
   broker.isHolding = true
   const done = subscriptions.connected(broker, NEW)
@@ -147,33 +147,36 @@ test('the end of the connection during the first subscription is not success', a
   expect(await subscriptions.connected(broker, RESUMED)).toBe(true)
 })
 
-test.each([NOT_AUTHORIZED, 0])('a filter of the start that is refused with %i is fatal', async (code) => {
-  const { subscriptions, broker, told } = arrange()
-  broker.refusals.set('a', code)
-  await expect(subscriptions.connected(broker, NEW)).rejects.toThrow('"a"')
-  expect(told).toEqual([])
-})
+test.each([NOT_AUTHORIZED, 0])(
+  'rejects when an initial filter is refused with reason code %i',
+  async (code) => {
+    const { subscriptions, broker, reported } = arrange()
+    broker.refusals.set('a', code)
+    await expect(subscriptions.connected(broker, NEW)).rejects.toThrow('"a"')
+    expect(reported).toEqual([])
+  },
+)
 
 test.each([NOT_AUTHORIZED, 0])(
-  'a filter that is refused at run time with %i is told, and the others stay',
+  'reports a filter that is refused at run time with %i, and keeps the others',
   async (code) => {
-    const { subscriptions, broker, told } = arrange()
+    const { subscriptions, broker, reported } = arrange()
     await subscriptions.connected(broker, NEW)
     broker.refusals.set('b', code)
     await expect(subscriptions.set(['a', 'b', 'c'])).rejects.toThrow('"b"')
     expect([...broker.held].toSorted()).toEqual(['a', 'c', 'own'])
-    expect(told).toEqual([['b', false]])
-    // A new connection tries it again, and works without it.
+    expect(reported).toEqual([['b', false]])
+    // A new connection tries it again, and continues without it.
     subscriptions.disconnected()
     expect(await subscriptions.connected(broker, NEW)).toBe(true)
-    expect(told).toEqual([['b', false]])
+    expect(reported).toEqual([['b', false]])
     broker.refusals.clear()
     await subscriptions.set(['a', 'b', 'c'])
     expect([...broker.held].toSorted()).toEqual(['a', 'b', 'c', 'own'])
   },
 )
 
-test('a filter that was granted once is vital from then on, until it is removed', async () => {
+test('needs a filter that was granted once until it is removed from the list', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   await subscriptions.set(['a', 'b'])
@@ -186,17 +189,17 @@ test('a filter that was granted once is vital from then on, until it is removed'
   await change
 })
 
-test('without its own filter the session works, and says so once', async () => {
-  const { subscriptions, broker, told } = arrange()
+test('works without its own filter, and reports the refusal once', async () => {
+  const { subscriptions, broker, reported } = arrange()
   broker.refusals.set('own', NOT_AUTHORIZED)
   for (let count = 0; count < 3; count++) {
     expect(await subscriptions.connected(broker, NEW)).toBe(true)
     subscriptions.disconnected()
   }
-  expect(told).toEqual([['own', true]])
+  expect(reported).toEqual([['own', true]])
 })
 
-test('a shared filter is subscribed to under the name of the group, and the one of a lone predecessor given back', async () => {
+test('subscribes with the share name, and unsubscribes from the unshared filter of a predecessor', async () => {
   const { subscriptions, broker } = arrange({ filters: ['a', 'b'], share: 'g' })
   broker.held.add('a')
   await subscriptions.connected(broker, RESUMED)
@@ -204,7 +207,7 @@ test('a shared filter is subscribed to under the name of the group, and the one 
   expect(subscriptions.names).toEqual(['$share/g/a', '$share/g/b'])
 })
 
-test('the drain gives up shared filters, and keeps others for the next start', async () => {
+test('unsubscribes from shared filters in a drain, and keeps the others for the next start', async () => {
   const alone = arrange()
   await alone.subscriptions.connected(alone.broker, NEW)
   await alone.subscriptions.stop()
@@ -215,15 +218,15 @@ test('the drain gives up shared filters, and keeps others for the next start', a
   expect([...shared.broker.held]).toEqual(['own'])
 })
 
-test('a filter that the broker does not give back is told once, and asked for again on the next connection', async () => {
+test('reports a refused UNSUBSCRIBE once, and repeats it on the next connection', async () => {
   const { subscriptions, broker, kept } = arrange({ filters: ['a', 'b'] })
   await subscriptions.connected(broker, NEW)
   broker.refusals.set('b', NOT_AUTHORIZED)
   await subscriptions.set(['a'])
   await subscriptions.set(['a', 'c'])
   expect(broker.asked).toEqual(['+a,b,own', '-b', '+c'])
-  expect(kept).toEqual(['The broker did not end the subscription to "b" (not authorized, 0x87).'])
-  // Wanted again: the broker has it still.
+  expect(kept).toEqual(['The broker refused to unsubscribe from "b" (not authorized, 0x87).'])
+  // Wanted again: the broker still has the subscription.
   await subscriptions.set(['a', 'b', 'c'])
   await subscriptions.set(['a', 'c'])
   expect(broker.asked).toHaveLength(3)
@@ -234,7 +237,7 @@ test('a filter that the broker does not give back is told once, and asked for ag
   expect([...broker.held].toSorted()).toEqual(['a', 'c', 'own'])
 })
 
-test('a change that waits when the session is closed is rejected', async () => {
+test('rejects a pending change when the session is closed', async () => {
   const { subscriptions } = arrange()
   const change = subscriptions.set(['b'])
   subscriptions.close()

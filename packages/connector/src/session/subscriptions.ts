@@ -1,21 +1,21 @@
-// Keeps what the broker's session is subscribed to in step with the wanted topic filters, over changes and connections.
+// Keeps the subscriptions of the broker's session in line with the wanted topic filters, across connections.
 import { subscribeRefusal, unsubscribeRefusal, type SessionRefusal } from './refusal.ts'
 
-/** What is wanted from the start. */
+/** The options of the subscriptions. */
 export interface SubscriptionOptions {
   /** Topic filters of requests; shared where `share` is set. */
   readonly filters: readonly string[]
-  /** Topic filters that every connector subscribes for itself. */
+  /** Topic filters that every connector subscribes to without sharing. */
   readonly ownFilters: readonly string[]
   /** Name of the shared subscription. */
   readonly share: string | undefined
-  /** A filter was refused, and the session goes on without. Called once for each filter until it is granted. */
+  /** A filter was refused, and the session continues without it. Called once for each filter until it is granted. */
   refused(refusal: SessionRefusal, isOwn: boolean): void
-  /** The broker did not end a subscription; it is asked again on the next connection. */
+  /** The broker refused an UNSUBSCRIBE, which is repeated on the next connection. */
   kept(refusal: SessionRefusal): void
 }
 
-/** The live connection, as far as it is needed here. Only one of its calls is under way at a time. */
+/** The parts of a connection that the subscriptions need. Only one call is in flight at a time. */
 export interface SubscriptionLink {
   /** Topic filters whose retained messages are wanted on each connection, with QoS 0. @default none */
   readonly retainedFilters?: readonly string[] | undefined
@@ -31,18 +31,18 @@ interface Waiter {
   readonly reject: (reason: Error) => void
 }
 
-/** See the file's first line. One instance lives as long as the session; the newest list wins. */
+/** Subscribes and unsubscribes until the broker's session has the wanted filters. Lives as long as the session. */
 export class Subscriptions {
   readonly #options: SubscriptionOptions
   #filters: readonly string[]
-  // Filters that the session cannot do without: those of the start, and those that were granted once.
+  // Filters that the session needs: the initial ones, and those that were granted once.
   readonly #vital: Set<string>
-  // As the broker's session holds them, `$share` included, as far as this process knows.
+  // The subscriptions of the broker's session, with `$share` prefix, as far as this process knows.
   readonly #granted = new Set<string>()
-  // Of this connection and the present list: not tried again by itself.
+  // Refused on this connection and for the current list: not repeated automatically.
   readonly #refused = new Map<string, SessionRefusal>()
-  readonly #told = new Set<string>()
-  // Not wanted, and the broker did not end them; of this connection.
+  readonly #reported = new Set<string>()
+  // No longer wanted, but the broker refused to unsubscribe; for this connection.
   readonly #kept = new Set<string>()
   readonly #isShared: boolean
   readonly #waiters: Waiter[] = []
@@ -59,15 +59,15 @@ export class Subscriptions {
     this.#vital = new Set(options.filters)
   }
 
-  /** The wanted filters of requests, as they are subscribed to on this connection. */
+  /** The wanted request filters, with the `$share` prefix if they are shared. */
   get names(): readonly string[] {
     return this.#filters.map((filter) => this.#nameOf(filter))
   }
 
   /**
-   * A connection is up. Undefined: the broker's session holds all that is wanted already; else a promise that resolves
-   * with true when it does, and with false when the connection ended before.
-   * @throws SessionRefusal of a filter that is vital, by rejection.
+   * A connection is up. Returns undefined if the broker's session already has all wanted subscriptions. Otherwise the
+   * promise resolves with true when it does, and with false if the connection ends first.
+   * @throws SessionRefusal of a filter that the session needs, by rejection.
    */
   connected(link: SubscriptionLink, sessionPresent: boolean): Promise<boolean> | undefined {
     this.#link = link
@@ -75,11 +75,11 @@ export class Subscriptions {
     this.#kept.clear()
     if (!sessionPresent) this.#granted.clear()
     else if (this.#isFirstConnection && this.#isShared) {
-      // A predecessor that worked alone left its subscriptions in the session: we would get every request twice.
+      // A predecessor without `share` may have left its subscriptions in the session: every request would arrive twice.
       for (const filter of this.#filters) this.#granted.add(filter)
     }
     this.#isFirstConnection = false
-    // MQTT-3.8.4-3: a SUBSCRIBE for a subscription that is there sends the retained messages again.
+    // MQTT-3.8.4-3: a SUBSCRIBE for an existing subscription makes the broker send the retained messages again.
     for (const filter of link.retainedFilters ?? []) this.#granted.delete(filter)
     if (this.#missing().length === 0 && this.#surplus().length === 0) {
       this.#settle()
@@ -88,15 +88,15 @@ export class Subscriptions {
     return this.#work(link, true)
   }
 
-  /** The connection is gone. */
+  /** The connection has ended. */
   disconnected(): void {
     this.#link = undefined
     this.#isWorking = false
   }
 
   /**
-   * Replaces the filters of requests, now or with the next connection. Resolves when the broker's session is subscribed
-   * to them, or to a later list.
+   * Replaces the request filters, now or on the next connection. Resolves when the broker's session is subscribed to
+   * them, or to a later list.
    * @throws SessionRefusal when the broker refused one of them; the session keeps the others. Error when it was closed.
    */
   async set(filters: readonly string[]): Promise<void> {
@@ -114,25 +114,27 @@ export class Subscriptions {
     await done
   }
 
-  /** Gives up shared subscriptions, so that other members take over. Resolves when the broker confirmed. */
+  /**
+   * Unsubscribes from shared subscriptions, so that other members take over. Resolves when the broker has confirmed.
+   */
   async stop(): Promise<void> {
     this.#isStopped = true
     if (!this.#isClosed) await this.#apply().catch(() => {})
   }
 
-  /** Nothing more will be done. */
+  /** Ends all waiting calls; no further SUBSCRIBE or UNSUBSCRIBE is sent. */
   close(): void {
     this.#isClosed = true
     this.#link = undefined
     for (const { reject } of this.#waiters.splice(0)) reject(closed())
   }
 
-  // Until nothing is to be done, or the connection is over. What changes meanwhile is seen in the next round.
+  // Runs until nothing is left to do or the connection ends. Changes in between are handled in the next round.
   async #work(link: SubscriptionLink, isFirst: boolean): Promise<boolean> {
     this.#isWorking = true
     while (link === this.#link) {
       const missing = this.#missing()
-      // New ones first, so that nothing falls between.
+      // SUBSCRIBE before UNSUBSCRIBE, so that no message is missed in between.
       const surplus = missing.length > 0 ? [] : this.#surplus()
       if (missing.length > 0) {
         const codes = await link.subscribe(missing)
@@ -154,24 +156,24 @@ export class Subscriptions {
   #judge(name: string, code: number, isFirst: boolean): void {
     const isOwn = this.#options.ownFilters.includes(name)
     const filter = this.#filters.find((filter) => this.#nameOf(filter) === name)
-    // With QoS 0 a request would be lost; of what is the connector's own the next message counts.
+    // With QoS 0 a request could be lost. On an own filter it is enough: the next message replaces a lost one.
     if (code === 1 || (isOwn && code === 0)) {
       this.#granted.add(name)
-      this.#told.delete(name)
+      this.#reported.delete(name)
       if (filter !== undefined) this.#vital.add(filter)
       return
     }
     const refusal = subscribeRefusal(name, code)
     if (isFirst && filter !== undefined && this.#vital.has(filter)) throw refusal
     this.#refused.set(name, refusal)
-    // Granted with too little: given back in the next round.
+    // QoS 0 is too low: the subscription is surplus, and the next round removes it.
     if (code === 0) this.#granted.add(name)
-    if (this.#told.has(name)) return
-    this.#told.add(name)
+    if (this.#reported.has(name)) return
+    this.#reported.add(name)
     this.#options.refused(refusal, isOwn)
   }
 
-  // MQTT 5 §2.4: below 0x80 it is a success; there may have been none (0x11).
+  // MQTT 5 §2.4: below 0x80 is a success; 0x11 = no subscription existed.
   #unsubscribed(name: string, code: number): void {
     if (code < 0x80) {
       this.#granted.delete(name)

@@ -1,4 +1,4 @@
-// What an operator reads when the broker's port is not what the URL says: real servers, each with another fault.
+// Error texts for a port that does not match the URL: real servers, each with a different fault.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
@@ -18,7 +18,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close()
 })
 
-// Why there is no session.
+// Returns the error of the failed connection.
 async function reasonOf(scheme: string, server: Server, trusted?: string): Promise<string> {
   server.on('tlsClientError', () => {})
   server.listen(0, '127.0.0.1')
@@ -54,61 +54,61 @@ async function reasonOf(scheme: string, server: Server, trusted?: string): Promi
 
 const mute = (): Server => createTcpServer((socket) => socket.on('error', () => {}))
 
-test('a self-signed certificate: the remedy names broker.tls.caFile', async () => {
+test('suggests broker.tls.caFile for a self-signed certificate', async () => {
   const reason = await reasonOf('mqtts', createTlsServer(LOCALHOST))
   expect(reason).toMatch(/^The broker has a TLS certificate that .*\(self-signed certificate\)\./)
   expect(reason).toContain('certificate authority in broker.tls.caFile')
 })
 
-test('a self-signed certificate behind wss: the remedy is the same', async () => {
+test('suggests broker.tls.caFile for a self-signed certificate over wss', async () => {
   expect(await reasonOf('wss', createTlsServer(LOCALHOST))).toContain('authority in broker.tls.caFile')
 })
 
-test('a certificate for another name: both names, and broker.tls.serverName', async () => {
+test('names both host names and broker.tls.serverName for a certificate of another host', async () => {
   const reason = await reasonOf('mqtts', createTlsServer(OTHER_NAME), OTHER_NAME.cert)
   expect(reason).toMatch(/another host name \(.*localhost.*DNS:other\.example\).*broker\.tls\.serverName/)
 })
 
-test.each(['mqtts', 'wss'])('%s to a port that speaks plain HTTP is named', async (scheme) => {
+test.each(['mqtts', 'wss'])('recognizes a plain HTTP port behind %s', async (scheme) => {
   const reason = await reasonOf(scheme, createHttpServer())
   expect(reason).toMatch(/^The broker does not speak TLS on this port.*Check the port/)
   expect(reason).not.toMatch(/certificate|SSL routines/)
 })
 
-test('a port that offers only TLS 1.0 is named', async () => {
+test('recognizes a port that supports only TLS 1.0', async () => {
   const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
   const reason = await reasonOf('mqtts', createTlsServer({ ...LOCALHOST, ...old }), LOCALHOST.cert)
   expect(reason).toMatch(/^The broker offers no TLS version that we accept/)
   expect(reason).not.toContain('certificate')
 })
 
-test('a broker that asks for a client certificate: the remedy names broker.tls.certFile', async () => {
+test('suggests broker.tls.certFile when the broker requires a client certificate', async () => {
   const asking = { requestCert: true, rejectUnauthorized: true, ca: OTHER_NAME.cert }
   const reason = await reasonOf('mqtts', createTlsServer({ ...LOCALHOST, ...asking }), LOCALHOST.cert)
   expect(reason).toMatch(/client certificate.*broker\.tls\.certFile/)
 })
 
-test('mqtt to a port that speaks plain HTTP is named', async () => {
+test('recognizes a plain HTTP port behind mqtt', async () => {
   expect(await reasonOf('mqtt', createHttpServer())).toMatch(/speaks HTTP.*ws:\/\//)
 })
 
-test('mqtt to a port that speaks TLS is named: where it sends an alert, and where it only hangs up', async () => {
+test('recognizes a TLS port behind mqtt, whether it sends an alert or only hangs up', async () => {
   const alert = mute().on('connection', (socket) => socket.write(Buffer.from('15030100020246', 'hex')))
   expect(await reasonOf('mqtt', alert)).toMatch(/speaks TLS.*mqtts:\/\//)
   expect(await reasonOf('mqtt', createTlsServer(LOCALHOST))).toMatch(/before CONNACK.*mqtts:\/\//)
 })
 
-test('mqtt to a port that speaks something else is named', async () => {
+test('recognizes a port with another protocol behind mqtt', async () => {
   const ssh = mute().on('connection', (socket) => socket.write('SSH-2.0-OpenSSH_9.6\r\n'))
   expect(await reasonOf('mqtt', ssh)).toMatch(/does not speak MQTT.*"SSH-2\.0-OpenSSH_9\.6/)
 })
 
-test('ws to a port that speaks MQTT is named', async () => {
+test('recognizes an MQTT port behind ws', async () => {
   const broker = mute().on('connection', (socket) => socket.write(Buffer.from([0x20, 2, 0, 1])))
   expect(await reasonOf('ws', broker)).toMatch(/does not speak HTTP.*mqtt:\/\//)
 })
 
-test('ws to a web server without WebSocket is named', async () => {
+test('recognizes a web server without WebSocket behind ws', async () => {
   const web = createHttpServer((_request, response) => response.writeHead(404).end())
   expect(await reasonOf('ws', web)).toMatch(/404.*path/)
 })

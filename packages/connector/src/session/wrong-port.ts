@@ -1,4 +1,4 @@
-// Names the mistake where a port speaks something else than broker.url says.
+// Explains connections that fail because the port speaks another protocol than the one in broker.url.
 import { explainTls } from '../config/index.ts'
 import { MalformedPacket } from './malformed.ts'
 
@@ -8,10 +8,12 @@ const TLS_HANDSHAKE = 0x16
 
 const CONNACK = 2
 
-/** @throws MalformedPacket when a server's first bytes are no CONNACK, with what they are as far as that can be told. */
+/**
+ * @throws MalformedPacket when the first bytes are not a CONNACK; the message names their protocol if it is recognized.
+ */
 export function checkFirstBytes(first: Buffer): void {
   const type = (first[0] ?? 0) >> 4
-  // The first packet of a broker (MQTT-3.2.0-1).
+  // CONNACK must be the first packet from the broker (MQTT-3.2.0-1).
   if (type === CONNACK) return
   const text = first.toString('latin1', 0, SHOWN_BYTES_MAX)
   if (text.startsWith('HTTP/')) {
@@ -29,7 +31,7 @@ export function checkFirstBytes(first: Buffer): void {
   throw new MalformedPacket(`The broker sent packet type ${type} before CONNACK (MQTT-3.2.0-1)`)
 }
 
-/** The error with what to do, where the port or its certificate is the reason; else the same error. */
+/** Returns an error with a remedy if the port or its certificate is the cause, otherwise the same error. */
 export function explainEnd(error: Error, url: string): Error {
   const text = explainTls(error, 'The broker', 'broker.tls') ?? webSocketMistake(error, url)
   return text === undefined ? error : new Error(text, { cause: error })

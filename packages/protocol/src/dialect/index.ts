@@ -9,7 +9,7 @@ export type { DialectKind, Route } from './dialect-kind.ts'
 /** In order of preference: where a model speaks several, the first one with an operation answers it. */
 export const DIALECTS = { v2, v1 } as const satisfies Record<string, DialectKind>
 
-/** The name of a dialect, as in configurations and in the member `protocols` of model cards. */
+/** The name of a dialect: the `protocolVersion` of a configuration, one of the `protocol_versions` of a model card. */
 export type Dialect = keyof typeof DIALECTS
 
 /** All dialects, in order of preference. */

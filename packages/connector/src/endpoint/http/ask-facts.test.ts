@@ -69,7 +69,7 @@ async function ask(v2: Answer, v1: Answer, signal?: AbortSignal): Promise<ModelF
 
 test('a server that speaks both: tensors come from V2', async () => {
   expect(await ask(json(200, V2_METADATA), json(200, { name: 'iris', ready: true }))).toEqual({
-    protocols: ['v2', 'v1'],
+    protocolVersions: ['v2', 'v1'],
     unanswered: [],
     platform: 'onnx',
     versions: ['1'],
@@ -88,12 +88,12 @@ test.each([
   ['outputs that are not a list', { outputs: { name: 'Y' } }],
   ['a version that is a number', { versions: ['1', 7] }],
 ])('%s: no part of a list is shown as the whole of it', async (_, metadata) => {
-  expect(await ask(json(200, metadata), notFound)).toEqual({ protocols: ['v2'], unanswered: [] })
+  expect(await ask(json(200, metadata), notFound)).toEqual({ protocolVersions: ['v2'], unanswered: [] })
 })
 
 test('metadata with a byte order mark is read, as an answer with one is', async () => {
   expect(await ask(text('\ufeff{"platform":"onnx"}'), notFound)).toEqual({
-    protocols: ['v2'],
+    protocolVersions: ['v2'],
     unanswered: [],
     platform: 'onnx',
   })
@@ -136,7 +136,7 @@ test('each version is described as the server describes it, and one that it does
 })
 
 test('a 404 says that a dialect is not spoken; two say that the model is not there', async () => {
-  expect(await ask(notFound, json(200, {}))).toEqual({ protocols: ['v1'], unanswered: [] })
+  expect(await ask(notFound, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: [] })
   expect(await ask(notFound, notFound)).toMatchObject({
     code: 'model_not_ready',
     detail: expect.stringMatching(
@@ -150,7 +150,7 @@ test.each([
   ['a reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
   ['429', json(429, { error: 'busy' })],
 ])('%s in one dialect leaves open whether it is spoken', async (_, failing) => {
-  expect(await ask(failing, json(200, {}))).toEqual({ protocols: ['v1'], unanswered: ['v2'] })
+  expect(await ask(failing, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: ['v2'] })
   expect(await ask(failing, notFound)).toHaveProperty('code')
 })
 
@@ -169,7 +169,7 @@ test.each([
 ] satisfies [string, Answer][])(
   '%s in one dialect does not leave that dialect unanswered forever',
   async (_, refusing) => {
-    expect(await ask(refusing, json(200, {}))).toEqual({ protocols: ['v1'], unanswered: [] })
+    expect(await ask(refusing, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: [] })
     expect(await ask(refusing, notFound)).toHaveProperty('code')
   },
 )

@@ -68,7 +68,7 @@ export async function askFacts(
     }
   }
   if (found.length > 0) {
-    const facts = { protocols: found, unanswered, ...description }
+    const facts = { protocolVersions: found, unanswered, ...description }
     return model.versions.length === 0
       ? facts
       : { ...facts, ofVersions: await askVersions(target, model, signal) }

@@ -1,4 +1,4 @@
-// A broker that says exactly the bytes it is told, on a real socket, and a session that meets it.
+// A broker that sends exactly the scripted bytes on a real socket, and a session that connects to it.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { parser, type Packet } from 'mqtt-packet'
@@ -6,7 +6,7 @@ import type { ReceivedDelivery } from '../delivery.ts'
 import { MqttSession } from '../session.ts'
 import type { SessionOptions, SessionWarning } from '../session-options.ts'
 
-/** What the sessions of tests have in common; each test adds URL and filters, and replaces what it is about. */
+/** The options that all test sessions share; each test adds a URL and filters, and replaces the options it tests. */
 export const BASE_OPTIONS: Omit<SessionOptions, 'url' | 'filters'> = {
   tls: { insecureSkipVerify: false },
   protocolVersion: 5,
@@ -22,12 +22,12 @@ export const BASE_OPTIONS: Omit<SessionOptions, 'url' | 'filters'> = {
   frameBytesMax: () => 1_000,
 }
 
-/** What it answers: bytes, or undefined for nothing. `connection` counts from 1. */
+/** Returns the bytes of the answer, or undefined for none. `connection` counts from 1. */
 export type Script = (packet: Packet, connection: number) => Buffer | undefined
 
-/** See the file's first line. */
+/** Answers packets with the bytes of a script. */
 export class ScriptedBroker {
-  /** What it received, each with the number of its connection. */
+  /** The received packets, each with the number of its connection. */
   readonly received: { readonly connection: number; readonly packet: Packet }[] = []
   connections = 0
   readonly #server: Server
@@ -55,7 +55,7 @@ export class ScriptedBroker {
     return `mqtt://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Ends all connections without a word. */
+  /** Closes all connections without a DISCONNECT. */
   cut(): void {
     for (const socket of this.#sockets) socket.end()
   }
@@ -66,8 +66,8 @@ export class ScriptedBroker {
   }
 }
 
-/** A session and what it told. */
-export interface Meeting {
+/** A session and everything that it reported. */
+export interface TestSession {
   readonly session: MqttSession
   readonly errors: Error[]
   /** Milliseconds until the next attempt, for each error. */
@@ -75,15 +75,15 @@ export interface Meeting {
   readonly warnings: SessionWarning[]
   readonly deliveries: ReceivedDelivery[]
   timesReady: number
-  /** Resolves when that is so; it is looked at after everything that the session tells. */
+  /** Resolves when the condition is true; it is checked after every event of the session. */
   readonly until: (condition: () => boolean) => Promise<void>
 }
 
-/** Starts a session; close it. */
-export function meet(url: string, options: Partial<SessionOptions> = {}): Meeting {
-  const lookers = new Set<() => void>()
-  const look = (): void => {
-    for (const looker of lookers) looker()
+/** Starts a session; the test must close it. */
+export function startSession(url: string, options: Partial<SessionOptions> = {}): TestSession {
+  const waiters = new Set<() => void>()
+  const check = (): void => {
+    for (const waiter of waiters) waiter()
   }
   const session = new MqttSession(
     {
@@ -94,25 +94,25 @@ export function meet(url: string, options: Partial<SessionOptions> = {}): Meetin
     },
     {
       delivered: (delivery) => {
-        meeting.deliveries.push(delivery)
-        look()
+        testSession.deliveries.push(delivery)
+        check()
       },
       ready: () => {
-        meeting.timesReady += 1
-        look()
+        testSession.timesReady += 1
+        check()
       },
       unavailable: ({ error, retryInMs }) => {
-        meeting.errors.push(error)
-        meeting.pauses.push(retryInMs)
-        look()
+        testSession.errors.push(error)
+        testSession.pauses.push(retryInMs)
+        check()
       },
       warned: (warning) => {
-        meeting.warnings.push(warning)
-        look()
+        testSession.warnings.push(warning)
+        check()
       },
     },
   )
-  const meeting: Meeting = {
+  const testSession: TestSession = {
     session,
     errors: [],
     pauses: [],
@@ -121,21 +121,21 @@ export function meet(url: string, options: Partial<SessionOptions> = {}): Meetin
     timesReady: 0,
     until: async (condition) => {
       await new Promise<void>((resolve) => {
-        const looker = (): void => {
+        const waiter = (): void => {
           if (!condition()) return
-          lookers.delete(looker)
+          waiters.delete(waiter)
           resolve()
         }
-        lookers.add(looker)
-        looker()
+        waiters.add(waiter)
+        waiter()
       })
     },
   }
   session.start()
-  return meeting
+  return testSession
 }
 
-/** `20 03 00` */
+/** Parses hexadecimal bytes such as `20 03 00`. */
 export function bytes(hex: string): Buffer {
   return Buffer.from(hex.replaceAll(' ', ''), 'hex')
 }

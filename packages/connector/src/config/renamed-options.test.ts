@@ -1,0 +1,89 @@
+// Every former name of an option: rejected wherever it is written, with the new name.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { ConfigError } from './config-error.ts'
+import { loadConfig, type ConfigSources } from './load.ts'
+import { parseModelFlag } from './model-flag.ts'
+import { RENAMED_OPTIONS } from './renamed-options.ts'
+import type { ConfigInput } from './schema.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'inferwire-renamed-'))
+const file = join(folder, 'inferwire.yaml')
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function messageOf(load: () => unknown): string {
+  try {
+    load()
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+  throw new Error('Nothing was thrown.')
+}
+
+function mistakesOf(sources: Partial<ConfigSources>): string {
+  return messageOf(() => loadConfig({ env: {}, ...sources }))
+}
+
+test.each([
+  [
+    'models:\n  a:\n    url: http://h\n    protocol: v1\n',
+    ':4:5: models.a.protocol: "protocol" is now "protocolVersion"',
+  ],
+  ['models:\n  a:\n    url: http://h\n    as: b\n', ':4:5: models.a.as: "as" is now "modelName"'],
+  [
+    'models:\n  a: {url: http://h, credential: {kind: token-file, file: /dev/null}}\n',
+    ':2:53: models.a.credential.file: "file" is now "tokenFile"',
+  ],
+  [
+    'broker:\n  protocolVersion: 4\n',
+    ':2:3: broker.protocolVersion: "protocolVersion" is now "mqttVersion"; its values are 5 and 3.1.1',
+  ],
+])('rejects the former name in the file %j', (text, expected) => {
+  writeFileSync(file, text)
+  expect(mistakesOf({ file })).toContain(`${file}${expected}`)
+})
+
+test('rejects the former name of an environment variable', () => {
+  const env = { INFERWIRE_BROKER_PROTOCOL_VERSION: '4' }
+  expect(mistakesOf({ env })).toContain(
+    'environment variable INFERWIRE_BROKER_PROTOCOL_VERSION: ' +
+      'is now INFERWIRE_BROKER_MQTT_VERSION; its values are 5 and 3.1.1',
+  )
+})
+
+test.each([
+  ['a=http://h,protocol=v1', '"protocol" is now "protocolVersion"'],
+  ['a=http://h,protocolVersion=v1,as=b', '"as" is now "modelName"'],
+])('rejects the former name in --model %s', (flag, expected) => {
+  expect(messageOf(() => parseModelFlag(flag))).toContain(`--model "${flag}": ${expected}`)
+})
+
+test('rejects a former name among the flags', () => {
+  const flags = { models: { a: { url: 'http://h', protocol: 'v1' } } } as ConfigInput
+  expect(mistakesOf({ flags })).toContain(
+    'command line: models.a.protocol: "protocol" is now "protocolVersion"',
+  )
+})
+
+test('reports a required option under its former name once', () => {
+  const credential = { kind: 'token-file', file: '/dev/null' }
+  const flags = { models: { a: { url: 'http://h', credential } } } as unknown as ConfigInput
+  expect(mistakesOf({ flags })).toMatch(/has a mistake:\n.*: "file" is now "tokenFile"$/)
+})
+
+test('has a key of the schema as the new name of each renamed option', () => {
+  for (const { section, before, now } of RENAMED_OPTIONS) {
+    const path = section.split('.')
+    const values = path.reduceRight<unknown>((value, key) => ({ [key === '*' ? 'a' : key]: value }), {
+      ...(section.endsWith('credential') ? { kind: 'token-file' } : {}),
+      [before]: 1,
+      [now]: 1,
+    })
+    const message = mistakesOf({ flags: values as ConfigInput })
+    expect(message).toContain(`"${before}" is now "${now}"`)
+    expect(message).not.toContain(`${now}: is not an option`)
+  }
+})

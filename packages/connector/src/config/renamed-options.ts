@@ -1,0 +1,35 @@
+// The options that had another name. A former name is a mistake that names the present one, never an alias.
+
+/** An option that was renamed. */
+export interface RenamedOption {
+  /** Path of the section, with `*` for the name of a model: `models.*.credential`. */
+  readonly section: string
+  readonly before: string
+  readonly now: string
+  /** Continues the sentence where the values have changed too. */
+  readonly remark?: string
+}
+
+/** Every renamed option. CHANGELOG.md lists them for the person who upgrades. */
+export const RENAMED_OPTIONS: readonly RenamedOption[] = [
+  { section: 'models.*', before: 'protocol', now: 'protocolVersion' },
+  { section: 'models.*', before: 'as', now: 'modelName' },
+  { section: 'models.*.credential', before: 'file', now: 'tokenFile' },
+  {
+    section: 'broker',
+    before: 'protocolVersion',
+    now: 'mqttVersion',
+    remark: '; its values are 5 and 3.1.1',
+  },
+]
+
+/** The renamed option that a key of this section stands for, or undefined. */
+export function renamedOption(section: readonly PropertyKey[], key: string): RenamedOption | undefined {
+  const path = section.map((part, index) => (index === 1 && section[0] === 'models' ? '*' : String(part)))
+  return RENAMED_OPTIONS.find((option) => option.before === key && option.section === path.join('.'))
+}
+
+/** The message of the mistake: `"protocol" is now "protocolVersion"`. */
+export function renamedMessage({ before, now, remark = '' }: RenamedOption): string {
+  return `"${before}" is now "${now}"${remark}`
+}
