@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { ownNetworkPool } from './conformance/cluster/own-network-pool.ts'
 
@@ -13,6 +14,8 @@ export default defineConfig({
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts'],
           testTimeout: 10_000,
+          // By default vitest uses one core less than there are.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
           sequence: { groupOrder: 0 },
         },
       },
@@ -34,7 +37,7 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: ['conformance/cluster*.test.ts'],
-          // Its addresses, ports and mounts are nobody else's.
+          // Its addresses, ports and mounts are in a network namespace that no other process shares.
           pool: ownNetworkPool,
           // One cluster at a time.
           maxWorkers: 1,

@@ -104,13 +104,13 @@ async function findGo(python) {
   return join(found, 'go/bin/go')
 }
 
-// Nice: other tests run meanwhile. `-v` names each package, which is the progress.
+// At the lowest priority, because tests run meanwhile. `-v` prints each package, which is the progress.
 function compile(go, folder) {
   const version = 'k8s.io/component-base/version'
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(KUBERNETES)
   const flags = `-s -w -X ${version}.gitVersion=v${KUBERNETES} -X ${version}.gitMajor=${major} -X ${version}.gitMinor=${minor}`
   const args = ['build', '-v', '-mod=readonly', '-trimpath', `-ldflags=${flags}`, '-o', `${folder}/`]
-  const child = spawn('nice', ['-n', '15', go, ...args, ...PROGRAMS.map(([path]) => path)], {
+  const child = spawn('nice', ['-n', '19', go, ...args, ...PROGRAMS.map(([path]) => path)], {
     cwd: join(ROOT, GO_MODULE),
     env: { ...process.env, ...certificates(folder), CGO_ENABLED: '0', GOTOOLCHAIN: 'local' },
     stdio: ['ignore', 'ignore', 'pipe'],

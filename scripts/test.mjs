@@ -1,4 +1,4 @@
-// `npm test`: brings what is needed, checks everything, and ends with "N passed, N failed".
+// `npm test`: installs what is missing, runs all checks and tests, and ends with "N passed, N failed".
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
@@ -10,14 +10,14 @@ import { fail, ROOT, say, step, tool } from './step.mjs'
 
 let passed = 0
 let failed = 0
-// The last line, also when an install or this script itself failed before anything was counted.
+// Always the last line, even when an install or this script fails before a test is counted.
 process.on('exit', (code) => {
   console.log(`${passed} passed, ${code !== 0 && failed === 0 ? 1 : failed} failed`)
 })
 
 await install()
-// The longest first, and beside everything else: the tests that need it come last, and wait for it.
 const machine = prepareMachine()
+// Compiles at the lowest priority next to the checks and the unit tests, which need no quiet machine.
 const controlPlane = buildControlPlane(machine).catch((error) => error)
 await fetchKubernetesClients(await machine).catch((error) => fail(error.message))
 
@@ -25,27 +25,42 @@ for (const [name, command, args] of checks()) {
   if (await step(name, command, args)) passed += 1
   else failed += 1
 }
-
 const folder = mkdtempSync(join(tmpdir(), 'inferwire-test-'))
-const report = join(folder, 'report.json')
-const isPassed = await step(
-  'tests',
-  tool('vitest'),
-  ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
-  // What a killed test leaves behind goes with the folder.
-  { show: true, timeoutMs: 3_600_000, env: { TMPDIR: folder } },
-)
-count(existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined)
-rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+const filters = process.argv.slice(2)
+let testsExecuted = 0
+await runTests('unit tests', ['unit'])
+// The other tests measure times: no compiler competes with them.
 const buildError = await controlPlane
 if (buildError !== undefined) failure(buildError.message)
+await runTests('conformance tests', ['conformance', 'cluster'])
+if (testsExecuted === 0) failure('no test was executed')
+rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
 process.exit(failed === 0 ? 0 : 1)
 
+async function runTests(name, projects) {
+  const report = join(folder, `${projects[0]}.json`)
+  const isPassed = await step(
+    name,
+    tool('vitest'),
+    [
+      'run',
+      ...projects.map((project) => `--project=${project}`),
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      // A filter of the command line may name files of one project only.
+      ...(filters.length > 0 ? ['--passWithNoTests', ...filters] : []),
+    ],
+    // Files that a killed test leaves behind are removed with the folder.
+    { show: true, timeoutMs: 3_600_000, env: { TMPDIR: folder } },
+  )
+  count(isPassed, existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined)
+}
+
 /** A run proves something only when each of its tests ran. */
-function count(tests) {
-  if (tests === undefined || tests.numPassedTests + tests.numFailedTests === 0) {
-    return failure('no test was executed')
-  }
+function count(isPassed, tests) {
+  if (tests === undefined) return isPassed || failure('vitest wrote no report')
+  testsExecuted += tests.numPassedTests + tests.numFailedTests
   passed += tests.numPassedTests
   failed += tests.numFailedTests
   const all = tests.testResults.flatMap(({ name, assertionResults }) =>
@@ -58,7 +73,7 @@ function count(tests) {
   if (skipped.length > 0) {
     const titles = skipped.map(({ title }) => `  ${title}`).join('\n')
     failure(
-      `${skipped.length} tests were skipped; a test that cannot run is to fail with a remedy:\n${titles}`,
+      `${skipped.length} tests were skipped; a test that cannot run must fail with a remedy:\n${titles}`,
     )
   }
   // A file that could not be loaded, or whose hook threw, fails without a failed test.
@@ -67,7 +82,7 @@ function count(tests) {
       status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
   )
   for (const { name } of broken) failure(`${relative(ROOT, name)} failed outside of its tests`)
-  // So does an error that nobody caught.
+  // So does an uncaught error.
   if (!isPassed && tests.numFailedTests === 0 && broken.length === 0) failure('vitest found an error')
 }
 

@@ -52,7 +52,7 @@ export function dockerfileMistakes(text: string): string[] {
   const last = stages.at(-1)?.instructions ?? []
   const user = last.findLast(({ name }) => name === 'USER')?.text ?? 'root'
   const wrong: [boolean, string][] = [
-    ...all.map(({ name }): [boolean, string] => [!KNOWN.has(name), `${name} is not known here`]),
+    ...all.map(({ name }): [boolean, string] => [!KNOWN.has(name), `${name} is not supported`]),
     ...stages.map(({ base }): [boolean, string] => [
       !/^[a-z0-9./-]+:[A-Za-z0-9_.-]*\d+\.\d+\.\d+[A-Za-z0-9_.-]*$/.test(base),
       `the base ${base} is not pinned to a version`,

@@ -110,8 +110,8 @@ function security({ object, pod, containers }: Workload): string[] {
         [at(own, 'readOnlyRootFilesystem') === true, 'may write its root file system'],
         [list(at(own, 'capabilities', 'drop')).includes('ALL' as never), 'keeps capabilities'],
         [at(container, 'resources', 'limits', 'memory') !== undefined, 'has no memory limit'],
-        [at(container, 'resources', 'requests', 'memory') !== undefined, 'asks for no memory'],
-        [mebibytes(container, 'requests') <= mebibytes(container, 'limits'), 'asks for more than its limit'],
+        [at(container, 'resources', 'requests', 'memory') !== undefined, 'has no memory request'],
+        [mebibytes(container, 'requests') <= mebibytes(container, 'limits'), 'requests more than its limit'],
       ]
     }),
   ]

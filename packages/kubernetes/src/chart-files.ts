@@ -31,7 +31,10 @@ function confTemplate(broker: Omit<Parameters<typeof mosquittoConf>[0], 'memoryM
 // The access rules, with template expressions for what the values determine.
 function aclTemplate(): string {
   return aclText({ root: 'ROOT', connectorUser: 'CONNECTOR', observers: ['OBSERVER'] })
-    .replace(/# Read.*\nuser OBSERVER\n(?:topic .*\n)+\n/, (block) => `{{ range .observers }}${block}{{ end }}`)
+    .replace(
+      /# Read.*\nuser OBSERVER\n(?:topic .*\n)+\n/,
+      (block) => `{{ range .observers }}${block}{{ end }}`,
+    )
     .replaceAll('ROOT', '{{ .root }}')
     .replaceAll('CONNECTOR', '{{ .connector }}')
     .replaceAll('OBSERVER', '{{ . }}')
