@@ -189,13 +189,16 @@ describe.concurrent('a broker that falls silent', () => {
   })
 
   test.each<[string, OrderingBrokerOptions]>([
-    ['its window moves from the head only', { mode: 'from the head', window: 16, hidesRedelivery: true }],
-    ['its batch is not done', { mode: 'by batch', window: 16 }],
+    [
+      'its window advances only from the oldest message',
+      { mode: 'from the head', window: 16, hidesRedelivery: true },
+    ],
+    ['its batch is not complete', { mode: 'by batch', window: 16 }],
     [
       'there is nothing to deliver, and it numbers redelivered messages afresh',
       { mode: 'each', renumbers: true },
     ],
-  ])('because %s is asked once, and not suspected again', async (_what, options) => {
+  ])('because %s is tested once, and then not treated as faulty', async (_what, options) => {
     const { broker, application, close } = await arrange(options)
     await broker.until(() => broker.connections === 1, 'it connects')
     broker.publish('slow')

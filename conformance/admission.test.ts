@@ -108,7 +108,7 @@ describe('a repeated request', () => {
   })
 
   test.each(['ready', 'metadata'])(
-    '%s with the same id, after the model server stopped, is not the answer of before',
+    '%s with the same id, after the model server stopped, is not answered from memory',
     async (operation) => {
       const own = await FakeModelServer.start()
       await run({ m: { url: own.url, protocolVersion: 'v2' } })
@@ -219,7 +219,7 @@ describe('a cancel message', () => {
     }
     await expect.poll(() => callsWith(payloads.running)).toBe(1)
     const startedAt = performance.now()
-    for (const name of ['waiting', 'running', 'running', 'nobody']) {
+    for (const name of ['waiting', 'running', 'running', 'unknown']) {
       await client.publish('infer/cancel/cam7/slow-2000', '', {
         correlationData: Buffer.from(`cancel-${name}`),
       })
@@ -296,7 +296,7 @@ describe('a cancel message', () => {
     ['infer/cancel/cam7/iris', ''],
     ['infer/cancel/cam7/iris/nooperation/1', ''],
     ['infer/cancel/cam7/iris/predict/1', 'x'.repeat(100_000)],
-  ])('on %s that means nothing is acknowledged and answered by nobody', async (topic, payload) => {
+  ])('on %s without a meaning is acknowledged and ignored', async (topic, payload) => {
     const connector = await run({ iris: {} })
     const before = client.received.length
     await client.publish(topic, payload)

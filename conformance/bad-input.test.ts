@@ -89,7 +89,7 @@ describe('an invalid topic', () => {
     ['a question mark', 'infer/request/alice/iris?x=1/predict', 'bad_topic', 400],
     ['a colon', 'infer/request/alice/iris:predict', 'bad_topic', 400],
     ['300 characters', `infer/request/alice/${'m'.repeat(300)}/predict`, 'bad_topic', 400],
-    ['letters beyond ASCII', 'infer/request/alice/ïris/predict', 'bad_topic', 400],
+    ['non-ASCII letters', 'infer/request/alice/ïris/predict', 'bad_topic', 400],
     ['__proto__', 'infer/request/alice/__proto__/predict', 'bad_topic', 400],
     [
       'a property of all objects as operation',
@@ -127,8 +127,14 @@ describe('an invalid body', () => {
       'unsupported_content_type',
       415,
     ],
-    ['timeout-ms that is no number', BODY, { userProperties: { 'timeout-ms': '1e3' } }, 'bad_payload', 400],
-    ['timeout-ms of 0', BODY, { userProperties: { 'timeout-ms': '0' } }, 'bad_payload', 400],
+    [
+      'a timeout-ms that is not a number',
+      BODY,
+      { userProperties: { 'timeout-ms': '1e3' } },
+      'bad_payload',
+      400,
+    ],
+    ['a timeout-ms of 0', BODY, { userProperties: { 'timeout-ms': '0' } }, 'bad_payload', 400],
   ])('%s', async (_what, body, properties, code, status) => {
     expectProblem(await alice.ask('infer/request/alice/iris/predict', body, properties), code, status)
   })
@@ -304,7 +310,7 @@ describe('a faulty model server', () => {
   test.each([
     ['notready', { error: 'Model with name notready is not ready.' }],
     ['retry-after', { error: 'busy', retry_after_ms: 2_000 }],
-  ])("%s has the contract's body with the server's text in it", async (model, body) => {
+  ])("%s has the contract's body with the server's text", async (model, body) => {
     const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
     expect(reply.user).toMatchObject({ status: '503', code: 'model_not_ready' })
     expect(reply.json()).toMatchObject({ ...body, code: 'model_not_ready', status: 503, retryable: true })

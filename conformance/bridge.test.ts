@@ -117,7 +117,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     const error: unknown = await client.infer('iris', '{"x":1}', { timeoutMs: 700 }).catch((reason) => reason)
     expect(error).toBeInstanceOf(InferwireError)
     expect(error).toMatchObject({ code: 'deadline_exceeded' })
-    expect((error as InferwireError).message).toMatch(/name the operation/)
+    expect((error as InferwireError).message).toMatch(/set the operation/)
   })
 })
 

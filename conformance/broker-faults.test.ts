@@ -125,7 +125,7 @@ test.each<[string, Buffer]>([
   ['a Remaining Length without end', Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0xff])],
   ['a PUBACK without an identifier', Buffer.from([0x40, 0x00])],
   ['a second CONNACK', generate(CONNACK, { protocolVersion: 5 })],
-])('after %s the connector connects again', async (_what, bytes) => {
+])('the connector reconnects after %s', async (_what, bytes) => {
   let connections = 0
   const url = await startStandIn((packet, socket) => {
     if (packet.cmd === 'connect') {
@@ -205,8 +205,8 @@ test('a broker that rejects the subscription to cancel messages: requests are an
     JSON.stringify({
       defaultACLAccess: rights,
       roles: [{ rolename: 'no-cancels', acls }],
-      groups: [{ groupname: 'everybody', roles: [{ rolename: 'no-cancels' }] }],
-      anonymousGroup: 'everybody',
+      groups: [{ groupname: 'anyone', roles: [{ rolename: 'no-cancels' }] }],
+      anonymousGroup: 'anyone',
     }),
   )
   const broker = await startMosquitto({

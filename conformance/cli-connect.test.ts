@@ -119,7 +119,7 @@ describe('reloading', () => {
   test.each([
     ['SIGHUP', true],
     ['a changed file', false],
-  ])('%s exposes new models, and a mistake keeps the old ones', async (name, isBySignal) => {
+  ])('%s exposes new models, and an invalid configuration keeps the old ones', async (name, isBySignal) => {
     const file = join(folder, `${isBySignal}.yaml`)
     const root = `reload-${isBySignal}`
     const config = (models: object): string => JSON.stringify({ root, models })
@@ -145,11 +145,11 @@ describe('reloading', () => {
   })
 })
 
-describe('a fault', () => {
+describe('an internal error', () => {
   test.each([
     ['an exception', `throw new Error('boom')`],
     ['a rejection', `Promise.reject(new Error('boom'))`],
-  ])('%s that nobody caught is logged and ends it with 70', async (_name, fault) => {
+  ])('%s that is not caught is logged and gives exit code 70', async (_name, fault) => {
     // A preloaded module throws on a signal that the connector does not use.
     const module = `process.on('SIGUSR2',()=>{${fault}})`
     const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` }
@@ -267,7 +267,7 @@ describe('commands without a broker', () => {
     [['connect', 'extra'], /too many arguments/],
     [['completion', 'tcsh'], /bash, zsh, fish/],
     [['infer'], /missing required argument/],
-  ])('%j ends with 64 and says what was meant', async (argv, words) => {
+  ])('%j exits with 64 and suggests a correction', async (argv, words) => {
     const { code, stdout, stderr } = await inferwire(argv)
     expect(stderr).toMatch(words)
     expect(stderr).toMatch(/Help: inferwire.*--help\n$/)

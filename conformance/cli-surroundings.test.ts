@@ -141,7 +141,7 @@ describe('a password in the broker URL', () => {
     ['mqtt://10%:secret@h', /user name .*percent-encoding[\s\S]*%25/],
     ['mqtt://ann:12/secret@h', /after host and port[\s\S]*%2F/],
     ['mqtt://ann:12#secret@h', /after host and port[\s\S]*%23/],
-  ])('%s is a usage error that prints none of it', async (url, words) => {
+  ])('%s is a usage error that does not print the password', async (url, words) => {
     const runs = [
       await inferwire(['infer', 'iris', '-d', BODY, '--broker', url]),
       await inferwire(['models', 'ls'], { env: { INFERWIRE_BROKER_URL: url } }),
@@ -164,7 +164,7 @@ describe('an option that the SDK rejects is a usage error, not an internal error
       ['--broker', 'mqtt://u%00x:p@127.0.0.1:1', '--client', 'x'],
       /username contains a NUL/,
     ],
-    ['a user name that is too long', ['-u', 'u'.repeat(66_000), '--client', 'x'], /longer than 65535 bytes/],
+    ['too long a user name', ['-u', 'u'.repeat(66_000), '--client', 'x'], /longer than 65535 bytes/],
     ['a host with a query', ['-h', 'localhost?foo', '-p', '1999'], /"localhost\?foo" is not a host/],
     ['a host with a fragment', ['-h', 'localhost#foo'], /"localhost#foo" is not a host/],
     ['a host with a path', ['-h', 'localhost/foo'], /"localhost\/foo" is not a host/],
@@ -265,13 +265,13 @@ describe('TLS', () => {
   })
 
   test.each([
-    ['no text', ''],
+    ['no content', ''],
     ['garbage', 'garbage'],
-    ['a key in place of a certificate', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'],
-    ['the frame of a certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
-    ['a broken certificate behind a good one', '@'],
+    ['a key instead of a certificate', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'],
+    ['an empty certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
+    ['an invalid certificate after a valid one', '@'],
     ['a certificate in DER', Buffer.from([0x30, 0x82, 0x03, 0x0d, 0xff])],
-  ])('a CA file with %s is 66', async (_name, content) => {
+  ])('a CA file with %s gives exit code 66', async (_name, content) => {
     const good = readFileSync(certificate, 'latin1')
     const ca = file('ca', content === '@' ? good + good.replace('MII', 'AAA') : content)
     const { code, stderr } = await ask('localhost', '--cafile', ca)

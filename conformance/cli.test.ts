@@ -138,7 +138,7 @@ describe('infer', () => {
 describe('infer reports what failed and what to do, and exits with the matching code', () => {
   test.each<[name: string, argv: string[], code: number, words: RegExp]>([
     ['the model failed', ['broken', '-d', BODY], 1, /shape mismatch.*500 upstream_error/],
-    ['a model that is not there', ['irs', '-d', BODY], 1, /404 model_not_found[\s\S]*models ls/],
+    ['an unknown model', ['irs', '-d', BODY], 1, /404 model_not_found[\s\S]*models ls/],
     [
       'an operation that the model lacks',
       ['broken', '-d', BODY, '--operation', 'infer'],
@@ -146,12 +146,12 @@ describe('infer reports what failed and what to do, and exits with the matching 
       /operation_not_supported/,
     ],
     ['no answer in time', ['stuck', '-d', BODY, '-t', '1'], 124, /deadline_exceeded[\s\S]*-t SECONDS/],
-    ['a model server that is away', ['gone', '-d', BODY], 75, /upstream_unreachable/],
+    ['an unreachable model server', ['gone', '-d', BODY], 75, /upstream_unreachable/],
     ['a client without permission', ['iris', '-d', BODY, '--client', 'stranger'], 77, /forbidden_model/],
     ['a body that is not JSON', ['iris', '-d', '{'], 65, /not JSON/],
     ['no body', ['iris'], 65, /standard input is empty/],
-    ['a file that is not there', ['iris', '-f', '/does/not/exist'], 66, /cannot be read/],
-    ['a model name that cannot be', ['a/b', '-d', BODY], 64, /cannot be the name/],
+    ['a missing file', ['iris', '-f', '/does/not/exist'], 66, /cannot be read/],
+    ['an invalid model name', ['a/b', '-d', BODY], 64, /cannot be the name/],
     ['an unknown operation', ['iris', '-d', BODY, '--operation', 'predct'], 64, /no operation "predct"/],
     [
       'a content type that is none',
@@ -160,12 +160,7 @@ describe('infer reports what failed and what to do, and exits with the matching 
       /Expected a type such as/,
     ],
     ['an unknown option', ['iris', '--dta', BODY], 64, /Did you mean --data/],
-    [
-      'nobody listens',
-      ['iris', '-d', BODY, '--root', 'elsewhere'],
-      69,
-      /no_connector[\s\S]*inferwire connect/,
-    ],
+    ['no connector', ['iris', '-d', BODY, '--root', 'elsewhere'], 69, /no_connector[\s\S]*inferwire connect/],
   ])('%s', async (_name, argv, code, words) => {
     const result = await inferwire(['infer', ...argv, ...at])
     expect(result.stderr).toMatch(words)
@@ -380,9 +375,9 @@ describe('a broker with users', () => {
 
   test.each([
     ['a wrong password', ['-P', 'wrong']],
-    ['no login', ['-u', 'nobody']],
+    ['an unknown user', ['-u', 'unknown']],
     ["another user's topics", ['-P', 'l-secret', '--client', 'line-4']],
-  ])('%s ends with 77', async (_name, argv) => {
+  ])('%s exits with 77', async (_name, argv) => {
     const { code, stderr } = await inferwire(['infer', 'iris', '-d', BODY, ...login, ...argv])
     expect(stderr).toMatch(/not_authorized[\s\S]*ACL/)
     expect(stderr).not.toMatch(/secret/)

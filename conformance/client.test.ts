@@ -107,7 +107,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
   })
 
   test.each(['SIGTERM', 'SIGKILL'] as const)(
-    'a request that the broker had acknowledged survives its %s',
+    'a request that the broker has acknowledged survives its %s',
     async (signal) => {
       let isAnswering = false
       const requests = await respond((request, reply) => {

@@ -66,8 +66,8 @@ async function repliesTo(model: string, id: string): Promise<(string | undefined
   await client.publish(`${root}/request/plc/${model}/predict/${id}`, BODY)
   await client.wait((message) => message.topic === topic, `reply on ${topic}`)
   // Requests are handled in order of arrival: after its answers, both connectors have handled the earlier ones too.
-  const last = `${root}/reply/plc/nobody-has-it/predict/${id}`
-  await client.publish(`${root}/request/plc/nobody-has-it/predict/${id}`, BODY)
+  const last = `${root}/reply/plc/unknown-model/predict/${id}`
+  await client.publish(`${root}/request/plc/unknown-model/predict/${id}`, BODY)
   await client.wait((message) => message.topic === last, `reply on ${last}`)
   return client.received
     .filter((message) => message.topic === topic)

@@ -59,7 +59,7 @@ test.each([
   ['and was back before the request was published', T - 900, 0, 0],
   ['two seconds later', T + 2010, 0, 0],
   ['two seconds later, just after it took the reply', T + 2010, T + 1500, 1],
-])('blames a broker that was killed %s', (_when, killedAtMs, replyTakenAtMs, expected) => {
+])('attributes the loss to a broker that was killed %s', (_when, killedAtMs, replyTakenAtMs, expected) => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.replyTakenAtMs[0] = replyTakenAtMs
@@ -175,7 +175,7 @@ describe('an answer in parts', () => {
 
   test.each([
     ['is torn by a part beyond its final message', 3, 1],
-    ['is not torn by one that comes twice, the second time behind the final message', 2, 0],
+    ['is not torn by a part that is received again after the final message', 2, 0],
   ])('%s', (_what, seq, torn) => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 1, 2)

@@ -113,7 +113,7 @@ const TOPICS: readonly Requirement[] = [
     'conformance/admission.test.ts > stops only the request with its Correlation Data, running or waiting',
     'conformance/admission.test.ts > stops the request with its id in the topic, but never that of another client',
     'conformance/admission.test.ts > reaches the replica that runs the request',
-    'conformance/admission.test.ts > on %s that means nothing is acknowledged and answered by nobody',
+    'conformance/admission.test.ts > on %s without a meaning is acknowledged and ignored',
     'packages/connector/src/admission/clients.test.ts > cancels only requests that match both, if the message has an id and Correlation Data',
   ),
   met(

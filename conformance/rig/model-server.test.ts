@@ -47,7 +47,7 @@ test('holds calls at a gate, and releases the oldest first', async () => {
   expect(gate.open).toBe(0)
 })
 
-test('takes answers from a function, keeps the calls it is told to, and listens again on its port', async () => {
+test('takes answers from a function, keeps selected calls, and listens again on its port', async () => {
   const server = await start({
     answer: (reply, call) =>
       (call.model === 'late' ? after(5, echo) : json(503, { busy: true }))(reply, call),

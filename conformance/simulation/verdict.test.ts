@@ -94,13 +94,13 @@ const taken = (packetId: number): RunEvent => ({
 })
 const puback = (packetId: number): RunEvent => ({ kind: 'request-ack', ...CONNECTION, packetId })
 
-describe('a PUBACK that passes an earlier delivery', () => {
+describe('a PUBACK that overtakes an earlier delivery', () => {
   test.each([
     [Infinity, 100_000, ['D3']],
     [2000, 2000.9, ['D3']],
     [2000, 2001, []],
     [0, 1, []],
-  ])('breaks the order with a bound of %d ms, or not, at %d ms', (ackHoldMaxMs, atMs, broken) => {
+  ])('is checked with a bound of %d ms at %d ms', (ackHoldMaxMs, atMs, broken) => {
     const passing = [
       [1, delivery(1, 'a')],
       [atMs, delivery(2, 'b')],
@@ -111,7 +111,7 @@ describe('a PUBACK that passes an earlier delivery', () => {
     expect(rulesBroken(ackHoldMaxMs, ...passing)).toEqual(broken)
   })
 
-  test('may delete no delivery without an answer when its identifier has come round', () => {
+  test('must not delete an unanswered delivery when its identifier was reused', () => {
     const round = [
       [1, delivery(1, 'a')],
       [2, delivery(1, 'b')],
@@ -137,13 +137,13 @@ describe('an answer in parts', () => {
   ] as const
   const ended = [...begun, [3, reply(3, 'a', 2, true)]] as const
 
-  test('is an answer when the broker has acknowledged all of it', () => {
+  test('counts when the broker has acknowledged all of it', () => {
     expect(
       rulesBroken(Infinity, ...ended, [4, taken(1)], [4, taken(2)], [4, taken(3)], [5, puback(1)]),
     ).toEqual([])
   })
 
-  test('is none before: without its final message, or with a part unacknowledged', () => {
+  test('does not count without its final message, or with a part unacknowledged', () => {
     expect(rulesBroken(Infinity, ...begun, [4, taken(1)], [4, taken(2)], [5, puback(1)])).toEqual(['D1'])
     expect(rulesBroken(Infinity, ...ended, [4, taken(1)], [4, taken(3)], [5, puback(1)])).toEqual(['D1'])
   })
@@ -158,7 +158,7 @@ describe('an answer in parts', () => {
     expect(rulesBroken(Infinity, ...ended, [4, reply(4, 'a', 3)])).toEqual(['part-after-final'])
   })
 
-  test('does not begin for a request that this process only ever saw redelivered', () => {
+  test('must not begin for a request that this process only received as a redelivery', () => {
     expect(rulesBroken(Infinity, [1, delivery(1, 'a', true)], [2, reply(1, 'a', 0)])).toEqual([
       'stream-restart',
     ])
