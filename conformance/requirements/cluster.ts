@@ -1,4 +1,4 @@
-// What the installation in Kubernetes must do: the guide's steps, and what they leave behind.
+// Requirements on the installation in Kubernetes: the steps of the guide and their results.
 import { met, type Requirement } from './requirement.ts'
 
 const CLUSTER = 'conformance/cluster.test.ts'
@@ -11,12 +11,12 @@ const PASSWD = 'conformance/passwd.test.ts'
 const GUIDE = 'the guide in Kubernetes'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
 
-/** See the file's first line. */
+/** Requirements on the installation in Kubernetes. */
 export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-GUIDE-1',
     GUIDE,
-    'The page works command by command as it is printed, to a prediction through the entry point on 5883, and has the commands of the guide.',
+    'The commands of the page work as printed, up to a prediction through the entry point on 5883, and include those of the guide.',
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line > $line`,
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line > has the commands of the guide`,
     `${MANIFESTS} > resources/ > keep the guide's names`,
@@ -25,7 +25,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-ACCESS-1',
     GUIDE,
-    'Through TCP, TLS and WebSocket a right password gets an answer; a wrong one, an unknown user and nobody are refused.',
+    'Through TCP, TLS and WebSocket a client with the right password gets an answer; a wrong password, an unknown user and a client without a user are rejected.',
     `${OUTSIDE} > a prediction comes for a user with the right password`,
     `${OUTSIDE} > %s is refused`,
     `${OUTSIDE} > what MQTT Explorer does on connect works`,
@@ -33,21 +33,21 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-RESTART-1',
     GUIDE,
-    'A rollout restart of connector or broker under load loses nothing, of the SDK and of a raw client; a broker that is killed, nothing of the SDK.',
+    'A rollout restart of the connector or the broker under load loses no request of the SDK or of a raw client. A killed broker loses no request of the SDK.',
     `${RESTART} > under load from outside > a rollout restart of %s loses nothing`,
     `${RESTART} > under load from outside > a broker that is killed loses nothing of the SDK`,
   ),
   met(
     'K-CHANGE-1',
     GUIDE,
-    'A changed password file, or configuration of the connector, takes effect as documented, and nothing is lost.',
+    'A change of the password file or of the connector configuration takes effect as documented and loses no request.',
     `${RESTART} > under load from outside > a changed password file loses nothing`,
     `${RESTART} > a model that is added to the ConfigMap is exposed without a restart`,
   ),
   met(
     'K-PASSWORD-1',
     GUIDE,
-    'Password files of `inferwire passwd` are taken by Mosquitto, those of mosquitto_passwd by us, and mistakes are told before a broker meets them.',
+    'Mosquitto accepts password files of `inferwire passwd`, and Inferwire those of mosquitto_passwd. Mistakes are reported before a broker loads the file.',
     `${PASSWD} > users made by inferwire passwd > %s: log in to Mosquitto`,
     `${PASSWD} > users made by mosquitto_passwd > %j: are verified by ours`,
     `${PASSWD} > lint > finds every user whom Mosquitto drops`,
@@ -57,7 +57,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-OBJECTS-1',
     GUIDE,
-    'Chart, `inferwire manifests` and resources/ hold the same objects, and a real API server takes all of them strictly.',
+    'The chart, `inferwire manifests` and resources/ contain the same objects, and a real API server accepts all of them with strict validation.',
     `${CHART} > charts/inferwire > makes the same objects as the generator`,
     `${CHART} > charts/inferwire > is clean to helm lint`,
     `${MANIFESTS} > resources/ > are what the generator makes`,
@@ -72,13 +72,13 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-OBJECTS-2',
     GUIDE,
-    'A value of the chart that does not exist or has a wrong type is refused with its path.',
+    'An unknown chart value or a value of the wrong type is rejected with its path.',
     `${CHART} > charts/inferwire > refuses %s, and says where`,
   ),
   met(
     'K-POLICY-1',
     GUIDE,
-    'Selectors match, ports exist, images are pinned, pods are restricted, and no volume has two brokers.',
+    'Selectors match, ports exist, images are pinned, pods are restricted, and no volume is shared by two brokers.',
     `${MANIFESTS} > the objects > fit together with %s`,
     `${MANIFESTS} > the policy > catches what %s`,
     `${RESTART} > a second broker gets no place beside the first`,
@@ -86,7 +86,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-RIGHTS-1',
     GUIDE,
-    "The connector's ServiceAccount reads the InferenceServices of its namespace, and may do nothing else.",
+    "The connector's ServiceAccount reads the InferenceServices of its namespace, and has no other permissions.",
     `${OBJECTS} > the connector's ServiceAccount > reads the InferenceServices of its namespace`,
     `${OBJECTS} > the connector's ServiceAccount > reads nothing else, in no namespace`,
     `${OBJECTS} > the connector's ServiceAccount > writes nothing`,
@@ -95,13 +95,13 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-SPEED-1',
     GUIDE,
-    'Through Traefik a round trip takes less than a millisecond more.',
+    'Traefik adds less than a millisecond to a round trip.',
     `${RESTART} > through Traefik a round trip takes less than a millisecond more`,
   ),
   met(
     'K-MEMORY-1',
     GUIDE,
-    'A connector in 96 MiB answers requests of 2 MB, or turns them away, and is never ended for want of memory.',
+    'A connector with a memory limit of 96 MiB answers or rejects requests of 2 MB, and is never killed for lack of memory.',
     `${MEMORY} > a memory limit > is enforced where this machine has control groups`,
     `${MEMORY} > a connector in > answers requests of 2 MB with as much`,
   ),

@@ -1,4 +1,4 @@
-// One requirement for each problem code: it reaches the client when, and only when, its time has come.
+// One requirement for each problem code: the client gets it if, and only if, its condition holds.
 import { met, open, type Requirement } from './requirement.ts'
 
 const BAD_INPUT = 'conformance/bad-input.test.ts'
@@ -13,14 +13,18 @@ const openCode = (name: string, when: string, gap: string, ...partly: string[]):
 const wrong = (title: string): string => `${BAD_INPUT} > ${title}`
 const CLIENT = 'packages/client/src'
 
-/** See the file's first line. */
+/** One requirement for each problem code. */
 export const PROBLEM_CODES: readonly Requirement[] = [
   code('bad_topic', 'the topic does not follow the grammar.', wrong('a topic that is wrong > no model')),
-  code('bad_payload', 'the body cannot be what is needed.', wrong('a body that is wrong > a JSON array')),
+  code(
+    'bad_payload',
+    'the body is not valid for the operation.',
+    wrong('a body that is wrong > a JSON array'),
+  ),
   code('retained_request', 'the request has the Retain flag.', wrong('a retained request > is refused')),
   code(
     'unsupported_content_type',
-    'the type is not taken.',
+    'the model does not accept the content type.',
     wrong('a body that is wrong > another content type'),
   ),
   code(
@@ -42,7 +46,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'forbidden_model',
-    'the policy does not let this client use this model.',
+    'the policy denies this client the model.',
     'packages/connector/src/connector.test.ts > a reload exposes, removes and changes the policy',
   ),
   code(
@@ -53,14 +57,14 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'overloaded',
-    'the limits of the model are reached; it says when to try again.',
+    'the limits of the model are reached; the reply contains the time until a retry.',
     'conformance/contract.test.ts > requests over the limits of a model',
     'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate, whatever enters, leaves and expires',
   ),
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
   code(
     'maybe_executed',
-    'a repeated request of a model that must not run twice.',
+    'a repeated request for a model that must not execute requests twice.',
     'conformance/admission.test.ts > of a model that must not run twice',
   ),
   code(
@@ -72,21 +76,21 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'upstream_unreachable',
-    'the server cannot be reached, or breaks off.',
+    'the server cannot be reached, or the connection breaks.',
     wrong('reset'),
     wrong('cut'),
     wrong('down'),
   ),
   code(
     'circuit_open',
-    'the server failed several times in a row; it says when to try again.',
+    'the server failed several times in a row; the reply contains the time until a retry.',
     'conformance/upstream-faults.test.ts > a model server that dies under load',
     'packages/connector/src/endpoint/with-breaker.test.ts > while it is open nobody waits for the server',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
   code(
     'upstream_invalid_response',
-    'what answers is no model server.',
+    'the response is not from a model server.',
     wrong('html200'),
     wrong('garbage'),
     'packages/connector/src/endpoint/http/judge-answer.test.ts > headers that would break an MQTT packet',
@@ -99,7 +103,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'unauthorized_upstream',
-    "a gateway refuses the connector's credentials.",
+    "a gateway rejects the connector's credentials.",
     wrong('jwt401'),
     wrong('rbac403'),
     wrong('html403'),
@@ -111,12 +115,12 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'internal',
-    'a fault of ours, told without its details.',
-    'packages/protocol/src/problem.test.ts > whatever is thrown becomes a Problem',
+    'a fault in the connector, reported without its details.',
+    'packages/protocol/src/problem.test.ts > any thrown value becomes a Problem',
   ),
   code(
     'no_connector',
-    "at the client: the broker's PUBACK says that nobody subscribed.",
+    "at the client: the broker's PUBACK reports no matching subscribers.",
     `${CLIENT}/client.test.ts > without a connector the request fails at once with no_connector`,
     'conformance/client.test.ts > nobody subscribed: no_connector at once',
   ),
