@@ -162,7 +162,7 @@ async function runPhases({ window, options, broker, upstream, load, connector })
     },
     restart: {
       unacknowledged,
-      redelivered: await connector.metric('inferwire_redeliveries_total'),
+      redelivered: await connector.metric('inferwire_redelivered_requests_total'),
       callsAgain: after.repeated - before.repeated,
       openCalls: after.open,
       secondReplies,

@@ -76,7 +76,7 @@ describe('a request that comes again', () => {
     await replyCount('again', 4)
     const answers = new Set(repliesWith('again').map((reply) => reply.payload.toString()))
     expect([answers.size, callsWith(payload)]).toEqual([1, 1])
-    expect(await metric(connector, /^inferwire_duplicates_total (\d+)/m)).toBe('3')
+    expect(await metric(connector, /^inferwire_duplicate_requests_total (\d+)/m)).toBe('3')
   })
 
   test('each goes to its own reply topic', async () => {
@@ -193,7 +193,7 @@ describe('a request that comes again', () => {
     await expect
       .poll(() => metric(connector, /^inferwire_unacknowledged_requests (\d+)/m), { timeout: 20_000 })
       .toBe('0')
-    expect(await metric(connector, /^inferwire_redeliveries_total (\d+)/m)).toBe('2')
+    expect(await metric(connector, /^inferwire_redelivered_requests_total (\d+)/m)).toBe('2')
     expect([callsWith(payloads.named), callsWith(payloads.nameless)]).toEqual([1, 1])
   }, 60_000)
 

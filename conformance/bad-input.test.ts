@@ -329,7 +329,7 @@ describe('requests that nobody could be answered for', () => {
       await anyone.publish(topic, BODY)
       await expect
         .poll(async () => await (await fetch(`${connector.adminUrl}/metrics`)).text())
-        .toContain('inferwire_dropped_total{reason="unaddressable"} 1')
+        .toContain('inferwire_unanswered_requests_total{reason="unaddressable"} 1')
       expect(log.some((line) => line.includes('"bad_topic"'))).toBe(true)
       await expect
         .poll(async () => await (await fetch(`${connector.adminUrl}/metrics`)).text())

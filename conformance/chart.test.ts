@@ -1,36 +1,55 @@
-// Holds the Helm chart to the generator: the same objects for the same choices, and bad values refused with their path.
+// Compares the Helm chart with the generator: the same objects for the same choices. Checks that bad values are rejected
+// with their path, and that the settings of `helm create` reach the pods.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { manifests, type KubernetesObject, type ManifestOptions } from '@inferwire/kubernetes'
+import {
+  manifests,
+  type BrokerOptions,
+  type KubernetesObject,
+  type ManifestOptions,
+} from '@inferwire/kubernetes'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { run } from './fixtures/inferwire.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 import { kubernetesClient } from './manifests/clients.ts'
 import { documents, sorted } from './manifests/documents.ts'
-import { at } from './manifests/policy.ts'
-import { VARIANTS } from './manifests/variants.ts'
+import { at, policyMistakes } from './manifests/policy.ts'
+import { GIVEN, VARIANTS } from './manifests/variants.ts'
 
 const CHART = fileURLToPath(new URL('../charts/inferwire', import.meta.url))
+const { version: CHART_VERSION, appVersion: APP_VERSION } = parse(
+  readFileSync(join(CHART, 'Chart.yaml'), 'utf8'),
+) as { version: string; appVersion: string }
 
 describe('charts/inferwire', () => {
-  test.each(VARIANTS)('makes the same objects as the generator with %s', async (_, options) => {
+  test.each(VARIANTS)('renders the same objects as the generator with %s', async (_, options) => {
     const { code, stdout, stderr } = await helm('template', options)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(comparable(documents(stdout))).toEqual(comparable(manifests(inOneNamespace(options))))
+    expect(comparable(documents(stdout))).toEqual(comparable(asRelease(manifests(inOneNamespace(options)))))
   })
 
-  test.each(VARIANTS)('is clean to helm lint --strict with %s', async (_, options) => {
+  test.each(VARIANTS)('passes helm lint --strict with %s', async (_, options) => {
     expect(await helm('lint', options)).toMatchObject({ code: 0 })
   })
 
-  test('takes the values that the guide shows', async () => {
+  test('installs the version of this checkout', () => {
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+      version: string
+    }
+    expect(APP_VERSION).toBe(version)
+  })
+
+  test.each([
+    ['values', 'user alice'],
+    ['mounted', 'secretName: iris-login'],
+  ])('accepts the %s in the guide', async (mark, effect) => {
     const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
-    const shown = /<!-- values -->\n\n```yaml\n([\s\S]*?)```/.exec(page)![1]!
-    const { code, stdout } = await helmWith('template', parse(shown) as object)
-    expect(code).toBe(0)
-    expect(stdout).toContain('user alice')
+    const shown = new RegExp(`<!-- ${mark} -->\\n\\n\`\`\`yaml\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!
+    const { code, stdout, stderr } = await helmWith('template', parse(shown) as object)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toContain(effect)
   })
 
   test.each<[string, object, string]>([
@@ -44,27 +63,38 @@ describe('charts/inferwire', () => {
     ],
     ['an option out of range', { config: { admin: { port: 70_000 } } }, '/config/admin/port'],
     ['a model without a URL', { config: { models: { iris: {} } } }, '/config/models/iris'],
-    ['text for a number', { replicas: '2' }, '/replicas'],
+    ['text for a number', { replicaCount: '2' }, '/replicaCount'],
     ['a number for a version', { mosquitto: { version: 2.1 } }, '/mosquitto/version'],
-    ['an unknown way', { mosquitto: { expose: 'ingress' } }, '/mosquitto/expose'],
-    ['an image without a tag', { image: 'inferwire' }, '/image'],
-    ['latest', { image: 'inferwire:latest' }, '/image'],
-    ['latest for the broker', { mosquitto: { image: 'mosquitto:latest' } }, '/mosquitto/image'],
-    ['YAML in a name', { mosquitto: { name: 'a\n  b: c' } }, '/mosquitto/name'],
+    ['an unknown value of expose', { mosquitto: { expose: 'ingress' } }, '/mosquitto/expose'],
+    ['an image as text', { image: 'inferwire:0.1.0' }, '/image'],
+    ['the tag latest', { image: { tag: 'latest' } }, '/image/tag'],
+    ['the tag latest for the broker', { mosquitto: { image: { tag: 'latest' } } }, '/mosquitto/image/tag'],
+    ['a pull secret as text', { imagePullSecrets: ['registry'] }, '/imagePullSecrets/0'],
+    ['YAML in a name', { mosquitto: { fullnameOverride: 'a\n  b: c' } }, '/mosquitto/fullnameOverride'],
     ['a host that closes the rule', { mosquitto: { tls: { host: 'a`)' } } }, '/mosquitto/tls/host'],
-    ['a host without a certificate', { mosquitto: { tls: { host: 'a.b' } } }, 'belong together'],
-    ['a certificate without a host', { mosquitto: { tls: { secretName: 'a' } } }, 'belong together'],
-    ['one name for both', { name: 'mosquitto' }, 'would both be named "mosquitto"'],
-    ['probes of localhost', { config: { admin: { host: '127.0.0.1' } } }, '/config/admin/host'],
     [
-      'a file of home',
-      { config: { broker: { passwordFile: '/home/me/pw' } } },
-      '/config/broker/passwordFile',
+      'a host without a certificate',
+      { mosquitto: { tls: { host: 'a.b' } } },
+      'needs both host and secretName',
     ],
     [
-      'a file beside the mounted',
+      'a certificate without a host',
+      { mosquitto: { tls: { secretName: 'a' } } },
+      'needs both host and secretName',
+    ],
+    ['the same name for both', { fullnameOverride: 'mosquitto' }, 'would both be named "mosquitto"'],
+    ['the same label for both', { nameOverride: 'mosquitto' }, 'nameOverride cannot be "mosquitto"'],
+    ['probes of localhost', { config: { admin: { host: '127.0.0.1' } } }, '/config/admin/host'],
+    [
+      'a file that is not mounted',
+      { config: { broker: { passwordFile: '/home/me/pw' } } },
+      'config.broker.passwordFile is "/home/me/pw", but no volume is mounted there. ' +
+        'Mounted: /etc/inferwire/config, /etc/inferwire/broker. Mount a Secret with this file: secretMounts',
+    ],
+    [
+      'a file outside of its mount',
       { config: { broker: { tls: { caFile: '/etc/inferwire/broker/../ca.crt' } } } },
-      '/config/broker/tls/caFile',
+      'config.broker.tls.caFile is',
     ],
     [
       'a token that is not mounted',
@@ -73,54 +103,229 @@ describe('charts/inferwire', () => {
           models: { m: { url: 'http://m', credential: { kind: 'token-file', tokenFile: '/tmp/t' } } },
         },
       },
-      '/config/models/m/credential',
+      'config.models.m.credential.tokenFile is "/tmp/t"',
     ],
-    ['a user of two levels', { config: { broker: { username: 'a/b' } } }, '/config/broker/username'],
     [
-      'a user who brings rules',
+      'a Secret mounted over the configuration',
+      { secretMounts: [{ secretName: 'a', mountPath: '/etc/inferwire' }] },
+      'secretMounts has "/etc/inferwire", which overlaps with the mount /etc/inferwire/config',
+    ],
+    [
+      'a relative mount path',
+      { secretMounts: [{ secretName: 'a', mountPath: 'etc/../x' }] },
+      '/secretMounts/0/mountPath',
+    ],
+    ['little memory', { resources: { limits: { memory: '64Mi' } } }, 'resources.limits.memory is 64Mi'],
+    [
+      'a request above the limit',
+      { resources: { limits: { memory: '96Mi' } } },
+      'resources.requests.memory is 128Mi, above the limit of 96Mi',
+    ],
+    ['memory in bytes', { resources: { limits: { memory: '536870912' } } }, '/resources/limits/memory'],
+    ['no memory limit', { resources: { limits: { memory: null } } }, '/resources/limits'],
+    ['a port without exposure', { mosquitto: { expose: 'none', externalPort: 1883 } }, 'has no effect'],
+    ['a node port out of range', { mosquitto: { expose: 'nodeport', externalPort: 1883 } }, '30000 to 32767'],
+    ['a user name with two levels', { config: { broker: { username: 'a/b' } } }, '/config/broker/username'],
+    [
+      'a user name with ACL rules',
       { config: { broker: { username: 'x\ntopic #' } } },
       '/config/broker/username',
     ],
-    ['an observer who brings rules', { mosquitto: { observers: ['x\u0001'] } }, '/mosquitto/observers/0'],
-    ['a root that brings rules', { config: { root: 'x\ntopic readwrite #' } }, '/config/root'],
-    ['a root of every user', { config: { root: 'plant/%u' } }, '/config/root'],
-    ['a root with spaces around', { config: { root: ' plant' } }, '/config/root'],
-    ['no broker', { mosquitto: { enabled: false } }, 'config.broker.url is needed'],
+    ['an observer with ACL rules', { mosquitto: { observers: ['x\u0001'] } }, '/mosquitto/observers/0'],
+    ['a root with ACL rules', { config: { root: 'x\ntopic readwrite #' } }, '/config/root'],
+    ['a root with %u', { config: { root: 'plant/%u' } }, '/config/root'],
+    ['a root that starts with a space', { config: { root: ' plant' } }, '/config/root'],
+    ['no broker', { mosquitto: { enabled: false } }, 'config.broker.url is required'],
     ['no probes', { config: { admin: { enabled: false } } }, 'config.admin must be enabled'],
-  ])('refuses %s, and says where', async (_, values, where) => {
+  ])('rejects %s, and names the value', async (_, values, where) => {
     const { code, stderr } = await helmWith('template', values)
     expect(code).not.toBe(0)
-    expect(stderr).toContain(where)
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(where)
+  })
+
+  test.each([
+    [{ name: 'edge' }, 'name was renamed: use fullnameOverride'],
+    [{ replicas: 2 }, 'replicas was renamed: use replicaCount'],
+    [{ memoryMi: 256 }, 'memoryMi was renamed: use resources.limits.memory'],
+    [{ mosquitto: { name: 'broker' } }, 'mosquitto.name was renamed: use mosquitto.fullnameOverride'],
+    [
+      { mosquitto: { memoryMi: 256 } },
+      'mosquitto.memoryMi was renamed: use mosquitto.resources.limits.memory',
+    ],
+  ])('rejects the old value %j with its new name', async (values, message) => {
+    const { code, stderr } = await helmWith('template', values)
+    expect(code).not.toBe(0)
+    expect(stderr).toContain(message)
+  })
+
+  test('accepts names that only other brokers accept, and an image with tag and digest', async () => {
+    const { code, stderr } = await helmWith('template', {
+      image: { tag: `1.2@sha256:${'0'.repeat(64)}` },
+      mosquitto: { enabled: false },
+      config: { root: 'a%b', broker: { url: 'mqtt://rabbit:1883', username: '/host:user' } },
+    })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   })
 })
 
-describe('a release', () => {
+describe('the settings of helm create', () => {
+  const POD = {
+    podAnnotations: { note: 'a' },
+    podLabels: { team: 'vision' },
+    nodeSelector: { disk: 'ssd' },
+    tolerations: [{ key: 'gpu', operator: 'Exists' }],
+    affinity: { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [] } },
+    podSecurityContext: { fsGroup: 4000 },
+    securityContext: { runAsUser: 4001 },
+    resources: { requests: { cpu: '2', memory: '96Mi' }, limits: { memory: '1Gi', cpu: 2 } },
+    image: { repository: 'registry.example.org/x', tag: '1.2', pullPolicy: 'Always' },
+  }
+
   test.each([
-    ['mosquitto', 'would both be named "mosquitto"'],
-    ['1abc', 'would be named "1abc"'],
-    ['a'.repeat(53), 'at most 52'],
-    ['a.b', 'would be named "a.b"'],
-  ])('%s is refused', async (release, what) => {
-    const { code, stderr } = await helmWith('template', {}, release)
+    ['connector', 'StatefulSet', POD],
+    ['broker', 'Deployment', { mosquitto: POD }],
+  ])("reach the %s's pods", async (_, kind, values) => {
+    const { template } = specOf(await rendered(values), kind)
+    expect(template).toMatchObject({
+      metadata: { annotations: POD.podAnnotations, labels: POD.podLabels },
+      spec: {
+        nodeSelector: POD.nodeSelector,
+        affinity: POD.affinity,
+        securityContext: { runAsNonRoot: true, fsGroup: 4000 },
+        containers: [
+          {
+            image: 'registry.example.org/x:1.2',
+            imagePullPolicy: 'Always',
+            resources: POD.resources,
+            securityContext: { runAsUser: 4001, allowPrivilegeEscalation: false },
+          },
+        ],
+      },
+    })
+    expect((template.spec['tolerations'] as { key: string }[]).map(({ key }) => key)).toEqual([
+      'node.kubernetes.io/not-ready',
+      'node.kubernetes.io/unreachable',
+      'gpu',
+    ])
+  })
+
+  test('derive heap and queues from the memory limit', async () => {
+    const objects = await rendered({ ...POD, mosquitto: POD })
+    const [container] = specOf(objects, 'StatefulSet').template.spec['containers'] as { env: unknown }[]
+    expect(container!.env).toContainEqual({
+      name: 'NODE_OPTIONS',
+      value: '--max-old-space-size=768 --max-semi-space-size=16',
+    })
+    const conf = objects.map(({ data }) => at(data, 'mosquitto.conf')).find((text) => text !== undefined)
+    expect(conf).toMatch(/^max_queued_messages 204800$/m)
+  })
+
+  test('keep the broker apart from a second one whatever the affinity', async () => {
+    const objects = await rendered({ mosquitto: POD })
+    expect(policyMistakes(objects, GIVEN)).toEqual([])
+    const pod = specOf(objects, 'Deployment').template.spec
+    expect(
+      at(pod, 'affinity', 'podAntiAffinity', 'requiredDuringSchedulingIgnoredDuringExecution'),
+    ).toHaveLength(1)
+  })
+
+  test('replace a built-in toleration by one with the same key', async () => {
+    const own = { key: 'node.kubernetes.io/unreachable', operator: 'Exists', tolerationSeconds: 5 }
+    const pod = specOf(await rendered({ tolerations: [own] }), 'StatefulSet').template.spec
+    expect(pod['tolerations']).toEqual([
+      expect.objectContaining({ key: 'node.kubernetes.io/not-ready' }) as unknown,
+      own,
+    ])
+  })
+
+  test('name an existing ServiceAccount, or annotate the one that is created', async () => {
+    const existing = await rendered({ serviceAccount: { create: false, name: 'mine' } })
+    expect(existing.filter(({ kind }) => kind === 'ServiceAccount')).toEqual([])
+    expect(specOf(existing, 'StatefulSet').template.spec).toMatchObject({ serviceAccountName: 'mine' })
+    expect(only(existing, 'RoleBinding')).toMatchObject({ subjects: [{ name: 'mine' }] })
+    const account = { name: 'own', automount: true, annotations: { role: 'a' } }
+    const created = await rendered({ serviceAccount: account })
+    expect(only(created, 'ServiceAccount')).toMatchObject({
+      metadata: { name: 'own', annotations: { role: 'a' } },
+      automountServiceAccountToken: true,
+    })
+  })
+
+  test.each([
+    ['inferwire', {}, 'inferwire', 'inferwire'],
+    ['edge', {}, 'edge-inferwire', 'inferwire'],
+    ['inferwire-2', {}, 'inferwire-2', 'inferwire'],
+    ['edge', { nameOverride: 'bridge' }, 'edge-bridge', 'bridge'],
+    ['1abc', { fullnameOverride: 'hall' }, 'hall', 'inferwire'],
+  ])('make the names of release %s with %j', async (release, values, name, label) => {
+    const objects = await rendered(values, release)
+    expect(policyMistakes(objects, GIVEN)).toEqual([])
+    expect(only(objects, 'StatefulSet').metadata).toMatchObject({
+      name,
+      labels: { 'app.kubernetes.io/name': label, 'app.kubernetes.io/instance': release },
+    })
+  })
+
+  test.each([
+    ['mosquitto', { fullnameOverride: 'mosquitto' }, 'would both be named "mosquitto"'],
+    ['1abc', {}, 'would be named "1abc-inferwire"'],
+    ['a'.repeat(43), {}, 'at most 52'],
+    ['a.b', {}, 'would be named "a.b-inferwire"'],
+  ])('reject the release name %s with %j', async (release, values, what) => {
+    const { code, stderr } = await helmWith('template', values, release)
     expect(code).not.toBe(0)
     expect(stderr).toContain(what)
   })
+})
 
-  test('may have any name where the connector has one of its own', async () => {
-    expect(await helmWith('template', { name: 'edge' }, '1abc')).toMatchObject({ code: 0 })
+describe('files of the configuration', () => {
+  const CONFIG = {
+    broker: { tls: { caFile: '/etc/secrets/broker/ca.crt' } },
+    models: {
+      m: { url: 'https://m', credential: { kind: 'token-file', tokenFile: '/etc/secrets/m/token' } },
+    },
+  }
+
+  test('may be in any Secret, which is mounted as a whole and read-only', async () => {
+    const objects = await rendered({
+      config: CONFIG,
+      secretMounts: [
+        { secretName: 'broker-ca', mountPath: '/etc/secrets/broker' },
+        { secretName: 'm.login', mountPath: '/etc/secrets/m' },
+      ],
+    })
+    const pod = specOf(objects, 'StatefulSet').template.spec
+    expect(pod['volumes']).toEqual(
+      expect.arrayContaining([
+        { name: 'secret-0', secret: { secretName: 'broker-ca', defaultMode: 0o440 } },
+        { name: 'secret-1', secret: { secretName: 'm.login', defaultMode: 0o440 } },
+      ]),
+    )
+    const [{ volumeMounts }] = pod['containers'] as [{ volumeMounts: unknown }]
+    expect(volumeMounts).toEqual(
+      expect.arrayContaining([
+        { name: 'secret-0', mountPath: '/etc/secrets/broker', readOnly: true },
+        { name: 'secret-1', mountPath: '/etc/secrets/m', readOnly: true },
+      ]),
+    )
+  })
+
+  test('may be in extra volumes', async () => {
+    const objects = await rendered({
+      config: CONFIG,
+      extraVolumes: [{ name: 'all', projected: { sources: [{ configMap: { name: 'ca' } }] } }],
+      extraVolumeMounts: [{ name: 'all', mountPath: '/etc/secrets', readOnly: true }],
+    })
+    const pod = specOf(objects, 'StatefulSet').template.spec
+    expect(at(pod, 'volumes')).toContainEqual({
+      name: 'all',
+      projected: { sources: [{ configMap: { name: 'ca' } }] },
+    })
+    expect(policyMistakes(objects, { ...GIVEN, configMaps: ['ca'] })).toEqual([])
   })
 })
 
-test('takes names that only another broker takes, and an image with tag and digest', async () => {
-  const { code, stderr } = await helmWith('template', {
-    image: `inferwire:1.2@sha256:${'0'.repeat(64)}`,
-    mosquitto: { enabled: false },
-    config: { root: 'a%b', broker: { url: 'mqtt://rabbit:1883', username: '/host:user' } },
-  })
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-})
-
-// Helm writes the connector's configuration in another order.
+// Their keys are in another order in the chart.
 function comparable(objects: readonly KubernetesObject[]): unknown[] {
   return sorted(objects).map((object) => {
     const text = at(object['data'], 'inferwire.yaml')
@@ -130,22 +335,87 @@ function comparable(objects: readonly KubernetesObject[]): unknown[] {
   })
 }
 
-// A release has one namespace.
+// With the labels of a release.
+function asRelease(objects: readonly KubernetesObject[]): KubernetesObject[] {
+  const text = JSON.stringify(objects)
+  const managed = text.replaceAll(
+    '"app.kubernetes.io/managed-by":"kubectl"',
+    '"app.kubernetes.io/managed-by":"Helm"',
+  )
+  return (JSON.parse(managed) as KubernetesObject[]).map((object) => {
+    const { metadata } = object
+    const labels = { ...metadata.labels, 'helm.sh/chart': `inferwire-${CHART_VERSION}` }
+    return { ...object, metadata: { ...metadata, labels } }
+  })
+}
+
+// A release has one namespace, and its name is the instance of all objects.
 function inOneNamespace({ broker, connector }: ManifestOptions): ManifestOptions {
+  const place = { namespace: 'site', instance: 'inferwire' }
   return {
-    broker: broker === false ? false : { passwords: 'secret', ...broker, namespace: 'site' },
-    connector: { ...connector, namespace: 'site' },
+    broker: broker === false ? false : { passwords: 'secret', ...broker, ...place },
+    connector: { ...connector, ...place },
   }
 }
 
-function helm(command: 'template' | 'lint', options: ManifestOptions): ReturnType<typeof run> {
-  const { broker, connector } = options
+function helm(command: 'template' | 'lint', { broker, connector }: ManifestOptions): ReturnType<typeof run> {
   const { modelToken, namespace: _, ...own } = connector === false ? {} : (connector ?? {})
+  const { name, image, imagePullSecrets = [], replicas, memoryMi, ...same } = own
   return helmWith(command, {
-    ...own,
+    ...same,
+    ...valuesOf({ name, image, memoryMi }, 128),
+    ...(replicas === undefined ? {} : { replicaCount: replicas }),
+    imagePullSecrets: imagePullSecrets.map((secret) => ({ name: secret })),
     ...(modelToken === undefined ? {} : { modelToken: { enabled: true, ...modelToken } }),
-    mosquitto: broker === false ? { enabled: false } : broker,
+    mosquitto: broker === false ? { enabled: false } : brokerValues(broker ?? {}),
   })
+}
+
+function brokerValues({ name, image, memoryMi, ...same }: BrokerOptions): object {
+  return { ...same, ...valuesOf({ name, image, memoryMi }, 64) }
+}
+
+// The options that the chart spells as `helm create` does; `requestMi` is the default memory request.
+function valuesOf(
+  {
+    name,
+    image,
+    memoryMi,
+  }: { name: string | undefined; image: string | undefined; memoryMi: number | undefined },
+  requestMi: number,
+): object {
+  const [, repository, tag] = /^(.*):([^/]*)$/.exec(image ?? '') ?? []
+  return {
+    ...(name === undefined ? {} : { fullnameOverride: name }),
+    ...(image === undefined ? {} : { image: { repository, tag } }),
+    ...(memoryMi === undefined
+      ? {}
+      : {
+          resources: {
+            requests: { memory: `${Math.min(requestMi, memoryMi)}Mi` },
+            limits: { memory: `${memoryMi}Mi` },
+          },
+        }),
+  }
+}
+
+async function rendered(values: object, release?: string): Promise<KubernetesObject[]> {
+  const { code, stdout, stderr } = await helmWith('template', values, release)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  return documents(stdout)
+}
+
+function only(objects: readonly KubernetesObject[], kind: string): KubernetesObject {
+  const found = objects.filter((object) => object.kind === kind)
+  expect(found).toHaveLength(1)
+  return found[0]!
+}
+
+function specOf(
+  objects: readonly KubernetesObject[],
+  kind: string,
+): { readonly template: { readonly metadata: unknown; readonly spec: Readonly<Record<string, unknown>> } } {
+  return only(objects, kind)['spec'] as ReturnType<typeof specOf>
 }
 
 function helmWith(

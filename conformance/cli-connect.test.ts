@@ -208,7 +208,7 @@ describe('starting', () => {
   test('a taken admin port ends with 69 and says which option to use', async () => {
     const port = (server.address() as AddressInfo).port
     const { code, stderr } = await inferwire(['connect', '--model', `a=${url}`, '--admin-port', String(port)])
-    expect(stderr).toMatch(new RegExp(`:${port}: another process has it\\n {7}.*--admin-port`))
+    expect(stderr).toMatch(new RegExp(`:${port}: another process is using the port\\n {7}.*--admin-port`))
     expect(code).toBe(69)
   })
 

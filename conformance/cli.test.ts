@@ -118,7 +118,7 @@ describe('infer', () => {
   test('on a terminal: sends the example of the card, says so, and indents the answer', async () => {
     const { code, stdout } = await inTerminal(['infer', 'iris', ...at])
     expect(code).toBe(0)
-    expect(stdout).toMatch(/sending the example of the model's card/)
+    expect(stdout).toMatch(/sending the example from the model's card/)
     expect(stdout).toMatch(/\{\r\n {2}"predictions": \[/)
     expect(stdout).toMatch(/200 {2}[\d.]+ ms/)
   })
@@ -280,8 +280,8 @@ describe('models', () => {
   test('ls prints a plain table', async () => {
     const { code, stdout } = await inferwire(['models', 'ls', ...at])
     expect(code).toBe(0)
-    expect(stdout).toMatch(/^NAME +PROTOCOLS +OPERATIONS +DEFAULT\n/)
-    expect(stdout).toMatch(/^iris +v2,v1 +/m)
+    expect(stdout).toMatch(/^NAME +STATE +PROTOCOLS +OPERATIONS +DEFAULT\n/)
+    expect(stdout).toMatch(/^iris +online +v2,v1 +/m)
   })
 
   test('ls -o name and -o json are for machines', async () => {
@@ -309,7 +309,7 @@ describe('models', () => {
         expect(code).toBe(0)
         expect(stdout).toContain('iris')
         for (const name of Object.keys(garbage)) {
-          expect(stderr).toContain(`warning: "infer/models/${name}" is no model card: `)
+          expect(stderr).toContain(`warning: "infer/models/${name}" is not a model card: `)
         }
         expect(stderr).not.toContain('\u001b')
       }
@@ -317,7 +317,9 @@ describe('models', () => {
       expect({ code: own.code, stderr: own.stderr }).toEqual({ code: 0, stderr: '' })
       expect((await inferwire(['models', 'describe', 'iris', ...at])).code).toBe(0)
       const { code, stderr } = await inferwire(['models', 'describe', 'x', ...at])
-      expect(stderr).toMatch(/^error: what is retained on "infer\/models\/x" is no model card: .*\n {7}\S/)
+      expect(stderr).toMatch(
+        /^error: the retained message on "infer\/models\/x" is not a model card: .*\n {7}\S/,
+      )
       expect(code).toBe(1)
     } finally {
       for (const name of Object.keys(garbage)) await retain(`infer/models/${name}`, '')

@@ -209,7 +209,7 @@ test('the broker’s own limits are known: Receive Maximum and Maximum Packet Si
   const client = await open({}, narrow.url)
   const error = await failureOf(client.infer('iris', 'x'.repeat(5_000)))
   expect(error).toMatchObject({ code: 'payload_too_large' })
-  expect(error.message).toMatch(/the broker takes 5000\.$/)
+  expect(error.message).toMatch(/the broker accepts at most 5000\.$/)
   const many = Array.from({ length: 50 }, (_, index) => client.infer('iris', { instances: [index] }))
   expect((await Promise.all(many)).every(({ attempts }) => attempts === 1)).toBe(true)
 })
@@ -223,7 +223,7 @@ test('on MQTT 3.1.1 a packet that the broker does not take leaves room for other
   expect((await client.infer('iris', BODY)).status).toBe(200)
   const error = await large
   expect(error).toMatchObject({ code: 'payload_too_large', retryable: false })
-  expect(error.message).toMatch(/does not take packets of that size: .* its 5\d{3} bytes/)
+  expect(error.message).toMatch(/does not accept packets of that size: .* its 5\d{3} bytes/)
 })
 
 test('Nagle’s algorithm is off on the real socket, again after a reconnect', async () => {

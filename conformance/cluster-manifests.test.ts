@@ -1,4 +1,5 @@
-// Every manifest before a real API server, the Helm chart installed by Helm, and what the connector's account may do.
+// Validates every manifest by a real API server, installs the chart with Helm, and checks the permissions of the
+// connector's ServiceAccount.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { manifests, manifestText } from '@inferwire/kubernetes'
@@ -6,9 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCluster, type Cluster } from './cluster/cluster.ts'
 import { KubeApiError, type KubeApi, type KubeObject } from './cluster/kube-api.ts'
 import { PageReader } from './cluster/page-commands.ts'
+import { startGuardedModel, type GuardedModel } from './cluster/stand-ins/guarded-model.ts'
 import type { CommandResult } from './fixtures/inferwire.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { ROOT } from './fixtures/page-blocks.ts'
+import { makeCertificate } from './manifests/certificate.ts'
 import { VARIANTS } from './manifests/variants.ts'
 
 const NAMESPACES = ['mosquitto', 'inferwire', 'models', 'site']
@@ -33,7 +36,7 @@ afterAll(async () => {
   await cluster?.stop()
 })
 
-describe('the API server takes, strictly,', () => {
+describe('a real API server accepts, with strict validation,', () => {
   test.each(VARIANTS)('the generated objects with %s', async (_, options) => {
     expect(await apply(manifestText(manifests(options)))).toEqual({ code: 0, stderr: '' })
   })
@@ -54,7 +57,7 @@ describe('the API server takes, strictly,', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   })
 
-  test('no field that does not exist, and no pod that is not restricted', async () => {
+  test('no unknown field and no unrestricted pod', async () => {
     const [deployment] = manifests({}).filter(({ kind }) => kind === 'Deployment') as [KubeObject]
     const { spec } = deployment
     const unknown = await apply(manifestText([{ ...deployment, spec: { ...spec, replica: 1 } }]))
@@ -69,28 +72,69 @@ describe('the API server takes, strictly,', () => {
   })
 })
 
-test('helm installs broker and connector where only restricted pods may run, and a model answers', async () => {
-  const lines = [
-    'npx inferwire passwd -c -b credentials.txt inferwire connector-password',
-    'npx inferwire passwd -b credentials.txt alice alice-password',
-    'kubectl create secret generic inferwire-broker -n site --from-literal=password=connector-password',
-    'kubectl apply -f resources/kserve -n models',
-    'kubectl wait --for=condition=Ready inferenceservice/iris -n models --timeout=120s',
-    `helm upgrade --install inferwire '${ROOT}charts/inferwire' -n site --wait --timeout 120s --set mosquitto.expose=none --set-file mosquitto.passwordFile=credentials.txt --set config.models.iris.url=http://iris-predictor.models.svc`,
-  ]
-  for (const line of lines) {
-    const ended = await reader.type(line)
-    expect(ended, `${line}\n${ended.stderr}\n${cluster.report()}`).toMatchObject({ code: 0 })
-  }
-  const service = await cluster.api.get('/api/v1/namespaces/site/services/mosquitto')
-  const url = `mqtt://${service.spec.clusterIP}:1883`
-  const alice = await TestClient.connect(url, { username: 'alice', password: 'alice-password' })
-  await alice.subscribe('infer/reply/alice/#')
-  const reply = await alice.ask('infer/request/alice/iris/predict', '{"instances":[[6.8,2.8,4.8,1.4]]}')
-  expect(reply.json()).toEqual({ predictions: [1] })
-  await alice.close()
-  const gone = await reader.type('helm uninstall inferwire -n site --wait --timeout 60s')
-  expect(gone, gone.stderr).toMatchObject({ code: 0 })
+describe('a release of the chart, where only restricted pods may run,', () => {
+  const IRIS = '{"instances":[[6.8,2.8,4.8,1.4]]}'
+  const { certFile, keyFile } = makeCertificate(['guarded.models'])
+  let model: GuardedModel
+  let alice: TestClient
+
+  beforeAll(async () => {
+    model = await startGuardedModel(certFile, keyFile)
+    model.token = 'first'
+    const guarded = {
+      url: model.url,
+      credential: { kind: 'token-file', tokenFile: '/etc/secrets/login/token' },
+      tls: { caFile: '/etc/secrets/ca/ca.crt', serverName: 'guarded.models' },
+    }
+    const values = {
+      mosquitto: { expose: 'none' },
+      config: { models: { iris: { url: 'http://iris-predictor.models.svc' }, guarded } },
+      secretMounts: [
+        { secretName: 'guarded-login', mountPath: '/etc/secrets/login' },
+        { secretName: 'guarded-ca', mountPath: '/etc/secrets/ca' },
+      ],
+    }
+    writeFileSync(join(reader.folder, 'values.json'), JSON.stringify(values))
+  })
+
+  afterAll(async () => {
+    await alice?.close()
+    model.stop()
+  })
+
+  test('is installed by helm, and its model answers', async () => {
+    await typeAll([
+      'npx inferwire passwd -c -b credentials.txt inferwire connector-password',
+      'npx inferwire passwd -b credentials.txt alice alice-password',
+      'kubectl create secret generic inferwire-broker -n site --from-literal=password=connector-password',
+      'kubectl create secret generic guarded-login -n site --from-literal=token=first',
+      `kubectl create secret generic guarded-ca -n site --from-file=ca.crt=${certFile}`,
+      'kubectl apply -f resources/kserve -n models',
+      'kubectl wait --for=condition=Ready inferenceservice/iris -n models --timeout=120s',
+      `helm upgrade --install inferwire '${ROOT}charts/inferwire' -n site --wait --timeout 120s -f values.json --set-file mosquitto.passwordFile=credentials.txt`,
+    ])
+    const service = await cluster.api.get('/api/v1/namespaces/site/services/mosquitto')
+    const url = `mqtt://${service.spec.clusterIP}:1883`
+    alice = await TestClient.connect(url, { username: 'alice', password: 'alice-password' })
+    await alice.subscribe('infer/reply/alice/#')
+    const reply = await alice.ask('infer/request/alice/iris/predict', IRIS)
+    expect(reply.json()).toEqual({ predictions: [1] })
+  })
+
+  test('sends a token from one Secret to a model whose CA is in another, also after the token was replaced', async () => {
+    const topic = 'infer/request/alice/guarded/predict'
+    expect((await alice.ask(topic, IRIS)).json()).toEqual({ predictions: [1] })
+    model.token = 'second'
+    const token = Buffer.from(model.token).toString('base64')
+    await cluster.api.patch('/api/v1/namespaces/site/secrets/guarded-login', { data: { token } })
+    await expect
+      .poll(async () => (await alice.ask(topic, IRIS)).json(), { timeout: 30_000 })
+      .toEqual({ predictions: [1] })
+  })
+
+  test('is uninstalled by helm', async () => {
+    await typeAll(['helm uninstall inferwire -n site --wait --timeout 60s'])
+  })
 })
 
 describe("the connector's ServiceAccount", () => {
@@ -112,7 +156,7 @@ describe("the connector's ServiceAccount", () => {
     expect(list.items).toEqual([])
   })
 
-  test('reads nothing else, in no namespace, of all that the server has', async () => {
+  test('reads nothing else in any namespace', async () => {
     const allowed: string[] = []
     let refused = 0
     for (const path of await collections(cluster.api, ['inferwire', 'mosquitto', 'models'])) {
@@ -149,11 +193,18 @@ describe("the connector's ServiceAccount", () => {
     expect(await Promise.all(attempts.map(outcome))).toEqual(attempts.map(() => 403))
   })
 
-  test('is given to its pods only where it is used', async () => {
+  test('is not mounted into its pods', async () => {
     const { spec } = await cluster.api.get('/apis/apps/v1/namespaces/inferwire/statefulsets/inferwire')
     expect(spec.template.spec.automountServiceAccountToken).toBe(false)
   })
 })
+
+async function typeAll(lines: readonly string[]): Promise<void> {
+  for (const line of lines) {
+    const ended = await reader.type(line)
+    expect(ended, `${line}\n${ended.stderr}\n${cluster.report()}`).toMatchObject({ code: 0 })
+  }
+}
 
 async function apply(yaml: string): Promise<Pick<CommandResult, 'code' | 'stderr'>> {
   writeFileSync(join(reader.folder, 'objects.yaml'), yaml)
@@ -167,7 +218,7 @@ function restricted(): Record<string, string> {
   )
 }
 
-/** Paths of everything that can be listed, over all and in each of the namespaces. */
+/** Paths of all resources that can be listed: in the whole cluster and in each of the namespaces. */
 async function collections(api: KubeApi, namespaces: readonly string[]): Promise<string[]> {
   const { groups } = await api.get('/apis')
   const versions = [

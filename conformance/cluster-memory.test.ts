@@ -1,4 +1,4 @@
-// The connector's pod with little memory: the limit and heap that the manifests give it, enforced by the kernel.
+// Runs the connector's pod with little memory: with limit and heap of the manifests, enforced by the kernel.
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCluster, type Cluster } from './cluster/cluster.ts'
@@ -11,7 +11,7 @@ const LIMIT_MIB = 96
 const BODY_BYTES = 2_000_000
 const ALICE = { username: 'alice', password: 'alice-password' }
 const LOAD_MS = 20_000
-// What an answer `overloaded` asks for, about.
+// About the `retry_after_ms` of an `overloaded` reply.
 const PAUSE_MS = 100
 
 let cluster: Cluster
@@ -27,10 +27,10 @@ afterAll(async () => {
 })
 
 describe('a memory limit', () => {
-  // It ends by itself where nothing limits it.
+  // The command exits by itself if there is no limit.
   const GREEDY = 'head -c 128M /dev/zero | tail -n 1 > /dev/null'
 
-  test('is enforced where this machine has control groups, and seen by the program', async () => {
+  test('is enforced if this machine has control groups, and is visible to the program', async () => {
     const limits = { memory: `${LIMIT_MIB}Mi` }
     const show = [process.execPath, '-p', 'process.constrainedMemory()']
     const base = { restartPolicy: 'Never', automountServiceAccountToken: false }
@@ -54,7 +54,7 @@ describe('a memory limit', () => {
 })
 
 describe(`a connector in ${LIMIT_MIB} MiB`, () => {
-  test('answers requests of 2 MB with as much, and turns away what is too much', async () => {
+  test('answers requests of 2 MB with replies of 2 MB, or rejects them, without running out of memory', async () => {
     await install()
     const url = `mqtt://${await brokerAddress()}:1883`
     const clients = await Promise.all(Array.from({ length: 8 }, () => TestClient.connect(url, ALICE)))
@@ -69,7 +69,7 @@ describe(`a connector in ${LIMIT_MIB} MiB`, () => {
     const peakMib = (cage?.peakBytes() ?? 0) / MIB
     console.log(
       `${LIMIT_MIB} MiB, ${cage?.kind ?? 'not limited here'}: ${outcomes.length} requests of ${BODY_BYTES} bytes, ` +
-        `${count('200')} answered, ${count('overloaded')} turned away; at most ${peakMib.toFixed(0)} MiB`,
+        `${count('200')} answered, ${count('overloaded')} rejected; at most ${peakMib.toFixed(0)} MiB`,
     )
     const report = `${cluster.kubelet.logs(/inferwire/, /./, 3000)}\n${JSON.stringify(container)}`
     expect(container, report).toMatchObject({ restartCount: 0, state: { running: {} } })
@@ -81,7 +81,7 @@ describe(`a connector in ${LIMIT_MIB} MiB`, () => {
   })
 })
 
-/** Broker, model and connector as `inferwire manifests` prints them: heap and budgets follow the limit. */
+/** Applies broker, model and connector from `inferwire manifests`; heap and byte limits follow the memory limit. */
 async function install(): Promise<void> {
   const lines = [
     ...['mosquitto', 'inferwire', 'models'].map((name) => `kubectl create ns ${name}`),
@@ -105,7 +105,7 @@ async function brokerAddress(): Promise<string> {
   return spec.clusterIP
 }
 
-/** One request after the other, each with a body of its own. Resolves with what became of each. */
+/** Sends one request after the other, each with a different body. Resolves with their outcomes. */
 async function askUntil(client: TestClient, index: number, until: number): Promise<string[]> {
   const outcomes: string[] = []
   await client.subscribe(`infer/reply/alice/echo/predict/${index}`)
@@ -140,6 +140,6 @@ async function ended(name: string): Promise<KubeObject> {
   for (const until = Date.now() + 30_000; ; await delay(100)) {
     const { status } = await cluster.api.get(`/api/v1/namespaces/default/pods/${name}`)
     if (status.phase === 'Succeeded' || status.phase === 'Failed') return status
-    if (Date.now() > until) throw new Error(`The pod does not end: ${JSON.stringify(status)}`)
+    if (Date.now() > until) throw new Error(`The pod did not end: ${JSON.stringify(status)}`)
   }
 }

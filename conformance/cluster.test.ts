@@ -1,4 +1,5 @@
-// The guide in a cluster: a real control plane, Traefik and Mosquitto, with stand-ins for what runs on nodes.
+// Executes the guide in a cluster with a real control plane, Traefik and Mosquitto, and replacements for the programs of
+// a node.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -8,10 +9,11 @@ import { commandsOf, PageReader } from './cluster/page-commands.ts'
 import { TestClient, type TestClientOptions } from './fixtures/mqtt-client.ts'
 
 const ALICE = { username: 'alice', password: 'alice-password' }
+const ADMIN = { username: 'admin', password: 'admin-password' }
 const BOB = { username: 'bob', password: 'bob-password' }
 const IRIS = '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
-// Outside of the cluster there is only Traefik.
+// All through Traefik.
 const OUTSIDE = {
   'TCP on 5883': 'mqtt://mqtt.example.org:5883',
   'TLS on 8883': 'mqtts://mqtt.example.org:8883',
@@ -30,13 +32,13 @@ afterAll(async () => {
   await cluster?.stop()
 })
 
-describe('docs/guides/from-the-guide.md, line by line', () => {
+describe('docs/guides/from-the-guide.md, line by line,', () => {
   const commands = commandsOf(GUIDE)
 
   let isBroken = false
 
   test.each(commands)('$line', { timeout: 320_000 }, async ({ line, input, output }) => {
-    expect(isBroken, 'A line before this one failed.').toBe(false)
+    expect(isBroken, 'A previous line failed.').toBe(false)
     isBroken = true
     const ended = await reader.type(line, input)
     expect(ended, `${ended.stderr}\n${cluster.report()}`).toMatchObject({ code: 0 })
@@ -44,11 +46,11 @@ describe('docs/guides/from-the-guide.md, line by line', () => {
     isBroken = false
   })
 
-  test('has the commands of the guide that the project began with', () => {
+  test('contains the commands of the original guide', () => {
     const lines = commands.map(({ line }) => line)
     expect(lines).toEqual(
       expect.arrayContaining([
-        expect.stringMatching(/^mosquitto_passwd credentials\.txt \w+$/),
+        'mosquitto_passwd credentials.txt admin',
         'kubectl create ns mosquitto',
         'kubectl apply -f ./resources/mosquitto/ -n mosquitto',
         'kubectl apply -f ./resources/inferwire/ -n inferwire',
@@ -64,7 +66,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     return TestClient.connect(url, { ca, servername: 'mqtt.example.org', ...options })
   }
 
-  test('a prediction comes for a user with the right password', async () => {
+  test('a user with the right password gets a prediction', async () => {
     const alice = await connect(ALICE)
     await alice.subscribe('infer/reply/alice/#')
     const reply = await alice.ask('infer/request/alice/iris/predict', IRIS)
@@ -74,15 +76,15 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
 
   test.each([
     ['a wrong password', { username: 'alice', password: 'bob-password' }],
-    ['a user that is not in the file', { username: 'mallory', password: 'alice-password' }],
+    ['a user who is not in the file', { username: 'mallory', password: 'alice-password' }],
     ['no user at all', {}],
-  ])('%s is refused', async (_what, credentials) => {
+  ])('%s is rejected', async (_what, credentials) => {
     // MQTT 5: Not authorized. MQTT 3.1.1: not authorized.
     await expect(connect(credentials)).rejects.toMatchObject({ code: 135 })
     await expect(connect({ ...credentials, protocolVersion: 4 })).rejects.toMatchObject({ code: 5 })
   })
 
-  test('bob neither asks as alice nor hears what she is answered', async () => {
+  test('bob neither publishes as alice nor receives her replies', async () => {
     const alice = await connect(ALICE)
     const bob = await connect(BOB)
     await alice.subscribe('infer/reply/alice/#')
@@ -90,7 +92,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     expect(await bob.publish('infer/request/alice/iris/predict', IRIS)).toBe(135)
     expect(await bob.publish('infer/reply/alice/iris/predict', 'forged')).toBe(135)
     expect(await bob.publish('infer/models/iris', 'forged', undefined, true)).toBe(135)
-    // His own reply to the topic of hers: the connector refuses the address.
+    // A request of bob with a response topic of alice: the connector rejects it.
     await bob.subscribe('infer/reply/bob/#')
     const refused = await bob.ask('infer/request/bob/iris/predict', IRIS, {
       responseTopic: 'infer/reply/alice/iris/predict',
@@ -98,7 +100,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     expect(refused.user['code']).toBe('response_topic_forbidden')
     const reply = await alice.ask('infer/request/alice/iris/predict', IRIS)
     expect(reply.json()).toEqual({ predictions: [1] })
-    // Whatever the broker had for him came before the answer to what he asks now.
+    // Everything that the broker had queued for bob arrives before this reply.
     await bob.ask('infer/request/bob/iris/predict', IRIS)
     const topics = bob.received.map(({ topic }) => topic)
     expect(topics.filter((topic) => topic.includes('alice'))).toEqual([])
@@ -108,7 +110,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
   })
 
   test.each([5, 4] as const)(
-    'what MQTT Explorer does on connect works, protocol version %i',
+    'MQTT Explorer shows a user cards and status, protocol version %i',
     async (protocolVersion) => {
       const explorer = await connect({ ...ALICE, protocolVersion })
       await explorer.mqtt.subscribeAsync(['#', '$SYS/#'])
@@ -119,4 +121,19 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
       await explorer.close()
     },
   )
+
+  test('MQTT Explorer shows admin the messages of all users', async () => {
+    const explorer = await connect(ADMIN)
+    await explorer.mqtt.subscribeAsync(['#', '$SYS/#'])
+    const alice = await connect(ALICE)
+    await alice.subscribe('infer/reply/alice/#')
+    await alice.ask('infer/request/alice/iris/predict', IRIS)
+    for (const topic of ['infer/request/alice/iris/predict', 'infer/reply/alice/iris/predict']) {
+      await explorer.wait((message) => message.topic === topic, topic)
+    }
+    await explorer.wait(({ topic }) => topic.startsWith('$SYS/'), '$SYS')
+    expect(await explorer.publish('infer/request/alice/iris/predict', IRIS)).toBe(135)
+    await alice.close()
+    await explorer.close()
+  })
 })

@@ -50,7 +50,7 @@ async function findPlanted(planted: string, run: () => void): Promise<[Finding, 
 
 describe('the fuzzer', () => {
   test(
-    'convicts a broken promise, an exception, a hang and a changed prototype, each in a few bytes',
+    'detects a broken promise, an exception, a hang and a changed prototype, each in a few bytes',
     { timeout: 300_000 },
     async () => {
       const [wrong, input] = await findPlanted('7e', () => claim(false, 'a promise'))

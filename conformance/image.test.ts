@@ -1,4 +1,5 @@
-// The image without an engine: its Dockerfile is checked, its steps are done in folders, and the result runs as in a pod.
+// Tests the image without a container engine: checks the Dockerfile, executes its steps in folders, and runs the result
+// as in a pod.
 import { once } from 'node:events'
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,7 +21,7 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const DOCKERFILE = readFileSync(join(ROOT, 'Dockerfile'), 'utf8')
 
 describe('the Dockerfile', () => {
-  test('has nothing wrong with it', () => {
+  test('has no mistakes', () => {
     expect(dockerfileMistakes(DOCKERFILE)).toEqual([])
   })
 
@@ -34,11 +35,11 @@ describe('the Dockerfile', () => {
     [/^COPY LICENSE .*/m, 'COPY . ./', 'whole context'],
     [/^RUN npm ci/m, 'RUN npm install', 'npm ci'],
     [/^ENV .*/m, 'ENV API_TOKEN=x', 'secret'],
-  ])('would be caught with %s as %s', (pattern, changed, what) => {
+  ])('is rejected with %s replaced by %s', (pattern, changed, what) => {
     expect(dockerfileMistakes(DOCKERFILE.replace(pattern, changed)).join('\n')).toContain(what)
   })
 
-  test('runs as the user, and says the port, that the manifests say', () => {
+  test('has the user and the port of the manifests', () => {
     const manifest = readFileSync(join(ROOT, 'resources/inferwire/sts-inferwire.yaml'), 'utf8')
     expect(DOCKERFILE).toMatch(/^USER 65532:65532$/m)
     expect(manifest).toMatch(/runAsUser: 65532\n\s+runAsGroup: 65532/)
@@ -47,7 +48,7 @@ describe('the Dockerfile', () => {
   })
 })
 
-describe('what its steps make', () => {
+describe('the image that its steps build', () => {
   let image: string
   let node: string
 
@@ -57,7 +58,7 @@ describe('what its steps make', () => {
     const folder = tempFolder('image')
     const programs = join(folder, 'bin')
     mkdirSync(programs)
-    // Where every user can read it, which the cache folder need not be.
+    // In a folder that all users can read, unlike possibly the cache folder.
     node = join(programs, 'node')
     cpSync(await nodeProgram(version), node)
     chmodSync(node, 0o755)
@@ -69,7 +70,7 @@ describe('what its steps make', () => {
     image = join(await buildStage(final!, options, true), 'opt/inferwire')
   }, 600_000)
 
-  test('is small, and nothing of it is for developers', () => {
+  test('is small and contains no files for developers', () => {
     const files = filesBelow(image)
     const bytes = files.reduce((sum, file) => sum + statSync(join(image, file)).size, 0)
     expect(bytes).toBeLessThan(40 * 1024 * 1024)
@@ -86,7 +87,7 @@ describe('what its steps make', () => {
     ])
   })
 
-  test('has each third-party package at the version of the lock file, and all in its SBOM', () => {
+  test('has third-party packages in the versions of the lock file, and lists all in its SBOM', () => {
     const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { version?: string; resolved?: string }>
     }
@@ -113,13 +114,13 @@ describe('what its steps make', () => {
     expect(installed.filter(({ name, version }) => !listed.includes(`${name}@${version}`))).toEqual([])
   })
 
-  test('says what to install where the development stack is asked for', async () => {
+  test('suggests what to install for the command dev', async () => {
     const ended = await run(node, [join(image, 'node_modules/inferwire/bin/inferwire.js'), 'dev'])
     expect(ended.code).toBe(69)
     expect(ended.stderr).toContain('npm install @inferwire/dev')
   })
 
-  test('serves a request as its user, on a file system that it cannot write, and drains', async () => {
+  test('serves a request as its user on a read-only file system, and drains', async () => {
     const users = { inferwire: 'secret', cam7: 'c' }
     const broker = await startMosquitto({ users, acl: aclText() })
     const models = await startModelServer({ port: 0, models: bundledModels() })
@@ -159,7 +160,7 @@ describe('what its steps make', () => {
         () => log,
       )
       expect(await client.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).toEqual([1])
-      // What this machine does not let us do is not asserted; the page says what a pod has on top.
+      // Restrictions that this machine does not permit are not asserted.
       if (isIsolated) {
         const facts = processFacts(child.pid!)
         expect(facts).toMatchObject({ Uid: '65532\t65532\t65532\t65532', NoNewPrivs: '1' })
@@ -194,7 +195,7 @@ async function ready(url: string, isGone: () => boolean, log: () => string): Pro
   for (;;) {
     const response = await fetch(url).catch(() => undefined)
     if (response?.ok === true) return
-    if (isGone() || Date.now() > until) throw new Error(`It did not become ready:\n${log()}`)
+    if (isGone() || Date.now() > until) throw new Error(`The container did not become ready:\n${log()}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }

@@ -1,4 +1,5 @@
-// Holds resources/ and `inferwire manifests` to the generator, and its objects to what no API server checks.
+// Compares resources/ and `inferwire manifests` with the generator, and checks its objects for mistakes that no API
+// server reports.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,15 +20,18 @@ import { accepts, freePort } from './fixtures/free-port.ts'
 import { inferwire, run } from './fixtures/inferwire.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 import { spawnTied } from './fixtures/tied-process.ts'
+import { makeCertificate } from './manifests/certificate.ts'
 import { kubernetesClient } from './manifests/clients.ts'
 import { documents, sorted } from './manifests/documents.ts'
 import { at, policyMistakes } from './manifests/policy.ts'
 import { GIVEN, MODELS, TLS, VARIANTS } from './manifests/variants.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
+const CERTIFICATE = makeCertificate()
+const FILES: Readonly<Record<string, string>> = { ...CERTIFICATE, caFile: CERTIFICATE.certFile }
 
 describe('resources/', () => {
-  test('are what the generator makes', async () => {
+  test('are the output of the generator', async () => {
     const { code, stderr } = await run(process.execPath, ['scripts/resources.mjs', '--check'], { cwd: ROOT })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   })
@@ -65,28 +69,27 @@ describe('resources/', () => {
   test('of broker and connector fit together', () => {
     const objects = ['mosquitto', 'inferwire'].flatMap((name) => filesOf(`resources/${name}`).map(onlyObject))
     expect(policyMistakes(objects, GIVEN)).toEqual([])
-    expect(objects).toEqual(
-      expect.arrayContaining(manifests({ connector: { config: { models: MODELS } } }) as unknown[]),
-    )
+    const options = { broker: { observers: ['admin'] }, connector: { config: { models: MODELS } } }
+    expect(objects).toEqual(expect.arrayContaining(manifests(options) as unknown[]))
   })
 
   test.each([
     ['mosquitto-secret', { passwords: 'secret' }, []],
-    // It keeps the plain way of the base beside its own.
+    // In addition to its own routes it keeps the one of the base.
     [
       'mosquitto-tls',
       { tls: { host: 'mqtt.example.org', secretName: 'mosquitto-tls' } },
       [find(manifests(), 'IngressRouteTCP')],
     ],
     ['mosquitto-2.1', { version: '2.1' }, []],
-  ] as const)('overlays/%s is what the generator makes of the option', async (name, broker, kept) => {
+  ] as const)('overlays/%s is the output of the generator with the option', async (name, broker, kept) => {
     const built = await run(kubernetesClient('kubectl'), [
       'kustomize',
       join(ROOT, 'resources/overlays', name),
     ])
     expect(built).toMatchObject({ code: 0, stderr: '' })
     expect(withSortedVolumes(documents(built.stdout))).toEqual(
-      withSortedVolumes([...manifestParts({ broker }).broker, ...kept]),
+      withSortedVolumes([...manifestParts({ broker: { observers: ['admin'], ...broker } }).broker, ...kept]),
     )
   })
 
@@ -120,17 +123,17 @@ describe('the objects', () => {
     expect(policyMistakes(manifests(options), GIVEN)).toEqual([])
   })
 
-  test.each(VARIANTS)('with %s hold a configuration that the connector takes', (_, options) => {
+  test.each(VARIANTS)('with %s contain a configuration that the connector accepts', (_, options) => {
     expect(connectorConfigOf(manifests(options)).admin).toMatchObject({ host: '0.0.0.0', enabled: true })
   })
 
-  test('give several connectors a shared subscription, and one a queue of its own', () => {
+  test('configure a shared subscription for several connectors, and none for one', () => {
     const [one, two] = [1, 2].map((replicas) => connectorConfigOf(manifests({ connector: { replicas } })))
     expect(one!.broker.share).toBeUndefined()
     expect(two!.broker.share).toBe('inferwire')
   })
 
-  test('leave the drain time before the kubelet kills', () => {
+  test('let the kubelet wait until the drain has ended', () => {
     for (const [, options] of VARIANTS) {
       const objects = manifests(options)
       const pod = at(find(objects, 'StatefulSet')['spec'], 'template', 'spec')
@@ -139,13 +142,9 @@ describe('the objects', () => {
     }
   })
 
-  test.each([undefined, TLS])('hold a configuration that Mosquitto takes, with TLS: %j', async (tls) => {
-    const folder = tempFolder('mosquitto-conf')
+  test.each([undefined, TLS])('contain a configuration that Mosquitto accepts, with TLS: %j', async (tls) => {
+    const { folder } = makeCertificate()
     const ports = [await freePort(), await freePort(), await freePort()]
-    const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=mqtt'
-    const names = ['-keyout', join(folder, 'tls.key'), '-out', join(folder, 'tls.crt')]
-    const made = await run('openssl', [...request.split(' '), ...names])
-    expect(made.code).toBe(0)
     const { data } = find(manifests({ broker: { observers: ['ann'] } }), 'ConfigMap')
     writeFileSync(join(folder, 'acl.txt'), (data as Record<string, string>)['acl.txt']!)
     writeFileSync(join(folder, 'password.txt'), EXAMPLE_PASSWORD_FILE)
@@ -154,10 +153,10 @@ describe('the objects', () => {
       .replaceAll(/\/mosquitto\/(?:config|password|tls|data)/g, folder)
       .replaceAll(/^listener \d+$/gm, () => `listener ${ports[next++]} 127.0.0.1`)
       .replace(/^log_type notice$/m, 'log_type all')
-    // Started by root it would become another user, who may not read this folder.
+    // As root, Mosquitto would switch to a user without access to this folder.
     writeFileSync(join(folder, 'mosquitto.conf'), `${process.getuid?.() === 0 ? 'user root\n' : ''}${text}`)
     const broker = spawnTied('mosquitto', ['-c', join(folder, 'mosquitto.conf')], {
-      // Debian keeps servers where the PATH of a user does not look.
+      // Debian installs servers in a folder that is not in the PATH of a user.
       env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -204,18 +203,24 @@ describe('the objects', () => {
   test.each<[string, ManifestOptions, string]>([
     ['an image without a tag', { connector: { image: 'inferwire' } }, 'connector.image'],
     ['latest', { broker: { image: 'eclipse-mosquitto:latest' } }, 'broker.image'],
-    ['a name that is no name', { connector: { name: 'My_Name' } }, 'connector.name'],
-    ['a name that is YAML', { broker: { namespace: 'a\nb: c' } }, 'broker.namespace'],
+    ['an invalid name', { connector: { name: 'My_Name' } }, 'connector.name'],
+    ['YAML in a name', { broker: { namespace: 'a\nb: c' } }, 'broker.namespace'],
     ['no connector', { connector: { replicas: 0 } }, 'connector.replicas'],
-    ['half a connector', { connector: { replicas: 1.5 } }, 'connector.replicas'],
+    ['a fraction of a connector', { connector: { replicas: 1.5 } }, 'connector.replicas'],
     ['little memory', { connector: { memoryMi: 8 } }, 'connector.memoryMi'],
-    ['a volume of no size', { broker: { storage: 'big' } }, 'broker.storage'],
+    ['a volume without a size', { broker: { storage: 'big' } }, 'broker.storage'],
     ['a Gateway with TLS', { broker: { expose: 'gateway', tls: TLS } }, 'broker.tls'],
-    ['a wildcard as a name', { broker: { tls: { ...TLS, host: '*`)' } } }, 'broker.tls.host'],
-    ['an observer with rights', { broker: { observers: ['a\ntopic #'] } }, 'broker.observers'],
+    ['a host that closes the rule', { broker: { tls: { ...TLS, host: '*`)' } } }, 'broker.tls.host'],
+    ['an observer with ACL rules', { broker: { observers: ['a\ntopic #'] } }, 'broker.observers'],
     ['no broker at all', { broker: false }, 'connector.config'],
     ['no probes', { connector: { config: { admin: { enabled: false } } } }, 'connector.config'],
-  ])('are refused with %s', (_, options, option) => {
+    ['a port without exposure', { broker: { expose: 'none', externalPort: 1883 } }, 'broker.externalPort'],
+    [
+      'a node port out of range',
+      { broker: { expose: 'nodeport', externalPort: 1883 } },
+      'broker.externalPort',
+    ],
+  ])('are rejected with %s', (_, options, option) => {
     expect(() => manifests(options)).toThrow(
       expect.objectContaining({ constructor: OptionError, option }) as Error,
     )
@@ -241,37 +246,43 @@ describe('the policy', () => {
     ],
     ['more than its limit', (each) => limitOf(each['StatefulSet'], '64Mi')],
     ['is no volume', ({ Deployment }) => Deployment.spec.template.spec.volumes.pop()],
-    ['which nobody makes', ({ StatefulSet }) => (StatefulSet.spec.template.spec.serviceAccountName = 'x')],
+    ['which does not exist', ({ StatefulSet }) => (StatefulSet.spec.template.spec.serviceAccountName = 'x')],
     ['selects 0 workloads', ({ Service }) => (Service.spec.selector = { a: 'b' })],
     ['which no container has', ({ Service }) => (Service.spec.ports[0].targetPort = 'x')],
     ['without TLS', (each) => (each['IngressRouteTCP'].spec.routes[0].match = 'HostSNI(`a.b`)')],
     ['which is no Service', (each) => (each['IngressRouteTCP'].spec.routes[0].services[0].port = 1884)],
-    ['nobody listens', (each) => (each['NetworkPolicy'].spec.ingress[0].ports[0].port = 1)],
-    ['everything of a kind', ({ Role }) => (Role.rules[0].verbs = ['*'])],
+    ['no container listens', (each) => (each['NetworkPolicy'].spec.ingress[0].ports[0].port = 1)],
+    ['a role has a wildcard', ({ Role }) => (Role.rules[0].verbs = ['*'])],
     [
       'does not select its own',
       ({ StatefulSet }) => (StatefulSet.spec.template.metadata.labels = { a: 'b' }),
     ],
-  ])('catches what %s', (what, edit) => {
+    ['has no label app.kubernetes.io/version', ({ Service }) => (Service.metadata.labels = {})],
+    [
+      'selects by the label version',
+      ({ StatefulSet }) => (StatefulSet.spec.selector.matchLabels['app.kubernetes.io/version'] = '1'),
+    ],
+  ])('reports what %s', (what, edit) => {
     expect(mistakesAfter(edit).join('\n')).toContain(what)
   })
 })
 
 describe('inferwire manifests', () => {
-  test('prints what the generator makes', async () => {
+  test('prints the output of the generator', async () => {
     const folder = tempFolder('manifests')
     const passwordFile = join(folder, 'credentials.txt')
     const made = await inferwire(['passwd', '-c', '-b', passwordFile, 'cam7', 'secret'])
     expect(made.code).toBe(0)
     const config = join(folder, 'inferwire.yaml')
-    // The file of a token is in the pod, not here.
+    // These files are in the pod, not here.
     const credential = { kind: 'token-file', tokenFile: '/var/run/secrets/inferwire/token' }
-    writeFileSync(config, yamlText({ models: { digits: { url: 'http://digits:8080', credential } } }))
+    const tls = { caFile: '/etc/secrets/ca/ca.crt' }
+    writeFileSync(config, yamlText({ models: { digits: { url: 'https://digits:8080', credential, tls } } }))
     const flags =
       `--expose loadbalancer --mosquitto 2.1 --namespace edge --mosquitto-namespace brokers --replicas 2 ` +
       `--tls-host ${TLS.host} --tls-secret ${TLS.secretName} --secret --password-file ${passwordFile} ` +
       `--observer ann --model iris=http://iris:8080 --config ${config} --memory 256 --model-token models ` +
-      `--image inferwire:9`
+      `--image inferwire:9 --port 8884 --mount-secret ca=/etc/secrets/ca`
     const printed = await inferwire(['manifests', ...flags.split(' ')])
     expect(printed).toMatchObject({ code: 0, stderr: '' })
     const wanted = manifests({
@@ -279,6 +290,7 @@ describe('inferwire manifests', () => {
         namespace: 'brokers',
         version: '2.1',
         expose: 'loadbalancer',
+        externalPort: 8884,
         tls: TLS,
         passwords: 'secret',
         passwordFile: readFileSync(passwordFile, 'utf8'),
@@ -290,27 +302,65 @@ describe('inferwire manifests', () => {
         image: 'inferwire:9',
         memoryMi: 256,
         modelToken: { audience: 'models' },
+        secretMounts: [{ secretName: 'ca', mountPath: '/etc/secrets/ca' }],
         config: {
-          models: { digits: { url: 'http://digits:8080', credential }, iris: { url: 'http://iris:8080' } },
+          models: {
+            digits: { url: 'https://digits:8080', credential, tls },
+            iris: { url: 'http://iris:8080' },
+          },
         },
       },
     })
     expect(documents(printed.stdout)).toEqual(wanted)
-    expect(policyMistakes(wanted, GIVEN)).toEqual([])
+    expect(policyMistakes(wanted, { secrets: [...GIVEN.secrets, 'ca'] })).toEqual([])
   })
 
-  test('prints one of the two', async () => {
+  test('prints one of the two parts', async () => {
     const { stdout } = await inferwire(['manifests', '--only', 'mosquitto'])
     expect(documents(stdout)).toEqual(manifestParts().broker)
   })
 
+  test('prints the values for Traefik with the port of the route', async () => {
+    const { code, stdout, stderr } = await inferwire(['manifests', '--only', 'traefik', '--port', '1883'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const { ports } = parse(stdout) as { ports: Record<string, { port?: number; exposedPort?: number }> }
+    expect(ports['mqtt']).toMatchObject({ port: 1883, exposedPort: 1883 })
+    expect(ports['mqtts']).toMatchObject({ port: 8883, exposedPort: 8883 })
+    expect(parse(await printed(['--only', 'traefik']))).toEqual(read('resources/traefik/helm-values.yaml'))
+  })
+
+  test('mentions that Traefik needs another port as well', async () => {
+    const { code, stderr } = await inferwire(['manifests', '--only', 'mosquitto', '--port', '1883'])
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: expect.stringContaining('Traefik must listen on port 1883.') as string,
+    })
+  })
+
+  test('names the mounts, and the flag that adds one, if a file is not mounted', async () => {
+    const config = join(tempFolder('manifests'), 'inferwire.yaml')
+    writeFileSync(config, 'broker: { url: mqtts://broker, tls: { caFile: /etc/secrets/ca/ca.crt } }\n')
+    const flags = ['--config', config, '--mount-secret', 'iris-login=/etc/secrets/iris']
+    const { code, stderr } = await inferwire(['manifests', ...flags])
+    expect(code).toBe(64)
+    expect(stderr).toContain(
+      'connector.config has broker.tls.caFile "/etc/secrets/ca/ca.crt", but no volume is mounted there. ' +
+        'Mounted: /etc/inferwire/config, /etc/inferwire/broker, /etc/secrets/iris',
+    )
+    expect(stderr).toContain('--mount-secret NAME=FOLDER')
+  })
+
   test.each([
+    [['--mount-secret', 'ca'], 64, 'expected NAME=FOLDER'],
+    [['--mount-secret', 'ca=etc/ca'], 64, 'expected an absolute path'],
+    [['--mount-secret', 'ca=/etc/inferwire'], 64, 'overlaps with the mount /etc/inferwire/config'],
+    [['--port', '65536'], 64, 'expected a port from 1 to 65535'],
     [['--image', 'inferwire'], 64, 'connector.image is "inferwire"'],
     [['--expose', 'ingress'], 64, 'traefik'],
     [['--replicas', 'two'], 64, 'whole number'],
-    [['--tls-host', 'a.b'], 64, 'belong together'],
+    [['--tls-host', 'a.b'], 64, 'must be used together'],
     [['--expose', 'gateway', '--tls-host', 'a.b', '--tls-secret', 'c'], 64, 'broker.tls cannot be used'],
-    [['--existing-secret', '--secret'], 64, 'no password file'],
+    [['--existing-secret', '--secret'], 64, 'cannot be combined'],
     [['--password-file', '/nowhere'], 66, '/nowhere'],
     [['--config', '/nowhere.yaml'], 78, '/nowhere.yaml'],
     [['--model', 'iris'], 78, 'expected NAME=URL'],
@@ -320,7 +370,7 @@ describe('inferwire manifests', () => {
     expect(ended.stderr).toContain(what)
   })
 
-  test('tells a mistake in the configuration before a pod meets it', async () => {
+  test('reports a mistake in the configuration', async () => {
     const config = join(tempFolder('manifests'), 'inferwire.yaml')
     writeFileSync(config, 'models: { iris: { ulr: http://iris } }\n')
     const { code, stderr, stdout } = await inferwire(['manifests', '--config', config])
@@ -328,6 +378,12 @@ describe('inferwire manifests', () => {
     expect(stderr).toContain('models.iris.ulr')
   })
 })
+
+async function printed(flags: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await inferwire(['manifests', ...flags])
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  return stdout
+}
 
 function mistakesAfter(edit: (objects: Record<string, any>) => void): string[] {
   const objects = structuredClone(manifests()) as any[]
@@ -359,16 +415,16 @@ function find(objects: readonly KubernetesObject[], kind: string): KubernetesObj
   return objects.find((object) => object.kind === kind)!
 }
 
-// The files that it names are made: in the pod they are mounted.
+// Creates the files that the configuration names, which are mounted in the pod.
 function connectorConfigOf(objects: readonly KubernetesObject[]): ReturnType<typeof loadConfig> {
   const folder = tempFolder('config')
+  const secret = join(folder, 'secret')
+  writeFileSync(secret, 'secret\n')
   const object = objects.find(({ data }) => at(data, 'inferwire.yaml') !== undefined)!
   const text = (at(object['data'], 'inferwire.yaml') as string).replaceAll(
     /(\w*[fF]ile): (\S+)/g,
     (_, key) => {
-      const file = join(folder, 'secret')
-      writeFileSync(file, 'secret\n')
-      return `${String(key)}: ${file}`
+      return `${String(key)}: ${FILES[String(key)] ?? secret}`
     },
   )
   const file = join(folder, 'inferwire.yaml')
@@ -376,7 +432,7 @@ function connectorConfigOf(objects: readonly KubernetesObject[]): ReturnType<typ
   return loadConfig({ file, env: { INFERWIRE_NAME: 'inferwire-0' } })
 }
 
-// A strategic merge puts what it changed first; the order of volumes means nothing.
+// A strategic merge moves the changed volumes to the front. Their order has no meaning.
 function withSortedVolumes(objects: readonly KubernetesObject[]): KubernetesObject[] {
   const copies = structuredClone(sorted(objects))
   for (const { spec } of copies) {

@@ -1,4 +1,4 @@
-// `inferwire passwd` beside the real thing: files of ours in Mosquitto, files of mosquitto_passwd in ours.
+// Tests `inferwire passwd` with the real Mosquitto and mosquitto_passwd: each reads and changes files of the other.
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readAccess, startBroker, startStack } from '@inferwire/dev'
@@ -20,7 +20,7 @@ import { typeInto } from './fixtures/typed-command.ts'
 
 const folder = tempFolder('passwd')
 const NOT_AUTHORIZED = 135
-// User names and passwords that something has stumbled over.
+// User names and passwords that parsers of password files have misread.
 const LOGINS: readonly (readonly [string, string])[] = [
   ['plain', 'secret'],
   ['cam-7.hall_2@plant', 'with:colon:'],
@@ -32,12 +32,12 @@ const LOGINS: readonly (readonly [string, string])[] = [
 
 describe('users made by inferwire passwd', () => {
   test.each(['sha512', 'sha512-pbkdf2'])(
-    '%s: log in to Mosquitto, and nobody else does',
+    'log in to Mosquitto with their password only, hashed by %s',
     async (algorithm) => {
       const file = join(folder, `ours-${algorithm}`)
       for (const [index, [user, password]] of LOGINS.entries()) {
         const create = index === 0 ? ['-c'] : []
-        // Each as an argument or from a pipe.
+        // Alternately as an argument and from a pipe.
         const made =
           index % 2 === 0
             ? await passwd([...create, '-H', algorithm, '-b', file, user, password])
@@ -51,7 +51,7 @@ describe('users made by inferwire passwd', () => {
       }
       expect(await logsIn(broker.url, 'plain', 'with:colon:')).toBe(false)
       expect(await logsIn(broker.url, 'nobody', 'secret')).toBe(false)
-      // Mosquitto understood everything. These two it says to every rule for all users.
+      // No line was rejected. Mosquitto prints these two warnings for rules without a user name.
       expect(broker.log().match(/(?:Error|Warning).*/g)).toEqual([
         "Warning: ACL pattern 'infer/models/#' does not contain '%c' or '%u'.",
         "Warning: ACL pattern 'infer/status/#' does not contain '%c' or '%u'.",
@@ -60,7 +60,7 @@ describe('users made by inferwire passwd', () => {
     },
   )
 
-  test('are under their own topics only, where Mosquitto has the access rules', async () => {
+  test('use only topics with their own name if Mosquitto has the access rules', async () => {
     const file = await fileOf([...LOGINS, ['inferwire', 'c']])
     const broker = await startMosquitto({ passwordFile: file, acl: aclText({ observers: ['plain'] }) })
     const connector = await TestClient.connect(broker.url, { username: 'inferwire', password: 'c' })
@@ -69,7 +69,7 @@ describe('users made by inferwire passwd', () => {
     expect(await dollars.publish('infer/request/dollars/iris', '{}')).toBe(0)
     expect(await dollars.publish('infer/request/plain/iris', '{}')).toBe(NOT_AUTHORIZED)
     expect((await connector.wait(() => true)).topic).toBe('infer/request/dollars/iris')
-    // What MQTT Explorer asks for.
+    // The subscriptions of MQTT Explorer.
     const explorer = await TestClient.connect(broker.url, { username: 'plain', password: 'secret' })
     await explorer.subscribe('#')
     await explorer.subscribe('$SYS/#')
@@ -80,7 +80,7 @@ describe('users made by inferwire passwd', () => {
     await broker.stop()
   })
 
-  test('go and change while Mosquitto runs: it reads the file again on SIGHUP', async () => {
+  test('are deleted and changed in a running Mosquitto after SIGHUP', async () => {
     const file = await fileOf([
       ['ann', 'a'],
       ['bob', 'b'],
@@ -98,7 +98,7 @@ describe('users made by inferwire passwd', () => {
 
 describe('users made by mosquitto_passwd', () => {
   test.each([[['-H', 'sha512']], [['-H', 'sha512-pbkdf2']], [[]]])(
-    '%j: are verified by ours, and log in to the embedded broker',
+    'are verified by inferwire passwd and log in to the embedded broker, options %j',
     async (options) => {
       const file = join(folder, `theirs${options.join('')}`)
       writeFileSync(file, '', { mode: 0o600 })
@@ -123,7 +123,7 @@ describe('users made by mosquitto_passwd', () => {
     },
   )
 
-  test('and by ours live in one file: each sets, hashes and deletes what the other made', async () => {
+  test('share a file with users made by inferwire passwd, and either tool changes all of them', async () => {
     const file = join(folder, 'shared')
     writeFileSync(file, 'ann:a\nbob:b\n', { mode: 0o600 })
     expect(await passwd(['-U', file])).toMatchObject({ code: 0, stderr: `${file}: hashed 2 passwords\n` })
@@ -157,7 +157,7 @@ describe('lint', () => {
   const salt12 = Buffer.alloc(12, 1).toString('base64')
   const digest = Buffer.alloc(64, 1).toString('base64')
 
-  test('finds every user whom Mosquitto drops, and no other', async () => {
+  test('reports exactly the users whom Mosquitto ignores', async () => {
     const good = readFileSync(await fileOf([['good', 'x']]), 'utf8')
       .split(':')[1]!
       .trim()
@@ -189,7 +189,7 @@ describe('lint', () => {
     await broker.stop()
   })
 
-  test('says which of two lines for a user counts, as Mosquitto has it', async () => {
+  test('reports the unused one of two lines for a user', async () => {
     const text =
       readFileSync(await fileOf([['ann', 'one']]), 'utf8') +
       readFileSync(await fileOf([['ann', 'two']]), 'utf8')
@@ -210,7 +210,7 @@ describe('lint', () => {
   test.each([
     ['\n', 'blank_line'],
     ['# users\n', 'comment_without_colon'],
-  ])('warns of %j: mosquitto_passwd would drop the users below', async (line, code) => {
+  ])('warns of %j, below which mosquitto_passwd deletes all users', async (line, code) => {
     const below = readFileSync(await fileOf([['below', 'x']]), 'utf8')
     expect(lintPasswordFile(line + below)).toMatchObject([{ line: 1, code, level: 'warning' }])
     const [theirs, ours] = [join(folder, 'below-theirs'), join(folder, 'below-ours')]
@@ -221,7 +221,7 @@ describe('lint', () => {
     expect(readFileSync(ours, 'utf8').startsWith(line + below)).toBe(true)
   })
 
-  test('prints file, line and remedy, and ends with 65 when somebody cannot log in', async () => {
+  test('prints file, line and remedy, and exits with 65 if a user cannot log in', async () => {
     const file = join(folder, 'lint')
     writeFileSync(file, `ann:$7$1000$${salt64}$${digest}\na/b:$6$${salt12}$${digest}\nnothing\n+:x\0\r\n`)
     chmodSync(file, 0o644)
@@ -238,12 +238,12 @@ describe('lint', () => {
       `${file}:4: error`,
       `${file}:4: error`,
     ])
-    expect(stdout).toMatch(/Mosquitto 2\.0 drops the user\. Set the password again: inferwire passwd/)
+    expect(stdout).toMatch(/Mosquitto 2\.0 ignores the user\. Set the password again: inferwire passwd/)
   })
 })
 
 describe('a manifest', () => {
-  test.each(['configmap', 'secret'] as const)('%s: holds the file byte for byte', async (kind) => {
+  test.each(['configmap', 'secret'] as const)('of kind %s contains the file byte for byte', async (kind) => {
     const file = await fileOf(LOGINS)
     const { code, stdout, stderr } = await passwd([`--${kind}`, 'mosquitto-password', file])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -258,7 +258,7 @@ describe('a manifest', () => {
     expect(text).toBe(readFileSync(file, 'utf8'))
   })
 
-  test('goes elsewhere when told to', async () => {
+  test('has the given namespace and key', async () => {
     const file = await fileOf([['ann', 'a']])
     const { stdout } = await passwd(['--secret', 'users', '--namespace', 'edge', '--key', 'passwd', file])
     expect(parse(stdout)).toMatchObject({
@@ -267,7 +267,7 @@ describe('a manifest', () => {
     })
   })
 
-  test('of many users says what kubectl needs for it', async () => {
+  test('of many users comes with a hint to use kubectl apply --server-side', async () => {
     const [line] = readFileSync(await fileOf([['ann', 'a']]), 'utf8').split('\n') as [string]
     const file = join(folder, 'many')
     writeFileSync(
@@ -281,7 +281,7 @@ describe('a manifest', () => {
     }
   })
 
-  test('is not made of a file that a broker would not take', async () => {
+  test('is not printed for a file that a broker would reject', async () => {
     const file = join(folder, 'unhashed')
     writeFileSync(file, 'ann:secret\n')
     const { code, stdout, stderr } = await passwd(['--configmap', 'x', file])
@@ -292,7 +292,7 @@ describe('a manifest', () => {
 })
 
 describe('on a terminal', () => {
-  test('the password is asked for twice, and never shown', async () => {
+  test('the password is prompted for twice, without echo', async () => {
     const file = join(folder, 'typed')
     const { code, stdout } = await typeInto(['passwd', '-c', file, 'ann'], ['hid den\r', 'hid den\r'])
     expect(code).toBe(0)
@@ -301,10 +301,10 @@ describe('on a terminal', () => {
   })
 
   test.each([
-    ['two that differ', ['one\r', 'two\r'], 64],
+    ['two different passwords', ['one\r', 'two\r'], 64],
     ['Ctrl-C', ['on\u0003'], 130],
     ['Ctrl-D', ['\u0004'], 64],
-  ])('%s: nothing is changed', async (_what, answers, code) => {
+  ])('%s leaves the file unchanged', async (_what, answers, code) => {
     const file = await fileOf([['ann', 'a']])
     const before = readFileSync(file, 'utf8')
     expect(await typeInto(['passwd', file, 'ann'], answers)).toMatchObject({ code })
@@ -323,9 +323,9 @@ describe('mistakes', () => {
     [['-b', 'FILE', 'ann', ''], 64, 'is empty'],
     [['FILE', 'ann', 'secret'], 64, 'without -b'],
     [['-b', 'FILE', 'ann'], 64, '-b needs'],
-    [['-D', '-U', 'FILE'], 64, 'together'],
-    [['-U', 'FILE', 'ann'], 64, 'nothing else'],
-    [['--lint', '-I', '5', 'FILE'], 64, '-I does not go with --lint'],
+    [['-D', '-U', 'FILE'], 64, '-D and -U cannot be combined'],
+    [['-U', 'FILE', 'ann'], 64, 'accepts only a file'],
+    [['--lint', '-I', '5', 'FILE'], 64, '-I cannot be combined with --lint'],
     [['-H', 'sha512', '-I', '5', 'FILE', 'ann'], 64, 'no iterations'],
     [['-H', 'md5', 'FILE', 'ann'], 64, 'Allowed choices'],
     [['-I', '0', 'FILE', 'ann'], 64, 'whole number'],
@@ -335,7 +335,7 @@ describe('mistakes', () => {
     [['-b', 'FILE/none', 'ann', 'x'], 66, 'cannot be read'],
     [['--lint', 'FILE/none'], 66, 'cannot be read'],
     [['-c', '-b', 'FILE/none', 'ann', 'x'], 66, 'cannot be written'],
-  ])('%j: %d, %s', async (words, code, message) => {
+  ])('%j exits with %d: %s', async (words, code, message) => {
     const file = await fileOf([['ann', 'a']])
     const before = readFileSync(file, 'utf8')
     const ended = await passwd(words.map((word) => word.replace('FILE', file)))
@@ -351,15 +351,15 @@ describe('mistakes', () => {
     ['one\none\none\n', 'more than two lines'],
     ['a\0b\n', 'NUL'],
     [Buffer.from([0x61, 0xff, 0x0a]), 'not UTF-8'],
-    ['x'.repeat(200_000), 'more than a password'],
-  ])('on standard input: %j', async (input, message) => {
+    ['x'.repeat(200_000), 'longer than a password can be'],
+  ])('on standard input are reported: %j', async (input, message) => {
     const file = await fileOf([['ann', 'a']])
     const { code, stderr } = await passwd([file, 'ann'], input)
     expect(code).toBe(64)
     expect(stderr).toContain(input === '' ? 'there is no password' : message)
   })
 
-  test('-U hashes all or nothing, and says which lines are in the way', async () => {
+  test('prevent -U from changing the file, and are listed with their lines', async () => {
     const file = join(folder, 'half')
     const text = 'ann:a\na/b:x\nnothing\nbob:$6$broken\n'
     writeFileSync(file, text, { mode: 0o600 })
@@ -371,7 +371,7 @@ describe('mistakes', () => {
 })
 
 describe('inferwire dev --users', () => {
-  test('lets the users of the file in, and answers them', async () => {
+  test('admits the users of the file and answers their requests', async () => {
     const file = await fileOf([['cam7', 'c']])
     const stack = await startStack({
       mqttPort: 0,
@@ -392,7 +392,7 @@ describe('inferwire dev --users', () => {
     await stack.close()
   })
 
-  test('says what to do when there is no such file', async () => {
+  test('suggests inferwire passwd -c if there is no such file', async () => {
     const { code, stderr } = await inferwire(['dev', '--users', join(folder, 'none')])
     expect(code).toBe(69)
     expect(stderr).toContain('inferwire passwd -c')
@@ -405,7 +405,7 @@ function passwd(words: readonly string[], input: string | Uint8Array = ''): Prom
 
 let files = 0
 
-// What the command writes, without a process for every user.
+// Writes the same file as the command, without a process for each user.
 async function fileOf(logins: readonly (readonly [string, string])[]): Promise<string> {
   files += 1
   const file = join(folder, `file-${files}`)

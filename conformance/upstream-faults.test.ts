@@ -88,14 +88,14 @@ test('a model server that dies under load: errors at once, the circuit opens wit
   const startedAtMs = Date.now()
   const { load: asking, stop } = await load(world, 'iris')
   await expect.poll(() => asking.answered, { timeout: 10_000 }).toBeGreaterThan(100)
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBe(0)
 
   const diedAtMs = Date.now()
   await world.upstream.stop()
   const opened = await firstLine(world, 'circuit_opened')
   expect(opened.atMs - diedAtMs).toBeLessThan(1_000)
   expect(opened).toMatchObject({ level: 'warn', model: 'iris', url: world.upstream.url })
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeGreaterThan(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBeGreaterThan(0)
 
   // Until the probes are as rare as they get.
   const known = asking.answered
@@ -116,9 +116,9 @@ test('a model server that dies under load: errors at once, the circuit opens wit
   expect(waiting.every((error) => /^503 .*"retryable":true,"retry_after_ms":\d+/.test(error))).toBe(true)
   expect(waiting.length).toBeGreaterThan(verdict.errors.length / 2)
 
-  expect(await metric(world, 'inferwire_circuit_opens_total', 'iris')).toBe(1)
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
-  const retries = await metric(world, 'inferwire_retries_total', 'iris')
+  expect(await metric(world, 'inferwire_upstream_circuit_opens_total', 'iris')).toBe(1)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBe(0)
+  const retries = await metric(world, 'inferwire_upstream_retries_total', 'iris')
   expect(retries).toBeGreaterThan(0)
   expect(retries).toBeLessThanOrEqual(verdict.requests / 10 + 3 * elapsedSeconds)
   expect([linesOf(world, 'circuit_opened').length, linesOf(world, 'circuit_closed').length]).toEqual([1, 1])
@@ -170,8 +170,8 @@ test('a gateway without a server gets at most 10 % of the requests again, and th
   const retries = world.upstream.calls('nohealthy') - requests
   expect(retries).toBeGreaterThan(0)
   expect(retries).toBeLessThanOrEqual(requests / 10 + 3 * elapsedSeconds)
-  expect(await metric(world, 'inferwire_retries_total', 'nohealthy')).toBe(retries)
-  expect(await metric(world, 'inferwire_retries_denied_total', 'nohealthy')).toBeGreaterThan(0)
+  expect(await metric(world, 'inferwire_upstream_retries_total', 'nohealthy')).toBe(retries)
+  expect(await metric(world, 'inferwire_upstream_denied_retries_total', 'nohealthy')).toBeGreaterThan(0)
 })
 
 test('a connection that breaks once is mended, but not where the model must not run twice', async () => {
@@ -195,7 +195,7 @@ test('a connection that breaks once is mended, but not where the model must not 
   await expect.poll(() => ask('once-reset'), { timeout: 10_000 }).toBe('200 after 2')
   await expect.poll(() => ask('once-nohealthy'), { timeout: 10_000 }).toBe('200 after 2')
   for (let again = 0; again < 20; again += 1) expect(await ask('once-cut')).toBe('502 after 1')
-  expect(await metric(world, 'inferwire_retries_total', 'once-cut')).toBe(0)
+  expect(await metric(world, 'inferwire_upstream_retries_total', 'once-cut')).toBe(0)
 })
 
 test('a client with tiny deadlines does not close the model to the others', async () => {
@@ -212,7 +212,7 @@ test('a client with tiny deadlines does not close the model to the others', asyn
   )
   expect(new Set(hasty.map(({ user }) => user['code']))).toEqual(new Set(['deadline_exceeded']))
   expect((await client.ask(`${topic}/last`, BODY)).user['status']).toBe('200')
-  expect(await metric(world, 'inferwire_circuit_opens_total', 'slow-300')).toBe(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_opens_total', 'slow-300')).toBe(0)
 })
 
 test('a reload forgets the circuit of a changed model, and takes that of a removed one out of the metrics', async () => {
@@ -222,16 +222,16 @@ test('a reload forgets the circuit of a changed model, and takes that of a remov
   await client.subscribe('infer/reply/cam7/#')
   const ask = async (): Promise<Received> => client.ask('infer/request/cam7/iris/predict', BODY)
   await expect.poll(async () => (await ask()).user['code'], { timeout: 10_000 }).toBe('circuit_open')
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeGreaterThan(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBeGreaterThan(0)
   const reload = (models: Record<string, ModelInput>): void => {
     const flags = { admin: { port: 0 }, ...inputOf(world.brokerUrl, world.upstream, models) }
     world.running.connector.reload(loadConfig({ env: {}, flags }))
   }
   reload({ iris: {} })
   expect((await ask()).user['status']).toBe('200')
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBe(0)
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBe(0)
   reload({})
   expect((await ask()).user['code']).toBe('model_not_found')
-  expect(await metric(world, 'inferwire_circuit_state', 'iris')).toBeNaN()
-  expect(await metric(world, 'inferwire_circuit_opens_total', 'iris')).toBeNaN()
+  expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBeNaN()
+  expect(await metric(world, 'inferwire_upstream_circuit_opens_total', 'iris')).toBeNaN()
 })

@@ -115,7 +115,8 @@ function relativeViolations(
 ): string[] {
   const target = posix.join(posix.dirname(path), specifier)
   if (!target.startsWith(`packages/${packageOf(path)}/src/`)) return fault('it is outside the sources')
-  if (/\.test\.ts$|\/testing\//.test(target)) return fault('it is a test file')
+  const isForTests = target.includes('/testing/') && !path.includes('/testing/')
+  if (target.endsWith('.test.ts') || isForTests) return fault('it is a test file')
   if (unitOf(target) === unitOf(path)) return []
   if (!mayImport(path, unitOf(target), table)) return fault('the import table does not allow it')
   if (isSecondDoor(target)) return fault('internal.ts is for `conformance/` only')

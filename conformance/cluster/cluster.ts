@@ -1,4 +1,4 @@
-// A cluster without containers: a real control plane, and stand-ins for what runs on nodes.
+// Starts a cluster without containers: a real control plane, and replacements for the programs of a node.
 import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
@@ -21,17 +21,17 @@ export interface Cluster {
   readonly api: KubeApi
   readonly kubelet: Kubelet
   readonly components: Components
-  /** Variables with which `kubectl` and `helm` are found and reach this cluster. */
+  /** Environment in which `kubectl` and `helm` are in the PATH and use this cluster. */
   readonly env: Readonly<Record<string, string>>
-  /** What the pods wrote last, for the message of a failed test. */
+  /** The last output of all pods, for the message of a failed test. */
   report(): string
   stop(): Promise<void>
 }
 
-// Of each container.
+// Last part of each container's log in a report.
 const REPORT_CHARACTERS = 1500
 
-/** Only in a worker of own-network-pool.ts. */
+/** Starts a cluster. Works only in a worker of own-network-pool.ts. */
 export async function startCluster(): Promise<Cluster> {
   const components = await findComponents()
   const folder = tempFolder('cluster')
@@ -61,7 +61,7 @@ export async function startCluster(): Promise<Cluster> {
     env: {
       KUBECONFIG: plane.kubeconfig,
       PATH: [dirname(components.kubectl), process.env['PATH'], '/usr/sbin'].join(delimiter),
-      // Nothing of this user's.
+      // Keeps the configuration of this user out of the tests.
       HELM_CACHE_HOME: join(folder, 'helm'),
       HELM_CONFIG_HOME: join(folder, 'helm'),
       HELM_DATA_HOME: join(folder, 'helm'),
@@ -75,7 +75,7 @@ export async function startCluster(): Promise<Cluster> {
   }
 }
 
-// The name of the pages leads to Traefik, in this mount namespace only.
+// Resolves the host name in the pages to Traefik, in this mount namespace only.
 async function nameTraefik(folder: string): Promise<void> {
   const file = join(folder, 'hosts')
   writeFileSync(file, `127.0.0.1 localhost\n${EXTERNAL_ADDRESS} mqtt.example.org\n`)

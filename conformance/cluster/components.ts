@@ -1,4 +1,4 @@
-// Where the programs of the cluster are: in the cache folder, by the rule of scripts/kubernetes-tools.mjs.
+// Finds the programs of the cluster in the cache folder, where scripts/kubernetes-tools.mjs installs them.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ export interface Components {
 const BUILD_TIMEOUT_MS = 30 * 60_000
 const LOCK_TIMEOUT_MS = 10_000
 
-/** Waits for a build that is under way. @throws when something is missing, with what to do */
+/** Waits for a build in progress. @throws if a program is missing, with the remedy */
 export async function findComponents(): Promise<Components> {
   const hash = createHash('sha256')
   for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(new URL(`go/${file}`, import.meta.url)))
@@ -43,7 +43,7 @@ async function present(name: string): Promise<string> {
   while (!existsSync(folder)) {
     if (existsSync(`${folder}.lock`)) unlockedSince = Date.now()
     if (Date.now() > until || Date.now() - unlockedSince > LOCK_TIMEOUT_MS) {
-      throw new Error(`The Kubernetes tests need "${folder}". Run "npm test" once: it makes it.`)
+      throw new Error(`The Kubernetes tests need "${folder}". Run "npm test" once to create it.`)
     }
     await delay(500)
   }

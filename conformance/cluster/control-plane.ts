@@ -1,4 +1,4 @@
-// etcd, kube-apiserver and kube-controller-manager, with certificates made for this run.
+// Starts etcd, kube-apiserver and kube-controller-manager, with new certificates.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
@@ -9,23 +9,23 @@ import { spawnTied } from '../fixtures/tied-process.ts'
 import type { Components } from './components.ts'
 import { KubeApi } from './kube-api.ts'
 
-/** A control plane that answers. */
+/** A running control plane. */
 export interface ControlPlane {
   readonly api: KubeApi
-  /** File that kubectl and helm use, with all rights. */
+  /** File for kubectl and helm, with full access. */
   readonly kubeconfig: string
   /** Certificate authority of the API server. */
   readonly ca: Buffer
   stop(): Promise<void>
 }
 
-/** Services get their addresses from here. */
+/** Range of the Services' addresses. */
 const SERVICE_RANGE = '10.96.0.0/16'
-/** The Service `kubernetes`: the first of the range. */
+/** Address of the Service `kubernetes`, the first of the range. */
 const API_SERVICE_ADDRESS = '10.96.0.1'
 const START_TIMEOUT_MS = 60_000
 
-/** Starts it in `folder`; `address` is the node's own, where pods reach the API server. */
+/** Starts a control plane with its data in `folder`. `address` is that of the node, where pods reach the API server. */
 export async function startControlPlane(
   components: Components,
   folder: string,
@@ -95,12 +95,12 @@ function startEtcd({ etcd }: Components, folder: string): () => Promise<void> {
     '--listen-peer-urls=http://127.0.0.1:2380',
     '--initial-advertise-peer-urls=http://127.0.0.1:2380',
     '--initial-cluster=test=http://127.0.0.1:2380',
-    // The data is gone after the test anyway.
+    // The data is deleted after the test.
     '--unsafe-no-fsync',
   ])
 }
 
-// In a network namespace of its own it may listen on every address: nobody else reaches it.
+// Listens on all addresses, which only this network namespace can reach.
 function startApiServer(components: Components, folder: string, address: string): () => Promise<void> {
   const file = (name: string): string => join(folder, name)
   return startLogged(components.kubeApiserver, file('kube-apiserver.log'), [
@@ -121,7 +121,7 @@ function startApiServer(components: Components, folder: string, address: string)
   ])
 }
 
-// No node-lifecycle: the node's heartbeat is not what is tested. No cloud, no node addresses to hand out.
+// Without the node-lifecycle controller, because the node has no heartbeat, and without address allocation for nodes.
 function startControllerManager(
   { kubeControllerManager }: Components,
   folder: string,
@@ -162,7 +162,7 @@ async function becomesReady(api: KubeApi, folder: string): Promise<void> {
   throw new Error(`kube-apiserver did not become ready:\n${log.slice(-3000)}`)
 }
 
-// The controller manager works when the namespace "default" has its account.
+// The controller manager is ready when the namespace "default" has its ServiceAccount.
 async function serviceAccountsAreMade(api: KubeApi): Promise<void> {
   const until = Date.now() + START_TIMEOUT_MS
   for (;;) {

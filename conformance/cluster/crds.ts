@@ -1,5 +1,5 @@
-// Minimal definitions, written here, of the kinds that Traefik, KServe and Istio bring. A route of Traefik has the fields
-// of its documentation that a broker could need, so that no misspelt one passes; the others take any fields.
+// Minimal CRDs for the kinds of Traefik, KServe, Istio and the Gateway API. Traefik's routes have the documented fields
+// that a broker could need, so that a misspelt field is rejected; the other kinds accept any field.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { KubeApi, KubeObject } from './kube-api.ts'
 
@@ -19,10 +19,10 @@ const TRAEFIK = [
 const KINDS: readonly (readonly [group: string, version: string, kind: string])[] = [
   ...TRAEFIK.map((kind) => ['traefik.io', 'v1alpha1', kind] as const),
   ['serving.kserve.io', 'v1beta1', 'InferenceService'],
-  // Of Traefik before 2.10.
+  // The API group of Traefik before 2.10.
   ['traefik.containo.us', 'v1alpha1', 'IngressRoute'],
   ['traefik.containo.us', 'v1alpha1', 'IngressRouteTCP'],
-  // How k3s is told what its own Traefik gets.
+  // Configures the Traefik that k3s installs.
   ['helm.cattle.io', 'v1', 'HelmChartConfig'],
   ['security.istio.io', 'v1', 'AuthorizationPolicy'],
   ['gateway.networking.k8s.io', 'v1', 'Gateway'],
@@ -32,7 +32,7 @@ const KINDS: readonly (readonly [group: string, version: string, kind: string])[
 const ANY = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
 const TEXT = { type: 'string' }
 
-/** Defines them, and waits until the server serves them. */
+/** Creates the CRDs, and waits until the API server serves them. */
 export async function applyCrds(api: KubeApi): Promise<void> {
   await Promise.all(
     KINDS.map(async ([group, version, kind]) => {
@@ -60,7 +60,7 @@ function definitionOf(group: string, version: string, kind: string): KubeObject 
     kind: 'CustomResourceDefinition',
     metadata: {
       name: `${plural}.${group}`,
-      // Asked for in groups of the Kubernetes project.
+      // Required for API groups of the Kubernetes project.
       annotations: { 'api-approved.kubernetes.io': 'unapproved, for tests' },
     },
     spec: {
@@ -111,7 +111,7 @@ function routeSchema(group: string, kind: string): KubeObject {
       port: { 'x-kubernetes-int-or-string': true },
       weight: { type: 'integer' },
       serversTransport: TEXT,
-      // Since 2.10, which began with the group traefik.io.
+      // Available since 2.10, the first version with the group traefik.io.
       ...(group === 'traefik.io' ? { nativeLB: { type: 'boolean' } } : {}),
       ...(isTcp
         ? { proxyProtocol: fields({ version: { type: 'integer', minimum: 1, maximum: 2 } }) }

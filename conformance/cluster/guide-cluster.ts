@@ -1,11 +1,11 @@
-// A cluster in which the guide was followed to its end.
+// Starts a cluster and executes the commands of the guide.
 import { startCluster, type Cluster } from './cluster.ts'
 import { commandsOf, PageReader } from './page-commands.ts'
 
-/** The page, relative to the checkout. */
+/** Path of the guide, relative to the checkout. */
 export const GUIDE = 'docs/guides/from-the-guide.md'
 
-/** Starts a cluster, and types every command of the page. @throws at the first that fails */
+/** Starts a cluster, and executes all commands of the guide. @throws if one of them fails */
 export async function startGuideCluster(): Promise<{
   readonly cluster: Cluster
   readonly reader: PageReader

@@ -1,13 +1,13 @@
-// A small client of the Kubernetes API: requests, and a list that stays as it is in the cluster.
+// A small client of the Kubernetes API: requests and watches.
 import { Agent, request as httpsRequest } from 'node:https'
 import type { IncomingMessage } from 'node:http'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Any object of the API; the tests know which one it is. */
+/** Any object of the API, without static types. */
 export type KubeObject = any
 
-/** An answer that was no success. */
+/** A response with an error status. */
 export class KubeApiError extends Error {
   readonly status: number
 
@@ -22,7 +22,7 @@ const PATCHES = {
   apply: 'application/apply-patch+yaml',
 } as const
 
-/** One server, asked in one name. */
+/** A client for one server with one token. */
 export class KubeApi {
   readonly #url: URL
   readonly #ca: Buffer
@@ -36,7 +36,7 @@ export class KubeApi {
     this.#agent = new Agent({ ca, keepAlive: true, maxSockets: 32 })
   }
 
-  /** The same server asked with another token. */
+  /** A client for the same server with another token. */
   as(token: string): KubeApi {
     return new KubeApi(this.#url.href, this.#ca, token)
   }
@@ -57,7 +57,7 @@ export class KubeApi {
     return this.call('DELETE', path, gracePeriodSeconds === undefined ? undefined : { gracePeriodSeconds })
   }
 
-  /** Server-side apply: made, or made so, whatever was there before. */
+  /** Server-side apply: creates or changes the object. */
   apply(path: string, object: KubeObject): Promise<KubeObject> {
     return this.patch(`${path}?fieldManager=cluster-fixture&force=true`, object, 'apply')
   }
@@ -78,8 +78,8 @@ export class KubeApi {
   }
 
   /**
-   * Calls back for every object of a collection now, and for every change, until the signal. Events that were
-   * missed come as a change or a deletion.
+   * Calls back for every object of a collection, and for every change until the signal. Missed events are reported as
+   * a change or a deletion.
    */
   async watch(
     path: string,
@@ -147,14 +147,14 @@ export class KubeApi {
     type: string,
     signal?: AbortSignal,
   ): Promise<IncomingMessage> {
-    // Node.js says no length of the body of a DELETE by itself.
+    // Node.js sends no Content-Length for the body of a DELETE by default.
     const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
     return new Promise((resolve, reject) => {
       const request = httpsRequest(
         new URL(path, this.#url),
         {
           method,
-          // A watch keeps its connection for itself.
+          // A watch occupies its connection.
           ...(signal === undefined ? { agent: this.#agent } : { signal, agent: false, ca: this.#ca }),
           headers: {
             authorization: `Bearer ${this.#token}`,

@@ -1,16 +1,17 @@
-// A vitest worker in a network and a mount namespace of its own: a cluster's addresses, ports and mounts stay in it.
+// Runs vitest workers in separate network and mount namespaces, which contain the addresses, ports and mounts of a
+// cluster.
 import { fork, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import type { PoolOptions, PoolRunnerInitializer, PoolWorker } from 'vitest/node'
 
-/** A pool for `test.pool`: vitest's own forks, started by `unshare`. */
+/** A pool for `test.pool`: vitest's forks, started by `unshare`. */
 export const ownNetworkPool: PoolRunnerInitializer = {
   name: 'own-network',
   createPoolWorker: (options) => new OwnNetworkWorker(options),
 }
 
-// Somebody who is not root is root in a user namespace, where the system allows it.
+// A user other than root gets root in a user namespace, if the system permits it.
 const UNSHARE = [...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']), '--net', '--mount']
 
 class OwnNetworkWorker implements PoolWorker {
@@ -28,7 +29,7 @@ class OwnNetworkWorker implements PoolWorker {
     const probe = spawnSync('unshare', [...UNSHARE, 'true'], { encoding: 'utf8' })
     if (probe.status !== 0) {
       throw new Error(
-        `The Kubernetes tests need namespaces of their own, and "unshare ${UNSHARE.join(' ')}" is refused here: ` +
+        `The Kubernetes tests need Linux namespaces, but "unshare ${UNSHARE.join(' ')}" failed: ` +
           `${probe.error?.message ?? probe.stderr.trim()}. Run them as root, or allow user namespaces ` +
           '(sysctl kernel.unprivileged_userns_clone=1); in a container with --privileged.',
       )

@@ -1,4 +1,4 @@
-// The commands of a page, line by line as they are printed, in a copy of what they touch.
+// Executes the commands of a page line by line, on a copy of the files that they change.
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -6,22 +6,22 @@ import { INFERWIRE, shell, type CommandResult } from '../fixtures/inferwire.ts'
 import { blocksOf, ROOT } from '../fixtures/page-blocks.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
-/** A printed line. */
+/** A command line of a page. */
 export interface PageCommand {
   readonly line: string
-  /** What is typed when it asks. */
+  /** The input for its prompts. */
   readonly input: string
-  /** What the page says that it prints, if the page does. */
+  /** The output that the page shows, if any. */
   readonly output: string | undefined
 }
 
 const COMMAND_TIMEOUT_MS = 300_000
-// Traefik takes up a new route within two seconds, and a reader who was faster asks again.
+// A prediction fails until Traefik has loaded a new route, which takes up to two seconds.
 const PREDICTION = /^(?:mosquitto_rr|npx inferwire infer)\b/
 const TRIES_MAX = 10
 const PAUSE_MS = 1_000
 
-/** Of the blocks marked `cluster`, or `cluster, asked: WORDS`: two words for each command that asks for a password. */
+/** The commands of blocks marked `cluster`, or `cluster, asked: WORDS`, with two words for each password prompt. */
 export function commandsOf(page: string): PageCommand[] {
   return blocksOf(page)
     .filter(({ mark }) => /^cluster\b/.test(mark))
@@ -36,11 +36,11 @@ export function commandsOf(page: string): PageCommand[] {
     })
 }
 
-/** One reader, who types one line after the other. */
+/** Executes lines in one folder, with variables that persist between lines. */
 export class PageReader {
   readonly folder = tempFolder('guide')
   readonly #env: Readonly<Record<string, string>>
-  // A line in a shell of its own would forget them.
+  // Each line runs in a new shell, which needs the assignments of earlier lines.
   readonly #assignments: string[] = []
 
   constructor(env: Readonly<Record<string, string>>) {
@@ -48,7 +48,7 @@ export class PageReader {
     cpSync(join(ROOT, 'resources'), join(this.folder, 'resources'), { recursive: true })
   }
 
-  /** Runs a line. `npx inferwire` is the command of this checkout; npx would find the same one more slowly. */
+  /** Runs a line. `npx inferwire` is replaced by the command of this checkout, which starts faster. */
   async type(line: string, input = ''): Promise<CommandResult> {
     if (/^[A-Z]+=/.test(line)) this.#assignments.push(line)
     const own = line.replaceAll(/\bnpx inferwire /g, `'${process.execPath}' '${INFERWIRE}' `)

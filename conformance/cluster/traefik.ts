@@ -1,11 +1,11 @@
-// Traefik as a cluster has it before the guide begins: its Deployment, Service and rights, with no word of MQTT.
+// Installs Traefik as the guide requires it: Deployment, Service and RBAC, without MQTT.
 import type { KubeApi, KubeObject } from './kube-api.ts'
 
 const NAMESPACE = 'traefik'
 const LABELS = { 'app.kubernetes.io/name': 'traefik' }
 const VERSION = '3.7.15'
 
-/** Installs it; it runs like every other pod. */
+/** Creates Traefik's objects. It then runs like any other pod. */
 export async function installTraefik(api: KubeApi): Promise<void> {
   await api.create('/api/v1/namespaces', {
     apiVersion: 'v1',
@@ -15,7 +15,7 @@ export async function installTraefik(api: KubeApi): Promise<void> {
   for (const [path, object] of objects()) await api.create(path, object)
 }
 
-// The rights are those of Traefik's documentation for the provider kubernetesCRD.
+// The rules are those of Traefik's documentation for the provider kubernetesCRD.
 function objects(): [string, KubeObject][] {
   const metadata = { name: 'traefik', namespace: NAMESPACE, labels: LABELS }
   const read = ['get', 'list', 'watch']

@@ -1,23 +1,23 @@
-// Does what the steps of a Dockerfile do, in folders in place of layers: COPY, WORKDIR and RUN, one after the other.
+// Executes the steps of a Dockerfile in folders instead of layers: COPY, WORKDIR and RUN, in order.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Stage } from './dockerfile.ts'
 
-/** What a build needs. */
+/** The parameters of a build. */
 export interface BuildOptions {
-  /** The folder that `docker build` would get. */
+  /** The build context of `docker build`. */
   readonly context: string
-  /** One folder below it for each stage. */
+  /** Contains one folder for each stage. */
   readonly folder: string
-  /** Its `bin` comes first in the PATH of RUN: what the base image brings. */
+  /** The Node.js of the base image; its `bin` is first in the PATH of RUN. */
   readonly programs: string
 }
 
 /**
- * The folder of a stage's `/`. `skipsRun`: the stage's RUN steps change the base image, which is not here.
- * @throws Error with what a step said
+ * Builds a stage; returns the folder of its `/`. `skipsRun` skips RUN steps that change the base image.
+ * @throws Error with the output of a failed step
  */
 export async function buildStage(stage: Stage, options: BuildOptions, skipsRun = false): Promise<string> {
   const root = join(options.folder, stage.name || 'image')
@@ -43,7 +43,7 @@ function copy(text: string, workdir: string, { context, folder }: BuildOptions):
   const isFolder = names.at(-1)!.endsWith('/')
   for (const name of names.slice(0, -1)) {
     const source = join(from === undefined ? context : join(folder, from), name)
-    // Of a folder COPY takes what is in it.
+    // COPY copies the contents of a folder, not the folder itself.
     const isOneFile = statSync(source).isFile()
     cpSync(source, isOneFile && isFolder ? join(target, basename(name)) : target, {
       recursive: true,
@@ -61,7 +61,7 @@ async function runStep(line: string, cwd: string, programs: string): Promise<voi
     timeout: STEP_TIMEOUT_MS,
     killSignal: 'SIGKILL',
     env: {
-      // A container does not know our variables, NODE_OPTIONS and npm's own among them.
+      // A container does not have the variables of this process, such as NODE_OPTIONS and those of npm.
       ...Object.fromEntries(['HOME', 'TMPDIR', 'XDG_CACHE_HOME'].map((name) => [name, process.env[name]])),
       ...Object.fromEntries(
         Object.entries(process.env).filter(([name]) =>
@@ -81,7 +81,7 @@ async function runStep(line: string, cwd: string, programs: string): Promise<voi
   if (code !== 0) throw new Error(`RUN ${line} ended with ${signal ?? String(code)}:\n${output}`)
 }
 
-/** Copies what .dockerignore lets through: comments, names, `*`, `!name`, `**` with a name or `*.ending`. */
+/** Copies files that .dockerignore does not exclude. Supports comments, names, `*`, `!name`, `**` with a name. */
 export function copyContext(root: string, target: string): void {
   const rules = readFileSync(join(root, '.dockerignore'), 'utf8')
     .split('\n')
@@ -94,7 +94,7 @@ export function copyContext(root: string, target: string): void {
     }
     return kept
   }
-  // A folder is entered where something below it may be let through.
+  // An excluded folder is searched if a rule may include a file in it.
   const mayHoldKept = (path: string): boolean =>
     isKept(path) || rules.some((rule) => rule.startsWith(`!${path}/`))
   const walk = (path: string): void => {
@@ -105,10 +105,10 @@ export function copyContext(root: string, target: string): void {
     }
   }
   walk('')
-  if (!existsSync(join(target, 'package.json'))) throw new Error('.dockerignore lets nothing through')
+  if (!existsSync(join(target, 'package.json'))) throw new Error('.dockerignore excludes everything')
 }
 
-// A rule also holds for what is below.
+// A rule also applies to the contents of a folder.
 function matches(rule: string, path: string): boolean {
   if (rule === '*') return true
   if (!rule.startsWith('**/')) return path === rule || path.startsWith(`${rule}/`)

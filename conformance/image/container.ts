@@ -1,27 +1,27 @@
-// Runs the image's program as a pod would: as its user, without capabilities, on a read-only file system. Whatever this
-// machine does not allow is left out, and `limits` says what is in force.
+// Runs the image's program as in a pod: as its user, without capabilities, on a read-only file system. Restrictions
+// that this machine does not permit are omitted; `limits` lists those in force.
 import { spawnSync, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { spawnTied } from '../fixtures/tied-process.ts'
 
-/** What is put into the container. */
+/** The contents of the container. */
 export interface ContainerOptions {
-  /** The folder of the image's `/opt/inferwire`. */
+  /** The folder that becomes `/opt/inferwire`. */
   readonly image: string
-  /** Node.js. */
+  /** Path of Node.js. */
   readonly node: string
-  /** A folder that becomes /opt/mounted, read-only: ConfigMap and Secret. */
+  /** The folder that becomes /opt/mounted, read-only, like a ConfigMap or Secret. */
   readonly mounted: string
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
 }
 
-/** Whether this machine lets us be another user, with mounts of our own. */
+/** Whether this machine permits another user and private mounts. */
 export const isIsolated =
   process.getuid?.() === 0 &&
   spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/opt']).status === 0
 
-// In /opt, because everything is where the image has it, and nothing of this machine is in the way.
+// Everything is in /opt, as in the image, where this machine has no files.
 const ISOLATED = `
 set -e
 image=$1; node=$2; mounted=$3; shift 3
@@ -43,7 +43,7 @@ exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs --inh-cap
 
 const ENTRY = 'node_modules/inferwire/bin/inferwire.js'
 
-/** Starts it; `/opt/mounted` in the arguments is the mounted folder, `/opt/state` can be written. */
+/** Starts the program. Its arguments may name the mounted folder `/opt/mounted` and the writable `/opt/state`. */
 export function startContainer(options: ContainerOptions, stateFolder: string): ChildProcess {
   const { image, node, mounted, args, env } = options
   const stdio = ['ignore', 'pipe', 'pipe'] as const
@@ -72,7 +72,7 @@ export function startContainer(options: ContainerOptions, stateFolder: string): 
   })
 }
 
-/** What the kernel says about the process. */
+/** The status of the process in the kernel. */
 export function processFacts(pid: number): Readonly<Record<string, string>> {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Object.fromEntries(
@@ -80,7 +80,7 @@ export function processFacts(pid: number): Readonly<Record<string, string>> {
   )
 }
 
-/** The mounts that can be written by the process, apart from the kernel's own. */
+/** The mounts that the process can write to, without those of the kernel. */
 export function writableMounts(pid: number): string[] {
   return readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
     .split('\n')

@@ -1,16 +1,16 @@
-// Reads a Dockerfile, and says what is wrong with it. Knows the instructions that ours uses.
+// Parses a Dockerfile and finds mistakes in it. Supports the instructions of this repository's Dockerfile.
 
-/** One instruction; a continued line is one. */
+/** An instruction, with its continuation lines. */
 export interface Instruction {
   readonly name: string
-  /** What comes after the name, in one line. */
+  /** The text after the name, in one line. */
   readonly text: string
 }
 
-/** A stage: everything from one FROM to the next. */
+/** A stage: the instructions from one FROM to the next. */
 export interface Stage {
   readonly base: string
-  /** What `AS` calls it; empty for the last one. */
+  /** The name after `AS`; empty for the last stage. */
   readonly name: string
   readonly instructions: readonly Instruction[]
 }
@@ -45,14 +45,14 @@ function instructionsOf(text: string): Instruction[] {
 
 const KNOWN = new Set('FROM RUN COPY WORKDIR ENV LABEL USER EXPOSE STOPSIGNAL ENTRYPOINT CMD'.split(' '))
 
-/** What is wrong, one sentence each. */
+/** The mistakes, one sentence each. */
 export function dockerfileMistakes(text: string): string[] {
   const stages = readStages(text)
   const all = stages.flatMap(({ instructions }) => instructions)
   const last = stages.at(-1)?.instructions ?? []
   const user = last.findLast(({ name }) => name === 'USER')?.text ?? 'root'
   const wrong: [boolean, string][] = [
-    ...all.map(({ name }): [boolean, string] => [!KNOWN.has(name), `${name} is not known here`]),
+    ...all.map(({ name }): [boolean, string] => [!KNOWN.has(name), `${name} is not supported`]),
     ...stages.map(({ base }): [boolean, string] => [
       !/^[a-z0-9./-]+:[A-Za-z0-9_.-]*\d+\.\d+\.\d+[A-Za-z0-9_.-]*$/.test(base),
       `the base ${base} is not pinned to a version`,

@@ -1,11 +1,11 @@
-// The Node.js of the base image: the same version, from npm, kept in the cache folder.
+// Provides the Node.js version of the base image, from npm, in the cache folder.
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheFolder } from '../fixtures/cache-folder.ts'
 import { run } from '../fixtures/inferwire.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
-/** Path of the program. @throws Error with what to do */
+/** Path of the program. @throws Error with the remedy */
 export async function nodeProgram(version: string): Promise<string> {
   const cached = join(cacheFolder(), `node-${version}`)
   const program = join(cached, 'node')
@@ -20,14 +20,14 @@ export async function nodeProgram(version: string): Promise<string> {
       `npm pack ${name} failed:\n${packed.stderr}${unpacked.stderr}\nCheck that this machine reaches npm.`,
     )
   }
-  // Beside its place first: it is there completely or not at all.
+  // Renamed at the end, so that the folder is complete or absent.
   const temporary = `${cached}.${process.pid}.tmp`
   mkdirSync(temporary, { recursive: true })
   cpSync(join(folder, 'package/bin/node'), join(temporary, 'node'))
   try {
     renameSync(temporary, cached)
   } catch {
-    // Somebody else was faster.
+    // Another process has created it meanwhile.
     rmSync(temporary, { recursive: true, force: true })
   }
   return program

@@ -1,13 +1,13 @@
-// Where helm and kubectl are: in the cache folder, by the rule of scripts/kubernetes-tools.mjs.
+// Finds helm and kubectl in the cache folder, where scripts/kubernetes-tools.mjs installs them.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheFolder } from '../fixtures/cache-folder.ts'
 
-/** The path of one of the two. @throws when it was not fetched yet, with what to do */
+/** The path of the program. @throws if it was not downloaded yet, with the remedy */
 export function kubernetesClient(name: 'helm' | 'kubectl'): string {
   const program = join(cacheFolder(), 'kubectl-helm-2.0.1', name)
   if (!existsSync(program)) {
-    throw new Error(`The tests need ${name} (${program}). Run "npm test" once: it fetches it.`)
+    throw new Error(`The tests need ${name} (${program}). Run "npm test" once to download it.`)
   }
   return program
 }

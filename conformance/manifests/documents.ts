@@ -1,8 +1,8 @@
-// Objects out of YAML, in an order in which they can be compared.
+// Parses objects from YAML, and sorts them for comparisons.
 import type { KubernetesObject } from '@inferwire/kubernetes'
 import { parseAllDocuments } from 'yaml'
 
-/** The objects of a stream. @throws Error for what is no YAML, or has a key twice */
+/** The objects of a YAML stream. @throws Error for invalid YAML and for duplicate keys */
 export function documents(text: string): KubernetesObject[] {
   return parseAllDocuments(text, { uniqueKeys: true })
     .map((document) => {
@@ -12,7 +12,7 @@ export function documents(text: string): KubernetesObject[] {
     .filter((value) => value !== null)
 }
 
-/** By kind and name. */
+/** Sorts by kind and name. */
 export function sorted(objects: readonly KubernetesObject[]): KubernetesObject[] {
   return objects.toSorted((a, b) => nameOf(a).localeCompare(nameOf(b)))
 }

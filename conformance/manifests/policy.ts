@@ -1,12 +1,18 @@
-// What no API server says about objects that belong together: selectors, ports, mounts, security, one broker per volume.
+// Finds mistakes in a set of objects that no API server reports: labels, selectors, ports, mounts, security, and two
+// brokers on one volume.
 import type { KubernetesObject } from '@inferwire/kubernetes'
 
 type Fields = Readonly<Record<string, unknown>>
 type Labels = Readonly<Record<string, string>>
 
-/** Names that are made by hand or by others before these objects are applied. */
+const RECOMMENDED = ['name', 'instance', 'version', 'component', 'part-of', 'managed-by'].map(
+  (name) => `app.kubernetes.io/${name}`,
+)
+
+/** Objects that exist before these are applied. */
 export interface Given {
   readonly secrets: readonly string[]
+  readonly configMaps?: readonly string[]
 }
 
 interface Workload {
@@ -16,11 +22,12 @@ interface Workload {
   readonly containers: readonly Fields[]
 }
 
-/** What is wrong, one sentence each; empty: nothing. */
+/** The mistakes, one sentence each. */
 export function policyMistakes(objects: readonly KubernetesObject[], given: Given): string[] {
   const workloads = objects.filter(({ spec }) => isFields(at(spec, 'template'))).map(workloadOf)
   return [
     ...identities(objects),
+    ...objects.flatMap(labels),
     ...workloads.flatMap((workload) => [
       ...security(workload),
       ...images(workload),
@@ -48,10 +55,31 @@ function identities(objects: readonly KubernetesObject[]): string[] {
     const isDouble = seen.has(identity)
     seen.add(identity)
     return [
-      ...(isDouble ? [`${nameOf(object)} is there twice`] : []),
+      ...(isDouble ? [`${nameOf(object)} exists twice`] : []),
       ...(metadata.namespace === undefined ? [`${nameOf(object)} has no namespace`] : []),
     ]
   })
+}
+
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
+function labels({ kind, metadata, spec }: KubernetesObject): string[] {
+  const template = at(spec, 'template', 'metadata', 'labels') as Labels | undefined
+  const selector = JSON.stringify(at(spec, 'selector') ?? at(spec, 'podSelector') ?? {})
+  return [
+    ...RECOMMENDED.filter((name) => !isLabelValue(metadata.labels?.[name])),
+    ...RECOMMENDED.filter((name) => template !== undefined && !isLabelValue(template[name])),
+  ]
+    .map((name) => `${kind} ${metadata.name} has no label ${name}`)
+    .concat(
+      // A selector is immutable, and these change.
+      ['version', 'managed-by', 'chart']
+        .filter((name) => selector.includes(`/${name}"`))
+        .map((name) => `${kind} ${metadata.name} selects by the label ${name}`),
+    )
+}
+
+function isLabelValue(value: string | undefined): boolean {
+  return /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/.test(value ?? '')
 }
 
 function workloadOf(object: KubernetesObject): Workload {
@@ -82,8 +110,8 @@ function security({ object, pod, containers }: Workload): string[] {
         [at(own, 'readOnlyRootFilesystem') === true, 'may write its root file system'],
         [list(at(own, 'capabilities', 'drop')).includes('ALL' as never), 'keeps capabilities'],
         [at(container, 'resources', 'limits', 'memory') !== undefined, 'has no memory limit'],
-        [at(container, 'resources', 'requests', 'memory') !== undefined, 'asks for no memory'],
-        [mebibytes(container, 'requests') <= mebibytes(container, 'limits'), 'asks for more than its limit'],
+        [at(container, 'resources', 'requests', 'memory') !== undefined, 'has no memory request'],
+        [mebibytes(container, 'requests') <= mebibytes(container, 'limits'), 'requests more than its limit'],
       ]
     }),
   ]
@@ -91,7 +119,8 @@ function security({ object, pod, containers }: Workload): string[] {
 }
 
 function mebibytes(container: Fields, kind: 'requests' | 'limits'): number {
-  return Number.parseInt(String(at(container, 'resources', kind, 'memory')), 10)
+  const memory = String(at(container, 'resources', kind, 'memory'))
+  return Number.parseInt(memory, 10) * (memory.endsWith('Gi') ? 1024 : 1)
 }
 
 function images({ object, containers }: Workload): string[] {
@@ -112,7 +141,7 @@ function mounts({ object, pod, containers }: Workload): string[] {
       .filter((name) => !mounted.some((mount) => mount['name'] === name))
       .map((name) => `${nameOf(object)} has the volume ${String(name)}, which is not mounted`),
     ...mounted
-      // With subPath a changed ConfigMap never arrives.
+      // A subPath mount does not follow changes of its ConfigMap or Secret.
       .filter(({ subPath }) => subPath !== undefined)
       .map(({ name }) => `${nameOf(object)} mounts ${String(name)} by subPath`),
   ]
@@ -121,6 +150,7 @@ function mounts({ object, pod, containers }: Workload): string[] {
 function references({ object, pod }: Workload, objects: readonly KubernetesObject[], given: Given): string[] {
   const exists = (kind: string, name: unknown): boolean =>
     (kind === 'Secret' && given.secrets.includes(String(name))) ||
+    (kind === 'ConfigMap' && given.configMaps?.includes(String(name))) ||
     objects.some(
       (each) =>
         each.kind === kind &&
@@ -139,7 +169,7 @@ function references({ object, pod }: Workload, objects: readonly KubernetesObjec
   if (account !== undefined) named.push(['ServiceAccount', account])
   return named
     .filter(([kind, name]) => !exists(kind, name))
-    .map(([kind, name]) => `${nameOf(object)} needs ${kind} ${String(name)}, which nobody makes`)
+    .map(([kind, name]) => `${nameOf(object)} needs ${kind} ${String(name)}, which does not exist`)
 }
 
 function probes({ object, containers }: Workload): string[] {
@@ -165,7 +195,7 @@ function volumesOfOne({ object, pod, labels }: Workload, objects: readonly Kuber
       const isOne =
         at(object['spec'], 'replicas') === 1 &&
         at(object['spec'], 'strategy', 'type') === 'Recreate' &&
-        // On one node ReadWriteOnce stops nobody.
+        // ReadWriteOnce does not exclude a second pod on the same node.
         list(at(pod, 'affinity', 'podAntiAffinity', 'requiredDuringSchedulingIgnoredDuringExecution')).some(
           ({ topologyKey, labelSelector }) =>
             topologyKey === 'kubernetes.io/hostname' &&
@@ -184,7 +214,7 @@ function service(object: KubernetesObject, workloads: readonly Workload[]): stri
   return list(at(object['spec'], 'ports')).flatMap(({ targetPort, name }) => [
     ...(ports.some((port) => port['name'] === targetPort)
       ? []
-      : [`${nameOf(object)} leads to the port ${String(targetPort)}, which no container has`]),
+      : [`${nameOf(object)} targets the port ${String(targetPort)}, which no container has`]),
     ...(/^[a-z0-9-]{1,15}$/.test(String(name))
       ? []
       : [`${nameOf(object)} has a port with the name ${String(name)}`]),
@@ -213,11 +243,11 @@ function selectors(object: KubernetesObject, workloads: readonly Workload[]): st
     ...(open.length > 0 ? [] : [`${nameOf(object)} selects nothing`]),
     ...ports
       .filter((port) => !open.includes(port))
-      .map((port) => `${nameOf(object)} opens port ${String(port)}, on which nobody listens`),
+      .map((port) => `${nameOf(object)} opens port ${String(port)}, on which no container listens`),
     ...peers
       .filter((peer) => at(peer, 'namespaceSelector', 'matchLabels') !== undefined)
       .filter((peer) => !isPeer(peer, workloads))
-      .map(() => `${nameOf(object)} lets in pods that there are none of`),
+      .map(() => `${nameOf(object)} admits pods that do not exist`),
   ]
 }
 
@@ -235,14 +265,14 @@ function routes(object: KubernetesObject, objects: readonly KubernetesObject[]):
   const rules = [...list(at(spec, 'routes')), ...(kind === 'TCPRoute' ? list(at(spec, 'rules')) : [])]
   const targets = rules.flatMap((rule) => list(rule['services'] ?? rule['backendRefs']))
   return [
-    // A client without TLS says no name.
+    // A connection without TLS contains no host name.
     ...rules
       .filter(({ match }) => isPlainTcp && match !== 'HostSNI(`*`)')
       .map(({ match }) => `${nameOf(object)} has the rule ${String(match)} without TLS`),
     ...targets
       .filter((target) => !isServicePort(target, object, objects))
       .map((target) => {
-        return `${nameOf(object)} leads to ${String(target['name'])}:${String(target['port'])}, which is no Service`
+        return `${nameOf(object)} targets ${String(target['name'])}:${String(target['port'])}, which is no Service`
       }),
   ]
 }
@@ -274,8 +304,8 @@ function accounts(objects: readonly KubernetesObject[], workloads: readonly Work
       !list(subjects).every(({ name }) => workloads.some(({ pod }) => pod['serviceAccountName'] === name)),
   )
   return [
-    ...tooMuch.map(() => 'a role allows everything of a kind'),
-    ...lost.map((binding) => `${nameOf(binding)} binds what is not there`),
+    ...tooMuch.map(() => 'a role has a wildcard'),
+    ...lost.map((binding) => `${nameOf(binding)} binds a role or account that does not exist`),
   ]
 }
 
@@ -288,7 +318,7 @@ function isMatch(selector: Labels | undefined, labels: Labels): boolean {
   return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value)
 }
 
-/** The field at a path, as far as there are maps. */
+/** The field at a path of nested maps; undefined if absent. */
 export function at(value: unknown, ...path: readonly string[]): unknown {
   return path.reduce<unknown>((found, key) => (isFields(found) ? found[key] : undefined), value)
 }

@@ -1,4 +1,5 @@
-// What the objects must not do: open a plain way beside TLS, take more memory than there is, start what cannot run.
+// Checks safety properties of the objects: no plain route next to TLS, no queues beyond the memory limit, no pods that
+// cannot start.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,18 +15,15 @@ import { TLS, VARIANTS } from './variants.ts'
 const DIGEST = `@sha256:${'0'.repeat(64)}`
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-test.each(['v3', 'v2'] as const)(
-  'with a certificate no route of Traefik (%s) is without TLS',
-  (traefikApi) => {
-    const routes = manifests({ broker: { tls: TLS, traefikApi } }).filter(({ kind }) =>
-      kind.startsWith('IngressRoute'),
-    )
-    expect(routes.map(({ metadata }) => metadata.name)).toEqual(['mosquitto-tls', 'mosquitto-ws'])
-    for (const { spec } of routes) expect(at(spec, 'tls', 'secretName')).toBe(TLS.secretName)
-  },
-)
+test.each(['v3', 'v2'] as const)('with a certificate, every route of Traefik (%s) uses TLS', (traefikApi) => {
+  const routes = manifests({ broker: { tls: TLS, traefikApi } }).filter(({ kind }) =>
+    kind.startsWith('IngressRoute'),
+  )
+  expect(routes.map(({ metadata }) => metadata.name)).toEqual(['mosquitto-tls', 'mosquitto-ws'])
+  for (const { spec } of routes) expect(at(spec, 'tls', 'secretName')).toBe(TLS.secretName)
+})
 
-test('a pod leaves a lost node long before the broker forgets the queue of the connector', () => {
+test('a pod is evicted from a lost node long before the session of the connector expires', () => {
   const objects = manifests()
   const { broker } = parse(textOf(objects, 'inferwire.yaml')) as { broker: Record<string, unknown> }
   for (const kind of ['Deployment', 'StatefulSet']) {
@@ -43,10 +41,10 @@ test('a pod leaves a lost node long before the broker forgets the queue of the c
   expect(textOf(objects, 'mosquitto.conf')).toMatch(/^persistent_client_expiration 14d$/m)
 })
 
-test.each([32, 48, 512, 1000])('the broker keeps its queues below a limit of %i MiB', (memoryMi) => {
+test.each([32, 48, 512, 1000])('the queues of the broker stay below a limit of %i MiB', (memoryMi) => {
   const text = textOf(manifests({ broker: { memoryMi } }), 'mosquitto.conf')
   const value = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)![1])
-  // The rest is for what Mosquitto does not count.
+  // The rest is for memory that Mosquitto does not count.
   const limit = value('memory_limit') / 1_048_576
   expect(limit).toBeLessThanOrEqual(Math.min(memoryMi * 0.75, memoryMi - 16))
   expect(limit).toBeGreaterThanOrEqual(memoryMi / 2)
@@ -54,14 +52,14 @@ test.each([32, 48, 512, 1000])('the broker keeps its queues below a limit of %i 
   expect(value('max_queued_messages')).toBe(memoryMi * 200)
 })
 
-test('a changed password file restarts the broker, unless it is somebody else who changes it', () => {
+test('a changed password file restarts the broker, unless it is in an existing Secret', () => {
   expect(hashOf({ passwordFile: 'a:b\n' })).not.toBe(hashOf({ passwordFile: 'a:c\n' }))
   expect(hashOf({ observers: ['a'] })).not.toBe(hashOf({}))
   expect(hashOf({ passwords: 'existing' })).not.toBe(hashOf({}))
   expect(hashOf({ passwords: 'existing' })).toBe(hashOf({ passwords: 'existing', passwordFile: 'a:b\n' }))
 })
 
-describe('are refused', () => {
+describe('rejects', () => {
   test.each<[string, ManifestOptions, string]>([
     ...['127.0.0.1', '127.1.2.3', 'localhost', '::1', '[::1]'].map(
       (host): [string, ManifestOptions, string] => [
@@ -74,33 +72,47 @@ describe('are refused', () => {
       (passwordFile): [string, ManifestOptions, string] => [
         `the file ${passwordFile}`,
         { connector: { config: { broker: { passwordFile } } } },
-        `has broker.passwordFile "${passwordFile}"`,
+        `has broker.passwordFile "${passwordFile}", but no volume is mounted there`,
       ],
     ),
     [
-      'a file that is mounted with another option',
+      'a file that only another option mounts',
       {
         connector: {
-          config: { models: { m: { credential: { file: '/var/run/secrets/inferwire/token' } } } },
+          config: { models: { m: { credential: { tokenFile: '/var/run/secrets/inferwire/token' } } } },
         },
       },
       'has models.m.credential.tokenFile "/var/run/secrets/inferwire/token"',
     ],
     [
-      'a user of two levels',
+      'a user name with two levels',
       { connector: { config: { broker: { username: 'a/b' } } } },
       '"a/b", which contains',
     ],
     [
-      'a user who brings rules',
+      'a user name with ACL rules',
       { connector: { config: { broker: { username: 'x\ntopic readwrite #' } } } },
       'has broker.username',
     ],
-    ['a root of every user', { connector: { config: { root: 'plant/%u' } } }, 'has a root'],
+    ['a root with %u', { connector: { config: { root: 'plant/%u' } } }, 'has a root'],
     [
-      'two of one name',
+      'two Secrets at one path',
+      {
+        connector: {
+          secretMounts: ['a', 'b'].map((secretName) => ({ secretName, mountPath: '/etc/secrets/a' })),
+        },
+      },
+      'has "/etc/secrets/a", which is already in use',
+    ],
+    [
+      'a Secret inside of another mount',
+      { connector: { secretMounts: [{ secretName: 'a', mountPath: '/etc/inferwire/config/a' }] } },
+      'overlaps with the mount /etc/inferwire/config',
+    ],
+    [
+      'the same name for both',
       { broker: { namespace: 'site' }, connector: { name: 'mosquitto', namespace: 'site' } },
-      'like the broker',
+      'the name of the broker',
     ],
   ])('%s', (_, options, message) => {
     expect(() => manifests(options)).toThrow(
@@ -115,7 +127,7 @@ describe('are refused', () => {
     ['admin: { host: 127.0.0.1 }', 'has admin.host'],
     ['broker: { username: a/b }', 'has broker.username'],
     ['root: plant/%u', 'has a root'],
-  ])('by the command: %s', async (text, what) => {
+  ])('the configuration %s in the command', async (text, what) => {
     const { code, stdout, stderr } = await inferwire(['manifests', '--config', configFile(text)])
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
     expect(stderr).toContain(`connector.config ${what}`)
@@ -123,7 +135,7 @@ describe('are refused', () => {
   })
 })
 
-test('the broker alone takes from the configuration what its rules need, whatever else is in it', async () => {
+test('for the broker alone, only the names in its access rules matter in the configuration', async () => {
   const text = 'root: plant\nbroker: { username: bridge }\nadmin: { host: 127.0.0.1, port: 0 }\n'
   const { code, stdout } = await inferwire(['manifests', '--only', 'mosquitto', '--config', configFile(text)])
   expect(code).toBe(0)
@@ -131,7 +143,7 @@ test('the broker alone takes from the configuration what its rules need, whateve
 })
 
 test.each([`inferwire:1.2${DIGEST}`, `inferwire${DIGEST}`, `mirror:5000/a/b:1.2${DIGEST}`])(
-  'the image %s is taken',
+  'accepts the image %s',
   (image) => {
     const [container] = at(
       find(manifests({ connector: { image } }), 'StatefulSet')['spec'],
@@ -143,13 +155,12 @@ test.each([`inferwire:1.2${DIGEST}`, `inferwire${DIGEST}`, `mirror:5000/a/b:1.2$
   },
 )
 
-test('Git does not see the credentials that the guides write', () => {
+test('Git ignores the credentials that the guides create', () => {
   const lines = readFileSync(join(ROOT, '.gitignore'), 'utf8').split('\n')
   expect(lines).toEqual(expect.arrayContaining(['credentials.txt', '*.password', 'tls.key', 'tls.crt']))
 })
 
-test('every variant has a configuration whose files are mounted', () => {
-  // What a test above refuses would otherwise be refused of everything.
+test('accepts every variant', () => {
   for (const [, options] of VARIANTS) expect(() => manifests(options)).not.toThrow()
 })
 

@@ -1,30 +1,63 @@
-// What can be chosen about the installation, each at least once: the tests go through all of it.
+// Combinations of the options of an installation. Together they use each option at least once.
 import type { ManifestOptions } from '@inferwire/kubernetes'
 
-/** Secrets that are made by hand. */
-export const GIVEN = { secrets: ['inferwire-broker', 'mosquitto-password', 'mqtt-tls'] }
+/** Secrets that the user creates. */
+export const GIVEN = {
+  secrets: ['inferwire-broker', 'mosquitto-password', 'mqtt-tls', 'iris-login', 'broker-ca'],
+}
 /** A certificate. */
 export const TLS = { host: 'mqtt.example.org', secretName: 'mqtt-tls' }
-/** The example. */
+/** The example model. */
 export const MODELS = { iris: { url: 'http://iris-predictor.models.svc.cluster.local' } }
 
-/** A name, and the options. */
+// Secrets at paths of the user's choice.
+const SECRET_MOUNTS = [
+  { secretName: 'iris-login', mountPath: '/etc/secrets/iris' },
+  { secretName: 'broker-ca', mountPath: '/etc/secrets/broker' },
+]
+// A configuration with files in them.
+const SECRET_FILES = {
+  broker: {
+    url: 'mqtts://mosquitto.mosquitto.svc:8883',
+    tls: {
+      caFile: '/etc/secrets/broker/ca.crt',
+      certFile: '/etc/secrets/broker/tls.crt',
+      keyFile: '/etc/secrets/broker/tls.key',
+    },
+  },
+  models: {
+    iris: {
+      url: 'https://iris.models.svc',
+      credential: { kind: 'token-file', tokenFile: '/etc/secrets/iris/token' },
+      tls: { caFile: '/etc/secrets/iris/ca.crt' },
+    },
+  },
+}
+
+/** Name and options of each. */
 export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
-  ['nothing chosen', {}],
+  ['no options', {}],
   ['models', { connector: { config: { models: MODELS, root: 'plant/infer' } } }],
   ['a Secret', { broker: { passwords: 'secret', passwordFile: 'a:$6$b$c\nd:$6$e$f\n' } }],
-  ['a Secret that is there', { broker: { passwords: 'existing' } }],
+  ['an existing Secret', { broker: { passwords: 'existing' } }],
   ['Mosquitto 2.1', { broker: { version: '2.1', accessMode: 'ReadWriteOncePod', storage: '500Mi' } }],
   ['Traefik with TLS', { broker: { tls: TLS, observers: ['ann', 'ben'] } }],
-  ['an old Traefik', { broker: { tls: TLS, traefikApi: 'v2' } }],
+  ['a Traefik before 2.10', { broker: { tls: TLS, traefikApi: 'v2' } }],
   ['a Gateway', { broker: { expose: 'gateway', gatewayClass: 'eg' } }],
   ['a load balancer', { broker: { expose: 'loadbalancer' } }],
   ['a load balancer with TLS', { broker: { expose: 'loadbalancer', tls: TLS, memoryMi: 1024 } }],
   ['a node port', { broker: { expose: 'nodeport' } }],
   ['a node port with TLS', { broker: { expose: 'nodeport', tls: TLS, version: '2.1' } }],
   [
-    'nobody outside',
+    'no access from outside',
     { broker: { expose: 'none', name: 'broker', memoryMi: 48, image: 'mirror/mosquitto:2.0.22' } },
+  ],
+  ['a Gateway on another port', { broker: { expose: 'gateway', externalPort: 1884 } }],
+  ['a load balancer on another port', { broker: { expose: 'loadbalancer', externalPort: 8884, tls: TLS } }],
+  ['another node port', { broker: { expose: 'nodeport', externalPort: 30_883 } }],
+  [
+    'Secrets with tokens, CAs and client certificates',
+    { connector: { config: SECRET_FILES, secretMounts: SECRET_MOUNTS } },
   ],
   ['three connectors', { connector: { replicas: 3, memoryMi: 97, image: 'mirror:5000/inferwire:1.2' } }],
   ['names and a token', { connector: { name: 'edge', modelToken: {}, imagePullSecrets: ['pull'] } }],

@@ -47,7 +47,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'forbidden_model',
     'the policy denies this client the model.',
-    'packages/connector/src/connector.test.ts > a reload exposes, removes and changes the policy',
+    'packages/connector/src/connector.test.ts > a reload adds and removes models and changes the policy without reconnecting',
   ),
   code(
     'model_not_ready',
@@ -72,7 +72,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'the client cancelled the request.',
     'conformance/admission.test.ts > stops the request with that Correlation Data',
     'conformance/admission.test.ts > is what an abort in the SDK sends',
-    `${CLIENT}/client.test.ts > an abort ends the request with cancelled`,
+    `${CLIENT}/client.test.ts > an abort before or after sending ends the request with cancelled`,
   ),
   code(
     'upstream_unreachable',
@@ -85,7 +85,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'circuit_open',
     'the server failed several times in a row; the reply contains the time until a retry.',
     'conformance/upstream-faults.test.ts > a model server that dies under load',
-    'packages/connector/src/endpoint/with-breaker.test.ts > while it is open nobody waits for the server',
+    'packages/connector/src/endpoint/with-breaker.test.ts > an open circuit rejects requests at once',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
   code(
@@ -93,7 +93,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'the response is not from a model server.',
     wrong('html200'),
     wrong('garbage'),
-    'packages/connector/src/endpoint/http/judge-answer.test.ts > headers that would break an MQTT packet',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > header fields that would break an MQTT packet or its reader',
   ),
   code(
     'response_too_large',
@@ -121,7 +121,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'no_connector',
     "at the client: the broker's PUBACK reports no matching subscribers.",
-    `${CLIENT}/client.test.ts > without a connector the request fails at once with no_connector`,
+    `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
     'conformance/client.test.ts > nobody subscribed: no_connector at once',
   ),
   code(
@@ -133,7 +133,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'broker_unreachable',
     'at the client: no MQTT broker answers.',
-    `${CLIENT}/mqtt-connection.test.ts > a broker that hangs up, answers nothing or answers nonsense is unreachable`,
+    `${CLIENT}/mqtt-connection.test.ts > a broker that disconnects, does not answer or does not use MQTT fails with broker_unreachable`,
   ),
   code(
     'certificate_refused',

@@ -30,7 +30,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'The reply topic contains the levels that the client appends after the operation, for correlation in MQTT 3.1.1.',
     `${CONTRACT} > an MQTT 3.1.1 client correlates by the id in the topic`,
-    `${CLIENT} > a request on MQTT 3.1.1 finds its reply by its topic`,
+    `${CLIENT} > matches a reply by its topic on MQTT 3.1.1`,
     'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > are answered once by one call of the model',
     'conformance/python-example.test.ts > paho-mqtt gets its answer over MQTT',
   ),
@@ -53,8 +53,8 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     '`{model}@{version}` selects that version; a configured alias hides the name on the server.',
     `${CONTRACT} > a version is a model of its own`,
-    'packages/connector/src/model-registry.test.ts > each version has the card that the server describes it with',
-    'packages/connector/src/model-registry.test.ts > a model that its server calls %s is exposed under another name',
+    "packages/connector/src/model-registry.test.ts > the card of each version has that version's tensors",
+    'packages/connector/src/model-registry.test.ts > exposes the model %s of a server under another name, and logs the path as sent',
   ),
   open(
     'C-TOPIC-6',
@@ -68,7 +68,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'An identity that is not a valid topic level is rejected where it is configured, and gets no reply.',
     'packages/client/src/options.test.ts > mqtt://broker',
-    'packages/mosquitto/src/user-name.test.ts > a name that is not one clean topic level',
+    'packages/mosquitto/src/user-name.test.ts > rejects a name that is not a single topic level',
     `${BAD_INPUT} > requests that nobody could be answered for`,
     `${TOPIC} > a reply topic > is not derived from a topic without a client`,
   ),
@@ -79,11 +79,11 @@ const TOPICS: readonly Requirement[] = [
     `${CONTRACT} > cards say what each model is`,
     `${CONTRACT} > a reload exposes, replaces and takes away models`,
     `${KSERVE} > the cards say what KServe says of its models`,
-    'packages/connector/src/presence/model-card.test.ts > a card says where to ask',
-    'packages/connector/src/presence/model-card.test.ts > a model with an input of %s has no example',
-    'packages/connector/src/model-registry.test.ts > a model with 70 inputs has a card without an example',
-    'packages/connector/src/model-registry.test.ts > a server that comes back as another one changes card',
-    'packages/connector/src/endpoint/facts-watch.test.ts > the server reloads the model with other tensors',
+    'packages/connector/src/presence/model-card.test.ts > a card contains the request topic and the reply topic',
+    'packages/connector/src/presence/model-card.test.ts > generates no example for an input of the unsupported type',
+    'packages/connector/src/model-registry.test.ts > the card of a model with 70 inputs has neither an example nor a truncated list of inputs',
+    'packages/connector/src/model-registry.test.ts > updates card and operations when a server returns with a different model',
+    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a server that reloads its model without a failure and',
   ),
   met(
     'C-TOPIC-9',
@@ -123,7 +123,7 @@ const TOPICS: readonly Requirement[] = [
     `${BAD_INPUT} > bob can neither ask in alice's name`,
     "conformance/docs.test.ts > the guide's access rules let everybody do their own",
     "conformance/docs.test.ts > the guide's access rules are those that the source makes",
-    'conformance/cluster.test.ts > from outside, %s > bob neither asks as alice nor hears what she is answered',
+    'conformance/cluster.test.ts > from outside, %s > bob neither publishes as alice nor receives her replies',
   ),
 ]
 
@@ -177,7 +177,7 @@ const PROPERTIES: readonly Requirement[] = [
     `${BAD_INPUT} > a deadline > of Message Expiry Interval`,
     `${BAD_INPUT} > a deadline > of timeout-ms`,
     'packages/connector/src/admission/deadline.test.ts > uses the smallest of the three budgets',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > the deadline ends the call on the socket',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
   ),
   met(
     'C-PROPERTY-4',
@@ -242,7 +242,7 @@ const BODIES: readonly Requirement[] = [
     'The body is the KServe body, byte for byte in both directions.',
     `${CONTRACT} > odd but legal JSON goes through byte for byte`,
     `${KSERVE} > the KServe Python server answers through the connector as it does directly`,
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > a body goes out byte for byte',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
   ),
   met(
     'C-BODY-2',
@@ -263,7 +263,7 @@ const BODIES: readonly Requirement[] = [
     'A client gets an error reply for every failure of its request.',
     `${BAD_INPUT} > a model server that misbehaves`,
     `${BAD_INPUT} > every misbehaviour of the fixture is covered`,
-    'packages/connector/src/endpoint/http/judge-answer.test.ts > whatever answers: an answer or a Problem',
+    'packages/connector/src/endpoint/http/judge-answer.test.ts > returns a response or throws a Problem for any input',
   ),
   met(
     'C-BODY-5',
@@ -276,7 +276,7 @@ const BODIES: readonly Requirement[] = [
     'design, Security',
     'Compressed bodies are bounded by their decompressed size.',
     'No content encoding is accepted or requested yet, so nothing is decompressed.',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > a body goes out byte for byte, with no header that nobody asked for',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
   ),
 ]
 

@@ -1,10 +1,10 @@
-"""Asks a model over MQTT with paho-mqtt, from the wire contract alone.
+"""Sends a request to a model over MQTT with paho-mqtt, and prints the reply.
 
     python infer.py iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
     python infer.py --mqtt-version 3.1.1 iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
-Prints the body of the reply. Exit code: 0 answered, 1 the reply is an error or the broker refused, 124 no answer
-in time.
+It implements only the wire contract and needs no Inferwire package. Exit codes: 0 success, 1 error reply or refused
+by the broker, 124 no reply in time.
 """
 import argparse
 import math
@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-parser = argparse.ArgumentParser(description="Ask a model over MQTT.")
+parser = argparse.ArgumentParser(description="Send a request to a model over MQTT and print the reply.")
 parser.add_argument("--host", default="127.0.0.1")
 parser.add_argument("--port", type=int, default=1883)
 parser.add_argument("--username", help="also the {client} level of the topics")
@@ -29,7 +29,7 @@ parser.add_argument("operation")
 parser.add_argument("body")
 args = parser.parse_args()
 
-# The {client} level. A broker with logins lets a user publish only under its own name.
+# The {client} level. A broker with access rules allows a user to publish only under its own name.
 identity = args.username or f"python-{uuid.uuid4().hex[:8]}"
 request_id = uuid.uuid4().hex
 is_v5 = args.mqtt_version == "5"
@@ -46,7 +46,7 @@ if args.username:
         try:
             password = open(args.password_file).read().rstrip("\r\n")
         except OSError as error:
-            sys.exit(f"The password cannot be read: {error}")
+            sys.exit(f"Cannot read the password file: {error}")
     client.username_pw_set(args.username, password)
 client.on_connect = lambda *event: connected.put(event[3])
 client.on_subscribe = lambda *event: subscribed.put(event[3][0])
@@ -63,7 +63,7 @@ def wait(events, what):
 
 
 def ask():
-    """Publishes the request. MQTT 5 names the reply topic and correlates by data; 3.1.1 puts an id into the topic."""
+    """Publishes the request. MQTT 5 has properties for reply topic and id; on MQTT 3.1.1 the topic ends with the id."""
     if is_v5:
         properties = Properties(PacketTypes.PUBLISH)
         properties.ResponseTopic = reply_topic
@@ -83,17 +83,17 @@ def is_ours(message):
     return getattr(message.properties, "CorrelationData", None) == request_id.encode()
 
 
-# The answer comes on the same topic with `request` replaced by `reply`, or where the Response Topic says.
+# The reply arrives on the request topic with `request` replaced by `reply`, or on the Response Topic.
 reply_topic = f"{args.root}/reply/{identity}/{args.model}/{args.operation}/{request_id}"
 try:
     client.connect(args.host, args.port)
 except OSError as error:
-    sys.exit(f"No broker at {args.host}:{args.port}: {error}")
+    sys.exit(f"Cannot connect to the broker at {args.host}:{args.port}: {error}")
 client.loop_start()
 reason = wait(connected, "connection")
 if reason.is_failure:
     sys.exit(f"The broker refused the connection: {reason}")
-# Subscribe before publishing: a fast answer must find us listening.
+# Subscribe before publishing, or a fast reply is lost.
 client.subscribe(reply_topic, qos=1)
 reason = wait(subscribed, "subscription")
 if reason.is_failure:
@@ -103,10 +103,10 @@ reason = wait(published, "acknowledgement of the request")
 if reason.is_failure:
     sys.exit(f"The broker refused the request: {reason}")
 if reason == "No matching subscribers":
-    sys.exit("No connector is listening: nobody subscribed to the request's topic.")
-reply = wait(replies, "answer")
+    sys.exit("No connector is subscribed to the request topic.")
+reply = wait(replies, "reply")
 while not is_ours(reply):
-    reply = wait(replies, "answer")
+    reply = wait(replies, "reply")
 client.disconnect()
 client.loop_stop()
 
@@ -116,6 +116,6 @@ if is_v5:
     print(f"status {properties.get('status')} {properties.get('code', '')}".rstrip(), file=sys.stderr)
     is_error = int(properties.get("status", "500")) >= 400
 else:
-    # Without properties the body tells: an error of the connector or of KServe has a member "error".
+    # Without properties, only the body shows an error: it begins with the member "error".
     is_error = reply.payload.lstrip().startswith(b'{"error"')
 sys.exit(1 if is_error else 0)

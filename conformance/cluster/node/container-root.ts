@@ -1,23 +1,23 @@
-// The file system that a container sees: this machine's programs, its own /etc and /tmp, and the pod's volumes.
+// Builds the root file system of a container: this machine's programs, a private /etc and /tmp, and the pod's volumes.
 import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Image } from './images.ts'
 
-/** A folder of the node in the container. */
+/** A folder of the node that is mounted into the container. */
 export interface Mount {
   readonly from: string
   readonly to: string
   readonly isReadOnly: boolean
 }
 
-/** How to make one. */
+/** The parameters of a root file system. */
 export interface ContainerRoot {
   readonly image: Image
   readonly mounts: readonly Mount[]
   readonly isReadOnly: boolean
   readonly hostname: string
   readonly resolvConf: string
-  /** Folder of the node for the little that has to be written. */
+  /** Folder of the node for generated files. */
   readonly folder: string
   readonly user: number
 }
@@ -33,8 +33,8 @@ const ETC_FROM_THIS_MACHINE = [
 ]
 
 /**
- * Shell commands that make it, and change to it, in the mount namespace in which they run. The mounts end with the
- * namespace.
+ * Shell commands that build the root file system and make it the root, in the mount namespace in which they run. The
+ * mounts end with the namespace.
  */
 export function makeRootScript(root: ContainerRoot): string {
   const path = join(root.folder, 'root')
@@ -60,11 +60,11 @@ export function makeRootScript(root: ContainerRoot): string {
     lines.push(`mkdir -p .${quote(file.replace(/\/[^/]*$/, ''))}`, `cp -p ${quote(kept)} .${quote(file)}`)
   }
   for (const folder of root.image.ownFolders ?? []) {
-    // Where there is one user only, the folder is the container's already.
+    // chown fails in a user namespace with a single user, who owns the folder already.
     lines.push(`mkdir -p .${folder}`, `chown ${root.user}:${root.user} .${folder} 2>&- || :`)
   }
   for (const { from, to, isReadOnly } of root.mounts) lines.push(...bind(from, to, isReadOnly))
-  // Not chroot: a process in one may make no user namespace.
+  // After a chroot, a process could not create a user namespace.
   lines.push('mkdir -p .old', 'pivot_root . .old', 'umount -l /.old', 'rmdir /.old')
   if (root.isReadOnly) lines.push('mount -o remount,ro,bind /')
   return lines.join('\n')
@@ -95,7 +95,7 @@ function etcFiles({ hostname, resolvConf, user }: ContainerRoot): Record<string,
     '/etc/hosts': `127.0.0.1 localhost\n::1 localhost\n`,
     '/etc/resolv.conf': resolvConf,
     '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
-    // Mosquitto's image has its user under this number.
+    // The user of Mosquitto's image has this number.
     '/etc/passwd': `root:x:0:0:root:/root:/bin/sh\nmosquitto:x:1883:1883::/:/bin/false\nown:x:${user}:${user}::/tmp:/bin/sh\n`,
     '/etc/group': `${group}\nmosquitto2:x:1883:\n`,
   }

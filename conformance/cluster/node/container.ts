@@ -1,4 +1,4 @@
-// One container: its process in the pod's network and its own file system, restarted with back-off, probed.
+// Runs a container: a process in the pod's network with a file system of its own, with probes and restarts.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import type { PodNetwork } from './network.ts'
 import { Probe } from './probe.ts'
 import type { PodVolumes } from './volumes.ts'
 
-/** What a container lives in. */
+/** The pod and the node of a container. */
 export interface ContainerContext {
   readonly api: KubeApi
   readonly pod: KubeObject
@@ -22,7 +22,7 @@ export interface ContainerContext {
   readonly folder: string
   readonly traefik: string
   readonly resolvConf: string
-  /** Called when its status is another. */
+  /** Called after a change of the status. */
   onChange(): void
 }
 
@@ -31,14 +31,14 @@ type State =
   | { readonly running: { readonly startedAt: string } }
   | { readonly terminated: KubeObject }
 
-// kubelet: 10 s, doubled up to 5 minutes. Here shorter, so that a test of a crash loop ends.
+// A real kubelet waits 10 s, doubled up to 5 minutes. Shorter values keep tests of crash loops short.
 const BACK_OFF_MS = 500
 const BACK_OFF_MAX_MS = 10_000
-// own-network-pool.ts says so.
+// Set by own-network-pool.ts.
 const IS_MAPPED = process.env['INFERWIRE_MAPPED_ROOT'] === '1'
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** A container that is kept running until it is stopped. */
+/** A container that is restarted until it is stopped. */
 export class Container {
   readonly #context: ContainerContext
   readonly #spec: KubeObject
@@ -63,7 +63,7 @@ export class Container {
     this.#ended = new Promise((resolve) => (this.#end = resolve))
   }
 
-  /** Starts it, and starts it again when it ends. Resolves with the exit code when it ends for good. */
+  /** Starts and restarts the container. Resolves with the exit code after the last run. */
   run(): Promise<number> {
     void this.#loop().then((code) => {
       this.#cage?.remove()
@@ -72,7 +72,7 @@ export class Container {
     return this.#ended
   }
 
-  /** SIGTERM, and SIGKILL after the grace period. Resolves when it is gone. */
+  /** Sends SIGTERM, and SIGKILL after the grace period. Resolves after the process has ended. */
   async stop(graceMs: number): Promise<void> {
     this.#isStopping = true
     for (const probe of this.#probes) probe.stop()
@@ -115,12 +115,12 @@ export class Container {
     })
   }
 
-  /** Process id of the program, while it runs. */
+  /** Process id of the running program. */
   get pid(): number | undefined {
     return this.#process?.pid
   }
 
-  /** The limit of the program that runs, or ran last; undefined where it has none, or this machine lets us make none. */
+  /** Memory limit of the current or last run; undefined without a limit, or if this machine permits none. */
   get memory(): MemoryCage | undefined {
     return this.#cage
   }
@@ -133,7 +133,7 @@ export class Container {
     return this.#isReady
   }
 
-  /** Its entry of `status.containerStatuses`. */
+  /** The entry in `status.containerStatuses`. */
   get status(): KubeObject {
     return {
       name: this.#spec.name,
@@ -220,7 +220,7 @@ export class Container {
       `--net=${network.namespace}`,
       'unshare',
       '--mount',
-      // Its group is the root of what it sees, as in a real container.
+      // The program sees its control group as the root, as in a real container.
       ...(this.#cage === undefined ? [] : ['--cgroup']),
       '/bin/sh',
       '-c',
@@ -237,7 +237,7 @@ export class Container {
     return child
   }
 
-  // One whose group went before is in it no more. The group of the last one stays until here, for who asks what it took.
+  // The control group of the last run is kept until the next one, so that tests can read its memory usage.
   #makeCage(): MemoryCage | undefined {
     this.#cage?.remove()
     const limit = this.#spec.resources?.limits?.memory
@@ -246,7 +246,7 @@ export class Container {
     return makeMemoryCage(quantity(limit), name)
   }
 
-  // A change of user clears the signal that the end of the parent is to send, so it is set again.
+  // A change of user clears the parent-death signal, so setpriv sets it again.
   #asUser(): string[] {
     const context = { ...this.#context.pod.spec.securityContext, ...this.#spec.securityContext }
     if (context.runAsNonRoot === true && this.#user === 0) {
@@ -254,7 +254,7 @@ export class Container {
     }
     const group = context.runAsGroup ?? (context.runAsUser === undefined ? this.#user : 0)
     const groups = [context.fsGroup, ...(context.supplementalGroups ?? [])].filter((id) => id !== undefined)
-    // In the user namespace of somebody who is not root there is one user, who can take another number only.
+    // A user other than root has a user namespace with a single user, whose number can be mapped.
     const become = IS_MAPPED
       ? ['/usr/bin/unshare', '--user', `--map-user=${this.#user}`, `--map-group=${group}`]
       : []
@@ -311,7 +311,7 @@ export class Container {
     this.#probes.push(probe)
   }
 
-  // As for the end of a pod: it may end well first.
+  // The program gets the grace period, as at the end of a pod.
   #fail(): void {
     const child = this.#process
     const graceMs = (this.#context.pod.spec.terminationGracePeriodSeconds ?? 30) * 1000
@@ -328,7 +328,6 @@ export class Container {
 
   #set(state: State): void {
     this.#state = state
-    // Without a probe a container is ready as long as it runs.
     this.#context.onChange()
   }
 }
@@ -347,11 +346,11 @@ function mountsOf(
       isReadOnly: mount.readOnly === true,
     }
   })
-  // A folder comes before what is mounted into it.
+  // Outer folders first.
   return mounts.sort((one: Mount, other: Mount) => one.to.length - other.to.length)
 }
 
-// Where a program looks for its limit.
+// Mounts the control group where programs read their limit.
 function mountOf(cage: MemoryCage | undefined): Mount[] {
   return cage === undefined ? [] : [{ from: cage.folder, to: cage.mountPoint, isReadOnly: true }]
 }

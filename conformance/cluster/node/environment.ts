@@ -1,9 +1,9 @@
-// A container's environment variables: its own, those of ConfigMaps and Secrets, and those of the Services around.
+// Composes the environment of a container: from its variables, ConfigMaps, Secrets and Services.
 import { KubeApiError, type KubeApi, type KubeObject } from '../kube-api.ts'
 import { podField } from './pod-field.ts'
 import { NotThereYet } from './volumes.ts'
 
-/** As the kubelet composes them. @throws NotThereYet */
+/** The environment, as the kubelet composes it. @throws NotThereYet */
 export async function containerEnvironment(
   api: KubeApi,
   pod: KubeObject,
@@ -28,7 +28,7 @@ export async function containerEnvironment(
   return environment
 }
 
-/** `$(NAME)` becomes the variable's value; `$$` is a dollar sign. */
+/** Replaces `$(NAME)` by the variable's value, and `$$` by a dollar sign. */
 export function expand(text: string, environment: Readonly<Record<string, string>>): string {
   return text.replaceAll(/\$(\$|\(([\w.-]+)\))/g, (whole, what: string, name?: string) =>
     what === '$' ? '$' : (environment[name!] ?? whole),
@@ -117,7 +117,7 @@ function resourceField(container: KubeObject, { resource, divisor = '1' }: KubeO
   return String(Math.ceil(quantity(container.resources?.[group]?.[name] ?? '0') / (quantity(divisor) || 1)))
 }
 
-/** Bytes, or whole units, of a Kubernetes quantity. */
+/** The value of a Kubernetes quantity, in bytes or units. */
 export function quantity(text: string): number {
   const [, number, unit = ''] = /^([\d.]+)(\w*)$/.exec(text) ?? []
   if (unit === 'm') return Number(number) / 1000

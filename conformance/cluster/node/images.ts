@@ -1,22 +1,22 @@
-// Which local program an image stands for.
+// Maps image names to local programs.
 import { execFileSync } from 'node:child_process'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pythonOf } from '../../fixtures/cache-folder.ts'
 import { INFERWIRE } from '../../fixtures/inferwire.ts'
 
-/** What an image brings. */
+/** The contents of an image. */
 export interface Image {
-  /** Runs before the arguments of the pod, unless the pod has a `command`. */
+  /** The entry point; a `command` of the pod replaces it. */
   readonly entrypoint: readonly string[]
-  /** Arguments where the pod has none. */
+  /** Default arguments. */
   readonly arguments: readonly string[]
   readonly user: number
-  /** Folders of this machine that its programs need, read-only; `/usr` is always there. */
+  /** Folders of this machine that its programs need, read-only, in addition to `/usr`. */
   readonly folders: readonly string[]
-  /** Small files that the image has: path and text. */
+  /** Generated files: path and text. */
   readonly files?: Readonly<Record<string, string>>
-  /** Folders that belong to its user. */
+  /** Folders owned by its user. */
   readonly ownFolders?: readonly string[]
 }
 
@@ -24,7 +24,7 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const KSERVE_SERVER = fileURLToPath(new URL('../../fixtures/kserve-server/server.py', import.meta.url))
 const KSERVE_CONSTRAINTS = new URL('../../fixtures/kserve-server/constraints.txt', import.meta.url)
 
-/** Finds it by the repository part of the name. @throws when there is no program for it */
+/** Finds an image by the repository part of its name. @throws for an unknown image */
 export function findImage(reference: string, traefik: string): Image {
   const name = reference.replace(/[:@].*$/, '').replace(/^(?:docker\.io|ghcr\.io)\//, '')
   const last = name.split('/').at(-1)!
@@ -36,10 +36,10 @@ export function findImage(reference: string, traefik: string): Image {
   }
   if (last === 'sklearnserver') return sklearnServer()
   if (last === 'busybox') return { entrypoint: [], arguments: ['sh'], user: 0, folders: [] }
-  throw new Error(`No local program stands for the image "${reference}".`)
+  throw new Error(`There is no local program for the image "${reference}".`)
 }
 
-// The entry point of the real image changes owners when it runs as root, and then is the command.
+// The entry point of the real image changes owners if it runs as root, and then executes the command.
 const MOSQUITTO: Image = {
   entrypoint: [],
   arguments: ['/usr/sbin/mosquitto', '-c', '/mosquitto/config/mosquitto.conf'],
@@ -62,7 +62,7 @@ function nodeFolders(): string[] {
   return process.execPath.startsWith('/usr/') ? [] : [dirname(dirname(process.execPath))]
 }
 
-// KServe's own Python server with scikit-learn's iris.
+// KServe's Python server with the scikit-learn model iris.
 function sklearnServer(): Image {
   const python = pythonOf('kserve', KSERVE_CONSTRAINTS)
   const base = execFileSync(python, ['-c', 'import sys; print(sys.base_prefix)'], { encoding: 'utf8' }).trim()

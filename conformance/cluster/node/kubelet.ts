@@ -1,4 +1,4 @@
-// The kubelet stand-in: one node that runs pods as processes of this machine. README.md says what it does not do.
+// Replaces the kubelet: one node that runs pods as processes of this machine. Its limits are in README.md.
 import { readFileSync } from 'node:fs'
 import type { MemoryCage } from '../../fixtures/memory-cage.ts'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
@@ -9,11 +9,11 @@ import { Scheduler } from './scheduler.ts'
 
 /** A running node. */
 export interface Kubelet {
-  /** What the containers of pods wrote, those that are gone included; only the last `characters` of each. */
+  /** Logs of the matching pods, including removed ones; the last `characters` of each container. */
   logs(namespace: RegExp, name: RegExp, characters?: number): string
   /** Process ids of the containers of a running pod. */
   pids(namespace: RegExp, name: RegExp): Readonly<Record<string, number | undefined>>
-  /** Memory limits of its containers; undefined where this machine lets us set none. */
+  /** Memory limits of the containers; undefined if this machine permits none. */
   memory(namespace: RegExp, name: RegExp): Readonly<Record<string, MemoryCage | undefined>>
   stop(): Promise<void>
 }
@@ -23,7 +23,7 @@ export async function startKubelet(node: NodeContext): Promise<Kubelet> {
   await register(node.api)
   const stopping = new AbortController()
   const pods = new Map<string, Pod>()
-  // Logs of pods that are gone.
+  // Includes removed pods, for their logs.
   const all: Pod[] = []
 
   const scheduler = new Scheduler(node.api)
@@ -91,7 +91,7 @@ async function register(api: KubeApi): Promise<void> {
       conditions: [{ type: 'Ready', status: 'True', reason: 'KubeletReady' }],
     },
   })
-  // The API server taints a new node as not ready; a real kubelet's heartbeat takes that away.
+  // The API server taints a new node as not ready; the heartbeat of a real kubelet removes the taint.
   await api.patch(`/api/v1/nodes/${NODE_NAME}`, { spec: { taints: null } })
 }
 

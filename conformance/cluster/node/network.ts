@@ -1,20 +1,20 @@
-// The node's network: a bridge, and for each pod a network namespace with an address of its own on it.
+// The node's network: a bridge, and a network namespace with its own address for each pod.
 import { execFile, type ChildProcess } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { spawnTied } from '../../fixtures/tied-process.ts'
 
-/** The node's own address, the gateway of its pods. */
+/** The node's address, which is the gateway of its pods. */
 export const NODE_ADDRESS = '10.244.0.1'
 const BRIDGE = 'pods0'
 const PREFIX = '/16'
-// Without one of its own a bridge takes the lowest of its ports': a new pod would change it, and the others would still
-// send to the old one.
+// Without a fixed address, a bridge takes the lowest address of its ports. A new pod could then change it, and other
+// pods would still send to the old one.
 const BRIDGE_HARDWARE_ADDRESS = '02:00:0a:f4:00:01'
 
 let nextPod = 2
 
-/** A pod's place in the network, held by a process that does nothing, as a pause container does. */
+/** A pod's network namespace, kept by an idle process like a pause container. */
 export interface PodNetwork {
   readonly address: string
   /** Path of its network namespace. */
@@ -22,11 +22,11 @@ export interface PodNetwork {
   close(): void
 }
 
-/** Only inside a network namespace of our own. @throws elsewhere */
+/** Creates the bridge. @throws outside of a worker of own-network-pool.ts */
 export async function setUpNodeNetwork(): Promise<void> {
   const links = await ip(['-o', 'link'])
   if (/\beth0\b|\bens\d|\benp\d/.test(links)) {
-    throw new Error('The cluster is to run in a network namespace of its own (own-network-pool.ts).')
+    throw new Error('The cluster must run in its own network namespace (own-network-pool.ts).')
   }
   await ipBatch([
     'link set lo up',
@@ -36,17 +36,17 @@ export async function setUpNodeNetwork(): Promise<void> {
   ])
 }
 
-/** Gives the node one more address, which pods reach through their gateway. */
+/** Adds an address to the node, which pods reach through their gateway. */
 export async function addNodeAddress(address: string): Promise<void> {
   await ip(['addr', 'replace', `${address}/32`, 'dev', 'lo'])
 }
 
-/** Takes it back. */
+/** Removes the address. */
 export async function removeNodeAddress(address: string): Promise<void> {
   await ip(['addr', 'del', `${address}/32`, 'dev', 'lo']).catch(() => {})
 }
 
-/** A network namespace with the next free address. */
+/** Creates a network namespace with the next free address. */
 export async function createPodNetwork(): Promise<PodNetwork> {
   const number = nextPod++
   const address = `10.244.${number >> 8}.${number & 0xff}`
@@ -70,7 +70,7 @@ async function becomesOwn(namespace: string, pause: ChildProcess): Promise<void>
     if (readlinkSync(namespace) !== own) return
     await delay(2)
   }
-  throw new Error(`A network namespace could not be made (unshare --net ended with ${pause.exitCode}).`)
+  throw new Error(`A network namespace could not be created (unshare --net ended with ${pause.exitCode}).`)
 }
 
 function ipBatch(lines: readonly string[], namespace?: string): Promise<string> {

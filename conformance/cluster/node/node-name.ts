@@ -1,4 +1,4 @@
-// The one node of the cluster.
+// The node of the cluster.
 
-/** Its name. */
+/** Name of the node. */
 export const NODE_NAME = 'stand-in'

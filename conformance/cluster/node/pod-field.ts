@@ -1,4 +1,4 @@
-// What a pod may be told about itself: the downward API.
+// Reads fields of a pod for the downward API.
 import type { KubeObject } from '../kube-api.ts'
 import { NODE_ADDRESS } from './network.ts'
 import { NODE_NAME } from './node-name.ts'
@@ -21,6 +21,6 @@ export function podField(pod: KubeObject, path: string): string {
     case 'status.hostIP':
       return NODE_ADDRESS
     default:
-      throw new Error(`The stand-in does not know the field "${path}" of a pod.`)
+      throw new Error(`The field "${path}" of a pod is not implemented.`)
   }
 }

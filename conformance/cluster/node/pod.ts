@@ -1,4 +1,4 @@
-// One pod on the node: network, volumes, init containers, containers, status, end.
+// Runs a pod on the node: network, volumes, init containers, containers, status, termination.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -8,7 +8,7 @@ import { Container, type ContainerContext } from './container.ts'
 import { createPodNetwork, NODE_ADDRESS, type PodNetwork } from './network.ts'
 import { NotThereYet, PodVolumes } from './volumes.ts'
 
-/** What all pods of the node share. */
+/** The environment of all pods of the node. */
 export interface NodeContext {
   readonly api: KubeApi
   readonly folder: string
@@ -52,7 +52,7 @@ export class Pod {
     return this.#pod
   }
 
-  /** Log files by container, the newest state of the pod included. */
+  /** Paths of the containers' logs. */
   get logFiles(): readonly string[] {
     return [...this.#inits, ...this.#containers].map((container) => container.logFile)
   }
@@ -89,7 +89,7 @@ export class Pod {
     for (const spec of initContainers) {
       const init = new Container(context, spec, false)
       this.#inits.push(init)
-      // An init container is repeated until it succeeds.
+      // An init container is restarted until it succeeds.
       while ((await init.run()) !== 0 && !this.#isEnding) await delay(RETRY_MS)
     }
     if (this.#isEnding) return
@@ -103,26 +103,26 @@ export class Pod {
     this.report()
   }
 
-  /** The pod changed in the API: labels, or its deletion began. */
+  /** Handles a change in the API: new metadata, or the start of the deletion. */
   update(pod: KubeObject): void {
     this.#pod.metadata = pod.metadata
     if (pod.metadata.deletionTimestamp !== undefined && !this.#isEnding) void this.#end(pod)
   }
 
-  /** A ConfigMap or Secret changed. */
+  /** Handles a change of a ConfigMap or Secret. */
   async sourceChanged(kind: 'configMap' | 'secret', name: string): Promise<void> {
     if (this.#isEnding || !PodVolumes.uses(this.#pod, kind, name)) return
     await this.#volumes.refresh(this.#pod).catch(() => {})
   }
 
-  /** Everything of it ends at once, without a word to the API. */
+  /** Kills all processes of the pod, without an update of the API. */
   async kill(): Promise<void> {
     this.#isEnding = true
     await Promise.all([...this.#inits, ...this.#containers].map((container) => container.stop(0)))
     this.#network?.close()
   }
 
-  /** Tells the API the newest status; many changes in a row become one message. */
+  /** Writes the latest status to the API; successive changes are combined. */
   report(): void {
     this.#isDirty = true
     this.#sending ??= this.#send().finally(() => (this.#sending = undefined))

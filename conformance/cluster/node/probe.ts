@@ -1,9 +1,9 @@
-// Startup, liveness and readiness probes, with the kubelet's own counting.
+// Startup, liveness and readiness probes, with the kubelet's thresholds.
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import type { KubeObject } from '../kube-api.ts'
 
-/** What a probe is asked about. */
+/** The container that a probe checks. */
 export interface ProbeTarget {
   readonly address: string
   readonly container: KubeObject
@@ -11,7 +11,7 @@ export interface ProbeTarget {
   exec(command: readonly string[], timeoutMs: number): Promise<number>
 }
 
-/** Asks again and again until stopped. */
+/** Runs a probe periodically until it is stopped. */
 export class Probe {
   readonly #spec: KubeObject
   readonly #target: ProbeTarget
@@ -21,7 +21,7 @@ export class Probe {
   #timer: NodeJS.Timeout | undefined
   #isStopped = false
 
-  /** `onResult` is called when the threshold for a result is reached, and every time after that. */
+  /** `onResult` is called when a threshold is reached, and after every further equal result. */
   constructor(spec: KubeObject, target: ProbeTarget, onResult: (isGood: boolean) => void) {
     this.#spec = spec
     this.#target = target
@@ -54,7 +54,7 @@ async function ask(spec: KubeObject, target: ProbeTarget): Promise<boolean> {
     return await opens(host, portOf(spec.tcpSocket.port, target.container), timeoutMs)
   }
   if (spec.httpGet !== undefined) return await answers(spec.httpGet, target, timeoutMs)
-  throw new Error(`The stand-in does not know this probe: ${JSON.stringify(spec)}`)
+  throw new Error(`This probe is not implemented: ${JSON.stringify(spec)}`)
 }
 
 function opens(host: string, port: number, timeoutMs: number): Promise<boolean> {
@@ -89,7 +89,7 @@ function answers(spec: KubeObject, target: ProbeTarget, timeoutMs: number): Prom
   })
 }
 
-/** A port by number or by the name that the container gives it. */
+/** The number of a port, given as a number or as a name in the container. */
 function portOf(port: number | string, container: KubeObject): number {
   if (typeof port === 'number') return port
   const found = (container.ports ?? []).find(({ name }: KubeObject) => name === port)

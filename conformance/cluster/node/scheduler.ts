@@ -1,8 +1,8 @@
-// Stands in for the scheduler: there is one node, and every pod gets it that no anti-affinity keeps away.
+// Replaces the scheduler: binds every pod to the only node unless a required anti-affinity excludes it.
 import { KubeApiError, type KubeApi, type KubeObject } from '../kube-api.ts'
 import { NODE_NAME } from './node-name.ts'
 
-/** See the file's first line. */
+/** Binds pods to the node. */
 export class Scheduler {
   readonly #api: KubeApi
   readonly #placed = new Map<string, KubeObject>()
@@ -12,7 +12,7 @@ export class Scheduler {
     this.#api = api
   }
 
-  /** Binds a pod to the node, now or when those that keep it away are gone. */
+  /** Binds a pod to the node, at once or when no other pod excludes it any more. */
   place(pod: KubeObject): void {
     const { uid } = pod.metadata
     if (this.#placed.has(uid)) return
@@ -26,7 +26,7 @@ export class Scheduler {
     void this.#bind(pod)
   }
 
-  /** The pod is gone. */
+  /** Handles the removal of a pod. */
   forget(uid: string): void {
     this.#placed.delete(uid)
     this.#waiting.delete(uid)
@@ -42,7 +42,7 @@ export class Scheduler {
         target: { apiVersion: 'v1', kind: 'Node', name: NODE_NAME },
       })
     } catch (error) {
-      // Deleted, or bound already.
+      // The pod was deleted or is bound already.
       if (!(error instanceof KubeApiError) || ![404, 409].includes(error.status)) throw error
     }
   }
@@ -62,7 +62,7 @@ function pathOf({ metadata }: KubeObject): string {
   return `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`
 }
 
-// The terms that are required, with labels to match, in the pod's own namespace.
+// The required terms with matchLabels, which apply to the pod's namespace.
 function isKeptAway(pod: KubeObject, other: KubeObject): boolean {
   const terms = pod.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []
   const labels = other.metadata.labels ?? {}

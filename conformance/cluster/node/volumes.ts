@@ -1,4 +1,4 @@
-// Volumes as the kubelet makes them: files behind `..data`, swapped at once, with its modes and groups.
+// Creates volumes as the kubelet does: files behind `..data`, replaced atomically, with their modes and groups.
 import {
   chmodSync,
   chownSync,
@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path'
 import { KubeApiError, type KubeApi, type KubeObject } from '../kube-api.ts'
 import { podField } from './pod-field.ts'
 
-/** Something that a pod needs is not there yet. */
+/** An object that a pod needs does not exist yet. */
 export class NotThereYet extends Error {}
 
 interface VolumeFile {
@@ -23,11 +23,11 @@ interface VolumeFile {
   readonly mode: number
 }
 
-/** The volumes of one pod below one folder. */
+/** The volumes of a pod, in one folder. */
 export class PodVolumes {
   readonly #api: KubeApi
   readonly #folder: string
-  // Tokens are asked for once: a real kubelet renews them after 80 % of their hour.
+  // Tokens are requested once; a real kubelet renews them after 80 % of their lifetime.
   readonly #tokens = new Map<string, string>()
 
   constructor(api: KubeApi, folder: string) {
@@ -35,17 +35,17 @@ export class PodVolumes {
     this.#folder = folder
   }
 
-  /** Folder of a volume. */
+  /** The folder of a volume. */
   path(name: string): string {
     return join(this.#folder, name)
   }
 
-  /** Makes all, or brings those up to date whose source has changed. @throws NotThereYet */
+  /** Creates all volumes, or updates those whose source has changed. @throws NotThereYet */
   async refresh(pod: KubeObject): Promise<void> {
     for (const volume of pod.spec.volumes ?? []) await this.#refreshVolume(pod, volume)
   }
 
-  /** Whether the volumes or variables of the pod come from this ConfigMap or Secret. */
+  /** Whether a volume of the pod contains this ConfigMap or Secret. */
   static uses(pod: KubeObject, kind: 'configMap' | 'secret', name: string): boolean {
     return (pod.spec.volumes ?? []).some(
       (volume: KubeObject) =>
@@ -100,12 +100,12 @@ export class PodVolumes {
       }))
     }
     if (source.serviceAccountToken !== undefined) {
-      // Only for the pod's own user, where the pod names one or a group.
+      // Readable by the pod's user only, if the pod specifies a user or a group.
       const isOwned = ownerOf(pod) !== undefined || pod.spec.securityContext?.fsGroup !== undefined
       const content = Buffer.from(await this.#token(pod, source.serviceAccountToken))
       return [{ path: source.serviceAccountToken.path, content, mode: isOwned ? 0o600 : mode }]
     }
-    throw new Error(`The stand-in does not know this volume source: ${JSON.stringify(source)}`)
+    throw new Error(`This volume source is not implemented: ${JSON.stringify(source)}`)
   }
 
   async #find(path: string, isOptional = false): Promise<KubeObject> {
@@ -155,7 +155,7 @@ export class PodVolumes {
   }
 }
 
-/** The one user of all containers, if they have one: the owner of token files. */
+/** The common user of all containers, who owns token files; undefined if they differ. */
 function ownerOf(pod: KubeObject): number | undefined {
   const users = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(
     (container: KubeObject) => container.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser,
@@ -181,7 +181,7 @@ function pick(data: ReadonlyMap<string, Buffer>, source: KubeObject, mode: numbe
   })
 }
 
-// Writable by the group, which new files keep.
+// Writable by the group, which new files inherit.
 function makeDirectory(folder: string, group: number | undefined): void {
   mkdirSync(folder, { recursive: true })
   chmodSync(folder, group === undefined ? 0o777 : 0o2777)
@@ -189,8 +189,8 @@ function makeDirectory(folder: string, group: number | undefined): void {
 }
 
 /**
- * kubelet's AtomicWriter: a folder of this moment, `..data` pointing to it by one rename, and names in the volume
- * that point through `..data`.
+ * Works like the kubelet's AtomicWriter: writes a new folder, redirects the link `..data` to it by one rename, and
+ * links the files of the volume through `..data`.
  */
 function writeAtomically(folder: string, files: readonly VolumeFile[], group: number | undefined): void {
   mkdirSync(folder, { recursive: true })
@@ -202,7 +202,7 @@ function writeAtomically(folder: string, files: readonly VolumeFile[], group: nu
     const file = join(folder, moment, path)
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, content)
-    // A group is given read access to volumes that cannot be written.
+    // The group gets read access to read-only volumes.
     chmodSync(file, group === undefined ? mode : mode | 0o440)
     if (group !== undefined) changeOwner(file, undefined, group)
   }
@@ -230,7 +230,7 @@ function isSame(data: string, files: readonly VolumeFile[]): boolean {
   )
 }
 
-/** In a user namespace with one user only, files stay ours. */
+/** Changes the owner, which is impossible and not needed in a user namespace with a single user. */
 function changeOwner(path: string, user: number | undefined, group: number): void {
   try {
     chownSync(path, user ?? process.getuid!(), group)

@@ -1,17 +1,17 @@
-// Stands in for CoreDNS: the names of Services, for pods.
+// Replaces CoreDNS: resolves names of Services for pods.
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
 import { addNodeAddress } from '../node/network.ts'
 
-/** Address of the server. */
+/** Address of the DNS server. */
 export const DNS_ADDRESS = '10.96.0.10'
 
 const TYPE_A = 1
 const NAME_ERROR = 3
 const SUFFIX = '.svc.cluster.local'
 
-/** Answers until the signal. */
+/** Serves queries until the signal. */
 export async function startDns(api: KubeApi, signal: AbortSignal): Promise<void> {
   const services = new Map<string, KubeObject>()
   const slices = new Map<string, KubeObject>()
@@ -35,7 +35,7 @@ function keepIn(map: Map<string, KubeObject>): (object: KubeObject, isDeleted: b
   }
 }
 
-/** Addresses of `service.namespace.svc.cluster.local` and `pod.service.…`; undefined when there is no such name. */
+/** Addresses of `service.namespace.svc.cluster.local` and `pod.service.…`; undefined for an unknown name. */
 function resolveName(
   name: string,
   services: readonly KubeObject[],

@@ -1,9 +1,10 @@
-// Stands in for KServe's controller in its standard (raw deployment) mode: InferenceService to Deployment, Service and status.
+// Replaces KServe's controller in standard (raw deployment) mode: creates a Deployment and a Service for each
+// InferenceService, and sets its status.
 import type { KubeApi, KubeObject } from '../kube-api.ts'
 
 const GROUP = '/apis/serving.kserve.io/v1beta1'
 
-/** Serves every InferenceService with a scikit-learn predictor until the signal. */
+/** Handles all InferenceServices with a scikit-learn predictor until the signal. */
 export async function startKserveController(api: KubeApi, signal: AbortSignal): Promise<void> {
   const services = new Map<string, KubeObject>()
   await api.watch(`${GROUP}/inferenceservices`, signal, (service, isDeleted) => {
@@ -48,7 +49,7 @@ async function reconcile(api: KubeApi, service: KubeObject): Promise<void> {
   })
 }
 
-// What KServe's ClusterServingRuntime kserve-sklearnserver makes of a predictor.
+// The container that KServe's ClusterServingRuntime kserve-sklearnserver creates for a predictor.
 function container(model: string): KubeObject {
   return {
     name: 'kserve-container',

@@ -1,9 +1,9 @@
-// Stands in for kube-proxy and a load balancer: Service addresses that forward TCP to a ready pod.
+// Replaces kube-proxy and a load balancer: forwards TCP from the addresses of Services to ready pods.
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
 import { addNodeAddress, removeNodeAddress } from '../node/network.ts'
 
-/** Where Services of type LoadBalancer are reached, beside 127.0.0.1: an address of the documentation range. */
+/** Address of Services of type LoadBalancer, in addition to 127.0.0.1; from the range for documentation. */
 export const EXTERNAL_ADDRESS = '192.0.2.1'
 
 interface Target {
@@ -11,7 +11,7 @@ interface Target {
   readonly port: number
 }
 
-/** Follows Services and EndpointSlices until the signal. */
+/** Watches Services and EndpointSlices until the signal. */
 export async function startServiceProxy(api: KubeApi, signal: AbortSignal): Promise<void> {
   const proxy = new ServiceProxy(api)
   await addNodeAddress(EXTERNAL_ADDRESS)
@@ -88,7 +88,7 @@ class ServiceProxy {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#forward(socket, targets()),
     )
-    // Another program of the node may listen there already, as the API server does.
+    // Another program of the node, such as the API server, may listen there already.
     server.on('error', (error) => console.error(`Service address ${address}:${port}: ${error.message}`))
     server.listen(port, address)
     return server
@@ -97,7 +97,7 @@ class ServiceProxy {
   #forward(socket: Socket, targets: readonly Target[]): void {
     this.#keep(socket)
     const target = targets[this.#turn++ % targets.length]
-    // Nobody is there: refused, as by a REJECT rule.
+    // Without endpoints the connection is refused, as by a REJECT rule.
     if (target === undefined) return void socket.resetAndDestroy()
     const upstream = connect({ host: target.address, port: target.port, noDelay: true, allowHalfOpen: true })
     this.#keep(upstream)

@@ -1,9 +1,9 @@
-// Stands in for a storage class: each claim gets a folder of its own, kept until the cluster ends.
+// Replaces a storage class: creates a folder for each claim, which is kept until the cluster ends.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KubeApi } from '../kube-api.ts'
 
-/** Makes a volume for every claim until the signal; the real controller manager binds the two. */
+/** Creates a volume for every claim until the signal. The controller manager binds them. */
 export async function startVolumeProvisioner(
   api: KubeApi,
   folder: string,

@@ -129,7 +129,7 @@ function problemLabel(problem: Problem, body: Buffer): string {
   claim(message !== '' && message.length <= 1000 && detail.length <= 1500, 'a text of a problem has no bound')
   const location = / to "(.*)"; redirects are never followed/s.exec(detail)?.[1] ?? ''
   claim(!/[?#]/.test(location), 'the log has the query of a redirect')
-  claim(retryAfterMs >= 0 && retryAfterMs <= 86_400_000, 'a retry is put off for ever')
+  claim(retryAfterMs >= 0 && retryAfterMs <= 86_400_000, 'the time until a retry is unbounded')
   if (problem.body !== undefined) {
     // Texts in it are cut after their first line.
     claim(

@@ -94,7 +94,7 @@ function checkHeaders(
   claim(new Set(names).size === names.length, 'a header passes twice')
   for (const [index, name] of names.entries()) {
     const value = headers[2 * index + 1]!
-    claim(ALWAYS.includes(name) || allowed.has(name), `header "${name}" passes although nobody opened it`)
+    claim(ALWAYS.includes(name) || allowed.has(name), `header "${name}" passes although it is not allowed`)
     claim(name === name.toLowerCase() && !NEVER.includes(name), `header "${name}" passes`)
     claim(!/^(?:x-envoy-|x-forwarded-|kubeflow-|proxy-|sec-)/.test(name), `header "${name}" passes`)
     claim(/^[\x21-\x7e]+$/.test(name) && /^[\x20-\x7e]*$/.test(value), 'a header has what ends a line')

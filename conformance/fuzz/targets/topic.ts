@@ -113,7 +113,7 @@ function checkOwn(topics: TopicSpace, client: string, topic: string): void {
   const own = [...topics.root.split('/'), 'reply', client]
   claim(
     own.every((level, index) => levels[index] === level),
-    'a reply goes outside of the own subtree',
+    "a reply topic is outside the client's own subtree",
   )
   claim(!/[+#\u0000-\u001f\u007f-\u009f]/.test(topic), 'a reply topic cannot be published to')
   claim(Buffer.byteLength(topic) <= 65_535 && levels.length <= 200, 'a reply topic makes a broker hang up')

@@ -201,7 +201,7 @@ export const duplicates: Row = {
       await until(() => load.replies === 3 * load.mark, 10_000)
       const report = load.report()
       const calls = await upstream.calls(SLOW)
-      const known = await connector.metric('inferwire_duplicates_total')
+      const known = await connector.metric('inferwire_duplicate_requests_total')
       findings.ran('seconds', seconds, 60)
       findings.figure('requests', report.requests)
       findings.figure('publishes', 3 * report.requests)

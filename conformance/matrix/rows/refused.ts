@@ -134,7 +134,7 @@ async function outcome(name: string, world: World, client: TestClient, errors: n
   return {
     name,
     calls: await upstream.calls('echo'),
-    dropped: await connector.metric('inferwire_dropped_total', 'reply_refused'),
+    dropped: await connector.metric('inferwire_unanswered_requests_total', 'reply_refused'),
     errors,
     held: await connector.metric('inferwire_unacknowledged_requests'),
     connections: await connector.metric('inferwire_mqtt_connections_total'),

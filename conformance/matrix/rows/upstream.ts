@@ -207,8 +207,8 @@ export const upstreamDies: Row = {
       await load.settle()
       const seconds = (performance.now() - startedAtMs) / 1000
       const report = load.report()
-      const retries = await connector.metric('inferwire_retries_total')
-      const opens = await connector.metric('inferwire_circuit_opens_total')
+      const retries = await connector.metric('inferwire_upstream_retries_total')
+      const opens = await connector.metric('inferwire_upstream_circuit_opens_total')
       findings.ran('times', times, 50)
       findings.figure('requests', report.requests)
       findings.figure('opened_max_ms', openedMs)

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The `inferwire` command. Only finds the built program; everything else is in src.
+// Entry point of the `inferwire` command: loads the compiled program from dist.
 import { existsSync } from 'node:fs'
 
 const main = new URL('../dist/main.js', import.meta.url)
@@ -8,7 +8,7 @@ if (existsSync(main)) {
   await runMain(process.argv.slice(2))
 } else {
   process.stderr.write(
-    'error: inferwire is not built yet\n       Run "npm run build" in the repository first.\n',
+    'error: inferwire has not been built\n       Run "npm run build" in the repository first.\n',
   )
   process.exitCode = 70
 }

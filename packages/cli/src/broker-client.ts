@@ -1,5 +1,5 @@
-// The SDK, with the options of the command line and what the commands need of it.
-import { PROPERTY, type ReceivedCard } from '@inferwire/protocol'
+// Wraps the SDK's client for the commands.
+import { PROPERTY, type ConnectorStatus, type ReceivedCard } from '@inferwire/protocol'
 import type { BrokerTarget } from './broker-flags.ts'
 import { readCaFile } from './ca-file.ts'
 import { CliError, usageError } from './cli-error.ts'
@@ -13,19 +13,21 @@ import { printable } from './table.ts'
 export interface BrokerClient {
   /** Sends a request and waits for its answer. @throws InferwireError */
   ask(request: ShownRequest): Promise<Answer>
-  /** The retained cards of all models, by name; what is no card is named on standard error. @throws InferwireError */
+  /** The retained model cards, by name; warns about unreadable ones on standard error. @throws InferwireError */
   cards(): Promise<ReceivedCard[]>
-  /** The retained card of one model. @throws CliError with the nearest name when there is none, or why it is no card */
+  /** The retained statuses of all connectors; empty when this user may not read them. */
+  statuses(): Promise<ConnectorStatus[]>
+  /** The retained card of one model. @throws CliError when there is none, with the nearest name, or it is unreadable */
   card(model: string): Promise<ReceivedCard>
   close(): Promise<void>
 }
 
-// A broker that is there answers much sooner; waiting longer only hides a wrong address.
+// A reachable broker answers much sooner; a longer wait would only hide a wrong address.
 const CONNECT_TIMEOUT_MAX_MS = 10_000
 
 /**
- * Connects; from here on Ctrl-C ends the process at once.
- * @throws InferwireError `broker_unreachable`, `not_authorized`; CliError for options that the SDK refuses
+ * Connects; from then on Ctrl-C ends the process at once.
+ * @throws InferwireError `broker_unreachable`, `not_authorized`; CliError for options that the SDK rejects
  */
 export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   const { connect } = await import('@inferwire/client')
@@ -43,10 +45,13 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   const topicOf = (model: string): string => target.topics.card(model)
   const cards = (): Promise<ReceivedCard[]> => client.models({ timeoutMs, onUnreadable: warn })
   const warn = (name: string, mistake: string): void => {
-    process.stderr.write(`warning: "${printable(topicOf(name))}" is no model card: ${printable(mistake)}\n`)
+    process.stderr.write(
+      `warning: "${printable(topicOf(name))}" is not a model card: ${printable(mistake)}\n`,
+    )
   }
   return {
     cards,
+    statuses: () => client.connectors({ timeoutMs }).catch(() => []),
     card: async (model) => {
       const onUnreadable = (_name: string, mistake: string): never => {
         throw unreadableCard(topicOf(model), mistake)
@@ -70,7 +75,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   }
 }
 
-// The SDK's TypeErrors are about its arguments, which are options of the command line here.
+// The SDK throws a TypeError for an invalid argument; here the arguments are command-line options.
 function refusedOption(error: unknown): never {
   if (!(error instanceof TypeError)) throw error
   throw usageError(error.message, 'Correct the option; --help lists all of them.')
@@ -79,7 +84,7 @@ function refusedOption(error: unknown): never {
 function unreadableCard(topic: string, mistake: string): CliError {
   return new CliError(
     EXIT.modelError,
-    `what is retained on "${topic}" is no model card: ${mistake}`,
-    `Find out who publishes it; a restarted connector replaces it. To clear it: mosquitto_pub -r -n -t '${topic}'`,
+    `the retained message on "${topic}" is not a model card: ${mistake}`,
+    `Restart the connector to replace it, or clear it: mosquitto_pub -r -n -t '${topic}'`,
   )
 }

@@ -27,7 +27,7 @@ function target(argv: string[], env: NodeJS.ProcessEnv = {}): BrokerTarget {
   return brokerTarget(flagsOf(...argv), env)
 }
 
-test('without anything: the broker of this machine, MQTT 5, as cli', () => {
+test('defaults to the local broker, MQTT 5 and the client level "cli"', () => {
   const { url, identity, mqttVersion, timeoutMs, topics, username } = target([])
   expect(url.href).toBe('mqtt://127.0.0.1:1883')
   expect({ identity, mqttVersion, timeoutMs, root: topics.root, username }).toEqual({
@@ -39,7 +39,7 @@ test('without anything: the broker of this machine, MQTT 5, as cli', () => {
   })
 })
 
-test('the letters of mosquitto_pub mean the same', () => {
+test('the option letters mean the same as in mosquitto_pub', () => {
   const { url, username, password, mqttVersion, identity } = target([
     '-h',
     'broker.example',
@@ -61,24 +61,24 @@ test('the letters of mosquitto_pub mean the same', () => {
   })
 })
 
-test('a bare -h asks for help', () => {
+test('-h without a value shows the help', () => {
   expect(() => flagsOf('-h')).toThrow(expect.objectContaining({ code: 'commander.help', exitCode: 0 }))
   expect(() => flagsOf('-h', '-p', '1')).toThrow(CommanderError)
 })
 
-test('IPv6 addresses and the TLS port', () => {
+test('accepts IPv6 addresses and uses TLS for port 8883', () => {
   expect(target(['-h', '::1']).url.href).toBe('mqtt://[::1]:1883')
   expect(target(['-p', '8883']).url.protocol).toBe('mqtts:')
   expect(portOf(target(['--broker', 'wss://broker.example/mqtt']).url)).toBe(443)
 })
 
-test('user name and password leave the URL', () => {
+test('removes user name and password from the URL', () => {
   const { url, username, password } = target(['--broker', 'mqtts://line-3:a%20b@edge:8883'])
   expect(url.href).not.toMatch(/line-3|a%20b/)
   expect({ username, password }).toEqual({ username: 'line-3', password: 'a b' })
 })
 
-test('the environment fills in what no flag says, and flags win', () => {
+test('falls back to the environment; flags take precedence', () => {
   const env = {
     INFERWIRE_BROKER_URL: 'mqtt://other:1999',
     INFERWIRE_BROKER_USERNAME: 'env-user',
@@ -96,7 +96,7 @@ test('the environment fills in what no flag says, and flags win', () => {
   expect(target(['--root', 'r'], env).topics.root).toBe('r')
 })
 
-test('a password file is read without its last line break', () => {
+test('removes the last line break of a password file', () => {
   expect(target(['-u', 'ann', '--password-file', join(folder, 'password')]).password).toBe('from file')
   expect(target(['-u', 'ann', '--password-file', join(folder, 'longest')]).password).toHaveLength(65_535)
 })
@@ -117,7 +117,7 @@ test.each([
   [['--client', 'a/b'], 64, /client level/],
   [['--root', 'a/+'], 64, /not a topic name/],
   [['-u', 'a', '--password-file', '/does/not/exist'], 66, /cannot be read/],
-])('%j is refused with %i', (argv, exitCode, message) => {
+])('rejects %j with exit code %i', (argv, exitCode, message) => {
   const error = (() => {
     try {
       return target(argv)
@@ -132,9 +132,9 @@ test.each([
   expect((error as CliError).remedy).not.toBe('')
 })
 
-test('a password file of 600 MB is too large, and not "not UTF-8"', () => {
+test('rejects a password file of 600 MB as too large, not as invalid UTF-8', () => {
   expect(() => target(['-u', 'ann', '--password-file', join(folder, 'large')])).toThrow(
-    /large" is larger than the longest password that MQTT carries/,
+    /large" is larger than the longest password that MQTT allows/,
   )
 })
 
@@ -145,6 +145,6 @@ test.each([
   ['-t', '0'],
   ['-t', 'soon'],
   ['-t', '-1'],
-])('commander refuses %s %s', (...argv) => {
+])('Commander rejects %s %s', (...argv) => {
   expect(() => flagsOf(...argv)).toThrow(CommanderError)
 })

@@ -1,4 +1,4 @@
-// The file given with --cafile: certificate authorities in PEM.
+// Reads the --cafile option: certificate authorities in PEM.
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { pemCertificates } from '@inferwire/protocol'
@@ -6,8 +6,9 @@ import { CliError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
 
 /**
- * @throws CliError when it cannot be read, has no certificate, or has one that is broken: Node.js would take the file,
- * and then trust nobody
+ * Returns the text of the file.
+ * @throws CliError when the file cannot be read, or has no certificate or an invalid one: Node.js would accept the
+ * file and then reject every broker
  */
 export function readCaFile(file: string): string {
   const text = readText(file)
@@ -15,8 +16,8 @@ export function readCaFile(file: string): string {
   if (certificates.length > 0 && certificates.every(isCertificate)) return text
   throw new CliError(
     EXIT.missingFile,
-    `file "${file}" holds no certificate that can be read; expected PEM`,
-    'Give a file with -----BEGIN CERTIFICATE----- to --cafile: that of the authority that signed the broker’s.',
+    `file "${file}" does not contain valid PEM certificates`,
+    "Use --cafile with the PEM certificate (-----BEGIN CERTIFICATE-----) of the authority that signed the broker's.",
   )
 }
 

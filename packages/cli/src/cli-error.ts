@@ -1,7 +1,7 @@
-// An error that the user of the command line can do something about.
+// An error that the user can correct.
 import { EXIT } from './exit-code.ts'
 
-/** What went wrong, what to do next, and how the process ends. */
+/** An error message with its remedy and its exit code. */
 export class CliError extends Error {
   override readonly name = 'CliError'
   /** One of `EXIT`. */
@@ -16,7 +16,7 @@ export class CliError extends Error {
   }
 }
 
-/** An option or argument that does not fit. */
+/** Creates an error about an invalid option or argument. */
 export function usageError(message: string, remedy: string): CliError {
   return new CliError(EXIT.usage, message, remedy)
 }

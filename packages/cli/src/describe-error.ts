@@ -1,20 +1,21 @@
-// Whatever is thrown, in words for the user and with the exit code that fits.
+// Turns a thrown error into a message for the user and an exit code.
 import { PROBLEMS, tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 import { CliError } from './cli-error.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { printable } from './table.ts'
 
-/** What to write to standard error, line break included, and how to end. */
+/** A message with its exit code. */
 export interface DescribedError {
+  /** For standard error; ends with a line break. */
   readonly text: string
   readonly exitCode: number
 }
 
-/** Describes anything thrown. */
+/** Describes an error; the thrown value may be anything. */
 export function describeError(error: unknown): DescribedError {
   if (error instanceof CliError) return described(error.message, error.remedy, error.exitCode)
   if (!(error instanceof Error)) return fault(String(error))
-  // By name and shape: importing the packages for `instanceof` would make every command load them.
+  // Checked by name and shape: importing the classes for `instanceof` would make every command load their packages.
   if (error.name === 'ConfigError') return { text: `${error.message.trimEnd()}\n`, exitCode: EXIT.config }
   if (isRequestError(error)) return describeRequestError(error)
   const code = (error as NodeJS.ErrnoException).code
@@ -34,32 +35,36 @@ function isRequestError(error: Error): error is RequestError {
   return error.name === 'InferwireError' && typeof (error as { code?: unknown }).code === 'string'
 }
 
-// What the client's own codes ask of the user; the others are in the protocol's table.
+// Remedies in terms of the command line; for all other codes the protocol's table has them.
 const REMEDIES: Readonly<Record<string, string>> = {
   no_connector: 'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
-  broker_unreachable: 'Check -h and -p (or --broker), and that the broker runs; inferwire dev starts one.',
+  broker_unreachable:
+    'Check -h and -p (or --broker), and that the broker is running. To start one: inferwire dev',
   certificate_refused:
-    'Give the authority that signed it: --cafile FILE (PEM; a self-signed certificate is its own authority).',
-  broker_refused: "Look at the broker's log; it says which rule refused.",
-  not_authorized: 'Check -u and the password, and that the ACL lets this user write {root}/request/{user}/#.',
-  deadline_exceeded: 'If the model is only slow, give it more time with -t SECONDS.',
+    'Use --cafile FILE with the authority that signed it (PEM; a self-signed certificate is its own authority).',
+  broker_refused: "The broker's log has the reason.",
+  not_authorized:
+    'Check -u and the password, and that the ACL grants this user write access to {root}/request/{user}/#.',
+  deadline_exceeded: 'If the model is slow, allow more time with -t SECONDS.',
   model_not_found: 'List the models with: inferwire models ls',
-  operation_not_supported: 'See what it offers with: inferwire models describe MODEL',
+  model_not_ready: 'Try again later. If it stays like this, check the log of the model server.',
+  operation_not_supported: 'List its operations with: inferwire models describe MODEL',
 }
 
 const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
   'wrong-name':
-    'Use a name that is in the certificate, with -h or --broker. (--cafile says which authorities to trust, not names.)',
+    'Use a name from the certificate with -h or --broker. (--cafile sets the trusted authorities, not the name.)',
   'out-of-date':
-    "Renew the broker's certificate, or correct the clock of this machine or of the one that made it.",
-  'client-certificate': 'The command line has no client certificate; connect to a port that asks for none.',
-  'not-tls': 'Check -p; a port without TLS needs mqtt:// or ws:// (8883 speaks TLS).',
+    "Renew the broker's certificate, or correct the clock of this machine or of the machine that issued it.",
+  'client-certificate':
+    'The command line does not support client certificates; connect to a port that does not require one.',
+  'not-tls': 'Check -p: use mqtt:// or ws:// for a port without TLS. With -p 8883, TLS is on.',
 }
 
-// CONNACK: the broker does not speak this version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
+// CONNACK: the broker does not support this version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
 const VERSION_REMEDIES: Readonly<Record<string, string>> = {
-  1: 'Choose the version that it speaks with -V 5.',
-  [0x84]: 'Choose a version that the broker supports: -V 3.1.1.',
+  1: 'Use MQTT 5: -V 5',
+  [0x84]: 'Use MQTT 3.1.1: -V 3.1.1',
 }
 
 function remedyByCause({ code: kind, cause }: RequestError): string | undefined {
@@ -84,13 +89,13 @@ function describeListenError(error: Error, code: string): DescribedError {
   const { address, port } = error as { address?: string; port?: number }
   const place = `${address ?? ''}:${port ?? ''}`
   const reason = {
-    EADDRINUSE: 'another process has it',
+    EADDRINUSE: 'another process is using the port',
     EADDRNOTAVAIL: 'this machine has no such address',
-    EACCES: 'this user may not',
+    EACCES: 'permission denied',
   }[code]
   return described(
     `cannot listen on ${place}: ${reason}`,
-    'Choose another port (--admin-port N; 0 = any free port), or end what holds it.',
+    'Use another port with --admin-port PORT (0 = any free port), or stop the other process.',
     EXIT.unavailable,
   )
 }
@@ -104,7 +109,7 @@ function described(message: string, remedy: string | undefined, exitCode: number
 
 function fault(detail: string): DescribedError {
   return {
-    text: `error: a fault in Inferwire itself; please report it with these lines:\n${detail}\n`,
+    text: `error: internal error in Inferwire; please report it with these lines:\n${detail}\n`,
     exitCode: EXIT.internal,
   }
 }

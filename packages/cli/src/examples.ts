@@ -1,15 +1,15 @@
-// Help leads with examples: most readers need no more.
+// The examples at the top of a command's help: most readers need no more.
 import type { Command } from 'commander'
 
 const examples = new WeakMap<Command, readonly (readonly [line: string, comment: string])[]>()
 
-/** Attaches the examples that a command's help begins with. */
+/** Attaches examples to a command; each is a command line and the comment above it. */
 export function setExamples(command: Command, lines: readonly (readonly [string, string])[]): Command {
   examples.set(command, lines)
   return command
 }
 
-/** The text that a command's help begins with; empty where it has no examples. */
+/** Returns the examples section of a command's help, or an empty string if it has none. */
 export function examplesOf(command: Command): string {
   const lines = examples.get(command) ?? []
   if (lines.length === 0) return ''

@@ -2,7 +2,7 @@ import { PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import { EXIT, EXIT_MEANINGS, exitCodeOf } from './exit-code.ts'
 
-test('every exit code is one number with one meaning', () => {
+test('every exit code is unique and has a meaning', () => {
   const codes = Object.values(EXIT)
   expect(new Set(codes).size).toBe(codes.length)
   expect(Object.keys(EXIT_MEANINGS)).toEqual(Object.keys(EXIT))
@@ -25,15 +25,15 @@ test.each([
   ['a_code_of_tomorrow', true, 75],
   ['a_code_of_tomorrow', false, 1],
   ['constructor', false, 1],
-])('%s (retryable: %s) ends with %i', (code, isRetryable, exitCode) => {
+])('problem "%s" (retryable: %s) leads to exit code %i', (code, isRetryable, exitCode) => {
   expect(exitCodeOf(code, isRetryable)).toBe(exitCode)
 })
 
-test('a problem that must not be repeated blindly never ends with "try again"', () => {
+test('maybe_executed never leads to the exit code for "try again later"', () => {
   expect(exitCodeOf('maybe_executed', PROBLEMS.maybe_executed.retryable)).not.toBe(EXIT.temporary)
 })
 
-test('every problem of the wire contract fails', () => {
+test('every problem code leads to a nonzero exit code', () => {
   for (const code of Object.keys(PROBLEMS) as ProblemCode[]) {
     expect(exitCodeOf(code, PROBLEMS[code].retryable), code).toBeGreaterThan(0)
   }

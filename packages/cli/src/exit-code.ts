@@ -1,6 +1,6 @@
-// How `inferwire` ends: one table of exit codes, and which error leads to which.
+// The exit codes of `inferwire`, and which error leads to which.
 
-/** The exit codes: sysexits where one fits, else what shells and GNU `timeout` use. */
+/** Exit codes: those of sysexits.h where one fits, otherwise those of shells and GNU `timeout`. */
 export const EXIT = {
   ok: 0,
   modelError: 1,
@@ -18,25 +18,25 @@ export const EXIT = {
   terminated: 143,
 } as const
 
-/** What each exit code tells a script. */
+/** The meaning of each exit code, for the help. */
 export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
-  ok: 'answered',
-  modelError: 'the model or its server answered with an error',
-  usage: 'unknown command or option, or one that does not fit',
+  ok: 'success',
+  modelError: 'the model or its server returned an error',
+  usage: 'unknown or invalid command, option or argument',
   badInput: 'the request body, the topic or the password file is not valid',
   missingFile: 'a file is missing, or cannot be read or written',
-  unavailable: 'the broker cannot be reached, no connector listens, or a port is taken',
-  internal: 'a fault in Inferwire itself',
-  output: 'standard output cannot be written',
-  temporary: 'failed for now: trying again later makes sense',
-  notAuthorized: 'the broker or the policy refused it, or the password is wrong',
+  unavailable: 'the broker cannot be reached, no connector is subscribed, or a port is in use',
+  internal: 'internal error in Inferwire',
+  output: 'cannot write to standard output',
+  temporary: 'temporary failure; try again later',
+  notAuthorized: 'refused by the broker or by the policy, or wrong password',
   config: 'the configuration is not valid',
-  deadline: 'the deadline passed',
-  interrupted: 'ended by Ctrl-C',
-  terminated: 'ended by SIGTERM before everything was finished',
+  deadline: 'no reply before the deadline',
+  interrupted: 'stopped by Ctrl-C',
+  terminated: 'stopped by SIGTERM with requests unfinished',
 }
 
-// Only what differs from the rule at the end of `exitCodeOf`.
+// Exceptions to the rule at the end of `exitCodeOf`.
 const BY_ERROR_CODE: Readonly<Record<string, number>> = {
   no_connector: EXIT.unavailable,
   broker_unreachable: EXIT.unavailable,
@@ -51,13 +51,13 @@ const BY_ERROR_CODE: Readonly<Record<string, number>> = {
   unsupported_content_type: EXIT.badInput,
   payload_too_large: EXIT.badInput,
   upstream_error: EXIT.modelError,
-  // Retryable in principle, but a script must look at the effect first.
+  // Not "try again later": a script must first check whether the request took effect.
   maybe_executed: EXIT.modelError,
   cancelled: EXIT.interrupted,
   internal: EXIT.internal,
 }
 
-/** The exit code for an error of a request, by its code in the wire contract. */
+/** Returns the exit code for a request's error, by its problem code. */
 export function exitCodeOf(code: string, isRetryable: boolean): number {
   if (Object.hasOwn(BY_ERROR_CODE, code)) return BY_ERROR_CODE[code]!
   return isRetryable ? EXIT.temporary : EXIT.modelError

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { compactJson, indentJson, jsonText } from './json-text.ts'
 
-test('the layout is that of JSON.stringify, whatever the layout was', () => {
+test('lays out any JSON text like JSON.stringify', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.constantFrom(undefined, 1, '\t', 4), (value, space) => {
       const text = JSON.stringify(value, null, space)
@@ -20,31 +20,31 @@ test.each([
   '1E-7',
   '123456789012345678901234567890',
   '"\\u00e9\\/"',
-])('the value %s keeps its spelling', (value) => {
+])('keeps the spelling of the value %s', (value) => {
   expect(indentJson(`{"a":[${value}]}`)).toBe(`{\n  "a": [\n    ${value}\n  ]\n}`)
   expect(compactJson(` { "a" :\r\n[ ${value} ] } `)).toBe(`{"a":[${value}]}`)
 })
 
-test('text without white space between its tokens is not even copied', () => {
+test('returns compact JSON text unchanged', () => {
   const text = '{"a b":[1,"\\" {",true]}'
   expect(compactJson(text)).toBe(text)
 })
 
-test('members of the same name all stay', () => {
+test('keeps all members of the same name', () => {
   expect(compactJson('{"a": 1, "a": 2}')).toBe('{"a":1,"a":2}')
 })
 
-test('very deep nesting is not indented', () => {
+test('does not indent very deeply nested JSON', () => {
   const deep = `${'['.repeat(10_000)}${']'.repeat(10_000)}`
   expect(indentJson(deep)).toBe(deep)
 })
 
-test('a string of millions of escapes is no other than a short one', () => {
+test('handles a string with millions of escapes', () => {
   const text = `{"a":"${'\\\\\\"'.repeat(3_000_000)}","b":1}`
   expect(compactJson(text) === text).toBe(true)
 })
 
-test('JSON is what JSON.parse takes, in UTF-8', () => {
+test('accepts only UTF-8 text that JSON.parse accepts', () => {
   expect(jsonText(Buffer.from('\ufeff{"a":1}'))).toBe('{"a":1}')
   expect(jsonText(Buffer.from('0.87'))).toBe('0.87')
   for (const bytes of [Buffer.from('[NaN]'), Buffer.from(''), Buffer.from([0x22, 0xe9, 0x22])]) {

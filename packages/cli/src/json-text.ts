@@ -1,20 +1,20 @@
-// Formats JSON text without parsing it. To parse a value and write it again would lose what a double cannot hold
-// (9007199254740993, 1e400), and its spelling (1.0).
+// Formats JSON text without converting its values: that would change numbers that a double cannot hold
+// (9007199254740993, 1e400) and spellings such as 1.0.
 
-// Deeper lists would be mostly spaces.
+// Beyond this depth, indented text would be mostly spaces.
 const DEPTH_MAX = 200
-// Spaces, then one sign, or a number or word; a string is only begun.
+// White space, then one punctuation mark, a number or a word; of a string, only the opening quote.
 const TOKEN = /\s*([",:[\]{}]|[^\s",:[\]{}]+)/y
 const STRING_OR_SPACE = /"|[ \t\n\r]+/g
-// RFC 6839 §3.1: the suffix +json as well.
+// Includes the suffix +json (RFC 6839 §3.1).
 const JSON_TYPE = /^[^;]*[/+]json\s*(?:;|$)/i
 
-/** Whether a Content Type is that of JSON. */
+/** Returns whether a content type denotes JSON. */
 export function isJsonType(contentType: string): boolean {
   return JSON_TYPE.test(contentType)
 }
 
-/** Bytes as JSON text without a byte order mark; undefined when they are not JSON in UTF-8. */
+/** Decodes JSON text and removes a byte order mark; returns undefined for bytes that are not JSON in UTF-8. */
 export function jsonText(bytes: Uint8Array): string | undefined {
   try {
     // RFC 8259 §8.1: a parser may ignore a byte order mark.
@@ -26,7 +26,7 @@ export function jsonText(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** JSON text on one line. Text that has no white space between its tokens is returned as it is. */
+/** Removes the white space between the tokens of JSON text. Text without any is returned unchanged. */
 export function compactJson(text: string): string {
   const pieces: string[] = []
   let from = 0
@@ -44,7 +44,7 @@ export function compactJson(text: string): string {
   return from === 0 ? text : pieces.join('') + text.slice(from)
 }
 
-/** JSON text as JSON.stringify(value, null, 2) would lay it out; what is nested very deep stays on one line. */
+/** Indents JSON text like JSON.stringify(value, null, 2); very deeply nested text is put on one line instead. */
 export function indentJson(text: string): string {
   const parts: string[] = []
   let depth = 0
@@ -77,7 +77,7 @@ function* tokensOf(text: string): Generator<string> {
   }
 }
 
-// Not by a regular expression: it overflows the stack over millions of escapes.
+// A regular expression would overflow the stack on millions of escapes.
 function endOfString(text: string, start: number): number {
   for (let quote = text.indexOf('"', start); quote !== -1; quote = text.indexOf('"', quote + 1)) {
     let backslash = quote

@@ -1,10 +1,10 @@
-// Runs one command line: parses it, does it, and turns whatever is thrown into words and an exit code.
+// Runs one command line, and turns errors into a message and an exit code.
 import { CommanderError, type Command } from 'commander'
 import { EXIT } from './exit-code.ts'
 import { createProgram } from './program.ts'
 import { describeError } from './describe-error.ts'
 
-/** Runs `argv` (without node and script). Leaves the outcome in `process.exitCode`. */
+/** Runs `argv` (without node and script) and sets `process.exitCode`. */
 export async function runMain(argv: readonly string[]): Promise<void> {
   watchOutput()
   const program = createProgram()
@@ -27,7 +27,7 @@ export async function runMain(argv: readonly string[]): Promise<void> {
   }
 }
 
-// Commander would end the process by itself, with codes of its own.
+// By default Commander exits the process with its own exit codes.
 function makeThrow(command: Command): void {
   command
     .exitOverride()
@@ -36,7 +36,7 @@ function makeThrow(command: Command): void {
   for (const child of command.commands) makeThrow(child)
 }
 
-// Commander's text, the suggestion on a line of its own, and where to read more.
+// Commander's text with its suggestion on a separate line, and a pointer to the help.
 function usageText(text: string, command: Command): string {
   const names: string[] = []
   for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name())
@@ -45,11 +45,11 @@ function usageText(text: string, command: Command): string {
 
 function watchOutput(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // `inferwire models ls | head -1` closes our output; that is no error.
+    // `inferwire models ls | head -1` closes standard output early, which is not an error.
     if (error.code === 'EPIPE') process.exit(EXIT.ok)
-    process.stderr.write(`error: standard output cannot be written: ${error.message}\n`)
+    process.stderr.write(`error: cannot write to standard output: ${error.message}\n`)
     process.exit(EXIT.output)
   })
-  // No place is left to report it, and a connector whose log disk is full continues to serve.
+  // There is nowhere left to report this, and a connector whose log disk is full must continue to serve.
   process.stderr.on('error', () => {})
 }

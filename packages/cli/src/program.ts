@@ -1,5 +1,5 @@
-// The command tree: one line per command.
-import { Command } from 'commander'
+// Builds the command tree of `inferwire`.
+import { Command, Option } from 'commander'
 import { completionCommand } from './commands/completion.ts'
 import { configCommand } from './commands/config.ts'
 import { connectCommand } from './commands/connect.ts'
@@ -14,7 +14,7 @@ import { examplesOf, setExamples } from './examples.ts'
 import { EXIT, EXIT_MEANINGS } from './exit-code.ts'
 import { VERSION } from './version.ts'
 
-/** Builds the whole command tree. Actions set `process.exitCode`, or throw. */
+/** Builds the command tree. An action sets `process.exitCode` or throws. */
 export function createProgram(): Command {
   const program: Command = new Command('inferwire')
     .description('KServe inference over MQTT.')
@@ -34,11 +34,23 @@ export function createProgram(): Command {
     .addCommand(completionCommand(() => program))
     .addCommand(versionCommand())
   setExamples(program, [
-    ['inferwire dev', 'everything in one process: broker, models, connector'],
-    ['inferwire connect --model iris=http://127.0.0.1:8080', 'serve a model over the broker on this machine'],
-    [`inferwire infer iris -d '{"instances":[[6.8,2.8,4.8,1.4]]}'`, 'ask it'],
+    ['inferwire dev', 'run broker, model server and connector in one process'],
+    ['inferwire connect --model iris=http://127.0.0.1:8080', 'expose a model on the local broker'],
+    [`inferwire infer iris -d '{"instances":[[6.8,2.8,4.8,1.4]]}'`, 'send it a request'],
   ])
+  for (const command of program.commands) nameHelp(command)
   return program
+}
+
+// Replaces Commander's wording, where a command has not replaced it already.
+function nameHelp(command: Command): void {
+  const options = command.createHelp().visibleOptions(command)
+  if (options.some(({ description }) => description === 'display help for command')) {
+    command.addHelpOption(new Option('-h, --help', 'show this help').helpGroup('Options:'))
+  }
+  if (command.commands.length === 0) return
+  command.helpCommand('help [command]', 'show the help of a command')
+  for (const child of command.commands) nameHelp(child)
 }
 
 function exitCodesText(): string {

@@ -3,18 +3,18 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { shellLine, shellQuote, ShellSource } from './shell-quote.ts'
 
-test('leaves words alone that a shell reads as they are', () => {
+test('does not quote a word that is safe in a shell', () => {
   expect(shellQuote('infer/request/cam7/iris/predict')).toBe('infer/request/cam7/iris/predict')
 })
 
-test('quotes JSON, quotes inside quotes, and the empty word', () => {
+test('quotes JSON, a quotation mark, and the empty word', () => {
   expect(shellQuote('{"a":[1, 2]}')).toBe(`'{"a":[1, 2]}'`)
   expect(shellQuote("it's")).toBe(`'it'\\''s'`)
   expect(shellQuote('')).toBe(`''`)
 })
 
-test('a real shell reads back every word that it is given', () => {
-  // No NUL: no argument of a process can hold one.
+test('a real shell reads back every quoted word', () => {
+  // A process argument cannot contain NUL.
   const word = fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\0'))
   fc.assert(
     fc.property(fc.array(word, { minLength: 1, maxLength: 5 }), (words) => {
@@ -25,6 +25,6 @@ test('a real shell reads back every word that it is given', () => {
   )
 })
 
-test('shell source stays as it is', () => {
+test('does not quote shell source', () => {
   expect(shellLine(['-P', new ShellSource('"$(cat f)"')])).toBe('-P "$(cat f)"')
 })

@@ -1,13 +1,13 @@
-// Makes words safe to paste into a POSIX shell.
+// Quotes words for a POSIX shell.
 
 const PLAIN = /^[A-Za-z0-9_@%+=:,./-]+$/
 
-/** One word for a POSIX shell: as it is where that is safe, else in single quotes. */
+/** Quotes one word for a POSIX shell; a word that is safe without quotes is returned unchanged. */
 export function shellQuote(word: string): string {
   return PLAIN.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 }
 
-/** A word that is already shell source, such as `"$(cat file)"`. */
+/** Shell source that must not be quoted, such as `"$(cat file)"`. */
 export class ShellSource {
   readonly source: string
 
@@ -16,7 +16,7 @@ export class ShellSource {
   }
 }
 
-/** A command line of quoted words. */
+/** Joins words to a command line and quotes them where needed. */
 export function shellLine(words: readonly (string | ShellSource)[]): string {
   return words.map((word) => (word instanceof ShellSource ? word.source : shellQuote(word))).join(' ')
 }

@@ -1,6 +1,6 @@
-// Plain tables as kubectl prints them: upper-case headers, columns by spaces, no boxes.
+// Formats plain tables in the style of kubectl: upper-case headers, columns separated by spaces, no lines.
 
-/** Lines of a table; the last column is never padded. */
+/** Returns the table as text, one line per row; lines have no trailing spaces. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header.map((name) => name.toUpperCase()), ...rows.map((row) => row.map(printable))]
   const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
@@ -15,10 +15,10 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
     .join('')
 }
 
-// Control, bidirectional and zero-width characters could rewrite what a reader sees in a terminal.
+// Control, bidirectional and zero-width characters could change what a terminal displays.
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g
 
-/** Text from the wire, made safe for a terminal: one line, nothing that moves the cursor. */
+/** Makes received text safe for a terminal: replaces line breaks and control characters. */
 export function printable(text: string): string {
   return text.replaceAll(UNPRINTABLE, '\ufffd')
 }

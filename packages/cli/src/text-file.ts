@@ -1,10 +1,10 @@
-// Text from editors and shells: UTF-8, sometimes with a byte order mark, sometimes in another encoding.
+// Decodes text from editors and shells, which may have a byte order mark or another encoding than UTF-8.
 import { CliError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
 
 /**
- * The text, without a byte order mark; a mark would become a part of a password, or make JSON unreadable.
- * @throws CliError that names the encoding; `what` begins its sentence
+ * Decodes UTF-8 and removes a byte order mark, which would become part of a password or make JSON invalid.
+ * @throws CliError that names the encoding; its message begins with `what`
  */
 export function utf8Text(bytes: Uint8Array, what: string): string {
   try {

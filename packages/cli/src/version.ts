@@ -1,4 +1,4 @@
-// The version of this package.
+// Reads the version of this package.
 import { readFileSync } from 'node:fs'
 
 const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {

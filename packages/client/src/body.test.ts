@@ -3,7 +3,7 @@ import { operationOf, toBytes } from './body.ts'
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
-test('objects become JSON, text and bytes are sent as they are', () => {
+test('sends objects as JSON, and text and bytes unchanged', () => {
   const bytes = new Uint8Array([0xff, 0])
   expect(text(toBytes({ instances: [1] }))).toBe('{"instances":[1]}')
   expect(text(toBytes('{"a": 1e400}'))).toBe('{"a": 1e400}')
@@ -11,12 +11,12 @@ test('objects become JSON, text and bytes are sent as they are', () => {
   expect(toBytes(undefined)).toHaveLength(0)
 })
 
-test('a number is no body', () => {
+test('rejects a number as a body', () => {
   expect(() => toBytes(5 as unknown as string)).toThrow(/body is 5; expected/)
   expect(() => toBytes(null as unknown as string)).toThrow(TypeError)
 })
 
-test('numbers in memory are lists in JSON; what JSON cannot carry is a TypeError, not null or {}', () => {
+test('writes typed arrays as lists, and rejects values that JSON cannot represent with a TypeError', () => {
   const body = { instances: [new Float32Array([1.5, 2])], id: 9007199254740993n }
   expect(text(toBytes(body))).toBe('{"instances":[[1.5,2]],"id":9007199254740993}')
   expect(() => toBytes({ instances: [[Number.NaN]] })).toThrow(/^body\.instances\[0\]\[0\] is NaN/)
@@ -28,7 +28,7 @@ test.each([
   new ArrayBuffer(4),
   new DataView(new ArrayBuffer(4)),
   new BigInt64Array(1),
-])('a body that is %o could be numbers or bytes: the TypeError says how to give either', (body) => {
+])('rejects the ambiguous body %o with a TypeError that explains how to send numbers or bytes', (body) => {
   expect(() => toBytes(body)).toThrow(/^body is of type \w+; put it into an object .* as a Uint8Array\.$/)
 })
 
@@ -42,6 +42,6 @@ test.each([
   ['null', undefined],
   [undefined, undefined],
   [Object.create({ inputs: [] }) as object, undefined],
-])('%j is made for %s', (body, operation) => {
+])('derives from the body %j the operation %s', (body, operation) => {
   expect(operationOf(body)).toBe(operation)
 })

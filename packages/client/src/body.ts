@@ -1,17 +1,17 @@
-// What the caller gives as a body -> bytes, and the operation that such a body is made for.
+// Converts a body to bytes, and derives the operation from it.
 import { operationOfBody, writeJson, type OperationName } from '@inferwire/protocol'
 
 /**
- * A body: an object or an array becomes JSON, with typed arrays in it as lists and bigints with all their digits; text
- * and the bytes of a Uint8Array are sent as they are.
+ * A request body. An object or an array is sent as JSON, with typed arrays as lists and bigints with all their digits.
+ * Text and the bytes of a Uint8Array are sent unchanged.
  */
 export type RequestBody = object | string | Uint8Array
 
-// Larger text is not parsed just to find out what it is for.
+// Larger text is not parsed only to derive the operation.
 const LOOK_BYTES_MAX = 1024 * 1024
 const encoder = new TextEncoder()
 
-/** The bytes to publish. @throws TypeError for what JSON cannot carry: nothing else is sent in its place */
+/** Returns the bytes to publish. @throws TypeError for values that JSON cannot represent */
 export function toBytes(body: RequestBody | undefined): Uint8Array {
   if (body === undefined) return new Uint8Array(0)
   if (body instanceof Uint8Array) return body
@@ -19,16 +19,16 @@ export function toBytes(body: RequestBody | undefined): Uint8Array {
   if (typeof body !== 'object' || body === null) {
     throw new TypeError(`body is ${String(body)}; expected an object, text or bytes.`)
   }
-  // Numbers for a list, or bytes as they are in memory: only the caller knows.
+  // Ambiguous: the caller may mean a list of numbers, or the bytes in memory.
   if (ArrayBuffer.isView(body) || body instanceof ArrayBuffer) {
     throw new TypeError(
-      `body is of type ${body.constructor.name}; put it into an object such as {instances: [...]}, or give its bytes as a Uint8Array.`,
+      `body is of type ${body.constructor.name}; put it into an object such as {instances: [...]}, or pass its bytes as a Uint8Array.`,
     )
   }
   return encoder.encode(writeJson(body))
 }
 
-/** `predict` for a V1 body (`instances`), `infer` for a V2 body (`inputs`); undefined for all others. */
+/** Returns `predict` for a V1 body (`instances`), `infer` for a V2 body (`inputs`), and undefined for all others. */
 export function operationOf(body: RequestBody | undefined): OperationName | undefined {
   return operationOfBody(typeof body === 'string' || body instanceof Uint8Array ? parsed(body) : body)
 }

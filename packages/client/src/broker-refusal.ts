@@ -1,32 +1,35 @@
-// What a broker's refusal means: CONNACK, SUBACK and PUBACK reason codes -> the SDK's error.
+// Converts CONNACK, SUBACK and PUBACK reason codes, and TLS failures, to the SDK's errors.
 import { tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 import { InferwireError, reasonOf } from './error.ts'
 import type { DialTarget } from './transport.ts'
 
-// MQTT 5 §3.2.2.2; below 0x80 those of MQTT 3.1.1 §3.2.2.3.
+// MQTT 5 §3.2.2.2; codes below 0x80 are those of MQTT 3.1.1 §3.2.2.3.
 const CONNACK_NOT_AUTHORIZED = new Set([4, 5, 0x86, 0x87, 0x8a, 0x8c])
 const CONNACK_WRONG_VERSION = new Set([1, 0x84])
 
-// What to do about a certificate of the broker that is not accepted.
+// Remedies for a broker certificate that was not accepted.
 const CERTIFICATE_REMEDIES: Partial<Record<TlsFailureKind, (reason: unknown) => string>> = {
-  untrusted: () => 'give the authority that signed it as the option ca',
-  'wrong-name': (reason) => `connect with a name that it has${namesOf(reason)}`,
-  'out-of-date': () => 'the broker needs another certificate, or this clock is wrong',
+  untrusted: () => 'set the option ca to the authority that signed it',
+  'wrong-name': (reason) => `connect with a name from the certificate${namesOf(reason)}`,
+  'out-of-date': () => "renew the broker's certificate, or correct the clock of this machine",
 }
 
-/** Why a connection could not be opened. `reason` is what mqtt.js said; undefined when the broker just hung up. */
+/**
+ * Returns the error for a connection that could not be opened. `reason` is mqtt.js's error; undefined when the broker
+ * closed the connection.
+ */
 export function dialError(target: DialTarget, reason: unknown): InferwireError {
   const address = addressOf(target.url)
   const code = (reason as { code?: unknown } | undefined)?.code
   if (typeof code === 'number' && CONNACK_NOT_AUTHORIZED.has(code)) {
-    const who = target.username === undefined ? 'a client without user name' : `user "${target.username}"`
+    const who = target.username === undefined ? 'a client without a user name' : `user "${target.username}"`
     return new InferwireError('not_authorized', `The broker at ${address} refused ${who}.`, { cause: reason })
   }
   if (typeof code === 'number' && CONNACK_WRONG_VERSION.has(code)) {
     const { protocolVersion } = target
     return new InferwireError(
       'broker_unreachable',
-      `The broker at ${address} does not speak MQTT ${protocolVersion === 5 ? '5; set mqttVersion to "3.1.1"' : '3.1.1; set mqttVersion to 5'}.`,
+      `The broker at ${address} does not support MQTT ${protocolVersion === 5 ? '5; set mqttVersion to "3.1.1"' : '3.1.1; set mqttVersion to 5'}.`,
       { retryable: false, cause: reason },
     )
   }
@@ -40,30 +43,29 @@ export function dialError(target: DialTarget, reason: unknown): InferwireError {
     )
   }
   if (failure?.kind === 'not-tls') {
-    const what = `The broker at ${address} does not speak TLS on that port: use another port, or mqtt:// or ws://.`
+    const what = `The broker at ${address} does not use TLS on this port: use another port, or mqtt:// or ws://.`
     return new InferwireError('broker_unreachable', what, { retryable: false, cause: reason })
   }
-  const what =
-    reason === undefined ? 'it closed the connection before it accepted the client' : reasonOf(reason)
+  const what = reason === undefined ? 'the broker closed the connection without a CONNACK' : reasonOf(reason)
   return new InferwireError('broker_unreachable', `Could not connect to the broker at ${address}: ${what}.`, {
     cause: reason,
   })
 }
 
-// Node.js leaves them out of its message where an address was asked for.
+// Node.js omits the names from its message when the host was an IP address.
 function namesOf(reason: unknown): string {
   const { cert } = reason as { cert?: { subjectaltname?: unknown } }
   return typeof cert?.subjectaltname === 'string' ? ` (${cert.subjectaltname})` : ''
 }
 
-/** Why a subscription was not granted. */
+/** Returns the error for a subscription that was not granted. */
 export function subscribeError(target: DialTarget, filter: string, reason: unknown): InferwireError {
   const granted = (reason as { packet?: { granted?: number[] } } | undefined)?.packet?.granted
   const address = addressOf(target.url)
   if (reason !== undefined && granted === undefined) {
     return new InferwireError(
       'broker_unreachable',
-      `The connection to ${address} ended before "${filter}" was subscribed: ${reasonOf(reason)}.`,
+      `The connection to ${address} ended before the subscription to "${filter}" was granted: ${reasonOf(reason)}.`,
       { cause: reason },
     )
   }
@@ -75,8 +77,8 @@ export function subscribeError(target: DialTarget, filter: string, reason: unkno
 }
 
 /**
- * What the reason code of a request's PUBACK means (MQTT 5 §3.4.2.1); undefined when the broker has taken it, with
- * or without somebody to give it to.
+ * Returns the error for the reason code of a request's PUBACK (MQTT 5 §3.4.2.1); undefined when the broker accepted
+ * the request, with or without subscribers.
  */
 export function publishError(reasonCode: number, topic: string, model: string): InferwireError | undefined {
   if (reasonCode < 0x80) return undefined
@@ -84,21 +86,21 @@ export function publishError(reasonCode: number, topic: string, model: string): 
     case 0x87:
       return new InferwireError(
         'not_authorized',
-        `The broker does not let this client publish to "${topic}"; check its access rules and the identity.`,
+        `The broker does not allow this client to publish to "${topic}"; check its access rules and the identity.`,
         { model },
       )
     case 0x90:
-      return new InferwireError('bad_topic', `The broker does not take the topic "${topic}".`, { model })
+      return new InferwireError('bad_topic', `The broker rejected the topic name "${topic}".`, { model })
     case 0x95:
       return new InferwireError(
         'payload_too_large',
-        `The broker does not take a message as large as the request on "${topic}".`,
+        `The request on "${topic}" is larger than the broker's maximum packet size.`,
         { model },
       )
     case 0x97:
       return new InferwireError(
         'overloaded',
-        `The broker's quota is used up; "${topic}" was not published.`,
+        `The broker's quota is exceeded; the request on "${topic}" was not accepted.`,
         {
           model,
         },
@@ -112,7 +114,7 @@ export function publishError(reasonCode: number, topic: string, model: string): 
   }
 }
 
-/** The broker as it may be shown: without user name and password. */
+/** Returns the broker's address for messages, without user name and password. */
 export function addressOf({ protocol, host, pathname }: URL): string {
   return `${protocol}//${host}${pathname === '/' ? '' : pathname}`
 }

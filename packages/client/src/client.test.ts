@@ -1,4 +1,4 @@
-// The client against a real Mosquitto. The responder is a stand-in for the connector: mqtt.js that echoes.
+// Tests the client with a real Mosquitto. An echo responder based on mqtt.js replaces the connector.
 import { getEventListeners, once } from 'node:events'
 import { connectAsync, type IPublishPacket, type MqttClient } from 'mqtt'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -26,7 +26,7 @@ async function open(options: ConnectOptions = {}, url = broker.url): Promise<Cli
   return client
 }
 
-// The stand-in responder: subscribes to all requests of one root and hands each to `respond`.
+// Subscribes to all requests below a root and passes each to `respond`.
 async function startResponder(respond: Respond, root = 'infer', url = broker.url): Promise<MqttClient> {
   const mqtt = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 50 })
   mqtt.on('error', () => {})
@@ -38,7 +38,7 @@ async function startResponder(respond: Respond, root = 'infer', url = broker.url
   return mqtt
 }
 
-// As the connector does: to the Response Topic or the derived topic, with the Correlation Data.
+// Replies as the connector does: to the Response Topic or the derived topic, with the Correlation Data.
 function reply({ topic, packet }: Request, mqtt: MqttClient, body: string, user = {}): void {
   const { responseTopic, correlationData } = packet.properties ?? {}
   mqtt.publish(responseTopic ?? topic.replace('/request/', '/reply/'), body, {
@@ -62,7 +62,7 @@ async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
   return error as InferwireError
 }
 
-test('a request on MQTT 5 says deadline and reply topic, and its reply comes back whole', async () => {
+test('sends a request with its deadline on MQTT 5, and returns all parts of the reply', async () => {
   const seen: Request[] = []
   await startResponder((request, mqtt) => {
     seen.push(request)
@@ -82,25 +82,25 @@ test('a request on MQTT 5 says deadline and reply topic, and its reply comes bac
   expect(topic).toMatch(/^infer\/request\/cam7\/iris\/predict\/[0-9a-f]{16}\/[0-9a-f]{32}$/)
   expect(JSON.parse(text)).toEqual(body)
   expect(packet.qos).toBe(1)
-  // The derived reply topic: it survives bridges that drop or do not rewrite a Response Topic.
+  // The derived reply topic also works across bridges that drop or do not rewrite a Response Topic.
   expect(packet.properties?.responseTopic).toBeUndefined()
   expect(packet.properties?.correlationData).toHaveLength(16)
   expect(packet.properties?.messageExpiryInterval).toBe(3)
   const user = packet.properties?.userProperties as Record<string, string | string[]>
   expect(user['x-line']).toBe('7')
-  // The first one counts: a header cannot take the deadline's place.
+  // The first value applies: a header cannot override the deadline.
   const [timeoutMs] = user['timeout-ms']!
   expect(Number(timeoutMs)).toBeGreaterThan(2_000)
   expect(Number(timeoutMs)).toBeLessThanOrEqual(2_500)
 })
 
-test('predict takes instances and gives predictions', async () => {
+test('predict sends instances and returns predictions', async () => {
   await startResponder((request, mqtt) => reply(request, mqtt, '{"predictions":[1,2]}'))
   const client = await open()
   expect(await client.predict('iris', [[1], [2]])).toEqual([1, 2])
 })
 
-test('a request on MQTT 3.1.1 finds its reply by its topic, and an error by its body', async () => {
+test('matches a reply by its topic on MQTT 3.1.1, and recognizes an error by its body', async () => {
   const topics: string[] = []
   await startResponder((request, mqtt) => {
     topics.push(request.topic)
@@ -116,7 +116,7 @@ test('a request on MQTT 3.1.1 finds its reply by its topic, and an error by its 
   expect(error).toMatchObject({ code: 'bad_payload', status: 400, message: 'no such shape' })
 })
 
-test('without a connector the request fails at once with no_connector', async () => {
+test('a request without a connector fails at once with no_connector', async () => {
   const client = await open({ root: 'empty' })
   const error = await failureOf(client.infer('iris', {}, { timeoutMs: 60_000 }))
   expect(error).toMatchObject({ code: 'no_connector', retryable: true, model: 'iris' })
@@ -129,16 +129,19 @@ test('a request that the access rules forbid fails at once with not_authorized',
   })
   closing.push(() => guarded.stop())
   const login = { username: 'cam7', password: 'secret' }
-  const thief = await open({ ...login, identity: 'cam8' }, guarded.url)
-  expect(await failureOf(thief.infer('iris', {}))).toMatchObject({ code: 'not_authorized', retryable: false })
-  const honest = await open(login, guarded.url)
-  expect(honest.identity).toBe('cam7')
-  expect(await failureOf(honest.infer('iris', {}))).toMatchObject({ code: 'no_connector' })
+  const denied = await open({ ...login, identity: 'cam8' }, guarded.url)
+  expect(await failureOf(denied.infer('iris', {}))).toMatchObject({
+    code: 'not_authorized',
+    retryable: false,
+  })
+  const allowed = await open(login, guarded.url)
+  expect(allowed.identity).toBe('cam7')
+  expect(await failureOf(allowed.infer('iris', {}))).toMatchObject({ code: 'no_connector' })
   const wrong = await failureOf(connect(guarded.url, { username: 'cam7', password: 'wrong' }))
   expect(wrong).toMatchObject({ code: 'not_authorized' })
 })
 
-test('a request that nobody answers ends with its deadline', async () => {
+test('an unanswered request fails with deadline_exceeded', async () => {
   await startResponder(() => {})
   const client = await open()
   const error = await failureOf(client.infer('iris', { instances: [] }, { timeoutMs: 100 }))
@@ -147,7 +150,7 @@ test('a request that nobody answers ends with its deadline', async () => {
   expect(client.stats.inFlight).toBe(0)
 })
 
-test('an abort ends the request with cancelled, before and after it was sent', async () => {
+test('an abort before or after sending ends the request with cancelled', async () => {
   const abort = new AbortController()
   await startResponder(() => abort.abort('enough'))
   const client = await open()
@@ -159,7 +162,7 @@ test('an abort ends the request with cancelled, before and after it was sent', a
   expect(client.stats.inFlight).toBe(0)
 })
 
-test('a request that has ended leaves no listener on the signal', async () => {
+test('a finished request leaves no listener on the signal', async () => {
   await startResponder(echo)
   const client = await open()
   const { signal } = new AbortController()
@@ -167,7 +170,7 @@ test('a request that has ended leaves no listener on the signal', async () => {
   expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
-test('replies with a foreign correlation or topic, and second replies, are ignored', async () => {
+test('ignores replies with another correlation or topic, and second replies', async () => {
   await startResponder((request, mqtt) => {
     const { responseTopic, correlationData } = request.packet.properties!
     const send = (topic: string, correlation: Buffer): void => {
@@ -182,12 +185,12 @@ test('replies with a foreign correlation or topic, and second replies, are ignor
   })
   const client = await open()
   expect((await client.infer('iris', {})).json()).toBe('right')
-  // The second request's replies come after all of the first one's.
+  // The replies of the second request arrive after all replies of the first.
   await client.infer('iris', {})
   expect(client.stats.ignoredReplies).toBeGreaterThanOrEqual(9)
 })
 
-test('an error reply rejects with what it says', async () => {
+test('an error reply rejects with its code, status, message and body', async () => {
   const body = '{"error":"busy","code":"overloaded","status":429,"retryable":true,"retry_after_ms":250}'
   await startResponder((request, mqtt) => reply(request, mqtt, body, { status: '429', code: 'overloaded' }))
   const client = await open()
@@ -198,12 +201,12 @@ test('an error reply rejects with what it says', async () => {
 })
 
 test.each([5, '3.1.1'] as const)(
-  '500 requests at once on MQTT version %s each get their own answer',
+  '500 concurrent requests each receive their own reply on MQTT %s',
   async (mqttVersion) => {
     const held: (() => void)[] = []
     await startResponder((request, mqtt) => {
       held.push(() => echo(request, mqtt))
-      // Backwards, so that order alone cannot match them.
+      // In reverse order, so that matching by order would fail.
       if (held.length === 500) for (const send of held.splice(0).toReversed()) send()
     })
     const client = await open({ mqttVersion })
@@ -216,7 +219,7 @@ test.each([5, '3.1.1'] as const)(
   },
 )
 
-test('a reply that never came is asked for again with the same Correlation Data', async () => {
+test('resends an unanswered request with the same Correlation Data', async () => {
   const correlations: string[] = []
   await startResponder((request, mqtt) => {
     correlations.push(request.packet.properties!.correlationData!.toString('hex'))
@@ -224,13 +227,13 @@ test('a reply that never came is asked for again with the same Correlation Data'
   })
   const client = await open()
   const answer = await client.infer('iris', {}, { repeatAfterMs: 20 })
-  // One more may be under way when the reply comes.
+  // One more may be in flight when the reply arrives.
   expect(answer.attempts).toBeGreaterThanOrEqual(3)
   expect(new Set(correlations).size).toBe(1)
 })
 
-test('a broker that is killed and forgets does not lose the request', async () => {
-  // It writes nothing down before it is killed, so that only the repeat can bring the request back.
+test('resends a request after the broker was killed and lost its state', async () => {
+  // The broker saves nothing to disk, so that only a repeat of the client can deliver the request.
   const forgetful = await startMosquitto({ config: ['autosave_interval 0'] })
   closing.push(() => forgetful.stop())
   const seen: Request[] = []
@@ -261,7 +264,7 @@ test('a broker that is killed and forgets does not lose the request', async () =
   expect(second!.packet.properties?.responseTopic).toBe(first!.packet.properties?.responseTopic)
 })
 
-test('a request made while the broker is away is sent when it is back', async () => {
+test('sends a request that was made while the broker was down after the broker has restarted', async () => {
   const flaky = await startMosquitto()
   closing.push(() => flaky.stop())
   await startResponder(echo, 'infer', flaky.url)
@@ -273,17 +276,17 @@ test('a request made while the broker is away is sent when it is back', async ()
 })
 
 test.each([{ settleMs: Number.NaN }, { settleMs: -1 }, { settleMs: Infinity }, { timeoutMs: Number.NaN }])(
-  'models(%j) is a TypeError and no wait',
+  'models(%j) fails at once with a TypeError',
   async (options) => {
     const client = await open()
     await expect(client.models({ timeoutMs: 500, ...options })).rejects.toThrow(
-      /expected milliseconds above 0/,
+      /expected a number of milliseconds above 0/,
     )
     await expect(client.model('iris', { timeoutMs: 500, ...options })).rejects.toThrow(TypeError)
   },
 )
 
-test('models come from the retained cards, by name; what is no card is left out and named', async () => {
+test('returns the retained cards sorted by name, and reports messages that are not cards', async () => {
   const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
   closing.push(() => publisher.endAsync())
   const retain = { qos: 1 as const, retain: true }
@@ -303,37 +306,56 @@ test('models come from the retained cards, by name; what is no card is left out 
   expect(await client.model('x', { onUnreadable })).toBeUndefined()
 })
 
-test('60 kB to a broker that takes 50 kB is payload_too_large on MQTT 3.1.1, and the size is named', async () => {
+test('returns the retained statuses of the connectors', async () => {
+  const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
+  closing.push(() => publisher.endAsync())
+  const status = { contract: 1, state: 'online', version: '1', timestamp: 1, models: ['iris'] }
+  const retain = { qos: 1 as const, retain: true }
+  await publisher.publishAsync('states/status/edge-2', JSON.stringify(status), retain)
+  await publisher.publishAsync(
+    'states/status/edge-1',
+    JSON.stringify({ ...status, state: 'offline' }),
+    retain,
+  )
+  await publisher.publishAsync('states/status/broken', '{', retain)
+  const client = await open({ root: 'states' })
+  expect(await client.connectors()).toMatchObject([
+    { connector: 'edge-1', state: 'offline', models: ['iris'] },
+    { connector: 'edge-2', state: 'online', models: ['iris'] },
+  ])
+})
+
+test('a request over the packet size limit fails with payload_too_large and its size on MQTT 3.1.1', async () => {
   const small = await startMosquitto({ config: ['max_packet_size 50000'] })
   closing.push(() => small.stop())
   await startResponder(echo, 'infer', small.url)
   const client = await open({ mqttVersion: '3.1.1' }, small.url)
   const body = { instances: ['x'.repeat(60_000)] }
   const large = failureOf(client.infer('iris', body, { timeoutMs: 2_000 }))
-  // What else is under way gets its answer in between.
+  // Other requests are answered in the meantime.
   expect((await client.infer('iris', { instances: [1] })).json()).toEqual({ instances: [1] })
   expect(await large).toMatchObject({ code: 'payload_too_large', status: 413, retryable: false })
-  expect((await large).message).toMatch(/does not take packets of that size: .* its 60018 bytes/)
+  expect((await large).message).toMatch(/does not accept packets of that size: .* its 60018 bytes/)
 })
 
-test('a broker that acknowledges 60 kB on MQTT 3.1.1 and drops them: the error names size, rules and connector', async () => {
+test('lists size, access rules and connector as causes when an MQTT 3.1.1 broker drops an acknowledged message', async () => {
   const lossy = await startMosquitto({ config: ['message_size_limit 50000'] })
   closing.push(() => lossy.stop())
   await startResponder(echo, 'infer', lossy.url)
   const client = await open({ mqttVersion: '3.1.1', identity: 'plc' }, lossy.url)
   const body = { instances: ['x'.repeat(60_000)] }
   const error = await failureOf(client.infer('iris', body, { timeoutMs: 300 }))
-  // No proof: the model may just be slow.
+  // There is no proof that the message was dropped: the model may just be slow.
   expect(error).toMatchObject({ code: 'deadline_exceeded' })
   expect(error.message).toMatch(
-    /60018 bytes may be too large .* "infer\/request\/plc\/iris\/predict" may be forbidden/,
+    /60018 bytes may be too large, "infer\/request\/plc\/iris\/predict" may be forbidden/,
   )
-  // On MQTT 5 Mosquitto says so by 0x95, which is no reason code of PUBACK: mqtt.js ends the connection over it.
+  // On MQTT 5, Mosquitto sends 0x95, which is not a PUBACK reason code; mqtt.js then closes the connection.
   const on5 = await failureOf((await open({}, lossy.url)).infer('iris', body, { timeoutMs: 1_500 }))
   expect(on5).toMatchObject({ code: 'payload_too_large' })
 })
 
-test('close ends in time on a broker that is frozen, whatever waits for it', async () => {
+test('close returns in time although the broker is frozen and requests are in flight', async () => {
   const frozen = await startMosquitto()
   closing.push(() => frozen.stop('SIGKILL'))
   const client = await open({}, frozen.url)
@@ -345,7 +367,7 @@ test('close ends in time on a broker that is frozen, whatever waits for it', asy
   expect(await models).toMatchObject({ code: 'broker_unreachable' })
 })
 
-test('over inFlightMax requests are refused on this side, and close cancels those that wait', async () => {
+test('rejects requests over inFlightMax with overloaded, and cancels those in flight on close', async () => {
   await startResponder(() => {})
   const client = await open({ inFlightMax: 2 })
   const waiting = [client.infer('iris', {}), client.infer('iris', {})].map(failureOf)

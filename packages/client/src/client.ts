@@ -1,9 +1,10 @@
-// The client: asks models, matches replies to their requests, and repeats what a broken connection may have lost.
-import { isModelName, type ReceivedCard } from '@inferwire/protocol'
+// The client: sends requests, matches replies to them, and resends requests that a broken connection may have lost.
+import { isModelName, type ConnectorStatus, type ReceivedCard } from '@inferwire/protocol'
 import type { RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
 import { Link } from './link.ts'
-import { collectCards, MODELS_TIMEOUT_DEFAULT_MS, type CardSource, type ModelsOptions } from './models.ts'
+import { collectCards, collectStatuses, RETAINED_TIMEOUT_DEFAULT_MS } from './models.ts'
+import type { ModelsOptions, RetainedOptions, RetainedSource } from './models.ts'
 import { milliseconds, toHex, type InferOptions, type Settings } from './options.ts'
 import type { Reply } from './reply.ts'
 import { randomInstance, replyFilterOf, toRequestSpec } from './request-spec.ts'
@@ -11,11 +12,11 @@ import { PendingRequest } from './request.ts'
 import { SendWindow } from './send-window.ts'
 import type { Connection, Dial, Message } from './transport.ts'
 
-/** What a client has counted since it connected. */
+/** Counters of a client since it connected. */
 export interface ClientStats {
-  /** Requests that wait for their reply now. */
+  /** Requests currently waiting for their reply. */
   readonly inFlight: number
-  /** Replies that nobody waits for: late, repeated, or not ours. */
+  /** Received messages that match no waiting request: late, repeated, or meant for another client. */
   readonly ignoredReplies: number
   /** Connections opened after the first one. */
   readonly reconnects: number
@@ -23,7 +24,7 @@ export interface ClientStats {
 
 const PACKET_TOO_LARGE = 0x95
 
-/** A connection to the models behind a broker. Made by `connect()`. */
+/** A client of the models behind a broker. Created by `connect()`. */
 export class Client {
   /** The `{client}` level of its topics. */
   readonly identity: string
@@ -32,15 +33,15 @@ export class Client {
   readonly #link: Link
   readonly #window: SendWindow
   readonly #waiting = new Map<string, PendingRequest>()
-  readonly #cardListeners = new Set<(message: Message) => void>()
-  readonly #cardPrefix: string
+  readonly #retainedListeners = new Set<(message: Message) => void>()
+  readonly #retainedPrefixes: readonly string[]
   #ignoredReplies = 0
   #closing: Promise<void> | undefined
 
   private constructor(settings: Settings, dial: Dial) {
     this.identity = settings.identity
     this.#settings = settings
-    this.#cardPrefix = settings.topics.card('')
+    this.#retainedPrefixes = [settings.topics.card(''), settings.topics.status('')]
     this.#window = new SendWindow(settings.target.protocolVersion)
     this.#link = new Link(dial, settings.target, replyFilterOf(settings, this.#instance), {
       onMessage: (message) => this.#receive(message),
@@ -56,7 +57,7 @@ export class Client {
     return client
   }
 
-  /** Whether there is a connection at the moment. Requests may be made without one; they wait. */
+  /** Whether the client is connected now. Requests made while it is not wait for the next connection. */
   get isConnected(): boolean {
     return this.#link.connection !== undefined
   }
@@ -70,10 +71,10 @@ export class Client {
   }
 
   /**
-   * Asks a model and waits for its answer. The body is what would be POSTed to the model server.
-   * The request may be executed more than once where the broker or the connector died; it ends in a reply, an error
+   * Sends a request to a model and waits for its reply. The body is what you would POST to the model server.
+   * The request may be executed more than once if the broker or the connector crashes. It ends in a reply, an error
    * or `deadline_exceeded`.
-   * @throws InferwireError for an error reply, the deadline, an abort, or what the broker refused
+   * @throws InferwireError for an error reply, the deadline, an abort, or a refusal by the broker
    */
   async infer(model: string, body?: RequestBody, options: InferOptions = {}): Promise<Reply> {
     const spec = toRequestSpec(this.#settings, this.#instance, model, body, options)
@@ -84,15 +85,15 @@ export class Client {
       forget: (pending) => this.#forget(pending),
       describeDown: () => (this.isConnected ? undefined : this.#link.describeDown()),
     })
-    // Before it is published: the reply may be faster than the PUBACK.
+    // Registered before it is published, because the reply may arrive before the PUBACK.
     this.#waiting.set(spec.id, request)
     this.#window.add(request)
     return await request.reply
   }
 
   /**
-   * A V1 prediction: instances in, predictions out.
-   * @throws InferwireError as `infer()`, and `upstream_invalid_response` when the answer has no predictions
+   * Makes a V1 prediction: takes instances, returns predictions.
+   * @throws InferwireError as `infer()`, and `upstream_invalid_response` when the reply has no predictions
    */
   async predict<Prediction = unknown>(
     model: string,
@@ -104,28 +105,38 @@ export class Client {
     if (Array.isArray(predictions)) return predictions as Prediction[]
     throw new InferwireError(
       'upstream_invalid_response',
-      `The answer of model "${model}" has no list "predictions".`,
+      `The reply of model "${model}" has no list "predictions".`,
       { model, body: reply.body, retryable: false },
     )
   }
 
   /**
-   * The cards of all models that this client may see, by name; what is no card is left out.
-   * @throws InferwireError without a connection, TypeError for options that make no sense
+   * Returns the retained cards that this client may read, sorted by name; messages that are not cards are skipped.
+   * @throws InferwireError without a connection, TypeError for invalid options
    */
   async models(options: ModelsOptions = {}): Promise<ReceivedCard[]> {
-    return await collectCards(this.#cards('+', options), options)
+    return await collectCards(this.#retained(this.#settings.topics.card('+'), options), options)
   }
 
-  /** The card of one model; undefined when none is retained. @throws InferwireError without a connection */
+  /**
+   * Returns the retained statuses of all connectors, sorted by name. A card remains on the broker while its connector is
+   * offline; the statuses contain the models that are available now.
+   * @throws InferwireError without a connection or the right to read them, TypeError for invalid options
+   */
+  async connectors(options: RetainedOptions = {}): Promise<ConnectorStatus[]> {
+    return await collectStatuses(this.#retained(this.#settings.topics.statusFilter, options), options)
+  }
+
+  /** Returns the card of one model, or undefined when none is retained. @throws InferwireError without a connection */
   async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
-    // A wildcard would find the card of any model.
+    // A wildcard would match the card of any model.
     if (!isModelName(name)) return undefined
-    const [card] = await collectCards(this.#cards(name, options), options, (cards) => cards.size > 0)
+    const source = this.#retained(this.#settings.topics.card(name), options)
+    const [card] = await collectCards(source, options, (cards) => cards.size > 0)
     return card
   }
 
-  /** Ends the connection. Requests that still wait are rejected with `cancelled`. */
+  /** Disconnects. Requests still in flight are rejected with `cancelled`. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }
@@ -134,7 +145,9 @@ export class Client {
     this.#window.close()
     for (const request of this.#waiting.values()) {
       const { model } = request.spec
-      request.fail(new InferwireError('cancelled', 'The client was closed before the reply came.', { model }))
+      request.fail(
+        new InferwireError('cancelled', 'The client was closed before the reply arrived.', { model }),
+      )
     }
     await this.#link.close()
   }
@@ -149,7 +162,7 @@ export class Client {
     if (this.#waiting.size >= inFlightMax) {
       throw new InferwireError(
         'overloaded',
-        `${inFlightMax} requests of this client wait for their reply already (inFlightMax).`,
+        `This client already has ${inFlightMax} requests in flight, the limit set by inFlightMax.`,
         { model },
       )
     }
@@ -161,8 +174,8 @@ export class Client {
   }
 
   #receive(message: Message): void {
-    if (message.topic.startsWith(this.#cardPrefix)) {
-      for (const listen of this.#cardListeners) listen(message)
+    if (this.#retainedPrefixes.some((prefix) => message.topic.startsWith(prefix))) {
+      for (const listen of this.#retainedListeners) listen(message)
       return
     }
     const request = this.#waiting.get(message.topic.slice(message.topic.lastIndexOf('/') + 1))
@@ -170,11 +183,11 @@ export class Client {
     else request.answered(message)
   }
 
-  // The session was lost with the connection: what was asked, and what was answered meanwhile, may be lost with it.
+  // The session ended with the connection, so requests and replies in flight may be lost. They are all sent again.
   #resume(connection: Connection, attempts: number): void {
     this.#window.open(connection)
     for (const request of this.#waiting.values()) {
-      // A broker that was away broke the connection itself, not what was sent to it.
+      // After an outage of the broker, the connection did not break because of a request.
       if (attempts > 1) request.cuts = 0
       request.resume()
     }
@@ -192,32 +205,33 @@ export class Client {
     suspect.fail(
       new InferwireError(
         'payload_too_large',
-        `The broker does not take a packet as large as the request to model "${model}" (${payload.length} bytes).`,
+        `The request to model "${model}" (${payload.length} bytes) is larger than the broker's maximum packet size.`,
         { model },
       ),
     )
   }
 
-  #cards(name: string, options: ModelsOptions): CardSource {
-    const timeoutMs = milliseconds('timeoutMs', options.timeoutMs ?? MODELS_TIMEOUT_DEFAULT_MS)
+  #retained(filter: string, options: RetainedOptions): RetainedSource {
+    const timeoutMs = milliseconds('timeoutMs', options.timeoutMs ?? RETAINED_TIMEOUT_DEFAULT_MS)
     if (options.settleMs !== undefined) milliseconds('settleMs', options.settleMs)
-    const filter = this.#settings.topics.card(name)
+    const prefix = filter.endsWith('/+') ? filter.slice(0, -1) : undefined
     return {
       subscribe: async (onMessage) => {
         const connection = await this.#link.whenUp(timeoutMs)
         const listen = (message: Message): void => {
-          if (name === '+' || message.topic === filter) onMessage(message)
+          const isMatch = prefix === undefined ? message.topic === filter : message.topic.startsWith(prefix)
+          if (isMatch) onMessage(message)
         }
-        this.#cardListeners.add(listen)
+        this.#retainedListeners.add(listen)
         try {
           await connection.subscribe(filter, 1)
         } catch (error) {
-          this.#cardListeners.delete(listen)
+          this.#retainedListeners.delete(listen)
           throw error
         }
         return async () => {
-          this.#cardListeners.delete(listen)
-          // Where the connection is gone, so is the subscription.
+          this.#retainedListeners.delete(listen)
+          // If the connection is closed, its subscriptions are gone too.
           await connection.unsubscribe(filter).catch(() => {})
         }
       },
@@ -225,7 +239,7 @@ export class Client {
   }
 }
 
-// The topic names one request of one client. Correlation Data that was not lost on the way must fit as well.
+// The topic identifies one request of one client. Correlation Data must match too, unless a bridge removed it.
 function isReplyTo({ spec }: PendingRequest, { topic, properties }: Message): boolean {
   const { correlationData } = properties
   return spec.replyTopic === topic && (correlationData === undefined || toHex(correlationData) === spec.id)

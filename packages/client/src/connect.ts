@@ -1,12 +1,12 @@
-// connect(): the way in.
+// The entry point of the SDK.
 import { Client } from './client.ts'
 import { dialMqtt } from './mqtt-connection.ts'
 import { resolveSettings, type ConnectOptions } from './options.ts'
 
 /**
  * Connects to a broker and subscribes to the replies of this client.
- * @param brokerUrl `mqtt://`, `mqtts://`, `ws://` or `wss://`; user name and password in it are used
- * @throws InferwireError `broker_unreachable` or `not_authorized`; TypeError for options that make no sense
+ * @param brokerUrl `mqtt://`, `mqtts://`, `ws://` or `wss://`; may contain user name and password
+ * @throws InferwireError `broker_unreachable` or `not_authorized`; TypeError for invalid options
  */
 export async function connect(brokerUrl: string | URL, options: ConnectOptions = {}): Promise<Client> {
   return await Client.open(resolveSettings(brokerUrl, options), dialMqtt)

@@ -1,4 +1,4 @@
-// A wait that can be ended.
+// A delay that an AbortSignal can end early.
 
 /** Resolves after `ms`, or at once when the signal aborts. It never rejects. */
 export function delay(ms: number, signal: AbortSignal): Promise<void> {

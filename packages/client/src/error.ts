@@ -1,11 +1,11 @@
-// The one error of the SDK: what the connector answered, or what happened on this side.
+// The error class of the SDK, for error replies and for failures on the client's side.
 import { PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 
-/** The codes that only this side knows; all others are those of the problem table. */
+/** The codes of failures on the client's side; all others are from the problem table. */
 export type LocalCode =
   'no_connector' | 'not_authorized' | 'broker_unreachable' | 'broker_refused' | 'certificate_refused'
 
-/** Every code that this version knows. A newer connector may send others. */
+/** All codes of this version. A newer connector may send others. */
 export type InferwireErrorCode = ProblemCode | LocalCode
 
 const RETRYABLE: Readonly<Record<LocalCode, boolean>> = {
@@ -16,7 +16,7 @@ const RETRYABLE: Readonly<Record<LocalCode, boolean>> = {
   certificate_refused: false,
 }
 
-/** What else is known about an error. */
+/** Optional details of an error. */
 export interface InferwireErrorOptions {
   readonly status?: number | undefined
   readonly retryable?: boolean | undefined
@@ -26,20 +26,20 @@ export interface InferwireErrorOptions {
   readonly cause?: unknown
 }
 
-/** Thrown by `connect()` and by everything that a client does. `message` is the reply's `error` text where there is one. */
+/** Thrown by `connect()` and the methods of a client. For an error reply, `message` is the reply's `error` text. */
 export class InferwireError extends Error {
   override readonly name = 'InferwireError'
-  /** Machine-readable: switch on this. */
+  /** Machine-readable; use this in program logic. */
   readonly code: InferwireErrorCode | (string & {})
-  /** HTTP-like status; undefined for the codes that only this side knows. */
+  /** HTTP-like status; undefined for a `LocalCode`. */
   readonly status: number | undefined
-  /** Whether the same request may succeed later without being changed. */
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean
-  /** When a retry makes sense, in milliseconds from now. */
+  /** Time to wait before a retry, in milliseconds. */
   readonly retryAfterMs: number | undefined
-  /** The body of the error reply; undefined when no reply came. */
+  /** The body of the error reply; undefined without a reply. */
   readonly body: Uint8Array | undefined
-  /** The model that was asked. */
+  /** The model of the request. */
   readonly model: string | undefined
 
   constructor(
@@ -61,7 +61,7 @@ export class InferwireError extends Error {
   }
 }
 
-/** An error's text, also of those that leave it empty (a connection tried on several addresses). */
+/** Returns an error's message, or its code if the message is empty (as when several addresses were tried). */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { code } = error as { code?: unknown }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import * as client from './index.ts'
 
-test('the public API is this list', () => {
+test('exports exactly the documented API', () => {
   expect(Object.keys(client).toSorted()).toEqual(['InferwireError', 'connect'])
   const types = readFileSync(new URL('index.ts', import.meta.url), 'utf8')
     .split('\n')
@@ -12,6 +12,7 @@ test('the public API is this list', () => {
     'Client',
     'ClientStats',
     'ConnectOptions',
+    'ConnectorStatus',
     'InferOptions',
     'InferwireErrorCode',
     'LocalCode',
@@ -19,10 +20,11 @@ test('the public API is this list', () => {
     'ModelsOptions',
     'Reply',
     'RequestBody',
+    'RetainedOptions',
   ])
 })
 
-test('browsers can load it: no Node.js module, and mqtt.js in the transport only', () => {
+test('imports no Node.js module, and mqtt.js only in the transport, so that browsers can load it', () => {
   const folder = new URL('.', import.meta.url)
   const sources = readdirSync(folder).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
   expect(sources.length).toBeGreaterThan(10)

@@ -1,10 +1,10 @@
-// What an application imports: ask models over MQTT.
+// Sends requests to models over MQTT: the API for applications.
 export type { RequestBody } from './body.ts'
 export type { Client, ClientStats } from './client.ts'
 export { connect } from './connect.ts'
 export { InferwireError } from './error.ts'
 export type { InferwireErrorCode, LocalCode } from './error.ts'
-export type { ModelsOptions } from './models.ts'
+export type { ModelsOptions, RetainedOptions } from './models.ts'
 export type { ConnectOptions, InferOptions } from './options.ts'
 export type { Reply } from './reply.ts'
-export type { ReceivedCard as ModelCard } from '@inferwire/protocol'
+export type { ConnectorStatus, ReceivedCard as ModelCard } from '@inferwire/protocol'

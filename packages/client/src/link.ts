@@ -1,26 +1,25 @@
-// Keeps one connection up: dials, subscribes to the replies, and dials again with growing pauses when it breaks.
-import type { QoS } from '@inferwire/protocol'
+// Keeps one connection up: connects, subscribes to the replies, and reconnects with growing pauses.
 import { addressOf } from './broker-refusal.ts'
 import { delay } from './delay.ts'
 import { InferwireError } from './error.ts'
 import type { Connection, Dial, DialTarget, Message } from './transport.ts'
 
-/** What the link tells. */
+/** The callbacks of a link. */
 export interface LinkEvents {
   onMessage(message: Message): void
-  /** Connected and subscribed. `attempts` counts the dials since the last connection; 1 = at the first try. */
+  /** Connected and subscribed. `attempts` counts the attempts since the last connection. */
   onUp(connection: Connection, attempts: number): void
-  /** The connection broke; everything on it is gone. The link is already dialing again. */
+  /** The connection was lost, with everything in flight on it. The link is already reconnecting. */
   onDown(reason: Error | undefined): void
 }
 
-// Pauses between dials: full jitter below a bound that doubles, so that a fleet does not come back all at once.
+// Pauses between attempts: full jitter below a bound that doubles, so that a fleet does not reconnect all at once.
 const PAUSE_FIRST_MS = 100
 const PAUSE_MAX_MS = 5_000
-// A connection that lived less than this does not make the next pause short again.
+// A connection must last this long to reset the pause.
 const STABLE_AFTER_MS = 5_000
 
-/** A connection that comes back. */
+/** A connection that reconnects by itself. */
 export class Link {
   readonly #dial: Dial
   readonly #target: DialTarget
@@ -44,12 +43,12 @@ export class Link {
     this.#events = events
   }
 
-  /** The first connection. @throws InferwireError `broker_unreachable` or `not_authorized`; nothing is left then */
+  /** Opens the first connection. @throws InferwireError `broker_unreachable` or `not_authorized` */
   async open(): Promise<void> {
     await this.#connect(1)
   }
 
-  /** The connection, where there is one. */
+  /** The current connection; undefined while there is none. */
   get connection(): Connection | undefined {
     return this.#connection
   }
@@ -69,18 +68,13 @@ export class Link {
     throw new InferwireError('broker_unreachable', this.describeDown(), { cause: this.lastError })
   }
 
-  /** One sentence about a connection that is down. */
+  /** Returns a sentence that explains why there is no connection. */
   describeDown(): string {
     const reason = this.lastError?.message
     return reason === undefined ? 'The connection to the broker is lost.' : reason
   }
 
-  /** Subscribes on the present connection only. */
-  async subscribe(filter: string, qos: QoS, timeoutMs: number): Promise<void> {
-    await (await this.whenUp(timeoutMs)).subscribe(filter, qos)
-  }
-
-  /** Ends the connection, or the attempts to get one. */
+  /** Ends the connection, or the attempts to connect. */
   async close(): Promise<void> {
     this.#stop.abort(new Error('the client is closed'))
     for (const wake of this.#waiters) wake()
@@ -109,7 +103,7 @@ export class Link {
       await connection.close()
       throw error
     }
-    // A connection that ended meanwhile has told so already, to nobody: it was not ours yet.
+    // #lost() ignores a connection that ends before it is stored below.
     if (isEnded) throw new InferwireError('broker_unreachable', 'The connection ended while it was set up.')
     if (this.#stop.signal.aborted) {
       await connection.close()
@@ -121,7 +115,7 @@ export class Link {
     for (const wake of this.#waiters) wake()
   }
 
-  // A broker that accepts a client and then says nothing would hold connect() until the keep alive notices.
+  // Without a timeout, a broker that does not answer SUBSCRIBE would delay connect() until the keep alive expires.
   async #subscribeReplies(connection: Connection): Promise<void> {
     const { url, connectTimeoutMs } = this.#target
     const granted = new AbortController()
@@ -141,7 +135,7 @@ export class Link {
   }
 
   #lost(reason: Error | undefined): void {
-    // Lost before it was subscribed: #connect() says so.
+    // If it was lost before the subscription, #connect() throws.
     if (this.#connection === undefined || this.#stop.signal.aborted) return
     this.#connection = undefined
     this.lastError = reason

@@ -1,4 +1,4 @@
-// The transport against a stand-in broker that says, byte by byte, what Mosquitto cannot be made to say.
+// Tests the transport with a scripted broker, for packets that Mosquitto cannot be made to send.
 import { once } from 'node:events'
 import { createServer, Socket, type AddressInfo, type Server } from 'node:net'
 import { generate, parser, type IPublishPacket, type Packet } from 'mqtt-packet'
@@ -12,7 +12,7 @@ let url: string
 let answer: Answer
 const sockets = new Set<Socket>()
 
-// Accepts clients and subscriptions; what to do with all else is each test's own.
+// Accepts clients and subscriptions; each test handles the other packets.
 const accept: Answer = (packet, send) => {
   if (packet.cmd === 'connect') send({ cmd: 'connack', reasonCode: 0, sessionPresent: false })
   if (packet.cmd === 'subscribe') {
@@ -79,7 +79,7 @@ test.each([
   [0x90, 'bad_topic', false],
   [0x97, 'overloaded', true],
   [0x83, 'broker_refused', false],
-])('PUBACK reason %i is %s at once', async (reasonCode, code, retryable) => {
+])('PUBACK reason code %i fails the request at once with %s', async (reasonCode, code, retryable) => {
   answer = puback(reasonCode)
   const client = await connect(url)
   expect(await failureOf(client.infer('iris', { instances: [] }))).toMatchObject({
@@ -96,7 +96,7 @@ test.each([
   [5, 0x87],
   ['3.1.1', 4],
   ['3.1.1', 5],
-] as const)('MQTT version %s: CONNACK %i is not_authorized', async (mqttVersion, code) => {
+] as const)('MQTT %s: CONNACK code %i fails with not_authorized', async (mqttVersion, code) => {
   answer = (_packet, send) =>
     send({ cmd: 'connack', reasonCode: code, returnCode: code, sessionPresent: false })
   const error = await failureOf(connect(url, { mqttVersion, username: 'cam7', password: 'secret' }))
@@ -104,12 +104,14 @@ test.each([
   expect(error.message).toBe(`The broker at ${url} refused user "cam7".`)
 })
 
-test('a broker that does not speak MQTT 5 is told apart', async () => {
+test('names mqttVersion when the broker does not support MQTT 5', async () => {
   answer = (_packet, send) => send({ cmd: 'connack', reasonCode: 0x84, sessionPresent: false })
-  expect((await failureOf(connect(url))).message).toMatch(/does not speak MQTT 5; set mqttVersion to "3.1.1"/)
+  expect((await failureOf(connect(url))).message).toMatch(
+    /does not support MQTT 5; set mqttVersion to "3.1.1"/,
+  )
 })
 
-test('a broker that hangs up, answers nothing or answers nonsense is unreachable', async () => {
+test('a broker that disconnects, does not answer or does not use MQTT fails with broker_unreachable', async () => {
   answer = (_packet, _send, socket) => socket.destroy()
   expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable', retryable: true })
   answer = () => {}
@@ -118,7 +120,7 @@ test('a broker that hangs up, answers nothing or answers nonsense is unreachable
   expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable' })
 })
 
-test('a port that nobody listens on is unreachable, with address and cause', async () => {
+test('a closed port fails with broker_unreachable, with address and cause', async () => {
   server.close()
   await once(server, 'close')
   const error = await failureOf(connect(url.replace('//', '//user:secret@')))
@@ -126,7 +128,7 @@ test('a port that nobody listens on is unreachable, with address and cause', asy
   expect(error.cause).toMatchObject({ code: 'ECONNREFUSED' })
 })
 
-test('a refused reply subscription is not_authorized', async () => {
+test('a refused reply subscription fails with not_authorized', async () => {
   answer = (packet, send, socket) => {
     if (packet.cmd === 'subscribe') send({ cmd: 'suback', messageId: packet.messageId!, granted: [0x87] })
     else accept(packet, send, socket)
@@ -134,7 +136,7 @@ test('a refused reply subscription is not_authorized', async () => {
   expect(await failureOf(connect(url))).toMatchObject({ code: 'not_authorized' })
 })
 
-test('never more requests without PUBACK than the broker’s Receive Maximum', async () => {
+test("sends no more unacknowledged requests than the broker's Receive Maximum", async () => {
   const waiting: number[] = []
   const refuse = (send: (packet: Packet) => void): void => {
     for (const messageId of waiting.splice(0)) send({ cmd: 'puback', messageId, reasonCode: 0x97 })
@@ -148,7 +150,7 @@ test('never more requests without PUBACK than the broker’s Receive Maximum', a
       if (atSubscribe !== undefined) refuse(send)
     } else accept(packet, send, socket)
     if (packet.cmd === 'subscribe' && packet.subscriptions[0]!.topic === 'infer/models/iris') {
-      // It was written after the requests: all that were sent without waiting are here.
+      // SUBSCRIBE was written after the requests, so all that were sent without waiting have arrived.
       atSubscribe = waiting.length
       refuse(send)
     }
@@ -161,7 +163,7 @@ test('never more requests without PUBACK than the broker’s Receive Maximum', a
   await client.close()
 })
 
-test('the client says how much it takes, and sends without Nagle’s delay on every connection', async () => {
+test("sends its Receive Maximum, and disables Nagle's algorithm on every connection", async () => {
   const setNoDelay = vi.spyOn(Socket.prototype, 'setNoDelay')
   let taken: unknown
   const second = new AbortController()
@@ -181,7 +183,7 @@ test('the client says how much it takes, and sends without Nagle’s delay on ev
   await client.close()
 })
 
-test('a broker that does not answer SUBSCRIBE is unreachable after connectTimeoutMs', async () => {
+test('fails with broker_unreachable after connectTimeoutMs without a SUBACK', async () => {
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'subscribe') accept(packet, send, socket)
   }
@@ -190,7 +192,7 @@ test('a broker that does not answer SUBSCRIBE is unreachable after connectTimeou
   expect(error.message).toBe(`The broker at ${url} did not answer SUBSCRIBE within 100 ms.`)
 })
 
-test('a repeat that finds no subscriber is repeated: the connector may come back after the broker', async () => {
+test('repeats a request again when a repeat finds no subscriber, because the connector may still reconnect', async () => {
   let publishes = 0
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'publish') {
@@ -208,7 +210,7 @@ test('a repeat that finds no subscriber is repeated: the connector may come back
   await client.close()
 })
 
-test('a repeat that finds no place in the quota does not end a request that was taken before', async () => {
+test('a repeat that exceeds the quota does not end a request that was accepted before', async () => {
   const codes = [0, 0x97, 0x97]
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'publish') {
@@ -220,12 +222,12 @@ test('a repeat that finds no place in the quota does not end a request that was 
   }
   const client = await connect(url)
   const { attempts } = await client.infer('iris', {}, { repeatAfterMs: 10 })
-  // One more may be under way when the reply comes.
+  // One more may be in flight when the reply arrives.
   expect(attempts).toBeGreaterThanOrEqual(3)
   await client.close()
 })
 
-test('a body above the broker’s Maximum Packet Size is refused before it is sent', async () => {
+test("rejects a body above the broker's Maximum Packet Size without sending it", async () => {
   const seen: string[] = []
   answer = (packet, send, socket) => {
     seen.push(packet.cmd)
@@ -236,12 +238,12 @@ test('a body above the broker’s Maximum Packet Size is refused before it is se
   const client = await connect(url)
   const error = await failureOf(client.infer('iris', 'x'.repeat(1_000)))
   expect(error).toMatchObject({ code: 'payload_too_large', status: 413, retryable: false })
-  expect(error.message).toMatch(/is 1\d{3} bytes on the wire; the broker takes 1000/)
+  expect(error.message).toMatch(/is a packet of 1\d{3} bytes; the broker accepts at most 1000/)
   expect(seen).not.toContain('publish')
   await client.close()
 })
 
-test('a broker that ends the connection over a packet (0x95) fails that request, not its neighbours', async () => {
+test('DISCONNECT with reason code 0x95 fails only the oversized request', async () => {
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'publish') accept(packet, send, socket)
     else if (packet.payload.length > 1_000) {
@@ -257,11 +259,11 @@ test('a broker that ends the connection over a packet (0x95) fails that request,
   await client.close()
 })
 
-test('after malformed bytes the connection is given up and a new one takes over', async () => {
+test('reconnects after a malformed packet', async () => {
   let connections = 0
   answer = (packet, send, socket) => {
     if (packet.cmd === 'connect') connections++
-    // Response Topic whose length runs past the packet, and a packet of the reserved type 0.
+    // A Response Topic that is longer than its packet, and a packet of the reserved type 0.
     if (packet.cmd === 'publish' && connections === 1) {
       socket.write(Buffer.from([0x30, 0x07, 0x00, 0x01, 0x61, 0x03, 0x08, 0x00, 0x05, 0x00, 0x00]))
     } else puback(0x97)(packet, send, socket)
@@ -273,7 +275,7 @@ test('after malformed bytes the connection is given up and a new one takes over'
   await client.close()
 })
 
-test('close ends a client that is dialing, or waits for a PUBACK that never comes', async () => {
+test('close ends a client that is connecting or has an unacknowledged request', async () => {
   const client = await connect(url)
   const request = failureOf(client.infer('iris', {}))
   server.close()

@@ -1,4 +1,4 @@
-// The transport over mqtt.js: one mqtt.js client per network connection, so nothing of an old one is sent again.
+// The transport over mqtt.js. Each network connection has a new mqtt.js client, so that mqtt.js resends nothing.
 import { connect, UniqueMessageIdProvider } from 'mqtt'
 import type {
   IClientOptions,
@@ -25,10 +25,10 @@ const RECEIVE_MAXIMUM_DEFAULT = 65_535
 // The largest Remaining Length (MQTT 5 §1.5.5) and the five bytes in front of it.
 const PACKET_BYTES_LIMIT = 268_435_455 + 5
 const NO_MATCHING_SUBSCRIBERS = 0x10
-// How long a goodbye may take before the socket is torn down.
+// How long sending DISCONNECT may take before the socket is destroyed.
 const CLOSE_TIMEOUT_MS = 1_000
 
-/** Dials with mqtt.js. */
+/** Opens a connection with mqtt.js. */
 export const dialMqtt: Dial = (target, events, signal) =>
   new Promise((resolve, reject) => {
     let mqtt: MqttClient
@@ -47,7 +47,7 @@ export const dialMqtt: Dial = (target, events, signal) =>
     }
     const abort = (): void => fail(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
-    // mqtt.js goes on after a malformed packet; nothing on that connection can be trusted any more.
+    // mqtt.js would continue after a malformed packet, although the rest of the stream can no longer be trusted.
     mqtt.on('error', (error) => (connection === undefined ? fail(error) : connection.breakOff(error)))
     mqtt.on('close', () => (connection === undefined ? fail(undefined) : connection.closed()))
     mqtt.once('connect', (connack) => {
@@ -78,16 +78,16 @@ function mqttOptions(target: DialTarget): IClientOptions {
     ...(cert === undefined ? {} : { cert: cert as Buffer }),
     ...(key === undefined ? {} : { key: key as Buffer }),
     rejectUnauthorized: target.rejectUnauthorized,
-    // Said explicitly: without it Mosquitto hands out 20 replies at a time, and drops what its queue cannot hold.
+    // Without this property, Mosquitto sends only 20 unacknowledged replies and drops those that its queue cannot hold.
     ...(target.protocolVersion === 5 ? { properties: { receiveMaximum: RECEIVE_MAXIMUM_DEFAULT } } : {}),
     connectTimeout: target.connectTimeoutMs,
     keepalive: target.keepAliveSeconds,
     clean: true,
-    // The link dials again, with a client of its own: mqtt.js would send its store again and reuse identifiers.
+    // Link reconnects with a new client: mqtt.js would resend its store and reuse packet identifiers.
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
-    // The default provider counts round without looking; an identifier in use must not be used again.
+    // The default provider may assign a packet identifier that is still in use.
     messageIdProvider: new UniqueMessageIdProvider(),
   }
 }
@@ -99,7 +99,7 @@ function limitsOf({ properties }: IConnackPacket): ConnectionLimits {
   }
 }
 
-// mqtt.js leaves Nagle's algorithm on: every QoS 1 round trip would wait for a delayed acknowledgement (44 ms).
+// mqtt.js leaves Nagle's algorithm on, so that each QoS 1 round trip would wait for a delayed TCP ACK (44 ms).
 function noDelay(mqtt: MqttClient): void {
   ;(mqtt.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true)
 }
@@ -128,7 +128,7 @@ class MqttConnection implements Connection {
         },
       )
     })
-    // The callback of publish() hides 0x10: it gets mqtt.js's own copy of the PUBLISH in place of the PUBACK.
+    // The callback of publish() does not expose 0x10: mqtt.js passes its copy of the PUBLISH instead of the PUBACK.
     mqtt.on('packetreceive', (packet: Packet) => {
       if (packet.cmd === 'puback' && packet.reasonCode === NO_MATCHING_SUBSCRIBERS) {
         this.#withoutSubscriber.add(packet.messageId!)
@@ -168,7 +168,7 @@ class MqttConnection implements Connection {
     await this.#mqtt.unsubscribeAsync(filter)
   }
 
-  /** Ends it without a goodbye; `onClose` follows. */
+  /** Closes the connection without DISCONNECT; `onClose` follows. */
   breakOff(reason: Error): void {
     this.#reason ??= reason
     this.#mqtt.stream.destroy()
@@ -184,7 +184,7 @@ class MqttConnection implements Connection {
   async close(): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    // mqtt.js would wait without a bound for the PUBACK of everything that is on its way.
+    // Otherwise mqtt.js would wait indefinitely for the PUBACKs of all messages in flight.
     for (const messageId of this.#unacknowledged) this.#mqtt.removeOutgoingMessage(messageId)
     const timeout = new AbortController()
     const ended = this.#mqtt.endAsync(false).catch(() => {})

@@ -1,10 +1,10 @@
-// The properties of a PUBLISH between our words and mqtt.js's.
+// Converts the properties of a PUBLISH to and from the form of mqtt.js.
 import type { MessageProperties } from '@inferwire/protocol'
 import type { IClientPublishOptions, IPublishPacket } from 'mqtt'
 
 type MqttProperties = NonNullable<IClientPublishOptions['properties']>
 
-/** For mqtt.js; user properties become its object, whose order is the order of insertion. */
+/** Converts properties for mqtt.js. User properties become an object, which keeps the order of insertion. */
 export function toMqttProperties(properties: MessageProperties): MqttProperties {
   const { payloadFormatIndicator, messageExpiryInterval, contentType, responseTopic } = properties
   const { correlationData, userProperties } = properties
@@ -14,14 +14,14 @@ export function toMqttProperties(properties: MessageProperties): MqttProperties 
     ...(contentType === undefined ? {} : { contentType }),
     ...(responseTopic === undefined ? {} : { responseTopic }),
     ...(correlationData === undefined ? {} : { correlationData: correlationData as Buffer }),
-    // mqtt-packet writes no packet at all for an empty object.
+    // mqtt-packet does not write the packet if this object is empty.
     ...(userProperties === undefined || userProperties.length === 0
       ? {}
       : { userProperties: toObject(userProperties) }),
   }
 }
 
-/** From a received packet. mqtt-packet hands over a malformed property as null: what has the wrong type is left out. */
+/** Converts the properties of a received packet. Omits malformed ones, for which mqtt-packet returns null. */
 export function fromMqttProperties({ properties }: IPublishPacket): MessageProperties {
   const result: MessageProperties = {}
   if (properties === undefined || properties === null) return result

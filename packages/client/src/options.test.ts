@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { resolveSettings } from './options.ts'
 
-test('what is not said is assumed', () => {
+test('applies the documented defaults', () => {
   const { target, identity, topics, inFlightMax } = resolveSettings('mqtt://127.0.0.1', {})
   expect(target).toMatchObject({
     protocolVersion: 5,
@@ -15,7 +15,7 @@ test('what is not said is assumed', () => {
   expect(inFlightMax).toBe(1_024)
 })
 
-test('the identity is the user name, unless it is given', () => {
+test('the identity defaults to the user name', () => {
   expect(resolveSettings('mqtt://cam7:p%40ss@broker:1884', {})).toMatchObject({
     identity: 'cam7',
     target: { username: 'cam7', password: 'p@ss' },
@@ -26,12 +26,12 @@ test('the identity is the user name, unless it is given', () => {
   expect(resolveSettings('mqtt://broker', { clientId: 'c' }).identity).toBe('c')
 })
 
-test('a server certificate goes unchecked only when that was said', () => {
+test('skips the check of the server certificate only when rejectUnauthorized is false', () => {
   const { target } = resolveSettings('mqtts://broker', { rejectUnauthorized: false })
   expect(target.rejectUnauthorized).toBe(false)
 })
 
-test('no address that is shown later holds a password', () => {
+test('removes the password from the broker address', () => {
   expect(resolveSettings('mqtt://cam7:secret@broker', {}).target.url.href).not.toContain('secret')
 })
 
@@ -49,21 +49,17 @@ test.each([
   ['mqtt://broker', { inFlightMax: 1.5 }, /inFlightMax is 1.5/],
   ['mqtt://broker', { keepAliveSeconds: 70_000 }, /keepAliveSeconds/],
   ['mqtt://broker', { ca: 'x' }, /need TLS/],
-  ['mqtts://broker', { cert: 'x' }, /belong together/],
+  ['mqtts://broker', { cert: 'x' }, /must be set together/],
   ['mqtts://broker', { ca: CERTIFICATE.slice(0, -9) }, /ca has no certificate in PEM/],
   ['mqtts://broker', { ca: 'x' }, /ca has no certificate in PEM/],
   ['mqtts://broker', { ca: new Uint8Array([0x30, 0x82]) }, /ca has no certificate in PEM/],
   ['mqtts://broker', { cert: CERTIFICATE, key: CERTIFICATE }, /key has no private key in PEM/],
-  [
-    'mqtt://broker',
-    { username: 'u', password: 'ü'.repeat(32_768) },
-    /^password is longer than the 65535 bytes/,
-  ],
-  ['mqtt://broker', { username: 'a\0b', identity: 'a' }, /username has a NUL/],
+  ['mqtt://broker', { username: 'u', password: 'ü'.repeat(32_768) }, /^password is longer than 65535 bytes/],
+  ['mqtt://broker', { username: 'a\0b', identity: 'a' }, /username contains a NUL/],
   ['mqtt://u:100%@h', {}, /^The password in the broker URL is not valid percent-encoding: write % as %25/],
   ['mqtt://%zz:p@h', {}, /user name .* %25/],
-  ['mqtt://u:12/x@h', {}, /goes on after host and port/],
-  ['wss://h/mqtt#x', {}, /goes on after host and port/],
-])('%s with %j is refused', (url, options, message) => {
+  ['mqtt://u:12/x@h', {}, /query or fragment after host and port/],
+  ['wss://h/mqtt#x', {}, /query or fragment after host and port/],
+])('rejects the URL %s with the options %j', (url, options, message) => {
   expect(() => resolveSettings(url, options)).toThrow(message)
 })

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { toMqttProperties } from './mqtt-properties.ts'
 import { publishPacketBytes } from './packet-size.ts'
 
-test.each([5, 4] as const)('on version %i the size is that of the packet that is written', (version) => {
+test.each([5, 4] as const)('protocol version %i: computes the size of the packet as written', (version) => {
   const text = fc.string({ unit: 'binary', maxLength: 300 }).filter((value) => !value.includes('\0'))
   const message = fc.record({
     topic: text.filter((value) => value.length > 0),

@@ -1,9 +1,9 @@
-// How large a request will be on the wire, to refuse it before the broker ends the connection over it.
+// Computes the size of a PUBLISH packet, so that an oversized request fails before the broker closes the connection.
 import type { Message } from './transport.ts'
 
 const encoder = new TextEncoder()
 
-/** Bytes of the QoS 1 PUBLISH packet (MQTT 5 §3.3, MQTT 3.1.1 §3.3), fixed header included. */
+/** Returns the size in bytes of the QoS 1 PUBLISH packet with its fixed header (MQTT 5 §3.3, MQTT 3.1.1 §3.3). */
 export function publishPacketBytes(message: Message, protocolVersion: 4 | 5): number {
   const properties = protocolVersion === 5 ? propertiesBytes(message) : undefined
   const propertiesPart = properties === undefined ? 0 : variableByteIntegerBytes(properties) + properties

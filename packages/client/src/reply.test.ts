@@ -31,7 +31,7 @@ const failure = (payload: string, userProperties?: string[]): InferwireError => 
   throw new Error('It was no error.')
 }
 
-test('an answer has its status, body and timing', () => {
+test('a reply has status, body and timing', () => {
   const user = ['status', '200', 'server-timing', 'queue;dur=0.4', 'x', '1', 'x', '2']
   const answer = reply('{"predictions":[1]}', user, 'application/json')
   expect(answer).toMatchObject({
@@ -47,13 +47,13 @@ test('an answer has its status, body and timing', () => {
   expect(answer.headers['x']).toBe('1')
 })
 
-test('a body that is not JSON says so only when it is asked for JSON', () => {
+test('a body that is not JSON throws only in json()', () => {
   const answer = reply('<html>', ['status', '200'], 'text/html')
   expect(answer.contentType).toBe('text/html')
-  expect(() => answer.json()).toThrow(/answer of model "iris" is not JSON \(text\/html\)/)
+  expect(() => answer.json()).toThrow(/reply of model "iris" is not JSON \(text\/html\)/)
 })
 
-test('an error reply carries what the contract says', () => {
+test('an error reply becomes an error with all members of the contract', () => {
   const error = failure(
     '{"error":"busy","code":"overloaded","status":429,"retryable":true,"retry_after_ms":250}',
     ['status', '429', 'code', 'overloaded'],
@@ -76,13 +76,19 @@ test.each([
   ['{"error":{"message":"no such model"}}', ['status', '404'], 'no such model', 'upstream_error', 404],
   ['{"detail":"x"}', ['status', '422', 'code', 'upstream_error'], '{"detail":"x"}', 'upstream_error', 422],
   ['Bad Gateway', ['status', '502'], 'Bad Gateway', 'upstream_error', 502],
-  ['', ['status', '500', 'code', 'internal'], 'Model "iris" answered 500 without a text.', 'internal', 500],
+  [
+    '',
+    ['status', '500', 'code', 'internal'],
+    'Model "iris" returned status 500 without a message.',
+    'internal',
+    500,
+  ],
   ['{"error":"new"}', ['status', '418', 'code', 'from_the_future'], 'new', 'from_the_future', 418],
-])('the model server’s own error: %s', (payload, user, message, code, status) => {
+])("reads the model server's error format %s", (payload, user, message, code, status) => {
   expect(failure(payload, user)).toMatchObject({ message, code, status, retryable: code === 'internal' })
 })
 
-test('without properties the body tells an error from an answer, by its whole mark', () => {
+test('without properties, treats a body as an error only if it has all marks of one', () => {
   expect(reply('{"predictions":[1]}')).toMatchObject({ status: 200, contentType: undefined })
   expect(reply('not JSON').status).toBe(200)
   expect(reply('{"error":"bearing worn","confidence":0.8}').json()).toEqual({
@@ -102,7 +108,7 @@ test('without properties the body tells an error from an answer, by its whole ma
   }
 })
 
-test('a successful answer may have a member "error" where the status says so', () => {
+test('a reply with a successful status may have a member "error"', () => {
   expect(reply('{"error":"the measured error"}', ['status', '200']).status).toBe(200)
 })
 
@@ -118,11 +124,11 @@ test.each([undefined, '', 'abc', '0', '100', '199', '302', '99999', '-200', '2e2
   },
 )
 
-test('one part of an answer in parts is not taken for the answer', () => {
+test('does not accept one part of a reply in parts as the reply', () => {
   expect(failure('{"predictions":[1]}', ['seq', '0'])).toMatchObject({ code: 'upstream_invalid_response' })
 })
 
-test('a body that is not UTF-8 is upstream_invalid_response, not text with replacement characters', () => {
+test('throws upstream_invalid_response for a body that is not UTF-8, without replacement characters', () => {
   const latin1 = new Uint8Array([0x22, 0xe9, 0x22])
   const answer = (contentType?: string) => replyOf(latin1, ['status', '200'], contentType)
   for (const read of [() => answer().text(), () => answer().json(), () => answer('text/plain').text()]) {
@@ -139,7 +145,7 @@ test.each([
   ['250.5', 250.5],
   ['-1', undefined],
   ['"5"', undefined],
-])('retry_after_ms %s is handed on as %s: what a timer can wait', (said, retryAfterMs) => {
+])('limits retry_after_ms %s to %s, which a timer can wait', (said, retryAfterMs) => {
   const body = `{"error":"busy","retry_after_ms":${said}}`
   expect(failure(body, ['status', '429', 'code', 'overloaded']).retryAfterMs).toBe(retryAfterMs)
 })
@@ -147,7 +153,7 @@ test.each([
 const empty = (operation: string) =>
   replyOf(new Uint8Array(0), ['status', '200'], undefined, { ...facts, operation })
 
-test('json() of a ready model without a body does not throw; a prediction without a body does', () => {
+test('json() accepts an empty body of a ready reply, and throws for one of a prediction', () => {
   expect(empty('ready').json()).toBeUndefined()
   expect(empty('ready')).toMatchObject({ contentType: undefined, status: 200 })
   expect(empty('ready').text()).toBe('')
@@ -156,7 +162,7 @@ test('json() of a ready model without a body does not throw; a prediction withou
   }
 })
 
-test('text() has the digits that json() rounds', () => {
+test('text() keeps the digits that json() rounds', () => {
   const answer = reply('{"predictions":[9007199254740993,1e400]}', ['status', '200'])
   expect(answer.text()).toBe('{"predictions":[9007199254740993,1e400]}')
   expect(answer.json()).toEqual({ predictions: [9007199254740992, Infinity] })

@@ -1,40 +1,40 @@
-// A reply message -> an answer for the application, or the error that it says.
+// Converts a reply message to a Reply for the application, or to an error.
 import { PROPERTY, userProperty } from '@inferwire/protocol'
 import { InferwireError } from './error.ts'
 import { TIMEOUT_MAX_MS } from './options.ts'
 import type { Message } from './transport.ts'
 
-/** A model's answer. */
+/** The reply of a model. */
 export interface Reply {
   /** HTTP-like status, 200 to 299. */
   readonly status: number
-  /** The user property `code`, where the reply has one. */
+  /** The user property `code`, if there is one. */
   readonly code: string | undefined
-  /** Undefined where the reply has none: it has no body, or came over a bridge that drops properties. */
+  /** Undefined without a body, or if a bridge dropped the properties. */
   readonly contentType: string | undefined
   readonly body: Uint8Array
-  /** All user properties; of a repeated one the first value. */
+  /** All user properties; of a repeated name, the first value. */
   readonly headers: Readonly<Record<string, string>>
-  /** Where the time went, as in HTTP Server-Timing. */
+  /** The durations of the connector's steps, in the format of HTTP Server-Timing. */
   readonly serverTiming: string | undefined
   /** How often the request was sent. */
   readonly attempts: number
   /** From the call to the reply, in milliseconds. */
   readonly durationMs: number
   /**
-   * The body as text, in the charset of its Content Type, else UTF-8.
+   * Decodes the body with the charset of its content type, or as UTF-8.
    * @throws InferwireError `upstream_invalid_response` when the bytes are not text in that charset
    */
   text(): string
   /**
-   * The body parsed by JSON.parse: an integer beyond 2^53 is rounded, `1e400` is Infinity; `text()` has them exactly.
-   * Undefined for a `ready` reply without a body.
-   * @throws InferwireError `upstream_invalid_response` when it is not JSON
+   * Parses the body with JSON.parse, which rounds integers beyond 2^53 and turns `1e400` into Infinity; `text()` keeps
+   * all digits. Returns undefined for a `ready` reply without a body.
+   * @throws InferwireError `upstream_invalid_response` when the body is not JSON
    */
   json(): unknown
 }
 
-/** What is known of a request when its reply comes. */
+/** The facts about a request that its Reply includes. */
 export interface ReplyFacts {
   readonly model: string
   readonly operation: string | undefined
@@ -42,11 +42,11 @@ export interface ReplyFacts {
   readonly durationMs: number
 }
 
-// Error bodies are small; a longer one is a model's answer, and is not parsed to find out.
+// Error bodies are small; a longer body is not checked for an error.
 const ERROR_BODY_BYTES_MAX = 1024 * 1024
 const ERROR_TEXT_MAX = 500
 
-/** Reads a reply. @throws InferwireError for one with a status of 400 or more, and for one outside the contract */
+/** Reads a reply. @throws InferwireError for a status of 400 or more, and for a reply that violates the contract */
 export function readReply(message: Message, facts: ReplyFacts): Reply {
   const { userProperties } = message.properties
   const statusText = userProperty(userProperties, PROPERTY.status)
@@ -60,13 +60,13 @@ export function readReply(message: Message, facts: ReplyFacts): Reply {
   throw invalidReply(`The reply for model "${facts.model}" has ${what}.`, message.payload, facts.model)
 }
 
-// MQTT 3.1.1, or a bridge of it: the Correlation Data of a reply on MQTT 5 would be there as well as its status.
+// True on MQTT 3.1.1 or behind an MQTT 3.1.1 bridge. Otherwise a reply has Correlation Data even if it has no status.
 function isWithoutProperties({ properties }: Message): boolean {
   const { contentType, correlationData, userProperties } = properties
   return contentType === undefined && correlationData === undefined && userProperties === undefined
 }
 
-// The body is all there is, and only the whole mark of an error counts: a model may well have an output `error`.
+// Without properties, only a body with all marks of an error is one: a model may have an output named `error`.
 function readBareReply(message: Message, facts: ReplyFacts): Reply {
   const problem = errorBodyOf(message.payload)
   const isOfContract =
@@ -112,20 +112,20 @@ class ModelReply implements Reply {
     try {
       return new TextDecoder(charset, { fatal: true }).decode(this.body)
     } catch (error) {
-      const what = `The answer of model "${this.#model}" is not text in ${charset}${this.#typeNote()}.`
+      const what = `The reply of model "${this.#model}" is not text in ${charset}${this.#typeNote()}.`
       throw invalidReply(what, this.body, this.#model, error)
     }
   }
 
   json(): unknown {
-    // The Open Inference Protocol lets a server say "ready" by its status alone.
+    // The Open Inference Protocol allows a server to report readiness by its status alone.
     if (this.body.length === 0 && this.#operation === 'ready') return undefined
     const text = this.text()
     try {
       return JSON.parse(text) as unknown
     } catch (error) {
       const reason = this.body.length === 0 ? 'it is empty' : (error as Error).message
-      const what = `The answer of model "${this.#model}" is not JSON${this.#typeNote()}: ${reason}`
+      const what = `The reply of model "${this.#model}" is not JSON${this.#typeNote()}: ${reason}`
       throw invalidReply(what, this.body, this.#model, error)
     }
   }
@@ -142,7 +142,7 @@ function charsetOf(contentType: string | undefined): string {
 
 interface ErrorBody {
   readonly error: string | undefined
-  /** Whether the body says nothing but that something went wrong. */
+  /** Whether the error is the only member of the body. */
   readonly isErrorOnly: boolean
   readonly code?: string | undefined
   readonly status?: number | undefined
@@ -158,12 +158,13 @@ function replyError(
   model: string,
 ): InferwireError {
   const text = problem.error ?? new TextDecoder().decode(payload.subarray(0, ERROR_TEXT_MAX))
-  const answered = status ?? problem.status
+  const errorStatus = status ?? problem.status
   return new InferwireError(
     code ?? problem.code ?? 'upstream_error',
-    text.slice(0, ERROR_TEXT_MAX) || `Model "${model}" answered ${answered ?? 'an error'} without a text.`,
+    text.slice(0, ERROR_TEXT_MAX) ||
+      `Model "${model}" returned ${errorStatus === undefined ? 'an error' : `status ${errorStatus}`} without a message.`,
     {
-      status: answered,
+      status: errorStatus,
       retryable: problem.retryable,
       retryAfterMs: problem.retryAfterMs,
       body: payload,
@@ -172,8 +173,8 @@ function replyError(
   )
 }
 
-// `{"error": "…"}` of KServe and of the wire contract, `{"error": {"message": "…"}}` of OpenAI's shape, `{"detail": …}`
-// of FastAPI, which KServe's own server answers to a body that it cannot take.
+// The forms are `{"error": "…"}` (KServe and the wire contract), `{"error": {"message": "…"}}` (OpenAI) and
+// `{"detail": …}` (FastAPI, which KServe's model server uses to reject an invalid body).
 function errorBodyOf(payload: Uint8Array): ErrorBody {
   const body = payload.length > ERROR_BODY_BYTES_MAX ? undefined : objectOf(payload)
   if (body === undefined) return { error: undefined, isErrorOnly: false }
@@ -186,7 +187,7 @@ function errorBodyOf(payload: Uint8Array): ErrorBody {
     code: typeof code === 'string' ? code : undefined,
     status: typeof status === 'number' && status >= 400 && status <= 999 ? status : undefined,
     retryable: typeof retryable === 'boolean' ? retryable : undefined,
-    // A timer that is told to wait longer does not wait at all.
+    // A timer with a longer delay would fire immediately.
     retryAfterMs:
       typeof retryAfterMs === 'number' && retryAfterMs >= 0
         ? Math.min(retryAfterMs, TIMEOUT_MAX_MS)

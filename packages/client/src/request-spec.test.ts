@@ -8,7 +8,7 @@ const on4 = resolveSettings('mqtt://broker', { username: 'cam7', mqttVersion: '3
 const matches = (filter: string, topic: string): boolean =>
   new RegExp(`^${filter.replaceAll('+', '[^/]+').replace('#', '.*')}$`).test(topic)
 
-test('on MQTT 5 the topic carries an id too, and the reply comes on the derived topic of this client', () => {
+test('on MQTT 5 the topic contains an id, and the reply topic is the derived one', () => {
   const spec = toRequestSpec(on5, 'abc', 'iris', { inputs: [] }, {})
   expect(spec.topic).toMatch(/^infer\/request\/cam7\/iris\/infer\/abc\/[0-9a-f]{32}$/)
   expect(spec.replyTopic).toBe(new TopicSpace('infer').replyTopicOf(spec.topic))
@@ -20,7 +20,7 @@ test('on MQTT 5 the topic carries an id too, and the reply comes on the derived 
   expect(matches(replyFilterOf(on5, 'abd'), spec.replyTopic)).toBe(false)
 })
 
-test('on MQTT 5 the operation may be left to the card; then the Response Topic has the id', () => {
+test('on MQTT 5 without an operation, the Response Topic contains the id', () => {
   const spec = toRequestSpec(on5, 'abc', 'iris', 'x', {})
   expect(spec.topic).toBe('infer/request/cam7/iris')
   expect(spec.replyTopic).toBe(`infer/reply/cam7/iris/default/abc/${spec.id}`)
@@ -29,7 +29,7 @@ test('on MQTT 5 the operation may be left to the card; then the Response Topic h
   expect(matches(replyFilterOf(on5, 'abc'), spec.replyTopic)).toBe(true)
 })
 
-test('on MQTT 3.1.1 the topic carries operation and id, and the reply comes on the derived topic', () => {
+test('on MQTT 3.1.1 the topic contains operation and id, and the reply topic is the derived one', () => {
   const spec = toRequestSpec(on4, 'abc', 'iris', '{"instances":[]}', {})
   expect(spec.topic).toMatch(/^infer\/request\/cam7\/iris\/predict\/abc\/[0-9a-f]{32}$/)
   expect(spec.replyTopic).toBe(new TopicSpace('infer').replyTopicOf(spec.topic))
@@ -38,13 +38,13 @@ test('on MQTT 3.1.1 the topic carries operation and id, and the reply comes on t
   expect(matches(replyFilterOf(on4, 'abd'), spec.replyTopic)).toBe(false)
 })
 
-test('on MQTT 3.1.1 nothing is dropped silently', () => {
-  expect(() => toRequestSpec(on4, 'abc', 'iris', 'x', {})).toThrow(/must name the operation/)
-  expect(() => toRequestSpec(on4, 'abc', 'iris', {}, { headers: { a: 'b' } })).toThrow(/need MQTT 5/)
-  expect(() => toRequestSpec(on4, 'abc', 'iris', {}, { contentType: 'image/png' })).toThrow(/need MQTT 5/)
+test('on MQTT 3.1.1 rejects options that need MQTT 5', () => {
+  expect(() => toRequestSpec(on4, 'abc', 'iris', 'x', {})).toThrow(/must contain the operation/)
+  expect(() => toRequestSpec(on4, 'abc', 'iris', {}, { headers: { a: 'b' } })).toThrow(/require MQTT 5/)
+  expect(() => toRequestSpec(on4, 'abc', 'iris', {}, { contentType: 'image/png' })).toThrow(/require MQTT 5/)
 })
 
-test('headers become user properties, the content type is sent where it is not JSON', () => {
+test('sends headers as user properties, and the content type if it is not JSON', () => {
   const body = new Uint8Array([1])
   const { properties } = toRequestSpec(on5, 'abc', 'iris', body, {
     headers: { 'inference-header-content-length': '1', ['__proto__']: 'x' },
@@ -55,7 +55,7 @@ test('headers become user properties, the content type is sent where it is not J
   expect(properties.userProperties).toEqual(['inference-header-content-length', '1', '__proto__', 'x'])
 })
 
-test.each(['', 'a/b', '+', '#', '..', 'a\0', 'ünicode'])('model %j is refused before it is sent', (model) => {
+test.each(['', 'a/b', '+', '#', '..', 'a\0', 'ünicode'])('rejects the model name %j', (model) => {
   expect(() => toRequestSpec(on5, 'abc', model, {}, {})).toThrow(
     expect.objectContaining({ code: 'bad_topic' }),
   )
@@ -69,11 +69,11 @@ test.each([
   [{ headers: { a: 'x\0' } }, /must be text/],
   [{ contentType: '\ud800' }, /must be text/],
   [{ headers: { a: 'x'.repeat(30_000) } }, /must be text/],
-])('%j is refused', (options, message) => {
+])('rejects the options %j', (options, message) => {
   expect(() => toRequestSpec(on5, 'abc', 'iris', {}, options)).toThrow(message)
 })
 
-test('an operation that is not one topic level is refused', () => {
+test('rejects an operation that is not one topic level', () => {
   expect(() => toRequestSpec(on5, 'abc', 'iris', {}, { operation: 'a/b' })).toThrow(
     /cannot be part of a topic/,
   )

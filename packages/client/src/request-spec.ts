@@ -1,4 +1,4 @@
-// infer()'s arguments -> the request on the wire: topics, correlation, properties.
+// Converts the arguments of infer() to a request: topics, correlation data and properties.
 import { isCleanLevel, isModelName, isPublishable, type MessageProperties } from '@inferwire/protocol'
 import { operationOf, toBytes, type RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
@@ -8,14 +8,14 @@ import type { RequestSpec } from './request.ts'
 const TIMEOUT_DEFAULT_MS = 30_000
 const REPEAT_AFTER_DEFAULT_MS = 5_000
 const CORRELATION_BYTES = 16
-// The level of a Response Topic where the card decides the operation.
+// The operation level of the reply topic when the request topic has no operation.
 const OPERATION_OF_CARD = 'default'
-// A UTF-8 string on the wire has two bytes for its length (MQTT 5 §1.5.4); a character has at most three bytes here.
+// The length of a UTF-8 string is two bytes (MQTT 5 §1.5.4); a UTF-16 code unit takes at most three bytes.
 const PROPERTY_LENGTH_MAX = 65_535 / 3
 
 /**
- * Builds one request. `instance` keeps the replies of two clients of one user apart.
- * @throws TypeError for options that cannot be sent, InferwireError `bad_topic` for a model that cannot be named
+ * Builds one request. `instance` separates the replies of clients with the same user.
+ * @throws TypeError for invalid options, InferwireError `bad_topic` for an invalid model name or operation
  */
 export function toRequestSpec(
   settings: Settings,
@@ -58,18 +58,18 @@ export function toRequestSpec(
   }
 }
 
-/** The one subscription for all replies of a client. */
+/** Returns the topic filter for all replies of a client. */
 export function replyFilterOf({ topics, identity }: Settings, instance: string): string {
   return `${topics.root}/reply/${identity}/+/+/${instance}/+`
 }
 
-/** A name of one client among those of the same user. */
+/** Returns a random topic level that identifies one client among those of the same user. */
 export function randomInstance(): string {
   return randomHex(8)
 }
 
-// The id stands in the topics on MQTT 5 too, and the reply comes on the derived topic: that still works where a bridge
-// drops all properties (Mosquitto's does by default), or maps the request to another root without its Response Topic.
+// On MQTT 5, too, the topic contains the id, and the reply is published to the derived topic. This works even if a
+// bridge drops all properties (Mosquitto's default) or remaps the request to another root without its Response Topic.
 function addressOf(
   { topics, identity }: Settings,
   instance: string,
@@ -78,7 +78,7 @@ function addressOf(
   operation: string | undefined,
 ): Pick<RequestSpec, 'topic' | 'shownTopic' | 'replyTopic' | 'cancelTopic'> {
   const tail = `${instance}/${id}`
-  // A topic without an operation has no place for an id; there the Response Topic has it.
+  // A topic without an operation has no level for an id; the Response Topic contains it instead.
   const own = operation === undefined ? undefined : tail
   const topic = publishable(topics.request(identity, model, operation, own), model)
   const replyTopic = `${topics.root}/reply/${identity}/${model}/${operation ?? OPERATION_OF_CARD}/${tail}`
@@ -92,9 +92,13 @@ function addressOf(
 
 function publishable(topic: string, model: string): string {
   if (isPublishable(topic)) return topic
-  throw new InferwireError('bad_topic', `"${topic.slice(0, 200)}" is not a topic name, or too long.`, {
-    model,
-  })
+  throw new InferwireError(
+    'bad_topic',
+    `"${topic.slice(0, 200)}" is not a valid topic name, or is too long.`,
+    {
+      model,
+    },
+  )
 }
 
 function contentProperties(
@@ -108,14 +112,14 @@ function contentProperties(
     }
   }
   return {
-    // application/json is what the contract assumes; saying so would cost bytes in every request.
+    // Not sent by default: the contract assumes application/json.
     ...(contentType === undefined ? {} : { contentType }),
     ...(userProperties.length === 0 ? {} : { userProperties }),
     ...(body === undefined || body instanceof Uint8Array ? {} : { payloadFormatIndicator: 1 }),
   }
 }
 
-// MQTT 5 §1.5.4: no NUL, and no surrogates without their other half.
+// MQTT 5 §1.5.4: no NUL and no unpaired surrogates.
 function isPropertyText(text: string): boolean {
   return (
     !text.includes('\0') &&
@@ -126,10 +130,14 @@ function isPropertyText(text: string): boolean {
 function refuseWhatNeedsMqtt5(operation: string | undefined, { headers, contentType }: InferOptions): void {
   const isJson = contentType === undefined || contentType === 'application/json'
   if (!isJson || Object.keys(headers ?? {}).length > 0) {
-    throw new TypeError('headers and a contentType other than application/json need MQTT 5 (mqttVersion: 5).')
+    throw new TypeError(
+      'headers, and a contentType other than application/json, require MQTT 5 (mqttVersion: 5).',
+    )
   }
   if (operation !== undefined) return
-  throw new TypeError('On MQTT 3.1.1 the topic must name the operation: give one, such as predict or infer.')
+  throw new TypeError(
+    'On MQTT 3.1.1 the topic must contain the operation: set the option operation, for example to predict or infer.',
+  )
 }
 
 function repeatAfter(value: number): number {

@@ -1,4 +1,4 @@
-// One request that waits for its reply: its deadline, its repeats, and how it ends.
+// A request in flight: its deadline, its repeats and its outcome.
 import { PROPERTY, type MessageProperties } from '@inferwire/protocol'
 import { publishError } from './broker-refusal.ts'
 import { InferwireError } from './error.ts'
@@ -6,21 +6,21 @@ import { TIMEOUT_MAX_MS } from './options.ts'
 import { readReply, type Reply } from './reply.ts'
 import type { Message } from './transport.ts'
 
-/** A request as the caller meant it. */
+/** A request to send. */
 export interface RequestSpec {
   /** Correlation Data in hexadecimal digits; also the last level of the reply topic. */
   readonly id: string
   readonly model: string
-  /** Undefined where the card decides. */
+  /** Undefined = the default operation of the model's card. */
   readonly operation: string | undefined
   readonly topic: string
-  /** Without the id, for error messages. */
+  /** The topic without the id, for error messages. */
   readonly shownTopic: string
   readonly replyTopic: string
-  /** Where a message with the same Correlation Data stops it. */
+  /** A message on this topic with the same Correlation Data cancels the request. */
   readonly cancelTopic: string
   readonly payload: Uint8Array
-  /** All but the deadline, which every repeat says anew. */
+  /** All properties except the deadline, which is computed for every attempt. */
   readonly properties: MessageProperties
   readonly timeoutMs: number
   readonly repeatAfterMs: number
@@ -28,35 +28,35 @@ export interface RequestSpec {
   readonly signal: AbortSignal | undefined
 }
 
-/** Who sends it. */
+/** What a request needs from its client. */
 export interface RequestHost {
-  /** Puts it in line on the present connection. Without one nothing happens: it is sent when there is one again. */
+  /** Queues the request on the current connection. Does nothing without one: `resume()` follows on the next. */
   transmit(request: PendingRequest): void
-  /** Tells the connector, if it can be told now, that nobody waits any more. */
+  /** Publishes a cancel message, if that is possible now. */
   cancel(request: PendingRequest): void
-  /** It has ended. */
+  /** Removes a request that has ended. */
   forget(request: PendingRequest): void
-  /** Why nothing can be sent at the moment; undefined while connected. */
+  /** Returns why nothing can be sent now; undefined while connected. */
   describeDown(): string | undefined
 }
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const QUOTA_EXCEEDED = 0x97
-// Every broker takes so much; where the connection broke over less, it broke for another reason.
+// Every broker accepts packets of this size; with a smaller one, the connection broke for another reason.
 const SMALL_BYTES = 1_024
-// Pauses between tries for a connector that is not there (yet).
+// Pauses between attempts while no connector is subscribed.
 const CONNECTOR_PAUSE_FIRST_MS = 200
 const CONNECTOR_PAUSE_MAX_MS = 5_000
 
-/** A request between `infer()` and its end. It ends once: by a reply, an error, its deadline or an abort. */
+/** A request that has not ended. It ends once: by a reply, an error, its deadline or an abort. */
 export class PendingRequest {
   readonly spec: RequestSpec
   readonly reply: Promise<Reply>
-  /** How often it was handed to the transport. */
+  /** Number of times it was handed to the transport. */
   attempts = 0
-  /** Handed to the present connection, and no PUBACK yet. */
+  /** Whether it was handed to the current connection and has no PUBACK yet. */
   isUnacknowledged = false
-  /** How often in a row the connection broke while this was the largest request without a PUBACK. */
+  /** Number of times in a row that the connection broke while this was the largest request without a PUBACK. */
   cuts = 0
   readonly #host: RequestHost
   readonly #startedAt = performance.now()
@@ -73,7 +73,7 @@ export class PendingRequest {
   #reject!: (error: InferwireError) => void
   #isOver = false
   #isWithoutConnector = false
-  #wasTaken = false
+  #wasAccepted = false
   #deadline: ReturnType<typeof setTimeout>
   #repeat: ReturnType<typeof setTimeout> | undefined
   #repeatAfterMs: number
@@ -95,7 +95,7 @@ export class PendingRequest {
     return this.#isOver
   }
 
-  /** What to publish now: the same request every time, with what is left of its deadline. */
+  /** Returns the message to publish: the same for every attempt, except for the remaining time. */
   message(): Message {
     const { topic, payload, properties, timeoutMs } = this.spec
     const leftMs = Math.max(1, Math.ceil(timeoutMs - (performance.now() - this.#startedAt)))
@@ -104,15 +104,15 @@ export class PendingRequest {
       payload,
       properties: {
         ...properties,
-        // MQTT 5 §3.3.2.3.3 counts whole seconds; the user property says it exactly.
+        // In whole seconds (MQTT 5 §3.3.2.3.3); the user property has milliseconds.
         messageExpiryInterval: Math.ceil(leftMs / 1_000),
-        // First, because the first of a repeated name counts: a header cannot take its place.
+        // First, because the first value of a repeated name applies: a header cannot override it.
         userProperties: [PROPERTY.timeoutMs, String(leftMs), ...(properties.userProperties ?? [])],
       },
     }
   }
 
-  /** What stops it. */
+  /** Returns the message that cancels it. */
   cancelMessage(): Message {
     const { correlationData } = this.spec.properties
     return {
@@ -122,14 +122,14 @@ export class PendingRequest {
     }
   }
 
-  /** It was handed to the connection. */
+  /** Records that it was handed to the connection. */
   sent(): void {
     this.attempts++
     this.isUnacknowledged = true
     this.#repeatIn(this.#repeatAfterMs)
   }
 
-  /** The broker's PUBACK for the latest attempt. */
+  /** Handles the broker's PUBACK for the latest attempt. */
   acknowledged(reasonCode: number): void {
     this.isUnacknowledged = false
     this.cuts = 0
@@ -137,31 +137,31 @@ export class PendingRequest {
     const { shownTopic, model, waitForConnector } = this.spec
     this.#isWithoutConnector = reasonCode === NO_MATCHING_SUBSCRIBERS
     if (this.#isWithoutConnector) {
-      // A repeat finds nobody where a broker that was killed came back before its connector: that passes.
+      // After a broker restart, a repeat may arrive before the connector has reconnected.
       if (waitForConnector || this.attempts > 1) this.#waitForConnector()
       else this.fail(new InferwireError('no_connector', noConnector(shownTopic), { model }))
       return
     }
-    // A repeat found no place in the broker's quota; the one that was taken before still has its own.
-    if (reasonCode === QUOTA_EXCEEDED && this.#wasTaken) return
-    this.#wasTaken ||= reasonCode === 0
+    // Only the repeat exceeded the broker's quota; an earlier attempt was accepted and remains valid.
+    if (reasonCode === QUOTA_EXCEEDED && this.#wasAccepted) return
+    this.#wasAccepted ||= reasonCode === 0
     const error = publishError(reasonCode, shownTopic, model)
     if (error !== undefined) this.fail(error)
   }
 
-  /** The connection broke: nothing is known of what was sent on it. It is sent again on the next one. */
+  /** Handles a lost connection. The request may or may not have arrived; the next connection sends it again. */
   connectionLost(): void {
     this.isUnacknowledged = false
     clearTimeout(this.#repeat)
   }
 
-  /** Sends it on a new connection; one that may have broken the last ones lets the others go first. */
+  /** Sends it on a new connection. A request that may have broken the previous ones is sent after the others. */
   resume(): void {
     if (this.cuts < 2) this.#host.transmit(this)
     else this.#sendIn(Math.min(100 * 2 ** this.cuts, CONNECTOR_PAUSE_MAX_MS))
   }
 
-  /** Its reply has come. */
+  /** Handles its reply. */
   answered(message: Message): void {
     if (this.#isOver) return
     try {
@@ -190,13 +190,13 @@ export class PendingRequest {
     this.#host.forget(this)
   }
 
-  // Up to one and a half of the wait, so that a fleet's repeats do not come together.
+  // Adds up to half of the delay, so that a fleet does not repeat its requests all at the same time.
   #repeatIn(afterMs: number): void {
     clearTimeout(this.#repeat)
     const waitMs = afterMs * (1 + Math.random() / 2)
     if (!(waitMs < TIMEOUT_MAX_MS)) return
     this.#repeat = setTimeout(() => {
-      // Without a PUBACK the first copy is still on its way to the broker: a second one would only follow it.
+      // Without a PUBACK, the previous copy may still be in transit; another copy would only queue behind it.
       if (this.isUnacknowledged) {
         this.#repeatIn(this.#repeatAfterMs)
         return
@@ -220,12 +220,12 @@ export class PendingRequest {
     const { model, timeoutMs, payload } = this.spec
     const times = this.attempts === 1 ? 'once' : `${this.attempts} times`
     const what = `No reply from model "${model}" within ${timeoutMs} ms (sent ${times}).`
-    // MQTT 3.1.1 has no reason codes: a broker that does not take the packet ends the connection, every time.
+    // MQTT 3.1.1 has no reason code for this: a broker that rejects a large packet closes the connection, every time.
     if (this.cuts > 1 && payload.length > SMALL_BYTES) {
       const size = `the connection broke ${this.cuts} times while its ${payload.length} bytes were sent`
       return new InferwireError(
         'payload_too_large',
-        `${what} Probably the broker does not take packets of that size: ${size}.`,
+        `${what} The broker probably does not accept packets of that size: ${size}.`,
         { model },
       )
     }
@@ -238,11 +238,11 @@ export class PendingRequest {
     if (down !== undefined) return ` ${down}`
     if (this.#isWithoutConnector) return ` ${noConnector(shownTopic)}`
     if (properties.responseTopic !== undefined) {
-      return ' If a bridge of MQTT 3.1.1 is on the way, name the operation: it drops the Response Topic that such a reply needs.'
+      return ' If the request crosses an MQTT 3.1.1 bridge, set the operation: the bridge drops the Response Topic, which a request without an operation needs.'
     }
-    if (!this.#wasTaken || properties.correlationData !== undefined) return ''
-    // MQTT 3.1.1 §3.3.5: a broker that does not authorize a PUBLISH may acknowledge it all the same.
-    return ` The broker acknowledged it, which on MQTT 3.1.1 it also does when it drops a message: one of ${payload.length} bytes may be too large for it, "${shownTopic}" may be forbidden, or no connector is subscribed.`
+    if (!this.#wasAccepted || properties.correlationData !== undefined) return ''
+    // MQTT 3.1.1 §3.3.5: a broker may acknowledge a PUBLISH that it does not authorize.
+    return ` The broker acknowledged it, but on MQTT 3.1.1 a broker also acknowledges messages that it drops: its ${payload.length} bytes may be too large, "${shownTopic}" may be forbidden, or no connector is subscribed.`
   }
 }
 

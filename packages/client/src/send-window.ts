@@ -1,10 +1,10 @@
-// Sends requests in the order in which they came, never more unacknowledged than the broker's Receive Maximum.
+// Sends requests in order, with never more unacknowledged than the broker's Receive Maximum.
 import { InferwireError } from './error.ts'
 import { publishPacketBytes } from './packet-size.ts'
 import type { PendingRequest } from './request.ts'
 import type { Connection } from './transport.ts'
 
-/** The way onto the present connection. It holds no more than the client has requests in flight. */
+/** The send queue of the current connection. It holds at most as many requests as the client has in flight. */
 export class SendWindow {
   readonly #protocolVersion: 4 | 5
   readonly #line = new Set<PendingRequest>()
@@ -15,7 +15,7 @@ export class SendWindow {
     this.#protocolVersion = protocolVersion
   }
 
-  /** A new connection: nothing of the old one counts any more. */
+  /** Starts on a new connection, with nothing unacknowledged. */
   open(connection: Connection): void {
     this.#connection = connection
     this.#unacknowledged = 0
@@ -26,7 +26,7 @@ export class SendWindow {
     this.#line.clear()
   }
 
-  /** Sends the request as soon as the broker takes one more. Without a connection nothing happens. */
+  /** Queues the request until the Receive Maximum allows sending it. Does nothing without a connection. */
   add(request: PendingRequest): void {
     if (this.#connection === undefined) return
     this.#line.add(request)
@@ -37,7 +37,7 @@ export class SendWindow {
     this.#line.delete(request)
   }
 
-  /** Best effort: without a cancel the request ends at its deadline, and its reply is ignored. */
+  /** Publishes a cancel message if possible. Otherwise the connector works until the deadline; the reply is ignored. */
   cancel(request: PendingRequest): void {
     const connection = this.#connection
     if (connection === undefined || this.#unacknowledged >= connection.limits.receiveMaximum) return
@@ -52,7 +52,7 @@ export class SendWindow {
   #send(): void {
     for (const request of this.#line) {
       const connection = this.#connection
-      // MQTT 5 §4.9; mqtt.js does not look at what the broker said.
+      // MQTT 5 §4.9; mqtt.js does not enforce the broker's Receive Maximum.
       if (connection === undefined || this.#unacknowledged >= connection.limits.receiveMaximum) return
       this.#line.delete(request)
       this.#publish(connection, request)
@@ -68,7 +68,7 @@ export class SendWindow {
       request.fail(
         new InferwireError(
           'payload_too_large',
-          `The request to model "${model}" is ${bytes} bytes on the wire; the broker takes ${packetBytesMax}.`,
+          `The request to model "${model}" is a packet of ${bytes} bytes; the broker accepts at most ${packetBytesMax}.`,
           { model },
         ),
       )

@@ -1,44 +1,44 @@
-// What the SDK needs of MQTT: one network connection at a time. mqtt-connection.ts is the one that ships.
+// The interface between the SDK and an MQTT library: one network connection at a time. See mqtt-connection.ts.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 
-/** An application message, going out or coming in. On MQTT 3.1.1 the properties are not sent. */
+/** An application message, sent or received. On MQTT 3.1.1 the properties are not sent. */
 export interface Message {
   readonly topic: string
   readonly payload: Uint8Array
   readonly properties: MessageProperties
 }
 
-/** What the broker said in CONNACK. */
+/** The broker's limits, from its CONNACK. */
 export interface ConnectionLimits {
-  /** How many of our QoS 1 messages may wait for their PUBACK (MQTT 5 §3.2.2.3.3). */
+  /** Maximum number of unacknowledged QoS 1 messages (MQTT 5 §3.2.2.3.3). */
   readonly receiveMaximum: number
-  /** Largest packet that the broker takes, in bytes (MQTT 5 §3.2.2.3.6). */
+  /** Largest packet that the broker accepts, in bytes (MQTT 5 §3.2.2.3.6). */
   readonly packetBytesMax: number
 }
 
-/** What a connection tells. */
+/** The callbacks of a connection. */
 export interface ConnectionEvents {
   onMessage(message: Message): void
-  /** Once, when an established connection has ended; `reason` is what ended it, where that is known. */
+  /** Called once when an established connection has ended; `reason` is the cause, if known. */
   onClose(reason: Error | undefined): void
 }
 
-/** One established network connection. It does not come back: after `onClose` everything on it is gone. */
+/** One established network connection. It does not reconnect: after `onClose`, everything in flight on it is lost. */
 export interface Connection {
   readonly limits: ConnectionLimits
   /**
-   * Publishes with QoS 1. `acknowledged` gets the reason code of the PUBACK (0 on MQTT 3.1.1); it is not called
-   * when the connection ends first.
+   * Publishes with QoS 1. `acknowledged` receives the reason code of the PUBACK (0 on MQTT 3.1.1); it is not called
+   * if the connection ends first.
    */
   publish(message: Message, acknowledged: (reasonCode: number) => void): void
-  /** Resolves with the SUBACK. @throws InferwireError when the broker refuses, or the connection ends first */
+  /** Resolves after the SUBACK. @throws InferwireError when the broker refuses, or the connection ends first */
   subscribe(filter: string, qos: QoS): Promise<void>
   unsubscribe(filter: string): Promise<void>
-  /** Says goodbye and ends it; `onClose` is not called. */
+  /** Sends DISCONNECT and closes the connection; `onClose` is not called. */
   close(): Promise<void>
 }
 
-/** Where and how to connect. */
+/** The parameters of a connection. */
 export interface DialTarget {
   readonly url: URL
   readonly protocolVersion: 4 | 5
@@ -55,7 +55,7 @@ export interface DialTarget {
 }
 
 /**
- * Opens one connection. An abort ends the attempt.
+ * Opens one connection; an abort ends the attempt.
  * @throws InferwireError `broker_unreachable` or `not_authorized`
  */
 export type Dial = (target: DialTarget, events: ConnectionEvents, signal: AbortSignal) => Promise<Connection>

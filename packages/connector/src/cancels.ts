@@ -1,11 +1,11 @@
-// Cancel messages: stop the request that they name. Idempotent, and without a reply of their own.
+// Handles cancel messages, which stop a request in flight. They are idempotent and get no reply.
 import { Problem, type TopicSpace } from '@inferwire/protocol'
 import type { Clients } from './admission/index.ts'
 import { findOperation, type ModelTable } from './route/index.ts'
 import type { Delivery } from './step.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
 
-/** What cancelling needs. */
+/** Dependencies of `Cancels`. */
 export interface CancelParts {
   readonly topics: TopicSpace
   readonly models: ModelTable
@@ -14,7 +14,7 @@ export interface CancelParts {
   readonly log: Log
 }
 
-/** See the file's first line. The request that is stopped is answered `cancelled`. */
+/** Processes cancel messages. The cancelled request is answered with `cancelled`. */
 export class Cancels {
   readonly #parts: CancelParts
 
@@ -22,12 +22,12 @@ export class Cancels {
     this.#parts = parts
   }
 
-  /** Every connector subscribes to it for itself: a cancel reaches whichever runs the request. */
+  /** Not a shared subscription: a cancel message must reach the connector that runs the request. */
   get filter(): string {
     return this.#parts.topics.cancelFilter
   }
 
-  /** Takes and settles a cancel message; false: it is none. */
+  /** Handles and settles a cancel message; returns false for any other delivery. */
   take(delivery: Delivery): boolean {
     const { topics, telemetry, log } = this.#parts
     if (!topics.isCancel(delivery.topic)) return false
@@ -36,7 +36,7 @@ export class Cancels {
     } catch (error) {
       log.debug({ event: 'cancel_ignored' }, Problem.from(error).message)
     }
-    telemetry.cancels += 1
+    telemetry.cancelMessages += 1
     delivery.release()
     delivery.settle()
     return true
@@ -47,11 +47,11 @@ export class Cancels {
     const { client, model, operation, id } = topics.parseCancel(topic)
     const { correlationData } = properties
     if (id === undefined && correlationData === undefined) {
-      throw new Problem('bad_topic', 'A cancel message names no request: neither an id nor Correlation Data.')
+      throw new Problem('bad_topic', 'A cancel message has neither an id nor Correlation Data.')
     }
     const exposed = models.find(model)
     const { name } = findOperation(exposed, operation)
-    // A retained one would stop requests forever.
+    // A retained message would cancel every later request with the same name.
     if (!retain) clients.cancel({ client, model: exposed.name, operation: name, id, correlationData })
   }
 }

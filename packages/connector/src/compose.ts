@@ -1,4 +1,4 @@
-// Puts the rooms together: what the connector runs, and the simulation too.
+// Creates and connects the rooms, for the connector and for the simulation.
 import { TopicSpace, type ModelCard } from '@inferwire/protocol'
 import { Admission, ByteBudget, Clients, Policy } from './admission/index.ts'
 import { Cancels } from './cancels.ts'
@@ -16,30 +16,30 @@ import type { Delivery, PublishResult, Router } from './step.ts'
 import { ProblemLog, Telemetry, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
 
-/** What a composition needs that is not configuration. */
+/** The configuration, and what the caller of `compose` provides. */
 export interface ComposeParts {
   readonly config: ConnectorConfig
   readonly log: Log
-  /** The cards of everything that is exposed now. */
+  /** The cards of all exposed models. */
   readonly cards: () => readonly ModelCard[]
-  /** Configured models that cannot be asked yet. */
+  /** Configured models that are not exposed yet. */
   readonly notReady: () => readonly string[]
-  /** The largest request body of anything that is exposed, in bytes. */
+  /** The largest `requestBytesMax` of all models. */
   readonly requestBytesMax: () => number
-  /** Keeps a request whose Packet Identifier must be given up; undefined = it cannot be kept. */
+  /** Stores a request that must be acknowledged before it is answered. */
   readonly keeper: Keeper
-  /** Connected and subscribed, each time. */
+  /** Called each time the session is connected and subscribed. */
   readonly ready: () => void
-  /** Routers of other topics than the standard ones; they are asked first. */
+  /** Routers for other topics; they take precedence over the standard one. */
   readonly routers?: readonly Router[]
   readonly seams?: Seams
 }
 
-/** Where the simulation gets in: another network, another memory, or a fault on purpose. */
+/** Replacements for the simulation: another network, another duplicate memory, or injected faults. */
 export interface Seams {
   readonly session?: SessionSeams
   readonly duplicates?: Duplicates
-  /** What the pipeline gets of a delivery; undefined = nothing. */
+  /** Returns the delivery for the pipeline; undefined = it is dropped. */
   readonly delivered?: (delivery: Delivery) => Delivery | undefined
   readonly publish?: (message: Message, publish: Publish) => Promise<PublishResult>
 }
@@ -47,10 +47,10 @@ export interface Seams {
 type Publish = MqttSession['publish']
 type Message = Parameters<Publish>[0]
 
-/** The rooms, ready to start. */
+/** The connected rooms. */
 export interface Composition {
   readonly topics: TopicSpace
-  /** Where models are exposed. */
+  /** The exposed models. */
   readonly table: ModelTable
   readonly telemetry: Telemetry
   readonly problemLog: ProblemLog
@@ -60,17 +60,17 @@ export interface Composition {
   readonly poison: PoisonWatch
   readonly pipeline: Pipeline
   readonly presence: Presence
-  /** The session of everything that has no lane, and of all replies. */
+  /** The main session: requests of models without a lane, and all replies. */
   readonly session: MqttSession
   readonly lanes: Lanes
-  /** Why there is no session; undefined before the first attempt has failed. */
+  /** The error of the last failed connection; undefined if there was none. */
   readonly lastError: () => Error | undefined
 }
 
-// Topic and properties come on top of the largest body that a model takes.
+// Room for the topic and properties, in addition to the largest body that a model accepts.
 const FRAME_HEADER_BYTES = 256 * 1024
 
-/** Makes the rooms; nothing is connected before `lanes.start` and `session.start`. */
+/** Creates the rooms. Nothing connects before `lanes.start` and `session.start`. */
 export function compose(parts: ComposeParts): Composition {
   const { config, log, cards, notReady, requestBytesMax, keeper, ready, routers = [], seams = {} } = parts
   const { limits } = config
@@ -175,7 +175,7 @@ export function compose(parts: ComposeParts): Composition {
   }
 }
 
-// The standard topics last: whatever another router takes is its own.
+// The standard router is last, so that other routers take precedence.
 function routerOf(
   others: readonly Router[],
   standard: Router,
@@ -189,7 +189,7 @@ function routerOf(
       (topic) =>
         log.error(
           { event: 'reply_loop', topic },
-          `A route answers on "${topic}", which is one of our own subscriptions: the answer would be a request again. Give it another reply topic.`,
+          `The reply topic "${topic}" of a route matches a subscription of the connector, so replies would be received as requests. Change the route's reply topic.`,
         ),
     ),
   )

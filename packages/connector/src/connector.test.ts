@@ -1,4 +1,4 @@
-// A whole connector on the embedded broker, with a model server that answers at once, late, or not before it is told.
+// A complete connector on the embedded broker, with a model server that answers at once or when the test releases it.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -85,7 +85,7 @@ const states = (): unknown[] =>
     .map(({ payload }) => (JSON.parse(payload) as { state: string }).state)
 const events = (): unknown[] => log.map((line) => (JSON.parse(line) as { event: unknown }).event)
 
-test('a started connector answers, and publishes its status and cards', async () => {
+test('answers requests, and publishes its status and cards', async () => {
   const { cards } = await start(configOf(['iris']))
   await request('iris', '1')
   expect(JSON.parse(await reply('iris', '1'))).toEqual({ predictions: [1] })
@@ -93,7 +93,7 @@ test('a started connector answers, and publishes its status and cards', async ()
   expect(states()).toContain('online')
 })
 
-test('a reload exposes, removes and changes the policy, without another session', async () => {
+test('a reload adds and removes models and changes the policy without reconnecting', async () => {
   const { reload } = bound(await start(configOf(['iris'])))
   reload(configOf(['digits'], { policy: { allow: [{ clients: ['cam*'], models: ['digits'] }] } }))
   await request('digits', '1')
@@ -109,7 +109,7 @@ test('a reload exposes, removes and changes the policy, without another session'
   expect(events().filter((event) => event === 'session_ready')).toHaveLength(1)
 })
 
-test('a reload that cannot be carried out leaves everything as it was', async () => {
+test('a reload that fails changes nothing', async () => {
   const { reload } = bound(await start(configOf(['iris'])))
   const broken = configOf(['digits'])
   const digits = {
@@ -123,14 +123,14 @@ test('a reload that cannot be carried out leaves everything as it was', async ()
   expect(JSON.parse(await reply('iris', '1'))).toEqual({ predictions: [1] })
 })
 
-test('what a reload cannot change is named in the log', async () => {
+test('a reload logs the options that need a restart', async () => {
   const { reload } = bound(await start(configOf(['iris'])))
   reload(configOf(['iris'], { root: 'other' }))
   const line = log.find((text) => text.includes('reload_incomplete'))
   expect(JSON.parse(line!)).toMatchObject({ keys: ['root'] })
 })
 
-test('stopping finishes the running request, answers it, and publishes draining and offline', async () => {
+test('stop answers the request in flight, and publishes draining and offline', async () => {
   const { stop } = bound(await start(configOf(['slow'])))
   await request('slow', '1')
   await expect.poll(() => openCalls.length).toBe(1)
@@ -143,7 +143,7 @@ test('stopping finishes the running request, answers it, and publishes draining 
   connector = undefined
 })
 
-test('a request that is not finished in time is left to the broker, and the next process answers it', async () => {
+test('a request in flight after drain.timeoutMs is redelivered to the next process', async () => {
   const { stop } = bound(await start(configOf(['slow'], { drain: { timeoutMs: 50 } })))
   await request('slow', '1')
   await expect.poll(() => openCalls.length).toBe(1)
@@ -155,12 +155,12 @@ test('a request that is not finished in time is left to the broker, and the next
   expect(JSON.parse(await reply('slow', '1'))).toEqual({ predictions: [1] })
 })
 
-// The methods without their object, as a caller destructures them.
+// Binds the methods, so that tests can destructure them.
 function bound(running: Connector): Pick<Connector, 'reload' | 'stop'> {
   return { reload: (config) => running.reload(config), stop: () => running.stop() }
 }
 
-test('a second connector with the same name on this machine is refused, and says what to do', async () => {
+test('does not start a second connector with the same client identifier on one machine', async () => {
   const stateFolder = mkdtempSync(join(tmpdir(), 'inferwire-connector-'))
   const config = configOf(['iris'], { poison: { stateFolder } })
   await start(config)

@@ -1,4 +1,4 @@
-// Runs a connector: start, reload, drain.
+// Starts, reloads and drains a connector.
 import { join } from 'node:path'
 import type { ModelCard } from '@inferwire/protocol'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
@@ -13,43 +13,43 @@ import type { Delivery } from './step.ts'
 import { createLog, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
 
-/** What a connector is started with in addition to its configuration. */
+/** Options of `startConnector`, in addition to the configuration. */
 export interface ConnectorOptions {
-  /** @default a logger as `config.log` says, on standard error */
+  /** @default a logger configured by `config.log`, to standard error */
   readonly log?: Log
 }
 
 /** A running connector. */
 export interface Connector {
-  /** Resolves when it is connected and subscribed for the first time. */
+  /** Resolves when the session is connected and subscribed for the first time. */
   readonly ready: Promise<void>
-  /** Base URL of `/livez`, `/readyz` and `/metrics`; undefined when `admin.enabled` is false. */
+  /** Base URL of `/livez`, `/readyz` and `/metrics`; undefined if `admin.enabled` is false. */
   readonly adminUrl: string | undefined
-  /** The cards of the models that can be asked now. */
+  /** The cards of the exposed models. */
   readonly cards: readonly ModelCard[]
   /**
-   * Takes over models and policy of a new configuration; everything else needs a restart, and the log says so.
-   * @throws ConfigError when a file of a model cannot be read; then everything stays as it was.
+   * Applies the models and the policy of a new configuration. Other changes need a restart; the log lists them.
+   * @throws ConfigError if a model's file cannot be read; then nothing changes.
    */
   reload(config: ConnectorConfig): void
   /**
-   * Drains: takes nothing new, finishes, answers, acknowledges, publishes `draining` and then `offline`.
-   * Resolves with false when `drain.timeoutMs` was not enough; what was not answered is redelivered after the restart.
+   * Drains: stops accepting requests, answers and acknowledges those in flight, and publishes `draining` and `offline`.
+   * Resolves with false if `drain.timeoutMs` was exceeded; the broker redelivers unanswered requests after the restart.
    */
   stop(): Promise<boolean>
 }
 
-// How long the first connection waits for model servers that do not answer.
+// Maximum time that the first connection waits for model servers.
 const MODELS_TIMEOUT_MS = 3_000
-// How long the main session waits for lanes, whose requests it would otherwise serve.
+// Maximum time that the main session waits for lanes, because it would serve their requests.
 const LANES_TIMEOUT_MS = 3_000
-// How long a status message may hold up the drain.
-const GOODBYE_TIMEOUT_MS = 1_000
+// Maximum time that a status message may delay the drain.
+const ANNOUNCE_TIMEOUT_MS = 1_000
 
 /**
- * Starts a connector. It connects in the background, and again whenever the connection is lost.
- * @throws when the admin port is taken; ConfigError when a file of a model cannot be read, or another process on this
- * machine is a connector with the same name.
+ * Starts a connector. It connects in the background, and reconnects whenever the connection is lost.
+ * @throws if the admin port is in use; ConfigError if a model's file cannot be read, or if another connector with the
+ * same client identifier runs on this machine.
  */
 export async function startConnector(
   config: ConnectorConfig,
@@ -116,12 +116,12 @@ class RunningConnector implements Connector {
       throw error
     }
     this.#beginWatch()
-    // Before any session: what this process keeps is no business of the last one.
+    // Read before a session is open, so that this process's own files are not among them.
     this.#kept = this.#safekeeping.kept()
     void this.#connect()
   }
 
-  // The broker hands over at once what waited for us: it must meet models that can be asked, and lanes that are open.
+  // The broker delivers queued requests immediately, so models must be exposed and lanes connected first.
   async #connect(): Promise<void> {
     const { lanes, session } = this.#rooms
     await within(MODELS_TIMEOUT_MS, this.#registry.allExposed())
@@ -136,7 +136,7 @@ class RunningConnector implements Connector {
     this.#kept = []
     this.#log.warn(
       { event: 'kept_requests_taken', requests: kept.length },
-      `${kept.length} requests of the last process were in safe keeping and are executed again.`,
+      `${kept.length} requests kept on disk by the last process are executed again.`,
     )
     for (const delivery of kept) this.#rooms.pipeline.handle(delivery)
   }
@@ -146,10 +146,10 @@ class RunningConnector implements Connector {
     if (this.#journal?.wasUnclean !== true) return
     this.#log.warn(
       { event: 'suspicion_began', suspects: this.#journal.attempts.size },
-      'The last process did not shut down cleanly: redelivered requests are watched for a while.',
+      'The last process did not shut down cleanly; redelivered requests will be monitored for a while.',
     )
     this.#rooms.poison.begin(this.#journal, () =>
-      this.#log.info({ event: 'suspicion_ended' }, 'No request is suspected any more.'),
+      this.#log.info({ event: 'suspicion_ended' }, 'Redelivered requests are no longer monitored.'),
     )
   }
 
@@ -159,7 +159,7 @@ class RunningConnector implements Connector {
     if (restart.length > 0) {
       this.#log.warn(
         { event: 'reload_incomplete', keys: restart },
-        `Changed, but only used after a restart: ${restart.join(', ')}.`,
+        `These changes take effect only after a restart: ${restart.join(', ')}.`,
       )
     }
     this.#config = { ...this.#config, models: config.models, policy: config.policy }
@@ -182,19 +182,19 @@ class RunningConnector implements Connector {
     this.#journal?.ending()
     this.#log.info(
       { event: 'draining', inFlight: pipeline.inFlight },
-      'Draining: finishing the requests under way.',
+      'Draining: finishing the requests in flight.',
     )
-    await within(GOODBYE_TIMEOUT_MS, presence.announce('draining'))
-    await within(GOODBYE_TIMEOUT_MS, Promise.all([session.stopTaking(), lanes.stopTaking()]))
+    await within(ANNOUNCE_TIMEOUT_MS, presence.announce('draining'))
+    await within(ANNOUNCE_TIMEOUT_MS, Promise.all([session.stopTaking(), lanes.stopTaking()]))
     pipeline.stopTaking()
     const isDone = await within(timeoutMs, pipeline.idle())
     if (!isDone) {
       this.#log.warn(
         { event: 'drain_incomplete', inFlight: pipeline.inFlight },
-        `Not finished within drain.timeoutMs (${timeoutMs}); the broker delivers the rest again after the restart.`,
+        `Requests are still in flight after drain.timeoutMs (${timeoutMs} ms); the broker redelivers them after the restart.`,
       )
     }
-    await within(GOODBYE_TIMEOUT_MS, presence.announce('offline'))
+    await within(ANNOUNCE_TIMEOUT_MS, presence.announce('offline'))
     await Promise.all([session.close(), lanes.close()])
     await this.#registry.close()
     await this.#admin?.close()
@@ -213,7 +213,7 @@ class RunningConnector implements Connector {
       unacknowledged: session.unacknowledged + lanes.unacknowledged,
       unpublished: session.unpublished,
       bytesInFlight: budget.bytes,
-      bytesRemembered: duplicates.bytes,
+      replyCacheBytes: duplicates.bytes,
       gates: this.#registry.gates.map(({ model, gate }) => ({
         model,
         running: gate.running,
@@ -233,7 +233,7 @@ class RunningConnector implements Connector {
   }
 }
 
-// Without the journal the folder says nothing about the process that used it last.
+// The lock is part of the protection against poison requests: without that, the state folder is not locked.
 async function lockState(config: ConnectorConfig): Promise<StateLock | undefined> {
   if (!config.poison.enabled) return undefined
   try {
@@ -251,17 +251,17 @@ function openSafekeeping(config: ConnectorConfig, log: Log): Safekeeping {
     refused: (reason) =>
       log.warn(
         { event: 'safekeeping_refused', folder, detail: reason },
-        `A long request cannot be put in safe keeping in "${folder}": ${reason}. Set poison.stateFolder to a folder that can be written.`,
+        `A long-running request cannot be kept on disk in "${folder}": ${reason}. Set poison.stateFolder to a writable folder.`,
       ),
     unreadable: (path, reason) =>
       log.error(
         { event: 'safekeeping_unreadable', path, detail: reason },
-        `"${path}" is not a request in safe keeping, or cannot be removed: ${reason}. Look into it, then delete it.`,
+        `The file "${path}" is not a valid kept request, or cannot be removed: ${reason}. Inspect it, then delete it.`,
       ),
   })
 }
 
-// Whether the work is done in time; the timer does not keep the process alive.
+// Returns whether `work` finished within the timeout.
 async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<boolean>((resolve) => {

@@ -23,7 +23,7 @@ function exchangeOf(properties: Delivery['properties'] = {}): Exchange {
   return new Exchange(delivery, routing, new OperationFigures('iris', 'infer'))
 }
 
-test('its times are those of waiting, of the call and of the whole', () => {
+test('records the times of waiting, of the call, and in total', () => {
   const exchange = exchangeOf()
   vi.advanceTimersByTime(30)
   exchange.callStarted()
@@ -38,7 +38,7 @@ test('its times are those of waiting, of the call and of the whole', () => {
   ])
 })
 
-test('without a call there is no time of the model server, and ending it counts nothing', () => {
+test('records no upstream time if there was no call', () => {
   const exchange = exchangeOf()
   vi.advanceTimersByTime(30)
   exchange.callEnded()
@@ -46,7 +46,7 @@ test('without a call there is no time of the model server, and ending it counts 
   expect([exchange.isStarted, exchange.figures.upstream.count]).toEqual([false, 0])
 })
 
-test('the context is taken once, and survives the release of the delivery', () => {
+test('computes the reply context once, so that it survives the release of the delivery', () => {
   const exchange = exchangeOf({
     messageExpiryInterval: 10,
     userProperties: ['traceparent', TRACEPARENT],
@@ -59,13 +59,13 @@ test('the context is taken once, and survives the release of the delivery', () =
   expect(exchange.context).toBe(context)
 })
 
-test('what is left of the expiry is at least a second, and a trace context that is none is not returned', () => {
+test('the remaining expiry is at least a second, and an invalid traceparent is not returned', () => {
   const exchange = exchangeOf({ messageExpiryInterval: 1, userProperties: ['traceparent', 'x'] })
   vi.advanceTimersByTime(5_000)
   expect(exchange.context).toMatchObject({ expirySeconds: 1, traceparent: undefined })
 })
 
-test('it holds the bytes of payload and properties, and names its model or `_unknown`', () => {
+test('counts the bytes of payload and properties, and has the model name or "_unknown"', () => {
   const exchange = exchangeOf()
   expect([exchange.bytes, exchange.modelName]).toEqual([120, 'iris'])
 })

@@ -1,4 +1,4 @@
-// One request while it is under way: what it asks for, where its answer goes, how long it took.
+// The state of one request in flight: its routing, its reply context, its times.
 import { isTraceparent, PROPERTY, userProperty } from '@inferwire/protocol'
 import type { AdmittedRequest } from './admission/index.ts'
 import type { Execution, Requester } from './duplicates/index.ts'
@@ -6,14 +6,14 @@ import type { ReplyContext } from './reply/index.ts'
 import type { Delivery, Misrouted, ReplyTarget, Routed } from './step.ts'
 import type { OperationFigures } from './telemetry/index.ts'
 
-/** Complete when it is made; later come only its times, and what became of it. */
+/** One request in flight. */
 export class Exchange implements Requester {
   readonly delivery: Delivery
   readonly routing: Routed | Misrouted
   readonly figures: OperationFigures
-  /** The call that answers it, begun or joined; undefined: rejected before, or answered from memory. */
+  /** The call it started or joined; undefined if it was rejected earlier or answered from the reply cache. */
   execution: Execution | undefined = undefined
-  /** Once it is admitted. */
+  /** Set once it is admitted. */
   request: AdmittedRequest | undefined = undefined
   isSuperseded = false
   #superseded: Delivery[] | undefined = undefined
@@ -31,17 +31,17 @@ export class Exchange implements Requester {
     return this.routing.target
   }
 
-  /** For log lines and labels. */
+  /** The model name for log lines and metric labels. */
   get modelName(): string {
     return typeof this.routing.model === 'string' ? this.routing.model : this.routing.model.name
   }
 
-  /** Bytes that it holds while it waits or runs. */
+  /** Bytes held while it waits or runs. */
   get bytes(): number {
     return this.delivery.payload.length + this.delivery.propertyBytes
   }
 
-  /** The model server was asked. */
+  /** Whether the call to the model server was started. */
   get isStarted(): boolean {
     return this.#startedAtMs !== undefined
   }
@@ -51,30 +51,30 @@ export class Exchange implements Requester {
     this.figures.queue.observe((this.#startedAtMs - this.delivery.receivedAtMs) / 1000)
   }
 
-  /** Does nothing when the call was never started: refused with its turn in hand. */
+  /** Does nothing if the call was never started: the request was rejected after it left the queue. */
   callEnded(): void {
     if (this.#startedAtMs === undefined) return
     this.#endedAtMs = performance.now()
     this.figures.upstream.observe((this.#endedAtMs - this.#startedAtMs) / 1000)
   }
 
-  /** It is replied to in the place of `earlier`, and settled together with it. */
+  /** Replaces `earlier`: only this exchange is replied to, and both are settled together. */
   takeOver(earlier: Exchange): void {
     earlier.isSuperseded = true
-    // Its place among the requests of its client is free: this one has a place of its own.
+    // This exchange is already counted among its client's requests in flight.
     earlier.request?.uncount()
     const open = [earlier.delivery, ...(earlier.#superseded ?? [])].filter(({ isLost }) => !isLost)
     if (open.length > 0) (this.#superseded ??= []).push(...open)
   }
 
-  /** The duty to the requester is done. */
+  /** Settles the delivery and those it replaced, and records the duration. */
   settle(): void {
     this.delivery.settle()
     if (this.#superseded !== undefined) for (const delivery of this.#superseded) delivery.settle()
     this.figures.duration.observe((performance.now() - this.delivery.receivedAtMs) / 1000)
   }
 
-  /** What is left of the Message Expiry Interval; at least 1, because 0 would expire before the broker can forward it. */
+  /** The rest of the Message Expiry Interval; at least 1, because 0 expires before the broker can forward it. */
   expirySecondsAt(nowMs: number): number | undefined {
     const { receivedAtMs, properties } = this.delivery
     const { messageExpiryInterval } = properties
@@ -82,7 +82,7 @@ export class Exchange implements Requester {
     return Math.max(1, Math.ceil(messageExpiryInterval - (nowMs - receivedAtMs) / 1000))
   }
 
-  /** What every reply carries next to its outcome. Taken once, before the delivery is released: two replies may need it. */
+  /** Everything in a reply but its outcome. Computed once, before the delivery is released; two replies may need it. */
   get context(): ReplyContext {
     this.#context ??= this.#takeContext()
     return this.#context

@@ -1,4 +1,4 @@
-// What a configured model becomes. The first two imports add a dialect and a transport, each by one file.
+// How a configured model is exposed. The first two imports add a dialect and a transport, one file each.
 import { ECHO } from './endpoint/testing/echo-dialect.ts'
 import { MemoryUpstream } from './endpoint/testing/memory-upstream.ts'
 import { once } from 'node:events'
@@ -67,7 +67,7 @@ async function ask(operation: BoundOperation | undefined, body = '{"x":1}'): Pro
 const asked = async ({ model }: Exposure, name: string): Promise<object> =>
   JSON.parse(await ask(model.operations.get(name))) as object
 
-test('a model is asked in the preferred dialect that has the operation, its versions in one that has versions', async () => {
+test('calls a model in its preferred dialect for the operation, and a version in a dialect with versions', async () => {
   const config = configOf({ versions: ['3'] })
   const [model, version] = expose({ config, server: serverOf(config), facts: BOTH })
   expect(await asked(model!, 'infer')).toEqual({ operation: 'infer', dialect: 'v2', body: '{"x":1}' })
@@ -77,7 +77,7 @@ test('a model is asked in the preferred dialect that has the operation, its vers
   expect([model!.card.name, version!.card.name]).toEqual(['iris', 'iris@3'])
 })
 
-test('a default operation that the model does not offer is reported, and its card has the one that is used', () => {
+test('reports a default operation that the model does not offer; the card has the one in use', () => {
   const config = configOf({ defaultOperation: 'predict' })
   const server = serverOf(config)
   const [lacking] = expose({ config, server, facts: { protocolVersions: ['v2'], unanswered: [] } })
@@ -86,7 +86,7 @@ test('a default operation that the model does not offer is reported, and its car
   expect([having!.missingDefault, having!.card.default_operation]).toEqual([undefined, 'predict'])
 })
 
-test('what is learned later changes operations and card, and keeps the gate with its requests', () => {
+test('new facts change the operations and the card, but keep the gate with its requests', () => {
   const config = configOf()
   const server = serverOf(config)
   const before = expose({ config, server, facts: { protocolVersions: ['v1'], unanswered: ['v2'] } })
@@ -96,7 +96,7 @@ test('what is learned later changes operations and card, and keeps the gate with
   expect(after[0]!.model.operations.has('infer')).toBe(true)
 })
 
-test('a new dialect is one file: it is configured, exposed and asked over HTTP', async () => {
+test('a new dialect needs only one file to be configured, exposed and called over HTTP', async () => {
   const server = createServer((request, response) => {
     response.setHeader('content-type', 'application/json')
     response.end(JSON.stringify({ asked: `${request.method} ${request.url}` }))
@@ -123,7 +123,7 @@ test('a new dialect is one file: it is configured, exposed and asked over HTTP',
   expect(() => judgePayload(delivery, model, model.defaultOperation)).toThrow('accepts application/json.')
 })
 
-test('a new transport is one file: what it offers in a dialect is exposed and asked', async () => {
+test('a new transport needs only one file to be exposed and called', async () => {
   const config = configOf({ protocolVersion: ECHO })
   const facts: ModelFacts = { protocolVersions: [ECHO], unanswered: [] }
   const server = serverOf(config, facts)

@@ -1,4 +1,4 @@
-// Exposes a configured model: its server, its bounds, its operations, its card.
+// Exposes a configured model: its server, limits, operations and card.
 import assert from 'node:assert/strict'
 import {
   defaultOperationOf,
@@ -27,7 +27,7 @@ import type {
 } from './step.ts'
 import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
 
-/** One configured model's server, with what the model's versions and operations share. */
+/** The server of one configured model, with the guards that all versions and operations share. */
 export interface ModelServer {
   readonly upstream: Upstream
   readonly figures: UpstreamFigures
@@ -35,10 +35,10 @@ export interface ModelServer {
   readonly retryBudget: RetryBudget
 }
 
-// What is kept for the moment when every running call breaks at once.
+// Allows a retry for every call in flight if all of them break at once.
 const RETRY_BURST_MIN = 30
 
-/** Opens the way to a model's server; no connection is made before the first call. @throws when a file cannot be read */
+/** Creates the client of a model's server; it connects on the first call. @throws if a file cannot be read */
 export function openServer(
   name: string,
   config: ModelConfig,
@@ -52,8 +52,8 @@ export function openServer(
     model: config.modelName ?? name,
     dialects: config.protocolVersion === undefined ? dialectNames() : [config.protocolVersion],
     versions: config.versions,
-    // All that the gates of the model and its versions let run, twice over: dead calls may still be connecting. And
-    // the questions what the model and its versions are.
+    // Twice the calls that the gates of the model and its versions admit, because cancelled calls may still be waiting
+    // for a connection; plus the metadata queries.
     callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
     errorText: config.errorText,
@@ -61,7 +61,7 @@ export function openServer(
   return guardServer(name, config, upstream, { log, telemetry })
 }
 
-/** Adds the guards of a server: they outlive what is found out about the model. */
+/** Adds a server's guards (circuit, retry budget), which persist when the model's facts change. */
 export function guardServer(
   name: string,
   config: ModelConfig,
@@ -85,29 +85,29 @@ export function guardServer(
   }
 }
 
-/** An exposed model with what the connector needs in addition to the pipeline. */
+/** An exposed model, with the parts that only the registry needs. */
 export interface Exposure {
   readonly model: ExposedModel
   readonly gate: ModelGate
   readonly card: ModelCard
-  /** The configured default operation, where the model does not offer it. */
+  /** The configured default operation, if the model does not offer it. */
   readonly missingDefault: string | undefined
 }
 
-/** What a model is exposed with. */
+/** Options of `exposeModel`. */
 export interface ExposeOptions {
   readonly name: string
   readonly config: ModelConfig
   readonly server: ModelServer
   readonly facts: ModelFacts
-  /** By exposed name. A gate is kept when its model is exposed anew: requests may be running behind it. */
+  /** Existing gates by exposed name. They are reused, because requests may be in flight behind them. */
   readonly gates: ReadonlyMap<string, ModelGate>
   readonly topics: TopicSpace
   readonly budget: ByteBudget
   readonly telemetry: Telemetry
 }
 
-/** One exposure for the model, and one for each configured version (`{name}@{version}`). */
+/** Returns an exposure for the model, and one for each configured version (`{name}@{version}`). */
 export function exposeModel(options: ExposeOptions): Exposure[] {
   const { config, facts } = options
   return exposedNames(options.name, config).map((exposedName, index) => {
@@ -117,17 +117,17 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
   })
 }
 
-/** What is said of one exposed name: the model, or one of its versions. */
+/** The description of one exposed name: the model or one of its versions. */
 interface DescribedFacts extends ModelDescription {
   readonly protocolVersions: readonly Dialect[]
 }
 
-// A configured version is exposed even where the server does not have it yet: its requests get the server's own answer.
+// A configured version is exposed even if the server does not have it yet: its requests get the server's own error.
 function factsOfVersion({ config, facts }: ExposeOptions, version: string): DescribedFacts {
   const { protocolVersion } = config
   const protocolVersions = versionedDialects().filter((dialect) => (protocolVersion ?? dialect) === dialect)
-  const told = facts.ofVersions?.get(version)
-  return { protocolVersions, ...(told?.state === 'described' ? told.description : {}) }
+  const described = facts.ofVersions?.get(version)
+  return { protocolVersions, ...(described?.state === 'described' ? described.description : {}) }
 }
 
 function exposeOne(
@@ -183,7 +183,7 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     const bare = server.upstream.endpoint(name, protocol, version)
     if (bare === undefined) return []
     const { hasBody } = OPERATIONS[name]
-    // metadata and ready ask about the server: what it says now is the answer, and says little about the model.
+    // Operations without a body (metadata, ready) report the server's current state: no retries, no circuit.
     const endpoint = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
     return [{ name, protocol, hasBody, mayEmit: false, endpoint, figures }]
@@ -191,7 +191,7 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
   return new Map(bound.map((operation) => [operation.name, operation]))
 }
 
-// Batching, where there is one, goes around this.
+// The circuit is outermost: it counts the outcome of a call after its retries.
 function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
   const { circuit, retryBudget, figures } = server
   const retrying = withRetry(endpoint, {
@@ -199,7 +199,7 @@ function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
     isRepeatable: config.repeatable,
     budget: retryBudget,
     figures,
-    retrying: (error) => circuit.triedInVain(error),
+    retrying: (error) => circuit.attemptFailed(error),
   })
   return withBreaker(retrying, circuit)
 }

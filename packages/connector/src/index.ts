@@ -1,4 +1,4 @@
-// Moves one request from MQTT to a model, and its answer back.
+// The connector: answers inference requests from MQTT with the responses of KServe model servers.
 export {
   ConfigError,
   configJsonSchema,

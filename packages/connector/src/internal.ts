@@ -1,5 +1,5 @@
-// The second door of this package, for the simulation and the fuzzer in `conformance/`: what they use of a room and
-// its front does not have. The package does not export it.
+// Internals for the simulation and the fuzzer in `conformance/` that no room's index.ts exports. They are not part of
+// the package's exports.
 export { readKept, writeKept } from './safekeeping/kept-delivery.ts'
 export type { ByteStream } from './session/dial.ts'
 export type { AckOrderKind } from './session/ack-order.ts'

@@ -1,4 +1,4 @@
-// Models that come, change and go, with real model servers.
+// Models that are added, changed and removed, with real model servers.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -17,7 +17,7 @@ interface ModelServer {
   readonly asked: string[]
   v1: (response: ServerResponse) => void
   v2: (response: ServerResponse) => void
-  /** A request for an answer, not for metadata. */
+  /** Answers inference requests. */
   post: (response: ServerResponse) => void
 }
 
@@ -87,7 +87,7 @@ type ModelInput = NonNullable<ConfigInput['models']>[string]
 
 const configOf = (model: ModelInput): ModelConfig =>
   loadConfig({ env: {}, flags: { models: { iris: model } } }).models['iris']!
-// As if its file had gone after the configuration was read.
+// Simulates a file that was deleted after the configuration was read.
 const unopenable = (config: ModelConfig): ModelConfig => ({
   ...config,
   tls: { ...config.tls, caFile: '/nonexistent/ca.pem' },
@@ -116,7 +116,7 @@ const refusals = (): number => events().filter((event) => event === 'model_not_r
 const warnings = (): number =>
   lines.filter(({ event, level }) => event === 'model_not_ready' && level === 'warn').length
 
-test('a model is set and removed by itself, with its card, its place in the table and its figures', async () => {
+test('sets and removes a single model, with its card, its table entry and its figures', async () => {
   const server = await startServer()
   expect(registry.set('iris', configOf({ url: server.url, versions: ['3'] }))).toBeUndefined()
   await registry.allExposed()
@@ -128,7 +128,7 @@ test('a model is set and removed by itself, with its card, its place in the tabl
   expect(() => table.find('iris')).toThrow('is not exposed here')
 })
 
-test('a model that is removed finishes its requests, and is forgotten after them', async () => {
+test('a removed model finishes its requests; then its figures are dropped', async () => {
   const server = await startServer()
   let answer!: () => void
   const reached = new Promise<void>((resolve) => {
@@ -151,7 +151,7 @@ test('a model that is removed finishes its requests, and is forgotten after them
   await expect.poll(() => [...telemetry.upstreams, ...telemetry.all]).toEqual([])
 })
 
-test('a model that comes back while its last request runs keeps its figures', async () => {
+test('a model that is added again while its last request runs keeps its figures', async () => {
   const server = await startServer()
   const config = configOf({ url: server.url, protocolVersion: 'v1' })
   registry.set('iris', config)
@@ -161,13 +161,13 @@ test('a model that comes back while its last request runs keeps its figures', as
   registry.set('iris', config)
   const kept = telemetry.figures('iris', 'predict')
   gate.leave(2)
-  // The next removal closes what is idle, this one included.
+  // The next removal also closes other idle models.
   registry.set('other', config)
   registry.remove('other')
   expect(telemetry.figures('iris', 'predict')).toBe(kept)
 })
 
-test('the figures of a version are kept while a predecessor still serves it', async () => {
+test('keeps the figures of a version while a predecessor still serves it', async () => {
   const server = await startServer()
   registry.set('iris', configOf({ url: server.url, versions: ['2'] }))
   await registry.allExposed()
@@ -182,7 +182,7 @@ test('the figures of a version are kept while a predecessor still serves it', as
   expect([...telemetry.all].map(({ model }) => model)).not.toContain('iris@2')
 })
 
-test('a refused configuration leaves no figures of the models that were opened for it', async () => {
+test('a rejected configuration leaves no figures of its models', async () => {
   const config = configOf({ url: (await startServer()).url, protocolVersion: 'v1' })
   registry.update({ a: config })
   expect(() => registry.update({ a: { ...config, timeoutMs: 7 }, b: config, c: unopenable(config) })).toThrow(
@@ -191,7 +191,7 @@ test('a refused configuration leaves no figures of the models that were opened f
   expect([...telemetry.upstreams].map(({ model }) => model)).toEqual(['a'])
 })
 
-test('a model that is replaced or removed before its first exposure does not hold up the others', async () => {
+test('allExposed does not wait for a model that is replaced or removed before it was exposed', async () => {
   const server = await startServer()
   server.v1 = loading
   const config = configOf({ url: server.url })
@@ -208,7 +208,7 @@ test('a model that is replaced or removed before its first exposure does not hol
   expect(table.find('iris').timeoutMs).toBe(7_000)
 })
 
-test('what cannot be opened is returned as a mistake, and the model stays as it was', async () => {
+test('returns a mistake if a file cannot be read, and leaves the model unchanged', async () => {
   const server = await startServer()
   const config = configOf({ url: server.url, protocolVersion: 'v1' })
   registry.set('iris', config)
@@ -219,7 +219,7 @@ test('what cannot be opened is returned as a mistake, and the model stays as it 
   expect(await ask('iris')).toBe(200)
 })
 
-test('a configuration is taken whole or not at all, and leaves alone what was set by itself', async () => {
+test('applies a configuration completely or not at all, and does not touch models set individually', async () => {
   const config = configOf({ url: (await startServer()).url, protocolVersion: 'v1' })
   registry.set('found', config)
   registry.update({ a: config, b: config })
@@ -232,7 +232,7 @@ test('a configuration is taken whole or not at all, and leaves alone what was se
   expect(table.names).toEqual(['b', 'found'])
 })
 
-test('the largest body is that of the models which are there now', async () => {
+test('requestBytesMax follows the current models', async () => {
   const { url } = await startServer()
   expect(registry.requestBytesMax).toBe(0)
   registry.set('small', configOf({ url, protocolVersion: 'v1', limits: { requestBytesMax: 10 } }))
@@ -242,7 +242,7 @@ test('the largest body is that of the models which are there now', async () => {
   expect(registry.requestBytesMax).toBe(10)
 })
 
-test('a dialect that fails for a moment at the first question is found soon', async () => {
+test('soon detects a dialect whose first query failed temporarily', async () => {
   const server = await startServer()
   server.v2 = loading
   registry.set('iris', configOf({ url: server.url }))
@@ -257,7 +257,7 @@ test('a dialect that fails for a moment at the first question is found soon', as
   expect(table.find('iris').gate).toBe(running)
 })
 
-test('a server that comes back as another one changes card and operations', async () => {
+test('updates card and operations when a server returns with a different model', async () => {
   const server = await startServer()
   registry.set('iris', configOf({ url: server.url, retry: { attemptsMax: 1 } }))
   await registry.allExposed()
@@ -271,11 +271,11 @@ test('a server that comes back as another one changes card and operations', asyn
   expect(events()).toContain('model_changed')
 })
 
-test('a failure that a retry mended is a failure before an answer as well', async () => {
+test('queries the server again even if a retry made up for the failure', async () => {
   const server = await startServer()
   registry.set('iris', configOf({ url: server.url }))
   await registry.allExposed()
-  // Ten requests earn the retry.
+  // Ten requests earn one retry.
   for (let count = 0; count < 10; count += 1) expect(await ask('iris')).toBe(200)
   server.v2 = good
   server.post = (response) => {
@@ -286,7 +286,7 @@ test('a failure that a retry mended is a failure before an answer as well', asyn
   await expect.poll(() => cards.get('iris')?.protocol_versions, { timeout: 5_000 }).toEqual(['v2', 'v1'])
 })
 
-test('a configured model whose server is away is asked once, and again after its first answer', async () => {
+test('with a configured dialect, queries an unreachable server once, and again after its first answer', async () => {
   const server = await startServer()
   server.v1 = loading
   registry.set('iris', configOf({ url: server.url, protocolVersion: 'v1', retry: { attemptsMax: 1 } }))
@@ -302,16 +302,16 @@ test('a configured model whose server is away is asked once, and again after its
   expect(server.asked).toHaveLength(2)
 })
 
-test('a request for a model that waits for its server has it asked at once', async () => {
+test('a request for a pending model triggers a query of its server at once', async () => {
   const server = await startServer()
   server.v1 = notFound
   registry.set('iris', configOf({ url: server.url, versions: ['2'] }))
   expect(() => table.find('iris@2')).toThrow('is not ready')
   registry.set('iris', configOf({ url: server.url, versions: ['3'] }))
   expect(() => table.find('iris@2')).toThrow('is not exposed here')
-  // After five questions the next pause is two seconds at least.
+  // After five queries the next pause is at least two seconds.
   await expect.poll(refusals, { timeout: 10_000 }).toBe(5)
-  // The operator is told once of one reason, however often it is asked.
+  // The same reason is logged as a warning only once.
   expect(warnings()).toBe(1)
   server.v1 = good
   const startedAtMs = performance.now()
@@ -324,7 +324,7 @@ test('a request for a model that waits for its server has it asked at once', asy
 
 const tensors = (name: string) => [{ name, datatype: 'FP32', shape: [4] }]
 
-test('each version has the card that the server describes it with; one that the server does not have has none, and a warning', async () => {
+test("the card of each version has that version's tensors; a missing version has none, and a warning", async () => {
   const server = await startServer()
   server.v2 = (response) => {
     const version = /versions\/(.*)$/.exec(server.asked.at(-1)!)?.[1]
@@ -348,7 +348,7 @@ test('each version has the card that the server describes it with; one that the 
   ])
 })
 
-test('a model with 70 inputs has a card without an example, and none with 64 of them', async () => {
+test('the card of a model with 70 inputs has neither an example nor a truncated list of inputs', async () => {
   const server = await startServer()
   server.v2 = json(200, { inputs: Array.from({ length: 70 }, (_, index) => tensors(`x${index}`)[0]) })
   registry.set('wide', configOf({ url: server.url }))
@@ -357,9 +357,9 @@ test('a model with 70 inputs has a card without an example, and none with 64 of 
   for (const member of ['inputs', 'example']) expect(cards.get('wide')).not.toHaveProperty(member)
 })
 
-// Triton does not decode the path.
+// Triton does not decode percent-encoded paths.
 test.each(['na+me', 'na@me', "a,b;c='d'"])(
-  'a model that its server calls %s is exposed under another name, and the log has the path as sent',
+  'exposes the model %s of a server under another name, and logs the path as sent',
   async (as) => {
     const server = await startServer()
     server.v2 = (response) => (server.asked.at(-1) === `/v2/models/${as}` ? good : notFound)(response)
@@ -377,13 +377,13 @@ test.each(['na+me', 'na@me', "a,b;c='d'"])(
   },
 )
 
-test('a default operation that the model does not offer has a warning', async () => {
+test('warns of a default operation that the model does not offer', async () => {
   const { url } = await startServer()
   registry.set('iris', configOf({ url, defaultOperation: 'infer' }))
   await registry.allExposed()
   expect(lines.find(({ event }) => event === 'default_operation_missing')).toMatchObject({
     level: 'warn',
-    msg: expect.stringContaining('does not offer "infer"') as string,
+    msg: expect.stringContaining('does not offer its configured default operation "infer"') as string,
   })
   expect(cards.get('iris')!.default_operation).toBe('predict')
 })

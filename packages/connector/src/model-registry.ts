@@ -1,4 +1,4 @@
-// Keeps the exposed models: opens their servers, finds out what they are, publishes their cards, removes them.
+// Keeps the registry of exposed models: opens their servers, queries their metadata, publishes and clears their cards.
 import type { ModelCard, Problem, TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'
@@ -8,7 +8,7 @@ import type { ModelTable } from './route/index.ts'
 import type { ModelFacts } from './step.ts'
 import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
 
-/** What the registry works with. */
+/** Dependencies of `ModelRegistry`. */
 export interface RegistryParts {
   readonly topics: TopicSpace
   readonly table: ModelTable
@@ -23,41 +23,41 @@ export interface RegistryParts {
 interface Entry {
   readonly name: string
   readonly config: ModelConfig
-  /** Tells whether a new configuration differs. */
+  /** The configuration as JSON, to detect changes. */
   readonly fingerprint: string
   readonly server: ModelServer
   watch: FactsWatch | undefined
-  /** Empty until the server was reached. */
+  /** Empty until the server has answered. */
   exposures: readonly Exposure[]
-  /** Serves until this one is exposed. */
+  /** The replaced entry, which serves requests until this one is exposed. */
   predecessor: Entry | undefined
-  /** The last warning that the server was not reached, and until when (`performance.now()`) it is not repeated. */
-  told: { readonly detail: string | undefined; readonly untilMs: number } | undefined
-  /** The configured versions that the server does not have, with the reason; each was logged. */
+  /** The last warning about the server, and until when (`performance.now()`) it is not repeated. */
+  lastWarning: { readonly detail: string | undefined; readonly untilMs: number } | undefined
+  /** Configured versions that the server does not have, with the logged reasons. */
   missingVersions: ReadonlyMap<string, string>
-  /** Resolves with the first exposure, or when the entry is replaced or removed before it. */
+  /** Resolves when the entry is exposed, replaced or removed. */
   readonly settled: Promise<void>
   readonly settle: () => void
 }
 
-// How often a retired model is asked whether its last request has left.
+// How often retired models are checked for remaining requests.
 const IDLE_CHECK_MS = 100
-// How long a reason why a server was not reached is not repeated as a warning.
-const TOLD_MS = 30_000
-// With these, it helps to look at the InferenceService; with others it misleads.
+// Minimum time before the same warning about a server is repeated.
+const REPEAT_WARNING_MS = 30_000
+// Only for these codes does the hint to check the InferenceService help.
 const HINT_CODES: ReadonlySet<string> = new Set(['model_not_ready', 'upstream_unreachable'])
 
 const NO_NAMES: ReadonlySet<string> = new Set()
 
-/** See the file's first line. */
+/** The registry of exposed models. */
 export class ModelRegistry {
   readonly #parts: RegistryParts
   readonly #entries = new Map<string, Entry>()
-  /** The names that the last `update` exposed. */
+  /** The names in the last `update`. */
   #configured = NO_NAMES
-  /** Replaced or removed, with requests that still run or wait. */
+  /** Replaced or removed entries with requests that are still running or queued. */
   readonly #retired = new Set<Entry>()
-  /** Every server whose connections are not closed yet. */
+  /** Servers whose connections are not closed yet. */
   readonly #open = new Set<ModelServer>()
   #idleCheck: NodeJS.Timeout | undefined
   #requestBytesMax = 0
@@ -66,23 +66,23 @@ export class ModelRegistry {
     this.#parts = parts
   }
 
-  /** The cards of everything that can be asked now. */
+  /** The cards of all exposed models. */
   get cards(): ModelCard[] {
     return this.#serving.map(({ card }) => card)
   }
 
-  /** The names of the configured models that cannot be asked yet. */
+  /** The names of configured models that are not exposed yet. */
   get notReady(): string[] {
     const waiting = [...this.#entries.values()].filter((entry) => serving(entry) === undefined)
     return waiting.flatMap(({ name, config }) => exposedNames(name, config))
   }
 
-  /** The gates of everything that can be asked now, by exposed name. */
+  /** The gates of all exposed models, with their exposed names. */
   get gates(): { model: string; gate: ModelGate }[] {
     return this.#serving.map(({ model, gate }) => ({ model: model.name, gate }))
   }
 
-  /** The largest body that any model takes; 0 without models. A number that is kept: it is asked for with every packet. */
+  /** The largest body that any model accepts; 0 without models. Cached, because it is read for every packet. */
   get requestBytesMax(): number {
     return this.#requestBytesMax
   }
@@ -92,8 +92,8 @@ export class ModelRegistry {
   }
 
   /**
-   * Resolves when every model is exposed as it is configured by then; a server that does not answer keeps it waiting,
-   * until its model is removed.
+   * Resolves when every configured model is exposed. Waits for servers that do not answer, until their models are
+   * removed.
    */
   async allExposed(): Promise<void> {
     for (;;) {
@@ -104,9 +104,9 @@ export class ModelRegistry {
   }
 
   /**
-   * Exposes a model, or replaces it if its configuration differs. Requests that run, or wait for their turn, finish with
-   * the configuration that they began with; the model serves as before until its server is reached the new way. What
-   * cannot be opened is returned; then nothing has changed.
+   * Exposes a model, or replaces it if its configuration differs. Running and queued requests finish with the old
+   * configuration, which also serves new requests until the new server has answered. Returns a mistake if a file cannot
+   * be read; then nothing has changed.
    */
   set(name: string, config: ModelConfig): ConfigMistake | undefined {
     if (!this.#differs(name, config)) return undefined
@@ -116,7 +116,7 @@ export class ModelRegistry {
     return undefined
   }
 
-  /** Removes a model; its requests under way finish. */
+  /** Removes a model; its requests in flight finish. */
   remove(name: string): void {
     const entry = this.#entries.get(name)
     if (entry === undefined) return
@@ -125,12 +125,12 @@ export class ModelRegistry {
     this.#clearPending(entry)
     if (entry.predecessor !== undefined) this.#retire(entry.predecessor, NO_NAMES)
     this.#retire(entry, NO_NAMES)
-    this.#parts.log.info({ event: 'model_removed', model: name }, `Model "${name}" is not exposed any more.`)
+    this.#parts.log.info({ event: 'model_removed', model: name }, `Model "${name}" is no longer exposed.`)
   }
 
   /**
-   * Sets all models of a configuration, and removes those of the one before: all or none.
-   * @throws ConfigError when a model's files cannot be read; then nothing has changed.
+   * Sets all models of a configuration, and removes those of the previous one that are missing: all or none.
+   * @throws ConfigError if a model's file cannot be read; then nothing has changed.
    */
   update(models: Readonly<Record<string, ModelConfig>>): void {
     const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config))
@@ -147,7 +147,7 @@ export class ModelRegistry {
     for (const [name, config, result] of opened) if ('upstream' in result) this.#replace(name, config, result)
   }
 
-  /** Ends all connections to model servers at once. */
+  /** Closes all connections to model servers at once. */
   async close(): Promise<void> {
     clearInterval(this.#idleCheck)
     this.#retired.clear()
@@ -169,7 +169,7 @@ export class ModelRegistry {
       return {
         path: `models.${name}`,
         source: 'configuration',
-        message: `Its server "${config.url}" cannot be called: ${reason}. Give files that are there and readable.`,
+        message: `The client for its server "${config.url}" cannot be created: ${reason}. Check that the configured files exist and are readable.`,
       }
     }
   }
@@ -189,14 +189,14 @@ export class ModelRegistry {
       server,
       watch: undefined,
       exposures: [],
-      told: undefined,
+      lastWarning: undefined,
       missingVersions: new Map(),
       predecessor: previous === undefined ? undefined : serving(previous),
       ...settledPromise(),
     }
     this.#entries.set(name, entry)
     this.#noteRequestBytesMax()
-    // A predecessor goes when this one is exposed; one that was never exposed goes now.
+    // A predecessor is retired when this entry is exposed; one that was never exposed is retired now.
     if (previous !== undefined) {
       previous.watch?.stop()
       if (entry.predecessor === undefined) this.#clearPending(previous)
@@ -205,7 +205,7 @@ export class ModelRegistry {
     this.#begin(entry)
   }
 
-  // A configured protocol version is used without asking; the server is asked for the card.
+  // With a configured protocol version the model is exposed at once; the server is then queried for its card.
   #begin(entry: Entry): void {
     const { name, config, server } = entry
     const { protocolVersion } = config
@@ -221,12 +221,12 @@ export class ModelRegistry {
     entry.watch = watch
     if (known !== undefined) this.#expose(entry, known)
     else if (entry.predecessor === undefined) {
-      this.#setPending(entry, `Model "${name}" is not ready: its server was not reached yet.`)
+      this.#setPending(entry, `Model "${name}" is not ready: its server has not answered yet.`)
     }
     watch.start()
   }
 
-  // A request for a model that waits for its server is a reason to ask the server now.
+  // A request for a pending model triggers a query of its server.
   #setPending(entry: Entry, reason: string): void {
     for (const name of exposedNames(entry.name, entry.config)) {
       this.#parts.table.setPending(name, reason, () => entry.watch?.wanted())
@@ -244,20 +244,21 @@ export class ModelRegistry {
     }
     const { code, detail, message } = problem
     const next = [
-      entry.predecessor === undefined ? '' : ' The model is served as before the reload.',
+      entry.predecessor === undefined
+        ? ''
+        : ' The configuration from before the reload stays in use for this model.',
       retryInMs === undefined
-        ? ' The connector asks the server again after it has answered another request.'
+        ? ' The connector queries the server again after the next answered request.'
         : '',
       HINT_CODES.has(code) ? ` ${whereToLook(config, config.modelName ?? name)}` : '',
     ]
-    // A server without a description of its model would fill the log while it answers, and each request has one that
-    // loads asked again.
+    // Queries are triggered by requests, so a server without metadata, or one that is loading, would fill the log.
     const nowMs = performance.now()
-    const told = entry.told?.detail === detail ? entry.told : undefined
-    const isQuiet = told !== undefined && (retryInMs === undefined || nowMs < told.untilMs)
-    if (!isQuiet) entry.told = { detail, untilMs: nowMs + TOLD_MS }
+    const repeated = entry.lastWarning?.detail === detail ? entry.lastWarning : undefined
+    const isQuiet = repeated !== undefined && (retryInMs === undefined || nowMs < repeated.untilMs)
+    if (!isQuiet) entry.lastWarning = { detail, untilMs: nowMs + REPEAT_WARNING_MS }
     this.#parts.log[isQuiet ? 'debug' : 'warn'](
-      // At the latest: a request has the server asked sooner.
+      // An upper bound: a request triggers the next query sooner.
       { event: 'model_not_ready', model: name, url: config.url, code, detail, retryWithinMs: retryInMs },
       `${message}${next.join('')}`,
     )
@@ -279,7 +280,7 @@ export class ModelRegistry {
     for (const { card } of changed) this.#parts.cardChanged(card.name, card)
   }
 
-  // Once for each reason: facts are asked for again and again.
+  // Logs each reason once, because the facts are queried repeatedly.
   #noteMissingVersions(entry: Entry, { ofVersions }: ModelFacts): void {
     if (ofVersions === undefined) return
     const { name, config, missingVersions } = entry
@@ -291,7 +292,7 @@ export class ModelRegistry {
       if (missingVersions.get(version) === detail) continue
       this.#parts.log.warn(
         { event: 'version_missing', model: `${name}@${version}`, url: config.url, detail },
-        `The server of model "${name}" does not describe version "${version}": its card has no tensors. Load the version there, or remove it from models.*.versions.`,
+        `The server of model "${name}" has no metadata for version "${version}", so its card has no tensors. Load the version on the server, or remove it from models.*.versions.`,
       )
     }
   }
@@ -322,7 +323,7 @@ export class ModelRegistry {
       if (missingDefault === undefined) continue
       log.warn(
         { event: 'default_operation_missing', model: model.name, operations: [...model.operations.keys()] },
-        `Model "${model.name}" does not offer "${missingDefault}", its models.*.defaultOperation: a topic without an operation gets "${model.defaultOperation.name}". Configure an operation that it offers.`,
+        `Model "${model.name}" does not offer its configured default operation "${missingDefault}"; requests without an operation use "${model.defaultOperation.name}". Set models.*.defaultOperation to an operation that it offers.`,
       )
     }
   }
@@ -340,7 +341,7 @@ export class ModelRegistry {
     this.#closeIdle()
   }
 
-  // A closed upstream takes no further call, but requests that wait at the old gate are still to make theirs.
+  // A closed upstream accepts no further call, so it is closed only after the queued requests have made theirs.
   #closeIdle(): void {
     for (const entry of this.#retired) {
       if (entry.exposures.some(({ gate }) => gate.running + gate.waiting > 0)) continue
@@ -360,8 +361,8 @@ export class ModelRegistry {
     }
   }
 
-  // Figures and log windows are kept by name: without this they would grow with every name that was ever exposed.
-  // A name is kept while anything still serves under it.
+  // Figures and log windows are kept by name, and would otherwise grow with every name ever exposed. A name is kept
+  // while any entry still uses it.
   #forget(name: string, config: ModelConfig): void {
     const predecessors = [...this.#entries.values()].flatMap(({ predecessor }) => predecessor ?? [])
     const owners = [...this.#entries.values(), ...predecessors, ...this.#retired]
@@ -374,7 +375,7 @@ export class ModelRegistry {
   }
 }
 
-// What answers requests for an entry's model now; undefined = nothing yet.
+// The entry that currently serves an entry's model; undefined = none yet.
 function serving(entry: Entry): Entry | undefined {
   return entry.exposures.length > 0 ? entry : entry.predecessor
 }
@@ -385,7 +386,7 @@ function settledPromise(): Pick<Entry, 'settled' | 'settle'> {
   return { settled, settle }
 }
 
-// A host name of a cluster is asked about in the cluster; anything else where it runs.
+// For a host name inside a cluster, suggests kubectl.
 function whereToLook({ url, host }: ModelConfig, upstreamName: string): string {
   const isInCluster = /\.svc(?:[.:]|$)/.test(new URL(url).host) || host !== undefined
   return isInCluster

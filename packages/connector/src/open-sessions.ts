@@ -1,4 +1,4 @@
-// The sessions of a connector: one for everything, and one for each lane.
+// Creates the MQTT sessions of a connector: the main session, and one for each lane.
 import type { TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget } from './admission/index.ts'
 import { laneNames, readPassword, type ConnectorConfig } from './config/index.ts'
@@ -11,16 +11,17 @@ import type { Log, Telemetry } from './telemetry/index.ts'
 /** What the simulation replaces. */
 export type SessionSeams = Partial<Pick<SessionOptions, 'dial' | 'random' | 'identifiers'>>
 
-/** What the sessions need, and who is told. */
+/** Dependencies and callbacks of the sessions. */
 export interface SessionsParts {
   readonly config: ConnectorConfig
   readonly log: Log
   readonly topics: TopicSpace
   readonly telemetry: Telemetry
-  /** Topic filters of the requests, and those that every connector subscribes for itself. */
+  /** Topic filters of requests. */
   readonly filters: readonly string[]
+  /** Topic filters that are never subscribed to as a shared subscription. */
   readonly ownFilters: readonly string[]
-  /** Those of `ownFilters` whose retained messages are wanted. */
+  /** Those of `ownFilters` for which the broker should send retained messages. */
   readonly retainedFilters: readonly string[]
   readonly frameBytesMax: () => number
   readonly keeper: Keeper
@@ -28,24 +29,25 @@ export interface SessionsParts {
   readonly will: NonNullable<SessionOptions['will']>
   readonly seams: SessionSeams | undefined
   readonly handle: (delivery: Delivery) => void
-  /** The main session is connected and subscribed; `bornAtMs` in milliseconds since the epoch. */
+  /** The main session is connected and subscribed; `bornAtMs` is in milliseconds since the epoch. */
   readonly ready: (bornAtMs: number) => void
   readonly unavailable: () => void
 }
 
-/** The sessions, not started yet. */
+/** The sessions, not yet started. */
 export interface Sessions {
   /** Requests of every model without a lane, and all replies. */
   readonly session: MqttSession
   readonly lanes: Lanes
-  /** Why the main session is not there; undefined before the first attempt has failed. */
+  /** The error of the last failed connection of the main session; undefined if there was none. */
   readonly lastError: () => Error | undefined
 }
 
-// Replies of a lane go out through the main session, also when the lane does not come back.
+// How long replies wait for a redelivery after a lane lost its connection. They are published through the main session,
+// so they need not wait until the lane reconnects.
 const LANE_REDELIVERY_MAX_MS = 5_000
 
-/** See the file's first line. */
+/** Creates the sessions without connecting them. */
 export function openSessions(parts: SessionsParts): Sessions {
   const { config, log, telemetry, filters, ownFilters, retainedFilters, will, handle, ready, unavailable } =
     parts

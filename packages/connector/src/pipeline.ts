@@ -1,4 +1,4 @@
-// The life of a request, top to bottom: route, admit, call, reply, settle. Only this file knows the order.
+// The life of a request, top to bottom: route, admit, call, reply, settle. Only this file determines the order.
 import { Problem } from '@inferwire/protocol'
 import type { AdmittedRequest, Admission, ByteBudget } from './admission/index.ts'
 import type { Cancels } from './cancels.ts'
@@ -10,24 +10,24 @@ import { setAside } from './set-aside.ts'
 import type { Delivery, Outcome, PublishResult, Routed, Router } from './step.ts'
 import { UNKNOWN_MODEL, type Log, type ProblemLog, type Telemetry } from './telemetry/index.ts'
 
-/** What the pipeline works with. */
+/** Dependencies of `Pipeline`. */
 export interface PipelineRooms {
   readonly router: Router
   readonly cancels: Cancels
   readonly admission: Admission
   readonly duplicates: Duplicates
   readonly poison: PoisonWatch
-  /** Bytes of requests and replies that this process holds. */
+  /** Bytes of requests and replies held by this process. */
   readonly budget: ByteBudget
   readonly publish: (reply: Reply) => Promise<PublishResult>
-  /** Where requests go that end the process; undefined = nowhere. */
+  /** Topic for requests that end the process; undefined = they are not published. */
   readonly deadLetterTopic: string | undefined
   readonly telemetry: Telemetry
   readonly problemLog: ProblemLog
   readonly log: Log
 }
 
-/** Moves one request from MQTT to a model, and its answer back. */
+/** Passes requests from MQTT to models, and publishes the replies. */
 export class Pipeline {
   readonly #rooms: PipelineRooms
   #inFlight = 0
@@ -38,12 +38,12 @@ export class Pipeline {
     this.#rooms = rooms
   }
 
-  /** Requests that were taken and are not settled. */
+  /** Number of requests received and not yet settled. */
   get inFlight(): number {
     return this.#inFlight
   }
 
-  /** Resolves when no request is under way. */
+  /** Resolves when no request is in flight. */
   idle(): Promise<void> {
     return new Promise((resolve) => {
       this.#whenIdle = resolve
@@ -51,12 +51,12 @@ export class Pipeline {
     })
   }
 
-  /** From now on only what is redelivered, and joins a request that runs or ran, is answered. */
+  /** Begins the drain: from now on a delivery is answered only if its request has already been called. */
   stopTaking(): void {
     this.#isTaking = false
   }
 
-  /** Takes a delivery; from here on it gets its answer and is settled, whatever happens. Never throws. */
+  /** Processes a delivery: it is answered and settled, whatever happens. Never throws. */
   handle(delivery: Delivery): void {
     const { cancels, router, telemetry } = this.#rooms
     if (cancels.take(delivery)) return
@@ -72,11 +72,11 @@ export class Pipeline {
   async #serve(exchange: Exchange): Promise<void> {
     this.#begun(exchange)
     const outcome = await this.#answer(exchange)
-    // Without an outcome of its own it is settled by the requester that replies, or redelivered after the restart.
+    // Without an outcome, the exchange that replaced it settles it, or the broker redelivers it after the restart.
     if (outcome === undefined || exchange.isSuperseded) exchange.delivery.release()
     else {
       if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#rooms)
-      // Reply before acknowledgement: a crash in between repeats the work, never loses it.
+      // Reply before acknowledgement: a crash in between repeats the work but never loses it.
       if (await this.#reply(exchange, outcome)) exchange.settle()
     }
     this.#ended()
@@ -84,7 +84,7 @@ export class Pipeline {
 
   #begun({ delivery }: Exchange): void {
     this.#inFlight += 1
-    if (delivery.dup) this.#rooms.telemetry.redeliveries += 1
+    if (delivery.dup) this.#rooms.telemetry.redeliveredRequests += 1
   }
 
   #ended(): void {
@@ -92,7 +92,7 @@ export class Pipeline {
     if (this.#inFlight === 0) this.#whenIdle?.()
   }
 
-  // Admit; then join the equal request that runs or ran, or call the model. Never rejects. Undefined: no reply is due.
+  // Admits the request; then joins a call for the same request, or calls the model. Never rejects. Undefined: no reply.
   async #answer(exchange: Exchange): Promise<Outcome | undefined> {
     const { delivery, routing } = exchange
     if ('problem' in routing) return routing.problem
@@ -103,7 +103,7 @@ export class Pipeline {
       exchange.request = request
       const nowMs = performance.now()
       const key = duplicateKey(request, delivery)
-      // Without an id or Correlation Data, equal bytes may be two requests.
+      // Without an id or Correlation Data, equal bytes may be two different requests.
       const earlier = isNamed(request, delivery) ? duplicates.find(key, nowMs) : undefined
       if (earlier !== undefined) return await this.#join(exchange, request, earlier)
       if (!this.#isTaking) return undefined
@@ -112,9 +112,9 @@ export class Pipeline {
       execution.owner = exchange
       const outcome = await this.#call(exchange, routing, request, execution)
       if (execution.redelivery !== undefined) await this.#awaitRedelivery(exchange, execution, outcome)
-      // An operation without a body asks for a state that changes (`ready`, `metadata`): its outcome is not remembered.
+      // Operations without a body (`ready`, `metadata`) report a changing state: their outcome is not kept.
       duplicates.ended(execution, outcome, !routing.operation.hasBody, performance.now())
-      // Also when the answer is forgotten, such a model must not run again.
+      // Even after the answer has been dropped, such a model must not run again.
       if (!routing.model.repeatable && exchange.isStarted) duplicates.keepFact(execution, outcome)
       return outcome
     } catch (error) {
@@ -124,7 +124,7 @@ export class Pipeline {
     }
   }
 
-  // There is no second call for an equal request: it gets the outcome of the first. @throws the problem of its deadline.
+  // Waits for the outcome of an earlier call for the same request. @throws the problem of its deadline
   async #join(
     exchange: Exchange,
     request: AdmittedRequest,
@@ -132,11 +132,11 @@ export class Pipeline {
   ): Promise<Outcome | undefined> {
     const { telemetry, budget } = this.#rooms
     const { delivery } = exchange
-    telemetry.duplicates += 1
+    telemetry.duplicateRequests += 1
     if (!(earlier instanceof Execution)) return earlier
     delivery.sharePayload(earlier.payload)
     request.body = earlier.payload
-    // The payload is the first one's, and counted there.
+    // The payload is shared with the first request, which counts it.
     const bytes = delivery.propertyBytes
     budget.take(bytes)
     try {
@@ -148,7 +148,7 @@ export class Pipeline {
     }
   }
 
-  // A delivery that can no longer be acknowledged is redelivered, and the redelivery is answered: one reply, not two.
+  // A delivery whose connection was lost is redelivered. Only the redelivery is answered, so that there is one reply.
   async #awaitRedelivery({ bytes }: Exchange, execution: Execution, outcome: Outcome): Promise<void> {
     const { budget } = this.#rooms
     const heldBytes = bytes + (isProblem(outcome) ? 0 : outcome.body.length)
@@ -159,7 +159,7 @@ export class Pipeline {
     budget.give(heldBytes)
   }
 
-  // Call, when it is the request's turn. Never rejects; it ends when the broker has all parts of an answer in parts.
+  // Waits for the request's turn and calls the model. Never rejects. Of an answer in parts, all parts are published.
   async #call(
     exchange: Exchange,
     { client, model, operation }: Routed,
@@ -193,11 +193,11 @@ export class Pipeline {
     }
   }
 
-  // Publishes the outcome. True when nothing more is owed: it is answered, or no answer can ever reach the requester.
+  // Publishes the outcome. True if the request can be settled: it was answered, or no answer can reach the requester.
   async #reply(exchange: Exchange, outcome: Outcome): Promise<boolean> {
     const { publish, budget, duplicates } = this.#rooms
     const reply = this.#replyOf(exchange, outcome)
-    // Nothing needs the request's bytes while the broker takes its time with the reply; the reply's are accounted for.
+    // The request's bytes are no longer needed; the reply's count against the budget until the broker acknowledges it.
     exchange.delivery.release()
     const replyBytes = reply.payload.length
     budget.take(replyBytes)
@@ -206,7 +206,7 @@ export class Pipeline {
     let published = outcome
     const refusal = refusalOf(result)
     if (refusal !== undefined) {
-      // Remember the refusal: otherwise a repetition gets the same reply, which is refused again.
+      // Keep the refusal: otherwise a repeated request gets the same reply, which is refused again.
       if (exchange.execution !== undefined && !refusal.retryable) {
         duplicates.correct(exchange.execution, refusal)
       }
@@ -229,15 +229,15 @@ export class Pipeline {
   #noteResult(exchange: Exchange, result: PublishResult): void {
     const { telemetry, log } = this.#rooms
     if (result.kind === 'acknowledged') {
-      // 0x10, MQTT 5 §3.4.2.1: the broker took it, and nobody subscribes.
+      // 0x10 (MQTT 5 §3.4.2.1): accepted, but there is no matching subscriber.
       if (result.reasonCode === 0x10) telemetry.repliesWithoutSubscriber += 1
       return
     }
-    // Not even the small error that took the reply's place: this broker can carry no answer.
-    telemetry.dropped('reply_refused')
+    // The broker refused even the small error in place of the reply.
+    telemetry.countUnanswered('reply_refused')
     log.error(
       { event: 'reply_refused', result, model: exchange.modelName, topic: exchange.target.topic },
-      "The broker accepted neither the reply nor the error in its place. Check its limits, and whether the connector's user may write to the reply topics.",
+      "The broker refused both the reply and the error in its place. Check the broker's limits, and grant the connector's user write access to the reply topics.",
     )
   }
 
@@ -250,10 +250,10 @@ export class Pipeline {
     return watched.finally(() => budget.give(bytes))
   }
 
-  // Above the budget already: a broker that accepts no replies must not make us collect them.
+  // Replies must not accumulate without limit if the broker does not acknowledge them.
   #refuseWhenRepliesPileUp(): void {
     if (this.#rooms.budget.hasRoom(0)) return
-    throw new Problem('overloaded', 'Too many answers wait for the broker.', { retryAfterMs: 1_000 })
+    throw new Problem('overloaded', 'Too many replies are waiting for the broker.', { retryAfterMs: 1_000 })
   }
 
   #openParts(exchange: Exchange, request: AdmittedRequest): ReplyParts {
@@ -275,9 +275,9 @@ export class Pipeline {
     return parts
   }
 
-  // The other connector received it too.
+  // The other connector received the request too, and answers it.
   #leaveToPeer(delivery: Delivery): void {
-    this.#rooms.telemetry.dropped('left_to_peer')
+    this.#rooms.telemetry.countUnanswered('left_to_peer')
     delivery.release()
     delivery.settle()
   }
@@ -289,25 +289,25 @@ export class Pipeline {
     budget.take(bytes)
     await until
     budget.give(bytes)
-    // What the broker redelivers is routed then.
+    // If it will be redelivered, the redelivery is routed instead.
     if (delivery.redelivery === undefined) this.handle(delivery)
     this.#ended()
   }
 
-  // The one case without a reply: no client level that could be answered to.
+  // The only problem without a reply: no reply topic can be derived from the topic.
   #dropUnaddressable(delivery: Delivery): void {
     const { telemetry, problemLog } = this.#rooms
-    telemetry.dropped('unaddressable')
+    telemetry.countUnanswered('unaddressable')
     const problem = new Problem(
       'bad_topic',
-      'A request cannot be answered: its topic names no client, or cannot be published to.',
+      'A request cannot be answered: its topic contains no client, or no valid reply topic can be derived from it.',
     )
     problemLog.report(problem, UNKNOWN_MODEL, UNKNOWN_MODEL, performance.now())
     delivery.settle()
   }
 }
 
-// Repetitions that joined the call get its last message only; its number is that of the parts before it.
+// Repeated requests that joined the call get only its last message, numbered after the parts before it.
 async function endParts(parts: ReplyParts, execution: Execution, outcome: Outcome): Promise<Outcome> {
   await parts.end()
   execution.partsSent = parts.sent

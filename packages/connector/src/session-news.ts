@@ -1,4 +1,4 @@
-// What operators see of the session: log lines and figures.
+// Reports events of the sessions to operators: log lines and figures.
 import type { SessionListener } from './session/index.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
 
@@ -7,7 +7,7 @@ export interface SessionNews extends Required<Pick<SessionListener, 'ready' | 'u
   readonly lastError: Error | undefined
 }
 
-/** See the file's first line. */
+/** Reports events of the main session. */
 export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): SessionNews {
   let lastError: Error | undefined
   return {
@@ -18,10 +18,10 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
       telemetry.isConnected = true
       telemetry.connections += 1
       if (isLost) {
-        telemetry.sessionsLost += 1
+        telemetry.lostSessions += 1
         log.error(
           { event: 'session_lost' },
-          'The broker forgot the session: requests that it had queued are gone.',
+          'The broker lost the session; requests that it had queued are lost.',
         )
       }
       const { sessionPresent, receiveMaximum } = limits
@@ -51,7 +51,7 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
   }
 }
 
-/** The same of a lane's session: it says whose it is, and what happens to its model meanwhile. */
+/** Reports events of a lane's session, with the name of its model. */
 export function laneSessionNews(
   model: string,
   brokerUrl: string,
@@ -60,7 +60,7 @@ export function laneSessionNews(
 ): Pick<SessionNews, 'ready' | 'unavailable' | 'warned'> {
   return {
     ready({ isLost, filters, limits: { sessionPresent } }) {
-      if (isLost) telemetry.sessionsLost += 1
+      if (isLost) telemetry.lostSessions += 1
       log.info(
         { event: 'lane_ready', model, broker: brokerUrl, filters, sessionPresent },
         `The lane of model "${model}" is connected, subscribed to ${filters.join(', ')}.`,
@@ -69,7 +69,7 @@ export function laneSessionNews(
     unavailable({ error, retryInMs }) {
       log.warn(
         { event: 'lane_unavailable', model, broker: brokerUrl, retryInMs },
-        `The lane of model "${model}" has no session with ${brokerUrl}; after a while the main session serves its requests. ${describeError(error)}`,
+        `The lane of model "${model}" has no session with ${brokerUrl}; unless it reconnects soon, the main session serves its requests. ${describeError(error)}`,
       )
     },
     warned({ event, message }) {
@@ -79,7 +79,7 @@ export function laneSessionNews(
   }
 }
 
-/** Node's connection errors often have their text in the parts (AggregateError of several addresses). */
+/** Returns an error's text. Node.js reports failures of several addresses as an AggregateError without its own text. */
 export function describeError(error: Error): string {
   if (!(error instanceof AggregateError) || error.errors.length === 0) return error.message
   return error.errors.map((part: unknown) => (part instanceof Error ? part.message : String(part))).join('; ')

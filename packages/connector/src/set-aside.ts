@@ -1,4 +1,4 @@
-// Sets a request aside that ended the process each time that it ran: dead letter, log line, figure.
+// Sets aside a request that ended the process on each attempt: dead letter, log line, figure.
 import type { Problem } from '@inferwire/protocol'
 import type { Exchange } from './exchange.ts'
 import { deadLetterBody, EXECUTIONS_MAX } from './poison/index.ts'
@@ -6,7 +6,7 @@ import type { Reply } from './reply/index.ts'
 import type { PublishResult } from './step.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
 
-/** What setting aside needs. */
+/** Dependencies of `setAside`. */
 export interface SetAsideParts {
   readonly publish: (reply: Reply) => Promise<PublishResult>
   readonly deadLetterTopic: string | undefined
@@ -14,10 +14,10 @@ export interface SetAsideParts {
   readonly log: Log
 }
 
-/** The log has no payloads: without a dead letter, only the client knows what the request was. */
+/** Publishes the request to the dead-letter topic, if there is one, and logs it without its payload. */
 export async function setAside(exchange: Exchange, problem: Problem, parts: SetAsideParts): Promise<void> {
   const { telemetry, log, publish, deadLetterTopic } = parts
-  telemetry.setAside += 1
+  telemetry.poisonRequests += 1
   const { topic, properties, payload } = exchange.delivery
   const attempts = EXECUTIONS_MAX
   let result: PublishResult | undefined
@@ -33,6 +33,6 @@ export async function setAside(exchange: Exchange, problem: Problem, parts: SetA
   }
   log.error(
     { event: 'request_set_aside', topic, model: exchange.modelName, attempts, deadLetterTopic, result },
-    'A request ended the connector each time that it ran. It was answered `internal` and is not executed again.',
+    'A request ended the connector on each attempt. It was answered with "internal" and is not executed again.',
   )
 }

@@ -8,7 +8,7 @@ let folder: string
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'inferwire-lock-'))))
 afterEach(() => rmSync(folder, { recursive: true }))
 
-test('a folder is held by one process, until it is released', async () => {
+test('one process holds a folder until it releases the lock', async () => {
   const first = await StateLock.take(join(folder, 'state'))
   await expect(StateLock.take(join(folder, 'state'))).rejects.toThrow(StateInUse)
   await expect(StateLock.take(join(folder, 'state'))).rejects.toMatchObject({ pid: String(process.pid) })
@@ -18,14 +18,14 @@ test('a folder is held by one process, until it is released', async () => {
   second?.release()
 })
 
-test('what a killed process left does not hold it', async () => {
+test('takes over the lock of a killed process', async () => {
   writeFileSync(join(folder, 'lock'), '')
   const lock = await StateLock.take(folder)
   expect(lock).toBeDefined()
   lock?.release()
 })
 
-test('a folder that cannot hold a socket does not keep a connector from starting', async () => {
+test('returns no lock for a folder that cannot hold a socket', async () => {
   writeFileSync(join(folder, 'file'), '')
   expect(await StateLock.take(join(folder, 'file'))).toBeUndefined()
   expect(await StateLock.take(join(folder, 'x'.repeat(200)))).toBeUndefined()

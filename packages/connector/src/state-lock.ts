@@ -1,13 +1,13 @@
-// Holds the state folder for one process: two connectors with one name would take over each other's session at the broker,
-// and read each other's journal and requests in safekeeping.
+// Locks the state folder for one process. Two connectors with one client identifier would take over each other's
+// session and read each other's journal and kept requests.
 import { mkdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-/** Another process holds the folder. */
+/** Another process holds the lock. */
 export class StateInUse extends Error {
-  /** Of the other process. */
+  /** Process id of the holder. */
   readonly pid: string
 
   constructor(pid: string) {
@@ -16,12 +16,12 @@ export class StateInUse extends Error {
   }
 }
 
-// The longest path of a socket that every system takes (sun_path has 104 bytes on macOS).
+// The longest socket path that works on every system (sun_path has 104 bytes on macOS).
 const SOCKET_PATH_BYTES_MAX = 103
 
 /**
- * A socket and not a file with a process id: it ends with its process, however that ends, and no other process can have
- * its number.
+ * A lock made of a Unix socket. Unlike a file with a process id, it ends with its process even if that is killed, and
+ * a reused process id cannot be mistaken for the holder.
  */
 export class StateLock {
   readonly #server: Server
@@ -30,7 +30,7 @@ export class StateLock {
     this.#server = server
   }
 
-  /** Undefined where the folder cannot hold a socket: a connector must start there too. @throws StateInUse */
+  /** Takes the lock. Undefined if the folder cannot hold a socket: the connector starts anyway. @throws StateInUse */
   static async take(folder: string): Promise<StateLock | undefined> {
     const path = join(folder, 'lock')
     if (process.platform === 'win32' || Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) return undefined
@@ -39,7 +39,7 @@ export class StateLock {
     const server = createServer((socket) => socket.on('error', () => {}).end(String(process.pid)))
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
-      // Left by a process that was killed.
+      // Left behind by a killed process.
       rmSync(path, { force: true })
       await new Promise<void>((resolve, reject) => server.on('error', reject).listen(path, resolve))
     } catch {

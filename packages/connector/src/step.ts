@@ -1,4 +1,4 @@
-// What the steps of the pipeline hand to each other. Rooms import these types, never one another.
+// The types that the steps of the pipeline exchange. Rooms import these types, never each other.
 import type {
   Dialect,
   MessageProperties,
@@ -9,7 +9,7 @@ import type {
 } from '@inferwire/protocol'
 import type { OperationFigures } from './telemetry/index.ts'
 
-/** A received PUBLISH with the duty to settle it. The session makes them; a step needs no other word of MQTT. */
+/** A received PUBLISH that must be settled. Created by the session; steps depend on nothing else of MQTT. */
 export interface Delivery {
   readonly topic: string
   /** Empty after `release`. */
@@ -18,54 +18,54 @@ export interface Delivery {
   readonly payloadBytes: number
   /** Size of the properties on the wire. */
   readonly propertyBytes: number
-  /** False when it was above the limit and dropped while it was received. */
+  /** False if it exceeded the size limit and was discarded while it was received. */
   readonly isWhole: boolean
   readonly qos: QoS
   readonly retain: boolean
-  /** The broker sent it before. A hint, never a key (MQTT 5 §3.3.1.1). */
+  /** The DUP flag: a redelivery. A hint only, not an identification (MQTT 5 §3.3.1.1). */
   readonly dup: boolean
   readonly packetId: number
   readonly properties: MessageProperties
   /** Monotonic clock, milliseconds (`performance.now()`). */
   readonly receivedAtMs: number
-  /** Its payload and properties were dropped. */
+  /** Its payload and properties were released. */
   readonly isReleased: boolean
-  /** The connection on which it came has ended: it cannot be acknowledged, and the broker may redeliver it. */
+  /** Its connection has ended: it can no longer be acknowledged, and the broker may redeliver it. */
   readonly isLost: boolean
-  /** Of a lost delivery: resolves when the broker must have redelivered it. Undefined: there is nothing to wait for. */
+  /** For a lost delivery: resolves when the time for its redelivery is over. Undefined: no redelivery is expected. */
   readonly redelivery: Promise<void> | undefined
-  /** Takes an equal payload in place of its own: a repetition that waits for the answer to the first one holds no copy. */
+  /** Replaces the payload by an equal one, so that a repeated request that waits for an answer holds no copy. */
   sharePayload(payload: Buffer): void
-  /** Drops payload and properties: a long wait for an acknowledgement must not hold them. */
+  /** Frees payload and properties, which are not needed during a long wait for an acknowledgement. */
   release(): void
-  /** Ends the duty: the PUBACK may leave, on the connection on which the PUBLISH came. Idempotent. */
+  /** Allows the PUBACK to be sent, on the connection that received the PUBLISH. Idempotent. */
   settle(): void
 }
 
-/** Finds out what a delivery asks for and where its answer goes. One per kind of topic; the first that knows it wins. */
+/** Determines the model, operation and reply topic of a delivery. The first router that recognises the topic wins. */
 export interface Router {
-  /** The topic filters that the session subscribes to for it. */
+  /** The topic filters to subscribe to. */
   filters(): readonly string[]
-  /** Undefined: not a request of this router, or one whose sender cannot be addressed. Never throws. */
+  /** Undefined: the topic is not of this router, or no reply topic can be derived. Never throws. */
   route(delivery: Delivery): Routing | undefined
 }
 
-/** What a router finds out about a request. */
+/** The result of routing a request. */
 export type Routing = Routed | Misrouted | LeftToPeer | Undecided
 
-/** A request for a model of another connector, which received it too and answers it. */
+/** A request for a model of another connector, which also received it and answers it. */
 export interface LeftToPeer {
   readonly peer: string
 }
 
-/** It is not known yet whether another connector answers: it is to be routed again. */
+/** The other connectors are not known yet: the request is routed again after `until`. */
 export interface Undecided {
   readonly until: Promise<void>
 }
 
 /** A request whose model and operation are known. */
 export interface Routed {
-  /** The client's identity, as the broker's ACL proves it. */
+  /** The client's identity, guaranteed by the broker's ACL. */
   readonly client: string
   readonly model: ExposedModel
   readonly operation: BoundOperation
@@ -74,15 +74,15 @@ export interface Routed {
   readonly target: ReplyTarget
 }
 
-/** A request that asks for nothing that is here, with the address for the error. */
+/** A request for an unknown model or operation, with the target of the error. */
 export interface Misrouted {
   readonly problem: Problem
-  /** For labels and log: the exposed model's name, or `_unknown`. */
+  /** For metric labels and the log: the exposed model's name, or `_unknown`. */
   readonly model: string
   readonly target: ReplyTarget
 }
 
-/** What tells a request from the others of its client. */
+/** Identifies a request among those of its client. */
 export interface RequestName {
   readonly client: string
   readonly model: string
@@ -92,10 +92,10 @@ export interface RequestName {
   readonly correlationData: Uint8Array | undefined
 }
 
-/** How a request ended: the model's answer, or why there is none. */
+/** The outcome of a request: the model's response, or the reason for its absence. */
 export type Outcome = EndpointResponse | Problem
 
-/** Content types that travel to a model server. */
+/** Content types that are sent to a model server. */
 export type RequestContentType = 'application/json' | 'application/octet-stream'
 
 /** A model as this connector exposes it. */
@@ -104,12 +104,12 @@ export interface ExposedModel {
   readonly name: string
   readonly operations: ReadonlyMap<string, BoundOperation>
   readonly defaultOperation: BoundOperation
-  /** Deadline of a request that names none, and the longest that one may name, in milliseconds. */
+  /** Default and maximum deadline of a request, in milliseconds. */
   readonly timeoutMs: number
   readonly requestBytesMax: number
-  /** User properties that become HTTP headers, exact lower-case names. */
+  /** Names of user properties that are sent as HTTP headers, in lower case. */
   readonly passHeaders: ReadonlySet<string>
-  /** False: what may have been executed is not executed again, but answered `maybe_executed`. */
+  /** False: a request that may have been executed is not executed again; it is answered with `maybe_executed`. */
   readonly repeatable: boolean
   readonly gate: Gate
 }
@@ -125,22 +125,22 @@ export interface BoundOperation {
   readonly figures: OperationFigures
 }
 
-/** The way to one configured model's server; one implementation per transport. */
+/** The client of one configured model's server; one implementation per transport. */
 export interface Upstream {
   /**
-   * The bare call of one operation: retries and circuit go around it. Undefined: the operation does not travel this way
-   * in this dialect.
+   * Returns the endpoint of one operation, without retries and circuit. Undefined: the transport or the dialect does
+   * not have the operation.
    */
   endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined
-  /** Asks the server what the model is. @throws Problem, also when `signal` is aborted */
+  /** Queries the server for the model's metadata. @throws Problem, also if `signal` is aborted */
   facts(signal: AbortSignal): Promise<ModelFacts>
-  /** Resolves when the calls under way have ended and the connections are closed. No call may follow. */
+  /** Resolves when the calls in flight have ended and the connections are closed. No call may follow. */
   close(): Promise<void>
-  /** Ends all connections at once. */
+  /** Closes all connections at once. */
   destroy(): Promise<void>
 }
 
-/** How a server describes a model, or one version of it. */
+/** A server's description of a model, or of one version of it. */
 export interface ModelDescription {
   readonly platform?: string
   readonly versions?: readonly string[]
@@ -148,59 +148,59 @@ export interface ModelDescription {
   readonly outputs?: readonly TensorMetadata[]
 }
 
-/** What a server says about one version of a model. */
+/** What is known about one version of a model. */
 export type VersionFacts =
   | { readonly state: 'described'; readonly description: ModelDescription }
-  /** It does not have the version; `reason` is for the operator's log. */
+  /** The server does not have the version; `reason` is for the operator's log. */
   | { readonly state: 'missing'; readonly reason: string }
-  /** The question failed: another moment may bring an answer. */
+  /** The query failed; a later one may succeed. */
   | { readonly state: 'unanswered' }
 
-/** What a server says about a model. */
+/** What is known about a model from its server. */
 export interface ModelFacts extends ModelDescription {
-  /** The dialects that it speaks for the model, at least one. */
+  /** The dialects that the server supports for the model, at least one. */
   readonly protocolVersions: readonly Dialect[]
-  /** Dialects whose question failed: the server may speak them or not. Empty: nothing is left to find out. */
+  /** Dialects whose query failed, so that their support is unknown. Empty: the facts are complete. */
   readonly unanswered: readonly Dialect[]
-  /** Of the configured versions, each for itself: versions may differ in their tensors. */
+  /** The configured versions, which may differ in their tensors. */
   readonly ofVersions?: ReadonlyMap<string, VersionFacts>
 }
 
-/** Asks one model server one thing. The path is fixed when the endpoint is made; no request can change it. */
+/** Calls one operation of one model. The path is fixed when the endpoint is created; no request can change it. */
 export interface Endpoint {
-  /** Why a call would fail at once; asked before a request waits for its turn. */
+  /** Returns the problem if a call would fail at once. Checked before a request is queued. */
   refusal?(): Problem | undefined
   /**
-   * The promise is the end of the call, also of one that answers in parts: turns, deadlines and bytes are given back
-   * when it settles. An answer in parts ends with a response too, its last message.
-   * @throws Problem for everything but a good answer.
+   * Calls the model server. The call holds its turn, deadline and bytes until the promise settles. An answer in parts
+   * ends with a response too, its last message.
+   * @throws Problem for everything except a successful response
    */
   call(request: EndpointRequest): Promise<EndpointResponse>
 }
 
-/** What an endpoint sends. */
+/** The request that an endpoint sends. */
 export interface EndpointRequest {
   readonly body: Buffer
   readonly contentType: RequestContentType
-  /** The V2 binary tensor extension's length of the JSON part, in bytes. */
+  /** Length of the JSON part in bytes (V2 binary tensor extension). */
   readonly inferenceHeaderContentLength: string | undefined
-  /** Further headers, already judged: flat name/value list. */
+  /** Additional, validated headers: a flat name/value list. */
   readonly headers: readonly string[]
   readonly deadline: Deadline
   /**
-   * Takes one part of an answer that comes in parts, in order, before the call ends. Undefined: one answer only.
-   * After the first part the call cannot be repeated.
+   * Accepts the parts of an answer, in order, until the call ends. Undefined: only a single response is allowed. After
+   * the first part the call is not retried.
    */
   readonly emit: ((part: ReplyPart) => void) | undefined
 }
 
-/** One message of an answer that comes in parts, such as a server-sent event; not the last one. */
+/** One message of an answer in parts, such as a server-sent event, except the last one. */
 export interface ReplyPart {
   readonly body: Uint8Array
   readonly contentType: string
 }
 
-/** A good answer of a model server. */
+/** A successful response of a model server. */
 export interface EndpointResponse {
   readonly status: number
   readonly body: Uint8Array
@@ -209,40 +209,40 @@ export interface EndpointResponse {
 }
 
 /**
- * When a request must be over. The one stop signal of a request, from the queue down to the socket: an
- * `AbortSignal` in spirit, without its cost per request.
+ * The deadline of a request, and its only stop signal from the queue to the socket: a cheaper replacement for an
+ * `AbortSignal`.
  */
 export interface Deadline {
   /** Monotonic clock, milliseconds. */
   readonly atMs: number
-  /** Set once the deadline has passed or the request was stopped. */
+  /** Set when the deadline has passed or the request was cancelled. */
   readonly problem: Problem | undefined
-  /** Who is waiting now; it is called at most once, and replaced by the next wait. */
+  /** Callback of the current wait. It is called at most once, and replaced by the next wait. */
   waiting: ((problem: Problem) => void) | undefined
 }
 
-/** Bounds how many requests of one model run and wait. */
+/** Limits how many requests of one model run and wait. */
 export interface Gate {
-  /** Undefined = run now; a promise = waiting for a turn. @throws Problem `overloaded`, `deadline_exceeded`. */
+  /** Undefined = run now; a promise = wait for a turn. @throws Problem `overloaded`, `deadline_exceeded` */
   enter(client: string, bytes: number, deadline: Deadline): Promise<void> | undefined
-  /** Gives the turn to the next one. Must be called once, with the same bytes, for each `enter` that let a request in. */
+  /** Passes the turn on. Must be called once, with the same `bytes`, for each `enter` that admitted a request. */
   leave(bytes: number): void
 }
 
-/** How a publish ended. */
+/** The result of a publish. */
 export type PublishResult =
-  /** Acknowledged; the reason code tells more: 0x00, or 0x10 when nobody subscribes (MQTT 5 §3.4.2.1). */
+  /** Acknowledged, with reason code 0x00, or 0x10 without a matching subscriber (MQTT 5 §3.4.2.1). */
   | { readonly kind: 'acknowledged'; readonly reasonCode: number }
-  /** The broker refused it: 0x80 and above, such as 0x87 not authorized, 0x97 quota exceeded. */
+  /** Refused by the broker: 0x80 and above, such as 0x87 not authorized, 0x97 quota exceeded. */
   | { readonly kind: 'refused'; readonly reasonCode: number }
-  /** Larger than the broker's Maximum Packet Size; it was not sent. */
+  /** Not sent, because it exceeds the broker's Maximum Packet Size. */
   | { readonly kind: 'too-large'; readonly packetBytes: number; readonly packetBytesMax: number }
-  /** The broker ended the connection again and again while this was in flight. */
+  /** The broker repeatedly closed the connection while this message was in flight. */
   | { readonly kind: 'undeliverable' }
-  /** The session was closed for good first. */
+  /** The session was closed before the message was acknowledged. */
   | { readonly kind: 'closed' }
 
-/** Where an answer goes. */
+/** Where a reply is published. */
 export interface ReplyTarget {
   readonly topic: string
   readonly correlationData: Uint8Array | undefined

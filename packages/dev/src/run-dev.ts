@@ -1,15 +1,15 @@
-// `inferwire dev`: starts everything, shows one prediction that went through MQTT, and stays up until Ctrl-C.
+// Runs `inferwire dev`: starts everything, makes one prediction over MQTT, and waits for Ctrl-C.
 import { connect } from '@inferwire/client'
 import { VERSION } from '@inferwire/connector'
 import { bundledModels } from '@inferwire/model-server'
 import { isPlainUserName } from '@inferwire/mosquitto'
 import { startStack, type DevOptions, type DevStack } from './stack.ts'
 
-// The one example that the summary sends and prints.
+// The example that is sent and printed.
 const MODEL = 'iris'
 const EXAMPLE = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
 
-/** Resolves with the exit code when the user stops it. @throws what could not be started, with what to do. */
+/** Resolves with the exit code when the user stops it. @throws Error that names the failed part and the remedy */
 export async function runDev(options: DevOptions): Promise<number> {
   const stopped = stopSignal()
   const startedAtMs = performance.now()
@@ -67,7 +67,7 @@ function usersOf(names: readonly string[]): string {
   return names.length === 1 ? '1 user' : `${names.length} users`
 }
 
-// Class numbers mean nothing to a reader; names do.
+// Prints the names of the predicted classes.
 function meaning(body: unknown): string[] {
   const labels = bundledModels().find(({ name }) => name === MODEL)?.labels
   const { predictions } = body as { predictions?: unknown }

@@ -1,9 +1,9 @@
-// Everything that `inferwire dev` runs, in one process: broker, model server, connector.
+// Starts and stops the parts of `inferwire dev`: broker, model server and connector.
 import { createLog, loadConfig, startConnector, type Connector } from '@inferwire/connector'
 import { bundledModels, startModelServer, type ModelServer, type ModelSource } from '@inferwire/model-server'
 import { explainPort, readAccess, startBroker, type Broker, type BrokerLogin } from './broker/index.ts'
 
-/** What to run, and where. */
+/** The options of `inferwire dev`. */
 export interface DevOptions {
   /** @default 1883; 0 = any free port */
   readonly mqttPort: number
@@ -15,9 +15,9 @@ export interface DevOptions {
   readonly adminPort: number
   /** `embedded`, `mosquitto` (found on PATH), or the URL of a running broker. @default embedded */
   readonly broker: string
-  /** Password file of a Mosquitto; with it everybody must log in. Embedded broker only. @default no login */
+  /** Mosquitto password file; makes the embedded broker require a login. @default no login */
   readonly users?: string | undefined
-  /** The user's own models, beside the ones that ship. */
+  /** The user's models, in addition to the bundled ones. */
   readonly models: readonly ModelSource[]
 }
 
@@ -27,16 +27,16 @@ export interface DevStack {
   readonly modelServer: ModelServer
   readonly connector: Connector
   readonly adminUrl: string
-  /** Where there is a password file: its users, and a login for an example request. */
+  /** With a password file: its users, and a login for an example request. */
   readonly logins?: { readonly users: readonly string[]; readonly demo: BrokerLogin } | undefined
-  /** Ends everything; resolves within a second. */
+  /** Stops everything; resolves within a second. */
   close(): Promise<void>
 }
 
-// Only loopback: this broker encrypts nothing, and without a password file asks nobody for a password.
+// Loopback only: the broker has no TLS, and without a password file it requires no login.
 const HOST = '127.0.0.1'
 
-/** @throws PortTakenError with the option to use, ModelServerError with the file, or the broker's own error. */
+/** Starts all parts. @throws PortTakenError with the option to use, ModelServerError with the file, or a broker error */
 export async function startStack(options: DevOptions): Promise<DevStack> {
   const closers: (() => Promise<unknown>)[] = []
   const close = async (): Promise<void> => {
@@ -98,11 +98,11 @@ function connect(
       broker: { url: brokerUrl },
       models,
       admin: { host: HOST, port: adminPort },
-      // The broker ends with the process, and nothing is delivered again.
+      // The broker stops together with the connector, so that nothing is redelivered.
       poison: { enabled: false },
       drain: { timeoutMs: 500 },
     },
   })
-  // The summary says what a user of `dev` wants to know; only trouble is worth a line of its own.
+  // The summary has everything else.
   return startConnector(config, { log: createLog({ level: 'warn', format: 'auto' }) })
 }

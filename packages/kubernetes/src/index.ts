@@ -1,7 +1,7 @@
-// The Kubernetes objects of broker and connector, as data.
+// Generates the Kubernetes objects of broker and connector, as data.
 export { chartFiles } from './chart-files.ts'
 export { manifestParts, manifests, type ManifestOptions } from './manifests.ts'
-export { ENTRY_PORTS, mosquittoConf } from './mosquitto/index.ts'
+export { mosquittoConf } from './mosquitto/index.ts'
 export type { KubernetesObject } from './object.ts'
 export {
   EXAMPLE_PASSWORD_FILE,
@@ -10,7 +10,9 @@ export {
   type ConnectorOptions,
   type Expose,
   type MosquittoVersion,
+  type SecretMount,
   type TlsOptions,
 } from './options.ts'
 export { resourceFiles } from './resource-files.ts'
+export { entryPorts, traefikHelmValues } from './traefik.ts'
 export { manifestText, parseYamlMap, yamlText } from './yaml.ts'

@@ -1,12 +1,12 @@
-// The example model, and what lets the connector ask it in a service mesh.
-import type { KubernetesObject, Place } from './object.ts'
+// The example model, and the policy that admits the connector to it in a service mesh.
+import { labelsOf, type Installed, type KubernetesObject, type Place } from './object.ts'
 
 const EXAMPLE_MODEL: Place = { name: 'iris', namespace: 'models' }
 
-/** The address of its predictor, in either mode of KServe. */
+/** The address of its predictor, in both deployment modes of KServe. */
 export const EXAMPLE_MODEL_URL = `http://${EXAMPLE_MODEL.name}-predictor.${EXAMPLE_MODEL.namespace}.svc.cluster.local`
 
-/** KServe's own first example: scikit-learn's iris. */
+/** The first example in KServe's documentation: a scikit-learn model of the iris data set. */
 export function exampleInferenceService(): KubernetesObject {
   return {
     apiVersion: 'serving.kserve.io/v1beta1',
@@ -28,14 +28,18 @@ export function exampleInferenceService(): KubernetesObject {
   }
 }
 
-/** Lets the connector's identity ask the model: inside of the mesh, and with its token through Kubeflow's gateway. */
-export function connectorAuthorizationPolicy(connector: Place): KubernetesObject {
+/** Admits the connector to the model: from inside of the mesh, and with its token through Kubeflow's gateway. */
+export function connectorAuthorizationPolicy(connector: Installed): KubernetesObject {
   const identity = `${connector.namespace}/sa/${connector.name}`
   const to = [{ operation: { methods: ['GET', 'POST'], paths: ['/v1/models/*', '/v2/*'] } }]
   return {
     apiVersion: 'security.istio.io/v1',
     kind: 'AuthorizationPolicy',
-    metadata: { name: `${EXAMPLE_MODEL.name}-${connector.name}`, namespace: EXAMPLE_MODEL.namespace },
+    metadata: {
+      name: `${EXAMPLE_MODEL.name}-${connector.name}`,
+      namespace: EXAMPLE_MODEL.namespace,
+      labels: labelsOf('inferwire', connector),
+    },
     spec: {
       selector: { matchLabels: { 'serving.kserve.io/inferenceservice': EXAMPLE_MODEL.name } },
       action: 'ALLOW',

@@ -1,4 +1,4 @@
-// Everything that is installed: broker and connector, made to find each other.
+// Generates the objects of a complete installation: a broker and a connector that is configured for it.
 import { contractRules, userNameMistake } from '@inferwire/mosquitto'
 import { checkConfig, connectorConfig, connectorObjects, valueAt } from './connector/index.ts'
 import { brokerObjects } from './mosquitto/index.ts'
@@ -11,27 +11,27 @@ import {
   type ConnectorOptions,
 } from './options.ts'
 
-/** What is installed; a part that is left out is installed with its defaults. */
+/** The parts to install. An absent part is installed with its defaults. */
 export interface ManifestOptions {
-  /** false: the broker is elsewhere, and `connector.config` says where. */
+  /** false: the broker is elsewhere, at the address in `connector.config`. */
   readonly broker?: BrokerOptions | false
   /** false: only the broker. */
   readonly connector?: ConnectorOptions | false
 }
 
-/** The objects of both, in the order in which they are applied. @throws OptionError */
+/** The objects of both parts, in the order in which to apply them. @throws OptionError */
 export function manifests(options: ManifestOptions = {}): KubernetesObject[] {
   const { connector, ...rest } = manifestParts(options)
   return [...rest.broker, ...connector]
 }
 
-/** The objects of each. @throws OptionError */
+/** The objects of each part. @throws OptionError */
 export function manifestParts(options: ManifestOptions = {}): {
   readonly broker: KubernetesObject[]
   readonly connector: KubernetesObject[]
 } {
   const broker = options.broker === false ? undefined : completeBroker(options.broker ?? {})
-  // Without a connector of ours the rules of the ACL are still made for one.
+  // The ACL has rules for a connector even if none is installed here.
   const connector = completeConnector(options.connector === false ? {} : (options.connector ?? {}))
   if (broker === undefined && valueAt(connector.config, 'broker', 'url') === undefined) {
     throw new OptionError('connector.config', 'has no broker.url, and no broker is installed')
@@ -41,7 +41,10 @@ export function manifestParts(options: ManifestOptions = {}): {
   const isInstalled = options.connector !== false
   if (isInstalled) checkConfig(connector, config)
   if (isInstalled && broker?.name === connector.name && broker.namespace === connector.namespace) {
-    throw new OptionError('connector.name', `is "${connector.name}", like the broker's in this namespace`)
+    throw new OptionError(
+      'connector.name',
+      `is "${connector.name}", the name of the broker in the same namespace`,
+    )
   }
   return {
     broker:
@@ -55,7 +58,7 @@ export function manifestParts(options: ManifestOptions = {}): {
   }
 }
 
-// The broker's access rules are made of them.
+// The names in the broker's access rules.
 function aclNames(config: Readonly<Record<string, unknown>>): { root: string; connectorUser: string } {
   const root = textAt(config, 'infer', 'root')
   const connectorUser = textAt(config, 'inferwire', 'broker', 'username')

@@ -1,6 +1,6 @@
-// What every Kubernetes object has, and the labels that ours carry.
+// The shape of a Kubernetes object, and the labels and security settings that the generated ones share.
 
-/** A Kubernetes object as data: what a manifest says. */
+/** A Kubernetes object as data: the content of a manifest. */
 export interface KubernetesObject {
   readonly apiVersion: string
   readonly kind: string
@@ -8,49 +8,73 @@ export interface KubernetesObject {
   readonly [field: string]: unknown
 }
 
-/** Who an object is. */
+/** Identity of an object. */
 export interface ObjectMeta {
   readonly name: string
-  /** Left out where the namespace is the object itself. */
+  /** Absent for cluster-scoped objects. */
   readonly namespace?: string
   readonly labels?: Readonly<Record<string, string>>
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** Name and namespace of a program that is installed. */
+/** Where an installed program is, and how its pods are selected. */
 export interface Place {
   readonly name: string
   readonly namespace: string
+  /** Label `app.kubernetes.io/instance`. @default name */
+  readonly instance?: string
 }
 
-/** The labels that select the pods of one program; they never change, because a selector cannot. */
-export function selectorLabels(app: string, { name }: Place): Record<string, string> {
-  return { 'app.kubernetes.io/name': app, 'app.kubernetes.io/instance': name }
+/** A place, with the version of the program that is installed there. */
+export interface Installed extends Place {
+  readonly version: string
 }
 
-/** Name, namespace and labels of an object; `suffix` tells it from the others of its program. */
-export function metaOf(app: string, place: Place, suffix = ''): ObjectMeta {
+// Label `app.kubernetes.io/component` by program.
+const COMPONENTS = { inferwire: 'connector', mosquitto: 'broker' } as const
+
+/** An installed program; also the value of label `app.kubernetes.io/name`. */
+export type App = keyof typeof COMPONENTS
+
+/** The labels that select the pods of one program. They never change, because selectors are immutable. */
+export function selectorLabels(app: App, { name, instance = name }: Place): Record<string, string> {
+  return { 'app.kubernetes.io/name': app, 'app.kubernetes.io/instance': instance }
+}
+
+/** The labels that Kubernetes recommends, for objects and pods. */
+export function labelsOf(app: App, installed: Installed): Record<string, string> {
   return {
-    name: `${place.name}${suffix}`,
-    namespace: place.namespace,
-    labels: { ...selectorLabels(app, place), 'app.kubernetes.io/part-of': 'inferwire' },
+    ...selectorLabels(app, installed),
+    'app.kubernetes.io/version': installed.version,
+    'app.kubernetes.io/component': COMPONENTS[app],
+    'app.kubernetes.io/part-of': 'inferwire',
+    'app.kubernetes.io/managed-by': 'kubectl',
   }
 }
 
-/** The security context of a pod that the restricted Pod Security Standard admits. */
+/** Name, namespace and labels of an object. `suffix` distinguishes it from other objects of the program. */
+export function metaOf(app: App, installed: Installed, suffix = ''): ObjectMeta {
+  return {
+    name: `${installed.name}${suffix}`,
+    namespace: installed.namespace,
+    labels: labelsOf(app, installed),
+  }
+}
+
+/** A pod's security context, as the `restricted` Pod Security Standard requires. */
 export function podSecurity(id: number): Record<string, unknown> {
   return {
     runAsNonRoot: true,
     runAsUser: id,
     runAsGroup: id,
     fsGroup: id,
-    // A volume that is right already is not walked at every start.
+    // Skips the recursive change of ownership on a volume whose root already has the right owner.
     fsGroupChangePolicy: 'OnRootMismatch',
     seccompProfile: { type: 'RuntimeDefault' },
   }
 }
 
-/** The security context of a container that writes to its volumes only. */
+/** The security context of a container that writes only to its volumes. */
 export function containerSecurity(): Record<string, unknown> {
   return {
     allowPrivilegeEscalation: false,
@@ -60,8 +84,8 @@ export function containerSecurity(): Record<string, unknown> {
 }
 
 /**
- * How long a pod stays on a node that is lost: Kubernetes' own 300 s is long for who waits for an answer. A pod of a
- * StatefulSet is replaced only when its node comes back, is deleted, or is tainted `out-of-service`.
+ * Evicts a pod 30 s after its node is lost; the Kubernetes default of 300 s is long for a client that waits for a
+ * reply. A StatefulSet replaces the pod only after the node returns, is deleted, or is tainted `out-of-service`.
  */
 export function lostNodeTolerations(): Record<string, unknown>[] {
   return ['not-ready', 'unreachable'].map((condition) => ({
@@ -72,5 +96,5 @@ export function lostNodeTolerations(): Record<string, unknown>[] {
   }))
 }
 
-/** `defaultMode` of volumes with ConfigMaps and Secrets: for the group of the pod (fsGroup), and nobody else. */
+/** `defaultMode` of ConfigMap and Secret volumes: readable by root and by the pod's group (fsGroup) only. */
 export const GROUP_MAY_READ = 0o440

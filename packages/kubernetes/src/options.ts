@@ -1,16 +1,17 @@
-// What can be chosen about the installation, with every default.
+// The options of an installation, with their defaults and checks.
 import { userNameMistake } from '@inferwire/mosquitto'
-import type { Place } from './object.ts'
+import type { Installed, Place } from './object.ts'
 import { PATTERNS } from './patterns.ts'
+import { VERSION } from './version.ts'
 
 /** How clients outside of the cluster reach the broker. */
 export type Expose = 'traefik' | 'gateway' | 'loadbalancer' | 'nodeport' | 'none'
 
-/** Certificate for clients: with Traefik it ends there, otherwise in the broker. */
+/** The certificate that clients see: Traefik terminates TLS if it is in use, otherwise the broker does. */
 export interface TlsOptions {
-  /** The name in the certificate, for example mqtt.example.org. */
+  /** The host name in the certificate, for example mqtt.example.org. */
   readonly host: string
-  /** A Secret of type kubernetes.io/tls beside the broker. */
+  /** A Secret of type kubernetes.io/tls in the broker's namespace. */
   readonly secretName: string
 }
 
@@ -20,34 +21,48 @@ export interface BrokerOptions {
   readonly name?: string
   /** @default mosquitto */
   readonly namespace?: string
-  /** Line of Mosquitto: image and configuration follow. @default 2.0 */
+  /** Label `app.kubernetes.io/instance`. @default name */
+  readonly instance?: string
+  /** Mosquitto release line; determines image and configuration. @default 2.0 */
   readonly version?: MosquittoVersion
-  /** @default what fits the version */
+  /** @default the pinned image of the version */
   readonly image?: string
-  /** Where the password file is: made as ConfigMap or Secret, or a Secret that is there already. @default configmap */
+  /** Source of the password file: a generated ConfigMap or Secret, or an existing Secret. @default configmap */
   readonly passwords?: 'configmap' | 'secret' | 'existing'
-  /** Text of the password file. @default one user that nobody can be */
+  /** Content of the password file. @default one example user, who cannot log in */
   readonly passwordFile?: string
-  /** Users who may see everything, for tools such as MQTT Explorer. @default none */
+  /** Users with read access to all topics, for tools such as MQTT Explorer. @default none */
   readonly observers?: readonly string[]
   /** Size of the volume. @default 1Gi */
   readonly storage?: string
-  /** ReadWriteOncePod also keeps a second pod on the same node away; not every storage can. @default ReadWriteOnce */
+  /** ReadWriteOncePod also excludes a second pod on the same node; not every storage driver supports it. */
   readonly accessMode?: 'ReadWriteOnce' | 'ReadWriteOncePod'
   /** Memory limit in MiB. @default 512 */
   readonly memoryMi?: number
   /** @default traefik */
   readonly expose?: Expose
+  /**
+   * The port to which clients outside of the cluster connect.
+   * @default 5883 (traefik, gateway), 1883 (loadbalancer), 31883 (nodeport); with TLS 8883, or 31884 (nodeport)
+   */
+  readonly externalPort?: number
   /** v3 for traefik.io, which Traefik serves since 2.10; v2 for traefik.containo.us. @default v3 */
   readonly traefikApi?: 'v2' | 'v3'
   /** GatewayClass for `expose: gateway`. @default traefik */
   readonly gatewayClass?: string
-  /** @default none: passwords are sent in the clear, which is for closed networks */
+  /** @default none: passwords are sent unencrypted, which is acceptable in closed networks only */
   readonly tls?: TlsOptions
 }
 
-/** A line of Mosquitto. */
+/** A release line of Mosquitto. */
 export type MosquittoVersion = '2.0' | '2.1'
+
+/** A Secret whose keys become files of the connector's pod. */
+export interface SecretMount {
+  readonly secretName: string
+  /** Absolute path of the folder with the files. */
+  readonly mountPath: string
+}
 
 /** The connector. */
 export interface ConnectorOptions {
@@ -55,40 +70,48 @@ export interface ConnectorOptions {
   readonly name?: string
   /** @default inferwire */
   readonly namespace?: string
-  /** @default inferwire:0.1.0 */
+  /** Label `app.kubernetes.io/instance`. @default name */
+  readonly instance?: string
+  /** @default inferwire with the tag of this version */
   readonly image?: string
-  /** Secrets with the login of the image's registry. @default none */
+  /** Secrets with credentials for the image's registry. @default none */
   readonly imagePullSecrets?: readonly string[]
-  /** More than one shares the work by a shared subscription. @default 1 */
+  /** Several replicas share the requests through a shared subscription. @default 1 */
   readonly replicas?: number
   /** Memory limit in MiB. V8's heap gets three quarters of it, but leaves at least 56. @default 512 */
   readonly memoryMi?: number
-  /** The connector's configuration; what it leaves out is set for this cluster. */
+  /** The connector's configuration, merged over the settings for this cluster. */
   readonly config?: Readonly<Record<string, unknown>>
   /** Secret with the connector's own password, key `password`; empty for none. @default inferwire-broker */
   readonly brokerSecret?: string
   /** A ServiceAccount token for model servers, at /var/run/secrets/inferwire/token. @default none */
   readonly modelToken?: { readonly audience?: string }
+  /** Secrets with credentials, CAs and certificates that the configuration names. @default none */
+  readonly secretMounts?: readonly SecretMount[]
 }
 
 /** The broker's options with every default. */
 export type Broker = Required<Omit<BrokerOptions, 'tls'>> & { readonly tls: TlsOptions | undefined }
 
 /** The connector's options with every default. */
-export type Connector = Required<Omit<ConnectorOptions, 'modelToken' | 'config'>> & {
-  readonly config: Readonly<Record<string, unknown>>
-  readonly modelToken: { readonly audience: string } | undefined
-}
+export type Connector = Required<Omit<ConnectorOptions, 'modelToken' | 'config'>> &
+  Installed & {
+    readonly config: Readonly<Record<string, unknown>>
+    readonly modelToken: { readonly audience: string } | undefined
+  }
 
-/** An option that cannot be used; the message says what was expected. */
+/** An unusable option. The message states what was expected. */
 export class OptionError extends Error {
   override readonly name = 'OptionError'
   /** The path of the option, for example broker.storage. */
   readonly option: string
+  /** How to correct the option, if the message does not explain it. */
+  readonly remedy: string | undefined
 
-  constructor(option: string, message: string) {
+  constructor(option: string, message: string, remedy?: string) {
     super(message)
     this.option = option
+    this.remedy = remedy
   }
 }
 
@@ -98,18 +121,19 @@ const IMAGES: Readonly<Record<MosquittoVersion, string>> = {
 }
 
 /**
- * A line that shows what a password file looks like. Nobody can be this user: the hash was made of random bytes, not of
- * a password. It is there because Mosquitto refuses everybody who is not in the file.
+ * Shows the format of a password file. Login as this user is impossible: the hash was made from random bytes, not from
+ * a password. Until it is replaced, Mosquitto rejects every client.
  */
 export const EXAMPLE_PASSWORD_FILE =
   'example:$7$101$s4JUUbioAXVAZwC/$mrwtmL8BiVRbYj9yMo8vNZJDI7h+vqEsAwWFiWtmOOsN9uiSuOcSUQecDngW9pc0EoLmPLDhY1Ugsd3wNUmUFQ==\n'
 
 /** @throws OptionError for the first option that cannot be used */
 export function completeBroker(options: BrokerOptions): Broker {
-  const version = options.version ?? '2.0'
+  const { version = '2.0', name = 'mosquitto', expose = 'traefik' } = options
   const broker: Broker = {
-    name: 'mosquitto',
+    name,
     namespace: 'mosquitto',
+    instance: name,
     version,
     image: IMAGES[version],
     passwords: 'configmap',
@@ -118,7 +142,8 @@ export function completeBroker(options: BrokerOptions): Broker {
     storage: '1Gi',
     accessMode: 'ReadWriteOnce',
     memoryMi: 512,
-    expose: 'traefik',
+    expose,
+    externalPort: defaultPort(expose, options.tls),
     traefikApi: 'v3',
     gatewayClass: 'traefik',
     tls: undefined,
@@ -127,6 +152,7 @@ export function completeBroker(options: BrokerOptions): Broker {
   checkPlace('broker', broker)
   checkImage('broker.image', broker.image)
   checkNumber('broker.memoryMi', broker.memoryMi, 32)
+  checkExternalPort(options.externalPort, expose)
   check('broker.storage', broker.storage, PATTERNS.quantity, 'a quantity such as 1Gi')
   check('broker.gatewayClass', broker.gatewayClass, PATTERNS.subdomain, 'the name of a GatewayClass')
   for (const user of broker.observers) {
@@ -134,7 +160,7 @@ export function completeBroker(options: BrokerOptions): Broker {
     if (mistake !== undefined) throw new OptionError('broker.observers', `"${user}" ${mistake}`)
   }
   if (broker.tls !== undefined) {
-    check('broker.tls.host', broker.tls.host, PATTERNS.subdomain, 'a host name in small letters')
+    check('broker.tls.host', broker.tls.host, PATTERNS.subdomain, 'a host name in lowercase letters')
     check('broker.tls.secretName', broker.tls.secretName, PATTERNS.subdomain, 'the name of a Secret')
     if (broker.expose === 'gateway') {
       throw new OptionError(
@@ -148,16 +174,19 @@ export function completeBroker(options: BrokerOptions): Broker {
 
 /** @throws OptionError for the first option that cannot be used */
 export function completeConnector(options: ConnectorOptions): Connector {
-  const { modelToken, ...rest } = options
+  const { modelToken, name = 'inferwire', ...rest } = options
   const connector: Connector = {
-    name: 'inferwire',
+    name,
     namespace: 'inferwire',
-    image: 'inferwire:0.1.0',
+    instance: name,
+    version: VERSION,
+    image: `inferwire:${VERSION}`,
     imagePullSecrets: [],
     replicas: 1,
     memoryMi: 512,
     config: {},
     brokerSecret: 'inferwire-broker',
+    secretMounts: [],
     ...defined(rest),
     modelToken: modelToken === undefined ? undefined : { audience: '', ...modelToken },
   }
@@ -165,8 +194,17 @@ export function completeConnector(options: ConnectorOptions): Connector {
   checkImage('connector.image', connector.image)
   checkNumber('connector.replicas', connector.replicas, 1)
   checkNumber('connector.memoryMi', connector.memoryMi, 96)
-  for (const name of [connector.brokerSecret, ...connector.imagePullSecrets]) {
-    if (name !== '') check('connector.brokerSecret', name, PATTERNS.subdomain, 'the name of a Secret')
+  for (const secret of [connector.brokerSecret, ...connector.imagePullSecrets]) {
+    if (secret !== '') check('connector.brokerSecret', secret, PATTERNS.subdomain, 'the name of a Secret')
+  }
+  for (const { secretName, mountPath } of connector.secretMounts) {
+    check('connector.secretMounts', secretName, PATTERNS.subdomain, 'the name of a Secret')
+    check(
+      'connector.secretMounts',
+      mountPath,
+      PATTERNS.mountPath,
+      'an absolute path such as /etc/secrets/iris',
+    )
   }
   return connector
 }
@@ -176,16 +214,33 @@ function checkPlace(of: string, { name, namespace }: Place): void {
     `${of}.name`,
     name,
     PATTERNS.name,
-    'small letters, digits and "-", beginning with a letter, at most 52',
+    'at most 52 lowercase letters, digits and "-", starting with a letter',
   )
   check(`${of}.namespace`, namespace, PATTERNS.namespace, 'the name of a namespace')
 }
 
-// Without a tag it would be "latest": another program at every pull.
+// An image without a tag is "latest", which may be a different program at each pull.
 function checkImage(option: string, image: string): void {
   const expected = 'an image with a tag that is not "latest", or with a digest'
   if (image.endsWith(':latest')) throw new OptionError(option, `is "${image}"; expected ${expected}`)
   check(option, image, PATTERNS.image, expected)
+}
+
+// Node ports are in Kubernetes' default range.
+function defaultPort(expose: Expose, tls: TlsOptions | undefined): number {
+  if (expose === 'nodeport') return tls === undefined ? 31_883 : 31_884
+  if (tls !== undefined) return 8883
+  return expose === 'loadbalancer' ? 1883 : 5883
+}
+
+function checkExternalPort(port: number | undefined, expose: Expose): void {
+  if (port === undefined) return
+  const option = 'broker.externalPort'
+  if (expose === 'none') throw new OptionError(option, 'has no effect with expose "none"')
+  const [min, max] = expose === 'nodeport' ? [30_000, 32_767] : [1, 65_535]
+  if (!Number.isInteger(port) || port < min || port > max) {
+    throw new OptionError(option, `is ${port}; expected a port from ${min} to ${max}`)
+  }
 }
 
 function checkNumber(option: string, value: number, min: number): void {

@@ -1,4 +1,4 @@
-// Variants of resources/mosquitto as kustomize overlays: each is the base, and what differs.
+// Generates resources/overlays: variants of resources/mosquitto for kustomize.
 import { manifestParts } from './manifests.ts'
 import type { KubernetesObject } from './object.ts'
 import type { BrokerOptions } from './options.ts'
@@ -8,9 +8,11 @@ type Writer = (value: unknown, note: string) => string
 interface Overlay {
   readonly options: BrokerOptions
   readonly note: string
-  /** Takes nothing of the base away. */
+  /** Labels that differ from those of the base, on objects and pods. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** Whether the overlay removes no object of the base. */
   readonly isAddition?: true
-  /** Changes of objects of the base, beside those that are added and removed. */
+  /** Changes of objects that are in the base as well. */
   readonly patches: (find: (kind: string, name: string) => KubernetesObject) => readonly Patch[]
 }
 
@@ -18,16 +20,19 @@ type Patch = Pick<KubernetesObject, 'apiVersion' | 'kind' | 'metadata'> & Readon
 
 const HOST = 'mqtt.example.org'
 
+/** The broker of resources/: with a read-only user for MQTT Explorer, once the password file contains it. */
+export const RESOURCES_BROKER: BrokerOptions = { observers: ['admin'] }
+
 // By folder below resources/overlays.
 const OVERLAYS: Readonly<Record<string, Overlay>> = {
   'mosquitto-secret': {
     options: { passwords: 'secret' },
-    note: 'The password file as a Secret. Replace secret-mosquitto-password.yaml: inferwire passwd --secret mosquitto-password',
+    note: 'The password file as a Secret. To create secret-mosquitto-password.yaml: inferwire passwd --secret mosquitto-password',
     patches: (find) => {
       const { spec } = find('Deployment', 'mosquitto') as unknown as DeploymentLike
       const volume = spec.template.spec.volumes.find(({ name }) => name === 'password')
       return [
-        // Null takes the base's source away: strategic merge would keep both.
+        // Null removes the source of the base, which a strategic merge would keep.
         deploymentPatch({ spec: { volumes: [{ ...volume, configMap: null }] } }),
       ]
     },
@@ -35,15 +40,17 @@ const OVERLAYS: Readonly<Record<string, Overlay>> = {
   'mosquitto-tls': {
     options: { tls: { host: HOST, secretName: 'mosquitto-tls' } },
     note:
-      `TLS and WebSocket through Traefik, for ${HOST}: entry points "mqtts" and "websecure", certificate in the Secret\n` +
-      'mosquitto-tls (kubectl create secret tls mosquitto-tls -n mosquitto --cert=tls.crt --key=tls.key). Change the name in the two files.\n' +
-      'Port 5883 stays open beside it: kubectl delete ingressroutetcp mosquitto -n mosquitto',
+      `TLS and WebSocket through Traefik, for ${HOST} (change the name in the two files). Entry points "mqtts" and\n` +
+      '"websecure"; the certificate is in the Secret mosquitto-tls:\n' +
+      'kubectl create secret tls mosquitto-tls -n mosquitto --cert=tls.crt --key=tls.key\n' +
+      'To close port 5883, which stays open: kubectl delete ingressroutetcp mosquitto -n mosquitto',
     isAddition: true,
     patches: () => [],
   },
   'mosquitto-2.1': {
     options: { version: '2.1' },
-    note: 'Mosquitto 2.1: its image, and its way to save the queues.',
+    note: 'Mosquitto 2.1: its image, and its persistence plugin.',
+    labels: { 'app.kubernetes.io/version': '2.1' },
     patches: (find) => {
       const { spec } = find('Deployment', 'mosquitto') as unknown as DeploymentLike
       const { metadata, spec: pod } = spec.template
@@ -80,14 +87,14 @@ function named(name: string): KubernetesObject['metadata'] {
   return { name, namespace: 'mosquitto' }
 }
 
-/** Path below resources/ and text of every file of every overlay. */
+/** Path below resources/ and text of each file. */
 export function overlayFiles(
   fileName: (object: KubernetesObject) => string,
   write: Writer,
 ): [string, string][] {
-  const base = manifestParts().broker
-  return Object.entries(OVERLAYS).flatMap(([name, { options, note, isAddition, patches }]) => {
-    const objects = manifestParts({ broker: options }).broker
+  const base = manifestParts({ broker: RESOURCES_BROKER }).broker
+  return Object.entries(OVERLAYS).flatMap(([name, { options, note, labels, isAddition, patches }]) => {
+    const objects = manifestParts({ broker: { ...RESOURCES_BROKER, ...options } }).broker
     const added = objects.filter((object) => !isAmong(base, object))
     const removed = isAddition === true ? [] : base.filter((object) => !isAmong(objects, object))
     const changes = [
@@ -105,6 +112,7 @@ export function overlayFiles(
       apiVersion: 'kustomize.config.k8s.io/v1beta1',
       kind: 'Kustomization',
       resources: ['../../mosquitto', ...added.map(fileName)],
+      ...(labels === undefined ? {} : { labels: [{ pairs: labels, includeTemplates: true }] }),
       ...(changes.length === 0 ? {} : { patches: changes.map((_, index) => ({ path: patchName(index) })) }),
     }
     const folder = `overlays/${name}`

@@ -1,15 +1,15 @@
-// The files of resources/: which object is in which file, and what its first lines say.
+// Generates the files of resources/: one object each, with a comment for its readers.
 import { exampleInferenceService, connectorAuthorizationPolicy, EXAMPLE_MODEL_URL } from './kserve.ts'
 import { manifestParts } from './manifests.ts'
 import type { KubernetesObject } from './object.ts'
-import { overlayFiles } from './overlays.ts'
+import { overlayFiles, RESOURCES_BROKER } from './overlays.ts'
 import { completeConnector } from './options.ts'
 import {
   k3sHelmChartConfig,
   traefikDeploymentPatch,
   traefikHelmValues,
   traefikServicePatch,
-  type EntryPoint,
+  type EntryPorts,
 } from './traefik.ts'
 import { yamlText } from './yaml.ts'
 
@@ -33,27 +33,30 @@ const PREFIXES: Readonly<Record<string, string>> = {
   StatefulSet: 'sts',
 }
 
-// What the reader of a file has to know, or to change.
+// What the user must know or change, by file.
 const NOTES: Readonly<Record<string, string>> = {
   'mosquitto/cm-mosquitto-config.yaml':
-    'Broker configuration and access rules. After a change: kubectl rollout restart deployment/mosquitto -n mosquitto',
+    'Broker configuration and access rules. The user "admin" can read all topics, for MQTT Explorer: the rule has an\n' +
+    'effect only if the password file contains that user.\n' +
+    'After a change: kubectl rollout restart deployment/mosquitto -n mosquitto',
   'mosquitto/cm-mosquitto-password.yaml':
-    'Replace this file: the user in it is nobody, and without users nobody gets in.\n' +
-    'mosquitto_passwd or `inferwire passwd` makes the lines; `inferwire passwd --configmap mosquitto-password` this whole file.\n' +
-    'A Secret is the better place: resources/overlays/mosquitto-secret.',
+    'Replace this file: no password matches its only user, so the broker rejects every client.\n' +
+    'mosquitto_passwd and `inferwire passwd` create the lines; `inferwire passwd --configmap mosquitto-password` creates\n' +
+    'the whole file. A Secret is the better place: resources/overlays/mosquitto-secret.',
   'mosquitto/irtcp-mosquitto.yaml': 'Needs Traefik with the entry point "mqtt": resources/traefik.',
   'inferwire/cm-inferwire-config.yaml':
-    'The configuration of the connector; put your models here. Models and policy are taken over within two minutes;\n' +
-    'for everything else: kubectl rollout restart statefulset/inferwire -n inferwire',
+    'The configuration of the connector; add your models here. Changes of models and policy take effect within two\n' +
+    'minutes. After other changes: kubectl rollout restart statefulset/inferwire -n inferwire',
   'inferwire/sts-inferwire.yaml':
-    'Needs the password of the user "inferwire" at the broker:\n' +
+    'Needs a Secret with the password of the broker\'s user "inferwire":\n' +
     'kubectl create secret generic inferwire-broker -n inferwire --from-file=password=FILE\n' +
-    'More than one replica: inferwire manifests --only connector --replicas N',
+    'For several replicas: inferwire manifests --only connector --replicas N',
 }
 
 /** Path below resources/ and text of every file. */
 export function resourceFiles(): Map<string, string> {
   const { broker, connector } = manifestParts({
+    broker: RESOURCES_BROKER,
     connector: { config: { models: { iris: { url: EXAMPLE_MODEL_URL } } } },
   })
   const policy = connectorAuthorizationPolicy(completeConnector({}))
@@ -65,9 +68,9 @@ export function resourceFiles(): Map<string, string> {
       `kserve/istio/${fileName(policy)}`,
       withNote(
         policy,
-        'For a mesh: who else may ask this model needs a rule of its own, because the first ALLOW policy of a pod refuses\n' +
-          'everybody whom none allows. With Knative the request comes from its activator or gateway instead: allow the\n' +
-          'namespaces knative-serving and istio-system.',
+        'For a mesh. Once a pod has an ALLOW policy, Istio denies every request that no ALLOW policy matches, so other\n' +
+          'clients of this model need rules of their own. With Knative, requests come from its activator or gateway:\n' +
+          'allow the namespaces knative-serving and istio-system.',
       ),
     ],
     ...traefikFiles(),
@@ -75,12 +78,12 @@ export function resourceFiles(): Map<string, string> {
   ])
 }
 
-// In the guide's style: cm-mosquitto-config.yaml.
+// For example cm-mosquitto-config.yaml.
 function fileName({ kind, metadata }: KubernetesObject): string {
   return `${PREFIXES[kind] ?? kind.toLowerCase()}-${metadata.name}.yaml`
 }
 
-// `Kustomization` has no extension: kustomize finds it, and `kubectl apply -f FOLDER` does not take it for an object.
+// kustomize finds `Kustomization` without an extension, and `kubectl apply -f FOLDER` ignores it.
 function folder(name: string, objects: readonly KubernetesObject[]): [string, string][] {
   const files = objects.map((object): [string, string] => {
     const path = `${name}/${fileName(object)}`
@@ -116,13 +119,13 @@ function traefikFiles(): [string, string][] {
   ]
 }
 
-// For a Traefik that somebody installed without Helm; each file holds one entry point.
-function patchFiles(entry: EntryPoint, suffix: string): [string, string][] {
+// For a Traefik that was installed without Helm. Each file has one entry point.
+function patchFiles(entry: keyof EntryPorts, suffix: string): [string, string][] {
   const patches = [
-    ['deployment', 'For a Deployment of your own', traefikDeploymentPatch(entry)],
+    ['deployment', 'For a Traefik that was installed without Helm', traefikDeploymentPatch(entry)],
     [
       'service',
-      'For its Service; without it nobody outside reaches the entry point',
+      'For its Service, which must expose the port to clients outside of the cluster',
       traefikServicePatch(entry),
     ],
   ] as const

@@ -1,27 +1,34 @@
-// What Traefik itself must be told: an entry point for MQTT, and its port on Traefik's Service.
-import { ENTRY_PORTS } from './mosquitto/index.ts'
+// Traefik's part of the installation: an entry point for MQTT, and its port on Traefik's Service.
 import type { KubernetesObject } from './object.ts'
+import { completeBroker, type BrokerOptions } from './options.ts'
 import { yamlText } from './yaml.ts'
 
-/** One change of a JSON Patch (RFC 6902), as `kubectl patch --type=json` takes it. */
+/** One operation of a JSON Patch (RFC 6902), for `kubectl patch --type=json`. */
 export interface PatchStep {
   readonly op: 'add'
   readonly path: string
   readonly value: unknown
 }
 
-/** An entry point of Traefik: MQTT as it is, and over TLS. */
-export type EntryPoint = keyof typeof ENTRY_PORTS
+/** Ports of Traefik's entry points for MQTT, without and with TLS. */
+export type EntryPorts = Readonly<Record<'mqtt' | 'mqtts', number>>
 
-/** Values for Traefik's Helm chart, 27 and later: before, `expose` was true or false. */
-export function traefikHelmValues(): Record<string, unknown> {
+/** The ports that the broker's options imply: `externalPort` is that of the entry point in use. */
+export function entryPorts(options: BrokerOptions = {}): EntryPorts {
+  const { tls, externalPort } = completeBroker({ ...options, expose: 'traefik' })
+  const defaults = { mqtt: 5883, mqtts: 8883 }
+  return tls === undefined ? { ...defaults, mqtt: externalPort } : { ...defaults, mqtts: externalPort }
+}
+
+/** Values for Traefik's Helm chart 27 and later; before 27, `expose` was a boolean. */
+export function traefikHelmValues(ports: EntryPorts = entryPorts()): Record<string, unknown> {
   return {
     ports: {
-      // Otherwise a route that names no entry point is attached to mqtt as well.
+      // Otherwise a route without entry points is attached to mqtt as well.
       web: { asDefault: true },
       websecure: { asDefault: true },
-      mqtt: entryPort(ENTRY_PORTS.mqtt),
-      mqtts: entryPort(ENTRY_PORTS.mqtts),
+      mqtt: entryPort(ports.mqtt),
+      mqtts: entryPort(ports.mqtts),
     },
   }
 }
@@ -30,7 +37,7 @@ function entryPort(port: number): Record<string, unknown> {
   return { port, expose: { default: true }, exposedPort: port, protocol: 'TCP' }
 }
 
-/** For the Traefik that k3s brings: an edited Deployment would be put back. */
+/** For the Traefik that k3s installs: k3s reverts changes of its Deployment. */
 export function k3sHelmChartConfig(): KubernetesObject {
   return {
     apiVersion: 'helm.cattle.io/v1',
@@ -40,10 +47,10 @@ export function k3sHelmChartConfig(): KubernetesObject {
   }
 }
 
-/** For a Deployment of one's own: the argument and the container's port. */
-export function traefikDeploymentPatch(entry: EntryPoint): PatchStep[] {
+/** For a Deployment that was installed without Helm: the argument and the container's port. */
+export function traefikDeploymentPatch(entry: keyof EntryPorts): PatchStep[] {
   const container = '/spec/template/spec/containers/0'
-  const port = ENTRY_PORTS[entry]
+  const port = entryPorts()[entry]
   return [
     { op: 'add', path: `${container}/args/-`, value: `--entrypoints.${entry}.address=:${port}/tcp` },
     {
@@ -54,13 +61,13 @@ export function traefikDeploymentPatch(entry: EntryPoint): PatchStep[] {
   ]
 }
 
-/** For its Service; without it nobody outside reaches the entry point. */
-export function traefikServicePatch(entry: EntryPoint): PatchStep[] {
+/** For its Service, which must expose the port to clients outside of the cluster. */
+export function traefikServicePatch(entry: keyof EntryPorts): PatchStep[] {
   return [
     {
       op: 'add',
       path: '/spec/ports/-',
-      value: { name: entry, port: ENTRY_PORTS[entry], targetPort: entry, protocol: 'TCP' },
+      value: { name: entry, port: entryPorts()[entry], targetPort: entry, protocol: 'TCP' },
     },
   ]
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { aclText, contractRules, isAllowed } from './acl.ts'
 
-test('the text is what an acl_file takes, the connector first', () => {
+test('aclText contains the rules of the connector, the observers and every user, in this order', () => {
   expect(aclText({ root: 'plant/infer', connectorUser: 'bridge', observers: ['ops'] })).toBe(
     `# The connector.
 user bridge
@@ -12,11 +12,12 @@ topic write plant/infer/reply/#
 topic write plant/infer/models/#
 topic write plant/infer/status/#
 
+# Read access to all topics, for tools such as MQTT Explorer.
 user ops
 topic read #
 topic read $SYS/#
 
-# Every user, under its own name.
+# Every user, only under its own name.
 pattern write plant/infer/request/%u/#
 pattern write plant/infer/cancel/%u/#
 pattern read plant/infer/reply/%u/#
@@ -32,17 +33,17 @@ test.each([
   [{ root: ' infer' }, 'cannot be in an ACL file'],
   [{ connectorUser: 'a\nuser b' }, 'cannot be in an ACL file'],
   [{ observers: ['a/b'] }, 'cannot be in an ACL file'],
-])('%j is refused', (options, message) => {
+])('aclText rejects %j', (options, message) => {
   expect(() => aclText(options)).toThrow(message)
 })
 
 describe('a user', () => {
-  const { everybody, connector } = contractRules()
+  const { everyUser, connector } = contractRules()
 
   const may = (access: 'read' | 'write', topic: string): boolean =>
-    isAllowed(everybody, 'alice', access, topic)
+    isAllowed(everyUser, 'alice', access, topic)
 
-  test('asks and is answered under the own name only, and sees models and status', () => {
+  test('may use request and reply topics with its own name only, and read models and status', () => {
     expect(may('write', 'infer/request/alice/iris')).toBe(true)
     expect(may('write', 'infer/cancel/alice/iris/predict/1')).toBe(true)
     expect(may('read', 'infer/reply/alice/iris')).toBe(true)
@@ -55,14 +56,17 @@ describe('a user', () => {
     expect(may('read', 'infer/request/alice/iris')).toBe(false)
   })
 
-  test.each(['a/b', '+', '#', '', ' a'])('called %j may nothing where the name counts', (user) => {
-    for (const topic of [`infer/request/${user}/iris`, 'infer/request/a/b/iris', 'infer/request//iris']) {
-      expect(isAllowed(everybody, user, 'write', topic)).toBe(false)
-    }
-    expect(isAllowed(everybody, user, 'read', 'infer/models/iris')).toBe(true)
-  })
+  test.each(['a/b', '+', '#', '', ' a'])(
+    'with the invalid name %j may access no topic that contains a user name',
+    (user) => {
+      for (const topic of [`infer/request/${user}/iris`, 'infer/request/a/b/iris', 'infer/request//iris']) {
+        expect(isAllowed(everyUser, user, 'write', topic)).toBe(false)
+      }
+      expect(isAllowed(everyUser, user, 'read', 'infer/models/iris')).toBe(true)
+    },
+  )
 
-  test('is never in the subtree of another one, whatever they are called', () => {
+  test('never has access to the topics of another user, for any two names', () => {
     const level = fc.oneof(
       fc.string({ maxLength: 6 }),
       fc.constantFrom('%u', '%c', '+', '#', '$SYS', 'request'),
@@ -72,13 +76,13 @@ describe('a user', () => {
         fc.pre(user !== other)
         const topic = `infer/request/${other}/${rest}`
         fc.pre(!topic.startsWith(`infer/request/${user}/`))
-        expect(isAllowed(everybody, user, 'write', topic)).toBe(false)
+        expect(isAllowed(everyUser, user, 'write', topic)).toBe(false)
       }),
       { numRuns: 1000 },
     )
   })
 
-  test('is no connector', () => {
+  test('has none of the rights of the connector', () => {
     expect(isAllowed(connector, 'inferwire', 'read', 'infer/request/alice/iris')).toBe(true)
     expect(isAllowed(connector, 'inferwire', 'write', 'infer/request/alice/iris')).toBe(false)
   })

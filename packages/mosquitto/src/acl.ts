@@ -1,37 +1,37 @@
-// The access rules of the wire contract, once: they make the client level of a topic unforgeable.
+// The access rules of the wire contract. With them, a client cannot forge the client level of a topic.
 import { TopicSpace } from '@inferwire/protocol'
 import { trimBlanks, userNameMistake } from './user-name.ts'
 
-/** One rule; `%u` as a whole level stands for the user's name. */
+/** One rule. A level `%u` matches the user's name. */
 export interface AclRule {
   readonly access: 'read' | 'write'
   readonly filter: string
 }
 
-/** Who may do what below one root. */
+/** The access rules below one root. */
 export interface ContractRules {
-  /** For the connector, beside those for everybody. */
+  /** For the connector, in addition to those for every user. */
   readonly connector: readonly AclRule[]
-  /** For every user: ask, cancel and be answered under its own name, see models and status. */
-  readonly everybody: readonly AclRule[]
+  /** For every user: request, cancel and reply topics with its own name, models and status. */
+  readonly everyUser: readonly AclRule[]
 }
 
-/** What an ACL file is made for. */
+/** The parameters of an ACL file. */
 export interface AclOptions {
   /** @default infer */
   readonly root?: string
   /** @default inferwire */
   readonly connectorUser?: string
-  /** Users who may see everything, `$SYS` too, for tools such as MQTT Explorer. @default none */
+  /** Users with read access to all topics and `$SYS`, for tools such as MQTT Explorer. @default none */
   readonly observers?: readonly string[]
 }
 
-/** The rules. @throws Error when the root is not a topic name, or one that an ACL file cannot hold */
+/** The rules. @throws Error if the root is not a topic name, or cannot be part of an ACL file */
 export function contractRules(root = 'infer'): ContractRules {
   const topics = new TopicSpace(root)
   if (root.includes('%') || root !== trimBlanks(root)) {
     throw new Error(
-      `Root "${root}" cannot be in an ACL file: use levels without % and without spaces around.`,
+      `Root "${root}" cannot be in an ACL file: it must not contain %, or start or end with a space.`,
     )
   }
   return {
@@ -42,7 +42,7 @@ export function contractRules(root = 'infer'): ContractRules {
       { access: 'write', filter: `${root}/models/#` },
       { access: 'write', filter: `${root}/status/#` },
     ],
-    everybody: [
+    everyUser: [
       { access: 'write', filter: `${root}/request/%u/#` },
       { access: 'write', filter: `${root}/cancel/%u/#` },
       { access: 'read', filter: `${root}/reply/%u/#` },
@@ -52,10 +52,10 @@ export function contractRules(root = 'infer'): ContractRules {
   }
 }
 
-/** The rules as Mosquitto's `acl_file`. @throws Error for a root or a user that cannot be in one */
+/** The rules as Mosquitto's `acl_file`. @throws Error for a root or a user name that cannot be in one */
 export function aclText(options: AclOptions = {}): string {
   const { root, connectorUser = 'inferwire', observers = [] } = options
-  const { connector, everybody } = contractRules(root)
+  const { connector, everyUser } = contractRules(root)
   const lines = (word: 'topic' | 'pattern', rules: readonly AclRule[]): string[] =>
     rules.map(({ access, filter }) => `${word} ${access} ${filter}`)
   const everything: AclRule[] = ['#', '$SYS/#'].map((filter) => ({ access: 'read', filter }))
@@ -64,14 +64,19 @@ export function aclText(options: AclOptions = {}): string {
     `user ${checkedUser(connectorUser)}`,
     ...lines('topic', connector),
     '',
-    ...observers.flatMap((user) => [`user ${checkedUser(user)}`, ...lines('topic', everything), '']),
-    '# Every user, under its own name.',
-    ...lines('pattern', everybody),
+    ...observers.flatMap((user) => [
+      '# Read access to all topics, for tools such as MQTT Explorer.',
+      `user ${checkedUser(user)}`,
+      ...lines('topic', everything),
+      '',
+    ]),
+    '# Every user, only under its own name.',
+    ...lines('pattern', everyUser),
     '',
   ].join('\n')
 }
 
-/** Whether one of the rules lets the user do it; the topic is a topic name, not a filter. */
+/** Whether one of the rules permits the access. `topic` is a topic name, not a topic filter. */
 export function isAllowed(
   rules: readonly AclRule[],
   user: string,
@@ -88,7 +93,7 @@ export function isAllowed(
   })
 }
 
-// The rules have no `+`; `#` is always last and also matches its parent level (MQTT 5 §4.7.1.2).
+// The rules contain no `+`. `#` is always the last level and also matches its parent level (MQTT 5 §4.7.1.2).
 function matches(filter: readonly string[], topic: readonly string[]): boolean {
   if (filter.at(-1) !== '#') return filter.length === topic.length && beginsWith(topic, filter)
   return beginsWith(topic, filter.slice(0, -1))

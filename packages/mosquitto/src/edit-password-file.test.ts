@@ -5,25 +5,25 @@ const HASH = `$6$${'A'.repeat(16)}$${'A'.repeat(86)}==`
 const hash = (password: string): Promise<string> => Promise.resolve(`<${password}>`)
 
 describe('setting a user', () => {
-  test('adds a line, on a line of its own even where the last one has no line feed', () => {
+  test('adds a new line, even if the last line has no line feed', () => {
     expect(setUser('', 'ann', HASH)).toBe(`ann:${HASH}\n`)
     expect(setUser('bob:x', 'ann', HASH)).toBe(`bob:x\nann:${HASH}\n`)
   })
 
-  test('replaces its line in its place, drops further ones, and keeps everything else as it stands', () => {
+  test('replaces the first line of the user, removes further ones, and keeps all other lines', () => {
     const before = '# users\r\n\nann:old\nbob : x \r\nannie:y\n ann :older\nno colon\n'
     expect(setUser(before, 'ann', HASH)).toBe(`# users\r\n\nann:${HASH}\nbob : x \r\nannie:y\nno colon\n`)
   })
 })
 
-test('deleting takes all lines of the user, and no other', () => {
+test('deletes all lines of the user, and no other lines', () => {
   expect(deleteUser('# c\nann:1\nbob:2\n ann: 3\n', 'ann')).toBe('# c\nbob:2\n')
   expect(deleteUser('ann:1\n', 'an')).toBeUndefined()
   expect(deleteUser('#ann:1\n', '#ann')).toBeUndefined()
 })
 
 describe('hashing plain text', () => {
-  test('takes the whole rest of the line, spaces and colons too, and keeps what is hashed and comments', async () => {
+  test('hashes the rest of the line with spaces and colons, and keeps hashes and comments', async () => {
     const before = `# c\nann:a:b\nbob: x \r\n\ncid:${HASH}\n`
     expect(await hashPlainText(before, hash)).toEqual({
       text: `# c\nann:<a:b>\nbob:< x >\n\ncid:${HASH}\n`,
@@ -31,7 +31,7 @@ describe('hashing plain text', () => {
     })
   })
 
-  test('a second time changes nothing', async () => {
+  test('changes nothing the second time', async () => {
     const text = `ann:${HASH}\n# c\n`
     expect(await hashPlainText(text, hash)).toEqual({ text, hashed: [] })
   })
@@ -43,7 +43,7 @@ describe('hashing plain text', () => {
     ['ann:x\0', 'NUL'],
     ['ann:$6$broken', 'begins like a hash'],
     ['ann:$argon2id$broken', 'begins like a hash'],
-  ])('%j stops it', (line, message) => {
+  ])('is refused for the line %j', (line, message) => {
     const found = unhashableLines(`bob:x\n${line}\n`)
     expect(found).toEqual([{ line: 2, message: expect.stringContaining(message) as string }])
   })

@@ -1,9 +1,9 @@
-// Changes to the text of a password file. Every line that a change does not concern stays as it is, comments too.
+// Edits the text of a password file. All other lines stay as they are, including comments.
 import { parsePasswordFile, type PasswordLine, type UserLine } from './password-file.ts'
 import { passwordMistake } from './password-hash.ts'
 import { userNameMistake } from './user-name.ts'
 
-/** What `hashPlainText` did. */
+/** The result of `hashPlainText`. */
 export interface HashedFile {
   readonly text: string
   /** The users whose passwords were in plain text. */
@@ -16,7 +16,7 @@ export interface UnhashableLine {
   readonly message: string
 }
 
-/** Gives the user this hash: in its first line, or in a new one at the end. Further lines of the user go. */
+/** Sets the hash of a user, in its first line or in a new one at the end. Removes further lines of the user. */
 export function setUser(text: string, user: string, hash: string): string {
   const line = `${user}:${hash}`
   let isWritten = false
@@ -29,14 +29,14 @@ export function setUser(text: string, user: string, hash: string): string {
   return joined(isWritten ? lines : [...lines, line])
 }
 
-/** Takes all lines of the user out. Undefined when there is none. */
+/** Removes all lines of the user. Undefined if there is none. */
 export function deleteUser(text: string, user: string): string | undefined {
   const { lines } = parsePasswordFile(text)
   const kept = lines.filter((line) => !isOf(line, user))
   return kept.length === lines.length ? undefined : joined(kept.map((line) => line.text))
 }
 
-/** What stops `hashPlainText`: lines without a colon, unclean users, broken hashes, passwords that cannot be. */
+/** Lines that `hashPlainText` cannot process: without a colon, or with an invalid user, hash or password. */
 export function unhashableLines(text: string): UnhashableLine[] {
   return parsePasswordFile(text).lines.flatMap((line) => {
     const message = whyUnhashable(line)
@@ -44,7 +44,7 @@ export function unhashableLines(text: string): UnhashableLine[] {
   })
 }
 
-/** Hashes the passwords that stand in plain text; what is hashed already is kept. Ask `unhashableLines` before. */
+/** Hashes passwords in plain text, and keeps existing hashes. Call `unhashableLines` first. */
 export async function hashPlainText(
   text: string,
   hash: (password: string) => Promise<string>,
@@ -71,10 +71,10 @@ function whyUnhashable(line: PasswordLine): string | undefined {
     const mistake = passwordMistake(plainPassword(line))
     return mistake === undefined ? undefined : `has a password that ${mistake}`
   }
-  return typeof line.hash === 'string' ? 'begins like a hash, but is none that Mosquitto takes' : undefined
+  return typeof line.hash === 'string' ? 'begins like a hash, but Mosquitto does not accept it' : undefined
 }
 
-// Spaces may be part of a password: only the carriage return of a Windows line goes.
+// Spaces may be part of a password, so only the carriage return of a CR LF is removed.
 function plainPassword({ text }: UserLine): string {
   return text.slice(text.indexOf(':') + 1).replace(/\r$/, '')
 }

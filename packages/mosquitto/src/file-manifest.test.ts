@@ -5,7 +5,7 @@ import { fileManifest } from './file-manifest.ts'
 
 const TEXT = 'ann:$6$c2FsdA==$aGFzaA==\nbob:$7$101$c2FsdA==$aGFzaA==\n'
 
-test('a ConfigMap has the lines as a block, in the names of the guide', () => {
+test('a ConfigMap contains the lines as a block, with the default names', () => {
   expect(fileManifest(TEXT, { kind: 'ConfigMap', name: 'mosquitto-password' })).toBe(`apiVersion: v1
 kind: ConfigMap
 metadata:
@@ -18,7 +18,7 @@ data:
 `)
 })
 
-test('a Secret has the bytes', () => {
+test('a Secret contains the bytes as base64', () => {
   const text = fileManifest(TEXT, { kind: 'Secret', name: 'users', namespace: 'edge', key: 'passwd' })
   const secret = parse(text) as { data: Record<string, string>; metadata: object; type: string }
   expect(secret).toMatchObject({
@@ -29,7 +29,7 @@ test('a Secret has the bytes', () => {
   expect(Buffer.from(secret.data['passwd']!, 'base64').toString()).toBe(TEXT)
 })
 
-describe('whatever the text', () => {
+describe('any text', () => {
   const piece = fc.oneof(
     fc.constantFrom(
       '\n',
@@ -66,7 +66,7 @@ describe('whatever the text', () => {
   )
 
   // kubectl's parser is one of YAML 1.1.
-  test.each(['1.1', '1.2'] as const)('YAML %s reads it from both kinds byte for byte', (version) => {
+  test.each(['1.1', '1.2'] as const)('is read from both kinds byte for byte by YAML %s', (version) => {
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
         const text = pieces.join('')
@@ -90,7 +90,7 @@ test.each(['\uff74', ''])(
   },
 )
 
-test.each(['yes', 'null', '123', '1e3', '0x1f', 'a.b'])('a name such as %s stays text', (name) => {
+test.each(['yes', 'null', '123', '1e3', '0x1f', 'a.b'])('the name %s is written as text', (name) => {
   const manifest = fileManifest(TEXT, { kind: 'ConfigMap', name, key: name })
   expect(parse(manifest, { version: '1.1' })).toMatchObject({ metadata: { name }, data: { [name]: TEXT } })
 })
@@ -103,11 +103,11 @@ test.each([
   [{ name: 'a', namespace: 'a.b' }, 'namespace'],
   [{ name: 'a', key: 'a/b' }, 'key'],
   [{ name: 'a', key: '..' }, 'key'],
-])('%j is refused', (options, message) => {
+])('rejects %j', (options, message) => {
   expect(() => fileManifest(TEXT, { kind: 'ConfigMap', ...options })).toThrow(message)
 })
 
-test('what Kubernetes would refuse for its size is refused', () => {
+test('a file above the size limit of Kubernetes is rejected', () => {
   const text = 'a'.repeat(1024 * 1024 + 1)
   expect(() => fileManifest(text, { kind: 'Secret', name: 'a' })).toThrow('larger than')
 })

@@ -1,6 +1,6 @@
-// A file as a Kubernetes ConfigMap or Secret, ready for `kubectl apply`: nobody indents by hand.
+// Generates a Kubernetes ConfigMap or Secret that contains a file, for `kubectl apply`.
 
-/** Where the file goes. */
+/** Kind and names of the object. */
 export interface FileManifestOptions {
   readonly kind: 'ConfigMap' | 'Secret'
   readonly name: string
@@ -10,14 +10,14 @@ export interface FileManifestOptions {
   readonly key?: string
 }
 
-// Kubernetes' own limit for all data of one object.
+// Kubernetes' limit for the data of one object.
 const DATA_BYTES_MAX = 1024 * 1024
 const DNS_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const KEY = /^[-._a-zA-Z0-9]{1,253}$/
-// YAML 1.1, which kubectl reads, takes these for something else than text.
+// YAML 1.1, which kubectl reads, does not parse these as text.
 const YAML_WORDS = new Set(['y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'])
 
-/** The manifest; its value is the text, byte for byte. @throws Error for a name or size that Kubernetes refuses */
+/** The manifest; its value is exactly the text. @throws Error for a name or size that Kubernetes rejects */
 export function fileManifest(text: string, options: FileManifestOptions): string {
   const { kind, name, namespace = 'mosquitto', key = 'password.txt' } = options
   checkNames(name, namespace, key)
@@ -34,7 +34,7 @@ export function fileManifest(text: string, options: FileManifestOptions): string
     `  namespace: ${scalar(namespace)}`,
     ...(kind === 'Secret' ? ['type: Opaque'] : []),
     'data:',
-    // Quoted: base64 may consist of digits, and YAML would read a number.
+    // Quoted, because base64 may consist of digits, which YAML would parse as a number.
     `  ${scalar(key)}: ${kind === 'Secret' ? `"${Buffer.from(text).toString('base64')}"` : blockScalar(text)}`,
     '',
   ].join('\n')
@@ -60,19 +60,19 @@ function scalar(text: string): string {
   return /^[a-z][a-z0-9._-]*$/.test(text) && !YAML_WORDS.has(text) ? text : JSON.stringify(text)
 }
 
-// A literal block, four spaces in; its indicator says how many line feeds there are at the end.
+// A literal block, indented by four spaces. Its chomping indicator preserves the line feeds at the end.
 function blockScalar(text: string): string {
   if (!isLiteral(text)) return quoted(text)
   const body = text.replace(/\n+$/, '')
   const feeds = text.length - body.length
   const chomping = feeds === 0 ? '-' : feeds === 1 ? '' : '+'
   const indented = body.split('\n').map((line) => (line === '' ? '' : `    ${line}`))
-  // The last line feed is that of the manifest's own line.
+  // The manifest's own line break is the last line feed.
   return `|${chomping}\n${indented.join('\n')}${'\n'.repeat(Math.max(0, feeds - 1))}`
 }
 
-// What YAML 1.1 and 1.2 keep as it is in a literal block: no line break but LF, nothing unprintable, and a first
-// line that shows the indentation.
+// Whether YAML 1.1 and 1.2 preserve the text in a literal block: no line break but LF, no unprintable character, and a
+// first line that determines the indentation.
 function isLiteral(text: string): boolean {
   return (
     /^[^\s]/.test(text) &&

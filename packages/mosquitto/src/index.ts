@@ -1,4 +1,4 @@
-// The files that a Mosquitto broker reads: users and passwords, and who may use which topics.
+// Generates, checks and edits the files that a Mosquitto broker reads: password file and access rules.
 export { aclText, contractRules, isAllowed } from './acl.ts'
 export type { AclOptions, AclRule, ContractRules } from './acl.ts'
 export { deleteUser, hashPlainText, setUser, unhashableLines } from './edit-password-file.ts'

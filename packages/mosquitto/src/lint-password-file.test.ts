@@ -49,7 +49,7 @@ test.each([
   ['a hash of 2.1', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', true, false],
   ['a salt of 2.1', `ann:$7$1000$${base64(64)}$${base64(64)}\n`, true, false],
   ['plain text', 'ann:secret\n', true, true],
-])('%s: refused by 2.0 %j, by 2.1 %j', (_name, text, by20, by21) => {
+])('%s: rejected by 2.0 %j, by 2.1 %j', (_name, text, by20, by21) => {
   const findings = lintPasswordFile(text)
   expect([isRefused(findings, '2.0'), isRefused(findings, '2.1')]).toEqual([by20, by21])
 })
@@ -59,12 +59,12 @@ describe('a user name', () => {
     expect(found(`${name}:${HASH}\n`)).toEqual(['1 error user_name'])
   })
 
-  test.each(['line 3', 'müller', 'a'.repeat(65), '%u', 'a*'])('%j is worth a warning', (name) => {
+  test.each(['line 3', 'müller', 'a'.repeat(65), '%u', 'a*'])('%j causes a warning', (name) => {
     expect(found(`${name}:${HASH}\n`)).toEqual(['1 warning user_name_unusual'])
   })
 })
 
-test('every finding says what to do, and none repeats a password', () => {
+test('every finding has a remedy, and none contains a password', () => {
   const findings = lintPasswordFile(`hunter2\nann:hunter2\nbob:$6$hunter2$x\nbob:hunter2`)
   expect(findings.length).toBeGreaterThan(4)
   for (const { message, remedy } of findings) {
@@ -80,7 +80,7 @@ test.each([
   [0o100660, false, ['error permissions']],
   [0o100602, false, ['error permissions']],
   [0o100600, true, ['warning symbolic_link']],
-])('mode %o, symbolic link %s: %j', (mode, isSymbolicLink, expected) => {
+])('mode %o and symbolic link %s cause the findings %j', (mode, isSymbolicLink, expected) => {
   expect(lintPermissions({ mode, isSymbolicLink }).map(({ level, code }) => `${level} ${code}`)).toEqual(
     expected,
   )

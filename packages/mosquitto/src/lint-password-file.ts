@@ -1,22 +1,22 @@
-// What is wrong with a password file, found before a broker meets it.
+// Finds mistakes in a password file.
 import { parsePasswordFile, type PasswordLine, type UserLine } from './password-file.ts'
 import { hasLongSalt, ITERATIONS_ADVISED_MAX, ITERATIONS_MAX, type HashDefect } from './password-hash.ts'
 import { isPlainUserName, userNameMistake } from './user-name.ts'
 
 /** One finding. */
 export interface LintFinding {
-  /** Counted from 1; undefined where it is about the whole file. */
+  /** Counted from 1; undefined for a finding about the whole file. */
   readonly line: number | undefined
-  /** `error`: somebody cannot log in, or is not who it seems, or a broker does not start. */
+  /** `error`: a user cannot log in or has an unexpected name, or a broker does not start. */
   readonly level: 'error' | 'warning'
   readonly code: LintCode
-  /** What is wrong, without line and file. */
+  /** The mistake, without file and line. */
   readonly message: string
   /** What to do. */
   readonly remedy: string
 }
 
-/** What can be found. */
+/** The kinds of findings. */
 export type LintCode =
   | HashDefect
   | 'argon2id'
@@ -40,17 +40,17 @@ export type LintCode =
   | 'user_name'
   | 'user_name_unusual'
 
-// A broker of 2.0 drops users with these hashes; 2.1 made them.
+// Mosquitto 2.1 generates these hashes; 2.0 ignores users with them.
 const ONLY_2_1: ReadonlySet<LintCode> = new Set(['long_salt', 'argon2id'])
 
-/** Whether a broker of this line would not take all of the file, or somebody could not log in. */
+/** Whether a broker of this release line would reject part of the file, or a user could not log in. */
 export function isRefused(findings: readonly LintFinding[], version: '2.0' | '2.1'): boolean {
   return findings.some(({ level, code }) => level === 'error' && !(version === '2.1' && ONLY_2_1.has(code)))
 }
 
 const SET_AGAIN = 'Set the password again: inferwire passwd FILE USER'
 
-/** All findings, in the order of the lines. Bytes that are not UTF-8 are expected as U+FFFD. */
+/** All findings, in the order of the lines. U+FFFD in the text stands for bytes that are not UTF-8. */
 export function lintPasswordFile(text: string): LintFinding[] {
   const { lines } = parsePasswordFile(text)
   const userLines = lines.filter((line) => line.kind === 'user')
@@ -59,7 +59,7 @@ export function lintPasswordFile(text: string): LintFinding[] {
       error(
         undefined,
         'empty_file',
-        'no line has a user: nobody can log in',
+        'the file contains no user: every login fails',
         'Add one: inferwire passwd FILE USER',
       ),
       ...lines.flatMap(lintLine),
@@ -77,7 +77,7 @@ export function lintPasswordFile(text: string): LintFinding[] {
   ]
 }
 
-/** Findings about the file itself; `mode` as `stat` gives it. */
+/** Findings about the permissions of the file; `mode` is that of `stat`. */
 export function lintPermissions(file: {
   readonly mode: number
   readonly isSymbolicLink: boolean
@@ -85,20 +85,20 @@ export function lintPermissions(file: {
   const findings: LintFinding[] = []
   const shown = (file.mode & 0o777).toString(8).padStart(4, '0')
   if ((file.mode & 0o022) !== 0) {
-    const message = `others than the owner may write the file (mode ${shown}): they can give themselves any user`
+    const message = `users other than the owner may write the file (mode ${shown}): they can add and replace users`
     findings.push(
       error(undefined, 'permissions', message, 'chmod 0600 FILE; 0640 for a group that the broker is in'),
     )
   } else if ((file.mode & 0o007) !== 0) {
-    const message = `everybody on this machine may read the file (mode ${shown}): Mosquitto warns since 2.0.16, and says that it will refuse`
+    const message = `all users of this machine may read the file (mode ${shown}): Mosquitto warns since 2.0.16, and announces to reject it`
     findings.push(
       warning(undefined, 'permissions', message, 'chmod 0600 FILE; 0640 for a group that the broker is in'),
     )
   }
   if (file.isSymbolicLink) {
-    const message = 'the file is a symbolic link: Mosquitto 2.1 does not follow it, and does not start'
+    const message = 'the file is a symbolic link, which Mosquitto 2.1 does not follow: it does not start'
     const remedy =
-      'Name the file itself, or set MOSQUITTO_UNSAFE_ALLOW_SYMLINKS=1 for the broker (from 2.1.1).'
+      'Use the path of the file itself, or set MOSQUITTO_UNSAFE_ALLOW_SYMLINKS=1 for the broker (2.1.1 and later).'
     findings.push(warning(undefined, 'symbolic_link', message, remedy))
   }
   return findings
@@ -108,13 +108,13 @@ function lintLine(line: PasswordLine): LintFinding[] {
   const { number } = line
   const findings = lintCharacters(line)
   if (line.kind === 'no_colon') {
-    const message = 'there is no ":" between user and hash: Mosquitto skips the line'
+    const message = 'the line has no ":" between user and hash: Mosquitto ignores it'
     findings.push(
       error(
         number,
         'missing_colon',
         message,
-        'Write USER:PASSWORD and run inferwire passwd -U FILE, or take the line out.',
+        'Write USER:PASSWORD and run inferwire passwd -U FILE, or remove the line.',
       ),
     )
   }
@@ -125,7 +125,7 @@ function lintLine(line: PasswordLine): LintFinding[] {
 function lintCharacters({ number, text }: PasswordLine): LintFinding[] {
   const findings: LintFinding[] = []
   if (number === 1 && text.startsWith('\ufeff')) {
-    const message = 'the file begins with a byte order mark, which becomes a part of the first user name'
+    const message = 'the file begins with a byte order mark, which becomes part of the first user name'
     findings.push(error(1, 'byte_order_mark', message, 'Save it as UTF-8 without BOM.'))
   }
   if (text.endsWith('\r')) {
@@ -135,18 +135,18 @@ function lintCharacters({ number, text }: PasswordLine): LintFinding[] {
         number,
         'carriage_return',
         message,
-        "Mosquitto cuts it off, other tools do not: sed -i 's/\\r$//' FILE",
+        "Mosquitto accepts it, other tools do not. To convert it: sed -i 's/\\r$//' FILE",
       ),
     )
   }
   if (text.includes('\0')) {
-    const message = 'there is a NUL character: Mosquitto reads the line only up to it'
+    const message = 'the line contains a NUL character: Mosquitto ignores the rest of the line'
     findings.push(error(number, 'nul', message, SET_AGAIN))
   } else if (/[\u0001-\u0008\u000a-\u001f\u007f]/.test(text.replace(/\r$/, ''))) {
-    findings.push(error(number, 'control_character', 'there is a control character', SET_AGAIN))
+    findings.push(error(number, 'control_character', 'the line contains a control character', SET_AGAIN))
   }
   if (text.includes('\ufffd')) {
-    const message = 'the bytes are not UTF-8, as user names in MQTT must be'
+    const message = 'the line is not UTF-8, which MQTT requires for user names'
     findings.push(error(number, 'not_utf8', message, 'Save it as UTF-8, or set the password again.'))
   }
   return findings
@@ -156,21 +156,21 @@ function lintUser({ number, user, text }: UserLine): LintFinding[] {
   const mistake = userNameMistake(user)
   if (mistake !== undefined) {
     const remedy =
-      'Take the line out and make a user whose name is one topic level, best of letters, digits and _ . @ -'
+      'Remove the line, and create a user whose name is one topic level, preferably of letters, digits and _ . @ -'
     return [error(number, 'user_name', `user ${shown(user)} ${mistake}`, remedy)]
   }
   if (!text.startsWith(`${user}:`)) {
-    const message = `there is white space around user ${shown(user)}: Mosquitto cuts it off, but mosquitto_passwd will not find the user`
+    const message = `white space surrounds the user ${shown(user)}: Mosquitto removes it, but mosquitto_passwd does not find the user`
     return [warning(number, 'user_name_unusual', message, SET_AGAIN)]
   }
   if (isPlainUserName(user) || user.startsWith('\ufeff')) return []
-  const message = `user ${shown(user)} has other characters than letters, digits and _ . @ -, or more than 64`
+  const message = `user ${shown(user)} has characters other than letters, digits and _ . @ -, or more than 64 characters`
   return [
     warning(
       number,
       'user_name_unusual',
       message,
-      'It works, but take care in shells, in policies, and with look-alikes.',
+      'The name works, but needs care in shells and policies, and similar characters are easily confused.',
     ),
   ]
 }
@@ -178,16 +178,23 @@ function lintUser({ number, user, text }: UserLine): LintFinding[] {
 function lintHash({ number, user, secret, hash }: UserLine): LintFinding[] {
   if (typeof hash === 'string') return [hashDefect(number, user, secret, hash)]
   if (hash.algorithm === 'argon2id') {
-    const message = `user ${shown(user)} has an argon2id hash: only Mosquitto 2.1 knows it, 2.0 drops the user`
-    return [error(number, 'argon2id', message, 'For 2.0, and for inferwire dev: inferwire passwd FILE USER')]
+    const message = `user ${shown(user)} has an argon2id hash, which only Mosquitto 2.1 supports: 2.0 ignores the user`
+    return [
+      error(
+        number,
+        'argon2id',
+        message,
+        'For 2.0 and inferwire dev, set the password again: inferwire passwd FILE USER',
+      ),
+    ]
   }
   const findings: LintFinding[] = []
   if (hasLongSalt(hash)) {
-    const message = `user ${shown(user)} has a salt of 64 bytes, as the tool of Mosquitto 2.1 makes it: Mosquitto 2.0 drops the user`
+    const message = `user ${shown(user)} has a salt of 64 bytes, as generated by the tool of Mosquitto 2.1: Mosquitto 2.0 ignores the user`
     findings.push(error(number, 'long_salt', message, SET_AGAIN))
   }
   if (hash.algorithm === 'sha512-pbkdf2' && hash.iterations > ITERATIONS_ADVISED_MAX) {
-    const message = `user ${shown(user)} has ${hash.iterations} iterations: the broker does nothing else while it computes them, at every CONNECT`
+    const message = `user ${shown(user)} has ${hash.iterations} iterations, which the broker computes at every CONNECT and does nothing else meanwhile`
     findings.push(
       warning(
         number,
@@ -201,39 +208,38 @@ function lintHash({ number, user, secret, hash }: UserLine): LintFinding[] {
 }
 
 function hashDefect(number: number, user: string, secret: string, defect: HashDefect): LintFinding {
-  const says = (what: string): string => `user ${shown(user)} ${what}`
-  if (secret === '') return error(number, 'no_password', says('has no password'), SET_AGAIN)
-  // base64 has no colon: another line must have followed here.
+  const ofUser = (what: string): string => `user ${shown(user)} ${what}`
+  if (secret === '') return error(number, 'no_password', ofUser('has no password'), SET_AGAIN)
+  // base64 contains no colon, so two lines were joined.
   if (defect !== 'plain_text' && /:\$[67]\$/.test(secret)) {
     return error(
       number,
       'two_users',
-      says('shares the line with another user'),
-      'A line feed was lost: break the line before the second user.',
+      ofUser('shares the line with another user'),
+      'A line break is missing: insert it before the second user.',
     )
   }
   const messages: Record<HashDefect, string> = {
-    plain_text:
-      'has a password in plain text, or in a format that Mosquitto does not know: it drops the user',
+    plain_text: 'has a password in plain text, or in an unknown format: Mosquitto ignores the user',
     hash_form: 'has a hash with too few or too many parts between "$"',
-    iterations: `has no number of iterations from 1 to ${ITERATIONS_MAX}`,
+    iterations: `has a number of iterations that is not from 1 to ${ITERATIONS_MAX}`,
     base64: 'has a salt or a hash that is not base64',
     salt_length: 'has a salt that is neither 12 nor 64 bytes long',
     hash_length: 'has a hash that is not 64 bytes long',
   }
   const remedy = defect === 'plain_text' ? 'Hash it: inferwire passwd -U FILE' : SET_AGAIN
-  return error(number, defect, says(messages[defect]), remedy)
+  return error(number, defect, ofUser(messages[defect]), remedy)
 }
 
-// Found by running it: mosquitto_passwd 2.0.11 ends the new file there, and says nothing.
+// Observed with mosquitto_passwd 2.0.11: it ends the new file at such a line, without a message.
 function skippedLine({ kind, number, text }: PasswordLine, lastUserLine: number): LintFinding[] {
   const isBlank = kind === 'blank'
   if (number > lastUserLine || (!isBlank && (kind !== 'comment' || text.includes(':')))) return []
   const what = isBlank ? 'the line is empty' : 'the comment has no ":"'
-  const message = `${what}: mosquitto_passwd 2.0 drops all users below it when it sets a password`
+  const message = `${what}: mosquitto_passwd 2.0 deletes all users below it when it sets a password`
   const remedy = isBlank
-    ? 'Take the line out.'
-    : 'Put a ":" into the comment, or change the file only with inferwire passwd.'
+    ? 'Remove the line.'
+    : 'Add a ":" to the comment, or change the file only with inferwire passwd.'
   return [warning(number, isBlank ? 'blank_line' : 'comment_without_colon', message, remedy)]
 }
 
@@ -241,14 +247,14 @@ function duplicate(line: PasswordLine, lastNumberOf: ReadonlyMap<string, number>
   if (line.kind !== 'user') return []
   const last = lastNumberOf.get(line.user)!
   if (last === line.number) return []
-  const message = `user ${shown(line.user)} comes again in line ${last}: only the last one counts`
-  return [error(line.number, 'duplicate_user', message, 'Take one of the lines out.')]
+  const message = `user ${shown(line.user)} is repeated in line ${last}: only the last one is used`
+  return [error(line.number, 'duplicate_user', message, 'Remove one of the lines.')]
 }
 
 function lintEnd(text: string, lineCount: number): LintFinding[] {
   if (text.endsWith('\n')) return []
-  const message = 'there is no line feed at the end: what is appended lands in the last line'
-  return [warning(lineCount, 'missing_line_feed', message, 'End the file with a line feed: echo >> FILE')]
+  const message = 'the file does not end with a line feed: appended text would become part of the last line'
+  return [warning(lineCount, 'missing_line_feed', message, 'Add a line feed: echo >> FILE')]
 }
 
 function shown(user: string): string {

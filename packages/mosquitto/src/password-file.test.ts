@@ -9,7 +9,7 @@ const SHA512 =
 const PBKDF2 =
   'ann:$7$101$eJxk1JC9bk4SGq6K$H6rlTvJ01jXqpPMVXrQKhJn7HLFYmHmlaXjDO6gpvIaflEYxx4o1jj9DckuGA2ldTXkqv3qoPIu2lcvov8iaJw=='
 
-test('a file is its lines, as Mosquitto takes them', async () => {
+test('parses lines as Mosquitto does', async () => {
   const hash = await hashPassword('x', { algorithm: 'sha512' })
   const { lines, users } = parsePasswordFile(`# users\n\n ann : ${hash} \r\nnonsense\nbob:plain:text\n`)
   expect(lines.map(({ number, kind }) => [number, kind])).toEqual([
@@ -28,14 +28,14 @@ async function line(password: string): Promise<string> {
   return `ann:${await hashPassword(password, { algorithm: 'sha512' })}\n`
 }
 
-test('an empty file has no lines; a last line needs no line feed', () => {
+test('parses an empty file without lines, and a last line without a line feed', () => {
   expect(parsePasswordFile('').lines).toEqual([])
   expect(parsePasswordFile('a').lines).toHaveLength(1)
   expect(parsePasswordFile('a\n').lines).toHaveLength(1)
 })
 
 describe('a login', () => {
-  test.each([SHA512, PBKDF2])('made by mosquitto_passwd is verified: %s', async (line) => {
+  test.each([SHA512, PBKDF2])('with a hash of mosquitto_passwd is verified: %s', async (line) => {
     const file = parsePasswordFile(`${line}\n`)
     expect(await verifyLogin(file, 'ann', 'pä:ss $w')).toBe(true)
     for (const wrong of ['pä:ss $', 'pä:ss $w ', 'pa:ss $w', '', 'pä:ss $w\0'])
@@ -43,25 +43,25 @@ describe('a login', () => {
     expect(await verifyLogin(file, 'bob', 'pä:ss $w')).toBe(false)
   })
 
-  test('of several lines for one user the last counts, unless it is broken', async () => {
+  test('uses the last valid line of a user', async () => {
     const file = parsePasswordFile(`${await line('one')}${await line('two')}ann:three\n`)
     expect(await verifyLogin(file, 'ann', 'two')).toBe(true)
     for (const wrong of ['one', 'three']) expect(await verifyLogin(file, 'ann', wrong)).toBe(false)
   })
 
-  test('of a name that every object has is refused', async () => {
+  test('fails for names of properties of every JavaScript object', async () => {
     for (const user of ['__proto__', 'constructor', ''])
       expect(await verifyLogin(parsePasswordFile(`${SHA512}\n`), user, 'x')).toBe(false)
   })
 
-  test('with argon2id says that it cannot be verified here', async () => {
+  test('throws for argon2id, which cannot be verified', async () => {
     const file = parsePasswordFile('ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdHNhbHQ$aGFzaA\n')
     await expect(verifyLogin(file, 'ann', 'x')).rejects.toThrow('argon2id')
     expect(await verifyLogin(file, 'bob', 'x')).toBe(false)
   })
 })
 
-test('whatever the text: its lines are the text, and nothing throws', () => {
+test('parses any text without an exception or loss', () => {
   const piece = fc.oneof(
     fc.constantFrom(
       '\n',

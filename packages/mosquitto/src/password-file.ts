@@ -1,4 +1,4 @@
-// A password file taken apart as Mosquitto does it: lines `user:hash`, and lines that it skips.
+// Parses a password file as Mosquitto does: lines `user:hash`, and lines that it ignores.
 import { parsePasswordHash, verifyPassword, type HashDefect, type PasswordHash } from './password-hash.ts'
 import { trimBlanks } from './user-name.ts'
 
@@ -6,14 +6,14 @@ import { trimBlanks } from './user-name.ts'
 export type PasswordLine = {
   /** Counted from 1. */
   readonly number: number
-  /** As it stands, without the line feed. */
+  /** The raw line, without the line feed. */
   readonly text: string
 } & (
   | { readonly kind: 'blank' | 'comment' | 'no_colon' }
   | {
       readonly kind: 'user'
       readonly user: string
-      /** What follows the first colon: a hash, or a password in plain text. */
+      /** The text after the first colon: a hash, or a password in plain text. */
       readonly secret: string
       readonly hash: PasswordHash | HashDefect
     }
@@ -25,14 +25,14 @@ export type UserLine = Extract<PasswordLine, { kind: 'user' }>
 /** A whole file. */
 export interface PasswordFile {
   readonly lines: readonly PasswordLine[]
-  /** Who can log in. Of several lines for one user the last counts, as in Mosquitto. */
+  /** Users who can log in. As in Mosquitto, the last of several lines for one user is used. */
   readonly users: ReadonlyMap<string, PasswordHash>
 }
 
-/** Takes a file apart; every text is one, whatever is wrong with it is in its lines. */
+/** Parses any text; mistakes are part of the resulting lines. */
 export function parsePasswordFile(text: string): PasswordFile {
   const texts = text.split('\n')
-  // What follows the last line feed is no line of its own.
+  // The text after the last line feed is not a line if it is empty.
   if (texts.at(-1) === '') texts.pop()
   const lines = texts.map((line, index) => parseLine(line, index + 1))
   const users = new Map<string, PasswordHash>()
@@ -42,7 +42,7 @@ export function parsePasswordFile(text: string): PasswordFile {
   return { lines, users }
 }
 
-/** Whether this user may log in with this password; an unknown one takes as long as a known one. */
+/** Whether the user can log in with the password. For an unknown user the check takes equally long. */
 export async function verifyLogin(file: PasswordFile, user: string, password: string): Promise<boolean> {
   const hash = file.users.get(user)
   if (hash !== undefined) return await verifyPassword(hash, password)

@@ -22,17 +22,20 @@ const PASSWORDS = [
 ]
 
 describe('a new hash', () => {
-  test.each(['sha512', 'sha512-pbkdf2'] as const)('%s: is the password, and no other', async (algorithm) => {
-    for (const password of PASSWORDS) {
-      const hash = parsePasswordHash(await hashPassword(password, { algorithm, iterations: 10 }))
-      expect(hash).toMatchObject({ algorithm })
-      expect(hasLongSalt(hash as PasswordHash)).toBe(false)
-      expect(await verifyPassword(hash as PasswordHash, password)).toBe(true)
-      expect(await verifyPassword(hash as PasswordHash, `${password}x`)).toBe(false)
-    }
-  })
+  test.each(['sha512', 'sha512-pbkdf2'] as const)(
+    'made with %s verifies the password and no other',
+    async (algorithm) => {
+      for (const password of PASSWORDS) {
+        const hash = parsePasswordHash(await hashPassword(password, { algorithm, iterations: 10 }))
+        expect(hash).toMatchObject({ algorithm })
+        expect(hasLongSalt(hash as PasswordHash)).toBe(false)
+        expect(await verifyPassword(hash as PasswordHash, password)).toBe(true)
+        expect(await verifyPassword(hash as PasswordHash, `${password}x`)).toBe(false)
+      }
+    },
+  )
 
-  test('has a salt of its own, and the iterations that were asked for', async () => {
+  test('has a random salt and the given iterations', async () => {
     const one = await hashPassword('x', { iterations: 7 })
     expect(one).toMatch(/^\$7\$7\$[A-Za-z0-9+/]{16}\$[A-Za-z0-9+/]{86}==$/)
     expect(await hashPassword('x', { iterations: 7 })).not.toBe(one)
@@ -44,7 +47,7 @@ describe('a new hash', () => {
     ['', 'empty'],
     ['a\0b', 'NUL'],
     ['a'.repeat(65_536), 'longer'],
-  ])('of a password that Mosquitto cannot take is refused', async (password, message) => {
+  ])('is refused for a password that Mosquitto does not accept', async (password, message) => {
     await expect(hashPassword(password)).rejects.toThrow(message)
   })
 
@@ -79,7 +82,7 @@ test.each([
   expect(parsePasswordHash(text)).toBe(defect)
 })
 
-test('a salt of 64 bytes is a hash, but not for Mosquitto 2.0', () => {
+test('parses a hash with a salt of 64 bytes, which Mosquitto 2.0 rejects', () => {
   const hash = parsePasswordHash(`$7$1000$${base64(64)}$${base64(64)}`)
   expect(hash).toMatchObject({ algorithm: 'sha512-pbkdf2', iterations: 1000 })
   expect(hasLongSalt(hash as PasswordHash)).toBe(true)

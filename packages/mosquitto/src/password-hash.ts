@@ -2,10 +2,10 @@
 import { createHash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 
-/** What `-H` can say. */
+/** The hash algorithms that can be chosen. */
 export type HashAlgorithm = 'sha512' | 'sha512-pbkdf2'
 
-/** A hash taken apart. `digest` has 64 bytes, `salt` 12 or 64. */
+/** A parsed hash. `digest` has 64 bytes, `salt` 12 or 64. */
 export type PasswordHash =
   | { readonly algorithm: 'sha512'; readonly salt: Uint8Array; readonly digest: Uint8Array }
   | {
@@ -16,30 +16,30 @@ export type PasswordHash =
     }
   | { readonly algorithm: 'argon2id' }
 
-/** What keeps a text from being a hash that Mosquitto takes. */
+/** Why Mosquitto does not accept a text as a hash. */
 export type HashDefect = 'plain_text' | 'hash_form' | 'iterations' | 'base64' | 'salt_length' | 'hash_length'
 
 /** How to hash. */
 export interface HashOptions {
   /** @default sha512-pbkdf2 */
   readonly algorithm?: HashAlgorithm
-  /** Of PBKDF2, 1 to `ITERATIONS_MAX`. @default 20000 */
+  /** Iterations of PBKDF2, 1 to `ITERATIONS_MAX`. @default 20000 */
   readonly iterations?: number
 }
 
 /**
- * About 10 ms. The broker computes it at every CONNECT, and does nothing else meanwhile: a thousand clients that come
- * back together wait ten seconds. Mosquitto's own default is 101.
+ * Takes about 10 ms. The broker computes it at every CONNECT, and does nothing else meanwhile: a thousand clients that
+ * reconnect together need ten seconds. Mosquitto's default is 101.
  */
 export const ITERATIONS_DEFAULT = 20_000
-/** Above this the wait at every CONNECT is worth a warning. */
+/** More iterations cause a warning, because of the delay at every CONNECT. */
 export const ITERATIONS_ADVISED_MAX = 50_000
-/** Neither made nor verified above this: it would be seconds of one core for one CONNECT. */
+/** The limit for hashing and verification; more would take seconds of a core for one CONNECT. */
 export const ITERATIONS_MAX = 10_000_000
-/** Longest password, in UTF-8 bytes: MQTT's own limit (§1.5.6). */
+/** Maximum length of a password in UTF-8 bytes: the limit of MQTT (§1.5.6). */
 export const PASSWORD_BYTES_MAX = 65_535
 
-// The one length that Mosquitto 2.0 takes; 2.1 also takes the 64 that its own tool makes.
+// The only length that Mosquitto 2.0 accepts; 2.1 also accepts the 64 bytes that its tool generates.
 const SALT_BYTES = 12
 const SALT_BYTES_2_1 = 64
 const DIGEST_BYTES = 64
@@ -49,7 +49,10 @@ const ARGON2ID =
 
 const derive = promisify(pbkdf2)
 
-/** The text of a new hash with a salt of its own. @throws RangeError for iterations out of range, Error for a password that Mosquitto cannot take */
+/**
+ * The text of a new hash, with a random salt.
+ * @throws RangeError for iterations out of range, Error for a password that Mosquitto does not accept
+ */
 export async function hashPassword(password: string, options: HashOptions = {}): Promise<string> {
   const { algorithm = 'sha512-pbkdf2', iterations = ITERATIONS_DEFAULT } = options
   const mistake = passwordMistake(password)
@@ -63,20 +66,20 @@ export async function hashPassword(password: string, options: HashOptions = {}):
   return `$7$${iterations}$${base64(salt)}$${base64(digest)}`
 }
 
-/** Why this cannot be a password; undefined for one that can. */
+/** Why the text cannot be a password; undefined if it can. */
 export function passwordMistake(password: string): string | undefined {
   if (password === '') return 'is empty'
-  // Mosquitto measures passwords with strlen: what is behind a NUL would count for nothing.
+  // Mosquitto determines the length with strlen, which ignores everything after a NUL.
   if (password.includes('\0')) return 'contains a NUL character'
   if (Buffer.byteLength(password) > PASSWORD_BYTES_MAX) return `is longer than ${PASSWORD_BYTES_MAX} bytes`
   return undefined
 }
 
-/** Whether the password is the one that was hashed. @throws Error for argon2id, which Node.js 20 cannot compute */
+/** Whether the password matches the hash. @throws Error for argon2id, which Node.js 20 cannot compute */
 export async function verifyPassword(hash: PasswordHash, password: string): Promise<boolean> {
   if (passwordMistake(password) !== undefined) return false
   if (hash.algorithm === 'argon2id') {
-    throw new Error('An argon2id hash cannot be verified here; only a Mosquitto 2.1 can.')
+    throw new Error('An argon2id hash can only be verified by Mosquitto 2.1.')
   }
   const computed =
     hash.algorithm === 'sha512'
@@ -85,7 +88,7 @@ export async function verifyPassword(hash: PasswordHash, password: string): Prom
   return timingSafeEqual(computed, hash.digest)
 }
 
-/** Takes the text behind the user name apart: a hash, or what is wrong with it. */
+/** Parses the text after the user name: a hash, or what is wrong with it. */
 export function parsePasswordHash(text: string): PasswordHash | HashDefect {
   if (!looksHashed(text)) return 'plain_text'
   const fields = text.split('$').slice(1)
@@ -98,12 +101,12 @@ export function parsePasswordHash(text: string): PasswordHash | HashDefect {
   return typeof hash === 'string' ? hash : { ...hash, algorithm: 'sha512-pbkdf2', iterations }
 }
 
-// Hashing such a text as a password would lock its user out.
+// Such a text is never treated as a plain-text password: hashing it would lock out its user.
 function looksHashed(text: string): boolean {
   return /^\$(?:6|7|argon2id?|argon2d)\$/.test(text)
 }
 
-/** Whether Mosquitto 2.0 drops the user for its salt. */
+/** Whether Mosquitto 2.0 ignores the user because of the salt. */
 export function hasLongSalt(hash: PasswordHash): boolean {
   return hash.algorithm !== 'argon2id' && hash.salt.length !== SALT_BYTES
 }

@@ -31,7 +31,7 @@ function modeOf(path: string): number {
   return statSync(path).mode & 0o777
 }
 
-test('a new file is for its owner alone, and nothing else is left behind', () => {
+test('a new file is readable by its owner only, and no temporary file remains', () => {
   expect(writePasswordFile(file, 'a:b\n')).toBe(false)
   expect(modeOf(file)).toBe(0o600)
   expect(readdirSync(folder)).toEqual(['passwords'])
@@ -50,7 +50,7 @@ test.each([
   expect(modeOf(file)).toBe(after)
 })
 
-test('the file behind a symbolic link is replaced, not the link', () => {
+test('the target of a symbolic link is replaced, not the link', () => {
   writeFileSync(join(folder, 'real'), 'old')
   symlinkSync('real', file)
   writePasswordFile(file, 'new')
@@ -59,14 +59,14 @@ test('the file behind a symbolic link is replaced, not the link', () => {
   expect(readPasswordFile(file).isSymbolicLink).toBe(true)
 })
 
-test('who has the old file open goes on reading the old one', () => {
+test('a process that has the old file open continues to read the old content', () => {
   writeFileSync(file, 'old')
   const before = statSync(file).ino
   writePasswordFile(file, 'new')
   expect(statSync(file).ino).not.toBe(before)
 })
 
-test('a folder, a missing one and a device are refused, and leave nothing behind', () => {
+test('a folder, a missing folder and a device are rejected without a temporary file', () => {
   expect(() => writePasswordFile(folder, 'x')).toThrow('not a regular file')
   expect(() => writePasswordFile(join(folder, 'no', 'file'), 'x')).toThrow('ENOENT')
   expect(() => writePasswordFile('/dev/null', 'x')).toThrow('not a regular file')
@@ -76,7 +76,7 @@ test('a folder, a missing one and a device are refused, and leave nothing behind
   expect(() => readPasswordFile('/dev/zero')).toThrow('larger than')
 })
 
-test('bytes that are not UTF-8 are told', () => {
+test('bytes that are not UTF-8 are reported', () => {
   writeFileSync(file, Buffer.from([0xef, 0xbb, 0xbf, 0x61, 0xff]))
   expect(readPasswordFile(file)).toMatchObject({ text: '\ufeffa\ufffd', isUtf8: false })
 })

@@ -1,4 +1,4 @@
-// A password file on disk: read within bounds, and written so that a broker finds the old one or the new one whole.
+// Reads a password file within bounds, and replaces it atomically.
 import { randomBytes } from 'node:crypto'
 import {
   closeSync,
@@ -17,12 +17,12 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 
-/** What was read. */
+/** A password file as read from disk. */
 export interface StoredPasswordFile {
-  /** Bytes that are not UTF-8 are U+FFFD; a byte order mark is kept. */
+  /** Bytes that are not UTF-8 are replaced by U+FFFD; a byte order mark is kept. */
   readonly text: string
   readonly isUtf8: boolean
-  /** As `stat` gives it. */
+  /** The mode from `stat`. */
   readonly mode: number
   readonly isSymbolicLink: boolean
 }
@@ -31,7 +31,7 @@ export interface StoredPasswordFile {
 const FILE_BYTES_MAX = 16 * 1024 * 1024
 const CHUNK_BYTES = 64 * 1024
 
-/** @throws the system's error (`ENOENT`, `EACCES`, …), or an Error that says what is wrong with the file */
+/** @throws the system's error (`ENOENT`, `EACCES`, …), or an Error for a file that is too large */
 export function readPasswordFile(path: string): StoredPasswordFile {
   const { mode } = statSync(path)
   const bytes = readBounded(path)
@@ -40,10 +40,10 @@ export function readPasswordFile(path: string): StoredPasswordFile {
 }
 
 /**
- * Writes a file beside it and renames that. A new file is 0600. One that is there keeps its owner, its group and
- * the group's right to read; everybody else loses theirs. Of a symbolic link the file behind it is written.
- * @returns whether somebody lost the right to read
- * @throws the system's error, or an Error when it is no regular file
+ * Writes a temporary file in the same folder and renames it. A new file has mode 0600. An existing file keeps its owner,
+ * its group and the group's read permission; all other permissions are removed. Follows symbolic links.
+ * @returns whether other users lost read permission
+ * @throws the system's error, or an Error if it is not a regular file
  */
 export function writePasswordFile(path: string, text: string): boolean {
   const before = statOf(path)
@@ -55,7 +55,7 @@ export function writePasswordFile(path: string, text: string): boolean {
     try {
       if (before !== undefined) keepReaders(file, before)
       writeFileSync(file, text)
-      // A rename before the content is on the disk could leave an empty file after a power cut.
+      // Otherwise the file could be empty after a power failure.
       fsyncSync(file)
     } finally {
       closeSync(file)
@@ -68,7 +68,7 @@ export function writePasswordFile(path: string, text: string): boolean {
   return before !== undefined && (before.mode & 0o004) !== 0
 }
 
-// The broker often reads it through its group. Where the group cannot be kept, nobody else's gets the right.
+// Brokers often read the file through its group. If the group cannot be kept, no group gets read permission.
 function keepReaders(file: number, { uid, gid, mode }: Stats): void {
   try {
     fchownSync(file, uid, gid)

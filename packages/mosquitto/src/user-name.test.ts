@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { isPlainUserName, trimBlanks, userNameMistake } from './user-name.ts'
 
-test('a name that is not one clean topic level, or that no line can hold, is refused with the reason', () => {
+test('rejects a name that is not a single topic level, or cannot be in a line, with the reason', () => {
   for (const [name, reason] of [
     ['', 'is empty'],
     ['a/b', 'two topic levels'],
@@ -22,7 +22,7 @@ test('a name that is not one clean topic level, or that no line can hold, is ref
   }
 })
 
-test('a name that is taken is one clean level, and stays what it is in a line', () => {
+test('accepts only names that are a single topic level and survive in a line', () => {
   const name = fc.oneof(
     fc.string({ maxLength: 8 }),
     fc.string({ unit: 'grapheme', maxLength: 8 }),
@@ -39,7 +39,7 @@ test('a name that is taken is one clean level, and stays what it is in a line', 
   )
 })
 
-test('a plain name is always taken', () => {
+test('accepts every plain name', () => {
   fc.assert(
     fc.property(fc.stringMatching(/^[A-Za-z0-9_.@-]{1,64}$/), (name) => {
       expect(isPlainUserName(name)).toBe(true)
@@ -49,7 +49,7 @@ test('a plain name is always taken', () => {
   for (const name of ['line 3', 'müller', 'a'.repeat(65), 'a\n']) expect(isPlainUserName(name)).toBe(false)
 })
 
-test('white space is what Mosquitto cuts off, in time that grows with the text', () => {
+test('removes the same white space as Mosquitto, in linear time', () => {
   expect(trimBlanks('\t\n\v\f\r a b \r\n')).toBe('a b')
   expect(trimBlanks('\u00a0a\u3000')).toBe('\u00a0a\u3000')
   expect(trimBlanks(' '.repeat(1_000_000))).toBe('')

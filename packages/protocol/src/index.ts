@@ -34,6 +34,7 @@ export { Problem, PROBLEMS } from './problem.ts'
 export type { ProblemBody, ProblemCode, ProblemKind, ProblemOptions } from './problem.ts'
 export { readCard } from './read-card.ts'
 export type { CardReading, ReceivedCard } from './read-card.ts'
+export { readStatus } from './read-status.ts'
 export { tlsFailure } from './tls-failure.ts'
 export type { ErrorLike, TlsFailure, TlsFailureKind } from './tls-failure.ts'
 export {

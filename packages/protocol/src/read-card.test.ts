@@ -64,7 +64,7 @@ test('a card of a newer contract is read as far as this version can', () => {
   const newer = {
     contract: 2,
     name: 'iris',
-    protocols: ['v3'],
+    protocol_versions: ['v3'],
     operations: ['chat'],
     default_operation: 'chat',
     limits: { timeout_ms: 5, tokens_max: 9, request_bytes_max: 'unbounded' },

@@ -1,13 +1,14 @@
-// `inferwire completion`
+// Declares `inferwire completion`.
 import { Argument, Command } from 'commander'
 import { setExamples } from '../examples.ts'
 
 type Shell = 'bash' | 'zsh' | 'fish'
 
-/** The command; `program` gives the tree that it completes. */
+/** Builds the command; `program` returns the tree to complete. */
 export function completionCommand(program: () => Command): Command {
   const command = new Command('completion')
-    .description('Print the completion script of a shell.')
+    .summary('print a shell completion script')
+    .description('Print the completion script for a shell.')
     .addArgument(new Argument('<shell>', 'the shell').choices(['bash', 'zsh', 'fish']))
     .action(async (shell: Shell) => {
       const { completedCommands } = await import('../completion/command-tree.ts')
@@ -15,8 +16,8 @@ export function completionCommand(program: () => Command): Command {
       process.stdout.write(script(completedCommands(program())))
     })
   return setExamples(command, [
-    ['source <(inferwire completion bash)', 'bash, for this session; put it into ~/.bashrc to keep it'],
-    ['source <(inferwire completion zsh)', 'zsh, after compinit'],
+    ['source <(inferwire completion bash)', 'bash: for this session; add the line to ~/.bashrc to keep it'],
+    ['source <(inferwire completion zsh)', 'zsh: after compinit'],
     ['inferwire completion fish > ~/.config/fish/completions/inferwire.fish', 'fish'],
   ])
 }

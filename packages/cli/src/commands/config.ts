@@ -1,4 +1,4 @@
-// `inferwire config`
+// Declares `inferwire config`.
 import { Command } from 'commander'
 import { setExamples } from '../examples.ts'
 
@@ -6,10 +6,11 @@ interface ConfigFlags {
   readonly config?: string
 }
 
-/** The command. */
+/** Builds the command. */
 export function configCommand(): Command {
   return new Command('config')
-    .description('Check and see the configuration of the connector.')
+    .summary("check or print the connector's configuration")
+    .description("Check or print the connector's configuration.")
     .addCommand(checkCommand())
     .addCommand(printCommand())
     .addCommand(schemaCommand())
@@ -17,30 +18,35 @@ export function configCommand(): Command {
 
 function checkCommand(): Command {
   const command = withConfigFlag(new Command('check'))
-    .description('Say whether a configuration is valid, and everything that is wrong with it.')
+    .summary('check a configuration and list its mistakes')
+    .description('Check a configuration and list its mistakes.')
     .action(async (flags: ConfigFlags) => {
       const { checkConfig } = await import('../config/check-config.ts')
       checkConfig(flags.config)
     })
   return setExamples(command, [
-    ['inferwire config check -c inferwire.yaml', 'exit code 78 when something is wrong'],
+    ['inferwire config check -c inferwire.yaml', 'exits with 78 when the configuration is not valid'],
   ])
 }
 
 function printCommand(): Command {
   const command = withConfigFlag(new Command('print'))
+    .summary('print the effective configuration')
     .description(
-      'Print the configuration that counts: file, INFERWIRE_* variables and defaults; secrets as ***.',
+      'Print the effective configuration of file and INFERWIRE_* variables: first the options that differ from the defaults, then the defaults as comments. Secrets are shown as ***.',
     )
     .action(async (flags: ConfigFlags) => {
       const { printEffectiveConfig } = await import('../config/print-config.ts')
       printEffectiveConfig(flags.config)
     })
-  return setExamples(command, [['inferwire config print -c inferwire.yaml', 'with every default']])
+  return setExamples(command, [
+    ['inferwire config print -c inferwire.yaml', 'print a configuration that can be loaded again'],
+  ])
 }
 
 function schemaCommand(): Command {
   const command = new Command('schema')
+    .summary('print the JSON Schema of the configuration file')
     .description('Print the JSON Schema of the configuration file, for editors.')
     .action(async () => {
       const { printSchema } = await import('../config/print-schema.ts')
@@ -49,7 +55,7 @@ function schemaCommand(): Command {
   return setExamples(command, [
     [
       'inferwire config schema > inferwire.schema.json',
-      'name it in the first line of the file: # yaml-language-server: $schema=inferwire.schema.json',
+      'then begin the file with: # yaml-language-server: $schema=inferwire.schema.json',
     ],
   ])
 }
@@ -57,6 +63,6 @@ function schemaCommand(): Command {
 function withConfigFlag(command: Command): Command {
   return command.option(
     '-c, --config <FILE>',
-    'configuration (YAML; env: INFERWIRE_CONFIG); without it: variables and defaults',
+    'configuration file, YAML (env: INFERWIRE_CONFIG; default: variables and defaults only)',
   )
 }

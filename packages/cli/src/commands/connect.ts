@@ -1,56 +1,59 @@
-// `inferwire connect`
+// Declares `inferwire connect`.
 import { dialectNames } from '@inferwire/protocol'
 import { Command, Option } from 'commander'
 import { parsePort } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
 import type { ConnectFlags } from '../connect/connector-flags.ts'
 
-/** The command. */
+/** Builds the command. */
 export function connectCommand(): Command {
   const command = new Command('connect')
     .summary('run the connector')
     .description(
-      'Run the connector: take requests from the broker, ask the models, publish the answers.\n' +
-        'Options beat INFERWIRE_* variables, which beat the file. SIGTERM and Ctrl-C drain; SIGHUP and a changed file reload.',
+      'Run the connector: receive requests from the broker, call the models, publish the replies.\n' +
+        'Options override INFERWIRE_* variables, which override the file.\n' +
+        'SIGTERM or Ctrl-C drains and stops. SIGHUP, or a change of the file, reloads the configuration.',
     )
     .option(
       '-c, --config <FILE>',
-      'configuration (YAML; env: INFERWIRE_CONFIG); see: inferwire config schema',
+      'configuration file, YAML (env: INFERWIRE_CONFIG); its format: inferwire config schema',
     )
-    .option('--broker <URL>', 'broker: mqtt, mqtts, ws or wss')
     .option(
       '--model <NAME=URL>',
-      `serve a model; may be given several times; more after commas: protocolVersion=${dialectNames().sort().join('|')}, modelName=NAME, host=HOST`,
+      `expose a model; repeatable; settings follow commas: protocolVersion=${dialectNames().sort().join('|')}, modelName=NAME, host=HOST`,
       (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
     )
+    .option('--broker <URL>', 'broker URL: mqtt, mqtts, ws or wss')
+    .option('-u, --username <USER>', 'user name for the broker')
+    .option('--password-file <FILE>', 'file with the password; read again when it changes')
+    .optionsGroup('Identity and topics:')
     .option('--name <NAME>', 'name of this connector in {root}/status/{name}')
     .option('--root <TOPIC>', 'first level of the topics')
-    .option('--client-id <ID>', 'MQTT client id; keep it stable, the session belongs to it')
-    .option('-u, --username <USER>', 'user name at the broker')
-    .option('--password-file <FILE>', 'file that holds the password; read again when it changes')
+    .option('--client-id <ID>', 'MQTT client identifier; keep it stable, because it identifies the session')
     .option('--share <GROUP>', 'share the requests with the other connectors of this group')
-    .option('--admin-host <HOST>', 'address of /livez, /readyz and /metrics')
-    .option('--admin-port <PORT>', 'port of /livez, /readyz and /metrics; 0 = any free port', parsePort)
+    .optionsGroup('Operation:')
     .addOption(
-      new Option('--log-level <LEVEL>', 'how much to log').choices(['debug', 'info', 'warn', 'error']),
+      new Option('--log-level <LEVEL>', 'lowest level to log').choices(['debug', 'info', 'warn', 'error']),
     )
     .addOption(
-      new Option('--log-format <FORMAT>', 'auto is pretty on a terminal, else json').choices([
+      new Option('--log-format <FORMAT>', 'auto: pretty on a terminal, otherwise json').choices([
         'auto',
         'json',
         'pretty',
       ]),
     )
+    .option('--admin-host <HOST>', 'address of /livez, /readyz and /metrics')
+    .option('--admin-port <PORT>', 'port of /livez, /readyz and /metrics; 0 = any free port', parsePort)
     .action(async (flags: ConnectFlags) => {
       const { runConnector } = await import('../connect/run-connector.ts')
       process.exitCode = await runConnector(flags)
     })
   return setExamples(command, [
-    ['inferwire connect --model iris=http://127.0.0.1:8080', 'one model, the broker on this machine'],
-    ['inferwire connect -c inferwire.yaml', 'from a file'],
+    ['inferwire connect --model iris=http://127.0.0.1:8080', 'expose one model on the local broker'],
+    ['inferwire connect -c inferwire.yaml', 'read the configuration from a file'],
     [
       'inferwire connect -c inferwire.yaml --broker mqtts://broker.example:8883 -u inferwire --password-file ./password',
-      'another broker than the file says, with a login',
+      'override the broker of the file, with a login',
     ],
   ])
 }

@@ -1,4 +1,4 @@
-// `inferwire dev`
+// Declares `inferwire dev`.
 import { Command, InvalidArgumentError } from 'commander'
 import { parsePort } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
@@ -18,31 +18,32 @@ interface DevFlags {
   readonly model?: readonly DevModel[]
 }
 
-/** The command. */
+/** Builds the command. */
 export function devCommand(): Command {
   const command = new Command('dev')
-    .summary('run everything in one process, to try things out')
+    .summary('run everything in one process, for trying things out')
     .description(
       'Run everything in one process: an MQTT broker, a model server with example models, and the connector.\n' +
-        'Anonymous login unless --users is given, on 127.0.0.1 only: NOT FOR PRODUCTION.',
+        'It listens on 127.0.0.1 only. Without --users, no login is required. NOT FOR PRODUCTION.',
     )
+    .option('--model <NAME=FILE>', 'serve your own ONNX model; repeatable', collectModel)
+    .option(
+      '--users <FILE>',
+      'require a login: a Mosquitto password file, see inferwire passwd (embedded broker only)',
+    )
+    .option(
+      '--broker <KIND>',
+      'embedded, mosquitto (from PATH), or the URL of a running broker',
+      parseBroker,
+      'embedded',
+    )
+    .optionsGroup('Ports:')
     .option('--mqtt-port <PORT>', 'MQTT port of the broker; 0 = any free port', parsePort, 1883)
     .option('--ws-port <PORT>', 'WebSocket port of the broker; 0 = any free port', parsePort, 9001)
     .option('--http-port <PORT>', 'port of the model server; 0 = any free port', parsePort, 8080)
     .option('--admin-port <PORT>', 'port of /readyz and /metrics; 0 = any free port', parsePort, 8383)
-    .option(
-      '--broker <KIND>',
-      'embedded, mosquitto (found on PATH), or the URL of a running broker',
-      parseBroker,
-      'embedded',
-    )
-    .option(
-      '--users <FILE>',
-      'everybody must log in: a password file as Mosquitto reads it, see inferwire passwd (embedded broker only)',
-    )
-    .option('--model <NAME=FILE>', 'serve an ONNX model of yours; may be given several times', collectModel)
     .action(async (flags: DevFlags) => {
-      // An installation of the connector alone, such as the image, has it not.
+      // Optional dependency: the container image, for example, does not include it.
       const { runDev } = await import('@inferwire/dev').catch(async (error: unknown) => {
         const { missingStack } = await import('../dev/start-failure.ts')
         throw missingStack(error)
@@ -56,13 +57,10 @@ export function devCommand(): Command {
       }
     })
   return setExamples(command, [
-    ['inferwire dev', 'start, with one example prediction'],
-    ['inferwire dev --model defects=./defects.onnx', 'with a model of yours'],
-    [
-      'inferwire dev --users credentials.txt',
-      'with the users of a password file, under their own topics only',
-    ],
-    ['inferwire dev --mqtt-port 0 --ws-port 0 --http-port 0 --admin-port 0', 'on any free ports'],
+    ['inferwire dev', 'start everything and make one prediction'],
+    ['inferwire dev --model defects=./defects.onnx', 'serve your own model as well'],
+    ['inferwire dev --users credentials.txt', 'require a login, and restrict each user to its own topics'],
+    ['inferwire dev --mqtt-port 0 --ws-port 0 --http-port 0 --admin-port 0', 'use any free ports'],
   ])
 }
 
@@ -71,7 +69,7 @@ function parseBroker(text: string): string {
   throw new InvalidArgumentError('Expected embedded, mosquitto, or a URL such as mqtt://127.0.0.1:1883.')
 }
 
-/** Option parser: `NAME=FILE`, added to those before it. */
+/** Parses `NAME=FILE` and appends it to the models given before. */
 function collectModel(text: string, before: readonly DevModel[] | undefined): DevModel[] {
   const [, name, file] = /^([^=]+)=(.+)$/.exec(text) ?? []
   if (name === undefined || file === undefined) {

@@ -1,56 +1,59 @@
-// `inferwire infer`
+// Declares `inferwire infer`.
 import { OPERATIONS } from '@inferwire/protocol'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { addBrokerFlags } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
 import type { InferFlags } from '../infer/run-infer.ts'
 
-/** The command. */
+/** Builds the command. */
 export function inferCommand(): Command {
-  const command = addBrokerFlags(new Command('infer'))
-    .summary('ask a model and print the answer')
+  const command = new Command('infer')
+    .summary('send a request to a model and print the reply')
     .description(
-      'Ask a model over MQTT and print the answer.\n' +
-        "Without a body, on a terminal, the example of the model's card is sent.",
+      'Send a request to a model over MQTT and print the reply.\n' +
+        "Without a body, and with standard input on a terminal, sends the example from the model's card.",
     )
-    .argument('<model>', 'name of the model; NAME@VERSION for one version')
-    .option('-d, --data <JSON>', 'the body')
-    .option('-f, --file <FILE>', 'the body from a file; - is standard input')
+    .argument('<model>', 'name of the model, or NAME@VERSION')
+    .option('-d, --data <JSON>', 'request body')
+    .option('-f, --file <FILE>', 'file with the request body; - = standard input')
     .option(
       '--operation <NAME>',
-      `${Object.keys(OPERATIONS).join(', ')} (default: what the body is made for)`,
+      `${Object.keys(OPERATIONS).join(', ')} (default: predict for "instances", infer for "inputs", else the model's default)`,
     )
-    .option('--content-type <TYPE>', 'what the body is, when it is not JSON', parseContentType)
+    .option('--content-type <TYPE>', 'content type of a body that is not JSON', parseContentType)
     .addOption(
       new Option(
         '-o, --output <FORMAT>',
-        'body: its bytes, without a line break behind JSON; json: one object with status, timing and body',
+        'body: the exact bytes; json: one object with status, timing and body',
       ).choices(['json', 'body']),
     )
-    .option('-v, --verbose', 'say status and timing on standard error, also without a terminal')
+    .option('-v, --verbose', 'print status and timing to standard error even when it is not a terminal')
     .addOption(
-      new Option('--show <TOOL>', 'print the same request for another tool, send nothing').choices([
+      new Option('--show <TOOL>', 'print the equivalent command for another tool; send nothing').choices([
         'mosquitto',
         'curl',
       ]),
     )
-    .option('--url <URL>', 'with --show curl: the model server', 'http://MODEL_SERVER')
-    .action(async (model: string, flags: InferFlags) => {
-      const { runInfer } = await import('../infer/run-infer.ts')
-      await runInfer(model, flags)
-    })
+    .option('--url <URL>', 'model server URL for --show curl', 'http://MODEL_SERVER')
+  addBrokerFlags(command).action(async (model: string, flags: InferFlags) => {
+    const { runInfer } = await import('../infer/run-infer.ts')
+    await runInfer(model, flags)
+  })
   return setExamples(command, [
-    [`inferwire infer iris -d '{"instances":[[6.8,2.8,4.8,1.4]]}'`, 'a V1 body: predict'],
-    ['inferwire infer iris -f request.json -h broker.example -p 1883', 'a body from a file, another broker'],
-    ['inferwire infer iris', "the example of the model's card"],
+    [`inferwire infer iris -d '{"instances":[[6.8,2.8,4.8,1.4]]}'`, 'predict with a V1 body'],
+    [
+      'inferwire infer iris -f request.json -h broker.example -p 1883',
+      'read the body from a file; use another broker',
+    ],
+    ['inferwire infer iris', "send the example from the model's card"],
     [
       `inferwire infer iris -d '{"instances":[[6.8,2.8,4.8,1.4]]}' --show mosquitto`,
-      'the same for mosquitto_rr',
+      'print the equivalent mosquitto_rr command',
     ],
   ])
 }
 
-// RFC 9110 §8.3.1, as far as it keeps nonsense off the wire.
+// A loose form of RFC 9110 §8.3.1 that rejects obvious mistakes.
 function parseContentType(text: string): string {
   if (/^[\w.+*-]+\/[\x20-\x7e]{1,200}$/.test(text)) return text
   throw new InvalidArgumentError('Expected a type such as application/octet-stream.')

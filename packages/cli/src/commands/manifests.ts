@@ -8,10 +8,16 @@ export function manifestsCommand(): Command {
   const command = new Command('manifests')
     .summary('print the Kubernetes objects of broker and connector')
     .description(
-      'Print the Kubernetes objects of broker and connector: what the Helm chart makes, without Helm.\n' +
-        'The namespaces, and the Secret with the password of the connector, are made by hand.',
+      'Print the Kubernetes objects of broker and connector, the same as those of the Helm chart.\n' +
+        "Create the namespaces and the Secret with the connector's password yourself.",
     )
-    .addOption(new Option('--only <PART>', 'one of the two').choices(['mosquitto', 'connector']))
+    .addOption(
+      new Option('--only <PART>', "one part; traefik: values for Traefik's Helm chart").choices([
+        'mosquitto',
+        'connector',
+        'traefik',
+      ]),
+    )
     .option('--namespace <NAME>', 'namespace of the connector (default: inferwire)')
     .option('--mosquitto-namespace <NAME>', 'namespace of the broker (default: mosquitto)')
     .addOption(
@@ -20,40 +26,42 @@ export function manifestsCommand(): Command {
         'how clients outside of the cluster reach the broker (default: traefik)',
       ).choices(['traefik', 'gateway', 'loadbalancer', 'nodeport', 'none']),
     )
+    .option('--port <N>', 'port for clients outside of the cluster (default: 5883 with traefik)', parseWhole)
     .addOption(
       new Option('--traefik-api <VERSION>', 'v2 for Traefik before 2.10 (default: v3)').choices(['v2', 'v3']),
     )
     .addOption(
-      new Option('--mosquitto <VERSION>', 'line of Mosquitto (default: 2.0)').choices(['2.0', '2.1']),
+      new Option('--mosquitto <VERSION>', 'Mosquitto release line (default: 2.0)').choices(['2.0', '2.1']),
     )
-    .option('--tls-host <NAME>', 'the name of the broker in a certificate: adds TLS and WebSocket')
+    .option('--tls-host <NAME>', "the broker's host name in its certificate; enables TLS and WebSocket")
     .option('--tls-secret <NAME>', 'the Secret with that certificate')
-    .option('--secret', 'the password file as a Secret in place of a ConfigMap')
-    .option('--existing-secret', 'the password file is in the Secret mosquitto-password already')
-    .option('--password-file <FILE>', 'the password file; without it nobody gets in yet')
-    .option('--observer <USER>', 'a user who may see everything; may be given several times', collect)
-    .option(
-      '-c, --config <FILE>',
-      'configuration of the connector; what it leaves out is set for the cluster',
-    )
-    .option('--model <NAME=URL>', 'expose a model; may be given several times', collect)
+    .option('--secret', 'create the password file as a Secret instead of a ConfigMap')
+    .option('--existing-secret', 'use the password file in the existing Secret mosquitto-password')
+    .option('--password-file <FILE>', 'the password file; without it the broker rejects every client')
+    .option('--observer <USER>', 'a user with read access to all topics; repeatable', collect)
+    .option('-c, --config <FILE>', "the connector's configuration, merged over the settings for the cluster")
+    .option('--model <NAME=URL>', 'expose a model; repeatable', collect)
     .option('--image <IMAGE>', 'image of the connector (default: inferwire:0.1.0)')
-    .option('--replicas <N>', 'connectors (default: 1)', parseWhole)
-    .option('--memory <MIB>', 'memory limit of a connector (default: 512)', parseWhole)
+    .option('--replicas <N>', 'number of connectors (default: 1)', parseWhole)
+    .option('--memory <MIB>', 'memory limit of each connector (default: 512)', parseWhole)
     .option('--model-token [AUDIENCE]', 'mount a ServiceAccount token for model servers')
+    .option('--mount-secret <NAME=FOLDER>', "mount a Secret's keys as files; repeatable", collect)
     .action(async (flags: ManifestFlags) => {
       const { printManifests } = await import('../manifests/print-manifests.ts')
       printManifests(flags)
     })
   return setExamples(command, [
-    ['inferwire manifests --model iris=http://iris-predictor.models.svc.cluster.local', 'both, by Traefik'],
+    [
+      'inferwire manifests --model iris=http://iris-predictor.models.svc.cluster.local',
+      'both, exposed by Traefik',
+    ],
     [
       'inferwire manifests --only mosquitto --secret --password-file credentials.txt | kubectl apply -f -',
-      'the broker',
+      'apply the broker only',
     ],
     [
       'inferwire manifests --expose loadbalancer --tls-host mqtt.example.org --tls-secret mqtt-tls',
-      'without Traefik',
+      'with a load balancer instead of Traefik',
     ],
   ])
 }

@@ -1,4 +1,4 @@
-// `inferwire models`
+// Declares `inferwire models`.
 import { Command, Option } from 'commander'
 import { addBrokerFlags, type BrokerFlags } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
@@ -11,39 +11,45 @@ interface DescribeFlags extends BrokerFlags {
   readonly output?: 'json'
 }
 
-/** The command. */
+/** Builds the command. */
 export function modelsCommand(): Command {
   return new Command('models')
-    .description('See which models can be asked.')
+    .summary('list and describe models')
+    .description('List and describe the models on a broker.')
     .addCommand(listCommand())
     .addCommand(describeCommand())
 }
 
 function listCommand(): Command {
-  const command = addBrokerFlags(new Command('ls').alias('list'))
-    .description('List the models, from the cards that connectors left on the broker.')
-    .addOption(new Option('-o, --output <FORMAT>', 'how to print').choices(['json', 'wide', 'name']))
-    .action(async (flags: ListFlags) => {
-      const { listModels } = await import('../models/list-models.ts')
-      await listModels(flags, flags.output)
-    })
+  const command = new Command('ls')
+    .alias('list')
+    .summary('list the models on a broker')
+    .description(
+      'List the models whose cards are retained on the broker, and whether a connector serves them now.',
+    )
+    .addOption(new Option('-o, --output <FORMAT>', 'output format').choices(['json', 'wide', 'name']))
+  addBrokerFlags(command).action(async (flags: ListFlags) => {
+    const { listModels } = await import('../models/list-models.ts')
+    await listModels(flags, flags.output)
+  })
   return setExamples(command, [
-    ['inferwire models ls', 'on the broker of this machine'],
+    ['inferwire models ls', 'the models on the local broker'],
     [
       'inferwire models ls -h broker.example -u ann --password-file ./password -o wide',
-      'elsewhere, with more',
+      'another broker, with more columns',
     ],
   ])
 }
 
 function describeCommand(): Command {
-  const command = addBrokerFlags(new Command('describe'))
-    .description('Describe one model: operations, tensors, limits, topics, an example.')
+  const command = new Command('describe')
+    .summary('describe one model')
+    .description('Describe one model: operations, tensors, limits, topics and an example.')
     .argument('<model>', 'name of the model')
-    .addOption(new Option('-o, --output <FORMAT>', 'json: the card as it is').choices(['json']))
-    .action(async (model: string, flags: DescribeFlags) => {
-      const { describeModel } = await import('../models/describe-model.ts')
-      await describeModel(model, flags, flags.output)
-    })
-  return setExamples(command, [['inferwire models describe iris', 'what it takes and gives']])
+    .addOption(new Option('-o, --output <FORMAT>', 'json: the card as published').choices(['json']))
+  addBrokerFlags(command).action(async (model: string, flags: DescribeFlags) => {
+    const { describeModel } = await import('../models/describe-model.ts')
+    await describeModel(model, flags, flags.output)
+  })
+  return setExamples(command, [['inferwire models describe iris', 'its inputs, outputs and limits']])
 }

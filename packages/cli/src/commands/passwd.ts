@@ -7,19 +7,19 @@ import type { PasswdFlags } from '../passwd/run-passwd.ts'
 /** The command. */
 export function passwdCommand(): Command {
   const command = new Command('passwd')
-    .summary('make and check the password file of a Mosquitto broker')
+    .summary('create and check the password file of a Mosquitto broker')
     .description(
-      'Make and check the password file of a Mosquitto broker, as mosquitto_passwd does.\n' +
-        'Without -b the password is asked for, or read from standard input.',
+      'Create and check the password file of a Mosquitto broker, as mosquitto_passwd does.\n' +
+        'Without -b the command prompts for the password, or reads it from standard input.',
     )
     .argument('<file>', 'the password file')
-    .argument('[user]', 'name of the user: one topic level, best of letters, digits and _ . @ -')
-    .argument('[password]', 'with -b: the password; others can see it in the list of processes')
-    .option('-c, --create', 'make the file new; one that is there is replaced')
-    .option('-D, --delete', 'take the user out')
+    .argument('[user]', 'name of the user: one topic level, preferably of letters, digits and _ . @ -')
+    .argument('[password]', 'with -b: the password; visible to other users in the list of processes')
+    .option('-c, --create', 'create the file; replaces an existing one')
+    .option('-D, --delete', 'delete the user')
     .option('-b, --batch', 'the password is the third argument')
     .addOption(
-      new Option('-H, --hash <ALGORITHM>', 'how to hash (default: sha512-pbkdf2)').choices([
+      new Option('-H, --hash <ALGORITHM>', 'hash algorithm (default: sha512-pbkdf2)').choices([
         'sha512-pbkdf2',
         'sha512',
       ]),
@@ -29,9 +29,9 @@ export function passwdCommand(): Command {
       `iterations of sha512-pbkdf2 (default: ${ITERATIONS_DEFAULT}); the broker computes them at every CONNECT`,
       parseIterations,
     )
-    .option('-U, --update', 'hash the passwords that stand in the file in plain text')
-    .option('--verify', 'say whether this is the password of the user; exit code 77 when not')
-    .option('--lint', 'say what is wrong with the file; exit code 65 when somebody cannot log in')
+    .option('-U, --update', 'hash passwords that are in the file in plain text')
+    .option('--verify', 'check the password of the user; exit code 77 if it is wrong')
+    .option('--lint', 'report mistakes in the file; exit code 65 if a user cannot log in')
     .option('--configmap <NAME>', 'print the file as a Kubernetes ConfigMap')
     .option('--secret <NAME>', 'print the file as a Kubernetes Secret')
     .option('--namespace <NAME>', 'with --configmap or --secret (default: mosquitto)')
@@ -43,12 +43,12 @@ export function passwdCommand(): Command {
       },
     )
   return setExamples(command, [
-    ['inferwire passwd -c credentials.txt cam7', 'a new file with one user; asks for the password'],
-    ['inferwire passwd credentials.txt line-3 < password', 'one more user, without a terminal'],
-    ['inferwire passwd --lint credentials.txt', 'before a broker reads it'],
+    ['inferwire passwd -c credentials.txt cam7', 'a new file with one user; prompts for the password'],
+    ['inferwire passwd credentials.txt line-3 < password', 'another user, without a terminal'],
+    ['inferwire passwd --lint credentials.txt', 'check the file'],
     [
       'inferwire passwd --configmap mosquitto-password credentials.txt | kubectl apply -f -',
-      'into the cluster',
+      'deploy it to a cluster',
     ],
   ])
 }

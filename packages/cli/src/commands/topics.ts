@@ -1,4 +1,4 @@
-// `inferwire topics`
+// Declares `inferwire topics`.
 import { Command, Option } from 'commander'
 import { BROKER_ENV, topicSpace } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
@@ -10,24 +10,28 @@ interface ExplainFlags {
   readonly output?: 'json'
 }
 
-/** The command. */
+/** Builds the command. */
 export function topicsCommand(): Command {
-  return new Command('topics').description('Understand topics.').addCommand(explainCommand())
+  return new Command('topics')
+    .summary('explain topics')
+    .description('Explain topics.')
+    .addCommand(explainCommand())
 }
 
 function explainCommand(): Command {
   const command = new Command('explain')
-    .description('Take a topic apart: who asks what, where the answer goes, and what is wrong with it.')
-    .argument('<topic>', 'a topic, for example infer/request/cam7/iris/predict')
-    .option('-c, --config <FILE>', "a connector's configuration: also says which model and URL is asked")
+    .summary('explain the levels of a topic')
+    .description('Explain a topic: its client, model and operation, its reply topic, and any mistakes.')
+    .argument('<topic>', 'topic name, for example infer/request/cam7/iris/predict')
+    .option('-c, --config <FILE>', "a connector's configuration: also shows the model server's URL")
     .option('--root <TOPIC>', `first level of the topics (env: ${BROKER_ENV.root}; default: infer)`)
-    .addOption(new Option('-o, --output <FORMAT>', 'json for machines').choices(['json']))
+    .addOption(new Option('-o, --output <FORMAT>', 'output format').choices(['json']))
     .action(explain)
   return setExamples(command, [
-    ['inferwire topics explain infer/request/cam7/iris/predict', 'what this asks'],
+    ['inferwire topics explain infer/request/cam7/iris/predict', 'what a request on this topic does'],
     [
       'inferwire topics explain infer/request/cam7/iris/infer/42 -c inferwire.yaml',
-      'and which server it reaches',
+      'also show the URL that the connector calls',
     ],
   ])
 }

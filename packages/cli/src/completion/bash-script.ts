@@ -1,8 +1,8 @@
-// The completion script for bash, written from the command tree.
+// Generates the bash completion script from the command tree.
 import { shellQuote } from '../shell-quote.ts'
 import type { CompletedCommand } from './command-tree.ts'
 
-/** A script to be sourced by bash 3.2 or newer. */
+/** Returns a script for bash 3.2 or newer to source. */
 export function bashScript(commands: readonly CompletedCommand[]): string {
   return `# bash completion for inferwire. Load it with: source <(inferwire completion bash)
 _inferwire() {
@@ -28,7 +28,7 @@ function pathPattern({ path }: CompletedCommand): string {
   return shellQuote(`/${path.join('/')}`)
 }
 
-// What can follow an option: files, a fixed list, or anything.
+// The values of an option: files, a fixed list, or anything.
 function valueCases(command: CompletedCommand): string[] {
   const prefix = command.path.length === 0 ? '' : `/${command.path.join('/')}`
   return command.options

@@ -1,26 +1,26 @@
-// What a shell needs to know about the command tree to complete it.
+// The command tree in the form that the completion scripts need.
 import type { Command, Option } from 'commander'
 
-/** One command with what can follow it. */
+/** One command with its subcommands, options and argument values. */
 export interface CompletedCommand {
-  /** The words from the root to this command, without the root's own name. */
+  /** The command names from below the root to this command. */
   readonly path: readonly string[]
   readonly subcommands: readonly { readonly name: string; readonly description: string }[]
   readonly options: readonly CompletedOption[]
-  /** What the first argument can be, where that is a fixed list. */
+  /** The values of the first argument, if they are a fixed list; otherwise empty. */
   readonly choices: readonly string[]
 }
 
 /** One option of a command. */
 export interface CompletedOption {
-  /** `-o` and `--output`. */
+  /** For example `-o` and `--output`. */
   readonly names: readonly string[]
   readonly description: string
   readonly takes: 'nothing' | 'file' | 'choice' | 'value'
   readonly choices: readonly string[]
 }
 
-/** The root command and everything below it, parents first. */
+/** Returns the root command and all commands below it, parents first. */
 export function completedCommands(program: Command): CompletedCommand[] {
   return below(program, [])
 }
@@ -32,7 +32,7 @@ function below(command: Command, path: readonly string[]): CompletedCommand[] {
     path,
     subcommands: children.map((child) => ({
       name: child.name(),
-      description: firstLine(child.description()),
+      description: help.subcommandDescription(child),
     })),
     options: help.visibleOptions(command).map(completedOption),
     choices: command.registeredArguments[0]?.argChoices ?? [],

@@ -9,7 +9,7 @@ import { zshScript } from './zsh-script.ts'
 const commands = completedCommands(createProgram())
 const bash = bashScript(commands)
 
-// What bash would offer after these words; the last one is being typed.
+// Returns the completions that bash offers for the last of these words.
 function complete(...words: string[]): string[] {
   const line = ['inferwire', ...words].map((word) => `'${word}'`).join(' ')
   const script = `${bash}\nCOMP_WORDS=(${line}); COMP_CWORD=${words.length}; _inferwire; printf '%s\\n' "\${COMPREPLY[@]}"`
@@ -20,26 +20,26 @@ test('bash offers the commands', () => {
   expect(complete('con')).toEqual(['connect', 'config'])
 })
 
-test('bash offers the commands below a command, after options too', () => {
+test('bash offers the subcommands of a command', () => {
   expect(complete('models', '')).toEqual(expect.arrayContaining(['ls', 'describe']))
   expect(complete('config', 'pr')).toEqual(['print'])
 })
 
-test('bash offers the options of the command, not of another', () => {
+test('bash offers only the options of the current command', () => {
   expect(complete('infer', 'iris', '--sh')).toEqual(['--show'])
   expect(complete('connect', '--sh')).toEqual(['--share'])
 })
 
-test('bash offers the values of an option that has a fixed list', () => {
+test('bash offers the values of an option or argument with a fixed list', () => {
   expect(complete('infer', 'iris', '--show', '')).toEqual(['mosquitto', 'curl'])
   expect(complete('completion', 'f')).toEqual(['fish'])
 })
 
-test('bash offers nothing where it cannot know', () => {
+test('bash offers nothing after an option that takes any value', () => {
   expect(complete('infer', 'iris', '-p', '')).toEqual([])
 })
 
-test('every command and every long option is in all three scripts', () => {
+test('all three scripts contain every command and every long option', () => {
   const names = commands.flatMap(({ subcommands, options }) => [
     ...subcommands.map(({ name }) => name),
     ...options.flatMap((option) => option.names).filter((name) => name.startsWith('--')),

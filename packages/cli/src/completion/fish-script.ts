@@ -1,7 +1,7 @@
-// The completion script for fish, written from the command tree.
+// Generates the fish completion script from the command tree.
 import type { CompletedCommand, CompletedOption } from './command-tree.ts'
 
-/** A script to be sourced by fish 3. */
+/** Returns a script for fish 3 to source. */
 export function fishScript(commands: readonly CompletedCommand[]): string {
   const paths = commands.slice(1).map(({ path }) => fishQuote(`/${path.join('/')}`))
   return `# fish completion for inferwire. Load it with: inferwire completion fish | source
@@ -37,7 +37,7 @@ function optionWords({ names, description, takes, choices }: CompletedOption): s
   return [...words, '-d', fishQuote(description)].join(' ')
 }
 
-// In fish's single quotes a backslash and a quote are escaped.
+// Inside single quotes, fish requires backslashes and single quotes to be escaped.
 function fishQuote(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
 }

@@ -1,8 +1,8 @@
-// The completion script for zsh, written from the command tree.
+// Generates the zsh completion script from the command tree.
 import { shellQuote } from '../shell-quote.ts'
 import type { CompletedCommand, CompletedOption } from './command-tree.ts'
 
-/** A script to be sourced by zsh after `compinit`, or put into `$fpath` as `_inferwire`. */
+/** Returns a script for zsh to source after `compinit`, or to install in `$fpath` as `_inferwire`. */
 export function zshScript(commands: readonly CompletedCommand[]): string {
   return `#compdef inferwire
 # zsh completion for inferwire. Load it with: source <(inferwire completion zsh)
@@ -57,7 +57,7 @@ function wordCase({ path, subcommands, options, choices }: CompletedCommand): st
   return `    ${pattern}) entries=(${entries.join(' ')}) ;;`
 }
 
-// `name:description`; a colon in the name would end it.
+// `name:description`; a colon in the name must be escaped.
 function entry(name: string, description: string): string {
   const text = name.replaceAll(':', '\\:')
   return shellQuote(description === '' ? text : `${text}:${description}`)

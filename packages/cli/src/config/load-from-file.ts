@@ -1,7 +1,7 @@
-// Loads the configuration that `inferwire config` and `topics explain` talk about: file and environment, no flags.
+// Loads the configuration for `inferwire config` and `topics explain`: from file and environment, without flags.
 import { loadConfig, type ConnectorConfig } from '@inferwire/connector'
 
-/** The file is that of -c, else of INFERWIRE_CONFIG. @throws ConfigError with everything that is wrong */
+/** Loads `file`, or the file named by INFERWIRE_CONFIG. @throws ConfigError that lists all mistakes */
 export function loadFromFile(file: string | undefined): ConnectorConfig {
   return loadConfig({ file: file ?? process.env['INFERWIRE_CONFIG'], env: process.env })
 }

@@ -1,4 +1,4 @@
-// `inferwire config schema`
+// Runs `inferwire config schema`.
 import { configJsonSchema } from '@inferwire/connector'
 
 /** Prints the JSON Schema of the configuration file. */

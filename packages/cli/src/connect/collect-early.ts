@@ -1,24 +1,24 @@
-// Lets a small container collect the bodies of answered requests before they fill it.
+// Starts garbage collections early, so that the bodies of answered requests do not fill a small container.
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 type Collect = (options?: { readonly type: 'minor' }) => void
 
-// V8 begins to collect for the sake of bodies, which are outside of its heap, when 64 MB have come since the last time.
+// Bodies are outside V8's heap. V8 starts a GC for external memory after every 64 MB of new allocations.
 const V8_STEP_BYTES = 64 * 1024 * 1024
-// Of the memory limit.
+// As a share of the memory limit.
 const SHARE_MAX = 1 / 4
 const LOOK_MS = 10
-// Where all the bodies are in use, collecting all again at once would find nothing either.
+// When all bodies are still in use, another full collection right away would free nothing either.
 const FULL_EVERY_MS = 50
 
 /**
- * Looks at the bodies in memory again and again, where the memory limit of the process is so small that V8 would be late.
- * A collection of the young takes about a millisecond, and of all about ten.
+ * Checks external memory every 10 ms if the process's memory limit is so small that V8's own GC would start too late.
+ * A scavenge takes about 1 ms, a full collection about 10 ms.
  */
 export function collectEarly(limitBytes: number = process.constrainedMemory()): void {
   const bytesMax = limitBytes * SHARE_MAX
-  // 0 where the system cannot tell; far more than the machine has where there is no limit.
+  // 0 = the limit is unknown. Without a limit, it is far larger than the machine's memory.
   if (limitBytes === 0 || bytesMax >= V8_STEP_BYTES) return
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as Collect

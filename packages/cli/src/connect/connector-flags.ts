@@ -1,7 +1,7 @@
-// The options of `inferwire connect` in the shape of a configuration file.
+// Converts the options of `inferwire connect` to the form of a configuration file.
 import type { ConfigInput } from '@inferwire/connector'
 
-/** What commander collects. */
+/** The option values that Commander collects. */
 export interface ConnectFlags {
   readonly config?: string
   readonly broker?: string
@@ -19,9 +19,9 @@ export interface ConnectFlags {
   readonly logFormat?: 'auto' | 'json' | 'pretty'
 }
 
-/** The part of a configuration that flags set; `models` are those of --model by name. */
+/** Returns the configuration that the flags set; `models` holds the values of --model by name. */
 export function connectorFlags(flags: ConnectFlags, models: Readonly<Record<string, object>>): ConfigInput {
-  // What was not given is undefined here, and the configuration room leaves that out.
+  // Options that were not given are undefined; the configuration room ignores them.
   return {
     name: flags.name,
     root: flags.root,

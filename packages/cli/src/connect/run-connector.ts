@@ -1,4 +1,4 @@
-// `inferwire connect`: runs the connector until it is asked to stop, and takes over a changed configuration.
+// Runs `inferwire connect`: the connector runs until a stop signal, and reloads a changed configuration.
 import {
   ConfigError,
   createLog,
@@ -18,7 +18,7 @@ import { SIGNAL_EXIT, stopSignal } from './stop-signal.ts'
 
 /**
  * Resolves with the exit code after the drain.
- * @throws ConfigError, or the listen error of the admin port
+ * @throws ConfigError, or the error of listening on the admin port
  */
 export async function runConnector(flags: ConnectFlags): Promise<number> {
   const stop = stopSignal()
@@ -37,7 +37,7 @@ export async function runConnector(flags: ConnectFlags): Promise<number> {
   const watch = reloadOnRequest(connector, load, log, file)
   const signal = await stop
   watch?.stop()
-  // What is left undone comes again after the restart; the exit code says that there is something left.
+  // The broker redelivers unfinished requests after the restart; the exit code reports that there are some.
   return (await connector.stop()) ? EXIT.ok : SIGNAL_EXIT[signal]
 }
 
@@ -49,7 +49,7 @@ function warnWithoutModels(config: ConnectorConfig, log: Log): void {
   if (Object.keys(config.models).length > 0) return
   log.warn(
     { event: 'no_models' },
-    'No models are configured: every request is answered model_not_found. Add --model NAME=URL, or models: to the file.',
+    'No models are configured, so every request is answered with model_not_found. Add --model NAME=URL, or "models" to the configuration file.',
   )
 }
 
@@ -66,7 +66,7 @@ function reloadOnRequest(
       if (!(error instanceof ConfigError)) throw error
       log.error(
         { event: 'reload_refused', mistakes: error.mistakes },
-        `The changed configuration is not used, the old one stays. ${error.message}`,
+        `The changed configuration is not valid; the previous one remains in use. ${error.message}`,
       )
     }
   }
@@ -74,12 +74,12 @@ function reloadOnRequest(
   return file === undefined ? undefined : watchConfig(file, reload)
 }
 
-// A process in an unknown state must not go on half-dead: the broker delivers again after the restart.
+// A process in an unknown state must not continue. The broker redelivers its requests after the restart.
 function dieOnFault(log: Log): void {
   const die = (error: unknown): void => {
     log.fatal(
       { event: 'fault', err: error instanceof Error ? { stack: error.stack } : String(error) },
-      'A fault in Inferwire itself; please report it with this line.',
+      'An internal error in Inferwire. Please report it with this line.',
     )
     process.exit(EXIT.internal)
   }

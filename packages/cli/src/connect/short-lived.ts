@@ -1,11 +1,11 @@
-// Tells V8 that nothing which a request makes lives long.
+// Disables V8's allocation-site pretenuring.
 import { setFlagsFromString } from 'node:v8'
 
 /**
- * While the program is still slow, requests overlap, and their objects outlive a collection of the young. V8 concludes
- * that the places in the code which make them make long-lived ones ("pretenuring"), and allocates there among the old
- * for ever: then each dead request keeps its own young objects alive until a full collection. Costs 30 MB and up to a
- * third more CPU per request, in one run of three.
+ * Disables allocation-site pretenuring. While the code is not yet optimized, requests overlap and their objects survive
+ * a scavenge; V8 then permanently allocates such per-request objects in old space, where each dead one keeps its
+ * young objects alive until a full collection. In one run of three this costs 30 MB and up to a third more CPU per
+ * request.
  */
 export function expectShortLives(): void {
   setFlagsFromString('--no-allocation-site-pretenuring')

@@ -1,10 +1,10 @@
-// How a long-running command is asked to stop.
+// Waits for a signal that stops a long-running command.
 import { EXIT } from '../exit-code.ts'
 
-/** Exit codes of a process that a signal ended, as shells count them. */
+/** Exit codes of a process ended by a signal: 128 + the signal's number, as in shells. */
 export const SIGNAL_EXIT = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const
 
-/** A signal that asks to stop. */
+/** A signal that stops a command. */
 export type StopSignal = keyof typeof SIGNAL_EXIT
 
 /** Resolves at the first SIGINT or SIGTERM; the second ends the process at once. */

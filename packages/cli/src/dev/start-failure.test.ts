@@ -12,11 +12,11 @@ test.each([
   [named('ModelServerError', { code: 'invalid_model' }), 65],
   [named('ModelServerError', { code: 'duplicate_model_name' }), 64],
   [named('ModelServerError', { code: 'listen_failed' }), 69],
-])('%s ends with %i and its own words', (error, exitCode) => {
+])('%s leads to exit code %i and keeps its message', (error, exitCode) => {
   expect(startFailure(error)).toMatchObject({ name: 'CliError', exitCode, message: 'what to do' })
 })
 
-test('a fault of ours stays a fault', () => {
+test('returns an internal error unchanged', () => {
   const fault = new TypeError('x is not a function')
   expect(startFailure(fault)).toBe(fault)
 })

@@ -1,4 +1,4 @@
-// Why `inferwire dev` could not start, with the exit code that fits.
+// Turns start failures of `inferwire dev` into errors with an exit code.
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
@@ -10,29 +10,29 @@ const BY_MODEL_SERVER_CODE: Readonly<Record<string, number>> = {
   unsupported_model: EXIT.badInput,
 }
 
-/** An error of the development stack as one for the user; faults stay what they are. */
+/** Converts an error of the development stack to a CliError; returns internal errors unchanged. */
 export function startFailure(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const code = (error as { code?: unknown }).code
   if (error.name === 'ModelServerError') {
     return failure(BY_MODEL_SERVER_CODE[String(code)] ?? EXIT.unavailable, error)
   }
-  // The stack's own errors are plain and say what to do; TypeErrors and the like are ours.
+  // The stack throws plain Errors with a remedy; a TypeError, for example, is an internal error.
   const isPlain = error.name === 'PortTakenError' || (error.name === 'Error' && code === undefined)
   return isPlain ? failure(EXIT.unavailable, error) : error
 }
 
-/** The development stack could not be loaded: as an error for the user where it was not installed. */
+/** Converts a failed import of the development stack to a CliError if the package is not installed. */
 export function missingStack(error: unknown): unknown {
   if ((error as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') return error
   return new CliError(
     EXIT.unavailable,
-    'the development stack is not installed here: it is an optional package, @inferwire/dev',
-    'Install it: npm install @inferwire/dev',
+    'the optional package @inferwire/dev is not installed',
+    'Install it with: npm install @inferwire/dev',
     { cause: error },
   )
 }
 
 function failure(exitCode: number, error: Error): CliError {
-  return new CliError(exitCode, error.message, 'Options: inferwire dev --help', { cause: error })
+  return new CliError(exitCode, error.message, 'Help: inferwire dev --help', { cause: error })
 }

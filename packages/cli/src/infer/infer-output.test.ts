@@ -12,17 +12,17 @@ const answer: Answer = {
   body: Buffer.from('{"predictions":[1]}'),
 }
 
-test('body: the bytes as they came', () => {
+test('body: prints the bytes unchanged', () => {
   expect(formatAnswer(answer, 'body')).toBe(answer.body)
 })
 
-test('pretty: JSON for a reader, and what is not JSON as it is', () => {
+test('pretty: indents JSON and prints other bytes unchanged', () => {
   expect(formatAnswer(answer, 'pretty')).toBe('{\n  "predictions": [\n    1\n  ]\n}\n')
   const binary = Buffer.from([0xff, 0x00])
   expect(formatAnswer({ ...answer, body: binary }, 'pretty')).toBe(binary)
 })
 
-test('json: one object with everything', () => {
+test('json: prints one object with status, timing and body', () => {
   expect(JSON.parse(formatAnswer(answer, 'json') as string)).toEqual({
     model: 'iris',
     operation: 'predict',
@@ -39,7 +39,7 @@ test('json: one object with everything', () => {
 })
 
 test.each(['body', 'lines', 'pretty', 'json'] as const)(
-  '%s: 9007199254740993 and 1e400 keep their digits',
+  '%s: keeps the digits of 9007199254740993 and 1e400',
   (format) => {
     const exact = { ...answer, body: Buffer.from('{"predictions": [9007199254740993, 1e400, 1.0]}') }
     const text = String(formatAnswer(exact, format))
@@ -52,11 +52,11 @@ const printed = (body: string | Buffer, contentType: string | undefined): string
   return Buffer.from(bytes as Uint8Array).toString('latin1')
 }
 
-test('lines: JSON ends with one line break; what is not JSON stays as it is', () => {
+test('lines: ends JSON with one line break and prints other bytes unchanged', () => {
   expect(printed('{"a":1}', 'application/json')).toBe('{"a":1}\n')
   expect(printed('{"a":1}\n', 'application/json; charset=utf-8')).toBe('{"a":1}\n')
   expect(printed('{"a": 1}', 'application/problem+json')).toBe('{"a": 1}\n')
-  // Behind a bridge that drops the type.
+  // A bridge may have dropped the content type.
   expect(printed('0.87', undefined)).toBe('0.87\n')
   expect(printed('', 'application/json')).toBe('')
   expect(printed('5', 'application/octet-stream')).toBe('5')
@@ -64,7 +64,7 @@ test('lines: JSON ends with one line break; what is not JSON stays as it is', ()
   expect(printed(Buffer.from([0xff]), undefined)).toBe('\u00ff')
 })
 
-test('json: a body on many lines makes one line, and an empty one has no member', () => {
+test('json: prints a multi-line body on one line, and no member for an empty body', () => {
   const line = formatAnswer({ ...answer, body: Buffer.from('{\n  "a": "x\\ny"\n}\n') }, 'json') as string
   expect(line.split('\n')).toHaveLength(2)
   expect(JSON.parse(line)).toMatchObject({ body: { a: 'x\ny' } })
@@ -73,7 +73,7 @@ test('json: a body on many lines makes one line, and an empty one has no member'
   )
 })
 
-test('json: a binary answer can be read, because the length of its JSON is there', () => {
+test('json: includes the length of the JSON that precedes binary tensors', () => {
   const json = '{"outputs":[]}'
   const binary = {
     ...answer,
@@ -87,14 +87,14 @@ test('json: a binary answer can be read, because the length of its JSON is there
   }
   const bytes = Buffer.from(read.body_base64, 'base64')
   expect(bytes.subarray(0, read.inference_header_content_length).toString()).toBe(json)
-  // Also where all of it happens to be JSON.
+  // Even if the whole body is valid JSON.
   const bare = { ...binary, body: Buffer.from(json) }
   expect(JSON.parse(formatAnswer(bare, 'json') as string)).toHaveProperty('body_base64')
   expect(formatAnswer(bare, 'lines')).toBe(bare.body)
   expect(answerLine(binary)).toContain('inference-header-content-length=14')
 })
 
-test('the line about the answer cannot move the cursor of a terminal', () => {
+test('removes terminal control characters from the status line', () => {
   expect(answerLine(answer)).toBe('200  5.2 ms  queue;dur=0.4, upstream;dur=3.1\n')
   expect(answerLine({ ...answer, serverTiming: '\u001b[2J' })).not.toContain('\u001b')
 })

@@ -1,10 +1,10 @@
-// What `inferwire infer` prints: the body for standard output, one line about it for standard error.
+// Formats the output of `inferwire infer`: the body for standard output, a status line for standard error.
 import { compactJson, indentJson, isJsonType, jsonText } from '../json-text.ts'
 import { printable } from '../table.ts'
 
 const NEWLINE = 0x0a
 
-/** What an answer says, independent of how it came. */
+/** A reply, with the fields that are printed. */
 export interface Answer {
   readonly model: string
   readonly operation: string | undefined
@@ -12,18 +12,18 @@ export interface Answer {
   readonly durationMs: number
   readonly serverTiming: string | undefined
   readonly contentType: string | undefined
-  /** Bytes of JSON in front of binary tensors, from the reply's user property. */
+  /** Length in bytes of the JSON that precedes binary tensors, from the reply's user property. */
   readonly inferenceHeaderContentLength: string | undefined
   readonly body: Uint8Array
 }
 
 /**
- * How the body is printed: `body` exactly as it is, `lines` with a line break behind JSON that has none, `pretty`
- * indented for a reader, `json` inside one JSON object on one line.
+ * How the body is printed: `body` = unchanged; `lines` = JSON ends with a line break; `pretty` = JSON is indented;
+ * `json` = inside one JSON object on one line.
  */
 export type BodyFormat = 'body' | 'lines' | 'pretty' | 'json'
 
-/** What goes to standard output. The values of a body are never read and written anew: all their digits stay. */
+/** Returns the text or bytes for standard output. Numbers keep all their digits: JSON is never re-serialized. */
 export function formatAnswer(answer: Answer, format: BodyFormat): Uint8Array | string {
   const { body } = answer
   if (format === 'body') return body
@@ -33,18 +33,18 @@ export function formatAnswer(answer: Answer, format: BodyFormat): Uint8Array | s
   return isLine(answer, text) ? Buffer.concat([body, Buffer.from('\n')]) : body
 }
 
-// A line of JSON that a shell or a line reader can take. Everything else, binary tensors above all, must stay whole.
+// Only JSON without a final line break gets one; other bytes, such as binary tensors, must not be changed.
 function isLine({ body, contentType }: Answer, text: string | undefined): boolean {
   if (text === undefined || body.at(-1) === NEWLINE) return false
   return contentType === undefined || isJsonType(contentType)
 }
 
-// JSON with binary tensors behind it.
+// JSON followed by binary tensors.
 function isMixed({ inferenceHeaderContentLength }: Answer): boolean {
   return inferenceHeaderContentLength !== undefined
 }
 
-/** "200  5.2 ms  queue;dur=0.4, upstream;dur=3.1" */
+/** Returns the status line, for example "200  5.2 ms  queue;dur=0.4, upstream;dur=3.1". */
 export function answerLine(answer: Answer): string {
   const { status, durationMs, serverTiming, inferenceHeaderContentLength: jsonBytes } = answer
   const parts = [
@@ -56,7 +56,7 @@ export function answerLine(answer: Answer): string {
   return `${printable(parts.join('  '))}\n`
 }
 
-// A body that is not JSON goes in as base64: the object stays valid, and nothing is lost.
+// A body that is not JSON is encoded as base64.
 function toJsonLine(answer: Answer, text: string | undefined): string {
   const head = JSON.stringify({
     model: answer.model,
@@ -75,7 +75,7 @@ function toJsonLine(answer: Answer, text: string | undefined): string {
   return `${head.slice(0, -1)},${member}}`
 }
 
-// A number, where the wire has one; else as it came, because a reader must not take it for nothing.
+// Returns a number; a malformed value is passed on as text, so that a reader does not miss it.
 function lengthOf({ inferenceHeaderContentLength: text }: Answer): number | string | undefined {
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : text
 }

@@ -19,11 +19,11 @@ test.each([
   ['[1]', undefined],
   ['null', undefined],
   ['no JSON', undefined],
-])('%s is made for %s', (body, operation) => {
+])('body %s implies operation %s', (body, operation) => {
   expect(operationOf(Buffer.from(body))).toBe(operation)
 })
 
-test('text and file give the same bytes; the file keeps its name', async () => {
+test('returns the same bytes for -d and -f, and the file name for -f', async () => {
   const file = join(folder, 'body.json')
   expect(await readRequestBody({ data: '{"inputs":[]}' })).toEqual({
     bytes: Buffer.from('{"inputs":[]}'),
@@ -32,7 +32,7 @@ test('text and file give the same bytes; the file keeps its name', async () => {
   expect(await readRequestBody({ file })).toEqual({ bytes: Buffer.from('{"inputs":[]}'), file })
 })
 
-test('with a content type the body need not be JSON', async () => {
+test('accepts a body that is not JSON when --content-type is given', async () => {
   const file = join(folder, 'image.jpg')
   expect((await readRequestBody({ file, contentType: 'image/jpeg' }))?.bytes).toHaveLength(2)
 })
@@ -43,25 +43,25 @@ test.each([
   [{ file: '/does/not/exist' }, 66, /cannot be read/],
   [{ file: tmpdir() }, 66, /cannot be read/],
   [{ data: '{}', file: 'x' }, 64, /together/],
-])('%j is refused with %i', async (source, exitCode, message) => {
+])('rejects %j with exit code %i', async (source, exitCode, message) => {
   await expect(readRequestBody(source)).rejects.toMatchObject({
     exitCode,
     message: expect.stringMatching(message) as string,
   })
 })
 
-test('a file of 600 MB is too large, and not "not UTF-8"', async () => {
+test('rejects a file of 600 MB as too large, not as invalid UTF-8', async () => {
   const file = join(folder, 'large.json')
   writeFileSync(file, '')
-  // A sparse file: it takes no room on the disk, and is never read.
+  // A sparse file: it uses no disk space and is never read.
   truncateSync(file, 600_000_000)
   await expect(readRequestBody({ file })).rejects.toMatchObject({
     exitCode: 65,
-    message: `file "${file}" is larger than 268435456 bytes, the most that MQTT carries`,
+    message: `file "${file}" is larger than 268435456 bytes, the limit of MQTT`,
   })
 })
 
-test('an operation that does not exist lists those that do', () => {
+test('rejects an unknown operation', () => {
   expect(parseOperation('predict')).toBe('predict')
   expect(() => parseOperation('constructor')).toThrow(expect.objectContaining({ exitCode: 64 }))
 })

@@ -1,4 +1,4 @@
-// Where the body of a request comes from: -d, -f, standard input.
+// Reads the body of a request from -d, -f or standard input.
 import { readFile, stat } from 'node:fs/promises'
 import { isOperationName, operationOfBody, OPERATIONS, type OperationName } from '@inferwire/protocol'
 import { CliError, usageError } from '../cli-error.ts'
@@ -6,33 +6,30 @@ import { EXIT } from '../exit-code.ts'
 import { isJsonType } from '../json-text.ts'
 import { utf8Text } from '../text-file.ts'
 
-/** The body of a request, and where it was read from. */
+/** The body of a request and its source. */
 export interface RequestBody {
   readonly bytes: Uint8Array
-  /** The file given with -f, where a shown command can name it instead of its content. */
+  /** The file given with -f, if a command printed by --show can refer to it. */
   readonly file: string | undefined
 }
 
-/** The options that say where a body comes from. */
+/** The options that select the body. */
 export interface BodySource {
   readonly data?: string
   readonly file?: string
   readonly contentType?: string
 }
 
-// MQTT's largest packet is 256 MiB; a larger body cannot be published at all.
+// The largest MQTT packet; a larger body cannot be published.
 const BODY_BYTES_MAX = 256 * 1024 * 1024
 
 /**
- * Reads the body; undefined when none was given and standard input is a terminal.
- * @throws CliError when the file cannot be read or what should be JSON is not
+ * Reads the body. Returns undefined when none was given and standard input is a terminal.
+ * @throws CliError when the file cannot be read, or the body must be JSON and is not
  */
 export async function readRequestBody(source: BodySource): Promise<RequestBody | undefined> {
   if (source.data !== undefined && source.file !== undefined) {
-    throw usageError(
-      '-d and -f were given together',
-      'Give the body once: as text with -d, or as a file with -f.',
-    )
+    throw usageError('-d and -f were given together', 'Use only one of them: -d for text, or -f for a file.')
   }
   if (source.data !== undefined) return checked(Buffer.from(source.data), undefined, '-d', source)
   if (source.file !== undefined && source.file !== '-') {
@@ -44,13 +41,13 @@ export async function readRequestBody(source: BodySource): Promise<RequestBody |
     throw new CliError(
       EXIT.badInput,
       'standard input is empty, and neither -d nor -f was given',
-      `Give the body with -d '{"instances":[[…]]}', with -f FILE, or pipe it in.`,
+      `Use -d '{"instances":[[…]]}' or -f FILE, or pipe the body to standard input.`,
     )
   }
   return checked(bytes, undefined, 'standard input', source)
 }
 
-/** The operation that a body is made for: V1 has `instances`, V2 has `inputs`. */
+/** Returns the operation that a body implies: `predict` for `instances` (V1), `infer` for `inputs` (V2). */
 export function operationOf(bytes: Uint8Array): OperationName | undefined {
   try {
     return operationOfBody(JSON.parse(Buffer.from(bytes).toString()))
@@ -59,23 +56,23 @@ export function operationOf(bytes: Uint8Array): OperationName | undefined {
   }
 }
 
-/** The operation given with --operation. @throws CliError when there is no such operation */
+/** Checks the value of --operation. @throws CliError when there is no such operation */
 export function parseOperation(name: string): OperationName {
   if (isOperationName(name)) return name
   throw usageError(
     `there is no operation "${name}"`,
-    `Use one of: ${Object.keys(OPERATIONS).join(', ')}; or leave it out: the body decides.`,
+    `Use one of: ${Object.keys(OPERATIONS).join(', ')}; or omit --operation to choose it by the body.`,
   )
 }
 
-// With another Content Type the body is the model's business; without one it is JSON.
+// Without --content-type the body must be JSON; with a type other than JSON it is not checked.
 function checked(bytes: Buffer, file: string | undefined, from: string, source: BodySource): RequestBody {
   if (source.contentType !== undefined && !isJsonType(source.contentType)) {
     return { bytes, file }
   }
   const text = utf8Text(bytes, `the body from ${from}`)
   if (source.contentType === undefined) checkJson(text, from)
-  // RFC 8259 §8.1: a byte order mark must not be sent. The file is not what is sent then.
+  // RFC 8259 §8.1: a byte order mark must not be sent. Without it, the body differs from the file.
   const isMarked = bytes.length > Buffer.byteLength(text)
   return isMarked ? { bytes: Buffer.from(text), file: undefined } : { bytes, file }
 }
@@ -87,7 +84,7 @@ function checkJson(text: string, from: string): void {
     throw new CliError(
       EXIT.badInput,
       `the body from ${from} is not JSON: ${(error as Error).message}`,
-      'Correct it, or say what it is with --content-type (application/octet-stream, image/jpeg, …).',
+      'Correct it, or set its type with --content-type (application/octet-stream, image/jpeg, …).',
       { cause: error },
     )
   }
@@ -95,7 +92,7 @@ function checkJson(text: string, from: string): void {
 
 async function readBodyFile(file: string): Promise<Buffer> {
   try {
-    // Before it is read: above half a GiB, text cannot even be decoded. A pipe has no size yet.
+    // Checked before reading, because text above half a GiB cannot even be decoded. A pipe reports no size.
     if ((await stat(file)).size > BODY_BYTES_MAX) throw tooLarge(`file "${file}"`)
     const bytes = await readFile(file)
     if (bytes.length > BODY_BYTES_MAX) throw tooLarge(`file "${file}"`)
@@ -125,7 +122,7 @@ async function readStdin(): Promise<Buffer> {
 function tooLarge(what: string): CliError {
   return new CliError(
     EXIT.badInput,
-    `${what} is larger than ${BODY_BYTES_MAX} bytes, the most that MQTT carries`,
-    'Send less at once.',
+    `${what} is larger than ${BODY_BYTES_MAX} bytes, the limit of MQTT`,
+    'Split the request into smaller ones.',
   )
 }

@@ -1,4 +1,4 @@
-// `inferwire infer`: gets the body, decides the operation, then asks or shows.
+// Runs `inferwire infer`: reads the body, chooses the operation, then sends the request or prints a command.
 import {
   dialectNames,
   dialectOf,
@@ -19,7 +19,7 @@ import { printable } from '../table.ts'
 import { operationOf, parseOperation, readRequestBody } from './request-body.ts'
 import { curlLine, mosquittoLine, type ShownRequest } from './show-command.ts'
 
-/** What commander collects. */
+/** The option values that Commander collects. */
 export interface InferFlags extends BrokerFlags {
   readonly data?: string
   readonly file?: string
@@ -31,14 +31,14 @@ export interface InferFlags extends BrokerFlags {
   readonly url: string
 }
 
-/** Prints the answer of the model, or the command of --show. @throws CliError, InferwireError */
+/** Prints the model's reply, or the command for --show. @throws CliError, InferwireError */
 export async function runInfer(model: string, flags: InferFlags): Promise<void> {
   if (!isModelName(model)) {
     throw usageError(`"${model}" cannot be the name of a model`, 'List the models with: inferwire models ls')
   }
   const target = brokerTarget(flags, process.env)
   if (target.mqttVersion === '3.1.1' && flags.contentType !== undefined) {
-    throw usageError('MQTT 3.1.1 cannot say a content type', 'Leave out -V 3.1.1, or --content-type.')
+    throw usageError('MQTT 3.1.1 cannot carry a content type', 'Omit -V 3.1.1 or --content-type.')
   }
   const connection = new LazyClient(target)
   try {
@@ -68,16 +68,16 @@ async function prepare(
   return { ...request, operation: example.operation, body: { bytes: example.bytes, file: undefined } }
 }
 
-// Nobody typed a body: the card has one that works.
+// Without a body, the example from the model's card is sent.
 async function exampleOf(
   model: string,
   asked: OperationName | undefined,
   connection: LazyClient,
 ): Promise<{ operation: OperationName; bytes: Uint8Array }> {
-  const { example: said } = await (await connection.open()).card(model)
-  const operation = said === undefined ? undefined : knownOperation(said.operation)
-  const remedy = `Give a body: -d '{"instances":[[…]]}' or -f FILE. What the model takes: inferwire models describe ${model}`
-  if (said === undefined || operation === undefined) {
+  const { example } = await (await connection.open()).card(model)
+  const operation = example === undefined ? undefined : knownOperation(example.operation)
+  const remedy = `Use -d '{"instances":[[…]]}' or -f FILE. For the model's inputs: inferwire models describe ${model}`
+  if (example === undefined || operation === undefined) {
     throw usageError(`no body was given, and the card of model "${model}" has no example`, remedy)
   }
   if (asked !== undefined && asked !== operation) {
@@ -86,14 +86,14 @@ async function exampleOf(
       remedy,
     )
   }
-  const text = writeJson(said.body)
+  const text = writeJson(example.body)
   process.stderr.write(
-    `No body given: sending the example of the model's card: ${printable(shortened(text))}\n`,
+    `No body given; sending the example from the model's card: ${printable(shortened(text))}\n`,
   )
   return { operation, bytes: Buffer.from(text) }
 }
 
-// A newer connector may offer what this version does not know.
+// A newer connector may offer operations that this version does not support.
 function knownOperation(name: string | undefined): OperationName | undefined {
   return name !== undefined && isOperationName(name) ? name : undefined
 }
@@ -102,8 +102,8 @@ function defaultOperation(card: ReceivedCard): OperationName {
   const operation = knownOperation(card.default_operation)
   if (operation !== undefined) return operation
   throw usageError(
-    `the card of model "${card.name}" names no default operation that this version knows`,
-    `Give one with --operation: ${card.operations.join(', ')}.`,
+    `the card of model "${card.name}" has no default operation that this version supports`,
+    `Use --operation with one of: ${card.operations.join(', ')}.`,
   )
 }
 
@@ -113,7 +113,7 @@ function shortened(text: string): string {
 
 async function ask(request: ShownRequest, flags: InferFlags, connection: LazyClient): Promise<void> {
   const client = await connection.open()
-  // MQTT 3.1.1 finds the reply by an id in the topic, which comes after the operation.
+  // On MQTT 3.1.1 the reply is matched by an id in the topic, and that level follows the operation.
   const isOpen = request.target.mqttVersion === '3.1.1' && request.operation === undefined
   const operation = isOpen ? defaultOperation(await client.card(request.model)) : request.operation
   const answer = await client.ask({ ...request, operation })
@@ -121,41 +121,39 @@ async function ask(request: ShownRequest, flags: InferFlags, connection: LazyCli
   if (flags.verbose === true || process.stderr.isTTY) process.stderr.write(answerLine(answer))
 }
 
-// A reader gets indented JSON; a program gets the bytes, and its line break behind JSON, as from jq.
+// A terminal gets indented JSON; a pipe gets the bytes, with a final line break after JSON.
 function defaultFormat(): BodyFormat {
   return process.stdout.isTTY ? 'pretty' : 'lines'
 }
 
 async function showCurl(request: ShownRequest, url: string, connection: LazyClient): Promise<string> {
   const { model } = request
-  // Only what the body and the options leave open is looked up.
+  // The card is needed only if the body and the options do not determine the request.
   const card = isOpen(request.operation) ? await (await connection.open()).card(model) : undefined
   const operation = request.operation ?? (card === undefined ? undefined : defaultOperation(card))
-  const spoken = dialectNames().filter((name) => card?.protocol_versions?.includes(name) ?? true)
-  const dialect = operation === undefined ? undefined : dialectOf(operation, spoken)
+  const dialects = dialectNames().filter((name) => card?.protocol_versions?.includes(name) ?? true)
+  const dialect = operation === undefined ? undefined : dialectOf(operation, dialects)
   if (operation === undefined || dialect === undefined) {
     throw new CliError(
       EXIT.usage,
-      `model "${model}" does not offer ${operation ?? 'an operation that this version knows'}`,
+      `model "${model}" does not offer ${operation ?? 'an operation that this version supports'}`,
       `It offers: ${card?.operations.join(', ') ?? 'nothing'}.`,
     )
   }
   if (url === 'http://MODEL_SERVER') {
-    process.stderr.write(
-      'Put the address of the model server in place of MODEL_SERVER, or give it with --url.\n',
-    )
+    process.stderr.write('Replace MODEL_SERVER with the address of the model server, or set it with --url.\n')
   }
   return curlLine(request, operation, dialect, url)
 }
 
-// Which operation, or in which dialect.
+// True if the operation is not given, or several dialects have it.
 function isOpen(operation: OperationName | undefined): boolean {
   if (operation === undefined) return true
   const dialects = dialectNames().filter((dialect) => operationRoute(operation, dialect, '') !== undefined)
   return dialects.length > 1
 }
 
-// Shown commands often need no broker at all; asking connects once.
+// Connects on first use, and only once: --show often needs no broker.
 class LazyClient {
   readonly #target: BrokerTarget
   #client: Promise<BrokerClient> | undefined
@@ -170,7 +168,7 @@ class LazyClient {
   }
 
   async close(): Promise<void> {
-    // A connection that failed has been told already.
+    // open() has already reported a failed connection.
     const client = await this.#client?.catch(() => undefined)
     await client?.close()
   }

@@ -23,7 +23,7 @@ const request: ShownRequest = {
 }
 
 describe('mosquitto_rr', () => {
-  test('publishes to the request topic and names the reply topic', () => {
+  test('sets the request topic and the response topic', () => {
     expect(mosquittoLine(request)).toBe(
       'mosquitto_rr -h 127.0.0.1 -p 1883 -V 5 -q 1 -W 10 ' +
         '-t infer/request/cam7/iris/predict -e infer/reply/cam7/iris/predict ' +
@@ -31,7 +31,7 @@ describe('mosquitto_rr', () => {
     )
   })
 
-  test('never shows a password: the shell reads it', () => {
+  test('never contains a password: the shell reads it', () => {
     const login = { ...target, username: 'ann', password: 'secret' }
     expect(mosquittoLine({ ...request, target: login })).toContain('-u ann -P "$INFERWIRE_BROKER_PASSWORD"')
     const line = mosquittoLine({ ...request, target: { ...login, passwordFile: './my password' } })
@@ -39,26 +39,26 @@ describe('mosquitto_rr', () => {
     expect(line).not.toContain('secret')
   })
 
-  test('names a file instead of its content, and sends nothing where there is no body', () => {
+  test('reads a file by its name, and sends an empty message without a body', () => {
     expect(mosquittoLine({ ...request, body: { bytes: Buffer.from('{}'), file: 'a b.json' } })).toMatch(
       / -m "\$\(cat < 'a b.json'\)"$/,
     )
     expect(mosquittoLine({ ...request, operation: 'ready', body: undefined })).toMatch(/ -n$/)
   })
 
-  test('says what the body is', () => {
+  test('sets the content type', () => {
     expect(mosquittoLine({ ...request, contentType: 'image/jpeg' })).toContain(
       '-D publish content-type image/jpeg',
     )
   })
 
-  test('trusts the same certificates', () => {
+  test('uses the same certificate authorities', () => {
     const tls = { ...target, url: new URL('mqtts://broker.example') }
     expect(mosquittoLine({ ...request, target: tls })).toContain('-p 8883 --tls-use-os-certs')
     expect(mosquittoLine({ ...request, target: { ...tls, caFile: 'ca.pem' } })).toContain('--cafile ca.pem')
   })
 
-  test('is refused for WebSocket brokers', () => {
+  test('rejects a WebSocket broker', () => {
     const webSocket = { ...target, url: new URL('ws://127.0.0.1:9001') }
     expect(() => mosquittoLine({ ...request, target: webSocket })).toThrow(/WebSocket/)
   })
@@ -71,13 +71,13 @@ describe('curl', () => {
     ['metadata', 'v1', '/v1/models/iris'],
     ['metadata', 'v2', '/v2/models/iris'],
     ['ready', 'v2', '/v2/models/iris/ready'],
-  ] as const)('%s in %s asks %s', (operation, protocol, path) => {
+  ] as const)('calls the path of %s in %s: %s', (operation, protocol, path) => {
     expect(curlLine(request, operation, protocol, 'http://127.0.0.1:8080/')).toContain(
       ` http://127.0.0.1:8080${path}`,
     )
   })
 
-  test('posts the body as it is, or names its file', () => {
+  test('sends the body unchanged, or refers to its file', () => {
     expect(curlLine(request, 'predict', 'v1', 'http://m')).toMatch(
       /-H 'content-type: application\/json' --data-raw '{/,
     )
@@ -86,7 +86,7 @@ describe('curl', () => {
     expect(curlLine(request, 'metadata', 'v2', 'http://m')).not.toContain('--data')
   })
 
-  test('a body that is no text is refused instead of being broken', () => {
+  test('rejects a body that is not text or too large for a command line', () => {
     const binary = { ...request, body: { bytes: Buffer.from([0xff, 0xfe]), file: undefined } }
     expect(() => curlLine(binary, 'infer', 'v2', 'http://m')).toThrow(/not text/)
     expect(() => mosquittoLine({ ...binary, body: { ...binary.body, file: 'image.jpg' } })).toThrow(

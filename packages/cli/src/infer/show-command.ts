@@ -1,4 +1,4 @@
-// The same request in other tools' words: a line for mosquitto_rr, a line for curl.
+// Builds the equivalent command line for mosquitto_rr or curl.
 import { operationRoute, OPERATIONS, type Dialect, type OperationName } from '@inferwire/protocol'
 import { BROKER_ENV, portOf, type BrokerTarget } from '../broker-flags.ts'
 import { CliError, usageError } from '../cli-error.ts'
@@ -6,10 +6,10 @@ import { EXIT } from '../exit-code.ts'
 import { shellLine, ShellSource } from '../shell-quote.ts'
 import type { RequestBody } from './request-body.ts'
 
-// Linux takes 128 KiB in one word of a command line.
+// Linux limits one argument of a command to 128 KiB.
 const WORD_BYTES_MAX = 120_000
 
-/** A request to show. */
+/** A request to print as a command. */
 export interface ShownRequest {
   readonly target: BrokerTarget
   readonly model: string
@@ -19,15 +19,15 @@ export interface ShownRequest {
 }
 
 /**
- * The line that sends the request with mosquitto_rr. A password is not in it: the shell reads it.
- * @throws CliError where mosquitto_rr cannot do it
+ * Returns the command that sends the request with mosquitto_rr. It does not contain a password; the shell reads it.
+ * @throws CliError when mosquitto_rr cannot send the request
  */
 export function mosquittoLine({ target, model, operation, body, contentType }: ShownRequest): string {
   const { url, topics, identity, mqttVersion } = target
   if (url.protocol === 'ws:' || url.protocol === 'wss:') {
     throw usageError(
-      'mosquitto_rr does not speak WebSocket',
-      "Show it for the broker's TCP listener: -h HOST -p PORT.",
+      'mosquitto_rr does not support WebSocket',
+      "Use the broker's TCP listener: -h HOST -p PORT.",
     )
   }
   const topic = topics.request(identity, model, operation)
@@ -52,14 +52,14 @@ export function mosquittoLine({ target, model, operation, body, contentType }: S
     String(Math.ceil(target.timeoutMs / 1_000)),
   )
   if (contentType !== undefined) words.push('-D', 'publish', 'content-type', contentType)
-  // -e is the Response Topic and is subscribed to; without MQTT 5 it is the default reply topic all the same.
+  // mosquitto_rr subscribes to -e and, with MQTT 5, sends it as the Response Topic; it equals the default reply topic.
   words.push('-t', topic, '-e', topics.replyTopicOf(topic)!)
   if (body === undefined || body.bytes.length === 0) words.push('-n')
   else words.push('-m', messageWord(body))
   return shellLine(words)
 }
 
-/** The line that asks the model server itself with curl, in a dialect that has the operation. */
+/** Returns the curl command that sends the request directly to the model server, in a dialect with the operation. */
 export function curlLine(
   { model, body, contentType }: ShownRequest,
   operation: OperationName,
@@ -77,7 +77,7 @@ export function curlLine(
   return shellLine(words)
 }
 
-// mosquitto_rr 2.0.11 publishes nothing with -f and -s; its -m is right, so the shell reads the file.
+// mosquitto_rr 2.0.11 publishes nothing with -f or -s, so the shell reads the file for -m.
 function messageWord(body: RequestBody): string | ShellSource {
   const text = textOf(body)
   return body.file === undefined ? text : new ShellSource(`"$(cat < ${shellLine([body.file])})"`)
@@ -89,8 +89,8 @@ function textOf(body: RequestBody): string {
   const why = text === undefined ? 'is not text' : `is larger than ${WORD_BYTES_MAX} bytes`
   throw new CliError(
     EXIT.badInput,
-    `the body ${why} and cannot stand in a command line`,
-    'For curl give it as a file with -f. To send it over MQTT leave out --show.',
+    `the body ${why}, so it cannot be part of a command line`,
+    'For curl, use -f FILE. To send it over MQTT, omit --show.',
   )
 }
 
@@ -109,7 +109,7 @@ function passwordSource({ passwordFile }: BrokerTarget): ShellSource {
   )
 }
 
-// A URL writes IPv6 addresses in brackets, mosquitto's tools do not.
+// Mosquitto's tools take IPv6 addresses without the brackets of a URL.
 function bare(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, '$1')
 }

@@ -1,14 +1,15 @@
-// The options of `inferwire manifests` as those of the package that makes the objects.
+// Converts the options of `inferwire manifests` to those of @inferwire/kubernetes.
 import { parseModelFlag } from '@inferwire/connector'
-import type { BrokerOptions, ConnectorOptions, ManifestOptions } from '@inferwire/kubernetes'
+import type { BrokerOptions, ConnectorOptions, ManifestOptions, SecretMount } from '@inferwire/kubernetes'
 import { usageError } from '../cli-error.ts'
 
-/** What commander collects. */
+/** The parsed command line. */
 export interface ManifestFlags {
-  readonly only?: 'mosquitto' | 'connector'
+  readonly only?: 'mosquitto' | 'connector' | 'traefik'
   readonly namespace?: string
   readonly mosquittoNamespace?: string
   readonly expose?: NonNullable<BrokerOptions['expose']>
+  readonly port?: number
   readonly traefikApi?: 'v2' | 'v3'
   readonly mosquitto?: '2.0' | '2.1'
   readonly tlsHost?: string
@@ -23,15 +24,16 @@ export interface ManifestFlags {
   readonly replicas?: number
   readonly memory?: number
   readonly modelToken?: true | string
+  readonly mountSecret?: readonly string[]
 }
 
-/** The texts of the files that are named; undefined where none is. */
+/** The contents of the files that the options name; undefined if an option is absent. */
 export interface NamedFiles {
   readonly passwordFile: string | undefined
   readonly config: Readonly<Record<string, unknown>> | undefined
 }
 
-/** @throws CliError, or what is wrong with a model */
+/** @throws CliError, or ConfigError for --model */
 export function manifestOptions(flags: ManifestFlags, files: NamedFiles): ManifestOptions {
   return { broker: brokerOptions(flags, files), connector: connectorOptions(flags, files) }
 }
@@ -39,18 +41,19 @@ export function manifestOptions(flags: ManifestFlags, files: NamedFiles): Manife
 function brokerOptions(flags: ManifestFlags, { passwordFile }: NamedFiles): BrokerOptions {
   const { tlsHost: host, tlsSecret: secretName } = flags
   if ((host === undefined) !== (secretName === undefined)) {
-    throw usageError('--tls-host and --tls-secret belong together', 'Give both, or none.')
+    throw usageError('--tls-host and --tls-secret must be used together', 'Use both, or neither.')
   }
   if (flags.existingSecret === true && (flags.secret === true || passwordFile !== undefined)) {
     throw usageError(
-      '--existing-secret makes no password file',
-      'Leave out --secret and --password-file, or --existing-secret.',
+      '--existing-secret cannot be combined with --secret or --password-file',
+      'With --existing-secret the password file is in a Secret that you create.',
     )
   }
   return present({
     namespace: flags.mosquittoNamespace,
     version: flags.mosquitto,
     expose: flags.expose,
+    externalPort: flags.port,
     traefikApi: flags.traefikApi,
     passwords: passwordsOf(flags),
     passwordFile,
@@ -77,10 +80,22 @@ function connectorOptions(flags: ManifestFlags, { config = {} }: NamedFiles): Co
         ? namesOf(config)
         : { ...config, models: { ...(config['models'] as object | undefined), ...models } },
     modelToken: modelToken === undefined ? undefined : modelToken === true ? {} : { audience: modelToken },
+    secretMounts: flags.mountSecret?.map(secretMount),
   })
 }
 
-// All that the broker's access rules need to know of a connector, which may be elsewhere.
+function secretMount(text: string): SecretMount {
+  const [, secretName, mountPath] = /^([^=]+)=(.+)$/.exec(text) ?? []
+  if (secretName === undefined || mountPath === undefined) {
+    throw usageError(
+      `--mount-secret is "${text}"; expected NAME=FOLDER`,
+      'Example: iris-login=/etc/secrets/iris',
+    )
+  }
+  return { secretName, mountPath }
+}
+
+// The broker's access rules depend on these two only; the connector may be elsewhere.
 function namesOf({ root, broker }: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const username = (broker as { readonly username?: unknown } | undefined)?.username
   return present({ root, broker: username === undefined ? undefined : { username } })

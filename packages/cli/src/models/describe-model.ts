@@ -1,11 +1,11 @@
-// `inferwire models describe`
+// Runs `inferwire models describe`.
 import { writeJson } from '@inferwire/protocol'
 import { openClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
 import { indentJson } from '../json-text.ts'
 import { formatCard } from './format-cards.ts'
 
-/** Prints one model's card. @throws CliError when there is no such model, InferwireError */
+/** Prints the card of one model. @throws CliError when there is no such model, InferwireError */
 export async function describeModel(
   model: string,
   flags: BrokerFlags,

@@ -1,16 +1,16 @@
-// Finds a model among the cards, or says which one was meant.
+// Finds the card of a model, or suggests a similar name.
 import { nearestName, type ReceivedCard } from '@inferwire/protocol'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
-/** @throws CliError with the nearest name */
+/** Returns the card of `model`. @throws CliError that suggests the nearest name */
 export function findCard(cards: readonly ReceivedCard[], model: string): ReceivedCard {
   const card = cards.find(({ name }) => name === model)
   if (card !== undefined) return card
   if (cards.length === 0) {
     throw new CliError(
       EXIT.unavailable,
-      `there is no model "${model}": no connector has left a model card on this broker`,
+      `there is no model "${model}": the broker has no retained model cards that this user may read`,
       'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
     )
   }
@@ -18,9 +18,9 @@ export function findCard(cards: readonly ReceivedCard[], model: string): Receive
   const near = nearestName(model, names)
   throw new CliError(
     EXIT.modelError,
-    `there is no model "${model}" here`,
+    `there is no model "${model}"`,
     near === undefined
-      ? `There are: ${names.join(', ')}.`
-      : `Did you mean "${near}"? All: inferwire models ls`,
+      ? `The models are: ${names.join(', ')}.`
+      : `Did you mean "${near}"? List all models with: inferwire models ls`,
   )
 }

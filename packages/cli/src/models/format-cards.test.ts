@@ -1,4 +1,4 @@
-import type { ReceivedCard } from '@inferwire/protocol'
+import type { ConnectorStatus, ReceivedCard } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import { findCard } from './find-card.ts'
 import { formatCard, formatCardTable } from './format-cards.ts'
@@ -16,22 +16,45 @@ const card: ReceivedCard = {
   example: { operation: 'predict', body: { instances: [[1]] } },
 }
 
-test('models ls: upper-case headers, aligned columns, nothing at the ends of lines', () => {
-  expect(formatCardTable([card, { ...card, name: 'digits-of-hand', protocol_versions: ['v1'] }], false)).toBe(
+function status(more: Partial<ConnectorStatus> = {}): ConnectorStatus {
+  const base = { contract: 1, connector: 'edge', state: 'online', version: '1', timestamp: 1 } as const
+  return { ...base, models: ['iris'], ...more }
+}
+
+test('models ls: prints upper-case headers and aligned columns without trailing spaces', () => {
+  expect(
+    formatCardTable(
+      [card, { ...card, name: 'digits-of-hand', protocol_versions: ['v1'] }],
+      [status()],
+      false,
+    ),
+  ).toBe(
     [
-      'NAME             PROTOCOLS   OPERATIONS      DEFAULT',
-      'iris             v2,v1       predict,infer   infer',
-      'digits-of-hand   v1          predict,infer   infer',
+      'NAME             STATE     PROTOCOLS   OPERATIONS      DEFAULT',
+      'iris             online    v2,v1       predict,infer   infer',
+      'digits-of-hand   offline   v1          predict,infer   infer',
       '',
     ].join('\n'),
   )
 })
 
-test('models ls -o wide says tensors and time', () => {
-  expect(formatCardTable([card], true)).toMatch(/iris .* X:FP32\[-1,4\] +- +30s\n$/)
+test.each([
+  ['-', []],
+  ['online', [status()]],
+  ['online', [status({ state: 'draining' }), status()]],
+  ['draining', [status({ state: 'draining' })]],
+  ['not ready', [status({ models: [], not_ready: ['iris'] })]],
+  ['offline', [status({ state: 'offline' })]],
+  ['offline', [status({ models: ['other'] })]],
+])('models ls: shows the state %j for the statuses %j', (state, statuses) => {
+  expect(formatCardTable([card], statuses, false)).toMatch(new RegExp(`^iris +${state} {2,}v2`, 'm'))
 })
 
-test('models describe says everything that the card has', () => {
+test('models ls -o wide: adds tensors and timeout', () => {
+  expect(formatCardTable([card], [], true)).toMatch(/iris .* X:FP32\[-1,4\] +- +30s\n$/)
+})
+
+test('models describe: prints every member of the card', () => {
   const text = formatCard(card)
   for (const part of [
     'iris',
@@ -45,28 +68,30 @@ test('models describe says everything that the card has', () => {
   expect(text).not.toContain('undefined')
 })
 
-test('text of a card cannot move the cursor of a terminal', () => {
+test('removes terminal control characters from the text of a card', () => {
   const evil = { ...card, description: '\u001b[2J', platform: '\u202e' }
   expect(formatCard(evil)).not.toMatch(/[\u001b\u202e]/)
-  expect(formatCardTable([evil], true)).not.toMatch(/[\u001b\u202e]/)
+  expect(formatCardTable([evil], [], true)).not.toMatch(/[\u001b\u202e]/)
 })
 
-test('a card of a newer contract is shown as far as it goes', () => {
+test('prints the known members of a card with a newer contract version', () => {
   const bare = { contract: 2, name: 'later', operations: ['chat'] }
-  expect(formatCardTable([bare], true)).toMatch(/^later +- +chat +- +- +- +- +-$/m)
+  expect(formatCardTable([bare], [], true)).toMatch(/^later +- +- +chat +- +- +- +- +-$/m)
   expect(formatCard(bare)).toBe('Name:               later\nOperations:         chat\n')
 })
 
-test('an integer of an example keeps its digits', () => {
+test('keeps all digits of an integer in an example', () => {
   const exact = { ...card, example: { operation: 'predict', body: { instances: [9007199254740993n] } } }
   expect(formatCard(exact)).toContain('{"instances":[9007199254740993]}')
 })
 
-test('a model that is not there: the nearest name, or what to do', () => {
+test('suggests the nearest name for an unknown model, or how to start a connector', () => {
   expect(findCard([card], 'iris')).toBe(card)
   expect(() => findCard([card], 'irs')).toThrow(
     expect.objectContaining({ exitCode: 1, remedy: expect.stringContaining('"iris"') as string }),
   )
-  expect(() => findCard([card], 'something')).toThrow(expect.objectContaining({ remedy: 'There are: iris.' }))
+  expect(() => findCard([card], 'something')).toThrow(
+    expect.objectContaining({ remedy: 'The models are: iris.' }),
+  )
   expect(() => findCard([], 'iris')).toThrow(expect.objectContaining({ exitCode: 69 }))
 })

@@ -1,14 +1,19 @@
-// Model cards for people.
-import { writeJson, type ReceivedCard, type TensorMetadata } from '@inferwire/protocol'
+// Formats model cards for a terminal.
+import { writeJson, type ConnectorStatus, type ReceivedCard, type TensorMetadata } from '@inferwire/protocol'
 import { formatTable, printable } from '../table.ts'
 
-// Where a card does not say it.
+// For values that are not known.
 const NOTHING = '-'
 
-/** A table of models; `isWide` adds what fewer people need. */
-export function formatCardTable(cards: readonly ReceivedCard[], isWide: boolean): string {
+/** Formats a table of models with their state; `isWide` adds platform, inputs, outputs and timeout. */
+export function formatCardTable(
+  cards: readonly ReceivedCard[],
+  statuses: readonly ConnectorStatus[],
+  isWide: boolean,
+): string {
   const header = [
     'name',
+    'state',
     'protocols',
     'operations',
     'default',
@@ -16,6 +21,7 @@ export function formatCardTable(cards: readonly ReceivedCard[], isWide: boolean)
   ]
   const rows = cards.map((card) => [
     card.name,
+    modelState(card.name, statuses),
     card.protocol_versions?.join(',') ?? NOTHING,
     card.operations.join(','),
     card.default_operation ?? NOTHING,
@@ -31,7 +37,16 @@ export function formatCardTable(cards: readonly ReceivedCard[], isWide: boolean)
   return formatTable(header, rows)
 }
 
-/** One card, as `kubectl describe` would show it. */
+// A card remains on the broker while its connector is offline, so the state comes from the connectors' statuses.
+function modelState(model: string, statuses: readonly ConnectorStatus[]): string {
+  if (statuses.length === 0) return NOTHING
+  const connected = statuses.filter(({ state }) => state !== 'offline')
+  const states = connected.flatMap(({ models, state }) => (models.includes(model) ? [state] : []))
+  if (states.length > 0) return states.includes('online') ? 'online' : 'draining'
+  return connected.some((status) => status.not_ready?.includes(model)) ? 'not ready' : 'offline'
+}
+
+/** Formats one card in the style of `kubectl describe`. */
 export function formatCard(card: ReceivedCard): string {
   const { example, limits } = card
   return [

@@ -1,21 +1,22 @@
-// `inferwire models ls`
+// Runs `inferwire models ls`.
 import { writeJson } from '@inferwire/protocol'
 import { openClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
 import { indentJson } from '../json-text.ts'
 import { formatCardTable } from './format-cards.ts'
 
-/** Prints the models. @throws InferwireError */
+/** Prints the models whose cards are retained on the broker. @throws InferwireError */
 export async function listModels(
   flags: BrokerFlags,
   output: 'json' | 'wide' | 'name' | undefined,
 ): Promise<void> {
   const client = await openClient(brokerTarget(flags, process.env))
   try {
-    const cards = await client.cards()
+    const isTable = output === undefined || output === 'wide'
+    const [cards, statuses] = await Promise.all([client.cards(), isTable ? client.statuses() : []])
     if (output === 'json') process.stdout.write(`${indentJson(writeJson(cards))}\n`)
     else if (output === 'name') process.stdout.write(cards.map(({ name }) => `${name}\n`).join(''))
-    else if (cards.length > 0) process.stdout.write(formatCardTable(cards, output === 'wide'))
+    else if (cards.length > 0) process.stdout.write(formatCardTable(cards, statuses, output === 'wide'))
     if (cards.length === 0) {
       process.stderr.write('No models. Start a connector with: inferwire connect --model NAME=URL\n')
     }

@@ -1,4 +1,4 @@
-// Gets a password: typed on a terminal without being shown, or from standard input.
+// Reads a password: from a terminal without echo, or from standard input.
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { PASSWORD_BYTES_MAX } from '@inferwire/mosquitto'
@@ -8,28 +8,28 @@ import { EXIT } from '../exit-code.ts'
 // Two of the longest passwords that MQTT can carry, with their line breaks.
 const INPUT_BYTES_MAX = 2 * (PASSWORD_BYTES_MAX + 2)
 
-/** A new one is asked for twice. @throws CliError when there is none, or the two differ */
+/** Prompts twice for a new password. @throws CliError if there is none, or if the two differ */
 export async function askPassword(kind: 'new' | 'known'): Promise<string> {
   const answers = process.stdin.isTTY ? await typed(kind) : await piped()
   const [first, second = first, ...more] = answers
   if (first === undefined) {
-    throw usageError('there is no password', 'Type one, pipe one in, or use -b.')
+    throw usageError('there is no password', 'Type one, pipe one to standard input, or use -b.')
   }
   if (more.length > 0) {
-    throw usageError('there are more than two lines on standard input', 'Give the password in one line.')
+    throw usageError('there are more than two lines on standard input', 'Write the password in one line.')
   }
   if (first !== second) throw usageError('the two passwords differ', 'Nothing was changed; try again.')
   return first
 }
 
-// mosquitto_passwd wants it twice from a pipe as well: one line or two equal ones.
+// Accepts one line, or two equal ones, which mosquitto_passwd requires.
 async function piped(): Promise<string[]> {
   const chunks: Buffer[] = []
   let total = 0
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     total += chunk.length
     if (total > INPUT_BYTES_MAX) {
-      throw usageError('there is more than a password on standard input', 'Give the password in one line.')
+      throw usageError('standard input is longer than a password can be', 'Write the password in one line.')
     }
     chunks.push(chunk)
   }
@@ -40,7 +40,7 @@ async function piped(): Promise<string[]> {
 
 function utf8(bytes: Buffer): string {
   try {
-    // Without a byte order mark: it is not a part of the password.
+    // Removes a byte order mark, which is not part of the password.
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
     throw usageError('the password on standard input is not UTF-8', 'Convert it: iconv -t UTF-8')
@@ -48,7 +48,7 @@ function utf8(bytes: Buffer): string {
 }
 
 async function typed(kind: 'new' | 'known'): Promise<string[]> {
-  // readline edits the line and echoes into nothing.
+  // readline edits the line; its echo is discarded.
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true, historySize: 0 })
   let isInterrupted = false
@@ -58,7 +58,7 @@ async function typed(kind: 'new' | 'known'): Promise<string[]> {
   })
   const answers: string[] = []
   try {
-    // The iterator keeps what is pasted faster than it is asked for.
+    // The iterator buffers lines that are pasted before their prompt.
     const lines = terminal[Symbol.asyncIterator]()
     for (const prompt of kind === 'new' ? ['Password: ', 'Reenter password: '] : ['Password: ']) {
       process.stderr.write(prompt)

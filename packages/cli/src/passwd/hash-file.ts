@@ -1,11 +1,11 @@
-// `inferwire passwd -U FILE`: passwords in plain text become hashes.
+// `inferwire passwd -U FILE`: replaces passwords in plain text by hashes.
 import { hashPassword, hashPlainText, unhashableLines, type HashAlgorithm } from '@inferwire/mosquitto'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { note, readText, writeFile } from './file-access.ts'
 import { adviseIterations, hashOptions } from './set-password.ts'
 
-/** Hashes all of them or none; what is hashed already stays. @throws CliError that names the lines in the way */
+/** Hashes all of them or none; existing hashes stay. @throws CliError with the lines that cannot be hashed */
 export async function hashFile(
   file: string,
   flags: { readonly hash?: HashAlgorithm; readonly iterations?: number },
@@ -16,10 +16,10 @@ export async function hashFile(
     throw new CliError(
       EXIT.badInput,
       [
-        `${file} was not changed, because of:`,
+        `${file} was not changed. These lines cannot be hashed:`,
         ...wrong.map(({ line, message }) => `line ${line} ${message}`),
       ].join('\n'),
-      'Correct these lines, and run it again.',
+      'Correct them, and run the command again.',
     )
   }
   const { text, hashed } = await hashPlainText(before, (password) =>
@@ -27,7 +27,11 @@ export async function hashFile(
   )
   if (hashed.length > 0) {
     if (readText(file) !== before) {
-      throw new CliError(EXIT.temporary, `${file} was changed meanwhile by somebody else`, 'Run it again.')
+      throw new CliError(
+        EXIT.temporary,
+        `${file} was changed by another program meanwhile`,
+        'Run the command again.',
+      )
     }
     writeFile(file, text)
   }

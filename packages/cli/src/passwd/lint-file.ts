@@ -1,10 +1,10 @@
-// `inferwire passwd --lint FILE`: what is wrong, before a broker meets it.
+// `inferwire passwd --lint FILE`: reports mistakes in a password file.
 import { lintPasswordFile, lintPermissions, parsePasswordFile, type LintFinding } from '@inferwire/mosquitto'
 import { EXIT } from '../exit-code.ts'
 import { printable } from '../table.ts'
 import { readFile } from './file-access.ts'
 
-/** Prints the findings, one per line. Leaves 65 in `process.exitCode` when one is an error. @throws CliError */
+/** Prints the findings, one per line. Sets `process.exitCode` to 65 if one is an error. @throws CliError */
 export function lintFile(file: string): void {
   const stored = readFile(file)
   const findings = [...lintPermissions(stored), ...lintPasswordFile(stored.text)]
@@ -16,7 +16,7 @@ export function lintFile(file: string): void {
   if (findings.some(({ level }) => level === 'error')) process.exitCode = EXIT.badInput
 }
 
-/** `FILE:LINE: error: what. What to do.` */
+/** `FILE:LINE: error: message. Remedy.` */
 export function findingLine(file: string, { line, level, message, remedy }: LintFinding): string {
   const place = line === undefined ? file : `${file}:${line}`
   return `${printable(`${place}: ${level}: ${message}. ${remedy}`)}\n`

@@ -1,11 +1,11 @@
-// `inferwire passwd --configmap NAME FILE` and `--secret`: the file as kubectl takes it.
+// `inferwire passwd --configmap NAME FILE` and `--secret`: prints the file as a Kubernetes object.
 import { fileManifest, isRefused, lintPasswordFile, type FileManifestOptions } from '@inferwire/mosquitto'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { note, readFile } from './file-access.ts'
 import { findingLine } from './lint-file.ts'
 
-/** From the command line; one of the first two is given. */
+/** The parsed command line; one of the first two is present. */
 export interface ManifestFlags {
   readonly configmap?: string
   readonly secret?: string
@@ -13,29 +13,29 @@ export interface ManifestFlags {
   readonly key?: string
 }
 
-// `kubectl apply` notes all of the object in an annotation, and annotations may have this many bytes.
+// `kubectl apply` copies the object into an annotation, and this is the limit of annotations.
 const APPLY_BYTES_MAX = 256 * 1024
 
-/** Prints it; what lint finds goes to standard error. @throws CliError for a file that no broker should get */
+/** Prints the object, and lint's findings to standard error. @throws CliError for a file that a broker would reject */
 export function printManifest(file: string, flags: ManifestFlags): void {
   const { text } = readFile(file)
   const findings = lintPasswordFile(text)
   for (const finding of findings) process.stderr.write(findingLine(file, finding))
-  // Which line of Mosquitto will read it is not known here.
+  // The version of the broker is unknown here; 2.1 accepts more.
   if (isRefused(findings, '2.1')) {
     throw new CliError(
       EXIT.badInput,
-      `${file} is not printed: a broker would not take all of it`,
-      'Correct the lines above.',
+      `${file} was not printed: a broker would reject part of it`,
+      'Correct the lines listed above.',
     )
   }
   const manifest = manifestOf(text, flags)
   process.stdout.write(manifest)
   if (Buffer.byteLength(manifest) > APPLY_BYTES_MAX) {
-    note('This is more than kubectl apply can do by itself: kubectl apply --server-side -f -')
+    note('This object is too large for kubectl apply without --server-side: kubectl apply --server-side -f -')
   }
   if (flags.configmap !== undefined && process.stdout.isTTY) {
-    note('Who may read ConfigMaps can read these hashes; --secret NAME makes a Secret of it.')
+    note('Users with access to ConfigMaps can read these hashes; --secret NAME creates a Secret instead.')
   }
 }
 

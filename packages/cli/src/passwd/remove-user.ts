@@ -1,10 +1,10 @@
-// `inferwire passwd -D FILE USER`: a user goes.
+// `inferwire passwd -D FILE USER`: deletes a user.
 import { deleteUser } from '@inferwire/mosquitto'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { readText, writeFile } from './file-access.ts'
 
-/** @throws CliError, also when there is no such user */
+/** @throws CliError, including for a user who is not in the file */
 export function removeUser(file: string, user: string): void {
   const text = deleteUser(readText(file), user)
   if (text === undefined) {

@@ -1,4 +1,4 @@
-// `inferwire passwd`: finds out what is asked for, and does it.
+// `inferwire passwd`: checks the command line, and runs the requested action.
 import type { HashAlgorithm } from '@inferwire/mosquitto'
 import { usageError } from '../cli-error.ts'
 import { setPassword } from './set-password.ts'
@@ -8,7 +8,7 @@ import { printManifest } from './print-manifest.ts'
 import { removeUser } from './remove-user.ts'
 import { verifyUser } from './verify-user.ts'
 
-/** What commander collects. */
+/** The parsed options. */
 export interface PasswdFlags {
   readonly create?: true
   readonly delete?: true
@@ -24,7 +24,7 @@ export interface PasswdFlags {
   readonly key?: string
 }
 
-/** The arguments. */
+/** The parsed arguments. */
 export interface PasswdWords {
   readonly file: string
   readonly user: string | undefined
@@ -45,7 +45,7 @@ const FLAG_OF: Readonly<Record<Mode, string>> = {
   secret: '--secret',
 }
 
-/** Does it. @throws CliError */
+/** Runs the action. @throws CliError */
 export async function runPasswd(words: PasswdWords, flags: PasswdFlags): Promise<void> {
   const mode = modeOf(flags)
   checkFlags(mode, flags)
@@ -74,7 +74,7 @@ function modeOf(flags: PasswdFlags): Mode {
   const given = MODES.filter((mode) => flags[mode] !== undefined)
   const [first, second] = given
   if (second !== undefined) {
-    throw usageError(`${FLAG_OF[first!]} and ${FLAG_OF[second]} were given together`, 'Ask for one of them.')
+    throw usageError(`${FLAG_OF[first!]} and ${FLAG_OF[second]} cannot be combined`, 'Use one of them.')
   }
   return first ?? 'set'
 }
@@ -87,10 +87,10 @@ function checkFlags(mode: Mode, flags: PasswdFlags): void {
     ...(isManifest ? [] : [flags.namespace && '--namespace', flags.key && '--key']),
   ].find((flag) => flag !== undefined)
   if (misplaced !== undefined) {
-    throw usageError(`${misplaced} does not go with ${FLAG_OF[mode]}`, `Leave ${misplaced} out.`)
+    throw usageError(`${misplaced} cannot be combined with ${FLAG_OF[mode]}`, `Remove ${misplaced}.`)
   }
   if (flags.hash === 'sha512' && flags.iterations !== undefined) {
-    throw usageError('sha512 has no iterations', 'Leave out -I, or -H sha512.')
+    throw usageError('sha512 has no iterations', 'Remove -I, or -H sha512.')
   }
 }
 
@@ -98,15 +98,18 @@ function checkWords(mode: Mode, { user, password }: PasswdWords, { batch }: Pass
   const takesUser = ['set', 'create', 'delete', 'verify'].includes(mode)
   const takesPassword = takesUser && mode !== 'delete'
   if (takesUser && user === undefined) {
-    throw usageError('there is no user', 'Give its name behind the file: inferwire passwd FILE USER')
+    throw usageError('there is no user', 'Add its name after the file: inferwire passwd FILE USER')
   }
   if (!takesUser && user !== undefined) {
-    throw usageError(`${FLAG_OF[mode]} takes a file and nothing else`, 'Leave out what follows it.')
+    throw usageError(`${FLAG_OF[mode]} accepts only a file`, 'Remove the further arguments.')
   }
   if (batch === true && (!takesPassword || password === undefined)) {
     throw usageError('-b needs a password to set or to verify', 'inferwire passwd -b FILE USER PASSWORD')
   }
   if (password !== undefined && batch !== true) {
-    throw usageError('a password was given without -b', 'Add -b, or leave it out and be asked for it.')
+    throw usageError(
+      'a password was given without -b',
+      'Add -b, or remove the password to be prompted for it.',
+    )
   }
 }

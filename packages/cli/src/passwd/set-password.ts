@@ -1,4 +1,4 @@
-// `inferwire passwd [-c] FILE USER`: a user gets a password.
+// `inferwire passwd [-c] FILE USER`: sets a user's password.
 import { existsSync } from 'node:fs'
 import {
   hashPassword,
@@ -15,12 +15,12 @@ import { printable } from '../table.ts'
 import { askPassword } from './ask-password.ts'
 import { note, readFile, readText, writeFile } from './file-access.ts'
 
-/** How, from the command line. */
+/** The parsed options. */
 export interface SetOptions {
   readonly create?: true
   readonly hash?: HashOptions['algorithm']
   readonly iterations?: number
-  /** Undefined: it is asked for. */
+  /** Undefined: the command prompts for it. */
   readonly password: string | undefined
 }
 
@@ -30,26 +30,26 @@ export async function setPassword(file: string, user: string, options: SetOption
   if (mistake !== undefined) {
     throw usageError(
       `user "${user}" ${mistake}`,
-      'Choose a name that is one topic level, best of letters, digits and _ . @ -',
+      'Choose a name that is one topic level, preferably of letters, digits and _ . @ -',
     )
   }
-  // Before anybody types a password.
+  // Fails before the prompt if the file cannot be read.
   if (options.create === undefined) readText(file)
   const password = options.password ?? (await askPassword('new'))
   checkPassword(password)
   const hash = await hashPassword(password, hashOptions(options))
-  // Read again, and write at once: what another process wrote meanwhile stays.
+  // Reads the file again right before writing, to keep changes that other processes made during the prompt.
   const before = options.create === true ? replacedText(file) : readText(file)
   writeFile(file, setUser(options.create === true ? '' : before, user, hash))
   if (options.create === true && before !== '') {
     const { size } = parsePasswordFile(before).users
-    note(`${file} was replaced; before, ${size === 1 ? '1 user' : `${size} users`} could log in`)
+    note(`${file} was replaced; it contained ${size === 1 ? '1 user' : `${size} users`}`)
   }
   adviseName(user)
   adviseIterations(options.iterations)
 }
 
-/** -H and -I as the hash wants them. */
+/** Converts -H and -I to the options of `hashPassword`. */
 export function hashOptions(flags: Pick<SetOptions, 'hash' | 'iterations'>): HashOptions {
   return {
     ...(flags.hash === undefined ? {} : { algorithm: flags.hash }),
@@ -57,7 +57,7 @@ export function hashOptions(flags: Pick<SetOptions, 'hash' | 'iterations'>): Has
   }
 }
 
-/** Says what many iterations mean for the broker. */
+/** Warns of the delay that many iterations cause in the broker. */
 export function adviseIterations(iterations: number | undefined): void {
   if (iterations === undefined || iterations <= ITERATIONS_ADVISED_MAX) return
   note(`${iterations} iterations: the broker does nothing else while it computes them, at every CONNECT`)
@@ -76,6 +76,6 @@ function replacedText(file: string): string {
 function adviseName(user: string): void {
   if (isPlainUserName(user)) return
   note(
-    `user "${printable(user)}" has other characters than letters, digits and _ . @ -, or more than 64: it works, but take care in shells and policies`,
+    `user "${printable(user)}" has characters other than letters, digits and _ . @ -, or more than 64 characters: the name works, but needs care in shells and policies`,
   )
 }

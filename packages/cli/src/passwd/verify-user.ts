@@ -1,21 +1,21 @@
-// `inferwire passwd --verify FILE USER`: is this the password?
+// `inferwire passwd --verify FILE USER`: checks a user's password.
 import { parsePasswordFile, verifyPassword } from '@inferwire/mosquitto'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { askPassword } from './ask-password.ts'
 import { readFile } from './file-access.ts'
 
-/** Returns when it is. @throws CliError when it is not, or when that cannot be said */
+/** Returns if the password is right. @throws CliError if it is wrong or cannot be verified */
 export async function verifyUser(file: string, user: string, given: string | undefined): Promise<void> {
   const { lines, users } = parsePasswordFile(readFile(file).text)
   const hash = users.get(user)
   if (hash === undefined) {
-    const isThere = lines.some((line) => line.kind === 'user' && line.user === user)
-    throw isThere
+    const isInFile = lines.some((line) => line.kind === 'user' && line.user === user)
+    throw isInFile
       ? new CliError(
           EXIT.badInput,
           `user "${user}" has no valid hash in ${file}`,
-          'See: inferwire passwd --lint FILE',
+          'Show the mistakes: inferwire passwd --lint FILE',
         )
       : new CliError(EXIT.notAuthorized, `user "${user}" is not in ${file}`, 'Check the name.')
   }
@@ -29,7 +29,7 @@ export async function verifyUser(file: string, user: string, given: string | und
   if (await verifyPassword(hash, given ?? (await askPassword('known')))) return
   throw new CliError(
     EXIT.notAuthorized,
-    `this is not the password of user "${user}"`,
-    'Check it, or set a new one.',
+    `the password of user "${user}" is wrong`,
+    'Try again, or set a new password.',
   )
 }

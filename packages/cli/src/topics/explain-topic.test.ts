@@ -10,7 +10,7 @@ const models = {
 }
 
 describe('a request topic', () => {
-  test('is taken apart, and says where the answer goes', () => {
+  test('is split into its levels, with the reply topic', () => {
     const explanation = explainTopic('infer/request/cam7/iris/predict/a/b', topics)
     expect(explanation).toMatchObject({
       kind: 'request',
@@ -23,7 +23,7 @@ describe('a request topic', () => {
     })
   })
 
-  test('says what is asked of which server, with a configuration', () => {
+  test('has the method and URL of the call when a configuration is given', () => {
     expect(explainTopic('infer/request/c/iris/predict', topics, models).upstream).toBe(
       'POST http://127.0.0.1:8080/v1/models/iris:predict',
     )
@@ -38,13 +38,13 @@ describe('a request topic', () => {
   test.each([
     ['infer/request/c/irs/predict', /Did you mean "iris"/],
     ['infer/request/c/iris@3', /does not expose "iris@3"/],
-    ['infer/request/c/iris/infer', /speaks v1, which has no operation "infer"/],
+    ['infer/request/c/iris/infer', /uses v1, which has no operation "infer"/],
     ['infer/request/c/iris/predct', /Did you mean "predict"/],
     ['infer/request/c/../predict', /cannot be the name of a model/],
     ['infer/request//iris', /client level/],
     ['infer/request/c', /model level/],
     ['infer/request/c/iris//x', /operation level/],
-  ])('%s: says what is wrong', (topic, mistake) => {
+  ])('reports the mistake in %s', (topic, mistake) => {
     expect(explainTopic(topic, topics, models).mistakes.join('\n')).toMatch(mistake)
   })
 })
@@ -52,11 +52,11 @@ describe('a request topic', () => {
 test.each([
   ['infer/reply/c/iris/predict', 'reply', 'infer/request/c/iris/predict'],
   ['infer/cancel/c/iris/predict/7', 'cancel', 'infer/request/c/iris/predict/7'],
-])('%s belongs to its request', (topic, kind, request) => {
+])('%s has kind %s and request topic %s', (topic, kind, request) => {
   expect(explainTopic(topic, topics)).toMatchObject({ kind, request_topic: request, mistakes: [] })
 })
 
-test('cards and statuses are known', () => {
+test('explains the topics of model cards and connector statuses', () => {
   expect(explainTopic('infer/models/iris', topics)).toMatchObject({
     kind: 'model card',
     model: 'iris',
@@ -73,20 +73,20 @@ test.each([
   ['/infer/request/c/iris', 'unknown', /leading "\/"/],
   ['plant/infer/request/c/iris', 'unknown', /--root/],
   ['', 'unknown', /empty/],
-])('%s is not one of ours, and says why', (topic, kind, mistake) => {
+])('"%s" has kind %s and a mistake that matches %s', (topic, kind, mistake) => {
   const explanation = explainTopic(topic, topics)
   expect(explanation.kind).toBe(kind)
   expect(explanation.mistakes.join('\n')).toMatch(mistake)
 })
 
-test('a root of several levels is understood', () => {
+test('supports a root of several levels', () => {
   expect(explainTopic('plant/infer/request/c/iris', new TopicSpace('plant/infer'))).toMatchObject({
     kind: 'request',
     reply_topic: 'plant/infer/reply/c/iris',
   })
 })
 
-test('what it prints cannot move the cursor of a terminal', () => {
+test('removes terminal control characters from the printed explanation', () => {
   const text = formatExplanation(explainTopic('infer/request/c\u001b[2J/iris', topics))
   expect(text).not.toContain('\u001b')
 })

@@ -1,4 +1,4 @@
-// Takes a topic apart and says what is right and wrong with it.
+// Splits a topic into its levels and finds its mistakes.
 import {
   defaultOperationOf,
   dialectNames,
@@ -18,7 +18,7 @@ import {
 } from '@inferwire/protocol'
 import { printable } from '../table.ts'
 
-/** What a configuration says about a model, as far as topics go. */
+/** The options of a configured model that topics depend on. */
 export interface ConfiguredModel {
   readonly url: string
   readonly protocolVersion?: Dialect | undefined
@@ -28,7 +28,7 @@ export interface ConfiguredModel {
   readonly defaultOperation?: string | undefined
 }
 
-/** A topic taken apart. Members that do not apply are absent. */
+/** The parts of a topic. Members that do not apply are absent. */
 export interface TopicExplanation {
   readonly topic: string
   readonly kind: 'request' | 'reply' | 'cancel' | 'model card' | 'status' | 'filter' | 'unknown'
@@ -37,15 +37,15 @@ export interface TopicExplanation {
   readonly operation?: string
   readonly id?: string
   readonly connector?: string
-  /** Where the answer to a request goes when it names no Response Topic. */
+  /** The topic of the reply if the request has no Response Topic. */
   readonly reply_topic?: string
   /** The request that a reply or a cancel belongs to. */
   readonly request_topic?: string
-  /** What the connector asks: method and URL. Only with a configuration. */
+  /** The connector's call: method and URL. Only with a configuration. */
   readonly upstream?: string
-  /** Sentences about what happens and about what is left open. */
+  /** Sentences that describe what a message on this topic does. */
   readonly notes: readonly string[]
-  /** Sentences about what is wrong; empty = nothing. */
+  /** Sentences that each describe a mistake; empty = valid. */
   readonly mistakes: readonly string[]
 }
 
@@ -56,7 +56,7 @@ type Draft = { -readonly [Key in keyof TopicExplanation]: TopicExplanation[Key] 
 
 const KINDS = ['request', 'reply', 'cancel', 'models', 'status']
 
-/** Explains one topic; `models` are those of a configuration, by exposed name. */
+/** Explains a topic; `models` are the models of a configuration by exposed name. */
 export function explainTopic(
   topic: string,
   topics: TopicSpace,
@@ -67,15 +67,15 @@ export function explainTopic(
   if (/[+#]/.test(topic) || topic.startsWith('$share/')) {
     draft.kind = 'filter'
     draft.mistakes.push(
-      'It has wildcards or a share: that is a topic filter, nothing can be published to it.',
+      'This is a topic filter, because it has wildcards or a share name. Messages cannot be published to it.',
     )
     return draft
   }
   if (!isPublishable(topic)) {
-    draft.mistakes.push('It is empty, too long, or has control characters: no broker takes it.')
+    draft.mistakes.push('The topic is empty, too long, or contains control characters, so brokers reject it.')
   }
   if (!topic.startsWith(`${root}/`)) {
-    draft.mistakes.push(`It does not begin with "${root}/". ${rootAdvice(topic, root)}`)
+    draft.mistakes.push(`The topic does not begin with "${root}/". ${rootAdvice(topic, root)}`)
     return draft
   }
   const [kind = '', ...levels] = topic.slice(root.length + 1).split('/')
@@ -86,7 +86,7 @@ export function explainTopic(
   }
   const near = nearestName(kind, KINDS)
   draft.mistakes.push(
-    `After "${root}/" comes one of ${KINDS.join(', ')}, not "${printable(kind)}".${near === undefined ? '' : ` Did you mean "${near}"?`}`,
+    `"${root}/" must be followed by one of ${KINDS.join(', ')}, not "${printable(kind)}".${near === undefined ? '' : ` Did you mean "${near}"?`}`,
   )
   return draft
 }
@@ -112,7 +112,7 @@ function explainRequest(
   if (kind !== 'request') draft.request_topic = requestTopic
   const reply = topics.replyTopicOf(requestTopic)
   if (kind === 'request' && reply !== undefined) draft.reply_topic = reply
-  if (kind === 'cancel') draft.notes.push('Stops the request with the same id or Correlation Data.')
+  if (kind === 'cancel') draft.notes.push('Cancels the request with the same id or Correlation Data.')
   judgeModel(draft, models)
   judgeOperation(draft)
   explainUpstream(draft, models)
@@ -123,7 +123,7 @@ function judgeModel(draft: Draft, models: Readonly<Record<string, ConfiguredMode
   const model = draft.model!
   if (!isModelName(model)) {
     draft.mistakes.push(
-      `"${printable(model)}" cannot be the name of a model: letters, digits, ".", "_", "-" and one "@version".`,
+      `"${printable(model)}" cannot be the name of a model. Use letters, digits, ".", "_" and "-", and optionally "@version".`,
     )
     return
   }
@@ -135,7 +135,7 @@ function judgeModel(draft: Draft, models: Readonly<Record<string, ConfiguredMode
   const near = nearestName(model, names)
   draft.mistakes.push(
     names.length === 0
-      ? `The configuration exposes no models, so also not "${model}".`
+      ? `The configuration does not expose "${model}" or any other model.`
       : `The configuration does not expose "${model}".${near === undefined ? ` It exposes: ${names.join(', ')}.` : ` Did you mean "${near}"?`}`,
   )
 }
@@ -143,13 +143,13 @@ function judgeModel(draft: Draft, models: Readonly<Record<string, ConfiguredMode
 function judgeOperation(draft: Draft): void {
   const { operation } = draft
   if (operation === undefined) {
-    draft.notes.push("No operation: the one that the model's card names as its default.")
+    draft.notes.push("Without an operation, the default operation of the model's card applies.")
   } else if (isOperationName(operation)) {
     draft.notes.push(`${operationMeaning(operation)}.`)
   } else {
     const near = nearestName(operation, Object.keys(OPERATIONS))
     draft.mistakes.push(
-      `There is no operation "${printable(operation)}". ${near === undefined ? `There are: ${Object.keys(OPERATIONS).join(', ')}.` : `Did you mean "${near}"?`}`,
+      `There is no operation "${printable(operation)}". ${near === undefined ? `The operations are: ${Object.keys(OPERATIONS).join(', ')}.` : `Did you mean "${near}"?`}`,
     )
   }
 }
@@ -163,7 +163,7 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
     config.defaultOperation === undefined &&
     config.protocolVersion === undefined
   ) {
-    draft.upstream = `${config.url} (protocol version and default operation come from the server)`
+    draft.upstream = `${config.url} (the connector queries the server for protocol version and default operation)`
     return
   }
   const dialects = dialectsOf(config, version)
@@ -172,7 +172,7 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
   const dialect = dialectOf(operation, dialects)
   if (dialect === undefined) {
     draft.mistakes.push(
-      `Model "${draft.model}" speaks ${dialects.join(' and ')}, which has no operation "${operation}": it has ${operationsOf(dialects).join(', ')}.`,
+      `Model "${draft.model}" uses ${dialects.join(' and ')}, which has no operation "${operation}". Its operations are: ${operationsOf(dialects).join(', ')}.`,
     )
     return
   }
@@ -180,7 +180,7 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
   draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
 }
 
-// Without a configured protocol version the server may speak any.
+// Without a configured protocol version the server may use any.
 function dialectsOf({ protocolVersion }: ConfiguredModel, version: string | undefined): Dialect[] {
   if (version !== undefined) return versionedDialects()
   return protocolVersion === undefined ? dialectNames() : [protocolVersion]
@@ -208,17 +208,19 @@ function explainRetained(
   const [name = ''] = levels
   if (levels.length !== 1 || name === '') {
     draft.mistakes.push(
-      `After "${kind}/" comes one level: the name of a ${kind === 'models' ? 'model' : 'connector'}.`,
+      `"${kind}/" must be followed by exactly one level: the name of a ${kind === 'models' ? 'model' : 'connector'}.`,
     )
     return draft
   }
   if (kind === 'models') {
     draft.model = name
-    draft.notes.push('Retained: what the model is, what it can be asked, an example. Empty when it is gone.')
+    draft.notes.push(
+      'Retained: the description, operations, tensors and an example of the model. Cleared when the model is removed.',
+    )
     judgeModel(draft, models)
   } else {
     draft.connector = name
-    draft.notes.push('Retained: whether that connector is online, draining or offline.')
+    draft.notes.push('Retained: the state of the connector: online, draining or offline.')
   }
   return draft
 }
@@ -226,9 +228,9 @@ function explainRetained(
 function rootAdvice(topic: string, root: string): string {
   const levels = topic.split('/')
   const at = levels.findIndex((level) => KINDS.includes(level))
-  if (topic.startsWith('/')) return 'A leading "/" makes an empty first level.'
-  if (at > 0) return `If the root is "${printable(levels.slice(0, at).join('/'))}", say so with --root.`
-  return `Topics look like ${root}/request/{client}/{model}[/{operation}[/{id}]].`
+  if (topic.startsWith('/')) return 'A leading "/" creates an empty first level.'
+  if (at > 0) return `If the root is "${printable(levels.slice(0, at).join('/'))}", set it with --root.`
+  return `The form of a request topic is ${root}/request/{client}/{model}[/{operation}[/{id}]].`
 }
 
 function sentence(text: string): string {

@@ -1,8 +1,8 @@
-// A topic's explanation for people.
+// Formats a topic's explanation for a terminal.
 import { printable } from '../table.ts'
 import type { TopicExplanation } from './explain-topic.ts'
 
-/** Aligned `Name:  value` lines, then notes, then what is wrong. */
+/** Returns aligned `Name:  value` lines, then notes, then mistakes. */
 export function formatExplanation(explanation: TopicExplanation): string {
   const rows = (
     [

@@ -17,14 +17,14 @@ beforeEach(async () => {
   figures.count('ok')
   figures.count('overloaded')
   figures.duration.observe(0.003)
-  telemetry.dropped('unaddressable')
+  telemetry.countUnanswered('unaddressable')
   Object.assign(telemetry.upstream('iris'), {
     retries: 9,
-    retriesDenied: 10,
+    deniedRetries: 10,
     circuitOpens: 11,
     circuit: { state: 2 },
   })
-  // Not exposed any more.
+  // No longer exposed.
   telemetry.upstream('gone').retries = 1
   telemetry.isConnected = true
   const exposition = new Exposition(telemetry, () => ({
@@ -32,7 +32,7 @@ beforeEach(async () => {
     inFlight: 1,
     unacknowledged: 4,
     unpublished: 5,
-    bytesRemembered: 0,
+    replyCacheBytes: 0,
     bytesInFlight: 600,
     gates: [{ model: 'iris', running: 7, waiting: 8 }],
   }))
@@ -47,18 +47,18 @@ const get = async (path: string, init?: RequestInit): Promise<[number, string]> 
   return [response.status, await response.text()]
 }
 
-test('/livez is well as long as the process answers, whatever is missing', async () => {
+test('/livez returns 200 even if the connector is not ready', async () => {
   missing = ['not connected to the broker']
   expect(await get('/livez')).toEqual([200, 'ok\n'])
 })
 
-test('/readyz says what is missing', async () => {
+test('/readyz returns 503 with the reasons if the connector is not ready', async () => {
   expect(await get('/readyz')).toEqual([200, 'ok\n'])
   missing = ['not connected to the broker', 'draining']
   expect(await get('/readyz')).toEqual([503, 'not connected to the broker\ndraining\n'])
 })
 
-test('/metrics has every figure, as Prometheus reads it', async () => {
+test('/metrics returns all metrics in the Prometheus text format', async () => {
   const response = await fetch(`${admin.url}/metrics`)
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
   const lines = (await response.text()).split('\n')
@@ -71,33 +71,33 @@ test('/metrics has every figure, as Prometheus reads it', async () => {
     'inferwire_request_duration_seconds_bucket{le="0.005",model="iris",operation="infer"} 1',
     'inferwire_request_duration_seconds_bucket{le="+Inf",model="iris",operation="infer"} 1',
     'inferwire_request_duration_seconds_count{model="iris",operation="infer"} 1',
-    'inferwire_dropped_total{reason="unaddressable"} 1',
-    'inferwire_retries_total{model="iris"} 9',
-    'inferwire_retries_denied_total{model="iris"} 10',
-    'inferwire_circuit_opens_total{model="iris"} 11',
-    'inferwire_circuit_state{model="iris"} 2',
-    'inferwire_retries_total{model="gone"} 1',
+    'inferwire_unanswered_requests_total{reason="unaddressable"} 1',
+    'inferwire_upstream_retries_total{model="iris"} 9',
+    'inferwire_upstream_denied_retries_total{model="iris"} 10',
+    'inferwire_upstream_circuit_opens_total{model="iris"} 11',
+    'inferwire_upstream_circuit_state{model="iris"} 2',
+    'inferwire_upstream_retries_total{model="gone"} 1',
     'inferwire_mqtt_connected 1',
     'inferwire_unacknowledged_requests 4',
     'inferwire_unacknowledged_replies 5',
-    'inferwire_bytes_inflight 600',
-    'inferwire_running_calls{model="iris"} 7',
+    'inferwire_inflight_bytes 600',
+    'inferwire_upstream_inflight_requests{model="iris"} 7',
     'inferwire_queue_depth{model="iris"} 8',
-    `inferwire_build_info{version="1.2.3",node="${process.version}"} 1`,
+    `inferwire_build_info{version="1.2.3",node_version="${process.version}"} 1`,
   ]) {
     expect(lines).toContain(line)
   }
-  expect(lines.filter((line) => line.startsWith('inferwire_circuit_state{'))).toHaveLength(1)
+  expect(lines.filter((line) => line.startsWith('inferwire_upstream_circuit_state{'))).toHaveLength(1)
   expect(lines.some((line) => line.startsWith('process_resident_memory_bytes '))).toBe(true)
 })
 
-test('metrics that cannot be collected do not end the process', async () => {
+test('returns 500 if the metrics cannot be collected', async () => {
   metrics = () => Promise.reject(new Error('boom'))
   expect(await get('/metrics')).toEqual([500, 'The metrics could not be collected: Error: boom\n'])
   expect(await get('/livez')).toEqual([200, 'ok\n'])
 })
 
-test('there is nothing else, and nothing to change', async () => {
+test('returns 404 for other paths, and 405 for methods other than GET and HEAD', async () => {
   expect((await get('/'))[0]).toBe(404)
   expect((await get('/../etc/passwd'))[0]).toBe(404)
   expect((await get('/livez', { method: 'POST', body: 'x' }))[0]).toBe(405)
@@ -105,7 +105,7 @@ test('there is nothing else, and nothing to change', async () => {
   expect(await get('/livez', { method: 'HEAD' })).toEqual([200, ''])
 })
 
-// fetch does not let a Host be chosen.
+// fetch does not allow setting Host.
 const statusFor = (url: string, host: string): Promise<number | undefined> =>
   new Promise((resolve, reject) => {
     request(`${url}/metrics`, { headers: { host }, agent: false }, (response) => {
@@ -117,20 +117,20 @@ const statusFor = (url: string, host: string): Promise<number | undefined> =>
   })
 
 test.each(['localhost', 'LOCALHOST:8383', '127.0.0.1', '127.0.0.1:1', '[::1]', '[::1]:8383'])(
-  'on loopback, the Host "%s" is answered',
+  'on loopback, accepts the Host "%s"',
   async (host) => {
     expect(await statusFor(admin.url, host)).toBe(200)
   },
 )
 
 test.each(['rebound.example', '127.0.0.1.evil.example', 'localhost.evil.example:80', '10.0.0.7', '[::2]'])(
-  'a Host that is not loopback is refused on loopback: "%s"',
+  'on loopback, rejects the Host "%s"',
   async (host) => {
     expect(await statusFor(admin.url, host)).toBe(403)
   },
 )
 
-// What the server says to these bytes before it ends the connection.
+// Returns everything that the server sends in response to these bytes.
 function exchange(bytes: string): Promise<string> {
   const socket = connect(Number(new URL(admin.url).port), '127.0.0.1')
   return new Promise((resolve) => {
@@ -150,13 +150,13 @@ test.each([
     ['Host: 127.0.0.1', ...Array.from({ length: 1_100 }, () => 'a:'), 'Host: rebound.example'],
   ],
   ['no Host', []],
-])('a request with %s is refused with 400', async (_, hosts) => {
+])('rejects a request with %s (400)', async (_, hosts) => {
   const answer = await exchange(['GET /metrics HTTP/1.1', ...hosts, 'Connection: close', '', ''].join('\r\n'))
   expect(answer).toMatch(/^HTTP\/1\.1 400 /)
   expect(answer).not.toContain('inferwire_')
 })
 
-test('elsewhere any Host is answered: kubelet and Prometheus use the address of the pod', async () => {
+test('on other addresses, accepts any Host, because kubelet and Prometheus use the address of the pod', async () => {
   const open = await startAdminServer('0.0.0.0', 0, { missing: () => missing, metrics: () => metrics() })
   try {
     const { port } = new URL(open.url)
@@ -166,19 +166,19 @@ test('elsewhere any Host is answered: kubelet and Prometheus use the address of 
   }
 })
 
-test('nonsense ends its own connection only', async () => {
+test('an invalid request closes only its own connection', async () => {
   expect(await exchange('\u0000\u0001 nonsense\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
   expect((await get('/livez'))[0]).toBe(200)
 })
 
-test('a port that is taken is told, not waited for', async () => {
+test('fails at once if the port is in use', async () => {
   const port = Number(new URL(admin.url).port)
   await expect(startAdminServer('127.0.0.1', port, { missing: () => [], metrics })).rejects.toMatchObject({
     code: 'EADDRINUSE',
   })
 })
 
-test('close ends connections that are kept alive', async () => {
+test('close ends persistent connections', async () => {
   await get('/livez')
   await admin.close()
   await expect(get('/livez')).rejects.toThrow()

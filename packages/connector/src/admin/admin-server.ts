@@ -1,16 +1,16 @@
-// `/livez`, `/readyz` and `/metrics` for probes and scrapers. No authority of its own: it only reads.
+// The HTTP server of `/livez`, `/readyz` and `/metrics`. It is read-only.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** What the endpoints show. */
+/** The data behind the endpoints. */
 export interface AdminViews {
-  /** What is missing for readiness, in the operator's words; empty = ready. */
+  /** Reasons why the connector is not ready, as text for operators; empty = ready. */
   readonly missing: () => readonly string[]
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
 }
 
-// DNS rebinding: a web page whose name points here is of the same origin, but the browser sends that name as Host.
-// Elsewhere any Host is good: probes and scrapers use the address of the pod.
+// Protects against DNS rebinding: a web page whose host name resolves to a loopback address is of the same origin, but
+// its browser sends that name as Host. On other addresses any Host is allowed: probes and scrapers use the pod's.
 const LOOPBACK_ADDRESS = /^(?:(?:::ffff:)?127\.|::1$)/
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i
 
@@ -21,23 +21,23 @@ export interface AdminServer {
 }
 
 /**
- * Listens on `host`:`port` (0 = any free port). On a loopback address only a Host that is loopback is answered.
- * @throws the listen error, EADDRINUSE among them.
+ * Listens on `host`:`port` (0 = any free port). On a loopback address only loopback Hosts are allowed.
+ * @throws the error of `listen`, such as EADDRINUSE
  */
 export async function startAdminServer(host: string, port: number, views: AdminViews): Promise<AdminServer> {
-  // Until the address is known, nobody has connected.
+  // The strict default until the address is known.
   let isLocal = true
   const server = createServer((request, response) => {
-    // RFC 9112 §3.2: 400 to more than one Host. Node.js keeps the first one, and refuses a request without.
+    // RFC 9112 §3.2: 400 for more than one Host. Node.js keeps the first one, and rejects a request without Host.
     if ((request.headersDistinct['host']?.length ?? 0) > 1) {
-      send(response, 400, 'The request has more than one Host.\n')
+      send(response, 400, 'The request has more than one Host field.\n')
     } else if (isLocal && !LOOPBACK_HOST.test(request.headers.host ?? '')) {
-      send(response, 403, 'This endpoint is local: the Host must be localhost, 127.0.0.1 or [::1].\n')
+      send(response, 403, 'This endpoint is local: Host must be localhost, 127.0.0.1 or [::1].\n')
     } else void answer(request, response, views)
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 5_000
-  // No limit but the 16 KiB of Node.js for the whole head: above a count, it drops fields without a word, and with them
+  // No limit except Node.js' 16 KiB for the whole head: above a maximum count Node.js silently drops fields, possibly
   // a second Host.
   server.maxHeadersCount = 0
   await listen(server, host, port)
@@ -55,7 +55,9 @@ export async function startAdminServer(host: string, port: number, views: AdminV
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, views: AdminViews): Promise<void> {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'Only GET.\n')
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return send(response, 405, 'Only GET and HEAD are allowed.\n')
+  }
   switch (request.url ?? '/') {
     case '/livez':
       return send(response, 200, 'ok\n')
@@ -73,7 +75,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, views:
         return send(response, 500, `The metrics could not be collected: ${String(error)}\n`)
       }
     default:
-      return send(response, 404, 'There is /livez, /readyz and /metrics.\n')
+      return send(response, 404, 'Not found. The endpoints are /livez, /readyz and /metrics.\n')
   }
 }
 

@@ -1,20 +1,20 @@
-// The connector's figures as Prometheus metrics. Labels come from the configuration only, never from a client.
+// Exposes the connector's figures as Prometheus metrics. Label values come from the configuration, never from a client.
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Histogram, OperationFigures, Telemetry, UpstreamFigures } from '../telemetry/index.ts'
 
-/** What else is shown: the state of the rooms at the moment of the scrape. */
+/** The state of the rooms at the moment of the scrape. */
 export interface LiveState {
   readonly version: string
-  /** Requests that were taken and are not settled. */
+  /** Requests received and not yet settled. */
   readonly inFlight: number
-  /** Deliveries whose acknowledgement has not left yet. */
+  /** Deliveries whose PUBACK has not been sent. */
   readonly unacknowledged: number
-  /** Replies that the broker has not acknowledged yet. */
+  /** Publishes of the main session that the broker has not acknowledged. */
   readonly unpublished: number
-  /** Request bytes that run or wait. */
+  /** Bytes held by requests in flight and by their replies. */
   readonly bytesInFlight: number
-  /** Bytes of the answers that are remembered for repeated requests. */
-  readonly bytesRemembered: number
+  /** Bytes of the replies kept for repeated requests. */
+  readonly replyCacheBytes: number
   readonly gates: readonly { readonly model: string; readonly running: number; readonly waiting: number }[]
 }
 
@@ -25,12 +25,7 @@ interface Sample {
 }
 type MetricType = 'counter' | 'gauge' | 'histogram'
 
-// A metric without labels.
-function one(value: () => number): () => Sample[] {
-  return () => [{ value: value(), labels: {} }]
-}
-
-/** The text of `/metrics`, with Node.js' own process metrics. */
+/** Produces the text of `/metrics`, including the default process metrics of Node.js. */
 export class Exposition {
   readonly #registry = new Registry()
   readonly #telemetry: Telemetry
@@ -52,165 +47,187 @@ export class Exposition {
   }
 
   #registerAll(): void {
-    const telemetry = this.#telemetry
-    const state = this.#state
-    const figures = (samples: (figures: OperationFigures) => Sample[]): (() => Sample[]) => {
-      return () => [...telemetry.all].flatMap(samples)
-    }
-
-    this.#add(
-      'inferwire_requests_total',
-      'counter',
-      'Requests by outcome: ok, or the problem code.',
-      figures(outcomes),
-    )
-    this.#histogram(
-      'inferwire_request_duration_seconds',
-      "Receipt of a request to the broker's acknowledgement of its reply.",
-      (f) => f.duration,
-    )
-    this.#histogram('inferwire_upstream_duration_seconds', 'Call to the model server.', (f) => f.upstream)
-    this.#histogram(
-      'inferwire_queue_wait_seconds',
-      'Wait of a request before the model server was called.',
-      (f) => f.queue,
-    )
-    this.#add(
-      'inferwire_inflight_requests',
-      'gauge',
-      'Requests that are taken and not settled.',
-      one(() => state().inFlight),
-    )
-    this.#add('inferwire_running_calls', 'gauge', 'Calls that are with the model server.', () =>
-      state().gates.map(({ model, running }) => ({ value: running, labels: { model } })),
-    )
-    this.#add('inferwire_queue_depth', 'gauge', 'Requests that wait for their turn.', () =>
-      state().gates.map(({ model, waiting }) => ({ value: waiting, labels: { model } })),
-    )
-    this.#add(
-      'inferwire_bytes_inflight',
-      'gauge',
-      'Bytes of the requests that run or wait.',
-      one(() => state().bytesInFlight),
-    )
-    this.#add(
-      'inferwire_unacknowledged_requests',
-      'gauge',
-      'Deliveries whose PUBACK has not left.',
-      one(() => state().unacknowledged),
-    )
-    this.#add(
-      'inferwire_unacknowledged_replies',
-      'gauge',
-      'Publishes that the broker has not acknowledged.',
-      one(() => state().unpublished),
-    )
-    this.#add('inferwire_dropped_total', 'counter', 'Deliveries settled without a reply, by reason.', () =>
-      [...telemetry.drops].map(([reason, value]) => ({ value, labels: { reason } })),
-    )
-    this.#add(
-      'inferwire_redeliveries_total',
-      'counter',
-      'Requests that the broker had sent before (DUP).',
-      one(() => telemetry.redeliveries),
-    )
-    this.#add(
-      'inferwire_duplicates_total',
-      'counter',
-      'Requests that joined a running call of the same request, or were answered from memory.',
-      one(() => telemetry.duplicates),
-    )
-    this.#add(
-      'inferwire_remembered_bytes',
-      'gauge',
-      'Bytes of the answers that are remembered.',
-      one(() => state().bytesRemembered),
-    )
-    this.#add(
-      'inferwire_cancels_total',
-      'counter',
-      'Cancel messages.',
-      one(() => telemetry.cancels),
-    )
-    this.#add(
-      'inferwire_set_aside_total',
-      'counter',
-      'Requests that ended the process each time and were set aside.',
-      one(() => telemetry.setAside),
-    )
-    this.#add(
-      'inferwire_replies_without_subscriber_total',
-      'counter',
-      'Replies that nobody subscribed to (PUBACK 0x10).',
-      one(() => telemetry.repliesWithoutSubscriber),
-    )
-    this.#add(
-      'inferwire_mqtt_connected',
-      'gauge',
-      '1 when the session is connected and subscribed.',
-      one(() => Number(telemetry.isConnected)),
-    )
-    this.#add(
-      'inferwire_mqtt_connections_total',
-      'counter',
-      'Connections that became ready.',
-      one(() => telemetry.connections),
-    )
-    this.#add(
-      'inferwire_mqtt_sessions_lost_total',
-      'counter',
-      'Times that the broker forgot the session and its queue.',
-      one(() => telemetry.sessionsLost),
-    )
-    this.#add(
-      'inferwire_mqtt_ack_order_strict',
-      'gauge',
-      '1 when the broker does not accept PUBACKs out of order: they leave in the order of arrival.',
-      one(() => Number(telemetry.isAckOrderStrict)),
-    )
-    this.#registerUpstreams()
-    this.#add('inferwire_build_info', 'gauge', 'Version of the connector.', () => [
-      { value: 1, labels: { version: state().version, node: process.version } },
+    this.#registerRequests()
+    this.#registerModelServers()
+    this.#registerMqtt()
+    this.#add('inferwire_build_info', 'gauge', 'Versions of the connector and of Node.js; always 1.', () => [
+      { value: 1, labels: { version: this.#state().version, node_version: process.version } },
     ])
   }
 
-  #registerUpstreams(): void {
-    const add = (
-      name: string,
-      type: MetricType,
-      help: string,
-      pick: (figures: UpstreamFigures) => number | undefined,
-    ): void => {
-      this.#add(name, type, help, () =>
-        [...this.#telemetry.upstreams].flatMap((figures) => {
-          const value = pick(figures)
-          return value === undefined ? [] : [{ value, labels: { model: figures.model } }]
-        }),
-      )
-    }
-    add(
-      'inferwire_retries_total',
+  #registerRequests(): void {
+    const telemetry = this.#telemetry
+    const state = this.#state
+    this.#add('inferwire_requests_total', 'counter', 'Requests by outcome: "ok" or a problem code.', () =>
+      [...telemetry.all].flatMap(outcomes),
+    )
+    this.#histogram(
+      'inferwire_request_duration_seconds',
+      "Time from the receipt of a request to the broker's acknowledgement of its reply.",
+      (f) => f.duration,
+    )
+    this.#histogram(
+      'inferwire_queue_duration_seconds',
+      'Time that a request waited before the model server was called.',
+      (f) => f.queue,
+    )
+    this.#one(
+      'inferwire_inflight_requests',
+      'gauge',
+      'Requests received and not yet settled.',
+      () => state().inFlight,
+    )
+    this.#one(
+      'inferwire_inflight_bytes',
+      'gauge',
+      'Bytes held by requests in flight and by their replies (limits.bytesInFlightMax).',
+      () => state().bytesInFlight,
+    )
+    this.#perGate(
+      'inferwire_queue_depth',
+      'Requests waiting for a call to the model server.',
+      (g) => g.waiting,
+    )
+    this.#one(
+      'inferwire_unacknowledged_requests',
+      'gauge',
+      'Requests whose PUBACK has not been sent.',
+      () => state().unacknowledged,
+    )
+    this.#one(
+      'inferwire_unacknowledged_replies',
+      'gauge',
+      'Replies and other messages that the broker has not acknowledged.',
+      () => state().unpublished,
+    )
+    this.#add(
+      'inferwire_unanswered_requests_total',
       'counter',
-      "Calls to the model server beyond a request's first.",
+      'Requests settled without a reply: "unaddressable" (no response topic could be derived), ' +
+        '"reply_refused" (the broker refused the reply), "left_to_peer" (another connector serves the model).',
+      () => [...telemetry.unanswered].map(([reason, value]) => ({ value, labels: { reason } })),
+    )
+    this.#one(
+      'inferwire_redelivered_requests_total',
+      'counter',
+      'Requests that the broker redelivered (DUP = 1).',
+      () => telemetry.redeliveredRequests,
+    )
+    this.#one(
+      'inferwire_duplicate_requests_total',
+      'counter',
+      'Repeated requests that joined the running call or were answered from the reply cache.',
+      () => telemetry.duplicateRequests,
+    )
+    this.#one(
+      'inferwire_reply_cache_bytes',
+      'gauge',
+      'Bytes of the replies kept for repeated requests (limits.duplicates.bytesMax).',
+      () => state().replyCacheBytes,
+    )
+    this.#one(
+      'inferwire_cancel_messages_total',
+      'counter',
+      'Cancel messages received.',
+      () => telemetry.cancelMessages,
+    )
+    this.#one(
+      'inferwire_poison_requests_total',
+      'counter',
+      'Requests set aside because each attempt ended the process.',
+      () => telemetry.poisonRequests,
+    )
+    this.#one(
+      'inferwire_replies_without_subscriber_total',
+      'counter',
+      'Replies without a matching subscriber (PUBACK 0x10).',
+      () => telemetry.repliesWithoutSubscriber,
+    )
+  }
+
+  #registerModelServers(): void {
+    this.#histogram(
+      'inferwire_upstream_request_duration_seconds',
+      'Duration of a call to the model server, with its retries.',
+      (f) => f.upstream,
+    )
+    this.#perGate(
+      'inferwire_upstream_inflight_requests',
+      'Requests being processed by the model server, or waiting for a retry.',
+      (g) => g.running,
+    )
+    this.#perUpstream(
+      'inferwire_upstream_retries_total',
+      'counter',
+      'Retries of calls to the model server; first attempts are not counted.',
       (f) => f.retries,
     )
-    add(
-      'inferwire_retries_denied_total',
+    this.#perUpstream(
+      'inferwire_upstream_denied_retries_total',
       'counter',
-      'Failed calls that were not tried again because the budget was spent.',
-      (f) => f.retriesDenied,
+      'Failed calls that were not retried because the retry budget was spent.',
+      (f) => f.deniedRetries,
     )
-    add(
-      'inferwire_circuit_state',
+    this.#perUpstream(
+      'inferwire_upstream_circuit_state',
       'gauge',
-      'Circuit of the model server: 0 closed, 1 half-open (one request tries it), 2 open.',
+      'State of the circuit: 0 closed, 1 half-open (one request probes the model server), 2 open.',
       (f) => f.circuit?.state,
     )
-    add(
-      'inferwire_circuit_opens_total',
+    this.#perUpstream(
+      'inferwire_upstream_circuit_opens_total',
       'counter',
-      'Times that the circuit of the model server opened.',
+      'Number of times the circuit opened.',
       (f) => f.circuitOpens,
+    )
+  }
+
+  #registerMqtt(): void {
+    const telemetry = this.#telemetry
+    this.#one('inferwire_mqtt_connected', 'gauge', '1 if the main session is connected and subscribed.', () =>
+      Number(telemetry.isConnected),
+    )
+    this.#one(
+      'inferwire_mqtt_connections_total',
+      'counter',
+      'Connections of the main session that became ready; those of lanes are not counted.',
+      () => telemetry.connections,
+    )
+    this.#one(
+      'inferwire_mqtt_lost_sessions_total',
+      'counter',
+      'Number of times the broker lost a session, lanes included, and its queued requests.',
+      () => telemetry.lostSessions,
+    )
+    this.#one(
+      'inferwire_mqtt_ack_order_strict',
+      'gauge',
+      '1 if the broker rejects PUBACKs out of order, so that they are sent in the order of arrival.',
+      () => Number(telemetry.isAckOrderStrict),
+    )
+  }
+
+  #one(name: string, type: MetricType, help: string, value: () => number): void {
+    this.#add(name, type, help, () => [{ value: value(), labels: {} }])
+  }
+
+  #perGate(name: string, help: string, pick: (gate: LiveState['gates'][number]) => number): void {
+    this.#add(name, 'gauge', help, () =>
+      this.#state().gates.map((gate) => ({ value: pick(gate), labels: { model: gate.model } })),
+    )
+  }
+
+  #perUpstream(
+    name: string,
+    type: MetricType,
+    help: string,
+    pick: (figures: UpstreamFigures) => number | undefined,
+  ): void {
+    this.#add(name, type, help, () =>
+      [...this.#telemetry.upstreams].flatMap((figures) => {
+        const value = pick(figures)
+        return value === undefined ? [] : [{ value, labels: { model: figures.model } }]
+      }),
     )
   }
 
@@ -224,7 +241,7 @@ export class Exposition {
     )
   }
 
-  // prom-client takes any object of this shape; our counters stay plain numbers until somebody looks.
+  // prom-client accepts any object of this shape, so the counters stay plain numbers between scrapes.
   #add(name: string, type: MetricType, help: string, samples: () => Sample[]): void {
     const metric = {
       name,

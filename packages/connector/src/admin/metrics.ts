@@ -1,14 +1,14 @@
-// Collects the metrics, and loads what that takes only when somebody asks for the first time.
+// Collects the metrics; loads prom-client only on the first scrape.
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Exposition, LiveState } from './exposition.ts'
 
-/** What `/metrics` answers. */
+/** The response to `/metrics`. */
 export interface MetricsText {
   readonly contentType: string
   readonly text: string
 }
 
-/** prom-client costs memory and start-up time, which a connector that nobody scrapes need not pay. */
+/** Returns the collector. prom-client costs memory and start-up time, so it is not loaded before the first scrape. */
 export function createMetrics(telemetry: Telemetry, state: () => LiveState): () => Promise<MetricsText> {
   let exposition: Promise<Exposition> | undefined
   return async () => {

@@ -1,4 +1,5 @@
-// What follows from the URL of a model server. Mistakes in addresses: load.test.ts.
+// The URL of a model server: its origin, its form with TLS, and paths that repeat the connector's. Other mistakes in
+// addresses: load.test.ts.
 import { expect, test } from 'vitest'
 import { modelUrlMistake, originOf, withTls } from './address.ts'
 
@@ -6,7 +7,7 @@ test.each([
   ['http://iris.models.svc:80/prefix', 'http://iris.models.svc'],
   ['https://Gateway.example:8443', 'https://gateway.example:8443'],
   ['grpc://iris.models.svc:8001', 'grpc://iris.models.svc:8001'],
-])('the origin of %s is not "null", whatever its scheme', (url, origin) => {
+])('returns the origin of %s, also for a scheme whose URL.origin is "null"', (url, origin) => {
   expect(originOf(url)).toBe(origin)
 })
 
@@ -15,7 +16,7 @@ test.each([
   ['HTTP://iris', 'https://iris'],
   ['https://iris', undefined],
   ['HTTPS://iris', undefined],
-])('with TLS, %s is %s', (url, secure) => {
+])('returns the URL %s with TLS as %s', (url, secure) => {
   expect(withTls(url)).toBe(secure)
 })
 
@@ -25,9 +26,9 @@ test.each([
   'https://h/v1//',
   'http://h/p/v1/models',
   'http://h/v2/models/iris',
-])('the URL %s repeats what the connector adds', (url) => {
+])('rejects the URL %s, whose path repeats what the connector adds', (url) => {
   expect(modelUrlMistake(url)).toBe(
-    'the URL before /v1/models or /v2/models: the connector adds the rest of the path',
+    'the URL up to /v1/models or /v2/models: the connector adds the rest of the path',
   )
 })
 
@@ -38,6 +39,6 @@ test.each([
   'http://h/v10',
   'http://v1',
   'http://h/v1x/',
-])('the URL %s may be a prefix', (url) => {
+])('accepts the URL %s with or without a path prefix', (url) => {
   expect(modelUrlMistake(url)).toBeUndefined()
 })

@@ -1,19 +1,19 @@
-// What is wrong with a configuration: everything at once, with place, value, expectation and remedy.
+// The error for an invalid configuration: all mistakes at once, each with its place and remedy.
 
-/** One mistake. */
+/** A mistake in a configuration. */
 export interface ConfigMistake {
-  /** Such as `models.iris.url`; empty for the file as a whole. */
+  /** Path of the option, such as `models.iris.url`; empty for a mistake of the whole file. */
   readonly path: string
-  /** Where it came from: `inferwire.yaml:12:5`, `environment variable INFERWIRE_ROOT`, `command line`. */
+  /** Where the option was set: `inferwire.yaml:12:5`, `environment variable INFERWIRE_ROOT`, `command line`. */
   readonly source: string
-  /** One sentence. */
+  /** The rest of the sentence that starts with source and path: `is not an option; did you mean "url"?`. */
   readonly message: string
 }
 
-// A file that is something else altogether has a mistake on every line.
+// A file of another kind has a mistake on every line.
 const SHOWN_MAX = 50
 
-/** All mistakes of a configuration. A program that cannot start because of it exits with 78 (EX_CONFIG). */
+/** All mistakes of a configuration. The command line exits with 78 (EX_CONFIG). */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly mistakes: readonly ConfigMistake[]

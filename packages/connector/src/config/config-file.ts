@@ -1,4 +1,4 @@
-// Reads a configuration file: bounded, strictly YAML, with the place of everything in it.
+// Reads a configuration file as strict YAML of bounded size, and finds the line and column of each option.
 import { closeSync, openSync, readSync } from 'node:fs'
 import {
   isAlias,
@@ -18,19 +18,19 @@ import { shownKey } from './shown.ts'
 import { offsetOfTooDeep } from './yaml-depth.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
-// No option lies deeper than six levels; the example of a model may.
+// Options are at most six levels deep; the example of a model may be deeper.
 const DEPTH_MAX = 64
-// Aliases can make a small file huge.
+// Aliases of aliases can make a small file huge.
 const ALIASES_MAX = 50
 
-/** A file that holds a map; whether its options are right is not known yet. */
+/** A file that holds a map, whose options are not validated yet. */
 export interface ConfigFile {
   readonly values: Record<string, unknown>
-  /** `file:line:column` of the option, or of the nearest thing around it that is written down. */
+  /** `file:line:column` of the option, or of the innermost section around it that the file has. */
   placeOf(path: readonly PropertyKey[]): string
 }
 
-/** @throws ConfigError that says why the file cannot be used. */
+/** Reads a file. @throws ConfigError if it cannot be read, or is not a YAML map */
 export function readConfigFile(name: string): ConfigFile {
   const text = readText(name)
   refuseDepth(name, text)
@@ -61,7 +61,7 @@ function readText(name: string): string {
   try {
     bytes = readAtMost(name, FILE_BYTES_MAX + 1)
   } catch (error) {
-    const remedy = 'give the right path with -c or INFERWIRE_CONFIG, and let this user read it'
+    const remedy = 'check the path in -c or INFERWIRE_CONFIG, and that this user may read the file'
     throw fail(name, `cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); ${remedy}`)
   }
   if (bytes.length > FILE_BYTES_MAX) {
@@ -74,7 +74,7 @@ function readText(name: string): string {
   }
 }
 
-// By reading, not by size: a pipe and a device have none.
+// Not by the size of the file: pipes and devices have none.
 function readAtMost(name: string, bytesMax: number): Buffer {
   const descriptor = openSync(name, 'r')
   try {
@@ -102,9 +102,9 @@ function parse(name: string, text: string, lines: LineCounter): Document {
   try {
     return parseDocument(text, {
       lineCounter: lines,
-      // No excerpt of the file in the message: it may hold what should not be shown.
+      // An excerpt of the file in a message could show a secret.
       prettyErrors: false,
-      // We look for them ourselves: yaml compares each key with each other one.
+      // checkKeys finds duplicates in linear time; yaml compares every key with every other.
       uniqueKeys: false,
       merge: false,
       logLevel: 'error',
@@ -123,13 +123,13 @@ function structureMistakes(document: Document, place: (offset: number) => string
     mistakes.push({
       path: '',
       source: place(error.pos[0]),
-      message: `is not YAML that can be used: ${reasonOf(error)}`,
+      message: `is not valid YAML: ${reasonOf(error)}`,
     })
   }
-  // What follows makes sense of a tree that was understood.
+  // The checks below need a tree that was parsed without errors.
   if (mistakes.length > 0) return mistakes
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
-    add(undefined, 'is empty; write `{}` where every option shall have its default')
+    add(undefined, 'is empty; write `{}` for a configuration with defaults only')
     return mistakes
   }
   if (!isMap(document.contents)) {
@@ -140,7 +140,7 @@ function structureMistakes(document: Document, place: (offset: number) => string
     Node: (_key, node, path) => {
       if (isMap(node)) checkKeys(node, add)
       if (isAlias(node) && path.some((around) => hasAnchor(around, node.source))) {
-        add(node, `alias *${shownKey(node.source)} is inside of what it stands for`)
+        add(node, `alias *${shownKey(node.source)} is inside its own anchor`)
         return visit.BREAK
       }
       return undefined
@@ -149,7 +149,7 @@ function structureMistakes(document: Document, place: (offset: number) => string
   return mistakes
 }
 
-// yaml repeats pieces of the file.
+// The messages of yaml repeat parts of the file.
 function reasonOf({ message }: Error): string {
   return message.slice(0, 200).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '\ufffd')
 }
@@ -167,7 +167,7 @@ function checkKeys(map: YAMLMap, add: (node: Node, message: string, path?: strin
     }
     const name = String(key.value)
     if (name === '__proto__') add(key, 'cannot be a key', '"__proto__"')
-    else if (seen.has(name)) add(key, 'is given twice; leave one of them out', shownKey(name))
+    else if (seen.has(name)) add(key, 'is set twice; remove one of the two', shownKey(name))
     seen.add(name)
   }
 }
@@ -176,12 +176,12 @@ function toValues(name: string, document: Document): Record<string, unknown> {
   try {
     return document.toJS({ maxAliasCount: ALIASES_MAX }) as Record<string, unknown>
   } catch (error) {
-    throw fail(name, `cannot be used: ${reasonOf(error as Error)}`)
+    throw fail(name, `cannot be read: ${reasonOf(error as Error)}`)
   }
 }
 
-// Walks down as far as the path is written, and remembers the deepest place. An index for each map, because a file
-// that is something else altogether has a mistake on every line.
+// Follows the path as far as the file has it. Each map gets an index, because a file of another kind has a mistake
+// on every line.
 function placesOf(document: Document): (path: readonly PropertyKey[]) => number | undefined {
   const indexes = new Map<YAMLMap, ReadonlyMap<string, Pair>>()
   const indexOf = (map: YAMLMap): ReadonlyMap<string, Pair> => {

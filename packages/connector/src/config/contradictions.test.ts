@@ -1,4 +1,4 @@
-// Options that are right one by one and wrong together: each mistake with its place.
+// Options that are valid on their own and contradict each other: each mistake with its place.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,18 +30,18 @@ function mistakesOf(text: string): string[] {
 const model = (passHeaders: string): string =>
   `models:\n  iris:\n    url: http://h\n    credential: {kind: static-header, name: X-Api-Key, valueFile: ${secretFile}}\n    passHeaders: [${passHeaders}]\n`
 
-test('a client cannot be let to send the header of the credential', () => {
+test('rejects a passed header that is the header of the credential', () => {
   expect(mistakesOf(model('x-line, x-api-key'))).toEqual([
-    `:5:27 models.iris.passHeaders[1] "x-api-key" is the header of the model's credential; leave it out`,
+    `:5:27 models.iris.passHeaders[1] "x-api-key" is the header of the model's credential; remove it`,
   ])
   expect(mistakesOf(model('x-line, x-api-key2'))).toEqual([])
 })
 
 test.each(['inference-header-content-length', 'traceparent', 'tracestate'])(
-  '%s is passed already, and cannot be passed again',
+  'rejects %s in passHeaders, because it is always passed',
   (name) => {
     expect(mistakesOf(model(name))).toEqual([
-      `:5:19 models.iris.passHeaders[0] "${name}" is always passed; leave it out`,
+      `:5:19 models.iris.passHeaders[0] "${name}" is always passed; remove it`,
     ])
   },
 )

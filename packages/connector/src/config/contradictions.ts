@@ -1,4 +1,4 @@
-// What a schema of single options cannot see: options that do not go together.
+// Finds options that are valid on their own but contradict each other.
 import { DIALECTS, versionedDialects } from '@inferwire/protocol'
 import type { z } from 'zod'
 import { withTls } from './address.ts'
@@ -10,7 +10,7 @@ import { shownPath } from './shown.ts'
 type Parsed = z.output<typeof configSchema>
 type Add = (path: readonly PropertyKey[], message: string) => void
 
-/** The mistakes of a configuration whose options are right one by one. */
+/** The contradictions in a configuration that matches the schema. */
 export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistake[] {
   const mistakes: ConfigMistake[] = []
   const add: Add = (path, message) => {
@@ -21,7 +21,7 @@ export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistak
   if (deadLetterTopic !== undefined && `${deadLetterTopic}/`.startsWith(`${config.root}/`)) {
     add(
       ['poison', 'deadLetterTopic'],
-      `"${deadLetterTopic}" is below the root, "${config.root}", where requests and replies are; use a topic of its own`,
+      `"${deadLetterTopic}" is below the root, "${config.root}", where requests and replies are; use a topic outside of it`,
     )
   }
   for (const [name, model] of Object.entries(config.models)) {
@@ -34,7 +34,7 @@ function checkBroker(broker: Parsed['broker'], add: Add): void {
   if (broker.password !== undefined && broker.passwordFile !== undefined) {
     add(
       ['broker', 'passwordFile'],
-      'the password is given twice, by this file and by INFERWIRE_BROKER_PASSWORD; leave one of them out',
+      'the password is set twice, by this file and by INFERWIRE_BROKER_PASSWORD; remove one of the two',
     )
   }
   if ((broker.password ?? broker.passwordFile) !== undefined && broker.username === undefined) {
@@ -50,7 +50,7 @@ function checkBroker(broker: Parsed['broker'], add: Add): void {
   checkTls(['broker', 'tls'], broker.tls, secure === broker.url ? undefined : secure, add)
 }
 
-// What goes to the model server without being asked for: a second one would contradict it.
+// Headers that every call has: a second one from the client could contradict it.
 const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent', 'tracestate'])
 
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
@@ -67,7 +67,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   if (model.limits.requestBytesMax > bytesMax) {
     add(
       [...path, 'limits', 'requestBytesMax'],
-      `${model.limits.requestBytesMax} is above limits.bytesInFlightMax, ${bytesMax}: the largest requests could never run; lower this one or raise that one`,
+      `${model.limits.requestBytesMax} is above limits.bytesInFlightMax, ${bytesMax}: the largest requests could never run; lower this value or raise the other`,
     )
   }
 }
@@ -76,16 +76,16 @@ function checkPassHeaders(path: readonly string[], model: Parsed['models'][strin
   const { credential, passHeaders } = model
   const secretName = credential.kind === 'static-header' ? credential.name.toLowerCase() : undefined
   for (const [index, name] of passHeaders.entries()) {
-    // Else a client could send its own value beside our secret.
+    // A client could otherwise send its own value next to the secret.
     if (name === secretName) {
-      add([...path, index], `"${name}" is the header of the model's credential; leave it out`)
+      add([...path, index], `"${name}" is the header of the model's credential; remove it`)
     } else if (ALREADY_PASSED.has(name)) {
-      add([...path, index], `"${name}" is always passed; leave it out`)
+      add([...path, index], `"${name}" is always passed; remove it`)
     }
   }
 }
 
-// `secureUrl` is what the URL would be with TLS, where it has none.
+// `secureUrl` is the URL with TLS; undefined if it has TLS already.
 function checkTls(
   path: readonly string[],
   tls: Parsed['broker']['tls'],
@@ -98,6 +98,7 @@ function checkTls(
     add([...path, missing], 'is missing; certFile and keyFile belong together')
   }
   const isUsed = Object.values(tls).some((value) => value !== undefined && value !== false)
-  // Silence would be taken for encryption.
-  if (isUsed && secureUrl !== undefined) add(path, `is set, but the URL has no TLS; expected "${secureUrl}"`)
+  // Without this error, the operator would believe the connection to be encrypted.
+  if (isUsed && secureUrl !== undefined)
+    add(path, `is set, but the URL does not use TLS; expected "${secureUrl}"`)
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { environmentOptions, readEnvironment, variableOf } from './environment.ts'
 import { loadConfig } from './load.ts'
 
-test('every option outside of models and policy has a variable of its own', () => {
+test('has one variable for every option outside of models and policy', () => {
   const variables = [...environmentOptions().keys()]
   expect(variables).toContain('INFERWIRE_BROKER_TLS_INSECURE_SKIP_VERIFY')
   expect(variables).toContain('INFERWIRE_DRAIN_TIMEOUT_MS')
@@ -10,7 +10,7 @@ test('every option outside of models and policy has a variable of its own', () =
   for (const [variable, { path }] of environmentOptions()) expect(variableOf(path)).toBe(variable)
 })
 
-test('numbers and truth values are understood, other text is left to the schema', () => {
+test('converts numbers and booleans, and leaves other text to the schema', () => {
   const env = {
     INFERWIRE_ADMIN_PORT: '0',
     INFERWIRE_ADMIN_ENABLED: 'false',
@@ -20,7 +20,7 @@ test('numbers and truth values are understood, other text is left to the schema'
   expect(readEnvironment(env).options.map(({ value }) => value)).toEqual([0, false, '7', '1s'])
 })
 
-test('an unknown variable is a mistake with the nearest one; other programs have theirs', () => {
+test('rejects an unknown variable with the nearest name, and ignores those of other programs', () => {
   const env = { INFERWIRE_BROKER_URI: 'x', INFERWIRE_CONFIG: '/x', INFERWIRE_CACHE: '/y', PATH: '/bin' }
   expect(readEnvironment(env).mistakes).toEqual([
     {
@@ -31,13 +31,13 @@ test('an unknown variable is a mistake with the nearest one; other programs have
   ])
 })
 
-test('the name of an unknown variable does not reach a terminal as it is', () => {
+test('escapes control characters in the name of an unknown variable', () => {
   const [mistake] = readEnvironment({ 'INFERWIRE_\u001b[2J': 'x' }).mistakes
   expect(mistake?.source).toBe(String.raw`environment variable "INFERWIRE_\u001b[2J"`)
 })
 
-// Kubernetes (enableServiceLinks) sets them in every pod of the namespace: Services `inferwire` and `inferwire-admin`.
-test('the variables of Kubernetes Services are not ours', () => {
+// Kubernetes (enableServiceLinks) sets these in every pod, for the Services `inferwire` and `inferwire-admin`.
+test('ignores the variables of Kubernetes Services', () => {
   const env = Object.fromEntries(
     ['INFERWIRE', 'INFERWIRE_ADMIN'].flatMap((service) => [
       [`${service}_SERVICE_HOST`, '10.96.0.7'],

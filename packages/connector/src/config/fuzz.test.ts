@@ -1,4 +1,4 @@
-// Whatever is in the file, the variables or the flags: a configuration or a ConfigError comes out, nothing else.
+// Any file, variables and flags: loading returns a configuration or throws a ConfigError, and nothing else.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -45,7 +45,7 @@ const { tree } = fc.letrec((tie) => ({
   ),
 }))
 
-test('any tree of known and unknown options', () => {
+test('loads or rejects any tree of known and unknown options', () => {
   fc.assert(
     fc.property(fc.dictionary(key, tree), (value) => {
       writeFileSync(file, stringify(value))
@@ -56,7 +56,7 @@ test('any tree of known and unknown options', () => {
   )
 })
 
-test('any bytes, and any text with the signs of YAML', () => {
+test('loads or rejects any bytes, and any text of YAML characters', () => {
   const yamlish = fc.string({
     unit: fc.constantFrom(...'{}[]:,-?&*!|>\'"%@#\n\t ~<ab1'.split('')),
     maxLength: 80,
@@ -70,7 +70,7 @@ test('any bytes, and any text with the signs of YAML', () => {
   )
 })
 
-test('any value of any variable', () => {
+test('loads or rejects any value of any variable', () => {
   const variable = fc.oneof(
     fc.constantFrom(...environmentOptions().keys()),
     fc.string().map((s) => `INFERWIRE_${s}`),
@@ -86,7 +86,7 @@ test('any value of any variable', () => {
   )
 })
 
-test('any flag of a model', () => {
+test('parses or rejects any --model flag', () => {
   const flag = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom(...'a=,@/:p'.split('')) }))
   fc.assert(
     fc.property(flag, (text) => endsWell(() => parseModelFlag(text))),
@@ -128,7 +128,7 @@ const configArbitrary = fc.record(
   { requiredKeys: ['name'] },
 )
 
-test('what is printed loads again as the same configuration', () => {
+test('prints a configuration that loads again as the same one', () => {
   fc.assert(
     fc.property(configArbitrary, fc.boolean(), (flags, hasPassword) => {
       fc.pre(!JSON.stringify(flags).includes('__proto__'))

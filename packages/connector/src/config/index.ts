@@ -1,4 +1,4 @@
-// The front of the config room.
+// Loads the configuration from file, environment and flags; describes, prints and watches it.
 export { originOf } from './address.ts'
 export { ConfigError, type ConfigMistake } from './config-error.ts'
 export { exposedNames } from './exposed-names.ts'

@@ -1,4 +1,4 @@
-// Turns what zod found into mistakes that say what was expected and what was probably meant.
+// Converts zod's issues to mistakes with the expected value and the nearest valid name.
 import { nearestName } from '@inferwire/protocol'
 import type { z } from 'zod'
 import type { ConfigMistake } from './config-error.ts'
@@ -7,10 +7,10 @@ import { keysAt } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 import { shownKey, shownPath, shownValue } from './shown.ts'
 
-/** Tells where an option was set. */
+/** Returns where an option was set: the place in the file, the environment variable or the command line. */
 export type SourceOf = (path: readonly PropertyKey[]) => string
 
-/** The mistakes of one issue: several where it names several keys. */
+/** Converts one issue: it has several mistakes if it names several keys. */
 export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: SourceOf): ConfigMistake[] {
   if (issue.code === 'unrecognized_keys') {
     const keys = [...new Set(keysAt(configSchema, issue.path))]
@@ -27,12 +27,12 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
   const { path } = issue
   const place = { path: shownPath(path), source: sourceOf(path) }
   if (issue.code === 'invalid_key') {
-    // The mistake of a key (the name of a model) is inside.
+    // The issue with the key (the name of a model) is nested.
     const expected = issue.issues[0]?.message ?? 'another name'
     return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
   }
   const value = valueAt(values, path)
-  // The former name is a mistake already.
+  // The former name is reported already.
   if (value === undefined && hasFormerName(values, path)) return []
   const found =
     value === undefined
@@ -53,7 +53,7 @@ function hasFormerName(values: unknown, path: readonly PropertyKey[]): boolean {
   )
 }
 
-/** What lies at a path, or undefined. */
+/** The value at a path, or undefined. */
 export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown {
   let value = values
   for (const key of path) {
@@ -71,7 +71,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   string: 'text',
 }
 
-// The schema's own words where it has some, else ours in place of zod's.
+// Messages of the schema are kept; those of zod itself are replaced.
 function expectedBy(issue: z.core.$ZodIssue): string {
   const { message } = issue
   if (!/^(?:Invalid|Too) /.test(message)) return message
@@ -83,7 +83,7 @@ function expectedBy(issue: z.core.$ZodIssue): string {
 }
 
 function meant(issue: z.core.$ZodIssue, value: unknown): string {
-  // Among very short words everything is near.
+  // All very short words are similar.
   if (issue.code !== 'invalid_value' || typeof value !== 'string' || value.length < 4) return ''
   const nearest = nearestName(value, issue.values.map(String))
   return nearest === undefined ? '' : `; did you mean "${nearest}"?`

@@ -2,24 +2,37 @@
 import { z } from 'zod'
 import { configSchema } from './schema.ts'
 
-/** JSON Schema (draft 2020-12) of what may be written into the file. */
+/**
+ * JSON Schema (draft 2020-12) of what a configuration file may contain. `x-advanced: true` marks the options that most
+ * installations leave at their default.
+ */
 export function configJsonSchema(): Record<string, unknown> {
   const schema = z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' })
-  return { ...(withoutOurs(schema) as Record<string, unknown>), title: 'Inferwire connector configuration' }
+  return {
+    ...(toPublicSchema(schema) as Record<string, unknown>),
+    title: 'Inferwire connector configuration',
+  }
 }
 
-// For the reference page; not words of JSON Schema.
-const OURS = new Set(['unit', 'defaultText', 'isSecret', 'isFile'])
+// Members of OptionText that are no keywords of JSON Schema.
+const PRIVATE = new Set(['unit', 'details', 'defaultText', 'isAdvanced', 'isSecret', 'isFile'])
 
-function withoutOurs(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(withoutOurs)
+function toPublicSchema(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(toPublicSchema)
   if (typeof schema !== 'object' || schema === null) return schema
-  // A default that the machine decides is no part of the schema.
-  const isOpen = 'defaultText' in schema
+  const { description, details, isAdvanced } = schema as Record<string, unknown>
+  // A default in words depends on the machine or on other options.
+  const hasOpenDefault = 'defaultText' in schema
   const entries = Object.entries(schema)
-    .filter(([key]) => !(isOpen && key === 'default'))
-    // A file takes no secrets, so an editor must not offer them.
-    .filter(([key, value]) => !OURS.has(key) && (value as { isSecret?: unknown } | null)?.isSecret !== true)
-    .map(([key, value]) => [key, withoutOurs(value)])
-  return Object.fromEntries(entries)
+    .filter(([key]) => !(hasOpenDefault && key === 'default'))
+    // A file must not contain a secret, so an editor must not offer the key.
+    .filter(
+      ([key, value]) => !PRIVATE.has(key) && (value as { isSecret?: unknown } | null)?.isSecret !== true,
+    )
+    .map(([key, value]) => [key, toPublicSchema(value)])
+  return {
+    ...Object.fromEntries(entries),
+    ...(typeof details === 'string' ? { description: `${String(description)} ${details}` } : {}),
+    ...(isAdvanced === true ? { 'x-advanced': true } : {}),
+  }
 }

@@ -1,9 +1,9 @@
-// Which models have a session of their own.
+// The models that have a lane: an MQTT session of their own.
 import { exposedNames } from './exposed-names.ts'
 import { LANE_TIMEOUT_MS } from './model-schema.ts'
 import type { ConnectorConfig } from './schema.ts'
 
-/** The models with a lane, and all names of each on the topics. */
+/** The models with a lane, each with all its names on topics. */
 export function laneNames({ models }: Pick<ConnectorConfig, 'models'>): Map<string, readonly string[]> {
   const lanes = Object.entries(models).filter(
     ([, { lane, timeoutMs }]) => lane ?? timeoutMs > LANE_TIMEOUT_MS,

@@ -1,4 +1,4 @@
-// Loading a configuration: real files in a folder of our own, every kind of mistake with its place and remedy.
+// Loading real files: every kind of mistake with its place and remedy.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,7 +36,7 @@ function mebibytesOf({ limits, models }: ConnectorConfig): number[] {
   return all.map((bytes) => bytes / 1024 / 1024)
 }
 
-test('keeps what requests may take within the memory of a small container', () => {
+test('lowers the limits for requests to the memory of a small container', () => {
   const limited = vi.spyOn(process, 'constrainedMemory').mockReturnValue(96 * 1024 * 1024)
   const small = loadConfig({ env: {}, flags: { models: { iris: { url: 'http://iris' } } } })
   limited.mockReturnValue(2 ** 64)
@@ -69,7 +69,7 @@ test('fills in every default', () => {
   expect(loadConfig({ env: {} }).name).not.toBe('')
 })
 
-test('the environment wins over the file, and flags win over both', () => {
+test('overrides the file with the environment, and both with flags', () => {
   const text = 'root: from-file\nbroker: {keepAliveSeconds: 11, share: from-file}\nlog: {level: warn}\n'
   const env = {
     INFERWIRE_ROOT: 'from-env',
@@ -81,7 +81,7 @@ test('the environment wins over the file, and flags win over both', () => {
   expect(config.broker).toMatchObject({ keepAliveSeconds: 12, share: 'from-file', clientId: 'c' })
 })
 
-test('a model of the command line replaces the one of the file, and leaves the others', () => {
+test('replaces the model of the file with that of the command line, and keeps other models', () => {
   const text = 'models: {a: {url: http://old, protocolVersion: v1}, b: {url: http://b}}'
   const { models } = load(text, {}, { models: { a: { url: 'http://new' } } })
   expect(models['a']).toMatchObject({ url: 'http://new' })
@@ -89,7 +89,7 @@ test('a model of the command line replaces the one of the file, and leaves the o
   expect(models['b']!.url).toBe('http://b')
 })
 
-test('takes versions without quotes, MQTT 3.1.1 by its name, JSON, aliases and odd but valid names', () => {
+test('accepts versions without quotes, both MQTT versions, JSON, aliases and model names like constructor', () => {
   expect(load('models: {a: {url: http://h, versions: [1, v2]}}').models['a']!.versions).toEqual(['1', 'v2'])
   expect(load('broker: {mqttVersion: 3.1.1}').broker.mqttVersion).toBe('3.1.1')
   expect(load('{}', { INFERWIRE_BROKER_MQTT_VERSION: '5' }).broker.mqttVersion).toBe(5)
@@ -116,14 +116,14 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ],
   ['a fraction', 'drain: {timeoutMs: 1.5}', [/1\.5 is not valid; expected a whole number/]],
   ['infinity', 'drain: {timeoutMs: .inf}', [/Infinity is not valid; expected a whole number/]],
-  ['a truth value in words', 'admin: {enabled: yes}', [/"yes" is not valid; expected true or false/]],
+  ['a boolean in words', 'admin: {enabled: yes}', [/"yes" is not valid; expected true or false/]],
   [
-    'a choice that is none',
+    'an unknown choice',
     'broker: {ackOrder: stict}',
     [/expected one of bounded, strict, as-settled; did you mean "strict"\?/],
   ],
   [
-    'an MQTT version that is none',
+    'an unknown MQTT version',
     'broker: {mqttVersion: 4}',
     [/mqttVersion: 4 is not valid; expected 5 or 3\.1\.1/],
   ],
@@ -136,11 +136,15 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/:2:3: models\.iris\.url: is missing; expected a URL such as http/],
   ],
   ['a model URL with a query', 'models: {a: {url: "http://h?x"}}', [/without a query/]],
-  ['a model URL that goes too far', 'models: {a: {url: http://h/v1/models/a}}', [/before \/v1\/models/]],
   [
-    'a model URL that ends in the dialect',
+    'a model URL with the path of a model',
+    'models: {a: {url: http://h/v1/models/a}}',
+    [/up to \/v1\/models/],
+  ],
+  [
+    'a model URL that ends in a protocol version',
     'models: {a: {url: "http://h:8080/v1"}, b: {url: "https://h/v2/"}}',
-    [/models\.a\.url: .* expected the URL before \/v1\/models/, /models\.b\.url: .* expected the URL before/],
+    [/models\.a\.url: .* expected the URL up to \/v1\/models/, /models\.b\.url: .* expected the URL up to/],
   ],
   [
     'a model name with a version',
@@ -153,14 +157,14 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/did you mean "timeoutMs"\?/],
   ],
   [
-    'a version that is none',
+    'an invalid version',
     'models: {a: {url: http://h, versions: [a b]}}',
     [/versions\[0\]: "a b" .* expected a version such as 1/],
   ],
   [
-    'a header that cannot be opened',
+    'a header that cannot be passed',
     'models: {a: {url: http://h, passHeaders: [authorization]}}',
-    [/passHeaders\[0\]: "authorization" .* may be opened/],
+    [/passHeaders\[0\]: "authorization" .* may be passed/],
   ],
   [
     'an unknown kind of credential',
@@ -180,7 +184,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'an example that is not JSON',
     'models: {a: {url: http://h, example: {body: [.nan]}}}',
-    [/expected what JSON can say/],
+    [/expected a JSON value/],
   ],
   [
     'an empty list of clients',
@@ -199,14 +203,14 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/:1:22: broker\.reconnect\.minMs: 500 is above maxMs, 100/],
   ],
   [
-    'half a client certificate',
+    'a client certificate without its key',
     'broker: {url: mqtts://h, tls: {certFile: /dev/null}}',
     [/broker\.tls\.keyFile: is missing/],
   ],
   [
     'TLS options without TLS',
     'broker: {url: mqtt://h, tls: {insecureSkipVerify: true}}',
-    [/:1:25: broker\.tls: is set, but the URL has no TLS; expected "mqtts:\/\/h"/],
+    [/:1:25: broker\.tls: is set, but the URL does not use TLS; expected "mqtts:\/\/h"/],
   ],
   [
     'TLS options of a model without TLS',
@@ -231,35 +235,39 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'a relative file that does not exist',
     'broker: {passwordFile: nope}',
-    [/"nope" does not exist \(ENOENT\), taken from the working folder "\//],
+    [/"nope" does not exist \(ENOENT\), relative to the working folder "\//],
   ],
   [
     'a folder in place of a file',
     'models: {a: {url: http://h, credential: {kind: token-file, tokenFile: /}}}',
     [/"\/" is a folder; expected a file/],
   ],
-  ['a key given twice', 'root: a\nlog: {}\nroot: b\n', [/:3:1: root: is given twice/]],
+  ['a key that is set twice', 'root: a\nlog: {}\nroot: b\n', [/:3:1: root: is set twice/]],
   ['__proto__', 'models:\n  __proto__: {url: http://h}\n', [/:2:3: "__proto__": cannot be a key/]],
   ['a merge key', 'root: a\n<<: {name: b}\n', [/"<<": is not an option/]],
   ['a list as a key', '? [a]\n: 1\n', [/:1:3: a key must be text/]],
   ['a tag', 'root: !env ROOT', [/:1:7: .*Unresolved tag: !env/]],
-  ['broken YAML', 'root: a\nlog: {level: info\n', [/:3:1: is not YAML that can be used: /]],
+  ['broken YAML', 'root: a\nlog: {level: info\n', [/:3:1: is not valid YAML: /]],
   ['two documents', 'root: a\n---\nroot: b\n', [/multiple documents/]],
-  ['an alias of nothing', 'root: *nobody', [/cannot be used: Unresolved alias/]],
-  ['an alias in itself', 'models: &m\n  a: *m\n', [/:2:6: alias \*m is inside of what it stands for/]],
-  ['aliases that multiply', bomb(), [/cannot be used: Excessive alias count/]],
-  ['a deep nest', '['.repeat(20_000) + ']'.repeat(20_000), [/nested deeper than 64 levels/]],
-  ['a deep nest that is not closed', '['.repeat(6_000), [/:1:65: is nested deeper than 64 levels/]],
-  ['a deep nest of lists in one line', '- '.repeat(6_000), [/nested deeper than 64 levels/]],
-  ['a deep nest of keys', '? '.repeat(6_000), [/nested deeper than 64 levels/]],
-  ['a deep nest that ends at once', `${'- '.repeat(4_000)}a\nb: 1\n`, [/nested deeper than 64 levels/]],
-  ['a deep nest of keys that ends at once', `${'- ? '.repeat(4_000)}a\nb: 1\n`, [/nested deeper than 64/]],
-  ['a deep nest in a map', `a: ${'['.repeat(200)}${']'.repeat(200)}`, [/nested deeper than 64 levels/]],
+  ['an alias without an anchor', 'root: *unknown', [/cannot be read: Unresolved alias/]],
+  ['an alias inside its own anchor', 'models: &m\n  a: *m\n', [/:2:6: alias \*m is inside its own anchor/]],
+  ['aliases that multiply', bomb(), [/cannot be read: Excessive alias count/]],
+  ['deep nesting', '['.repeat(20_000) + ']'.repeat(20_000), [/nested deeper than 64 levels/]],
+  ['deep nesting that is not closed', '['.repeat(6_000), [/:1:65: is nested deeper than 64 levels/]],
+  ['deep nesting of lists in one line', '- '.repeat(6_000), [/nested deeper than 64 levels/]],
+  ['deep nesting of keys', '? '.repeat(6_000), [/nested deeper than 64 levels/]],
+  ['deep nesting that ends in one line', `${'- '.repeat(4_000)}a\nb: 1\n`, [/nested deeper than 64 levels/]],
+  [
+    'deep nesting of keys that ends in one line',
+    `${'- ? '.repeat(4_000)}a\nb: 1\n`,
+    [/nested deeper than 64/],
+  ],
+  ['deep nesting in a map', `a: ${'['.repeat(200)}${']'.repeat(200)}`, [/nested deeper than 64 levels/]],
   ['a list', '- a\n', [/:1:1: must hold a map of options/]],
   ['text', 'hello', [/must hold a map of options/]],
-  ['a control character', 'root: |\u001b\n', [/:1:8: is not YAML that can be used: [^\u001b]*$/]],
-  ['nothing', '# nothing\n', [/is empty; write `\{\}`/]],
-])('tells the place of %s and what to do', (_what, text, messages) => {
+  ['a control character', 'root: |\u001b\n', [/:1:8: is not valid YAML: [^\u001b]*$/]],
+  ['an empty file', '# nothing\n', [/is empty; write `\{\}`/]],
+])('reports the place and the remedy of %s', (_what, text, messages) => {
   const { message } = errorOf(() => load(text))
   for (const expected of messages) expect(message).toMatch(expected)
   expect(message).toContain(file)
@@ -274,7 +282,7 @@ function bomb(): string {
   return `a0: &a0 [x]\n${lines.join('\n')}\n`
 }
 
-test('tells all mistakes at once, of every source', () => {
+test('reports all mistakes of all sources at once', () => {
   const text =
     'brocker: {}\nmodels:\n  a: {url: ftp://h}\n  b: {url: http://h, tls: {caFile: /does/not/exist}}\n'
   const env = { INFERWIRE_LOG_LEVEL: 'loud', INFERWIRE_ADMIN_PRT: '1' }
@@ -290,19 +298,19 @@ test('tells all mistakes at once, of every source', () => {
   ])
 })
 
-test('a variable does not hide that its section is not a map', () => {
+test('reports a section that is not a map although a variable sets an option in it', () => {
   const { message } = errorOf(() => load('broker: text', { INFERWIRE_BROKER_SHARE: 'a' }))
   expect(message).toMatch(/broker: "text" is not valid; expected a map/)
 })
 
-test('a password that is given twice, or is empty, is a mistake', () => {
+test('rejects a password that is set twice or is empty', () => {
   const text = 'broker: {username: u, passwordFile: /dev/null}'
-  expect(errorOf(() => load(text, { INFERWIRE_BROKER_PASSWORD: 'canary' })).message).toMatch(/given twice/)
+  expect(errorOf(() => load(text, { INFERWIRE_BROKER_PASSWORD: 'canary' })).message).toMatch(/set twice/)
   const { message } = errorOf(() => load('broker: {username: u}', { INFERWIRE_BROKER_PASSWORD: '' }))
   expect(message).toMatch(/INFERWIRE_BROKER_PASSWORD: broker\.password: \*\*\* is not valid/)
 })
 
-test('a model called __proto__ is refused on the command line too', () => {
+test('rejects a model named __proto__ on the command line', () => {
   const flags = { models: JSON.parse('{"__proto__": {"url": "http://h"}}') as ConfigInput['models'] }
   expect(errorOf(() => loadConfig({ env: {}, flags })).message).toMatch(
     /command line: models\.__proto__: cannot be a key/,
@@ -310,9 +318,9 @@ test('a model called __proto__ is refused on the command line too', () => {
   expect(({} as Record<string, unknown>)['url']).toBeUndefined()
 })
 
-test('a file that cannot be read, is too large or is not text is told by its name', () => {
+test('names a file that cannot be read, is too large or is not text', () => {
   expect(errorOf(() => loadConfig({ file: '/does/not/exist', env: {} })).message).toMatch(
-    /\/does\/not\/exist: cannot be read \(ENOENT\); give the right path/,
+    /\/does\/not\/exist: cannot be read \(ENOENT\); check the path/,
   )
   mkdirSync(join(folder, 'folder'), { recursive: true })
   expect(errorOf(() => loadConfig({ file: join(folder, 'folder'), env: {} })).message).toMatch(/\(EISDIR\)/)
@@ -323,7 +331,7 @@ test('a file that cannot be read, is too large or is not text is told by its nam
   expect(errorOf(() => load(Uint8Array.of(0x61, 0xff, 0xfe))).message).toMatch(/is not UTF-8 text/)
 })
 
-test('a file that is something else altogether gets a bounded answer without control characters', () => {
+test('limits the mistakes that it lists, and escapes control characters in them', () => {
   const text = Array.from({ length: 5000 }, (_, index) => `"\\e[${index}": 1`).join('\n')
   const { message, mistakes } = errorOf(() => load(text))
   expect(mistakes).toHaveLength(5000)

@@ -1,4 +1,4 @@
-// Makes a configuration: file, then environment, then command line; later ones win. All mistakes come at once.
+// Loads a configuration: flags override environment variables, which override the file. Reports all mistakes at once.
 import { hostname } from 'node:os'
 import { isCleanLevel } from '@inferwire/protocol'
 import type { z } from 'zod'
@@ -12,22 +12,22 @@ import { configSchema, type ConfigInput, type ConnectorConfig } from './schema.t
 import { Secret } from './secret.ts'
 import { shownPath } from './shown.ts'
 
-/** Where a configuration comes from. */
+/** The sources of a configuration. */
 export interface ConfigSources {
   /** YAML (or JSON) file. */
   readonly file?: string | undefined
   /** @default process.env */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** What the command line says, in the shape of the file. A model replaces the file's one of that name. */
+  /** Options of the command line, in the shape of the file. A model replaces the model of that name in the file. */
   readonly flags?: ConfigInput
 }
 
-/** @throws ConfigError with every mistake. */
+/** Loads and validates. @throws ConfigError with every mistake */
 export function loadConfig(sources: ConfigSources): ConnectorConfig {
   const environment = readEnvironment(sources.env ?? process.env)
   const file = sources.file === undefined ? undefined : readConfigFile(sources.file)
   const values = file?.values ?? {}
-  // Which options did not come from the file, so that a mistake is told where it was made.
+  // The source of each option that is not from the file, so that mistakes are reported with their place.
   const origins = new Map<string, string>()
   for (const { path, value, variable } of environment.options) {
     assign(values, path, value)
@@ -49,8 +49,8 @@ export function loadConfig(sources: ConfigSources): ConnectorConfig {
   return complete(parsed.data)
 }
 
-// What is not a section stays as it is, and the schema says what is wrong with it.
-function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
+/** Sets the value at a path. If a section on the way is not a map, nothing is set, and the schema rejects that section. */
+export function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
   let section = target
   for (const key of path.slice(0, -1)) {
     section[key] ??= {}
@@ -70,7 +70,7 @@ function mergeFlags(
   for (const [key, value] of Object.entries(flags)) {
     if (value === undefined) continue
     const here = [...path, key]
-    // Assigned, it would be no key but the prototype, and zod would not see it.
+    // An assignment would set the prototype, which zod does not see.
     if (key === '__proto__') {
       mistakes.push({ path: shownPath(here), source: 'command line', message: 'cannot be a key' })
       continue

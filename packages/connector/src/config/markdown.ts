@@ -1,99 +1,93 @@
 // The reference page of the configuration, written from the schema.
 import type { z } from 'zod'
-import { variableOf } from './environment.ts'
+import { allOptions, defaultTextOf, isModelOption } from './all-options.ts'
+import { FRONT_PAGE, type OptionGroup } from './front-page.ts'
 import type { OptionText } from './option.ts'
-import { defaultOf, definitionOf, leavesOf, textOf, unwrap, type Leaf } from './schema-walk.ts'
-import { configSchema } from './schema.ts'
+import { definitionOf, unwrap, type Leaf } from './schema-walk.ts'
+
+const INTRODUCTION = [
+  'The configuration is a YAML file, named with `-c FILE` or in `INFERWIRE_CONFIG`. The first part of this page has the options that most installations set. Every [advanced option](#advanced-options) has a default that fits most installations.',
+  'Every option outside of `models` and `policy` has an environment variable: `broker.keepAliveSeconds` is `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS`. Environment variables override the file, and flags override both. Relative paths start at the working folder. An unknown option is an error.',
+  '`inferwire config check` reports every mistake with its place. `inferwire config print` shows the options that differ from the defaults, then the defaults. `inferwire config schema` prints the JSON Schema for an editor.',
+]
+const LINE_LENGTH_MAX = 120
 
 /** The text of docs/reference/configuration.md. */
 export function configMarkdown(): string {
-  const { shape } = definitionOf(configSchema)
-  const top = Object.entries(shape!)
-  const scalars = top.filter(
-    ([key, schema]) =>
-      !['models', 'policy'].includes(key) && definitionOf(unwrap(schema)).shape === undefined,
-  )
-  const sections = top.filter(
-    ([key, schema]) => definitionOf(unwrap(schema)).shape !== undefined && key !== 'policy',
-  )
-  const model = definitionOf(unwrap(shape!['models']!)).valueType!
+  const options = new Map(allOptions().map((leaf) => [leaf.path.join('.'), leaf]))
   return [
     '# Configuration',
-    '',
-    '<!-- Generated from packages/connector/src/config/schema.ts by `npm run docs`. Do not edit. -->',
-    '',
-    'A YAML file, given with `-c FILE` or `INFERWIRE_CONFIG`. Environment variables win over the file, flags over both. Relative paths start at the working folder. `inferwire config check` says what is wrong, `inferwire config print` what is in force.',
-    '',
-    '## Top level',
-    '',
-    ...table(
-      scalars.flatMap(([key, schema]) => leavesOf(schema, [key])),
-      true,
-    ),
-    ...sections.flatMap(([key, schema]) => [
-      '',
-      `## \`${key}\``,
-      '',
-      ...table(leavesOf(schema, [key]), true),
-    ]),
-    '',
-    '## `models.{name}`',
-    '',
-    textOf(shape!['models']!)!.description,
-    '',
-    ...table(leavesOf(model), false),
-    '',
-    '## `policy`',
-    '',
-    textOf(shape!['policy']!)!.description,
-    '',
-    '```yaml',
-    'policy:',
-    '  allow:',
-    '    - clients: ["line-*"]',
-    '      models: ["defects"]',
-    '```',
-    '',
-  ].join('\n')
+    '<!-- Generated from packages/connector/src/config/ by `npm run docs`. Do not edit. -->',
+    ...INTRODUCTION.map(wrapped),
+    wrapped(FRONT_PAGE.map(({ title }) => `[${title}](#${anchorOf(title)})`).join(' · ')),
+    ...FRONT_PAGE.flatMap((group) => groupOf(group, options)),
+    '## Advanced options',
+    wrapped('An option below `models.*` applies to one model.'),
+    ...advancedSections([...options.values()]),
+  ]
+    .map((block) => `${block}\n`)
+    .join('\n')
 }
 
-function table(leaves: readonly Leaf[], hasVariable: boolean): string[] {
-  const head = ['option', 'type', 'unit', 'default', 'what it is', ...(hasVariable ? ['variable'] : [])]
-  const rows = leaves.map(({ path, schema, text }) => [
-    `\`${path.join('.')}\``,
-    typeOf(schema),
-    text.unit === undefined ? '' : UNITS[text.unit],
-    text.defaultText ?? shownDefault(schema),
-    text.description,
-    ...(hasVariable ? [`\`${variableOf(path)}\``] : []),
+function anchorOf(title: string): string {
+  return title.toLowerCase().replaceAll(' ', '-')
+}
+
+function groupOf(group: OptionGroup, options: ReadonlyMap<string, Leaf>): string[] {
+  const leaves = group.options.flatMap((path) => options.get(path) ?? [])
+  return [
+    `## ${group.title}`,
+    wrapped(group.text),
+    `\`\`\`yaml\n${group.example}\`\`\``,
+    table(leaves),
+    ...detailsOf(leaves),
+  ]
+}
+
+function advancedSections(options: readonly Leaf[]): string[] {
+  const sections = new Map<string, Leaf[]>()
+  for (const leaf of options.filter(({ text }) => text.isAdvanced === true)) {
+    const title = isModelOption(leaf) ? 'models.*' : leaf.path[0]!
+    sections.set(title, [...(sections.get(title) ?? []), leaf])
+  }
+  return [...sections].flatMap(([title, leaves]) => [`### \`${title}\``, table(leaves), ...detailsOf(leaves)])
+}
+
+function detailsOf(leaves: readonly Leaf[]): string[] {
+  return leaves.flatMap(({ path, text }) =>
+    text.details === undefined ? [] : [wrapped(`\`${path.join('.')}\`: ${text.details}`)],
+  )
+}
+
+function table(leaves: readonly Leaf[]): string {
+  const head = ['option', 'type', 'default', 'description']
+  const rows = leaves.map((leaf) => [
+    `\`${leaf.path.join('.')}\``,
+    typeOf(leaf),
+    defaultTextOf(leaf) ?? '',
+    leaf.text.description,
   ])
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)]
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
 function line(cells: readonly string[]): string {
   return `| ${cells.map((cell) => cell.replaceAll('|', String.raw`\|`)).join(' | ')} |`
 }
 
-function shownDefault(schema: z.ZodType): string {
-  const value = defaultOf(schema)
-  return value === undefined ? '' : `\`${JSON.stringify(value)}\``
-}
-
-function typeOf(schema: z.ZodType): string {
+function typeOf({ schema, text }: Leaf): string {
   const inner = unwrap(schema)
   const { type, entries, values } = definitionOf(inner)
   const choices = entries === undefined ? values : Object.values(entries)
-  if (choices !== undefined) return choices.map(String).join(', ')
-  if (type === 'number') {
-    const { minValue, maxValue } = inner as z.ZodNumber
-    return `integer, ${minValue} to ${maxValue}`
-  }
-  return TYPE_NAMES[type] ?? type
+  if (choices !== undefined) return choices.map((choice) => `\`${String(choice)}\``).join(', ')
+  if (type !== 'number') return TYPE_NAMES[type] ?? type
+  const { minValue, maxValue, isInt } = inner as z.ZodNumber
+  const unit = text.unit === undefined ? '' : ` ${UNITS[text.unit]}`
+  return isInt ? `${minValue} to ${maxValue}${unit}` : `a number up to ${maxValue}${unit}`
 }
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: 'list',
-  boolean: 'true or false',
+  boolean: '`true`, `false`',
   // The password.
   custom: 'text',
   object: 'map',
@@ -103,7 +97,22 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
 
 const UNITS: Readonly<Record<NonNullable<OptionText['unit']>, string>> = {
   bytes: 'bytes',
-  ms: 'milliseconds',
+  ms: 'ms',
   requests: 'requests',
-  s: 'seconds',
+  s: 's',
+}
+
+// As prettier wraps the pages that are not generated.
+function wrapped(paragraph: string): string {
+  const lines: string[] = []
+  let current = ''
+  for (const word of paragraph.split(' ')) {
+    if (current !== '' && current.length + 1 + word.length > LINE_LENGTH_MAX) {
+      lines.push(current)
+      current = word
+    } else {
+      current = current === '' ? word : `${current} ${word}`
+    }
+  }
+  return [...lines, current].join('\n')
 }

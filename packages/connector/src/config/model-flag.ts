@@ -1,4 +1,4 @@
-// The command line's short form of a model: NAME=URL, with a few settings behind it.
+// Parses the value of --model: NAME=URL, followed by optional settings.
 import { dialectNames, isModelName } from '@inferwire/protocol'
 import { ConfigError } from './config-error.ts'
 import { renamedMessage, renamedOption } from './renamed-options.ts'
@@ -7,7 +7,7 @@ import { shownKey, withoutUserinfo } from './shown.ts'
 const FORM = `NAME=URL[,protocolVersion=${dialectNames().sort().join('|')}][,modelName=NAME_ON_SERVER][,host=HOST]`
 const KEYS = new Set(['protocolVersion', 'modelName', 'host'])
 
-/** The name, and what goes under it in `models`. @throws ConfigError that shows the right form. */
+/** Returns the name of the model and its options. @throws ConfigError with the expected form */
 export function parseModelFlag(flag: string): [name: string, model: Record<string, string>] {
   const [first = '', ...settings] = flag.split(',')
   const equals = first.indexOf('=')
@@ -25,7 +25,7 @@ export function parseModelFlag(flag: string): [name: string, model: Record<strin
     const renamed = renamedOption(['models', name], key)
     if (renamed !== undefined) throw mistake(flag, renamedMessage(renamed))
     if (!KEYS.has(key) || value.length !== 1 || value[0] === '')
-      throw mistake(flag, `does not understand ${shownKey(withoutUserinfo(setting))}; expected ${FORM}`)
+      throw mistake(flag, `has the unknown setting ${shownKey(withoutUserinfo(setting))}; expected ${FORM}`)
     model[key] = value[0]!
   }
   return [name, model]
@@ -35,7 +35,7 @@ function mistake(flag: string, message: string): ConfigError {
   return new ConfigError([{ path: '', source: `--model ${shown(flag)}`, message }])
 }
 
-// Not even a flag that is wrong may show a password that somebody put into its URL.
+// Even an invalid flag must not show the password in a URL.
 function shown(flag: string): string {
   const url = flag.indexOf('=') + 1
   return shownKey(flag.slice(0, url) + withoutUserinfo(flag.slice(url)))

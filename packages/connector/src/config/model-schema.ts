@@ -10,11 +10,11 @@ import {
 } from '@inferwire/protocol'
 import { z } from 'zod'
 import { isHost, modelPaths, modelUrlMistake } from './address.ts'
-import { bytesOfMemory, file, integer, option, text } from './option.ts'
+import { advanced, bytesOfMemory, file, integer, option, text } from './option.ts'
 import { circuit, retry } from './retry-options.ts'
 import { address, MIB, shortText, tls } from './schema-parts.ts'
 
-/** Models whose calls may take longer have a lane unless the configuration says otherwise. */
+/** A model with a longer `timeoutMs` has a lane by default. */
 export const LANE_TIMEOUT_MS = 120_000
 
 const OPERATION_NAMES = Object.keys(OPERATIONS).filter(isOperationName)
@@ -22,41 +22,44 @@ const VERSIONED_TITLES = versionedDialects()
   .map((dialect) => DIALECTS[dialect].title)
   .join(', ')
 const DEFAULT_OPERATIONS = dialectNames()
-  .map(
-    (dialect) => `${DIALECTS[dialect].defaultOperation} where the server speaks ${DIALECTS[dialect].title}`,
-  )
+  .map((dialect) => `\`${DIALECTS[dialect].defaultOperation}\` on ${DIALECTS[dialect].title}`)
   .join(', else ')
 
 const limits = z.strictObject({
   concurrency: integer(
     { min: 1, max: 10_000, default: 64 },
     'requests',
-    'Calls to the model server that run at once.',
+    'Calls to the model server that run at the same time.',
   ),
-  queueDepthMax: integer(
-    { min: 0, max: 65_535, default: 4096 },
-    'requests',
-    'Requests that wait for their turn; one more is answered `overloaded`.',
+  queueDepthMax: advanced(
+    integer(
+      { min: 0, max: 65_535, default: 4096 },
+      'requests',
+      'Requests that wait for a call; any further request is answered `overloaded`.',
+    ),
   ),
-  queueBytesMax: bytesOfMemory(
-    { min: 0, max: 1024 * MIB, default: 64 * MIB },
-    16,
-    'Bytes of the requests that wait.',
+  queueBytesMax: advanced(
+    bytesOfMemory({ min: 0, max: 1024 * MIB, default: 64 * MIB }, 16, 'Total size of the waiting requests.'),
   ),
-  queueWaitMaxMs: integer(
-    { min: 1, max: 3_600_000, default: 5_000 },
-    'ms',
-    "Longest wait for a turn: a request that would wait longer, at the pace of the last turns, is answered `overloaded` at once. Twice `concurrency` may always wait, but never beyond the request's deadline.",
+  queueWaitMaxMs: advanced(
+    integer(
+      { min: 1, max: 3_600_000, default: 5_000 },
+      'ms',
+      'Longest wait; a request that would wait longer is answered `overloaded` at once.',
+      "The wait is estimated from the rate of the most recent calls. Up to twice `concurrency` requests may wait regardless of the estimate, but never beyond a request's deadline.",
+    ),
   ),
   requestBytesMax: bytesOfMemory(
     { min: 1, max: 256 * MIB, default: 16 * MIB },
     32,
     'Largest body of a request.',
   ),
-  responseBytesMax: bytesOfMemory(
-    { min: 1, max: 256 * MIB, default: 16 * MIB },
-    32,
-    'Largest answer of the model server.',
+  responseBytesMax: advanced(
+    bytesOfMemory(
+      { min: 1, max: 256 * MIB, default: 16 * MIB },
+      32,
+      'Largest response body of the model server.',
+    ),
   ),
 })
 
@@ -74,12 +77,12 @@ const credential = z.discriminatedUnion(
     z.strictObject({ kind: z.literal('none') }),
     z.strictObject({
       kind: z.literal('token-file'),
-      tokenFile: file('File with a token (JWT); read again when it changes.'),
+      tokenFile: file('File with a bearer token, such as a JWT; read again when it changes.'),
     }),
     z.strictObject({
       kind: z.literal('static-header'),
       name: option(staticHeaderName, { description: 'Name of the header.' }),
-      valueFile: file('File with the value; read again when it changes.'),
+      valueFile: file('File with the value of the header; read again when it changes.'),
     }),
   ],
   {
@@ -96,18 +99,20 @@ const versionText = text(
   VERSION_EXPECTED,
 )
 
-/** One exposed model: its server, its bounds, how it is asked. */
+/** One exposed model: its server, its limits and how calls authenticate. */
 export const model = z.strictObject({
   url: option(address(modelUrlMistake), {
-    description: `The model server: what comes before ${modelPaths().join(' or ')}. A path prefix stays.`,
+    description: `URL of the model server, without ${modelPaths()
+      .map((path) => `\`${path}\``)
+      .join(' or ')}. A path prefix is kept.`,
   }),
   host: option(text(isHost, 'a host name, with or without a port').optional(), {
-    description: 'Host to send where it differs from the address: an Istio gateway routes by it.',
+    description: 'Host header, for example of an InferenceService behind an Istio gateway.',
     defaultText: 'the host of the URL',
   }),
   protocolVersion: option(z.enum(dialectNames().sort()).optional(), {
-    description: "KServe's protocol version of the model server.",
-    defaultText: 'every version that the server answers',
+    description: 'KServe protocol version of the model server.',
+    defaultText: 'every version that the server speaks',
   }),
   modelName: option(
     text(
@@ -115,83 +120,103 @@ export const model = z.strictObject({
       "the name of a model on its server: letters, digits and -._~!$&'()*+,;=:@",
     ).optional(),
     {
-      description: 'Name of the model on its server. It may have what a name on topics may not, such as `+`.',
+      description:
+        'Name of the model on its server; may have characters that topics do not allow, such as `+`.',
       defaultText: 'the name in `models`',
     },
   ),
-  versions: option(
-    z
-      .array(
-        // A version without quotes is a number to YAML.
-        z.union([z.int().nonnegative(), versionText], { error: VERSION_EXPECTED }).transform(String),
-      )
-      .max(64)
-      .default([]),
-    {
-      description: `Versions to expose in addition to the model, as {name}@{version} (${VERSIONED_TITLES}).`,
-    },
+  versions: advanced(
+    option(
+      z
+        .array(
+          // In YAML, a version without quotes is a number.
+          z.union([z.int().nonnegative(), versionText], { error: VERSION_EXPECTED }).transform(String),
+        )
+        .max(64)
+        .default([]),
+      {
+        description: `Versions to expose as \`{name}@{version}\`, in addition to the model (${VERSIONED_TITLES}).`,
+      },
+    ),
   ),
-  defaultOperation: option(text(isOperationName, `an operation: ${OPERATION_NAMES.join(', ')}`).optional(), {
-    description: 'Operation of a topic that names none.',
-    defaultText: DEFAULT_OPERATIONS,
-  }),
-  description: option(shortText.optional(), { description: 'A sentence for the model card.' }),
-  example: option(
-    z
-      .strictObject({
-        operation: text(
-          isOperationName,
-          `an operation: ${OPERATION_NAMES.filter((name) => OPERATIONS[name].hasBody).join(', ')}`,
-        ).optional(),
-        body: z.unknown().refine(isJson, { error: 'what JSON can say: no .inf, .nan and special tags' }),
-      })
-      .optional(),
-    { description: 'A request that works, for the model card: `operation` and `body`.' },
+  defaultOperation: advanced(
+    option(text(isOperationName, `an operation: ${OPERATION_NAMES.join(', ')}`).optional(), {
+      description: 'Operation of a request whose topic names none.',
+      defaultText: DEFAULT_OPERATIONS,
+    }),
+  ),
+  description: advanced(option(shortText.optional(), { description: 'A sentence for the model card.' })),
+  example: advanced(
+    option(
+      z
+        .strictObject({
+          operation: text(
+            isOperationName,
+            `an operation: ${OPERATION_NAMES.filter((name) => OPERATIONS[name].hasBody).join(', ')}`,
+          ).optional(),
+          body: z.unknown().refine(isJson, { error: 'a JSON value: no .inf, .nan and special tags' }),
+        })
+        .optional(),
+      { description: 'A request that works, for the model card: `operation` and `body`.' },
+    ),
   ),
   timeoutMs: integer(
     { min: 1, max: 3_600_000, default: 30_000 },
     'ms',
-    'Deadline of a request that names none, and the longest that one may name.',
+    'Deadline of a request that sets none, and the longest one that a request may set.',
   ),
-  lane: option(z.boolean().optional(), {
-    description:
-      'Whether the model has a session of its own at the broker, with a client identifier and subscriptions of its own: its calls then hold up no other model, whatever the broker does with late acknowledgements. For calls that take minutes. The broker forwards its requests twice.',
-    defaultText: `true where timeoutMs is above ${LANE_TIMEOUT_MS}`,
-  }),
+  lane: advanced(
+    option(z.boolean().optional(), {
+      description: 'Gives the model an MQTT session of its own, so that its long calls delay no other model.',
+      details:
+        'Meant for calls that take minutes. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request of the model twice.',
+      defaultText: `\`true\` if \`timeoutMs\` is above ${LANE_TIMEOUT_MS}`,
+    }),
+  ),
   limits: limits.prefault({}),
   retry: retry.prefault({}),
   circuit: circuit.prefault({}),
-  repeatable: option(z.boolean().default(true), {
-    description:
-      'Whether a request may be executed twice after a crash. Set false where a call has side effects: what may have been executed is then answered `maybe_executed`.',
-  }),
-  errorText: option(
-    z.enum(['none', 'first-line', 'whole'], { error: 'none, first-line or whole' }).default('first-line'),
-    {
+  repeatable: advanced(
+    option(z.boolean().default(true), {
       description:
-        "What of a model server's error goes to the client. first-line keeps the first line of each text in it, and of a Python traceback the exception; whole passes tracebacks and file paths on. A body above 64 KiB is cut to its first 1000 characters. The log has the beginning of the text.",
-    },
+        'Whether a request may be executed twice after a crash; `false` for calls with side effects.',
+      details: 'With `false`, a request that may have been executed is answered `maybe_executed`.',
+    }),
   ),
-  passHeaders: option(
-    z
-      .array(
-        text(
-          isAllowableHeader,
-          'a lower-case header name that may be opened (not authorization, host, content-…, x-envoy-…)',
-        ),
-      )
-      .max(16)
-      .default([]),
-    { description: 'User properties of a request that become HTTP headers, by exact lower-case name.' },
+  errorText: advanced(
+    option(
+      z.enum(['none', 'first-line', 'whole'], { error: 'none, first-line or whole' }).default('first-line'),
+      {
+        description: "How much of a model server's error goes to the client.",
+        details:
+          '`first-line` keeps the first line of each text in the body, and the exception of a Python traceback. `whole` includes tracebacks and file paths. Of a body above 64 KiB, only the first 1000 characters of its text are used. The log has the beginning of the text in any case.',
+      },
+    ),
+  ),
+  passHeaders: advanced(
+    option(
+      z
+        .array(
+          text(
+            isAllowableHeader,
+            'a lower-case header name that may be passed (not authorization, host, content-…, x-envoy-…)',
+          ),
+        )
+        .max(16)
+        .default([]),
+      { description: 'User properties of a request that become HTTP headers, by exact lower-case name.' },
+    ),
   ),
   credential: option(credential.default({ kind: 'none' }), {
     description:
-      'How we prove who we are: `kind: none`, `kind: token-file` with `tokenFile`, or `kind: static-header` with `name` and `valueFile`.',
+      'How calls authenticate: `kind` is `none`, `token-file` (with `tokenFile`) or `static-header`.',
+    details:
+      '`token-file` sends `Authorization: Bearer` with the content of `tokenFile`. `static-header` sends the header `name` with the content of `valueFile`. Both files are read again when they change.',
   }),
   tls: tls.prefault({}),
 })
 
-// Bounded by the depth of the file.
+// The depth is bounded by that of the file.
 function isJson(value: unknown): boolean {
   if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return true
   if (typeof value === 'number') return Number.isFinite(value)

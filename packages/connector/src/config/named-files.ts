@@ -1,5 +1,5 @@
-// Looks whether the files that a configuration names can be read and hold what their option says, so that it is known
-// before the first connection.
+// Checks the files that a configuration names before the first connection: that they can be read, and that their
+// content fits the option.
 import { accessSync, constants, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { ConfigMistake } from './config-error.ts'
@@ -17,7 +17,7 @@ const MODEL_FILES = [
   ['credential', 'valueFile'],
 ]
 
-/** The files that cannot be used. Takes values that were not validated: all mistakes come at once. */
+/** The mistakes of all named files. The values need not match the schema, so that all mistakes are reported at once. */
 export function unusableFiles(values: Record<string, unknown>, sourceOf: SourceOf): ConfigMistake[] {
   const options = leavesOf(configSchema).filter(({ text }) => text.isFile === true)
   const models = valueAt(values, ['models'])
@@ -34,7 +34,7 @@ export function unusableFiles(values: Record<string, unknown>, sourceOf: SourceO
   })
 }
 
-// Anything that is not a file name is reported by the schema.
+// The schema reports values that are not file names.
 function fileAt(values: Record<string, unknown>, path: readonly string[]): string | undefined {
   const file = valueAt(values, path)
   return typeof file !== 'string' || file === '' || file.includes('\0') ? undefined : file
@@ -61,8 +61,8 @@ function whyUnreadable(file: string): string | undefined {
     return statSync(file).isDirectory() ? 'is a folder; expected a file' : undefined
   } catch (error) {
     const { code = 'error' } = error as NodeJS.ErrnoException
-    const where = resolve(file) === file ? '' : `, taken from the working folder "${resolve('.')}"`
+    const where = resolve(file) === file ? '' : `, relative to the working folder "${resolve('.')}"`
     if (code === 'ENOENT') return `does not exist (ENOENT)${where}; check the path and the mounted volume`
-    return `cannot be read (${code})${where}; let this user read it`
+    return `cannot be read (${code})${where}; grant this user read access`
   }
 }

@@ -1,25 +1,34 @@
-// The kinds of option that the schema is written with: each carries its description and its unit.
+// The kinds of option that the schema is built from. Each carries its description, its unit and its marks.
 import { z } from 'zod'
 
-/** What an option says about itself beside its type. */
+/** What an option has in addition to its type. */
 export interface OptionText {
-  /** One or two sentences for the reference page. */
+  /** One sentence that fits into a table cell: at most 120 characters. */
   readonly description: string
+  /** What does not fit into the cell, as a paragraph. */
+  readonly details?: string
   readonly unit?: 'ms' | 's' | 'bytes' | 'requests'
-  /** Where the default is not a constant: what it is, in words. */
+  /** The default in words, where it is not a constant. */
   readonly defaultText?: string
-  /** Never shown, and not taken from a configuration file. */
+  /** Documented after the options that most installations set. */
+  readonly isAdvanced?: boolean
+  /** Never shown, and rejected in a configuration file. */
   readonly isSecret?: boolean
   /** Names a file that must be readable when the configuration is loaded. */
   readonly isFile?: boolean
 }
 
-/** Attaches the text to an option. Must come last: zod's wrappers do not inherit it. */
+/** Attaches the text to an option. Must be the outermost call: zod's wrappers do not inherit it. */
 export function option<Schema extends z.ZodType>(schema: Schema, text: OptionText): Schema {
   return schema.meta({ ...text })
 }
 
-/** Where a whole number may lie, both ends included. */
+/** Marks an option as advanced. Must be the outermost call, around `option`. */
+export function advanced<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.meta({ ...schema.meta(), isAdvanced: true })
+}
+
+/** The smallest, the largest and the default value of a whole number. */
 export interface Range {
   readonly min: number
   readonly max: number
@@ -27,20 +36,21 @@ export interface Range {
 }
 
 /** A whole number with a default. */
-export function integer(range: Range, unit: OptionText['unit'], description: string) {
+export function integer(range: Range, unit: OptionText['unit'], description: string, details?: string) {
   return option(wholeNumber(range).default(range.default), {
     description,
+    ...(details === undefined ? {} : { details }),
     ...(unit === undefined ? {} : { unit }),
   })
 }
 
 /**
- * Bytes whose default is at most a part of the memory that the process may use (the limit of its control group):
- * with the defaults a small container must not end for lack of memory.
+ * A number of bytes whose default is at most 1/`part` of the memory limit of the process (its control group), so that
+ * the defaults do not exhaust the memory of a small container.
  */
 export function bytesOfMemory(range: Range, part: number, description: string) {
   const schema = wholeNumber(range).default(() => {
-    // 0 or undefined where the system cannot tell; far more than the machine has where there is no limit.
+    // 0 or undefined where the limit is unknown; far more than the machine has where there is no limit.
     const limit = process.constrainedMemory() || Infinity
     return Math.max(range.min, Math.min(range.default, Math.floor(limit / part)))
   })
@@ -58,22 +68,22 @@ function wholeNumber(range: Omit<Range, 'default'>) {
       .int({ error })
       .min(range.min, { error })
       .max(range.max, { error })
-      // YAML has -0; printed it would be another text than the one that was read.
+      // YAML has -0, which would be printed as 0.
       .overwrite((value) => value + 0)
   )
 }
 
-/** Text that a function accepts; `expected` completes the sentence "expected …". */
+/** Text that passes `isValid`; `expected` completes the sentence "expected …". */
 export function text(isValid: (value: string) => boolean, expected: string) {
   return z.string({ error: expected }).refine(isValid, { error: expected })
 }
 
-/** The path of a file, checked when the configuration is loaded. */
+/** The path of a file that is checked when the configuration is loaded. */
 export function file(description: string) {
   return option(filePath, { description, isFile: true })
 }
 
-/** Like `file`, where it may be left out. */
+/** An optional `file`. */
 export function optionalFile(description: string) {
   return option(filePath.optional(), { description, isFile: true })
 }

@@ -1,11 +1,11 @@
-// The broker's password at the moment of a connection.
+// Reads the broker's password for a connection.
 import { readFileSync } from 'node:fs'
 import type { BrokerConfig } from './schema.ts'
 
-/** Reads the file again, so that a rotated password is used. @throws when the file cannot be read, or is not UTF-8. */
+/** Reads the file each time, so that a rotated password is used. @throws if the file cannot be read or is not UTF-8 */
 export function readPassword(broker: Pick<BrokerConfig, 'password' | 'passwordFile'>): string | undefined {
   if (broker.passwordFile === undefined) return broker.password?.reveal()
-  // An editor's last line break is not part of a password, and neither is its byte order mark.
+  // Editors add a line break and some a byte order mark; neither is part of the password.
   return utf8(readFileSync(broker.passwordFile), broker.passwordFile).replace(/\r?\n$/, '')
 }
 

@@ -1,4 +1,4 @@
-// Files of a `tls` section that can be read and are not what the option expects.
+// Files of a `tls` section that can be read but have the wrong content.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,13 +38,13 @@ test.each([
   ['with a key', LOCALHOST.key],
   ['with a certificate that is cut off', LOCALHOST.cert.slice(0, 200)],
   ['with a broken certificate behind a good one', LOCALHOST.cert + LOCALHOST.cert.replace('MII', 'AAA')],
-])('a CA file %s is a mistake of the configuration', (_what, content) => {
+])('rejects a CA file %s', (_what, content) => {
   const [mistake, ...others] = mistakesOf({ caFile: fileOf(content) })
   expect(mistake).toMatch(/^broker\.tls\.caFile ".+" holds no certificate that can be read; expected PEM/)
   expect(others).toEqual([])
 })
 
-test('a CA file of a model is looked at as well', () => {
+test('checks the CA file of a model too', () => {
   const caFile = fileOf('nothing')
   const models = { iris: { url: 'https://h', tls: { caFile } } }
   expect(() => loadConfig({ env: {}, flags: { models } })).toThrow(
@@ -58,26 +58,26 @@ test.each([
   ['the label X509', LOCALHOST.cert.replaceAll(' CERT', ' X509 CERT')],
   ['the label TRUSTED', LOCALHOST.cert.replaceAll(' CERT', ' TRUSTED CERT')],
   ['CRLF', LOCALHOST.cert.replaceAll('\n', '\r\n')],
-])('a CA file with %s is taken', (_what, content) => {
+])('accepts a CA file with %s', (_what, content) => {
   expect(mistakesOf({ caFile: fileOf(content) })).toEqual([])
   expect(hasCertificate(Buffer.from(content))).toBe(true)
 })
 
-test('a client certificate and its key are taken', () => {
+test('accepts a client certificate and its key', () => {
   expect(mistakesOf({ certFile: fileOf(LOCALHOST.cert), keyFile: fileOf(LOCALHOST.key) })).toEqual([])
 })
 
 test.each([
-  ['a key in place of the certificate', LOCALHOST.key, LOCALHOST.key, /certFile .* holds no certificate/],
-  ['a certificate in place of the key', LOCALHOST.cert, LOCALHOST.cert, /keyFile .* holds no private key/],
-  ['a key behind a passphrase', LOCALHOST.cert, ENCRYPTED_KEY, /keyFile .* needs a passphrase/],
+  ['a key instead of the certificate', LOCALHOST.key, LOCALHOST.key, /certFile .* holds no certificate/],
+  ['a certificate instead of the key', LOCALHOST.cert, LOCALHOST.cert, /keyFile .* holds no private key/],
+  ['a key with a passphrase', LOCALHOST.cert, ENCRYPTED_KEY, /keyFile .* with a passphrase/],
   ['the key of another certificate', OTHER_NAME.cert, LOCALHOST.key, /keyFile .* is not the key of certFile/],
-])('%s is a mistake of the configuration', (_what, cert, key, expected) => {
+])('rejects %s', (_what, cert, key, expected) => {
   const mistakes = mistakesOf({ certFile: fileOf(cert), keyFile: fileOf(key) })
   expect(mistakes).toEqual([expect.stringMatching(expected)])
 })
 
-test('a CA file that holds no certificate any more when it is used is not taken for one', () => {
+test('refuses to use a CA file that no longer contains a certificate', () => {
   const caFile = fileOf(LOCALHOST.cert)
   expect(readTlsFiles({ caFile, insecureSkipVerify: false }).ca?.toString()).toBe(LOCALHOST.cert)
   writeFileSync(caFile, '')

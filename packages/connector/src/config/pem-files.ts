@@ -1,4 +1,4 @@
-// Whether the files of a `tls` section hold what their option says.
+// Checks that the files of a `tls` section contain certificates and keys in PEM.
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { pemCertificates } from '@inferwire/protocol'
@@ -11,30 +11,30 @@ export function isPemOption(name: string | undefined): name is PemOption {
   return name === 'caFile' || name === 'certFile' || name === 'keyFile'
 }
 
-/** Completes a sentence that begins with the file. */
+/** Completes a sentence that begins with the name of the file. */
 export const NO_CERTIFICATE =
   'holds no certificate that can be read; expected PEM (-----BEGIN CERTIFICATE-----)'
 
 /**
- * Whether the bytes are PEM with at least one certificate, and none that cannot be read. Node.js' TLS takes anything
- * for a CA file, stops at what it cannot read, and trusts nobody in it.
+ * Whether the bytes are PEM with at least one certificate, all of them readable. Node.js' TLS accepts any bytes as a
+ * CA file, ignores everything after the first error, and then trusts no authority.
  */
 export function hasCertificate(pem: Uint8Array): boolean {
   const blocks = pemCertificates(Buffer.from(pem).toString('latin1'))
   return blocks.length > 0 && blocks.every((block) => attempt(() => new X509Certificate(block)) !== undefined)
 }
 
-/** What is wrong with a file that can be read; completes a sentence that begins with the file. */
+/** What is wrong with the content of a file, to complete a sentence that begins with its name. */
 export function pemMistake(option: PemOption, file: string): string | undefined {
   const pem = readFileSync(file)
   if (option !== 'keyFile') return hasCertificate(pem) ? undefined : NO_CERTIFICATE
   if (attempt(() => createPrivateKey(pem)) !== undefined) return undefined
   return pem.includes('ENCRYPTED')
-    ? 'holds a key that needs a passphrase; expected one without (openssl pkey -in FILE -out NEW)'
+    ? 'holds a key with a passphrase; expected one without (openssl pkey -in FILE -out NEW)'
     : 'holds no private key that can be read; expected PEM (-----BEGIN PRIVATE KEY-----)'
 }
 
-/** What is wrong with a key that is not the certificate's. Undefined also where one of the two is no PEM. */
+/** The mistake if the key does not belong to the certificate. Undefined also if one of the two is not PEM. */
 export function keyMismatch(certFile: string, keyFile: string): string | undefined {
   const isKeyOf = attempt(() =>
     new X509Certificate(readFileSync(certFile)).checkPrivateKey(createPrivateKey(readFileSync(keyFile))),

@@ -1,19 +1,110 @@
-// The effective configuration as YAML, secrets masked.
-import { Document, isMap } from 'yaml'
-import type { ConnectorConfig } from './schema.ts'
+// The effective configuration as YAML, secrets masked: first what differs from the defaults, then the defaults.
+import { Document, isMap, stringify } from 'yaml'
+import { allOptions, isModelOption } from './all-options.ts'
+import { valueAt } from './issue-mistakes.ts'
+import { assign, loadConfig } from './load.ts'
+import type { Leaf } from './schema-walk.ts'
+import type { ConnectorConfig, ModelConfig } from './schema.ts'
 import { MASK } from './secret.ts'
 
 /**
- * What `inferwire config print` shows: YAML that can be loaded again. A secret is a comment with `***` in it, because
- * a configuration file takes none.
+ * The output of `inferwire config print`. It loads again as the same configuration: the defaults are comments, one
+ * option a line, so that `grep` finds each by its path. The password is a comment too, with `***` as its value, because
+ * a configuration file must not contain it.
  */
 export function printConfig(config: ConnectorConfig): string {
-  const { password, ...broker } = config.broker
-  // JSON first: it drops what is undefined.
-  const document = new Document(JSON.parse(JSON.stringify({ ...config, broker })))
-  const section = document.get('broker')
-  if (password !== undefined && isMap(section)) {
-    section.commentBefore = ` password: "${MASK}" (from the environment)`
+  const options = allOptions().filter(({ text }) => text.isSecret !== true)
+  const defaults = defaultsOf(config)
+  const unset = options.filter(
+    (leaf) => isModelOption(leaf) || isSame(valueAt(config, leaf.path), valueAt(defaults.config, leaf.path)),
+  )
+  return [
+    differencesText(config, defaults, options),
+    defaultsText('Defaults, where nothing above differs; models.* is each model', defaults, unset, false),
+    defaultsText('Defaults of the advanced options', defaults, unset, true),
+  ].join('\n')
+}
+
+interface Defaults {
+  readonly config: ConnectorConfig
+  readonly model: ModelConfig
+}
+
+function defaultsOf({ name }: ConnectorConfig): Defaults {
+  const models = { any: { url: 'http://127.0.0.1' } }
+  const { name: hostName } = loadConfig({ env: {} })
+  // The default of broker.clientId contains the name.
+  const { models: modelsByName, ...config } = loadConfig({ env: {}, flags: { name, models } })
+  const { any } = modelsByName
+  if (any === undefined) throw new Error('The defaults have no model.')
+  return { config: { ...config, name: hostName, models: {} }, model: any }
+}
+
+function differencesText(config: ConnectorConfig, defaults: Defaults, options: readonly Leaf[]): string {
+  const different: Record<string, unknown> = {}
+  for (const { path } of options.filter((leaf) => !isModelOption(leaf))) {
+    const value = valueAt(config, path)
+    if (!isSame(value, valueAt(defaults.config, path))) assign(different, path, value)
   }
-  return document.toString({ lineWidth: 0 })
+  const models = Object.entries(config.models).map(([name, model]) => [
+    name,
+    modelDifferences(model, defaults.model, options),
+  ])
+  if (models.length > 0) different['models'] = Object.fromEntries(models)
+  // Through JSON, so that equal values do not become anchors and aliases.
+  const document = new Document(JSON.parse(JSON.stringify(different)))
+  const broker = document.get('broker')
+  if (config.broker.password !== undefined && isMap(broker)) {
+    broker.commentBefore = ` password: "${MASK}" (from the environment)`
+  }
+  const title =
+    Object.keys(different).length === 0 ? 'Nothing differs from the defaults' : 'Differs from the defaults'
+  return `# ${title}\n${document.toString({ lineWidth: 0 })}`
+}
+
+function modelDifferences(
+  model: ModelConfig,
+  defaults: ModelConfig,
+  options: readonly Leaf[],
+): Record<string, unknown> {
+  const different: Record<string, unknown> = {}
+  for (const leaf of options.filter(isModelOption)) {
+    const path = leaf.path.slice(2)
+    const value = valueAt(model, path)
+    if (isRequired(leaf) || !isSame(value, valueAt(defaults, path))) assign(different, path, value)
+  }
+  return different
+}
+
+function defaultsText(
+  title: string,
+  defaults: Defaults,
+  unset: readonly Leaf[],
+  isAdvanced: boolean,
+): string {
+  const lines = unset
+    .filter((leaf) => !isRequired(leaf) && (leaf.text.isAdvanced === true) === isAdvanced)
+    .map((leaf) => {
+      const value = isModelOption(leaf)
+        ? valueAt(defaults.model, leaf.path.slice(2))
+        : valueAt(defaults.config, leaf.path)
+      return `# ${leaf.path.join('.')}: ${value === undefined ? inWords(leaf) : inOneLine(value)}\n`
+    })
+  return `# ${title}\n${lines.join('')}`
+}
+
+function inWords({ text }: Leaf): string {
+  return `(${(text.defaultText ?? 'not set').replaceAll('`', '')})`
+}
+
+function inOneLine(value: unknown): string {
+  return stringify(value, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd()
+}
+
+function isRequired({ schema }: Leaf): boolean {
+  return !schema.safeParse(undefined).success
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
 }

@@ -1,30 +1,72 @@
 // The reference page and the JSON Schema have every option.
-import { expect, test } from 'vitest'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { parse, stringify } from 'yaml'
+import { allOptions } from './all-options.ts'
+import { FRONT_PAGE } from './front-page.ts'
 import { configJsonSchema } from './json-schema.ts'
+import { loadConfig } from './load.ts'
 import { configMarkdown } from './markdown.ts'
-import { leavesOf } from './schema-walk.ts'
-import { configSchema } from './schema.ts'
+import { LOCALHOST } from './testing/certificates.ts'
 
-test('the reference page has every option with its unit and its description', () => {
-  const page = configMarkdown()
-  for (const { path, text } of leavesOf(configSchema)) {
-    expect(page).toContain(
-      path.length === 1 && ['models', 'policy'].includes(path[0]!) ? path[0] : `| \`${path.join('.')}\` |`,
-    )
+const folder = mkdtempSync(join(tmpdir(), 'inferwire-reference-'))
+const certificate = join(folder, 'ca.crt')
+writeFileSync(certificate, LOCALHOST.cert)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const page = configMarkdown()
+const [frontPage = '', advancedPage = ''] = page.split('\n## Advanced options\n')
+
+test('documents every option once, advanced ones after the others', () => {
+  for (const { path, text } of allOptions()) {
+    const row = `| \`${path.join('.')}\` |`
+    const [here, elsewhere] = text.isAdvanced === true ? [advancedPage, frontPage] : [frontPage, advancedPage]
+    expect(here.split(row)).toHaveLength(2)
+    expect(elsewhere).not.toContain(row)
     expect(page).toContain(text.description)
   }
-  expect(page).toMatch(
-    /\| `broker\.connectTimeoutMs` \| integer, 100 to 600000 \| milliseconds \| `10000` \|/,
+  expect(page).toContain(
+    '| `broker.connectTimeoutMs` | 100 to 600000 ms | `10000` | Time limit for a connection attempt',
   )
   expect(page).not.toMatch(/undefined|null|\[object/)
 })
 
-test('a name ends in the unit that the page tells', () => {
-  const model = leavesOf(configSchema).filter(({ text }) => text.unit === 'ms' || text.unit === 's')
-  for (const { path, text } of model) expect(path.at(-1)).toMatch(text.unit === 'ms' ? /Ms$/ : /Seconds$/)
+test('puts every option that is not advanced in one group of the front page', () => {
+  const common = allOptions().filter(({ text }) => text.isAdvanced !== true)
+  const grouped = FRONT_PAGE.flatMap(({ options }) => options)
+  expect([...grouped].sort()).toEqual(common.map(({ path }) => path.join('.')).sort())
+  expect(common.length).toBeLessThanOrEqual(25)
 })
 
-test('the JSON Schema refuses unknown keys, knows the inputs and offers no secret', () => {
+test.each(FRONT_PAGE)('shows an example for "$title" that loads', ({ example }) => {
+  const file = join(folder, 'example.yaml')
+  writeFileSync(file, stringify(withFiles(parse(example))))
+  expect(loadConfig({ file, env: {} })).toMatchObject(withFiles(parse(example)) as object)
+})
+
+// The files that an example names do not exist here.
+function withFiles(value: unknown, key = ''): unknown {
+  if (key.endsWith('File')) return certificate
+  if (Array.isArray(value)) return value.map((item) => withFiles(item))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withFiles(item, name)]))
+}
+
+test('has short table cells and lines that fit into 120 columns', () => {
+  for (const line of page.split('\n')) {
+    if (!line.startsWith('|')) expect(line.length).toBeLessThanOrEqual(120)
+    for (const cell of line.split(' | ')) expect(cell.length).toBeLessThanOrEqual(120)
+  }
+})
+
+test('gives options with a unit of time a name that ends in the unit', () => {
+  const options = allOptions().filter(({ text }) => text.unit === 'ms' || text.unit === 's')
+  for (const { path, text } of options) expect(path.at(-1)).toMatch(text.unit === 'ms' ? /Ms$/ : /Seconds$/)
+})
+
+test('describes in the JSON Schema what a file may contain, without unknown keys and secrets', () => {
   const schema = configJsonSchema() as {
     $schema: string
     properties: Record<string, { properties: Record<string, unknown>; additionalProperties: unknown }>
@@ -38,6 +80,15 @@ test('the JSON Schema refuses unknown keys, knows the inputs and offers no secre
     },
   })
   expect(schema.properties['broker']!.properties).not.toHaveProperty('password')
-  expect(JSON.stringify(schema)).not.toMatch(/isFile|isSecret|defaultText/)
+  expect(JSON.stringify(schema)).not.toMatch(/isFile|isSecret|isAdvanced|defaultText|"details"/)
   expect(schema.properties['models']).toMatchObject({ additionalProperties: { required: ['url'] } })
+})
+
+test('marks the advanced options in the JSON Schema', () => {
+  const { properties } = configJsonSchema() as {
+    properties: Record<string, { properties: Record<string, unknown> }>
+  }
+  const broker = properties['broker']!.properties
+  expect(broker['ackOrder']).toMatchObject({ 'x-advanced': true })
+  expect(broker['url']).not.toHaveProperty('x-advanced')
 })

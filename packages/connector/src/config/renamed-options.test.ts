@@ -74,7 +74,7 @@ test('reports a required option under its former name once', () => {
   expect(mistakesOf({ flags })).toMatch(/has a mistake:\n.*: "file" is now "tokenFile"$/)
 })
 
-test('has a key of the schema as the new name of each renamed option', () => {
+test('renames each option to a key of the schema', () => {
   for (const { section, before, now } of RENAMED_OPTIONS) {
     const path = section.split('.')
     const values = path.reduceRight<unknown>((value, key) => ({ [key === '*' ? 'a' : key]: value }), {

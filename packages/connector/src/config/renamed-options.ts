@@ -1,4 +1,4 @@
-// The options that had another name. A former name is a mistake that names the present one, never an alias.
+// The options that had another name. A former name is no alias: it is rejected with the new name.
 
 /** An option that was renamed. */
 export interface RenamedOption {
@@ -6,7 +6,7 @@ export interface RenamedOption {
   readonly section: string
   readonly before: string
   readonly now: string
-  /** Continues the sentence where the values have changed too. */
+  /** The end of the message if the values have changed too. */
   readonly remark?: string
 }
 
@@ -23,7 +23,7 @@ export const RENAMED_OPTIONS: readonly RenamedOption[] = [
   },
 ]
 
-/** The renamed option that a key of this section stands for, or undefined. */
+/** The renamed option whose former name is `key` in this section, or undefined. */
 export function renamedOption(section: readonly PropertyKey[], key: string): RenamedOption | undefined {
   const path = section.map((part, index) => (index === 1 && section[0] === 'models' ? '*' : String(part)))
   return RENAMED_OPTIONS.find((option) => option.before === key && option.section === path.join('.'))

@@ -1,12 +1,12 @@
 // The kinds of value that several sections of the configuration share.
 import { isCleanLevel } from '@inferwire/protocol'
 import { z } from 'zod'
-import { option, optionalFile, text } from './option.ts'
+import { advanced, option, optionalFile, text } from './option.ts'
 
-/** Bytes. */
+/** One mebibyte, in bytes. */
 export const MIB = 1024 * 1024
 
-/** Text whose mistake is told in the function's own words. */
+/** Text validated by `mistake`, which returns what was expected, or undefined for a valid value. */
 export function address(mistake: (value: string) => string | undefined) {
   return z.string({ error: mistake('') }).check((context) => {
     const expected = mistake(context.value)
@@ -16,32 +16,34 @@ export function address(mistake: (value: string) => string | undefined) {
   })
 }
 
-/** Text for people. */
+/** Free text. */
 export const shortText = text(
   (value) => value.length > 0 && value.length <= 1024,
   'text of 1 to 1024 characters',
 )
-/** What can be one level of a topic. */
+/** One level of a topic. */
 export const level = text(
   isCleanLevel,
   'one topic level: no "/", "+", "#" and control characters, at most 255 characters',
 )
-/** Names, with * for any characters. */
+/** A name in which `*` matches any characters. */
 export const glob = text(
   (value) => /^[^/+#]{1,255}$/.test(value),
-  'a name in which * stands for any characters',
+  'a name, in which * matches any characters',
 )
 
-/** Whom to trust, and who we are, in a TLS handshake. */
+/** The `tls` section: trusted authorities and the client certificate. */
 export const tls = z.strictObject({
-  caFile: optionalFile('PEM file with the certificate authorities to trust, in place of those of Node.js.'),
-  certFile: optionalFile('PEM file with our client certificate.'),
-  keyFile: optionalFile('PEM file with the key of our client certificate.'),
-  serverName: option(shortText.optional(), {
-    description: 'Name to ask for (SNI) and to find in the certificate.',
-    defaultText: 'the host of the URL',
-  }),
-  insecureSkipVerify: option(z.boolean().default(false), {
-    description: 'Accepts any certificate. Only for trying things out.',
-  }),
+  caFile: optionalFile('PEM file with the certificate authorities to trust, instead of those of Node.js.'),
+  certFile: optionalFile('PEM file with the client certificate, together with `keyFile`.'),
+  keyFile: optionalFile('PEM file with the private key of the client certificate.'),
+  serverName: advanced(
+    option(shortText.optional(), {
+      description: 'Server name for SNI and for the check of the certificate.',
+      defaultText: 'the host of the URL',
+    }),
+  ),
+  insecureSkipVerify: advanced(
+    option(z.boolean().default(false), { description: 'Accepts any certificate. For tests only.' }),
+  ),
 })

@@ -1,8 +1,8 @@
-// Walks the schema: which keys are valid where, and which scalar options there are.
+// Walks the schema: finds the valid keys of a section, and all options.
 import type { z } from 'zod'
 import type { OptionText } from './option.ts'
 
-/** The parts of zod's definitions that we look at. */
+/** The parts of zod's definitions that are used here. */
 interface Definition {
   readonly type: string
   readonly innerType?: z.ZodType
@@ -21,7 +21,7 @@ export function definitionOf(schema: z.ZodType): Definition {
   return (schema as unknown as { _zod: { def: Definition } })._zod.def
 }
 
-/** The schema of what is written, without `optional`, `default`, `prefault` and `transform` around it. */
+/** The schema of the written value, without `optional`, `default`, `prefault` and `transform`. */
 export function unwrap(schema: z.ZodType): z.ZodType {
   const { type, innerType, in: input } = definitionOf(schema)
   if (type === 'pipe' && input !== undefined) return unwrap(input)
@@ -37,12 +37,12 @@ export function defaultOf(schema: z.ZodType): unknown {
 }
 
 /** The description and unit of an option. */
-export function textOf(schema: z.ZodType): OptionText | undefined {
+function textOf(schema: z.ZodType): OptionText | undefined {
   const meta = schema.meta() as OptionText | undefined
   return meta?.description === undefined ? undefined : meta
 }
 
-/** The keys that are valid at a path; empty where anything or nothing goes. */
+/** The valid keys of the section at a path; empty where there is no section. */
 export function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   const inner = unwrap(schema)
   const { shape, valueType, element, options } = definitionOf(inner)
@@ -55,14 +55,14 @@ export function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[
   return next === undefined ? [] : keysAt(next, rest)
 }
 
-/** A scalar option. */
+/** An option. */
 export interface Leaf {
   readonly path: readonly string[]
   readonly schema: z.ZodType
   readonly text: OptionText
 }
 
-/** All options below a schema that are not objects, in the order in which they are written. Maps are not entered. */
+/** All options below a schema, in the order of the schema. Sections are entered; maps such as `models` are not. */
 export function leavesOf(schema: z.ZodType, path: readonly string[] = []): Leaf[] {
   const { shape } = definitionOf(unwrap(schema))
   if (shape !== undefined && textOf(schema) === undefined) {

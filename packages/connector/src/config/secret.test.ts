@@ -1,4 +1,4 @@
-// A canary in every place where a secret can be: it must not come out in any printed form.
+// Puts a canary in every place of a secret: no printed form may contain it.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { Secret } from './secret.ts'
 
 const CANARY = 'hunter2-canary'
 
-test('prints as *** in every way, and gives itself out only when asked', () => {
+test('prints as *** in every way, and returns the secret only from reveal()', () => {
   const secret = new Secret(CANARY)
   const forms = [
     String(secret),
@@ -28,7 +28,7 @@ test('prints as *** in every way, and gives itself out only when asked', () => {
   expect(secret.reveal()).toBe(CANARY)
 })
 
-test('a loaded configuration never shows its password', () => {
+test('never shows the password of a loaded configuration', () => {
   const env = { INFERWIRE_BROKER_USERNAME: 'me', INFERWIRE_BROKER_PASSWORD: CANARY }
   const config = loadConfig({ env })
   const forms = [
@@ -42,7 +42,7 @@ test('a loaded configuration never shows its password', () => {
   expect(readPassword(config.broker)).toBe(CANARY)
 })
 
-test('a byte order mark in the password file is no part of the password; another encoding is named', () => {
+test('removes a byte order mark from the password file, and rejects other encodings', () => {
   const folder = mkdtempSync(join(tmpdir(), 'inferwire-secret-'))
   const passwordFile = join(folder, 'password')
   try {
@@ -65,7 +65,7 @@ test.each([
   { INFERWIRE_BROKER_PASWORD: CANARY },
   // Without a user name.
   { INFERWIRE_BROKER_PASSWORD: CANARY },
-])('a mistake does not show the secret in %j', (env) => {
+])('shows no secret in the mistakes of %j', (env) => {
   let error: unknown
   try {
     loadConfig({ env })
@@ -77,7 +77,7 @@ test.each([
 })
 
 test.each([`iris=http://me:${CANARY}@h,x=1`, `iris=http://me:p,${CANARY}@h`, `iris@=http://me:${CANARY}@h`])(
-  'a mistake does not show the secret in the flag %s',
+  'shows no secret in the mistake of --model %s',
   (flag) => {
     expect(() => parseModelFlag(flag)).toThrow(ConfigError)
     expect(() => parseModelFlag(flag)).not.toThrow(CANARY)

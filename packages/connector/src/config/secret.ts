@@ -1,10 +1,10 @@
-// A value that must not be shown: it prints as `***` wherever somebody prints it by accident.
+// A value that must not be shown: every accidental output of it is `***`.
 import { inspect } from 'node:util'
 
-/** What stands in place of a secret. */
+/** The text that is shown instead of a secret. */
 export const MASK = '***'
 
-/** Holds a secret. Only `reveal()` gives it out; strings, JSON and `util.inspect` show `***`. */
+/** Holds a secret. Only `reveal()` returns it; as a string, in JSON and in `util.inspect` it is `***`. */
 export class Secret {
   readonly #value: string
 
@@ -12,7 +12,7 @@ export class Secret {
     this.#value = value
   }
 
-  /** The secret itself. For the wire only: never put it into a message, a log line or an error. */
+  /** Returns the secret. Only for sending it: never put it into a message, a log line or an error. */
   reveal(): string {
     return this.#value
   }

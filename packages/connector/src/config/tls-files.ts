@@ -1,9 +1,9 @@
-// The certificates and keys that a `tls` section names, read at the moment of use.
+// Reads the certificates and keys that a `tls` section names, for one connection.
 import { readFileSync } from 'node:fs'
 import { hasCertificate, NO_CERTIFICATE } from './pem-files.ts'
 import type { TlsConfig } from './schema.ts'
 
-/** What Node.js' TLS takes of a `tls` section; the server name is left to the caller. */
+/** The options of Node.js' TLS that a `tls` section sets; the caller adds the server name. */
 export interface TlsTrust {
   readonly ca?: Buffer
   readonly cert?: Buffer
@@ -11,7 +11,7 @@ export interface TlsTrust {
   readonly rejectUnauthorized: boolean
 }
 
-/** @throws when a file cannot be read, or when a CA file holds no certificate any more. */
+/** Reads the files. @throws if a file cannot be read, or if a CA file no longer contains a certificate */
 export function readTlsFiles({ caFile, certFile, keyFile, insecureSkipVerify }: TlsConfig): TlsTrust {
   return {
     ...(caFile === undefined ? {} : { ca: readAuthorities(caFile) }),
@@ -21,7 +21,7 @@ export function readTlsFiles({ caFile, certFile, keyFile, insecureSkipVerify }: 
   }
 }
 
-// Node.js' TLS would take it, and trust nobody.
+// Node.js' TLS would accept any file, and trust no authority.
 function readAuthorities(caFile: string): Buffer {
   const pem = readFileSync(caFile)
   if (!hasCertificate(pem)) throw new Error(`"${caFile}" ${NO_CERTIFICATE}`)

@@ -1,4 +1,4 @@
-// Real files, a clock of our own.
+// Real files and fake timers.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ function start(path: string): void {
   watch = watchConfig(path, () => (changes += 1))
 }
 
-// As the kubelet does it: a new folder, and `..data` renamed to point to it.
+// As the kubelet does: creates a folder, and renames a symlink to it to `..data`.
 function swap(version: string, text: string): void {
   mkdirSync(join(folder, version))
   writeFileSync(join(folder, version, 'inferwire.yaml'), text)
@@ -32,7 +32,7 @@ function swap(version: string, text: string): void {
   renameSync(join(folder, '..data_tmp'), join(folder, '..data'))
 }
 
-test('sees a ConfigMap volume change, once', () => {
+test('reports the change of a ConfigMap volume once', () => {
   swap('..1', 'root: a')
   symlinkSync('..data/inferwire.yaml', join(folder, 'inferwire.yaml'))
   start(join(folder, 'inferwire.yaml'))
@@ -43,7 +43,7 @@ test('sees a ConfigMap volume change, once', () => {
   expect(changes).toBe(1)
 })
 
-test('waits until an editor has finished, and for a file that is away', () => {
+test('waits until a file stays the same for one interval, and until a missing file exists', () => {
   const file = join(folder, 'inferwire.yaml')
   writeFileSync(file, 'root: a')
   start(file)
@@ -62,7 +62,7 @@ test('waits until an editor has finished, and for a file that is away', () => {
   expect(changes).toBe(2)
 })
 
-test('says nothing after stop', () => {
+test('reports nothing after stop', () => {
   const file = join(folder, 'inferwire.yaml')
   writeFileSync(file, 'root: a')
   start(file)

@@ -1,12 +1,12 @@
-// Notices a changed configuration file, a Kubernetes ConfigMap's swapped symlink included.
+// Detects changes of the configuration file, also in the volume of a Kubernetes ConfigMap.
 import { statSync } from 'node:fs'
 
-/** Looks this often; the kubelet itself needs up to a minute to bring a changed ConfigMap. */
+/** The interval of the checks. The kubelet takes up to a minute to update a ConfigMap volume. */
 const INTERVAL_MS = 1_000
 
 /**
- * Calls `onChange` when the file behind `path` is another than before, and has stayed the same for one interval: an
- * editor writes in pieces. Polling, because a ConfigMap volume changes by a renamed symlink two folders up, which
+ * Calls `onChange` when the file behind `path` has changed and then stayed the same for one interval, because editors
+ * write in several steps. It polls, because a ConfigMap volume changes by a renamed symlink in a parent folder, which
  * file watchers miss.
  */
 export function watchConfig(path: string, onChange: () => void): { stop(): void } {
@@ -24,7 +24,7 @@ export function watchConfig(path: string, onChange: () => void): { stop(): void 
   return { stop: () => clearInterval(timer) }
 }
 
-// Undefined while the file is being swapped.
+// Undefined while the file is being replaced.
 function identityOf(path: string): string | undefined {
   try {
     const { ino, mtimeMs, size } = statSync(path)

@@ -1,13 +1,13 @@
-// How deep a YAML text nests, before it is parsed whole: that recurses, and ends the process when the stack is full.
+// Measures how deep a YAML text nests before it is parsed: the parser recurses, and a stack overflow ends the process.
 import { Lexer, Parser } from 'yaml'
 
-/** The offset of the first collection that lies deeper than `depthMax` others; undefined where there is none. Linear. */
+/** The offset of the first collection inside more than `depthMax` others, or undefined; in linear time. */
 export function offsetOfTooDeep(text: string, depthMax: number): number | undefined {
   const parser = new Parser()
   for (const lexeme of new Lexer().lex(text)) {
-    // What is complete is thrown away; what is open is on the parser's stack.
+    // Complete tokens are discarded; open ones are on the parser's stack.
     Array.from(parser.next(lexeme))
-    // The document, its collections, a scalar.
+    // The stack has the document, its open collections and at most one scalar.
     if (parser.stack.length <= depthMax + 1) continue
     const collections = parser.stack.filter((token) => 'items' in token)
     if (collections.length > depthMax) return collections.at(-1)!.offset

@@ -1,19 +1,19 @@
-// Remembers whether a model server answers, so that nobody waits for one that does not.
+// A circuit breaker: while a model server is down, requests fail at once and do not wait for it.
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { CircuitState, Log, UpstreamFigures } from '../telemetry/index.ts'
 import { UpstreamFailure } from './upstream-failure.ts'
 
-/** When a circuit opens, and how long it stays so. */
+/** When a circuit opens, and for how long. */
 export interface CircuitOptions {
-  /** Failures in a row that open it; 0 = it never opens. */
+  /** Consecutive failures that open the circuit; 0 = it never opens. */
   readonly failuresMax: number
-  /** Longest time from the opening to the first probe; it doubles with each probe that fails. */
+  /** Longest time from opening to the first probe; doubles with each failed probe. */
   readonly openMinMs: number
-  /** Longest time between two probes, and so between a server's return and its being noticed. */
+  /** Longest time between two probes, and so the longest time until a recovered server is detected. */
   readonly openMaxMs: number
-  /** A time-out counts when the server was silent for at least this long: a short deadline says nothing of it. */
+  /** A timeout counts only if the server was silent for at least this long: a short deadline proves nothing. */
   readonly timeoutMinMs: number
-  /** Probes that may hang at once; the calls of the others must not wait for them. */
+  /** Maximum number of concurrent probes, so that hanging probes do not occupy every turn. */
   readonly probesMax: number
   /** For the operator's log. */
   readonly model: string
@@ -24,13 +24,13 @@ export interface CircuitOptions {
   readonly random?: () => number
 }
 
-// Knative takes the last pod away after 60 s without a request at the earliest (its stable window). A server that
-// answered less than that ago is there, and is not being started.
+// Knative removes the last pod after 60 s without a request at the earliest (its stable window). A server that
+// answered more recently is running; it is not in a cold start.
 const WARM_MS = 60_000
-// A server that nobody asks for this long is not silent.
+// A longer gap between calls is idle time and is not counted as silence.
 const PAUSE_MS = 1_000
 
-// Something answered, if not well.
+// Problems that prove that the server responded.
 const ANSWERS: ReadonlySet<ProblemCode> = new Set([
   'upstream_error',
   'upstream_invalid_response',
@@ -38,17 +38,17 @@ const ANSWERS: ReadonlySet<ProblemCode> = new Set([
   'unauthorized_upstream',
 ])
 
-/** What an ended call says of its server. */
+/** What the result of a call implies about the server. */
 type Sign = 'alive' | 'down' | 'nothing'
 
 /**
- * One per model server. No timers: time is looked at when a request comes, and a probe is a request. So nothing wakes
- * a server that is scaled to zero, and nothing is left behind when the model goes.
+ * Tracks the state of one model server. There are no timers: the clock is read when a request arrives, and every probe
+ * is a client's request. So a server that is scaled to zero is not woken, and a removed model leaves nothing behind.
  */
 export class Circuit {
   /**
-   * Called when the server answers a request after a failure or after `expectAnswer`, and, without a failure, when it
-   * answers one after the time of `reportAnswerFrom`; once each time.
+   * Called once for the first answer after a failure or after `expectAnswer`, and, without a failure, once for the
+   * first answer after the time set by `reportAnswerFrom`.
    */
   onReturn: ((isAfterFailure: boolean) => void) | undefined
   readonly #options: CircuitOptions
@@ -56,10 +56,10 @@ export class Circuit {
   #reportAnswerFromMs = Infinity
   #isOpen = false
   #hasEnded = false
-  /** Changes whenever the circuit opens or closes: what began before says nothing of now. */
+  /** Changes whenever the circuit opens or closes: results of calls from an earlier epoch are ignored. */
   #epoch = 0
   #failures = 0
-  /** The server has answered less than `WARM_MS` before. */
+  /** Until then the server is warm: its last answer is less than `WARM_MS` old. */
   #warmUntilMs = -Infinity
   #openedAtMs = 0
   #intervalMs = 0
@@ -67,19 +67,19 @@ export class Circuit {
   #probes = 0
   #calls = 0
   #calledUntilMs = -Infinity
-  /** Since when the server was asked, one call after the other, and answered nothing. */
+  /** Start of the current silence: since then there were calls without long gaps, and no answer. */
   #silentSinceMs = 0
 
   constructor(options: CircuitOptions) {
     this.#options = options
   }
 
-  /** The model is asked through this circuit from now on: the figures show it, and no longer its predecessor. */
+  /** Puts the circuit into use: the figures show it instead of its predecessor. */
   begin(): void {
     this.#options.figures.circuit = this
   }
 
-  /** The model goes; calls that still run end quietly. */
+  /** Takes the circuit out of use when the model is removed; calls still in flight no longer affect it. */
   end(): void {
     const { figures } = this.#options
     this.#isOpen = false
@@ -97,34 +97,34 @@ export class Circuit {
     return this.#probes > 0 ? 1 : 2
   }
 
-  /** To be handed to `failed` with the call that begins now. */
+  /** Read when a call begins, and passed to `failed` or `endProbe` when it ends. */
   get epoch(): number {
     return this.#epoch
   }
 
-  /** A try has failed, one that is tried again included: the next answer is a return, except from a server that is full. */
-  triedInVain(error: unknown): void {
+  /** Records a failed attempt, even if it is retried: the next answer is reported, unless the server was only full. */
+  attemptFailed(error: unknown): void {
     if (!(error instanceof UpstreamFailure)) return
-    if (error.sign !== 'busy' && error.sign !== 'turned-away') this.#isReturnExpected = true
+    if (error.sign !== 'busy' && error.sign !== 'rejected') this.#isReturnExpected = true
   }
 
-  /** The next answer is reported as a return, also without a failure before it. */
+  /** Reports the next answer as a return even without a preceding failure. */
   expectAnswer(): void {
     this.#isReturnExpected = true
   }
 
-  /** The first answer from then on (monotonic clock) is reported, also without a failure before it. */
+  /** Reports the first answer at or after `atMs` (monotonic clock) even without a preceding failure. */
   reportAnswerFrom(atMs: number): void {
     this.#reportAnswerFromMs = atMs
   }
 
-  /** A call begins while the circuit is closed. */
+  /** Records a call that begins while the circuit is closed. */
   called(nowMs: number): void {
     if (this.#calls === 0 && nowMs - this.#calledUntilMs > PAUSE_MS) this.#silentSinceMs = nowMs
     this.#calls += 1
   }
 
-  /** A call that began while the circuit was closed got its answer. */
+  /** Records the answer to a call that began while the circuit was closed. */
   answered(nowMs: number): void {
     this.#calls -= 1
     this.#silentSinceMs = nowMs
@@ -133,17 +133,17 @@ export class Circuit {
     this.#noteAnswer(nowMs)
   }
 
-  /** A call that began while the circuit was closed has failed. */
+  /** Records the failure of a call that began while the circuit was closed. */
   failed(error: unknown, startedAtMs: number, epoch: number): void {
     const nowMs = performance.now()
     this.#calls -= 1
     this.#calledUntilMs = nowMs
-    this.triedInVain(error)
-    // A model that has other inputs now refuses the requests for the old ones: that is an answer too.
+    this.attemptFailed(error)
+    // A replaced model rejects requests that fit its predecessor: that is an answer too.
     if (isModelsOwnError(error)) this.#noteAnswer(nowMs)
-    // What began before the circuit last opened or closed says nothing of now.
+    // The call belongs to an earlier state of the circuit.
     if (epoch !== this.#epoch || this.#hasEnded || this.#options.failuresMax === 0) return
-    // Behind calls that hang, others get their turn when little of their time is left; the silence is all the same.
+    // A call that was queued behind hanging calls ran only briefly, but the server was silent for the whole time.
     const silentMs = nowMs - Math.min(startedAtMs, this.#silentSinceMs)
     const sign = this.#signOf(error, silentMs, startedAtMs < this.#warmUntilMs)
     if (sign === 'alive') this.#answeredWith(error, nowMs)
@@ -152,7 +152,7 @@ export class Circuit {
     if (this.#failures >= this.#options.failuresMax) this.#open(error, nowMs)
   }
 
-  /** `circuit_open` for a request that is no probe; undefined = it may go on. */
+  /** Returns `circuit_open`, or undefined if a request may proceed, as a call or as a probe. */
   refusal(nowMs: number): Problem | undefined {
     const { probesMax, openMinMs, url } = this.#options
     const isDue = nowMs >= this.#probeAtMs
@@ -164,23 +164,23 @@ export class Circuit {
   }
 
   /**
-   * Lets one request through as a probe, when its time has come.
-   * @throws Problem `circuit_open` for all others.
+   * Admits a request as a probe if one is due.
+   * @throws Problem `circuit_open` otherwise.
    */
   beginProbe(nowMs: number): void {
     const problem = this.refusal(nowMs)
     if (problem !== undefined) throw problem
     this.#probes += 1
-    // One that hangs must not keep the next from finding a server that is there again.
+    // The next probe must not wait for one that hangs: the server may have recovered.
     this.#probeAtMs = nowMs + this.#options.openMaxMs
   }
 
-  /** A probe has ended; `error` is undefined when it got its answer. */
+  /** Records the result of a probe; `error` is undefined if it was answered. */
   endProbe(error: unknown, startedAtMs: number, epoch: number): void {
     if (epoch !== this.#epoch || this.#hasEnded) return
     const nowMs = performance.now()
     this.#probes -= 1
-    // A server that did not answer before is not warm; it is down until it answers.
+    // An open circuit needs no benefit of the doubt for cold starts: treat the server as warm, so failures count.
     const sign = error === undefined ? 'alive' : this.#signOf(error, nowMs - startedAtMs, true)
     if (sign === 'alive') {
       this.#answeredWith(error, nowMs)
@@ -195,7 +195,7 @@ export class Circuit {
     }
   }
 
-  // A server that is starting is there, but not for long enough to be called warm.
+  // A starting server is reachable, but not yet warm.
   #answeredWith(error: unknown, nowMs: number): void {
     this.#failures = 0
     this.#silentSinceMs = nowMs
@@ -207,11 +207,11 @@ export class Circuit {
     if (!(error instanceof Problem)) return 'nothing'
     if (error instanceof UpstreamFailure) {
       if (error.sign === 'unreachable') return 'down'
-      // A gateway says the same of a server that is being started (Knative, KEDA).
+      // Gateways answer the same during a cold start (Knative, KEDA).
       if (error.sign === 'no-answer') return isWarm ? 'down' : 'nothing'
       return 'alive'
     }
-    // While a server is started that was scaled to zero, Knative holds the request.
+    // Knative holds requests during a cold start.
     if (error.code === 'deadline_exceeded') {
       return isWarm && silentMs >= this.#options.timeoutMinMs ? 'down' : 'nothing'
     }
@@ -231,7 +231,7 @@ export class Circuit {
     figures.circuitOpens += 1
     log.warn(
       { event: 'circuit_opened', model, url, code, ...(detail === undefined ? {} : { detail }), failures },
-      `The circuit of model "${model}" is open: its server failed ${failures} times in a row. ${message} Requests are answered circuit_open until one that tries it succeeds.`,
+      `Circuit of model "${model}" opened: its server failed ${failures} times in a row. ${message} Requests are answered with circuit_open until a probe succeeds.`,
     )
   }
 
@@ -243,7 +243,7 @@ export class Circuit {
     const openForMs = Math.round(nowMs - this.#openedAtMs)
     log.info(
       { event: 'circuit_closed', model, url, openForMs, reason: 'a request was answered' },
-      `The circuit of model "${model}" is closed: its server answers again.`,
+      `Circuit of model "${model}" closed: its server answers again.`,
     )
     this.#report(true)
   }
@@ -259,14 +259,14 @@ export class Circuit {
     this.onReturn?.(isAfterFailure)
   }
 
-  // Replicas must not all come back in the same moment.
+  // Jitter spreads the probes of several replicas.
   #jittered(): number {
     const { random = Math.random } = this.#options
     return this.#intervalMs * (0.5 + random() / 2)
   }
 }
 
-// Not what a gateway says in the place of the model.
+// False for errors that a gateway sent in place of the model.
 function isModelsOwnError(error: unknown): boolean {
   return error instanceof Problem && !(error instanceof UpstreamFailure) && error.code === 'upstream_error'
 }

@@ -15,20 +15,20 @@ test.each([
   ['escapes', '{"error":"a \\"b\\" \\u20ac\\n"}', 'a "b" €'],
   ['no known member', '{"x":1}', '{"x":1}'],
   ['text', ' Bad Gateway\r\n', 'Bad Gateway'],
-  ['an error in the words of another', '{"x":"\\"error\\": \\"y\\""}', '{"x":"\\"error\\": \\"y\\""}'],
-  ['nothing', '', ''],
+  ['an error quoted in another member', '{"x":"\\"error\\": \\"y\\""}', '{"x":"\\"error\\": \\"y\\""}'],
+  ['an empty body', '', ''],
 ])('reads the text of an error: %s', (_what, body, text) => {
   expect(readErrorText(Buffer.from(body))).toBe(text)
 })
 
-test('a text whose beginning ends inside of an escape is read all the same', () => {
+test('reads a long text that is truncated within an escape sequence', () => {
   for (let length = 262_100; length < 262_150; length++) {
     const body = `{"error":"boom\\n/a.py ${'a'.repeat(length)}\\u20ac\\n"}`
     expect(shownText(readErrorText(Buffer.from(body)), 'first-line')).toBe('boom')
   }
 })
 
-test('each text in a JSON body is cut after its first line; everything else stays as it is written', () => {
+test('cuts each string in a JSON body after its first line and leaves everything else unchanged', () => {
   const body = '{ "error" : "boom\\nAt: /a.py", "cause":["x\\r\\n/b","one line"], "n":9007199254740993 }'
   expect(shown(body)).toBe('{ "error" : "boom", "cause":["x","one line"], "n":9007199254740993 }')
 })
@@ -43,32 +43,32 @@ test.each([
   ],
   ['Traceback (most recent call last):\r\n  File "/a.py"\r\nOSError: gone\r\n', 'OSError: gone'],
   ['Traceback (most recent call last):\n  File "/a.py"', 'Traceback (most recent call last):'],
-])('of %j goes out %j', (text, line) => {
+])('shortens %j to %j', (text, line) => {
   expect(shown(text)).toBe(line)
 })
 
-test('behind a byte order mark the texts in a JSON body are cut as well', () => {
+test('cuts the strings in a JSON body that begins with a byte order mark', () => {
   expect(shown('\ufeff{"error":"boom\\nAt: /a.py"}')).toBe('\ufeff{"error":"boom"}')
 })
 
-test('a body without anything to cut is not even copied, in whatever encoding', () => {
+test('does not copy a body that needs no change, in any encoding', () => {
   for (const body of [Buffer.from('{"error":"boom"}'), Buffer.from([0x66, 0xfc, 0x72])]) {
     expect(shownBody(body, 'first-line')).toBe(body)
   }
 })
 
-test('what is cut in another charset keeps its bytes', () => {
+test('preserves the bytes of other charsets when it cuts a body', () => {
   expect(shown('f\xfcr\n/a.py', 'latin1')).toBe('f\xfcr')
   expect(shown('{"error":"f\xfcr \\u20ac\\n/a.py","x":"\xfc"}', 'latin1')).toBe(
     '{"error":"f\xfcr \\u20ac","x":"\xfc"}',
   )
 })
 
-test('a cut text never ends with half of a character', () => {
+test('does not split a surrogate pair', () => {
   expect(shownText(`${'a'.repeat(999)}😀`, 'first-line')).toBe('a'.repeat(999))
 })
 
-test('no text goes out with a second line, and JSON stays JSON', () => {
+test('never shows a second line, and keeps JSON valid', () => {
   const member = fc.oneof(
     fc.string({ unit: 'grapheme' }),
     fc.constantFrom('a\nb', 'Traceback (most recent call last):\n x'),
@@ -82,7 +82,7 @@ test('no text goes out with a second line, and JSON stays JSON', () => {
   )
 })
 
-test('hostile bodies cost no time: unended strings, many quotes, deep nesting', () => {
+test('handles hostile bodies quickly: unterminated strings, many quotes, deep nesting', () => {
   for (const piece of ['"', '\\"', '"error":"', '{"error":', '\n', ' \n', '[']) {
     const startedAtMs = performance.now()
     const body = Buffer.from(`{${piece.repeat(250_000 / piece.length)}`)

@@ -1,26 +1,26 @@
-// What of a model server's error text goes out to the client: servers send tracebacks and paths of their files.
+// Limits what clients see of a model server's error text, which may contain tracebacks and file paths.
 import { isUtf8 } from 'node:buffer'
 import type { ModelConfig } from '../config/index.ts'
 
-/** `models.*.errorText` */
+/** Value of `models.*.errorText`. */
 export type ErrorText = ModelConfig['errorText']
 
-// A body above this is not a message.
+// A larger body is not an error message.
 const BODY_BYTES_MAX = 64 * 1024
 const TEXT_CHARACTERS_MAX = 1_000
-// A traceback has its exception at the end; with 1,000 frames, where Python stops a recursion, it has about 130 kB.
+// A traceback ends with its exception. At Python's recursion limit of 1,000 frames it has about 130 kB.
 const TEXT_BYTES_MAX = 256 * 1024
 
-// The member with the text: KServe, Triton and MLServer have `error`, FastAPI `detail`, TorchServe and OpenAI `message`.
-// An escape that is cut off is left out.
+// Matches the text: KServe, Triton and MLServer send `error`, FastAPI `detail`, TorchServe and OpenAI `message`.
+// A truncated escape at the end is not matched.
 const TEXT_MEMBER = /"(?:error|detail|message)"\s*:\s*"((?:[^"\\]|\\u[\da-f]{4}|\\[^u])*)/i
 const JSON_STRING = /"(?:[^"\\]|\\.)*"/gs
 const LINE_END = /[\n\r\u2028\u2029]/
 const TRACEBACK = 'Traceback (most recent call last):'
-// The stack is indented; the exception is not.
+// Stack lines are indented; the exception is not.
 const EXCEPTION = /^(?:[ \t].*)?(?:\n(?:[ \t].*)?)*\n([^ \t\n].*)/
 
-/** The text of an error, whatever form the body has: its beginning, where it is very long. */
+/** Reads the error text from a body in any format. A very long body is truncated. */
 export function readErrorText(body: Uint8Array): string {
   const length = Math.min(body.length, TEXT_BYTES_MAX)
   const head = Buffer.from(body.buffer, body.byteOffset, length).toString('utf8')
@@ -28,19 +28,19 @@ export function readErrorText(body: Uint8Array): string {
   return (member === undefined ? head : unescaped(member)).trim()
 }
 
-/** What of the text goes out, where the error has a body of ours; empty = nothing. */
+/** Returns the part of the text that the connector's own error body may show; empty = none. */
 export function shownText(text: string, mode: ErrorText): string {
   if (mode === 'none') return ''
   const shown = mode === 'whole' ? text : firstLine(text)
-  // Never half of a surrogate pair.
+  // Do not split a surrogate pair.
   return shown.slice(0, TEXT_CHARACTERS_MAX).replace(/[\ud800-\udbff]$/, '')
 }
 
-/** What of an error's body goes out; undefined = the reply has a body of ours. An unchanged body is not copied. */
+/** Returns the error body to send; undefined = the connector writes its own. An unchanged body is not copied. */
 export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undefined {
   if (mode === 'none' || body.length === 0 || body.length > BODY_BYTES_MAX) return undefined
   if (mode === 'whole') return body
-  // In another charset, line ends and quotes are the same bytes, and no other byte may change.
+  // Other charsets have the same bytes for line ends and quotes, and latin1 keeps every other byte as it is.
   const encoding = isUtf8(body) ? 'utf8' : 'latin1'
   const whole = Buffer.from(body.buffer, body.byteOffset, body.length).toString(encoding)
   const cut = isJson(whole) ? whole.replace(JSON_STRING, firstLineOfString) : firstLine(whole)
@@ -49,7 +49,7 @@ export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undef
   return Buffer.from(encoding === 'utf8' ? cut : cut.replaceAll(/[^\0-\xff]/g, escaped), encoding)
 }
 
-// Of a traceback (MLServer, which has debug on by default) the first line says nothing: the line with the exception.
+// For a traceback (MLServer sends them by default), the line with the exception: the first line is always the same.
 function firstLine(text: string): string {
   if (!LINE_END.test(text)) return text
   const lines = text.trim().replaceAll('\r\n', '\n')
@@ -58,21 +58,21 @@ function firstLine(text: string): string {
   return (exception ?? lines.split(LINE_END, 1)[0] ?? '').trim()
 }
 
-// In its escaped form, so that a string without a line end stays as it is.
+// Works on the escaped form, so that a string without a line end stays unchanged.
 function firstLineOfString(literal: string): string {
   const text = JSON.parse(literal) as string
   const line = firstLine(text)
   return line === text ? literal : JSON.stringify(line)
 }
 
-// What latin1 cannot have was an escape in a JSON string before.
+// A character outside latin1 was an escape sequence in the original JSON.
 function escaped(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
 function isJson(text: string): boolean {
   try {
-    // RFC 8259 §8.1: a byte order mark may be ignored.
+    // RFC 8259 §8.1: parsers may ignore a byte order mark.
     JSON.parse(text.replace(/^\ufeff/, ''))
     return true
   } catch {
@@ -80,7 +80,7 @@ function isJson(text: string): boolean {
   }
 }
 
-// Servers write control characters as they are, and escapes that JSON does not have.
+// Tolerates raw control characters and invalid escapes, which some servers send.
 function unescaped(text: string): string {
   try {
     return JSON.parse(`"${text.replaceAll(/[\u0000-\u001f]/g, ' ')}"`) as string

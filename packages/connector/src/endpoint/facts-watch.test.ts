@@ -1,4 +1,4 @@
-// When a server is asked what its model is. The clock is fake; the server is a list of answers.
+// When a model server is queried for metadata. The clock is fake; the server is a list of answers.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { ModelFacts } from '../step.ts'
@@ -40,7 +40,7 @@ beforeEach(() => {
 })
 afterEach(() => void vi.useRealTimers())
 
-// The last answer stays. `random` is 1: each pause is the longest.
+// The last answer is repeated. `random` is 1, so each pause has its maximum length.
 function start(known: ModelFacts | undefined, ...given: (ModelFacts | Problem)[]): FactsWatch {
   answers = given
   const watch = new FactsWatch({
@@ -61,7 +61,7 @@ function start(known: ModelFacts | undefined, ...given: (ModelFacts | Problem)[]
 
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 
-// A request of a client, as the breaker reports it.
+// Reports a client's request to the circuit, as the breaker does.
 function request(error?: Error): void {
   const nowMs = performance.now()
   const { epoch } = circuit
@@ -70,7 +70,7 @@ function request(error?: Error): void {
   else circuit.failed(error, nowMs, epoch)
 }
 
-test('a model that nothing is known about is asked until it is known, with pauses that grow to 30 s', async () => {
+test('queries an unknown model until its server answers, with pauses that grow to 30 s', async () => {
   start(undefined, ...Array.from({ length: 10 }, () => REFUSED), BOTH)
   await pass(DAY_MS)
   expect(failed.map(({ retryInMs }) => retryInMs)).toEqual([
@@ -79,7 +79,7 @@ test('a model that nothing is known about is asked until it is known, with pause
   expect([asked, learned]).toEqual([11, [BOTH]])
 })
 
-test('a request for such a model asks at once, but many of them once a second', async () => {
+test('a request for an unknown model triggers a query at once, but at most one per second', async () => {
   const watch = start(undefined, REFUSED)
   await pass(60_000)
   const before = asked
@@ -94,7 +94,7 @@ test('a request for such a model asks at once, but many of them once a second', 
   expect(asked).toBe(before + 2)
 })
 
-test('a model that is loaded late is exposed as soon as it is asked for, and not only when the pause of 30 s ends', async () => {
+test('a model that loads late is exposed on the first request for it, not after the pause of 30 s', async () => {
   const watch = start(undefined, REFUSED)
   await pass(300_000)
   answers = [BOTH]
@@ -108,13 +108,16 @@ test('a model that is loaded late is exposed as soon as it is asked for, and not
 test.each([
   ['its configuration', V1, REFUSED],
   ['an answer', undefined, V1],
-])('a model that is known by %s is not asked because time has passed', async (_, known, answer) => {
-  start(known, answer)
-  await pass(DAY_MS)
-  expect(asked).toBe(1)
-})
+])(
+  'does not query a model known from %s again as long as there are no requests',
+  async (_, known, answer) => {
+    start(known, answer)
+    await pass(DAY_MS)
+    expect(asked).toBe(1)
+  },
+)
 
-test('requests that are answered in the first minute, without a failure before them, are no reason to ask', async () => {
+test('does not query again for requests answered within a minute of the last query, without a failure', async () => {
   start(undefined, BOTH)
   await pass(0)
   for (let count = 0; count < 59; count += 1) {
@@ -128,7 +131,7 @@ test.each([
   ['answers', undefined],
   ['refuses', new Problem('upstream_error', 'Unexpected shape for input "X".', { status: 400 })],
 ])(
-  'the server reloads the model with other tensors, without a failure, and %s the next requests: the card follows',
+  'learns the new tensors of a server that reloads its model without a failure and %s the next requests',
   async (_, outcome) => {
     start(undefined, WITH_INPUT, WITH_OTHER_INPUT)
     await pass(DAY_MS)
@@ -147,16 +150,16 @@ test.each([
   },
 )
 
-test('what a gateway says in the place of the model is no answer of the server', async () => {
+test('does not take an error of a gateway for an answer of the server', async () => {
   start(undefined, BOTH)
   await pass(DAY_MS)
-  request(new Problem('upstream_invalid_response', 'A web page answered.', {}))
-  request(new Problem('unauthorized_upstream', 'The gateway wants a login.', {}))
+  request(new Problem('upstream_invalid_response', 'The response is a web page.', {}))
+  request(new Problem('unauthorized_upstream', 'The gateway requires a login.', {}))
   await pass(DAY_MS)
   expect(asked).toBe(1)
 })
 
-test('the first request that is answered after a failure asks, and what is learned is told', async () => {
+test('the first request answered after a failure triggers a query, and the result is reported', async () => {
   start(undefined, V1, BOTH)
   await pass(0)
   request(REFUSED)
@@ -168,7 +171,7 @@ test('the first request that is answered after a failure asks, and what is learn
   expect([asked, learned]).toEqual([2, [V1, BOTH]])
 })
 
-test('a circuit that closes asks', async () => {
+test('a circuit that closes triggers a query', async () => {
   start(undefined, V1, BOTH)
   await pass(0)
   for (let count = 0; count < 5; count += 1) request(REFUSED)
@@ -180,7 +183,7 @@ test('a circuit that closes asks', async () => {
   expect(learned).toEqual([V1, BOTH])
 })
 
-test('a question that failed is asked again after the next answered request, failure or not', async () => {
+test('repeats a failed query after the next answered request', async () => {
   start(V1, REFUSED, BOTH)
   await pass(60_000)
   expect(failed).toEqual([{ code: 'upstream_unreachable', retryInMs: undefined }])
@@ -189,7 +192,7 @@ test('a question that failed is asked again after the next answered request, fai
   expect([asked, learned]).toEqual([2, [BOTH]])
 })
 
-test('a server that fails and returns all the time is asked less and less', async () => {
+test('queries a server that keeps failing and returning at growing intervals', async () => {
   start(undefined, V1)
   for (let count = 0; count < 600; count += 1) {
     request(REFUSED)
@@ -201,7 +204,7 @@ test('a server that fails and returns all the time is asked less and less', asyn
   expect(asked).toBeLessThanOrEqual(7)
 })
 
-test('the pause between two questions because of returns grows to 30 s, and stays there', async () => {
+test('the pause between queries triggered by returns grows to 30 s and no further', async () => {
   start(undefined, V1)
   let askedBefore = 0
   const askedAtMs: number[] = []
@@ -218,7 +221,7 @@ test('the pause between two questions because of returns grows to 30 s, and stay
   for (const gap of gapsS.slice(6)) expect(gap).toBeCloseTo(31, 0)
 })
 
-test('a server that answers in one dialect only is asked again soon, for a minute at most', async () => {
+test('queries a server that answered in one dialect only again soon, for a minute at most', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   expect(asked).toBe(8)
@@ -226,14 +229,14 @@ test('a server that answers in one dialect only is asked again soon, for a minut
   expect(asked).toBe(8)
 })
 
-test('a server that never answers in one dialect is asked once a minute while its requests are answered', async () => {
+test('queries a server that never answers in one dialect once a minute while it answers requests', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   for (let count = 0; count < 600; count += 1) {
     request()
     await pass(1_000)
   }
-  // A question is a minute and up to a second of jitter after the one before.
+  // The interval is a minute plus up to a second of jitter.
   expect(asked).toBeGreaterThanOrEqual(8 + 9)
   expect(asked).toBeLessThanOrEqual(8 + 10)
   answers = [BOTH]
@@ -248,7 +251,7 @@ test('a server that never answers in one dialect is asked once a minute while it
 const TENSORS = { state: 'described', description: { platform: 'x' } } as const
 const NO_ANSWER = { state: 'unanswered' } as const
 
-test('a version that the server does not answer for keeps what was known of it, and is asked for again soon', async () => {
+test('keeps the known facts of a version whose query failed, and queries it again soon', async () => {
   const known: ModelFacts = { ...BOTH, ofVersions: new Map([['1', TENSORS]]) }
   const loading: ModelFacts = { ...BOTH, ofVersions: new Map([['1', NO_ANSWER]]) }
   const gone: ModelFacts = { ...BOTH, ofVersions: new Map([['1', { state: 'missing', reason: '404' }]]) }
@@ -262,7 +265,7 @@ test('a version that the server does not answer for keeps what was known of it, 
   expect(learned).toEqual([known, known, gone])
 })
 
-test('a return during a question is not lost: the next answered request asks again', async () => {
+test('after a return during a query, the next answered request triggers another query', async () => {
   let answer!: (facts: ModelFacts) => void
   const watch = new FactsWatch({
     ask: () => {
@@ -290,7 +293,7 @@ test('a return during a question is not lost: the next answered request asks aga
   expect([asked, learned]).toEqual([2, [V1, BOTH]])
 })
 
-test('where a question stays open, what was known before stays', async () => {
+test('keeps the known facts of a dialect whose query failed', async () => {
   start(undefined, BOTH, V1_ONLY_ANSWERED, V1)
   await pass(0)
   request(REFUSED)
@@ -301,7 +304,7 @@ test('where a question stays open, what was known before stays', async () => {
   expect(learned[2]).toEqual(V1)
 })
 
-test('after the end nothing is asked, and nobody is told', async () => {
+test('sends no query and reports nothing after stop', async () => {
   const waiting = start(undefined, REFUSED)
   await pass(0)
   waiting.stop()

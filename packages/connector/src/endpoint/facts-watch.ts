@@ -1,32 +1,31 @@
-// Decides when a model server is asked what its model is.
+// Decides when to query a model server for its metadata.
 //
 // Any HTTP request starts a pod of a model that is scaled to zero (Knative, KEDA), and keeps it for a minute or more.
-// The question must not be the reason that such a model runs. So:
-// - A model that nothing is known about cannot be exposed. It is asked at the start, again after pauses that grow to
-//   30 s, and at once when a request for it comes.
-// - A model that is exposed, by its configuration or by an earlier answer, is not asked only because time has passed,
-//   with the one exception below. It is asked once at the start, for its card. After that, only an answered request of a
-//   client is a reason: the first one after a failure, because the server may be another one by then, or the first one
-//   after a question that failed. Such questions are up to 30 s apart while the reasons follow each other. And the first
-//   one that is a minute younger than the last answer to the question: a server may load another model without a
-//   failure, and while it answers requests, the question does not keep it from being scaled to zero.
-// - The exception: a server that answered in one dialect, or for one version, and failed in another is up. It is asked
-//   again soon, for a minute at most. After that, what it answered is enough to serve, and it is asked as any exposed
-//   model.
+// Metadata queries alone must not keep such a model running. So:
+// - A model without known metadata cannot be exposed. Its server is queried at the start, then after pauses that grow
+//   to 30 s, and at once when a request for the model arrives.
+// - The server of an exposed model is queried once at the start, for the card. After that, only a client's answered
+//   request triggers a query, never the clock:
+//   - the first answer after a failed request, because the server may have been replaced, or after a failed query.
+//     If such events follow each other, the queries are up to 30 s apart;
+//   - the first answer more than a minute after the last query, because a server may load another model without a
+//     failure. A server that answers requests is running anyway.
+// - Exception: a server that answered for one dialect or version, and failed for another, is running. It is queried
+//   again soon, for a minute at most. After that, its partial metadata is used, and the rule above applies.
 import { dialectNames, Problem } from '@inferwire/protocol'
 import type { ModelFacts } from '../step.ts'
 import type { Circuit } from './circuit.ts'
 
-/** How to ask, and where the answer goes. */
+/** How to query the server, and who receives the result. */
 export interface FactsWatchOptions {
   /** @throws Problem */
   readonly ask: (signal: AbortSignal) => Promise<ModelFacts>
-  /** What the configuration says about the model; undefined = it is not exposed before its server has answered. */
+  /** Facts from the configuration; undefined = the model is not exposed before its server has answered. */
   readonly known: ModelFacts | undefined
   /** Reports when the server answers again. */
   readonly circuit: Circuit
   readonly learned: (facts: ModelFacts) => void
-  /** `retryInMs` is undefined when the next question waits for an answered request. */
+  /** `retryInMs` is undefined if the next query waits for an answered request. */
   readonly failed: (problem: Problem, retryInMs: number | undefined) => void
   /** From 0 to 1. @default Math.random */
   readonly random?: () => number
@@ -34,32 +33,32 @@ export interface FactsWatchOptions {
 
 const PAUSE_MIN_MS = 250
 const PAUSE_MAX_MS = 30_000
-// The pauses between these are a minute together, at most.
+// The pauses between them add up to a minute at most.
 const INCOMPLETE_ASKS_MAX = 8
-// Replicas see a server return at the same moment.
+// Spreads the queries of several replicas, which all see a server return at the same time.
 const RETURN_JITTER_MS = 1_000
-// The least time between two questions because of returns; it doubles while they follow each other.
+// Minimum time between two queries triggered by returns; doubles while returns follow each other.
 const RETURN_PAUSE_MIN_MS = 1_000
-// A description that is older is asked for again after the next answered request.
+// Older metadata is queried again after the next answered request.
 const FRESH_MS = 60_000
-// The least time between two questions because of requests.
+// Minimum time between two queries triggered by requests.
 const WANTED_PAUSE_MS = 1_000
 
-/** One per model server; see the file's first lines. */
+/** Schedules the metadata queries to one model server; the rules are at the top of this file. */
 export class FactsWatch {
   readonly #options: FactsWatchOptions
   readonly #random: () => number
   readonly #stopping = new AbortController()
   #known: ModelFacts | undefined
   #isAsking = false
-  /** A return after the last question was sent: its answer may be that of the server before. */
+  /** The server returned after the last query was sent: the result may describe its predecessor. */
   #hasReturned = false
   #askedAtMs = 0
   /** 0 before the first return. */
   #returnPauseMs = 0
   #timer: NodeJS.Timeout | undefined
   #dueAtMs = 0
-  /** Ends the pause under way. */
+  /** Ends the current pause. */
   #proceed: (() => void) | undefined
 
   constructor(options: FactsWatchOptions) {
@@ -68,20 +67,20 @@ export class FactsWatch {
     this.#random = options.random ?? Math.random
   }
 
-  /** Asks for the first time. */
+  /** Starts the first query. */
   start(): void {
     this.#options.circuit.onReturn = (isAfterFailure) => this.#returned(isAfterFailure)
     void this.#askUntilKnown()
   }
 
-  /** A request came for a model that is not exposed yet: the question that waits is asked now. */
+  /** A request arrived for a model that is not exposed yet: brings the next query forward. */
   wanted(): void {
     if (this.#proceed === undefined) return
     const dueAtMs = Math.max(performance.now(), this.#askedAtMs + WANTED_PAUSE_MS)
     if (dueAtMs < this.#dueAtMs) this.#waitUntil(dueAtMs)
   }
 
-  /** Ends the question under way; `learned` and `failed` are not called any more. */
+  /** Aborts the current query; `learned` and `failed` are no longer called. */
   stop(): void {
     this.#stopping.abort()
     this.#options.circuit.onReturn = undefined
@@ -102,7 +101,7 @@ export class FactsWatch {
       this.#options.circuit.expectAnswer()
       return
     }
-    // A return that waited for the longest pause to end still follows the last question.
+    // A return that was held back for the longest pause still counts as following the last query.
     if (sinceMs > 2 * PAUSE_MAX_MS) this.#returnPauseMs = 0
     this.#returnPauseMs = Math.min(Math.max(RETURN_PAUSE_MIN_MS, this.#returnPauseMs * 2), PAUSE_MAX_MS)
     void this.#askUntilKnown(this.#random() * RETURN_JITTER_MS)
@@ -134,7 +133,7 @@ export class FactsWatch {
     }
   }
 
-  // Hands the outcome over. Undefined = the next question waits for a reason, else the pause before it.
+  // Reports the outcome. Returns the pause before the next query, or undefined if that waits for an event.
   #settle(outcome: ModelFacts | Problem, count: number, incompleteAsksMax: number): number | undefined {
     const { learned, failed, circuit } = this.#options
     const wasExposed = this.#known !== undefined
@@ -171,14 +170,14 @@ function isComplete({ unanswered, ofVersions }: ModelFacts): boolean {
   return [...(ofVersions?.values() ?? [])].every(({ state }) => state !== 'unanswered')
 }
 
-// Where a server left a question open, what was known before stays.
+// For a dialect or version without an answer, the facts known before are kept.
 function merged(known: ModelFacts | undefined, facts: ModelFacts): ModelFacts {
   if (known === undefined || isComplete(facts)) return facts
   const model = mergedModel(known, facts)
   if (facts.ofVersions === undefined) return model
-  const versions = [...facts.ofVersions].map(([version, told]) => {
+  const versions = [...facts.ofVersions].map(([version, latest]) => {
     const before = known.ofVersions?.get(version)
-    return [version, told.state === 'unanswered' && before !== undefined ? before : told] as const
+    return [version, latest.state === 'unanswered' && before !== undefined ? before : latest] as const
   })
   return { ...model, ofVersions: new Map(versions) }
 }

@@ -1,4 +1,4 @@
-// The front of the endpoint room.
+// Calls model servers, judges their responses, retries, breaks the circuit, and asks what each server serves.
 export { Circuit } from './circuit.ts'
 export { FactsWatch } from './facts-watch.ts'
 export type { HttpTarget } from './http/http-endpoint.ts'

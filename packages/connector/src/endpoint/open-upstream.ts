@@ -9,10 +9,10 @@ const TRANSPORTS: Readonly<Record<string, (options: UpstreamOptions) => Upstream
   'https:': openHttpUpstream,
 }
 
-/** Opens the way to a model server; no connection is made before the first call. @throws when a TLS file cannot be read */
+/** Creates the client for a model server; it connects on the first call. @throws if a TLS file cannot be read */
 export function openUpstream(options: UpstreamOptions): Upstream {
   const open = TRANSPORTS[new URL(options.url).protocol]
-  // The configuration refuses other schemes.
+  // The configuration rejects other schemes.
   assert(open, `no transport for ${options.url}`)
   return open(options)
 }

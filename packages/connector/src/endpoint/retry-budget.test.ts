@@ -23,13 +23,13 @@ test('ten requests earn one retry', () => {
   expect(spendAll(budget, 0)).toBe(2)
 })
 
-test('keeps no more than its burst, however long it is quiet', () => {
+test('accumulates no more than its burst, even after a long idle time', () => {
   const budget = new RetryBudget(BURST_MAX, 0)
   for (let count = 0; count < 10_000; count += 1) budget.earn()
   expect(spendAll(budget, 3_600_000)).toBe(BURST_MAX)
 })
 
-test('from the start on there are never more retries than 10 % of the requests and 3 per second', () => {
+test('never allows more retries than 10 % of the requests plus 3 per second', () => {
   const step = fc.record({ requests: fc.nat(200), failures: fc.nat(200), pauseMs: fc.nat(5_000) })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 50 }), (steps) => {

@@ -1,13 +1,13 @@
-// How many retries one model server gets: a share of the requests, and a few per second beside it.
+// Limits the retries to one model server: a share of the requests, plus a few per second.
 
-// In tenths of a retry, so that the sums are exact: each request earns one tenth, each second three retries.
+// In tenths of a retry, so that sums stay exact: a request earns one tenth, a second three retries.
 const REQUEST_EARNS = 1
 const SECOND_EARNS = 30
 const RETRY_COSTS = 10
 
 /**
- * A token bucket that starts empty: from the start on there are never more retries than 10 % of the requests and
- * 3 per second. What is not used is kept up to `burstMax` retries, for the moment when many connections break at once.
+ * A token bucket that starts empty and allows retries for 10 % of the requests plus 3 per second. Unused retries
+ * accumulate up to `burstMax`, for the case that many connections break at once.
  */
 export class RetryBudget {
   readonly #tenthsMax: number
@@ -19,14 +19,14 @@ export class RetryBudget {
     this.#countedAtMs = nowMs
   }
 
-  /** A request was made, whatever comes of it. */
+  /** Records a request, successful or not. */
   earn(): void {
     if (this.#tenths < this.#tenthsMax) this.#tenths += REQUEST_EARNS
   }
 
-  /** Takes one retry out; false = there is none. */
+  /** Spends one retry; returns false if none is left. */
   spend(nowMs: number): boolean {
-    // Time is counted only here, so that a good call costs no more than an addition.
+    // Elapsed time is added only here, so that a successful call costs no more than an addition.
     const earned = ((nowMs - this.#countedAtMs) / 1000) * SECOND_EARNS
     this.#tenths = Math.min(this.#tenthsMax, this.#tenths + earned)
     this.#countedAtMs = nowMs

@@ -1,23 +1,23 @@
-// A failed call that another try, or another moment, may mend: how far it got, and what it says of the server.
+// A failed call that may succeed on a retry or at a later time, with what it implies about the server.
 import { Problem, type ProblemCode, type ProblemOptions } from '@inferwire/protocol'
 
 /**
- * What a failed call says of the server.
+ * What a failed call implies about the server.
  * - `unreachable`: there was no connection, or it broke.
- * - `no-answer`: a gateway answered in the place of the model (502, 504, its own 503).
- * - `starting`: the server, or Knative in front of it, takes no requests yet (503).
- * - `busy`: the server turns this one away until a time that it names (Retry-After).
- * - `turned-away`: the server turns this one away and names no time: it is full, or the request's limit passed in its
- *   queue. Another call would only make it fuller, so there is none.
+ * - `no-answer`: a gateway answered in place of the model (502, 504, its own 503).
+ * - `starting`: the server, or Knative in front of it, does not accept requests yet (503).
+ * - `busy`: the server rejected the request and sent Retry-After.
+ * - `rejected`: the server rejected the request without Retry-After: it is full, or the request expired in its queue.
+ *   There is no retry, which would only add load.
  */
-export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy' | 'turned-away'
+export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy' | 'rejected'
 
-/** Only these may be tried again. What a model says about a request (400, 500, …) is a plain `Problem`. */
+/** The only errors that are retried. A model's own error for a request (400, 500, …) is a plain `Problem`. */
 export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
-  /** Also to the client, with the server's own 502 and 504: an answer that is not final. */
+  /** Also reported to the client, even with the server's own 502 or 504: the error is temporary. */
   override readonly retryable = true
-  /** Whether the model may have run anyway, so that another try may run it twice. */
+  /** Whether the model may have run, so that a retry may run it twice. */
   readonly maybeExecuted: boolean
 
   constructor(

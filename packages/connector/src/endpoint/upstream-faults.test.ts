@@ -1,4 +1,4 @@
-// Every way in which a real server fails: how often it is asked, what comes of it, and what its circuit makes of it.
+// All kinds of failures of a real server: the number of calls, the outcome, and the state of the circuit.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
@@ -29,11 +29,11 @@ const good = says(200, '{"predictions":[1]}', { 'content-type': 'application/jso
 
 interface Faulty {
   readonly url: string
-  /** Requests that came whole. */
+  /** Requests received completely. */
   seen: number
 }
 
-// The server answers well once, which warms the circuit; then badly as often as it is told; then well again.
+// The server answers correctly once, which warms the circuit, then badly the given number of times, then correctly.
 async function startServer(bad: Answer, times: number): Promise<Faulty> {
   let left = times
   const server = createServer((request, response) => {
@@ -66,7 +66,7 @@ class Trial {
   readonly circuit: Circuit
   readonly #endpoint: Endpoint
 
-  // One failure opens the circuit, so that each is seen.
+  // One failure opens the circuit, so that each failure is visible.
   constructor(url: string, isRepeatable = true, attemptsMax = 3) {
     const pool = openPool({ url, tls: {}, callsMax: 100 })
     closing.push(() => pool.destroy())
@@ -123,7 +123,7 @@ const cut: Answer = (response) => {
 }
 const below100: Answer = (response) =>
   void response.socket!.write('HTTP/1.1 099 x\r\ncontent-length: 2\r\n\r\n{}')
-// As whole seconds are all that a date can say, both are of the same moment.
+// Both dates derive from the same time, because they have a resolution of one second.
 function inSeconds(seconds: number, day?: string): Record<string, string> {
   const nowMs = day === undefined ? Date.now() : Date.parse(day)
   return { date: dateOf(nowMs), 'retry-after': dateOf(nowMs + seconds * 1000) }
@@ -135,7 +135,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 describe.each<{
   fault: string
   bad: Answer
-  /** When it comes once: whether the answer is had after all. */
+  /** Whether a retry succeeds if the fault occurs once. */
   mended: 'always' | 'if repeatable' | 'never'
   code: string
   /** Whether the circuit opens. */
@@ -220,17 +220,20 @@ describe.each<{
     isDown: false,
   },
 ])('$fault', ({ bad, mended, code, isDown }) => {
-  test.each([true, false])('that comes once, repeatable: %s', async (isRepeatable) => {
-    const server = await startServer(bad, 1)
-    const trial = new Trial(server.url, isRepeatable)
-    expect((await trial.ask()).result).toBe(200)
-    const isMended = mended === 'always' || (mended === 'if repeatable' && isRepeatable)
-    expect((await trial.ask()).result).toBe(isMended ? 200 : code)
-    expect(server.seen).toBe(isMended ? 3 : 2)
-    expect(trial.figures.retries).toBe(isMended ? 1 : 0)
-  })
+  test.each([true, false])(
+    'that occurs once is retried if that is safe (repeatable: %s)',
+    async (isRepeatable) => {
+      const server = await startServer(bad, 1)
+      const trial = new Trial(server.url, isRepeatable)
+      expect((await trial.ask()).result).toBe(200)
+      const isMended = mended === 'always' || (mended === 'if repeatable' && isRepeatable)
+      expect((await trial.ask()).result).toBe(isMended ? 200 : code)
+      expect(server.seen).toBe(isMended ? 3 : 2)
+      expect(trial.figures.retries).toBe(isMended ? 1 : 0)
+    },
+  )
 
-  test('that stays', async () => {
+  test('that persists is reported with its code, and opens the circuit if the server is down', async () => {
     const server = await startServer(bad, Infinity)
     const trial = new Trial(server.url)
     expect((await trial.ask()).result).toBe(200)
@@ -241,18 +244,18 @@ describe.each<{
   })
 })
 
-test.each([true, false])('a refused connection is tried again, repeatable: %s', async (isRepeatable) => {
+test.each([true, false])('retries a refused connection, repeatable: %s', async (isRepeatable) => {
   const server = createTcpServer()
   const url = await listen(server)
   server.close()
   const trial = new Trial(url, isRepeatable)
   expect((await trial.ask()).result).toBe('upstream_unreachable')
   expect(trial.figures.retries).toBe(2)
-  // Cold or warm: a start does not refuse connections.
+  // Even if the server is cold: during a cold start, connections are not refused.
   expect(trial.circuit.state).toBe(2)
 })
 
-test('a name that does not resolve, and a handshake that fails, were surely not sent', async () => {
+test('retries after a failed name lookup or TLS handshake even if the model is not repeatable', async () => {
   const plain = await listen(createTcpServer((socket) => socket.end('no TLS\r\n')))
   for (const url of ['http://inferwire.invalid', plain.replace('http:', 'https:')]) {
     const trial = new Trial(url, false)
@@ -261,7 +264,7 @@ test('a name that does not resolve, and a handshake that fails, were surely not 
   }
 })
 
-test('a server that hangs is asked once; the time-out counts when the call had its time', async () => {
+test('does not retry a call that times out; only a long timeout counts as a failure', async () => {
   const server = await startServer(() => undefined, Infinity)
   const trial = new Trial(server.url)
   expect((await trial.ask()).result).toBe(200)
@@ -271,7 +274,7 @@ test('a server that hangs is asked once; the time-out counts when the call had i
   expect([server.seen, trial.circuit.state, trial.figures.retries]).toEqual([3, 2, 0])
 })
 
-test('a Retry-After is kept when the deadline allows it, and told to the client when not', async () => {
+test('waits for a Retry-After within the deadline, and passes a longer one to the client', async () => {
   const server = await startServer(says(429, 'busy', { 'retry-after': '1' }), 1)
   const trial = new Trial(server.url)
   await trial.ask()
@@ -292,7 +295,7 @@ test.each([
   ['a date after the deadline', () => inSeconds(60), 60_000],
   ['a date after the longest wait', () => inSeconds(5), 5_000],
   ['a date of a server whose clock is behind', () => inSeconds(60, '2001-01-01'), 60_000],
-])('a Retry-After of %s: asked once, and the client gets the time', async (_what, headers, waitMs) => {
+])('passes a long Retry-After to the client without a retry: %s', async (_what, headers, waitMs) => {
   for (const bad of [says(503, '{"error":"x"}', headers()), says(503, '<html>', { ...PAGE, ...headers() })]) {
     const server = await startServer(bad, Infinity)
     const trial = new Trial(server.url)
@@ -303,7 +306,7 @@ test.each([
   }
 })
 
-test('a Retry-After that is a date near by is waited for', async () => {
+test('waits for a Retry-After that is a date in the near future', async () => {
   const server = await startServer(says(503, 'x', inSeconds(1)), 1)
   const trial = new Trial(server.url)
   await trial.ask()
@@ -312,7 +315,7 @@ test('a Retry-After that is a date near by is waited for', async () => {
   expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(990)
 })
 
-test('an end of our own pool is no failure of the server', async () => {
+test('does not count the closing of its own pool as a failure of the server', async () => {
   const server = await startServer(good, 0)
   const pool = openPool({ url: server.url, tls: {}, callsMax: 100 })
   await pool.destroy()

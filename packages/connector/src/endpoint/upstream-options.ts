@@ -1,36 +1,36 @@
-// What the way to a model server is opened with, whatever the transport.
+// The options of a client for one model server, for any transport.
 import type { Dialect } from '@inferwire/protocol'
 import type { TlsConfig } from '../config/index.ts'
 import type { ErrorText } from './error-text.ts'
 
-/** How a call proves who we are; see the credential room. */
+/** Authenticates the connector to a model server; implemented by the credential room. */
 export interface CallCredential {
-  /** Header list for a call to this origin. */
+  /** Returns the headers for a call to this origin, as a flat name/value list. */
   headers(origin: string): readonly string[] | Promise<readonly string[]>
-  /** Reads the secret again; true when it changed, so that one more try makes sense. */
+  /** Rereads the secret; true if it changed, so that one retry makes sense. */
   refresh?(): boolean | Promise<boolean>
 }
 
-/** See the file's first line. */
+/** Options of `openUpstream`. */
 export interface UpstreamOptions {
   /** Base URL of the model server; its scheme chooses the transport. */
   readonly url: string
-  /** The host to name where it differs from the address (Istio gateways route by it). */
+  /** The Host to send, if it differs from the host of `url` (Istio gateways route by it). */
   readonly host: string | undefined
   readonly tls: TlsConfig
   readonly credential: CallCredential
   /** The model's name on its server. */
   readonly model: string
-  /** The dialects that the server may speak: `facts` asks about these. */
+  /** Dialects that the server may support; `facts` asks about each. */
   readonly dialects: readonly Dialect[]
-  /** The configured versions of the model: `facts` asks about each. */
+  /** Configured versions of the model; `facts` asks about each. */
   readonly versions: readonly string[]
   /**
-   * Most calls that run or still wait for their connection; more are `upstream_unreachable`. It must be above what the
-   * gates let through.
+   * Maximum number of calls that are in flight or waiting for a connection; further calls fail with
+   * `upstream_unreachable`. Must be higher than the number of calls that the gates admit.
    */
   readonly callsMax: number
   readonly responseBytesMax: number
-  /** What of a server's error text goes out. */
+  /** How much of the server's error text clients see. */
   readonly errorText: ErrorText
 }

@@ -1,4 +1,4 @@
-// When a circuit opens, what it lets through, and when it closes. The clock is fake; the server is a list of outcomes.
+// When a circuit opens, what it admits, and when it closes. The clock is fake; the server is a list of outcomes.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
@@ -27,7 +27,7 @@ let options: CircuitOptions
 let circuit: Circuit
 let endpoint: Endpoint
 let calls: number
-/** How the next calls end: an error, an answer, or a call that hangs until it is told how. */
+/** The behaviour of the next calls; undefined = they succeed. */
 let server: (() => Promise<EndpointResponse>) | undefined
 
 beforeEach(() => {
@@ -36,7 +36,7 @@ beforeEach(() => {
 })
 afterEach(() => void vi.useRealTimers())
 
-// `random` is 1: each interval is the longest.
+// `random` is 1, so each interval has its maximum length.
 function start(overrides: Partial<CircuitOptions> = {}): void {
   figures = new UpstreamFigures('iris')
   lines = []
@@ -71,7 +71,7 @@ function start(overrides: Partial<CircuitOptions> = {}): void {
 
 const ask = (): Promise<unknown> => endpoint.call({} as EndpointRequest).catch((error: unknown) => error)
 
-// Calls that take `afterMs` and end so.
+// Makes calls that fail after `afterMs`.
 async function fail(times: number, error: Error, afterMs = 0): Promise<void> {
   server = () =>
     new Promise((_resolve, reject) => {
@@ -88,7 +88,7 @@ async function openIt(): Promise<void> {
   expect(circuit.state).toBe(2)
 }
 
-// A call that ends when it is told to.
+// Makes a call that hangs until `end` is called.
 function hang(): { outcome: Promise<unknown>; end: (error?: Error) => Promise<unknown> } {
   let resolve!: (response: EndpointResponse) => void
   let reject!: (error: Error) => void
@@ -104,7 +104,7 @@ function hang(): { outcome: Promise<unknown>; end: (error?: Error) => Promise<un
   return { outcome, end }
 }
 
-test('failures in a row open it, and it says so once', async () => {
+test('consecutive failures open the circuit, with one log line', async () => {
   await fail(4, REFUSED)
   expect(circuit.state).toBe(0)
   await fail(20, REFUSED)
@@ -122,14 +122,14 @@ test('failures in a row open it, and it says so once', async () => {
   })
 })
 
-test('an answer in between starts the count again', async () => {
+test('an answer resets the count of failures', async () => {
   await fail(4, REFUSED)
   await ask()
   await fail(4, REFUSED)
   expect(circuit.state).toBe(0)
 })
 
-test('while it is open nobody waits for the server, and everybody learns when to come back', async () => {
+test('an open circuit rejects requests at once, with the time to wait before a retry', async () => {
   await openIt()
   const asked = calls
   const problem = await ask()
@@ -137,7 +137,7 @@ test('while it is open nobody waits for the server, and everybody learns when to
   expect(calls).toBe(asked)
 })
 
-test('when its time has come one request tries the server, and only one', async () => {
+test('after the wait exactly one request probes the server', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(199)
   expect(await ask()).toMatchObject({ code: 'circuit_open', retryAfterMs: 1 })
@@ -157,7 +157,7 @@ test('when its time has come one request tries the server, and only one', async 
   expect(lines[1]).toMatchObject({ model: 'iris', url: 'http://iris/', openForMs: 200 })
 })
 
-test('each probe that fails makes the wait longer, up to its bound', async () => {
+test('each failed probe doubles the wait, up to the maximum', async () => {
   await openIt()
   for (const waitMs of [200, 400, 800, 1_000, 1_000]) {
     await vi.advanceTimersByTimeAsync(waitMs - 1)
@@ -172,13 +172,13 @@ test('each probe that fails makes the wait longer, up to its bound', async () =>
   expect(lines).toHaveLength(1)
 })
 
-test('the jitter shortens a wait to its half at most', async () => {
+test('jitter shortens a wait by half at most', async () => {
   start({ random: () => 0 })
   await openIt()
   expect(await ask()).toMatchObject({ retryAfterMs: 100 })
 })
 
-test('a probe that hangs does not keep the next one away for longer than the bound', async () => {
+test('a hanging probe delays the next one by the maximum wait at most', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   const first = hang()
@@ -192,7 +192,7 @@ test('a probe that hangs does not keep the next one away for longer than the bou
   expect(circuit.state).toBe(0)
 })
 
-test('probes that hang are not more than may be', async () => {
+test('limits the number of hanging probes', async () => {
   start({ probesMax: 2 })
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
@@ -208,7 +208,7 @@ test('probes that hang are not more than may be', async () => {
   expect(circuit.state).toBe(0)
 })
 
-test('what began before the circuit opened neither closes it nor opens it again', async () => {
+test('a call that began before the circuit opened neither closes nor reopens it', async () => {
   const good = hang()
   const bad = Array.from({ length: 5 }, () => hang())
   await openIt()
@@ -224,25 +224,25 @@ test('what began before the circuit opened neither closes it nor opens it again'
 test.each<[string, Error]>([
   ['an error of the model', new Problem('upstream_error', 'x', { status: 500 })],
   ['a server that is busy', failure('busy')],
-  ['a server that is full', failure('turned-away')],
+  ['a server that is full', failure('rejected')],
   ['a server that loads the model', failure('starting')],
-  ['a refused credential', new Problem('unauthorized_upstream', 'x')],
+  ['a rejected credential', new Problem('unauthorized_upstream', 'x')],
   ['a cancelled request', new Problem('cancelled', 'x')],
-  ['a fault of ours', new Problem('internal', 'x')],
-])('%s is no failure of the server', async (_what, error) => {
+  ['a fault of the connector', new Problem('internal', 'x')],
+])('%s does not count as a failure', async (_what, error) => {
   await ask()
   await fail(20, error)
   expect(circuit.state).toBe(0)
 })
 
-test('an error of the model closes the circuit: the server is there', async () => {
+test('an error of the model closes the circuit, because the server responds', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   await fail(1, new Problem('upstream_error', 'x', { status: 400 }))
   expect(circuit.state).toBe(0)
 })
 
-test('a probe that is cancelled says nothing: the next request is the probe', async () => {
+test('after a cancelled probe the next request is a probe', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   const probe = hang()
@@ -252,7 +252,7 @@ test('a probe that is cancelled says nothing: the next request is the probe', as
   expect(circuit.state).toBe(0)
 })
 
-test('time-outs count when the call had its time; the short deadlines of a client do not', async () => {
+test("counts long timeouts as failures, but not a client's short deadlines", async () => {
   await ask()
   await fail(1_000, TIMED_OUT, 1)
   await fail(100, TIMED_OUT, 26_900)
@@ -262,7 +262,7 @@ test('time-outs count when the call had its time; the short deadlines of a clien
   expect(circuit.state).toBe(2)
 })
 
-test('calls that had their turn late, behind others that hang, count as well: the silence is the same', async () => {
+test('counts timeouts of calls that were queued behind hanging calls', async () => {
   await ask()
   const hanging = Array.from({ length: 4 }, () => hang())
   await vi.advanceTimersByTimeAsync(29_000)
@@ -274,7 +274,7 @@ test('calls that had their turn late, behind others that hang, count as well: th
   expect(circuit.state).toBe(2)
 })
 
-test('a client with short deadlines does not open it while another is answered', async () => {
+test('a client with short deadlines does not open the circuit while another client is answered', async () => {
   for (let round = 0; round < 60; round++) {
     const slow = hang()
     await fail(10, TIMED_OUT, 1_000)
@@ -284,20 +284,20 @@ test('a client with short deadlines does not open it while another is answered',
 })
 
 test.each<[string, Error, number]>([
-  ['time-outs', TIMED_OUT, 30_000],
+  ['timeouts', TIMED_OUT, 30_000],
   ['502, 503 and 504 of a gateway', failure('no-answer'), 10],
-])('%s count only while the server is warm: a cold start is no failure', async (_what, error, afterMs) => {
-  // Never answered: it is being started.
+])('%s count only while the server is warm, not during a cold start', async (_what, error, afterMs) => {
+  // The server has never answered: it may be starting.
   await fail(20, error, afterMs)
   expect(circuit.state).toBe(0)
-  // Answered less than 60 s ago: it cannot have been scaled to zero.
+  // The server answered less than 60 s ago: it cannot have been scaled to zero.
   await ask()
   await vi.advanceTimersByTimeAsync(59_000)
   await fail(5, error, afterMs)
   expect(circuit.state).toBe(2)
 })
 
-test('a server that was idle for a minute may be cold', async () => {
+test('a server that was idle for a minute counts as cold', async () => {
   await ask()
   await vi.advanceTimersByTimeAsync(60_000)
   await fail(20, TIMED_OUT, 30_000)
@@ -305,26 +305,26 @@ test('a server that was idle for a minute may be cold', async () => {
   expect(circuit.state).toBe(0)
 })
 
-test('a server that only says that it starts is not warm', async () => {
+test('a server that only reports that it is starting is not warm', async () => {
   await fail(1, failure('starting'))
   await fail(20, TIMED_OUT, 30_000)
   expect(circuit.state).toBe(0)
 })
 
-test('an open circuit stays open through whatever a gateway says, warm or not', async () => {
+test("a gateway's error never closes an open circuit, warm or not", async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(DAY_MS)
   await fail(1, failure('no-answer'))
   expect(circuit.state).toBe(2)
 })
 
-test('0 failures: it never opens', async () => {
+test('with failuresMax 0 the circuit never opens', async () => {
   start({ failuresMax: 0 })
   await fail(100, REFUSED)
   expect(circuit.state).toBe(0)
 })
 
-test('it needs no timer, and is gone from the figures with its model', async () => {
+test('the circuit needs no timer, and disappears from the figures with its model', async () => {
   await openIt()
   expect(vi.getTimerCount()).toBe(0)
   const successor = new Circuit(options)
@@ -333,13 +333,13 @@ test('it needs no timer, and is gone from the figures with its model', async () 
   expect(figures.circuit).toBe(successor)
   successor.end()
   expect(figures.circuit).toBeUndefined()
-  // Requests that still wait at the model's gate are asked, and say nothing any more.
+  // Requests that were queued at the model's gate are still called, but no longer change or log anything.
   const known = lines.length
   await fail(20, REFUSED)
   expect([circuit.state, lines.length]).toEqual([0, known])
 })
 
-test('the first answer after a failure is a return, and so is one that is waited for; each is reported once', async () => {
+test('reports the first answer after a failure or after expectAnswer, once each time', async () => {
   const returns: string[] = []
   circuit.onReturn = () => returns.push('return')
   await ask()
@@ -357,7 +357,7 @@ test('the first answer after a failure is a return, and so is one that is waited
   expect(returns).toHaveLength(2)
 })
 
-test('a circuit that closes is a return, unless its model has gone', async () => {
+test('reports a return when the circuit closes, unless its model was removed', async () => {
   let returns = 0
   circuit.onReturn = () => (returns += 1)
   await openIt()

@@ -1,10 +1,10 @@
-// Answers for a model server that is down, so that nobody waits for it.
+// Wraps an endpoint with the circuit breaker of its model server.
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
 import type { Circuit } from './circuit.ts'
 
-/** Asks `inner` while the circuit is closed; `circuit_open` at once while it is open. */
+/** Calls `inner` while the circuit is closed, and throws `circuit_open` at once while it is open. */
 export function withBreaker(inner: Endpoint, circuit: Circuit): Endpoint {
-  // One function for all calls: a good answer needs nothing of its request.
+  // One function for all calls, because it needs nothing of the request.
   const answered = (response: EndpointResponse): EndpointResponse => {
     circuit.answered(performance.now())
     return response

@@ -1,4 +1,4 @@
-// Whether, when and how often a failed call is tried again. The clock is fake; the failures are made as the endpoint makes them.
+// Whether, when and how often a failed call is retried. The clock is fake; the errors are those of the endpoint.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { RequestDeadline } from '../admission/index.ts'
@@ -26,12 +26,12 @@ function failure(sign: FailureSign, maybeExecuted = false, retryAfterMs?: number
 interface Trial {
   readonly outcome: Promise<unknown>
   readonly figures: UpstreamFigures
-  /** Milliseconds since the beginning at which the server was called. */
+  /** Times of the calls to the server, in milliseconds since the start. */
   readonly calledAtMs: number[]
   readonly deadline: RequestDeadline
 }
 
-// The server answers these in turn, then well. `random` is 1: each wait is the longest.
+// The server fails in these ways, in turn, then succeeds. `random` is 1, so each wait has its maximum length.
 function ask(failures: readonly Error[], overrides: Partial<RetryOptions> = {}, budgetMs = 30_000): Trial {
   const startedAtMs = performance.now()
   const calledAtMs: number[] = []
@@ -68,21 +68,21 @@ async function settled<Value>(outcome: Promise<Value>): Promise<Value> {
   return outcome
 }
 
-test('a failed call is tried again, each time after a longer wait, until it is answered', async () => {
+test('retries a failed call, each time after a longer wait, until it succeeds', async () => {
   const { outcome, figures, calledAtMs } = ask([failure('unreachable'), failure('no-answer')])
   expect(await settled(outcome)).toBe(ANSWER)
   expect(calledAtMs).toEqual([0, 50, 150])
-  expect(figures).toMatchObject({ retries: 2, retriesDenied: 0 })
+  expect(figures).toMatchObject({ retries: 2, deniedRetries: 0 })
 })
 
-test('after the last try the last failure is the answer', async () => {
+test('returns the error of the last attempt', async () => {
   const last = failure('no-answer')
   const { outcome, figures, calledAtMs } = ask([failure('unreachable'), failure('unreachable'), last])
   expect(await settled(outcome)).toBe(last)
-  expect([calledAtMs.length, figures.retries, figures.retriesDenied]).toEqual([3, 2, 0])
+  expect([calledAtMs.length, figures.retries, figures.deniedRetries]).toEqual([3, 2, 0])
 })
 
-test('the wait is anything from nothing to its longest, and never longer than the longest of all', async () => {
+test('waits between zero and a maximum that doubles up to maxMs', async () => {
   const failures = Array.from({ length: 5 }, () => failure('unreachable'))
   const early = ask(failures, { attemptsMax: 6, random: () => 0 })
   expect(await settled(early.outcome)).toBe(ANSWER)
@@ -94,19 +94,19 @@ test('the wait is anything from nothing to its longest, and never longer than th
 
 test.each([
   ['400 and 500 of a model', new Problem('upstream_error', 'x', { status: 500 })],
-  ['what is no answer of a model server', new Problem('upstream_invalid_response', 'x')],
-  ['a refused credential', new Problem('unauthorized_upstream', 'x')],
-  ['a passed deadline', new Problem('deadline_exceeded', 'x')],
+  ['an invalid response', new Problem('upstream_invalid_response', 'x')],
+  ['a rejected credential', new Problem('unauthorized_upstream', 'x')],
+  ['an exceeded deadline', new Problem('deadline_exceeded', 'x')],
   ['a cancelled request', new Problem('cancelled', 'x')],
-  ['a fault of ours', new TypeError('x')],
-  ['a server that is full and names no time', failure('turned-away', false, 1_000)],
-])('%s: not tried again', async (_what, error) => {
+  ['a fault of the connector', new TypeError('x')],
+  ['a server that is full and sends no Retry-After', failure('rejected', false, 1_000)],
+])('does not retry %s', async (_what, error) => {
   const { outcome, calledAtMs, figures } = ask([error])
   expect(await settled(outcome)).toBe(error)
-  expect([calledAtMs.length, figures.retriesDenied]).toEqual([1, 0])
+  expect([calledAtMs.length, figures.deniedRetries]).toEqual([1, 0])
 })
 
-test('what may have been executed is tried again only where the model may run twice', async () => {
+test('retries a call that may have been executed only if the model is repeatable', async () => {
   const broken = failure('unreachable', true)
   const once = ask([broken], { isRepeatable: false })
   expect(await settled(once.outcome)).toBe(broken)
@@ -116,29 +116,29 @@ test('what may have been executed is tried again only where the model may run tw
   expect(await settled(twice.outcome)).toBe(ANSWER)
 })
 
-test('a Retry-After is waited for, with the jitter on top', async () => {
+test('waits for a Retry-After plus jitter', async () => {
   const { outcome, calledAtMs } = ask([failure('busy', false, 1_000)])
   expect(await settled(outcome)).toBe(ANSWER)
   expect(calledAtMs).toEqual([0, 1_050])
 })
 
-test('a Retry-After above the longest wait goes to the client', async () => {
+test('passes a Retry-After above maxMs to the client', async () => {
   const busy = failure('busy', false, 2_001)
   const { outcome, calledAtMs } = ask([busy])
   expect(await settled(outcome)).toBe(busy)
   expect(calledAtMs).toEqual([0])
 })
 
-test('no wait goes beyond the deadline: the failure is answered at once', async () => {
+test('fails at once if the wait would exceed the deadline', async () => {
   const busy = failure('busy', false, 1_000)
   const { outcome, calledAtMs, figures } = ask([busy], {}, 1_000)
   expect(await outcome).toBe(busy)
-  expect([calledAtMs.length, figures.retriesDenied]).toEqual([1, 0])
+  expect([calledAtMs.length, figures.deniedRetries]).toEqual([1, 0])
   const inTime = ask([busy], { random: () => 0 }, 1_001)
   expect(await settled(inTime.outcome)).toBe(ANSWER)
 })
 
-test('a request that is stopped while it waits ends at once, and is not sent again', async () => {
+test('ends at once, without another call, if the request is cancelled during the wait', async () => {
   const { outcome, calledAtMs, deadline } = ask([failure('busy', false, 1_000)])
   await vi.advanceTimersByTimeAsync(10)
   const cancelled = new Problem('cancelled', 'x')
@@ -149,23 +149,23 @@ test('a request that is stopped while it waits ends at once, and is not sent aga
   expect(calledAtMs).toEqual([0])
 })
 
-test('after the wait nobody is left to be told', async () => {
+test('removes its deadline callback after the wait', async () => {
   const { outcome, deadline } = ask([failure('busy', false, 1_000)])
   await settled(outcome)
   expect(deadline.waiting).toBeUndefined()
 })
 
-test('a spent budget answers the failure at once, and is counted', async () => {
+test('fails at once if the retry budget is spent, and counts it', async () => {
   const budget = new RetryBudget(30, performance.now())
   const refused = failure('unreachable')
   const { outcome, figures } = ask([refused], { budget })
   expect(await outcome).toBe(refused)
-  expect(figures).toMatchObject({ retries: 0, retriesDenied: 1 })
+  expect(figures).toMatchObject({ retries: 0, deniedRetries: 1 })
 })
 
-test('one try means none again', async () => {
+test('with attemptsMax 1 there is no retry', async () => {
   const refused = failure('unreachable')
   const { outcome, figures } = ask([refused], { attemptsMax: 1 })
   expect(await outcome).toBe(refused)
-  expect(figures).toMatchObject({ retries: 0, retriesDenied: 0 })
+  expect(figures).toMatchObject({ retries: 0, deniedRetries: 0 })
 })

@@ -1,30 +1,30 @@
-// Tries a failed call again where that is safe and useful: inside the deadline, inside a budget, not all at once.
+// Wraps an endpoint with retries: within the request's deadline and the server's retry budget, with jitter.
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
 import type { UpstreamFigures } from '../telemetry/index.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import { UpstreamFailure } from './upstream-failure.ts'
 
-/** How to try again. */
+/** When and how often a failed call is retried. */
 export interface RetryOptions {
-  /** Tries of one request, the first included; 1 = none but the first. */
+  /** Attempts for one request, including the first; 1 = no retries. */
   readonly attemptsMax: number
-  /** Longest wait before the second try; it doubles with each further one. */
+  /** Longest wait before the first retry; doubles with each further one. */
   readonly minMs: number
-  /** Longest wait before any try. A server that asks for more (Retry-After) gets no further try. */
+  /** Longest wait before any retry. If Retry-After is longer, there is no retry. */
   readonly maxMs: number
   /** Whether the model may run twice for one request. */
   readonly isRepeatable: boolean
   /** Shared by all operations of one model server. */
   readonly budget: RetryBudget
   readonly figures: UpstreamFigures
-  /** Called with each failed try before it is tried again. */
+  /** Called with the error of each failed attempt that is retried. */
   readonly retrying?: (error: unknown) => void
   /** From 0 to 1. @default Math.random */
   readonly random?: () => number
 }
 
-/** Answers as `inner` does in the end; when there is no further try, with the last failure. */
+/** Returns the first successful response of `inner`, or throws the error of the last attempt. */
 export function withRetry(inner: Endpoint, options: RetryOptions): Endpoint {
   const { budget } = options
   return {
@@ -59,7 +59,7 @@ async function tryAgain(
   }
 }
 
-// Once a part has left, another try would send it again.
+// After the first part has been emitted there is no retry: it would emit the part twice.
 function callEmitting(
   inner: Endpoint,
   request: EndpointRequest,
@@ -78,7 +78,7 @@ function callEmitting(
     .then(undefined, (error: unknown) => tryAgain(inner, watched, error, options, () => hasEmitted))
 }
 
-// Undefined = no further try.
+// Undefined: no further attempt.
 function waitBefore(
   error: unknown,
   attempts: number,
@@ -87,20 +87,20 @@ function waitBefore(
 ): number | undefined {
   const { attemptsMax, isRepeatable, budget, figures } = options
   if (!(error instanceof UpstreamFailure) || attempts >= attemptsMax) return undefined
-  if (error.sign === 'turned-away' || (error.maybeExecuted && !isRepeatable)) return undefined
+  if (error.sign === 'rejected' || (error.maybeExecuted && !isRepeatable)) return undefined
   const waitMs = backOff(error, attempts, options)
   const nowMs = performance.now()
-  // A try that cannot end in time would only keep the requester waiting for the same failure.
+  // An attempt that would start after the deadline only delays the same error.
   if (waitMs === undefined || deadline.problem !== undefined || nowMs + waitMs >= deadline.atMs) {
     return undefined
   }
   if (budget.spend(nowMs)) return waitMs
-  figures.retriesDenied += 1
+  figures.deniedRetries += 1
   return undefined
 }
 
-// Full jitter: anywhere from now on, so that what failed together does not come back together. A Retry-After is kept,
-// and the jitter comes on top.
+// Full jitter, so that calls that failed together are not retried together. A Retry-After is waited for in full, with
+// jitter added.
 function backOff(failure: UpstreamFailure, attempts: number, options: RetryOptions): number | undefined {
   const { minMs, maxMs, random = Math.random } = options
   const { retryAfterMs } = failure
@@ -108,7 +108,7 @@ function backOff(failure: UpstreamFailure, attempts: number, options: RetryOptio
   return retryAfterMs > maxMs ? undefined : retryAfterMs + random() * minMs
 }
 
-/** @throws what the deadline says when it passes, or the request is stopped, while we wait. */
+/** @throws the deadline's problem if it passes, or the request is cancelled, during the wait. */
 function pause(waitMs: number, deadline: Deadline): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {

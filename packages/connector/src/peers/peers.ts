@@ -1,10 +1,9 @@
 // Tracks the other connectors under the same root, so that no connector answers for a model of another one.
 import { createHash } from 'node:crypto'
-import { Problem, type ConnectorStatus, type TopicSpace } from '@inferwire/protocol'
+import { Problem, readStatus, type ConnectorStatus, type TopicSpace } from '@inferwire/protocol'
 import type { Delivery, LeftToPeer, Undecided } from '../step.ts'
 import type { Log } from '../telemetry/index.ts'
 import { PeerNews } from './peer-news.ts'
-import { BIRTH_MAX, readStatus } from './read-status.ts'
 
 /** The dependencies of `Peers`. */
 export interface PeersParts {
@@ -36,6 +35,10 @@ interface Peer {
   logged: string | undefined
 }
 
+// The latest birth for which a successor publishes a later one, in milliseconds since the epoch. An absolute time,
+// because our own clock may have been set back by decades. A later birth would make the successor's status unreadable
+// for all connectors.
+const BIRTH_MAX = Date.UTC(2100, 0)
 // Limit on the statuses that are kept; further connectors are ignored.
 const PEERS_MAX = 1_000
 // About 3,000 models. Statuses of other connectors are parsed and kept in memory.

@@ -1,3 +1,3 @@
-// Presence: what the connector publishes about itself and its models.
+// Publishes the retained messages about the connector and its models: status, cards, Will.
 export { modelCard } from './model-card.ts'
 export { Presence } from './presence.ts'

@@ -15,7 +15,7 @@ const facts = (overrides: Partial<CardFacts> = {}): CardFacts => ({
   ...overrides,
 })
 
-test('a card says where to ask and where the answer comes, whatever the root is called', () => {
+test('a card contains the request topic and the reply topic, for any root', () => {
   expect(modelCard(topics, facts())).toEqual({
     contract: 1,
     name: 'iris',
@@ -28,7 +28,7 @@ test('a card says where to ask and where the answer comes, whatever the root is 
   })
 })
 
-test('the example has zeros of the right shape and type, with 1 for what may vary', () => {
+test('the generated example has zeros of the right shape and type; variable dimensions are 1', () => {
   const { example } = modelCard(
     topics,
     facts({ inputs: [tensor([-1, 4]), tensor([2], 'BYTES'), tensor([1], 'BOOL')] }),
@@ -46,14 +46,14 @@ test('the example has zeros of the right shape and type, with 1 for what may var
   })
 })
 
-test('what a server says of its shapes does not make the card large', () => {
+test('large shapes do not make the card large', () => {
   expect(modelCard(topics, facts({ inputs: [tensor([1, 3, 224, 224])] })).example).toBeUndefined()
   expect(modelCard(topics, facts({ inputs: [tensor([2 ** 31, 2 ** 31, 2 ** 31])] })).example).toBeUndefined()
   expect(modelCard(topics, facts({ inputs: [tensor([Number.MIN_SAFE_INTEGER, 0])] })).example).toBeDefined()
 })
 
 test.each(['FP16', 'BF16', 'fp32', 'STRING'])(
-  'a model with an input of %s has no example: a server would refuse it as JSON',
+  'generates no example for an input of the unsupported type %s',
   (datatype) => {
     const inputs = [tensor([4]), tensor([1], datatype)]
     const card = modelCard(topics, facts({ inputs }))
@@ -62,22 +62,22 @@ test.each(['FP16', 'BF16', 'fp32', 'STRING'])(
   },
 )
 
-test.each(['INT8', 'UINT64', 'FP64'])('an example has zeros for %s', (datatype) => {
+test.each(['INT8', 'UINT64', 'FP64'])('generates zeros for %s', (datatype) => {
   expect(modelCard(topics, facts({ inputs: [tensor([1], datatype)] })).example?.body).toMatchObject({
     inputs: [{ datatype, data: [0] }],
   })
 })
 
-test("the operator's own example is left out where the card does not have its operation", () => {
+test('omits the configured example if the model does not offer its operation', () => {
   const body = { instances: [[1]] }
   expect(modelCard(topics, facts({ example: { operation: 'predict', body } }))).not.toHaveProperty('example')
-  // Without an operation, the body says what it is made for.
+  // Without a configured operation, the body determines it.
   expect(modelCard(topics, facts({ example: { body } }))).not.toHaveProperty('example')
   const operations = ['predict', 'infer'] as const
   expect(modelCard(topics, facts({ operations, example: { body } })).example?.operation).toBe('predict')
 })
 
-test("the operator's own example wins", () => {
+test('prefers the configured example to a generated one', () => {
   const example = { operation: 'predict', body: { instances: [[1]] } }
   const operations = ['predict', 'infer'] as const
   expect(modelCard(topics, facts({ operations, example, inputs: [tensor([4])] })).example).toEqual(example)

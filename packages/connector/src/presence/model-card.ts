@@ -1,4 +1,4 @@
-// Says in JSON what an exposed model is: the retained message that clients find it by.
+// Builds a model's card: the retained message by which clients discover the model.
 import {
   CONTRACT_VERSION,
   operationOfBody,
@@ -9,7 +9,7 @@ import {
   type TopicSpace,
 } from '@inferwire/protocol'
 
-/** What a card is made of. */
+/** The contents of a card. */
 export interface CardFacts {
   readonly name: string
   readonly description?: string | undefined
@@ -27,10 +27,10 @@ export interface CardFacts {
   readonly example?: { readonly operation?: string | undefined; readonly body?: unknown } | undefined
 }
 
-// An example of zeros is for reading, not for filling a screen.
+// A longer generated example would not be readable.
 const EXAMPLE_ELEMENTS_MAX = 256
 
-/** The card, as it goes on `{root}/models/{model}`. */
+/** Builds the card that is published on `{root}/models/{model}`. */
 export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
   const example = exampleOf(facts)
   const requestTopic = topics.request('{client}', facts.name, facts.defaultOperation)
@@ -56,7 +56,7 @@ export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
   }
 }
 
-// The operator's own example, or zeros of the right shape where the server described its inputs.
+// The configured example, or zeros in the shape of the inputs if the server described them.
 function exampleOf(facts: CardFacts): ModelCard['example'] {
   if (facts.example?.body !== undefined) return operatorsExample(facts, facts.example.body)
   if (!facts.operations.includes('infer') || facts.inputs === undefined) return undefined
@@ -82,15 +82,15 @@ function exampleOf(facts: CardFacts): ModelCard['example'] {
   }
 }
 
-// A version may speak fewer dialects than its model: an example for an operation that it does not offer cannot work.
+// A version may offer fewer operations than its model, so the example may not apply to it.
 function operatorsExample({ example, operations, defaultOperation }: CardFacts, body: unknown) {
   const named = example?.operation ?? operationOfBody(body) ?? defaultOperation
   const operation = operations.find((name) => name === named)
   return operation === undefined ? undefined : { operation, body }
 }
 
-// Open Inference Protocol, "Tensor Data": FP16 and BF16 have no JSON form, they travel as binary tensors only. Of a
-// datatype that the protocol does not have, nothing is known.
+// Undefined for FP16 and BF16, which have no JSON representation (Open Inference Protocol, "Tensor Data"), and for
+// datatypes that the protocol does not define.
 function zeroOf(datatype: string): number | string | boolean | undefined {
   if (datatype === 'BOOL') return false
   if (datatype === 'BYTES') return ''

@@ -44,7 +44,7 @@ const cardsSent = (): string[] =>
     .filter(({ topic }) => topic.startsWith('infer/models/'))
     .map(({ topic, payload }) => `${topic}${payload.length === 0 ? ' removed' : ''}`)
 
-test('each connection publishes the status with its own time of birth, and every card, retained', () => {
+test('each connection publishes its own status and all cards, retained', () => {
   presence.connected(1_000)
   expect(statuses()).toEqual([
     { contract: 1, connector: 'edge', state: 'online', version: '1.2.3', timestamp: 1_000, models: ['iris'] },
@@ -53,14 +53,14 @@ test('each connection publishes the status with its own time of birth, and every
   expect(published.every(({ retain, qos }) => retain && qos === 1)).toBe(true)
 })
 
-test('the Will has the time of its own birth, so that a late one is known as such', () => {
+test('the Will has the timestamp of its connection, so that a late one can be recognised', () => {
   presence.connected(1_000)
   const { topic, payload } = presence.will(2_000)
   expect(topic).toBe('infer/status/edge')
   expect(JSON.parse(payload)).toMatchObject({ state: 'offline', timestamp: 2_000 })
 })
 
-test('several cards that change in one turn make one status, and none where nothing changed in it', async () => {
+test('several changed cards result in one status message, or none if the status is unchanged', async () => {
   presence.connected(1_000)
   cards = [card('iris'), card('digits')]
   presence.cardChanged('digits', cards[1])
@@ -71,13 +71,13 @@ test('several cards that change in one turn make one status, and none where noth
   expect(statuses()).toHaveLength(2)
 })
 
-test('without a connection only a removed card is queued: the next connection publishes the others', () => {
+test('while disconnected, queues only removed cards', () => {
   presence.cardChanged('iris', cards[0])
   presence.cardChanged('gone', undefined)
   expect(cardsSent()).toEqual(['infer/models/gone removed'])
 })
 
-test('draining and offline are published while there is a connection, and resolve at once without', async () => {
+test('publishes draining and offline while connected, and resolves at once while disconnected', async () => {
   await presence.announce('draining')
   expect(published).toEqual([])
   presence.connected(1_000)
@@ -89,19 +89,19 @@ test('draining and offline are published while there is a connection, and resolv
   expect(statuses()).toHaveLength(2)
 })
 
-test('a refused retained message is told with its topic', async () => {
+test('reports a refused retained message with its topic', async () => {
   reasonCode = 0x87
   presence.connected(1_000)
   await expect.poll(() => refused.sort()).toEqual(['infer/models/iris', 'infer/status/edge'])
 })
 
-test('the status names the models whose server was not reached yet', () => {
+test('the status lists the models whose server has not answered yet', () => {
   notReady = ['late']
   presence.connected(1_000)
   expect(statuses()).toMatchObject([{ models: ['iris'], not_ready: ['late'] }])
 })
 
-test('a predecessor that ended before it could leaves no card of a model that is not configured any more', () => {
+test("clears the cards of a predecessor's models that are no longer configured", () => {
   presence.connected(1_000)
   notReady = ['late']
   presence.clearCardsOf({
@@ -120,7 +120,7 @@ test('a predecessor that ended before it could leaves no card of a model that is
   ])
 })
 
-test('the card of a model that a peer exposes too stays when the model is removed here', () => {
+test('does not clear the card of a removed model that a peer still exposes', () => {
   presence.connected(1_000)
   presence.cardChanged('of-a-peer', undefined)
   expect(cardsSent()).toEqual(['infer/models/iris'])

@@ -1,4 +1,4 @@
-// What the connector publishes about itself, retained: its status, the cards of its models, its Will.
+// Publishes the connector's status and its models' cards as retained messages, and builds its Will.
 import { CONTRACT_VERSION, type ConnectorStatus, type ModelCard, type TopicSpace } from '@inferwire/protocol'
 import type { PublishResult } from '../step.ts'
 import { RetainedPublisher } from './retained-publisher.ts'
@@ -12,7 +12,7 @@ export interface RetainedMessage {
   readonly properties: { contentType: string; payloadFormatIndicator: number }
 }
 
-/** What presence works with. */
+/** Dependencies of `Presence`. */
 export interface PresenceParts {
   readonly topics: TopicSpace
   /** The connector's name: a level of its status topic. */
@@ -20,18 +20,18 @@ export interface PresenceParts {
   readonly version: string
   /** Name of the shared subscription, if any. */
   readonly share: string | undefined
-  /** Configured models that cannot be asked yet. */
+  /** Configured models that are not exposed yet. */
   readonly notReady: () => readonly string[]
-  /** Whether another connector exposes a model of that name, and publishes its card too. */
+  /** Whether another connector exposes a model with that name, and publishes its card too. */
   readonly isExposedByPeer: (model: string) => boolean
-  /** The cards of everything that is exposed now. */
+  /** The cards of all exposed models. */
   readonly cards: () => readonly ModelCard[]
   readonly publish: (message: RetainedMessage) => Promise<PublishResult>
-  /** The broker refused a retained message. */
+  /** Called if the broker refuses a retained message. */
   readonly refused: (topic: string, reasonCode: number) => void
 }
 
-/** See the file's first line. */
+/** Publishes status and cards, and keeps them up to date. */
 export class Presence {
   readonly #parts: PresenceParts
   readonly #retained = new RetainedPublisher((topic, payload) => this.#send(topic, payload))
@@ -45,7 +45,7 @@ export class Presence {
     this.#parts = parts
   }
 
-  /** The Will of a connection that is born at this time (milliseconds since the epoch). */
+  /** Returns the Will of a connection that begins at this time (milliseconds since the epoch). */
   will(bornAtMs: number): { readonly topic: string; readonly payload: string } {
     return { topic: this.#statusTopic, payload: JSON.stringify(this.#status('offline', bornAtMs)) }
   }
@@ -64,8 +64,8 @@ export class Presence {
   }
 
   /**
-   * A card changed, or its model is not exposed any more (`undefined`). Without a connection only the removal is queued:
-   * the next connection publishes all cards, but does not know those that are gone.
+   * Publishes a changed card, or clears it if its model was removed (`undefined`). While disconnected only removals are
+   * queued: the next connection publishes all current cards, but no removals.
    */
   cardChanged(name: string, card: ModelCard | undefined): void {
     if (card === undefined || this.#isConnected) this.#publishCard(name, card)
@@ -76,8 +76,8 @@ export class Presence {
   }
 
   /**
-   * A predecessor under the same name left this status: clears the cards of its models that are not configured any more.
-   * It may have ended before it could.
+   * Clears the cards of models that are in a predecessor's status and no longer configured. The predecessor may have
+   * ended without clearing them.
    */
   clearCardsOf(earlier: ConnectorStatus): void {
     const { cards, notReady } = this.#parts
@@ -87,7 +87,10 @@ export class Presence {
     }
   }
 
-  /** Resolves when the broker has acknowledged or refused it; without a connection at once: the Will says it. */
+  /**
+   * Publishes a new state. Resolves when the broker has acknowledged or refused it; at once while disconnected, because
+   * then the broker publishes the Will.
+   */
   async announce(state: 'draining' | 'offline'): Promise<void> {
     this.#state = state
     if (this.#isConnected) await this.#publishStatus()

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { RetainedPublisher } from './retained-publisher.ts'
 
-// A broker that acknowledges when the test says so.
+// A broker that acknowledges when the test triggers it.
 function slowBroker(): { sent: string[]; acknowledge: () => void; publisher: RetainedPublisher } {
   const sent: string[] = []
   const open: (() => void)[] = []
@@ -12,7 +12,7 @@ function slowBroker(): { sent: string[]; acknowledge: () => void; publisher: Ret
   return { sent, acknowledge: () => open.shift()?.(), publisher }
 }
 
-test('one publish per topic is on its way, and only the newest value follows', async () => {
+test('has one message per topic in flight, followed only by the newest value', async () => {
   const { sent, acknowledge, publisher } = slowBroker()
   void publisher.publish('a', '1')
   void publisher.publish('b', '1')
@@ -27,7 +27,7 @@ test('one publish per topic is on its way, and only the newest value follows', a
   expect(sent).toEqual(['a=1', 'b=1', 'a='])
 })
 
-test('the value that is on its way already is not published twice, and ends what waited', async () => {
+test('a value equal to the one in flight is not published again, and replaces the queued one', async () => {
   const { sent, acknowledge, publisher } = slowBroker()
   void publisher.publish('a', '1')
   void publisher.publish('a', '2')

@@ -1,6 +1,6 @@
-// Keeps retained topics at their newest value: one publish per topic is on its way, and only the newest waits.
+// Publishes the newest value of each retained topic: one message in flight per topic, and at most one queued.
 
-/** Publishes a retained message; resolves when the broker has taken or refused it. Never rejects. */
+/** Publishes a retained message; resolves when the broker has acknowledged or refused it. Never rejects. */
 export type SendRetained = (topic: string, payload: string) => Promise<void>
 
 interface Slot {
@@ -10,19 +10,19 @@ interface Slot {
 }
 
 /**
- * See the file's first line. Across a flapping connection at most one message per topic waits for the broker, however
- * often it was published anew.
+ * Publishes retained messages. Even if the connection is unstable, at most one message per topic is queued, no matter
+ * how often the value changes.
  */
 export class RetainedPublisher {
   readonly #send: SendRetained
-  // Bounded by the topics that have something to say: statuses and cards of configured models.
+  // Bounded by the number of topics: the status and the cards of configured models.
   readonly #slots = new Map<string, Slot>()
 
   constructor(send: SendRetained) {
     this.#send = send
   }
 
-  /** An empty payload takes the retained message away. Resolves when nothing newer is left to publish on the topic. */
+  /** Publishes a value; an empty payload clears the topic. Resolves when no newer value is left to publish. */
   publish(topic: string, payload: string): Promise<void> {
     const known = this.#slots.get(topic)
     if (known === undefined) {
@@ -31,7 +31,7 @@ export class RetainedPublisher {
       slot.settled = this.#run(topic, slot)
       return slot.settled
     }
-    // What is on its way is published again after a lost connection: the same value needs no second message.
+    // The message in flight is resent after a lost connection, so the same value needs no second message.
     known.next = payload === known.inFlight ? undefined : payload
     return known.settled
   }

@@ -1,4 +1,4 @@
-// The front of the telemetry room.
+// Writes the log and the problem log, and collects the figures for the metrics.
 export { Histogram } from './histogram.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './log.ts'
 export { ProblemLog } from './problem-log.ts'

@@ -8,7 +8,7 @@ function arrange(format: LogOptions['format'], level: LogOptions['level'] = 'inf
   return { lines, log }
 }
 
-test('control characters, also of a client, never reach a terminal', () => {
+test("writes no control characters to a terminal, even those in a client's topic", () => {
   const nasty = fc.oneof(
     fc.constantFrom(
       '\u001b[2J',
@@ -34,7 +34,7 @@ test('control characters, also of a client, never reach a terminal', () => {
   )
 })
 
-test('on a terminal a line is time, level, message and fields', () => {
+test('on a terminal a line contains time, level, message and fields', () => {
   const { lines, log } = arrange('auto', 'info', true)
   log.warn({ event: 'x_happened', count: 2, keys: ['a'] }, 'Something happened.')
   expect(lines[0]).toMatch(
@@ -42,7 +42,7 @@ test('on a terminal a line is time, level, message and fields', () => {
   )
 })
 
-test('for machines a line is JSON on one line, with the level by its name', () => {
+test('elsewhere an event is one line of JSON, with the name of its level', () => {
   const { lines, log } = arrange('auto')
   log.error({ event: 'x', topic: 'a\nb\u001b' }, 'two\nlines')
   expect(lines).toHaveLength(1)
@@ -57,7 +57,7 @@ test('for machines a line is JSON on one line, with the level by its name', () =
   expect(JSON.parse(lines[0]!)).not.toHaveProperty('pid')
 })
 
-test('what is below the level is not written', () => {
+test('does not write events below the level', () => {
   const { lines, log } = arrange('json', 'warn')
   log.info('no')
   log.debug('no')

@@ -1,27 +1,27 @@
-// How the connector speaks to its operator: one line per event, JSON for machines, text on a terminal.
+// Writes the connector's log: one line per event, as JSON, or as text on a terminal.
 import { pino, type Logger } from 'pino'
 
-/** The connector's logger. Payloads and secrets never go into it. */
+/** The connector's logger. Payloads and secrets must not be logged. */
 export type Log = Logger
 
-/** How to log. */
+/** Level and format of the log. */
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   /** `auto` is `pretty` on a terminal, else `json`. */
   readonly format: 'auto' | 'json' | 'pretty'
 }
 
-/** Where lines go; standard error by default, because standard output is for data. */
+/** The destination of log lines; standard error by default, because standard output is for data. */
 export interface LogSink {
   readonly isTTY?: boolean
   write(text: string): unknown
 }
 
 const LEVEL_NAMES: Record<number, string> = { 20: 'DEBUG', 30: 'INFO', 40: 'WARN', 50: 'ERROR', 60: 'FATAL' }
-// Control, line-breaking, bidirectional and zero-width characters could rewrite what a reader sees in a terminal.
+// Control, line-breaking, bidirectional and zero-width characters could manipulate what a terminal shows.
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
-/** A logger that writes whole lines, synchronously: nothing is lost when the process dies. */
+/** Creates a logger that writes complete lines synchronously, so that nothing is lost if the process dies. */
 export function createLog(options: LogOptions, sink: LogSink = process.stderr): Log {
   const isPretty = options.format === 'pretty' || (options.format === 'auto' && sink.isTTY === true)
   const stream = isPretty

@@ -15,7 +15,7 @@ function arrange(level: 'debug' | 'warn' = 'debug') {
 const problemOf = (code: ProblemCode): Problem =>
   new Problem(code, 'safe words', { detail: 'http://10.0.0.7' })
 
-test('one line per model, code and second, with the count of those left out', () => {
+test('writes one line per model, code and second, with the number of suppressed lines', () => {
   const { lines, problems } = arrange()
   for (let ms = 0; ms < 2_500; ms++) problems.report(problemOf('overloaded'), 'iris', 'infer', ms)
   expect(lines.map(({ suppressed }) => suppressed)).toEqual([undefined, 999, 999])
@@ -24,7 +24,7 @@ test('one line per model, code and second, with the count of those left out', ()
   expect(lines).toHaveLength(5)
 })
 
-test('a line says what an operator needs, at the level of the table', () => {
+test("logs each problem with its fields, at its code's level", () => {
   for (const code of Object.keys(PROBLEMS) as ProblemCode[]) {
     const { lines, problems } = arrange()
     problems.report(problemOf(code), 'iris', 'infer', 0)
@@ -43,13 +43,13 @@ test('a line says what an operator needs, at the level of the table', () => {
   }
 })
 
-test('what is below the level is neither written nor counted', () => {
+test('neither writes nor counts problems below the level', () => {
   const { lines, problems } = arrange('warn')
   problems.report(problemOf('bad_topic'), 'iris', 'infer', 0)
   expect(lines).toEqual([])
 })
 
-test('late reports of models that were removed do not collect forever', () => {
+test('late reports of removed models do not accumulate', () => {
   const { lines, problems } = arrange()
   const report = (model: string, ms: number): void =>
     problems.report(problemOf('overloaded'), model, 'infer', ms)
@@ -65,7 +65,7 @@ test('late reports of models that were removed do not collect forever', () => {
   expect(lines.at(-1)).toMatchObject({ model: 'used', suppressed: 1 })
 })
 
-test('what was left out is forgotten with its model', () => {
+test('drops the count of suppressed lines with its model', () => {
   const { lines, problems } = arrange()
   for (const model of ['iris', 'iris@2']) {
     for (let ms = 0; ms < 10; ms++) problems.report(problemOf('overloaded'), model, 'infer', ms)

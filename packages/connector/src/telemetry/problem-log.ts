@@ -1,4 +1,4 @@
-// Logs problems without letting a client write the log: one line per model and code and second, with a count.
+// Logs problems at a limited rate, so that clients cannot flood the log: one line per model, code and second.
 import { PROBLEMS, type Problem } from '@inferwire/protocol'
 import type { Log } from './log.ts'
 
@@ -8,10 +8,10 @@ interface Window {
 }
 
 const WINDOW_MS = 1_000
-// Names come from the configuration, but a late report of a removed model brings a forgotten one back.
+// Names come from the configuration, but a late report can bring back the name of a removed model.
 const WINDOWS_MAX = 10_000
 
-/** Bounded by `WINDOWS_MAX`: the window that was opened first is dropped, with the count of what it left out. */
+/** Logs problems, with the number of suppressed lines. Bounded by `WINDOWS_MAX`: the oldest window is dropped. */
 export class ProblemLog {
   readonly #log: Log
   readonly #windows = new Map<string, Window>()
@@ -20,12 +20,12 @@ export class ProblemLog {
     this.#log = log
   }
 
-  /** Drops what is kept for a model that was removed. */
+  /** Drops the windows of a removed model. */
   forget(model: string): void {
     for (const key of this.#windows.keys()) if (key.startsWith(`${model} `)) this.#windows.delete(key)
   }
 
-  /** `model` is the exposed model's name or `_unknown`, `operation` likewise. */
+  /** Logs a problem. `model` and `operation` are exposed names or `_unknown`. */
   report(problem: Problem, model: string, operation: string, nowMs: number): void {
     const { log } = PROBLEMS[problem.code]
     if (!this.#log.isLevelEnabled(log)) return
@@ -36,7 +36,7 @@ export class ProblemLog {
       return
     }
     const suppressed = window?.suppressed ?? 0
-    // Deleted first: the map's order is that of the openings.
+    // Deleted first, so that the map stays ordered by the start of the windows.
     this.#windows.delete(key)
     this.#windows.set(key, { untilMs: nowMs + WINDOW_MS, suppressed: 0 })
     if (this.#windows.size > WINDOWS_MAX) this.#windows.delete(this.#windows.keys().next().value!)

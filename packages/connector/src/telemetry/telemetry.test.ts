@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Telemetry } from './telemetry.ts'
 
-test('the figures of a model that was removed are dropped, those of its versions and neighbours stay', () => {
+test('drops the figures of a removed model, but not those of its versions or of models with a similar name', () => {
   const telemetry = new Telemetry()
   for (const model of ['iris', 'iris@2', 'iris.models']) {
     telemetry.figures(model, 'infer').count('ok')
@@ -18,7 +18,7 @@ test('the figures of a model that was removed are dropped, those of its versions
   expect([...telemetry.upstreams].map(({ model }) => model)).toEqual(['iris@2', 'iris.models'])
 })
 
-test('a request that outlives its model counts where nobody reads, and the name begins anew', () => {
+test('a request that outlives its model does not affect new figures under the same name', () => {
   const telemetry = new Telemetry()
   const held = telemetry.figures('iris', 'infer')
   telemetry.forget('iris')

@@ -1,24 +1,24 @@
-// What the connector counts. Plain numbers on the way of a request; names and text only when somebody asks.
+// Counts what the connector does, in plain numbers; names and text are added only when metrics are scraped.
 import { DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
 /** Why a delivery was settled without a reply. */
-export type DropReason = 'unaddressable' | 'reply_refused' | 'left_to_peer'
+export type UnansweredReason = 'unaddressable' | 'reply_refused' | 'left_to_peer'
 
-/** Stands in labels for every model that is not exposed: a client must not choose label values. */
+/** The label value for all models that are not exposed, because clients must not choose label values. */
 export const UNKNOWN_MODEL = '_unknown'
 
 /** Figures of one operation of one model. */
 export class OperationFigures {
   readonly model: string
   readonly operation: string
-  /** Outcomes by code: `ok`, or the problem's code. */
+  /** Requests by outcome: `ok` or a problem code. */
   readonly outcomes = new Map<string, number>()
-  /** Seconds from the receipt of the request to the broker's acknowledgement of the reply. */
+  /** Seconds from the receipt of a request to the broker's acknowledgement of its reply. */
   readonly duration = new Histogram(DURATION_SECONDS)
-  /** Seconds of the call to the model server. */
+  /** Seconds of a call to the model server, with its retries. */
   readonly upstream = new Histogram(DURATION_SECONDS)
-  /** Seconds that the request waited for its turn. */
+  /** Seconds from the receipt of a request to the call. */
   readonly queue = new Histogram(DURATION_SECONDS)
 
   constructor(model: string, operation: string) {
@@ -31,26 +31,26 @@ export class OperationFigures {
   }
 }
 
-/** One per connector. Read by the admin endpoint, written by the pipeline and the session's listener. */
+/** The figures of a connector, written by the pipeline and the session's listener, and read by the admin endpoint. */
 export class Telemetry {
   isConnected = false
-  /** The broker does not accept PUBACKs out of order, so they leave in the order of arrival. */
+  /** The broker does not accept PUBACKs out of order, so they are sent in the order of arrival. */
   isAckOrderStrict = false
   connections = 0
-  sessionsLost = 0
+  lostSessions = 0
   repliesWithoutSubscriber = 0
-  redeliveries = 0
-  /** Requests that joined a running call, or were answered from memory. */
-  duplicates = 0
-  /** Cancel messages; the requests that they stop are counted by their outcome. */
-  cancels = 0
-  /** Requests that were set aside because they end the process. */
-  setAside = 0
-  readonly drops = new Map<DropReason, number>()
+  redeliveredRequests = 0
+  /** Requests that joined a running call or were answered from the reply cache. */
+  duplicateRequests = 0
+  /** Received cancel messages; the cancelled requests are counted by their outcome. */
+  cancelMessages = 0
+  /** Requests set aside because they end the process. */
+  poisonRequests = 0
+  readonly unanswered = new Map<UnansweredReason, number>()
   readonly #figures = new Map<string, OperationFigures>()
   readonly #upstreams = new Map<string, UpstreamFigures>()
 
-  /** The figures of an exposed model's operation, or of `_unknown`. Bounded by the models that are not forgotten. */
+  /** Returns the figures of an exposed model's operation, or of `_unknown`. Bounded by the exposed models. */
   figures(model: string, operation: string): OperationFigures {
     const key = `${model} ${operation}`
     let figures = this.#figures.get(key)
@@ -61,7 +61,7 @@ export class Telemetry {
     return figures
   }
 
-  /** The figures of a configured model's server. Bounded by the models that are not forgotten. */
+  /** Returns the figures of a configured model's server. Bounded by the configured models. */
   upstream(model: string): UpstreamFigures {
     let figures = this.#upstreams.get(model)
     if (figures === undefined) {
@@ -72,8 +72,8 @@ export class Telemetry {
   }
 
   /**
-   * Drops the figures of a model that was removed. A request that still waits for the acknowledgement of its reply holds
-   * its figures itself: what it counts afterwards is lost, and nothing comes back into the list.
+   * Drops the figures of a removed model. A request whose reply is not acknowledged yet keeps a reference to the
+   * dropped figures; what it counts later is not exposed.
    */
   forget(model: string): void {
     this.#upstreams.delete(model)
@@ -88,7 +88,7 @@ export class Telemetry {
     return this.#figures.values()
   }
 
-  dropped(reason: DropReason): void {
-    this.drops.set(reason, (this.drops.get(reason) ?? 0) + 1)
+  countUnanswered(reason: UnansweredReason): void {
+    this.unanswered.set(reason, (this.unanswered.get(reason) ?? 0) + 1)
   }
 }

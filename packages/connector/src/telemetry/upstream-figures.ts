@@ -1,16 +1,16 @@
-// Figures of one configured model's server: what was tried again, and whether its circuit is open.
+// The figures of one configured model's server: its retries and its circuit.
 
-/** 0 closed, 1 half-open (a request tries the server), 2 open: the value of the metric. */
+/** The value of the metric: 0 closed, 1 half-open (a request probes the server), 2 open. */
 export type CircuitState = 0 | 1 | 2
 
-/** Versions and operations of a model share them. */
+/** The figures of a model's server, shared by the model's versions and operations. */
 export class UpstreamFigures {
   readonly model: string
-  /** Tries beyond a request's first. */
+  /** Retries; first attempts are not counted. */
   retries = 0
-  /** Failures that would have been tried again, had the budget not been spent. */
-  retriesDenied = 0
-  /** Times that the circuit opened. */
+  /** Failed calls that were not retried because the retry budget was spent. */
+  deniedRetries = 0
+  /** How often the circuit opened. */
   circuitOpens = 0
   /** Undefined: the model is not exposed. */
   circuit: { readonly state: CircuitState } | undefined

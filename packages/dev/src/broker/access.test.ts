@@ -1,4 +1,4 @@
-// The embedded broker with a password file: who may come in, and what they may then do.
+// Logins and access rights of the embedded broker with a password file.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,10 +52,13 @@ async function logIn(
 }
 
 describe('a login', () => {
-  test.each([5, 4] as const)('with the right password is taken, MQTT version %d', async (protocolVersion) => {
-    expect((await logIn('alice', 'pä:ss $w', { protocolVersion })).connected).toBe(true)
-    expect((await logIn('bob', 'b', { protocolVersion }, broker.wsUrl)).connected).toBe(true)
-  })
+  test.each([5, 4] as const)(
+    'with the right password is accepted, protocol version %d',
+    async (protocolVersion) => {
+      expect((await logIn('alice', 'pä:ss $w', { protocolVersion })).connected).toBe(true)
+      expect((await logIn('bob', 'b', { protocolVersion }, broker.wsUrl)).connected).toBe(true)
+    },
+  )
 
   test.each([
     ['alice', 'b'],
@@ -65,18 +68,18 @@ describe('a login', () => {
     ['bob', 'b\0'],
     ['bob', Buffer.from([0x62, 0xff])],
     ['demo', 'demo'],
-  ])('of %j with %j is refused', async (username, password) => {
+  ])('of user %j with password %j is refused', async (username, password) => {
     await expect(logIn(username, password)).rejects.toMatchObject({ code: 135 })
     await expect(logIn(username, password, { protocolVersion: 4 })).rejects.toMatchObject({ code: 5 })
   })
 
-  test('without a name is refused', async () => {
+  test('without a user name is refused', async () => {
     await expect(connectAsync(broker.url, { protocolVersion: 5, reconnectPeriod: 0 })).rejects.toMatchObject({
       code: 135,
     })
   })
 
-  test('looks at the file as it is now', async () => {
+  test('reads the current password file', async () => {
     writeFileSync(file, setUser(text, 'carol', await hashPassword('c', { iterations: 10 })))
     expect((await logIn('carol', 'c')).connected).toBe(true)
     writeFileSync(file, text)
@@ -88,7 +91,7 @@ describe('a login', () => {
 })
 
 describe('a user', () => {
-  test('publishes under the own name only, and is told', async () => {
+  test('may publish only under its own name, and receives reason code 0x87 otherwise', async () => {
     const alice = await RawClient.connect(broker.url, {
       username: 'alice',
       password: Buffer.from('pä:ss $w'),
@@ -105,7 +108,7 @@ describe('a user', () => {
     await alice.destroy()
   })
 
-  test('gets what is for it, with any subscription, also what is retained and what waited', async () => {
+  test('receives only messages that it may read, including retained and queued ones, for any filter', async () => {
     const { username, password } = access.connector
     const connector = await logIn(username, password)
     const persistent = {
@@ -134,33 +137,36 @@ describe('a user', () => {
   test.each([
     [5, 0x87],
     [4, 5],
-  ] as const)('cannot take over, resume or end a session of another user, MQTT %d', async (version, code) => {
-    const session = {
-      protocolVersion: version,
-      clientId: `own-${version}`,
-      clean: false,
-      properties: { sessionExpiryInterval: 60 },
-    }
-    const asAlice = { ...session, username: 'alice', password: Buffer.from('pä:ss $w') }
-    const asBob = { ...session, username: 'bob', password: Buffer.from('b') }
-    const alice = await RawClient.connect(broker.url, asAlice)
-    await alice.subscribe('infer/reply/alice/#')
-    for (const clean of [false, true]) {
-      await expect(RawClient.connect(broker.url, { ...asBob, clean })).rejects.toThrow(`CONNACK ${code}`)
-    }
-    expect(await alice.payloads()).toEqual([])
-    await alice.destroy()
-    const connector = await logIn(access.connector.username, access.connector.password)
-    await connector.publishAsync('infer/reply/alice/iris', 'waited', { qos: 1 })
-    for (const clean of [false, true]) {
-      await expect(RawClient.connect(broker.url, { ...asBob, clean })).rejects.toThrow(`CONNACK ${code}`)
-    }
-    const back = await RawClient.connect(broker.url, asAlice)
-    expect(await back.payloads()).toEqual(['waited'])
-    await back.destroy()
-  })
+  ] as const)(
+    'cannot take over, resume or end a session of another user, protocol version %d',
+    async (version, code) => {
+      const session = {
+        protocolVersion: version,
+        clientId: `own-${version}`,
+        clean: false,
+        properties: { sessionExpiryInterval: 60 },
+      }
+      const asAlice = { ...session, username: 'alice', password: Buffer.from('pä:ss $w') }
+      const asBob = { ...session, username: 'bob', password: Buffer.from('b') }
+      const alice = await RawClient.connect(broker.url, asAlice)
+      await alice.subscribe('infer/reply/alice/#')
+      for (const clean of [false, true]) {
+        await expect(RawClient.connect(broker.url, { ...asBob, clean })).rejects.toThrow(`CONNACK ${code}`)
+      }
+      expect(await alice.payloads()).toEqual([])
+      await alice.destroy()
+      const connector = await logIn(access.connector.username, access.connector.password)
+      await connector.publishAsync('infer/reply/alice/iris', 'waited', { qos: 1 })
+      for (const clean of [false, true]) {
+        await expect(RawClient.connect(broker.url, { ...asBob, clean })).rejects.toThrow(`CONNACK ${code}`)
+      }
+      const back = await RawClient.connect(broker.url, asAlice)
+      expect(await back.payloads()).toEqual(['waited'])
+      await back.destroy()
+    },
+  )
 
-  test('has one log line for thousands of refused publishes', async () => {
+  test('causes one log line for thousands of denied publishes', async () => {
     lines.length = 0
     const bob = await RawClient.connect(broker.url, { username: 'bob', password: Buffer.from('b') })
     for (let index = 0; index < 2_000; index++) {
@@ -176,7 +182,7 @@ describe('a user', () => {
     await bob.destroy()
   })
 
-  test('takes no messages from a shared subscription that it may not read', async () => {
+  test('receives no messages of a shared subscription that it may not read', async () => {
     const { username, password } = access.connector
     const filter = '$share/connectors/infer/request/#'
     const connector = await RawClient.connect(broker.url, { username, password: Buffer.from(password) })
@@ -192,7 +198,7 @@ describe('a user', () => {
     await Promise.all([connector.destroy(), bob.destroy()])
   })
 
-  test('cannot leave a Will elsewhere', async () => {
+  test('cannot set a Will on a topic that it may not publish to', async () => {
     const { username, password } = access.connector
     const connector = await logIn(username, password)
     await connector.subscribeAsync('infer/request/#', { qos: 1 })
@@ -208,7 +214,7 @@ describe('a user', () => {
   })
 })
 
-test('a file that lets nobody in, none at all, and another broker are refused with what to do', async () => {
+test('rejects a file without usable logins, a missing file and another kind of broker, with a remedy', async () => {
   const empty = join(folder, 'empty')
   writeFileSync(empty, 'alice:plain\n')
   expect(() => readAccess(empty)).toThrow('--lint')

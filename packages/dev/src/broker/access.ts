@@ -1,5 +1,5 @@
-// Who may log in to the embedded broker, and use which topics: the users of a password file as Mosquitto reads it, under
-// the rules of the wire contract.
+// Logins and access rights of the embedded broker: the users of a Mosquitto password file, under the access rules of the
+// wire contract.
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import {
   contractRules,
@@ -16,7 +16,7 @@ export interface BrokerLogin {
   readonly password: string
 }
 
-/** A user who is logged in. */
+/** A logged-in user. */
 export interface BrokerUser {
   readonly name: string
   /** Whether the user may publish to the topic (`write`), or receive messages from it (`read`). */
@@ -25,25 +25,25 @@ export interface BrokerUser {
 
 /** Logins and access rights of the broker. */
 export interface BrokerAccess {
-  /** For our own connector; the password is random, new at every start, and stays in this process. */
+  /** The login of the connector in this process. Its password is random, and new at every start. */
   readonly connector: BrokerLogin
-  /** For our own example request, likewise. */
+  /** The login for the example request of this process, with a random password too. */
   readonly demo: BrokerLogin
-  /** Names of the users in the file, at the start. */
+  /** The users in the file at the start. */
   readonly users: readonly string[]
   /** Resolves with undefined when the login is refused. @throws Error with the reason when it cannot be checked */
   logIn(username: string | undefined, password: Uint8Array | undefined): Promise<BrokerUser | undefined>
 }
 
-/** Reads the file now, and again at every login. @throws Error when it cannot be read, or has no usable login */
+/** Reads the file now and at every login. @throws Error when it cannot be read, or has no usable login */
 export function readAccess(path: string): BrokerAccess {
   const users = [...readUsers(path).users.keys()]
   if (users.length === 0) {
     throw new Error(
-      `The password file "${path}" has no usable login. See why: inferwire passwd --lint ${path}`,
+      `The password file "${path}" has no usable login. To see why, run: inferwire passwd --lint ${path}`,
     )
   }
-  // The random part keeps the name apart from those in the file. Its rights need the password.
+  // The random part avoids a name that is in the file.
   const connector = ownLogin(`connector-${randomBytes(6).toString('hex')}`)
   const demo = ownLogin('demo')
   return { connector, demo, users, logIn }
@@ -62,7 +62,7 @@ function readUsers(path: string): PasswordFile {
     return parsePasswordFile(readPasswordFile(path).text)
   } catch (error) {
     throw new Error(
-      `The password file "${path}" cannot be read: ${(error as Error).message} Make it: inferwire passwd -c ${path} USER`,
+      `The password file "${path}" cannot be read: ${(error as Error).message.replace(/\.$/, '')}. To create it, run: inferwire passwd -c ${path} USER`,
       { cause: error },
     )
   }
@@ -78,8 +78,8 @@ function isLogin(login: BrokerLogin, username: string, password: string): boolea
 }
 
 function brokerUser(name: string, isConnector: boolean): BrokerUser {
-  const { connector, everybody } = contractRules()
-  const rules = isConnector ? [...connector, ...everybody] : everybody
+  const { connector, everyUser } = contractRules()
+  const rules = isConnector ? [...connector, ...everyUser] : everyUser
   return { name, may: (access, topic) => isAllowed(rules, name, access, topic) }
 }
 

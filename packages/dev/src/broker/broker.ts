@@ -1,27 +1,27 @@
-// What every kind of broker is, and what it is started with.
+// The interface of all kinds of brokers, and their options.
 import type { BrokerAccess } from './access.ts'
 
-/** A broker that can be used. */
+/** A running broker. */
 export interface Broker {
   readonly kind: 'embedded' | 'mosquitto' | 'external'
   /** `mqtt://host:port` */
   readonly url: string
-  /** `ws://host:port`, where it listens for WebSocket. */
+  /** `ws://host:port`; undefined if it does not listen for WebSocket. */
   readonly wsUrl?: string | undefined
-  /** Ends it, where it is ours. */
+  /** Stops it, unless it is external. */
   close(): Promise<void>
 }
 
-/** Where a broker of ours listens. */
+/** The options of a broker that this process starts. */
 export interface BrokerOptions {
-  /** A loopback address: nothing is encrypted. @default 127.0.0.1 */
+  /** A loopback address, because nothing is encrypted. @default 127.0.0.1 */
   readonly host?: string
   /** 0 = any free port */
   readonly mqttPort: number
   /** 0 = any free port */
   readonly wsPort: number
-  /** Who may log in, and do what; the embedded broker only. @default everybody may do everything */
+  /** Logins and access rights; embedded broker only. @default no login, and every topic is allowed */
   readonly access?: BrokerAccess | undefined
-  /** Gets one line for every connection that was refused or cut off, and why. */
+  /** Receives a line, with the reason, for every connection that was refused or closed by the broker. */
   readonly log?: ((line: string) => void) | undefined
 }

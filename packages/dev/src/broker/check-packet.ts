@@ -1,4 +1,4 @@
-// Whether a control packet is one that a client may send, field by field (MQTT 5 chapter 3, MQTT 3.1.1 chapter 3).
+// Checks, field by field, that a client may send a control packet (MQTT 5 chapter 3, MQTT 3.1.1 chapter 3).
 import { Fields, headerSize } from './fields.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
@@ -19,30 +19,30 @@ const TYPE = {
   disconnect: 14,
 } as const
 
-/** The type in a fixed header's first byte is PUBLISH. */
+/** Returns whether the first byte of a fixed header denotes PUBLISH. */
 export function isPublish(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.publish
 }
 
-/** `packet` is one that the broker sends, whole or its beginning. */
+/** Returns whether a packet from the broker is CONNACK with success. `packet` may be only the beginning of it. */
 export function isConnackWithSuccess(packet: Buffer): boolean {
   // MQTT 5 §3.2.2: Acknowledge Flags, then the reason code.
   return packet[0] === TYPE.connack << 4 && packet[headerSize(packet) + 1] === 0
 }
 
-/** The type in a fixed header's first byte is DISCONNECT: nothing after it counts (MQTT 5 §3.14.4). */
+/** Returns whether the first byte of a fixed header denotes DISCONNECT. The broker ignores what follows (MQTT 5 §3.14.4). */
 export function isDisconnect(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.disconnect
 }
 
-/** Checks the first byte of a connection. @throws RefusedPacketError when no CONNECT begins there. */
+/** Checks the first byte of a connection. @throws RefusedPacketError when it does not denote CONNECT */
 export function checkFirstByte(firstByte: number): void {
   if (firstByte >> 4 !== TYPE.connect) throw new RefusedPacketError('the first packet is not CONNECT')
 }
 
 /**
- * Checks one whole packet. `version` is undefined before CONNECT; the return value is the version to go on with.
- * @throws RefusedPacketError that says what is wrong.
+ * Checks one whole packet, and returns the protocol level of the connection. `version` is undefined before CONNECT.
+ * @throws RefusedPacketError with the reason
  */
 export function checkClientPacket(packet: Buffer, version: ClientVersion | undefined): ClientVersion {
   const type = packet[0]! >> 4
@@ -78,7 +78,7 @@ export function checkClientPacket(packet: Buffer, version: ClientVersion | undef
       fields.end()
       break
     case TYPE.connect:
-      throw new RefusedPacketError('a second CONNECT', REASON.protocolError)
+      throw new RefusedPacketError('the client sent a second CONNECT', REASON.protocolError)
     default:
       throw new RefusedPacketError(`a client may not send packet type ${type}`, REASON.protocolError)
   }
@@ -86,7 +86,7 @@ export function checkClientPacket(packet: Buffer, version: ClientVersion | undef
 }
 
 function checkFlags(flags: number, expected: number): void {
-  if (flags !== expected) throw new RefusedPacketError('reserved flags of the fixed header are set wrongly')
+  if (flags !== expected) throw new RefusedPacketError('the reserved flags of the fixed header are not valid')
 }
 
 function checkConnect(flags: number, fields: Fields): ClientVersion {
@@ -96,7 +96,7 @@ function checkConnect(flags: number, fields: Fields): ClientVersion {
   const isKnown = (name === 'MQTT' && (level === 4 || level === 5)) || (name === 'MQIsdp' && level === 3)
   if (!isKnown) {
     throw new RefusedPacketError(
-      'the protocol of CONNECT is neither MQTT 3.1, 3.1.1 nor 5',
+      'the protocol of CONNECT is not MQTT 3.1, 3.1.1 or 5',
       REASON.unsupportedProtocolVersion,
     )
   }
@@ -116,9 +116,11 @@ function checkConnectAfterLevel(fields: Fields, level: number): void {
   const hasPassword = (connectFlags & 0x40) !== 0
   if ((connectFlags & 0x01) !== 0) throw new RefusedPacketError('the reserved flag of CONNECT is set')
   if ((connectFlags & 0x18) === 0x18) throw new RefusedPacketError('the Will has QoS 3')
-  if (!hasWill && (connectFlags & 0x38) !== 0) throw new RefusedPacketError('Will flags without a Will')
-  // MQTT 3.1.1 [MQTT-3.1.2-22]; MQTT 5 lifted it.
-  if (level !== 5 && hasPassword && !hasUserName) throw new RefusedPacketError('a password without user name')
+  if (!hasWill && (connectFlags & 0x38) !== 0)
+    throw new RefusedPacketError('CONNECT has Will flags but no Will')
+  // MQTT 3.1.1 [MQTT-3.1.2-22]; MQTT 5 removed this rule.
+  if (level !== 5 && hasPassword && !hasUserName)
+    throw new RefusedPacketError('CONNECT has a password but no user name')
   fields.read('two')
   if (level === 5) fields.properties('connect')
   fields.read('string')
@@ -138,15 +140,18 @@ function checkConnectAfterLevel(fields: Fields, level: number): void {
 
 function checkPublish(flags: number, fields: Fields, version: ClientVersion): void {
   const qos = (flags >> 1) & 3
-  if (qos === 3) throw new RefusedPacketError('PUBLISH with QoS 3')
-  if (qos === 0 && (flags & 8) !== 0) throw new RefusedPacketError('PUBLISH with DUP and QoS 0')
+  if (qos === 3) throw new RefusedPacketError('PUBLISH has QoS 3')
+  if (qos === 0 && (flags & 8) !== 0) throw new RefusedPacketError('PUBLISH has DUP and QoS 0')
   const topic = fields.text()
   if (qos > 0) checkPacketIdentifier(fields)
   if (version === 5) {
     const { topicAlias, responseTopic } = fields.properties('publish')
-    // CONNACK offers none: Topic Alias Maximum is absent there, which means 0.
+    // CONNACK has no Topic Alias Maximum, which means 0.
     if (topicAlias !== undefined) {
-      throw new RefusedPacketError('a Topic Alias, although none was offered', REASON.topicAliasInvalid)
+      throw new RefusedPacketError(
+        'PUBLISH has a Topic Alias, which is not supported',
+        REASON.topicAliasInvalid,
+      )
     }
     checkResponseTopic(responseTopic)
   }
@@ -159,7 +164,7 @@ function checkResponseTopic(topic: string | undefined): void {
 
 function checkTopicName(topic: string, what: string): void {
   if (topic === '') throw new RefusedPacketError(`${what} is empty`, REASON.protocolError)
-  if (/[+#]/.test(topic)) throw new RefusedPacketError(`${what} has a wildcard`, REASON.topicNameInvalid)
+  if (/[+#]/.test(topic)) throw new RefusedPacketError(`${what} contains a wildcard`, REASON.topicNameInvalid)
   if (hasTooManyLevels(topic)) {
     throw new RefusedPacketError(
       `${what} has more than ${SEPARATORS_MAX} topic level separators`,
@@ -168,7 +173,7 @@ function checkTopicName(topic: string, what: string): void {
   }
 }
 
-// As Mosquitto.
+// The same limit as in Mosquitto.
 const SEPARATORS_MAX = 200
 
 function hasTooManyLevels(topic: string): boolean {
@@ -183,23 +188,26 @@ function checkAck(fields: Fields, version: ClientVersion): void {
   fields.end()
 }
 
-// MQTT 5 §3.4.2.1: Reason Code and Property Length may be left out, the latter first.
+// MQTT 5 §3.4.2.1: the packet may end before the Property Length, or before the Reason Code.
 function checkReason(fields: Fields, carrier: 'ack' | 'disconnect'): void {
   if (fields.isAtEnd) return
   fields.read('byte')
   if (!fields.isAtEnd) fields.properties(carrier)
 }
 
-// A SUBSCRIBE with millions of filters would hold the process up; nobody needs more.
+// A SUBSCRIBE with millions of filters would block the process.
 const FILTERS_MAX = 10_000
 
 function checkFilters(fields: Fields, version: ClientVersion, isSubscribe: boolean): void {
   checkPacketIdentifier(fields)
   if (version === 5) fields.properties(isSubscribe ? 'subscribe' : 'unsubscribe')
-  if (fields.isAtEnd) throw new RefusedPacketError('there is no topic filter', REASON.protocolError)
+  if (fields.isAtEnd) throw new RefusedPacketError('the packet has no topic filter', REASON.protocolError)
   for (let count = 1; !fields.isAtEnd; count++) {
     if (count > FILTERS_MAX) {
-      throw new RefusedPacketError(`more than ${FILTERS_MAX} topic filters`, REASON.packetTooLarge)
+      throw new RefusedPacketError(
+        `the packet has more than ${FILTERS_MAX} topic filters`,
+        REASON.packetTooLarge,
+      )
     }
     const filter = fields.text()
     checkTopicFilter(filter)
@@ -211,12 +219,12 @@ function checkFilters(fields: Fields, version: ClientVersion, isSubscribe: boole
       throw new RefusedPacketError('the subscription options are not valid')
     // MQTT 5 [MQTT-3.8.3-4]
     if (filter.startsWith('$share/') && (options & 4) !== 0) {
-      throw new RefusedPacketError('No Local on a shared subscription', REASON.protocolError)
+      throw new RefusedPacketError('a shared subscription has No Local', REASON.protocolError)
     }
   }
 }
 
-// A SUBSCRIBE may have millions of levels: nothing here makes a string of each.
+// A SUBSCRIBE may have millions of levels, so this check does not split the filter into strings.
 function checkTopicFilter(filter: string): void {
   if (filter === '' || MISPLACED_WILDCARD.test(filter)) {
     throw new RefusedPacketError('a topic filter is not valid', REASON.topicFilterInvalid)
@@ -227,18 +235,19 @@ function checkTopicFilter(filter: string): void {
       REASON.topicFilterInvalid,
     )
   }
-  // MQTT 5 [MQTT-4.8.2-1], [MQTT-4.8.2-2]: $share/{ShareName}/{filter}, and no wildcard in the name.
+  // MQTT 5 [MQTT-4.8.2-1], [MQTT-4.8.2-2]: $share/{ShareName}/{filter}, without a wildcard in the name.
   if (/^\$share(?:\/|$)/.test(filter) && !/^\$share\/[^/+#]+\/[^]/.test(filter)) {
     throw new RefusedPacketError(
-      'a shared subscription is not $share/{ShareName}/{filter}',
+      'a shared subscription does not have the form $share/{ShareName}/{filter}',
       REASON.topicFilterInvalid,
     )
   }
 }
 
-// Not alone in its level, or `#` before the last one (MQTT 5 §4.7.1).
+// A wildcard must be alone in its level, and `#` only in the last one (MQTT 5 §4.7.1).
 const MISPLACED_WILDCARD = /[^/][+#]|\+[^/]|#[^]/
 
 function checkPacketIdentifier(fields: Fields): void {
-  if (fields.read('two') === 0) throw new RefusedPacketError('Packet Identifier 0', REASON.protocolError)
+  if (fields.read('two') === 0)
+    throw new RefusedPacketError('the Packet Identifier is 0', REASON.protocolError)
 }

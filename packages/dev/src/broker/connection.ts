@@ -1,4 +1,4 @@
-// One network connection of a client, from CONNECT to its end: packets in, packets out, and time limits.
+// One network connection of a client: receives and sends packets, and enforces time limits.
 import type { Duplex } from 'node:stream'
 import { generate, parser, type IConnectPacket, type IPublishPacket, type Packet } from 'mqtt-packet'
 import type { BrokerUser } from './access.ts'
@@ -11,41 +11,41 @@ import { REASON } from './refused-packet.ts'
 /** Time limits and sizes of a connection. */
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number
-  /** More unsent bytes end the connection. Messages with QoS 1 and 2 wait in the session before. */
+  /** The connection is closed above this number of unsent bytes. QoS 1 and 2 messages are queued in the session first. */
   readonly unsentBytesMax: number
-  /** More unsent packets end the connection: small ones need far more memory than their bytes. */
+  /** The connection is closed above this number of unsent packets: small ones need far more memory than their bytes. */
   readonly unsentPacketsMax: number
-  /** How long a client may read nothing while bytes wait for it. */
+  /** Longest time without progress in sending to the client. */
   readonly drainTimeoutMs: number
 }
 
-/** PUBLISH, or another packet of a client. */
+/** A packet from a client: a decoded PUBLISH, or another packet as mqtt-packet returns it. */
 export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclude<Packet, IPublishPacket>
 
 /** Called by a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
-  /** Every packet after CONNECT, in order. The stream hands them on after CONNACK. */
+  /** Every packet after CONNECT, in order. The stream passes them on after CONNACK. */
   onPacket(packet: ReceivedPacket): void
-  /** All bytes that waited for the client have been sent. */
+  /** All unsent bytes have been sent. */
   onDrain(): void
   /** Called once, when nothing more can be sent or received. */
   onClose(): void
-  /** The broker ends the connection, and why; {@link ConnectionEvents.onClose} follows. */
+  /** The broker closes the connection for `reason`; {@link ConnectionEvents.onClose} follows. */
   onCutOff(reason: string): void
 }
 
-// How long a client may take to read the reason and close its side.
+// Time for the client to read the reason and close its side.
 const LINGER_MS = 5_000
 const RECEIVE_MAXIMUM_DEFAULT = 65_535
 
-/** See the first line. */
+/** A client's network connection. */
 export class Connection {
   /** Empty before CONNECT. */
   clientId = ''
   version: ClientVersion = 5
   user: BrokerUser | undefined
-  /** How many QoS 1 and 2 messages may be unacknowledged (MQTT 5 §3.1.2.11.3). */
+  /** Maximum number of unacknowledged QoS 1 and 2 messages (MQTT 5 §3.1.2.11.3). */
   receiveMaximum = RECEIVE_MAXIMUM_DEFAULT
   readonly #stream: Duplex
   readonly #limits: ConnectionLimits
@@ -100,18 +100,18 @@ export class Connection {
     return !this.#isEnding && !this.#stream.destroyed
   }
 
-  /** Whether the client reads fast enough. */
+  /** Whether the stream can take more data without buffering above its limit. */
   get hasRoom(): boolean {
     return this.isOpen && !this.#stream.writableNeedDrain
   }
 
-  /** Applies the limits that the client gives in CONNECT. */
+  /** Applies the limits in the client's CONNECT. */
   limitTo({ properties }: IConnectPacket): void {
     this.receiveMaximum = properties?.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT
     this.#packetBytesMax = properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
   }
 
-  /** Call it after CONNACK: starts Keep Alive. */
+  /** Starts the Keep Alive timer. Must be called after CONNACK. */
   accept(packet: IConnectPacket): void {
     clearTimeout(this.#connectTimer)
     const keepAliveMs = (packet.keepalive ?? 0) * 1_500
@@ -122,29 +122,29 @@ export class Connection {
     }
   }
 
-  /** Does nothing when the connection is ending. */
+  /** Sends a packet other than PUBLISH. Does nothing when the connection is ending. */
   send(packet: Exclude<Packet, IPublishPacket>): void {
     this.#write([generate(packet, { protocolVersion: this.version })])
   }
 
-  /** Sends a PUBLISH. False: nothing was sent. `messageId` is 0 with QoS 0; `isRepeated` sets DUP. */
+  /** Sends a PUBLISH; returns whether it was sent. `messageId` is 0 with QoS 0; `isRepeated` sets DUP. */
   publish(delivery: Delivery, messageId = 0, isRepeated = false): boolean {
     return this.#write(encodePublish(delivery, { version: this.version, messageId, isRepeated }))
   }
 
-  /** Ends the connection when everything is sent. MQTT 5 clients get the reason code in DISCONNECT. */
+  /** Closes the connection after everything has been sent. MQTT 5 clients receive DISCONNECT with the reason code. */
   end(reasonCode?: number): void {
     if (!this.isOpen) return
     if (reasonCode !== undefined && this.version === 5) this.send({ cmd: 'disconnect', reasonCode })
     this.#isEnding = true
-    // Further packets are read and ignored: only then does the stream end when the client closes its side.
+    // Further packets are read and ignored; otherwise the stream would not end when the client closes its side.
     this.#stream.end()
     const timer = setTimeout(() => this.#stream.destroy(), LINGER_MS)
     this.#stream.once('close', () => clearTimeout(timer))
     this.#finish()
   }
 
-  /** Ends the connection because of a fault of the client: by DISCONNECT with the reason code, or at once. */
+  /** Closes the connection because of an error of the client: with DISCONNECT, or immediately without a reason code. */
   cutOff(reason: string, reasonCode?: number): void {
     if (!this.isOpen) return
     this.#events.onCutOff(reason)
@@ -153,7 +153,7 @@ export class Connection {
     this.#stream.destroy()
   }
 
-  // MQTT 5 [MQTT-3.1.2-24]: nothing larger than the client's Maximum Packet Size.
+  // MQTT 5 [MQTT-3.1.2-24]: the broker must not send packets larger than the client's Maximum Packet Size.
   #write(chunks: readonly Buffer[]): boolean {
     const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     if (!this.isOpen || length > this.#packetBytesMax) return false
@@ -186,7 +186,7 @@ export class Connection {
   #watchDrain(): void {
     const { unsentBytesMax, unsentPacketsMax, drainTimeoutMs } = this.#limits
     const reason = (): string =>
-      `it reads too slowly, ${this.#unsentPackets} packets with ${this.#stream.writableLength} bytes wait for it`
+      `it reads too slowly: ${this.#unsentPackets} packets with ${this.#stream.writableLength} bytes are unsent`
     const isTooMuch = this.#stream.writableLength > unsentBytesMax || this.#unsentPackets > unsentPacketsMax
     if (isTooMuch) return this.cutOff(reason())
     this.#drainTimer ??= setTimeout(() => this.cutOff(reason()), drainTimeoutMs)

@@ -1,34 +1,19 @@
-// What the embedded broker keeps for a client that is away.
-import { generate, type Packet } from 'mqtt-packet'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { startBroker, type Broker } from './index.ts'
+// Sessions of disconnected clients on the embedded broker.
+import { generate } from 'mqtt-packet'
+import { expect, test } from 'vitest'
+import { brokerPerTest, publishPacket } from './testing/broker-per-test.ts'
 import { connectPacket, RawClient } from './testing/raw-client.ts'
 
-let broker: Broker
-let lines: string[]
+const broker = brokerPerTest()
 
-beforeEach(async () => {
-  lines = []
-  broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0, log: (line) => lines.push(line) })
-})
-afterEach(() => broker.close())
-
-function raw(options: Parameters<typeof RawClient.connect>[1] = {}): Promise<RawClient> {
-  return RawClient.connect(broker.url, options)
-}
-
-function publish(topic: string, payload: string, more: object = {}): Packet {
-  return { cmd: 'publish', topic, payload, qos: 1, messageId: 7, retain: false, dup: false, ...more }
-}
-
-test('keeps QoS 1 messages of a session that is away, in order, and says Session Present', async () => {
+test('queues QoS 1 messages for a disconnected session in order, and sets Session Present', async () => {
   const session = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } }
-  const before = await raw(session)
+  const before = await broker.connect(session)
   await before.subscribe('queue/#')
   await before.destroy()
-  const publisher = await raw()
+  const publisher = await broker.connect()
   for (const payload of ['1', '2', '3']) {
-    publisher.send(publish('queue/a', payload))
+    publisher.send(publishPacket('queue/a', payload))
     expect(await publisher.next('puback')).toMatchObject({ reasonCode: 0 })
   }
   const after = await RawClient.open(broker.url)
@@ -42,44 +27,46 @@ test('keeps QoS 1 messages of a session that is away, in order, and says Session
   ])
 })
 
-test('drops what does not fit into the queue of a session that is away, and says so once', async () => {
+test('drops messages above the queue limit of a disconnected session, and logs it once', async () => {
   const session = { clientId: 'full', clean: false, properties: { sessionExpiryInterval: 60 } }
-  const before = await raw(session)
+  const before = await broker.connect(session)
   await before.subscribe('full')
   await before.destroy()
-  const publisher = await raw()
-  const packet = generate(publish('full', 'x'), { protocolVersion: 5 })
+  const publisher = await broker.connect()
+  const packet = generate(publishPacket('full', 'x'), { protocolVersion: 5 })
   publisher.send(...Array.from({ length: 10_005 }, () => packet))
   await publisher.payloads()
-  expect(lines).toEqual([expect.stringContaining('the queue of client "full" is full (10000 messages')])
-  const after = await raw(session)
+  expect(broker.lines).toEqual([
+    expect.stringContaining('the queue of client "full" is full (10000 messages'),
+  ])
+  const after = await broker.connect(session)
   for (let count = 0; count < 10_000; count++) {
     const { messageId } = await after.next('publish')
     after.send({ cmd: 'puback', messageId: messageId!, reasonCode: 0 })
   }
   expect(await after.payloads()).toEqual([])
-  publisher.send(publish('full', 'next'))
+  publisher.send(publishPacket('full', 'next'))
   expect((await after.next('publish')).payload.toString()).toBe('next')
 })
 
 test.each([1, 2] as const)(
-  'answers 0x97 to a QoS %d message when the queue of every subscriber is full',
+  'responds with 0x97 to a QoS %d message when the queues of all subscribers are full',
   async (qos) => {
-    const away = await raw({ clientId: 'full', properties: { sessionExpiryInterval: 60 } })
+    const away = await broker.connect({ clientId: 'full', properties: { sessionExpiryInterval: 60 } })
     await away.subscribe('full', { qos: 2 })
     await away.destroy()
-    const publisher = await raw()
-    const packet = generate(publish('full', 'x'), { protocolVersion: 5 })
+    const publisher = await broker.connect()
+    const packet = generate(publishPacket('full', 'x'), { protocolVersion: 5 })
     publisher.send(...Array.from({ length: 10_000 }, () => packet))
     await publisher.payloads()
     const answer = qos === 1 ? 'puback' : 'pubrec'
-    // As often as it is sent: nothing of it is remembered.
+    // Every attempt gets the same response, because the broker keeps no state of the message.
     for (let count = 0; count < 2; count++) {
-      publisher.send(publish('full', 'above', { qos }))
+      publisher.send(publishPacket('full', 'above', { qos }))
       expect((await publisher.next(answer)).reasonCode).toBe(0x97)
     }
-    await (await raw()).subscribe('full')
-    publisher.send(publish('full', 'one of two', { qos, messageId: 8 }))
+    await (await broker.connect()).subscribe('full')
+    publisher.send(publishPacket('full', 'one of two', { qos, messageId: 8 }))
     expect((await publisher.next(answer)).reasonCode).toBe(0)
   },
 )
@@ -87,63 +74,67 @@ test.each([1, 2] as const)(
 test.each([0, 1, 2] as const)(
   'delivers no message whose Message Expiry Interval is 0, QoS %d',
   async (qos) => {
-    const client = await raw()
+    const client = await broker.connect()
     await client.subscribe('now', { qos: 2 })
-    client.send(publish('now', 'x', { qos, properties: { messageExpiryInterval: 0 } }))
+    client.send(publishPacket('now', 'x', { qos, properties: { messageExpiryInterval: 0 } }))
     expect(await client.payloads()).toEqual([])
   },
 )
 
-test('sets DUP when it sends an unacknowledged message again, and only then', async () => {
+test('sets DUP only when it resends an unacknowledged message', async () => {
   const session = { clientId: 'slow', clean: false, properties: { sessionExpiryInterval: 60 } }
-  const before = await raw(session)
+  const before = await broker.connect(session)
   await before.subscribe('work')
-  const publisher = await raw()
-  publisher.send(publish('work', 'x', { dup: true }))
+  const publisher = await broker.connect()
+  publisher.send(publishPacket('work', 'x', { dup: true }))
   expect((await before.next('publish')).dup).toBe(false)
   await before.destroy()
-  const after = await raw(session)
+  const after = await broker.connect(session)
   const again = await after.next('publish')
   expect(again.dup).toBe(true)
   after.send({ cmd: 'puback', messageId: again.messageId!, reasonCode: 0 })
   await after.payloads()
   await after.destroy()
-  expect(await (await raw(session)).payloads()).toEqual([])
+  expect(await (await broker.connect(session)).payloads()).toEqual([])
 })
 
-test('says how long a queued message still lives, and drops one that expired', async () => {
+test('sends the remaining Message Expiry Interval of a queued message, and drops an expired one', async () => {
   const session = { clientId: 'late', clean: false, properties: { sessionExpiryInterval: 60 } }
-  const before = await raw(session)
+  const before = await broker.connect(session)
   await before.subscribe('late')
   await before.destroy()
-  const publisher = await raw()
-  publisher.send(publish('late', 'short', { properties: { messageExpiryInterval: 1 } }))
-  publisher.send(publish('late', 'long', { properties: { messageExpiryInterval: 30 } }))
-  // The unit of the protocol is a second: nothing but time makes a message expire.
+  const publisher = await broker.connect()
+  publisher.send(publishPacket('late', 'short', { properties: { messageExpiryInterval: 1 } }))
+  publisher.send(publishPacket('late', 'long', { properties: { messageExpiryInterval: 30 } }))
+  // The shortest expiry interval of the protocol is one second.
   await new Promise((resolve) => setTimeout(resolve, 1_100))
-  const message = await (await raw(session)).next('publish')
+  const message = await (await broker.connect(session)).next('publish')
   expect(message.payload.toString()).toBe('long')
   expect(message.properties!.messageExpiryInterval).toBeLessThan(30)
 })
 
-test('counts a session that is away as somebody who gets the message', async () => {
-  const away = await raw({ clientId: 'a', clean: false, properties: { sessionExpiryInterval: 60 } })
+test('counts a disconnected session as a matching subscriber', async () => {
+  const away = await broker.connect({
+    clientId: 'a',
+    clean: false,
+    properties: { sessionExpiryInterval: 60 },
+  })
   await away.subscribe('away')
   await away.destroy()
-  const publisher = await raw()
-  publisher.send(publish('away', 'x'))
+  const publisher = await broker.connect()
+  publisher.send(publishPacket('away', 'x'))
   expect((await publisher.next('puback')).reasonCode).toBe(0)
 })
 
-test('does not cut a persistent session off that unsubscribes while messages flow', async () => {
-  const subscriber = await raw({
+test('does not disconnect a persistent session that unsubscribes while messages arrive', async () => {
+  const subscriber = await broker.connect({
     clientId: 'leaving',
     clean: false,
     properties: { sessionExpiryInterval: 60 },
   })
   await subscriber.subscribe('flow')
-  const publisher = await raw()
-  const burst = Array.from({ length: 500 }, () => publish('flow', 'x'))
+  const publisher = await broker.connect()
+  const burst = Array.from({ length: 500 }, () => publishPacket('flow', 'x'))
   publisher.send(...burst)
   subscriber.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: ['flow'] })
   publisher.send(...burst)
@@ -153,23 +144,26 @@ test('does not cut a persistent session off that unsubscribes while messages flo
   expect(subscriber.isClosed).toBe(false)
 })
 
-// MQTT 5 §3.1.2.11.2: the Session Expiry Interval of a CONNECT counts from the end of that connection. Messages
-// that are queued already belong to the resumed session.
+// MQTT 5 §3.1.2.11.2: the Session Expiry Interval of a CONNECT starts at the end of that connection. Messages that are
+// already queued belong to the resumed session.
 test.each([
   ['5', { clean: false }],
   ['3.1.1', { clean: false, protocolVersion: 4 as const }],
 ])(
   'delivers queued messages to a client that resumes without Session Expiry Interval, MQTT %s',
   async (_version, options) => {
-    const before = await raw({ clientId: 'back', properties: { sessionExpiryInterval: 60 } })
+    const before = await broker.connect({ clientId: 'back', properties: { sessionExpiryInterval: 60 } })
     await before.subscribe('back/#', { qos: 2 })
     before.send({ cmd: 'disconnect', reasonCode: 0 })
     await before.closed()
-    const publisher = await raw()
-    publisher.send(publish('back/1', 'qos 1'), publish('back/2', 'qos 2', { qos: 2, messageId: 8 }))
+    const publisher = await broker.connect()
+    publisher.send(
+      publishPacket('back/1', 'qos 1'),
+      publishPacket('back/2', 'qos 2', { qos: 2, messageId: 8 }),
+    )
     await publisher.next('puback')
     await publisher.next('pubrec')
-    const after = await raw({ clientId: 'back', ...options })
+    const after = await broker.connect({ clientId: 'back', ...options })
     expect([await after.next('publish'), await after.next('publish')]).toMatchObject([
       { payload: Buffer.from('qos 1'), qos: 1 },
       { payload: Buffer.from('qos 2'), qos: 2 },
@@ -177,72 +171,75 @@ test.each([
   },
 )
 
-test('ends a session when its Session Expiry Interval is over', async () => {
+test('ends a session after its Session Expiry Interval', async () => {
   const options = { clientId: 'short', clean: false, properties: { sessionExpiryInterval: 1 } }
-  const before = await raw(options)
+  const before = await broker.connect(options)
   await before.subscribe('short')
   await before.destroy()
-  const publisher = await raw()
-  const isHeard = async (): Promise<boolean> => {
-    publisher.send(publish('short', 'x'))
+  const publisher = await broker.connect()
+  const hasSubscriber = async (): Promise<boolean> => {
+    publisher.send(publishPacket('short', 'x'))
     return (await publisher.next('puback')).reasonCode === 0
   }
-  expect(await isHeard()).toBe(true)
-  await expect.poll(isHeard, { timeout: 3_000 }).toBe(false)
-  expect(await (await raw(options)).payloads()).toEqual([])
+  expect(await hasSubscriber()).toBe(true)
+  await expect.poll(hasSubscriber, { timeout: 3_000 }).toBe(false)
+  expect(await (await broker.connect(options)).payloads()).toEqual([])
 })
 
-test('applies the Session Expiry Interval of DISCONNECT, unless the one of CONNECT was 0', async () => {
+test('applies the Session Expiry Interval in DISCONNECT, unless it was 0 in CONNECT', async () => {
   const session = { clientId: 'longer', clean: false }
-  const before = await raw({ ...session, properties: { sessionExpiryInterval: 60 } })
+  const before = await broker.connect({ ...session, properties: { sessionExpiryInterval: 60 } })
   await before.subscribe('longer')
   before.send({ cmd: 'disconnect', reasonCode: 0, properties: { sessionExpiryInterval: 0 } })
   await before.closed()
-  const publisher = await raw()
-  publisher.send(publish('longer', 'x'))
+  const publisher = await broker.connect()
+  publisher.send(publishPacket('longer', 'x'))
   expect((await publisher.next('puback')).reasonCode).toBe(0x10)
-  const after = await raw(session)
+  const after = await broker.connect(session)
   after.send({ cmd: 'disconnect', reasonCode: 0, properties: { sessionExpiryInterval: 60 } })
   expect((await after.next('disconnect')).reasonCode).toBe(0x82)
 })
 
 // MQTT 5 §3.1.2.11.3, §4.9.
-test.each([1, 2] as const)('sends no more QoS %d messages at once than Receive Maximum', async (qos) => {
-  const session = { clientId: 'few', clean: false }
-  const properties = { sessionExpiryInterval: 60, receiveMaximum: 2 }
-  const few = await raw({ ...session, properties })
-  await few.subscribe('few', { qos: 2 })
-  const publisher = await raw()
-  for (const payload of ['1', '2', '3', '4']) {
-    publisher.send(publish('few', payload, { qos, messageId: Number(payload) }))
-  }
-  await publisher.payloads()
-  const first = await few.next('publish')
-  expect(await few.payloads()).toEqual(['2'])
-  const messageId = first.messageId!
-  if (qos === 1) few.send({ cmd: 'puback', messageId, reasonCode: 0 })
-  else {
-    few.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
-    await few.next('pubrel')
-    // PUBCOMP makes room for the next message, PUBREC does not.
-    expect(await few.payloads()).toEqual([])
-    few.send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
-  }
-  expect(await few.payloads()).toEqual(['3'])
-  // On a new connection, resent messages come first and count against Receive Maximum too.
-  await few.destroy()
-  const again = await raw({ ...session, properties: { ...properties, receiveMaximum: 1 } })
-  const [repeated] = [await again.next('publish')]
-  expect(repeated).toMatchObject({ payload: Buffer.from('2'), dup: true })
-  expect(await again.payloads()).toEqual([])
-})
+test.each([1, 2] as const)(
+  'sends no more unacknowledged QoS %d messages than Receive Maximum',
+  async (qos) => {
+    const session = { clientId: 'few', clean: false }
+    const properties = { sessionExpiryInterval: 60, receiveMaximum: 2 }
+    const few = await broker.connect({ ...session, properties })
+    await few.subscribe('few', { qos: 2 })
+    const publisher = await broker.connect()
+    for (const payload of ['1', '2', '3', '4']) {
+      publisher.send(publishPacket('few', payload, { qos, messageId: Number(payload) }))
+    }
+    await publisher.payloads()
+    const first = await few.next('publish')
+    expect(await few.payloads()).toEqual(['2'])
+    const messageId = first.messageId!
+    if (qos === 1) few.send({ cmd: 'puback', messageId, reasonCode: 0 })
+    else {
+      few.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
+      await few.next('pubrel')
+      // Only PUBCOMP allows the next message, not PUBREC.
+      expect(await few.payloads()).toEqual([])
+      few.send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
+    }
+    expect(await few.payloads()).toEqual(['3'])
+    // On a new connection, resent messages come first and count against Receive Maximum too.
+    await few.destroy()
+    const again = await broker.connect({ ...session, properties: { ...properties, receiveMaximum: 1 } })
+    const [repeated] = [await again.next('publish')]
+    expect(repeated).toMatchObject({ payload: Buffer.from('2'), dup: true })
+    expect(await again.payloads()).toEqual([])
+  },
+)
 
-test('ends the connection of a client that sends more QoS 2 messages than Receive Maximum of CONNACK', async () => {
+test("disconnects a client that exceeds the broker's Receive Maximum with QoS 2 messages", async () => {
   const client = await RawClient.open(broker.url)
   client.send(connectPacket())
   const { receiveMaximum = 65_535 } = (await client.next('connack')).properties ?? {}
   for (let messageId = 1; messageId <= receiveMaximum + 1; messageId++) {
-    client.send(publish('much', '', { qos: 2, messageId }))
+    client.send(publishPacket('much', '', { qos: 2, messageId }))
   }
   expect((await client.next('disconnect')).reasonCode).toBe(0x93)
 })

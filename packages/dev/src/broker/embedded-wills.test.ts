@@ -1,4 +1,4 @@
-// When the embedded broker publishes a Will, and its content (MQTT 5 §3.1.2.5, §3.1.3.2).
+// Time and content of the Wills that the embedded broker publishes (MQTT 5 §3.1.2.5, §3.1.3.2).
 import type { IConnectPacket } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startBroker, type Broker } from './index.ts'
@@ -28,9 +28,9 @@ function will(willDelayInterval: number): NonNullable<IConnectPacket['will']> {
   return { topic: 'will/a', payload: Buffer.from('gone'), qos: 1, retain: true, properties }
 }
 
-// MQTT 5 table 2-4: property 0x18 is for Will Properties; clients close the connection when it is in a PUBLISH.
+// MQTT 5 table 2-4: property 0x18 is for Will Properties only; clients disconnect when a PUBLISH contains it.
 test.each([0, 1])(
-  'the Will Delay Interval %d is not in the PUBLISH, nor in what is retained',
+  'omits the Will Delay Interval %d from the PUBLISH and from the retained message',
   async (delay) => {
     const client = await raw({
       clientId: 'a',
@@ -55,15 +55,15 @@ test.each([0, 1])(
   },
 )
 
-test('publishes the Will when Keep Alive times out, and sends DISCONNECT 0x8D', async () => {
+test('publishes the Will and sends DISCONNECT 0x8D when Keep Alive times out', async () => {
   const client = await raw({ keepalive: 1, will: will(0) })
   expect((await watcher.next('publish')).payload.toString()).toBe('gone')
   expect((await client.next('disconnect')).reasonCode).toBe(0x8d)
 })
 
 test.each([
-  ['its delay is over', 1, 60],
-  ['the session ends before the delay is over', 60, 1],
+  ['its delay has passed', 1, 60],
+  ['the session ends before the delay has passed', 60, 1],
   ['the session ends with the connection', 60, 0],
 ])('publishes a Will once when %s', async (_when, delay, sessionExpiryInterval) => {
   const client = await raw({ clientId: 'a', will: will(delay), properties: { sessionExpiryInterval } })
@@ -72,17 +72,17 @@ test.each([
   expect(await watcher.payloads()).toEqual([])
 })
 
-test('publishes no Will when the client reconnects before its delay is over', async () => {
+test('publishes no Will when the client reconnects before the delay has passed', async () => {
   const session = { clientId: 'a', clean: false, properties: { sessionExpiryInterval: 60 } }
   const client = await raw({ ...session, will: will(1) })
   await client.destroy()
   await raw(session)
-  // The unit of the protocol is a second: nothing but time could publish it.
+  // The shortest delay of the protocol is one second.
   await new Promise((resolve) => setTimeout(resolve, 1_200))
   expect(await watcher.payloads()).toEqual([])
 })
 
-// MQTT 5 §3.1.4: Clean Start ends the old session, and with it the delay.
+// MQTT 5 §3.1.4: Clean Start ends the old session, which ends the delay.
 test('publishes a delayed Will when the client reconnects with Clean Start', async () => {
   const client = await raw({ clientId: 'a', will: will(60), properties: { sessionExpiryInterval: 60 } })
   await client.destroy()

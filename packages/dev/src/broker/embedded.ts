@@ -1,9 +1,8 @@
-// An MQTT broker in this process: MQTT 3.1, 3.1.1 and 5, over TCP and WebSocket, on loopback only.
+// The embedded MQTT broker: MQTT 3.1, 3.1.1 and 5, over TCP and WebSocket, on loopback only, with all state in memory.
 //
-// Everything is in memory. It has none of these optional features: $SYS topics, Topic Aliases in both directions, AUTH,
-// Server Keep Alive, queues for QoS 0.
-// User properties of a Will keep their order only within one name.
-// conformance/paho/README.md has the results of a foreign test suite. --broker mosquitto takes a Mosquitto instead.
+// It does not support these optional features: $SYS topics, Topic Aliases, AUTH, Server Keep Alive, queues for QoS 0.
+// The user properties of a Will keep their order only among those with the same name.
+// See conformance/paho/README.md for the results of paho's test suite. --broker mosquitto uses Mosquitto instead.
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
 import { createServer, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -15,19 +14,17 @@ import { guardPackets } from './packet-guard.ts'
 import { listenOrExplain } from './port-taken.ts'
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024
-// Two packets of the largest size. A client that reads nothing for some time is cut off earlier.
+// Two packets of the largest size. A client that stops reading is disconnected earlier, after DRAIN_TIMEOUT_MS.
 const UNSENT_BYTES_MAX = 128 * 1024 * 1024
 const UNSENT_PACKETS_MAX = 1_000_000
-// The socket of a slow client takes more only when a third of its buffer, about 1 MB, is free again.
+// Long enough for slow clients: their socket accepts data again only when a third of its buffer, about 1 MB, is free.
 const DRAIN_TIMEOUT_MS = 30_000
 const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
-// Of each of the two steps of close(), which is to take at most half a second.
+// Time limit of each of the two steps of close(), which must take at most half a second.
 const CLOSE_TIMEOUT_MS = 200
 
-/**
- * Starts it. @throws PortTakenError, or an Error when the host is not this machine only.
- */
+/** Starts the embedded broker. @throws PortTakenError, or an Error when the host is not a loopback address */
 export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broker> {
   const { host = '127.0.0.1', access, log = () => {} } = options
   assertLoopback(host)
@@ -76,11 +73,11 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
   }
 }
 
-// Without a password file every client is accepted, and with one passwords arrive unencrypted.
+// Without a password file, every client is accepted; with one, passwords are sent unencrypted.
 function assertLoopback(host: string): void {
   if (/^127\.\d+\.\d+\.\d+$/.test(host) || host === '::1' || host === 'localhost') return
   throw new Error(
-    `The embedded broker is for development: it listens on loopback only, not on "${host}". Use 127.0.0.1, or run a broker of your own and give its URL with --broker.`,
+    `The embedded broker is for development: it listens on loopback only, not on "${host}". Use 127.0.0.1, or run your own broker and set its URL with --broker.`,
   )
 }
 
@@ -89,17 +86,18 @@ function createWebSocketServer(
 ): ReturnType<typeof createHttpServer> {
   const http = createHttpServer((_request, response) => {
     response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' })
-    response.end('This is MQTT over WebSocket.\n')
+    response.end('This port is for MQTT over WebSocket. Connect with an MQTT client, not with a browser.\n')
   })
   http.on('connection', (socket: Socket) => socket.setNoDelay(true))
   const webSockets = new WebSocketServer({
     server: http,
     maxPayload: PACKET_BYTES_MAX,
     verifyClient: (info: { origin: string | undefined; req: IncomingMessage }, decide) => {
-      // RFC 9112 §3.2. Node.js keeps the first one.
+      // RFC 9112 §3.2; Node.js would use the first one.
       const hosts = info.req.headersDistinct['host']?.length ?? 0
       if (hosts > 1) return decide(false, 400, 'More than one Host')
-      if (!isLocal(info.origin, info.req)) return decide(false, 403, 'Only pages of this machine may connect')
+      if (!isLocal(info.origin, info.req))
+        return decide(false, 403, 'Only pages served by this machine may connect')
       decide(offersMqtt(info.req), 400, 'The sub-protocol must be mqtt')
     },
     handleProtocols: () => 'mqtt',
@@ -107,13 +105,13 @@ function createWebSocketServer(
   webSockets.on('connection', (socket, request) => {
     socket.on('error', () => {})
     const stream = createWebSocketStream(socket)
-    // MQTT 5 [MQTT-6.0.0-1]: binary frames only. Before the stream gets it: what is destroyed takes no more.
+    // MQTT 5 [MQTT-6.0.0-1]: binary frames only. Prepended, because a destroyed stream ignores the frame.
     socket.prependListener('message', (_data: unknown, isBinary: boolean) => {
       if (!isBinary) stream.destroy()
     })
     serve(stream, addressOf(request.socket))
   })
-  // The promise of listenOrExplain is rejected with the same error.
+  // listenOrExplain reports the same error.
   webSockets.on('error', () => {})
   return http
 }

@@ -1,4 +1,4 @@
-// Brokers that run already, or do not.
+// Checks of an external broker.
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { useExternalBroker } from './external.ts'
@@ -24,7 +24,7 @@ async function listen(serve: (socket: Socket) => void): Promise<string> {
   return `mqtt://user:secret@127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-test('uses a broker that answers, and leaves it running', async () => {
+test('accepts a broker that answers, and does not stop it', async () => {
   const running = await startBroker('embedded', PORTS)
   const broker = await startBroker(running.url, PORTS)
   expect(broker).toMatchObject({ kind: 'external', url: running.url })
@@ -33,7 +33,7 @@ test('uses a broker that answers, and leaves it running', async () => {
   await running.close()
 })
 
-test('says that nothing listens, without the password of the URL', async () => {
+test('reports a refused connection without the password of the URL', async () => {
   const url = await listen(() => {})
   server!.close()
   const failure = useExternalBroker(url)
@@ -41,25 +41,25 @@ test('says that nothing listens, without the password of the URL', async () => {
   await expect(failure).rejects.not.toThrow('secret')
 })
 
-test('says that what listens never answers', async () => {
+test('reports a server that does not answer', async () => {
   const url = await listen(() => {})
   await expect(useExternalBroker(url, 50)).rejects.toThrow('no answer within 50 ms')
 })
 
-test('says that what answers is not MQTT', async () => {
+test('reports a server that does not use MQTT', async () => {
   const url = await listen((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
-  await expect(useExternalBroker(url)).rejects.toThrow('does not speak MQTT')
+  await expect(useExternalBroker(url)).rejects.toThrow('does not use MQTT')
 })
 
-test('says that the connection was closed', async () => {
+test('reports a server that closes the connection', async () => {
   const url = await listen((socket) => socket.destroy())
   await expect(useExternalBroker(url)).rejects.toThrow('No MQTT broker answers')
 })
 
-test.each(['mqtt://', 'mqtt://a:b:c'])('says that %s cannot be read', async (url) => {
-  await expect(startBroker(url, PORTS)).rejects.toThrow('cannot be read')
+test.each(['mqtt://', 'mqtt://a:b:c'])('reports the invalid URL %s', async (url) => {
+  await expect(startBroker(url, PORTS)).rejects.toThrow('not valid')
 })
 
-test('names the choices for anything else', async () => {
+test('lists the kinds of brokers for an unknown kind', async () => {
   await expect(startBroker('rabbit', PORTS)).rejects.toThrow('embedded, mosquitto, or a URL')
 })

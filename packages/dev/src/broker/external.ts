@@ -1,24 +1,24 @@
-// A broker that runs already: only checked, never started or stopped.
+// Checks a broker that is already running. It is never started or stopped.
 import { connect } from 'node:net'
 import type { Broker } from './broker.ts'
 
 const CHECK_TIMEOUT_MS = 5_000
 const DEFAULT_PORT = 1883
 const CONNACK = 0x20
-// MQTT 3.1.1, Clean Session, no client id: what every broker understands, and nothing stays behind.
+// MQTT 3.1.1, Clean Session, no client identifier: every broker supports this, and no session remains.
 const CONNECT = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, 0])
 
-/** @throws Error when nothing there answers a CONNECT. Only `mqtt://` is checked; the connector tells the rest. */
+/** Checks that a `mqtt://` broker answers CONNECT; the connector reports errors of other URLs. @throws Error */
 export async function useExternalBroker(url: string, timeoutMs: number = CHECK_TIMEOUT_MS): Promise<Broker> {
   if (!URL.canParse(url) || new URL(url).hostname === '') {
-    throw new Error(`The broker's URL cannot be read. Expected something like mqtt://127.0.0.1:1883.`)
+    throw new Error(`The broker URL is not valid. Expected a URL such as mqtt://127.0.0.1:1883.`)
   }
   if (url.startsWith('mqtt://')) {
     try {
       await answersConnect(url, timeoutMs)
     } catch (error) {
       throw new Error(
-        `No MQTT broker answers at mqtt://${new URL(url).host}: ${(error as Error).message}. Start it, or leave --broker out for the embedded one.`,
+        `No MQTT broker answers at mqtt://${new URL(url).host}: ${(error as Error).message}. Start the broker, or omit --broker to use the embedded one.`,
         { cause: error },
       )
     }
@@ -26,7 +26,7 @@ export async function useExternalBroker(url: string, timeoutMs: number = CHECK_T
   return { kind: 'external', url, close: () => Promise.resolve() }
 }
 
-/** Resolves when a CONNACK came, whatever it says: a broker is there. */
+/** Resolves when a CONNACK arrives, even one that refuses the client. @throws Error when none arrives */
 export function answersConnect(url: string, timeoutMs: number): Promise<void> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {
@@ -42,7 +42,7 @@ export function answersConnect(url: string, timeoutMs: number): Promise<void> {
     socket.once('close', () => end(new Error('the connection was closed without an answer')))
     socket.once('connect', () => socket.write(CONNECT))
     socket.once('data', (chunk: Buffer) => {
-      end(chunk[0] === CONNACK ? undefined : new Error('what answers there does not speak MQTT'))
+      end(chunk[0] === CONNACK ? undefined : new Error('the server does not use MQTT'))
     })
   })
 }

@@ -1,14 +1,14 @@
-// Reads the fields of one MQTT packet, and never past their end (MQTT 5 §1.5, §2.2.2).
+// Reads and checks the fields of one MQTT packet (MQTT 5 §1.5, §2.2.2).
 import { isUtf8 } from 'node:buffer'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
-/** How a field is written. `pair` is two strings. */
+/** The data type of a field. `pair` is two strings. */
 export type FieldKind = 'byte' | 'two' | 'four' | 'variable' | 'string' | 'binary' | 'pair'
 
-/** What carries properties, of the packets that a client may send. */
+/** The places for properties in the packets that a client may send. */
 export type Carrier = 'connect' | 'will' | 'publish' | 'ack' | 'subscribe' | 'unsubscribe' | 'disconnect'
 
-/** Property identifiers that the checks name. */
+// The property identifiers that this file needs.
 const PROPERTY = {
   messageExpiryInterval: 0x02,
   responseTopic: 0x08,
@@ -39,7 +39,7 @@ const PROPERTIES: ReadonlyMap<number, readonly [FieldKind, ...Carrier[]]> = new 
 ] as [number, readonly [FieldKind, ...Carrier[]]][])
 const FLAGS = new Set([0x01, 0x17, 0x19])
 const NOT_ZERO = new Set([0x0b, 0x21, 0x27])
-// Millions of tiny properties would hold the process up for seconds: its parser reads them one by one.
+// Millions of tiny properties would block the process for seconds, because they are read one by one.
 const PROPERTIES_BYTES_MAX = 256 * 1024
 
 /** Result of {@link Fields.properties}. */
@@ -47,22 +47,22 @@ export interface FoundProperties {
   responseTopic?: string
   topicAlias?: number
   messageExpiryInterval?: number
-  /** All other properties, each encoded, in their order. */
+  /** All other properties, encoded, in their original order. */
   carried: Buffer[]
 }
 
-/** How many bytes the fixed header of a whole packet has. */
+/** Returns the size in bytes of a packet's fixed header. */
 export function headerSize(packet: Buffer): number {
   let size = 2
   while ((packet[size - 1]! & 0x80) !== 0) size += 1
   return size
 }
 
-/** A cursor over one packet. Every method throws RefusedPacketError where the packet is not well-formed. */
+/** A cursor over one packet. Its methods throw RefusedPacketError when the packet is malformed. */
 export class Fields {
   readonly #bytes: Buffer
   #offset: number
-  // Where the last string or binary value began.
+  // Offset of the last string or binary value.
   #valueStart = 0
 
   constructor(bytes: Buffer, offset: number) {
@@ -83,7 +83,7 @@ export class Fields {
     return this.#lastText()
   }
 
-  /** Numbers are returned; of strings and binary the length, their bytes are only passed over. */
+  /** Reads one field. Returns the value of a number, or the length of strings and binary data. */
   read(kind: FieldKind): number {
     switch (kind) {
       case 'byte':
@@ -98,7 +98,7 @@ export class Fields {
         const length = this.read('binary')
         const bytes = this.#bytes.subarray(this.#valueStart, this.#offset)
         if (!isUtf8(bytes)) throw new RefusedPacketError('a string is not UTF-8')
-        if (bytes.includes(0)) throw new RefusedPacketError('a string has U+0000')
+        if (bytes.includes(0)) throw new RefusedPacketError('a string contains U+0000')
         return length
       }
       case 'binary': {
@@ -120,7 +120,7 @@ export class Fields {
   properties(carrier: Carrier): FoundProperties {
     const length = this.#variable()
     const end = this.#offset + length
-    if (end > this.#bytes.length) throw new RefusedPacketError('the properties run past the packet')
+    if (end > this.#bytes.length) throw new RefusedPacketError('the properties are longer than the packet')
     if (length > PROPERTIES_BYTES_MAX) {
       throw new RefusedPacketError('the properties are larger than 256 KiB', REASON.packetTooLarge)
     }
@@ -132,16 +132,16 @@ export class Fields {
       const name = `property 0x${id.toString(16).padStart(2, '0')}`
       const [kind, ...carriers] = PROPERTIES.get(id) ?? (['byte'] as const)
       if (!(carriers as readonly Carrier[]).includes(carrier)) {
-        throw new RefusedPacketError(`${name} does not belong here`)
+        throw new RefusedPacketError(`${name} is not allowed here`)
       }
       if (seen.has(id) && id !== PROPERTY.userProperty) {
-        throw new RefusedPacketError(`${name} is there twice`, REASON.protocolError)
+        throw new RefusedPacketError(`${name} occurs twice`, REASON.protocolError)
       }
       seen.add(id)
       const value = this.read(kind)
-      if (this.#offset > end) throw new RefusedPacketError(`${name} runs past the properties`)
+      if (this.#offset > end) throw new RefusedPacketError(`${name} is longer than the properties`)
       if ((FLAGS.has(id) && value > 1) || (NOT_ZERO.has(id) && value === 0)) {
-        throw new RefusedPacketError(`${name} may not be ${value}`, REASON.protocolError)
+        throw new RefusedPacketError(`${name} must not be ${value}`, REASON.protocolError)
       }
       if (id === PROPERTY.topicAlias) found.topicAlias = value
       else if (id === PROPERTY.messageExpiryInterval) found.messageExpiryInterval = value
@@ -157,7 +157,7 @@ export class Fields {
 
   #skip(length: number): number {
     const start = this.#offset
-    if (start + length > this.#bytes.length) throw new RefusedPacketError('a field runs past the packet')
+    if (start + length > this.#bytes.length) throw new RefusedPacketError('a field is longer than the packet')
     this.#offset = start + length
     return start
   }

@@ -1,4 +1,4 @@
-// The broker of `inferwire dev`: in this process, a Mosquitto of its own, or one that runs already.
+// Provides the broker of `inferwire dev`: embedded, a Mosquitto that it starts, or a running broker.
 import type { Broker, BrokerOptions } from './broker.ts'
 import { startEmbeddedBroker } from './embedded.ts'
 import { useExternalBroker } from './external.ts'
@@ -9,13 +9,13 @@ export { readAccess, type BrokerAccess, type BrokerLogin } from './access.ts'
 export { explainPort, PortTakenError } from './port-taken.ts'
 
 /**
- * `choice` is `embedded`, `mosquitto` or the URL of a running broker.
- * @throws PortTakenError, or an Error that says what is missing and what to do.
+ * Starts or checks the broker. `choice` is `embedded`, `mosquitto` or the URL of a running broker.
+ * @throws PortTakenError, or an Error with the reason and the remedy
  */
 export async function startBroker(choice: string, options: BrokerOptions): Promise<Broker> {
   if (choice !== 'embedded' && options.access !== undefined) {
     throw new Error(
-      'A password file is for the embedded broker. Leave out --broker, or give the file to that broker itself.',
+      'The password file requires the embedded broker. Omit --broker, or configure the password file in your broker.',
     )
   }
   if (choice === 'embedded') return await startEmbeddedBroker(options)

@@ -1,4 +1,4 @@
-// Web pages of others must not reach the broker through the developer's browser.
+// Foreign web pages must not be able to connect to the broker through the developer's browser.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { generate } from 'mqtt-packet'
@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => broker.close())
 
-// The status of the answer; 101 = the upgrade was granted.
+// Returns the status of the response; 101 = the upgrade was accepted.
 function upgrade(headers: Record<string, string>, protocols: string[] = ['mqtt']): Promise<number> {
   return new Promise((resolve) => {
     const socket = new WebSocket(broker.wsUrl!, protocols, { headers })
@@ -47,15 +47,15 @@ test.each([
   [{ host: 'evil.example' }, 403],
   [{ host: 'evil.example', origin: 'http://evil.example' }, 403],
   [{ host: '127.0.0.1.evil.example:9001' }, 403],
-])('answers an upgrade with %j by %i', async (headers, status) => {
+])('responds to an upgrade with the headers %j with status %i', async (headers, status) => {
   expect(await upgrade(headers as Record<string, string>)).toBe(status)
 })
 
-test('refuses an upgrade without Host', () => {
+test('refuses an upgrade without a Host header', () => {
   expect(isLocal(undefined, { headers: {} })).toBe(false)
 })
 
-test('refuses an upgrade with two Hosts', async () => {
+test('refuses an upgrade with two Host headers', async () => {
   const { hostname, port } = new URL(broker.wsUrl!)
   const socket = connect(Number(port), hostname)
   socket.write(
@@ -67,11 +67,14 @@ test('refuses an upgrade with two Hosts', async () => {
   socket.destroy()
 })
 
-test.each([[[]], [['chat']], [['mqttv3.1']]])('refuses the sub-protocols %j', async (protocols) => {
-  expect(await upgrade({}, protocols)).toBe(400)
-})
+test.each([[[]], [['chat']], [['mqttv3.1']]])(
+  'refuses an upgrade with the sub-protocols %j',
+  async (protocols) => {
+    expect(await upgrade({}, protocols)).toBe(400)
+  },
+)
 
-test('speaks sub-protocol mqtt, and closes on a text frame without executing it', async () => {
+test('chooses the sub-protocol mqtt, and closes the connection on a text frame without executing it', async () => {
   const subscriber = await RawClient.connect(broker.url)
   await subscriber.subscribe('text')
   const socket = new WebSocket(broker.wsUrl!, ['chat', 'mqtt'])
@@ -88,7 +91,8 @@ test('speaks sub-protocol mqtt, and closes on a text frame without executing it'
   expect(await subscriber.payloads()).toEqual([])
 })
 
-test('tells a browser that opens the address what is here', async () => {
+test('explains to a browser what the port is for', async () => {
   const response = await fetch(broker.wsUrl!.replace('ws:', 'http:'))
-  expect([response.status, await response.text()]).toEqual([426, 'This is MQTT over WebSocket.\n'])
+  expect(response.status).toBe(426)
+  expect(await response.text()).toContain('MQTT over WebSocket')
 })

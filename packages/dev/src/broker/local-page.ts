@@ -1,9 +1,9 @@
-// Which WebSocket upgrades come from this machine.
+// Decides which WebSocket upgrade requests come from this machine.
 import type { IncomingMessage } from 'node:http'
 
 /**
- * Any web page may open a WebSocket to this machine, and rebind a name of its own to it: only pages that this
- * machine serves over http are let in. Programs send no Origin.
+ * Returns whether the request comes from a program, which sends no Origin, or from a page that this machine serves over
+ * http. Without this check, any web page could connect, directly or by DNS rebinding.
  */
 export function isLocal(origin: string | undefined, request: Pick<IncomingMessage, 'headers'>): boolean {
   const host = request.headers.host ?? ''

@@ -1,12 +1,12 @@
-// Makes the Application Message of what a client publishes, now or as its Will.
+// Creates the Application Message of a PUBLISH or of a Will.
 import { generate, type IConnectPacket } from 'mqtt-packet'
 import type { Message } from './message.ts'
 import { decodePublish, type Publication } from './publish-codec.ts'
 
-/** A Will Message, as CONNECT has it. */
+/** A Will Message in CONNECT. */
 export type Will = NonNullable<IConnectPacket['will']>
 
-/** The message that client `from` publishes now. */
+/** Creates the message of a PUBLISH from client `from`; its expiry starts now. */
 export function messageOf(publication: Publication, from: string): Message {
   const { topic, payload, qos, retain, properties, messageExpiryInterval } = publication
   return {
@@ -21,7 +21,7 @@ export function messageOf(publication: Publication, from: string): Message {
   }
 }
 
-/** The message of a Will that is published now. Will Delay Interval is no property of PUBLISH (MQTT 5 table 2-4). */
+/** Creates the message of a Will. Will Delay Interval is not a property of PUBLISH (MQTT 5 table 2-4). */
 export function messageOfWill(will: Will, from: string): Message {
   const { willDelayInterval: _delay, ...properties } = will.properties ?? {}
   const packet = generate(

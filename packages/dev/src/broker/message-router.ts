@@ -1,4 +1,4 @@
-// From a published message to the sessions that get it: subscriptions, shared subscriptions, retained messages.
+// Routes published messages to sessions: subscriptions, shared subscriptions and retained messages.
 import type { ISubscription } from 'mqtt-packet'
 import type { Delivery, Message } from './message.ts'
 import { toQos } from './publish-codec.ts'
@@ -8,14 +8,14 @@ import type { Session, Subscription } from './session.ts'
 import { TopicTree, treeBytes } from './topic-tree.ts'
 
 const FILTERS_MAX = 10_000
-// Of the subscriptions of all sessions.
+// Limit for the subscriptions of all sessions.
 const SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
 const SEND_RETAINED = { always: 0, whenNew: 1 } as const
 
-/** What became of a published message. `full`: it was to be retained or queued, and there was no room for it. */
+/** The outcome of a published message. `full` = there was no room to retain it or to queue it. */
 export type PublishOutcome = 'kept' | 'noSubscribers' | 'full'
 
-/** See the first line. */
+/** The subscriptions and retained messages of the broker. */
 export class MessageRouter {
   readonly #subscriptions = new TopicTree<Subscription>()
   readonly #retained: RetainedMessages
@@ -30,7 +30,7 @@ export class MessageRouter {
     )
   }
 
-  /** Delivers a message to every matching subscription, and retains it where it says so. */
+  /** Delivers a message to every matching subscription, and retains it if its RETAIN flag is set. */
   publish(message: Message): PublishOutcome {
     const isRetained = !message.retain || this.#retained.keep(message)
     const bySession = new Map<Session, Subscription[]>()
@@ -39,7 +39,7 @@ export class MessageRouter {
       // MQTT 5 [MQTT-3.8.3-3]
       if (subscription.isNoLocal && subscription.session.clientId === message.from) continue
       if (subscription.isShared) {
-        // A member without read access must not take the message from the others.
+        // Otherwise a member without read access could receive the message instead of the others.
         if (subscription.session.mayRead(message)) addTo(byShare, subscription.filter, subscription)
       } else addTo(bySession, subscription.session, subscription)
     }
@@ -56,8 +56,8 @@ export class MessageRouter {
   }
 
   /**
-   * Adds or replaces a subscription. Call the return value after SUBACK: it sends the retained messages. Undefined:
-   * the session, or the broker, has as many as it may.
+   * Adds or replaces a subscription. Returns a function that sends the retained messages, to call after SUBACK; or
+   * undefined when the session or the broker has reached its limit.
    */
   subscribe(
     session: Session,
@@ -92,7 +92,7 @@ export class MessageRouter {
     }
   }
 
-  /** False: there is no such subscription. */
+  /** Removes a subscription. Returns false if there is none. */
   unsubscribe(session: Session, filter: string): boolean {
     const subscription = session.subscriptions.get(filter)
     if (subscription === undefined) return false
@@ -104,13 +104,13 @@ export class MessageRouter {
   }
 
   /**
-   * Ends the subscriptions of a session. Its unacknowledged messages of shared subscriptions go to other members
-   * (MQTT 5 §4.8.2).
+   * Removes the subscriptions of a session. Delivers its unacknowledged messages of shared subscriptions to other
+   * members (MQTT 5 §4.8.2).
    */
   remove(session: Session): void {
     for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter)
     const { sent, waiting } = session.clear()
-    // [MQTT-4.8.2-5]: a QoS 2 message that was sent goes to no other member, because it may have been processed.
+    // [MQTT-4.8.2-5]: a QoS 2 message that was sent must not be sent to another member: it may have been processed.
     for (const { message, share } of [...sent.filter(({ qos }) => qos !== 2), ...waiting]) {
       if (share === undefined) continue
       const members = this.#subscriptions
@@ -127,8 +127,8 @@ export class MessageRouter {
     )
   }
 
-  // Members that can receive it at once come first, among them the one whose last message is oldest.
-  // False: none of them keeps it.
+  // Prefers members that can receive it at once, and among them the one that has not received a message for longest.
+  // Returns false if no member accepts it.
   #deliverToOne(message: Message, members: readonly Subscription[]): boolean {
     const inOrder = members.toSorted((one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn)
     for (const member of inOrder) {

@@ -1,4 +1,4 @@
-// What the broker carries: an Application Message, and one delivery of it to one session.
+// An Application Message, and its delivery to one session.
 import type { QoS } from 'mqtt-packet'
 
 /** An Application Message. */
@@ -7,7 +7,7 @@ export interface Message {
   readonly payload: Buffer
   readonly qos: QoS
   readonly retain: boolean
-  /** Properties that go from the publisher to every subscriber unaltered (MQTT 5 §3.3.2.3), encoded. */
+  /** Encoded properties that are forwarded unaltered to every subscriber (MQTT 5 §3.3.2.3). */
   readonly properties: Buffer
   /** Its size, for the limits of queues and retained messages. */
   readonly bytes: number
@@ -23,11 +23,11 @@ export interface Delivery {
   readonly qos: QoS
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[]
-  /** Topic filter of the shared subscription, where it was one. */
+  /** Topic filter of the shared subscription; undefined for others. */
   readonly share?: string | undefined
 }
 
-/** Whether it must no longer be delivered (MQTT 5 [MQTT-3.3.2-5]). */
+/** Returns whether the message has expired and must not be delivered (MQTT 5 [MQTT-3.3.2-5]). */
 export function isExpired({ expiresAtMs }: Message): boolean {
   return expiresAtMs !== undefined && expiresAtMs <= Date.now()
 }

@@ -1,4 +1,4 @@
-// A Mosquitto that is installed on this machine, run in a temporary folder.
+// Starts an installed Mosquitto with a configuration in a temporary folder.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, isIP } from 'node:net'
@@ -8,15 +8,15 @@ import { answersConnect } from './external.ts'
 import type { Broker, BrokerOptions } from './broker.ts'
 import { listenOrExplain } from './port-taken.ts'
 
-// Debian and Homebrew put servers where the PATH of a user does not look.
+// Debian and Homebrew install servers in folders that are not on a user's PATH.
 const MORE_PLACES = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin']
 const START_TIMEOUT_MS = 5_000
 const POLL_MS = 20
-// SIGTERM is enough for a Mosquitto that is well.
+// A Mosquitto that does not stop on SIGTERM in this time is killed.
 const TERM_TIMEOUT_MS = 300
 const LAST_WORDS_MAX = 2_000
 
-/** @throws Error that says how to get Mosquitto, its last words when it does not start, or PortTakenError. */
+/** Starts Mosquitto. @throws PortTakenError, or an Error that explains how to install it or has its last output */
 export async function startMosquittoBroker(options: BrokerOptions): Promise<Broker> {
   const program = findMosquitto(process.env['PATH'] ?? '')
   const host = options.host ?? '127.0.0.1'
@@ -27,16 +27,16 @@ export async function startMosquittoBroker(options: BrokerOptions): Promise<Brok
   const first = await run(program, mosquittoConf(host, mqttPort, wsPort), url)
   if (first.broker !== undefined) return { ...first.broker, wsUrl: `ws://${name}:${wsPort}` }
   if (/websockets support not available/i.test(first.lastWords)) {
-    options.log?.(`MQTT: ${program} was built without WebSocket; it listens on ${url} only.`)
+    options.log?.(`MQTT: ${program} was built without WebSocket support; it listens on ${url} only.`)
     const second = await run(program, mosquittoConf(host, mqttPort), url)
     if (second.broker !== undefined) return second.broker
   }
   throw new Error(
-    `Mosquitto (${program}) did not start. Its last lines:\n${first.lastWords.trim() || '(none)'}\nUse --broker embedded, or another port.`,
+    `Mosquitto (${program}) did not start. Its last output:\n${first.lastWords.trim() || '(none)'}\nUse --broker embedded, or other ports.`,
   )
 }
 
-/** @throws Error that says how to get it. */
+/** Returns the path of the program. @throws Error that explains how to install it */
 export function findMosquitto(path: string, morePlaces: readonly string[] = MORE_PLACES): string {
   const places = [...path.split(':').filter((place) => place !== ''), ...morePlaces]
   const program = places.map((place) => join(place, 'mosquitto')).find(isExecutable)
@@ -63,7 +63,7 @@ function mosquittoConf(host: string, mqttPort: number, wsPort?: number): string 
     ...webSocket,
     'allow_anonymous true',
     'set_tcp_nodelay true',
-    // 0 = the client's own Receive Maximum decides; with Mosquitto's 20 the connector would be fed by spoonfuls.
+    // 0 = only the client's Receive Maximum applies; Mosquitto's default of 20 would slow the connector down.
     'max_inflight_messages 0',
     'max_queued_messages 100000',
     'max_queued_bytes 268435456',
@@ -85,13 +85,13 @@ async function run(
   const lastWords = collectLastWords(child)
   const gone = new Promise<void>((resolve) => {
     child.once('close', () => resolve())
-    // It could not even be started: `close` may never come.
+    // If the program could not be started, `close` may never be emitted.
     child.once('error', () => resolve())
   })
   let isGone = false
   void gone.then(() => (isGone = true))
   const removeFolder = (): void => rmSync(folder, { recursive: true, force: true })
-  // Nobody else knows of this Mosquitto: it may not outlive this process.
+  // This Mosquitto must not outlive the process.
   const atExit = (): void => {
     child.kill('SIGKILL')
     removeFolder()
@@ -105,8 +105,8 @@ async function run(
     process.off('exit', atExit)
     removeFolder()
   }
-  const until = Date.now() + START_TIMEOUT_MS
-  while (!isGone && Date.now() < until) {
+  const until = performance.now() + START_TIMEOUT_MS
+  while (!isGone && performance.now() < until) {
     const answers = await answersConnect(url, 500).then(
       () => true,
       () => false,
@@ -129,7 +129,7 @@ function collectLastWords(child: ChildProcess): () => string {
   return () => text
 }
 
-// A port of 0 in mosquitto.conf is not "any free one", so it is found here.
+// In mosquitto.conf, port 0 does not mean any free port, so a free port is found here.
 async function freePort(port: number, host: string, option: string): Promise<number> {
   const server = createServer()
   const found = await listenOrExplain(server, port, host, option)

@@ -1,4 +1,4 @@
-// Limits of the broker, with smaller values than embedded.ts sets.
+// Limits of the broker, with smaller values than in embedded.ts.
 import { createServer, type Server } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { MqttBroker, nameOf } from './mqtt-broker.ts'
@@ -35,33 +35,36 @@ afterEach(() => {
 test.each([
   [5, 0x97],
   [4, 3],
-] as const)('refuses a session above the limit with a reason, MQTT %d', async (protocolVersion, code) => {
-  const properties = { sessionExpiryInterval: 60 }
-  const away = await RawClient.connect(url, { clientId: 'away', properties })
-  await away.subscribe('queued')
-  await away.destroy()
-  const ending = await RawClient.connect(url, { clientId: 'ending' })
-  ending.send({
-    cmd: 'publish',
-    topic: 'queued',
-    payload: '',
-    qos: 1,
-    messageId: 7,
-    retain: false,
-    dup: false,
-  })
-  await ending.next('puback')
-  const connect = (clientId: string): Promise<RawClient> =>
-    RawClient.connect(url, { clientId, protocolVersion })
-  await expect(connect('third')).rejects.toThrow(`CONNACK ${code}`)
-  expect(lines).toEqual(['MQTT: client "third": there are 2 sessions already'])
-  expect((await connect('away')).isClosed).toBe(false)
-  ending.send({ cmd: 'disconnect', reasonCode: 0 })
-  await ending.closed()
-  expect((await connect('third')).isClosed).toBe(false)
-})
+] as const)(
+  'refuses a session above the limit with a reason code, protocol version %d',
+  async (protocolVersion, code) => {
+    const properties = { sessionExpiryInterval: 60 }
+    const away = await RawClient.connect(url, { clientId: 'away', properties })
+    await away.subscribe('queued')
+    await away.destroy()
+    const ending = await RawClient.connect(url, { clientId: 'ending' })
+    ending.send({
+      cmd: 'publish',
+      topic: 'queued',
+      payload: '',
+      qos: 1,
+      messageId: 7,
+      retain: false,
+      dup: false,
+    })
+    await ending.next('puback')
+    const connect = (clientId: string): Promise<RawClient> =>
+      RawClient.connect(url, { clientId, protocolVersion })
+    await expect(connect('third')).rejects.toThrow(`CONNACK ${code}`)
+    expect(lines).toEqual(['MQTT: client "third": the limit of 2 sessions is reached'])
+    expect((await connect('away')).isClosed).toBe(false)
+    ending.send({ cmd: 'disconnect', reasonCode: 0 })
+    await ending.closed()
+    expect((await connect('third')).isClosed).toBe(false)
+  },
+)
 
-test('ends the longest absent session without messages when a client needs its place', async () => {
+test('ends the longest disconnected session without messages to make room for a new client', async () => {
   const properties = { sessionExpiryInterval: 60 }
   const isResumed = async (clientId: string): Promise<boolean | undefined> => {
     const client = await RawClient.open(url)
@@ -71,25 +74,25 @@ test('ends the longest absent session without messages when a client needs its p
     return sessionPresent
   }
   for (const clientId of ['first', 'second', 'third']) expect(await isResumed(clientId)).toBe(false)
-  expect(lines).toEqual([expect.stringContaining('there are 2 sessions: the one of client "first" ends')])
+  expect(lines).toEqual([expect.stringContaining('Ended the session of client "first"')])
   expect(await isResumed('second')).toBe(true)
   expect(await isResumed('third')).toBe(true)
-  // Now second left first.
+  // Now "second" has been disconnected for longest.
   expect(await isResumed('first')).toBe(false)
   expect(await isResumed('third')).toBe(true)
 })
 
-test('writes control characters of a client identifier to the log as numbers', () => {
+test('escapes control characters of a client identifier in the log', () => {
   expect(nameOf('\u009b31m\u202e\n')).toBe('client "\\u{9b}31m\\u{202e}\\n"')
 })
 
-test('closes a connection without CONNECT', async () => {
+test('closes a connection that does not send CONNECT in time', async () => {
   const client = await RawClient.open(url)
   await client.closed()
   expect(lines).toEqual(['MQTT: a client without CONNECT: CONNECT did not arrive in time'])
 })
 
-test('ends the connection of a client that reads nothing, and keeps its unsent messages', async () => {
+test('disconnects a client that reads nothing, and keeps its unsent messages', async () => {
   const session = { clientId: 'stuck', clean: false, properties: { sessionExpiryInterval: 60 } }
   const stuck = await RawClient.connect(url, session)
   await stuck.subscribe('big', { qos: 1 })
@@ -110,8 +113,8 @@ test('ends the connection of a client that reads nothing, and keeps its unsent m
   expect(await back.payloads()).toEqual([])
 })
 
-// A small packet that waits needs far more memory than its bytes.
-test('ends the connection of a client that leaves many small packets unread', async () => {
+// A small unsent packet needs far more memory than its bytes.
+test('disconnects a client that leaves many small packets unread', async () => {
   const stuck = await RawClient.connect(url, { clientId: 'stuck' })
   await stuck.subscribe('small', { qos: 0 })
   stuck.pause()
@@ -124,11 +127,11 @@ test('ends the connection of a client that leaves many small packets unread', as
     publisher.send({ cmd: 'pingreq' })
     await publisher.next('pingresp')
   }
-  expect(lines).toEqual([expect.stringContaining('client "stuck": it reads too slowly, 3001 packets with')])
+  expect(lines).toEqual([expect.stringContaining('client "stuck": it reads too slowly: 3001 packets with')])
   expect(await publisher.payloads()).toEqual([])
 })
 
-test('does not end the connection of a client that reads slowly, and delivers every QoS 1 message', async () => {
+test('does not disconnect a client that reads slowly, and delivers every QoS 1 message', async () => {
   const slow = await RawClient.connect(url, { clientId: 'slow' })
   await slow.subscribe('big', { qos: 1 })
   slow.readSlowly(8_000_000)
@@ -138,7 +141,7 @@ test('does not end the connection of a client that reads slowly, and delivers ev
   for (let index = 0; index < count; index++) {
     publisher.send({ cmd: 'publish', topic: 'big', payload, qos: 1, messageId: 7, retain: false, dup: false })
   }
-  // The buffer of 8 MB lasts for a second, and the time-out is half a second.
+  // Reading the buffer of 8 MB takes a second, and the timeout is half a second.
   for (let index = 0; index < count; index++) {
     const { messageId = 0 } = await slow.next('publish')
     slow.send({ cmd: 'puback', messageId, reasonCode: 0 })

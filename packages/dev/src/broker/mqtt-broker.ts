@@ -1,7 +1,7 @@
-// The embedded broker without its sockets: the connections, and the effect of each packet. Everything is in memory.
+// The embedded broker without its sockets: handles connections and packets, with all state in memory.
 //
-// Packets are handled one after the other and without waiting, so messages keep their order, and a PUBACK leaves when
-// the message has been delivered or queued.
+// Packets are handled one after the other and synchronously. Messages therefore keep their order, and PUBACK is sent
+// after the message has been delivered or queued.
 import { randomUUID } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { IConnectPacket, IDisconnectPacket, ISubscribePacket } from 'mqtt-packet'
@@ -19,30 +19,30 @@ import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
 export interface MqttBrokerOptions extends ConnectionLimits {
   /** The largest packet that is accepted, for CONNACK. */
   readonly packetBytesMax: number
-  /** Including those of clients that are not connected. */
+  /** Includes the sessions of disconnected clients. */
   readonly sessionsMax: number
-  /** Undefined: everybody may do everything. */
+  /** Undefined: no login, and every topic is allowed. */
   readonly access: BrokerAccess | undefined
   readonly log: (line: string) => void
 }
 
-// A connection and what belongs to it from CONNACK to its end.
+// A connection with its session and its Will.
 interface Guest {
   readonly connection: Connection
-  /** Kinds of log lines that it has caused: each is written once. */
+  /** Kinds of log lines written for it; each kind is written once. */
   readonly logged: Set<string>
   session?: Session | undefined
   will?: Will | undefined
 }
 
-// QoS 2 messages of one client whose PUBREL has not arrived. CONNACK has it.
+// The broker's Receive Maximum in CONNACK; limits QoS 2 messages of one client without PUBREL.
 const RECEIVE_MAXIMUM = 10_000
 const CLIENT_ID_LENGTH_MAX = 128
 const DISCONNECT_WITH_WILL = 4
-// CONNACK of MQTT 3.1.1 (§3.2.2.3).
+// Return codes in CONNACK (MQTT 3.1.1 §3.2.2.3).
 const RETURN_CODE = { identifierRejected: 2, serverUnavailable: 3, notAuthorized: 5 } as const
 
-/** See the first line. */
+/** The broker: its connections, sessions and messages. */
 export class MqttBroker {
   readonly #options: MqttBrokerOptions
   readonly #router: MessageRouter
@@ -55,24 +55,24 @@ export class MqttBroker {
     this.#sessions = new SessionStore(this.#router, options.log)
   }
 
-  /** Serves one client. The stream carries well-formed packets only. */
+  /** Serves one client. The stream must contain only well-formed packets. */
   serve(stream: Duplex): Connection {
     const connection: Connection = new Connection(stream, this.#options, {
       onConnect: (packet) => this.#connect(guest, packet),
-      onPacket: (packet) => this.#take(guest, packet),
+      onPacket: (packet) => this.#handle(guest, packet),
       onDrain: () => guest.session?.flush(),
       onClose: () => {
         this.#guests.delete(connection)
         this.#leave(guest)
       },
-      onCutOff: (reason) => this.#tell(connection, reason),
+      onCutOff: (reason) => this.#logLine(connection, reason),
     })
     const guest: Guest = { connection, logged: new Set() }
     this.#guests.set(connection, guest)
     return connection
   }
 
-  /** Ends every connection; MQTT 5 clients get a DISCONNECT. */
+  /** Closes all connections; MQTT 5 clients receive DISCONNECT. */
   close(): void {
     this.#sessions.close()
     for (const guest of this.#guests.values()) {
@@ -92,14 +92,14 @@ export class MqttBroker {
     access.logIn(packet.username, packet.password).then(
       (user) => {
         if (user !== undefined) return this.#accept(guest, packet, user)
-        this.#refuse(connection, 'its user name or password is wrong', ...NOT_AUTHORIZED)
+        this.#refuse(connection, 'wrong user name or password', ...NOT_AUTHORIZED)
       },
       (error: Error) => this.#refuse(connection, error.message, ...NOT_AUTHORIZED),
     )
   }
 
   #refuse(connection: Connection, reason: string, reasonCode: number, returnCode: number): void {
-    this.#tell(connection, reason)
+    this.#logLine(connection, reason)
     connection.send({ cmd: 'connack', sessionPresent: false, reasonCode, returnCode })
     connection.end()
   }
@@ -118,7 +118,7 @@ export class MqttBroker {
     const isResumed = existing !== undefined && packet.clean !== true
     const { sessionsMax, packetBytesMax } = this.#options
     if (existing === undefined && this.#sessions.size >= sessionsMax && !this.#sessions.endOldest()) {
-      return this.#refuse(connection, `there are ${sessionsMax} sessions already`, ...QUOTA_EXCEEDED)
+      return this.#refuse(connection, `the limit of ${sessionsMax} sessions is reached`, ...QUOTA_EXCEEDED)
     }
     // MQTT 5 [MQTT-3.1.2-4]
     if (existing !== undefined && !isResumed) this.#sessions.end(existing)
@@ -148,13 +148,13 @@ export class MqttBroker {
     const connection = this.#sessions.get(clientId)?.connection
     const guest = connection === undefined ? undefined : this.#guests.get(connection)
     connection?.end(REASON.sessionTakenOver)
-    // The close event of a broken connection may still be on its way.
+    // The close event of a broken connection may not have occurred yet.
     if (guest !== undefined) this.#leave(guest)
   }
 
   #permittedWill(connection: Connection, { will }: IConnectPacket): Will | undefined {
     if (will === undefined || connection.user?.may('write', will.topic) !== false) return will
-    this.#tell(connection, `its Will is ignored: ${notAllowed(will.topic)}`)
+    this.#logLine(connection, `its Will is ignored: ${notAllowed(will.topic)}`)
     return undefined
   }
 
@@ -164,7 +164,7 @@ export class MqttBroker {
     if (session !== undefined) this.#sessions.leave(session, will)
   }
 
-  #take(guest: Guest, packet: ReceivedPacket): void {
+  #handle(guest: Guest, packet: ReceivedPacket): void {
     const { connection, session } = guest
     if (session === undefined) return
     switch (packet.cmd) {
@@ -196,7 +196,7 @@ export class MqttBroker {
         return
       case 'disconnect':
         return this.#disconnect(guest, session, packet)
-      // The packet checks let none of these through.
+      // The packet checks reject these.
       case 'auth':
       case 'connack':
       case 'connect':
@@ -209,25 +209,25 @@ export class MqttBroker {
   #publish(guest: Guest, session: Session, packet: Publication): void {
     const { connection } = guest
     const { qos, topic, messageId } = packet
-    // MQTT 5 [MQTT-4.3.3-10]: delivered once, however often it arrives.
+    // MQTT 5 [MQTT-4.3.3-10]: a resent QoS 2 message must not be delivered again.
     if (qos === 2 && session.received.has(messageId)) {
       connection.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
       return
     }
     const denial = denialOf(connection, topic)
     if (denial !== undefined) {
-      this.#tellOnce(guest, topic.startsWith('$') ? '$' : 'publish', denial)
+      this.#logOnce(guest, topic.startsWith('$') ? '$' : 'publish', denial)
     } else if (qos === 2 && session.received.size >= RECEIVE_MAXIMUM) {
       const reason = `more than ${RECEIVE_MAXIMUM} QoS 2 messages without PUBREL`
       return connection.cutOff(reason, REASON.receiveMaximumExceeded)
     }
-    // MQTT 3.1.1 has no reason code: a denied message is acknowledged too, as in Mosquitto ([MQTT-3.3.5-2]).
+    // MQTT 3.1.1 has no reason codes, so a denied message is acknowledged as well, as in Mosquitto ([MQTT-3.3.5-2]).
     const reasonCode =
       denial === undefined
         ? REASON_OF_OUTCOME[this.#router.publish(messageOf(packet, session.clientId))]
         : REASON.notAuthorized
     if (qos === 0) return
-    // MQTT 5 [MQTT-4.3.3-9]: with an error in PUBREC, no PUBREL follows. MQTT 3.1.1 always sends it.
+    // MQTT 5 [MQTT-4.3.3-9]: no PUBREL follows a PUBREC with an error. An MQTT 3.1.1 client always sends PUBREL.
     if (qos === 2 && denial === undefined && (reasonCode < 0x80 || connection.version !== 5)) {
       session.received.add(messageId)
     }
@@ -246,7 +246,7 @@ export class MqttBroker {
       sendRetained[index] === undefined ? failure : qos,
     )
     if (granted.includes(failure)) {
-      this.#tellOnce(guest, 'subscribe', 'a SUBSCRIBE is above the limit of subscriptions')
+      this.#logOnce(guest, 'subscribe', 'a SUBSCRIBE exceeds the limit of subscriptions')
     }
     connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted })
     for (const send of sendRetained) send?.()
@@ -255,9 +255,9 @@ export class MqttBroker {
   #disconnect(guest: Guest, session: Session, packet: IDisconnectPacket): void {
     const expirySeconds = packet.properties?.sessionExpiryInterval
     if (expirySeconds !== undefined) {
-      // MQTT 5 §3.14.2.2.2: a protocol error, and the Will is published.
+      // MQTT 5 §3.14.2.2.2: a protocol error, so the Will is published.
       if (session.expirySeconds === 0 && expirySeconds !== 0) {
-        const reason = 'DISCONNECT has a Session Expiry Interval, but the one of CONNECT was 0'
+        const reason = 'DISCONNECT has a Session Expiry Interval although it was 0 in CONNECT'
         return guest.connection.cutOff(reason, REASON.protocolError)
       }
       session.expirySeconds = expirySeconds
@@ -267,19 +267,19 @@ export class MqttBroker {
     guest.connection.end()
   }
 
-  // A client may do it thousands of times in a second.
-  #tellOnce({ connection, logged }: Guest, kind: string, line: string): void {
+  // A client may cause the same line thousands of times per second.
+  #logOnce({ connection, logged }: Guest, kind: string, line: string): void {
     if (logged.has(kind)) return
     logged.add(kind)
-    this.#tell(connection, `${line} (logged once for each connection)`)
+    this.#logLine(connection, `${line} (logged once per connection)`)
   }
 
-  #tell({ clientId }: Connection, line: string): void {
+  #logLine({ clientId }: Connection, line: string): void {
     this.#options.log(`MQTT: ${nameOf(clientId)}: ${line}`)
   }
 }
 
-/** Name of a client in the log. */
+/** Returns the name of a client for the log. */
 export function nameOf(clientId: string): string {
   return clientId === '' ? 'a client without CONNECT' : `client ${quoted(clientId, CLIENT_ID_LENGTH_MAX)}`
 }
@@ -287,15 +287,15 @@ export function nameOf(clientId: string): string {
 const QUOTA_EXCEEDED = [REASON.quotaExceeded, RETURN_CODE.serverUnavailable] as const
 const NOT_AUTHORIZED = [REASON.notAuthorized, RETURN_CODE.notAuthorized] as const
 
-// The reason, and the codes of MQTT 5 and 3.1.1.
+// Returns the reason, and the codes of MQTT 5 and 3.1.1; undefined = the CONNECT is accepted.
 function refusalOf(packet: IConnectPacket): readonly [string, number, number] | undefined {
   const codes = [REASON.clientIdentifierNotValid, RETURN_CODE.identifierRejected] as const
   if (packet.clientId.length > CLIENT_ID_LENGTH_MAX) {
-    return [`a client identifier has at most ${CLIENT_ID_LENGTH_MAX} characters`, ...codes]
+    return [`the client identifier is longer than ${CLIENT_ID_LENGTH_MAX} characters`, ...codes]
   }
   // MQTT 3.1.1 [MQTT-3.1.3-8]
   if (packet.protocolVersion !== 5 && packet.clientId === '' && packet.clean !== true) {
-    return ['a persistent session needs a client identifier', ...codes]
+    return ['a persistent session requires a client identifier', ...codes]
   }
   // MQTT 5 [MQTT-4.12.0-1]
   if (packet.properties?.authenticationMethod !== undefined) {
@@ -334,7 +334,7 @@ function notAllowed(topic: string): string {
   return `its user may not publish to ${quoted(topic, 200)}`
 }
 
-// MQTT 5 §3.4.2.1. A retained message is kept for later subscribers, so 0x10 would be wrong.
+// MQTT 5 §3.4.2.1. A retained message counts as kept, because later subscribers receive it.
 const REASON_OF_OUTCOME: Record<PublishOutcome, number> = {
   kept: 0,
   noSubscribers: REASON.noMatchingSubscribers,

@@ -1,4 +1,4 @@
-// What must never reach the broker: bytes from a client that are not MQTT.
+// Malformed and forbidden packets must not reach the broker.
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -19,11 +19,11 @@ afterAll(() => broker.close())
 
 // Reason codes: 0x81 malformed, 0x82 protocol error, 0x8f filter, 0x90 topic name, 0x94 alias, 0x95 too large.
 test.each([
-  ['a Response Topic that runs past the packet', '30 07 00 01 61 03 08 00 05', 0x81],
-  ['Correlation Data that runs past the packet', '30 07 00 01 61 03 09 00 05', 0x81],
-  ['a user property that runs past the packet', '30 0a 00 01 61 06 26 00 01 62 00 05', 0x81],
-  ['properties that run past the packet', '30 05 00 01 61 7f 01', 0x81],
-  ['a property that runs past the properties', '30 09 00 01 61 03 08 00 02 62 62', 0x81],
+  ['a Response Topic that is longer than the packet', '30 07 00 01 61 03 08 00 05', 0x81],
+  ['Correlation Data that is longer than the packet', '30 07 00 01 61 03 09 00 05', 0x81],
+  ['a user property that is longer than the packet', '30 0a 00 01 61 06 26 00 01 62 00 05', 0x81],
+  ['properties that are longer than the packet', '30 05 00 01 61 7f 01', 0x81],
+  ['a property that is longer than the properties', '30 09 00 01 61 03 08 00 02 62 62', 0x81],
   ['a Property Length of five bytes', '30 09 00 01 61 80 80 80 80 01 00', 0x81],
   ['an unknown property', '30 06 00 01 61 02 7e 00', 0x81],
   ['a Subscription Identifier in PUBLISH', '30 06 00 01 61 02 0b 05', 0x81],
@@ -31,7 +31,7 @@ test.each([
   ['a Payload Format Indicator of 2', '30 06 00 01 61 02 01 02', 0x82],
   ['a Response Topic with a wildcard', '30 08 00 01 61 04 08 00 01 23', 0x90],
   ['an empty Response Topic', '30 07 00 01 61 03 08 00 00', 0x82],
-  ['a topic that runs past the packet', '30 03 00 05 61', 0x81],
+  ['a topic that is longer than the packet', '30 03 00 05 61', 0x81],
   ['an empty topic', '30 03 00 00 00', 0x82],
   ['a topic with a wildcard', '30 06 00 03 61 2f 2b 00', 0x90],
   ['a topic that is not UTF-8', '30 05 00 02 c3 28 00', 0x81],
@@ -43,7 +43,7 @@ test.each([
   ['Packet Identifier 0', '32 06 00 01 61 00 00 00', 0x82],
   ['no Packet Identifier', '32 03 00 01 61', 0x81],
   ['a Remaining Length of five bytes', '30 ff ff ff ff 01', 0x81],
-  ['a PUBLISH that says it has 256 MB', '30 ff ff ff 7f', 0x95],
+  ['a PUBLISH with a Remaining Length of 256 MB', '30 ff ff ff 7f', 0x95],
   ['PUBACK without Packet Identifier', '40 00', 0x81],
   ['PUBREL with reserved flags', '60 02 00 01', 0x81],
   ['PUBACK with a Server Reference', '40 06 00 01 00 03 1c 00 00', 0x81],
@@ -80,7 +80,7 @@ test.each([
   expect(await witness.payloads()).toEqual([])
 })
 
-test('sends the reason also behind a large packet that is being sent', async () => {
+test('sends the reason after completing a large packet', async () => {
   const client = await RawClient.connect(broker.url)
   await client.subscribe('own', { qos: 0 })
   const payload = Buffer.alloc(1_000_000, 'x')
@@ -94,7 +94,7 @@ test.each([
   ['PUBLISH first', '30 04 00 01 61 00'],
   ['PINGREQ first', 'c0 00'],
   ['an empty CONNECT', '10 00'],
-  ['a CONNECT that says it has 1 MB', '10 80 80 40'],
+  ['a CONNECT with a Remaining Length of 1 MB', '10 80 80 40'],
   ['HTTP', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
   ['TLS', '16 03 01 02 00 01 00 01 fc 03 03'],
   [
@@ -118,17 +118,17 @@ test.each([
     { reasonCode: 0x81 },
   ],
   ['5 with Receive Maximum 0', '10 10 00 04 4d 51 54 54 05 02 00 00 03 21 00 00 00 00', { reasonCode: 0x82 }],
-])('answers CONNECT of level %s with a CONNACK that says why not', async (_what, bytes, connack) => {
+])('refuses CONNECT with protocol level %s with a reason code in CONNACK', async (_what, bytes, connack) => {
   const client = await RawClient.open(broker.url, 'returnCode' in connack ? 4 : 5)
   client.send(bytes)
   expect(await client.next('connack')).toMatchObject(connack)
   await client.closed()
 })
 
-// The limit of Mosquitto is 200 topic level separators.
+// Mosquitto's limit is 200 topic level separators.
 const DEEP = Array.from({ length: 201 }, () => 'a').join('/')
 
-test.each([5, 4] as const)('accepts topics with 201 levels, MQTT %d', async (protocolVersion) => {
+test.each([5, 4] as const)('accepts topics with 201 levels, protocol version %d', async (protocolVersion) => {
   const will = { topic: DEEP, payload: Buffer.from('x'), qos: 1 as const, retain: false }
   const client = await RawClient.connect(broker.url, { protocolVersion, will })
   expect(await client.subscribe(DEEP)).toBe(1)
@@ -167,7 +167,7 @@ test.each([
   ['topic filter', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `${DEEP}/#`, qos: 1 }] }, 0x8f],
   ['topic filter', { cmd: 'unsubscribe', messageId: 1, unsubscriptions: [`${DEEP}/a`] }, 0x8f],
 ] as [string, Packet, number][])(
-  'refuses a %s with more levels, and gives the reason',
+  'refuses a %s with more levels, with a reason code and a log line',
   async (what, packet, code) => {
     lines.length = 0
     const client = await RawClient.connect(broker.url, { clientId: 'deep' })
@@ -183,7 +183,7 @@ test('refuses a Will Topic with more levels in CONNACK', async () => {
   await expect(RawClient.connect(broker.url, { will })).rejects.toThrow('CONNACK 144')
 })
 
-// The largest values of MQTT.
+// The largest values that MQTT allows.
 test('accepts a Will with a payload and Correlation Data of 65,535 bytes', async () => {
   await witness.subscribe('large/will')
   const will = { topic: 'large/will', payload: Buffer.alloc(65_535, 'x'), qos: 1 as const, retain: false }
@@ -195,7 +195,7 @@ test('accepts a Will with a payload and Correlation Data of 65,535 bytes', async
 })
 
 // MQTT 5 §3.1.4: a client may send packets before CONNACK.
-test('reads a CONNECT and no more before CONNACK, and the rest after it', async () => {
+test('reads only CONNECT before CONNACK, and the rest after it', async () => {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }
@@ -209,7 +209,7 @@ test('reads a CONNECT and no more before CONNACK, and the rest after it', async 
   expect((await next())[0]).toBe(0x10)
   const timer = setInterval(() => stream.read(), 1)
   client.send({ cmd: 'pingreq' })
-  // A reader would have all of it by now.
+  // Without the guard, everything would have been read by now.
   await new Promise((resolve) => setTimeout(resolve, 200))
   clearInterval(timer)
   expect(socket.bytesRead).toBeLessThan(1_000_000)
@@ -219,7 +219,7 @@ test('reads a CONNECT and no more before CONNACK, and the rest after it', async 
   server.close()
 })
 
-test('takes nothing that comes after DISCONNECT', async () => {
+test('ignores packets after DISCONNECT', async () => {
   await witness.subscribe('after')
   const client = await RawClient.connect(broker.url)
   client.send('e0 00', '30 08 00 05 61 66 74 65 72 00')
@@ -227,7 +227,7 @@ test('takes nothing that comes after DISCONNECT', async () => {
   expect(await witness.payloads()).toEqual([])
 })
 
-test('puts packets together from single bytes, and takes many from one segment', async () => {
+test('assembles a packet from single bytes, and splits a segment into many packets', async () => {
   const client = await RawClient.connect(broker.url)
   await client.subscribe('bytes')
   const packet = generate(
@@ -243,7 +243,7 @@ test('puts packets together from single bytes, and takes many from one segment',
   for (let index = 0; index < 100; index++) await client.next('publish')
 })
 
-test('takes a payload of 20 MB', async () => {
+test('accepts a payload of 20 MB', async () => {
   const client = await RawClient.connect(broker.url)
   await client.subscribe('large')
   const payload = Buffer.alloc(20_000_000, 'abc')

@@ -1,7 +1,7 @@
-// Stands between a socket and the embedded broker, and lets only well-formed packets of a client through.
+// Passes only well-formed packets from a socket to the embedded broker.
 //
-// mqtt-packet 9 hands a property that runs past its packet over as `null`. So a stream is cut into packets here, and
-// each is checked first.
+// mqtt-packet 9 returns `null` for a property that is longer than its packet. Therefore the stream is split into packets
+// here, and each packet is checked before it is parsed.
 import { Duplex } from 'node:stream'
 import {
   checkClientPacket,
@@ -12,35 +12,35 @@ import {
 } from './check-packet.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
-/** Limits of one connection, in bytes, and who is told when it is cut off. */
+/** Limits of one connection, in bytes, and a callback for its refusal. */
 export interface GuardOptions {
-  /** Whole packet. @default 64 MiB */
+  /** The largest packet. @default 64 MiB */
   readonly packetBytesMax?: number
-  /** The largest CONNECT. A Will with its properties fits. @default 256 KiB */
+  /** The largest CONNECT; large enough for a Will with properties. @default 256 KiB */
   readonly connectBytesMax?: number
-  /** When so many bytes wait for the client, the stream asks its writer to wait. @default 1 MiB */
+  /** Number of unsent bytes above which the stream applies backpressure. @default 1 MiB */
   readonly highWaterMarkBytes?: number
-  /** Gets why the connection ends. Called at most once. */
+  /** Receives the reason when the connection is closed because of a packet. Called at most once. */
   readonly onRefused?: (reason: RefusedPacketError) => void
 }
 
 /**
- * The stream to give to the broker in place of `socket`. Each `data` event has one whole packet. A packet that is not
- * well-formed ends the connection. Packets after CONNECT wait until the broker has sent CONNACK with success.
+ * Returns the stream for the broker to use instead of `socket`. Each `data` event has one whole packet. A malformed
+ * packet closes the connection. Packets after CONNECT are held back until the broker has sent CONNACK with success.
  *
- * {@link PROGRESS} is emitted whenever the socket has accepted a part of what is to be sent.
+ * {@link PROGRESS} is emitted whenever the socket has accepted a part of the data to send.
  */
 export function guardPackets(socket: Duplex, options: GuardOptions = {}): Duplex {
   return new GuardedStream(socket, options)
 }
 
-/** See {@link guardPackets}. */
+/** The event that {@link guardPackets} describes. */
 export const PROGRESS = 'progress'
 
-// How long a refused client may take to read why.
+// Time for a refused client to read the reason.
 const LINGER_MS = 250
-// Smaller chunks are joined: a copy is cheaper than another system call (or another WebSocket frame). Larger ones are
-// sent in parts, so that a slow client can be told from one that reads nothing.
+// Smaller chunks are joined, because a copy is cheaper than another system call (or another WebSocket frame). Larger
+// ones are sent in parts, which distinguishes a slow client from one that reads nothing.
 const PART_BYTES_MAX = 64 * 1024
 
 class GuardedStream extends Duplex {
@@ -50,15 +50,15 @@ class GuardedStream extends Duplex {
   readonly #connectBytesMax: number
   #buffered: Buffer[] = []
   #bufferedBytes = 0
-  // Bytes that the packet at the front needs before it can be looked at.
+  // Number of buffered bytes needed to process the first packet further.
   #neededBytes = 2
   #version: ClientVersion | undefined
   // CONNACK with success has been sent.
   #isAccepted = false
-  // After DISCONNECT or a refusal nothing counts any more.
+  // After DISCONNECT or a refusal, all input is ignored.
   #isOver = false
   #isRefused = false
-  // What follows the part that the socket has.
+  // The parts not yet passed to the socket.
   #parts: IterableIterator<Buffer> = [].values()
 
   constructor(socket: Duplex, options: GuardOptions) {
@@ -81,7 +81,7 @@ class GuardedStream extends Duplex {
     this.#send([chunk], done)
   }
 
-  // The broker writes a packet field by field; what came together goes out together.
+  // Chunks that were written together are sent together.
   override _writev(items: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
     this.#send(
       items.map(({ chunk }) => chunk),
@@ -99,7 +99,7 @@ class GuardedStream extends Duplex {
     done(error)
   }
 
-  // The client is neither accepted nor refused yet.
+  // Whether CONNECT was received, and the client is neither accepted nor refused yet.
   get #isWaiting(): boolean {
     return this.#version !== undefined && !this.#isAccepted && !this.#isOver
   }
@@ -111,8 +111,8 @@ class GuardedStream extends Duplex {
     else if (isDecided) this.#isOver = true
     this.#parts = partsOf(chunks)
     this.#sendNext(done)
-    // Not from within the write: the broker first finishes what it does with CONNECT.
-    if (isDecided) process.nextTick(() => this.#goOn())
+    // Deferred, because the broker has to finish handling CONNECT first.
+    if (isDecided) process.nextTick(() => this.#continue())
   }
 
   #sendNext(done: (error?: Error | null) => void): void {
@@ -125,8 +125,8 @@ class GuardedStream extends Duplex {
     })
   }
 
-  // After CONNACK.
-  #goOn(): void {
+  // Called after CONNACK.
+  #continue(): void {
     if (this.destroyed) return
     this.#cut()
     this.#socket.resume()
@@ -139,7 +139,7 @@ class GuardedStream extends Duplex {
     this.#cut()
   }
 
-  // Hands on every whole packet.
+  // Passes on every whole packet.
   #cut(): void {
     if (this.#isOver || this.#isWaiting || this.#bufferedBytes < this.#neededBytes) return
     const [front = Buffer.alloc(0)] = this.#buffered
@@ -167,9 +167,9 @@ class GuardedStream extends Duplex {
     this.#bufferedBytes = bytes.length
   }
 
-  // Undefined = not all there yet.
+  // Returns the size of the first packet; undefined = it has not arrived completely.
   #packetSize(bytes: Buffer): number | undefined {
-    // Now, not when it is all there: what speaks HTTP here would wait for as long as we do.
+    // Checked before the packet is complete: an HTTP client, for example, would wait for a response forever.
     if (this.#version === undefined && bytes.length > 0) checkFirstByte(bytes[0]!)
     let length = 0
     for (let index = 1; ; index++) {
@@ -198,14 +198,14 @@ class GuardedStream extends Duplex {
     this.#isOver = true
     this.#isRefused = true
     const socket = this.#socket
-    const farewell = this.#farewell(reason)
-    // The packet that is being sent stays whole.
+    const lastPacket = this.#lastPacket(reason)
+    // Completes the packet that is being sent.
     for (const part of this.#parts) socket.write(part)
-    if (farewell === undefined) {
+    if (lastPacket === undefined) {
       socket.destroy()
     } else {
-      // Destroying at once, with bytes of the client still unread, would reset the connection and lose the answer.
-      socket.end(farewell)
+      // Destroying the socket while input is unread would reset the connection and lose this packet.
+      socket.end(lastPacket)
       socket.resume()
       const timer = setTimeout(() => socket.destroy(), LINGER_MS)
       socket.once('close', () => clearTimeout(timer))
@@ -214,12 +214,12 @@ class GuardedStream extends Duplex {
     this.destroy()
   }
 
-  // MQTT 5 §4.13.1: a DISCONNECT only after CONNACK, and only to MQTT 5; a CONNECT may be refused by CONNACK.
-  #farewell({ reasonCode, connectVersion }: RefusedPacketError): Buffer | undefined {
+  // MQTT 5 §4.13.1: DISCONNECT is sent only after CONNACK, and only with MQTT 5; CONNACK may refuse a CONNECT.
+  #lastPacket({ reasonCode, connectVersion }: RefusedPacketError): Buffer | undefined {
     if (this.#version === 5 && this.#isAccepted) return Buffer.from([0xe0, 1, reasonCode])
     if (this.#version !== undefined) return undefined
     if (connectVersion === 5) return Buffer.from([0x20, 3, 0, reasonCode, 0])
-    // The version is unknown; the shape of 3.1.1 is what its [MQTT-3.1.2-2] asks for.
+    // The version is not supported; MQTT 3.1.1 [MQTT-3.1.2-2] requires this CONNACK.
     if (reasonCode === REASON.unsupportedProtocolVersion) return Buffer.from([0x20, 2, 0, 1])
     if (reasonCode === REASON.notAuthorized) return Buffer.from([0x20, 2, 0, 5])
     return undefined

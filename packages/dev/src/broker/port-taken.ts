@@ -1,7 +1,7 @@
-// Says which port is taken, and which option chooses another.
+// Turns EADDRINUSE into an error that names the port and the option to change it.
 import type { AddressInfo, Server } from 'node:net'
 
-/** A port that somebody else listens on. */
+/** Thrown when another program already uses a port. */
 export class PortTakenError extends Error {
   override readonly name = 'PortTakenError'
   readonly port: number
@@ -10,14 +10,14 @@ export class PortTakenError extends Error {
 
   constructor(port: number, option: string) {
     super(
-      `Port ${port} is taken by another program. Choose another with ${option} PORT, or let the system choose: ${option} 0.`,
+      `Port ${port} is already in use. Choose another port with ${option} PORT, or any free port with ${option} 0.`,
     )
     this.port = port
     this.option = option
   }
 }
 
-/** Runs `start`; when it fails because the port is taken, the error says what to do. @throws PortTakenError */
+/** Runs `start`, and converts its EADDRINUSE error. @throws PortTakenError */
 export async function explainPort<Result>(
   port: number,
   option: string,
@@ -31,7 +31,7 @@ export async function explainPort<Result>(
   }
 }
 
-/** Listens, and resolves with the port (that the system chose, for 0). @throws PortTakenError */
+/** Listens, and resolves with the port, which the system chooses for 0. @throws PortTakenError */
 export function listenOrExplain(server: Server, port: number, host: string, option: string): Promise<number> {
   return explainPort(
     port,

@@ -1,4 +1,4 @@
-// The properties that the embedded broker passes on, byte by byte.
+// The bytes of the properties that the embedded broker forwards.
 import { generate } from 'mqtt-packet'
 import { describe, expect, test } from 'vitest'
 import type { Message } from './message.ts'
@@ -34,13 +34,13 @@ function passOn(packet: Buffer, version: 4 | 5, more: Partial<Message> = {}): Bu
 // MQTT 5 [MQTT-3.3.2-17], [MQTT-3.3.2-18], [MQTT-3.3.2-20]: mixed names and empty values.
 test.each([
   ['user properties in their order', USER_PROPERTIES],
-  ['everything else', `01 01 ${USER_PROPERTIES} 09 0002 00ff 03 0003 612f62 08 0001 72`],
-])('passes on %s', (_what, hex) => {
+  ['all other properties', `01 01 ${USER_PROPERTIES} 09 0002 00ff 03 0003 612f62 08 0001 72`],
+])('forwards %s', (_what, hex) => {
   const packet = publish(bytes(hex))
   expect(passOn(packet, 5)).toEqual(packet)
 })
 
-test('passes no properties on to MQTT 3.1.1', () => {
+test('forwards no properties to MQTT 3.1.1', () => {
   expect(passOn(publish(bytes(USER_PROPERTIES)), 4)).toEqual(bytes('33 06 0001 74 0007 78'))
 })
 
@@ -61,14 +61,14 @@ describe.each([0, 127, 128, 16_383, 16_384, 2_097_152])('a payload of %d bytes',
     [5, 0],
     [5, 2],
     [4, 1],
-  ] as const)('is encoded as mqtt-packet does, MQTT %d, QoS %d', (version, qos) => {
+  ] as const)('is encoded like in mqtt-packet, protocol version %d, QoS %d', (version, qos) => {
     const packet = { topic: 'a/ü', payload: Buffer.alloc(size, 'x'), qos, retain: false, dup: false }
     const expected = generate({ cmd: 'publish', messageId: 7, ...packet }, { protocolVersion: version })
     const message = { ...decodePublish(expected, version), bytes: 0, expiresAtMs: undefined, from: '' }
     const target = { version, messageId: 7, isRepeated: false }
     const chunks = encodePublish({ message, qos, retain: false, subscriptionIdentifiers: [] }, target)
     expect(Buffer.concat(chunks).equals(expected)).toBe(true)
-    // 50 MiB for 20 subscribers would be 1,000 MiB.
+    // Without sharing, 50 MiB for 20 subscribers would need 1,000 MiB.
     if (size > 100_000) expect(chunks).toContain(message.payload)
   })
 })

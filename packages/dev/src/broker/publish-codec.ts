@@ -1,5 +1,5 @@
 // Decodes and encodes PUBLISH. mqtt-packet keeps user properties in an object, which loses their order (MQTT 5
-// [MQTT-3.3.2-18]); here the properties that pass through the broker stay encoded.
+// [MQTT-3.3.2-18]); here, properties that the broker only forwards stay encoded.
 import type { QoS } from 'mqtt-packet'
 import type { ClientVersion } from './check-packet.ts'
 import { Fields, headerSize } from './fields.ts'
@@ -30,7 +30,7 @@ export interface PublishTarget {
 const NONE = Buffer.alloc(0)
 const COPIED_BYTES_MAX = 16 * 1024
 
-/** `packet` is a whole PUBLISH that has passed the packet checks. */
+/** Decodes a whole PUBLISH packet that has passed the packet checks. */
 export function decodePublish(packet: Buffer, version: ClientVersion): Publication {
   const flags = packet.readUInt8()
   const qos = toQos((flags >> 1) & 3)
@@ -49,13 +49,13 @@ export function decodePublish(packet: Buffer, version: ClientVersion): Publicati
   }
 }
 
-/** `qos` has passed the packet checks. */
+/** Narrows a number that has passed the packet checks to a QoS. */
 export function toQos(qos: number): QoS {
   return qos === 0 || qos === 1 ? qos : 2
 }
 
 /**
- * Encodes a PUBLISH for the version of the receiver. A large payload is a chunk of its own, which all subscribers share.
+ * Encodes a PUBLISH for the receiver's version. A large payload is a separate chunk, which all subscribers share.
  */
 export function encodePublish(
   delivery: Delivery,

@@ -1,4 +1,4 @@
-// A packet that the broker does not take, and what the sender is told.
+// The error for a packet that the broker refuses, and MQTT's reason codes.
 
 /** Reason codes that the broker sends (MQTT 5 §2.4). */
 export const REASON = {
@@ -23,12 +23,12 @@ export const REASON = {
   quotaExceeded: 0x97,
 } as const
 
-/** Why a packet is refused; the message has no line breaks and nothing of the packet that is not printable. */
+/** The reason for refusing a packet. The message has no line breaks and no unprintable text from the packet. */
 export class RefusedPacketError extends Error {
   override readonly name = 'RefusedPacketError'
   /** One of {@link REASON}. */
   readonly reasonCode: number
-  /** Protocol level of the CONNECT that is refused: it decides what a refusing CONNACK looks like. */
+  /** Protocol level of a refused CONNECT, which determines the format of the CONNACK. */
   readonly connectVersion: number | undefined
 
   constructor(message: string, reasonCode: number = REASON.malformedPacket, connectVersion?: number) {

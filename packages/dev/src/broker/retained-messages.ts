@@ -1,17 +1,17 @@
-// The retained messages (MQTT 5 §3.3.1.3), within a limit, by topic name.
+// Stores the retained messages (MQTT 5 §3.3.1.3) by topic name, up to a limit.
 import { isExpired, type Message } from './message.ts'
 import { TopicTree, treeBytes } from './topic-tree.ts'
 
 const MESSAGES_MAX = 10_000
 const BYTES_MAX = 256 * 1024 * 1024
 
-/** See the first line. */
+/** The store of retained messages. */
 export class RetainedMessages {
   readonly #messages = new Map<string, Message>()
   readonly #tree = new TopicTree<Message>()
   readonly #log: (line: string) => void
   #bytes = 0
-  // No message expires before it.
+  // No message expires before this time.
   #expiresAtMs = Number.POSITIVE_INFINITY
   #isFull = false
 
@@ -19,14 +19,14 @@ export class RetainedMessages {
     this.#log = log
   }
 
-  /** Replaces the message of the topic, or removes it when there is no payload. False: the limit is reached. */
+  /** Replaces the message of the topic, or removes it for an empty payload. Returns false if the limit is reached. */
   keep(message: Message): boolean {
     if (message.payload.length === 0) {
       this.delete(message.topic)
       return true
     }
     if (!this.#hasRoom(message)) this.#deleteExpired()
-    // The old message stays until it is certain that the new one fits.
+    // The old message must remain if the new one does not fit.
     if (!this.#hasRoom(message)) {
       this.#logFull()
       return false
@@ -48,7 +48,7 @@ export class RetainedMessages {
     if (this.#messages.size < MESSAGES_MAX / 2 && this.#bytes < BYTES_MAX / 2) this.#isFull = false
   }
 
-  /** Those that a filter matches; undefined for each step of the search without one. */
+  /** Yields the messages that a filter matches, and undefined for each other step of the search. */
   *matchedBy(filter: string): Generator<Message | undefined, void> {
     for (const message of this.#tree.matchedBy(filter)) {
       if (message === undefined || !isExpired(message)) yield message
@@ -74,12 +74,12 @@ export class RetainedMessages {
     }
   }
 
-  // Once, until half of it is free again.
+  // Logs once, until half of the space is free again.
   #logFull(): void {
     if (this.#isFull) return
     this.#isFull = true
     this.#log(
-      `MQTT: ${this.#messages.size} messages with ${this.#bytes} bytes are retained, which is the limit: further ones are delivered, but not retained`,
+      `MQTT: ${this.#messages.size} messages with ${this.#bytes} bytes are retained, which is the limit. Further messages are delivered, but not retained.`,
     )
   }
 }

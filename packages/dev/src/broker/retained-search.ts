@@ -1,19 +1,19 @@
 // Sends retained messages to new subscriptions. One SUBSCRIBE may have thousands of filters that each visit thousands
-// of messages, so the search stops in between for other work, and clients have their turns.
+// of messages, so the search is split into short steps, and alternates between clients.
 import type { Message } from './message.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 import type { Session, Subscription } from './session.ts'
 
 type Search = Generator<Message | undefined, void>
 
-// Some milliseconds.
+// Steps without a pause; takes a few milliseconds.
 const STEPS_MAX = 20_000
 
-/** See the first two lines. */
+/** The searches for retained messages in progress. */
 export class RetainedSearch {
   readonly #retained: RetainedMessages
   readonly #deliver: (message: Message, subscription: Subscription) => void
-  // There are at most as many as subscriptions.
+  // At most one per subscription.
   readonly #searches = new Map<Session, Map<Subscription, Search>>()
   #isWaiting = false
 
@@ -22,7 +22,7 @@ export class RetainedSearch {
     this.#deliver = deliver
   }
 
-  /** Sends the first messages now. */
+  /** Starts a search. Sends its first messages immediately, unless other searches are in progress. */
   start(subscription: Subscription): void {
     const { session, filter } = subscription
     const searches = this.#searches.get(session) ?? new Map<Subscription, Search>()
@@ -31,7 +31,7 @@ export class RetainedSearch {
     if (!this.#isWaiting) this.#continue()
   }
 
-  /** Does nothing when it is over. */
+  /** Stops a search. Does nothing if it has finished. */
   stop(subscription: Subscription): void {
     const searches = this.#searches.get(subscription.session)
     searches?.delete(subscription)
@@ -47,7 +47,7 @@ export class RetainedSearch {
         this.stop(subscription)
       }
       if (stepsLeft > 0) continue
-      // To the end: the next client has its turn.
+      // Moves the client to the end, so that the next one is served first.
       if (this.#searches.delete(session)) this.#searches.set(session, searches)
       setImmediate(() => this.#continue())
       this.#isWaiting = true
@@ -56,7 +56,7 @@ export class RetainedSearch {
     this.#isWaiting = false
   }
 
-  // Returns how many steps are left; 0: it goes on later.
+  // Returns the number of steps left; 0 = the search continues later.
   #advance(subscription: Subscription, search: Search, stepsMax: number): number {
     const { session, filter } = subscription
     for (let left = stepsMax; left > 0; left--) {

@@ -1,4 +1,4 @@
-// The sessions of the broker, their expiry, and the Wills of clients that are gone.
+// Stores the sessions of the broker, ends expired ones, and publishes the Wills of disconnected clients.
 import type { MessageRouter } from './message-router.ts'
 import { messageOfWill, type Will } from './make-message.ts'
 import { quoted } from './quoted.ts'
@@ -15,7 +15,7 @@ interface Absence {
 // The longest delay of setTimeout.
 const TIMER_MAX_MS = 2 ** 31 - 1
 
-/** See the first line. */
+/** The store of sessions. */
 export class SessionStore {
   readonly #router: MessageRouter
   readonly #log: (line: string) => void
@@ -41,18 +41,18 @@ export class SessionStore {
     return session
   }
 
-  /** The client has connected again: cancels the end of its session and its Will. */
+  /** Handles a reconnect: cancels the expiry of the session and its delayed Will. */
   resume(session: Session): void {
     this.#absences.get(session)?.cancel()
     this.#absences.delete(session)
   }
 
-  /** The connection of a session has ended; `will` is undefined after a DISCONNECT that removes it. */
+  /** Handles the end of a connection. `will` is undefined after a DISCONNECT that removes it. */
   leave(session: Session, will: Will | undefined): void {
     session.detach()
     const expirySeconds = session.expirySeconds
     const delaySeconds = will?.properties?.willDelayInterval ?? 0
-    // MQTT 5 §3.1.3.2.2: published when the delay is over or the session ends, whichever comes first.
+    // MQTT 5 §3.1.3.2.2: the Will is published when its delay has passed or the session ends, whichever is first.
     if (will !== undefined && delaySeconds === 0) this.#publish(session, will)
     const isWillWaiting = will !== undefined && delaySeconds > 0
     const cancels: (() => void)[] = []
@@ -82,13 +82,13 @@ export class SessionStore {
     if (will !== undefined) this.#publish(session, will)
   }
 
-  /** Ends the session that has been without a connection for longest, of those without messages. False: there is none. */
+  /** Ends the session without messages that has been disconnected for longest. Returns false if there is none. */
   endOldest(): boolean {
-    // In the order in which the clients left.
+    // The map has the order in which the clients disconnected.
     for (const session of this.#absences.keys()) {
       if (!session.isEmpty) continue
       this.#log(
-        `MQTT: there are ${this.size} sessions: the one of client ${quoted(session.clientId, session.clientId.length)} ends, which has been disconnected for longest and has no messages`,
+        `MQTT: the limit of ${this.size} sessions is reached. Ended the session of client ${quoted(session.clientId, session.clientId.length)}, which was disconnected for longest and had no messages.`,
       )
       this.end(session)
       return true
@@ -107,7 +107,7 @@ export class SessionStore {
   }
 }
 
-// Calls back once, unless the return value is called before.
+// Calls `callback` after a delay. The returned function cancels it.
 function after(seconds: number, callback: () => void): () => void {
   const untilMs = Date.now() + seconds * 1_000
   let timer: NodeJS.Timeout

@@ -1,4 +1,4 @@
-// The state of one client, connected or not: its subscriptions, and the messages for it.
+// The session of one client, connected or not: its subscriptions and its messages.
 import type { QoS } from 'mqtt-packet'
 import type { BrokerUser } from './access.ts'
 import type { Connection } from './connection.ts'
@@ -8,44 +8,44 @@ import { quoted } from './quoted.ts'
 /** One topic filter of a session. */
 export interface Subscription {
   readonly session: Session
-  /** As in SUBSCRIBE. */
+  /** The topic filter in SUBSCRIBE, including `$share/{ShareName}/`. */
   readonly filter: string
   readonly qos: QoS
   readonly isNoLocal: boolean
   readonly isRetainAsPublished: boolean
   readonly identifier: number | undefined
   readonly isShared: boolean
-  /** Of a shared subscription: number of the last shared message that was sent to it. */
+  /** For a shared subscription: sequence number of the last shared message that it received. */
   lastTurn: number
 }
 
-// Messages that wait for one session or are unacknowledged; further messages are dropped.
+// Limits for the queued and unacknowledged messages of one session; further messages are dropped.
 const MESSAGES_MAX = 10_000
 const BYTES_MAX = 256 * 1024 * 1024
 const PACKET_IDENTIFIER_MAX = 65_535
 
 interface Unacknowledged {
-  /** Undefined after PUBREC: from then on only PUBREL is resent. */
+  /** Undefined after PUBREC, because then only PUBREL is resent. */
   readonly delivery: Delivery | undefined
 }
 
-/** See the first line. */
+/** The state of one client. */
 export class Session {
   readonly clientId: string
-  /** Only this user may resume or end it. Undefined: nobody logs in. */
+  /** Only this user may resume or end the session. Undefined if the broker requires no login. */
   readonly userName: string | undefined
   readonly subscriptions = new Map<string, Subscription>()
   /** Packet Identifiers of QoS 2 messages from the client whose PUBREL has not arrived. */
   readonly received = new Set<number>()
-  /** How long it lives without a connection. 0 = ends with it, 0xFFFFFFFF = forever (MQTT 5 §3.1.2.11.2). */
+  /** Lifetime without a connection. 0 = ends with the connection, 0xFFFFFFFF = forever (MQTT 5 §3.1.2.11.2). */
   expirySeconds = 0
   readonly #log: (line: string) => void
-  // Of the latest connection.
+  // The user of the latest connection.
   #user: BrokerUser | undefined
   #connection: Connection | undefined
   #waiting: Delivery[] = []
   readonly #unacknowledged = new Map<number, Unacknowledged>()
-  // Those sent on this connection: they count against the client's Receive Maximum.
+  // Messages sent on this connection, which count against the client's Receive Maximum.
   readonly #sent = new Set<number>()
   #toResend: number[] = []
   #bytes = 0
@@ -67,12 +67,12 @@ export class Session {
     return this.#connection?.hasRoom === true && this.#sent.size < this.#connection.receiveMaximum
   }
 
-  /** Whether no message waits in it, in either direction. */
+  /** Whether it has no queued or unacknowledged messages in either direction. */
   get isEmpty(): boolean {
     return this.#waiting.length + this.#unacknowledged.size + this.received.size === 0
   }
 
-  /** The client has connected: resends unacknowledged messages in their order, then sends those that wait. */
+  /** Handles a new connection: resends unacknowledged messages in their order, then sends queued messages. */
   attach(connection: Connection): void {
     this.#connection = connection
     this.#user = connection.user
@@ -89,12 +89,12 @@ export class Session {
     this.#toResend = []
   }
 
-  /** As in Mosquitto, every subscription is granted, and messages that its user may not read are left out. */
+  /** Returns whether its user may read the message. As in Mosquitto, subscriptions are granted without this check. */
   mayRead({ topic }: Message): boolean {
     return this.#user?.may('read', topic) ?? true
   }
 
-  /** False: its queue is full. A message that needs no queue counts as delivered. */
+  /** Delivers or queues a message. Returns false if the queue is full; QoS 0 messages are never queued. */
   deliver(delivery: Delivery): boolean {
     const { message, qos } = delivery
     if (isExpired(message)) return true
@@ -107,12 +107,12 @@ export class Session {
     return true
   }
 
-  /** Sends waiting messages, as far as Receive Maximum allows (MQTT 5 §4.9). */
+  /** Sends queued messages as far as Receive Maximum allows (MQTT 5 §4.9). */
   flush(): void {
     while (this.hasRoom) {
-      const again = this.#toResend.shift()
-      if (again !== undefined) {
-        this.#resend(again)
+      const resendId = this.#toResend.shift()
+      if (resendId !== undefined) {
+        this.#resend(resendId)
         continue
       }
       const delivery = this.#waiting.shift()
@@ -121,13 +121,13 @@ export class Session {
     }
   }
 
-  /** PUBACK, PUBCOMP, or a PUBREC with an error arrived. */
+  /** Handles PUBACK, PUBCOMP, or PUBREC with an error. */
   acknowledge(messageId: number): void {
     this.#settle(messageId)
     this.flush()
   }
 
-  /** PUBREC arrived. False: there is no such message. */
+  /** Handles PUBREC. Returns false if there is no such message. */
   release(messageId: number): boolean {
     const released = this.#unacknowledged.get(messageId)
     if (released === undefined) return false
@@ -136,7 +136,7 @@ export class Session {
     return true
   }
 
-  /** Ends the session. Returns the messages that the client never acknowledged: sent, and not sent yet. */
+  /** Ends the session. Returns the unacknowledged messages that were sent, and those that were not sent yet. */
   clear(): { readonly sent: Delivery[]; readonly waiting: Delivery[] } {
     const unacknowledged = [...this.#unacknowledged.values()].map(({ delivery }) => delivery)
     const sent = unacknowledged.filter((delivery) => delivery !== undefined)
@@ -150,7 +150,7 @@ export class Session {
 
   #sendFirst(delivery: Delivery): void {
     const messageId = this.#nextIdentifier()
-    // A message that is discarded does not count against Receive Maximum (MQTT 5 [MQTT-3.1.2-25], [MQTT-3.3.2-5]).
+    // A discarded message does not count against Receive Maximum (MQTT 5 [MQTT-3.1.2-25], [MQTT-3.3.2-5]).
     const isSent =
       !isExpired(delivery.message) &&
       this.mayRead(delivery.message) &&
@@ -195,7 +195,7 @@ export class Session {
     if (!this.#isFull) {
       this.#isFull = true
       this.#log(
-        `MQTT: the queue of client ${quoted(this.clientId, this.clientId.length)} is full (${count} messages, ${this.#bytes} bytes): further messages for it are dropped`,
+        `MQTT: the queue of client ${quoted(this.clientId, this.clientId.length)} is full (${count} messages, ${this.#bytes} bytes). Further messages for it are dropped.`,
       )
     }
     return false
@@ -205,7 +205,7 @@ export class Session {
     this.#bytes -= message.bytes
   }
 
-  // There is always a free one: at most MESSAGES_MAX are in use.
+  // There is always a free identifier, because at most MESSAGES_MAX are in use.
   #nextIdentifier(): number {
     do {
       this.#lastIdentifier = (this.#lastIdentifier % PACKET_IDENTIFIER_MAX) + 1

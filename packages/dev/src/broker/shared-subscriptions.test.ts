@@ -28,7 +28,7 @@ function publishQos2(payload: string, messageId: number): Packet {
 }
 
 test.each([5, 4] as const)(
-  'delivers each message to one member, in turn, MQTT %d',
+  'delivers each message to one member, in turn, protocol version %d',
   async (protocolVersion) => {
     const members = [await raw({ protocolVersion }), await raw({ protocolVersion })]
     for (const member of members) expect(await member.subscribe('$share/group/work/#')).toBe(1)
@@ -81,7 +81,7 @@ test('delivers unacknowledged messages to another member when a session ends', a
 })
 
 // MQTT 5 [MQTT-4.8.2-5].
-test('delivers QoS 2 messages that were never sent to another member, and those that were sent to none', async () => {
+test('delivers unsent QoS 2 messages of an ended session to another member, but not those already sent', async () => {
   const leaving = await raw({ properties: { receiveMaximum: 1 } })
   await leaving.subscribe('$share/group/work/#', { qos: 2 })
   for (const messageId of [1, 2, 3]) {

@@ -1,4 +1,4 @@
-// Filters to topic names, and topic names to filters: both searches find the same pairs (MQTT 5 §4.7).
+// Compares the searches in both directions: filters for a topic name, and topic names for a filter (MQTT 5 §4.7).
 import { expect, test } from 'vitest'
 import { TopicTree } from './topic-tree.ts'
 
@@ -10,7 +10,7 @@ function joined(names: readonly string[], last: readonly string[], depth: number
   return names.flatMap((name) => joined(names, last, depth - 1).map((rest) => `${name}/${rest}`))
 }
 
-test('finds the same pairs from the filter and from the topic name', () => {
+test('finds the same pairs by filter and by topic name', () => {
   const topics = [1, 2, 3, 4].flatMap((depth) => joined(NAMES, NAMES, depth)).filter((topic) => topic !== '')
   const filters = [1, 2, 3, 4].flatMap((depth) => joined(LEVELS, [...LEVELS, '#'], depth))
   const [byFilter, byTopic] = [new TopicTree<string>(), new TopicTree<string>()]
@@ -26,7 +26,7 @@ test('finds the same pairs from the filter and from the topic name', () => {
   expect(fromFilters).not.toContain('+/# $a/a')
 })
 
-test('goes on when the tree changes during a search', () => {
+test('continues a search when the tree changes', () => {
   const tree = new TopicTree<string>()
   for (const topic of ['a/1', 'a/2', 'b/1']) tree.add(topic, topic)
   const found: string[] = []

@@ -1,19 +1,19 @@
-// Finds topic filters that match a topic name, and topic names that match a filter, level by level (MQTT 5 §4.7).
+// A tree of topic levels that finds the filters for a topic name, and the topic names for a filter (MQTT 5 §4.7).
 
 interface Node<Entry> {
   readonly children: Map<string, Node<Entry>>
   readonly entries: Set<Entry>
 }
 
-// Measured: a node with its two collections.
+// Measured size of a node with its two collections.
 const NODE_BYTES = 400
 
-/** About how much memory the tree needs for a filter or topic name that shares no level with others. */
+/** Estimates the memory for a filter or topic name that shares no level with others. */
 export function treeBytes(filter: string): number {
   return filter.length + filter.split('/').length * NODE_BYTES
 }
 
-/** Entries under topic filters or topic names. Both are valid, and without `$share/{ShareName}/`. */
+/** A map from topic filters or topic names to entries. Both must be valid and without `$share/{ShareName}/`. */
 export class TopicTree<Entry> {
   readonly #root: Node<Entry> = { children: new Map(), entries: new Set() }
 
@@ -30,12 +30,12 @@ export class TopicTree<Entry> {
     node.entries.add(entry)
   }
 
-  /** Does nothing when it is not there. */
+  /** Removes an entry. Does nothing if it does not exist. */
   delete(filter: string, entry: Entry): void {
     deleteBelow(this.#root, filter.split('/'), 0, entry)
   }
 
-  /** Every entry whose filter matches the topic name. */
+  /** Returns every entry whose filter matches the topic name. */
   match(topic: string): Entry[] {
     const found: Entry[] = []
     const levels = topic.split('/')
@@ -44,15 +44,15 @@ export class TopicTree<Entry> {
   }
 
   /**
-   * Every entry whose topic name matches the filter. Also yields undefined, once for each step of the search, so that
-   * the caller can interrupt it. The tree may change in between.
+   * Yields every entry whose topic name matches the filter. Also yields undefined once for each step of the search, so
+   * that the caller can interrupt it. The tree may change during the search.
    */
   *matchedBy(filter: string): Generator<Entry | undefined, void> {
     yield* walk(this.#root, filter.split('/'))
   }
 }
 
-// Returns whether the node is empty now.
+// Removes an entry below a node, and returns whether the node is now empty.
 function deleteBelow<Entry>(
   node: Node<Entry>,
   levels: readonly string[],
@@ -69,13 +69,13 @@ function deleteBelow<Entry>(
   return node.entries.size === 0 && node.children.size === 0
 }
 
-// The recursion is as deep as the topic has levels; the packet checks bound them.
+// The recursion depth is the number of topic levels, which the packet checks limit.
 function collect<Entry>(node: Node<Entry>, levels: readonly string[], index: number, found: Entry[]): void {
   const level = levels[index]
   // MQTT 5 [MQTT-4.7.2-1]: a wildcard at the beginning does not match a topic that begins with `$`.
-  const areWildcardsTaken = index > 0 || level?.startsWith('$') !== true
-  if (areWildcardsTaken) {
-    // Also the level above: `a/#` matches `a` (§4.7.1.2).
+  const mayUseWildcards = index > 0 || level?.startsWith('$') !== true
+  if (mayUseWildcards) {
+    // `#` also matches the parent level: `a/#` matches `a` (§4.7.1.2).
     for (const entry of node.children.get('#')?.entries ?? []) found.push(entry)
   }
   if (level === undefined) {
@@ -84,7 +84,7 @@ function collect<Entry>(node: Node<Entry>, levels: readonly string[], index: num
   }
   const exact = node.children.get(level)
   if (exact !== undefined) collect(exact, levels, index + 1, found)
-  const any = areWildcardsTaken ? node.children.get('+') : undefined
+  const any = mayUseWildcards ? node.children.get('+') : undefined
   if (any !== undefined) collect(any, levels, index + 1, found)
 }
 
@@ -93,7 +93,7 @@ interface Step<Entry> {
   readonly index: number
 }
 
-// Without recursion: a generator inside 200 others would pass each value through all of them.
+// Not recursive, because each value would have to pass through up to 200 nested generators.
 function* walk<Entry>(root: Node<Entry>, levels: readonly string[]): Generator<Entry | undefined, void> {
   const path: Iterator<Step<Entry>>[] = [[{ node: root, index: 0 }].values()]
   for (let steps = path.at(-1); steps !== undefined; steps = path.at(-1)) {
@@ -104,7 +104,7 @@ function* walk<Entry>(root: Node<Entry>, levels: readonly string[]): Generator<E
     }
     yield undefined
     const { node, index } = step.value
-    // `#` also matches the level above (§4.7.1.2).
+    // `#` also matches the parent level (§4.7.1.2).
     const isHash = levels[Math.min(index, levels.length - 1)] === '#' && index >= levels.length - 1
     if (index === levels.length || isHash) yield* node.entries
     if (index < levels.length || isHash) path.push(stepsBelow(node, levels, index))
@@ -124,7 +124,7 @@ function* stepsBelow<Entry>(
     return
   }
   for (const [name, node] of children) {
-    // MQTT 5 [MQTT-4.7.2-1], as above. `#` stays the filter's level for all topic levels below.
+    // MQTT 5 [MQTT-4.7.2-1], as above. `#` applies to all topic levels below.
     if (index > 0 || !name.startsWith('$')) yield { node, index: index + 1 }
   }
 }

@@ -1,4 +1,4 @@
-// What the connector may do: at the API server, and on the network.
+// The connector's permissions at the API server and on the network.
 import { metaOf, selectorLabels, type KubernetesObject } from '../object.ts'
 import type { Connector } from '../options.ts'
 
@@ -9,7 +9,7 @@ export function connectorIdentity(connector: Connector): KubernetesObject[] {
   const { name, namespace } = connector
   const metadata = metaOf(APP, connector)
   return [
-    // A token is mounted where a model server wants one, and then with its own audience and lifetime.
+    // Model servers get a projected token with its own audience and lifetime (option modelToken).
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false },
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -33,7 +33,7 @@ export function connectorIdentity(connector: Connector): KubernetesObject[] {
   ]
 }
 
-/** Metrics from inside of the cluster; out to DNS, broker and models, never to a cloud's metadata service. */
+/** Ingress: metrics, from the cluster. Egress: everywhere but link-local addresses (cloud metadata services). */
 export function connectorNetworkPolicy(connector: Connector, port: number): KubernetesObject {
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -44,7 +44,7 @@ export function connectorNetworkPolicy(connector: Connector, port: number): Kube
       policyTypes: ['Ingress', 'Egress'],
       ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port }] }],
       egress: [
-        // Anywhere: a node-local DNS cache has a link-local address.
+        // To any address, because a node-local DNS cache has a link-local one.
         {
           ports: [
             { protocol: 'UDP', port: 53 },
@@ -63,7 +63,7 @@ export function connectorNetworkPolicy(connector: Connector, port: number): Kube
   }
 }
 
-/** The Service that gives each pod a name, and Prometheus its targets. */
+/** The headless Service that provides DNS names for the pods and targets for Prometheus. */
 export function connectorService(connector: Connector, port: number): KubernetesObject {
   return {
     apiVersion: 'v1',
@@ -71,7 +71,7 @@ export function connectorService(connector: Connector, port: number): Kubernetes
     metadata: metaOf(APP, connector),
     spec: {
       clusterIP: 'None',
-      // A connector that waits for its broker has metrics that say so.
+      // A connector without its broker is not ready, and its metrics are needed most then.
       publishNotReadyAddresses: true,
       selector: selectorLabels(APP, connector),
       ports: [{ name: 'metrics', port, targetPort: 'admin', protocol: 'TCP' }],
@@ -79,7 +79,7 @@ export function connectorService(connector: Connector, port: number): Kubernetes
   }
 }
 
-/** Lets a node be drained, one connector at a time. */
+/** Permits draining of nodes, one connector at a time. */
 export function connectorDisruptionBudget(connector: Connector): KubernetesObject {
   return {
     apiVersion: 'policy/v1',
@@ -87,7 +87,7 @@ export function connectorDisruptionBudget(connector: Connector): KubernetesObjec
     metadata: metaOf(APP, connector),
     spec: {
       maxUnavailable: 1,
-      // One that waits for its broker must not keep a node from being drained.
+      // A connector that waits for its broker must not block the drain of a node.
       unhealthyPodEvictionPolicy: 'AlwaysAllow',
       selector: { matchLabels: selectorLabels(APP, connector) },
     },

@@ -1,35 +1,62 @@
-// What a configuration that is good elsewhere must not say in this pod.
+// Rejects configurations that are valid elsewhere but cannot work in the connector's pod.
 import { posix } from 'node:path'
 import { OptionError, type Connector } from '../options.ts'
 import { PATTERNS } from '../patterns.ts'
 import { PATHS, valueAt, type ConfigValues } from './config-file.ts'
 
-/** `config` is the whole of it. @throws OptionError where the connector could not start, or would be killed */
+/**
+ * `config` is the complete configuration.
+ * @throws OptionError if the connector could not start, or if the kubelet would kill it
+ */
 export function checkConfig(connector: Connector, config: ConfigValues): void {
   if (valueAt(config, 'admin', 'enabled') === false || valueAt(config, 'admin', 'port') === 0) {
-    throw mistake('switches admin off, or to any port; the kubelet asks /livez and /readyz')
+    throw mistake('disables the admin server or its fixed port; the kubelet needs /livez and /readyz')
   }
   const host = valueAt(config, 'admin', 'host')
   if (typeof host === 'string' && PATTERNS.loopback.test(host)) {
-    throw mistake(`has admin.host "${host}", where the kubelet does not reach it; leave it out`)
+    throw mistake(`has admin.host "${host}", which the kubelet cannot reach; remove it`)
   }
+  checkMounts(connector)
   const folders = mountedFolders(connector)
   for (const [path, file] of filesIn(config, [])) {
-    if (posix.normalize(file) === file && folders.some((folder) => file.startsWith(`${folder}/`))) continue
-    throw mistake(`has ${path} "${file}", which is not in the pod; it mounts ${folders.join(', ')}`)
+    if (posix.normalize(file) === file && folders.some((folder) => isInside(file, folder))) continue
+    throw mistake(
+      `has ${path} "${file}", but no volume is mounted there. Mounted: ${folders.join(', ')}`,
+      'Mount a Secret with this file: --mount-secret NAME=FOLDER',
+    )
   }
 }
 
-function mistake(message: string): OptionError {
-  return new OptionError('connector.config', message)
+function mistake(message: string, remedy?: string): OptionError {
+  return new OptionError('connector.config', message, remedy)
 }
 
-function mountedFolders({ brokerSecret, modelToken }: Connector): string[] {
+// The container cannot start with a mount inside of another one, which is read-only.
+function checkMounts({ secretMounts }: Connector): void {
+  const taken: string[] = Object.values(PATHS)
+  for (const { mountPath } of secretMounts) {
+    const other = taken.find(
+      (path) => isInside(path, mountPath) || isInside(mountPath, path) || path === mountPath,
+    )
+    if (other !== undefined) {
+      const where = other === mountPath ? 'is already in use' : `overlaps with the mount ${other}`
+      throw new OptionError('connector.secretMounts', `has "${mountPath}", which ${where}`)
+    }
+    taken.push(mountPath)
+  }
+}
+
+function mountedFolders({ brokerSecret, modelToken, secretMounts }: Connector): string[] {
   return [
     PATHS.config,
     ...(brokerSecret === '' ? [] : [PATHS.broker]),
     ...(modelToken === undefined ? [] : [PATHS.token]),
+    ...secretMounts.map(({ mountPath }) => mountPath),
   ]
+}
+
+function isInside(path: string, folder: string): boolean {
+  return path.startsWith(`${folder}/`)
 }
 
 function filesIn(value: unknown, path: readonly string[]): [string, string][] {

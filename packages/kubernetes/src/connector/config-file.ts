@@ -1,7 +1,7 @@
-// The connector's configuration in the cluster: what the installation decides, and what the user says on top.
+// The connector's configuration in the cluster: the installation's settings, overridden by the user's.
 import type { Connector } from '../options.ts'
 
-/** Where the pod mounts what the connector reads and writes. */
+/** The mount paths in the connector's pod. */
 export const PATHS = {
   config: '/etc/inferwire/config',
   broker: '/etc/inferwire/broker',
@@ -9,27 +9,27 @@ export const PATHS = {
   state: '/var/lib/inferwire',
 } as const
 
-// Of /livez, /readyz and /metrics where the configuration does not say another.
+// The connector's defaults for options that the configuration does not set.
 const ADMIN_PORT = 8383
 const DRAIN_TIMEOUT_MS = 25_000
 
 /** A configuration, or a part of one. */
 export type ConfigValues = Readonly<Record<string, unknown>>
 
-/** What the user says wins; maps are merged, everything else replaced. `brokerHost` is the broker's Service. */
+/** The user's values win; maps are merged, other values replaced. `brokerHost` is the broker's Service. */
 export function connectorConfig(connector: Connector, brokerHost: string): ConfigValues {
   const { brokerSecret, replicas } = connector
   const defaults = {
     broker: {
       url: `mqtt://${brokerHost}:1883`,
       ...(brokerSecret === '' ? {} : { username: 'inferwire', passwordFile: `${PATHS.broker}/password` }),
-      // A pod whose node is lost may come back only when somebody has looked after the node.
+      // After the loss of a node, the pod may return only after an operator has repaired or removed the node.
       sessionExpirySeconds: 3600,
-      // A lone connector keeps its subscription while it restarts; several share one.
+      // A single connector keeps its own subscription across restarts; several use a shared one.
       ...(replicas > 1 ? { share: 'inferwire' } : {}),
     },
     models: {},
-    // Kubelet and Prometheus come from outside of the pod.
+    // Kubelet and Prometheus connect from outside of the pod.
     admin: { host: '0.0.0.0' },
   }
   return merged(defaults, connector.config)
@@ -44,18 +44,18 @@ function merged(defaults: ConfigValues, values: ConfigValues): ConfigValues {
   return result
 }
 
-/** A value of the configuration by its path; undefined where it is not there. */
+/** The value at a path of the configuration; undefined if absent. */
 export function valueAt(config: ConfigValues, ...path: readonly string[]): unknown {
   return path.reduce<unknown>((value, key) => (isMap(value) ? value[key] : undefined), config)
 }
 
-/** Seconds until the kubelet kills: the drain, and time to say good-bye. */
+/** Seconds until the kubelet kills the connector: the drain, and 5 s to disconnect. */
 export function gracePeriodSeconds(config: ConfigValues): number {
   const timeoutMs = valueAt(config, 'drain', 'timeoutMs')
   return Math.ceil((typeof timeoutMs === 'number' ? timeoutMs : DRAIN_TIMEOUT_MS) / 1000) + 5
 }
 
-/** The port of the probes. */
+/** The port of the probes and of the metrics. */
 export function adminPort(config: ConfigValues): number {
   const port = valueAt(config, 'admin', 'port')
   return typeof port === 'number' ? port : ADMIN_PORT

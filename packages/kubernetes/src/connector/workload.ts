@@ -1,7 +1,8 @@
-// The connector's pods: a StatefulSet, because the broker keeps each one's queue under its name.
+// The connector's pods: a StatefulSet, because the broker keeps the queue of each under a stable client identifier.
 import {
   containerSecurity,
   GROUP_MAY_READ,
+  labelsOf,
   lostNodeTolerations,
   metaOf,
   podSecurity,
@@ -13,15 +14,14 @@ import { adminPort, gracePeriodSeconds, PATHS, type ConfigValues } from './confi
 
 const APP = 'inferwire'
 const USER_ID = 65_532
-// Of the limit, for V8's heap; the rest is for request bodies, which are not in it, and for Node.js itself, which takes
-// 40 MiB whatever the limit.
+// V8's heap, as a share of the memory limit. The rest is for request bodies, which are outside of the heap, and for
+// Node.js itself, which takes 40 MiB whatever the limit.
 const HEAP_SHARE = 0.75
 const OUTSIDE_OF_HEAP_MI = 56
 const TOKEN_SECONDS = 3600
 
 /** StatefulSet. */
 export function connectorStatefulSet(connector: Connector, config: ConfigValues): KubernetesObject {
-  const labels = selectorLabels(APP, connector)
   return {
     apiVersion: 'apps/v1',
     kind: 'StatefulSet',
@@ -29,11 +29,11 @@ export function connectorStatefulSet(connector: Connector, config: ConfigValues)
     spec: {
       serviceName: connector.name,
       replicas: connector.replicas,
-      // They do not know one another.
+      // Replicas do not depend on one another.
       podManagementPolicy: 'Parallel',
-      selector: { matchLabels: labels },
+      selector: { matchLabels: selectorLabels(APP, connector) },
       template: {
-        metadata: { labels },
+        metadata: { labels: labelsOf(APP, connector) },
         spec: podSpec(connector, config),
       },
     },
@@ -66,15 +66,17 @@ function container(connector: Connector, port: number): Record<string, unknown> 
   return {
     name: APP,
     image,
+    imagePullPolicy: 'IfNotPresent',
     args: ['connect', '--config', `${PATHS.config}/inferwire.yaml`],
     env: [
-      // Part of the client identifier: inferwire-0 finds the queue of inferwire-0.
+      // Part of the client identifier, so that each pod finds its queue after a restart.
       { name: 'INFERWIRE_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      // The session of a lone connector has a subscription that is not shared: with it each request would run twice.
+      // A client identifier of its own: the session of a single connector has a subscription that is not shared, and
+      // with it each request would run twice.
       ...(replicas > 1
         ? [{ name: 'INFERWIRE_BROKER_CLIENT_ID', value: 'inferwire-shared-$(INFERWIRE_NAME)' }]
         : []),
-      // The journal of requests that may have ended the process: it outlives the container, not the pod.
+      // The journal of requests that may have ended the process survives a restart of the container, not of the pod.
       { name: 'XDG_STATE_HOME', value: PATHS.state },
       { name: 'NODE_OPTIONS', value: heapOptions(memoryMi) },
     ],
@@ -85,7 +87,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       limits: { memory: `${memoryMi}Mi` },
     },
     startupProbe: { ...probe('/livez'), periodSeconds: 1, failureThreshold: 60 },
-    // Alive without a broker, ready with one: a restart would not bring the broker back.
+    // Alive without a broker, ready with one: a restart of the connector would not restore the broker.
     livenessProbe: { ...probe('/livez'), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
     readinessProbe: { ...probe('/readyz'), periodSeconds: 5, timeoutSeconds: 5 },
     volumeMounts: [
@@ -95,13 +97,17 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       ...(connector.modelToken === undefined
         ? []
         : [{ name: 'token', mountPath: PATHS.token, readOnly: true }]),
+      // Whole folders: files that are mounted by subPath do not follow a rotated Secret.
+      ...connector.secretMounts.map(({ mountPath }, index) => {
+        return { name: `secret-${index}`, mountPath, readOnly: true }
+      }),
     ],
   }
 }
 
 function heapOptions(memoryMi: number): string {
   const oldMi = Math.min(Math.floor(memoryMi * HEAP_SHARE), memoryMi - OUTSIDE_OF_HEAP_MI)
-  // New objects take up to three of these beside it.
+  // The young generation takes up to three semi-spaces in addition.
   const semiSpaceMi = memoryMi >= 512 ? 16 : memoryMi >= 256 ? 8 : memoryMi >= 128 ? 4 : 2
   return `--max-old-space-size=${oldMi} --max-semi-space-size=${semiSpaceMi}`
 }
@@ -110,7 +116,7 @@ function probe(path: string): Record<string, unknown> {
   return { httpGet: { path, port: 'admin' } }
 }
 
-function secretVolumes({ brokerSecret, modelToken }: Connector): Record<string, unknown>[] {
+function secretVolumes({ brokerSecret, modelToken, secretMounts }: Connector): Record<string, unknown>[] {
   const volumes: Record<string, unknown>[] = []
   if (brokerSecret !== '') {
     volumes.push({ name: 'broker', secret: { secretName: brokerSecret, defaultMode: GROUP_MAY_READ } })
@@ -126,6 +132,9 @@ function secretVolumes({ brokerSecret, modelToken }: Connector): Record<string, 
       name: 'token',
       projected: { defaultMode: GROUP_MAY_READ, sources: [{ serviceAccountToken }] },
     })
+  }
+  for (const [index, { secretName }] of secretMounts.entries()) {
+    volumes.push({ name: `secret-${index}`, secret: { secretName, defaultMode: GROUP_MAY_READ } })
   }
   return volumes
 }

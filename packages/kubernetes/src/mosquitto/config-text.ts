@@ -1,11 +1,11 @@
-// mosquitto.conf for a pod, for both lines of Mosquitto.
+// Generates mosquitto.conf for a pod, for both release lines of Mosquitto.
 import type { Broker } from '../options.ts'
 
 const MIB = 1_048_576
-// Not counted by Mosquitto: the program, its libraries and what malloc keeps, 9 MiB measured with 2.0.11.
+// Memory that Mosquitto does not count: the program, its libraries and malloc's overhead; 9 MiB measured with 2.0.11.
 const OUTSIDE_OF_LIMIT_MI = 16
 
-/** Where the pod mounts what the broker reads and writes. */
+/** The mount paths in the broker's pod. */
 export const PATHS = {
   config: '/mosquitto/config',
   password: '/mosquitto/password',
@@ -16,12 +16,12 @@ export const PATHS = {
 /** The ports on which the broker listens. */
 export const PORTS = { mqtt: 1883, ws: 9001, mqtts: 8883 } as const
 
-/** Whether the broker itself speaks TLS; with Traefik it ends there. */
+/** Whether the broker terminates TLS, which Traefik does where it is in use. */
 export function hasTlsListener({ tls, expose }: Pick<Broker, 'tls' | 'expose'>): boolean {
   return tls !== undefined && expose !== 'traefik'
 }
 
-/** The configuration. */
+/** The text of mosquitto.conf. */
 export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' | 'memoryMi'>): string {
   const { memoryLimit, queuedBytes, queuedMessages } = memoryBounds(broker.memoryMi)
   return [
@@ -30,26 +30,26 @@ export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' 
     'protocol websockets',
     ...(hasTlsListener(broker) ? tlsListener() : []),
     '',
-    '# Nobody without a password, and everybody under the own name only.',
+    '# No access without a password; the ACL restricts each user to topics with its own name.',
     'allow_anonymous false',
     `password_file ${PATHS.password}/password.txt`,
     `acl_file ${PATHS.config}/acl.txt`,
     '',
     ...persistence(broker.version),
     '',
-    '# A client that does not come back is forgotten, with its queue.',
+    '# Removes the session and the queue of a client that has been away for this long.',
     'persistent_client_expiration 14d',
     '',
-    '# 2.1 takes packets of 2,000,000 bytes unless told otherwise; tensors are larger.',
+    '# The default of 2.1 is 2,000,000 bytes, which is too small for many tensors.',
     'max_packet_size 67108864',
-    '# What may be unacknowledged at once where the client does not say (MQTT 3.1.1); the default is 20.',
+    '# Unacknowledged messages per client without a Receive Maximum (MQTT 3.1.1); the default is 20.',
     'max_inflight_messages 1000',
-    '# The queue of a client that is away. What does not fit is dropped, and its publisher is not told.',
+    '# The queue of a client that is away. Further messages are discarded without notice to their publisher.',
     `max_queued_messages ${queuedMessages}`,
     `max_queued_bytes ${queuedBytes}`,
-    '# Of all queues together, where memory is counted: by 2.1, and by 2.0 with glibc, which its official image has not.',
+    '# The bound for all queues together. It needs 2.1, or a 2.0 with glibc, which the official image of 2.0 does not use.',
     `memory_limit ${memoryLimit}`,
-    '# A small packet leaves at once.',
+    '# Sends small packets without delay.',
     'set_tcp_nodelay true',
     '',
     'log_dest stdout',
@@ -61,7 +61,7 @@ export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' 
   ].join('\n')
 }
 
-// What the broker may take of the memory limit of its container, in bytes and messages.
+// Bounds derived from the memory limit of the container, in bytes and messages.
 function memoryBounds(memoryMi: number): {
   readonly memoryLimit: number
   readonly queuedBytes: number
@@ -71,7 +71,7 @@ function memoryBounds(memoryMi: number): {
   return {
     memoryLimit: limitMi * MIB,
     queuedBytes: (memoryMi * MIB) / 4,
-    // Each takes some hundred bytes beside its payload, which alone is counted by the other.
+    // Each message takes some hundred bytes in addition to its payload, and the bound in bytes counts payloads only.
     queuedMessages: memoryMi * 200,
   }
 }
@@ -83,17 +83,17 @@ function tlsListener(): string[] {
 function persistence(version: Broker['version']): string[] {
   if (version === '2.0') {
     return [
-      '# Everything is saved at every stop, and every 10 s. Killed, the broker knows what it knew at the last save: what it',
-      '# acknowledged since and had not handed on is lost, except to clients that repeat until they have an answer.',
-      '# A save halts the broker while it writes all queues, 0.2 s for 100 MB: each second that would be a fifth of its time,',
-      '# and with autosave_on_changes (after each message) its throughput falls to a tenth or less. 2.1 has a better way.',
+      '# The broker saves everything at each stop and every 10 s. After a crash it starts from the last save: messages that',
+      '# it acknowledged since then and had not delivered are lost, unless their clients repeat unanswered requests.',
+      '# A save stops the broker while it writes all queues, 0.2 s for 100 MB. An interval of 1 s would take a fifth of its',
+      '# time; autosave_on_changes (after each message) reduces its throughput to a tenth or less. 2.1 does not need saves.',
       'persistence true',
       `persistence_location ${PATHS.data}/`,
       'autosave_interval 10',
     ]
   }
   return [
-    '# Each change is written before the next: a crash loses what is being acknowledged, not the last seconds.',
+    '# Writes each change before the next one: a crash loses messages in flight, not those of the last seconds.',
     `persistence_location ${PATHS.data}/`,
     'global_plugin /usr/lib/mosquitto_persist_sqlite.so',
     'plugin_opt_flush_period 0',

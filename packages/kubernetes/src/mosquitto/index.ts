@@ -8,21 +8,20 @@ import { brokerNetworkPolicy, brokerRoutes, brokerService } from './network.ts'
 import { brokerDeployment, brokerVolume } from './workload.ts'
 
 export { mosquittoConf } from './config-text.ts'
-export { ENTRY_PORTS } from './network.ts'
 
 const APP = 'mosquitto'
 
-/** Who uses the broker. */
+/** The parameters of access rules and NetworkPolicy. */
 export interface BrokerUse {
   /** Root of the topics. */
   readonly root: string
   /** User name of the connector. */
   readonly connectorUser: string
-  /** Where the connector is; undefined: not in this cluster. */
+  /** Where the connector runs; undefined if not in this cluster. */
   readonly connector: Place | undefined
 }
 
-/** @throws Error for a root or user that an ACL file cannot hold */
+/** @throws Error for a root or user name that cannot be part of an ACL file */
 export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[] {
   const { root, connectorUser } = use
   const { passwordFile } = broker
@@ -34,16 +33,16 @@ export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: metaOf(APP, broker, '-config'), data: files },
     ...passwordObjects(broker),
     brokerVolume(broker),
-    // 2.0 reads the password file only at a start, or when it is told to by SIGHUP, which nobody sends here.
+    // 2.0 reads the password file only at startup and on SIGHUP, which Kubernetes does not send.
     brokerDeployment(broker, hashOf(broker.passwords === 'existing' ? files : { ...files, passwordFile })),
     brokerService(broker),
     ...brokerRoutes(broker),
     brokerNetworkPolicy(broker, use.connector),
-    // No PodDisruptionBudget: with one pod it either allows all or keeps the node from being drained for ever.
+    // No PodDisruptionBudget: with one pod it either has no effect or blocks the drain of the node forever.
   ]
 }
 
-/** ConfigMap (the guide's) or Secret with the password file; none where there is one already. */
+/** ConfigMap or Secret with the password file; none if an existing Secret is used. */
 function passwordObjects(broker: Broker): KubernetesObject[] {
   const metadata = metaOf(APP, broker, '-password')
   const files = { 'password.txt': broker.passwordFile }

@@ -1,15 +1,11 @@
-// How the broker is reached: inside by its Service, outside by what `expose` says, and by whom at all.
-import { metaOf, selectorLabels, type KubernetesObject, type Place } from '../object.ts'
+// The network access to the broker: its Service, the routes for clients outside of the cluster, the NetworkPolicy.
+import { metaOf, selectorLabels, type App, type KubernetesObject, type Place } from '../object.ts'
 import type { Broker } from '../options.ts'
 import { hasTlsListener, PORTS } from './config-text.ts'
 
 const APP = 'mosquitto'
-/** Traefik's entry points and the Gateway's listener. */
-export const ENTRY_PORTS = { mqtt: 5883, mqtts: 8883 } as const
-// In Kubernetes' default range.
-const NODE_PORTS = { mqtt: 31_883, mqtts: 31_884 } as const
 
-/** The Service for pods of the cluster, and for Traefik. */
+/** The Service for pods of the cluster, including Traefik. */
 export function brokerService(broker: Broker): KubernetesObject {
   return {
     apiVersion: 'v1',
@@ -35,7 +31,7 @@ export function brokerService(broker: Broker): KubernetesObject {
   }
 }
 
-/** What lets clients in from outside of the cluster. */
+/** The objects that let clients outside of the cluster reach the broker. */
 export function brokerRoutes(broker: Broker): KubernetesObject[] {
   switch (broker.expose) {
     case 'traefik':
@@ -55,8 +51,9 @@ function traefik(broker: Broker, kind: string, suffix: string, spec: object): Ku
   return { apiVersion: `${group}/v1alpha1`, kind, metadata: metaOf(APP, broker, suffix), spec }
 }
 
-// By the Service's address, which refuses at once while there is no broker. The address of a pod that has just gone is
-// silent: a client that comes back in that moment waits for its own time-out. Traefik before 2.10 has no such field.
+// nativeLB selects the Service's address, which refuses connections at once while there is no broker. The address of a
+// pod that was just removed does not answer: a client that reconnects then waits for its own connection timeout.
+// Traefik before 2.10 has no such field.
 function target(broker: Broker, port: number): Record<string, unknown> {
   return { name: broker.name, port, ...(broker.traefikApi === 'v3' ? { nativeLB: true } : {}) }
 }
@@ -65,7 +62,7 @@ function plainRoute(broker: Broker): KubernetesObject {
   const services = [target(broker, PORTS.mqtt)]
   return traefik(broker, 'IngressRouteTCP', '', {
     entryPoints: ['mqtt'],
-    // Without TLS a client says no name: one plain entry point is one broker.
+    // Without TLS a connection contains no host name, so a plain entry point can have one broker only.
     routes: [{ match: 'HostSNI(`*`)', services }],
   })
 }
@@ -101,7 +98,7 @@ function gateway(broker: Broker): KubernetesObject {
         {
           name: 'mqtt',
           protocol: 'TCP',
-          port: ENTRY_PORTS.mqtt,
+          port: broker.externalPort,
           allowedRoutes: { kinds: [{ kind: 'TCPRoute' }], namespaces: { from: 'Same' } },
         },
       ],
@@ -121,7 +118,7 @@ function tcpRoute(broker: Broker): KubernetesObject {
   }
 }
 
-// Beside the other Service, so that the inside does not change with the outside.
+// A second Service, so that the first does not depend on how the broker is exposed.
 function publicService(broker: Broker): KubernetesObject {
   const name = hasTlsListener(broker) ? 'mqtts' : 'mqtt'
   const isNodePort = broker.expose === 'nodeport'
@@ -132,22 +129,22 @@ function publicService(broker: Broker): KubernetesObject {
     spec: {
       type: isNodePort ? 'NodePort' : 'LoadBalancer',
       selector: selectorLabels(APP, broker),
-      // The broker's log shows the client's address, not a node's.
+      // Preserves the client's address for the broker's log.
       externalTrafficPolicy: 'Local',
       ports: [
         {
           name,
-          port: PORTS[name],
+          port: isNodePort ? PORTS[name] : broker.externalPort,
           targetPort: name,
           protocol: 'TCP',
-          ...(isNodePort ? { nodePort: NODE_PORTS[name] } : {}),
+          ...(isNodePort ? { nodePort: broker.externalPort } : {}),
         },
       ],
     },
   }
 }
 
-/** Who may open a connection to the broker; it opens none itself. */
+/** Restricts connections to the broker; the broker itself may open none. */
 export function brokerNetworkPolicy(broker: Broker, connector: Place | undefined): KubernetesObject {
   const { expose } = broker
   const own = connector === undefined ? [] : [fromPods('inferwire', connector)]
@@ -168,14 +165,14 @@ export function brokerNetworkPolicy(broker: Broker, connector: Place | undefined
   }
 }
 
-function fromPods(app: string, place: Place): Record<string, unknown> {
+function fromPods(app: App, place: Place): Record<string, unknown> {
   return {
     namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': place.namespace } },
     podSelector: { matchLabels: selectorLabels(app, place) },
   }
 }
 
-// Traefik is in namespace traefik, kube-system (k3s) or any other: found by the label of its chart, or by that of the
+// Traefik may run in any namespace, such as traefik or kube-system (k3s). The labels are those of its chart and of the
 // Deployment in its documentation.
 function traefikPods(): Record<string, unknown>[] {
   return [{ 'app.kubernetes.io/name': 'traefik' }, { app: 'traefik' }].map((matchLabels) => ({

@@ -1,7 +1,8 @@
-// The broker's pod: one, on one volume.
+// The broker's workload: a single pod with a single volume.
 import {
   containerSecurity,
   GROUP_MAY_READ,
+  labelsOf,
   lostNodeTolerations,
   metaOf,
   podSecurity,
@@ -15,20 +16,19 @@ const APP = 'mosquitto'
 // User and group of the official image.
 const USER_ID = 1883
 
-/** Deployment. `configHash` restarts the broker when its configuration is another. */
+/** Deployment. A changed `configHash` restarts the broker. */
 export function brokerDeployment(broker: Broker, configHash: string): KubernetesObject {
-  const labels = selectorLabels(APP, broker)
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
     metadata: metaOf(APP, broker),
     spec: {
       replicas: 1,
-      // The old broker ends before the new one starts: two on one volume would overwrite each other's queues.
+      // The old pod ends before the new one starts: two brokers on one volume would overwrite each other's queues.
       strategy: { type: 'Recreate' },
-      selector: { matchLabels: labels },
+      selector: { matchLabels: selectorLabels(APP, broker) },
       template: {
-        metadata: { labels, annotations: { 'checksum/config': configHash } },
+        metadata: { labels: labelsOf(APP, broker), annotations: { 'checksum/config': configHash } },
         spec: podSpec(broker),
       },
     },
@@ -41,18 +41,19 @@ function podSpec(broker: Broker): Record<string, unknown> {
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     tolerations: lostNodeTolerations(),
-    // Time to save the queues.
+    // Leaves time to save the queues.
     terminationGracePeriodSeconds: 30,
     securityContext: podSecurity(USER_ID),
     affinity: {
-      podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [notBesideAnother(broker)] },
+      podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [apartFromAnother(broker)] },
     },
     containers: [
       {
         name: APP,
         image: broker.image,
+        imagePullPolicy: 'IfNotPresent',
         args: ['/usr/sbin/mosquitto', '-c', `${PATHS.config}/mosquitto.conf`],
-        // A file of a ConfigMap or Secret is a symbolic link, and 2.1 opens none without this. 2.0 ignores it.
+        // Files of ConfigMaps and Secrets are symbolic links, which 2.1 opens only with this. 2.0 ignores it.
         env: [{ name: 'MOSQUITTO_UNSAFE_ALLOW_SYMLINKS', value: '1' }],
         ports: [
           port('mqtt', PORTS.mqtt),
@@ -64,7 +65,7 @@ function podSpec(broker: Broker): Record<string, unknown> {
           requests: { cpu: '50m', memory: `${Math.min(64, broker.memoryMi)}Mi` },
           limits: { memory: `${broker.memoryMi}Mi` },
         },
-        // A large database takes a while to be read.
+        // Loading a large database takes a while.
         startupProbe: { tcpSocket: { port: 'mqtt' }, periodSeconds: 2, failureThreshold: 60 },
         readinessProbe: { tcpSocket: { port: 'mqtt' }, periodSeconds: 10, timeoutSeconds: 3 },
         livenessProbe: { tcpSocket: { port: 'mqtt' }, periodSeconds: 20, timeoutSeconds: 5 },
@@ -87,9 +88,9 @@ function podSpec(broker: Broker): Record<string, unknown> {
   }
 }
 
-// ReadWriteOnce keeps pods of other nodes from the volume, and this those of the same one: a second replica, and the
-// successor of a pod that is still saving its queues.
-function notBesideAnother(broker: Broker): Record<string, unknown> {
+// ReadWriteOnce excludes pods on other nodes from the volume. This excludes those on the same node: a second replica,
+// and the successor of a pod that is still saving its queues.
+function apartFromAnother(broker: Broker): Record<string, unknown> {
   return {
     labelSelector: { matchLabels: selectorLabels(APP, broker) },
     topologyKey: 'kubernetes.io/hostname',

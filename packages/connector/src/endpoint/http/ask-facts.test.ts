@@ -1,4 +1,4 @@
-// What a real server's metadata become.
+// How the metadata of a real server is interpreted.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -31,7 +31,7 @@ const page =
   (response) =>
     response.writeHead(status, { 'content-type': 'text/html' }).end('<html>Not here</html>')
 
-// `answers` by path, without what all have in common.
+// `answers` by path, without the common prefix and model name.
 async function upstreamOf(
   answers: Readonly<Record<string, Answer>>,
   versions: readonly string[] = [],
@@ -67,7 +67,7 @@ async function ask(v2: Answer, v1: Answer, signal?: AbortSignal): Promise<ModelF
   return upstream.facts(signal ?? new AbortController().signal).catch((error: unknown) => error as Problem)
 }
 
-test('a server that speaks both: tensors come from V2', async () => {
+test('takes the tensors from V2 if the server supports both dialects', async () => {
   expect(await ask(json(200, V2_METADATA), json(200, { name: 'iris', ready: true }))).toEqual({
     protocolVersions: ['v2', 'v1'],
     unanswered: [],
@@ -87,11 +87,11 @@ test.each([
   ['an input that is null', { inputs: [null] }],
   ['outputs that are not a list', { outputs: { name: 'Y' } }],
   ['a version that is a number', { versions: ['1', 7] }],
-])('%s: no part of a list is shown as the whole of it', async (_, metadata) => {
+])('omits a list with invalid or too many entries: %s', async (_, metadata) => {
   expect(await ask(json(200, metadata), notFound)).toEqual({ protocolVersions: ['v2'], unanswered: [] })
 })
 
-test('metadata with a byte order mark is read, as an answer with one is', async () => {
+test('reads metadata with a byte order mark', async () => {
   expect(await ask(text('\ufeff{"platform":"onnx"}'), notFound)).toEqual({
     protocolVersions: ['v2'],
     unanswered: [],
@@ -99,11 +99,11 @@ test('metadata with a byte order mark is read, as an answer with one is', async 
   })
 })
 
-test.each(['null', '[]', '0.87', '"iris"', ''])('the description %j is none', async (description) => {
+test.each(['null', '[]', '0.87', '"iris"', ''])('rejects the metadata %j', async (description) => {
   expect(await ask(text(description), notFound)).toHaveProperty('code', 'upstream_invalid_response')
 })
 
-test('each version is described as the server describes it, and one that it does not have is missing', async () => {
+test('describes each version from its own metadata, and reports versions that the server does not have', async () => {
   const described = (name: string): Answer => json(200, { ...V2_METADATA, inputs: [input(name)] })
   const upstream = await upstreamOf(
     {
@@ -135,7 +135,7 @@ test('each version is described as the server describes it, and one that it does
   )
 })
 
-test('a 404 says that a dialect is not spoken; two say that the model is not there', async () => {
+test('a 404 in one dialect means that it is not supported; in both, that the model is not ready', async () => {
   expect(await ask(notFound, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: [] })
   expect(await ask(notFound, notFound)).toMatchObject({
     code: 'model_not_ready',
@@ -149,7 +149,7 @@ test.each([
   ['503', json(503, { error: 'loading' })],
   ['a reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
   ['429', json(429, { error: 'busy' })],
-])('%s in one dialect leaves open whether it is spoken', async (_, failing) => {
+])('%s in one dialect leaves the dialect unanswered', async (_, failing) => {
   expect(await ask(failing, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: ['v2'] })
   expect(await ask(failing, notFound)).toHaveProperty('code')
 })
@@ -167,18 +167,18 @@ test.each([
   ],
   ['a route that a gateway does not have', (response) => response.writeHead(404).end()],
 ] satisfies [string, Answer][])(
-  '%s in one dialect does not leave that dialect unanswered forever',
+  '%s in one dialect means that the dialect is not supported',
   async (_, refusing) => {
     expect(await ask(refusing, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: [] })
     expect(await ask(refusing, notFound)).toHaveProperty('code')
   },
 )
 
-test('where no dialect is answered, a server that is loading is the reason, and not a refusal', async () => {
+test('prefers the report of a loading server to an error in the other dialect', async () => {
   expect(await ask(json(503, {}), json(400, {}))).toMatchObject({ code: 'model_not_ready' })
 })
 
-test('a question that is withdrawn ends at once, on the socket', async () => {
+test('an aborted query ends at once and closes its socket', async () => {
   const stopping = new AbortController()
   let hang!: Answer
   const closed = new Promise((resolve) => {

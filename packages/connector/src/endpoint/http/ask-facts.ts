@@ -1,4 +1,4 @@
-// Asks a model server which dialects it speaks for a model, and what the model and each of its versions is.
+// Queries a model server for the dialects of a model, and for the metadata of the model and of its versions.
 import {
   operationRoute,
   Problem,
@@ -16,14 +16,14 @@ import { judgeAnswer } from './judge-answer.ts'
 
 const ASK_TIMEOUT_MS = 5_000
 const METADATA_BYTES_MAX = 256 * 1024
-// The description becomes part of a retained message: bounded.
+// Bounds the description, because it becomes part of a retained message.
 const ENTRIES_MAX = 64
 
-/** What is asked about. */
+/** The model to ask about. */
 export interface AskedModel {
   /** The model's name on its server. */
   readonly name: string
-  /** The dialects that the server may speak. */
+  /** The dialects that the server may support, in order of preference. */
   readonly dialects: readonly Dialect[]
   /** The configured versions. */
   readonly versions: readonly string[]
@@ -32,11 +32,11 @@ export interface AskedModel {
 type Metadata = Readonly<Record<string, unknown>>
 
 /**
- * Asks in each dialect for the model's metadata. When one dialect was answered, a refusal in another one (404, but also
- * 400, 401, 405 or a web page: servers differ in how they answer an unknown path) means that the server does not speak
- * it. A dialect is unanswered only where another moment may bring an answer. Then each configured version is asked for:
- * the model's metadata does not describe its versions.
- * @throws Problem: `model_not_ready` when every answer was 404, else the reason why no dialect was answered. After
+ * Requests the model's metadata in each dialect. If one dialect succeeds, an error in another (404, but also 400, 401,
+ * 405 or a web page: servers differ in how they answer unknown paths) means that the server does not support it. A
+ * dialect counts as unanswered only if a later query may succeed. Then the metadata of each configured version is
+ * requested, because the model's metadata does not describe its versions.
+ * @throws Problem: `model_not_ready` if every response was 404, else the reason why no dialect succeeded. After
  * `signal` is aborted, any Problem.
  */
 export async function askFacts(
@@ -56,7 +56,7 @@ export async function askFacts(
       const metadata = await ask(target, route, signal)
       if (metadata === undefined) continue
       found.push(dialect)
-      // The dialects come in order of preference.
+      // Dialects are in order of preference: the first one wins.
       description = { ...readDescription(metadata), ...description }
     } catch (error) {
       if (!(error instanceof UpstreamFailure)) {
@@ -81,7 +81,7 @@ export async function askFacts(
   })
 }
 
-// All at once: there are 64 at most, and one that hangs must not keep the others waiting.
+// In parallel: there are 64 at most, and one that hangs must not delay the others.
 async function askVersions(
   target: HttpTarget,
   model: AskedModel,
@@ -93,14 +93,17 @@ async function askVersions(
   return new Map(await Promise.all(answers))
 }
 
-// The dialects come in order of preference: the first one that describes the version counts.
+// Dialects are in order of preference: the first one that describes the version wins.
 async function askVersion(
   target: HttpTarget,
   model: AskedModel,
   version: string,
   signal: AbortSignal,
 ): Promise<VersionFacts> {
-  let facts: VersionFacts = { state: 'missing', reason: 'the server speaks no dialect that has versions' }
+  let facts: VersionFacts = {
+    state: 'missing',
+    reason: 'the server supports no protocol version with model versions',
+  }
   for (const dialect of versionedDialects().filter((each) => model.dialects.includes(each))) {
     const route = operationRoute('metadata', dialect, model.name, version)
     if (route === undefined) continue
@@ -148,8 +151,7 @@ async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promi
   }
 }
 
-// Any value is a JSON text (RFC 8259 §2), but only an object describes a model. TextDecoder leaves out a byte order
-// mark.
+// Any value is valid JSON (RFC 8259 §2), but only an object describes a model. TextDecoder removes a byte order mark.
 function readMetadata(body: Uint8Array, address: string): Metadata {
   let value: unknown
   try {
@@ -158,14 +160,12 @@ function readMetadata(body: Uint8Array, address: string): Metadata {
     value = undefined
   }
   if (isObject(value)) return value
-  throw new Problem(
-    'upstream_invalid_response',
-    'The model server did not describe its model with a JSON object.',
-    { detail: address },
-  )
+  throw new Problem('upstream_invalid_response', "The model server's metadata is not a JSON object.", {
+    detail: address,
+  })
 }
 
-// Passes after the time-out, or when the signal is aborted.
+// Expires after the timeout, or when the signal is aborted.
 class AskDeadline implements Deadline {
   readonly atMs = performance.now() + ASK_TIMEOUT_MS
   problem: Problem | undefined
@@ -173,12 +173,12 @@ class AskDeadline implements Deadline {
   readonly #address: string
   readonly #signal: AbortSignal
   readonly #timer: NodeJS.Timeout
-  readonly #stop = (): void => this.#pass('the question was withdrawn')
+  readonly #stop = (): void => this.#pass('the query was cancelled')
 
   constructor(address: string, signal: AbortSignal) {
     this.#address = address
     this.#signal = signal
-    this.#timer = setTimeout(() => this.#pass(`nothing for ${ASK_TIMEOUT_MS} ms`), ASK_TIMEOUT_MS)
+    this.#timer = setTimeout(() => this.#pass(`no response for ${ASK_TIMEOUT_MS} ms`), ASK_TIMEOUT_MS)
     signal.addEventListener('abort', this.#stop)
     if (signal.aborted) this.#stop()
   }
@@ -209,8 +209,8 @@ function readDescription(metadata: Metadata): ModelDescription {
   }
 }
 
-// A list that is too long, or that has an entry which is not well formed, is left out: a part of an interface would be
-// read as the whole of it. The operation `metadata` hands on what the server says.
+// A list that is too long or has a malformed entry is omitted: readers would take a part for the complete interface.
+// The operation `metadata` still returns what the server sends.
 function wholeList<Entry>(
   value: unknown,
   toEntry: (value: unknown) => Entry | undefined,

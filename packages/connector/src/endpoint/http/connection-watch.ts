@@ -1,20 +1,20 @@
-// Detects what undici does not report: 1xx answers that it refuses, and connections that were cut off.
+// Detects what undici does not report: interim responses (1xx) that it rejects, and truncated responses.
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import { InterimAnswers, type InterimFault } from './interim-answers.ts'
 
-/** The server sends something else than the answer to the request. */
+/** The server sent something other than the response to the request. */
 class InterimAnswerError extends Error {
   readonly code = 'INTERIM_ANSWER'
 }
 
 const FAULTS: Readonly<Record<InterimFault, string>> = {
-  switched: 'The server answered 101 (Switching Protocols), which was not asked for.',
-  endless: 'The server sent interim answers (1xx) without an end.',
+  switched: 'The server sent 101 (Switching Protocols), but the request had no Upgrade.',
+  endless: 'The server sent interim responses (1xx) without end.',
 }
 
-/** Watches one socket from its connection to its end; it must be made before undici gets the socket. */
+/** Watches one socket until it closes; must be created before undici gets the socket. */
 export class ConnectionWatch {
   readonly #interim = new InterimAnswers()
   #isCutOff = false
@@ -25,12 +25,12 @@ export class ConnectionWatch {
     if (socket instanceof TLSSocket) this.#watchEnd(socket)
   }
 
-  /** The connection broke, or ended over TLS without a closure alert: an answer that only its end bounds is not whole. */
+  /** The connection broke, or TLS ended without a closure alert: a response delimited only by its end is incomplete. */
   get isCutOff(): boolean {
     return this.#isCutOff
   }
 
-  /** A request goes out: what is read next is its answer. */
+  /** A request is being sent: the bytes read next are its response. */
   sent(): void {
     this.#interim.expect()
   }
@@ -55,9 +55,9 @@ export class ConnectionWatch {
   }
 }
 
-// Node.js does not distinguish the end of the TCP connection from the closure alert. But at the moment when the TLS
-// stream ends, its TCP handle still reads after an alert (EALREADY), and does not after the end of TCP. Should a later
-// Node.js have no such handle, every such body is treated as cut off.
+// Node.js does not distinguish the end of the TCP connection from the closure alert. But when the TLS stream ends, its
+// TCP handle is still reading after an alert (EALREADY), and no longer reading after the end of TCP. If a later Node.js
+// has no such handle, every such body is treated as truncated.
 function hasClosureAlert(socket: object): boolean {
   const handle = memberOf(memberOf(socket, '_handle'), '_parent')
   const readStart = memberOf(handle, 'readStart')

@@ -1,5 +1,5 @@
-// Answers that only the end of the connection bounds: whether that end says that they are whole. The servers are real,
-// and so is their TLS; pre-shared keys spare it certificates.
+// Responses delimited only by the end of the connection: whether that end proves that they are complete. Servers and
+// TLS are real; pre-shared keys make certificates unnecessary.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
@@ -61,7 +61,7 @@ const PSK = Buffer.alloc(32, 7)
 const CIPHERS = 'PSK-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256'
 type Version = 'TLSv1.2' | 'TLSv1.3'
 
-// `end` gets the TLS socket and the TCP socket below it, once the answer was handed to TCP.
+// `end` receives the TLS socket and its TCP socket after the response was written.
 async function askTls(
   version: Version,
   answer: string,
@@ -93,16 +93,14 @@ const withoutAlert = (_secure: TLSSocket, raw: Socket): void => void raw.destroy
 const BROKEN = { code: 'upstream_unreachable', sign: 'unreachable', maybeExecuted: true }
 
 describe.each<Version>(['TLSv1.2', 'TLSv1.3'])('over %s', (version) => {
-  test('a body that the end bounds is not whole without a closure alert', async () => {
+  test('rejects a body delimited by the end of the connection without a closure alert', async () => {
     const problem = await askTls(version, ENDED_BY_CLOSE, withoutAlert)
     expect(problem).toMatchObject(BROKEN)
-    expect((problem as Problem).message).toBe(
-      'The connection to the model server broke in the middle of its answer.',
-    )
+    expect((problem as Problem).message).toBe('The connection to the model server broke during its response.')
     expect((problem as Problem).detail).toContain('close_notify')
   })
 
-  test('it is whole with a closure alert, at once or later', async () => {
+  test('accepts it with a closure alert, sent at once or later', async () => {
     expect(await askTls(version, ENDED_BY_CLOSE, withAlert)).toMatchObject({ status: 200 })
     expect(await askTls(version, ENDED_BY_CLOSE, withAlertLater)).toMatchObject({ status: 200 })
   })
@@ -110,11 +108,11 @@ describe.each<Version>(['TLSv1.2', 'TLSv1.3'])('over %s', (version) => {
   test.each([
     ['chunks', CHUNKED],
     ['a length', WITH_LENGTH],
-  ])('a body with %s needs no alert', async (_what, answer) => {
+  ])('accepts a body with %s without an alert', async (_what, answer) => {
     expect(await askTls(version, answer, withoutAlert)).toMatchObject({ status: 200 })
   })
 
-  test('a body of many records, in the middle of which the connection ends, is not whole', async () => {
+  test('rejects a body of many TLS records that ends without a closure alert', async () => {
     const long = `${HEAD}\r\n[${'1,'.repeat(40_000)}1]`
     expect(await askTls(version, long, withoutAlert)).toMatchObject(BROKEN)
     expect(await askTls(version, long, withAlert)).toMatchObject({ status: 200 })
@@ -129,23 +127,23 @@ async function askPlain(answer: string, end: (socket: Socket) => void): Promise<
   return ask(openPool({ url, tls: {}, callsMax: 10 }), url)
 }
 
-// The answer is read by then; before, there would be no answer at all.
+// Resets only after the client has read the response; an earlier reset would discard it.
 const reset = (socket: Socket): void => void setTimeout(() => socket.resetAndDestroy(), 20)
 
 describe('over plain TCP', () => {
-  test('a body that the end bounds is whole: nothing else says so', async () => {
+  test('accepts a body delimited by an orderly end of the connection', async () => {
     expect(await askPlain(ENDED_BY_CLOSE, (socket) => socket.end())).toMatchObject({ status: 200 })
   })
 
   test.each([
     ['one object', '{"predictions":[1'],
     ['80 objects, between two of them', `{"predictions":[${'{"a":1},'.repeat(79)}{"a":1}`],
-  ])('JSON that is cut off is not whole, whatever its last byte is: %s', async (_what, body) => {
+  ])('rejects truncated JSON, whatever its last byte is: %s', async (_what, body) => {
     const problem = await askPlain(`${HEAD}\r\n${body}`, (socket) => socket.end())
     expect(problem).toMatchObject({ code: 'upstream_invalid_response' })
   })
 
-  test('it is not whole when the connection is reset', async () => {
+  test('rejects such a body if the connection is reset', async () => {
     expect(await askPlain(ENDED_BY_CLOSE, reset)).toMatchObject(BROKEN)
   })
 })

@@ -11,9 +11,9 @@ test.each([
     '{"error":"generate expects model to produce exactly 1 response, use generate stream"}',
   ],
   ['with white space', ' { "error" : "boom" } \n'],
-  ['behind a byte order mark', '\ufeff{"error":"boom"}'],
+  ['after a byte order mark', '\ufeff{"error":"boom"}'],
   ['of 70 kB', `{"error":"${'x'.repeat(70_000)}"}`],
-])('an error with status 200 is an error: %s', (_what, body) => {
+])('detects an error with status 200: %s', (_what, body) => {
   expect(isError(body)).toBe(true)
 })
 
@@ -35,6 +35,6 @@ test.each([
   ['nothing', ''],
   ['only a beginning', '{"error":"boom'],
   ['only an end', '{"error":"boom\\"}'],
-])('a model may answer with any members: %s', (_what, body) => {
+])('does not take a model output for an error: %s', (_what, body) => {
   expect(isError(body)).toBe(false)
 })

@@ -1,21 +1,21 @@
-// An error that came with status 200. Only a server's whole mark counts: a model may answer with any members.
+// Detects errors sent with status 200. The whole body must match a known form: a model's output may have any members.
 import { afterSpace, endOfString, startOfText } from './json-bytes.ts'
 
-// `{"message":"…","batchId":"","predictions":null}`: KServe's batcher, when the model behind it failed.
+// `{"message":"…","batchId":"","predictions":null}`: KServe's batcher, if the model behind it failed.
 const BATCHER_REST = /^\s*,\s*"batchId"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"predictions"\s*:\s*null\s*\}\s*$/
 // `{"error":"…"}` and nothing else: Triton's generate.
 const NOTHING_MORE = /^\s*\}\s*$/
 const MARK = /^"(error|message)"\s*:\s*"/
-// What follows the text of a whole mark is short.
+// The rest of a known form after the error text is short.
 const MARK_BYTES = 64
 const REST_BYTES_MAX = 256
 
-/** Whether this body of a 200 is a whole mark. The text of an error is never empty. */
+/** Whether the body of a 200 is an error in a known form. The error text is never empty. */
 export function isErrorIn200(body: Uint8Array): boolean {
   const brace = startOfText(body)
   if (body[brace] !== 0x7b) return false
   const quote = afterSpace(body, brace + 1)
-  // Most answers end here: the first member is neither "error" nor "message".
+  // Most responses return here: the first member is neither "error" nor "message".
   if (body[quote + 1] !== 0x65 && body[quote + 1] !== 0x6d) return false
   const mark = MARK.exec(text(body, quote, quote + MARK_BYTES))
   if (mark === null) return false

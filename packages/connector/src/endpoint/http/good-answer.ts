@@ -1,5 +1,4 @@
-// Turns a successful answer into the reply's body and type: the bytes untouched, under the type that the server gave
-// them.
+// Validates a successful response, and keeps its body unchanged and its type as labelled.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import {
@@ -17,8 +16,8 @@ import { isWholeJson } from './whole-json.ts'
 const OPEN_OBJECT = 0x7b
 
 /**
- * `isReadiness`: the request asked whether the model is ready, which a status alone can say.
- * @throws Problem `upstream_invalid_response` when the answer is empty, encoded, mislabelled or incomplete.
+ * Converts a successful response. With `isReadiness` (a readiness request) the body may be empty.
+ * @throws Problem `upstream_invalid_response` if the response is empty, encoded, mislabelled or incomplete.
  */
 export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boolean): EndpointResponse {
   const { status, inferenceHeaderContentLength } = answer
@@ -27,26 +26,30 @@ export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boo
   return { status, body: answer.body, contentType, inferenceHeaderContentLength }
 }
 
-// RFC 9110 §15.3.5: 204 and an empty body say that there is nothing to send.
+// An empty body, as with 204 (RFC 9110 §15.3.5), is no inference result.
 function checkBody({ status, body, coding }: HttpAnswer, address: string, isReadiness: boolean): void {
   if (body.length === 0) {
     if (isReadiness) return
-    throw new Problem('upstream_invalid_response', 'The answer of the model server is empty.', {
+    throw new Problem('upstream_invalid_response', 'The response of the model server is empty.', {
       detail: `${address}: ${status} without a body`,
     })
   }
   if (coding === undefined) return
-  throw new Problem('upstream_invalid_response', 'The answer of the model server is encoded.', {
-    detail: `${address}: ${status} with the coding "${coding.slice(0, 100)}", although the request accepts identity only. Switch compression off in front of the model.`,
-  })
+  throw new Problem(
+    'upstream_invalid_response',
+    'The response of the model server is compressed or encoded.',
+    {
+      detail: `${address}: ${status} with coding "${coding.slice(0, 100)}", but the request accepts only identity. Disable compression in front of the model.`,
+    },
+  )
 }
 
-/** @throws Problem where the body is not what its header fields say. */
+/** @throws Problem if the body does not match its header fields. */
 function typeOf(answer: HttpAnswer, address: string): string {
   const { body, contentType, inferenceHeaderContentLength } = answer
   if (inferenceHeaderContentLength !== undefined) {
     checkJsonLength(inferenceHeaderContentLength, body.length, address)
-    // KServe's own server sends binary answers without a Content-Type; this header alone tells them.
+    // KServe's own server sends binary responses without a Content-Type; only this header identifies them.
     return UNKNOWN_TYPE
   }
   if (contentType === undefined || body.length === 0) return passable(contentType)
@@ -55,8 +58,8 @@ function typeOf(answer: HttpAnswer, address: string): string {
     return JSON_TYPE
   }
   if (isWebPage(contentType))
-    throw invalid('A web page answered instead of the model server.', answer, address)
-  // In another charset a value need not begin with the byte of ASCII. A reader that knows the charset can judge it.
+    throw invalid('The response is a web page, not an answer of the model server.', answer, address)
+  // Other charsets may encode JSON in bytes other than ASCII's, so the body is not checked.
   if (hasForeignCharset(contentType)) return passable(contentType)
   if (isJsonType(contentType)) {
     checkJson(answer, address)
@@ -67,7 +70,7 @@ function typeOf(answer: HttpAnswer, address: string): string {
 
 function checkJson(answer: HttpAnswer, address: string): void {
   if (isWholeJson(asBuffer(answer.body))) return
-  throw invalid('The answer of the model server is not whole JSON.', answer, address)
+  throw invalid('The response of the model server is not complete JSON.', answer, address)
 }
 
 function invalid(sentence: string, { status, contentType, body }: HttpAnswer, address: string): Problem {
@@ -80,12 +83,14 @@ function checkJsonLength(value: string, bodyBytes: number, address: string): voi
   if (/^\d{1,10}$/.test(value) && Number(value) <= bodyBytes) return
   throw new Problem(
     'upstream_invalid_response',
-    'The answer of the model server does not say how much of it is JSON.',
-    { detail: `${address}: inference-header-content-length "${value.slice(0, 20)}" of ${bodyBytes} bytes` },
+    'The response of the model server has an invalid inference-header-content-length.',
+    {
+      detail: `${address}: inference-header-content-length "${value.slice(0, 20)}", body of ${bodyBytes} bytes`,
+    },
   )
 }
 
-// KServe's batcher lets Go guess the type of its JSON, which gives text/plain.
+// KServe's batcher leaves the Content-Type to Go, which labels JSON as text/plain.
 function isBatchersJson(contentType: string, body: Uint8Array): boolean {
   return isPlainText(contentType) && body[0] === OPEN_OBJECT && isWholeJson(asBuffer(body))
 }

@@ -1,4 +1,4 @@
-// What happens to connections when calls end early: a real server, and one that accepts but never shakes hands.
+// Connections of calls that end early, to a real server and to one that accepts but never completes the handshake.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import {
@@ -24,7 +24,7 @@ afterEach(async () => {
 interface Listening {
   readonly url: string
   readonly port: number
-  /** Every connection that was ever made, in order. */
+  /** All connections ever made, in order. */
   readonly sockets: Socket[]
 }
 
@@ -49,7 +49,7 @@ function open(url: string, callsMax = 100): HttpPool {
 
 interface Call {
   readonly end: Promise<unknown>
-  /** Lets the deadline pass now. */
+  /** Makes the deadline expire now. */
   expire(): void
 }
 
@@ -77,7 +77,7 @@ function call(pool: HttpPool): Call {
 const answering = (answer: (response: ServerResponse) => void): Server =>
   createServer((request, response) => void request.resume().on('end', () => answer(response)))
 
-test('a call that ends while it connects leaves the connection to the next one, and is never sent', async () => {
+test('a call that ends while connecting is never sent and leaves the connection to the next call', async () => {
   let requests = 0
   const server = await listen(answering((response) => response.end(String((requests += 1)))))
   const pool = open(server.url)
@@ -90,7 +90,7 @@ test('a call that ends while it connects leaves the connection to the next one, 
   expect([server.sockets.length, requests, pool.callsHeld]).toEqual([1, 1, 0])
 })
 
-test('a running call that ends closes its connection, and makes none for itself', async () => {
+test('a call that ends in flight closes its connection and does not reconnect', async () => {
   let isReached: () => void
   const reached = new Promise<void>((resolve) => (isReached = resolve))
   const server = await listen(answering(() => isReached()))
@@ -101,7 +101,7 @@ test('a running call that ends closes its connection, and makes none for itself'
   running.expire()
   expect(await running.end).toBe(EXPIRED)
   await gone
-  // Whatever was dialled before this connection is accepted before it.
+  // Connections are accepted in order, so any earlier one would be visible after this one.
   const marker = connect(server.port, '127.0.0.1')
   closing.push(() => marker.destroy())
   await once(marker, 'connect')
@@ -109,7 +109,7 @@ test('a running call that ends closes its connection, and makes none for itself'
   expect([server.sockets.length, pool.callsHeld]).toEqual([2, 0])
 })
 
-test('many calls that end together make room for as many at once', async () => {
+test('calls that end together make room for as many new calls at once', async () => {
   let isQuiet = true
   const held: ServerResponse[] = []
   const server = await listen(answering((response) => (isQuiet ? held.push(response) : response.end('1'))))
@@ -124,7 +124,7 @@ test('many calls that end together make room for as many at once', async () => {
   expect(pool.callsHeld).toBe(0)
 })
 
-test('short deadlines against a server that never gets ready open a bounded number of sockets', async () => {
+test('short deadlines open a limited number of sockets to a server that never completes the handshake', async () => {
   const dead = await listen(createTcpServer(), 'https')
   const pool = open(dead.url, 3)
   for (let index = 0; index < 3; index += 1) {
@@ -135,10 +135,10 @@ test('short deadlines against a server that never gets ready open a bounded numb
   for (let index = 0; index < 50; index += 1) {
     const refused = await call(pool).end
     expect(refused).toMatchObject({ code: 'upstream_unreachable', retryable: true })
-    expect((refused as Problem).detail).toContain('3 calls run or still wait for their connection')
+    expect((refused as Problem).detail).toContain('3 calls are in flight or waiting for a connection')
   }
   await expect.poll(() => dead.sockets.length).toBe(3)
-  // When the attempts end, there is room again.
+  // When these attempts end, new calls are admitted.
   for (const socket of dead.sockets) socket.destroy()
   await expect.poll(() => pool.callsHeld).toBe(0)
   const again = call(pool)
@@ -147,7 +147,7 @@ test('short deadlines against a server that never gets ready open a bounded numb
   expect(await again.end).toMatchObject({ code: 'upstream_unreachable' })
 })
 
-test('a pool that is closed, and what undici refuses to send, hold nothing', async () => {
+test('counts no held calls for a closed pool or for requests that undici refuses to send', async () => {
   const server = await listen(answering((response) => response.end('1')))
   const pool = open(server.url, 2)
   for (let index = 0; index < 5; index += 1) {

@@ -1,4 +1,4 @@
-// One HTTP exchange with a model server, on undici's dispatch layer: bytes out, bytes in, bounded, stoppable.
+// Makes one HTTP call to a model server on undici's dispatch layer, with bounded size and support for cancellation.
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '@inferwire/protocol'
 import type { Dispatcher } from 'undici'
@@ -7,40 +7,39 @@ import { NOT_HTTP, unreachable, type Progress } from './unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import type { CallConnection, HttpPool } from './http-pool.ts'
 
-/** What a server answered, before anybody judged it. */
+/** A complete HTTP response, not yet judged. */
 export interface HttpAnswer {
   readonly status: number
   readonly contentType: string | undefined
   readonly inferenceHeaderContentLength: string | undefined
   readonly retryAfter: string | undefined
-  /** When it was made, by the server's clock. */
+  /** The Date field: when the response was created, by the server's clock. */
   readonly date: string | undefined
   readonly location: string | undefined
   readonly wwwAuthenticate: string | undefined
-  /** Envoy's mark that the answer came from behind the first proxy. */
+  /** Envoy added its header: the response came from behind the first proxy. */
   readonly hasUpstreamServiceTime: boolean
-  /** What the body is still encoded with, such as gzip; undefined = with nothing. */
+  /** The coding that the body still has, such as gzip; undefined = none. */
   readonly coding: string | undefined
   readonly body: Uint8Array
 }
 
-/** What is sent. */
+/** The request to send, and the limits of its response. */
 export interface HttpCallOptions {
   readonly method: 'GET' | 'POST'
-  /** Fixed when the endpoint was made. */
   readonly path: string
   readonly headers: string[]
   readonly body: Buffer | null
   readonly responseBytesMax: number
   readonly deadline: Deadline
-  /** For the operator's log: where this goes. */
+  /** Method and URL, for the operator's log. */
   readonly address: string
 }
 
 /**
- * `finish` makes the result of the answer, in the same turn of the event loop; what it throws is thrown.
- * @throws Problem `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, or what the deadline
- * says when it passes.
+ * Sends a request and resolves with `finish(response)`, which runs in the same turn of the event loop as the end of the
+ * response. Errors of `finish` reject the promise.
+ * @throws Problem `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, or the deadline's problem.
  */
 export function callHttp<Result>(
   pool: HttpPool,
@@ -51,7 +50,7 @@ export function callHttp<Result>(
     const problem = options.deadline.problem ?? noConnection(pool, options.address)
     if (problem !== undefined) return reject(problem)
     const exchange = new HttpExchange(pool, options, finish, resolve, reject)
-    // undici takes a reusable header list; it does not change it.
+    // The header list is shared between calls; undici does not modify it.
     pool.dispatch(
       { method: options.method, path: options.path, headers: options.headers, body: options.body, exchange },
       exchange,
@@ -67,12 +66,12 @@ function noConnection({ callsHeld, callsHeldMax }: HttpPool, address: string): P
     'upstream_unreachable',
     'The model server cannot be reached.',
     {
-      detail: `${address}: ${callsHeld} calls run or still wait for their connection; no more are made`,
+      detail: `${address}: limit reached, ${callsHeld} calls are in flight or waiting for a connection`,
     },
   )
 }
 
-// Tells undici to drop a call before it is sent, and to keep the connection.
+// Thrown to make undici drop an unsent call and keep the connection.
 const ENDED = new Error('The call ended while it waited for a connection.')
 
 class CutOffError extends Error {
@@ -80,12 +79,12 @@ class CutOffError extends Error {
 
   constructor() {
     super(
-      'The connection broke, or ended over TLS without close_notify, before an answer that has neither Content-Length nor chunks was known to be whole.',
+      'The connection broke, or TLS ended without close_notify, during a response without Content-Length or chunks, so the response may be truncated.',
     )
   }
 }
 
-/** Of an answer that has none. */
+/** The body of a response without one. */
 export const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: IncomingHttpHeaders = {}
 
@@ -122,14 +121,14 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(): void {
-    // Its abort would end the new connection with the call; what is thrown ends the call only.
+    // Aborting would also close the new connection; throwing ends only the call.
     if (this.#isOver) throw ENDED
     this.#isSent = true
     this.connection?.sent()
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    // 1xx answers come before the real one.
+    // 1xx are interim responses.
     if (status < 100) this.#badStatus(status)
     if (status < 200) return
     this.#status = status
@@ -149,7 +148,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#release()
     if (this.#isOver) return
     this.#end()
-    // RFC 9112 §8, §9.8: without a length and without chunks, only an orderly end says that the body is whole.
+    // RFC 9112 §8, §9.8: without a length or chunks, only an orderly close proves that the body is complete.
     if (this.connection?.isCutOff === true && isEndedByClose(this.#status, this.#headers)) {
       return this.#reject(unreachable(new CutOffError(), this.#options.address, this.#progress))
     }
@@ -175,7 +174,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     return this.#status === 0 ? 'sent' : 'answering'
   }
 
-  // The parser reads any three digits. RFC 9110 §15: there is nothing below 100.
+  // The parser accepts any three digits. RFC 9110 §15: a status below 100 is invalid.
   #badStatus(status: number): void {
     this.#fail(
       new Problem('upstream_invalid_response', NOT_HTTP, {
@@ -188,8 +187,10 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#fail(
       new Problem(
         'response_too_large',
-        `The answer of the model server is larger than ${this.#options.responseBytesMax} bytes.`,
-        { detail: `from ${this.#options.address}; models.*.limits.responseBytesMax` },
+        `The response of the model server is larger than ${this.#options.responseBytesMax} bytes.`,
+        {
+          detail: `${this.#options.address}. To allow larger responses, raise models.*.limits.responseBytesMax.`,
+        },
       ),
     )
   }
@@ -197,9 +198,9 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
   #fail(problem: Problem): void {
     if (this.#isOver) return
     this.#end()
-    // Release the part of the answer that was received: undici may hold this exchange for a while.
+    // Free the bytes received so far: undici may hold this exchange for a while.
     this.#first = this.#rest = undefined
-    // The socket is closed in this turn of the event loop; a call that was not sent stays until it has a connection.
+    // A call in flight ends with its socket now; an unsent call stays in undici's queue until it gets a connection.
     if (this.#isSent) {
       this.#release()
       this.connection?.breakOff(problem)
@@ -239,8 +240,8 @@ function answerOf(status: number, headers: IncomingHttpHeaders, body: Uint8Array
   }
 }
 
-// RFC 9110 §8.4: what a server did to the content; RFC 9112 §6.1: what it did to the message. `chunked` is taken off by
-// the HTTP parser; `identity` is the name for nothing.
+// Content codings are in RFC 9110 §8.4, transfer codings in RFC 9112 §6.1. The HTTP parser decodes `chunked`;
+// `identity` means no coding.
 function codingOf(
   content: string | string[] | undefined,
   transfer: string | string[] | undefined,
@@ -254,7 +255,7 @@ function codingOf(
   return names.find((name) => name !== '' && name !== 'identity' && name !== 'chunked')
 }
 
-// A header that came twice is a list.
+// A header field that occurs twice is a list.
 function firstOf(value: string | string[] | undefined): string | undefined {
   return typeof value === 'object' ? value[0] : value
 }

@@ -86,7 +86,7 @@ async function problemOf(call: Promise<unknown>): Promise<Problem> {
   return error as Problem
 }
 
-test('a body goes out byte for byte, with no header that nobody asked for', async () => {
+test('sends the body unchanged and no unnecessary header', async () => {
   const endpoint = new HttpEndpoint(targetOf({ pathPrefix: '/serving' }), {
     method: 'POST',
     path: '/v1/models/iris:predict',
@@ -106,7 +106,7 @@ test('a body goes out byte for byte, with no header that nobody asked for', asyn
   expect(headers['content-type']).toBe('application/json')
 })
 
-test('the Host is apart from the address', async () => {
+test('sends the configured Host instead of the address', async () => {
   const host = 'iris-predictor.models.example.com'
   const target = targetOf({ host })
   await new HttpEndpoint(target, { method: 'POST', path: '/x' }).call(requestOf())
@@ -117,7 +117,7 @@ test('the Host is apart from the address', async () => {
   }
 })
 
-test('binary tensors go out with the length of their JSON part', async () => {
+test('sends binary tensors with the length of their JSON part', async () => {
   const endpoint = new HttpEndpoint(targetOf({ host: 'iris.example' }), { method: 'POST', path: '/x' })
   const contentType = 'application/octet-stream'
   await endpoint.call(
@@ -131,7 +131,7 @@ test('binary tensors go out with the length of their JSON part', async () => {
   })
 })
 
-test('a redirect is not followed', async () => {
+test('does not follow a redirect', async () => {
   answer = (response, { url }) =>
     url === '/elsewhere' ? response.end('{}') : response.writeHead(307, { location: '/elsewhere' }).end()
   const problem = await problemOf(
@@ -141,7 +141,7 @@ test('a redirect is not followed', async () => {
   expect(seen.map(({ url }) => url)).toEqual(['/x'])
 })
 
-test('a refused token is read again, and tried once more when it changed', async () => {
+test('rereads a rejected token, and retries once if it changed', async () => {
   let token = 'old'
   const credential: CallCredential = {
     headers: () => ['authorization', `Bearer ${token}`],
@@ -166,7 +166,7 @@ test('a refused token is read again, and tried once more when it changed', async
 })
 
 test.each([true, false])(
-  'a token that stays refused is tried %s once more, never twice',
+  'rereads a token that stays rejected only once (token changed: %s)',
   async (hasChanged) => {
     let refreshed = 0
     const credential: CallCredential = {
@@ -186,7 +186,7 @@ test.each([true, false])(
   },
 )
 
-test('an answer over the limit is cut off, whether its length is said or not', async () => {
+test('rejects a response over the size limit, with or without Content-Length', async () => {
   const endpoint = new HttpEndpoint(targetOf(), { method: 'POST', path: '/x' })
   answer = (response) => response.writeHead(200, { 'content-length': '1001' }).write('{')
   expect((await problemOf(endpoint.call(requestOf()))).code).toBe('response_too_large')
@@ -194,7 +194,7 @@ test('an answer over the limit is cut off, whether its length is said or not', a
   expect((await problemOf(endpoint.call(requestOf()))).code).toBe('response_too_large')
 })
 
-test('the deadline ends the call on the socket', async () => {
+test('closes the socket when the deadline passes', async () => {
   const gone = new Promise((resolve) => (answer = (response) => response.once('close', resolve)))
   const deadline = noDeadline()
   const call = problemOf(
@@ -208,7 +208,7 @@ test('the deadline ends the call on the socket', async () => {
   await gone
 })
 
-test('what is stopped already is not sent', async () => {
+test('does not send a request whose deadline has already passed', async () => {
   const problem = new Problem('deadline_exceeded', 'too late')
   const deadline = { ...noDeadline(), problem }
   const endpoint = new HttpEndpoint(targetOf(), { method: 'POST', path: '/x' })
@@ -217,7 +217,7 @@ test('what is stopped already is not sent', async () => {
   expect(seen).toHaveLength(1)
 })
 
-test('a credential that cannot be read ends the call before it is made', async () => {
+test('sends nothing if the credential cannot be read', async () => {
   const problem = new Problem('unauthorized_upstream', 'no credential')
   const credential: CallCredential = {
     headers: () => {
@@ -232,7 +232,7 @@ test('a credential that cannot be read ends the call before it is made', async (
   expect(seen).toEqual([])
 })
 
-test('every operation has its own method and path, and no name leaves it', async () => {
+test('each operation has its own method and path, and a name cannot escape its path segment', async () => {
   answer = (response) => response.end('{}')
   const target = targetOf({ pathPrefix: '/p' })
   const asked = [

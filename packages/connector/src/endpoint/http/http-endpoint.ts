@@ -1,4 +1,4 @@
-// An endpoint over HTTP, of any dialect. Its path is made once, from configuration.
+// The HTTP endpoint of one operation, for any dialect. Its path is built once, from the configuration.
 import type { Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
@@ -7,25 +7,25 @@ import type { CallCredential } from '../upstream-options.ts'
 import type { HttpPool } from './http-pool.ts'
 import { judgeAnswer, type Asked } from './judge-answer.ts'
 
-/** What all operations of one model server's model have in common. */
+/** What all operations of one model on one server share. */
 export interface HttpTarget {
   readonly pool: HttpPool
-  /** Scheme, host and port that we connect to. */
+  /** Scheme, host and port to connect to. */
   readonly origin: string
   /** Path of the base URL, without a trailing slash. */
   readonly pathPrefix: string
-  /** The Host to send where it differs from the address (Istio gateways route by it). */
+  /** The Host to send, if it differs from the origin's (Istio gateways route by it). */
   readonly host: string | undefined
   readonly credential: CallCredential
   readonly responseBytesMax: number
-  /** What of a server's error text goes out. */
+  /** How much of the server's error text clients see. */
   readonly errorText: ErrorText
 }
 
-/** RFC 9110 §12.5.3: without this field a server may encode its answer as it likes. */
+/** RFC 9110 §12.5.3: without this field a server may use any content coding. */
 export const IDENTITY_ONLY: readonly string[] = ['accept-encoding', 'identity']
 
-/** One operation: a method and a path. */
+/** Calls one operation of a model: a method and a path. */
 export class HttpEndpoint implements Endpoint {
   readonly #target: HttpTarget
   readonly #method: Route['method']
@@ -43,7 +43,7 @@ export class HttpEndpoint implements Endpoint {
     this.#address = `${method} ${target.origin}${this.#path}`
     const host = target.host === undefined ? [] : ['host', target.host]
     const always = [...host, ...IDENTITY_ONLY]
-    // Exactly this value: KServe's V1 takes anything else, "; charset=utf-8" included, for raw bytes.
+    // Exactly this value: KServe's V1 treats any other type, even with "; charset=utf-8", as raw bytes.
     this.#jsonHeaders = method === 'POST' ? [...always, 'content-type', 'application/json'] : always
   }
 
@@ -53,7 +53,7 @@ export class HttpEndpoint implements Endpoint {
       : this.#askTwice(request)
   }
 
-  // A rotated token: read it again, and try once more only if it did change.
+  // The token may have been rotated: reread it, and retry once if it changed.
   async #askTwice(request: EndpointRequest): Promise<EndpointResponse> {
     const first = await this.#ask(request, (answer) => answer)
     const isRefused = first.status === 401 || first.status === 403
@@ -65,7 +65,7 @@ export class HttpEndpoint implements Endpoint {
     const { pool, credential, origin } = this.#target
     try {
       const proof = credential.headers(origin)
-      // The usual credential answers at once, and costs no turn of the event loop.
+      // Most credentials are synchronous, which saves a turn of the event loop.
       if (!isPromise(proof)) return callHttp(pool, this.#options(request, proof), finish)
       return proof.then((headers) => callHttp(pool, this.#options(request, headers), finish))
     } catch (error) {

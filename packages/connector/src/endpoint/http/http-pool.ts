@@ -1,30 +1,30 @@
-// undici's pool with two additions: a bound on the calls that it holds, and a way to end a call by closing its socket.
+// undici's pool with two additions: a limit on the calls it holds, and a way to end a call by closing its socket.
 import type { Socket } from 'node:net'
 import { buildConnector, Client, Pool, type Dispatcher } from 'undici'
 import { ConnectionWatch } from './connection-watch.ts'
 
-/** One call: what undici needs to send it, and where to note the connection that carries it. */
+/** A call's undici options, and the exchange that records which connection carries it. */
 export interface PooledCall extends Dispatcher.DispatchOptions {
   readonly exchange: { connection: CallConnection | undefined }
 }
 
-/** The connection of one running call. */
+/** The connection of one call in flight. */
 export interface CallConnection {
-  /** The connection broke, so that an answer which only its end bounds is not whole. */
+  /** The connection broke: a response delimited only by its end is incomplete. */
   readonly isCutOff: boolean
-  /** The call goes out on the connection; what comes back from now on is its answer. */
+  /** Marks the start of the call: bytes received from now on are its response. */
   sent(): void
-  /** Ends the running call, whose `onResponseError` gets this error, and its socket. */
+  /** Ends the call in flight, whose `onResponseError` gets the error, and its socket. */
   breakOff(error: Error): void
 }
 
-/** Connections to one origin. The code that dispatches a call counts it in `callsHeld`. */
+/** Connections to one origin. Code that dispatches a call must count it in `callsHeld`. */
 export class HttpPool extends Pool {
   /** More calls than this must not be dispatched. */
   readonly callsHeldMax: number
   /**
-   * Calls that undici still holds: running ones, and those that ended while their connection was being made (undici
-   * cannot take a call back). Each has at most one socket.
+   * Calls that undici holds: those in flight, and those that were cancelled while waiting for a connection, because
+   * undici cannot remove them from its queue. Each has at most one socket.
    */
   callsHeld = 0
 
@@ -38,8 +38,8 @@ export class HttpPool extends Pool {
     const connector = buildConnector({ ...connect, allowH2: false })
     super(origin, {
       ...options,
-      // Bounded by callsHeldMax: a client is added only when all others are busy with a call, or were in this very
-      // turn of the event loop. undici's own limit would queue calls that cannot be taken back.
+      // Bounded by callsHeldMax: undici adds a client only if all others are busy, or were in this turn of the event
+      // loop. undici's own limit would queue calls, and a queued call cannot be cancelled.
       connections: null,
       pipelining: 1,
       connect: connector,
@@ -70,7 +70,7 @@ class OneCallClient extends Client implements CallConnection {
     })
   }
 
-  // The options arrive as they were given to the pool; the handler may be wrapped.
+  // The pool passes the options on unchanged, but may wrap the handler.
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
     ;(options as PooledCall).exchange.connection = this
     return super.dispatch(options, handler)
@@ -84,7 +84,7 @@ class OneCallClient extends Client implements CallConnection {
     this.#watch?.sent()
   }
 
-  // Not undici's abort: it puts the dead call back into the queue, and connects again for it.
+  // undici's own abort would put the call back into the queue and reconnect for it.
   breakOff(error: Error): void {
     this.#socket?.destroy(error)
   }

@@ -1,4 +1,4 @@
-// The way to a model server over HTTP: a connection pool, an endpoint for each route, the question what the model is.
+// The client of a model server over HTTP: a connection pool, an endpoint per operation, and the metadata query.
 import { operationRoute, type Dialect, type OperationName } from '@inferwire/protocol'
 import { originOf } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
@@ -7,12 +7,16 @@ import { askFacts, type AskedModel } from './ask-facts.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { openPool } from './open-pool.ts'
 
-/** See the file's first line. */
+/** Implements `Upstream` over HTTP/1.1. */
 export class HttpUpstream implements Upstream {
   readonly #target: HttpTarget
   readonly #model: AskedModel
 
-  /** `name` is the model's on the server, `dialects` are those that the server may speak, `versions` the configured ones. */
+  /**
+   * @param name the model's name on the server
+   * @param dialects those that the server may support
+   * @param versions the configured versions
+   */
   constructor(
     target: HttpTarget,
     name: string,
@@ -41,7 +45,7 @@ export class HttpUpstream implements Upstream {
   }
 }
 
-/** Opens a pool of connections; none is made before the first call. @throws when a TLS file cannot be read */
+/** Creates a client; it connects on the first call. @throws if a TLS file cannot be read */
 export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
   const { pathname } = new URL(options.url)
   const target: HttpTarget = {

@@ -1,34 +1,33 @@
-// Reads the beginning of an answer before the HTTP parser does, for the interim answers (1xx) that undici refuses.
+// Inspects the head of a response before undici's parser, for the interim responses (1xx) that undici rejects.
 
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
-// "HTTP/1.1 100": where the digits of the status are.
+// Position of the status digits in "HTTP/1.1 100".
 const STATUS_AT = 9
 const STATUS_END = 12
 const LETTER_H = 0x48
 const DIGIT_1 = 0x31
 const DIGIT_2 = 0x32
 
-/** Why the connection must end: the server left HTTP, or sends interim answers without an end. */
+/** Why the connection must be closed: the server switched protocols, or sends interim responses without end. */
 export type InterimFault = 'switched' | 'endless'
 
-// As much as Node.js takes of an answer's head.
+// The same limit as Node.js has for the head of a response.
 const INTERIM_BYTES_MAX = 16 * 1024
 
 /**
- * RFC 9110 §15.2: a client must be able to read interim answers that it did not ask for. undici skips all but 100,
- * which it takes for the end of the connection; so 100 (Continue) is renamed to 102 in the bytes, which means as little
- * and is skipped.
+ * Makes undici skip 100 (Continue). RFC 9110 §15.2: a client must be able to parse unexpected interim responses.
+ * undici skips all of them except 100, for which it closes the connection; so a 100 is changed to 102 in the bytes.
  */
 export class InterimAnswers {
-  /** Bytes of the head under way; -1 = the final answer has begun, or none is awaited. */
+  /** Offset in the current head; -1 = the final response has begun, or none is expected. */
   #at = -1
   #status = ''
   #isLineEmpty = true
-  // Bytes of interim answers since the request.
+  // Bytes of interim responses since the request.
   #bytes = 0
 
-  /** A request was sent: what comes next is the head of an answer. */
+  /** A request was sent: the next bytes are the head of its response. */
   expect(): void {
     this.#bytes = 0
     this.#expectHead()
@@ -40,16 +39,16 @@ export class InterimAnswers {
     this.#isLineEmpty = true
   }
 
-  /** Looks at the bytes that came next, and changes a 100 in them. */
+  /** Inspects the next received bytes, and changes a 100 in place. */
   look(chunk: Buffer): InterimFault | undefined {
-    // Nearly always: the final answer, its status in the first bytes.
+    // The common case: the first bytes contain the status of the final response.
     if (this.#at === 0 && chunk[0] === LETTER_H && chunk.length > STATUS_AT && chunk[STATUS_AT] !== DIGIT_1) {
       this.#at = -1
     }
     for (let index = 0; index < chunk.length && this.#at !== -1; index += 1) {
       const byte = chunk[index]!
       if (++this.#bytes > INTERIM_BYTES_MAX) return 'endless'
-      // Servers may leave line ends behind the answer before.
+      // Some servers send extra line ends after the previous response.
       if (this.#at === 0 && (byte === LINE_FEED || byte === CARRIAGE_RETURN)) continue
       if (this.#at >= STATUS_AT && this.#at < STATUS_END) {
         if (this.#at === STATUS_AT && byte !== DIGIT_1) {

@@ -34,7 +34,7 @@ function problemOf(said: Said): Problem {
   } catch (error) {
     return error as Problem
   }
-  throw new Error('It was judged good.')
+  throw new Error('The response was accepted.')
 }
 
 const LOGIN = '<!DOCTYPE html><title>Sign in</title>'
@@ -44,7 +44,7 @@ test.each<[string, Said, string]>([
   ['JSON', {}, 'application/json'],
   ['JSON with parameters', { contentType: 'application/json; charset=utf-8' }, 'application/json'],
   ['JSON of a vendor', { contentType: 'application/vnd.x+json' }, 'application/vnd.x+json'],
-  ['JSON that Go took for text', { contentType: 'text/plain; charset=utf-8' }, 'application/json'],
+  ['JSON that Go labelled as text', { contentType: 'text/plain; charset=utf-8' }, 'application/json'],
   ['JSON without a type', { contentType: undefined }, 'application/octet-stream'],
   ['a JSON array', { body: ' [1]\n' }, 'application/json'],
   ['text', { contentType: 'text/plain', body: 'ok' }, 'text/plain'],
@@ -54,30 +54,26 @@ test.each<[string, Said, string]>([
     'application/octet-stream',
   ],
   ['an image', { contentType: 'image/png', body: '\u0089PNG' }, 'image/png'],
-  [
-    'an answer with a member "error" further in',
-    { body: '{"predictions":[{"error":1}]}' },
-    'application/json',
-  ],
-  ['200 with an odd status', { status: 207 }, 'application/json'],
+  ['JSON with a nested member "error"', { body: '{"predictions":[{"error":1}]}' }, 'application/json'],
+  ['an unusual 2xx status', { status: 207 }, 'application/json'],
   ['a message and a score', { body: '{"message":"Part 17 is fine.","score":0.93}' }, 'application/json'],
   ['an error that is a result', { body: '{"error":"bearing worn","confidence":0.8}' }, 'application/json'],
   ['a message alone', { body: '{"message":"Hello."}' }, 'application/json'],
-])('%s is a good answer', (_what, said, contentType) => {
+])('accepts a successful response: %s', (_what, said, contentType) => {
   const given = answer(said)
   const good = judgeAnswer(given, ADDRESS, { errorText: 'first-line' })
   expect(good).toMatchObject({ status: given.status, contentType })
-  // Byte for byte: not even copied.
+  // The body is not even copied.
   expect(good.body).toBe(given.body)
 })
 
 test.each<[string, Said, ProblemCode, number]>([
   ['a web page', { contentType: 'text/html', body: LOGIN }, 'upstream_invalid_response', 502],
-  ['JSON that is cut short', { body: '{"predictions":[1' }, 'upstream_invalid_response', 502],
-  ['text that is called JSON', { body: 'ok' }, 'upstream_invalid_response', 502],
+  ['truncated JSON', { body: '{"predictions":[1' }, 'upstream_invalid_response', 502],
+  ['text labelled as JSON', { body: 'ok' }, 'upstream_invalid_response', 502],
   ['an empty body', { body: '' }, 'upstream_invalid_response', 502],
   ['only white space', { body: ' \n\t ' }, 'upstream_invalid_response', 502],
-  ['an error dressed as 200', { body: '{"error":"boom"}' }, 'upstream_error', 500],
+  ['an error with status 200', { body: '{"error":"boom"}' }, 'upstream_error', 500],
   ['an empty redirect', { status: 302 }, 'upstream_invalid_response', 502],
   ['a redirect to a login', { status: 302, location: '/dex/auth?x=1' }, 'unauthorized_upstream', 502],
   [
@@ -86,8 +82,8 @@ test.each<[string, Said, ProblemCode, number]>([
     'upstream_invalid_response',
     502,
   ],
-  ['an error of 70 kB dressed as 200', { body: `{"error":"${'x'.repeat(70_000)}"}` }, 'upstream_error', 500],
-  ['a moved permanently', { status: 301, location: 'https://x/' }, 'upstream_invalid_response', 502],
+  ['an error of 70 kB with status 200', { body: `{"error":"${'x'.repeat(70_000)}"}` }, 'upstream_error', 500],
+  ['a permanent redirect', { status: 301, location: 'https://x/' }, 'upstream_invalid_response', 502],
   [
     'a login page with 403',
     { status: 403, contentType: 'text/html', body: LOGIN },
@@ -95,13 +91,13 @@ test.each<[string, Said, ProblemCode, number]>([
     502,
   ],
   [
-    'a refused token',
+    'a rejected token',
     { status: 401, wwwAuthenticate: 'Bearer realm="x", error="invalid_token"', body: 'Jwt is expired' },
     'unauthorized_upstream',
     502,
   ],
   [
-    'a mesh that forbids',
+    'a rejection by the service mesh',
     { status: 403, contentType: 'text/plain', body: 'RBAC: access denied' },
     'unauthorized_upstream',
     502,
@@ -121,49 +117,49 @@ test.each<[string, Said, ProblemCode, number]>([
     502,
   ],
   [
-    'an error page of a gateway without a server',
+    'an error page of a gateway without a backend',
     { status: 504, contentType: 'text/html', body: '<html>' },
     'upstream_unreachable',
     502,
   ],
   [
-    'no pod',
+    'a gateway without a pod of the model',
     { status: 503, contentType: 'text/plain', body: 'no healthy upstream' },
     'upstream_unreachable',
     502,
   ],
   ['no route', { status: 404, contentType: undefined, body: '' }, 'upstream_invalid_response', 502],
   ["the model server's 404", { status: 404, body: '{"error":"no model"}' }, 'upstream_error', 404],
-  ['a model that loads', { status: 503, body: '{"error":"not ready"}' }, 'model_not_ready', 503],
+  ['a loading model', { status: 503, body: '{"error":"not ready"}' }, 'model_not_ready', 503],
   ['bad input', { status: 400, body: '{"error":"shape"}' }, 'upstream_error', 400],
   [
-    'a fault',
+    'an internal server error',
     { status: 500, contentType: 'text/plain', body: 'Internal Server Error' },
     'upstream_error',
     500,
   ],
-])('%s is a problem', (_what, said, code, status) => {
+])('throws a Problem for %s', (_what, said, code, status) => {
   const problem = problemOf(said)
   expect(problem).toBeInstanceOf(Problem)
   expect(problem).toMatchObject({ code, status })
-  // Addresses are for the operator.
+  // Addresses belong in the log only.
   expect(problem.message).not.toContain('iris.models.svc')
 })
 
 describe("the model server's error", () => {
-  test('keeps its body, its type and its time to wait', () => {
+  test('keeps its body, Content-Type and Retry-After', () => {
     const problem = problemOf({ status: 500, body: '{"error":"boom"}', retryAfter: '3' })
     expect(Buffer.from(problem.body!).toString()).toBe('{"error":"boom"}')
     expect(problem).toMatchObject({ contentType: 'application/json', retryAfterMs: 3_000, retryable: true })
   })
 
-  test('without a body, or with one that is no message any more, gets ours', () => {
+  test("gets the connector's body if its own is empty or too long", () => {
     expect(problemOf({ status: 500, body: '' }).body).toBeUndefined()
     const long = problemOf({ status: 500, body: 'x'.repeat(70_000) })
     expect([long.body, long.message]).toEqual([undefined, 'x'.repeat(1_000)])
   })
 
-  test('has no time to wait in what is no Retry-After', () => {
+  test('has no time to wait if Retry-After is invalid', () => {
     const problem = problemOf({ status: 503, body: '{"error":"x"}', retryAfter: 'soon' })
     expect(problem.retryAfterMs).toBeUndefined()
   })
@@ -172,7 +168,7 @@ describe("the model server's error", () => {
     ['its own', { body: '{"error":"x"}' }],
     ['an error page', { contentType: 'text/html', body: '<html>' }],
     ['no pod', { contentType: 'text/plain', body: 'no healthy upstream' }],
-  ])('has the time to wait, whoever answers 503: %s', (_what, said) => {
+  ])('keeps the Retry-After of any 503: %s', (_what, said) => {
     const date = 'Wed, 21 Oct 2026 07:28:00 GMT'
     const problem = problemOf({ ...said, status: 503, retryAfter: 'Wed, 21 Oct 2026 07:28:20 GMT', date })
     expect(problem).toMatchObject({ retryAfterMs: 20_000, retryable: true })
@@ -181,37 +177,37 @@ describe("the model server's error", () => {
 
 const ENVOY = 'upstream connect error or disconnect/reset before headers. reset reason: '
 
-describe('what another try may mend', () => {
+describe('retryable errors', () => {
   test.each<[string, Said, string, boolean]>([
-    ['429', { status: 429, body: '{"error":"busy"}' }, 'turned-away', false],
+    ['429', { status: 429, body: '{"error":"busy"}' }, 'rejected', false],
     ['429 with a time', { status: 429, body: '{"error":"busy"}', retryAfter: '3' }, 'busy', false],
     ['503 of the server', { status: 503, body: '{"error":"not ready"}' }, 'starting', false],
-    ['503 of Knative', { status: 503, body: 'pending request queue full' }, 'turned-away', false],
+    ['503 of Knative', { status: 503, body: 'pending request queue full' }, 'rejected', false],
     ['503 of Envoy', { status: 503, body: 'no healthy upstream' }, 'no-answer', false],
     ['503 of Envoy, refused', { status: 503, body: `${ENVOY}remote connection failure` }, 'no-answer', false],
-    ['503 of Envoy, full', { status: 503, body: `${ENVOY}overflow` }, 'turned-away', false],
+    ['503 of Envoy, full', { status: 503, body: `${ENVOY}overflow` }, 'rejected', false],
     ['503 of Envoy, cut', { status: 503, body: `${ENVOY}connection termination` }, 'no-answer', true],
     ['503 of Traefik', { status: 503, body: 'no available server' }, 'no-answer', false],
     ['503 of nginx', { status: 503, contentType: 'text/html', body: '<html>' }, 'no-answer', false],
     ['502 of nginx', { status: 502, contentType: 'text/html', body: '<html>' }, 'no-answer', true],
     ['502 of Traefik', { status: 502, body: 'Bad Gateway' }, 'no-answer', true],
     ['504 of Knative', { status: 504, body: 'request timeout' }, 'no-answer', true],
-  ])('%s', (_what, said, sign, maybeExecuted) => {
+  ])('include %s', (_what, said, sign, maybeExecuted) => {
     const problem = problemOf({ contentType: 'text/plain', ...said })
     expect(problem).toBeInstanceOf(UpstreamFailure)
     expect(problem).toMatchObject({ sign, maybeExecuted, retryable: true })
   })
 
-  test.each([400, 401, 403, 404, 408, 413, 422, 500, 501])('not %d', (status) => {
+  test.each([400, 401, 403, 404, 408, 413, 422, 500, 501])('do not include %d', (status) => {
     const problem = problemOf({ status, body: '{"error":"x"}' })
     expect(problem).not.toBeInstanceOf(UpstreamFailure)
     expect(problem.retryable).toBe(false)
   })
 })
 
-describe('headers that would break an MQTT packet or the reader of it', () => {
+describe('header fields that would break an MQTT packet or its reader', () => {
   test.each(['image/png\u0080', 'image/png;\vx', 'ïmage/png', `image/${'x'.repeat(300)}`, 'not a type', ''])(
-    'the content type %j is not passed on',
+    'does not pass on the content type %j',
     (contentType) => {
       expect(
         judgeAnswer(answer({ contentType, body: '{}' }), ADDRESS, { errorText: 'first-line' }).contentType,
@@ -221,7 +217,7 @@ describe('headers that would break an MQTT packet or the reader of it', () => {
   )
 
   test.each(['-1', 'x', '1\u0080', '', '4', '99999999999'])(
-    'a length %j of the JSON part that is none, or more than there is, is an invalid response',
+    'rejects the invalid JSON length %j',
     (inferenceHeaderContentLength) => {
       expect(problemOf({ ...BINARY, inferenceHeaderContentLength }).code).toBe('upstream_invalid_response')
     },
@@ -229,7 +225,7 @@ describe('headers that would break an MQTT packet or the reader of it', () => {
 })
 
 test.each(['https://sso.example/auth?client_id=a&state=canary', '/login#code=canary', '/x?canary'])(
-  'the log has a redirect to "%s" without its query: an OAuth state is a secret',
+  'logs a redirect to "%s" without its query, which may contain an OAuth state',
   (location) => {
     const { message, detail } = problemOf({ status: 302, location })
     expect(detail).toContain(`"${location.split(/[?#]/)[0]!}"`)
@@ -237,13 +233,13 @@ test.each(['https://sso.example/auth?client_id=a&state=canary', '/login#code=can
   },
 )
 
-test('a Content Type of any length makes a short line in the log', () => {
+test('shortens a very long Content-Type in the log', () => {
   const { detail } = problemOf({ contentType: `application/json; x=${'x'.repeat(10_000)}`, body: 'no' })
   expect(detail).toContain('application/json; x=xxx')
   expect(detail!.length).toBeLessThan(300)
 })
 
-test('whatever answers: an answer or a Problem, never another error', () => {
+test('returns a response or throws a Problem for any input, never another error', () => {
   const text = fc.option(fc.oneof(fc.string(), fc.constantFrom('text/html', 'application/json', '/login')), {
     nil: undefined,
   })

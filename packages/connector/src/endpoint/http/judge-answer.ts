@@ -1,4 +1,4 @@
-// Tells a model's answer from everything else that speaks HTTP: gateways, login pages, errors dressed as 200.
+// Distinguishes a model's response from those of gateways and login pages, and from errors sent with status 200.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
@@ -11,39 +11,40 @@ import { modelError } from './model-error.ts'
 import { redirected } from './redirect.ts'
 import { retryAfterMs } from './retry-after.ts'
 
-/** What is known of the request, beside its address. */
+/** What is known about the request, in addition to its address. */
 export interface Asked {
-  /** The Host that was sent where it differs from the address. */
+  /** The Host that was sent, if it differs from the address. */
   readonly host?: string | undefined
-  /** It asked whether the model is ready. */
+  /** It was a readiness request. */
   readonly isReadiness?: boolean
-  /** What of the text of an error goes out. */
+  /** How much of an error's text clients see. */
   readonly errorText: ErrorText
 }
 
-// Only the beginning is looked at for marks.
+// Only the beginning of a body is searched for known texts.
 const MARK_BYTES = 512
-// What gateways say for a model that has no server: Envoy (Istio) and Traefik. Envoy's `overflow` has one, which is full.
+// Texts of Envoy (Istio) and Traefik for a model without a pod. With Envoy's `overflow` there is a pod, which is full.
 const NO_SERVER =
   /^(?:no healthy upstream|upstream connect error(?!.*reset reason: overflow)|no available server)/
-// Without one of these reasons of Envoy's, the request may have reached a server before the connection broke.
+// Envoy's reasons that prove that the request reached no pod.
 const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeout)/
 
 /**
- * @throws Problem: `upstream_error` with the model server's own status and body, or what the server or a gateway meant.
- * An `UpstreamFailure` may succeed when it is tried again, now or later.
- * `address` is for the operator's log: the method, a space, and the URL.
+ * Returns a successful response of the model; throws for everything else.
+ * @param address for the operator's log: the method, a space, and the URL
+ * @throws Problem: `upstream_error` with the model server's own status and body, or what a known error text of a server
+ * or gateway means. An `UpstreamFailure` may succeed on a retry.
  */
 export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked): EndpointResponse {
   const { status } = given
   if (status >= 200 && status < 300) {
     const good = goodAnswer(given, address, asked.isReadiness ?? false)
     if (good.inferenceHeaderContentLength === undefined && isErrorIn200(good.body)) {
-      throw modelErrorOf(given, 500, `${address}: ${status} with an error inside:`, asked)
+      throw modelErrorOf(given, 500, `${address}: ${status} with an error in the body:`, asked)
     }
     return good
   }
-  // An error keeps its status; an encoded body can be read by no one.
+  // An error keeps its status, but an encoded body is dropped: clients could not read it.
   const answer = given.coding === undefined ? given : { ...given, body: NO_BODY }
   const { body } = answer
   if (status >= 300 && status < 400) throw redirected({ ...answer, address, host: asked.host })
@@ -67,7 +68,7 @@ function modelErrorOf(answer: HttpAnswer, status: number, exchange: string, aske
   })
 }
 
-// What Kubeflow's guards say; the marks were recorded from Envoy with Istio's filters, oauth2-proxy and Dex.
+// Rejections by Kubeflow's gateways, recorded from Envoy with Istio's filters, oauth2-proxy and Dex.
 function refusedByGuard(answer: HttpAnswer, start: string, address: string): Problem | undefined {
   const { status, contentType, wwwAuthenticate, hasUpstreamServiceTime } = answer
   const refused = (sentence: string, action: string): Problem =>
@@ -76,23 +77,23 @@ function refusedByGuard(answer: HttpAnswer, start: string, address: string): Pro
     })
   if (wwwAuthenticate?.includes('error="invalid_token"') === true && !hasUpstreamServiceTime) {
     return refused(
-      'The gateway in front of the model refused the token of the connector.',
-      'The text says why (expired, issuer, audience, keys): check the token file and the RequestAuthentication.',
+      "The gateway in front of the model rejected the connector's token.",
+      'The quoted text contains the reason (expired, issuer, audience, keys): check the token file and the RequestAuthentication.',
     )
   }
   const isHtml = isWebPage(contentType)
   if ((status === 403 && isHtml) || (status === 401 && start === '{}' && !hasUpstreamServiceTime)) {
     return refused(
-      'The gateway in front of the model wants a login.',
-      'Configure models.*.credential (token-file), or call the model inside the mesh.',
+      'The gateway in front of the model requires a login.',
+      'Configure models.*.credential (token-file), or use a URL of the model inside the mesh.',
     )
   }
   if (status === 403 && start.startsWith('RBAC: access denied')) {
     return refused(
-      'The mesh does not let the connector call this model.',
+      'The service mesh does not allow the connector to call this model.',
       hasUpstreamServiceTime
-        ? 'The token is good; the namespace of the model needs an AuthorizationPolicy that allows this identity.'
-        : 'No usable token reached the gateway, or no route matches the Host, or the pod has no ALLOW policy for us.',
+        ? "The token is valid; add an AuthorizationPolicy to the model's namespace that allows this identity."
+        : "The gateway received no valid token, or no route matches the Host, or the model's pod has no ALLOW policy for the connector.",
     )
   }
   return undefined
@@ -106,19 +107,23 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
   const isPage = isWebPage(contentType)
   // The error pages of nginx and of cloud load balancers.
   if (isPage && status >= 502 && status <= 504) {
-    const sentence = 'The gateway in front of the model gets no answer from it.'
+    const sentence = 'The gateway in front of the model received no response from it.'
     return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, {
       detail,
       ...wait,
     })
   }
   if (isPage) {
-    return new Problem('upstream_invalid_response', 'A web page answered instead of the model server.', {
-      detail,
-    })
+    return new Problem(
+      'upstream_invalid_response',
+      'The response is a web page, not an answer of the model server.',
+      {
+        detail,
+      },
+    )
   }
   if (status === 503 && NO_SERVER.test(start)) {
-    const sentence = 'No pod of the model can be reached.'
+    const sentence = 'The gateway in front of the model cannot reach any of its pods.'
     return new UpstreamFailure('no-answer', !NEVER_SENT.test(start), 'upstream_unreachable', sentence, {
       detail,
       ...wait,

@@ -1,4 +1,4 @@
-// What an error of a real model server becomes, over a real connection, and how often the server is asked.
+// How errors of real model servers are interpreted, over a real connection, and how often the server is called.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -116,7 +116,7 @@ interface Trial {
   readonly figures: UpstreamFigures
 }
 
-// As a model is exposed; one failure would open the circuit.
+// The same wrapping as for an exposed model; one failure would open the circuit.
 async function trial(said: Said): Promise<Trial> {
   const stand = await standIn(said)
   const figures = new UpstreamFigures('late')
@@ -140,35 +140,35 @@ async function trial(said: Said): Promise<Trial> {
     isRepeatable: true,
     budget,
     figures,
-    retrying: (error) => circuit.triedInVain(error),
+    retrying: (error) => circuit.attemptFailed(error),
   })
   return { endpoint: withBreaker(retrying, circuit), circuit, stand, figures }
 }
 
-describe('a model that is still loading is not ready, and not an error that stays', () => {
+describe('a loading model is reported as not ready, not as a permanent error', () => {
   test.each(named(LOADING))('%s', async (_what, said) => {
     const problem = await answered(said)
     expect(problem).toMatchObject({ code: 'model_not_ready', status: 503, retryable: true })
-    // The body says it all, for a client without properties; KServe's member has the server's own text.
+    // Clients without user properties need the body; KServe's member `error` has the server's own text.
     expect(problem.toBody().error).toBe((JSON.parse(said.body) as { error: string }).error)
     expect(problem.body).toBeUndefined()
     expect(isRemembered(problem)).toBe(false)
   })
 
-  test('is none that KServe does not know: the error comes through as it is, and is not remembered', async () => {
+  test("except a model unknown to KServe: the server's error is passed on, and not kept for duplicates", async () => {
     const problem = await answered(UNKNOWN)
     expect(problem).toMatchObject({ code: 'upstream_error', status: 404, retryable: false })
     expect(isRemembered(problem)).toBe(false)
   })
 
-  test('also with the status 400, as it was reported', async () => {
+  test('also with status 400', async () => {
     expect(await answered({ ...LOADING[2]!, status: 400 })).toMatchObject({ code: 'model_not_ready' })
   })
 
   test('MLServer, ready: an empty 400', async () => {
     const problem = await answered(NOT_READY_EMPTY, {}, 'ready')
     expect(problem).toMatchObject({ code: 'model_not_ready', status: 503, retryable: true })
-    // To anything else an empty 400 says that the request is wrong.
+    // For any other operation an empty 400 means a bad request.
     expect(await answered(NOT_READY_EMPTY)).toMatchObject({ code: 'upstream_error', status: 400 })
   })
 
@@ -179,7 +179,7 @@ describe('a model that is still loading is not ready, and not an error that stay
     [500, 'Model iris is not ready yet.'],
     [400, "no input named 'Request for unknown model: x'"],
     [422, 'Model version not ready'],
-  ])('but not %d "%s", which a model may say of a request', async (status, text) => {
+  ])('except %d "%s", which may be a model\'s own error for a request', async (status, text) => {
     const problem = await answered({
       status,
       contentType: 'application/json',
@@ -189,7 +189,7 @@ describe('a model that is still loading is not ready, and not an error that stay
     expect(isRemembered(problem)).toBe(true)
   })
 
-  test('no 404 of a server is remembered, whatever it says', async () => {
+  test('does not keep any 404 for duplicates', async () => {
     for (const body of ['{"error":"Not Found"}', '{"detail":"Not Found"}', 'no such thing']) {
       const problem = await answered({ status: 404, contentType: 'application/json', body })
       expect(problem).toMatchObject({ code: 'upstream_error', status: 404 })
@@ -197,7 +197,7 @@ describe('a model that is still loading is not ready, and not an error that stay
     }
   })
 
-  test('nor what a gateway in front of it refused: a login, a missing route, a web page', async () => {
+  test("does not keep a gateway's error for duplicates: a login, a missing route, a web page", async () => {
     for (const said of [
       { status: 403, contentType: 'text/plain', body: 'RBAC: access denied' },
       { status: 404, contentType: undefined, body: '' },
@@ -208,40 +208,43 @@ describe('a model that is still loading is not ready, and not an error that stay
   })
 })
 
-describe('a server that is full', () => {
+describe('an overloaded server', () => {
   const tooMany: RecordedAnswer = {
     server: 'Envoy',
-    what: 'a rate limit without a time',
+    what: 'a rate limit without Retry-After',
     status: 429,
     contentType: 'text/plain',
     body: 'local_rate_limited',
   }
 
-  test.each(named([...FULL, tooMany]))('%s: overloaded, and asked once', async (_what, said) => {
-    const { endpoint, circuit, stand, figures } = await trial(said)
-    let returns = 0
-    circuit.onReturn = () => (returns += 1)
-    const problem = await problemOf(endpoint)
-    expect(problem).toMatchObject({ code: 'overloaded', status: 429, retryable: true, retryAfterMs: 1_000 })
-    expect(problem.toBody()).toMatchObject({ retry_after_ms: 1_000 })
-    expect([stand.calls, figures.retries, circuit.state, returns]).toEqual([1, 0, 0, 0])
-    expect(isRemembered(problem)).toBe(false)
-  })
+  test.each(named([...FULL, tooMany]))(
+    'is called once and reported as overloaded: %s',
+    async (_what, said) => {
+      const { endpoint, circuit, stand, figures } = await trial(said)
+      let returns = 0
+      circuit.onReturn = () => (returns += 1)
+      const problem = await problemOf(endpoint)
+      expect(problem).toMatchObject({ code: 'overloaded', status: 429, retryable: true, retryAfterMs: 1_000 })
+      expect(problem.toBody()).toMatchObject({ retry_after_ms: 1_000 })
+      expect([stand.calls, figures.retries, circuit.state, returns]).toEqual([1, 0, 0, 0])
+      expect(isRemembered(problem)).toBe(false)
+    },
+  )
 
-  test('that names a time is asked again after it', async () => {
+  test('is called again after its Retry-After', async () => {
     const { endpoint, stand } = await trial({ ...FULL[0]!, headers: { 'retry-after': '0' } })
     expect(await problemOf(endpoint)).toMatchObject({ code: 'overloaded', retryAfterMs: 0 })
     expect(stand.calls).toBe(3)
   })
 
-  test('a request that expired in its queue is not repeated: its requester does not want it any more', async () => {
+  test('is not called again for a request that expired in its queue', async () => {
     const { endpoint, circuit, stand } = await trial(EXPIRED)
     const problem = await problemOf(endpoint)
     expect(problem).toMatchObject({ code: 'deadline_exceeded', status: 504, retryable: true })
     expect([stand.calls, circuit.state]).toEqual([1, 0])
   })
 
-  test('a model whose own text only contains the words is not ready, as any 503', async () => {
+  test('needs the complete known text: a 503 that only contains it is model_not_ready', async () => {
     for (const text of ['Sensor: Exceeds maximum queue size', 'Request timeout expired for line 3']) {
       const said = { ...FULL[0]!, body: JSON.stringify({ error: text }) }
       expect((await problemOf((await trial(said)).endpoint)).code).toBe('model_not_ready')
@@ -249,7 +252,7 @@ describe('a server that is full', () => {
   })
 })
 
-describe("the log's detail of an error has the address, the status and the text", () => {
+describe('the logged detail of an error contains the address, the status and the text', () => {
   test.each<[string, Said]>([
     ["a gateway's 403", { status: 403, contentType: 'text/plain', body: 'Forbidden by policy' }],
     ["a gateway's 431", { status: 431, contentType: undefined, body: '' }],
@@ -265,18 +268,18 @@ describe("the log's detail of an error has the address, the status and the text"
     expect(message).not.toContain(url)
   })
 
-  test('an error in a 200', async () => {
+  test('for an error with status 200', async () => {
     const said = { status: 200, contentType: 'application/json', body: '{"error":"boom"}' }
     const { upstream, url } = await standIn(said)
     const { detail } = await problemOf(upstream.endpoint('infer', 'v2')!)
-    expect(detail).toBe(`POST ${url}/v2/models/late/infer: 200 with an error inside: "boom"`)
+    expect(detail).toBe(`POST ${url}/v2/models/late/infer: 200 with an error in the body: "boom"`)
   })
 })
 
-describe('what of an error text goes out', () => {
+describe('clients see of an error text', () => {
   const PATHS = /\/opt\/|\/models\/|\.py|Traceback/
 
-  test('of a traceback of MLServer: the exception, without paths', async () => {
+  test('only the exception of an MLServer traceback, without paths', async () => {
     const problem = await answered(TRACEBACK)
     expect(problem).toMatchObject({ code: 'upstream_error', status: 500 })
     expect(textOf(problem)).toBe(
@@ -290,23 +293,26 @@ describe('what of an error text goes out', () => {
     ['above 8 kB', 200, 'text/plain', (text: string) => text],
     ['above 64 kB', 1_000, 'text/plain', (text: string) => text],
     ['in JSON, above 64 kB', 1_000, 'application/json', (text: string) => JSON.stringify({ error: text })],
-  ])('of a traceback %s the log has the exception', async (_what, frames, contentType, bodyOf) => {
-    const stack =
-      '  File "/opt/conda/lib/python3.12/site-packages/model.py", line 7, in forward\n    step(x)\n'
-    const text = `Traceback (most recent call last):\n${stack.repeat(frames)}RuntimeError: too deep\n`
-    const problem = await answered({ status: 500, contentType, body: bodyOf(text) })
-    expect(problem.detail).toMatch(/: 500 "RuntimeError: too deep \| Traceback /)
-    expect(`${problem.message}${textOf(problem)}`).not.toMatch(PATHS)
-  })
+  ])(
+    'no path of a traceback %s, and the log has its exception',
+    async (_what, frames, contentType, bodyOf) => {
+      const stack =
+        '  File "/opt/conda/lib/python3.12/site-packages/model.py", line 7, in forward\n    step(x)\n'
+      const text = `Traceback (most recent call last):\n${stack.repeat(frames)}RuntimeError: too deep\n`
+      const problem = await answered({ status: 500, contentType, body: bodyOf(text) })
+      expect(problem.detail).toMatch(/: 500 "RuntimeError: too deep \| Traceback /)
+      expect(`${problem.message}${textOf(problem)}`).not.toMatch(PATHS)
+    },
+  )
 
-  test("of Triton's error with the path of a file: the first line, still as JSON", async () => {
+  test('only the first line of a Triton error with a file path, still as JSON', async () => {
     const problem = await answered(MODEL_RAISED)
     const text = "Failed to process the request(s) for model 'addsub_0_0', message: RuntimeError: boom"
     expect(textOf(problem)).toBe(JSON.stringify({ error: text }))
     expect(problem.contentType).toBe(MODEL_RAISED.contentType)
   })
 
-  test('with errorText whole: the body byte for byte; with none: nothing of it', async () => {
+  test('the unchanged body with errorText "whole", and nothing of it with "none"', async () => {
     expect(textOf(await answered(TRACEBACK, { errorText: 'whole' }))).toBe(TRACEBACK.body)
     const none = await answered(TRACEBACK, { errorText: 'none' })
     expect(none.body).toBeUndefined()
@@ -319,7 +325,7 @@ describe('what of an error text goes out', () => {
     ['JSON', 'application/json', JSON.stringify({ error: 'a'.repeat(70_000) })],
     ['text', 'text/plain', 'a'.repeat(70_000)],
     ['FastAPI', 'application/json', JSON.stringify({ detail: 'a'.repeat(70_000), more: 1 })],
-  ])('of a body of 70 kB, %s: its first 1,000 characters', async (_what, contentType, body) => {
+  ])('the first 1,000 characters of a body of 70 kB: %s', async (_what, contentType, body) => {
     for (const errorText of ['first-line', 'whole'] as const) {
       const problem = await answered({ status: 500, contentType, body }, { errorText })
       expect(problem).toMatchObject({ code: 'upstream_error', status: 500, message: 'a'.repeat(1_000) })

@@ -1,28 +1,28 @@
-// What a model server means by an error: its status alone does not tell a model that loads from a request that is wrong.
+// Interprets the errors of model servers: the status alone does not distinguish a loading model from a bad request.
 import { Problem } from '@inferwire/protocol'
 import { readErrorText, shownBody, shownText, type ErrorText } from '../error-text.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 
-/** An answer that is no success, with what is known of the request. */
+/** An error response, with what is known about the request. */
 export interface ErrorAnswer {
   readonly status: number
   readonly body: Uint8Array
-  /** As a PUBLISH can carry it. */
+  /** Already valid in a PUBLISH. */
   readonly contentType: string
   readonly retryAfterMs: number | undefined
-  /** For the operator's log: the request, and how it was answered. */
+  /** For the operator's log: the request and the status of its response. */
   readonly exchange: string
-  /** The request asked whether the model is ready. */
+  /** It was a readiness request. */
   readonly isReadiness: boolean
   readonly errorText: ErrorText
 }
 
-/** How an error is meant; undefined = it is about the request. */
+/** What an error means; where it is undefined, the error concerns the request itself. */
 type Meaning = 'loading' | 'full' | 'expired'
 
-// Whole texts of known servers. They contain model names, which do not affect the match.
+// Complete error texts of known servers, with any model name.
 const KNOWN_TEXTS: readonly (readonly [status: number, text: RegExp, meaning: Meaning])[] = [
-  // Triton. The server takes connections before its models are loaded.
+  // Triton, which accepts connections before its models are loaded.
   [404, /^Request for unknown model: /, 'loading'],
   [400, /^Request for unknown model: .* has no available versions$/, 'loading'],
   [400, /^Model version not ready$/, 'loading'],
@@ -38,19 +38,19 @@ const KNOWN_TEXTS: readonly (readonly [status: number, text: RegExp, meaning: Me
     'loading',
   ],
   [404, /^Model not found: /, 'loading'],
-  // Knative's queue, and Envoy's bound for pending requests.
+  // Knative's queue, and Envoy's limit for pending requests.
   [503, /^pending request queue full/, 'full'],
   [503, /^upstream connect error or disconnect\/reset before headers\. .*reset reason: overflow/, 'full'],
 ]
 
-// A server that is full and names no time. A second is what our own limits name.
+// For a full server that sends no Retry-After; the same as for the connector's own limits.
 const FULL_RETRY_AFTER_MS = 1_000
-// For the log, where the client gets less.
+// The log may contain more of the text than the reply.
 const DETAIL_CHARACTERS_MAX = 300
 
 /**
- * `upstream_error` has the server's own status and body. Any other problem has the status and the body of the wire
- * contract, with the server's text as its `error`.
+ * Converts an error response into a Problem. An `upstream_error` has the server's own status and body; any other
+ * problem has the status and body of the wire contract, with the server's text as its `error`.
  */
 export function modelError(answer: ErrorAnswer): Problem {
   const { exchange, retryAfterMs } = answer
@@ -70,24 +70,23 @@ export function modelError(answer: ErrorAnswer): Problem {
         options,
       )
     case 'full': {
-      const sign = retryAfterMs === undefined ? 'turned-away' : 'busy'
-      const sentence = shown || 'The model server has too many requests.'
+      const sign = retryAfterMs === undefined ? 'rejected' : 'busy'
+      const sentence = shown || 'The model server is overloaded.'
       return new UpstreamFailure(sign, false, 'overloaded', sentence, {
         ...options,
         retryAfterMs: retryAfterMs ?? FULL_RETRY_AFTER_MS,
       })
     }
     case 'expired': {
-      const sentence =
-        shown || 'The request waited in the queue of the model server for longer than its limit.'
-      return new UpstreamFailure('turned-away', false, 'deadline_exceeded', sentence, options)
+      const sentence = shown || "The request expired in the model server's queue."
+      return new UpstreamFailure('rejected', false, 'deadline_exceeded', sentence, options)
     }
     case undefined:
       return upstreamError(answer, shown, options)
   }
 }
 
-// The exception of a traceback stands at its end.
+// A traceback ends with its exception: put that first, so that it is not cut off.
 function excerptOf(text: string): string {
   const line = shownText(text, 'first-line')
   const whole = text.startsWith(line) ? text : `${line} | ${text}`
@@ -99,9 +98,9 @@ function meaningOf({ status, isReadiness }: ErrorAnswer, text: string): Meaning 
   if (known !== undefined) return known[2]
   // RFC 6585 §4: too many requests.
   if (status === 429) return 'full'
-  // KServe answers 503 while a known model loads.
+  // KServe answers 503 while a registered model loads.
   if (status === 503) return 'loading'
-  // Open Inference Protocol: 200 says that a model is ready, and 4xx that it is not. MLServer's 400 is empty.
+  // Open Inference Protocol: 200 means ready, and 4xx not ready. MLServer's 400 has no body.
   if (isReadiness && (status === 400 || status === 404)) return 'loading'
   return undefined
 }
@@ -115,7 +114,7 @@ function upstreamError(
   const own = shownBody(body, errorText)
   const message = own === undefined && shown !== '' ? shown : sentence
   const all = { ...options, status, ...(own === undefined ? {} : { body: own, contentType }) }
-  // The gateway may have given up on a model that runs.
+  // A gateway may have timed out while the model was running.
   if (status === 502 || status === 504) {
     return new UpstreamFailure('no-answer', true, 'upstream_error', message, all)
   }

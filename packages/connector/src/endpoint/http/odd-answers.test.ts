@@ -1,4 +1,4 @@
-// Answers that a real server sends byte by byte: what comes of each, and how often the model is called for it.
+// Unusual responses from a raw TCP server: the outcome of each, and how often the model is called for it.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
@@ -20,7 +20,7 @@ const CRLF = '\r\n'
 
 type Bytes = string | Buffer
 
-// An answer with its length.
+// A response with a Content-Length.
 function answer(body: Bytes, headers: readonly string[] = [], status = '200 OK'): Buffer {
   const bytes = Buffer.from(body)
   const head = [`HTTP/1.1 ${status}`, `content-length: ${bytes.length}`, ...headers, '', ''].join(CRLF)
@@ -29,11 +29,11 @@ function answer(body: Bytes, headers: readonly string[] = [], status = '200 OK')
 
 interface Raw {
   readonly url: string
-  /** The requests, as they came. */
+  /** The received requests. */
   readonly seen: string[]
 }
 
-// Each request gets the same chunks, each in a packet of its own.
+// Answers each request with the same chunks, each in its own packet.
 async function startServer(...chunks: readonly Bytes[]): Promise<Raw> {
   const seen: string[] = []
   const sockets = new Set<Socket>()
@@ -89,7 +89,7 @@ async function ask(...chunks: readonly Bytes[]): Promise<EndpointResponse | Prob
   return new HttpEndpoint(targetOf(url), POST).call(request()).catch((error: unknown) => Problem.from(error))
 }
 
-// What the requester gets: the type, the indicator, the text.
+// What the requester receives: Content Type, Payload Format Indicator, text; for a problem, its code and message.
 async function replyTo(...chunks: readonly Bytes[]): Promise<unknown[]> {
   const outcome = await ask(...chunks)
   if (outcome instanceof Problem) return [outcome.code, outcome.message]
@@ -99,21 +99,24 @@ async function replyTo(...chunks: readonly Bytes[]): Promise<unknown[]> {
   return [properties.contentType, properties.payloadFormatIndicator, Buffer.from(payload).toString('latin1')]
 }
 
-const NOT_WHOLE = 'The answer of the model server is not whole JSON.'
+const NOT_WHOLE = 'The response of the model server is not complete JSON.'
 const JSON_TYPE = 'content-type: application/json'
 
-describe('a model that answers with one value', () => {
-  test.each(['0.87', 'null', '"a bare string"', ' -1e5\n', 'true'])('%j is JSON', async (text) => {
-    expect(await replyTo(answer(text, [JSON_TYPE]))).toEqual(['application/json', 1, text])
-  })
+describe('the type of a response', () => {
+  test.each(['0.87', 'null', '"a bare string"', ' -1e5\n', 'true'])(
+    'is JSON for the value %j',
+    async (text) => {
+      expect(await replyTo(answer(text, [JSON_TYPE]))).toEqual(['application/json', 1, text])
+    },
+  )
 
   test.each([
     ['bytes', '\u0000\u0001'],
     ['text', 'cat'],
     ['a number', '0.87'],
-    ['what looks like an object', '{"predictions":[1]}'],
-    ['what looks like an object that is cut short', '{"predictions":[1'],
-  ])('%s without a Content-Type: the type is unknown', async (_what, text) => {
+    ['an apparent JSON object', '{"predictions":[1]}'],
+    ['a truncated JSON object', '{"predictions":[1'],
+  ])('is application/octet-stream for %s without a Content-Type', async (_what, text) => {
     expect(await replyTo(answer(text))).toEqual(['application/octet-stream', undefined, text])
   })
 
@@ -122,17 +125,17 @@ describe('a model that answers with one value', () => {
     ['text/csv; header=absent', '1,2'],
     ['application/jsonl', '{"a":1}\n{"a":2}\n'],
     ['application/vnd.acme.v1+json', '{"a":1}'],
-  ])('as %s keeps its type', async (contentType, text) => {
+  ])('is kept: %s', async (contentType, text) => {
     const reply = await replyTo(answer(text, [`content-type: ${contentType}`]))
     expect(reply).toEqual([contentType, undefined, text])
   })
 
-  test('a type that is built on JSON is checked like JSON', async () => {
+  test('is checked for +json as for JSON', async () => {
     const reply = await replyTo(answer('{"a":', ['content-type: application/vnd.acme.v1+json']))
     expect(reply).toEqual(['upstream_invalid_response', NOT_WHOLE])
   })
 
-  test("KServe's batcher, whose type Go guesses, answers with JSON", async () => {
+  test("is JSON for KServe's batcher, which labels JSON as text/plain", async () => {
     const text = '{"message":"","batchId":"x","predictions":[1]}'
     const reply = await replyTo(answer(text, ['content-type: text/plain; charset=utf-8']))
     expect(reply).toEqual(['application/json', 1, text])
@@ -140,25 +143,25 @@ describe('a model that answers with one value', () => {
 })
 
 test.each(['{"predictions":[1]}{"predictions":[2]}', '{"a":1}\n{"a":2}', '[1] [2]', '1 2', '{"a":"}"}{}'])(
-  'two values in one answer are not one: %j',
+  'rejects two JSON values in one response: %j',
   async (text) => {
     expect(await replyTo(answer(text, [JSON_TYPE]))).toEqual(['upstream_invalid_response', NOT_WHOLE])
   },
 )
 
-const EMPTY = ['upstream_invalid_response', 'The answer of the model server is empty.']
+const EMPTY = ['upstream_invalid_response', 'The response of the model server is empty.']
 test.each([
   ['200', answer('', [JSON_TYPE])],
   ['200 without a type', answer('')],
   ['200 in chunks', `HTTP/1.1 200 OK${CRLF}transfer-encoding: chunked${CRLF}${CRLF}0${CRLF}${CRLF}`],
   ['204', `HTTP/1.1 204 No Content${CRLF}${CRLF}`],
   ['205', answer('', [], '205 Reset Content')],
-])('a prediction without a body is no answer: %s', async (_what, bytes) => {
+])('rejects a prediction without a body: %s', async (_what, bytes) => {
   expect(await replyTo(bytes)).toEqual(EMPTY)
 })
 
 test.each(['v1', 'v2'] as const)(
-  '%s: a status alone says that a model is ready, but not what it is',
+  '%s: accepts a response without a body for readiness, but not for metadata',
   async (dialect) => {
     const { url } = await startServer(answer(''))
     const upstream = new HttpUpstream(targetOf(url), 'iris', [dialect])
@@ -169,10 +172,10 @@ test.each(['v1', 'v2'] as const)(
   },
 )
 
-describe('an answer that is encoded, although nobody asked for it', () => {
+describe('a response with an unrequested content coding', () => {
   const zipped = gzipSync('{"predictions":[1]}')
 
-  test('the request accepts no coding but identity, also the question what the model is', async () => {
+  test('is not invited: calls and metadata queries accept only identity', async () => {
     const { url, seen } = await startServer(answer('{"name":"iris"}', [JSON_TYPE]))
     const upstream = new HttpUpstream(targetOf(url), 'iris', ['v1'])
     await upstream.endpoint('predict', 'v1')!.call(request())
@@ -189,34 +192,34 @@ describe('an answer that is encoded, although nobody asked for it', () => {
     ['zstd', ['content-encoding: identity, zstd']],
     ['br', ['content-encoding: identity', 'content-encoding: br']],
     ['gzip', ['inference-header-content-length: 2', 'content-encoding: gzip']],
-  ])('%s is refused by its name: %j', async (coding, headers) => {
+  ])('is rejected, and the log names the coding: %s, %j', async (coding, headers) => {
     const problem = await ask(answer(zipped, headers))
     expect(problem).toMatchObject({ code: 'upstream_invalid_response', retryable: false })
-    expect((problem as Problem).detail).toContain(`the coding "${coding}"`)
+    expect((problem as Problem).detail).toContain(`with coding "${coding}"`)
   })
 
-  test('a transfer coding other than chunked is refused as well', async () => {
+  test('is rejected for any transfer coding except chunked', async () => {
     const size = zipped.length.toString(16)
     const head = `HTTP/1.1 200 OK${CRLF}${JSON_TYPE}${CRLF}transfer-encoding: gzip, chunked${CRLF}${CRLF}`
     const problem = await ask(head, `${size}${CRLF}`, zipped, `${CRLF}0${CRLF}${CRLF}`)
-    expect((problem as Problem).detail).toContain('the coding "gzip"')
+    expect((problem as Problem).detail).toContain('with coding "gzip"')
   })
 
-  test('an error keeps its status, without the bytes', async () => {
+  test('loses its body but keeps its status if it is an error', async () => {
     const problem = await ask(answer(zipped, [JSON_TYPE, 'content-encoding: gzip'], '422 No'))
     expect(problem).toMatchObject({ code: 'upstream_error', status: 422, body: undefined })
   })
 
-  test.each(['identity', 'Identity', ''])('"%s" is no coding', async (coding) => {
+  test.each(['identity', 'Identity', ''])('is accepted if the coding is "%s"', async (coding) => {
     const reply = await replyTo(answer('{}', [JSON_TYPE, `content-encoding: ${coding}`]))
     expect(reply).toEqual(['application/json', 1, '{}'])
   })
 })
 
-describe('an answer that is not UTF-8', () => {
+describe('a response in another charset', () => {
   const latin1 = Buffer.from('{"label":"m\u00fcde"}', 'latin1')
 
-  test('the indicator does not promise it', async () => {
+  test('has no Payload Format Indicator if it is not UTF-8', async () => {
     const reply = await replyTo(answer(latin1, [JSON_TYPE]))
     expect(reply).toEqual(['application/json', undefined, latin1.toString('latin1')])
   })
@@ -226,20 +229,20 @@ describe('an answer that is not UTF-8', () => {
     ['application/json;charset="iso-8859-1"', latin1],
     ['text/plain; charset=windows-1252', latin1],
     ['application/json; charset=utf-16', Buffer.from('\ufeff{"label":"m\u00fcde"}', 'utf16le')],
-  ])('its charset is kept: %s', async (contentType, bytes) => {
+  ])('keeps its charset: %s', async (contentType, bytes) => {
     const reply = await replyTo(answer(bytes, [`content-type: ${contentType}`]))
     expect(reply).toEqual([contentType, undefined, bytes.toString('latin1')])
   })
 
   test.each(['utf-8', 'UTF8', '"utf-8"', 'us-ascii'])(
-    'the charset %s adds nothing to JSON',
+    'is plain JSON if its charset is %s',
     async (charset) => {
       const reply = await replyTo(answer('{}', [`${JSON_TYPE}; charset=${charset}`]))
       expect(reply).toEqual(['application/json', 1, '{}'])
     },
   )
 
-  test('a byte order mark is no reason to refuse it', async () => {
+  test('may begin with a byte order mark', async () => {
     const bytes = Buffer.from('\ufeff{"label":"m\u00fcde"}')
     expect(await replyTo(answer(bytes, [JSON_TYPE]))).toEqual([
       'application/json',
@@ -250,35 +253,32 @@ describe('an answer that is not UTF-8', () => {
 })
 
 test.each(['application/json\t; charset=utf-8', 'application/json\t', 'application/json;\tcharset=utf-8'])(
-  'a tab in the Content-Type separates as a space does: %j',
+  'treats a tab in the Content-Type like a space: %j',
   async (contentType) => {
     const reply = await replyTo(answer('{}', [`content-type: ${contentType}`]))
     expect(reply).toEqual(['application/json', 1, '{}'])
   },
 )
 
-test('a tab in front of a parameter that is kept becomes a space', async () => {
+test('replaces a tab before a parameter by a space', async () => {
   const reply = await replyTo(answer('1,2', ['content-type: text/csv\t;\theader=absent']))
   expect(reply).toEqual(['text/csv ; header=absent', undefined, '1,2'])
 })
 
-test.each(['099 x', '000 x', '020 OK'])(
-  'a status below 100 is no HTTP, and the words are ours: %s',
-  async (status) => {
-    const problem = await ask(answer('{}', [JSON_TYPE], status))
-    // Not an UpstreamFailure: it is not tried again, and does not count for the circuit.
-    expect(problem).toMatchObject({
-      code: 'upstream_invalid_response',
-      message: 'The answer of the model server is not valid HTTP.',
-      detail: expect.stringMatching(
-        new RegExp(`^POST .*predict: status ${Number.parseInt(status)}$`),
-      ) as string,
-    })
-    expect(problem).not.toHaveProperty('sign')
-  },
-)
+test.each(['099 x', '000 x', '020 OK'])('rejects a status below 100 as invalid HTTP: %s', async (status) => {
+  const problem = await ask(answer('{}', [JSON_TYPE], status))
+  // Not an UpstreamFailure: not retried, and not counted by the circuit.
+  expect(problem).toMatchObject({
+    code: 'upstream_invalid_response',
+    message: 'The response of the model server is not valid HTTP.',
+    detail: expect.stringMatching(
+      new RegExp(`^POST .*predict: status ${Number.parseInt(status)}$`),
+    ) as string,
+  })
+  expect(problem).not.toHaveProperty('sign')
+})
 
-describe('an interim answer that nobody asked for', () => {
+describe('an unexpected interim response', () => {
   const GOOD = answer('{"predictions":[1]}', [JSON_TYPE])
   const CONTINUE = `HTTP/1.1 100 Continue${CRLF}${CRLF}`
   const WITH_FIELDS = `HTTP/1.1 100${CRLF}server: x${CRLF}date: 100${CRLF}${CRLF}`
@@ -290,17 +290,17 @@ describe('an interim answer that nobody asked for', () => {
     ['100 with fields', [WITH_FIELDS, GOOD]],
     ['100 byte by byte', [...Array.from(CONTINUE), GOOD]],
     ['100, 103, 102 and 100', [CONTINUE, HINTS, CONTINUE.replace('100', '102'), CONTINUE, GOOD]],
-  ])('%s is skipped, and the model is called once', async (_what, chunks) => {
+  ])('is skipped, and the model is called once: %s', async (_what, chunks) => {
     const { url, seen } = await startServer(...chunks)
     const endpoint = new HttpEndpoint(targetOf(url), POST)
-    // On a connection that is kept, too.
+    // The second call uses the same connection.
     for (let calls = 1; calls <= 2; calls += 1) {
       const { body } = await endpoint.call(request())
       expect([Buffer.from(body).toString(), seen.length]).toEqual(['{"predictions":[1]}', calls])
     }
   })
 
-  test('what only looks like one stays as it is', async () => {
+  test('is not confused with a body or header that looks like one', async () => {
     const text = `"${CONTINUE}"`.replaceAll(CRLF, ' ')
     expect(await replyTo(answer(text, [JSON_TYPE, 'x-status: HTTP/1.1 100']))).toEqual([
       'application/json',
@@ -313,24 +313,24 @@ describe('an interim answer that nobody asked for', () => {
     ['101', `HTTP/1.1 101 Switching Protocols${CRLF}connection: upgrade${CRLF}upgrade: h2c${CRLF}${CRLF}`],
     ['101 without Upgrade', `HTTP/1.1 101${CRLF}${CRLF}`],
     ['101 after 100', `${CONTINUE}HTTP/1.1 101${CRLF}${CRLF}`],
-  ])('%s is no answer of a model, and ends the call at once', async (_what, head) => {
+  ])('ends the call at once: %s', async (_what, head) => {
     const { url, seen } = await startServer(head)
     const call = new HttpEndpoint(targetOf(url), POST).call(request())
     const problem = await call.catch((error: unknown) => error)
-    // Not an UpstreamFailure: it is not tried again.
+    // Not an UpstreamFailure: not retried.
     expect(problem).toMatchObject({ code: 'upstream_invalid_response', retryable: false })
     expect(problem).not.toHaveProperty('sign')
-    expect((problem as Problem).detail).toContain('The server answered 101 (Switching Protocols)')
+    expect((problem as Problem).detail).toContain('The server sent 101 (Switching Protocols)')
     expect(seen).toHaveLength(1)
   })
 
-  test('interim answers without an end end the call at once', async () => {
+  test('ends the call if interim responses follow each other without end', async () => {
     const { url, seen } = await startServer(CONTINUE.repeat(2_000))
     const problem = await new HttpEndpoint(targetOf(url), POST)
       .call(request())
       .catch((error: unknown) => error)
     expect(problem).toMatchObject({ code: 'upstream_invalid_response', retryable: false })
-    expect((problem as Problem).detail).toContain('interim answers (1xx) without an end')
+    expect((problem as Problem).detail).toContain('interim responses (1xx) without end')
     expect(seen).toHaveLength(1)
   })
 })

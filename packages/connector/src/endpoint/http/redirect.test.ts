@@ -21,11 +21,15 @@ test.each([
     'http://iris.auth.svc/v2/models/m/infer',
     'https://iris.auth.example.com/v2/models/m/infer',
   ],
-  ['words inside of names', `${MODELS}/m:predict`, 'https://blog.authentic.example/catalogin/oauth2-docs'],
+  [
+    'login words inside longer names',
+    `${MODELS}/m:predict`,
+    'https://blog.authentic.example/catalogin/oauth2-docs',
+  ],
   ['a query', `${MODELS}/m:predict`, '/v1/models/m:predict/?next=/login'],
   ['nothing', `${MODELS}/m:predict`, ''],
   ['no URL', `${MODELS}/m:predict`, 'http://['],
-])('a redirect to the own names is no login: %s', (_what, url, location) => {
+])('does not take a redirect for a login: %s', (_what, url, location) => {
   expect(codeOf(url, location)).toBe('upstream_invalid_response')
 })
 
@@ -39,9 +43,9 @@ test.each([
   ['a password alone', 'https://:s3cret@other.example', '"https://other.example/"'],
   ['backslashes', 'https:\\\\ann:s3cret@other.example\\x', '"https://other.example/x"'],
   ['a scheme that is not HTTP', 'ftp://ann:s3cret@other.example/x', '"ftp://other.example/x"'],
-  ['no URL', 'https://ann:s3cret@[', 'what is not a URL'],
+  ['no URL', 'https://ann:s3cret@[', 'an invalid URL'],
   ['no user', '/dex/@home?state=s3cret', '"/dex/@home"'],
-])('the log has no secret of a Location: %s', (_what, location, shown) => {
+])('logs a Location without its secrets: %s', (_what, location, shown) => {
   const { detail } = redirected({
     status: 302,
     location,
@@ -52,7 +56,7 @@ test.each([
   expect(detail).not.toMatch(/ann|s3cret/)
 })
 
-test('the Host that was sent is an own name, too', () => {
+test('ignores login words that also occur in the Host that was sent', () => {
   const location = 'https://iris.sso.example.com/v1/models/m:predict'
   expect(codeOf('http://10.0.0.1/v1/models/m:predict', location, 'iris.sso.svc:80')).toBe(
     'upstream_invalid_response',
@@ -66,8 +70,8 @@ test.each([
   ['Keycloak', 'https://id.example/realms/plant/protocol/openid-connect/auth?state=1'],
   ['Microsoft', 'https://login.microsoftonline.com/common/oauth2/v2.0/authorize'],
   ['a page', '/LOGIN.html#x'],
-  ['a host of logins', 'https://sso.example/'],
+  ['a login host', 'https://sso.example/'],
   ['a model "author"', 'https://accounts.example/o'],
-])('a redirect to a login: %s', (_what, location) => {
+])('detects a redirect to a login: %s', (_what, location) => {
   expect(codeOf(`${MODELS}/author:predict`, location)).toBe('unauthorized_upstream')
 })

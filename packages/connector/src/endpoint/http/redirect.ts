@@ -1,17 +1,17 @@
-// What a redirect means: a gateway that wants a login, or an address that is configured wrong.
+// Interprets a redirect: the gateway requires a login, or the configured URL is wrong.
 import { Problem } from '@inferwire/protocol'
 
-/** A redirect, and the request that it answers. */
+/** A redirect and its request. */
 export interface Redirect {
   readonly status: number
   readonly location: string | undefined
-  /** The log's name of the request: its method, a space, and its URL. */
+  /** The request for the log: its method, a space, and its URL. */
   readonly address: string
-  /** The Host that was sent where it differs from the address. */
+  /** The Host that was sent, if it differs from the address. */
   readonly host: string | undefined
 }
 
-// Whole segments of a path, and whole labels of a host name, that only a login has: Dex, oauth2-proxy, Keycloak.
+// Path segments and host labels that are typical of login pages: Dex, oauth2-proxy, Keycloak.
 const LOGIN_SEGMENTS = new Set(
   'login signin sign_in sign-in auth authorize authenticate authservice dex oauth oauth2 openid-connect saml sso'.split(
     ' ',
@@ -21,13 +21,13 @@ const LOGIN_LABELS = new Set(
   'login signin auth accounts dex idp keycloak oauth oauth2 oauth2-proxy sso'.split(' '),
 )
 
-/** No redirect is followed: a POST must not leave for an address that the operator did not configure. */
+/** Converts a redirect into a Problem. It is not followed: requests are sent only to configured addresses. */
 export function redirected({ status, location = '', address, host }: Redirect): Problem {
   const askedUrl = address.slice(address.indexOf(' ') + 1)
   const detail = `${address}: ${status} to ${shownLocation(location, askedUrl)}; redirects are never followed`
   if (isLogin(location, askedUrl, host)) {
-    return new Problem('unauthorized_upstream', 'The gateway in front of the model wants a login.', {
-      detail: `${detail}. Configure models.*.credential (token-file), or call the model inside the mesh.`,
+    return new Problem('unauthorized_upstream', 'The gateway in front of the model requires a login.', {
+      detail: `${detail}. Configure models.*.credential (token-file), or use a URL of the model inside the mesh.`,
     })
   }
   return new Problem('upstream_invalid_response', 'The model server answered with a redirect.', {
@@ -35,17 +35,17 @@ export function redirected({ status, location = '', address, host }: Redirect): 
   })
 }
 
-// Without the query and the fragment, where a login's redirect has the OAuth `state` or a code, and without the user
-// information of RFC 3986 §3.2.1.
+// Omits the query and the fragment, which may contain an OAuth `state` or code, and the user information (RFC 3986
+// §3.2.1).
 function shownLocation(location: string, askedUrl: string): string {
-  if (!URL.canParse(location, askedUrl)) return 'what is not a URL'
+  if (!URL.canParse(location, askedUrl)) return 'an invalid URL'
   const { protocol, username, password, host, pathname } = new URL(location, askedUrl)
   const hasUser = username !== '' || password !== ''
   const shown = hasUser ? `${protocol}//${host}${pathname}` : location.replace(/[?#].*$/s, '')
   return `"${shown.slice(0, 200)}"`
 }
 
-// What stands in our own path or host is a name that the users chose, such as a model `auth`: it is no sign.
+// Words that also occur in the request's own path or host are ignored: a model may be named `auth`.
 function isLogin(location: string, askedUrl: string, host: string | undefined): boolean {
   if (!URL.canParse(location, askedUrl)) return false
   const asked = new URL(askedUrl)

@@ -8,7 +8,7 @@ test.each([
   ['3', 3_000],
   ['0', 0],
   ['00', 0],
-  // 31 years, and what no number holds: a day at most.
+  // 31 years, and a number above the range of a double: a day at most.
   ['1000000000', DAY_MS],
   ['9'.repeat(400), DAY_MS],
   ['Wed, 21 Oct 2026 07:28:09 GMT', 9_000],
@@ -21,13 +21,13 @@ test.each([
 })
 
 test.each(['', '-1', '1e9', '1.5', ' 1', 'soon', '2026-10-21T07:28:09Z', 'Wed, 99 Oct 2026 07:28:09 GMT'])(
-  'Retry-After %j has no form of the standard',
+  'Retry-After %j is invalid',
   (value) => {
     expect(retryAfterMs(value, NOW)).toBeUndefined()
   },
 )
 
-test('a date is compared with the Date of the answer, else with our own clock', () => {
+test("compares a date with the response's Date, or without one with the local clock", () => {
   const soon = new Date(Date.now() + 60_000).toUTCString()
   for (const date of [undefined, '', 'yesterday']) {
     const waitMs = retryAfterMs(soon, date)

@@ -1,15 +1,15 @@
-// RFC 9110 §10.2.3: Retry-After is a number of seconds, or the date at which a retry makes sense.
+// Reads Retry-After (RFC 9110 §10.2.3): a number of seconds, or a date.
 
-// A longer wait is cut to a day: timers cannot wait longer than 24.8 days.
+// Longer waits are reduced to a day: timers cannot wait longer than 24.8 days.
 const RETRY_AFTER_MAX_MS = 24 * 60 * 60 * 1000
-// RFC 9110 §5.6.7: IMF-fixdate, and the two old forms that a recipient must accept. The last one names no zone.
+// RFC 9110 §5.6.7: IMF-fixdate, and the two obsolete formats that recipients must accept. The last one has no zone.
 const DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/
 const RFC850_DATE = /^[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT$/
 const ASCTIME_DATE = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/
 
 /**
- * The time to wait in milliseconds, at most a day; undefined where the field has no form of the standard. `date` is the
- * answer's Date: two times of one clock need no other clock to be right.
+ * Returns the time to wait in milliseconds, at most a day, or undefined if the field is invalid. A date is compared
+ * with `date`, the response's Date field, so that the connector's clock does not matter.
  */
 export function retryAfterMs(value: string | undefined, date: string | undefined): number | undefined {
   if (value === undefined) return undefined

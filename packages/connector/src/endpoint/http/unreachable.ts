@@ -1,9 +1,9 @@
-// Turns the errors of a broken exchange into a Problem: what the requester may know, and what the operator must.
+// Converts connection and protocol errors into a Problem: a safe sentence for the requester, details for the log.
 import { Problem, tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 import { explainTls } from '../../config/index.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 
-// Errors of the answer's form rather than of the way to the server.
+// Errors in the form of the response, not in the connection.
 const BROKEN_ANSWERS = new Set([
   'UND_ERR_HEADERS_OVERFLOW',
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
@@ -11,22 +11,22 @@ const BROKEN_ANSWERS = new Set([
   'INTERIM_ANSWER',
 ])
 
-// Our own pool's end says nothing of the server.
+// The connector closed its own pool, which implies nothing about the server.
 const OUR_OWN_END = new Set(['UND_ERR_DESTROYED', 'UND_ERR_CLOSED'])
 
 /** For the requester. */
-export const NOT_HTTP = 'The answer of the model server is not valid HTTP.'
+export const NOT_HTTP = 'The response of the model server is not valid HTTP.'
 
-/** How far an exchange got: not given to a connection yet, given to one, or its answer had begun. */
+/** How far a call got: not assigned to a connection, assigned to one, or its response had begun. */
 export type Progress = 'unsent' | 'sent' | 'answering'
 
-/** What undici refuses to send is a fault of ours (`internal`): the server was never asked. */
+/** Converts an error. A request that undici refuses to send is the connector's fault (`internal`). */
 export function unreachable(error: Error, address: string, progress: Progress): Problem {
   const code = (error as NodeJS.ErrnoException).code ?? error.name
   const why = explainTls(error, 'The model server', "the model's tls")
   const detail = `${address}: ${code} ${why ?? error.message}`
   if (code === 'UND_ERR_INVALID_ARG') {
-    return new Problem('internal', 'The connector could not form the request to the model server.', {
+    return new Problem('internal', 'The connector could not build the request to the model server.', {
       detail,
       cause: error,
     })
@@ -40,21 +40,21 @@ export function unreachable(error: Error, address: string, progress: Progress): 
   return new UpstreamFailure('unreachable', progress !== 'unsent', 'upstream_unreachable', text, options)
 }
 
-const CERTIFICATE_SENTENCE = 'The TLS certificate of the model server was not accepted.'
+const CERTIFICATE_SENTENCE = "The connector rejected the model server's TLS certificate."
 
-// For the requester; what to do about it is in the detail.
+// For the requester; the remedy is in the detail.
 const TLS_SENTENCES: Readonly<Record<TlsFailureKind, string>> = {
   untrusted: CERTIFICATE_SENTENCE,
   'wrong-name': CERTIFICATE_SENTENCE,
   'out-of-date': CERTIFICATE_SENTENCE,
-  'client-certificate': 'The model server did not accept the TLS certificate of the connector.',
+  'client-certificate': "The model server rejected the connector's TLS certificate.",
   'not-tls': 'The model server does not speak TLS on its port.',
-  'old-tls': 'The model server offers no TLS version that the connector accepts.',
+  'old-tls': 'The model server supports no TLS version that the connector accepts.',
   handshake: 'The TLS handshake with the model server failed.',
 }
 
 function sentence(error: Error, code: string, progress: Progress): string {
-  if (progress === 'answering') return 'The connection to the model server broke in the middle of its answer.'
+  if (progress === 'answering') return 'The connection to the model server broke during its response.'
   switch (code) {
     case 'ECONNREFUSED':
       return 'The model server refuses connections.'
@@ -69,7 +69,7 @@ function sentence(error: Error, code: string, progress: Progress): string {
     case 'ECONNRESET':
     case 'EPIPE':
     case 'UND_ERR_SOCKET':
-      return 'The connection to the model server broke before it answered.'
+      return 'The connection to the model server broke before a response arrived.'
     default: {
       const failure = tlsFailure(error)
       return failure === undefined ? 'The model server cannot be reached.' : TLS_SENTENCES[failure.kind]

@@ -1,11 +1,11 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isWholeJson, WALKED_BYTES_MAX } from './whole-json.ts'
+import { isWholeJson, SCANNED_BYTES_MAX } from './whole-json.ts'
 
 const isWhole = (text: string): boolean => isWholeJson(Buffer.from(text))
 const many = `[${'{"a":"}"},'.repeat(100)}{}]`
 
-// From one value to lists of up to 100 objects.
+// JSON texts from single values to arrays of up to 100 objects.
 function textsWith(alphabet: string): fc.Arbitrary<string> {
   const string = fc.string({ unit: fc.constantFrom(...Array.from(alphabet)) })
   const number = fc.double({ noNaN: true, noDefaultInfinity: true })
@@ -28,7 +28,7 @@ function textsWith(alphabet: string): fc.Arbitrary<string> {
   return fc.tuple(any, space).map(([each, layout]) => JSON.stringify(each, null, layout))
 }
 
-// Strings without brackets and with them: the ones that balance, the others that do not.
+// Texts whose strings contain no brackets, and texts whose strings contain unbalanced ones.
 const text = fc.oneof(textsWith('ab ,:\u00e9'), textsWith('ab {}[],:"\\\n'))
 
 const cutOff = fc.tuple(text, fc.nat(), fc.boolean()).map(([whole, seed, isAtBracket]) => {
@@ -38,13 +38,13 @@ const cutOff = fc.tuple(text, fc.nat(), fc.boolean()).map(([whole, seed, isAtBra
 const separator = fc.constantFrom('', ' ', '\n', '\r\n', '\n\n', '\t', ',', ', ', ' , ')
 
 test.each<[what: string, texts: fc.Arbitrary<string>]>([
-  ['with space around it', fc.tuple(separator, text, separator).map((parts) => parts.join(''))],
-  ['cut off anywhere', cutOff],
+  ['with white space around it', fc.tuple(separator, text, separator).map((parts) => parts.join(''))],
+  ['truncated anywhere', cutOff],
   ['followed by another one', fc.tuple(text, separator, text).map((parts) => parts.join(''))],
-])('a text %s is whole where JSON.parse takes it', (_what, texts) => {
+])('agrees with JSON.parse on a text %s', (_what, texts) => {
   fc.assert(
     fc.property(texts, (each) => {
-      fc.pre(Buffer.byteLength(each) <= WALKED_BYTES_MAX)
+      fc.pre(Buffer.byteLength(each) <= SCANNED_BYTES_MAX)
       expect(isWhole(each)).toBe(isJson(each))
     }),
     { numRuns: 500 },
@@ -69,7 +69,7 @@ test.each([
   '"a \\" quote"',
   '[]',
   '{}',
-  // Python's writer, at the top and inside.
+  // Python's encoder, at the top level and nested.
   'NaN',
   '-Infinity',
   '{"predictions":[NaN]}',
@@ -78,17 +78,17 @@ test.each([
   '["]["]',
   '\ufeff{"predictions":[1]}',
   many,
-])('%s is whole', (text) => {
+])('accepts %s', (text) => {
   expect(isWhole(text)).toBe(true)
 })
 
 const long = (length: number): string => `{"a":"${'x'.repeat(length)}"}`
 
-test('of a very long text only the ends are looked at', () => {
-  const inside = long(WALKED_BYTES_MAX / 2)
+test('checks only both ends of a very long text', () => {
+  const inside = long(SCANNED_BYTES_MAX / 2)
   expect(isWhole(inside + inside.slice(0, -20))).toBe(false)
-  expect(isWhole(long(WALKED_BYTES_MAX) + '{}')).toBe(true)
-  expect(isWhole(long(WALKED_BYTES_MAX) + '{')).toBe(false)
+  expect(isWhole(long(SCANNED_BYTES_MAX) + '{}')).toBe(true)
+  expect(isWhole(long(SCANNED_BYTES_MAX) + '{')).toBe(false)
 })
 
 const LONG = `{"a":"${'x'.repeat(400)}"}`
@@ -106,12 +106,12 @@ test.each([
   `${EIGHTY}0]} {"p":[]}`,
   `${EIGHTY}0]}\n\n{"p":[]}`,
   EIGHTY.slice(0, -1),
-])('a long text is not whole either: %s', (text) => {
+])('rejects the long text %s', (text) => {
   expect(isWhole(text)).toBe(false)
 })
 
 test.each([LONG, `{"b":[${LONG},{"c":{}}] }`, LONG.replace('x', '}{'), LONG.replace('x', '{')])(
-  'a long text is whole: %s',
+  'accepts the long text %s',
   (text) => {
     expect(isWhole(text)).toBe(true)
   },
@@ -147,11 +147,11 @@ test.each([
   '\ufeff',
   '\ufeff\ufeff{}',
   '9'.repeat(2_000),
-])('%j is not whole', (text) => {
+])('rejects %j', (text) => {
   expect(isWhole(text)).toBe(false)
 })
 
-test('whatever the bytes are, the question has an answer, and what JSON.parse takes is whole', () => {
+test('handles any bytes, and accepts everything that JSON.parse accepts', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 30 }), (bytes) => {
       const body = Buffer.from(bytes)

@@ -1,7 +1,7 @@
-// A dialect that no server speaks: all that a new one needs is its entry in the table. Import it before the others.
+// A made-up dialect: a new one needs no more than an entry in the table. Import this file before the others.
 import { DIALECTS, type Dialect, type DialectKind } from '@inferwire/protocol'
 
-/** The name of the dialect, as a configuration would say it. */
+/** The dialect's name, as in the configuration. */
 export const ECHO = 'echo' as Dialect
 
 const echo: DialectKind = {

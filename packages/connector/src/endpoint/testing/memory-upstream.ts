@@ -1,8 +1,8 @@
-// A transport without a network: all that a new one needs is to implement Upstream.
+// A transport without a network: a new one needs no more than to implement Upstream.
 import type { Dialect, OperationName } from '@inferwire/protocol'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 
-/** Answers with what was asked, in JSON. */
+/** Answers every call with a description of the call, as JSON. */
 export class MemoryUpstream implements Upstream {
   readonly #facts: ModelFacts
 

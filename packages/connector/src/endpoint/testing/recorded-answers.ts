@@ -1,8 +1,8 @@
-// Errors of real model servers: Triton 2.51.0 and MLServer 1.7.1, asked with curl, each with a model that loads slowly, one
-// that raises, and (Triton) one with `max_queue_size: 1`; and the KServe server 0.21.0. The traceback is shortened, and
-// the paths in it are others. What is marked "source" is taken from the sources of the server.
+// Error responses of real model servers, recorded with curl from Triton 2.51.0 and MLServer 1.7.1 (each with a model
+// that loads slowly, one that raises, and for Triton one with `max_queue_size: 1`) and from the KServe server 0.21.0.
+// The traceback is shortened and its paths are changed. Entries marked "source" come from the server's source code.
 
-/** An answer as it came over HTTP. */
+/** A recorded HTTP response. */
 export interface RecordedAnswer {
   readonly server: 'Triton' | 'MLServer' | 'KServe' | 'Knative' | 'Envoy'
   readonly what: string
@@ -30,7 +30,7 @@ const error = (
   contentType = JSON_TYPE,
 ): RecordedAnswer => answer(server, what, status, contentType, JSON.stringify({ error: text }))
 
-// Most of Triton's errors call their JSON text.
+// Most of Triton's errors label their JSON as text/plain.
 const triton = (what: string, status: number, text: string): RecordedAnswer =>
   error('Triton', what, status, text, 'text/plain')
 
@@ -48,7 +48,7 @@ export const LOADING: readonly RecordedAnswer[] = [
   error('KServe', 'while it loads', 503, 'Model with name late is not ready.'),
 ]
 
-/** KServe registers its models before it listens: what it does not know then will not come. */
+/** KServe registers its models before it listens: a model that is unknown then is never served. */
 export const UNKNOWN = error(
   'KServe',
   'a model that did not load',
@@ -59,7 +59,7 @@ export const UNKNOWN = error(
 /** MLServer's answer to `ready` while the model loads. */
 export const NOT_READY_EMPTY = answer('MLServer', 'ready', 400, undefined, '')
 
-/** Answers of what has more requests than it takes. */
+/** Responses of overloaded servers and gateways. */
 export const FULL: readonly RecordedAnswer[] = [
   error('Triton', 'queue full', 503, '[request id: <id_unknown>] Exceeds maximum queue size'),
   error('Triton', 'queue full, request with an id', 503, '[request id: q3] Exceeds maximum queue size'),
@@ -74,7 +74,7 @@ export const FULL: readonly RecordedAnswer[] = [
   ),
 ]
 
-/** Triton's answer to a request that waited for longer than its parameter `timeout`. */
+/** Triton's answer to a request that waited longer than its parameter `timeout`. */
 export const EXPIRED = triton('timeout in the queue', 503, 'Request timeout expired')
 
 /** MLServer 1.7.1 with its default `debug: true`, when a model raises. */

@@ -1,10 +1,10 @@
-// A client that sends any bytes, and keeps what comes back as packets.
+// An MQTT client for tests that can send any bytes, and collects the received packets.
 import { connect, type Socket } from 'node:net'
 import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet'
 
-const WAIT_MS = 3_000
+const WAIT_MS = 10_000
 
-/** See the first line. Made by `RawClient.open` or `.connect`. */
+/** A test client. Created by `RawClient.open` or `RawClient.connect`. */
 export class RawClient {
   readonly #socket: Socket
   readonly #version: 4 | 5
@@ -31,7 +31,7 @@ export class RawClient {
     )
   }
 
-  /** Only a TCP connection. */
+  /** Opens a TCP connection without sending CONNECT. */
   static async open(url: string, version: 4 | 5 = 5): Promise<RawClient> {
     const socket = connect(Number(new URL(url).port), new URL(url).hostname)
     const client = new RawClient(socket, version)
@@ -42,7 +42,7 @@ export class RawClient {
     return client
   }
 
-  /** With CONNECT sent and CONNACK read. */
+  /** Opens a connection, sends CONNECT and reads CONNACK. */
   static async connect(url: string, options: Partial<IConnectPacket> = {}): Promise<RawClient> {
     const version = options.protocolVersion === 4 ? 4 : 5
     const client = await RawClient.open(url, version)
@@ -52,7 +52,7 @@ export class RawClient {
     return client
   }
 
-  /** A packet, or bytes (hexadecimal when a string). */
+  /** Sends packets, or bytes (a string is hexadecimal). */
   send(...items: (Packet | Buffer | string)[]): void {
     const bytes = items.map((item) => {
       if (typeof item === 'string') return Buffer.from(item.replaceAll(' ', ''), 'hex')
@@ -67,15 +67,15 @@ export class RawClient {
     return (await this.next('suback')).granted[0]
   }
 
-  /** The first packet of this kind that came and was not taken yet. */
+  /** Returns the next packet of this type, and removes it. */
   async next<Command extends Packet['cmd']>(cmd: Command): Promise<Extract<Packet, { cmd: Command }>> {
-    const until = Date.now() + WAIT_MS
+    const until = performance.now() + WAIT_MS
     for (;;) {
       const index = this.#packets.findIndex((packet) => packet.cmd === cmd)
       if (index >= 0) return this.#packets.splice(index, 1)[0] as Extract<Packet, { cmd: Command }>
-      if (this.#socket.destroyed || Date.now() >= until) throw new Error(`No ${cmd} came`)
+      if (this.#socket.destroyed || performance.now() >= until) throw new Error(`No ${cmd} arrived`)
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, until - Date.now())
+        const timer = setTimeout(resolve, until - performance.now())
         this.#arrived = () => {
           clearTimeout(timer)
           resolve()
@@ -84,7 +84,7 @@ export class RawClient {
     }
   }
 
-  /** All payloads that came until a few PINGREQs were answered: what was on its way is here then. */
+  /** Returns all received payloads. First waits for a few PINGRESPs, so that messages in flight have arrived. */
   async payloads(): Promise<string[]> {
     for (let round = 0; round < 5; round++) {
       this.send({ cmd: 'pingreq' })
@@ -93,12 +93,12 @@ export class RawClient {
     return this.take().map(({ payload }) => payload.toString())
   }
 
-  /** The PUBLISH packets that have come. */
+  /** Returns the received PUBLISH packets, and discards all others. */
   take(): Extract<Packet, { cmd: 'publish' }>[] {
     return this.#packets.splice(0).filter((packet) => packet.cmd === 'publish')
   }
 
-  /** Resolves when the broker closed the connection. */
+  /** Resolves when the connection is closed. */
   closed(): Promise<void> {
     return this.#closed
   }
@@ -107,12 +107,12 @@ export class RawClient {
     return this.#socket.destroyed
   }
 
-  /** Reads nothing from now on. */
+  /** Stops reading. */
   pause(): void {
     this.#socket.pause()
   }
 
-  /** Reads so many bytes in a second from now on. */
+  /** Limits reading to `bytesPerSecond`. */
   readSlowly(bytesPerSecond: number): void {
     this.#socket.on('data', ({ length }) => {
       this.#socket.pause()
@@ -120,14 +120,14 @@ export class RawClient {
     })
   }
 
-  /** Cuts the connection, without DISCONNECT. */
+  /** Closes the connection without DISCONNECT. */
   destroy(): Promise<void> {
     this.#socket.destroy()
     return this.#closed
   }
 }
 
-/** CONNECT with Clean Start and no client id, unless said otherwise. */
+/** Creates a CONNECT, by default with Clean Start and an empty client identifier. */
 export function connectPacket(options: Partial<IConnectPacket> = {}): IConnectPacket {
   return {
     cmd: 'connect',

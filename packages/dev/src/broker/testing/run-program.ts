@@ -1,7 +1,7 @@
-// Runs one of Mosquitto's command line clients: MQTT software that we did not write.
+// Runs one of Mosquitto's command-line clients, as an independent MQTT implementation.
 import { execFile } from 'node:child_process'
 
-/** Resolves with its standard output. */
+/** Runs a program, and resolves with its standard output. */
 export function runProgram(program: string, args: readonly string[]): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     execFile(program, args, { encoding: 'buffer', timeout: 8_000 }, (error, stdout, stderr) => {

@@ -1,20 +1,17 @@
 // Reads a status message; any client with write access may have published it.
-import { isJsonObject, isModelName, type ConnectorStatus, type Json } from '@inferwire/protocol'
+import { isJsonObject, type Json } from './body/json.ts'
+import { utf8Decoder } from './body/utf8.ts'
+import type { ConnectorStatus } from './card.ts'
+import { isModelName } from './topic.ts'
 
 // Far above any real number of models; more would only fill the memory.
 const MODELS_MAX = 10_000
-/**
- * The latest birth for which a successor publishes a later one, in milliseconds since the epoch. An absolute time,
- * because our own clock may have been set back by decades. A later birth would make the successor's status unreadable
- * for all connectors.
- */
-export const BIRTH_MAX = Date.UTC(2100, 0)
-// Leaves room for the births of successors, each of which is at least a millisecond later.
+// Later than any birth that a connector accepts for itself: leaves room for the births of successors.
 const TIMESTAMP_MAX = Date.UTC(2101, 0)
 const STATES: readonly string[] = ['online', 'draining', 'offline'] satisfies ConnectorStatus['state'][]
 
 /** Parses a status; undefined if the payload is not one. Unknown members are ignored, and invalid names left out. */
-export function readStatus(connector: string, payload: Buffer): ConnectorStatus | undefined {
+export function readStatus(connector: string, payload: Uint8Array): ConnectorStatus | undefined {
   const json = parsed(payload)
   if (!isJsonObject(json)) return undefined
   const { contract, state, version, timestamp, share } = json
@@ -32,9 +29,9 @@ export function readStatus(connector: string, payload: Buffer): ConnectorStatus 
   }
 }
 
-function parsed(payload: Buffer): Json | undefined {
+function parsed(payload: Uint8Array): Json | undefined {
   try {
-    return JSON.parse(payload.toString()) as Json
+    return JSON.parse(utf8Decoder()(payload)) as Json
   } catch {
     return undefined
   }

@@ -1,0 +1,122 @@
+// The first page of the reference: the options that most installations set, in groups, with an example of each.
+
+/** Options that are documented together. */
+export interface OptionGroup {
+  readonly title: string
+  /** What the reader decides here, in one or two sentences. */
+  readonly text: string
+  /** A configuration that loads. */
+  readonly example: string
+  /** Paths, such as `broker.url` and `models.*.url`. */
+  readonly options: readonly string[]
+}
+
+/** Every option that is not advanced belongs to one of these groups. */
+export const FRONT_PAGE: readonly OptionGroup[] = [
+  {
+    title: 'Broker',
+    text: 'The address of the broker and the login of the connector. `mqtts` and `wss` use TLS.',
+    example: `broker:
+  url: mqtts://mosquitto.example:8883
+  username: inferwire
+  passwordFile: /etc/inferwire/password
+  tls:
+    caFile: /etc/inferwire/ca.crt
+`,
+    options: [
+      'broker.url',
+      'broker.username',
+      'broker.passwordFile',
+      'broker.password',
+      'broker.tls.caFile',
+      'broker.tls.certFile',
+      'broker.tls.keyFile',
+    ],
+  },
+  {
+    title: 'Name and topics',
+    text: 'Connectors at the same broker need different names.',
+    example: `name: plant-7
+root: plant/infer
+`,
+    options: ['name', 'root'],
+  },
+  {
+    title: 'Models',
+    text: 'Each key of `models` is the name of a model on topics. Only `url` is required.',
+    example: `models:
+  iris:
+    url: http://iris.models.svc.cluster.local
+  defects:
+    url: https://gateway.example
+    host: defects.alice.example.com
+    protocolVersion: v2
+    modelName: defects-resnet
+`,
+    options: ['models.*.url', 'models.*.host', 'models.*.protocolVersion', 'models.*.modelName'],
+  },
+  {
+    title: 'Credentials',
+    text: 'How calls to a model server authenticate, and which server certificates they accept.',
+    example: `models:
+  defects:
+    url: https://gateway.example
+    credential:
+      kind: token-file
+      tokenFile: /var/run/secrets/inferwire/token
+    tls:
+      caFile: /etc/inferwire/gateway-ca.crt
+  scores:
+    url: https://scores.example
+    credential:
+      kind: static-header
+      name: x-api-key
+      valueFile: /etc/inferwire/api-key
+`,
+    options: ['models.*.credential', 'models.*.tls.caFile', 'models.*.tls.certFile', 'models.*.tls.keyFile'],
+  },
+  {
+    title: 'Limits',
+    text: 'How long a request may take, how large it may be, and how many run at the same time.',
+    example: `models:
+  iris:
+    url: http://iris.models.svc.cluster.local
+    timeoutMs: 5000
+    limits:
+      concurrency: 16
+      requestBytesMax: 4194304
+limits:
+  client:
+    requestsPerSecond: 50
+`,
+    options: [
+      'models.*.timeoutMs',
+      'models.*.limits.concurrency',
+      'models.*.limits.requestBytesMax',
+      'limits.client.requestsPerSecond',
+    ],
+  },
+  {
+    title: 'Policy',
+    text: 'Without a policy, every client may use every model.',
+    example: `policy:
+  allow:
+    - clients: ['line-*']
+      models: [defects]
+    - clients: [dashboard]
+      models: ['*']
+`,
+    options: ['policy'],
+  },
+  {
+    title: 'Logs and metrics',
+    text: 'In a container, listen on all addresses, so that Kubernetes and Prometheus reach the HTTP server.',
+    example: `log:
+  level: info
+admin:
+  host: 0.0.0.0
+  port: 8383
+`,
+    options: ['log.level', 'admin.host', 'admin.port'],
+  },
+]

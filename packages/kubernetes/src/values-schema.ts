@@ -1,0 +1,205 @@
+// The JSON Schema of the chart's values.
+import { PATTERNS } from './patterns.ts'
+
+/** A JSON Schema, or a part of one. */
+export type JsonSchema = Readonly<Record<string, unknown>>
+
+/** The schema; `configSchema` is that of the connector's configuration. */
+export function valuesSchema(configSchema: JsonSchema): JsonSchema {
+  const { $schema, title: _, ...config } = configSchema
+  return {
+    $schema,
+    title: 'Values of the chart inferwire',
+    ...map({
+      global: { type: 'object', description: 'Reserved by Helm, for parent charts.' },
+      nameOverride: text(`^$|${PATTERNS.name.source}`, 'Label app.kubernetes.io/name in place of inferwire.'),
+      fullnameOverride: text(
+        `^$|${PATTERNS.name.source}`,
+        'Name of the objects; empty: the release name, followed by "-inferwire" unless it contains that.',
+      ),
+      image: image("Image of the connector; an empty tag is the chart's appVersion."),
+      imagePullSecrets: list(
+        { ...map({ name: text(PATTERNS.subdomain.source, 'Name of a Secret.') }), required: ['name'] },
+        "Secrets with credentials for the image's registry.",
+      ),
+      replicaCount: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 1_000_000,
+        description: 'Number of connectors; several share the requests.',
+      },
+      resources: resources('Resources of the connector; limits.memory is at least 96Mi.'),
+      serviceAccount: map({
+        create: { type: 'boolean', description: 'Creates a ServiceAccount.' },
+        automount: {
+          type: 'boolean',
+          description: 'Mounts a token for the API server, which is not needed.',
+        },
+        annotations: texts('Annotations of the ServiceAccount.'),
+        name: text(`^$|${PATTERNS.subdomain.source}`, 'Its name; empty: the name of the objects.'),
+      }),
+      ...podValues(),
+      affinity: { type: 'object', description: 'Affinity of the pods.' },
+      extraVolumes: list({ type: 'object' }, 'Additional volumes of the pods.'),
+      extraVolumeMounts: list(
+        { type: 'object', required: ['name', 'mountPath'] },
+        'Mounts of the additional volumes; the configuration may name files in them.',
+      ),
+      secretMounts: list(
+        {
+          ...map({
+            secretName: text(PATTERNS.subdomain.source, 'Name of the Secret.'),
+            mountPath: text(PATTERNS.mountPath.source, 'Folder of its keys, as files; an absolute path.'),
+          }),
+          required: ['secretName', 'mountPath'],
+        },
+        'Secrets with credentials, CAs and certificates that the configuration names.',
+      ),
+      brokerSecret: text(
+        `^$|${PATTERNS.subdomain.source}`,
+        "Secret with the connector's password, key password; empty for none.",
+      ),
+      modelToken: map({
+        enabled: { type: 'boolean', description: 'Mounts a ServiceAccount token for model servers.' },
+        audience: text('', "Its audience; empty for the API server's."),
+      }),
+      config: {
+        ...config,
+        description: 'The configuration of the connector: docs/reference/configuration.md',
+      },
+      mosquitto: mosquittoSchema(),
+      // templates/validate.yaml rejects them with the new name.
+      ...renamed(['name', 'replicas', 'memoryMi']),
+    }),
+    allOf: [
+      ofConfig({ admin: { properties: { host: { not: { pattern: PATTERNS.loopback.source } } } } }),
+      {
+        // Only the access rules of an installed broker contain root and user name.
+        anyOf: [
+          { properties: { mosquitto: { properties: { enabled: { const: false } } } } },
+          ofConfig({
+            root: { pattern: PATTERNS.root.source, not: { pattern: PATTERNS.notRoot.source } },
+            broker: { properties: { username: { pattern: PATTERNS.userName.source } } },
+          }),
+        ],
+      },
+    ],
+  }
+}
+
+// Additional constraints on members of the configuration.
+function ofConfig(properties: JsonSchema): JsonSchema {
+  return { properties: { config: { properties } } }
+}
+
+function mosquittoSchema(): JsonSchema {
+  return map({
+    enabled: { type: 'boolean', description: 'Installs a broker; otherwise config.broker.url is required.' },
+    fullnameOverride: text(PATTERNS.name.source, 'Name of its objects.'),
+    version: oneOf(['2.0', '2.1'], 'Mosquitto release line.'),
+    image: image('Image of the broker; an empty tag is the pinned one of the version.'),
+    resources: resources('Resources of the broker; limits.memory is at least 32Mi.'),
+    ...podValues(),
+    affinity: map({
+      nodeAffinity: { type: 'object', description: 'Affinity to nodes.' },
+      podAffinity: { type: 'object', description: 'Affinity to other pods.' },
+    }),
+    passwords: oneOf(
+      ['secret', 'configmap', 'existing'],
+      'Source of the password file; existing: a Secret NAME-password that you create.',
+    ),
+    passwordFile: text('', 'Content of the password file (--set-file); empty: no user can log in.'),
+    observers: list(
+      text(PATTERNS.userName.source, 'Name of a user.'),
+      'Users with read access to all topics, for tools such as MQTT Explorer.',
+    ),
+    storage: text(PATTERNS.quantity.source, 'Size of the volume.'),
+    accessMode: oneOf(['ReadWriteOnce', 'ReadWriteOncePod'], 'Access mode of the volume.'),
+    expose: oneOf(
+      ['traefik', 'gateway', 'loadbalancer', 'nodeport', 'none'],
+      'How clients outside of the cluster reach the broker.',
+    ),
+    externalPort: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 65_535,
+      description:
+        'The port to which clients outside of the cluster connect; by default that of the way chosen.',
+    },
+    traefikApi: oneOf(['v3', 'v2'], 'v3: traefik.io; v2: traefik.containo.us.'),
+    gatewayClass: text(PATTERNS.subdomain.source, 'GatewayClass for expose: gateway.'),
+    tls: map({
+      host: text(`^$|${PATTERNS.subdomain.source}`, 'Host name in the certificate; empty: no TLS.'),
+      secretName: text(`^$|${PATTERNS.subdomain.source}`, 'Secret of type kubernetes.io/tls.'),
+    }),
+    ...renamed(['name', 'memoryMi']),
+  })
+}
+
+// The pod settings of `helm create`.
+function podValues(): Readonly<Record<string, JsonSchema>> {
+  return {
+    podAnnotations: texts('Annotations of the pods.'),
+    podLabels: texts('Additional labels of the pods.'),
+    podSecurityContext: { type: 'object', description: 'Security context of the pods.' },
+    securityContext: { type: 'object', description: 'Security context of the container.' },
+    nodeSelector: texts('Labels of the nodes on which the pods may run.'),
+    tolerations: list(
+      { type: 'object' },
+      'Tolerations, in addition to those that evict a pod 30 s after its node is lost.',
+    ),
+  }
+}
+
+function image(description: string): JsonSchema {
+  return {
+    ...map({
+      repository: text(PATTERNS.imageRepository.source, 'Registry and name.'),
+      tag: {
+        ...text(`^$|${PATTERNS.imageTag.source}`, 'Tag other than latest, optionally with a digest.'),
+        not: { pattern: '^latest$' },
+      },
+      pullPolicy: oneOf(['IfNotPresent', 'Always', 'Never'], 'When the image is pulled.'),
+    }),
+    description,
+  }
+}
+
+// Memory settings of broker and connector are derived from the limit, so it is required, in a unit the templates read.
+function resources(description: string): JsonSchema {
+  const memory = text(PATTERNS.memory.source, 'Memory in whole Mi or Gi.')
+  const quantities = {
+    type: 'object',
+    properties: { memory },
+    additionalProperties: { type: ['string', 'number'] },
+  }
+  return {
+    ...map({ limits: { ...quantities, required: ['memory'] }, requests: quantities }),
+    required: ['limits'],
+    description,
+  }
+}
+
+function renamed(names: readonly string[]): Readonly<Record<string, JsonSchema>> {
+  return Object.fromEntries(names.map((name) => [name, { description: 'Renamed.' }]))
+}
+
+function map(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
+  return { type: 'object', additionalProperties: false, properties }
+}
+
+function texts(description: string): JsonSchema {
+  return { type: 'object', additionalProperties: { type: 'string' }, description }
+}
+
+function text(pattern: string, description: string): JsonSchema {
+  return { type: 'string', ...(pattern === '' ? {} : { pattern }), description }
+}
+
+function oneOf(values: readonly string[], description: string): JsonSchema {
+  return { enum: values, description }
+}
+
+function list(items: JsonSchema, description: string): JsonSchema {
+  return { type: 'array', items, description }
+}
