@@ -1,0 +1,94 @@
+// Draws a random sample of what people read, for a review by a reader who did not write it.
+import { parseSync, Visitor } from 'oxc-parser'
+import { Random } from '../fixtures/random.ts'
+import type { SourceFile } from './check-sources.ts'
+
+/** A piece of prose, with the place where it is. */
+export interface Piece {
+  readonly path: string
+  readonly line: number
+  readonly text: string
+}
+
+/** The kinds of prose that a source file has. */
+export interface ProseKinds {
+  readonly comments: readonly Piece[]
+  /** Texts of logs, errors and output: literals that read as a sentence. */
+  readonly messages: readonly Piece[]
+  readonly testNames: readonly Piece[]
+}
+
+const COMMENT_MIN = 25
+const TEST_CALLS = new Set(['test', 'it'])
+
+/** @throws Error when the source does not parse. */
+export function kindsOf({ path, text }: SourceFile): ProseKinds {
+  const { program, comments, errors } = parseSync(path, text)
+  if (errors.length > 0) throw new Error(`${path} does not parse: ${errors[0]!.message}`)
+  const piece = (start: number, words: string): Piece => ({
+    path,
+    line: text.slice(0, start).split('\n').length,
+    text: words.trim(),
+  })
+  const isTest = path.endsWith('.test.ts')
+  const messages: Piece[] = []
+  const testNames: Piece[] = []
+  new Visitor({
+    CallExpression({ callee, arguments: [first] }) {
+      if (!TEST_CALLS.has(nameOf(callee) ?? '')) return
+      if (first?.type !== 'Literal' && first?.type !== 'TemplateLiteral') return
+      testNames.push(piece(first.start, text.slice(first.start, first.end)))
+    },
+    Literal(node) {
+      const { value, start } = node
+      if (!isTest && typeof value === 'string' && isSentence(value)) messages.push(piece(start, value))
+    },
+    TemplateLiteral({ start, end }) {
+      const words = text.slice(start, end)
+      if (!isTest && isSentence(words)) messages.push(piece(start, words))
+    },
+  }).visit(program)
+  return {
+    comments: joined(comments, text).map(([start, words]) => piece(start, words)),
+    messages,
+    testNames,
+  }
+}
+
+/** `count` of them, chosen by the seed; all where there are fewer. */
+export function sample<Item>(items: readonly Item[], count: number, random: Random): Item[] {
+  const left = [...items]
+  return Array.from(
+    { length: Math.min(count, left.length) },
+    () => left.splice(random.below(left.length), 1)[0]!,
+  )
+}
+
+// `test.each(table)('name', ...)`: the callee is itself a call of a member.
+function nameOf(callee: unknown): string | undefined {
+  if (typeof callee !== 'object' || callee === null) return undefined
+  const { name, callee: called, object } = callee as { name?: string; callee?: unknown; object?: unknown }
+  return name ?? nameOf(called ?? object)
+}
+
+// Not a citation of a test.
+function isSentence(text: string): boolean {
+  return /[A-Za-z]{2,} \S+ [a-z]/.test(text) && !text.includes(' > ') && text.split(' ').length >= 4
+}
+
+// Line comments that follow one another are one text.
+function joined(
+  comments: readonly { readonly value: string; readonly start: number; readonly end: number }[],
+  text: string,
+): [number, string][] {
+  const texts: { start: number; end: number; words: string }[] = []
+  for (const { value, start, end } of comments) {
+    const words = value.replace(/^\s*\*+ ?/gm, '').trim()
+    const last = texts.at(-1)
+    if (last !== undefined && /^\s*$/.test(text.slice(last.end, start)) && text[start + 1] === '/') {
+      last.words += `\n${words}`
+      last.end = end
+    } else texts.push({ start, end, words })
+  }
+  return texts.filter(({ words }) => words.length >= COMMENT_MIN).map(({ start, words }) => [start, words])
+}
