@@ -5,18 +5,33 @@ import { ownNetworkPool } from './conformance/cluster/own-network-pool.ts'
 // Sources are tested without a build: every package exports its TypeScript under the `source` condition.
 const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } }
 
+const unit = {
+  testTimeout: 10_000,
+  // By default vitest uses one core less than there are.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
+  sequence: { groupOrder: 0 },
+}
+
 export default defineConfig({
   test: {
     projects: [
       {
         ...shared,
         test: {
+          ...unit,
+          name: 'unit-isolated',
+          // Their tests replace timers and change tables of modules.
+          include: ['packages/{connector,dev}/src/**/*.test.ts'],
+        },
+      },
+      {
+        ...shared,
+        test: {
+          ...unit,
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts'],
-          testTimeout: 10_000,
-          // By default vitest uses one core less than there are.
-          maxWorkers: Math.max(2, availableParallelism() - 1),
-          sequence: { groupOrder: 0 },
+          include: ['packages/!(connector|dev)/src/**/*.test.ts'],
+          // A process for each file costs more CPU time than most of these tests.
+          isolate: false,
         },
       },
       {

@@ -1,4 +1,4 @@
-// Child processes that never outlive the benchmark, whatever ends it.
+// Child processes that end with the benchmark, however it ends.
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -11,7 +11,7 @@ const running = new Set()
  * Starts a program in the checkout; its output goes to `.build/log/{name}.log`.
  * @param {{ hasChannel?: boolean }} [options] with a channel, `process` of the child and `child` exchange messages
  * @returns {{ child: import('node:child_process').ChildProcess, pid: number, exited: Promise<string>,
- *   stop: () => Promise<void>, logTail: () => string }} `exited` says how it ended and never rejects.
+ *   stop: () => Promise<void>, logTail: () => string }} `exited` resolves to how it ended and never rejects.
  */
 export function start(name, command, args, { hasChannel = false } = {}) {
   mkdirSync(join(BUILD, 'log'), { recursive: true })
@@ -56,7 +56,7 @@ export function output(command, args) {
   })
 }
 
-/** Ctrl-C, SIGTERM, a closed terminal and an error all take the children with them. */
+/** Ctrl-C, SIGTERM, a closed terminal and an error end the children too. */
 export function endChildrenWithMe() {
   for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
     process.once(signal, () => process.exit(code))
@@ -66,7 +66,7 @@ export function endChildrenWithMe() {
   })
 }
 
-// Settings of the shell must not change what is measured.
+// Environment variables of the shell must not affect the measurements.
 function environment() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('INFERWIRE_')))
 }

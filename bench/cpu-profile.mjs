@@ -1,4 +1,4 @@
-// Reads a .cpuprofile: where the time of a stretch of it went, by function and by part of the program.
+// Reads a .cpuprofile and sums self time in a window, by function and by part of the program.
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ROOT } from './paths.mjs'
@@ -18,7 +18,7 @@ export function selfTimes({ nodes, samples, timeDeltas, startTime }, [from, to])
   let busyUs = 0
   samples.forEach((id, index) => {
     at += timeDeltas[index]
-    // A sample stands for the time up to the next one.
+    // A sample counts for the time up to the next one.
     const us = Math.max(0, timeDeltas[index + 1] ?? 0)
     const { name, part } = places.get(id)
     if (at < from || at >= to || name === '(idle)') return

@@ -1,4 +1,4 @@
-// Asks again and again until the first answer comes: how long a connector needs from its start to its first answer.
+// Measures the time from a connector's start to its first answer, by sending requests until one is answered.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,7 +9,7 @@ const PROTOCOL = { protocolVersion: 5 }
 const RESPONSE_TOPIC = 'infer/reply/first/iris/predict'
 
 /**
- * Connects and subscribes, so that nothing of it falls into the measured time.
+ * Connects and subscribes before the measured time begins.
  * @returns {Promise<{ firstAnswer: (signal: AbortSignal) => Promise<number> }>} resolves to `performance.now()` of the
  *   first prediction and closes the connection
  */
@@ -50,7 +50,7 @@ export async function openProbe(port) {
   }
 }
 
-// QoS 0: what is sent before the connector has subscribed is gone, and does not come in a heap later.
+// QoS 0: requests sent before the connector has subscribed are dropped, and are not queued.
 async function ask({ parser, send, signal }) {
   let answeredAt
   let lastOther = 'nothing'

@@ -1,4 +1,4 @@
-// One run: a new broker, one connector, one scenario; everything that is measured about it.
+// Measures one run: a new broker, one connector, one scenario.
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { output, start } from './child.mjs'
@@ -58,7 +58,7 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
       readyMs: readyAt === null ? null : round(readyAt - startedAt, 1),
     }
   } catch (error) {
-    throw new Error(`"${name}" did not start: ${error.message}. It said:\n${connector.logTail()}`, {
+    throw new Error(`"${name}" did not start: ${error.message}. Its output:\n${connector.logTail()}`, {
       cause: error,
     })
   } finally {
@@ -68,7 +68,7 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
   }
 }
 
-/** Resolves with the time on `performance.now()` at which `/readyz` says 200. */
+/** Resolves to the `performance.now()` of the first 200 of `/readyz`. */
 export async function untilReady(port, signal) {
   let last = 'no connection'
   while (!signal.aborted) {
@@ -82,7 +82,7 @@ export async function untilReady(port, signal) {
     }
     await delay(READY_EVERY_MS)
   }
-  throw new Error(`/readyz did not say 200; last: ${last}`)
+  throw new Error(`/readyz did not return 200; last: ${last}`)
 }
 
 async function load({ connector, broker, model, scenario, seconds }) {
@@ -102,7 +102,7 @@ async function load({ connector, broker, model, scenario, seconds }) {
   ])
   const after = take()
   const { rps, p50_ms, p99_ms, n, total, bad, cpu_ms } = JSON.parse(text)
-  if (n === 0) throw new Error(`No answer came in ${seconds} s of load (${bad} wrong answers).`)
+  if (n === 0) throw new Error(`No answer in ${seconds} s of load (${bad} wrong answers).`)
   const spent = (who) => after[who] - before[who]
   const { user, system } = process.cpuUsage(before.harness)
   const ours = spent('connector') + spent('broker') + spent('model') + cpu_ms + (user + system) / 1000
@@ -115,13 +115,13 @@ async function load({ connector, broker, model, scenario, seconds }) {
     connectorCpuMs: round((spent('connector') / total) * 1000, 1),
     brokerCpuMs: round((spent('broker') / total) * 1000, 1),
     modelCpuMs: round((spent('model') / total) * 1000, 1),
-    // What other programs took: a busy machine makes the numbers worthless.
+    // CPU time of other programs: a busy machine invalidates the measurements.
     otherCores: round(Math.max(0, (spent('machine') - ours) / (after.at - before.at)), 2),
     window: [windowFrom, monotonicUs()],
   }
 }
 
-// CLOCK_MONOTONIC, which is also what V8 stamps profiles with.
+// CLOCK_MONOTONIC, as in the timestamps of V8's profiles.
 function monotonicUs() {
   return Number(process.hrtime.bigint() / 1000n)
 }

@@ -5,21 +5,21 @@ import { CONTENDERS } from './contender.mjs'
 const SCENARIOS = '1,32,256,32x100k'
 const INFLIGHT_MAX = 4096
 
-/** What `--help` says. */
+/** Text of `--help`. */
 export const USAGE = `Usage: npm run bench -- [options]
 
-  --rounds N               how often everything is measured (default 3)
-  --seconds N              time measured of each run, after 1 s of warm-up (default 4)
+  --rounds N               number of rounds (default 3)
+  --seconds N              measured time of each run, after 1 s of warm-up (default 4)
   --scenarios LIST         INFLIGHT or INFLIGHTxBYTES, with k for 1000 bytes (default ${SCENARIOS});
                            without BYTES a body has 200
-  --contenders LIST        who takes part (default: all; known: ${Object.keys(CONTENDERS).join(', ')})
+  --contenders LIST        contenders to measure (default: all; known: ${Object.keys(CONTENDERS).join(', ')})
   --contender NAME=COMMAND another contender, or another command for a known one; may be given several times.
                            In it: {mqtt_port}, {http_port}, {admin_port}
   --write                  write the table to bench/RESULTS.md
-  --no-build               take the packages as they are built, without \`tsc -b\`
+  --no-build               use the existing build, without \`tsc -b\`
 `
 
-/** Throws with what is wrong and what is possible. */
+/** Parses the command line. @throws Error with the mistake and the allowed values */
 export function readOptions(args) {
   const { values } = parseArgs({
     args,
@@ -76,7 +76,7 @@ function chooseContenders(list, added) {
   return names.map((name) => {
     const command = commands[name]
     if (command === undefined) {
-      throw new Error(`Contender "${name}" is not known; there are: ${Object.keys(commands).join(', ')}`)
+      throw new Error(`Contender "${name}" is unknown; known contenders: ${Object.keys(commands).join(', ')}`)
     }
     return { name, command }
   })

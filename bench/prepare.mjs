@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { output } from './child.mjs'
 import { BUILD, ROOT } from './paths.mjs'
 
-/** What is looked for, and the Debian package that brings it. */
+/** Required programs and headers, with their Debian packages. */
 const NEEDS = [
   ['gcc', () => find('gcc') !== undefined],
   ['libmosquitto-dev', () => hasHeader('mosquitto.h')],
@@ -15,7 +15,7 @@ const NEEDS = [
   ['mosquitto', () => find('mosquitto') !== undefined],
 ]
 
-/** Rejects with the command that brings what is missing. */
+/** Rejects with the command that installs what is missing. */
 export async function prepare({ buildPackages }) {
   if (process.platform !== 'linux') throw new Error('The benchmark reads /proc: it needs Linux.')
   const missing = NEEDS.filter(([, isThere]) => !isThere()).map(([debianPackage]) => debianPackage)
@@ -46,13 +46,13 @@ export async function build() {
   await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
 }
 
-/** Path of a program; Debian keeps servers where the PATH of a user does not look. */
+/** Path of a program; Debian installs servers in folders that are not in a user's PATH. */
 export function find(program) {
   const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']
   return folders.map((folder) => join(folder, program)).find((path) => existsSync(path))
 }
 
-/** What the numbers were measured on, in one line. */
+/** The machine and the versions, in one line. */
 export function describeMachine({ withNginx = true } = {}) {
   const memoryKb = Number(/MemTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1])
   return [

@@ -1,4 +1,4 @@
-// `node bench/profile.mjs`: the connector under load with V8's CPU profiler, and where its time went.
+// `node bench/profile.mjs`: profiles the connector under load with V8's CPU profiler.
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -74,7 +74,7 @@ async function profiled(contender, scenario, seconds) {
   }
 }
 
-// Worker threads write profiles of their own; the main thread's has the number 0 at the place of the thread.
+// Worker threads write separate profiles; the file name of the main thread's has thread number 0.
 function readProfile() {
   const names = readdirSync(FOLDER).filter((name) => name.endsWith('.cpuprofile'))
   const name = names.find((one) => one.endsWith('.0.001.cpuprofile')) ?? names[0]

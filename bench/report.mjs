@@ -1,7 +1,7 @@
-// Measurements -> Markdown: medians per scenario and contender, and the ratios to the yardstick.
+// Formats measurements as Markdown: medians per scenario and contender, and the ratios to the yardstick.
 import { YARDSTICK } from './contender.mjs'
 
-/** Above this, other programs took enough of the machine to change the numbers. */
+/** Above this, other programs used enough CPU time to affect the measurements. */
 export const OTHER_CORES_MAX = 0.2
 
 /** Heading, member of a measurement, digits. */
@@ -16,7 +16,7 @@ const COLUMNS = [
   ['broker CPU ms per 1000', 'brokerCpuMs', 1],
   ['model CPU ms per 1000', 'modelCpuMs', 1],
 ]
-/** What is compared with the yardstick. */
+/** Measurements that are compared with the yardstick. */
 const COMPARED = COLUMNS.slice(0, 6)
 
 /** @param {object[]} runs as `measure` returns them, with `round`, `scenario` and `contender` (names) */
@@ -32,7 +32,7 @@ export function report(runs) {
   return [...parts, ...doubts(runs)].join('\n\n')
 }
 
-/** One line while it runs. */
+/** A progress line for one run. */
 export function progress({ round, scenario, contender, ...run }) {
   const numbers = COLUMNS.slice(0, 7)
     .filter(([, member]) => run[member] !== null)
@@ -42,7 +42,7 @@ export function progress({ round, scenario, contender, ...run }) {
   return `round ${round}  ${scenario.padEnd(9)} ${contender.padEnd(10)} ${numbers.join(', ')}${other}${wrong}`
 }
 
-// Of an odd number of values the one in the middle, else the mean of the two.
+// The middle value, or the mean of the two middle values.
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -103,7 +103,7 @@ function doubts(runs) {
   ]
 }
 
-// In the order in which scenarios, and in them contenders, first came.
+// In the order in which scenarios, and contenders within them, first appear.
 function groups(runs) {
   const scenarios = [...new Set(runs.map((run) => run.scenario))]
   const contenders = [...new Set(runs.map((run) => run.contender))]
@@ -118,7 +118,7 @@ function groups(runs) {
     .filter(({ of }) => of.length > 0)
 }
 
-/** A Markdown table; numbers to the right. */
+/** A Markdown table with right-aligned numbers. */
 export function table(head, rows) {
   const widths = head.map((heading, column) =>
     Math.max(3, heading.length, ...rows.map((row) => row[column].length)),

@@ -1,4 +1,4 @@
-// `npm run bench`: Inferwire beside the least that a connector can do, interleaved, on this machine. See README.md.
+// `npm run bench`: compares Inferwire with a minimal connector on this machine, interleaved. See README.md.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { endChildrenWithMe } from './child.mjs'
@@ -44,7 +44,7 @@ async function measureAll({ rounds, scenarios, contenders, seconds }, onRun) {
   const model = await startModel()
   try {
     for (let round = 1; round <= rounds; round++) {
-      // Turned round each time: nobody always comes first.
+      // In reverse order every second round, so that no contender is always first.
       const order = round % 2 === 1 ? contenders : contenders.toReversed()
       for (const scenario of scenarios) {
         for (const contender of order) {

@@ -1,4 +1,4 @@
-// The connector of `npm run bench:slow`: configured, killed, started again, asked for its metrics.
+// The connector of `npm run bench:slow`: start, kill, restart and metrics.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { start } from './child.mjs'
@@ -9,7 +9,7 @@ import { freePort } from './testbed.mjs'
 const FOLDER = join(BUILD, 'slow-call')
 const START_MS = 30_000
 
-/** One connector at a time, each with the session and the state folder of the one before. */
+/** Runs one connector at a time, each with the session and the state folder of its predecessor. */
 export class SlowCallConnector {
   #options
   #ports
@@ -39,7 +39,7 @@ export class SlowCallConnector {
     await Promise.race([untilReady(adminPort, AbortSignal.timeout(START_MS)), ended])
   }
 
-  /** As a crash or the kernel would: nothing is finished, nothing is said to the broker. */
+  /** Kills it with SIGKILL, without DISCONNECT. */
   async kill() {
     this.#process.child.kill('SIGKILL')
     await this.#process.exited
@@ -56,7 +56,7 @@ export class SlowCallConnector {
     return Number(line[1])
   }
 
-  // Options of the first version that is compared: newer ones belong in the file of --config.
+  // Options of the oldest compared version; newer ones belong in the file of --config.
   #config() {
     const { mqttPort, modelPort, adminPort } = this.#ports
     const { window, timeoutMs } = this.#options

@@ -1,7 +1,7 @@
-// Measurements of `npm run bench:slow` -> Markdown.
+// Formats measurements of `npm run bench:slow` as Markdown.
 import { OTHER_CORES_MAX, table } from './report.mjs'
 
-/** Above this, the load itself was late, and its latencies are partly its own. */
+/** Above this, the load generator was late, which adds to the latencies. */
 const LAG_MAX_MS = 20
 
 const PHASES = { quiet: 'quiet', open: 'open call', restart: 'killed, restarted' }
@@ -11,7 +11,7 @@ export function report(runs) {
   return [phaseTable(runs), restartTable(runs), ...doubts(runs)].join('\n\n')
 }
 
-/** One line while it runs. */
+/** A progress line for one run. */
 export function progress({ window, phases, restart }) {
   const parts = Object.entries(PHASES).map(([phase, name]) => {
     const { okP50Ms, okP99Ms, perSecond } = phases[phase]

@@ -1,4 +1,4 @@
-// The model server of `npm run bench:slow`: a process that returns each body at once, but one that it keeps waiting.
+// The model server of `npm run bench:slow`: returns each body at once, except for one request that stays open.
 import { createServer } from 'node:http'
 import { answerCalls } from './worker.mjs'
 
@@ -43,6 +43,6 @@ answerCalls({
       server.listen(0, '127.0.0.1', () => resolve(server.address().port))
     })
   },
-  /** `repeated`: calls for a request that was called for before. `open`: calls for the one that stays open. */
+  /** `repeated`: repeated calls for a request. `open`: calls for the request that stays open. */
   seen: () => ({ repeated, open }),
 })

@@ -1,4 +1,4 @@
-// `npm run bench:slow`: what one call that stays open does to the requests next to it. See README.md.
+// `npm run bench:slow`: measures how one open call affects other requests. See README.md.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -29,7 +29,7 @@ const USAGE = `Usage: npm run bench:slow -- [options]
   --no-build           take the packages as they are built, without \`tsc -b\`
 `
 const WARM_UP_S = 3
-// A connector that answers nothing for so long, without any load, stands still.
+// A connector that answers nothing for this long, without load, is stalled.
 const SETTLE_QUIET_MS = 10_000
 const TIMEOUT_MAX_MS = 3_600_000
 const QUEUED_MAX = 10_000_000
@@ -144,7 +144,7 @@ async function runPhases({ window, options, broker, upstream, load, connector })
   const unacknowledged = await connector.metric('inferwire_unacknowledged_requests')
   const before = await upstream.call('seen')
 
-  // The load goes on while the connector dies and comes back.
+  // The load continues while the connector is killed and restarted.
   const asking = ask('restart', options.afterSeconds)
   await connector.kill()
   await connector.start()
@@ -174,7 +174,7 @@ async function runPhases({ window, options, broker, upstream, load, connector })
 }
 
 function section(runs, options, begun) {
-  // Without the folder of another checkout, which means nothing elsewhere: the commit says what was measured.
+  // Without the path of another checkout; the commit identifies the version.
   const command = [
     `npm run bench:slow -- --rate ${options.rate} --quiet-seconds ${options.quietSeconds}`,
     `--seconds ${options.seconds} --after-seconds ${options.afterSeconds} --windows ${options.windows}`,

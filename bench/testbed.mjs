@@ -1,4 +1,4 @@
-// What a connector stands between: Mosquitto, and nginx in the place of a model server. Loopback, free ports.
+// Mosquitto, and nginx in place of a model server, on free loopback ports.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { find } from './prepare.mjs'
 const UP_MS = 10_000
 
 /**
- * A model "iris" that speaks V1 only and answers every request with the same prediction: what it costs is one HTTP
+ * A model "iris" with V1 only, which answers every request with the same prediction: its cost is one HTTP
  * round trip. It does not wait for the end of a request's body.
  * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
  */
@@ -26,7 +26,7 @@ export async function startModel() {
 }
 
 /**
- * A broker without any state: every run has a new one, or a session of the run before would be taken up again.
+ * A broker without any state: every run has a new one, so that no earlier session is resumed.
  * @param {Record<string, number>} [settings] lines of mosquitto.conf that differ from those of the benchmark
  */
 export async function startBroker(settings = {}) {
@@ -38,7 +38,7 @@ export async function startBroker(settings = {}) {
   return { port, pid: server.pid, stop: server.stop }
 }
 
-/** A port that nothing listens on at this moment. */
+/** A port that is currently free. */
 export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer()
@@ -51,9 +51,9 @@ export function freePort() {
 }
 
 function nginxConfig(port) {
-  // Paths of temporary files are compiled in and belong to root: all of them are named, used or not.
+  // The default paths of temporary files belong to root, so all of them are set, even unused ones.
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  // One process: a worker would live on when its master is killed.
+  // One process: a worker would survive if its master were killed.
   return `daemon off;
 master_process off;
 pid nginx.pid;

@@ -1,4 +1,4 @@
-// Processes of the benchmark's own, which have a core for themselves where there is one: named calls, one answer each.
+// Worker processes of the benchmark, for calls by name with one answer each; each can use its own core.
 import { start } from './child.mjs'
 
 /**

@@ -45,12 +45,12 @@ describe('the sources', () => {
     // An item for a unit that no longer exists misleads its reader.
     const units = new Set(sources().flatMap(({ path }) => [path.split('/')[1], unitOf(path)]))
     expect([...table.keys()].filter((unit) => !units.has(unit))).toEqual([])
-    // A checker that sees nothing finds nothing.
+    // The checker must have read the sources.
     expect(checked.files).toBeGreaterThanOrEqual(100)
     expect(checked.imports).toBeGreaterThanOrEqual(200)
   })
 
-  test('name dialects in their own files only', () => {
+  test('name dialects only in the files that define them', () => {
     const speaking = sources().filter(({ path }) =>
       /^packages\/(?:protocol|connector|client|cli)\//.test(path),
     )
@@ -68,7 +68,7 @@ describe('the sources', () => {
     ])
   })
 
-  test('import undici where decision 0001 says, and nowhere else', () => {
+  test('import undici only in the files that decision 0001 lists', () => {
     const page = readFileSync(new URL('docs/decisions/0001-dependencies.md', ROOT), 'utf8')
     const [, named = ''] = /; only (.*) touch it\./.exec(page) ?? []
     const users = packageSources().filter(({ path, text }) =>
@@ -79,7 +79,7 @@ describe('the sources', () => {
     expect(files.size).toBeGreaterThan(0)
   })
 
-  test('of conformance/ import themselves in no circle', () => {
+  test('of conformance/ have no circular imports', () => {
     expect(findCircles(conformanceSources())).toEqual([])
   })
 
@@ -143,7 +143,7 @@ Text about \`client\`.
     expect(findImports('x.ts', source).map(({ specifier }) => specifier)).toEqual(['./a.ts'])
   })
 
-  test('does not take words for imports', () => {
+  test('ignores comments and strings that look like imports', () => {
     const source = "// import './a.ts'\nconst text = \"import './b.ts'\"\nexport const c = 1\nexport { text }"
     expect(findImports('x.ts', source)).toEqual([])
     expect(() => findImports('x.ts', 'import {')).toThrow('x.ts does not parse')
@@ -167,7 +167,7 @@ Text about \`client\`.
     ['conformance/fuzz/targets/a.ts', "import { r } from '../../../packages/connector/src/route/index.ts'"],
     ['conformance/fuzz/targets/a.ts', "import type { S } from '../../../packages/connector/src/step.ts'"],
     ['conformance/fuzz/targets/a.ts', "import { o } from '../../../packages/connector/src/internal.ts'"],
-  ])('lets %s do %s', (path, source) => {
+  ])('allows in %s: %s', (path, source) => {
     expect(check(path, source)).toEqual([])
   })
 
@@ -177,47 +177,43 @@ Text about \`client\`.
     ['connector/src/route/a.ts', "export * from '../session/index.ts'", 'table'],
     ['connector/src/route/a.ts', "const s = import('../session/index.ts')", 'table'],
     ['connector/src/route/a.ts', "import { p } from '../pipeline.ts'", 'table'],
-    ['connector/src/route/a.ts', "import { log } from '../telemetry/log.ts'", 'front file'],
+    ['connector/src/route/a.ts', "import { log } from '../telemetry/log.ts'", 'index.ts'],
     ['connector/src/route/deep/a.ts', "import { s } from '../../session/index.ts'", 'table'],
-    ['connector/src/pipeline.ts', "import { r } from './route/model-table.ts'", 'front file'],
-    ['connector/src/pipeline.ts', "import { r } from './route/inner/index.ts'", 'front file'],
+    ['connector/src/pipeline.ts', "import { r } from './route/model-table.ts'", 'index.ts'],
+    ['connector/src/pipeline.ts', "import { r } from './route/inner/index.ts'", 'index.ts'],
     ['connector/src/unlisted.ts', "import { r } from './route/index.ts'", 'table'],
     ['connector/src/vault/a.ts', 'export const a = 1', 'no row'],
     ['warehouse/src/a.ts', 'export const a = 1', 'no row'],
     ['client/src/a.ts', "import { c } from '@inferwire/connector'", 'table'],
-    ['cli/src/a.ts', "import { p } from '@inferwire/protocol/src/topic.ts'", 'front only'],
+    ['cli/src/a.ts', "import { p } from '@inferwire/protocol/src/topic.ts'", 'entry point'],
     ['protocol/src/a.ts', "import { z } from 'zod'", 'no dependencies'],
     ['protocol/src/a.ts', "import { c } from '@inferwire/client'", 'no dependencies'],
-    ['protocol/src/a.ts', "import { join } from 'node:path'", 'no Node.js'],
-    ['client/src/a.ts', "import { Buffer } from 'buffer'", 'no Node.js'],
-    ['client/src/a.ts', "const fs = import('node:fs')", 'no Node.js'],
+    ['protocol/src/a.ts', "import { join } from 'node:path'", 'without Node.js'],
+    ['client/src/a.ts', "import { Buffer } from 'buffer'", 'without Node.js'],
+    ['client/src/a.ts', "const fs = import('node:fs')", 'without Node.js'],
     ['cli/src/commands/dev.ts', "import { runDev } from '@inferwire/dev'", 'dev command'],
     ['cli/src/commands/dev.ts', "import type { Dev } from '@inferwire/dev'", 'dev command'],
     ['cli/src/main.ts', "const dev = import('@inferwire/dev')", 'dev command'],
     ['connector/src/a.ts', "import { dev } from '@inferwire/dev'", 'dev command'],
-    ['connector/src/a.ts', "import { a } from '../../client/src/a.ts'", 'outside'],
-    ['connector/src/a.ts', "import data from '../../../../elsewhere/a.json'", 'outside'],
-    ['connector/src/a.ts', "import data from '/etc/a.json'", 'absolute'],
+    ['connector/src/a.ts', "import { a } from '../../client/src/a.ts'", 'outside the sources'],
+    ['connector/src/a.ts', "import data from '../../../../elsewhere/a.json'", 'outside the sources'],
+    ['connector/src/a.ts', "import data from '/etc/a.json'", 'absolute path'],
     ['connector/src/a.ts', "import { x } from './a.test.ts'", 'test file'],
     ['connector/src/a.ts', 'const x = import(name)', 'computes'],
-    ['connector/src/pipeline.ts', "import { o } from './internal.ts'", 'second door'],
+    ['connector/src/pipeline.ts', "import { o } from './internal.ts'", 'internal.ts is for'],
     ['conformance/fixtures/a.ts', "import { t } from '../chaos/tap.ts'", 'table'],
     ['conformance/chaos/a.ts', "import { t } from '../a.test.ts'", 'table'],
     ['conformance/chaos/a.ts', "import { c } from '@inferwire/client'", 'table'],
-    ['conformance/chaos/a.ts', "import { c } from '@inferwire/connector/internal'", 'front only'],
+    ['conformance/chaos/a.ts', "import { c } from '@inferwire/connector/internal'", 'entry point'],
     ['conformance/chaos/a.ts', "import { r } from '../../packages/connector/src/route/index.ts'", 'table'],
-    [
-      'conformance/fuzz/a.ts',
-      "import { m } from '../../packages/connector/src/route/table.ts'",
-      'front file',
-    ],
-    ['conformance/fuzz/a.ts', "import { d } from '../../packages/cli/src/program.ts'", 'front file'],
+    ['conformance/fuzz/a.ts', "import { m } from '../../packages/connector/src/route/table.ts'", 'index.ts'],
+    ['conformance/fuzz/a.ts', "import { d } from '../../packages/cli/src/program.ts'", 'index.ts'],
     [
       'conformance/fuzz/a.ts',
       "import { d } from '../../packages/connector/src/route/inner/index.ts'",
-      'front file',
+      'index.ts',
     ],
-    ['conformance/fuzz/a.ts', "import { d } from '../../bench/run.mjs'", 'outside'],
+    ['conformance/fuzz/a.ts', "import { d } from '../../bench/run.mjs'", 'outside the sources'],
     ['conformance/vault/a.ts', 'export const a = 1', 'no row'],
   ])('catches %s: %s', (path, source, what) => {
     expect(check(path, source)).toEqual([expect.stringContaining(what)])
@@ -230,7 +226,7 @@ Text about \`client\`.
     ])
   })
 
-  test('finds the files that import one another in a circle', () => {
+  test('finds circular imports', () => {
     const files = [
       importing('run', './summary.ts', './tap.ts'),
       importing('summary', './result.ts', '../fixtures/random.ts'),

@@ -1,7 +1,7 @@
-// Whatever others send, it ends well: the corpus of each target, then FUZZ_SECONDS of new inputs for each target.
+// No untrusted input breaks a target: the corpus of each target, then new inputs for FUZZ_SECONDS each.
 //
 // FUZZ_SECONDS: seconds on the clock for each target, two targets at a time (default 60; 0 leaves only the corpus).
-// FUZZ_SEED: the seed of a run that is to be repeated; each run prints its own.
+// FUZZ_SEED: the seed of a run to repeat; each run prints its seed.
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -18,7 +18,7 @@ const JOBS = 2
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
 describe.each(TARGETS)('%s', (name) => {
-  test('every input of the corpus ends well, and they are not all the same', async () => {
+  test('every input of the corpus is handled, with more than one outcome', async () => {
     const target = await loadTarget(name)
     const labels = new Set<string>()
     for (const { file, input } of readCorpus(name)) {
@@ -30,7 +30,7 @@ describe.each(TARGETS)('%s', (name) => {
   })
 })
 
-// Fuzzes a target that goes wrong where the planted text is in its input.
+// Fuzzes a target that fails if its input contains the planted text.
 async function findPlanted(planted: string, run: () => void): Promise<[Finding, Buffer]> {
   const target: FuzzTarget = {
     name: 'planted',
@@ -50,7 +50,7 @@ async function findPlanted(planted: string, run: () => void): Promise<[Finding, 
 
 describe('the fuzzer', () => {
   test(
-    'convicts a broken promise, an exception, a hang and a changed prototype, each in a few bytes',
+    'detects a broken promise, an exception, a hang and a changed prototype, each in a few bytes',
     { timeout: 300_000 },
     async () => {
       const [wrong, input] = await findPlanted('7e', () => claim(false, 'a promise'))
@@ -59,7 +59,7 @@ describe('the fuzzer', () => {
       const [exception] = await findPlanted('null', () => JSON.parse('{'))
       expect(exception).toMatchObject({ kind: 'exception', text: expect.stringContaining('SyntaxError') })
       const [hang] = await findPlanted('((', () => {
-        // CPU time: on a busy machine the clock runs on without us.
+        // CPU time: on a busy machine, elapsed time says little.
         const before = process.cpuUsage()
         while (process.cpuUsage(before).user < 130_000);
       })
@@ -72,7 +72,7 @@ describe('the fuzzer', () => {
     },
   )
 
-  test('does the same again with the same seed', async () => {
+  test('repeats a run with the same seed', async () => {
     const target = await loadTarget('json')
     const inputs = async (): Promise<string[]> => {
       const seen: string[] = []
@@ -85,7 +85,7 @@ describe('the fuzzer', () => {
   })
 })
 
-// The long part. Its lines go to the terminal as they come, so that it is seen to move.
+// The long part. It prints its lines as they come, to show progress.
 test(
   `${SECONDS} s of new inputs for each target find nothing`,
   { timeout: Math.ceil(TARGETS.length / JOBS) * (SECONDS + 45) * 1000 + 60_000 },

@@ -1,4 +1,4 @@
-// Every requirement has its proof or says why not, every proof exists, and no page denies what is kept.
+// Every requirement has existing tests or a stated gap, and no page denies a requirement that is met.
 import { existsSync, readFileSync } from 'node:fs'
 import { PROBLEMS } from '@inferwire/protocol'
 import { parseSync } from 'oxc-parser'
@@ -8,13 +8,13 @@ import { denialMistakes, denialsOf, LIMITS, REQUIREMENTS, type Requirement } fro
 
 const ROOT = new URL('../', import.meta.url)
 
-/** What is wrong with a list of requirements, one sentence each. */
+/** Reports mistakes in a list of requirements, one sentence each. */
 function mistakes(requirements: readonly Requirement[], titlesOf: (file: string) => Titles): string[] {
   const ids = new Set<string>()
   return requirements.flatMap((requirement) => {
     const { id, text, tests = [], gap, partly = [] } = requirement
     const found: string[] = []
-    if (ids.has(id)) found.push(`${id} is there twice`)
+    if (ids.has(id)) found.push(`${id} exists twice`)
     ids.add(id)
     if (!/^[A-Z].*\.$|^`.*\.$/.test(text)) found.push(`${id} is not one sentence`)
     if (tests.length === 0 && gap === undefined) found.push(`${id} has neither a test nor a gap`)
@@ -54,7 +54,7 @@ function titlesOf(file: string): Titles {
   return titles
 }
 
-// What is looked at of the syntax tree.
+// The members of the syntax tree that are read.
 interface Node {
   readonly type: string
   readonly start: number
@@ -63,7 +63,7 @@ interface Node {
   readonly quasis?: readonly { readonly value: { readonly cooked: string } }[]
 }
 
-// Titles may stand in tables of test.each, so every text of the file counts; comments do not.
+// Titles may be in tables of test.each, so every string in the file counts, but not comments.
 function readTitles(file: string, source: string): Titles {
   const all: string[] = []
   const skipped: string[] = []
@@ -83,7 +83,7 @@ function readTitles(file: string, source: string): Titles {
 }
 
 describe('the requirements', () => {
-  test('have each its proof or its gap, and every proof exists', () => {
+  test('have existing tests or a stated gap', () => {
     expect(mistakes(REQUIREMENTS, titlesOf)).toEqual([])
     expect(REQUIREMENTS.length).toBeGreaterThan(60)
   })
@@ -100,7 +100,7 @@ describe('the requirements', () => {
 })
 
 describe('the pages', () => {
-  test('deny nothing that a requirement keeps, and say of each denial which one it is about', () => {
+  test('deny no requirement that is met, and cite a requirement or limit for each denial', () => {
     const denials = pageFiles().flatMap((page) => denialsOf(page, readFileSync(new URL(page, ROOT), 'utf8')))
     expect(denialMistakes(denials, REQUIREMENTS, LIMITS)).toEqual([])
     const pages = new Set(denials.map(({ page }) => page))
@@ -120,7 +120,7 @@ describe('the check of the pages', () => {
   const check = (text: string, limits = [{ id: 'L-ONCE', text: 'Never.' }]): string[] =>
     denialMistakes(denialsOf('a.md', text), requirements, limits)
 
-  test('takes entries that name an open requirement or a limit, and everything outside of such lists', () => {
+  test('accepts entries that cite an open requirement or a limit, and any text outside such lists', () => {
     expect(
       check(list('- Once. <!-- denies: L-ONCE -->', '- Streams. <!-- denies: OPEN, L-ONCE -->')),
     ).toEqual([])
@@ -134,21 +134,21 @@ describe('the check of the pages', () => {
   test.each([
     [
       list('- Fairness. <!-- denies: KEPT -->'),
-      'denies KEPT, which is kept: Turns go round. Correct the page.',
+      'denies KEPT, which is met: Turns go round. Correct the page.',
     ],
-    ['Text.\n\nA sentence. <!-- denies: KEPT -->', 'denies KEPT, which is kept'],
-    ['| a | no <!-- denies: KEPT --> |', 'denies KEPT, which is kept'],
+    ['Text.\n\nA sentence. <!-- denies: KEPT -->', 'denies KEPT, which is met'],
+    ['| a | no <!-- denies: KEPT --> |', 'denies KEPT, which is met'],
     [list('- Fairness.'), 'a.md:3 ("- Fairness.") names no requirement and no limit'],
     ['Not yet: gRPC.', 'a.md:1 ("Not yet: gRPC.") names no requirement'],
     ['- Not yet: gRPC.', 'names no requirement'],
     ['## Not promised\n\n* Fairness.', 'names no requirement'],
     [list('- Once. <!-- denies: L-TWICE -->'), 'denies L-TWICE, which does not exist'],
-  ])('refuses %j', (text, mistake) => {
+  ])('rejects %j', (text, mistake) => {
     expect(check(text, [])).toEqual([expect.stringContaining(mistake)])
   })
 
-  test('refuses a limit that no page has', () => {
-    expect(check('# A')).toEqual(['No page says L-ONCE'])
+  test('rejects a limit that no page cites', () => {
+    expect(check('# A')).toEqual(['No page cites L-ONCE'])
   })
 })
 
@@ -188,13 +188,13 @@ describe('the check', () => {
     [{ tests: ['a.test.ts > for later'] }, 'A names "a.test.ts > for later"; "for later" is skipped'],
     [{ tests: ['a.test.ts > inside it'] }, 'A names "a.test.ts > inside it"; "inside it" is skipped'],
     [{ gap: 'Later.', text: 'no sentence' }, 'A is not one sentence'],
-  ])('refuses %j', (requirement, mistake) => {
+  ])('rejects %j', (requirement, mistake) => {
     expect(check(requirement)).toEqual([mistake])
   })
 
-  test('refuses an id that is there twice, and a part without a gap', () => {
+  test('rejects a repeated id, and partial proof without a gap', () => {
     const one: Requirement = { id: 'A', source: 'x', text: 'It works.', gap: 'Later.' }
-    expect(mistakes([one, one], titlesOf)).toEqual(['A is there twice'])
+    expect(mistakes([one, one], titlesOf)).toEqual(['A exists twice'])
     expect(check({ tests: ['a.test.ts > is there'], partly: ['a.test.ts > is there'] })).toEqual([
       'A is proven partly, and names no gap',
     ])

@@ -1,16 +1,16 @@
-// The folder outside the checkout where what is slow to get is kept, and one maker at a time for each thing in it.
+// The cache folder outside the checkout, for files that are slow to get. A lock allows one writer for each entry.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** By the same rule conformance/fixtures/cache-folder.ts finds it. */
+/** The same rule is in conformance/fixtures/cache-folder.ts. */
 export const CACHE =
   process.env.INFERWIRE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'inferwire')
 
 /**
- * The folder `name` of the cache, filled by `make(temporaryFolder)` when it is not there. Whoever comes second waits,
- * `waitSeconds` at most. A folder is there completely or not at all.
+ * Returns the folder `name` of the cache, which `make(temporaryFolder)` fills if it does not exist. A second process
+ * waits, `waitSeconds` at most. A folder is either complete or absent.
  */
 export async function cachedFolder(name, make, waitSeconds = 600) {
   const folder = join(CACHE, name)
@@ -31,7 +31,7 @@ export async function cachedFolder(name, make, waitSeconds = 600) {
   })
 }
 
-/** Two checkouts may be tested at once: one does the work, the other waits, `waitSeconds` at most. */
+/** Runs `work` under a lock file, because two checkouts may be tested at the same time. Waits `waitSeconds` at most. */
 export async function withLock(lock, waitSeconds, work) {
   await takeLock(lock, waitSeconds)
   try {
@@ -55,7 +55,7 @@ async function takeLock(lock, waitSeconds) {
   throw new Error(`"${lock}" was held for ${waitSeconds} seconds. Remove it if no other install is running.`)
 }
 
-// Between two looks the holder may have given it back; 1 is a process that always runs.
+// The holder may have released it meanwhile; 1 is a process that always runs.
 function holderOf(lock) {
   try {
     return Number(readFileSync(lock, 'utf8')) || 1

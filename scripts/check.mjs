@@ -7,7 +7,7 @@ await install()
 const [build, ...rest] = checks().filter(([name]) => !name.startsWith('package '))
 let isGood = await step(...build)
 // Two at a time, for machines with two cores. The longest is first.
-const queue = [['unit tests', tool('vitest'), ['run', '--project', 'unit', '--reporter=dot']], ...rest]
+const queue = [['unit tests', tool('vitest'), ['run', '--project=unit*', '--reporter=dot']], ...rest]
 const worker = async () => {
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     if (!(await step(...next))) isGood = false

@@ -1,4 +1,4 @@
-// `npm run docs`: writes the generated reference pages; with --check it only says which ones are out of date.
+// `npm run docs`: writes the generated reference pages; with --check it only lists the ones that are out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { configJsonSchema, configMarkdown } from '@inferwire/connector'
@@ -27,7 +27,7 @@ function problemsPage() {
 
 ${NOTE('packages/protocol/src/problem.ts')}
 
-What the user property \`code\` of an error reply, and the member \`code\` of its body, can say. \`upstream_error\` carries the model server's own status and body. "Retry" means that the same request may succeed later.
+Values of the user property \`code\` of an error reply, and of the member \`code\` of its body. A reply with \`upstream_error\` has the model server's own status and body. "Retry" means that the same request may succeed later.
 
 ${table(['code', 'status', 'retry', 'when', 'what to do'], rows)}
 `
@@ -46,7 +46,7 @@ function operationsPage() {
 
 ${NOTE('packages/protocol/src/operation.ts and packages/protocol/src/dialect/')}
 
-The third level after \`request\` in a request topic. Left out, it is the one that the model card names as \`default_operation\`. The other columns show what the connector asks of a model server; what stands in brackets is there for \`{model}@{version}\` only. Where a model server speaks several protocols, the first column with the operation is used.
+The third level after \`request\` in a request topic. The default is the model card's \`default_operation\`. The other columns show the HTTP request to the model server; the part in brackets is present only for \`{model}@{version}\`. If a model server supports several protocols, the first column that has the operation is used.
 
 ${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows)}
 `

@@ -1,12 +1,12 @@
-// Puts the image's folder together: our packed packages, and of the third-party ones what they need, at the versions of
-// the lock file. Usage: node scripts/image.mjs PACKS IMAGE, in the folder where npm ci and npm pack have been.
+// Assembles the folder of the container image: our packed packages and the third-party packages that they need, at the
+// versions of the lock file. Usage: node scripts/image.mjs PACKS IMAGE, where npm ci and npm pack have run.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 const [packs, image] = process.argv.slice(2)
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages
-// Sources, types and source maps are for developers.
+// Sources, types and source maps are only for developers.
 const FOR_DEVELOPERS = /\.(?:[cm]?tsx?|map|tsbuildinfo)$/
 
 const needed = new Set()
@@ -23,7 +23,7 @@ writeFileSync(
 )
 console.log(`${needed.size} packages`)
 
-// What is optional is for `inferwire dev`: a broker, and a model server with its engine.
+// Optional dependencies are left out: `inferwire dev` uses them for its broker and its model server.
 function need(path) {
   if (needed.has(path)) return
   needed.add(path)
@@ -31,7 +31,7 @@ function need(path) {
   for (const name of Object.keys(dependencies)) need(resolve(path, name))
 }
 
-// As Node.js does: the nearest node_modules on the way up. A workspace is a link there.
+// As Node.js resolves: the nearest node_modules in a parent folder. A workspace is a link there.
 function resolve(from, name) {
   for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('/')))) {
     const path = join(folder, 'node_modules', name)
@@ -41,7 +41,7 @@ function resolve(from, name) {
 }
 
 function copyPackage(path) {
-  // A package of a workspace's own moves with it.
+  // A package in a workspace's own node_modules moves with that workspace.
   const target = path.replace(/^packages\/[^/]+/, (workspace) => `node_modules/${nameOf(workspace)}`)
   cpSync(path, join(image, target), {
     recursive: true,
@@ -56,7 +56,7 @@ function unpack(path) {
     throw new Error(`${join(packs, pack)} is missing. Run: npm pack --workspaces`)
   const folder = join(image, 'node_modules', name)
   mkdirSync(folder, { recursive: true })
-  // Without owners of another machine, and readable for every user.
+  // Without the owners recorded on the packing machine, and readable by every user.
   const options = ['--strip-components=1', '--no-same-owner', '--exclude=*.d.ts', '--exclude=*.tsbuildinfo']
   execFileSync('tar', ['xzf', join(packs, pack), '-C', folder, ...options])
 }

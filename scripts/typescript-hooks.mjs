@@ -1,9 +1,9 @@
-// Takes the types out of a TypeScript module, with the compiler that vitest uses. Node.js 20 cannot do it by itself.
+// Strips the types of a TypeScript module with the compiler that vitest uses: Node.js 20 cannot.
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { transform } from 'rolldown/utils'
 
-/** Node.js' `load` hook. The sources stay where they are, so that `import.meta.url` is true. */
+/** Node.js' `load` hook. Sources are loaded from their own paths, so that `import.meta.url` is correct. */
 export async function load(url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return await next(url, context)
   const file = fileURLToPath(url)

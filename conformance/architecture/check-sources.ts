@@ -1,4 +1,4 @@
-// Holds source files to the import table and to the rules that no table can say.
+// Checks source files against the import table, and against rules that a table cannot express.
 import { isBuiltin } from 'node:module'
 import { posix } from 'node:path'
 import { findImports, type FoundImport } from './find-imports.ts'
@@ -10,27 +10,27 @@ export interface SourceFile {
   readonly text: string
 }
 
-/** What was seen, and what is wrong, one sentence each. */
+/** Result of a check: counts, and one sentence for each violation. */
 export interface Checked {
   readonly files: number
   readonly imports: number
   readonly violations: readonly string[]
 }
 
-/** No file is longer; one that grows beyond has two purposes. */
+/** Most lines of a source file; a longer one probably has two purposes. */
 export const FILE_LINES_MAX = 400
 
-/** A package's second door: what its own rooms hide from one another, open to `conformance/` only. */
+/** A package's second entry file: internals of its rooms, for `conformance/` only. */
 const SECOND_DOOR = 'internal.ts'
 
 // These run in browsers too.
 const WITHOUT_NODE = new Set(['protocol', 'client'])
-// Loads an engine only where it is installed; the name is hidden from bundlers and package checks.
+// Loads an engine only if it is installed; a computed name hides it from bundlers and package checks.
 const MAY_COMPUTE_IMPORTS = new Set(['packages/model-server/src/engine.ts'])
 const DEV = '@inferwire/dev'
 const MAY_LOAD_DEV = 'packages/cli/src/commands/dev.ts'
 
-/** The files are those of `packages/{package}/src`, without tests, and those of `conformance/`. */
+/** Checks the files of `packages/{package}/src`, without tests, and of `conformance/`. */
 export function checkSources(files: readonly SourceFile[], table: ImportTable): Checked {
   const violations: string[] = []
   let imports = 0
@@ -47,8 +47,9 @@ export function checkSources(files: readonly SourceFile[], table: ImportTable): 
 }
 
 /**
- * `packages/connector/src/session/dial.ts` -> `connector/session`; other packages have no rooms, but may have a second
- * door. `conformance/chaos/tap.ts` -> `conformance/chaos`; the tests next to the folders are `conformance/*.test`.
+ * Returns the unit of a file in the import table: `packages/connector/src/session/dial.ts` -> `connector/session`. Other
+ * packages have no rooms, but may have an `internal` unit. `conformance/chaos/tap.ts` -> `conformance/chaos`; the tests
+ * next to the folders are `conformance/*.test`.
  */
 export function unitOf(path: string): string {
   const [top, name, , ...rest] = path.split('/')
@@ -81,74 +82,74 @@ function importViolations(file: SourceFile, found: FoundImport, table: ImportTab
   if (specifier === undefined) {
     return MAY_COMPUTE_IMPORTS.has(path) ? [] : [`${path} computes what it imports`]
   }
-  const says = (what: string): string[] => [`${path} imports "${specifier}": ${what}`]
+  const fault = (what: string): string[] => [`${path} imports "${specifier}": ${what}`]
   if (isBuiltin(specifier)) {
-    return WITHOUT_NODE.has(packageOf(path)) ? says('this package also runs where there is no Node.js') : []
+    return WITHOUT_NODE.has(packageOf(path)) ? fault('this package also runs without Node.js') : []
   }
   if (specifier.startsWith('.')) {
     return isConformance(path)
-      ? conformanceViolations(path, specifier, table, says)
-      : relativeViolations(path, specifier, table, says)
+      ? conformanceViolations(path, specifier, table, fault)
+      : relativeViolations(path, specifier, table, fault)
   }
-  if (specifier.startsWith('/') || specifier.includes('://')) return says('it is an absolute place')
+  if (specifier.startsWith('/') || specifier.includes('://')) return fault('it is an absolute path')
   if (
     specifier === DEV &&
     packageOf(path) !== 'dev' &&
     !isConformance(path) &&
     !(found.isDynamic && path === MAY_LOAD_DEV)
   ) {
-    return says('only the dev command loads it, when it runs')
+    return fault('only the dev command may load it, at run time')
   }
-  if (packageOf(path) === 'protocol') return says('protocol has no dependencies')
+  if (packageOf(path) === 'protocol') return fault('protocol has no dependencies')
   const ours = /^@inferwire\/([^/]+)(\/.*)?$/.exec(specifier)
   if (ours === null) return []
-  if (ours[2] !== undefined) return says('packages are imported by their front only')
-  return mayImport(path, ours[1]!, table) ? [] : says('the import table does not allow it')
+  if (ours[2] !== undefined) return fault("only a package's entry point may be imported")
+  return mayImport(path, ours[1]!, table) ? [] : fault('the import table does not allow it')
 }
 
 function relativeViolations(
   path: string,
   specifier: string,
   table: ImportTable,
-  says: (what: string) => string[],
+  fault: (what: string) => string[],
 ): string[] {
   const target = posix.join(posix.dirname(path), specifier)
-  if (!target.startsWith(`packages/${packageOf(path)}/src/`)) return says('it is outside of the sources')
+  if (!target.startsWith(`packages/${packageOf(path)}/src/`)) return fault('it is outside the sources')
   const isForTests = target.includes('/testing/') && !path.includes('/testing/')
-  if (target.endsWith('.test.ts') || isForTests) return says('it is a test file')
+  if (target.endsWith('.test.ts') || isForTests) return fault('it is a test file')
   if (unitOf(target) === unitOf(path)) return []
-  if (!mayImport(path, unitOf(target), table)) return says('the import table does not allow it')
-  if (isSecondDoor(target)) return says('the second door is for `conformance/`')
+  if (!mayImport(path, unitOf(target), table)) return fault('the import table does not allow it')
+  if (isSecondDoor(target)) return fault('internal.ts is for `conformance/` only')
   const isRoom = target.split('/').length > 4
   if (!isRoom || isIndex(target) || isSecondDoor(path)) return []
-  return says("not the room's front file, index.ts")
+  return fault("only the room's index.ts may be imported")
 }
 
-// Of a package only its open files: its front, its second door, the front of a room, a file of the hallway.
+// Of a package, these may be imported: index.ts, internal.ts, a room's index.ts, a file of the connector's src folder.
 function conformanceViolations(
   path: string,
   specifier: string,
   table: ImportTable,
-  says: (what: string) => string[],
+  fault: (what: string) => string[],
 ): string[] {
   const target = posix.join(posix.dirname(path), specifier)
   if (isConformance(target)) {
     if (unitOf(target) === unitOf(path) || mayImport(path, unitOf(target), table)) return []
-    return says('the import table does not allow it')
+    return fault('the import table does not allow it')
   }
   const [top, name, folder, ...rest] = target.split('/')
-  if (top !== 'packages' || folder !== 'src') return says('it is outside of the sources')
+  if (top !== 'packages' || folder !== 'src') return fault('it is outside the sources')
   const isFront = isSecondDoor(target) || isIndex(target)
   const isHallway = name === 'connector' && rest.length === 1
-  if (!isFront && !isHallway) return says('not a front file, index.ts or internal.ts')
-  return mayImport(path, unitOf(target), table) ? [] : says('the import table does not allow it')
+  if (!isFront && !isHallway) return fault('only index.ts or internal.ts may be imported')
+  return mayImport(path, unitOf(target), table) ? [] : fault('the import table does not allow it')
 }
 
 function isConformance(path: string): boolean {
   return path.startsWith('conformance/')
 }
 
-// Of a package or of one of its rooms: a folder inside a room has no front.
+// The index.ts of a package or of a room; a folder inside a room has none.
 function isIndex(path: string): boolean {
   return path.split('/').length <= 5 && posix.basename(path) === 'index.ts'
 }
@@ -157,14 +158,14 @@ function isSecondDoor(path: string): boolean {
   return path.split('/').length === 4 && posix.basename(path) === SECOND_DOOR
 }
 
-// Other packages that a package may import, its rooms may; rooms and hallway files each by their own row.
+// A package's row also allows its rooms to import other packages. Rooms and hallway files have their own rows.
 function mayImport(path: string, target: string, table: ImportTable): boolean {
   const own = table.get(unitOf(path))
   if (own?.has(target) === true || own?.has(anyOf(target)) === true) return true
   return !target.includes('/') && !isConformance(path) && table.get(packageOf(path))?.has(target) === true
 }
 
-// `connector/*` in the table stands for every room and hallway file.
+// `connector/*` in the table means every room and hallway file.
 function anyOf(target: string): string {
   return target.includes('/') ? `${target.split('/')[0]}/*` : target
 }

@@ -1,14 +1,14 @@
-// Finds source files that import one another in a circle, types included: none of them can be read first.
+// Finds circular imports of source files, including imports of types.
 import { posix } from 'node:path'
 import type { SourceFile } from './check-sources.ts'
 import { findImports } from './find-imports.ts'
 
-/** `a.ts -> b.ts -> a.ts`; one circle for each import that closes one. */
+/** Returns one text such as `a.ts -> b.ts -> a.ts` for each import that closes a circle. */
 export function findCircles(files: readonly SourceFile[]): string[] {
   const imports = new Map(files.map(({ path, text }) => [path, targetsOf(path, text)]))
   const circles: string[] = []
   const done = new Set<string>()
-  // The files from where the search began to where it is.
+  // The files on the current path of the search.
   const way: string[] = []
   const visit = (path: string): void => {
     const index = way.indexOf(path)

@@ -1,4 +1,4 @@
-// Finds every import of a TypeScript source, whatever its form: static, type-only, re-exported, dynamic.
+// Finds all imports of a TypeScript source: static, type-only, re-exported and dynamic.
 import { parseSync } from 'oxc-parser'
 
 /** One import of one file. */
@@ -8,7 +8,7 @@ export interface FoundImport {
   readonly isDynamic: boolean
 }
 
-/** @throws Error when the source does not parse: an unread file proves nothing. */
+/** @throws Error when the source does not parse. */
 export function findImports(path: string, source: string): FoundImport[] {
   const { program, errors } = parseSync(path, source)
   if (errors.length > 0) throw new Error(`${path} does not parse: ${errors[0]!.message}`)
@@ -17,7 +17,7 @@ export function findImports(path: string, source: string): FoundImport[] {
   return found
 }
 
-// The whole tree, because `import()` and `import('…').Type` may stand anywhere.
+// The whole tree, because `import()` and `import('…').Type` may be anywhere.
 function collect(node: unknown, found: FoundImport[]): void {
   if (Array.isArray(node)) {
     for (const child of node) collect(child, found)

@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url'
 
 /** One file of a corpus. */
 export interface CorpusEntry {
-  /** Says why it is there. */
+  /** Describes why the input is in the corpus. */
   readonly file: string
   readonly input: Buffer
 }
 
-/** The entries of a target by file name; none where it has no folder. */
+/** The entries of a target by file name; empty if it has no folder. */
 export function readCorpus(target: string): CorpusEntry[] {
   const folder = new URL(`corpus/${target}/`, import.meta.url)
   if (!existsSync(folder)) return []
@@ -19,13 +19,13 @@ export function readCorpus(target: string): CorpusEntry[] {
     .map((file) => ({ file, input: readInput(fileURLToPath(new URL(file, folder))) }))
 }
 
-/** Reads an input: a file that ends in `.hex` has it as hex digits with white space, any other as it is. */
+/** Reads an input: a `.hex` file contains hex digits and white space, any other file the raw bytes. */
 export function readInput(file: string): Buffer {
   const bytes = readFileSync(file)
   return file.endsWith('.hex') ? Buffer.from(bytes.toString('latin1').replaceAll(/\s+/g, ''), 'hex') : bytes
 }
 
-/** Writes a finding's input, and beside it what went wrong. Returns the path of the input. */
+/** Writes a finding's input and, next to it, its description. Returns the path of the input. */
 export function writeFinding(target: string, kind: string, text: string, input: Buffer): string {
   const folder = new URL('findings/', import.meta.url)
   mkdirSync(folder, { recursive: true })

@@ -1,24 +1,24 @@
-// The fuzzer: mutates inputs, keeps those that show new behaviour, reports those that go wrong.
+// The fuzzer: mutates inputs, keeps those that show new behaviour, and reports those that fail.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { mutate } from './mutate.ts'
 import { Random } from '../fixtures/random.ts'
 import type { FuzzTarget } from './target.ts'
 import { tryInput, type Finding } from './try-input.ts'
 
-/** How to fuzz. */
+/** Options of a fuzzer run. */
 export interface FuzzOptions {
   readonly seed: number
-  /** What to begin with, beside the target's own seeds. */
+  /** Initial inputs in addition to the target's seeds. */
   readonly inputs: readonly Buffer[]
-  /** Asked between runs, a few times a second. */
+  /** Called between runs, a few times a second. */
   readonly isOver: (progress: FuzzProgress) => boolean
-  /** Called with every input before it is tried, so that it is known should the process die of it. */
+  /** Called with every input before the run, so that it is known if the run ends the process. */
   readonly beforeRun?: (input: Buffer) => void
   readonly onFinding: (finding: Finding, input: Buffer) => void
   readonly onProgress?: (progress: FuzzProgress) => void
 }
 
-/** Where a fuzzer is. */
+/** Progress of a fuzzer. */
 export interface FuzzProgress {
   readonly runs: number
   /** Different labels seen. */
@@ -29,7 +29,7 @@ export interface FuzzProgress {
 
 const BEHAVIOURS_MAX = 4000
 const INPUT_BYTES_MAX = 4096
-// Lets timers, closed streams and the thread's messages have their turn.
+// Lets timers, closed streams and messages of the thread run.
 const TURN_MS = 10
 const SHRINK_TRIES_MAX = 400
 
@@ -83,7 +83,7 @@ class FuzzSession implements FuzzProgress {
     if ('label' in outcome) return this.#keep(outcome.label, input)
     if (this.#signatures.has(outcome.signature)) return
     this.#signatures.add(outcome.signature)
-    // A hang is told as it is: each further try would take its time.
+    // A hang is reported without being reduced: each attempt would take as long.
     if (outcome.kind === 'hang') return this.#options.onFinding(outcome, input)
     const shrunk = await this.#shrunk(input, outcome)
     const told = await tryInput(this.#target, shrunk)
@@ -112,7 +112,7 @@ class FuzzSession implements FuzzProgress {
     return changed.length > bytesMax ? changed.subarray(0, bytesMax) : changed
   }
 
-  // Old ones and new ones: what was found last leads further more often.
+  // Prefers recent inputs, which lead to new behaviour more often.
   #parent(): Buffer {
     const random = this.#random
     const kind = random.next()
@@ -123,7 +123,7 @@ class FuzzSession implements FuzzProgress {
     return this.#pool[this.#pool.length - 1 - random.below(Math.min(50, this.#pool.length))]!
   }
 
-  // Leaves out what the fault does not need.
+  // Removes parts that the fault does not need.
   async #shrunk(input: Buffer, finding: Finding): Promise<Buffer> {
     let best = input
     let tries = 0

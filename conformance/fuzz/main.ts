@@ -11,7 +11,7 @@ const { values } = parseArgs({
     target: { type: 'string', multiple: true },
     // For each target.
     seconds: { type: 'string', default: '60' },
-    // CPU time in place of time on the clock; then one target after another.
+    // CPU time in place of elapsed time; then one target after another.
     'cpu-seconds': { type: 'string' },
     seed: { type: 'string' },
     jobs: { type: 'string', default: '1' },
@@ -51,7 +51,7 @@ async function run(): Promise<void> {
     cpuSeconds === undefined
       ? { kind: 'clock', seconds: numberOf('seconds', values.seconds) }
       : { kind: 'cpu', seconds: numberOf('cpu-seconds', cpuSeconds) }
-  // The CPU time of a process cannot be told apart by its threads.
+  // The CPU time of a process cannot be attributed to its threads.
   const jobs = limit.kind === 'cpu' ? 1 : Math.max(1, numberOf('jobs', values.jobs))
   console.log(`seed ${seed}, ${limit.seconds} s of ${limit.kind} for each of: ${names.join(', ')}`)
   const queue = [...names]

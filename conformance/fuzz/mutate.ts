@@ -1,7 +1,7 @@
-// Changes inputs: bytes, pieces, numbers, and what two inputs have in common.
+// Mutates inputs: bytes, pieces, numbers, and splices of two inputs.
 import type { Random } from '../fixtures/random.ts'
 
-/** What mutations work with. */
+/** Sources for mutations. */
 export interface MutateOptions {
   /** Another input, for splices. */
   readonly other: Buffer
@@ -37,7 +37,7 @@ const INTERESTING_DIGITS = (
   '18446744073709551616 1e308 1e400 -1e-400 0.1 00 99999999999999999999999999'
 ).split(' ')
 
-/** One to five changes, one after another. */
+/** Applies one to five mutations. */
 export function mutate(input: Buffer, random: Random, options: MutateOptions): Buffer {
   let bytes = input
   for (let count = random.below(5); count >= 0; count--) bytes = random.pick(CHANGES)(bytes, random, options)
@@ -74,7 +74,7 @@ function duplicateRange(input: Buffer, random: Random): Buffer {
   return inserted(input, to, input.subarray(from, to))
 }
 
-// Nesting and long lists come out of a short piece said many times.
+// Repeating a short piece produces nesting and long lists.
 function repeatRange(input: Buffer, random: Random, { bytesMax }: MutateOptions): Buffer {
   if (random.next() < 0.8) return duplicateRange(input, random)
   const from = random.below(input.length + 1)

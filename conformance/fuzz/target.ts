@@ -1,27 +1,27 @@
-// What a fuzzer's target is, and how it says that something is wrong.
+// The type of a fuzz target, and how it reports a broken promise.
 import type { Random } from '../fixtures/random.ts'
 
-/** One thing that takes bytes from others. */
+/** Code that handles untrusted bytes. */
 export interface FuzzTarget {
   /** Also the name of its folder below `corpus/`. */
   readonly name: string
-  /** Inputs that reach deep, made by code; the corpus folder has those worth remembering. */
+  /** Generated inputs that reach deep code; the corpus folder has further ones. */
   readonly seedInputs: readonly Buffer[]
-  /** Tokens that mutations put in. */
+  /** Tokens that mutations insert. */
   readonly dictionary: readonly Buffer[]
   /** Longest input in bytes. @default 4096 */
   readonly inputBytesMax?: number
-  /** A change that knows the format, made in place of, or after, the usual ones. */
+  /** A format-aware mutation, applied instead of or after the generic ones. */
   readonly mutate?: (input: Buffer, random: Random) => Buffer
   /**
-   * Gives the input to the code under test and judges what comes out.
-   * @returns a label of what happened; an input with a new label is kept and mutated further.
-   * @throws Wrong where a promise of the code is broken; whatever else is thrown is a finding as well.
+   * Runs the code under test with the input and checks the result.
+   * @returns a label of the behaviour; an input with a new label is kept and mutated further.
+   * @throws Wrong if a promise of the code is broken; any other error is a finding too.
    */
   run(input: Buffer): string | Promise<string>
 }
 
-/** A promise that the code under test did not keep. */
+/** A broken promise of the code under test. */
 export class Wrong extends Error {
   override readonly name = 'Wrong'
 }
@@ -31,7 +31,7 @@ export function claim(holds: boolean, text: string): asserts holds {
   if (!holds) throw new Wrong(text)
 }
 
-/** Calls, and turns an allowed error into its label. What is not allowed goes through. */
+/** Calls a function and turns an allowed error into its label. Other errors are rethrown. */
 export function labelOf(call: () => string, allowed: (error: unknown) => string | undefined): string {
   try {
     return call()
@@ -42,7 +42,7 @@ export function labelOf(call: () => string, allowed: (error: unknown) => string 
   }
 }
 
-/** A message without what differs from input to input: what is in quotes and brackets, and numbers. */
+/** A message without the parts that depend on the input: quoted text, text in brackets, and numbers. */
 export function shapeOf(message: string): string {
   return message
     .replaceAll(/".*"|\(.*\)|\[.*\]/gs, '""')
@@ -50,7 +50,7 @@ export function shapeOf(message: string): string {
     .slice(0, 160)
 }
 
-// No UTF-8 text has this byte, so it can stand between texts.
+// This byte is in no UTF-8 text, so it can separate texts.
 const SEPARATOR = 0xff
 
 /** Text fields of one input, with 0xFF between them. */
@@ -87,7 +87,7 @@ export function tokens(...texts: readonly (string | readonly number[])[]): Buffe
   return texts.map((text) => Buffer.from(text as string))
 }
 
-/** Tokens out of one text, with a space or something else between them. */
+/** Splits a text into tokens, by default at spaces. */
 export function words(text: string, separator = ' '): Buffer[] {
   return tokens(...text.split(separator))
 }

@@ -1,27 +1,26 @@
-// Gives one input to a target, and says whether that went well.
+// Runs a target with one input and reports the outcome.
 import { readFileSync } from 'node:fs'
 import { shapeOf, Wrong, type FuzzTarget } from './target.ts'
 
-/** What is wrong with an input. */
+/** A fault that an input shows. */
 export interface Finding {
   readonly kind: 'wrong' | 'exception' | 'hang' | 'pollution'
-  /** One sentence, and the stack where there is one. */
+  /** One sentence, with the stack if there is one. */
   readonly text: string
-  /** The same for inputs that show the same fault. */
+  /** Equal for inputs that show the same fault. */
   readonly signature: string
 }
 
-/** How one input went. */
+/** Outcome of one input. */
 export type Outcome = { readonly label: string } | Finding
 
-/** CPU time of one input that is a finding. */
+/** CPU time of one input above which it is a finding. */
 const HANG_MS = 100
 const HANG_TRIES = 3
 
 /**
- * Runs the target once, or a few times where it was slow. Never throws.
- * @param hasStack whether a finding tells where it was thrown. Most inputs end in an error that is allowed, and half of
- * its cost is its stack.
+ * Runs the target once, or a few times if it was slow. Never throws.
+ * @param hasStack whether a finding has a stack. Most inputs end in an allowed error, and its stack is half of its cost.
  */
 export async function tryInput(target: FuzzTarget, input: Buffer, hasStack = true): Promise<Outcome> {
   const startedAtMs = performance.now()
@@ -56,7 +55,7 @@ async function leastCpuMs(target: FuzzTarget, input: Buffer): Promise<number> {
   return least
 }
 
-// Of this thread alone, which Node.js 20 cannot tell; the clock where the kernel does not tell either.
+// CPU time of this thread only, which Node.js 20 does not provide; elapsed time if the kernel does not provide it.
 function threadCpuMs(): number {
   try {
     return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ', 1)[0]) / 1e6
@@ -88,7 +87,7 @@ function ownValue(prototype: object, key: PropertyKey): unknown {
 function pollution(): Finding | undefined {
   for (const [index, prototype] of WATCHED.entries()) {
     const clean = CLEAN[index]!
-    // Counting is cheap enough for every run; what was replaced shows in Object.prototype only.
+    // Counting is cheap enough for every run; replaced members are looked for in Object.prototype only.
     const keys = Reflect.ownKeys(prototype)
     const isChanged =
       keys.length !== clean.size || (index === 0 && keys.some((key) => !isSame(prototype, key, clean)))
@@ -101,7 +100,7 @@ function isSame(prototype: object, key: PropertyKey, clean: ReadonlyMap<Property
   return clean.has(key) && ownValue(prototype, key) === clean.get(key)
 }
 
-// So that the inputs that follow are judged for themselves.
+// So that the following inputs are judged independently.
 function cleaned(prototype: object, clean: ReadonlyMap<PropertyKey, unknown>): Finding {
   const added = Reflect.ownKeys(prototype).filter((key) => !isSame(prototype, key, clean))
   for (const key of added) if (!clean.has(key)) Reflect.deleteProperty(prototype, key)

@@ -1,28 +1,28 @@
-// Runs the fuzzer of one target in a thread and watches it: a thread that stands still or dies is a finding.
+// Runs the fuzzer of one target in a thread and watches it: a thread that hangs or dies is a finding.
 import { Worker } from 'node:worker_threads'
 import { writeFinding } from './corpus.ts'
 import type { FuzzProgress } from './engine.ts'
 import { CURRENT_HEADER_BYTES, type WorkerReport, type WorkerTask } from './worker.ts'
 
-/** How a target's run ended. */
+/** Result of a target's run. */
 export interface TargetResult extends FuzzProgress {
   readonly target: string
   readonly seconds: number
 }
 
-/** Who is told what happens meanwhile. */
+/** Callbacks during a run. */
 export interface TargetListener {
   progress(target: string, progress: FuzzProgress, seconds: number): void
   found(target: string, text: string, file: string): void
 }
 
 const INPUT_BYTES_MAX = 1024 * 1024
-// Heap of a thread; inputs are small, so whoever needs more has no bound.
+// Heap limit of a thread; inputs are small, so code that needs more is unbounded.
 const HEAP_MB_MAX = 512
-// One run that is still not over. Far above the 100 ms of the target's own check: other programs share the machine.
+// Time limit of one run. Far above the 100 ms of the target's own check: other programs share the machine.
 const STALL_MS = 30_000
 
-/** Resolves when the time is over, or the thread could not go on. */
+/** Resolves when the time is over or the thread cannot continue. */
 export function fuzzTarget(
   task: Omit<WorkerTask, 'current'>,
   listener: TargetListener,

@@ -1,25 +1,25 @@
-// Fuzzes one target in a thread of its own, so that whoever watches it survives a hang, a crash, and full memory.
+// Fuzzes one target in its own thread, so that the watching thread survives a hang, a crash and exhausted memory.
 import { parentPort, workerData } from 'node:worker_threads'
 import { readCorpus, writeFinding } from './corpus.ts'
 import { fuzz, type FuzzProgress } from './engine.ts'
 import { loadTarget } from './targets/index.ts'
 
-/** What the thread is started with. */
+/** Data that the thread is started with. */
 export interface WorkerTask {
   readonly target: string
   readonly seed: number
-  /** Time on the clock, or CPU time of the whole process. */
+  /** Elapsed time, or CPU time of the whole process. */
   readonly limit: { readonly kind: 'clock' | 'cpu'; readonly seconds: number }
   /** Two numbers (runs begun, length of the input) and the input that is being tried. */
   readonly current: SharedArrayBuffer
 }
 
-/** What the thread tells. */
+/** Messages of the thread. */
 export type WorkerReport =
   | { readonly kind: 'progress' | 'done'; readonly progress: FuzzProgress }
   | { readonly kind: 'finding'; readonly text: string; readonly file: string }
 
-/** Where the input begins in `current`. */
+/** Offset of the input in `current`. */
 export const CURRENT_HEADER_BYTES = 8
 
 const PROGRESS_MS = 1_000

@@ -7,7 +7,7 @@ import { startBroker } from '@inferwire/dev'
 
 const SUITES = ['client_test5', 'client_test']
 const TEST_TIMEOUT_MS = 60_000
-// Every test sleeps most of its time.
+// Every test sleeps for most of its time.
 const TESTS_AT_ONCE = 4
 // Runs one test of a suite as if it were the whole file: both files read the port from the command line.
 const RUN_ONE_TEST = `
@@ -46,7 +46,7 @@ function testsOf(suite: string): string[] {
   return [...source.matchAll(/^ {4}def (test\w*)\(self/gm)].map(([, name]) => name ?? '')
 }
 
-// The tests share client identifiers and retained messages: each gets a broker of its own. Resolves with what failed.
+// Each test gets its own broker, because tests share client identifiers and retained messages. Resolves to the failure.
 async function runTest(suite: string, test: string): Promise<string | undefined> {
   const broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0 })
   const { port } = new URL(broker.url)

@@ -1,4 +1,4 @@
-// The promises of delivery, for requests of QoS 1, and how the session keeps them.
+// The delivery guarantees for QoS 1 requests, and the rules of the session that provide them.
 import { met, open, type Requirement } from './requirement.ts'
 
 const DELIVERY_TEST = 'conformance/delivery.test.ts'
@@ -21,12 +21,12 @@ const KILL = `${DELIVERY_TEST} > kill -9 with 200 requests in flight: every requ
 const SIGTERM = `${DELIVERY_TEST} > SIGTERM under load loses nothing and exits 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
 
-/** See the file's first line. */
+/** Delivery guarantees for QoS 1 requests. */
 export const DELIVERY: readonly Requirement[] = [
   met(
     'D1',
     PROMISE,
-    'A request is acknowledged only after the whole of its answer was (the reply, or the final message and every part of an answer in parts), its expiry passed, or no reply can ever be addressed.',
+    'A request is acknowledged only after its whole answer was acknowledged (the reply, or every part and the final message of an answer in parts), after it expired, or if it has no reply topic.',
     ON_THE_WIRE,
     KILL,
     `${PIPELINE} > is numbered, ends with the response, and settles the request after the last acknowledgement`,
@@ -36,7 +36,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D2',
     PROMISE,
-    'Whatever happens to the connector, no request is lost: each gets at least one reply.',
+    'No failure of the connector loses a request: each gets at least one reply.',
     KILL,
     BROKER_RESTART,
     CHAOS,
@@ -45,7 +45,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D3',
     `${PROMISE}; MQTT 5 §4.6`,
-    'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which they came. `ackOrder: bounded` gives the order up behind a request that is older than `ackHoldMaxMs`, and never for so long that its Packet Identifier is used again before it is answered.',
+    'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which the PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
     ON_THE_WIRE,
     `${ACK_ORDER} > acknowledges in the order of arrival, whatever the order of settling`,
     `${ACK_ORDER} > keeps the order behind a young head, and lets PUBACKs overtake one that is older than the bound`,
@@ -58,14 +58,14 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D4',
     PROMISE,
-    "Every reply carries its own request's Correlation Data and goes to its own reply topic; none is crossed.",
+    "Every reply carries its own request's Correlation Data and is sent to its own reply topic.",
     KILL,
     'conformance/contract.test.ts > each of a thousand simultaneous requests gets its own answer exactly once',
   ),
   met(
     'D5',
     PROMISE,
-    'Within one process the model is called at most once per request while the duplicate window remembers it; a route with `repeatable: false` is answered `maybe_executed`.',
+    'Within one process the model is called at most once per request while the duplicate window contains it; with `repeatable: false`, a repeated request gets `maybe_executed`.',
     `${ADMISSION} > joins the running call, and later gets the remembered answer`,
     `${ADMISSION} > is recognized also by the id in its topic`,
     `${ADMISSION} > with another client, another body or no id is another request, and no client gets another client's answer`,
@@ -77,7 +77,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D5-REPLY',
     PROMISE,
-    'A request that the broker redelivers while it runs is answered once, unless its reply was on its way when the connection was lost.',
+    'A request that is redelivered during its execution is answered once, unless its reply was in flight when the connection was lost.',
     'conformance/one-reply.test.ts > 100 requests in flight get one reply each when the broker restarts',
     'conformance/one-reply.test.ts > a drain during a broker outage answers each request once, and leaves none to the next process',
     `${PIPELINE} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
@@ -87,7 +87,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D6',
     PROMISE,
-    'An expired request is not executed; its deadline is one signal down to the socket.',
+    'An expired request is not executed; the deadline aborts the call down to the socket.',
     'packages/connector/src/admission/deadline.test.ts > stops a request that has expired on arrival before anything is called',
     'packages/connector/src/admission/model-gate.test.ts > gives no turn to an expired request, even if its timer is late',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > does not send a request whose deadline has already passed',
@@ -96,7 +96,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D7',
     PROMISE,
-    'Overload and a dead upstream give a typed error at once, never silence and never growing memory.',
+    'Overload and an unreachable model server result in an immediate error reply, without unbounded memory.',
     'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and the others are answered',
     'conformance/bad-input.test.ts > down',
     'packages/connector/src/admission/model-gate.test.ts > does not accumulate expired waiters behind a hanging call',
@@ -104,7 +104,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D7-FAIR',
     'design, Security',
-    'One client at 100 times the load leaves the others their answers; what one client has under way is bounded.',
+    'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
     `${ADMISSION} > one client with 100 times the load does not keep the others from their answers`,
     `${ADMISSION} > a client above its limit of requests in flight gets an error at once`,
     `${ADMISSION} > a rate limit allows one second of requests at once`,
@@ -113,7 +113,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D7-RETRY',
     PROMISE,
-    'Retries only where safe, inside the deadline and a budget; a circuit per upstream.',
+    'Calls are retried only where safe, within the deadline and a budget. Each upstream has its own circuit breaker.',
     `${UPSTREAM_FAULTS} > a model server dies under load: errors at once; the circuit opens within a second and closes within two`,
     `${UPSTREAM_FAULTS} > a gateway without a server gets at most 10 % of the requests, and three per second, as retries`,
     `${UPSTREAM_FAULTS} > a lost connection is retried once, except with repeatable: false`,
@@ -137,7 +137,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D9',
     PROMISE,
-    'SIGTERM: stop taking, finish, answer, acknowledge, exit 0; nothing lost, nothing done twice.',
+    'On SIGTERM the connector accepts no requests, finishes, answers and acknowledges those in flight, and exits with 0. It loses no request and executes none twice.',
     SIGTERM,
     'conformance/cli-connect.test.ts > %s answers the requests in flight, then exits with 0',
     'conformance/cli-connect.test.ts > stops also while the broker is unreachable',
@@ -146,7 +146,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D10',
     PROMISE,
-    'With a client that repeats, every request ends in a reply or `deadline_exceeded`, also when the broker is killed.',
+    'With a client that resends, every request ends with a reply or `deadline_exceeded`, even if the broker is killed.',
     `${CLIENT} > 200 requests during five kills of the broker: each ends with its own answer`,
     `${CLIENT} > a request that the broker has acknowledged survives its`,
     `${CLIENT} > a repeated publish is the same request: the first reply counts, the second is ignored`,
@@ -155,7 +155,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'S-WINDOW-1',
     'MQTT 5 §4.9',
-    "No more replies than the broker's Receive Maximum are unacknowledged at once.",
+    "At most as many replies as the broker's Receive Maximum are unacknowledged at any time.",
     `${OUTBOX} > keeps at most as many publishes in flight as the broker's Receive Maximum allows`,
   ),
   met(
@@ -174,21 +174,21 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'S-RECONNECT-1',
     PROMISE,
-    'After a lost connection the connector is ready again by itself, with the same session.',
+    'After a lost connection the connector reconnects and becomes ready with the same session.',
     BROKER_RESTART,
     'conformance/broker-faults.test.ts > a wrong password is logged with its remedy, and a corrected one is used without a restart',
   ),
   met(
     'S-MALFORMED-1',
     'MQTT 5 §4.13',
-    'A property that runs past its packet is malformed, never a null; no bytes do anything else than decode or fail.',
+    'A property that extends past its packet is malformed, never null. Any bytes are either decoded or rejected.',
     `${CODEC} > rejects a Response Topic that runs past the packet`,
     `${CODEC} > decodes truncated and corrupted packets or rejects them as malformed, with no other error`,
   ),
   met(
     'S-BYTES-1',
     PROMISE,
-    'Bytes are bounded before they are kept: of a message above the limit the payload is not read.',
+    'Sizes are checked before data is stored: the payload of a message above the limit is not read.',
     `${CODEC} > reads topic and properties of a message above the limit, without its payload`,
     'conformance/bad-input.test.ts > a body too large for the memory is dropped, and the request is answered with an error',
     'packages/connector/src/admission/model-gate.test.ts > models share one byte budget',
@@ -206,7 +206,7 @@ export const DELIVERY: readonly Requirement[] = [
   open(
     'S-PROFILE-1',
     'design, Scale and brokers',
-    'What a broker can do, and how replicas share the work there, follows from a profile of the broker.',
-    'There are no profiles; `broker.share` and `broker.ackOrder` are configured.',
+    'A profile of the broker determines its features, and how replicas share the work.',
+    'There are no profiles yet; `broker.share` and `broker.ackOrder` are configured instead.',
   ),
 ]

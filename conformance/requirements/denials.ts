@@ -1,21 +1,21 @@
-// Finds what pages say that Inferwire does not do or promise, and which requirement or limit each of it is about.
+// Finds statements in pages that Inferwire lacks or does not guarantee something, and the requirement or limit they cite.
 import type { Limit } from './limits.ts'
 import type { Requirement } from './requirement.ts'
 
-/** One entry of a list of what is missing, or a sentence with a mark of its own. */
+/** An entry in a list of missing features, or a sentence with its own mark. */
 export interface Denial {
   readonly page: string
   /** From 1. */
   readonly line: number
   readonly text: string
-  /** Of its mark, `<!-- denies: ID, ID -->`. */
+  /** The IDs in its mark, `<!-- denies: ID, ID -->`. */
   readonly ids: readonly string[]
 }
 
 const MARK = /<!-- denies: ([^>]*?) -->/
 
 /**
- * Everything that a page denies: the entries under a heading with "not promised", each line that begins with
+ * Returns the denials of a page: the entries under a heading with "not promised", each line that begins with
  * "Not yet", and each line with a mark. An entry is a list item with the lines that continue it.
  */
 export function denialsOf(page: string, text: string): Denial[] {
@@ -33,7 +33,7 @@ export function denialsOf(page: string, text: string): Denial[] {
   return denials
 }
 
-// Headings, list items, rows of tables and paragraphs, each as one line; fenced blocks are left out.
+// Headings, list items, rows of tables and paragraphs, each as one line, without fenced blocks.
 function paragraphsOf(text: string): { readonly line: number; readonly text: string }[] {
   const paragraphs: { line: number; text: string }[] = []
   let isFenced = false
@@ -54,7 +54,7 @@ function paragraphsOf(text: string): { readonly line: number; readonly text: str
   return paragraphs
 }
 
-/** What is wrong with what the pages deny, one sentence each. */
+/** Reports mistakes in the denials of the pages, one sentence each. */
 export function denialMistakes(
   denials: readonly Denial[],
   requirements: readonly Requirement[],
@@ -71,11 +71,11 @@ export function denialMistakes(
         return limits.some((limit) => limit.id === id) ? [] : [`${where} denies ${id}, which does not exist`]
       }
       return requirement.gap === undefined
-        ? [`${where} denies ${id}, which is kept: ${requirement.text} Correct the page.`]
+        ? [`${where} denies ${id}, which is met: ${requirement.text} Correct the page.`]
         : []
     })
   })
   const named = new Set(denials.flatMap(({ ids }) => ids))
   const unnamed = limits.filter(({ id }) => !named.has(id))
-  return [...wrong, ...unnamed.map(({ id }) => `No page says ${id}`)]
+  return [...wrong, ...unnamed.map(({ id }) => `No page cites ${id}`)]
 }

@@ -1,25 +1,25 @@
-// Limits that Inferwire has on purpose. What is planned is an open requirement instead.
+// Intended limitations of Inferwire. Planned features are open requirements instead.
 
-/** One thing that nobody may count on. */
+/** A guarantee that Inferwire does not give. */
 export interface Limit {
-  /** Pages name it beside what they deny. */
+  /** Pages cite it in the mark of a denial. */
   readonly id: string
   /** One sentence. */
   readonly text: string
 }
 
-/** See the file's first line. */
+/** Intended limitations. */
 export const LIMITS: readonly Limit[] = [
-  { id: 'L-QOS-0', text: 'Nothing is promised for a request of QoS 0.' },
+  { id: 'L-QOS-0', text: 'Inferwire guarantees nothing for a QoS 0 request.' },
   { id: 'L-ONCE', text: 'A request may be executed more than once.' },
   { id: 'L-ORDER', text: 'The requests of one client may be answered in any order.' },
-  { id: 'L-AWAY', text: 'A client that goes away without a session gets no reply.' },
-  { id: 'L-MODEL', text: 'A model may not be there when it is asked.' },
-  { id: 'L-BROKER', text: 'What the broker drops or forgets is lost.' },
+  { id: 'L-AWAY', text: 'A client that disconnects without a session gets no reply.' },
+  { id: 'L-MODEL', text: 'A model may be unavailable when a request arrives.' },
+  { id: 'L-BROKER', text: 'Messages that the broker drops or forgets are lost.' },
   {
     id: 'L-KILLED',
-    text: 'A request under way in three unclean ends in a row is set aside, whoever caused them.',
+    text: 'A request in flight at three successive crashes is set aside, whatever their cause.',
   },
-  { id: 'L-POWER', text: 'What the kernel had not written to the disk is lost with the power.' },
-  { id: 'L-SECRECY', text: 'The broker sees the bodies in the clear.' },
+  { id: 'L-POWER', text: 'Data that the kernel has not written to the disk is lost in a power failure.' },
+  { id: 'L-SECRECY', text: 'The broker can read the bodies.' },
 ]

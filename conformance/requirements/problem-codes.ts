@@ -1,4 +1,4 @@
-// One requirement for each problem code: it reaches the client when, and only when, its time has come.
+// One requirement for each problem code: the client gets it if, and only if, its condition holds.
 import { met, open, type Requirement } from './requirement.ts'
 
 const BAD_INPUT = 'conformance/bad-input.test.ts'
@@ -13,12 +13,16 @@ const openCode = (name: string, when: string, gap: string, ...partly: string[]):
 const wrong = (title: string): string => `${BAD_INPUT} > ${title}`
 const CLIENT = 'packages/client/src'
 
-/** See the file's first line. */
+/** One requirement for each problem code. */
 export const PROBLEM_CODES: readonly Requirement[] = [
   code('bad_topic', 'the topic does not follow the grammar.', wrong('an invalid topic > no model')),
-  code('bad_payload', 'the body cannot be what is needed.', wrong('an invalid body > a JSON array')),
+  code('bad_payload', 'the body is not valid for the operation.', wrong('an invalid body > a JSON array')),
   code('retained_request', 'the request has the Retain flag.', wrong('a retained request > is rejected')),
-  code('unsupported_content_type', 'the type is not taken.', wrong('an invalid body > another content type')),
+  code(
+    'unsupported_content_type',
+    'the model does not accept the content type.',
+    wrong('an invalid body > another content type'),
+  ),
   code(
     'payload_too_large',
     'the body is over the limit.',
@@ -38,7 +42,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'forbidden_model',
-    'the policy does not let this client use this model.',
+    'the policy denies this client the model.',
     'packages/connector/src/connector.test.ts > a reload adds and removes models and changes the policy without reconnecting',
   ),
   code(
@@ -49,14 +53,14 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'overloaded',
-    'the limits of the model are reached; it says when to try again.',
+    'the limits of the model are reached; the reply contains the time until a retry.',
     'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and the others are answered',
     'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate, whatever enters, leaves and expires',
   ),
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
   code(
     'maybe_executed',
-    'a repeated request of a model that must not run twice.',
+    'a repeated request for a model that must not execute requests twice.',
     'conformance/admission.test.ts > to a model with repeatable: false is answered from memory or with maybe_executed',
   ),
   code(
@@ -68,21 +72,21 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'upstream_unreachable',
-    'the server cannot be reached, or breaks off.',
+    'the server cannot be reached, or the connection breaks.',
     wrong('reset'),
     wrong('cut'),
     wrong('down'),
   ),
   code(
     'circuit_open',
-    'the server failed several times in a row; it says when to try again.',
+    'the server failed several times in a row; the reply contains the time until a retry.',
     'conformance/upstream-faults.test.ts > a model server dies under load: errors at once; the circuit opens within a second and closes within two',
     'packages/connector/src/endpoint/with-breaker.test.ts > an open circuit rejects requests at once',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
   code(
     'upstream_invalid_response',
-    'what answers is no model server.',
+    'the response is not from a model server.',
     wrong('html200'),
     wrong('garbage'),
     'packages/connector/src/endpoint/http/judge-answer.test.ts > header fields that would break an MQTT packet or its reader',
@@ -95,7 +99,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'unauthorized_upstream',
-    "a gateway refuses the connector's credentials.",
+    "a gateway rejects the connector's credentials.",
     wrong('jwt401'),
     wrong('rbac403'),
     wrong('html403'),
@@ -107,12 +111,12 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'internal',
-    'a fault of ours, told without its details.',
-    'packages/protocol/src/problem.test.ts > whatever is thrown becomes a Problem',
+    'a fault in the connector, reported without its details.',
+    'packages/protocol/src/problem.test.ts > any thrown value becomes a Problem',
   ),
   code(
     'no_connector',
-    "at the client: the broker's PUBACK says that nobody subscribed.",
+    "at the client: the broker's PUBACK reports no matching subscribers.",
     `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
     'conformance/client.test.ts > without a subscriber: no_connector at once, or with waitForConnector the answer of a later connector',
   ),

@@ -1,27 +1,27 @@
-// What a requirement is: a promise with its proof, or with the reason why there is none yet.
+// The type of a requirement: a statement with the tests that prove it, or with the reason why it is not proven yet.
 
-/** One thing that Inferwire must do. Exactly one of `tests` and `gap` is set. */
+/** A required behaviour of Inferwire. Exactly one of `tests` and `gap` is set. */
 export interface Requirement {
   /** Stable: other documents and tests cite it. */
   readonly id: string
-  /** Where it is asked for. */
+  /** The document that requires it. */
   readonly source: string
-  /** One sentence. Problem codes stand in backticks. */
+  /** One sentence. Problem codes are in backticks. */
   readonly text: string
-  /** `file > title`, or `file > group > title`; the beginning of a title is enough. Together they prove all of it. */
+  /** `file > title`, or `file > group > title`; the beginning of a title is enough. Together they prove the whole text. */
   readonly tests?: readonly string[]
   /** Why it is not proven yet. */
   readonly gap?: string
-  /** Beside a gap: the tests that prove a part. */
+  /** With a gap: the tests that prove a part. */
   readonly partly?: readonly string[]
 }
 
-/** Proven. */
+/** A proven requirement. */
 export function met(id: string, source: string, text: string, ...tests: string[]): Requirement {
   return { id, source, text, tests }
 }
 
-/** Not proven, or only partly. */
+/** A requirement that is not proven, or only in part. */
 export function open(
   id: string,
   source: string,

@@ -1,4 +1,4 @@
-// The rules of security that a test can hold.
+// Security requirements that tests can verify.
 import { met, open, type Requirement } from './requirement.ts'
 
 const BAD_INPUT = 'conformance/bad-input.test.ts'
@@ -7,43 +7,43 @@ const ENDPOINT = 'packages/connector/src/endpoint/http/http-endpoint.test.ts'
 const CREDENTIAL = 'packages/connector/src/credential/credential.test.ts'
 const SECURITY_PAGE = 'design, Security'
 
-/** See the file's first line. */
+/** Security requirements. */
 export const SECURITY: readonly Requirement[] = [
   met(
     'X-PATH-1',
     SECURITY_PAGE,
-    "What a client sends never chooses a host or a path outside of the model's own.",
+    "A client's data never selects a host, or a path outside the model's own.",
     `${BAD_INPUT} > an invalid topic > a percent sign`,
-    `${TOPIC} > a model name is letters, digits and dots`,
+    `${TOPIC} > a model name has letters, digits and dots`,
     `${ENDPOINT} > each operation has its own method and path`,
   ),
   met(
     'X-HEADER-1',
     SECURITY_PAGE,
-    'Only listed headers are passed, by exact lower-case name; identity, routing and framing cannot be opened.',
+    'Only listed headers are passed on, by exact lower-case name; headers for identity, routing and framing cannot be listed.',
     `${BAD_INPUT} > a client cannot set a header that is not listed`,
-    'packages/protocol/src/header.test.ts > 10,000 lists of names and values never open anything',
-    'packages/protocol/src/header.test.ts > no configuration opens what decides identity',
+    'packages/protocol/src/header.test.ts > 10,000 lists of names and values never add a header',
+    'packages/protocol/src/header.test.ts > no configuration allows headers for identity',
   ),
   met(
     'X-REPLY-1',
     SECURITY_PAGE,
-    "A Response Topic is a topic name strictly inside the client's own reply subtree, or the reply does not go there.",
+    "A Response Topic is used only if it is a topic name strictly inside the client's own reply subtree.",
     `${BAD_INPUT} > a Response Topic outside the subtree of the client`,
-    `${TOPIC} > a reply topic > is the own one exactly when`,
-    `${TOPIC} > a reply topic > derived from whatever topic, it is inside the subtree`,
+    `${TOPIC} > a reply topic > belongs to the client exactly if`,
+    `${TOPIC} > a reply topic > derived from any topic is inside the subtree`,
   ),
   met(
     'X-REPLY-2',
     SECURITY_PAGE,
-    'A reply is built from an allow-list; nothing of request or upstream headers is copied unchecked.',
+    'A reply is built from an allow-list; no request property or upstream header is copied unchecked.',
     'packages/connector/src/reply/reply.test.ts > publishes an answer unchanged, with exactly these properties',
     'packages/connector/src/endpoint/http/judge-answer.test.ts > header fields that would break an MQTT packet or its reader',
   ),
   met(
     'X-POLICY-1',
     SECURITY_PAGE,
-    'The policy says which client may use which model; an empty policy denies. What is forbidden looks unknown.',
+    'The policy specifies which client may use which model; an empty policy denies all. A forbidden model looks like an unknown one.',
     `${BAD_INPUT} > a forbidden model gets the same answer as a missing one`,
     'packages/connector/src/route/route.test.ts > hides a forbidden model like one that does not exist, with the reason for the log',
     'packages/connector/src/admission/policy.test.ts > allows everything without a policy section, and nothing with an empty one',
@@ -51,14 +51,14 @@ export const SECURITY: readonly Requirement[] = [
   met(
     'X-RETAIN-1',
     SECURITY_PAGE,
-    'Requests with the Retain flag are refused, and replies are never retained.',
+    'Requests with the Retain flag are rejected, and replies are never retained.',
     `${BAD_INPUT} > a retained request`,
     'conformance/contract.test.ts > the reply to a Response Topic has the unchanged body and the status',
   ),
   met(
     'X-UPSTREAM-1',
     SECURITY_PAGE,
-    'No redirect is followed, no encoding is asked for, and answers are bounded.',
+    'The connector follows no redirect, requests no content encoding, and limits the size of answers.',
     `${ENDPOINT} > does not follow a redirect`,
     `${ENDPOINT} > sends the body unchanged and no unnecessary header`,
     `${ENDPOINT} > rejects a response over the size limit`,
@@ -66,7 +66,7 @@ export const SECURITY: readonly Requirement[] = [
   met(
     'X-CREDENTIAL-1',
     SECURITY_PAGE,
-    'Credentials are read again when they rotate, tried once more when refused, and stay at their origin.',
+    'Credentials are reread when they rotate, retried once when rejected, and sent only to their origin.',
     `${ENDPOINT} > rereads a rejected token, and retries once if it changed`,
     `${ENDPOINT} > rereads a token that stays rejected only once`,
     `${CREDENTIAL} > reads at once on refresh, and returns whether the secret has changed`,
@@ -75,7 +75,7 @@ export const SECURITY: readonly Requirement[] = [
   met(
     'X-CREDENTIAL-2',
     SECURITY_PAGE,
-    'Secrets print as ***, and are in no log, error or metric.',
+    'Secrets are printed as ***, and appear in no log, error or metric.',
     `${BAD_INPUT} > the broker's password is nowhere in the connector's output`,
     'packages/connector/src/config/secret.test.ts > prints as *** in every way',
     'conformance/cli.test.ts > the password is nowhere in the output of the connector',
@@ -83,27 +83,27 @@ export const SECURITY: readonly Requirement[] = [
   met(
     'X-UPSTREAM-2',
     SECURITY_PAGE,
-    'The Host to send is apart from the address to connect to.',
+    'The Host header is independent of the address to connect to.',
     `${ENDPOINT} > sends the configured Host instead of the address`,
   ),
   open(
     'X-CREDENTIAL-3',
     SECURITY_PAGE,
-    'OAuth2 client credentials and token exchange are kinds of credential.',
-    'Built are none, token file, static header, and client certificates of TLS.',
+    'OAuth2 client credentials and token exchange are supported credentials.',
+    'Supported are none, token file, static header, and TLS client certificates.',
     `${CREDENTIAL} > creates the headers of each kind`,
   ),
   met(
     'X-LOG-1',
     SECURITY_PAGE,
-    'A client can neither flood the log nor move the cursor of a terminal.',
+    'A client can neither flood the log nor send control characters to a terminal.',
     'packages/connector/src/telemetry/problem-log.test.ts > writes one line per model, code and second, with the number of suppressed lines',
     "packages/connector/src/telemetry/log.test.ts > writes no control characters to a terminal, even those in a client's topic",
   ),
   met(
     'X-ADMIN-1',
     SECURITY_PAGE,
-    'The admin endpoint only reads.',
+    'The admin endpoint is read-only.',
     'packages/connector/src/admin/admin-server.test.ts > returns 404 for other paths, and 405 for methods other than GET and HEAD',
   ),
   met(
@@ -117,7 +117,7 @@ export const SECURITY: readonly Requirement[] = [
   met(
     'X-DEV-1',
     SECURITY_PAGE,
-    "The development broker's WebSocket listens on loopback and lets no foreign web page in.",
+    "The development broker's WebSocket listens on loopback and rejects web pages of other origins.",
     'packages/dev/src/broker/local-page.test.ts > refuses an upgrade without a Host header',
     'packages/dev/src/broker/local-page.test.ts > refuses an upgrade with two Host headers',
     'packages/dev/src/broker/embedded.test.ts > listens on loopback only',

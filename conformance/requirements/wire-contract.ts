@@ -14,9 +14,9 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-TOPIC-1',
     'wire contract, Topics',
-    'Without a Response Topic the answer comes on the request topic with `request` replaced by `reply`.',
+    'Without a Response Topic, the reply is published to the request topic with `request` replaced by `reply`.',
     `${CONTRACT} > without a Response Topic the answer is published to the topic of the request with request replaced by reply`,
-    `${TOPIC} > a request topic > is taken apart into what it was made of`,
+    `${TOPIC} > a request topic > is parsed into its levels`,
   ),
   met(
     'C-TOPIC-2',
@@ -28,7 +28,7 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-TOPIC-3',
     'wire contract, Topics',
-    'What the client appends after the operation comes back in the reply topic, so that MQTT 3.1.1 correlates.',
+    'The reply topic contains the levels that the client appends after the operation, for correlation in MQTT 3.1.1.',
     `${CONTRACT} > an MQTT 3.1.1 client correlates by the id in the topic`,
     `${CLIENT} > matches a reply by its topic on MQTT 3.1.1`,
     'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > are answered once, by one call of the model',
@@ -37,7 +37,7 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-ROOT-1',
     'design, The wire contract',
-    'Connectors with different models work under one root: none answers for a model of another one, and what nobody exposes is still answered.',
+    'Connectors with different models work under one root: none answers for the model of another, and requests for a model that none exposes are still answered.',
     `${PEERS} > two connectors with different models under one root do not answer for each other`,
     `${PEERS} > a model that no connector exposes is still answered`,
     `${PEERS} > requests that waited for a connector are not answered model_not_found when it starts`,
@@ -51,7 +51,7 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-TOPIC-5',
     'wire contract, Topics',
-    '`{model}@{version}` asks that version; a configured alias hides the name on the server.',
+    '`{model}@{version}` selects that version; a configured alias hides the name on the server.',
     `${CONTRACT} > a version is a separate model, and an alias hides the name on the server`,
     "packages/connector/src/model-registry.test.ts > the card of each version has that version's tensors",
     'packages/connector/src/model-registry.test.ts > exposes the model %s of a server under another name, and logs the path as sent',
@@ -61,21 +61,21 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'InferenceServices are exposed as `{name}` in the default namespace and as `{name}.{namespace}` elsewhere.',
     'Models come from the configuration; InferenceServices are not discovered yet.',
-    `${TOPIC} > a model name is letters, digits and dots`,
+    `${TOPIC} > a model name has letters, digits and dots`,
   ),
   met(
     'C-TOPIC-7',
     'wire contract, Topics',
-    'An identity that is not one clean topic level is refused where it is made, and is answered to nobody.',
+    'An identity that is not a valid topic level is rejected where it is configured, and gets no reply.',
     'packages/client/src/options.test.ts > mqtt://broker',
     'packages/mosquitto/src/user-name.test.ts > rejects a name that is not a single topic level',
     `${BAD_INPUT} > requests without a reply address`,
-    `${TOPIC} > a reply topic > of nobody is none`,
+    `${TOPIC} > a reply topic > is not derived from a topic without a client`,
   ),
   met(
     'C-TOPIC-8',
     'wire contract, Topics',
-    'Each exposed model has a retained card with operations, tensors and an example that works, cleared when the model goes; it follows what the server serves.',
+    'Each exposed model has a retained card with operations, tensors and a working example. It follows changes on the server, and is cleared when the model is removed.',
     `${CONTRACT} > cards describe the models, and statuses the connectors`,
     `${CONTRACT} > a reload adds, replaces and removes models without losing the session`,
     `${KSERVE} > the cards contain the metadata that KServe has`,
@@ -88,13 +88,13 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-TOPIC-9',
     'wire contract, Topics',
-    'A connector that is there says so in a retained status.',
+    'A running connector has a retained status.',
     `${CONTRACT} > cards describe the models, and statuses the connectors`,
   ),
   met(
     'C-TOPIC-10',
     'wire contract, Topics',
-    'A connector says `draining`, then `offline`; its Will says `offline` with the timestamp of its own birth.',
+    'A stopping connector publishes `draining`, then `offline`; its Will contains `offline` with the timestamp of its own connection.',
     `${RELOAD} > a connector publishes draining, then offline, with the timestamp of its birth, when it is stopped`,
     `${RELOAD} > the Will of a killed connector publishes offline with the timestamp of its birth`,
   ),
@@ -103,8 +103,8 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'Cards and statuses carry the version of the contract, and unknown members are ignored.',
     `${CONTRACT} > cards describe the models, and statuses the connectors`,
-    'packages/protocol/src/read-card.test.ts > a card is read whole; members that nobody knows stay',
-    'packages/protocol/src/read-card.test.ts > a card of a newer contract is read as far as it goes',
+    'packages/protocol/src/read-card.test.ts > a card is read completely; unknown members are kept',
+    'packages/protocol/src/read-card.test.ts > a card of a newer contract is read as far as this version can',
   ),
   met(
     'C-TOPIC-12',
@@ -119,7 +119,7 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-TOPIC-13',
     'wire contract, Topics',
-    'With the access rules no client can ask or cancel as another, or have its answer delivered to another.',
+    'With the access rules, no client can send requests or cancels as another, or have a reply delivered to another.',
     `${BAD_INPUT} > bob can neither send requests as alice nor have answers delivered to her`,
     'conformance/docs.test.ts > the access rules in the guide allow each user only its own topics',
     'conformance/docs.test.ts > the access rules in the guide are the generated ones: requests, replies, cancels',
@@ -150,7 +150,7 @@ const OPERATIONS: readonly Requirement[] = [
   open(
     'C-OPERATION-4',
     'design, Layout',
-    'A model that speaks V2 over gRPC is asked over gRPC.',
+    'A model server with V2 over gRPC is called over gRPC.',
     'There is no gRPC endpoint yet.',
   ),
 ]
@@ -188,7 +188,7 @@ const PROPERTIES: readonly Requirement[] = [
   met(
     'C-PROPERTY-5',
     'wire contract, MQTT 5 properties; Open Inference Protocol, binary tensor extension',
-    'Binary tensors travel both ways with `inference-header-content-length`.',
+    'Binary tensors are passed in both directions with `inference-header-content-length`.',
     `${CONTRACT} > binary tensors are sent with the length of their JSON part`,
     `${CONTRACT} > binary tensors without a Content Type are recognized by the length of their JSON part`,
     `${KSERVE} > binary tensors are returned as binary`,
@@ -196,7 +196,7 @@ const PROPERTIES: readonly Requirement[] = [
   open(
     'C-PROPERTY-6',
     'wire contract, MQTT 5 properties',
-    'CBOR and images are taken where the route of the model has a codec.',
+    'CBOR and images are accepted if the route of the model has a codec.',
     'There are no routes and no codecs yet.',
   ),
   met(
@@ -204,13 +204,13 @@ const PROPERTIES: readonly Requirement[] = [
     'wire contract, MQTT 5 properties; W3C Trace Context',
     '`traceparent` and `tracestate` go to the model server.',
     `${CONTRACT} > the trace context is sent to the model server and returned in the reply`,
-    'packages/protocol/src/header.test.ts > a trace context that is not one is left out',
+    'packages/protocol/src/header.test.ts > an invalid trace context is omitted',
   ),
   open(
     'C-PROPERTY-8',
     'wire contract, MQTT 5 properties; W3C Trace Context',
     "The reply's `traceparent` is that of the connector's span.",
-    "The connector makes no spans yet; the request's own context comes back.",
+    'The connector creates no spans yet; the reply has the context of the request.',
     `${CONTRACT} > the trace context is sent to the model server and returned in the reply`,
   ),
   met(
@@ -230,7 +230,7 @@ const PROPERTIES: readonly Requirement[] = [
   met(
     'C-PROPERTY-11',
     'wire contract, MQTT 5 properties',
-    "The reply's Message Expiry Interval is what is left of the request's.",
+    "The reply's Message Expiry Interval is the remainder of the request's.",
     `${CONTRACT} > the reply has the remaining Message Expiry Interval`,
   ),
 ]
@@ -249,18 +249,18 @@ const BODIES: readonly Requirement[] = [
     'wire contract, Bodies',
     'An error\'s body is KServe\'s `{"error"}` with code, status and retryable.',
     `${BAD_INPUT} > an invalid topic`,
-    'packages/protocol/src/problem.test.ts > what the requester sees has neither detail nor cause',
+    'packages/protocol/src/problem.test.ts > the requester sees neither detail nor cause',
   ),
   met(
     'C-BODY-3',
     'wire contract, Bodies',
-    'An error of the model server keeps its body, with its status beside it.',
+    'An error of the model server is passed on with its body and its status.',
     `${BAD_INPUT} > %s keeps its own body`,
   ),
   met(
     'C-BODY-4',
     'wire contract, Bodies',
-    'A client gets an error for everything that went wrong with its request, never silence.',
+    'A client gets an error reply for every failure of its request.',
     `${BAD_INPUT} > a faulty model server`,
     `${BAD_INPUT} > every faulty model of the fake server is called`,
     'packages/connector/src/endpoint/http/judge-answer.test.ts > returns a response or throws a Problem for any input',
@@ -268,14 +268,14 @@ const BODIES: readonly Requirement[] = [
   met(
     'C-BODY-5',
     'wire contract, Bodies',
-    'A request that nobody could be answered for is acknowledged, counted and logged.',
+    'A request without a possible reply topic is acknowledged, counted and logged.',
     `${BAD_INPUT} > "%s" is acknowledged, counted and logged`,
   ),
   open(
     'C-BODY-6',
     'design, Security',
     'Compressed bodies are bounded by their decompressed size.',
-    'No content encoding is taken or asked for yet, so there is nothing to decompress.',
+    'No content encoding is accepted or requested yet, so nothing is decompressed.',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
   ),
 ]
@@ -301,7 +301,7 @@ const LATER: readonly Requirement[] = [
   ),
 ]
 
-/** See the file's first line. */
+/** Requirements of the wire contract. */
 export const WIRE_CONTRACT: readonly Requirement[] = [
   ...TOPICS,
   ...OPERATIONS,

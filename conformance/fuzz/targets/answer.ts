@@ -1,4 +1,4 @@
-// What a model server, or whatever answers in its place, sends back -> a reply: a Problem, or the bytes untouched.
+// Responses of model servers and gateways -> a reply: a Problem, or the unchanged bytes.
 import { isUtf8 } from 'node:buffer'
 import { Problem, PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 import { problemReply, successReply, type Reply } from '../../../packages/connector/src/reply/index.ts'
@@ -9,7 +9,7 @@ import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
 const RESPONSE_BYTES_MAX = 3000
 const ERROR_BODY_BYTES_MAX = 64 * 1024
 
-/** See the file's first line. Two fields: lines with the status and the headers, and the body. */
+/** Fuzzes the handling of responses. Two fields: lines with the status and the headers, and the body. */
 export const target: FuzzTarget = {
   name: 'answer',
   seedInputs: [
@@ -66,7 +66,7 @@ export const target: FuzzTarget = {
     const upstream = new FakeUpstream(RESPONSE_BYTES_MAX)
     const middle = input.length % (body.length + 1)
     upstream.answer = {
-      // Fewer than 200 are not the answer yet.
+      // A status below 200 is not the final response.
       status: /^[2-9]\d\d$/.test(status) ? Number(status) : 200,
       headers: lines.flatMap((line) => headerOf(line)),
       body: [body.subarray(0, middle), body.subarray(middle)],
@@ -81,7 +81,7 @@ export const target: FuzzTarget = {
   },
 }
 
-// The client of the connector hands over raw bytes of a name and a value, trimmed by the HTTP parser.
+// The connector's HTTP client passes raw bytes of a name and a value, trimmed by the HTTP parser.
 function headerOf(line: string): Buffer[] {
   const colon = line.indexOf(':')
   if (colon <= 0) return []
@@ -129,7 +129,7 @@ function problemLabel(problem: Problem, body: Buffer): string {
   claim(message !== '' && message.length <= 1000 && detail.length <= 1500, 'a text of a problem has no bound')
   const location = / to "(.*)"; redirects are never followed/s.exec(detail)?.[1] ?? ''
   claim(!/[?#]/.test(location), 'the log has the query of a redirect')
-  claim(retryAfterMs >= 0 && retryAfterMs <= 86_400_000, 'a retry is put off for ever')
+  claim(retryAfterMs >= 0 && retryAfterMs <= 86_400_000, 'the time until a retry is unbounded')
   if (problem.body !== undefined) {
     // Texts in it are cut after their first line.
     claim(

@@ -1,4 +1,4 @@
-// YAML and environment variables -> a configuration, or a ConfigError; and what is printed loads again.
+// YAML and environment variables -> a configuration, or a ConfigError; a printed configuration can be loaded again.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ConfigError, loadConfig, printConfig } from '../../../packages/connector/src/config/index.ts'
 import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 
-// In memory where there is such a folder: each run writes a file.
+// In memory if possible, because each run writes a file.
 const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'inferwire-fuzz-'))
 const file = join(folder, 'inferwire.yaml')
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -33,10 +33,10 @@ policy:
 log: { level: debug }
 `
 
-/** See the file's first line. Fields: YAML, names and values of variables in turn. */
+/** Fuzzes the configuration loader. Fields: YAML, then alternating names and values of variables. */
 export const target: FuzzTarget = {
   name: 'config',
-  // The parser takes 30 µs for each mistake; a text of nothing but mistakes has one in every other byte.
+  // The parser takes 30 µs for each mistake; a text of only mistakes has one in every other byte.
   inputBytesMax: 4096,
   seedInputs: [
     joined(WHOLE),
@@ -73,7 +73,7 @@ export const target: FuzzTarget = {
     for (let index = 0; index + 1 < pairs.length; index += 2) {
       env[pairs[index]!.toString('utf8')] = pairs[index + 1]!.toString('utf8')
     }
-    // Where the separator is, no text can be; a field that begins with it is YAML that is not UTF-8.
+    // No text contains the separator; a field that begins with it is YAML that is not UTF-8.
     writeFileSync(file, yaml!)
     try {
       const config = loadConfig({ file, env })

@@ -1,10 +1,10 @@
-// A connection pool without a network: keeps what would be sent, and answers with what it is told.
+// A connection pool without a network: records requests and returns configured responses.
 import type { IncomingHttpHeaders } from 'node:http'
 import type { OperationName, Dialect } from '@inferwire/protocol'
 import { HttpUpstream, type HttpTarget } from '../../../packages/connector/src/endpoint/index.ts'
 import type { Endpoint, EndpointRequest } from '../../../packages/connector/src/step.ts'
 
-/** What an endpoint gave to its pool. */
+/** A request of an endpoint to its pool. */
 export interface Sent {
   readonly method: string
   readonly path: string
@@ -12,15 +12,15 @@ export interface Sent {
   readonly body: Buffer | null
 }
 
-/** What comes back; undefined is nothing at all. */
+/** A response of the model server. */
 export interface FakeAnswer {
   readonly status: number
-  /** Names and values in turn. */
+  /** Alternating names and values. */
   readonly headers: readonly Buffer[]
   readonly body: readonly Buffer[]
 }
 
-/** What undici calls. */
+/** The handler that undici calls. */
 interface Handler {
   onRequestStart(): void
   onResponseStart(controller: undefined, status: number, headers: IncomingHttpHeaders): void
@@ -28,7 +28,7 @@ interface Handler {
   onResponseEnd(): void
 }
 
-/** A request that needs nothing. */
+/** A minimal request. */
 export const JSON_REQUEST: EndpointRequest = {
   body: Buffer.from('{}'),
   contentType: 'application/json',
@@ -38,9 +38,10 @@ export const JSON_REQUEST: EndpointRequest = {
   emit: undefined,
 }
 
-/** See the file's first line. */
+/** A connection pool without a network. */
 export class FakeUpstream {
   last: Sent | undefined
+  /** Undefined = the server never responds. */
   answer: FakeAnswer | undefined
   readonly #target: HttpTarget
 
@@ -78,7 +79,7 @@ function reply({ status, headers, body }: FakeAnswer, handler: Handler): void {
   handler.onResponseEnd()
 }
 
-// As undici hands them over: names in lower case, values as Latin-1, lists where a name came twice.
+// As undici passes them: names in lower case, values as Latin-1, repeated names as lists.
 function headersOf(raw: readonly Buffer[]): IncomingHttpHeaders {
   const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>
   for (let index = 0; index < raw.length; index += 2) {

@@ -3,7 +3,7 @@ import { JsonSyntaxError, parseJson, type Json } from '@inferwire/protocol'
 import { JSON_DEPTH_MAX } from '../../../packages/protocol/src/internal.ts'
 import { claim, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 
-/** See the file's first line. */
+/** Fuzzes the JSON reader of bodies. */
 export const target: FuzzTarget = {
   name: 'json',
   inputBytesMax: 16_384,
@@ -24,7 +24,7 @@ export const target: FuzzTarget = {
   run(input) {
     const strict = read(input, false)
     const python = read(input, true)
-    claim(!('value' in strict) || 'value' in python, 'Python’s words make good JSON bad')
+    claim(!('value' in strict) || 'value' in python, 'accepting Python’s tokens makes valid JSON invalid')
     const text = decoded(input)
     if (text === undefined) {
       claim('problem' in strict && 'problem' in python, 'bytes that are not UTF-8 were read')
@@ -72,7 +72,7 @@ function parsed(text: string): { readonly value: unknown } | undefined {
   }
 }
 
-// Refused although JSON.parse takes it: only for the depth and for numbers that no tensor holds.
+// Rejected although JSON.parse accepts it: only for the depth, and for numbers that no tensor can contain.
 function checkRefusal({ message }: JsonSyntaxError, text: string): void {
   if (message.startsWith('Nested deeper'))
     return claim(depthOf(text) > JSON_DEPTH_MAX, 'called deep what is not')
@@ -94,7 +94,7 @@ function bucket(depth: number): number {
   return depth < 4 ? depth : Math.ceil(depth / 10) * 10
 }
 
-// Bounded by the depth that the reader takes.
+// Bounded by the depth that the reader accepts.
 function checkSame(own: Json, expected: unknown): void {
   if (typeof own === 'bigint') return claim(Number(own) === expected, 'an integer differs')
   if (typeof own !== 'object' || own === null) return claim(Object.is(own, expected), 'a value differs')

@@ -1,4 +1,4 @@
-// Requests to the model server, V1 and V2, JSON and binary tensors: a Failure, or an answer that is whole.
+// Requests to the model server, V1 and V2, JSON and binary tensors: a Failure, or a complete response.
 import { BodyError, type Tensor } from '@inferwire/protocol'
 import {
   Failure,
@@ -32,7 +32,7 @@ function withTensors(model: string, json: string, tensors: readonly number[]): B
   )
 }
 
-/** See the file's first line. Fields: protocol and model, Content-Type, inference-header-content-length, body. */
+/** Fuzzes the routes of the model server. Fields: protocol and model, Content-Type, inference-header-content-length, body. */
 export const target: FuzzTarget = {
   name: 'model-server',
   seedInputs: [
@@ -86,7 +86,7 @@ export const target: FuzzTarget = {
       const failure = Failure.from(error)
       claim(failure.status >= 400 && failure.status <= 599, 'a failure has the status of a success')
       claim(JSON.stringify(failure.body).length < 20_000, 'a failure repeats what the client sent')
-      // Some of the texts repeat more of the request than what is in quotes.
+      // Some messages quote more of the request than the text in quotes.
       return `${failure.status} ${/^\P{N}{0,40}/u.exec(shapeOf(failure.message))![0].split(' ').slice(0, 3).join(' ')}`
     }
   },
@@ -117,11 +117,11 @@ const DECLARED: Readonly<Record<string, readonly SessionTensor[]>> = {
     { name: 'b', datatype: 'BYTES', shape: [-1] },
     { name: 'c', datatype: 'BOOL', shape: [-1] },
   ],
-  // An ONNX file may leave the shape out.
+  // An ONNX file may omit the shape.
   any: [{ name: 'x', datatype: 'UINT8', shape: [] }],
 }
 
-// In place of the ONNX runtime: looks at what would reach it, and gives it back.
+// Replaces the ONNX runtime: checks its inputs and returns them.
 const engine: Engine = {
   name: 'mirror',
   load: (name) => Promise.resolve(mirror(DECLARED[name]!)),
@@ -148,7 +148,7 @@ function checkTensor(tensor: Tensor, declared: SessionTensor): void {
     (shape.length === declared.shape.length &&
       declared.shape.every((size, axis) => size === -1 || size === shape[axis]))
   claim(isFitting, 'the model got a shape that it does not have')
-  // Exact, where the server's own product is not above 2^53.
+  // Exact, unlike the server's product above 2^53.
   const count = shape.reduce((product, size) => product * BigInt(size), 1n)
   claim(BigInt(data.length) === count && count > 0n, 'a tensor has another number of values than its shape')
   if (datatype === 'BYTES')

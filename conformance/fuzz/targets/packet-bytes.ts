@@ -1,4 +1,4 @@
-// MQTT bytes for the packet target: one packet of every type, and changes that keep the Remaining Length true.
+// MQTT bytes for the packet target: one packet of every type, and mutations that keep the Remaining Length correct.
 import { generate, type Packet } from 'mqtt-packet'
 import type { Random } from '../../fixtures/random.ts'
 import { tokens } from '../target.ts'
@@ -82,7 +82,7 @@ export function plainConnack(protocolVersion: 4 | 5): Buffer {
   return Buffer.from(protocolVersion === 5 ? [0x20, 3, 0, 0, 0] : [0x20, 2, 0, 0])
 }
 
-/** Property identifiers with a beginning of their value, and numbers that are special in MQTT. */
+/** Property identifiers with the start of a value, and numbers that are special in MQTT. */
 export const PACKET_DICTIONARY: readonly Buffer[] = tokens(
   [0x01, 0x01],
   [0x02, 0, 0, 0, 0],
@@ -117,7 +117,7 @@ interface Piece {
 
 const PIECES_MAX = 16
 
-/** Changes packets as packets: their order, their number, the inside of one with its length put right. */
+/** Mutates whole packets: their order, their number, and the content of one with its length corrected. */
 export function mutatePackets(input: Buffer, random: Random): Buffer {
   const pieces = piecesOf(input)
   const at = random.below(pieces.length)

@@ -18,7 +18,7 @@ import { claim, shapeOf, type FuzzTarget } from '../target.ts'
 import { mutatePackets, PACKET_DICTIONARY, PACKET_SEEDS, plainConnack } from './packet-bytes.ts'
 
 const FRAME_BYTES_MAX = 1024
-// The writer's slab has 64 KiB; nothing that a packet says may ask for more than the input has.
+// The writer's buffer has 64 KiB; no length in a packet may cause a larger allocation than the input.
 const ALLOCATION_BYTES_MAX = 256 * 1024
 
 let largestAllocation = 0
@@ -30,7 +30,7 @@ for (const name of ['alloc', 'allocUnsafe', 'allocUnsafeSlow'] as const) {
   }
 }
 
-/** See the file's first line. */
+/** Fuzzes the session's packet handling. */
 export const target: FuzzTarget = {
   name: 'packet',
   seedInputs: PACKET_SEEDS,
@@ -99,7 +99,7 @@ async function listen(
     ackOrder: {
       epoch: 1,
       holdMaxMs: ackOrder === 'strict' ? Number.POSITIVE_INFINITY : 0,
-      // Identifiers come in any order: none of them shows how far a broker has counted.
+      // Identifiers arrive in any order: none shows the broker's counter.
       identifiers: { count: 65_535, distanceMax: Number.POSITIVE_INFINITY },
     },
     frameBytesMax: () => FRAME_BYTES_MAX,
@@ -137,7 +137,7 @@ async function listen(
   const bytes =
     input.length > 0 && input[0]! >> 4 === 2 ? input : Buffer.concat([plainConnack(version), input])
   for (let offset = 0; offset < bytes.length; offset += chunkBytes) {
-    // The receive buffer is used again: nothing may be kept that is not a copy.
+    // The receive buffer is reused: all retained data must be copies.
     const chunk = Buffer.from(bytes.subarray(offset, offset + chunkBytes))
     feed?.(chunk)
     chunk.fill(0xa5)
@@ -174,7 +174,7 @@ function checkLimits(limits: BrokerLimits): void {
   for (const [name, value] of Object.entries(limits)) {
     claim(typeof value === 'number' || typeof value === 'boolean', `limit ${name} is ${String(value)}`)
   }
-  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: 0 is a protocol error; with it nothing could ever be sent.
+  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: 0 is a protocol error: it would block all sending.
   claim(receiveMaximum >= 1 && receiveMaximum <= 65_535, 'Receive Maximum is out of its range')
   claim(maximumPacketSize >= 1, 'Maximum Packet Size is 0')
   claim([0, 1, 2].includes(maximumQoS), 'Maximum QoS is out of its range')
@@ -207,7 +207,7 @@ function checkDelivery(delivery: ReceivedDelivery, version: 4 | 5): void {
 const roundTripWire = new Wire()
 const roundTripWriter = new PacketWriter(roundTripWire)
 
-// What was decoded is encoded, and decoded again.
+// Encodes the decoded packet and decodes it again.
 function checkRoundTrip(message: OutgoingMessage): void {
   roundTripWire.sent.length = 0
   encodePublish(roundTripWriter, message, 7, 0, 5)
@@ -254,7 +254,7 @@ function checkAcknowledgements(
   claim(connection.ackOrder.pending === 0, 'acknowledged deliveries still count')
 }
 
-// From the last to the first; what has an identifier in common is acknowledged together, when all of it is settled.
+// From the last to the first; deliveries with the same identifier are acknowledged together, once all are settled.
 function lastOfEachIdentifier(received: readonly number[]): number[] {
   return received
     .toReversed()

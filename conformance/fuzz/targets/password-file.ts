@@ -1,4 +1,4 @@
-// Text of a Mosquitto password file: taken apart without loss, linted without leaks, and changed only where it should be.
+// Text of a Mosquitto password file: parsed without loss, linted without leaks, and changed only for the given user.
 import {
   deleteUser,
   hashPlainText,
@@ -12,7 +12,7 @@ import { claim, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 const DIGEST = `${'A'.repeat(86)}==`
 const HASH = `$7$101$${'B'.repeat(16)}$${DIGEST}`
 
-/** See the file's first line. */
+/** Fuzzes the parser, linter and editor of password files. */
 export const target: FuzzTarget = {
   name: 'password-file',
   seedInputs: tokens(
@@ -37,7 +37,7 @@ export const target: FuzzTarget = {
     )
     const findings = lintPasswordFile(text)
     const secrets = lines.flatMap((line) => (line.kind === 'user' ? [line.secret] : []))
-    // A secret that is also a user's name, or a part of one, is shown as that.
+    // A secret that is also (part of) a user's name is printed as such.
     const hidden = new Set(
       secrets.slice(0, 20).filter((secret) => secret.length >= 12 && occursOnce(text, secret)),
     )

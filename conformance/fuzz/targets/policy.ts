@@ -1,9 +1,9 @@
-// Globs of the policy against names of clients: the same answer as a plain matcher, and in time.
+// Globs of the policy and names of clients: the result of a plain matcher, in bounded time.
 import { Problem } from '@inferwire/protocol'
 import { Policy } from '../../../packages/connector/src/admission/index.ts'
 import { claim, fieldsOf, joined, labelOf, tokens, words, type FuzzTarget } from '../target.ts'
 
-/** See the file's first line. Fields: glob of clients, glob of models, client, model. */
+/** Fuzzes the policy. Fields: glob of clients, glob of models, client, model. */
 export const target: FuzzTarget = {
   name: 'policy',
   inputBytesMax: 1024,
@@ -18,7 +18,7 @@ export const target: FuzzTarget = {
     const [clients = '', models = '', client = '', model = ''] = fieldsOf(input).map((field) =>
       field.slice(0, 255),
     )
-    // What the configuration lets through.
+    // Globs that the configuration accepts.
     if (!isGlob(clients) || !isGlob(models) || client.includes('/')) return 'not a policy'
     const policy = new Policy([{ clients: [clients], models: [models] }])
     const decide = (): string =>
@@ -44,7 +44,7 @@ function isGlob(text: string): boolean {
   return /^[^/+#]{1,255}$/.test(text)
 }
 
-// Goes back to the last star only, which is enough for globs and never slow.
+// Backtracks to the last star only, which suffices for globs and is never slow.
 function matches(glob: string, text: string): boolean {
   let at = 0
   let from = 0

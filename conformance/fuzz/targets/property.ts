@@ -1,4 +1,4 @@
-// A request's properties -> headers, body kind, deadline, reply: only what is listed passes, and never a line break.
+// A request's properties -> headers, body kind, deadline, reply: only listed headers pass, and no line break.
 import { passedHeaders, Problem, type MessageProperties } from '@inferwire/protocol'
 import { budgetMs, judgePayload } from '../../../packages/connector/src/admission/index.ts'
 import { successReply } from '../../../packages/connector/src/reply/index.ts'
@@ -6,7 +6,7 @@ import type { BoundOperation, ExposedModel } from '../../../packages/connector/s
 import { bytesOf, claim, joined, labelOf, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
 
-// In the order of the threat model: identity, routing, framing, other people's marks.
+// In the order of the threat model: identity, routing, framing, marks of other systems.
 const NEVER = [
   ...'host authorization cookie set-cookie connection content-length content-type content-encoding'.split(
     ' ',
@@ -22,7 +22,10 @@ const ALWAYS = ['traceparent', 'tracestate']
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 const MODEL_TIMEOUT_MS = 30_000
 
-/** See the file's first line. Fields: flags, expiry, Content Type, opened header, payload, names and values in turn. */
+/**
+ * Fuzzes the properties of a request. Fields: flags, expiry, Content Type, allowed header, payload, then alternating
+ * names and values.
+ */
 export const target: FuzzTarget = {
   name: 'property',
   seedInputs: [
@@ -69,7 +72,7 @@ export const target: FuzzTarget = {
       properties.contentType = contentType.toString('utf8')
     if (/^\d{1,9}$/.test(String(expiry))) properties.messageExpiryInterval = Number(expiry)
     const allowed = new Set((opened?.toString('utf8') ?? '').split(','))
-    // The configuration refuses to open what is sent anyway.
+    // The configuration rejects headers that are always sent.
     allowed.delete('inference-header-content-length')
 
     const headers = passedHeaders(texts, allowed)
@@ -91,7 +94,7 @@ function checkHeaders(
   claim(new Set(names).size === names.length, 'a header passes twice')
   for (const [index, name] of names.entries()) {
     const value = headers[2 * index + 1]!
-    claim(ALWAYS.includes(name) || allowed.has(name), `header "${name}" passes although nobody opened it`)
+    claim(ALWAYS.includes(name) || allowed.has(name), `header "${name}" passes although it is not allowed`)
     claim(name === name.toLowerCase() && !NEVER.includes(name), `header "${name}" passes`)
     claim(!/^(?:x-envoy-|x-forwarded-|kubeflow-|proxy-|sec-)/.test(name), `header "${name}" passes`)
     claim(/^[\x21-\x7e]+$/.test(name) && /^[\x20-\x7e]*$/.test(value), 'a header has what ends a line')

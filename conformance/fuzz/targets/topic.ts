@@ -1,4 +1,5 @@
-// Topics, model names and Response Topics of clients: no path but the model's own, no reply outside the own subtree.
+// Topics, model names and Response Topics of clients: no path but the model's own, no reply outside the
+// client's own subtree.
 import {
   dialectNames,
   isCleanLevel,
@@ -22,7 +23,7 @@ import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
 
 const EXPOSED = ['iris', 'iris@2', 'iris.models', 'A_b-c']
 
-/** See the file's first line. Fields: root, topic, Response Topic, name of a model on its server. */
+/** Fuzzes topics and paths. Fields: root, topic, Response Topic, name of a model on its server. */
 export const target: FuzzTarget = {
   name: 'topic',
   seedInputs: [
@@ -106,23 +107,23 @@ function cancelLabel(topics: TopicSpace, topic: string): string {
   }, problemLabel)
 }
 
-// By its own means, not by the ones under test.
+// Independent of the code under test.
 function checkOwn(topics: TopicSpace, client: string, topic: string): void {
   const levels = topic.split('/')
   const own = [...topics.root.split('/'), 'reply', client]
   claim(
     own.every((level, index) => levels[index] === level),
-    'a reply goes outside of the own subtree',
+    "a reply topic is outside the client's own subtree",
   )
   claim(!/[+#\u0000-\u001f\u007f-\u009f]/.test(topic), 'a reply topic cannot be published to')
   claim(Buffer.byteLength(topic) <= 65_535 && levels.length <= 200, 'a reply topic makes a broker hang up')
 }
 
-// The paths of a model with this name on its server, as an accepted configuration may say.
+// The paths of a model with this name on its server, as an accepted configuration may contain.
 function checkPaths(name: string): string {
   if (!isServerModelName(name)) return 'no name'
   claim(!/[/\\%?#\s]/.test(name), 'a name has what paths are made of')
-  // A version is narrower than a name on a server; a name on topics may have one.
+  // A version allows fewer characters than a server-side name; a name in topics may have one.
   const [model = '', version] = isModelName(name) ? name.split('@') : [name]
   const upstream = new FakeUpstream()
   const paths = new Map<string, string>()

@@ -1,4 +1,4 @@
-// The models that ship with the package, with what a model card needs. training/train.py writes all of it.
+// The models that ship with the package, with the data of their model cards. training/train.py writes all files.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { ModelSource } from './model.ts'
@@ -6,11 +6,11 @@ import type { ModelSource } from './model.ts'
 /** A shipped model. */
 export interface BundledModel extends ModelSource {
   readonly description: string
-  /** What the class numbers mean, by index. */
+  /** Class names by class number. */
   readonly labels: readonly string[]
-  /** A V1 body that works. */
+  /** A valid V1 body. */
   readonly example: { readonly instances: readonly (readonly number[])[] }
-  /** Share of `heldOutRows` that the shipped file answers right. */
+  /** Share of `heldOutRows` that the shipped model classifies correctly. */
   readonly accuracy: number
   readonly heldOutRows: number
   /** Licence and source of the training data. */

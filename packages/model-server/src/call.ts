@@ -1,8 +1,8 @@
-// What the routes get and give: one HTTP exchange without its HTTP.
+// Requests and responses of the routes, independent of HTTP.
 import { Failure } from './failure.ts'
 import type { Model } from './model.ts'
 
-/** A request that found its route. */
+/** A request that matched a route. */
 export interface Call {
   /** Groups of the route's pattern. */
   readonly params: Readonly<Record<string, string>>
@@ -10,14 +10,14 @@ export interface Call {
   header(name: string): string | undefined
   /** The body. @throws Failure 413 when it is larger than the limit. */
   body(): Promise<Uint8Array>
-  /** Aborted when the client is gone. */
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal
 }
 
 /** A 200: JSON text, or bytes with their headers. */
 export type Reply = string | { readonly body: Uint8Array; readonly headers: Readonly<Record<string, string>> }
 
-/** One route: method, pattern of the whole decoded path, what to do. */
+/** A route: method, pattern of the whole decoded path, and handler. */
 export interface Route {
   readonly method: 'GET' | 'POST'
   readonly path: RegExp
@@ -27,7 +27,7 @@ export interface Route {
 /** The served models by name. */
 export type Models = ReadonlyMap<string, Model>
 
-/** The model that the path names. @throws Failure 404 in KServe's words. */
+/** The model named in the path. @throws Failure 404 with KServe's text. */
 export function modelOf(models: Models, call: Call): Model {
   const name = call.params['model'] ?? ''
   const model = models.get(name)

@@ -1,4 +1,4 @@
-// Runs ONNX: onnxruntime-node where it is installed, else onnxruntime-web (WebAssembly), behind one interface.
+// Runs ONNX models with onnxruntime-node if it is installed, otherwise with onnxruntime-web (WebAssembly).
 import { readFile } from 'node:fs/promises'
 import type { Datatype, Tensor, TensorMetadata } from '@inferwire/protocol'
 import type * as OnnxRuntime from 'onnxruntime-web'
@@ -6,13 +6,13 @@ import { ModelServerError } from './model-server-error.ts'
 
 /** Loads ONNX files. */
 export interface Engine {
-  /** The package that computes: `onnxruntime-node` or `onnxruntime-web`. */
+  /** The package in use: `onnxruntime-node` or `onnxruntime-web`. */
   readonly name: string
   /** @throws ModelServerError with the file and the remedy. */
   load(model: string, file: string): Promise<Session>
 }
 
-/** One loaded model. Calls of `run` must not overlap: onnxruntime-web does not promise to stand that. */
+/** One loaded model. Calls of `run` must not overlap: onnxruntime-web does not support that reliably. */
 export interface Session {
   readonly inputs: readonly SessionTensor[]
   readonly outputs: readonly SessionTensor[]
@@ -54,7 +54,7 @@ export async function findEngine(): Promise<Engine> {
   if (native !== undefined) return engineOf('onnxruntime-node', native)
   try {
     const web = await import('onnxruntime-web')
-    // More threads are workers that outlive a call; a demo model is done before one has started.
+    // Further threads would be workers that outlive a call; a small model finishes before one has started.
     web.env.wasm.numThreads = 1
     web.env.logLevel = 'fatal'
     return engineOf('onnxruntime-web', web)
@@ -67,7 +67,7 @@ export async function findEngine(): Promise<Engine> {
   }
 }
 
-/** Faster to load and to run, but no dependency of ours: its install script needs the network and 291 MB. */
+/** Faster to load and to run, but not a dependency: its install script needs network access and 291 MB. */
 async function importNative(): Promise<Runtime | undefined> {
   const name: string = 'onnxruntime-node'
   try {
@@ -126,7 +126,7 @@ function sessionOf(
     if (datatype === undefined) {
       throw new ModelServerError(
         'unsupported_model',
-        `The ${side} "${value.name}" of "${file}" (model "${model}") is ${value.type}, which this server does not speak. ` +
+        `The ${side} "${value.name}" of "${file}" (model "${model}") is ${value.type}, which this server does not support. ` +
           `Export it as one of ${Object.keys(ONNX_TYPES).join(', ')}.`,
       )
     }

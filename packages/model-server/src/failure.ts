@@ -1,10 +1,10 @@
-// A request that cannot be answered: its status and body, as KServe's own Python server would say it.
+// Error responses: status and body as in KServe's Python server.
 import { BodyError } from '@inferwire/protocol'
 
-// Texts repeat what the client sent, which may be the whole body.
+// Messages quote the request, possibly the whole body.
 const CHARACTERS_MAX = 1000
 
-/** An error answer. The body follows errors.py of KServe: `{"error": text}`, or FastAPI's `{"detail": …}`. */
+/** An error response. Its body follows errors.py of KServe: `{"error": text}`, or FastAPI's `{"detail": …}`. */
 export class Failure extends Error {
   override readonly name = 'Failure'
   readonly status: number
@@ -23,7 +23,7 @@ export class Failure extends Error {
     this.headers = headers
   }
 
-  /** Turns whatever a route throws into an answer. */
+  /** Converts any error of a route into a response. */
   static from(error: unknown): Failure {
     if (error instanceof Failure) return error
     if (!(error instanceof BodyError)) return Failure.error(500, `InternalError : ${String(error)}`)
@@ -57,8 +57,8 @@ export class Failure extends Error {
   }
 
   /**
-   * What KServe answers to any exception inside the model, bad input included: 500 `ValueError : …`. A wrong
-   * number of features is therefore a 500 and not a 400, on V1 and V2, as on the real server.
+   * KServe's response to any exception inside the model, including invalid input: 500 `ValueError : …`. A wrong number
+   * of features is therefore a 500 and not a 400, in V1 and V2, as in KServe.
    */
   static raised(type: 'ValueError' | 'TypeError' | 'KeyError' | 'RuntimeError', text: string): Failure {
     return Failure.error(500, `${type} : ${text}`)
@@ -70,8 +70,8 @@ export class Failure extends Error {
   }
 
   /**
-   * FastAPI's answer to a body that is not of the expected form: 422. The real server also repeats the input
-   * there, however large; we do not.
+   * FastAPI's response to an invalid body: 422. KServe's server also includes the input, of any size; this server does
+   * not.
    */
   static unprocessable(type: string, loc: readonly (string | number)[], msg: string): Failure {
     return new Failure(422, msg, { detail: [{ type, loc: ['body', ...loc.map(shorten)], msg }] })

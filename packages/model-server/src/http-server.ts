@@ -1,27 +1,27 @@
-// HTTP/1.1 in front of the routes: finds the route, bounds the body, turns whatever goes wrong into an answer.
+// The HTTP/1.1 server: finds the route, limits the body, and converts errors into responses.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Call, Reply, Route } from './call.ts'
 import { Failure } from './failure.ts'
 
-/** Makes the server; it does not listen yet. */
+/** Creates the server, which does not listen yet. */
 export function createHttpServer(routes: readonly Route[], requestBytesMax: number): Server {
   const options = {
     noDelay: true,
-    // uvicorn's, as KServe sets it.
+    // KServe's setting of uvicorn.
     keepAliveTimeout: 65_000,
-    // A body that trickles in is cut after this long.
+    // Time limit for receiving a request.
     requestTimeout: 60_000,
   }
   const server = createServer(options, (request, response) => {
     const send: Send = (status, reply, headers) => {
-      // A connection that is busy when the server closes would otherwise stay open, waiting for more.
+      // Otherwise a connection that is busy when the server closes would stay open for further requests.
       if (!server.listening) response.shouldKeepAlive = false
       write(response, status, reply, headers)
     }
     void answer(routes, requestBytesMax, request, response, send)
   })
-  // No limit but the 16 KiB of Node.js for the whole head: above a count, it drops fields without a word, and with them
-  // a second Host.
+  // Only Node.js' limit of 16 KiB for all headers applies: above a limit on their number, it silently drops headers,
+  // which could include a second Host.
   server.maxHeadersCount = 0
   return server
 }
@@ -37,7 +37,7 @@ async function answer(
 ): Promise<void> {
   const gone = new AbortController()
   response.once('close', () => gone.abort())
-  // A connection that breaks is seen as `close`; the error itself says nothing more.
+  // A broken connection also emits `close`; the error adds no information.
   request.on('error', () => undefined)
   response.on('error', () => undefined)
   try {
@@ -56,12 +56,12 @@ async function answer(
     const body = failure.status === 307 ? '' : JSON.stringify(failure.body)
     send(failure.status, body, failure.headers)
   } finally {
-    // What was not read of the body is thrown away, so that the connection can be used again.
+    // Discards the rest of the body, so that the connection can be reused.
     request.resume()
   }
 }
 
-// RFC 9112 §3.2: 400 to more than one Host. Node.js keeps the first one, and refuses a request without.
+// RFC 9112 §3.2: 400 to more than one Host. Node.js keeps the first one, and rejects a request without Host.
 function checkHost({ headersDistinct }: IncomingMessage): void {
   if ((headersDistinct['host']?.length ?? 0) > 1) {
     throw Failure.detail(400, 'The request has more than one Host.', { connection: 'close' })
@@ -85,7 +85,7 @@ function findRoute(routes: readonly Route[], request: IncomingMessage): [Route, 
     const allow = [...new Set(found.map(([{ method }]) => method))].join(', ')
     throw Failure.detail(405, 'Method Not Allowed', { allow })
   }
-  // As Starlette: the path without its trailing slash, if there is one. Relative, so that Host is not repeated.
+  // As Starlette: the path without its trailing slash, if it is a route. Relative, so that Host is not repeated.
   if (path.endsWith('/') && match(routes, path.slice(0, -1)).length > 0) {
     throw Failure.detail(307, 'Temporary Redirect', { location: encodeURI(path.slice(0, -1)) })
   }
@@ -99,7 +99,7 @@ function match(routes: readonly Route[], path: string): [Route, Call['params']][
   })
 }
 
-/** The decoded path: KServe takes percent-encoded model names. */
+/** The decoded path: KServe accepts percent-encoded model names. */
 function pathOf(request: IncomingMessage): string {
   const [path = ''] = (request.url ?? '').split('?', 1)
   try {
@@ -109,7 +109,7 @@ function pathOf(request: IncomingMessage): string {
   }
 }
 
-/** KServe has no limit; we say 413 as soon as the announced or received size is above ours. */
+/** KServe has no limit; this server responds 413 as soon as the announced or received size exceeds its limit. */
 async function readBody(request: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
   const tooLarge = () => Failure.error(413, `The body is larger than the limit of ${bytesMax} bytes.`)
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge()

@@ -1,5 +1,5 @@
-// The second door of this package, for the fuzzer in `conformance/`: its routes without their server, and the parts that
-// they are made of. The package does not export it.
+// The routes without the HTTP server, and their parts, for the fuzzer in `conformance/` only. The package does not
+// export this file.
 export type { Call, Reply } from './call.ts'
 export type { Engine, Session, SessionTensor } from './engine.ts'
 export { Failure } from './failure.ts'

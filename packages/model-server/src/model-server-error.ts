@@ -1,6 +1,6 @@
-// Why the server could not be started: for the person who starts it, with the file and what to do.
+// Errors at the start of the server, with the file and the remedy.
 
-/** What went wrong at start. */
+/** Reason why the server did not start. */
 export type ModelServerErrorCode =
   | 'invalid_model_name'
   | 'duplicate_model_name'
@@ -10,7 +10,7 @@ export type ModelServerErrorCode =
   | 'engine_unavailable'
   | 'listen_failed'
 
-/** The server does not start; the message says what was attempted, what happened and what to do. */
+/** The server did not start; the message contains the attempt, the failure and the remedy. */
 export class ModelServerError extends Error {
   override readonly name = 'ModelServerError'
   readonly code: ModelServerErrorCode

@@ -1,4 +1,4 @@
-// Start, real predictions against what Python computed, concurrency, limits, stop.
+// Start, predictions compared with Python's, concurrency, limits, stop.
 import { strict as assert } from 'node:assert'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -37,18 +37,21 @@ function expectClose(actual: number[], wanted: number[]): void {
   for (const [index, value] of wanted.entries()) expect(actual[index]).toBeCloseTo(value, 5)
 }
 
-test.each(bundledModels())('$name answers what Python computed, over V1 and V2', async ({ name }) => {
-  const { instances, label, probabilities } = expectedOf(name)
-  const v1 = await post(server, `/v1/models/${name}:predict`, { instances })
-  expect(v1.json()).toEqual({ predictions: label })
+test.each(bundledModels())(
+  '$name returns the results that Python computed, over V1 and V2',
+  async ({ name }) => {
+    const { instances, label, probabilities } = expectedOf(name)
+    const v1 = await post(server, `/v1/models/${name}:predict`, { instances })
+    expect(v1.json()).toEqual({ predictions: label })
 
-  const data = instances.flat()
-  const shape = [instances.length, data.length / instances.length]
-  const inputs = [{ name: 'X', shape, datatype: 'FP32', data }]
-  const { outputs } = (await post(server, `/v2/models/${name}/infer`, { inputs })).json()
-  expect(outputs[0].data).toEqual(label)
-  expectClose(outputs[1].data, probabilities.flat())
-})
+    const data = instances.flat()
+    const shape = [instances.length, data.length / instances.length]
+    const inputs = [{ name: 'X', shape, datatype: 'FP32', data }]
+    const { outputs } = (await post(server, `/v2/models/${name}/infer`, { inputs })).json()
+    expect(outputs[0].data).toEqual(label)
+    expectClose(outputs[1].data, probabilities.flat())
+  },
+)
 
 test.each(bundledModels())('the example of $name works and has as many labels as classes', async (model) => {
   const answer = await post(server, `/v1/models/${model.name}:predict`, model.example)
@@ -73,7 +76,7 @@ test('50 concurrent requests get their own answers', async () => {
   )
 })
 
-test('answers any JSON body with a status and JSON, and lives on', async () => {
+test('responds to any JSON body with a status and JSON, and keeps running', async () => {
   const body = fc.oneof(
     fc.jsonValue(),
     fc.record({ instances: fc.jsonValue() }),
@@ -102,7 +105,7 @@ test('answers any JSON body with a status and JSON, and lives on', async () => {
   expect((await get(server, '/v2/models/iris/ready')).status).toBe(200)
 })
 
-test('answers 413 to an announced and to a streamed body above the limit, and lives on', async () => {
+test('responds 413 to an announced and to a streamed body above the limit, and keeps running', async () => {
   const large = 'x'.repeat(100_001)
   const announced = await post(server, '/v1/models/iris:predict', large)
   expect([announced.status, announced.json()]).toEqual([
@@ -121,7 +124,7 @@ test('answers 413 to an announced and to a streamed body above the limit, and li
   expect((await get(server, '/')).status).toBe(200)
 })
 
-test('survives clients that leave in the middle and bytes that are not HTTP', async () => {
+test('survives clients that disconnect during a request and bytes that are not HTTP', async () => {
   for (const bytes of [
     'POST /v1/models/iris:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{',
     '\0\0\r\n\r\n',
@@ -140,7 +143,7 @@ test.each([
   ['the same Host twice', ['Host: a', 'host: a']],
   ['1,100 fields between two Hosts', ['Host: a', ...Array.from({ length: 1_100 }, () => 'a:'), 'Host: b']],
   ['no Host', []],
-])('answers 400 to a request with %s', async (_, hosts) => {
+])('responds 400 to a request with %s', async (_, hosts) => {
   const socket = connect(server.port, '127.0.0.1')
   socket.write(['GET /v2/health/live HTTP/1.1', ...hosts, '', ''].join('\r\n'))
   let text = ''
@@ -160,7 +163,7 @@ test('keeps a connection for the next request', async () => {
   expect(text.match(/200 OK/g)).toHaveLength(2)
 })
 
-test('close finishes the running request, refuses new ones, and may be called again', async () => {
+test('close finishes the running request, rejects new ones, and may be called again', async () => {
   const own = await startModelServer({ models: bundledModels().slice(0, 1) })
   const running = httpRequest(`${own.url}/v1/models/iris:predict`, {
     method: 'POST',
@@ -172,7 +175,7 @@ test('close finishes the running request, refuses new ones, and may be called ag
   const closed = own.close()
   running.end('[[6.8,2.8,4.8,1.4]]}')
   const [response] = (await once(running, 'response')) as [IncomingMessage]
-  // Without it the connection would stay open until it is cut.
+  // Without it, the connection would stay open until the time limit.
   expect(response.headers.connection).toBe('close')
   let text = ''
   for await (const chunk of response) text += String(chunk)
@@ -211,12 +214,12 @@ test.each([
   })
 })
 
-test('reports every model that cannot be loaded at once', async () => {
+test('reports all models that cannot be loaded together', async () => {
   const models = ['a', 'b'].map((name) => ({ name, file: `/nowhere/${name}.onnx` }))
   await expect(startModelServer({ models })).rejects.toThrow(/a\.onnx[^]*b\.onnx/)
 })
 
-test('says that the port is taken', async () => {
+test('reports a port that is in use', async () => {
   await expect(startModelServer({ models: [], port: server.port })).rejects.toMatchObject({
     code: 'listen_failed',
     message: expect.stringContaining('choose another') as string,

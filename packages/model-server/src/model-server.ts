@@ -11,15 +11,15 @@ import { loadModel, type Model, type ModelSource } from './model.ts'
 import { v1Routes } from './v1.ts'
 import { v2Routes } from './v2.ts'
 
-/** How to start a model server. */
+/** Options of a model server. */
 export interface ModelServerOptions {
   /** Address to listen on. @default '127.0.0.1' */
   readonly host?: string
-  /** TCP port; 0 takes a free one. @default 0 */
+  /** TCP port; 0 selects a free one. @default 0 */
   readonly port?: number
-  /** What to serve; `bundledModels()` gives the models that ship with the package. */
+  /** The models to serve; `bundledModels()` returns those that ship with the package. */
   readonly models: readonly ModelSource[]
-  /** Largest request body in bytes; above it the answer is 413. @default 16777216 */
+  /** Largest request body in bytes; larger ones get 413. @default 16777216 */
   readonly requestBytesMax?: number
 }
 
@@ -30,9 +30,9 @@ export interface ModelServer {
   readonly port: number
   /** Names of the served models. */
   readonly models: readonly string[]
-  /** The package that computes: `onnxruntime-node` or `onnxruntime-web`. */
+  /** The package in use: `onnxruntime-node` or `onnxruntime-web`. */
   readonly engine: string
-  /** Stops listening, lets running requests finish (5 s at most), frees the models. May be called again. */
+  /** Stops listening, waits for running requests (5 s at most) and frees the models. May be called again. */
   close(): Promise<void>
 }
 
@@ -81,7 +81,7 @@ function routesOf(models: ReadonlyMap<string, Model>): Route[] {
 function checkNames(sources: readonly ModelSource[]): void {
   const seen = new Set<string>()
   for (const { name, file } of sources) {
-    // One path segment, one topic level, and no colon: V1 puts the operation behind one.
+    // One path segment and one topic level, without a colon: in V1, a colon precedes the operation.
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) {
       throw new ModelServerError(
         'invalid_model_name',
@@ -98,7 +98,7 @@ function checkNames(sources: readonly ModelSource[]): void {
   }
 }
 
-/** Loads all, and reports everything that is wrong at once. */
+/** Loads all models and reports all failures together. */
 async function loadModels(engine: Engine, sources: readonly ModelSource[]): Promise<Map<string, Model>> {
   const results = await Promise.allSettled(sources.map((source) => loadModel(engine, source)))
   const loaded = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
@@ -119,7 +119,9 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException
     const remedy =
-      code === 'EADDRINUSE' ? 'Stop what uses the port, or choose another.' : 'Check the host and the port.'
+      code === 'EADDRINUSE'
+        ? 'Stop the process that uses the port, or choose another port.'
+        : 'Check the host and the port.'
     throw new ModelServerError(
       'listen_failed',
       `The model server cannot listen on ${host}:${port} (${code || String(error)}). ${remedy}`,

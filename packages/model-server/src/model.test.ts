@@ -1,4 +1,4 @@
-// Turn-taking of one model's calls, with an engine whose calls end when the test says so.
+// The queue of a model's calls, with an engine whose calls the test completes.
 import type { Tensor } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { Engine } from './engine.ts'
@@ -7,7 +7,7 @@ import { loadModel, RUNS_WAITING_MAX } from './model.ts'
 const input: Tensor = { name: 'X', datatype: 'FP32', shape: [1], data: Float32Array.of(1) }
 const present = new AbortController().signal
 
-test('runs one call at a time, in the order in which they came', async () => {
+test('runs one call at a time, in order of arrival', async () => {
   const { engine, started, finish } = engineUnderControl()
   const model = await loadModel(engine, { name: 'm', file: 'm.onnx' })
   const answers = [1, 2, 3].map(async (value) =>
@@ -21,7 +21,7 @@ test('runs one call at a time, in the order in which they came', async () => {
   expect(outputs.map(([output]) => output?.data)).toEqual([1, 2, 3].map((value) => Float32Array.of(value)))
 })
 
-test('goes on after a call that fails, and says what the engine said', async () => {
+test('continues after a failed call, and returns the error of the engine', async () => {
   const { engine, finish, started } = engineUnderControl()
   const model = await loadModel(engine, { name: 'm', file: 'm.onnx' })
   const failed = model.run([input], ['Y'], present)
@@ -34,7 +34,7 @@ test('goes on after a call that fails, and says what the engine said', async () 
   await expect(next).resolves.toHaveLength(1)
 })
 
-test('does not run a call whose client is gone', async () => {
+test('does not run a call whose client has disconnected', async () => {
   const { engine, finish, started } = engineUnderControl()
   const model = await loadModel(engine, { name: 'm', file: 'm.onnx' })
   const gone = new AbortController()
@@ -48,7 +48,7 @@ test('does not run a call whose client is gone', async () => {
   expect(started()).toBe(1)
 })
 
-test('answers 503 when the waiting calls are at their limit', async () => {
+test('responds 503 when the queue is full', async () => {
   const { engine, finish, started } = engineUnderControl()
   const model = await loadModel(engine, { name: 'm', file: 'm.onnx' })
   const gone = new AbortController()

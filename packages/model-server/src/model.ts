@@ -1,4 +1,4 @@
-// One served model: checks tensors against what the ONNX file declares, and runs them one call at a time.
+// A served model: checks tensors against the declarations of the ONNX file, and runs one call at a time.
 import { countOf, printShape, type Tensor } from '@inferwire/protocol'
 import type { Engine, Session, SessionTensor } from './engine.ts'
 import { Failure } from './failure.ts'
@@ -9,10 +9,10 @@ export interface ModelSource {
   readonly file: string
 }
 
-// Dimensions that a tensor may have: numpy's limit.
+// Most dimensions of a tensor: numpy's limit.
 const RANK_MAX = 64
 
-/** Calls of one model that may wait for their turn; one more is answered 503. */
+/** Most calls of a model that may be queued; further ones get 503. */
 export const RUNS_WAITING_MAX = 1024
 
 /** A loaded model. */
@@ -22,7 +22,7 @@ export interface Model {
   readonly outputs: readonly SessionTensor[]
   /**
    * Computes the named outputs.
-   * @throws Failure 500 `ValueError` when a shape does not fit the model, as scikit-learn behind KServe does.
+   * @throws Failure 500 `ValueError` when a shape does not fit the model, as from KServe's scikit-learn server.
    */
   run(inputs: readonly Tensor[], outputs: readonly string[], signal: AbortSignal): Promise<Tensor[]>
   release(): Promise<void>
@@ -53,7 +53,7 @@ export async function loadModel(engine: Engine, source: ModelSource): Promise<Mo
 function checkShape(model: string, session: Session, input: Tensor): void {
   const declared = session.inputs.find(({ name }) => name === input.name)
   const { shape } = input
-  // An empty tensor has nothing to predict, and its other dimensions could still ask the engine for gigabytes.
+  // An empty tensor has nothing to predict, but its other dimensions could make the engine allocate gigabytes.
   if (countOf(shape) === 0) {
     throw Failure.raised(
       'ValueError',
@@ -64,7 +64,7 @@ function checkShape(model: string, session: Session, input: Tensor): void {
     throw Failure.raised('ValueError', `maximum supported dimension is ${RANK_MAX}, found ${shape.length}`)
   }
   const expected = declared?.shape ?? []
-  // ONNX files may leave the shape out; then only the engine can tell.
+  // ONNX files may omit the shape; then only the engine can check it.
   if (expected.length === 0) return
   const what = `input "${input.name}" of model "${model}" is ${input.datatype} [${expected.join(',')}]`
   if (shape.length !== expected.length) {
@@ -84,7 +84,7 @@ function checkShape(model: string, session: Session, input: Tensor): void {
   }
 }
 
-/** Runs calls one after the other, in the order in which they came. */
+/** Runs calls one after the other, in order of arrival. */
 class Turns {
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
@@ -96,7 +96,7 @@ class Turns {
     this.#waiting++
     const turn = this.#last.then(async () => {
       this.#waiting--
-      // Nobody waits for the answer of a closed connection.
+      // No client waits for this answer: its connection is closed.
       signal?.throwIfAborted()
       return work()
     })

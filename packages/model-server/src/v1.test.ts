@@ -33,14 +33,14 @@ test('predicts the labels of KServe’s iris example', async () => {
   expect(answer.text).toBe('{"predictions":[1,1]}')
 })
 
-test('treats inputs as instances, and prefers it', async () => {
+test('treats inputs as an alias of instances that takes precedence', async () => {
   const setosa = [5.1, 3.5, 1.4, 0.2]
   expect((await post(server, IRIS, { inputs: [setosa], instances: [ROW, ROW] })).json()).toEqual({
     predictions: [0],
   })
 })
 
-test('takes instances that name their inputs', async () => {
+test('accepts instances that name their inputs', async () => {
   expect((await post(server, IRIS, { instances: [{ X: ROW }] })).json()).toEqual({ predictions: [1] })
   const pairs = {
     instances: [
@@ -59,7 +59,7 @@ test('nests predictions to the shape of the first output', async () => {
   })
 })
 
-test('ignores keys that it does not know', async () => {
+test('ignores unknown keys', async () => {
   const answer = await post(
     server,
     IRIS,
@@ -102,14 +102,14 @@ test.each([
     /^ValueError : input "X": 1e\+39 is not a value of FP32$/,
   ],
   ['with an object of other keys', '{"instances":[{"toString":[1,2,3,4]}]}', 500, /^KeyError : 'X'/],
-])('refuses a body %s', async (_what, body, status, error) => {
+])('rejects a body %s', async (_what, body, status, error) => {
   const answer = await post(server, IRIS, body)
   expect(answer.status).toBe(status)
   expect(answer.json()).toEqual({ error: expect.stringMatching(error) as string })
 })
 
 test.each(['application/json; charset=utf-8', 'application/x-www-form-urlencoded', 'image/jpeg'])(
-  'hands the bytes of Content-Type %s to the model, which refuses them',
+  'passes a body with Content-Type %s to the model as bytes, which rejects it',
   async (contentType) => {
     const answer = await post(server, IRIS, { instances: [ROW] }, { 'content-type': contentType })
     expect(answer.status).toBe(500)
@@ -117,7 +117,7 @@ test.each(['application/json; charset=utf-8', 'application/x-www-form-urlencoded
   },
 )
 
-test('takes application/octet-stream as JSON, as KServe does', async () => {
+test('treats application/octet-stream as JSON, as KServe does', async () => {
   const answer = await post(
     server,
     IRIS,

@@ -30,7 +30,7 @@ export function v1Routes(models: Models): Route[] {
         throw Failure.error(501, `Model with name ${name} has no explainer.`)
       },
     },
-    // Last, as on KServe: GET …/iris:predict asks for the readiness of a model named "iris:predict", 404.
+    // Last, as in KServe: GET …/iris:predict requests the readiness of a model named "iris:predict", which is a 404.
     {
       method: 'GET',
       path: /^\/v1\/models\/(?<model>[^/]+)$/,
@@ -46,7 +46,7 @@ async function predict(model: Model, call: Call): Promise<string> {
   return `{"predictions":${toNestedJson(predictions)}}`
 }
 
-/** Exactly these (and none) are JSON for KServe: `application/json; charset=utf-8` is not one of them. */
+/** KServe treats exactly these, or no Content-Type, as JSON, but not `application/json; charset=utf-8`. */
 const JSON_TYPES: readonly (string | undefined)[] = [
   undefined,
   'application/json',
@@ -59,7 +59,7 @@ async function readBody(call: Call): Promise<Json> {
   const bytes = await call.body()
   const contentType = call.header('content-type')
   if (!JSON_TYPES.includes(contentType)) {
-    // KServe hands such a body to the model as bytes; a model that wants numbers then fails.
+    // KServe passes such a body to the model as bytes; a model with numeric inputs then fails.
     throw Failure.raised(
       'TypeError',
       `the model got the body as bytes, because its Content-Type is "${contentType}"; send exactly application/json`,
@@ -75,7 +75,7 @@ async function readBody(call: Call): Promise<Json> {
 
 function instancesOf(body: Json): Json[] {
   if (!isJsonObject(body)) throw Failure.raised('TypeError', 'the body is not an object with "instances"')
-  // KServe's get_predict_input: `inputs` counts as `instances`, and wins.
+  // As KServe's get_predict_input: `inputs` is an alias of `instances` and takes precedence.
   for (const key of ['inputs', 'instances']) {
     const instances = body[key]
     if (Array.isArray(instances)) return instances
@@ -84,7 +84,7 @@ function instancesOf(body: Json): Json[] {
   throw Failure.raised('KeyError', "'instances'")
 }
 
-/** Rows to tensors: a row is the value of the only input, or an object with one value per input. */
+/** Converts rows to tensors: a row is the value of the only input, or an object with one value per input. */
 function fromInstances(model: Model, instances: Json[]): Tensor[] {
   return model.inputs.map(({ name, datatype }) => {
     const rows = instances.map((instance) => {
@@ -97,7 +97,7 @@ function fromInstances(model: Model, instances: Json[]): Tensor[] {
   })
 }
 
-/** A classifier predicts labels, as KServe's scikit-learn server does; other models their first output. */
+/** A classifier returns labels, as KServe's scikit-learn server does; other models return their first output. */
 function predictionOf(model: Model): string {
   const names = model.outputs.map(({ name }) => name)
   const label = ['label', 'output_label'].find((name) => names.includes(name))

@@ -31,13 +31,13 @@ function bytesOf(array: ArrayBufferView): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 }
 
-test('takes binary input and answers JSON', async () => {
+test('accepts binary input and returns JSON', async () => {
   const answer = await binary(IRIS, { inputs: [irisInput(16)] }, row)
   expect(answer.status).toBe(200)
   expect(answer.json().outputs[0].data).toEqual([1])
 })
 
-test('answers binary where it is asked for, JSON beside it', async () => {
+test('returns binary outputs where requested, next to JSON ones', async () => {
   const head = Buffer.from(
     JSON.stringify({
       id: 'b',
@@ -68,7 +68,7 @@ test('answers binary where it is asked for, JSON beside it', async () => {
   expect(probabilities.reduce((sum, probability) => sum + probability)).toBeCloseTo(1, 5)
 })
 
-test('carries every datatype through as bytes, with binary_data_output for all', async () => {
+test('returns every datatype unchanged as bytes, with binary_data_output for all', async () => {
   const tensors: [string, Uint8Array][] = [
     ['BOOL', Uint8Array.of(1, 0)],
     ['UINT8', Uint8Array.of(0, 255)],
@@ -107,7 +107,7 @@ test.each([
   ['bytes that do not fit the shape', irisInput(12), row, 500, /cannot reshape 12 bytes/],
   ['a huge size', irisInput(2 ** 52), row, 500, /announces/],
   ['a size that is none', irisInput(-1), row, 400, /binary_data_size is not a number of bytes/],
-])('refuses %s', async (_what, input, tensors, status, error) => {
+])('rejects %s', async (_what, input, tensors, status, error) => {
   const answer = await binary(IRIS, { inputs: [input] }, tensors)
   expect([answer.status, answer.json()]).toEqual([status, { error: expect.stringMatching(error) as string }])
 })
@@ -117,7 +117,7 @@ test.each([
   ['a cut length', [1, 0]],
   ['bytes that are not UTF-8', [1, 0, 0, 0, 0xff]],
   ['too few elements', []],
-])('refuses BYTES with %s', async (_what, bytes) => {
+])('rejects BYTES with %s', async (_what, bytes) => {
   const input = {
     name: 'BYTES',
     datatype: 'BYTES',
@@ -133,7 +133,7 @@ test.each([
   ['that is no number', 'abc', /is "abc", not the number/],
   ['that is 0', '0', /is "0", not the number/],
   ['beyond the body', '100000', /is 100000, but the body has/],
-])('refuses a length header %s', async (_what, length, error) => {
+])('rejects a length header %s', async (_what, length, error) => {
   const answer = await post(server, IRIS, JSON.stringify({ inputs: [] }), {
     'content-type': 'application/octet-stream',
     ...(length === undefined ? {} : { 'inference-header-content-length': length }),
@@ -141,7 +141,7 @@ test.each([
   expect([answer.status, answer.json()]).toEqual([400, { error: expect.stringMatching(error) as string }])
 })
 
-test('refuses a binary request that calls itself JSON', async () => {
+test('rejects a binary request whose Content-Type is JSON', async () => {
   const answer = await binary(IRIS, { inputs: [irisInput(16)] }, row, { 'content-type': 'application/json' })
   expect([answer.status, answer.json().detail]).toEqual([400, expect.stringContaining('parsing the body')])
 })

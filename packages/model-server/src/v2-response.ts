@@ -1,8 +1,8 @@
-// Writes a V2 inference response, as JSON or with binary tensors behind the JSON.
+// Writes a V2 inference response, as JSON or as JSON followed by binary tensors.
 import { toFlatJson, writeBinary, type Tensor, type V2Request } from '@inferwire/protocol'
 import type { Reply } from './call.ts'
 
-/** The answer to a request. `null` stands for what is absent, as KServe writes it; data is flat. */
+/** Returns the response to a request. Absent members are `null`, as in KServe; data is flat. */
 export function writeV2Response(
   modelName: string,
   id: string,

@@ -42,7 +42,7 @@ test.each([
   expect(answer.json()).toEqual(body)
 })
 
-test('answers every output flat, with the id of the request and null for what is absent', async () => {
+test('returns every output flat, with the id of the request and null for absent members', async () => {
   const answer = await post(server, IRIS, { id: 'r1', inputs: [input] })
   expect(answer.status).toBe(200)
   expect(answer.json()).toEqual({
@@ -63,25 +63,25 @@ test('answers every output flat, with the id of the request and null for what is
   })
 })
 
-test('makes a UUID when the request has no id', async () => {
+test('creates a UUID if the request has no id', async () => {
   for (const id of [undefined, null]) {
     expect((await post(server, IRIS, { id, inputs: [input] })).json().id).toMatch(/^[0-9a-f-]{36}$/)
   }
 })
 
-test('takes nested data, any name for an only input, lower-case datatypes and unknown fields', async () => {
+test('accepts nested data, any name for a single input, lower-case datatypes and unknown fields', async () => {
   const loose = { name: 'input-0', shape: [2, 4], datatype: 'fp32', data: [ROW, ROW], extra: 1 }
   const answer = await post(server, IRIS, { model_name: 'x', inputs: [loose] })
   expect(answer.json().outputs[0]).toMatchObject({ shape: [2], data: [1, 1] })
 })
 
-test('answers the outputs that are asked for, in their order', async () => {
+test('returns the requested outputs, in their order', async () => {
   const outputs = [{ name: 'probabilities' }, { name: 'label', parameters: { classification: 1 } }]
   const answer = await post(server, IRIS, { inputs: [input], outputs })
   expect(answer.json().outputs.map(({ name }: { name: string }) => name)).toEqual(['probabilities', 'label'])
 })
 
-test('answers every output to an empty list of outputs, as KServe', async () => {
+test('returns every output for an empty list of outputs, as KServe does', async () => {
   for (const parameters of [undefined, { binary_data_output: false }]) {
     const answer = await post(server, IRIS, { inputs: [input], outputs: [], parameters })
     expect(answer.status).toBe(200)
@@ -116,7 +116,7 @@ const TYPES: [string, unknown[]][] = [
   ['BYTES', ['ü', '']],
 ]
 
-test('carries every datatype through', async () => {
+test('returns every datatype unchanged', async () => {
   const inputs = TYPES.map(([name, data]) => ({ name, datatype: name, shape: [2], data }))
   const answer = await post(server, '/v2/models/types/infer', { inputs })
   expect(answer.status).toBe(200)
@@ -145,14 +145,14 @@ test.each([
   ['with a fraction in the shape', one({ shape: [1, 4.5] }), 'int_type', ['inputs', 0, 'shape', 1]],
   ['with a numeric id', { id: 7, inputs: [input] }, 'string_type', ['id']],
   [
-    'with parameters that are no object',
+    'with parameters that are not an object',
     { parameters: 1, inputs: [input] },
     'model_attributes_type',
     ['parameters'],
   ],
   ['with a nested parameter', { parameters: { a: {} }, inputs: [input] }, 'scalar_type', ['parameters', 'a']],
   ['with an output without a name', { inputs: [input], outputs: [{}] }, 'missing', ['outputs', 0, 'name']],
-])('answers 422 to a body %s', async (_what, body, type, loc) => {
+])('responds 422 to a body %s', async (_what, body, type, loc) => {
   const answer = await post(server, IRIS, body)
   expect(answer.status).toBe(422)
   expect(answer.json()).toEqual({
@@ -242,7 +242,7 @@ test.each([
   ['1e39 for FP32', IRIS, one({ data: [1, 2, 3, 1e39] }), 500, /^ValueError : input "X": 1e\+39 is not/],
   ['ragged data', IRIS, one({ data: [[1, 2, 3], [4]] }), 500, /^ValueError : .*inhomogeneous/],
   [
-    'what only the engine notices',
+    'an error that only the engine detects',
     PAIR,
     {
       inputs: [
@@ -253,7 +253,7 @@ test.each([
     500,
     /^RuntimeError : /,
   ],
-] as [string, string, object, number, RegExp][])('refuses %s', async (_what, path, body, status, error) => {
+] as [string, string, object, number, RegExp][])('rejects %s', async (_what, path, body, status, error) => {
   const answer = await post(server, path, body)
   expect([answer.status, answer.json()]).toEqual([status, { error: expect.stringMatching(error) as string }])
   expect(answer.text.length).toBeLessThan(1200)
@@ -274,7 +274,7 @@ test.each([
   expect([response.status, await response.json()]).toEqual([status, body])
 })
 
-test('says with 405 which methods there are', async () => {
+test('lists the allowed methods with 405', async () => {
   const response = await fetch(server.url + IRIS, { method: 'PUT' })
   expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
 })

@@ -6,7 +6,7 @@ import { Failure } from './failure.ts'
 import type { Model } from './model.ts'
 import { writeV2Response } from './v2-response.ts'
 
-/** What GET /v2 says about the server. */
+/** Response to GET /v2. */
 export interface ServerMetadata {
   readonly name: string
   readonly version: string
@@ -54,15 +54,15 @@ function metadataOf({ name, inputs, outputs }: Model): object {
 async function infer(model: Model, call: Call): Promise<Reply> {
   const request = readV2Request(model, await call.body(), jsonLengthOf(call))
   const outputs = await model.run(request.inputs, request.outputs.map(nameOf), call.signal)
-  // A request without an id gets a new one, as from KServe's stock helpers.
+  // A request without an id gets a new one, as from KServe's helpers.
   return writeV2Response(model.name, request.id ?? randomUUID(), request.outputs, outputs)
 }
 
 const nameOf = ({ name }: V2Request['outputs'][number]): string => name
 
 /**
- * How many bytes of the body are JSON; undefined is all of them. As KServe: anything but JSON by its
- * Content-Type is the binary tensor extension, and then the header is needed.
+ * Returns the number of bytes of JSON in the body; undefined = all. As in KServe, a Content-Type other than JSON selects
+ * the binary tensor extension, which requires the header.
  */
 function jsonLengthOf(call: Call): number | undefined {
   const mediaType = mediaTypeOf(call.header('content-type') ?? '')

@@ -1,4 +1,4 @@
-// What the connector says about itself and its models, retained on the broker.
+// The retained messages about models (model cards) and connectors (statuses).
 import type { Dialect } from './dialect/index.ts'
 import type { OperationName } from './operation.ts'
 
@@ -12,12 +12,12 @@ export interface TensorMetadata {
   readonly shape: readonly number[]
 }
 
-/** The retained JSON of `{root}/models/{model}`. Unknown members are to be ignored. */
+/** The retained JSON of `{root}/models/{model}`. Readers must ignore unknown members. */
 export interface ModelCard {
   readonly contract: number
   readonly name: string
   readonly description?: string
-  /** KServe's protocol versions that its server speaks for it. */
+  /** KServe's protocol versions that the model's server supports. */
   readonly protocol_versions: readonly Dialect[]
   readonly operations: readonly OperationName[]
   readonly default_operation: OperationName
@@ -25,16 +25,16 @@ export interface ModelCard {
   readonly versions?: readonly string[]
   readonly inputs?: readonly TensorMetadata[]
   readonly outputs?: readonly TensorMetadata[]
-  /** Where to publish and where the answer comes, with `{client}` to fill in. */
+  /** Request and reply topics; replace `{client}`. */
   readonly request_topic: string
   readonly reply_topic: string
   readonly limits: {
     readonly request_bytes_max: number
     readonly response_bytes_max: number
-    /** Deadline of a request that names none, in milliseconds. */
+    /** Deadline of a request that has none, in milliseconds. */
     readonly timeout_ms: number
   }
-  /** A request that works. */
+  /** A working request. */
   readonly example?: { readonly operation: OperationName; readonly body: unknown }
 }
 
@@ -45,13 +45,13 @@ export interface ConnectorStatus {
   readonly state: 'online' | 'draining' | 'offline'
   readonly version: string
   /**
-   * Milliseconds since the epoch of the birth that this status belongs to. The Will carries the timestamp of
-   * its own birth, so a late Will can be told from the news of a newer connection.
+   * Milliseconds since the epoch when the status was first published on this connection. The Will has the timestamp
+   * of its own connection, which distinguishes a late Will from the status of a newer connection.
    */
   readonly timestamp: number
-  /** The models that can be asked now. */
+  /** The models that accept requests now. */
   readonly models: readonly string[]
-  /** Exposed models whose server was not reached yet; they are answered `model_not_ready`. Left out where there are none. */
+  /** Exposed models whose server was not reached yet; requests get `model_not_ready`. Absent if there are none. */
   readonly not_ready?: readonly string[]
   /** The shared subscription that the connector is a member of. */
   readonly share?: string

@@ -5,7 +5,7 @@ import { isAllowableHeader, passedHeaders, PASSED_HEADERS_MAX } from './header.t
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 const ALLOWED = new Set(['x-line', 'x-shift'])
 
-// Names that decide who we are, where the call goes or where it ends.
+// Names that determine identity, routing or framing.
 const DANGEROUS = `
   authorization cookie host content-length content-type transfer-encoding connection
   x-forwarded-for x-real-ip kubeflow-userid kserve-x proxy-authorization sec-fetch-site
@@ -36,7 +36,7 @@ const value = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 40 }),
 )
 
-test('10,000 lists of names and values never open anything outside the list', () => {
+test('10,000 lists of names and values never add a header outside the list', () => {
   const openable = new Set([...ALLOWED, 'traceparent', 'tracestate'])
   fc.assert(
     fc.property(fc.array(fc.tuple(name, value), { maxLength: 6 }), (pairs) => {
@@ -54,7 +54,7 @@ test('10,000 lists of names and values never open anything outside the list', ()
   )
 })
 
-test('no configuration opens what decides identity, routing or framing', () => {
+test('no configuration allows headers for identity, routing or framing', () => {
   for (const header of DANGEROUS) {
     expect(isAllowableHeader(header)).toBe(false)
     expect(passedHeaders([header, 'x'], new Set([header]))).toEqual([])
@@ -65,14 +65,14 @@ test('no configuration opens what decides identity, routing or framing', () => {
   expect(isAllowableHeader('x-line')).toBe(true)
 })
 
-test('the first of a repeated name counts, and only so many are taken', () => {
+test('uses the first of repeated names, and a limited number of headers', () => {
   expect(passedHeaders(['x-line', '1', 'x-line', '2'], ALLOWED)).toEqual(['x-line', '1'])
   const names = Array.from({ length: PASSED_HEADERS_MAX + 5 }, (_, index) => `x-${index}`)
   const all = names.flatMap((each) => [each, 'v'])
   expect(passedHeaders(all, new Set(names))).toHaveLength(2 * PASSED_HEADERS_MAX)
 })
 
-test('a trace context that is not one is left out', () => {
+test('an invalid trace context is omitted', () => {
   expect(passedHeaders(['traceparent', TRACEPARENT, 'tracestate', 'a=b'], ALLOWED)).toEqual([
     'traceparent',
     TRACEPARENT,
@@ -84,6 +84,6 @@ test('a trace context that is not one is left out', () => {
   }
 })
 
-test('a name without a value is nothing', () => {
+test('ignores a name without a value', () => {
   expect(passedHeaders(['x-line'], ALLOWED)).toEqual([])
 })

@@ -1,6 +1,6 @@
-// Which request user properties may become HTTP headers upstream: one function, for every endpoint.
+// Decides which user properties of a request become HTTP headers of the upstream call, for all endpoints.
 
-// Configuration cannot open these: they decide identity, routing or framing.
+// Configuration cannot allow these: they determine identity, routing or framing.
 const DENIED = new Set([
   'accept-encoding',
   'authorization',
@@ -51,7 +51,7 @@ export function isAllowableHeader(name: string): boolean {
 
 /**
  * The headers that a request's user properties add to the upstream call, as a flat name/value list.
- * Names are compared exactly; what is not listed, not well-formed or repeated is left out silently.
+ * Names are compared exactly. Headers that are not listed, malformed or repeated are omitted.
  */
 export function passedHeaders(properties: readonly string[], allowed: ReadonlySet<string>): string[] {
   const headers: string[] = []

@@ -1,4 +1,3 @@
-// The second door of this package, for the fuzzer in `conformance/`: bounds and tables that no application needs. The
-// package does not export it.
+// Limits and tables for the fuzzer in `conformance/` only. The package does not export this file.
 export { JSON_DEPTH_MAX } from './body/json.ts'
 export { TYPED_ARRAYS } from './body/tensor.ts'

@@ -1,4 +1,4 @@
-// The MQTT application message as Inferwire sees it, whatever the protocol version.
+// The MQTT application message, independent of the protocol version.
 
 /** Quality of Service of an application message. */
 export type QoS = 0 | 1 | 2
@@ -7,12 +7,12 @@ export type QoS = 0 | 1 | 2
 export interface MessageProperties {
   /** 1 = the payload is UTF-8 text. */
   payloadFormatIndicator?: number
-  /** Seconds; what is left of the request's life. */
+  /** Seconds until the message expires. */
   messageExpiryInterval?: number
   contentType?: string
   responseTopic?: string
   correlationData?: Uint8Array
-  /** Names and values in turn: `[name, value, name, value, …]`. Order and repetition are kept. */
+  /** Alternating names and values: `[name, value, name, value, …]`, in order and with repetitions. */
   userProperties?: string[]
 }
 
@@ -26,9 +26,9 @@ export const PROPERTY = {
   seq: 'seq',
   /** Reply, of an answer in parts: `true` on the last message. */
   final: 'final',
-  /** Reply: where the time went, as in HTTP Server-Timing. */
+  /** Reply: durations of the phases, as in HTTP Server-Timing. */
   serverTiming: 'server-timing',
-  /** Request: exact deadline in milliseconds, for what whole seconds cannot say. */
+  /** Request: deadline in milliseconds, finer than the seconds of Message Expiry Interval. */
   timeoutMs: 'timeout-ms',
   /** Both: bytes of JSON in front of binary tensors (V2 binary tensor extension). */
   inferenceHeaderContentLength: 'inference-header-content-length',

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { nearestName } from './nearest.ts'
 
-test('one mistake in a name is forgiven, another name is not suggested', () => {
+test('suggests a name with one mistake, but not a different name', () => {
   const names = ['iris', 'digits', 'mobilenet']
   expect(nearestName('irs', names)).toBe('iris')
   expect(nearestName('Iris', names)).toBe('iris')
@@ -13,7 +13,7 @@ test('one mistake in a name is forgiven, another name is not suggested', () => {
   expect(nearestName('iris', [])).toBeUndefined()
 })
 
-test('what is there is found, whatever else is there', () => {
+test('finds an exact match among any other candidates', () => {
   fc.assert(
     fc.property(fc.array(fc.stringMatching(/^[a-z0-9-]{1,12}$/), { minLength: 1 }), (names) => {
       expect(nearestName(names[0]!, names)).toBe(names[0])

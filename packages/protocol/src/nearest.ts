@@ -1,6 +1,6 @@
-// Suggests the name that somebody meant.
+// Suggests a correction for a misspelled name.
 
-/** The candidate closest to `name` by edit distance, or undefined when none is near. */
+/** Returns the candidate closest to `name` by edit distance, or undefined if none is close. */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined
   let bestDistance = Math.max(1, Math.floor(name.length / 3)) + 1
@@ -14,7 +14,7 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
   return best
 }
 
-// Levenshtein, one row at a time; names are bounded by the grammars that let them get here.
+// Levenshtein, one row at a time; the grammars of names bound their length.
 function editDistance(from: string, to: string, limit: number): number {
   if (Math.abs(from.length - to.length) >= limit) return limit
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)

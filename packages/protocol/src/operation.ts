@@ -1,6 +1,6 @@
-// The operations that a request topic can name. How each is asked for is the dialects' business.
+// The operations that a request topic can name. The dialects define their HTTP requests.
 
-/** What an operation is, in every dialect that has it. */
+/** Properties of an operation, common to all dialects that have it. */
 export interface OperationKind {
   /** Whether the request carries a body for the model server. */
   readonly hasBody: boolean

@@ -4,7 +4,7 @@ import { hasPemPrivateKey, pemCertificates } from './pem.ts'
 const block = (label: string, end = label): string =>
   `-----BEGIN ${label}-----\nMIIB+/aa==\n-----END ${end}-----`
 
-test('every label that Node.js takes for a certificate is one', () => {
+test('accepts every label that Node.js accepts for a certificate', () => {
   const blocks = ['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE'].map((label) => block(label))
   expect(pemCertificates(`# plant\r\n${blocks.join('\n# line 7\n')}\n`)).toEqual(blocks)
 })
@@ -29,7 +29,7 @@ test.each(['PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'ENCRYPTED PRIVAT
   },
 )
 
-test('a key of the old form has fields with dashes in front of its content', () => {
+test('accepts a key in the old format, whose header fields contain dashes', () => {
   const fields = 'Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n'
   expect(hasPemPrivateKey(block('RSA PRIVATE KEY').replace('MIIB', `${fields}MIIB`))).toBe(true)
   expect(hasPemPrivateKey(block('PUBLIC KEY'))).toBe(false)

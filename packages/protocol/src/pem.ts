@@ -1,6 +1,6 @@
-// Finds what PEM text holds (RFC 7468). It looks at the frames only: the caller can read the content, or its TLS can.
+// Finds certificates and keys in PEM text (RFC 7468). Reads the frames only, not their content.
 
-// OpenSSL, and Node.js with it, takes the old label X509, and TRUSTED for a certificate with its own additions.
+// OpenSSL, and therefore Node.js, accepts the old label X509, and TRUSTED for a certificate with OpenSSL's additions.
 const CERTIFICATE = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^-]*-----END \1-----/g
 const PRIVATE_KEY = /-----BEGIN ((?:[A-Z]{1,20} )?PRIVATE KEY)-----[^-]*(?:-[^-]+)*-----END \1-----/
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Problem, PROBLEMS, type ProblemCode } from './problem.ts'
 
-test('every code has a status of an error, a sentence of when, and what to do', () => {
+test('every code has an error status, a condition and a remedy', () => {
   for (const [code, { status, meaning, remedy }] of Object.entries(PROBLEMS)) {
     expect(code).toMatch(/^[a-z]+(_[a-z]+)*$/)
     expect(status).toBeGreaterThanOrEqual(400)
@@ -11,7 +11,7 @@ test('every code has a status of an error, a sentence of when, and what to do', 
   }
 })
 
-test('what the requester sees has neither detail nor cause', () => {
+test('the requester sees neither detail nor cause', () => {
   const problem = new Problem('upstream_unreachable', 'The model server refuses connections.', {
     detail: 'POST http://10.0.0.7:8080',
     cause: new Error('secret'),
@@ -25,13 +25,13 @@ test('what the requester sees has neither detail nor cause', () => {
   expect(JSON.stringify(problem.toBody())).not.toMatch(/10\.0\.0\.7|secret/)
 })
 
-test("the model server's own status and time to wait win over the table", () => {
+test("the model server's status and retry time override the table", () => {
   const problem = new Problem('upstream_error', 'x', { status: 429, retryAfterMs: 2000 })
   expect(problem.toBody()).toMatchObject({ status: 429, retryable: true, retry_after_ms: 2000 })
   expect(new Problem('upstream_error', 'x', { status: 400 }).retryable).toBe(false)
 })
 
-test('whatever is thrown becomes a Problem; what is none already is ours, and tells nothing', () => {
+test('any thrown value becomes a Problem; other errors become internal, without their details', () => {
   const own = new Problem('bad_topic', 'x')
   expect(Problem.from(own)).toBe(own)
   for (const thrown of [new TypeError('secret'), 'secret', undefined, null, { toString: () => 'secret' }]) {

@@ -1,16 +1,16 @@
-// Everything that can go wrong with a request, once: the table decides status, retry and log level.
+// The table of all problems of a request. It decides status, retry and log level.
 
-/** What the table says about one problem code. */
+/** Entry of the table for one problem code. */
 export interface ProblemKind {
   /** HTTP-like status of the reply. `upstream_error` carries the model server's own status instead. */
   readonly status: number
   /** Whether the same request may succeed later without being changed. */
   readonly retryable: boolean
-  /** Who has to act: this is the level of the connector's log line. */
+  /** Level of the connector's log line; it shows who must act. */
   readonly log: 'debug' | 'info' | 'warn' | 'error'
-  /** When it happens, in one sentence for the reference page. */
+  /** The condition, in one sentence for the reference page. */
   readonly meaning: string
-  /** What the requester or the operator can do. */
+  /** What the requester or the operator can do about it. */
   readonly remedy: string
 }
 
@@ -42,14 +42,14 @@ export const PROBLEMS = {
     400,
     false,
     'warn',
-    'The request was published with the Retain flag; it would be repeated to every new subscription.',
+    'The request was published with the Retain flag; the broker would send it to every new subscription.',
     'Publish requests without Retain, and clear the retained message with an empty retained publish.',
   ),
   unsupported_content_type: kind(
     415,
     false,
     'info',
-    'The Content Type is not one that the model takes.',
+    'The model does not accept this Content Type.',
     'Use application/json, or application/octet-stream with inference-header-content-length on V2.',
   ),
   payload_too_large: kind(
@@ -57,13 +57,13 @@ export const PROBLEMS = {
     false,
     'info',
     'The body is larger than the limit of the model, or the properties are larger than 64 KiB.',
-    'Send less at once, or raise `limits.requestBytesMax` of the model.',
+    'Send a smaller request, or raise `limits.requestBytesMax` of the model.',
   ),
   model_not_found: kind(
     404,
     false,
     'info',
-    'No model of that name is exposed here.',
+    'This connector exposes no model of that name.',
     'List the models with `inferwire models ls`, or subscribe to {root}/models/#.',
   ),
   operation_not_supported: kind(
@@ -71,48 +71,48 @@ export const PROBLEMS = {
     false,
     'info',
     'The model does not offer that operation.',
-    'The model card lists the operations.',
+    'Use an operation that the model card lists.',
   ),
   response_topic_forbidden: kind(
     403,
     false,
     'warn',
     "The Response Topic is not inside the client's own reply subtree, or is not a valid topic name.",
-    'Use a topic inside {root}/reply/{client}/, or leave the Response Topic out.',
+    'Use a topic inside {root}/reply/{client}/, or omit the Response Topic.',
   ),
   forbidden_model: kind(
     403,
     false,
     'warn',
-    "The connector's policy does not let this client use this model, and `policy.showForbidden` is set.",
-    'Ask the operator for a line in `policy.allow`.',
+    "The connector's policy denies this client the model, and `policy.showForbidden` is set.",
+    'Ask the operator to add a line to `policy.allow`.',
   ),
   model_not_ready: kind(
     503,
     true,
     'warn',
     'The model server does not serve the model yet.',
-    'Try again later; the operator looks at `kubectl get inferenceservice`.',
+    'Try again later. The operator can check `kubectl get inferenceservice`.',
   ),
   overloaded: kind(
     429,
     true,
     'warn',
-    'The model, the client or the model server already has as many requests running and waiting as its limits allow.',
-    'Try again after `retry_after_ms`; the operator raises the limits or adds replicas.',
+    'The model, the client or the model server has reached its limit of running and queued requests.',
+    'Try again after `retry_after_ms`. The operator can raise the limits or add replicas.',
   ),
   deadline_exceeded: kind(
     504,
     true,
     'info',
     'The deadline passed (Message Expiry Interval, timeout-ms, the timeout of the model, or a limit in the queue of the model server).',
-    'Give the request more time, or look at why the model is slow.',
+    'Give the request more time, or find out why the model is slow.',
   ),
   maybe_executed: kind(
     409,
     true,
     'warn',
-    'The request was delivered again and may have been executed before; the route says not to repeat it.',
+    'The request was redelivered and may have been executed already; the route forbids repeating it.',
     'Check the effect, then decide whether to send it again.',
   ),
   cancelled: kind(499, false, 'debug', 'The client cancelled the request.', 'Nothing to do.'),
@@ -121,42 +121,42 @@ export const PROBLEMS = {
     true,
     'warn',
     'The model server could not be reached, or the connection broke before the answer was complete.',
-    'Try again later; the operator checks the address and the pod.',
+    'Try again later. The operator can check the address and the pod.',
   ),
   circuit_open: kind(
     503,
     true,
     'debug',
-    'The model server failed several times in a row; it is not asked until one request that tries it succeeds.',
-    'Try again after `retry_after_ms`; the operator looks at the log line `circuit_opened`.',
+    'The model server failed several times in a row; it gets no calls until one trial request succeeds.',
+    'Try again after `retry_after_ms`. The operator can check the log line `circuit_opened`.',
   ),
   upstream_error: kind(
     502,
     false,
     'info',
-    'The model server answered with an error; the reply has its status, and of its body what `errorText` of the model lets out.',
+    'The model server answered with an error; the reply has its status and the part of its body that `errorText` allows.',
     "Read the model server's message.",
   ),
   upstream_invalid_response: kind(
     502,
     false,
     'warn',
-    'What answered is not a model server (a web page, a redirect, or a broken response).',
-    'The operator checks the URL of the model, the Host and the gateway in front of it.',
+    'The response is not from a model server (a web page, a redirect, or a malformed response).',
+    'The operator can check the URL of the model, the Host and the gateway in front of it.',
   ),
   response_too_large: kind(
     502,
     false,
     'warn',
-    'The answer is larger than the limit of the model, or than what the broker takes.',
-    "Ask for fewer outputs, or raise `limits.responseBytesMax` and the broker's max_packet_size.",
+    'The answer is larger than the limit of the model or of the broker.',
+    "Request fewer outputs, or raise `limits.responseBytesMax` and the broker's max_packet_size.",
   ),
   unauthorized_upstream: kind(
     502,
     false,
     'error',
-    'The gateway or the model server refused the credentials of the connector.',
-    "The operator looks at the connector's log, which says which guard refused and why.",
+    "The gateway or the model server rejected the connector's credentials.",
+    "The operator can check the connector's log for the component that rejected them, and the reason.",
   ),
   stream_interrupted: kind(
     502,
@@ -169,15 +169,15 @@ export const PROBLEMS = {
     500,
     true,
     'error',
-    'A fault in the connector, or (`poison: true`) a request that ended it each time and was set aside.',
-    'Try again unless it is poison, and report the log line of the connector.',
+    'A fault in the connector, or (`poison: true`) a request that was set aside because it crashed the connector each time.',
+    "Try again unless it is poison, and report the connector's log line.",
   ),
 } as const satisfies Record<string, ProblemKind>
 
 /** A code that a reply can carry in its user property `code`. */
 export type ProblemCode = keyof typeof PROBLEMS
 
-/** What else is known about a problem. */
+/** Further details of a problem. */
 export interface ProblemOptions {
   /** Overrides the status of the table: the model server's own, on `upstream_error`. */
   readonly status?: number
@@ -185,18 +185,18 @@ export interface ProblemOptions {
   readonly retryAfterMs?: number
   /** For the operator's log only: addresses, header values, reasons. Never sent to the requester. */
   readonly detail?: string
-  /** The model server's own error body, or what goes out of it, sent in place of ours. */
+  /** The model server's error body, or the part that is sent, in place of ours. */
   readonly body?: Uint8Array
   /** Content type of `body`. */
   readonly contentType?: string
-  /** The request was set aside because it ended the process each time. */
+  /** The request was set aside because it crashed the process each time. */
   readonly poison?: boolean
   /** The error underneath, for the log. */
   readonly cause?: unknown
 }
 
 /**
- * The one error class of the way of a request. `message` is safe to send to the requester;
+ * The only error class in the handling of a request. `message` is safe to send to the requester;
  * addresses and causes go into `detail` and `cause`, which stay in the log.
  */
 export class Problem extends Error {
@@ -223,7 +223,7 @@ export class Problem extends Error {
     this.contentType = options.contentType
   }
 
-  /** Turns anything thrown into a Problem; what is not one already is a fault of ours (`internal`). */
+  /** Turns any thrown value into a Problem; values of other types become `internal`. */
   static from(error: unknown): Problem {
     if (error instanceof Problem) return error
     return new Problem('internal', 'The connector failed while it handled this request.', {
@@ -232,7 +232,7 @@ export class Problem extends Error {
     })
   }
 
-  /** The error body of the wire contract: KServe's own `{"error": …}` with more in it. */
+  /** The error body of the wire contract: KServe's `{"error": …}` with additional members. */
   toBody(): ProblemBody {
     return {
       error: this.message,
@@ -245,13 +245,13 @@ export class Problem extends Error {
   }
 }
 
-/** An error reply's JSON body. `error` is what KServe clients read. */
+/** JSON body of an error reply. KServe clients read `error`. */
 export interface ProblemBody {
   readonly error: string
   readonly code: ProblemCode
   readonly status: number
   readonly retryable: boolean
-  /** Sent again, it would end the connector again: it was set aside. */
+  /** The request was set aside because it crashes the connector. */
   readonly poison?: boolean
   readonly retry_after_ms?: number
 }

@@ -19,7 +19,7 @@ const card = {
 }
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 
-test('a card is read whole; members that nobody knows stay', () => {
+test('a card is read completely; unknown members are kept', () => {
   const { card: read } = readCard('iris', bytes({ ...card, later: { is: 'kept' } }))
   expect(read).toEqual({ ...card, later: { is: 'kept' } })
 })
@@ -31,15 +31,15 @@ test.each<[what: string, payload: Uint8Array, mistake: RegExp, name?: string]>([
   ['null', bytes(null), /not a JSON object/],
   ['a list', bytes([card]), /not a JSON object/],
   ['the message {"name":"x","operations":[]}', bytes({ name: 'iris', operations: [] }), /"contract"/],
-  ['a contract that is no number', bytes({ ...card, contract: '1' }), /"contract"/],
+  ['a contract that is not a number', bytes({ ...card, contract: '1' }), /"contract"/],
   ['the contract 0', bytes({ ...card, contract: 0 }), /"contract"/],
   ['another model’s card', bytes({ ...card, name: 'digits' }), /"name"/],
   ['a name that is an object', bytes({ ...card, name: { toString: 'iris' } }), /"name"/],
   ['a name that no request can have', bytes({ ...card, name: 'a b' }), /"name" cannot be/, 'a b'],
   ['no operations', bytes({ ...card, operations: [] }), /"operations"/],
-  ['operations that are no names', bytes({ ...card, operations: ['infer', null] }), /"operations"/],
+  ['operations that are not names', bytes({ ...card, operations: ['infer', null] }), /"operations"/],
   ['operations that are a text', bytes({ ...card, operations: 'infer' }), /"operations"/],
-])('%s is no card, and it is said why', (_what, payload, mistake, name = 'iris') => {
+])('%s is rejected with the reason', (_what, payload, mistake, name = 'iris') => {
   expect(readCard(name, payload)).toEqual({ mistake: expect.stringMatching(mistake) as string })
 })
 
@@ -55,12 +55,12 @@ test.each([
   ['reply_topic', false],
   ['limits', 30],
   ['example', { operation: 'predict' }],
-])('a member %s of another form is left out, and the card is good without it', (member, value) => {
+])('a member %s of the wrong type is omitted, and the rest of the card is read', (member, value) => {
   const { card: read } = readCard('iris', bytes({ ...card, [member]: value }))
   expect(read).toEqual({ ...card, [member]: undefined })
 })
 
-test('a card of a newer contract is read as far as it goes', () => {
+test('a card of a newer contract is read as far as this version can', () => {
   const newer = {
     contract: 2,
     name: 'iris',
@@ -83,7 +83,7 @@ test.each([
   ['an object that is nested 100,000 deep', `${'{"a":'.repeat(100_000)}{}${'}'.repeat(100_000)}`],
   ['an integer of 41 digits', '1'.repeat(41)],
   ['a list with such a number', '[1,{"a":[]},-1e999]'],
-])('%s in a member of a newer contract hides no other member', (_what, value) => {
+])('%s in a member of a newer contract does not affect other members', (_what, value) => {
   const text = JSON.stringify(card).replace('{', `{"score":${value},"later":{"a":1,"b":${value}},`)
   const { card: read, mistake } = readCard('iris', new TextEncoder().encode(text))
   expect(mistake).toBeUndefined()
@@ -91,7 +91,7 @@ test.each([
 })
 
 test.each(['1e400', '[1e400', '['.repeat(101), '{"contract":1e400}', '{"a":1e}'])(
-  'a value beyond a bound is no card by itself: %s',
+  'a value beyond the limits is not a card: %s',
   (text) => {
     expect(readCard('iris', new TextEncoder().encode(text)).mistake).toBeDefined()
   },
@@ -103,7 +103,7 @@ test('an integer of an example keeps its digits', () => {
   expect(read?.example?.body).toEqual({ instances: [[9007199254740993n]] })
 })
 
-test('members that would reach a prototype are members like all others', () => {
+test('__proto__ and constructor are ordinary members', () => {
   const text = JSON.stringify(card).replace('{', '{"__proto__":{"polluted":true},')
   const { card: read } = readCard('iris', new TextEncoder().encode(text))
   expect(read).not.toHaveProperty('polluted')

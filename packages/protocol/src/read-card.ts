@@ -1,4 +1,4 @@
-// A retained message on a card's topic -> the card. Every client that may write to the topic can have published it.
+// Reads a retained message on a card's topic. Its content is untrusted: any client with write access can publish it.
 import { isJsonObject, parseJson, type Json, type JsonObject } from './body/json.ts'
 import type { TensorMetadata } from './card.ts'
 import type { Dialect } from './dialect/index.ts'
@@ -6,14 +6,14 @@ import type { OperationName } from './operation.ts'
 import { isModelName } from './topic.ts'
 
 /**
- * A model card as a reader gets it. The members of every card are present. Each other member is present where it has
- * the form that this version knows: the connector may use a newer contract. Members that are not listed here are kept
- * where this version can read their value (see `parseJson`).
+ * A model card as read. The required members are present. An optional member is present only if it has the type that
+ * this version expects, because the connector may use a newer contract. Unknown members are kept if their value can be
+ * read (see `parseJson`).
  */
 export interface ReceivedCard {
   readonly contract: number
   readonly name: string
-  /** At least one. A newer connector may offer operations that this version does not know. */
+  /** At least one. A newer connector may offer operations that are unknown to this version. */
   readonly operations: readonly (OperationName | (string & {}))[]
   readonly default_operation?: OperationName | (string & {}) | undefined
   readonly protocol_versions?: readonly (Dialect | (string & {}))[] | undefined
@@ -34,7 +34,7 @@ export interface ReceivedCard {
   readonly example?: { readonly operation: OperationName | (string & {}); readonly body: unknown } | undefined
 }
 
-/** A card, or why a message is none. */
+/** A card, or the reason why a message is not a card. */
 export type CardReading =
   | { readonly card: ReceivedCard; readonly mistake?: undefined }
   | { readonly card?: undefined; readonly mistake: string }
@@ -43,7 +43,7 @@ export type CardReading =
 export function readCard(name: string, payload: Uint8Array): CardReading {
   let value: Json
   try {
-    // A newer contract may have members beyond the bounds of this version: they are left out, the others are read.
+    // Members of a newer contract may exceed the limits of this version: they are omitted, and the others are read.
     value = parseJson(payload, { leaveOut: true })
   } catch (error) {
     return { mistake: `it is not JSON (${error instanceof Error ? error.message : String(error)})` }
@@ -62,7 +62,7 @@ export function readCard(name: string, payload: Uint8Array): CardReading {
   return { card: { ...value, contract, name, operations, ...optionalMembers(value) } }
 }
 
-// A member of another form becomes undefined: the rest of the card is useful without it.
+// A member of another type becomes undefined: the rest of the card is still useful.
 function optionalMembers(card: JsonObject): Omit<ReceivedCard, 'contract' | 'name' | 'operations'> {
   const { limits, example } = card
   return {
@@ -115,7 +115,7 @@ function textsOf(value: Json | undefined): string[] | undefined {
   return listOf(value, textOf)
 }
 
-// All or nothing: a list without one of its entries would mean something else.
+// A list with an invalid entry is omitted as a whole: without that entry it would have another meaning.
 function listOf<T>(value: Json | undefined, entryOf: (entry: Json) => T | undefined): T[] | undefined {
   if (!Array.isArray(value)) return undefined
   const entries = value.flatMap((entry) => entryOf(entry) ?? [])

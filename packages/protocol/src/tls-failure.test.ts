@@ -16,18 +16,15 @@ test.each([
   ['ERR_SSL_UNSUPPORTED_PROTOCOL', 'old-tls'],
   ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', 'handshake'],
   ['EPROTO', 'handshake'],
-])('%s is a failure of the kind %s', (code, kind) => {
+])('%s is classified as %s', (code, kind) => {
   expect(tlsFailure({ code })?.kind).toBe(kind)
 })
 
-test.each(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', undefined, 5])(
-  '%s has nothing to do with TLS',
-  (code) => {
-    expect(tlsFailure({ code })).toBeUndefined()
-  },
-)
+test.each(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', undefined, 5])('%s is unrelated to TLS', (code) => {
+  expect(tlsFailure({ code })).toBeUndefined()
+})
 
-test('the reason of an error of a write is in its message, between file and routine', () => {
+test('reads the reason of a write error from its message, between file and routine', () => {
   const message =
     'write EPROTO 80CB:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/record.c:350:\n'
   expect(tlsFailure({ code: 'EPROTO', message })).toMatchObject({

@@ -1,17 +1,17 @@
-// Why a TLS connection was not made, told from the code of the error that Node.js gives: the same words everywhere.
+// Maps the error codes of Node.js to the reasons why a TLS connection failed, with one wording for all packages.
 
-/** What went wrong; the caller knows which of its options is the remedy. */
+/** Reason of the failure; the caller adds the option that remedies it. */
 export type TlsFailureKind =
   /** No authority that we trust signed the certificate. */
   | 'untrusted'
   | 'wrong-name'
   /** Expired, or not valid yet. */
   | 'out-of-date'
-  /** The other side wants a certificate of ours, or another one. */
+  /** The other side requires a client certificate, or a different one. */
   | 'client-certificate'
-  /** The port speaks something else than TLS. */
+  /** The port does not use TLS. */
   | 'not-tls'
-  /** TLS below the versions that we accept. */
+  /** A TLS version that is too old. */
   | 'old-tls'
   /** Anything else between the TCP connection and the first byte. */
   | 'handshake'
@@ -19,9 +19,9 @@ export type TlsFailureKind =
 /** A failed TLS handshake. */
 export interface TlsFailure {
   readonly kind: TlsFailureKind
-  /** Completes a sentence that begins with who is on the other side, such as "The broker". */
+  /** A predicate for a sentence whose subject is the other side, such as "The broker". */
   readonly what: string
-  /** In the words of Node.js or OpenSSL. */
+  /** The message of Node.js or OpenSSL. */
   readonly reason: string
 }
 
@@ -35,7 +35,7 @@ const WHAT: Readonly<Record<TlsFailureKind, string>> = {
   handshake: 'ended the TLS handshake with an error',
 }
 
-// OpenSSL's names of verification errors and reasons, as Node.js has them in `error.code`.
+// OpenSSL's names of verification errors and reasons, as in `error.code` of Node.js.
 const KINDS: readonly (readonly [RegExp, TlsFailureKind])[] = [
   [/^ERR_TLS_CERT_ALTNAME_INVALID$|^HOSTNAME_MISMATCH$/, 'wrong-name'],
   [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, 'out-of-date'],
@@ -44,20 +44,20 @@ const KINDS: readonly (readonly [RegExp, TlsFailureKind])[] = [
     'untrusted',
   ],
   [/^CERT_|^(UNABLE_TO|CRL|ERROR_IN|PATH_LENGTH)_/, 'untrusted'],
-  // RFC 8446 §6: alerts of the other side that are about our certificate.
+  // RFC 8446 §6: alerts about the client certificate.
   [/^ERR_SSL_.*ALERT_(CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|UNSUPPORTED_CERTIFICATE)/, 'client-certificate'],
   [/^ERR_SSL_(WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE)$/, 'not-tls'],
   [/^ERR_SSL_(UNSUPPORTED_PROTOCOL|NO_PROTOCOLS_AVAILABLE|.*ALERT_PROTOCOL_VERSION)$/, 'old-tls'],
   [/^ERR_(SSL|TLS|OSSL)_|^EPROTO$/, 'handshake'],
 ]
 
-/** What is looked at of an error of Node.js. */
+/** The members of a Node.js error that are read. */
 export interface ErrorLike {
   readonly code?: unknown
   readonly message?: unknown
 }
 
-/** Undefined for errors that have nothing to do with TLS. */
+/** Classifies an error; undefined if it is unrelated to TLS. */
 export function tlsFailure(error: ErrorLike): TlsFailure | undefined {
   const name = nameOf(error)
   const kind = KINDS.find(([pattern]) => pattern.test(name))?.[1]
@@ -72,7 +72,7 @@ function nameOf(error: ErrorLike): string {
   return reason === undefined ? code : `ERR_SSL_${reason.toUpperCase().replaceAll(/[^A-Z0-9]+/g, '_')}`
 }
 
-// Without what OpenSSL says to its programmers: file, line and routine.
+// Removes OpenSSL's file, line and routine.
 function reasonOf(error: ErrorLike): string {
   const message = messageOf(error)
   return openSslReason(message) ?? message

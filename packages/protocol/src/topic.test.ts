@@ -13,7 +13,7 @@ import {
 
 const topics = new TopicSpace('plant/infer')
 
-// What clients may put on a level, with everything that has hurt somebody.
+// Topic levels that clients may use, including all that have caused failures.
 const hostileLevel = fc.oneof(
   fc.constantFrom('', '.', '..', '+', '#', '$SYS', '$share', '%2e%2e', 'a\\b', 'a\0b', '\u0085', '\ud800'),
   fc.constantFrom('request', 'reply', 'infer', 'cam7', 'cam7x', '__proto__', 'constructor'),
@@ -25,7 +25,7 @@ const hostileTopic = fc.array(hostileLevel, { maxLength: 7 }).map((levels) => le
 const cleanLevel = fc.string({ minLength: 1, maxLength: 20 }).filter(isCleanLevel)
 
 describe('a request topic', () => {
-  test('is taken apart into what it was made of', () => {
+  test('is parsed into its levels', () => {
     fc.assert(
       fc.property(
         cleanLevel,
@@ -52,7 +52,7 @@ describe('a request topic', () => {
     expect(() => topics.parseRequest('infer/request/cam7/iris')).toThrow('does not begin with')
   })
 
-  test('whatever a client sends: parts, or bad_topic with a text that a terminal can show', () => {
+  test('is parsed or rejected as bad_topic, with a text that is safe for a terminal', () => {
     fc.assert(
       fc.property(hostileTopic, (rest) => {
         try {
@@ -76,7 +76,7 @@ describe('a request topic', () => {
     ['cam7', 'model'],
     ['cam7//infer', 'model'],
     ['cam7/iris/', 'operation'],
-  ])('"%s": the mistake names the %s level', (rest, level) => {
+  ])('"%s" is rejected with the name of the %s level', (rest, level) => {
     expect(() => topics.parseRequest(`plant/infer/request/${rest}`)).toThrow(`The ${level} level`)
   })
 })
@@ -97,7 +97,7 @@ test.each([
   expect(matchesFilter(filter, topic)).toBe(isMatch)
 })
 
-test("the filter of a model's requests matches them and no other model's, and the model is found in the topic", () => {
+test("the filter of a model's requests matches only its own requests, and their topics contain the model", () => {
   const matches = (topic: string): boolean => matchesFilter(topics.modelFilter('iris'), topic)
   const names = ['iris', 'iris@2', 'iris2', 'digits']
   expect(names.filter((name) => matches(topics.request('cam7', name, 'infer', 'a/b')))).toEqual(['iris'])
@@ -108,14 +108,14 @@ test("the filter of a model's requests matches them and no other model's, and th
   expect(topics.requestedModel('plant/infer/reply/cam7/iris')).toBeUndefined()
 })
 
-test('a request topic has an id when a level follows its operation', () => {
+test('a request topic has an id if a level follows its operation', () => {
   const topics = new TopicSpace('plant/infer')
   expect(topics.hasRequestId(topics.request('cam7', 'iris', 'infer', '1'))).toBe(true)
   expect(topics.hasRequestId(topics.request('cam7', 'iris', 'infer'))).toBe(false)
   expect(topics.hasRequestId('plant/infer/reply/cam7/iris/infer/1')).toBe(false)
 })
 
-test('the owner of a status topic is a clean level', () => {
+test('the owner of a status topic is a valid level', () => {
   const topics = new TopicSpace('plant/infer')
   expect(topics.statusOwner('plant/infer/status/edge-1')).toBe('edge-1')
   const unclean = ['', 'a/b', 'a\u001b[2J', 'a\u0085', 'a+', '#', 'a'.repeat(256)]
@@ -124,7 +124,7 @@ test('the owner of a status topic is a clean level', () => {
 })
 
 describe('a reply topic', () => {
-  test('derived from whatever topic, it is inside the subtree of its own client', () => {
+  test('derived from any topic is inside the subtree of its own client', () => {
     fc.assert(
       fc.property(hostileTopic, (rest) => {
         const reply = topics.replyTopicOf(`plant/infer/request/${rest}`)
@@ -138,7 +138,7 @@ describe('a reply topic', () => {
     )
   })
 
-  test('of nobody is none', () => {
+  test('is not derived from a topic without a client', () => {
     const none = [
       '',
       '/iris',
@@ -152,7 +152,7 @@ describe('a reply topic', () => {
     expect(topics.replyTopicOf('elsewhere')).toBeUndefined()
   })
 
-  test('is the own one exactly when it is a topic name strictly inside the reply subtree', () => {
+  test('belongs to the client exactly if it is a topic name strictly inside its reply subtree', () => {
     const anyTopic = fc.oneof(
       hostileTopic,
       hostileTopic.map((rest) => `plant/infer/reply/${rest}`),
@@ -181,12 +181,12 @@ describe('a reply topic', () => {
     '$share/g/plant/infer/reply/cam7/a',
     '/plant/infer/reply/cam7/a',
     '',
-  ])('"%s" is not the own one', (topic) => {
+  ])('"%s" does not belong to the client', (topic) => {
     expect(topics.isOwnReplyTopic('cam7', topic)).toBe(false)
   })
 })
 
-test('a model name is letters, digits and dots: nothing that a path could take for something else', () => {
+test('a model name has letters, digits and dots, without a special meaning in a path', () => {
   for (const name of ['iris', 'Iris_2', 'iris.team-a', 'iris@3', 'iris.team-a@2024.1', 'a'.repeat(253)]) {
     expect(isModelName(name)).toBe(true)
   }
@@ -224,7 +224,7 @@ test.each(['', '$SYS', 'a//b', '/a', 'a/', 'a/+', '#', 'a\0'])('%j cannot be a r
 
 const levels = (count: number): string => 'plant/infer/reply/cam7'.padEnd(22 + 2 * (count - 4), '/a')
 
-test('a topic of more than 128 levels is not publishable: Mosquitto would end the connection', () => {
+test('a topic of more than 128 levels is not publishable, because Mosquitto would disconnect', () => {
   expect(levels(128).split('/')).toHaveLength(128)
   expect([isPublishable(levels(128)), isPublishable(levels(129))]).toEqual([true, false])
   expect(topics.isOwnReplyTopic('cam7', levels(129))).toBe(false)

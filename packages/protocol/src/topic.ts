@@ -1,21 +1,21 @@
-// The topics of the wire contract: how they are built, taken apart and judged.
+// Builds, parses and validates the topics of the wire contract.
 import { Problem } from './problem.ts'
 
-/** A request topic taken apart: `{root}/request/{client}/{model}[/{operation}[/{id…}]]`. */
+/** A parsed request topic: `{root}/request/{client}/{model}[/{operation}[/{id…}]]`. */
 export interface RequestTopic {
   readonly client: string
   /** The model level as the client wrote it, `{model}` or `{model}@{version}`. */
   readonly model: string
   readonly operation: string | undefined
-  /** What the client appended, slashes included. */
+  /** The levels that the client appended, with their slashes. */
   readonly id: string | undefined
 }
 
-/** Longest topic level that we take, in UTF-16 code units. */
+/** Longest accepted topic level, in UTF-16 code units. */
 export const TOPIC_LEVEL_LENGTH_MAX = 255
-/** Longest topic that we take or publish to, in UTF-16 code units. */
+/** Longest topic that the connector accepts or publishes to, in UTF-16 code units. */
 export const TOPIC_LENGTH_MAX = 4096
-// Mosquitto disconnects who publishes to more than 200 levels, and a client may choose its reply topic.
+// Mosquitto disconnects a client that publishes to more than 200 levels, and a requester can choose the reply topic.
 const TOPIC_LEVELS_MAX = 128
 
 // C0, DEL and C1: MQTT 5 §1.5.4 lets a receiver treat them as malformed, and Mosquitto does.
@@ -57,7 +57,7 @@ export function matchesFilter(filter: string, topic: string): boolean {
   // MQTT 5 §4.7.2: a wildcard at the beginning does not match a topic that begins with `$`.
   if (topic.startsWith('$') && (wanted[0] === '#' || wanted[0] === '+')) return false
   for (const [index, level] of wanted.entries()) {
-    // Also the level above: `a/#` matches `a` (§4.7.1.2).
+    // `#` includes the parent level: `a/#` matches `a` (§4.7.1.2).
     if (level === '#') return true
     if (index >= levels.length || (level !== '+' && level !== levels[index])) return false
   }
@@ -73,9 +73,9 @@ function levelsOf(topic: string): number {
 /** The topics below one root. `root` may have several levels (`plant/infer`). */
 export class TopicSpace {
   readonly root: string
-  /** What the connector subscribes to. */
+  /** The requests of all clients. */
   readonly requestFilter: string
-  /** What every connector subscribes to for itself: a cancel reaches whichever runs the request. */
+  /** Each connector subscribes to it without sharing, so that a cancel reaches the one that executes the request. */
   readonly cancelFilter: string
   /** The statuses of all connectors. */
   readonly statusFilter: string
@@ -101,7 +101,7 @@ export class TopicSpace {
     this.#statusPrefix = `${root}/status/`
   }
 
-  /** @throws Problem `bad_topic` that says which level is wrong. */
+  /** @throws Problem `bad_topic` that names the invalid level. */
   parseRequest(topic: string): RequestTopic {
     return parseTopic(topic, this.#requestPrefix)
   }
@@ -110,14 +110,14 @@ export class TopicSpace {
     return topic.startsWith(this.#cancelPrefix)
   }
 
-  /** The request that a cancel topic means. @throws Problem `bad_topic` that says which level is wrong. */
+  /** The request that a cancel topic refers to. @throws Problem `bad_topic` that names the invalid level. */
   parseCancel(topic: string): RequestTopic {
     return parseTopic(topic, this.#cancelPrefix)
   }
 
   /**
    * The default reply topic: the request topic with `request` replaced by `reply`.
-   * Undefined where nobody could be addressed: not a request topic, no client level, or not publishable.
+   * Undefined if there is no recipient: not a request topic, no client level, or not publishable.
    */
   replyTopicOf(requestTopic: string): string | undefined {
     if (!requestTopic.startsWith(this.#requestPrefix)) return undefined
@@ -129,7 +129,7 @@ export class TopicSpace {
   }
 
   /**
-   * Whether a client may have its reply on this topic: a publishable name strictly inside `{root}/reply/{client}/`.
+   * Whether a client may use this topic as its Response Topic: a publishable name strictly inside `{root}/reply/{client}/`.
    * Request topics, `$SYS` and other clients' subtrees are outside by construction.
    */
   isOwnReplyTopic(client: string, topic: string): boolean {

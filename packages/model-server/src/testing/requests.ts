@@ -1,4 +1,4 @@
-// What the tests of this package share: fixture paths, and requests over real HTTP.
+// Fixture paths and HTTP requests for the tests of this package.
 import { fileURLToPath } from 'node:url'
 import type { ModelServer } from '../model-server.ts'
 import type { ModelSource } from '../model.ts'
@@ -8,7 +8,7 @@ export function fixture(name: string): ModelSource {
   return { name, file: fileURLToPath(new URL(`../../fixtures/${name}.onnx`, import.meta.url)) }
 }
 
-/** What came back. */
+/** A response. */
 export interface Answer {
   readonly status: number
   readonly text: string

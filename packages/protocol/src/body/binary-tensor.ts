@@ -11,7 +11,7 @@ export function isBinary(parameters: JsonObject): boolean {
 
 /**
  * Reads one tensor's bytes.
- * @throws BodyError `invalid_value` when they are not what the shape needs.
+ * @throws BodyError `invalid_value` when they do not match the shape.
  */
 export function readBinary(
   name: string,
@@ -31,7 +31,7 @@ export function readBinary(
   // A copy, because a view of the body need not be aligned.
   const { buffer } = new Uint8Array(bytes)
   const data = new TYPED_ARRAYS[datatype](buffer)
-  // Any byte but 0 is true, and the model must see none but 0 and 1.
+  // Any byte except 0 is true; the model must get only 0 and 1.
   return datatype === 'BOOL' ? Uint8Array.from(data as Uint8Array, (value) => (value === 0 ? 0 : 1)) : data
 }
 

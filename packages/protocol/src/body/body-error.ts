@@ -1,4 +1,4 @@
-// What is wrong with a request body, apart from the status and the form in which a server reports it.
+// The error of a request body, independent of a server's status and error format.
 
 /**
  * - `missing`, `string_type`, `int_type`, `list_type`, `scalar_type`, `model_attributes_type`, `json_invalid`:
@@ -22,11 +22,11 @@ export type BodyErrorCode =
 /** Names of fields and positions in lists, from the root of the body. */
 export type BodyPath = readonly (string | number)[]
 
-/** A body that cannot be read. The message repeats values of the body, so it can be as long as the body. */
+/** A body that cannot be read. The message quotes the body, so it can be as long as the body. */
 export class BodyError extends Error {
   override readonly name = 'BodyError'
   readonly code: BodyErrorCode
-  /** Where a wrong form is; empty for the body as a whole, and for the other codes. */
+  /** Location of the invalid part; empty for the whole body and for other codes. */
   readonly path: BodyPath
 
   constructor(code: BodyErrorCode, message: string, path: BodyPath = []) {

@@ -8,13 +8,13 @@ test('reads what JSON.stringify writes', () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 5 }), fc.constantFrom('', ' ', '\t'), (value, indent) => {
       const text = JSON.stringify(value, null, indent)
-      // Through text again, because our objects have no prototype.
+      // As text, because our objects have no prototype.
       expect(JSON.stringify(parse(text), exact)).toBe(JSON.stringify(JSON.parse(text)))
     }),
   )
 })
 
-test('takes and refuses the same texts as JSON.parse', () => {
+test('accepts and rejects the same texts as JSON.parse', () => {
   const token = fc.constantFrom(
     ...Array.from('[]{}:,"\\ \n'),
     '0',
@@ -48,7 +48,7 @@ test('throws nothing but JsonSyntaxError on any bytes', () => {
   )
 })
 
-test('keeps integers exact that a double would round', () => {
+test('keeps integers exact even if a double would round them', () => {
   expect(parse('[9007199254740993, -9223372036854775808, 18446744073709551615, 7]')).toEqual([
     9007199254740993n,
     -9223372036854775808n,
@@ -57,14 +57,14 @@ test('keeps integers exact that a double would round', () => {
   ])
 })
 
-test('refuses numbers that no double can hold, and NaN unless it is asked for', () => {
+test('rejects numbers that a double cannot represent, and NaN unless it is enabled', () => {
   for (const text of ['1e400', '-1e400', '9'.repeat(400), 'NaN', '-Infinity', '[Infinity]']) {
     expect(() => parse(text)).toThrow(JsonSyntaxError)
   }
   expect(parse('[NaN, Infinity, -Infinity]', { nonFinite: true })).toEqual([NaN, Infinity, -Infinity])
 })
 
-test('makes __proto__ a key like any other', () => {
+test('treats __proto__ as an ordinary key', () => {
   const object = parse('{"__proto__": {"polluted": true}, "constructor": 1}') as Record<string, unknown>
   expect(Object.keys(object)).toEqual(['__proto__', 'constructor'])
   expect(object['polluted']).toBeUndefined()
@@ -77,7 +77,7 @@ test('stops at the nesting limit instead of exhausting the stack', () => {
   expect(() => parse('{"a":'.repeat(1_000_000))).toThrow('Nested deeper')
 })
 
-test('says where it stopped', () => {
+test('reports the position of an error', () => {
   expect(() => parse('{"a": }')).toThrow(expect.objectContaining({ offset: 6 }) as Error)
 })
 
@@ -86,7 +86,7 @@ function nested(depth: number): string {
 }
 
 function exact(_key: string, value: unknown): unknown {
-  // JSON.stringify knows no bigint; only integers that JSON.parse would round are bigints here.
+  // JSON.stringify cannot write bigints; only integers that JSON.parse would round are bigints here.
   return typeof value === 'bigint' ? Number(value) : value
 }
 

@@ -1,5 +1,5 @@
-// Reads a JSON body. JSON.parse will not do: it rounds integers above 2^53, which INT64 tensors need exact,
-// it recurses as deep as the sender likes, and it never says where it stopped.
+// Reads a JSON body. JSON.parse is unsuitable: it rounds integers above 2^53, which INT64 tensors need exactly, its
+// recursion is unbounded, and its errors have no reliable position.
 import { utf8Decoder } from './utf8.ts'
 
 /** A JSON value. Objects have no prototype, integers that a double cannot hold are bigints. */
@@ -12,16 +12,16 @@ export interface JsonObject {
 
 /** What differs between the two protocols of KServe's own server (orjson for V1, Python's json for V2). */
 export interface JsonOptions {
-  /** Take the bare words NaN, Infinity and -Infinity, as Python's parser does. @default false */
+  /** Accept the tokens NaN, Infinity and -Infinity, as Python's parser does. @default false */
   readonly nonFinite?: boolean
   /**
-   * Leave out a member whose value is beyond a bound: a number out of range, a value that is nested too deep, or a list
-   * with one of them. @default false: it is an error
+   * Omit a member whose value exceeds a limit: a number out of range, a value that is nested too deeply, or a list that
+   * contains one. @default false: it is an error
    */
   readonly leaveOut?: boolean
 }
 
-/** Nesting that is still read; Triton's limit. */
+/** Deepest accepted nesting; Triton's limit. */
 export const JSON_DEPTH_MAX = 100
 
 /** The body is not JSON that we read; `offset` counts characters from the start of the body. */
@@ -55,7 +55,7 @@ export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
-// The longest integer of a tensor has 20 digits; longer ones only cost time to turn into a bigint.
+// The longest integer of a tensor has 20 digits; converting longer ones to bigint would only take time.
 const INTEGER_DIGITS_MAX = 40
 
 class Reader {
@@ -77,7 +77,7 @@ class Reader {
     return value === undefined ? this.#fail('Beyond a bound') : value
   }
 
-  // Undefined = it is left out.
+  // Undefined = omitted.
   #value(depth: number): Json | undefined {
     this.#space()
     switch (this.#text.charCodeAt(this.#at)) {

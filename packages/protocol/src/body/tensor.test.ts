@@ -14,7 +14,7 @@ import {
 
 const DATATYPES = [...Object.keys(TYPED_ARRAYS), 'BYTES'] as Datatype[]
 
-test('flattens what it nests', () => {
+test('flattens nested lists to the original values', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }), (shape) => {
       const data = Float64Array.from({ length: countOf(shape) }, (_, index) => index / 3)
@@ -24,7 +24,7 @@ test('flattens what it nests', () => {
   )
 })
 
-test('refuses ragged lists', () => {
+test('rejects ragged lists', () => {
   for (const ragged of [
     [[1, 2], [3]],
     [1, [2]],
@@ -36,7 +36,7 @@ test('refuses ragged lists', () => {
   }
 })
 
-test('answers any values of any datatype with a tensor or a BodyError', () => {
+test('turns any values of any datatype into a tensor or a BodyError', () => {
   const json: fc.Arbitrary<Json> = fc.oneof(
     fc.double(),
     fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n }),
@@ -81,13 +81,13 @@ test.each([
   expect(() => toTensorData('X', datatype, values)).toThrow(`is not a value of ${datatype}`)
 })
 
-test('takes NaN and the infinities as numbers, and writes them as null', () => {
+test('reads NaN and infinities as numbers, and writes them as null', () => {
   const data = toTensorData('X', 'FP32', [NaN, Infinity, -Infinity, 1.5])
   expect(data).toEqual(Float32Array.of(NaN, Infinity, -Infinity, 1.5))
   expect(toFlatJson({ name: 'X', datatype: 'FP32', shape: [4], data })).toBe('[null,null,null,1.5]')
 })
 
-test('takes the largest values of FP32, what rounds to them, and larger ones as FP64', () => {
+test('accepts the largest values of FP32, values that round to them, and larger ones as FP64', () => {
   const largest = 3.4028234663852886e38
   expect(toTensorData('X', 'FP32', [largest, -largest, 3.4028235e38])).toEqual(
     Float32Array.of(largest, -largest, largest),
@@ -95,7 +95,7 @@ test('takes the largest values of FP32, what rounds to them, and larger ones as 
   expect(toTensorData('X', 'FP64', [1e39, 10n ** 39n])).toEqual(Float64Array.of(1e39, 1e39))
 })
 
-test('keeps 64-bit integers exact both ways', () => {
+test('keeps 64-bit integers exact in both directions', () => {
   const values = [-(2n ** 63n), 2n ** 63n - 1n, 7]
   const data = toTensorData('X', 'INT64', values)
   expect(toFlatJson({ name: 'X', datatype: 'INT64', shape: [3], data })).toBe(`[${values.join(',')}]`)

@@ -46,7 +46,7 @@ export const TYPED_ARRAYS = {
   FP64: Float64Array,
 } as const satisfies Record<Exclude<Datatype, 'BYTES'>, unknown>
 
-/** A tensor with as many values as its shape says. */
+/** A tensor whose number of values matches its shape. */
 export interface Tensor {
   readonly name: string
   readonly datatype: Datatype
@@ -115,8 +115,8 @@ const INTEGERS: Partial<Record<Datatype, { min: bigint; max: bigint }>> = {
 
 /**
  * Turns JSON values into the typed array of a datatype.
- * @throws BodyError `invalid_value` when a value is not of the datatype; nothing is rounded or wrapped, which
- * KServe's server would do in places.
+ * @throws BodyError `invalid_value` when a value is not of the datatype; nothing is rounded or wrapped, unlike
+ * in some places of KServe's server.
  */
 export function toTensorData(name: string, datatype: Datatype, values: readonly Json[]): TensorData {
   const refuse = (value: Json): never => {
@@ -138,8 +138,8 @@ export function toTensorData(name: string, datatype: Datatype, values: readonly 
     return exact < range.min || exact > range.max ? refuse(value) : exact
   }
   const float = (value: Json): number => {
-    // Also null, which KServe's V2 reads as NaN: its models of scikit-learn then refuse the request, and here a model
-    // would classify it. Who means NaN writes the token, or sends bytes.
+    // Also null, which KServe's V2 reads as NaN: its scikit-learn models then reject the request, while a model
+    // here would classify it. Clients can send the token NaN, or binary data.
     if (typeof value !== 'number' && typeof value !== 'bigint') return refuse(value)
     const number = Number(value)
     const isTooLarge = datatype === 'FP32' && Number.isFinite(number) && !Number.isFinite(Math.fround(number))

@@ -1,4 +1,4 @@
-// UTF-8 to text and back, by the codec that Node.js and browsers have in common.
+// Converts between UTF-8 and text with the codec that Node.js and browsers share.
 
 // Part of neither ECMAScript nor its types. Declared for this file only, so that no other global comes with it.
 declare const TextDecoder: new (

@@ -1,4 +1,4 @@
-// What the caller gets; each rule of the form is tested through the model server, with KServe's answer beside it.
+// The result for valid requests. The model server's tests cover each validation rule, with KServe's answer.
 import { expect, test } from 'vitest'
 import { readV2Request, type ModelSignature } from './v2-request.ts'
 
@@ -18,7 +18,7 @@ function read(request: unknown, tensors: readonly number[] = []) {
   return readV2Request(model, Buffer.concat([json, Buffer.from(tensors)]), json.length)
 }
 
-test("makes one tensor for each input, in the model's order, and asks for every output", () => {
+test("creates one tensor for each input, in the model's order, and requests every output", () => {
   expect(read({ inputs: [b, a] })).toEqual({
     id: undefined,
     inputs: [
@@ -32,14 +32,14 @@ test("makes one tensor for each input, in the model's order, and asks for every 
   })
 })
 
-test.each([{}, { outputs: null }, { outputs: [] }])('with %j every output is asked for', (asked) => {
+test.each([{}, { outputs: null }, { outputs: [] }])('requests every output for %j', (asked) => {
   expect(read({ inputs: [a, b], ...asked }).outputs).toEqual([
     { name: 'y', isBinary: false },
     { name: 'z', isBinary: false },
   ])
 })
 
-test('reads binary tensors next to JSON ones, and which outputs are to be binary', () => {
+test('reads binary tensors next to JSON ones, and which outputs must be binary', () => {
   const binary = { name: 'a', shape: [1], datatype: 'INT64', parameters: { binary_data_size: 8 } }
   const outputs = [{ name: 'z', parameters: { binary_data: true } }]
   const request = read({ id: '7', inputs: [b, binary], outputs }, [255, 0, 0, 0, 0, 0, 0, 128])
@@ -62,7 +62,7 @@ test.each([
   expect(() => read(request)).toThrow(expect.objectContaining({ name: 'BodyError', code, path }) as Error)
 })
 
-test('says at which character a body stops being JSON, and that a body is missing', () => {
+test('reports the position of invalid JSON, and a missing body', () => {
   expect(() => readV2Request(model, Buffer.from('{"inputs": }'))).toThrow(
     expect.objectContaining({ code: 'json_invalid', path: [11] }) as Error,
   )

@@ -1,4 +1,4 @@
-// Reads a V2 inference request: checks its form as FastAPI would, and makes tensors for the model.
+// Reads a V2 inference request: validates it as FastAPI does, and creates the model's tensors.
 import { isBinary, readBinary } from './binary-tensor.ts'
 import { BodyError, type BodyPath } from './body-error.ts'
 import { isJsonObject, JsonSyntaxError, parseJson, type Json, type JsonObject } from './json.ts'
@@ -10,7 +10,7 @@ interface DeclaredTensor {
   readonly datatype: Datatype
 }
 
-/** The model's side of a request: its name, its inputs and its outputs. */
+/** A model's interface: its name, inputs and outputs. */
 export interface ModelSignature {
   readonly name: string
   readonly inputs: readonly DeclaredTensor[]
@@ -30,8 +30,8 @@ export interface V2Request {
 /**
  * Reads a request.
  * @param jsonLength bytes of JSON before the binary tensors; undefined when the body is JSON alone.
- * @throws BodyError `invalid_input` on wrong names and datatypes, `invalid_value` on wrong values, else the code of
- * the rule of the form that is broken.
+ * @throws BodyError `invalid_input` for wrong names and datatypes, `invalid_value` for wrong values, otherwise the
+ * code of the violated validation rule.
  */
 export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLength?: number): V2Request {
   const binary = new Binary(body, jsonLength ?? body.length)
@@ -107,7 +107,7 @@ function readInput(model: ModelSignature, input: JsonObject, path: BodyPath, bin
   const datatype = readString(input['datatype'], [...path, 'datatype'])
   const parameters = readParameters(input['parameters'], [...path, 'parameters'])
   const { name, datatype: expected } = declaredInput(model, given)
-  // KServe takes lower case too.
+  // KServe also accepts lower case.
   if (datatype.toUpperCase() !== expected) {
     throw new BodyError(
       'invalid_input',
@@ -188,7 +188,7 @@ function readShape(value: Json | undefined, path: BodyPath): number[] {
     if (typeof dimension !== 'number' || !Number.isInteger(dimension)) {
       throw new BodyError('int_type', 'Input should be a valid integer', [...path, axis])
     }
-    // The Open Inference Protocol wants concrete shapes; numpy would take -1. 2^31 is the engine's limit.
+    // The Open Inference Protocol requires concrete shapes; numpy would accept -1. 2^31 is the engine's limit.
     if (dimension < 0 || dimension >= 2 ** 31) {
       throw new BodyError('invalid_input', `shape[${axis}] is ${dimension}, not a size from 0 to 2147483647`)
     }

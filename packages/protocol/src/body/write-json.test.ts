@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { parseJson } from './json.ts'
 import { writeJson } from './write-json.ts'
 
-test('what JSON.stringify writes without a loss is written the same', () => {
+test('writes the same text as JSON.stringify if nothing is lost', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       expect(writeJson(value)).toBe(JSON.stringify(value))
@@ -16,14 +16,14 @@ test('what JSON.stringify writes without a loss is written the same', () => {
   expect(writeJson(Object.assign(Object.create(null) as object, { a: 1 }))).toBe('{"a":1}')
 })
 
-test('a Float32Array in a body is a list, and so is every other typed array, Buffer too', () => {
+test('writes a Float32Array and every other typed array, including Buffer, as a list', () => {
   expect(writeJson({ instances: [new Float32Array([1.5, -2]), new Uint8Array([1, 2]).subarray(1)] })).toBe(
     '{"instances":[[1.5,-2],[2]]}',
   )
   expect(writeJson({ a: Buffer.from([1, 2]), b: new Float64Array(0) })).toBe('{"a":[1,2],"b":[]}')
 })
 
-test('a BigInt and a BigInt64Array keep all their digits', () => {
+test('writes all digits of a BigInt and of a BigInt64Array', () => {
   const written = writeJson({ data: [9007199254740993n, new BigInt64Array([-(2n ** 63n)])] })
   expect(written).toBe('{"data":[9007199254740993,[-9223372036854775808]]}')
   expect(parseJson(new TextEncoder().encode(written))).toEqual({ data: [9007199254740993n, [-(2n ** 63n)]] })
@@ -52,7 +52,7 @@ test.each<[name: string, value: unknown, message: RegExp]>([
   ['a Set', { inputs: new Set([1]) }, /^body\.inputs is of type Set/],
   ['a promise that was not awaited', { inputs: Promise.resolve([1]) }, /^body\.inputs is of type Promise/],
   ['a body that contains itself', loop, /nested deeper than 1000 levels, or contains itself/],
-])('%s is a TypeError that names its place', (_name, value, message) => {
+])('%s is a TypeError that names its position', (_name, value, message) => {
   expect(() => writeJson(value)).toThrow(TypeError)
   expect(() => writeJson(value)).toThrow(message)
 })

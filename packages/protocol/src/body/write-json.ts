@@ -1,22 +1,22 @@
-// Writes a JSON body. JSON.stringify will not do: it turns NaN into null, a typed array into an object with numbered
+// Writes a JSON body. JSON.stringify is unsuitable: it turns NaN into null, a typed array into an object with numbered
 // members and a Map into {}, and it refuses the bigints that INT64 tensors need.
 
-// JSON.stringify ends at some thousands with a RangeError; no model takes nearly as many.
+// JSON.stringify throws a RangeError after some thousands; no model accepts nearly as many.
 const DEPTH_MAX = 1_000
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 
 /**
  * A value as JSON text, without spaces. Bigints are written with all their digits, typed arrays as lists. As with
  * JSON.stringify, the result of an object's own `toJSON` takes its place, and a member that is undefined is left out.
- * @throws TypeError that names the place of what JSON cannot carry (NaN, a function, an invalid Date, a Map): it never
- * writes another value in its place
+ * @throws TypeError with the position of a value that JSON cannot represent (NaN, a function, an invalid Date, a Map),
+ * which is never replaced by another value
  */
 export function writeJson(value: unknown): string {
   return new Writer().text(value)
 }
 
 class Writer {
-  // Where it is, for errors.
+  // The current position, for errors.
   readonly #path: (string | number)[] = []
 
   text(given: unknown): string {

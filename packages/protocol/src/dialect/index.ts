@@ -1,4 +1,4 @@
-// The dialects of model servers, each in a file of its own, and what follows from their table.
+// The table of dialects of model servers, each defined in its own file, and lookups in it.
 import { OPERATIONS, type OperationName } from '../operation.ts'
 import type { DialectKind, Route } from './dialect-kind.ts'
 import { v1 } from './v1.ts'
@@ -6,7 +6,7 @@ import { v2 } from './v2.ts'
 
 export type { DialectKind, Route } from './dialect-kind.ts'
 
-/** In order of preference: where a model speaks several, the first one with an operation answers it. */
+/** In order of preference: the first dialect of a model that has the operation is used. */
 export const DIALECTS = { v2, v1 } as const satisfies Record<string, DialectKind>
 
 /** The name of a dialect: the `protocolVersion` of a configuration, one of the `protocol_versions` of a model card. */
@@ -17,20 +17,20 @@ export function dialectNames(): Dialect[] {
   return Object.keys(DIALECTS) as Dialect[]
 }
 
-/** The dialects whose paths can name a version of a model. */
+/** The dialects whose paths can contain a model version. */
 export function versionedDialects(): Dialect[] {
   return dialectNames().filter((dialect) =>
     Object.values<Route>(DIALECTS[dialect].routes).some(({ path }) => path.includes('{version}')),
   )
 }
 
-/** The operations that a model offers which speaks these dialects, in the order of the table of operations. */
+/** The operations of a model that supports these dialects, in the order of the operation table. */
 export function operationsOf(dialects: readonly Dialect[]): OperationName[] {
   const names = Object.keys(OPERATIONS) as OperationName[]
   return names.filter((name) => dialectOf(name, dialects) !== undefined)
 }
 
-/** The dialect in which a model is asked that speaks these; undefined = none of them has the operation. */
+/** The dialect for an operation of a model that supports these; undefined = none has the operation. */
 export function dialectOf(operation: OperationName, dialects: readonly Dialect[]): Dialect | undefined {
   return dialectNames().find(
     (dialect) => dialects.includes(dialect) && routeOf(operation, dialect) !== undefined,
@@ -40,13 +40,13 @@ export function dialectOf(operation: OperationName, dialects: readonly Dialect[]
 /** The operation used when the topic names none: that of the preferred dialect. */
 export function defaultOperationOf(dialects: readonly Dialect[]): OperationName {
   const preferred = dialectNames().find((dialect) => dialects.includes(dialect))
-  if (preferred === undefined) throw new RangeError('A model speaks at least one dialect.')
+  if (preferred === undefined) throw new RangeError('A model supports at least one dialect.')
   return DIALECTS[preferred].defaultOperation
 }
 
 /**
- * The operation that a parsed JSON body is made for; undefined = no dialect's mark is in it. A body with several marks
- * is made for the preferred dialect.
+ * The operation that a parsed JSON body is intended for; undefined = it has no dialect's identifying member. The
+ * preferred dialect takes precedence if there are several.
  */
 export function operationOfBody(body: unknown): OperationName | undefined {
   if (typeof body !== 'object' || body === null) return undefined
@@ -57,9 +57,8 @@ export function operationOfBody(body: unknown): OperationName | undefined {
 }
 
 /**
- * The method and path of an operation on a model server; undefined = the dialect does not have the operation. Every
- * name is one path segment, encoded no more than that needs. A version is left out where the dialect has no place for
- * it.
+ * The method and path of an operation on a model server; undefined = the dialect does not have the operation. Each
+ * name is one path segment, with minimal percent-encoding. The version is omitted if the dialect's path has none.
  */
 export function operationRoute(
   operation: OperationName,
@@ -77,23 +76,23 @@ export function operationRoute(
 }
 
 /**
- * Whether text can be the name of a model on its server: one path segment that travels as it is, so that servers which
- * do not decode it know it too. Wider than the names on topics, which have no `+`.
+ * Whether text can be the name of a model on its server: one path segment without percent-encoding, because some servers
+ * do not decode it. Allows more than names in topics, which have no `+`.
  */
 export function isServerModelName(name: string): boolean {
-  // RFC 3986 §3.3: pchar without percent-encoding. A segment of dots only leads to another path (§5.2.4).
+  // RFC 3986 §3.3: pchar without percent-encoding. A segment of only dots refers to another path (§5.2.4).
   return /^[A-Za-z0-9._~!$&'()*+,;=:@-]{1,255}$/.test(name) && !/^\.+$/.test(name)
 }
 
-// RFC 3986 §3.3: sub-delims, ":" and "@" stand in a segment as they are. Not every server decodes them: Triton looks
-// for a model with the name as it was sent.
+// RFC 3986 §3.3: sub-delims, ":" and "@" need no encoding in a segment. Not every server decodes them: Triton looks up
+// the encoded name.
 const LITERAL_IN_SEGMENT = /%(?:2[46BC]|3[ABD]|40)/g
 
 function toSegment(name: string): string {
   return encodeURIComponent(name).replace(LITERAL_IN_SEGMENT, decodeURIComponent)
 }
 
-/** What an operation does, and what it asks of a model server in each dialect: a sentence without its full stop. */
+/** Describes an operation and its HTTP request in each dialect, in a sentence without its full stop. */
 export function operationMeaning(operation: OperationName): string {
   const routes = dialectNames().flatMap((dialect) => routeOf(operation, dialect) ?? [])
   const asked = routes.map(({ method, path }) => `${method} ${path.replace(/\[.*\]/, '')}`)

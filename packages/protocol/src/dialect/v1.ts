@@ -1,7 +1,7 @@
 // KServe's V1 protocol (TensorFlow Serving style).
 import type { DialectKind } from './dialect-kind.ts'
 
-/** See the file's first line. The colon of `:predict` stays literal. */
+/** The V1 entry of the dialect table. The colon of `:predict` is not percent-encoded. */
 export const v1 = {
   title: 'V1',
   defaultOperation: 'predict',

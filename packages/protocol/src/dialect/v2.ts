@@ -1,7 +1,7 @@
 // The V2 protocol: Open Inference Protocol.
 import type { DialectKind } from './dialect-kind.ts'
 
-/** See the file's first line. */
+/** The V2 entry of the dialect table. */
 export const v2 = {
   title: 'V2',
   defaultOperation: 'infer',
