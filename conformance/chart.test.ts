@@ -47,11 +47,26 @@ describe('charts/inferwire', () => {
     ['values', 'user alice'],
     ['mounted', 'secretName: iris-login'],
   ])('accepts the %s in the guide', async (mark, effect) => {
-    const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
-    const shown = new RegExp(`<!-- ${mark} -->\\n\\n\`\`\`yaml\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!
-    const { code, stdout, stderr } = await helmWith('template', parse(shown) as object)
+    const { code, stdout, stderr } = await helmWith('template', parse(guideBlock(mark)) as object)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toContain(effect)
+  })
+
+  test("admits other pods to the broker with the guide's NetworkPolicy", async () => {
+    interface Policy {
+      readonly podSelector: { readonly matchLabels: object }
+      readonly ingress: readonly [{ readonly ports: readonly [object] }]
+    }
+    const { spec } = parse(guideBlock('policy')) as { spec: Policy }
+    const objects = await rendered({ mosquitto: { expose: 'none' } })
+    const [chart, yaml] = [objects, manifests({})].map((all) => specOf(all, 'Deployment').template.metadata)
+    expect(at(chart, 'labels')).toMatchObject(spec.podSelector.matchLabels)
+    expect(at(yaml, 'labels')).toMatchObject(spec.podSelector.matchLabels)
+    const own = objects.find(
+      ({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'mosquitto',
+    )
+    const [{ ports }] = (own?.['spec'] as Policy).ingress
+    expect(ports).toContainEqual({ protocol: 'TCP', ...spec.ingress[0].ports[0] })
   })
 
   test.each<[string, object, string]>([
@@ -503,6 +518,12 @@ async function notes(values: object): Promise<string> {
   const { code, stdout, stderr } = await helmWith('install', values)
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   return stdout.slice(stdout.indexOf('NOTES:'))
+}
+
+// A YAML block of the guide, by its mark.
+function guideBlock(mark: string): string {
+  const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
+  return new RegExp(`<!-- ${mark} -->\\n\\n\`\`\`yaml\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!
 }
 
 function only(objects: readonly KubernetesObject[], kind: string): KubernetesObject {
