@@ -62,10 +62,10 @@ describe('charts/inferwire', () => {
     const [chart, yaml] = [objects, manifests({})].map((all) => specOf(all, 'Deployment').template.metadata)
     expect(at(chart, 'labels')).toMatchObject(spec.podSelector.matchLabels)
     expect(at(yaml, 'labels')).toMatchObject(spec.podSelector.matchLabels)
-    const own = objects.find(
+    const own = objects.filter(
       ({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'mosquitto',
     )
-    const [{ ports }] = (own?.['spec'] as Policy).ingress
+    const [{ ports }] = (only(own, 'NetworkPolicy')['spec'] as Policy).ingress
     expect(ports).toContainEqual({ protocol: 'TCP', ...spec.ingress[0].ports[0] })
   })
 
