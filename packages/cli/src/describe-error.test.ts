@@ -43,6 +43,33 @@ test.each([
   expect(describeError(named('InferwireError', 'no', { code, cause })).text).toMatch(remedy)
 })
 
+test('replaces a remedy of the SDK by that of the command line', () => {
+  const messageOf = (code: string, message: string): string =>
+    describeError(named('InferwireError', message, { code })).text.split('\n')[0]!
+  expect(
+    messageOf('certificate_refused', 'Refused: why (X); set the option ca to the authority that signed it.'),
+  ).toBe('error: Refused: why (X). (certificate_refused)')
+  const version = 'It does not support MQTT 5; set mqttVersion to "3.1.1". The address is that of X.'
+  expect(messageOf('broker_unreachable', version)).toBe(
+    'error: It does not support MQTT 5. The address is that of X. (broker_unreachable)',
+  )
+})
+
+test('names the model in the remedy', () => {
+  const error = named('InferwireError', 'shape mismatch', {
+    code: 'upstream_error',
+    status: 500,
+    model: 'iris',
+  })
+  expect(describeError(error).text).toContain('Compare the body with: inferwire models describe iris\n')
+})
+
+test('the remedy for an offline connector is to start it', () => {
+  const message = 'Model "iris" is not ready: the connector that exposes it is offline.'
+  const error = named('InferwireError', message, { code: 'model_not_ready', status: 503 })
+  expect(describeError(error).text).toContain('Start the connector, or look at its log.')
+})
+
 test('prints a configuration error in full', () => {
   expect(describeError(named('ConfigError', 'a.yaml\n  line 1\n  line 2'))).toEqual({
     text: 'a.yaml\n  line 1\n  line 2\n',
