@@ -77,6 +77,13 @@ test('prints a configuration error in full', () => {
   })
 })
 
+test('a second connector with the same name is not a mistake in the configuration file', () => {
+  expect(describeError(named('StateInUse', 'another connector with that name runs (process 7)'))).toEqual({
+    text: 'error: another connector with that name runs (process 7)\n       Give this one its own name with --name NAME.\n',
+    exitCode: 78,
+  })
+})
+
 test('names a port that is in use, and the remedy', () => {
   const error = named('Error', 'listen EADDRINUSE', {
     code: 'EADDRINUSE',

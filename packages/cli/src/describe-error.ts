@@ -17,6 +17,9 @@ export function describeError(error: unknown): DescribedError {
   if (!(error instanceof Error)) return fault(String(error))
   // Checked by name and shape: importing the classes for `instanceof` would make every command load their packages.
   if (error.name === 'ConfigError') return { text: `${error.message.trimEnd()}\n`, exitCode: EXIT.config }
+  if (error.name === 'StateInUse') {
+    return described(error.message, 'Give this one its own name with --name NAME.', EXIT.config)
+  }
   if (isRequestError(error)) return describeRequestError(error)
   const code = (error as NodeJS.ErrnoException).code
   const isListen = (error as NodeJS.ErrnoException).syscall === 'listen'
