@@ -56,7 +56,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   }
   return {
     cards,
-    statuses: () => client.connectors({ timeoutMs }).catch(() => []),
+    statuses: () => client.connectors({ timeoutMs }).catch(noneIfForbidden),
     card: async (model) => {
       const onUnreadable = (_name: string, mistake: string): never => {
         throw unreadableCard(topicOf(model), mistake)
@@ -78,6 +78,12 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
       }
     },
   }
+}
+
+/** Returns an empty list for an error that reports missing access rights. @throws any other error */
+export function noneIfForbidden(error: unknown): [] {
+  if ((error as { readonly code?: unknown }).code === 'not_authorized') return []
+  throw error
 }
 
 // The SDK throws a TypeError for an invalid argument; here the arguments are command-line options.
