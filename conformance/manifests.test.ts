@@ -388,7 +388,7 @@ describe('inferwire manifests', () => {
 
   test('explains that the Secret of the connector contains its password', async () => {
     const config = join(tempFolder('manifests'), 'inferwire.yaml')
-    writeFileSync(config, 'broker: { username: edge, passwordFile: /run/secrets/password }\n')
+    writeFileSync(config, 'broker: { passwordFile: /run/secrets/password }\n')
     const { code, stderr } = await inferwire(['manifests', '--config', config, '--only', 'connector'])
     expect(code).toBe(64)
     expect(stderr).toContain(

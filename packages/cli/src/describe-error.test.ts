@@ -7,6 +7,10 @@ function named(name: string, message: string, members: object = {}): Error {
   return Object.assign(new Error(message), { name }, members)
 }
 
+function messageOf(code: string, message: string): string {
+  return describeError(named('InferwireError', message, { code })).text.split('\n')[0]!
+}
+
 test('prints the remedy on the line below the message', () => {
   expect(describeError(new CliError(EXIT.missingFile, 'file "x" cannot be read', 'Check the path.'))).toEqual(
     {
@@ -44,8 +48,6 @@ test.each([
 })
 
 test('replaces a remedy of the SDK by that of the command line', () => {
-  const messageOf = (code: string, message: string): string =>
-    describeError(named('InferwireError', message, { code })).text.split('\n')[0]!
   expect(
     messageOf('certificate_refused', 'Refused: why (X); set the option ca to the authority that signed it.'),
   ).toBe('error: Refused: why (X). (certificate_refused)')

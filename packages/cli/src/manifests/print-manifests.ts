@@ -54,13 +54,18 @@ function passwordText({ passwordFile = '', mosquitto }: ManifestFlags): string {
   )
 }
 
-// Ignores mistakes in options that name files, because the files are in the pod.
+// Ignores mistakes in options that name files, because the files are in the pod, and a missing user name, because the
+// objects set one.
 function checkConfig(flags: ManifestFlags): void {
   try {
     loadConfig({ file: flags.config, env: {}, flags: { models: modelsOf(flags) as ConfigInput['models'] } })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const mistakes = error.mistakes.filter(({ path }) => !/(?:^|\.)[a-zA-Z]+File$/.test(path))
+    const mistakes = error.mistakes.filter(
+      ({ path, message }) =>
+        !/(?:^|\.)[a-zA-Z]+File$/.test(path) &&
+        !(path === 'broker.username' && message.startsWith('is missing')),
+    )
     if (mistakes.length > 0) throw new ConfigError(mistakes)
   }
 }
