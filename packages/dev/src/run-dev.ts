@@ -5,11 +5,11 @@ import { bundledModels } from '@inferwire/model-server'
 import { isPlainUserName } from '@inferwire/mosquitto'
 import { startStack, type DevOptions, type DevStack } from './stack.ts'
 
-// The example that is sent and printed.
+// The example request that is sent and printed.
 const MODEL = 'iris'
 const EXAMPLE = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
 
-/** Resolves with the exit code when the user stops it. @throws Error that names the failed part and the remedy */
+/** Resolves with the exit code when the user stops it. @throws Error that names the failed component and the remedy */
 export async function runDev(options: DevOptions): Promise<number> {
   const stopped = stopSignal()
   const startedAtMs = performance.now()
@@ -54,7 +54,7 @@ async function demonstrate(stack: DevStack): Promise<string> {
       `  < infer/reply/demo/${MODEL}/predict    ${reply.text()}    (status ${reply.status}, ${reply.durationMs.toFixed(1)} ms)`,
       ...meaning(reply.json()),
       '',
-      'The same from another terminal:',
+      'To send the same request from another terminal:',
       `  mosquitto_rr -h ${url.hostname} -p ${url.port} -V 5 -q 1${login} -t infer/request/${me}/${MODEL}/predict -e infer/reply/${me}/${MODEL}/predict -m '${EXAMPLE}'`,
       '',
     ].join('\n')

@@ -1,4 +1,4 @@
-// Starts and stops the parts of `inferwire dev`: broker, model server and connector.
+// Starts and stops the components of `inferwire dev`: broker, model server and connector.
 import { createLog, loadConfig, startConnector, type Connector } from '@inferwire/connector'
 import { bundledModels, startModelServer, type ModelServer, type ModelSource } from '@inferwire/model-server'
 import { explainPort, readAccess, startBroker, type Broker, type BrokerLogin } from './broker/index.ts'
@@ -21,13 +21,13 @@ export interface DevOptions {
   readonly models: readonly ModelSource[]
 }
 
-/** The running parts. */
+/** The running components. */
 export interface DevStack {
   readonly broker: Broker
   readonly modelServer: ModelServer
   readonly connector: Connector
   readonly adminUrl: string
-  /** With a password file: its users, and a login for an example request. */
+  /** The password file's users, and a login for an example request. Undefined without a password file. */
   readonly logins?: { readonly users: readonly string[]; readonly demo: BrokerLogin } | undefined
   /** Stops everything; resolves within a second. */
   close(): Promise<void>
@@ -36,7 +36,7 @@ export interface DevStack {
 // Loopback only: the broker has no TLS, and without a password file it requires no login.
 const HOST = '127.0.0.1'
 
-/** Starts all parts. @throws PortTakenError with the option to use, ModelServerError with the file, or a broker error */
+/** Starts everything. @throws PortTakenError with the option, ModelServerError with the file, or a broker error */
 export async function startStack(options: DevOptions): Promise<DevStack> {
   const closers: (() => Promise<unknown>)[] = []
   const close = async (): Promise<void> => {
@@ -103,6 +103,6 @@ function connect(
       drain: { timeoutMs: 500 },
     },
   })
-  // The summary has everything else.
+  // The summary contains everything else.
   return startConnector(config, { log: createLog({ level: 'warn', format: 'auto' }) })
 }

@@ -138,7 +138,7 @@ describe('a user', () => {
     [5, 0x87],
     [4, 5],
   ] as const)(
-    'cannot take over, resume or end a session of another user, protocol version %d',
+    "cannot take over, resume or end another user's session, protocol version %d",
     async (version, code) => {
       const session = {
         protocolVersion: version,

@@ -25,17 +25,17 @@ export interface BrokerUser {
 
 /** Logins and access rights of the broker. */
 export interface BrokerAccess {
-  /** The login of the connector in this process. Its password is random, and new at every start. */
+  /** The login of this process's connector. Its random password changes at every start. */
   readonly connector: BrokerLogin
-  /** The login for the example request of this process, with a random password too. */
+  /** The login for this process's example request. Its password is random too. */
   readonly demo: BrokerLogin
-  /** The users in the file at the start. */
+  /** Names of the users that the file contains at startup. */
   readonly users: readonly string[]
-  /** Resolves with undefined when the login is refused. @throws Error with the reason when it cannot be checked */
+  /** Resolves with undefined if the login is refused. @throws Error with the reason if it cannot be checked */
   logIn(username: string | undefined, password: Uint8Array | undefined): Promise<BrokerUser | undefined>
 }
 
-/** Reads the file now and at every login. @throws Error when it cannot be read, or has no usable login */
+/** Reads the file now and at every login. @throws Error if the file cannot be read or has no usable login */
 export function readAccess(path: string): BrokerAccess {
   const users = [...readUsers(path).users.keys()]
   if (users.length === 0) {
@@ -43,7 +43,7 @@ export function readAccess(path: string): BrokerAccess {
       `The password file "${path}" has no usable login. To see why, run: inferwire passwd --lint ${path}`,
     )
   }
-  // The random part avoids a name that is in the file.
+  // The random part prevents a clash with a name in the file.
   const connector = ownLogin(`connector-${randomBytes(6).toString('hex')}`)
   const demo = ownLogin('demo')
   return { connector, demo, users, logIn }

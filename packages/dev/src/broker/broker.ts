@@ -6,9 +6,9 @@ export interface Broker {
   readonly kind: 'embedded' | 'mosquitto' | 'external'
   /** `mqtt://host:port` */
   readonly url: string
-  /** `ws://host:port`; undefined if it does not listen for WebSocket. */
+  /** `ws://host:port`; undefined if the broker does not listen for WebSocket. */
   readonly wsUrl?: string | undefined
-  /** Stops it, unless it is external. */
+  /** Stops the broker, unless it is external. */
   close(): Promise<void>
 }
 
@@ -22,6 +22,6 @@ export interface BrokerOptions {
   readonly wsPort: number
   /** Logins and access rights; embedded broker only. @default no login, and every topic is allowed */
   readonly access?: BrokerAccess | undefined
-  /** Receives a line, with the reason, for every connection that was refused or closed by the broker. */
+  /** Receives one line, with the reason, for each connection that the broker refuses or closes. */
   readonly log?: ((line: string) => void) | undefined
 }

@@ -24,18 +24,18 @@ export function isPublish(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.publish
 }
 
-/** Returns whether a packet from the broker is CONNACK with success. `packet` may be only the beginning of it. */
+/** Returns whether a packet from the broker is CONNACK with success. `packet` may be incomplete. */
 export function isConnackWithSuccess(packet: Buffer): boolean {
   // MQTT 5 §3.2.2: Acknowledge Flags, then the reason code.
   return packet[0] === TYPE.connack << 4 && packet[headerSize(packet) + 1] === 0
 }
 
-/** Returns whether the first byte of a fixed header denotes DISCONNECT. The broker ignores what follows (MQTT 5 §3.14.4). */
+/** Returns whether the first byte of a fixed header denotes DISCONNECT. The broker ignores all later packets. */
 export function isDisconnect(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.disconnect
 }
 
-/** Checks the first byte of a connection. @throws RefusedPacketError when it does not denote CONNECT */
+/** Checks the first byte of a connection. @throws RefusedPacketError if it does not denote CONNECT */
 export function checkFirstByte(firstByte: number): void {
   if (firstByte >> 4 !== TYPE.connect) throw new RefusedPacketError('the first packet is not CONNECT')
 }

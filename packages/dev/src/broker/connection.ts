@@ -13,9 +13,9 @@ export interface ConnectionLimits {
   readonly connectTimeoutMs: number
   /** The connection is closed above this number of unsent bytes. QoS 1 and 2 messages are queued in the session first. */
   readonly unsentBytesMax: number
-  /** The connection is closed above this number of unsent packets: small ones need far more memory than their bytes. */
+  /** The connection is closed above this number of unsent packets: a small one needs far more memory than its size. */
   readonly unsentPacketsMax: number
-  /** Longest time without progress in sending to the client. */
+  /** Longest time without progress in sending to the client, in milliseconds. */
   readonly drainTimeoutMs: number
 }
 
@@ -25,13 +25,13 @@ export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclu
 /** Called by a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
-  /** Every packet after CONNECT, in order. The stream passes them on after CONNACK. */
+  /** Called for every packet after CONNECT, in order. The stream emits them only after CONNACK. */
   onPacket(packet: ReceivedPacket): void
-  /** All unsent bytes have been sent. */
+  /** Called when all unsent bytes have been sent. */
   onDrain(): void
   /** Called once, when nothing more can be sent or received. */
   onClose(): void
-  /** The broker closes the connection for `reason`; {@link ConnectionEvents.onClose} follows. */
+  /** Called when the broker closes the connection because of `reason`; {@link ConnectionEvents.onClose} follows. */
   onCutOff(reason: string): void
 }
 
@@ -100,7 +100,7 @@ export class Connection {
     return !this.#isEnding && !this.#stream.destroyed
   }
 
-  /** Whether the stream can take more data without buffering above its limit. */
+  /** Whether the stream can accept more data without exceeding its buffer limit. */
   get hasRoom(): boolean {
     return this.isOpen && !this.#stream.writableNeedDrain
   }
@@ -122,12 +122,12 @@ export class Connection {
     }
   }
 
-  /** Sends a packet other than PUBLISH. Does nothing when the connection is ending. */
+  /** Sends a packet other than PUBLISH. Does nothing if the connection is ending. */
   send(packet: Exclude<Packet, IPublishPacket>): void {
     this.#write([generate(packet, { protocolVersion: this.version })])
   }
 
-  /** Sends a PUBLISH; returns whether it was sent. `messageId` is 0 with QoS 0; `isRepeated` sets DUP. */
+  /** Sends a PUBLISH; returns whether it was sent. `messageId` is 0 for QoS 0; `isRepeated` sets DUP. */
   publish(delivery: Delivery, messageId = 0, isRepeated = false): boolean {
     return this.#write(encodePublish(delivery, { version: this.version, messageId, isRepeated }))
   }
@@ -144,7 +144,7 @@ export class Connection {
     this.#finish()
   }
 
-  /** Closes the connection because of an error of the client: with DISCONNECT, or immediately without a reason code. */
+  /** Closes the connection because of a client error: after DISCONNECT, or immediately if there is no reason code. */
   cutOff(reason: string, reasonCode?: number): void {
     if (!this.isOpen) return
     this.#events.onCutOff(reason)
@@ -186,7 +186,7 @@ export class Connection {
   #watchDrain(): void {
     const { unsentBytesMax, unsentPacketsMax, drainTimeoutMs } = this.#limits
     const reason = (): string =>
-      `it reads too slowly: ${this.#unsentPackets} packets with ${this.#stream.writableLength} bytes are unsent`
+      `the client reads too slowly: ${this.#unsentPackets} packets with ${this.#stream.writableLength} bytes are unsent`
     const isTooMuch = this.#stream.writableLength > unsentBytesMax || this.#unsentPackets > unsentPacketsMax
     if (isTooMuch) return this.cutOff(reason())
     this.#drainTimer ??= setTimeout(() => this.cutOff(reason()), drainTimeoutMs)

@@ -1,4 +1,4 @@
-// Limits of the embedded broker for one client, and its responses above them.
+// The embedded broker's limits for one client, and its responses when they are exceeded.
 import type { Packet } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import { brokerPerTest, publishPacket } from './testing/broker-per-test.ts'
@@ -37,7 +37,7 @@ test.each([
   },
 )
 
-test('refuses subscriptions with many levels above a memory limit', async () => {
+test('refuses subscriptions whose levels exceed a memory limit', async () => {
   const [first, second] = [await broker.connect(), await broker.connect()]
   first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
   const { granted } = await first.next('suback')
@@ -98,7 +98,7 @@ test('removes expired retained messages when the limit is reached', async () => 
   expect(broker.lines).toEqual([])
 })
 
-test('responds with 0x97 to a message that it cannot retain, and keeps the old one', async () => {
+test('responds with 0x97 to a message that it cannot retain, and keeps the previous one', async () => {
   const client = await broker.connect()
   const big = Buffer.alloc(63 * 1024 * 1024)
   client.send(publish('card', 'old', { retain: true, qos: 1 }))
@@ -110,7 +110,7 @@ test('responds with 0x97 to a message that it cannot retain, and keeps the old o
   const large = big.subarray(0, 5 * 1024 * 1024)
   client.send(publish('card', '', { payload: large, retain: true, qos: 1 }))
   expect((await client.next('puback')).reasonCode).toBe(0x97)
-  // Every attempt gets the same response, because the broker keeps no state of the message.
+  // Every attempt gets the same response, because the broker keeps no state for the message.
   for (let count = 0; count < 2; count++) {
     client.send(publish('card', '', { payload: large, retain: true, qos: 2 }))
     expect((await client.next('pubrec')).reasonCode).toBe(0x97)

@@ -1,4 +1,4 @@
-// Time and content of the Wills that the embedded broker publishes (MQTT 5 §3.1.2.5, §3.1.3.2).
+// Timing and content of the Wills that the embedded broker publishes (MQTT 5 §3.1.2.5, §3.1.3.2).
 import type { IConnectPacket } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startBroker, type Broker } from './index.ts'
@@ -65,7 +65,7 @@ test.each([
   ['its delay has passed', 1, 60],
   ['the session ends before the delay has passed', 60, 1],
   ['the session ends with the connection', 60, 0],
-])('publishes a Will once when %s', async (_when, delay, sessionExpiryInterval) => {
+])('publishes the Will exactly once if %s', async (_when, delay, sessionExpiryInterval) => {
   const client = await raw({ clientId: 'a', will: will(delay), properties: { sessionExpiryInterval } })
   await client.destroy()
   expect((await watcher.next('publish')).payload.toString()).toBe('gone')

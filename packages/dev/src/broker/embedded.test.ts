@@ -38,7 +38,7 @@ function publish(topic: string, payload: string, more: object = {}): Packet {
   return { cmd: 'publish', topic, payload, qos: 1, messageId: 7, retain: false, dup: false, ...more }
 }
 
-test('carries a request and its reply with every property of MQTT 5', async () => {
+test('forwards a request and its reply with every MQTT 5 property', async () => {
   const responder = await mqttClient()
   const requester = await mqttClient()
   await responder.subscribeAsync('request/#', { qos: 1 })
@@ -64,7 +64,7 @@ test('carries a request and its reply with every property of MQTT 5', async () =
   expect((await reply).properties!.correlationData).toEqual(Buffer.from([0x00, 0xff]))
 })
 
-test('supports request and response with mosquitto_rr', async () => {
+test('supports a request and its response with mosquitto_rr', async () => {
   const responder = await mqttClient()
   await responder.subscribeAsync('ask', { qos: 1 })
   responder.on('message', (_topic, payload, { properties }) => {
@@ -279,7 +279,7 @@ test('handles many packets sent right after CONNECT', async () => {
   expect(client.isClosed).toBe(false)
 })
 
-test('responds to every PUBREL, even a second one for a message', async () => {
+test('responds to every PUBREL, even a second one for the same message', async () => {
   const client = await raw()
   const pubrel: Packet = { cmd: 'pubrel', messageId: 7, reasonCode: 0 }
   client.send(publish('q2', 'x', { qos: 2 }))
@@ -303,7 +303,7 @@ test('one subscriber that reads nothing does not delay others', async () => {
   expect(await publisher.payloads()).toEqual([])
 })
 
-test('sends DISCONNECT 0x8B on shutdown, and closes every connection, also one that reads nothing', async () => {
+test('sends DISCONNECT 0x8B on shutdown, and closes every connection, even one that reads nothing', async () => {
   const client = await raw()
   const stuck = await raw()
   stuck.pause()

@@ -17,14 +17,14 @@ const PACKET_BYTES_MAX = 64 * 1024 * 1024
 // Two packets of the largest size. A client that stops reading is disconnected earlier, after DRAIN_TIMEOUT_MS.
 const UNSENT_BYTES_MAX = 128 * 1024 * 1024
 const UNSENT_PACKETS_MAX = 1_000_000
-// Long enough for slow clients: their socket accepts data again only when a third of its buffer, about 1 MB, is free.
+// Long enough for slow clients: their socket accepts data again only when a third of its buffer, roughly 1 MB, is free.
 const DRAIN_TIMEOUT_MS = 30_000
 const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
-// Time limit of each of the two steps of close(), which must take at most half a second.
+// Time limit for each of the two steps of close(); together they must take at most half a second.
 const CLOSE_TIMEOUT_MS = 200
 
-/** Starts the embedded broker. @throws PortTakenError, or an Error when the host is not a loopback address */
+/** Starts the embedded broker. @throws PortTakenError, or an Error if the host is not a loopback address */
 export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broker> {
   const { host = '127.0.0.1', access, log = () => {} } = options
   assertLoopback(host)
@@ -95,7 +95,7 @@ function createWebSocketServer(
     verifyClient: (info: { origin: string | undefined; req: IncomingMessage }, decide) => {
       // RFC 9112 §3.2; Node.js would use the first one.
       const hosts = info.req.headersDistinct['host']?.length ?? 0
-      if (hosts > 1) return decide(false, 400, 'More than one Host')
+      if (hosts > 1) return decide(false, 400, 'More than one Host header field')
       if (!isLocal(info.origin, info.req))
         return decide(false, 403, 'Only pages served by this machine may connect')
       decide(offersMqtt(info.req), 400, 'The sub-protocol must be mqtt')

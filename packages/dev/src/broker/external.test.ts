@@ -33,7 +33,7 @@ test('accepts a broker that answers, and does not stop it', async () => {
   await running.close()
 })
 
-test('reports a refused connection without the password of the URL', async () => {
+test("reports a refused connection without the URL's password", async () => {
   const url = await listen(() => {})
   server!.close()
   const failure = useExternalBroker(url)

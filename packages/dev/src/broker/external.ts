@@ -8,7 +8,7 @@ const CONNACK = 0x20
 // MQTT 3.1.1, Clean Session, no client identifier: every broker supports this, and no session remains.
 const CONNECT = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, 0])
 
-/** Checks that a `mqtt://` broker answers CONNECT; the connector reports errors of other URLs. @throws Error */
+/** Checks that a `mqtt://` broker answers CONNECT; the connector reports errors in other URLs. @throws Error */
 export async function useExternalBroker(url: string, timeoutMs: number = CHECK_TIMEOUT_MS): Promise<Broker> {
   if (!URL.canParse(url) || new URL(url).hostname === '') {
     throw new Error(`The broker URL is not valid. Expected a URL such as mqtt://127.0.0.1:1883.`)
@@ -26,7 +26,7 @@ export async function useExternalBroker(url: string, timeoutMs: number = CHECK_T
   return { kind: 'external', url, close: () => Promise.resolve() }
 }
 
-/** Resolves when a CONNACK arrives, even one that refuses the client. @throws Error when none arrives */
+/** Resolves when a CONNACK arrives, even one that refuses the client. @throws Error if none arrives */
 export function answersConnect(url: string, timeoutMs: number): Promise<void> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {

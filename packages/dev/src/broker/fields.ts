@@ -5,7 +5,7 @@ import { REASON, RefusedPacketError } from './refused-packet.ts'
 /** The data type of a field. `pair` is two strings. */
 export type FieldKind = 'byte' | 'two' | 'four' | 'variable' | 'string' | 'binary' | 'pair'
 
-/** The places for properties in the packets that a client may send. */
+/** Locations of properties in the packets that a client may send. */
 export type Carrier = 'connect' | 'will' | 'publish' | 'ack' | 'subscribe' | 'unsubscribe' | 'disconnect'
 
 // The property identifiers that this file needs.
@@ -58,7 +58,7 @@ export function headerSize(packet: Buffer): number {
   return size
 }
 
-/** A cursor over one packet. Its methods throw RefusedPacketError when the packet is malformed. */
+/** A cursor over one packet. Its methods throw RefusedPacketError if the packet is malformed. */
 export class Fields {
   readonly #bytes: Buffer
   #offset: number
@@ -83,7 +83,7 @@ export class Fields {
     return this.#lastText()
   }
 
-  /** Reads one field. Returns the value of a number, or the length of strings and binary data. */
+  /** Reads one field. Returns a number's value, or the length of a string or binary data. */
   read(kind: FieldKind): number {
     switch (kind) {
       case 'byte':
@@ -111,7 +111,7 @@ export class Fields {
     }
   }
 
-  /** All bytes after the last field that was read. */
+  /** Returns all bytes after the last field that was read. */
   rest(): Buffer {
     return this.#bytes.subarray(this.#offset)
   }

@@ -1,4 +1,4 @@
-// Provides the broker of `inferwire dev`: embedded, a Mosquitto that it starts, or a running broker.
+// Provides the broker of `inferwire dev`: the embedded one, a Mosquitto process that it starts, or a running broker.
 import type { Broker, BrokerOptions } from './broker.ts'
 import { startEmbeddedBroker } from './embedded.ts'
 import { useExternalBroker } from './external.ts'

@@ -1,4 +1,4 @@
-// Foreign web pages must not be able to connect to the broker through the developer's browser.
+// Web pages from other hosts must not be able to connect to the broker through the developer's browser.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { generate } from 'mqtt-packet'
@@ -74,7 +74,7 @@ test.each([[[]], [['chat']], [['mqttv3.1']]])(
   },
 )
 
-test('chooses the sub-protocol mqtt, and closes the connection on a text frame without executing it', async () => {
+test('chooses the sub-protocol mqtt, and closes the connection on a text frame without handling its content', async () => {
   const subscriber = await RawClient.connect(broker.url)
   await subscriber.subscribe('text')
   const socket = new WebSocket(broker.wsUrl!, ['chat', 'mqtt'])
@@ -91,7 +91,7 @@ test('chooses the sub-protocol mqtt, and closes the connection on a text frame w
   expect(await subscriber.payloads()).toEqual([])
 })
 
-test('explains to a browser what the port is for', async () => {
+test('explains the purpose of the port to a browser', async () => {
   const response = await fetch(broker.wsUrl!.replace('ws:', 'http:'))
   expect(response.status).toBe(426)
   expect(await response.text()).toContain('MQTT over WebSocket')

@@ -8,14 +8,14 @@ import type { Session, Subscription } from './session.ts'
 import { TopicTree, treeBytes } from './topic-tree.ts'
 
 const FILTERS_MAX = 10_000
-// Limit for the subscriptions of all sessions.
+// Limit for the memory of all sessions' subscriptions.
 const SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
 const SEND_RETAINED = { always: 0, whenNew: 1 } as const
 
 /** The outcome of a published message. `full` = there was no room to retain it or to queue it. */
 export type PublishOutcome = 'kept' | 'noSubscribers' | 'full'
 
-/** The subscriptions and retained messages of the broker. */
+/** The broker's subscriptions and retained messages. */
 export class MessageRouter {
   readonly #subscriptions = new TopicTree<Subscription>()
   readonly #retained: RetainedMessages
@@ -56,8 +56,8 @@ export class MessageRouter {
   }
 
   /**
-   * Adds or replaces a subscription. Returns a function that sends the retained messages, to call after SUBACK; or
-   * undefined when the session or the broker has reached its limit.
+   * Adds or replaces a subscription. Returns a function that sends the retained messages, to be called after SUBACK, or
+   * undefined if the session or the broker has reached its limit.
    */
   subscribe(
     session: Session,
@@ -84,7 +84,7 @@ export class MessageRouter {
     // MQTT 5 §3.8.3.1. MQTT 3.1.1 has no Retain Handling and always sends them.
     const handling = wanted.rh ?? SEND_RETAINED.always
     const isWanted = handling === SEND_RETAINED.always || (handling === SEND_RETAINED.whenNew && isNew)
-    // MQTT 5 §4.8.2: none for a shared subscription.
+    // MQTT 5 §4.8.2: no retained messages are sent to a shared subscription.
     if (!isWanted || subscription.isShared) return () => {}
     return () => {
       // A later filter of the same SUBSCRIBE may have replaced it.
@@ -104,7 +104,7 @@ export class MessageRouter {
   }
 
   /**
-   * Removes the subscriptions of a session. Delivers its unacknowledged messages of shared subscriptions to other
+   * Removes a session's subscriptions. Delivers its unacknowledged messages from shared subscriptions to other
    * members (MQTT 5 §4.8.2).
    */
   remove(session: Session): void {
@@ -127,8 +127,8 @@ export class MessageRouter {
     )
   }
 
-  // Prefers members that can receive it at once, and among them the one that has not received a message for longest.
-  // Returns false if no member accepts it.
+  // Prefers members that can receive it at once, and among them the one that has waited longest since its last message.
+  // Returns false if no member accepts the message.
   #deliverToOne(message: Message, members: readonly Subscription[]): boolean {
     const inOrder = members.toSorted((one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn)
     for (const member of inOrder) {

@@ -9,9 +9,9 @@ export interface Message {
   readonly retain: boolean
   /** Encoded properties that are forwarded unaltered to every subscriber (MQTT 5 §3.3.2.3). */
   readonly properties: Buffer
-  /** Its size, for the limits of queues and retained messages. */
+  /** Size in bytes, for the limits of queues and retained messages. */
   readonly bytes: number
-  /** Milliseconds since 1970; undefined = never. */
+  /** Expiry time in milliseconds since 1970; undefined = never. */
   readonly expiresAtMs: number | undefined
   /** Client identifier of the publisher, for No Local. */
   readonly from: string
@@ -23,7 +23,7 @@ export interface Delivery {
   readonly qos: QoS
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[]
-  /** Topic filter of the shared subscription; undefined for others. */
+  /** Topic filter of the shared subscription; undefined for other subscriptions. */
   readonly share?: string | undefined
 }
 

@@ -1,4 +1,4 @@
-// Starting a Mosquitto. These tests need the program: sudo apt-get install mosquitto.
+// Tests the start of Mosquitto. They need the program: sudo apt-get install mosquitto.
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ afterEach(() => {
   rmSync(temp, { recursive: true, force: true })
 })
 
-test('starts a Mosquitto with TCP and WebSocket, and removes its files when it stops', async () => {
+test('starts Mosquitto with TCP and WebSocket, and removes its files when it stops', async () => {
   const broker = await startBroker('mosquitto', { mqttPort: 0, wsPort: 0 })
   try {
     const webSocket = await connectAsync(broker.wsUrl!, { protocolVersion: 5, reconnectPeriod: 0 })
@@ -62,7 +62,7 @@ test('names a port that is in use', async () => {
 
 test('explains how to install Mosquitto if it is not found', () => {
   if (existsSync('/usr/sbin/mosquitto') || existsSync('/usr/local/sbin/mosquitto')) {
-    // Found in the additional folders.
+    // findMosquitto also searches the additional folders.
     expect(findMosquitto('/nowhere')).toMatch(/sbin\/mosquitto$/)
     expect(() => findMosquitto('/nowhere', [])).toThrow('sudo apt-get install mosquitto')
   } else {
@@ -70,7 +70,7 @@ test('explains how to install Mosquitto if it is not found', () => {
   }
 })
 
-test('reports the last output of a Mosquitto that does not start', async () => {
+test("reports Mosquitto's last output if it does not start", async () => {
   const places = mkdtempSync(join(realTemp, 'mosquitto-fake-'))
   fakeMosquitto(places, 'echo "Error: nothing works today" >&2; exit 3')
   process.env['PATH'] = places

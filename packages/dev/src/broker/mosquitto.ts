@@ -12,11 +12,11 @@ import { listenOrExplain } from './port-taken.ts'
 const MORE_PLACES = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin']
 const START_TIMEOUT_MS = 5_000
 const POLL_MS = 20
-// A Mosquitto that does not stop on SIGTERM in this time is killed.
+// Mosquitto is killed if it does not stop within this time after SIGTERM.
 const TERM_TIMEOUT_MS = 300
 const LAST_WORDS_MAX = 2_000
 
-/** Starts Mosquitto. @throws PortTakenError, or an Error that explains how to install it or has its last output */
+/** Starts Mosquitto. @throws PortTakenError, or an Error that explains how to install it or contains its last output */
 export async function startMosquittoBroker(options: BrokerOptions): Promise<Broker> {
   const program = findMosquitto(process.env['PATH'] ?? '')
   const host = options.host ?? '127.0.0.1'
@@ -91,7 +91,7 @@ async function run(
   let isGone = false
   void gone.then(() => (isGone = true))
   const removeFolder = (): void => rmSync(folder, { recursive: true, force: true })
-  // This Mosquitto must not outlive the process.
+  // Mosquitto must not outlive this process.
   const atExit = (): void => {
     child.kill('SIGKILL')
     removeFolder()
@@ -129,7 +129,7 @@ function collectLastWords(child: ChildProcess): () => string {
   return () => text
 }
 
-// In mosquitto.conf, port 0 does not mean any free port, so a free port is found here.
+// In mosquitto.conf, port 0 does not select a free port, so a free port is found here.
 async function freePort(port: number, host: string, option: string): Promise<number> {
   const server = createServer()
   const found = await listenOrExplain(server, port, host, option)

@@ -64,7 +64,7 @@ test.each([
   },
 )
 
-test('ends the longest disconnected session without messages to make room for a new client', async () => {
+test('ends the session that has been disconnected longest and has no messages, to make room for a new client', async () => {
   const properties = { sessionExpiryInterval: 60 }
   const isResumed = async (clientId: string): Promise<boolean | undefined> => {
     const client = await RawClient.open(url)
@@ -77,7 +77,7 @@ test('ends the longest disconnected session without messages to make room for a 
   expect(lines).toEqual([expect.stringContaining('Ended the session of client "first"')])
   expect(await isResumed('second')).toBe(true)
   expect(await isResumed('third')).toBe(true)
-  // Now "second" has been disconnected for longest.
+  // Now "second" has been disconnected longest.
   expect(await isResumed('first')).toBe(false)
   expect(await isResumed('third')).toBe(true)
 })
@@ -113,7 +113,7 @@ test('disconnects a client that reads nothing, and keeps its unsent messages', a
   expect(await back.payloads()).toEqual([])
 })
 
-// A small unsent packet needs far more memory than its bytes.
+// A small unsent packet needs far more memory than its size.
 test('disconnects a client that leaves many small packets unread', async () => {
   const stuck = await RawClient.connect(url, { clientId: 'stuck' })
   await stuck.subscribe('small', { qos: 0 })
@@ -127,7 +127,9 @@ test('disconnects a client that leaves many small packets unread', async () => {
     publisher.send({ cmd: 'pingreq' })
     await publisher.next('pingresp')
   }
-  expect(lines).toEqual([expect.stringContaining('client "stuck": it reads too slowly: 3001 packets with')])
+  expect(lines).toEqual([
+    expect.stringContaining('client "stuck": the client reads too slowly: 3001 packets with'),
+  ])
   expect(await publisher.payloads()).toEqual([])
 })
 

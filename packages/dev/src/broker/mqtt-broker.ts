@@ -17,7 +17,7 @@ import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
 
 /** Options of {@link MqttBroker}. */
 export interface MqttBrokerOptions extends ConnectionLimits {
-  /** The largest packet that is accepted, for CONNACK. */
+  /** Size of the largest accepted packet in bytes, for CONNACK. */
   readonly packetBytesMax: number
   /** Includes the sessions of disconnected clients. */
   readonly sessionsMax: number
@@ -29,13 +29,13 @@ export interface MqttBrokerOptions extends ConnectionLimits {
 // A connection with its session and its Will.
 interface Guest {
   readonly connection: Connection
-  /** Kinds of log lines written for it; each kind is written once. */
+  /** Kinds of log lines already written for this connection; each kind is written once. */
   readonly logged: Set<string>
   session?: Session | undefined
   will?: Will | undefined
 }
 
-// The broker's Receive Maximum in CONNACK; limits QoS 2 messages of one client without PUBREL.
+// The Receive Maximum in CONNACK, which limits the number of a client's QoS 2 messages without PUBREL.
 const RECEIVE_MAXIMUM = 10_000
 const CLIENT_ID_LENGTH_MAX = 128
 const DISCONNECT_WITH_WILL = 4
@@ -196,7 +196,7 @@ export class MqttBroker {
         return
       case 'disconnect':
         return this.#disconnect(guest, session, packet)
-      // The packet checks reject these.
+      // The packet checks reject these packets.
       case 'auth':
       case 'connack':
       case 'connect':
@@ -287,7 +287,7 @@ export function nameOf(clientId: string): string {
 const QUOTA_EXCEEDED = [REASON.quotaExceeded, RETURN_CODE.serverUnavailable] as const
 const NOT_AUTHORIZED = [REASON.notAuthorized, RETURN_CODE.notAuthorized] as const
 
-// Returns the reason, and the codes of MQTT 5 and 3.1.1; undefined = the CONNECT is accepted.
+// Returns the reason and its MQTT 5 and 3.1.1 codes; undefined = the CONNECT is accepted.
 function refusalOf(packet: IConnectPacket): readonly [string, number, number] | undefined {
   const codes = [REASON.clientIdentifierNotValid, RETURN_CODE.identifierRejected] as const
   if (packet.clientId.length > CLIENT_ID_LENGTH_MAX) {

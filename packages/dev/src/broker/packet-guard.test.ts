@@ -59,7 +59,7 @@ test.each([
   ['a filter with # before the end', '82 09 00 01 00 00 03 23 2f 61 00', 0x8f],
   ['a shared subscription without a filter', '82 0d 00 01 00 00 07 24 73 68 61 72 65 2f 67 00', 0x8f],
   ['a shared subscription with an empty name', '82 0f 00 01 00 00 09 24 73 68 61 72 65 2f 2f 61 00', 0x8f],
-  ['a wildcard as the name of a share', '82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 2b 2f 61 00', 0x8f],
+  ['a wildcard as the share name', '82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 2b 2f 61 00', 0x8f],
   ['No Local on a shared subscription', '82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 67 2f 61 05', 0x82],
   ['UNSUBSCRIBE without filters', 'a2 03 00 01 00', 0x82],
   ['PINGREQ with a payload', 'c0 01 00', 0x81],

@@ -12,11 +12,11 @@ import {
 } from './check-packet.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
-/** Limits of one connection, in bytes, and a callback for its refusal. */
+/** Limits of one connection, in bytes, and a callback for a refused packet. */
 export interface GuardOptions {
-  /** The largest packet. @default 64 MiB */
+  /** Size of the largest packet. @default 64 MiB */
   readonly packetBytesMax?: number
-  /** The largest CONNECT; large enough for a Will with properties. @default 256 KiB */
+  /** Size of the largest CONNECT, which must allow a Will with properties. @default 256 KiB */
   readonly connectBytesMax?: number
   /** Number of unsent bytes above which the stream applies backpressure. @default 1 MiB */
   readonly highWaterMarkBytes?: number
@@ -25,10 +25,10 @@ export interface GuardOptions {
 }
 
 /**
- * Returns the stream for the broker to use instead of `socket`. Each `data` event has one whole packet. A malformed
+ * Returns the stream that the broker uses instead of `socket`. Each `data` event contains one whole packet. A malformed
  * packet closes the connection. Packets after CONNECT are held back until the broker has sent CONNACK with success.
  *
- * {@link PROGRESS} is emitted whenever the socket has accepted a part of the data to send.
+ * {@link PROGRESS} is emitted whenever the socket has accepted part of the data to be sent.
  */
 export function guardPackets(socket: Duplex, options: GuardOptions = {}): Duplex {
   return new GuardedStream(socket, options)
@@ -40,7 +40,7 @@ export const PROGRESS = 'progress'
 // Time for a refused client to read the reason.
 const LINGER_MS = 250
 // Smaller chunks are joined, because a copy is cheaper than another system call (or another WebSocket frame). Larger
-// ones are sent in parts, which distinguishes a slow client from one that reads nothing.
+// ones are split, which distinguishes a slow client from one that reads nothing.
 const PART_BYTES_MAX = 64 * 1024
 
 class GuardedStream extends Duplex {
@@ -53,12 +53,12 @@ class GuardedStream extends Duplex {
   // Number of buffered bytes needed to process the first packet further.
   #neededBytes = 2
   #version: ClientVersion | undefined
-  // CONNACK with success has been sent.
+  // Whether CONNACK with success has been sent.
   #isAccepted = false
-  // After DISCONNECT or a refusal, all input is ignored.
+  // Whether DISCONNECT or a refusal has occurred, after which all input is ignored.
   #isOver = false
   #isRefused = false
-  // The parts not yet passed to the socket.
+  // The parts that have not been passed to the socket yet.
   #parts: IterableIterator<Buffer> = [].values()
 
   constructor(socket: Duplex, options: GuardOptions) {
@@ -99,7 +99,7 @@ class GuardedStream extends Duplex {
     done(error)
   }
 
-  // Whether CONNECT was received, and the client is neither accepted nor refused yet.
+  // Whether CONNECT was received and the client has been neither accepted nor refused.
   get #isWaiting(): boolean {
     return this.#version !== undefined && !this.#isAccepted && !this.#isOver
   }

@@ -5,7 +5,7 @@ import type { AddressInfo, Server } from 'node:net'
 export class PortTakenError extends Error {
   override readonly name = 'PortTakenError'
   readonly port: number
-  /** The option of `inferwire dev` that chooses it, such as `--mqtt-port`. */
+  /** The option of `inferwire dev` that sets the port, such as `--mqtt-port`. */
   readonly option: string
 
   constructor(port: number, option: string) {
@@ -17,7 +17,7 @@ export class PortTakenError extends Error {
   }
 }
 
-/** Runs `start`, and converts its EADDRINUSE error. @throws PortTakenError */
+/** Runs `start`, and converts an EADDRINUSE error. @throws PortTakenError */
 export async function explainPort<Result>(
   port: number,
   option: string,

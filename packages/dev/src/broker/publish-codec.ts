@@ -10,19 +10,19 @@ export interface Publication {
   readonly topic: string
   readonly qos: QoS
   readonly retain: boolean
-  /** 0 with QoS 0. */
+  /** 0 for QoS 0. */
   readonly messageId: number
   readonly payload: Buffer
-  /** Encoded properties of MQTT 5, without {@link Publication.messageExpiryInterval} and Topic Alias. */
+  /** Encoded MQTT 5 properties, without {@link Publication.messageExpiryInterval} and Topic Alias. */
   readonly properties: Buffer
-  /** Seconds. */
+  /** In seconds. */
   readonly messageExpiryInterval: number | undefined
 }
 
 /** Fields of a PUBLISH that depend on the receiver. */
 export interface PublishTarget {
   readonly version: ClientVersion
-  /** 0 with QoS 0. */
+  /** 0 for QoS 0. */
   readonly messageId: number
   readonly isRepeated: boolean
 }
@@ -55,7 +55,7 @@ export function toQos(qos: number): QoS {
 }
 
 /**
- * Encodes a PUBLISH for the receiver's version. A large payload is a separate chunk, which all subscribers share.
+ * Encodes a PUBLISH for the receiver's version. A large payload is a separate chunk that all subscribers share.
  */
 export function encodePublish(
   delivery: Delivery,
@@ -78,7 +78,7 @@ function propertiesOf({ message, subscriptionIdentifiers }: Delivery): Buffer {
   const { expiresAtMs, properties } = message
   const parts = [properties]
   if (expiresAtMs !== undefined) {
-    // The remaining time (MQTT 5 [MQTT-3.3.2-6]).
+    // The remaining time is sent (MQTT 5 [MQTT-3.3.2-6]).
     const expiry = Buffer.from([0x02, 0, 0, 0, 0])
     expiry.writeUInt32BE(Math.max(0, Math.ceil((expiresAtMs - Date.now()) / 1_000)), 1)
     parts.unshift(expiry)

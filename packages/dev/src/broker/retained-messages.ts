@@ -26,7 +26,7 @@ export class RetainedMessages {
       return true
     }
     if (!this.#hasRoom(message)) this.#deleteExpired()
-    // The old message must remain if the new one does not fit.
+    // The old message must remain if there is no room for the new one.
     if (!this.#hasRoom(message)) {
       this.#logFull()
       return false
@@ -74,7 +74,7 @@ export class RetainedMessages {
     }
   }
 
-  // Logs once, until half of the space is free again.
+  // Logs the line only once, until half of the space is free again.
   #logFull(): void {
     if (this.#isFull) return
     this.#isFull = true

@@ -6,14 +6,14 @@ import type { Session, Subscription } from './session.ts'
 
 type Search = Generator<Message | undefined, void>
 
-// Steps without a pause; takes a few milliseconds.
+// Number of steps between two pauses; they take a few milliseconds.
 const STEPS_MAX = 20_000
 
 /** The searches for retained messages in progress. */
 export class RetainedSearch {
   readonly #retained: RetainedMessages
   readonly #deliver: (message: Message, subscription: Subscription) => void
-  // At most one per subscription.
+  // Contains at most one search per subscription.
   readonly #searches = new Map<Session, Map<Subscription, Search>>()
   #isWaiting = false
 
@@ -56,7 +56,7 @@ export class RetainedSearch {
     this.#isWaiting = false
   }
 
-  // Returns the number of steps left; 0 = the search continues later.
+  // Returns the number of remaining steps; 0 = the search continues later.
   #advance(subscription: Subscription, search: Search, stepsMax: number): number {
     const { session, filter } = subscription
     for (let left = stepsMax; left > 0; left--) {

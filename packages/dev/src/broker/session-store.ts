@@ -1,4 +1,4 @@
-// Stores the sessions of the broker, ends expired ones, and publishes the Wills of disconnected clients.
+// Stores the broker's sessions, ends expired ones, and publishes the Wills of disconnected clients.
 import type { MessageRouter } from './message-router.ts'
 import { messageOfWill, type Will } from './make-message.ts'
 import { quoted } from './quoted.ts'
@@ -82,9 +82,9 @@ export class SessionStore {
     if (will !== undefined) this.#publish(session, will)
   }
 
-  /** Ends the session without messages that has been disconnected for longest. Returns false if there is none. */
+  /** Ends the session that has been disconnected longest and has no messages. Returns false if there is none. */
   endOldest(): boolean {
-    // The map has the order in which the clients disconnected.
+    // The map is in the order in which the clients disconnected.
     for (const session of this.#absences.keys()) {
       if (!session.isEmpty) continue
       this.#log(

@@ -25,7 +25,7 @@ const BYTES_MAX = 256 * 1024 * 1024
 const PACKET_IDENTIFIER_MAX = 65_535
 
 interface Unacknowledged {
-  /** Undefined after PUBREC, because then only PUBREL is resent. */
+  /** Undefined after PUBREC, because only PUBREL is resent from then on. */
   readonly delivery: Delivery | undefined
 }
 
@@ -35,7 +35,7 @@ export class Session {
   /** Only this user may resume or end the session. Undefined if the broker requires no login. */
   readonly userName: string | undefined
   readonly subscriptions = new Map<string, Subscription>()
-  /** Packet Identifiers of QoS 2 messages from the client whose PUBREL has not arrived. */
+  /** Packet Identifiers of the client's QoS 2 messages whose PUBREL has not arrived. */
   readonly received = new Set<number>()
   /** Lifetime without a connection. 0 = ends with the connection, 0xFFFFFFFF = forever (MQTT 5 §3.1.2.11.2). */
   expirySeconds = 0
@@ -67,7 +67,7 @@ export class Session {
     return this.#connection?.hasRoom === true && this.#sent.size < this.#connection.receiveMaximum
   }
 
-  /** Whether it has no queued or unacknowledged messages in either direction. */
+  /** Whether the session has no queued or unacknowledged messages in either direction. */
   get isEmpty(): boolean {
     return this.#waiting.length + this.#unacknowledged.size + this.received.size === 0
   }
@@ -89,7 +89,7 @@ export class Session {
     this.#toResend = []
   }
 
-  /** Returns whether its user may read the message. As in Mosquitto, subscriptions are granted without this check. */
+  /** Returns whether the user may read the message. As in Mosquitto, subscriptions are granted without this check. */
   mayRead({ topic }: Message): boolean {
     return this.#user?.may('read', topic) ?? true
   }
@@ -136,7 +136,7 @@ export class Session {
     return true
   }
 
-  /** Ends the session. Returns the unacknowledged messages that were sent, and those that were not sent yet. */
+  /** Ends the session. Returns the sent but unacknowledged messages, and the unsent ones. */
   clear(): { readonly sent: Delivery[]; readonly waiting: Delivery[] } {
     const unacknowledged = [...this.#unacknowledged.values()].map(({ delivery }) => delivery)
     const sent = unacknowledged.filter((delivery) => delivery !== undefined)

@@ -60,7 +60,7 @@ test('prefers a member that can receive it at once', async () => {
   expect(await free.payloads()).toEqual(['1', '2', '3'])
 })
 
-test('queues messages for a disconnected member when there is no other', async () => {
+test('queues messages for a disconnected member if there is no other member', async () => {
   const session = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } }
   const away = await raw(session)
   await away.subscribe('$share/group/work/#')
@@ -81,7 +81,7 @@ test('delivers unacknowledged messages to another member when a session ends', a
 })
 
 // MQTT 5 [MQTT-4.8.2-5].
-test('delivers unsent QoS 2 messages of an ended session to another member, but not those already sent', async () => {
+test("delivers an ended session's unsent QoS 2 messages to another member, but not those already sent", async () => {
   const leaving = await raw({ properties: { receiveMaximum: 1 } })
   await leaving.subscribe('$share/group/work/#', { qos: 2 })
   for (const messageId of [1, 2, 3]) {

@@ -5,7 +5,7 @@ interface Node<Entry> {
   readonly entries: Set<Entry>
 }
 
-// Measured size of a node with its two collections.
+// Measured size of a node with its two collections, in bytes.
 const NODE_BYTES = 400
 
 /** Estimates the memory for a filter or topic name that shares no level with others. */
@@ -13,7 +13,7 @@ export function treeBytes(filter: string): number {
   return filter.length + filter.split('/').length * NODE_BYTES
 }
 
-/** A map from topic filters or topic names to entries. Both must be valid and without `$share/{ShareName}/`. */
+/** A map from topic filters or topic names to entries. They must be valid, without `$share/{ShareName}/`. */
 export class TopicTree<Entry> {
   readonly #root: Node<Entry> = { children: new Map(), entries: new Set() }
 
@@ -69,7 +69,7 @@ function deleteBelow<Entry>(
   return node.entries.size === 0 && node.children.size === 0
 }
 
-// The recursion depth is the number of topic levels, which the packet checks limit.
+// The recursion depth is the number of topic levels, which the packet checks bound.
 function collect<Entry>(node: Node<Entry>, levels: readonly string[], index: number, found: Entry[]): void {
   const level = levels[index]
   // MQTT 5 [MQTT-4.7.2-1]: a wildcard at the beginning does not match a topic that begins with `$`.
@@ -124,7 +124,7 @@ function* stepsBelow<Entry>(
     return
   }
   for (const [name, node] of children) {
-    // MQTT 5 [MQTT-4.7.2-1], as above. `#` applies to all topic levels below.
+    // MQTT 5 [MQTT-4.7.2-1], as above. `#` matches all levels below.
     if (index > 0 || !name.startsWith('$')) yield { node, index: index + 1 }
   }
 }

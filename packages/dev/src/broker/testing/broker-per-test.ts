@@ -4,10 +4,10 @@ import type { Packet } from 'mqtt-packet'
 import { startBroker, type Broker } from '../index.ts'
 import { RawClient } from './raw-client.ts'
 
-/** The broker of the running test. */
+/** The running test's broker. */
 export interface BrokerPerTest {
   readonly url: string
-  /** The log lines of the broker. */
+  /** The broker's log lines. */
   readonly lines: readonly string[]
   /** Connects a client; see `RawClient.connect`. */
   connect(options?: Parameters<typeof RawClient.connect>[1]): Promise<RawClient>

@@ -1,4 +1,4 @@
-// An MQTT client for tests that can send any bytes, and collects the received packets.
+// A test client that can send any bytes, and collects the packets that it receives.
 import { connect, type Socket } from 'node:net'
 import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet'
 
@@ -52,7 +52,7 @@ export class RawClient {
     return client
   }
 
-  /** Sends packets, or bytes (a string is hexadecimal). */
+  /** Sends packets or raw bytes; a string contains hexadecimal digits. */
   send(...items: (Packet | Buffer | string)[]): void {
     const bytes = items.map((item) => {
       if (typeof item === 'string') return Buffer.from(item.replaceAll(' ', ''), 'hex')
@@ -67,7 +67,7 @@ export class RawClient {
     return (await this.next('suback')).granted[0]
   }
 
-  /** Returns the next packet of this type, and removes it. */
+  /** Removes and returns the next packet of this type. */
   async next<Command extends Packet['cmd']>(cmd: Command): Promise<Extract<Packet, { cmd: Command }>> {
     const until = performance.now() + WAIT_MS
     for (;;) {
@@ -84,7 +84,7 @@ export class RawClient {
     }
   }
 
-  /** Returns all received payloads. First waits for a few PINGRESPs, so that messages in flight have arrived. */
+  /** Returns all received payloads. First waits for a few PINGRESPs, so that messages in flight arrive. */
   async payloads(): Promise<string[]> {
     for (let round = 0; round < 5; round++) {
       this.send({ cmd: 'pingreq' })
