@@ -14,7 +14,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     "A client's data never selects a host, or a path outside the model's own.",
     `${BAD_INPUT} > an invalid topic > a percent sign`,
-    `${TOPIC} > a model name has letters, digits and dots`,
+    `${TOPIC} > a model name consists of letters, digits and dots`,
     `${ENDPOINT} > each operation has its own method and path`,
   ),
   met(
@@ -22,7 +22,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Only listed headers are passed on, by exact lower-case name; headers for identity, routing and framing cannot be listed.',
     `${BAD_INPUT} > a client cannot set a header that is not listed`,
-    'packages/protocol/src/header.test.ts > 10,000 lists of names and values never add a header',
+    'packages/protocol/src/header.test.ts > 10,000 random lists of names and values never add a header',
     'packages/protocol/src/header.test.ts > no configuration allows headers for identity',
   ),
   met(
@@ -30,7 +30,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     "A Response Topic is used only if it is a topic name strictly inside the client's own reply subtree.",
     `${BAD_INPUT} > a Response Topic outside the subtree of the client`,
-    `${TOPIC} > a reply topic > belongs to the client exactly if`,
+    `${TOPIC} > a reply topic > belongs to the client if and only if`,
     `${TOPIC} > a reply topic > derived from any topic is inside the subtree`,
   ),
   met(

@@ -61,7 +61,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'InferenceServices are exposed as `{name}` in the default namespace and as `{name}.{namespace}` elsewhere.',
     'Models come from the configuration; InferenceServices are not discovered yet.',
-    `${TOPIC} > a model name has letters, digits and dots`,
+    `${TOPIC} > a model name consists of letters, digits and dots`,
   ),
   met(
     'C-TOPIC-7',
@@ -104,7 +104,7 @@ const TOPICS: readonly Requirement[] = [
     'Cards and statuses carry the version of the contract, and unknown members are ignored.',
     `${CONTRACT} > cards describe the models, and statuses the connectors`,
     'packages/protocol/src/read-card.test.ts > a card is read completely; unknown members are kept',
-    'packages/protocol/src/read-card.test.ts > a card of a newer contract is read as far as this version can',
+    'packages/protocol/src/read-card.test.ts > a card of a newer contract is read as far as this version supports it',
   ),
   met(
     'C-TOPIC-12',

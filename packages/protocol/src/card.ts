@@ -2,7 +2,7 @@
 import type { Dialect } from './dialect/index.ts'
 import type { OperationName } from './operation.ts'
 
-/** Version of the wire contract; changes within it are additive only. */
+/** Version of the wire contract; changes within a version only add to it. */
 export const CONTRACT_VERSION = 1
 
 /** One input or output, as in Open Inference Protocol model metadata. `-1` marks a variable dimension. */
@@ -17,7 +17,7 @@ export interface ModelCard {
   readonly contract: number
   readonly name: string
   readonly description?: string
-  /** KServe's protocol versions that the model's server supports. */
+  /** The KServe protocol versions that the model server supports. */
   readonly protocol_versions: readonly Dialect[]
   readonly operations: readonly OperationName[]
   readonly default_operation: OperationName
@@ -31,7 +31,7 @@ export interface ModelCard {
   readonly limits: {
     readonly request_bytes_max: number
     readonly response_bytes_max: number
-    /** Deadline of a request that has none, in milliseconds. */
+    /** Deadline of a request that specifies none, in milliseconds. */
     readonly timeout_ms: number
   }
   /** A working request. */
@@ -51,7 +51,7 @@ export interface ConnectorStatus {
   readonly timestamp: number
   /** The models that accept requests now. */
   readonly models: readonly string[]
-  /** Exposed models whose server was not reached yet; requests get `model_not_ready`. Absent if there are none. */
+  /** Exposed models whose server was never reached; requests receive `model_not_ready`. Absent if there are none. */
   readonly not_ready?: readonly string[]
   /** The shared subscription that the connector is a member of. */
   readonly share?: string

@@ -1,6 +1,6 @@
 // Decides which user properties of a request become HTTP headers of the upstream call, for all endpoints.
 
-// Configuration cannot allow these: they determine identity, routing or framing.
+// Headers that the configuration cannot allow, because they determine identity, routing or framing.
 const DENIED = new Set([
   'accept-encoding',
   'authorization',
@@ -44,7 +44,7 @@ export const PASSED_HEADERS_MAX = 16
 /** Always forwarded when well-formed: W3C trace context and the V2 binary tensor extension's length. */
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
-/** Whether a configured pass-through header name can be allowed at all. Exact lower-case names only. */
+/** Whether the configuration may allow this header name. Names must be in lower case. */
 export function isAllowableHeader(name: string): boolean {
   return TOKEN.test(name) && !DENIED.has(name) && !DENIED_PREFIXES.some((prefix) => name.startsWith(prefix))
 }
@@ -75,7 +75,7 @@ export function passedHeaders(properties: readonly string[], allowed: ReadonlySe
   return headers
 }
 
-/** Whether text is a W3C `traceparent` of version 00 shape. */
+/** Whether text has the form of a W3C `traceparent` of version 00. */
 export function isTraceparent(value: string): boolean {
   return TRACEPARENT.test(value)
 }

@@ -3,7 +3,7 @@
 /** Quality of Service of an application message. */
 export type QoS = 0 | 1 | 2
 
-/** The PUBLISH properties that take part in the contract (MQTT 5 §3.3.2.3). Absent on MQTT 3.1.1. */
+/** The PUBLISH properties that the contract uses (MQTT 5 §3.3.2.3). Absent on MQTT 3.1.1. */
 export interface MessageProperties {
   /** 1 = the payload is UTF-8 text. */
   payloadFormatIndicator?: number
@@ -22,15 +22,15 @@ export const PROPERTY = {
   status: 'status',
   /** Reply, on errors: the problem code. */
   code: 'code',
-  /** Reply, of an answer in parts: 0, 1, 2, … */
+  /** Multi-part reply: the number of the part, from 0. */
   seq: 'seq',
-  /** Reply, of an answer in parts: `true` on the last message. */
+  /** Multi-part reply: `true` on the last part. */
   final: 'final',
   /** Reply: durations of the phases, as in HTTP Server-Timing. */
   serverTiming: 'server-timing',
-  /** Request: deadline in milliseconds, finer than the seconds of Message Expiry Interval. */
+  /** Request: deadline in milliseconds; Message Expiry Interval has whole seconds only. */
   timeoutMs: 'timeout-ms',
-  /** Both: bytes of JSON in front of binary tensors (V2 binary tensor extension). */
+  /** Both: number of JSON bytes before the binary tensors (V2 binary tensor extension). */
   inferenceHeaderContentLength: 'inference-header-content-length',
   /** Both: W3C trace context. */
   traceparent: 'traceparent',

@@ -14,7 +14,7 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
   return best
 }
 
-// Levenshtein, one row at a time; the grammars of names bound their length.
+// Levenshtein distance, one row at a time. Names are short, because their syntax limits their length.
 function editDistance(from: string, to: string, limit: number): number {
   if (Math.abs(from.length - to.length) >= limit) return limit
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)

@@ -2,7 +2,7 @@
 
 /** Properties of an operation, common to all dialects that have it. */
 export interface OperationKind {
-  /** Whether the request carries a body for the model server. */
+  /** Whether the request has a body for the model server. */
   readonly hasBody: boolean
   readonly meaning: string
 }
@@ -15,8 +15,8 @@ export const OPERATIONS = {
   predict: { hasBody: true, meaning: 'V1 prediction' },
   explain: { hasBody: true, meaning: 'V1 explanation' },
   infer: { hasBody: true, meaning: 'V2 inference' },
-  metadata: { hasBody: false, meaning: 'What the model is' },
-  ready: { hasBody: false, meaning: 'Whether it can answer' },
+  metadata: { hasBody: false, meaning: 'Model metadata' },
+  ready: { hasBody: false, meaning: 'Model readiness' },
 } as const satisfies Record<string, OperationKind>
 
 /** The name of an operation. */

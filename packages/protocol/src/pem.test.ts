@@ -17,7 +17,7 @@ test.each([
   block('CERTIFICATE', 'X509 CERTIFICATE'),
   block('CERTIFICATE').slice(0, -1),
   '-----BEGIN CERTIFICATE-----'.repeat(5_000),
-])('%j has no certificate', (text) => {
+])('%j contains no certificate', (text) => {
   expect(pemCertificates(text.slice(0, 200_000))).toEqual([])
 })
 

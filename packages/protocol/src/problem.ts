@@ -1,12 +1,12 @@
-// The table of all problems of a request. It decides status, retry and log level.
+// The table of all problems that a request can have. It determines status, retry and log level.
 
 /** Entry of the table for one problem code. */
 export interface ProblemKind {
-  /** HTTP-like status of the reply. `upstream_error` carries the model server's own status instead. */
+  /** HTTP-like status of the reply. `upstream_error` has the model server's status instead. */
   readonly status: number
   /** Whether the same request may succeed later without being changed. */
   readonly retryable: boolean
-  /** Level of the connector's log line; it shows who must act. */
+  /** Level of the connector's log line. */
   readonly log: 'debug' | 'info' | 'warn' | 'error'
   /** The condition, in one sentence for the reference page. */
   readonly meaning: string
@@ -174,24 +174,24 @@ export const PROBLEMS = {
   ),
 } as const satisfies Record<string, ProblemKind>
 
-/** A code that a reply can carry in its user property `code`. */
+/** A value of a reply's user property `code`. */
 export type ProblemCode = keyof typeof PROBLEMS
 
 /** Further details of a problem. */
 export interface ProblemOptions {
-  /** Overrides the status of the table: the model server's own, on `upstream_error`. */
+  /** Overrides the table's status, for example with the model server's status for `upstream_error`. */
   readonly status?: number
-  /** When a retry makes sense, in milliseconds from now. */
+  /** Time after which a retry may succeed, in milliseconds. */
   readonly retryAfterMs?: number
   /** For the operator's log only: addresses, header values, reasons. Never sent to the requester. */
   readonly detail?: string
-  /** The model server's error body, or the part that is sent, in place of ours. */
+  /** The model server's error body, or the part to send, instead of the problem's own body. */
   readonly body?: Uint8Array
   /** Content type of `body`. */
   readonly contentType?: string
-  /** The request was set aside because it crashed the process each time. */
+  /** Whether the request was set aside because it repeatedly crashed the connector. */
   readonly poison?: boolean
-  /** The error underneath, for the log. */
+  /** The underlying error, for the log. */
   readonly cause?: unknown
 }
 
@@ -232,7 +232,7 @@ export class Problem extends Error {
     })
   }
 
-  /** The error body of the wire contract: KServe's `{"error": …}` with additional members. */
+  /** Returns the error body of the wire contract: KServe's `{"error": …}` with additional members. */
   toBody(): ProblemBody {
     return {
       error: this.message,
@@ -251,7 +251,7 @@ export interface ProblemBody {
   readonly code: ProblemCode
   readonly status: number
   readonly retryable: boolean
-  /** The request was set aside because it crashes the connector. */
+  /** Whether the request was set aside because it repeatedly crashed the connector. */
   readonly poison?: boolean
   readonly retry_after_ms?: number
 }

@@ -13,7 +13,7 @@ import { isModelName } from './topic.ts'
 export interface ReceivedCard {
   readonly contract: number
   readonly name: string
-  /** At least one. A newer connector may offer operations that are unknown to this version. */
+  /** Contains at least one operation. A newer connector may offer operations that this version does not support. */
   readonly operations: readonly (OperationName | (string & {}))[]
   readonly default_operation?: OperationName | (string & {}) | undefined
   readonly protocol_versions?: readonly (Dialect | (string & {}))[] | undefined
@@ -43,7 +43,7 @@ export type CardReading =
 export function readCard(name: string, payload: Uint8Array): CardReading {
   let value: Json
   try {
-    // Members of a newer contract may exceed the limits of this version: they are omitted, and the others are read.
+    // Members of a newer contract may exceed the limits of this version: only such members are omitted.
     value = parseJson(payload, { leaveOut: true })
   } catch (error) {
     return { mistake: `it is not JSON (${error instanceof Error ? error.message : String(error)})` }
@@ -52,10 +52,10 @@ export function readCard(name: string, payload: Uint8Array): CardReading {
   const contract = numberOf(value['contract'])
   const operations = textsOf(value['operations'])
   if (contract === undefined || !Number.isInteger(contract) || contract < 1) {
-    return { mistake: '"contract" is not the number of a contract' }
+    return { mistake: '"contract" is not a contract version' }
   }
   if (value['name'] !== name) return { mistake: '"name" is not the last level of its topic' }
-  if (!isModelName(name)) return { mistake: '"name" cannot be the name of a model' }
+  if (!isModelName(name)) return { mistake: '"name" is not a valid model name' }
   if (operations === undefined || operations.length === 0) {
     return { mistake: '"operations" is not a list of names' }
   }
@@ -115,7 +115,7 @@ function textsOf(value: Json | undefined): string[] | undefined {
   return listOf(value, textOf)
 }
 
-// A list with an invalid entry is omitted as a whole: without that entry it would have another meaning.
+// A list with an invalid entry is omitted as a whole: its meaning would differ without that entry.
 function listOf<T>(value: Json | undefined, entryOf: (entry: Json) => T | undefined): T[] | undefined {
   if (!Array.isArray(value)) return undefined
   const entries = value.flatMap((entry) => entryOf(entry) ?? [])

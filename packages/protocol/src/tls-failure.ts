@@ -2,18 +2,18 @@
 
 /** Reason of the failure; the caller adds the option that remedies it. */
 export type TlsFailureKind =
-  /** No authority that we trust signed the certificate. */
+  /** The certificate is not signed by a trusted authority. */
   | 'untrusted'
   | 'wrong-name'
-  /** Expired, or not valid yet. */
+  /** The certificate has expired or is not valid yet. */
   | 'out-of-date'
   /** The other side requires a client certificate, or a different one. */
   | 'client-certificate'
   /** The port does not use TLS. */
   | 'not-tls'
-  /** A TLS version that is too old. */
+  /** The other side supports only TLS versions that are too old. */
   | 'old-tls'
-  /** Anything else between the TCP connection and the first byte. */
+  /** Any other failure between the TCP connection and the first byte of data. */
   | 'handshake'
 
 /** A failed TLS handshake. */
@@ -21,7 +21,7 @@ export interface TlsFailure {
   readonly kind: TlsFailureKind
   /** A predicate for a sentence whose subject is the other side, such as "The broker". */
   readonly what: string
-  /** The message of Node.js or OpenSSL. */
+  /** The error message from Node.js or OpenSSL. */
   readonly reason: string
 }
 
@@ -29,13 +29,13 @@ const WHAT: Readonly<Record<TlsFailureKind, string>> = {
   untrusted: 'has a TLS certificate that no trusted certificate authority signed',
   'wrong-name': 'has a TLS certificate for another host name',
   'out-of-date': 'has a TLS certificate that has expired or is not valid yet',
-  'client-certificate': 'did not accept our client certificate, or asks for one',
-  'not-tls': 'does not speak TLS on this port',
-  'old-tls': 'offers no TLS version that we accept (1.2 and 1.3)',
+  'client-certificate': 'did not accept the client certificate, or requires one',
+  'not-tls': 'does not use TLS on this port',
+  'old-tls': 'offers no accepted TLS version (1.2 or 1.3)',
   handshake: 'ended the TLS handshake with an error',
 }
 
-// OpenSSL's names of verification errors and reasons, as in `error.code` of Node.js.
+// OpenSSL's names of verification errors and reasons, as they appear in the `error.code` of Node.js.
 const KINDS: readonly (readonly [RegExp, TlsFailureKind])[] = [
   [/^ERR_TLS_CERT_ALTNAME_INVALID$|^HOSTNAME_MISMATCH$/, 'wrong-name'],
   [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, 'out-of-date'],
@@ -51,7 +51,7 @@ const KINDS: readonly (readonly [RegExp, TlsFailureKind])[] = [
   [/^ERR_(SSL|TLS|OSSL)_|^EPROTO$/, 'handshake'],
 ]
 
-/** The members of a Node.js error that are read. */
+/** The members of a Node.js error that `tlsFailure` reads. */
 export interface ErrorLike {
   readonly code?: unknown
   readonly message?: unknown
@@ -64,7 +64,7 @@ export function tlsFailure(error: ErrorLike): TlsFailure | undefined {
   return kind === undefined ? undefined : { kind, what: WHAT[kind], reason: reasonOf(error) }
 }
 
-// An error of a write has OpenSSL's reason only in its message: "write EPROTO ...:SSL routines:...:wrong version number".
+// A write error has OpenSSL's reason only in its message: "write EPROTO ...:SSL routines:...:wrong version number".
 function nameOf(error: ErrorLike): string {
   const { code } = error
   if (typeof code !== 'string') return ''

@@ -13,7 +13,7 @@ import {
 
 const topics = new TopicSpace('plant/infer')
 
-// Topic levels that clients may use, including all that have caused failures.
+// Topic levels that clients may send, including all that have caused failures.
 const hostileLevel = fc.oneof(
   fc.constantFrom('', '.', '..', '+', '#', '$SYS', '$share', '%2e%2e', 'a\\b', 'a\0b', '\u0085', '\ud800'),
   fc.constantFrom('request', 'reply', 'infer', 'cam7', 'cam7x', '__proto__', 'constructor'),
@@ -52,7 +52,7 @@ describe('a request topic', () => {
     expect(() => topics.parseRequest('infer/request/cam7/iris')).toThrow('does not begin with')
   })
 
-  test('is parsed or rejected as bad_topic, with a text that is safe for a terminal', () => {
+  test('is parsed or rejected as bad_topic, with a message that is safe to print to a terminal', () => {
     fc.assert(
       fc.property(hostileTopic, (rest) => {
         try {
@@ -97,7 +97,7 @@ test.each([
   expect(matchesFilter(filter, topic)).toBe(isMatch)
 })
 
-test("the filter of a model's requests matches only its own requests, and their topics contain the model", () => {
+test("the filter for a model's requests matches only that model's requests", () => {
   const matches = (topic: string): boolean => matchesFilter(topics.modelFilter('iris'), topic)
   const names = ['iris', 'iris@2', 'iris2', 'digits']
   expect(names.filter((name) => matches(topics.request('cam7', name, 'infer', 'a/b')))).toEqual(['iris'])
@@ -152,7 +152,7 @@ describe('a reply topic', () => {
     expect(topics.replyTopicOf('elsewhere')).toBeUndefined()
   })
 
-  test('belongs to the client exactly if it is a topic name strictly inside its reply subtree', () => {
+  test("belongs to the client if and only if it is a topic name strictly inside the client's reply subtree", () => {
     const anyTopic = fc.oneof(
       hostileTopic,
       hostileTopic.map((rest) => `plant/infer/reply/${rest}`),
@@ -186,7 +186,7 @@ describe('a reply topic', () => {
   })
 })
 
-test('a model name has letters, digits and dots, without a special meaning in a path', () => {
+test('a model name consists of letters, digits and dots, and has no special meaning in a path', () => {
   for (const name of ['iris', 'Iris_2', 'iris.team-a', 'iris@3', 'iris.team-a@2024.1', 'a'.repeat(253)]) {
     expect(isModelName(name)).toBe(true)
   }
@@ -224,7 +224,7 @@ test.each(['', '$SYS', 'a//b', '/a', 'a/', 'a/+', '#', 'a\0'])('%j cannot be a r
 
 const levels = (count: number): string => 'plant/infer/reply/cam7'.padEnd(22 + 2 * (count - 4), '/a')
 
-test('a topic of more than 128 levels is not publishable, because Mosquitto would disconnect', () => {
+test('a topic with more than 128 levels is not publishable, because Mosquitto would disconnect', () => {
   expect(levels(128).split('/')).toHaveLength(128)
   expect([isPublishable(levels(128)), isPublishable(levels(129))]).toEqual([true, false])
   expect(topics.isOwnReplyTopic('cam7', levels(129))).toBe(false)

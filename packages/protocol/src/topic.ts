@@ -7,7 +7,7 @@ export interface RequestTopic {
   /** The model level as the client wrote it, `{model}` or `{model}@{version}`. */
   readonly model: string
   readonly operation: string | undefined
-  /** The levels that the client appended, with their slashes. */
+  /** The levels that the client appended as an id, including slashes. */
   readonly id: string | undefined
 }
 
@@ -15,7 +15,7 @@ export interface RequestTopic {
 export const TOPIC_LEVEL_LENGTH_MAX = 255
 /** Longest topic that the connector accepts or publishes to, in UTF-16 code units. */
 export const TOPIC_LENGTH_MAX = 4096
-// Mosquitto disconnects a client that publishes to more than 200 levels, and a requester can choose the reply topic.
+// Mosquitto disconnects a client that publishes to more than 200 levels, and requesters can choose the reply topic.
 const TOPIC_LEVELS_MAX = 128
 
 // C0, DEL and C1: MQTT 5 §1.5.4 lets a receiver treat them as malformed, and Mosquitto does.
@@ -26,7 +26,7 @@ const MODEL =
 // A lone surrogate has no UTF-8 form (MQTT 5 §1.5.4).
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 
-/** Whether text is one topic level that can be a client's identity: no `/`, `+`, `#`, control characters. */
+/** Whether text can be a client's identity: one topic level without `/`, `+`, `#` or control characters. */
 export function isCleanLevel(level: string): boolean {
   return (
     level.length > 0 && level.length <= TOPIC_LEVEL_LENGTH_MAX && !/[/+#]/.test(level) && !CONTROL.test(level)
@@ -73,23 +73,21 @@ function levelsOf(topic: string): number {
 /** The topics below one root. `root` may have several levels (`plant/infer`). */
 export class TopicSpace {
   readonly root: string
-  /** The requests of all clients. */
+  /** Topic filter for the requests of all clients. */
   readonly requestFilter: string
-  /** Each connector subscribes to it without sharing, so that a cancel reaches the one that executes the request. */
+  /** Every connector subscribes without sharing, so that a cancel message reaches the one that runs the request. */
   readonly cancelFilter: string
-  /** The statuses of all connectors. */
+  /** Topic filter for the statuses of all connectors. */
   readonly statusFilter: string
   readonly #requestPrefix: string
   readonly #cancelPrefix: string
   readonly #replyPrefix: string
   readonly #statusPrefix: string
 
-  /** @throws Error when the root is not a clean topic name. */
+  /** @throws Error if the root is not a valid topic name. */
   constructor(root: string) {
     if (!root.split('/').every(isCleanLevel) || root.startsWith('$')) {
-      throw new Error(
-        `Root "${root}" is not a topic name: use levels without +, #, $ and control characters.`,
-      )
+      throw new Error(`Root "${root}" is not a topic name: use levels without +, #, $ or control characters.`)
     }
     this.root = root
     this.requestFilter = `${root}/request/#`
@@ -101,7 +99,7 @@ export class TopicSpace {
     this.#statusPrefix = `${root}/status/`
   }
 
-  /** @throws Problem `bad_topic` that names the invalid level. */
+  /** @throws Problem `bad_topic` that names the invalid level */
   parseRequest(topic: string): RequestTopic {
     return parseTopic(topic, this.#requestPrefix)
   }
@@ -110,13 +108,13 @@ export class TopicSpace {
     return topic.startsWith(this.#cancelPrefix)
   }
 
-  /** The request that a cancel topic refers to. @throws Problem `bad_topic` that names the invalid level. */
+  /** Returns the request that a cancel topic refers to. @throws Problem `bad_topic` that names the invalid level */
   parseCancel(topic: string): RequestTopic {
     return parseTopic(topic, this.#cancelPrefix)
   }
 
   /**
-   * The default reply topic: the request topic with `request` replaced by `reply`.
+   * Returns the default reply topic: the request topic with `request` replaced by `reply`.
    * Undefined if there is no recipient: not a request topic, no client level, or not publishable.
    */
   replyTopicOf(requestTopic: string): string | undefined {
@@ -129,8 +127,8 @@ export class TopicSpace {
   }
 
   /**
-   * Whether a client may use this topic as its Response Topic: a publishable name strictly inside `{root}/reply/{client}/`.
-   * Request topics, `$SYS` and other clients' subtrees are outside by construction.
+   * Whether a client may use this Response Topic: a publishable name strictly inside `{root}/reply/{client}/`.
+   * Excludes request topics, `$SYS` and other clients' subtrees.
    */
   isOwnReplyTopic(client: string, topic: string): boolean {
     const prefixEnd = this.#replyPrefix.length + client.length
@@ -143,12 +141,12 @@ export class TopicSpace {
     )
   }
 
-  /** The requests of one model and all clients. `model` is its name on the topics, with the version where it has one. */
+  /** The filter for all clients' requests to a model. `model` is its name in topics, with the version if it has one. */
   modelFilter(model: string): string {
     return `${this.#requestPrefix}+/${model}/#`
   }
 
-  /** The model level of a request topic; undefined where there is none. It is not checked, only found. */
+  /** The model level of a request topic, unchecked; undefined if there is none. */
   requestedModel(topic: string): string | undefined {
     if (!topic.startsWith(this.#requestPrefix)) return undefined
     const clientEnd = topic.indexOf('/', this.#requestPrefix.length)
@@ -157,37 +155,37 @@ export class TopicSpace {
     return topic.slice(clientEnd + 1, modelEnd === -1 ? undefined : modelEnd)
   }
 
-  /** Whether a request topic has an id after the operation. It is not checked, only found. */
+  /** Whether a request topic has an id after the operation. The levels are not checked. */
   hasRequestId(topic: string): boolean {
     return topic.startsWith(this.#requestPrefix) && levelsOf(topic.slice(this.#requestPrefix.length)) > 3
   }
 
-  /** The topic that a client publishes a request to. */
+  /** The topic to which a client publishes a request. */
   request(client: string, model: string, operation?: string, id?: string): string {
     return this.#requestPrefix + path(client, model, operation, id)
   }
 
-  /** The topic that a client stops a request with, by its id or with its Correlation Data. */
+  /** The topic to which a client publishes to cancel a request, identified by its id or its Correlation Data. */
   cancel(client: string, model: string, operation?: string, id?: string): string {
     return this.#cancelPrefix + path(client, model, operation, id)
   }
 
-  /** Everything that a client may receive. */
+  /** The filter for all topics from which a client may receive messages. */
   replyFilter(client: string): string {
     return `${this.#replyPrefix}${client}/#`
   }
 
-  /** The retained model card. */
+  /** The topic of the retained model card. */
   card(model: string): string {
     return `${this.root}/models/${model}`
   }
 
-  /** The retained status of a connector. */
+  /** The topic of a connector's retained status. */
   status(connector: string): string {
     return this.#statusPrefix + connector
   }
 
-  /** The connector whose status a topic is; undefined where it is not the status topic of a connector. */
+  /** The connector to which a status topic belongs; undefined if the topic is not a connector's status topic. */
   statusOwner(topic: string): string | undefined {
     if (!topic.startsWith(this.#statusPrefix)) return undefined
     const connector = topic.slice(this.#statusPrefix.length)
@@ -210,7 +208,7 @@ function parseTopic(topic: string, prefix: string): RequestTopic {
   if (!isCleanLevel(client)) {
     throw new Problem(
       'bad_topic',
-      `The client level of topic "${shown(topic)}" is empty, too long or not clean.`,
+      `The client level of topic "${shown(topic)}" is empty, too long, or contains an invalid character.`,
     )
   }
   if (model === '' || operation === '') {
@@ -223,7 +221,7 @@ function parseTopic(topic: string, prefix: string): RequestTopic {
   return { client, model, operation, id: levels.length > 3 ? levels.slice(3).join('/') : undefined }
 }
 
-// Topics end up in error texts: bounded, and without characters that move a terminal's cursor.
+// Makes a topic safe for an error message: truncates it, and replaces control characters.
 function shown(topic: string): string {
   const text = topic.length > 200 ? `${topic.slice(0, 200)}…` : topic
   return text.replaceAll(new RegExp(CONTROL.source, 'g'), '\ufffd')

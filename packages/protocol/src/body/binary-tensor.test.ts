@@ -6,7 +6,7 @@ import { TYPED_ARRAYS, type Datatype } from './tensor.ts'
 
 const DATATYPES = [...Object.keys(TYPED_ARRAYS), 'BYTES'] as Datatype[]
 
-test('reads any bytes as a tensor that is written as the same bytes, or throws a BodyError', () => {
+test('reads any bytes as a tensor that is written back as the same bytes, or throws a BodyError', () => {
   const size = fc.nat({ max: 4 })
   fc.assert(
     fc.property(
@@ -34,7 +34,7 @@ test('reads numbers at an odd offset of a body, little-endian', () => {
   expect(readBinary('X', 'INT32', [2], body.subarray(2))).toEqual(Int32Array.of(2, -1))
 })
 
-test('writes only the part of a buffer that the tensor views, and length-prefixed text', () => {
+test('writes only the part of a buffer that the tensor covers, and length-prefixed text', () => {
   const data = Uint16Array.of(1, 2, 3).subarray(1)
   expect(writeBinary({ name: 'X', datatype: 'UINT16', shape: [2], data })).toEqual(Uint8Array.of(2, 0, 3, 0))
   expect(writeBinary({ name: 'X', datatype: 'BYTES', shape: [2], data: ['ü', ''] })).toEqual(
@@ -42,6 +42,6 @@ test('writes only the part of a buffer that the tensor views, and length-prefixe
   )
 })
 
-test('reads any byte but 0 as true', () => {
+test('reads any byte except 0 as true', () => {
   expect(readBinary('X', 'BOOL', [3], Uint8Array.of(0, 7, 1))).toEqual(Uint8Array.of(0, 1, 1))
 })

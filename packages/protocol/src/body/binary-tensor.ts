@@ -4,14 +4,14 @@ import type { JsonObject } from './json.ts'
 import { countOf, printShape, TYPED_ARRAYS, type Datatype, type Tensor, type TensorData } from './tensor.ts'
 import { utf8Decoder, utf8Encoder } from './utf8.ts'
 
-/** Whether the parameters of an output ask for binary data. */
+/** Returns whether the parameters of an output request binary data. */
 export function isBinary(parameters: JsonObject): boolean {
   return parameters['binary_data'] === true
 }
 
 /**
- * Reads one tensor's bytes.
- * @throws BodyError `invalid_value` when they do not match the shape.
+ * Reads a tensor's bytes.
+ * @throws BodyError `invalid_value` if they do not match the shape.
  */
 export function readBinary(
   name: string,
@@ -28,10 +28,10 @@ export function readBinary(
       `cannot reshape ${bytes.length} bytes of input "${name}" into ${datatype} ${printShape(shape)}`,
     )
   }
-  // A copy, because a view of the body need not be aligned.
+  // Copied, because a view of the body may not be aligned.
   const { buffer } = new Uint8Array(bytes)
   const data = new TYPED_ARRAYS[datatype](buffer)
-  // Any byte except 0 is true; the model must get only 0 and 1.
+  // Any byte except 0 is true; the model must receive only 0 and 1.
   return datatype === 'BOOL' ? Uint8Array.from(data as Uint8Array, (value) => (value === 0 ? 0 : 1)) : data
 }
 
@@ -43,7 +43,7 @@ function readElements(name: string, shape: readonly number[], bytes: Uint8Array)
     const start = at + 4
     at = start > bytes.length ? Infinity : start + view.getUint32(at, true)
     if (at > bytes.length)
-      throw new BodyError('invalid_value', `input "${name}": an element of BYTES is cut short`)
+      throw new BodyError('invalid_value', `input "${name}": an element of BYTES is truncated`)
     try {
       elements.push(decode(bytes.subarray(start, at)))
     } catch {
@@ -58,7 +58,7 @@ function readElements(name: string, shape: readonly number[], bytes: Uint8Array)
 }
 
 /**
- * Writes one tensor's bytes. For all datatypes but BYTES they are a view of its values.
+ * Writes a tensor's bytes. For all datatypes except BYTES, the result is a view of the tensor's values.
  * @throws BodyError `unsupported` on a big-endian machine.
  */
 export function writeBinary({ data }: Tensor): Uint8Array {
@@ -80,8 +80,8 @@ function writeElements(elements: readonly string[]): Uint8Array {
   return bytes
 }
 
-// Typed arrays have the byte order of the machine. Every platform of Node.js but s390x is little-endian.
+// Typed arrays use the machine's byte order. Every Node.js platform except s390x is little-endian.
 function requireLittleEndian(): void {
   if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) return
-  throw new BodyError('unsupported', 'Binary tensors need a little-endian machine.')
+  throw new BodyError('unsupported', 'Binary tensors require a little-endian machine.')
 }

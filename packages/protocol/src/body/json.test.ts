@@ -4,17 +4,17 @@ import { JSON_DEPTH_MAX, JsonSyntaxError, parseJson, type JsonOptions } from './
 
 const parse = (text: string, options?: JsonOptions) => parseJson(Buffer.from(text), options)
 
-test('reads what JSON.stringify writes', () => {
+test('reads the output of JSON.stringify', () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 5 }), fc.constantFrom('', ' ', '\t'), (value, indent) => {
       const text = JSON.stringify(value, null, indent)
-      // As text, because our objects have no prototype.
+      // Compared as text, because parsed objects have no prototype.
       expect(JSON.stringify(parse(text), exact)).toBe(JSON.stringify(JSON.parse(text)))
     }),
   )
 })
 
-test('accepts and rejects the same texts as JSON.parse', () => {
+test('accepts and rejects the same input as JSON.parse', () => {
   const token = fc.constantFrom(
     ...Array.from('[]{}:,"\\ \n'),
     '0',
@@ -36,7 +36,7 @@ test('accepts and rejects the same texts as JSON.parse', () => {
   )
 })
 
-test('throws nothing but JsonSyntaxError on any bytes', () => {
+test('throws no error other than JsonSyntaxError, whatever the bytes are', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
       try {
@@ -86,7 +86,7 @@ function nested(depth: number): string {
 }
 
 function exact(_key: string, value: unknown): unknown {
-  // JSON.stringify cannot write bigints; only integers that JSON.parse would round are bigints here.
+  // JSON.stringify cannot write bigints. Only integers that JSON.parse would round are bigints here.
   return typeof value === 'bigint' ? Number(value) : value
 }
 

@@ -1,8 +1,8 @@
-// Reads a JSON body. JSON.parse is unsuitable: it rounds integers above 2^53, which INT64 tensors need exactly, its
+// Reads a JSON body. JSON.parse is unsuitable: it rounds integers above 2^53, but INT64 tensors need exact ones, its
 // recursion is unbounded, and its errors have no reliable position.
 import { utf8Decoder } from './utf8.ts'
 
-/** A JSON value. Objects have no prototype, integers that a double cannot hold are bigints. */
+/** A JSON value. Objects have no prototype; integers that a double cannot represent are bigints. */
 export type Json = null | boolean | number | bigint | string | Json[] | JsonObject
 
 /** A JSON object without a prototype, so that `__proto__` is a key like any other. */
@@ -10,21 +10,21 @@ export interface JsonObject {
   [key: string]: Json | undefined
 }
 
-/** What differs between the two protocols of KServe's own server (orjson for V1, Python's json for V2). */
+/** The differences between the two protocols of KServe's own server (orjson for V1, Python's json for V2). */
 export interface JsonOptions {
-  /** Accept the tokens NaN, Infinity and -Infinity, as Python's parser does. @default false */
+  /** Accepts the tokens NaN, Infinity and -Infinity, as Python's parser does. @default false */
   readonly nonFinite?: boolean
   /**
-   * Omit a member whose value exceeds a limit: a number out of range, a value that is nested too deeply, or a list that
-   * contains one. @default false: it is an error
+   * Omits a member whose value exceeds a limit: a number out of range, a value nested too deeply, or a list that
+   * contains one. @default false: such a value is an error
    */
   readonly leaveOut?: boolean
 }
 
-/** Deepest accepted nesting; Triton's limit. */
+/** Maximum nesting depth, the same as Triton's. */
 export const JSON_DEPTH_MAX = 100
 
-/** The body is not JSON that we read; `offset` counts characters from the start of the body. */
+/** Thrown for a body that cannot be read as JSON; `offset` counts characters from the start of the body. */
 export class JsonSyntaxError extends Error {
   override readonly name = 'JsonSyntaxError'
   readonly offset: number
@@ -35,14 +35,14 @@ export class JsonSyntaxError extends Error {
   }
 }
 
-/** Whether a value is a JSON object (and not a list or null). */
+/** Returns whether a value is a JSON object, not a list or null. */
 export function isJsonObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /**
  * Parses UTF-8 JSON.
- * @throws JsonSyntaxError when the bytes are not UTF-8, not JSON, nested too deep or hold an infinite number.
+ * @throws JsonSyntaxError if the bytes are not UTF-8, not JSON, nested too deeply or contain an infinite number.
  */
 export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
   let text: string
@@ -55,7 +55,7 @@ export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
-// The longest integer of a tensor has 20 digits; converting longer ones to bigint would only take time.
+// The longest integer of a tensor has 20 digits; converting longer ones to bigint would only waste time.
 const INTEGER_DIGITS_MAX = 40
 
 class Reader {
@@ -74,10 +74,10 @@ class Reader {
     const value = this.#value(0)
     this.#space()
     if (this.#at < this.#text.length) this.#fail('Extra data')
-    return value === undefined ? this.#fail('Beyond a bound') : value
+    return value === undefined ? this.#fail('Limit exceeded') : value
   }
 
-  // Undefined = omitted.
+  // Returns undefined for an omitted value.
   #value(depth: number): Json | undefined {
     this.#space()
     switch (this.#text.charCodeAt(this.#at)) {
@@ -144,7 +144,7 @@ class Reader {
         this.#at = at + 1
         return isPlain ? this.#text.slice(start + 1, at) : this.#unescape(start)
       }
-      // Escapes and (forbidden) control characters are left to JSON.parse.
+      // JSON.parse handles escapes and (forbidden) control characters.
       if (character === 0x5c || character < 0x20) isPlain = false
       if (character === 0x5c) at++
     }
@@ -173,7 +173,7 @@ class Reader {
     const [literal] = match
     const value = Number(literal)
     const isInteger = /^-?\d+$/.test(literal)
-    // As orjson: a number that no double can hold is refused, not rounded to infinity.
+    // As in orjson, a number that a double cannot represent is rejected, not rounded to infinity.
     if (!Number.isFinite(value) || (isInteger && literal.length > INTEGER_DIGITS_MAX)) {
       if (!this.#leaveOut) this.#fail('Number out of range')
       this.#at = NUMBER.lastIndex
@@ -194,7 +194,7 @@ class Reader {
     return this.#leaveOut || this.#fail(`Nested deeper than ${JSON_DEPTH_MAX} levels`)
   }
 
-  // Over a list or an object, without recursion.
+  // Skips a list or an object, without recursion.
   #skip(): undefined {
     let depth = 0
     do {

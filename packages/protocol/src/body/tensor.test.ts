@@ -77,7 +77,7 @@ test.each([
   ['BOOL', [1]],
   ['BYTES', [1]],
   ['FP64', [{}]],
-] as [Datatype, Json[]][])('neither rounds nor wraps nor coerces: %s %s', (datatype, values) => {
+] as [Datatype, Json[]][])('rejects instead of rounding, wrapping or coercing: %s %s', (datatype, values) => {
   expect(() => toTensorData('X', datatype, values)).toThrow(`is not a value of ${datatype}`)
 })
 
@@ -87,7 +87,7 @@ test('reads NaN and infinities as numbers, and writes them as null', () => {
   expect(toFlatJson({ name: 'X', datatype: 'FP32', shape: [4], data })).toBe('[null,null,null,1.5]')
 })
 
-test('accepts the largest values of FP32, values that round to them, and larger ones as FP64', () => {
+test('accepts the largest FP32 values and values that round to them, and larger ones as FP64', () => {
   const largest = 3.4028234663852886e38
   expect(toTensorData('X', 'FP32', [largest, -largest, 3.4028235e38])).toEqual(
     Float32Array.of(largest, -largest, largest),
@@ -101,7 +101,7 @@ test('keeps 64-bit integers exact in both directions', () => {
   expect(toFlatJson({ name: 'X', datatype: 'INT64', shape: [3], data })).toBe(`[${values.join(',')}]`)
 })
 
-test('nests a scalar to the bare value and an empty axis to an empty list', () => {
+test('writes a scalar as the bare value and an empty axis as an empty list', () => {
   expect(toNestedJson({ name: 'X', datatype: 'FP32', shape: [], data: Float32Array.of(2) })).toBe('2')
   expect(toNestedJson({ name: 'X', datatype: 'FP32', shape: [0, 3], data: new Float32Array() })).toBe('[]')
 })

@@ -1,8 +1,8 @@
-// Tensors between JSON and typed arrays: values by datatype, shape against data.
+// Converts tensors between JSON and typed arrays, and checks values against the datatype and the shape.
 import { BodyError } from './body-error.ts'
 import type { Json } from './json.ts'
 
-/** Datatypes of the Open Inference Protocol whose values can be read and written. */
+/** The supported datatypes of the Open Inference Protocol. */
 export type Datatype =
   | 'BOOL'
   | 'UINT8'
@@ -17,7 +17,7 @@ export type Datatype =
   | 'FP64'
   | 'BYTES'
 
-/** The values of a tensor, row-major. BOOL is 0 or 1 in a Uint8Array. */
+/** A tensor's values, row-major. A BOOL value is 0 or 1 in a Uint8Array. */
 export type TensorData =
   | Uint8Array
   | Uint16Array
@@ -31,7 +31,7 @@ export type TensorData =
   | Float64Array
   | string[]
 
-/** The typed array that holds the values of each datatype but BYTES. */
+/** The typed array for the values of each datatype except BYTES. */
 export const TYPED_ARRAYS = {
   BOOL: Uint8Array,
   UINT8: Uint8Array,
@@ -54,7 +54,7 @@ export interface Tensor {
   readonly data: TensorData
 }
 
-/** A list flattened row-major, and the shape that its nesting shows. */
+/** A nested list flattened row-major, and its shape. */
 export interface Flat {
   readonly shape: readonly number[]
   readonly values: readonly Json[]
@@ -62,7 +62,7 @@ export interface Flat {
 
 /**
  * Flattens nested lists.
- * @throws BodyError `invalid_value` when the nesting is ragged, in numpy's words.
+ * @throws BodyError `invalid_value` if the nesting is ragged, with numpy's message.
  */
 export function flatten(nested: readonly Json[]): Flat {
   const shape: number[] = []
@@ -92,12 +92,12 @@ function ragged(shape: readonly number[], axis: number): BodyError {
   )
 }
 
-/** Values in a tensor of this shape; above 2^53 the product is not exact, but never below it. */
+/** Returns the number of values in a tensor of this shape: inexact above 2^53, but exact up to it. */
 export function countOf(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1)
 }
 
-/** Dimensions as KServe's server prints them: `(2,4)`. */
+/** Formats a shape as KServe's server does: `(2,4)`. */
 export function printShape(shape: readonly number[]): string {
   return `(${shape.join(',')}${shape.length === 1 ? ',' : ''})`
 }
@@ -115,8 +115,8 @@ const INTEGERS: Partial<Record<Datatype, { min: bigint; max: bigint }>> = {
 
 /**
  * Turns JSON values into the typed array of a datatype.
- * @throws BodyError `invalid_value` when a value is not of the datatype; nothing is rounded or wrapped, unlike
- * in some places of KServe's server.
+ * @throws BodyError `invalid_value` if a value is not of the datatype. Values are never rounded or wrapped, as
+ * KServe's server does in some cases.
  */
 export function toTensorData(name: string, datatype: Datatype, values: readonly Json[]): TensorData {
   const refuse = (value: Json): never => {
@@ -138,7 +138,7 @@ export function toTensorData(name: string, datatype: Datatype, values: readonly 
     return exact < range.min || exact > range.max ? refuse(value) : exact
   }
   const float = (value: Json): number => {
-    // Also null, which KServe's V2 reads as NaN: its scikit-learn models then reject the request, while a model
+    // Rejects null too. KServe's V2 reads it as NaN: its scikit-learn models then reject the request, while a model
     // here would classify it. Clients can send the token NaN, or binary data.
     if (typeof value !== 'number' && typeof value !== 'bigint') return refuse(value)
     const number = Number(value)
@@ -159,7 +159,7 @@ function printValue(value: Json): string {
   return value !== null && typeof value === 'object' ? 'an object' : String(value)
 }
 
-/** The values as one flat JSON list. 64-bit integers are exact, NaN and infinities are `null`. */
+/** Returns the values as a flat JSON list. 64-bit integers are exact; NaN and infinities are `null`. */
 export function toFlatJson(tensor: Tensor): string {
   const { data } = tensor
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return `[${data.join(',')}]`
@@ -168,7 +168,7 @@ export function toFlatJson(tensor: Tensor): string {
   return JSON.stringify(Array.from(data as Iterable<number | string>))
 }
 
-/** The values as JSON lists nested to the shape; a scalar is the bare value. */
+/** Returns the values as JSON lists nested according to the shape; a scalar is the bare value. */
 export function toNestedJson(tensor: Tensor): string {
   return nest(tensor, 0, 0, countOf(tensor.shape))
 }

@@ -1,4 +1,4 @@
-// The result for valid requests. The model server's tests cover each validation rule, with KServe's answer.
+// Tests the result for valid requests. The model server's tests cover each validation rule, with KServe's answer.
 import { expect, test } from 'vitest'
 import { readV2Request, type ModelSignature } from './v2-request.ts'
 
@@ -39,7 +39,7 @@ test.each([{}, { outputs: null }, { outputs: [] }])('requests every output for %
   ])
 })
 
-test('reads binary tensors next to JSON ones, and which outputs must be binary', () => {
+test('reads a mix of binary and JSON tensors, and determines which outputs must be binary', () => {
   const binary = { name: 'a', shape: [1], datatype: 'INT64', parameters: { binary_data_size: 8 } }
   const outputs = [{ name: 'z', parameters: { binary_data: true } }]
   const request = read({ id: '7', inputs: [b, binary], outputs }, [255, 0, 0, 0, 0, 0, 0, 128])

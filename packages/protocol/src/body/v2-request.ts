@@ -17,19 +17,19 @@ export interface ModelSignature {
   readonly outputs: readonly { readonly name: string }[]
 }
 
-/** A V2 request that fits the model by names and datatypes. */
+/** A V2 request whose names and datatypes match the model. */
 export interface V2Request {
   /** The requester's id. */
   readonly id: string | undefined
   /** One tensor per input of the model, in the model's order. */
   readonly inputs: readonly Tensor[]
-  /** What to answer, in the order of the request. */
+  /** The requested outputs, in the order of the request. */
   readonly outputs: readonly { readonly name: string; readonly isBinary: boolean }[]
 }
 
 /**
  * Reads a request.
- * @param jsonLength bytes of JSON before the binary tensors; undefined when the body is JSON alone.
+ * @param jsonLength number of JSON bytes before the binary tensors; undefined if the body is only JSON.
  * @throws BodyError `invalid_input` for wrong names and datatypes, `invalid_value` for wrong values, otherwise the
  * code of the violated validation rule.
  */
@@ -53,8 +53,8 @@ export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLengt
   return {
     id: id ?? undefined,
     inputs: inOrderOf(model, inputs),
-    // KServe and Triton: an empty list asks for every output. One that is listed without `binary_data` is JSON,
-    // whatever the request asks for.
+    // KServe and Triton: an empty list requests every output. An output that is listed without `binary_data` is JSON,
+    // whatever the parameters of the request are.
     outputs:
       outputs.length === 0
         ? everyOutput
@@ -72,7 +72,7 @@ function parseBody(bytes: Uint8Array): Json {
   }
 }
 
-/** The bytes after the JSON, taken by the inputs in their order. */
+/** The bytes after the JSON, which belong to the inputs in their order. */
 class Binary {
   readonly json: Uint8Array
   #rest: Uint8Array
@@ -92,7 +92,7 @@ class Binary {
     if (size > this.#rest.length) {
       throw new BodyError(
         'invalid_value',
-        `input "${name}" announces ${size} bytes of binary data, but ${this.#rest.length} are left`,
+        `input "${name}" declares ${size} bytes of binary data, but only ${this.#rest.length} remain`,
       )
     }
     const taken = this.#rest.subarray(0, size)
@@ -139,7 +139,7 @@ function fromJson(
   return toTensorData(name, datatype, values)
 }
 
-/** KServe's scikit-learn examples call the only input `input-0`, whatever the model calls it. */
+/** Accepts `input-0` for a model's only input: KServe's scikit-learn examples use this name for any model. */
 function declaredInput(model: ModelSignature, name: string): DeclaredTensor {
   const declared =
     model.inputs.length === 1 ? model.inputs[0] : model.inputs.find((input) => input.name === name)

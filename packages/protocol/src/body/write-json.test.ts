@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { parseJson } from './json.ts'
 import { writeJson } from './write-json.ts'
 
-test('writes the same text as JSON.stringify if nothing is lost', () => {
+test('writes the same text as JSON.stringify if that loses nothing', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       expect(writeJson(value)).toBe(JSON.stringify(value))

@@ -1,15 +1,15 @@
 // Writes a JSON body. JSON.stringify is unsuitable: it turns NaN into null, a typed array into an object with numbered
 // members and a Map into {}, and it refuses the bigints that INT64 tensors need.
 
-// JSON.stringify throws a RangeError after some thousands; no model accepts nearly as many.
+// JSON.stringify throws a RangeError after some thousands of levels; models accept far fewer.
 const DEPTH_MAX = 1_000
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 
 /**
- * A value as JSON text, without spaces. Bigints are written with all their digits, typed arrays as lists. As with
- * JSON.stringify, the result of an object's own `toJSON` takes its place, and a member that is undefined is left out.
- * @throws TypeError with the position of a value that JSON cannot represent (NaN, a function, an invalid Date, a Map),
- * which is never replaced by another value
+ * Returns a value as JSON text without spaces. Writes bigints with all their digits, and typed arrays as lists. As with
+ * JSON.stringify, the result of an object's `toJSON` replaces the object, and undefined members are omitted.
+ * @throws TypeError with the position of a value that JSON cannot represent (NaN, a function, an invalid Date, a Map);
+ * such a value is never replaced
  */
 export function writeJson(value: unknown): string {
   return new Writer().text(value)
@@ -33,10 +33,10 @@ class Writer {
     return this.#refuse(value === undefined ? 'undefined' : `a ${typeof value}`)
   }
 
-  // A typed array comes first: Buffer has a toJSON of its own, which makes an object of it.
+  // Typed arrays are checked first: Buffer has its own toJSON, which returns an object.
   #resolved(value: unknown): unknown {
     if (typeof value !== 'object' || value === null || isTypedArray(value)) return value
-    // Its toJSON gives null.
+    // The toJSON of an invalid Date returns null.
     if (value instanceof Date && Number.isNaN(value.getTime())) this.#refuse('an invalid Date')
     if ('toJSON' in value && typeof value.toJSON === 'function') {
       return (value.toJSON as (key: string) => unknown)(String(this.#path.at(-1) ?? ''))
@@ -54,13 +54,13 @@ class Writer {
     return tag === 'Object' ? this.#object(value) : this.#refuse(`of type ${tag}; give a list or an object`)
   }
 
-  // By index: holes are undefined here, and a typed array needs no copy.
+  // Iterates by index: holes are undefined, and a typed array need not be copied.
   #list(list: ArrayLike<unknown>): string {
     let text = '['
     for (let index = 0; index < list.length; index++) {
       if (index > 0) text += ','
       const item = list[index]
-      // Most of a body is numbers.
+      // Fast path, because most values are numbers.
       text += typeof item === 'number' && Number.isFinite(item) ? item : this.#at(index, item)
     }
     return `${text}]`

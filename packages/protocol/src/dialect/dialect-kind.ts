@@ -12,12 +12,12 @@ export interface Route {
 export interface DialectKind {
   /** Display name. */
   readonly title: string
-  /** The operation used when the topic names none. */
+  /** The operation of a topic that names none. */
   readonly defaultOperation: OperationName
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean
   /** The member that identifies a JSON body of the default operation, if there is one. */
   readonly bodyMember?: string
-  /** Its operations. A `metadata` request detects whether a server supports the dialect for a model. */
+  /** The operations of the protocol. A `metadata` request detects whether a server supports the dialect for a model. */
   readonly routes: Readonly<Partial<Record<OperationName, Route>>>
 }

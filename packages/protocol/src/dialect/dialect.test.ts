@@ -13,21 +13,21 @@ import {
   versionedDialects,
 } from './index.ts'
 
-test('every dialect has its default operation, and a description to find it out by', () => {
+test('every dialect has its default operation, and the metadata operation by which it is detected', () => {
   for (const dialect of dialectNames()) {
     expect(operationRoute(DIALECTS[dialect].defaultOperation, dialect, 'm')).toBeDefined()
     expect(operationRoute('metadata', dialect, 'm')?.method).toBe('GET')
   }
 })
 
-test('every operation is in some dialect, with a body exactly where it is posted', () => {
+test('every operation is in a dialect, and is sent with POST if and only if it has a body', () => {
   for (const name of Object.keys(OPERATIONS) as OperationName[]) {
     const dialect = dialectOf(name, dialectNames())!
     expect(operationRoute(name, dialect, 'm')?.method).toBe(OPERATIONS[name].hasBody ? 'POST' : 'GET')
   }
 })
 
-test('a name is one path segment, whatever is in it', () => {
+test('a name is one path segment, whatever it contains', () => {
   expect(operationRoute('predict', 'v1', 'a/../b')?.path).toBe('/v1/models/a%2F..%2Fb:predict')
   expect(operationRoute('infer', 'v2', "$&{version}['", '3/x')?.path).toBe(
     "/v2/models/$&%7Bversion%7D%5B'/versions/3%2Fx/infer",
@@ -43,7 +43,7 @@ test.each([
   ['a?b#c', 'a%3Fb%23c'],
   ['ü', '%C3%BC'],
 ])(
-  'the name %j goes as %s: what RFC 3986 allows in a segment stays, for servers that do not decode',
+  'the name %j is sent as %s: characters that RFC 3986 allows in a segment are not encoded',
   (name, segment) => {
     expect(operationRoute('infer', 'v2', name, name)?.path).toBe(
       `/v2/models/${segment}/versions/${segment}/infer`,
@@ -70,14 +70,14 @@ test.each([
   expect(isServerModelName(name)).toBe(isName)
 })
 
-test('a version stands in the path where the dialect has a place for it', () => {
+test('the path contains the version if the dialect supports versions', () => {
   expect(versionedDialects()).toEqual(['v2'])
   expect(operationRoute('ready', 'v2', 'iris', '3')?.path).toBe('/v2/models/iris/versions/3/ready')
   expect(operationRoute('ready', 'v2', 'iris')?.path).toBe('/v2/models/iris/ready')
   expect(operationRoute('ready', 'v1', 'iris', '3')?.path).toBe('/v1/models/iris')
 })
 
-test('what a model offers follows from what it speaks; the preferred dialect answers', () => {
+test('a model has the operations of its dialects; the preferred dialect is used', () => {
   expect(operationsOf(['v1'])).toEqual(['predict', 'explain', 'metadata', 'ready'])
   expect(operationsOf(['v1', 'v2'])).toEqual(['predict', 'explain', 'infer', 'metadata', 'ready'])
   expect(defaultOperationOf(['v1', 'v2'])).toBe('infer')
@@ -95,12 +95,12 @@ test.each([
   [Object.create({ inputs: [] }) as object, undefined],
   ['inputs', undefined],
   [null, undefined],
-])('the body %j is made for %s', (body, operation) => {
+])('the body %j is intended for the operation %s', (body, operation) => {
   expect(operationOfBody(body)).toBe(operation)
 })
 
-test('the meaning of an operation shows how it is asked for, without the brackets of the template', () => {
+test('the meaning of an operation includes its HTTP requests, without the brackets of the template', () => {
   expect(operationMeaning('ready')).toBe(
-    'Whether it can answer: GET /v2/models/{model}/ready, or GET /v1/models/{model}',
+    'Model readiness: GET /v2/models/{model}/ready, or GET /v1/models/{model}',
   )
 })

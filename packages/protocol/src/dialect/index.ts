@@ -6,10 +6,10 @@ import { v2 } from './v2.ts'
 
 export type { DialectKind, Route } from './dialect-kind.ts'
 
-/** In order of preference: the first dialect of a model that has the operation is used. */
+/** All dialects in order of preference: the first dialect of a model that has the operation is used. */
 export const DIALECTS = { v2, v1 } as const satisfies Record<string, DialectKind>
 
-/** The name of a dialect: the `protocolVersion` of a configuration, one of the `protocol_versions` of a model card. */
+/** The name of a dialect: a configuration's `protocolVersion`, and an element of a model card's `protocol_versions`. */
 export type Dialect = keyof typeof DIALECTS
 
 /** All dialects, in order of preference. */
@@ -30,14 +30,14 @@ export function operationsOf(dialects: readonly Dialect[]): OperationName[] {
   return names.filter((name) => dialectOf(name, dialects) !== undefined)
 }
 
-/** The dialect for an operation of a model that supports these; undefined = none has the operation. */
+/** The dialect for an operation of a model that supports these dialects; undefined = none has the operation. */
 export function dialectOf(operation: OperationName, dialects: readonly Dialect[]): Dialect | undefined {
   return dialectNames().find(
     (dialect) => dialects.includes(dialect) && routeOf(operation, dialect) !== undefined,
   )
 }
 
-/** The operation used when the topic names none: that of the preferred dialect. */
+/** The operation of a topic that names none: the default of the preferred dialect. */
 export function defaultOperationOf(dialects: readonly Dialect[]): OperationName {
   const preferred = dialectNames().find((dialect) => dialects.includes(dialect))
   if (preferred === undefined) throw new RangeError('A model supports at least one dialect.')
@@ -45,7 +45,7 @@ export function defaultOperationOf(dialects: readonly Dialect[]): OperationName 
 }
 
 /**
- * The operation that a parsed JSON body is intended for; undefined = it has no dialect's identifying member. The
+ * The operation that a parsed JSON body is intended for; undefined = it has the identifying member of no dialect. The
  * preferred dialect takes precedence if there are several.
  */
 export function operationOfBody(body: unknown): OperationName | undefined {
@@ -76,8 +76,8 @@ export function operationRoute(
 }
 
 /**
- * Whether text can be the name of a model on its server: one path segment without percent-encoding, because some servers
- * do not decode it. Allows more than names in topics, which have no `+`.
+ * Whether text can be a model's name on its server: one path segment without percent-encoding, because some servers
+ * do not decode it. Allows more characters than topics do, for example `+`.
  */
 export function isServerModelName(name: string): boolean {
   // RFC 3986 §3.3: pchar without percent-encoding. A segment of only dots refers to another path (§5.2.4).

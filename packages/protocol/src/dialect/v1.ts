@@ -11,7 +11,7 @@ export const v1 = {
     predict: { method: 'POST', path: '/v1/models/{model}:predict' },
     explain: { method: 'POST', path: '/v1/models/{model}:explain' },
     metadata: { method: 'GET', path: '/v1/models/{model}' },
-    // KServe V1 has no path of its own for it: the description has a member `ready`.
+    // KServe V1 has no separate path for readiness: the model's description contains a member `ready`.
     ready: { method: 'GET', path: '/v1/models/{model}' },
   },
 } as const satisfies DialectKind
