@@ -7,7 +7,7 @@ import type { DialTarget } from './transport.ts'
 const CONNACK_NOT_AUTHORIZED = new Set([4, 5, 0x86, 0x87, 0x8a, 0x8c])
 const CONNACK_WRONG_VERSION = new Set([1, 0x84])
 
-// Remedies for a broker certificate that was not accepted.
+// Remedies for a rejected broker certificate.
 const CERTIFICATE_REMEDIES: Partial<Record<TlsFailureKind, (reason: unknown) => string>> = {
   untrusted: () => 'set the option ca to the authority that signed it',
   'wrong-name': (reason) => `connect with a name from the certificate${namesOf(reason)}`,
@@ -15,7 +15,7 @@ const CERTIFICATE_REMEDIES: Partial<Record<TlsFailureKind, (reason: unknown) => 
 }
 
 /**
- * Returns the error for a connection that could not be opened. `reason` is mqtt.js's error; undefined when the broker
+ * Returns the error for a connection that could not be opened. `reason` is mqtt.js's error; undefined if the broker
  * closed the connection.
  */
 export function dialError(target: DialTarget, reason: unknown): InferwireError {
@@ -122,7 +122,7 @@ export function publishError(reasonCode: number, topic: string, model: string): 
   }
 }
 
-/** Returns the broker's address for messages, without user name and password. */
+/** Returns the broker's address for error messages, without the user name and the password. */
 export function addressOf({ protocol, host, pathname }: URL): string {
   return `${protocol}//${host}${pathname === '/' ? '' : pathname}`
 }

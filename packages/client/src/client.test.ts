@@ -26,7 +26,7 @@ async function open(options: ConnectOptions = {}, url = broker.url): Promise<Cli
   return client
 }
 
-// Subscribes to all requests below a root and passes each to `respond`.
+// Subscribes to all requests below a root, and passes each one to `respond`.
 async function startResponder(respond: Respond, root = 'infer', url = broker.url): Promise<MqttClient> {
   const mqtt = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 50 })
   mqtt.on('error', () => {})
@@ -88,7 +88,7 @@ test('sends a request with its deadline on MQTT 5, and returns all parts of the 
   expect(packet.properties?.messageExpiryInterval).toBe(3)
   const user = packet.properties?.userProperties as Record<string, string | string[]>
   expect(user['x-line']).toBe('7')
-  // The first value applies: a header cannot override the deadline.
+  // The first value is used, so a header cannot override the deadline.
   const [timeoutMs] = user['timeout-ms']!
   expect(Number(timeoutMs)).toBeGreaterThan(2_000)
   expect(Number(timeoutMs)).toBeLessThanOrEqual(2_500)
@@ -162,7 +162,7 @@ test('an abort before or after sending ends the request with cancelled', async (
   expect(client.stats.inFlight).toBe(0)
 })
 
-test('a finished request leaves no listener on the signal', async () => {
+test('a finished request leaves no listener on the abort signal', async () => {
   await startResponder(echo)
   const client = await open()
   const { signal } = new AbortController()
@@ -170,7 +170,7 @@ test('a finished request leaves no listener on the signal', async () => {
   expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
-test('ignores replies with another correlation or topic, and second replies', async () => {
+test('ignores replies with other Correlation Data or another topic, and second replies', async () => {
   await startResponder((request, mqtt) => {
     const { responseTopic, correlationData } = request.packet.properties!
     const send = (topic: string, correlation: Buffer): void => {
@@ -206,7 +206,7 @@ test.each([5, '3.1.1'] as const)(
     const held: (() => void)[] = []
     await startResponder((request, mqtt) => {
       held.push(() => echo(request, mqtt))
-      // In reverse order, so that matching by order would fail.
+      // Replies are sent in reverse order, so that matching by order would fail.
       if (held.length === 500) for (const send of held.splice(0).toReversed()) send()
     })
     const client = await open({ mqttVersion })
@@ -227,13 +227,13 @@ test('resends an unanswered request with the same Correlation Data', async () =>
   })
   const client = await open()
   const answer = await client.infer('iris', {}, { repeatAfterMs: 20 })
-  // One more may be in flight when the reply arrives.
+  // Another copy may be in flight when the reply arrives.
   expect(answer.attempts).toBeGreaterThanOrEqual(3)
   expect(new Set(correlations).size).toBe(1)
 })
 
-test('resends a request after the broker was killed and lost its state', async () => {
-  // The broker saves nothing to disk, so that only a repeat of the client can deliver the request.
+test('resends a request after the broker is killed and loses its state', async () => {
+  // The broker saves nothing to disk, so only a repeat from the client can deliver the request.
   const forgetful = await startMosquitto({ config: ['autosave_interval 0'] })
   closing.push(() => forgetful.stop())
   const seen: Request[] = []
@@ -264,7 +264,7 @@ test('resends a request after the broker was killed and lost its state', async (
   expect(second!.packet.properties?.responseTopic).toBe(first!.packet.properties?.responseTopic)
 })
 
-test('sends a request that was made while the broker was down after the broker has restarted', async () => {
+test('sends a request made during a broker outage after the broker restarts', async () => {
   const flaky = await startMosquitto()
   closing.push(() => flaky.stop())
   await startResponder(echo, 'infer', flaky.url)
@@ -306,7 +306,7 @@ test('returns the retained cards sorted by name, and reports messages that are n
   expect(await client.model('x', { onUnreadable })).toBeUndefined()
 })
 
-test('returns the retained statuses of the connectors', async () => {
+test("returns the connectors' retained statuses", async () => {
   const publisher = await connectAsync(broker.url, { protocolVersion: 5 })
   closing.push(() => publisher.endAsync())
   const status = { contract: 1, state: 'online', version: '1', timestamp: 1, models: ['iris'] }
@@ -325,7 +325,7 @@ test('returns the retained statuses of the connectors', async () => {
   ])
 })
 
-test('a request over the packet size limit fails with payload_too_large and its size on MQTT 3.1.1', async () => {
+test('on MQTT 3.1.1, a request above the packet size limit fails with payload_too_large, and the error contains its size', async () => {
   const small = await startMosquitto({ config: ['max_packet_size 50000'] })
   closing.push(() => small.stop())
   await startResponder(echo, 'infer', small.url)
@@ -338,7 +338,7 @@ test('a request over the packet size limit fails with payload_too_large and its 
   expect((await large).message).toMatch(/does not accept packets of that size: .* its 60018 bytes/)
 })
 
-test('lists size, access rules and connector as causes when an MQTT 3.1.1 broker drops an acknowledged message', async () => {
+test('lists size, access rules and connector as possible causes if an MQTT 3.1.1 broker drops an acknowledged message', async () => {
   const lossy = await startMosquitto({ config: ['message_size_limit 50000'] })
   closing.push(() => lossy.stop())
   await startResponder(echo, 'infer', lossy.url)
@@ -355,7 +355,7 @@ test('lists size, access rules and connector as causes when an MQTT 3.1.1 broker
   expect(on5).toMatchObject({ code: 'payload_too_large' })
 })
 
-test('close returns in time although the broker is frozen and requests are in flight', async () => {
+test('close returns in time even if the broker is frozen and requests are in flight', async () => {
   const frozen = await startMosquitto()
   closing.push(() => frozen.stop('SIGKILL'))
   const client = await open({}, frozen.url)
@@ -367,7 +367,7 @@ test('close returns in time although the broker is frozen and requests are in fl
   expect(await models).toMatchObject({ code: 'broker_unreachable' })
 })
 
-test('rejects requests over inFlightMax with overloaded, and cancels those in flight on close', async () => {
+test('rejects requests above inFlightMax with overloaded, and cancels those in flight on close', async () => {
   await startResponder(() => {})
   const client = await open({ inFlightMax: 2 })
   const waiting = [client.infer('iris', {}), client.infer('iris', {})].map(failureOf)

@@ -24,9 +24,9 @@ export interface ClientStats {
 
 const PACKET_TOO_LARGE = 0x95
 
-/** A client of the models behind a broker. Created by `connect()`. */
+/** A client for the models behind a broker. Created by `connect()`. */
 export class Client {
-  /** The `{client}` level of its topics. */
+  /** The `{client}` level of the client's topics. */
   readonly identity: string
   readonly #settings: Settings
   readonly #instance = randomInstance()
@@ -57,7 +57,7 @@ export class Client {
     return client
   }
 
-  /** Whether the client is connected now. Requests made while it is not wait for the next connection. */
+  /** Whether the client is connected now. Requests made while it is disconnected wait for the next connection. */
   get isConnected(): boolean {
     return this.#link.connection !== undefined
   }
@@ -71,7 +71,7 @@ export class Client {
   }
 
   /**
-   * Sends a request to a model and waits for its reply. The body is what you would POST to the model server.
+   * Sends a request to a model and waits for its reply. The body is the one you would POST to the model server.
    * The request may be executed more than once if the broker or the connector crashes. It ends in a reply, an error
    * or `deadline_exceeded`.
    * @throws InferwireError for an error reply, the deadline, an abort, or a refusal by the broker
@@ -93,7 +93,7 @@ export class Client {
 
   /**
    * Makes a V1 prediction: takes instances, returns predictions.
-   * @throws InferwireError as `infer()`, and `upstream_invalid_response` when the reply has no predictions
+   * @throws InferwireError as `infer()`, and `upstream_invalid_response` if the reply contains no predictions
    */
   async predict<Prediction = unknown>(
     model: string,
@@ -127,7 +127,7 @@ export class Client {
     return await collectStatuses(this.#retained(this.#settings.topics.statusFilter, options), options)
   }
 
-  /** Returns the card of one model, or undefined when none is retained. @throws InferwireError without a connection */
+  /** Returns the card of one model, or undefined if none is retained. @throws InferwireError without a connection */
   async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
     // A wildcard would match the card of any model.
     if (!isModelName(name)) return undefined
@@ -183,11 +183,11 @@ export class Client {
     else request.answered(message)
   }
 
-  // The session ended with the connection, so requests and replies in flight may be lost. They are all sent again.
+  // The session ended with the connection, so requests and replies in flight may be lost. All requests are sent again.
   #resume(connection: Connection, attempts: number): void {
     this.#window.open(connection)
     for (const request of this.#waiting.values()) {
-      // After an outage of the broker, the connection did not break because of a request.
+      // After a broker outage, no request is suspected of having broken the connection.
       if (attempts > 1) request.cuts = 0
       request.resume()
     }
@@ -231,7 +231,7 @@ export class Client {
         }
         return async () => {
           this.#retainedListeners.delete(listen)
-          // If the connection is closed, its subscriptions are gone too.
+          // If the connection is closed, its subscriptions no longer exist.
           await connection.unsubscribe(filter).catch(() => {})
         }
       },

@@ -4,8 +4,8 @@ import { dialMqtt } from './mqtt-connection.ts'
 import { resolveSettings, type ConnectOptions } from './options.ts'
 
 /**
- * Connects to a broker and subscribes to the replies of this client.
- * @param brokerUrl `mqtt://`, `mqtts://`, `ws://` or `wss://`; may contain user name and password
+ * Connects to a broker, and subscribes to this client's replies.
+ * @param brokerUrl `mqtt://`, `mqtts://`, `ws://` or `wss://`; may contain a user name and a password
  * @throws InferwireError `broker_unreachable` or `not_authorized`; TypeError for invalid options
  */
 export async function connect(brokerUrl: string | URL, options: ConnectOptions = {}): Promise<Client> {

@@ -1,11 +1,11 @@
 // The error class of the SDK, for error replies and for failures on the client's side.
 import { PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 
-/** The codes of failures on the client's side; all others are from the problem table. */
+/** The codes of failures on the client's side; all other codes are from the problem table. */
 export type LocalCode =
   'no_connector' | 'not_authorized' | 'broker_unreachable' | 'broker_refused' | 'certificate_refused'
 
-/** All codes of this version. A newer connector may send others. */
+/** All codes that this version defines. A newer connector may send others. */
 export type InferwireErrorCode = ProblemCode | LocalCode
 
 const RETRYABLE: Readonly<Record<LocalCode, boolean>> = {
@@ -37,7 +37,7 @@ export class InferwireError extends Error {
   readonly retryable: boolean
   /** Time to wait before a retry, in milliseconds. */
   readonly retryAfterMs: number | undefined
-  /** The body of the error reply; undefined without a reply. */
+  /** The body of the error reply; undefined if there was no reply. */
   readonly body: Uint8Array | undefined
   /** The model of the request. */
   readonly model: string | undefined
@@ -61,7 +61,7 @@ export class InferwireError extends Error {
   }
 }
 
-/** Returns an error's message, or its code if the message is empty (as when several addresses were tried). */
+/** Returns an error's message, or its code if the message is empty (for example after several addresses were tried). */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { code } = error as { code?: unknown }

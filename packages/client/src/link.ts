@@ -7,9 +7,9 @@ import type { Connection, Dial, DialTarget, Message } from './transport.ts'
 /** The callbacks of a link. */
 export interface LinkEvents {
   onMessage(message: Message): void
-  /** Connected and subscribed. `attempts` counts the attempts since the last connection. */
+  /** Called after connecting and subscribing. `attempts` is the number of attempts since the last connection. */
   onUp(connection: Connection, attempts: number): void
-  /** The connection was lost, with everything in flight on it. The link is already reconnecting. */
+  /** Called when the connection and everything in flight on it is lost. The link is already reconnecting. */
   onDown(reason: Error | undefined): void
 }
 
@@ -19,7 +19,7 @@ const PAUSE_MAX_MS = 5_000
 // A connection must last this long to reset the pause.
 const STABLE_AFTER_MS = 5_000
 
-/** A connection that reconnects by itself. */
+/** A connection that reconnects automatically. */
 export class Link {
   readonly #dial: Dial
   readonly #target: DialTarget
@@ -31,7 +31,7 @@ export class Link {
   #dialing: Promise<void> | undefined
   #pauseMs = PAUSE_FIRST_MS
   #upAt = 0
-  /** Why there is no connection at the moment. */
+  /** The reason why there is currently no connection. */
   lastError: Error | undefined
   /** Connections opened after the first one. */
   reconnects = 0
@@ -48,7 +48,7 @@ export class Link {
     await this.#connect(1)
   }
 
-  /** The current connection; undefined while there is none. */
+  /** The current connection; undefined while disconnected. */
   get connection(): Connection | undefined {
     return this.#connection
   }
@@ -135,7 +135,7 @@ export class Link {
   }
 
   #lost(reason: Error | undefined): void {
-    // If it was lost before the subscription, #connect() throws.
+    // If the connection was lost before SUBACK, #connect() throws.
     if (this.#connection === undefined || this.#stop.signal.aborted) return
     this.#connection = undefined
     this.lastError = reason

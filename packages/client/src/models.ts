@@ -3,7 +3,7 @@ import { readCard, readStatus, type ConnectorStatus, type ReceivedCard } from '@
 import { delay } from './delay.ts'
 import type { Message } from './transport.ts'
 
-/** How long to wait for retained messages. */
+/** Time limits for collecting retained messages. */
 export interface RetainedOptions {
   /** Longest wait, in milliseconds. @default 5000 */
   readonly timeoutMs?: number | undefined
@@ -25,7 +25,7 @@ export interface RetainedSource {
 /** Default of `RetainedOptions.timeoutMs`. */
 export const RETAINED_TIMEOUT_DEFAULT_MS = 5_000
 const SETTLE_DEFAULT_MS = 200
-// Bound the memory of a collection; further messages are skipped.
+// Limits for the memory of a collection; further messages are skipped.
 const CARDS_MAX = 10_000
 const STATUSES_MAX = 1_000
 
@@ -66,7 +66,7 @@ export async function collectStatuses(
   return [...statuses.values()].sort((a, b) => (a.connector < b.connector ? -1 : 1))
 }
 
-// MQTT does not mark the last retained message, so a pause ends the collection; so does `read` when it returns true.
+// MQTT does not mark the last retained message, so a pause ends the collection. It also ends when `read` returns true.
 async function collect(
   source: RetainedSource,
   { timeoutMs = RETAINED_TIMEOUT_DEFAULT_MS, settleMs = SETTLE_DEFAULT_MS }: RetainedOptions,

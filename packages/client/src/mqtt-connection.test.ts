@@ -1,4 +1,4 @@
-// Tests the transport with a scripted broker, for packets that Mosquitto cannot be made to send.
+// Tests the transport with a scripted broker, for packets that a real Mosquitto never sends.
 import { once } from 'node:events'
 import { createServer, Socket, type AddressInfo, type Server } from 'node:net'
 import { generate, parser, type IPublishPacket, type Packet } from 'mqtt-packet'
@@ -104,7 +104,7 @@ test.each([
   expect(error.message).toBe(`The broker at ${url} refused user "cam7".`)
 })
 
-test('names mqttVersion when the broker does not support MQTT 5', async () => {
+test('suggests mqttVersion if the broker does not support MQTT 5', async () => {
   answer = (_packet, send) => send({ cmd: 'connack', reasonCode: 0x84, sessionPresent: false })
   expect((await failureOf(connect(url))).message).toMatch(
     /does not support MQTT 5; set mqttVersion to "3.1.1"/,
@@ -127,7 +127,7 @@ test('a broker that disconnects, does not answer or does not use MQTT fails with
   expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable' })
 })
 
-test('a closed port fails with broker_unreachable, with address and cause', async () => {
+test('a closed port fails with broker_unreachable, and the error contains address and cause', async () => {
   server.close()
   await once(server, 'close')
   const error = await failureOf(connect(url.replace('//', '//user:secret@')))
@@ -157,7 +157,7 @@ test("sends no more unacknowledged requests than the broker's Receive Maximum", 
       if (atSubscribe !== undefined) refuse(send)
     } else accept(packet, send, socket)
     if (packet.cmd === 'subscribe' && packet.subscriptions[0]!.topic === 'infer/models/iris') {
-      // SUBSCRIBE was written after the requests, so all that were sent without waiting have arrived.
+      // SUBSCRIBE was sent after the requests, so all requests that did not have to wait have arrived.
       atSubscribe = waiting.length
       refuse(send)
     }
@@ -199,7 +199,7 @@ test('fails with broker_unreachable after connectTimeoutMs without a SUBACK', as
   expect(error.message).toBe(`The broker at ${url} did not answer SUBSCRIBE within 100 ms.`)
 })
 
-test('repeats a request again when a repeat finds no subscriber, because the connector may still reconnect', async () => {
+test('keeps repeating a request when a repeat finds no subscriber, because the connector may still reconnect', async () => {
   let publishes = 0
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'publish') {
@@ -229,7 +229,7 @@ test('a repeat that exceeds the quota does not end a request that was accepted b
   }
   const client = await connect(url)
   const { attempts } = await client.infer('iris', {}, { repeatAfterMs: 10 })
-  // One more may be in flight when the reply arrives.
+  // Another copy may be in flight when the reply arrives.
   expect(attempts).toBeGreaterThanOrEqual(3)
   await client.close()
 })
@@ -282,7 +282,7 @@ test('reconnects after a malformed packet', async () => {
   await client.close()
 })
 
-test('close ends a client that is connecting or has an unacknowledged request', async () => {
+test('close ends a client that is connecting, and one that has an unacknowledged request', async () => {
   const client = await connect(url)
   const request = failureOf(client.infer('iris', {}))
   server.close()

@@ -1,4 +1,4 @@
-// The transport over mqtt.js. Each network connection has a new mqtt.js client, so that mqtt.js resends nothing.
+// The transport over mqtt.js. Each network connection uses a new mqtt.js client, so that mqtt.js resends nothing.
 import { connect, UniqueMessageIdProvider } from 'mqtt'
 import type {
   IClientOptions,
@@ -25,7 +25,7 @@ const RECEIVE_MAXIMUM_DEFAULT = 65_535
 // The largest Remaining Length (MQTT 5 §1.5.5) and the five bytes in front of it.
 const PACKET_BYTES_LIMIT = 268_435_455 + 5
 const NO_MATCHING_SUBSCRIBERS = 0x10
-// How long sending DISCONNECT may take before the socket is destroyed.
+// Time limit for sending DISCONNECT before the socket is destroyed.
 const CLOSE_TIMEOUT_MS = 1_000
 
 /** Opens a connection with mqtt.js. */

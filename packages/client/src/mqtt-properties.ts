@@ -1,10 +1,10 @@
-// Converts the properties of a PUBLISH to and from the form of mqtt.js.
+// Converts the properties of a PUBLISH to and from mqtt.js's format.
 import type { MessageProperties } from '@inferwire/protocol'
 import type { IClientPublishOptions, IPublishPacket } from 'mqtt'
 
 type MqttProperties = NonNullable<IClientPublishOptions['properties']>
 
-/** Converts properties for mqtt.js. User properties become an object, which keeps the order of insertion. */
+/** Converts properties for mqtt.js. User properties become an object, which preserves the order of insertion. */
 export function toMqttProperties(properties: MessageProperties): MqttProperties {
   const { payloadFormatIndicator, messageExpiryInterval, contentType, responseTopic } = properties
   const { correlationData, userProperties } = properties
@@ -14,7 +14,7 @@ export function toMqttProperties(properties: MessageProperties): MqttProperties 
     ...(contentType === undefined ? {} : { contentType }),
     ...(responseTopic === undefined ? {} : { responseTopic }),
     ...(correlationData === undefined ? {} : { correlationData: correlationData as Buffer }),
-    // mqtt-packet does not write the packet if this object is empty.
+    // mqtt-packet fails to write the packet if this object is empty.
     ...(userProperties === undefined || userProperties.length === 0
       ? {}
       : { userProperties: toObject(userProperties) }),

@@ -14,7 +14,7 @@ export interface ConnectOptions {
   readonly password?: string | undefined
   /** MQTT client identifier. @default a random one */
   readonly clientId?: string | undefined
-  /** The `{client}` level of the topics. @default the user name, or the client identifier without a user name */
+  /** The `{client}` level of the topics. @default the user name, or the client identifier if there is no user name */
   readonly identity?: string | undefined
   /** The first level (or levels) of all topics. @default 'infer' */
   readonly root?: string | undefined
@@ -22,11 +22,11 @@ export interface ConnectOptions {
   readonly mqttVersion?: 5 | '3.1.1' | undefined
   /** Time limit of each connection attempt, in milliseconds. @default 10000 */
   readonly connectTimeoutMs?: number | undefined
-  /** MQTT Keep Alive, in seconds; a silent connection is closed after 1.5 times this. @default 15 */
+  /** MQTT Keep Alive, in seconds; a silent connection is closed after 1.5 times this period. @default 15 */
   readonly keepAliveSeconds?: number | undefined
   /** Maximum number of requests in flight; further ones fail with `overloaded`. @default 1024 */
   readonly inFlightMax?: number | undefined
-  /** Certificate authorities to trust instead of the system's, in PEM (mqtts, wss). */
+  /** PEM certificates of the authorities to trust instead of the system's (mqtts, wss). */
   readonly ca?: string | Uint8Array | undefined
   /** Client certificate in PEM, together with `key`. */
   readonly cert?: string | Uint8Array | undefined
@@ -42,13 +42,13 @@ export interface InferOptions {
    * `inputs`; otherwise, on MQTT 5, the default of the model's card
    */
   readonly operation?: OperationName | (string & {}) | undefined
-  /** The deadline, in milliseconds from now; it is passed to connector and model server. @default 30000 */
+  /** The deadline, in milliseconds from now; it is passed to the connector and the model server. @default 30000 */
   readonly timeoutMs?: number | undefined
   /** An abort cancels the request, which fails with `cancelled`. */
   readonly signal?: AbortSignal | undefined
   /** Content type of the body. @default application/json */
   readonly contentType?: string | undefined
-  /** Sent as user properties; the connector forwards those that its configuration allows. */
+  /** Headers sent as user properties; the connector forwards those that its configuration allows. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
    * Time without a reply after which the request is resent with the same Correlation Data, in milliseconds; it doubles
@@ -69,7 +69,7 @@ export interface Settings {
 
 /** Longest delay of a timer, in milliseconds (a signed 32-bit number). */
 export const TIMEOUT_MAX_MS = 2_147_483_647
-// Leaves room among the 65,535 packet identifiers (MQTT 5 §2.2.1).
+// Leaves some of the 65,535 packet identifiers free (MQTT 5 §2.2.1).
 const IN_FLIGHT_LIMIT = 60_000
 const LOGIN_BYTES_MAX = 65_535
 const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:']
@@ -144,7 +144,7 @@ export function toHex(bytes: Uint8Array): string {
   return text
 }
 
-// Node.js accepts text without a certificate and then rejects every broker.
+// Node.js accepts text without a certificate, and then rejects every broker.
 function checkPem(
   name: string,
   pem: string | Uint8Array | undefined,
@@ -195,13 +195,13 @@ function parseUrl(brokerUrl: string | URL): URL {
   )
 }
 
-// An unencoded slash in a password makes the text before it look like host and port. Only WebSocket URLs have paths.
+// If a password contains an unencoded slash, the text before it looks like a host and port. Only WebSocket has paths.
 function hasMore({ protocol, pathname, search, hash }: URL): boolean {
   if (hash !== '') return true
   return protocol.startsWith('mqtt') && `${pathname}${search}`.replace('/', '') !== ''
 }
 
-// At most 23 bytes, which every MQTT 3.1.1 broker must accept (§3.1.3.1).
+// Returns an identifier of at most 23 bytes, which every MQTT 3.1.1 broker must accept (§3.1.3.1).
 function randomClientId(): string {
   return `inferwire-${randomHex(6)}`
 }

@@ -28,7 +28,7 @@ const failure = (payload: string, userProperties?: string[]): InferwireError => 
   } catch (error) {
     return error as InferwireError
   }
-  throw new Error('It was no error.')
+  throw new Error('It was not an error.')
 }
 
 test('a reply has status, body and timing', () => {
@@ -53,7 +53,7 @@ test('a body that is not JSON throws only in json()', () => {
   expect(() => answer.json()).toThrow(/reply of model "iris" is not JSON \(text\/html\)/)
 })
 
-test('an error reply becomes an error with all members of the contract', () => {
+test('an error reply becomes an error with all members that the contract defines', () => {
   const error = failure(
     '{"error":"busy","code":"overloaded","status":429,"retryable":true,"retry_after_ms":250}',
     ['status', '429', 'code', 'overloaded'],
@@ -88,7 +88,7 @@ test.each([
   expect(failure(payload, user)).toMatchObject({ message, code, status, retryable: code === 'internal' })
 })
 
-test('without properties, treats a body as an error only if it has all marks of one', () => {
+test('without properties, treats a body as an error only if it has all characteristics of one', () => {
   expect(reply('{"predictions":[1]}')).toMatchObject({ status: 200, contentType: undefined })
   expect(reply('not JSON').status).toBe(200)
   expect(reply('{"error":"bearing worn","confidence":0.8}').json()).toEqual({
@@ -108,7 +108,7 @@ test('without properties, treats a body as an error only if it has all marks of 
   }
 })
 
-test('a reply with a successful status may have a member "error"', () => {
+test('a reply with a success status may have a member "error"', () => {
   expect(reply('{"error":"the measured error"}', ['status', '200']).status).toBe(200)
 })
 
@@ -124,7 +124,7 @@ test.each([undefined, '', 'abc', '0', '100', '199', '302', '99999', '-200', '2e2
   },
 )
 
-test('does not accept one part of a reply in parts as the reply', () => {
+test('does not accept one part of a multi-part reply as the reply', () => {
   expect(failure('{"predictions":[1]}', ['seq', '0'])).toMatchObject({ code: 'upstream_invalid_response' })
 })
 
@@ -145,7 +145,7 @@ test.each([
   ['250.5', 250.5],
   ['-1', undefined],
   ['"5"', undefined],
-])('limits retry_after_ms %s to %s, which a timer can wait', (said, retryAfterMs) => {
+])('limits retry_after_ms %s to %s, so that a timer can wait for it', (said, retryAfterMs) => {
   const body = `{"error":"busy","retry_after_ms":${said}}`
   expect(failure(body, ['status', '429', 'code', 'overloaded']).retryAfterMs).toBe(retryAfterMs)
 })
@@ -153,7 +153,7 @@ test.each([
 const empty = (operation: string) =>
   replyOf(new Uint8Array(0), ['status', '200'], undefined, { ...facts, operation })
 
-test('json() accepts an empty body of a ready reply, and throws for one of a prediction', () => {
+test('json() accepts an empty body in a ready reply, but throws for one in a prediction reply', () => {
   expect(empty('ready').json()).toBeUndefined()
   expect(empty('ready')).toMatchObject({ contentType: undefined, status: 200 })
   expect(empty('ready').text()).toBe('')

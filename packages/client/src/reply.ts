@@ -4,37 +4,37 @@ import { InferwireError } from './error.ts'
 import { TIMEOUT_MAX_MS } from './options.ts'
 import type { Message } from './transport.ts'
 
-/** The reply of a model. */
+/** A model's reply. */
 export interface Reply {
   /** HTTP-like status, 200 to 299. */
   readonly status: number
   /** The user property `code`, if there is one. */
   readonly code: string | undefined
-  /** Undefined without a body, or if a bridge dropped the properties. */
+  /** Content type; undefined if there is no body, or if a bridge dropped the properties. */
   readonly contentType: string | undefined
   readonly body: Uint8Array
-  /** All user properties; of a repeated name, the first value. */
+  /** All user properties, with the first value of repeated names. */
   readonly headers: Readonly<Record<string, string>>
   /** The durations of the connector's steps, in the format of HTTP Server-Timing. */
   readonly serverTiming: string | undefined
-  /** How often the request was sent. */
+  /** Number of times the request was sent. */
   readonly attempts: number
-  /** From the call to the reply, in milliseconds. */
+  /** Time from the call to the reply, in milliseconds. */
   readonly durationMs: number
   /**
    * Decodes the body with the charset of its content type, or as UTF-8.
-   * @throws InferwireError `upstream_invalid_response` when the bytes are not text in that charset
+   * @throws InferwireError `upstream_invalid_response` if the bytes are not text in that charset
    */
   text(): string
   /**
    * Parses the body with JSON.parse, which rounds integers beyond 2^53 and turns `1e400` into Infinity; `text()` keeps
    * all digits. Returns undefined for a `ready` reply without a body.
-   * @throws InferwireError `upstream_invalid_response` when the body is not JSON
+   * @throws InferwireError `upstream_invalid_response` if the body is not JSON
    */
   json(): unknown
 }
 
-/** The facts about a request that its Reply includes. */
+/** Details of a request that its Reply includes. */
 export interface ReplyFacts {
   readonly model: string
   readonly operation: string | undefined
@@ -60,13 +60,13 @@ export function readReply(message: Message, facts: ReplyFacts): Reply {
   throw invalidReply(`The reply for model "${facts.model}" has ${what}.`, message.payload, facts.model)
 }
 
-// True on MQTT 3.1.1 or behind an MQTT 3.1.1 bridge. Otherwise a reply has Correlation Data even if it has no status.
+// Returns true on MQTT 3.1.1 or behind such a bridge. Other replies have Correlation Data, even without a status.
 function isWithoutProperties({ properties }: Message): boolean {
   const { contentType, correlationData, userProperties } = properties
   return contentType === undefined && correlationData === undefined && userProperties === undefined
 }
 
-// Without properties, only a body with all marks of an error is one: a model may have an output named `error`.
+// Without properties, a body must have all characteristics of an error: a model may have an output named `error`.
 function readBareReply(message: Message, facts: ReplyFacts): Reply {
   const problem = errorBodyOf(message.payload)
   const isOfContract =
@@ -118,7 +118,7 @@ class ModelReply implements Reply {
   }
 
   json(): unknown {
-    // The Open Inference Protocol allows a server to report readiness by its status alone.
+    // The Open Inference Protocol allows a server to report readiness with the status alone.
     if (this.body.length === 0 && this.#operation === 'ready') return undefined
     const text = this.text()
     try {

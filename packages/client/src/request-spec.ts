@@ -1,4 +1,4 @@
-// Converts the arguments of infer() to a request: topics, correlation data and properties.
+// Converts the arguments of infer() to a request: topics, Correlation Data and properties.
 import { isCleanLevel, isModelName, isPublishable, type MessageProperties } from '@inferwire/protocol'
 import { operationOf, toBytes, type RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
@@ -14,7 +14,7 @@ const OPERATION_OF_CARD = 'default'
 const PROPERTY_LENGTH_MAX = 65_535 / 3
 
 /**
- * Builds one request. `instance` separates the replies of clients with the same user.
+ * Builds one request. `instance` separates the replies of clients that have the same user.
  * @throws TypeError for invalid options, InferwireError `bad_topic` for an invalid model name or operation
  */
 export function toRequestSpec(
@@ -29,7 +29,7 @@ export function toRequestSpec(
   if (!isModelName(model) || (operation !== undefined && !isCleanLevel(operation))) {
     throw new InferwireError(
       'bad_topic',
-      `"${model}${operation === undefined ? '' : `/${operation}`}" cannot be part of a topic: a model is named like iris, iris.namespace or iris@2.`,
+      `"${model}${operation === undefined ? '' : `/${operation}`}" cannot be part of a topic: use a model name such as iris, iris.namespace or iris@2.`,
       { model },
     )
   }

@@ -28,15 +28,15 @@ export interface RequestSpec {
   readonly signal: AbortSignal | undefined
 }
 
-/** What a request needs from its client. */
+/** The part of the client that a request uses. */
 export interface RequestHost {
-  /** Queues the request on the current connection. Does nothing without one: `resume()` follows on the next. */
+  /** Queues the request on the current connection. Without one, does nothing: `resume()` follows on the next. */
   transmit(request: PendingRequest): void
   /** Publishes a cancel message, if that is possible now. */
   cancel(request: PendingRequest): void
   /** Removes a request that has ended. */
   forget(request: PendingRequest): void
-  /** Returns why nothing can be sent now; undefined while connected. */
+  /** Returns the reason why nothing can be sent now; undefined while connected. */
   describeDown(): string | undefined
 }
 
@@ -48,15 +48,15 @@ const SMALL_BYTES = 1_024
 const CONNECTOR_PAUSE_FIRST_MS = 200
 const CONNECTOR_PAUSE_MAX_MS = 5_000
 
-/** A request that has not ended. It ends once: by a reply, an error, its deadline or an abort. */
+/** A request that has not ended. It ends exactly once: with a reply, an error, its deadline or an abort. */
 export class PendingRequest {
   readonly spec: RequestSpec
   readonly reply: Promise<Reply>
-  /** Number of times it was handed to the transport. */
+  /** Number of times the request was passed to the transport. */
   attempts = 0
-  /** Whether it was handed to the current connection and has no PUBACK yet. */
+  /** Whether the request was passed to the current connection and has no PUBACK yet. */
   isUnacknowledged = false
-  /** Number of times in a row that the connection broke while this was the largest request without a PUBACK. */
+  /** Number of consecutive times the connection broke while this was the largest request without a PUBACK. */
   cuts = 0
   readonly #host: RequestHost
   readonly #startedAt = performance.now()
@@ -106,13 +106,13 @@ export class PendingRequest {
         ...properties,
         // In whole seconds (MQTT 5 §3.3.2.3.3); the user property has milliseconds.
         messageExpiryInterval: Math.ceil(leftMs / 1_000),
-        // First, because the first value of a repeated name applies: a header cannot override it.
+        // The first value of a repeated name is used, so a header cannot override the deadline.
         userProperties: [PROPERTY.timeoutMs, String(leftMs), ...(properties.userProperties ?? [])],
       },
     }
   }
 
-  /** Returns the message that cancels it. */
+  /** Returns the message that cancels the request. */
   cancelMessage(): Message {
     const { correlationData } = this.spec.properties
     return {
@@ -122,7 +122,7 @@ export class PendingRequest {
     }
   }
 
-  /** Records that it was handed to the connection. */
+  /** Records that the request was passed to the connection. */
   sent(): void {
     this.attempts++
     this.isUnacknowledged = true
@@ -155,13 +155,13 @@ export class PendingRequest {
     clearTimeout(this.#repeat)
   }
 
-  /** Sends it on a new connection. A request that may have broken the previous ones is sent after the others. */
+  /** Resends the request on a new connection. A request that may have broken earlier connections is sent last. */
   resume(): void {
     if (this.cuts < 2) this.#host.transmit(this)
     else this.#sendIn(Math.min(100 * 2 ** this.cuts, CONNECTOR_PAUSE_MAX_MS))
   }
 
-  /** Handles its reply. */
+  /** Handles the reply. */
   answered(message: Message): void {
     if (this.#isOver) return
     try {
@@ -175,7 +175,7 @@ export class PendingRequest {
     }
   }
 
-  /** Ends it with an error. */
+  /** Ends the request with an error. */
   fail(error: InferwireError): void {
     if (this.#isOver) return
     this.#end()
@@ -190,7 +190,7 @@ export class PendingRequest {
     this.#host.forget(this)
   }
 
-  // Adds up to half of the delay, so that a fleet does not repeat its requests all at the same time.
+  // Adds up to half of the delay, so that many clients do not repeat their requests at the same time.
   #repeatIn(afterMs: number): void {
     clearTimeout(this.#repeat)
     const waitMs = afterMs * (1 + Math.random() / 2)
@@ -220,7 +220,7 @@ export class PendingRequest {
     const { model, timeoutMs, payload } = this.spec
     const times = this.attempts === 1 ? 'once' : `${this.attempts} times`
     const what = `No reply from model "${model}" within ${timeoutMs} ms (sent ${times}).`
-    // MQTT 3.1.1 has no reason code for this: a broker that rejects a large packet closes the connection, every time.
+    // MQTT 3.1.1 has no reason code for this: a broker that rejects a large packet closes the connection each time.
     if (this.cuts > 1 && payload.length > SMALL_BYTES) {
       const size = `the connection broke ${this.cuts} times while its ${payload.length} bytes were sent`
       return new InferwireError(

@@ -1,10 +1,10 @@
-// Sends requests in order, with never more unacknowledged than the broker's Receive Maximum.
+// Sends requests in order; the number of unacknowledged ones never exceeds the broker's Receive Maximum.
 import { InferwireError } from './error.ts'
 import { publishPacketBytes } from './packet-size.ts'
 import type { PendingRequest } from './request.ts'
 import type { Connection } from './transport.ts'
 
-/** The send queue of the current connection. It holds at most as many requests as the client has in flight. */
+/** The send queue of the current connection. Contains at most as many requests as the client has in flight. */
 export class SendWindow {
   readonly #protocolVersion: 4 | 5
   readonly #line = new Set<PendingRequest>()
@@ -15,7 +15,7 @@ export class SendWindow {
     this.#protocolVersion = protocolVersion
   }
 
-  /** Starts on a new connection, with nothing unacknowledged. */
+  /** Starts using a new connection, on which nothing is unacknowledged. */
   open(connection: Connection): void {
     this.#connection = connection
     this.#unacknowledged = 0
@@ -37,7 +37,7 @@ export class SendWindow {
     this.#line.delete(request)
   }
 
-  /** Publishes a cancel message if possible. Otherwise the connector works until the deadline; the reply is ignored. */
+  /** Publishes a cancel message if possible. Otherwise the request runs until its deadline; its reply is ignored. */
   cancel(request: PendingRequest): void {
     const connection = this.#connection
     if (connection === undefined || this.#unacknowledged >= connection.limits.receiveMaximum) return

@@ -19,7 +19,7 @@ export interface ConnectionLimits {
 /** The callbacks of a connection. */
 export interface ConnectionEvents {
   onMessage(message: Message): void
-  /** Called once when an established connection has ended; `reason` is the cause, if known. */
+  /** Called exactly once, after an established connection has ended; `reason` is the cause, if known. */
   onClose(reason: Error | undefined): void
 }
 
@@ -31,7 +31,7 @@ export interface Connection {
    * if the connection ends first.
    */
   publish(message: Message, acknowledged: (reasonCode: number) => void): void
-  /** Resolves after the SUBACK. @throws InferwireError when the broker refuses, or the connection ends first */
+  /** Resolves after the SUBACK. @throws InferwireError if the broker refuses, or if the connection ends first */
   subscribe(filter: string, qos: QoS): Promise<void>
   unsubscribe(filter: string): Promise<void>
   /** Sends DISCONNECT and closes the connection; `onClose` is not called. */
@@ -45,7 +45,7 @@ export interface DialTarget {
   readonly clientId: string
   readonly username: string | undefined
   readonly password: string | undefined
-  /** PEM, for mqtts and wss. */
+  /** Trusted certificates in PEM, for mqtts and wss. */
   readonly ca: string | Uint8Array | undefined
   readonly cert: string | Uint8Array | undefined
   readonly key: string | Uint8Array | undefined
