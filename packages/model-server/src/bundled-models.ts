@@ -1,16 +1,16 @@
-// The models that ship with the package, with the data of their model cards. training/train.py writes all files.
+// The bundled models, with the data of their model cards. training/train.py writes all files.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { ModelSource } from './model.ts'
 
-/** A shipped model. */
+/** A bundled model. */
 export interface BundledModel extends ModelSource {
   readonly description: string
-  /** Class names by class number. */
+  /** Class names, indexed by class number. */
   readonly labels: readonly string[]
-  /** A valid V1 body. */
+  /** A valid V1 request body. */
   readonly example: { readonly instances: readonly (readonly number[])[] }
-  /** Share of `heldOutRows` that the shipped model classifies correctly. */
+  /** Fraction of `heldOutRows` that the bundled model classifies correctly. */
   readonly accuracy: number
   readonly heldOutRows: number
   /** Licence and source of the training data. */

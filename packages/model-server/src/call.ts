@@ -4,20 +4,20 @@ import type { Model } from './model.ts'
 
 /** A request that matched a route. */
 export interface Call {
-  /** Groups of the route's pattern. */
+  /** Named groups of the route's pattern. */
   readonly params: Readonly<Record<string, string>>
-  /** One header, by lower-case name. */
+  /** Returns a header by its lower-case name. */
   header(name: string): string | undefined
-  /** The body. @throws Failure 413 when it is larger than the limit. */
+  /** Reads the body. @throws Failure 413 if it is larger than the limit */
   body(): Promise<Uint8Array>
   /** Aborted when the client disconnects. */
   readonly signal: AbortSignal
 }
 
-/** A 200: JSON text, or bytes with their headers. */
+/** The content of a 200 response: JSON text, or bytes with their headers. */
 export type Reply = string | { readonly body: Uint8Array; readonly headers: Readonly<Record<string, string>> }
 
-/** A route: method, pattern of the whole decoded path, and handler. */
+/** A route: method, pattern for the whole decoded path, and handler. */
 export interface Route {
   readonly method: 'GET' | 'POST'
   readonly path: RegExp
@@ -27,7 +27,7 @@ export interface Route {
 /** The served models by name. */
 export type Models = ReadonlyMap<string, Model>
 
-/** The model named in the path. @throws Failure 404 with KServe's text. */
+/** Returns the model that the path names. @throws Failure 404 with KServe's text */
 export function modelOf(models: Models, call: Call): Model {
   const name = call.params['model'] ?? ''
   const model = models.get(name)
@@ -35,7 +35,7 @@ export function modelOf(models: Models, call: Call): Model {
   return model
 }
 
-/** Media type of a Content-Type header, without its parameters, in lower case. */
+/** Returns the media type of a Content-Type header in lower case, without its parameters. */
 export function mediaTypeOf(contentType: string): string {
   return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase()
 }

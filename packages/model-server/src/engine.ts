@@ -8,11 +8,11 @@ import { ModelServerError } from './model-server-error.ts'
 export interface Engine {
   /** The package in use: `onnxruntime-node` or `onnxruntime-web`. */
   readonly name: string
-  /** @throws ModelServerError with the file and the remedy. */
+  /** Loads a model. @throws ModelServerError with the file and the remedy */
   load(model: string, file: string): Promise<Session>
 }
 
-/** One loaded model. Calls of `run` must not overlap: onnxruntime-web does not support that reliably. */
+/** A loaded model. Calls of `run` must not overlap: onnxruntime-web does not support that reliably. */
 export interface Session {
   readonly inputs: readonly SessionTensor[]
   readonly outputs: readonly SessionTensor[]
@@ -21,7 +21,7 @@ export interface Session {
   release(): Promise<void>
 }
 
-/** An input or output as the ONNX file declares it. `-1` is a variable dimension; no shape is an empty one. */
+/** An input or output as the ONNX file declares it. `-1` is a variable dimension; a missing shape is empty. */
 export interface SessionTensor extends TensorMetadata {
   readonly datatype: Datatype
 }
@@ -48,13 +48,13 @@ const ONNX_TYPES = Object.fromEntries(Object.entries(DATATYPES).map(([onnx, oip]
   OnnxRuntime.Tensor.Type
 >
 
-/** Finds the engine. @throws ModelServerError when neither package can be loaded. */
+/** Finds the engine. @throws ModelServerError if neither package can be loaded */
 export async function findEngine(): Promise<Engine> {
   const native = await importNative()
   if (native !== undefined) return engineOf('onnxruntime-node', native)
   try {
     const web = await import('onnxruntime-web')
-    // Further threads would be workers that outlive a call; a small model finishes before one has started.
+    // More threads would be workers that outlive a call; a small model finishes before one starts.
     web.env.wasm.numThreads = 1
     web.env.logLevel = 'fatal'
     return engineOf('onnxruntime-web', web)
@@ -67,7 +67,7 @@ export async function findEngine(): Promise<Engine> {
   }
 }
 
-/** Faster to load and to run, but not a dependency: its install script needs network access and 291 MB. */
+/** Imports onnxruntime-node: faster, but not a dependency, because its install script downloads 291 MB. */
 async function importNative(): Promise<Runtime | undefined> {
   const name: string = 'onnxruntime-node'
   try {
@@ -147,7 +147,7 @@ function sessionOf(
   }
 }
 
-/** A variable dimension is a name in one engine, and -1 read as unsigned in the other. */
+/** A variable dimension is a name in one engine, and -1 as an unsigned number in the other. */
 function dimensionOf(dimension: number | string): number {
   return typeof dimension === 'number' && dimension >= 0 && dimension < 2 ** 31 ? dimension : -1
 }
@@ -155,7 +155,7 @@ function dimensionOf(dimension: number | string): number {
 function fromOnnx(name: string, tensor: OnnxRuntime.Tensor | undefined): Tensor {
   const datatype = tensor && DATATYPES[tensor.type]
   if (tensor === undefined || datatype === undefined)
-    throw new TypeError(`the model gave no usable tensor for output "${name}"`)
+    throw new TypeError(`the model returned no usable tensor for output "${name}"`)
   return { name, datatype, shape: tensor.dims, data: tensor.data }
 }
 

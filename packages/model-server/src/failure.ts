@@ -1,10 +1,10 @@
 // Error responses: status and body as in KServe's Python server.
 import { BodyError } from '@inferwire/protocol'
 
-// Messages quote the request, possibly the whole body.
+// Limits the length of messages, which may quote the whole body of a request.
 const CHARACTERS_MAX = 1000
 
-/** An error response. Its body follows errors.py of KServe: `{"error": text}`, or FastAPI's `{"detail": …}`. */
+/** An error response. Its body follows KServe's errors.py: `{"error": text}`, or FastAPI's `{"detail": …}`. */
 export class Failure extends Error {
   override readonly name = 'Failure'
   readonly status: number
@@ -34,7 +34,7 @@ export class Failure extends Error {
         return Failure.raised('ValueError', error.message)
       case 'unsupported':
         return Failure.error(501, error.message)
-      // The names of pydantic's rules, as FastAPI answers them.
+      // The names of pydantic's rules, as in FastAPI's responses.
       case 'int_type':
       case 'json_invalid':
       case 'list_type':
@@ -46,32 +46,32 @@ export class Failure extends Error {
     }
   }
 
-  /** `{"error": text}` with any status. */
+  /** Returns `{"error": text}` with any status. */
   static error(status: number, text: string): Failure {
     return new Failure(status, text, { error: shorten(text) })
   }
 
-  /** What KServe raises as InvalidInput: 400. */
+  /** Returns a 400, as KServe does for InvalidInput. */
   static invalidInput(text: string): Failure {
     return Failure.error(400, text)
   }
 
   /**
-   * KServe's response to any exception inside the model, including invalid input: 500 `ValueError : …`. A wrong number
-   * of features is therefore a 500 and not a 400, in V1 and V2, as in KServe.
+   * Returns KServe's response to any exception in the model, even for invalid input: 500 `ValueError : …`. A wrong
+   * number of features is therefore a 500, not a 400, in V1 and V2, as in KServe.
    */
   static raised(type: 'ValueError' | 'TypeError' | 'KeyError' | 'RuntimeError', text: string): Failure {
     return Failure.error(500, `${type} : ${text}`)
   }
 
-  /** FastAPI's own answers: `{"detail": text}`. */
+  /** Returns a response in FastAPI's format: `{"detail": text}`. */
   static detail(status: number, text: string, headers: Readonly<Record<string, string>> = {}): Failure {
     return new Failure(status, text, { detail: text }, headers)
   }
 
   /**
-   * FastAPI's response to an invalid body: 422. KServe's server also includes the input, of any size; this server does
-   * not.
+   * Returns FastAPI's response to an invalid body: 422. KServe's server also includes the input; this server
+   * does not.
    */
   static unprocessable(type: string, loc: readonly (string | number)[], msg: string): Failure {
     return new Failure(422, msg, { detail: [{ type, loc: ['body', ...loc.map(shorten)], msg }] })

@@ -3,11 +3,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Call, Reply, Route } from './call.ts'
 import { Failure } from './failure.ts'
 
-/** Creates the server, which does not listen yet. */
+/** Creates the server without starting to listen. */
 export function createHttpServer(routes: readonly Route[], requestBytesMax: number): Server {
   const options = {
     noDelay: true,
-    // KServe's setting of uvicorn.
+    // The value that KServe sets for uvicorn.
     keepAliveTimeout: 65_000,
     // Time limit for receiving a request.
     requestTimeout: 60_000,
@@ -20,7 +20,7 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
     }
     void answer(routes, requestBytesMax, request, response, send)
   })
-  // Only Node.js' limit of 16 KiB for all headers applies: above a limit on their number, it silently drops headers,
+  // Only Node.js's limit of 16 KiB for all headers applies. Above a limit on their number, it silently drops headers,
   // which could include a second Host.
   server.maxHeadersCount = 0
   return server
@@ -61,10 +61,10 @@ async function answer(
   }
 }
 
-// RFC 9112 §3.2: 400 to more than one Host. Node.js keeps the first one, and rejects a request without Host.
+// RFC 9112 §3.2: 400 for more than one Host field. Node.js keeps the first one, and rejects a request without Host.
 function checkHost({ headersDistinct }: IncomingMessage): void {
   if ((headersDistinct['host']?.length ?? 0) > 1) {
-    throw Failure.detail(400, 'The request has more than one Host.', { connection: 'close' })
+    throw Failure.detail(400, 'The request has more than one Host header field.', { connection: 'close' })
   }
 }
 
@@ -85,7 +85,7 @@ function findRoute(routes: readonly Route[], request: IncomingMessage): [Route, 
     const allow = [...new Set(found.map(([{ method }]) => method))].join(', ')
     throw Failure.detail(405, 'Method Not Allowed', { allow })
   }
-  // As Starlette: the path without its trailing slash, if it is a route. Relative, so that Host is not repeated.
+  // As in Starlette, redirects to the path without its trailing slash if that is a route. Relative, to omit Host.
   if (path.endsWith('/') && match(routes, path.slice(0, -1)).length > 0) {
     throw Failure.detail(307, 'Temporary Redirect', { location: encodeURI(path.slice(0, -1)) })
   }
@@ -99,7 +99,7 @@ function match(routes: readonly Route[], path: string): [Route, Call['params']][
   })
 }
 
-/** The decoded path: KServe accepts percent-encoded model names. */
+/** Returns the decoded path, because KServe accepts percent-encoded model names. */
 function pathOf(request: IncomingMessage): string {
   const [path = ''] = (request.url ?? '').split('?', 1)
   try {
@@ -109,7 +109,7 @@ function pathOf(request: IncomingMessage): string {
   }
 }
 
-/** KServe has no limit; this server responds 413 as soon as the announced or received size exceeds its limit. */
+/** KServe has no limit; this server responds 413 as soon as the declared or received size exceeds its limit. */
 async function readBody(request: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
   const tooLarge = () => Failure.error(413, `The body is larger than the limit of ${bytesMax} bytes.`)
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge()

@@ -1,4 +1,4 @@
-// A small, real KServe-shaped model server over ONNX: V1 and V2 REST.
+// A small model server for ONNX files, with KServe's V1 and V2 REST protocols.
 export { bundledModels, type BundledModel } from './bundled-models.ts'
 export { ModelServerError, type ModelServerErrorCode } from './model-server-error.ts'
 export { startModelServer, type ModelServer, type ModelServerOptions } from './model-server.ts'

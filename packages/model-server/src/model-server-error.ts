@@ -1,4 +1,4 @@
-// Errors at the start of the server, with the file and the remedy.
+// Errors that prevent the server from starting, with the file and the remedy.
 
 /** Reason why the server did not start. */
 export type ModelServerErrorCode =
@@ -10,7 +10,7 @@ export type ModelServerErrorCode =
   | 'engine_unavailable'
   | 'listen_failed'
 
-/** The server did not start; the message contains the attempt, the failure and the remedy. */
+/** Thrown if the server cannot start; the message contains the attempt, the failure and the remedy. */
 export class ModelServerError extends Error {
   override readonly name = 'ModelServerError'
   readonly code: ModelServerErrorCode

@@ -1,4 +1,4 @@
-// Start, predictions compared with Python's, concurrency, limits, stop.
+// Tests start, predictions (compared with Python's), concurrency, limits and stop.
 import { strict as assert } from 'node:assert'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -24,7 +24,7 @@ interface Expected {
   readonly probabilities: number[][]
 }
 
-/** What onnxruntime in Python answered; training/train.py writes the file. */
+/** Returns the results of onnxruntime in Python, which training/train.py writes to a file. */
 function expectedOf(model: string): Expected {
   const file = new URL('../training/expected.json', import.meta.url)
   const expected = (JSON.parse(readFileSync(file, 'utf8')) as Record<string, Expected>)[model]
@@ -37,32 +37,32 @@ function expectClose(actual: number[], wanted: number[]): void {
   for (const [index, value] of wanted.entries()) expect(actual[index]).toBeCloseTo(value, 5)
 }
 
-test.each(bundledModels())(
-  '$name returns the results that Python computed, over V1 and V2',
-  async ({ name }) => {
-    const { instances, label, probabilities } = expectedOf(name)
-    const v1 = await post(server, `/v1/models/${name}:predict`, { instances })
-    expect(v1.json()).toEqual({ predictions: label })
+test.each(bundledModels())('$name returns the same results as Python, over V1 and V2', async ({ name }) => {
+  const { instances, label, probabilities } = expectedOf(name)
+  const v1 = await post(server, `/v1/models/${name}:predict`, { instances })
+  expect(v1.json()).toEqual({ predictions: label })
 
-    const data = instances.flat()
-    const shape = [instances.length, data.length / instances.length]
-    const inputs = [{ name: 'X', shape, datatype: 'FP32', data }]
-    const { outputs } = (await post(server, `/v2/models/${name}/infer`, { inputs })).json()
-    expect(outputs[0].data).toEqual(label)
-    expectClose(outputs[1].data, probabilities.flat())
+  const data = instances.flat()
+  const shape = [instances.length, data.length / instances.length]
+  const inputs = [{ name: 'X', shape, datatype: 'FP32', data }]
+  const { outputs } = (await post(server, `/v2/models/${name}/infer`, { inputs })).json()
+  expect(outputs[0].data).toEqual(label)
+  expectClose(outputs[1].data, probabilities.flat())
+})
+
+test.each(bundledModels())(
+  'the example of $name works, and there are as many labels as classes',
+  async (model) => {
+    const answer = await post(server, `/v1/models/${model.name}:predict`, model.example)
+    const { predictions } = answer.json() as { predictions: number[] }
+    expect(predictions).toHaveLength(model.example.instances.length)
+    if (model.name === 'digits') expect(predictions.map((index) => model.labels[index])).toEqual(['7'])
+    const { outputs } = (await get(server, `/v2/models/${model.name}`)).json()
+    expect(outputs[1].shape).toEqual([-1, model.labels.length])
   },
 )
 
-test.each(bundledModels())('the example of $name works and has as many labels as classes', async (model) => {
-  const answer = await post(server, `/v1/models/${model.name}:predict`, model.example)
-  const { predictions } = answer.json() as { predictions: number[] }
-  expect(predictions).toHaveLength(model.example.instances.length)
-  if (model.name === 'digits') expect(predictions.map((index) => model.labels[index])).toEqual(['7'])
-  const { outputs } = (await get(server, `/v2/models/${model.name}`)).json()
-  expect(outputs[1].shape).toEqual([-1, model.labels.length])
-})
-
-test('50 concurrent requests get their own answers', async () => {
+test('50 concurrent requests each receive their own answer', async () => {
   const { instances, probabilities } = expectedOf('digits')
   const requests = Array.from({ length: 5 }, () => [...instances.entries()]).flat()
   expect(requests).toHaveLength(50)
@@ -105,7 +105,7 @@ test('responds to any JSON body with a status and JSON, and keeps running', asyn
   expect((await get(server, '/v2/models/iris/ready')).status).toBe(200)
 })
 
-test('responds 413 to an announced and to a streamed body above the limit, and keeps running', async () => {
+test('responds 413 to a declared and to a streamed body above the limit, and keeps running', async () => {
   const large = 'x'.repeat(100_001)
   const announced = await post(server, '/v1/models/iris:predict', large)
   expect([announced.status, announced.json()]).toEqual([
@@ -151,7 +151,7 @@ test.each([
   expect(text).toMatch(/^HTTP\/1\.1 400 /)
 })
 
-test('keeps a connection for the next request', async () => {
+test('keeps a connection open for the next request', async () => {
   const socket = connect(server.port, '127.0.0.1')
   const ask = 'GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n'
   socket.write(ask + ask)
@@ -175,7 +175,7 @@ test('close finishes the running request, rejects new ones, and may be called ag
   const closed = own.close()
   running.end('[[6.8,2.8,4.8,1.4]]}')
   const [response] = (await once(running, 'response')) as [IncomingMessage]
-  // Without it, the connection would stay open until the time limit.
+  // Without this header, the connection would stay open until the time limit.
   expect(response.headers.connection).toBe('close')
   let text = ''
   for await (const chunk of response) text += String(chunk)
@@ -203,7 +203,7 @@ test.each([
   [
     'invalid_model_name',
     [{ name: 'a/b', file: 'a.onnx' }],
-    /"a\/b" cannot be the name of a model \(file "a\.onnx"\)/,
+    /"a\/b" is not a valid model name \(file "a\.onnx"\)/,
   ],
   ['duplicate_model_name', [fixture('pair'), fixture('pair')], /Two models are named "pair".*another name/],
 ])('refuses to start: %s', async (code, models, message) => {

@@ -1,4 +1,4 @@
-// Starts and stops the server: engine, models, routes, port.
+// Starts and stops the server with its engine, models and routes.
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -17,9 +17,9 @@ export interface ModelServerOptions {
   readonly host?: string
   /** TCP port; 0 selects a free one. @default 0 */
   readonly port?: number
-  /** The models to serve; `bundledModels()` returns those that ship with the package. */
+  /** The models to serve; `bundledModels()` returns those in the package. */
   readonly models: readonly ModelSource[]
-  /** Largest request body in bytes; larger ones get 413. @default 16777216 */
+  /** Largest request body in bytes; larger ones receive 413. @default 16777216 */
   readonly requestBytesMax?: number
 }
 
@@ -32,7 +32,7 @@ export interface ModelServer {
   readonly models: readonly string[]
   /** The package in use: `onnxruntime-node` or `onnxruntime-web`. */
   readonly engine: string
-  /** Stops listening, waits for running requests (5 s at most) and frees the models. May be called again. */
+  /** Stops listening, waits for running requests (at most 5 s), and frees the models. May be called again. */
   close(): Promise<void>
 }
 
@@ -41,7 +41,7 @@ const CLOSE_WAIT_MS = 5000
 
 /**
  * Loads the models and serves them over V1 and V2 REST.
- * @throws ModelServerError when a model cannot be loaded or the address cannot be listened on.
+ * @throws ModelServerError if a model cannot be loaded, or the server cannot listen on the address
  */
 export async function startModelServer(options: ModelServerOptions): Promise<ModelServer> {
   const { host = '127.0.0.1', port = 0, requestBytesMax = REQUEST_BYTES_MAX } = options
@@ -81,11 +81,11 @@ function routesOf(models: ReadonlyMap<string, Model>): Route[] {
 function checkNames(sources: readonly ModelSource[]): void {
   const seen = new Set<string>()
   for (const { name, file } of sources) {
-    // One path segment and one topic level, without a colon: in V1, a colon precedes the operation.
+    // A name must be one path segment and one topic level, without a colon: in V1, a colon precedes the operation.
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) {
       throw new ModelServerError(
         'invalid_model_name',
-        `"${name}" cannot be the name of a model (file "${file}"). Use letters, digits, ".", "_" and "-", at most 128.`,
+        `"${name}" is not a valid model name (file "${file}"). Use letters, digits, ".", "_" and "-", at most 128.`,
       )
     }
     if (seen.has(name)) {

@@ -1,4 +1,4 @@
-// The queue of a model's calls, with an engine whose calls the test completes.
+// Tests the queue of a model's calls, with an engine whose calls end when the test completes them.
 import type { Tensor } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { Engine } from './engine.ts'
@@ -21,7 +21,7 @@ test('runs one call at a time, in order of arrival', async () => {
   expect(outputs.map(([output]) => output?.data)).toEqual([1, 2, 3].map((value) => Float32Array.of(value)))
 })
 
-test('continues after a failed call, and returns the error of the engine', async () => {
+test("continues after a failed call, and returns the engine's error", async () => {
   const { engine, finish, started } = engineUnderControl()
   const model = await loadModel(engine, { name: 'm', file: 'm.onnx' })
   const failed = model.run([input], ['Y'], present)

@@ -9,10 +9,10 @@ export interface ModelSource {
   readonly file: string
 }
 
-// Most dimensions of a tensor: numpy's limit.
+// Maximum number of dimensions of a tensor, the same as numpy's.
 const RANK_MAX = 64
 
-/** Most calls of a model that may be queued; further ones get 503. */
+/** Maximum number of queued calls of a model; further ones receive 503. */
 export const RUNS_WAITING_MAX = 1024
 
 /** A loaded model. */
@@ -22,13 +22,13 @@ export interface Model {
   readonly outputs: readonly SessionTensor[]
   /**
    * Computes the named outputs.
-   * @throws Failure 500 `ValueError` when a shape does not fit the model, as from KServe's scikit-learn server.
+   * @throws Failure 500 `ValueError` if a shape does not match the model, as in KServe's scikit-learn server
    */
   run(inputs: readonly Tensor[], outputs: readonly string[], signal: AbortSignal): Promise<Tensor[]>
   release(): Promise<void>
 }
 
-/** Loads a model. @throws ModelServerError with the file and the remedy. */
+/** Loads a model. @throws ModelServerError with the file and the remedy */
 export async function loadModel(engine: Engine, source: ModelSource): Promise<Model> {
   const session = await engine.load(source.name, source.file)
   const turns = new Turns()
@@ -53,7 +53,7 @@ export async function loadModel(engine: Engine, source: ModelSource): Promise<Mo
 function checkShape(model: string, session: Session, input: Tensor): void {
   const declared = session.inputs.find(({ name }) => name === input.name)
   const { shape } = input
-  // An empty tensor has nothing to predict, but its other dimensions could make the engine allocate gigabytes.
+  // An empty tensor contains nothing to predict, but its other dimensions could make the engine allocate gigabytes.
   if (countOf(shape) === 0) {
     throw Failure.raised(
       'ValueError',
@@ -96,7 +96,7 @@ class Turns {
     this.#waiting++
     const turn = this.#last.then(async () => {
       this.#waiting--
-      // No client waits for this answer: its connection is closed.
+      // The client no longer waits for the answer: its connection is closed.
       signal?.throwIfAborted()
       return work()
     })

@@ -1,4 +1,4 @@
-// Status codes and bodies of V1, over HTTP. The expected answers are those of KServe's own Python server.
+// Tests V1's status codes and bodies over HTTP. The expected answers are those of KServe's Python server.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundledModels } from './bundled-models.ts'
 import { startModelServer, type ModelServer } from './model-server.ts'
@@ -20,7 +20,7 @@ test.each([
   ['/v1/models/iris', { name: 'iris', ready: true }],
   ['/v1/models/iri%73', { name: 'iris', ready: true }],
   ['/v1/models/iris?verbose=1', { name: 'iris', ready: true }],
-])('answers GET %s', async (path, body) => {
+])('responds to GET %s', async (path, body) => {
   const answer = await get(server, path)
   expect(answer.status).toBe(200)
   expect(answer.headers.get('content-type')).toBe('application/json')
@@ -52,7 +52,7 @@ test('accepts instances that name their inputs', async () => {
   expect((await post(server, '/v1/models/pair:predict', pairs)).text).toBe('{"predictions":[1.5,null,null]}')
 })
 
-test('nests predictions to the shape of the first output', async () => {
+test('nests predictions according to the shape of the first output', async () => {
   const instances = [[[1, 2], [3, 4]], [[5, 6], [7, 8.5]]] // prettier-ignore
   expect((await post(server, '/v1/models/image:predict', { instances })).json()).toEqual({
     predictions: instances,
@@ -74,9 +74,14 @@ test.each([
   ['not UTF-8', Uint8Array.of(0x22, 0xff, 0x22), 400, /^Unrecognized request format: The body is not UTF-8/],
   ['with NaN', '{"instances":[[NaN,1,1,1]]}', 400, /^Unrecognized request format/],
   ['with 1e400', '{"instances":[[1e400,1,1,1]]}', 400, /^Unrecognized request format/],
-  ['nested too deep', `{"instances":${'['.repeat(5000)}`, 400, /^Unrecognized request format: Nested deeper/],
-  ['with instances that are no list', '{"instances": 3}', 400, /^Expected "instances" to be a list$/],
-  ['with inputs that are no list', '{"inputs": {"X": 1}}', 400, /^Expected "inputs" to be a list$/],
+  [
+    'nested too deeply',
+    `{"instances":${'['.repeat(5000)}`,
+    400,
+    /^Unrecognized request format: Nested deeper/,
+  ],
+  ['with instances that are not a list', '{"instances": 3}', 400, /^Expected "instances" to be a list$/],
+  ['with inputs that are not a list', '{"inputs": {"X": 1}}', 400, /^Expected "inputs" to be a list$/],
   ['without instances', '{}', 500, /^KeyError : 'instances'$/],
   ['that is a list', '[]', 500, /^TypeError : /],
   [
@@ -93,7 +98,12 @@ test.each([
   ],
   ['without rows', '{"instances":[]}', 500, /^ValueError : Found array with 0 sample/],
   ['with ragged rows', '{"instances":[[1,2,3,4],[1]]}', 500, /^ValueError : .*inhomogeneous/],
-  ['with a text', '{"instances":[[1,2,3,"4"]]}', 500, /^ValueError : input "X": "4" is not a value of FP32$/],
+  [
+    'with a string',
+    '{"instances":[[1,2,3,"4"]]}',
+    500,
+    /^ValueError : input "X": "4" is not a value of FP32$/,
+  ],
   ['with null', '{"instances":[[1,2,3,null]]}', 500, /^ValueError : input "X": null is not a value of FP32$/],
   [
     'with 1e39',
@@ -101,7 +111,7 @@ test.each([
     500,
     /^ValueError : input "X": 1e\+39 is not a value of FP32$/,
   ],
-  ['with an object of other keys', '{"instances":[{"toString":[1,2,3,4]}]}', 500, /^KeyError : 'X'/],
+  ['with an object with unknown keys', '{"instances":[{"toString":[1,2,3,4]}]}', 500, /^KeyError : 'X'/],
 ])('rejects a body %s', async (_what, body, status, error) => {
   const answer = await post(server, IRIS, body)
   expect(answer.status).toBe(status)

@@ -30,7 +30,7 @@ export function v1Routes(models: Models): Route[] {
         throw Failure.error(501, `Model with name ${name} has no explainer.`)
       },
     },
-    // Last, as in KServe: GET …/iris:predict requests the readiness of a model named "iris:predict", which is a 404.
+    // The last route, as in KServe: GET …/iris:predict requests the readiness of a model "iris:predict": 404.
     {
       method: 'GET',
       path: /^\/v1\/models\/(?<model>[^/]+)$/,
@@ -46,7 +46,7 @@ async function predict(model: Model, call: Call): Promise<string> {
   return `{"predictions":${toNestedJson(predictions)}}`
 }
 
-/** KServe treats exactly these, or no Content-Type, as JSON, but not `application/json; charset=utf-8`. */
+/** KServe treats only these values, or no Content-Type, as JSON, but not `application/json; charset=utf-8`. */
 const JSON_TYPES: readonly (string | undefined)[] = [
   undefined,
   'application/json',
@@ -62,7 +62,7 @@ async function readBody(call: Call): Promise<Json> {
     // KServe passes such a body to the model as bytes; a model with numeric inputs then fails.
     throw Failure.raised(
       'TypeError',
-      `the model got the body as bytes, because its Content-Type is "${contentType}"; send exactly application/json`,
+      `the model received the body as bytes, because its Content-Type is "${contentType}"; send exactly application/json`,
     )
   }
   try {
@@ -75,7 +75,7 @@ async function readBody(call: Call): Promise<Json> {
 
 function instancesOf(body: Json): Json[] {
   if (!isJsonObject(body)) throw Failure.raised('TypeError', 'the body is not an object with "instances"')
-  // As KServe's get_predict_input: `inputs` is an alias of `instances` and takes precedence.
+  // As in KServe's get_predict_input, `inputs` is an alias of `instances` and takes precedence.
   for (const key of ['inputs', 'instances']) {
     const instances = body[key]
     if (Array.isArray(instances)) return instances

@@ -37,7 +37,7 @@ test('accepts binary input and returns JSON', async () => {
   expect(answer.json().outputs[0].data).toEqual([1])
 })
 
-test('returns binary outputs where requested, next to JSON ones', async () => {
+test('returns binary outputs if requested, along with JSON ones', async () => {
   const head = Buffer.from(
     JSON.stringify({
       id: 'b',
@@ -68,7 +68,7 @@ test('returns binary outputs where requested, next to JSON ones', async () => {
   expect(probabilities.reduce((sum, probability) => sum + probability)).toBeCloseTo(1, 5)
 })
 
-test('returns every datatype unchanged as bytes, with binary_data_output for all', async () => {
+test('returns every datatype unchanged as bytes if binary_data_output applies to all outputs', async () => {
   const tensors: [string, Uint8Array][] = [
     ['BOOL', Uint8Array.of(1, 0)],
     ['UINT8', Uint8Array.of(0, 255)],
@@ -103,10 +103,16 @@ test('returns every datatype unchanged as bytes, with binary_data_output for all
 })
 
 test.each([
-  ['too few bytes', irisInput(16), row.subarray(0, 12), 500, /announces 16 bytes .* 12 are left/],
-  ['bytes that do not fit the shape', irisInput(12), row, 500, /cannot reshape 12 bytes/],
-  ['a huge size', irisInput(2 ** 52), row, 500, /announces/],
-  ['a size that is none', irisInput(-1), row, 400, /binary_data_size is not a number of bytes/],
+  ['too few bytes', irisInput(16), row.subarray(0, 12), 500, /declares 16 bytes .* only 12 remain/],
+  ['bytes that do not match the shape', irisInput(12), row, 500, /cannot reshape 12 bytes/],
+  ['a huge size', irisInput(2 ** 52), row, 500, /declares/],
+  [
+    'a size that is not a number of bytes',
+    irisInput(-1),
+    row,
+    400,
+    /binary_data_size is not a number of bytes/,
+  ],
 ])('rejects %s', async (_what, input, tensors, status, error) => {
   const answer = await binary(IRIS, { inputs: [input] }, tensors)
   expect([answer.status, answer.json()]).toEqual([status, { error: expect.stringMatching(error) as string }])
@@ -114,7 +120,7 @@ test.each([
 
 test.each([
   ['an element longer than the tensor', [9, 0, 0, 0, 65]],
-  ['a cut length', [1, 0]],
+  ['a truncated length', [1, 0]],
   ['bytes that are not UTF-8', [1, 0, 0, 0, 0xff]],
   ['too few elements', []],
 ])('rejects BYTES with %s', async (_what, bytes) => {
@@ -130,9 +136,9 @@ test.each([
 
 test.each([
   ['that is missing', undefined, /inference-header-content-length is missing/],
-  ['that is no number', 'abc', /is "abc", not the number/],
+  ['that is not a number', 'abc', /is "abc", not the number/],
   ['that is 0', '0', /is "0", not the number/],
-  ['beyond the body', '100000', /is 100000, but the body has/],
+  ['above the size of the body', '100000', /is 100000, but the body has/],
 ])('rejects a length header %s', async (_what, length, error) => {
   const answer = await post(server, IRIS, JSON.stringify({ inputs: [] }), {
     'content-type': 'application/octet-stream',

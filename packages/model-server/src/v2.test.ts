@@ -1,4 +1,4 @@
-// Status codes and bodies of V2, over HTTP. The expected answers are those of KServe's own Python server.
+// Tests V2's status codes and bodies over HTTP. The expected answers are those of KServe's Python server.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundledModels } from './bundled-models.ts'
 import { startModelServer, type ModelServer } from './model-server.ts'
@@ -36,13 +36,13 @@ test.each([
       ],
     },
   ],
-])('answers GET %s', async (path, body) => {
+])('responds to GET %s', async (path, body) => {
   const answer = await get(server, path)
   expect(answer.status).toBe(200)
   expect(answer.json()).toEqual(body)
 })
 
-test('returns every output flat, with the id of the request and null for absent members', async () => {
+test("returns every output flat, with the request's id and null for absent members", async () => {
   const answer = await post(server, IRIS, { id: 'r1', inputs: [input] })
   expect(answer.status).toBe(200)
   expect(answer.json()).toEqual({
@@ -131,17 +131,17 @@ const without = (key: keyof typeof input) => ({ inputs: [{ ...input, [key]: unde
 
 test.each([
   ['not JSON', '{"inputs": [', 'json_invalid', [12]],
-  ['nested too deep', '['.repeat(200), 'json_invalid', [100]],
+  ['nested too deeply', '['.repeat(200), 'json_invalid', [100]],
   ['empty', '', 'missing', []],
   ['a list', '[]', 'model_attributes_type', []],
   ['without inputs', '{}', 'missing', ['inputs']],
-  ['with inputs that are no list', { inputs: {} }, 'list_type', ['inputs']],
-  ['with an input that is no object', { inputs: [1] }, 'model_attributes_type', ['inputs', 0]],
+  ['with inputs that are not a list', { inputs: {} }, 'list_type', ['inputs']],
+  ['with an input that is not an object', { inputs: [1] }, 'model_attributes_type', ['inputs', 0]],
   ['without a name', without('name'), 'missing', ['inputs', 0, 'name']],
   ['without a shape', without('shape'), 'missing', ['inputs', 0, 'shape']],
   ['without a datatype', without('datatype'), 'missing', ['inputs', 0, 'datatype']],
   ['without data', without('data'), 'missing', ['inputs', 0, 'data']],
-  ['with data that is no list', one({ data: 'AAAA' }), 'list_type', ['inputs', 0, 'data']],
+  ['with data that is not a list', one({ data: 'AAAA' }), 'list_type', ['inputs', 0, 'data']],
   ['with a fraction in the shape', one({ shape: [1, 4.5] }), 'int_type', ['inputs', 0, 'shape', 1]],
   ['with a numeric id', { id: 7, inputs: [input] }, 'string_type', ['id']],
   [
@@ -164,7 +164,7 @@ const pairInput = { name: 'a', shape: [1], datatype: 'INT64', data: [1] }
 
 test.each([
   ['a wrong datatype', IRIS, one({ datatype: 'INT64' }), 400, /has datatype FP32, not "INT64"/],
-  ['a datatype that is none', IRIS, one({ datatype: '__proto__' }), 400, /has datatype FP32/],
+  ['an invalid datatype', IRIS, one({ datatype: '__proto__' }), 400, /has datatype FP32/],
   ['FP16 in JSON', IRIS, one({ datatype: 'FP16' }), 400, /has datatype FP32/],
   ['a negative dimension', IRIS, one({ shape: [-1, 4] }), 400, /shape\[0\] is -1/],
   ['a huge dimension', IRIS, one({ shape: [2 ** 40, 4] }), 400, /shape\[0\] is 1099511627776/],
@@ -181,7 +181,7 @@ test.each([
   ['no inputs', IRIS, { inputs: [] }, 400, /Input "X" of model "iris" is missing/],
   ['an unknown output', IRIS, { inputs: [input], outputs: [{ name: 'y' }] }, 400, /has no output "y"/],
   [
-    'data that does not fit the shape',
+    'data that does not match the shape',
     IRIS,
     one({ shape: [2, 4] }),
     500,
@@ -209,7 +209,7 @@ test.each([
     /^ValueError : maximum supported dimension/,
   ],
   [
-    'a shape that does not fit the model',
+    'a shape that does not match the model',
     IRIS,
     one({ shape: [1, 2], data: [1, 2] }),
     500,
@@ -230,7 +230,7 @@ test.each([
     500,
     /^ValueError : Found array/,
   ],
-  ['a text', IRIS, one({ data: [1, 2, 3, 'x'] }), 500, /^ValueError : input "X": "x" is not/],
+  ['a string', IRIS, one({ data: [1, 2, 3, 'x'] }), 500, /^ValueError : input "X": "x" is not/],
   [
     'an object as a value',
     IRIS,

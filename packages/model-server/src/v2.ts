@@ -54,14 +54,14 @@ function metadataOf({ name, inputs, outputs }: Model): object {
 async function infer(model: Model, call: Call): Promise<Reply> {
   const request = readV2Request(model, await call.body(), jsonLengthOf(call))
   const outputs = await model.run(request.inputs, request.outputs.map(nameOf), call.signal)
-  // A request without an id gets a new one, as from KServe's helpers.
+  // A request without an id is assigned one, as in KServe.
   return writeV2Response(model.name, request.id ?? randomUUID(), request.outputs, outputs)
 }
 
 const nameOf = ({ name }: V2Request['outputs'][number]): string => name
 
 /**
- * Returns the number of bytes of JSON in the body; undefined = all. As in KServe, a Content-Type other than JSON selects
+ * Returns the number of JSON bytes in the body; undefined = all. As in KServe, a Content-Type other than JSON selects
  * the binary tensor extension, which requires the header.
  */
 function jsonLengthOf(call: Call): number | undefined {
@@ -71,7 +71,7 @@ function jsonLengthOf(call: Call): number | undefined {
     if (length === undefined) return undefined
     throw Failure.detail(
       400,
-      'There was an error parsing the body: a binary request is application/octet-stream',
+      'There was an error parsing the body: a binary request must have the Content-Type application/octet-stream',
     )
   }
   if (length !== undefined && /^[1-9]\d{0,9}$/.test(length)) return Number(length)

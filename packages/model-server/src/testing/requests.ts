@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url'
 import type { ModelServer } from '../model-server.ts'
 import type { ModelSource } from '../model.ts'
 
-/** A model of `fixtures/`, which training/fixtures.py writes. */
+/** Returns a model in `fixtures/`, which training/fixtures.py writes. */
 export function fixture(name: string): ModelSource {
   return { name, file: fileURLToPath(new URL(`../../fixtures/${name}.onnx`, import.meta.url)) }
 }
 
-/** A response. */
+/** A response of the server under test. */
 export interface Answer {
   readonly status: number
   readonly text: string
@@ -17,12 +17,12 @@ export interface Answer {
   json(): any
 }
 
-/** GET, without following redirects. */
+/** Sends a GET request, without following redirects. */
 export async function get(server: ModelServer, path: string): Promise<Answer> {
   return answerOf(await fetch(server.url + path, { redirect: 'manual' }))
 }
 
-/** POST with `Content-Type: application/json`, unless other headers are given. Objects become JSON. */
+/** Sends a POST request, with `Content-Type: application/json` by default. Objects become JSON. */
 export async function post(
   server: ModelServer,
   path: string,
