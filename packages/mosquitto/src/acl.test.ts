@@ -66,7 +66,7 @@ describe('a user', () => {
     },
   )
 
-  test('never has access to the topics of another user, for any two names', () => {
+  test("never has access to another user's topics, for any two names", () => {
     const level = fc.oneof(
       fc.string({ maxLength: 6 }),
       fc.constantFrom('%u', '%c', '+', '#', '$SYS', 'request'),
@@ -82,7 +82,7 @@ describe('a user', () => {
     )
   })
 
-  test('has none of the rights of the connector', () => {
+  test("has none of the connector's rights", () => {
     expect(isAllowed(connector, 'inferwire', 'read', 'infer/request/alice/iris')).toBe(true)
     expect(isAllowed(connector, 'inferwire', 'write', 'infer/request/alice/iris')).toBe(false)
   })

@@ -10,9 +10,9 @@ export interface AclRule {
 
 /** The access rules below one root. */
 export interface ContractRules {
-  /** For the connector, in addition to those for every user. */
+  /** Rules for the connector, in addition to those for every user. */
   readonly connector: readonly AclRule[]
-  /** For every user: request, cancel and reply topics with its own name, models and status. */
+  /** Rules for every user: request, cancel and reply topics with its own name, models and status. */
   readonly everyUser: readonly AclRule[]
 }
 
@@ -26,7 +26,7 @@ export interface AclOptions {
   readonly observers?: readonly string[]
 }
 
-/** The rules. @throws Error if the root is not a topic name, or cannot be part of an ACL file */
+/** Returns the rules. @throws Error if the root is not a topic name, or cannot be part of an ACL file */
 export function contractRules(root = 'infer'): ContractRules {
   const topics = new TopicSpace(root)
   if (root.includes('%') || root !== trimBlanks(root)) {
@@ -52,7 +52,7 @@ export function contractRules(root = 'infer'): ContractRules {
   }
 }
 
-/** The rules as Mosquitto's `acl_file`. @throws Error for a root or a user name that cannot be in one */
+/** Returns the rules as Mosquitto's `acl_file`. @throws Error for a root or a user name that the file cannot contain */
 export function aclText(options: AclOptions = {}): string {
   const { root, connectorUser = 'inferwire', observers = [] } = options
   const { connector, everyUser } = contractRules(root)
@@ -76,7 +76,7 @@ export function aclText(options: AclOptions = {}): string {
   ].join('\n')
 }
 
-/** Whether one of the rules permits the access. `topic` is a topic name, not a topic filter. */
+/** Returns whether one of the rules permits the access. `topic` is a topic name, not a topic filter. */
 export function isAllowed(
   rules: readonly AclRule[],
   user: string,

@@ -10,7 +10,7 @@ describe('setting a user', () => {
     expect(setUser('bob:x', 'ann', HASH)).toBe(`bob:x\nann:${HASH}\n`)
   })
 
-  test('replaces the first line of the user, removes further ones, and keeps all other lines', () => {
+  test("replaces the user's first line, removes further lines of that user, and keeps all other lines", () => {
     const before = '# users\r\n\nann:old\nbob : x \r\nannie:y\n ann :older\nno colon\n'
     expect(setUser(before, 'ann', HASH)).toBe(`# users\r\n\nann:${HASH}\nbob : x \r\nannie:y\nno colon\n`)
   })
@@ -23,7 +23,7 @@ test('deletes all lines of the user, and no other lines', () => {
 })
 
 describe('hashing plain text', () => {
-  test('hashes the rest of the line with spaces and colons, and keeps hashes and comments', async () => {
+  test('hashes the rest of the line including spaces and colons, and keeps hashes and comments', async () => {
     const before = `# c\nann:a:b\nbob: x \r\n\ncid:${HASH}\n`
     expect(await hashPlainText(before, hash)).toEqual({
       text: `# c\nann:<a:b>\nbob:< x >\n\ncid:${HASH}\n`,

@@ -1,4 +1,4 @@
-// Edits the text of a password file. All other lines stay as they are, including comments.
+// Edits the text of a password file. All other lines, including comments, are unchanged.
 import { parsePasswordFile, type PasswordLine, type UserLine } from './password-file.ts'
 import { passwordMistake } from './password-hash.ts'
 import { userNameMistake } from './user-name.ts'
@@ -10,7 +10,7 @@ export interface HashedFile {
   readonly hashed: readonly string[]
 }
 
-/** A line that cannot be hashed, and why. */
+/** A line that cannot be hashed, and the reason. */
 export interface UnhashableLine {
   readonly line: number
   readonly message: string
@@ -29,14 +29,14 @@ export function setUser(text: string, user: string, hash: string): string {
   return joined(isWritten ? lines : [...lines, line])
 }
 
-/** Removes all lines of the user. Undefined if there is none. */
+/** Removes all lines of the user. Returns undefined if there are none. */
 export function deleteUser(text: string, user: string): string | undefined {
   const { lines } = parsePasswordFile(text)
   const kept = lines.filter((line) => !isOf(line, user))
   return kept.length === lines.length ? undefined : joined(kept.map((line) => line.text))
 }
 
-/** Lines that `hashPlainText` cannot process: without a colon, or with an invalid user, hash or password. */
+/** Returns the lines that `hashPlainText` cannot process: no colon, or an invalid user, hash or password. */
 export function unhashableLines(text: string): UnhashableLine[] {
   return parsePasswordFile(text).lines.flatMap((line) => {
     const message = whyUnhashable(line)

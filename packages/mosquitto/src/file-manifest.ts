@@ -14,16 +14,16 @@ export interface FileManifestOptions {
 const DATA_BYTES_MAX = 1024 * 1024
 const DNS_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const KEY = /^[-._a-zA-Z0-9]{1,253}$/
-// YAML 1.1, which kubectl reads, does not parse these as text.
+// YAML 1.1, which kubectl reads, does not parse these words as strings.
 const YAML_WORDS = new Set(['y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'])
 
-/** The manifest; its value is exactly the text. @throws Error for a name or size that Kubernetes rejects */
+/** Returns the manifest, which contains exactly this text. @throws Error for a name or size that Kubernetes rejects */
 export function fileManifest(text: string, options: FileManifestOptions): string {
   const { kind, name, namespace = 'mosquitto', key = 'password.txt' } = options
   checkNames(name, namespace, key)
   if (Buffer.byteLength(text) > DATA_BYTES_MAX) {
     throw new Error(
-      `The file is larger than ${DATA_BYTES_MAX} bytes: a ${kind} cannot hold it. Put it on a volume.`,
+      `The file is larger than ${DATA_BYTES_MAX} bytes: a ${kind} cannot contain it. Put it on a volume.`,
     )
   }
   return [
@@ -60,7 +60,7 @@ function scalar(text: string): string {
   return /^[a-z][a-z0-9._-]*$/.test(text) && !YAML_WORDS.has(text) ? text : JSON.stringify(text)
 }
 
-// A literal block, indented by four spaces. Its chomping indicator preserves the line feeds at the end.
+// A literal block, indented by four spaces. Its chomping indicator preserves trailing line feeds.
 function blockScalar(text: string): string {
   if (!isLiteral(text)) return quoted(text)
   const body = text.replace(/\n+$/, '')
@@ -71,7 +71,7 @@ function blockScalar(text: string): string {
   return `|${chomping}\n${indented.join('\n')}${'\n'.repeat(Math.max(0, feeds - 1))}`
 }
 
-// Whether YAML 1.1 and 1.2 preserve the text in a literal block: no line break but LF, no unprintable character, and a
+// Whether YAML 1.1 and 1.2 preserve the text in a literal block: only LF line breaks, no unprintable character, and a
 // first line that determines the indentation.
 function isLiteral(text: string): boolean {
   return (

@@ -11,8 +11,8 @@ function found(text: string): string[] {
 
 test.each([
   ['a good file', `# users:\n${GOOD}bob:$6$${base64(12)}$${base64(64)}\n`, []],
-  ['nothing at all', '', ['- error empty_file']],
-  ['comments alone', '# x\n', ['- error empty_file']],
+  ['an empty file', '', ['- error empty_file']],
+  ['only comments', '# x\n', ['- error empty_file']],
   ['a salt of 64 bytes', `ann:$7$1000$${base64(64)}$${base64(64)}\n`, ['1 error long_salt']],
   ['a salt of 16 bytes', `ann:$6$${base64(16)}$${base64(64)}\n`, ['1 error salt_length']],
   ['a short hash', `ann:$6$${base64(12)}$${base64(63)}\n`, ['1 error hash_length']],
@@ -29,7 +29,7 @@ test.each([
   ['no password', 'ann:\n', ['1 error no_password']],
   ['an empty line', `\n${GOOD}\n`, ['1 warning blank_line']],
   [
-    'a comment that mosquitto_passwd stumbles over',
+    'a comment at which mosquitto_passwd stops',
     `# users\n${GOOD}# end\n`,
     ['1 warning comment_without_colon'],
   ],
@@ -37,7 +37,7 @@ test.each([
   ['two users on a line', `ann:${HASH}bob:${HASH}\n`, ['1 error two_users']],
   ['no line feed at the end', `ann:${HASH}`, ['1 warning missing_line_feed']],
   ['a byte order mark', `\ufeffann:${HASH}\n`, ['1 error byte_order_mark']],
-  ['bytes that are no UTF-8', `ann\ufffd:${HASH}\n`, ['1 error not_utf8', '1 warning user_name_unusual']],
+  ['bytes that are not UTF-8', `ann\ufffd:${HASH}\n`, ['1 error not_utf8', '1 warning user_name_unusual']],
   ['spaces around the user', ` ann :${HASH}\n`, ['1 warning user_name_unusual']],
 ])('%s', (_name, text, findings) => {
   expect(found(text)).toEqual(findings)
@@ -46,8 +46,8 @@ test.each([
 test.each([
   ['a good file', GOOD, false, false],
   ['a warning', `${GOOD}\n`, false, false],
-  ['a hash of 2.1', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', true, false],
-  ['a salt of 2.1', `ann:$7$1000$${base64(64)}$${base64(64)}\n`, true, false],
+  ['a hash from mosquitto_passwd 2.1', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', true, false],
+  ['a salt from mosquitto_passwd 2.1', `ann:$7$1000$${base64(64)}$${base64(64)}\n`, true, false],
   ['plain text', 'ann:secret\n', true, true],
 ])('%s: rejected by 2.0 %j, by 2.1 %j', (_name, text, by20, by21) => {
   const findings = lintPasswordFile(text)

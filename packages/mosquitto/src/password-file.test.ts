@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { parsePasswordFile, verifyLogin } from './password-file.ts'
 import { hashPassword } from './password-hash.ts'
 
-// Made by mosquitto_passwd 2.0.11: `mosquitto_passwd -b -H sha512 f ann 'pä:ss $w'`, and without -H.
+// Created by mosquitto_passwd 2.0.11: `mosquitto_passwd -b -H sha512 f ann 'pä:ss $w'`, and without -H.
 const SHA512 =
   'ann:$6$hyPgIiemfKjZH6FL$2o0n326eKnxXDNA+HsRYZ0Y1j9BGOkVMKyx0aiwiyWL2DdweVlq0V8vsq3X/WOxOTtVXsVF8zF+KrJUfUJI/uQ=='
 const PBKDF2 =
@@ -35,7 +35,7 @@ test('parses an empty file without lines, and a last line without a line feed', 
 })
 
 describe('a login', () => {
-  test.each([SHA512, PBKDF2])('with a hash of mosquitto_passwd is verified: %s', async (line) => {
+  test.each([SHA512, PBKDF2])('with a hash from mosquitto_passwd is verified: %s', async (line) => {
     const file = parsePasswordFile(`${line}\n`)
     expect(await verifyLogin(file, 'ann', 'pä:ss $w')).toBe(true)
     for (const wrong of ['pä:ss $', 'pä:ss $w ', 'pa:ss $w', '', 'pä:ss $w\0'])
@@ -49,7 +49,7 @@ describe('a login', () => {
     for (const wrong of ['one', 'three']) expect(await verifyLogin(file, 'ann', wrong)).toBe(false)
   })
 
-  test('fails for names of properties of every JavaScript object', async () => {
+  test('fails for user names that are properties of every JavaScript object', async () => {
     for (const user of ['__proto__', 'constructor', ''])
       expect(await verifyLogin(parsePasswordFile(`${SHA512}\n`), user, 'x')).toBe(false)
   })

@@ -2,7 +2,7 @@
 import { parsePasswordHash, verifyPassword, type HashDefect, type PasswordHash } from './password-hash.ts'
 import { trimBlanks } from './user-name.ts'
 
-/** One line. */
+/** A line of the file. */
 export type PasswordLine = {
   /** Counted from 1. */
   readonly number: number
@@ -19,10 +19,10 @@ export type PasswordLine = {
     }
 )
 
-/** A line with a user. */
+/** A line with a user name. */
 export type UserLine = Extract<PasswordLine, { kind: 'user' }>
 
-/** A whole file. */
+/** A parsed password file. */
 export interface PasswordFile {
   readonly lines: readonly PasswordLine[]
   /** Users who can log in. As in Mosquitto, the last of several lines for one user is used. */
@@ -42,7 +42,7 @@ export function parsePasswordFile(text: string): PasswordFile {
   return { lines, users }
 }
 
-/** Whether the user can log in with the password. For an unknown user the check takes equally long. */
+/** Returns whether the user can log in with the password. The check takes equally long for an unknown user. */
 export async function verifyLogin(file: PasswordFile, user: string, password: string): Promise<boolean> {
   const hash = file.users.get(user)
   if (hash !== undefined) return await verifyPassword(hash, password)

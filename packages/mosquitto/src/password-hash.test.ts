@@ -23,7 +23,7 @@ const PASSWORDS = [
 
 describe('a new hash', () => {
   test.each(['sha512', 'sha512-pbkdf2'] as const)(
-    'made with %s verifies the password and no other',
+    'made with %s verifies only its password',
     async (algorithm) => {
       for (const password of PASSWORDS) {
         const hash = parsePasswordHash(await hashPassword(password, { algorithm, iterations: 10 }))

@@ -2,7 +2,7 @@
 import { createHash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 
-/** The hash algorithms that can be chosen. */
+/** The selectable hash algorithms. */
 export type HashAlgorithm = 'sha512' | 'sha512-pbkdf2'
 
 /** A parsed hash. `digest` has 64 bytes, `salt` 12 or 64. */
@@ -16,19 +16,19 @@ export type PasswordHash =
     }
   | { readonly algorithm: 'argon2id' }
 
-/** Why Mosquitto does not accept a text as a hash. */
+/** The reason why Mosquitto does not accept a string as a hash. */
 export type HashDefect = 'plain_text' | 'hash_form' | 'iterations' | 'base64' | 'salt_length' | 'hash_length'
 
-/** How to hash. */
+/** Options of `hashPassword`. */
 export interface HashOptions {
   /** @default sha512-pbkdf2 */
   readonly algorithm?: HashAlgorithm
-  /** Iterations of PBKDF2, 1 to `ITERATIONS_MAX`. @default 20000 */
+  /** Number of PBKDF2 iterations, 1 to `ITERATIONS_MAX`. @default 20000 */
   readonly iterations?: number
 }
 
 /**
- * Takes about 10 ms. The broker computes it at every CONNECT, and does nothing else meanwhile: a thousand clients that
+ * Takes roughly 10 ms. The broker is blocked for this time at every CONNECT: a thousand clients that
  * reconnect together need ten seconds. Mosquitto's default is 101.
  */
 export const ITERATIONS_DEFAULT = 20_000
@@ -39,7 +39,7 @@ export const ITERATIONS_MAX = 10_000_000
 /** Maximum length of a password in UTF-8 bytes: the limit of MQTT (§1.5.6). */
 export const PASSWORD_BYTES_MAX = 65_535
 
-// The only length that Mosquitto 2.0 accepts; 2.1 also accepts the 64 bytes that its tool generates.
+// The only length that Mosquitto 2.0 accepts; 2.1 also accepts 64 bytes, which mosquitto_passwd 2.1 generates.
 const SALT_BYTES = 12
 const SALT_BYTES_2_1 = 64
 const DIGEST_BYTES = 64
@@ -50,7 +50,7 @@ const ARGON2ID =
 const derive = promisify(pbkdf2)
 
 /**
- * The text of a new hash, with a random salt.
+ * Returns a new hash with a random salt, as text.
  * @throws RangeError for iterations out of range, Error for a password that Mosquitto does not accept
  */
 export async function hashPassword(password: string, options: HashOptions = {}): Promise<string> {
@@ -66,7 +66,7 @@ export async function hashPassword(password: string, options: HashOptions = {}):
   return `$7$${iterations}$${base64(salt)}$${base64(digest)}`
 }
 
-/** Why the text cannot be a password; undefined if it can. */
+/** Returns the reason why the text cannot be a password; undefined if it can. */
 export function passwordMistake(password: string): string | undefined {
   if (password === '') return 'is empty'
   // Mosquitto determines the length with strlen, which ignores everything after a NUL.
@@ -75,7 +75,7 @@ export function passwordMistake(password: string): string | undefined {
   return undefined
 }
 
-/** Whether the password matches the hash. @throws Error for argon2id, which Node.js 20 cannot compute */
+/** Returns whether the password matches the hash. @throws Error for argon2id, which Node.js 20 cannot compute */
 export async function verifyPassword(hash: PasswordHash, password: string): Promise<boolean> {
   if (passwordMistake(password) !== undefined) return false
   if (hash.algorithm === 'argon2id') {
@@ -88,7 +88,7 @@ export async function verifyPassword(hash: PasswordHash, password: string): Prom
   return timingSafeEqual(computed, hash.digest)
 }
 
-/** Parses the text after the user name: a hash, or what is wrong with it. */
+/** Parses the text after the user name. Returns the hash, or the defect. */
 export function parsePasswordHash(text: string): PasswordHash | HashDefect {
   if (!looksHashed(text)) return 'plain_text'
   const fields = text.split('$').slice(1)
@@ -101,12 +101,12 @@ export function parsePasswordHash(text: string): PasswordHash | HashDefect {
   return typeof hash === 'string' ? hash : { ...hash, algorithm: 'sha512-pbkdf2', iterations }
 }
 
-// Such a text is never treated as a plain-text password: hashing it would lock out its user.
+// Such text is never treated as a plain-text password: hashing it would lock out its user.
 function looksHashed(text: string): boolean {
   return /^\$(?:6|7|argon2id?|argon2d)\$/.test(text)
 }
 
-/** Whether Mosquitto 2.0 ignores the user because of the salt. */
+/** Returns whether Mosquitto 2.0 ignores the user because of the salt. */
 export function hasLongSalt(hash: PasswordHash): boolean {
   return hash.algorithm !== 'argon2id' && hash.salt.length !== SALT_BYTES
 }
@@ -123,7 +123,7 @@ function saltedHash(
   return { algorithm: 'sha512', salt, digest }
 }
 
-// One round over the bytes of the password, then the salt.
+// Hashes the bytes of the password followed by the salt, in one round.
 function sha512(password: string, salt: Uint8Array): Buffer {
   return createHash('sha512').update(password, 'utf8').update(salt).digest()
 }

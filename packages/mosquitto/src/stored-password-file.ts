@@ -1,4 +1,4 @@
-// Reads a password file within bounds, and replaces it atomically.
+// Reads a password file up to a size limit, and replaces it atomically.
 import { randomBytes } from 'node:crypto'
 import {
   closeSync,
@@ -27,11 +27,11 @@ export interface StoredPasswordFile {
   readonly isSymbolicLink: boolean
 }
 
-// About 100,000 users.
+// Enough for roughly 100,000 users.
 const FILE_BYTES_MAX = 16 * 1024 * 1024
 const CHUNK_BYTES = 64 * 1024
 
-/** @throws the system's error (`ENOENT`, `EACCES`, …), or an Error for a file that is too large */
+/** Reads a password file. @throws the system's error (`ENOENT`, `EACCES`, …), or an Error if the file is too large */
 export function readPasswordFile(path: string): StoredPasswordFile {
   const { mode } = statSync(path)
   const bytes = readBounded(path)
@@ -68,7 +68,7 @@ export function writePasswordFile(path: string, text: string): boolean {
   return before !== undefined && (before.mode & 0o004) !== 0
 }
 
-// Brokers often read the file through its group. If the group cannot be kept, no group gets read permission.
+// Brokers often read the file through its group. If the group cannot be kept, no group is given read permission.
 function keepReaders(file: number, { uid, gid, mode }: Stats): void {
   try {
     fchownSync(file, uid, gid)

@@ -1,12 +1,13 @@
-// Checks names of MQTT users: `%u` in the access rules inserts the name into topics as a level.
+// Checks the names of MQTT users. `%u` in the access rules stands for the name, as a topic level.
 import { isCleanLevel } from '@inferwire/protocol'
 
-// Needs no escaping in shells, topics, files and logs.
+// Such names need no escaping in shells, topics, files and logs.
 const PLAIN = /^[A-Za-z0-9_.@-]{1,64}$/
 const LONE_SURROGATE = /\p{Surrogate}/u
 
 /**
- * Why the name cannot be used: it is not a single topic level (`%u` would span two levels or be a wildcard), or cannot
+ * Returns the reason why the name cannot be used: it is not a single topic level (`%u` would span two levels or be a
+ * wildcard), or cannot
  * be part of a line of a password file. Undefined if the name can be used.
  */
 export function userNameMistake(name: string): string | undefined {
@@ -21,12 +22,12 @@ export function userNameMistake(name: string): string | undefined {
   return undefined
 }
 
-/** Whether the name has at most 64 characters, all of them letters, digits and `_ . @ -`. */
+/** Returns whether the name has at most 64 characters, all of them letters, digits and `_ . @ -`. */
 export function isPlainUserName(name: string): boolean {
   return PLAIN.test(name)
 }
 
-/** Removes leading and trailing white space as Mosquitto does: that of ASCII, not of Unicode. */
+/** Removes leading and trailing white space as Mosquitto does: ASCII white space only, not Unicode. */
 export function trimBlanks(text: string): string {
   let start = 0
   let end = text.length

@@ -76,6 +76,6 @@ function replacedText(file: string): string {
 function adviseName(user: string): void {
   if (isPlainUserName(user)) return
   note(
-    `user "${printable(user)}" has characters other than letters, digits and _ . @ -, or more than 64 characters: the name works, but needs care in shells and policies`,
+    `user "${printable(user)}" has characters other than letters, digits and _ . @ -, or more than 64 characters: the name works, but may need escaping in shells and policies`,
   )
 }
