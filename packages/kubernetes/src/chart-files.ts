@@ -1,10 +1,10 @@
-// Generates files of charts/inferwire: broker configuration, access rules, and the schema of the values.
+// Generates files in charts/inferwire: broker configuration, access rules, and the schema of the values.
 import { aclText } from '@inferwire/mosquitto'
 import { mosquittoConf } from './mosquitto/index.ts'
 import { EXAMPLE_PASSWORD_FILE } from './options.ts'
 import { valuesSchema, type JsonSchema } from './values-schema.ts'
 
-/** Path below charts/inferwire and text of every generated file; `configSchema` is the connector's. */
+/** Returns the text of every generated file by its path below charts/inferwire. `configSchema` is the connector's. */
 export function chartFiles(configSchema: JsonSchema): Map<string, string> {
   return new Map([
     ...(['2.0', '2.1'] as const).flatMap((version): [string, string][] => [
@@ -20,7 +20,7 @@ export function chartFiles(configSchema: JsonSchema): Map<string, string> {
   ])
 }
 
-// The configuration, with template expressions for the values that depend on the memory limit.
+// Returns the configuration, with template expressions for the values that depend on the memory limit.
 function confTemplate(broker: Omit<Parameters<typeof mosquittoConf>[0], 'memoryMi'>): string {
   return mosquittoConf({ ...broker, memoryMi: 512 })
     .replace(/^(memory_limit) \d+$/m, '$1 {{ .memoryLimit }}')
@@ -28,7 +28,7 @@ function confTemplate(broker: Omit<Parameters<typeof mosquittoConf>[0], 'memoryM
     .replace(/^(max_queued_messages) \d+$/m, '$1 {{ .queuedMessages }}')
 }
 
-// The access rules, with template expressions for what the values determine.
+// Returns the access rules, with template expressions for the parts that depend on the chart's values.
 function aclTemplate(): string {
   return aclText({ root: 'ROOT', connectorUser: 'CONNECTOR', observers: ['OBSERVER'] })
     .replace(

@@ -1,4 +1,4 @@
-// Generates the Kubernetes objects of broker and connector, as data.
+// Generates the Kubernetes objects of the broker and the connector, as data.
 export { chartFiles } from './chart-files.ts'
 export { manifestParts, manifests, type ManifestOptions } from './manifests.ts'
 export { mosquittoConf } from './mosquitto/index.ts'

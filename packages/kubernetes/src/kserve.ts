@@ -1,12 +1,12 @@
-// The example model, and the policy that admits the connector to it in a service mesh.
+// The example model, and the policy that allows the connector to call it in a service mesh.
 import { labelsOf, type Installed, type KubernetesObject, type Place } from './object.ts'
 
 const EXAMPLE_MODEL: Place = { name: 'iris', namespace: 'models' }
 
-/** The address of its predictor, in both deployment modes of KServe. */
+/** The address of the model's predictor, in both deployment modes of KServe. */
 export const EXAMPLE_MODEL_URL = `http://${EXAMPLE_MODEL.name}-predictor.${EXAMPLE_MODEL.namespace}.svc.cluster.local`
 
-/** The first example in KServe's documentation: a scikit-learn model of the iris data set. */
+/** Returns the first example in KServe's documentation: a scikit-learn model of the iris data set. */
 export function exampleInferenceService(): KubernetesObject {
   return {
     apiVersion: 'serving.kserve.io/v1beta1',
@@ -28,7 +28,7 @@ export function exampleInferenceService(): KubernetesObject {
   }
 }
 
-/** Admits the connector to the model: from inside of the mesh, and with its token through Kubeflow's gateway. */
+/** Allows the connector to call the model: from inside the mesh, and with its token through Kubeflow's gateway. */
 export function connectorAuthorizationPolicy(connector: Installed): KubernetesObject {
   const identity = `${connector.namespace}/sa/${connector.name}`
   const to = [{ operation: { methods: ['GET', 'POST'], paths: ['/v1/models/*', '/v2/*'] } }]

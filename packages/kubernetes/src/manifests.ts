@@ -12,21 +12,21 @@ import {
   type ConnectorOptions,
 } from './options.ts'
 
-/** The parts to install. An absent part is installed with its defaults. */
+/** The parts to install. An omitted part is installed with its defaults. */
 export interface ManifestOptions {
-  /** false: the broker is elsewhere, at the address in `connector.config`. */
+  /** false: installs no broker; `connector.config` contains the address of an existing one. */
   readonly broker?: BrokerOptions | false
-  /** false: only the broker. */
+  /** false: installs only the broker. */
   readonly connector?: ConnectorOptions | false
 }
 
-/** The objects of both parts, in the order in which to apply them. @throws OptionError */
+/** Returns the objects of both parts, in the order in which they must be applied. @throws OptionError */
 export function manifests(options: ManifestOptions = {}): KubernetesObject[] {
   const { connector, ...rest } = manifestParts(options)
   return [...rest.broker, ...connector]
 }
 
-/** The objects of each part. @throws OptionError */
+/** Returns the objects of each part. @throws OptionError */
 export function manifestParts(options: ManifestOptions = {}): {
   readonly broker: KubernetesObject[]
   readonly connector: KubernetesObject[]
@@ -59,7 +59,7 @@ export function manifestParts(options: ManifestOptions = {}): {
   }
 }
 
-// The names in the broker's access rules.
+// Returns the names that the broker's access rules contain.
 function aclNames(
   config: Readonly<Record<string, unknown>>,
   { observers }: Broker,

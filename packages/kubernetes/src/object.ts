@@ -1,4 +1,4 @@
-// The shape of a Kubernetes object, and the labels and security settings that the generated ones share.
+// The structure of a Kubernetes object, and the labels and security settings that all generated objects share.
 
 /** A Kubernetes object as data: the content of a manifest. */
 export interface KubernetesObject {
@@ -17,7 +17,7 @@ export interface ObjectMeta {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** Where an installed program is, and how its pods are selected. */
+/** Location of an installed program, and the selection of its pods. */
 export interface Place {
   readonly name: string
   readonly namespace: string
@@ -25,23 +25,23 @@ export interface Place {
   readonly instance?: string
 }
 
-/** A place, with the version of the program that is installed there. */
+/** A place, and the version of the program that is installed there. */
 export interface Installed extends Place {
   readonly version: string
 }
 
-// Label `app.kubernetes.io/component` by program.
+// Values of the label `app.kubernetes.io/component` by program.
 const COMPONENTS = { inferwire: 'connector', mosquitto: 'broker' } as const
 
-/** An installed program; also the value of label `app.kubernetes.io/name`. */
+/** An installed program; also the value of the label `app.kubernetes.io/name`. */
 export type App = keyof typeof COMPONENTS
 
-/** The labels that select the pods of one program. They never change, because selectors are immutable. */
+/** Returns the labels that select the pods of one program. They never change, because selectors are immutable. */
 export function selectorLabels(app: App, { name, instance = name }: Place): Record<string, string> {
   return { 'app.kubernetes.io/name': app, 'app.kubernetes.io/instance': instance }
 }
 
-/** The labels that Kubernetes recommends, for objects and pods. */
+/** Returns the labels that Kubernetes recommends, for objects and pods. */
 export function labelsOf(app: App, installed: Installed): Record<string, string> {
   return {
     ...selectorLabels(app, installed),
@@ -52,7 +52,7 @@ export function labelsOf(app: App, installed: Installed): Record<string, string>
   }
 }
 
-/** Name, namespace and labels of an object. `suffix` distinguishes it from other objects of the program. */
+/** Returns the name, namespace and labels of an object. `suffix` distinguishes it from other objects of the program. */
 export function metaOf(app: App, installed: Installed, suffix = ''): ObjectMeta {
   return {
     name: `${installed.name}${suffix}`,
@@ -61,7 +61,7 @@ export function metaOf(app: App, installed: Installed, suffix = ''): ObjectMeta 
   }
 }
 
-/** A pod's security context, as the `restricted` Pod Security Standard requires. */
+/** Returns a pod's security context, as the `restricted` Pod Security Standard requires. */
 export function podSecurity(id: number): Record<string, unknown> {
   return {
     runAsNonRoot: true,
@@ -74,7 +74,7 @@ export function podSecurity(id: number): Record<string, unknown> {
   }
 }
 
-/** The security context of a container that writes only to its volumes. */
+/** Returns the security context of a container that writes only to its volumes. */
 export function containerSecurity(): Record<string, unknown> {
   return {
     allowPrivilegeEscalation: false,
@@ -84,7 +84,8 @@ export function containerSecurity(): Record<string, unknown> {
 }
 
 /**
- * Evicts a pod 30 s after its node is lost; the Kubernetes default of 300 s is long for a client that waits for a
+ * Returns tolerations that evict a pod 30 s after its node is lost; Kubernetes' default of 300 s is long for a client
+ * that waits for a
  * reply. A StatefulSet replaces the pod only after the node returns, is deleted, or is tainted `out-of-service`.
  */
 export function lostNodeTolerations(): Record<string, unknown>[] {

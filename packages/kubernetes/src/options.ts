@@ -4,10 +4,10 @@ import type { Installed, Place } from './object.ts'
 import { PATTERNS } from './patterns.ts'
 import { VERSION } from './version.ts'
 
-/** How clients outside of the cluster reach the broker. */
+/** The way in which clients outside the cluster reach the broker. */
 export type Expose = 'traefik' | 'gateway' | 'loadbalancer' | 'nodeport' | 'none'
 
-/** The certificate that clients see: Traefik terminates TLS if it is in use, otherwise the broker does. */
+/** The certificate that clients receive: Traefik terminates TLS if it is used, otherwise the broker does. */
 export interface TlsOptions {
   /** The host name in the certificate, for example mqtt.example.org. */
   readonly host: string
@@ -15,7 +15,7 @@ export interface TlsOptions {
   readonly secretName: string
 }
 
-/** The broker. */
+/** Options of the broker. */
 export interface BrokerOptions {
   /** @default mosquitto */
   readonly name?: string
@@ -42,29 +42,29 @@ export interface BrokerOptions {
   /** @default traefik */
   readonly expose?: Expose
   /**
-   * The port to which clients outside of the cluster connect.
+   * The port to which clients outside the cluster connect.
    * @default 5883 (traefik, gateway), 1883 (loadbalancer), 31883 (nodeport); with TLS 8883, or 31884 (nodeport)
    */
   readonly externalPort?: number
-  /** v3 for traefik.io, which Traefik serves since 2.10; v2 for traefik.containo.us. @default v3 */
+  /** v3 for traefik.io, which Traefik supports since 2.10; v2 for traefik.containo.us. @default v3 */
   readonly traefikApi?: 'v2' | 'v3'
   /** GatewayClass for `expose: gateway`. @default traefik */
   readonly gatewayClass?: string
-  /** @default none: passwords are sent unencrypted, which is acceptable in closed networks only */
+  /** @default none: passwords are sent unencrypted, which is acceptable only in closed networks */
   readonly tls?: TlsOptions
 }
 
 /** A release line of Mosquitto. */
 export type MosquittoVersion = '2.0' | '2.1'
 
-/** A Secret whose keys become files of the connector's pod. */
+/** A Secret whose keys become files in the connector's pod. */
 export interface SecretMount {
   readonly secretName: string
-  /** Absolute path of the folder with the files. */
+  /** Absolute path of the folder that contains the files. */
   readonly mountPath: string
 }
 
-/** The connector. */
+/** Options of the connector. */
 export interface ConnectorOptions {
   /** @default inferwire */
   readonly name?: string
@@ -76,15 +76,15 @@ export interface ConnectorOptions {
   readonly image?: string
   /** Secrets with credentials for the image's registry. @default none */
   readonly imagePullSecrets?: readonly string[]
-  /** Several replicas share the requests through a shared subscription. @default 1 */
+  /** Number of replicas, which share the requests through a shared subscription. @default 1 */
   readonly replicas?: number
-  /** Memory limit in MiB. V8's heap gets three quarters of it, but leaves at least 56. @default 512 */
+  /** Memory limit in MiB. V8's heap may use three quarters of it, but always leaves at least 56 MiB. @default 512 */
   readonly memoryMi?: number
-  /** The connector's configuration, merged over the settings for this cluster. */
+  /** The connector's configuration, which overrides the settings for this cluster. */
   readonly config?: Readonly<Record<string, unknown>>
-  /** Secret with the connector's own password, key `password`; empty for none. @default inferwire-broker */
+  /** Secret with the connector's own password under the key `password`; empty for none. @default inferwire-broker */
   readonly brokerSecret?: string
-  /** A ServiceAccount token for model servers, at /var/run/secrets/inferwire/token. @default none */
+  /** ServiceAccount token for model servers, mounted at /var/run/secrets/inferwire/token. @default none */
   readonly modelToken?: { readonly audience?: string }
   /** Secrets with credentials, CAs and certificates that the configuration names. @default none */
   readonly secretMounts?: readonly SecretMount[]
@@ -122,12 +122,12 @@ const IMAGES: Readonly<Record<MosquittoVersion, string>> = {
 
 /**
  * Shows the format of a password file. Login as this user is impossible: the hash was made from random bytes, not from
- * a password. Until it is replaced, Mosquitto rejects every client.
+ * a password. Mosquitto rejects every client until the file is replaced.
  */
 export const EXAMPLE_PASSWORD_FILE =
   'example:$7$101$s4JUUbioAXVAZwC/$mrwtmL8BiVRbYj9yMo8vNZJDI7h+vqEsAwWFiWtmOOsN9uiSuOcSUQecDngW9pc0EoLmPLDhY1Ugsd3wNUmUFQ==\n'
 
-/** @throws OptionError for the first option that cannot be used */
+/** Returns the options with all defaults. @throws OptionError for the first unusable option */
 export function completeBroker(options: BrokerOptions): Broker {
   const { version = '2.0', name = 'mosquitto', expose = 'traefik' } = options
   const broker: Broker = {
@@ -172,7 +172,7 @@ export function completeBroker(options: BrokerOptions): Broker {
   return broker
 }
 
-/** @throws OptionError for the first option that cannot be used */
+/** Returns the options with all defaults. @throws OptionError for the first unusable option */
 export function completeConnector(options: ConnectorOptions): Connector {
   const { modelToken, name = 'inferwire', ...rest } = options
   const connector: Connector = {

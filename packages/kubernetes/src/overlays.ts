@@ -1,4 +1,4 @@
-// Generates resources/overlays: variants of resources/mosquitto for kustomize.
+// Generates resources/overlays: variants of resources/mosquitto, for kustomize.
 import { manifestParts } from './manifests.ts'
 import type { KubernetesObject } from './object.ts'
 import type { BrokerOptions } from './options.ts'
@@ -10,9 +10,9 @@ interface Overlay {
   readonly note: string
   /** Labels that differ from those of the base, on objects and pods. */
   readonly labels?: Readonly<Record<string, string>>
-  /** Whether the overlay removes no object of the base. */
+  /** Whether the overlay keeps every object of the base. */
   readonly isAddition?: true
-  /** Changes of objects that are in the base as well. */
+  /** Changes to objects that are also in the base. */
   readonly patches: (find: (kind: string, name: string) => KubernetesObject) => readonly Patch[]
 }
 
@@ -20,10 +20,10 @@ type Patch = Pick<KubernetesObject, 'apiVersion' | 'kind' | 'metadata'> & Readon
 
 const HOST = 'mqtt.example.org'
 
-/** The broker of resources/: with a read-only user for MQTT Explorer, once the password file contains it. */
+/** The broker of resources/, with a read-only user for MQTT Explorer, which the password file does not contain yet. */
 export const RESOURCES_BROKER: BrokerOptions = { observers: ['admin'] }
 
-// By folder below resources/overlays.
+// Overlays by their folder below resources/overlays.
 const OVERLAYS: Readonly<Record<string, Overlay>> = {
   'mosquitto-secret': {
     options: { passwords: 'secret' },
@@ -32,7 +32,7 @@ const OVERLAYS: Readonly<Record<string, Overlay>> = {
       const { spec } = find('Deployment', 'mosquitto') as unknown as DeploymentLike
       const volume = spec.template.spec.volumes.find(({ name }) => name === 'password')
       return [
-        // Null removes the source of the base, which a strategic merge would keep.
+        // Null removes the base's source, which a strategic merge would keep.
         deploymentPatch({ spec: { volumes: [{ ...volume, configMap: null }] } }),
       ]
     },
@@ -87,7 +87,7 @@ function named(name: string): KubernetesObject['metadata'] {
   return { name, namespace: 'mosquitto' }
 }
 
-/** Path below resources/ and text of each file. */
+/** Returns the text of each file by its path below resources/. */
 export function overlayFiles(
   fileName: (object: KubernetesObject) => string,
   write: Writer,

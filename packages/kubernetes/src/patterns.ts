@@ -1,22 +1,22 @@
-// The syntax of names and quantities, for the options and for the chart's values. Helm reads them with RE2, which has no
+// The syntax of names and quantities, for the options and for the chart's values. Helm uses RE2, which does not support
 // look-ahead.
 
 /** Patterns by purpose. */
 export const PATTERNS = {
-  /** Name of objects, including a Service, with room for a suffix. */
+  /** Name of objects, including a Service, that leaves room for a suffix. */
   name: /^[a-z](?:[a-z0-9-]{0,50}[a-z0-9])?$/,
   namespace: /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
-  /** Name of a Secret, a GatewayClass, a host. */
+  /** Name of a Secret, a GatewayClass or a host. */
   subdomain: /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/,
   quantity: /^[0-9]+(?:\.[0-9]+)?(?:[KMGT]i|[kMGT])?$/,
-  /** With a tag, a digest of 64 digits, or both. "latest" is rejected elsewhere. */
+  /** Image with a tag, a digest of 64 digits, or both. A separate check rejects "latest". */
   image:
     /^[a-z0-9][a-z0-9._/-]*(?::[0-9]+\/[a-z0-9._/-]+)?(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$/,
   /** Addresses that are reachable only from within the pod. */
   loopback: /^(?:localhost$|127\.|\[?::1\]?$)/,
   /** Name of a configuration option whose value is a path. */
   fileOption: /^[a-zA-Z]+File$/,
-  /** Where a volume may be mounted: an absolute path without "." and ".." levels. */
+  /** Mount path of a volume: an absolute path without "." and ".." levels. */
   mountPath: /^(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/,
   brokerUrl: /^(?:mqtts?|wss?):\/\//,
   modelUrl: /^https?:\/\//,

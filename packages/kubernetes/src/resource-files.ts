@@ -33,7 +33,7 @@ const PREFIXES: Readonly<Record<string, string>> = {
   StatefulSet: 'sts',
 }
 
-// What the user must know or change, by file.
+// Notes for the user, by file.
 const NOTES: Readonly<Record<string, string>> = {
   'mosquitto/cm-mosquitto-config.yaml':
     'Broker configuration and access rules. The user "admin" can read all topics, for MQTT Explorer: the rule has an\n' +
@@ -42,18 +42,18 @@ const NOTES: Readonly<Record<string, string>> = {
   'mosquitto/cm-mosquitto-password.yaml':
     'Replace this file: no password matches its only user, so the broker rejects every client.\n' +
     'mosquitto_passwd and `inferwire passwd` create the lines; `inferwire passwd --configmap mosquitto-password` creates\n' +
-    'the whole file. A Secret is the better place: resources/overlays/mosquitto-secret.',
-  'mosquitto/irtcp-mosquitto.yaml': 'Needs Traefik with the entry point "mqtt": resources/traefik.',
+    'the whole file. A Secret is safer: resources/overlays/mosquitto-secret.',
+  'mosquitto/irtcp-mosquitto.yaml': 'Requires Traefik with the entry point "mqtt": resources/traefik.',
   'inferwire/cm-inferwire-config.yaml':
-    'The configuration of the connector; add your models here. Changes of models and policy take effect within two\n' +
+    "The connector's configuration; add your models here. Changes to models and policy take effect within two\n" +
     'minutes. After other changes: kubectl rollout restart statefulset/inferwire -n inferwire',
   'inferwire/sts-inferwire.yaml':
-    'Needs a Secret with the password of the broker\'s user "inferwire":\n' +
+    'Requires a Secret with the password of the broker\'s user "inferwire":\n' +
     'kubectl create secret generic inferwire-broker -n inferwire --from-file=password=FILE\n' +
     'For several replicas: inferwire manifests --only connector --replicas N',
 }
 
-/** Path below resources/ and text of every file. */
+/** Returns the text of every file by its path below resources/. */
 export function resourceFiles(): Map<string, string> {
   const { broker, connector } = manifestParts({
     broker: RESOURCES_BROKER,
@@ -119,13 +119,13 @@ function traefikFiles(): [string, string][] {
   ]
 }
 
-// For a Traefik that was installed without Helm. Each file has one entry point.
+// Returns patches for a Traefik that was installed without Helm. Each file contains one entry point.
 function patchFiles(entry: EntryName, suffix: string): [string, string][] {
   const patches = [
     ['deployment', 'For a Traefik that was installed without Helm', traefikDeploymentPatch(entry)],
     [
       'service',
-      'For its Service, which must expose the port to clients outside of the cluster',
+      'For its Service, which must expose the port to clients outside the cluster',
       traefikServicePatch(entry),
     ],
   ] as const

@@ -19,7 +19,7 @@ export type EntryPorts = Readonly<Partial<Record<EntryName, number>>>
 const DEFAULT_PORTS: Readonly<Record<EntryName, number>> = { mqtt: 5883, mqtts: 8883 }
 
 /**
- * The ports that the broker's options imply: `externalPort` is that of the entry point in use. The other entry point is
+ * Returns the ports for the broker's options: `externalPort` is the port of the entry point in use. The other one is
  * omitted if its default port is the same.
  */
 export function entryPorts(options: BrokerOptions = {}): EntryPorts {
@@ -29,11 +29,11 @@ export function entryPorts(options: BrokerOptions = {}): EntryPorts {
   return ports.mqtt === ports.mqtts ? { [used]: externalPort } : ports
 }
 
-/** Values for Traefik's Helm chart 27 and later; before 27, `expose` was a boolean. */
+/** Returns values for Traefik's Helm chart 27 and later; before 27, `expose` was a boolean. */
 export function traefikHelmValues(ports: EntryPorts = entryPorts()): Record<string, unknown> {
   return {
     ports: {
-      // Otherwise a route without entry points is attached to mqtt as well.
+      // Otherwise a route without entry points would also be attached to mqtt.
       web: { asDefault: true },
       websecure: { asDefault: true },
       ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, entryPort(port)])),
@@ -45,7 +45,7 @@ function entryPort(port: number): Record<string, unknown> {
   return { port, expose: { default: true }, exposedPort: port, protocol: 'TCP' }
 }
 
-/** For the Traefik that k3s installs: k3s reverts changes of its Deployment. */
+/** Returns values for the Traefik that k3s installs: k3s reverts changes to its Deployment. */
 export function k3sHelmChartConfig(): KubernetesObject {
   return {
     apiVersion: 'helm.cattle.io/v1',
@@ -55,7 +55,7 @@ export function k3sHelmChartConfig(): KubernetesObject {
   }
 }
 
-/** For a Deployment that was installed without Helm: the argument and the container's port. */
+/** Returns the patch for a Deployment that was installed without Helm: the argument and the container's port. */
 export function traefikDeploymentPatch(entry: EntryName): PatchStep[] {
   const container = '/spec/template/spec/containers/0'
   const port = DEFAULT_PORTS[entry]
@@ -69,7 +69,7 @@ export function traefikDeploymentPatch(entry: EntryName): PatchStep[] {
   ]
 }
 
-/** For its Service, which must expose the port to clients outside of the cluster. */
+/** Returns the patch for Traefik's Service, which must expose the port to clients outside the cluster. */
 export function traefikServicePatch(entry: EntryName): PatchStep[] {
   return [
     {

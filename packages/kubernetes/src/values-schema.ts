@@ -1,10 +1,10 @@
 // The JSON Schema of the chart's values.
 import { PATTERNS } from './patterns.ts'
 
-/** A JSON Schema, or a part of one. */
+/** A JSON Schema, or part of one. */
 export type JsonSchema = Readonly<Record<string, unknown>>
 
-/** The schema; `configSchema` is that of the connector's configuration. */
+/** Returns the schema. `configSchema` is the schema of the connector's configuration. */
 export function valuesSchema(configSchema: JsonSchema): JsonSchema {
   const { $schema, title: _, ...config } = configSchema
   return {
@@ -15,15 +15,15 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       nameOverride: text(`^$|${PATTERNS.name.source}`, 'Label app.kubernetes.io/name in place of inferwire.'),
       fullnameOverride: text(
         `^$|${PATTERNS.name.source}`,
-        'Name of the objects; empty: the release name, followed by "-inferwire" unless it contains that.',
+        'Name of the objects; empty: the release name, followed by "-inferwire" unless it already contains "inferwire".',
       ),
-      image: image("Image of the connector; an empty tag is the chart's appVersion."),
+      image: image("Image of the connector; an empty tag selects the chart's appVersion."),
       imagePullSecrets: pullSecrets(),
       replicaCount: {
         type: 'integer',
         minimum: 1,
         maximum: 1_000_000,
-        description: 'Number of connectors; several share the requests.',
+        description: 'Number of connectors, which share the requests.',
       },
       resources: resources('Resources of the connector; limits.memory is at least 96Mi.'),
       serviceAccount: map({
@@ -33,7 +33,10 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
           description: 'Mounts a token for the API server, which is not needed.',
         },
         annotations: texts('Annotations of the ServiceAccount.'),
-        name: text(`^$|${PATTERNS.subdomain.source}`, 'Its name; empty: the name of the objects.'),
+        name: text(
+          `^$|${PATTERNS.subdomain.source}`,
+          'Name of the ServiceAccount; empty: the name of the objects.',
+        ),
       }),
       ...podValues(),
       affinity: { type: 'object', description: 'Affinity of the pods.' },
@@ -47,13 +50,16 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
           properties: { name: { type: 'string' }, mountPath: { type: 'string', pattern: '^/' } },
           required: ['name', 'mountPath'],
         },
-        'Mounts of the additional volumes; the configuration may name files in them.',
+        'Mounts of the additional volumes; the configuration may refer to files in them.',
       ),
       secretMounts: list(
         {
           ...map({
             secretName: text(PATTERNS.subdomain.source, 'Name of the Secret.'),
-            mountPath: text(PATTERNS.mountPath.source, 'Folder of its keys, as files; an absolute path.'),
+            mountPath: text(
+              PATTERNS.mountPath.source,
+              'Absolute path of the folder that contains its keys as files.',
+            ),
           }),
           required: ['secretName', 'mountPath'],
         },
@@ -61,11 +67,11 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       ),
       brokerSecret: text(
         `^$|${PATTERNS.subdomain.source}`,
-        "Secret with the connector's password, key password; empty for none.",
+        "Secret with the connector's password under the key `password`; empty for none.",
       ),
       modelToken: map({
         enabled: { type: 'boolean', description: 'Mounts a ServiceAccount token for model servers.' },
-        audience: text('', "Its audience; empty for the API server's."),
+        audience: text('', "Audience of the token; empty for the API server's."),
       }),
       config: {
         ...config,
@@ -75,7 +81,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       mosquitto: mosquittoSchema(),
       ...renamed(['name', 'replicas', 'memoryMi']),
     }),
-    // `null` removes a value; without these the templates cannot work.
+    // `null` removes a value, but the templates require these.
     required: ['image', 'replicaCount', 'resources', 'serviceAccount', 'modelToken', 'config', 'mosquitto'],
     allOf: [
       ofConfig({
@@ -84,7 +90,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
         models: { additionalProperties: { properties: { url: { pattern: PATTERNS.modelUrl.source } } } },
       }),
       {
-        // Only the access rules of an installed broker contain root and user name.
+        // Only the access rules of an installed broker contain the root and the user name.
         anyOf: [
           { properties: { mosquitto: { properties: { enabled: { const: false } } } } },
           ofConfig({
@@ -102,7 +108,7 @@ function ofConfig(properties: JsonSchema): JsonSchema {
   return { properties: { config: { properties } } }
 }
 
-// templates/validate.yaml rejects old options with their new names. Helm checks the schema first, so it permits them.
+// templates/validate.yaml rejects old options, and names the new ones. Helm checks the schema first, so it allows them.
 function withOldOptions(properties: unknown): JsonSchema {
   const { models, broker, ...others } = properties as Record<string, JsonSchema>
   const model = models?.['additionalProperties'] as JsonSchema
@@ -133,9 +139,9 @@ function unless(old: JsonSchema, schema: JsonSchema): JsonSchema {
 function mosquittoSchema(): JsonSchema {
   const schema = map({
     enabled: { type: 'boolean', description: 'Installs a broker; otherwise config.broker.url is required.' },
-    fullnameOverride: text(PATTERNS.name.source, 'Name of its objects.'),
+    fullnameOverride: text(PATTERNS.name.source, "Name of the broker's objects."),
     version: oneOf(['2.0', '2.1'], 'Mosquitto release line.'),
-    image: image('Image of the broker; an empty tag is the pinned one of the version.'),
+    image: image('Image of the broker; an empty tag selects the one that is pinned for the version.'),
     imagePullSecrets: pullSecrets(),
     resources: resources('Resources of the broker; limits.memory is at least 32Mi.'),
     ...podValues(),
@@ -160,14 +166,13 @@ function mosquittoSchema(): JsonSchema {
     accessMode: oneOf(['ReadWriteOnce', 'ReadWriteOncePod'], 'Access mode of the volume.'),
     expose: oneOf(
       ['traefik', 'gateway', 'loadbalancer', 'nodeport', 'none'],
-      'How clients outside of the cluster reach the broker.',
+      'The way in which clients outside the cluster reach the broker.',
     ),
     externalPort: {
       type: 'integer',
       minimum: 1,
       maximum: 65_535,
-      description:
-        'The port to which clients outside of the cluster connect; by default that of the way chosen.',
+      description: 'The port to which clients outside the cluster connect; the default depends on expose.',
     },
     traefikApi: oneOf(['v3', 'v2'], 'v3: traefik.io; v2: traefik.containo.us.'),
     gatewayClass: text(PATTERNS.subdomain.source, 'GatewayClass for expose: gateway.'),
@@ -217,7 +222,7 @@ function image(description: string): JsonSchema {
       },
       pullPolicy: oneOf(['IfNotPresent', 'Always', 'Never'], 'When the image is pulled.'),
     }),
-    // The old form is text: templates/validate.yaml rejects it with the new names.
+    // The old form is a string: templates/validate.yaml rejects it, and names the new options.
     type: ['object', 'string'],
     required: ['repository'],
     description,
@@ -227,13 +232,13 @@ function image(description: string): JsonSchema {
 function pullSecrets(): JsonSchema {
   const item = map({ name: text(PATTERNS.subdomain.source, 'Name of a Secret.') })
   return list(
-    // As above.
+    // The old form is a string, as above.
     { ...item, type: ['object', 'string'], required: ['name'] },
     "Secrets with credentials for the image's registry.",
   )
 }
 
-// Memory settings of broker and connector are derived from the limit, so it is required, in a unit the templates read.
+// Memory settings of broker and connector are derived from the limit, so it is required, in a supported unit.
 function resources(description: string): JsonSchema {
   const memory = text(PATTERNS.memory.source, 'Memory in whole Mi or Gi.')
   const quantities = {

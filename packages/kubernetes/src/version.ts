@@ -5,5 +5,5 @@ const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.
   version: string
 }
 
-/** Version of the connector. */
+/** The connector's version. */
 export const VERSION: string = manifest.version

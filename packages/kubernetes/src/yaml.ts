@@ -2,12 +2,12 @@
 import { parse, stringify } from 'yaml'
 import type { KubernetesObject } from './object.ts'
 
-/** A value as a YAML document. */
+/** Returns a value as a YAML document. */
 export function yamlText(value: unknown): string {
   return stringify(value, { lineWidth: 0, singleQuote: true, aliasDuplicateObjects: false })
 }
 
-/** Objects as a stream of YAML documents, for `kubectl apply -f -`. */
+/** Returns objects as a stream of YAML documents, for `kubectl apply -f -`. */
 export function manifestText(objects: readonly KubernetesObject[]): string {
   return objects.map(yamlText).join('---\n')
 }

@@ -4,7 +4,7 @@ import type { Connector } from '../options.ts'
 
 const APP = 'inferwire'
 
-/** ServiceAccount, Role and RoleBinding. */
+/** Returns the ServiceAccount, Role and RoleBinding. */
 export function connectorIdentity(connector: Connector): KubernetesObject[] {
   const { name, namespace } = connector
   const metadata = metaOf(APP, connector)
@@ -33,7 +33,7 @@ export function connectorIdentity(connector: Connector): KubernetesObject[] {
   ]
 }
 
-/** Ingress: metrics, from the cluster. Egress: everywhere but link-local addresses (cloud metadata services). */
+/** Returns the NetworkPolicy. Ingress: metrics, from the cluster. Egress: all but link-local addresses. */
 export function connectorNetworkPolicy(connector: Connector, port: number): KubernetesObject {
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -44,7 +44,7 @@ export function connectorNetworkPolicy(connector: Connector, port: number): Kube
       policyTypes: ['Ingress', 'Egress'],
       ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port }] }],
       egress: [
-        // To any address, because a node-local DNS cache has a link-local one.
+        // DNS is allowed to any address, because a node-local DNS cache has a link-local one.
         {
           ports: [
             { protocol: 'UDP', port: 53 },
@@ -63,7 +63,7 @@ export function connectorNetworkPolicy(connector: Connector, port: number): Kube
   }
 }
 
-/** The headless Service that provides DNS names for the pods and targets for Prometheus. */
+/** Returns the headless Service, which provides DNS names for the pods and targets for Prometheus. */
 export function connectorService(connector: Connector, port: number): KubernetesObject {
   return {
     apiVersion: 'v1',
@@ -71,7 +71,7 @@ export function connectorService(connector: Connector, port: number): Kubernetes
     metadata: metaOf(APP, connector),
     spec: {
       clusterIP: 'None',
-      // A connector without its broker is not ready, and its metrics are needed most then.
+      // A connector that has lost its broker is not ready, but its metrics are needed most at that time.
       publishNotReadyAddresses: true,
       selector: selectorLabels(APP, connector),
       ports: [{ name: 'metrics', port, targetPort: 'admin', protocol: 'TCP' }],
@@ -79,7 +79,7 @@ export function connectorService(connector: Connector, port: number): Kubernetes
   }
 }
 
-/** Permits draining of nodes, one connector at a time. */
+/** Returns the PodDisruptionBudget, which permits draining nodes, one connector at a time. */
 export function connectorDisruptionBudget(connector: Connector): KubernetesObject {
   return {
     apiVersion: 'policy/v1',

@@ -1,11 +1,11 @@
-// Rejects configurations that are valid elsewhere but cannot work in the connector's pod.
+// Rejects configurations that are valid in general but cannot work in the connector's pod.
 import { posix } from 'node:path'
 import { OptionError, type Connector } from '../options.ts'
 import { PATTERNS } from '../patterns.ts'
 import { PATHS, valueAt, type ConfigValues } from './config-file.ts'
 
 /**
- * `config` is the complete configuration.
+ * Checks the complete configuration.
  * @throws OptionError if the connector could not start, or if the kubelet would kill it
  */
 export function checkConfig(connector: Connector, config: ConfigValues): void {
@@ -38,7 +38,7 @@ function mistake(message: string, remedy?: string): OptionError {
   return new OptionError('connector.config', message, remedy)
 }
 
-// The container cannot start with a mount inside of another one, which is read-only.
+// A container cannot start if a mount is inside another one, because mounts are read-only.
 function checkMounts({ secretMounts }: Connector): void {
   const taken: string[] = Object.values(PATHS)
   for (const { mountPath } of secretMounts) {

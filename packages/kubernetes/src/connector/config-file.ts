@@ -13,23 +13,26 @@ export const PATHS = {
 const ADMIN_PORT = 8383
 const DRAIN_TIMEOUT_MS = 25_000
 
-/** A configuration, or a part of one. */
+/** A configuration, or part of one. */
 export type ConfigValues = Readonly<Record<string, unknown>>
 
-/** The user's values win; maps are merged, other values replaced. `brokerHost` is the broker's Service. */
+/**
+ * Returns the configuration. The user's values take precedence: maps are merged, other values replaced. `brokerHost` is
+ * the name of the broker's Service.
+ */
 export function connectorConfig(connector: Connector, brokerHost: string): ConfigValues {
   const { brokerSecret, replicas } = connector
   const defaults = {
     broker: {
       url: `mqtt://${brokerHost}:1883`,
       ...(brokerSecret === '' ? {} : { username: 'inferwire', passwordFile: `${PATHS.broker}/password` }),
-      // After the loss of a node, the pod may return only after an operator has repaired or removed the node.
+      // If a node is lost, the pod may restart only after an operator has repaired or removed the node.
       sessionExpirySeconds: 3600,
       // A single connector keeps its own subscription across restarts; several use a shared one.
       ...(replicas > 1 ? { share: 'inferwire' } : {}),
     },
     models: {},
-    // Kubelet and Prometheus connect from outside of the pod.
+    // The kubelet and Prometheus connect from outside the pod.
     admin: { host: '0.0.0.0' },
   }
   return merged(defaults, connector.config)
@@ -44,18 +47,18 @@ function merged(defaults: ConfigValues, values: ConfigValues): ConfigValues {
   return result
 }
 
-/** The value at a path of the configuration; undefined if absent. */
+/** Returns the value at a path of the configuration; undefined if absent. */
 export function valueAt(config: ConfigValues, ...path: readonly string[]): unknown {
   return path.reduce<unknown>((value, key) => (isMap(value) ? value[key] : undefined), config)
 }
 
-/** Seconds until the kubelet kills the connector: the drain, and 5 s to disconnect. */
+/** Returns the time in seconds until the kubelet kills the connector: the drain, and 5 s to disconnect. */
 export function gracePeriodSeconds(config: ConfigValues): number {
   const timeoutMs = valueAt(config, 'drain', 'timeoutMs')
   return Math.ceil((typeof timeoutMs === 'number' ? timeoutMs : DRAIN_TIMEOUT_MS) / 1000) + 5
 }
 
-/** The port of the probes and of the metrics. */
+/** Returns the port of the probes and the metrics. */
 export function adminPort(config: ConfigValues): number {
   const port = valueAt(config, 'admin', 'port')
   return typeof port === 'number' ? port : ADMIN_PORT

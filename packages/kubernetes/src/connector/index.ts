@@ -14,7 +14,7 @@ import { connectorStatefulSet } from './workload.ts'
 export { checkConfig } from './check-config.ts'
 export { connectorConfig, valueAt } from './config-file.ts'
 
-/** `brokerHost` is the broker's host, for configurations that do not set `broker.url`. */
+/** Returns the objects. `brokerHost` is the broker's host, for configurations that do not set `broker.url`. */
 export function connectorObjects(connector: Connector, brokerHost: string): KubernetesObject[] {
   const config = connectorConfig(connector, brokerHost)
   const port = adminPort(config)

@@ -1,4 +1,4 @@
-// The connector's pods: a StatefulSet, because the broker keeps the queue of each under a stable client identifier.
+// The connector's pods: a StatefulSet, because the broker keeps each pod's queue under a stable client identifier.
 import {
   containerSecurity,
   GROUP_MAY_READ,
@@ -14,13 +14,13 @@ import { adminPort, gracePeriodSeconds, PATHS, type ConfigValues } from './confi
 
 const APP = 'inferwire'
 const USER_ID = 65_532
-// V8's heap, as a share of the memory limit. The rest is for request bodies, which are outside of the heap, and for
-// Node.js itself, which takes 40 MiB whatever the limit.
+// Fraction of the memory limit for V8's heap. The rest is for request bodies, which are outside the heap, and for
+// Node.js itself, which takes 40 MiB regardless of the limit.
 const HEAP_SHARE = 0.75
 const OUTSIDE_OF_HEAP_MI = 56
 const TOKEN_SECONDS = 3600
 
-/** StatefulSet. */
+/** Returns the StatefulSet. */
 export function connectorStatefulSet(connector: Connector, config: ConfigValues): KubernetesObject {
   return {
     apiVersion: 'apps/v1',
@@ -71,12 +71,12 @@ function container(connector: Connector, port: number): Record<string, unknown> 
     env: [
       // Part of the client identifier, so that each pod finds its queue after a restart.
       { name: 'INFERWIRE_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      // A client identifier of its own: the session of a single connector has a subscription that is not shared, and
-      // with it each request would run twice.
+      // A separate client identifier: the session of a single connector has a non-shared subscription, with
+      // which each request would run twice.
       ...(replicas > 1
         ? [{ name: 'INFERWIRE_BROKER_CLIENT_ID', value: 'inferwire-shared-$(INFERWIRE_NAME)' }]
         : []),
-      // The journal of requests that may have ended the process survives a restart of the container, not of the pod.
+      // The journal of requests that may have crashed the process survives a restart of the container, not of the pod.
       { name: 'XDG_STATE_HOME', value: PATHS.state },
       { name: 'NODE_OPTIONS', value: heapOptions(memoryMi) },
     ],
@@ -87,7 +87,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       limits: { memory: `${memoryMi}Mi` },
     },
     startupProbe: { ...probe('/livez'), periodSeconds: 1, failureThreshold: 60 },
-    // Alive without a broker, ready with one: a restart of the connector would not restore the broker.
+    // Live without a broker, ready only with one: restarting the connector would not restore the broker.
     livenessProbe: { ...probe('/livez'), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
     readinessProbe: { ...probe('/readyz'), periodSeconds: 5, timeoutSeconds: 5 },
     volumeMounts: [
@@ -97,7 +97,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       ...(connector.modelToken === undefined
         ? []
         : [{ name: 'token', mountPath: PATHS.token, readOnly: true }]),
-      // Whole folders: files that are mounted by subPath do not follow a rotated Secret.
+      // Whole folders, because files mounted by subPath are not updated when a Secret is rotated.
       ...connector.secretMounts.map(({ mountPath }, index) => {
         return { name: `secret-${index}`, mountPath, readOnly: true }
       }),
@@ -107,7 +107,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
 
 function heapOptions(memoryMi: number): string {
   const oldMi = Math.min(Math.floor(memoryMi * HEAP_SHARE), memoryMi - OUTSIDE_OF_HEAP_MI)
-  // The young generation takes up to three semi-spaces in addition.
+  // The young generation takes up to three additional semi-spaces.
   const semiSpaceMi = memoryMi >= 512 ? 16 : memoryMi >= 256 ? 8 : memoryMi >= 128 ? 4 : 2
   return `--max-old-space-size=${oldMi} --max-semi-space-size=${semiSpaceMi}`
 }

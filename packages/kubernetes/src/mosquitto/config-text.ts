@@ -2,7 +2,7 @@
 import type { Broker } from '../options.ts'
 
 const MIB = 1_048_576
-// Memory that Mosquitto does not count: the program, its libraries and malloc's overhead; 9 MiB measured with 2.0.11.
+// Memory that Mosquitto does not count: the program, its libraries and malloc's overhead (9 MiB measured with 2.0.11).
 const OUTSIDE_OF_LIMIT_MI = 16
 
 /** The mount paths in the broker's pod. */
@@ -16,12 +16,12 @@ export const PATHS = {
 /** The ports on which the broker listens. */
 export const PORTS = { mqtt: 1883, ws: 9001, mqtts: 8883 } as const
 
-/** Whether the broker terminates TLS, which Traefik does where it is in use. */
+/** Returns whether the broker terminates TLS; if Traefik is used, Traefik does. */
 export function hasTlsListener({ tls, expose }: Pick<Broker, 'tls' | 'expose'>): boolean {
   return tls !== undefined && expose !== 'traefik'
 }
 
-/** The text of mosquitto.conf. */
+/** Returns the text of mosquitto.conf. */
 export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' | 'memoryMi'>): string {
   const { memoryLimit, queuedBytes, queuedMessages } = memoryBounds(broker.memoryMi)
   return [
@@ -30,24 +30,24 @@ export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' 
     'protocol websockets',
     ...(hasTlsListener(broker) ? tlsListener() : []),
     '',
-    '# No access without a password; the ACL restricts each user to topics with its own name.',
+    '# Every client needs a password; the ACL restricts each user to topics with its own name.',
     'allow_anonymous false',
     `password_file ${PATHS.password}/password.txt`,
     `acl_file ${PATHS.config}/acl.txt`,
     '',
     ...persistence(broker.version),
     '',
-    '# Removes the session and the queue of a client that has been away for this long.',
+    '# Removes the session and the queue of a client that has been disconnected for this long.',
     'persistent_client_expiration 14d',
     '',
-    '# The default of 2.1 is 2,000,000 bytes, which is too small for many tensors.',
+    '# The default in 2.1 is 2,000,000 bytes, which is too small for many tensors.',
     'max_packet_size 67108864',
-    '# Unacknowledged messages per client without a Receive Maximum (MQTT 3.1.1); the default is 20.',
+    '# Limit of unacknowledged messages for clients without a Receive Maximum (MQTT 3.1.1); the default is 20.',
     'max_inflight_messages 1000',
-    '# The queue of a client that is away. Further messages are discarded without notice to their publisher.',
+    '# Limits for the queue of a disconnected client. Further messages are discarded without notifying the publisher.',
     `max_queued_messages ${queuedMessages}`,
     `max_queued_bytes ${queuedBytes}`,
-    '# The bound for all queues together. It needs 2.1, or a 2.0 with glibc, which the official image of 2.0 does not use.',
+    '# Limit for all queues together. Works with 2.1, or with 2.0 and glibc, which the official 2.0 image does not use.',
     `memory_limit ${memoryLimit}`,
     '# Sends small packets without delay.',
     'set_tcp_nodelay true',
@@ -61,7 +61,7 @@ export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' 
   ].join('\n')
 }
 
-// Bounds derived from the memory limit of the container, in bytes and messages.
+// Returns limits in bytes and messages, derived from the container's memory limit.
 function memoryBounds(memoryMi: number): {
   readonly memoryLimit: number
   readonly queuedBytes: number
@@ -71,7 +71,7 @@ function memoryBounds(memoryMi: number): {
   return {
     memoryLimit: limitMi * MIB,
     queuedBytes: (memoryMi * MIB) / 4,
-    // Each message takes some hundred bytes in addition to its payload, and the bound in bytes counts payloads only.
+    // Each message takes a few hundred bytes in addition to its payload, but the limit in bytes counts only payloads.
     queuedMessages: memoryMi * 200,
   }
 }
@@ -83,9 +83,9 @@ function tlsListener(): string[] {
 function persistence(version: Broker['version']): string[] {
   if (version === '2.0') {
     return [
-      '# The broker saves everything at each stop and every 10 s. After a crash it starts from the last save: messages that',
-      '# it acknowledged since then and had not delivered are lost, unless their clients repeat unanswered requests.',
-      '# A save stops the broker while it writes all queues, 0.2 s for 100 MB. An interval of 1 s would take a fifth of its',
+      '# The broker saves everything when it stops and every 10 s. After a crash it starts from the last save: messages that',
+      '# it has acknowledged since then but not delivered are lost, unless their clients repeat unanswered requests.',
+      '# A save blocks the broker while it writes all queues: 0.2 s for 100 MB. An interval of 1 s would take a fifth of its',
       '# time; autosave_on_changes (after each message) reduces its throughput to a tenth or less. 2.1 does not need saves.',
       'persistence true',
       `persistence_location ${PATHS.data}/`,
@@ -93,7 +93,7 @@ function persistence(version: Broker['version']): string[] {
     ]
   }
   return [
-    '# Writes each change before the next one: a crash loses messages in flight, not those of the last seconds.',
+    '# Writes each change before the next one: a crash loses only messages in flight, not those of the last seconds.',
     `persistence_location ${PATHS.data}/`,
     'global_plugin /usr/lib/mosquitto_persist_sqlite.so',
     'plugin_opt_flush_period 0',

@@ -11,17 +11,17 @@ export { mosquittoConf } from './config-text.ts'
 
 const APP = 'mosquitto'
 
-/** The parameters of access rules and NetworkPolicy. */
+/** Parameters of the access rules and the NetworkPolicy. */
 export interface BrokerUse {
   /** Root of the topics. */
   readonly root: string
-  /** User name of the connector. */
+  /** The connector's user name. */
   readonly connectorUser: string
-  /** Where the connector runs; undefined if not in this cluster. */
+  /** Location of the connector; undefined if it is not in this cluster. */
   readonly connector: Place | undefined
 }
 
-/** @throws Error for a root or user name that cannot be part of an ACL file */
+/** Returns the objects. @throws Error for a root or user name that cannot be part of an ACL file */
 export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[] {
   const { root, connectorUser } = use
   const { passwordFile } = broker
@@ -38,11 +38,11 @@ export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[
     brokerService(broker),
     ...brokerRoutes(broker),
     brokerNetworkPolicy(broker, use.connector),
-    // No PodDisruptionBudget: with one pod it either has no effect or blocks the drain of the node forever.
+    // No PodDisruptionBudget: with a single pod, it would either have no effect or block draining the node forever.
   ]
 }
 
-/** ConfigMap or Secret with the password file; none if an existing Secret is used. */
+/** Returns a ConfigMap or Secret with the password file; none if an existing Secret is used. */
 function passwordObjects(broker: Broker): KubernetesObject[] {
   const metadata = metaOf(APP, broker, '-password')
   const files = { 'password.txt': broker.passwordFile }

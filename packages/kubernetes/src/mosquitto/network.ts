@@ -1,11 +1,11 @@
-// The network access to the broker: its Service, the routes for clients outside of the cluster, the NetworkPolicy.
+// Network access to the broker: its Service, the routes for clients outside the cluster, and the NetworkPolicy.
 import { metaOf, selectorLabels, type App, type KubernetesObject, type Place } from '../object.ts'
 import type { Broker } from '../options.ts'
 import { hasTlsListener, PORTS } from './config-text.ts'
 
 const APP = 'mosquitto'
 
-/** The Service for pods of the cluster, including Traefik. */
+/** Returns the Service for pods in the cluster, including Traefik. */
 export function brokerService(broker: Broker): KubernetesObject {
   return {
     apiVersion: 'v1',
@@ -31,7 +31,7 @@ export function brokerService(broker: Broker): KubernetesObject {
   }
 }
 
-/** The objects that let clients outside of the cluster reach the broker. */
+/** Returns the objects through which clients outside the cluster reach the broker. */
 export function brokerRoutes(broker: Broker): KubernetesObject[] {
   switch (broker.expose) {
     case 'traefik':
@@ -52,7 +52,7 @@ function traefik(broker: Broker, kind: string, suffix: string, spec: object): Ku
 }
 
 // nativeLB selects the Service's address, which refuses connections at once while there is no broker. The address of a
-// pod that was just removed does not answer: a client that reconnects then waits for its own connection timeout.
+// recently removed pod does not answer: a client that reconnects then waits for its own connection timeout.
 // Traefik before 2.10 has no such field.
 function target(broker: Broker, port: number): Record<string, unknown> {
   return { name: broker.name, port, ...(broker.traefikApi === 'v3' ? { nativeLB: true } : {}) }
@@ -62,7 +62,7 @@ function plainRoute(broker: Broker): KubernetesObject {
   const services = [target(broker, PORTS.mqtt)]
   return traefik(broker, 'IngressRouteTCP', '', {
     entryPoints: ['mqtt'],
-    // Without TLS a connection contains no host name, so a plain entry point can have one broker only.
+    // Without TLS, a connection contains no host name, so an unencrypted entry point can serve only one broker.
     routes: [{ match: 'HostSNI(`*`)', services }],
   })
 }
@@ -118,7 +118,7 @@ function tcpRoute(broker: Broker): KubernetesObject {
   }
 }
 
-// A second Service, so that the first does not depend on how the broker is exposed.
+// Returns a second Service, so that the first one does not depend on the method of exposure.
 function publicService(broker: Broker): KubernetesObject {
   const name = hasTlsListener(broker) ? 'mqtts' : 'mqtt'
   const isNodePort = broker.expose === 'nodeport'
@@ -144,7 +144,7 @@ function publicService(broker: Broker): KubernetesObject {
   }
 }
 
-/** Restricts connections to the broker; the broker itself may open none. */
+/** Returns the NetworkPolicy, which restricts connections to the broker, and allows none from it. */
 export function brokerNetworkPolicy(broker: Broker, connector: Place | undefined): KubernetesObject {
   const { expose } = broker
   const own = connector === undefined ? [] : [fromPods('inferwire', connector)]

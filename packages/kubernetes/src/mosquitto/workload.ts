@@ -16,7 +16,7 @@ const APP = 'mosquitto'
 // User and group of the official image.
 const USER_ID = 1883
 
-/** Deployment. A changed `configHash` restarts the broker. */
+/** Returns the Deployment. A changed `configHash` restarts the broker. */
 export function brokerDeployment(broker: Broker, configHash: string): KubernetesObject {
   return {
     apiVersion: 'apps/v1',
@@ -53,7 +53,7 @@ function podSpec(broker: Broker): Record<string, unknown> {
         image: broker.image,
         imagePullPolicy: 'IfNotPresent',
         args: ['/usr/sbin/mosquitto', '-c', `${PATHS.config}/mosquitto.conf`],
-        // Files of ConfigMaps and Secrets are symbolic links, which 2.1 opens only with this. 2.0 ignores it.
+        // Files from ConfigMaps and Secrets are symbolic links, which 2.1 opens only with this. 2.0 ignores it.
         env: [{ name: 'MOSQUITTO_UNSAFE_ALLOW_SYMLINKS', value: '1' }],
         ports: [
           port('mqtt', PORTS.mqtt),
@@ -88,8 +88,8 @@ function podSpec(broker: Broker): Record<string, unknown> {
   }
 }
 
-// ReadWriteOnce excludes pods on other nodes from the volume. This excludes those on the same node: a second replica,
-// and the successor of a pod that is still saving its queues.
+// ReadWriteOnce excludes pods on other nodes from the volume. This rule excludes pods on the same node: a replica,
+// or the successor of a pod that is still saving its queues.
 function apartFromAnother(broker: Broker): Record<string, unknown> {
   return {
     labelSelector: { matchLabels: selectorLabels(APP, broker) },
@@ -107,7 +107,7 @@ function passwordSource({ name, passwords }: Broker): Record<string, unknown> {
     : { secret: { secretName: `${name}-password`, defaultMode: GROUP_MAY_READ } }
 }
 
-/** PersistentVolumeClaim. */
+/** Returns the PersistentVolumeClaim. */
 export function brokerVolume(broker: Broker): KubernetesObject {
   return {
     apiVersion: 'v1',
