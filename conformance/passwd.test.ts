@@ -107,7 +107,7 @@ describe('users made by mosquitto_passwd', () => {
       }
       expect(await passwd(['--lint', file])).toMatchObject({
         code: 0,
-        stdout: `${file}: 6 users, nothing wrong\n`,
+        stdout: `${file}: 6 users, no mistakes\n`,
       })
       expect(await passwd(['--verify', '-b', file, 'plain', 'secret'])).toMatchObject({ code: 0, stderr: '' })
       expect(await passwd(['--verify', file, 'plain'], 'wrong\n')).toMatchObject({ code: 77 })

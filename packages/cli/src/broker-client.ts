@@ -15,7 +15,7 @@ export interface BrokerClient {
   ask(request: ShownRequest): Promise<Answer>
   /** The retained model cards, by name; warns about unreadable ones on standard error. @throws InferwireError */
   cards(): Promise<ReceivedCard[]>
-  /** The retained statuses of all connectors; empty when this user may not read them. */
+  /** The retained statuses of all connectors; empty if this user may not read them. */
   statuses(): Promise<ConnectorStatus[]>
   /** The retained card of one model. @throws CliError when there is none, with the nearest name, or it is unreadable */
   card(model: string): Promise<ReceivedCard>

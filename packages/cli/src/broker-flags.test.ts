@@ -39,7 +39,7 @@ test('defaults to the local broker, MQTT 5 and the client level "cli"', () => {
   })
 })
 
-test('the option letters mean the same as in mosquitto_pub', () => {
+test('the option letters have the same meaning as in mosquitto_pub', () => {
   const { url, username, password, mqttVersion, identity } = target([
     '-h',
     'broker.example',
@@ -66,7 +66,7 @@ test('-h without a value shows the help', () => {
   expect(() => flagsOf('-h', '-p', '1')).toThrow(CommanderError)
 })
 
-test('accepts IPv6 addresses and uses TLS for port 8883', () => {
+test('accepts IPv6 addresses, and uses TLS for port 8883', () => {
   expect(target(['-h', '::1']).url.href).toBe('mqtt://[::1]:1883')
   expect(target(['-p', '8883']).url.protocol).toBe('mqtts:')
   expect(portOf(target(['--broker', 'wss://broker.example/mqtt']).url)).toBe(443)
@@ -107,7 +107,7 @@ test.each([
   [['--broker', 'mqtt://a', '-h', 'b'], 64, /together/],
   [['--broker', 'http://a'], 64, /broker URL is not valid/],
   [['--broker', 'mqtt://user:secret@'], 64, /broker URL is not valid/],
-  [['--cafile', 'ca.pem'], 64, /needs TLS/],
+  [['--cafile', 'ca.pem'], 64, /requires TLS/],
   [['--broker', 'mqtt://u:secret%@h'], 64, /password in the broker URL/],
   [['-h', 'a b'], 64, /not a host/],
   [['-h', 'localhost?foo'], 64, /not a host/],

@@ -21,26 +21,26 @@ export interface BrokerFlags {
   readonly client?: string
 }
 
-/** The broker, the login and the topics to use. */
+/** The resolved broker, login and topics. */
 export interface BrokerTarget {
-  /** Without user name and password. */
+  /** Broker URL, without the user name and the password. */
   readonly url: URL
   /** The environment variable that contains the URL, if no option sets it. */
   readonly urlVariable: string | undefined
   readonly username: string | undefined
   readonly password: string | undefined
-  /** The file that the password was read from, for the commands that `--show` prints. */
+  /** The file from which the password was read, for the commands that `--show` prints. */
   readonly passwordFile: string | undefined
   /** PEM file with the certificate authorities to trust instead of the system's. */
   readonly caFile: string | undefined
-  /** The client level of the topics. */
+  /** The client level of topics. */
   readonly identity: string
   readonly topics: TopicSpace
   readonly mqttVersion: 5 | '3.1.1'
   readonly timeoutMs: number
 }
 
-/** Environment variables that the broker options fall back to; the connector uses the same names. */
+/** Environment variables that replace missing broker options; the connector uses the same names. */
 export const BROKER_ENV = {
   url: 'INFERWIRE_BROKER_URL',
   username: 'INFERWIRE_BROKER_USERNAME',
@@ -62,7 +62,7 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = {
 
 /** Adds the broker options to a command. `-h` alone shows the help; with a value it sets the host. */
 export function addBrokerFlags(command: Command): Command {
-  // Handled while parsing, so that the help wins over an error about a missing argument.
+  // Handled while parsing, so that the help is shown instead of an error about a missing argument.
   command.on('option:host', (value: string | null) => {
     if (value === null) command.help()
   })
@@ -93,7 +93,7 @@ export function parsePort(text: string): number {
   throw new InvalidArgumentError('Expected a port from 0 to 65535.')
 }
 
-/** Resolves options and environment to one target. @throws CliError when they contradict each other */
+/** Resolves options and environment to one target. @throws CliError if they contradict each other */
 export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): BrokerTarget {
   const { url, variable: urlVariable } = brokerUrl(flags, env)
   const fromUrl = {
@@ -133,7 +133,7 @@ export function portOf(url: URL): number {
   return url.port === '' ? DEFAULT_PORTS[url.protocol]! : Number(url.port)
 }
 
-/** Returns the topics below a root. @throws CliError when the root is not a topic name */
+/** Returns the topics below a root. @throws CliError if the root is not a topic name */
 export function topicSpace(root: string): TopicSpace {
   try {
     return new TopicSpace(root)
@@ -172,7 +172,7 @@ function brokerUrl(
   return { url, variable: flags.broker === undefined ? BROKER_ENV.url : undefined }
 }
 
-// An unencoded slash in a password makes the text before it look like host and port. Only WebSocket URLs have paths.
+// If a password contains an unencoded slash, the text before it looks like a host and port. Only WebSocket has paths.
 // The SDK rejects such a URL too, but `infer --show` does not connect.
 function hasMore({ protocol, pathname, search, hash }: URL): boolean {
   if (hash !== '') return true
@@ -204,11 +204,11 @@ function placeUrl(host: string, port: number): URL {
   return url
 }
 
-// Without TLS the environment variable is ignored, because it may be meant for another broker; the option is an error.
+// Without TLS, the environment variable is ignored, because it may be for another broker; the option is an error.
 function caFileFor(url: URL, flags: BrokerFlags, env: NodeJS.ProcessEnv): string | undefined {
   if (url.protocol === 'mqtts:' || url.protocol === 'wss:') return flags.cafile ?? env[BROKER_ENV.caFile]
   if (flags.cafile === undefined) return undefined
-  throw usageError('--cafile needs TLS', 'Use -p 8883, or --broker with mqtts:// or wss://.')
+  throw usageError('--cafile requires TLS', 'Use -p 8883, or --broker with mqtts:// or wss://.')
 }
 
 function identityOf(name: string): string {

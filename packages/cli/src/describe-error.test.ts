@@ -27,7 +27,7 @@ test('prints the code and the remedy of a request error', () => {
   expect(exitCode).toBe(69)
 })
 
-test('takes the remedy of a problem code from the protocol table', () => {
+test('uses the remedy of a problem code in the protocol table', () => {
   const { text, exitCode } = describeError(
     named('InferwireError', 'busy', { code: 'overloaded', status: 429, retryable: true }),
   )
@@ -42,7 +42,7 @@ test.each([
   ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'broker_unreachable', /not support client certificates/],
   ['ERR_SSL_WRONG_VERSION_NUMBER', 'broker_unreachable', /Check -p/],
   ['ECONNREFUSED', 'broker_unreachable', /that the broker is running/],
-])('chooses the remedy by the cause: %s', (causeCode, code, remedy) => {
+])('chooses the remedy according to the cause: %s', (causeCode, code, remedy) => {
   const cause = Object.assign(new Error('why'), { code: causeCode })
   expect(describeError(named('InferwireError', 'no', { code, cause })).text).toMatch(remedy)
 })
@@ -86,7 +86,7 @@ test('a second connector with the same name is not a mistake in the configuratio
   })
 })
 
-test('names a port that is in use, and the remedy', () => {
+test('reports a port that is in use, and the remedy', () => {
   const error = named('Error', 'listen EADDRINUSE', {
     code: 'EADDRINUSE',
     syscall: 'listen',

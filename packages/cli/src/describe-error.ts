@@ -39,14 +39,14 @@ function isRequestError(error: Error): error is RequestError {
   return error.name === 'InferwireError' && typeof (error as { code?: unknown }).code === 'string'
 }
 
-// Remedies in terms of the command line; for all other codes the protocol's table has them.
+// Remedies that refer to the command line; those for all other codes are in the protocol's table.
 const REMEDIES: Readonly<Record<string, string>> = {
   no_connector: 'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
   broker_unreachable:
     'Check -h and -p (or --broker), and that the broker is running. To start one: inferwire dev',
   certificate_refused:
     'Use --cafile FILE with the authority that signed it (PEM; a self-signed certificate is its own authority).',
-  broker_refused: "The broker's log has the reason.",
+  broker_refused: "The broker's log contains the reason.",
   not_authorized:
     'Check -u and the password, and that the ACL grants this user write access to {root}/request/{user}/#.',
   deadline_exceeded:
@@ -54,7 +54,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   model_not_found:
     "List the models with: inferwire models ls. If it is listed, the connector's policy may not allow your user.",
   upstream_error: 'Compare the body with: inferwire models describe MODEL',
-  model_not_ready: 'Try again later. If it stays like this, check the log of the model server.',
+  model_not_ready: "Try again later. If the model stays unavailable, check the model server's log.",
   operation_not_supported: 'List its operations with: inferwire models describe MODEL',
 }
 
@@ -68,10 +68,10 @@ const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
     "Renew the broker's certificate, or correct the clock of this machine or of the machine that issued it.",
   'client-certificate':
     'The command line does not support client certificates; connect to a port that does not require one.',
-  'not-tls': 'Check -p: use mqtt:// or ws:// for a port without TLS. With -p 8883, TLS is on.',
+  'not-tls': 'Check -p: use mqtt:// or ws:// for a port without TLS. With -p 8883, TLS is enabled.',
 }
 
-// CONNACK: the broker does not support this version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
+// For CONNACK codes that mean an unsupported version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
 const VERSION_REMEDIES: Readonly<Record<string, string>> = {
   1: 'Use MQTT 5: -V 5',
   [0x84]: 'Use MQTT 3.1.1: -V 3.1.1',

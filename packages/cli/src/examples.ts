@@ -1,9 +1,9 @@
-// The examples at the top of a command's help: most readers need no more.
+// The examples at the top of a command's help, which are enough for most readers.
 import type { Command } from 'commander'
 
 const examples = new WeakMap<Command, readonly (readonly [line: string, comment: string])[]>()
 
-/** Attaches examples to a command; each is a command line and the comment above it. */
+/** Attaches examples to a command; each consists of a command line and the comment above it. */
 export function setExamples(command: Command, lines: readonly (readonly [string, string])[]): Command {
   examples.set(command, lines)
   return command

@@ -25,15 +25,15 @@ test.each([
   ['a_code_of_tomorrow', true, 75],
   ['a_code_of_tomorrow', false, 1],
   ['constructor', false, 1],
-])('problem "%s" (retryable: %s) leads to exit code %i', (code, isRetryable, exitCode) => {
+])('problem "%s" (retryable: %s) causes exit code %i', (code, isRetryable, exitCode) => {
   expect(exitCodeOf(code, isRetryable)).toBe(exitCode)
 })
 
-test('maybe_executed never leads to the exit code for "try again later"', () => {
+test('maybe_executed never causes the exit code for "try again later"', () => {
   expect(exitCodeOf('maybe_executed', PROBLEMS.maybe_executed.retryable)).not.toBe(EXIT.temporary)
 })
 
-test('every problem code leads to a nonzero exit code', () => {
+test('every problem code causes a nonzero exit code', () => {
   for (const code of Object.keys(PROBLEMS) as ProblemCode[]) {
     expect(exitCodeOf(code, PROBLEMS[code].retryable), code).toBeGreaterThan(0)
   }

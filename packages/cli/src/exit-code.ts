@@ -1,6 +1,6 @@
-// The exit codes of `inferwire`, and which error leads to which.
+// The exit codes of `inferwire`, and their mapping from errors.
 
-/** Exit codes: those of sysexits.h where one fits, otherwise those of shells and GNU `timeout`. */
+/** The exit codes: from sysexits.h if it defines a suitable one, otherwise those of shells and GNU `timeout`. */
 export const EXIT = {
   ok: 0,
   modelError: 1,

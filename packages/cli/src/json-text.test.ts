@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { compactJson, indentJson, jsonText } from './json-text.ts'
 
-test('lays out any JSON text like JSON.stringify', () => {
+test('formats any JSON text like JSON.stringify', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.constantFrom(undefined, 1, '\t', 4), (value, space) => {
       const text = JSON.stringify(value, null, space)
@@ -20,7 +20,7 @@ test.each([
   '1E-7',
   '123456789012345678901234567890',
   '"\\u00e9\\/"',
-])('keeps the spelling of the value %s', (value) => {
+])('keeps the notation of the value %s', (value) => {
   expect(indentJson(`{"a":[${value}]}`)).toBe(`{\n  "a": [\n    ${value}\n  ]\n}`)
   expect(compactJson(` { "a" :\r\n[ ${value} ] } `)).toBe(`{"a":[${value}]}`)
 })
@@ -30,7 +30,7 @@ test('returns compact JSON text unchanged', () => {
   expect(compactJson(text)).toBe(text)
 })
 
-test('keeps all members of the same name', () => {
+test('keeps all members that have the same name', () => {
   expect(compactJson('{"a": 1, "a": 2}')).toBe('{"a":1,"a":2}')
 })
 

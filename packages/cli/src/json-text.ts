@@ -1,9 +1,9 @@
-// Formats JSON text without converting its values: that would change numbers that a double cannot hold
-// (9007199254740993, 1e400) and spellings such as 1.0.
+// Formats JSON text without converting its values, which would change numbers that a double cannot represent
+// (9007199254740993, 1e400) and notations such as 1.0.
 
 // Beyond this depth, indented text would be mostly spaces.
 const DEPTH_MAX = 200
-// White space, then one punctuation mark, a number or a word; of a string, only the opening quote.
+// Matches white space, then one punctuation mark, a number or a word, but only the opening quote of a string.
 const TOKEN = /\s*([",:[\]{}]|[^\s",:[\]{}]+)/y
 const STRING_OR_SPACE = /"|[ \t\n\r]+/g
 // Includes the suffix +json (RFC 6839 §3.1).
@@ -26,7 +26,7 @@ export function jsonText(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** Removes the white space between the tokens of JSON text. Text without any is returned unchanged. */
+/** Removes the white space between the tokens of JSON text. Returns text without any white space unchanged. */
 export function compactJson(text: string): string {
   const pieces: string[] = []
   let from = 0

@@ -37,7 +37,7 @@ function makeThrow(command: Command): void {
   for (const child of command.commands) makeThrow(child)
 }
 
-// Commander's text with its suggestion on a separate line, and a pointer to the help.
+// Returns Commander's text, with its suggestion on a separate line and a reference to the help.
 function usageText(text: string, command: Command): string {
   const names: string[] = []
   for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name())
@@ -51,6 +51,6 @@ function watchOutput(): void {
     process.stderr.write(`error: cannot write to standard output: ${error.message}\n`)
     process.exit(EXIT.output)
   })
-  // There is nowhere left to report this, and a connector whose log disk is full must continue to serve.
+  // Such an error cannot be reported anywhere, and a connector whose log disk is full must keep running.
   process.stderr.on('error', () => {})
 }

@@ -37,7 +37,7 @@ export function createProgram(): Command {
   setExamples(program, [
     ['inferwire dev', 'run broker, model server and connector in one process'],
     ['inferwire connect --model iris=http://127.0.0.1:8080', 'expose a model on the local broker'],
-    [`inferwire infer iris -d '{"instances":[[6.8,2.8,4.8,1.4]]}'`, 'send it a request'],
+    [`inferwire infer iris -d '{"instances":[[6.8,2.8,4.8,1.4]]}'`, 'send a request to the model'],
   ])
   for (const command of program.commands) nameHelp(command)
   return program
@@ -50,7 +50,7 @@ function subcommandTerm(command: Command): string {
   return `${command.name()} ${names.join('|')}`
 }
 
-// Replaces Commander's wording, where a command has not replaced it already.
+// Replaces Commander's wording, unless a command has already replaced it.
 function nameHelp(command: Command): void {
   const options = command.createHelp().visibleOptions(command)
   if (options.some(({ description }) => description === 'display help for command')) {

@@ -7,13 +7,13 @@ test('does not quote a word that is safe in a shell', () => {
   expect(shellQuote('infer/request/cam7/iris/predict')).toBe('infer/request/cam7/iris/predict')
 })
 
-test('quotes JSON, a quotation mark, and the empty word', () => {
+test('quotes JSON, a quotation mark and an empty word', () => {
   expect(shellQuote('{"a":[1, 2]}')).toBe(`'{"a":[1, 2]}'`)
   expect(shellQuote("it's")).toBe(`'it'\\''s'`)
   expect(shellQuote('')).toBe(`''`)
 })
 
-test('a real shell reads back every quoted word', () => {
+test('a real shell reads every quoted word back unchanged', () => {
   // A process argument cannot contain NUL.
   const word = fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\0'))
   fc.assert(

@@ -1,6 +1,6 @@
-// Formats plain tables in the style of kubectl: upper-case headers, columns separated by spaces, no lines.
+// Formats plain tables in the style of kubectl: upper-case headers, columns separated by spaces, no borders.
 
-/** Returns the table as text, one line per row; lines have no trailing spaces. */
+/** Returns the table as text, one line per row; rows have no trailing spaces. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header.map((name) => name.toUpperCase()), ...rows.map((row) => row.map(printable))]
   const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))

@@ -1,4 +1,4 @@
-// Decodes text from editors and shells, which may have a byte order mark or another encoding than UTF-8.
+// Decodes text from editors and shells, which may contain a byte order mark or use an encoding other than UTF-8.
 import { CliError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
 

@@ -25,7 +25,7 @@ function checkCommand(): Command {
       checkConfig(flags.config)
     })
   return setExamples(command, [
-    ['inferwire config check -c inferwire.yaml', 'exits with 78 when the configuration is not valid'],
+    ['inferwire config check -c inferwire.yaml', 'exits with 78 if the configuration is not valid'],
   ])
 }
 
@@ -33,7 +33,7 @@ function printCommand(): Command {
   const command = withConfigFlag(new Command('print'))
     .summary('print the effective configuration')
     .description(
-      'Print the effective configuration of file and INFERWIRE_* variables: first the options that differ from the defaults, then the defaults as comments. Secrets are shown as ***.',
+      'Print the effective configuration from the file and the INFERWIRE_* variables: first the options that differ from the defaults, then the defaults as comments. Secrets are shown as ***.',
     )
     .action(async (flags: ConfigFlags) => {
       const { printEffectiveConfig } = await import('../config/print-config.ts')

@@ -12,7 +12,7 @@ export function connectCommand(): Command {
     .description(
       'Run the connector: receive requests from the broker, call the models, publish the replies.\n' +
         'Options override INFERWIRE_* variables, which override the file.\n' +
-        'SIGTERM or Ctrl-C drains and stops. SIGHUP, or a change of the file, reloads the configuration.',
+        'SIGTERM or Ctrl-C drains and stops. SIGHUP, or a change to the file, reloads the configuration.',
     )
     .option(
       '-c, --config <FILE>',
@@ -30,7 +30,7 @@ export function connectCommand(): Command {
     .option('--name <NAME>', 'name of this connector in {root}/status/{name}')
     .option('--root <TOPIC>', 'first level of the topics')
     .option('--client-id <ID>', 'MQTT client identifier; keep it stable, because it identifies the session')
-    .option('--share <GROUP>', 'share the requests with the other connectors of this group')
+    .option('--share <GROUP>', 'share the requests with the other connectors in this group')
     .optionsGroup('Operation:')
     .addOption(
       new Option('--log-level <LEVEL>', 'lowest level to log').choices(['debug', 'info', 'warn', 'error']),
@@ -53,7 +53,7 @@ export function connectCommand(): Command {
     ['inferwire connect -c inferwire.yaml', 'read the configuration from a file'],
     [
       'inferwire connect -c inferwire.yaml --broker mqtts://broker.example:8883 -u inferwire --password-file ./password',
-      'override the broker of the file, with a login',
+      'override the broker in the file, and log in',
     ],
   ])
 }

@@ -21,7 +21,7 @@ interface DevFlags {
 /** Builds the command. */
 export function devCommand(): Command {
   const command = new Command('dev')
-    .summary('run everything in one process, for trying things out')
+    .summary('run everything in one process, for evaluation')
     .description(
       'Run everything in one process: an MQTT broker, a model server with example models, and the connector.\n' +
         'It listens on 127.0.0.1 only. Without --users, no login is required. NOT FOR PRODUCTION.',
@@ -58,7 +58,7 @@ export function devCommand(): Command {
     })
   return setExamples(command, [
     ['inferwire dev', 'start everything and make one prediction'],
-    ['inferwire dev --model defects=./defects.onnx', 'serve your own model as well'],
+    ['inferwire dev --model defects=./defects.onnx', 'also serve your own model'],
     ['inferwire dev --users credentials.txt', 'require a login, and restrict each user to its own topics'],
     ['inferwire dev --mqtt-port 0 --ws-port 0 --http-port 0 --admin-port 0', 'use any free ports'],
   ])

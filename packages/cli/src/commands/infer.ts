@@ -27,7 +27,7 @@ export function inferCommand(): Command {
         'body: the exact bytes; json: one object with status, timing and body',
       ).choices(['json', 'body']),
     )
-    .option('-v, --verbose', 'print status and timing to standard error even when it is not a terminal')
+    .option('-v, --verbose', 'print status and timing to standard error even if it is not a terminal')
     .addOption(
       new Option('--show <TOOL>', 'print the equivalent command for another tool; send nothing').choices([
         'mosquitto',
@@ -53,7 +53,7 @@ export function inferCommand(): Command {
   ])
 }
 
-// A loose form of RFC 9110 §8.3.1 that rejects obvious mistakes.
+// Checks a loose form of RFC 9110 §8.3.1, which rejects obvious mistakes.
 function parseContentType(text: string): string {
   if (/^[\w.+*-]+\/[\x20-\x7e]{1,200}$/.test(text)) return text
   throw new InvalidArgumentError('Expected a type such as application/octet-stream.')

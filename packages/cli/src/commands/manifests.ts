@@ -1,9 +1,9 @@
-// `inferwire manifests`
+// Declares `inferwire manifests`.
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { setExamples } from '../examples.ts'
 import type { ManifestFlags } from '../manifests/manifest-flags.ts'
 
-/** The command. */
+/** Builds the command. */
 export function manifestsCommand(): Command {
   const command = new Command('manifests')
     .summary('print the Kubernetes objects of broker and connector')
@@ -28,7 +28,7 @@ export function manifestsCommand(): Command {
     .option('--secret', 'create the password file as a Secret instead of a ConfigMap')
     .option('--existing-secret', 'use the password file in the existing Secret mosquitto-password')
     .option('--observer <USER>', 'a user with read access to all topics; repeatable', collect)
-    .optionsGroup('Access from outside of the cluster:')
+    .optionsGroup('Access from outside the cluster:')
     .addOption(
       new Option('--expose <WAY>', 'how clients reach the broker (default: traefik)').choices([
         'traefik',

@@ -33,10 +33,10 @@ function listCommand(): Command {
     await listModels(flags, flags.output)
   })
   return setExamples(command, [
-    ['inferwire models ls', 'the models on the local broker'],
+    ['inferwire models ls', 'list the models on the local broker'],
     [
       'inferwire models ls -h broker.example -u ann --password-file ./password -o wide',
-      'another broker, with more columns',
+      'list those on another broker, with more columns',
     ],
   ])
 }
@@ -51,5 +51,5 @@ function describeCommand(): Command {
     const { describeModel } = await import('../models/describe-model.ts')
     await describeModel(model, flags, flags.output)
   })
-  return setExamples(command, [['inferwire models describe iris', 'its inputs, outputs and limits']])
+  return setExamples(command, [['inferwire models describe iris', 'show its inputs, outputs and limits']])
 }

@@ -1,10 +1,10 @@
-// `inferwire passwd`
+// Declares `inferwire passwd`.
 import { ITERATIONS_DEFAULT, ITERATIONS_MAX } from '@inferwire/mosquitto'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { setExamples } from '../examples.ts'
 import type { PasswdFlags } from '../passwd/run-passwd.ts'
 
-/** The command. */
+/** Builds the command. */
 export function passwdCommand(): Command {
   const command = new Command('passwd')
     .summary('create and check the password file of a Mosquitto broker')
@@ -29,9 +29,9 @@ export function passwdCommand(): Command {
       `iterations of sha512-pbkdf2 (default: ${ITERATIONS_DEFAULT}); the broker computes them at every CONNECT`,
       parseIterations,
     )
-    .option('-U, --update', 'hash passwords that are in the file in plain text')
-    .option('--verify', 'check the password of the user; exit code 77 if it is wrong')
-    .option('--lint', 'report mistakes in the file; exit code 65 if a user cannot log in')
+    .option('-U, --update', 'hash the plain-text passwords in the file')
+    .option('--verify', "check the user's password; exit code 77 if it is wrong")
+    .option('--lint', 'report mistakes in the file; exit code 65 if any user would be unable to log in')
     .option('--configmap <NAME>', 'print the file as a Kubernetes ConfigMap')
     .option('--secret <NAME>', 'print the file as a Kubernetes Secret')
     .option('--namespace <NAME>', 'with --configmap or --secret (default: mosquitto)')
@@ -43,12 +43,12 @@ export function passwdCommand(): Command {
       },
     )
   return setExamples(command, [
-    ['inferwire passwd -c credentials.txt cam7', 'a new file with one user; prompts for the password'],
-    ['inferwire passwd credentials.txt line-3 < password', 'another user, without a terminal'],
+    ['inferwire passwd -c credentials.txt cam7', 'create a file with one user; prompts for the password'],
+    ['inferwire passwd credentials.txt line-3 < password', 'add a user without a terminal'],
     ['inferwire passwd --lint credentials.txt', 'check the file'],
     [
       'inferwire passwd --configmap mosquitto-password credentials.txt | kubectl apply -f -',
-      'deploy it to a cluster',
+      'deploy the file to a cluster',
     ],
   ])
 }

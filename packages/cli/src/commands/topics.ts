@@ -28,7 +28,7 @@ function explainCommand(): Command {
     .addOption(new Option('-o, --output <FORMAT>', 'output format').choices(['json']))
     .action(explain)
   return setExamples(command, [
-    ['inferwire topics explain infer/request/cam7/iris/predict', 'what a request on this topic does'],
+    ['inferwire topics explain infer/request/cam7/iris/predict', 'explain a request on this topic'],
     [
       'inferwire topics explain infer/request/cam7/iris/infer/42 -c inferwire.yaml',
       'also show the URL that the connector calls',

@@ -2,7 +2,7 @@
 import { shellQuote } from '../shell-quote.ts'
 import type { CompletedCommand } from './command-tree.ts'
 
-/** Returns a script for bash 3.2 or newer to source. */
+/** Returns a script to be sourced by bash 3.2 or newer. */
 export function bashScript(commands: readonly CompletedCommand[]): string {
   return `# bash completion for inferwire. Load it with: source <(inferwire completion bash)
 _inferwire() {
@@ -28,7 +28,7 @@ function pathPattern({ path }: CompletedCommand): string {
   return shellQuote(`/${path.join('/')}`)
 }
 
-// The values of an option: files, a fixed list, or anything.
+// Completes the value of an option: files, a fixed list, or nothing.
 function valueCases(command: CompletedCommand): string[] {
   const prefix = command.path.length === 0 ? '' : `/${command.path.join('/')}`
   return command.options

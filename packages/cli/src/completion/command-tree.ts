@@ -3,17 +3,17 @@ import type { Command, Option } from 'commander'
 
 /** One command with its subcommands, options and argument values. */
 export interface CompletedCommand {
-  /** The command names from below the root to this command. */
+  /** The names of this command and its parents, without the root. */
   readonly path: readonly string[]
   readonly subcommands: readonly { readonly name: string; readonly description: string }[]
   readonly options: readonly CompletedOption[]
-  /** The values of the first argument, if they are a fixed list; otherwise empty. */
+  /** The values of the first argument if it has a fixed list of values; otherwise empty. */
   readonly choices: readonly string[]
 }
 
 /** One option of a command. */
 export interface CompletedOption {
-  /** For example `-o` and `--output`. */
+  /** The names, for example `-o` and `--output`. */
   readonly names: readonly string[]
   readonly description: string
   readonly takes: 'nothing' | 'file' | 'choice' | 'value'

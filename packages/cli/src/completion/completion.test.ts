@@ -20,7 +20,7 @@ test('bash offers the commands', () => {
   expect(complete('con')).toEqual(['connect', 'config'])
 })
 
-test('bash offers the subcommands of a command', () => {
+test("bash offers a command's subcommands", () => {
   expect(complete('models', '')).toEqual(expect.arrayContaining(['ls', 'describe']))
   expect(complete('config', 'pr')).toEqual(['print'])
 })
@@ -30,7 +30,7 @@ test('bash offers only the options of the current command', () => {
   expect(complete('connect', '--sh')).toEqual(['--share'])
 })
 
-test('bash offers the values of an option or argument with a fixed list', () => {
+test('bash offers the values of an option or argument that has a fixed list', () => {
   expect(complete('infer', 'iris', '--show', '')).toEqual(['mosquitto', 'curl'])
   expect(complete('completion', 'f')).toEqual(['fish'])
 })

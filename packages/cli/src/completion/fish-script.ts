@@ -1,7 +1,7 @@
 // Generates the fish completion script from the command tree.
 import type { CompletedCommand, CompletedOption } from './command-tree.ts'
 
-/** Returns a script for fish 3 to source. */
+/** Returns a script to be sourced by fish 3. */
 export function fishScript(commands: readonly CompletedCommand[]): string {
   const paths = commands.slice(1).map(({ path }) => fishQuote(`/${path.join('/')}`))
   return `# fish completion for inferwire. Load it with: inferwire completion fish | source

@@ -2,7 +2,7 @@
 import { shellQuote } from '../shell-quote.ts'
 import type { CompletedCommand, CompletedOption } from './command-tree.ts'
 
-/** Returns a script for zsh to source after `compinit`, or to install in `$fpath` as `_inferwire`. */
+/** Returns a script to be sourced by zsh after `compinit`, or installed in `$fpath` as `_inferwire`. */
 export function zshScript(commands: readonly CompletedCommand[]): string {
   return `#compdef inferwire
 # zsh completion for inferwire. Load it with: source <(inferwire completion zsh)

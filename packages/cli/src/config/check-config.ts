@@ -1,7 +1,7 @@
 // Runs `inferwire config check`.
 import { loadFromFile } from './load-from-file.ts'
 
-/** Prints one line when the configuration is valid. @throws ConfigError that lists all mistakes */
+/** Prints one line if the configuration is valid. @throws ConfigError that lists all mistakes */
 export function checkConfig(file: string | undefined): void {
   const config = loadFromFile(file)
   const models = Object.keys(config.models)

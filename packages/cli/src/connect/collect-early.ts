@@ -6,19 +6,19 @@ type Collect = (options?: { readonly type: 'minor' }) => void
 
 // Bodies are outside V8's heap. V8 starts a GC for external memory after every 64 MB of new allocations.
 const V8_STEP_BYTES = 64 * 1024 * 1024
-// As a share of the memory limit.
+// Fraction of the memory limit that external memory may use before a collection.
 const SHARE_MAX = 1 / 4
 const LOOK_MS = 10
-// When all bodies are still in use, another full collection right away would free nothing either.
+// If all bodies are still in use, an immediate second full collection would not free anything either.
 const FULL_EVERY_MS = 50
 
 /**
  * Checks external memory every 10 ms if the process's memory limit is so small that V8's own GC would start too late.
- * A scavenge takes about 1 ms, a full collection about 10 ms.
+ * A scavenge takes roughly 1 ms, a full collection roughly 10 ms.
  */
 export function collectEarly(limitBytes: number = process.constrainedMemory()): void {
   const bytesMax = limitBytes * SHARE_MAX
-  // 0 = the limit is unknown. Without a limit, it is far larger than the machine's memory.
+  // 0 = the limit is unknown. Without a limit, the value is far larger than the machine's memory.
   if (limitBytes === 0 || bytesMax >= V8_STEP_BYTES) return
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as Collect

@@ -1,11 +1,11 @@
-// Converts the options of `inferwire connect` to the form of a configuration file.
+// Converts the options of `inferwire connect` to the structure of a configuration file.
 import type { ConfigInput } from '@inferwire/connector'
 
-/** The option values that Commander collects. */
+/** The option values as Commander returns them. */
 export interface ConnectFlags {
   readonly config?: string
   readonly broker?: string
-  /** `NAME=URL[,protocolVersion=VERSION][,modelName=NAME]`, one for each --model. */
+  /** `NAME=URL[,protocolVersion=VERSION][,modelName=NAME]`, one element for each --model. */
   readonly model?: readonly string[]
   readonly name?: string
   readonly root?: string
@@ -19,9 +19,9 @@ export interface ConnectFlags {
   readonly logFormat?: 'auto' | 'json' | 'pretty'
 }
 
-/** Returns the configuration that the flags set; `models` holds the values of --model by name. */
+/** Returns the configuration that the flags set; `models` contains the values of --model by name. */
 export function connectorFlags(flags: ConnectFlags, models: Readonly<Record<string, object>>): ConfigInput {
-  // Options that were not given are undefined; the configuration room ignores them.
+  // Omitted options are undefined; loadConfig ignores them.
   return {
     name: flags.name,
     root: flags.root,

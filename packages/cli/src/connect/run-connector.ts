@@ -18,7 +18,7 @@ import { SIGNAL_EXIT, stopSignal } from './stop-signal.ts'
 
 /**
  * Resolves with the exit code after the drain.
- * @throws ConfigError, or the error of listening on the admin port
+ * @throws ConfigError, or an error if the admin port cannot be opened
  */
 export async function runConnector(flags: ConnectFlags): Promise<number> {
   const stop = stopSignal()
@@ -37,7 +37,7 @@ export async function runConnector(flags: ConnectFlags): Promise<number> {
   const watch = reloadOnRequest(connector, load, log, file)
   const signal = await stop
   watch?.stop()
-  // The broker redelivers unfinished requests after the restart; the exit code reports that there are some.
+  // The broker redelivers unfinished requests after the restart; the exit code reports whether there are any.
   return (await connector.stop()) ? EXIT.ok : SIGNAL_EXIT[signal]
 }
 

@@ -87,7 +87,7 @@ test('json: includes the length of the JSON that precedes binary tensors', () =>
   }
   const bytes = Buffer.from(read.body_base64, 'base64')
   expect(bytes.subarray(0, read.inference_header_content_length).toString()).toBe(json)
-  // Even if the whole body is valid JSON.
+  // The body is encoded as base64 even if it is valid JSON.
   const bare = { ...binary, body: Buffer.from(json) }
   expect(JSON.parse(formatAnswer(bare, 'json') as string)).toHaveProperty('body_base64')
   expect(formatAnswer(bare, 'lines')).toBe(bare.body)

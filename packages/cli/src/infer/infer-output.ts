@@ -4,7 +4,7 @@ import { printable } from '../table.ts'
 
 const NEWLINE = 0x0a
 
-/** A reply, with the fields that are printed. */
+/** The printed fields of a reply. */
 export interface Answer {
   readonly model: string
   readonly operation: string | undefined
@@ -18,8 +18,8 @@ export interface Answer {
 }
 
 /**
- * How the body is printed: `body` = unchanged; `lines` = JSON ends with a line break; `pretty` = JSON is indented;
- * `json` = inside one JSON object on one line.
+ * The body's output format: `body` = unchanged; `lines` = JSON ends with a line break; `pretty` = JSON is indented;
+ * `json` = inside a JSON object on one line.
  */
 export type BodyFormat = 'body' | 'lines' | 'pretty' | 'json'
 
@@ -33,7 +33,7 @@ export function formatAnswer(answer: Answer, format: BodyFormat): Uint8Array | s
   return isLine(answer, text) ? Buffer.concat([body, Buffer.from('\n')]) : body
 }
 
-// Only JSON without a final line break gets one; other bytes, such as binary tensors, must not be changed.
+// A line break is added only to JSON without a final one; other bytes, such as binary tensors, must not be changed.
 function isLine({ body, contentType }: Answer, text: string | undefined): boolean {
   if (text === undefined || body.at(-1) === NEWLINE) return false
   return contentType === undefined || isJsonType(contentType)
@@ -75,7 +75,7 @@ function toJsonLine(answer: Answer, text: string | undefined): string {
   return `${head.slice(0, -1)},${member}}`
 }
 
-// Returns a number; a malformed value is passed on as text, so that a reader does not miss it.
+// Returns a number, or a malformed value as text, so that a reader notices it.
 function lengthOf({ inferenceHeaderContentLength: text }: Answer): number | string | undefined {
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : text
 }

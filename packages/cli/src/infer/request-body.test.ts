@@ -32,7 +32,7 @@ test('returns the same bytes for -d and -f, and the file name for -f', async () 
   expect(await readRequestBody({ file })).toEqual({ bytes: Buffer.from('{"inputs":[]}'), file })
 })
 
-test('accepts a body that is not JSON when --content-type is given', async () => {
+test('accepts a body that is not JSON if --content-type is given', async () => {
   const file = join(folder, 'image.jpg')
   expect((await readRequestBody({ file, contentType: 'image/jpeg' }))?.bytes).toHaveLength(2)
 })

@@ -24,8 +24,8 @@ export interface BodySource {
 const BODY_BYTES_MAX = 256 * 1024 * 1024
 
 /**
- * Reads the body. Returns undefined when none was given and standard input is a terminal.
- * @throws CliError when the file cannot be read, or the body must be JSON and is not
+ * Reads the body. Returns undefined if none was given and standard input is a terminal.
+ * @throws CliError if the file cannot be read, or if the body must be JSON but is not
  */
 export async function readRequestBody(source: BodySource): Promise<RequestBody | undefined> {
   if (source.data !== undefined && source.file !== undefined) {
@@ -56,12 +56,12 @@ export function operationOf(bytes: Uint8Array): OperationName | undefined {
   }
 }
 
-/** Checks the value of --operation. @throws CliError when there is no such operation */
+/** Checks the value of --operation. @throws CliError if there is no such operation */
 export function parseOperation(name: string): OperationName {
   if (isOperationName(name)) return name
   throw usageError(
     `there is no operation "${name}"`,
-    `Use one of: ${Object.keys(OPERATIONS).join(', ')}; or omit --operation to choose it by the body.`,
+    `Use one of: ${Object.keys(OPERATIONS).join(', ')}; or omit --operation to derive it from the body.`,
   )
 }
 

@@ -19,7 +19,7 @@ import { printable } from '../table.ts'
 import { operationOf, parseOperation, readRequestBody } from './request-body.ts'
 import { curlLine, mosquittoLine, type ShownRequest } from './show-command.ts'
 
-/** The option values that Commander collects. */
+/** The option values as Commander returns them. */
 export interface InferFlags extends BrokerFlags {
   readonly data?: string
   readonly file?: string
@@ -38,7 +38,7 @@ export async function runInfer(model: string, flags: InferFlags): Promise<void> 
   }
   const target = brokerTarget(flags, process.env)
   if (target.mqttVersion === '3.1.1' && flags.contentType !== undefined) {
-    throw usageError('MQTT 3.1.1 cannot carry a content type', 'Omit -V 3.1.1 or --content-type.')
+    throw usageError('MQTT 3.1.1 has no content type', 'Omit -V 3.1.1 or --content-type.')
   }
   const connection = new LazyClient(target)
   try {
@@ -68,7 +68,7 @@ async function prepare(
   return { ...request, operation: example.operation, body: { bytes: example.bytes, file: undefined } }
 }
 
-// Without a body, the example from the model's card is sent.
+// Returns the example from the model's card, which is sent if no body is given.
 async function exampleOf(
   model: string,
   asked: OperationName | undefined,
@@ -113,7 +113,7 @@ function shortened(text: string): string {
 
 async function ask(request: ShownRequest, flags: InferFlags, connection: LazyClient): Promise<void> {
   const client = await connection.open()
-  // On MQTT 3.1.1 the reply is matched by an id in the topic, and that level follows the operation.
+  // On MQTT 3.1.1, the reply is matched by an id in the topic, and this level follows the operation.
   const isOpen = request.target.mqttVersion === '3.1.1' && request.operation === undefined
   const operation = isOpen ? defaultOperation(await client.card(request.model)) : request.operation
   const answer = await client.ask({ ...request, operation })
@@ -121,7 +121,7 @@ async function ask(request: ShownRequest, flags: InferFlags, connection: LazyCli
   if (flags.verbose === true || process.stderr.isTTY) process.stderr.write(answerLine(answer))
 }
 
-// A terminal gets indented JSON; a pipe gets the bytes, with a final line break after JSON.
+// A terminal receives indented JSON; a pipe receives the bytes, with a final line break after JSON.
 function defaultFormat(): BodyFormat {
   return process.stdout.isTTY ? 'pretty' : 'lines'
 }
@@ -146,14 +146,14 @@ async function showCurl(request: ShownRequest, url: string, connection: LazyClie
   return curlLine(request, operation, dialect, url)
 }
 
-// True if the operation is not given, or several dialects have it.
+// Returns true if the operation is not given, or if several dialects have it.
 function isOpen(operation: OperationName | undefined): boolean {
   if (operation === undefined) return true
   const dialects = dialectNames().filter((dialect) => operationRoute(operation, dialect, '') !== undefined)
   return dialects.length > 1
 }
 
-// Connects on first use, and only once: --show often needs no broker.
+// Connects on first use, and at most once: --show often needs no broker.
 class LazyClient {
   readonly #target: BrokerTarget
   #client: Promise<BrokerClient> | undefined

@@ -19,8 +19,8 @@ export interface ShownRequest {
 }
 
 /**
- * Returns the command that sends the request with mosquitto_rr. It does not contain a password; the shell reads it.
- * @throws CliError when mosquitto_rr cannot send the request
+ * Returns the command that sends the request with mosquitto_rr. It does not contain the password; the shell reads it.
+ * @throws CliError if mosquitto_rr cannot send the request
  */
 export function mosquittoLine({ target, model, operation, body, contentType }: ShownRequest): string {
   const { url, topics, identity, mqttVersion } = target
@@ -52,14 +52,14 @@ export function mosquittoLine({ target, model, operation, body, contentType }: S
     String(Math.ceil(target.timeoutMs / 1_000)),
   )
   if (contentType !== undefined) words.push('-D', 'publish', 'content-type', contentType)
-  // mosquitto_rr subscribes to -e and, with MQTT 5, sends it as the Response Topic; it equals the default reply topic.
+  // mosquitto_rr subscribes to -e and, with MQTT 5, sends it as the Response Topic; this is the default reply topic.
   words.push('-t', topic, '-e', topics.replyTopicOf(topic)!)
   if (body === undefined || body.bytes.length === 0) words.push('-n')
   else words.push('-m', messageWord(body))
   return shellLine(words)
 }
 
-/** Returns the curl command that sends the request directly to the model server, in a dialect with the operation. */
+/** Returns the curl command that sends the request directly to the model server, in a dialect with that operation. */
 export function curlLine(
   { model, body, contentType }: ShownRequest,
   operation: OperationName,
@@ -109,7 +109,7 @@ function passwordSource({ passwordFile }: BrokerTarget): ShellSource {
   )
 }
 
-// Mosquitto's tools take IPv6 addresses without the brackets of a URL.
+// Mosquitto's tools expect IPv6 addresses without the brackets of a URL.
 function bare(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, '$1')
 }

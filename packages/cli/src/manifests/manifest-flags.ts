@@ -128,7 +128,7 @@ export function modelsOf({ model = [] }: ManifestFlags): Record<string, object> 
   return Object.fromEntries(model.map(parseModelFlag))
 }
 
-/** @throws CliError, or ConfigError for --model */
+/** Returns the options of the manifests. @throws CliError, or ConfigError for --model */
 export function manifestOptions(flags: ManifestFlags, files: NamedFiles): ManifestOptions {
   return { broker: brokerOptions(flags, files), connector: connectorOptions(flags, files) }
 }
@@ -180,7 +180,7 @@ function secretMount(text: string): SecretMount {
   return { secretName, mountPath }
 }
 
-// The broker's access rules depend on these two only; the connector may be elsewhere.
+// The broker's access rules depend only on these two values; the connector may be installed elsewhere.
 function namesOf({ root, broker }: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const username = (broker as { readonly username?: unknown } | undefined)?.username
   return present({ root, broker: username === undefined ? undefined : { username } })

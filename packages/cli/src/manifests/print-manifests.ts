@@ -1,4 +1,4 @@
-// `inferwire manifests`: reads the files that its options name, and prints the objects.
+// Runs `inferwire manifests`: reads the files that its options name, and prints the objects.
 import { readFileSync } from 'node:fs'
 import { ConfigError, loadConfig, type ConfigInput } from '@inferwire/connector'
 import { isRefused, lintPasswordFile } from '@inferwire/mosquitto'
@@ -54,8 +54,8 @@ function passwordText({ passwordFile = '', mosquitto }: ManifestFlags): string {
   )
 }
 
-// Ignores mistakes in options that name files, because the files are in the pod, and a missing user name, because the
-// objects set one.
+// Ignores mistakes in options that name files, because those files are in the pod, and a missing user name, because
+// the objects set one.
 function checkConfig(flags: ManifestFlags): void {
   try {
     loadConfig({ file: flags.config, env: {}, flags: { models: modelsOf(flags) as ConfigInput['models'] } })

@@ -5,7 +5,7 @@ import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
 import { indentJson } from '../json-text.ts'
 import { formatCard } from './format-cards.ts'
 
-/** Prints the card of one model. @throws CliError when there is no such model, InferwireError */
+/** Prints a model's card. @throws CliError if there is no such model, InferwireError */
 export async function describeModel(
   model: string,
   flags: BrokerFlags,

@@ -1,4 +1,4 @@
-// Finds the card of a model, or suggests a similar name.
+// Finds a model's card, or suggests a similar name.
 import { nearestName, type ReceivedCard } from '@inferwire/protocol'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'

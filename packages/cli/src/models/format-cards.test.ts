@@ -85,7 +85,7 @@ test('keeps all digits of an integer in an example', () => {
   expect(formatCard(exact)).toContain('{"instances":[9007199254740993]}')
 })
 
-test('suggests the nearest name for an unknown model, or how to start a connector', () => {
+test('for an unknown model, suggests the nearest name, or explains how to start a connector', () => {
   expect(findCard([card], 'iris')).toBe(card)
   expect(() => findCard([card], 'irs')).toThrow(
     expect.objectContaining({ exitCode: 1, remedy: expect.stringContaining('"iris"') as string }),

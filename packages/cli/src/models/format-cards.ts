@@ -2,7 +2,7 @@
 import { writeJson, type ConnectorStatus, type ReceivedCard, type TensorMetadata } from '@inferwire/protocol'
 import { formatTable, printable } from '../table.ts'
 
-// For values that are not known.
+// Printed for unknown values.
 const NOTHING = '-'
 
 /** Formats a table of models with their state; `isWide` adds platform, inputs, outputs and timeout. */

@@ -5,7 +5,7 @@ import { PASSWORD_BYTES_MAX } from '@inferwire/mosquitto'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
-// Two of the longest passwords that MQTT can carry, with their line breaks.
+// Room for two passwords of the maximum length in MQTT, with their line breaks.
 const INPUT_BYTES_MAX = 2 * (PASSWORD_BYTES_MAX + 2)
 
 /** Prompts twice for a new password. @throws CliError if there is none, or if the two differ */
@@ -16,20 +16,20 @@ export async function askPassword(kind: 'new' | 'known'): Promise<string> {
     throw usageError('there is no password', 'Type one, pipe one to standard input, or use -b.')
   }
   if (more.length > 0) {
-    throw usageError('there are more than two lines on standard input', 'Write the password in one line.')
+    throw usageError('there are more than two lines on standard input', 'Write the password on one line.')
   }
   if (first !== second) throw usageError('the two passwords differ', 'Nothing was changed; try again.')
   return first
 }
 
-// Accepts one line, or two equal ones, which mosquitto_passwd requires.
+// Accepts one line, or two equal lines, which mosquitto_passwd requires.
 async function piped(): Promise<string[]> {
   const chunks: Buffer[] = []
   let total = 0
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     total += chunk.length
     if (total > INPUT_BYTES_MAX) {
-      throw usageError('standard input is longer than a password can be', 'Write the password in one line.')
+      throw usageError('standard input is longer than a password can be', 'Write the password on one line.')
     }
     chunks.push(chunk)
   }

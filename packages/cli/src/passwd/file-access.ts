@@ -3,7 +3,7 @@ import { readPasswordFile, writePasswordFile, type StoredPasswordFile } from '@i
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
-/** @throws CliError if the file cannot be read */
+/** Reads the file. @throws CliError if it cannot be read */
 export function readFile(file: string): StoredPasswordFile {
   try {
     return readPasswordFile(file)
@@ -16,7 +16,7 @@ export function readFile(file: string): StoredPasswordFile {
   }
 }
 
-/** The text of a file that will be changed. @throws CliError if it cannot be read, or is not UTF-8 */
+/** Returns the text of a file that will be changed. @throws CliError if it cannot be read, or is not UTF-8 */
 export function readText(file: string): string {
   const { text, isUtf8 } = readFile(file)
   if (isUtf8) return text
@@ -32,7 +32,7 @@ export function writeFile(file: string, text: string): void {
   try {
     if (writePasswordFile(file, text)) {
       note(
-        `${file} was readable by all users; now only its owner can read it, and its group if it could before`,
+        `${file} was readable by all users; now only its owner can read it, and its group if it already had read access`,
       )
     }
   } catch (error) {

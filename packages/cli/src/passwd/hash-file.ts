@@ -1,11 +1,11 @@
-// `inferwire passwd -U FILE`: replaces passwords in plain text by hashes.
+// Runs `inferwire passwd -U FILE`: replaces plain-text passwords with hashes.
 import { hashPassword, hashPlainText, unhashableLines, type HashAlgorithm } from '@inferwire/mosquitto'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { note, readText, writeFile } from './file-access.ts'
 import { adviseIterations, hashOptions } from './set-password.ts'
 
-/** Hashes all of them or none; existing hashes stay. @throws CliError with the lines that cannot be hashed */
+/** Hashes all plain-text passwords or none; keeps existing hashes. @throws CliError with the unhashable lines */
 export async function hashFile(
   file: string,
   flags: { readonly hash?: HashAlgorithm; readonly iterations?: number },
@@ -29,7 +29,7 @@ export async function hashFile(
     if (readText(file) !== before) {
       throw new CliError(
         EXIT.temporary,
-        `${file} was changed by another program meanwhile`,
+        `${file} was changed by another program in the meantime`,
         'Run the command again.',
       )
     }

@@ -1,4 +1,4 @@
-// `inferwire passwd --lint FILE`: reports mistakes in a password file.
+// Runs `inferwire passwd --lint FILE`: reports mistakes in a password file.
 import { lintPasswordFile, lintPermissions, parsePasswordFile, type LintFinding } from '@inferwire/mosquitto'
 import { EXIT } from '../exit-code.ts'
 import { printable } from '../table.ts'
@@ -11,12 +11,12 @@ export function lintFile(file: string): void {
   process.stdout.write(findings.map((finding) => findingLine(file, finding)).join(''))
   if (findings.length === 0) {
     const { size } = parsePasswordFile(stored.text).users
-    process.stdout.write(`${printable(file)}: ${size === 1 ? '1 user' : `${size} users`}, nothing wrong\n`)
+    process.stdout.write(`${printable(file)}: ${size === 1 ? '1 user' : `${size} users`}, no mistakes\n`)
   }
   if (findings.some(({ level }) => level === 'error')) process.exitCode = EXIT.badInput
 }
 
-/** `FILE:LINE: error: message. Remedy.` */
+/** Returns `FILE:LINE: error: message. Remedy.` */
 export function findingLine(file: string, { line, level, message, remedy }: LintFinding): string {
   const place = line === undefined ? file : `${file}:${line}`
   return `${printable(`${place}: ${level}: ${message}. ${remedy}`)}\n`

@@ -1,11 +1,11 @@
-// `inferwire passwd --configmap NAME FILE` and `--secret`: prints the file as a Kubernetes object.
+// Runs `inferwire passwd --configmap NAME FILE` and `--secret`: prints the file as a Kubernetes object.
 import { fileManifest, isRefused, lintPasswordFile, type FileManifestOptions } from '@inferwire/mosquitto'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { note, readFile } from './file-access.ts'
 import { findingLine } from './lint-file.ts'
 
-/** The parsed command line; one of the first two is present. */
+/** The parsed command line; `configmap` or `secret` is present. */
 export interface ManifestFlags {
   readonly configmap?: string
   readonly secret?: string
@@ -13,7 +13,7 @@ export interface ManifestFlags {
   readonly key?: string
 }
 
-// `kubectl apply` copies the object into an annotation, and this is the limit of annotations.
+// Size limit of annotations: `kubectl apply` copies the object into one.
 const APPLY_BYTES_MAX = 256 * 1024
 
 /** Prints the object, and lint's findings to standard error. @throws CliError for a file that a broker would reject */
@@ -21,7 +21,7 @@ export function printManifest(file: string, flags: ManifestFlags): void {
   const { text } = readFile(file)
   const findings = lintPasswordFile(text)
   for (const finding of findings) process.stderr.write(findingLine(file, finding))
-  // The version of the broker is unknown here; 2.1 accepts more.
+  // The broker's version is unknown here; 2.1 accepts more files.
   if (isRefused(findings, '2.1')) {
     throw new CliError(
       EXIT.badInput,

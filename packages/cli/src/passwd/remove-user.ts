@@ -1,10 +1,10 @@
-// `inferwire passwd -D FILE USER`: deletes a user.
+// Runs `inferwire passwd -D FILE USER`: deletes a user.
 import { deleteUser } from '@inferwire/mosquitto'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { readText, writeFile } from './file-access.ts'
 
-/** @throws CliError, including for a user who is not in the file */
+/** Deletes the user. @throws CliError, also if the user is not in the file */
 export function removeUser(file: string, user: string): void {
   const text = deleteUser(readText(file), user)
   if (text === undefined) {

@@ -1,4 +1,4 @@
-// `inferwire passwd`: checks the command line, and runs the requested action.
+// Runs `inferwire passwd`: checks the command line, and runs the requested action.
 import type { HashAlgorithm } from '@inferwire/mosquitto'
 import { usageError } from '../cli-error.ts'
 import { setPassword } from './set-password.ts'
@@ -101,10 +101,10 @@ function checkWords(mode: Mode, { user, password }: PasswdWords, { batch }: Pass
     throw usageError('there is no user', 'Add its name after the file: inferwire passwd FILE USER')
   }
   if (!takesUser && user !== undefined) {
-    throw usageError(`${FLAG_OF[mode]} accepts only a file`, 'Remove the further arguments.')
+    throw usageError(`${FLAG_OF[mode]} accepts only a file`, 'Remove the additional arguments.')
   }
   if (batch === true && (!takesPassword || password === undefined)) {
-    throw usageError('-b needs a password to set or to verify', 'inferwire passwd -b FILE USER PASSWORD')
+    throw usageError('-b requires a password to set or to verify', 'inferwire passwd -b FILE USER PASSWORD')
   }
   if (password !== undefined && batch !== true) {
     throw usageError(

@@ -1,4 +1,4 @@
-// `inferwire passwd [-c] FILE USER`: sets a user's password.
+// Runs `inferwire passwd [-c] FILE USER`: sets a user's password.
 import { existsSync } from 'node:fs'
 import {
   hashPassword,
@@ -20,11 +20,11 @@ export interface SetOptions {
   readonly create?: true
   readonly hash?: HashOptions['algorithm']
   readonly iterations?: number
-  /** Undefined: the command prompts for it. */
+  /** The password; undefined: the command prompts for it. */
   readonly password: string | undefined
 }
 
-/** @throws CliError */
+/** Sets the password. @throws CliError */
 export async function setPassword(file: string, user: string, options: SetOptions): Promise<void> {
   const mistake = userNameMistake(user)
   if (mistake !== undefined) {
@@ -57,16 +57,16 @@ export function hashOptions(flags: Pick<SetOptions, 'hash' | 'iterations'>): Has
   }
 }
 
-/** Warns of the delay that many iterations cause in the broker. */
+/** Warns about the delay that many iterations cause in the broker. */
 export function adviseIterations(iterations: number | undefined): void {
   if (iterations === undefined || iterations <= ITERATIONS_ADVISED_MAX) return
-  note(`${iterations} iterations: the broker does nothing else while it computes them, at every CONNECT`)
+  note(`${iterations} iterations: they block the broker at every CONNECT`)
 }
 
 function checkPassword(password: string): void {
   const mistake = passwordMistake(password)
   if (mistake === undefined) return
-  throw usageError(`the password ${mistake}`, 'Choose another one.')
+  throw usageError(`the password ${mistake}`, 'Choose another password.')
 }
 
 function replacedText(file: string): string {

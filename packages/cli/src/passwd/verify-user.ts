@@ -1,11 +1,11 @@
-// `inferwire passwd --verify FILE USER`: checks a user's password.
+// Runs `inferwire passwd --verify FILE USER`: checks a user's password.
 import { parsePasswordFile, verifyPassword } from '@inferwire/mosquitto'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { askPassword } from './ask-password.ts'
 import { readFile } from './file-access.ts'
 
-/** Returns if the password is right. @throws CliError if it is wrong or cannot be verified */
+/** Returns normally if the password is correct. @throws CliError if it is wrong or cannot be verified */
 export async function verifyUser(file: string, user: string, given: string | undefined): Promise<void> {
   const { lines, users } = parsePasswordFile(readFile(file).text)
   const hash = users.get(user)

@@ -23,7 +23,7 @@ describe('a request topic', () => {
     })
   })
 
-  test('has the method and URL of the call when a configuration is given', () => {
+  test('has the method and URL of the model call if a configuration is given', () => {
     expect(explainTopic('infer/request/c/iris/predict', topics, models).upstream).toBe(
       'POST http://127.0.0.1:8080/v1/models/iris:predict',
     )

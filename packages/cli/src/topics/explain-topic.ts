@@ -18,7 +18,7 @@ import {
 } from '@inferwire/protocol'
 import { printable } from '../table.ts'
 
-/** The options of a configured model that topics depend on. */
+/** The options of a configured model on which topics depend. */
 export interface ConfiguredModel {
   readonly url: string
   readonly protocolVersion?: Dialect | undefined
@@ -28,7 +28,7 @@ export interface ConfiguredModel {
   readonly defaultOperation?: string | undefined
 }
 
-/** The parts of a topic. Members that do not apply are absent. */
+/** The parts of a topic. Members that do not apply to the topic are absent. */
 export interface TopicExplanation {
   readonly topic: string
   readonly kind: 'request' | 'reply' | 'cancel' | 'model card' | 'status' | 'filter' | 'unknown'
@@ -39,9 +39,9 @@ export interface TopicExplanation {
   readonly connector?: string
   /** The topic of the reply if the request has no Response Topic. */
   readonly reply_topic?: string
-  /** The request that a reply or a cancel belongs to. */
+  /** The topic of the request to which a reply or a cancel message belongs. */
   readonly request_topic?: string
-  /** The connector's call: method and URL. Only with a configuration. */
+  /** Method and URL of the connector's call. Only with a configuration. */
   readonly upstream?: string
   /** Sentences that describe what a message on this topic does. */
   readonly notes: readonly string[]
@@ -56,7 +56,7 @@ type Draft = { -readonly [Key in keyof TopicExplanation]: TopicExplanation[Key] 
 
 const KINDS = ['request', 'reply', 'cancel', 'models', 'status']
 
-/** Explains a topic; `models` are the models of a configuration by exposed name. */
+/** Explains a topic; `models` contains the models of a configuration by their exposed name. */
 export function explainTopic(
   topic: string,
   topics: TopicSpace,
@@ -143,7 +143,7 @@ function judgeModel(draft: Draft, models: Readonly<Record<string, ConfiguredMode
 function judgeOperation(draft: Draft): void {
   const { operation } = draft
   if (operation === undefined) {
-    draft.notes.push("Without an operation, the default operation of the model's card applies.")
+    draft.notes.push("Without an operation, the default operation in the model's card is used.")
   } else if (isOperationName(operation)) {
     draft.notes.push(`${operationMeaning(operation)}.`)
   } else {
@@ -163,7 +163,7 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
     config.defaultOperation === undefined &&
     config.protocolVersion === undefined
   ) {
-    draft.upstream = `${config.url} (the connector queries the server for protocol version and default operation)`
+    draft.upstream = `${config.url} (the connector queries the server for the protocol version and the default operation)`
     return
   }
   const dialects = dialectsOf(config, version)
@@ -180,7 +180,7 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
   draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
 }
 
-// Without a configured protocol version the server may use any.
+// If no protocol version is configured, the server may use any.
 function dialectsOf({ protocolVersion }: ConfiguredModel, version: string | undefined): Dialect[] {
   if (version !== undefined) return versionedDialects()
   return protocolVersion === undefined ? dialectNames() : [protocolVersion]

@@ -2,7 +2,7 @@
 import { printable } from '../table.ts'
 import type { TopicExplanation } from './explain-topic.ts'
 
-/** Returns aligned `Name:  value` lines, then notes, then mistakes. */
+/** Returns aligned `Name:  value` lines, followed by notes and mistakes. */
 export function formatExplanation(explanation: TopicExplanation): string {
   const rows = (
     [
