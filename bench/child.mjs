@@ -1,4 +1,4 @@
-// Child processes that end with the benchmark, however it ends.
+// Starts child processes that end with the benchmark, however it ends.
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -11,7 +11,7 @@ const running = new Set()
  * Starts a program in the checkout; its output goes to `.build/log/{name}.log`.
  * @param {{ hasChannel?: boolean }} [options] with a channel, `process` of the child and `child` exchange messages
  * @returns {{ child: import('node:child_process').ChildProcess, pid: number, exited: Promise<string>,
- *   stop: () => Promise<void>, logTail: () => string }} `exited` resolves to how it ended and never rejects.
+ *   stop: () => Promise<void>, logTail: () => string }} `exited` resolves to the reason of the end, and never rejects.
  */
 export function start(name, command, args, { hasChannel = false } = {}) {
   mkdirSync(join(BUILD, 'log'), { recursive: true })
@@ -34,7 +34,7 @@ export function start(name, command, args, { hasChannel = false } = {}) {
   }
 }
 
-/** Runs a program to its end. Rejects when it fails. @returns {Promise<string>} its standard output */
+/** Runs a program to completion. Rejects if it fails. @returns {Promise<string>} its standard output */
 export function output(command, args) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -56,7 +56,7 @@ export function output(command, args) {
   })
 }
 
-/** Ctrl-C, SIGTERM, a closed terminal and an error end the children too. */
+/** Ends the children after Ctrl-C, SIGTERM, a closed terminal or an error. */
 export function endChildrenWithMe() {
   for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
     process.once(signal, () => process.exit(code))
@@ -66,7 +66,7 @@ export function endChildrenWithMe() {
   })
 }
 
-// Environment variables of the shell must not affect the measurements.
+// The shell's environment variables must not affect the measurements.
 function environment() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('INFERWIRE_')))
 }

@@ -2,7 +2,7 @@
 import { join, relative } from 'node:path'
 import { BUILD, ROOT } from './paths.mjs'
 
-/** The contender that the others are compared with. */
+/** The contender with which the others are compared. */
 export const YARDSTICK = 'c'
 
 const INFERWIRE =
@@ -10,8 +10,8 @@ const INFERWIRE =
   ' --model iris=http://127.0.0.1:{http_port},protocolVersion=v1 --admin-port {admin_port}'
 
 /**
- * Commands by name. The started process must do the work itself: its CPU time and memory are measured. With
- * `{admin_port}` in the command, the time until a 200 of `/readyz` is measured as well.
+ * Commands by name. The started process must do the work itself, because its CPU time and memory are measured. With
+ * `{admin_port}` in the command, the time until `/readyz` returns 200 is measured as well.
  */
 export const CONTENDERS = {
   [YARDSTICK]: `${relative(ROOT, join(BUILD, 'connector'))} 127.0.0.1 {mqtt_port} http://127.0.0.1:{http_port} 1`,

@@ -1,12 +1,12 @@
-// Reads a .cpuprofile and sums self time in a window, by function and by part of the program.
+// Reads a .cpuprofile, and sums the self time within a window by function and by part of the program.
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ROOT } from './paths.mjs'
 
 /**
- * Self times inside a window.
- * @param {object} profile as V8 writes it: `nodes`, and `samples` with the time in µs since the sample before
- * @param {[number, number]} window from and to, in µs of the monotonic clock
+ * Returns the self times within a window.
+ * @param {object} profile as V8 writes it: `nodes`, and `samples` with the time in µs since the previous sample
+ * @param {[number, number]} window start and end, in µs of the monotonic clock
  * @returns {{ busyUs: number, functions: Map<string, number>, parts: Map<string, number> }} self time in µs without
  *   idle time; functions as `name file:line`
  */
@@ -18,7 +18,7 @@ export function selfTimes({ nodes, samples, timeDeltas, startTime }, [from, to])
   let busyUs = 0
   samples.forEach((id, index) => {
     at += timeDeltas[index]
-    // A sample counts for the time up to the next one.
+    // A sample represents the time until the next one.
     const us = Math.max(0, timeDeltas[index + 1] ?? 0)
     const { name, part } = places.get(id)
     if (at < from || at >= to || name === '(idle)') return

@@ -10,8 +10,8 @@ const RESPONSE_TOPIC = 'infer/reply/first/iris/predict'
 
 /**
  * Connects and subscribes before the measured time begins.
- * @returns {Promise<{ firstAnswer: (signal: AbortSignal) => Promise<number> }>} resolves to `performance.now()` of the
- *   first prediction and closes the connection
+ * @returns {Promise<{ firstAnswer: (signal: AbortSignal) => Promise<number> }>} resolves to the `performance.now()` of the
+ *   first prediction, and closes the connection
  */
 export async function openProbe(port) {
   const socket = connect(port, '127.0.0.1')
@@ -50,7 +50,7 @@ export async function openProbe(port) {
   }
 }
 
-// QoS 0: requests sent before the connector has subscribed are dropped, and are not queued.
+// QoS 0: requests sent before the connector has subscribed are dropped, not queued.
 async function ask({ parser, send, signal }) {
   let answeredAt
   let lastOther = 'nothing'

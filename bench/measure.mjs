@@ -17,7 +17,7 @@ const READY_EVERY_MS = 5
  * @param {{ name: string, command: string }} contender
  * @param {{ inflight: number, bodyBytes: number }} scenario
  * @param {{ seconds: number, model: { port: number, pid: number } }} options
- * @returns the answers' rate and latency, CPU time per 1000 answers, memory, start times; `window`, the measured time
+ * @returns the rate and latency of answers, CPU time per 1000 answers, memory, start times; `window`, the measured time
  *   in microseconds of the monotonic clock
  */
 export async function measure(contender, scenario, { seconds, model }) {
@@ -64,11 +64,11 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
   } finally {
     clearTimeout(timer)
     giveUp.abort()
-    ended.catch(() => {}) // The end that we ask for later is none.
+    ended.catch(() => {}) // The later, requested end is not an error.
   }
 }
 
-/** Resolves to the `performance.now()` of the first 200 of `/readyz`. */
+/** Resolves to the `performance.now()` at which `/readyz` first returned 200. */
 export async function untilReady(port, signal) {
   let last = 'no connection'
   while (!signal.aborted) {
@@ -78,7 +78,7 @@ export async function untilReady(port, signal) {
       if (response.status === 200) return performance.now()
       last = `${response.status} ${text}`
     } catch {
-      // It does not listen yet.
+      // The connector does not listen yet.
     }
     await delay(READY_EVERY_MS)
   }
@@ -102,7 +102,7 @@ async function load({ connector, broker, model, scenario, seconds }) {
   ])
   const after = take()
   const { rps, p50_ms, p99_ms, n, total, bad, cpu_ms } = JSON.parse(text)
-  if (n === 0) throw new Error(`No answer in ${seconds} s of load (${bad} wrong answers).`)
+  if (n === 0) throw new Error(`No correct answer in ${seconds} s of load (${bad} wrong answers).`)
   const spent = (who) => after[who] - before[who]
   const { user, system } = process.cpuUsage(before.harness)
   const ours = spent('connector') + spent('broker') + spent('model') + cpu_ms + (user + system) / 1000

@@ -45,7 +45,7 @@ export function readOptions(args) {
   }
 }
 
-/** `32x100k` -> `{ name, inflight: 32, bodyBytes: 100000 }` */
+/** Parses a scenario: `32x100k` -> `{ name, inflight: 32, bodyBytes: 100000 }` */
 export function parseScenario(name) {
   const match = /^(\d+)(?:x(\d+)(k?))?$/.exec(name)
   const inflight = Number(match?.[1])
@@ -58,7 +58,7 @@ export function parseScenario(name) {
   return { name, inflight, bodyBytes }
 }
 
-/** A whole number of at least 1. */
+/** Parses a whole number of at least 1. */
 export function positive(option, text) {
   const value = Number(text)
   if (Number.isInteger(value) && value > 0) return value

@@ -1,9 +1,9 @@
 // Paths of the checkout, the programs built from c/, and the output of a run.
 import { fileURLToPath } from 'node:url'
 
-/** The checkout. */
+/** Root of the checkout. */
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
-/** Files that the benchmark creates; ignored by git. */
+/** Folder for files that the benchmark creates; ignored by git. */
 export const BUILD = fileURLToPath(new URL('./.build', import.meta.url))
-/** The committed results. */
+/** File with the committed results. */
 export const RESULTS = fileURLToPath(new URL('./RESULTS.md', import.meta.url))

@@ -1,4 +1,4 @@
-// Checks that this machine has what the benchmark needs, and builds the programs in c/ and the packages.
+// Checks that the required programs are installed, and builds the programs in c/ and the packages.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -15,9 +15,9 @@ const NEEDS = [
   ['mosquitto', () => find('mosquitto') !== undefined],
 ]
 
-/** Rejects with the command that installs what is missing. */
+/** Prepares a run. Rejects with the command that installs missing packages. */
 export async function prepare({ buildPackages }) {
-  if (process.platform !== 'linux') throw new Error('The benchmark reads /proc: it needs Linux.')
+  if (process.platform !== 'linux') throw new Error('The benchmark requires Linux, because it reads /proc.')
   const missing = NEEDS.filter(([, isThere]) => !isThere()).map(([debianPackage]) => debianPackage)
   if (missing.length > 0) {
     throw new Error(
@@ -46,13 +46,13 @@ export async function build() {
   await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
 }
 
-/** Path of a program; Debian installs servers in folders that are not in a user's PATH. */
+/** Returns a program's path; Debian installs servers in folders that are not in a user's PATH. */
 export function find(program) {
   const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']
   return folders.map((folder) => join(folder, program)).find((path) => existsSync(path))
 }
 
-/** The machine and the versions, in one line. */
+/** Describes the machine and the versions on one line. */
 export function describeMachine({ withNginx = true } = {}) {
   const memoryKb = Number(/MemTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1])
   return [

@@ -4,14 +4,14 @@ import { readFileSync } from 'node:fs'
 // USER_HZ, the unit of /proc, is 100 on every architecture that Node.js runs on.
 const TICK_MS = 10
 
-/** CPU time of a process with all its threads, user and system; not its children. */
+/** Returns the user and system CPU time of a process with all its threads, but without its children. */
 export function cpuMs(pid) {
-  // The name, in parentheses, may contain blanks: fields are counted after it (proc(5): utime 14, stime 15).
+  // The name, in parentheses, may contain spaces: fields are counted after it (proc(5): utime 14, stime 15).
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }
 
-/** CPU time of the whole machine, including time stolen by a hypervisor. */
+/** Returns the CPU time of the whole machine, including time stolen by a hypervisor. */
 export function machineCpuMs() {
   const [, user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')
     .split('\n', 1)[0]
@@ -20,12 +20,12 @@ export function machineCpuMs() {
   return (user + nice + system + irq + softirq + steal) * TICK_MS
 }
 
-/** Peak memory of a process so far. */
+/** Returns the peak memory of a process so far. */
 export function peakRssMb(pid) {
   return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
 
-/** Cores used by other programs since its creation: a busy machine invalidates the measurements. */
+/** Measures the cores that other programs use: a busy machine invalidates the measurements. */
 export class OtherPrograms {
   #pids
   #before

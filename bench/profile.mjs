@@ -74,13 +74,13 @@ async function profiled(contender, scenario, seconds) {
   }
 }
 
-// Worker threads write separate profiles; the file name of the main thread's has thread number 0.
+// Worker threads write separate profiles; the main thread's file name contains thread number 0.
 function readProfile() {
   const names = readdirSync(FOLDER).filter((name) => name.endsWith('.cpuprofile'))
   const name = names.find((one) => one.endsWith('.0.001.cpuprofile')) ?? names[0]
   if (name === undefined) {
     throw new Error(
-      'The connector left no profile: it must end by itself on SIGTERM. See bench/.build/log/profiled.log',
+      'The connector wrote no profile: it must end by itself on SIGTERM. See bench/.build/log/profiled.log',
     )
   }
   const file = join(FOLDER, name)

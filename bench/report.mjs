@@ -4,7 +4,7 @@ import { YARDSTICK } from './contender.mjs'
 /** Above this, other programs used enough CPU time to affect the measurements. */
 export const OTHER_CORES_MAX = 0.2
 
-/** Heading, member of a measurement, digits. */
+/** Heading, member of a measurement, number of decimals. */
 const COLUMNS = [
   ['requests/s', 'requestsPerSecond', 0],
   ['p50 ms', 'p50Ms', 2],
@@ -25,14 +25,14 @@ export function report(runs) {
   const ratios = relative(runs)
   if (ratios.length > 0) {
     parts.push(
-      `Ratios to \`${YARDSTICK}\`: median over the rounds of the two runs of one round (least to greatest). Above 1 is better for requests/s, below 1 for the rest.`,
+      `Ratios to \`${YARDSTICK}\`: median over the rounds, each with the two runs of that round (least to greatest). Above 1 is better for requests/s, below 1 for all others.`,
       table(['in flight x body', 'contender', ...COMPARED.map(([heading]) => heading)], ratios),
     )
   }
   return [...parts, ...doubts(runs)].join('\n\n')
 }
 
-/** A progress line for one run. */
+/** Returns a progress line for one run. */
 export function progress({ round, scenario, contender, ...run }) {
   const numbers = COLUMNS.slice(0, 7)
     .filter(([, member]) => run[member] !== null)
@@ -42,7 +42,7 @@ export function progress({ round, scenario, contender, ...run }) {
   return `round ${round}  ${scenario.padEnd(9)} ${contender.padEnd(10)} ${numbers.join(', ')}${other}${wrong}`
 }
 
-// The middle value, or the mean of the two middle values.
+// Returns the middle value, or the mean of the two middle values.
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -98,12 +98,12 @@ function doubts(runs) {
     ...(disturbed.length === 0
       ? []
       : [
-          `**Not a quiet machine:** in ${disturbed.length} of ${runs.length} runs other programs used more than ${OTHER_CORES_MAX} cores (at most ${Math.max(...disturbed.map((run) => run.otherCores))}).`,
+          `**The machine was not idle:** in ${disturbed.length} of ${runs.length} runs, other programs used more than ${OTHER_CORES_MAX} cores (at most ${Math.max(...disturbed.map((run) => run.otherCores))}).`,
         ]),
   ]
 }
 
-// In the order in which scenarios, and contenders within them, first appear.
+// Groups runs in the order in which scenarios, and contenders within them, first appear.
 function groups(runs) {
   const scenarios = [...new Set(runs.map((run) => run.scenario))]
   const contenders = [...new Set(runs.map((run) => run.contender))]
@@ -118,7 +118,7 @@ function groups(runs) {
     .filter(({ of }) => of.length > 0)
 }
 
-/** A Markdown table with right-aligned numbers. */
+/** Returns a Markdown table with right-aligned numbers. */
 export function table(head, rows) {
   const widths = head.map((heading, column) =>
     Math.max(3, heading.length, ...rows.map((row) => row[column].length)),

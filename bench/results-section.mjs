@@ -1,9 +1,9 @@
-// Sections of RESULTS.md between two comments, each written by one command and kept by the others.
+// Edits sections of RESULTS.md between two comments; each is written by one command and kept by the others.
 import { existsSync, readFileSync } from 'node:fs'
 
 const SECTION = /<!-- section (\S+) -->\n[\s\S]*?<!-- end of \1 -->\n/g
 
-/** Returns the page with this section, replaced or appended. */
+/** Returns the page with this section replaced or appended. */
 export function replaceSection(file, name, text) {
   const page = existsSync(file) ? readFileSync(file, 'utf8') : '# Results\n'
   const section = `<!-- section ${name} -->\n\n${text.trim()}\n\n<!-- end of ${name} -->\n`
@@ -16,7 +16,7 @@ export function replaceSection(file, name, text) {
   return isReplaced ? replaced : `${page.trimEnd()}\n\n${section}`
 }
 
-/** Returns a new page with the sections of the existing one. */
+/** Returns the new page with the sections of the existing one. */
 export function keepSections(file, page) {
   const sections = existsSync(file) ? (readFileSync(file, 'utf8').match(SECTION) ?? []) : []
   return [page, ...sections].join('\n')

@@ -44,7 +44,7 @@ async function measureAll({ rounds, scenarios, contenders, seconds }, onRun) {
   const model = await startModel()
   try {
     for (let round = 1; round <= rounds; round++) {
-      // In reverse order every second round, so that no contender is always first.
+      // The order is reversed every second round, so that no contender is always first.
       const order = round % 2 === 1 ? contenders : contenders.toReversed()
       for (const scenario of scenarios) {
         for (const contender of order) {
@@ -65,7 +65,7 @@ function resultsPage(runs, { rounds, seconds, contenders }, begun) {
     .map(({ name, command: is }) => `- \`${name}\`: \`${is}\``)
   return `# Results
 
-Written by \`${command}\`; what the columns mean is in [README.md](README.md).
+Written by \`${command}\`; the columns are described in [README.md](README.md).
 
 - Date: ${begun.toISOString().slice(0, 10)}
 - Machine: ${describeMachine()}

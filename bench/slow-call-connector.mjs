@@ -9,7 +9,7 @@ import { freePort } from './testbed.mjs'
 const FOLDER = join(BUILD, 'slow-call')
 const START_MS = 30_000
 
-/** Runs one connector at a time, each with the session and the state folder of its predecessor. */
+/** Runs one connector at a time; each uses the session and the state folder of its predecessor. */
 export class SlowCallConnector {
   #options
   #ports
@@ -35,11 +35,11 @@ export class SlowCallConnector {
     const ended = this.#process.exited.then((how) => {
       throw new Error(`the connector did not start: ${how}\n${this.#process.logTail()}`)
     })
-    ended.catch(() => {}) // The end that is asked for later is none.
+    ended.catch(() => {}) // The later, requested end is not an error.
     await Promise.race([untilReady(adminPort, AbortSignal.timeout(START_MS)), ended])
   }
 
-  /** Kills it with SIGKILL, without DISCONNECT. */
+  /** Kills the connector with SIGKILL, without DISCONNECT. */
   async kill() {
     this.#process.child.kill('SIGKILL')
     await this.#process.exited
@@ -56,7 +56,7 @@ export class SlowCallConnector {
     return Number(line[1])
   }
 
-  // Options of the oldest compared version; newer ones belong in the file of --config.
+  // Uses only options that the oldest compared version supports; newer ones belong in the --config file.
   #config() {
     const { mqttPort, modelPort, adminPort } = this.#ports
     const { window, timeoutMs } = this.#options
@@ -66,7 +66,7 @@ export class SlowCallConnector {
       admin: { port: adminPort },
       log: { level: 'warn', format: 'json' },
       poison: { stateFolder: join(FOLDER, 'state') },
-      // The open call must not hold up the end of the run.
+      // The open call must not delay the end of the run.
       drain: { timeoutMs: 1000 },
       models: {
         echo: { url: `http://127.0.0.1:${modelPort}`, protocolVersion: 'v1', timeoutMs },
@@ -75,7 +75,7 @@ export class SlowCallConnector {
   }
 }
 
-// Maps are merged, everything else is replaced.
+// Merges maps, and replaces all other values.
 function merge(base, over) {
   if (!isMap(base) || !isMap(over)) return over ?? base
   const keys = new Set([...Object.keys(base), ...Object.keys(over)])

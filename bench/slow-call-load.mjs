@@ -31,7 +31,7 @@ answerCalls({
   },
   /** The request that stays open. */
   open: () => load.send(OPEN_FLOW),
-  /** Sends load for this many seconds. @returns the answers in each second, and the number missing at the end */
+  /** Sends load for this many seconds. @returns the answers per second, and the number missing at the end */
   async ask({ phase, seconds }) {
     const from = load.sent
     const startedAtMs = performance.now()
@@ -48,7 +48,7 @@ answerCalls({
   },
   /** Waits until all requests except the open one are answered, or no answer has arrived for a while. */
   settle: ({ quietMs }) => load.settle(quietMs),
-  /** Latencies of each phase's requests, including late answers. Called at the end, because sorting would disturb a phase. */
+  /** Latencies in each phase, including late answers. Called at the end, because sorting would disturb a phase. */
   report() {
     const phases = Object.fromEntries(
       Object.entries(ranges).map(([phase, range]) => [phase, load.report('load', range)]),

@@ -1,7 +1,7 @@
 // Formats measurements of `npm run bench:slow` as Markdown.
 import { OTHER_CORES_MAX, table } from './report.mjs'
 
-/** Above this, the load generator was late, which adds to the latencies. */
+/** If the load generator was later than this, its delay adds to the latencies. */
 const LAG_MAX_MS = 20
 
 const PHASES = { quiet: 'quiet', open: 'open call', restart: 'killed, restarted' }
@@ -11,7 +11,7 @@ export function report(runs) {
   return [phaseTable(runs), restartTable(runs), ...doubts(runs)].join('\n\n')
 }
 
-/** A progress line for one run. */
+/** Returns a progress line for one run. */
 export function progress({ window, phases, restart }) {
   const parts = Object.entries(PHASES).map(([phase, name]) => {
     const { okP50Ms, okP99Ms, perSecond } = phases[phase]
@@ -33,7 +33,7 @@ function phaseTable(runs) {
         unanswered === requests ? '' : ms(maxMs),
         `${Math.min(...perSecond)}`,
         `${stalls(perSecond)} of ${perSecond.length}`,
-        // The open call itself is not missing.
+        // The open call does not count as missing.
         `${unansweredAtEnd - (phase === 'quiet' ? 0 : 1)}`,
         `${Object.values(errors).reduce((sum, count) => sum + count, 0)}`,
         `${unanswered}`,
@@ -84,12 +84,10 @@ function doubts(runs) {
     return [
       ...(wrongAnswers > 0 ? [`**${wrongAnswers} wrong answers** (${name}).`] : []),
       ...(lagP99Ms > LAG_MAX_MS
-        ? [
-            `**The load was late** (${name}): 1 % of the requests left ${ms(lagP99Ms)} ms after their time or later.`,
-          ]
+        ? [`**The load was late** (${name}): 1 % of the requests were sent at least ${ms(lagP99Ms)} ms late.`]
         : []),
       ...(otherCores > OTHER_CORES_MAX
-        ? [`**Not a quiet machine** (${name}): other programs used ${otherCores.toFixed(2)} cores.`]
+        ? [`**The machine was not idle** (${name}): other programs used ${otherCores.toFixed(2)} cores.`]
         : []),
     ]
   })

@@ -29,7 +29,7 @@ const USAGE = `Usage: npm run bench:slow -- [options]
   --no-build           take the packages as they are built, without \`tsc -b\`
 `
 const WARM_UP_S = 3
-// A connector that answers nothing for this long, without load, is stalled.
+// A connector that sends no answer for this long, without load, is stalled.
 const SETTLE_QUIET_MS = 10_000
 const TIMEOUT_MAX_MS = 3_600_000
 const QUEUED_MAX = 10_000_000
@@ -87,7 +87,7 @@ function readOptions(args) {
     },
   })
   const openSeconds = positive('--open', values.open)
-  // Above the time that the call stays open: no deadline may end it.
+  // Longer than the call stays open, so that no deadline ends it.
   const timeoutMs = (openSeconds + 60) * 1000
   if (timeoutMs > TIMEOUT_MAX_MS)
     throw new Error(`--open "${String(values.open)}": at most ${TIMEOUT_MAX_MS / 1000 - 60}`)
@@ -174,16 +174,16 @@ async function runPhases({ window, options, broker, upstream, load, connector })
 }
 
 function section(runs, options, begun) {
-  // Without the path of another checkout; the commit identifies the version.
+  // Omits the path of another checkout, because the commit identifies the version.
   const command = [
     `npm run bench:slow -- --rate ${options.rate} --quiet-seconds ${options.quietSeconds}`,
     `--seconds ${options.seconds} --after-seconds ${options.afterSeconds} --windows ${options.windows}`,
   ].join(' ')
   const config =
     Object.keys(options.config).length === 0 ? '' : `\n- Configuration: \`${JSON.stringify(options.config)}\``
-  return `## Requests next to a slow one
+  return `## Requests during a slow call
 
-Written by \`${command}\`; what the columns mean is in [README.md](README.md#requests-next-to-a-slow-one).
+Written by \`${command}\`; the columns are described in [README.md](README.md#requests-during-a-slow-call).
 
 - Date: ${begun.toISOString().slice(0, 10)}; commit ${commitOf(options.checkout)}
 - Machine: ${describeMachine({ withNginx: false })}${config}

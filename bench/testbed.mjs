@@ -1,4 +1,4 @@
-// Mosquitto, and nginx in place of a model server, on free loopback ports.
+// Starts Mosquitto, and nginx in place of a model server, on free loopback ports.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { find } from './prepare.mjs'
 const UP_MS = 10_000
 
 /**
- * A model "iris" with V1 only, which answers every request with the same prediction: its cost is one HTTP
+ * Starts a model "iris" with V1 only, which answers every request with the same prediction: its cost is one HTTP
  * round trip. It does not wait for the end of a request's body.
  * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
  */
@@ -26,7 +26,7 @@ export async function startModel() {
 }
 
 /**
- * A broker without any state: every run has a new one, so that no earlier session is resumed.
+ * Starts a broker without state: every run uses a new one, so that no earlier session is resumed.
  * @param {Record<string, number>} [settings] lines of mosquitto.conf that differ from those of the benchmark
  */
 export async function startBroker(settings = {}) {
@@ -38,7 +38,7 @@ export async function startBroker(settings = {}) {
   return { port, pid: server.pid, stop: server.stop }
 }
 
-/** A port that is currently free. */
+/** Returns a port that is currently free. */
 export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer()
@@ -95,13 +95,13 @@ async function untilUp(name, port, server) {
   const ended = server.exited.then((how) => {
     throw new Error(`${name} on port ${port}: ${how}\n${server.logTail()}`)
   })
-  ended.catch(() => {}) // The end that we ask for later is none.
+  ended.catch(() => {}) // The later, requested end is not an error.
   for (const deadline = Date.now() + UP_MS; Date.now() < deadline;) {
     if (await Promise.race([accepts(port), ended])) return
     await Promise.race([delay(5), ended])
   }
   await server.stop()
-  throw new Error(`${name} does not listen on port ${port} after ${UP_MS} ms\n${server.logTail()}`)
+  throw new Error(`${name} did not listen on port ${port} within ${UP_MS} ms\n${server.logTail()}`)
 }
 
 function accepts(port) {

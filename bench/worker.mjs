@@ -1,9 +1,9 @@
-// Worker processes of the benchmark, for calls by name with one answer each; each can use its own core.
+// Worker processes of the benchmark, which handle calls by name, with one answer per call. Each can use its own core.
 import { start } from './child.mjs'
 
 /**
- * Starts a file of this folder that uses `answerCalls`.
- * @returns what `start` returns, and `call(name, argument)`, which rejects when the call fails or the process ends
+ * Starts a file in this folder that uses `answerCalls`.
+ * @returns what `start` returns, and `call(name, argument)`, which rejects if the call fails or the process ends
  */
 export function startWorker(name, file, nodeArguments = []) {
   const worker = start(name, process.execPath, [...nodeArguments, file], { hasChannel: true })
@@ -31,7 +31,7 @@ export function startWorker(name, file, nodeArguments = []) {
   return { ...worker, call }
 }
 
-/** Answers the calls of the process that started this one, and ends with it. */
+/** Answers calls from the parent process, and ends with it. */
 export function answerCalls(methods) {
   const answer = async ({ id, method, argument }) => {
     try {

@@ -9,8 +9,8 @@ export const CACHE =
   process.env.INFERWIRE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'inferwire')
 
 /**
- * Returns the folder `name` of the cache, which `make(temporaryFolder)` fills if it does not exist. A second process
- * waits, `waitSeconds` at most. A folder is either complete or absent.
+ * Returns the folder `name` of the cache, which `make(temporaryFolder)` fills if it does not exist. Another process
+ * waits for at most `waitSeconds`. A folder is either complete or absent.
  */
 export async function cachedFolder(name, make, waitSeconds = 600) {
   const folder = join(CACHE, name)
@@ -31,7 +31,7 @@ export async function cachedFolder(name, make, waitSeconds = 600) {
   })
 }
 
-/** Runs `work` under a lock file, because two checkouts may be tested at the same time. Waits `waitSeconds` at most. */
+/** Runs `work` under a lock file, because two checkouts may be tested at the same time. Waits at most `waitSeconds`. */
 export async function withLock(lock, waitSeconds, work) {
   await takeLock(lock, waitSeconds)
   try {
@@ -55,7 +55,7 @@ async function takeLock(lock, waitSeconds) {
   throw new Error(`"${lock}" was held for ${waitSeconds} seconds. Remove it if no other install is running.`)
 }
 
-// The holder may have released it meanwhile; 1 is a process that always runs.
+// If the holder has released the lock, returns 1, a process that always runs.
 function holderOf(lock) {
   try {
     return Number(readFileSync(lock, 'utf8')) || 1

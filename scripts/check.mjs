@@ -1,4 +1,4 @@
-// `npm run check`: the quick loop: build, types, format, lint, unused code, drift of generated pages, unit tests.
+// `npm run check`: quick checks: build, types, format, lint, unused code, outdated generated pages, unit tests.
 import { checks } from './checks.mjs'
 import { install } from './install.mjs'
 import { step, tool } from './step.mjs'
@@ -6,7 +6,7 @@ import { step, tool } from './step.mjs'
 await install()
 const [build, ...rest] = checks().filter(([name]) => !name.startsWith('package '))
 let isGood = await step(...build)
-// Two at a time, for machines with two cores. The longest is first.
+// Two checks run at a time, for machines with two cores. The longest one starts first.
 const queue = [['unit tests', tool('vitest'), ['run', '--project=unit*', '--reporter=dot']], ...rest]
 const worker = async () => {
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {

@@ -1,9 +1,9 @@
-// The checks that need no server: name, command, arguments.
+// The checks that require no server: name, command, arguments.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT, tool } from './step.mjs'
 
-// By content: a checkout or a merge changes the times of files. Not in the default place, which prettier empties
+// The cache compares contents, because a checkout or a merge changes file times. Prettier empties the default location
 // whenever it runs without a cache.
 const PRETTIER_CACHE = [
   '--cache',
@@ -11,7 +11,7 @@ const PRETTIER_CACHE = [
   '--cache-location=node_modules/.cache/inferwire-prettier',
 ]
 
-/** In the order in which they run: the build is first because others read its output. */
+/** Returns the checks in the order in which they run: the build is first, because others read its output. */
 export function checks() {
   const packages = readdirSync(join(ROOT, 'packages'))
   return [

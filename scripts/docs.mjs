@@ -1,4 +1,4 @@
-// `npm run docs`: writes the generated reference pages; with --check it only lists the ones that are out of date.
+// `npm run docs`: writes the generated reference pages; with --check, it only lists the pages that are out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { configJsonSchema, configMarkdown } from '@inferwire/connector'

@@ -1,12 +1,12 @@
-// Assembles the folder of the container image: our packed packages and the third-party packages that they need, at the
-// versions of the lock file. Usage: node scripts/image.mjs PACKS IMAGE, where npm ci and npm pack have run.
+// Assembles the folder of the container image: the packed packages and the third-party packages that they need, in the
+// lock file's versions. Usage: node scripts/image.mjs PACKS IMAGE, after npm ci and npm pack.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 const [packs, image] = process.argv.slice(2)
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages
-// Sources, types and source maps are only for developers.
+// Sources, types and source maps, which only developers need.
 const FOR_DEVELOPERS = /\.(?:[cm]?tsx?|map|tsbuildinfo)$/
 
 const needed = new Set()
@@ -16,14 +16,14 @@ for (const path of needed) {
   else unpack(path)
 }
 const { version } = lock['packages/cli']
-// For npm sbom.
+// Read by npm sbom.
 writeFileSync(
   join(image, 'package.json'),
   `${JSON.stringify({ name: 'inferwire-image', version, private: true, dependencies: { inferwire: version } }, null, 2)}\n`,
 )
 console.log(`${needed.size} packages`)
 
-// Optional dependencies are left out: `inferwire dev` uses them for its broker and its model server.
+// Optional dependencies are omitted: only `inferwire dev` uses them, for its broker and its model server.
 function need(path) {
   if (needed.has(path)) return
   needed.add(path)
@@ -31,7 +31,7 @@ function need(path) {
   for (const name of Object.keys(dependencies)) need(resolve(path, name))
 }
 
-// As Node.js resolves: the nearest node_modules in a parent folder. A workspace is a link there.
+// Resolves a package as Node.js does: in the nearest node_modules of a parent folder. A workspace is a link there.
 function resolve(from, name) {
   for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('/')))) {
     const path = join(folder, 'node_modules', name)
@@ -41,7 +41,7 @@ function resolve(from, name) {
 }
 
 function copyPackage(path) {
-  // A package in a workspace's own node_modules moves with that workspace.
+  // A package in a workspace's own node_modules is copied with that workspace.
   const target = path.replace(/^packages\/[^/]+/, (workspace) => `node_modules/${nameOf(workspace)}`)
   cpSync(path, join(image, target), {
     recursive: true,
@@ -56,7 +56,7 @@ function unpack(path) {
     throw new Error(`${join(packs, pack)} is missing. Run: npm pack --workspaces`)
   const folder = join(image, 'node_modules', name)
   mkdirSync(folder, { recursive: true })
-  // Without the owners recorded on the packing machine, and readable by every user.
+  // Ignores the owners recorded on the packing machine, and makes files readable by every user.
   const options = ['--strip-components=1', '--no-same-owner', '--exclude=*.d.ts', '--exclude=*.tsbuildinfo']
   execFileSync('tar', ['xzf', join(packs, pack), '-C', folder, ...options])
 }

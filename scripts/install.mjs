@@ -1,4 +1,4 @@
-// Installs the npm packages of the lock file if the installed ones differ.
+// Installs the npm packages in the lock file if the installed ones differ.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fail, ROOT, run, say } from './step.mjs'
@@ -11,7 +11,7 @@ export async function install() {
   say(`Installing npm packages (${difference}) …`)
   const { code, output } = await run('npm', ['ci', '--no-audit', '--no-fund'])
   if (code !== 0) {
-    fail(`npm ci failed:\n${output}\nCheck that this machine reaches an npm registry (npm ping).`)
+    fail(`npm ci failed:\n${output}\nCheck that this machine can reach an npm registry (npm ping).`)
   }
   say('Installed.')
 }

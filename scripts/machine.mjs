@@ -1,4 +1,4 @@
-// Installs what the tests need in addition to npm packages: Debian packages, and Python environments in a cache folder.
+// Installs everything else that the tests need: Debian packages, and Python environments in a cache folder.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,11 +9,11 @@ import { fail, ROOT, run, say } from './step.mjs'
 const PROGRAMS = [
   ['mosquitto', 'mosquitto'],
   ['mosquitto_rr', 'mosquitto-clients'],
-  // Runs the curl lines that the command shows.
+  // Runs the curl commands that `inferwire infer --show` prints.
   ['curl', 'curl'],
-  // Makes the certificates of the TLS tests.
+  // Creates the certificates of the TLS tests.
   ['openssl', 'openssl'],
-  // Gives the pods of the Kubernetes tests their addresses.
+  // Assigns addresses to the pods in the Kubernetes tests.
   ['ip', 'iproute2'],
 ]
 
@@ -23,10 +23,10 @@ const ENVIRONMENTS = [
   ['paho', 'examples/python/requirements.txt'],
 ]
 
-// An interpreter that can make environments; Debian keeps ensurepip in a package of its own.
+// Tests whether an interpreter can create environments; Debian has ensurepip in a separate package.
 const PYTHON_PROBE = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
 
-/** Installs what is missing, or exits with the commands to run manually. Returns a Python interpreter with pip. */
+/** Installs missing packages, or exits with the commands to run manually. Returns a Python interpreter with pip. */
 export async function prepareMachine() {
   const missing = PROGRAMS.filter(([program]) => !found(program)).map(([, debianPackage]) => debianPackage)
   const python = await findPython()
@@ -63,13 +63,13 @@ async function installDebianPackages(names) {
     )
 
   say(`Installing Debian packages: ${names.join(' ')} …`)
-  // Its failure is reported only if the installation fails too: one unreachable package source may not matter.
+  // A failed update is reported only if the installation fails too: one unreachable package source may not matter.
   const update = await apt('update')
   const { code, output } = await apt('install', '-y', '--no-install-recommends', ...names)
   if (code !== 0) fail(`apt-get failed:\n${update.output}\n${output}\n${byHand}`)
   if (!names.includes('mosquitto')) return
   // The package has just started a broker on port 1883 and enabled it at boot. The tests start their own brokers. A
-  // broker that was installed earlier is left alone.
+  // broker that was installed earlier is not changed.
   const stop = existsSync('/run/systemd/system')
     ? await asRoot('systemctl', 'disable', '--now', 'mosquitto')
     : await asRoot('service', 'mosquitto', 'stop')
@@ -102,25 +102,25 @@ async function makeEnvironment(name, requirements, python) {
   mkdirSync(CACHE, { recursive: true })
   await withLock(`${folder}.lock`, 600, async () => {
     if (await isUsable(folder, stamp)) return
-    say(`Making the Python environment "${name}" in ${folder} (once; the KServe server takes a minute) …`)
+    say(`Creating the Python environment "${name}" in ${folder} (once; the KServe server takes a minute) …`)
     // A Python environment cannot be moved, so a stamp file marks it as complete.
     rmSync(folder, { recursive: true, force: true })
     const made = await run(python, ['-m', 'venv', folder])
     if (made.code !== 0) throw new Error(`${python} -m venv failed:\n${made.output}`)
     const options = ['--quiet', '--no-input', '--no-cache-dir', '--disable-pip-version-check']
-    // Nothing is compiled: a bare machine has no compiler.
+    // Nothing is compiled, because a minimal machine has no compiler.
     const packages = ['--only-binary', ':all:', '-r', join(ROOT, requirements)]
     const pip = await run(join(folder, 'bin/python'), ['-m', 'pip', 'install', ...options, ...packages])
     if (pip.code !== 0) {
       throw new Error(
-        `pip install failed:\n${pip.output}\nCheck that this machine reaches PyPI and has 1 GB of disk left in ${CACHE}.`,
+        `pip install failed:\n${pip.output}\nCheck that this machine can reach PyPI and has 1 GB of free disk space in ${CACHE}.`,
       )
     }
     writeFileSync(stamp, '')
   })
 }
 
-// The system's Python that an environment links to may have been removed.
+// The system's Python to which an environment links may have been removed.
 async function isUsable(folder, stamp) {
   return existsSync(stamp) && (await run(join(folder, 'bin/python'), ['-c', 'import pip'])).code === 0
 }

@@ -1,5 +1,5 @@
-// Writes resources/ and the generated files of charts/inferwire; with --check it only lists the
-// ones that are out of date.
+// Writes resources/ and the generated files of charts/inferwire; with --check, it only lists the
+// files that are out of date.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { configJsonSchema } from '@inferwire/connector'
@@ -14,7 +14,7 @@ const stale = [...wanted].filter(([path, text]) => {
   const file = join(ROOT, path)
   return !existsSync(file) || readFileSync(file, 'utf8') !== text
 })
-// Nothing else is in resources/: kubectl would apply it.
+// resources/ must contain no other files, because kubectl would apply them.
 const leftOver = filesBelow('resources').filter((path) => !wanted.has(path))
 
 if (process.argv.includes('--check')) {

@@ -1,4 +1,4 @@
-// `npm start`: installs, builds, and runs `inferwire dev` with the arguments given.
+// `npm start`: installs, builds, and runs `inferwire dev` with the given arguments.
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { join } from 'node:path'
@@ -19,11 +19,11 @@ const child = spawn(
     stdio: 'inherit',
   },
 )
-// A terminal sends Ctrl-C to the child as well, and a second SIGINT ends the child without a clean shutdown. So it is
-// forwarded after a delay: it has an effect only if the child is still running.
+// A terminal sends Ctrl-C to the child too, and a second SIGINT ends the child without a clean shutdown. So SIGINT is
+// forwarded after a delay, when it has no effect if the child has already ended.
 process.on('SIGINT', () => setTimeout(() => child.kill('SIGINT'), process.stdin.isTTY ? 500 : 0))
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-// A SIGTERM to npm ends the shell in between and is not forwarded. A changed parent process is the signal.
+// A SIGTERM to npm ends the shell between npm and this process, and is not forwarded. A changed parent shows this.
 const parent = process.ppid
 setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500).unref()
 child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))

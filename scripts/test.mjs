@@ -10,14 +10,14 @@ import { fail, ROOT, say, step, tool } from './step.mjs'
 
 let passed = 0
 let failed = 0
-// Always the last line, even when an install or this script fails before a test is counted.
+// This is always the last line, even if an installation or this script fails before any test is counted.
 process.on('exit', (code) => {
   console.log(`${passed} passed, ${code !== 0 && failed === 0 ? 1 : failed} failed`)
 })
 
 await install()
 const machine = prepareMachine()
-// Compiles at the lowest priority next to the checks and the unit tests, which need no quiet machine.
+// Compiles at the lowest priority while the checks and the unit tests run, which do not need an idle machine.
 const controlPlane = buildControlPlane(machine).catch((error) => error)
 await fetchKubernetesClients(await machine).catch((error) => fail(error.message))
 
@@ -29,7 +29,7 @@ const folder = mkdtempSync(join(tmpdir(), 'inferwire-test-'))
 const filters = process.argv.slice(2)
 let testsExecuted = 0
 await runTests('unit tests', ['unit*'])
-// The other tests measure times: no compiler competes with them.
+// The other tests measure times, so the compiler must have finished.
 const buildError = await controlPlane
 if (buildError !== undefined) failure(buildError.message)
 await runTests('conformance tests', ['conformance', 'cluster'])
@@ -51,13 +51,13 @@ async function runTests(name, projects) {
       // A filter of the command line may name files of one project only.
       ...(filters.length > 0 ? ['--passWithNoTests', ...filters] : []),
     ],
-    // Files that a killed test leaves behind are removed with the folder.
+    // Files left behind by a killed test are removed with the folder.
     { show: true, timeoutMs: 3_600_000, env: { TMPDIR: folder } },
   )
   count(isPassed, existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined)
 }
 
-/** A run proves something only when each of its tests ran. */
+/** Counts the results: a run passes only if each of its tests was executed. */
 function count(isPassed, tests) {
   if (tests === undefined) return isPassed || failure('vitest wrote no report')
   testsExecuted += tests.numPassedTests + tests.numFailedTests
@@ -76,13 +76,13 @@ function count(isPassed, tests) {
       `${skipped.length} tests were skipped; a test that cannot run must fail with a remedy:\n${titles}`,
     )
   }
-  // A file that could not be loaded, or whose hook threw, fails without a failed test.
+  // A file that could not be loaded, or whose hook threw an error, fails without a failed test.
   const broken = tests.testResults.filter(
     ({ status, assertionResults }) =>
       status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
   )
-  for (const { name } of broken) failure(`${relative(ROOT, name)} failed outside of its tests`)
-  // So does an uncaught error.
+  for (const { name } of broken) failure(`${relative(ROOT, name)} failed outside its tests`)
+  // An uncaught error, too, fails the run without a failed test.
   if (!isPassed && tests.numFailedTests === 0 && broken.length === 0) failure('vitest found an error')
 }
 

@@ -1,4 +1,4 @@
-// Strips the types of a TypeScript module with the compiler that vitest uses: Node.js 20 cannot.
+// Strips the types of a TypeScript module with the compiler that vitest uses, because Node.js 20 cannot.
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { transform } from 'rolldown/utils'

@@ -2,5 +2,5 @@
 import { register } from 'node:module'
 
 register('./typescript-hooks.mjs', import.meta.url)
-// Stacks with the lines of the sources.
+// Shows the source files' line numbers in stack traces.
 process.setSourceMapsEnabled(true)

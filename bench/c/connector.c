@@ -1,13 +1,13 @@
-/* The yardstick: as little as an MQTT 5 -> HTTP -> MQTT 5 connector can do, on libmosquitto and libcurl's multi
- * interface. One thread, one poll loop, and nothing of what a connector owes to its users: no routing, no
- * limits, no errors, no deadlines, and the request is acknowledged on arrival, so that a crash loses it.
+/* The yardstick: a minimal MQTT 5 -> HTTP -> MQTT 5 connector, with libmosquitto and libcurl's multi
+ * interface. It has one thread and one poll loop, but no routing, no
+ * limits, no errors and no deadlines. It acknowledges requests on arrival, so that a crash loses them.
  *
  *   connector HOST PORT URL QOS [CONNECTIONS]
  *
- * URL          of the model server, without a path
- * CONNECTIONS  to the model server at the same time (default 64); more requests wait inside libcurl
+ * URL          URL of the model server, without a path
+ * CONNECTIONS  number of connections to the model server (default 64); further requests wait in libcurl
  *
- * Runs until SIGTERM. Exit code 0; 64 bad arguments; 69 no broker.
+ * Runs until SIGTERM. Exit codes: 0; 64: bad arguments; 69: no broker.
  */
 #define _GNU_SOURCE
 #include <curl/curl.h>
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One request under way. Used again for later ones, with its easy handle. */
+/* One request in flight. Reused for later requests, with its easy handle. */
 typedef struct call {
   CURL *easy;
   char *response_topic;
@@ -90,7 +90,7 @@ static void on_message(struct mosquitto *m, void *user, const struct mosquitto_m
   mosquitto_property_read_binary(properties, MQTT_PROP_CORRELATION_DATA, &c->correlation,
                                  &c->correlation_length, false);
 
-  /* libmosquitto frees its payload when this function returns, and libcurl does not copy. */
+  /* libmosquitto frees the payload when this function returns, and libcurl does not copy it. */
   size_t length = (size_t)message->payloadlen;
   c->request = malloc(length ? length : 1);
   if (c->request == NULL) abort();

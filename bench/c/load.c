@@ -1,20 +1,20 @@
-/* Closed-loop load: INFLIGHT requests under way on one MQTT 5 connection, the next one leaves when an answer
- * comes. Prints one JSON line.
+/* Closed-loop load: INFLIGHT requests are in flight on one MQTT 5 connection; the next one is sent when an answer
+ * arrives. Prints one JSON line.
  *
  *   load HOST PORT QOS INFLIGHT SECONDS SIZE [LANE [WARM [MODEL]]]
  *
- * SECONDS  time measured, after WARM seconds (default 1) that are not
- * SIZE     bytes of a request's body: a V1 predict request, filled up with blanks
- * LANE     5 (default): Response Topic and Correlation Data, as MQTT 5 has them
- *          3: the request id is in the topic and no properties are used, as an MQTT 3.1.1 client does it
- * MODEL    default iris
+ * SECONDS  measured time, after WARM seconds (default 1) of warm-up
+ * SIZE     size of a request's body in bytes: a V1 predict request, padded with spaces
+ * LANE     5 (default): Response Topic and Correlation Data, as in MQTT 5
+ *          3: the request id is in the topic, without properties, as with an MQTT 3.1.1 client
+ * MODEL    name of the model (default iris)
  *
- * rps, p50_ms, p99_ms, n   answers inside the measured time
- * total                    all answers, those of the warm-up included: what CPU time is divided by
- * bad                      answers that are not predictions, or that belong to no request
- * cpu_ms                   CPU time that this program used itself
+ * rps, p50_ms, p99_ms, n   answers within the measured time
+ * total                    all answers, including those of the warm-up: the divisor for CPU times
+ * bad                      answers that are not predictions, or do not belong to any request
+ * cpu_ms                   CPU time used by this program
  *
- * Exit code 0; 64 bad arguments; 69 no broker; 75 connection lost.
+ * Exit codes: 0; 64: bad arguments; 69: no broker; 75: connection lost.
  */
 #define _GNU_SOURCE
 #include <mosquitto.h>
@@ -38,9 +38,9 @@ static char topic[200];
 static char *body;
 static int body_bytes;
 
-/* Answers to an earlier run of this program carry another generation, and are ignored. */
+/* Answers to an earlier run of this program contain another generation, and are ignored. */
 static uint32_t generation;
-/* No two requests have the same name: a repetition would be answered from memory, without the model. */
+/* Every request has a different number: a repeat would be answered from memory, without calling the model. */
 static uint32_t sequence;
 
 static double warm_s = 1.0, started_at, ends_at;
@@ -71,7 +71,7 @@ static void send_request(uint32_t slot) {
   mosquitto_property_free_all(&properties);
 }
 
-/* Which request an answer belongs to; false when it does not say. */
+/* Finds the request to which an answer belongs; returns false if there is none. */
 static bool read_correlation(const struct mosquitto_message *message, const mosquitto_property *properties,
                              uint32_t *slot, uint32_t *of_generation) {
   uint32_t of_sequence;
