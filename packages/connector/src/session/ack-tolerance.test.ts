@@ -137,7 +137,7 @@ test('detects a broker that stops delivering and redelivers acknowledged message
   expect([tolerance.isStrict, tolerance.isProbing]).toEqual([true, false])
 })
 
-test('detects it even if the slow request has been answered meanwhile', () => {
+test('detects a broker that ignores PUBACKs out of order even if the slow request has been answered meanwhile', () => {
   const { connect, warnings, reconnects } = arrange()
   const first = connect()
   const slow = first.receive()
@@ -152,7 +152,7 @@ test('detects it even if the slow request has been answered meanwhile', () => {
   expect(warnings).toHaveLength(1)
 })
 
-test('does not suspect a broker again that redelivered only open messages', () => {
+test('does not suspect a broker again after it redelivered only open messages', () => {
   const { tolerance, connect, warnings, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 3; count++) first.receive()
@@ -160,7 +160,7 @@ test('does not suspect a broker again that redelivered only open messages', () =
   vi.advanceTimersByTime(2 * QUIET_MS)
   first.end(false)
   const second = connect()
-  // Identifiers are assigned afresh, as by brokers that redeliver under new ones.
+  // Some brokers assign new identifiers to redelivered messages.
   for (let count = 0; count < 3; count++) second.receive(true)
   expect(tolerance.isProbing).toBe(true)
   second.answer(1)

@@ -156,12 +156,12 @@ const REMEDIES = { CONNACK, DISCONNECT, SUBACK: SUBSCRIPTION, UNSUBACK: SUBSCRIP
 /** A packet with reason codes. */
 export type ReasonCarrier = keyof typeof REMEDIES
 
-/** The name of a code with its number, such as `not authorized, 0x87`. */
+/** Returns the name of a code with its number, such as `not authorized, 0x87`. */
 export function reasonName(code: number): string {
   return `${NAMES[code] ?? 'a reason code that MQTT 5 does not define'}, ${hex(code)}`
 }
 
-/** The remedy for a reason code: one or two sentences. */
+/** Returns the remedy for a reason code: one or two sentences. */
 export function remedyOf(packet: ReasonCarrier, code: number): string {
   return REMEDIES[packet][code] ?? `MQTT 5 does not allow this code in ${packet}. ${LOG}`
 }

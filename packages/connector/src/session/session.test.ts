@@ -104,7 +104,7 @@ test.each([
   ['bounded' as const, 100, 100],
   ['strict' as const, 65_535, 65_535],
 ])(
-  'with ack order %s and receiveMaximum %i it announces a Receive Maximum of %i',
+  'ack order %s and receiveMaximum %i: announces a Receive Maximum of %i',
   async (ackOrder, receiveMaximum, announced) => {
     const { broker } = await arrange({ ackOrder, receiveMaximum })
     expect(broker.receiveMaximum).toBe(announced)

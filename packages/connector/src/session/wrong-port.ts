@@ -1,4 +1,4 @@
-// Explains connections that fail because the port speaks another protocol than the one in broker.url.
+// Explains connections that fail because the port does not speak the protocol in broker.url.
 import { explainTls } from '../config/index.ts'
 import { MalformedPacket } from './malformed.ts'
 
@@ -9,7 +9,7 @@ const TLS_HANDSHAKE = 0x16
 const CONNACK = 2
 
 /**
- * @throws MalformedPacket when the first bytes are not a CONNACK; the message names their protocol if it is recognized.
+ * @throws MalformedPacket if the first bytes are not a CONNACK; the message names their protocol if it is recognized.
  */
 export function checkFirstBytes(first: Buffer): void {
   const type = (first[0] ?? 0) >> 4
