@@ -50,7 +50,7 @@ function expire({ deadline }: Entered): void {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-// A straightforward model of the gate.
+// A simple reference implementation of the gate.
 class SimpleGate {
   readonly running: Entered[] = []
   readonly queue: Entered[] = []
@@ -146,7 +146,7 @@ describe('one model', () => {
     expect(order).toEqual([0, 1, 2, 3, 4])
   })
 
-  test('names the running and waiting requests when it rejects one', () => {
+  test('reports the numbers of running and waiting requests when it rejects one', () => {
     const { gate } = arrange({ queueDepthMax: 0 })
     enter(gate, 1)
     expect(() => gate.enter('a', 1, noDeadline())).toThrow(
@@ -218,7 +218,7 @@ describe('clients', () => {
     expect([states(loud)['runs'], states(quiet)['runs']]).toEqual([3, 3])
   })
 
-  test('share the bytes, not the requests: large bodies get a client fewer turns', async () => {
+  test('share the bytes, not the requests: a client with large bodies gets fewer turns', async () => {
     const { gate } = arrange({ queueDepthMax: 200 })
     enter(gate, 1)
     const large = all(gate, 'large', 20, 40_000)
@@ -252,7 +252,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 2, expired: 3 })
   })
 
-  test('get room in an exhausted byte budget from a client that waits with more bytes', async () => {
+  test('get room in an exhausted byte budget at the expense of a client with more waiting bytes', async () => {
     const { gate, budget } = arrange({ queueDepthMax: 100 }, 100)
     enter(gate, 10)
     const loud = all(gate, 'loud', 9, 10)
@@ -272,7 +272,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 3 })
   })
 
-  test('get through in large numbers next to one with 100 times the load', async () => {
+  test('are served in large numbers while another client causes 100 times their load', async () => {
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
     const quiet: Entered[] = []
     let random = 1
@@ -289,7 +289,7 @@ describe('clients', () => {
   })
 })
 
-// A model with calls of `callMs` on a simulated clock; `perCall` requests arrive during each call.
+// Simulates a model whose calls take `callMs`; `perCall` requests arrive during each call.
 async function load(
   gate: ModelGate,
   { callMs, calls, perCall }: Record<'callMs' | 'calls' | 'perCall', number>,
@@ -328,7 +328,7 @@ describe('the wait', () => {
     expect(Math.min(...waits.slice(1_000))).toBeGreaterThan(500)
   })
 
-  test('is not bounded in a burst, which passes', async () => {
+  test('is not bounded in a short burst, and no request is refused', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
     for (let burst = 0; burst < 3; burst++) {
       expect(states(all(gate, 'a', 300))['refused']).toBe(undefined)

@@ -19,7 +19,7 @@ test('allows everything without a policy section, and nothing with an empty one'
   expect(may(new Policy([{ clients: ['*'], models: [] }]), 'cam7', 'iris')).toBe(false)
 })
 
-test('allows a client and a model only if the same rule has both', () => {
+test('allows a client and a model only if one rule contains both', () => {
   const policy = new Policy([
     { clients: ['line-*'], models: ['defects', 'iris*'] },
     { clients: ['lab'], models: ['*'] },
@@ -65,7 +65,7 @@ test('treats only * as special, in any text', () => {
   )
 })
 
-// The parts in order, the first at the start and the last at the end.
+// Whether the text contains the parts in order, the first at the start and the last at the end.
 function matches(parts: readonly string[], text: string): boolean {
   const [first, ...rest] = parts
   if (rest.length === 0) return text === first
@@ -87,7 +87,7 @@ test('decides a pattern with many asterisks quickly, whatever the client name', 
   expect(may(policy, `${'-'.repeat(254)}x`, 'm')).toBe(true)
 })
 
-test('decides correctly for more clients than it can remember', () => {
+test('decides correctly for more clients than the cache can hold', () => {
   const policy = new Policy([{ clients: ['in-*'], models: ['m'] }])
   for (let index = 0; index < 20_001; index++) {
     const isIn = index % 2 === 0
