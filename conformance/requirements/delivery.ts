@@ -72,7 +72,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > to a model with repeatable: false is answered from memory or with maybe_executed`,
     `${ADMISSION} > %s with the same id, after the model server stopped, is not answered from memory`,
     `${ADMISSION} > that is redelivered after a lost connection is not executed twice, with and without an id`,
-    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, within its size`,
+    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, without exceeding its size`,
   ),
   met(
     'D5-REPLY',
