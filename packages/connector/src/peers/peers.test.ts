@@ -129,7 +129,7 @@ describe('a model that is not configured here', () => {
     expect(log[0]!.msg).toContain('read access to "infer/status/#"')
   })
 
-  test('has a problem without the name of the absent peer', () => {
+  test('gets a problem that does not name the absent peer', () => {
     const peers = known()
     receive(peers, 'hq-secret-line', status({ models: ['rose'], state: 'offline' }))
     const answering = peers.answering('rose')
@@ -152,7 +152,7 @@ function two(): Peers {
 describe('on the next connection', () => {
   test("removes a peer whose status is missing when this connector's status has arrived", () => {
     const peers = two()
-    // Before the SUBACK.
+    // This status arrives before the SUBACK.
     receive(peers, 'c', status({ models: ['tulip'] }))
     peers.subscribed(BORN + 5)
     expect(peers.answering('rose')).toHaveProperty('until')
@@ -229,7 +229,7 @@ test.each([
   peers.subscribed(BORN)
   receive(peers, 'edge', status({ timestamp: BORN }))
   expect(predecessors).toHaveLength(isFollowed ? 1 : 0)
-  // Later births are readable for all other connectors.
+  // Other connectors can still read statuses with later birth times.
   receive(peers, 'b', status({ models: ['rose'], timestamp: Date.UTC(2100, 0) + 1_000 }))
   expect(peers.answering('rose')).toEqual({ peer: 'b' })
 })
@@ -237,7 +237,7 @@ test.each([
 describe('the log', () => {
   const many = Array.from({ length: 40 }, (_, index) => `m${index}`)
 
-  test('lists ten model names of a peer, and their number', () => {
+  test('lists only ten model names of a peer, and their total number', () => {
     receive(known(), 'b', status({ models: ['iris', ...many] }))
     expect(log[0]!.models).toHaveLength(10)
     expect(log[0]!.modelCount).toBe(41)
