@@ -24,7 +24,7 @@ function failure(call: () => unknown): Problem {
 }
 
 describe('the model table', () => {
-  test('finds an exposed model, and no longer after it was removed', () => {
+  test('finds an exposed model until it is removed', () => {
     const table = new ModelTable()
     const iris = modelOf('iris', 'infer')
     table.set(iris)
@@ -56,7 +56,7 @@ describe('the model table', () => {
     expect(wanted).toBe(1)
   })
 
-  test('hides a forbidden model like one that does not exist, with the reason for the log', () => {
+  test('answers for a forbidden model as for one that does not exist, and gives the reason only to the log', () => {
     const table = new ModelTable()
     for (const name of ['iris', 'secret']) table.set(modelOf(name, 'infer'))
     table.setPending('secret-late', 'Model "secret-late" is not ready.')
