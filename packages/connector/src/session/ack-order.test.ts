@@ -258,7 +258,7 @@ test('holds back all PUBACKs before the identifier of a delivery without a keepe
   expect(sent.slice(distanceMax).every((packetId, index) => packetId === distanceMax + 1 + index)).toBe(true)
 })
 
-test('keeps holding back for the next delivery that cannot give up its identifier', () => {
+test('keeps holding back PUBACKs for the next delivery that cannot give up its identifier', () => {
   const { sent, heldBack, receive, receiveMany } = arrange(AS_SETTLED, { identifiers: FEW })
   const [first, second] = receiveMany(1, 2)
   for (let packetId = 3; packetId <= 11; packetId++) receive(packetId).settle()
@@ -279,7 +279,7 @@ describe('after redelivery on a new connection', () => {
     const { sent, receive } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
     const held = receive(3, 1, true)
     receive(4, 1, true).settle()
-    // Ten may follow; seven of them did on the previous connection.
+    // Ten later identifiers are allowed; the previous connection used seven of them.
     receive(10).settle()
     receive(11).settle()
     expect(keeper).not.toHaveBeenCalled()
@@ -327,7 +327,7 @@ test('no delivery is handed over in strict order, because the broker stops at Re
 test.each([
   ['the old message is settled first', 0],
   ['the new message is settled first', 1],
-])('acknowledges two messages with one identifier when both are settled: %s', (_what, firstSettled) => {
+])('acknowledges two messages with one identifier only after both are settled: %s', (_what, firstSettled) => {
   const { sent, order, receive } = arrange(AS_SETTLED)
   const pair = [receive(5)]
   receive(6).settle()

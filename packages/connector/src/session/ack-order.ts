@@ -16,7 +16,10 @@ export type Keeper = (delivery: ReceivedDelivery) => (() => void) | undefined
 /** The options of an ack order. */
 export interface AckOrderOptions {
   readonly epoch: number
-  /** How long an unsettled delivery may hold back later PUBACKs, in milliseconds. Infinity: always; 0: not at all. */
+  /**
+   * How long an unsettled delivery may hold back later PUBACKs, in milliseconds. Infinity: always (strict order); 0:
+   * not at all.
+   */
   readonly holdMaxMs: number
   /** @default IDENTIFIERS */
   readonly identifiers?: Identifiers | undefined
@@ -52,7 +55,7 @@ const PLACE_MASK = 0x3fff_ffff
 // Acknowledged deliveries are removed in blocks: removing them one by one would copy the queue each time.
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
-// Limit at a time, because each hand-over waits for the disk. Later deliveries continue: half of the identifiers are
+// Limit at a time, because each hand-over waits for the disk. The others follow later: half of the identifiers are
 // left.
 const HAND_OVERS_MAX = 8
 const SAME_ID_MAX = 255

@@ -75,7 +75,7 @@ test('detects a broker that hangs up on the first PUBACK out of order, and repor
 
 test.each([
   ['the connector ended it', false, 0],
-  ['it came more than a second later', true, 1_001],
+  ['it came more than a second after the PUBACK', true, 1_001],
 ])('draws no conclusion from the end of a connection when %s', (_what, isByBroker, afterMs) => {
   const { tolerance, connect, warnings } = arrange()
   const { receive, answer, end } = connect()
@@ -100,7 +100,7 @@ test('detects a broker that answers the ping and ends the connection soon, twice
   expect(warnings).toHaveLength(1)
 })
 
-test('trusts a broker that once accepted PUBACKs out of order', () => {
+test('trusts a broker that has accepted PUBACKs out of order before', () => {
   const { connect, warnings } = arrange()
   const first = connect()
   first.receive()
@@ -193,7 +193,7 @@ test('does not probe for fewer than ten ignored PUBACKs', () => {
   expect(reconnects()).toBe(0)
 })
 
-test("does not probe while the broker's window was larger before", () => {
+test('does not probe before as many messages are in flight as on an earlier connection', () => {
   const { connect, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 50; count++) first.receive()

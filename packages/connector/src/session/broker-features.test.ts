@@ -68,7 +68,7 @@ test('publishes nothing with Retain after Retain Available 0, and warns once', a
   broker.cut()
   await until(() => errors.length === 1)
   expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
-  // The second CONNECT already has a Will without Retain.
+  // The second CONNECT has a Will without Retain.
   expect(willsOf(broker)).toEqual([true, false])
   expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([false, false])
   expect(warnings).toEqual([

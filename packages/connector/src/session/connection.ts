@@ -35,7 +35,7 @@ export interface ConnectionListener {
   /** Called for a successful CONNACK, before any packet that follows it in the same segment. */
   connected(connection: Connection, limits: BrokerLimits): void
   delivered(delivery: ReceivedDelivery): void
-  /** The broker sent PUBACK for one of our publishes. */
+  /** Called when the broker sends PUBACK for one of our publishes. */
   acknowledged(packetId: number, reasonCode: number): void
 }
 

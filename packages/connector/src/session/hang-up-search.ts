@@ -22,12 +22,12 @@ const GIVEN_UP_MAX = 64
 /**
  * Isolates the publish that makes the broker hang up. Considers only consecutive short connections that end with
  * publishes in flight. After these, the next connection starts with one publish in flight, and each acknowledgement
- * raises the limit by one: harmless publishes are acknowledged, and the offending one ends up in flight alone. It is
- * given up after it was alone in flight at the end of five connections.
+ * raises the limit by one: harmless publishes are acknowledged, and the offending one ends up in flight alone. A
+ * publish is given up after five connections that ended while it was in flight alone.
  */
 export class HangUpSearch {
   #inFlightMax = Number.POSITIVE_INFINITY
-  // The key is made of topic and payload hash; the value is the time until which the publish is remembered.
+  // Given-up publishes by topic and payload hash; the value is the time until which each is remembered.
   readonly #givenUp = new Map<string, number>()
   #shortInARow = 0
   #isSuspicious = false
@@ -38,10 +38,7 @@ export class HangUpSearch {
     return this.#inFlightMax
   }
 
-  /**
-   * Whether the same publish was in flight when each of the last two connections ended soon, so that it may be the
-   * cause.
-   */
+  /** Whether the last two connections ended soon with the same publish in flight, which may be the cause. */
   get isSuspicious(): boolean {
     return this.#isSuspicious
   }
@@ -74,7 +71,7 @@ export class HangUpSearch {
     const only = sent[0]!
     if (sent.length > 1) return undefined
     only.strikes += 1
-    // A publish that is not given up would be resent, and the broker would hang up again, forever.
+    // Without giving up, the publish would be resent, and the broker would hang up again, forever.
     if (only.strikes < STRIKES_MAX) return undefined
     this.#remember(only.message)
     return only

@@ -60,18 +60,12 @@ export class Outbox {
     return this.#inFlight.size + this.#waiting.length - this.#waitingHead
   }
 
-  /**
-   * Whether the same publish was in flight when each of the last two connections ended soon, so that it may be the
-   * cause.
-   */
+  /** Whether the last two connections ended soon with the same publish in flight, which may be the cause. */
   get isSuspicious(): boolean {
     return this.#search.isSuspicious
   }
 
-  /**
-   * Sends the message now, or as soon as the connection and the broker's Receive Maximum allow it. `done` is called
-   * once.
-   */
+  /** Sends the message at once, or when the connection and the broker's Receive Maximum allow it. Calls `done` once. */
   publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
     if (this.#isClosed) return done({ kind: 'closed' })
     const link = this.#link
@@ -112,7 +106,9 @@ export class Outbox {
     if (found !== undefined) this.#end(found, { kind: 'undeliverable' })
   }
 
-  /** Handles a PUBACK. Returns false for an identifier that is not in flight (a protocol error of the broker). */
+  /**
+   * Handles a PUBACK. Returns false for an identifier that is not in flight, which is a protocol error by the broker.
+   */
   acknowledged(packetId: number, reasonCode: number): boolean {
     const entry = this.#inFlight.get(packetId)
     if (entry === undefined) return false

@@ -42,7 +42,7 @@ export function disconnectRefusal({ reasonCode, properties }: Disconnect): Sessi
   )
 }
 
-/** Returns the error for a broker without a feature that our subscriptions need; undefined if it has all of them. */
+/** Returns the error for a broker that lacks a feature our subscriptions need; undefined if it has all of them. */
 export function featureRefusal(
   limits: BrokerLimits,
   share: string | undefined,

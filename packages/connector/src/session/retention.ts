@@ -4,7 +4,7 @@ import { SessionRefusal } from './refusal.ts'
 // Retain not supported (MQTT 5 §3.2.2.2, §3.14.2.1).
 const RETAIN_NOT_SUPPORTED = 0x9a
 
-/** Tracks the broker's support for one session. Requests are answered with or without retained messages. */
+/** Tracks for one session whether the broker accepts retained messages. Requests are answered in either case. */
 export class Retention {
   // `in the Will`: the last CONNACK did not allow retained messages. `sent`: CONNACK allowed them, but the broker ended
   // the connection over a retained publish.

@@ -11,7 +11,7 @@ afterEach(async () => {
   for (const session of sessions.splice(0)) await session.close()
 })
 
-// Grants all filters except the refused ones, and keeps its session.
+// A broker that grants all filters except the refused ones, and keeps its session.
 class Broker {
   readonly held = new Set<string>()
   readonly refused = new Map<string, number>()

@@ -60,7 +60,7 @@ export class MqttSession {
   #bornAtMs = 0
   // Number of attempts since the last connection that lasted.
   #attempt = 0
-  // When the current connection became ready.
+  // Time at which the current connection became ready.
   #readyAtMs: number | undefined
   readonly #rivalry = new Rivalry()
   readonly #redelivery: Redelivery

@@ -101,7 +101,7 @@ test('subscribes to the new filters before it unsubscribes from the old ones', a
   expect(subscriptions.names).toEqual(['b', 'c'])
 })
 
-test('has one call in flight at a time, and the newest list wins', async () => {
+test('has one call in flight at a time, and applies the newest list', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   broker.isHolding = true
@@ -158,7 +158,7 @@ test.each([NOT_AUTHORIZED, 0])(
 )
 
 test.each([NOT_AUTHORIZED, 0])(
-  'reports a filter that is refused at run time with %i, and keeps the others',
+  'reports a filter that is refused at run time with reason code %i, and keeps the others',
   async (code) => {
     const { subscriptions, broker, reported } = arrange()
     await subscriptions.connected(broker, NEW)

@@ -138,7 +138,7 @@ export class Subscriptions {
     this.#isWorking = true
     while (link === this.#link) {
       const missing = this.#missing()
-      // SUBSCRIBE before UNSUBSCRIBE, so that no message is missed in between.
+      // SUBSCRIBE is sent before UNSUBSCRIBE, so that no message is missed in between.
       const surplus = missing.length > 0 ? [] : this.#surplus()
       if (missing.length > 0) {
         const codes = await link.subscribe(missing)
@@ -178,7 +178,7 @@ export class Subscriptions {
     this.#options.refused(refusal, isOwn)
   }
 
-  // MQTT 5 §2.4: below 0x80 is a success; 0x11 = no subscription existed.
+  // MQTT 5 §2.4: codes below 0x80 are successes; 0x11 means that no subscription existed.
   #unsubscribed(name: string, code: number): void {
     if (code < 0x80) {
       this.#granted.delete(name)
