@@ -49,7 +49,7 @@ export class CopyLedger {
   }
 
   /**
-   * Returns whether the lane may drop its copy. In that case `owe`, or a copy handled by the main session, must follow.
+   * Returns whether the lane may drop its copy. If so, the main session must handle a copy, now or by a call of `owe`.
    */
   takeHandledOnMain(fingerprint: string): boolean {
     if ((this.#ahead.get(fingerprint)?.copies ?? 0) < 0 || this.#owed.size >= this.#sizeMax) return false
@@ -79,7 +79,7 @@ export class CopyLedger {
     return count.copies
   }
 
-  // Returns false if the count would become negative and must not.
+  // Returns false, and changes nothing, if the count would become negative although it must not.
   #add(counts: Map<string, Count>, fingerprint: string, change: 1 | -1, mayBeNegative = false): boolean {
     const known = counts.get(fingerprint)
     const copies = (known?.copies ?? 0) + change

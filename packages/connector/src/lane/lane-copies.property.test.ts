@@ -163,7 +163,7 @@ test('handles as many equal requests as the client published', () => {
   )
 })
 
-test('handles a request once if both sessions are prompt, whenever the lane subscribes or unsubscribes', () => {
+test('handles each request exactly once if both sessions are prompt, whenever the lane subscribes or unsubscribes', () => {
   const prompt = fc.array(
     fc.constantFrom<Action>('publish', 'publish', 'main', 'lane', 'main', 'lane', 'subscribe', 'unsubscribe'),
     { maxLength: 80 },

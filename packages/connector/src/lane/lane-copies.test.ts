@@ -55,7 +55,7 @@ test('handles everything on the main session without a lane', () => {
   expect([handled, dropped]).toEqual([['a', 'b'], []])
 })
 
-test("drops the main session's copies once both sessions have delivered the same request", () => {
+test("drops the main session's copies after both sessions have delivered the same request", () => {
   copies.laneReady(false)
   main('a')
   lane('a')
@@ -71,7 +71,7 @@ test('works whichever session delivers first', () => {
   expect([handled, dropped]).toEqual([[], ['a', 'b']])
 })
 
-test('handles copies older than the lane: at the first request on both sessions, or after a timeout', () => {
+test('handles copies older than the lane when both sessions deliver the same request, or after a timeout', () => {
   copies.laneReady(false)
   main('old 1', 'old 2', 'a')
   lane('a')
@@ -151,7 +151,7 @@ test('limits the fingerprints that are kept before both sessions have met', () =
   expect([handled, dropped]).toEqual([['n0'], ['n5999']])
 })
 
-test('lets the sessions meet at requests that the main session handled long before a lane with a backlog', () => {
+test('lets the sessions meet at requests that a lane with a backlog delivers long after the main session', () => {
   copies.laneReady(false)
   main('a', 'b')
   vi.advanceTimersByTime(10_000)
@@ -175,7 +175,7 @@ test.each([
     },
   ],
   [
-    'before the lane, after a timeout',
+    'before the lane existed, after a timeout',
     () => {
       copies.laneReady(false)
       main('a')
@@ -293,7 +293,7 @@ test('drops a late copy from before the lane left and returned', () => {
   expect([handled, handledOnLane, dropped]).toEqual([['old'], ['a', 'late', 'b'], ['a', 'late', 'b']])
 })
 
-test('expects no late copies 2 s after the lane has left', () => {
+test('expects no late copies more than 2 s after the lane has left', () => {
   copies.laneReady(true)
   lane('a')
   copies.laneLeaving()

@@ -1,4 +1,4 @@
-// Both sessions receive each request for a model with a lane: decides which copy is handled.
+// Decides which copy of a request is handled: for a model with a lane, both sessions receive each request.
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Delivery } from '../step.ts'
@@ -7,7 +7,7 @@ import { RecentSet } from './recent-set.ts'
 
 /** Actions on the copies. */
 export interface CopyHandler {
-  /** Settles the copy without a call: the other session handles its own. */
+  /** Settles the copy without a call: the other session handles its own copy. */
   readonly drop: (delivery: Delivery) => void
   /** Handles the copy like any other request: the other session does not have it, or may not have it. */
   readonly handle: (delivery: Delivery) => void
@@ -51,11 +51,11 @@ export class LaneCopies {
    * started.
    */
   #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'left' | 'stopped' = 'down'
-  // By fingerprint, in order of arrival. Bounded by the byte budget.
+  // Held copies by fingerprint, in the order of arrival; bounded by the byte budget.
   readonly #held = new Map<string, Held>()
   readonly #onLane = new RecentSet(RECENT_MAX)
   readonly #handledHere = new RecentSet(RECENT_MAX)
-  // Named requests that the main session has received.
+  // Fingerprints of the named requests that the main session has received.
   readonly #onMain = new RecentSet(RECENT_MAX)
   // Counts copies of named requests. A subscription begins and ends between two requests, but the two connections have
   // no common order.

@@ -187,7 +187,8 @@ export class Lanes {
     this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
   }
 
-  // If the lane was leaving this name, it starts again: held copies are handled, and both sessions must meet again.
+  // If the lane was leaving this name, the name starts again: held copies are handled, and the sessions must meet
+  // again.
   #addName(lane: Lane, name: string): void {
     const { handle, budget, isShared, topics } = this.#parts
     const isNamed = ({ topic, properties }: Delivery): boolean =>
