@@ -108,7 +108,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > one client with 100 times the load does not keep the others from their answers`,
     `${ADMISSION} > a client above its limit of requests in flight gets an error at once`,
     `${ADMISSION} > a rate limit allows one second of requests at once`,
-    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most is rejected',
+    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
     'D7-RETRY',

@@ -24,7 +24,7 @@ export class RunningRequest implements RequestName {
   /** The client whose count includes this request; undefined when the request no longer counts. */
   counted: { inFlight: number } | undefined
 
-  // Separate parameters, not an object literal: V8 might allocate the literal, and what it references, in old space.
+  // Separate parameters, not an object literal: V8 might allocate the literal and the objects in it in old space.
   constructor(
     { client, id }: Pick<RequestName, 'client' | 'id'>,
     model: string,
@@ -117,8 +117,9 @@ export class Clients {
   }
 
   /**
-   * Stops every request that has the id and the Correlation Data of the cancel message; a missing one is not compared.
-   * Returns the number of stopped requests; 0 is not an error: the request may have ended, or run on another connector.
+   * Stops every request that matches the id and the Correlation Data of the cancel message; if one of them is absent,
+   * only the other is compared. Returns the number of stopped requests; 0 is not an error: the request may have ended,
+   * or run on another connector.
    */
   cancel(name: RequestName): number {
     let stopped = 0

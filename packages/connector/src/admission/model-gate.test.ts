@@ -21,7 +21,7 @@ function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
   return { budget, gate: new ModelGate('iris', all, budget) }
 }
 
-// Records the outcome of a request: `runs` or `refused` at once, or `waits` and then `runs` or `expired`.
+// Records the state of a request: `runs` or `refused` at once, or `waits` and later `runs` or `expired`.
 function enter(gate: ModelGate, bytes: number, deadline = noDeadline(), client = 'a') {
   const request = { bytes, deadline, state: 'runs' }
   try {
@@ -154,7 +154,7 @@ describe('one model', () => {
     )
   })
 
-  test('keeps its counts when a deadline passes after the turn was given', async () => {
+  test('keeps correct counts when a deadline passes after the turn was given', async () => {
     const { gate, budget } = arrange()
     enter(gate, 10)
     const second = enter(gate, 5)
@@ -230,7 +230,7 @@ describe('clients', () => {
     expect(states(small)['runs']! + states(large)['runs']!).toBe(60)
   })
 
-  test('get their share of a full queue: the newest request of the client with the most is rejected', async () => {
+  test('get their share of a full queue: the newest request of the client with the most requests is rejected', async () => {
     const { gate, budget } = arrange({ queueDepthMax: 10 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 10)

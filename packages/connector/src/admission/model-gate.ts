@@ -99,7 +99,7 @@ export class ModelGate implements Gate {
     while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.newestOfLargest('bytes')!)
   }
 
-  // The byte budget of all models is used up: a client that waits here with more bytes makes room, if that is enough.
+  // The byte budget of all models is used up: a client with more bytes waiting here makes room, if these are enough.
   #judgeBytes(client: string, bytes: number): void {
     const largest = this.#queue.newestOfLargest('bytes')
     const spare = largest === undefined ? 0 : this.#queue.shareOf(largest.client).bytes

@@ -13,7 +13,7 @@ const DECISIONS_MAX = 10_000
 // The strings between the asterisks.
 type Glob = readonly string[]
 
-/** Without rules (no policy section) everything is allowed; with an empty list nothing is. */
+/** Without rules (no policy section) every client may use every model; with an empty list none may use any. */
 export class Policy {
   #rules: readonly { readonly clients: readonly Glob[]; readonly models: readonly Glob[] }[] | undefined
   #showForbidden = false
