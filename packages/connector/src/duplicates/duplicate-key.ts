@@ -8,10 +8,7 @@ const DIGESTED_BYTES_MAX = 16 * 1024
 // Large enough for name, Correlation Data and body of nearly every request.
 const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
 
-/**
- * Returns whether equal keys mean the same request. Without id and Correlation Data, only the broker's DUP flag proves
- * it.
- */
+/** Returns whether equal keys identify the same request. Without id and Correlation Data, this needs the DUP flag. */
 export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Delivery, 'dup'>): boolean {
   return id !== undefined || correlationData !== undefined || dup
 }

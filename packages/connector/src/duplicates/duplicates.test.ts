@@ -33,7 +33,7 @@ const requester = (): Requester => ({
   takeOver: () => {},
 })
 const delivery = { packetId: 1, payload: Buffer.from('{}'), dup: false, properties: {} } as Delivery
-// All keys have the same bucket, which depends on their beginning.
+// Returns keys that all have the same bucket, which depends on their beginning.
 const crowded = (number: number): string => `${'x'.repeat(28)}${String(number).padStart(4, '0')}`
 const keyOf = (id: string): string => duplicateKey(name({ id }), delivery)
 const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytesMax, windowMs })
@@ -98,7 +98,7 @@ test('remembers the answer to a call that took longer than the window, counted f
   expect(duplicates.find(keyOf('slow'), 181_000)).toBeUndefined()
 })
 
-test('keeps the record that a non-repeatable request ran for longer than the answer', () => {
+test('remembers a non-repeatable request for longer than its answer', () => {
   const duplicates = arrange(2_000)
   const execution = duplicates.begin(keyOf('once'), 0, delivery, true)
   duplicates.ended(execution, answer('a'), false, 0)
@@ -145,7 +145,7 @@ test('does not remember the answer to an operation that reads a changing state',
   expect(duplicates.find(keyOf('ready'), 0)).toBeUndefined()
 })
 
-test('gives waiting repeats the end of a streamed answer, and does not remember it', async () => {
+test('gives waiting repeats the last message of a streamed answer, and does not remember it', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('chat'), 0, delivery, true)
   const waiting = execution.join(requester(), noDeadline())

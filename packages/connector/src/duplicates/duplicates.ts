@@ -85,12 +85,12 @@ export class Duplicates {
   }
 
   /**
-   * Ends a request: its repeats get the same outcome. A final outcome is remembered, unless the operation reads a state
-   * that changes, or the answer was a stream, whose parts are not kept.
+   * Ends a request: its repeats receive the same outcome. A final outcome is remembered, unless the operation reads a
+   * state that changes, or the answer was a stream, whose parts are not kept.
    */
   ended(execution: Execution, outcome: Outcome, asksForState: boolean, nowMs: number): void {
     this.#remove(execution)
-    // Otherwise the answer to a call that took longer than the window would have expired already.
+    // Otherwise the answer to a call that took longer than the window would already have expired.
     if (!execution.hasExpiry) execution.untilMs = nowMs + this.#windowMs
     if (!asksForState && execution.partsSent === 0 && isFinal(outcome)) {
       this.#memory.put(execution.key, execution.untilMs, outcome)
