@@ -15,8 +15,8 @@ export interface PeersParts {
   /** Whether a model is configured here. */
   readonly isOwn: (model: string) => boolean
   /**
-   * Called once, when the peers are known, with the status that an earlier process left under this connector's name.
-   * `bornAtMs` is the birth of this process, in milliseconds since the epoch.
+   * Called exactly once, when the peers are known, with the status that an earlier process left under this connector's
+   * name. `bornAtMs` is the birth time of this process, in milliseconds since the epoch.
    */
   readonly predecessor: (status: ConnectorStatus, bornAtMs: number) => void
   readonly log: Log
