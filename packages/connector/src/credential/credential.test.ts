@@ -77,7 +77,7 @@ test('reads at once on refresh, and returns whether the secret has changed', () 
   rotate('two')
   expect(credential.refresh!()).toBe(true)
   expect(credential.headers(ORIGIN)[1]).toBe('Bearer two')
-  // Rewritten with the same content: another file, the same secret.
+  // The file is replaced by one with the same secret.
   rotate('two')
   expect(credential.refresh!()).toBe(false)
 })

@@ -26,9 +26,9 @@ export class Journal {
   readonly attempts: Attempts
 
   /**
-   * @param broken called once, when the folder is no longer writable: nothing is detected from then on, and everything
-   * else continues
-   * @throws when the folder cannot be created or written.
+   * @param broken called at most once, when the folder is no longer writable: nothing is detected from then on, and
+   * everything else continues
+   * @throws if the folder cannot be created or written.
    */
   constructor(folder: string, broken: (error: Error) => void = () => {}) {
     this.#folder = folder

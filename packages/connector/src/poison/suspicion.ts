@@ -28,14 +28,14 @@ export class Suspicion {
   readonly #journal: Journal
   readonly #over: () => void
   readonly #random: () => number
-  // Records of earlier processes.
+  // Numbers of crashes that earlier processes recorded, by fingerprint.
   readonly #attempts: ReadonlyMap<string, number>
   readonly #waiting: Waiting[] = []
   #running = 0
   #quiet: NodeJS.Timeout | undefined
   #hasBegun = false
 
-  /** @param over called once, when no request is suspected any more */
+  /** @param over called exactly once, when no request is suspected any more */
   constructor(journal: Journal, over: () => void, random = Math.random) {
     this.#journal = journal
     this.#over = over

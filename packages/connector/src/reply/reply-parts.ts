@@ -57,7 +57,7 @@ export class ReplyParts {
   readonly emit = (part: ReplyPart): void => {
     if (this.#isOver) return this.#outlet.misused('A part of an answer was emitted after the call had ended.')
     if (this.#problem !== undefined) return
-    // The client may already have the first parts: a stream must not start again unnoticed.
+    // The client may already have the first parts, so the stream must not silently start again.
     if (this.#isRedelivered) {
       return this.#fail(
         new Problem('stream_interrupted', 'The request was redelivered after its stream had begun.'),

@@ -22,8 +22,8 @@ export class ModelTable {
   }
 
   /**
-   * Adds a configured model that is not ready yet; `reason` is a safe sentence for requesters. The method `wanted`
-   * calls the given `wanted`.
+   * Adds a configured model that is not ready yet. `reason` is a safe sentence for requesters; the callback `wanted` is
+   * called by the method of the same name.
    */
   setPending(name: string, reason: string, wanted?: () => void): void {
     this.#models.delete(name)

@@ -43,7 +43,7 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris')).message).toBe('Model "iris" is not ready.')
   })
 
-  test('checks the server of a pending model only on wanted, not on each lookup', () => {
+  test('checks the server of a pending model only when wanted is called, not on each lookup', () => {
     const table = new ModelTable()
     let wanted = 0
     table.setPending('iris', 'Model "iris" is not ready.', () => (wanted += 1))
