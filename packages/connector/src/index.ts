@@ -1,4 +1,5 @@
 // The connector: answers inference requests from MQTT with the responses of KServe model servers.
+export { describeMetrics } from './admin/index.ts'
 export {
   ConfigError,
   configJsonSchema,

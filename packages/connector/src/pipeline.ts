@@ -277,7 +277,7 @@ export class Pipeline {
 
   // The other connector received the request too, and answers it.
   #leaveToPeer(delivery: Delivery): void {
-    this.#rooms.telemetry.countUnanswered('left_to_peer')
+    this.#rooms.telemetry.peerRequests += 1
     delivery.release()
     delivery.settle()
   }
