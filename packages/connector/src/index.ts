@@ -15,6 +15,7 @@ export {
   type ConnectorConfig,
   type ModelConfig,
 } from './config/index.ts'
+export { configWarnings, type ConfigWarning } from './config-warnings.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'
