@@ -50,7 +50,7 @@ describe('users made by inferwire passwd', () => {
         expect(await logsIn(broker.url, user, `${password}x`), user).toBe(false)
       }
       expect(await logsIn(broker.url, 'plain', 'with:colon:')).toBe(false)
-      expect(await logsIn(broker.url, 'nobody', 'secret')).toBe(false)
+      expect(await logsIn(broker.url, 'eve', 'secret')).toBe(false)
       // No line was rejected. Mosquitto prints these two warnings for rules without a user name.
       expect(broker.log().match(/(?:Error|Warning).*/g)).toEqual([
         "Warning: ACL pattern 'infer/models/#' does not contain '%c' or '%u'.",
@@ -332,8 +332,8 @@ describe('mistakes', () => {
     [['-H', 'md5', 'FILE', 'ann'], 64, 'Allowed choices'],
     [['-I', '0', 'FILE', 'ann'], 64, 'whole number'],
     [['--configmap', 'Not_A_Name', 'FILE'], 64, 'name of an object'],
-    [['-D', 'FILE', 'nobody'], 65, 'is not in'],
-    [['--verify', '-b', 'FILE', 'nobody', 'x'], 77, 'is not in'],
+    [['-D', 'FILE', 'eve'], 65, 'is not in'],
+    [['--verify', '-b', 'FILE', 'eve', 'x'], 77, 'is not in'],
     [['-b', 'FILE/none', 'ann', 'x'], 66, 'cannot be read'],
     [['--lint', 'FILE/none'], 66, 'cannot be read'],
     [['-c', '-b', 'FILE/none', 'ann', 'x'], 66, 'cannot be written'],

@@ -49,7 +49,7 @@ const PHRASES: readonly Phrase[] = [
   ['be it', 'whether'],
   ['as it were', 'leave it out'],
   ['that which', 'what, the value that'],
-  ['the young', 'new objects, the young generation'],
+  ['the young(?! generation)', 'new objects, the young generation'],
   ['among the old', 'in old space'],
   ['ask(?:s|ed)? for its turn', 'waits in the queue'],
   ['askable', 'exposed'],

@@ -151,14 +151,65 @@ test('limits the fingerprints that are kept before both sessions have met', () =
   expect([handled, dropped]).toEqual([['n0'], ['n5999']])
 })
 
-test('meets at a request that the main session handled long before a lane with a backlog', () => {
+test('meets at requests that the main session handled long before a lane with a backlog', () => {
   copies.laneReady(false)
-  main('a')
+  main('a', 'b')
   vi.advanceTimersByTime(10_000)
-  main('b')
-  lane('a')
   main('c')
-  expect([handled, dropped]).toEqual([['a'], ['b', 'c']])
+  lane('a', 'b')
+  main('d')
+  expect([handled, dropped]).toEqual([
+    ['a', 'b'],
+    ['c', 'd'],
+  ])
+})
+
+test.each([
+  [
+    'while the lane is down',
+    () => {
+      copies.laneJoins()
+      main('a')
+      vi.advanceTimersByTime(1_000)
+      copies.laneReady(false)
+    },
+  ],
+  [
+    'before the lane, after a timeout',
+    () => {
+      copies.laneReady(false)
+      main('a')
+      vi.advanceTimersByTime(2_500)
+    },
+  ],
+])('handles a repeat of a request that it handled %s', (_when, begin) => {
+  begin()
+  main('a')
+  lane('a')
+  main('a')
+  lane('a')
+  vi.advanceTimersByTime(2_000)
+  expect(handled.length + handledOnLane.length).toBe(3)
+})
+
+test('handles a repeat that arrives after the lane has left', () => {
+  copies.laneReady(true)
+  main('a')
+  vi.advanceTimersByTime(3_000)
+  lane('a')
+  copies.laneLeaving()
+  copies.laneLeft()
+  main('a')
+  expect([handled, handledOnLane]).toEqual([['a'], ['a']])
+})
+
+test('handles what it holds when a leaving lane disconnects', () => {
+  copies.laneReady(true)
+  copies.laneLeaving()
+  main('a')
+  copies.laneGone()
+  main('b')
+  expect(handled).toEqual(['a', 'b'])
 })
 
 test('handles a redelivered copy, which may be older than the lane and still running', () => {
@@ -168,11 +219,14 @@ test('handles a redelivered copy, which may be older than the lane and still run
   expect([handled, dropped]).toEqual([['old'], ['new']])
 })
 
-test('treats equal copies alike', () => {
+test('drops one of several equal copies for one delivery on the lane', () => {
   copies.laneReady(false)
   main('a', 'a')
   lane('a')
-  expect(dropped).toEqual(['a', 'a'])
+  expect([handled, handledOnLane, dropped]).toEqual([['a'], ['a'], ['a']])
+  // The counterpart of the other one: the main session has handled it.
+  lane('a')
+  expect([handled, handledOnLane, dropped]).toEqual([['a'], ['a'], ['a', 'a']])
 })
 
 test('handles copies at once if the byte budget has no room for them', () => {

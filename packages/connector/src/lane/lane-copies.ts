@@ -1,7 +1,8 @@
 // Both sessions receive each request for a model with a lane: decides which copy is handled.
 import { hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import type { Delivery } from '../step.ts'
-import { CopyCounts } from './copy-counts.ts'
+import { CopyLedger } from './copy-ledger.ts'
 import { RecentSet } from './recent-set.ts'
 
 /** The actions on the copies. */
@@ -54,11 +55,12 @@ export class LaneCopies {
   readonly #held = new Map<string, Held>()
   readonly #onLane = new RecentSet(RECENT_MAX)
   readonly #handledHere = new RecentSet(RECENT_MAX)
-  // Named requests that one session has handled or dropped, and whose copy may still arrive on the other session. A
-  // subscription begins and ends between two requests, but the two connections have no common order.
-  readonly #handledOnLane = new CopyCounts(RECENT_MAX, GRACE_MS)
-  readonly #handledOnMain = new CopyCounts(RECENT_MAX, GRACE_MS)
-  readonly #droppedOnMain = new CopyCounts(RECENT_MAX, GRACE_MS)
+  // Named requests that the main session has received.
+  readonly #onMain = new RecentSet(RECENT_MAX)
+  // Named requests. A subscription begins and ends between two requests, but the two connections have no common order.
+  readonly #ledger = new CopyLedger(RECENT_MAX, GRACE_MS)
+  // Of the lane's present subscription.
+  #firstMatch: string | undefined
   #awayTimer: NodeJS.Timeout | undefined
   #leftAtMs = 0
 
@@ -79,12 +81,15 @@ export class LaneCopies {
     this.#handledHere.clear()
     if (isMet) return this.#meet()
     this.#state = 'apart'
+    this.#firstMatch = undefined
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
   }
 
   /** The lane's connection has ended. */
   laneGone(): void {
     if (this.#state === 'apart') return this.#down()
+    // It cannot unsubscribe before it is back, and no copy must wait for that.
+    if (this.#state === 'leaving') return this.laneLeft()
     if (this.#state !== 'met') return
     this.#state = 'away'
     this.#awayTimer = setTimeout(() => this.#down(), AWAY_MAX_MS)
@@ -119,45 +124,54 @@ export class LaneCopies {
 
   /** Handles or drops a delivery on the lane. */
   onLane(delivery: Delivery): void {
+    const isCounted = this.#isCounted(delivery)
+    if (!isCounted && this.#state !== 'apart' && this.#state !== 'leaving')
+      return this.#handler.handle(delivery)
     const fingerprint = fingerprintOf(delivery)
-    this.#noteOnLane(fingerprint)
-    // A redelivered copy was counted when it first arrived.
-    if (!this.#isNamed(delivery) || delivery.dup) return this.#handler.handle(delivery)
-    if (this.#handledOnMain.take(fingerprint)) return this.#handler.drop(delivery)
-    if (!this.#droppedOnMain.take(fingerprint)) this.#handledOnLane.add(fingerprint)
+    if (isCounted && this.#ledger.takeHandledOnMain(fingerprint)) {
+      // It may be the counterpart of a later copy instead, which is held or has not arrived.
+      if (this.#held.has(fingerprint)) this.#end(fingerprint, 'handle')
+      else this.#ledger.owe(fingerprint)
+      return this.#handler.drop(delivery)
+    }
+    if (this.#state === 'met') this.#dropOne(fingerprint)
+    else this.#noteOnLane(fingerprint, isCounted)
+    if (isCounted) this.#ledger.handledOnLane(fingerprint)
     this.#handler.handle(delivery)
   }
 
-  #noteOnLane(fingerprint: string): void {
+  #noteOnLane(fingerprint: string, isNamed: boolean): void {
     if (this.#state !== 'apart' && this.#state !== 'leaving') return
     this.#onLane.add(fingerprint)
-    if (this.#held.has(fingerprint)) this.#sameOnBoth(fingerprint)
+    if (this.#held.has(fingerprint)) return this.#sameOnBoth(fingerprint, isNamed)
+    const isHandledHere = this.#state === 'apart' && this.#handledHere.has(fingerprint)
     // All held copies arrived after the one that was handled here.
-    else if (this.#state === 'apart' && this.#handledHere.has(fingerprint)) this.#meet()
+    if (isHandledHere && this.#isProof(fingerprint, isNamed)) this.#meet()
   }
 
   /** Handles, holds or drops a copy on the main session. */
   onMain(delivery: Delivery): void {
     if (this.#state === 'stopped') return
-    const fingerprint = fingerprintOf(delivery)
-    if (this.#isNamed(delivery) && this.#handledOnLane.take(fingerprint)) {
+    const isNamed = this.#isNamed(delivery)
+    const isHeld = this.#state === 'away' || this.#state === 'apart' || this.#state === 'leaving'
+    // Nothing needs the fingerprint otherwise.
+    const fingerprint = isNamed || isHeld ? fingerprintOf(delivery) : ''
+    const isRepeat = isNamed && this.#onMain.has(fingerprint)
+    if (isNamed) this.#onMain.add(fingerprint)
+    const verdict = isNamed ? this.#ledger.verdictOnMain(fingerprint) : 'undecided'
+    if (verdict === 'handle') return this.#handle(delivery, fingerprint)
+    if (verdict === 'drop') {
       // All held copies arrived before this one.
-      if (this.#state === 'apart' && this.#onLane.has(fingerprint)) this.#sameOnBoth(fingerprint)
+      if (this.#state === 'apart' && this.#onLane.has(fingerprint)) this.#sameOnBoth(fingerprint, true)
       return this.#handler.drop(delivery)
     }
-    switch (this.#state) {
-      case 'down':
-      case 'left':
-        return this.#handle(delivery, fingerprint)
-      case 'met':
-        // A redelivered copy may be older than the lane and running here: it joins its call, or gets the remembered
-        // answer.
-        return delivery.dup ? this.#handler.handle(delivery) : this.#drop(delivery, fingerprint)
-      case 'away':
-      case 'apart':
-      case 'leaving':
-        return this.#hold(delivery, fingerprint)
-    }
+    if (isHeld) return this.#hold(delivery, fingerprint)
+    if (this.#state !== 'met') return this.#handle(delivery, fingerprint)
+    // A redelivered copy may be older than the lane and running here: it joins its call, or gets the remembered answer.
+    if (delivery.dup) return this.#handler.handle(delivery)
+    // Of equal requests, the one that the sessions met at may not have been the same on both.
+    if (isRepeat) return this.#hold(delivery, fingerprint)
+    this.#drop(delivery, fingerprint)
   }
 
   /** Starts nothing more; held copies stay unsettled and are redelivered to the next process. */
@@ -172,7 +186,7 @@ export class LaneCopies {
   }
 
   #hold(delivery: Delivery, fingerprint: string): void {
-    const bytes = delivery.payload.length + delivery.propertyBytes
+    const bytes = heldBytes(delivery)
     if (!this.#handler.budget.hasRoom(bytes)) return this.#handle(delivery, fingerprint)
     this.#handler.budget.take(bytes)
     const known = this.#held.get(fingerprint)
@@ -183,18 +197,29 @@ export class LaneCopies {
     }
     const held: Held = { deliveries: [delivery], bytes, timer: undefined }
     this.#held.set(fingerprint, held)
-    if (this.#onLane.has(fingerprint)) this.#sameOnBoth(fingerprint)
+    // Copies of a named request were counted by the ledger.
+    if (this.#onLane.has(fingerprint) && !this.#isNamed(delivery)) this.#sameOnBoth(fingerprint, false)
     else if (this.#state !== 'away') this.#startTimer(fingerprint, held)
   }
 
   // Earlier copies may be older than the lane. While the lane is leaving, later ones may be too late for it.
-  #sameOnBoth(fingerprint: string): void {
-    if (this.#state === 'leaving') return this.#end(fingerprint, 'drop')
+  #sameOnBoth(fingerprint: string, isNamed: boolean): void {
+    if (this.#state === 'leaving') return this.#dropOne(fingerprint)
     for (const earlier of this.#held.keys()) {
       if (earlier === fingerprint) break
       this.#end(earlier, 'handle')
     }
-    this.#meet()
+    // Of equal copies, the lane has delivered one.
+    this.#dropOne(fingerprint)
+    this.#end(fingerprint, 'handle')
+    if (this.#isProof(fingerprint, isNamed)) this.#meet()
+  }
+
+  // One match may be of two equal requests, a repeat and one that is older than the lane; two different matches are not.
+  // Clients repeat named requests only.
+  #isProof(fingerprint: string, isNamed: boolean): boolean {
+    this.#firstMatch ??= fingerprint
+    return !isNamed || this.#firstMatch !== fingerprint
   }
 
   #meet(): void {
@@ -219,6 +244,17 @@ export class LaneCopies {
     held.timer.unref()
   }
 
+  #dropOne(fingerprint: string): void {
+    const held = this.#held.get(fingerprint)
+    const delivery = held?.deliveries.pop()
+    if (held === undefined || delivery === undefined) return
+    const bytes = heldBytes(delivery)
+    held.bytes -= bytes
+    this.#handler.budget.give(bytes)
+    this.#drop(delivery, fingerprint)
+    if (held.deliveries.length === 0) this.#end(fingerprint, 'drop')
+  }
+
   #end(fingerprint: string, how: 'drop' | 'handle'): void {
     const held = this.#held.get(fingerprint)
     if (held === undefined) return
@@ -232,14 +268,18 @@ export class LaneCopies {
   }
 
   #handle(delivery: Delivery, fingerprint: string): void {
-    if (this.#isNamed(delivery) && !delivery.dup) this.#handledOnMain.add(fingerprint)
+    if (this.#isCounted(delivery)) this.#ledger.handledOnMain(fingerprint)
     this.#handler.handle(delivery)
   }
 
   #drop(delivery: Delivery, fingerprint: string): void {
-    if (this.#isNamed(delivery) && !this.#handledOnLane.take(fingerprint))
-      this.#droppedOnMain.add(fingerprint)
+    if (this.#isCounted(delivery)) this.#ledger.droppedOnMain(fingerprint)
     this.#handler.drop(delivery)
+  }
+
+  // A redelivered copy was counted when it first arrived.
+  #isCounted(delivery: Delivery): boolean {
+    return !delivery.dup && this.#isNamed(delivery)
   }
 
   #isNamed(delivery: Delivery): boolean {
@@ -247,10 +287,18 @@ export class LaneCopies {
   }
 }
 
+function heldBytes({ payload, propertyBytes }: Delivery): number {
+  return payload.length + propertyBytes
+}
+
 const NO_BYTES = new Uint8Array(0)
+// Above this, a cryptographic hash would block the event loop for longer than the rest of the request.
+const DIGESTED_BYTES_MAX = 16 * 1024
 
 function fingerprintOf({ topic, properties, payload }: Delivery): string {
-  const { correlationData = NO_BYTES } = properties
-  const name = Buffer.from(`${topic}\0${correlationData.length}\0`)
-  return hash('sha1', Buffer.concat([name, correlationData, payload]), 'base64url')
+  const { correlationData = NO_BYTES, responseTopic = '' } = properties
+  const name = Buffer.from(`${topic}\0${responseTopic}\0${correlationData.length}\0`)
+  const isDigested = payload.length <= DIGESTED_BYTES_MAX
+  const body = isDigested ? payload : Buffer.from(`${payload.length} ${crc32(payload)}`)
+  return hash('sha1', Buffer.concat([name, correlationData, body]), 'base64url')
 }

@@ -40,6 +40,8 @@ interface Lane {
   readonly copies: Map<string, LaneCopies>
   /** The wanted names. If there are none, the lane closes after its last delivery has been acknowledged. */
   names: readonly string[]
+  /** Names whose subscription the broker has not acknowledged yet. */
+  readonly joining: Set<string>
   hasLeft: boolean
   /** Consecutive checks that found nothing unacknowledged. */
   idleChecks: number
@@ -135,7 +137,7 @@ export class Lanes {
         wasTried()
       },
     })
-    const lane: Lane = { session, copies, names, hasLeft: false, idleChecks: 0, tried }
+    const lane: Lane = { session, copies, names, joining: new Set(), hasLeft: false, idleChecks: 0, tried }
     this.#lanes.set(model, lane)
     for (const name of names) this.#addName(lane, name)
     if (this.#isStarted) session.start()
@@ -144,10 +146,11 @@ export class Lanes {
   // The broker delivers nothing on the lane for a name that it refused, so the main session serves that name.
   #setNames(lane: Lane, names: readonly string[]): void {
     if (names.join() === lane.names.join()) return
+    const before = lane.names
     lane.names = names
     lane.hasLeft = false
     for (const [name, copies] of lane.copies) if (!names.includes(name)) copies.laneLeaving()
-    for (const name of names) this.#addName(lane, name)
+    for (const name of names) if (!before.includes(name)) this.#addName(lane, name)
     void lane.session
       .setFilters(this.#filtersOf(names))
       // The session has reported the refusal.
@@ -160,8 +163,10 @@ export class Lanes {
   #subscribed(lane: Lane): void {
     for (const [name, copies] of lane.copies) {
       if (lane.names.includes(name)) {
-        if (lane.session.isReady) copies.laneReady(false)
+        // The sessions have met for the names that stayed.
+        if (lane.joining.delete(name) && lane.session.isReady) copies.laneReady(false)
       } else {
+        lane.joining.delete(name)
         // It stays in `this.#copies` for copies that are still in transit.
         copies.laneLeft()
         lane.copies.delete(name)
@@ -181,6 +186,7 @@ export class Lanes {
     const known = lane.copies.get(name) ?? this.#copies.get(name)
     const copies = known ?? new LaneCopies({ drop, handle, budget, isNamed: isShared ? undefined : isNamed })
     copies.laneJoins()
+    lane.joining.add(name)
     lane.copies.set(name, copies)
     this.#copies.set(name, copies)
   }

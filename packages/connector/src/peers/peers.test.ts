@@ -150,7 +150,7 @@ function two(): Peers {
 }
 
 describe('on the next connection', () => {
-  test('removes a peer whose status is missing when the own status has arrived', () => {
+  test("removes a peer whose status is missing when this connector's status has arrived", () => {
     const peers = two()
     // Before the SUBACK.
     receive(peers, 'c', status({ models: ['tulip'] }))
@@ -163,7 +163,7 @@ describe('on the next connection', () => {
     expect(predecessors).toEqual([])
   })
 
-  test('removes no peer on the timeout alone, until the own status arrives late', () => {
+  test("removes no peer on the timeout alone, until this connector's status arrives late", () => {
     const peers = two()
     peers.subscribed(BORN + 5)
     vi.advanceTimersByTime(1_000)

@@ -191,6 +191,11 @@ describe('the standard topics', () => {
     return routing
   }
 
+  function logged(client: string, model: string): unknown {
+    const routing = routed(arrange(), client, model)
+    return 'problem' in routing ? [routing.client, routing.model, routing.problem.code] : routing
+  }
+
   test("give a client without access the same problem for an absent peer's model as for an unknown one", () => {
     const router = arrange()
     const hidden = problemOf(routed(router, 'cam7', 'secret-away'))!
@@ -202,10 +207,6 @@ describe('the standard topics', () => {
   })
 
   test('name the client, and the model if it is configured, for the log', () => {
-    const logged = (client: string, model: string): unknown => {
-      const routing = routed(arrange(), client, model)
-      return 'problem' in routing ? [routing.client, routing.model, routing.problem.code] : routing
-    }
     expect(logged('cam7', 'secret-late')).toEqual(['cam7', 'secret-late', 'model_not_found'])
     expect(logged('cam7', 'late')).toEqual(['cam7', 'late', 'model_not_ready'])
     expect(logged('cam7', 'rose')).toEqual(['cam7', '_unknown', 'model_not_found'])

@@ -155,10 +155,10 @@ test('publishes the Will when a connection breaks, but not after DISCONNECT', as
 
 test('responds with 0x10 to an MQTT 5 publisher when there is no matching subscriber', async () => {
   const publisher = await raw()
-  publisher.send(publish('nobody', 'x'))
+  publisher.send(publish('unread', 'x'))
   expect((await publisher.next('puback')).reasonCode).toBe(0x10)
-  await (await raw()).subscribe('nobody')
-  publisher.send(publish('nobody', 'x'), publish('other', 'x', { messageId: 8 }))
+  await (await raw()).subscribe('unread')
+  publisher.send(publish('unread', 'x'), publish('other', 'x', { messageId: 8 }))
   expect(await publisher.next('puback')).toMatchObject({ messageId: 7, reasonCode: 0 })
   expect(await publisher.next('puback')).toMatchObject({ messageId: 8, reasonCode: 0x10 })
 })

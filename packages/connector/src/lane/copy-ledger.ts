@@ -1,0 +1,94 @@
+// Pairs the copies of named requests on the two sessions, so that as many are handled as the main session receives.
+
+interface Count {
+  copies: number
+  /** Monotonic clock: when the count left zero. */
+  sinceMs: number
+}
+
+/**
+ * The main session receives a copy of every request, so as many copies must be handled as it receives: one more is a
+ * second reply, one less is a lost request. Equal copies cannot be told apart, only counted. Where the counts leave a
+ * doubt, a copy is handled. Entries are kept by fingerprint, up to `sizeMax` of each kind.
+ */
+export class CopyLedger {
+  readonly #sizeMax: number
+  readonly #ageMaxMs: number
+  // Positive: copies that the lane handled and the main session has not received. Negative: copies that the main session
+  // dropped, which the lane must handle.
+  readonly #ahead = new Map<string, Count>()
+  // Copies that the main session handled, and of which the lane may still receive its copy.
+  readonly #handledOnMain = new Map<string, Count>()
+  // Copies that the lane dropped: the next one of the main session must be handled, because it may be the counterpart.
+  readonly #owed = new Map<string, Count>()
+
+  /** `ageMaxMs`: a copy without a counterpart after this time has none. */
+  constructor(sizeMax: number, ageMaxMs: number) {
+    this.#sizeMax = sizeMax
+    this.#ageMaxMs = ageMaxMs
+  }
+
+  /** A copy on the main session. `undecided`: nothing is known about a copy on the lane. */
+  verdictOnMain(fingerprint: string): 'handle' | 'drop' | 'undecided' {
+    if (this.#add(this.#owed, fingerprint, -1)) return 'handle'
+    if (this.#fresh(this.#ahead, fingerprint) <= 0) return 'undecided'
+    this.#add(this.#ahead, fingerprint, -1)
+    return 'drop'
+  }
+
+  /** The main session handled a copy that the lane may receive too. */
+  handledOnMain(fingerprint: string): void {
+    this.#fresh(this.#handledOnMain, fingerprint)
+    this.#add(this.#handledOnMain, fingerprint, 1)
+  }
+
+  /** The main session dropped a copy, because the lane receives it too. */
+  droppedOnMain(fingerprint: string): void {
+    this.#fresh(this.#ahead, fingerprint)
+    this.#add(this.#ahead, fingerprint, -1, true)
+  }
+
+  /** Whether the lane may drop its copy: then `owe` or a handled copy of the main session must follow. */
+  takeHandledOnMain(fingerprint: string): boolean {
+    if ((this.#ahead.get(fingerprint)?.copies ?? 0) < 0 || this.#owed.size >= this.#sizeMax) return false
+    if (this.#fresh(this.#handledOnMain, fingerprint) <= 0) return false
+    return this.#add(this.#handledOnMain, fingerprint, -1)
+  }
+
+  /** The main session must handle its next copy. */
+  owe(fingerprint: string): void {
+    this.#add(this.#owed, fingerprint, 1)
+  }
+
+  /** The lane handles a copy. */
+  handledOnLane(fingerprint: string): void {
+    this.#fresh(this.#ahead, fingerprint)
+    this.#add(this.#ahead, fingerprint, 1, true)
+  }
+
+  // The count; a positive one that is too old is discarded.
+  #fresh(counts: Map<string, Count>, fingerprint: string): number {
+    const count = counts.get(fingerprint)
+    if (count === undefined) return 0
+    if (count.copies > 0 && performance.now() - count.sinceMs > this.#ageMaxMs) {
+      counts.delete(fingerprint)
+      return 0
+    }
+    return count.copies
+  }
+
+  // False: the count would become negative and must not.
+  #add(counts: Map<string, Count>, fingerprint: string, change: 1 | -1, mayBeNegative = false): boolean {
+    const known = counts.get(fingerprint)
+    const copies = (known?.copies ?? 0) + change
+    if (copies < 0 && !mayBeNegative) return false
+    if (copies === 0) counts.delete(fingerprint)
+    else if (known !== undefined) known.copies = copies
+    else counts.set(fingerprint, { copies, sinceMs: performance.now() })
+    if (counts.size > this.#sizeMax) {
+      const [oldest] = counts.keys()
+      if (oldest !== undefined) counts.delete(oldest)
+    }
+    return true
+  }
+}
