@@ -23,6 +23,8 @@ const { version: CHART_VERSION, appVersion: APP_VERSION } = parse(
   readFileSync(join(CHART, 'Chart.yaml'), 'utf8'),
 ) as { version: string; appVersion: string }
 
+const NAME_LABEL = 'app.kubernetes.io/name'
+
 describe('charts/inferwire', () => {
   test.each(VARIANTS)('renders the same objects as the generator with %s', async (_, options) => {
     const { code, stdout, stderr } = await helm('template', options)
@@ -45,11 +47,26 @@ describe('charts/inferwire', () => {
     ['values', 'user alice'],
     ['mounted', 'secretName: iris-login'],
   ])('accepts the %s in the guide', async (mark, effect) => {
-    const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
-    const shown = new RegExp(`<!-- ${mark} -->\\n\\n\`\`\`yaml\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!
-    const { code, stdout, stderr } = await helmWith('template', parse(shown) as object)
+    const { code, stdout, stderr } = await helmWith('template', parse(guideBlock(mark)) as object)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toContain(effect)
+  })
+
+  test("admits other pods to the broker with the guide's NetworkPolicy", async () => {
+    interface Policy {
+      readonly podSelector: { readonly matchLabels: object }
+      readonly ingress: readonly [{ readonly ports: readonly [object] }]
+    }
+    const { spec } = parse(guideBlock('policy')) as { spec: Policy }
+    const objects = await rendered({ mosquitto: { expose: 'none' } })
+    const [chart, yaml] = [objects, manifests({})].map((all) => specOf(all, 'Deployment').template.metadata)
+    expect(at(chart, 'labels')).toMatchObject(spec.podSelector.matchLabels)
+    expect(at(yaml, 'labels')).toMatchObject(spec.podSelector.matchLabels)
+    const own = objects.filter(
+      ({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'mosquitto',
+    )
+    const [{ ports }] = (only(own, 'NetworkPolicy')['spec'] as Policy).ingress
+    expect(ports).toContainEqual({ protocol: 'TCP', ...spec.ingress[0].ports[0] })
   })
 
   test.each<[string, object, string]>([
@@ -66,10 +83,8 @@ describe('charts/inferwire', () => {
     ['text for a number', { replicaCount: '2' }, '/replicaCount'],
     ['a number for a version', { mosquitto: { version: 2.1 } }, '/mosquitto/version'],
     ['an unknown value of expose', { mosquitto: { expose: 'ingress' } }, '/mosquitto/expose'],
-    ['an image as text', { image: 'inferwire:0.1.0' }, '/image'],
     ['the tag latest', { image: { tag: 'latest' } }, '/image/tag'],
     ['the tag latest for the broker', { mosquitto: { image: { tag: 'latest' } } }, '/mosquitto/image/tag'],
-    ['a pull secret as text', { imagePullSecrets: ['registry'] }, '/imagePullSecrets/0'],
     ['YAML in a name', { mosquitto: { fullnameOverride: 'a\n  b: c' } }, '/mosquitto/fullnameOverride'],
     ['a host that closes the rule', { mosquitto: { tls: { host: 'a`)' } } }, '/mosquitto/tls/host'],
     [
@@ -109,6 +124,44 @@ describe('charts/inferwire', () => {
       'a Secret mounted over the configuration',
       { secretMounts: [{ secretName: 'a', mountPath: '/etc/inferwire' }] },
       'secretMounts has "/etc/inferwire", which overlaps with the mount /etc/inferwire/config',
+    ],
+    [
+      'an extra volume mounted over the configuration',
+      { extraVolumeMounts: [{ name: 'a', mountPath: '/etc/inferwire/config/' }] },
+      'extraVolumeMounts has "/etc/inferwire/config", which overlaps with the mount /etc/inferwire/config',
+    ],
+    [
+      "an extra volume with the name of the chart's",
+      { extraVolumes: [{ name: 'config', emptyDir: {} }] },
+      'extraVolumes cannot contain the name "config"',
+    ],
+    ['a selected label', { podLabels: { [NAME_LABEL]: 'x' } }, `podLabels cannot contain "${NAME_LABEL}"`],
+    [
+      'a selected label of the broker',
+      { mosquitto: { podLabels: { [NAME_LABEL]: 'x' } } },
+      `mosquitto.podLabels cannot contain "${NAME_LABEL}"`,
+    ],
+    [
+      "the chart's annotation",
+      { mosquitto: { podAnnotations: { 'checksum/config': 'x' } } },
+      'mosquitto.podAnnotations cannot contain "checksum/config"',
+    ],
+    ['null for resources', { resources: null }, "'resources'"],
+    ["null for the broker's TLS", { mosquitto: { tls: null } }, "'tls'"],
+    [
+      'the name of the password file',
+      { mosquitto: { passwordFile: 'credentials.txt' } },
+      'mosquitto.passwordFile, line 1: expected user:$... Pass the file with --set-file',
+    ],
+    [
+      'a password in plain text',
+      { mosquitto: { passwordFile: '# users\nann:$6$a$b\n\nbob:secret\n' } },
+      'mosquitto.passwordFile, line 4: expected user:$',
+    ],
+    [
+      'a password file that has no effect',
+      { mosquitto: { passwords: 'existing', passwordFile: 'ann:$6$a$b\n' } },
+      'mosquitto.passwordFile has no effect with mosquitto.passwords "existing"',
     ],
     [
       'a relative mount path',
@@ -152,6 +205,28 @@ describe('charts/inferwire', () => {
       { mosquitto: { memoryMi: 256 } },
       'mosquitto.memoryMi was renamed: use mosquitto.resources.limits.memory',
     ],
+    [{ image: 'a:1' }, 'image is now a map: use image.repository and image.tag'],
+    [{ imagePullSecrets: ['a'] }, 'imagePullSecrets[0] is now a map: use {name: a}'],
+    [
+      { mosquitto: { image: 'a:1' } },
+      'mosquitto.image is now a map: use mosquitto.image.repository and mosquitto.image.tag',
+    ],
+    [
+      { config: { broker: { protocolVersion: 4 } } },
+      'config.broker.protocolVersion was renamed: use config.broker.mqttVersion',
+    ],
+    [
+      { config: { models: { m: { url: 'http://m', protocol: 'v2' } } } },
+      'config.models.m.protocol was renamed: use config.models.m.protocolVersion',
+    ],
+    [
+      { config: { models: { m: { url: 'http://m', as: 'n' } } } },
+      'config.models.m.as was renamed: use config.models.m.modelName',
+    ],
+    [
+      { config: { models: { m: { url: 'http://m', credential: { kind: 'token-file', file: '/t' } } } } },
+      'config.models.m.credential.file was renamed: use config.models.m.credential.tokenFile',
+    ],
   ])('rejects the old value %j with its new name', async (values, message) => {
     const { code, stderr } = await helmWith('template', values)
     expect(code).not.toBe(0)
@@ -166,6 +241,31 @@ describe('charts/inferwire', () => {
     })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   })
+})
+
+test('accepts null for lists and maps that are empty by default', async () => {
+  const pod = { podAnnotations: null, podLabels: null, nodeSelector: null, tolerations: null, affinity: null }
+  const values = { ...pod, extraVolumes: null, extraVolumeMounts: null, secretMounts: null }
+  const { template } = specOf(await rendered({ ...values, mosquitto: pod }), 'StatefulSet')
+  expect(template.spec['tolerations']).toHaveLength(2)
+})
+
+test("gives the broker's volume a StorageClass, and its pod pull secrets", async () => {
+  const values = { storageClassName: 'fast', imagePullSecrets: [{ name: 'registry' }] }
+  const objects = await rendered({ mosquitto: values })
+  expect(only(objects, 'PersistentVolumeClaim')['spec']).toMatchObject({ storageClassName: 'fast' })
+  expect(specOf(objects, 'Deployment').template.spec).toMatchObject({
+    imagePullSecrets: [{ name: 'registry' }],
+  })
+  const none = await rendered({ mosquitto: { storageClassName: '-' } })
+  expect(only(none, 'PersistentVolumeClaim')['spec']).toMatchObject({ storageClassName: '' })
+})
+
+test('warns after the installation if there is no password file', async () => {
+  const warning = 'WARNING: mosquitto.passwordFile is empty'
+  expect(await notes({})).toContain(warning)
+  expect(await notes({ mosquitto: { passwordFile: 'ann:$6$a$b\n' } })).not.toContain(warning)
+  expect(await notes({ mosquitto: { passwords: 'existing' } })).not.toContain(warning)
 })
 
 describe('the settings of helm create', () => {
@@ -243,6 +343,9 @@ describe('the settings of helm create', () => {
     expect(existing.filter(({ kind }) => kind === 'ServiceAccount')).toEqual([])
     expect(specOf(existing, 'StatefulSet').template.spec).toMatchObject({ serviceAccountName: 'mine' })
     expect(only(existing, 'RoleBinding')).toMatchObject({ subjects: [{ name: 'mine' }] })
+    const unnamed = await rendered({ serviceAccount: { create: false } })
+    expect(specOf(unnamed, 'StatefulSet').template.spec).toMatchObject({ serviceAccountName: 'default' })
+    expect(unnamed.filter(({ kind }) => kind === 'RoleBinding')).toEqual([])
     const account = { name: 'own', automount: true, annotations: { role: 'a' } }
     const created = await rendered({ serviceAccount: account })
     expect(only(created, 'ServiceAccount')).toMatchObject({
@@ -314,7 +417,7 @@ describe('files of the configuration', () => {
     const objects = await rendered({
       config: CONFIG,
       extraVolumes: [{ name: 'all', projected: { sources: [{ configMap: { name: 'ca' } }] } }],
-      extraVolumeMounts: [{ name: 'all', mountPath: '/etc/secrets', readOnly: true }],
+      extraVolumeMounts: [{ name: 'all', mountPath: '/etc/secrets/', readOnly: true }],
     })
     const pod = specOf(objects, 'StatefulSet').template.spec
     expect(at(pod, 'volumes')).toContainEqual({
@@ -323,6 +426,11 @@ describe('files of the configuration', () => {
     })
     expect(policyMistakes(objects, { ...GIVEN, configMaps: ['ca'] })).toEqual([])
   })
+})
+
+test('accepts any key in the example of a model', async () => {
+  const example = { body: { instances: [{ imageFile: 'x.png' }] } }
+  await rendered({ config: { models: { m: { url: 'http://m', example } } } })
 })
 
 // Their keys are in another order in the chart.
@@ -405,6 +513,19 @@ async function rendered(values: object, release?: string): Promise<KubernetesObj
   return documents(stdout)
 }
 
+// The text that Helm prints after an installation.
+async function notes(values: object): Promise<string> {
+  const { code, stdout, stderr } = await helmWith('install', values)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  return stdout.slice(stdout.indexOf('NOTES:'))
+}
+
+// A YAML block of the guide, by its mark.
+function guideBlock(mark: string): string {
+  const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
+  return new RegExp(`<!-- ${mark} -->\\n\\n\`\`\`yaml\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!
+}
+
 function only(objects: readonly KubernetesObject[], kind: string): KubernetesObject {
   const found = objects.filter((object) => object.kind === kind)
   expect(found).toHaveLength(1)
@@ -419,12 +540,16 @@ function specOf(
 }
 
 function helmWith(
-  command: 'template' | 'lint',
+  command: 'template' | 'lint' | 'install',
   values: object,
   release = 'inferwire',
 ): ReturnType<typeof run> {
   const file = join(tempFolder('values'), 'values.yaml')
   writeFileSync(file, JSON.stringify(values))
-  const words = command === 'template' ? ['template', release, CHART] : ['lint', '--strict', CHART]
-  return run(kubernetesClient('helm'), [...words, '--namespace', 'site', '--values', file])
+  const words = {
+    template: ['template', release, CHART],
+    lint: ['lint', '--strict', CHART],
+    install: ['install', release, CHART, '--dry-run=client'],
+  }
+  return run(kubernetesClient('helm'), [...words[command], '--namespace', 'site', '--values', file])
 }

@@ -83,6 +83,32 @@ test('the access rules in the guide are the generated ones: requests, replies, c
   expect(printed).toEqual([['docs/guides/connect-to-your-broker.md', made]])
 })
 
+test("the guide's mosquitto.conf has the values that the shipped broker has with 512 MiB", () => {
+  const shipped = new Map(
+    settings(readFileSync(join(ROOT, 'charts/inferwire/files/mosquitto-2.0.conf'), 'utf8')),
+  )
+  shipped
+    .set('max_queued_messages', String(512 * 200))
+    .set('max_queued_bytes', String((512 / 4) * 1024 * 1024))
+  const shown = new Map(settings(marked('mosquitto')[0]!.text))
+  const common = [
+    'allow_anonymous',
+    'autosave_interval',
+    'max_inflight_messages',
+    'max_packet_size',
+    'max_queued_bytes',
+    'max_queued_messages',
+    'persistence',
+    'persistent_client_expiration',
+    'set_tcp_nodelay',
+  ]
+  expect(common.map((key) => [key, shown.get(key)])).toEqual(common.map((key) => [key, shipped.get(key)]))
+})
+
+function settings(conf: string): [string, string][] {
+  return [...conf.matchAll(/^([a-z_]+) (.+)$/gm)].map(([, key, value]) => [key!, value!])
+}
+
 describe('with a running `npm start`', () => {
   let dev: RunningCommand
   let said: string

@@ -13,20 +13,36 @@
 {{- /* Fails for mounts that overlap, and for files of the configuration that are not mounted. */ -}}
 {{- define "inferwire.checkMounts" -}}
 {{- $taken := list "/etc/inferwire/config" "/etc/inferwire/broker" "/var/run/secrets/inferwire" "/var/lib/inferwire" }}
+{{- range .Values.extraVolumeMounts }}
+{{- include "inferwire.checkOverlap" (dict "value" "extraVolumeMounts" "path" (clean .mountPath) "taken" $taken) }}
+{{- end }}
 {{- range .Values.secretMounts }}
-{{- $path := .mountPath }}
-{{- range $taken }}
-{{- if or (eq . $path) (hasPrefix (printf "%s/" .) $path) (hasPrefix (printf "%s/" $path) .) }}
-{{- fail (printf "secretMounts has %q, which overlaps with the mount %s" $path .) }}
+{{- include "inferwire.checkOverlap" (dict "value" "secretMounts" "path" .mountPath "taken" $taken) }}
+{{- $taken = append $taken .mountPath }}
 {{- end }}
+{{- range .Values.extraVolumes }}
+{{- if or (has .name (list "config" "state" "broker" "token")) (regexMatch "^secret-[0-9]+$" .name) }}
+{{- fail (printf "extraVolumes cannot contain the name %q: a volume of the chart has it" .name) }}
 {{- end }}
-{{- $taken = append $taken $path }}
 {{- end }}
 {{- $mounted := list "/etc/inferwire/config" }}
 {{- if .Values.brokerSecret }}{{ $mounted = append $mounted "/etc/inferwire/broker" }}{{ end }}
 {{- if .Values.modelToken.enabled }}{{ $mounted = append $mounted "/var/run/secrets/inferwire" }}{{ end }}
-{{- range concat .Values.secretMounts .Values.extraVolumeMounts }}{{ $mounted = append $mounted .mountPath }}{{ end }}
-{{- include "inferwire.checkFiles" (dict "path" "config" "value" .Values.config "mounted" $mounted) }}
+{{- range concat (.Values.secretMounts | default list) (.Values.extraVolumeMounts | default list) }}
+{{- $mounted = append $mounted (clean .mountPath) }}
+{{- end }}
+{{- /* The example of a model is a request, with keys of any name. */ -}}
+{{- $config := deepCopy .Values.config }}
+{{- range $name, $model := $config.models }}{{ $_ := unset $model "example" }}{{ end }}
+{{- include "inferwire.checkFiles" (dict "path" "config" "value" $config "mounted" $mounted) }}
+{{- end }}
+
+{{- define "inferwire.checkOverlap" -}}
+{{- range .taken }}
+{{- if or (eq . $.path) (hasPrefix (printf "%s/" .) $.path) (hasPrefix (printf "%s/" (trimSuffix "/" $.path)) .) }}
+{{- fail (printf "%s has %q, which overlaps with the mount %s" $.value $.path .) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "inferwire.checkFiles" -}}
@@ -44,6 +60,57 @@
 {{- end }}
 {{- else if or (kindIs "map" $value) (kindIs "slice" $value) }}
 {{- include "inferwire.checkFiles" (dict "path" $path "value" $value "mounted" $mounted) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Fails for an image or a pull secret as text, the form before those of `helm create`. */ -}}
+{{- define "inferwire.checkOldForms" -}}
+{{- $path := .path }}
+{{- if kindIs "string" .values.image }}
+{{- fail (printf "%simage is now a map: use %simage.repository and %simage.tag" $path $path $path) }}
+{{- end }}
+{{- range $index, $secret := .values.imagePullSecrets }}
+{{- if kindIs "string" $secret }}
+{{- fail (printf "%simagePullSecrets[%d] is now a map: use {name: %s}" $path $index $secret) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Fails for an option of the connector with its old name. */ -}}
+{{- define "inferwire.checkOldOptions" -}}
+{{- if hasKey (.broker | default dict) "protocolVersion" }}
+{{- fail "config.broker.protocolVersion was renamed: use config.broker.mqttVersion; its values are 5 and 3.1.1" }}
+{{- end }}
+{{- range $name, $model := .models }}
+{{- range $old, $new := dict "protocol" "protocolVersion" "as" "modelName" }}
+{{- if hasKey $model $old }}
+{{- fail (printf "config.models.%s.%s was renamed: use config.models.%s.%s" $name $old $name $new) }}
+{{- end }}
+{{- end }}
+{{- if hasKey ($model.credential | default dict) "file" }}
+{{- fail (printf "config.models.%s.credential.file was renamed: use config.models.%s.credential.tokenFile" $name $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Fails for labels that the chart sets: selectors use some of them, and YAML has no duplicate keys. */ -}}
+{{- define "inferwire.checkPod" -}}
+{{- range $label, $_ := .values.podLabels }}
+{{- if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by") }}
+{{- fail (printf "%spodLabels cannot contain %q: the chart sets it" $.path $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Fails for text that is no password file, such as the name of one. Prints no line, which may be a password. */ -}}
+{{- define "mosquitto.checkPasswordFile" -}}
+{{- if and .passwordFile (eq .passwords "existing") }}
+{{- fail "mosquitto.passwordFile has no effect with mosquitto.passwords \"existing\"" }}
+{{- end }}
+{{- range $index, $line := splitList "\n" (.passwordFile | default "") }}
+{{- if not (regexMatch "^(#.*|[^:]+:[$].+)?$" (trim $line)) }}
+{{- fail (printf "mosquitto.passwordFile, line %d: expected user:$... Pass the file with --set-file mosquitto.passwordFile=FILE. Hash passwords in plain text with inferwire passwd -U FILE" (add $index 1)) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -87,7 +87,7 @@ labels:
 {{- $all = append $all (dict "key" . "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" 30) }}
 {{- end }}
 {{- end }}
-{{- with concat $all . }}
+{{- with concat $all (. | default list) }}
 {{- toYaml (dict "tolerations" .) }}
 {{- end }}
 {{- end }}

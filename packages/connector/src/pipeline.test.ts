@@ -44,12 +44,15 @@ class TestDelivery implements Delivery {
   properties: MessageProperties = { correlationData: Buffer.from('c1') }
   receivedAtMs = performance.now()
   isReleased = false
+  connection: object = {}
   isLost = false
   redelivery: Promise<void> | undefined
   settledAfter: number | undefined
 
   constructor(
-    parts: Partial<Pick<Delivery, 'topic' | 'qos' | 'dup' | 'packetId' | 'properties' | 'payload'>> = {},
+    parts: Partial<
+      Pick<Delivery, 'topic' | 'qos' | 'dup' | 'connection' | 'packetId' | 'properties' | 'payload'>
+    > = {},
   ) {
     Object.assign(this, parts)
   }
@@ -396,6 +399,18 @@ describe('a request whose connection was lost during its call', () => {
     expect(budget.bytes).toBeGreaterThan(0)
     await handled(new TestDelivery({ dup: true }))
     expect([replies.length, calls, budget.bytes]).toEqual([1, 1, 0])
+  })
+
+  test('gets two replies if the client repeated it, and the broker redelivers both on one connection', async () => {
+    const connection = {}
+    const first = new TestDelivery({ dup: true, connection })
+    const repeat = new TestDelivery({ dup: true, connection, packetId: 2 })
+    pipeline.handle(first)
+    pipeline.handle(repeat)
+    answer(ok())
+    await pipeline.idle()
+    expect([replies.length, calls]).toEqual([2, 1])
+    expect([first.settledAfter, repeat.settledAfter]).toEqual([2, 2])
   })
 
   test('is answered if the broker does not redeliver it', async () => {

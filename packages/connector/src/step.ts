@@ -30,6 +30,8 @@ export interface Delivery {
   readonly receivedAtMs: number
   /** Its payload and properties were released. */
   readonly isReleased: boolean
+  /** Identifies the connection on which it arrived: deliveries on the same connection are different PUBLISH packets. */
+  readonly connection: object
   /** Its connection has ended: it can no longer be acknowledged, and the broker may redeliver it. */
   readonly isLost: boolean
   /** For a lost delivery: resolves when the time for its redelivery is over. Undefined: no redelivery is expected. */

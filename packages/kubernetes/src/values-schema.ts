@@ -18,10 +18,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
         'Name of the objects; empty: the release name, followed by "-inferwire" unless it contains that.',
       ),
       image: image("Image of the connector; an empty tag is the chart's appVersion."),
-      imagePullSecrets: list(
-        { ...map({ name: text(PATTERNS.subdomain.source, 'Name of a Secret.') }), required: ['name'] },
-        "Secrets with credentials for the image's registry.",
-      ),
+      imagePullSecrets: pullSecrets(),
       replicaCount: {
         type: 'integer',
         minimum: 1,
@@ -40,9 +37,16 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       }),
       ...podValues(),
       affinity: { type: 'object', description: 'Affinity of the pods.' },
-      extraVolumes: list({ type: 'object' }, 'Additional volumes of the pods.'),
+      extraVolumes: list(
+        { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] },
+        'Additional volumes of the pods.',
+      ),
       extraVolumeMounts: list(
-        { type: 'object', required: ['name', 'mountPath'] },
+        {
+          type: 'object',
+          properties: { name: { type: 'string' }, mountPath: { type: 'string', pattern: '^/' } },
+          required: ['name', 'mountPath'],
+        },
         'Mounts of the additional volumes; the configuration may name files in them.',
       ),
       secretMounts: list(
@@ -65,12 +69,14 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       }),
       config: {
         ...config,
+        properties: withOldOptions(config['properties']),
         description: 'The configuration of the connector: docs/reference/configuration.md',
       },
       mosquitto: mosquittoSchema(),
-      // templates/validate.yaml rejects them with the new name.
       ...renamed(['name', 'replicas', 'memoryMi']),
     }),
+    // `null` removes a value; without these the templates cannot work.
+    required: ['image', 'replicaCount', 'resources', 'serviceAccount', 'modelToken', 'config', 'mosquitto'],
     allOf: [
       ofConfig({ admin: { properties: { host: { not: { pattern: PATTERNS.loopback.source } } } } }),
       {
@@ -92,12 +98,41 @@ function ofConfig(properties: JsonSchema): JsonSchema {
   return { properties: { config: { properties } } }
 }
 
+// templates/validate.yaml rejects old options with their new names. Helm checks the schema first, so it permits them.
+function withOldOptions(properties: unknown): JsonSchema {
+  const { models, broker, ...others } = properties as Record<string, JsonSchema>
+  const model = models?.['additionalProperties'] as JsonSchema
+  return {
+    ...others,
+    models: {
+      ...models,
+      additionalProperties: unless(
+        {
+          anyOf: [
+            { required: ['protocol'] },
+            { required: ['as'] },
+            { properties: { credential: { type: 'object', required: ['file'] } }, required: ['credential'] },
+          ],
+        },
+        model,
+      ),
+    },
+    broker: unless({ required: ['protocolVersion'] }, broker ?? {}),
+  }
+}
+
+// A schema for objects that is not applied to those with an old option.
+function unless(old: JsonSchema, schema: JsonSchema): JsonSchema {
+  return { if: { type: 'object', ...old }, else: schema }
+}
+
 function mosquittoSchema(): JsonSchema {
-  return map({
+  const schema = map({
     enabled: { type: 'boolean', description: 'Installs a broker; otherwise config.broker.url is required.' },
     fullnameOverride: text(PATTERNS.name.source, 'Name of its objects.'),
     version: oneOf(['2.0', '2.1'], 'Mosquitto release line.'),
     image: image('Image of the broker; an empty tag is the pinned one of the version.'),
+    imagePullSecrets: pullSecrets(),
     resources: resources('Resources of the broker; limits.memory is at least 32Mi.'),
     ...podValues(),
     affinity: map({
@@ -114,6 +149,10 @@ function mosquittoSchema(): JsonSchema {
       'Users with read access to all topics, for tools such as MQTT Explorer.',
     ),
     storage: text(PATTERNS.quantity.source, 'Size of the volume.'),
+    storageClassName: text(
+      `^-?$|${PATTERNS.subdomain.source}`,
+      'StorageClass of the volume; empty: the default of the cluster; "-": none.',
+    ),
     accessMode: oneOf(['ReadWriteOnce', 'ReadWriteOncePod'], 'Access mode of the volume.'),
     expose: oneOf(
       ['traefik', 'gateway', 'loadbalancer', 'nodeport', 'none'],
@@ -134,6 +173,19 @@ function mosquittoSchema(): JsonSchema {
     }),
     ...renamed(['name', 'memoryMi']),
   })
+  return {
+    ...schema,
+    required: [
+      'fullnameOverride',
+      'version',
+      'image',
+      'resources',
+      'passwords',
+      'storage',
+      'accessMode',
+      'tls',
+    ],
+  }
 }
 
 // The pod settings of `helm create`.
@@ -161,8 +213,20 @@ function image(description: string): JsonSchema {
       },
       pullPolicy: oneOf(['IfNotPresent', 'Always', 'Never'], 'When the image is pulled.'),
     }),
+    // The old form is text: templates/validate.yaml rejects it with the new names.
+    type: ['object', 'string'],
+    required: ['repository'],
     description,
   }
+}
+
+function pullSecrets(): JsonSchema {
+  const item = map({ name: text(PATTERNS.subdomain.source, 'Name of a Secret.') })
+  return list(
+    // As above.
+    { ...item, type: ['object', 'string'], required: ['name'] },
+    "Secrets with credentials for the image's registry.",
+  )
 }
 
 // Memory settings of broker and connector are derived from the limit, so it is required, in a unit the templates read.

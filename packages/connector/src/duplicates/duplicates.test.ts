@@ -27,7 +27,7 @@ const name = (parts: Partial<RequestName> = {}): RequestName => ({
   ...parts,
 })
 const requester = (): Requester => ({
-  delivery: { qos: 1, dup: false, isLost: false, redelivery: undefined },
+  delivery: { qos: 1, dup: false, connection: {}, isLost: false, redelivery: undefined },
   target: { topic: 'infer/reply/cam7/iris/infer' },
   isSuperseded: false,
   takeOver: () => {},

@@ -3,7 +3,7 @@ import type { Deadline, Delivery, Outcome } from '../step.ts'
 
 /** A delivery that gets the outcome of an execution as its reply. */
 export interface Requester {
-  readonly delivery: Pick<Delivery, 'qos' | 'dup' | 'isLost' | 'redelivery'>
+  readonly delivery: Pick<Delivery, 'qos' | 'dup' | 'connection' | 'isLost' | 'redelivery'>
   readonly target: { readonly topic: string }
   /** Whether another requester replies and settles in its place. */
   readonly isSuperseded: boolean
@@ -108,9 +108,9 @@ export class Execution {
   }
 }
 
-// One reply is enough if the broker redelivered the request, on a new connection or on a lane's, and the earlier
-// delivery can no longer be acknowledged.
+// One reply is enough if the broker redelivered the request, on a new connection or on a lane's. Two redeliveries on the
+// same connection are two requests: the client repeated the first.
 function isReplaced({ delivery, target, isSuperseded }: Requester, by: Requester): boolean {
   if (isSuperseded || by.delivery.qos === 0 || target.topic !== by.target.topic) return false
-  return delivery.isLost || by.delivery.dup
+  return delivery.isLost || (by.delivery.dup && delivery.connection !== by.delivery.connection)
 }

@@ -3,6 +3,7 @@ import type { MessageProperties } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
 
 const NO_PAYLOAD = Buffer.alloc(0)
+const STORAGE = {}
 
 /** The JSON of a stored request. Times are wall-clock times: the monotonic clock restarts with each process. */
 interface Record {
@@ -29,6 +30,7 @@ export class KeptDelivery implements Delivery {
   properties: MessageProperties
   readonly receivedAtMs: number
   isReleased = false
+  readonly connection = STORAGE
   /** A stored request is never lost with a connection. */
   readonly isLost = false
   readonly redelivery = undefined

@@ -38,6 +38,7 @@ const deliveryOf = (payload = Buffer.from([0, 255, 7]), ageMs = 0): Delivery => 
   },
   receivedAtMs: performance.now() - ageMs,
   isReleased: false,
+  connection: {},
   isLost: false,
   redelivery: undefined,
   sharePayload: () => {},

@@ -57,6 +57,10 @@ export class ReceivedDelivery implements Delivery {
     return this.#acknowledgements.epoch
   }
 
+  get connection(): object {
+    return this.#acknowledgements
+  }
+
   get isLost(): boolean {
     return this.qos > 0 && this.#keeper === undefined && this.#acknowledgements.hasEnded
   }
