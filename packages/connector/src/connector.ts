@@ -4,7 +4,7 @@ import type { ModelCard } from '@inferwire/protocol'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
 import { compose, type Composition } from './compose.ts'
 import { configWarnings } from './config-warnings.ts'
-import { ConfigError, laneNames, type ConnectorConfig } from './config/index.ts'
+import { laneNames, type ConnectorConfig } from './config/index.ts'
 import { ModelRegistry } from './model-registry.ts'
 import { openJournal, stateFolderOf, type Journal } from './poison/index.ts'
 import { Safekeeping } from './safekeeping/index.ts'
@@ -49,8 +49,8 @@ const ANNOUNCE_TIMEOUT_MS = 1_000
 
 /**
  * Starts a connector. It connects in the background, and reconnects whenever the connection is lost.
- * @throws if the admin port is in use; ConfigError if a model's file cannot be read, or if another connector with the
- * same client identifier runs on this machine.
+ * @throws if the admin port is in use; ConfigError if a model's file cannot be read; StateInUse if another connector with
+ * the same client identifier runs on this machine.
  */
 export async function startConnector(
   config: ConnectorConfig,
@@ -258,8 +258,10 @@ async function lockState(config: ConnectorConfig): Promise<StateLock | undefined
     return await StateLock.take(stateFolderOf(config))
   } catch (error) {
     if (!(error instanceof StateInUse)) throw error
-    const message = `another connector with the client identifier "${config.broker.clientId}" runs on this machine (process ${error.pid}). Give this one its own name (--name).`
-    throw new ConfigError([{ path: 'name', source: 'configuration', message }])
+    const { pid } = error
+    const { clientId } = config.broker
+    const message = `another connector with the client identifier "${clientId}" runs on this machine (process ${pid})`
+    throw new StateInUse(pid, message)
   }
 }
 

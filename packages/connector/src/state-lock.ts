@@ -7,11 +7,12 @@ import { text } from 'node:stream/consumers'
 
 /** Another process holds the lock. */
 export class StateInUse extends Error {
+  override readonly name = 'StateInUse'
   /** Process id of the holder. */
   readonly pid: string
 
-  constructor(pid: string) {
-    super(`The state folder is in use by process ${pid}.`)
+  constructor(pid: string, message = `The state folder is in use by process ${pid}.`) {
+    super(message)
     this.pid = pid
   }
 }

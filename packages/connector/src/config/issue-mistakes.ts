@@ -17,7 +17,7 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
     return issue.keys.map((key) => {
       const path = [...issue.path, key]
       const place = { path: shownPath(path), source: sourceOf(path) }
-      const renamed = renamedOption(issue.path, key)
+      const renamed = renamedOption(issue.path, key, valueAt(values, issue.path))
       if (renamed !== undefined) return { ...place, message: renamedMessage(renamed) }
       const nearest = nearestName(key, keys)
       const hint = nearest === undefined ? `valid are: ${keys.join(', ')}` : `did you mean "${nearest}"?`
@@ -51,7 +51,7 @@ function hasFormerName(values: unknown, path: readonly PropertyKey[]): boolean {
   return (
     typeof written === 'object' &&
     written !== null &&
-    Object.keys(written).some((key) => renamedOption(section, key)?.now === path.at(-1))
+    Object.keys(written).some((key) => renamedOption(section, key, written)?.now === path.at(-1))
   )
 }
 
