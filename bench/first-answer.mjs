@@ -10,7 +10,7 @@ const RESPONSE_TOPIC = 'infer/reply/first/iris/predict'
 
 /**
  * Connects and subscribes before the measured time begins.
- * @returns {Promise<{ firstAnswer: (signal: AbortSignal) => Promise<number> }>} resolves to the `performance.now()` of the
+ * @returns {Promise<{ firstAnswer: (signal: AbortSignal) => Promise<number> }>} resolves to `performance.now()` of the
  *   first prediction, and closes the connection
  */
 export async function openProbe(port) {

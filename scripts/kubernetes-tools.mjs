@@ -63,7 +63,7 @@ export async function fetchKubernetesClients(python) {
 }
 
 /**
- * Builds etcd, kube-apiserver and kube-controller-manager from the committed go.mod (once, in 7 to 9 CPU minutes). Awaits
+ * Builds etcd, kube-apiserver and kube-controller-manager from the committed go.mod, once (7 to 9 CPU minutes). Awaits
  * the promise `python` only if Go is missing. @throws Error with the remedy
  */
 export async function buildControlPlane(python) {

@@ -22,8 +22,8 @@ export class ModelTable {
   }
 
   /**
-   * Adds a configured model that is not ready yet; `reason` is a safe sentence for requesters. `ModelTable.wanted`
-   * calls `wanted`.
+   * Adds a configured model that is not ready yet. `reason` is a safe sentence for requesters; the callback `wanted` is
+   * called by the method of the same name.
    */
   setPending(name: string, reason: string, wanted?: () => void): void {
     this.#models.delete(name)
@@ -61,12 +61,15 @@ export class ModelTable {
     }
     const pending = this.#pending.get(name)
     if (pending !== undefined && shown(name)) throw new Problem('model_not_ready', pending.reason)
-    const message = `Model "${name}" is not exposed here; ${this.#suggestion(name, shown)}`
+    const message = `Model "${name}" is not exposed here${this.#suggestion(name, shown)}`
     // The reason is only for the operator's log, not for the requester.
     throw new Problem('model_not_found', message, this.has(name) ? { detail: HIDDEN } : {})
   }
 
-  /** A client that may know the model has sent a request: if its server has not answered yet, it is checked now. */
+  /**
+   * Checks the model's server now if it has not answered yet. Called for a request from a client that may learn of the
+   * model.
+   */
   wanted(name: string): void {
     this.#pending.get(name)?.wanted?.()
   }
@@ -74,10 +77,11 @@ export class ModelTable {
   #suggestion(name: string, shown: (name: string) => boolean): string {
     const names = this.names.filter(shown)
     const nearest = nearestName(name, names)
-    if (nearest !== undefined) return `did you mean "${nearest}"?`
-    if (names.length === 0) return 'no model is exposed yet.'
+    if (nearest !== undefined) return `; did you mean "${nearest}"?`
+    // The client must not learn which models are hidden from it.
+    if (names.length === 0) return this.#models.size === 0 ? '; no model is exposed yet.' : '.'
     const rest = names.length > 10 ? `, and ${names.length - 10} more` : ''
-    return `this connector exposes ${names.slice(0, 10).join(', ')}${rest}.`
+    return `; this connector exposes ${names.slice(0, 10).join(', ')}${rest}.`
   }
 }
 
