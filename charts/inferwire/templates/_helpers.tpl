@@ -117,7 +117,7 @@ labels:
 {{- if and .Values.mosquitto.tls.host (ne .Values.mosquitto.expose "traefik") }}true{{ end }}
 {{- end }}
 
-{{- /* The port to which clients outside of the cluster connect. */ -}}
+{{- /* The port to which clients outside the cluster connect. */ -}}
 {{- define "mosquitto.externalPort" -}}
 {{- $hasTls := not (empty .Values.mosquitto.tls.host) }}
 {{- $default := $hasTls | ternary 8883 5883 }}
