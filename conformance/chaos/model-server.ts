@@ -1,13 +1,13 @@
-// The model server of a run, as the run controls it.
+// Starts and controls the model server of a run.
 import { ModelServerProcess } from '../rig/model-server-process.ts'
 
-/** `busy` answers 503, `slow` answers later. */
+/** How the model server behaves: `busy` answers 503, `slow` answers late. */
 export type ModelServerMood = 'well' | 'busy' | 'slow'
 
-/** What the process reports: the requests that it was called for since its last report. */
+/** A report of the process: the requests that it was called for since the previous report. */
 export interface ModelServerReport {
   readonly calls: readonly number[]
-  /** Calls so far that belong to no request of this run. */
+  /** Number of calls so far that do not belong to a request of this run. */
   readonly strangers: number
 }
 
