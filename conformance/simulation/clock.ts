@@ -72,7 +72,7 @@ export class SimulatedClock {
     this.random = random
   }
 
-  /** Schedules an event. If the event belongs to a process, it waits while that is frozen, and is lost if that has ended. */
+  /** Schedules an event. An event of a process waits while the process is frozen, and is dropped if it has ended. */
   after(delayMs: number, run: () => void, owner?: Owner): Timer {
     return this.#add(new Timer(this.nowMs + delayMs, this.#order++, run, owner, false))
   }

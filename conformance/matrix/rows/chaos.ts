@@ -89,7 +89,7 @@ export const CHAOS_ROWS: readonly Row[] = [
   toRow({
     name: 'network-connector',
     what: 'between connector and broker: lost connection, reset, reset inside a packet, half-open connection in each direction, freeze, latency, slices, 40 kB/s, slow close; 50 times each',
-    criterion: 'D1 to D4 hold on the wire; only one connection at a time',
+    criterion: 'D1 to D4 are met on the wire; only one connection at a time',
     kinds: [
       'connector-cut',
       'connector-reset',
