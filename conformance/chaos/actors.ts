@@ -41,7 +41,7 @@ export function versionOf(broker: Mosquitto): string {
   return /^mosquitto version \S+/m.exec(stdout)?.[0] ?? 'mosquitto of an unknown version'
 }
 
-/** How to run the connector. */
+/** Options of the connector's process. */
 export interface ConnectorOptions {
   /** Name of a planted bug. @default none */
   readonly plant?: string | undefined
@@ -67,7 +67,7 @@ function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['
     name: CONNECTOR_NAME,
     broker: {
       url: brokerUrl,
-      // Short, so that some freezes outlast it.
+      // The keep-alive is short, so that some freezes outlast it.
       keepAliveSeconds: 2,
       connectTimeoutMs: 3000,
       sessionExpirySeconds: 3600,

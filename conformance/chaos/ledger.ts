@@ -34,7 +34,7 @@ const PARTS_MAX = 0xffff
 // A connector that repeats everything forever must not exhaust the harness's memory.
 const TIMES_MAX = 2_000_000
 
-/** Append-only. Requests are numbered from 0. */
+/** The append-only record of a run. Requests are numbered from 0. */
 export class Ledger {
   readonly capacity: number
   readonly publishedAtMs: Times
@@ -128,7 +128,7 @@ export class Ledger {
   part(number: number, { seq, isFinal, isError }: PartMark): void {
     const end = this.endParts[number]!
     const isBeyond = !isFinal && end !== 0 && seq >= end - 1
-    // NaN, a missing number, is never in order.
+    // A missing number is NaN, which is never in order.
     const isInOrder = seq <= this.nextParts[number]!
     // An error explains an incomplete answer: the broker rejected the missing parts.
     if (isError) this.tornAtMs[number] = 0
@@ -142,7 +142,7 @@ export class Ledger {
     this.nextParts[number] = next
   }
 
-  /** Records a complete answer. Returns whether it was the first. */
+  /** Records a complete answer. Returns whether it was the first answer to the request. */
   replied(number: number, outcome: string, isRedelivered: boolean): boolean {
     if (isRedelivered) bump(this.redelivered, number)
     if (this.repliedAtMs[number] !== 0) {
@@ -179,7 +179,7 @@ export class Ledger {
   }
 }
 
-// Stays at 255 instead of wrapping around.
+// Increments a count, which stays at 255 instead of wrapping around.
 function bump(counts: Uint8Array, number: number): void {
   if (counts[number]! < 255) counts[number]! += 1
 }

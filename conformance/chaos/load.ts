@@ -77,7 +77,7 @@ export class ChaosLoad {
     })
   }
 
-  /** Resolves when all clients are connected and subscribed. */
+  /** Connects the clients; resolves when all are connected and subscribed. */
   async start(): Promise<void> {
     const { rawClients, sdkClients, port } = this.#options
     await this.#load.connect()
@@ -152,7 +152,7 @@ export class ChaosLoad {
     })
   }
 
-  // The SDK repeats by itself; a call ends with a reply, an error reply, or its own deadline.
+  // The SDK repeats requests by itself. A call ends with a reply, with an error reply, or at its deadline.
   async #infer(number: number, client: number): Promise<void> {
     const { name, protocol } = modelOf(number)
     this.#ledger.published(number, KIND.sdk, SDK_TIMEOUT_MS / 1000)

@@ -27,7 +27,7 @@ export class ChaosModelServer {
     })
   }
 
-  /** Calls `onCall` with the number of each request that the model was called for. */
+  /** Starts the model server. `onCall` receives the number of the request at each model call. */
   static async start(onCall: (number: number) => void): Promise<ChaosModelServer> {
     return new ChaosModelServer(await ModelServerProcess.startProgram(PROGRAM), onCall)
   }

@@ -46,7 +46,7 @@ export interface ChaosOptions {
   readonly progress?: (line: string) => void
 }
 
-// A fault without load proves little.
+// Minimum rate: a fault without load proves little.
 const RATE_MIN = 50
 const PROGRESS_MS = 10_000
 

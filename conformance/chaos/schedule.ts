@@ -4,7 +4,7 @@ import { Random } from '../fixtures/random.ts'
 /** The target of a fault. Faults of one actor never overlap, faults of different actors may. */
 export type Actor = 'connector' | 'broker' | 'upstream' | 'connector-network' | 'client-network'
 
-/** The faults, with the relative frequency of each. */
+/** The kinds of fault, with their relative frequencies. */
 export const FAULT_WEIGHTS = {
   'connector-kill': 5,
   'connector-term': 3,
@@ -45,7 +45,7 @@ export interface Fault {
   readonly kind: FaultKind
   /** Duration of the fault. */
   readonly forMs: number
-  /** Bytes after which a connection is reset. */
+  /** Number of bytes after which a connection is reset. */
   readonly bytes: number
 }
 
@@ -53,11 +53,11 @@ export interface Fault {
 export interface ScheduleOptions {
   readonly seed: number
   readonly faults: number
-  /** The faults are spread over this time. */
+  /** Time over which the faults are spread. */
   readonly durationMs: number
-  /** Longest freeze and outage; some must exceed 1.5 times the keep-alive. @default 4000 */
+  /** Maximum duration of freezes and outages; some must exceed 1.5 times the keep-alive. @default 4000 */
   readonly outageMsMax?: number
-  /** @default FAULT_WEIGHTS */
+  /** Relative frequencies of the kinds of fault. @default FAULT_WEIGHTS */
   readonly weights?: Partial<Readonly<Record<FaultKind, number>>>
 }
 

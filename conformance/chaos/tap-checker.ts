@@ -19,7 +19,7 @@ export interface TapRules {
    * Infinity = never (`strict`), 0 = always (`as-settled`).
    */
   readonly ackHoldMaxMs: number
-  /** Called when the broker's PUBACK for a reply reaches the connector; milliseconds since the epoch. */
+  /** Called when the broker's PUBACK for a reply reaches the connector. `atMs` is in milliseconds since the epoch. */
   readonly onReplyTaken?: (topic: string, correlation: string, atMs: number) => void
 }
 
@@ -42,7 +42,7 @@ export interface TapSeen {
   bytes: number
 }
 
-/** A violation of a rule on the wire. */
+/** A violation of a rule in the packets of a connection. */
 export interface Violation {
   readonly connection: number
   /** Milliseconds since the epoch. */
@@ -81,7 +81,7 @@ interface OpenRequest {
   readonly answers: Answers
 }
 
-// Counts complete answers of one key that the broker acknowledged and that no request has consumed.
+// Counts of one key. `count` is the number of complete answers that are acknowledged, but not yet used by a request.
 interface Answers {
   count: number
   /** Number of requests and replies of this key that are in flight. */
@@ -94,7 +94,7 @@ interface OpenReply {
   readonly replyTopic: string
   readonly correlation: string
   readonly answers: Answers
-  /** Undefined for an answer that is a single message. */
+  /** Undefined for a single-message answer. */
   readonly part: { readonly attempt: Attempt; readonly mark: PartMark } | undefined
 }
 
@@ -144,7 +144,7 @@ export class TapChecker implements Witness {
     }
   }
 
-  // Packets from the connector.
+  // Checks a packet from the connector.
   #sent(head: number, bytes: Buffer, start: number, end: number): void {
     this.#seen.packets += 1
     const size =
@@ -161,7 +161,7 @@ export class TapChecker implements Witness {
     else if (type === 1) this.#connect(decode(head, bytes, start, end) as IConnectPacket)
   }
 
-  // Packets from the broker, when they are forwarded to the connector.
+  // Checks a packet from the broker when it is forwarded to the connector.
   #received(head: number, bytes: Buffer, start: number, end: number): void {
     this.#seen.packets += 1
     const type = head >> 4
@@ -225,7 +225,7 @@ export class TapChecker implements Witness {
     this.#replies.delete(packetId)
     const { answers, part } = reply
     answers.open -= 1
-    // A refused reply counts as answered: nothing else can reach the requester.
+    // A rejected reply counts as an answer, because no other reply can reach the requester.
     const isRefused = reasonCode >= 0x80
     answers.count +=
       part === undefined ? 1 : this.#shared.parts.acknowledged(part.attempt, part.mark, isRefused)

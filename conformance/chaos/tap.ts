@@ -23,7 +23,7 @@ export class WireTap {
     log.holdReplyAcks = () => proxy.set('down', { isFrozen: true })
   }
 
-  /** Listens in front of the broker; the connector connects to `url`. */
+  /** Starts a tap for this broker; the connector connects to the tap's `url`. */
   static async start(brokerPort: number, rules: TapRules): Promise<WireTap> {
     const log = new TapLog(rules)
     const proxy = await Proxy.start(brokerPort, { witness: () => log.nextChecker() })

@@ -11,7 +11,7 @@ export interface Evidence {
   readonly isCutShort?: boolean
 }
 
-/** A request without an answer, for the report. */
+/** An unanswered request, for the report. */
 export interface UnansweredRequest {
   readonly number: number
   readonly publishedAtMs: number

@@ -2,7 +2,7 @@
 
 /** The user properties of one part of an answer. */
 export interface PartMark {
-  /** NaN = missing, or not a decimal number. */
+  /** Number of the part; NaN = missing, or not a decimal number. */
   readonly seq: number
   readonly isFinal: boolean
   /** Whether it is a final message with an error: parts that the broker rejected may then be missing. */
@@ -119,7 +119,7 @@ export class PartOrder {
     const { seq, isFinal, isError, content } = part
     if (attempt.end !== undefined) return this.#followEnded(attempt, part, attempt.end)
     if (seq !== attempt.next) this.#outOfOrder(attempt, part)
-    // Continues from the sent number: one gap is one violation.
+    // Continues from the sent number, so that one gap is only one violation.
     attempt.next = Number.isNaN(seq) ? attempt.next + 1 : seq + 1
     if (isFinal) {
       if (attempt.gap !== undefined && !isError) this.#broken('part-order', attempt.gap)

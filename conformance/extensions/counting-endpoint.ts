@@ -12,7 +12,7 @@ interface CountingBody {
   readonly goesOn?: boolean
 }
 
-/** Emits the numbers from 1 to `to`, one part each. */
+/** Emits the numbers from 1 to `to`, each as one part. */
 export class CountingEndpoint implements Endpoint {
   async call({ body, emit, deadline }: EndpointRequest): Promise<EndpointResponse> {
     const { to, bytes = 0, breaks, goesOn } = JSON.parse(body.toString()) as CountingBody

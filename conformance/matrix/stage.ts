@@ -7,7 +7,7 @@ type End = () => unknown
 export class Stage {
   readonly #ends: End[] = []
 
-  /** Registers `end` to be called after the row. */
+  /** Registers a function to call after the row. */
   later(end: End): void {
     this.#ends.push(end)
   }

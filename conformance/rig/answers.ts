@@ -76,7 +76,7 @@ export function trickle(raw: string, everyMs: number): Answer {
   }
 }
 
-/** Writes up to 10 GB to the socket, as fast as they are read. */
+/** Writes up to 10 GB to the socket, as fast as the client reads. */
 export function flood(head: string, next: (count: number) => string): Answer {
   return ({ socket }) => {
     socket.write(head)

@@ -5,7 +5,7 @@ import type { PublishParts } from './wire.ts'
 
 /** A source of requests. */
 export interface Stream {
-  /** Requests per second; may be changed at any time; 0 = none. */
+  /** Requests per second; 0 = none. May be changed at any time. */
   readonly perSecond: number
   /** Makes the loop closed: no request is sent while `unanswered` is at least `max`. @default an open loop */
   readonly inFlight?: { readonly max: number; unanswered(): number }
@@ -18,7 +18,7 @@ export interface Stream {
 /** Options of a load. */
 export interface LoadOptions {
   readonly port: number
-  /** @default 127.0.0.1 */
+  /** Host of the broker. @default 127.0.0.1 */
   readonly host?: string
   /** Names of the clients: the `{client}` level of their topics. */
   readonly clients: readonly string[]

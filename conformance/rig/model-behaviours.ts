@@ -106,7 +106,7 @@ const BEHAVIOURS: Readonly<Record<string, Answer>> = {
 /** Names of the models that simulate a fault of a server or a gateway. */
 export const FAULTY_MODELS = Object.keys(FAULTY)
 
-/** Names of the models that attack the reader of their answers. */
+/** Names of the models whose answers attack the reader. */
 export const HOSTILE_MODELS = Object.keys(HOSTILE)
 
 /** Returns a healthy model's prediction for a body. It reveals answers to another request. */

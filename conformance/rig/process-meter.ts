@@ -13,7 +13,7 @@ export interface ProcessFigures {
   readonly peakRssMb: Readonly<Record<string, number>>
 }
 
-/** Samples the processes twice a second. */
+/** Measures the processes twice a second. */
 export class ProcessMeter {
   readonly #pids: Readonly<Record<string, () => number | undefined>>
   readonly #last = new Map<number, number>()

@@ -22,7 +22,7 @@ interface Link {
   readonly down: Pipe
 }
 
-/** One listening port in front of one server. Toxics apply to existing and to new connections. */
+/** A listening port that forwards to one server. Toxics apply to existing and new connections. */
 export class Proxy {
   /** Toxics from client to server. */
   readonly up: Toxics = {}

@@ -16,11 +16,11 @@ import {
 /** Address and identity of a client. */
 export interface RawClientOptions {
   readonly port: number
-  /** @default 127.0.0.1 */
+  /** Host of the broker. @default 127.0.0.1 */
   readonly host?: string
   /** The `{client}` level of the client's topics. */
   readonly name: string
-  /** @default the name */
+  /** Client identifier. @default the name */
   readonly clientId?: string
   readonly username?: string
   readonly password?: string

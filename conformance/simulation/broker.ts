@@ -16,7 +16,7 @@ import type { PlannedRequest, Scenario } from './scenario.ts'
 interface Message {
   readonly number: number
   readonly request: PlannedRequest
-  /** The request that this message cancels. */
+  /** Whether the message cancels `request`, instead of being that request. */
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
   readonly retain: boolean

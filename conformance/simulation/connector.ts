@@ -16,7 +16,7 @@ import type { Scenario } from './scenario.ts'
 export const DUPLICATE_WINDOW_MS = 120_000
 const DUPLICATES = { bytesMax: 1_000_000, windowMs: DUPLICATE_WINDOW_MS }
 
-/** The parts of the world that a process uses. */
+/** The parts of the simulated world that a process uses. */
 export interface ProcessWorld {
   readonly scenario: Scenario
   readonly bug: BugHooks | undefined

@@ -98,7 +98,7 @@ export interface History {
   readonly events: readonly HistoryEvent[]
 }
 
-/** Formats the events, one line each. */
+/** Formats each event as one line. */
 export function printHistory(events: readonly HistoryEvent[]): string {
   return events.map(printEvent).join('\n')
 }

@@ -26,13 +26,13 @@ export interface LinkListener {
 interface Chunk {
   atMs: number
   bytes: Buffer
-  /** Called when the last byte has arrived, before the connector receives it. */
+  /** Called when the last byte has arrived, just before the connector receives the byte. */
   arrived: (() => void) | undefined
   /** Whether the broker closed the connection after this chunk. */
   isLast: boolean
 }
 
-/** The connection, with an end for the connector and an end for the broker. */
+/** A connection with two ends, one for the connector and one for the broker. */
 export class Link {
   readonly number: number
   readonly owner: Owner
@@ -83,7 +83,7 @@ export class Link {
     })
   }
 
-  /** The connector's end. */
+  /** The connector's end of the connection. */
   get bytes(): ByteStream {
     return { stream: this.stream, onBytes: (handler) => (this.#handler = handler) }
   }

@@ -12,7 +12,7 @@ export interface ModelServerWorld {
   outageUntilMs: number
   called(process: number, key: string, call: number): void
   ended(process: number, key: string, call: number, outcome: string): void
-  /** Kills the process because of this request. */
+  /** Kills a connector process. */
   kill(process: number): void
   /** Keys of requests that have killed a process. */
   readonly killers: Set<string>

@@ -17,9 +17,9 @@ export type Behaviour =
       readonly end: 'answer' | 'problem' | 'hang' | 'deadly'
     }
   | { readonly kind: 'throw' }
-  /** Does not answer before the deadline. */
+  /** The model server does not answer before the deadline. */
   | { readonly kind: 'hang' }
-  /** Kills the connector's process at the first call. */
+  /** The first call kills the connector's process. */
   | { readonly kind: 'deadly' }
 
 /** One request, which may be published several times. */
@@ -141,7 +141,7 @@ export function planScenario(seed: number): Scenario {
     brokerPacketBytesMax: random.chance(0.1) ? 700 : 268_435_455,
     requests,
     faults,
-    // Drawn last: an earlier draw would change the plans of all seeds.
+    // This is drawn last, because an earlier draw would change the plans of all seeds.
     canKeep: random.chance(0.6),
   }
 }

@@ -14,7 +14,7 @@ import { describePublish } from './publish-event.ts'
 import { Random } from '../fixtures/random.ts'
 import { planScenario, WARM_UP_ROUNDS, type Fault, type PlannedRequest, type Scenario } from './scenario.ts'
 
-// Longer than any wait of the connector: a deadline, a back-off, the pause after a takeover, a keep-alive.
+// Longer than any wait of the connector, such as a deadline, a back-off, the pause after a takeover or a keep-alive.
 const REST_WITHIN_MS = 300_000
 const WIRE_KINDS = new Set(['delivery', 'request-ack', 'publish', 'publish-ack'])
 

@@ -161,7 +161,7 @@ function checkReply({ topic, properties, payload, retain }: Reply): void {
     'a property of a reply contains characters for which a broker may disconnect',
   )
   if (properties.payloadFormatIndicator !== 1) return
-  // MQTT 5 §3.3.2.3.2.
+  // MQTT 5 §3.3.2.3.2: the payload must be UTF-8.
   claim(
     properties.contentType === 'application/json' && isUtf8(payload),
     'a body that is not UTF-8 is marked as UTF-8',

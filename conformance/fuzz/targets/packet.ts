@@ -175,7 +175,7 @@ function checkLimits(limits: BrokerLimits): void {
   for (const [name, value] of Object.entries(limits)) {
     claim(typeof value === 'number' || typeof value === 'boolean', `limit ${name} is ${String(value)}`)
   }
-  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: 0 is a protocol error: it would block all sending.
+  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: 0 is a protocol error, because it would block all sending.
   claim(receiveMaximum >= 1 && receiveMaximum <= 65_535, 'Receive Maximum is out of its range')
   claim(maximumPacketSize >= 1, 'Maximum Packet Size is 0')
   claim([0, 1, 2].includes(maximumQoS), 'Maximum QoS is out of its range')

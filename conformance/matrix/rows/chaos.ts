@@ -16,7 +16,7 @@ interface ChaosRow {
   readonly faults: number
   readonly everyMs: number
   readonly outageMsMax?: number
-  /** @default false */
+  /** Whether the criterion limits times. @default false */
   readonly isTimed?: boolean
   readonly also?: (result: ChaosResult, findings: Findings) => void
 }

@@ -244,7 +244,7 @@ async function startDeafClient(
   let sent = 0
   const timer = setInterval(() => {
     sent += 1
-    // The broker stops reading from a client that does not read its PUBACKs.
+    // The broker no longer reads from a client that does not read its PUBACKs.
     if (client.backlogBytes >= BACKLOG_BYTES_MAX) return
     client.publish(sent, {
       topic: 'infer/request/deaf/echo/predict',
