@@ -17,7 +17,7 @@ export interface BrokerClient {
   cards(): Promise<ReceivedCard[]>
   /** The retained statuses of all connectors; empty if this user may not read them. */
   statuses(): Promise<ConnectorStatus[]>
-  /** The retained card of one model. @throws CliError when there is none, with the nearest name, or it is unreadable */
+  /** The retained card of one model. @throws CliError with the nearest name if there is none, or if it is unreadable */
   card(model: string): Promise<ReceivedCard>
   close(): Promise<void>
 }

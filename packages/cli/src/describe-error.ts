@@ -6,7 +6,7 @@ import { printable } from './table.ts'
 
 /** A message with its exit code. */
 export interface DescribedError {
-  /** For standard error; ends with a line break. */
+  /** The text for standard error; ends with a line break. */
   readonly text: string
   readonly exitCode: number
 }

@@ -119,7 +119,7 @@ export class Client {
   }
 
   /**
-   * Returns the retained statuses of all connectors, sorted by name. A card remains on the broker while its connector is
+   * Returns all connectors' retained statuses, sorted by name. A card remains on the broker while its connector is
    * offline; the statuses contain the models that are available now.
    * @throws InferwireError without a connection or the right to read them, TypeError for invalid options
    */

@@ -78,7 +78,7 @@ export function resourceFiles(): Map<string, string> {
   ])
 }
 
-// For example cm-mosquitto-config.yaml.
+// Returns a file name such as cm-mosquitto-config.yaml.
 function fileName({ kind, metadata }: KubernetesObject): string {
   return `${PREFIXES[kind] ?? kind.toLowerCase()}-${metadata.name}.yaml`
 }

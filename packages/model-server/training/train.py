@@ -50,7 +50,7 @@ def train(name, data, classifier, hold_out):
 
 
 def expected(session, rows):
-    """What Python answers for these rows: the tests ask the server the same."""
+    """Returns Python's results for these rows; the tests compare the server's results with them."""
     rows = np.asarray(rows, dtype="float32")
     labels, probabilities = session.run(None, {"X": rows})
     return {"instances": rows.tolist(), "label": labels.tolist(), "probabilities": probabilities.tolist()}

@@ -38,7 +38,7 @@ const DENIED_PREFIXES = [
 const TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/
 const VALUE = /^[\x20-\x7e]{0,1024}$/
 
-/** At most this many headers are taken from one request. */
+/** Maximum number of headers taken from one request. */
 export const PASSED_HEADERS_MAX = 16
 
 /** Always forwarded when well-formed: W3C trace context and the V2 binary tensor extension's length. */

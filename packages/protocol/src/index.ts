@@ -1,4 +1,4 @@
-// The wire contract: topics, properties, operations, problems, cards, bodies, tensors. No sockets, no Node.js, no dependencies.
+// The wire contract: topics, properties, operations, problems, cards, bodies, tensors. Independent of Node.js.
 export { writeBinary } from './body/binary-tensor.ts'
 export { BodyError } from './body/body-error.ts'
 export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'

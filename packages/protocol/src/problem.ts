@@ -127,7 +127,7 @@ export const PROBLEMS = {
     503,
     true,
     'debug',
-    'The model server failed several times in a row; it gets no calls until one trial request succeeds.',
+    'The model server failed several times in a row; it receives no calls until one trial request succeeds.',
     'Try again after `retry_after_ms`. The operator can check the log line `circuit_opened`.',
   ),
   upstream_error: kind(

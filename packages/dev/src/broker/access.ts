@@ -1,4 +1,4 @@
-// Logins and access rights of the embedded broker: the users of a Mosquitto password file, under the access rules of the
+// Logins and access rights of the embedded broker: users from a Mosquitto password file, under the access rules of the
 // wire contract.
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import {

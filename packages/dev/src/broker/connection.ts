@@ -11,9 +11,9 @@ import { REASON } from './refused-packet.ts'
 /** Time limits and sizes of a connection. */
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number
-  /** The connection is closed above this number of unsent bytes. QoS 1 and 2 messages are queued in the session first. */
+  /** Closes the connection above this number of unsent bytes. QoS 1 and 2 messages are first queued in the session. */
   readonly unsentBytesMax: number
-  /** The connection is closed above this number of unsent packets: a small one needs far more memory than its size. */
+  /** Closes the connection above this number of unsent packets: a small one needs far more memory than its size. */
   readonly unsentPacketsMax: number
   /** Longest time without progress in sending to the client, in milliseconds. */
   readonly drainTimeoutMs: number

@@ -110,7 +110,7 @@ test('responds with 0x97 to a message that it cannot retain, and keeps the previ
   const large = big.subarray(0, 5 * 1024 * 1024)
   client.send(publish('card', '', { payload: large, retain: true, qos: 1 }))
   expect((await client.next('puback')).reasonCode).toBe(0x97)
-  // Every attempt gets the same response, because the broker keeps no state for the message.
+  // Every attempt receives the same response, because the broker keeps no state for the message.
   for (let count = 0; count < 2; count++) {
     client.send(publish('card', '', { payload: large, retain: true, qos: 2 }))
     expect((await client.next('pubrec')).reasonCode).toBe(0x97)

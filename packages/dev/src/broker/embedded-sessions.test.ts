@@ -60,7 +60,7 @@ test.each([1, 2] as const)(
     publisher.send(...Array.from({ length: 10_000 }, () => packet))
     await publisher.payloads()
     const answer = qos === 1 ? 'puback' : 'pubrec'
-    // Every attempt gets the same response, because the broker keeps no state for the message.
+    // Every attempt receives the same response, because the broker keeps no state for the message.
     for (let count = 0; count < 2; count++) {
       publisher.send(publishPacket('full', 'above', { qos }))
       expect((await publisher.next(answer)).reasonCode).toBe(0x97)

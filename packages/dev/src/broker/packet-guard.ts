@@ -1,6 +1,6 @@
 // Passes only well-formed packets from a socket to the embedded broker.
 //
-// mqtt-packet 9 returns `null` for a property that is longer than its packet. Therefore the stream is split into packets
+// mqtt-packet 9 returns `null` for a property that is longer than its packet. So the stream is split into packets
 // here, and each packet is checked before it is parsed.
 import { Duplex } from 'node:stream'
 import {

@@ -15,7 +15,7 @@ export interface Publication {
   readonly payload: Buffer
   /** Encoded MQTT 5 properties, without {@link Publication.messageExpiryInterval} and Topic Alias. */
   readonly properties: Buffer
-  /** In seconds. */
+  /** Message Expiry Interval in seconds. */
   readonly messageExpiryInterval: number | undefined
 }
 

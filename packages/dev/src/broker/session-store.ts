@@ -88,7 +88,7 @@ export class SessionStore {
     for (const session of this.#absences.keys()) {
       if (!session.isEmpty) continue
       this.#log(
-        `MQTT: the limit of ${this.size} sessions is reached. Ended the session of client ${quoted(session.clientId, session.clientId.length)}, which was disconnected for longest and had no messages.`,
+        `MQTT: the limit of ${this.size} sessions is reached. Ended the session of client ${quoted(session.clientId, session.clientId.length)}, which had been disconnected longest and had no messages.`,
       )
       this.end(session)
       return true
