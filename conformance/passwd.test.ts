@@ -324,7 +324,7 @@ describe('mistakes', () => {
     [['FILE', ''], 64, 'is empty'],
     [['-b', 'FILE', 'ann', ''], 64, 'is empty'],
     [['FILE', 'ann', 'secret'], 64, 'without -b'],
-    [['-b', 'FILE', 'ann'], 64, '-b needs'],
+    [['-b', 'FILE', 'ann'], 64, '-b requires'],
     [['-D', '-U', 'FILE'], 64, '-D and -U cannot be combined'],
     [['-U', 'FILE', 'ann'], 64, 'accepts only a file'],
     [['--lint', '-I', '5', 'FILE'], 64, '-I cannot be combined with --lint'],

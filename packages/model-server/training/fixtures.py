@@ -1,4 +1,4 @@
-"""Writes fixtures/*.onnx, small models that the tests need and nobody ships: run as train.py."""
+"""Writes fixtures/*.onnx, small models that only the tests use. Run it in the same way as train.py."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ save(
     [tensor("ratio", TensorProto.FLOAT, ["n"]), tensor("sum", TensorProto.INT64, ["n"])],
 )
 
-# Gives back what it gets, three-dimensional.
+# Returns its three-dimensional input unchanged.
 save(
     "image",
     [helper.make_node("Identity", ["X"], ["Y"])],
@@ -66,7 +66,7 @@ save(
     [tensor(f"{name}_out", datatype, ["n"]) for name, datatype in DATATYPES.items()],
 )
 
-# A type that the server does not speak.
+# A type that the server does not support.
 save(
     "half",
     [helper.make_node("Identity", ["X"], ["Y"])],
@@ -74,7 +74,7 @@ save(
     [tensor("Y", TensorProto.FLOAT16, ["n"])],
 )
 
-# What skl2onnx makes by default: the probabilities are a list of maps.
+# skl2onnx's default output: the probabilities are a list of maps.
 rows, target = load_iris(return_X_y=True)
 zipmap = to_onnx(LogisticRegression(max_iter=2000).fit(rows, target), rows[:1].astype("float32"), target_opset=15)
 (FIXTURES / "zipmap.onnx").write_bytes(zipmap.SerializeToString())

@@ -30,7 +30,7 @@ KSERVE_IRIS = [[6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6]]
 
 
 def train(name, data, classifier, hold_out):
-    """Fits on one part of the rows and measures the *exported* model on the other; the fitted part ships."""
+    """Fits a model on one part of the rows, and measures the *exported* model on the other part."""
     rows = data.data.astype("float32")
     train_x, test_x, train_y, test_y = train_test_split(
         rows, data.target, test_size=hold_out, random_state=SEED, stratify=data.target
