@@ -78,8 +78,8 @@ export class KubeApi {
   }
 
   /**
-   * Calls back for every object of a collection, and for every change until the signal. Missed events are reported as
-   * a change or a deletion.
+   * Reports every object of a collection, and then every change until the signal is aborted. Missed events are reported
+   * as a change or a deletion.
    */
   async watch(
     path: string,
@@ -154,7 +154,7 @@ export class KubeApi {
         new URL(path, this.#url),
         {
           method,
-          // A watch occupies its connection.
+          // A watch occupies a connection, so it does not use the shared agent.
           ...(signal === undefined ? { agent: this.#agent } : { signal, agent: false, ca: this.#ca }),
           headers: {
             authorization: `Bearer ${this.#token}`,

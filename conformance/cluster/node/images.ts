@@ -7,16 +7,16 @@ import { INFERWIRE } from '../../fixtures/inferwire.ts'
 
 /** The contents of an image. */
 export interface Image {
-  /** The entry point; a `command` of the pod replaces it. */
+  /** The entry point, unless the pod has a `command`. */
   readonly entrypoint: readonly string[]
   /** Default arguments. */
   readonly arguments: readonly string[]
   readonly user: number
-  /** Folders of this machine that its programs need, read-only, in addition to `/usr`. */
+  /** Read-only folders of this machine that the image's programs need, in addition to `/usr`. */
   readonly folders: readonly string[]
-  /** Generated files: path and text. */
+  /** Maps paths of generated files to their contents. */
   readonly files?: Readonly<Record<string, string>>
-  /** Folders owned by its user. */
+  /** Folders that the image's user owns. */
   readonly ownFolders?: readonly string[]
 }
 
