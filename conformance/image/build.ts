@@ -1,4 +1,4 @@
-// Executes the steps of a Dockerfile in folders instead of layers: COPY, WORKDIR and RUN, in order.
+// Executes a Dockerfile's COPY, WORKDIR and RUN steps in order, in folders instead of layers.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
