@@ -58,7 +58,7 @@ describe('the image that its steps build', () => {
     const folder = tempFolder('image')
     const programs = join(folder, 'bin')
     mkdirSync(programs)
-    // In a folder that all users can read, unlike possibly the cache folder.
+    // All users can read this folder, unlike perhaps the cache folder.
     node = join(programs, 'node')
     cpSync(await nodeProgram(version), node)
     chmodSync(node, 0o755)
@@ -87,7 +87,7 @@ describe('the image that its steps build', () => {
     ])
   })
 
-  test('has third-party packages in the versions of the lock file, and lists all in its SBOM', () => {
+  test('contains third-party packages in the versions of the lock file, and lists all of them in its SBOM', () => {
     const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { version?: string; resolved?: string }>
     }

@@ -1,4 +1,5 @@
-// A reload removes nothing that still serves, and cards and statuses stay correct, whatever happens meanwhile.
+// Tests that a reload removes nothing that is still in use, and that cards and statuses stay correct whatever happens
+// meanwhile.
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
@@ -208,7 +209,7 @@ test('the status lists models that are added and removed after the birth', async
   await expect
     .poll(() => client.received.findLast(({ topic }) => topic === STATUS)?.json())
     .toEqual({ ...birth, models: [] })
-  // Three lists, three statuses: two models that are exposed together change the status once.
+  // Three model lists result in three statuses: two models that are exposed together change the status once.
   expect(statuses(STATUS)).toHaveLength(3)
 })
 
@@ -275,7 +276,7 @@ test('the Will of a killed connector publishes offline with the timestamp of its
 })
 
 test('requests that waited in the broker are answered by the model, also before its metadata has arrived', async () => {
-  // Answers 300 ms later: a model server that is not on this machine.
+  // The model server answers after 300 ms, as if it were on another machine.
   const far = await FakeModelServer.start({ answer: after(300, healthy), describe: after(300, ready) })
   closers.push(() => far.stop())
   const models = { iris: { url: far.url } }
