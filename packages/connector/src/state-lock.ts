@@ -1,6 +1,6 @@
 // Locks the state folder for one process. Two connectors with one client identifier would take over each other's
 // session and read each other's journal and kept requests.
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -26,9 +26,12 @@ const SOCKET_PATH_BYTES_MAX = 103
  */
 export class StateLock {
   readonly #server: Server
+  /** The folder, if this lock created it. */
+  readonly #created: string | undefined
 
-  private constructor(server: Server) {
+  private constructor(server: Server, created: string | undefined) {
     this.#server = server
+    this.#created = created
   }
 
   /** Takes the lock. Undefined if the folder cannot hold a socket: the connector starts anyway. @throws StateInUse */
@@ -38,8 +41,9 @@ export class StateLock {
     const pid = await holderOf(path)
     if (pid !== undefined) throw new StateInUse(pid)
     const server = createServer((socket) => socket.on('error', () => {}).end(String(process.pid)))
+    let isNew = false
     try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      isNew = mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined
       // Left behind by a killed process.
       rmSync(path, { force: true })
       await new Promise<void>((resolve, reject) => server.on('error', reject).listen(path, resolve))
@@ -47,11 +51,18 @@ export class StateLock {
       return undefined
     }
     server.unref()
-    return new StateLock(server)
+    return new StateLock(server, isNew ? folder : undefined)
   }
 
+  /** Releases the lock. A folder that it created is removed, unless something else is in it. */
   release(): void {
     this.#server.close()
+    if (this.#created === undefined) return
+    try {
+      rmdirSync(this.#created)
+    } catch {
+      // It is not empty.
+    }
   }
 }
 

@@ -31,6 +31,8 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
     const expected = issue.issues[0]?.message ?? 'another name'
     return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
   }
+  // A message of the schema that is a whole sentence.
+  if (issue.message.startsWith('must ')) return [{ ...place, message: issue.message }]
   const value = valueAt(values, path)
   // The former name is reported already.
   if (value === undefined && hasFormerName(values, path)) return []
@@ -66,6 +68,8 @@ export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: 'a list',
   boolean: 'true or false',
+  // The body of an example.
+  nonoptional: 'a JSON value',
   object: 'a map',
   record: 'a map',
   string: 'text',

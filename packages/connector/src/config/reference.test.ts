@@ -33,6 +33,15 @@ test('documents every option once, advanced ones after the others', () => {
   expect(page).not.toMatch(/undefined|null|\[object/)
 })
 
+test('documents the keys of a credential', () => {
+  expect(frontPage).toContain(
+    '| `models.*.credential.kind` | `none`, `token-file`, `static-header` | `none` |',
+  )
+  for (const key of ['tokenFile', 'name', 'valueFile']) {
+    expect(frontPage).toContain(`| \`models.*.credential.${key}\` | text |  | `)
+  }
+})
+
 test('puts every option that is not advanced in one group of the front page', () => {
   const common = allOptions().filter(({ text }) => text.isAdvanced !== true)
   const grouped = FRONT_PAGE.flatMap(({ options }) => options)

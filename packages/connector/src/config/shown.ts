@@ -3,13 +3,18 @@ import { MASK, Secret } from './secret.ts'
 
 const LENGTH_MAX = 80
 
-/** `models.iris.url`, `policy.allow[0].clients`. */
+/** `models.iris.url`, `policy.allow[0].clients`, `models."1.0".url`. */
 export function shownPath(path: readonly PropertyKey[]): string {
   return path
     .map((key, index) =>
-      typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${shownKey(String(key))}`,
+      typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${shownLevel(String(key))}`,
     )
     .join('')
+}
+
+// In a path, a dot separates the keys.
+function shownLevel(key: string): string {
+  return key.includes('.') ? shownText(key) : shownKey(key)
 }
 
 /** A key, in quotes where it could be misread. */

@@ -2,8 +2,8 @@
 import { DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
-/** Why a delivery was settled without a reply. */
-export type UnansweredReason = 'unaddressable' | 'reply_refused' | 'left_to_peer'
+/** Why a requester gets no reply. */
+export type UnansweredReason = 'unaddressable' | 'reply_refused'
 
 /** The label value for all models that are not exposed, because clients must not choose label values. */
 export const UNKNOWN_MODEL = '_unknown'
@@ -46,7 +46,13 @@ export class Telemetry {
   cancelMessages = 0
   /** Requests set aside because they end the process. */
   poisonRequests = 0
-  readonly unanswered = new Map<UnansweredReason, number>()
+  /** Requests for models of other connectors, which answer them. */
+  peerRequests = 0
+  /** Every reason is present from the start: Prometheus computes no increase for a new time series. */
+  readonly unanswered = new Map<UnansweredReason, number>([
+    ['unaddressable', 0],
+    ['reply_refused', 0],
+  ])
   readonly #figures = new Map<string, OperationFigures>()
   readonly #upstreams = new Map<string, UpstreamFigures>()
 
