@@ -53,7 +53,7 @@ test('a model that is added to the ConfigMap is exposed without a restart', asyn
   expect(await connectorPod()).toEqual(before)
 })
 
-test('a second broker is not scheduled next to the first, and does not get its volume', async () => {
+test('a second broker is not scheduled next to the first, and cannot use its volume', async () => {
   await typeAll(['kubectl scale deployment/mosquitto -n mosquitto --replicas=2'])
   const both = [
     { isReady: true, reason: undefined },

@@ -77,7 +77,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(reply).toMatchObject({ qos: 1, retain: false })
   })
 
-  test('without a Response Topic the answer is published to the topic of the request with request replaced by reply', async () => {
+  test('without a Response Topic, the reply topic is the request topic with "request" replaced by "reply"', async () => {
     const reply = await client.ask('infer/request/cam7/iris/predict/a/b c', BODY)
     expect(reply.topic).toBe('infer/reply/cam7/iris/predict/a/b c')
     expect(reply.payload.toString()).toBe(ANSWER)

@@ -126,7 +126,7 @@ test('PUBACKs of requests follow the PUBACKs of their replies, in arrival order,
   load.close()
 })
 
-test('SIGTERM under load loses nothing and exits 0', async () => {
+test('after SIGTERM under load the connector loses nothing and exits with 0', async () => {
   const load = await startLoad('slow-30')
   let connector = await startConnector()
   load.begin()

@@ -151,7 +151,7 @@ test('no request is blamed for two kills from outside with many requests in flig
   expect(new Set(codes)).toEqual(new Set(['200']))
 }, 60_000)
 
-test('with a read-only state folder the connector logs a warning and works', async () => {
+test('with a read-only state folder the connector logs a warning and still works', async () => {
   const folder = tempFolder('no-state')
   writeFileSync(join(folder, 'file'), '')
   await start(configFile('nofolder', join(folder, 'file', 'state')))

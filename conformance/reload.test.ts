@@ -124,7 +124,7 @@ test('queued requests are answered by the model that a reload replaces', async (
   expect((await client.ask('infer/request/me/slow-200/predict', BODY)).user['status']).toBe('200')
 })
 
-test('a changed model serves as before until its server has been reached; then old versions are removed', async () => {
+test('a changed model serves as before until its server has been reached; then its old versions are removed', async () => {
   const server = await startDiscreetServer()
   const model = { url: server.url, versions: ['1', '2'] }
   const { connector } = await run({ iris: { ...model, description: 'before' } })
@@ -175,7 +175,7 @@ test('a reload with missing files changes nothing', async () => {
   expect(user['status']).toBe('200')
 })
 
-test('the card of a model removed during a broker outage is cleared after it', async () => {
+test('the card of a model removed during a broker outage is cleared after the outage', async () => {
   const { url } = await startDiscreetServer()
   const { connector } = await run({
     kept: { url, protocolVersion: 'v1' },

@@ -1,4 +1,4 @@
-// A self-signed certificate, made by openssl.
+// Creates a self-signed certificate with openssl.
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { tempFolder } from '../fixtures/temp-folder.ts'

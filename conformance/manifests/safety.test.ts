@@ -1,4 +1,4 @@
-// Checks safety properties of the objects: no plain route next to TLS, no queues beyond the memory limit, no pods that
+// Checks safety properties of the objects: no unencrypted route if TLS is used, no queues beyond the memory limit, no pods that
 // cannot start.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

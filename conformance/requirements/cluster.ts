@@ -16,7 +16,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-GUIDE-1',
     GUIDE,
-    'The commands of the page work as printed, up to a prediction through the entry point on 5883, and contain those of the original guide.',
+    'The commands of the page work as printed, up to a prediction through the entry point on 5883, and include the commands of the original guide.',
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > $line`,
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > contains the commands of the original guide`,
     `${MANIFESTS} > resources/ > keep the guide's names`,

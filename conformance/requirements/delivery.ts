@@ -18,7 +18,7 @@ const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker
 const SIMULATION = 'conformance/simulation.test.ts'
 const ON_THE_WIRE = `${DELIVERY_TEST} > PUBACKs of requests follow the PUBACKs of their replies, in arrival order, on their own connection`
 const KILL = `${DELIVERY_TEST} > after a kill -9 with 200 requests in flight and a restart, every request receives its own answer`
-const SIGTERM = `${DELIVERY_TEST} > SIGTERM under load loses nothing and exits 0`
+const SIGTERM = `${DELIVERY_TEST} > after SIGTERM under load the connector loses nothing and exits with 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
 
 /** Delivery guarantees for QoS 1 requests. */
@@ -107,7 +107,7 @@ export const DELIVERY: readonly Requirement[] = [
     'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
     `${ADMISSION} > one client with 100 times the load does not prevent answers to the others`,
     `${ADMISSION} > a client above its limit of requests in flight receives an error at once`,
-    `${ADMISSION} > a rate limit allows one second of requests at once`,
+    `${ADMISSION} > a rate limit allows the requests of one second at once`,
     'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most is rejected',
   ),
   met(

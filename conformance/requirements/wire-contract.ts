@@ -15,7 +15,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-1',
     'wire contract, Topics',
     'Without a Response Topic, the reply is published to the request topic with `request` replaced by `reply`.',
-    `${CONTRACT} > without a Response Topic the answer is published to the topic of the request with request replaced by reply`,
+    `${CONTRACT} > without a Response Topic, the reply topic is the request topic with "request" replaced by "reply"`,
     `${TOPIC} > a request topic > is parsed into its levels`,
   ),
   met(
