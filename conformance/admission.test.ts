@@ -230,7 +230,7 @@ describe('a cancel message', () => {
       (name) => repliesWith(`cancel-${name}`)[0]!.user['code'],
     )
     expect(codes).toEqual(['cancelled', 'cancelled', undefined])
-    // The slot was free at once: the last request did not wait for the first call to end.
+    // The slot became free at once, so the last request did not wait for the first call to end.
     expect(performance.now() - startedAt).toBeLessThan(3_500)
     expect(callsWith(payloads.waiting)).toBe(0)
   })

@@ -210,7 +210,7 @@ describe('an MQTT user other than the client in the topic', () => {
     await bob.close()
   })
 
-  test('a forbidden model gets the same answer as a missing one', async () => {
+  test('a request for a forbidden model gets the same answer as a request for a missing model', async () => {
     const secret = await alice.ask('infer/request/alice/secret/predict', BODY)
     const unknown = await alice.ask('infer/request/alice/secreu/predict', BODY)
     expectProblem(secret, 'model_not_found', 404)

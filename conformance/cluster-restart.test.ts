@@ -40,7 +40,7 @@ test('a model that is added to the ConfigMap is exposed without a restart', asyn
   const before = await connectorPod()
   const client = await TestClient.connect(OUTSIDE, ALICE)
   await client.subscribe('infer/models/#')
-  // In addition to iris, KServe's server in these tests has this model, which returns its input.
+  // In these tests, KServe's server has this model in addition to iris. It returns its input.
   const path = '/api/v1/namespaces/inferwire/configmaps/inferwire-config'
   const { data } = await cluster.api.get(path)
   const text = (data['inferwire.yaml'] as string).replace(

@@ -66,7 +66,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     return TestClient.connect(url, { ca, servername: 'mqtt.example.org', ...options })
   }
 
-  test('a user with the right password gets a prediction', async () => {
+  test('a user with the right password receives a prediction', async () => {
     const alice = await connect(ALICE)
     await alice.subscribe('infer/reply/alice/#')
     const reply = await alice.ask('infer/request/alice/iris/predict', IRIS)

@@ -145,7 +145,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(stdout).toContain(`infer/reply/sh/iris/predict/7 ${ANSWER}`)
   })
 
-  test('each of a thousand simultaneous requests gets its own answer exactly once', async () => {
+  test('each of a thousand simultaneous requests receives its own answer exactly once', async () => {
     const many = await TestClient.connect(broker.url)
     await many.subscribe('infer/reply/many/#')
     const bodies = Array.from({ length: 1000 }, (_, index) => `{"instances":[[${index}]]}`)

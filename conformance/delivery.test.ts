@@ -101,7 +101,7 @@ test('after a kill -9 with 200 requests in flight and a restart, every request r
     phantom: 0,
     errors: [],
   })
-  // The kills had an effect: requests were redelivered.
+  // Proves that the kills had an effect: requests were redelivered.
   expect(tap.seen.redelivered - redeliveredBefore).toBeGreaterThan(20 * 50)
   expect(tap.violations).toEqual([])
   load.close()

@@ -146,7 +146,7 @@ describe('with a running `npm start`', () => {
       expect(ended).toMatchObject({ code: 0, stderr: '' })
       return
     }
-    // The command of this checkout: npx would find the same one, but more slowly.
+    // Uses the command of this checkout directly: npx would find the same command, but more slowly.
     const line = withPort(text).replaceAll(/^npx inferwire /gm, `'${process.execPath}' '${INFERWIRE}' `)
     const env = { INFERWIRE_BROKER_URL: `mqtt://127.0.0.1:${mqttPort}` }
     const ended = await shell(`set -e\n${line}`, { cwd: ROOT, env })
@@ -218,7 +218,7 @@ function linksOf(page: string): string[] {
 function leadsSomewhere(page: string, link: string): boolean {
   const [path = '', anchor] = link.split('#')
   const file = path === '' ? join(ROOT, page) : resolve(ROOT, dirname(page), path)
-  // A relative link to a place outside the repository is broken for readers.
+  // A relative link to a place outside the repository is broken for readers on GitHub.
   if (!file.startsWith(ROOT) || !existsSync(file)) return false
   if (anchor === undefined) return true
   return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].some(([, title]) => slug(title!) === anchor)

@@ -59,7 +59,7 @@ describe('the fuzzer', () => {
       const [exception] = await findPlanted('null', () => JSON.parse('{'))
       expect(exception).toMatchObject({ kind: 'exception', text: expect.stringContaining('SyntaxError') })
       const [hang] = await findPlanted('((', () => {
-        // CPU time: on a busy machine, elapsed time says little.
+        // Measures CPU time, because elapsed time means little on a busy machine.
         const before = process.cpuUsage()
         while (process.cpuUsage(before).user < 130_000);
       })

@@ -39,7 +39,7 @@ describe('the Dockerfile', () => {
     expect(dockerfileMistakes(DOCKERFILE.replace(pattern, changed)).join('\n')).toContain(what)
   })
 
-  test('has the user and the port of the manifests', () => {
+  test('has the same user and port as the manifests', () => {
     const manifest = readFileSync(join(ROOT, 'resources/inferwire/sts-inferwire.yaml'), 'utf8')
     expect(DOCKERFILE).toMatch(/^USER 65532:65532$/m)
     expect(manifest).toMatch(/runAsUser: 65532\n\s+runAsGroup: 65532/)

@@ -134,7 +134,7 @@ describe('the objects', () => {
     expect(two!.broker.share).toBe('inferwire')
   })
 
-  test('let the kubelet wait until the drain has ended', () => {
+  test('make the kubelet wait until the drain has ended', () => {
     for (const [, options] of VARIANTS) {
       const objects = manifests(options)
       const pod = at(find(objects, 'StatefulSet')['spec'], 'template', 'spec')

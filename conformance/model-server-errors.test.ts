@@ -93,7 +93,7 @@ describe('a model that is still loading', () => {
     expect([late.user['status'], late.payload.toString()]).toEqual(['200', ANSWER])
   })
 
-  test('any other 404 of the server is not remembered', async () => {
+  test('any other 404 from the server is not remembered', async () => {
     said = error(404, 'Not Found')
     expect((await repeat(Buffer.from('404'))).user).toMatchObject({ code: 'upstream_error', status: '404' })
     said = good
@@ -131,7 +131,7 @@ test('a request that expired in the Triton queue is not repeated', async () => {
   expect(calls()).toBe(1)
 })
 
-test('a result with members like those of an error is treated as a result', async () => {
+test('a result with the same members as an error is treated as a result', async () => {
   for (const body of [
     '{"message":"Part 17 is fine.","score":0.93}',
     '{"error":"bearing worn","confidence":0.8}',
@@ -155,7 +155,7 @@ describe('the text of an error', () => {
     expect(line).toMatch(/POST http:[^"]*\/v2\/models\/raises\/infer: 500 .*model\.py/)
   })
 
-  test('is complete with errorText: whole', async () => {
+  test('is forwarded completely with errorText: whole', async () => {
     said = { status: 500, type: 'text/plain', body: TRACEBACK }
     expect((await ask('open')).payload.toString()).toBe(TRACEBACK)
   })

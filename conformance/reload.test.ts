@@ -104,7 +104,7 @@ async function startDiscreetServer(
   }
 }
 
-// Resolves with the code of the problem, or the status of the answer.
+// Resolves with the problem's code, or with the answer's status.
 async function askIris(): Promise<unknown> {
   const { user } = await client.ask('infer/request/me/iris/predict', BODY)
   return user['code'] ?? user['status']
@@ -275,7 +275,7 @@ test('the Will of a killed connector publishes offline with the timestamp of its
   expect(statuses(topic)).toEqual(['online', 'offline'])
 })
 
-test('requests that waited in the broker are answered by the model, also before its metadata has arrived', async () => {
+test('requests that waited in the broker are answered by the model, even before its metadata has arrived', async () => {
   // The model server answers after 300 ms, as if it were on another machine.
   const far = await FakeModelServer.start({ answer: after(300, healthy), describe: after(300, ready) })
   closers.push(() => far.stop())

@@ -139,7 +139,7 @@ test('a server that hangs on all slots opens the circuit, and other requests are
   expect((await client.ask(topic, '{"instances":["answer"]}')).user['status']).toBe('200')
   const flood = new AbortController()
   const flooding = (async () => {
-    // Two requests at a time get a slot, soon with too little time left for a timeout that indicates a fault.
+    // Two requests at a time get a slot. Soon they have too little time left for their timeout to indicate a fault.
     while (!flood.signal.aborted) {
       void client.ask(topic, BODY)
       await pause(20)
@@ -163,7 +163,7 @@ test('a server that hangs on all slots opens the circuit, and other requests are
   expect(probes.length).toBeLessThanOrEqual(4)
 })
 
-test('a gateway without a server gets at most 10 % of the requests, and three per second, as retries', async () => {
+test('retries to a gateway without a server are at most 10 % of the requests plus three per second', async () => {
   const startedAtMs = Date.now()
   const world = await start({ nohealthy: { circuit: { failuresMax: 0 } } })
   const load = await startLoad(world, 'nohealthy')

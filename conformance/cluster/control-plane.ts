@@ -21,7 +21,7 @@ export interface ControlPlane {
 
 /** Range of the Services' addresses. */
 const SERVICE_RANGE = '10.96.0.0/16'
-/** Address of the Service `kubernetes`, the first of the range. */
+/** Address of the Service `kubernetes`, the first address of the range. */
 const API_SERVICE_ADDRESS = '10.96.0.1'
 const START_TIMEOUT_MS = 60_000
 

@@ -11,7 +11,7 @@ export interface BuildOptions {
   readonly context: string
   /** Contains one folder for each stage. */
   readonly folder: string
-  /** The Node.js of the base image; its `bin` is first in the PATH of RUN. */
+  /** The folder of the base image's Node.js; its `bin` is first in the PATH of RUN steps. */
   readonly programs: string
 }
 

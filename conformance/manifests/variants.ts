@@ -1,4 +1,4 @@
-// Combinations of the options of an installation. Together they use each option at least once.
+// Combinations of installation options. Together they use each option at least once.
 import type { ManifestOptions } from '@inferwire/kubernetes'
 
 /** Secrets that the user creates. */

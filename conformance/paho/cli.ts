@@ -9,7 +9,7 @@ const SUITES = ['client_test5', 'client_test']
 const TEST_TIMEOUT_MS = 60_000
 // Every test sleeps most of the time, so several run at the same time.
 const TESTS_AT_ONCE = 4
-// Runs one test of a suite as if it were the whole file: both files read the port from the command line.
+// Runs one test of a suite as if it were the whole file. Both suites read the port from the command line.
 const RUN_ONE_TEST = `
 import runpy, sys, unittest
 suite, port, test = sys.argv[1:]

@@ -26,7 +26,7 @@ export const KUBERNETES: readonly Requirement[] = [
     'K-ACCESS-1',
     GUIDE,
     'Through TCP, TLS and WebSocket a user with the right password gets a prediction; a wrong password, an unknown user and a client without a user are rejected.',
-    `${OUTSIDE} > a user with the right password gets a prediction`,
+    `${OUTSIDE} > a user with the right password receives a prediction`,
     `${OUTSIDE} > %s is rejected`,
     `${OUTSIDE} > MQTT Explorer shows cards and status to a user`,
     `${OUTSIDE} > MQTT Explorer shows the messages of all users to admin`,

@@ -60,7 +60,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     "Every reply carries its own request's Correlation Data and is sent to its own reply topic.",
     KILL,
-    'conformance/contract.test.ts > each of a thousand simultaneous requests gets its own answer exactly once',
+    'conformance/contract.test.ts > each of a thousand simultaneous requests receives its own answer exactly once',
   ),
   met(
     'D5',
@@ -115,7 +115,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'Calls are retried only where safe, within the deadline and a budget. Each upstream has its own circuit breaker.',
     `${UPSTREAM_FAULTS} > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two`,
-    `${UPSTREAM_FAULTS} > a gateway without a server gets at most 10 % of the requests, and three per second, as retries`,
+    `${UPSTREAM_FAULTS} > retries to a gateway without a server are at most 10 % of the requests plus three per second`,
     `${UPSTREAM_FAULTS} > a lost connection is retried once, except with repeatable: false`,
     `${UPSTREAM_FAULTS} > a client with very short deadlines does not open the circuit for others`,
     `${ENDPOINT}/retry-budget.test.ts > never allows more retries than 10 % of the requests plus 3 per second`,

@@ -168,7 +168,7 @@ const PROPERTIES: readonly Requirement[] = [
     'wire contract, MQTT 5 properties; MQTT 5 §3.3.2.3.6',
     'Correlation Data is returned unchanged.',
     `${CONTRACT} > the reply to a Response Topic has the unchanged body and the status`,
-    `${CONTRACT} > each of a thousand simultaneous requests gets its own answer exactly once`,
+    `${CONTRACT} > each of a thousand simultaneous requests receives its own answer exactly once`,
   ),
   met(
     'C-PROPERTY-3',

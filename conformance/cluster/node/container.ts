@@ -1,4 +1,4 @@
-// Runs a container: a process in the pod's network with a file system of its own, with probes and restarts.
+// Runs a container as a process with its own file system in the pod's network, with probes and restarts.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ export interface ContainerContext {
   readonly folder: string
   readonly traefik: string
   readonly resolvConf: string
-  /** Called after a change of the status. */
+  /** Called after a status change. */
   onChange(): void
 }
 
@@ -120,7 +120,7 @@ export class Container {
     return this.#process?.pid
   }
 
-  /** Memory limit of the current or last run; undefined without a limit, or if this machine permits none. */
+  /** Memory limit of the current or last run; undefined if there is no limit, or if this machine permits none. */
   get memory(): MemoryCage | undefined {
     return this.#cage
   }
@@ -237,7 +237,7 @@ export class Container {
     return child
   }
 
-  // The control group of the last run is kept until the next one, so that tests can read its memory usage.
+  // The control group of a run is kept until the next run, so that tests can read its memory usage.
   #makeCage(): MemoryCage | undefined {
     this.#cage?.remove()
     const limit = this.#spec.resources?.limits?.memory

@@ -1,4 +1,4 @@
-// Creates volumes as the kubelet does: files behind `..data`, replaced atomically, with their modes and groups.
+// Creates volumes as the kubelet does: files are behind `..data`, are replaced atomically, and have modes and groups.
 import {
   chmodSync,
   chownSync,
@@ -40,7 +40,7 @@ export class PodVolumes {
     return join(this.#folder, name)
   }
 
-  /** Creates all volumes, or updates those whose source has changed. @throws NotThereYet */
+  /** Creates all volumes, or updates the volumes whose source has changed. @throws NotThereYet */
   async refresh(pod: KubeObject): Promise<void> {
     for (const volume of pod.spec.volumes ?? []) await this.#refreshVolume(pod, volume)
   }
@@ -189,7 +189,7 @@ function makeDirectory(folder: string, group: number | undefined): void {
 }
 
 /**
- * Works like the kubelet's AtomicWriter: writes a new folder, redirects the link `..data` to it by one rename, and
+ * Works like the kubelet's AtomicWriter: writes a new folder, redirects the link `..data` to it in one rename, and
  * links the files of the volume through `..data`.
  */
 function writeAtomically(folder: string, files: readonly VolumeFile[], group: number | undefined): void {
