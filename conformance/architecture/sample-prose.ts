@@ -1,4 +1,4 @@
-// Draws a random sample of the repository's prose, for a reviewer who did not write it.
+// Draws a random sample of the repository's prose, for a reader who did not write it.
 import { parseSync, Visitor } from 'oxc-parser'
 import { Random } from '../fixtures/random.ts'
 import type { SourceFile } from './check-sources.ts'

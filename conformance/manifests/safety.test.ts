@@ -1,5 +1,5 @@
-// Checks safety properties of the objects: no unencrypted route if TLS is used, no queues beyond the memory limit, no pods that
-// cannot start.
+// Checks safety properties of the objects: no unencrypted route if TLS is used, no queues beyond the memory limit, no
+// pods that cannot start.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -130,7 +130,7 @@ describe('rejects', () => {
   ])('the configuration "%s" in the command inferwire manifests', async (text, what) => {
     const { code, stdout, stderr } = await inferwire(['manifests', '--config', configFile(text)])
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
-    expect(stderr).toContain(`connector.config ${what}`)
+    expect(stderr).toContain(`/inferwire.yaml ${what}`)
     expect(stderr).not.toMatch(/^ {4}at /m)
   })
 })
