@@ -72,7 +72,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > to a model with repeatable: false is answered from memory or with maybe_executed`,
     `${ADMISSION} > for %s is not answered from memory after the model server has stopped`,
     `${ADMISSION} > that is redelivered after a lost connection is not executed twice, with and without an id`,
-    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, within its size`,
+    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, without exceeding its size`,
   ),
   met(
     'D5-REPLY',
@@ -108,7 +108,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > one client with 100 times the load does not prevent answers to the others`,
     `${ADMISSION} > a client above its limit of requests in flight receives an error at once`,
     `${ADMISSION} > a rate limit allows the requests of one second at once`,
-    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most is rejected',
+    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
     'D7-RETRY',
