@@ -8,7 +8,10 @@ export interface Requirement {
   readonly source: string
   /** One sentence. Problem codes are in backticks. */
   readonly text: string
-  /** `file > title`, or `file > group > title`; the beginning of a title is enough. Together they prove the whole text. */
+  /**
+   * `file > title`, or `file > group > title`; the beginning of a title is enough. Together the tests prove the whole
+   * text.
+   */
   readonly tests?: readonly string[]
   /** Reason why it is not proven yet. */
   readonly gap?: string
