@@ -77,7 +77,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Secrets are printed as ***, and appear in no log, error or metric.',
     `${BAD_INPUT} > the broker's password is nowhere in the connector's output`,
-    'packages/connector/src/config/secret.test.ts > prints as *** in every way',
+    'packages/connector/src/config/secret.test.ts > is printed as *** in every form',
     'conformance/cli.test.ts > the password is nowhere in the output of the connector',
   ),
   met(

@@ -1,4 +1,4 @@
-// The output of `inferwire config print`. That it loads again as the same configuration: fuzz.test.ts.
+// Tests the output of `inferwire config print`. fuzz.test.ts tests that loading it results in the same configuration.
 import { expect, test } from 'vitest'
 import { allOptions } from './all-options.ts'
 import { loadConfig } from './load.ts'
@@ -18,7 +18,7 @@ const SMALL: ConfigInput = {
   },
 }
 
-test('shows first what differs from the defaults, with the password masked, and nothing else', () => {
+test('first shows only the options that differ from the defaults, with the password masked', () => {
   const lines = printed(SMALL, { INFERWIRE_BROKER_PASSWORD: 'canary' })
   expect(lines.slice(0, lines.indexOf(''))).toEqual([
     '# Differs from the defaults',
@@ -36,7 +36,7 @@ test('shows first what differs from the defaults, with the password masked, and 
   ])
 })
 
-test('lists every other option as a comment of one line, advanced ones last', () => {
+test('lists every other option as a one-line comment, advanced options last', () => {
   const lines = printed(SMALL)
   for (const { path, text } of allOptions()) {
     const key = path.join('.')
@@ -50,7 +50,7 @@ test('lists every other option as a comment of one line, advanced ones last', ()
   expect(lines.indexOf('# broker.keepAliveSeconds: 30')).toBeGreaterThan(advanced)
 })
 
-test('shows the value of a default that depends on other options, and words for one without a value', () => {
+test('shows the value of a default that depends on other options, and words for a default without a value', () => {
   const lines = printed(SMALL)
   expect(lines).toContain('# broker.clientId: inferwire-plant-7')
   expect(lines).toContain('# models.*.modelName: (the name in models)')

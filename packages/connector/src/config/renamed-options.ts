@@ -1,4 +1,4 @@
-// The options that had another name. A former name is no alias: it is rejected with the new name.
+// Lists the renamed options. A former name is not an alias: it is rejected, and the message contains the new name.
 
 /** An option that was renamed. */
 export interface RenamedOption {
@@ -23,13 +23,13 @@ export const RENAMED_OPTIONS: readonly RenamedOption[] = [
   },
 ]
 
-/** The renamed option whose former name is `key` in this section, or undefined. */
+/** Returns the renamed option whose former name is `key` in this section, or undefined. */
 export function renamedOption(section: readonly PropertyKey[], key: string): RenamedOption | undefined {
   const path = section.map((part, index) => (index === 1 && section[0] === 'models' ? '*' : String(part)))
   return RENAMED_OPTIONS.find((option) => option.before === key && option.section === path.join('.'))
 }
 
-/** The message of the mistake: `"protocol" is now "protocolVersion"`. */
+/** Returns the message of the mistake: `"protocol" is now "protocolVersion"`. */
 export function renamedMessage({ before, now, remark = '' }: RenamedOption): string {
   return `"${before}" is now "${now}"${remark}`
 }

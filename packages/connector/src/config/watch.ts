@@ -24,7 +24,7 @@ export function watchConfig(path: string, onChange: () => void): { stop(): void 
   return { stop: () => clearInterval(timer) }
 }
 
-// Undefined while the file is being replaced.
+// Returns undefined while the file is being replaced.
 function identityOf(path: string): string | undefined {
   try {
     const { ino, mtimeMs, size } = statSync(path)
