@@ -28,7 +28,7 @@ test('reads a long text that is truncated within an escape sequence', () => {
   }
 })
 
-test('cuts each string in a JSON body after its first line and leaves everything else unchanged', () => {
+test('truncates each string in a JSON body after its first line, and leaves everything else unchanged', () => {
   const body = '{ "error" : "boom\\nAt: /a.py", "cause":["x\\r\\n/b","one line"], "n":9007199254740993 }'
   expect(shown(body)).toBe('{ "error" : "boom", "cause":["x","one line"], "n":9007199254740993 }')
 })
@@ -47,7 +47,7 @@ test.each([
   expect(shown(text)).toBe(line)
 })
 
-test('cuts the strings in a JSON body that begins with a byte order mark', () => {
+test('truncates the strings in a JSON body that begins with a byte order mark', () => {
   expect(shown('\ufeff{"error":"boom\\nAt: /a.py"}')).toBe('\ufeff{"error":"boom"}')
 })
 
@@ -57,7 +57,7 @@ test('does not copy a body that needs no change, in any encoding', () => {
   }
 })
 
-test('preserves the bytes of other charsets when it cuts a body', () => {
+test('preserves the bytes of other charsets when it truncates a body', () => {
   expect(shown('f\xfcr\n/a.py', 'latin1')).toBe('f\xfcr')
   expect(shown('{"error":"f\xfcr \\u20ac\\n/a.py","x":"\xfc"}', 'latin1')).toBe(
     '{"error":"f\xfcr \\u20ac","x":"\xfc"}',

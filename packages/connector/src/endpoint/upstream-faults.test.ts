@@ -1,4 +1,4 @@
-// All kinds of failures of a real server: the number of calls, the outcome, and the state of the circuit.
+// For each kind of failure of a real server: the number of calls, the outcome, and the state of the circuit.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
@@ -29,11 +29,12 @@ const good = says(200, '{"predictions":[1]}', { 'content-type': 'application/jso
 
 interface Faulty {
   readonly url: string
-  /** Requests received completely. */
+  /** Number of requests that the server received completely. */
   seen: number
 }
 
-// The server answers correctly once, which warms the circuit, then badly the given number of times, then correctly.
+// The server answers once correctly, which warms the circuit, then with the fault the given number of times, and then
+// correctly again.
 async function startServer(bad: Answer, times: number): Promise<Faulty> {
   let left = times
   const server = createServer((request, response) => {
@@ -149,7 +150,7 @@ describe.each<{
     isDown: true,
   },
   {
-    fault: 'a cut in the answer',
+    fault: 'a truncated answer',
     bad: cut,
     mended: 'if repeatable',
     code: 'upstream_unreachable',
@@ -178,14 +179,14 @@ describe.each<{
     isDown: true,
   },
   {
-    fault: '503 of a gateway',
+    fault: 'a 503 of a gateway',
     bad: says(503, 'no healthy upstream'),
     mended: 'always',
     code: 'upstream_unreachable',
     isDown: true,
   },
   {
-    fault: '503 of a server that starts',
+    fault: 'a 503 of a starting server',
     bad: says(503, '{"error":"x"}', JSON_TYPE),
     mended: 'always',
     code: 'model_not_ready',
@@ -244,7 +245,7 @@ describe.each<{
   })
 })
 
-test.each([true, false])('retries a refused connection, repeatable: %s', async (isRepeatable) => {
+test.each([true, false])('retries a refused connection (repeatable: %s)', async (isRepeatable) => {
   const server = createTcpServer()
   const url = await listen(server)
   server.close()

@@ -1,4 +1,4 @@
-// When a circuit opens, what it admits, and when it closes. The clock is fake; the server is a list of outcomes.
+// Tests when a circuit opens, admits probes and closes. The clock is fake; the server is a list of outcomes.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
@@ -137,7 +137,7 @@ test('an open circuit rejects requests at once, with the time to wait before a r
   expect(calls).toBe(asked)
 })
 
-test('after the wait exactly one request probes the server', async () => {
+test('after the wait, exactly one request probes the server', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(199)
   expect(await ask()).toMatchObject({ code: 'circuit_open', retryAfterMs: 1 })
@@ -172,13 +172,13 @@ test('each failed probe doubles the wait, up to the maximum', async () => {
   expect(lines).toHaveLength(1)
 })
 
-test('jitter shortens a wait by half at most', async () => {
+test('jitter shortens a wait by at most half', async () => {
   start({ random: () => 0 })
   await openIt()
   expect(await ask()).toMatchObject({ retryAfterMs: 100 })
 })
 
-test('a hanging probe delays the next one by the maximum wait at most', async () => {
+test('a hanging probe delays the next probe by at most the maximum wait', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   const first = hang()
@@ -242,7 +242,7 @@ test('an error of the model closes the circuit, because the server responds', as
   expect(circuit.state).toBe(0)
 })
 
-test('after a cancelled probe the next request is a probe', async () => {
+test('after a cancelled probe, the next request is a probe', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   const probe = hang()
@@ -318,13 +318,13 @@ test("a gateway's error never closes an open circuit, warm or not", async () => 
   expect(circuit.state).toBe(2)
 })
 
-test('with failuresMax 0 the circuit never opens', async () => {
+test('with failuresMax 0, the circuit never opens', async () => {
   start({ failuresMax: 0 })
   await fail(100, REFUSED)
   expect(circuit.state).toBe(0)
 })
 
-test('the circuit needs no timer, and disappears from the figures with its model', async () => {
+test('the circuit uses no timer, and disappears from the figures when its model is removed', async () => {
   await openIt()
   expect(vi.getTimerCount()).toBe(0)
   const successor = new Circuit(options)

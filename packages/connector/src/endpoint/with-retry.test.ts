@@ -1,4 +1,4 @@
-// Whether, when and how often a failed call is retried. The clock is fake; the errors are those of the endpoint.
+// Tests whether, when and how often a failed call is retried. The clock and the endpoint's errors are simulated.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { RequestDeadline } from '../admission/index.ts'
@@ -31,7 +31,7 @@ interface Trial {
   readonly deadline: RequestDeadline
 }
 
-// The server fails in these ways, in turn, then succeeds. `random` is 1, so each wait has its maximum length.
+// The server fails with each of these errors in turn, then succeeds. `random` is 1, so each wait is of maximum length.
 function ask(failures: readonly Error[], overrides: Partial<RetryOptions> = {}, budgetMs = 30_000): Trial {
   const startedAtMs = performance.now()
   const calledAtMs: number[] = []

@@ -35,6 +35,6 @@ test.each([
   ['nothing', ''],
   ['only a beginning', '{"error":"boom'],
   ['only an end', '{"error":"boom\\"}'],
-])('does not take a model output for an error: %s', (_what, body) => {
+])("does not mistake a model's output for an error: %s", (_what, body) => {
   expect(isError(body)).toBe(false)
 })

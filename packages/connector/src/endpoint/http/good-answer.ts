@@ -1,4 +1,4 @@
-// Validates a successful response, and keeps its body unchanged and its type as labelled.
+// Validates a successful response. Its body remains unchanged, and its type remains as labelled.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import {
@@ -26,7 +26,7 @@ export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boo
   return { status, body: answer.body, contentType, inferenceHeaderContentLength }
 }
 
-// An empty body, as with 204 (RFC 9110 §15.3.5), is no inference result.
+// An empty body, as with 204 (RFC 9110 §15.3.5), is not an inference result.
 function checkBody({ status, body, coding }: HttpAnswer, address: string, isReadiness: boolean): void {
   if (body.length === 0) {
     if (isReadiness) return

@@ -29,7 +29,7 @@ test.each([
   ['a query', `${MODELS}/m:predict`, '/v1/models/m:predict/?next=/login'],
   ['nothing', `${MODELS}/m:predict`, ''],
   ['no URL', `${MODELS}/m:predict`, 'http://['],
-])('does not take a redirect for a login: %s', (_what, url, location) => {
+])('does not mistake a redirect for a login: %s', (_what, url, location) => {
   expect(codeOf(url, location)).toBe('upstream_invalid_response')
 })
 
