@@ -24,7 +24,7 @@ beforeEach(async () => {
     circuitOpens: 11,
     circuit: { state: 2 },
   })
-  // No longer exposed.
+  // This model is no longer exposed.
   telemetry.upstream('gone').retries = 1
   telemetry.isConnected = true
   const exposition = new Exposition(telemetry, () => ({
@@ -105,7 +105,7 @@ test('returns 404 for other paths, and 405 for methods other than GET and HEAD',
   expect(await get('/livez', { method: 'HEAD' })).toEqual([200, ''])
 })
 
-// fetch does not allow setting Host.
+// `fetch` does not allow setting Host.
 const statusFor = (url: string, host: string): Promise<number | undefined> =>
   new Promise((resolve, reject) => {
     request(`${url}/metrics`, { headers: { host }, agent: false }, (response) => {

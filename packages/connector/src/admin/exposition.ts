@@ -2,18 +2,18 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Histogram, OperationFigures, Telemetry, UpstreamFigures } from '../telemetry/index.ts'
 
-/** The state of the rooms at the moment of the scrape. */
+/** The state of the rooms at the time of the scrape. */
 export interface LiveState {
   readonly version: string
-  /** Requests received and not yet settled. */
+  /** Number of requests received and not yet settled. */
   readonly inFlight: number
-  /** Deliveries whose PUBACK has not been sent. */
+  /** Number of deliveries whose PUBACK has not been sent. */
   readonly unacknowledged: number
-  /** Publishes of the main session that the broker has not acknowledged. */
+  /** Number of messages published by the main session that the broker has not acknowledged. */
   readonly unpublished: number
   /** Bytes held by requests in flight and by their replies. */
   readonly bytesInFlight: number
-  /** Bytes of the replies kept for repeated requests. */
+  /** Bytes of the replies stored for repeated requests. */
   readonly replyCacheBytes: number
   readonly gates: readonly { readonly model: string; readonly running: number; readonly waiting: number }[]
 }
@@ -122,7 +122,7 @@ export class Exposition {
     this.#one(
       'inferwire_reply_cache_bytes',
       'gauge',
-      'Bytes of the replies kept for repeated requests (limits.duplicates.bytesMax).',
+      'Bytes of the replies stored for repeated requests (limits.duplicates.bytesMax).',
       () => state().replyCacheBytes,
     )
     this.#one(
@@ -134,7 +134,7 @@ export class Exposition {
     this.#one(
       'inferwire_poison_requests_total',
       'counter',
-      'Requests set aside because each attempt ended the process.',
+      'Requests set aside because each attempt crashed the process.',
       () => telemetry.poisonRequests,
     )
     this.#one(
@@ -148,7 +148,7 @@ export class Exposition {
   #registerModelServers(): void {
     this.#histogram(
       'inferwire_upstream_request_duration_seconds',
-      'Duration of a call to the model server, with its retries.',
+      'Duration of a call to the model server, including retries.',
       (f) => f.upstream,
     )
     this.#perGate(
@@ -196,7 +196,7 @@ export class Exposition {
     this.#one(
       'inferwire_mqtt_lost_sessions_total',
       'counter',
-      'Number of times the broker lost a session, lanes included, and its queued requests.',
+      'Number of times the broker lost a session, including those of lanes, with its queued requests.',
       () => telemetry.lostSessions,
     )
     this.#one(
@@ -241,7 +241,7 @@ export class Exposition {
     )
   }
 
-  // prom-client accepts any object of this shape, so the counters stay plain numbers between scrapes.
+  // prom-client accepts any object with these members, so the counters are plain numbers between scrapes.
   #add(name: string, type: MetricType, help: string, samples: () => Sample[]): void {
     const metric = {
       name,
