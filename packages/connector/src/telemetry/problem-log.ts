@@ -8,10 +8,10 @@ interface Window {
 }
 
 const WINDOW_MS = 1_000
-// Names come from the configuration, but a late report can bring back the name of a removed model.
+// The configuration bounds the names, but a late report can add the name of a removed model again.
 const WINDOWS_MAX = 10_000
 
-/** Logs problems, with the number of suppressed lines. Bounded by `WINDOWS_MAX`: the oldest window is dropped. */
+/** Logs problems, with the number of suppressed lines. Above `WINDOWS_MAX` windows, the oldest is dropped. */
 export class ProblemLog {
   readonly #log: Log
   readonly #windows = new Map<string, Window>()
@@ -36,7 +36,7 @@ export class ProblemLog {
       return
     }
     const suppressed = window?.suppressed ?? 0
-    // Deleted first, so that the map stays ordered by the start of the windows.
+    // Delete the window first, so that the map remains ordered by the start of the windows.
     this.#windows.delete(key)
     this.#windows.set(key, { untilMs: nowMs + WINDOW_MS, suppressed: 0 })
     if (this.#windows.size > WINDOWS_MAX) this.#windows.delete(this.#windows.keys().next().value!)
