@@ -1,4 +1,4 @@
-// A complete connector on the embedded broker, with a model server that answers at once or when the test releases it.
+// Tests a complete connector on the embedded broker. The model server answers at once, or when the test triggers it.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'

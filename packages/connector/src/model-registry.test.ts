@@ -1,4 +1,4 @@
-// Models that are added, changed and removed, with real model servers.
+// Adds, changes and removes models, with real model servers.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -128,7 +128,7 @@ test('sets and removes a single model, with its card, its table entry and its fi
   expect(() => table.find('iris')).toThrow('is not exposed here')
 })
 
-test('a removed model finishes its requests; then its figures are dropped', async () => {
+test('a removed model finishes its requests before its figures are dropped', async () => {
   const server = await startServer()
   let answer!: () => void
   const reached = new Promise<void>((resolve) => {
@@ -271,7 +271,7 @@ test('updates card and operations when a server returns with a different model',
   expect(events()).toContain('model_changed')
 })
 
-test('queries the server again even if a retry made up for the failure', async () => {
+test('queries the server again even if a retry succeeded after the failure', async () => {
   const server = await startServer()
   registry.set('iris', configOf({ url: server.url }))
   await registry.allExposed()

@@ -25,7 +25,7 @@ test('takes over the lock of a killed process', async () => {
   lock?.release()
 })
 
-test('returns no lock for a folder that cannot hold a socket', async () => {
+test('returns no lock for a folder that cannot contain a socket', async () => {
   writeFileSync(join(folder, 'file'), '')
   expect(await StateLock.take(join(folder, 'file'))).toBeUndefined()
   expect(await StateLock.take(join(folder, 'x'.repeat(200)))).toBeUndefined()

@@ -1,11 +1,11 @@
-// Locks the state folder for one process. Two connectors with one client identifier would take over each other's
-// session and read each other's journal and kept requests.
+// Locks the state folder for one process. Two connectors with the same client identifier would take over each other's
+// session, and read each other's journal and stored requests.
 import { mkdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-/** Another process holds the lock. */
+/** The error if another process holds the lock. */
 export class StateInUse extends Error {
   /** Process id of the holder. */
   readonly pid: string
@@ -20,8 +20,8 @@ export class StateInUse extends Error {
 const SOCKET_PATH_BYTES_MAX = 103
 
 /**
- * A lock made of a Unix socket. Unlike a file with a process id, it ends with its process even if that is killed, and
- * a reused process id cannot be mistaken for the holder.
+ * A lock based on a Unix socket. Unlike a file with a process id, the lock ends with its process even if the process is
+ * killed, and a reused process id cannot be mistaken for the holder.
  */
 export class StateLock {
   readonly #server: Server
@@ -30,7 +30,7 @@ export class StateLock {
     this.#server = server
   }
 
-  /** Takes the lock. Undefined if the folder cannot hold a socket: the connector starts anyway. @throws StateInUse */
+  /** Takes the lock. Returns undefined if the folder cannot contain a socket. @throws StateInUse */
   static async take(folder: string): Promise<StateLock | undefined> {
     const path = join(folder, 'lock')
     if (process.platform === 'win32' || Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) return undefined
@@ -39,7 +39,7 @@ export class StateLock {
     const server = createServer((socket) => socket.on('error', () => {}).end(String(process.pid)))
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
-      // Left behind by a killed process.
+      // A killed process leaves its socket behind.
       rmSync(path, { force: true })
       await new Promise<void>((resolve, reject) => server.on('error', reject).listen(path, resolve))
     } catch {

@@ -43,7 +43,8 @@ export function modelUrlMistake(value: string): string | undefined {
   return hasTail(value) ? 'a URL without a query or fragment' : undefined
 }
 
-// A path of only `/v2` is a mistake. After other segments `v2` may belong to the prefix: a service's second version.
+// A path that is only the root of a dialect is a mistake. After other segments it may belong to the prefix, for example
+// as the second version of a service.
 function goesIntoDialect(pathname: string, path: string): boolean {
   const root = path.slice(0, path.indexOf('/', 1))
   return `${pathname}/`.includes(`${path}/`) || pathname.replace(/\/+$/, '') === root
@@ -62,7 +63,7 @@ export function originOf(modelUrl: string): string {
   return `${protocol}//${host}`
 }
 
-/** Returns the path of the models in each dialect, such as `/v2/models`. */
+/** Returns the path of the models in each dialect, which ends in `/models`. */
 export function modelPaths(): string[] {
   const paths = Object.values<DialectKind>(DIALECTS).flatMap(({ routes }) => routes.metadata?.path ?? [])
   return paths.map((path) => path.replace(/\/\{model\}.*$/, '')).sort()
