@@ -80,6 +80,12 @@ describe('charts/inferwire', () => {
     ],
     ['an option out of range', { config: { admin: { port: 70_000 } } }, '/config/admin/port'],
     ['a model without a URL', { config: { models: { iris: {} } } }, '/config/models/iris'],
+    [
+      'a model URL without a scheme',
+      { config: { models: { iris: { url: 'foo' } } } },
+      '/config/models/iris/url',
+    ],
+    ['a broker URL of HTTP', { config: { broker: { url: 'http://broker' } } }, '/config/broker/url'],
     ['text for a number', { replicaCount: '2' }, '/replicaCount'],
     ['a number for a version', { mosquitto: { version: 2.1 } }, '/mosquitto/version'],
     ['an unknown value of expose', { mosquitto: { expose: 'ingress' } }, '/mosquitto/expose'],

@@ -225,6 +225,11 @@ describe('commands without a broker', () => {
       code: 0,
       stdout: /1 model \(iris\)/,
     })
+    writeFileSync(file, JSON.stringify({ models: { iris: { url } }, policy: { allow: [] } }))
+    expect(await inferwire(['config', 'check', '-c', file])).toMatchObject({
+      code: 0,
+      stderr: 'warning: policy.allow: is empty: no client may use any model\n',
+    })
     const env = { INFERWIRE_BROKER_USERNAME: 'ann', INFERWIRE_BROKER_PASSWORD: 'secret' }
     const printed = await inferwire(['config', 'print', '-c', file], { env })
     expect(printed.stdout).toMatch(/username: ann\n/)
@@ -263,6 +268,8 @@ describe('commands without a broker', () => {
   test.each([
     [['conect'], /Did you mean connect/],
     [['models', 'lss'], /Did you mean ls/],
+    [['doctor', '--help'], /^error: unknown command 'doctor'/],
+    [['help', 'nope'], /^error: unknown command 'nope'/],
     [['connect', '--modle', 'a=b'], /Did you mean --model/],
     [['connect', 'extra'], /too many arguments/],
     [['completion', 'tcsh'], /bash, zsh, fish/],

@@ -180,6 +180,14 @@ describe('infer reports what failed and what to do, and exits with the matching 
       '2',
     ])
     expect(stderr).toMatch(/^error: .*broker_unreachable.*\n {7}Check -h and -p/)
+    expect(stderr).not.toContain('INFERWIRE_BROKER_URL')
+    expect(code).toBe(69)
+  })
+
+  test('an unreachable broker of an environment variable', async () => {
+    const env = { INFERWIRE_BROKER_URL: `mqtt://127.0.0.1:${await freePort()}` }
+    const { code, stderr } = await inferwire(['models', 'ls'], { env })
+    expect(stderr).toContain(' The address is that of INFERWIRE_BROKER_URL. (broker_unreachable)')
     expect(code).toBe(69)
   })
 

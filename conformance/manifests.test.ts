@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { loadConfig } from '@inferwire/connector'
 import {
   EXAMPLE_PASSWORD_FILE,
+  entryPorts,
   manifestParts,
   manifests,
   mosquittoConf,
@@ -212,6 +213,13 @@ describe('the objects', () => {
     ['a Gateway with TLS', { broker: { expose: 'gateway', tls: TLS } }, 'broker.tls'],
     ['a host that closes the rule', { broker: { tls: { ...TLS, host: '*`)' } } }, 'broker.tls.host'],
     ['an observer with ACL rules', { broker: { observers: ['a\ntopic #'] } }, 'broker.observers'],
+    [
+      "the connector's user as an observer",
+      { broker: { observers: ['edge'] }, connector: { config: { broker: { username: 'edge' } } } },
+      'broker.observers',
+    ],
+    ["a port of Traefik's own", { broker: { externalPort: 8443 } }, 'broker.externalPort'],
+    ['a privileged port of Traefik', { broker: { externalPort: 443 } }, 'broker.externalPort'],
     ['no broker at all', { broker: false }, 'connector.config'],
     ['no probes', { connector: { config: { admin: { enabled: false } } } }, 'connector.config'],
     ['a port without exposure', { broker: { expose: 'none', externalPort: 1883 } }, 'broker.externalPort'],
@@ -225,6 +233,23 @@ describe('the objects', () => {
       expect.objectContaining({ constructor: OptionError, option }) as Error,
     )
   })
+})
+
+test('a repeated observer is in the access rules once', () => {
+  const [config] = manifests({ broker: { observers: ['ann', 'ann'] } })
+  expect(String(at(config!['data'], 'acl.txt')).match(/^user ann$/gm)).toHaveLength(1)
+})
+
+test('the example of a model contains no file names', () => {
+  const example = { operation: 'predict', body: { xFile: '/nope' } }
+  const connector = { config: { models: { iris: { ...MODELS.iris, example } } } }
+  expect(() => manifests({ connector })).not.toThrow()
+})
+
+test('the entry point that is not in use is omitted if it has the same port', () => {
+  expect(entryPorts({ externalPort: 8883 })).toEqual({ mqtt: 8883 })
+  expect(entryPorts({ externalPort: 5883, tls: TLS })).toEqual({ mqtts: 5883 })
+  expect(entryPorts({ externalPort: 8884, tls: TLS })).toEqual({ mqtt: 5883, mqtts: 8884 })
 })
 
 describe('the policy', () => {
@@ -330,11 +355,45 @@ describe('inferwire manifests', () => {
   })
 
   test('mentions that Traefik needs another port as well', async () => {
-    const { code, stderr } = await inferwire(['manifests', '--only', 'mosquitto', '--port', '1883'])
+    const argv = ['--only', 'mosquitto', '--existing-secret', '--port', '1883']
+    const { code, stderr } = await inferwire(['manifests', ...argv])
     expect({ code, stderr }).toEqual({
       code: 0,
-      stderr: expect.stringContaining('Traefik must listen on port 1883.') as string,
+      stderr:
+        'Traefik must listen on port 1883. For the values of its Helm chart: ' +
+        'inferwire manifests --only traefik --port 1883\n',
     })
+  })
+
+  test('warns of a broker without users', async () => {
+    const flags = ['--model', 'iris=http://iris']
+    expect((await inferwire(['manifests', ...flags])).stderr).toMatch(
+      /^warning: no --password-file: the broker will reject every client, [^\n]+--existing-secret\.\n$/,
+    )
+    await printed([...flags, '--existing-secret'])
+    await printed([...flags, '--only', 'connector'])
+  })
+
+  test('warns if the configuration names another broker', async () => {
+    const config = join(tempFolder('manifests'), 'inferwire.yaml')
+    writeFileSync(config, 'broker: { url: mqtt://broker.example }\n')
+    const flags = ['--config', config, '--existing-secret']
+    expect((await inferwire(['manifests', ...flags])).stderr).toBe(
+      `warning: ${config} connects the connector to another broker, broker.example. ` +
+        'To print no broker, use --only connector.\n',
+    )
+    await printed(['--config', config, '--only', 'connector'])
+    await printed([...flags, '--mosquitto-namespace', 'example', '--only', 'mosquitto'])
+  })
+
+  test('explains that the Secret of the connector contains its password', async () => {
+    const config = join(tempFolder('manifests'), 'inferwire.yaml')
+    writeFileSync(config, 'broker: { passwordFile: /run/secrets/password }\n')
+    const { code, stderr } = await inferwire(['manifests', '--config', config, '--only', 'connector'])
+    expect(code).toBe(64)
+    expect(stderr).toContain(
+      'Remove the option: the Secret inferwire-broker provides the password (key `password`).',
+    )
   })
 
   test('names the mounts, and the flag that adds one, if a file is not mounted', async () => {
@@ -344,7 +403,7 @@ describe('inferwire manifests', () => {
     const { code, stderr } = await inferwire(['manifests', ...flags])
     expect(code).toBe(64)
     expect(stderr).toContain(
-      'connector.config has broker.tls.caFile "/etc/secrets/ca/ca.crt", but no volume is mounted there. ' +
+      `${config} has broker.tls.caFile "/etc/secrets/ca/ca.crt", but no volume is mounted there. ` +
         'Mounted: /etc/inferwire/config, /etc/inferwire/broker, /etc/secrets/iris',
     )
     expect(stderr).toContain('--mount-secret NAME=FOLDER')
@@ -355,15 +414,33 @@ describe('inferwire manifests', () => {
     [['--mount-secret', 'ca=etc/ca'], 64, 'expected an absolute path'],
     [['--mount-secret', 'ca=/etc/inferwire'], 64, 'overlaps with the mount /etc/inferwire/config'],
     [['--port', '65536'], 64, 'expected a port from 1 to 65535'],
-    [['--image', 'inferwire'], 64, 'connector.image is "inferwire"'],
+    [['--image', 'inferwire'], 64, '--image is "inferwire"'],
     [['--expose', 'ingress'], 64, 'traefik'],
     [['--replicas', 'two'], 64, 'whole number'],
     [['--tls-host', 'a.b'], 64, 'must be used together'],
-    [['--expose', 'gateway', '--tls-host', 'a.b', '--tls-secret', 'c'], 64, 'broker.tls cannot be used'],
+    [
+      ['--expose', 'gateway', '--tls-host', 'a.b', '--tls-secret', 'c'],
+      64,
+      '--tls-host cannot be used with --expose gateway',
+    ],
     [['--existing-secret', '--secret'], 64, 'cannot be combined'],
+    [['--existing-secret', '--password-file', '/nowhere'], 64, 'cannot be combined'],
+    [['--expose', 'none', '--port', '1884'], 64, '--port has no effect with --expose none'],
+    [['--port', '8443'], 64, '--port is 8443, the port of Traefik\'s entry point "websecure"'],
+    [['--memory', '8'], 64, '--memory is 8'],
+    [['--namespace', 'A'], 64, '--namespace is "A"'],
+    [['--observer', 'inferwire'], 64, '--observer contains "inferwire"'],
+    [['--only', 'mosquitto', '--model', 'a'], 64, '--model has no effect with --only mosquitto'],
+    [
+      ['--only', 'connector', '--secret', '--password-file', '/nowhere'],
+      64,
+      '--secret, --password-file have no effect with --only connector',
+    ],
+    [['--only', 'traefik', '--memory', '512'], 64, '--memory has no effect with --only traefik'],
     [['--password-file', '/nowhere'], 66, '/nowhere'],
     [['--config', '/nowhere.yaml'], 78, '/nowhere.yaml'],
     [['--model', 'iris'], 78, 'expected NAME=URL'],
+    [['--model', 'iris=foo'], 78, 'command line: models.iris.url: "foo"'],
   ])('%j ends with %i and a remedy', async (flags, code, what) => {
     const ended = await inferwire(['manifests', ...flags])
     expect(ended).toMatchObject({ code, stdout: '' })

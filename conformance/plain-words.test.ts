@@ -23,6 +23,7 @@ describe('the repository', () => {
       'conformance/requirements/delivery.ts',
       'scripts/check.mjs',
       'bench/README.md',
+      'docs/reference/problems.md',
       'charts/inferwire/values.yaml',
       'README.md',
     ]) {

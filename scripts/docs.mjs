@@ -1,10 +1,11 @@
 // `npm run docs`: writes the generated reference pages; with --check it only lists the ones that are out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { configJsonSchema, configMarkdown } from '@inferwire/connector'
+import { configJsonSchema, configMarkdown, describeMetrics } from '@inferwire/connector'
 import { DIALECTS, OPERATIONS, PROBLEMS } from '@inferwire/protocol'
 
 const FOLDER = new URL('../docs/reference/', import.meta.url).pathname
+const LINE_LENGTH_MAX = 120
 const NOTE = (source) => `<!-- Generated from ${source} by \`npm run docs\`. Do not edit. -->`
 
 function table(head, rows) {
@@ -13,6 +14,17 @@ function table(head, rows) {
 
 function line(cells) {
   return `| ${cells.map((cell) => String(cell ?? '').replaceAll('|', '\\|')).join(' | ')} |`
+}
+
+// As prettier wraps the pages that are not generated.
+function wrapped(paragraph) {
+  const lines = ['']
+  for (const word of paragraph.split(' ')) {
+    const longer = `${lines.at(-1)} ${word}`.trimStart()
+    if (longer.length > LINE_LENGTH_MAX) lines.push(word)
+    else lines[lines.length - 1] = longer
+  }
+  return lines.join('\n')
 }
 
 function problemsPage() {
@@ -27,7 +39,7 @@ function problemsPage() {
 
 ${NOTE('packages/protocol/src/problem.ts')}
 
-Values of the user property \`code\` of an error reply, and of the member \`code\` of its body. A reply with \`upstream_error\` has the model server's own status and body. "Retry" means that the same request may succeed later.
+${wrapped('Values of the user property `code` of an error reply, and of the member `code` of its body. A reply with `upstream_error` has the model server\'s own status and body. "Retry" means that the same request may succeed later.')}
 
 ${table(['code', 'status', 'retry', 'when', 'what to do'], rows)}
 `
@@ -46,9 +58,56 @@ function operationsPage() {
 
 ${NOTE('packages/protocol/src/operation.ts and packages/protocol/src/dialect/')}
 
-The third level after \`request\` in a request topic. The default is the model card's \`default_operation\`. The other columns show the HTTP request to the model server; the part in brackets is present only for \`{model}@{version}\`. If a model server supports several protocols, the first column that has the operation is used.
+${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The columns V2 and V1 show the call to the model server; the part in brackets only for `{model}@{version}`. If a server supports both versions, V2 is used if it has the operation.")}
 
 ${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows)}
+`
+}
+
+const ALERTS = [
+  ['inferwire_mqtt_connected == 0', 'for 2 minutes: the connector has no session with the broker'],
+  [
+    'increase(inferwire_mqtt_lost_sessions_total[10m]) > 0',
+    'the broker lost a session and its queued requests',
+  ],
+  [
+    'min_over_time(inferwire_upstream_circuit_state[2m]) > 0',
+    'a model server fails; its requests are answered `circuit_open`',
+  ],
+  [
+    'increase(inferwire_unanswered_requests_total[10m]) > 0',
+    'requesters get no reply: check the log, the topics of the clients, and the ACL of the connector',
+  ],
+  [
+    'increase(inferwire_poison_requests_total[10m]) > 0',
+    'a request crashed the connector repeatedly and was set aside',
+  ],
+]
+
+async function metricsPage() {
+  const metrics = await describeMetrics()
+  const rows = metrics.map(({ name, type, labels, help }) => [
+    `\`${name}\``,
+    type,
+    labels.map((label) => `\`${label}\``).join(', '),
+    help,
+  ])
+  return `# Metrics
+
+${NOTE('packages/connector/src/admin/exposition.ts')}
+
+${wrapped('The connector serves these metrics at `/metrics` in the Prometheus text format, in addition to the process metrics of Node.js (`process_*` and `nodejs_*`). The address is set by `admin.host` and `admin.port`. A histogram has the unit seconds; all counters start at 0 when the process starts.')}
+
+${wrapped('The label `model` is the name on topics, `operation` is one of the [operations](operations.md), and `code` is `ok` or one of the [problem codes](problems.md). A request for a model that is not exposed has the label `_unknown`.')}
+
+${table(['metric', 'type', 'labels', 'meaning'], rows)}
+
+## Suggested alerts
+
+${table(
+  ['expression', 'meaning'],
+  ALERTS.map(([expression, meaning]) => [`\`${expression}\``, meaning]),
+)}
 `
 }
 
@@ -56,6 +115,7 @@ const pages = {
   'configuration.md': configMarkdown(),
   'problems.md': problemsPage(),
   'operations.md': operationsPage(),
+  'metrics.md': await metricsPage(),
   'inferwire.schema.json': `${JSON.stringify(configJsonSchema(), null, 2)}\n`,
 }
 

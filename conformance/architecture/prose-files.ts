@@ -8,12 +8,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 const SKIPPED_FOLDERS = new Set(['node_modules', 'dist', 'corpus', 'planted'])
 /** Generated from sources that are read; and this checker, which lists the words that it forbids. */
-const SKIPPED = [
-  /^docs\/reference\//,
-  /^resources\//,
-  /^charts\/inferwire\/templates\//,
-  /\/plain-words[^/]*$/,
-]
+const SKIPPED = [/^resources\//, /^charts\/inferwire\/templates\//, /\/plain-words[^/]*$/]
 const READ = /\.(?:md|[cm]?[jt]s|c|py|yaml|yml)$|(?:^|\/)Dockerfile$/
 
 /** Files below the given paths, which are relative to the repository's root; by default all. */

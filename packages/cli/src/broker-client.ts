@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT_MAX_MS = 10_000
  * @throws InferwireError `broker_unreachable`, `not_authorized`; CliError for options that the SDK rejects
  */
 export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
-  const { connect } = await import('@inferwire/client')
+  const { connect, InferwireError } = await import('@inferwire/client')
   process.once('SIGINT', () => process.exit(EXIT.interrupted))
   const { timeoutMs } = target
   const client = await connect(target.url, {
@@ -41,7 +41,12 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
     mqttVersion: target.mqttVersion,
     connectTimeoutMs: Math.min(timeoutMs, CONNECT_TIMEOUT_MAX_MS),
     ca: target.caFile === undefined ? undefined : readCaFile(target.caFile),
-  }).catch(refusedOption)
+  }).catch((error: unknown): never => {
+    if (!(error instanceof InferwireError) || target.urlVariable === undefined) return refusedOption(error)
+    const { code, message, retryable, cause } = error
+    const where = ` The address is that of ${target.urlVariable}.`
+    throw new InferwireError(code, `${message}${where}`, { retryable, cause })
+  })
   const topicOf = (model: string): string => target.topics.card(model)
   const cards = (): Promise<ReceivedCard[]> => client.models({ timeoutMs, onUnreadable: warn })
   const warn = (name: string, mistake: string): void => {
@@ -51,7 +56,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   }
   return {
     cards,
-    statuses: () => client.connectors({ timeoutMs }).catch(() => []),
+    statuses: () => client.connectors({ timeoutMs }).catch(noneIfForbidden),
     card: async (model) => {
       const onUnreadable = (_name: string, mistake: string): never => {
         throw unreadableCard(topicOf(model), mistake)
@@ -73,6 +78,12 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
       }
     },
   }
+}
+
+/** Returns an empty list for an error that reports missing access rights. @throws any other error */
+export function noneIfForbidden(error: unknown): [] {
+  if ((error as { readonly code?: unknown }).code === 'not_authorized') return []
+  throw error
 }
 
 // The SDK throws a TypeError for an invalid argument; here the arguments are command-line options.

@@ -25,6 +25,8 @@ export interface BrokerFlags {
 export interface BrokerTarget {
   /** Without user name and password. */
   readonly url: URL
+  /** The environment variable that contains the URL, if no option sets it. */
+  readonly urlVariable: string | undefined
   readonly username: string | undefined
   readonly password: string | undefined
   /** The file that the password was read from, for the commands that `--show` prints. */
@@ -93,7 +95,7 @@ export function parsePort(text: string): number {
 
 /** Resolves options and environment to one target. @throws CliError when they contradict each other */
 export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): BrokerTarget {
-  const url = brokerUrl(flags, env)
+  const { url, variable: urlVariable } = brokerUrl(flags, env)
   const fromUrl = {
     username: decoded(url.username, 'user name'),
     password: decoded(url.password, 'password'),
@@ -114,6 +116,7 @@ export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): Broker
   }
   return {
     url,
+    urlVariable,
     username,
     password,
     passwordFile: flags.password === undefined && !fromUrl.password ? passwordFile : undefined,
@@ -139,14 +142,19 @@ export function topicSpace(root: string): TopicSpace {
   }
 }
 
-function brokerUrl(flags: BrokerFlags, env: NodeJS.ProcessEnv): URL {
+function brokerUrl(
+  flags: BrokerFlags,
+  env: NodeJS.ProcessEnv,
+): { readonly url: URL; readonly variable: string | undefined } {
   const { host } = flags
   const isPlace = host !== undefined || flags.port !== undefined
   if (flags.broker !== undefined && isPlace) {
     throw usageError('--broker and -h/-p were given together', 'Use either the URL or host and port.')
   }
   const text = flags.broker ?? (isPlace ? undefined : env[BROKER_ENV.url])
-  if (text === undefined) return placeUrl(host ?? DEFAULT_HOST, flags.port ?? 1883)
+  if (text === undefined) {
+    return { url: placeUrl(host ?? DEFAULT_HOST, flags.port ?? 1883), variable: undefined }
+  }
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !Object.hasOwn(DEFAULT_PORTS, url.protocol) || url.hostname === '') {
     // The message does not repeat the text, which may contain a password.
@@ -161,7 +169,7 @@ function brokerUrl(flags: BrokerFlags, env: NodeJS.ProcessEnv): URL {
       'Remove it. In a user name or password, write / as %2F, ? as %3F and # as %23.',
     )
   }
-  return url
+  return { url, variable: flags.broker === undefined ? BROKER_ENV.url : undefined }
 }
 
 // An unencoded slash in a password makes the text before it look like host and port. Only WebSocket URLs have paths.

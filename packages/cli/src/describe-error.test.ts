@@ -7,6 +7,10 @@ function named(name: string, message: string, members: object = {}): Error {
   return Object.assign(new Error(message), { name }, members)
 }
 
+function messageOf(code: string, message: string): string {
+  return describeError(named('InferwireError', message, { code })).text.split('\n')[0]!
+}
+
 test('prints the remedy on the line below the message', () => {
   expect(describeError(new CliError(EXIT.missingFile, 'file "x" cannot be read', 'Check the path.'))).toEqual(
     {
@@ -43,9 +47,41 @@ test.each([
   expect(describeError(named('InferwireError', 'no', { code, cause })).text).toMatch(remedy)
 })
 
+test('replaces a remedy of the SDK by that of the command line', () => {
+  expect(
+    messageOf('certificate_refused', 'Refused: why (X); set the option ca to the authority that signed it.'),
+  ).toBe('error: Refused: why (X). (certificate_refused)')
+  const version = 'It does not support MQTT 5; set mqttVersion to "3.1.1". The address is that of X.'
+  expect(messageOf('broker_unreachable', version)).toBe(
+    'error: It does not support MQTT 5. The address is that of X. (broker_unreachable)',
+  )
+})
+
+test('names the model in the remedy', () => {
+  const error = named('InferwireError', 'shape mismatch', {
+    code: 'upstream_error',
+    status: 500,
+    model: 'iris',
+  })
+  expect(describeError(error).text).toContain('Compare the body with: inferwire models describe iris\n')
+})
+
+test('the remedy for an offline connector is to start it', () => {
+  const message = 'Model "iris" is not ready: the connector that exposes it is offline.'
+  const error = named('InferwireError', message, { code: 'model_not_ready', status: 503 })
+  expect(describeError(error).text).toContain('Start the connector, or look at its log.')
+})
+
 test('prints a configuration error in full', () => {
   expect(describeError(named('ConfigError', 'a.yaml\n  line 1\n  line 2'))).toEqual({
     text: 'a.yaml\n  line 1\n  line 2\n',
+    exitCode: 78,
+  })
+})
+
+test('a second connector with the same name is not a mistake in the configuration file', () => {
+  expect(describeError(named('StateInUse', 'another connector with that name runs (process 7)'))).toEqual({
+    text: 'error: another connector with that name runs (process 7)\n       Give this one its own name with --name NAME.\n',
     exitCode: 78,
   })
 })

@@ -17,6 +17,9 @@ export function describeError(error: unknown): DescribedError {
   if (!(error instanceof Error)) return fault(String(error))
   // Checked by name and shape: importing the classes for `instanceof` would make every command load their packages.
   if (error.name === 'ConfigError') return { text: `${error.message.trimEnd()}\n`, exitCode: EXIT.config }
+  if (error.name === 'StateInUse') {
+    return described(error.message, 'Give this one its own name with --name NAME.', EXIT.config)
+  }
   if (isRequestError(error)) return describeRequestError(error)
   const code = (error as NodeJS.ErrnoException).code
   const isListen = (error as NodeJS.ErrnoException).syscall === 'listen'
@@ -27,6 +30,7 @@ export function describeError(error: unknown): DescribedError {
 
 interface RequestError extends Error {
   readonly code: string
+  readonly model?: string | undefined
   readonly status?: number | undefined
   readonly retryable?: boolean
 }
@@ -45,11 +49,17 @@ const REMEDIES: Readonly<Record<string, string>> = {
   broker_refused: "The broker's log has the reason.",
   not_authorized:
     'Check -u and the password, and that the ACL grants this user write access to {root}/request/{user}/#.',
-  deadline_exceeded: 'If the model is slow, allow more time with -t SECONDS.',
-  model_not_found: 'List the models with: inferwire models ls',
+  deadline_exceeded:
+    'If the model is slow, allow more time with -t SECONDS, or its connector is offline: inferwire models ls',
+  model_not_found:
+    "List the models with: inferwire models ls. If it is listed, the connector's policy may not allow your user.",
+  upstream_error: 'Compare the body with: inferwire models describe MODEL',
   model_not_ready: 'Try again later. If it stays like this, check the log of the model server.',
   operation_not_supported: 'List its operations with: inferwire models describe MODEL',
 }
+
+// The end of a message of the SDK that names an option of connect(); the command line has a remedy of its own.
+const SDK_REMEDY = /; set (?:the option ca to|mqttVersion to) [^;]*?(?=\.(?: |$))/
 
 const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
   'wrong-name':
@@ -67,7 +77,10 @@ const VERSION_REMEDIES: Readonly<Record<string, string>> = {
   [0x84]: 'Use MQTT 3.1.1: -V 3.1.1',
 }
 
-function remedyByCause({ code: kind, cause }: RequestError): string | undefined {
+function remedyByCause({ code: kind, cause, message }: RequestError): string | undefined {
+  if (kind === 'model_not_ready' && message.includes('is offline')) {
+    return 'Start the connector, or look at its log.'
+  }
   if (kind !== 'broker_unreachable' && kind !== 'certificate_refused') return undefined
   if (typeof cause !== 'object' || cause === null) return undefined
   const failure = tlsFailure(cause)
@@ -82,7 +95,11 @@ function describeRequestError(error: RequestError): DescribedError {
     REMEDIES[error.code] ??
     (Object.hasOwn(PROBLEMS, error.code) ? PROBLEMS[error.code as keyof typeof PROBLEMS].remedy : undefined)
   const label = error.status === undefined ? error.code : `${error.status} ${error.code}`
-  return described(`${error.message} (${label})`, remedy, exitCodeOf(error.code, error.retryable ?? false))
+  return described(
+    `${error.message.replace(SDK_REMEDY, '')} (${label})`,
+    remedy?.replace(/\bMODEL\b/, error.model ?? 'MODEL'),
+    exitCodeOf(error.code, error.retryable ?? false),
+  )
 }
 
 function describeListenError(error: Error, code: string): DescribedError {

@@ -1,5 +1,6 @@
 // Runs one command line, and turns errors into a message and an exit code.
 import { CommanderError, type Command } from 'commander'
+import { commandWords } from './command-words.ts'
 import { EXIT } from './exit-code.ts'
 import { createProgram } from './program.ts'
 import { describeError } from './describe-error.ts'
@@ -15,7 +16,7 @@ export async function runMain(argv: readonly string[]): Promise<void> {
       process.exitCode = EXIT.usage
       return
     }
-    await program.parseAsync([...argv], { from: 'user' })
+    await program.parseAsync([...commandWords(program, argv)], { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage

@@ -1,5 +1,5 @@
 // Builds the command tree of `inferwire`.
-import { Command, Option } from 'commander'
+import { Command, Help, Option } from 'commander'
 import { completionCommand } from './commands/completion.ts'
 import { configCommand } from './commands/config.ts'
 import { connectCommand } from './commands/connect.ts'
@@ -21,6 +21,7 @@ export function createProgram(): Command {
     .version(VERSION, '--version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     .helpCommand('help [command]', 'show the help of a command')
+    .configureHelp({ subcommandTerm })
     .addHelpText('beforeAll', ({ command }) => examplesOf(command))
     .addHelpText('after', exitCodesText())
     .addCommand(devCommand())
@@ -40,6 +41,13 @@ export function createProgram(): Command {
   ])
   for (const command of program.commands) nameHelp(command)
   return program
+}
+
+// A group lists its subcommands: `models ls|describe`.
+function subcommandTerm(command: Command): string {
+  const names = command.commands.map((child) => child.name())
+  if (names.length === 0) return new Help().subcommandTerm(command)
+  return `${command.name()} ${names.join('|')}`
 }
 
 // Replaces Commander's wording, where a command has not replaced it already.

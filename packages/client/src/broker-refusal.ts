@@ -47,9 +47,17 @@ export function dialError(target: DialTarget, reason: unknown): InferwireError {
     return new InferwireError('broker_unreachable', what, { retryable: false, cause: reason })
   }
   const what = reason === undefined ? 'the broker closed the connection without a CONNACK' : reasonOf(reason)
-  return new InferwireError('broker_unreachable', `Could not connect to the broker at ${address}: ${what}.`, {
-    cause: reason,
-  })
+  return new InferwireError(
+    'broker_unreachable',
+    `Could not connect to the broker at ${address}: ${what}.${code === 'ECONNRESET' ? tlsHint(target) : ''}`,
+    { cause: reason },
+  )
+}
+
+// A TLS port resets a connection that does not start with a TLS handshake.
+function tlsHint({ url }: DialTarget): string {
+  const isTls = url.protocol === 'mqtts:' || url.protocol === 'wss:'
+  return isTls ? '' : ` If this port uses TLS, use ${url.protocol.slice(0, -1)}s://.`
 }
 
 // Node.js omits the names from its message when the host was an IP address.

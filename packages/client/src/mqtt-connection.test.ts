@@ -111,6 +111,13 @@ test('names mqttVersion when the broker does not support MQTT 5', async () => {
   )
 })
 
+test('suggests TLS when the port resets a connection without TLS', async () => {
+  answer = (_packet, _send, socket) => socket.resetAndDestroy()
+  expect((await failureOf(connect(url))).message).toMatch(
+    /ECONNRESET\. If this port uses TLS, use mqtts:\/\/\.$/,
+  )
+})
+
 test('a broker that disconnects, does not answer or does not use MQTT fails with broker_unreachable', async () => {
   answer = (_packet, _send, socket) => socket.destroy()
   expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable', retryable: true })

@@ -44,6 +44,7 @@ test.each([
   ['mqtt://broker', { username: '#' }, /identity "#"/],
   ['mqtt://broker', { root: 'a/#' }, /Root "a\/#"/],
   ['mqtt://broker', { mqttVersion: 4 as 5 }, /mqttVersion is 4; expected 5 or "3.1.1"/],
+  ['mqtt://broker', { protocolVersion: 4 } as object, /protocolVersion is not an option; use mqttVersion/],
   ['mqtt://broker', { connectTimeoutMs: 0 }, /connectTimeoutMs is 0/],
   ['mqtt://broker', { connectTimeoutMs: Number.NaN }, /connectTimeoutMs is NaN/],
   ['mqtt://broker', { inFlightMax: 1.5 }, /inFlightMax is 1.5/],

@@ -83,6 +83,9 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
     throw new TypeError(`ca, cert and key need TLS: use mqtts:// or wss:// instead of ${url.protocol}//.`)
   }
   if ((cert === undefined) !== (key === undefined)) throw new TypeError('cert and key must be set together.')
+  if (Object.hasOwn(options, 'protocolVersion')) {
+    throw new TypeError('protocolVersion is not an option; use mqttVersion, which is 5 or "3.1.1".')
+  }
   if (mqttVersion !== 5 && mqttVersion !== '3.1.1') {
     throw new TypeError(`mqttVersion is ${JSON.stringify(mqttVersion)}; expected 5 or "3.1.1".`)
   }

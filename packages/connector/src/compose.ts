@@ -16,7 +16,7 @@ import type { Delivery, PublishResult, Router } from './step.ts'
 import { ProblemLog, Telemetry, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
 
-/** The configuration, and what the caller of `compose` provides. */
+/** The configuration, and the parts that the caller of `compose` provides. */
 export interface ComposeParts {
   readonly config: ConnectorConfig
   readonly log: Log

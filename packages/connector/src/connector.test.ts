@@ -1,5 +1,6 @@
 // Tests a complete connector on the embedded broker. The model server answers at once, or when the test triggers it.
 import { mkdtempSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -130,6 +131,31 @@ test('a reload logs the options that need a restart', async () => {
   expect(JSON.parse(line!)).toMatchObject({ keys: ['root'] })
 })
 
+test('warns at the start and after a reload about names in the policy that match no model', async () => {
+  const policy = { allow: [{ clients: ['*'], models: ['iriss'] }] }
+  const { reload } = bound(await start(configOf(['iris'], { policy })))
+  reload(configOf(['iris'], { policy: { allow: [] } }))
+  const warnings = log.map((line) => JSON.parse(line) as Record<string, unknown>)
+  expect(warnings.filter(({ event }) => event === 'config_warning').map(({ msg }) => msg)).toEqual([
+    'policy.allow[0].models[0]: "iriss" matches no model; did you mean "iris"?',
+    'policy.allow: is empty: no client may use any model',
+  ])
+})
+
+test('/readyz lists the models for which the first connection waits', async () => {
+  const admin = { host: '127.0.0.1', port: 0 }
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+  connector = await startConnector(configOf([], { admin, models: { defects: { url } } }), {
+    log: createLog({ level: 'error', format: 'json' }, { write: () => {} }),
+  })
+  const response = await fetch(`${connector.adminUrl}/readyz`)
+  expect(await response.text()).toBe('waiting for models: defects (up to 3 s)\n')
+  silent.closeAllConnections()
+  silent.close()
+})
+
 test('stop answers the request in flight, and publishes draining and offline', async () => {
   const { stop } = bound(await start(configOf(['slow'])))
   await request('slow', '1')
@@ -160,15 +186,18 @@ function bound(running: Connector): Pick<Connector, 'reload' | 'stop'> {
   return { reload: (config) => running.reload(config), stop: () => running.stop() }
 }
 
-test('does not start a second connector with the same client identifier on one machine', async () => {
-  const stateFolder = mkdtempSync(join(tmpdir(), 'inferwire-connector-'))
-  const config = configOf(['iris'], { poison: { stateFolder } })
-  await start(config)
-  await expect(startConnector(config)).rejects.toThrow(
-    `another connector with the client identifier "inferwire-edge" runs on this machine (process ${process.pid}). Give this one its own name (--name).`,
-  )
-  await connector?.stop()
-  await start(config)
-  await connector?.stop()
-  rmSync(stateFolder, { recursive: true })
-})
+test.each([true, false])(
+  'does not start a second connector with the same client identifier on one machine, with poison.enabled: %s',
+  async (enabled) => {
+    const stateFolder = mkdtempSync(join(tmpdir(), 'inferwire-connector-'))
+    const config = configOf(['iris'], { poison: { enabled, stateFolder } })
+    await start(config)
+    await expect(startConnector(config)).rejects.toThrow(
+      `another connector with the client identifier "inferwire-edge" runs on this machine (process ${process.pid})`,
+    )
+    await connector?.stop()
+    await start(config)
+    await connector?.stop()
+    rmSync(stateFolder, { recursive: true })
+  },
+)

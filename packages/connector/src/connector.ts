@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import type { ModelCard } from '@inferwire/protocol'
 import { createMetrics, startAdminServer, type AdminServer } from './admin/index.ts'
 import { compose, type Composition } from './compose.ts'
-import { ConfigError, laneNames, type ConnectorConfig } from './config/index.ts'
+import { configWarnings } from './config-warnings.ts'
+import { laneNames, type ConnectorConfig } from './config/index.ts'
 import { ModelRegistry } from './model-registry.ts'
 import { openJournal, stateFolderOf, type Journal } from './poison/index.ts'
 import { Safekeeping } from './safekeeping/index.ts'
@@ -48,8 +49,8 @@ const ANNOUNCE_TIMEOUT_MS = 1_000
 
 /**
  * Starts a connector. It connects in the background, and reconnects whenever the connection is lost.
- * @throws if the admin port is in use; ConfigError if a model's file cannot be read, or if another connector with the
- * same client identifier runs on this machine.
+ * @throws if the admin port is in use; ConfigError if a model's file cannot be read; StateInUse if another connector
+ * with the same client identifier runs on this machine.
  */
 export async function startConnector(
   config: ConnectorConfig,
@@ -74,6 +75,7 @@ class RunningConnector implements Connector {
   #lock: StateLock | undefined
   #becomeReady: (() => void) | undefined
   #stopping: Promise<boolean> | undefined
+  #phase: 'models' | 'lanes' | 'session' = 'models'
 
   constructor(config: ConnectorConfig, log: Log) {
     this.#config = config
@@ -115,17 +117,26 @@ class RunningConnector implements Connector {
       this.#lock?.release()
       throw error
     }
+    this.#warnAbout(this.#config)
     this.#beginWatch()
     // Read before a session is open, so that this process's own files are not among them.
     this.#kept = this.#safekeeping.kept()
     void this.#connect()
   }
 
+  #warnAbout(config: ConnectorConfig): void {
+    for (const { path, message } of configWarnings(config)) {
+      this.#log.warn({ event: 'config_warning', path }, `${path}: ${message}`)
+    }
+  }
+
   // The broker delivers queued requests immediately, so models must be exposed and lanes connected first.
   async #connect(): Promise<void> {
     const { lanes, session } = this.#rooms
     await within(MODELS_TIMEOUT_MS, this.#registry.allExposed())
+    this.#phase = 'lanes'
     if (this.#stopping === undefined) await within(LANES_TIMEOUT_MS, lanes.start())
+    this.#phase = 'session'
     if (this.#stopping === undefined) session.start()
   }
 
@@ -165,6 +176,7 @@ class RunningConnector implements Connector {
     this.#config = { ...this.#config, models: config.models, policy: config.policy }
     this.#rooms.policy.update(config.policy?.allow, config.policy?.showForbidden)
     this.#rooms.lanes.update(laneNames(config))
+    this.#warnAbout(config)
     this.#log.info(
       { event: 'config_reloaded', models: Object.keys(config.models).length },
       'The configuration was reloaded.',
@@ -227,21 +239,29 @@ class RunningConnector implements Connector {
     if (this.#stopping !== undefined) return ['draining']
     const { session, lastError } = this.#rooms
     if (session.isReady) return []
+    const { notReady } = this.#registry
+    if (this.#phase === 'models' && notReady.length > 0) {
+      return [`waiting for models: ${notReady.join(', ')} (up to ${MODELS_TIMEOUT_MS / 1_000} s)`]
+    }
+    if (this.#phase === 'lanes') {
+      return [`waiting for the sessions of lanes (up to ${LANES_TIMEOUT_MS / 1_000} s)`]
+    }
     const error = lastError()
     const reason = error === undefined ? '' : `: ${describeError(error)}`
     return [`no session with ${this.#config.broker.url}${reason}`]
   }
 }
 
-// The state folder is locked only if the protection against poison requests, which uses the folder, is enabled.
+// Locks the folder even with `poison.enabled: false`, because it also contains stored requests.
 async function lockState(config: ConnectorConfig): Promise<StateLock | undefined> {
-  if (!config.poison.enabled) return undefined
   try {
     return await StateLock.take(stateFolderOf(config))
   } catch (error) {
     if (!(error instanceof StateInUse)) throw error
-    const message = `another connector with the client identifier "${config.broker.clientId}" runs on this machine (process ${error.pid}). Give this one its own name (--name).`
-    throw new ConfigError([{ path: 'name', source: 'configuration', message }])
+    const { pid } = error
+    const { clientId } = config.broker
+    const message = `another connector with the client identifier "${clientId}" runs on this machine (process ${pid})`
+    throw new StateInUse(pid, message)
   }
 }
 

@@ -31,7 +31,7 @@ export class Exchange implements Requester {
     return this.routing.target
   }
 
-  /** The model name for log lines and metric labels. */
+  /** The model name for log lines. */
   get modelName(): string {
     return typeof this.routing.model === 'string' ? this.routing.model : this.routing.model.name
   }

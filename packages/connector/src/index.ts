@@ -1,4 +1,5 @@
 // The connector: answers inference requests from MQTT with the responses of KServe model servers.
+export { describeMetrics } from './admin/index.ts'
 export {
   ConfigError,
   configJsonSchema,
@@ -14,6 +15,7 @@ export {
   type ConnectorConfig,
   type ModelConfig,
 } from './config/index.ts'
+export { configWarnings, type ConfigWarning } from './config-warnings.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'

@@ -218,7 +218,7 @@ describe('a request', () => {
     const delivery = new TestDelivery({ topic: 'infer/request/' })
     await handled(delivery)
     expect([delivery.settledAfter, replies.length]).toEqual([0, 0])
-    expect([...telemetry.unanswered]).toEqual([['unaddressable', 1]])
+    expect([...telemetry.unanswered]).toContainEqual(['unaddressable', 1])
   })
 
   test.each([
@@ -243,7 +243,7 @@ describe('a request', () => {
     const delivery = new TestDelivery({ topic: 'infer/request/cam7/rose/infer' })
     await handled(delivery)
     expect([delivery.settledAfter, delivery.isReleased, replies.length]).toEqual([0, true, 0])
-    expect([...telemetry.unanswered]).toEqual([['left_to_peer', 1]])
+    expect([...telemetry.unanswered.values(), telemetry.peerRequests]).toEqual([0, 0, 1])
   })
 
   test('for an unknown model waits until the peers are known', async () => {
@@ -327,7 +327,7 @@ describe('a reply that the broker refuses', () => {
     const delivery = new TestDelivery()
     await handled(delivery)
     expect(delivery.settledAfter).toBe(2)
-    expect([...telemetry.unanswered]).toEqual([['reply_refused', 1]])
+    expect([...telemetry.unanswered]).toContainEqual(['reply_refused', 1])
     expect(events()).toContain('reply_refused')
   })
 })

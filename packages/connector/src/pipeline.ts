@@ -223,7 +223,9 @@ export class Pipeline {
   #replyOf(exchange: Exchange, outcome: Outcome): Reply {
     const { target, context, figures } = exchange
     if (!isProblem(outcome)) return successReply(target, outcome, context)
-    this.#rooms.problemLog.report(outcome, exchange.modelName, figures.operation, performance.now())
+    const { client } = exchange.routing
+    const failed = { client, model: exchange.modelName, operation: figures.operation }
+    this.#rooms.problemLog.report(outcome, failed, performance.now())
     return problemReply(target, outcome, context)
   }
 
@@ -278,7 +280,7 @@ export class Pipeline {
 
   // The peer has received the request too, and answers it.
   #leaveToPeer(delivery: Delivery): void {
-    this.#rooms.telemetry.countUnanswered('left_to_peer')
+    this.#rooms.telemetry.peerRequests += 1
     delivery.release()
     delivery.settle()
   }
@@ -303,7 +305,8 @@ export class Pipeline {
       'bad_topic',
       'A request cannot be answered: its topic contains no client, or no valid reply topic can be derived from it.',
     )
-    problemLog.report(problem, UNKNOWN_MODEL, UNKNOWN_MODEL, performance.now())
+    const failed = { client: undefined, model: UNKNOWN_MODEL, operation: UNKNOWN_MODEL }
+    problemLog.report(problem, failed, performance.now())
     delivery.settle()
   }
 }

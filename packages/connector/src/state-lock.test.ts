@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -23,6 +23,20 @@ test('takes over the lock of a killed process', async () => {
   const lock = await StateLock.take(folder)
   expect(lock).toBeDefined()
   lock?.release()
+})
+
+test('removes a folder that it created if the folder contains nothing else', async () => {
+  const own = await StateLock.take(join(folder, 'state'))
+  own?.release()
+  expect(existsSync(join(folder, 'state'))).toBe(false)
+  const used = await StateLock.take(join(folder, 'state'))
+  writeFileSync(join(folder, 'state', 'journal'), '')
+  used?.release()
+  expect(existsSync(join(folder, 'state', 'journal'))).toBe(true)
+  const configured = mkdtempSync(join(folder, 'configured-'))
+  const theirs = await StateLock.take(configured)
+  theirs?.release()
+  expect(existsSync(configured)).toBe(true)
 })
 
 test('returns no lock for a folder that cannot contain a socket', async () => {

@@ -1,17 +1,18 @@
 // Locks the state folder for one process. Two connectors with the same client identifier would take over each other's
 // session, and read each other's journal and stored requests.
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
 /** The error if another process holds the lock. */
 export class StateInUse extends Error {
+  override readonly name = 'StateInUse'
   /** Process id of the holder. */
   readonly pid: string
 
-  constructor(pid: string) {
-    super(`The state folder is in use by process ${pid}.`)
+  constructor(pid: string, message = `The state folder is in use by process ${pid}.`) {
+    super(message)
     this.pid = pid
   }
 }
@@ -25,9 +26,12 @@ const SOCKET_PATH_BYTES_MAX = 103
  */
 export class StateLock {
   readonly #server: Server
+  /** The path of the folder; undefined if the lock did not create the folder. */
+  readonly #created: string | undefined
 
-  private constructor(server: Server) {
+  private constructor(server: Server, created: string | undefined) {
     this.#server = server
+    this.#created = created
   }
 
   /** Takes the lock. Returns undefined if the folder cannot contain a socket. @throws StateInUse */
@@ -37,8 +41,9 @@ export class StateLock {
     const pid = await holderOf(path)
     if (pid !== undefined) throw new StateInUse(pid)
     const server = createServer((socket) => socket.on('error', () => {}).end(String(process.pid)))
+    let isNew = false
     try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      isNew = mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined
       // A killed process leaves its socket behind.
       rmSync(path, { force: true })
       await new Promise<void>((resolve, reject) => server.on('error', reject).listen(path, resolve))
@@ -46,11 +51,18 @@ export class StateLock {
       return undefined
     }
     server.unref()
-    return new StateLock(server)
+    return new StateLock(server, isNew ? folder : undefined)
   }
 
+  /** Releases the lock. Removes the folder if the lock created it and it contains nothing else. */
   release(): void {
     this.#server.close()
+    if (this.#created === undefined) return
+    try {
+      rmdirSync(this.#created)
+    } catch {
+      // The folder is not empty.
+    }
   }
 }
 

@@ -79,7 +79,9 @@ export interface Routed {
 /** A request for an unknown model or operation, with the target of the error. */
 export interface Misrouted {
   readonly problem: Problem
-  /** For metric labels and the log: the exposed model's name, or `_unknown`. */
+  /** The client in the topic; undefined if the topic does not follow the grammar. */
+  readonly client: string | undefined
+  /** For the log only: `_unknown`, or the name of a configured model, which may be hidden from the client. */
   readonly model: string
   readonly target: ReplyTarget
 }

@@ -7,6 +7,7 @@ import {
   completeBroker,
   completeConnector,
   OptionError,
+  type Broker,
   type BrokerOptions,
   type ConnectorOptions,
 } from './options.ts'
@@ -51,7 +52,7 @@ export function manifestParts(options: ManifestOptions = {}): {
       broker === undefined
         ? []
         : brokerObjects(broker, {
-            ...aclNames(config),
+            ...aclNames(config, broker),
             connector: isInstalled ? connector : undefined,
           }),
     connector: isInstalled ? connectorObjects(connector, brokerHost) : [],
@@ -59,12 +60,18 @@ export function manifestParts(options: ManifestOptions = {}): {
 }
 
 // The names in the broker's access rules.
-function aclNames(config: Readonly<Record<string, unknown>>): { root: string; connectorUser: string } {
+function aclNames(
+  config: Readonly<Record<string, unknown>>,
+  { observers }: Broker,
+): { root: string; connectorUser: string } {
   const root = textAt(config, 'infer', 'root')
   const connectorUser = textAt(config, 'inferwire', 'broker', 'username')
   const mistake = userNameMistake(connectorUser)
   if (mistake !== undefined) {
     throw new OptionError('connector.config', `has broker.username "${connectorUser}", which ${mistake}`)
+  }
+  if (observers.includes(connectorUser)) {
+    throw new OptionError('broker.observers', `contains "${connectorUser}", the connector's own user`)
   }
   try {
     contractRules(root)

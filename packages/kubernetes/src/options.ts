@@ -138,7 +138,6 @@ export function completeBroker(options: BrokerOptions): Broker {
     image: IMAGES[version],
     passwords: 'configmap',
     passwordFile: EXAMPLE_PASSWORD_FILE,
-    observers: [],
     storage: '1Gi',
     accessMode: 'ReadWriteOnce',
     memoryMi: 512,
@@ -148,6 +147,7 @@ export function completeBroker(options: BrokerOptions): Broker {
     gatewayClass: 'traefik',
     tls: undefined,
     ...defined(options),
+    observers: [...new Set(options.observers)],
   }
   checkPlace('broker', broker)
   checkImage('broker.image', broker.image)
@@ -233,6 +233,14 @@ function defaultPort(expose: Expose, tls: TlsOptions | undefined): number {
   return expose === 'loadbalancer' ? 1883 : 5883
 }
 
+// The entry points of Traefik's Helm chart.
+const TRAEFIK_PORTS = new Map([
+  [8000, 'web'],
+  [8443, 'websecure'],
+  [8080, 'traefik'],
+  [9100, 'metrics'],
+])
+
 function checkExternalPort(port: number | undefined, expose: Expose): void {
   if (port === undefined) return
   const option = 'broker.externalPort'
@@ -240,6 +248,14 @@ function checkExternalPort(port: number | undefined, expose: Expose): void {
   const [min, max] = expose === 'nodeport' ? [30_000, 32_767] : [1, 65_535]
   if (!Number.isInteger(port) || port < min || port > max) {
     throw new OptionError(option, `is ${port}; expected a port from ${min} to ${max}`)
+  }
+  if (expose !== 'traefik') return
+  if (port < 1024) {
+    throw new OptionError(option, `is ${port}; Traefik runs as a user that cannot open ports below 1024`)
+  }
+  const entryPoint = TRAEFIK_PORTS.get(port)
+  if (entryPoint !== undefined) {
+    throw new OptionError(option, `is ${port}, the port of Traefik's entry point "${entryPoint}"`)
   }
 }
 

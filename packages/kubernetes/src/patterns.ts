@@ -18,6 +18,8 @@ export const PATTERNS = {
   fileOption: /^[a-zA-Z]+File$/,
   /** Where a volume may be mounted: an absolute path without "." and ".." levels. */
   mountPath: /^(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/,
+  brokerUrl: /^(?:mqtts?|wss?):\/\//,
+  modelUrl: /^https?:\/\//,
   /** A tag that is not "latest", optionally with a digest. */
   imageTag: /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(?:@sha256:[0-9a-f]{64})?$/,
   imageRepository: /^[a-z0-9][a-z0-9._/-]*(?::[0-9]+\/[a-z0-9._/-]+)?$/,

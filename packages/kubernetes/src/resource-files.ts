@@ -9,7 +9,7 @@ import {
   traefikDeploymentPatch,
   traefikHelmValues,
   traefikServicePatch,
-  type EntryPorts,
+  type EntryName,
 } from './traefik.ts'
 import { yamlText } from './yaml.ts'
 
@@ -120,7 +120,7 @@ function traefikFiles(): [string, string][] {
 }
 
 // For a Traefik that was installed without Helm. Each file has one entry point.
-function patchFiles(entry: keyof EntryPorts, suffix: string): [string, string][] {
+function patchFiles(entry: EntryName, suffix: string): [string, string][] {
   const patches = [
     ['deployment', 'For a Traefik that was installed without Helm', traefikDeploymentPatch(entry)],
     [

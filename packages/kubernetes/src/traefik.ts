@@ -10,14 +10,23 @@ export interface PatchStep {
   readonly value: unknown
 }
 
-/** Ports of Traefik's entry points for MQTT, without and with TLS. */
-export type EntryPorts = Readonly<Record<'mqtt' | 'mqtts', number>>
+/** Traefik's entry points for MQTT: without TLS, and with TLS. */
+export type EntryName = 'mqtt' | 'mqtts'
 
-/** The ports that the broker's options imply: `externalPort` is that of the entry point in use. */
+/** The port of each entry point to create. */
+export type EntryPorts = Readonly<Partial<Record<EntryName, number>>>
+
+const DEFAULT_PORTS: Readonly<Record<EntryName, number>> = { mqtt: 5883, mqtts: 8883 }
+
+/**
+ * The ports that the broker's options imply: `externalPort` is that of the entry point in use. The other entry point is
+ * omitted if its default port is the same.
+ */
 export function entryPorts(options: BrokerOptions = {}): EntryPorts {
   const { tls, externalPort } = completeBroker({ ...options, expose: 'traefik' })
-  const defaults = { mqtt: 5883, mqtts: 8883 }
-  return tls === undefined ? { ...defaults, mqtt: externalPort } : { ...defaults, mqtts: externalPort }
+  const used: EntryName = tls === undefined ? 'mqtt' : 'mqtts'
+  const ports = { ...DEFAULT_PORTS, [used]: externalPort }
+  return ports.mqtt === ports.mqtts ? { [used]: externalPort } : ports
 }
 
 /** Values for Traefik's Helm chart 27 and later; before 27, `expose` was a boolean. */
@@ -27,8 +36,7 @@ export function traefikHelmValues(ports: EntryPorts = entryPorts()): Record<stri
       // Otherwise a route without entry points is attached to mqtt as well.
       web: { asDefault: true },
       websecure: { asDefault: true },
-      mqtt: entryPort(ports.mqtt),
-      mqtts: entryPort(ports.mqtts),
+      ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, entryPort(port)])),
     },
   }
 }
@@ -48,9 +56,9 @@ export function k3sHelmChartConfig(): KubernetesObject {
 }
 
 /** For a Deployment that was installed without Helm: the argument and the container's port. */
-export function traefikDeploymentPatch(entry: keyof EntryPorts): PatchStep[] {
+export function traefikDeploymentPatch(entry: EntryName): PatchStep[] {
   const container = '/spec/template/spec/containers/0'
-  const port = entryPorts()[entry]
+  const port = DEFAULT_PORTS[entry]
   return [
     { op: 'add', path: `${container}/args/-`, value: `--entrypoints.${entry}.address=:${port}/tcp` },
     {
@@ -62,12 +70,12 @@ export function traefikDeploymentPatch(entry: keyof EntryPorts): PatchStep[] {
 }
 
 /** For its Service, which must expose the port to clients outside of the cluster. */
-export function traefikServicePatch(entry: keyof EntryPorts): PatchStep[] {
+export function traefikServicePatch(entry: EntryName): PatchStep[] {
   return [
     {
       op: 'add',
       path: '/spec/ports/-',
-      value: { name: entry, port: entryPorts()[entry], targetPort: entry, protocol: 'TCP' },
+      value: { name: entry, port: DEFAULT_PORTS[entry], targetPort: entry, protocol: 'TCP' },
     },
   ]
 }

@@ -78,7 +78,11 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
     // `null` removes a value; without these the templates cannot work.
     required: ['image', 'replicaCount', 'resources', 'serviceAccount', 'modelToken', 'config', 'mosquitto'],
     allOf: [
-      ofConfig({ admin: { properties: { host: { not: { pattern: PATTERNS.loopback.source } } } } }),
+      ofConfig({
+        admin: { properties: { host: { not: { pattern: PATTERNS.loopback.source } } } },
+        broker: { properties: { url: { pattern: PATTERNS.brokerUrl.source } } },
+        models: { additionalProperties: { properties: { url: { pattern: PATTERNS.modelUrl.source } } } },
+      }),
       {
         // Only the access rules of an installed broker contain root and user name.
         anyOf: [

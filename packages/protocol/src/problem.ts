@@ -49,7 +49,7 @@ export const PROBLEMS = {
     415,
     false,
     'info',
-    'The model does not accept this Content Type.',
+    'The Content Type is not supported.',
     'Use application/json, or application/octet-stream with inference-header-content-length on V2.',
   ),
   payload_too_large: kind(
@@ -63,7 +63,7 @@ export const PROBLEMS = {
     404,
     false,
     'info',
-    'This connector exposes no model of that name.',
+    'This connector exposes no model of that name, or its policy hides the model from this client.',
     'List the models with `inferwire models ls`, or subscribe to {root}/models/#.',
   ),
   operation_not_supported: kind(
@@ -92,7 +92,7 @@ export const PROBLEMS = {
     true,
     'warn',
     'The model server does not serve the model yet.',
-    'Try again later. The operator can check `kubectl get inferenceservice`.',
+    'Try again later. The operator can check the model server and the log line `model_not_ready`.',
   ),
   overloaded: kind(
     429,
@@ -112,7 +112,7 @@ export const PROBLEMS = {
     409,
     true,
     'warn',
-    'The request was redelivered and may have been executed already; the route forbids repeating it.',
+    'The request was redelivered and may have been executed already; the model has `repeatable: false`.',
     'Check the effect, then decide whether to send it again.',
   ),
   cancelled: kind(499, false, 'debug', 'The client cancelled the request.', 'Nothing to do.'),
@@ -134,7 +134,7 @@ export const PROBLEMS = {
     502,
     false,
     'info',
-    'The model server answered with an error; the reply has its status and the part of its body that `errorText` allows.',
+    'The model server answered with an error; the reply has its status and the part of its body that `models.*.errorText` allows.',
     "Read the model server's message.",
   ),
   upstream_invalid_response: kind(
@@ -156,7 +156,7 @@ export const PROBLEMS = {
     false,
     'error',
     "The gateway or the model server rejected the connector's credentials.",
-    "The operator can check the connector's log for the component that rejected them, and the reason.",
+    "The operator can read in the connector's log which gateway or server rejected them, and why.",
   ),
   stream_interrupted: kind(
     502,

@@ -20,26 +20,35 @@ export function manifestsCommand(): Command {
     )
     .option('--namespace <NAME>', 'namespace of the connector (default: inferwire)')
     .option('--mosquitto-namespace <NAME>', 'namespace of the broker (default: mosquitto)')
-    .addOption(
-      new Option(
-        '--expose <WAY>',
-        'how clients outside of the cluster reach the broker (default: traefik)',
-      ).choices(['traefik', 'gateway', 'loadbalancer', 'nodeport', 'none']),
-    )
-    .option('--port <N>', 'port for clients outside of the cluster (default: 5883 with traefik)', parseWhole)
-    .addOption(
-      new Option('--traefik-api <VERSION>', 'v2 for Traefik before 2.10 (default: v3)').choices(['v2', 'v3']),
-    )
+    .optionsGroup('Broker:')
     .addOption(
       new Option('--mosquitto <VERSION>', 'Mosquitto release line (default: 2.0)').choices(['2.0', '2.1']),
     )
-    .option('--tls-host <NAME>', "the broker's host name in its certificate; enables TLS and WebSocket")
-    .option('--tls-secret <NAME>', 'the Secret with that certificate')
+    .option('--password-file <FILE>', 'the password file; without it the broker rejects every client')
     .option('--secret', 'create the password file as a Secret instead of a ConfigMap')
     .option('--existing-secret', 'use the password file in the existing Secret mosquitto-password')
-    .option('--password-file <FILE>', 'the password file; without it the broker rejects every client')
     .option('--observer <USER>', 'a user with read access to all topics; repeatable', collect)
-    .option('-c, --config <FILE>', "the connector's configuration, merged over the settings for the cluster")
+    .optionsGroup('Access from outside of the cluster:')
+    .addOption(
+      new Option('--expose <WAY>', 'how clients reach the broker (default: traefik)').choices([
+        'traefik',
+        'gateway',
+        'loadbalancer',
+        'nodeport',
+        'none',
+      ]),
+    )
+    .option('--port <N>', 'port for these clients (default: 5883 with traefik)', parseWhole)
+    .option('--tls-host <NAME>', "the broker's host name in its certificate; enables TLS and WebSocket")
+    .option('--tls-secret <NAME>', 'the Secret with that certificate')
+    .addOption(
+      new Option('--traefik-api <VERSION>', 'v2 for Traefik before 2.10 (default: v3)').choices(['v2', 'v3']),
+    )
+    .optionsGroup('Connector:')
+    .option(
+      '-c, --config <FILE>',
+      "the connector's configuration; broker address, login and admin host are set for the cluster unless the file has them",
+    )
     .option('--model <NAME=URL>', 'expose a model; repeatable', collect)
     .option('--image <IMAGE>', 'image of the connector (default: inferwire:0.1.0)')
     .option('--replicas <N>', 'number of connectors (default: 1)', parseWhole)
@@ -52,7 +61,7 @@ export function manifestsCommand(): Command {
     })
   return setExamples(command, [
     [
-      'inferwire manifests --model iris=http://iris-predictor.models.svc.cluster.local',
+      'inferwire manifests --model iris=http://iris-predictor.models.svc.cluster.local --password-file credentials.txt',
       'both, exposed by Traefik',
     ],
     [
@@ -60,7 +69,7 @@ export function manifestsCommand(): Command {
       'apply the broker only',
     ],
     [
-      'inferwire manifests --expose loadbalancer --tls-host mqtt.example.org --tls-secret mqtt-tls',
+      'inferwire manifests --expose loadbalancer --tls-host mqtt.example.org --tls-secret mqtt-tls --existing-secret',
       'with a load balancer instead of Traefik',
     ],
   ])

@@ -1,7 +1,8 @@
 // Runs `inferwire config check`.
+import { configWarnings } from '@inferwire/connector'
 import { loadFromFile } from './load-from-file.ts'
 
-/** Prints one line when the configuration is valid. @throws ConfigError that lists all mistakes */
+/** Prints one line when the configuration is valid, and warnings to standard error. @throws ConfigError that lists all mistakes */
 export function checkConfig(file: string | undefined): void {
   const config = loadFromFile(file)
   const models = Object.keys(config.models)
@@ -10,4 +11,7 @@ export function checkConfig(file: string | undefined): void {
       ? 'no models'
       : `${models.length} ${models.length === 1 ? 'model' : 'models'} (${models.join(', ')})`
   process.stdout.write(`${file ?? 'The configuration'} is valid: broker ${config.broker.url}, ${list}.\n`)
+  for (const { path, message } of configWarnings(config)) {
+    process.stderr.write(`warning: ${path}: ${message}\n`)
+  }
 }

@@ -16,6 +16,14 @@ test.each([
   expect(startFailure(error)).toMatchObject({ name: 'CliError', exitCode, message: 'what to do' })
 })
 
+test('the remedy for a port in use is a command of npm when npm start runs', () => {
+  const error = named('PortTakenError', { option: '--mqtt-port' })
+  expect(startFailure(error, { npm_lifecycle_event: 'start' })).toMatchObject({
+    remedy: 'With npm: npm start -- --mqtt-port 0',
+  })
+  expect(startFailure(error, {})).toMatchObject({ remedy: 'Help: inferwire dev --help' })
+})
+
 test('returns an internal error unchanged', () => {
   const fault = new TypeError('x is not a function')
   expect(startFailure(fault)).toBe(fault)

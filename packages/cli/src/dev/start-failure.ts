@@ -11,7 +11,7 @@ const BY_MODEL_SERVER_CODE: Readonly<Record<string, number>> = {
 }
 
 /** Converts an error of the development stack to a CliError; returns internal errors unchanged. */
-export function startFailure(error: unknown): unknown {
+export function startFailure(error: unknown, env: NodeJS.ProcessEnv = process.env): unknown {
   if (!(error instanceof Error)) return error
   const code = (error as { code?: unknown }).code
   if (error.name === 'ModelServerError') {
@@ -19,7 +19,7 @@ export function startFailure(error: unknown): unknown {
   }
   // The stack throws plain Errors with a remedy; a TypeError, for example, is an internal error.
   const isPlain = error.name === 'PortTakenError' || (error.name === 'Error' && code === undefined)
-  return isPlain ? failure(EXIT.unavailable, error) : error
+  return isPlain ? failure(EXIT.unavailable, error, helpFor(error, env)) : error
 }
 
 /** Converts a failed import of the development stack to a CliError if the package is not installed. */
@@ -33,6 +33,15 @@ export function missingStack(error: unknown): unknown {
   )
 }
 
-function failure(exitCode: number, error: Error): CliError {
-  return new CliError(exitCode, error.message, 'Help: inferwire dev --help', { cause: error })
+function failure(exitCode: number, error: Error, remedy = HELP): CliError {
+  return new CliError(exitCode, error.message, remedy, { cause: error })
+}
+
+const HELP = 'Help: inferwire dev --help'
+
+// npm passes on the options after `--` only.
+function helpFor(error: Error, env: NodeJS.ProcessEnv): string {
+  const { option } = error as { option?: unknown }
+  const isNpmStart = env['npm_lifecycle_event'] === 'start'
+  return isNpmStart && typeof option === 'string' ? `With npm: npm start -- ${option} 0` : HELP
 }

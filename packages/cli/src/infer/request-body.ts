@@ -84,7 +84,7 @@ function checkJson(text: string, from: string): void {
     throw new CliError(
       EXIT.badInput,
       `the body from ${from} is not JSON: ${(error as Error).message}`,
-      'Correct it, or set its type with --content-type (application/octet-stream, image/jpeg, …).',
+      'Correct it. The models accept JSON.',
       { cause: error },
     )
   }

@@ -5,6 +5,7 @@ import { curlLine, mosquittoLine, type ShownRequest } from './show-command.ts'
 
 const target: BrokerTarget = {
   url: new URL('mqtt://127.0.0.1:1883'),
+  urlVariable: undefined,
   username: undefined,
   password: undefined,
   passwordFile: undefined,

@@ -1,7 +1,13 @@
 // Converts the options of `inferwire manifests` to those of @inferwire/kubernetes.
 import { parseModelFlag } from '@inferwire/connector'
-import type { BrokerOptions, ConnectorOptions, ManifestOptions, SecretMount } from '@inferwire/kubernetes'
-import { usageError } from '../cli-error.ts'
+import type {
+  BrokerOptions,
+  ConnectorOptions,
+  ManifestOptions,
+  OptionError,
+  SecretMount,
+} from '@inferwire/kubernetes'
+import { usageError, type CliError } from '../cli-error.ts'
 
 /** The parsed command line. */
 export interface ManifestFlags {
@@ -33,6 +39,95 @@ export interface NamedFiles {
   readonly config: Readonly<Record<string, unknown>> | undefined
 }
 
+/**
+ * Checks the combination of options, before any file is read.
+ * @throws CliError for options that contradict each other, or have no effect
+ */
+export function checkFlags(flags: ManifestFlags): void {
+  if ((flags.tlsHost === undefined) !== (flags.tlsSecret === undefined)) {
+    throw usageError('--tls-host and --tls-secret must be used together', 'Use both, or neither.')
+  }
+  if (flags.existingSecret === true && (flags.secret === true || flags.passwordFile !== undefined)) {
+    throw usageError(
+      '--existing-secret cannot be combined with --secret or --password-file',
+      'With --existing-secret the password file is in a Secret that you create.',
+    )
+  }
+  if (flags.only === undefined) return
+  const used = USED_WITH_ONLY[flags.only]
+  const unused = Object.keys(flags).filter((name) => name !== 'only' && !used.has(name))
+  if (unused.length === 0) return
+  throw usageError(
+    `${unused.map(optionName).join(', ')} ${unused.length === 1 ? 'has' : 'have'} no effect with --only ${flags.only}`,
+    unused.length === 1 ? 'Remove the option.' : 'Remove the options.',
+  )
+}
+
+// The broker's access rules contain names from the configuration; its NetworkPolicy contains the connector's namespace.
+const USED_WITH_ONLY: Readonly<Record<NonNullable<ManifestFlags['only']>, ReadonlySet<string>>> = {
+  mosquitto: new Set<keyof ManifestFlags>([
+    'namespace',
+    'mosquittoNamespace',
+    'expose',
+    'port',
+    'traefikApi',
+    'mosquitto',
+    'tlsHost',
+    'tlsSecret',
+    'secret',
+    'existingSecret',
+    'passwordFile',
+    'observer',
+    'config',
+  ]),
+  connector: new Set<keyof ManifestFlags>([
+    'namespace',
+    'mosquittoNamespace',
+    'config',
+    'model',
+    'image',
+    'replicas',
+    'memory',
+    'modelToken',
+    'mountSecret',
+  ]),
+  traefik: new Set<keyof ManifestFlags>(['port', 'tlsHost', 'tlsSecret']),
+}
+
+// For example passwordFile: --password-file.
+function optionName(name: string): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+// The command line's name for each option of @inferwire/kubernetes that it can set.
+const FLAG_NAMES: Readonly<Record<string, string>> = {
+  'broker.namespace': '--mosquitto-namespace',
+  'broker.externalPort': '--port',
+  'broker.observers': '--observer',
+  'broker.tls': '--tls-host',
+  'broker.tls.host': '--tls-host',
+  'broker.tls.secretName': '--tls-secret',
+  'connector.namespace': '--namespace',
+  'connector.image': '--image',
+  'connector.replicas': '--replicas',
+  'connector.memoryMi': '--memory',
+  'connector.secretMounts': '--mount-secret',
+}
+
+/** The error of @inferwire/kubernetes, in terms of the command line. */
+export function flagError({ option, message, remedy }: OptionError, { config }: ManifestFlags): CliError {
+  const name = option === 'connector.config' ? config : FLAG_NAMES[option]
+  return usageError(
+    `${name ?? option} ${message.replace(/expose "([a-z]+)"/, '--expose $1')}`,
+    remedy ?? 'Options: inferwire manifests --help',
+  )
+}
+
+/** The models of --model. @throws ConfigError */
+export function modelsOf({ model = [] }: ManifestFlags): Record<string, object> {
+  return Object.fromEntries(model.map(parseModelFlag))
+}
+
 /** @throws CliError, or ConfigError for --model */
 export function manifestOptions(flags: ManifestFlags, files: NamedFiles): ManifestOptions {
   return { broker: brokerOptions(flags, files), connector: connectorOptions(flags, files) }
@@ -40,15 +135,6 @@ export function manifestOptions(flags: ManifestFlags, files: NamedFiles): Manife
 
 function brokerOptions(flags: ManifestFlags, { passwordFile }: NamedFiles): BrokerOptions {
   const { tlsHost: host, tlsSecret: secretName } = flags
-  if ((host === undefined) !== (secretName === undefined)) {
-    throw usageError('--tls-host and --tls-secret must be used together', 'Use both, or neither.')
-  }
-  if (flags.existingSecret === true && (flags.secret === true || passwordFile !== undefined)) {
-    throw usageError(
-      '--existing-secret cannot be combined with --secret or --password-file',
-      'With --existing-secret the password file is in a Secret that you create.',
-    )
-  }
   return present({
     namespace: flags.mosquittoNamespace,
     version: flags.mosquitto,
@@ -68,8 +154,7 @@ function passwordsOf({ secret, existingSecret }: ManifestFlags): BrokerOptions['
 }
 
 function connectorOptions(flags: ManifestFlags, { config = {} }: NamedFiles): ConnectorOptions {
-  const { modelToken, model = [] } = flags
-  const models = Object.fromEntries(model.map(parseModelFlag))
+  const { modelToken } = flags
   return present({
     namespace: flags.namespace,
     image: flags.image,
@@ -78,7 +163,7 @@ function connectorOptions(flags: ManifestFlags, { config = {} }: NamedFiles): Co
     config:
       flags.only === 'mosquitto'
         ? namesOf(config)
-        : { ...config, models: { ...(config['models'] as object | undefined), ...models } },
+        : { ...config, models: { ...(config['models'] as object | undefined), ...modelsOf(flags) } },
     modelToken: modelToken === undefined ? undefined : modelToken === true ? {} : { audience: modelToken },
     secretMounts: flags.mountSecret?.map(secretMount),
   })

@@ -1,6 +1,6 @@
 // `inferwire manifests`: reads the files that its options name, and prints the objects.
 import { readFileSync } from 'node:fs'
-import { ConfigError, loadConfig } from '@inferwire/connector'
+import { ConfigError, loadConfig, type ConfigInput } from '@inferwire/connector'
 import { isRefused, lintPasswordFile } from '@inferwire/mosquitto'
 import {
   entryPorts,
@@ -12,28 +12,26 @@ import {
   yamlText,
   type ManifestOptions,
 } from '@inferwire/kubernetes'
-import { CliError, usageError } from '../cli-error.ts'
+import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
-import { note, readFile } from '../passwd/file-access.ts'
+import { readFile } from '../passwd/file-access.ts'
 import { findingLine } from '../passwd/lint-file.ts'
-import { manifestOptions, type ManifestFlags } from './manifest-flags.ts'
+import { checkFlags, flagError, manifestOptions, modelsOf, type ManifestFlags } from './manifest-flags.ts'
+import { printHints } from './print-hints.ts'
 
 /** Prints the objects to standard output, and hints to standard error. @throws CliError, ConfigError */
 export function printManifests(flags: ManifestFlags): void {
-  const options = manifestOptions(flags, {
-    passwordFile: flags.passwordFile === undefined ? undefined : passwordText(flags),
-    config: flags.config === undefined ? undefined : configValues(flags.config),
-  })
+  checkFlags(flags)
+  checkConfig(flags)
+  const config = flags.config === undefined ? undefined : parseYamlMap(readFileSync(flags.config, 'utf8'))
+  const passwordFile = flags.passwordFile === undefined ? undefined : passwordText(flags)
+  const options = manifestOptions(flags, { passwordFile, config })
   try {
     process.stdout.write(textOf(options, flags.only))
   } catch (error) {
-    if (!(error instanceof OptionError)) throw error
-    throw usageError(
-      `${error.option} ${error.message}`,
-      error.remedy ?? 'Options: inferwire manifests --help',
-    )
+    throw error instanceof OptionError ? flagError(error, flags) : error
   }
-  printHints(flags)
+  printHints(flags, config)
 }
 
 function textOf(options: ManifestOptions, only: ManifestFlags['only']): string {
@@ -42,18 +40,6 @@ function textOf(options: ManifestOptions, only: ManifestFlags['only']): string {
   }
   const { broker, connector } = manifestParts(options)
   return manifestText([...(only === 'connector' ? [] : broker), ...(only === 'mosquitto' ? [] : connector)])
-}
-
-function printHints({ only, config, model, port, expose = 'traefik' }: ManifestFlags): void {
-  if (only === 'traefik') return
-  if (only !== 'mosquitto' && config === undefined && model === undefined) {
-    note('No models are configured. Add them with --model NAME=URL or --config FILE.')
-  }
-  if (port !== undefined && expose === 'traefik') {
-    note(
-      `Traefik must listen on port ${port}. The same command with --only traefik prints values for its Helm chart.`,
-    )
-  }
 }
 
 function passwordText({ passwordFile = '', mosquitto }: ManifestFlags): string {
@@ -68,18 +54,18 @@ function passwordText({ passwordFile = '', mosquitto }: ManifestFlags): string {
   )
 }
 
-function configValues(file: string): Record<string, unknown> {
-  checkConfig(file)
-  return parseYamlMap(readFileSync(file, 'utf8'))
-}
-
-// Ignores mistakes in options that name files, because the files are in the pod.
-function checkConfig(file: string): void {
+// Ignores mistakes in options that name files, because the files are in the pod, and a missing user name, because the
+// objects set one.
+function checkConfig(flags: ManifestFlags): void {
   try {
-    loadConfig({ file, env: {} })
+    loadConfig({ file: flags.config, env: {}, flags: { models: modelsOf(flags) as ConfigInput['models'] } })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const mistakes = error.mistakes.filter(({ path }) => !/(?:^|\.)[a-zA-Z]+File$/.test(path))
+    const mistakes = error.mistakes.filter(
+      ({ path, message }) =>
+        !/(?:^|\.)[a-zA-Z]+File$/.test(path) &&
+        !(path === 'broker.username' && message.startsWith('is missing')),
+    )
     if (mistakes.length > 0) throw new ConfigError(mistakes)
   }
 }

@@ -10,7 +10,8 @@ export async function listModels(
   flags: BrokerFlags,
   output: 'json' | 'wide' | 'name' | undefined,
 ): Promise<void> {
-  const client = await openClient(brokerTarget(flags, process.env))
+  const target = brokerTarget(flags, process.env)
+  const client = await openClient(target)
   try {
     const isTable = output === undefined || output === 'wide'
     const [cards, statuses] = await Promise.all([client.cards(), isTable ? client.statuses() : []])
@@ -18,7 +19,10 @@ export async function listModels(
     else if (output === 'name') process.stdout.write(cards.map(({ name }) => `${name}\n`).join(''))
     else if (cards.length > 0) process.stdout.write(formatCardTable(cards, statuses, output === 'wide'))
     if (cards.length === 0) {
-      process.stderr.write('No models. Start a connector with: inferwire connect --model NAME=URL\n')
+      const { root } = target.topics
+      process.stderr.write(
+        `No models. Start a connector with: inferwire connect --model NAME=URL. If one is running, it may use another --root, or this user may lack read access to ${root}/models/#.\n`,
+      )
     }
   } finally {
     await client.close()

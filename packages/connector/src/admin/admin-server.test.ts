@@ -3,11 +3,22 @@ import { connect } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Telemetry } from '../telemetry/index.ts'
 import { startAdminServer, type AdminServer } from './admin-server.ts'
-import { Exposition } from './exposition.ts'
+import { Exposition, type LiveState } from './exposition.ts'
+import { describeMetrics } from './metrics.ts'
 
 let missing: string[]
 let metrics: () => Promise<{ contentType: string; text: string }>
 let admin: AdminServer
+
+const STATE: LiveState = {
+  version: '1.2.3',
+  inFlight: 1,
+  unacknowledged: 4,
+  unpublished: 5,
+  replyCacheBytes: 0,
+  bytesInFlight: 600,
+  gates: [{ model: 'iris', running: 7, waiting: 8 }],
+}
 
 beforeEach(async () => {
   missing = []
@@ -27,15 +38,7 @@ beforeEach(async () => {
   // This model is no longer exposed.
   telemetry.upstream('gone').retries = 1
   telemetry.isConnected = true
-  const exposition = new Exposition(telemetry, () => ({
-    version: '1.2.3',
-    inFlight: 1,
-    unacknowledged: 4,
-    unpublished: 5,
-    replyCacheBytes: 0,
-    bytesInFlight: 600,
-    gates: [{ model: 'iris', running: 7, waiting: 8 }],
-  }))
+  const exposition = new Exposition(telemetry, () => STATE)
   metrics = async () => ({ contentType: exposition.contentType, text: await exposition.text() })
   admin = await startAdminServer('127.0.0.1', 0, { missing: () => missing, metrics: () => metrics() })
 })
@@ -89,6 +92,27 @@ test('/metrics returns all metrics in the Prometheus text format', async () => {
   }
   expect(lines.filter((line) => line.startsWith('inferwire_upstream_circuit_state{'))).toHaveLength(1)
   expect(lines.some((line) => line.startsWith('process_resident_memory_bytes '))).toBe(true)
+})
+
+test('the description of every metric lists the labels of its samples', async () => {
+  const samples = (await metrics()).text.split('\n').filter((line) => line.startsWith('inferwire_'))
+  const descriptions = await describeMetrics()
+  for (const line of samples) {
+    const [, name, labelText = ''] = /^(\w+)(?:\{(.*)\})? /.exec(line) ?? []
+    const labels = [...labelText.matchAll(/(\w+)="/g)]
+      .map(([, label]) => label)
+      .filter((label) => label !== 'le')
+    const base = name?.replace(/_(?:bucket|sum|count)$/, '')
+    const description = descriptions.find((metric) => metric.name === name || metric.name === base)
+    expect([line, description?.labels]).toEqual([line, labels])
+  }
+})
+
+test('reports every reason for a missing reply from the start, so that the first case triggers an alert', async () => {
+  const text = await new Exposition(new Telemetry(), () => STATE).text()
+  expect(text).toContain('inferwire_unanswered_requests_total{reason="unaddressable"} 0')
+  expect(text).toContain('inferwire_unanswered_requests_total{reason="reply_refused"} 0')
+  expect(text).toContain('inferwire_peer_requests_total 0')
 })
 
 test('returns 500 if the metrics cannot be collected', async () => {

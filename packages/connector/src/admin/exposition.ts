@@ -25,8 +25,19 @@ interface Sample {
 }
 type MetricType = 'counter' | 'gauge' | 'histogram'
 
+/** Description of a metric, for the reference page. */
+export interface MetricDescription {
+  readonly name: string
+  readonly type: MetricType
+  /** Names of the labels, except the label `le` of histograms. */
+  readonly labels: readonly string[]
+  readonly help: string
+}
+
 /** Produces the text of `/metrics`, including the default process metrics of Node.js. */
 export class Exposition {
+  /** Descriptions of the connector's own metrics. */
+  readonly descriptions: MetricDescription[] = []
   readonly #registry = new Registry()
   readonly #telemetry: Telemetry
   readonly #state: () => LiveState
@@ -50,16 +61,28 @@ export class Exposition {
     this.#registerRequests()
     this.#registerModelServers()
     this.#registerMqtt()
-    this.#add('inferwire_build_info', 'gauge', 'Versions of the connector and of Node.js; always 1.', () => [
-      { value: 1, labels: { version: this.#state().version, node_version: process.version } },
-    ])
+    this.#add(
+      {
+        name: 'inferwire_build_info',
+        type: 'gauge',
+        labels: ['version', 'node_version'],
+        help: 'Versions of the connector and of Node.js; always 1.',
+      },
+      () => [{ value: 1, labels: { version: this.#state().version, node_version: process.version } }],
+    )
   }
 
   #registerRequests(): void {
     const telemetry = this.#telemetry
     const state = this.#state
-    this.#add('inferwire_requests_total', 'counter', 'Requests by outcome: "ok" or a problem code.', () =>
-      [...telemetry.all].flatMap(outcomes),
+    this.#add(
+      {
+        name: 'inferwire_requests_total',
+        type: 'counter',
+        labels: ['model', 'operation', 'code'],
+        help: 'Requests by outcome: "ok" or a problem code.',
+      },
+      () => [...telemetry.all].flatMap(outcomes),
     )
     this.#histogram(
       'inferwire_request_duration_seconds',
@@ -101,11 +124,21 @@ export class Exposition {
       () => state().unpublished,
     )
     this.#add(
-      'inferwire_unanswered_requests_total',
-      'counter',
-      'Requests settled without a reply: "unaddressable" (no response topic could be derived), ' +
-        '"reply_refused" (the broker refused the reply), "left_to_peer" (another connector serves the model).',
+      {
+        name: 'inferwire_unanswered_requests_total',
+        type: 'counter',
+        labels: ['reason'],
+        help:
+          'Requests without a reply: "unaddressable" (no reply topic could be derived) or ' +
+          '"reply_refused" (the broker refused the reply).',
+      },
       () => [...telemetry.unanswered].map(([reason, value]) => ({ value, labels: { reason } })),
+    )
+    this.#one(
+      'inferwire_peer_requests_total',
+      'counter',
+      "Requests for other connectors' models, answered by those connectors.",
+      () => telemetry.peerRequests,
     )
     this.#one(
       'inferwire_redelivered_requests_total',
@@ -208,11 +241,11 @@ export class Exposition {
   }
 
   #one(name: string, type: MetricType, help: string, value: () => number): void {
-    this.#add(name, type, help, () => [{ value: value(), labels: {} }])
+    this.#add({ name, type, labels: [], help }, () => [{ value: value(), labels: {} }])
   }
 
   #perGate(name: string, help: string, pick: (gate: LiveState['gates'][number]) => number): void {
-    this.#add(name, 'gauge', help, () =>
+    this.#add({ name, type: 'gauge', labels: ['model'], help }, () =>
       this.#state().gates.map((gate) => ({ value: pick(gate), labels: { model: gate.model } })),
     )
   }
@@ -223,7 +256,7 @@ export class Exposition {
     help: string,
     pick: (figures: UpstreamFigures) => number | undefined,
   ): void {
-    this.#add(name, type, help, () =>
+    this.#add({ name, type, labels: ['model'], help }, () =>
       [...this.#telemetry.upstreams].flatMap((figures) => {
         const value = pick(figures)
         return value === undefined ? [] : [{ value, labels: { model: figures.model } }]
@@ -232,7 +265,7 @@ export class Exposition {
   }
 
   #histogram(name: string, help: string, pick: (figures: OperationFigures) => Histogram): void {
-    this.#add(name, 'histogram', help, () =>
+    this.#add({ name, type: 'histogram', labels: ['model', 'operation'], help }, () =>
       [...this.#telemetry.all].flatMap((figures) => {
         const { model, operation } = figures
         const histogram = pick(figures)
@@ -242,7 +275,9 @@ export class Exposition {
   }
 
   // prom-client accepts any object with these members, so the counters are plain numbers between scrapes.
-  #add(name: string, type: MetricType, help: string, samples: () => Sample[]): void {
+  #add(description: MetricDescription, samples: () => Sample[]): void {
+    this.descriptions.push(description)
+    const { name, type, help } = description
     const metric = {
       name,
       get: () => Promise.resolve({ name, help, type, values: samples(), aggregator: 'sum' }),

@@ -1,3 +1,3 @@
 // Serves `/livez`, `/readyz` and `/metrics` for probes and scrapers.
 export { startAdminServer, type AdminServer } from './admin-server.ts'
-export { createMetrics } from './metrics.ts'
+export { createMetrics, describeMetrics } from './metrics.ts'

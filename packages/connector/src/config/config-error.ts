@@ -16,20 +16,33 @@ const SHOWN_MAX = 50
 /** Contains all mistakes in a configuration. The command line exits with 78 (EX_CONFIG). */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
+  /** The mistakes in the order of the file, after those of other sources. */
   readonly mistakes: readonly ConfigMistake[]
 
   constructor(mistakes: readonly ConfigMistake[]) {
+    const sorted = mistakes.toSorted(byPlace)
     super(
       [
         mistakes.length === 1
           ? 'The configuration has a mistake:'
           : `The configuration has ${mistakes.length} mistakes:`,
-        ...mistakes
+        ...sorted
           .slice(0, SHOWN_MAX)
           .map(({ path, source, message }) => `  ${source}: ${path === '' ? '' : `${path}: `}${message}`),
         ...(mistakes.length > SHOWN_MAX ? [`  and ${mistakes.length - SHOWN_MAX} more`] : []),
       ].join('\n'),
     )
-    this.mistakes = mistakes
+    this.mistakes = sorted
   }
+}
+
+function byPlace(one: ConfigMistake, other: ConfigMistake): number {
+  const [line, column] = placeIn(one.source)
+  const [otherLine, otherColumn] = placeIn(other.source)
+  return line - otherLine || column - otherColumn
+}
+
+function placeIn(source: string): [line: number, column: number] {
+  const [, line = 0, column = 0] = /:(\d+):(\d+)$/.exec(source) ?? []
+  return [Number(line), Number(column)]
 }

@@ -166,6 +166,9 @@ function checkKeys(map: YAMLMap, add: (node: Node, message: string, path?: strin
       continue
     }
     const name = String(key.value)
+    if (typeof key.value === 'number' && key.source !== undefined && key.source !== name) {
+      add(key, `is read as a number; write the key in quotes: "${key.source}"`, shownKey(name))
+    }
     if (name === '__proto__') add(key, 'cannot be a key', '"__proto__"')
     else if (seen.has(name)) add(key, 'is set twice; remove one of the two', shownKey(name))
     seen.add(name)

@@ -17,7 +17,7 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
     return issue.keys.map((key) => {
       const path = [...issue.path, key]
       const place = { path: shownPath(path), source: sourceOf(path) }
-      const renamed = renamedOption(issue.path, key)
+      const renamed = renamedOption(issue.path, key, valueAt(values, issue.path))
       if (renamed !== undefined) return { ...place, message: renamedMessage(renamed) }
       const nearest = nearestName(key, keys)
       const hint = nearest === undefined ? `valid are: ${keys.join(', ')}` : `did you mean "${nearest}"?`
@@ -31,6 +31,8 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
     const expected = issue.issues[0]?.message ?? 'another name'
     return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
   }
+  // Such a message of the schema is a complete sentence.
+  if (issue.message.startsWith('must ')) return [{ ...place, message: issue.message }]
   const value = valueAt(values, path)
   // The option's former name has already been reported.
   if (value === undefined && hasFormerName(values, path)) return []
@@ -49,7 +51,7 @@ function hasFormerName(values: unknown, path: readonly PropertyKey[]): boolean {
   return (
     typeof written === 'object' &&
     written !== null &&
-    Object.keys(written).some((key) => renamedOption(section, key)?.now === path.at(-1))
+    Object.keys(written).some((key) => renamedOption(section, key, written)?.now === path.at(-1))
   )
 }
 
@@ -66,6 +68,8 @@ export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: 'a list',
   boolean: 'true or false',
+  // zod expects this type if the body of an example is missing.
+  nonoptional: 'a JSON value',
   object: 'a map',
   record: 'a map',
   string: 'text',

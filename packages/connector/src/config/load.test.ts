@@ -190,6 +190,21 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/expected a JSON value/],
   ],
   [
+    'an example without a body',
+    'models: {a: {url: http://h, example: {}}}',
+    [/models\.a\.example\.body: is missing; expected a JSON value/],
+  ],
+  [
+    'a model whose name contains a dot',
+    'models: {"1.0": {url: http://h, timeoutMs: 0}}',
+    [/: models\."1\.0"\.timeoutMs: 0 is not valid/],
+  ],
+  [
+    'a number as a key, which YAML changes',
+    'models:\n  1.0: {url: http://h}\n',
+    [/:2:3: 1: is read as a number; write the key in quotes: "1\.0"/],
+  ],
+  [
     'an empty list of clients',
     'policy: {allow: [{clients: [], models: [a]}]}',
     [/policy\.allow\[0\]\.clients: .* expected a list of at least 1 item/],
@@ -197,7 +212,9 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'a password in the file',
     'broker: {username: u, password: canary}',
-    [/broker\.password: \*\*\* is not valid; .*INFERWIRE_BROKER_PASSWORD/],
+    [
+      /broker\.password: must not be in the file; set INFERWIRE_BROKER_PASSWORD, or use broker\.passwordFile$/,
+    ],
   ],
   ['a password without a user name', 'broker: {passwordFile: /dev/null}', [/broker\.username: is missing/]],
   [
@@ -301,6 +318,20 @@ test('reports all mistakes of all sources at once', () => {
   ])
 })
 
+test('lists the mistakes of other sources first, then those of the file in its order', () => {
+  const text =
+    'models:\n  b: {url: http://h, tls: {caFile: /none}}\nroot: 3\nlog: {level: 1,\n  format: 2}\nx: 1\n'
+  const { mistakes } = errorOf(() => load(text, { INFERWIRE_ADMIN_PRT: '1' }))
+  expect(mistakes.map(({ source }) => source.replace(file, ''))).toEqual([
+    'environment variable INFERWIRE_ADMIN_PRT',
+    ':2:28',
+    ':3:1',
+    ':4:7',
+    ':5:3',
+    ':6:1',
+  ])
+})
+
 test('reports a section that is not a map although a variable sets an option in it', () => {
   const { message } = errorOf(() => load('broker: text', { INFERWIRE_BROKER_SHARE: 'a' }))
   expect(message).toMatch(/broker: "text" is not valid; expected a map/)
@@ -310,7 +341,9 @@ test('rejects a password that is set twice or is empty', () => {
   const text = 'broker: {username: u, passwordFile: /dev/null}'
   expect(errorOf(() => load(text, { INFERWIRE_BROKER_PASSWORD: 'canary' })).message).toMatch(/set twice/)
   const { message } = errorOf(() => load('broker: {username: u}', { INFERWIRE_BROKER_PASSWORD: '' }))
-  expect(message).toMatch(/INFERWIRE_BROKER_PASSWORD: broker\.password: \*\*\* is not valid/)
+  expect(message).toMatch(
+    /INFERWIRE_BROKER_PASSWORD: broker\.password: \*\*\* is not valid; expected text that is not empty$/,
+  )
 })
 
 test('rejects a model named __proto__ on the command line', () => {

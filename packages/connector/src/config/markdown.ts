@@ -1,9 +1,9 @@
 // Generates the configuration reference page from the schema.
-import type { z } from 'zod'
+import { z } from 'zod'
 import { allOptions, defaultTextOf, isModelOption } from './all-options.ts'
 import { FRONT_PAGE, type OptionGroup } from './front-page.ts'
 import type { OptionText } from './option.ts'
-import { definitionOf, unwrap, type Leaf } from './schema-walk.ts'
+import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 
 const INTRODUCTION = [
   'The configuration is a YAML file, named with `-c FILE` or in `INFERWIRE_CONFIG`. The first part of this page contains the options that most installations set. Every [advanced option](#advanced-options) has a default that fits most installations.',
@@ -61,13 +61,35 @@ function detailsOf(leaves: readonly Leaf[]): string[] {
 
 function table(leaves: readonly Leaf[]): string {
   const head = ['option', 'type', 'default', 'description']
-  const rows = leaves.map((leaf) => [
-    `\`${leaf.path.join('.')}\``,
-    typeOf(leaf),
-    defaultTextOf(leaf) ?? '',
-    leaf.text.description,
-  ])
+  const rows = leaves
+    .flatMap((leaf) => [leaf, ...keysOfUnion(leaf)])
+    .map((leaf) => [
+      `\`${leaf.path.join('.')}\``,
+      typeOf(leaf),
+      defaultTextOf(leaf) ?? '',
+      leaf.text.description,
+    ])
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+// Returns the keys of an option whose value is one of several maps with different `kind`s: a credential.
+function keysOfUnion({ schema, path }: Leaf): Leaf[] {
+  const { options } = definitionOf(unwrap(schema))
+  if (options === undefined) return []
+  const kinds = options.flatMap((map) => kindsOf(map))
+  return [
+    {
+      path: [...path, 'kind'],
+      schema: z.enum(kinds),
+      text: { description: 'Determines the other keys of the map.', defaultText: `\`${kinds[0]}\`` },
+    },
+    ...options.flatMap((map) => leavesOf(map, path)),
+  ]
+}
+
+function kindsOf(map: z.ZodType): string[] {
+  const kind = definitionOf(map).shape?.['kind']
+  return kind === undefined ? [] : (definitionOf(kind).values ?? []).map(String)
 }
 
 function line(cells: readonly string[]): string {

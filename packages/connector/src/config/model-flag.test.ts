@@ -24,3 +24,7 @@ test.each([
   expect(() => parseModelFlag(flag)).toThrow(message)
   expect(() => parseModelFlag(flag)).toThrow('NAME=URL[,protocolVersion=v1|v2][,modelName=NAME_ON_SERVER]')
 })
+
+test('rejects a repeated setting', () => {
+  expect(() => parseModelFlag('iris=http://h,host=a,host=b')).toThrow('sets host twice')
+})

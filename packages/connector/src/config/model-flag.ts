@@ -20,12 +20,16 @@ export function parseModelFlag(flag: string): [name: string, model: Record<strin
     )
   }
   const model: Record<string, string> = { url: first.slice(equals + 1) }
+  const renamed = settings.flatMap((setting) => {
+    const option = renamedOption(['models', name], setting.split('=')[0] ?? '', model)
+    return option === undefined ? [] : [renamedMessage(option)]
+  })
+  if (renamed.length > 0) throw mistake(flag, renamed.join('; '))
   for (const setting of settings) {
     const [key = '', ...value] = setting.split('=')
-    const renamed = renamedOption(['models', name], key)
-    if (renamed !== undefined) throw mistake(flag, renamedMessage(renamed))
     if (!KEYS.has(key) || value.length !== 1 || value[0] === '')
       throw mistake(flag, `has the unknown setting ${shownKey(withoutUserinfo(setting))}; expected ${FORM}`)
+    if (Object.hasOwn(model, key)) throw mistake(flag, `sets ${key} twice`)
     model[key] = value[0]!
   }
   return [name, model]

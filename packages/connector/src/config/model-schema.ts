@@ -77,12 +77,14 @@ const credential = z.discriminatedUnion(
     z.strictObject({ kind: z.literal('none') }),
     z.strictObject({
       kind: z.literal('token-file'),
-      tokenFile: file('File with a bearer token, such as a JWT; read again when it changes.'),
+      tokenFile: file(
+        'With `token-file`: file with a bearer token, such as a JWT; read again when it changes.',
+      ),
     }),
     z.strictObject({
       kind: z.literal('static-header'),
-      name: option(staticHeaderName, { description: 'Name of the header.' }),
-      valueFile: file('File with the value of the header; read again when it changes.'),
+      name: option(staticHeaderName, { description: 'With `static-header`: name of the header.' }),
+      valueFile: file('With `static-header`: file with the value of the header; read again when it changes.'),
     }),
   ],
   {
@@ -208,8 +210,7 @@ export const model = z.strictObject({
     ),
   ),
   credential: option(credential.default({ kind: 'none' }), {
-    description:
-      'How calls authenticate: `kind` is `none`, `token-file` (with `tokenFile`) or `static-header`.',
+    description: 'How calls authenticate at the model server.',
     details:
       '`token-file` sends `Authorization: Bearer` with the content of `tokenFile`. `static-header` sends the header `name` with the content of `valueFile`. Both files are read again when they change.',
   }),

@@ -6,7 +6,7 @@ import { pemCertificates } from '@inferwire/protocol'
 /** The options of a `tls` section that name a file. */
 export type PemOption = 'caFile' | 'certFile' | 'keyFile'
 
-/** Whether an option of a `tls` section names a PEM file. */
+/** Returns whether an option of a `tls` section names a PEM file. */
 export function isPemOption(name: string | undefined): name is PemOption {
   return name === 'caFile' || name === 'certFile' || name === 'keyFile'
 }

@@ -36,6 +36,28 @@ test('first shows only the options that differ from the defaults, with the passw
   ])
 })
 
+test('shows the policy after the models, without its defaults, and quotes a name that YAML 1.1 reads as a value', () => {
+  const lines = printed({
+    models: { yes: { url: 'http://h' } },
+    policy: { allow: [{ clients: ['on'], models: ['yes'] }] },
+    limits: { bytesInFlightMax: 100_000_000 },
+  })
+  expect(lines.slice(0, lines.indexOf(''))).toEqual([
+    '# Differs from the defaults',
+    'models:',
+    '  "yes":',
+    '    url: http://h',
+    'policy:',
+    '  allow:',
+    '    - clients:',
+    '        - "on"',
+    '      models:',
+    '        - "yes"',
+    'limits:',
+    '  bytesInFlightMax: 100000000',
+  ])
+})
+
 test('lists every other option as a one-line comment, advanced options last', () => {
   const lines = printed(SMALL)
   for (const { path, text } of allOptions()) {

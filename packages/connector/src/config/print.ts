@@ -48,17 +48,24 @@ function defaultsOf({ name }: ConnectorConfig): Defaults {
 
 function differencesText(config: ConnectorConfig, defaults: Defaults, options: readonly Leaf[]): string {
   const different: Record<string, unknown> = {}
-  for (const { path } of options.filter((leaf) => !isModelOption(leaf))) {
-    const value = valueAt(config, path)
-    if (!isSame(value, valueAt(defaults.config, path))) assign(different, path, value)
-  }
   const models = Object.entries(config.models).map(([name, model]) => [
     name,
     modelDifferences(model, defaults.model, options),
   ])
-  if (models.length > 0) different['models'] = Object.fromEntries(models)
-  // The copy through JSON prevents anchors and aliases for shared values.
-  const document = new Document(JSON.parse(JSON.stringify(different)))
+  for (const leaf of options) {
+    const { path } = leaf
+    if (isModelOption(leaf)) {
+      if (models.length > 0) different['models'] = Object.fromEntries(models)
+    } else {
+      const value = valueAt(config, path)
+      if (!isSame(value, valueAt(defaults.config, path))) assign(different, path, value)
+    }
+  }
+  const { policy } = config
+  if (policy?.showForbidden === false) different['policy'] = { allow: policy.allow }
+  // The copy through JSON prevents anchors and aliases for shared values. `compat` quotes text such as `yes`, which
+  // YAML 1.1 reads as a boolean.
+  const document = new Document(JSON.parse(JSON.stringify(different)), { compat: 'yaml-1.1' })
   const broker = document.get('broker')
   if (config.broker.password !== undefined && isMap(broker)) {
     broker.commentBefore = ` password: "${MASK}" (from the environment)`

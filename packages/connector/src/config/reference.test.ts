@@ -33,6 +33,15 @@ test('the page documents every option once, advanced options last', () => {
   expect(page).not.toMatch(/undefined|null|\[object/)
 })
 
+test('the page documents the keys of a credential', () => {
+  expect(frontPage).toContain(
+    '| `models.*.credential.kind` | `none`, `token-file`, `static-header` | `none` |',
+  )
+  for (const key of ['tokenFile', 'name', 'valueFile']) {
+    expect(frontPage).toContain(`| \`models.*.credential.${key}\` | text |  | `)
+  }
+})
+
 test('every option that is not advanced belongs to one group of the front page', () => {
   const common = allOptions().filter(({ text }) => text.isAdvanced !== true)
   const grouped = FRONT_PAGE.flatMap(({ options }) => options)

@@ -38,6 +38,10 @@ test.each([
     ':2:53: models.a.credential.file: "file" is now "tokenFile"',
   ],
   [
+    'models:\n  a: {url: http://h, credential: {kind: static-header, name: x-key, file: /dev/null}}\n',
+    ':2:69: models.a.credential.file: "file" is now "valueFile"',
+  ],
+  [
     'broker:\n  protocolVersion: 4\n',
     ':2:3: broker.protocolVersion: "protocolVersion" is now "mqttVersion"; its values are 5 and 3.1.1',
   ],
@@ -57,6 +61,7 @@ test('rejects the former name of an environment variable', () => {
 test.each([
   ['a=http://h,protocol=v1', '"protocol" is now "protocolVersion"'],
   ['a=http://h,protocolVersion=v1,as=b', '"as" is now "modelName"'],
+  ['a=http://h,protocol=v1,as=b', '"protocol" is now "protocolVersion"; "as" is now "modelName"'],
 ])('rejects the former name in --model %s', (flag, expected) => {
   expect(messageOf(() => parseModelFlag(flag))).toContain(`--model "${flag}": ${expected}`)
 })
@@ -75,10 +80,10 @@ test('reports a required option under its former name once', () => {
 })
 
 test('renames each option to a key of the schema', () => {
-  for (const { section, before, now } of RENAMED_OPTIONS) {
+  for (const { section, before, now, kind } of RENAMED_OPTIONS) {
     const path = section.split('.')
     const values = path.reduceRight<unknown>((value, key) => ({ [key === '*' ? 'a' : key]: value }), {
-      ...(section.endsWith('credential') ? { kind: 'token-file' } : {}),
+      ...(kind === undefined ? {} : { kind }),
       [before]: 1,
       [now]: 1,
     })

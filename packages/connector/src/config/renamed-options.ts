@@ -6,15 +6,18 @@ export interface RenamedOption {
   readonly section: string
   readonly before: string
   readonly now: string
+  /** The value of `kind` in the section, if the new name depends on it. */
+  readonly kind?: string
   /** The end of the message if the values have changed too. */
   readonly remark?: string
 }
 
-/** Every renamed option. CHANGELOG.md lists them for the person who upgrades. */
+/** Every renamed option. CHANGELOG.md lists them too, for upgrades. */
 export const RENAMED_OPTIONS: readonly RenamedOption[] = [
   { section: 'models.*', before: 'protocol', now: 'protocolVersion' },
   { section: 'models.*', before: 'as', now: 'modelName' },
-  { section: 'models.*.credential', before: 'file', now: 'tokenFile' },
+  { section: 'models.*.credential', before: 'file', now: 'tokenFile', kind: 'token-file' },
+  { section: 'models.*.credential', before: 'file', now: 'valueFile', kind: 'static-header' },
   {
     section: 'broker',
     before: 'protocolVersion',
@@ -23,10 +26,18 @@ export const RENAMED_OPTIONS: readonly RenamedOption[] = [
   },
 ]
 
-/** Returns the renamed option whose former name is `key` in this section, or undefined. */
-export function renamedOption(section: readonly PropertyKey[], key: string): RenamedOption | undefined {
+/** Returns the renamed option whose former name is `key` in this section with these values, or undefined. */
+export function renamedOption(
+  section: readonly PropertyKey[],
+  key: string,
+  values: unknown,
+): RenamedOption | undefined {
   const path = section.map((part, index) => (index === 1 && section[0] === 'models' ? '*' : String(part)))
-  return RENAMED_OPTIONS.find((option) => option.before === key && option.section === path.join('.'))
+  const written = (values as { readonly kind?: unknown } | null | undefined)?.kind
+  return RENAMED_OPTIONS.find(
+    ({ before, section: name, kind = written }) =>
+      before === key && name === path.join('.') && kind === written,
+  )
 }
 
 /** Returns the message of the mistake: `"protocol" is now "protocolVersion"`. */

@@ -18,14 +18,14 @@ export const retry = z.strictObject({
     integer(
       { min: 0, max: 60_000, default: 50 },
       'ms',
-      'Longest wait before the second call; it doubles before each further call.',
+      'Upper bound of the random wait before the second call; it doubles before each further call.',
     ),
   ),
   maxMs: advanced(
     integer(
       { min: 0, max: 60_000, default: 2_000 },
       'ms',
-      'Longest wait before any call.',
+      'Upper bound of the random wait before any call.',
       "If the server's Retry-After is longer, the call is not repeated, and the reply to the client contains the time to wait.",
     ),
   ),
@@ -44,7 +44,7 @@ export const circuit = z.strictObject({
     integer(
       { min: 1, max: 600_000, default: 200 },
       'ms',
-      'Longest time until the first request that probes the server.',
+      'Upper bound of the random wait before the first request that probes the server.',
     ),
   ),
   openMaxMs: advanced(

@@ -8,13 +8,16 @@ import { advanced, bytesOfMemory, integer, option, optionalFile, text } from './
 import { address, glob, level, MIB, shortText, tls } from './schema-parts.ts'
 import { Secret } from './secret.ts'
 
-const PASSWORD_ELSEWHERE =
-  'text that is not empty, in the variable INFERWIRE_BROKER_PASSWORD and never in the configuration file; or use broker.passwordFile'
+const PASSWORD_IN_FILE = 'must not be in the file; set INFERWIRE_BROKER_PASSWORD, or use broker.passwordFile'
 const TOPIC_LENGTH_MAX = 255
 
 // Secrets are read only from the environment: configuration files are copied, committed and shown.
 function isFullSecret(value: unknown): boolean {
   return value instanceof Secret && value.reveal() !== ''
+}
+
+function passwordMistake({ input }: { readonly input?: unknown }): string {
+  return input instanceof Secret ? 'text that is not empty' : PASSWORD_IN_FILE
 }
 
 function isTopic(value: string): boolean {
@@ -44,7 +47,7 @@ const broker = z.strictObject({
   ),
   username: option(shortText.optional(), { description: 'User name for the broker.' }),
   passwordFile: optionalFile('File with the password; read again for every connection.'),
-  password: option(z.custom<Secret>(isFullSecret, { error: PASSWORD_ELSEWHERE }).optional(), {
+  password: option(z.custom<Secret>(isFullSecret, { error: passwordMistake }).optional(), {
     description: 'Password; only as `INFERWIRE_BROKER_PASSWORD`, never in the file. Prefer `passwordFile`.',
     isSecret: true,
   }),
@@ -104,14 +107,14 @@ const broker = z.strictObject({
         integer(
           { min: 10, max: 60_000, default: 100 },
           'ms',
-          'Longest wait before the first attempt to reconnect.',
+          'Upper bound of the random wait before the first attempt.',
         ),
       ),
       maxMs: advanced(
         integer(
           { min: 10, max: 600_000, default: 15_000 },
           'ms',
-          'Longest wait before any attempt to reconnect.',
+          'Upper bound of the random wait before any attempt.',
           'If another client has taken over the session, the wait is up to 30 s.',
         ),
       ),

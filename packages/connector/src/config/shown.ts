@@ -3,13 +3,18 @@ import { MASK, Secret } from './secret.ts'
 
 const LENGTH_MAX = 80
 
-/** Formats a path: `models.iris.url`, `policy.allow[0].clients`. */
+/** Formats a path: `models.iris.url`, `policy.allow[0].clients`, `models."1.0".url`. */
 export function shownPath(path: readonly PropertyKey[]): string {
   return path
     .map((key, index) =>
-      typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${shownKey(String(key))}`,
+      typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${shownLevel(String(key))}`,
     )
     .join('')
+}
+
+// Quotes a key that contains a dot, because dots separate the keys of a path.
+function shownLevel(key: string): string {
+  return key.includes('.') ? shownText(key) : shownKey(key)
 }
 
 /** Formats a key, in quotes if it could be misread. */
@@ -31,7 +36,7 @@ export function withoutUserinfo(url: string): string {
   return url.replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/*)?[\s\S]*@/, `$1${MASK}@`)
 }
 
-// JSON escapes control characters, which a terminal would execute.
+// JSON escapes control characters, which a terminal would interpret.
 function shownText(text: string): string {
   return JSON.stringify(text.length > LENGTH_MAX ? `${text.slice(0, LENGTH_MAX)}…` : text).replaceAll(
     /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g,

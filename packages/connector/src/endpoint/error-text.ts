@@ -1,4 +1,4 @@
-// Limits what clients see of a model server's error text, which may contain tracebacks and file paths.
+// Limits how much of a model server's error text clients receive, because it may contain tracebacks and file paths.
 import { isUtf8 } from 'node:buffer'
 import type { ModelConfig } from '../config/index.ts'
 
@@ -36,7 +36,7 @@ export function shownText(text: string, mode: ErrorText): string {
   return shown.slice(0, TEXT_CHARACTERS_MAX).replace(/[\ud800-\udbff]$/, '')
 }
 
-/** Returns the error body to send; undefined = the connector writes its own. An unchanged body is not copied. */
+/** Returns the error body to send; undefined = the connector writes its own body. An unchanged body is not copied. */
 export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undefined {
   if (mode === 'none' || body.length === 0 || body.length > BODY_BYTES_MAX) return undefined
   if (mode === 'whole') return body

@@ -16,7 +16,7 @@ import { dialectNames, Problem } from '@inferwire/protocol'
 import type { ModelFacts } from '../step.ts'
 import type { Circuit } from './circuit.ts'
 
-/** How to query the server, and who receives the result. */
+/** Options of `FactsWatch`: the query, and the callbacks for its result. */
 export interface FactsWatchOptions {
   /** @throws Problem */
   readonly ask: (signal: AbortSignal) => Promise<ModelFacts>

@@ -61,7 +61,7 @@ export class ModelTable {
     }
     const pending = this.#pending.get(name)
     if (pending !== undefined && shown(name)) throw new Problem('model_not_ready', pending.reason)
-    const message = `Model "${name}" is not exposed here; ${this.#suggestion(name, shown)}`
+    const message = `Model "${name}" is not exposed here${this.#suggestion(name, shown)}`
     // The reason is only for the operator's log, not for the requester.
     throw new Problem('model_not_found', message, this.has(name) ? { detail: HIDDEN } : {})
   }
@@ -74,10 +74,11 @@ export class ModelTable {
   #suggestion(name: string, shown: (name: string) => boolean): string {
     const names = this.names.filter(shown)
     const nearest = nearestName(name, names)
-    if (nearest !== undefined) return `did you mean "${nearest}"?`
-    if (names.length === 0) return 'no model is exposed yet.'
+    if (nearest !== undefined) return `; did you mean "${nearest}"?`
+    // The client must not learn which models are hidden from it.
+    if (names.length === 0) return this.#models.size === 0 ? '; no model is exposed yet.' : '.'
     const rest = names.length > 10 ? `, and ${names.length - 10} more` : ''
-    return `this connector exposes ${names.slice(0, 10).join(', ')}${rest}.`
+    return `; this connector exposes ${names.slice(0, 10).join(', ')}${rest}.`
   }
 }
 

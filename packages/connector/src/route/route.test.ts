@@ -72,6 +72,15 @@ describe('the model table', () => {
     expect(problem('secreu').detail).toBeUndefined()
   })
 
+  test('does not claim that no model is exposed if all are hidden from the client', () => {
+    const table = new ModelTable()
+    table.set(modelOf('defects', 'infer'))
+    for (const name of ['defects', 'defect']) {
+      const problem = failure(() => table.find(name, () => false))
+      expect(problem.message).toBe(`Model "${name}" is not exposed here.`)
+    }
+  })
+
   test('suggests the nearest name, or lists some, or reports that no model is exposed', () => {
     const table = new ModelTable()
     const message = (name: string): string => failure(() => table.find(name)).message
@@ -182,6 +191,11 @@ describe('the standard topics', () => {
     return routing
   }
 
+  function logged(client: string, model: string): unknown {
+    const routing = routed(arrange(), client, model)
+    return 'problem' in routing ? [routing.client, routing.model, routing.problem.code] : routing
+  }
+
   test("give a client without access the same problem for an absent peer's model as for an unknown one", () => {
     const router = arrange()
     const hidden = problemOf(routed(router, 'cam7', 'secret-away'))!
@@ -190,6 +204,12 @@ describe('the standard topics', () => {
     expect(hidden.message).toBe(unknown.message.replace('secret-other', 'secret-away'))
     expect(problemOf(routed(router, 'admin', 'secret-away'))).toBe(absent)
     expect(problemOf(routed(router, 'cam7', 'rose-away'))).toBe(absent)
+  })
+
+  test('name the client, and the model if it is configured, for the log', () => {
+    expect(logged('cam7', 'secret-late')).toEqual(['cam7', 'secret-late', 'model_not_found'])
+    expect(logged('cam7', 'late')).toEqual(['cam7', 'late', 'model_not_ready'])
+    expect(logged('cam7', 'rose')).toEqual(['cam7', '_unknown', 'model_not_found'])
   })
 
   test('answer for an absent peer on the Response Topic', () => {

@@ -1,5 +1,5 @@
 // Routes the standard topics `{root}/request/{client}/{model}[/{operation}[/{id…}]]`.
-import { Problem, type TopicSpace } from '@inferwire/protocol'
+import { Problem, type RequestTopic, type TopicSpace } from '@inferwire/protocol'
 import type { Delivery, ExposedModel, LeftToPeer, ReplyTarget, Router, Routing, Undecided } from '../step.ts'
 import { UNKNOWN_MODEL } from '../telemetry/index.ts'
 import { findOperation, type ModelTable } from './model-table.ts'
@@ -37,18 +37,20 @@ export class StandardRouter implements Router {
     const { topics, models, policy, peers } = this.#parts
     let target: ReplyTarget | undefined = derivedTarget(topics, delivery)
     if (target === undefined) return undefined
-    let model: ExposedModel | undefined
+    let parsed: RequestTopic | undefined
     try {
-      const { client, model: name, operation, id } = topics.parseRequest(delivery.topic)
+      parsed = topics.parseRequest(delivery.topic)
+      const { client, model: name, operation, id } = parsed
       const elsewhere = models.has(name) ? undefined : peers.answering(name)
       // A peer's requests get no answer from this connector, not even for a forbidden Response Topic.
       if (elsewhere !== undefined && !('absent' in elsewhere)) return elsewhere
       target = requestedTarget(topics, client, delivery, target)
       if (elsewhere !== undefined && policy.shows(client, name)) throw elsewhere.absent
-      model = this.#find(client, name)
+      const model = this.#find(client, name)
       return { client, model, operation: findOperation(model, operation), id, target }
     } catch (error) {
-      return { problem: Problem.from(error), model: model?.name ?? UNKNOWN_MODEL, target }
+      const name = parsed !== undefined && models.has(parsed.model) ? parsed.model : UNKNOWN_MODEL
+      return { problem: Problem.from(error), client: parsed?.client, model: name, target }
     }
   }
 

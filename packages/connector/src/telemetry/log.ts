@@ -18,8 +18,8 @@ export interface LogSink {
 }
 
 const LEVEL_NAMES: Record<number, string> = { 20: 'DEBUG', 30: 'INFO', 40: 'WARN', 50: 'ERROR', 60: 'FATAL' }
-// Control, line-breaking, bidirectional and zero-width characters could manipulate the output of a terminal.
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
+/** Matches control, line-breaking, bidirectional and zero-width characters, which could manipulate a terminal. */
+export const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
 /** Creates a logger that writes complete lines synchronously, so that nothing is lost if the process dies. */
 export function createLog(options: LogOptions, sink: LogSink = process.stderr): Log {

@@ -15,25 +15,28 @@ function arrange(level: 'debug' | 'warn' = 'debug') {
 const problemOf = (code: ProblemCode): Problem =>
   new Problem(code, 'safe words', { detail: 'http://10.0.0.7' })
 
+const IRIS = { client: 'cam7', model: 'iris', operation: 'infer' }
+
 test('writes one line per model, code and second, with the number of suppressed lines', () => {
   const { lines, problems } = arrange()
-  for (let ms = 0; ms < 2_500; ms++) problems.report(problemOf('overloaded'), 'iris', 'infer', ms)
+  for (let ms = 0; ms < 2_500; ms++) problems.report(problemOf('overloaded'), IRIS, ms)
   expect(lines.map(({ suppressed }) => suppressed)).toEqual([undefined, 999, 999])
-  problems.report(problemOf('overloaded'), 'digits', 'infer', 2_500)
-  problems.report(problemOf('bad_payload'), 'iris', 'infer', 2_500)
+  problems.report(problemOf('overloaded'), { ...IRIS, model: 'digits' }, 2_500)
+  problems.report(problemOf('bad_payload'), IRIS, 2_500)
   expect(lines).toHaveLength(5)
 })
 
 test("logs each problem with its fields, at its code's level", () => {
   for (const code of Object.keys(PROBLEMS) as ProblemCode[]) {
     const { lines, problems } = arrange()
-    problems.report(problemOf(code), 'iris', 'infer', 0)
+    problems.report(problemOf(code), IRIS, 0)
     expect(lines).toEqual([
       expect.objectContaining({
         level: PROBLEMS[code].log,
         event: 'request_failed',
         code,
         status: PROBLEMS[code].status,
+        client: 'cam7',
         model: 'iris',
         operation: 'infer',
         detail: 'http://10.0.0.7',
@@ -43,16 +46,24 @@ test("logs each problem with its fields, at its code's level", () => {
   }
 })
 
+test('logs the beginning of a long client name, with control characters replaced', () => {
+  const { lines, problems } = arrange()
+  problems.report(problemOf('overloaded'), { ...IRIS, client: `\u001b[2J\u202e${'x'.repeat(200)}` }, 0)
+  problems.report(problemOf('bad_topic'), { ...IRIS, client: undefined }, 0)
+  expect(lines[0]!['client']).toBe(`\ufffd[2J\ufffd${'x'.repeat(123)}…`)
+  expect(lines[1]).not.toHaveProperty('client')
+})
+
 test('neither writes nor counts problems below the level', () => {
   const { lines, problems } = arrange('warn')
-  problems.report(problemOf('bad_topic'), 'iris', 'infer', 0)
+  problems.report(problemOf('bad_topic'), IRIS, 0)
   expect(lines).toEqual([])
 })
 
 test('late reports of removed models do not accumulate', () => {
   const { lines, problems } = arrange()
   const report = (model: string, ms: number): void =>
-    problems.report(problemOf('overloaded'), model, 'infer', ms)
+    problems.report(problemOf('overloaded'), { ...IRIS, model }, ms)
   for (const model of ['old', 'old', 'used', 'used']) report(model, 0)
   for (let count = 0; count < 9_998; count++) report(`removed-${count}`, 1)
   report('used', 2_000)
@@ -68,9 +79,9 @@ test('late reports of removed models do not accumulate', () => {
 test('drops the count of suppressed lines when its model is removed', () => {
   const { lines, problems } = arrange()
   for (const model of ['iris', 'iris@2']) {
-    for (let ms = 0; ms < 10; ms++) problems.report(problemOf('overloaded'), model, 'infer', ms)
+    for (let ms = 0; ms < 10; ms++) problems.report(problemOf('overloaded'), { ...IRIS, model }, ms)
   }
   problems.forget('iris')
-  for (const model of ['iris', 'iris@2']) problems.report(problemOf('overloaded'), model, 'infer', 1_000)
+  for (const model of ['iris', 'iris@2']) problems.report(problemOf('overloaded'), { ...IRIS, model }, 1_000)
   expect(lines.slice(2).map(({ suppressed }) => suppressed)).toEqual([undefined, 9])
 })

@@ -1,12 +1,22 @@
 // Logs problems at a limited rate, so that clients cannot flood the log: one line per model, code and second.
 import { PROBLEMS, type Problem } from '@inferwire/protocol'
-import type { Log } from './log.ts'
+import { UNPRINTABLE, type Log } from './log.ts'
+
+/** The request that caused a problem. `model` and `operation` are configured names or `_unknown`. */
+export interface FailedRequest {
+  /** The client's name; undefined if the topic contains none. */
+  readonly client: string | undefined
+  readonly model: string
+  readonly operation: string
+}
 
 interface Window {
   untilMs: number
   suppressed: number
 }
 
+// Shorter than a topic level, which may have 255 characters.
+const CLIENT_LENGTH_MAX = 128
 const WINDOW_MS = 1_000
 // The configuration bounds the names, but a late report can add the name of a removed model again.
 const WINDOWS_MAX = 10_000
@@ -25,8 +35,8 @@ export class ProblemLog {
     for (const key of this.#windows.keys()) if (key.startsWith(`${model} `)) this.#windows.delete(key)
   }
 
-  /** Logs a problem. `model` and `operation` are exposed names or `_unknown`. */
-  report(problem: Problem, model: string, operation: string, nowMs: number): void {
+  /** Logs a problem. The line contains the client of the first request in its window. */
+  report(problem: Problem, { client, model, operation }: FailedRequest, nowMs: number): void {
     const { log } = PROBLEMS[problem.code]
     if (!this.#log.isLevelEnabled(log)) return
     const key = `${model} ${problem.code}`
@@ -45,6 +55,7 @@ export class ProblemLog {
         event: 'request_failed',
         code: problem.code,
         status: problem.status,
+        ...(client === undefined ? {} : { client: shownClient(client) }),
         model,
         operation,
         ...(problem.detail === undefined ? {} : { detail: problem.detail }),
@@ -53,4 +64,9 @@ export class ProblemLog {
       problem.message,
     )
   }
+}
+
+function shownClient(client: string): string {
+  const isLong = client.length > CLIENT_LENGTH_MAX
+  return (isLong ? `${client.slice(0, CLIENT_LENGTH_MAX)}…` : client).replaceAll(UNPRINTABLE, '\ufffd')
 }

@@ -2,8 +2,8 @@
 import { DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
-/** The reason why a delivery was settled without a reply. */
-export type UnansweredReason = 'unaddressable' | 'reply_refused' | 'left_to_peer'
+/** The reason why a requester receives no reply. */
+export type UnansweredReason = 'unaddressable' | 'reply_refused'
 
 /** The label value for all models that are not exposed, because clients must not choose label values. */
 export const UNKNOWN_MODEL = '_unknown'
@@ -46,7 +46,13 @@ export class Telemetry {
   cancelMessages = 0
   /** Number of requests set aside because they crash the process. */
   poisonRequests = 0
-  readonly unanswered = new Map<UnansweredReason, number>()
+  /** Number of requests for other connectors' models, answered by those connectors. */
+  peerRequests = 0
+  /** Contains every reason from the start, because Prometheus computes no increase for a new time series. */
+  readonly unanswered = new Map<UnansweredReason, number>([
+    ['unaddressable', 0],
+    ['reply_refused', 0],
+  ])
   readonly #figures = new Map<string, OperationFigures>()
   readonly #upstreams = new Map<string, UpstreamFigures>()
 

@@ -22,9 +22,16 @@ export function checkConfig(connector: Connector, config: ConfigValues): void {
     if (posix.normalize(file) === file && folders.some((folder) => isInside(file, folder))) continue
     throw mistake(
       `has ${path} "${file}", but no volume is mounted there. Mounted: ${folders.join(', ')}`,
-      'Mount a Secret with this file: --mount-secret NAME=FOLDER',
+      remedyFor(path, connector),
     )
   }
+}
+
+function remedyFor(path: string, { brokerSecret }: Connector): string {
+  if (path !== 'broker.passwordFile' || brokerSecret === '') {
+    return 'Mount a Secret with this file: --mount-secret NAME=FOLDER'
+  }
+  return `Remove the option: the Secret ${brokerSecret} provides the password (key \`password\`).`
 }
 
 function mistake(message: string, remedy?: string): OptionError {
@@ -60,10 +67,15 @@ function isInside(path: string, folder: string): boolean {
 }
 
 function filesIn(value: unknown, path: readonly string[]): [string, string][] {
-  if (typeof value !== 'object' || value === null) return []
+  if (typeof value !== 'object' || value === null || isExample(path)) return []
   return Object.entries(value).flatMap(([key, member]): [string, string][] =>
     typeof member === 'string' && PATTERNS.fileOption.test(key)
       ? [[[...path, key].join('.'), member]]
       : filesIn(member, [...path, key]),
   )
+}
+
+// The body of a request, whose keys are not options.
+function isExample([section, , key]: readonly string[]): boolean {
+  return section === 'models' && key === 'example'
 }

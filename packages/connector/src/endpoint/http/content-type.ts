@@ -28,7 +28,7 @@ export function isPlainText(contentType: string): boolean {
   return /^text\/plain[ \t]*(?:;|$)/i.test(contentType)
 }
 
-/** Returns true for a charset other than UTF-8, which JSON uses (RFC 8259 §8.1), and its subset US-ASCII. */
+/** Returns true for a charset other than UTF-8, the charset of JSON (RFC 8259 §8.1), or its subset US-ASCII. */
 export function hasForeignCharset(contentType: string): boolean {
   const charset = /;\s*charset\s*=\s*"?([^\s";]*)/i.exec(contentType)?.[1]
   return charset !== undefined && !/^(?:utf-?8|us-ascii)$/i.test(charset)

@@ -90,7 +90,7 @@ function checkJsonLength(value: string, bodyBytes: number, address: string): voi
   )
 }
 
-// KServe's batcher leaves the Content-Type to Go, which labels JSON as text/plain.
+// KServe's batcher does not set the Content-Type, so Go labels its JSON as text/plain.
 function isBatchersJson(contentType: string, body: Uint8Array): boolean {
   return isPlainText(contentType) && body[0] === OPEN_OBJECT && isWholeJson(asBuffer(body))
 }

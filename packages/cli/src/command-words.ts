@@ -1,0 +1,24 @@
+// Finds the command that a command line names, before Commander parses its options.
+import type { Command } from 'commander'
+
+/**
+ * Returns `argv` with `help A B` replaced by `A B --help`, and without the words after an unknown command: for
+ * `NOPE --help`, Commander would show the help of the group.
+ */
+export function commandWords(program: Command, argv: readonly string[]): readonly string[] {
+  const path: string[] = []
+  let command = program
+  let isHelp = false
+  for (const word of argv) {
+    if (command.commands.length === 0 || word.startsWith('-')) break
+    if (word === 'help' && !isHelp) {
+      isHelp = true
+      continue
+    }
+    path.push(word)
+    const child = command.commands.find((each) => each.name() === word || each.aliases().includes(word))
+    if (child === undefined) return path
+    command = child
+  }
+  return isHelp ? [...path, '--help'] : argv
+}

@@ -1,0 +1,44 @@
+// Reports on standard error what the printed objects still need.
+import { note } from '../passwd/file-access.ts'
+import type { ManifestFlags } from './manifest-flags.ts'
+
+/** `config` is the content of the configuration file. */
+export function printHints(
+  flags: ManifestFlags,
+  config: Readonly<Record<string, unknown>> | undefined,
+): void {
+  if (flags.only === 'traefik') return
+  if (flags.only !== 'connector') hintAtBroker(flags)
+  if (flags.only === undefined) warnAboutOtherBroker(flags, config)
+  if (flags.only !== 'mosquitto' && flags.config === undefined && flags.model === undefined) {
+    note('No models are configured. Add them with --model NAME=URL or --config FILE.')
+  }
+}
+
+function hintAtBroker(flags: ManifestFlags): void {
+  const { passwordFile, existingSecret, port, tlsHost, tlsSecret, expose = 'traefik' } = flags
+  if (passwordFile === undefined && existingSecret === undefined) {
+    note(
+      'warning: no --password-file: the broker will reject every client, and applying this replaces the users of an existing broker. Use --password-file FILE or --existing-secret.',
+    )
+  }
+  if (port === undefined || expose !== 'traefik') return
+  const tls = tlsHost === undefined ? '' : ` --tls-host ${tlsHost} --tls-secret ${tlsSecret}`
+  note(
+    `Traefik must listen on port ${port}. For the values of its Helm chart: inferwire manifests --only traefik --port ${port}${tls}`,
+  )
+}
+
+function warnAboutOtherBroker(
+  { config: file, mosquittoNamespace: namespace = 'mosquitto' }: ManifestFlags,
+  config: Readonly<Record<string, unknown>> | undefined,
+): void {
+  const url = (config?.['broker'] as { readonly url?: unknown } | undefined)?.url
+  if (typeof url !== 'string') return
+  const host = new URL(url).hostname
+  const service = `mosquitto.${namespace}`
+  if ([service, `${service}.svc`, `${service}.svc.cluster.local`].includes(host)) return
+  note(
+    `warning: ${file} connects the connector to another broker, ${host}. To print no broker, use --only connector.`,
+  )
+}
