@@ -116,7 +116,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ],
   ['a fraction', 'drain: {timeoutMs: 1.5}', [/1\.5 is not valid; expected a whole number/]],
   ['infinity', 'drain: {timeoutMs: .inf}', [/Infinity is not valid; expected a whole number/]],
-  ['a boolean in words', 'admin: {enabled: yes}', [/"yes" is not valid; expected true or false/]],
+  ['a boolean written as "yes"', 'admin: {enabled: yes}', [/"yes" is not valid; expected true or false/]],
   [
     'an unknown choice',
     'broker: {ackOrder: stict}',
@@ -128,7 +128,11 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/mqttVersion: 4 is not valid; expected 5 or 3\.1\.1/],
   ],
   ['a root with wildcards', 'root: a/#', [/expected a topic without wildcards/]],
-  ['a broker URL of HTTP', 'broker: {url: http://h}', [/expected a URL such as mqtt:\/\/127\.0\.0\.1:1883/]],
+  [
+    'a broker URL with the scheme http',
+    'broker: {url: http://h}',
+    [/expected a URL such as mqtt:\/\/127\.0\.0\.1:1883/],
+  ],
   ['a broker URL with a path', 'broker: {url: mqtt://h/x}', [/without a path/]],
   [
     'a model without a URL',

@@ -13,7 +13,7 @@ test.each([
   ['FastAPI', '{"detail":"Not Found"}', 'Not Found'],
   ['TorchServe', '{"code":404,"type":"X","message":"Model not found: a"}', 'Model not found: a'],
   ['escapes', '{"error":"a \\"b\\" \\u20ac\\n"}', 'a "b" €'],
-  ['no known member', '{"x":1}', '{"x":1}'],
+  ['JSON without a known member', '{"x":1}', '{"x":1}'],
   ['text', ' Bad Gateway\r\n', 'Bad Gateway'],
   ['an error quoted in another member', '{"x":"\\"error\\": \\"y\\""}', '{"x":"\\"error\\": \\"y\\""}'],
   ['an empty body', '', ''],
@@ -82,7 +82,7 @@ test('never shows a second line, and keeps JSON valid', () => {
   )
 })
 
-test('handles hostile bodies quickly: unterminated strings, many quotes, deep nesting', () => {
+test('processes hostile bodies quickly: unterminated strings, many quotes, deep nesting', () => {
   for (const piece of ['"', '\\"', '"error":"', '{"error":', '\n', ' \n', '[']) {
     const startedAtMs = performance.now()
     const body = Buffer.from(`{${piece.repeat(250_000 / piece.length)}`)

@@ -94,7 +94,7 @@ test('a request for an unknown model triggers a query at once, but at most one p
   expect(asked).toBe(before + 2)
 })
 
-test('a model that loads late is exposed on the first request for it, not after the pause of 30 s', async () => {
+test('a model that loads late is exposed on the first request for it, not after the 30 s pause', async () => {
   const watch = start(undefined, REFUSED)
   await pass(300_000)
   answers = [BOTH]
@@ -189,7 +189,7 @@ test('repeats a failed query after the next answered request', async () => {
   expect([asked, learned]).toEqual([2, [BOTH]])
 })
 
-test('queries a server that repeatedly fails and returns at growing intervals', async () => {
+test('a server that repeatedly fails and returns is queried at growing intervals', async () => {
   start(undefined, V1)
   for (let count = 0; count < 600; count += 1) {
     request(REFUSED)
@@ -201,7 +201,7 @@ test('queries a server that repeatedly fails and returns at growing intervals', 
   expect(asked).toBeLessThanOrEqual(7)
 })
 
-test('the pause between queries triggered by returns grows to 30 s and no further', async () => {
+test('the pause between queries triggered by returns grows to at most 30 s', async () => {
   start(undefined, V1)
   let askedBefore = 0
   const askedAtMs: number[] = []
@@ -218,7 +218,7 @@ test('the pause between queries triggered by returns grows to 30 s and no furthe
   for (const gap of gapsS.slice(6)) expect(gap).toBeCloseTo(31, 0)
 })
 
-test('soon queries a server again that answered in only one dialect, for at most a minute', async () => {
+test('a server that answered in only one dialect is soon queried again, for at most a minute', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   expect(asked).toBe(8)
@@ -226,7 +226,7 @@ test('soon queries a server again that answered in only one dialect, for at most
   expect(asked).toBe(8)
 })
 
-test('while a server answers requests, but never queries in one dialect, queries it once a minute', async () => {
+test('a server that answers requests, but never queries in one dialect, is queried once a minute', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   for (let count = 0; count < 600; count += 1) {

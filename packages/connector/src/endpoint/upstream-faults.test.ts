@@ -252,7 +252,7 @@ test.each([true, false])('retries a refused connection (repeatable: %s)', async 
   const trial = new Trial(url, isRepeatable)
   expect((await trial.ask()).result).toBe('upstream_unreachable')
   expect(trial.figures.retries).toBe(2)
-  // Even if the server is cold: during a cold start, connections are not refused.
+  // This holds even if the server is cold, because connections are not refused during a cold start.
   expect(trial.circuit.state).toBe(2)
 })
 
@@ -275,7 +275,7 @@ test('does not retry a call that times out; only a long timeout counts as a fail
   expect([server.seen, trial.circuit.state, trial.figures.retries]).toEqual([3, 2, 0])
 })
 
-test('waits for a Retry-After within the deadline, and passes a longer one to the client', async () => {
+test('waits for a Retry-After within the deadline, and passes a longer Retry-After to the client', async () => {
   const server = await startServer(says(429, 'busy', { 'retry-after': '1' }), 1)
   const trial = new Trial(server.url)
   await trial.ask()
@@ -295,7 +295,7 @@ test.each([
   ['31 years', () => ({ 'retry-after': '1000000000' }), 86_400_000],
   ['a date after the deadline', () => inSeconds(60), 60_000],
   ['a date after the longest wait', () => inSeconds(5), 5_000],
-  ['a date of a server whose clock is behind', () => inSeconds(60, '2001-01-01'), 60_000],
+  ['a date from a server whose clock is behind', () => inSeconds(60, '2001-01-01'), 60_000],
 ])('passes a long Retry-After to the client without a retry: %s', async (_what, headers, waitMs) => {
   for (const bad of [says(503, '{"error":"x"}', headers()), says(503, '<html>', { ...PAGE, ...headers() })]) {
     const server = await startServer(bad, Infinity)
@@ -316,7 +316,7 @@ test('waits for a Retry-After that is a date in the near future', async () => {
   expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(990)
 })
 
-test('does not count the closing of its own pool as a failure of the server', async () => {
+test("does not count the closing of its own pool as the server's failure", async () => {
   const server = await startServer(good, 0)
   const pool = openPool({ url: server.url, tls: {}, callsMax: 100 })
   await pool.destroy()

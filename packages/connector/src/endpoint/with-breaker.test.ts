@@ -222,7 +222,7 @@ test('a call that began before the circuit opened neither closes nor reopens it'
 })
 
 test.each<[string, Error]>([
-  ['an error of the model', new Problem('upstream_error', 'x', { status: 500 })],
+  ["a model's own error", new Problem('upstream_error', 'x', { status: 500 })],
   ['a server that is busy', failure('busy')],
   ['a server that is full', failure('rejected')],
   ['a server that loads the model', failure('starting')],
@@ -235,7 +235,7 @@ test.each<[string, Error]>([
   expect(circuit.state).toBe(0)
 })
 
-test('an error of the model closes the circuit, because the server responds', async () => {
+test("a model's own error closes the circuit, because it proves that the server responds", async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   await fail(1, new Problem('upstream_error', 'x', { status: 400 }))
@@ -285,7 +285,7 @@ test('a client with short deadlines does not open the circuit while another clie
 
 test.each<[string, Error, number]>([
   ['timeouts', TIMED_OUT, 30_000],
-  ['502, 503 and 504 of a gateway', failure('no-answer'), 10],
+  ["a gateway's 502, 503 and 504", failure('no-answer'), 10],
 ])('%s count only while the server is warm, not during a cold start', async (_what, error, afterMs) => {
   // The server has never answered: it may be starting.
   await fail(20, error, afterMs)
@@ -305,7 +305,7 @@ test('a server that was idle for a minute counts as cold', async () => {
   expect(circuit.state).toBe(0)
 })
 
-test('a server that only reports that it is starting is not warm', async () => {
+test('a server that has only reported that it is starting is not warm', async () => {
   await fail(1, failure('starting'))
   await fail(20, TIMED_OUT, 30_000)
   expect(circuit.state).toBe(0)
@@ -339,7 +339,7 @@ test('the circuit uses no timer, and disappears from the figures when its model 
   expect([circuit.state, lines.length]).toEqual([0, known])
 })
 
-test('reports the first answer after a failure or after expectAnswer, once each time', async () => {
+test('reports only the first answer after each failure or call of expectAnswer', async () => {
   const returns: string[] = []
   circuit.onReturn = () => returns.push('return')
   await ask()

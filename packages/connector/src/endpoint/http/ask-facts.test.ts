@@ -83,7 +83,7 @@ const SEVENTY = Array.from({ length: 70 }, (_, index) => input(`x${index}`))
 test.each([
   ['70 inputs', { inputs: SEVENTY }],
   ['an input without a shape', { inputs: [input('X'), { name: 'Y', datatype: 'FP32' }] }],
-  ['a shape that is not numbers', { inputs: [input('X', ['batch', 4])] }],
+  ['a shape that contains text', { inputs: [input('X', ['batch', 4])] }],
   ['an input that is null', { inputs: [null] }],
   ['outputs that are not a list', { outputs: { name: 'Y' } }],
   ['a version that is a number', { versions: ['1', 7] }],
@@ -147,7 +147,7 @@ test('a 404 in one dialect means that the dialect is not supported; in both, tha
 
 test.each([
   ['503', json(503, { error: 'loading' })],
-  ['a reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
+  ['a connection reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
   ['429', json(429, { error: 'busy' })],
 ])('%s in one dialect leaves the dialect unanswered', async (_, failing) => {
   expect(await ask(failing, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: ['v2'] })
@@ -165,7 +165,7 @@ test.each([
     'broken JSON',
     (response) => response.writeHead(200, { 'content-type': 'application/json' }).end('{"a":}'),
   ],
-  ['a route that a gateway does not have', (response) => response.writeHead(404).end()],
+  ["a gateway's missing route", (response) => response.writeHead(404).end()],
 ] satisfies [string, Answer][])(
   '%s in one dialect means that the dialect is not supported',
   async (_, refusing) => {

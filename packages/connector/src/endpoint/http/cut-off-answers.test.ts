@@ -136,8 +136,8 @@ describe('over plain TCP', () => {
   })
 
   test.each([
-    ['one object', '{"predictions":[1'],
-    ['80 objects, between two of them', `{"predictions":[${'{"a":1},'.repeat(79)}{"a":1}`],
+    ['within one object', '{"predictions":[1'],
+    ['between two of 80 objects', `{"predictions":[${'{"a":1},'.repeat(79)}{"a":1}`],
   ])('rejects truncated JSON: %s', async (_what, body) => {
     const problem = await askPlain(`${HEAD}\r\n${body}`, (socket) => socket.end())
     expect(problem).toMatchObject({ code: 'upstream_invalid_response' })

@@ -187,7 +187,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#fail(
       new Problem(
         'response_too_large',
-        `The response of the model server is larger than ${this.#options.responseBytesMax} bytes.`,
+        `The model server's response is larger than ${this.#options.responseBytesMax} bytes.`,
         {
           detail: `${this.#options.address}. To allow larger responses, raise models.*.limits.responseBytesMax.`,
         },

@@ -116,7 +116,7 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
   if (isPage) {
     return new Problem(
       'upstream_invalid_response',
-      'The response is a web page, not an answer of the model server.',
+      "The response is a web page, not the model server's answer.",
       {
         detail,
       },

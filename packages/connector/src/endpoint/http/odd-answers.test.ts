@@ -99,7 +99,7 @@ async function replyTo(...chunks: readonly Bytes[]): Promise<unknown[]> {
   return [properties.contentType, properties.payloadFormatIndicator, Buffer.from(payload).toString('latin1')]
 }
 
-const NOT_WHOLE = 'The response of the model server is not complete JSON.'
+const NOT_WHOLE = "The model server's response is not complete JSON."
 const JSON_TYPE = 'content-type: application/json'
 
 describe('the type of a response', () => {
@@ -149,7 +149,7 @@ test.each(['{"predictions":[1]}{"predictions":[2]}', '{"a":1}\n{"a":2}', '[1] [2
   },
 )
 
-const EMPTY = ['upstream_invalid_response', 'The response of the model server is empty.']
+const EMPTY = ['upstream_invalid_response', "The model server's response is empty."]
 test.each([
   ['200', answer('', [JSON_TYPE])],
   ['200 without a type', answer('')],
@@ -270,7 +270,7 @@ test.each(['099 x', '000 x', '020 OK'])('rejects a status below 100 as invalid H
   // The problem is not an UpstreamFailure, so it is not retried, and the circuit does not count it.
   expect(problem).toMatchObject({
     code: 'upstream_invalid_response',
-    message: 'The response of the model server is not valid HTTP.',
+    message: "The model server's response is not valid HTTP.",
     detail: expect.stringMatching(
       new RegExp(`^POST .*predict: status ${Number.parseInt(status)}$`),
     ) as string,

@@ -15,7 +15,7 @@ const BROKEN_ANSWERS = new Set([
 const OUR_OWN_END = new Set(['UND_ERR_DESTROYED', 'UND_ERR_CLOSED'])
 
 /** Message for the requester. */
-export const NOT_HTTP = 'The response of the model server is not valid HTTP.'
+export const NOT_HTTP = "The model server's response is not valid HTTP."
 
 /** The progress of a call: not assigned to a connection, assigned to one, or receiving its response. */
 export type Progress = 'unsent' | 'sent' | 'answering'
@@ -60,7 +60,7 @@ function sentence(error: Error, code: string, progress: Progress): string {
       return 'The model server refuses connections.'
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return 'The host name of the model server cannot be resolved.'
+      return "The model server's host name cannot be resolved."
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':
     case 'EHOSTUNREACH':

@@ -39,8 +39,8 @@ const separator = fc.constantFrom('', ' ', '\n', '\r\n', '\n\n', '\t', ',', ', '
 
 test.each<[what: string, texts: fc.Arbitrary<string>]>([
   ['with white space around it', fc.tuple(separator, text, separator).map((parts) => parts.join(''))],
-  ['truncated anywhere', cutOff],
-  ['followed by another one', fc.tuple(text, separator, text).map((parts) => parts.join(''))],
+  ['truncated at any position', cutOff],
+  ['followed by another text', fc.tuple(text, separator, text).map((parts) => parts.join(''))],
 ])('agrees with JSON.parse on a text %s', (_what, texts) => {
   fc.assert(
     fc.property(texts, (each) => {
