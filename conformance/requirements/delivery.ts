@@ -72,7 +72,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > to a model with repeatable: false is answered from memory or with maybe_executed`,
     `${ADMISSION} > %s with the same id, after the model server stopped, is not answered from memory`,
     `${ADMISSION} > that is redelivered after a lost connection is not executed twice, with and without an id`,
-    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, within its size`,
+    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, without exceeding its size`,
   ),
   met(
     'D5-REPLY',
@@ -108,7 +108,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > one client with 100 times the load does not keep the others from their answers`,
     `${ADMISSION} > a client above its limit of requests in flight gets an error at once`,
     `${ADMISSION} > a rate limit allows one second of requests at once`,
-    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most is rejected',
+    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
     'D7-RETRY',

@@ -45,7 +45,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The policy specifies which client may use which model; an empty policy denies all. A forbidden model looks like an unknown one.',
     `${BAD_INPUT} > a forbidden model gets the same answer as a missing one`,
-    'packages/connector/src/route/route.test.ts > hides a forbidden model like one that does not exist, with the reason for the log',
+    'packages/connector/src/route/route.test.ts > answers for a forbidden model as for one that does not exist, and gives the reason only to the log',
     'packages/connector/src/admission/policy.test.ts > allows everything without a policy section, and nothing with an empty one',
   ),
   met(

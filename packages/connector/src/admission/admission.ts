@@ -10,7 +10,8 @@ import type { Policy } from './policy.ts'
 const NO_HEADERS: readonly string[] = []
 
 /**
- * The checks before a request runs. The turn at the model is separate: a repeat that joins a running call needs none.
+ * Checks requests before they run. The wait for a turn at the model is separate, because a repeat that joins a running
+ * call needs no turn.
  */
 export class Admission {
   readonly #policy: Policy
@@ -22,7 +23,7 @@ export class Admission {
   }
 
   /**
-   * Admits a request; `leave` must then be called once.
+   * Admits a request; `leave` must then be called exactly once.
    * @throws Problem `forbidden_model`, `overloaded`, and those of `judgePayload` and `budgetMs`.
    */
   admit(delivery: Delivery, routed: Routed): AdmittedRequest {
@@ -44,7 +45,7 @@ export class Admission {
     return request
   }
 
-  /** The request has ended. */
+  /** Removes a request that has ended. */
   leave(request: AdmittedRequest): void {
     this.#clients.leave(request)
     request.deadline.end()

@@ -41,7 +41,7 @@ test("admits a redelivered request above the client's limit, because it was admi
   clients.enter(request({}), 0, true)
 })
 
-test('cancels the requests with that id or Correlation Data, of that client, model and operation', () => {
+test('cancels only requests with the same id or Correlation Data and the same client, model and operation', () => {
   const { clients, stopped, add } = arrange()
   add('by id', { id: '7' })
   add('by correlation', { correlationData: bytes('7') })

@@ -5,9 +5,9 @@ import type { RequestDeadline } from './deadline.ts'
 
 /** The limits of every client. */
 export interface ClientBounds {
-  /** Requests of one client that wait or run. */
+  /** Number of requests of one client that may wait or run. */
   readonly inFlightMax: number
-  /** Requests per second of one client; undefined = no limit. */
+  /** Requests per second that one client may send; undefined for no limit. */
   readonly requestsPerSecond?: number | undefined
 }
 
@@ -21,10 +21,10 @@ export class RunningRequest implements RequestName {
   readonly deadline: RequestDeadline
   previous: RunningRequest | undefined
   next: RunningRequest | undefined
-  /** The client whose count includes this request; undefined once it no longer counts. */
+  /** The client whose count includes this request; undefined when the request no longer counts. */
   counted: { inFlight: number } | undefined
 
-  // Separate parameters, not an object literal: V8 might allocate the literal, and what it references, in old space.
+  // Separate parameters, not an object literal: V8 might allocate the literal and the objects in it in old space.
   constructor(
     { client, id }: Pick<RequestName, 'client' | 'id'>,
     model: string,
@@ -40,7 +40,7 @@ export class RunningRequest implements RequestName {
     this.deadline = deadline
   }
 
-  /** The request no longer counts for its client's limit; a cancel message still finds it. */
+  /** Stops counting the request towards its client's limit; a cancel message still finds it. */
   uncount(): void {
     if (this.counted !== undefined) this.counted.inFlight -= 1
     this.counted = undefined
@@ -57,7 +57,7 @@ interface Client {
 
 // Suggested wait for a client that has too many requests in flight.
 const RETRY_AFTER_MS = 500
-// Idle clients are kept up to this number: for their rate, and because removing and adding them costs more.
+// Up to this number, idle clients are kept too: their rate is still needed, and removing and adding them costs more.
 const CLIENTS_KEPT_MAX = 10_000
 
 /** The clients by name. Entering has a constant cost; a cancel message searches the requests of its client. */
@@ -76,8 +76,8 @@ export class Clients {
   }
 
   /**
-   * Adds a request; `leave` must then be called once. The limits do not apply to a redelivered request: it was admitted
-   * before, and must not be both answered and rejected.
+   * Adds a request; `leave` must then be called exactly once. The limits do not apply to a redelivered request: it was
+   * admitted before, and must not be both answered and rejected.
    * @throws Problem `overloaded`.
    */
   enter(request: RunningRequest, nowMs: number, isRedelivered = false): void {
@@ -117,8 +117,9 @@ export class Clients {
   }
 
   /**
-   * Stops every request with the id and the Correlation Data of the cancel message, as far as they are given. Returns
-   * the number of stopped requests; 0 is not an error: the request may have ended, or run on another connector.
+   * Stops every request that matches the id and the Correlation Data of the cancel message; if one of them is absent,
+   * only the other is compared. Returns the number of stopped requests; 0 is not an error: the request may have ended,
+   * or run on another connector.
    */
   cancel(name: RequestName): number {
     let stopped = 0
@@ -133,12 +134,12 @@ export class Clients {
 
   #dropIdle(): void {
     for (const [name, { inFlight }] of this.#clients) if (inFlight === 0) this.#clients.delete(name)
-    // If all clients are busy, sweeping again soon would remove none either.
+    // If all clients are busy, another sweep soon would not remove any either.
     this.#sweepAt = Math.max(CLIENTS_KEPT_MAX, 2 * this.#clients.size)
   }
 }
 
-// A token bucket with the capacity of one second.
+// A token bucket that holds the tokens of one second.
 function takeToken(name: string, client: Client, perSecond: number, nowMs: number): void {
   const refill = ((nowMs - client.refilledAtMs) / 1000) * perSecond
   client.tokens = Math.min(Math.max(1, perSecond), client.tokens + refill)

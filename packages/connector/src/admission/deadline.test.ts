@@ -30,7 +30,7 @@ test('calls only the last waiting callback, and only once', () => {
   expect(deadline.problem!.code).toBe('deadline_exceeded')
 })
 
-test('calls the waiting callback at once on stop, and ignores the time after that', () => {
+test('calls the waiting callback at once on stop, and not again at the deadline', () => {
   const deadline = new RequestDeadline(0, 100, 0)
   const reported: string[] = []
   deadline.waiting = ({ code }) => reported.push(code)

@@ -13,7 +13,7 @@ export class RequestDeadline implements Deadline {
     this.atMs = receivedAtMs + budgetMs
     // An expired request is not executed; a timer would fire too late to prevent it.
     if (this.atMs <= nowMs) expire(this, budgetMs)
-    // In whole milliseconds: with a fraction, Node.js does not find the timer list when it clears the timer.
+    // Rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it clears the timer.
     else this.#timer = setTimeout(() => expire(this, budgetMs), Math.ceil(this.atMs - nowMs))
   }
 
@@ -26,7 +26,7 @@ export class RequestDeadline implements Deadline {
     waiting?.(problem)
   }
 
-  /** The request has ended; clears the timer. */
+  /** Clears the timer when the request has ended. */
   end(): void {
     clearTimeout(this.#timer)
     this.waiting = undefined
@@ -40,8 +40,8 @@ function expire(deadline: RequestDeadline, budgetMs: number): void {
 }
 
 /**
- * The time budget of a request from its arrival, in milliseconds: the smallest of Message Expiry Interval, `timeout-ms`
- * and the model's timeout.
+ * Returns the time budget of a request from its arrival, in milliseconds: the smallest of the Message Expiry Interval,
+ * `timeout-ms` and the model's timeout.
  * @throws Problem `bad_payload` for a `timeout-ms` that is not a positive integer.
  */
 export function budgetMs(properties: MessageProperties, modelTimeoutMs: number): number {

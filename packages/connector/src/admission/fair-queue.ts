@@ -8,7 +8,7 @@ export interface Waiter {
   readonly deadline: Deadline
   readonly admit: () => void
   readonly reject: (problem: Error) => void
-  /** Whether it has stopped waiting: its deadline has passed, or another request has taken its place. */
+  /** Whether the request has stopped waiting: its deadline has passed, or another request has taken its place. */
   isGone: boolean
 }
 
@@ -79,7 +79,7 @@ export class FairQueue {
     return this.#waiting
   }
 
-  /** Bytes of the waiting requests. */
+  /** Total size of the waiting requests in bytes. */
   get bytes(): number {
     return this.#bytes
   }
@@ -89,7 +89,7 @@ export class FairQueue {
     return this.#byClient.size
   }
 
-  /** The client's share of the queue. */
+  /** Returns the client's share of the queue. */
   shareOf(client: string): { readonly waiting: number; readonly bytes: number } {
     return this.#byClient.get(client) ?? NOTHING
   }
@@ -144,14 +144,14 @@ export class FairQueue {
     this.#byClient.delete(waiter.client)
     // A client without requests does not accumulate a deficit.
     queue.deficit = 0
-    // Emptied clients are skipped when their turn comes; until then they must not accumulate either.
+    // Clients without waiting requests are skipped when their turn comes; until then they must not accumulate.
     if (this.#turns.length - this.#turn > 2 * this.#byClient.size + 64) {
       this.#turns = this.#turns.slice(this.#turn).filter(({ waiting }) => waiting > 0)
       this.#turn = 0
     }
   }
 
-  /** The newest request of the client with the largest share of the queue, by requests or by bytes. */
+  /** Returns the newest request of the client with the largest share of the queue, by requests or by bytes. */
   newestOfLargest(measure: 'waiting' | 'bytes'): Waiter | undefined {
     let largest: ClientQueue | undefined
     for (const queue of this.#byClient.values()) {

@@ -21,7 +21,7 @@ function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
   return { budget, gate: new ModelGate('iris', all, budget) }
 }
 
-// Records the outcome of a request: `runs` or `refused` at once, or `waits` and then `runs` or `expired`.
+// Records the state of a request: `runs` or `refused` at once, or `waits` and later `runs` or `expired`.
 function enter(gate: ModelGate, bytes: number, deadline = noDeadline(), client = 'a') {
   const request = { bytes, deadline, state: 'runs' }
   try {
@@ -50,7 +50,7 @@ function expire({ deadline }: Entered): void {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-// A straightforward model of the gate.
+// A simple reference implementation of the gate.
 class SimpleGate {
   readonly running: Entered[] = []
   readonly queue: Entered[] = []
@@ -146,7 +146,7 @@ describe('one model', () => {
     expect(order).toEqual([0, 1, 2, 3, 4])
   })
 
-  test('names the running and waiting requests when it rejects one', () => {
+  test('reports the numbers of running and waiting requests when it rejects one', () => {
     const { gate } = arrange({ queueDepthMax: 0 })
     enter(gate, 1)
     expect(() => gate.enter('a', 1, noDeadline())).toThrow(
@@ -154,7 +154,7 @@ describe('one model', () => {
     )
   })
 
-  test('keeps its counts when a deadline passes after the turn was given', async () => {
+  test('keeps correct counts when a deadline passes after the turn was given', async () => {
     const { gate, budget } = arrange()
     enter(gate, 10)
     const second = enter(gate, 5)
@@ -218,7 +218,7 @@ describe('clients', () => {
     expect([states(loud)['runs'], states(quiet)['runs']]).toEqual([3, 3])
   })
 
-  test('share the bytes, not the requests: large bodies get a client fewer turns', async () => {
+  test('share the bytes, not the requests: a client with large bodies gets fewer turns', async () => {
     const { gate } = arrange({ queueDepthMax: 200 })
     enter(gate, 1)
     const large = all(gate, 'large', 20, 40_000)
@@ -230,7 +230,7 @@ describe('clients', () => {
     expect(states(small)['runs']! + states(large)['runs']!).toBe(60)
   })
 
-  test('get their share of a full queue: the newest request of the client with the most is rejected', async () => {
+  test('get their share of a full queue: the newest request of the client with the most requests is rejected', async () => {
     const { gate, budget } = arrange({ queueDepthMax: 10 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 10)
@@ -252,7 +252,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 2, expired: 3 })
   })
 
-  test('get room in an exhausted byte budget from a client that waits with more bytes', async () => {
+  test('get room in an exhausted byte budget at the expense of a client with more waiting bytes', async () => {
     const { gate, budget } = arrange({ queueDepthMax: 100 }, 100)
     enter(gate, 10)
     const loud = all(gate, 'loud', 9, 10)
@@ -272,7 +272,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 3 })
   })
 
-  test('get through in large numbers next to one with 100 times the load', async () => {
+  test('are served in large numbers while another client causes 100 times their load', async () => {
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
     const quiet: Entered[] = []
     let random = 1
@@ -289,7 +289,7 @@ describe('clients', () => {
   })
 })
 
-// A model with calls of `callMs` on a simulated clock; `perCall` requests arrive during each call.
+// Simulates a model whose calls take `callMs`; `perCall` requests arrive during each call.
 async function load(
   gate: ModelGate,
   { callMs, calls, perCall }: Record<'callMs' | 'calls' | 'perCall', number>,
@@ -328,7 +328,7 @@ describe('the wait', () => {
     expect(Math.min(...waits.slice(1_000))).toBeGreaterThan(500)
   })
 
-  test('is not bounded in a burst, which passes', async () => {
+  test('is not bounded in a short burst, and no request is refused', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
     for (let burst = 0; burst < 3; burst++) {
       expect(states(all(gate, 'a', 300))['refused']).toBe(undefined)

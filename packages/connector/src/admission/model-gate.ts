@@ -7,19 +7,19 @@ import { TurnPace } from './turn-pace.ts'
 
 /** The limits of one model. */
 export interface GateLimits {
-  /** Requests that run at the same time. */
+  /** Number of requests that may run at the same time. */
   readonly concurrency: number
-  /** Requests that wait for a turn. */
+  /** Number of requests that may wait for a turn. */
   readonly queueDepthMax: number
-  /** Bytes of the bodies that wait for a turn. */
+  /** Total size of the bodies that may wait for a turn, in bytes. */
   readonly queueBytesMax: number
   /** Longest expected wait for a turn, in milliseconds. */
   readonly queueWaitMaxMs: number
 }
 
-// Suggested wait for a rejected client: about the time that such a queue needs to move.
+// Suggested wait for a rejected client: roughly the time in which a full queue advances.
 const RETRY_AFTER_MS = 500
-// A slow model is not a full queue: twice `concurrency` may always wait, however long a call takes.
+// A slow model does not make the queue full: twice `concurrency` requests may always wait, however long a call takes.
 const WAITING_ROUNDS_MIN = 2
 const TOO_HEAVY = ', and there is not enough room for the bytes of another request'
 
@@ -38,12 +38,12 @@ export class ModelGate implements Gate {
     this.#budget = budget
   }
 
-  /** Requests that are currently at the model server. */
+  /** Number of requests that are currently at the model server. */
   get running(): number {
     return this.#running
   }
 
-  /** Requests that wait for a turn. */
+  /** Number of requests that wait for a turn. */
   get waiting(): number {
     return this.#queue.waiting
   }
@@ -67,7 +67,8 @@ export class ModelGate implements Gate {
     this.#budget.give(bytes)
     const nowMs = performance.now()
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      // After a stall of the process the timer of an expired request may not have fired yet; it rejects the request.
+      // After a stall of the process the timer of an expired request may not have fired yet; that timer rejects the
+      // request.
       if (next.deadline.atMs <= nowMs) continue
       next.deadline.waiting = undefined
       this.#pace.turn(nowMs, this.#limits.concurrency)
@@ -78,7 +79,7 @@ export class ModelGate implements Gate {
     this.#running -= 1
   }
 
-  // A full queue is shared: a client below its equal share replaces the newest request of the client with the most.
+  // A full queue is shared: a client below its equal share replaces the newest request of the client that has the most.
   #judgePlace(client: string, bytes: number, deadline: Deadline): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
     const share = this.#queue.shareOf(client)
@@ -98,7 +99,7 @@ export class ModelGate implements Gate {
     while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.newestOfLargest('bytes')!)
   }
 
-  // The byte budget of all models is used up: a client that waits here with more bytes makes room, if that is enough.
+  // The byte budget of all models is used up: a client with more bytes waiting here makes room, if these are enough.
   #judgeBytes(client: string, bytes: number): void {
     const largest = this.#queue.newestOfLargest('bytes')
     const spare = largest === undefined ? 0 : this.#queue.shareOf(largest.client).bytes
@@ -116,7 +117,7 @@ export class ModelGate implements Gate {
     const waitMs = turns * this.#pace.msPerTurn
     const isLong = waitMs > queueWaitMaxMs && turns > WAITING_ROUNDS_MIN * concurrency
     const leftMs = deadline.atMs - performance.now()
-    // A request that is already late is left to its own timer.
+    // A request whose deadline has already passed is left to its own timer.
     if (isLong || (leftMs > 0 && waitMs > leftMs))
       throw this.#busy(`, and another one would wait about ${(waitMs / 1000).toFixed(1)} s`)
   }

@@ -1,4 +1,4 @@
-// Checks on a body that depend on its properties.
+// Tests the checks of a body that depend on its properties.
 import type { Dialect, OperationName } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { BoundOperation, ExposedModel } from '../step.ts'
@@ -34,7 +34,7 @@ const JSON_ONLY: JudgedBody = { contentType: 'application/json', inferenceHeader
 test('treats a V2 body with a header length and no Content Type as binary tensors', () => {
   expect(judge('v2', WITH_TAIL, undefined, [LENGTH, '13'])).toEqual(BINARY)
   expect(judge('v2', WITH_TAIL, 'application/octet-stream', [LENGTH, '13'])).toEqual(BINARY)
-  // Raw bytes only: a raw tensor, as Triton accepts it.
+  // The body contains only raw bytes: one raw tensor, which Triton accepts.
   expect(judge('v2', Buffer.from([0, 1]), undefined, [LENGTH, '0'])).toMatchObject({
     inferenceHeaderContentLength: '0',
   })

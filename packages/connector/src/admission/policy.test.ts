@@ -19,7 +19,7 @@ test('allows everything without a policy section, and nothing with an empty one'
   expect(may(new Policy([{ clients: ['*'], models: [] }]), 'cam7', 'iris')).toBe(false)
 })
 
-test('allows a client and a model only if the same rule has both', () => {
+test('allows a client and a model only if one rule contains both', () => {
   const policy = new Policy([
     { clients: ['line-*'], models: ['defects', 'iris*'] },
     { clients: ['lab'], models: ['*'] },
@@ -52,7 +52,7 @@ test.each([
   expect(may(new Policy([{ clients: [glob], models: ['m'] }]), client, 'm')).toBe(isAllowed)
 })
 
-test('treats only * as special, in any text', () => {
+test('treats only * as special in a pattern', () => {
   // Few letters, so that patterns match often.
   const text = fc.string({ unit: fc.constantFrom('a', 'b', '.', '\\', '|', '$', '['), maxLength: 6 })
   fc.assert(
@@ -65,7 +65,7 @@ test('treats only * as special, in any text', () => {
   )
 })
 
-// The parts in order, the first at the start and the last at the end.
+// Whether the text contains the parts in order, the first at the start and the last at the end.
 function matches(parts: readonly string[], text: string): boolean {
   const [first, ...rest] = parts
   if (rest.length === 0) return text === first
@@ -82,12 +82,12 @@ function matches(parts: readonly string[], text: string): boolean {
 
 test('decides a pattern with many asterisks quickly, whatever the client name', () => {
   const policy = new Policy([{ clients: [`${'*-'.repeat(120)}x`], models: ['m'] }])
-  // A regular expression would practically never return.
+  // A regular expression would need an impractically long time.
   expect(may(policy, '-'.repeat(255), 'm')).toBe(false)
   expect(may(policy, `${'-'.repeat(254)}x`, 'm')).toBe(true)
 })
 
-test('decides correctly for more clients than it can remember', () => {
+test('decides correctly for more clients than the cache can hold', () => {
   const policy = new Policy([{ clients: ['in-*'], models: ['m'] }])
   for (let index = 0; index < 20_001; index++) {
     const isIn = index % 2 === 0

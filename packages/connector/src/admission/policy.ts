@@ -7,19 +7,19 @@ export interface AllowRule {
   readonly models: readonly string[]
 }
 
-// Limit on remembered decisions. Clients come and go; above the limit all decisions are forgotten.
+// Limit on cached decisions. Clients come and go; above the limit all decisions are deleted.
 const DECISIONS_MAX = 10_000
 
-// The texts between the asterisks.
+// The strings between the asterisks.
 type Glob = readonly string[]
 
-/** Without rules (no policy section) everything is allowed; with an empty list nothing is. */
+/** Without rules (no policy section) every client may use every model; with an empty list none may use any. */
 export class Policy {
   #rules: readonly { readonly clients: readonly Glob[]; readonly models: readonly Glob[] }[] | undefined
   #showForbidden = false
   readonly #decisions = new Map<string, boolean>()
 
-  /** @param showForbidden whether a client may learn that models exist that it may not use */
+  /** @param showForbidden whether a client may learn of models that it may not use */
   constructor(allow: readonly AllowRule[] | undefined, showForbidden = false) {
     this.update(allow, showForbidden)
   }
@@ -47,7 +47,7 @@ export class Policy {
 
   #allows(client: string, model: string): boolean {
     if (this.#rules === undefined) return true
-    // Client levels hold no "/", so the key is unambiguous.
+    // Client levels contain no "/", so the key is unambiguous.
     const key = `${client}/${model}`
     let isAllowed = this.#decisions.get(key)
     if (isAllowed === undefined) {
@@ -67,8 +67,8 @@ function globOf(text: string): Glob {
   return text.split(/\*+/)
 }
 
-// The first part matches at the start, the last at the end, the others in between in order. Not a regular expression:
-// with many asterisks it would backtrack over every split of a text that the client chooses.
+// The first part matches at the start, the last at the end, the others in between in order. A regular expression with
+// many asterisks would backtrack over every split of a string that the client chooses.
 function matches(glob: Glob, text: string): boolean {
   const first = glob[0]!
   if (glob.length === 1) return text === first

@@ -1,9 +1,9 @@
-// Measures how fast turns come while requests wait, to predict the wait of a new request.
+// Measures how fast waiting requests get their turns, to predict the wait of a new request.
 
-// Short enough to follow a model that slows down, long enough for calls that end together.
+// Short enough to follow a model that slows down, long enough to cover calls that end together.
 const WINDOW_MS = 500
 
-/** Measured only while requests wait: a gate that is not full does not show the model's capacity. */
+/** Measures only while requests wait: a gate that is not full does not show the model's capacity. */
 export class TurnPace {
   #sinceMs: number | undefined
   #turns = 0
@@ -15,8 +15,8 @@ export class TurnPace {
   }
 
   /**
-   * A waiting request got its turn. A window has at least `concurrency` turns, one round of all running calls. It
-   * starts at a turn, so that a cold start before the first one does not count.
+   * Records that a waiting request got its turn. A window contains at least `concurrency` turns, one round of all
+   * running calls. It starts at a turn, so that a cold start before the first turn does not count.
    */
   turn(nowMs: number, concurrency: number): void {
     if (this.#sinceMs === undefined) {
@@ -31,7 +31,7 @@ export class TurnPace {
     this.#turns = 0
   }
 
-  /** No request is waiting: the measurement is discarded, so that it does not count against a later burst. */
+  /** Discards the measurement when no request is waiting, so that it does not count against a later burst. */
   idle(): void {
     if (this.#sinceMs === undefined) return
     this.#sinceMs = undefined

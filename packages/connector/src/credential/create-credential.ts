@@ -1,4 +1,4 @@
-// The kinds of credentials. A new kind is one file and one line here.
+// The kinds of credentials. A new kind needs one file, and one line here.
 import type { CredentialConfig } from '../config/index.ts'
 import type { Credential } from './credential.ts'
 import { none } from './none.ts'

@@ -24,7 +24,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-// Like the kubelet: another file is renamed to this name.
+// Replaces the file as the kubelet does: a new file is renamed to this name.
 function rotate(text: string): void {
   writeFileSync(join(folder, 'next'), text)
   renameSync(join(folder, 'next'), file)
@@ -54,17 +54,20 @@ test('creates the headers of each kind', () => {
 test.each([
   ['token-file', () => tokenFile(file, ORIGIN, now), 'Bearer '],
   ['static-header', () => staticHeader('x-api-key', file, ORIGIN, now), ''],
-])('%s picks up a rotated secret within a second, without reading in between', (_kind, create, scheme) => {
-  rotate('one')
-  const credential = create()
-  const first = credential.headers(ORIGIN)
-  expect(first[1]).toBe(`${scheme}one`)
-  rotate('two')
-  nowMs += 999
-  expect(credential.headers(ORIGIN)).toBe(first)
-  nowMs += 1
-  expect(credential.headers(ORIGIN)[1]).toBe(`${scheme}two`)
-})
+])(
+  '%s picks up a rotated secret within a second, without reading the file in between',
+  (_kind, create, scheme) => {
+    rotate('one')
+    const credential = create()
+    const first = credential.headers(ORIGIN)
+    expect(first[1]).toBe(`${scheme}one`)
+    rotate('two')
+    nowMs += 999
+    expect(credential.headers(ORIGIN)).toBe(first)
+    nowMs += 1
+    expect(credential.headers(ORIGIN)[1]).toBe(`${scheme}two`)
+  },
+)
 
 test('reads at once on refresh, and returns whether the secret has changed', () => {
   rotate('one')
@@ -74,7 +77,7 @@ test('reads at once on refresh, and returns whether the secret has changed', () 
   rotate('two')
   expect(credential.refresh!()).toBe(true)
   expect(credential.headers(ORIGIN)[1]).toBe('Bearer two')
-  // Rewritten with the same content: another file, the same secret.
+  // The file is replaced by one with the same secret.
   rotate('two')
   expect(credential.refresh!()).toBe(false)
 })
@@ -142,7 +145,7 @@ test('never returns a secret for another origin', () => {
       'http://evil.example.com',
       '',
     ]) {
-      expect(() => credential.headers(other)).toThrow('another origin')
+      expect(() => credential.headers(other)).toThrow('an origin other than its own')
     }
     expect(inspect(credential, { depth: 9, showHidden: true }) + JSON.stringify(credential)).not.toContain(
       CANARY,

@@ -1,13 +1,13 @@
 // The interface of a credential, with which the connector authenticates to a model server.
 
-/** Creates the headers of each call. Synchronous, because it is called for every request. */
+/** Creates the headers of each call. The calls are synchronous, because they are made for every request. */
 export interface Credential {
   /**
-   * Returns a flat name/value list for a call to this origin.
-   * @throws Problem `unauthorized_upstream` when the secret cannot be read.
-   * @throws Error for any origin but its own: a secret must not be sent elsewhere.
+   * Returns the headers for a call to this origin, as a flat name/value list.
+   * @throws Problem `unauthorized_upstream` if the secret cannot be read.
+   * @throws Error for any origin except the configured one: a secret must not be sent anywhere else.
    */
   headers(origin: string): readonly string[]
-  /** Reads the secret again at once; true if it has changed, so that another attempt makes sense. */
+  /** Reads the secret again at once; returns true if it has changed, so that another attempt makes sense. */
   refresh?(): boolean
 }

@@ -1,7 +1,9 @@
-// Prevents a secret from being sent to another origin than the configured one.
+// Prevents a secret from being sent to an origin other than the configured one.
 import assert from 'node:assert/strict'
 
-/** @throws AssertionError: a call to another origin is a defect of the connector, never the fault of a request. */
+/**
+ * Checks the origin of a call. @throws AssertionError for another origin, which is always a defect in the connector.
+ */
 export function assertOrigin(own: string, called: string): void {
-  assert.equal(called, own, 'A credential was requested for another origin than its own.')
+  assert.equal(called, own, 'A credential was requested for an origin other than its own.')
 }

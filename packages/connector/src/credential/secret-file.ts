@@ -7,7 +7,7 @@ const LOOK_AGAIN_AFTER_MS = 1_000
 // By default Node.js rejects header lists above 16 KiB, and so do most gateways.
 const FILE_BYTES_MAX = 16 * 1024
 
-/** Describes what is wrong with the content of a file; undefined if it is valid. */
+/** Returns a description of the mistake in a file's content; undefined if the content is valid. */
 export type Judge = (value: string) => string | undefined
 
 /** Reads a file by its path, at most once a second, and only if it has changed. */
@@ -29,13 +29,13 @@ export class SecretFile {
 
   /** Returns the trimmed content. @throws Problem `unauthorized_upstream` that names the file, never its content. */
   read(): string {
-    // A failure is remembered for the same time, so that a missing file does not cost every request a file access.
+    // A failure is remembered for the same time, so that a missing file does not cause a file access for every request.
     if (this.#now() - this.#lookedAtMs >= LOOK_AGAIN_AFTER_MS) this.#look()
     if (this.#value === undefined) throw this.#problem!
     return this.#value
   }
 
-  /** Checks the file at once; true if the secret has changed. */
+  /** Checks the file at once; returns true if the secret has changed. */
   refresh(): boolean {
     const before = this.#value
     this.#look()

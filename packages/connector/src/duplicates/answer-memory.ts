@@ -1,4 +1,4 @@
-// Remembers answers for repeats in one block of memory: without objects, they cost no garbage collection.
+// Remembers answers for repeats in one block of memory, without objects that would need garbage collection.
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { EndpointResponse, Outcome } from '../step.ts'
 
@@ -7,13 +7,12 @@ export function isProblem(outcome: Outcome): outcome is Problem {
   return outcome instanceof Error
 }
 
-// The header of an entry, in words of 4 bytes; meta and body follow, and the next entry starts at a multiple of 8
-// bytes.
+// The header of an entry, in words of 4 bytes. Meta and body follow it; the next entry starts at a multiple of 8 bytes.
 const SIZE = 0
 const NEXT = 1
 const DIGEST = 2
 const DIGEST_WORDS = 4
-// A double, as a byte offset from the start of the entry.
+// Offset of a double, in bytes from the start of the entry.
 const UNTIL = 24
 const STATUS = 8
 const BODY_BYTES = 9
@@ -40,7 +39,7 @@ export class AnswerMemory {
   readonly #key = new Int32Array(DIGEST_WORDS)
   #oldest = 0
   #end = 0
-  // Where the upper part ends while newer entries are stored below the oldest.
+  // Offset at which the upper part ends while newer entries are stored below the oldest.
   #wrapAt = 0
   #count = 0
   #used = 0
@@ -55,7 +54,7 @@ export class AnswerMemory {
     this.#buckets = new Int32Array(Math.min(buckets, 2 ** 20))
   }
 
-  /** Bytes that the entries occupy. */
+  /** Number of bytes that the entries occupy. */
   get used(): number {
     return this.#used
   }
@@ -110,7 +109,7 @@ export class AnswerMemory {
     const bodyAt = metaAt + this.#words[word + META_BYTES]!
     const meta = this.#bytes.toString('utf8', metaAt, bodyAt)
     const bodyBytes = this.#words[word + BODY_BYTES]!
-    // A copy: the ring may be overwritten while the answer is published.
+    // Copied, because the ring may be overwritten while the answer is published.
     const body = bodyBytes === -1 ? undefined : Buffer.from(this.#bytes.subarray(bodyAt, bodyAt + bodyBytes))
     const status = this.#words[word + STATUS]!
     return status === PROBLEM ? readProblem(meta, body) : readResponse(status, meta, body!)

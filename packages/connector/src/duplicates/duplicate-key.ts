@@ -8,15 +8,15 @@ const DIGESTED_BYTES_MAX = 16 * 1024
 // Large enough for name, Correlation Data and body of nearly every request.
 const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
 
-/** Whether equal keys mean the same request. Without id and Correlation Data, only the broker's DUP flag shows it. */
+/** Returns whether equal keys identify the same request. Without id and Correlation Data, this needs the DUP flag. */
 export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Delivery, 'dup'>): boolean {
   return id !== undefined || correlationData !== undefined || dup
 }
 
 /**
- * Returns the key of a request: 32 characters, one for each byte of a SHA-256 digest. It contains the client, so that
- * no client can read another's answer by guessing a counter. It contains the body, because devices restart their
- * counters after a reboot: the same Correlation Data with another body is another request. A request without id and
+ * Returns the key of a request: 32 characters, one for each byte of a SHA-256 digest. The key covers the client, so
+ * that no client can read another's answer by guessing a counter. It covers the body, because devices restart their
+ * counters after a reboot: the same Correlation Data with another body is a different request. A request without id and
  * Correlation Data is identified by its Packet Identifier, which the broker keeps when it redelivers.
  */
 export function duplicateKey(

@@ -33,7 +33,7 @@ const requester = (): Requester => ({
   takeOver: () => {},
 })
 const delivery = { packetId: 1, payload: Buffer.from('{}'), dup: false, properties: {} } as Delivery
-// All keys have the same bucket, which depends on their beginning.
+// Returns keys that all have the same bucket, which depends on their beginning.
 const crowded = (number: number): string => `${'x'.repeat(28)}${String(number).padStart(4, '0')}`
 const keyOf = (id: string): string => duplicateKey(name({ id }), delivery)
 const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytesMax, windowMs })
@@ -67,7 +67,7 @@ test('gives waiting repeats an outcome that is not final, and runs the next repe
   expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
 })
 
-test('ends the wait of one repeat at its own deadline, and nothing else', async () => {
+test('ends only the wait of the repeat whose deadline has passed', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const deadline = noDeadline()
@@ -91,14 +91,14 @@ test("remembers an answer for the rest of the request's expiry, or for the confi
   expect([isKnown('long', 59_999), isKnown('long', 60_000)]).toEqual([true, false])
 })
 
-test('remembers the answer to a call that took longer than the window from its end', () => {
+test('remembers the answer to a call that took longer than the window, counted from the end of the call', () => {
   const duplicates = arrange(100_000, 1_000)
   duplicates.ended(duplicates.begin(keyOf('slow'), 0, delivery, true), answer('a'), false, 180_000)
   expect(text(duplicates.find(keyOf('slow'), 180_999))).toBe('a')
   expect(duplicates.find(keyOf('slow'), 181_000)).toBeUndefined()
 })
 
-test('remembers that a non-repeatable request ran for longer than its answer', () => {
+test('remembers a non-repeatable request for longer than its answer', () => {
   const duplicates = arrange(2_000)
   const execution = duplicates.begin(keyOf('once'), 0, delivery, true)
   duplicates.ended(execution, answer('a'), false, 0)
@@ -145,7 +145,7 @@ test('does not remember the answer to an operation that reads a changing state',
   expect(duplicates.find(keyOf('ready'), 0)).toBeUndefined()
 })
 
-test('gives waiting repeats the end of a streamed answer, and does not remember it', async () => {
+test('gives waiting repeats the last message of a streamed answer, and does not remember it', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('chat'), 0, delivery, true)
   const waiting = execution.join(requester(), noDeadline())
@@ -177,7 +177,7 @@ test('finds running requests, however many share a bucket', () => {
   )
 })
 
-test('returns remembered outcomes byte for byte, the newest for each key, within its size', () => {
+test('returns remembered outcomes byte for byte, the newest for each key, without exceeding its size', () => {
   const outcome = fc.oneof(
     fc.record({
       status: fc.integer({ min: 200, max: 299 }),
@@ -245,7 +245,7 @@ test('does not keep an answer that would fill most of the memory, and keeps noth
   expect(none.bytes).toBe(0)
 })
 
-test('treats requests as the same only if client, model, operation, names and body are equal', () => {
+test('treats requests as the same only if client, model, operation, id, Correlation Data and body are equal', () => {
   const keys = [
     duplicateKey(name(), delivery),
     duplicateKey(name({ client: 'cam8' }), delivery),
@@ -268,7 +268,7 @@ test('treats requests as the same only if client, model, operation, names and bo
   expect(duplicateKey(name(), { ...delivery, packetId: 9 })).toBe(keys[0])
 })
 
-test('identifies a request without a name by its Packet Identifier', () => {
+test('identifies a request without id and Correlation Data by its Packet Identifier', () => {
   const nameless = name({ correlationData: undefined })
   const key = duplicateKey(nameless, delivery)
   expect(duplicateKey(nameless, { ...delivery })).toBe(key)
@@ -279,7 +279,7 @@ test.each([
   ['a model that is not ready', new Problem('model_not_ready', 'x')],
   ["a server's 404", new Problem('upstream_error', 'x', { status: 404 })],
   ['a refused credential', new Problem('unauthorized_upstream', 'x')],
-  ['a web page in place of the server', new Problem('upstream_invalid_response', 'x')],
+  ['a web page instead of an answer', new Problem('upstream_invalid_response', 'x')],
   ['a cancelled request', new Problem('cancelled', 'x')],
 ])('does not remember %s: a repeat runs again', (_what, problem) => {
   const duplicates = arrange()

@@ -6,19 +6,19 @@ import { Execution } from './execution.ts'
 
 /** The limits of the memory. */
 export interface DuplicateLimits {
-  /** Bytes for remembered answers. */
+  /** Size of the memory for answers, in bytes. */
   readonly bytesMax: number
-  /** How long an answer is remembered if its request had no expiry, in milliseconds. */
+  /** How long an answer is remembered if its request has no expiry, in milliseconds. */
   readonly windowMs: number
 }
 
 const NO_PAYLOAD = Buffer.alloc(0)
-// A power of two, and enough for short chains at the largest Receive Maximum.
+// A power of two, large enough for short chains at the largest Receive Maximum.
 const BUCKETS = 4096
 // Limit on the keys of non-repeatable requests that are kept after their answers; the oldest are removed first.
 const FACTS_MAX = 65_536
 
-// Not retryable, but a repeat may have another outcome after the client or the operator has acted.
+// These problems are not retryable, but a repeat may have another outcome after the client or the operator has acted.
 const PASSING: ReadonlySet<ProblemCode> = new Set([
   'cancelled',
   'unauthorized_upstream',
@@ -50,7 +50,7 @@ export class Duplicates {
     this.#windowMs = windowMs
   }
 
-  /** Bytes of the remembered answers. */
+  /** Number of bytes that the remembered answers occupy. */
   get bytes(): number {
     return this.#memory.used
   }
@@ -63,7 +63,7 @@ export class Duplicates {
   }
 
   /**
-   * Registers a running request; `ended` must then be called once. `nowMs` is a time of the monotonic clock.
+   * Registers a running request; `ended` must then be called exactly once. `nowMs` is a time of the monotonic clock.
    * @throws Problem `maybe_executed` if the model must not run twice and may have run.
    */
   begin(
@@ -85,12 +85,12 @@ export class Duplicates {
   }
 
   /**
-   * Ends a request: its repeats get the same outcome. A final outcome is remembered, unless the operation reads a state
-   * that changes, or the answer was a stream, whose parts are not kept.
+   * Ends a request: its repeats receive the same outcome. A final outcome is remembered, unless the operation reads a
+   * state that changes, or the answer was a stream, whose parts are not kept.
    */
   ended(execution: Execution, outcome: Outcome, asksForState: boolean, nowMs: number): void {
     this.#remove(execution)
-    // Otherwise the answer to a call that took longer than the window would have expired already.
+    // Otherwise the answer to a call that took longer than the window would already have expired.
     if (!execution.hasExpiry) execution.untilMs = nowMs + this.#windowMs
     if (!asksForState && execution.partsSent === 0 && isFinal(outcome)) {
       this.#memory.put(execution.key, execution.untilMs, outcome)
@@ -103,7 +103,10 @@ export class Duplicates {
     this.#memory.put(key, untilMs, problem)
   }
 
-  /** Remembers, for longer than its answer, that a request must not run again, unless it certainly did not run. */
+  /**
+   * Records that a request must not run again, unless it certainly did not run. The record is kept longer than the
+   * answer.
+   */
   keepFact({ key, untilMs, partsSent }: Execution, outcome: Outcome): void {
     if (isProblem(outcome) && NEVER_RAN.has(outcome.code) && partsSent === 0) return
     this.#facts.delete(key)
@@ -131,7 +134,8 @@ export class Duplicates {
 }
 
 // A retryable problem is worth another call, and a client that repeats a cancelled request intends to run it. A failure
-// on the way to the model, and a 404 from the server (a model, version or route that does not exist yet), is temporary.
+// on the way to the model is temporary, and so is a 404 from the server (a model, version or route that does not exist
+// yet).
 function isFinal(outcome: Outcome): boolean {
   if (!isProblem(outcome)) return true
   return !outcome.retryable && outcome.status !== 404 && !PASSING.has(outcome.code)

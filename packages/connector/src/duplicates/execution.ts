@@ -1,7 +1,7 @@
 // A running request, and the deliveries that wait for its outcome.
 import type { Deadline, Delivery, Outcome } from '../step.ts'
 
-/** A delivery that gets the outcome of an execution as its reply. */
+/** A delivery that receives the outcome of an execution as its reply. */
 export interface Requester {
   readonly delivery: Pick<Delivery, 'qos' | 'dup' | 'connection' | 'isLost' | 'redelivery'>
   readonly target: { readonly topic: string }
@@ -20,18 +20,18 @@ interface Joined {
 export class Execution {
   readonly key: string
   /**
-   * Until this time of the monotonic clock its outcome is remembered. Without an expiry, the end of the request extends
-   * it.
+   * Time of the monotonic clock until which the outcome is remembered. If the request has no expiry, its end extends
+   * this time.
    */
   untilMs: number
   readonly hasExpiry: boolean
   /** The request body, until the request has ended. */
   payload: Buffer
-  /** Parts of the answer that were sent before its last message; 0 for an answer of one message. */
+  /** Number of parts that were sent before the answer's last message; 0 for a single-message answer. */
   partsSent = 0
-  /** The delivery that started it. */
+  /** The delivery that started the execution. */
   owner: Requester | undefined
-  /** The next execution in its bucket. */
+  /** The next execution in the same bucket. */
   next: Execution | undefined
   #joined: Joined[] | undefined
   #takenOver: (() => void) | undefined
@@ -74,8 +74,8 @@ export class Execution {
   }
 
   /**
-   * Set while the reply must wait: a requester's connection was lost, and the broker may redeliver the request.
-   * Resolves when it must have done so.
+   * Defined while the reply must wait, because a requester's connection was lost and the broker may redeliver the
+   * request. Resolves when the broker must have redelivered it.
    */
   get redelivery(): Promise<void> | undefined {
     const owner = this.owner
@@ -108,8 +108,8 @@ export class Execution {
   }
 }
 
-// One reply is enough if the broker redelivered the request, on a new connection or on a lane's. Two redeliveries on the
-// same connection are two requests: the client repeated the first.
+// One reply is enough if the broker redelivered the request, on a new connection or on that of a lane. Two redeliveries
+// on the same connection are two requests: the client repeated the first.
 function isReplaced({ delivery, target, isSuperseded }: Requester, by: Requester): boolean {
   if (isSuperseded || by.delivery.qos === 0 || target.topic !== by.target.topic) return false
   return delivery.isLost || (by.delivery.dup && delivery.connection !== by.delivery.connection)

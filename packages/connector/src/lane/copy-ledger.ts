@@ -2,14 +2,14 @@
 
 interface Count {
   copies: number
-  /** Monotonic clock: when the count left zero. */
+  /** Time of the monotonic clock at which the count left zero. */
   sinceMs: number
 }
 
 /**
- * The main session receives a copy of every request, so as many copies must be handled as it receives: one more is a
- * second reply, one less is a lost request. Equal copies cannot be told apart, only counted. Where the counts leave a
- * doubt, a copy is handled. Entries are kept by fingerprint, up to `sizeMax` of each kind.
+ * The main session receives a copy of every request, so as many copies must be handled as it receives: one more causes
+ * a second reply, one fewer loses a request. Equal copies cannot be told apart, only counted. In case of doubt, a copy
+ * is handled. Entries are kept by fingerprint, up to `sizeMax` of each kind.
  */
 export class CopyLedger {
   readonly #sizeMax: number
@@ -17,18 +17,18 @@ export class CopyLedger {
   // Positive: copies that the lane handled and the main session has not received. Negative: copies that the main session
   // dropped, which the lane must handle.
   readonly #ahead = new Map<string, Count>()
-  // Copies that the main session handled, and of which the lane may still receive its copy.
+  // Copies that the main session handled, and whose counterparts the lane may still receive.
   readonly #handledOnMain = new Map<string, Count>()
-  // Copies that the lane dropped: the next one of the main session must be handled, because it may be the counterpart.
+  // Copies that the lane dropped: the main session must handle its next equal copy, which may be the counterpart.
   readonly #owed = new Map<string, Count>()
 
-  /** `ageMaxMs`: a copy without a counterpart after this time has none. */
+  /** `ageMaxMs`: how long a counterpart may take to arrive, in milliseconds. */
   constructor(sizeMax: number, ageMaxMs: number) {
     this.#sizeMax = sizeMax
     this.#ageMaxMs = ageMaxMs
   }
 
-  /** A copy on the main session. `undecided`: nothing is known about a copy on the lane. */
+  /** Decides about a copy on the main session. `undecided`: nothing is known about a copy on the lane. */
   verdictOnMain(fingerprint: string): 'handle' | 'drop' | 'undecided' {
     if (this.#add(this.#owed, fingerprint, -1)) return 'handle'
     if (this.#fresh(this.#ahead, fingerprint) <= 0) return 'undecided'
@@ -36,37 +36,39 @@ export class CopyLedger {
     return 'drop'
   }
 
-  /** The main session handled a copy that the lane may receive too. */
+  /** Records that the main session handled a copy that the lane may receive too. */
   handledOnMain(fingerprint: string): void {
     this.#fresh(this.#handledOnMain, fingerprint)
     this.#add(this.#handledOnMain, fingerprint, 1)
   }
 
-  /** The main session dropped a copy, because the lane receives it too. */
+  /** Records that the main session dropped a copy, because the lane receives it too. */
   droppedOnMain(fingerprint: string): void {
     this.#fresh(this.#ahead, fingerprint)
     this.#add(this.#ahead, fingerprint, -1, true)
   }
 
-  /** Whether the lane may drop its copy: then `owe` or a handled copy of the main session must follow. */
+  /**
+   * Returns whether the lane may drop its copy. If so, the main session must handle a copy, now or by a call of `owe`.
+   */
   takeHandledOnMain(fingerprint: string): boolean {
     if ((this.#ahead.get(fingerprint)?.copies ?? 0) < 0 || this.#owed.size >= this.#sizeMax) return false
     if (this.#fresh(this.#handledOnMain, fingerprint) <= 0) return false
     return this.#add(this.#handledOnMain, fingerprint, -1)
   }
 
-  /** The main session must handle its next copy. */
+  /** Records that the main session must handle its next equal copy. */
   owe(fingerprint: string): void {
     this.#add(this.#owed, fingerprint, 1)
   }
 
-  /** The lane handles a copy. */
+  /** Records that the lane handles a copy. */
   handledOnLane(fingerprint: string): void {
     this.#fresh(this.#ahead, fingerprint)
     this.#add(this.#ahead, fingerprint, 1, true)
   }
 
-  // The count; a positive one that is too old is discarded.
+  // Returns the count; a positive count that is too old is discarded.
   #fresh(counts: Map<string, Count>, fingerprint: string): number {
     const count = counts.get(fingerprint)
     if (count === undefined) return 0
@@ -77,7 +79,7 @@ export class CopyLedger {
     return count.copies
   }
 
-  // False: the count would become negative and must not.
+  // Returns false, and changes nothing, if the count would become negative although it must not.
   #add(counts: Map<string, Count>, fingerprint: string, change: 1 | -1, mayBeNegative = false): boolean {
     const known = counts.get(fingerprint)
     const copies = (known?.copies ?? 0) + change

@@ -1,2 +1,2 @@
-// Gives a model with long calls its own session, so that its requests delay nothing else, whatever the broker.
+// Gives a model with long calls its own session, so that its requests delay nothing else, with any broker.
 export { Lanes } from './lanes.ts'

@@ -23,7 +23,7 @@ type Action =
   | 'connect'
   | { readonly waitMs: number }
 
-/** The lane's queue holds requests and, in order, the acknowledgements of its subscriptions. */
+/** The lane's queue contains requests and, in order, the acknowledgements of its subscriptions. */
 class TwoSessions {
   readonly handled = new Map<string, number>()
   readonly published = new Map<string, number>()
@@ -57,7 +57,7 @@ class TwoSessions {
     else this.#change(action)
   }
 
-  /** Everything is delivered, and all timers have fired. */
+  /** Delivers everything, and fires all timers. */
   finish(): void {
     this.#connect()
     while (this.#main.length > 0) this.#deliverMain()
@@ -82,7 +82,7 @@ class TwoSessions {
     if (!this.#isConnected) return
     const next = this.#lane.shift()
     if (typeof next === 'string') this.#copies.onLane(copyOf(next))
-    // Of several changes under way, only the last one's acknowledgement counts.
+    // If several changes are under way, only the acknowledgement of the last one counts.
     else if (next?.change === this.#changes) this.#acknowledged()
   }
 
@@ -163,7 +163,7 @@ test('handles as many equal requests as the client published', () => {
   )
 })
 
-test('handles a request once if both sessions are prompt, whenever the lane subscribes or unsubscribes', () => {
+test('handles each request exactly once if both sessions are prompt, whenever the lane subscribes or unsubscribes', () => {
   const prompt = fc.array(
     fc.constantFrom<Action>('publish', 'publish', 'main', 'lane', 'main', 'lane', 'subscribe', 'unsubscribe'),
     { maxLength: 80 },
@@ -180,7 +180,7 @@ test('handles a request once if both sessions are prompt, whenever the lane subs
   )
 })
 
-test('handles as many requests as published where a client repeats a few of them', () => {
+test('handles as many requests as published if a client repeats a few of them', () => {
   fc.assert(
     fc.property(actions, fc.infiniteStream(fc.nat(6)), (steps, names) => {
       const sessions = new TwoSessions(() => `request ${names.next().value as number}`)

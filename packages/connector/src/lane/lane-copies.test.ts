@@ -4,7 +4,7 @@ import type { Delivery } from '../step.ts'
 import { LaneCopies } from './lane-copies.ts'
 
 let dropped: string[]
-// Handled on the main session.
+// Requests that were handled on the main session.
 let handled: string[]
 let handledOnLane: string[]
 const ofLane = new WeakSet<Delivery>()
@@ -55,7 +55,7 @@ test('handles everything on the main session without a lane', () => {
   expect([handled, dropped]).toEqual([['a', 'b'], []])
 })
 
-test("drops the main session's copies once both sessions have delivered the same request", () => {
+test("drops the main session's copies after both sessions have delivered the same request", () => {
   copies.laneReady(false)
   main('a')
   lane('a')
@@ -71,7 +71,7 @@ test('works whichever session delivers first', () => {
   expect([handled, dropped]).toEqual([[], ['a', 'b']])
 })
 
-test('handles copies older than the lane: at the first request on both sessions, or after a timeout', () => {
+test('handles copies older than the lane when both sessions deliver the same request, or after a timeout', () => {
   copies.laneReady(false)
   main('old 1', 'old 2', 'a')
   lane('a')
@@ -151,7 +151,7 @@ test('limits the fingerprints that are kept before both sessions have met', () =
   expect([handled, dropped]).toEqual([['n0'], ['n5999']])
 })
 
-test('meets at requests that the main session handled long before a lane with a backlog', () => {
+test('lets the sessions meet at requests that a lane with a backlog delivers long after the main session', () => {
   copies.laneReady(false)
   main('a', 'b')
   vi.advanceTimersByTime(10_000)
@@ -175,7 +175,7 @@ test.each([
     },
   ],
   [
-    'before the lane, after a timeout',
+    'before the lane existed, after a timeout',
     () => {
       copies.laneReady(false)
       main('a')
@@ -203,7 +203,7 @@ test('handles a repeat that arrives after the lane has left', () => {
   expect([handled, handledOnLane]).toEqual([['a'], ['a']])
 })
 
-test('handles what it holds when a leaving lane disconnects', () => {
+test('handles the held copies when a leaving lane disconnects', () => {
   copies.laneReady(true)
   copies.laneLeaving()
   main('a')
@@ -219,12 +219,12 @@ test('handles a redelivered copy, which may be older than the lane and still run
   expect([handled, dropped]).toEqual([['old'], ['new']])
 })
 
-test('drops one of several equal copies for one delivery on the lane', () => {
+test('drops only one of several equal copies for each delivery on the lane', () => {
   copies.laneReady(false)
   main('a', 'a')
   lane('a')
   expect([handled, handledOnLane, dropped]).toEqual([['a'], ['a'], ['a']])
-  // The counterpart of the other one: the main session has handled it.
+  // This is the counterpart of the other copy, which the main session has handled.
   lane('a')
   expect([handled, handledOnLane, dropped]).toEqual([['a'], ['a'], ['a', 'a']])
 })
@@ -237,7 +237,7 @@ test('handles copies at once if the byte budget has no room for them', () => {
   expect(copies.held).toBe(1)
 })
 
-test('does not meet when a leaving lane reconnects, because it may have unsubscribed', () => {
+test('does not let the sessions meet when a leaving lane reconnects, because it may have unsubscribed', () => {
   copies.laneReady(true)
   copies.laneLeaving()
   main('a')
@@ -265,12 +265,12 @@ test('drops a copy that arrives after the lane has handled it and left', () => {
   copies.laneLeft()
   main('b')
   expect([handled, handledOnLane, dropped]).toEqual([[], ['a', 'b', 'b'], ['b', 'a', 'b']])
-  // Repeated by the client: only the main session receives it.
+  // The client repeats the request, and only the main session receives it.
   main('b')
   expect(handled).toEqual(['b'])
 })
 
-test('handles a request that arrives while the lane subscribes once, whichever session is first', () => {
+test('handles a request only once if it arrives while the lane subscribes, whichever session is first', () => {
   copies.laneJoins()
   main('a')
   copies.laneReady(false)
@@ -293,7 +293,7 @@ test('drops a late copy from before the lane left and returned', () => {
   expect([handled, handledOnLane, dropped]).toEqual([['old'], ['a', 'late', 'b'], ['a', 'late', 'b']])
 })
 
-test('expects no late copies 2 s after the lane has left', () => {
+test('expects no late copies more than 2 s after the lane has left', () => {
   copies.laneReady(true)
   lane('a')
   copies.laneLeaving()

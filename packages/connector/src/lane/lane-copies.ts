@@ -1,13 +1,13 @@
-// Both sessions receive each request for a model with a lane: decides which copy is handled.
+// Decides which copy of a request is handled: for a model with a lane, both sessions receive each request.
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Delivery } from '../step.ts'
 import { CopyLedger } from './copy-ledger.ts'
 import { RecentSet } from './recent-set.ts'
 
-/** The actions on the copies. */
+/** Actions on the copies. */
 export interface CopyHandler {
-  /** Settles the copy without a call: the other session handles its own. */
+  /** Settles the copy without a call: the other session handles its own copy. */
   readonly drop: (delivery: Delivery) => void
   /** Handles the copy like any other request: the other session does not have it, or may not have it. */
   readonly handle: (delivery: Delivery) => void
@@ -29,18 +29,18 @@ interface Held {
 
 // Both sessions deliver a request within milliseconds of each other, unless one of them has a backlog.
 const GRACE_MS = 2_000
-// After this the main session serves the model; a returning lane answers its copies from memory where possible.
+// After this time the main session serves the model; a returning lane answers its copies from memory if possible.
 const AWAY_MAX_MS = 60_000
 // Limit on the fingerprints of requests that only one session has delivered so far.
 const RECENT_MAX = 4_096
 
 /**
- * The copies for one name of a model on the topics.
+ * The copies of the requests for one name of a model on the topics.
  * The broker forwards a request to both sessions at the same time, and each session delivers in order. Once both have
  * delivered the same request (they have met), both receive every later one, and the main session's copies can be
- * dropped. Before that, the main session may have the only copy, of a request older than the lane. It is held until the
- * lane delivers the same request, and handled if the lane does not. While the lane is disconnected, copies are held,
- * because a broker that discards the lane's session discards its copies too.
+ * dropped. Before that, the main session may have the only copy of a request, if the request is older than the lane.
+ * Such a copy is held until the lane delivers the same request, and handled if the lane does not deliver it. While the
+ * lane is disconnected, copies are held, because a broker that discards the lane's session also discards its copies.
  */
 export class LaneCopies {
   readonly #handler: CopyHandler
@@ -51,15 +51,16 @@ export class LaneCopies {
    * started.
    */
   #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'left' | 'stopped' = 'down'
-  // By fingerprint, in order of arrival. Bounded by the byte budget.
+  // Held copies by fingerprint, in the order of arrival; bounded by the byte budget.
   readonly #held = new Map<string, Held>()
   readonly #onLane = new RecentSet(RECENT_MAX)
   readonly #handledHere = new RecentSet(RECENT_MAX)
-  // Named requests that the main session has received.
+  // Fingerprints of the named requests that the main session has received.
   readonly #onMain = new RecentSet(RECENT_MAX)
-  // Named requests. A subscription begins and ends between two requests, but the two connections have no common order.
+  // Counts copies of named requests. A subscription begins and ends between two requests, but the two connections have
+  // no common order.
   readonly #ledger = new CopyLedger(RECENT_MAX, GRACE_MS)
-  // Of the lane's present subscription.
+  // Fingerprint of the first match since the lane subscribed.
   #firstMatch: string | undefined
   #awayTimer: NodeJS.Timeout | undefined
   #leftAtMs = 0
@@ -73,7 +74,10 @@ export class LaneCopies {
     return this.#held.size
   }
 
-  /** The lane is connected and subscribed. `isMet`: it is known to receive the same requests as the main session. */
+  /**
+   * Records that the lane is connected and subscribed. `isMet`: it is known to receive the same requests as the main
+   * session.
+   */
   laneReady(isMet: boolean): void {
     if (this.#state === 'leaving' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
@@ -85,10 +89,10 @@ export class LaneCopies {
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
   }
 
-  /** The lane's connection has ended. */
+  /** Handles the end of the lane's connection. */
   laneGone(): void {
     if (this.#state === 'apart') return this.#down()
-    // It cannot unsubscribe before it is back, and no copy must wait for that.
+    // The lane cannot unsubscribe before it reconnects, and no copy must wait for that.
     if (this.#state === 'leaving') return this.laneLeft()
     if (this.#state !== 'met') return
     this.#state = 'away'
@@ -96,7 +100,10 @@ export class LaneCopies {
     this.#awayTimer.unref()
   }
 
-  /** The lane is unsubscribing: until it has, only a delivery on the lane proves that it received a request. */
+  /**
+   * Records that the lane is unsubscribing: until it has unsubscribed, only a delivery on the lane proves that it
+   * received a request.
+   */
   laneLeaving(): void {
     if (this.#state === 'down' || this.#state === 'left' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
@@ -104,7 +111,7 @@ export class LaneCopies {
     for (const [fingerprint, held] of this.#held) this.#startTimer(fingerprint, held)
   }
 
-  /** The lane receives nothing any more: the main session serves its model. */
+  /** Records that the lane no longer receives anything: the main session serves its model. */
   laneLeft(): void {
     if (this.#state === 'stopped') return
     this.#down()
@@ -112,7 +119,7 @@ export class LaneCopies {
     this.#leftAtMs = performance.now()
   }
 
-  /** The lane is about to subscribe, possibly again: requests that it received before prove nothing. */
+  /** Records that the lane is about to subscribe, possibly again: requests that it received before prove nothing. */
   laneJoins(): void {
     if (this.#state !== 'stopped') this.#down()
   }
@@ -129,7 +136,7 @@ export class LaneCopies {
       return this.#handler.handle(delivery)
     const fingerprint = fingerprintOf(delivery)
     if (isCounted && this.#ledger.takeHandledOnMain(fingerprint)) {
-      // It may be the counterpart of a later copy instead, which is held or has not arrived.
+      // The delivery may be the counterpart of a later copy instead, which is held or has not arrived.
       if (this.#held.has(fingerprint)) this.#end(fingerprint, 'handle')
       else this.#ledger.owe(fingerprint)
       return this.#handler.drop(delivery)
@@ -154,7 +161,7 @@ export class LaneCopies {
     if (this.#state === 'stopped') return
     const isNamed = this.#isNamed(delivery)
     const isHeld = this.#state === 'away' || this.#state === 'apart' || this.#state === 'leaving'
-    // Nothing needs the fingerprint otherwise.
+    // The fingerprint is not needed otherwise.
     const fingerprint = isNamed || isHeld ? fingerprintOf(delivery) : ''
     const isRepeat = isNamed && this.#onMain.has(fingerprint)
     if (isNamed) this.#onMain.add(fingerprint)
@@ -167,14 +174,15 @@ export class LaneCopies {
     }
     if (isHeld) return this.#hold(delivery, fingerprint)
     if (this.#state !== 'met') return this.#handle(delivery, fingerprint)
-    // A redelivered copy may be older than the lane and running here: it joins its call, or gets the remembered answer.
+    // A redelivered copy may be older than the lane, and its request may still be running here: it joins that call, or
+    // gets the remembered answer.
     if (delivery.dup) return this.#handler.handle(delivery)
-    // Of equal requests, the one that the sessions met at may not have been the same on both.
+    // If requests are equal, the sessions may have met at different ones.
     if (isRepeat) return this.#hold(delivery, fingerprint)
     this.#drop(delivery, fingerprint)
   }
 
-  /** Starts nothing more; held copies stay unsettled and are redelivered to the next process. */
+  /** Stops: no further request is started; held copies stay unsettled and are redelivered to the next process. */
   stop(): void {
     clearTimeout(this.#awayTimer)
     this.#state = 'stopped'
@@ -197,7 +205,7 @@ export class LaneCopies {
     }
     const held: Held = { deliveries: [delivery], bytes, timer: undefined }
     this.#held.set(fingerprint, held)
-    // Copies of a named request were counted by the ledger.
+    // The ledger has counted the copies of a named request.
     if (this.#onLane.has(fingerprint) && !this.#isNamed(delivery)) this.#sameOnBoth(fingerprint, false)
     else if (this.#state !== 'away') this.#startTimer(fingerprint, held)
   }
@@ -209,14 +217,14 @@ export class LaneCopies {
       if (earlier === fingerprint) break
       this.#end(earlier, 'handle')
     }
-    // Of equal copies, the lane has delivered one.
+    // The lane has delivered only one of the equal copies.
     this.#dropOne(fingerprint)
     this.#end(fingerprint, 'handle')
     if (this.#isProof(fingerprint, isNamed)) this.#meet()
   }
 
-  // One match may be of two equal requests, a repeat and one that is older than the lane; two different matches are not.
-  // Clients repeat named requests only.
+  // Clients repeat only named requests, so a single match of a named request may consist of two equal requests: a
+  // repeat, and one that is older than the lane. Two different matches are proof.
   #isProof(fingerprint: string, isNamed: boolean): boolean {
     this.#firstMatch ??= fingerprint
     return !isNamed || this.#firstMatch !== fingerprint

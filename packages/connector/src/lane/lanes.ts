@@ -5,9 +5,9 @@ import { LaneCopies, type CopyHandler } from './lane-copies.ts'
 
 /** The parts of a session that a lane needs. */
 export interface LaneSession {
-  /** Whether it is connected and subscribed. */
+  /** Whether the session is connected and subscribed. */
   readonly isReady: boolean
-  /** Deliveries of the current connection that are not acknowledged yet. */
+  /** Number of deliveries of the current connection that are not acknowledged yet. */
   readonly unacknowledged: number
   start(): void
   setFilters(filters: readonly string[]): Promise<void>
@@ -18,9 +18,9 @@ export interface LaneSession {
 /** The events of a lane's session. */
 export interface LaneNews {
   delivered(delivery: Delivery): void
-  /** Connected and subscribed. */
+  /** Called when connected and subscribed. */
   ready(sessionPresent: boolean): void
-  /** The connection ended or could not be established. */
+  /** Called when the connection ended or could not be established. */
   unavailable(): void
 }
 
@@ -36,14 +36,17 @@ export interface LanesParts {
 
 interface Lane {
   readonly session: LaneSession
-  /** By name on the topics: the model and its versions. Names being removed stay until the lane has unsubscribed. */
+  /**
+   * Copies by name on the topics: the model and its versions. A name that is being removed stays until the lane has
+   * unsubscribed from it.
+   */
   readonly copies: Map<string, LaneCopies>
   /** The wanted names. If there are none, the lane closes after its last delivery has been acknowledged. */
   names: readonly string[]
   /** Names whose subscription the broker has not acknowledged yet. */
   readonly joining: Set<string>
   hasLeft: boolean
-  /** Consecutive checks that found nothing unacknowledged. */
+  /** Number of consecutive checks that found nothing unacknowledged. */
   idleChecks: number
   /** Resolves when the session became ready or failed for the first time. */
   readonly tried: Promise<void>
@@ -65,7 +68,7 @@ export class Lanes {
     this.#parts = parts
   }
 
-  /** Deliveries of the lanes that are not acknowledged yet. */
+  /** Number of deliveries of the lanes that are not acknowledged yet. */
   get unacknowledged(): number {
     return this.#all.reduce((sum, { session }) => sum + session.unacknowledged, 0)
   }
@@ -74,20 +77,26 @@ export class Lanes {
     return [...this.#lanes.values()]
   }
 
-  /** Sets the models with a lane, each with all its names on the topics. Opens new lanes and closes the others. */
+  /**
+   * Sets the models with a lane, each with all its names on the topics. Opens new lanes, and closes lanes that are not
+   * listed.
+   */
   update(models: ReadonlyMap<string, readonly string[]>): void {
     for (const [model, lane] of this.#lanes) this.#setNames(lane, models.get(model) ?? [])
     for (const [model, names] of models) if (!this.#lanes.has(model)) this.#add(model, names)
   }
 
-  /** Connects the present and future lanes. Resolves when each has become ready or failed for the first time. */
+  /** Connects the current and future lanes. Resolves when each has become ready or failed for the first time. */
   async start(): Promise<void> {
     this.#isStarted = true
     for (const { session } of this.#all) session.start()
     await Promise.all(this.#all.map(({ tried }) => tried))
   }
 
-  /** Takes a delivery of the main session. Returns true if it belongs to a lane; then the caller must not handle it. */
+  /**
+   * Takes a delivery of the main session. Returns true if it belongs to a lane; in that case the caller must not handle
+   * it.
+   */
   take(delivery: Delivery): boolean {
     if (this.#copies.size === 0) return false
     const model = this.#parts.topics.requestedModel(delivery.topic)
@@ -127,8 +136,8 @@ export class Lanes {
         else known.onLane(delivery)
       },
       ready: (sessionPresent) => {
-        // With a shared subscription each connector receives only some of the copies, so the two sessions rarely get
-        // the same request.
+        // With a shared subscription each connector receives only some of the copies, so the two sessions rarely
+        // receive the same request.
         for (const each of copies.values()) each.laneReady(isShared && sessionPresent)
         wasTried()
       },
@@ -163,11 +172,11 @@ export class Lanes {
   #subscribed(lane: Lane): void {
     for (const [name, copies] of lane.copies) {
       if (lane.names.includes(name)) {
-        // The sessions have met for the names that stayed.
+        // For the names that stayed, the sessions have already met.
         if (lane.joining.delete(name) && lane.session.isReady) copies.laneReady(false)
       } else {
         lane.joining.delete(name)
-        // It stays in `this.#copies` for copies that are still in transit.
+        // The name stays in `this.#copies` for copies that are still in transit.
         copies.laneLeft()
         lane.copies.delete(name)
       }
@@ -178,7 +187,8 @@ export class Lanes {
     this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
   }
 
-  // If the lane was leaving this name, it starts again: held copies are handled, and both sessions must meet again.
+  // If the lane was leaving this name, the name starts again: held copies are handled, and the sessions must meet
+  // again.
   #addName(lane: Lane, name: string): void {
     const { handle, budget, isShared, topics } = this.#parts
     const isNamed = ({ topic, properties }: Delivery): boolean =>

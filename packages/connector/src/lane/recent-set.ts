@@ -1,6 +1,6 @@
 // A set of limited size.
 
-/** Holds texts; adding one above the limit removes the oldest. */
+/** Holds strings; adding one above the limit removes the oldest. */
 export class RecentSet {
   readonly #sizeMax: number
   readonly #texts = new Set<string>()

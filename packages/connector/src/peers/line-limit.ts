@@ -13,13 +13,13 @@ const NAMES_MAX = 1_000
 // Further names share one window. "#" cannot be a topic level, so no connector has this name.
 const OTHERS = '#'
 
-/** A limit of lines per minute and name. */
+/** Limits the log lines per minute for each name. */
 export class LineLimit {
   readonly #windows = new Map<string, Window>()
 
   /**
-   * Returns the number of lines that were left out since the last one, or undefined if this line must be left out.
-   * `nowMs` is a time of the monotonic clock.
+   * Returns the number of lines that were left out since the last logged line, or undefined if this line must be left
+   * out. `nowMs` is a time of the monotonic clock.
    */
   admit(name: string, nowMs: number): number | undefined {
     const window = this.#windowOf(name)

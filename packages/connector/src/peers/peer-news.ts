@@ -1,4 +1,4 @@
-// Logs what happens to the peers, with a limit on the lines for each name.
+// Logs changes of the peers, with a limit on the lines for each name.
 import type { TopicSpace } from '@inferwire/protocol'
 import type { Log } from '../telemetry/index.ts'
 import { LineLimit } from './line-limit.ts'
@@ -20,21 +20,24 @@ export interface PeerNewsParts {
 
 type Once = 'unknown' | 'arrived late' | 'too large' | 'too many'
 
-// Names in one line.
+// Limit on the names in one line.
 const NAMES_MAX = 10
 
 /** Writes the log lines about peers. */
 export class PeerNews {
   readonly #parts: PeerNewsParts
   readonly #limit = new LineLimit()
-  // Logged once per process.
+  // The messages that have been logged; each is logged once per process.
   readonly #logged = new Set<Once>()
 
   constructor(parts: PeerNewsParts) {
     this.#parts = parts
   }
 
-  /** A peer was found or has changed. Returns whether it was logged; if not, the next line has its latest state. */
+  /**
+   * Logs that a peer was found or has changed. Returns false if the line was left out; the next line then has the
+   * latest state.
+   */
   changed(peer: PeerDescription): boolean {
     const { log, topics, isOwn } = this.#parts
     const { connector, isOffline, models } = peer
@@ -63,7 +66,7 @@ export class PeerNews {
     return true
   }
 
-  /** A peer's status has been deleted. */
+  /** Logs that a peer's status has been deleted. */
   gone(connector: string): void {
     const { log } = this.#parts
     const leftOut = this.#limit.admit(connector, performance.now())
@@ -74,7 +77,7 @@ export class PeerNews {
     )
   }
 
-  /** A message on a status topic is not a status. */
+  /** Logs that a message on a status topic is not a status. */
   unreadable(connector: string): void {
     const topic = this.#parts.topics.status(connector)
     const leftOut = this.#limit.admit(connector, performance.now())
@@ -85,7 +88,7 @@ export class PeerNews {
     )
   }
 
-  /** A status exceeds the size limit. */
+  /** Logs that a status exceeds the size limit. */
   tooLarge(connector: string, bytes: number, bytesMax: number): void {
     if (!this.#isFirst('too large')) return
     const topic = this.#parts.topics.status(connector)
@@ -95,7 +98,7 @@ export class PeerNews {
     )
   }
 
-  /** The limit on the number of peers is reached. */
+  /** Logs that the limit on the number of peers is reached. */
   tooMany(peersMax: number): void {
     if (!this.#isFirst('too many')) return
     const { log, topics } = this.#parts
@@ -105,7 +108,7 @@ export class PeerNews {
     )
   }
 
-  /** The connector's own status has not arrived. */
+  /** Logs that the connector's own status has not arrived. */
   unknown(waitedMs: number): void {
     if (!this.#isFirst('unknown')) return
     const { log, topics } = this.#parts
@@ -115,12 +118,12 @@ export class PeerNews {
     )
   }
 
-  /** The connector's own status has arrived late, as it may behind many replies. */
+  /** Logs that the connector's own status has arrived late, for example behind many replies. */
   arrivedLate(): void {
     if (!this.#isFirst('arrived late')) return
     this.#parts.log.info(
       { event: 'peers_known' },
-      'The connector has received its own status late: it has read access, and now knows the other connectors under the same root.',
+      'The connector received its own status late. It has read access, and has now found the other connectors under the same root.',
     )
   }
 

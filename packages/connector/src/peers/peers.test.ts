@@ -80,7 +80,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('tulip')).toBeUndefined()
   })
 
-  test('is not ready while its peer is offline, until that status is deleted', () => {
+  test("is not ready while its peer is offline, until the peer's status is deleted", () => {
     const peers = known()
     receive(peers, 'b', status({ models: ['rose'], state: 'offline' }))
     expect(codeOf(peers, 'rose')).toBe('model_not_ready')
@@ -115,7 +115,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
   })
 
-  test('is decided after a timeout if the broker sends no statuses, with one warning', () => {
+  test('is decided after a timeout, with one warning, if the broker sends no statuses', () => {
     const peers = peersOf()
     for (const birth of [BORN, BORN + 1]) {
       peers.subscribed(birth)
@@ -129,7 +129,7 @@ describe('a model that is not configured here', () => {
     expect(log[0]!.msg).toContain('read access to "infer/status/#"')
   })
 
-  test('has a problem without the name of the absent peer', () => {
+  test('gets a problem that does not name the absent peer', () => {
     const peers = known()
     receive(peers, 'hq-secret-line', status({ models: ['rose'], state: 'offline' }))
     const answering = peers.answering('rose')
@@ -150,9 +150,9 @@ function two(): Peers {
 }
 
 describe('on the next connection', () => {
-  test("removes a peer whose status is missing when this connector's status has arrived", () => {
+  test("removes a peer whose status has not arrived before this connector's status", () => {
     const peers = two()
-    // Before the SUBACK.
+    // This status arrives before the SUBACK.
     receive(peers, 'c', status({ models: ['tulip'] }))
     peers.subscribed(BORN + 5)
     expect(peers.answering('rose')).toHaveProperty('until')
@@ -163,7 +163,7 @@ describe('on the next connection', () => {
     expect(predecessors).toEqual([])
   })
 
-  test("removes no peer on the timeout alone, until this connector's status arrives late", () => {
+  test("removes no peer after the timeout, but when this connector's status arrives late", () => {
     const peers = two()
     peers.subscribed(BORN + 5)
     vi.advanceTimersByTime(1_000)
@@ -175,7 +175,7 @@ describe('on the next connection', () => {
     expect(events().filter((event) => event.startsWith('peers'))).toEqual(['peers_unknown', 'peers_known'])
   })
 
-  test('ignores failed connection attempts in between', () => {
+  test('ignores failed connection attempts before it', () => {
     const peers = two()
     peers.disconnected()
     peers.disconnected()
@@ -200,7 +200,7 @@ describe('on the next connection', () => {
   })
 })
 
-test('passes on the status of a predecessor once, when the peers are known', () => {
+test('passes on the status of a predecessor exactly once, when the peers are known', () => {
   const peers = peersOf()
   receive(peers, 'edge', status({ timestamp: 1_500, models: ['iris', 'gone'], state: 'offline' }))
   peers.subscribed(BORN)
@@ -229,7 +229,7 @@ test.each([
   peers.subscribed(BORN)
   receive(peers, 'edge', status({ timestamp: BORN }))
   expect(predecessors).toHaveLength(isFollowed ? 1 : 0)
-  // Later births are readable for all other connectors.
+  // Other connectors can still read statuses with later birth times.
   receive(peers, 'b', status({ models: ['rose'], timestamp: Date.UTC(2100, 0) + 1_000 }))
   expect(peers.answering('rose')).toEqual({ peer: 'b' })
 })
@@ -237,7 +237,7 @@ test.each([
 describe('the log', () => {
   const many = Array.from({ length: 40 }, (_, index) => `m${index}`)
 
-  test('lists ten model names of a peer, and their number', () => {
+  test('lists only ten model names of a peer, and their total number', () => {
     receive(known(), 'b', status({ models: ['iris', ...many] }))
     expect(log[0]!.models).toHaveLength(10)
     expect(log[0]!.modelCount).toBe(41)

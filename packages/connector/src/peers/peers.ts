@@ -8,15 +8,15 @@ import { PeerNews } from './peer-news.ts'
 /** The dependencies of `Peers`. */
 export interface PeersParts {
   readonly topics: TopicSpace
-  /** This connector's name. */
+  /** The name of this connector. */
   readonly name: string
-  /** Its shared subscription: members of one shared subscription do not receive each other's requests. */
+  /** The shared subscription of this connector: its members do not receive each other's requests. */
   readonly share: string | undefined
   /** Whether a model is configured here. */
   readonly isOwn: (model: string) => boolean
   /**
-   * Called once, when the peers are known, with the status that an earlier process left under this connector's name.
-   * `bornAtMs` is the birth of this process, in milliseconds since the epoch.
+   * Called exactly once, when the peers are known, with the status that an earlier process left under this connector's
+   * name. `bornAtMs` is the birth time of this process, in milliseconds since the epoch.
    */
   readonly predecessor: (status: ConnectorStatus, bornAtMs: number) => void
   readonly log: Log
@@ -25,31 +25,31 @@ export interface PeersParts {
 interface Peer {
   readonly connector: string
   readonly isOffline: boolean
-  /** Whether it is a member of our shared subscription. */
+  /** Whether the peer is a member of our shared subscription. */
   readonly isReplica: boolean
-  /** All models that it exposes, including those that are not ready. */
+  /** All models that the peer exposes, including those that are not ready. */
   readonly models: ReadonlySet<string>
-  /** The generation in which its status arrived last. */
+  /** The generation in which the peer's status last arrived. */
   generation: number
-  /** A digest of the state that was logged last. */
+  /** A digest of the state that was last logged. */
   logged: string | undefined
 }
 
-// The latest birth for which a successor publishes a later one, in milliseconds since the epoch. An absolute time,
-// because our own clock may have been set back by decades. A later birth would make the successor's status unreadable
-// for all connectors.
+// The latest birth time for which a successor publishes a later one, in milliseconds since the epoch. An absolute time,
+// because our own clock may have been set back by decades. A later birth time would make the successor's status
+// unreadable for all connectors.
 const BIRTH_MAX = Date.UTC(2100, 0)
 // Limit on the statuses that are kept; further connectors are ignored.
 const PEERS_MAX = 1_000
-// About 3,000 models. Statuses of other connectors are parsed and kept in memory.
+// Roughly 3,000 models. The statuses of other connectors are parsed and kept in memory.
 const STATUS_BYTES_MAX = 64 * 1024
-// The broker sends the retained statuses with the SUBACK, and our own one after them. The limit is for a slow broker.
+// Timeout for a slow broker. A broker sends the retained statuses with the SUBACK, and our own status after them.
 const KNOWN_AFTER_MS = 1_000
 
 /**
  * The other connectors, by their retained statuses. A generation lasts from the end of one connection to the end of the
  * next. In each generation the broker sends all retained statuses again, and our own status is published after them: a
- * peer whose status has not arrived before it is removed.
+ * peer whose status has not arrived before ours is removed.
  */
 export class Peers {
   readonly #parts: PeersParts
@@ -58,10 +58,10 @@ export class Peers {
   #predecessor: ConnectorStatus | undefined
   // Whether the status of an earlier process has been passed on, or there is none.
   #isPredecessorDone = false
-  // The birth of this process on the current connection; undefined before it is subscribed.
+  // The birth time of this process on the current connection; undefined before it is subscribed.
   #bornAtMs: number | undefined
   #generation = 0
-  // Known in this generation, through our own status or through the timer.
+  // Whether the peers are known in this generation, because our own status arrived or the timer fired.
   #isKnown = false
   #isKnownByTime = false
   #timer: NodeJS.Timeout | undefined
@@ -79,13 +79,16 @@ export class Peers {
     return this.#parts.topics.statusFilter
   }
 
-  /** Connected and subscribed: the statuses follow, unless the broker sent them before the SUBACK. */
+  /** Starts to wait for the statuses after SUBACK, unless the broker sent them before the SUBACK. */
   subscribed(bornAtMs: number): void {
     this.#bornAtMs = bornAtMs
     this.#timer ??= setTimeout(() => this.#giveUpWaiting(), KNOWN_AFTER_MS).unref()
   }
 
-  /** The connection ended, or an attempt failed. The statuses of the next connection may arrive before its SUBACK. */
+  /**
+   * Handles the end of a connection or a failed attempt. The statuses of the next connection may arrive before its
+   * SUBACK.
+   */
   disconnected(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -121,7 +124,7 @@ export class Peers {
       if (!peer.models.has(model)) continue
       const { connector, isOffline, isReplica } = peer
       if (!isOffline && !isReplica) return { peer: connector }
-      // A replica that was removed leaves its retained status behind.
+      // The retained status of a removed replica stays on the broker.
       if (!isOffline || !isReplica) absent = peer
     }
     return absent === undefined ? undefined : { absent: absentProblem(model, absent) }
@@ -135,7 +138,7 @@ export class Peers {
   #read(connector: string, { payload, payloadBytes, isWhole }: Delivery): void {
     const isOwn = connector === this.#parts.name
     const peer = this.#peers.get(connector)
-    // Its status exists, even if it is unreadable.
+    // The peer's status exists, even if it is unreadable.
     if (peer !== undefined) peer.generation = this.#generation
     if (payloadBytes > STATUS_BYTES_MAX) return this.#news.tooLarge(connector, payloadBytes, STATUS_BYTES_MAX)
     if (payloadBytes === 0) return
@@ -155,7 +158,7 @@ export class Peers {
     } else if (!this.#isPredecessorDone && status.timestamp <= BIRTH_MAX) {
       // Only the first status: on a later connection it may be our own.
       this.#predecessor ??= status
-      // The timer has fired already; the predecessor's status was not waited for.
+      // The timer has already fired, without waiting for the predecessor's status.
       if (this.#isKnown) this.#handOnPredecessor()
     }
   }

@@ -11,7 +11,7 @@ export interface SetAside {
   readonly reason: string
 }
 
-/** Encodes the body of a dead letter: JSON, which MQTT 3.1.1 can carry too and which is readable without a tool. */
+/** Encodes the body of a dead letter as JSON, which works with MQTT 3.1.1 and is readable without a tool. */
 export function deadLetterBody(
   { topic, properties, payload, attempts, reason }: SetAside,
   now: Date,

@@ -56,7 +56,7 @@ test('suspects nothing after a clean shutdown', () => {
   expect(new Journal(folder).attempts.size).toBe(0)
 })
 
-test('keeps at most 64 records, readable only by its user', () => {
+test('keeps at most 64 records, readable only by their owner', () => {
   const journal = new Journal(folder)
   for (let index = 0; index < 200; index++) journal.begin(`r${index}`)
   const file = join(folder, 'suspects.json')

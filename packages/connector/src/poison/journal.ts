@@ -22,13 +22,13 @@ export class Journal {
   #isBroken = false
   /** Whether the last process did not shut down cleanly. */
   readonly wasUnclean: boolean
-  /** For each suspect, in how many earlier processes it was in flight at the crash. */
+  /** Number of earlier processes that crashed while the request was in flight, for each suspect. */
   readonly attempts: Attempts
 
   /**
-   * @param broken called once, when the folder is no longer writable: nothing is detected from then on, and everything
-   * else continues
-   * @throws when the folder cannot be created or written.
+   * @param broken called at most once, when the folder is no longer writable: nothing is detected from then on, and
+   * everything else continues
+   * @throws if the folder cannot be created or written.
    */
   constructor(folder: string, broken: (error: Error) => void = () => {}) {
     this.#folder = folder
@@ -40,7 +40,7 @@ export class Journal {
     writeFileSync(join(folder, MARK_FILE), `${process.pid}\n`, { mode: 0o600 })
   }
 
-  /** Records that the request is about to run; on disk when this returns, unless the folder is broken. */
+  /** Records that the request is about to run. The record is on disk when this returns, unless the folder is broken. */
   begin(fingerprint: string): void {
     // Requests without id and Correlation Data may have the same fingerprint; together they count once.
     this.#running.set(fingerprint, (this.#running.get(fingerprint) ?? 0) + 1)
@@ -51,7 +51,7 @@ export class Journal {
     this.#save()
   }
 
-  /** The request has ended without a crash. */
+  /** Records that the request has ended without a crash. */
   end(fingerprint: string): void {
     const running = (this.#running.get(fingerprint) ?? 1) - 1
     if (running > 0) {
@@ -62,25 +62,25 @@ export class Journal {
     if (this.#records.delete(fingerprint)) this.#save()
   }
 
-  /** No request is suspected any more. */
+  /** Removes all records, because no request is suspected any more. */
   clear(): void {
     if (this.#records.size === 0) return
     this.#records.clear()
     this.#save()
   }
 
-  /** The process was asked to shut down: if it is killed because that takes too long, no request is suspected. */
+  /** Records that the process must shut down: if it is killed because that takes too long, no request is suspected. */
   ending(): void {
     this.#try(() => rmSync(join(this.#folder, MARK_FILE), { force: true }))
   }
 
-  /** The process shuts down cleanly. */
+  /** Records that the process shuts down cleanly. */
   close(): void {
     this.ending()
     this.#try(() => rmSync(join(this.#folder, JOURNAL_FILE), { force: true }))
   }
 
-  // By rename: after a crash at any point the file is either the old one or the new one.
+  // Written by rename: after a crash at any point the file is either the old one or the new one.
   #save(): void {
     const path = join(this.#folder, JOURNAL_FILE)
     this.#try(() => {

@@ -4,11 +4,14 @@ import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'
 import { ATTEMPTS_MAX, EXECUTIONS_MAX, Suspicion } from './suspicion.ts'
 
-/** Holds the suspicion while there is one; otherwise its only cost is a comparison. */
+/** Watches requests while any is suspected; otherwise its only cost is a comparison. */
 export class PoisonWatch {
   #suspicion: Suspicion | undefined
 
-  /** The last process did not shut down cleanly. `over` is called once, when no request is suspected any more. */
+  /**
+   * Starts the watch, because the last process did not shut down cleanly. `over` is called exactly once, when no
+   * request is suspected any more.
+   */
   begin(journal: Journal, over: () => void): void {
     this.#suspicion = new Suspicion(journal, () => {
       this.#suspicion = undefined
@@ -16,7 +19,7 @@ export class PoisonWatch {
     })
   }
 
-  /** The session is subscribed: redeliveries follow immediately. */
+  /** Must be called when the session is subscribed: redeliveries follow immediately. */
   subscribed(): void {
     this.#suspicion?.begin()
   }
@@ -27,10 +30,10 @@ export class PoisonWatch {
   }
 
   /**
-   * Returns undefined if the request runs as usual. Otherwise resolves when it may run, with a function that must be
-   * called once when it has ended.
-   * @throws Problem `internal` with `poison` for a request that was in flight in too many crashes; the problem of its
-   * deadline if that passes first.
+   * Returns undefined if the request needs no special handling. Otherwise returns a promise that resolves when the
+   * request may run; call the resulting function exactly once, after the request has ended.
+   * @throws Problem `internal` with `poison` if the request was in flight in too many crashes, or the deadline's
+   * problem if the deadline passes first.
    */
   enter(delivery: Delivery, deadline: Deadline): Promise<() => void> | undefined {
     const suspicion = this.#suspicion

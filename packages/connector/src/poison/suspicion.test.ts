@@ -11,7 +11,7 @@ let folder: string
 beforeEach(() => {
   vi.useFakeTimers()
   folder = mkdtempSync(join(tmpdir(), 'inferwire-suspicion-'))
-  // A process that crashes.
+  // Simulates a process that crashes.
   expect(new Journal(folder).wasUnclean).toBe(false)
 })
 afterEach(() => {
@@ -31,7 +31,7 @@ const delivery = (name: string, dup = true) => ({
   dup,
 })
 
-// A process that has just started on this folder, after a crash.
+// Simulates a process that starts after a crash, with the same state folder.
 function start(random = () => 0) {
   const journal = new Journal(folder)
   let isOver = false

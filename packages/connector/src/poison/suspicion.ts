@@ -10,32 +10,32 @@ interface Waiting {
 
 /** How often a suspected request is executed before it counts as poison. */
 export const ATTEMPTS_MAX = 2
-/** Once in a normal run, then ATTEMPTS_MAX times under suspicion. */
+/** Number of executions in total: one in a normal run, then ATTEMPTS_MAX under suspicion. */
 export const EXECUTIONS_MAX = 1 + ATTEMPTS_MAX
 // Redeliveries follow the subscription immediately; after this much silence no more are expected.
 const QUIET_MS = 1_000
-// The journal has 64 records; of more concurrent requests some would have none.
+// The journal has room for 64 records; further concurrent requests would have none.
 const WATCHED_MAX = 64
 const NO_BYTES = new Uint8Array(0)
 
 /**
- * Runs redelivered requests (DUP) under watch: each has a record on disk, so that the next process knows which ones
+ * Runs redelivered requests (DUP) under watch: each has a record on disk, so that the next process can find those that
  * were in flight if this one crashes. A request that was in flight in an earlier crash runs alone, and one with
- * ATTEMPTS_MAX records is poison. To run all of them alone from the start would be slow, and would hold back the
+ * ATTEMPTS_MAX records is poison. Running all requests alone from the start would be slow, and would hold back the
  * acknowledgements of all later requests.
  */
 export class Suspicion {
   readonly #journal: Journal
   readonly #over: () => void
   readonly #random: () => number
-  // Records of earlier processes.
+  // Numbers of crashes that earlier processes recorded, by fingerprint.
   readonly #attempts: ReadonlyMap<string, number>
   readonly #waiting: Waiting[] = []
   #running = 0
   #quiet: NodeJS.Timeout | undefined
   #hasBegun = false
 
-  /** @param over called once, when no request is suspected any more */
+  /** @param over called exactly once, when no request is suspected any more */
   constructor(journal: Journal, over: () => void, random = Math.random) {
     this.#journal = journal
     this.#over = over
@@ -48,7 +48,7 @@ export class Suspicion {
     return this.#waiting.length
   }
 
-  /** The session is subscribed: redeliveries follow immediately. */
+  /** Must be called when the session is subscribed: redeliveries follow immediately. */
   begin(): void {
     this.#hasBegun = true
     this.#extend()
@@ -76,7 +76,7 @@ export class Suspicion {
     return this.#attempts.get(fingerprint) ?? 0
   }
 
-  /** Resolves when the request may run; `leave` must then be called once. @throws the problem of its deadline. */
+  /** Resolves when the request may run; `leave` must then be called exactly once. @throws the deadline's problem. */
   enter(fingerprint: string, deadline: Deadline): Promise<void> {
     this.#extend()
     return new Promise((resolve, reject) => {
@@ -96,7 +96,7 @@ export class Suspicion {
     })
   }
 
-  /** The request has ended, and the process has survived it. */
+  /** Records that the request has ended, and that the process has survived it. */
   leave(fingerprint: string): void {
     this.#running -= 1
     this.#journal.end(fingerprint)

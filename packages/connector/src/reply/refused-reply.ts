@@ -1,8 +1,10 @@
-// The problem that a requester gets when the broker does not accept the reply.
+// The problem that a requester receives if the broker does not accept the reply.
 import { Problem } from '@inferwire/protocol'
 import type { PublishResult } from '../step.ts'
 
-/** Returns the problem to publish instead of a reply that the broker did not accept; undefined if it did. */
+/**
+ * Returns the problem to publish instead of a reply that the broker did not accept; undefined if it accepted the reply.
+ */
 export function refusalOf(result: PublishResult): Problem | undefined {
   switch (result.kind) {
     case 'acknowledged':

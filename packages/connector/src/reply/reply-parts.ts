@@ -9,11 +9,12 @@ export interface PartsOutlet {
   readonly publish: (reply: Reply) => Promise<PublishResult>
   /** The bytes that this process may hold, including unacknowledged parts. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
-  /** An endpoint violated its contract: a defect of the connector. */
+  /** Called when an endpoint violates its contract, which is a defect in the connector. */
   readonly misused: (what: string) => void
 }
 
-// The cost of a part beyond its body. It limits how many small parts can wait for a broker that does not acknowledge.
+// The cost of a part in addition to its body. It limits how many small parts can wait for a broker that does not
+// acknowledge.
 const PART_OVERHEAD_BYTES = 1_024
 
 /** The parts of one answer. The endpoint calls `emit`; after its call, `end` waits for the acknowledgements. */
@@ -56,7 +57,7 @@ export class ReplyParts {
   readonly emit = (part: ReplyPart): void => {
     if (this.#isOver) return this.#outlet.misused('A part of an answer was emitted after the call had ended.')
     if (this.#problem !== undefined) return
-    // The client may already have the first parts: a stream must not start again without its knowledge.
+    // The client may already have the first parts, so the stream must not silently start again.
     if (this.#isRedelivered) {
       return this.#fail(
         new Problem('stream_interrupted', 'The request was redelivered after its stream had begun.'),
@@ -81,7 +82,10 @@ export class ReplyParts {
     })
   }
 
-  /** The call has ended. Resolves when the broker has acknowledged or refused every part, or the session was closed. */
+  /**
+   * Ends the answer after the call. Resolves when the broker has acknowledged or refused every part, or the session was
+   * closed.
+   */
   end(): Promise<void> {
     this.#isOver = true
     return new Promise((resolve) => {

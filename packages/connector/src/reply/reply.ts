@@ -14,14 +14,16 @@ export interface Reply {
 
 /** The data of a reply that does not depend on its outcome. */
 export interface ReplyContext {
-  /** The rest of the request's Message Expiry Interval in seconds; undefined if it had none. */
+  /** Remaining seconds of the request's Message Expiry Interval; undefined if it had none. */
   readonly expirySeconds: number | undefined
-  /** Milliseconds before the call of the model server, and in the call; `upstreamMs` is undefined without a call. */
+  /**
+   * Milliseconds before the call to the model server, and during the call; `upstreamMs` is undefined without a call.
+   */
   readonly queueMs: number
   readonly upstreamMs: number | undefined
   /** The request's trace context, if it had a valid one. */
   readonly traceparent: string | undefined
-  /** Parts of the answer that were published before; 0 = this reply is the whole answer. */
+  /** Number of parts of the answer that were published before; 0 if this reply is the whole answer. */
   readonly partsSent: number
 }
 
@@ -69,7 +71,7 @@ function reply(
   userProperties: string[],
   context: ReplyContext,
 ): Reply {
-  // The end of a streamed answer; an answer of one message has neither property.
+  // These two properties mark the end of a streamed answer; a single-message answer has neither.
   if (context.partsSent > 0)
     userProperties.push(PROPERTY.seq, String(context.partsSent), PROPERTY.final, 'true')
   if (context.traceparent !== undefined) userProperties.push(PROPERTY.traceparent, context.traceparent)
@@ -84,7 +86,8 @@ function message(
   expirySeconds: number | undefined,
 ): Reply {
   const properties: MessageProperties = { userProperties }
-  // RFC 9110 §8.3: a content type describes content. A model may report by its status alone that it is ready.
+  // RFC 9110 §8.3: a content type describes content. A model server may report only by its status that a model is
+  // ready.
   if (payload.length > 0) properties.contentType = contentType
   // MQTT 5 §3.3.2.3.2: 1 means UTF-8, which JSON must be (RFC 8259 §8.1), but a model's response may not be.
   if (payload.length > 0 && contentType === JSON_TYPE && isUtf8(payload)) {

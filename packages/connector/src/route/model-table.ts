@@ -22,8 +22,8 @@ export class ModelTable {
   }
 
   /**
-   * Adds a configured model that is not ready yet; `reason` is a safe sentence for requesters. `ModelTable.wanted`
-   * calls `wanted`.
+   * Adds a configured model that is not ready yet. `reason` is a safe sentence for requesters; the callback `wanted` is
+   * called by the method of the same name.
    */
   setPending(name: string, reason: string, wanted?: () => void): void {
     this.#models.delete(name)
@@ -66,7 +66,10 @@ export class ModelTable {
     throw new Problem('model_not_found', message, this.has(name) ? { detail: HIDDEN } : {})
   }
 
-  /** A client that may know the model has sent a request: if its server has not answered yet, it is checked now. */
+  /**
+   * Checks the model's server now if it has not answered yet. Called for a request from a client that may learn of the
+   * model.
+   */
   wanted(name: string): void {
     this.#pending.get(name)?.wanted?.()
   }

@@ -10,8 +10,8 @@ export interface Addressed {
 }
 
 /**
- * Returns the derived reply topic. It is safe even for a forged request, because it lies in the subtree of the client
- * in the request topic, and the broker restricts that topic to its client. Undefined if none can be derived.
+ * Returns the derived reply topic; undefined if none can be derived. It is safe even for a forged request: it lies in
+ * the subtree of the client that the request topic names, and only that client can publish to the request topic.
  */
 export function derivedTarget(topics: TopicSpace, delivery: Addressed): ReplyTarget | undefined {
   const topic = topics.replyTopicOf(delivery.topic)
@@ -21,7 +21,7 @@ export function derivedTarget(topics: TopicSpace, delivery: Addressed): ReplyTar
 
 /**
  * Returns the Response Topic if the request has one that its client may use, otherwise the derived topic.
- * @throws Problem `response_topic_forbidden`: a topic elsewhere would give the client our access rights.
+ * @throws Problem `response_topic_forbidden`: any other topic would give the client our access rights.
  */
 export function requestedTarget(
   topics: TopicSpace,

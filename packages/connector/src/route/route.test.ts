@@ -24,7 +24,7 @@ function failure(call: () => unknown): Problem {
 }
 
 describe('the model table', () => {
-  test('finds an exposed model, and no longer after it was removed', () => {
+  test('finds an exposed model until it is removed', () => {
     const table = new ModelTable()
     const iris = modelOf('iris', 'infer')
     table.set(iris)
@@ -43,7 +43,7 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris')).message).toBe('Model "iris" is not ready.')
   })
 
-  test('checks the server of a pending model only on wanted, not on each lookup', () => {
+  test('checks the server of a pending model only when wanted is called, not on each lookup', () => {
     const table = new ModelTable()
     let wanted = 0
     table.setPending('iris', 'Model "iris" is not ready.', () => (wanted += 1))
@@ -56,7 +56,7 @@ describe('the model table', () => {
     expect(wanted).toBe(1)
   })
 
-  test('hides a forbidden model like one that does not exist, with the reason for the log', () => {
+  test('answers for a forbidden model as for one that does not exist, and gives the reason only to the log', () => {
     const table = new ModelTable()
     for (const name of ['iris', 'secret']) table.set(modelOf(name, 'infer'))
     table.setPending('secret-late', 'Model "secret-late" is not ready.')

@@ -5,9 +5,9 @@ import { UNKNOWN_MODEL } from '../telemetry/index.ts'
 import { findOperation, type ModelTable } from './model-table.ts'
 import { derivedTarget, requestedTarget } from './reply-target.ts'
 
-/** A peer exposes the model, but cannot answer now. */
+/** The state of a model that a peer exposes but cannot serve now. */
 export interface PeerAbsent {
-  /** For clients that may know the model; for others the model does not exist. */
+  /** The problem for clients that may learn of the model; for others the model does not exist. */
   readonly absent: Problem
 }
 
@@ -42,7 +42,7 @@ export class StandardRouter implements Router {
       parsed = topics.parseRequest(delivery.topic)
       const { client, model: name, operation, id } = parsed
       const elsewhere = models.has(name) ? undefined : peers.answering(name)
-      // A peer's requests get no answer from this connector, not even for a forbidden Response Topic.
+      // This connector does not answer requests for a peer's models, not even those with a forbidden Response Topic.
       if (elsewhere !== undefined && !('absent' in elsewhere)) return elsewhere
       target = requestedTarget(topics, client, delivery, target)
       if (elsewhere !== undefined && policy.shows(client, name)) throw elsewhere.absent
@@ -59,7 +59,7 @@ export class StandardRouter implements Router {
     try {
       return models.find(name, (shown) => policy.shows(client, shown))
     } catch (error) {
-      // Thrown only for a client that may know the model.
+      // This problem is thrown only for a client that may learn of the model.
       if (error instanceof Problem && error.code === 'model_not_ready') models.wanted(name)
       throw error
     }

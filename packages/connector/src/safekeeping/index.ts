@@ -1,2 +1,3 @@
-// Stores unanswered requests on disk whose Packet Identifier had to be given up, so that a crash does not lose them.
+// Stores on disk the unanswered requests whose Packet Identifiers had to be given up, so that a crash does not lose
+// them.
 export { Safekeeping } from './safekeeping.ts'

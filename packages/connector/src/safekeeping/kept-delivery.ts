@@ -24,7 +24,7 @@ export class KeptDelivery implements Delivery {
   readonly isWhole = true
   readonly qos = 1
   readonly retain = false
-  /** The process that received it may have executed it. */
+  /** The process that received the request may have executed it. */
   readonly dup = true
   readonly packetId: number
   properties: MessageProperties

@@ -67,7 +67,7 @@ test('removes an answered request, in the process that stored it or in the one t
   expect(readdirSync(folder)).toEqual([])
 })
 
-test('does not store a released request, or one for a full or unwritable folder', () => {
+test('does not store a released request, or any request if the folder is full or not writable', () => {
   expect(open().keep({ ...deliveryOf(), isReleased: true })).toBeUndefined()
   expect(open().keep({ ...deliveryOf(Buffer.alloc(0)), isReleased: true })).toBeUndefined()
   const full = open()
@@ -92,7 +92,7 @@ test('reports a file that is not a stored request, leaves it there, and starts',
   const good = readFileSync(join(folder, name!), 'utf8')
   const broken = ['', 'null', '{}', '[]', good.slice(0, -5), good.replace('"topic"', '"tropic"')]
   for (const [index, text] of broken.entries()) writeFileSync(join(folder, `b${index}.request.json`), text)
-  // Incomplete: its PUBLISH was never acknowledged.
+  // This file is incomplete, so its PUBLISH was never acknowledged.
   writeFileSync(join(folder, 'half.request.json.new'), '{')
   expect(open().kept()).toHaveLength(1)
   expect(reported).toHaveLength(broken.length)

@@ -1,4 +1,4 @@
-// Stores requests on disk whose Packet Identifier had to be given up before their answer.
+// Stores requests on disk if their Packet Identifiers must be given up before the answer.
 import { randomUUID } from 'node:crypto'
 import {
   closeSync,
@@ -18,9 +18,9 @@ import { KeptDelivery, readKept, writeKept } from './kept-delivery.ts'
 
 /** Receives the failures of the folder. */
 export interface SafekeepingListener {
-  /** A request could not be stored: the folder is not writable or full. */
+  /** Called when a request could not be stored, because the folder is not writable or full. */
   refused(reason: string): void
-  /** A file in the folder is not a stored request, or could not be removed; it stays there. */
+  /** Called when a file in the folder is not a stored request or could not be removed; it stays there. */
   unreadable(path: string, reason: string): void
 }
 
@@ -30,9 +30,9 @@ const UNFINISHED = '.new'
 const FILE_PATTERN = /^[\w-]+\.request\.json$/
 
 /**
- * Packet Identifiers are reused after 65,535 messages, and then the acknowledgement of another message may delete an
- * unacknowledged one. A request that waits that long is written to disk and acknowledged; if this process ends before
- * the answer, the next one reads it.
+ * Packet Identifiers are reused after 65,535 messages. From then on, the acknowledgement of another message may delete
+ * an unacknowledged one. A request that waits that long is written to disk and acknowledged; if this process ends
+ * before the answer, the next one reads it.
  */
 export class Safekeeping {
   readonly #folder: string
@@ -63,11 +63,12 @@ export class Safekeeping {
   }
 
   /**
-   * Writes the request to disk before it returns. The returned function removes it, and must be called once when the
-   * request has been answered. Undefined if it could not be stored: its Packet Identifier must not be given up.
+   * Writes the request to disk before it returns. The returned function removes it; call that function exactly once,
+   * after the request has been answered. Undefined if the request could not be stored: its Packet Identifier must not
+   * be given up.
    */
   keep(delivery: Delivery): (() => void) | undefined {
-    // A request read from disk is stored already; for a released one the reply is in flight, and its body is gone.
+    // A request read from disk is stored already. The reply to a released request is in flight, and its body is gone.
     if (delivery instanceof KeptDelivery || delivery.isReleased || !delivery.isWhole) return undefined
     const text = writeKept(delivery)
     const size = Buffer.byteLength(text)
@@ -101,7 +102,7 @@ export class Safekeeping {
     }
   }
 
-  // A file that cannot be removed makes the next process answer once more: at least once, never lost.
+  // If a file cannot be removed, the next process answers its request again: at least once, never lost.
   #remove(path: string, size: number): void {
     this.#bytes -= size
     try {
@@ -112,7 +113,7 @@ export class Safekeeping {
   }
 }
 
-// By rename, and synced before the PUBLISH is acknowledged, because the broker deletes it then.
+// Writes by rename, and syncs before the PUBLISH is acknowledged, because the broker then deletes its copy.
 function writeDurably(folder: string, path: string, text: string): void {
   const unfinished = path + UNFINISHED
   try {

@@ -110,7 +110,7 @@ test('ignores QoS 0 deliveries', () => {
   expect(order.pending).toBe(0)
 })
 
-test('with as-settled it acknowledges at once, and counts the remaining deliveries', () => {
+test('acknowledges at once with as-settled, and counts the unacknowledged deliveries', () => {
   fc.assert(
     fc.property(shuffled, (settleOrder) => {
       const { sent, order, receiveMany } = arrange(AS_SETTLED)
@@ -133,7 +133,7 @@ test('keeps the order behind a young head, and lets PUBACKs overtake one that is
   receive(3).settle()
   vi.advanceTimersByTime(HOLD_MS - 1)
   expect(sent).toEqual([])
-  // Nothing else happens: the timer sends the PUBACKs.
+  // Nothing else happens: the timer alone sends the PUBACKs.
   vi.advanceTimersByTime(2)
   expect(sent).toEqual([2, 3])
   expect(order.pending).toBe(1)
@@ -232,7 +232,7 @@ test('hands a delivery over to the keeper before its identifier is reused, and s
   expect(sent.at(-1)).toBe(1)
   expect(held.isHandedOver).toBe(true)
   expect(order.pending).toBe(1)
-  // Even after the connection ended.
+  // The keeper is called even after the connection has ended.
   order.end()
   held.settle()
   held.settle()
@@ -246,7 +246,7 @@ test('holds back all PUBACKs before the identifier of a delivery without a keepe
   const { sent, heldBack, order, receive } = arrange(AS_SETTLED)
   const held = receive(1)
   let distance = 0
-  // A broker that assigns identifiers by counting and obeys Receive Maximum.
+  // The broker assigns identifiers by counting, and obeys Receive Maximum.
   while (order.pending < RECEIVE_MAXIMUM) receive(1 + (++distance % 65_535)).settle()
   expect(heldBack).toEqual([1])
   expect(distance).toBeGreaterThan(distanceMax)
@@ -258,7 +258,7 @@ test('holds back all PUBACKs before the identifier of a delivery without a keepe
   expect(sent.slice(distanceMax).every((packetId, index) => packetId === distanceMax + 1 + index)).toBe(true)
 })
 
-test('keeps holding back for the next delivery that cannot give up its identifier', () => {
+test('keeps holding back PUBACKs for the next delivery that cannot give up its identifier', () => {
   const { sent, heldBack, receive, receiveMany } = arrange(AS_SETTLED, { identifiers: FEW })
   const [first, second] = receiveMany(1, 2)
   for (let packetId = 3; packetId <= 11; packetId++) receive(packetId).settle()
@@ -266,20 +266,20 @@ test('keeps holding back for the next delivery that cannot give up its identifie
   expect(heldBack).toEqual([1])
   receive(12).settle()
   first!.settle()
-  // Its PUBACK would let the broker assign more identifiers.
+  // Any PUBACK would let the broker assign more identifiers.
   expect(sent.slice(8)).toEqual([])
   expect(heldBack).toEqual([1, 2])
   second!.settle()
   expect(sent.slice(8)).toEqual([1, 2, 11, 12])
 })
 
-describe('redelivered on a new connection', () => {
-  test('a delivery has the distance from its identifier to the first new one', () => {
+describe('after redelivery on a new connection', () => {
+  test('the distance of a delivery is counted from its identifier to the first new one', () => {
     const keeper = vi.fn<Keeper>(() => () => {})
     const { sent, receive } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
     const held = receive(3, 1, true)
     receive(4, 1, true).settle()
-    // Ten may follow; seven of them did on the previous connection.
+    // Ten later identifiers are allowed; the previous connection used seven of them.
     receive(10).settle()
     receive(11).settle()
     expect(keeper).not.toHaveBeenCalled()
@@ -304,7 +304,7 @@ describe('redelivered on a new connection', () => {
     order.end()
   })
 
-  test('deliveries keep their order otherwise', () => {
+  test('deliveries keep their order if no identifier is about to be reused', () => {
     const { sent, order, receive } = arrange(HOLD_MS, { identifiers: FEW })
     const first = receive(3, 1, true)
     receive(4, 1, true).settle()
@@ -316,7 +316,7 @@ describe('redelivered on a new connection', () => {
   })
 })
 
-test('in strict order it hands nothing over, because the broker stops at Receive Maximum', () => {
+test('no delivery is handed over in strict order, because the broker stops at Receive Maximum', () => {
   const keeper = vi.fn<Keeper>(() => undefined)
   const { receive, receiveMany } = arrange(STRICT, { identifiers: FEW, keeper })
   receive(1)
@@ -327,7 +327,7 @@ test('in strict order it hands nothing over, because the broker stops at Receive
 test.each([
   ['the old message is settled first', 0],
   ['the new message is settled first', 1],
-])('acknowledges two messages with one identifier when both are settled: %s', (_what, firstSettled) => {
+])('acknowledges two messages with one identifier only after both are settled: %s', (_what, firstSettled) => {
   const { sent, order, receive } = arrange(AS_SETTLED)
   const pair = [receive(5)]
   receive(6).settle()
@@ -356,7 +356,7 @@ test('holds later PUBACKs no longer than the bound for a settled message whose i
   expect(sent).toEqual([6, 7, 5, 5])
 })
 
-test('in strict order it keeps the order around two messages with one identifier', () => {
+test('keeps the order around two messages with one identifier in strict order', () => {
   const { sent, receive } = arrange(STRICT)
   const old = receive(5)
   const between = receive(6)
@@ -379,7 +379,7 @@ test('ignores a resent message until its PUBACK is sent, even after it is settle
   expect(held()).toEqual([false, false])
 })
 
-test('treats a message under an open identifier with another topic, body or Correlation Data as new', () => {
+test('treats a redelivery as new if its topic, body or Correlation Data differs from the open message', () => {
   const { order, receive } = arrange(STRICT)
   const held = receive(1)
   const others = [
@@ -394,7 +394,7 @@ test('treats a message under an open identifier with another topic, body or Corr
   expect(holds({})).toBe(true)
 })
 
-test('lets PUBACKs overtake once a connection that began strictly becomes tolerant', () => {
+test('lets PUBACKs overtake after a connection changes from strict to bounded order', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(STRICT)
   receive(1)

@@ -10,13 +10,16 @@ import type { ReceivedPublish } from './publish-decoder.ts'
  */
 export type AckOrderKind = 'strict' | 'bounded' | 'as-settled'
 
-/** Stores a request, so that its PUBACK can be sent. Returns the callback for its `settle`; undefined if it cannot. */
+/** Stores a request so that its PUBACK can be sent. Returns the callback for `settle`; undefined if this fails. */
 export type Keeper = (delivery: ReceivedDelivery) => (() => void) | undefined
 
 /** The options of an ack order. */
 export interface AckOrderOptions {
   readonly epoch: number
-  /** The order is kept behind a head that is younger than this, in milliseconds: Infinity = always, 0 = never. */
+  /**
+   * How long an unsettled delivery may hold back later PUBACKs, in milliseconds. Infinity: always (strict order); 0:
+   * not at all.
+   */
   readonly holdMaxMs: number
   /** @default IDENTIFIERS */
   readonly identifiers?: Identifiers | undefined
@@ -24,11 +27,11 @@ export interface AckOrderOptions {
   readonly keeper?: Keeper | undefined
   /** Writes the PUBACK. */
   acknowledge(packetId: number): void
-  /** Nothing more is acknowledged until this delivery is settled: its Packet Identifier would be reused. */
+  /** Called when no PUBACK may be sent before this delivery is settled: its Packet Identifier would be reused. */
   heldBack?(delivery: ReceivedDelivery): void
   /** @default none: no reply waits for redeliveries */
   redelivery?(): Promise<void> | undefined
-  /** The first PUBACK of this connection that overtakes another one has been written. */
+  /** Called after the first PUBACK of this connection that overtakes another one has been written. */
   overtook?(): void
 }
 
@@ -42,18 +45,18 @@ export interface Identifiers {
 
 /**
  * Many brokers assign Packet Identifiers by counting, without checking whether one is still in use: the 65,535th
- * PUBLISH after an open one gets the same identifier, and one PUBACK deletes the wrong one of the two. A delivery
- * therefore gives up its identifier half-way.
+ * PUBLISH after an open one has the same identifier, and the PUBACK for one may delete the other. A delivery therefore
+ * gives up its identifier halfway.
  */
 export const IDENTIFIERS: Identifiers = { count: 65_535, distanceMax: 32_768 }
 
 // Places run from 1 to 2^30 and wrap around: they stay small integers, which need no allocation.
 const PLACE_MASK = 0x3fff_ffff
-// Acknowledged deliveries are removed from the queue in blocks: removing them one by one would copy the queue each
-// time.
+// Acknowledged deliveries are removed in blocks: removing them one by one would copy the queue each time.
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
-// Each hand-over waits for the disk. The rest follow with later deliveries: half of the identifiers are still left.
+// Limit at a time, because each hand-over waits for the disk. The others follow later: half of the identifiers are
+// left.
 const HAND_OVERS_MAX = 8
 const SAME_ID_MAX = 255
 // When several heads become overdue soon after each other, one timer handles them together.
@@ -72,26 +75,25 @@ export class AckOrder implements Acknowledgements {
   // Deliveries received at or before this time may be overtaken. In `bounded` order the timer advances it, so that the
   // clock is not read for each acknowledgement.
   #oldBeforeMs: number
-  // Deliveries whose order is kept, from `#head` on, with consecutive places. Bounded by our Receive Maximum or by the
-  // broker's window.
+  // Deliveries whose order is kept, from `#head` on, with consecutive places. Their number is bounded by our Receive
+  // Maximum or by the broker's window.
   #queue: (ReceivedDelivery | undefined)[] = []
   #head = 0
-  // Settled deliveries in the queue behind an unsettled head.
+  // Number of settled deliveries in the queue behind an unsettled head.
   #heldBehindHead = 0
-  // Overdue deliveries in the order of arrival; each is acknowledged by itself when it is settled. An array instead of
-  // a Set: see in-flight.ts. Acknowledged ones (place 0) stay until they are the majority.
+  // Overdue deliveries in the order of arrival; each is acknowledged when it is settled, regardless of the others. An
+  // array instead of a Set: see in-flight.ts. Acknowledged ones (place 0) stay until they are the majority.
   #overdue: ReceivedDelivery[] = []
   #overdueHead = 0
   #overdueLeft = 0
-  // Counts by Packet Identifier: unacknowledged deliveries, and unsettled ones. Above 1 if the broker has reused an
-  // open identifier.
+  // Number of unacknowledged and of unsettled deliveries by Packet Identifier. Above 1 if an open one was reused.
   #open = new Uint8Array(0x1_0000)
   #unsettled = new Uint8Array(0x1_0000)
   #newest = 0
   // True until the first delivery that is not a redelivery (MQTT 5 §4.4).
   #isResuming = true
   #newestId = 0
-  // Later deliveries that may still arrive before an overdue one must give up its identifier.
+  // Number of later deliveries that may still arrive before an overdue one must give up its identifier.
   #untilLeave = 0
   #pending = 0
   #pendingMax = 0
@@ -118,12 +120,12 @@ export class AckOrder implements Acknowledgements {
     return this.#options.redelivery?.()
   }
 
-  /** Unacknowledged deliveries, including settled ones that are held behind a slow head. */
+  /** Number of unacknowledged deliveries, including settled ones that are held behind a slow head. */
   get pending(): number {
     return this.#pending
   }
 
-  /** The most deliveries that were unacknowledged at once: the broker's window is at least that large. */
+  /** Largest number of deliveries that were unacknowledged together: the broker's window is at least that large. */
   get pendingMax(): number {
     return this.#pendingMax
   }
@@ -133,7 +135,7 @@ export class AckOrder implements Acknowledgements {
     return this.#newest
   }
 
-  /** Deliveries that would still be open for a broker that ignores every overtaking PUBACK; 0 if there was none. */
+  /** Number of deliveries that would be open if the broker ignored every overtaking PUBACK; 0 if none was sent. */
   get openIfIgnored(): number {
     if (this.#firstOvertaking === 0 || this.#ended) return this.#openIfIgnoredAtEnd
     const sinceOldest = this.#overdueLeft > 0 ? this.#distance(this.#overdue[this.#overdueHead]!.place) : 0
@@ -141,9 +143,8 @@ export class AckOrder implements Acknowledgements {
   }
 
   /**
-   * Whether a PUBLISH with DUP repeats a delivery of this connection that is still open. The identifier alone does not
-   * show it: after a wrap-around a broker may redeliver two messages with the same identifier, and both must be
-   * answered.
+   * Whether a PUBLISH with DUP repeats an open delivery of this connection. The identifier alone does not prove it:
+   * after a wrap-around a broker may redeliver two messages with one identifier, and both must be answered.
    */
   holds(publish: ReceivedPublish): boolean {
     if (this.#open[publish.packetId] === 0) return false
@@ -153,7 +154,7 @@ export class AckOrder implements Acknowledgements {
 
   /**
    * Registers a QoS 1 delivery. Must be called in the order of arrival.
-   * @throws MalformedPacket when the broker reuses one open identifier too often.
+   * @throws MalformedPacket if the broker reuses one open identifier too often.
    */
   received(delivery: ReceivedDelivery): void {
     const { packetId } = delivery
@@ -194,12 +195,12 @@ export class AckOrder implements Acknowledgements {
     if (!this.#ended && this.#heldBy === undefined) this.#advance()
   }
 
-  /** The connection has ended: nothing more is acknowledged, and the broker will redeliver. */
+  /** Handles the end of the connection: nothing more is acknowledged, and the broker will redeliver. */
   end(): void {
     this.#openIfIgnoredAtEnd = this.openIfIgnored
     this.#ended = true
     clearTimeout(this.#timer)
-    // Running calls keep their delivery, and with it this object, in memory.
+    // Running calls keep this object in memory through their deliveries, so its arrays are released now.
     this.#queue = []
     this.#overdue = []
     this.#open = this.#unsettled = NO_COUNTS
@@ -211,7 +212,7 @@ export class AckOrder implements Acknowledgements {
     for (let first = queue[this.#head]; first !== undefined; first = queue[this.#head]) {
       const isDone = this.#isDone(first)
       if (!isDone && (this.#heldBehindHead === 0 || first.receivedAtMs > this.#oldBeforeMs)) break
-      // Cleared now, not with its block: otherwise it would be promoted to old space, which only a full collection
+      // Cleared now, not with its block: otherwise the delivery would move to old space, which only a full collection
       // clears.
       queue[this.#head] = undefined
       this.#head += 1
@@ -229,7 +230,7 @@ export class AckOrder implements Acknowledgements {
     if (this.#heldBehindHead > 0 && this.#timer === undefined) this.#armTimer()
   }
 
-  // If two messages share an identifier, the first PUBACK may delete either of them: it waits until both are settled.
+  // If two messages share an identifier, the PUBACK may delete either of them, so both must be settled first.
   #isDone({ packetId }: ReceivedDelivery): boolean {
     return this.#unsettled[packetId] === 0
   }
@@ -244,8 +245,7 @@ export class AckOrder implements Acknowledgements {
     if (isFirstOvertaking) this.#options.overtook?.()
   }
 
-  // Fires when the head becomes overdue: deliveries settled behind it must be acknowledged even if nothing else
-  // happens.
+  // Starts the timer for the head to become overdue: deliveries settled behind it must be acknowledged in any case.
   #armTimer(): void {
     const head = this.#queue[this.#head]
     if (head === undefined || this.#holdMaxMs === Number.POSITIVE_INFINITY) return
@@ -290,9 +290,9 @@ export class AckOrder implements Acknowledgements {
     return (this.#newest - place) & PLACE_MASK
   }
 
-  // How many identifiers the broker has assigned since this one. The broker's counter continues from the previous
-  // connection or restarts among identifiers in use, so for a redelivery it is further ahead than this connection
-  // shows.
+  // Number of identifiers that the broker has assigned since this one. For a redelivery it is larger than the
+  // deliveries of this connection show: the broker's counter continues from the previous connection, or restarts among
+  // identifiers that are in use.
   #identifierDistance({ place, packetId, lead }: ReceivedDelivery): number {
     return this.#isResuming ? this.#idsSince(packetId) : this.#distance(place) + lead
   }
@@ -323,8 +323,8 @@ export class AckOrder implements Acknowledgements {
     if (this.#overdueLeft > 0) this.#release()
   }
 
-  // Makes overdue deliveries give up their identifiers in time, or holds back the connection. Returns false if it is
-  // held.
+  // Makes overdue deliveries give up their identifiers in time, or stops all acknowledgements. Returns false if they
+  // are stopped.
   #freeIdentifiers(): boolean {
     this.#untilLeave = Number.POSITIVE_INFINITY
     let handedOver = 0
@@ -365,8 +365,8 @@ export class AckOrder implements Acknowledgements {
     this.#release()
   }
 
-  // Acknowledges everything that is done, in the order of arrival. Identifiers are freed first: each PUBACK lets the
-  // broker assign further ones.
+  // Acknowledges every delivery that is done, in the order of arrival. Identifiers are freed first, because each PUBACK
+  // lets the broker assign further ones.
   #release(): void {
     if (!this.#freeIdentifiers()) return
     for (const delivery of this.#overdue.slice(this.#overdueHead)) {
@@ -380,7 +380,8 @@ function oldBeforeMs(holdMaxMs: number): number {
   return holdMaxMs === 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
 }
 
-// A released delivery has no payload to compare: its redelivery is handled as new, and answered from memory.
+// A released delivery no longer has a payload to compare, so its redelivery is handled as new, and answered from
+// memory.
 function isResend(held: ReceivedDelivery | undefined, publish: ReceivedPublish): boolean {
   if (held === undefined || held.place === 0 || held.packetId !== publish.packetId) return false
   return (

@@ -75,7 +75,7 @@ test('detects a broker that hangs up on the first PUBACK out of order, and repor
 
 test.each([
   ['the connector ended it', false, 0],
-  ['it came more than a second later', true, 1_001],
+  ['it came more than a second after the PUBACK', true, 1_001],
 ])('draws no conclusion from the end of a connection when %s', (_what, isByBroker, afterMs) => {
   const { tolerance, connect, warnings } = arrange()
   const { receive, answer, end } = connect()
@@ -100,7 +100,7 @@ test('detects a broker that answers the ping and ends the connection soon, twice
   expect(warnings).toHaveLength(1)
 })
 
-test('trusts a broker that once accepted PUBACKs out of order', () => {
+test('trusts a broker that has accepted PUBACKs out of order before', () => {
   const { connect, warnings } = arrange()
   const first = connect()
   first.receive()
@@ -137,7 +137,7 @@ test('detects a broker that stops delivering and redelivers acknowledged message
   expect([tolerance.isStrict, tolerance.isProbing]).toEqual([true, false])
 })
 
-test('detects it even if the slow request has been answered meanwhile', () => {
+test('detects a broker that ignores PUBACKs out of order even if the slow request has been answered meanwhile', () => {
   const { connect, warnings, reconnects } = arrange()
   const first = connect()
   const slow = first.receive()
@@ -152,7 +152,7 @@ test('detects it even if the slow request has been answered meanwhile', () => {
   expect(warnings).toHaveLength(1)
 })
 
-test('does not suspect a broker again that redelivered only open messages', () => {
+test('does not suspect a broker again after it redelivered only open messages', () => {
   const { tolerance, connect, warnings, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 3; count++) first.receive()
@@ -160,7 +160,7 @@ test('does not suspect a broker again that redelivered only open messages', () =
   vi.advanceTimersByTime(2 * QUIET_MS)
   first.end(false)
   const second = connect()
-  // Identifiers are assigned afresh, as by brokers that redeliver under new ones.
+  // Some brokers assign new identifiers to redelivered messages.
   for (let count = 0; count < 3; count++) second.receive(true)
   expect(tolerance.isProbing).toBe(true)
   second.answer(1)
@@ -193,7 +193,7 @@ test('does not probe for fewer than ten ignored PUBACKs', () => {
   expect(reconnects()).toBe(0)
 })
 
-test("does not probe while the broker's window was larger before", () => {
+test('does not probe before as many messages are in flight as on an earlier connection', () => {
   const { connect, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 50; count++) first.receive()

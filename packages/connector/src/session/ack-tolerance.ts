@@ -1,15 +1,18 @@
 // Detects brokers that do not accept PUBACKs out of order: some end the connection, others ignore them.
 import type { AckOrder } from './ack-order.ts'
 
-/** The actions on the session. */
+/** Actions of the detection on the session. */
 export interface AckToleranceSession {
   /** Ends the connection and opens a new one, on which `redelivered` is called. */
   reconnect(): void
-  /** The broker requires order: no PUBACK may overtake another from now on. `symptom` completes the sentence "it …". */
+  /**
+   * Called when the broker requires order: from now on no PUBACK may overtake another. `symptom` completes a sentence
+   * that begins with "it".
+   */
   insists(symptom: string): void
 }
 
-// rumqttd ends the connection immediately. If the end comes later than this, it has another reason.
+// rumqttd ends the connection immediately. A connection that ends later than this was ended for another reason.
 const HANGS_UP_WITHIN_MS = 1_000
 const HANGS_UP_IN_A_ROW = 2
 const QUIET_MS = 5_000
@@ -22,9 +25,10 @@ const IGNORED_MIN = 10
  * answers may still end it within the next second; two such ends in a row are taken as proof.) A connection that
  * survives proves the opposite.
  * The second kind (EMQX with durable sessions) ignores such PUBACKs, counts the messages as in flight forever, and
- * stops delivering when its window is full. That looks like a broker without requests, so a probe on a new connection
- * decides: every broker redelivers the open messages, and this kind also redelivers the acknowledged ones. The
- * redelivered messages are counted, because some brokers assign new identifiers to them.
+ * stops delivering when its window is full. A broker that has no requests to deliver looks the same, so a new
+ * connection serves as a probe: every broker redelivers the open messages, and this kind also redelivers the
+ * acknowledged ones. The redelivered messages are counted, not identified, because some brokers assign new identifiers
+ * to them.
  */
 export class AckTolerance {
   readonly #session: AckToleranceSession
@@ -34,8 +38,8 @@ export class AckTolerance {
   #overtookAtMs: number | undefined
   #isAnswered = false
   #endedSoonInARow = 0
-  // The most messages that were in flight at once, as counted by a broker that ignores PUBACKs out of order. The
-  // broker's window is at least this large.
+  // Largest number of messages that were in flight at the same time, as counted by a broker that ignores PUBACKs out of
+  // order. The broker's window is at least this large.
   #windowMax = 0
   #probe: { readonly redeliveredMax: number; redelivered: number } | undefined
   #timer: NodeJS.Timeout | undefined
@@ -45,17 +49,17 @@ export class AckTolerance {
     this.#session = session
   }
 
-  /** Whether PUBACKs must keep the order: the broker requires it, or a probe is running. */
+  /** Whether PUBACKs must be sent in order, because the broker requires it or a probe is running. */
   get isStrict(): boolean {
     return this.#verdict === 'insists' || this.#probe !== undefined
   }
 
-  /** Whether this connection is a probe; `redelivered` must be called. */
+  /** Whether this connection is a probe, so that `redelivered` must be called for each QoS 1 delivery. */
   get isProbing(): boolean {
     return this.#probe !== undefined
   }
 
-  /** CONNACK has arrived. A new session may belong to another broker. */
+  /** Handles CONNACK. A new session may belong to another broker, so it resets the detection. */
   connected(sessionPresent: boolean): void {
     if (sessionPresent) return
     this.#probe = undefined
@@ -65,19 +69,21 @@ export class AckTolerance {
     this.#endedSoonInARow = 0
   }
 
-  /** The first PUBACK that overtakes another one on this connection has been written; a ping follows it. */
+  /**
+   * Handles the first PUBACK on this connection that overtakes another one. It has been written, and a ping follows it.
+   */
   overtook(order: AckOrder, receiveMaximum: number): void {
     this.#overtookAtMs = performance.now()
     this.#isAnswered = false
     if (this.#verdict === 'unknown' && !this.#isStopped) this.#watch(order, receiveMaximum)
   }
 
-  /** The broker has answered the ping after the first overtaking PUBACK, and the connection survives. */
+  /** Handles the broker's answer to the ping after the first overtaking PUBACK: the connection has survived. */
   answered(): void {
     this.#isAnswered = true
   }
 
-  /** A QoS 1 delivery has arrived on a probing connection. */
+  /** Handles a QoS 1 delivery on a probing connection. */
   redelivered(dup: boolean): void {
     const probe = this.#probe
     if (probe === undefined) return
@@ -92,7 +98,7 @@ export class AckTolerance {
       this.#insists('redelivered messages that had been acknowledged out of order')
   }
 
-  /** The connection has ended. `isByBroker`: the broker ended it, and our packets may be the reason. */
+  /** Handles the end of the connection. `isByBroker`: the broker ended it, and our packets may be the reason. */
   ended(order: AckOrder, isByBroker: boolean): void {
     clearTimeout(this.#timer)
     this.#windowMax = Math.max(this.#windowMax, order.pendingMax, order.openIfIgnored)
@@ -109,7 +115,7 @@ export class AckTolerance {
       this.#insists('ended the connection after the first one')
   }
 
-  /** No new requests are accepted: a broker that delivers nothing is no longer suspicious. */
+  /** Stops the detection when no new requests are accepted: a broker that delivers nothing is no longer suspicious. */
   stop(): void {
     clearTimeout(this.#timer)
     this.#isStopped = true

@@ -1,4 +1,4 @@
-// Brokers without optional features of MQTT 5: retained messages, shared subscriptions, wildcards.
+// Brokers that do not support optional MQTT 5 features: retained messages, shared subscriptions, wildcards.
 import { generate, type IConnackPacket, type IPublishPacket, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
 import type { OutgoingMessage } from './publish-encoder.ts'
@@ -68,7 +68,7 @@ test('publishes nothing with Retain after Retain Available 0, and warns once', a
   broker.cut()
   await until(() => errors.length === 1)
   expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
-  // The second CONNECT already has a Will without Retain.
+  // The second CONNECT has a Will without Retain.
   expect(willsOf(broker)).toEqual([true, false])
   expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([false, false])
   expect(warnings).toEqual([
@@ -105,7 +105,7 @@ test('stops retaining after the broker ended one connection over a retained publ
 })
 
 test.each([4, 5] as const)(
-  'with MQTT version %i it subscribes to the retained statuses again on each connection, with QoS 0',
+  'MQTT version %i: subscribes to the retained statuses again on each connection, with QoS 0',
   async (protocolVersion) => {
     const encoded = (given: Packet): Buffer => generate(given, { protocolVersion })
     const broker = new ScriptedBroker(protocolVersion, (read, connection) => {
@@ -149,7 +149,7 @@ test('retains its messages if the broker supports it, without a warning', async 
 })
 
 test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
-  'does not connect with a share to a broker without shared subscriptions, and names the reason: %j',
+  'does not connect with a share to a broker that does not support shared subscriptions, and reports why: %j',
   async (options) => {
     const testSession = await arrange({ connack: { sharedSubscriptionAvailable: false } }, {
       share: 'g',
@@ -159,18 +159,18 @@ test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
     await testSession.until(() => errors.length === 3)
     expect([testSession.session.isReady, testSession.timesReady]).toEqual([false, 0])
     expect(errors[0]!.message).toBe(
-      'The broker does not support the subscriptions of the connector (shared subscriptions not supported, 0x9e). Remove broker.share and run one connector, or use a broker that supports shared subscriptions.',
+      "The broker does not support the connector's subscriptions (shared subscriptions not supported, 0x9e). Remove broker.share and run one connector, or use a broker that supports shared subscriptions.",
     )
     expect(broker.received.every(({ packet }) => packet.cmd === 'connect')).toBe(true)
   },
 )
 
-test('connects to the same broker without a share', async () => {
+test('connects without a share to a broker that does not support shared subscriptions', async () => {
   const testSession = await arrange({ connack: { sharedSubscriptionAvailable: false } })
   await testSession.until(() => testSession.timesReady === 1)
 })
 
-test('does not connect with wildcard filters to a broker without wildcards, and names the reason', async () => {
+test('does not connect with wildcard filters to a broker that does not support them, and reports why', async () => {
   const { errors, until, session } = await arrange(
     { connack: { wildcardSubscriptionAvailable: false } },
     { filters: ['infer/request/+/iris'] },

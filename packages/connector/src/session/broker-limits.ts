@@ -6,30 +6,31 @@ import { MalformedPacket } from './malformed.ts'
 /** The limits that apply for the life of the connection. */
 export interface BrokerLimits {
   readonly sessionPresent: boolean
-  /** QoS 1 publishes of ours that may be unacknowledged at once. */
+  /** Number of our QoS 1 publishes that may be unacknowledged at the same time. */
   readonly receiveMaximum: number
-  /** Bytes of the largest packet that the broker accepts. */
+  /** Size of the largest packet that the broker accepts, in bytes. */
   readonly maximumPacketSize: number
   readonly maximumQoS: 0 | 1 | 2
   /** If false, none of our publishes may be retained (MQTT-3.2.2-14). */
   readonly retainAvailable: boolean
   readonly wildcardSubscriptionAvailable: boolean
   readonly sharedSubscriptionAvailable: boolean
-  /** Seconds; the server's value overrides ours. */
+  /** Keep Alive in seconds; the server's value overrides ours. */
   readonly keepAliveSeconds: number
-  /** Seconds for which the broker keeps the session; its value overrides ours (§3.2.2.3.2). */
+  /** How long the broker keeps the session, in seconds; its value overrides ours (§3.2.2.3.2). */
   readonly sessionExpirySeconds: number
 }
 
 /** The values in our CONNECT that the broker may change. */
 export type AskedLimits = Pick<ConnectOptions, 'keepAliveSeconds' | 'sessionExpirySeconds'>
 
-/** Limits of a successful CONNACK. @throws MalformedPacket for values with which nothing could be published. */
+/** Returns the limits of a successful CONNACK. @throws MalformedPacket for values that make publishing impossible. */
 export function brokerLimits({ sessionPresent, properties }: Connack, asked: AskedLimits): BrokerLimits {
   const { receiveMaximum = 65_535, maximumPacketSize = 0xffff_ffff } = properties
-  if (receiveMaximum === 0) throw new MalformedPacket('CONNACK with Receive Maximum 0 (MQTT 5 §3.2.2.3.3)')
+  if (receiveMaximum === 0)
+    throw new MalformedPacket('The broker sent CONNACK with Receive Maximum 0 (MQTT 5 §3.2.2.3.3)')
   if (maximumPacketSize === 0)
-    throw new MalformedPacket('CONNACK with Maximum Packet Size 0 (MQTT 5 §3.2.2.3.6)')
+    throw new MalformedPacket('The broker sent CONNACK with Maximum Packet Size 0 (MQTT 5 §3.2.2.3.6)')
   return {
     sessionPresent,
     receiveMaximum,
@@ -45,5 +46,5 @@ export function brokerLimits({ sessionPresent, properties }: Connack, asked: Ask
 
 function qosOf(maximumQoS = 2): 0 | 1 | 2 {
   if (maximumQoS === 0 || maximumQoS === 1 || maximumQoS === 2) return maximumQoS
-  throw new MalformedPacket(`CONNACK with Maximum QoS ${maximumQoS} (MQTT 5 §3.2.2.3.4)`)
+  throw new MalformedPacket(`The broker sent CONNACK with Maximum QoS ${maximumQoS} (MQTT 5 §3.2.2.3.4)`)
 }

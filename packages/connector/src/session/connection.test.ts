@@ -64,10 +64,10 @@ test.each([
   ['two Receive Maximums', [0x20, 9, 0, 0, 6, 0x21, 0, 5, 0x21, 0, 6]],
   ['a Maximum QoS of 7', [0x20, 5, 0, 0, 2, 0x24, 7]],
   ['a Maximum Packet Size of 0', [0x20, 8, 0, 0, 5, 0x27, 0, 0, 0, 0]],
-])('ends the connection as malformed on %s', async (_what, bytes) => {
+])('ends the connection as malformed after %s', async (_what, bytes) => {
   const { closed, sent, deliveries } = receive(bytes)
   expect(await closed).toBeInstanceOf(MalformedPacket)
-  // DISCONNECT 0x81, malformed packet.
+  // The last packet is DISCONNECT 0x81 (malformed packet).
   expect(sent.at(-1)?.subarray(0, 3).toString('hex')).toMatch(/^e0..81$/)
   expect(deliveries).toEqual([])
 })

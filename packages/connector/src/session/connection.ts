@@ -32,10 +32,10 @@ import { checkFirstBytes } from './wrong-port.ts'
 
 /** Receives the events of a connection. Called from the socket's data event, synchronously and in order. */
 export interface ConnectionListener {
-  /** CONNACK with success: called before any packet that follows it in the same segment. */
+  /** Called for a successful CONNACK, before any packet that follows it in the same segment. */
   connected(connection: Connection, limits: BrokerLimits): void
   delivered(delivery: ReceivedDelivery): void
-  /** The broker sent PUBACK for one of our publishes. */
+  /** Called when the broker sends PUBACK for one of our publishes. */
   acknowledged(packetId: number, reasonCode: number): void
 }
 
@@ -45,7 +45,7 @@ export interface ConnectionOptions {
   readonly ackOrder: Omit<AckOrderOptions, 'acknowledge'>
   /** Topic filters for which the broker must send retained messages. @default none */
   readonly retainedFilters?: readonly string[] | undefined
-  /** Bytes of the largest packet body that is kept whole; the payload of a larger one is discarded. */
+  /** Size of the largest packet body that is kept whole, in bytes; the payload of a larger packet is discarded. */
   readonly frameBytesMax: () => number
 }
 
@@ -56,7 +56,7 @@ interface Asked {
   readonly resolve: (reasonCodes: readonly number[]) => void
 }
 
-/** The end of a connection that the broker closed without a reason. */
+/** The end of a connection that the broker closed without giving a reason. */
 export class SilentEnd extends Error {
   constructor(isAccepted: boolean) {
     super(
@@ -71,7 +71,7 @@ export class SilentEnd extends Error {
 const WRITE_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
 // Only one SUBSCRIBE or UNSUBSCRIBE is in flight at a time; the outbox uses 1 to 65,534.
 const SUBSCRIBE_PACKET_ID = 0xffff
-// Some brokers accept no more in one SUBSCRIBE (AWS IoT Core).
+// Some brokers, such as AWS IoT Core, accept no more filters in one SUBSCRIBE.
 const SUBSCRIBE_FILTERS_MAX = 8
 // How long the broker may take to close the connection after DISCONNECT.
 const DISCONNECT_TIMEOUT_MS = 500
@@ -102,7 +102,8 @@ export class Connection {
   #asked: Asked | undefined
   #endReason: Error | undefined
   #disconnectTimer: NodeJS.Timeout | undefined
-  // Callbacks for the next PINGRESP packets, in order. Bounded: without a PINGRESP keep-alive ends the connection.
+  // Callbacks for the next PINGRESP packets, in order. The list is bounded: without PINGRESP, keep-alive ends the
+  // connection.
   readonly #pings: (() => void)[] = []
   #nowMs = 0
 
@@ -126,12 +127,12 @@ export class Connection {
         resolve(this.#endReason ?? new SilentEnd(this.#limits !== undefined))
       })
     })
-    // Before CONNECT: the backlog of a resumed session follows CONNACK in the same segment.
+    // Registered before CONNECT is sent: the backlog of a resumed session follows CONNACK in the same segment.
     bytes.onBytes((chunk) => this.#read(chunk))
     socket.write(encodeConnect(options.connect))
   }
 
-  /** Undefined until CONNACK. */
+  /** The limits in the broker's CONNACK; undefined until it arrives. */
   get limits(): BrokerLimits | undefined {
     return this.#limits
   }
@@ -163,7 +164,7 @@ export class Connection {
     return await this.#ask(packet, 'UNSUBACK', filters.length)
   }
 
-  /** Sends PINGREQ. `answered` is called when the broker has read it and everything sent before. */
+  /** Sends PINGREQ. `answered` is called for its PINGRESP: the broker has then read everything that was sent before. */
   ping(answered: () => void): void {
     this.#pings.push(answered)
     this.writer.append(PINGREQ)
@@ -172,7 +173,7 @@ export class Connection {
   /** Sends DISCONNECT: the broker keeps the session and does not publish the Will. `closed` resolves with `reason`. */
   disconnect(reason: Error): void {
     this.#endReason ??= reason
-    // Later packets could not be acknowledged any more.
+    // Packets that arrive later could not be acknowledged any more.
     this.#reader.stop()
     this.writer.flush()
     this.#socket.end(encodeDisconnect(0, this.protocolVersion))
@@ -199,13 +200,16 @@ export class Connection {
     const asked = this.#asked
     if (asked?.answer !== answer || packetId !== SUBSCRIBE_PACKET_ID)
       throw new MalformedPacket(
-        `${answer} with Packet Identifier ${packetId} does not match a packet of ours`,
+        `${answer} with Packet Identifier ${packetId} does not match any packet that the connector sent`,
       )
-    // MQTT-3.9.3-1, MQTT-3.11.3-1: one code for each filter. UNSUBACK of MQTT 3.1.1 has none: it is always a success.
+    // MQTT-3.9.3-1, MQTT-3.11.3-1: there is one code for each filter. An MQTT 3.1.1 UNSUBACK has none and is always a
+    // success.
     const isPlain = answer === 'UNSUBACK' && this.protocolVersion === 4
     const codes = isPlain ? Array.from({ length: asked.filters }, () => 0) : reasonCodes
     if (codes.length !== asked.filters)
-      throw new MalformedPacket(`${answer} with ${codes.length} reason codes for ${asked.filters} filters`)
+      throw new MalformedPacket(
+        `The broker sent ${answer} with ${codes.length} reason codes for ${asked.filters} filters`,
+      )
     this.#asked = undefined
     asked.resolve(codes)
   }
@@ -218,7 +222,8 @@ export class Connection {
       this.#hasRead = true
       this.#reader.push(chunk)
     } catch (error) {
-      // A parser error is the broker's fault; any other error is a defect of ours and must not be blamed on the broker.
+      // A parser error is the broker's fault; any other error is a defect in the connector and must not be blamed on
+      // the broker.
       if (!(error instanceof MalformedPacket)) throw error
       if (this.protocolVersion === 5) this.writer.append(encodeDisconnect(0x81, 5))
       this.writer.flush()
@@ -261,9 +266,9 @@ export class Connection {
     const publish = decodePublish(frame, this.protocolVersion)
     // We subscribe with QoS 1, and do not implement PUBREC.
     if (publish.qos === 2)
-      throw new MalformedPacket('PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
+      throw new MalformedPacket('The broker sent PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
     const { ackOrder } = this
-    // Some brokers resend while connected: the first delivery is still in flight, and will be acknowledged.
+    // Some brokers resend messages while connected: the first delivery is still in flight, and will be acknowledged.
     if (publish.qos === 1 && publish.dup && ackOrder.holds(publish)) return
     const delivery = new ReceivedDelivery(publish, this.#nowMs, ackOrder)
     if (publish.qos === 1) ackOrder.received(delivery)

@@ -6,7 +6,7 @@ import { MalformedPacket } from './malformed.ts'
 /** CONNACK (MQTT 5 §3.2, MQTT 3.1.1 §3.2). */
 export interface Connack {
   readonly sessionPresent: boolean
-  /** A return code of MQTT 3.1.1 if `isV311`: a broker without MQTT 5 responds in its own format. */
+  /** An MQTT 3.1.1 return code if `isV311`: a broker that does not support MQTT 5 responds in its own format. */
   readonly reasonCode: number
   readonly isV311: boolean
   readonly properties: ControlProperties
@@ -15,7 +15,7 @@ export interface Connack {
 /** PUBACK, SUBACK or UNSUBACK. */
 export interface Acknowledgement {
   readonly packetId: number
-  /** One for each topic filter; exactly one for PUBACK; none for an UNSUBACK of MQTT 3.1.1. */
+  /** One code for each topic filter; exactly one for PUBACK; none for an MQTT 3.1.1 UNSUBACK. */
   readonly reasonCodes: readonly number[]
 }
 
@@ -34,11 +34,13 @@ export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
   // Flags and code (MQTT 5 §3.2.2).
   if (body.length < 2) throw new MalformedPacket('CONNACK ends before its reason code')
   const [flags = 0, reasonCode = 0] = body
-  if (flags > 1) throw new MalformedPacket('CONNACK with reserved flags (MQTT 5 §3.2.2.1)')
+  if (flags > 1) throw new MalformedPacket('The broker sent CONNACK with reserved flags (MQTT 5 §3.2.2.1)')
   const sessionPresent = flags === 1
   if (sessionPresent && reasonCode !== 0)
-    throw new MalformedPacket('CONNACK with a refusal and with Session Present (MQTT-3.2.2-6)')
-  // A broker with only MQTT 3.1.1 refuses MQTT 5 with its own CONNACK and return code 1 (MQTT 3.1.1 §3.1.2.2).
+    throw new MalformedPacket(
+      'The broker sent CONNACK with a refusal and with Session Present (MQTT-3.2.2-6)',
+    )
+  // A broker that supports only MQTT 3.1.1 refuses MQTT 5 with its own CONNACK and return code 1 (MQTT 3.1.1 §3.1.2.2).
   const isV311 = protocolVersion === 4 || (body.length === 2 && reasonCode !== 0 && reasonCode < 0x80)
   if (isV311) {
     if (body.length > 2) throw new MalformedPacket('CONNACK has more bytes after its return code')
@@ -73,13 +75,15 @@ export function decodeSuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgem
   const packetId = packetIdOf(body, 'SUBACK')
   const end = protocolVersion === 5 ? readControlProperties(body, 2, 'SUBACK').end : 2
   const reasonCodes = [...body.subarray(end)]
-  // We subscribe with QoS 1 at most. A refusal is recognized by its class (MQTT 5 §2.4); MQTT 3.1.1 §3.9.3 has only
-  // one.
+  // We subscribe with QoS 1 at most. In MQTT 5 every code of 0x80 and above is a refusal (§2.4); MQTT 3.1.1 §3.9.3
+  // defines only 0x80.
   const wrong = reasonCodes.find(
     (code) => code > 1 && (code < 0x80 || (protocolVersion === 4 && code > 0x80)),
   )
   if (wrong !== undefined)
-    throw new MalformedPacket(`SUBACK with 0x${wrong.toString(16)} for a subscription with QoS 1 (§3.9.3)`)
+    throw new MalformedPacket(
+      `The broker sent SUBACK with 0x${wrong.toString(16)} for a subscription with QoS 1 (§3.9.3)`,
+    )
   return { packetId, reasonCodes }
 }
 
@@ -95,9 +99,10 @@ export function decodeUnsuback(frame: Frame, protocolVersion: 4 | 5): Acknowledg
   return { packetId, reasonCodes: [] }
 }
 
-/** Decodes DISCONNECT. @throws MalformedPacket also with MQTT 3.1.1, where a server never sends it (§3.14). */
+/** Decodes DISCONNECT. @throws MalformedPacket also with MQTT 3.1.1, in which a server never sends it (§3.14). */
 export function decodeDisconnect(frame: Frame, protocolVersion: 4 | 5): Disconnect {
-  if (protocolVersion === 4) throw new MalformedPacket('DISCONNECT, which a server of MQTT 3.1.1 never sends')
+  if (protocolVersion === 4)
+    throw new MalformedPacket('The broker sent DISCONNECT, which an MQTT 3.1.1 server never sends')
   const { body } = checked(frame, 'DISCONNECT')
   // MQTT 5 §3.14.2.1, §3.14.2.2.1: an omitted reason code is 0, an omitted Property Length means no properties.
   const properties = body.length > 1 ? lastProperties(body, 1, 'DISCONNECT') : NO_PROPERTIES
@@ -107,25 +112,30 @@ export function decodeDisconnect(frame: Frame, protocolVersion: 4 | 5): Disconne
 /** Checks PINGRESP. @throws MalformedPacket */
 export function checkPingresp(frame: Frame): void {
   if (checked(frame, 'PINGRESP').bodyBytes > 0)
-    throw new MalformedPacket('PINGRESP with a body (MQTT 5 §3.13)')
+    throw new MalformedPacket('The broker sent PINGRESP with a body (MQTT 5 §3.13)')
 }
 
 function checked(frame: Frame, name: string): Frame {
   if ((frame.head & 0x0f) !== 0)
-    throw new MalformedPacket(`${name} with reserved flags in its fixed header (MQTT-2.1.3-1)`)
+    throw new MalformedPacket(
+      `The broker sent ${name} with reserved flags in its fixed header (MQTT-2.1.3-1)`,
+    )
   if (frame.body.length < frame.bodyBytes)
-    throw new MalformedPacket(`${name} with ${frame.bodyBytes} bytes, more than this packet can have`)
+    throw new MalformedPacket(
+      `The broker sent ${name} with ${frame.bodyBytes} bytes, more than this packet can have`,
+    )
   return frame
 }
 
 function packetIdOf(body: Buffer, name: string): number {
-  if (body.length < 2) throw new MalformedPacket(`${name} without a Packet Identifier`)
+  if (body.length < 2) throw new MalformedPacket(`The broker sent ${name} without a Packet Identifier`)
   const packetId = body.readUInt16BE(0)
-  if (packetId === 0) throw new MalformedPacket(`${name} with Packet Identifier 0 (MQTT 5 §2.2.1)`)
+  if (packetId === 0)
+    throw new MalformedPacket(`The broker sent ${name} with Packet Identifier 0 (MQTT 5 §2.2.1)`)
   return packetId
 }
 
-// For a packet that ends with its properties.
+// Reads the properties of a packet that ends with them.
 function lastProperties(body: Buffer, offset: number, packet: PropertyCarrier): ControlProperties {
   const { properties, end } = readControlProperties(body, offset, packet)
   if (end < body.length) throw new MalformedPacket(`${packet} has more bytes after its properties`)

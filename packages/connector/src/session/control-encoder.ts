@@ -65,9 +65,9 @@ export function encodeConnect(options: ConnectOptions): Buffer {
 
 /**
  * Encodes SUBSCRIBE with QoS 1, Retain Handling 2 and Retain As Published 1 (§3.8.3.1): retained requests are not sent
- * again after each SUBSCRIBE, and can be recognized. For `retainedFilters` the broker sends the retained messages each
- * time, with QoS 0: the next connection receives them again, so they need neither an acknowledgement nor a place in the
- * queue of a disconnected session.
+ * again after each SUBSCRIBE, and can be recognized. For `retainedFilters` the QoS is 0, and the broker sends the
+ * retained messages after each SUBSCRIBE. Every connection receives these messages again, so they need neither an
+ * acknowledgement nor a place in the queue of a disconnected session.
  */
 export function encodeSubscribe(
   packetId: number,
@@ -101,5 +101,5 @@ export function encodeDisconnect(reasonCode: number, protocolVersion: 4 | 5): Bu
   return generate({ cmd: 'disconnect', reasonCode }, { protocolVersion })
 }
 
-/** PINGREQ (§3.12). */
+/** The PINGREQ packet (§3.12). */
 export const PINGREQ = Buffer.from([0xc0, 0])

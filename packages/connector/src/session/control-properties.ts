@@ -34,7 +34,7 @@ const CONNACK = ['CONNACK'] as const
 const ALL = ['CONNACK', 'PUBACK', 'SUBACK', 'UNSUBACK', 'DISCONNECT'] as const
 const USER_PROPERTY = 0x26
 
-// A property without a name is only checked.
+// A property without a name is checked, but not returned.
 const RULES: Readonly<Record<number, Rule>> = {
   // A server must not send the Session Expiry Interval in DISCONNECT (MQTT-3.14.2-2).
   0x11: { packets: CONNACK, type: 'four bytes', name: 'sessionExpiryInterval' },
@@ -73,7 +73,7 @@ export function readControlProperties(body: Buffer, offset: number, packet: Prop
   for (let at = start; at < end;) {
     const id = body[at++]!
     const rule = RULES[id]
-    const shown = `${packet} with property 0x${id.toString(16)}`
+    const shown = `The broker sent ${packet} with property 0x${id.toString(16)}`
     if (rule === undefined || !rule.packets.includes(packet))
       throw new MalformedPacket(`${shown}, which is not allowed there (MQTT 5 table 2-4)`)
     if (seen.has(id) && id !== USER_PROPERTY) throw new MalformedPacket(`${shown} twice (MQTT 5 §2.2.2.2)`)

@@ -1,15 +1,18 @@
-// A received PUBLISH, which must be settled. It acknowledges itself, so no other room needs to know MQTT.
+// A received PUBLISH, which must be settled. It acknowledges itself, so the other rooms do not depend on MQTT.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
 import { NO_PAYLOAD, NO_PROPERTIES, type ReceivedPublish } from './publish-decoder.ts'
 
 /** Receives the settled deliveries of one connection. */
 export interface Acknowledgements {
-  /** The number of the connection on which the delivery arrived; it grows with every connection. */
+  /** The number of the connection on which the delivery arrived; it increases with every connection. */
   readonly epoch: number
   /** Whether that connection has ended. */
   readonly hasEnded: boolean
-  /** Resolves when the broker must have redelivered what that connection left open; undefined: nothing to wait for. */
+  /**
+   * Resolves when the broker must have redelivered the open messages of that connection; undefined if there is no need
+   * to wait.
+   */
   readonly redelivery: Promise<void> | undefined
   settled(delivery: ReceivedDelivery): void
 }
@@ -29,9 +32,9 @@ export class ReceivedDelivery implements Delivery {
   readonly receivedAtMs: number
   isReleased = false
   settled = false
-  /** Used by the ack order: the place in the order of arrival; 0 if no PUBACK is due or it has been sent. */
+  /** Place in the order of arrival, used by the ack order; 0 if no PUBACK is due or the PUBACK has been sent. */
   place = 0
-  /** Used by the ack order: identifiers assigned after this one that the present connection has not seen. */
+  /** Number of identifiers assigned after this one that this connection has not received; used by the ack order. */
   lead = 0
   readonly #acknowledgements: Acknowledgements
   #keeper: (() => void) | undefined
@@ -52,7 +55,7 @@ export class ReceivedDelivery implements Delivery {
     this.#keeper = undefined
   }
 
-  /** The number of the connection on which it arrived; it grows with every connection. */
+  /** The number of the connection on which the delivery arrived; it increases with every connection. */
   get epoch(): number {
     return this.#acknowledgements.epoch
   }
@@ -74,7 +77,7 @@ export class ReceivedDelivery implements Delivery {
     return this.#keeper !== undefined
   }
 
-  /** Replaces the payload with an equal one, so that its own memory can be freed. */
+  /** Replaces the payload with an equal buffer, so that the memory of the original can be freed. */
   sharePayload(payload: Buffer): void {
     this.payload = payload
   }
@@ -85,7 +88,10 @@ export class ReceivedDelivery implements Delivery {
     this.properties = NO_PROPERTIES
   }
 
-  /** The broker may delete the request. `settle` then calls `settled` once instead of acknowledging. */
+  /**
+   * Marks the request as stored elsewhere, so the broker may delete it. `settle` will call `settled` once instead of
+   * acknowledging.
+   */
   handOver(settled: () => void): void {
     this.#keeper = settled
   }

@@ -1,23 +1,23 @@
-// Splits the byte stream into MQTT control packets (MQTT 5 §2.1). The memory of a chunk may be reused afterwards.
+// Splits the byte stream into MQTT control packets (MQTT 5 §2.1). The memory of a chunk may be reused after `push`.
 import { MalformedPacket } from './malformed.ts'
 
 /** One control packet as received. */
 export interface Frame {
-  /** First byte: packet type and flags. */
+  /** The first byte: packet type and flags. */
   readonly head: number
   /** Variable header and payload; truncated if the packet is larger than the reader's limit. */
   readonly body: Buffer
   /** Whether `body` owns its memory. Otherwise it is a view that is valid only until the handler returns. */
   readonly isOwned: boolean
-  /** Remaining Length: the bytes of the whole packet, even if `body` is truncated. */
+  /** Remaining Length: the size of the whole body in bytes, even if `body` is truncated. */
   readonly bodyBytes: number
 }
 
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Collects chunks and passes on whole packets. Of a packet above `bodyBytesMax` only the beginning (with the topic) is
- * kept, and the rest is counted and discarded, so a hostile size needs no more memory than the limit.
+ * Collects chunks and passes on whole packets. If a packet is larger than `bodyBytesMax`, only its beginning (with the
+ * topic) is kept; the rest is counted and discarded, so a packet of any size needs no more memory than the limit.
  */
 export class FrameReader {
   readonly #onFrame: (frame: Frame) => void
@@ -37,12 +37,12 @@ export class FrameReader {
     this.#bodyBytesMax = bodyBytesMax
   }
 
-  /** No frame is passed on after this, not even from the current chunk. */
+  /** Stops the reader: no further frame is passed on, not even from the current chunk. */
   stop(): void {
     this.#stopped = true
   }
 
-  /** @throws MalformedPacket when a Remaining Length has more than four bytes (§1.5.5). */
+  /** Reads a chunk. @throws MalformedPacket if a Remaining Length has more than four bytes (§1.5.5). */
   push(chunk: Buffer): void {
     let offset = 0
     while (offset < chunk.length && !this.#stopped) {
@@ -92,7 +92,7 @@ export class FrameReader {
     return bodyOffset
   }
 
-  // Copies the bytes of the packet that is being collected; returns how many bytes of the chunk that was.
+  // Copies bytes of the chunk into the packet that is being collected; returns their number.
   #collect(chunk: Buffer, offset: number): number {
     const taken = Math.min(this.#missing, chunk.length - offset)
     this.#kept += chunk.copy(this.#body, this.#kept, offset, offset + taken)

@@ -2,32 +2,32 @@
 import { hash } from 'node:crypto'
 import type { OutgoingMessage } from './publish-encoder.ts'
 
-/** A publish that may be the cause. */
+/** A publish that may be the reason why the broker ends the connection. */
 export interface Suspect {
   readonly message: OutgoingMessage
-  /** Short connections that ended while this was the only publish in flight. */
+  /** Number of short connections that ended while this was the only publish in flight. */
   strikes: number
-  /** Short connections that ended while this was in flight. */
+  /** Number of short connections that ended while this publish was in flight. */
   ends: number
 }
 
 const SHORT_CONNECTION_MS = 2_000
 const STRIKES_MAX = 5
 
-// How long, and how many, publishes are remembered as given up. Without this, every redelivered request would send its
-// reply again.
+// How long, and how many, given-up publishes are remembered. Without this, the reply would be sent again each time the
+// request is redelivered.
 const GIVEN_UP_MS = 600_000
 const GIVEN_UP_MAX = 64
 
 /**
- * Isolates the publish that makes the broker hang up. Considers only short connections that end one after another with
- * publishes in flight. The next connection then starts with one publish in flight, and each acknowledgement raises the
- * limit by one: harmless publishes are acknowledged, and the offending one ends up in flight alone. It is given up
- * after five connections that ended this way.
+ * Isolates the publish that makes the broker hang up. Considers only consecutive short connections that end with
+ * publishes in flight. After these, the next connection starts with one publish in flight, and each acknowledgement
+ * raises the limit by one: harmless publishes are acknowledged, and the offending one ends up in flight alone. A
+ * publish is given up after five connections that ended while it was in flight alone.
  */
 export class HangUpSearch {
   #inFlightMax = Number.POSITIVE_INFINITY
-  // By topic and payload hash; the value is the time until which it is remembered.
+  // Given-up publishes by topic and payload hash; the value is the time until which each is remembered.
   readonly #givenUp = new Map<string, number>()
   #shortInARow = 0
   #isSuspicious = false
@@ -38,7 +38,7 @@ export class HangUpSearch {
     return this.#inFlightMax
   }
 
-  /** The same publish was in flight when each of the last two connections ended soon: it may be the cause. */
+  /** Whether the last two connections ended soon with the same publish in flight, which may be the cause. */
   get isSuspicious(): boolean {
     return this.#isSuspicious
   }
@@ -51,7 +51,10 @@ export class HangUpSearch {
     this.#inFlightMax += 1
   }
 
-  /** The connection ended with these in flight. Returns the publish that must be given up, if it has been found. */
+  /**
+   * Handles the end of a connection with these publishes in flight. Returns the publish that must be given up, if it
+   * has been found.
+   */
   disconnected<Entry extends Suspect>(sent: readonly Entry[]): Entry | undefined {
     const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS
     if (!isShort || sent.length === 0) {
@@ -68,7 +71,7 @@ export class HangUpSearch {
     const only = sent[0]!
     if (sent.length > 1) return undefined
     only.strikes += 1
-    // Otherwise it would be resent, and the broker would hang up, forever.
+    // Without giving up, the publish would be resent, and the broker would hang up again, forever.
     if (only.strikes < STRIKES_MAX) return undefined
     this.#remember(only.message)
     return only
@@ -81,7 +84,7 @@ export class HangUpSearch {
     return this.#givenUp.size > 0 && this.#givenUp.has(identity(message))
   }
 
-  // The oldest entries come first. While the map is not empty, every publish is hashed.
+  // Removes expired entries; the oldest come first. While the map is not empty, every publish is hashed.
   #forgetOld(nowMs: number): void {
     for (const [message, untilMs] of this.#givenUp) {
       if (untilMs > nowMs) return
@@ -96,7 +99,7 @@ export class HangUpSearch {
   }
 }
 
-// Properties are left out: the same answer to the same request has other times in them.
+// Properties are left out: they contain times, which differ between equal answers to the same request.
 function identity({ topic, payload }: OutgoingMessage): string {
   return `${topic} ${hash('sha1', payload)}`
 }

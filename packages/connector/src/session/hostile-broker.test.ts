@@ -1,4 +1,4 @@
-// Control packets from a broker that violate the specification in one field each, on real sockets.
+// Control packets from a broker, on real sockets. Each packet violates the specification in one field.
 import { afterEach, expect, test } from 'vitest'
 import { bytes, startSession, ScriptedBroker, type TestSession } from './testing/scripted-broker.ts'
 
@@ -46,7 +46,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
   ['bytes after its properties', '20 04 00 00 00 99', /CONNACK has more bytes after its properties/],
   ['bytes after its return code', '20 03 00 00 00', /CONNACK has more bytes after its return code/, 4],
   [
-    'no properties, like a broker of MQTT 3.1.1',
+    'no properties, as from an MQTT 3.1.1 broker',
     '20 02 00 00',
     /responded in MQTT 3\.1\.1.*broker\.mqttVersion: 3\.1\.1/,
   ],
@@ -74,7 +74,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
   ['two reason codes', '90 05 ff ff 00 01 01', /2 reason codes for 1 filters/],
   ['a QoS above the requested one', '90 04 ff ff 00 02', /0x2 for a subscription with QoS 1/],
   ['a reason code of another packet', '90 04 ff ff 00 11', /0x11 for a subscription with QoS 1/],
-  ['a reason code of MQTT 5', '90 03 ff ff 87', /0x87 for a subscription/, 4],
+  ['an MQTT 5 reason code', '90 03 ff ff 87', /0x87 for a subscription/, 4],
   ['a Subscription Identifier', '90 06 ff ff 02 0b 05 01', /SUBACK with property 0xb/],
   ['reserved flags in its fixed header', '92 04 ff ff 00 01', /reserved flags/],
 ])('rejects SUBACK with %s, and does not become ready', async (_what, suback, reason, version) => {
@@ -99,7 +99,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
     /DISCONNECT with property 0x11/,
   ],
   ['a DISCONNECT with bytes after its properties', 'e0 03 8b 00 00', /DISCONNECT has more bytes after/],
-  ['a DISCONNECT', 'e0 00', /which a server of MQTT 3\.1\.1 never sends/, 4],
+  ['a DISCONNECT', 'e0 00', /which an MQTT 3\.1\.1 server never sends/, 4],
   ['an AUTH', 'f0 02 00 00', /packet type 15, which no client expects/],
   ['a PUBREL', '62 02 00 01', /packet type 6, which no client expects/],
 ])('rejects %s', async (_what, after, reason, version) => {
@@ -136,7 +136,7 @@ test.each<[string, string, object]>([
   ['a Remaining Length with one byte more than needed', '30 84 00 00 01 61 00', { topic: 'a' }],
   ['U+FFFD itself', '30 06 00 03 ef bf bd 00', { topic: '\uFFFD' }],
   ['characters of two to four bytes', '30 0d 00 0a c3 a4 e2 82 ac f0 9f 8c b1 61 00', { topic: 'ä€🌱a' }],
-  ['a byte order mark, which stays', '30 07 00 04 ef bb bf 61 00', { topic: '\uFEFFa' }],
+  ['a byte order mark, which is kept', '30 07 00 04 ef bb bf 61 00', { topic: '\uFEFFa' }],
 ])('delivers PUBLISH with %s', async (_what, after, expected) => {
   const testSession = await connect({ after })
   await testSession.until(() => testSession.deliveries.length > 0 || testSession.errors.length > 0)
@@ -144,7 +144,7 @@ test.each<[string, string, object]>([
   expect(testSession.errors).toEqual([])
 })
 
-test('tolerates a PUBACK for no publish in flight, and undefined reason codes', async () => {
+test('tolerates a PUBACK without a publish in flight, and undefined reason codes', async () => {
   const testSession = await connect({ after: '40 02 12 34 40 04 12 34 55 00 30 04 00 01 61 00' })
   await testSession.until(() => testSession.deliveries.length > 0 || testSession.errors.length > 0)
   expect(testSession.errors).toEqual([])
@@ -159,7 +159,7 @@ test.each([
   expect(message).toContain(`The broker refused the connection (${reason})`)
 })
 
-test('recognizes a broker of MQTT 3.1.1 that refuses MQTT 5 with its own CONNACK', async () => {
+test('recognizes an MQTT 3.1.1 broker that refuses MQTT 5 with its own CONNACK', async () => {
   const [{ message }] = await errorAfter({ connack: '20 02 00 01' })
   expect(message).toBe(
     'The broker refused the connection (unsupported protocol version, 0x84). Set broker.mqttVersion to 3.1.1 for this broker.',

@@ -1,9 +1,9 @@
 // The publishes that wait for their PUBACK, by Packet Identifier, in the order in which they were sent.
 
 /**
- * Stores entries by Packet Identifier. An array instead of a Map: after many insertions and deletions, V8 links a Map's
- * old tables to its new ones, and deleted entries stay reachable until a full collection. Identifiers are assigned in
- * turn, so their order is the order of sending.
+ * Stores entries by Packet Identifier, in an array instead of a Map: after many insertions and deletions, V8 links a
+ * Map's old tables to its new ones, and deleted entries stay reachable until a full collection. Identifiers are
+ * assigned in turn, so their order is the order of sending.
  */
 export class InFlight<Entry> {
   readonly #idMax: number
@@ -29,7 +29,7 @@ export class InFlight<Entry> {
     do {
       this.#lastId = this.#lastId === this.#idMax ? 1 : this.#lastId + 1
     } while (this.#entries[this.#lastId] !== undefined)
-    // Grows by one element at a time: V8 would turn an array with a hole into a dictionary.
+    // The array grows by one element at a time, because V8 would turn an array with a hole into a dictionary.
     while (this.#entries.length < this.#lastId) this.#entries.push(undefined)
     this.#entries[this.#lastId] = entry
     this.#size += 1

@@ -1,13 +1,13 @@
 // Sends PINGREQ and detects a broker that has stopped sending (MQTT 5 §3.1.2.10).
 
-/** The actions of keep-alive on its connection. */
+/** Actions of keep-alive on the connection. */
 export interface KeepAliveLink {
   ping(): void
-  /** The broker has sent nothing for one and a half times the Keep Alive. */
+  /** Called when the broker has sent nothing for 1.5 times the Keep Alive interval. */
   silent(silentMs: number): void
 }
 
-/** Watches one connection. A Keep Alive of 0 seconds turns it off. */
+/** Watches one connection. Does nothing if the Keep Alive is 0 seconds. */
 export class KeepAlive {
   readonly #timer: NodeJS.Timeout | undefined
   #lastReceivedMs = performance.now()
@@ -19,8 +19,8 @@ export class KeepAlive {
     // Pings at half the interval even while other packets are sent: the response shows that the broker still reads.
     this.#timer = setInterval(() => {
       const silentMs = performance.now() - this.#lastReceivedMs
-      // After a freeze of this process (SIGSTOP, a suspended machine) the first check would see a long silence that the
-      // freeze caused: it gets one more interval.
+      // If this process was frozen (SIGSTOP, a suspended machine), the first check measures a long silence that the
+      // freeze caused, so the broker gets one more interval.
       if (silentMs > intervalMs * 1.5 && this.#lastSilentMs > intervalMs * 0.5) link.silent(silentMs)
       else link.ping()
       this.#lastSilentMs = silentMs

@@ -96,7 +96,7 @@ test.each([
     const [first] = await before.flush()
     outbox.acknowledged(first!.messageId!, 0)
     outbox.disconnected()
-    // Disconnected again before all old messages are resent.
+    // The connection ends again before all old messages are resent.
     const between = connection({ receiveMaximum: 3 })
     outbox.connected(between.link, isPresent)
     const [second] = await between.flush()
@@ -123,7 +123,7 @@ test('keeps the order if the identifier of an old publish lies between those of 
   outbox.publish(message('old'), () => {})
   const [answered] = await before.flush()
   outbox.acknowledged(answered!.messageId!, 0)
-  // Uses all 65,534 identifiers once.
+  // These publishes use all 65,534 identifiers once.
   for (let count = 0; count < 65_533; count++) {
     outbox.publish(message('t'), () => {})
     if (count % 5_000 !== 0 && count < 65_531) continue

@@ -8,7 +8,7 @@ import { DUP, encodePublish, publishPacketBytes, type OutgoingMessage } from './
 interface Entry extends Suspect {
   readonly done: (result: PublishResult) => void
   packetId: number
-  /** Grows with each message that is sent for the first time. */
+  /** Position among all messages, in the order in which they were first sent. */
   turn: number
 }
 
@@ -16,20 +16,22 @@ interface Entry extends Suspect {
 export interface OutboxLink {
   readonly writer: PacketWriter
   readonly protocolVersion: 4 | 5
-  /** From CONNACK, bytes. */
+  /** The broker's Maximum Packet Size in bytes. */
   readonly maximumPacketSize: number
-  /** From CONNACK: QoS 1 publishes that may be unacknowledged at once (MQTT 5 §4.9). */
+  /**
+   * The broker's Receive Maximum: number of QoS 1 publishes that may be unacknowledged at the same time (MQTT 5 §4.9).
+   */
   readonly receiveMaximum: number
-  /** From CONNACK. */
+  /** The broker's Maximum QoS. */
   readonly maximumQoS: 0 | 1 | 2
-  /** From CONNACK; if false, everything is sent with Retain 0 (MQTT-3.2.2-14). */
+  /** The broker's Retain Available; if false, everything is sent with Retain 0 (MQTT-3.2.2-14). */
   readonly retainAvailable: boolean
 }
 
 // 65,535 is reserved for SUBSCRIBE and UNSUBSCRIBE, which share the identifiers (MQTT 5 §2.2.1).
 const PUBLISH_ID_MAX = 0xfffe
 
-// The largest Remaining Length, and the fixed header in front of it.
+// The largest Remaining Length. With its fixed header a packet could have 5 bytes more, which are not used.
 const MQTT_PACKET_BYTES_MAX = 268_435_455
 // More than the topic and properties of a reply can need.
 const HEADER_BYTES_MAX = 256 * 1024
@@ -38,13 +40,14 @@ const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 
 /**
  * Owns the Packet Identifiers of our publishes. Messages are sent in the order of the calls, across connections as
- * well: the parts of an answer must not overtake each other. Bounded by its callers: `limits.bytesInFlightMax` bounds
- * the answers, and model cards and status messages are few.
+ * well, because the parts of an answer must not overtake each other. The number of messages is bounded by the callers:
+ * `limits.bytesInFlightMax` bounds the answers, and model cards and status messages are few.
  */
 export class Outbox {
   #link: OutboxLink | undefined
   readonly #inFlight = new InFlight<Entry>(PUBLISH_ID_MAX)
-  // In flight on a resumed session, but not resent yet, because of the limit on publishes in flight.
+  // Publishes in flight on a resumed session that have not been resent yet, because of the limit on publishes in
+  // flight.
   readonly #toResend = new Set<Entry>()
   readonly #search = new HangUpSearch()
   #isClosed = false
@@ -52,17 +55,17 @@ export class Outbox {
   #waitingHead = 0
   #turn = 0
 
-  /** Publishes that the broker has not acknowledged yet. */
+  /** Number of publishes that the broker has not acknowledged yet. */
   get pending(): number {
     return this.#inFlight.size + this.#waiting.length - this.#waitingHead
   }
 
-  /** The same publish was in flight when each of the last two connections ended soon: it may be the cause. */
+  /** Whether the last two connections ended soon with the same publish in flight, which may be the cause. */
   get isSuspicious(): boolean {
     return this.#search.isSuspicious
   }
 
-  /** Sends now, or as soon as the connection and the broker's Receive Maximum allow it. `done` is called once. */
+  /** Sends the message at once, or when the connection and the broker's Receive Maximum allow it. Calls `done` once. */
   publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
     if (this.#isClosed) return done({ kind: 'closed' })
     const link = this.#link
@@ -75,8 +78,8 @@ export class Outbox {
   }
 
   /**
-   * A connection is up. Unacknowledged messages are sent first: on a resumed session with DUP and the old identifier
-   * (MQTT 5 §4.4), on a new session as new messages.
+   * Starts to send on a new connection. Unacknowledged messages are sent first: on a resumed session with DUP and the
+   * old identifier (MQTT 5 §4.4), on a new session as new messages.
    */
   connected(link: OutboxLink, sessionPresent: boolean): void {
     this.#link = link
@@ -93,7 +96,7 @@ export class Outbox {
     this.#drainWaiting()
   }
 
-  /** The connection has ended; all unacknowledged messages are kept for the next one. */
+  /** Handles the end of the connection; all unacknowledged messages are kept for the next one. */
   disconnected(): void {
     if (this.#link === undefined) return
     this.#link = undefined
@@ -103,7 +106,9 @@ export class Outbox {
     if (found !== undefined) this.#end(found, { kind: 'undeliverable' })
   }
 
-  /** Handles a PUBACK. Returns false for an identifier that is not in flight (a protocol error of the broker). */
+  /**
+   * Handles a PUBACK. Returns false for an identifier that is not in flight, which is a protocol error by the broker.
+   */
   acknowledged(packetId: number, reasonCode: number): boolean {
     const entry = this.#inFlight.get(packetId)
     if (entry === undefined) return false
@@ -131,7 +136,8 @@ export class Outbox {
     for (const entry of left) entry.done({ kind: 'closed' })
   }
 
-  // MQTT 5 §4.4: with DUP and the old identifier, in the old order. The Receive Maximum may be smaller than before.
+  // Resends publishes with DUP and the old identifier, in the old order (MQTT 5 §4.4). The Receive Maximum may be
+  // smaller than before.
   #resend(link: OutboxLink): void {
     let sent = this.#inFlight.size - this.#toResend.size
     for (const entry of this.#toResend) {
@@ -147,7 +153,7 @@ export class Outbox {
     return this.#inFlight.size >= Math.min(this.#sendMax(link), PUBLISH_ID_MAX)
   }
 
-  // How many publishes may be in flight now.
+  // Returns how many publishes may be in flight now.
   #sendMax(link: OutboxLink): number {
     return Math.min(link.receiveMaximum, this.#search.inFlightMax)
   }
@@ -156,7 +162,7 @@ export class Outbox {
     const link = this.#link
     while (link !== undefined && this.#waitingHead < this.#waiting.length && !this.#isFull(link)) {
       const entry = this.#waiting[this.#waitingHead]!
-      // Cleared now, not with its block: the message may be large.
+      // The place is cleared now, not with its block, because the message may be large.
       this.#waiting[this.#waitingHead] = undefined
       this.#waitingHead += 1
       this.#send(link, entry)
@@ -185,17 +191,17 @@ export class Outbox {
     return this.#isTooLarge(link, entry) || this.#isGivenUp(entry)
   }
 
-  // Ends a message on which the broker has hung up before.
+  // Ends a message, and returns true, if the broker has hung up on it before.
   #isGivenUp(entry: Entry): boolean {
     if (!this.#search.isGivenUp(entry.message)) return false
     this.#end(entry, { kind: 'undeliverable' })
     return true
   }
 
-  // Ends a message that is too large for the broker or for MQTT (MQTT 5 §2.1.4).
+  // Ends a message, and returns true, if it is too large for the broker or for MQTT (MQTT 5 §2.1.4).
   #isTooLarge(link: OutboxLink, entry: Entry): boolean {
     const packetBytesMax = Math.min(link.maximumPacketSize, MQTT_PACKET_BYTES_MAX)
-    // Topic and properties are bounded: the exact size matters only if the payload comes near the limit.
+    // The size of topic and properties is bounded: the exact size matters only if the payload comes near the limit.
     if (entry.message.payload.length < packetBytesMax - HEADER_BYTES_MAX) return false
     const packetBytes = publishPacketBytes(entry.message, link.protocolVersion)
     if (packetBytes <= packetBytesMax) return false

@@ -8,7 +8,7 @@ const SLAB_BYTES = 64 * 1024
  * per turn flushes: replies to requests that arrived together are sent together.
  */
 export class PacketWriter {
-  /** The slab of the last `reserve`. */
+  /** The slab in which the last `reserve` reserved bytes. */
   memory: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
   readonly #socket: Duplex
   #from = 0
@@ -21,7 +21,7 @@ export class PacketWriter {
     this.#socket = socket
   }
 
-  /** Reserves `bytes` in `memory` and returns their offset. They must be filled before the turn ends. */
+  /** Reserves `bytes` in `memory` and returns their offset. The caller must fill them before the turn ends. */
   reserve(bytes: number): number {
     if (this.#to + bytes > this.memory.length) {
       this.#cut()
@@ -34,14 +34,16 @@ export class PacketWriter {
     return at
   }
 
-  /** Sends bytes without copying them, after everything reserved before. They must not change until written. */
+  /**
+   * Sends bytes without copying them, after everything reserved before. They must not change until they are written.
+   */
   append(bytes: Uint8Array): void {
     this.#cut()
     this.#pieces.push(bytes)
     this.#schedule()
   }
 
-  /** PUBACK with reason code 0: four bytes in both versions (MQTT 5 §3.4.2.1). */
+  /** Writes PUBACK with reason code 0: four bytes in both versions (MQTT 5 §3.4.2.1). */
   puback(packetId: number): void {
     const at = this.reserve(4)
     const out = this.memory
@@ -51,7 +53,7 @@ export class PacketWriter {
     out[at + 3] = packetId & 0xff
   }
 
-  /** Bytes that the operating system has not accepted yet. */
+  /** Number of bytes that the operating system has not accepted yet. */
   get backlogBytes(): number {
     return this.#socket.writableLength
   }

@@ -6,8 +6,8 @@ import type { Frame } from './frame-reader.ts'
 import { MalformedPacket, shown } from './malformed.ts'
 
 /**
- * A PUBLISH as the broker sent it. Not whole if the packet was larger than the reader's limit: then the payload was
- * discarded, and possibly the properties. The Packet Identifier is 0 with QoS 0.
+ * A PUBLISH as the broker sent it. `isWhole` is false if the packet was larger than the reader's limit: its payload was
+ * discarded, and its properties may be missing too. The Packet Identifier is 0 for QoS 0.
  */
 export type ReceivedPublish = Pick<
   Delivery,
@@ -33,18 +33,21 @@ export const NO_PROPERTIES: MessageProperties = Object.freeze({})
 export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPublish {
   const { head, body } = frame
   const qos = (head >> 1) & 3
-  if (qos === 3) throw new MalformedPacket('PUBLISH with QoS 3 (MQTT 5 §3.3.1.2)')
+  if (qos === 3) throw new MalformedPacket('The broker sent PUBLISH with QoS 3 (MQTT 5 §3.3.1.2)')
   const isWhole = body.length === frame.bodyBytes
   const topicEnd = stringEnd(body, 0)
   const topic = readText(body, 0, topicEnd)
   if (topic.length === 0)
-    throw new MalformedPacket('PUBLISH without a topic name; the connector allows no topic aliases')
+    throw new MalformedPacket(
+      'The broker sent PUBLISH without a topic name; the connector allows no topic aliases',
+    )
   let offset = topicEnd
   let packetId = 0
   if (qos > 0) {
     if (offset + 2 > body.length) throw new MalformedPacket('PUBLISH ends before its Packet Identifier')
     packetId = body.readUInt16BE(offset)
-    if (packetId === 0) throw new MalformedPacket('PUBLISH with Packet Identifier 0 (MQTT 5 §2.2.1)')
+    if (packetId === 0)
+      throw new MalformedPacket('The broker sent PUBLISH with Packet Identifier 0 (MQTT 5 §2.2.1)')
     offset += 2
   }
   let properties = NO_PROPERTIES
@@ -55,7 +58,7 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     offset = start + length
     propertyBytes = length
     if (offset > frame.bodyBytes) throw new MalformedPacket('PUBLISH properties run past the packet')
-    // Properties of a truncated packet may be unknown; it is rejected as too large anyway.
+    // The properties of a truncated packet may be missing; the request is rejected as too large anyway.
     if (length > 0 && offset <= body.length) properties = propertiesOf(topic, body, start, offset)
   }
   return {
@@ -72,13 +75,13 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
   }
 }
 
-// The receive buffer is reused for the next bytes: the payload must be copied once to be kept.
+// The receive buffer is reused for the next bytes, so the payload must be copied once to be kept.
 function payloadOf(frame: Frame, offset: number): Buffer {
   const view = frame.body.subarray(offset)
   return frame.isOwned ? view : Buffer.from(view)
 }
 
-// The topic identifies the client with which the operator must start.
+// Adds the topic to errors: it identifies the client that the operator must examine first.
 function propertiesOf(topic: string, body: Buffer, start: number, end: number): MessageProperties {
   try {
     return readProperties(body, start, end)
@@ -97,7 +100,7 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
     const id = body[offset++]!
     if (id !== 0x26 && id !== 0x0b) {
       if ((seen & (1 << (id & 31))) !== 0)
-        throw new MalformedPacket(`PUBLISH with property 0x${id.toString(16)} twice`)
+        throw new MalformedPacket(`The property 0x${id.toString(16)} appears twice`)
       seen |= 1 << (id & 31)
     }
     switch (id) {
@@ -124,20 +127,22 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
       }
       case 0x09: {
         const to = stringEnd(body, offset, end)
-        // A copy: Correlation Data outlives the receive buffer, and a view would keep all of that buffer in memory.
+        // Copied, because Correlation Data outlives the receive buffer, and a view would keep the whole buffer in
+        // memory.
         properties.correlationData = Buffer.from(body.subarray(offset + 2, to))
         offset = to
         break
       }
       case 0x0b: {
         const identifier = readVariableByteInteger(body, offset, end)
-        if (identifier === 0) throw new MalformedPacket('PUBLISH with Subscription Identifier 0 (§3.3.2.3.8)')
+        if (identifier === 0)
+          throw new MalformedPacket('Subscription Identifier 0 is not allowed (§3.3.2.3.8)')
         offset += sizeOfVariableByteInteger(identifier)
         break
       }
       case 0x23:
         throw new MalformedPacket(
-          'PUBLISH with a Topic Alias, although the connector allows none (MQTT 5 §3.3.2.3.4)',
+          'The packet has a Topic Alias, although the connector allows none (MQTT 5 §3.3.2.3.4)',
         )
       case 0x26: {
         const nameEnd = stringEnd(body, offset, end)
@@ -148,7 +153,9 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
         break
       }
       default:
-        throw new MalformedPacket(`PUBLISH with unknown property 0x${id.toString(16)} (MQTT 5 §2.2.2.2)`)
+        throw new MalformedPacket(
+          `The property 0x${id.toString(16)} is not allowed in PUBLISH (MQTT 5 table 2-4)`,
+        )
     }
   }
   return properties

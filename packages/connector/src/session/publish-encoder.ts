@@ -15,7 +15,9 @@ export interface OutgoingMessage {
 // Payloads up to this size are copied next to their header; larger ones are written without a copy.
 const COPIED_PAYLOAD_BYTES_MAX = 2048
 
-/** Size of the whole packet in bytes, for comparison with the broker's Maximum Packet Size (§3.1.2.11.4). */
+/**
+ * Returns the size of the whole packet in bytes, for comparison with the broker's Maximum Packet Size (§3.1.2.11.4).
+ */
 export function publishPacketBytes(message: OutgoingMessage, protocolVersion: 4 | 5): number {
   const remaining = remainingLength(message, protocolVersion, propertiesBytes(message.properties))
   return 1 + sizeOfVariableByteInteger(remaining) + remaining

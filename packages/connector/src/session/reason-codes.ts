@@ -64,7 +64,7 @@ const STATUS_TOPIC =
 
 type Remedies = Readonly<Record<number, string>>
 
-// §3.2.2.2
+// Remedies for CONNACK (§3.2.2.2).
 const CONNACK: Remedies = {
   0x80: LOG,
   0x81: REPORT,
@@ -89,7 +89,7 @@ const CONNACK: Remedies = {
   0x9f: LATER,
 }
 
-// §3.14.2.1
+// Remedies for DISCONNECT (§3.14.2.1).
 const DISCONNECT: Remedies = {
   0x00: LATER,
   0x04: LATER,
@@ -124,7 +124,7 @@ const DISCONNECT: Remedies = {
 
 const READ = "Grant the connector's user read access"
 
-// §3.9.3, §3.11.3
+// Remedies for SUBACK and UNSUBACK (§3.9.3, §3.11.3).
 const SUBSCRIPTION: Remedies = {
   0x80: `${READ}, or check the broker's log.`,
   0x83: LOG,
@@ -139,10 +139,10 @@ const SUBSCRIPTION: Remedies = {
 
 const WRITE = "Grant the connector's user write access to it"
 
-// §3.4.2.1
+// Remedies for PUBACK (§3.4.2.1).
 const PUBACK: Remedies = {
   0x80: `${WRITE}, or check the broker's log.`,
-  // Mosquitto's message_size_limit.
+  // Sent by Mosquitto because of its message_size_limit.
   0x83: "The message may be too large for the broker; see the broker's log.",
   0x87: `${WRITE}.`,
   0x90: 'Check `root` and `name`.',
@@ -156,12 +156,12 @@ const REMEDIES = { CONNACK, DISCONNECT, SUBACK: SUBSCRIPTION, UNSUBACK: SUBSCRIP
 /** A packet with reason codes. */
 export type ReasonCarrier = keyof typeof REMEDIES
 
-/** The name of a code with its number, such as `not authorized, 0x87`. */
+/** Returns the name of a code with its number, such as `not authorized, 0x87`. */
 export function reasonName(code: number): string {
   return `${NAMES[code] ?? 'a reason code that MQTT 5 does not define'}, ${hex(code)}`
 }
 
-/** The remedy for a reason code: one or two sentences. */
+/** Returns the remedy for a reason code: one or two sentences. */
 export function remedyOf(packet: ReasonCarrier, code: number): string {
   return REMEDIES[packet][code] ?? `MQTT 5 does not allow this code in ${packet}. ${LOG}`
 }

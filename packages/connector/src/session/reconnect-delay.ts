@@ -1,4 +1,4 @@
-// How long to wait before the next connection attempt: exponential, capped, full jitter.
+// Computes how long to wait before the next connection attempt: exponential back-off with a cap and full jitter.
 
 /** The bounds of the waits, in milliseconds. */
 export interface ReconnectBounds {
@@ -7,8 +7,9 @@ export interface ReconnectBounds {
 }
 
 /**
- * Full jitter prevents a fleet of connectors from reconnecting at the same moment after a broker restart.
- * `attempt` counts from 0. The first attempt after a connection that worked waits at most `minMs`.
+ * Returns the wait in milliseconds. Full jitter prevents a fleet of connectors from reconnecting at the same moment
+ * after a broker restart. `attempt` counts from 0. The first attempt after a connection that worked waits at most
+ * `minMs`.
  */
 export function reconnectDelayMs(attempt: number, bounds: ReconnectBounds, random: () => number): number {
   const ceiling = Math.min(bounds.maxMs, bounds.minMs * 2 ** Math.min(attempt, 30))

@@ -42,7 +42,7 @@ test('starts the wait again when the connection is lost again', () => {
   expect(redelivery.pending).toBeDefined()
 })
 
-test('ends the wait for good on close', async () => {
+test('ends the wait permanently on close', async () => {
   redelivery.disconnected()
   const { pending } = redelivery
   redelivery.close()
@@ -51,7 +51,7 @@ test('ends the wait for good on close', async () => {
   await pending
 })
 
-test('waits without a connection only up to the limit', async () => {
+test('waits only up to the limit while there is no connection', async () => {
   redelivery = new Redelivery(5_000)
   redelivery.disconnected()
   const { pending } = redelivery

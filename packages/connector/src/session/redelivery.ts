@@ -10,7 +10,7 @@ export class Redelivery {
   #end: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #lossTimer: NodeJS.Timeout | undefined
-  // Given up since the last connection.
+  // Whether the wait has been given up since the last connection.
   #isGivenUp = false
   #isClosed = false
 
@@ -24,7 +24,7 @@ export class Redelivery {
     return this.#pending
   }
 
-  /** The connection has ended, or an attempt has failed. */
+  /** Handles the end of a connection, or a failed attempt. */
   disconnected(): void {
     clearTimeout(this.#timer)
     if (this.#pending !== undefined || this.#isGivenUp || this.#isClosed) return
@@ -33,7 +33,7 @@ export class Redelivery {
       this.#lossTimer = setTimeout(() => this.#giveUp(), this.#lossMaxMs).unref()
   }
 
-  /** A new connection is up. After a discarded session nothing is redelivered. */
+  /** Handles a new connection. A broker that has discarded the session redelivers nothing. */
   connected(sessionPresent: boolean): void {
     clearTimeout(this.#timer)
     this.#isGivenUp = false
@@ -41,7 +41,7 @@ export class Redelivery {
     this.#timer = setTimeout(() => this.#ended(), REDELIVERED_AFTER_MS).unref()
   }
 
-  /** No further connection will follow. */
+  /** Ends the wait: no further connection will follow. */
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)

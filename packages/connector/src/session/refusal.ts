@@ -8,9 +8,9 @@ import { reasonName, remedyOf, type ReasonCarrier } from './reason-codes.ts'
 /** The reason why a connection could not be established or was ended, for the operator. */
 export class SessionRefusal extends Error {
   override readonly name = 'SessionRefusal'
-  /** The reason code on the wire; for MQTT 3.1.1 the MQTT 5 code with the same meaning. */
+  /** The reason code that the broker sent; for MQTT 3.1.1 the equivalent MQTT 5 code. */
   readonly reasonCode: number
-  /** The packet with the refusal; undefined if we refuse the broker for a missing feature. */
+  /** The packet with the refusal; undefined if we refuse the broker because of a missing feature. */
   readonly packet: ReasonCarrier | undefined
 
   constructor(message: string, reasonCode: number, packet?: ReasonCarrier) {
@@ -20,10 +20,10 @@ export class SessionRefusal extends Error {
   }
 }
 
-// MQTT 3.1.1 §3.2.2.3 return codes, as the MQTT 5 reason codes that mean the same.
+// Maps the MQTT 3.1.1 return codes (§3.2.2.3) to the equivalent MQTT 5 reason codes.
 const FROM_V311: Readonly<Record<number, number>> = { 1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87 }
 
-/** The error for a CONNACK that is not a success. */
+/** Returns the error for a CONNACK that is not a success. */
 export function connackRefusal({ reasonCode, isV311, properties }: Connack): SessionRefusal {
   const code = isV311 ? (FROM_V311[reasonCode] ?? reasonCode) : reasonCode
   return new SessionRefusal(
@@ -33,7 +33,7 @@ export function connackRefusal({ reasonCode, isV311, properties }: Connack): Ses
   )
 }
 
-/** The error for a DISCONNECT that the broker sent. */
+/** Returns the error for a DISCONNECT that the broker sent. */
 export function disconnectRefusal({ reasonCode, properties }: Disconnect): SessionRefusal {
   return new SessionRefusal(
     `The broker ended the connection (${reasonName(reasonCode)})${details(properties)}. ${remedyOf('DISCONNECT', reasonCode)}`,
@@ -42,7 +42,7 @@ export function disconnectRefusal({ reasonCode, properties }: Disconnect): Sessi
   )
 }
 
-/** The error for a broker that lacks a feature that our subscriptions need; without them nothing is received. */
+/** Returns the error for a broker that lacks a feature our subscriptions need; undefined if it has all of them. */
 export function featureRefusal(
   limits: BrokerLimits,
   share: string | undefined,
@@ -57,16 +57,16 @@ export function featureRefusal(
 // MQTT 5 §3.2.2.3.11, §3.2.2.3.13: the broker would end the connection after such a SUBSCRIBE.
 function lacks(code: number): SessionRefusal {
   return new SessionRefusal(
-    `The broker does not support the subscriptions of the connector (${reasonName(code)}). ${remedyOf('SUBACK', code)}`,
+    `The broker does not support the connector's subscriptions (${reasonName(code)}). ${remedyOf('SUBACK', code)}`,
     code,
   )
 }
 
-/** The error for a subscription that was not granted with QoS 1. */
+/** Returns the error for a subscription that was not granted with QoS 1. */
 export function subscribeRefusal(filter: string, code: number): SessionRefusal {
   const what =
     code === 0
-      ? 'granted only QoS 0, with which requests would be lost'
+      ? 'granted only QoS 0, which would lose requests'
       : `refused the subscription (${reasonName(code)})`
   const remedy = code === 0 ? remedyOf('CONNACK', 0x9b) : remedyOf('SUBACK', code)
   const plain = filter.replace(/^\$share\/[^/]+\//, '')
@@ -77,7 +77,7 @@ export function subscribeRefusal(filter: string, code: number): SessionRefusal {
   )
 }
 
-/** The error for a refused UNSUBSCRIBE. */
+/** Returns the error for a refused UNSUBSCRIBE. */
 export function unsubscribeRefusal(filter: string, code: number): SessionRefusal {
   return new SessionRefusal(
     `The broker refused to unsubscribe from "${filter}" (${reasonName(code)}).`,
@@ -86,12 +86,12 @@ export function unsubscribeRefusal(filter: string, code: number): SessionRefusal
   )
 }
 
-/** The log text for a publish that the broker refused. */
+/** Returns the log text for a publish that the broker refused. */
 export function publishRefusal(topic: string, code: number): string {
   return `The broker refused a publish to "${topic}" (${reasonName(code)}). ${remedyOf('PUBACK', code)}`
 }
 
-// Text from the broker in a log line: limited in length, on one line.
+// Formats text from the broker for a log line, limited in length and on one line.
 function details({ reasonString = '', serverReference = '' }: ControlProperties): string {
   const parts = [
     ...(reasonString === '' ? [] : [`its reason: "${shown(reasonString)}"`]),

@@ -4,19 +4,22 @@ import { SessionRefusal } from './refusal.ts'
 // Retain not supported (MQTT 5 §3.2.2.2, §3.14.2.1).
 const RETAIN_NOT_SUPPORTED = 0x9a
 
-/** Lives as long as the session. Requests are answered with or without retained messages. */
+/** Tracks for one session whether the broker accepts retained messages. Requests are answered in either case. */
 export class Retention {
   // `in the Will`: the last CONNACK did not allow retained messages. `sent`: CONNACK allowed them, but the broker ended
   // the connection over a retained publish.
   #refused: 'nothing' | 'in the Will' | 'sent' = 'nothing'
   #hasWarned = false
 
-  /** For CONNECT: a broker without retained messages refuses a retained Will (MQTT-3.2.2-13). */
+  /**
+   * Whether the Will in CONNECT is retained: a broker that does not support retained messages rejects a retained Will
+   * (MQTT-3.2.2-13).
+   */
   get isInWill(): boolean {
     return this.#refused === 'nothing'
   }
 
-  /** CONNACK with success. Returns whether publishes may be retained on this connection (MQTT-3.2.2-14). */
+  /** Handles a successful CONNACK. Returns whether publishes may be retained on this connection (MQTT-3.2.2-14). */
   connected(retainAvailable: boolean): boolean {
     if (this.#refused !== 'sent') this.#refused = retainAvailable ? 'nothing' : 'in the Will'
     if (this.isInWill) this.#hasWarned = false
@@ -24,8 +27,8 @@ export class Retention {
   }
 
   /**
-   * The connection has ended. Returns true if the next attempt may follow at once, because its CONNECT will ask for
-   * less.
+   * Handles the end of a connection. Returns true if the next attempt may follow at once, because it will not use the
+   * refused feature.
    */
   ended(reason: Error): boolean {
     if (!(reason instanceof SessionRefusal) || reason.reasonCode !== RETAIN_NOT_SUPPORTED) return false
@@ -34,7 +37,7 @@ export class Retention {
     return isNews
   }
 
-  /** Whether the operator must be warned now: once, until retained messages are available again. */
+  /** Returns whether the operator must be warned now: once, until retained messages are available again. */
   mustWarn(): boolean {
     const hasWarned = this.#hasWarned
     this.#hasWarned = !this.isInWill

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 
-// Number of takeovers if each connector reconnects after its pause (after 100 ms if there is none).
+// Returns the number of takeovers if each connector reconnects after its pause (after 100 ms if there is none).
 function takeoversWithin(limitMs: number): number {
   const pair = [new Rivalry(), new Rivalry()]
   let takeovers = 0
@@ -21,7 +21,7 @@ test('limits two connectors with one client identifier to 12 takeovers in the fi
   expect(takeoversWithin(600_000) - takeoversWithin(60_000)).toBeLessThanOrEqual(20)
 })
 
-test('does not suspect a rival when a broker restarts and refuses for a moment', () => {
+test('does not suspect a rival when a broker restarts and refuses connections for a moment', () => {
   const rivalry = new Rivalry()
   for (let restart = 0; restart < 50; restart++) {
     expect(rivalry.ended(100, true)).toBe(0)

@@ -1,4 +1,4 @@
-// Detects another client that keeps taking over the session, where the broker gives no reason for closing.
+// Detects another client that keeps taking over the session, if the broker gives no reason for closing connections.
 
 // A connection that ends this soon after it became ready counts as brief.
 const BRIEF_MS = 5_000
@@ -9,9 +9,9 @@ const DELAY_MAX_MS = 30_000
 
 /**
  * Detects a second client with the same client identifier. Mosquitto up to 2.0, and every broker with MQTT 3.1.1,
- * closes the older of the two connections without a reason. The pattern is then: each new connection is accepted
- * immediately and closed soon after. An unstable network causes resets or silence instead, and a restarting broker
- * refuses connections for a moment.
+ * closes the older of the two connections without a reason. Each new connection is then accepted immediately and closed
+ * soon after. An unstable network causes resets or silence instead, and a restarting broker refuses connections for a
+ * moment.
  */
 export class Rivalry {
   #inARow = 0
@@ -39,7 +39,7 @@ export class Rivalry {
     return this.#delayMs
   }
 
-  /** Number of consecutive connections that ended this way. */
+  /** Number of consecutive connections that were closed soon after they became ready. */
   get inARow(): number {
     return this.#inARow
   }

@@ -8,15 +8,18 @@ import type { ReconnectBounds } from './reconnect-delay.ts'
 /** The options of a session. */
 export interface SessionOptions extends DialTarget {
   readonly protocolVersion: 4 | 5
-  /** Must stay the same across restarts: the broker stores the session under it. */
+  /** The client identifier. It must stay the same across restarts, because the broker stores the session under it. */
   readonly clientId: string
   readonly username?: string | undefined
-  /** Read for every connection, so that a rotated password is picked up. @throws when it cannot be read. */
+  /** Called for every connection, so that a rotated password is picked up. @throws if the password cannot be read. */
   readonly password: () => string | undefined
   readonly keepAliveSeconds: number
   readonly connectTimeoutMs: number
   readonly sessionExpirySeconds: number
-  /** Requests that may be unacknowledged at the same time. Above half of the Packet Identifiers only with `strict`. */
+  /**
+   * Number of requests that may be unacknowledged at the same time. Without `strict`, at most half of the Packet
+   * Identifiers are used.
+   */
   readonly receiveMaximum: number
   readonly reconnect: ReconnectBounds
   readonly ackOrder: AckOrderKind
@@ -24,9 +27,9 @@ export interface SessionOptions extends DialTarget {
   readonly ackHoldMaxMs: number
   /** Topic filters of the requests; `setFilters` replaces them. */
   readonly filters: readonly string[]
-  /** Filters that every connector subscribes to without sharing, even where `filters` are shared. */
+  /** Filters that every connector subscribes to without sharing, even if `filters` are shared. */
   readonly ownFilters?: readonly string[]
-  /** Those of `ownFilters` for which the broker must send retained messages. @default none */
+  /** The subset of `ownFilters` for which the broker must send retained messages. @default none */
   readonly retainedFilters?: readonly string[]
   /** Name of the shared subscription; undefined if there is only one connector. */
   readonly share?: string | undefined
@@ -37,12 +40,11 @@ export interface SessionOptions extends DialTarget {
    */
   readonly keeper?: Keeper
   /**
-   * Milliseconds after a lost connection during which its requests may still be redelivered: their replies wait that
-   * long.
+   * How long the requests of a lost connection may still be redelivered, in milliseconds: their replies wait that long.
    * @default until the next connection, because without one no reply can be published
    */
   readonly redeliveryMaxMs?: number
-  /** Bytes of the largest packet body that is kept whole; called for every packet. */
+  /** Size of the largest packet body that is kept whole, in bytes; called for every packet. */
   readonly frameBytesMax: () => number
   /** The Will for a connection with this birth time (milliseconds since the epoch). @default no Will */
   readonly will?: (bornAtMs: number) => { readonly topic: string; readonly payload: string }
@@ -51,13 +53,13 @@ export interface SessionOptions extends DialTarget {
   /** Opens a byte stream to the broker. @default TCP, TLS or WebSocket, depending on the URL */
   readonly dial?: (target: DialTarget, signal: AbortSignal) => Promise<ByteStream>
   /**
-   * Only for simulated brokers, which have few Packet Identifiers.
-   * @default the 65,535 of MQTT; a request gives up its identifier half-way through them
+   * Set only for simulated brokers, which have few Packet Identifiers.
+   * @default MQTT's 65,535; a request gives up its identifier halfway through them
    */
   readonly identifiers?: Identifiers
 }
 
-/** A condition that the operator must know about while the session keeps running. */
+/** A problem that is reported to the operator while the session keeps running. */
 export interface SessionWarning {
   readonly event:
     | 'ack_order_strict'
@@ -73,14 +75,17 @@ export interface SessionWarning {
 /** Receives the events of a session. */
 export interface SessionListener {
   delivered(delivery: ReceivedDelivery): void
-  /** Connected and subscribed. `isLost`: the broker discarded an earlier session, and its queued requests are gone. */
+  /**
+   * Called when connected and subscribed. `isLost`: the broker discarded an earlier session, and its queued requests
+   * are gone.
+   */
   ready(news: {
     readonly limits: BrokerLimits
     readonly bornAtMs: number
     readonly isLost: boolean
     readonly filters: readonly string[]
   }): void
-  /** The connection ended or could not be established; the next attempt follows after `retryInMs`. */
+  /** Called when the connection ended or could not be established; the next attempt follows after `retryInMs`. */
   unavailable(news: { readonly error: Error; readonly retryInMs: number }): void
   warned?(warning: SessionWarning): void
 }

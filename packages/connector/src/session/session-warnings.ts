@@ -1,8 +1,8 @@
-// The texts of the warnings about a broker while the session keeps running.
+// The texts of warnings about a broker; the session keeps running.
 import type { ReceivedDelivery } from './delivery.ts'
 import type { SessionWarning } from './session-options.ts'
 
-/** `symptom` completes the sentence "it …": what the broker did. */
+/** `symptom` completes a sentence that begins with "it": what the broker did. */
 export function insistsOnOrder(url: string, symptom: string): SessionWarning {
   return {
     event: 'ack_order_strict',
@@ -14,11 +14,11 @@ export function heldBack(url: string, { topic, receivedAtMs }: ReceivedDelivery)
   const seconds = Math.round((performance.now() - receivedAtMs) / 1000)
   return {
     event: 'intake_held_back',
-    message: `A request on "${topic}" has been running for ${seconds} s and could not be put in safekeeping, and the broker at ${url} will soon reuse its Packet Identifier: no request is acknowledged until it is answered. Give each model with long calls its own session: models.NAME.lane: true.`,
+    message: `A request on "${topic}" has been running for ${seconds} s and could not be put in safekeeping, and the broker at ${url} will soon reuse its Packet Identifier: no requests are acknowledged until this one is answered. Give each model with long calls its own session: models.NAME.lane: true.`,
   }
 }
 
-/** The broker keeps the session for `givenSeconds` instead of the requested `askedSeconds`. */
+/** `givenSeconds`: how long the broker keeps the session, instead of the requested `askedSeconds`. */
 export function expiryLowered(url: string, givenSeconds: number, askedSeconds: number): SessionWarning {
   return {
     event: 'session_expiry_lowered',
@@ -37,14 +37,14 @@ export function notRetained(url: string): SessionWarning {
 export function unsubscribeRefused(message: string): SessionWarning {
   return {
     event: 'unsubscribe_refused',
-    message: `${message} The connector still receives messages on it, and unsubscribes again on the next connection.`,
+    message: `${message} The connector still receives messages for this filter, and unsubscribes again on the next connection.`,
   }
 }
 
 /** `message` is the text of the refusal; `isOwn`: the filter is not a request filter. */
 export function subscriptionRefused(message: string, isOwn: boolean): SessionWarning {
   const rest = isOwn
-    ? 'Requests are answered, but these messages are not received.'
+    ? 'Requests are answered, but messages for this filter are not received.'
     : 'The other subscriptions remain.'
   return { event: 'subscription_refused', message: `${message} ${rest}` }
 }

@@ -58,17 +58,17 @@ export class MqttSession {
   #connection: Connection | undefined
   #epoch = 0
   #bornAtMs = 0
-  // Attempts since the last connection that lasted.
+  // Number of attempts since the last connection that lasted.
   #attempt = 0
-  // When the current connection became ready.
+  // Time at which the current connection became ready.
   #readyAtMs: number | undefined
   readonly #rivalry = new Rivalry()
   readonly #redelivery: Redelivery
   #isReady = false
   #isTaking = true
-  // Whether the broker's session holds our subscriptions, according to this process.
+  // Whether the broker's session has our subscriptions, as far as this process has recorded.
   #isSubscribed = false
-  // The broker discarded an earlier session; reported once, with the next `ready`.
+  // Whether the broker discarded an earlier session; reported once, with the next `ready`.
   #isLost = false
   #running: Promise<void> | undefined
 
@@ -96,12 +96,12 @@ export class MqttSession {
     return this.#isReady
   }
 
-  /** Deliveries of the current connection that are not acknowledged yet. */
+  /** Number of deliveries of the current connection that are not acknowledged yet. */
   get unacknowledged(): number {
     return this.#connection?.ackOrder.pending ?? 0
   }
 
-  /** Publishes of ours that the broker has not acknowledged yet. */
+  /** Number of our publishes that the broker has not acknowledged yet. */
   get unpublished(): number {
     return this.#outbox.pending
   }
@@ -111,14 +111,16 @@ export class MqttSession {
     this.#running ??= this.#run()
   }
 
-  /** Resolves when the broker has acknowledged or refused the message, or cannot accept it. Never rejects. */
+  /**
+   * Publishes a message. Resolves when the broker has acknowledged or refused it, or cannot accept it. Never rejects.
+   */
   publish(message: OutgoingMessage): Promise<PublishResult> {
     return new Promise((resolve) => this.#outbox.publish(message, resolve))
   }
 
   /**
-   * First half of a drain: no new request is passed on. With a shared subscription the other members take over. Without
-   * one the subscription stays, and the broker keeps new requests for the next start.
+   * First half of a drain: no new request is passed on. With a shared subscription the other members take over.
+   * Otherwise the subscription stays, and the broker keeps new requests for the next start.
    */
   async stopTaking(): Promise<void> {
     // A request that arrives before UNSUBACK is ours: after a scale-down no other connector would receive it.
@@ -135,19 +137,21 @@ export class MqttSession {
 
   /**
    * Replaces the topic filters of the requests on the current connection; requests in flight are not affected. Resolves
-   * when the broker has granted these filters or those of a later call; while disconnected, that is after reconnecting.
-   * @throws SessionRefusal when the broker refused one; the session keeps the others.
+   * when the broker has granted these filters or those of a later call; if the session is disconnected, this happens
+   * after it reconnects.
+   * @throws SessionRefusal if the broker refused one; the session keeps the others.
    */
   setFilters(filters: readonly string[]): Promise<void> {
     return this.#subscriptions.set(filters)
   }
 
   /**
-   * Reconnects with a birth later than `bornAtMs`, so that messages of an earlier process do not look newer than ours.
+   * Reconnects with a birth time later than `bornAtMs`, so that messages of an earlier process do not look newer than
+   * ours.
    */
   beBornAfter(bornAtMs: number): void {
     this.#bornAtMs = Math.max(this.#bornAtMs, bornAtMs)
-    this.#reconnect('because the clock is behind the last birth of a connector with this name')
+    this.#reconnect('because the clock is behind the last birth time of a connector with this name')
   }
 
   /** Second half of a drain: disconnects. Unacknowledged deliveries are redelivered after the next start. */
@@ -179,14 +183,14 @@ export class MqttSession {
       const { error: explained, retryInMs } = this.#judge(error, lastedMs)
       this.#attempt += 1
       this.#listener.unavailable({ error: explained, retryInMs })
-      // Rejects only when the session is closed; the loop condition handles that.
+      // `sleep` rejects only when the session is closed; the loop condition handles that.
       await sleep(retryInMs, undefined, { signal }).catch(() => {})
     }
   }
 
   // Returns the error to report, and how long to wait before reconnecting.
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
-    // A publish that stays in flight may be why the broker hangs up: the outbox finds out by reconnecting.
+    // The broker may be hanging up because of a publish that stays in flight: the outbox finds out by reconnecting.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
     if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
@@ -217,7 +221,7 @@ export class MqttSession {
   async #connectOnce(): Promise<Error> {
     const { url, connectTimeoutMs } = this.#options
     const attempt = new AbortController()
-    // Covers everything up to SUBACK, which clears it.
+    // Limits the time from here to SUBACK, which clears the timer.
     const late = setTimeout(
       () => attempt.abort(new Error(`No usable session with ${url} within ${connectTimeoutMs} ms.`)),
       connectTimeoutMs,
@@ -249,7 +253,7 @@ export class MqttSession {
 
   #open(socket: ByteStream, password: string | undefined, subscribed: () => void): Connection {
     const options = this.#options
-    // If the clock was set back, a newer birth must still not look older than the last one.
+    // Each birth time is later than the one before, even if the clock was set back.
     this.#bornAtMs = Math.max(Date.now(), this.#bornAtMs + 1)
     const bornAtMs = this.#bornAtMs
     const listener: ConnectionListener = {
@@ -317,7 +321,7 @@ export class MqttSession {
       this.#tolerance.redelivered(delivery.dup)
       this.#connection?.ackOrder.hold(this.#holdMaxMs)
     }
-    // During a drain no new request is started, but a redelivered one may be in flight: its reply must not be lost.
+    // During a drain no new request is started. A redelivered request may be in flight, and its reply must not be lost.
     if (this.#isTaking || (delivery.dup && !this.#stop.signal.aborted)) this.#listener.delivered(delivery)
     else delivery.release()
   }
@@ -359,7 +363,7 @@ export class MqttSession {
       )
   }
 
-  // Each connection may be to another node of a cluster; the same value is reported once.
+  // Each connection may reach another node of a cluster, so an unchanged value is reported only once.
   #expires(seconds: number): void {
     const { url, sessionExpirySeconds: asked } = this.#options
     if (seconds < asked && seconds !== this.#sessionExpirySeconds)
@@ -372,7 +376,8 @@ export class MqttSession {
   }
 }
 
-// Whether our packets may be why the broker ended the connection: it did so without a reason, or for a protocol error.
+// Returns whether our packets may have made the broker end the connection: it gave no reason, or reported a protocol
+// error.
 function isByBroker(reason: Error): boolean {
   if (reason instanceof SessionRefusal) return reason.reasonCode >= 0x80 && reason.reasonCode <= 0x83
   const { code } = reason as { code?: string }

@@ -88,7 +88,7 @@ test('subscribes to a filter of retained messages again on a resumed session', a
   expect(await subscriptions.connected(broker, RESUMED)).toBe(true)
   await subscriptions.set(['a'])
   expect(broker.asked).toEqual(['+a,own,status', '+status'])
-  // QoS 0 is enough for it.
+  // QoS 0 is enough for this filter.
   expect(reported).toEqual([])
 })
 
@@ -101,7 +101,7 @@ test('subscribes to the new filters before it unsubscribes from the old ones', a
   expect(subscriptions.names).toEqual(['b', 'c'])
 })
 
-test('has one call in flight at a time, and the newest list wins', async () => {
+test('has one call in flight at a time, and applies the newest list', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   broker.isHolding = true
@@ -121,7 +121,7 @@ test.each([
   ['resumed', RESUMED],
   ['lost', NEW],
 ])(
-  'repeats a change on the next connection if the first one ended before it was granted: session %s',
+  'repeats a change on the next connection if the connection ended before the change was granted: session %s',
   async (_what, given) => {
     const { subscriptions, broker } = arrange()
     await subscriptions.connected(broker, NEW)
@@ -158,7 +158,7 @@ test.each([NOT_AUTHORIZED, 0])(
 )
 
 test.each([NOT_AUTHORIZED, 0])(
-  'reports a filter that is refused at run time with %i, and keeps the others',
+  'reports a filter that is refused at run time with reason code %i, and keeps the others',
   async (code) => {
     const { subscriptions, broker, reported } = arrange()
     await subscriptions.connected(broker, NEW)
@@ -166,7 +166,7 @@ test.each([NOT_AUTHORIZED, 0])(
     await expect(subscriptions.set(['a', 'b', 'c'])).rejects.toThrow('"b"')
     expect([...broker.held].toSorted()).toEqual(['a', 'c', 'own'])
     expect(reported).toEqual([['b', false]])
-    // A new connection tries it again, and continues without it.
+    // On a new connection the filter is requested again; the session continues without it.
     subscriptions.disconnected()
     expect(await subscriptions.connected(broker, NEW)).toBe(true)
     expect(reported).toEqual([['b', false]])
@@ -176,7 +176,7 @@ test.each([NOT_AUTHORIZED, 0])(
   },
 )
 
-test('needs a filter that was granted once until it is removed from the list', async () => {
+test('needs a filter that has been granted until it is removed from the list', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   await subscriptions.set(['a', 'b'])
@@ -226,7 +226,7 @@ test('reports a refused UNSUBSCRIBE once, and repeats it on the next connection'
   await subscriptions.set(['a', 'c'])
   expect(broker.asked).toEqual(['+a,b,own', '-b', '+c'])
   expect(kept).toEqual(['The broker refused to unsubscribe from "b" (not authorized, 0x87).'])
-  // Wanted again: the broker still has the subscription.
+  // The filter is wanted again, and the broker still has the subscription.
   await subscriptions.set(['a', 'b', 'c'])
   await subscriptions.set(['a', 'c'])
   expect(broker.asked).toHaveLength(3)

@@ -3,15 +3,17 @@ import { subscribeRefusal, unsubscribeRefusal, type SessionRefusal } from './ref
 
 /** The options of the subscriptions. */
 export interface SubscriptionOptions {
-  /** Topic filters of requests; shared where `share` is set. */
+  /** Topic filters of the requests; shared if `share` is set. */
   readonly filters: readonly string[]
   /** Topic filters that every connector subscribes to without sharing. */
   readonly ownFilters: readonly string[]
   /** Name of the shared subscription. */
   readonly share: string | undefined
-  /** A filter was refused, and the session continues without it. Called once for each filter until it is granted. */
+  /**
+   * Called when a filter was refused and the session continues without it; once for each filter until it is granted.
+   */
   refused(refusal: SessionRefusal, isOwn: boolean): void
-  /** The broker refused an UNSUBSCRIBE, which is repeated on the next connection. */
+  /** Called when the broker refused an UNSUBSCRIBE, which is repeated on the next connection. */
   kept(refusal: SessionRefusal): void
 }
 
@@ -19,9 +21,9 @@ export interface SubscriptionOptions {
 export interface SubscriptionLink {
   /** Topic filters whose retained messages are wanted on each connection, with QoS 0. @default none */
   readonly retainedFilters?: readonly string[] | undefined
-  /** Returns the reason codes; fewer than filters when the connection ended. */
+  /** Returns the reason codes; fewer than filters if the connection ended. */
   subscribe(filters: readonly string[]): Promise<readonly number[]>
-  /** Returns the reason codes; none when the connection ended. */
+  /** Returns the reason codes; none if the connection ended. */
   unsubscribe(filters: readonly string[]): Promise<readonly number[]>
 }
 
@@ -35,14 +37,14 @@ interface Waiter {
 export class Subscriptions {
   readonly #options: SubscriptionOptions
   #filters: readonly string[]
-  // Filters that the session needs: the initial ones, and those that were granted once.
+  // Filters that the session needs: the initial ones, and those that the broker has granted before.
   readonly #vital: Set<string>
-  // The subscriptions of the broker's session, with `$share` prefix, as far as this process knows.
+  // The subscriptions of the broker's session, with `$share` prefix, as far as this process has recorded.
   readonly #granted = new Set<string>()
-  // Refused on this connection and for the current list: not repeated automatically.
+  // Filters that were refused on this connection for the current list; they are not requested again automatically.
   readonly #refused = new Map<string, SessionRefusal>()
   readonly #reported = new Set<string>()
-  // No longer wanted, but the broker refused to unsubscribe; for this connection.
+  // Unwanted filters from which the broker refused to unsubscribe on this connection.
   readonly #kept = new Set<string>()
   readonly #isShared: boolean
   readonly #waiters: Waiter[] = []
@@ -65,9 +67,10 @@ export class Subscriptions {
   }
 
   /**
-   * A connection is up. Returns undefined if the broker's session already has all wanted subscriptions. Otherwise the
-   * promise resolves with true when it does, and with false if the connection ends first.
-   * @throws SessionRefusal of a filter that the session needs, by rejection.
+   * Updates the subscriptions on a new connection. Returns undefined if the broker's session already has all wanted
+   * subscriptions. Otherwise the promise resolves with true when it has them, and with false if the connection ends
+   * first.
+   * @throws SessionRefusal, by rejection, if the broker refuses a filter that the session needs.
    */
   connected(link: SubscriptionLink, sessionPresent: boolean): Promise<boolean> | undefined {
     this.#link = link
@@ -88,7 +91,7 @@ export class Subscriptions {
     return this.#work(link, true)
   }
 
-  /** The connection has ended. */
+  /** Handles the end of the connection. */
   disconnected(): void {
     this.#link = undefined
     this.#isWorking = false
@@ -97,7 +100,8 @@ export class Subscriptions {
   /**
    * Replaces the request filters, now or on the next connection. Resolves when the broker's session is subscribed to
    * them, or to a later list.
-   * @throws SessionRefusal when the broker refused one of them; the session keeps the others. Error when it was closed.
+   * @throws SessionRefusal if the broker refused one of them; the session keeps the others.
+   * @throws Error if the session was closed.
    */
   async set(filters: readonly string[]): Promise<void> {
     if (this.#isClosed) throw closed()
@@ -134,7 +138,7 @@ export class Subscriptions {
     this.#isWorking = true
     while (link === this.#link) {
       const missing = this.#missing()
-      // SUBSCRIBE before UNSUBSCRIBE, so that no message is missed in between.
+      // SUBSCRIBE is sent before UNSUBSCRIBE, so that no message is missed in between.
       const surplus = missing.length > 0 ? [] : this.#surplus()
       if (missing.length > 0) {
         const codes = await link.subscribe(missing)
@@ -156,7 +160,8 @@ export class Subscriptions {
   #judge(name: string, code: number, isFirst: boolean): void {
     const isOwn = this.#options.ownFilters.includes(name)
     const filter = this.#filters.find((filter) => this.#nameOf(filter) === name)
-    // With QoS 0 a request could be lost. On an own filter it is enough: the next message replaces a lost one.
+    // With QoS 0 a request could be lost. For one of `ownFilters` QoS 0 is enough: the next message replaces a lost
+    // one.
     if (code === 1 || (isOwn && code === 0)) {
       this.#granted.add(name)
       this.#reported.delete(name)
@@ -173,7 +178,7 @@ export class Subscriptions {
     this.#options.refused(refusal, isOwn)
   }
 
-  // MQTT 5 §2.4: below 0x80 is a success; 0x11 = no subscription existed.
+  // MQTT 5 §2.4: codes below 0x80 are successes; 0x11 means that no subscription existed.
   #unsubscribed(name: string, code: number): void {
     if (code < 0x80) {
       this.#granted.delete(name)

@@ -1,4 +1,4 @@
-// Error texts for a port that does not match the URL: real servers, each with a different fault.
+// Errors for a port that does not match the URL: real servers, each with a different fault.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
@@ -69,7 +69,7 @@ test('names both host names and broker.tls.serverName for a certificate of anoth
   expect(reason).toMatch(/another host name \(.*localhost.*DNS:other\.example\).*broker\.tls\.serverName/)
 })
 
-test.each(['mqtts', 'wss'])('recognizes a plain HTTP port behind %s', async (scheme) => {
+test.each(['mqtts', 'wss'])('recognizes a plain HTTP port in a URL with the scheme %s', async (scheme) => {
   const reason = await reasonOf(scheme, createHttpServer())
   expect(reason).toMatch(/^The broker does not speak TLS on this port.*Check the port/)
   expect(reason).not.toMatch(/certificate|SSL routines/)
@@ -88,27 +88,27 @@ test('suggests broker.tls.certFile when the broker requires a client certificate
   expect(reason).toMatch(/client certificate.*broker\.tls\.certFile/)
 })
 
-test('recognizes a plain HTTP port behind mqtt', async () => {
+test('recognizes a plain HTTP port in an mqtt URL', async () => {
   expect(await reasonOf('mqtt', createHttpServer())).toMatch(/speaks HTTP.*ws:\/\//)
 })
 
-test('recognizes a TLS port behind mqtt, whether it sends an alert or only hangs up', async () => {
+test('recognizes a TLS port in an mqtt URL, whether the server sends an alert or only hangs up', async () => {
   const alert = mute().on('connection', (socket) => socket.write(Buffer.from('15030100020246', 'hex')))
   expect(await reasonOf('mqtt', alert)).toMatch(/speaks TLS.*mqtts:\/\//)
   expect(await reasonOf('mqtt', createTlsServer(LOCALHOST))).toMatch(/before CONNACK.*mqtts:\/\//)
 })
 
-test('recognizes a port with another protocol behind mqtt', async () => {
+test('recognizes a port with another protocol in an mqtt URL', async () => {
   const ssh = mute().on('connection', (socket) => socket.write('SSH-2.0-OpenSSH_9.6\r\n'))
   expect(await reasonOf('mqtt', ssh)).toMatch(/does not speak MQTT.*"SSH-2\.0-OpenSSH_9\.6/)
 })
 
-test('recognizes an MQTT port behind ws', async () => {
+test('recognizes an MQTT port in a ws URL', async () => {
   const broker = mute().on('connection', (socket) => socket.write(Buffer.from([0x20, 2, 0, 1])))
   expect(await reasonOf('ws', broker)).toMatch(/does not speak HTTP.*mqtt:\/\//)
 })
 
-test('recognizes a web server without WebSocket behind ws', async () => {
+test('recognizes a web server without WebSocket in a ws URL', async () => {
   const web = createHttpServer((_request, response) => response.writeHead(404).end())
   expect(await reasonOf('ws', web)).toMatch(/404.*path/)
 })

@@ -1,4 +1,4 @@
-// Explains connections that fail because the port speaks another protocol than the one in broker.url.
+// Explains connections that fail because the port does not speak the protocol in broker.url.
 import { explainTls } from '../config/index.ts'
 import { MalformedPacket } from './malformed.ts'
 
@@ -9,7 +9,8 @@ const TLS_HANDSHAKE = 0x16
 const CONNACK = 2
 
 /**
- * @throws MalformedPacket when the first bytes are not a CONNACK; the message names their protocol if it is recognized.
+ * Checks the first bytes from the broker.
+ * @throws MalformedPacket if they are not a CONNACK; the message names their protocol if it is recognized.
  */
 export function checkFirstBytes(first: Buffer): void {
   const type = (first[0] ?? 0) >> 4
@@ -21,7 +22,7 @@ export function checkFirstBytes(first: Buffer): void {
       'The port speaks HTTP, not MQTT. Check the port; for MQTT over WebSocket use ws:// in broker.url.',
     )
   }
-  // RFC 8446 §5.1: type and legacy version of a record.
+  // RFC 8446 §5.1: a TLS record begins with its type and legacy version.
   if ((first[0] === TLS_ALERT || first[0] === TLS_HANDSHAKE) && first[1] === 3) {
     throw new MalformedPacket('The port speaks TLS. Use mqtts:// (or wss://) in broker.url.')
   }
