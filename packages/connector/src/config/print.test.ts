@@ -21,7 +21,7 @@ const SMALL: ConfigInput = {
 test('first shows only the options that differ from the defaults, with the password masked', () => {
   const lines = printed(SMALL, { INFERWIRE_BROKER_PASSWORD: 'canary' })
   expect(lines.slice(0, lines.indexOf(''))).toEqual([
-    '# Differs from the defaults',
+    '# Options that differ from the defaults',
     'name: plant-7',
     'broker:',
     '  # password: "***" (from the environment)',
@@ -43,7 +43,7 @@ test('shows the policy after the models, without its defaults, and quotes a name
     limits: { bytesInFlightMax: 100_000_000 },
   })
   expect(lines.slice(0, lines.indexOf(''))).toEqual([
-    '# Differs from the defaults',
+    '# Options that differ from the defaults',
     'models:',
     '  "yes":',
     '    url: http://h',
@@ -80,7 +80,7 @@ test('shows the value of a default that depends on other options, and words for 
 })
 
 test('prints an empty map when nothing differs from the defaults', () => {
-  expect(printed({}).slice(0, 3)).toEqual(['# Nothing differs from the defaults', '{}', ''])
+  expect(printed({}).slice(0, 3)).toEqual(['# No option differs from the defaults', '{}', ''])
 })
 
 test('prints the defaults of models once, however many models there are', () => {

@@ -71,7 +71,9 @@ function differencesText(config: ConnectorConfig, defaults: Defaults, options: r
     broker.commentBefore = ` password: "${MASK}" (from the environment)`
   }
   const title =
-    Object.keys(different).length === 0 ? 'Nothing differs from the defaults' : 'Differs from the defaults'
+    Object.keys(different).length === 0
+      ? 'No option differs from the defaults'
+      : 'Options that differ from the defaults'
   return `# ${title}\n${document.toString({ lineWidth: 0 })}`
 }
 

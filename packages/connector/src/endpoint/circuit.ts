@@ -231,7 +231,7 @@ export class Circuit {
     figures.circuitOpens += 1
     log.warn(
       { event: 'circuit_opened', model, url, code, ...(detail === undefined ? {} : { detail }), failures },
-      `Circuit of model "${model}" opened: its server failed ${failures} times in a row. ${message} Requests are answered with circuit_open until a probe succeeds.`,
+      `The circuit of model "${model}" opened: its server failed ${failures} times in a row. ${message} Requests are answered with circuit_open until a probe succeeds.`,
     )
   }
 
@@ -243,7 +243,7 @@ export class Circuit {
     const openForMs = Math.round(nowMs - this.#openedAtMs)
     log.info(
       { event: 'circuit_closed', model, url, openForMs, reason: 'a request was answered' },
-      `Circuit of model "${model}" closed: its server answers again.`,
+      `The circuit of model "${model}" closed: its server answers again.`,
     )
     this.#report(true)
   }
