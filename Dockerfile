@@ -1,6 +1,6 @@
-# The connector as an image: `inferwire` from its packed npm packages, without what only `inferwire dev` needs.
+# Builds the connector's image: `inferwire` from its packed npm packages, without those that only `inferwire dev` needs.
 #   docker build -t inferwire:0.1.0 .
-# What is tested of it, and what is not: docs/guides/kubernetes.md.
+# docs/guides/kubernetes.md describes which parts are tested.
 
 FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /build
@@ -14,7 +14,7 @@ RUN node scripts/image.mjs packs image
 RUN cd image && npm sbom --sbom-format=cyclonedx > sbom.cdx.json
 
 FROM node:24.21.0-bookworm-slim
-# Nothing is installed in a running container.
+# Removes the package managers: nothing is installed in a running container.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn*
 LABEL org.opencontainers.image.title="inferwire" \
       org.opencontainers.image.description="KServe inference over MQTT" \

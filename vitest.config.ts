@@ -6,7 +6,8 @@ import { ownNetworkPool } from './conformance/cluster/own-network-pool.ts'
 const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } }
 
 const unit = {
-  testTimeout: 10_000,
+  // Long enough for a machine that compiles a control plane at the same time.
+  testTimeout: 30_000,
   // A thread starts with less CPU time than a process.
   pool: 'threads' as const,
   // Some tests wait: one worker more than there are cores keeps the cores busy. By default vitest uses one less.

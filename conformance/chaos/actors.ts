@@ -1,4 +1,4 @@
-// The processes that a run kills: broker and connector, restarted with the same data, port and name.
+// The processes that a run kills: broker and connector. They restart with the same data, port and name.
 import { spawnSync } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import type { ConfigInput } from '@inferwire/connector'
@@ -9,14 +9,13 @@ import { CLIENT_HEADER, MODELS } from './request-shape.ts'
 /** Name of the connector in its status topic. */
 export const CONNECTOR_NAME = 'chaos'
 
-/** How long an unanswered request may delay the PUBACKs of later requests, in milliseconds: the default. */
+/** How long an unanswered request may delay the PUBACKs of later requests, in milliseconds. The connector's default. */
 export const ACK_HOLD_MAX_MS = 2000
 
 const PLANTED = new URL('planted/register.mjs', import.meta.url).href
 
 /**
- * Saves after every change, the safest setting of Mosquitto 2.0. A kill can still lose messages that it has
- * acknowledged.
+ * Mosquitto saves after every change: its safest setting in 2.0. A kill can still lose acknowledged messages.
  */
 export const BROKER_SETTINGS: readonly string[] = [
   'persistence true',
@@ -36,21 +35,21 @@ export function startBroker(): Promise<Mosquitto> {
   })
 }
 
-/** The version of the running broker, such as `mosquitto version 2.0.11`. Linux. */
+/** Returns the version of the running broker, such as `mosquitto version 2.0.11`. Linux only. */
 export function versionOf(broker: Mosquitto): string {
   const { stdout } = spawnSync(readlinkSync(`/proc/${broker.pid}/exe`), ['-h'], { encoding: 'utf8' })
   return /^mosquitto version \S+/m.exec(stdout)?.[0] ?? 'mosquitto of an unknown version'
 }
 
-/** How to run the connector. */
+/** Options of the connector's process. */
 export interface ConnectorOptions {
   /** Name of a planted bug. @default none */
   readonly plant?: string | undefined
-  /** Whether it looks for poison after an unclean end: redelivered requests then run one by one. */
+  /** Whether the connector looks for poison after a crash: if so, redelivered requests run one by one. */
   readonly looksForPoison: boolean
 }
 
-/** The built connector with the models of the run, with or without a planted bug; not started yet. */
+/** Creates the built connector with the run's models, with or without a planted bug, but does not start it. */
 export function createConnector(
   brokerUrl: string,
   upstreamPort: number,
@@ -68,7 +67,7 @@ function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['
     name: CONNECTOR_NAME,
     broker: {
       url: brokerUrl,
-      // Short, so that some freezes outlast it.
+      // The keep-alive is short, so that some freezes outlast it.
       keepAliveSeconds: 2,
       connectTimeoutMs: 3000,
       sessionExpirySeconds: 3600,
@@ -80,7 +79,7 @@ function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['
         {
           url: `http://127.0.0.1:${upstreamPort}`,
           protocolVersion: protocol,
-          // Longer than any outage, and than a restarted connector needs to run suspects one by one.
+          // Longer than any outage, and longer than a restarted connector takes to run suspects one by one.
           timeoutMs: 12_000,
           passHeaders: [CLIENT_HEADER],
         },

@@ -1,16 +1,16 @@
-// What each kill of the broker lost: Mosquitto acknowledges before it saves.
+// Counts the messages that each kill of the broker lost: Mosquitto acknowledges before it saves.
 import type { FaultRecord } from './ledger.ts'
 
-/** One kill. */
+/** One kill of the broker. */
 export interface BrokerKill {
   readonly startedAtMs: number
-  /** When the broker listened again. */
+  /** When the broker listened again, in milliseconds since the epoch. */
   readonly endedAtMs: number
-  /** Requests of raw clients in flight: the upper bound of its losses. */
+  /** Number of raw clients' requests in flight: the upper bound of the losses. */
   underWay: number
-  /** Of these, never answered because the request was lost. */
+  /** Number of these that were never answered because the request was lost. */
   lostRequests: number
-  /** Of these, never answered because the reply was lost after its PUBACK. */
+  /** Number of these that were never answered because the reply was lost after its PUBACK. */
   lostReplies: number
 }
 
@@ -21,10 +21,10 @@ export interface RequestTimes {
   readonly replyTakenAtMs: number
 }
 
-// A message acknowledged this long before the kill is saved; a PUBACK may be read this long after the kill.
+// A message acknowledged earlier than this before the kill is saved; a PUBACK may be read until this long after it.
 const WINDOW_MS = 1000
 
-/** The kills of a run, in order of time. */
+/** The kills of a run in chronological order. */
 export class BrokerKills {
   readonly all: readonly BrokerKill[]
 
@@ -41,9 +41,9 @@ export class BrokerKills {
       .sort((one, other) => one.startedAtMs - other.startedAtMs)
   }
 
-  /** Counts a request of a raw client at the kills during which it was in flight. `repliedAtMs` 0 = never. */
+  /** Counts a raw client's request for each kill during which it was in flight. `repliedAtMs` 0 = never. */
   pass({ publishedAtMs, pubackAtMs, replyTakenAtMs }: RequestTimes, repliedAtMs: number): void {
-    // A request that is never answered counts as in flight for as long as a kill may explain it.
+    // An unanswered request counts as in flight until the last moment at which a kill can explain the loss.
     const untilMs =
       repliedAtMs === 0 ? Math.max(publishedAtMs, pubackAtMs, replyTakenAtMs) + WINDOW_MS : repliedAtMs
     for (let index = this.#firstEndedAfter(publishedAtMs); index < this.all.length; index++) {
@@ -53,7 +53,7 @@ export class BrokerKills {
     }
   }
 
-  /** Whether a kill explains that the request was never answered; it is then counted for that kill. */
+  /** Returns whether a kill explains that the request was never answered, and counts the loss for that kill. */
   explain({ publishedAtMs, pubackAtMs, replyTakenAtMs }: RequestTimes): boolean {
     for (let index = this.#firstEndedAfter(publishedAtMs); index < this.all.length; index++) {
       const kill = this.all[index]!
@@ -66,12 +66,12 @@ export class BrokerKills {
     return false
   }
 
-  /** Whether the broker was killed in this interval. */
+  /** Returns whether the broker was killed in this interval. */
   isBetween(fromMs: number, untilMs: number): boolean {
     return this.all.some(({ startedAtMs, endedAtMs }) => endedAtMs >= fromMs && startedAtMs <= untilMs)
   }
 
-  // A kill cannot affect messages published after the broker was back.
+  // A kill cannot affect messages published after the broker's restart.
   #firstEndedAfter(atMs: number): number {
     let low = 0
     let high = this.all.length

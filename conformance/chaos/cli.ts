@@ -1,4 +1,4 @@
-// `npm run chaos`: one run from the command line. The exit code is 1 when the run failed.
+// `npm run chaos`: one run from the command line. The exit code is 1 if the run failed.
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { DETECTION_RUN, detectionSchedule } from './detection.ts'
@@ -13,12 +13,12 @@ const USAGE = `npm run chaos -- [options]
   --rate N         maximum requests per second [default: 1000]
   --seed N         seed of the schedule [default: random; it is printed]
   --replay N       the same as --seed
-  --minutes M      stops sending after so many minutes
+  --minutes M      stops sending after M minutes
   --plant NAME     runs a connector with a planted bug (see conformance/rig/planted-bugs.ts)
-  --in-flight N    requests that may be unanswered at the same time [default: 200]
-  --raw N, --sdk N raw and SDK clients, even numbers [default: 40, 4]
+  --in-flight N    maximum number of unanswered requests [default: 200]
+  --raw N, --sdk N numbers of raw and SDK clients, even [default: 40, 4]
   --trusting       runs the connector with poison.enabled: false
-  --detection      the short run in which every planted bug is detected
+  --detection      makes the short run that detects every planted bug
   --shrink         after a failure, searches for a shorter schedule that also fails
   --json FILE      writes the result as JSON`
 
@@ -104,7 +104,7 @@ function run(faultsToRun: readonly Fault[]): Promise<ChaosResult> {
   })
 }
 
-// The options that differ from their defaults, for the command that repeats the run.
+// Returns the options that differ from their defaults, for the command that repeats the run.
 function rest(): string {
   const names = ['minutes', 'plant', 'in-flight', 'raw', 'sdk'] as const
   const given = names.filter((name) => values[name] !== DEFAULTS[name])

@@ -4,7 +4,7 @@ import type { ChaosOptions } from './run.ts'
 
 const SENDING_MS = 14_000
 
-/** One kill or broken connection of the connector every second: the planted bugs are about these faults. */
+/** Kills the connector or breaks its connection every second: the planted bugs appear with these faults. */
 export function detectionSchedule(seed: number): Fault[] {
   return makeSchedule({
     seed,
@@ -22,7 +22,7 @@ export function detectionSchedule(seed: number): Fault[] {
   })
 }
 
-/** The other options of such a run: short, and it stops at the first detection. */
+/** The other options of a detection run, which is short and stops at the first detection. */
 export const DETECTION_RUN: Omit<ChaosOptions, 'schedule' | 'plant'> = {
   requests: 50_000,
   requestsPerSecond: 500,

@@ -1,4 +1,4 @@
-// Executes a schedule: each fault at its time, the faults of one actor one after another.
+// Executes a schedule: each fault happens at its time, but never two faults of one actor at once.
 import type { Mosquitto } from '../fixtures/mosquitto.ts'
 import type { ConnectorProcess } from '../rig/connector-process.ts'
 import type { FaultRecord, Ledger } from './ledger.ts'
@@ -16,12 +16,12 @@ export interface Cast {
   readonly upstreamNetwork: Proxy
 }
 
-// Toxics of a slow network: milliseconds, bytes per second, bytes.
+// Toxics of a slow network, in milliseconds, bytes per second and bytes.
 const LATENCY = { latencyMs: 150, jitterMs: 200 }
 const BANDWIDTH = { bandwidth: 40_000 }
 const SLICER = { sliceBytes: 7 }
 
-/** Runs until the end of the schedule or until it is stopped. */
+/** Runs a schedule until its end or until `stop`. */
 export class FaultRunner {
   readonly #cast: Cast
   readonly #ledger: Ledger
@@ -30,7 +30,7 @@ export class FaultRunner {
   readonly #waiting: FaultRecord[] = []
   #isStopped = false
   #left = 0
-  /** Exits after SIGTERM with a code other than 0, by code, of connectors that had been ready. */
+  /** Number of nonzero exits after SIGTERM for each code. Counts only connectors that had been ready. */
   readonly badExits: Record<string, number> = {}
 
   constructor(cast: Cast, ledger: Ledger) {
@@ -38,7 +38,7 @@ export class FaultRunner {
     this.#ledger = ledger
   }
 
-  /** Faults that have not happened yet. */
+  /** Number of faults that have not happened yet. */
   get left(): number {
     return this.#left
   }
@@ -54,7 +54,7 @@ export class FaultRunner {
     }
   }
 
-  /** To be called at each first reply: recovery ends when a request published after the fault is answered. */
+  /** Call this at each first reply: recovery ends when a request published after the fault is answered. */
   replied(atMs: number, publishedAtMs: number): void {
     if (this.#waiting.length === 0) return
     for (let index = this.#waiting.length - 1; index >= 0; index--) {
@@ -65,7 +65,7 @@ export class FaultRunner {
     }
   }
 
-  /** Starts no further faults; resolves when all programs run again and all networks are without toxics. */
+  /** Starts no further faults; resolves when all programs run again and no network has a toxic. */
   async stop(): Promise<void> {
     this.#isStopped = true
     for (const timer of this.#timers) clearTimeout(timer)
@@ -100,7 +100,7 @@ export class FaultRunner {
         await connector.end('SIGKILL')
         return connector.start()
       case 'connector-term': {
-        // A process that is still loading dies of the signal; it had accepted no request.
+        // The signal kills a process that is still loading; that process has not accepted any request.
         const { wasReady } = connector
         const code = await connector.end('SIGTERM')
         if (code !== 0 && wasReady) this.badExits[String(code)] = (this.badExits[String(code)] ?? 0) + 1

@@ -1,5 +1,5 @@
-// The ledger of a run: what was published, acknowledged, answered and called. Typed arrays with 60 bytes per request
-// keep a million requests small.
+// The ledger of a run: all publishes, acknowledgements, replies and model calls. Typed arrays store a million requests
+// in 60 bytes each.
 import type { PartMark } from '../checkers/part-order.ts'
 
 /** Milliseconds since the epoch; 0 = never. */
@@ -12,55 +12,55 @@ export const KIND = { raw: 0, sdk: 1 } as const
 export interface WrongReply {
   readonly kind: 'crossed' | 'phantom'
   readonly atMs: number
-  /** Number of the request; -1 = none. */
+  /** Number of the request that the reply belongs to; -1 = none. */
   readonly number: number
   readonly what: string
 }
 
-/** An executed fault. Milliseconds since the epoch. */
+/** An executed fault. Its times are in milliseconds since the epoch. */
 export interface FaultRecord {
   readonly kind: string
   readonly startedAtMs: number
   /** When the actor was released or restarted. */
   readonly endedAtMs: number
-  /** From the end to the first answer to a request published after the end; undefined when there was none. */
+  /** Time from the end to the first answer to a request published after the end; undefined if there was none. */
   recoveryMs: number | undefined
 }
 
-// The first ones are enough to diagnose; a broken connector causes one per request.
+// A broken connector causes a wrong reply for each request; the first ones are enough for a diagnosis.
 const WRONG_REPLIES_MAX = 1000
-// Higher part numbers are not distinguished.
+// Higher part numbers are recorded as this number.
 const PARTS_MAX = 0xffff
-// A connector that repeats everything without end must not exhaust the harness's memory.
+// A connector that repeats everything forever must not exhaust the harness's memory.
 const TIMES_MAX = 2_000_000
 
-/** Append-only. Requests are numbered from 0. */
+/** The append-only record of a run. Requests are numbered from 0. */
 export class Ledger {
   readonly capacity: number
   readonly publishedAtMs: Times
   readonly expiresAtMs: Times
-  /** The broker's PUBACK for the request. */
+  /** Time of the broker's PUBACK for the request. */
   readonly pubackAtMs: Times
-  /** The broker's PUBACK for the last reply, when it reached the connector. */
+  /** Time when the broker's PUBACK for the last reply reached the connector. */
   readonly replyTakenAtMs: Times
   readonly repliedAtMs: Times
   readonly kinds: Uint8Array
   readonly pubackCodes: Uint8Array
-  /** Replies received, without the broker's redeliveries (DUP). */
+  /** Number of replies received, without the broker's redeliveries (DUP). */
   readonly replies: Uint8Array
   readonly redelivered: Uint8Array
   /** Index into `outcomes` of the first reply. */
   readonly firstOutcomes: Uint8Array
   readonly calls: Uint8Array
-  /** For an answer in parts: the number of the next part. */
+  /** The number of the next part of a multi-part answer. */
   readonly nextParts: Uint16Array
-  /** For an answer in parts: the number of its final message plus 1; 0 = not received yet. */
+  /** The number of the final message of a multi-part answer, plus 1; 0 = not received yet. */
   readonly endParts: Uint16Array
-  /** When a part of the answer was found missing or beyond the final message. */
+  /** When a part of the answer was missing, or had a higher number than the final message. */
   readonly tornAtMs: Times
   /** 1 = the client's session was lost before the PUBACK. */
   readonly abandoned: Uint8Array
-  /** `200`, or the code of an error. */
+  /** Outcomes: `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
   readonly wrongReplies: WrongReply[] = []
   /** When replies beyond the first arrived, without the broker's redeliveries; milliseconds since the epoch. */
@@ -70,7 +70,7 @@ export class Ledger {
   readonly faults: FaultRecord[] = []
   #count = 0
   answered = 0
-  /** Messages of answers in parts, without the final ones. */
+  /** Number of messages of multi-part answers, without the final ones. */
   parts = 0
   crossed = 0
   phantom = 0
@@ -94,7 +94,7 @@ export class Ledger {
     this.abandoned = new Uint8Array(capacity)
   }
 
-  /** All request numbers are below this. */
+  /** All request numbers are below this number. */
   get count(): number {
     return this.#count
   }
@@ -122,15 +122,15 @@ export class Ledger {
   }
 
   /**
-   * Records a part of an answer, or its final message. Going back is not a fault: QoS 1 may deliver a part twice, also
-   * after the final message, and another process may begin from 0.
+   * Records a part of an answer, or its final message. A lower number than before is not a fault: QoS 1 may deliver a
+   * part twice, even after the final message, and another process may restart from 0.
    */
   part(number: number, { seq, isFinal, isError }: PartMark): void {
     const end = this.endParts[number]!
     const isBeyond = !isFinal && end !== 0 && seq >= end - 1
-    // NaN, a missing number, is never in order.
+    // A missing number is NaN, which is never in order.
     const isInOrder = seq <= this.nextParts[number]!
-    // An error explains an incomplete answer: parts that the broker rejected are missing.
+    // An error explains an incomplete answer: the broker rejected the missing parts.
     if (isError) this.tornAtMs[number] = 0
     else if ((isBeyond || !isInOrder) && this.tornAtMs[number] === 0) this.tornAtMs[number] = Date.now()
     const next = Math.min((seq || 0) + 1, PARTS_MAX)
@@ -142,7 +142,7 @@ export class Ledger {
     this.nextParts[number] = next
   }
 
-  /** Records a complete answer. Returns whether it was the first. */
+  /** Records a complete answer. Returns whether it was the first answer to the request. */
   replied(number: number, outcome: string, isRedelivered: boolean): boolean {
     if (isRedelivered) bump(this.redelivered, number)
     if (this.repliedAtMs[number] !== 0) {
@@ -170,7 +170,7 @@ export class Ledger {
     if (this.wrongReplies.length < WRONG_REPLIES_MAX) this.wrongReplies.push(wrongReply)
   }
 
-  // There are few codes; should a connector invent more than 255, they share the last index.
+  // There are few codes; if a connector sends more than 255, the rest share the last index.
   #indexOf(outcome: string): number {
     const index = this.outcomes.indexOf(outcome)
     if (index !== -1) return index
@@ -179,7 +179,7 @@ export class Ledger {
   }
 }
 
-// Stays at 255 instead of wrapping around.
+// Increments a count, which stays at 255 instead of wrapping around.
 function bump(counts: Uint8Array, number: number): void {
   if (counts[number]! < 255) counts[number]! += 1
 }

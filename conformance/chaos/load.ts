@@ -1,4 +1,4 @@
-// The load of a run: raw MQTT clients and SDK clients in a closed loop; every answer is checked and recorded in the
+// The load of a run: raw MQTT clients and SDK clients in a closed loop. Checks every answer and records it in the
 // ledger.
 import { connect, InferwireError, type Client } from '@inferwire/client'
 import { Load } from '../rig/load.ts'
@@ -24,19 +24,19 @@ export interface ChaosLoadOptions {
   readonly ledger: Ledger
   readonly port: number
   readonly requests: number
-  /** Raw clients and SDK clients; even numbers, they come in pairs. */
+  /** Number of raw clients; `sdkClients` is that of SDK clients. Both are even, because clients come in pairs. */
   readonly rawClients: number
   readonly sdkClients: number
-  /** Requests that may be unanswered at the same time. */
+  /** Maximum number of unanswered requests. */
   readonly inFlightMax: number
 }
 
-// A request that is never answered must not occupy its place forever; it stays in the ledger.
+// A request that is never answered must not count against the maximum forever; it remains in the ledger.
 const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
 const OK = '200'
 
-/** Runs in the process that is never killed. */
+/** Sends the load, from the process that is never killed. */
 export class ChaosLoad {
   readonly #options: ChaosLoadOptions
   readonly #ledger: Ledger
@@ -45,7 +45,7 @@ export class ChaosLoad {
   #oldest = 0
   #writtenOff = 0
   #sdkOpen = 0
-  /** May be changed at any time. */
+  /** Rate of the load; may be changed at any time. */
   requestsPerSecond = 0
   /** Called at each first reply. */
   onFirstReply: (atMs: number, publishedAtMs: number) => void = () => {}
@@ -77,7 +77,7 @@ export class ChaosLoad {
     })
   }
 
-  /** Resolves when all clients are connected and subscribed. */
+  /** Connects the clients; resolves when all are connected and subscribed. */
   async start(): Promise<void> {
     const { rawClients, sdkClients, port } = this.#options
     await this.#load.connect()
@@ -89,7 +89,7 @@ export class ChaosLoad {
     }
   }
 
-  /** Sends until `stop` or the number of requests is reached. */
+  /** Starts to send; ends at `stop`, or when all requests have been sent. */
   begin(): void {
     this.#load.begin()
   }
@@ -103,18 +103,21 @@ export class ChaosLoad {
     return this.#load.isDone
   }
 
-  /** Requests that are not sent yet. */
+  /** Number of requests that are not sent yet. */
   get left(): number {
     return this.#options.requests - this.#load.sent
   }
 
-  /** Unanswered requests, without those that were written off. */
+  /** Number of unanswered requests, without those that were written off. */
   get unanswered(): number {
     this.#writeOff()
     return this.#load.unanswered - this.#writtenOff
   }
 
-  /** Resolves when everything is answered or `isOver`, or no answer has come for `quietMs` and no SDK call is open. */
+  /**
+   * Resolves when everything is answered, when `isOver` returns true, or when no SDK call is open and no answer has
+   * arrived for `quietMs`.
+   */
   async settle(quietMs: number, isOver: () => boolean): Promise<void> {
     const isQuiet = (quietForMs: number): boolean =>
       quietForMs > quietMs && (this.#sdkOpen === 0 || quietForMs > SDK_TIMEOUT_MS)
@@ -149,7 +152,7 @@ export class ChaosLoad {
     })
   }
 
-  // The SDK repeats by itself; a call ends with a reply, an error reply, or its own deadline.
+  // The SDK repeats requests by itself. A call ends with a reply, with an error reply, or at its deadline.
   async #infer(number: number, client: number): Promise<void> {
     const { name, protocol } = modelOf(number)
     this.#ledger.published(number, KIND.sdk, SDK_TIMEOUT_MS / 1000)
@@ -165,7 +168,7 @@ export class ChaosLoad {
       this.#first(number, OK, false)
     } catch (error) {
       if (!(error instanceof InferwireError)) throw error
-      // Cancelled only by our own close: then it stays unanswered.
+      // Only `close` cancels a call, which then remains unanswered.
       if (error.code !== 'cancelled') this.#first(number, error.code, false)
     } finally {
       this.#sdkOpen -= 1
@@ -179,7 +182,7 @@ export class ChaosLoad {
     const isOurs =
       number >= 0 && this.#ledger.publishedAtMs[number]! > 0 && clientOf(number, this.#clients) === client
     if (!isOurs) {
-      const what = `${clientName(client)} received a reply on "${topic}" with Correlation Data ${correlation}, which it never used.`
+      const what = `${clientName(client)} received a reply on "${topic}" with Correlation Data ${correlation}, which this client never used.`
       return this.#ledger.wrongReply({ kind: 'phantom', atMs: Date.now(), number: -1, what })
     }
     if (topic !== `infer/reply/${clientName(client)}/${levelsOf(number)}`) {
@@ -187,7 +190,7 @@ export class ChaosLoad {
       this.#ledger.wrongReply({ kind: 'crossed', atMs: Date.now(), number, what })
     }
     if (mark !== undefined) this.#ledger.part(number, mark)
-    // An answer in parts is complete with its final message.
+    // The final message completes a multi-part answer.
     if (mark?.isFinal === false) return
     const outcome = reply.status === OK ? OK : reply.code || `status ${reply.status}`
     if (outcome === OK && mark === undefined)

@@ -1,5 +1,5 @@
-// The model server of a run, in a process that is never killed: its answers prove which request it saw, and it reports
-// every call.
+// The model server of a run, in a process that is never killed. Its answers prove which request it received, and it
+// reports every call.
 import { after, json, type Answer } from '../rig/answers.ts'
 import { FakeModelServer } from '../rig/model-server.ts'
 import type { ModelServerMood, ModelServerReport } from './model-server.ts'
@@ -38,7 +38,7 @@ function sized(status: number, body: string): Answer {
 function report(): void {
   const message: ModelServerReport = { calls, strangers }
   calls = []
-  // The parent may have ended a moment ago.
+  // The parent process may have just ended.
   if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
 

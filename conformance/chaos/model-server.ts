@@ -1,13 +1,13 @@
-// The model server of a run, as the run controls it.
+// Starts and controls the model server of a run.
 import { ModelServerProcess } from '../rig/model-server-process.ts'
 
-/** `busy` answers 503, `slow` answers later. */
+/** How the model server behaves: `busy` answers 503, `slow` answers late. */
 export type ModelServerMood = 'well' | 'busy' | 'slow'
 
-/** What the process reports: the requests that it was called for since its last report. */
+/** A report of the process: the requests that it was called for since the previous report. */
 export interface ModelServerReport {
   readonly calls: readonly number[]
-  /** Calls so far that belong to no request of this run. */
+  /** Number of calls so far that do not belong to a request of this run. */
   readonly strangers: number
 }
 
@@ -27,7 +27,7 @@ export class ChaosModelServer {
     })
   }
 
-  /** Calls `onCall` with the number of each request that the model was called for. */
+  /** Starts the model server. `onCall` receives the number of the request at each model call. */
   static async start(onCall: (number: number) => void): Promise<ChaosModelServer> {
     return new ChaosModelServer(await ModelServerProcess.startProgram(PROGRAM), onCall)
   }

@@ -22,60 +22,60 @@ export const MODELS: readonly ChaosModel[] = [
 
 const CORRELATION_HEAD = 'c0de'
 const LONG_EXPIRY_SECONDS = 600
-/** One in 64 pairs has this short expiry; it may expire in an outage, which is not a fault. Seconds. */
+/** Expiry of one pair in 64, in seconds: short, so that it may expire in an outage, which is not a fault. */
 const SHORT_EXPIRY_SECONDS = 3
 const PADDING = 'x'.repeat(2048)
 
-/** Index of the client that sends request n; `clients` is an even number. */
+/** Returns the index of the client that sends request n; `clients` is an even number. */
 export function clientOf(number: number, clients: number): number {
   return 2 * ((number >>> 1) % (clients / 2)) + (number & 1)
 }
 
-/** Number of the request that this client sends with the payload of this pair. */
+/** Returns the number of the request that this client sends with this pair's payload. */
 export function numberOf(pair: number, client: number): number {
   return 2 * pair + (client & 1)
 }
 
-/** The `{client}` level of its topics. */
+/** Returns the `{client}` level of the client's topics. */
 export function clientName(client: number): string {
   return `chaos-${client}`
 }
 
-/** The model of a pair of requests. */
+/** Returns the model of a request; both requests of a pair have the same model. */
 export function modelOf(number: number): ChaosModel {
   return MODELS[mixed(number >>> 1) % MODELS.length]!
 }
 
-/** `north/predict` */
+/** Returns the topic levels of a request's model and operation, such as `north/predict`. */
 export function levelsOf(number: number): string {
   const { name, protocol } = modelOf(number)
   return `${name}/${operationOf(protocol)}`
 }
 
-/** The operation of the requests to a model. */
+/** Returns the operation of the requests to a model. */
 export function operationOf(protocol: 'v1' | 'v2'): 'predict' | 'infer' {
   return protocol === 'v1' ? 'predict' : 'infer'
 }
 
-/** Six bytes that identify the pair. */
+/** Returns six bytes that identify the pair. */
 export function correlationOf(number: number): Buffer {
   const bytes = Buffer.from(`${CORRELATION_HEAD}00000000`, 'hex')
   bytes.writeUInt32BE(number >>> 1, 2)
   return bytes
 }
 
-/** The pair that Correlation Data identifies; undefined = not of this run. */
+/** Returns the pair that Correlation Data identifies; undefined = not from this run. */
 export function pairOf(correlation: string): number | undefined {
   if (correlation.length !== 12 || !correlation.startsWith(CORRELATION_HEAD)) return undefined
   return Number.parseInt(correlation.slice(4), 16)
 }
 
-/** Message Expiry Interval in seconds. */
+/** Returns the Message Expiry Interval in seconds. */
 export function expirySecondsOf(number: number): number {
   return (number >>> 1) % 64 === 63 ? SHORT_EXPIRY_SECONDS : LONG_EXPIRY_SECONDS
 }
 
-/** The body of both requests of a pair; every sixteenth is larger than a TCP segment. */
+/** Returns the body of both requests of a pair; every sixteenth body is larger than a TCP segment. */
 export function payloadOf(number: number): string {
   const pair = number >>> 1
   const padding = pair % 16 === 5 ? PADDING : ''
@@ -84,18 +84,18 @@ export function payloadOf(number: number): string {
     : `{"inputs":[{"name":"x","datatype":"INT64","shape":[1],"data":[${pair}]}],"parameters":{"padding":"${padding}"}}`
 }
 
-/** The pair that a body identifies; undefined = not of this run. */
+/** Returns the pair that a body identifies; undefined = not from this run. */
 export function pairInBody(body: string): number | undefined {
   const found = /^\{"(?:instances":\[\[|inputs":.*?"data":\[)(\d+)\]/.exec(body)
   return found === null ? undefined : Number(found[1])
 }
 
-/** How long the model takes, in milliseconds: answers overtake one another. */
+/** Returns the model's response time in milliseconds. It varies, so that answers overtake one another. */
 export function thinkingMs(pair: number): number {
   return mixed(pair * 7 + 1) % 12
 }
 
-/** The model's answer to this body from this client. */
+/** Returns the model's answer to this body from this client. */
 export function answerTo(protocol: 'v1' | 'v2', model: string, client: string, body: string): string {
   const digest = createHash('sha1').update(`${client} ${body}`).digest('hex')
   return protocol === 'v1'
@@ -103,7 +103,7 @@ export function answerTo(protocol: 'v1' | 'v2', model: string, client: string, b
     : `{"model_name":"${model}","outputs":[{"name":"digest","datatype":"BYTES","shape":[1],"data":["${digest}"]}]}`
 }
 
-/** The body of the right answer to request n. */
+/** Returns the body of the correct answer to request n. */
 export function expectedAnswer(number: number, client: number): string {
   const { protocol, name } = modelOf(number)
   return answerTo(protocol, name, clientName(client), payloadOf(number))

@@ -7,7 +7,7 @@ import type { Verdict } from './verdict.ts'
 /** The result of a run. */
 export interface ChaosResult {
   readonly verdict: Verdict
-  /** In addition to the verdict: exits of the connector that the run did not cause. */
+  /** Exits of the connector that the run did not cause; the verdict does not include them. */
   readonly deaths: readonly string[]
   readonly hasFailed: boolean
   readonly faults: FaultSummary
@@ -20,11 +20,11 @@ export interface ChaosResult {
   readonly requestsPerSecond: number
   readonly broker: { readonly version: string; readonly settings: readonly string[] }
   readonly load: LoadFigures
-  /** Share of one core by process, while requests were sent. */
+  /** CPU time of each process while requests were sent, as a share of one core. */
   readonly cpu: Readonly<Record<string, number>>
-  /** Peak of the resident memory by process, in MB (10^6 bytes). */
+  /** Peak resident memory of each process, in MB (10^6 bytes). */
   readonly peakRssMb: Readonly<Record<string, number>>
-  /** Milliseconds from the start of the load to the first detection; undefined when there was none. */
+  /** Milliseconds from the start of the load to the first detection; undefined if there was none. */
   readonly detectedAfterMs: number | undefined
 }
 
@@ -32,7 +32,7 @@ export interface ChaosResult {
 export interface LoadFigures {
   readonly rawClients: number
   readonly sdkClients: number
-  /** Requests that could be unanswered at the same time. */
+  /** Maximum number of unanswered requests. */
   readonly inFlightMax: number
   readonly requestsPerSecondMax: number
   /** Whether the connector looked for poison. */

@@ -24,33 +24,33 @@ import { judge } from './verdict.ts'
 export interface ChaosOptions {
   readonly schedule: readonly Fault[]
   readonly requests: number
-  /** Maximum; lower when the requests would otherwise end before the faults. @default 1000 */
+  /** Maximum rate; the rate is lower if the requests would otherwise end before the faults. @default 1000 */
   readonly requestsPerSecond?: number
   /** Name of a planted bug. @default none */
   readonly plant?: string | undefined
-  /** Whether the connector looks for poison after a kill. @default true, as is its own default */
+  /** Whether the connector looks for poison after a kill. @default true, as in the connector */
   readonly looksForPoison?: boolean
   /** Stops sending after this time, in milliseconds. @default no limit */
   readonly durationMs?: number | undefined
   /** Stops at the first detection. @default false */
   readonly stopWhenDetected?: boolean
-  /** After this time without an answer, the rest counts as unanswered, in milliseconds. @default 15000 */
+  /** After this time without an answer, the open requests count as unanswered, in milliseconds. @default 15000 */
   readonly quietMs?: number
-  /** Even numbers: clients come in pairs. @default 40 */
+  /** Number of raw clients: even, because clients come in pairs. @default 40 */
   readonly rawClients?: number
-  /** @default 4 */
+  /** Number of SDK clients: even. @default 4 */
   readonly sdkClients?: number
-  /** Requests that may be unanswered at the same time. @default 200 */
+  /** Maximum number of unanswered requests. @default 200 */
   readonly inFlightMax?: number
-  /** Called with a line about the progress every 10 s. */
+  /** Called every 10 s with a line that describes the progress. */
   readonly progress?: (line: string) => void
 }
 
-// A fault without load proves little.
+// Minimum rate: a fault without load proves little.
 const RATE_MIN = 50
 const PROGRESS_MS = 10_000
 
-/** Resolves with the result after everything that it started has ended. */
+/** Makes a chaos run. Resolves with the result after all started programs have ended. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { requests, rawClients = 40, sdkClients = 4, inFlightMax = 200, looksForPoison = true } = options
   const rateMax = options.requestsPerSecond ?? 1000
@@ -164,7 +164,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   }
 }
 
-// The request that a reply on the wire belongs to; undefined for the SDK, which makes its own Correlation Data.
+// Returns the request that a reply on the wire belongs to; undefined for an SDK request, whose Correlation Data is the
+// SDK's own.
 function numberOfReply(topic: string, correlation: string, clients: number): number | undefined {
   const pair = pairOf(correlation)
   const client = /^infer\/reply\/chaos-(\d+)\//.exec(topic)?.[1]

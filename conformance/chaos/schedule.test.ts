@@ -1,15 +1,15 @@
-// Tests that a seed determines the schedule, and that a failing schedule can be shortened.
+// Tests that the seed alone determines the schedule, and that a failing schedule can be shortened.
 import { expect, test } from 'vitest'
 import { FAULT_WEIGHTS, makeSchedule, shrinkSchedule, type Fault } from './schedule.ts'
 
 const OPTIONS = { seed: 42, faults: 1000, durationMs: 2_500_000 }
 
-test('is the same for the same seed, and differs for another seed', () => {
+test('creates the same schedule for the same seed, and another schedule for another seed', () => {
   expect(makeSchedule(OPTIONS)).toEqual(makeSchedule(OPTIONS))
   expect(makeSchedule({ ...OPTIONS, seed: 43 })).not.toEqual(makeSchedule(OPTIONS))
 })
 
-test('has the requested number of faults, of every kind, in order of time', () => {
+test('creates the requested number of faults, of every kind, in chronological order', () => {
   const schedule = makeSchedule(OPTIONS)
   const times = schedule.map(({ atMs }) => atMs)
   expect(schedule).toHaveLength(1000)
@@ -19,7 +19,7 @@ test('has the requested number of faults, of every kind, in order of time', () =
   expect(schedule.filter(({ kind }) => kind === 'broker-kill').length).toBeGreaterThan(180)
 })
 
-test('shrinks to the two faults that fail only together', async () => {
+test('shrinks a schedule to the two faults that fail only together', async () => {
   const schedule = makeSchedule({ ...OPTIONS, faults: 40 })
   const faulty = [schedule[7]!, schedule[31]!]
   let runs = 0

@@ -1,16 +1,16 @@
-// Which fault happens when: a list that is derived from a seed.
+// Derives from a seed the list of faults and their times.
 import { Random } from '../fixtures/random.ts'
 
-/** What a fault hits. Faults of one actor follow one another, faults of different actors may overlap. */
+/** The target of a fault. Faults of one actor never overlap, faults of different actors may. */
 export type Actor = 'connector' | 'broker' | 'upstream' | 'connector-network' | 'client-network'
 
-/** The faults, with the relative frequency of each. */
+/** The kinds of fault, with their relative frequencies. */
 export const FAULT_WEIGHTS = {
   'connector-kill': 5,
   'connector-term': 3,
   'connector-stop': 3,
   'broker-term': 2,
-  // At least 200 of 1,000.
+  // At least 200 of 1,000 faults.
   'broker-kill': 11,
   'upstream-kill': 2,
   'upstream-hang': 2,
@@ -40,12 +40,12 @@ export type FaultKind = keyof typeof FAULT_WEIGHTS
 
 /** One fault of a schedule; all times in milliseconds. */
 export interface Fault {
-  /** Since the start of the load. */
+  /** Time since the start of the load. */
   readonly atMs: number
   readonly kind: FaultKind
   /** Duration of the fault. */
   readonly forMs: number
-  /** Bytes after which a connection is reset. */
+  /** Number of bytes after which a connection is reset. */
   readonly bytes: number
 }
 
@@ -53,15 +53,15 @@ export interface Fault {
 export interface ScheduleOptions {
   readonly seed: number
   readonly faults: number
-  /** The faults are spread over this time. */
+  /** Time over which the faults are spread. */
   readonly durationMs: number
-  /** Longest freeze and outage; some must exceed 1.5 times the keep-alive. @default 4000 */
+  /** Maximum duration of freezes and outages; some must exceed 1.5 times the keep-alive. @default 4000 */
   readonly outageMsMax?: number
-  /** @default FAULT_WEIGHTS */
+  /** Relative frequencies of the kinds of fault. @default FAULT_WEIGHTS */
   readonly weights?: Partial<Readonly<Record<FaultKind, number>>>
 }
 
-/** The same options produce the same list, sorted by time. */
+/** Creates a list of faults, sorted by time. The same options produce the same list. */
 export function makeSchedule(options: ScheduleOptions): Fault[] {
   const { seed, faults, durationMs, outageMsMax = 4000, weights = FAULT_WEIGHTS } = options
   const random = new Random(seed)
@@ -69,13 +69,13 @@ export function makeSchedule(options: ScheduleOptions): Fault[] {
   return Array.from({ length: faults }, (_, index) => {
     const kind = random.pickWeighted<FaultKind>(weights as Record<FaultKind, number>)
     const atMs = Math.round((index + random.next()) * spacing)
-    // Mostly short, sometimes long: only long faults would leave no time to work.
+    // Most faults are short, some are long: if all were long, no time would be left for requests.
     const share = random.next() ** 3
     return { atMs, kind, forMs: Math.round(50 + share * (outageMsMax - 50)), bytes: random.between(1, 400) }
   })
 }
 
-/** The actor that a fault hits. */
+/** Returns the actor that a fault hits. */
 export function actorOf(kind: FaultKind): Actor {
   if (kind.startsWith('broker')) return 'broker'
   if (kind.startsWith('upstream')) return 'upstream'
@@ -86,8 +86,8 @@ export function actorOf(kind: FaultKind): Actor {
 }
 
 /**
- * Finds a shorter schedule that still fails: it tries each half, continues with one that fails, and then leaves out one
- * piece after another. `fails` runs a schedule; when it is sometimes wrong, the result is only longer.
+ * Finds a shorter schedule that still fails: tries each half, continues with a half that fails, and then omits one
+ * piece after another. `fails` runs a schedule; if it is sometimes wrong, the result is just longer.
  */
 export async function shrinkSchedule(
   schedule: readonly Fault[],

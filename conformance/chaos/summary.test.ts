@@ -11,7 +11,7 @@ function fault(kind: string, startedAtMs: number, recoveryMs?: number): FaultRec
 
 test('attributes extra calls and replies to the last fault before them', () => {
   const summary = summarizeFaults({
-    // In the order in which they ended.
+    // Sorted by the end of the fault.
     faults: [fault('connector-kill', T), fault('client-cut', T + 2500), fault('connector-stop', T + 2000)],
     extraCallTimes: [T - 1, T + 10, T + 20, T + 2000, T + 2600, T + 60_000],
     duplicateTimes: [T + 30],

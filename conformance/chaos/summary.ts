@@ -1,4 +1,4 @@
-// The figures of a run by kind of fault.
+// Summarizes a run for each kind of fault.
 import type { FaultRecord, Ledger } from './ledger.ts'
 
 /** Time from the end of a fault to the first answer to a request published after it, in milliseconds. */
@@ -12,7 +12,7 @@ export interface Recovery {
 /** The costs of one kind of fault. Extra calls and replies are attributed to the last fault before them. */
 export interface KindFigures {
   readonly faults: number
-  /** Undefined when nothing was answered after any of them. */
+  /** Undefined if no request was answered after any of these faults. */
   readonly recovery: Recovery | undefined
   readonly extraCalls: number
   readonly duplicateReplies: number
@@ -26,13 +26,13 @@ export interface FaultSummary {
   readonly withoutFault: { readonly extraCalls: number; readonly duplicateReplies: number }
 }
 
-/** The parts of the ledger that are counted here. */
+/** The fields of the ledger that the summary uses. */
 export type Costs = Pick<Ledger, 'faults' | 'extraCallTimes' | 'duplicateTimes'>
 
 // Long enough for the longest fault, a restart and the redeliveries after it.
 const CAUSE_WITHIN_MS = 15_000
 
-/** Counts the costs by kind of fault. */
+/** Counts the costs of each kind of fault. */
 export function summarizeFaults({ faults, extraCallTimes, duplicateTimes }: Costs): FaultSummary {
   const inOrder = faults.toSorted((one, other) => one.startedAtMs - other.startedAtMs)
   const extraCalls = countByCause(inOrder, extraCallTimes)
@@ -58,12 +58,12 @@ export function summarizeFaults({ faults, extraCallTimes, duplicateTimes }: Cost
   }
 }
 
-/** Rounded to hundredths. */
+/** Returns the count for each fault, rounded to hundredths. */
 export function perFault(count: number, faults: number): number {
   return faults === 0 ? 0 : Math.round((count / faults) * 100) / 100
 }
 
-// The key `undefined` counts those without a cause. Both lists are in order of time.
+// The key `undefined` counts the times without a cause. Both lists are in chronological order.
 function countByCause(
   faults: readonly FaultRecord[],
   times: readonly number[],

@@ -8,41 +8,41 @@ import { PacketScanner, partMarkOf, viewPublish, type PublishView } from '../rig
 
 /** What the connector is allowed to do. */
 export interface TapRules {
-  /** Topics below these prefixes are requests, to be acknowledged only after their answer. */
+  /** Topic prefixes of requests, which may be acknowledged only after their answer. */
   readonly requestRoots: readonly string[]
-  /** The connector may publish replies only below these prefixes. */
+  /** Topic prefixes below which the connector may publish replies. */
   readonly replyRoots: readonly string[]
   /** Other allowed topics: status, model cards, a dead-letter topic. A trailing `/` means the subtree. */
   readonly ownTopics: readonly string[]
   /**
-   * A PUBACK may overtake that of an earlier request only when the earlier request is at least this old, in milliseconds.
+   * The minimum age, in milliseconds, of a request whose PUBACK may be overtaken by that of a later request.
    * Infinity = never (`strict`), 0 = always (`as-settled`).
    */
   readonly ackHoldMaxMs: number
-  /** Called when the broker's PUBACK for a reply reaches the connector; milliseconds since the epoch. */
+  /** Called when the broker's PUBACK for a reply reaches the connector. `atMs` is in milliseconds since the epoch. */
   readonly onReplyTaken?: (topic: string, correlation: string, atMs: number) => void
 }
 
-/** Figures over all connections. */
+/** Totals of all connections. */
 export interface TapSeen {
   connections: number
   requests: number
   redelivered: number
   requestAcks: number
-  /** PUBACKs that overtook that of an earlier request. */
+  /** Number of PUBACKs that overtook the PUBACK of an earlier request. */
   requestAcksOutOfOrder: number
-  /** Answers, and final messages of answers in parts. */
+  /** Number of single-message answers, and of final messages of multi-part answers. */
   replies: number
   replyAcks: number
-  /** Messages of answers in parts that are not the final one. */
+  /** Number of messages of multi-part answers, without the final ones. */
   parts: number
-  /** Mosquitto 2.0.11 exceeds the Receive Maximum after a reconnect: counted, not a violation. */
+  /** Mosquitto 2.0.11 exceeds the Receive Maximum after a reconnect. This is counted, but is not a violation. */
   receiveMaximumExceededByBroker: number
   packets: number
   bytes: number
 }
 
-/** A violation of a rule on the wire. */
+/** A violation of a rule in the packets of a connection. */
 export interface Violation {
   readonly connection: number
   /** Milliseconds since the epoch. */
@@ -61,13 +61,13 @@ export interface Violation {
   readonly what: string
 }
 
-/** What the checkers of all connections share. */
+/** State that the checkers of all connections share. */
 export interface TapShared {
   readonly parts: PartOrder
   violated(violation: Violation): void
   replied(): void
   staleIds(): ReadonlySet<number>
-  /** The connection is established: a later connection could now confuse its identifiers. */
+  /** Called when the connection is established: from then on, a later connection could confuse its identifiers. */
   opened(ids: ReadonlySet<number>): void
 }
 
@@ -81,12 +81,12 @@ interface OpenRequest {
   readonly answers: Answers
 }
 
-// Counts complete answers of one key that the broker acknowledged and that no request has consumed.
+// Counts of one key. `count` is the number of complete answers that are acknowledged, but not yet used by a request.
 interface Answers {
   count: number
-  /** Requests and replies of this key that are in flight. */
+  /** Number of requests and replies of this key that are in flight. */
   open: number
-  /** Deliveries without a final message. */
+  /** Number of deliveries without a final message. */
   unanswered: number
 }
 
@@ -94,13 +94,14 @@ interface OpenReply {
   readonly replyTopic: string
   readonly correlation: string
   readonly answers: Answers
-  /** Undefined for an answer that is a single message. */
+  /** Undefined for a single-message answer. */
   readonly part: { readonly attempt: Attempt; readonly mark: PartMark } | undefined
 }
 
-// Message Expiry Interval has whole seconds: half a second of difference is not a violation.
+// The Message Expiry Interval is in whole seconds: a difference of half a second is not a violation.
 const EXPIRY_SLACK_MS = 500
-// The tap sees a delivery before the connector has it, and its PUBACK afterwards: their clocks differ by this much.
+// The tap reads a delivery before the connector does, and the PUBACK after it: its ages exceed the connector's by up to
+// this much.
 const HOLD_SLACK_MS = 20
 
 /** Checks the packets of one connection. */
@@ -143,7 +144,7 @@ export class TapChecker implements Witness {
     }
   }
 
-  // Packets from the connector.
+  // Checks a packet from the connector.
   #sent(head: number, bytes: Buffer, start: number, end: number): void {
     this.#seen.packets += 1
     const size =
@@ -160,7 +161,7 @@ export class TapChecker implements Witness {
     else if (type === 1) this.#connect(decode(head, bytes, start, end) as IConnectPacket)
   }
 
-  // Packets from the broker, when they are forwarded to the connector.
+  // Checks a packet from the broker when it is forwarded to the connector.
   #received(head: number, bytes: Buffer, start: number, end: number): void {
     this.#seen.packets += 1
     const type = head >> 4
@@ -176,7 +177,7 @@ export class TapChecker implements Witness {
   #connack(packet: IConnackPacket): void {
     this.#brokerReceiveMaximum = packet.properties?.receiveMaximum ?? 65_535
     this.#packetBytesMax = packet.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
-    // The identifiers that a late PUBACK of the previous connection would have.
+    // Identifiers that a late PUBACK for an earlier connection would have.
     this.#ids = new Set(this.#shared.staleIds())
     this.#shared.opened(this.#requests.ids)
   }
@@ -208,7 +209,7 @@ export class TapChecker implements Witness {
     }
   }
 
-  // DUP on the same connection is not a second request: some brokers resend a request that takes long.
+  // A DUP on the same connection is not a second request: some brokers resend a request that is not acknowledged soon.
   #isOpenAlready({ isDup, packetId, topic, correlation }: PublishView): boolean {
     return (
       isDup &&
@@ -224,7 +225,7 @@ export class TapChecker implements Witness {
     this.#replies.delete(packetId)
     const { answers, part } = reply
     answers.open -= 1
-    // A refused reply counts as answered: nothing else can reach the requester.
+    // A rejected reply counts as an answer, because no other reply can reach the requester.
     const isRefused = reasonCode >= 0x80
     answers.count +=
       part === undefined ? 1 : this.#shared.parts.acknowledged(part.attempt, part.mark, isRefused)
@@ -283,14 +284,14 @@ export class TapChecker implements Witness {
     if (isAmbiguous) {
       this.#violated(
         'ack-wrap',
-        `PUBACK ${packetId} for an identifier of several open requests: the broker deletes the oldest, ${describe(request)}, but not all are answered.`,
+        `PUBACK ${packetId} has the identifier of several open requests, not all of which are answered: the broker deletes the oldest, ${describe(request)}.`,
       )
     }
     if (request.answers === SETTLED_WITHOUT_REPLY) return
     this.#settled(request, !isAmbiguous)
   }
 
-  // MQTT 5 §4.6 requires arrival order, but a slow request may delay the others only up to the bound.
+  // MQTT 5 §4.6 requires arrival order, but a slow request may not delay the others beyond the bound.
   #acknowledgedBefore(passed: OpenRequest, request: OpenRequest): void {
     this.#seen.requestAcksOutOfOrder += 1
     if (Date.now() - passed.arrivedAtMs >= this.#rules.ackHoldMaxMs - HOLD_SLACK_MS) return
@@ -326,7 +327,7 @@ export class TapChecker implements Witness {
     this.#violated(
       isStale ? 'ack-stale-epoch' : 'ack-unknown',
       isStale
-        ? `PUBACK ${packetId}, which was open only on an earlier connection.`
+        ? `PUBACK ${packetId} for a request of an earlier connection.`
         : `PUBACK ${packetId}, but no request with this identifier is open.`,
     )
   }
@@ -338,7 +339,7 @@ export class TapChecker implements Witness {
     return answers
   }
 
-  // The Response Topic where replies are allowed there, otherwise the request's topic below the reply root.
+  // Returns the Response Topic if replies are allowed there, otherwise the request's topic levels below the reply root.
   #replyTopicOf({ topic, responseTopic }: PublishView, requestRoot: string): string {
     const { replyRoots } = this.#rules
     if (responseTopic !== '' && replyRoots.some((root) => responseTopic.startsWith(root)))
@@ -355,7 +356,7 @@ export class TapChecker implements Witness {
   }
 }
 
-// Cancellations and other subscriptions of the connector are acknowledged without a reply.
+// The connector acknowledges cancellations and messages of its other subscriptions without a reply.
 const SETTLED_WITHOUT_REPLY: Answers = { count: 0, open: 0, unanswered: 0 }
 
 interface Keyed {

@@ -1,4 +1,4 @@
-// Tests the tap on scripted conversations: each packet is checked as if it came from the network.
+// Tests the tap with scripted packet sequences. Each packet is checked as if it came from the network.
 import mqttPacket, { type Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { TapLog } from './tap.ts'
@@ -55,7 +55,7 @@ function violationsIn(...connections: readonly Said[][]): string[] {
   return violationsUnder(RULES, ...connections)
 }
 
-// Each connection is a list of packets; bytes arrive in chunks of three, the hardest case for a parser.
+// Each connection is a list of packets. The bytes arrive in chunks of three, the hardest case for a parser.
 function violationsUnder(rules: TapRules, ...connections: readonly Said[][]): string[] {
   const log = new TapLog(rules)
   for (const connection of connections) {
@@ -80,14 +80,14 @@ test('accepts a reply, its PUBACK, and then the PUBACK of the request', () => {
   expect(violationsIn([connack(), ...good])).toEqual([])
 })
 
-test('reports a PUBACK of the request before the reply, and before the PUBACK of the reply', () => {
+test('reports a PUBACK of the request before the reply or before the PUBACK of the reply', () => {
   expect(violationsIn([connack(), request(1, 'k'), puback('connector', 1)])).toEqual(['ack-before-reply'])
   expect(violationsIn([connack(), request(1, 'k'), reply(9, 'k'), puback('connector', 1)])).toEqual([
     'ack-before-reply',
   ])
 })
 
-test('does not accept the reply to another request', () => {
+test('does not count a reply to another request', () => {
   const two = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
   expect(violationsIn([connack(), ...two])).toEqual(['ack-before-reply'])
 })
@@ -115,12 +115,12 @@ test('accepts the reply on the Response Topic', () => {
   ).toEqual([])
 })
 
-test('accepts that an expired request has no reply', () => {
+test('accepts an expired request without a reply', () => {
   const expired = request(1, 'k', { messageExpiryInterval: 0 })
   expect(violationsIn([connack(), expired, puback('connector', 1)])).toEqual([])
 })
 
-test('accepts that a cancellation has no reply', () => {
+test('accepts a cancellation without a reply', () => {
   const cancel: Said = ['broker', publish('infer/cancel/a/m', 1, 'k')]
   expect(violationsIn([connack(), cancel, puback('connector', 1)])).toEqual([])
 })
@@ -147,13 +147,13 @@ describe('with a bound on how long a request delays the PUBACKs of later request
     expect(violationsUnder(bounded, [connack(), request(1, 'k'), ['time', 2000], ...later])).toEqual([])
   })
 
-  test('reports a PUBACK that overtakes a younger request', () => {
+  test('reports a PUBACK that overtakes a request younger than the bound', () => {
     expect(violationsUnder(bounded, [connack(), request(1, 'k'), ['time', 1900], ...later])).toEqual([
       'ack-order',
     ])
   })
 
-  test('reports a PUBACK that overtakes a younger request behind an old one', () => {
+  test('reports a PUBACK that overtakes both an old request and one younger than the bound', () => {
     const behind = [request(1, 'k'), ['time', 3000], request(3, 'm'), ...later] as const
     expect(violationsUnder(bounded, [connack(), ...behind])).toEqual(['ack-order'])
   })
@@ -185,7 +185,7 @@ describe('when a Packet Identifier is reused', () => {
   })
 })
 
-describe('an answer in parts', () => {
+describe('a multi-part answer', () => {
   const parts = [request(1, 'k'), part(5, 'k', 0), part(6, 'k', 1)]
   const acks = (...ids: number[]): Said[] => ids.map((id) => puback('broker', id))
   const settled = puback('connector', 1)
@@ -210,10 +210,10 @@ describe('an answer in parts', () => {
 
   test.each([
     ['begins later than 0', [part(5, 'k', 1), final(6, 'k', 2)]],
-    ['leaves one out', [part(5, 'k', 0), part(6, 'k', 2), final(7, 'k', 3)]],
-    ['sends one twice', [part(5, 'k', 0), part(6, 'k', 0)]],
-    ['leaves one out before its final message', [part(5, 'k', 0), final(6, 'k', 2)]],
-    ['has no number', [part(5, 'k', 'first')]],
+    ['omits a part', [part(5, 'k', 0), part(6, 'k', 2), final(7, 'k', 3)]],
+    ['repeats a part', [part(5, 'k', 0), part(6, 'k', 0)]],
+    ['omits the last part before its final message', [part(5, 'k', 0), final(6, 'k', 2)]],
+    ['has a part without a number', [part(5, 'k', 'first')]],
   ])('is out of order when it %s', (_what, sent) => {
     expect(violationsIn([connack(), request(1, 'k'), ...sent])).toEqual(['part-order'])
   })
@@ -257,17 +257,17 @@ describe('an answer in parts', () => {
     expect(violationsIn([...sent, final(8, 'k', 2, 'error'), ...acks(8), settled])).toEqual([])
   })
 
-  test('restarts from 0 for a request that was sent after the final message', () => {
+  test('restarts from 0 for a request that is sent after the final message', () => {
     const again = [request(2, 'k'), part(8, 'k', 0), final(9, 'k', 1), ...acks(8, 9), puback('connector', 2)]
     const first = [...parts, final(7, 'k', 2), ...acks(5, 6, 7), settled]
     expect(violationsIn([connack(), ...first, ...again])).toEqual([])
   })
 
-  test('continues after a reconnect with the parts that the broker had not acknowledged', () => {
+  test('continues after a reconnect with the parts that the broker has not acknowledged', () => {
     const before = [connack(), ...parts, ...acks(5)]
     const rest = [final(7, 'k', 2), ...acks(6, 7), settled]
     expect(violationsIn(before, [connack(), request(1, 'k'), part(6, 'k', 1), ...rest])).toEqual([])
-    // The tap saw an acknowledgement that the connector never received.
+    // The connector never received an acknowledgement that the tap saw.
     const further = [part(5, 'k', 0), part(6, 'k', 1), ...acks(5), ...rest]
     expect(violationsIn(before, [connack(), request(1, 'k'), ...further])).toEqual([])
   })
@@ -288,7 +288,7 @@ describe('an answer in parts', () => {
   })
 })
 
-test('reports a PUBACK for an identifier that is not open, and distinguishes one of an earlier connection', () => {
+test('reports a PUBACK for an unknown identifier, and distinguishes identifiers of an earlier connection', () => {
   expect(violationsIn([connack(), puback('connector', 7)])).toEqual(['ack-unknown'])
   expect(violationsIn([connack(), request(7, 'k')], [connack(), puback('connector', 7)])).toEqual([
     'ack-stale-epoch',
@@ -300,7 +300,7 @@ test('reports a publish on a topic that is not allowed', () => {
   expect(violationsIn([connack(), ...allowed, reply(3, 'k', 'infer/status/two')])).toEqual(['foreign-topic'])
 })
 
-test('reports publishes beyond the Receive Maximum or the Maximum Packet Size of the broker', () => {
+test("reports publishes beyond the broker's Receive Maximum or Maximum Packet Size", () => {
   const many = [connack({ receiveMaximum: 1 }), reply(1, 'k'), reply(2, 'l')]
   expect(violationsIn(many)).toEqual(['receive-maximum'])
   expect(violationsIn([connack({ maximumPacketSize: 20 }), reply(1, 'k')])).toEqual(['packet-too-large'])

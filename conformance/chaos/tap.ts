@@ -1,11 +1,11 @@
-// The tap between connector and broker: a proxy that checks the packets of both directions as they pass.
+// The tap between connector and broker: a proxy that checks the packets in both directions as they pass.
 import { PartOrder } from '../checkers/part-order.ts'
 import { Proxy } from '../rig/proxy.ts'
 import { TapChecker, type TapRules, type TapSeen, type Violation } from './tap-checker.ts'
 
 export type { TapRules, TapSeen, Violation } from './tap-checker.ts'
 
-// A broken connector could fill the memory; the first violations are enough to diagnose it.
+// A broken connector could fill the memory; the first violations are enough for a diagnosis.
 const VIOLATIONS_MAX = 1000
 
 /** A running tap. */
@@ -23,7 +23,7 @@ export class WireTap {
     log.holdReplyAcks = () => proxy.set('down', { isFrozen: true })
   }
 
-  /** Listens in front of the broker; the connector connects to `url`. */
+  /** Starts a tap for this broker; the connector connects to the tap's `url`. */
   static async start(brokerPort: number, rules: TapRules): Promise<WireTap> {
     const log = new TapLog(rules)
     const proxy = await Proxy.start(brokerPort, { witness: () => log.nextChecker() })
@@ -34,7 +34,7 @@ export class WireTap {
     return `mqtt://127.0.0.1:${this.proxy.port}`
   }
 
-  /** While true, the broker's packets are held after the first reply, and with them the PUBACK of the reply. */
+  /** While true, the broker's packets after the first reply are held, including the PUBACK of that reply. */
   set holdReplyAcks(isHeld: boolean) {
     this.#log.isHolding = isHeld
     if (!isHeld) this.proxy.set('down', { isFrozen: false })
@@ -45,7 +45,7 @@ export class WireTap {
   }
 }
 
-/** What all connections of a tap share: figures and violations. */
+/** Figures and violations that all connections of a tap share. */
 export class TapLog {
   readonly violations: Violation[] = []
   readonly seen: TapSeen = {
@@ -67,7 +67,7 @@ export class TapLog {
   readonly #parts = new PartOrder((rule, what) =>
     this.#violated({ connection: this.seen.connections, atMs: Date.now(), rule, what }),
   )
-  // Identifiers that were open when an earlier connection ended: a PUBACK for one of them is a stale one.
+  // Identifiers that were open when an earlier connection ended: a PUBACK for one of them is stale.
   #staleIds: ReadonlySet<number> = new Set()
 
   constructor(rules: TapRules) {

@@ -1,11 +1,11 @@
-// Tests the verdict on scripted ledgers: how each kind of fault is judged.
+// Tests the verdict with scripted ledgers, for each kind of fault.
 import { describe, expect, test } from 'vitest'
 import { KIND, Ledger } from './ledger.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 const T = 1_000_000
 
-// A ledger with request 0: published at T, acknowledged 10 ms later, with a deadline of a minute.
+// Adds a request that was published at T and acknowledged 10 ms later, with a deadline of a minute.
 function asked(ledger: Ledger, number = 0): void {
   ledger.published(number, KIND.raw, 60)
   ledger.publishedAtMs[number] = T
@@ -13,7 +13,7 @@ function asked(ledger: Ledger, number = 0): void {
   ledger.pubackAtMs[number] = T + 10
 }
 
-// A ledger with parts of the answer to request 0, in this order.
+// Adds request 0 and these parts of its answer, in this order.
 function received(ledger: Ledger, ...numbers: number[]): void {
   asked(ledger)
   for (const seq of numbers) ledger.part(0, { seq, isFinal: false, isError: false })
@@ -29,7 +29,7 @@ function brokerKilledAt(ledger: Ledger, startedAtMs: number): void {
   ledger.faults.push({ kind: 'broker-kill', startedAtMs, endedAtMs: startedAtMs + 50, recoveryMs: undefined })
 }
 
-test('passes when everything is answered once', () => {
+test('passes if every request is answered once', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.replied(0, '200', false)
@@ -46,7 +46,7 @@ test('counts an error with a code as an answer', () => {
   expect(verdict).toMatchObject({ hasFailed: false, outcomes: { upstream_unreachable: 1 } })
 })
 
-test('fails when an acknowledged request is never answered', () => {
+test('fails if an acknowledged request is never answered', () => {
   const verdict = verdictOn((ledger) => asked(ledger))
   expect(verdict).toMatchObject({ hasFailed: true, unanswered: 1, unansweredByBrokerKill: 0 })
   expect(verdict.reasons).toEqual(['1 requests that the broker had acknowledged were never answered'])
@@ -55,10 +55,10 @@ test('fails when an acknowledged request is never answered', () => {
 
 test.each([
   ['just after it acknowledged the request', T + 900, 0, 1],
-  ['just before, and had read it then', T + 5, 0, 1],
-  ['and was back before the request was published', T - 900, 0, 0],
-  ['two seconds later', T + 2010, 0, 0],
-  ['two seconds later, just after it took the reply', T + 2010, T + 1500, 1],
+  ['just before that acknowledgement was read', T + 5, 0, 1],
+  ['and restarted before the request was published', T - 900, 0, 0],
+  ['two seconds after it acknowledged the request', T + 2010, 0, 0],
+  ['two seconds after the request, but just after it acknowledged the reply', T + 2010, T + 1500, 1],
 ])('attributes the loss to a broker that was killed %s', (_when, killedAtMs, replyTakenAtMs, expected) => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
@@ -89,7 +89,7 @@ test('counts the requests in flight and the losses for each kill of the broker',
   ])
 })
 
-test('excuses no unanswered SDK request, whatever happened to the broker', () => {
+test('never excuses an unanswered SDK request, even if the broker was killed', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.kinds[0] = KIND.sdk
@@ -107,7 +107,7 @@ test('counts requests that the broker never acknowledged as indeterminate', () =
   expect(verdict).toMatchObject({ hasFailed: false, indeterminate: 1, unanswered: 0 })
 })
 
-test('excuses only requests whose deadline is shorter than an outage', () => {
+test('excuses an expired request only if its deadline was shorter than an outage', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger, 0)
     asked(ledger, 1)
@@ -124,7 +124,7 @@ test('fails for a crossed and for a phantom reply', () => {
   expect(phantom).toMatchObject({ hasFailed: true, phantom: 1 })
 })
 
-describe('an answer in parts', () => {
+describe('a multi-part answer', () => {
   const last = { seq: 3, isFinal: true, isError: false }
   function ended(ledger: Ledger): void {
     ledger.part(0, last)
@@ -154,14 +154,14 @@ describe('an answer in parts', () => {
     ['between others', [0, 2]],
     ['at the beginning', [1]],
     ['before the final message', [0, 1]],
-    ['because it has no number', [0, NaN, 2]],
-  ])('is torn when a part is missing %s', (_where, numbers) => {
+    ['because a part has no number', [0, NaN, 2]],
+  ])('is torn if a part is missing %s', (_where, numbers) => {
     const verdict = verdictOn((ledger) => {
       received(ledger, ...numbers)
       ended(ledger)
     })
     expect(verdict).toMatchObject({ hasFailed: true, torn: 1, answered: 1 })
-    expect(verdict.reasons).toEqual(['1 answers had a part missing, or one beyond the final message'])
+    expect(verdict.reasons).toEqual(['1 answers lacked a part, or had one beyond the final message'])
   })
 
   test('may lack parts when its final message is an error', () => {
@@ -185,7 +185,7 @@ describe('an answer in parts', () => {
     expect(verdict).toMatchObject({ hasFailed: torn > 0, torn })
   })
 
-  test('is excused when the broker was killed meanwhile', () => {
+  test('is excused if the broker was killed while it was sent', () => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 2)
       ended(ledger)
@@ -211,7 +211,7 @@ test('counts duplicates and extra calls without failing', () => {
   })
 })
 
-test('does not fail for unanswered requests when the run ended early', () => {
+test('does not fail because of unanswered requests if the run ended early', () => {
   const ledger = new Ledger(10)
   asked(ledger)
   expect(judge({ ledger, violations: [], isCutShort: true })).toMatchObject({ unanswered: 0, open: 1 })

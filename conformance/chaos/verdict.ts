@@ -7,11 +7,11 @@ import type { Violation } from './tap-checker.ts'
 export interface Evidence {
   readonly ledger: Ledger
   readonly violations: readonly Violation[]
-  /** The run ended early: unanswered requests then prove nothing. @default false */
+  /** Whether the run ended early: if so, unanswered requests prove nothing. @default false */
   readonly isCutShort?: boolean
 }
 
-/** A request without an answer, for the report. */
+/** An unanswered request, for the report. */
 export interface UnansweredRequest {
   readonly number: number
   readonly publishedAtMs: number
@@ -24,41 +24,41 @@ export interface UnansweredRequest {
 /** The counts of a run, and whether they meet the requirements. */
 export interface Verdict {
   readonly hasFailed: boolean
-  /** What was violated, one sentence each. */
+  /** A sentence for each violated requirement. */
   readonly reasons: readonly string[]
   readonly requests: number
-  /** Of these, sent by the SDK. */
+  /** Number of these that the SDK sent. */
   readonly requestsSdk: number
   readonly answered: number
   readonly outcomes: Readonly<Record<string, number>>
-  /** Acknowledged by the broker, not expired, unanswered, and not explained by a kill of the broker. */
+  /** Number of acknowledged, unexpired, unanswered requests that no kill of the broker explains. */
   readonly unanswered: number
-  /** The same, but the broker was killed within a second of its PUBACK for the request or the reply. */
+  /** As `unanswered`, but the broker was killed within a second of its PUBACK for the request or the reply. */
   readonly unansweredByBrokerKill: number
   readonly brokerKills: readonly BrokerKill[]
   readonly unansweredSdk: number
-  /** Never acknowledged by the broker, and the session that would resend it was lost: may or may not be answered. */
+  /** Number of requests without a PUBACK whose client's session was lost: they may or may not be answered. */
   readonly indeterminate: number
-  /** Unanswered when the run ended early. */
+  /** Number of requests that were unanswered when the run ended early. */
   readonly open: number
-  /** Unanswered, with a deadline shorter than an outage. */
+  /** Number of unanswered requests with a deadline shorter than an outage. */
   readonly expired: number
-  /** Answered more than a second after the deadline: a frozen network delivers late, which is not a fault. */
+  /** Number of answers more than a second after the deadline: not a fault, because a frozen network delivers late. */
   readonly late: number
   readonly crossed: number
   readonly phantom: number
-  /** Messages of answers in parts, without the final ones. */
+  /** Number of messages of multi-part answers, without the final ones. */
   readonly parts: number
-  /** Answers with a part missing or beyond the final message, not explained by a kill of the broker. */
+  /** Number of answers with a part missing or beyond the final message that no kill of the broker explains. */
   readonly torn: number
-  /** The same, but the broker was killed meanwhile. */
+  /** As `torn`, but the broker was killed while the answer was sent. */
   readonly tornByBrokerKill: number
-  /** Replies beyond the first, without the broker's redeliveries. */
+  /** Number of replies beyond the first to a request, without the broker's redeliveries. */
   readonly duplicateReplies: number
-  /** Replies that the broker redelivered (DUP). */
+  /** Number of replies that the broker redelivered (DUP). */
   readonly redeliveredReplies: number
   readonly calls: number
-  /** Calls of the model beyond the first for a request. */
+  /** Number of model calls beyond the first for a request. */
   readonly extraCalls: number
   readonly violations: number
   readonly firstUnanswered: readonly UnansweredRequest[]
@@ -73,7 +73,7 @@ const SHOWN_MAX = 10
 // MQTT 5 §3.4.2.1: from this reason code on, the broker rejected the message.
 const REFUSED = 0x80
 
-/** Counts every request once. */
+/** Returns the verdict. Counts every request once. */
 export function judge({ ledger, violations, isCutShort = false }: Evidence): Verdict {
   const kills = new BrokerKills(ledger.faults)
   const outcomes: Record<string, number> = {}
@@ -136,10 +136,10 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
   const { crossed, phantom } = ledger
   const reasons = [
     [unanswered, 'requests that the broker had acknowledged were never answered'],
-    [unansweredSdk, 'requests of the SDK ended neither in a reply nor at their deadline'],
+    [unansweredSdk, 'SDK requests ended neither with a reply nor at their deadline'],
     [crossed, "replies had another request's topic or answer"],
     [phantom, 'replies belonged to no request'],
-    [torn, 'answers had a part missing, or one beyond the final message'],
+    [torn, 'answers lacked a part, or had one beyond the final message'],
     [violations.length, 'violations on the wire'],
   ] as const
   const found = reasons.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)

@@ -10,22 +10,22 @@ export interface OpenDelivery {
 /** The effect of a PUBACK. */
 export interface Acknowledged<Request> {
   readonly request: Request
-  /** The latest of the earlier requests that are still open; undefined = the PUBACK is in order. */
+  /** The latest earlier request that is still open; undefined = the PUBACK is in order. */
   readonly passed: Request | undefined
-  /** Several open requests have the identifier, because it was reused, and not all of them may be deleted. */
+  /** Whether several open requests have the (reused) identifier, and not all of them may be deleted. */
   readonly isAmbiguous: boolean
 }
 
 const BLOCK = 1024
 
-/** Bounded by the Receive Maximum, as far as the broker respects it. */
+/** The open requests of a connection; bounded by the Receive Maximum, as far as the broker respects it. */
 export class OpenRequests<Request extends OpenDelivery> {
   #requests: Request[] = []
   #head = 0
-  /** Identifiers of open requests. Shared with the next connection, which could confuse them with its own. */
+  /** Identifiers of open requests. Shared with the next connection, which could confuse them with its own ones. */
   readonly ids: ReadonlySet<number>
   readonly #ids = new Set<number>()
-  // Number of open requests by identifier, where it is more than one; nearly always empty.
+  // Number of open requests for each identifier that several of them have; nearly always empty.
   readonly #duplicates = new Map<number, number>()
 
   constructor() {
@@ -43,7 +43,7 @@ export class OpenRequests<Request extends OpenDelivery> {
     this.#requests.push(request)
   }
 
-  /** The open requests with this identifier, the oldest first: a broker deletes the oldest. */
+  /** Returns the open requests with this identifier, the oldest first: a broker deletes the oldest. */
   under(packetId: number): readonly Request[] {
     if (!this.#ids.has(packetId)) return []
     const count = this.#duplicates.get(packetId) ?? 1
@@ -56,8 +56,8 @@ export class OpenRequests<Request extends OpenDelivery> {
   }
 
   /**
-   * Applies a PUBACK: the broker deletes the oldest request with this identifier. `isDone` returns whether a request may
-   * be deleted. Undefined = no open request has the identifier.
+   * Applies a PUBACK: the broker deletes the oldest request with this identifier. `isDone` returns whether a request
+   * may be deleted. Returns undefined if no open request has the identifier.
    */
   acknowledge(packetId: number, isDone: (request: Request) => boolean): Acknowledged<Request> | undefined {
     const open = this.under(packetId)
@@ -67,7 +67,7 @@ export class OpenRequests<Request extends OpenDelivery> {
     return { request, passed: this.#take(request), isAmbiguous }
   }
 
-  // Returns the latest of the earlier requests that are still open.
+  // Removes a request. Returns the latest earlier request that is still open.
   #take(request: Request): Request | undefined {
     this.#forgetId(request.packetId)
     if (request === this.#requests[this.#head]) {
@@ -86,7 +86,7 @@ export class OpenRequests<Request extends OpenDelivery> {
     else this.#duplicates.set(packetId, count - 1)
   }
 
-  // In blocks: removing one at a time would copy the list each time.
+  // Removes requests in blocks: each removal copies the list.
   #takeHead(): void {
     this.#head += 1
     if (this.#head < BLOCK && this.#head < this.#requests.length) return

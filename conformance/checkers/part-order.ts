@@ -1,15 +1,15 @@
-// Checks answers in parts: `seq` 0, 1, 2, … in order, then one final message with the next number, and nothing after it.
+// Checks multi-part answers: `seq` is 0, 1, 2, … in order, one final message has the next number, and nothing follows.
 
 /** The user properties of one part of an answer. */
 export interface PartMark {
-  /** NaN = missing, or not a decimal number. */
+  /** Number of the part; NaN = missing, or not a decimal number. */
   readonly seq: number
   readonly isFinal: boolean
-  /** A final message with an error: parts that the broker rejected may be missing. */
+  /** Whether it is a final message with an error: parts that the broker rejected may then be missing. */
   readonly isError: boolean
 }
 
-/** Reads the user properties of a reply; undefined for an answer that is a single message. */
+/** Reads the user properties of a reply; returns undefined for a single-message answer. */
 export function toPartMark(
   seq: string | undefined,
   final: string | undefined,
@@ -21,18 +21,18 @@ export function toPartMark(
   return { seq: isNumber ? Number(seq) : NaN, isFinal, isError: isFinal && status?.startsWith('2') !== true }
 }
 
-/** A message of an answer in parts, as the connector sends it. */
+/** A message of a multi-part answer, as the connector sends it. */
 export interface SentPart extends PartMark {
-  /** Identifies the answer, such as by reply topic and Correlation Data. */
+  /** Identifies the answer; contains, for example, the reply topic and the Correlation Data. */
   readonly key: string
   /** The payload of a final message, or a hash of it: a repeated final message must be the same. */
   readonly content: string
   readonly connection: number
-  /** A delivered request of this key has no final message yet, so the answer may restart from 0. */
+  /** Whether a delivered request of this key has no final message yet, so that the answer may restart from 0. */
   readonly mayBegin: boolean
 }
 
-/** The rules that are checked here. */
+/** The rules that `PartOrder` checks. */
 export type PartRule = 'part-order' | 'part-after-final'
 
 /** One attempt at an answer. */
@@ -43,20 +43,20 @@ export interface Attempt {
   end: number | undefined
   content: string
   isEndRefused: boolean
-  /** The first gap; a violation unless the final message is an error. */
+  /** Description of the first gap, which is a violation unless the final message is an error. */
   gap: string | undefined
-  /** The first missing number of the first gap. */
+  /** The first missing number of that gap. */
   gapFrom: number
   /** Parts that the broker has not acknowledged. Bounded by its Receive Maximum. */
   readonly unacknowledged: Set<number>
-  /** Final messages that the broker has acknowledged while a part was still unacknowledged. */
+  /** Number of final messages that the broker has acknowledged while a part was still unacknowledged. */
   early: number
 }
 
-// Only answers in parts are kept; the oldest is removed first.
+// Only multi-part answers are kept; the oldest is removed first.
 const ATTEMPTS_MAX = 10_000
 
-/** Follows the answers of one connector over all of its connections. */
+/** Checks the answers of one connector across all of its connections. */
 export class PartOrder {
   readonly #attempts = new Map<string, Attempt>()
   readonly #broken: (rule: PartRule, what: string) => void
@@ -74,7 +74,10 @@ export class PartOrder {
     return attempt
   }
 
-  /** Records the broker's acknowledgement. Returns how many answers it completes: final messages without an open part. */
+  /**
+   * Records the broker's acknowledgement. Returns the number of answers that it completes: those whose final message
+   * and parts are all acknowledged.
+   */
   acknowledged(attempt: Attempt, { seq, isFinal }: PartMark, isRefused = false): number {
     if (isFinal) {
       attempt.early += 1
@@ -86,7 +89,7 @@ export class PartOrder {
     return completed
   }
 
-  /** Whether parts were sent on this connection without a final message. */
+  /** Returns whether parts were sent on this connection without a final message. */
   isUnfinished(key: string, connection: number): boolean {
     const attempt = this.#attempts.get(key)
     return attempt !== undefined && attempt.connection === connection && attempt.end === undefined
@@ -116,7 +119,7 @@ export class PartOrder {
     const { seq, isFinal, isError, content } = part
     if (attempt.end !== undefined) return this.#followEnded(attempt, part, attempt.end)
     if (seq !== attempt.next) this.#outOfOrder(attempt, part)
-    // Continues from the sent number: one gap is one violation.
+    // Continues from the sent number, so that one gap is only one violation.
     attempt.next = Number.isNaN(seq) ? attempt.next + 1 : seq + 1
     if (isFinal) {
       if (attempt.gap !== undefined && !isError) this.#broken('part-order', attempt.gap)
@@ -139,7 +142,7 @@ export class PartOrder {
     } else this.#broken('part-order', what)
   }
 
-  // A redelivery that joined the call also gets the final message. An error replaces a rejected final message.
+  // A redelivery that joined the call also receives the final message. An error replaces a rejected final message.
   #followEnded(attempt: Attempt, part: SentPart, end: number): void {
     const isRepeated = part.isFinal && part.seq === end
     if (!isRepeated) {
@@ -152,8 +155,8 @@ export class PartOrder {
     attempt.isEndRefused = false
   }
 
-  // MQTT 5 §4.4: unacknowledged messages are resent first, in order. The connector may have missed acknowledgements that
-  // were seen here, so it may go back further, but it must not leave a gap.
+  // MQTT 5 §4.4: unacknowledged messages are resent first, in order. The connector may not have received all of the
+  // acknowledgements that were recorded here, so it may resend earlier parts as well, but it must not leave a gap.
   #resume(attempt: Attempt, part: SentPart): void {
     attempt.connection = part.connection
     const first = Math.min(...attempt.unacknowledged, attempt.end ?? attempt.next)
@@ -165,7 +168,7 @@ export class PartOrder {
   }
 }
 
-// On another connection it may be another process, without knowledge of an earlier attempt. When the first parts of an
+// Another connection may belong to another process, which has no state of the earlier attempt. If the first parts of an
 // attempt are missing, its final message must be an error.
 function begins(
   attempt: Attempt,

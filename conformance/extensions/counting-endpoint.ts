@@ -1,25 +1,25 @@
-// An example of an endpoint that answers in parts: it counts to the number in the body and ends with `[DONE]`.
+// An example of an endpoint with multi-part answers: it counts to the number in the body and ends with `[DONE]`.
 import { Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../packages/connector/src/step.ts'
 
 interface CountingBody {
   readonly to: number
-  /** Bytes of each part. */
+  /** Size of each part in bytes. */
   readonly bytes?: number
-  /** Throws instead of ending. */
+  /** Makes the endpoint throw instead of ending the answer. */
   readonly breaks?: boolean
-  /** Emits one more part after its end. */
+  /** Makes the endpoint emit one more part after the end. */
   readonly goesOn?: boolean
 }
 
-/** Emits the numbers from 1 to `to`, one part each. */
+/** Emits the numbers from 1 to `to`, each as one part. */
 export class CountingEndpoint implements Endpoint {
   async call({ body, emit, deadline }: EndpointRequest): Promise<EndpointResponse> {
     const { to, bytes = 0, breaks, goesOn } = JSON.parse(body.toString()) as CountingBody
     for (let number = 1; number <= to; number++) {
       if (deadline.problem !== undefined) throw deadline.problem
       emit!(partOf(String(number).padEnd(bytes, ' ')))
-      // As from a socket: each part in its own turn of the event loop.
+      // Each part is emitted in its own turn of the event loop, as if it came from a socket.
       await new Promise((resolve) => setImmediate(resolve))
     }
     if (breaks === true) throw new Problem('stream_interrupted', 'The stream broke.')

@@ -1,7 +1,7 @@
 // An example of a router for other topics: `plant/{line}/features` is a request from that line.
 import type { Delivery, ExposedModel, Routed, Router } from '../../packages/connector/src/step.ts'
 
-/** Routes to the default operation of one model; the reply topic is `plant/{line}/{replyLevel}`. */
+/** Routes requests to the default operation of one model; the reply topic is `plant/{line}/{replyLevel}`. */
 export class PlantRouter implements Router {
   readonly #model: () => ExposedModel
   readonly #replyLevel: string

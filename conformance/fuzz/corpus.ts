@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url'
 
 /** One file of a corpus. */
 export interface CorpusEntry {
-  /** Describes why the input is in the corpus. */
+  /** File name, which describes why the input is in the corpus. */
   readonly file: string
   readonly input: Buffer
 }
 
-/** The entries of a target by file name; empty if it has no folder. */
+/** Returns a target's entries, sorted by file name; none if the target has no folder. */
 export function readCorpus(target: string): CorpusEntry[] {
   const folder = new URL(`corpus/${target}/`, import.meta.url)
   if (!existsSync(folder)) return []

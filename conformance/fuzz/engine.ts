@@ -1,4 +1,4 @@
-// The fuzzer: mutates inputs, keeps those that show new behaviour, and reports those that fail.
+// The fuzzer: mutates inputs, keeps the inputs that show new behaviour, and reports those that fail.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { mutate } from './mutate.ts'
 import { Random } from '../fixtures/random.ts'
@@ -10,9 +10,9 @@ export interface FuzzOptions {
   readonly seed: number
   /** Initial inputs in addition to the target's seeds. */
   readonly inputs: readonly Buffer[]
-  /** Called between runs, a few times a second. */
+  /** Returns whether to stop. Called between runs, a few times a second. */
   readonly isOver: (progress: FuzzProgress) => boolean
-  /** Called with every input before the run, so that it is known if the run ends the process. */
+  /** Called with every input before its run, so that the input is known even if the run ends the process. */
   readonly beforeRun?: (input: Buffer) => void
   readonly onFinding: (finding: Finding, input: Buffer) => void
   readonly onProgress?: (progress: FuzzProgress) => void
@@ -21,19 +21,19 @@ export interface FuzzOptions {
 /** Progress of a fuzzer. */
 export interface FuzzProgress {
   readonly runs: number
-  /** Different labels seen. */
+  /** Number of different labels. */
   readonly behaviours: number
-  /** Different faults found. */
+  /** Number of different faults. */
   readonly findings: number
 }
 
 const BEHAVIOURS_MAX = 4000
 const INPUT_BYTES_MAX = 4096
-// Lets timers, closed streams and messages of the thread run.
+// How long inputs run before timers, closed streams and messages of the thread get a turn.
 const TURN_MS = 10
 const SHRINK_TRIES_MAX = 400
 
-/** Fuzzes one target until `isOver`. */
+/** Fuzzes one target until `isOver` returns true. */
 export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<FuzzProgress> {
   const session = new FuzzSession(target, options)
   for (const input of [...target.seedInputs, ...options.inputs]) await session.run(input)
@@ -52,7 +52,7 @@ class FuzzSession implements FuzzProgress {
   readonly #options: FuzzOptions
   readonly #random: Random
   readonly #seeds: readonly Buffer[]
-  // The shortest input of each behaviour, in the order of discovery.
+  // Indexes in the pool by label. The pool has the shortest input of each behaviour, in the order of discovery.
   readonly #kept = new Map<string, number>()
   readonly #pool: Buffer[] = []
   readonly #signatures = new Set<string>()
@@ -83,7 +83,7 @@ class FuzzSession implements FuzzProgress {
     if ('label' in outcome) return this.#keep(outcome.label, input)
     if (this.#signatures.has(outcome.signature)) return
     this.#signatures.add(outcome.signature)
-    // A hang is reported without being reduced: each attempt would take as long.
+    // A hanging input is not reduced: each attempt would take as long.
     if (outcome.kind === 'hang') return this.#options.onFinding(outcome, input)
     const shrunk = await this.#shrunk(input, outcome)
     const told = await tryInput(this.#target, shrunk)
@@ -123,7 +123,7 @@ class FuzzSession implements FuzzProgress {
     return this.#pool[this.#pool.length - 1 - random.below(Math.min(50, this.#pool.length))]!
   }
 
-  // Removes parts that the fault does not need.
+  // Removes the parts of the input that the fault does not need.
   async #shrunk(input: Buffer, finding: Finding): Promise<Buffer> {
     let best = input
     let tries = 0

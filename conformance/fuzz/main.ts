@@ -9,9 +9,9 @@ import type { WorkerTask } from './worker.ts'
 const { values } = parseArgs({
   options: {
     target: { type: 'string', multiple: true },
-    // For each target.
+    // Seconds for each target.
     seconds: { type: 'string', default: '60' },
-    // CPU time in place of elapsed time; then one target after another.
+    // CPU time instead of elapsed time; the targets then run one after another.
     'cpu-seconds': { type: 'string' },
     seed: { type: 'string' },
     jobs: { type: 'string', default: '1' },
@@ -40,7 +40,7 @@ async function replay(targets: readonly string[], file: string): Promise<void> {
   if (targets.length !== 1) stop('--replay needs the target of the file: --target NAME.')
   const outcome = await tryInput(await loadTarget(targets[0]!), readInput(file))
   console.log('label' in outcome ? `fine: ${outcome.label}` : `${outcome.kind}: ${outcome.text}`)
-  // Streams and timers of the target may be open.
+  // The target's open streams and timers would keep the process running.
   process.exit('label' in outcome ? 0 : 1)
 }
 

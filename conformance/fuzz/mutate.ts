@@ -1,7 +1,7 @@
-// Mutates inputs: bytes, pieces, numbers, and splices of two inputs.
+// Mutates inputs: changes bytes, ranges and numbers, and splices two inputs.
 import type { Random } from '../fixtures/random.ts'
 
-/** Sources for mutations. */
+/** Data for mutations. */
 export interface MutateOptions {
   /** Another input, for splices. */
   readonly other: Buffer
@@ -74,7 +74,7 @@ function duplicateRange(input: Buffer, random: Random): Buffer {
   return inserted(input, to, input.subarray(from, to))
 }
 
-// Repeating a short piece produces nesting and long lists.
+// Repeats a short range, which produces nesting and long lists.
 function repeatRange(input: Buffer, random: Random, { bytesMax }: MutateOptions): Buffer {
   if (random.next() < 0.8) return duplicateRange(input, random)
   const from = random.below(input.length + 1)
@@ -113,7 +113,7 @@ function overwriteToken(input: Buffer, random: Random, { dictionary }: MutateOpt
   return Buffer.concat([input.subarray(0, at), token, input.subarray(at + token.length)])
 }
 
-// Length prefixes of MQTT have two bytes, those of binary tensors four with the smallest first.
+// MQTT length prefixes have two bytes; those of binary tensors have four, in little-endian order.
 function changeLengthField(input: Buffer, random: Random): Buffer {
   const width = random.pick([1, 2, 4])
   if (input.length < width) return input
@@ -135,7 +135,7 @@ function changeLengthField(input: Buffer, random: Random): Buffer {
   return bytes
 }
 
-// Numbers written as text.
+// Changes a number that is written as text.
 function changeDigits(input: Buffer, random: Random): Buffer {
   const start = random.below(input.length + 1)
   let from = start
@@ -160,7 +160,7 @@ function inserted(input: Buffer, at: number, added: Buffer): Buffer {
   return Buffer.concat([input.subarray(0, at), added, input.subarray(at)])
 }
 
-// Short pieces more often than long ones.
+// Returns short ranges more often than long ones.
 function range(input: Buffer, random: Random): [from: number, to: number] {
   const from = random.below(input.length + 1)
   const longest = random.next() < 0.7 ? Math.min(16, input.length - from) : input.length - from

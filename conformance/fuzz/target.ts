@@ -1,21 +1,21 @@
-// The type of a fuzz target, and how it reports a broken promise.
+// The type of a fuzz target, and functions to report broken promises and to write inputs.
 import type { Random } from '../fixtures/random.ts'
 
 /** Code that handles untrusted bytes. */
 export interface FuzzTarget {
-  /** Also the name of its folder below `corpus/`. */
+  /** Name of the target, and of its folder below `corpus/`. */
   readonly name: string
-  /** Generated inputs that reach deep code; the corpus folder has further ones. */
+  /** Generated inputs that reach deep code; the corpus folder contains further inputs. */
   readonly seedInputs: readonly Buffer[]
   /** Tokens that mutations insert. */
   readonly dictionary: readonly Buffer[]
-  /** Longest input in bytes. @default 4096 */
+  /** Maximum length of an input in bytes. @default 4096 */
   readonly inputBytesMax?: number
   /** A format-aware mutation, applied instead of or after the generic ones. */
   readonly mutate?: (input: Buffer, random: Random) => Buffer
   /**
    * Runs the code under test with the input and checks the result.
-   * @returns a label of the behaviour; an input with a new label is kept and mutated further.
+   * @returns a label for the behaviour; an input with a new label is kept and mutated further.
    * @throws Wrong if a promise of the code is broken; any other error is a finding too.
    */
   run(input: Buffer): string | Promise<string>
@@ -26,12 +26,12 @@ export class Wrong extends Error {
   override readonly name = 'Wrong'
 }
 
-/** @throws Wrong with this text when the claim does not hold. */
+/** Checks a claim. @throws Wrong with this text if the claim does not hold */
 export function claim(holds: boolean, text: string): asserts holds {
   if (!holds) throw new Wrong(text)
 }
 
-/** Calls a function and turns an allowed error into its label. Other errors are rethrown. */
+/** Calls a function, and returns its label or that of an allowed error. Other errors are rethrown. */
 export function labelOf(call: () => string, allowed: (error: unknown) => string | undefined): string {
   try {
     return call()
@@ -42,7 +42,7 @@ export function labelOf(call: () => string, allowed: (error: unknown) => string 
   }
 }
 
-/** A message without the parts that depend on the input: quoted text, text in brackets, and numbers. */
+/** Returns a message without the parts that depend on the input: quoted text, text in brackets, and numbers. */
 export function shapeOf(message: string): string {
   return message
     .replaceAll(/".*"|\(.*\)|\[.*\]/gs, '""')
@@ -50,15 +50,15 @@ export function shapeOf(message: string): string {
     .slice(0, 160)
 }
 
-// This byte is in no UTF-8 text, so it can separate texts.
+// UTF-8 text never contains this byte, so it can separate fields.
 const SEPARATOR = 0xff
 
-/** Text fields of one input, with 0xFF between them. */
+/** Returns the text fields of an input, which 0xFF separates. */
 export function fieldsOf(input: Buffer): string[] {
   return bytesOf(input, Number.POSITIVE_INFINITY).map((field) => field.toString('utf8'))
 }
 
-/** The first `count - 1` fields, and all that follows as the last one. */
+/** Returns the first `count - 1` fields, and the remaining bytes as the last field. */
 export function bytesOf(input: Buffer, count: number): Buffer[] {
   const fields: Buffer[] = []
   let start = 0
@@ -72,7 +72,7 @@ export function bytesOf(input: Buffer, count: number): Buffer[] {
   return fields
 }
 
-/** The opposite of `fieldsOf`. */
+/** Returns an input with these fields. */
 export function joined(...fields: readonly (string | Uint8Array)[]): Buffer {
   return Buffer.concat(
     fields.flatMap((field, index) => [
@@ -82,12 +82,12 @@ export function joined(...fields: readonly (string | Uint8Array)[]): Buffer {
   )
 }
 
-/** Tokens of a dictionary: texts, and bytes as lists of numbers. */
+/** Returns tokens for a dictionary, from strings and from lists of byte values. */
 export function tokens(...texts: readonly (string | readonly number[])[]): Buffer[] {
   return texts.map((text) => Buffer.from(text as string))
 }
 
-/** Splits a text into tokens, by default at spaces. */
+/** Splits a string into tokens, by default at spaces. */
 export function words(text: string, separator = ' '): Buffer[] {
   return tokens(...text.split(separator))
 }

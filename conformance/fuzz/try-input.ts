@@ -2,25 +2,25 @@
 import { readFileSync } from 'node:fs'
 import { shapeOf, Wrong, type FuzzTarget } from './target.ts'
 
-/** A fault that an input shows. */
+/** A fault that an input reveals. */
 export interface Finding {
   readonly kind: 'wrong' | 'exception' | 'hang' | 'pollution'
-  /** One sentence, with the stack if there is one. */
+  /** A sentence, followed by the stack if there is one. */
   readonly text: string
-  /** Equal for inputs that show the same fault. */
+  /** Identifies the fault: equal for inputs that reveal the same fault. */
   readonly signature: string
 }
 
 /** Outcome of one input. */
 export type Outcome = { readonly label: string } | Finding
 
-/** CPU time of one input above which it is a finding. */
+/** CPU time in milliseconds above which an input is a finding. */
 const HANG_MS = 100
 const HANG_TRIES = 3
 
 /**
  * Runs the target once, or a few times if it was slow. Never throws.
- * @param hasStack whether a finding has a stack. Most inputs end in an allowed error, and its stack is half of its cost.
+ * @param hasStack whether errors have a stack. Most inputs end in an allowed error; the stack is half of its cost.
  */
 export async function tryInput(target: FuzzTarget, input: Buffer, hasStack = true): Promise<Outcome> {
   const startedAtMs = performance.now()
@@ -38,13 +38,17 @@ export async function tryInput(target: FuzzTarget, input: Buffer, hasStack = tru
   if (performance.now() - startedAtMs > HANG_MS) {
     const cpuMs = await leastCpuMs(target, input)
     if (cpuMs > HANG_MS) {
-      return finding('hang', `took ${Math.round(cpuMs)} ms of CPU, the least of ${HANG_TRIES} tries`, 'slow')
+      return finding(
+        'hang',
+        `took ${Math.round(cpuMs)} ms of CPU time, the minimum of ${HANG_TRIES} tries`,
+        'slow',
+      )
     }
   }
   return pollution() ?? { label }
 }
 
-// Garbage collection and other programs make single runs slow, but not all of them.
+// Garbage collection and other programs slow down single runs, but not all of them.
 async function leastCpuMs(target: FuzzTarget, input: Buffer): Promise<number> {
   let least = Number.POSITIVE_INFINITY
   for (let attempt = 0; attempt < HANG_TRIES && least > HANG_MS; attempt++) {
@@ -55,7 +59,8 @@ async function leastCpuMs(target: FuzzTarget, input: Buffer): Promise<number> {
   return least
 }
 
-// CPU time of this thread only, which Node.js 20 does not provide; elapsed time if the kernel does not provide it.
+// Returns the CPU time of this thread, which Node.js 20 does not provide, or the elapsed time if the kernel does not
+// provide it either.
 function threadCpuMs(): number {
   try {
     return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ', 1)[0]) / 1e6
@@ -87,7 +92,7 @@ function ownValue(prototype: object, key: PropertyKey): unknown {
 function pollution(): Finding | undefined {
   for (const [index, prototype] of WATCHED.entries()) {
     const clean = CLEAN[index]!
-    // Counting is cheap enough for every run; replaced members are looked for in Object.prototype only.
+    // Counting is cheap enough for every run. Replaced members are detected only in Object.prototype.
     const keys = Reflect.ownKeys(prototype)
     const isChanged =
       keys.length !== clean.size || (index === 0 && keys.some((key) => !isSame(prototype, key, clean)))
@@ -100,7 +105,7 @@ function isSame(prototype: object, key: PropertyKey, clean: ReadonlyMap<Property
   return clean.has(key) && ownValue(prototype, key) === clean.get(key)
 }
 
-// So that the following inputs are judged independently.
+// Restores the prototype, so that the following inputs are judged independently.
 function cleaned(prototype: object, clean: ReadonlyMap<PropertyKey, unknown>): Finding {
   const added = Reflect.ownKeys(prototype).filter((key) => !isSame(prototype, key, clean))
   for (const key of added) if (!clean.has(key)) Reflect.deleteProperty(prototype, key)

@@ -17,12 +17,12 @@ export interface TargetListener {
 }
 
 const INPUT_BYTES_MAX = 1024 * 1024
-// Heap limit of a thread; inputs are small, so code that needs more is unbounded.
+// Heap limit of a thread. Inputs are small: code that needs more has no bound.
 const HEAP_MB_MAX = 512
-// Time limit of one run. Far above the 100 ms of the target's own check: other programs share the machine.
+// Time limit of one run. It is far above the 100 ms of CPU time that a run may take: other programs share the machine.
 const STALL_MS = 30_000
 
-/** Resolves when the time is over or the thread cannot continue. */
+/** Fuzzes a target; resolves when the time is over or the thread cannot continue. */
 export function fuzzTarget(
   task: Omit<WorkerTask, 'current'>,
   listener: TargetListener,
@@ -43,7 +43,7 @@ export function fuzzTarget(
       listener.found(task.target, text, file)
     }
     const watch = watchStall(current, () => {
-      died('stall', `a run was not over after ${STALL_MS / 1000} s`)
+      died('stall', `a run did not end within ${STALL_MS / 1000} s`)
       void worker.terminate()
     })
     worker.on('message', (report: WorkerReport) => {

@@ -4,13 +4,13 @@ import { readCorpus, writeFinding } from './corpus.ts'
 import { fuzz, type FuzzProgress } from './engine.ts'
 import { loadTarget } from './targets/index.ts'
 
-/** Data that the thread is started with. */
+/** Start data of the thread. */
 export interface WorkerTask {
   readonly target: string
   readonly seed: number
-  /** Elapsed time, or CPU time of the whole process. */
+  /** Limit of the elapsed time, or of the CPU time of the whole process. */
   readonly limit: { readonly kind: 'clock' | 'cpu'; readonly seconds: number }
-  /** Two numbers (runs begun, length of the input) and the input that is being tried. */
+  /** Two numbers (started runs, length of the current input), then the current input. */
   readonly current: SharedArrayBuffer
 }
 

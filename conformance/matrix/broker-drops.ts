@@ -3,16 +3,16 @@ import { TestClient } from '../fixtures/mqtt-client.ts'
 import type { Mosquitto } from '../fixtures/mosquitto.ts'
 import { pause, type Stage } from './stage.ts'
 
-/** Lines of mosquitto.conf: publish $SYS every second. */
+/** Lines of mosquitto.conf that make Mosquitto publish $SYS every second. */
 export const PUBLISHES_DROPS: readonly string[] = ['sys_interval 1']
 
-/** Subscribes; the returned function resolves with the current count. */
+/** Subscribes to the count of dropped messages; the returned function resolves with the current count. */
 export async function watchDrops(stage: Stage, { url }: Mosquitto): Promise<() => Promise<number>> {
   const watcher = await TestClient.connect(url)
   stage.later(() => watcher.close())
   await watcher.subscribe('$SYS/broker/publish/messages/dropped')
   return async () => {
-    // Wait for the next report: Mosquitto publishes only changes.
+    // Waits for the next report. Mosquitto publishes a value only when it changes.
     await pause(2_500)
     return Number(watcher.received.at(-1)?.payload.toString() ?? 0)
   }

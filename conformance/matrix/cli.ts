@@ -1,4 +1,4 @@
-// `npm run matrix`: runs rows one after another and prints the table. The exit code is 1 when a criterion was not met.
+// `npm run matrix`: runs rows one after another and prints the table. The exit code is 1 if a criterion was not met.
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -9,16 +9,16 @@ import { isMet, markdownResults, shortcomings, textOf, type RanRow } from './tab
 
 const USAGE = `npm run matrix -- [ROW...] [options]
   --scale S    runs this share of the counts and durations, above 0 and at most 1 [default: 1]
-  --quick      runs at most about half a minute per row
-  --list       lists the rows with their durations; "alone" = the criterion has times, nothing else may run
+  --quick      runs each row for at most about half a minute
+  --list       lists the rows with their durations; "alone" = has limits on times: nothing else may run
   --json FILE  adds the results to FILE
   --write FILE writes the results in FILE to docs/reliability.md, and runs nothing
-Without ROW, it runs all rows.`
+Runs all rows unless a ROW is given.`
 
 const PAGE = new URL('../../docs/reliability.md', import.meta.url)
 
-// Rows mount small file systems; in a mount namespace of its own, the process cannot leave them behind. Without one the
-// rows run anyway; those that mount report what they need.
+// Some rows mount small file systems, which the process cannot leave behind if it has its own mount namespace. If none
+// can be created, the rows run anyway, and the mounts fail with an error that names the remedy.
 const IN_OWN_MOUNTS = 'MATRIX_IN_OWN_MOUNTS'
 const canHaveOwnMounts = process.getuid?.() === 0 && spawnSync('unshare', ['--mount', 'true']).status === 0
 if (canHaveOwnMounts && process.env[IN_OWN_MOUNTS] === undefined) {
@@ -70,7 +70,7 @@ for (const row of chosen) {
   ran.push(last)
   say(`  ${isMet(result) ? 'met' : 'NOT MET'} after ${seconds.toFixed(0)} s: ${textOf(result.figures)}`)
   for (const failure of shortcomings(result)) say(`  - ${failure}`)
-  // Saved after each row, so that a later failure loses nothing.
+  // The results are saved after each row, so that a later failure loses none.
   if (values.json !== undefined) addResults(values.json, [last])
 }
 say(`\n${markdownResults(ran, positionals.length === 0 ? NAMED_ROWS : [])}`)

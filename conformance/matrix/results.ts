@@ -4,7 +4,7 @@ import type { RowResult } from './row.ts'
 import { NAMED_ROWS, ROWS } from './rows.ts'
 import { isMet, markdownResults, type RanRow } from './table.ts'
 
-/** The result of a row in the file. */
+/** A row's result in the file. */
 interface RowRecord extends RowResult {
   readonly name: string
   readonly command: string
@@ -15,7 +15,7 @@ interface RowRecord extends RowResult {
 const BEGIN = '<!-- matrix -->'
 const END = '<!-- end of matrix -->'
 
-/** Adds results to the file; the results of other rows stay. */
+/** Adds results to the file; keeps the results of other rows. */
 export function addResults(file: string, ran: readonly RanRow[]): void {
   const records = new Map((existsSync(file) ? readRecords(file) : []).map((record) => [record.name, record]))
   for (const { row, result, seconds, command } of ran) {
@@ -25,7 +25,7 @@ export function addResults(file: string, ran: readonly RanRow[]): void {
   writeFileSync(file, `${JSON.stringify([...records.values()], null, 2)}\n`)
 }
 
-/** The table of the results in the file; the other rows are listed as not measured yet. */
+/** Returns the table of the results in the file; lists the other rows as not measured yet. */
 export function tableOf(file: string): string {
   const records = readRecords(file)
   const ran = ROWS.flatMap((row): RanRow[] => {
@@ -38,13 +38,13 @@ export function tableOf(file: string): string {
   return markdownResults(ran, NAMED_ROWS, missing)
 }
 
-/** Returns the table between the two marks of a page. @throws when the page has no marks */
+/** Returns the table between the two marks of a page. @throws if the page has no marks */
 export function tableIn(page: string): string {
   const [begin, end] = marksOf(page)
   return page.slice(begin, end).trim()
 }
 
-/** Replaces the table between the marks of a page. @throws when the page has no marks */
+/** Replaces the table between the marks of a page. @throws if the page has no marks */
 export function withTable(page: string, table: string): string {
   const [begin, end] = marksOf(page)
   return `${page.slice(0, begin)}\n\n${table}\n\n${page.slice(end)}`
@@ -52,7 +52,8 @@ export function withTable(page: string, table: string): string {
 
 function marksOf(page: string): readonly [begin: number, end: number] {
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)]
-  if (begin === -1 || end < begin) throw new Error(`The page has no "${BEGIN}" before "${END}".`)
+  if (begin === -1 || end < begin)
+    throw new Error(`The page does not contain "${BEGIN}" followed by "${END}".`)
   return [begin + BEGIN.length, end]
 }
 

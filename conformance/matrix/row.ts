@@ -1,12 +1,12 @@
 // A row of the matrix: one fault or one kind of load, with its criterion.
 
-/** How a row runs. */
+/** Options of a row's run. */
 export interface RowOptions {
-  /** At most about half a minute; the figures are a smoke test, not a proof. */
+  /** Runs for at most about half a minute; the figures are a smoke test, not a proof. */
   readonly quick: boolean
-  /** Share of the full counts and durations: above 0, at most 1. */
+  /** Share of the full counts and durations: above 0 and at most 1. */
   readonly scale: number
-  /** Prints a line about the progress. */
+  /** Prints a line that describes the progress. */
   readonly say: (line: string) => void
 }
 
@@ -16,21 +16,21 @@ export type Figures = Readonly<Record<string, number | string>>
 /** The result of a row. */
 export interface RowResult {
   readonly figures: Figures
-  /** The parts of the criterion that were not met, one sentence each. */
+  /** A sentence for each part of the criterion that was not met. */
   readonly failures: readonly string[]
-  /** The same for times and rates, which other work on the machine may have affected. */
+  /** A sentence for each time or rate that missed the criterion, possibly because of other load on the machine. */
   readonly late: readonly string[]
 }
 
 /** A row that runs. */
 export interface Row {
   readonly name: string
-  /** The fault and the load. */
+  /** Description of the fault and the load. */
   readonly what: string
   readonly criterion: string
   /** Approximate duration of the full row, in seconds. */
   readonly fullSeconds: number
-  /** The criterion has times: nothing else may run at the same time. */
+  /** Whether the criterion limits times: if so, nothing else may run at the same time. */
   readonly isTimed: boolean
   run(options: RowOptions): Promise<RowResult>
 }
@@ -40,11 +40,11 @@ export interface NamedRow {
   readonly name: string
   readonly what: string
   readonly criterion: string
-  /** What is missing. */
+  /** Why it cannot run. */
   readonly reason: string
 }
 
-/** The count or the seconds of this run. */
+/** Returns the count, or the number of seconds, for this run. */
 export function amountOf({ quick, scale }: RowOptions, full: number, whenQuick: number): number {
   return quick ? whenQuick : Math.max(1, Math.round(full * scale))
 }
@@ -60,12 +60,12 @@ export class Findings {
     this.#figures[name] = typeof value === 'number' ? Math.round(value * 1000) / 1000 : value
   }
 
-  /** Records the share of the full amount, such as `100 of 1000`. */
+  /** Records how much of the full amount was run, such as `100 of 1000`. */
   ran(name: string, amount: number, full: number): void {
     this.figure(name, amount === full ? amount : `${amount} of ${full}`)
   }
 
-  /** Records the sentence as a failure unless this part of the criterion is met. */
+  /** Records the sentence as a failure unless the described part of the criterion is met. */
   check(isMet: boolean, sentence: string): void {
     if (!isMet) this.#failures.push(sentence)
   }

@@ -1,4 +1,4 @@
-// All rows in the order of the table.
+// Lists all rows in the order of the table.
 import type { NamedRow, Row } from './row.ts'
 import { brokerDiskFull, brokerKill, brokerQueueFull } from './rows/broker.ts'
 import { CHAOS_ROWS } from './rows/chaos.ts'
@@ -38,19 +38,19 @@ export const NAMED_ROWS: readonly NamedRow[] = [
   {
     name: 'broker-kill-2.1',
     what: 'kill -9 of Mosquitto 2.1 with the persist_sqlite plugin (flush_period 0, sync extra)',
-    criterion: 'SDK unanswered 0; raw: unanswered <= in flight at the kills',
-    reason: 'Debian 12 has Mosquitto 2.0.11, without that plugin',
+    criterion: '0 unanswered SDK requests; unanswered raw requests <= requests in flight at the kills',
+    reason: 'Debian 12 has Mosquitto 2.0.11, which does not have that plugin',
   },
   {
     name: 'broker-power-loss',
-    what: "the broker's machine loses power: data that the kernel had not written is lost",
-    criterion: 'SDK unanswered 0',
-    reason: 'a test cannot cut the power; broker-kill is the closest',
+    what: "the broker's machine loses power: data that the kernel has not written to disk is lost",
+    criterion: '0 unanswered SDK requests',
+    reason: 'a test cannot cut the power; broker-kill is the closest row',
   },
   {
     name: 'replicas-redistributing',
-    what: 'one of 3 connectors killed 100 times on a broker that redistributes its requests to the others (ActiveMQ Artemis)',
-    criterion: 'unanswered 0 within expiry + restart',
+    what: 'one of 3 connectors is killed, 100 times, on a broker that redistributes its requests to the others (ActiveMQ Artemis)',
+    criterion: '0 unanswered requests within the session expiry + restart',
     reason: 'the tests install only Mosquitto, which never redistributes',
   },
 ]

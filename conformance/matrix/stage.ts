@@ -1,13 +1,13 @@
-// Ends everything that a row started, in reverse order, also when the row fails.
+// Ends everything that a row started, in reverse order, even if the row fails.
 
-/** Ends one thing. */
+/** Ends something that a row started. */
 type End = () => unknown
 
-/** Collects what must be ended. */
+/** Collects the functions that end what a row started. */
 export class Stage {
   readonly #ends: End[] = []
 
-  /** Registers `end` to be called after the row. */
+  /** Registers a function to call after the row. */
   later(end: End): void {
     this.#ends.push(end)
   }
@@ -17,7 +17,7 @@ export class Stage {
   }
 }
 
-/** Runs `play`; everything that it registered has ended when this resolves or rejects. */
+/** Runs `play`, then calls all functions that `play` registered, and resolves or rejects like `play`. */
 export async function onStage<T>(play: (stage: Stage) => Promise<T>): Promise<T> {
   const stage = new Stage()
   try {
@@ -27,12 +27,12 @@ export async function onStage<T>(play: (stage: Stage) => Promise<T>): Promise<T>
   }
 }
 
-/** Waits; for phases whose duration is part of the measurement. */
+/** Waits. Only for phases whose duration is part of the measurement. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** Polls a condition; resolves with whether it became true in time. */
+/** Polls a condition; resolves with true if it becomes true in time, otherwise with false. */
 export async function until(
   isTrue: () => boolean | Promise<boolean>,
   timeoutMs: number,

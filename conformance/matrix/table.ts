@@ -1,4 +1,4 @@
-// The results as Markdown: a table of outcomes, then each row with its criterion, figures and command.
+// Formats the results as Markdown: a table of outcomes, then each row with its criterion, figures and command.
 import type { Figures, NamedRow, Row, RowResult } from './row.ts'
 
 /** A row that ran. */
@@ -10,7 +10,7 @@ export interface RanRow {
   readonly command: string
 }
 
-/** Includes the rows that cannot run here, with the reason, and those of `missing`, which have not run yet. */
+/** Formats the results; `named` are the rows that cannot run here, `missing` those that have not run yet. */
 export function markdownResults(
   ran: readonly RanRow[],
   named: readonly NamedRow[],
@@ -44,7 +44,7 @@ function section({ name, what, criterion }: Row | NamedRow, items: readonly stri
   return `#### ${name}\n\n${lines.map((line) => `- ${line.replaceAll('\n', ' ')}`).join('\n')}`
 }
 
-// Figures named `group: name` have a line for each group.
+// Returns a line for each group of figures named `group: name`, and a line for the other figures.
 function figureLines(figures: Figures): string[] {
   const groups = new Map<string, string[]>()
   for (const [key, value] of Object.entries(figures)) {
@@ -55,17 +55,17 @@ function figureLines(figures: Figures): string[] {
   return [...groups].map(([title, texts]) => `${title}: ${texts.join(', ')}`)
 }
 
-/** All parts of the criterion that are not met. */
+/** Returns a sentence for each part of the criterion that is not met. */
 export function shortcomings({ failures, late }: RowResult): readonly string[] {
   return [...failures, ...late]
 }
 
-/** Whether the whole criterion is met. */
+/** Returns whether the whole criterion is met. */
 export function isMet(result: RowResult): boolean {
   return shortcomings(result).length === 0
 }
 
-/** `name value, name value` */
+/** Formats figures as `name value, name value`. */
 export function textOf(figures: Figures): string {
   return Object.entries(figures)
     .map(([name, value]) => `${name} ${value}`)

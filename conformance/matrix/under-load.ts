@@ -1,4 +1,4 @@
-// The load of chaos (raw and SDK clients, a ledger) on a broker that the row configures and disturbs.
+// Puts the load of the chaos runs (raw and SDK clients, a ledger) on a broker that the row configures and disturbs.
 import { createConnector } from '../chaos/actors.ts'
 import { Ledger } from '../chaos/ledger.ts'
 import { ChaosLoad } from '../chaos/load.ts'
@@ -8,7 +8,7 @@ import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../fixtur
 import type { ConnectorProcess } from '../rig/connector-process.ts'
 import type { Stage } from './stage.ts'
 
-/** The options of the load. Numbers of clients are even. */
+/** The options of the load. The numbers of clients must be even. */
 export interface UnderLoadOptions {
   readonly broker: MosquittoOptions
   readonly requests: number
@@ -26,7 +26,7 @@ export interface UnderLoad {
   readonly load: ChaosLoad
   /** Kills the broker, restarts it with the same data, and records the fault in the ledger. */
   killBroker(): Promise<void>
-  /** Stops the load; resolves with the verdict when all is answered, or no answer has come for `quietMs`. */
+  /** Stops the load; resolves with the verdict when all requests are answered, or no answer arrived for `quietMs`. */
   end(quietMs: number): Promise<Verdict>
 }
 

@@ -1,4 +1,4 @@
-// Starts what most rows need: a broker, a model server and a connector.
+// Starts the programs that most rows need: a broker, a model server and a connector.
 import type { ConfigInput } from '@inferwire/connector'
 import { ConnectorProcess, type ProcessOptions } from '../rig/connector-process.ts'
 import { ProcessMeter } from '../rig/process-meter.ts'
@@ -9,12 +9,12 @@ import { ModelServerProcess } from '../rig/model-server-process.ts'
 
 /** The options of the programs. */
 export interface WorldOptions extends ProcessOptions {
-  /** Models of rig/model-behaviours.ts, called with V1, and their options. */
+  /** Options of the exposed models, by their names in rig/model-behaviours.ts. Their protocol is V1. */
   readonly models: Readonly<Record<string, Partial<NonNullable<ConfigInput['models']>[string]>>>
   /** Further configuration of the connector. */
   readonly config?: ConfigInput
   readonly broker?: MosquittoOptions
-  /** Called with the broker's port before the connector starts, for a proxy between them. */
+  /** Called with the broker's port before the connector starts, for example to connect a proxy between them. */
   readonly through?: (brokerPort: number) => void
 }
 
@@ -53,7 +53,7 @@ export async function startWorld(stage: Stage, options: WorldOptions): Promise<W
   return { broker, upstream, connector }
 }
 
-/** Measures the CPU use of all processes from now on; the returned function records it. */
+/** Starts to measure the CPU use of all processes; the returned function records it. */
 export function watchCpu(stage: Stage, { broker, upstream, connector }: World): (findings: Findings) => void {
   const meter = new ProcessMeter({
     harness: () => process.pid,

@@ -1,4 +1,5 @@
-// Answers of the fake model server, as functions that can be combined: JSON, text, bytes, none, late, endless.
+// Answers of the fake model server, as functions that can be combined: JSON, text, raw bytes, no answer, late and
+// endless answers.
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
@@ -6,21 +7,21 @@ import type { Socket } from 'node:net'
 export interface ModelCall {
   readonly method: string
   readonly path: string
-  /** '' when the path names no model. */
+  /** Name of the model; '' if the path does not contain one. */
   readonly model: string
-  /** undefined when the path is of neither. */
+  /** undefined if the path belongs to neither protocol. */
   readonly protocol: 'v1' | 'v2' | undefined
   readonly headers: IncomingHttpHeaders
   readonly body: Buffer
 }
 
-/** Where an answer goes: the response, or the bytes of its socket. */
+/** Where an answer is written: the response, or its socket for raw bytes. */
 export interface Reply {
   readonly response: ServerResponse
   readonly socket: Socket
 }
 
-/** Answers one call; it may also never answer. */
+/** Answers a call, or leaves it without an answer. */
 export type Answer = (reply: Reply, call: ModelCall) => void
 
 type Headers = Readonly<Record<string, string>>
@@ -28,12 +29,12 @@ type Headers = Readonly<Record<string, string>>
 const JSON_TYPE = 'application/json'
 const HUGE_BYTES = 10 * 1024 ** 3
 
-/** `body` is JSON text, or a value that becomes JSON. */
+/** Answers with JSON; `body` is JSON text, or a value to convert to JSON. */
 export function json(status: number, body: unknown, headers: Headers = {}): Answer {
   return text(status, JSON_TYPE, typeof body === 'string' ? body : JSON.stringify(body), headers)
 }
 
-/** An answer of any content type; chunked, unless the headers have a Content-Length. */
+/** Answers with any content type; chunked, unless the headers contain a Content-Length. */
 export function text(status: number, contentType: string, body: string, headers: Headers = {}): Answer {
   return ({ response }) => {
     response.writeHead(status, { 'content-type': contentType, ...headers })
@@ -54,7 +55,7 @@ export const hang: Answer = () => {}
 /** Resets the connection. */
 export const reset: Answer = ({ socket }) => socket.resetAndDestroy()
 
-/** Writes bytes to the socket; the connection stays open. */
+/** Writes bytes to the socket, and leaves the connection open. */
 export function bytes(raw: string): Answer {
   return ({ socket }) => void socket.write(raw)
 }
@@ -64,7 +65,7 @@ export function bytesThenEnd(raw: string): Answer {
   return ({ socket }) => socket.end(raw)
 }
 
-/** Writes bytes one at a time, then blanks without end. */
+/** Writes bytes one at a time, then spaces forever. */
 export function trickle(raw: string, everyMs: number): Answer {
   return ({ socket }) => {
     let at = 0
@@ -75,7 +76,7 @@ export function trickle(raw: string, everyMs: number): Answer {
   }
 }
 
-/** Writes up to 10 GB to the socket, as fast as they are read. */
+/** Writes up to 10 GB to the socket, as fast as the client reads. */
 export function flood(head: string, next: (count: number) => string): Answer {
   return ({ socket }) => {
     socket.write(head)
@@ -104,12 +105,12 @@ export function after(delayMs: number, answer: Answer): Answer {
 export class Gate {
   readonly #held = new Set<() => void>()
 
-  /** Calls that wait now. */
+  /** Number of calls that are waiting. */
   get open(): number {
     return this.#held.size
   }
 
-  /** An answer that waits at this gate; with `models`, only for models whose name begins so. */
+  /** Returns an answer that waits at this gate; `models` limits this to models whose name begins with this prefix. */
   hold(answer: Answer, models = ''): Answer {
     return (reply, call) => {
       if (!call.model.startsWith(models)) return answer(reply, call)
@@ -119,7 +120,7 @@ export class Gate {
     }
   }
 
-  /** Answers calls that wait, the oldest first. @param count @default all */
+  /** Answers waiting calls, the oldest first. @param count number of calls @default all */
   release(count = this.#held.size): void {
     for (const release of [...this.#held].slice(0, count)) release()
   }

@@ -1,4 +1,4 @@
-// The built connector as a process: configured, started, signalled, restarted and measured.
+// Runs the built connector as a process: configures, starts, signals, restarts and measures it.
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -9,30 +9,30 @@ import { INFERWIRE } from '../fixtures/inferwire.ts'
 import { cleanEnvironment, readLines, spawnTied } from '../fixtures/processes.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
-/** How the process runs, in addition to its configuration. */
+/** Options of the process, in addition to the connector's configuration. */
 export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Arguments of Node.js itself. */
   readonly nodeArguments?: readonly string[]
-  /** Words in front of the command; they must end in an `exec` of what follows. */
+  /** Words to put before the command, which must `exec` the command. */
   readonly prefix?: readonly string[]
 }
 
-/** A line of its log. */
+/** A line of the connector's log. */
 export interface LogLine {
   readonly event: string
-  /** When it was read here, in milliseconds since the epoch. */
+  /** When the harness read the line, in milliseconds since the epoch. */
   readonly readAtMs: number
   readonly text: string
 }
 
 const READY_TIMEOUT_MS = 30_000
-// A connector that logs without end must not exhaust the harness's memory.
+// A connector that logs endlessly must not exhaust the harness's memory.
 const LINES_MAX = 20_000
 
-/** One connector. It can be started again under the same name and configuration. */
+/** One connector, which can be restarted with the same name and configuration. */
 export class ConnectorProcess {
-  /** The latest lines of all its processes. */
+  /** The latest log lines of all of its processes. */
   readonly log: LogLine[] = []
   readonly adminPort: number
   readonly #configFile: string
@@ -42,11 +42,11 @@ export class ConnectorProcess {
   #exit: Promise<number | null> = Promise.resolve(0)
   #isExpectedToEnd = true
   #whenReady: (() => void) | undefined
-  /** When it was last started, on the monotonic clock. */
+  /** When the process was last started, on the monotonic clock. */
   startedAtMs = 0
-  /** Whether its session has been ready since the last start. */
+  /** Whether the session has been ready since the last start. */
   wasReady = false
-  /** Exits that the harness did not cause. */
+  /** Descriptions of exits that the harness did not cause. */
   readonly deaths: string[] = []
 
   private constructor(configFile: string, adminPort: number, options: ProcessOptions) {
@@ -71,7 +71,7 @@ export class ConnectorProcess {
     return new ConnectorProcess(configFile, adminPort, options)
   }
 
-  /** Does not wait until it is ready. */
+  /** Starts the process; does not wait until it is ready. */
   start(): void {
     const { env, nodeArguments = [], prefix = [] } = this.#options
     const command = [...prefix, process.execPath, ...nodeArguments, INFERWIRE, 'connect', '--config']
@@ -87,12 +87,12 @@ export class ConnectorProcess {
     readLines(child, (line) => this.#logged(line))
     this.#exit = once(child, 'exit').then(([code, signal]) => {
       if (!this.#isExpectedToEnd)
-        this.deaths.push(`It ended with ${String(code ?? signal)}. Its last log lines:\n${this.lastLines}`)
+        this.deaths.push(`It ended with ${String(code ?? signal)}. Last log lines:\n${this.lastLines}`)
       return code as number | null
     })
   }
 
-  /** Starts it, and resolves with the milliseconds until its session was ready. */
+  /** Starts the process; resolves with the time until its session was ready, in milliseconds. */
   async startReady(): Promise<number> {
     const startedAtMs = performance.now()
     const ready = new Promise<string>((resolve) => (this.#whenReady = () => resolve('')))
@@ -108,7 +108,7 @@ export class ConnectorProcess {
     return performance.now() - startedAtMs
   }
 
-  /** Undefined while it does not run. */
+  /** Process id; undefined while the process does not run. */
   get pid(): number | undefined {
     return this.isRunning ? this.#child!.pid : undefined
   }
@@ -121,20 +121,20 @@ export class ConnectorProcess {
     this.#child?.kill(name)
   }
 
-  /** Resolves with the exit code; null after a signal. */
+  /** Sends the signal; resolves with the exit code, which is null if the signal killed the process. */
   async end(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<number | null> {
     this.#isExpectedToEnd = true
     this.#child?.kill(signal)
     return await this.#exit
   }
 
-  /** Resolves when it has ended by itself; that exit is not counted as a death. */
+  /** Resolves when the process has ended by itself. This exit does not count as a death. */
   async ended(): Promise<void> {
     this.#isExpectedToEnd = true
     await this.#exit
   }
 
-  /** How often the event was logged since the first start. */
+  /** Returns how often the event was logged since the first start. */
   count(event: string): number {
     return this.#counts.get(event) ?? 0
   }
@@ -150,7 +150,7 @@ export class ConnectorProcess {
       .join('\n')
   }
 
-  /** The sum of a metric over its labels; `labels` is a part of the text between the braces. */
+  /** Returns the sum of a metric over the label sets that contain the text `labels`. */
   async metric(name: string, labels = ''): Promise<number> {
     const response = await fetch(`http://127.0.0.1:${this.adminPort}/metrics`)
     const lines = (await response.text()).split('\n')
@@ -159,7 +159,7 @@ export class ConnectorProcess {
       .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
   }
 
-  /** Resident memory now, and its peak since the start or `resetPeak`, in MB (10^6 bytes). Linux. */
+  /** Returns the resident memory, and its peak since the start or `resetPeak`, in MB (10^6 bytes). Linux only. */
   memory(): { readonly rssMb: number; readonly peakMb: number } {
     const text = readFileSync(`/proc/${this.#child!.pid}/status`, 'utf8')
     const mb = (field: string): number =>
@@ -167,7 +167,7 @@ export class ConnectorProcess {
     return { rssMb: mb('VmRSS'), peakMb: mb('VmHWM') }
   }
 
-  /** Restarts the measurement of the peak (proc(5), clear_refs 5). */
+  /** Resets the peak to the current value (proc(5): clear_refs 5). */
   resetPeak(): void {
     writeFileSync(`/proc/${this.#child!.pid}/clear_refs`, '5')
   }

@@ -1,10 +1,10 @@
-// An expired, self-signed certificate for 127.0.0.1.
+// Creates an expired, self-signed certificate for 127.0.0.1.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
-/** Certificate and key in PEM, and the file of the authority. */
+/** Certificate and key in PEM, and the path of the authority's certificate. */
 export interface Certificate {
   readonly cert: string
   readonly key: string

@@ -1,13 +1,13 @@
-// A load of flows: clients that send numbered requests to models. Each answer is timed, and proves which request it
-// belongs to.
+// A load of flows: clients send numbered requests to models. Each answer is timed, and proves which request it belongs
+// to.
 import { Load, percentile, type LoadOptions } from './load.ts'
 import { digest } from './model-behaviours.ts'
 import type { RawReply } from './raw-client.ts'
 
-/** Clients that send to one model, in turns. */
+/** Clients that take turns to send requests to one model. */
 export interface Flow {
   readonly name: string
-  /** The `{client}` levels. */
+  /** Names of the clients: the `{client}` level of their topics. */
   readonly clients: readonly string[]
   readonly model: string
   /** Requests per second of all clients together; may be changed at any time. */
@@ -16,44 +16,44 @@ export interface Flow {
   readonly bodyBytes?: number
   /** How often each request is published. @default 1 */
   readonly copies?: number
-  /** Message Expiry Interval. @default 60 */
+  /** Message Expiry Interval in seconds. @default 60 */
   readonly expirySeconds?: number
-  /** One in `every` requests has this body instead of a numbered one. */
+  /** Body that one in `every` requests has instead of a numbered body. */
   readonly odd?: { readonly body: string; readonly every: number }
-  /** The predictions of a right answer. @default the digest of the body, as the fake model server answers */
+  /** Returns the predictions of a correct answer. @default the body's digest, as the fake model server answers */
   readonly predictionsOf?: (body: string) => unknown
 }
 
-/** Where the clients connect, and the flows. */
+/** The broker's address, and the flows. */
 export interface FlowLoadOptions extends Pick<LoadOptions, 'port' | 'host' | 'login'> {
   readonly flows: readonly Flow[]
 }
 
-/** The requests of a flow between two numbers. Milliseconds from the publish to the first reply. */
+/** Figures of a range of requests. Times are in milliseconds from the publish to the first reply. */
 export interface FlowReport {
   readonly requests: number
   readonly ok: number
-  /** Answered with an error, by code. */
+  /** Number of requests answered with each error code. */
   readonly errors: Readonly<Record<string, number>>
   readonly unanswered: number
   readonly okP50Ms: number
   readonly okP99Ms: number
   readonly errorP50Ms: number
   readonly errorP99Ms: number
-  /** The slowest answer. */
+  /** Time of the slowest answer. */
   readonly maxMs: number
-  /** Answers 200 that arrived between the first publish and the last, per second. */
+  /** Answers per second with status 200 that arrived between the first publish and the last. */
   readonly goodput: number
 }
 
-/** What became of all requests. */
+/** The outcome of all requests. */
 export interface FlowVerdict {
   readonly requests: number
   readonly unanswered: number
   readonly crossed: number
   readonly phantom: number
   readonly duplicates: number
-  /** `status payload` of each error reply, up to a limit. */
+  /** The error replies, up to a limit, as `status payload`. */
   readonly errors: readonly string[]
 }
 
@@ -71,14 +71,14 @@ export class FlowLoad {
   readonly #replyCounts: number[] = []
   readonly #errorTexts: string[] = []
   readonly #turns: number[]
-  /** Answers to another request, and answers to no request. */
+  /** Number of answers to another request; `phantom` counts answers that belong to no request. */
   crossed = 0
   phantom = 0
-  /** Answers beyond one for each copy, the broker's redeliveries excluded. */
+  /** Number of answers beyond one for each copy, without the broker's redeliveries. */
   duplicates = 0
-  /** Replies so far, the broker's redeliveries excluded. */
+  /** Number of replies so far, without the broker's redeliveries. */
   replies = 0
-  /** Publishes in flight when the broker lost the session. */
+  /** Number of publishes in flight when the broker lost their client's session. */
   abandoned = 0
 
   private constructor({ flows, ...where }: FlowLoadOptions) {
@@ -101,14 +101,14 @@ export class FlowLoad {
     })
   }
 
-  /** Resolves when all clients are connected and subscribed. */
+  /** Creates a load; resolves when all clients are connected and subscribed. */
   static async start(options: FlowLoadOptions): Promise<FlowLoad> {
     const load = new FlowLoad(options)
     await load.#load.connect()
     return load
   }
 
-  /** Sends until `stop`. */
+  /** Starts to send; ends at `stop`. */
   begin(): void {
     this.#load.begin()
   }
@@ -117,7 +117,7 @@ export class FlowLoad {
     this.#load.stop()
   }
 
-  /** Sends for so long; resolves with the numbers of the first request and the one after the last. */
+  /** Sends for `forMs`; resolves with the number of the first request, and that of the last one plus 1. */
   async runFor(forMs: number): Promise<readonly [from: number, to: number]> {
     const from = this.sent
     this.begin()
@@ -162,7 +162,7 @@ export class FlowLoad {
     return this.#load.unacknowledged
   }
 
-  /** Resolves when everything is answered, or no answer has arrived for `quietMs`. */
+  /** Resolves when all requests are answered, or no answer has arrived for `quietMs`. */
   async settle(quietMs = 10_000): Promise<void> {
     await this.#load.settle(quietMs)
   }
@@ -177,7 +177,7 @@ export class FlowLoad {
     return { requests: this.sent, unanswered, crossed, phantom, duplicates, errors: this.#errorTexts }
   }
 
-  /** The figures of one flow or of all, for the requests from one number to another. */
+  /** Returns the figures of one flow or of all flows, for a range of request numbers. */
   report(flowName?: string, [from, to]: readonly [number, number] = [0, this.sent]): FlowReport {
     const ok: number[] = []
     const failed: number[] = []

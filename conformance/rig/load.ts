@@ -1,46 +1,46 @@
 // The load generator: many MQTT clients publish numbered requests, in an open loop at a fixed rate or in a closed loop
-// with a bound on unanswered requests. What a request looks like and how an answer is judged is the caller's part.
+// with a bound on unanswered requests. The caller creates the requests and checks the answers.
 import { RawClient, type RawClientListener, type RawClientOptions, type RawReply } from './raw-client.ts'
 import type { PublishParts } from './wire.ts'
 
 /** A source of requests. */
 export interface Stream {
-  /** Requests per second; may be changed at any time; 0 = none. */
+  /** Requests per second; 0 = none. May be changed at any time. */
   readonly perSecond: number
-  /** A closed loop: nothing is sent while `unanswered` is at least `max`. @default an open loop */
+  /** Makes the loop closed: no request is sent while `unanswered` is at least `max`. @default an open loop */
   readonly inFlight?: { readonly max: number; unanswered(): number }
-  /** Requests that are sent together. @default 1 */
+  /** Number of requests that are sent together. @default 1 */
   readonly batch?: number
   /** Publishes the request with this number. */
   send(number: number): void
 }
 
-/** What a load consists of. */
+/** Options of a load. */
 export interface LoadOptions {
   readonly port: number
-  /** @default 127.0.0.1 */
+  /** Host of the broker. @default 127.0.0.1 */
   readonly host?: string
   /** Names of the clients: the `{client}` level of their topics. */
   readonly clients: readonly string[]
   /** Client identifiers and credentials. @default the name as the client identifier, no credentials */
   readonly login?: Pick<RawClientOptions, 'clientId' | 'username' | 'password'>
   readonly streams: readonly Stream[]
-  /** No request has this number or a higher one. @default no limit */
+  /** All request numbers are below this number. @default no limit */
   readonly requestsMax?: number
   readonly listener: LoadListener
 }
 
-/** Receives what happens to the requests. Numbers are those that `send` was called with. */
+/** Receives the events of the requests. The numbers are those that `send` was called with. */
 export interface LoadListener extends Omit<RawClientListener, 'replied'> {
   replied(client: string, reply: RawReply): void
 }
 
 const TICK_MS = 2
 const CONNECT_TOGETHER_MAX = 250
-// A closed loop does not catch up on more than this after an outage: its rate stays a rate.
+// Maximum number of requests that a closed loop catches up on after an outage, so that its rate remains bounded.
 const CATCH_UP_MAX = 100
 
-/** Paces the requests, and counts those without an answer. */
+/** Paces the requests, and counts the unanswered ones. */
 export class Load {
   readonly #options: LoadOptions
   readonly #clients = new Map<string, RawClient>()
@@ -56,7 +56,7 @@ export class Load {
     this.#dueMs = options.streams.map(() => 0)
   }
 
-  /** Resolves when all clients are connected and subscribed. */
+  /** Connects the clients; resolves when all are connected and subscribed. */
   async connect(): Promise<void> {
     const { clients, port, host = '127.0.0.1', login, listener } = this.#options
     for (const name of new Set(clients)) {
@@ -70,16 +70,17 @@ export class Load {
       )
       this.#clients.set(name, client)
     }
-    // In groups: a client that gives up before its CONNACK would find a session without its subscription.
+    // Connects the clients in groups: a client that times out before its CONNACK would find a session without a
+    // subscription.
     const all = [...this.#clients.values()]
     for (let at = 0; at < all.length; at += CONNECT_TOGETHER_MAX) {
       await Promise.all(all.slice(at, at + CONNECT_TOGETHER_MAX).map((client) => client.start()))
     }
   }
 
-  /** Sends until `stop` or `requestsMax`. */
+  /** Starts to send; ends at `stop` or `requestsMax`. */
   begin(): void {
-    // Spread over the first interval, so that streams of one rate do not send together.
+    // The starts are spread over the first interval, so that streams with the same rate do not send together.
     const { streams } = this.#options
     for (const [index, { perSecond }] of streams.entries()) {
       this.#dueMs[index] = performance.now() + (1000 / perSecond) * (index / streams.length)
@@ -92,7 +93,7 @@ export class Load {
     this.#timer = undefined
   }
 
-  /** One request, or one batch, of a stream now. */
+  /** Sends one request, or one batch, of a stream now. */
   send(streamIndex: number): void {
     const stream = this.#options.streams[streamIndex]!
     for (let count = 0; count < (stream.batch ?? 1); count++) stream.send(this.#sent++)
@@ -102,13 +103,13 @@ export class Load {
     this.#clients.get(client)!.publish(number, parts)
   }
 
-  /** To be called at the first answer to a request. */
+  /** Call this at the first answer to each request. */
   answer(): void {
     this.#answered += 1
     this.#lastAnswerAtMs = performance.now()
   }
 
-  /** Requests so far: the number of the next one. */
+  /** Number of requests so far, which is also the number of the next request. */
   get sent(): number {
     return this.#sent
   }
@@ -125,22 +126,22 @@ export class Load {
     return this.#sent >= (this.#options.requestsMax ?? Number.POSITIVE_INFINITY)
   }
 
-  /** Connections that were made, over all clients. */
+  /** Total number of connections that all clients have made. */
   get connections(): number {
     return this.#sum((client) => client.connections)
   }
 
-  /** Publishes that the broker has not acknowledged. */
+  /** Number of publishes that the broker has not acknowledged. */
   get unacknowledged(): number {
     return this.#sum((client) => client.unacknowledged)
   }
 
-  /** 99th percentile of how late requests were sent, in milliseconds: above a few the harness is too slow. */
+  /** 99th percentile of how late requests are sent, in milliseconds. If it exceeds a few, the harness is too slow. */
   get lagP99Ms(): number {
     return percentile(this.#lags, 0.99)
   }
 
-  /** Resolves when everything is answered, `isOver` is true, or no answer has arrived for `quietMs`. */
+  /** Resolves when all requests are answered, `isOver` returns true, or no answer has arrived for `quietMs`. */
   async settle(quietMs: number, isOver: (quietForMs: number) => boolean = () => false): Promise<void> {
     const startedAtMs = performance.now()
     while (this.unanswered > 0) {
@@ -188,7 +189,7 @@ export class Load {
   }
 }
 
-/** The value that this share of the values does not exceed; 0 for no values. */
+/** Returns the value that this share of the values does not exceed; 0 if there are no values. */
 export function percentile(values: readonly number[], share: number): number {
   if (values.length === 0) return 0
   const sorted = Float64Array.from(values).sort()

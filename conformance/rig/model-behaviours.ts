@@ -1,4 +1,4 @@
-// The models of the fake model server: a model's name selects how it answers.
+// The models of the fake model server: a model's name selects its behaviour.
 import { createHash } from 'node:crypto'
 import {
   after,
@@ -70,9 +70,9 @@ const FAULTY: Readonly<Record<string, Answer>> = {
   nohealthy: text(503, 'text/plain', 'no healthy upstream'),
 }
 
-/** Attacks on the reader of the answer, byte by byte. The connection is not usable afterwards. */
+/** Answers whose bytes attack the reader. The connection cannot be used afterwards. */
 const HOSTILE: Readonly<Record<string, Answer>> = {
-  // FIN instead of an answer.
+  // Sends FIN instead of an answer.
   'half-close': bytesThenEnd(''),
   'slow-loris': trickle(`${OK}content-length: 1000\r\n\r\n`, 1000),
   'slow-headers': trickle('HTTP/1.1 200 OK\r\n', 1000),
@@ -97,24 +97,24 @@ const BEHAVIOURS: Readonly<Record<string, Answer>> = {
   ...FAULTY,
   ...HOSTILE,
   echo,
-  // Hangs, except for a body with "answer": it looks like a server that answered before and then stopped.
+  // Hangs, unless the body contains "answer": appears like a server that answered before and then stopped.
   stops: ({ response }, { body }) => {
     if (body.includes('answer')) response.end(SHORT_ANSWER)
   },
 }
 
-/** Names of the models with a fault of a server or a gateway. */
+/** Names of the models that simulate a fault of a server or a gateway. */
 export const FAULTY_MODELS = Object.keys(FAULTY)
 
-/** Names of the models that attack the reader of their answers. */
+/** Names of the models whose answers attack the reader. */
 export const HOSTILE_MODELS = Object.keys(HOSTILE)
 
-/** What a healthy model predicts for a body: an answer to another request is recognized. */
+/** Returns a healthy model's prediction for a body. It reveals answers to another request. */
 export function digest(body: string | Uint8Array): string {
   return createHash('sha256').update(body).digest('hex')
 }
 
-/** Answers `{"predictions":["<digest of the body>"]}`, or the same in V2. */
+/** Answers with `{"predictions":["<digest of the body>"]}`, or its V2 equivalent. */
 export const healthy: Answer = (reply, call) => {
   const answer = digest(call.body)
   const output = { name: 'digest', datatype: 'BYTES', shape: [1], data: [answer] }
@@ -124,8 +124,8 @@ export const healthy: Answer = (reply, call) => {
 }
 
 /**
- * Selects by the model's name: `slow-250` answers after 250 ms, `once-reset` resets the first call with each body, a
- * name of FAULTY_MODELS or HOSTILE_MODELS misbehaves, any other answers as `healthy`.
+ * Selects a behaviour by the model's name: `slow-250` answers after 250 ms, `once-reset` resets the first call with
+ * each body, names in FAULTY_MODELS and HOSTILE_MODELS misbehave, and all others answer as `healthy`.
  */
 export class NamedBehaviours {
   readonly #seen = new Set<string>()

@@ -1,4 +1,4 @@
-// The fake model server in a process of its own: the harness's work does not delay its answers.
+// The fake model server in its own process, so that the harness's work does not delay the answers.
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { startScript } from '../fixtures/processes.ts'
@@ -6,15 +6,15 @@ import type { ModelServerOrder } from './model-server-program.ts'
 
 const PROGRAM = new URL('model-server-program.ts', import.meta.url)
 
-/** What a program sends first: where it listens. */
+/** The first message of a program: where it listens. */
 interface Address {
   readonly port: number
-  /** With `hasExpiredTls`: the port with an expired certificate, and the authority that signed it. */
+  /** Port with the expired certificate, and the path of the authority's certificate; only with `hasExpiredTls`. */
   readonly tlsPort?: number
   readonly caFile?: string
 }
 
-/** A running process. Its program sends its address first, then one message for each order. */
+/** A running process. Its program sends its address, then one message for each order. */
 export class ModelServerProcess {
   readonly port: number
   readonly tlsPort: number
@@ -28,16 +28,16 @@ export class ModelServerProcess {
     this.caFile = caFile
   }
 
-  /** @param hasExpiredTls also listens with TLS and an expired certificate */
+  /** Starts the fake model server. @param hasExpiredTls also listens with TLS and an expired certificate */
   static start({ hasExpiredTls = false } = {}): Promise<ModelServerProcess> {
     return ModelServerProcess.startProgram(PROGRAM, hasExpiredTls ? ['--expired-tls'] : [])
   }
 
-  /** Another program that serves with FakeModelServer; it may also send messages without an order. */
+  /** Starts another program that uses FakeModelServer. It may also send messages without an order. */
   static async startProgram(program: URL, argv: readonly string[] = []): Promise<ModelServerProcess> {
     const child = startScript(program, argv)
     const gone = once(child, 'exit').then(([code]) => {
-      throw new Error(`The model server's process ended with ${code} before it listened.`)
+      throw new Error(`The model server ended with ${code} before it was listening.`)
     })
     gone.catch(() => {})
     const [address] = (await Promise.race([once(child, 'message'), gone])) as [Address]
@@ -52,7 +52,7 @@ export class ModelServerProcess {
     return this.#child.pid!
   }
 
-  /** Inferences of a model so far. */
+  /** Resolves with the number of a model's inferences so far. */
   async calls(model: string): Promise<number> {
     const counts = (await this.#order('counts')) as Readonly<Record<string, number>>
     return counts[model] ?? 0

@@ -1,8 +1,8 @@
-// The program of model-server-process.ts: serves all named behaviours, and follows the orders of its parent.
+// The program of model-server-process.ts: serves all named behaviours, and executes the parent's orders.
 import { expiredCertificate } from './expired-certificate.ts'
 import { FakeModelServer } from './model-server.ts'
 
-/** What the parent may send. */
+/** A message from the parent. */
 export type ModelServerOrder = 'counts' | 'stop' | 'start'
 
 const server = await FakeModelServer.start({ keeps: () => false })

@@ -24,7 +24,7 @@ test('answers with a digest of the body, and counts the calls of each model', as
   expect([server.calls('a'), server.calls('b'), server.bodies('a')]).toEqual([1, 0, ['[1]']])
 })
 
-test('misbehaves only in the first call with each body for a model named once-*', async () => {
+test('a model named once-* misbehaves only in the first call with each body', async () => {
   const server = await start()
   for (const body of ['[1]', '[2]']) {
     expect(await predict(server, 'once-error500', body)).toEqual({ error: 'ValueError : boom' })
@@ -47,7 +47,7 @@ test('holds calls at a gate, and releases the oldest first', async () => {
   expect(gate.open).toBe(0)
 })
 
-test('takes answers from a function, keeps selected calls, and listens again on its port', async () => {
+test('answers with the given function, keeps selected calls, and listens again on the same port', async () => {
   const server = await start({
     answer: (reply, call) =>
       (call.model === 'late' ? after(5, echo) : json(503, { busy: true }))(reply, call),
@@ -61,7 +61,7 @@ test('takes answers from a function, keeps selected calls, and listens again on 
   expect(await predict(server, 'late', '[8]')).toEqual([8])
 })
 
-test('has a behaviour for every name in its lists, each in one list only', () => {
+test('has a behaviour for every listed name, and lists each name only once', () => {
   const names = [...FAULTY_MODELS, ...HOSTILE_MODELS]
   expect(new Set(names).size).toBe(names.length)
   expect(names.length).toBeGreaterThan(30)

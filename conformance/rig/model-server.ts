@@ -5,21 +5,21 @@ import type { AddressInfo } from 'node:net'
 import { json, type Answer, type ModelCall } from './answers.ts'
 import { NamedBehaviours } from './model-behaviours.ts'
 
-/** How it answers. */
+/** Options of the server. */
 export interface FakeModelServerOptions {
-  /** Inferences. @default by the model's name, see NamedBehaviours */
+  /** Answers inferences. @default selected by the model's name, see NamedBehaviours */
   readonly answer?: Answer
-  /** Metadata and readiness. @default ready, with one input tensor */
+  /** Answers metadata and readiness requests. @default ready, with one input tensor */
   readonly describe?: Answer
-  /** Serves TLS with this certificate. @default no TLS */
+  /** Certificate and key for TLS. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string }
-  /** Which calls `requests` keeps; the others are only counted. @default all */
+  /** Selects the calls that `requests` keeps; all others are only counted. @default all */
   readonly keeps?: (call: ModelCall) => boolean
 }
 
 const PATH = /^\/(v[12])\/models\/([^/:]+)/
 
-/** A running fake. Inferences are recorded, metadata and readiness are not. */
+/** A running fake model server. Records inferences, but not metadata and readiness requests. */
 export class FakeModelServer {
   readonly port: number
   /** Inferences in order of arrival. */
@@ -38,7 +38,7 @@ export class FakeModelServer {
     server.on('request', (request, response) => void this.#serve(request, response))
   }
 
-  /** Listens on a free loopback port. */
+  /** Starts a server on a free loopback port. */
   static async start(options: FakeModelServerOptions = {}): Promise<FakeModelServer> {
     const keepAlive = { keepAlive: true, keepAliveTimeout: 60_000 }
     const server =
@@ -53,17 +53,17 @@ export class FakeModelServer {
     return `${this.#scheme}://127.0.0.1:${this.port}`
   }
 
-  /** Inferences of a model so far. */
+  /** Returns the number of a model's inferences so far. */
   calls(model: string): number {
     return this.#counts.get(model) ?? 0
   }
 
-  /** Inferences so far, by model. */
+  /** Number of inferences of each model so far. */
   get counts(): Readonly<Record<string, number>> {
     return Object.fromEntries(this.#counts)
   }
 
-  /** Bodies of a model's inferences, in order of arrival. */
+  /** Returns the bodies of a model's inferences, in order of arrival. */
   bodies(model: string): string[] {
     return this.requests.filter((call) => call.model === model).map(({ body }) => body.toString())
   }
@@ -86,7 +86,7 @@ export class FakeModelServer {
     request.on('error', () => {})
     response.on('error', () => {})
     const body = await bodyOf(request)
-    // Closed before the body was complete: that was no call.
+    // The connection was closed before the body was complete, which does not count as a call.
     if (body === undefined) return
     const path = request.url ?? ''
     const [, version, model = ''] = PATH.exec(path) ?? []
@@ -107,7 +107,7 @@ export class FakeModelServer {
   }
 }
 
-/** Metadata of a model with one input tensor; every model is ready. */
+/** Answers with the metadata of a model with one input tensor; every model is ready. */
 export const ready: Answer = (reply, call) => {
   const { protocol, model, path } = call
   const tensor = { name: 'x', datatype: 'FP32', shape: [-1, 4] }

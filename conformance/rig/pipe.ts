@@ -1,35 +1,35 @@
-// One direction of a proxied connection, with the toxics applied to its bytes.
+// One direction of a proxied connection, with toxics applied to its bytes.
 import type { Socket } from 'node:net'
 
-/** Faults of one direction; with none set, bytes are forwarded at once. */
+/** Faults of one direction. Without any, bytes are forwarded at once. */
 export interface Toxics {
-  /** Milliseconds that each piece is delayed, and the upper bound of a random addition. */
+  /** Delay of each piece in milliseconds; `jitterMs` is the upper bound of a random addition. */
   latencyMs?: number
   jitterMs?: number
-  /** Bytes per second. */
+  /** Maximum number of bytes per second. */
   bandwidth?: number
-  /** Forwards at most so many bytes at a time. */
+  /** Maximum number of bytes that are forwarded at a time. */
   sliceBytes?: number
-  /** Reads and forwards nothing; the connection stays open. */
+  /** Neither reads nor forwards bytes; the connection stays open. */
   isFrozen?: boolean
-  /** Milliseconds between the close of one side and the close of the other. */
+  /** Delay between the close of one side and that of the other side, in milliseconds. */
   slowCloseMs?: number
 }
 
-/** Observer of the bytes. */
+/** Observes the bytes. */
 export interface PipeWitness {
-  /** Bytes arrived from the source. */
+  /** Called when bytes arrive from the source. */
   readonly arrived?: ((chunk: Buffer) => void) | undefined
-  /** Bytes were written to the destination. */
+  /** Called when bytes are written to the destination. */
   readonly passed?: ((chunk: Buffer) => void) | undefined
 }
 
 type Piece = { readonly dueMs: number } & ({ readonly bytes: Buffer } | { readonly end: 'fin' | 'rst' })
 
-// Above this the source is paused: a frozen or slow pipe fills up as a real one does.
+// The source is paused above this size: a frozen or slow pipe fills up, as a real one does.
 const HELD_BYTES_MAX = 256 * 1024
 
-/** Forwards bytes in order, with the delays that the toxics demand. */
+/** Forwards bytes in order, with the delays of the toxics. */
 export class Pipe {
   readonly #source: Socket
   readonly #sink: Socket
@@ -42,7 +42,7 @@ export class Pipe {
   #hasEnded = false
   #isSinkFull = false
   #cut: { bytes: number; readonly done: () => void } | undefined
-  // When the bandwidth is free again, and when the last piece leaves: later pieces never overtake it.
+  // When the bandwidth is free again, and when the last piece is forwarded: later pieces never overtake it.
   #freeAtMs = 0
   #lastDueMs = 0
 
@@ -53,7 +53,7 @@ export class Pipe {
     this.#witness = witness
     source.on('data', (chunk: Buffer) => this.#take(chunk))
     source.on('end', () => this.#ended('fin'))
-    // The 'close' event follows and forwards the reset.
+    // The 'close' event follows, and forwards the reset.
     source.on('error', () => {})
     source.on('close', () => this.#ended('rst'))
     sink.on('drain', () => {
@@ -70,7 +70,7 @@ export class Pipe {
     this.#pace()
   }
 
-  /** Forwards so many further bytes, then calls `done` and stops. */
+  /** Forwards this many further bytes, then stops and calls `done`. */
   cutAfter(bytes: number, done: () => void): void {
     this.#cut = { bytes, done }
   }
@@ -108,7 +108,7 @@ export class Pipe {
       this.#freeAtMs = Math.max(now, this.#freeAtMs) + (bytes / bandwidth) * 1000
       due = Math.max(due, this.#freeAtMs)
     }
-    // Each slice needs its own turn of the event loop, or the kernel joins slices again.
+    // Each slice needs its own turn of the event loop, because otherwise the kernel joins slices.
     if (sliceBytes !== undefined) due = Math.max(due, this.#lastDueMs + 0.2)
     return Math.max(due, this.#lastDueMs)
   }
@@ -158,7 +158,7 @@ export class Pipe {
     if (this.#cut !== undefined && bytes.length >= this.#cut.bytes) {
       const { done, bytes: left } = this.#cut
       this.#write(bytes.subarray(0, left))
-      // The bytes must reach the kernel before the reset discards the rest.
+      // The bytes must reach the kernel before the reset, which discards all other bytes.
       setImmediate(done)
       this.#isStopped = true
       return
@@ -176,7 +176,7 @@ export class Pipe {
     }
   }
 
-  // Backpressure: resumes reading only when there is room.
+  // Applies backpressure: reads from the source only while the pipe can hold more bytes.
   #pace(): void {
     const mustWait = this.#toxics.isFrozen === true || this.#isSinkFull || this.#heldBytes > HELD_BYTES_MAX
     if (mustWait === this.#source.isPaused()) return

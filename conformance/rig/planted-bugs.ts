@@ -1,9 +1,9 @@
 // The planted bugs: faults of a connector that the checkers must detect. A run without findings proves something only
-// because every one of them is found. Chaos plants a bug in the built connector, the simulation in the sources.
+// because all of these bugs are detected. Chaos plants a bug in the built connector, the simulation in the sources.
 
-/** Which checks detect a bug; any one of the names is enough. Absent = not planted there. */
+/** A bug, and the checks of each harness that detect it; any one check is enough. Absent = not planted there. */
 interface PlantedBug {
-  /** Completes "a connector that ...". */
+  /** Description of the bug, which completes "a connector that ...". */
   readonly what: string
   /** Rules of the tap, or `unanswered`, `crossed` and `phantom` of the chaos verdict. */
   readonly chaos?: readonly string[]
@@ -30,7 +30,7 @@ export const PLANTED_BUGS = {
   },
   'ack-of-old-epoch': {
     what: 'acknowledges a delivery of an earlier connection',
-    // When the request is redelivered before the late PUBACK, its identifier is open again: then the order is violated.
+    // If the request is redelivered before the late PUBACK, its identifier is open again, and the order is violated.
     chaos: ['ack-stale-epoch', 'ack-order'],
     simulation: 'D3',
   },
@@ -45,7 +45,7 @@ export const PLANTED_BUGS = {
   },
   'swapped-correlation': {
     what: "sends a reply with another request's Correlation Data",
-    // Seen by the client that receives it, or on the wire: the request is acknowledged without a reply of its own.
+    // Detected by the client that receives the reply, or on the wire: the request is acknowledged without its reply.
     chaos: ['phantom', 'crossed', 'ack-before-reply'],
     simulation: 'D4',
   },
@@ -53,10 +53,10 @@ export const PLANTED_BUGS = {
   'outside-reply-subtree': { what: 'publishes outside the reply subtree', simulation: 'subtree' },
   'ignored-expiry': { what: 'ignores the Message Expiry Interval', simulation: 'D6' },
   'duplicate-key-without-client': {
-    what: 'answers two clients with one answer when their requests have the same Correlation Data',
+    what: 'sends two clients the same answer if their requests have the same Correlation Data',
     chaos: ['crossed'],
   },
-  'forgotten-duplicates': { what: 'forgets which requests it has executed', simulation: 'D5' },
+  'forgotten-duplicates': { what: 'does not remember which requests it has executed', simulation: 'D5' },
   'drop-on-reconnect': {
     what: 'drops its requests and replies in flight when the connection is lost',
     chaos: ['unanswered'],
@@ -69,11 +69,11 @@ export const PLANTED_BUGS = {
   'part-after-final': { what: 'publishes a part after the final message', simulation: 'part-after-final' },
   'lost-part': { what: 'loses a part of an answer', simulation: 'part-order' },
   'restarted-stream': {
-    what: 'restarts an answer in parts for a redelivery',
+    what: 'restarts a multi-part answer for a redelivery',
     simulation: 'stream-restart',
   },
   'ack-without-safekeeping': {
-    what: 'acknowledges a request that it did not put in safekeeping',
+    what: 'acknowledges a request without putting it in safekeeping',
     simulation: 'D1',
   },
 } as const satisfies Readonly<Record<string, PlantedBug>>
@@ -85,7 +85,7 @@ export type SimulatedBug = {
   [Name in BugName]: (typeof PLANTED_BUGS)[Name] extends Record<'simulation', unknown> ? Name : never
 }[BugName]
 
-/** The bugs that a harness plants, with the names of the checks that detect them. */
+/** Returns the bugs that a harness plants, with the names of the checks that detect them. */
 export function bugsIn(harness: 'chaos' | 'simulation'): readonly (PlantedBug & { readonly name: string })[] {
   return Object.entries(PLANTED_BUGS).flatMap(([name, bug]: [string, PlantedBug]) =>
     bug[harness] === undefined ? [] : [{ name, ...bug }],

@@ -1,19 +1,19 @@
-// Measures CPU and memory of processes, including one that is restarted. Linux only: elsewhere the figures are empty.
+// Measures CPU time and memory of processes, even across restarts. On systems other than Linux, the figures are empty.
 import { readFileSync } from 'node:fs'
 
 const INTERVAL_MS = 500
 // USER_HZ, the unit of /proc, is 100 on every architecture that Node.js runs on.
 const TICK_MS = 10
 
-/** The figures by process name. */
+/** The figures of each process, by name. */
 export interface ProcessFigures {
-  /** Share of one core, rounded to hundredths. */
+  /** CPU time as a share of one core, rounded to hundredths. */
   readonly cpu: Readonly<Record<string, number>>
-  /** Peak resident memory over all processes of that name, in MB (10^6 bytes). */
+  /** Peak resident memory of any process with that name, in MB (10^6 bytes). */
   readonly peakRssMb: Readonly<Record<string, number>>
 }
 
-/** Samples the processes twice a second. */
+/** Measures the processes twice a second. */
 export class ProcessMeter {
   readonly #pids: Readonly<Record<string, () => number | undefined>>
   readonly #last = new Map<number, number>()
@@ -35,7 +35,7 @@ export class ProcessMeter {
     this.#timer = setInterval(() => this.#sample(), INTERVAL_MS)
   }
 
-  /** The figures since `start`; empty when it was already stopped. */
+  /** Stops, and returns the figures since `start`; they are empty if the meter was already stopped. */
   stop(): ProcessFigures {
     if (this.#timer === undefined) return { cpu: {}, peakRssMb: {} }
     this.#sample()
@@ -65,7 +65,7 @@ export class ProcessMeter {
 
 function cpuMs(pid: number): number | undefined {
   try {
-    // The name, in parentheses, may contain blanks: fields are counted after it (proc(5): utime 14, stime 15).
+    // Fields are counted after the name in parentheses, which may contain spaces (proc(5): utime 14, stime 15).
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ')
     return (Number(fields[11]) + Number(fields[12])) * TICK_MS
   } catch {
@@ -73,7 +73,7 @@ function cpuMs(pid: number): number | undefined {
   }
 }
 
-// VmHWM of proc(5): the peak since the process started.
+// Returns the peak since the process started (proc(5): VmHWM).
 function peakRssMb(pid: number): number {
   try {
     const kib = Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)

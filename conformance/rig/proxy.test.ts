@@ -1,4 +1,4 @@
-// Tests the proxy's toxics on real connections to an echo server.
+// Tests the proxy's toxics with real connections to an echo server.
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -32,14 +32,14 @@ async function dialled(): Promise<Socket> {
   return socket
 }
 
-// Collects until so many bytes have arrived.
+// Collects text until this many bytes have arrived.
 async function read(socket: Socket, bytes: number): Promise<string> {
   let text = ''
   while (text.length < bytes) text += String((await once(socket, 'data'))[0])
   return text
 }
 
-test('forwards bytes unchanged without toxics, and closes when both ends close', async () => {
+test('forwards bytes unchanged without toxics, and closes when both ends have closed', async () => {
   const socket = await dialled()
   socket.write('hello')
   expect(await read(socket, 5)).toBe('hello')
@@ -86,14 +86,14 @@ test('resets a connection after the given number of bytes', async () => {
   let came = ''
   socket.on('data', (chunk: Buffer) => (came += chunk.toString()))
   proxy.resetAfter('down', 4)
-  // The reset may overtake the four bytes.
+  // The reset may arrive before the four bytes.
   const closed = new Promise((resolve) => socket.once('close', resolve))
   socket.write('abcdefgh')
   await closed
   expect('abcd'.startsWith(came)).toBe(true)
 })
 
-test('refuses connections, then accepts them again on the same port', async () => {
+test('refuses connections, and later accepts them again on the same port', async () => {
   const { port } = proxy
   await proxy.refuse()
   const refused = connect(port, '127.0.0.1')

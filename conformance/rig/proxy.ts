@@ -3,7 +3,7 @@
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { Pipe, type Toxics } from './pipe.ts'
 
-/** Observes both directions: the client's bytes when they arrive, the server's bytes when they are forwarded. */
+/** Observes the client's bytes when they arrive, and the server's bytes when they are forwarded. */
 export interface Witness {
   readonly fromClient: (chunk: Buffer) => void
   readonly fromServer: (chunk: Buffer) => void
@@ -11,7 +11,7 @@ export interface Witness {
 
 /** Options of a proxy. */
 export interface ProxyOptions {
-  /** Called for each connection. */
+  /** Returns the observer of a connection; called for each connection. */
   readonly witness?: () => Witness
 }
 
@@ -22,11 +22,11 @@ interface Link {
   readonly down: Pipe
 }
 
-/** One listening port in front of one server. Toxics apply to existing and to new connections. */
+/** A listening port that forwards to one server. Toxics apply to existing and new connections. */
 export class Proxy {
-  /** Client to server. */
+  /** Toxics from client to server. */
   readonly up: Toxics = {}
-  /** Server to client. */
+  /** Toxics from server to client. */
   readonly down: Toxics = {}
   readonly #targetPort: number
   readonly #options: ProxyOptions
@@ -40,7 +40,7 @@ export class Proxy {
     this.#server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => this.#join(client))
   }
 
-  /** Listens on a free loopback port. */
+  /** Starts a proxy on a free loopback port. */
   static async start(targetPort: number, options: ProxyOptions = {}): Promise<Proxy> {
     const proxy = new Proxy(targetPort, options)
     await proxy.accept()
@@ -55,14 +55,14 @@ export class Proxy {
     return this.#links.size
   }
 
-  /** Takes effect at once, also on bytes that the proxy holds. */
+  /** Sets toxics, which take effect at once, even on bytes that the proxy holds. */
   set(direction: 'up' | 'down' | 'both', toxics: Toxics): void {
     if (direction !== 'down') Object.assign(this.up, toxics)
     if (direction !== 'up') Object.assign(this.down, toxics)
     this.#wake()
   }
 
-  /** Removes all toxics and forwards the bytes that were held. */
+  /** Removes all toxics and forwards the held bytes. */
   calm(): void {
     for (const toxics of [this.up, this.down])
       for (const name of Object.keys(toxics)) delete toxics[name as keyof Toxics]
@@ -74,7 +74,7 @@ export class Proxy {
     for (const link of this.#links) destroyBoth(link)
   }
 
-  /** Resets each connection after so many further bytes in that direction, usually inside a packet. */
+  /** Resets each connection after this many further bytes in that direction, usually inside a packet. */
   resetAfter(direction: 'up' | 'down', bytes: number): void {
     for (const link of this.#links) link[direction].cutAfter(bytes, () => destroyBoth(link))
   }
@@ -132,7 +132,7 @@ function destroyBoth({ client, server, up, down }: Link): void {
   up.stop()
   down.stop()
   client.resetAndDestroy()
-  // A socket that is still connecting has nothing to reset.
+  // A socket that is still connecting cannot be reset.
   if (server.connecting) server.destroy()
   else server.resetAndDestroy()
 }

@@ -1,4 +1,4 @@
-// The raw client counts replies: it must never miss one because of its own connection.
+// Tests that the raw client, which counts replies, never misses one because of its own connection.
 import { expect, onTestFinished, test } from 'vitest'
 import { TestClient } from '../fixtures/mqtt-client.ts'
 import { startMosquitto } from '../fixtures/mosquitto.ts'
@@ -11,7 +11,7 @@ test('receives its replies after a first connection that ended between CONNACK a
   const network: Proxy = await Proxy.start(broker.port, {
     witness: () => ({
       fromClient: () => {},
-      // The broker's first bytes are CONNACK: the session exists, and no SUBSCRIBE follows.
+      // The broker's first bytes are CONNACK: the session exists, but no SUBSCRIBE follows.
       fromServer: () => {
         if (isFirst) network.reset()
         isFirst = false
@@ -37,7 +37,7 @@ test('receives its replies after a first connection that ended between CONNACK a
   expect(client.connections).toBe(2)
 })
 
-test('distinguishes the parts of an answer from an answer that is a single message', async () => {
+test('distinguishes the parts of an answer from a single-message answer', async () => {
   const broker = await startMosquitto()
   const replies: RawReply[] = []
   const client = new RawClient(

@@ -1,4 +1,5 @@
-// An MQTT 5 client as a device has one: persistent session, QoS 1, and no resend once the broker has acknowledged.
+// An MQTT 5 client that behaves like a device: it has a persistent session, uses QoS 1, and never resends an
+// acknowledged publish.
 import { connect, type Socket } from 'node:net'
 import mqttPacket from 'mqtt-packet'
 import type { PartMark } from '../checkers/part-order.ts'
@@ -12,14 +13,14 @@ import {
   type PublishParts,
 } from './wire.ts'
 
-/** Where and as whom a client connects. */
+/** Address and identity of a client. */
 export interface RawClientOptions {
   readonly port: number
-  /** @default 127.0.0.1 */
+  /** Host of the broker. @default 127.0.0.1 */
   readonly host?: string
-  /** The `{client}` level of its topics. */
+  /** The `{client}` level of the client's topics. */
   readonly name: string
-  /** @default the name */
+  /** Client identifier. @default the name */
   readonly clientId?: string
   readonly username?: string
   readonly password?: string
@@ -30,21 +31,21 @@ export interface RawReply {
   readonly topic: string
   /** Correlation Data in hexadecimal; '' = none. */
   readonly correlation: string
-  /** The DUP flag: the broker delivered it before. */
+  /** The DUP flag: the broker may have delivered the reply before. */
   readonly isDup: boolean
-  /** The user properties; '' = none. */
+  /** The user property `status`; `code` is that with this name. '' = none. */
   readonly status: string
   readonly code: string
   readonly payload: string
-  /** Undefined for an answer that is a single message. */
+  /** Position in a multi-part answer; undefined for a single-message answer. */
   readonly mark: PartMark | undefined
 }
 
-/** Receives the events of a client. Numbers are those of `publish`. */
+/** Receives the events of a client. The numbers are those that `publish` was called with. */
 export interface RawClientListener {
   replied(reply: RawReply): void
   acknowledged(number: number, reasonCode: number): void
-  /** The broker lost the session: the publish may have arrived or not, and MQTT forbids to resend it. */
+  /** The broker lost the session: the publish may or may not have arrived, and MQTT forbids resending it. */
   abandoned(number: number): void
 }
 
@@ -60,7 +61,7 @@ const CONNECT_TIMEOUT_MS = 3000
 const DUP = 0x08
 const PINGREQ = Buffer.from([0xc0, 0])
 
-/** Reconnects until `close`. */
+/** A client that reconnects until `close`. */
 export class RawClient {
   readonly #options: RawClientOptions
   readonly #listener: RawClientListener
@@ -80,7 +81,7 @@ export class RawClient {
     this.#listener = listener
   }
 
-  /** Resolves when it is subscribed to its replies for the first time. */
+  /** Connects; resolves when the client is subscribed to its replies for the first time. */
   start(): Promise<void> {
     this.#connect()
     return new Promise((resolve) => (this.#whenReady = resolve))
@@ -90,22 +91,22 @@ export class RawClient {
     return this.#unacknowledged.size
   }
 
-  /** Bytes that the broker has not read yet. */
+  /** Number of bytes that the broker has not read yet. */
   get backlogBytes(): number {
     return this.#socket?.writableLength ?? 0
   }
 
-  /** Sends now, or when the connection is there again. */
+  /** Publishes now, or after the next reconnect. */
   publish(number: number, parts: Omit<PublishParts, 'packetId'>): void {
     do this.#lastId = this.#lastId >= 65_000 ? 1 : this.#lastId + 1
     while (this.#unacknowledged.has(this.#lastId))
     const packet = encodePublish({ ...parts, packetId: this.#lastId })
-    // Without reading there is no PUBACK that would ever remove it.
+    // A client that does not read never receives the PUBACK that would remove the entry.
     if (!this.#isDeaf) this.#unacknowledged.set(this.#lastId, { number, packet, wasSent: this.#isReady })
     if (this.#isReady) this.#socket!.write(packet)
   }
 
-  /** Reads nothing from now on; the connection stays open, and PINGREQs are still sent. */
+  /** Stops reading. The connection stays open, and PINGREQs are still sent. */
   stopReading(): void {
     this.#isDeaf = true
     this.#socket?.pause()
@@ -164,7 +165,7 @@ export class RawClient {
           payload: bytes.toString('utf8', view.payloadStart, end),
           mark: partMarkOf(bytes, view),
         })
-        // Only after the listener has recorded it.
+        // Acknowledges the reply only after the listener has recorded it.
         if (view.qos > 0) acks.push(encodePuback(view.packetId))
         return
       }
@@ -178,7 +179,7 @@ export class RawClient {
       case 2:
         return this.#connack((bytes[start]! & 1) === 1, bytes[start + 1]!)
       case 9:
-        // One reason code, the last byte (MQTT 5 §3.9.3).
+        // The last byte is the only reason code (MQTT 5 §3.9.3).
         if (bytes[end - 1] !== 1) return void this.#socket!.destroy()
         return this.#ready()
     }

@@ -1,17 +1,17 @@
-// Reads and writes the few MQTT 5 packets that load and tap handle in large numbers. Independent of the connector's
-// codec on purpose: a checker must not share a fault with what it checks.
+// Reads and writes the few MQTT 5 packets that load and tap handle in large numbers. It does not use the connector's
+// codec, so that a checker cannot share a fault with the checked code.
 import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
-/** Called for each complete packet: its first byte, and where its body lies in `bytes`. */
+/** Called for each complete packet, with its first byte, and the start and end of its body in `bytes`. */
 export type OnPacket = (head: number, bytes: Buffer, start: number, end: number) => void
 
 const NOTHING = Buffer.alloc(0)
 
-/** Cuts a byte stream into packets. A packet that a closed connection truncated is never reported. */
+/** Splits a byte stream into packets. Never reports a packet that the end of a connection truncated. */
 export class PacketScanner {
   readonly #onPacket: OnPacket
   #rest: Buffer = NOTHING
-  // Chunks of an incomplete packet, concatenated once, when the packet is complete.
+  // Chunks of an incomplete packet, which are concatenated when the packet is complete.
   #pieces: Buffer[] = []
   #missing = 0
 
@@ -24,7 +24,7 @@ export class PacketScanner {
     return this.#missing > 0 || this.#rest.length > 0
   }
 
-  /** @throws when a Remaining Length has more than four bytes */
+  /** Reads a chunk. @throws if a Remaining Length has more than four bytes */
   push(chunk: Buffer): void {
     if (this.#missing > chunk.length) {
       this.#pieces.push(chunk)
@@ -58,7 +58,7 @@ export class PacketScanner {
   }
 }
 
-/** The parts of a PUBLISH that load and tap use. */
+/** The fields of a PUBLISH that load and tap use. */
 export interface PublishView {
   readonly topic: string
   readonly qos: number
@@ -66,7 +66,7 @@ export interface PublishView {
   readonly packetId: number
   /** Correlation Data in hexadecimal; '' = none. */
   readonly correlation: string
-  /** '' = none. */
+  /** Response Topic; '' = none. */
   readonly responseTopic: string
   /** Message Expiry Interval in seconds; Infinity = none. */
   readonly expirySeconds: number
@@ -77,7 +77,7 @@ export interface PublishView {
   readonly propertiesEnd: number
 }
 
-/** Reads topic name, packet identifier and the properties above; MQTT 5 §3.3. */
+/** Reads the fields of a `PublishView` (MQTT 5 §3.3). */
 export function viewPublish(head: number, bytes: Buffer, start: number): PublishView {
   const qos = (head >> 1) & 3
   const topicEnd = start + 2 + bytes.readUInt16BE(start)
@@ -122,7 +122,7 @@ export function viewPublish(head: number, bytes: Buffer, start: number): Publish
   }
 }
 
-/** Value of the last user property with that name; undefined when there is none. */
+/** Returns the value of the last user property with that name; undefined if there is none. */
 export function userPropertyOf(bytes: Buffer, view: PublishView, name: string): string | undefined {
   let value: string | undefined
   for (let offset = view.propertiesStart; offset < view.propertiesEnd;) {
@@ -138,13 +138,13 @@ export function userPropertyOf(bytes: Buffer, view: PublishView, name: string): 
   return value
 }
 
-/** The marks of one part of an answer; undefined for an answer that is a single message. */
+/** Returns a message's position in a multi-part answer; undefined for a single-message answer. */
 export function partMarkOf(bytes: Buffer, view: PublishView): PartMark | undefined {
   const valueOf = (name: string): string | undefined => userPropertyOf(bytes, view, name)
   return toPartMark(valueOf('seq'), valueOf('final'), valueOf('status'))
 }
 
-// Offset after the property at `offset`; MQTT 5 §2.2.2.2, the properties of PUBLISH.
+// Returns the offset after the property at `offset`. Handles the properties of PUBLISH (MQTT 5 §2.2.2.2).
 function afterProperty(bytes: Buffer, offset: number): number {
   switch (bytes[offset]) {
     case 0x01:
@@ -167,7 +167,7 @@ function afterProperty(bytes: Buffer, offset: number): number {
       return valueAt + 2 + bytes.readUInt16BE(valueAt)
     }
     default:
-      throw new Error(`PUBLISH with property 0x${bytes[offset]!.toString(16)}.`)
+      throw new Error(`A PUBLISH has the invalid property 0x${bytes[offset]!.toString(16)}.`)
   }
 }
 

@@ -1,7 +1,7 @@
-// The answers of one connector process: complete answers, their parts, and which of them the broker accepted.
+// Records the answers of one connector process: complete answers, their parts, and whether the broker accepted them.
 import { PartOrder, type Attempt, type PartMark } from '../checkers/part-order.ts'
 
-/** A reply as the process publishes it. */
+/** A reply that the process publishes. */
 export interface PublishedReply {
   readonly key: string
   readonly connection: number
@@ -10,7 +10,7 @@ export interface PublishedReply {
   readonly content: string | undefined
 }
 
-/** Number of its messages that the broker has not acknowledged. */
+/** A reply that the broker has not acknowledged. */
 export interface OpenReply {
   readonly key: string
   readonly code: string | undefined
@@ -18,11 +18,11 @@ export interface OpenReply {
   readonly attempt: Attempt | undefined
 }
 
-/** Has no knowledge of earlier processes, like the process itself. */
+/** The answers of one process. Like the process, it has no state of earlier processes. */
 export class Answers {
   readonly #broken: (rule: string, what: string) => void
   readonly #parts: PartOrder
-  // When the last complete answer to each key was acknowledged, and how often one was rejected.
+  // By key: when the last complete answer was acknowledged, and how often an answer was rejected.
   readonly #answeredMs = new Map<string, number>()
   readonly #refused = new Map<string, number>()
   // Number of deliveries of each key without a final message.
@@ -40,22 +40,25 @@ export class Answers {
     if (!dup) this.#fresh.add(key)
   }
 
-  /** Records a reply; returns the attempt at an answer in parts that it belongs to. */
+  /** Records a reply; returns its attempt if it belongs to a multi-part answer. */
   published({ key, connection, dup, mark, content = '' }: PublishedReply): Attempt | undefined {
     const unanswered = this.#unansweredOf(key)
     let attempt: Attempt | undefined
     if (mark !== undefined) {
       attempt = this.#parts.sent({ ...mark, key, content, connection, mayBegin: unanswered > 0 })
-      // An answer that an earlier process began must end with an error: the requester may have parts of it.
+      // An answer that an earlier process began must end with an error, because the requester may have parts of it.
       if (!mark.isFinal && !this.#fresh.has(key)) {
-        this.#broken('stream-restart', `parts of the answer to ${key}, which was only ever redelivered here`)
+        this.#broken(
+          'stream-restart',
+          `parts of the answer to ${key}, which this process received only as a redelivery`,
+        )
       }
     }
     if (!dup && mark?.isFinal !== false) this.#unanswered.set(key, Math.max(0, unanswered - 1))
     return attempt
   }
 
-  /** Records the broker's PUBACK. An error about the size of an answer replaces the rejected answer. */
+  /** Records the broker's PUBACK. An answer that the broker rejects may be replaced by an error about its size. */
   acknowledged({ key, mark, attempt, code }: OpenReply, reasonCode: number, atMs: number): void {
     const isRefused = reasonCode >= 0x80
     const isWhole =
@@ -66,9 +69,9 @@ export class Answers {
     }
   }
 
-  /** Whether a delivery that was first seen at this time is answered. */
+  /** Returns whether a delivery that first arrived at this time is answered. */
   isAnsweredSince(key: string, seenMs: number): boolean {
-    // The broker rejected both the answer and the error in its place.
+    // Two rejections: the broker rejected both the answer and the error that replaced it.
     return (this.#answeredMs.get(key) ?? -1) >= seenMs || (this.#refused.get(key) ?? 0) >= 2
   }
 

@@ -16,7 +16,7 @@ import type { PlannedRequest, Scenario } from './scenario.ts'
 interface Message {
   readonly number: number
   readonly request: PlannedRequest
-  /** The request that this message cancels. */
+  /** Whether the message cancels `request`, instead of being that request. */
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
   readonly retain: boolean
@@ -31,7 +31,7 @@ interface InFlight {
 interface Session {
   readonly filters: Set<string>
   readonly queue: Message[]
-  /** In order of their first delivery. */
+  /** Messages in the order of their first delivery. */
   readonly inFlight: InFlight[]
   lastId: number
   receiveMaximum: number
@@ -41,7 +41,7 @@ const MALFORMED = 0x81
 const TAKEN_OVER = 0x8e
 const TOO_LARGE = 0x95
 
-/** The broker with the connector's session. It is a process of its own, which may freeze. */
+/** The broker with the connector's session. It is a separate process, which may freeze. */
 export class SimulatedBroker {
   readonly owner: Owner = { name: 'broker', isAlive: true, frozenUntilMs: 0, timers: 0, isAsync: false }
   isUp = true
@@ -52,7 +52,7 @@ export class SimulatedBroker {
   readonly #scenario: Scenario
   readonly #record: (event: RunEvent) => void
   readonly #requestOf: (reply: IPublishPacket) => PlannedRequest | undefined
-  // MQTT 3.1.1 has no Retain Handling: each SUBSCRIBE delivers the retained messages again.
+  // MQTT 3.1.1 has no Retain Handling: the broker sends the retained messages again after each SUBSCRIBE.
   readonly #retained = new Map<string, PlannedRequest>()
   #session: Session | undefined
   #link: Link | undefined
@@ -71,21 +71,21 @@ export class SimulatedBroker {
     this.#requestOf = requestOf
   }
 
-  /** Number of messages that it holds for the connector. */
+  /** Number of messages that the broker holds for the connector. */
   get held(): number {
     return this.#session === undefined ? 0 : this.#session.queue.length + this.#session.inFlight.length
   }
 
-  /** A requester publishes a request or a cancel message. */
+  /** Receives a request or a cancel message from a requester. */
   publish(request: PlannedRequest, isCancel: boolean): void {
     if (request.retain && !isCancel) this.#retained.set(request.topic, request)
     const isRouted = this.#isSubscribedTo(isCancel ? 'cancel/#' : 'request/#')
-    // Retain As Published 1 keeps the flag; a 3.1.1 subscription never receives it on live messages.
+    // Retain As Published 1 keeps the Retain flag; new messages for a 3.1.1 subscription never have it.
     const message = this.#message(request, isCancel, request.retain && this.#scenario.protocolVersion === 5)
     const reasonCode = isRouted ? 0 : 0x10
     this.#requested(message, reasonCode)
     if (!isRouted) return
-    // QoS 0 is not queued for a disconnected session.
+    // QoS 0 messages are not queued for a disconnected session.
     if (request.qos === 0 && this.#link === undefined) return
     this.#session!.queue.push(message)
     this.#pump()
@@ -93,7 +93,7 @@ export class SimulatedBroker {
 
   received(link: Link, packet: Packet): void {
     if (packet.cmd === 'connect') return this.#connect(link, packet)
-    // A late packet of a closed connection.
+    // Ignores a late packet of a closed connection.
     if (link !== this.#link) return
     const { cmd } = packet
     if (cmd === 'publish') return this.#published(link, packet)
@@ -106,17 +106,17 @@ export class SimulatedBroker {
     link.close()
   }
 
-  /** The broker notices that the connection is closed. */
+  /** Makes the broker notice that the connection is closed. */
   ended(link: Link): void {
     if (link === this.#link) this.#link = undefined
   }
 
-  /** Another client with the same client identifier takes over, and disconnects. */
+  /** Simulates another client with the same client identifier, which takes over the session and disconnects. */
   takeOver(): void {
     if (this.#link !== undefined) this.#disconnect(this.#link, TAKEN_OVER)
   }
 
-  /** Stops at once; all connections are lost. */
+  /** Stops the broker at once; all connections are lost. */
   stop(keepsSession: boolean): void {
     this.isUp = false
     const link = this.#link
@@ -144,7 +144,7 @@ export class SimulatedBroker {
     this.#record({ kind: 'requested', key, isCancel, message: number, reasonCode, expiresAtMs })
   }
 
-  // A shared subscription ends with the same filter.
+  // Compares the end of the filter, because a shared subscription has a prefix.
   #isSubscribedTo(filterEnd: string): boolean {
     return [...(this.#session?.filters ?? [])].some((filter) => filter.endsWith(filterEnd))
   }
@@ -164,7 +164,7 @@ export class SimulatedBroker {
     }
     const isPresent = this.#session !== undefined
     this.#session ??= { filters: new Set(), queue: [], inFlight: [], lastId: 0, receiveMaximum: 0 }
-    // MQTT 3.1.1 has no Receive Maximum; a broker without a bound of its own reuses identifiers in flight.
+    // MQTT 3.1.1 has no Receive Maximum. Without its own limit, a broker would reuse identifiers in flight.
     this.#session.receiveMaximum = packet.properties?.receiveMaximum ?? this.#scenario.packetIds / 2
     this.#link = link
     this.#connack(link, 0, isPresent)
@@ -212,7 +212,7 @@ export class SimulatedBroker {
     const { subscribeRefusal } = this
     const isRefused = this.#clock.nowMs < subscribeRefusal.untilMs
     const { reasonCode } = subscribeRefusal
-    // MQTT 3.1.1 has one code for all refusals.
+    // MQTT 3.1.1 has a single code for all refusals.
     const refusal = this.#scenario.protocolVersion === 4 ? Math.min(reasonCode, 0x80) : reasonCode
     const code = isRefused ? refusal : 1
     if (!isRefused) for (const { topic } of subscriptions) this.#session!.filters.add(topic)
@@ -231,12 +231,12 @@ export class SimulatedBroker {
     this.#send(link, { cmd: 'unsuback', messageId: messageId!, granted: unsubscriptions.map(() => 0) })
   }
 
-  // A publish of the connector: a reply or its status.
+  // Handles a publish of the connector: a reply or its status.
   #published(link: Link, packet: IPublishPacket): void {
     const request = this.#requestOf(packet)
     const reasonCode = request === undefined ? 0 : this.#judgeReply(request, packet)
     if (reasonCode === 'hang up') return this.#disconnect(link, TOO_LARGE)
-    // MQTT 3.1.1 has no reason codes: the reply is dropped and acknowledged.
+    // MQTT 3.1.1 has no reason codes: a rejected reply is dropped, but acknowledged.
     this.#record({ kind: 'accepted', key: request?.key, reasonCode, isPart: isPart(packet) })
     if (packet.qos === 0) return
     const isV5 = this.#scenario.protocolVersion === 5
@@ -255,11 +255,11 @@ export class SimulatedBroker {
     const { reasonCode, untilMs } = this.replyRefusal
     if (this.#clock.nowMs < untilMs) return reasonCode
     if (replyCode !== 'hang up') return replyCode
-    // It rejects only good answers.
+    // The broker disconnects only for successful answers.
     return packet.payload.toString().includes('"answer"') ? 'hang up' : 0
   }
 
-  // Like Mosquitto: when two messages have the identifier, the oldest is deleted.
+  // Deletes the oldest message with the identifier, like Mosquitto.
   #acknowledged(link: Link, packetId: number): void {
     const { inFlight } = this.#session!
     const index = inFlight.findIndex((each) => each.packetId === packetId)
@@ -288,7 +288,7 @@ export class SimulatedBroker {
         this.#deliver(link, 0, message, false)
         continue
       }
-      // Like Mosquitto: the next number, whether it is still in flight or not.
+      // Uses the next number, even if it is still in flight, like Mosquitto.
       session.lastId = session.lastId === packetIds ? 1 : session.lastId + 1
       session.inFlight.push({ packetId: session.lastId, message })
       this.#deliver(link, session.lastId, message, false)
@@ -298,7 +298,7 @@ export class SimulatedBroker {
   #deliver(link: Link, packetId: number, message: Message, dup: boolean): void {
     const { request, isCancel, expiresAtMs, retain } = message
     const { protocolVersion } = this.#scenario
-    // The remaining time in whole seconds (MQTT 5 §3.3.2.3.3).
+    // The broker sends the remaining time in whole seconds (MQTT 5 §3.3.2.3.3).
     const expirySeconds =
       expiresAtMs === undefined ? undefined : Math.max(1, Math.ceil((expiresAtMs - this.#clock.nowMs) / 1000))
     const properties = {
@@ -350,7 +350,7 @@ export class SimulatedBroker {
   }
 
   #disconnect(link: Link, reasonCode: number): void {
-    // MQTT 3.1.1 has no DISCONNECT from the broker.
+    // An MQTT 3.1.1 broker never sends DISCONNECT.
     if (this.#scenario.protocolVersion === 5) this.#send(link, { cmd: 'disconnect', reasonCode })
     if (link === this.#link) this.#link = undefined
     link.close()
@@ -361,7 +361,7 @@ export class SimulatedBroker {
   }
 }
 
-// A part of an answer that is not the final message.
+// Returns whether the packet is a part of an answer, but not the final message.
 function isPart(packet: IPublishPacket): boolean {
   return partMarkOf(packet)?.isFinal === false
 }

@@ -1,16 +1,16 @@
-// Simulated time: a queue of events replaces the timers and clocks of Node.js. Nothing waits, and events are ordered.
+// Simulated time: an ordered queue of events replaces the timers and clocks of Node.js, so that no real time passes.
 import { syncBuiltinESMExports } from 'node:module'
 import timersPromises from 'node:timers/promises'
 import type { Random } from '../fixtures/random.ts'
 
-/** A simulated process. Its timers and sockets end with it, and wait while it is frozen. */
+/** A simulated process. Its timers and sockets end with the process, and wait while it is frozen. */
 export interface Owner {
   readonly name: string
   isAlive: boolean
   frozenUntilMs: number
-  /** Number of its pending timers and immediates. */
+  /** Number of pending timers and immediates. */
   timers: number
-  /** Whether it has promises and streams, which run after each of its events. */
+  /** Whether the process has promises and streams, which run after each of its events. */
   readonly isAsync: boolean
 }
 
@@ -57,12 +57,12 @@ export class Timer {
 /** The wall clock at simulated time 0. */
 const EPOCH_MS = Date.UTC(2030, 0, 1)
 
-/** The time of one run. Only one clock is installed at a time; see `withSimulatedTime`. */
+/** The clock of one run. Only one clock is installed at a time; see `withSimulatedTime`. */
 export class SimulatedClock {
   nowMs = 0
-  /** Errors thrown from events: they would end a real process. */
+  /** Called with errors that events throw: they would end a real process. */
   uncaught: ((error: unknown, owner: Owner | undefined) => void) | undefined
-  /** Replaces Math.random. */
+  /** Source of random numbers that replaces Math.random. */
   readonly random: Random
   #owner: Owner | undefined
   #order = 0
@@ -72,7 +72,7 @@ export class SimulatedClock {
     this.random = random
   }
 
-  /** Schedules an event of the world, or of a process, which must then be alive and not frozen to receive it. */
+  /** Schedules an event. An event of a process waits while the process is frozen, and is dropped if it has ended. */
   after(delayMs: number, run: () => void, owner?: Owner): Timer {
     return this.#add(new Timer(this.nowMs + delayMs, this.#order++, run, owner, false))
   }
@@ -92,7 +92,7 @@ export class SimulatedClock {
     if (timer.isOwnTimer && timer.owner !== undefined) timer.owner.timers -= 1
   }
 
-  /** Runs the events that are due until then, or until `isDone` returns true after an event. */
+  /** Runs the events that are due by `untilMs`, or until `isDone` returns true after an event. */
   async run(untilMs: number, isDone: () => boolean = () => false): Promise<void> {
     while (!isDone()) {
       const next = this.#heap[0]
@@ -166,8 +166,8 @@ function isBefore(one: Timer, other: Timer): boolean {
   return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order)
 }
 
-// Ticks (streams) and promises run in turns; each wait lets all queued ones run first. The end of a stream takes
-// three turns. The event loop is never entered, so no real event can intervene.
+// Waits until all ticks (streams) and promises have run. They take turns, and each wait runs all queued ones; the end
+// of a stream takes three turns. The event loop is never entered, so no real event can interfere.
 async function settled(): Promise<void> {
   await new Promise<void>(nextTick)
   await new Promise<void>(nextTick)
@@ -179,12 +179,12 @@ const nextTick = (run: () => void): void => process.nextTick(run)
 
 let current: SimulatedClock | undefined
 
-/** The clock that `setTimeout` and the other functions use inside `withSimulatedTime`. */
+/** Sets the clock that `setTimeout` and the other functions use inside `withSimulatedTime`. */
 export function useClock(clock: SimulatedClock): void {
   current = clock
 }
 
-/** Replaces the clocks and timers of Node.js while `work` runs. `work` must not wait for anything real. */
+/** Replaces the clocks and timers of Node.js while `work` runs. `work` must not wait for real events. */
 export async function withSimulatedTime<Result>(work: () => Promise<Result>): Promise<Result> {
   const restore = install()
   try {
@@ -208,7 +208,7 @@ function install(): () => void {
   const realRandom = Math.random
   const realSleep = timersPromises.setTimeout
   Object.assign(globalThis, {
-    // Node.js treats 0 as 1.
+    // Node.js treats a delay of 0 as 1.
     setTimeout: (run: (...given: unknown[]) => void, delayMs = 1, ...given: unknown[]) =>
       current!.setTimer(Math.max(1, delayMs), () => run(...given)),
     clearTimeout: clearTimer,
@@ -226,7 +226,7 @@ function install(): () => void {
   syncBuiltinESMExports()
   return () => {
     Object.assign(globalThis, real)
-    // The instance's property hides that of its prototype.
+    // Deletes the instance's property, which hides that of its prototype.
     delete (performance as { now?: () => number }).now
     Date.now = realNow
     Math.random = realRandom

@@ -1,4 +1,4 @@
-// One process of the connector: the real rooms, assembled by the connector's own composition.
+// One process of the connector: its real components, assembled by the connector's own composition.
 import { loadConfig, type ConnectorConfig } from '@inferwire/connector'
 import { ModelGate } from '../../packages/connector/src/admission/index.ts'
 import { compose, type Composition } from '../../packages/connector/src/compose.ts'
@@ -12,22 +12,22 @@ import type { SimulatedEndpoint } from './model-server.ts'
 import type { BugHooks } from './planted-bugs.ts'
 import type { Scenario } from './scenario.ts'
 
-/** How long an answer is remembered when its request has no Message Expiry Interval. */
+/** How long an answer is remembered if its request has no Message Expiry Interval, in milliseconds. */
 export const DUPLICATE_WINDOW_MS = 120_000
 const DUPLICATES = { bytesMax: 1_000_000, windowMs: DUPLICATE_WINDOW_MS }
 
-/** The parts of the world that a process uses. */
+/** The parts of the simulated world that a process uses. */
 export interface ProcessWorld {
   readonly scenario: Scenario
   readonly bug: BugHooks | undefined
   readonly log: Log
   readonly kept: KeptRequests
-  /** The number of the process. */
+  /** Number of the process. */
   readonly process: number
   dial(owner: Owner, signal: AbortSignal): Promise<ByteStream>
 }
 
-/** A running process. It ends by `drain`, or when its owner is killed. */
+/** A running process. It ends at `drain`, or when its owner is killed. */
 export class SimulatedConnector {
   readonly owner: Owner
   readonly endpoint: SimulatedEndpoint
@@ -77,13 +77,13 @@ export class SimulatedConnector {
     this.#rooms.session.start()
   }
 
-  // As connector.ts does for the first session.
+  // Handles the requests in safekeeping, as connector.ts does at the first session.
   #takeKept(): void {
     for (const delivery of this.#kept) this.#rooms.pipeline.handle(delivery)
     this.#kept = []
   }
 
-  /** As connector.ts does on SIGTERM. */
+  /** Shuts down, as connector.ts does on SIGTERM. */
   async drain(): Promise<void> {
     const { presence, session, pipeline } = this.#rooms
     await within(1_000, presence.announce('draining'))
@@ -93,13 +93,13 @@ export class SimulatedConnector {
     await session.close()
   }
 
-  /** Whether it is connected and idle. */
+  /** Whether the process is connected and idle. */
   get isResting(): boolean {
     const { pipeline, session } = this.#rooms
     return pipeline.inFlight === 0 && session.unpublished === 0 && this.left === ''
   }
 
-  /** What it still holds or waits for, in words; empty when it is idle. */
+  /** Description of what the process holds or waits for; empty when it is idle. */
   get left(): string {
     const { pipeline, session, budget } = this.#rooms
     return Object.entries({
@@ -140,7 +140,7 @@ export class SimulatedConnector {
 }
 
 const REQUEST_BYTES_MAX = 10_000
-// Parsed once: a run of many seeds creates thousands of processes.
+// The defaults are parsed only once, because a run of many seeds creates thousands of processes.
 const DEFAULTS = loadConfig({ env: {}, flags: { name: 'simulated', poison: { enabled: false } } })
 
 function configOf(scenario: Scenario, bug: BugHooks | undefined): ConnectorConfig {

@@ -1,8 +1,8 @@
-// Which situations a run covered: a simulation that never gets into trouble proves nothing.
+// Finds the situations that occurred in a run: a simulation without trouble proves nothing.
 import { OpenRequests, type OpenDelivery } from '../checkers/open-requests.ts'
 import type { History, HistoryEvent } from './history.ts'
 
-/** Names of all situations that must occur in a large number of runs. */
+/** Names of all situations that must occur if there are many runs. */
 export const MUST_COME_UP: readonly string[] = [
   ...[
     'cut',
@@ -39,31 +39,31 @@ export const MUST_COME_UP: readonly string[] = [
     'stream_interrupted',
   ].map((code) => `problem: ${code}`),
   'session resumed',
-  'session new for a connector that had one',
+  'session lost',
   'delivery with DUP',
   'reply with DUP',
   'same key delivered as two messages',
-  'message expired with the broker',
+  'message expired in the broker',
   'message lost with the session',
   'no subscriber (0x10 to the requester)',
   'request without a reply address',
-  'answer in parts',
+  'multi-part answer',
   'part with DUP',
   'final message with an error',
   'repeated final message',
-  'PUBACK before that of an earlier delivery',
+  'PUBACK overtook that of an earlier delivery',
   'intake paused',
   'request in safekeeping',
   'request taken from safekeeping by a later process',
-  'request of QoS 0',
+  'request with QoS 0',
   'cancel message',
-  'call ended after its connection',
+  'call outlasted its connection',
   'process killed',
   'process drained',
   'MQTT 3.1.1',
 ]
 
-/** The names of the situations that occurred in this run. */
+/** Returns the names of the situations that occurred in this run. */
 export function comeUp(history: History): Set<string> {
   const seen = new Set<string>()
   const connections = new Map<number, number>()
@@ -94,12 +94,11 @@ export function comeUp(history: History): Set<string> {
       case 'connack':
         seen.add(`CONNACK with ${hex(event.reasonCode)}`)
         if (event.sessionPresent) seen.add('session resumed')
-        else if (event.connection > 1 && event.reasonCode === 0)
-          seen.add('session new for a connector that had one')
+        else if (event.connection > 1 && event.reasonCode === 0) seen.add('session lost')
         break
       case 'delivery': {
         if (event.dup) seen.add('delivery with DUP')
-        if (event.qos === 0) seen.add('request of QoS 0')
+        if (event.qos === 0) seen.add('request with QoS 0')
         if (event.isCancel) seen.add('cancel message')
         else if ((messagesOf.get(event.key) ?? event.message) !== event.message)
           seen.add('same key delivered as two messages')
@@ -116,7 +115,7 @@ export function comeUp(history: History): Set<string> {
         break
       case 'lost':
         seen.add(
-          event.reason === 'expired' ? 'message expired with the broker' : 'message lost with the session',
+          event.reason === 'expired' ? 'message expired in the broker' : 'message lost with the session',
         )
         break
       case 'requested':
@@ -126,14 +125,14 @@ export function comeUp(history: History): Set<string> {
         closed = event.connection
         break
       case 'call-end':
-        if (closed > 0) seen.add('call ended after its connection')
+        if (closed > 0) seen.add('call outlasted its connection')
         break
       case 'process':
         if (event.change === 'killed' || event.change === 'drained') seen.add(`process ${event.change}`)
         break
       case 'request-ack': {
         const acknowledged = openOn(event.connection).acknowledge(event.packetId, () => true)
-        if (acknowledged?.passed !== undefined) seen.add('PUBACK before that of an earlier delivery')
+        if (acknowledged?.passed !== undefined) seen.add('PUBACK overtook that of an earlier delivery')
         break
       }
       case 'log':
@@ -165,7 +164,7 @@ function partNames(event: HistoryEvent & { kind: 'publish' }, finals: Set<string
   if (isError) return ['final message with an error']
   const isRepeated = !event.dup && finals.has(event.content!)
   finals.add(event.content!)
-  return isRepeated ? ['answer in parts', 'repeated final message'] : ['answer in parts']
+  return isRepeated ? ['multi-part answer', 'repeated final message'] : ['multi-part answer']
 }
 
 function hex(code: number): string {

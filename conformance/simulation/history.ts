@@ -1,11 +1,11 @@
-// The history of a run, event by event: the input of the verdict, and the text that is printed for a failed seed.
+// The history of a run, event by event. It is the input of the verdict, and is printed for a failed seed.
 import type { PartMark } from '../checkers/part-order.ts'
 import type { Fault, PlannedRequest } from './scenario.ts'
 
-/** Why the broker discarded a message; `clean start` was requested by the connector. */
+/** Why the broker discarded a message; `clean start` = the connector requested it. */
 export type LossReason = 'expired' | 'session' | 'clean start'
 
-/** Packets at the connector's socket: received and written. */
+/** Packets that the connector's socket receives and sends. */
 export type WireEvent =
   | {
       kind: 'delivery'
@@ -31,14 +31,14 @@ export type WireEvent =
       status: string | undefined
       code: string | undefined
       bodyKey: string | undefined
-      /** The marks of a part of an answer. */
+      /** Position in a multi-part answer; undefined for a single-message answer. */
       mark: PartMark | undefined
-      /** The body of a final message, or a hash of it. */
+      /** Body of a final message, or a hash of it. */
       content: string | undefined
     }
   | { kind: 'publish-ack'; connection: number; packetId: number; reasonCode: number }
 
-/** Events other than packets. `connection` and `process` are numbered over the whole run. */
+/** Events other than packets. Connections and processes are numbered throughout the run. */
 export type OtherEvent =
   | {
       kind: 'requested'
@@ -63,7 +63,7 @@ export type OtherEvent =
   | { kind: 'closed'; connection: number }
   | { kind: 'call'; process: number; key: string; call: number }
   | { kind: 'call-end'; process: number; key: string; call: number; outcome: string }
-  /** A request in safekeeping: its PUBACK may be sent, and this process or a later one must answer it. */
+  /** A request was put in safekeeping: its PUBACK may be sent, and this process or a later one must answer it. */
   | { kind: 'kept'; key: string }
   | { kind: 'kept-answered'; key: string }
   | { kind: 'taken'; process: number; key: string; receivedAtMs: number; expirySeconds: number | undefined }
@@ -88,17 +88,17 @@ export interface History {
     readonly concurrency: number
     readonly modelTimeoutMs: number
     /**
-     * A PUBACK may overtake that of an earlier delivery only when that delivery is at least this old, in milliseconds;
+     * The minimum age, in milliseconds, of a delivery whose PUBACK may be overtaken by that of a later delivery.
      * Infinity = never, 0 = always.
      */
     readonly ackHoldMaxMs: number
-    /** How long an answer is remembered when its request has no Message Expiry Interval (D5). */
+    /** How long an answer is remembered if its request has no Message Expiry Interval (D5), in milliseconds. */
     readonly duplicateWindowMs: number
   }
   readonly events: readonly HistoryEvent[]
 }
 
-/** Formats the events, one line each. */
+/** Formats each event as one line. */
 export function printHistory(events: readonly HistoryEvent[]): string {
   return events.map(printEvent).join('\n')
 }

@@ -1,10 +1,10 @@
-// The folder of requests in safekeeping, which outlives the processes of a run. It is in memory; the connector's own
-// functions encode and decode the files.
+// The folder of requests in safekeeping, which is in memory and outlives the processes of a run. The connector's own
+// functions encode and decode its files.
 import { readKept, writeKept } from '../../packages/connector/src/internal.ts'
 import type { Delivery } from '../../packages/connector/src/step.ts'
 import type { RunEvent } from './history.ts'
 
-/** The folder. Every change is an event of the run. */
+/** The folder. Every change to it is an event of the run. */
 export class KeptRequests {
   readonly #note: (event: RunEvent) => void
   readonly #texts = new Map<number, { readonly text: string; readonly key: string }>()
@@ -19,11 +19,11 @@ export class KeptRequests {
     return this.#texts.size
   }
 
-  /** Like `Safekeeping.keep`. */
+  /** Keeps a request, like `Safekeeping.keep`. */
   keep(delivery: Delivery): (() => void) | undefined {
     if (delivery.isReleased) return undefined
     const id = ++this.#count
-    // The body cannot identify it: it may not be JSON.
+    // The body cannot identify the request, because it may not be JSON.
     const { correlationData } = delivery.properties
     const key = correlationData === undefined ? delivery.topic.split('/').at(-1)! : String(correlationData)
     this.#texts.set(id, { text: writeKept(delivery), key })
@@ -31,7 +31,7 @@ export class KeptRequests {
     return () => this.#remove(id)
   }
 
-  /** Like `Safekeeping.kept`: the requests that earlier processes left. */
+  /** Returns the requests that earlier processes left, like `Safekeeping.kept`. */
   taken(process: number): Delivery[] {
     return [...this.#texts].map(([id, { text, key }]) => {
       const delivery = readKept(text, () => this.#remove(id))

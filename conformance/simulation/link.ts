@@ -7,32 +7,32 @@ import type { Random } from '../fixtures/random.ts'
 
 /** The state of the network, for all links. */
 export interface Network {
-  /** Until then every delay is seconds long. */
+  /** Time until which every delay is up to seconds long. */
   slowUntilMs: number
-  /** Until then nothing is delivered. */
+  /** Time until which no bytes are delivered in a direction. */
   blockedUntilMs: { up: number; down: number }
 }
 
 /** Receives the events of a link. */
 export interface LinkListener {
-  /** The connector wrote a complete packet. */
+  /** Called when the connector has written a complete packet. */
   written(link: Link, packet: Packet): void
-  /** The packet arrived at the broker. */
+  /** Called when a packet arrives at the broker. */
   received(link: Link, packet: Packet): void
-  /** The broker notices that the connection is closed. */
+  /** Called when the broker notices that the connection is closed. */
   ended(link: Link): void
 }
 
 interface Chunk {
   atMs: number
   bytes: Buffer
-  /** Called when the last byte has arrived, before the connector receives it. */
+  /** Called when the last byte has arrived, just before the connector receives the byte. */
   arrived: (() => void) | undefined
-  /** The broker closed the connection after it. */
+  /** Whether the broker closed the connection after this chunk. */
   isLast: boolean
 }
 
-/** The connection, with an end for the connector and an end for the broker. */
+/** A connection with two ends, one for the connector and one for the broker. */
 export class Link {
   readonly number: number
   readonly owner: Owner
@@ -43,7 +43,7 @@ export class Link {
   readonly #listener: LinkListener
   readonly #parser: Parser
   #handler: ((bytes: Buffer) => void) | undefined
-  // Written by the connector and not yet at the broker; incomplete packets are not delivered.
+  // Packets that the connector has written, but the broker has not received. Incomplete packets are never delivered.
   readonly #up: { atMs: number; packet: Packet }[] = []
   readonly #down: Chunk[] = []
   #isUpBusy = false
@@ -76,19 +76,19 @@ export class Link {
         done()
       },
       destroy: (error, done) => {
-        // Written bytes may still be delivered, or be lost with the reset.
+        // The written bytes may still be delivered, or be lost because of the reset.
         this.die(this.#random.chance(0.5) ? 'all' : 'some', this.#latencyMs())
         done(error)
       },
     })
   }
 
-  /** The connector's end. */
+  /** The connector's end of the connection. */
   get bytes(): ByteStream {
     return { stream: this.stream, onBytes: (handler) => (this.#handler = handler) }
   }
 
-  /** The broker sends a packet. */
+  /** Sends a packet of the broker. */
   send(bytes: Buffer, arrived?: () => void): void {
     if (this.isDead) return
     this.#downAtMs = Math.max(this.#downAtMs, this.#clock.nowMs + this.#latencyMs())
@@ -96,7 +96,7 @@ export class Link {
     if (!this.#isDownBusy) this.#runDown()
   }
 
-  /** The broker closes it: packets that it sent before still arrive. */
+  /** Closes the connection for the broker: packets that it sent before still arrive. */
   close(): void {
     this.#isEndNoticed = true
     if (this.isDead) return
@@ -105,7 +105,7 @@ export class Link {
     if (!this.#isDownBusy) this.#runDown()
   }
 
-  /** The network resets it; some bytes in flight are still delivered. The broker may notice late. */
+  /** Makes the network reset the connection. Some bytes in flight are still delivered. The broker may notice late. */
   cut(noticeMs: number): void {
     if (this.isDead) return
     this.#clock.after(0, () => this.#deliverSome(), this.owner)
@@ -117,7 +117,7 @@ export class Link {
     )
   }
 
-  /** The connector's socket is closed. `noticeMs` undefined = the broker never notices. */
+  /** Closes the connector's socket. `noticeMs` undefined = the broker never notices. */
   die(arrives: 'all' | 'some' | 'nothing', noticeMs: number | undefined): void {
     if (this.isDead) return
     this.isDead = true
@@ -125,7 +125,7 @@ export class Link {
     const count =
       arrives === 'all' ? packets.length : arrives === 'some' ? this.#random.between(0, packets.length) : 0
     if (noticeMs === undefined) return
-    // With a blocked direction it arrives after the blockage.
+    // If the direction is blocked, the close arrives after the blockage.
     const delayMs = Math.max(noticeMs, this.#network.blockedUntilMs.up - this.#clock.nowMs)
     this.#clock.after(delayMs, () => {
       for (const packet of packets.slice(0, count)) this.#listener.received(this, packet)
@@ -173,7 +173,7 @@ export class Link {
     )
   }
 
-  // All due bytes arrive as one segment, or in two pieces with a cut at any place.
+  // Delivers all due bytes as one segment, or in two pieces, which are split at any byte.
   #deliverDue(): void {
     if (this.isDead) {
       this.#down.length = 0
@@ -186,7 +186,7 @@ export class Link {
     this.#deliver(due, bytes, isSliced ? this.#random.between(1, bytes.length - 1) : bytes.length)
   }
 
-  // Bytes that were still delivered before the reset.
+  // Delivers some of the due bytes before the reset.
   #deliverSome(): void {
     const due = this.#down.splice(0)
     const bytes = Buffer.concat(due.map((chunk) => chunk.bytes))

@@ -1,5 +1,6 @@
 // Replays seeds: `npm run simulate -- --seed 7 [--count 1000] [--bug NAME] [--coverage]`.
-// One seed prints its plan and its history; several print the violations and the history of the first seed that failed.
+// Prints the plan and the history of a single seed, or the violations of several seeds and the history of the first
+// failed one.
 import { parseArgs } from 'node:util'
 import { printHistory } from './history.ts'
 import { bugsIn } from '../rig/planted-bugs.ts'

@@ -1,4 +1,4 @@
-// The simulated model server: it answers, fails, hangs or kills the process. An answer proves which request it is for.
+// The simulated model server: answers, fails, hangs or kills the process. An answer proves which request it belongs to.
 import { Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../packages/connector/src/step.ts'
 import type { Owner, SimulatedClock } from './clock.ts'
@@ -8,11 +8,11 @@ import type { Behaviour, PlannedRequest } from './scenario.ts'
 export interface ModelServerWorld {
   readonly clock: SimulatedClock
   readonly requests: ReadonlyMap<string, PlannedRequest>
-  /** Until then every call fails, also those in flight. */
+  /** Time until which every call fails, including calls in flight. */
   outageUntilMs: number
   called(process: number, key: string, call: number): void
   ended(process: number, key: string, call: number, outcome: string): void
-  /** Kills the process because of this request. */
+  /** Kills a connector process. */
   kill(process: number): void
   /** Keys of requests that have killed a process. */
   readonly killers: Set<string>
@@ -43,7 +43,7 @@ export class SimulatedEndpoint implements Endpoint {
     this.#owner = owner
   }
 
-  /** The model server stops: calls in flight fail. */
+  /** Stops the model server: calls in flight fail. */
   breakCalls(): void {
     for (const end of this.#running) end(new Problem('upstream_unreachable', 'The model server is gone.'))
   }
@@ -104,7 +104,8 @@ export class SimulatedEndpoint implements Endpoint {
     })
   }
 
-  // Without time between the parts they arrive in one segment. Without `emit` the answer is a single message.
+  // Answers with parts. If there is no time between parts, they arrive in one segment. Without `emit`, the answer is a
+  // single message.
   #stream({ parts, everyMs, bytes, end }: Stream, { emit }: EndpointRequest, call: RunningCall): void {
     const { key, later, answer, fail } = call
     const finish = (): void => {
@@ -123,7 +124,7 @@ export class SimulatedEndpoint implements Endpoint {
     later(everyMs, next)
   }
 
-  // Kills the process at the first call for this request.
+  // Kills the process if this is the first call for the request.
   #kill(key: string): boolean {
     const world = this.#world
     if (world.killers.has(key)) return false

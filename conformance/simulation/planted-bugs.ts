@@ -1,4 +1,4 @@
-// The planted bugs of ../rig/planted-bugs.ts that the simulation plants, as hooks between session and pipeline.
+// The bugs of ../rig/planted-bugs.ts that the simulation plants, as hooks between session and pipeline.
 import { userProperty } from '@inferwire/protocol'
 import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/duplicates/index.ts'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
@@ -14,12 +14,12 @@ type Publish = (message: OutgoingMessage) => Promise<PublishResult>
 
 const ACKNOWLEDGED = Promise.resolve<PublishResult>({ kind: 'acknowledged', reasonCode: 0 })
 
-/** The places where a bug can be planted. One object lives as long as one run. */
+/** The places where a bug can be planted. Each run has its own object. */
 export interface BugHooks {
   readonly ackOrder?: 'as-settled'
   /** The number of Packet Identifiers that the connector assumes. */
   readonly identifiers?: { readonly count: number; readonly distanceMax: number }
-  /** Replaces the folder of safekeeping. */
+  /** Replaces the safekeeping folder. */
   keeper?(delivery: Delivery): (() => void) | undefined
   delivered?(delivery: Delivery): Delivery | undefined
   publish?(message: OutgoingMessage, publish: Publish): Promise<PublishResult>
@@ -27,7 +27,7 @@ export interface BugHooks {
   duplicates?(limits: DuplicateLimits): Duplicates
 }
 
-/** Makes the hooks of a bug for one run. */
+/** For each bug, a function that creates its hooks for one run. */
 export const BUG_HOOKS: Readonly<Record<SimulatedBug, () => BugHooks>> = {
   'ack-on-receipt': () => ({
     delivered(delivery) {
@@ -158,10 +158,10 @@ function staleAcknowledgement(): BugHooks {
   }
 }
 
-// Assumes more identifiers than the broker has, and does not check whether another delivery has the same one.
+// Assumes more identifiers than the broker has, and does not check whether another delivery has the same identifier.
 function acknowledgesTheOlder(): BugHooks {
   let current: ByteStream | undefined
-  // Unsettled deliveries of this connection by Packet Identifier.
+  // Number of unsettled deliveries of this connection, by Packet Identifier.
   let unsettled = new Map<number, number>()
   return {
     identifiers: { count: 65_535, distanceMax: 32_768 },
@@ -187,7 +187,7 @@ function acknowledgesTheOlder(): BugHooks {
   }
 }
 
-// CONNECT is the first packet; its flags are byte 10.
+// Sets Clean Start in CONNECT, which is the first packet; its flags are in byte 10.
 function cleanStart(bytes: ByteStream): ByteStream {
   const { stream } = bytes
   const write = stream.write.bind(stream) as (chunk: Buffer) => boolean

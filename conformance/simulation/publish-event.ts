@@ -1,10 +1,10 @@
-// Converts a publish of the connector to an event of the history.
+// Converts the connector's publishes to events of the history.
 import { hash } from 'node:crypto'
 import { userProperty } from '@inferwire/protocol'
 import type { IPublishPacket } from 'mqtt-packet'
 import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
-/** The event, without its connection. */
+/** Returns the event of a publish, without its connection. */
 export function describePublish(packet: IPublishPacket) {
   const { topic, payload, properties } = packet
   const user = Object.entries(properties?.userProperties ?? {}).flatMap(([name, value]) => [
@@ -28,7 +28,7 @@ export function describePublish(packet: IPublishPacket) {
   }
 }
 
-/** The marks of a part; undefined for a single message, and always for MQTT 3.1.1, which has no properties. */
+/** Returns a message's position in a multi-part answer; undefined for a single message, and always for MQTT 3.1.1. */
 export function partMarkOf({ properties }: IPublishPacket): PartMark | undefined {
   const { seq, final, status } = properties?.userProperties ?? {}
   return toPartMark(seq?.toString(), final?.toString(), status?.toString())

@@ -1,4 +1,4 @@
-// Runs many seeds, and prints the failure of one.
+// Runs many seeds, and formats a failure.
 import { withSimulatedTime } from './clock.ts'
 import { comeUp } from './coverage.ts'
 import { printHistory, type History } from './history.ts'
@@ -16,7 +16,7 @@ export interface Failure {
 /** The result of many runs. */
 export interface Runs {
   readonly failures: readonly Failure[]
-  /** In how many runs each situation occurred. */
+  /** Number of runs in which each situation occurred. */
   readonly coverage: ReadonlyMap<string, number>
   readonly events: number
 }
@@ -25,7 +25,7 @@ export interface Runs {
 const BATCH = 100
 const FAILURES_MAX = 20
 
-/** Runs `count` seeds from `first`; stops after a few failures, or after the first for which `isDetected` is true. */
+/** Runs `count` seeds from `first`. Stops after some failures, or at the first for which `isDetected` returns true. */
 export async function runSeeds(
   first: number,
   count: number,
@@ -36,7 +36,7 @@ export async function runSeeds(
   const coverage = new Map<string, number>()
   let events = 0
   let isOver = false
-  // Stack traces of planned errors cost a tenth of the time; the replay of a single seed has them.
+  // Stack traces of planned errors would take a tenth of the time. The replay of a single seed has them.
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
   for (let seed = first; seed < first + count && !isOver;) {
@@ -59,11 +59,11 @@ export async function runSeeds(
   return { failures, coverage, events }
 }
 
-/** The seed, its violations, and its history. */
+/** Formats a seed's violations and history. */
 export function printFailure({ seed, violations, history }: Failure): string {
   const broken = violations.map(({ rule, atMs, what }) => `  ${rule} at ${atMs.toFixed(3)} ms: ${what}`)
   return [
-    `Seed ${seed} violated:`,
+    `Seed ${seed} violated these requirements:`,
     ...broken,
     `Replay it: npm run simulate -- --seed ${seed}`,
     printHistory(history.events),

@@ -1,14 +1,14 @@
-// Derives a plan from a seed: the options of connector and broker, the requests and the faults.
+// Derives from a seed a plan: the options of connector and broker, the requests and the faults.
 import { Random } from '../fixtures/random.ts'
 
-/** Discarded draws, so that neighboring seeds give unrelated runs. */
+/** Number of discarded draws, so that neighboring seeds produce unrelated runs. */
 export const WARM_UP_ROUNDS = 4
 
 /** How the model server treats one request. */
 export type Behaviour =
   | { readonly kind: 'answer'; readonly ms: number; readonly bytes: number }
   | { readonly kind: 'problem'; readonly ms: number }
-  /** Answers in parts. `deadly` = as below, after the last part. */
+  /** Sends a multi-part answer. `deadly` = kills the connector's process after the last part, at the first call. */
   | {
       readonly kind: 'stream'
       readonly parts: number
@@ -17,17 +17,17 @@ export type Behaviour =
       readonly end: 'answer' | 'problem' | 'hang' | 'deadly'
     }
   | { readonly kind: 'throw' }
-  /** Does not answer before the deadline. */
+  /** The model server does not answer before the deadline. */
   | { readonly kind: 'hang' }
-  /** Kills the connector's process at the first call. */
+  /** The first call kills the connector's process. */
   | { readonly kind: 'deadly' }
 
 /** One request, which may be published several times. */
 export interface PlannedRequest {
   readonly key: string
-  /** When it is published: the first time, and again with the same bytes, as a requester without a reply does. */
+  /** Times when the request is published, always with the same bytes, as a requester without a reply repeats it. */
   readonly atMs: readonly number[]
-  /** When it is cancelled; the broker treats a cancel message like a request. */
+  /** When the request is cancelled. The broker treats a cancel message like a request. */
   readonly cancelAtMs: number | undefined
   readonly topic: string
   readonly qos: 0 | 1
@@ -38,9 +38,9 @@ export interface PlannedRequest {
   readonly timeoutMs: number | undefined
   readonly payload: string
   readonly behaviour: Behaviour
-  /** Reason code of the PUBACK for a reply. `hang up` closes the connection instead, for good answers. */
+  /** Reason code of the PUBACK for a reply. `hang up` = a successful answer closes the connection instead. */
   readonly replyCode: number | 'hang up'
-  /** Topic of the answer; undefined when there is no valid reply address. */
+  /** Topic of the answer; undefined if there is no valid reply address. */
   readonly replyTopic: string | undefined
 }
 
@@ -62,7 +62,7 @@ export type Fault =
   | { readonly kind: 'drain'; readonly forMs: number }
   | { readonly kind: 'model-outage'; readonly forMs: number }
 
-/** A fault and when it happens: at a time, or right after so many events on the wire. */
+/** A fault, which happens at a given time, or directly after a given number of events on the wire. */
 export interface PlannedFault {
   readonly when: { readonly atMs: number } | { readonly afterWireEvents: number }
   readonly fault: Fault
@@ -82,14 +82,14 @@ export interface Scenario {
   readonly clientInFlightMax: number
   /** Whether a request that may have been executed may be executed again. */
   readonly repeatable: boolean
-  /** Whether the model may answer in parts. */
+  /** Whether the model may send multi-part answers. */
   readonly mayEmit: boolean
   readonly modelTimeoutMs: number
   readonly bytesInFlightMax: number
   readonly drainTimeoutMs: number
-  /** The highest Packet Identifier of the broker; the next one is 1. */
+  /** The broker's highest Packet Identifier, after which it continues with 1. */
   readonly packetIds: number
-  /** Receive Maximum of the broker, one for each of its starts, cyclically. */
+  /** The broker's Receive Maximum after each of its starts, cyclically. */
   readonly brokerReceiveMaxima: readonly number[]
   readonly brokerPacketBytesMax: number
   /** Whether a request whose identifier must be released can be put in safekeeping. */
@@ -101,12 +101,12 @@ export interface Scenario {
 const MODEL = 'm'
 const PACKET_IDS = 65_535
 
-/** The plan of a seed. */
+/** Returns the plan of a seed. */
 export function planScenario(seed: number): Scenario {
   const random = new Random(seed, WARM_UP_ROUNDS)
   const protocolVersion = random.chance(0.12) ? 4 : 5
   const ackOrder = random.pick(['strict', 'strict', 'bounded', 'bounded', 'bounded', 'as-settled'] as const)
-  // So few that they are reused, instead of 65,535.
+  // Some runs have so few Packet Identifiers, instead of 65,535, that they are reused.
   const packetIds = random.chance(0.1) ? random.pick([8, 24]) : PACKET_IDS
   const count = packetIds === PACKET_IDS ? random.between(3, 24) : random.between(30, 60)
   const style: Style = {
@@ -141,12 +141,12 @@ export function planScenario(seed: number): Scenario {
     brokerPacketBytesMax: random.chance(0.1) ? 700 : 268_435_455,
     requests,
     faults,
-    // Drawn last: an earlier draw would change the plans of all seeds.
+    // This is drawn last, because an earlier draw would change the plans of all seeds.
     canKeep: random.chance(0.6),
   }
 }
 
-// The options that the requests of a scenario share.
+// Options that all requests of a scenario share.
 interface Style {
   readonly protocolVersion: 4 | 5
   readonly loadMs: number

@@ -14,11 +14,11 @@ import { describePublish } from './publish-event.ts'
 import { Random } from '../fixtures/random.ts'
 import { planScenario, WARM_UP_ROUNDS, type Fault, type PlannedRequest, type Scenario } from './scenario.ts'
 
-// Longer than any wait of the connector: a deadline, a back-off, the pause after a takeover, a keep-alive.
+// Longer than any wait of the connector, such as a deadline, a back-off, the pause after a takeover or a keep-alive.
 const REST_WITHIN_MS = 300_000
 const WIRE_KINDS = new Set(['delivery', 'request-ack', 'publish', 'publish-ack'])
 
-/** To be called only inside `withSimulatedTime`. */
+/** Runs the scenario of a seed. Must be called inside `withSimulatedTime`. */
 export async function simulate(seed: number, bug?: BugHooks): Promise<History> {
   const world = new World(planScenario(seed), bug)
   await world.run()
@@ -46,7 +46,7 @@ class World {
   #isDraining = false
   // Whether the last process has been drained.
   #isOver = false
-  // Number of current faults.
+  // Number of pending steps of faults: the run is not idle before they have happened.
   #open = 0
   #afterWireEvents: { readonly at: number; readonly fault: Fault }[]
 
@@ -100,7 +100,7 @@ class World {
     const clock = this.#clock
     useClock(clock)
     this.#startProcess()
-    // The session exists before the first request: nothing is guaranteed for messages without a subscription.
+    // The session must exist before the first request: messages without a subscription are not guaranteed.
     await clock.run(5_000, () => this.#connector!.isResting)
     const startMs = clock.nowMs
     let requestsLeft = 0
@@ -122,19 +122,19 @@ class World {
       }
     }
     await clock.run(startMs + REST_WITHIN_MS, () => {
-      // Faults that wait for further events will not happen any more.
+      // Faults that wait for further events on the wire no longer happen.
       return requestsLeft === 0 && this.#open === 0 && !this.#isDraining && this.#isResting
     })
     this.#note({ kind: 'quiet', isQuiet: this.#isResting, left: this.#left })
     this.#afterWireEvents = []
-    // A QoS 0 request may still kill the draining process: then its successor is drained.
+    // A QoS 0 request may still kill the draining process, whose successor is then drained.
     while (!this.#isOver) {
       this.#drain(undefined)
       await clock.run(clock.nowMs + REST_WITHIN_MS, () => !this.#isDraining)
       if (this.#isDraining) break
       if (!this.#isOver) await clock.run(clock.nowMs + REST_WITHIN_MS, () => this.#isResting)
     }
-    // The sockets may still deliver packets.
+    // The sockets may still deliver packets in this time.
     await clock.run(clock.nowMs + 100_000)
     const { owner } = this.#connector!
     if (owner.timers > 0)
@@ -148,7 +148,7 @@ class World {
     return this.#broker.held === 0 && this.#kept.size === 0 && connector.owner.isAlive && connector.isResting
   }
 
-  // What keeps the run from being idle.
+  // Description of what keeps the run from being idle.
   get #left(): string {
     const { held } = this.#broker
     const broker = held === 0 ? '' : `held by the broker: ${held}`
@@ -158,7 +158,7 @@ class World {
       .join(', ')
   }
 
-  // The requester retries until the broker accepts it.
+  // Publishes a request; the requester retries until the broker accepts it.
   #publish(request: PlannedRequest, isCancel: boolean, done: () => void): void {
     const { clock } = this.#models
     if (!this.#broker.isUp) return void clock.after(200, () => this.#publish(request, isCancel, done))
@@ -256,7 +256,7 @@ class World {
     }
   }
 
-  // By Correlation Data, otherwise by the id in the topic.
+  // Finds a request by Correlation Data, or by the id in the topic.
   #requestOf({ topic, properties }: IPublishPacket): PlannedRequest | undefined {
     return this.#requests.get(properties?.correlationData?.toString() ?? topic.split('/').at(-1)!)
   }
@@ -270,7 +270,7 @@ class World {
     }
   }
 
-  // Part of a fault: the run is not idle before its end.
+  // Schedules a step of a fault: the run is not idle before it has happened.
   #later(delayMs: number, run: () => void): void {
     this.#open += 1
     this.#clock.after(delayMs, () => {
@@ -340,7 +340,7 @@ class World {
     return this.#connector === undefined ? undefined : this.#links.get(this.#connector.owner)
   }
 
-  // kill -9; silent = the machine failed as well, and the broker does not notice.
+  // Simulates kill -9. Silent = the machine fails as well, and the broker does not notice.
   #kill(isSilent: boolean, downMs: number): void {
     const connector = this.#connector
     if (connector === undefined || !connector.owner.isAlive) return
@@ -352,7 +352,7 @@ class World {
     this.#later(downMs, () => this.#startProcess())
   }
 
-  // SIGTERM, and a restart after a while; undefined = the end of the run.
+  // Simulates SIGTERM, and a restart after `downMs`; undefined = no restart, the run ends.
   #drain(downMs: number | undefined): void {
     const connector = this.#connector
     if (connector === undefined || !connector.owner.isAlive || this.#isDraining) return
@@ -379,6 +379,6 @@ function holdMaxMsOf({ ackOrder, ackHoldMaxMs }: Scenario): number {
   return ackOrder === 'strict' ? Infinity : 0
 }
 
-// One logger for all runs: creating one is expensive.
+// All runs share one logger, because creating one is expensive.
 const sink = { write: (_text: string): void => {} }
 const log = createLog({ level: 'info', format: 'json' }, { write: (text) => sink.write(text.trimEnd()) })

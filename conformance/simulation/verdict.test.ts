@@ -1,4 +1,5 @@
-// Tests the verdict on scripted histories: one violation of each rule about answers in parts and the order of PUBACKs.
+// Tests the verdict with scripted histories: one violation of each rule about multi-part answers and the order of
+// PUBACKs.
 import { describe, expect, test } from 'vitest'
 import type { History, HistoryEvent, RunEvent } from './history.ts'
 import type { PlannedRequest } from './scenario.ts'
@@ -100,7 +101,7 @@ describe('a PUBACK that overtakes an earlier delivery', () => {
     [2000, 2000.9, ['D3']],
     [2000, 2001, []],
     [0, 1, []],
-  ])('is checked with a bound of %d ms at %d ms', (ackHoldMaxMs, atMs, broken) => {
+  ])('is checked with a bound of %d ms, %d ms after the start', (ackHoldMaxMs, atMs, broken) => {
     const passing = [
       [1, delivery(1, 'a')],
       [atMs, delivery(2, 'b')],
@@ -111,7 +112,7 @@ describe('a PUBACK that overtakes an earlier delivery', () => {
     expect(rulesBroken(ackHoldMaxMs, ...passing)).toEqual(broken)
   })
 
-  test('must not delete an unanswered delivery when its identifier was reused', () => {
+  test('must not delete an unanswered delivery whose identifier was reused', () => {
     const round = [
       [1, delivery(1, 'a')],
       [2, delivery(1, 'b')],
@@ -129,7 +130,7 @@ describe('a PUBACK that overtakes an earlier delivery', () => {
   })
 })
 
-describe('an answer in parts', () => {
+describe('a multi-part answer', () => {
   const begun = [
     [1, delivery(1, 'a')],
     [2, reply(1, 'a', 0)],
@@ -137,18 +138,18 @@ describe('an answer in parts', () => {
   ] as const
   const ended = [...begun, [3, reply(3, 'a', 2, true)]] as const
 
-  test('counts when the broker has acknowledged all of it', () => {
+  test('counts when the broker has acknowledged all of its messages', () => {
     expect(
       rulesBroken(Infinity, ...ended, [4, taken(1)], [4, taken(2)], [4, taken(3)], [5, puback(1)]),
     ).toEqual([])
   })
 
-  test('does not count without its final message, or with a part unacknowledged', () => {
+  test('does not count without its final message, or with an unacknowledged part', () => {
     expect(rulesBroken(Infinity, ...begun, [4, taken(1)], [4, taken(2)], [5, puback(1)])).toEqual(['D1'])
     expect(rulesBroken(Infinity, ...ended, [4, taken(1)], [4, taken(3)], [5, puback(1)])).toEqual(['D1'])
   })
 
-  test('is in order, and ends with its final message', () => {
+  test('must be in order, and end with its final message', () => {
     const gap = [
       [1, delivery(1, 'a')],
       [2, reply(1, 'a', 1)],

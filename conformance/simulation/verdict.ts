@@ -7,8 +7,8 @@ import type { PlannedRequest } from './scenario.ts'
 /** A violated rule. */
 export interface Violation {
   /**
-   * `D1` to `D6` as in the requirements; for answers in parts `part-order`, `part-after-final` and `stream-restart`;
-   * for reused Packet Identifiers `ack-wrap`; `window`, `subtree`, `rest`, `crash` and `concurrency`.
+   * `D1` to `D6` as in the requirements; `part-order`, `part-after-final` and `stream-restart` for multi-part answers;
+   * `ack-wrap` for reused Packet Identifiers; `window`, `subtree`, `rest`, `crash` and `concurrency`.
    */
   readonly rule: string
   readonly atMs: number
@@ -26,34 +26,34 @@ interface SeenDelivery {
 
 interface Connection {
   readonly process: number
-  /** Unacknowledged deliveries of QoS 1. */
+  /** Unacknowledged deliveries with QoS 1. */
   readonly deliveries: OpenRequests<SeenDelivery>
   receiveMaximum: number
-  /** Packet Identifiers that a resumed session resends, in order; some may have been released. */
+  /** Packet Identifiers that a resumed session resends, in order; some may be released already. */
   toResend: number[]
   isResumed: boolean
 }
 
-/** The fate of one publish of a requester. */
+/** The fate of a requester's publish. */
 interface Message {
   readonly key: string
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
-  /** It reached the broker after the last process was drained: it waits for the next process. */
+  /** Whether it reached the broker after the last process was drained: it waits for the next process. */
   readonly isLate: boolean
   end: 'acknowledged' | 'unrouted' | LossReason | undefined
 }
 
-/** What one connector process has received and done; it has no knowledge of its predecessors. */
+/** State of one connector process, which has no state of its predecessors. */
 interface Process {
-  /** When each message was first delivered. */
+  /** Time when each message was first delivered. */
   readonly firstSeenMs: Map<number, number>
-  /** Until when each key may be executed, by the latest expiry of its deliveries. */
+  /** Time until which each key may be executed: the latest deadline of its deliveries. */
   readonly mayRunUntilMs: Map<string, number>
-  /** Until when an answer to each key must be remembered, by the earliest and the shortest of its deliveries. */
+  /** Time until which an answer to each key must be remembered: the earliest limit of its deliveries. */
   readonly rememberedUntilMs: Map<string, number>
   readonly answers: Answers
-  /** Unacknowledged publishes by Packet Identifier; undefined for publishes other than replies. */
+  /** Unacknowledged publishes by Packet Identifier; undefined = not a reply. */
   readonly open: Map<number, OpenReply | undefined>
   /** Packet Identifiers of the unacknowledged publishes, in the order in which they were first sent. */
   readonly unacknowledged: Set<number>
@@ -61,10 +61,10 @@ interface Process {
   running: number
 }
 
-// Times are sums of fractions, which have rounding errors.
+// Tolerance of comparisons: times are sums of fractions, which have rounding errors.
 const CLOCK_STEP_MS = 1e-6
 
-/** The violations, in order of time; empty when there is none. */
+/** Returns the violations in chronological order. */
 export function judge(history: History): Violation[] {
   const verdict = new Verdict(history)
   for (const event of history.events) verdict.see(event)
@@ -143,7 +143,7 @@ class Verdict {
       case 'accepted':
         if (event.key === undefined) return
         if (event.reasonCode >= 0x80) this.#refused.add(event.key)
-        // An answer in parts counts with its final message.
+        // A multi-part answer counts as accepted with its final message.
         else if (!event.isPart) this.#accepted.add(event.key)
         return
       case 'kept':
@@ -156,15 +156,17 @@ class Verdict {
         return this.#taken(event)
       case 'quiet':
         this.#isQuiet = true
-        if (!event.isQuiet)
-          this.#broken('rest', `five minutes after the last fault there is still: ${event.left}`)
+        if (!event.isQuiet) this.#broken('rest', `not idle five minutes after the last fault: ${event.left}`)
         return
       case 'leftover':
-        return this.#broken('rest', `after the drain process ${event.process} still has: ${event.what}`)
+        return this.#broken('rest', `after its drain, process ${event.process} still has: ${event.what}`)
       case 'uncaught':
         return this.#broken('crash', event.text)
       case 'unknown-ack':
-        return this.#broken('D3', `the broker received a PUBACK for ${event.packetId}, which it has not sent`)
+        return this.#broken(
+          'D3',
+          `the broker received a PUBACK for ${event.packetId}, but has not sent this identifier`,
+        )
       case 'closed':
       case 'fault':
       case 'log':
@@ -172,7 +174,7 @@ class Verdict {
     }
   }
 
-  /** D2: every request that the broker accepted and did not lose was answered. */
+  /** Checks D2: every request that the broker accepted and did not lose is answered. */
   end(): void {
     const byKey = new Map<string, Message[]>()
     for (const message of this.#messages.values()) {
@@ -186,12 +188,12 @@ class Verdict {
       const request = this.#request(key)
       if (request.qos === 0 || request.replyTopic === undefined) continue
       const held = messages.filter(({ end }) => end === undefined)
-      if (held.length > 0) this.#broken('D2', `the broker still has ${key}`)
+      if (held.length > 0) this.#broken('D2', `${key} is still in the broker`)
       const isLostByBroker = messages.every(
         ({ end }) => end === 'session' || end === 'unrouted' || end === 'expired',
       )
       if (isLostByBroker || this.#accepted.has(key) || this.#refused.has(key)) continue
-      // Acknowledged without an answer: allowed only after its expiry.
+      // A request may be acknowledged without an answer only after its expiry.
       if (messages.every(({ expiresAtMs }) => expiresAtMs !== undefined && expiresAtMs < this.#nowMs))
         continue
       this.#broken('D2', `${key} was never answered`)
@@ -203,7 +205,7 @@ class Verdict {
     const connection = this.#connections.get(event.connection)!
     connection.receiveMaximum = event.receiveMaximum
     const process = this.#processes.get(connection.process)!
-    // Packet Identifiers start again with a new session (MQTT 5 §4.1).
+    // A new session has no unacknowledged Packet Identifiers (MQTT 5 §4.1).
     if (!event.sessionPresent) process.unacknowledged.clear()
     connection.isResumed = event.sessionPresent
     connection.toResend = [...process.unacknowledged]
@@ -225,7 +227,7 @@ class Verdict {
     connection.deliveries.add({ packetId, message, key, isCancel, arrivedAtMs: atMs, expiresAtMs })
   }
 
-  // A request of an earlier process, redelivered from disk.
+  // Records a request of an earlier process, which is redelivered from disk.
   #taken({ process: number, key, receivedAtMs, expirySeconds }: HistoryEvent & { kind: 'taken' }): void {
     const process = this.#processes.get(number)!
     const expiresAtMs = expirySeconds === undefined ? Infinity : receivedAtMs + expirySeconds * 1000
@@ -242,7 +244,7 @@ class Verdict {
     process.mayRunUntilMs.set(key, Math.max(until, process.mayRunUntilMs.get(key) ?? 0))
   }
 
-  // First D3 (which request), then D1 (when).
+  // Checks D3 (which request is acknowledged), then D1 (when).
   #requestAck(event: HistoryEvent & { kind: 'request-ack' }): void {
     const { connection: number, packetId, atMs } = event
     const connection = this.#connections.get(number)!
@@ -261,7 +263,7 @@ class Verdict {
     }
     const { key, message } = request
     if (isAmbiguous) {
-      const what = `connection ${number} acknowledges ${packetId}, an identifier of several open deliveries; the oldest is ${key}`
+      const what = `connection ${number} acknowledges ${packetId}, which identifies several open deliveries; the oldest is ${key}`
       this.#broken('ack-wrap', what)
     } else if (!isDone(request)) {
       this.#broken('D1', `${key} (message ${message}) is acknowledged before its answer is complete`)
@@ -290,31 +292,32 @@ class Verdict {
     }
     if (event.dup) this.#resent(number, connection, process, packetId)
     else if (qos > 0) {
-      // A released identifier is free again, and its latest user is the last in the order.
+      // A released identifier can be reused, and its latest publish is the last in the order.
       process.unacknowledged.delete(packetId)
       process.unacknowledged.add(packetId)
     }
     if (key === undefined) return
     if (!topic.startsWith('infer/reply/') || /[+#]/.test(topic)) {
-      return this.#broken('subtree', `a publish to "${topic}"`)
+      return this.#broken('subtree', `a publish on "${topic}"`)
     }
-    if (event.retain) this.#broken('subtree', `a retained reply to "${topic}"`)
+    if (event.retain) this.#broken('subtree', `a retained reply on "${topic}"`)
     const request = this.#history.requests.get(key)
-    if (request === undefined) return this.#broken('D4', `a reply to "${topic}" belongs to no request`)
+    if (request === undefined) return this.#broken('D4', `a reply on "${topic}" does not belong to a request`)
     if (qos > 0) {
       const attempt = process.answers.published({ ...event, key, connection: number })
       process.open.set(packetId, { key, code, mark, attempt })
     }
     if (request.replyTopic !== topic && !(status !== undefined && isDerivedError(request, topic, status))) {
-      this.#broken('D4', `the reply to ${key} goes to "${topic}" and not to "${request.replyTopic}"`)
+      this.#broken('D4', `the reply to ${key} is on "${topic}" instead of "${request.replyTopic}"`)
     }
     if (correlation !== request.correlationData)
       this.#broken('D4', `the reply to ${key} has Correlation Data "${correlation}"`)
     if (bodyKey !== undefined && bodyKey !== key)
-      this.#broken('D4', `the reply to ${key} carries the answer to ${bodyKey}`)
+      this.#broken('D4', `the reply to ${key} contains the answer to ${bodyKey}`)
   }
 
-  // MQTT 5 §4.4 and §4.6: in a resumed session, in the original order. Publishes that never reached the wire are unknown here.
+  // MQTT 5 §4.4 and §4.6: a resumed session resends publishes in the original order. The verdict does not include
+  // publishes that were never on the wire.
   #resent(number: number, { isResumed, toResend }: Connection, process: Process, packetId: number): void {
     const index = toResend.indexOf(packetId)
     const isKnown = process.unacknowledged.has(packetId)
@@ -346,14 +349,14 @@ class Verdict {
     if (atMs >= untilMs)
       this.#broken('D6', `the model is called for ${key}, which expired at ${untilMs.toFixed(3)}`)
     const before = process.calls.get(key)
-    // A failed call may be repeated, and one whose answer is not remembered because it had parts; one that runs or
-    // was answered may not be repeated.
+    // A call may be repeated if it failed, or if its answer is not remembered because it had parts. A running or
+    // answered call must not be repeated.
     const isStream = this.#request(key).behaviour.kind === 'stream'
     const isKnown = before !== undefined && !isStream && atMs < before.rememberedUntilMs
     if (before?.outcome === 'running' || (isKnown && before.outcome === 'ok')) {
       this.#broken(
         'D5',
-        `process ${event.process} calls the model again for ${key}; the first call: ${before.outcome}`,
+        `process ${event.process} calls the model again for ${key}; outcome of the first call: ${before.outcome}`,
       )
     }
     process.calls.set(key, { outcome: 'running', rememberedUntilMs: process.rememberedUntilMs.get(key)! })
@@ -381,7 +384,7 @@ class Verdict {
   }
 }
 
-// An error about the Response Topic or the request itself is sent to the derived topic.
+// Returns whether a reply is an error about the Response Topic or the request itself, which has the derived topic.
 function isDerivedError(request: PlannedRequest, topic: string, status: string): boolean {
   return status !== '200' && topic === request.topic.replace('/request/', '/reply/')
 }

@@ -3,8 +3,8 @@
     python infer.py iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
     python infer.py --mqtt-version 3.1.1 iris predict '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
-It implements only the wire contract and needs no Inferwire package. Exit codes: 0 success, 1 error reply or refused
-by the broker, 124 no reply in time.
+It implements only the wire contract and needs no Inferwire package. Exit codes: 0 for success, 1 for an error reply or
+a refusal by the broker, 124 for no reply in time.
 """
 import argparse
 import math
@@ -63,7 +63,7 @@ def wait(events, what):
 
 
 def ask():
-    """Publishes the request. MQTT 5 has properties for reply topic and id; on MQTT 3.1.1 the topic ends with the id."""
+    """Publishes the request. MQTT 5 has properties for reply topic and id; on MQTT 3.1.1 the id ends the topic."""
     if is_v5:
         properties = Properties(PacketTypes.PUBLISH)
         properties.ResponseTopic = reply_topic
@@ -93,7 +93,7 @@ client.loop_start()
 reason = wait(connected, "connection")
 if reason.is_failure:
     sys.exit(f"The broker refused the connection: {reason}")
-# Subscribe before publishing, or a fast reply is lost.
+# Subscribe before publishing; otherwise a fast reply could be lost.
 client.subscribe(reply_topic, qos=1)
 reason = wait(subscribed, "subscription")
 if reason.is_failure:
@@ -116,6 +116,6 @@ if is_v5:
     print(f"status {properties.get('status')} {properties.get('code', '')}".rstrip(), file=sys.stderr)
     is_error = int(properties.get("status", "500")) >= 400
 else:
-    # Without properties, only the body shows an error: it begins with the member "error".
+    # Without properties, only the body identifies an error: it begins with the member "error".
     is_error = reply.payload.lstrip().startswith(b'{"error"')
 sys.exit(1 if is_error else 0)

@@ -1,4 +1,4 @@
-{{- /* Fails for a memory limit below `min` MiB, or below the request. */ -}}
+{{- /* Fails if the memory limit is below `min` MiB, or below the memory request. */ -}}
 {{- define "inferwire.checkMemory" -}}
 {{- $limit := include "inferwire.mebibytes" .resources.limits.memory | int }}
 {{- if lt $limit .min }}
@@ -10,7 +10,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Fails for mounts that overlap, and for files of the configuration that are not mounted. */ -}}
+{{- /* Fails for mounts that overlap, and for files in the configuration that are not mounted. */ -}}
 {{- define "inferwire.checkMounts" -}}
 {{- $taken := list "/etc/inferwire/config" "/etc/inferwire/broker" "/var/run/secrets/inferwire" "/var/lib/inferwire" }}
 {{- range .Values.extraVolumeMounts }}
@@ -31,7 +31,7 @@
 {{- range concat (.Values.secretMounts | default list) (.Values.extraVolumeMounts | default list) }}
 {{- $mounted = append $mounted (clean .mountPath) }}
 {{- end }}
-{{- /* The example of a model is a request, with keys of any name. */ -}}
+{{- /* A model's example is a request, whose keys may have any name. */ -}}
 {{- $config := deepCopy .Values.config }}
 {{- range $name, $model := $config.models }}{{ $_ := unset $model "example" }}{{ end }}
 {{- include "inferwire.checkFiles" (dict "path" "config" "value" $config "mounted" $mounted) }}
@@ -64,7 +64,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Fails for an image or a pull secret as text, the form before those of `helm create`. */ -}}
+{{- /* Fails if the image or a pull secret is a string, which is the old form. */ -}}
 {{- define "inferwire.checkOldForms" -}}
 {{- $path := .path }}
 {{- if kindIs "string" .values.image }}
@@ -77,7 +77,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Fails for an option of the connector with its old name. */ -}}
+{{- /* Fails for old names of the connector's options. */ -}}
 {{- define "inferwire.checkOldOptions" -}}
 {{- if hasKey (.broker | default dict) "protocolVersion" }}
 {{- fail "config.broker.protocolVersion was renamed: use config.broker.mqttVersion; its values are 5 and 3.1.1" }}
@@ -103,7 +103,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Fails for text that is no password file, such as the name of one. Prints no line, which may be a password. */ -}}
+{{- /* Fails for text that is not a password file, such as a file name. Never prints a line, because it may be a password. */ -}}
 {{- define "mosquitto.checkPasswordFile" -}}
 {{- if and .passwordFile (eq .passwords "existing") }}
 {{- fail "mosquitto.passwordFile has no effect with mosquitto.passwords \"existing\"" }}

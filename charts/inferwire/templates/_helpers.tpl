@@ -22,7 +22,7 @@ app.kubernetes.io/name: {{ include "inferwire.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- /* Labels of the pods; without helm.sh/chart, so that a new version of the chart alone restarts nothing. */ -}}
+{{- /* Labels of the pods, without helm.sh/chart, so that a new chart version alone does not restart them. */ -}}
 {{- define "inferwire.podLabels" -}}
 {{ include "inferwire.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -64,20 +64,20 @@ labels:
 {{ dig "admin" "port" 8383 .Values.config | int }}
 {{- end }}
 
-{{- /* A quantity of memory in whole Mi or Gi, in MiB. */ -}}
+{{- /* Converts a memory quantity in whole Mi or Gi to MiB. */ -}}
 {{- define "inferwire.mebibytes" -}}
 {{- $number := regexFind "^[0-9]+" . | int }}
 {{- ternary (mul $number 1024) $number (hasSuffix "Gi" .) }}
 {{- end }}
 
-{{- /* The rest of the limit is for request bodies and for Node.js itself. */ -}}
+{{- /* Limits V8's heap. The rest of the memory limit is for request bodies and Node.js itself. */ -}}
 {{- define "inferwire.heapOptions" -}}
 {{- $memory := include "inferwire.mebibytes" .Values.resources.limits.memory | int }}
 {{- $semiSpace := ternary 16 (ternary 8 (ternary 4 2 (ge $memory 128)) (ge $memory 256)) (ge $memory 512) -}}
 --max-old-space-size={{ min (div (mul $memory 3) 4) (sub $memory 56) }} --max-semi-space-size={{ $semiSpace }}
 {{- end }}
 
-{{- /* Evicts a pod 30 s after its node is lost, in place of 300 s; a toleration with the same key replaces one of these. */ -}}
+{{- /* Evict a pod 30 s after its node is lost, instead of 300 s. The user's tolerations with the same key replace these. */ -}}
 {{- define "inferwire.tolerations" -}}
 {{- $own := list }}
 {{- range . }}{{ $own = append $own (.key | default "") }}{{ end }}
@@ -112,12 +112,12 @@ labels:
   {{- include "mosquitto.podLabels" . | nindent 2 }}
 {{- end }}
 
-{{- /* "true" if the broker terminates TLS, which Traefik does where it is in use. */ -}}
+{{- /* "true" if the broker terminates TLS; if Traefik is in use, Traefik does. */ -}}
 {{- define "mosquitto.hasTlsListener" -}}
 {{- if and .Values.mosquitto.tls.host (ne .Values.mosquitto.expose "traefik") }}true{{ end }}
 {{- end }}
 
-{{- /* The port to which clients outside of the cluster connect. */ -}}
+{{- /* The port to which clients outside the cluster connect. */ -}}
 {{- define "mosquitto.externalPort" -}}
 {{- $hasTls := not (empty .Values.mosquitto.tls.host) }}
 {{- $default := $hasTls | ternary 8883 5883 }}
@@ -140,7 +140,7 @@ labels:
 {{- tpl (.Files.Get "files/acl.txt") (dict "root" $root "connector" $connector "observers" .Values.mosquitto.observers "Template" .Template) }}
 {{- end }}
 
-{{- /* Empty if the file is in an existing Secret. */ -}}
+{{- /* The password file; empty if it is in an existing Secret. */ -}}
 {{- define "mosquitto.passwordFile" -}}
 {{- with .Values.mosquitto }}
 {{- if ne .passwords "existing" }}
@@ -157,7 +157,7 @@ labels:
 {{ eq .Values.mosquitto.traefikApi "v2" | ternary "traefik.containo.us" "traefik.io" }}/v1alpha1
 {{- end }}
 
-{{- /* Selects the Service's address, which refuses connections at once while there is no broker; a removed pod's does not answer. */ -}}
+{{- /* Routes to the Service's address, which refuses connections at once while no broker runs; a removed pod's never answers. */ -}}
 {{- define "mosquitto.nativeLB" -}}
 {{- if ne .Values.mosquitto.traefikApi "v2" }}nativeLB: true{{ end }}
 {{- end }}

@@ -7,5 +7,5 @@ export interface Mutation {
   readonly replace: string
 }
 
-/** The mutations by name of the planted bug. */
+/** The mutations of each planted bug, by the bug's name. */
 export declare const MUTATIONS: Readonly<Record<string, readonly Mutation[]>>

@@ -1,5 +1,6 @@
-// The planted bugs of ../../rig/planted-bugs.ts that chaos plants, as changes to the connector's built JavaScript. A
-// change whose text is not found exactly once stops the start, so that none becomes ineffective unnoticed.
+// The bugs of ../../rig/planted-bugs.ts that chaos plants, as changes to the connector's built JavaScript. The
+// connector does not start unless each text to replace occurs exactly once, so that no bug becomes ineffective
+// unnoticed.
 
 /**
  * @typedef {{ readonly file: string, readonly find: string, readonly replace: string }} Mutation
@@ -44,7 +45,7 @@ export const MUTATIONS = {
     { file: 'session/ack-order.js', find: 'this.#ended = true;', replace: 'return;' },
   ],
   'clean-start': [{ file: 'session/control-encoder.js', find: 'clean: false', replace: 'clean: true' }],
-  // One reply in a hundred has the Correlation Data of the reply before it.
+  // One reply in a hundred has the previous reply's Correlation Data.
   'swapped-correlation': [
     {
       file: 'reply/reply.js',

@@ -20,7 +20,7 @@ for (const { file, find, replace } of mutations) {
   const count = source.split(find).length - 1
   if (count !== 1) {
     throw new Error(
-      `The planted bug "${name}" cannot be applied: ${file} contains this text ${count} times, expected once: ${find}`,
+      `The planted bug "${name}" cannot be applied: ${file} contains the following text ${count} times instead of once: ${find}`,
     )
   }
   sources[url.href] = source.replace(find, () => replace)

@@ -1,4 +1,4 @@
-// Responses of model servers and gateways -> a reply: a Problem, or the unchanged bytes.
+// Target: turns responses of model servers and gateways into replies, which contain a Problem or the unchanged bytes.
 import { isUtf8 } from 'node:buffer'
 import { Problem, PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 import { problemReply, successReply, type Reply } from '../../../packages/connector/src/reply/index.ts'
@@ -9,7 +9,7 @@ import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
 const RESPONSE_BYTES_MAX = 3000
 const ERROR_BODY_BYTES_MAX = 64 * 1024
 
-/** Fuzzes the handling of responses. Two fields: lines with the status and the headers, and the body. */
+/** Fuzzes the handling of responses. Fields: lines with the status and the headers, then the body. */
 export const target: FuzzTarget = {
   name: 'answer',
   seedInputs: [
@@ -66,7 +66,7 @@ export const target: FuzzTarget = {
     const upstream = new FakeUpstream(RESPONSE_BYTES_MAX)
     const middle = input.length % (body.length + 1)
     upstream.answer = {
-      // A status below 200 is not the final response.
+      // The status of a final response is never below 200.
       status: /^[2-9]\d\d$/.test(status) ? Number(status) : 200,
       headers: lines.flatMap((line) => headerOf(line)),
       body: [body.subarray(0, middle), body.subarray(middle)],
@@ -81,7 +81,7 @@ export const target: FuzzTarget = {
   },
 }
 
-// The connector's HTTP client passes raw bytes of a name and a value, trimmed by the HTTP parser.
+// The connector's HTTP client passes the raw bytes of a name and a value, which the HTTP parser has trimmed.
 function headerOf(line: string): Buffer[] {
   const colon = line.indexOf(':')
   if (colon <= 0) return []
@@ -94,11 +94,11 @@ const TARGET = { topic: 'infer/reply/c/m', correlationData: Buffer.from('x'), qo
 
 function goodLabel(response: EndpointResponse, body: Buffer): string {
   const { status, contentType, inferenceHeaderContentLength: length } = response
-  claim(status >= 200 && status < 300, 'an answer that is no success is one')
-  claim(body.equals(response.body), 'the bytes of an answer were changed')
+  claim(status >= 200 && status < 300, 'an answer without a 2xx status counts as a success')
+  claim(body.equals(response.body), 'the body of an answer was changed')
   claim(body.length <= RESPONSE_BYTES_MAX, 'an answer is larger than its limit')
   if (length !== undefined)
-    claim(/^\d+$/.test(length) && Number(length) <= body.length, 'the JSON ends behind the body')
+    claim(/^\d+$/.test(length) && Number(length) <= body.length, 'the JSON part is longer than the body')
   checkReply(successReply(TARGET, response, CONTEXT))
   return `${status} ${TYPES.find((type) => contentType.startsWith(type))} ${length !== undefined}`
 }
@@ -114,7 +114,7 @@ const EXPECTED = new Set<ProblemCode>([
   'response_too_large',
 ])
 
-// Their message may be the server's text.
+// The message of these problems may be the server's text.
 const UPSTREAM_TEXT = new Set<ProblemCode>([
   'upstream_error',
   'model_not_ready',
@@ -126,22 +126,25 @@ function problemLabel(problem: Problem, body: Buffer): string {
   const { code, status, message, detail = '', retryAfterMs = 0 } = problem
   claim(EXPECTED.has(code) && code in PROBLEMS, `an answer became ${code}`)
   claim(Number.isInteger(status) && status >= 300 && status <= 999, `a problem has the status ${status}`)
-  claim(message !== '' && message.length <= 1000 && detail.length <= 1500, 'a text of a problem has no bound')
+  claim(
+    message !== '' && message.length <= 1000 && detail.length <= 1500,
+    'the length of a problem message is unbounded',
+  )
   const location = / to "(.*)"; redirects are never followed/s.exec(detail)?.[1] ?? ''
-  claim(!/[?#]/.test(location), 'the log has the query of a redirect')
+  claim(!/[?#]/.test(location), 'the log contains the query of a redirect')
   claim(retryAfterMs >= 0 && retryAfterMs <= 86_400_000, 'the time until a retry is unbounded')
   if (problem.body !== undefined) {
-    // Texts in it are cut after their first line.
+    // The connector shortens strings in the body to their first line.
     claim(
       body.equals(problem.body) ||
         (problem.body.length < body.length && /[\n\r\\\u2028\u2029]/.test(body.toString())),
       'the body of an error was changed',
     )
-    claim(problem.body.length <= ERROR_BODY_BYTES_MAX, 'the body of an error has no bound')
+    claim(problem.body.length <= ERROR_BODY_BYTES_MAX, 'the length of an error body is unbounded')
   }
   checkReply(problemReply(TARGET, problem, CONTEXT))
   const { cause } = problem
-  claim(cause === undefined, 'an answer is a fault of ours')
+  claim(cause === undefined, 'an answer of the model server caused an internal error')
   return shapeOf(
     `${code} ${Math.floor(status / 100)} ${UPSTREAM_TEXT.has(code) ? '' : message} ${problem.body !== undefined}`,
   )
@@ -150,14 +153,17 @@ function problemLabel(problem: Problem, body: Buffer): string {
 function checkReply({ topic, properties, payload, retain }: Reply): void {
   claim(
     topic === TARGET.topic && !retain && properties.correlationData === TARGET.correlationData,
-    'a reply goes astray',
+    'a reply has the wrong topic, Correlation Data or Retain flag',
   )
   const texts = [properties.contentType ?? 'none', ...properties.userProperties!]
   claim(
     texts.every((text) => /^[\x20-\x7e]{1,400}$/.test(text)),
-    'a property of a reply has what a broker may hang up for',
+    'a property of a reply contains characters for which a broker may disconnect',
   )
   if (properties.payloadFormatIndicator !== 1) return
-  // MQTT 5 §3.3.2.3.2.
-  claim(properties.contentType === 'application/json' && isUtf8(payload), 'what is not UTF-8 is called so')
+  // MQTT 5 §3.3.2.3.2: the payload must be UTF-8.
+  claim(
+    properties.contentType === 'application/json' && isUtf8(payload),
+    'a body that is not UTF-8 is marked as UTF-8',
+  )
 }

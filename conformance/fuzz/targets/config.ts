@@ -1,4 +1,5 @@
-// YAML and environment variables -> a configuration, or a ConfigError; a printed configuration can be loaded again.
+// Target: turns YAML and environment variables into a configuration or a ConfigError. A printed configuration can be
+// loaded again.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ConfigError, loadConfig, printConfig } from '../../../packages/connector/src/config/index.ts'
 import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 
-// In memory if possible, because each run writes a file.
+// The file is in memory if possible, because each run writes it.
 const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'inferwire-fuzz-'))
 const file = join(folder, 'inferwire.yaml')
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -33,10 +34,10 @@ policy:
 log: { level: debug }
 `
 
-/** Fuzzes the configuration loader. Fields: YAML, then alternating names and values of variables. */
+/** Fuzzes the configuration loader. Fields: YAML, then alternating names and values of environment variables. */
 export const target: FuzzTarget = {
   name: 'config',
-  // The parser takes 30 µs for each mistake; a text of only mistakes has one in every other byte.
+  // The parser takes 30 µs for each mistake, and every second byte may be a mistake.
   inputBytesMax: 4096,
   seedInputs: [
     joined(WHOLE),
@@ -73,7 +74,7 @@ export const target: FuzzTarget = {
     for (let index = 0; index + 1 < pairs.length; index += 2) {
       env[pairs[index]!.toString('utf8')] = pairs[index + 1]!.toString('utf8')
     }
-    // No text contains the separator; a field that begins with it is YAML that is not UTF-8.
+    // Writes raw bytes, which need not be UTF-8.
     writeFileSync(file, yaml!)
     try {
       const config = loadConfig({ file, env })
@@ -82,15 +83,18 @@ export const target: FuzzTarget = {
       if (password.length > 8) claim(!text.includes(password), 'a password is printed')
       writeFileSync(file, text)
       const again = loadConfig({ file, env: config.broker.password === undefined ? {} : env })
-      claim(isDeepStrictEqual(again, config), 'what is printed loads as something else')
+      claim(isDeepStrictEqual(again, config), 'a printed configuration loads with different values')
       return `valid ${Object.keys(config.models).length} ${Object.keys(env).length}`
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       const { mistakes, message } = error
-      claim(mistakes.length > 0 && message.length < 100_000, 'a ConfigError says nothing, or too much')
+      claim(
+        mistakes.length > 0 && message.length < 100_000,
+        'a ConfigError has no mistakes, or too long a message',
+      )
       claim(
         !/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(message),
-        'a ConfigError moves the cursor of a terminal',
+        'a ConfigError contains terminal control characters',
       )
       const [first] = mistakes
       return shapeOf(`${Math.min(3, mistakes.length)} ${first!.message}`)

@@ -4,7 +4,7 @@ import type { OperationName, Dialect } from '@inferwire/protocol'
 import { HttpUpstream, type HttpTarget } from '../../../packages/connector/src/endpoint/index.ts'
 import type { Endpoint, EndpointRequest } from '../../../packages/connector/src/step.ts'
 
-/** A request of an endpoint to its pool. */
+/** A request that an endpoint sends through the pool. */
 export interface Sent {
   readonly method: string
   readonly path: string
@@ -41,7 +41,7 @@ export const JSON_REQUEST: EndpointRequest = {
 /** A connection pool without a network. */
 export class FakeUpstream {
   last: Sent | undefined
-  /** Undefined = the server never responds. */
+  /** The response; undefined = the server never responds. */
   answer: FakeAnswer | undefined
   readonly #target: HttpTarget
 
@@ -66,7 +66,7 @@ export class FakeUpstream {
     }
   }
 
-  /** The endpoint of a model with this name on the server. */
+  /** Returns the endpoint of a model with this name on the server. */
   endpoint(operation: OperationName, dialect: Dialect, model: string, version?: string): Endpoint {
     return new HttpUpstream(this.#target, model, [dialect]).endpoint(operation, dialect, version)!
   }
@@ -79,7 +79,7 @@ function reply({ status, headers, body }: FakeAnswer, handler: Handler): void {
   handler.onResponseEnd()
 }
 
-// As undici passes them: names in lower case, values as Latin-1, repeated names as lists.
+// Returns headers as undici passes them: names in lower case, values as Latin-1, repeated names as lists.
 function headersOf(raw: readonly Buffer[]): IncomingHttpHeaders {
   const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>
   for (let index = 0; index < raw.length; index += 2) {

@@ -1,4 +1,4 @@
-// The targets by name. Each is loaded only in the thread that fuzzes it.
+// Lists the targets by name. Each is loaded only in the thread that fuzzes it.
 import type { FuzzTarget } from '../target.ts'
 
 const LOADERS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarget }>>> = {
@@ -13,10 +13,10 @@ const LOADERS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarg
   'password-file': () => import('./password-file.ts'),
 }
 
-/** The names, in the order in which they are fuzzed. */
+/** Names of the targets, in the order of fuzzing. */
 export const TARGETS: readonly string[] = Object.keys(LOADERS)
 
-/** @throws TypeError for a name that is not in `TARGETS`. */
+/** Loads a target. @throws TypeError for a name that is not in `TARGETS` */
 export async function loadTarget(name: string): Promise<FuzzTarget> {
   const { target } = await LOADERS[name]!()
   return target

@@ -1,4 +1,4 @@
-// The JSON reader of bodies, with JSON.parse as the oracle.
+// Target: compares the JSON reader of bodies with JSON.parse.
 import { JsonSyntaxError, parseJson, type Json } from '@inferwire/protocol'
 import { JSON_DEPTH_MAX } from '../../../packages/protocol/src/internal.ts'
 import { claim, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
@@ -24,21 +24,21 @@ export const target: FuzzTarget = {
   run(input) {
     const strict = read(input, false)
     const python = read(input, true)
-    claim(!('value' in strict) || 'value' in python, 'accepting Python’s tokens makes valid JSON invalid')
+    claim(!('value' in strict) || 'value' in python, 'with Python’s tokens, the reader rejects valid JSON')
     const text = decoded(input)
     if (text === undefined) {
       claim('problem' in strict && 'problem' in python, 'bytes that are not UTF-8 were read')
       return 'not UTF-8'
     }
     if ('value' in python && !('value' in strict)) {
-      claim(/NaN|Infinity/.test(text), 'read with Python’s words, but it has none')
+      claim(/NaN|Infinity/.test(text), 'accepts text only with Python’s tokens, although it contains none')
     }
     const expected = parsed(text)
     if ('problem' in strict) {
       if (expected !== undefined) checkRefusal(strict.problem, text)
       return shapeOf(strict.problem.message)
     }
-    claim(expected !== undefined, 'read what JSON.parse refuses')
+    claim(expected !== undefined, 'accepts text that JSON.parse rejects')
     checkSame(strict.value, expected.value)
     return `value of ${bucket(depthOf(text))} levels, ${/\\/.test(text)} ${/\d{16}/.test(text)} ${typeof strict.value}`
   },
@@ -72,12 +72,12 @@ function parsed(text: string): { readonly value: unknown } | undefined {
   }
 }
 
-// Rejected although JSON.parse accepts it: only for the depth, and for numbers that no tensor can contain.
+// The reader may reject text that JSON.parse accepts only for its depth, or for numbers that no tensor can contain.
 function checkRefusal({ message }: JsonSyntaxError, text: string): void {
   if (message.startsWith('Nested deeper'))
-    return claim(depthOf(text) > JSON_DEPTH_MAX, 'called deep what is not')
-  claim(message.startsWith('Number out of range'), `refused what JSON.parse takes: ${message}`)
-  claim(/[eE]|\d{40}/.test(text), 'called out of range what is not')
+    return claim(depthOf(text) > JSON_DEPTH_MAX, 'rejects text as too deep that is not')
+  claim(message.startsWith('Number out of range'), `rejects text that JSON.parse accepts: ${message}`)
+  claim(/[eE]|\d{40}/.test(text), 'rejects a number as out of range that is not')
 }
 
 function depthOf(text: string): number {
@@ -94,7 +94,7 @@ function bucket(depth: number): number {
   return depth < 4 ? depth : Math.ceil(depth / 10) * 10
 }
 
-// Bounded by the depth that the reader accepts.
+// The recursion is bounded by the depth that the reader accepts.
 function checkSame(own: Json, expected: unknown): void {
   if (typeof own === 'bigint') return claim(Number(own) === expected, 'an integer differs')
   if (typeof own !== 'object' || own === null) return claim(Object.is(own, expected), 'a value differs')

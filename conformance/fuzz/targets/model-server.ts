@@ -1,4 +1,5 @@
-// Requests to the model server, V1 and V2, JSON and binary tensors: a Failure, or a complete response.
+// Target: sends the model server V1 and V2 requests with JSON and binary tensors. The server must return a Failure or a
+// complete response.
 import { BodyError, type Tensor } from '@inferwire/protocol'
 import {
   Failure,
@@ -22,7 +23,7 @@ const fp32 = '{"name":"x","shape":[1,2],"datatype":"FP32","data":[[1,-2]]}'
 const binary = (name: string, datatype: string, shape: string, size: number): string =>
   `{"name":"${name}","shape":${shape},"datatype":"${datatype}","parameters":{"binary_data_size":${size}}}`
 
-/** A seed with the right header length for its JSON. */
+/** Returns a seed with the correct header length for its JSON. */
 function withTensors(model: string, json: string, tensors: readonly number[]): Buffer {
   return joined(
     `v2 ${model}`,
@@ -32,7 +33,10 @@ function withTensors(model: string, json: string, tensors: readonly number[]): B
   )
 }
 
-/** Fuzzes the routes of the model server. Fields: protocol and model, Content-Type, inference-header-content-length, body. */
+/**
+ * Fuzzes the routes of the model server. Fields: protocol and model, Content-Type, inference-header-content-length,
+ * body.
+ */
 export const target: FuzzTarget = {
   name: 'model-server',
   seedInputs: [
@@ -84,9 +88,9 @@ export const target: FuzzTarget = {
     } catch (error) {
       if (!(error instanceof Failure || error instanceof BodyError)) throw error
       const failure = Failure.from(error)
-      claim(failure.status >= 400 && failure.status <= 599, 'a failure has the status of a success')
-      claim(JSON.stringify(failure.body).length < 20_000, 'a failure repeats what the client sent')
-      // Some messages quote more of the request than the text in quotes.
+      claim(failure.status >= 400 && failure.status <= 599, 'a failure does not have an error status')
+      claim(JSON.stringify(failure.body).length < 20_000, "an error repeats the client's input")
+      // Some messages also contain parts of the request outside of quotes.
       return `${failure.status} ${/^\P{N}{0,40}/u.exec(shapeOf(failure.message))![0].split(' ').slice(0, 3).join(' ')}`
     }
   },
@@ -100,13 +104,13 @@ function answerLabel(reply: Reply): string {
   const length = Number(reply.headers['inference-header-content-length'])
   claim(
     Number.isSafeInteger(length) && length > 0 && length <= reply.body.length,
-    'the header length is not in the body',
+    'the header length is outside of the body',
   )
   const { outputs } = JSON.parse(Buffer.from(reply.body.subarray(0, length)).toString('utf8')) as {
     outputs: { parameters: { binary_data_size: number } | null }[]
   }
   const sizes = outputs.reduce((sum, { parameters }) => sum + (parameters?.binary_data_size ?? 0), 0)
-  claim(length + sizes === reply.body.length, 'the announced tensors are not the body')
+  claim(length + sizes === reply.body.length, 'the body does not have the announced length')
   return `binary ${outputs.length}`
 }
 
@@ -132,7 +136,10 @@ function mirror(tensors: readonly SessionTensor[]): Session {
     inputs: tensors,
     outputs: tensors,
     run: (inputs, outputs) => {
-      claim(inputs.length === tensors.length, 'the model got another number of inputs than it has')
+      claim(
+        inputs.length === tensors.length,
+        'the model receives a different number of inputs than it declares',
+      )
       for (const [index, input] of inputs.entries()) checkTensor(input, tensors[index]!)
       return Promise.resolve(outputs.map((name) => inputs.find((input) => input.name === name)!))
     },
@@ -142,18 +149,27 @@ function mirror(tensors: readonly SessionTensor[]): Session {
 
 function checkTensor(tensor: Tensor, declared: SessionTensor): void {
   const { name, datatype, shape, data } = tensor
-  claim(name === declared.name && datatype === declared.datatype, 'the model got another tensor than it has')
+  claim(
+    name === declared.name && datatype === declared.datatype,
+    'the model receives a tensor that it does not declare',
+  )
   const isFitting =
     declared.shape.length === 0 ||
     (shape.length === declared.shape.length &&
       declared.shape.every((size, axis) => size === -1 || size === shape[axis]))
-  claim(isFitting, 'the model got a shape that it does not have')
-  // Exact, unlike the server's product above 2^53.
+  claim(isFitting, 'the model receives a shape that it does not declare')
+  // This product is exact; that of the server is not, above 2^53.
   const count = shape.reduce((product, size) => product * BigInt(size), 1n)
-  claim(BigInt(data.length) === count && count > 0n, 'a tensor has another number of values than its shape')
+  claim(
+    BigInt(data.length) === count && count > 0n,
+    'the number of values in a tensor does not match its shape',
+  )
   if (datatype === 'BYTES')
-    return claim(Array.isArray(data) && data.every((text) => typeof text === 'string'), 'no text')
-  claim(data instanceof TYPED_ARRAYS[datatype], 'a tensor has values of another datatype')
+    return claim(
+      Array.isArray(data) && data.every((text) => typeof text === 'string'),
+      'a BYTES tensor has a value that is not a string',
+    )
+  claim(data instanceof TYPED_ARRAYS[datatype], 'a tensor has values of the wrong datatype')
   if (datatype === 'BOOL')
     claim(
       (data as Uint8Array).every((value) => value <= 1),

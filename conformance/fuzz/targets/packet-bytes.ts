@@ -1,4 +1,4 @@
-// MQTT bytes for the packet target: one packet of every type, and mutations that keep the Remaining Length correct.
+// Input for the packet target: one packet of every type, and mutations that keep the Remaining Length correct.
 import { generate, type Packet } from 'mqtt-packet'
 import type { Random } from '../../fixtures/random.ts'
 import { tokens } from '../target.ts'
@@ -69,7 +69,7 @@ const PACKETS: readonly Packet[] = [
   } as Packet,
 ]
 
-/** One packet of every type in both versions, alone and in a row. */
+/** One packet of every type in both versions, each alone and all in sequence. */
 export const PACKET_SEEDS: readonly Buffer[] = [5, 4].flatMap((protocolVersion) => {
   const each = PACKETS.filter((packet) => protocolVersion === 5 || packet.cmd !== 'auth').map((packet) =>
     generate(packet, { protocolVersion }),
@@ -77,12 +77,12 @@ export const PACKET_SEEDS: readonly Buffer[] = [5, 4].flatMap((protocolVersion) 
   return [...each, Buffer.concat(each.slice(2, 8)), Buffer.concat([each[0]!, ...each.slice(3)])]
 })
 
-/** A successful CONNACK without anything else. */
+/** Returns a successful CONNACK without properties. */
 export function plainConnack(protocolVersion: 4 | 5): Buffer {
   return Buffer.from(protocolVersion === 5 ? [0x20, 3, 0, 0, 0] : [0x20, 2, 0, 0])
 }
 
-/** Property identifiers with the start of a value, and numbers that are special in MQTT. */
+/** Property identifiers with the beginning of a value, and numbers that are special in MQTT. */
 export const PACKET_DICTIONARY: readonly Buffer[] = tokens(
   [0x01, 0x01],
   [0x02, 0, 0, 0, 0],
@@ -117,7 +117,7 @@ interface Piece {
 
 const PIECES_MAX = 16
 
-/** Mutates whole packets: their order, their number, and the content of one with its length corrected. */
+/** Mutates whole packets: their order, their number, and the content of one packet, whose length is corrected. */
 export function mutatePackets(input: Buffer, random: Random): Buffer {
   const pieces = piecesOf(input)
   const at = random.below(pieces.length)

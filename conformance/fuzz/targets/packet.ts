@@ -1,4 +1,5 @@
-// Bytes of a broker -> the session: frames, PUBLISH, control packets, acknowledgements. Both protocol versions.
+// Target: feeds a broker's bytes to the session, in both protocol versions: frames, PUBLISH, control packets,
+// acknowledgements.
 import { Duplex } from 'node:stream'
 import { isDeepStrictEqual } from 'node:util'
 import {
@@ -18,7 +19,7 @@ import { claim, shapeOf, type FuzzTarget } from '../target.ts'
 import { mutatePackets, PACKET_DICTIONARY, PACKET_SEEDS, plainConnack } from './packet-bytes.ts'
 
 const FRAME_BYTES_MAX = 1024
-// The writer's buffer has 64 KiB; no length in a packet may cause a larger allocation than the input.
+// Above the 64 KiB of the writer's buffer. A length in a packet must not cause a large allocation.
 const ALLOCATION_BYTES_MAX = 256 * 1024
 
 let largestAllocation = 0
@@ -45,7 +46,7 @@ export const target: FuzzTarget = {
       const pieces = await listen(input, version, ackOrder, 1 + (input.length % 7))
       claim(
         isDeepStrictEqual(pieces.events, whole.events),
-        'the same bytes in other chunks mean something else',
+        'the result depends on the chunks in which the bytes arrive',
       )
       labels.push(whole.label)
     }
@@ -77,7 +78,7 @@ const MESSAGE: OutgoingMessage = {
   properties: {},
 }
 
-// One connection that is fed with the input in chunks.
+// Feeds the input to one connection in chunks.
 async function listen(
   input: Buffer,
   version: 4 | 5,
@@ -99,7 +100,7 @@ async function listen(
     ackOrder: {
       epoch: 1,
       holdMaxMs: ackOrder === 'strict' ? Number.POSITIVE_INFINITY : 0,
-      // Identifiers arrive in any order: none shows the broker's counter.
+      // The input has identifiers in any order, so the broker's counter cannot be derived from them.
       identifiers: { count: 65_535, distanceMax: Number.POSITIVE_INFINITY },
     },
     frameBytesMax: () => FRAME_BYTES_MAX,
@@ -137,7 +138,7 @@ async function listen(
   const bytes =
     input.length > 0 && input[0]! >> 4 === 2 ? input : Buffer.concat([plainConnack(version), input])
   for (let offset = 0; offset < bytes.length; offset += chunkBytes) {
-    // The receive buffer is reused: all retained data must be copies.
+    // The receive buffer is reused: the session must copy all data that it keeps.
     const chunk = Buffer.from(bytes.subarray(offset, offset + chunkBytes))
     feed?.(chunk)
     chunk.fill(0xa5)
@@ -174,7 +175,7 @@ function checkLimits(limits: BrokerLimits): void {
   for (const [name, value] of Object.entries(limits)) {
     claim(typeof value === 'number' || typeof value === 'boolean', `limit ${name} is ${String(value)}`)
   }
-  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: 0 is a protocol error: it would block all sending.
+  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: 0 is a protocol error, because it would block all sending.
   claim(receiveMaximum >= 1 && receiveMaximum <= 65_535, 'Receive Maximum is out of its range')
   claim(maximumPacketSize >= 1, 'Maximum Packet Size is 0')
   claim([0, 1, 2].includes(maximumQoS), 'Maximum QoS is out of its range')
@@ -183,12 +184,15 @@ function checkLimits(limits: BrokerLimits): void {
 
 function checkDelivery(delivery: ReceivedDelivery, version: 4 | 5): void {
   const { topic, payload, payloadBytes, propertyBytes, isWhole, qos, packetId, properties } = delivery
-  claim(typeof topic === 'string' && topic !== '', 'a delivery has no topic')
+  claim(typeof topic === 'string' && topic !== '', 'a delivery has an empty topic')
   claim(Buffer.isBuffer(payload) && payloadBytes >= 0 && propertyBytes >= 0, 'a size is negative')
-  claim(payload.length === (isWhole ? payloadBytes : 0), 'the payload has another size than it says')
+  claim(
+    payload.length === (isWhole ? payloadBytes : 0),
+    'the size of the payload differs from `payloadBytes`',
+  )
   claim(qos === 0 ? packetId === 0 : packetId > 0, 'the Packet Identifier does not fit the QoS')
-  claim(qos <= 1, 'a QoS was delivered that was not subscribed to (MQTT 5 §3.8.4)')
-  claim(version === 5 || Object.keys(properties).length === 0, 'MQTT 3.1.1 has no properties')
+  claim(qos <= 1, 'a delivery has a higher QoS than the subscription (MQTT 5 §3.8.4)')
+  claim(version === 5 || Object.keys(properties).length === 0, 'an MQTT 3.1.1 delivery has properties')
   for (const [name, value] of Object.entries(properties) as [string, unknown][]) {
     const isGood =
       name === 'correlationData'
@@ -213,24 +217,27 @@ function checkRoundTrip(message: OutgoingMessage): void {
   encodePublish(roundTripWriter, message, 7, 0, 5)
   roundTripWriter.flush()
   const bytes = Buffer.concat(roundTripWire.sent)
-  claim(bytes.length === publishPacketBytes(message, 5), 'a packet has another size than was said')
+  claim(
+    bytes.length === publishPacketBytes(message, 5),
+    'the size of a packet differs from `publishPacketBytes`',
+  )
   const frames: Frame[] = []
   new FrameReader(
     (frame) => frames.push(frame),
     () => 1 << 24,
   ).push(bytes)
-  claim(frames.length === 1, 'an encoded packet is not one packet')
+  claim(frames.length === 1, 'an encoded message is not exactly one packet')
   const { topic, payload, qos, retain, properties } = decodePublish(frames[0]!, 5)
   claim(
     isDeepStrictEqual(
       { topic, payload, qos, retain, properties: { ...properties } },
       { ...message, properties: { ...message.properties } },
     ),
-    'a message is another one after encode and decode',
+    'a message changes when it is encoded and decoded',
   )
 }
 
-// Settled from the last to the first, PUBACKs leave in the order of arrival, or at once.
+// Settles the deliveries from the last to the first. PUBACKs must be sent in the order of arrival, or at once.
 function checkAcknowledgements(
   connection: Connection,
   deliveries: readonly ReceivedDelivery[],
@@ -240,7 +247,7 @@ function checkAcknowledgements(
   if (wire.destroyed) return
   const received = deliveries.filter(({ qos }) => qos === 1).map(({ packetId }) => packetId)
   const expected = kind === 'strict' ? received : lastOfEachIdentifier(received)
-  claim(connection.ackOrder.pending === expected.length, 'unacknowledged deliveries are counted wrongly')
+  claim(connection.ackOrder.pending === expected.length, 'the number of unacknowledged deliveries is wrong')
   connection.writer.flush()
   const before = wire.sent.length
   for (const delivery of deliveries.toReversed()) delivery.settle()
@@ -249,12 +256,13 @@ function checkAcknowledgements(
   const sent = Array.from({ length: acks.length / 4 }, (_, index) => acks.readUInt16BE(4 * index + 2))
   claim(
     isDeepStrictEqual(sent, expected),
-    `PUBACKs were sent for ${sent.join()} and not for ${expected.join()}`,
+    `PUBACKs were sent for ${sent.join()} instead of ${expected.join()}`,
   )
-  claim(connection.ackOrder.pending === 0, 'acknowledged deliveries still count')
+  claim(connection.ackOrder.pending === 0, 'acknowledged deliveries count as unacknowledged')
 }
 
-// From the last to the first; deliveries with the same identifier are acknowledged together, once all are settled.
+// Orders the identifiers from the last to the first. Deliveries with the same identifier are acknowledged together,
+// after all of them are settled.
 function lastOfEachIdentifier(received: readonly number[]): number[] {
   return received
     .toReversed()

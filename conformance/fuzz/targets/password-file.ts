@@ -1,4 +1,5 @@
-// Text of a Mosquitto password file: parsed without loss, linted without leaks, and changed only for the given user.
+// Target: parses the text of a Mosquitto password file without loss, lints it without showing passwords, and changes
+// only the given user.
 import {
   deleteUser,
   hashPlainText,
@@ -33,20 +34,23 @@ export const target: FuzzTarget = {
     claim(
       lines.map((line) => `${line.text}\n`).join('') ===
         (text === '' || text.endsWith('\n') ? text : `${text}\n`),
-      'a line got lost',
+      'a line is lost',
     )
     const findings = lintPasswordFile(text)
     const secrets = lines.flatMap((line) => (line.kind === 'user' ? [line.secret] : []))
-    // A secret that is also (part of) a user's name is printed as such.
+    // A secret that is also part of a user name is not hidden: it may be printed as the name.
     const hidden = new Set(
       secrets.slice(0, 20).filter((secret) => secret.length >= 12 && occursOnce(text, secret)),
     )
     for (const { line, message, remedy } of findings) {
       claim(
         line === undefined || (line >= 1 && line <= Math.max(1, lines.length)),
-        'a finding is about no line',
+        'a finding refers to a line that does not exist',
       )
-      claim(message !== '' && remedy !== '' && message.length < 600, 'a finding says nothing, or too much')
+      claim(
+        message !== '' && remedy !== '' && message.length < 600,
+        'a finding has an empty text, or too long a message',
+      )
       for (const secret of hidden) claim(!message.includes(secret), 'a finding shows a password')
     }
     checkChanges(text, users)
@@ -63,14 +67,11 @@ function occursOnce(text: string, part: string): boolean {
 function checkChanges(text: string, users: ReadonlyMap<string, unknown>): void {
   const changed = setUser(text, 'u', HASH)
   const after = parsePasswordFile(changed).users
-  claim(after.has('u'), 'a user that was set is not there')
+  claim(after.has('u'), 'a user that was set is missing')
   claim(after.size === users.size + (users.has('u') ? 0 : 1), 'setting one user changed others')
-  claim(setUser(changed, 'u', HASH) === changed, 'setting a user twice is not setting it once')
+  claim(setUser(changed, 'u', HASH) === changed, 'setting a user a second time changes the file')
   const without = deleteUser(changed, 'u')
-  claim(
-    without !== undefined && !parsePasswordFile(without).users.has('u'),
-    'a user that was deleted is there',
-  )
+  claim(without !== undefined && !parsePasswordFile(without).users.has('u'), 'a deleted user still exists')
   claim(deleteUser(without, 'u') === undefined, 'a user can be deleted twice')
 }
 
@@ -80,12 +81,12 @@ async function checkHashing(text: string): Promise<boolean> {
   const { lines } = parsePasswordFile(hashed)
   claim(
     lines.every((line) => line.kind !== 'user' || line.hash !== 'plain_text'),
-    'a password is still in plain text',
+    'a password remains in plain text',
   )
   if (unhashable.length > 0) return false
   claim(
     lines.every((line) => line.kind !== 'user' || typeof line.hash !== 'string'),
-    'a user cannot log in, although nothing was found',
+    'a user without findings cannot log in',
   )
   return true
 }

@@ -1,9 +1,9 @@
-// Globs of the policy and names of clients: the result of a plain matcher, in bounded time.
+// Target: matches globs of a policy with names. The result must equal that of a simple matcher, in bounded time.
 import { Problem } from '@inferwire/protocol'
 import { Policy } from '../../../packages/connector/src/admission/index.ts'
 import { claim, fieldsOf, joined, labelOf, tokens, words, type FuzzTarget } from '../target.ts'
 
-/** Fuzzes the policy. Fields: glob of clients, glob of models, client, model. */
+/** Fuzzes the policy. Fields: client glob, model glob, client, model. */
 export const target: FuzzTarget = {
   name: 'policy',
   inputBytesMax: 1024,
@@ -18,7 +18,7 @@ export const target: FuzzTarget = {
     const [clients = '', models = '', client = '', model = ''] = fieldsOf(input).map((field) =>
       field.slice(0, 255),
     )
-    // Globs that the configuration accepts.
+    // The configuration rejects other globs.
     if (!isGlob(clients) || !isGlob(models) || client.includes('/')) return 'not a policy'
     const policy = new Policy([{ clients: [clients], models: [models] }])
     const decide = (): string =>
@@ -30,11 +30,11 @@ export const target: FuzzTarget = {
         (error) => (error instanceof Problem && error.code === 'forbidden_model' ? 'forbidden' : undefined),
       )
     const decision = decide()
-    claim(decide() === decision, 'the remembered decision is another one')
+    claim(decide() === decision, 'the cached decision differs')
     const expected = matches(clients, client) && matches(models, model)
     claim(
       decision === (expected ? 'allowed' : 'forbidden'),
-      `${decision}, but a plain matcher says the opposite`,
+      `${decision}, unlike the decision of a simple matcher`,
     )
     return `${decision} ${Math.min(4, clients.split('*').length)} ${Math.min(4, models.split('*').length)}`
   },
@@ -44,7 +44,7 @@ function isGlob(text: string): boolean {
   return /^[^/+#]{1,255}$/.test(text)
 }
 
-// Backtracks to the last star only, which suffices for globs and is never slow.
+// Backtracks only to the last star, which is sufficient for globs and never slow.
 function matches(glob: string, text: string): boolean {
   let at = 0
   let from = 0

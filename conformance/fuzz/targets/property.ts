@@ -1,4 +1,5 @@
-// A request's properties -> headers, body kind, deadline, reply: only listed headers pass, and no line break.
+// Target: turns a request's properties into headers, body kind, deadline and reply. Only listed headers pass, and none
+// contains a line break.
 import { passedHeaders, Problem, type MessageProperties } from '@inferwire/protocol'
 import { budgetMs, judgePayload } from '../../../packages/connector/src/admission/index.ts'
 import { successReply } from '../../../packages/connector/src/reply/index.ts'
@@ -6,7 +7,7 @@ import type { BoundOperation, ExposedModel } from '../../../packages/connector/s
 import { bytesOf, claim, joined, labelOf, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
 
-// In the order of the threat model: identity, routing, framing, marks of other systems.
+// Headers for identity, routing and framing, and those of other systems.
 const NEVER = [
   ...'host authorization cookie set-cookie connection content-length content-type content-encoding'.split(
     ' ',
@@ -72,7 +73,7 @@ export const target: FuzzTarget = {
       properties.contentType = contentType.toString('utf8')
     if (/^\d{1,9}$/.test(String(expiry))) properties.messageExpiryInterval = Number(expiry)
     const allowed = new Set((opened?.toString('utf8') ?? '').split(','))
-    // The configuration rejects headers that are always sent.
+    // The configuration does not accept headers that the connector sends itself.
     allowed.delete('inference-header-content-length')
 
     const headers = passedHeaders(texts, allowed)
@@ -89,7 +90,7 @@ function checkHeaders(
   given: readonly string[],
   allowed: ReadonlySet<string>,
 ): void {
-  claim(headers.length <= 32 && headers.length % 2 === 0, 'more headers pass than are allowed')
+  claim(headers.length <= 32 && headers.length % 2 === 0, 'too many headers pass')
   const names = headers.filter((_, index) => index % 2 === 0)
   claim(new Set(names).size === names.length, 'a header passes twice')
   for (const [index, name] of names.entries()) {
@@ -97,10 +98,10 @@ function checkHeaders(
     claim(ALWAYS.includes(name) || allowed.has(name), `header "${name}" passes although it is not allowed`)
     claim(name === name.toLowerCase() && !NEVER.includes(name), `header "${name}" passes`)
     claim(!/^(?:x-envoy-|x-forwarded-|kubeflow-|proxy-|sec-)/.test(name), `header "${name}" passes`)
-    claim(/^[\x21-\x7e]+$/.test(name) && /^[\x20-\x7e]*$/.test(value), 'a header has what ends a line')
+    claim(/^[\x21-\x7e]+$/.test(name) && /^[\x20-\x7e]*$/.test(value), 'a header contains a line break')
     claim(
       given.some((text, at) => at % 2 === 0 && text === name && given[at + 1] === value),
-      'a header was made up',
+      'a header passes that the request does not have',
     )
   }
 }
@@ -169,10 +170,10 @@ function checkSent(headers: readonly string[]): void {
   claim(new Set(names.map((name) => name.toLowerCase())).size === names.length, 'a header is sent twice')
   claim(
     headers.every((text) => /^[\x20-\x7e]*$/.test(text)),
-    'a header has what ends a line',
+    'a header contains a line break',
   )
   claim(headers[names.indexOf('authorization') * 2 + 1] === 'Bearer canary', 'the credential was replaced')
   const length = headers[names.indexOf('inference-header-content-length') * 2 + 1]
   if (names.includes('inference-header-content-length'))
-    claim(/^\d{1,9}$/.test(length!), 'a length is no number')
+    claim(/^\d{1,9}$/.test(length!), 'a length is not a number')
 }

@@ -1,5 +1,5 @@
-// Topics, model names and Response Topics of clients: no path but the model's own, no reply outside the
-// client's own subtree.
+// Target: parses clients' topics, model names and Response Topics. Paths must be those of the model, and replies must
+// stay in the client's own subtree.
 import {
   dialectNames,
   isCleanLevel,
@@ -23,7 +23,7 @@ import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
 
 const EXPOSED = ['iris', 'iris@2', 'iris.models', 'A_b-c']
 
-/** Fuzzes topics and paths. Fields: root, topic, Response Topic, name of a model on its server. */
+/** Fuzzes topics and paths. Fields: root, topic, Response Topic, the model's name on its server. */
 export const target: FuzzTarget = {
   name: 'topic',
   seedInputs: [
@@ -58,7 +58,10 @@ function topicLabel(root: string, topic: string, responseTopic: string | undefin
   try {
     topics = new TopicSpace(root)
   } catch (error) {
-    claim((error as Error).message.startsWith('Root "'), 'a root is refused without saying so')
+    claim(
+      (error as Error).message.startsWith('Root "'),
+      'the error for an invalid root does not name the root',
+    )
     return 'no root'
   }
   const delivery = {
@@ -72,9 +75,12 @@ function topicLabel(root: string, topic: string, responseTopic: string | undefin
   const derived = derivedTarget(topics, delivery)
   const parsed = labelOf(() => {
     const { client, model, operation, id } = topics.parseRequest(topic)
-    claim(isCleanLevel(client), 'a client is not one clean level')
-    claim(!model.includes('/') && operation?.includes('/') !== true, 'a level has a slash')
-    claim(topics.request(client, model, operation, id) === topic, 'a topic is another one when built again')
+    claim(isCleanLevel(client), 'a client name is not one valid topic level')
+    claim(!model.includes('/') && operation?.includes('/') !== true, 'a level contains a slash')
+    claim(
+      topics.request(client, model, operation, id) === topic,
+      'a topic changes when it is parsed and rebuilt',
+    )
     if (derived === undefined) return 'unaddressable'
     checkOwn(topics, client, derived.topic)
     return labelOf(() => {
@@ -85,10 +91,13 @@ function topicLabel(root: string, topic: string, responseTopic: string | undefin
     }, problemLabel)
   }, problemLabel)
   if (derived !== undefined) {
-    claim(topic.startsWith(topics.requestFilter.slice(0, -1)), 'who is no request is answered')
+    claim(
+      topic.startsWith(topics.requestFilter.slice(0, -1)),
+      'a topic that is not a request topic gets a reply topic',
+    )
     claim(
       derived.topic === topic.replace(`${root}/request/`, () => `${root}/reply/`),
-      'the reply topic is not derived',
+      "the reply topic is not derived from the request's topic",
     )
   }
   return `${Number(derived !== undefined)} ${parsed} ${cancelLabel(topics, topic)}`
@@ -98,16 +107,16 @@ function cancelLabel(topics: TopicSpace, topic: string): string {
   if (!topics.isCancel(topic)) return ''
   return labelOf(() => {
     const { client, model, operation, id } = topics.parseCancel(topic)
-    claim(isCleanLevel(client) && !model.includes('/'), 'a cancel is about more than one client or model')
+    claim(isCleanLevel(client) && !model.includes('/'), 'a cancel topic has an invalid client or model level')
     claim(
       topics.cancel(client, model, operation, id) === topic,
-      'a cancel topic is another one when built again',
+      'a cancel topic changes when it is parsed and rebuilt',
     )
     return 'cancel'
   }, problemLabel)
 }
 
-// Independent of the code under test.
+// Checks a reply topic independently of the code under test.
 function checkOwn(topics: TopicSpace, client: string, topic: string): void {
   const levels = topic.split('/')
   const own = [...topics.root.split('/'), 'reply', client]
@@ -115,15 +124,21 @@ function checkOwn(topics: TopicSpace, client: string, topic: string): void {
     own.every((level, index) => levels[index] === level),
     "a reply topic is outside the client's own subtree",
   )
-  claim(!/[+#\u0000-\u001f\u007f-\u009f]/.test(topic), 'a reply topic cannot be published to')
-  claim(Buffer.byteLength(topic) <= 65_535 && levels.length <= 200, 'a reply topic makes a broker hang up')
+  claim(
+    !/[+#\u0000-\u001f\u007f-\u009f]/.test(topic),
+    'a reply topic contains characters that are not allowed',
+  )
+  claim(
+    Buffer.byteLength(topic) <= 65_535 && levels.length <= 200,
+    'a reply topic is too long or has too many levels for a broker',
+  )
 }
 
-// The paths of a model with this name on its server, as an accepted configuration may contain.
+// Checks the paths of a model with this name on its server, if a configuration may contain the name.
 function checkPaths(name: string): string {
   if (!isServerModelName(name)) return 'no name'
-  claim(!/[/\\%?#\s]/.test(name), 'a name has what paths are made of')
-  // A version allows fewer characters than a server-side name; a name in topics may have one.
+  claim(!/[/\\%?#\s]/.test(name), 'a name contains a path separator or another URL delimiter')
+  // Only a name that is allowed in topics may have a version, which allows fewer characters than a name on the server.
   const [model = '', version] = isModelName(name) ? name.split('@') : [name]
   const upstream = new FakeUpstream()
   const paths = new Map<string, string>()
@@ -139,17 +154,17 @@ function checkPaths(name: string): string {
     const url = new URL(`http://h${path}`)
     claim(
       url.pathname === path && url.search === '' && url.hash === '' && url.host === 'h',
-      'a path is read otherwise',
+      'a path changes when it is parsed as part of a URL',
     )
     const levels = path.split('/').slice(1)
     const isVersion = key.startsWith('version') && version !== undefined
-    claim(levels[0] === 'prefix' && levels[2] === 'models', 'a path leaves its prefix')
+    claim(levels[0] === 'prefix' && levels[2] === 'models', 'a path is outside of its prefix')
     const [, operation] = key.split(' ')
     const suffix = operation === 'predict' || operation === 'explain' ? `:${operation}` : ''
-    claim(levels[3]!.endsWith(suffix), 'a path asks for another operation')
+    claim(levels[3]!.endsWith(suffix), 'a path has the wrong operation')
     const asked = levels[3]!.slice(0, levels[3]!.length - suffix.length)
-    claim(asked === (isVersion || key.startsWith('version') ? model : name), 'a path asks for another model')
-    claim(levels.length <= (isVersion ? 7 : 5), 'a path has more levels than its model')
+    claim(asked === (isVersion || key.startsWith('version') ? model : name), 'a path has the wrong model')
+    claim(levels.length <= (isVersion ? 7 : 5), 'a path has too many levels')
   }
   return version === undefined ? 'name' : 'versioned'
 }
@@ -165,13 +180,13 @@ function checkLookup(name: string): string {
   return (
     labelOf(() => {
       const model = table.find(name)
-      claim(EXPOSED.includes(name) && model.name === name, 'a model was found that is not exposed')
+      claim(EXPOSED.includes(name) && model.name === name, 'the table finds a model that is not exposed')
       return 'found'
     }, problemLabel) +
     labelOf(() => {
       claim(
         findOperation(table.find('iris'), name) === operation && name === 'infer',
-        'an operation was made up',
+        'the table finds an operation that does not exist',
       )
       return 'offered'
     }, problemLabel)

@@ -1,4 +1,4 @@
-// A broker that is killed, has no disk space, or has a queue that is too small.
+// Rows with a broker that is killed, has no disk space, or has too small a queue.
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,12 +17,12 @@ const SETTINGS = [
 
 const KILLS = 200
 
-/** How reliable a PUBACK of Mosquitto is. */
+/** Tests how reliable Mosquitto's PUBACKs are. */
 export const brokerKill: Row = {
   name: 'broker-kill',
-  what: 'kill -9 of Mosquitto 2.0, 200 times (--quick: 3) for each of three settings of its persistence; 300 requests/s of raw and SDK clients',
+  what: 'kill -9 of Mosquitto 2.0, 200 times (--quick: 3) with each of three persistence settings; 300 requests/s from raw and SDK clients',
   criterion:
-    'SDK unanswered 0; raw: unanswered <= in flight at the kills with autosave_on_changes; crossed 0, phantom 0',
+    '0 unanswered SDK requests; with autosave_on_changes, unanswered raw requests <= requests in flight at the kills; 0 crossed and 0 phantom replies',
   fullSeconds: 3 * KILLS * 2 + 60,
   isTimed: false,
   run: async (options) => {
@@ -59,14 +59,17 @@ export const brokerKill: Row = {
         findings.figure(`${name}: extra_calls`, verdict.extraCalls)
         findings.check(
           verdict.unansweredSdk === 0,
-          `${name}: ${verdict.unansweredSdk} SDK requests are unanswered`,
+          `${name}: ${verdict.unansweredSdk} unanswered SDK requests`,
         )
         findings.check(
           verdict.crossed + verdict.phantom === 0,
-          `${name}: answers are crossed: ${JSON.stringify(verdict.firstWrongReplies)}`,
+          `${name}: crossed or phantom replies: ${JSON.stringify(verdict.firstWrongReplies)}`,
         )
         if (name === 'autosave_on_changes')
-          findings.check(lost <= underWay, `${name}: ${lost} lost, ${underWay} were in flight`)
+          findings.check(
+            lost <= underWay,
+            `${name}: ${lost} requests were lost, but only ${underWay} were in flight`,
+          )
         findings.check(play.connector.deaths.length === 0, play.connector.deaths.join('; '))
       })
     }
@@ -74,11 +77,11 @@ export const brokerKill: Row = {
   },
 }
 
-/** The broker's disk is full. */
+/** Tests a broker whose disk is full. */
 export const brokerDiskFull: Row = {
   name: 'broker-disk-full',
-  what: "the broker's disk (tmpfs, 16 MB) is filled, the broker is killed and restarted, then space is freed; 100 requests/s of SDK and raw clients",
-  criterion: 'SDK unanswered 0 after space is free; crossed 0',
+  what: "the broker's disk (tmpfs, 16 MB) is filled, the broker is killed and restarted, then space is freed; 100 requests/s from SDK and raw clients",
+  criterion: '0 unanswered SDK requests after space is freed; 0 crossed replies',
   fullSeconds: 130,
   isTimed: false,
   run: (options) =>
@@ -106,7 +109,7 @@ export const brokerDiskFull: Row = {
         await play.killBroker()
         await pause(2_000)
         rmSync(ballast)
-        say(`${time} of ${times}: freed; ${play.ledger.answered} answered`)
+        say(`${time} of ${times}: space freed; ${play.ledger.answered} requests answered`)
         await pause(2_000)
       }
       const verdict = await play.end(quick ? 8_000 : 20_000)
@@ -117,18 +120,19 @@ export const brokerDiskFull: Row = {
       findings.figure('raw_lost', verdict.unanswered + verdict.unansweredByBrokerKill)
       findings.figure('errors_in_broker_log', fullErrors)
       findings.figure('sessions_lost', play.connector.count('session_lost'))
-      findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} SDK requests are unanswered`)
-      findings.check(verdict.crossed + verdict.phantom === 0, 'answers are crossed')
+      findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} unanswered SDK requests`)
+      findings.check(verdict.crossed + verdict.phantom === 0, 'crossed or phantom replies')
       findings.check(play.connector.deaths.length === 0, play.connector.deaths.join('; '))
       return findings.result
     }),
 }
 
-/** The connector is disconnected for longer than the queue can hold. */
+/** Disconnects the connector until the broker's queue overflows. */
 export const brokerQueueFull: Row = {
   name: 'broker-queue-full',
-  what: 'max_queued_messages 200, the connector stopped for 60 s (--quick: 6 s) at 100 requests/s; once raw clients, once SDK clients',
-  criterion: "raw: unanswered as many as the broker's $SYS reports as dropped; SDK unanswered 0; crossed 0",
+  what: 'max_queued_messages 200; the connector is stopped for 60 s (--quick: 6 s) at 100 requests/s; first with raw clients, then with SDK clients',
+  criterion:
+    "unanswered raw requests = messages that the broker's $SYS reports as dropped; 0 unanswered SDK requests; 0 crossed replies",
   fullSeconds: 240,
   isTimed: false,
   run: async (options) => {
@@ -165,20 +169,23 @@ export const brokerQueueFull: Row = {
         findings.figure(`${kind}: outcomes`, JSON.stringify(verdict.outcomes))
         findings.figure(`${kind}: unanswered`, kind === 'raw' ? verdict.unanswered : verdict.unansweredSdk)
         findings.figure(`${kind}: expired`, verdict.expired)
-        findings.check(dropped > 0, `${kind}: nothing was dropped`)
-        findings.check(verdict.crossed + verdict.phantom === 0, `${kind}: answers are crossed`)
-        findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} SDK requests are unanswered`)
-        // A dropped request with a deadline of seconds counts as expired.
+        findings.check(dropped > 0, `${kind}: no message was dropped`)
+        findings.check(verdict.crossed + verdict.phantom === 0, `${kind}: crossed or phantom replies`)
+        findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} unanswered SDK requests`)
+        // A dropped request with a short deadline counts as expired.
         const isExplained = verdict.unanswered <= dropped && dropped <= verdict.unanswered + verdict.expired
         if (kind === 'raw')
-          findings.check(isExplained, `${verdict.unanswered} are unanswered, ${dropped} were dropped`)
+          findings.check(
+            isExplained,
+            `${verdict.unanswered} requests are unanswered, but ${dropped} were dropped`,
+          )
       })
     }
     return findings.result
   },
 }
 
-// In the mount namespace of the run (cli.ts): the mount ends with the process.
+// Mounts a file system in the run's mount namespace (cli.ts), so that it ends with the process.
 function mountSmallDisk(stage: Stage): string {
   const folder = tempFolder('disk')
   try {
@@ -190,7 +197,7 @@ function mountSmallDisk(stage: Stage): string {
   return folder
 }
 
-// The broker's folder is created in the folder for temporary files.
+// Changes the folder for temporary files, in which the broker's folder is created.
 async function withTempFolderAt<T>(folder: string, act: () => Promise<T>): Promise<T> {
   const before = process.env['TMPDIR']
   process.env['TMPDIR'] = folder
@@ -207,7 +214,7 @@ function fill(path: string): void {
   try {
     for (;;) writeSync(file, Buffer.alloc(65_536))
   } catch {
-    // ENOSPC: the disk is full.
+    // Expected: ENOSPC, the disk is full.
   } finally {
     closeSync(file)
   }

@@ -1,4 +1,4 @@
-// Chaos runs with one kind of fault each, so that the figures belong to that kind.
+// Chaos runs that each inject one kind of fault, so that their figures belong to this kind.
 import { report } from '../../chaos/report.ts'
 import type { ChaosResult } from '../../chaos/result.ts'
 import { runChaos } from '../../chaos/run.ts'
@@ -6,34 +6,34 @@ import { makeSchedule, type FaultKind } from '../../chaos/schedule.ts'
 import { perFault } from '../../chaos/summary.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
 
-/** A row of one kind of fault. */
+/** A row for one kind of fault. */
 interface ChaosRow {
   readonly name: string
   readonly what: string
-  /** In addition to the criterion of all rows. */
+  /** Criterion of the row, in addition to `ALL_CRITERION`. */
   readonly criterion?: string
   readonly kinds: readonly FaultKind[]
   readonly faults: number
   readonly everyMs: number
   readonly outageMsMax?: number
-  /** @default false */
+  /** Whether the criterion limits times. @default false */
   readonly isTimed?: boolean
   readonly also?: (result: ChaosResult, findings: Findings) => void
 }
 
 const ALL_CRITERION =
-  'raw and SDK unanswered 0 (raw: except requests lost by a killed broker), crossed 0, phantom 0, violations on the wire 0'
+  '0 unanswered raw and SDK requests (except raw requests lost by a killed broker), 0 crossed and 0 phantom replies, 0 protocol violations'
 const QUICK_FAULTS = 6
 const RATE = 300
 const IN_FLIGHT_MAX = 300
 const SEED = 20_261_125
 
-/** Connector, broker, model server and networks, one at a time; then several at the same time. */
+/** Rows with faults of one actor (connector, broker, model server, a network), then a row with overlapping faults. */
 export const CHAOS_ROWS: readonly Row[] = [
   toRow({
     name: 'connector-kill',
     what: 'kill -9 of the connector, 1,000 times',
-    criterion: 'extra calls <= in flight at the kill; first reply < 2 s (p99) after the restart',
+    criterion: 'extra calls <= requests in flight at the kill; first reply < 2 s (p99) after the restart',
     kinds: ['connector-kill'],
     faults: 1_000,
     everyMs: 5_000,
@@ -44,13 +44,13 @@ export const CHAOS_ROWS: readonly Row[] = [
       const perKill = perFault(verdict.extraCalls, faults.total)
       findings.figure('extra_calls_per_kill', perKill)
       findings.figure('duplicate_replies_per_kill', perFault(verdict.duplicateReplies, faults.total))
-      findings.check(perKill <= IN_FLIGHT_MAX, `${perKill} extra calls for each kill`)
+      findings.check(perKill <= IN_FLIGHT_MAX, `${perKill} extra calls per kill`)
     },
   }),
   toRow({
     name: 'connector-term',
     what: 'SIGTERM of the connector, 200 times',
-    criterion: 'extra calls 0, each exit 0 within the grace period',
+    criterion: '0 extra calls; every exit has code 0 and is within the grace period',
     kinds: ['connector-term'],
     faults: 200,
     everyMs: 4_000,
@@ -58,13 +58,13 @@ export const CHAOS_ROWS: readonly Row[] = [
       const { verdict, badExits } = result
       findings.figure('exits_not_0', JSON.stringify(badExits))
       findings.check(verdict.extraCalls === 0, `${verdict.extraCalls} extra calls`)
-      findings.check(Object.keys(badExits).length === 0, `exits ${JSON.stringify(badExits)}`)
+      findings.check(Object.keys(badExits).length === 0, `nonzero exit codes: ${JSON.stringify(badExits)}`)
     },
   }),
   toRow({
     name: 'connector-stop',
     what: 'SIGSTOP of the connector, 100 times, up to 10 s (keep-alive 2 s)',
-    criterion: 'no stale acknowledgement (checked by the tap)',
+    criterion: '0 stale acknowledgements (checked by the tap)',
     kinds: ['connector-stop'],
     faults: 100,
     everyMs: 8_000,
@@ -73,7 +73,7 @@ export const CHAOS_ROWS: readonly Row[] = [
   toRow({
     name: 'broker-term',
     what: 'SIGTERM of the broker, 200 times',
-    criterion: 'raw unanswered 0',
+    criterion: '0 unanswered raw requests',
     kinds: ['broker-term'],
     faults: 200,
     everyMs: 4_000,
@@ -81,15 +81,15 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'upstream-faults',
-    what: 'the model server is killed, hangs, resets, is busy (503), is slow: 50 times each',
+    what: 'the model server is killed, hangs, resets connections, is busy (503) or is slow; 50 times each',
     kinds: ['upstream-kill', 'upstream-hang', 'upstream-reset', 'upstream-503', 'upstream-slow'],
     faults: 250,
     everyMs: 3_000,
   }),
   toRow({
     name: 'network-connector',
-    what: 'between connector and broker: connection lost, reset, reset inside a packet, half-open each way, freeze, latency, slices, 40 kB/s, slow close; 50 times each',
-    criterion: 'D1 to D4 on the wire; one connection at a time',
+    what: 'between connector and broker: lost connection, reset, reset inside a packet, half-open connection in each direction, freeze, latency, slices, 40 kB/s, slow close; 50 times each',
+    criterion: 'D1 to D4 are met on the wire; only one connection at a time',
     kinds: [
       'connector-cut',
       'connector-reset',
@@ -107,8 +107,8 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'network-client',
-    what: 'between clients and broker: connection lost, reset, reset inside a packet, half-open, latency, slices; 50 times',
-    criterion: 'SDK unanswered 0',
+    what: 'between clients and broker: lost connection, reset, reset inside a packet, half-open connection, latency, slices; 50 times',
+    criterion: '0 unanswered SDK requests',
     kinds: [
       'client-cut',
       'client-reset',
@@ -122,7 +122,7 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'two-at-once',
-    what: 'faults of all kinds, so frequent that several overlap, 300 times',
+    what: 'faults of all kinds, so frequent that several overlap; 300 faults',
     kinds: [],
     faults: 300,
     everyMs: 1_200,
@@ -187,8 +187,8 @@ function tell(result: ChaosResult, findings: Findings): void {
 
 function recoversWithin(limitMs: number, kind: string, { faults }: ChaosResult, findings: Findings): void {
   const recovery = faults.byKind[kind]?.recovery
-  if (recovery === undefined) return findings.check(false, `nothing was answered after ${kind}`)
+  if (recovery === undefined) return findings.check(false, `no request was answered after ${kind}`)
   findings.figure('recovery_p50_ms', recovery.p50Ms)
   findings.figure('recovery_p99_ms', recovery.p99Ms)
-  findings.checkTime(recovery.p99Ms < limitMs, `the first reply came ${recovery.p99Ms} ms after ${kind}`)
+  findings.checkTime(recovery.p99Ms < limitMs, `the first reply arrived ${recovery.p99Ms} ms after ${kind}`)
 }

@@ -1,4 +1,4 @@
-// Clients that are many, send too much, do not read, or send duplicates.
+// Rows with many clients, or with clients that send too much, do not read, or send duplicates.
 import { RawClient } from '../../rig/raw-client.ts'
 import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row } from '../row.ts'
@@ -12,11 +12,12 @@ function clients(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index}`)
 }
 
-/** One client sends as much as all others together. */
+/** One client sends as many requests as all others together. */
 export const loudClient: Row = {
   name: 'loud-client',
-  what: 'one client sends 100 times as much as each of 99 others; together above the capacity',
-  criterion: 'the others: >= 95 % answered 200, p99 <= 2 times that without the loud client; unanswered 0',
+  what: 'one client sends 100 times as many requests as each of 99 others; the total exceeds the capacity',
+  criterion:
+    'of the others, >= 95 % answered with 200 and p99 <= 2 times that without the loud client; 0 unanswered requests',
   fullSeconds: 200,
   isTimed: true,
   run: (options) =>
@@ -31,7 +32,7 @@ export const loudClient: Row = {
       stage.later(() => load.close())
       const alone = load.report('quiet', await load.runFor(amountOf(options, 60, 6) * 1000))
       await load.settle()
-      say(`alone: p99 ${alone.okP99Ms.toFixed(0)} ms`)
+      say(`without the loud client: p99 ${alone.okP99Ms.toFixed(0)} ms`)
       loud.perSecond = 120
       const tellCpu = watchCpu(stage, world)
       const phase = await load.runFor(seconds * 1000)
@@ -47,21 +48,24 @@ export const loudClient: Row = {
       findings.figure('others_p99_alone_ms', before.okP99Ms)
       findings.figure('loud_ok', `${load.report('loud', phase).ok} of ${load.report('loud', phase).requests}`)
       findings.figure('unanswered', load.unanswered)
-      findings.check(share >= 0.95, `${(share * 100).toFixed(1)} % of the others' requests were answered 200`)
+      findings.check(
+        share >= 0.95,
+        `${(share * 100).toFixed(1)} % of the others' requests were answered with 200`,
+      )
       findings.checkTime(
         beside.okP99Ms <= 2 * before.okP99Ms,
-        `p99 of the others is ${beside.okP99Ms.toFixed(0)} ms, alone ${before.okP99Ms.toFixed(0)} ms`,
+        `p99 of the others is ${beside.okP99Ms.toFixed(0)} ms, ${before.okP99Ms.toFixed(0)} ms without the loud client`,
       )
       findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
       return findings.result
     }),
 }
 
-/** All clients connect at the same time, and again after a restart of the broker. */
+/** All clients connect at the same time, and again after the broker restarts. */
 export const connectStorm: Row = {
   name: 'connect-storm',
-  what: '10,000 clients (--quick: 1,000) are connected, the broker restarts, all reconnect and send at once; 150 requests/s',
-  criterion: 'connector and clients ready < 30 s after the restart; unanswered 0, errors 0',
+  what: '10,000 clients (--quick: 1,000) are connected; the broker restarts; all clients reconnect and send at once; 150 requests/s',
+  criterion: 'connector and clients ready < 30 s after the restart; 0 unanswered requests, 0 errors',
   fullSeconds: 120,
   isTimed: true,
   run: ({ quick, say }) =>
@@ -69,7 +73,7 @@ export const connectStorm: Row = {
       const findings = new Findings()
       const count = quick ? 1_000 : 10_000
       const { broker, connector } = await startWorld(stage, {
-        // Room for one request from each client: the row tests connections, not the queue.
+        // The queue can hold a request from each client: the row tests connections, not the queue.
         models: { iris: { limits: { queueDepthMax: 2 * count, queueWaitMaxMs: 30_000 } } },
         broker: { config: ['max_queued_messages 0'] },
       })
@@ -87,14 +91,14 @@ export const connectStorm: Row = {
       await broker.start()
       await until(() => connector.count('session_ready') > readyBefore, 60_000)
       const connectorMs = performance.now() - restartedAtMs
-      // Each client sends one request, now or when it has reconnected.
+      // Each client sends one request, now or after it has reconnected.
       const burst: readonly [number, number] = [load.sent, load.sent + count]
       for (let client = 0; client < count; client++) load.send(0)
       await until(() => load.report('all', burst).unanswered === 0, 60_000, 200)
       const clientsMs = performance.now() - restartedAtMs
       const bursted = load.report('all', burst)
       say(
-        `after the restart: connector ready ${connectorMs.toFixed(0)} ms, every client answered ${clientsMs.toFixed(0)} ms`,
+        `after the restart: connector ready in ${connectorMs.toFixed(0)} ms, every client answered in ${clientsMs.toFixed(0)} ms`,
       )
       await until(() => load.sent > burst[1] + 1_000, 30_000)
       load.stop()
@@ -116,10 +120,13 @@ export const connectStorm: Row = {
         await connector.metric('inferwire_replies_without_subscriber_total'),
       )
       findings.figure('sessions_lost', connector.count('session_lost'))
-      findings.checkTime(connectorMs < 30_000, `the connector needed ${(connectorMs / 1000).toFixed(1)} s`)
+      findings.checkTime(
+        connectorMs < 30_000,
+        `the connector took ${(connectorMs / 1000).toFixed(1)} s to be ready`,
+      )
       findings.checkTime(
         clientsMs < 30_000,
-        `the clients needed ${(clientsMs / 1000).toFixed(1)} s to reconnect`,
+        `the clients took ${(clientsMs / 1000).toFixed(1)} s to reconnect`,
       )
       findings.check(report.unanswered <= load.abandoned, `${report.unanswered} requests are unanswered`)
       findings.check(
@@ -130,12 +137,12 @@ export const connectStorm: Row = {
     }),
 }
 
-/** One client in a hundred sends requests and never reads. */
+/** One client of a hundred sends requests and never reads. */
 export const slowSubscribers: Row = {
   name: 'slow-subscribers',
-  what: '1 of 100 clients requests 20 kB answers, 50 per second, and never reads its socket',
+  what: 'one of 100 clients requests 50 answers of 20 kB per second, and never reads from its socket',
   criterion:
-    'p99 of the others + 10 % at most, all answered; memory <= 1.5 times quiet; no request stays unacknowledged',
+    "the others' p99 rises by at most 10 %, and all of their requests are answered; memory <= 1.5 times that without this client; 0 requests remain unacknowledged",
   fullSeconds: 220,
   isTimed: true,
   run: (options) =>
@@ -151,7 +158,7 @@ export const slowSubscribers: Row = {
       await load.settle()
       const quiet = load.report('others', quietPhase)
       const quietMb = connector.memory().peakMb
-      say(`without it: p99 ${quiet.okP99Ms.toFixed(1)} ms, ${quietMb.toFixed(0)} MB`)
+      say(`without this client: p99 ${quiet.okP99Ms.toFixed(1)} ms, ${quietMb.toFixed(0)} MB`)
       const deaf = await startDeafClient(stage, broker.port, 50)
       const phase = await load.runFor(seconds * 1000)
       await load.settle()
@@ -171,21 +178,24 @@ export const slowSubscribers: Row = {
       findings.figure('held', held)
       findings.checkTime(
         beside.okP99Ms <= 1.1 * quiet.okP99Ms,
-        `p99 of the others is ${beside.okP99Ms.toFixed(1)} ms, alone ${quiet.okP99Ms.toFixed(1)} ms`,
+        `p99 of the others is ${beside.okP99Ms.toFixed(1)} ms, ${quiet.okP99Ms.toFixed(1)} ms without this client`,
       )
       findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
-      findings.check(held === 0, `${held} requests are not acknowledged`)
+      findings.check(held === 0, `${held} unacknowledged requests`)
       findings.check(beside.ok === beside.requests, `errors ${JSON.stringify(beside.errors)}`)
-      findings.check(peakMb <= 1.5 * quietMb, `memory is ${(peakMb / quietMb).toFixed(2)} times quiet`)
+      findings.check(
+        peakMb <= 1.5 * quietMb,
+        `memory is ${(peakMb / quietMb).toFixed(2)} times that without this client`,
+      )
       return findings.result
     }),
 }
 
-/** Each request is sent three times. */
+/** Clients send each request three times. */
 export const duplicates: Row = {
   name: 'duplicates',
-  what: 'each request is sent three times with the same Correlation Data, 100 requests/s',
-  criterion: 'extra calls 0 in one process; each copy is answered; unanswered 0',
+  what: 'clients send each request three times with the same Correlation Data; 100 requests/s',
+  criterion: '0 extra calls in one process; every copy is answered; 0 unanswered requests',
   fullSeconds: 70,
   isTimed: false,
   run: (options) =>
@@ -210,14 +220,14 @@ export const duplicates: Row = {
       findings.figure('extra_calls', calls - report.requests)
       findings.figure('unanswered', report.unanswered)
       findings.check(calls === report.requests, `${calls} calls for ${report.requests} requests`)
-      findings.check(report.ok === report.requests, `${report.ok} were answered 200`)
+      findings.check(report.ok === report.requests, `${report.ok} requests were answered with 200`)
       findings.check(load.replies === 3 * report.requests, `${load.replies} replies`)
-      findings.check(known === 2 * report.requests, `${known} were counted as duplicates`)
+      findings.check(known === 2 * report.requests, `${known} requests were counted as duplicates`)
       return findings.result
     }),
 }
 
-// Sends requests and never reads: its replies stay in the socket, and then in the broker.
+// Starts a client that sends requests and never reads: its replies fill the socket, and then wait in the broker.
 async function startDeafClient(
   stage: Stage,
   port: number,
@@ -234,7 +244,7 @@ async function startDeafClient(
   let sent = 0
   const timer = setInterval(() => {
     sent += 1
-    // The broker stops reading from a client that does not read its PUBACKs.
+    // The broker no longer reads from a client that does not read its PUBACKs.
     if (client.backlogBytes >= BACKLOG_BYTES_MAX) return
     client.publish(sent, {
       topic: 'infer/request/deaf/echo/predict',

@@ -1,4 +1,4 @@
-// Little memory, and a wall clock that jumps.
+// Rows with little memory, and with a wall clock that jumps.
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeMemoryCage } from '../../fixtures/memory-cage.ts'
@@ -16,11 +16,11 @@ const FAKETIME = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu']
   .map((folder) => `${folder}/faketime/libfaketimeMT.so.1`)
   .find((path) => existsSync(path))
 
-/** 96 MiB for the whole process. */
+/** Limits the whole process to 96 MiB. */
 export const memoryLimit: Row = {
   name: 'memory-limit',
-  what: `memory limit of ${LIMIT_MIB} MiB (control group), requests and answers of 2 MB, 20 per second; limits.bytesInFlightMax 12 MiB, limits.duplicates.bytesMax 4 MiB, 3 MiB per body`,
-  criterion: 'no OOM kill, no exit of the process; unanswered 0; errors only `overloaded`',
+  what: `memory limit of ${LIMIT_MIB} MiB (control group); 20 requests/s with bodies and answers of 2 MB; limits.bytesInFlightMax 12 MiB, limits.duplicates.bytesMax 4 MiB, 3 MiB per body`,
+  criterion: '0 OOM kills, 0 exits of the process; 0 unanswered requests; no errors except `overloaded`',
   fullSeconds: 110,
   isTimed: false,
   run: (options) =>
@@ -29,7 +29,11 @@ export const memoryLimit: Row = {
       const seconds = amountOf(options, 90, 8)
       const findings = new Findings()
       const cage = makeMemoryCage(LIMIT_MIB * MIB, `inferwire-matrix-${process.pid}-${Date.now()}`)
-      say(cage === undefined ? 'no control group can be created here: only the peak is measured' : cage.kind)
+      say(
+        cage === undefined
+          ? 'no control group can be created on this machine: only the peak is measured'
+          : cage.kind,
+      )
       if (cage !== undefined) stage.later(() => cage.remove())
       const { broker, connector } = await startWorld(stage, {
         models: {
@@ -56,7 +60,7 @@ export const memoryLimit: Row = {
       const peakMb = connector.isRunning ? connector.memory().peakMb : 0
       findings.figure(
         'limit',
-        cage === undefined ? 'none: no control group here' : `${LIMIT_MIB} MiB, ${cage.kind}`,
+        cage === undefined ? 'none: no control group' : `${LIMIT_MIB} MiB, ${cage.kind}`,
       )
       findings.ran('seconds', seconds, 90)
       findings.figure('requests', report.requests)
@@ -73,7 +77,7 @@ export const memoryLimit: Row = {
       )
       findings.check((cage?.oomKills() ?? 0) === 0, `${cage?.oomKills()} OOM kills`)
       findings.check(report.unanswered === 0, `${report.unanswered} requests are unanswered`)
-      findings.check(report.ok > 0, 'nothing was answered 200')
+      findings.check(report.ok > 0, 'no request was answered with 200')
       const others = Object.keys(report.errors).filter((code) => code !== 'overloaded')
       findings.check(others.length === 0, `errors ${JSON.stringify(report.errors)}`)
       findings.check(cage !== undefined || peakMb < LIMIT_MIB * 1.05, `the peak is ${peakMb.toFixed(0)} MB`)
@@ -81,11 +85,12 @@ export const memoryLimit: Row = {
     }),
 }
 
-/** The clock jumps an hour forward and back. */
+/** Makes the clock jump an hour forward and back. */
 export const clockJump: Row = {
   name: 'clock-jump',
-  what: "the connector's wall clock jumps an hour forward and back 20 times (--quick: 6) under 100 requests/s; a token is replaced at each jump. With libfaketime; the monotonic clock does not jump, as with a real clock change",
-  criterion: 'no false timeout: all answered 200; each new token is used within 2 s; no reconnect',
+  what: "the connector's wall clock makes 20 jumps (--quick: 6) of an hour, forward and back, at 100 requests/s; a token is replaced at each jump. Uses libfaketime; as in a real clock change, the monotonic clock does not jump",
+  criterion:
+    'no false timeouts: all requests answered with 200; every new token is used within 2 s; 0 reconnects',
   fullSeconds: 115,
   isTimed: false,
   run: (options) =>
@@ -134,14 +139,14 @@ export const clockJump: Row = {
         const used = guarded.requests.at(-1)?.headers.authorization
         findings.check(
           used === `Bearer token-${jump}`,
-          `after jump ${jump} the token in use is ${String(used)}`,
+          `after jump ${jump}, the token in use is ${String(used)}`,
         )
         seenJumps.push(jump)
       }
       load.stop()
       await load.settle()
       const report = load.report()
-      // Proof that the jumps reached the process: its log has both hours.
+      // The hours in the log prove that the jumps affected the process.
       const hours = await hoursInLog(
         connector.log.map(({ text }) => text),
         async () => {
@@ -164,7 +169,7 @@ export const clockJump: Row = {
         report.ok === report.requests,
         `errors ${JSON.stringify(report.errors)}, ${report.unanswered} unanswered`,
       )
-      findings.check(connector.count('session_ready') === 1, 'it reconnected')
+      findings.check(connector.count('session_ready') === 1, 'the connector reconnected')
       return findings.result
     }),
 }

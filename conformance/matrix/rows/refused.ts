@@ -1,4 +1,4 @@
-// Replies that the broker rejects: settled and counted, without a retry loop.
+// A row with replies that the broker rejects: their requests are settled and counted, without a retry loop.
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { PacketScanner } from '../../rig/wire.ts'
 import { TestClient, type Received } from '../../fixtures/mqtt-client.ts'
@@ -11,8 +11,9 @@ const BYTES_MAX = 20_000
 /** Three brokers that reject replies for different reasons. */
 export const refusedReplies: Row = {
   name: 'refused-replies',
-  what: 'the ACL denies the reply (0x87), the reply exceeds Maximum Packet Size (0x95), the quota is exceeded (0x97, from a stand-in for the broker)',
-  criterion: 'each request settled and counted, model called once, no reconnect, later requests answered',
+  what: 'the ACL denies the reply (0x87), the reply exceeds the Maximum Packet Size (0x95), or the quota is exceeded (0x97, sent by a proxy in place of the broker)',
+  criterion:
+    'every request is settled and counted, and its model is called once; 0 reconnects; later requests are answered',
   fullSeconds: 40,
   isTimed: false,
   run: (options) =>
@@ -32,11 +33,11 @@ export const refusedReplies: Row = {
         findings.check(figures.calls === count, `${name}: ${figures.calls} calls for ${count} requests`)
         findings.check(
           figures.dropped + figures.errors === count,
-          `${name}: ${figures.dropped} dropped, ${figures.errors} errors of ${count}`,
+          `${name}: ${figures.dropped} dropped replies and ${figures.errors} errors for ${count} requests`,
         )
-        findings.check(figures.held === 0, `${name}: ${figures.held} requests are not acknowledged`)
+        findings.check(figures.held === 0, `${name}: ${figures.held} unacknowledged requests`)
         findings.check(figures.connections === 1, `${name}: ${figures.connections} connections`)
-        findings.check(figures.next === '200', `${name}: the next request was answered ${figures.next}`)
+        findings.check(figures.next === '200', `${name}: the next request was answered with ${figures.next}`)
       }
       return findings.result
     }),
@@ -45,9 +46,9 @@ export const refusedReplies: Row = {
 interface Refused {
   readonly name: string
   readonly calls: number
-  /** Settled without a reply. */
+  /** Number of requests that were settled without a reply. */
   readonly dropped: number
-  /** The client received an error instead of the reply. */
+  /** Number of errors that the client received instead of the reply. */
   readonly errors: number
   readonly held: number
   readonly connections: number
@@ -91,7 +92,7 @@ async function tooLarge(stage: Stage, count: number): Promise<Refused> {
   const client = await TestClient.connect(world.broker.url)
   stage.later(() => client.close())
   await client.subscribe('infer/reply/#')
-  // It fits as a request, but not as a reply, which has status and timing in addition.
+  // The request does not exceed the limit, but the reply does, because it also has a status and timings.
   const before = client.received.length
   for (let index = 0; index < count; index++) {
     const head = `{"instances":[${index}],"pad":"`
@@ -126,7 +127,7 @@ async function overQuota(stage: Stage, count: number): Promise<Refused> {
 async function outcome(name: string, world: World, client: TestClient, errors: number): Promise<Refused> {
   const { connector, upstream } = world
   await until(async () => (await connector.metric('inferwire_unacknowledged_requests')) === 0, 10_000)
-  // A retry loop would continue.
+  // In this time a retry loop would become visible.
   await pause(500)
   await client.subscribe('infer/reply/allowed/#')
   const next: Received = await client.ask('infer/request/allowed/iris/predict', '{"instances":[1]}')
@@ -143,12 +144,12 @@ async function outcome(name: string, world: World, client: TestClient, errors: n
 
 interface Quota {
   readonly url: string
-  /** PUBACKs to the connector become 0x97. */
+  /** Whether the proxy sets the reason code of PUBACKs to the connector to 0x97. */
   isExceeded: boolean
   target(port: number): void
 }
 
-// Mosquitto 2.0 never sends 0x97: this proxy replaces its PUBACKs with it.
+// Starts a proxy that changes the reason code of PUBACKs: Mosquitto 2.0 never sends 0x97.
 async function startQuota(stage: Stage): Promise<Quota> {
   let targetPort = 0
   const quota = { url: '', isExceeded: false, target: (port: number) => void (targetPort = port) }
@@ -181,7 +182,7 @@ async function startQuota(stage: Stage): Promise<Quota> {
   return quota
 }
 
-// Remaining Length, MQTT 5 §1.5.5.
+// Encodes a Remaining Length (MQTT 5 §1.5.5).
 function lengthOf(value: number): Buffer {
   const bytes: number[] = []
   for (let rest = value; ; rest >>>= 7) {

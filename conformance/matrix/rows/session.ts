@@ -1,4 +1,5 @@
-// The connector's process and session: killed by a request, taken over, resubscribed, killed next to replicas.
+// Rows for the connector's process and session: a request kills the process, another client takes over the session, the
+// session is subscribed again, one of several replicas is killed.
 import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '@inferwire/connector'
 import { ConnectorProcess } from '../../rig/connector-process.ts'
@@ -16,11 +17,12 @@ const ENDS_THE_PROCESS = fileURLToPath(new URL('../../fixtures/ends-the-process.
 const POISON = '{"instances":["ends-the-process"]}'
 const CLIENTS = Array.from({ length: 10 }, (_, index) => `cam-${index}`)
 
-/** Requests that kill the process. */
+/** Tests requests that kill the process. */
 export const poison: Row = {
   name: 'poison',
   what: '1 request of 1,000 (--quick: of 300) kills the process when it is sent to the model; the process is restarted',
-  criterion: 'each is tried 3 times, answered `internal`, set aside; all others answered 200',
+  criterion:
+    'each of these requests is tried 3 times, answered with `internal` and set aside; all others are answered with 200',
   fullSeconds: 330,
   isTimed: false,
   run: (options) =>
@@ -60,7 +62,7 @@ export const poison: Row = {
           await Promise.race([connector.ended(), until(() => isOver, 3_600_000)])
           if (isOver) return
           deaths += 1
-          say(`the connector died (${deaths}); ${load.answered} of ${load.sent} answered`)
+          say(`death ${deaths} of the connector; ${load.answered} of ${load.sent} requests answered`)
           connector.start()
         }
       })()
@@ -84,25 +86,25 @@ export const poison: Row = {
       findings.check(report.unanswered === 0, `${report.unanswered} requests are unanswered`)
       findings.check(
         report.ok === report.requests - poisoned,
-        `${report.requests - poisoned - report.ok} others were not answered 200`,
+        `${report.requests - poisoned - report.ok} other requests were not answered with 200`,
       )
       findings.check(
         (report.errors['internal'] ?? 0) === poisoned,
-        `${report.errors['internal'] ?? 0} were answered internal`,
+        `${report.errors['internal'] ?? 0} requests were answered with internal`,
       )
-      // A request that was set aside but not yet acknowledged at the next kill is set aside again.
-      findings.check(setAside >= poisoned, `${setAside} were set aside`)
-      // Two that are in flight together may share a death.
+      // A request that was set aside, but not acknowledged before the next kill, is set aside again.
+      findings.check(setAside >= poisoned, `${setAside} requests were set aside`)
+      // Two such requests in flight at the same time may share a death.
       findings.check(deaths <= 3 * poisoned, `the process ended ${deaths} times`)
       return findings.result
     }),
 }
 
-/** Two connectors with the same client identifier. */
+/** Tests two connectors with the same client identifier. */
 export const clientIdClash: Row = {
   name: 'client-id-clash',
-  what: 'two connectors use the same client identifier for 60 s (--quick: 20 s), 20 requests/s; then one stops',
-  criterion: '<= 12 takeovers per minute, the error names the clash, unanswered 0',
+  what: 'two connectors use the same client identifier for 60 s (--quick: 20 s) at 20 requests/s; then one stops',
+  criterion: '<= 12 takeovers per minute; the error names the clash; 0 unanswered requests',
   fullSeconds: 110,
   isTimed: false,
   run: ({ quick }) =>
@@ -116,7 +118,7 @@ export const clientIdClash: Row = {
       const other = await ConnectorProcess.create({
         name: 'other',
         broker: { url: broker.url, clientId: 'twin' },
-        // Its own folder, as on another machine.
+        // The other connector has its own folder, as on another machine.
         poison: { stateFolder: tempFolder('twin') },
         models: { iris: { url: upstream.url, protocolVersion: 'v1' } },
       })
@@ -145,16 +147,16 @@ export const clientIdClash: Row = {
       findings.check(named > 0, 'no error names the clash')
       findings.check(report.unanswered === 0, `${report.unanswered} requests are unanswered`)
       findings.check(report.ok === report.requests, `errors ${JSON.stringify(report.errors)}`)
-      findings.check(load.crossed + load.phantom === 0, 'answers are crossed')
+      findings.check(load.crossed + load.phantom === 0, 'crossed or phantom replies')
       return findings.result
     }),
 }
 
-/** A request with the Retain flag. */
+/** Tests a request with the Retain flag. */
 export const retainedRequest: Row = {
   name: 'retained-request',
-  what: 'the broker has a retained request; 50 reconnects (--quick: 10) and 5 restarts of the connector',
-  criterion: 'calls of the model 0; other requests are answered',
+  what: 'the broker has a retained request; the connector reconnects 50 times (--quick: 10) and restarts 5 times',
+  criterion: '0 model calls; other requests are answered',
   fullSeconds: 60,
   isTimed: false,
   run: (options) =>
@@ -188,7 +190,7 @@ export const retainedRequest: Row = {
       for (; restarts < amountOf(options, 5, 2); restarts++) {
         await connector.startReady()
         await connector.end('SIGTERM')
-        // The session has expired: the next one subscribes again.
+        // Waits until the session has expired: the next session subscribes again.
         await pause(1_500)
       }
       await connector.startReady()
@@ -205,17 +207,20 @@ export const retainedRequest: Row = {
       findings.ran('reconnects', reconnects, 50)
       findings.figure('calls', calls)
       findings.check(calls === 0, `the model was called ${calls} times`)
-      findings.check(live.user['status'] === '200', `another request was answered ${live.user['status']}`)
+      findings.check(
+        live.user['status'] === '200',
+        `another request was answered with ${live.user['status']}`,
+      )
       findings.check(connector.deaths.length === 0, connector.deaths.join('; '))
       return findings.result
     }),
 }
 
-/** Three replicas; one at a time is killed. */
+/** Kills one of three replicas at a time. */
 export const replicas: Row = {
   name: 'replicas',
-  what: '3 connectors in a shared subscription on Mosquitto, one of them killed (kill -9) and restarted 100 times (--quick: 6), 150 requests/s',
-  criterion: 'unanswered 0 within expiry + restart, crossed 0',
+  what: 'of 3 connectors with a shared subscription on Mosquitto, one at a time is killed (kill -9) and restarted, 100 times (--quick: 6); 150 requests/s',
+  criterion: '0 unanswered requests within the session expiry + restart; 0 crossed replies',
   fullSeconds: 180,
   isTimed: false,
   run: (options) =>
@@ -246,7 +251,7 @@ export const replicas: Row = {
         const victim = members[kill % members.length]!
         await victim.end('SIGKILL')
         slowestMs = Math.max(slowestMs, await victim.startReady())
-        if (kill % 10 === 9) say(`${kill + 1} kills, ${load.answered} of ${load.sent} answered`)
+        if (kill % 10 === 9) say(`${kill + 1} kills, ${load.answered} of ${load.sent} requests answered`)
         await pause(300)
       }
       load.stop()
@@ -262,7 +267,7 @@ export const replicas: Row = {
       findings.figure('restart_max_ms', slowestMs)
       findings.figure('slowest_answer_ms', report.maxMs)
       findings.check(report.unanswered === 0, `${report.unanswered} requests are unanswered`)
-      findings.check(load.crossed + load.phantom === 0, 'answers are crossed')
+      findings.check(load.crossed + load.phantom === 0, 'crossed or phantom replies')
       findings.check(report.ok === report.requests, `errors ${JSON.stringify(report.errors)}`)
       return findings.result
     }),

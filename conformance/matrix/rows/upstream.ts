@@ -1,4 +1,4 @@
-// Model servers that hang, break off, send invalid or endless answers; and one that dies and returns.
+// Rows with model servers that hang, break off, or send invalid or endless answers, and with one that dies and returns.
 import { HOSTILE_MODELS } from '../../rig/model-behaviours.ts'
 import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row, type RowOptions } from '../row.ts'
@@ -8,7 +8,7 @@ import { startWorld, type WorldOptions } from '../world.ts'
 
 const TIMEOUT_MS = 1_500
 const GRACE_MS = 100
-// Of rig/model-behaviours.ts.
+// Names from rig/model-behaviours.ts.
 const MISDEEDS = [
   'hang',
   'reset',
@@ -34,26 +34,26 @@ const HOSTILE_BOMBS = [
   'endless-chunks',
   'deep-json',
 ] as const
-// Valid JSON of any depth: it is forwarded without being parsed.
+// Valid JSON, which the connector forwards without parsing it.
 const MAY_BE_ANSWERED: readonly string[] = ['deep-json']
 
-/** All misbehaviours at the same time, with the circuits off: every request meets its own. */
+/** Tests all misbehaviours at once, with circuit breakers disabled, so that every request reaches the server. */
 export const upstreamMisbehaves: Row = {
   name: 'upstream-misbehaves',
-  what: `a model server that misbehaves in ${MISDEEDS.length + HOSTILE_MODELS.length + 1} ways, 50 requests each`,
-  criterion: `each request gets a typed error within the deadline (${TIMEOUT_MS} ms) + ${GRACE_MS} ms; retries <= 10 % + 3/s; unanswered 0`,
+  what: `a model server misbehaves in ${MISDEEDS.length + HOSTILE_MODELS.length + 1} ways; 50 requests for each`,
+  criterion: `every request receives a typed error within the deadline (${TIMEOUT_MS} ms) + ${GRACE_MS} ms; retries <= 10 % + 3/s; 0 unanswered requests`,
   fullSeconds: 40,
   isTimed: true,
   run: (options) =>
     play({ misdeeds: MISDEEDS, hostilities: HOSTILE_MODELS, withTls: true, full: 50 }, options),
 }
 
-/** Answers that try to exhaust the memory. */
+/** Tests answers that try to exhaust the memory. */
 export const bombs: Row = {
   name: 'bombs',
-  what: 'endless answers: 10 GB of body, chunks, headers or 1xx, JSON of depth 400,000; next to a healthy model',
+  what: 'endless answers: 10 GB of body, chunks, header fields or 1xx responses, or JSON nested 400,000 levels deep; a healthy model runs at the same time',
   criterion:
-    'typed errors by the deadline; the process survives; memory + 64 MB at most; other traffic answered',
+    'typed errors by the deadline; the process survives; memory grows by at most 64 MB; requests to the healthy model are answered',
   fullSeconds: 40,
   isTimed: true,
   run: (options) => play({ misdeeds: BOMBS, hostilities: HOSTILE_BOMBS, withTls: false, full: 200 }, options),
@@ -63,7 +63,7 @@ interface Play {
   readonly misdeeds: readonly string[]
   readonly hostilities: readonly string[]
   readonly withTls: boolean
-  /** Requests for each misbehaviour. */
+  /** Number of requests for each misbehaviour in a full run. */
   readonly full: number
 }
 
@@ -103,7 +103,7 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
     }))
     const load = await FlowLoad.start({ port: broker.port, flows })
     stage.later(() => load.close())
-    // Warm up: the first request of a process is slower.
+    // Warms up: the first request of a process is slower.
     for (const index of flows.keys()) load.send(index)
     await load.settle()
     connector.resetPeak()
@@ -130,7 +130,7 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
       )
       findings.check(
         report.ok === 0 || MAY_BE_ANSWERED.includes(name),
-        `${name}: ${report.ok} requests were answered 200`,
+        `${name}: ${report.ok} requests were answered with 200`,
       )
       findings.checkTime(
         report.maxMs <= TIMEOUT_MS + GRACE_MS,
@@ -163,12 +163,12 @@ function play({ misdeeds, hostilities, withTls, full }: Play, options: RowOption
   })
 }
 
-/** Dies under load and returns. */
+/** Tests a model server that dies under load and returns. */
 export const upstreamDies: Row = {
   name: 'upstream-dies',
   what: 'the model server dies under load (200 requests/s) and returns after 4 s',
   criterion:
-    'circuit opens in < 1 s, closes < 2 s after the return; typed errors only; retries <= 10 % + 3/s; unanswered 0',
+    'the circuit opens in < 1 s and closes < 2 s after the return; typed errors only; retries <= 10 % + 3/s; 0 unanswered requests',
   fullSeconds: 300,
   isTimed: true,
   run: (options) =>
@@ -201,7 +201,7 @@ export const upstreamDies: Row = {
           closedMs,
           (connector.lines('circuit_closed').at(-1)?.readAtMs ?? Infinity) - healthyAtMs,
         )
-        say(`${time} of ${times}: opened after ${openedMs} ms, closed after ${closedMs} ms at most`)
+        say(`${time} of ${times}: the circuit opened after ${openedMs} ms and closed within ${closedMs} ms`)
         await pause(500)
       }
       load.stop()

@@ -119,7 +119,7 @@ def readme(cards):
 Written by `training/train.py` (scikit-learn {sklearn.__version__}, skl2onnx {skl2onnx_version}, onnxruntime \
 {onnxruntime.__version__}); do not edit.
 
-| file | size | what it answers | right on held-out rows | data |
+| file | size | prediction | accuracy on held-out rows | data |
 |---|---|---|---|---|
 {rows}
 
