@@ -68,7 +68,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Credentials are reread when they rotate, retried once when rejected, and sent only to their origin.',
     `${ENDPOINT} > rereads a rejected token, and retries once if it changed`,
-    `${ENDPOINT} > rereads a token that stays rejected only once`,
+    `${ENDPOINT} > rereads a token that is rejected repeatedly only once`,
     `${CREDENTIAL} > reads at once on refresh, and returns whether the secret has changed`,
     `${CREDENTIAL} > never returns a secret for another origin`,
   ),
@@ -77,7 +77,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Secrets are printed as ***, and appear in no log, error or metric.',
     `${BAD_INPUT} > the broker's password is nowhere in the connector's output`,
-    'packages/connector/src/config/secret.test.ts > prints as *** in every way',
+    'packages/connector/src/config/secret.test.ts > is printed as *** in every form',
     'conformance/cli.test.ts > the password is nowhere in the output of the connector',
   ),
   met(
