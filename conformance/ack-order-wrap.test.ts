@@ -1,5 +1,6 @@
-// Mosquitto assigns Packet Identifiers by counting, even those in use: after 65,535 further messages it reuses that of
-// a long request, and one PUBACK deletes the request. Here more messages overtake a long request, and nothing is lost.
+// Mosquitto counts Packet Identifiers up without skipping those in use. After 65,535 further messages it reuses the
+// identifier of a long request, and the PUBACK of another message then deletes the request. In these tests more
+// messages than that overtake a long request, and nothing is lost.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'

@@ -1,5 +1,5 @@
-// PUBACKs behind a slow request, on brokers that treat them differently: a stand-in for each, and a real Mosquitto.
-// Tests the real session, or the whole connector where duplicate detection matters.
+// Tests PUBACKs behind a slow request, on brokers that handle their order differently: a stand-in for each kind of
+// broker, and a real Mosquitto. Tests the real session, or the whole connector if duplicate detection matters.
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
@@ -44,7 +44,7 @@ test('a slow request does not delay others on a broker that accepts PUBACKs in a
   expect(application.warnings).toEqual([])
 })
 
-test('after a broker closed the connection for a PUBACK out of order, it gets its PUBACKs in order', async () => {
+test('a broker that closed the connection because of a PUBACK out of order then receives PUBACKs in order', async () => {
   const { broker, application, close } = await arrange({ mode: 'hangs up', window: 16 })
   closers.push(close)
   broker.publish('slow')
@@ -91,7 +91,7 @@ test('a message that the broker resends on the same connection is delivered once
 describe('a broker that reuses Packet Identifiers in flight', () => {
   const identifiers = { count: 63, distanceMax: 32 }
 
-  test('gets no PUBACKs in time when the request cannot be put in safekeeping', async () => {
+  test('stops receiving PUBACKs before it reuses an identifier, if the request cannot be put in safekeeping', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -107,7 +107,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('gets no PUBACKs in time also after a reconnect', async () => {
+  test('stops receiving PUBACKs before it reuses an identifier, even after a reconnect', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -122,7 +122,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('continues when the request is put in safekeeping, which is released after the answer', async () => {
+  test('continues when the request is put in safekeeping, and the safekeeping ends after the answer', async () => {
     const kept: string[] = []
     const settled: string[] = []
     const { broker, application, close } = await arrange(
@@ -149,19 +149,19 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
   })
 
   test('loses neither of two messages with the same identifier', async () => {
-    // Without a window, like MQTT 3.1.1 brokers.
+    // The stand-in has no window, like MQTT 3.1.1 brokers.
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63, window: 10_000 })
     closers.push(close)
     broker.publish('slow')
     broker.publishMany('fast', 200)
     await broker.until(
       () => broker.sent.length === 201 && broker.held <= 4,
-      'all but the twins are acknowledged',
+      'all but the two messages with one identifier are acknowledged',
     )
     broker.cut()
     const again = (): string[] =>
       broker.sent.filter(({ connection }) => connection === 2).map(({ key }) => key)
-    await broker.until(() => again().length > 0, 'what is open is redelivered')
+    await broker.until(() => again().length > 0, 'unacknowledged messages are redelivered')
     expect(again()[0]).toBe('slow')
     application.release()
     await broker.until(() => broker.held === 0, 'everything is acknowledged')
@@ -170,9 +170,11 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
   })
 })
 
-// These wait for 5 s of silence, concurrently.
+// These tests wait for 5 s of silence, so they run concurrently.
 describe.concurrent('a broker that falls silent', () => {
-  test('that ignores PUBACKs out of order is detected, and then gets them in order', async ({ expect }) => {
+  test('is detected if it ignores PUBACKs out of order, and then receives them in order', async ({
+    expect,
+  }) => {
     const { broker, application, close } = await arrange({ mode: 'drops', window: 32 })
     await broker.until(() => broker.connections === 1, 'it connects')
     broker.publish('slow')
@@ -182,7 +184,8 @@ describe.concurrent('a broker that falls silent', () => {
     application.release()
     await broker.until(() => broker.held === 0, 'everything is acknowledged')
     expect(new Set(application.taken)).toEqual(new Set(['slow', ...OTHERS]))
-    // Strict order: also behind another slow request.
+    // PUBACKs overtook others only on the first connection. On the second the order is strict, even behind another slow
+    // request.
     expect([...broker.overtaking.keys()]).toEqual([1])
     expect([broker.connections, application.warnings]).toEqual([2, ['ack_order_strict']])
     await close()
@@ -198,7 +201,7 @@ describe.concurrent('a broker that falls silent', () => {
       'there is nothing to deliver, and it numbers redelivered messages afresh',
       { mode: 'each', renumbers: true },
     ],
-  ])('because %s is tested once, and then not treated as faulty', async (_what, options) => {
+  ])('is tested once, and then not treated as faulty, if %s', async (_what, options) => {
     const { broker, application, close } = await arrange(options)
     await broker.until(() => broker.connections === 1, 'it connects')
     broker.publish('slow')
@@ -212,7 +215,7 @@ describe.concurrent('a broker that falls silent', () => {
     await close()
   })
 
-  test('costs the connector one warning and no second call of the model', async ({ expect }) => {
+  test('causes one warning and no second call of the model', async ({ expect }) => {
     const broker = await OrderingBroker.start({ mode: 'drops', window: 32 })
     const upstream = await FakeModelServer.start()
     const { connector, log } = await runConnector({

@@ -1,4 +1,4 @@
-// Which requests run, on a real Mosquitto: duplicates, cancel messages, limits and fair scheduling.
+// Tests which requests run, on a real Mosquitto: duplicates, cancel messages, limits and fair scheduling.
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from '@inferwire/client'
 import type { ConfigInput } from '@inferwire/connector'
@@ -48,7 +48,7 @@ async function run(models: Record<string, Model>, rest: ConfigInput = {}): Promi
   return connector
 }
 
-/** A body that no other request has. */
+/** Returns a body that no other request has. */
 const body = (): string => `{"instances":[[${++bodies}]]}`
 const askSlow = (who: string): Promise<Received> =>
   client.ask(`infer/request/${who}/slow-500/predict`, body())
@@ -65,7 +65,7 @@ async function metric(connector: TestConnector, pattern: RegExp): Promise<string
 }
 
 describe('a repeated request', () => {
-  test('joins the running call, and later gets the remembered answer', async () => {
+  test('joins the running call, or receives the remembered answer after the call', async () => {
     const connector = await run({ 'slow-300': {} })
     const payload = body()
     const properties = { correlationData: Buffer.from('again') }
@@ -94,7 +94,7 @@ describe('a repeated request', () => {
     expect(callsWith(payload)).toBe(1)
   })
 
-  test('is recognized also by the id in its topic', async () => {
+  test('is also recognized by the id in its topic', async () => {
     await run({ iris: {} })
     const payload = body()
     const topic = 'infer/request/cam7/iris/predict/run/7'
@@ -108,7 +108,7 @@ describe('a repeated request', () => {
   })
 
   test.each(['ready', 'metadata'])(
-    '%s with the same id, after the model server stopped, is not answered from memory',
+    'for %s is not answered from memory after the model server has stopped',
     async (operation) => {
       const own = await FakeModelServer.start()
       await run({ m: { url: own.url, protocolVersion: 'v2' } })
@@ -125,7 +125,7 @@ describe('a repeated request', () => {
     },
   )
 
-  test("with another client, another body or no id is another request, and no client gets another client's answer", async () => {
+  test("from another client, with another body or without an id is a separate request, and no client receives another client's answer", async () => {
     await run({ iris: {} })
     const payload = body()
     const other = body()
@@ -141,7 +141,7 @@ describe('a repeated request', () => {
     await expect.poll(() => callsWith(nameless), { timeout: 10_000 }).toBe(3)
   })
 
-  test('runs again after a temporary error, and gets the same error after a permanent one', async () => {
+  test('runs again after a temporary error, and receives the same error after a permanent one', async () => {
     await run({ error400: {}, 'once-reset': { repeatable: false } })
     const payload = body()
     const correlationData = Buffer.from('errors')
@@ -165,7 +165,8 @@ describe('a repeated request', () => {
     await replyCount('once', 1)
     await ask('iris')
     await replyCount('once', 2)
-    // Reset after it was sent: it may have been executed, and its answer is unknown.
+    // The connection is reset after the request was sent: the request may have been executed, and its answer is
+    // unknown.
     await ask('once-reset')
     await replyCount('once', 3)
     await ask('once-reset')
@@ -184,7 +185,7 @@ describe('a repeated request', () => {
     })
     await client.publish('infer/request/cut/slow-1000/predict', payloads.nameless)
     await expect.poll(() => callsWith(payloads.named) + callsWith(payloads.nameless)).toBe(2)
-    // The broker keeps the session and redelivers both while this process still runs them.
+    // The broker keeps the session and redelivers both requests while this process still executes them.
     await broker.stop('SIGTERM')
     await broker.start()
     const count = () =>
@@ -197,7 +198,7 @@ describe('a repeated request', () => {
     expect([callsWith(payloads.named), callsWith(payloads.nameless)]).toEqual([1, 1])
   }, 60_000)
 
-  test('runs again when no answers are remembered', async () => {
+  test('runs again if no answers are remembered', async () => {
     await run({ iris: {} }, { limits: { duplicates: { bytesMax: 0 } } })
     const payload = body()
     const correlationData = Buffer.from('no-memory')
@@ -210,7 +211,7 @@ describe('a repeated request', () => {
 })
 
 describe('a cancel message', () => {
-  test('stops only the request with its Correlation Data, running or waiting', async () => {
+  test('stops only the request with the same Correlation Data, whether running or waiting', async () => {
     await run({ 'slow-2000': { limits: { concurrency: 1 } } })
     const topic = 'infer/request/cam7/slow-2000/predict'
     const payloads = { running: body(), waiting: body(), other: body() }
@@ -229,12 +230,12 @@ describe('a cancel message', () => {
       (name) => repliesWith(`cancel-${name}`)[0]!.user['code'],
     )
     expect(codes).toEqual(['cancelled', 'cancelled', undefined])
-    // The slot was free at once: the last request did not wait for the first call to end.
+    // The slot became free at once, so the last request did not wait for the first call to end.
     expect(performance.now() - startedAt).toBeLessThan(3_500)
     expect(callsWith(payloads.waiting)).toBe(0)
   })
 
-  test('stops the request with its id in the topic, but never that of another client', async () => {
+  test('stops the request with the same id in the topic, but never a request of another client', async () => {
     await run({ 'slow-1500': {} })
     const payload = body()
     await client.publish('infer/request/cam7/slow-1500/predict/job/1', payload, {
@@ -251,19 +252,22 @@ describe('a cancel message', () => {
     expect(repliesWith('by-id')[0]!.user['code']).toBe('cancelled')
   })
 
-  test.each([5, '3.1.1'] as const)('is what an abort in the SDK sends (MQTT %s)', async (mqttVersion) => {
-    const connector = await run({ 'slow-3000': {} })
-    const sdk = await connect(broker.url, { mqttVersion })
-    const abort = new AbortController()
-    const payload = body()
-    const asked = sdk.infer('slow-3000', payload, { operation: 'predict', signal: abort.signal })
-    await expect.poll(() => callsWith(payload)).toBe(1)
-    abort.abort()
-    await expect(asked).rejects.toMatchObject({ code: 'cancelled' })
-    const cancelled = () => metric(connector, /operation="predict",code="cancelled"\} (\d+)/m)
-    await expect.poll(cancelled, { timeout: 2_000 }).toBe('1')
-    await sdk.close()
-  })
+  test.each([5, '3.1.1'] as const)(
+    'is sent by the SDK when a request is aborted (MQTT %s)',
+    async (mqttVersion) => {
+      const connector = await run({ 'slow-3000': {} })
+      const sdk = await connect(broker.url, { mqttVersion })
+      const abort = new AbortController()
+      const payload = body()
+      const asked = sdk.infer('slow-3000', payload, { operation: 'predict', signal: abort.signal })
+      await expect.poll(() => callsWith(payload)).toBe(1)
+      abort.abort()
+      await expect(asked).rejects.toMatchObject({ code: 'cancelled' })
+      const cancelled = () => metric(connector, /operation="predict",code="cancelled"\} (\d+)/m)
+      await expect.poll(cancelled, { timeout: 2_000 }).toBe('1')
+      await sdk.close()
+    },
+  )
 
   test('reaches the replica that runs the request', async () => {
     const share = { broker: { url: broker.url, share: 'replicas' } }
@@ -296,7 +300,7 @@ describe('a cancel message', () => {
     ['infer/cancel/cam7/iris', ''],
     ['infer/cancel/cam7/iris/nooperation/1', ''],
     ['infer/cancel/cam7/iris/predict/1', 'x'.repeat(100_000)],
-  ])('on %s without a meaning is acknowledged and ignored', async (topic, payload) => {
+  ])('that matches no request is acknowledged and ignored: %s', async (topic, payload) => {
     const connector = await run({ iris: {} })
     const before = client.received.length
     await client.publish(topic, payload)
@@ -309,7 +313,7 @@ describe('a cancel message', () => {
 })
 
 describe('limits', () => {
-  test('a client above its limit of requests in flight gets an error at once', async () => {
+  test('a client above its limit of requests in flight receives an error at once', async () => {
     await run({ 'slow-500': {} }, { limits: { client: { inFlightMax: 3 } } })
     const replies = await Promise.all([...Array.from({ length: 6 }, () => askSlow('loud')), askSlow('quiet')])
     const refused = replies.filter(({ user }) => user['code'] === 'overloaded')
@@ -318,7 +322,7 @@ describe('limits', () => {
     expect(replies.at(-1)!.user['status']).toBe('200')
   })
 
-  test('a rate limit allows one second of requests at once', async () => {
+  test('a rate limit allows the requests of one second at once', async () => {
     await run({ iris: {} }, { limits: { client: { requestsPerSecond: 5 } } })
     const replies = await Promise.all(
       Array.from({ length: 20 }, () => client.ask('infer/request/fast/iris/predict', body())),
@@ -328,7 +332,7 @@ describe('limits', () => {
     expect(answered).toBeLessThan(12)
   })
 
-  test('one client with 100 times the load does not keep the others from their answers', async () => {
+  test('one client with 100 times the load does not prevent answers to the others', async () => {
     await run({ 'slow-20': { limits: { concurrency: 4, queueDepthMax: 200 } } })
     const loud = await TestClient.connect(broker.url)
     let isOver = false
@@ -360,7 +364,7 @@ describe('limits', () => {
   }, 60_000)
 })
 
-test('connectors of one group share the requests: each request is executed once, and each connector gets some', async () => {
+test('connectors of one group share the requests: each request is executed once, and each connector receives some', async () => {
   const share = { broker: { url: broker.url, share: 'group' } }
   const replicas = [await run({ iris: {} }, share), await run({ iris: {} }, share)]
   const payloads = Array.from({ length: 40 }, body)

@@ -45,7 +45,7 @@ describe('the sources', () => {
     // An item for a unit that no longer exists misleads its reader.
     const units = new Set(sources().flatMap(({ path }) => [path.split('/')[1], unitOf(path)]))
     expect([...table.keys()].filter((unit) => !units.has(unit))).toEqual([])
-    // The checker must have read the sources.
+    // Ensures that the checker has read the sources.
     expect(checked.files).toBeGreaterThanOrEqual(100)
     expect(checked.imports).toBeGreaterThanOrEqual(200)
   })
@@ -55,12 +55,12 @@ describe('the sources', () => {
       /^packages\/(?:protocol|connector|client|cli)\//.test(path),
     )
     const names = dialectNames().join('|')
-    // A name as a whole literal, or as a segment of a path.
+    // Finds a name as a whole literal, or as a segment of a path.
     const naming = speaking.filter(({ text }) =>
       new RegExp(`(['"\`])(?:${names})\\1|/(?:${names})/`).test(text),
     )
     expect(naming.map(({ path }) => path).sort()).toEqual([
-      // The version of Traefik's API.
+      // These two files contain the version of Traefik's API.
       'packages/cli/src/commands/manifests.ts',
       'packages/cli/src/manifests/manifest-flags.ts',
       'packages/protocol/src/dialect/v1.ts',
@@ -79,11 +79,11 @@ describe('the sources', () => {
     expect(files.size).toBeGreaterThan(0)
   })
 
-  test('of conformance/ have no circular imports', () => {
+  test('have no circular imports in conformance/', () => {
     expect(findCircles(conformanceSources())).toEqual([])
   })
 
-  test('protocol has no dependency', () => {
+  test('have no dependency in protocol', () => {
     const manifest = readFileSync(new URL('packages/protocol/package.json', ROOT), 'utf8')
     const kinds = Object.keys(JSON.parse(manifest) as object).filter((key) => /dependencies$/i.test(key))
     expect(kinds).toEqual([])
@@ -118,7 +118,7 @@ Text about \`client\`.
     return checkSources([{ path: `${top}${path}`, text }], table).violations
   }
 
-  test('reads the list of its section only', () => {
+  test('reads only the list in its own section', () => {
     expect(table.get('protocol')).toEqual(new Set())
     expect(table.get('cli')).toEqual(new Set(['connector', 'client', 'dev']))
     expect(table.get('connector/session')).toEqual(new Set(['connector/step', 'connector/telemetry']))
@@ -139,7 +139,7 @@ Text about \`client\`.
     ["const a = require('./a.ts')"],
     ["async function f() { return (await import('./a.ts')).a }"],
     ['const a = () => import(`./a.ts`)'],
-  ])('sees %s', (source) => {
+  ])('finds the import in %s', (source) => {
     expect(findImports('x.ts', source).map(({ specifier }) => specifier)).toEqual(['./a.ts'])
   })
 

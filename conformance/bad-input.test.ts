@@ -1,4 +1,5 @@
-// Faulty input from clients, model servers and brokers: each gets an error with its code, and the process survives.
+// Tests faulty input from clients, model servers and brokers: each fault results in an error with its code, and the
+// process survives.
 import { aclText } from '@inferwire/mosquitto'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -45,7 +46,7 @@ beforeAll(async () => {
   await alice.wait(({ topic }) => topic === 'infer/models/iris', 'card')
 })
 
-// After all of this, a valid request still gets its answer.
+// After all these faults, a valid request still receives its answer.
 afterEach(async () => {
   const reply = await alice.ask('infer/request/alice/iris/predict', BODY)
   expect(reply.user['status']).toBe('200')
@@ -63,7 +64,7 @@ function expectProblem(reply: Received, code: string, status: number): ProblemBo
   const body = reply.json() as ProblemBody
   expect(body).toMatchObject({ code, status, retryable: expect.any(Boolean) as boolean })
   expect(body.error.length).toBeGreaterThan(10)
-  // Addresses and secrets stay in the log.
+  // Addresses and secrets appear only in the log.
   expect(body.error).not.toContain('127.0.0.1')
   return body
 }
@@ -92,7 +93,7 @@ describe('an invalid topic', () => {
     ['non-ASCII letters', 'infer/request/alice/ïris/predict', 'bad_topic', 400],
     ['__proto__', 'infer/request/alice/__proto__/predict', 'bad_topic', 400],
     [
-      'a property of all objects as operation',
+      'a property of every JavaScript object as the operation',
       'infer/request/alice/iris/constructor',
       'operation_not_supported',
       405,
@@ -209,12 +210,12 @@ describe('an MQTT user other than the client in the topic', () => {
     await bob.close()
   })
 
-  test('a forbidden model gets the same answer as a missing one', async () => {
+  test('a request for a forbidden model gets the same answer as a request for a missing model', async () => {
     const secret = await alice.ask('infer/request/alice/secret/predict', BODY)
     const unknown = await alice.ask('infer/request/alice/secreu/predict', BODY)
     expectProblem(secret, 'model_not_found', 404)
     expect(secret.payload.toString()).toBe(unknown.payload.toString().replaceAll('secreu', 'secret'))
-    // Nor may an unsupported operation reveal that the model exists.
+    // An unsupported operation must not reveal that the model exists either.
     const operation = await alice.ask('infer/request/alice/secret/nonsense', BODY)
     expect(operation.payload.toString()).toBe(secret.payload.toString())
     expect(upstream.calls('secret')).toBe(0)
@@ -248,7 +249,7 @@ describe('headers', () => {
 })
 
 describe('a retained request', () => {
-  test('is rejected, also when the broker delivers it again', async () => {
+  test('is rejected, even when the broker redelivers it', async () => {
     const before = upstream.requests.length
     const reply = alice.wait(({ user }) => user['code'] === 'retained_request')
     await alice.publish('infer/request/alice/iris/predict', BODY, {}, true)
@@ -301,7 +302,7 @@ describe('a faulty model server', () => {
     ['plain500', '500', 'upstream_error', 'Internal Server Error'],
     ['error200', '500', 'upstream_error', '{"error":"boom"}'],
     ['batcher200', '500', 'upstream_error', '{"message":"boom","batchId":"","predictions":null}'],
-  ])('%s keeps its own body', async (model, status, code, body) => {
+  ])('the error body of %s is forwarded unchanged', async (model, status, code, body) => {
     const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
     expect(reply.user).toMatchObject({ status, code })
     expect(reply.payload.toString()).toBe(body)
@@ -310,7 +311,7 @@ describe('a faulty model server', () => {
   test.each([
     ['notready', { error: 'Model with name notready is not ready.' }],
     ['retry-after', { error: 'busy', retry_after_ms: 2_000 }],
-  ])("%s has the contract's body with the server's text", async (model, body) => {
+  ])("the error of %s has the contract's body with the server's text", async (model, body) => {
     const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
     expect(reply.user).toMatchObject({ status: '503', code: 'model_not_ready' })
     expect(reply.json()).toMatchObject({ ...body, code: 'model_not_ready', status: 503, retryable: true })
@@ -329,7 +330,7 @@ describe('requests without a reply address', () => {
         username: 'alice',
         password: USERS.alice,
       })
-      // The ACL denies users such topics; the connector must handle them anyway.
+      // The ACL prevents users from publishing to such topics, but the connector must handle them anyway.
       const open = await startMosquitto()
       const { connector, log } = await runConnector({ broker: { url: open.url }, models: {} })
       const anyone = await TestClient.connect(open.url)

@@ -1,5 +1,5 @@
-// An edge broker with a bridge to the connector's broker. By default Mosquitto's bridge uses MQTT 3.1.1, which drops
-// all MQTT 5 properties in both directions.
+// Tests an edge broker with a bridge to the connector's broker. By default Mosquitto's bridge uses MQTT 3.1.1, which
+// drops all MQTT 5 properties in both directions.
 import { connect, InferwireError } from '@inferwire/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
@@ -26,7 +26,7 @@ interface Site {
   readonly central: TestConnector
 }
 
-// `prefix` is the prefix that the topics of the edge have at the central broker.
+// `prefix` is prepended to the edge's topics at the central broker.
 async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Promise<Site> {
   const broker = await startMosquitto()
   closing.push(() => broker.stop())
@@ -60,14 +60,14 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
 }
 
 describe('behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5', () => {
-  test('are answered once, by one call of the model', async () => {
+  test('are answered exactly once, by one call of the model', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())
     const calls = upstream.calls('iris')
     const reply = await client.infer('iris', BODY, { timeoutMs: 8_000 })
     expect(reply.json()).toEqual({ predictions: [digest(BODY)] })
-    // The properties are lost, and no values are invented for them.
+    // The bridge drops the properties, and the connector invents no values for them.
     expect(reply).toMatchObject({ status: 200, contentType: undefined, headers: {}, attempts: 1 })
     const { code, stdout } = await inferwire([
       'infer',
@@ -84,7 +84,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     expect(upstream.calls('iris')).toBe(calls + 2)
   })
 
-  test('get the connector’s own errors with their code, and those of the model server', async () => {
+  test('receive the connector’s own errors with their code, and the errors of the model server', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())
@@ -98,7 +98,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     })
   })
 
-  test('two clients of one user each get their own answers', async () => {
+  test('two clients of one user each receive their own answers', async () => {
     const { edge } = await startSite()
     const clients = await Promise.all(['cam7', 'cam7'].map((identity) => connect(edge.url, { identity })))
     for (const client of clients) closing.push(() => client.close())
@@ -110,7 +110,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     for (const { stats } of clients) expect(stats).toMatchObject({ ignoredReplies: 0, inFlight: 0 })
   })
 
-  test('explain why a request without an operation may have no answer', async () => {
+  test('explain why a request without an operation may remain unanswered', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())
@@ -121,7 +121,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
   })
 })
 
-test('behind a bridge of MQTT 5 that maps the topics to another root the SDK is answered', async () => {
+test('the SDK receives answers behind an MQTT 5 bridge that maps the topics to another root', async () => {
   const { edge } = await startSite(['bridge_protocol_version mqttv50'], 'sites/b/')
   const client = await connect(edge.url, { identity: 'cam7' })
   closing.push(() => client.close())

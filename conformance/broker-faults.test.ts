@@ -1,5 +1,6 @@
-// Brokers that reject, lose data, disconnect or limit: the connector logs the reason, survives and recovers by itself.
-// Tests Mosquitto where it can be configured so, otherwise a stand-in with scripted answers to CONNECT and SUBSCRIBE.
+// Tests brokers that reject the connector, lose data, disconnect or impose limits: the connector logs the reason,
+// survives and recovers by itself. Uses Mosquitto if it can be configured to do this, otherwise a stand-in with
+// scripted answers to CONNECT and SUBSCRIBE.
 import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
@@ -26,7 +27,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
 })
 
-// Unlike `runConnector` it does not wait for the session, which may never be ready.
+// Unlike `runConnector`, does not wait for the session, which may never be ready.
 async function startUnready(broker: ConfigInput['broker']): Promise<{ connector: Connector; log: string[] }> {
   const log: string[] = []
   const config = loadConfig({
@@ -50,7 +51,7 @@ async function readiness(connector: Connector): Promise<{ status: number; text: 
 
 type Answer = (packet: Packet, socket: Socket) => void
 
-// Not a broker: it implements just enough MQTT 5 to misbehave at one point.
+// Starts a stand-in that implements just enough MQTT 5 to misbehave in one specific way.
 async function startStandIn(answer: Answer): Promise<string> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -92,7 +93,7 @@ test('a wrong password is logged with its remedy, and a corrected one is used wi
   expect(log.join('')).not.toContain('wrong')
 })
 
-test('a broker that does not listen: the log has the address and the reason', async () => {
+test('the log contains the address and the reason if the broker does not listen', async () => {
   const { connector, log } = await startUnready({ url: 'mqtt://127.0.0.1:1' })
   await expect.poll(() => log.some((line) => line.includes('session_unavailable'))).toBe(true)
   const { status, text } = await readiness(connector)
@@ -104,7 +105,7 @@ test('a broker that does not listen: the log has the address and the reason', as
 test.each([
   [0x87, /refused the subscription \(not authorized, 0x87\)/],
   [0, /granted only QoS 0/],
-])('a SUBACK with %i keeps the connector from being ready', async (code, text) => {
+])('a SUBACK with reason code %i prevents the connector from becoming ready', async (code, text) => {
   const url = await startStandIn((packet, socket) => {
     if (packet.cmd === 'connect') send(socket, CONNACK)
     if (packet.cmd === 'subscribe')
@@ -120,9 +121,9 @@ test.each([
 
 test.each<[string, Buffer]>([
   ['a cut packet', Buffer.from([0x30, 0x50, 0x00, 0x05])],
-  ['a Response Topic that runs past its packet', Buffer.from('300700016103080005', 'hex')],
+  ['a Response Topic that runs past the end of the packet', Buffer.from('300700016103080005', 'hex')],
   ['a packet type that only clients send', Buffer.from([0x10, 0x00])],
-  ['a Remaining Length without end', Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0xff])],
+  ['an endless Remaining Length', Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0xff])],
   ['a PUBACK without an identifier', Buffer.from([0x40, 0x00])],
   ['a second CONNACK', generate(CONNACK, { protocolVersion: 5 })],
 ])('the connector reconnects after %s', async (_what, bytes) => {
@@ -157,7 +158,7 @@ test('a broker that never answers CONNECT is abandoned after the connect timeout
   expect((await readiness(connector)).text).toContain('within 200 ms')
 })
 
-test('a session is subscribed again after its connection was lost before SUBACK', async () => {
+test('a session subscribes again after its connection was lost before the SUBACK', async () => {
   // Session Present alternates; the second connection is lost before its SUBACK.
   const sessionPresent = [false, false, true]
   let connections = 0
@@ -186,12 +187,13 @@ test('a session is subscribed again after its connection was lost before SUBACK'
   expect(log.filter((line) => line.includes('session_lost'))).toHaveLength(1)
 })
 
-// Mosquitto's acl_file grants every subscription and delivers nothing; its dynamic-security plugin rejects, like EMQX.
+// For a forbidden topic, Mosquitto's acl_file grants the subscription but delivers nothing. Its dynamic-security plugin
+// rejects the subscription, as EMQX does.
 const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib']
   .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))
   .find((file) => existsSync(file))
 
-test('a broker that rejects the subscription to cancel messages: requests are answered, and the log has the missing rule', async () => {
+test('requests are answered on a broker that rejects the subscription to cancel messages, and the log contains the missing rule', async () => {
   if (DYNAMIC_SECURITY === undefined) {
     throw new Error(
       "The test needs Mosquitto's plugin mosquitto_dynamic_security.so: it is in the package mosquitto.",
@@ -274,7 +276,7 @@ test('a broker that restarts repeatedly is not mistaken for a takeover', async (
   ).toEqual([])
 })
 
-test('an answer above the Maximum Packet Size of the broker becomes an error with a code', async () => {
+test('an answer that exceeds the Maximum Packet Size of the broker becomes an error with a code', async () => {
   const broker = await startMosquitto({ config: ['max_packet_size 1500'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -294,7 +296,7 @@ test('an answer above the Maximum Packet Size of the broker becomes an error wit
   expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
 })
 
-test('on a Mosquitto without retained messages the connector answers, and logs what is missing', async () => {
+test('on a Mosquitto that does not support retained messages the connector answers, and logs what is missing', async () => {
   const broker = await startMosquitto({ config: ['retain_available false'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -321,7 +323,7 @@ test('on a Mosquitto without retained messages the connector answers, and logs w
   expect(late.received.filter(({ topic }) => topic.startsWith('infer/models/'))).toEqual([])
 })
 
-test('broker.share on a broker without shared subscriptions keeps the connector from being ready', async () => {
+test('broker.share on a broker that does not support shared subscriptions prevents the connector from becoming ready', async () => {
   const noShare = { ...CONNACK, properties: { sharedSubscriptionAvailable: false } } as Packet
   const url = await startStandIn((packet, socket) => {
     if (packet.cmd === 'connect') send(socket, noShare)
@@ -354,7 +356,7 @@ test('a connector that switches to a shared subscription removes the previous on
   expect(upstream.requests.filter(({ path }) => path.endsWith(':predict'))).toHaveLength(10)
 })
 
-test('TLS: a certificate of an unknown authority is rejected, and one of a configured authority is accepted', async () => {
+test('a TLS certificate of an unknown authority is rejected, and one of a configured authority is accepted', async () => {
   const folder = tempFolder('tls')
   execFileSync(
     'openssl',
@@ -391,7 +393,7 @@ test('TLS: a certificate of an unknown authority is rejected, and one of a confi
   await trusting.connector.ready
 })
 
-test('a login is possible over WebSocket', async () => {
+test('the connector logs in over WebSocket', async () => {
   const broker = await startMosquitto({ users: { inferwire: 'pw' }, ws: true })
   closers.push(() => broker.stop())
   const { connector } = await startUnready({

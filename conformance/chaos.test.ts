@@ -1,4 +1,4 @@
-// The chaos harness: the connector passes, and every planted bug is detected.
+// Tests the chaos harness: the connector passes, and every planted bug is detected.
 import { describe, expect, onTestFailed, test } from 'vitest'
 import { DETECTION_RUN, detectionSchedule } from './chaos/detection.ts'
 import { MUTATIONS } from './chaos/planted/mutations.mjs'
@@ -12,7 +12,7 @@ const TIMEOUT_MS = 120_000
 const DETECTION_SEED = 11
 
 describe('the connector without a planted bug', () => {
-  // Every kind of fault, for half a minute each.
+  // Each schedule contains every kind of fault, and runs for half a minute.
   test.each([1, 2])(
     'answers every request that the broker kept (seed %i)',
     async (seed) => {
@@ -36,7 +36,7 @@ describe('the connector without a planted bug', () => {
   )
 })
 
-test('has exactly one entry in the mutations for each planted bug', () => {
+test('the mutations contain exactly one entry for each planted bug', () => {
   expect(Object.keys(MUTATIONS).sort()).toEqual(
     bugsIn('chaos')
       .map(({ name }) => name)

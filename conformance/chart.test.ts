@@ -1,5 +1,5 @@
-// Compares the Helm chart with the generator: the same objects for the same choices. Checks that bad values are rejected
-// with their path, and that the settings of `helm create` reach the pods.
+// Compares the Helm chart with the generator: the same choices must result in the same objects. Checks that invalid
+// values are rejected with their path, and that the settings of `helm create` reach the pods.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -85,9 +85,9 @@ describe('charts/inferwire', () => {
       { config: { models: { iris: { url: 'foo' } } } },
       '/config/models/iris/url',
     ],
-    ['a broker URL of HTTP', { config: { broker: { url: 'http://broker' } } }, '/config/broker/url'],
-    ['text for a number', { replicaCount: '2' }, '/replicaCount'],
-    ['a number for a version', { mosquitto: { version: 2.1 } }, '/mosquitto/version'],
+    ['an HTTP broker URL', { config: { broker: { url: 'http://broker' } } }, '/config/broker/url'],
+    ['a string instead of a number', { replicaCount: '2' }, '/replicaCount'],
+    ['a number instead of a version string', { mosquitto: { version: 2.1 } }, '/mosquitto/version'],
     ['an unknown value of expose', { mosquitto: { expose: 'ingress' } }, '/mosquitto/expose'],
     ['the tag latest', { image: { tag: 'latest' } }, '/image/tag'],
     ['the tag latest for the broker', { mosquitto: { image: { tag: 'latest' } } }, '/mosquitto/image/tag'],
@@ -113,7 +113,7 @@ describe('charts/inferwire', () => {
         'Mounted: /etc/inferwire/config, /etc/inferwire/broker. Mount a Secret with this file: secretMounts',
     ],
     [
-      'a file outside of its mount',
+      'a file outside its mount',
       { config: { broker: { tls: { caFile: '/etc/inferwire/broker/../ca.crt' } } } },
       'config.broker.tls.caFile is',
     ],
@@ -233,13 +233,13 @@ describe('charts/inferwire', () => {
       { config: { models: { m: { url: 'http://m', credential: { kind: 'token-file', file: '/t' } } } } },
       'config.models.m.credential.file was renamed: use config.models.m.credential.tokenFile',
     ],
-  ])('rejects the old value %j with its new name', async (values, message) => {
+  ])('rejects the old value %j, and names its replacement', async (values, message) => {
     const { code, stderr } = await helmWith('template', values)
     expect(code).not.toBe(0)
     expect(stderr).toContain(message)
   })
 
-  test('accepts names that only other brokers accept, and an image with tag and digest', async () => {
+  test('accepts names that only brokers other than Mosquitto accept, and an image with tag and digest', async () => {
     const { code, stderr } = await helmWith('template', {
       image: { tag: `1.2@sha256:${'0'.repeat(64)}` },
       mosquitto: { enabled: false },
@@ -256,7 +256,7 @@ test('accepts null for lists and maps that are empty by default', async () => {
   expect(template.spec['tolerations']).toHaveLength(2)
 })
 
-test("gives the broker's volume a StorageClass, and its pod pull secrets", async () => {
+test("sets the StorageClass of the broker's volume, and the pull secrets of its pod", async () => {
   const values = { storageClassName: 'fast', imagePullSecrets: [{ name: 'registry' }] }
   const objects = await rendered({ mosquitto: values })
   expect(only(objects, 'PersistentVolumeClaim')['spec']).toMatchObject({ storageClassName: 'fast' })
@@ -315,7 +315,7 @@ describe('the settings of helm create', () => {
     ])
   })
 
-  test('derive heap and queues from the memory limit', async () => {
+  test('include a memory limit from which heap and queues are derived', async () => {
     const objects = await rendered({ ...POD, mosquitto: POD })
     const [container] = specOf(objects, 'StatefulSet').template.spec['containers'] as { env: unknown }[]
     expect(container!.env).toContainEqual({
@@ -326,7 +326,7 @@ describe('the settings of helm create', () => {
     expect(conf).toMatch(/^max_queued_messages 204800$/m)
   })
 
-  test('keep the broker apart from a second one whatever the affinity', async () => {
+  test('never permit a second broker on the same node, whatever the affinity', async () => {
     const objects = await rendered({ mosquitto: POD })
     expect(policyMistakes(objects, GIVEN)).toEqual([])
     const pod = specOf(objects, 'Deployment').template.spec
@@ -335,7 +335,7 @@ describe('the settings of helm create', () => {
     ).toHaveLength(1)
   })
 
-  test('replace a built-in toleration by one with the same key', async () => {
+  test('replace a built-in toleration with one for the same key', async () => {
     const own = { key: 'node.kubernetes.io/unreachable', operator: 'Exists', tolerationSeconds: 5 }
     const pod = specOf(await rendered({ tolerations: [own] }), 'StatefulSet').template.spec
     expect(pod['tolerations']).toEqual([
@@ -366,7 +366,7 @@ describe('the settings of helm create', () => {
     ['inferwire-2', {}, 'inferwire-2', 'inferwire'],
     ['edge', { nameOverride: 'bridge' }, 'edge-bridge', 'bridge'],
     ['1abc', { fullnameOverride: 'hall' }, 'hall', 'inferwire'],
-  ])('make the names of release %s with %j', async (release, values, name, label) => {
+  ])('determine the names of release %s with %j', async (release, values, name, label) => {
     const objects = await rendered(values, release)
     expect(policyMistakes(objects, GIVEN)).toEqual([])
     expect(only(objects, 'StatefulSet').metadata).toMatchObject({
@@ -439,7 +439,7 @@ test('accepts any key in the example of a model', async () => {
   await rendered({ config: { models: { m: { url: 'http://m', example } } } })
 })
 
-// Their keys are in another order in the chart.
+// The chart writes the keys of the configuration in a different order.
 function comparable(objects: readonly KubernetesObject[]): unknown[] {
   return sorted(objects).map((object) => {
     const text = at(object['data'], 'inferwire.yaml')
@@ -449,7 +449,7 @@ function comparable(objects: readonly KubernetesObject[]): unknown[] {
   })
 }
 
-// With the labels of a release.
+// Adds the labels of a release.
 function asRelease(objects: readonly KubernetesObject[]): KubernetesObject[] {
   const text = JSON.stringify(objects)
   const managed = text.replaceAll(
@@ -463,7 +463,7 @@ function asRelease(objects: readonly KubernetesObject[]): KubernetesObject[] {
   })
 }
 
-// A release has one namespace, and its name is the instance of all objects.
+// A release has one namespace, and its name is the instance label of all objects.
 function inOneNamespace({ broker, connector }: ManifestOptions): ManifestOptions {
   const place = { namespace: 'site', instance: 'inferwire' }
   return {
@@ -489,7 +489,7 @@ function brokerValues({ name, image, memoryMi, ...same }: BrokerOptions): object
   return { ...same, ...valuesOf({ name, image, memoryMi }, 64) }
 }
 
-// The options that the chart spells as `helm create` does; `requestMi` is the default memory request.
+// Returns the chart values for options that are named as in `helm create`. `requestMi` is the default memory request.
 function valuesOf(
   {
     name,
@@ -519,14 +519,14 @@ async function rendered(values: object, release?: string): Promise<KubernetesObj
   return documents(stdout)
 }
 
-// The text that Helm prints after an installation.
+// Returns the text that Helm prints after an installation.
 async function notes(values: object): Promise<string> {
   const { code, stdout, stderr } = await helmWith('install', values)
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   return stdout.slice(stdout.indexOf('NOTES:'))
 }
 
-// A YAML block of the guide, by its mark.
+// Returns the guide's YAML block with the given mark.
 function guideBlock(mark: string): string {
   const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
   return new RegExp(`<!-- ${mark} -->\\n\\n\`\`\`yaml\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!

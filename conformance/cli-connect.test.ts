@@ -1,4 +1,4 @@
-// `inferwire connect` as a process, and the commands that need no broker.
+// Tests `inferwire connect` as a process, and the commands that need no broker.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -70,7 +70,7 @@ function ask(model: string, root: string, timeoutSeconds = 10): ReturnType<typeo
 
 describe('stopping', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s answers the requests in flight, then exits with 0',
+    'after %s the connector answers the requests in flight, then exits with 0',
     async (signal) => {
       const root = `stop-${signal}`
       const connector = connect(['--root', root, '--model', `slow=${url},protocolVersion=v1`])
@@ -99,7 +99,7 @@ describe('stopping', () => {
     await answer
   })
 
-  test('stops also while the broker is unreachable', async () => {
+  test('the connector also stops while the broker is unreachable', async () => {
     const connector = startInferwire([
       'connect',
       '--broker',
@@ -119,37 +119,40 @@ describe('reloading', () => {
   test.each([
     ['SIGHUP', true],
     ['a changed file', false],
-  ])('%s exposes new models, and an invalid configuration keeps the old ones', async (name, isBySignal) => {
-    const file = join(folder, `${isBySignal}.yaml`)
-    const root = `reload-${isBySignal}`
-    const config = (models: object): string => JSON.stringify({ root, models })
-    writeFileSync(file, config({ first: { url, protocolVersion: 'v1' } }))
-    const connector = connect(['-c', file])
-    await connector.said(/session_ready/)
+  ])(
+    'after %s new models are exposed, and an invalid configuration keeps the old models',
+    async (name, isBySignal) => {
+      const file = join(folder, `${isBySignal}.yaml`)
+      const root = `reload-${isBySignal}`
+      const config = (models: object): string => JSON.stringify({ root, models })
+      writeFileSync(file, config({ first: { url, protocolVersion: 'v1' } }))
+      const connector = connect(['-c', file])
+      await connector.said(/session_ready/)
 
-    writeFileSync(
-      file,
-      config({ first: { url, protocolVersion: 'v1' }, second: { url, protocolVersion: 'v1' } }),
-    )
-    if (isBySignal) connector.signal('SIGHUP')
-    await connector.said(/"event":"model_exposed","model":"second"/)
-    expect((await ask('second', root)).stdout).toContain('predictions')
+      writeFileSync(
+        file,
+        config({ first: { url, protocolVersion: 'v1' }, second: { url, protocolVersion: 'v1' } }),
+      )
+      if (isBySignal) connector.signal('SIGHUP')
+      await connector.said(/"event":"model_exposed","model":"second"/)
+      expect((await ask('second', root)).stdout).toContain('predictions')
 
-    writeFileSync(file, config({ first: { url: 'nowhere' } }))
-    if (isBySignal) connector.signal('SIGHUP')
-    await connector.said(/"event":"reload_refused".*models\.first\.url/)
-    expect((await ask('second', root)).stdout).toContain('predictions')
+      writeFileSync(file, config({ first: { url: 'nowhere' } }))
+      if (isBySignal) connector.signal('SIGHUP')
+      await connector.said(/"event":"reload_refused".*models\.first\.url/)
+      expect((await ask('second', root)).stdout).toContain('predictions')
 
-    connector.signal('SIGTERM')
-    expect((await connector.ended).code, name).toBe(0)
-  })
+      connector.signal('SIGTERM')
+      expect((await connector.ended).code, name).toBe(0)
+    },
+  )
 })
 
 describe('an internal error', () => {
   test.each([
     ['an exception', `throw new Error('boom')`],
     ['a rejection', `Promise.reject(new Error('boom'))`],
-  ])('%s that is not caught is logged and gives exit code 70', async (_name, fault) => {
+  ])('%s that is not caught is logged, and results in exit code 70', async (_name, fault) => {
     // A preloaded module throws on a signal that the connector does not use.
     const module = `process.on('SIGUSR2',()=>{${fault}})`
     const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` }
@@ -195,7 +198,7 @@ describe('starting', () => {
     expect(code).toBe(78)
   })
 
-  test('an admin port in use is an error with exit code 69 that names the option', async () => {
+  test('an admin port in use results in exit code 69 and an error that names the option', async () => {
     const { port } = server
     const { code, stderr } = await inferwire(['connect', '--model', `a=${url}`, '--admin-port', String(port)])
     expect(stderr).toMatch(new RegExp(`:${port}: another process is using the port\\n {7}.*--admin-port`))
@@ -218,7 +221,7 @@ describe('starting', () => {
 })
 
 describe('commands without a broker', () => {
-  test('config check, print and schema', async () => {
+  test('config check, config print and config schema handle a configuration file', async () => {
     const file = join(folder, 'good.yaml')
     writeFileSync(file, JSON.stringify({ models: { iris: { url } } }))
     expect(await inferwire(['config', 'check', '-c', file])).toMatchObject({
@@ -240,7 +243,7 @@ describe('commands without a broker', () => {
     expect((await inferwire(['config', 'check', '-c', file])).code).toBe(78)
   })
 
-  test('topics explain prints the route of a request, and exits with 65 when there is none', async () => {
+  test('topics explain prints the route of a request, and exits with 65 if there is none', async () => {
     const file = join(folder, 'topics.yaml')
     writeFileSync(file, JSON.stringify({ root: 'plant', models: { iris: { url, protocolVersion: 'v1' } } }))
     const good = await inferwire(['topics', 'explain', 'plant/request/cam7/iris/predict/42', '-c', file])
@@ -251,7 +254,7 @@ describe('commands without a broker', () => {
     expect({ good: good.code, bad: bad.code }).toEqual({ good: 0, bad: 65 })
   })
 
-  test('help goes to standard output and begins with examples, also for a single -h', async () => {
+  test('help is printed on standard output and begins with examples, also with -h', async () => {
     for (const argv of [
       ['--help'],
       ['infer', '--help'],
@@ -281,13 +284,13 @@ describe('commands without a broker', () => {
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
   })
 
-  test('without a command it prints help on standard error, and exits with 64', async () => {
+  test('inferwire without a command prints help on standard error, and exits with 64', async () => {
     const { code, stdout, stderr } = await inferwire([])
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
     expect(stderr).toContain('inferwire dev')
   })
 
-  test('version and --version print the same', async () => {
+  test('version and --version print the same output', async () => {
     const manifest = new URL('../packages/cli/package.json', import.meta.url)
     const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }
     expect((await inferwire(['version'])).stdout).toBe(`${version}\n`)

@@ -1,5 +1,5 @@
-// The `inferwire` command with full disks, other text encodings and invalid certificates: real files, a real TLS
-// broker, a shell.
+// Tests the `inferwire` command with full disks, other text encodings and invalid certificates: with real files, a real
+// TLS broker and a shell.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,7 +45,7 @@ const at = (name: string): string => join(folder, name)
 const utf16 = (text: string): Buffer => Buffer.from(`${BOM}${text}`, 'utf16le')
 const login = (): string[] => ['-p', String(broker.port), '-u', 'ann', '-P', 'a-secret']
 
-describe('standard output on a full disk: one line and exit code 74', () => {
+describe('standard output on a full disk results in one error line and exit code 74', () => {
   test.each([
     'infer iris -d {"instances":[[1]]}',
     'infer iris -d {"instances":[[1]]} -o json',
@@ -106,7 +106,7 @@ describe('a byte order mark', () => {
     expect((await inferwire(argv)).code).toBe(0)
   })
 
-  test('before a piped password is not part of it', async () => {
+  test('before a piped password is not part of the password', async () => {
     const users = join(folder, 'users')
     const made = await inferwire(['passwd', '-c', users, 'ann'], { input: `${BOM}a-secret\n` })
     expect(made.code).toBe(0)
@@ -194,7 +194,7 @@ describe('TLS', () => {
   const ask = (host: string, ...more: string[]) =>
     inferwire(['models', 'ls', '--broker', `mqtts://${host}:${secured.port}`, '-t', '5', ...more])
 
-  test('a self-signed certificate: the error suggests --cafile, and with it the broker is trusted', async () => {
+  test('the error for a self-signed certificate suggests --cafile, which makes the broker trusted', async () => {
     const { code, stderr } = await ask('localhost')
     expect(stderr).toMatch(/^error: The certificate of the broker .* was refused: self-signed certificate/)
     expect(stderr).toMatch(/\n {7}.*--cafile/)
@@ -203,7 +203,7 @@ describe('TLS', () => {
     expect((await ask('localhost', '--cafile', certificate)).code).toBe(0)
   })
 
-  test('a certificate of a private authority: the error suggests the same, also in the SDK', async () => {
+  test('the error for a certificate of a private authority suggests --cafile, and in the SDK the option ca', async () => {
     const days = ['-days', '2', '-newkey', 'rsa:2048', '-nodes']
     openssl('req', '-x509', ...days, '-subj', '/CN=plant', '-keyout', 'ca.key', '-out', 'ca.pem')
     const request = ['-subj', '/CN=localhost', '-keyout', 'leaf.key', '-out', 'leaf.csr']
@@ -232,7 +232,7 @@ describe('TLS', () => {
     }
   })
 
-  test('a certificate for another name: the error suggests that name', async () => {
+  test('the error for a certificate with another name suggests that name', async () => {
     const { code, stderr } = await ask('127.0.0.1', '--cafile', certificate)
     expect(stderr).toMatch(
       /was refused: Hostname\/IP does not match .*; connect with a name from the certificate \(DNS:localhost\)\./,
@@ -241,7 +241,7 @@ describe('TLS', () => {
     expect(code).toBe(69)
   })
 
-  test('the error of the SDK names the option', async () => {
+  test('the SDK error for a self-signed certificate names the option ca', async () => {
     const error: unknown = await connect(`mqtts://localhost:${secured.port}`).catch(
       (reason: unknown) => reason,
     )
@@ -271,7 +271,7 @@ describe('TLS', () => {
     ['an empty certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
     ['an invalid certificate after a valid one', '@'],
     ['a certificate in DER', Buffer.from([0x30, 0x82, 0x03, 0x0d, 0xff])],
-  ])('a CA file with %s gives exit code 66', async (_name, content) => {
+  ])('a CA file with %s results in exit code 66', async (_name, content) => {
     const good = readFileSync(certificate, 'latin1')
     const ca = file('ca', content === '@' ? good + good.replace('MII', 'AAA') : content)
     const { code, stderr } = await ask('localhost', '--cafile', ca)

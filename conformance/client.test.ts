@@ -1,5 +1,5 @@
-// The SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, on both MQTT versions. A
-// stand-in on mqtt.js answers; the connector's answers are tested in contract.test.ts.
+// Tests the SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, with both MQTT versions.
+// A stand-in built with mqtt.js answers; the connector's answers are tested in contract.test.ts.
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'
@@ -11,7 +11,7 @@ import { start } from './fixtures/processes.ts'
 interface StandInRequest {
   readonly topic: string
   readonly body: string
-  /** Correlation Data in hexadecimal digits; on MQTT 3.1.1 the last level of the topic. */
+  /** Correlation Data in hexadecimal; with MQTT 3.1.1 the last level of the topic. */
   readonly correlation: string
 }
 type Reply = () => Promise<void>
@@ -39,7 +39,7 @@ async function open(options: ConnectOptions = {}, url = broker.url): Promise<Cli
   return client
 }
 
-// The stand-in: `reply` returns the body to the reply topic of the contract. It reconnects after a broker restart.
+// Starts the stand-in. `reply` publishes the body to the contract's reply topic. Reconnects after a broker restart.
 async function respond(behaviour: Behaviour, url = broker.url, user = {}): Promise<StandInRequest[]> {
   const requests: StandInRequest[] = []
   const mqtt = await connectAsync(url, { ...user, protocolVersion: 5, reconnectPeriod: 50 })
@@ -94,7 +94,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('a repeated publish is the same request: the first reply counts, the second is ignored', async () => {
+  test('a repeated PUBLISH is the same request: the first reply counts, the second is ignored', async () => {
     const requests = await respond((_request, reply) => {
       // Both copies are answered after the second has arrived.
       if (requests.length === 2) void reply().then(() => reply())
@@ -129,7 +129,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     },
   )
 
-  test('200 requests during five kills of the broker: each ends with its own answer', async () => {
+  test('200 requests each receive their own answer although the broker is killed five times', async () => {
     await respond(echo)
     const client = await open({ mqttVersion })
     const ask = async (index: number): Promise<unknown> => {
@@ -144,7 +144,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     const answers: Promise<unknown>[] = []
     for (let kill = 0; kill < 5; kill++) {
       for (let index = 0; index < 40; index++) answers.push(ask(answers.length))
-      // Killed in the middle: some requests are answered, some are not.
+      // The broker is killed in the middle: some requests are answered, some are not.
       await answers.at(-40)
       await broker.stop('SIGKILL')
       await broker.start()
@@ -171,7 +171,7 @@ test('requests made while the broker is unreachable are sent later; the error of
   expect((await pending).json()).toEqual(BODY)
 })
 
-test('without a subscriber: no_connector at once, or with waitForConnector the answer of a later connector', async () => {
+test('without a subscriber a request fails with no_connector at once, or waits for a connector with waitForConnector', async () => {
   const client = await open()
   const error = await failureOf(client.infer('iris', BODY))
   expect(error).toMatchObject({ code: 'no_connector', retryable: true, status: undefined })
@@ -184,7 +184,7 @@ test('without a subscriber: no_connector at once, or with waitForConnector the a
   expect((await patient).status).toBe(200)
 })
 
-test('the broker’s access rules: not_authorized for a bad login and for another’s topics', async () => {
+test('a wrong login and the topics of another user are rejected with not_authorized', async () => {
   const guarded = await startMosquitto({ users: { cam7: 'secret', inferwire: 'c' }, acl: aclText() })
   cleanUps.push(() => guarded.stop())
   await respond(echo, guarded.url, { username: 'inferwire', password: 'c' })
@@ -201,7 +201,7 @@ test('the broker’s access rules: not_authorized for a bad login and for anothe
   })
 })
 
-test('the broker’s own limits are known: Receive Maximum and Maximum Packet Size', async () => {
+test('the broker’s Receive Maximum and Maximum Packet Size are respected', async () => {
   const narrow = await startMosquitto({ config: ['max_packet_size 5000', 'max_inflight_messages 5'] })
   cleanUps.push(() => narrow.stop())
   await respond(echo, narrow.url)
@@ -225,7 +225,7 @@ test('on MQTT 3.1.1 a packet that the broker rejects does not block others, and 
   expect(error.message).toMatch(/does not accept packets of that size: .* its 5\d{3} bytes/)
 })
 
-test('Nagle’s algorithm is off on the real socket, again after a reconnect', async () => {
+test('Nagle’s algorithm is disabled on the real socket, also after a reconnect', async () => {
   const spy = vi.spyOn(Socket.prototype, 'setNoDelay')
   try {
     const client = await open()

@@ -1,4 +1,4 @@
-// Validates every manifest by a real API server, installs the chart with Helm, and checks the permissions of the
+// Validates every manifest with a real API server, installs the chart with Helm, and checks the permissions of the
 // connector's ServiceAccount.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -121,7 +121,7 @@ describe('a release of the chart, where only restricted pods may run,', () => {
     expect(reply.json()).toEqual({ predictions: [1] })
   })
 
-  test('sends a token from one Secret to a model whose CA is in another, also after the token was replaced', async () => {
+  test('sends a token from one Secret to a model whose CA is in another Secret, even after the token was replaced', async () => {
     const topic = 'infer/request/alice/guarded/predict'
     expect((await alice.ask(topic, IRIS)).json()).toEqual({ predictions: [1] })
     model.token = 'second'
@@ -193,7 +193,7 @@ describe("the connector's ServiceAccount", () => {
     expect(await Promise.all(attempts.map(outcome))).toEqual(attempts.map(() => 403))
   })
 
-  test('is not mounted into its pods', async () => {
+  test('has no token in its pods', async () => {
     const { spec } = await cluster.api.get('/apis/apps/v1/namespaces/inferwire/statefulsets/inferwire')
     expect(spec.template.spec.automountServiceAccountToken).toBe(false)
   })
@@ -218,7 +218,7 @@ function restricted(): Record<string, string> {
   )
 }
 
-/** Paths of all resources that can be listed: in the whole cluster and in each of the namespaces. */
+/** Returns the paths of all resources that can be listed, in the whole cluster and in each namespace. */
 async function collections(api: KubeApi, namespaces: readonly string[]): Promise<string[]> {
   const { groups } = await api.get('/apis')
   const versions = [

@@ -1,4 +1,5 @@
-// Runs the connector's pod with little memory: with limit and heap of the manifests, enforced by the kernel.
+// Runs the connector's pod with little memory. Limit and heap are those of the manifests, and the kernel enforces the
+// limit.
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCluster, type Cluster } from './cluster/cluster.ts'
@@ -11,7 +12,7 @@ const LIMIT_MIB = 96
 const BODY_BYTES = 2_000_000
 const ALICE = { username: 'alice', password: 'alice-password' }
 const LOAD_MS = 20_000
-// About the `retry_after_ms` of an `overloaded` reply.
+// Roughly the `retry_after_ms` of an `overloaded` reply.
 const PAUSE_MS = 100
 
 let cluster: Cluster

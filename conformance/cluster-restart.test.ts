@@ -1,4 +1,5 @@
-// Restarts and changed ConfigMaps in the cluster of the guide, under load from outside, and the latency of Traefik.
+// Tests restarts and changed ConfigMaps in the guide's cluster, under load from outside, and measures Traefik's
+// latency.
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +19,7 @@ const ALICE = { username: 'alice', password: 'alice-password' }
 const BOB = { username: 'bob', password: 'bob-password' }
 const CAROL = { username: 'carol', password: 'new' }
 const PER_SECOND = 50
-// `autosave_interval 10` of the shipped configuration, plus a second.
+// The shipped configuration's `autosave_interval 10`, plus a second.
 const SAVED_AFTER_MS = 11_000
 // If the broker ends a connection within 5 s, the connector assumes a second connector with its client identifier, and
 // waits before it reconnects. In operation, restarts are less frequent.
@@ -39,7 +40,7 @@ test('a model that is added to the ConfigMap is exposed without a restart', asyn
   const before = await connectorPod()
   const client = await TestClient.connect(OUTSIDE, ALICE)
   await client.subscribe('infer/models/#')
-  // In addition to iris, KServe's server in these tests has this model, which returns its input.
+  // In these tests, KServe's server has this model in addition to iris. It returns its input.
   const path = '/api/v1/namespaces/inferwire/configmaps/inferwire-config'
   const { data } = await cluster.api.get(path)
   const text = (data['inferwire.yaml'] as string).replace(
@@ -52,7 +53,7 @@ test('a model that is added to the ConfigMap is exposed without a restart', asyn
   expect(await connectorPod()).toEqual(before)
 })
 
-test('a second broker is not scheduled next to the first, and does not get its volume', async () => {
+test('a second broker is not scheduled next to the first, and cannot use its volume', async () => {
   await typeAll(['kubectl scale deployment/mosquitto -n mosquitto --replicas=2'])
   const both = [
     { isReady: true, reason: undefined },
@@ -97,7 +98,7 @@ describe('under load from outside', () => {
   })
 
   test('a changed password file takes effect without loss: added users log in, removed ones do not', async () => {
-    // The commands of the page for a ConfigMap; its last chapter changed the file to a Secret.
+    // These are the page's commands for a ConfigMap. The page's last chapter moved the file to a Secret.
     const page = readFileSync(join(ROOT, GUIDE), 'utf8')
     const [apply, restart] = [
       'kubectl apply -f ./resources/mosquitto/ -n mosquitto',
@@ -136,7 +137,7 @@ describe('under load from outside', () => {
 })
 
 test('Traefik adds less than a millisecond to a round trip', async () => {
-  // Both ways include the replacement for kube-proxy, because Traefik connects to the Service too.
+  // Both routes include the replacement for kube-proxy, because Traefik connects to the Service too.
   const { spec } = await cluster.api.get('/api/v1/namespaces/mosquitto/services/mosquitto')
   const pods = await cluster.api.get('/api/v1/namespaces/traefik/pods')
   const traefik = pods.items.find(({ metadata }: KubeObject) => metadata.deletionTimestamp === undefined)
@@ -154,7 +155,9 @@ test('Traefik adds less than a millisecond to a round trip', async () => {
   for (const client of [direct, through]) await client.close()
 })
 
-/** Median round trip of each client in milliseconds. The clients alternate, so that load affects all equally. */
+/**
+ * Returns each client's median round trip in milliseconds. The clients alternate, so that load affects both equally.
+ */
 async function medianRoundTrips(clients: readonly TestClient[], rounds: number): Promise<number[]> {
   const times = clients.map((): number[] => [])
   for (let round = 0; round < rounds; round++) {
@@ -168,7 +171,9 @@ async function medianRoundTrips(clients: readonly TestClient[], rounds: number):
   return times.map((samples) => samples.toSorted((one, other) => one - other)[Math.floor(rounds / 2)]!)
 }
 
-/** Runs the action under load. Resolves with the outcome for the raw client; the SDK must get all of its replies. */
+/**
+ * Runs the action under load. Resolves with the outcome for the raw client; the SDK must receive all of its replies.
+ */
 async function underLoad(what: string, action: () => Promise<void>): Promise<FlowVerdict> {
   await delay(BETWEEN_RESTARTS_MS)
   const { hostname, port } = new URL(OUTSIDE)
@@ -221,7 +226,7 @@ async function typeAll(lines: readonly string[]): Promise<void> {
   }
 }
 
-/** Load from the SDK, which repeats unanswered requests. */
+/** Generates load with the SDK, which repeats unanswered requests. */
 class SdkLoad {
   readonly failures: unknown[] = []
   count = 0
@@ -271,7 +276,7 @@ async function connectorPod(): Promise<unknown> {
 
 interface PodState {
   readonly isReady: boolean
-  /** Why the pod is not scheduled. */
+  /** Returns the reason why the pod is not scheduled. */
   readonly reason: string | undefined
 }
 

@@ -1,5 +1,5 @@
-// Executes the guide in a cluster with a real control plane, Traefik and Mosquitto, and replacements for the programs of
-// a node.
+// Executes the guide in a cluster with a real control plane, Traefik and Mosquitto, and replacements for the programs
+// of a node.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -13,7 +13,7 @@ const ADMIN = { username: 'admin', password: 'admin-password' }
 const BOB = { username: 'bob', password: 'bob-password' }
 const IRIS = '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
-// All through Traefik.
+// All these addresses lead through Traefik.
 const OUTSIDE = {
   'TCP on 5883': 'mqtt://mqtt.example.org:5883',
   'TLS on 8883': 'mqtts://mqtt.example.org:8883',
@@ -66,7 +66,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     return TestClient.connect(url, { ca, servername: 'mqtt.example.org', ...options })
   }
 
-  test('a user with the right password gets a prediction', async () => {
+  test('a user with the right password receives a prediction', async () => {
     const alice = await connect(ALICE)
     await alice.subscribe('infer/reply/alice/#')
     const reply = await alice.ask('infer/request/alice/iris/predict', IRIS)
@@ -79,7 +79,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     ['a user who is not in the file', { username: 'mallory', password: 'alice-password' }],
     ['no user at all', {}],
   ])('%s is rejected', async (_what, credentials) => {
-    // MQTT 5: Not authorized. MQTT 3.1.1: not authorized.
+    // Both codes mean "not authorized": 135 in MQTT 5, 5 in MQTT 3.1.1.
     await expect(connect(credentials)).rejects.toMatchObject({ code: 135 })
     await expect(connect({ ...credentials, protocolVersion: 4 })).rejects.toMatchObject({ code: 5 })
   })
@@ -92,7 +92,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     expect(await bob.publish('infer/request/alice/iris/predict', IRIS)).toBe(135)
     expect(await bob.publish('infer/reply/alice/iris/predict', 'forged')).toBe(135)
     expect(await bob.publish('infer/models/iris', 'forged', undefined, true)).toBe(135)
-    // A request of bob with a response topic of alice: the connector rejects it.
+    // The connector rejects a request of bob with a Response Topic of alice.
     await bob.subscribe('infer/reply/bob/#')
     const refused = await bob.ask('infer/request/bob/iris/predict', IRIS, {
       responseTopic: 'infer/reply/alice/iris/predict',
@@ -110,7 +110,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
   })
 
   test.each([5, 4] as const)(
-    'MQTT Explorer shows a user cards and status, protocol version %i',
+    'MQTT Explorer shows cards and status to a user, protocol version %i',
     async (protocolVersion) => {
       const explorer = await connect({ ...ALICE, protocolVersion })
       await explorer.mqtt.subscribeAsync(['#', '$SYS/#'])
@@ -122,7 +122,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     },
   )
 
-  test('MQTT Explorer shows admin the messages of all users', async () => {
+  test('MQTT Explorer shows the messages of all users to admin', async () => {
     const explorer = await connect(ADMIN)
     await explorer.mqtt.subscribeAsync(['#', '$SYS/#'])
     const alice = await connect(ALICE)

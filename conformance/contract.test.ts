@@ -1,4 +1,4 @@
-// The wire contract on real brokers: what a client publishes, and which reply it receives.
+// Tests the wire contract on real brokers: the messages that clients publish, and the replies that they receive.
 import { startBroker } from '@inferwire/dev'
 import type { ConnectorStatus, ModelCard } from '@inferwire/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -77,7 +77,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(reply).toMatchObject({ qos: 1, retain: false })
   })
 
-  test('without a Response Topic the answer is published to the topic of the request with request replaced by reply', async () => {
+  test('without a Response Topic, the reply topic is the request topic with "request" replaced by "reply"', async () => {
     const reply = await client.ask('infer/request/cam7/iris/predict/a/b c', BODY)
     expect(reply.topic).toBe('infer/reply/cam7/iris/predict/a/b c')
     expect(reply.payload.toString()).toBe(ANSWER)
@@ -89,7 +89,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(reply.properties.messageExpiryInterval).toBeLessThanOrEqual(20)
   })
 
-  test('an MQTT 3.1.1 client correlates by the id in the topic', async () => {
+  test('an MQTT 3.1.1 client correlates replies by the id in the topic', async () => {
     const old = await TestClient.connect(broker.url, { protocolVersion: 4 })
     await old.subscribe('infer/reply/plc/#')
     await old.publish('infer/request/plc/iris/predict/42', BODY)
@@ -145,7 +145,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(stdout).toContain(`infer/reply/sh/iris/predict/7 ${ANSWER}`)
   })
 
-  test('each of a thousand simultaneous requests gets its own answer exactly once', async () => {
+  test('each of a thousand simultaneous requests receives its own answer exactly once', async () => {
     const many = await TestClient.connect(broker.url)
     await many.subscribe('infer/reply/many/#')
     const bodies = Array.from({ length: 1000 }, (_, index) => `{"instances":[[${index}]]}`)
@@ -168,7 +168,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await many.close()
   })
 
-  test('operations: infer, metadata, ready, explain, and the default', async () => {
+  test('infer, metadata, ready, explain and the default operation are executed', async () => {
     const infer = await client.ask('infer/request/cam7/iris/infer', '{"inputs":[]}')
     expect(infer.json()).toMatchObject({ model_name: 'iris', outputs: [{ data: [digest('{"inputs":[]}')] }] })
     const byDefault = await client.ask('infer/request/cam7/iris', '{"inputs":[1]}')
@@ -246,7 +246,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(reply.json()).toEqual({ predictions: [digest(odd)] })
   })
 
-  test('cards describe the models, and statuses the connectors', async () => {
+  test('cards describe the models, and statuses describe the connectors', async () => {
     const card = (name: string): ModelCard => {
       return client.received.findLast(({ topic }) => topic === `infer/models/${name}`)!.json() as ModelCard
     }
@@ -347,7 +347,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(connector.adminUrl).toBeDefined()
   })
 
-  test('a connector that uses MQTT 3.1.1 itself answers on the derived topic', async () => {
+  test('a connector that itself uses MQTT 3.1.1 answers on the derived topic', async () => {
     const old = await runConnector({
       root: 'v311',
       broker: { url: broker.url, mqttVersion: '3.1.1' },

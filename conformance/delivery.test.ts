@@ -1,5 +1,5 @@
-// The delivery requirements on a real Mosquitto: the connector's process is killed, stopped and disconnected, and a tap
-// checks the packets between it and the broker.
+// Tests the delivery requirements on a real Mosquitto: the connector's process is killed, stopped and disconnected, and
+// a tap checks the packets between the connector and the broker.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { WireTap } from './chaos/tap.ts'
 import { startInferwire } from './fixtures/inferwire.ts'
@@ -45,7 +45,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-// After so many kills the connector would suspect the requests of being poison; that has its own test.
+// After so many kills the connector would treat the requests as poison, which poison.test.ts covers.
 const TRUSTING = { env: { INFERWIRE_POISON_ENABLED: 'false' } }
 
 async function startConnector(): Promise<RunningCommand> {
@@ -79,14 +79,14 @@ function startLoad(model: string): Promise<FlowLoad> {
   return FlowLoad.start({ port: broker.port, flows: [flow] })
 }
 
-test('kill -9 with 200 requests in flight: every request is answered after the restart, none crossed', async () => {
+test('after a kill -9 with 200 requests in flight and a restart, every request receives its own answer', async () => {
   const load = await startLoad('slow-100')
   let connector = await startConnector()
   const redeliveredBefore = tap.seen.redelivered
   for (let round = 0; round < 20; round++) {
     const before = load.answered
     await load.sendMany(200)
-    // Killed in the middle: some requests are answered, most are not.
+    // The connector is killed in the middle: some requests are answered, most are not.
     await expect.poll(() => load.answered > before, { interval: 2, timeout: 10_000 }).toBe(true)
     connector.signal('SIGKILL')
     await connector.ended
@@ -101,16 +101,16 @@ test('kill -9 with 200 requests in flight: every request is answered after the r
     phantom: 0,
     errors: [],
   })
-  // The kills had an effect: requests were redelivered.
+  // Proves that the kills had an effect: requests were redelivered.
   expect(tap.seen.redelivered - redeliveredBefore).toBeGreaterThan(20 * 50)
   expect(tap.violations).toEqual([])
   load.close()
 }, 180_000)
 
-test('on the wire: PUBACKs of requests follow the PUBACKs of their replies, in arrival order, on their own connection', async () => {
+test('PUBACKs of requests follow the PUBACKs of their replies, in arrival order, on their own connection', async () => {
   const load = await startLoad('slow-30')
   await startConnector()
-  // The broker's PUBACKs for replies are held: no request may be acknowledged.
+  // While the broker's PUBACKs for replies are held back, no request may be acknowledged.
   tap.holdReplyAcks = true
   const before = { ...tap.seen }
   const sending = load.sendMany(50)
@@ -126,7 +126,7 @@ test('on the wire: PUBACKs of requests follow the PUBACKs of their replies, in a
   load.close()
 })
 
-test('SIGTERM under load loses nothing and exits 0', async () => {
+test('after SIGTERM under load the connector loses nothing and exits with 0', async () => {
   const load = await startLoad('slow-30')
   let connector = await startConnector()
   load.begin()

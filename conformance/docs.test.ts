@@ -77,13 +77,13 @@ describe('commands', () => {
   })
 })
 
-test('the access rules in the guide are the generated ones: requests, replies, cancels', () => {
+test('the access rules in the guide equal the generated rules for requests, replies and cancels', () => {
   const printed = marked('acl').map(({ page, text }) => [page, text.trimEnd()])
   const made = aclText().trimEnd()
   expect(printed).toEqual([['docs/guides/connect-to-your-broker.md', made]])
 })
 
-test("the guide's mosquitto.conf has the values that the shipped broker has with 512 MiB", () => {
+test("the guide's mosquitto.conf has the values of the shipped broker with 512 MiB", () => {
   const shipped = new Map(
     settings(readFileSync(join(ROOT, 'charts/inferwire/files/mosquitto-2.0.conf'), 'utf8')),
   )
@@ -129,12 +129,12 @@ describe('with a running `npm start`', () => {
     await dev.ended
   })
 
-  test('its output is what README.md shows', () => {
+  test('the output matches the one in README.md', () => {
     const shown = marked('start')[0]!.text.trimEnd()
     expect(anyFigures(said).startsWith(anyFigures(shown))).toBe(true)
   })
 
-  test('README.md has the mosquitto_rr line that it prints', () => {
+  test('the mosquitto_rr line that it prints is in README.md', () => {
     const lines = marked('run').filter(({ page }) => page === 'README.md')
     expect(lines).toHaveLength(1)
     expect(said).toContain(withPort(lines[0]!.text.trim()))
@@ -146,7 +146,7 @@ describe('with a running `npm start`', () => {
       expect(ended).toMatchObject({ code: 0, stderr: '' })
       return
     }
-    // The command of this checkout: npx would find the same one, but more slowly.
+    // Uses the command of this checkout directly: npx would find the same command, but more slowly.
     const line = withPort(text).replaceAll(/^npx inferwire /gm, `'${process.execPath}' '${INFERWIRE}' `)
     const env = { INFERWIRE_BROKER_URL: `mqtt://127.0.0.1:${mqttPort}` }
     const ended = await shell(`set -e\n${line}`, { cwd: ROOT, env })
@@ -218,13 +218,13 @@ function linksOf(page: string): string[] {
 function leadsSomewhere(page: string, link: string): boolean {
   const [path = '', anchor] = link.split('#')
   const file = path === '' ? join(ROOT, page) : resolve(ROOT, dirname(page), path)
-  // A relative link outside the repository is broken for its reader.
+  // A relative link to a place outside the repository is broken for readers on GitHub.
   if (!file.startsWith(ROOT) || !existsSync(file)) return false
   if (anchor === undefined) return true
   return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].some(([, title]) => slug(title!) === anchor)
 }
 
-// Makes anchors of headings as GitHub does.
+// Converts headings to anchors as GitHub does.
 function slug(title: string): string {
   return title
     .toLowerCase()

@@ -1,5 +1,5 @@
-// Extension points on a real Mosquitto: a router of other topics, and an endpoint that answers in parts. Each is one
-// file in extensions/, without a change to the connector.
+// Tests the extension points on a real Mosquitto: a router for other topics, and an endpoint with multi-part answers.
+// Each is one file in extensions/, and requires no change to the connector.
 import { createLog, loadConfig } from '@inferwire/connector'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { ModelGate } from '../packages/connector/src/admission/index.ts'
@@ -96,7 +96,7 @@ async function ask(topic: string, body: object, isEnd = isFinal): Promise<void> 
 
 const REQUEST = 'infer/request/cam7/counting'
 
-test('an answer in parts is numbered in order, ends with a final message, and settles the request', async () => {
+test('a multi-part answer is numbered in order, ends with a final message, and settles the request', async () => {
   await start()
   await ask(REQUEST, { to: 3 })
   expect(seen()).toEqual([
@@ -126,7 +126,7 @@ test('an endpoint that emits no parts gives a single message', async () => {
   expect(seen()).toEqual([['[DONE]', undefined, undefined, '200']])
 })
 
-test('a stream that breaks ends with its error', async () => {
+test('a stream that fails ends with its error', async () => {
   await start()
   await ask(REQUEST, { to: 1, breaks: true })
   expect(seen().at(-1)).toEqual([expect.stringContaining('"stream_interrupted"'), '1', 'true', '502'])
@@ -144,14 +144,14 @@ test('a part above the Maximum Packet Size of the broker ends the stream with re
   await expect.poll(() => rooms.session.unacknowledged).toBe(0)
 })
 
-test('an endpoint that emits after its end is logged, and nothing is published after the end', async () => {
+test('a part that an endpoint emits after its end is logged, but not published', async () => {
   await start()
   await ask(REQUEST, { to: 1, goesOn: true })
   await expect.poll(() => log.some((line) => line.includes('"fault"'))).toBe(true)
   expect(seen()).toHaveLength(2)
 })
 
-test('a router of other topics gets the requests of its own subscription, and answers on its own topic', async () => {
+test('a router for other topics receives the requests of its own subscription, and answers on its own topic', async () => {
   await start()
   await ask('plant/line1/features', { to: 1 })
   expect(client.received.map(({ topic }) => topic)).toEqual(['plant/line1/scores', 'plant/line1/scores'])

@@ -1,7 +1,7 @@
-// No untrusted input breaks a target: the corpus of each target, then new inputs for FUZZ_SECONDS each.
-//
-// FUZZ_SECONDS: seconds on the clock for each target, two targets at a time (default 60; 0 leaves only the corpus).
-// FUZZ_SEED: the seed of a run to repeat; each run prints its seed.
+// Tests that no untrusted input breaks a target: first with the target's corpus, then with new inputs.
+// FUZZ_SECONDS: wall-clock seconds of new inputs for each target, two targets at a time (default 60; 0 runs only the
+// corpus).
+// FUZZ_SEED: the seed of the run to repeat; each run prints its seed.
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -50,7 +50,7 @@ async function findPlanted(planted: string, run: () => void): Promise<[Finding, 
 
 describe('the fuzzer', () => {
   test(
-    'detects a broken promise, an exception, a hang and a changed prototype, each in a few bytes',
+    'detects a broken promise, an exception, a hang and a changed prototype, each with an input of a few bytes',
     { timeout: 300_000 },
     async () => {
       const [wrong, input] = await findPlanted('7e', () => claim(false, 'a promise'))
@@ -59,7 +59,7 @@ describe('the fuzzer', () => {
       const [exception] = await findPlanted('null', () => JSON.parse('{'))
       expect(exception).toMatchObject({ kind: 'exception', text: expect.stringContaining('SyntaxError') })
       const [hang] = await findPlanted('((', () => {
-        // CPU time: on a busy machine, elapsed time says little.
+        // Measures CPU time, because elapsed time means little on a busy machine.
         const before = process.cpuUsage()
         while (process.cpuUsage(before).user < 130_000);
       })
@@ -85,7 +85,7 @@ describe('the fuzzer', () => {
   })
 })
 
-// The long part. It prints its lines as they come, to show progress.
+// This test takes long, so it prints its lines immediately, to show progress.
 test(
   `${SECONDS} s of new inputs for each target find nothing`,
   { timeout: Math.ceil(TARGETS.length / JOBS) * (SECONDS + 45) * 1000 + 60_000 },

@@ -39,7 +39,7 @@ describe('the Dockerfile', () => {
     expect(dockerfileMistakes(DOCKERFILE.replace(pattern, changed)).join('\n')).toContain(what)
   })
 
-  test('has the user and the port of the manifests', () => {
+  test('has the same user and port as the manifests', () => {
     const manifest = readFileSync(join(ROOT, 'resources/inferwire/sts-inferwire.yaml'), 'utf8')
     expect(DOCKERFILE).toMatch(/^USER 65532:65532$/m)
     expect(manifest).toMatch(/runAsUser: 65532\n\s+runAsGroup: 65532/)
@@ -58,7 +58,7 @@ describe('the image that its steps build', () => {
     const folder = tempFolder('image')
     const programs = join(folder, 'bin')
     mkdirSync(programs)
-    // In a folder that all users can read, unlike possibly the cache folder.
+    // All users can read this folder, unlike perhaps the cache folder.
     node = join(programs, 'node')
     cpSync(await nodeProgram(version), node)
     chmodSync(node, 0o755)
@@ -87,7 +87,7 @@ describe('the image that its steps build', () => {
     ])
   })
 
-  test('has third-party packages in the versions of the lock file, and lists all in its SBOM', () => {
+  test('contains third-party packages in the versions of the lock file, and lists all of them in its SBOM', () => {
     const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { version?: string; resolved?: string }>
     }

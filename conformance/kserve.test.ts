@@ -1,4 +1,4 @@
-// KServe's Python server behind the connector: the replies over MQTT are the HTTP responses, byte for byte.
+// Tests KServe's Python server behind the connector: the replies over MQTT equal the HTTP responses, byte for byte.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startKserveServer } from './fixtures/kserve-server.ts'
@@ -95,7 +95,7 @@ test('binary tensors are returned as binary', async () => {
   expect(reply.payload.subarray(length)).toEqual(tensor)
 })
 
-test('the cards contain the metadata that KServe has', () => {
+test('the cards contain the metadata from KServe', () => {
   const card = client.received.find(({ topic }) => topic === 'infer/models/iris')!.json()
   expect(card).toMatchObject({
     protocol_versions: ['v2', 'v1'],

@@ -1,4 +1,4 @@
-// A long call next to many short ones, on a real Mosquitto: reused Packet Identifiers, safekeeping, lanes.
+// Tests a long call during many short calls, on a real Mosquitto: reused Packet Identifiers, safekeeping, lanes.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectAsync, type MqttClient } from 'mqtt'
@@ -71,7 +71,7 @@ async function askMany(model: string, count: number): Promise<void> {
   await load.endAsync()
 }
 
-test('a request overtaken by 70,000 others is executed again after a kill -9: its identifier was released in time', async () => {
+test('a request overtaken by 70,000 others is executed again after a kill -9, because its identifier was released in time', async () => {
   const state = tempFolder('state')
   const config = join(state, 'inferwire.yaml')
   const held = { url: upstream.url, protocolVersion: 'v1', timeoutMs: 600_000, lane: false }
@@ -142,7 +142,7 @@ test('a lane answers each request of its model once, although two sessions recei
   await laneReady(running)
   await askOnce('lane-once', 0, 50)
   await askOnce('other', 0, 50)
-  // Also without an id by which two copies could be recognized.
+  // This request has no id by which its two copies could be recognized.
   await client.publish('infer/request/plc/lane-once/predict', '{"instances":["nameless"]}')
   await expect.poll(() => repliesOn('infer/reply/plc/lane-once/predict').length).toBe(51)
   expect(callsOf('lane-once').filter((call) => call.includes('nameless'))).toHaveLength(1)
@@ -160,7 +160,7 @@ test('requests that waited for a connector are delivered to both sessions, and a
   await asked
 })
 
-test('a lane that loses its connection keeps its requests, and answers none twice', async () => {
+test('a lane that loses its connection keeps its requests, and answers none of them twice', async () => {
   const running = await run({ 'held-lane': { lane: true }, other: {} })
   await laneReady(running)
   await client.publish('infer/request/plc/held-lane/predict/1', '{"instances":["a"]}')

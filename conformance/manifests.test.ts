@@ -76,7 +76,7 @@ describe('resources/', () => {
 
   test.each([
     ['mosquitto-secret', { passwords: 'secret' }, []],
-    // In addition to its own routes it keeps the one of the base.
+    // The overlay keeps the route of the base in addition to its own routes.
     [
       'mosquitto-tls',
       { tls: { host: 'mqtt.example.org', secretName: 'mosquitto-tls' } },
@@ -94,7 +94,7 @@ describe('resources/', () => {
     )
   })
 
-  test('of Traefik have the entry point on container and Service', () => {
+  test('for Traefik open the entry point on container and Service', () => {
     const values = read('resources/traefik/helm-values.yaml') as Record<string, unknown>
     expect(at(values, 'ports', 'mqtt')).toEqual({
       port: 5883,
@@ -134,7 +134,7 @@ describe('the objects', () => {
     expect(two!.broker.share).toBe('inferwire')
   })
 
-  test('let the kubelet wait until the drain has ended', () => {
+  test('make the kubelet wait until the drain has ended', () => {
     for (const [, options] of VARIANTS) {
       const objects = manifests(options)
       const pod = at(find(objects, 'StatefulSet')['spec'], 'template', 'spec')
@@ -171,8 +171,8 @@ describe('the objects', () => {
     expect(log).not.toMatch(/error|unknown|invalid/i)
   })
 
-  test('run both lines of Mosquitto: symbolic links are opened, large packets taken, queues saved', () => {
-    // 2.1 is not to be had here: Debian has 2.0, and so this looks at the text.
+  test('make Mosquitto 2.0 and 2.1 open symbolic links, accept large packets and save queues', () => {
+    // Debian has only Mosquitto 2.0, so this test checks the text of the configuration for 2.1.
     const [old, young] = (['2.0', '2.1'] as const).map((version) =>
       mosquittoConf({ version, tls: undefined, expose: 'traefik', memoryMi: 64 }),
     )
@@ -235,7 +235,7 @@ describe('the objects', () => {
   })
 })
 
-test('a repeated observer is in the access rules once', () => {
+test('a repeated observer appears in the access rules only once', () => {
   const [config] = manifests({ broker: { observers: ['ann', 'ann'] } })
   expect(String(at(config!['data'], 'acl.txt')).match(/^user ann$/gm)).toHaveLength(1)
 })
@@ -270,12 +270,12 @@ describe('the policy', () => {
       (each) => (each['PersistentVolumeClaim'].spec.accessModes = ['ReadWriteMany']),
     ],
     ['more than its limit', (each) => limitOf(each['StatefulSet'], '64Mi')],
-    ['is no volume', ({ Deployment }) => Deployment.spec.template.spec.volumes.pop()],
+    ['is not a volume', ({ Deployment }) => Deployment.spec.template.spec.volumes.pop()],
     ['which does not exist', ({ StatefulSet }) => (StatefulSet.spec.template.spec.serviceAccountName = 'x')],
     ['selects 0 workloads', ({ Service }) => (Service.spec.selector = { a: 'b' })],
     ['which no container has', ({ Service }) => (Service.spec.ports[0].targetPort = 'x')],
     ['without TLS', (each) => (each['IngressRouteTCP'].spec.routes[0].match = 'HostSNI(`a.b`)')],
-    ['which is no Service', (each) => (each['IngressRouteTCP'].spec.routes[0].services[0].port = 1884)],
+    ['which is not a Service', (each) => (each['IngressRouteTCP'].spec.routes[0].services[0].port = 1884)],
     ['no container listens', (each) => (each['NetworkPolicy'].spec.ingress[0].ports[0].port = 1)],
     ['a role has a wildcard', ({ Role }) => (Role.rules[0].verbs = ['*'])],
     [
@@ -287,7 +287,7 @@ describe('the policy', () => {
       'selects by the label version',
       ({ StatefulSet }) => (StatefulSet.spec.selector.matchLabels['app.kubernetes.io/version'] = '1'),
     ],
-  ])('reports what %s', (what, edit) => {
+  ])('reports "%s"', (what, edit) => {
     expect(mistakesAfter(edit).join('\n')).toContain(what)
   })
 })
@@ -340,7 +340,7 @@ describe('inferwire manifests', () => {
     expect(policyMistakes(wanted, { secrets: [...GIVEN.secrets, 'ca'] })).toEqual([])
   })
 
-  test('prints one of the two parts', async () => {
+  test('prints only the objects of the broker with --only mosquitto', async () => {
     const { stdout } = await inferwire(['manifests', '--only', 'mosquitto'])
     expect(documents(stdout)).toEqual(manifestParts().broker)
   })
@@ -354,7 +354,7 @@ describe('inferwire manifests', () => {
     expect(parse(await printed(['--only', 'traefik']))).toEqual(read('resources/traefik/helm-values.yaml'))
   })
 
-  test('mentions that Traefik needs another port as well', async () => {
+  test('mentions that Traefik must also listen on a changed port', async () => {
     const argv = ['--only', 'mosquitto', '--existing-secret', '--port', '1883']
     const { code, stderr } = await inferwire(['manifests', ...argv])
     expect({ code, stderr }).toEqual({
@@ -441,7 +441,7 @@ describe('inferwire manifests', () => {
     [['--config', '/nowhere.yaml'], 78, '/nowhere.yaml'],
     [['--model', 'iris'], 78, 'expected NAME=URL'],
     [['--model', 'iris=foo'], 78, 'command line: models.iris.url: "foo"'],
-  ])('%j ends with %i and a remedy', async (flags, code, what) => {
+  ])('%j exits with %i and prints a remedy', async (flags, code, what) => {
     const ended = await inferwire(['manifests', ...flags])
     expect(ended).toMatchObject({ code, stdout: '' })
     expect(ended.stderr).toContain(what)

@@ -24,7 +24,7 @@ describe('a quick row meets the counts of its criterion', () => {
   })
 })
 
-test('every row has a unique name, a criterion, and a reason when it cannot run', () => {
+test('every row has a unique name, a criterion, and a reason if it cannot run', () => {
   const all = [...ROWS, ...NAMED_ROWS]
   expect(new Set(all.map(({ name }) => name)).size).toBe(all.length)
   for (const { what, criterion } of all) expect(what === '' || criterion === '').toBe(false)
@@ -76,7 +76,7 @@ test('results are added row by row, and a repeated row replaces its result', () 
 
 test('the command runs a row and writes its figures; an unknown row is an error that lists the names', async () => {
   const file = join(tempFolder('matrix'), 'figures.json')
-  // As a user runs it, not as a worker of vitest.
+  // Runs the command as a user would, not as a vitest worker.
   const argv = ['-u', 'VITEST', process.execPath, '--import', TYPESCRIPT, CLI]
   const ran = await run('env', [...argv, 'duplicates', '--quick', '--json', file])
   expect(ran.code, ran.stdout + ran.stderr).toBe(0)

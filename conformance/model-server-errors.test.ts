@@ -1,5 +1,5 @@
-// What a client receives when a model server loads, is full or fails: the fake gives the answers of Triton 2.51.0 and
-// MLServer 1.7.1.
+// Tests the replies to clients while a model server is loading, full or failing. The fake gives the answers of Triton
+// 2.51.0 and MLServer 1.7.1.
 import { gzipSync } from 'node:zlib'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -78,7 +78,7 @@ describe('a model that is still loading', () => {
     ['Triton', error(404, "Request for unknown model: 'late' has no available versions")],
     ['Triton', error(400, 'Model version not ready')],
     ['MLServer', error(400, 'Model late is not ready yet.')],
-  ])('%s, %o: the same request is answered when the model has loaded', async (name, loading) => {
+  ])('answers the same request after the model has loaded: %s, %o', async (name, loading) => {
     const correlationData = Buffer.from(`${name} ${loading.body}`)
     said = loading
     const early = await repeat(correlationData)
@@ -93,14 +93,14 @@ describe('a model that is still loading', () => {
     expect([late.user['status'], late.payload.toString()]).toEqual(['200', ANSWER])
   })
 
-  test('any other 404 of the server is not remembered', async () => {
+  test('any other 404 from the server is not remembered', async () => {
     said = error(404, 'Not Found')
     expect((await repeat(Buffer.from('404'))).user).toMatchObject({ code: 'upstream_error', status: '404' })
     said = good
     expect((await repeat(Buffer.from('404'))).user['status']).toBe('200')
   })
 
-  test('with repeatable: false is called again, because it has not run', async () => {
+  test('with repeatable: false is called again, because the request has not run', async () => {
     said = error(400, 'Model once is not ready yet.')
     expect((await repeat(Buffer.from('o'), 'once')).user['code']).toBe('model_not_ready')
     said = good
@@ -108,14 +108,14 @@ describe('a model that is still loading', () => {
     expect(calls()).toBe(2)
   })
 
-  test("MLServer's ready, an empty 400, is model_not_ready", async () => {
+  test("results in model_not_ready if MLServer's readiness answer is an empty 400", async () => {
     said = { status: 400, type: 'text/plain', body: '' }
     const reply = await client.ask('infer/request/cam/late/ready', '')
     expect(reply.user).toMatchObject({ code: 'model_not_ready', status: '503' })
   })
 })
 
-test('an overloaded Triton is called once per request, and the client gets retry_after_ms', async () => {
+test('an overloaded Triton is called once per request, and the client receives retry_after_ms', async () => {
   said = error(503, '[request id: <id_unknown>] Exceeds maximum queue size')
   const replies = await Promise.all(Array.from({ length: 40 }, () => ask('busy')))
   expect(calls()).toBe(40)
@@ -125,13 +125,13 @@ test('an overloaded Triton is called once per request, and the client gets retry
   }
 })
 
-test('a request that expired in the queue of Triton is not repeated', async () => {
+test('a request that expired in the Triton queue is not repeated', async () => {
   said = error(503, 'Request timeout expired')
   expect((await ask('busy')).user).toMatchObject({ code: 'deadline_exceeded', status: '504' })
   expect(calls()).toBe(1)
 })
 
-test('a result with members like those of an error is treated as a result', async () => {
+test('a result with the same members as an error is treated as a result', async () => {
   for (const body of [
     '{"message":"Part 17 is fine.","score":0.93}',
     '{"error":"bearing worn","confidence":0.8}',
@@ -146,7 +146,7 @@ describe('the text of an error', () => {
   const TRACEBACK =
     'Traceback (most recent call last):\n  File "/opt/lib/mlserver/model.py", line 49, in predict\n    x\nValueError: X has 2 features.\n'
 
-  test('has no traceback and no path for the client; the log has the address and the start of the text', async () => {
+  test('contains no traceback and no path for the client; the log contains the address and the start of the text', async () => {
     said = { status: 500, type: 'text/plain', body: TRACEBACK }
     const reply = await ask('raises')
     expect(reply.user).toMatchObject({ code: 'upstream_error', status: '500' })
@@ -155,7 +155,7 @@ describe('the text of an error', () => {
     expect(line).toMatch(/POST http:[^"]*\/v2\/models\/raises\/infer: 500 .*model\.py/)
   })
 
-  test('is complete with errorText: whole', async () => {
+  test('is forwarded completely with errorText: whole', async () => {
     said = { status: 500, type: 'text/plain', body: TRACEBACK }
     expect((await ask('open')).payload.toString()).toBe(TRACEBACK)
   })

@@ -1,4 +1,4 @@
-// A restarted broker redelivers the requests in flight: each request still gets one reply.
+// A restarted broker redelivers the requests in flight: each request still receives one reply.
 import { expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
@@ -6,7 +6,7 @@ import { TestClient } from './fixtures/mqtt-client.ts'
 import { Gate, predictBody } from './rig/answers.ts'
 import { FakeModelServer } from './rig/model-server.ts'
 
-test('100 requests in flight get one reply each when the broker restarts', async () => {
+test('100 requests in flight receive one reply each when the broker restarts', async () => {
   const broker = await startMosquitto()
   const gate = new Gate()
   const upstream = await FakeModelServer.start({ answer: gate.hold(predictBody, 'held') })

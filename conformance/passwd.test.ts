@@ -1,4 +1,4 @@
-// Tests `inferwire passwd` with the real Mosquitto and mosquitto_passwd: each reads and changes files of the other.
+// Tests `inferwire passwd` with the real Mosquitto and mosquitto_passwd: each tool reads and changes the other's files.
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readAccess, startBroker, startStack } from '@inferwire/dev'
@@ -69,7 +69,7 @@ describe('users made by inferwire passwd', () => {
     expect(await dollars.publish('infer/request/dollars/iris', '{}')).toBe(0)
     expect(await dollars.publish('infer/request/plain/iris', '{}')).toBe(NOT_AUTHORIZED)
     expect((await connector.wait(() => true)).topic).toBe('infer/request/dollars/iris')
-    // The subscriptions of MQTT Explorer.
+    // These are the subscriptions of MQTT Explorer.
     const explorer = await TestClient.connect(broker.url, { username: 'plain', password: 'secret' })
     await explorer.subscribe('#')
     await explorer.subscribe('$SYS/#')
@@ -123,7 +123,7 @@ describe('users made by mosquitto_passwd', () => {
     },
   )
 
-  test('share a file with users made by inferwire passwd, and either tool changes all of them', async () => {
+  test('share a file with users made by inferwire passwd, and either tool can change all of them', async () => {
     const file = join(folder, 'shared')
     writeFileSync(file, 'ann:a\nbob:b\n', { mode: 0o600 })
     expect(await passwd(['-U', file])).toMatchObject({ code: 0, stderr: `${file}: hashed 2 passwords\n` })
@@ -189,7 +189,7 @@ describe('lint', () => {
     await broker.stop()
   })
 
-  test('reports the unused one of two lines for a user', async () => {
+  test('reports which of two lines for a user is unused', async () => {
     const text =
       readFileSync(await fileOf([['ann', 'one']]), 'utf8') +
       readFileSync(await fileOf([['ann', 'two']]), 'utf8')
@@ -267,7 +267,7 @@ describe('a manifest', () => {
     })
   })
 
-  test('of many users comes with a hint to use kubectl apply --server-side', async () => {
+  test('with many users is printed with a hint to use kubectl apply --server-side', async () => {
     const [line] = readFileSync(await fileOf([['ann', 'a']]), 'utf8').split('\n') as [string]
     const file = join(folder, 'many')
     writeFileSync(

@@ -1,4 +1,4 @@
-// Several connectors under one root, and a connector after its restart, on a real Mosquitto.
+// Tests several connectors under one root, and a connector after its restart, on a real Mosquitto.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Secret, type ConfigInput } from '@inferwire/connector'
 import type { ConnectorStatus } from '@inferwire/protocol'
@@ -60,12 +60,13 @@ async function stop(running: TestConnector): Promise<void> {
 const events = ({ log }: TestConnector): string[] =>
   log.map((line) => (JSON.parse(line) as { event: string }).event)
 
-/** The outcomes of all replies to one request, after enough time for a second reply to arrive. */
+/** Returns the outcomes of all replies to one request, after enough time for a second reply to arrive. */
 async function repliesTo(model: string, id: string): Promise<(string | undefined)[]> {
   const topic = `${root}/reply/plc/${model}/predict/${id}`
   await client.publish(`${root}/request/plc/${model}/predict/${id}`, BODY)
   await client.wait((message) => message.topic === topic, `reply on ${topic}`)
-  // Requests are handled in order of arrival: after its answers, both connectors have handled the earlier ones too.
+  // Requests are handled in order of arrival. When this request is answered, both connectors have handled the one
+  // above.
   const last = `${root}/reply/plc/unknown-model/predict/${id}`
   await client.publish(`${root}/request/plc/unknown-model/predict/${id}`, BODY)
   await client.wait((message) => message.topic === last, `reply on ${last}`)
@@ -119,7 +120,7 @@ test('a model whose connector is offline is not ready, and the connector answers
   expect(after.user['status']).toBe('200')
 })
 
-test('requests that waited for a connector are not answered model_not_found when it starts', async () => {
+test('requests that waited for a connector are not answered with model_not_found when it starts', async () => {
   const a = await run('a', ['iris'])
   const b = await run('b', ['rose'])
   await stop(a)
@@ -145,7 +146,7 @@ test('a connector that restarts without a model clears its earlier card', async 
   expect(await retained(`${root}/models/rose`)).toContain('"name":"rose"')
 })
 
-test('a card that a peer also publishes stays', async () => {
+test('a card that a peer also publishes is kept', async () => {
   await stop(await run('a', ['iris', 'rose']))
   await run('b', ['iris'])
   const a = await run('a', ['rose'])
@@ -154,7 +155,7 @@ test('a card that a peer also publishes stays', async () => {
   expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')
 })
 
-test('a birth is newer than the last one even when the clock was set back', async () => {
+test('a birth has a newer timestamp than the last one even if the clock was set back', async () => {
   const future = Date.now() + 1_000_000_000
   const earlier = { contract: 1, connector: 'a', state: 'offline', timestamp: future, models: [] }
   await client.publish(`${root}/status/a`, JSON.stringify(earlier), {}, true)
@@ -196,7 +197,7 @@ test.each(['3.1.1', 5] as const)(
   20_000,
 )
 
-/** A connector behind a proxy that refuses connections until `back` is called. */
+/** Starts a connector behind a proxy that refuses connections until `back` is called. */
 async function runAway(name: string, models: readonly string[]) {
   const proxy = await Proxy.start(broker.port)
   closing.push(() => proxy.close())
@@ -226,7 +227,7 @@ test('a peer whose status was deleted while the connector was offline is removed
   expect(reply.user['code']).toBe('model_not_found')
 })
 
-test('a peer that appeared while the connector was offline answers alone, also requests that waited for both', async () => {
+test('a peer that appeared while the connector was offline is the only one to answer, even requests that waited for both', async () => {
   const { running: a, leave, back } = await runAway('a', ['iris'])
   await leave()
   await run('b', ['rose'])
@@ -239,7 +240,7 @@ test('a peer that appeared while the connector was offline answers alone, also r
   expect(client.received.filter((message) => message.topic === topic)).toHaveLength(1)
 })
 
-test('a connector that may not read the statuses logs once what to grant', async () => {
+test('a connector that may not read the statuses logs once which access to grant', async () => {
   const strict = await startMosquitto({
     users: { edge: 'edge' },
     acl: ['user edge', 'topic readwrite +/request/#', 'topic write #', ''].join('\n'),

@@ -1,4 +1,4 @@
-// The prose of the repository is plain technical English, by the list of phrases in architecture/plain-words.ts.
+// Checks that the prose of the repository contains no phrase from the list in architecture/plain-words.ts.
 import { describe, expect, test } from 'vitest'
 import { CELL_COLUMNS_MAX, findLongLines, LINE_COLUMNS_MAX } from './architecture/markdown-lines.ts'
 import { findDialect } from './architecture/plain-words.ts'
@@ -7,16 +7,16 @@ import { proseFiles } from './architecture/prose-files.ts'
 describe('the repository', () => {
   const files = proseFiles()
 
-  test('has no phrase of the list in its comments, texts, test names and pages', () => {
+  test('contains no listed phrase in its comments, strings, test names and pages', () => {
     expect(files.flatMap(findDialect)).toEqual([])
   })
 
-  test('has no line and no table cell in its pages that is too long to read', () => {
+  test('contains no page with a line or a table cell that is too long to read', () => {
     const pages = files.filter(({ path }) => path.endsWith('.md'))
     expect(pages.flatMap(findLongLines)).toEqual([])
   })
 
-  test('is read: sources, tests, scripts, pages and charts', () => {
+  test('is checked with its sources, tests, scripts, pages and charts', () => {
     for (const path of [
       'packages/protocol/src/topic.ts',
       'packages/protocol/src/topic.test.ts',
@@ -90,7 +90,7 @@ describe('the list of phrases', () => {
     expect(found('a.ts', line)).toEqual([])
   })
 
-  test('names file, line, phrase and remedy, also across a line break', () => {
+  test('reports file, line, phrase and replacement, also across a line break', () => {
     const text = 'const a = 1\n  // It waits until the request comes\n  // again, and\n  // for ever.\n'
     expect(findDialect({ path: 'packages/a/src/a.ts', text })).toEqual([
       'packages/a/src/a.ts:2: "comes again": write "redelivered"',
@@ -98,7 +98,7 @@ describe('the list of phrases', () => {
     ])
   })
 
-  test('is for prose: not for code, code blocks, inline code, comments and links of a page', () => {
+  test('applies to prose, but not to code, code blocks, inline code, comments and links', () => {
     expect(found('a.md', 'It waits for ever.')).toEqual(['for ever'])
     expect(found('a.md', '| a | nobody |')).toEqual(['nobody'])
     const code = '```\nfor ever\n```\n\n`nobody` <!-- nobody --> [a](nobody.md) https://nobody.example/\n'
@@ -123,7 +123,7 @@ describe('the lengths of a page', () => {
     expect(long(`Run \`npm ${line}\`.`)).toEqual([])
   })
 
-  test('catches a table cell that holds an essay, and accepts a list of names', () => {
+  test('catches a table cell with a long text, and accepts a list of names', () => {
     const essay = 'x'.repeat(CELL_COLUMNS_MAX + 1)
     expect(long(`| a | ${essay} |`)).toEqual([
       expect.stringContaining('a.md:1: a table cell of 161 characters'),

@@ -1,4 +1,5 @@
-// A request that kills the process is tried three times, then answered and set aside; all others are answered.
+// Tests a request that kills the process: it is tried three times, then answered and set aside; all others are
+// answered.
 import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -121,7 +122,7 @@ test('a request that kills the process is tried three times, then answered `inte
   })
   expect(connector!.stderr()).toMatch(/"event":"request_set_aside".*"attempts":3/)
 
-  // It is acknowledged: the next process never receives it.
+  // The request is acknowledged, so the next process never receives it.
   await expect.poll(() => connector!.stderr(), { timeout: 20_000 }).toContain('suspicion_ended')
   connector!.signal('SIGTERM')
   expect((await connector!.ended).code).toBe(0)
@@ -130,7 +131,7 @@ test('a request that kills the process is tried three times, then answered `inte
   expect(connector!.stderr()).not.toContain('suspicion_began')
 }, 60_000)
 
-test('two kills from outside with many requests in flight blame no request', async () => {
+test('no request is blamed for two kills from outside with many requests in flight', async () => {
   const config = configFile('killed')
   await start(config)
   const topic = 'infer/request/cam7/slow-500/predict'
@@ -138,7 +139,7 @@ test('two kills from outside with many requests in flight blame no request', asy
     client.ask(topic, `{"instances":[${1_000 + index}]}`, {}, PATIENCE_MS),
   )
   let seen = 0
-  // A third kill in a row could hit a request that was in flight at the second: it would look like poison.
+  // A third kill in a row could hit a request that was in flight at the second, which would then look like poison.
   for (let kill = 0; kill < 2; kill++) {
     await expect.poll(() => upstream.calls('slow-500'), { timeout: 10_000 }).toBeGreaterThan(seen)
     connector!.signal('SIGKILL')
@@ -150,7 +151,7 @@ test('two kills from outside with many requests in flight blame no request', asy
   expect(new Set(codes)).toEqual(new Set(['200']))
 }, 60_000)
 
-test('with a read-only state folder the connector logs a warning and works', async () => {
+test('with a read-only state folder the connector logs a warning and still works', async () => {
   const folder = tempFolder('no-state')
   writeFileSync(join(folder, 'file'), '')
   await start(configFile('nofolder', join(folder, 'file', 'state')))

@@ -1,4 +1,5 @@
-// A client in another language, written from the wire contract alone: examples/python/infer.py with paho-mqtt.
+// Tests a client in another language that was written from the wire contract alone: examples/python/infer.py with
+// paho-mqtt.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -48,20 +49,20 @@ function infer(...args: string[]): Promise<CommandResult> {
   return run(python, [fileURLToPath(new URL('infer.py', EXAMPLE)), ...login, ...args])
 }
 
-test.each(['5', '3.1.1'])('paho-mqtt gets its answer over MQTT %s', async (version) => {
+test.each(['5', '3.1.1'])('paho-mqtt receives its answer over MQTT %s', async (version) => {
   const { code, stdout, stderr } = await infer('--mqtt-version', version, 'iris', 'predict', BODY)
   expect(stderr).toBe(version === '5' ? 'status 200\n' : '')
   expect(JSON.parse(stdout)).toEqual({ predictions: [digest(BODY)] })
   expect(code).toBe(0)
 })
 
-test.each(['5', '3.1.1'])('an error of the model gives exit code 1 over MQTT %s', async (version) => {
+test.each(['5', '3.1.1'])('an error of the model results in exit code 1 over MQTT %s', async (version) => {
   const { code, stdout } = await infer('--mqtt-version', version, 'error500', 'predict', BODY)
   expect(stdout).toContain('ValueError : boom')
   expect(code).toBe(1)
 })
 
-test('no answer in time gives exit code 124', async () => {
+test('a missing answer results in exit code 124', async () => {
   const { code } = await infer('--mqtt-version', '3.1.1', '--timeout', '1', 'hang', 'predict', BODY)
   expect(code).toBe(124)
 })

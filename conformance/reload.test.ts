@@ -1,4 +1,5 @@
-// A reload removes nothing that still serves, and cards and statuses stay correct, whatever happens meanwhile.
+// Tests that a reload removes nothing that is still in use, and that cards and statuses stay correct whatever happens
+// meanwhile.
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
@@ -103,7 +104,7 @@ async function startDiscreetServer(
   }
 }
 
-// Resolves with the code of the problem, or the status of the answer.
+// Resolves with the problem's code, or with the answer's status.
 async function askIris(): Promise<unknown> {
   const { user } = await client.ask('infer/request/me/iris/predict', BODY)
   return user['code'] ?? user['status']
@@ -123,7 +124,7 @@ test('queued requests are answered by the model that a reload replaces', async (
   expect((await client.ask('infer/request/me/slow-200/predict', BODY)).user['status']).toBe('200')
 })
 
-test('a changed model serves as before until its server has been reached; then old versions are removed', async () => {
+test('a changed model serves as before until its server has been reached; then its old versions are removed', async () => {
   const server = await startDiscreetServer()
   const model = { url: server.url, versions: ['1', '2'] }
   const { connector } = await run({ iris: { ...model, description: 'before' } })
@@ -174,7 +175,7 @@ test('a reload with missing files changes nothing', async () => {
   expect(user['status']).toBe('200')
 })
 
-test('the card of a model removed during a broker outage is cleared after it', async () => {
+test('the card of a model removed during a broker outage is cleared after the outage', async () => {
   const { url } = await startDiscreetServer()
   const { connector } = await run({
     kept: { url, protocolVersion: 'v1' },
@@ -208,7 +209,7 @@ test('the status lists models that are added and removed after the birth', async
   await expect
     .poll(() => client.received.findLast(({ topic }) => topic === STATUS)?.json())
     .toEqual({ ...birth, models: [] })
-  // Three lists, three statuses: two models that are exposed together change the status once.
+  // Three model lists result in three statuses: two models that are exposed together change the status once.
   expect(statuses(STATUS)).toHaveLength(3)
 })
 
@@ -274,8 +275,8 @@ test('the Will of a killed connector publishes offline with the timestamp of its
   expect(statuses(topic)).toEqual(['online', 'offline'])
 })
 
-test('requests that waited in the broker are answered by the model, also before its metadata has arrived', async () => {
-  // Answers 300 ms later: a model server that is not on this machine.
+test('requests that waited in the broker are answered by the model, even before its metadata has arrived', async () => {
+  // The model server answers after 300 ms, as if it were on another machine.
   const far = await FakeModelServer.start({ answer: after(300, healthy), describe: after(300, ready) })
   closers.push(() => far.stop())
   const models = { iris: { url: far.url } }

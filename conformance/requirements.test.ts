@@ -54,7 +54,7 @@ function titlesOf(file: string): Titles {
   return titles
 }
 
-// The members of the syntax tree that are read.
+// The members of the syntax tree that this test reads.
 interface Node {
   readonly type: string
   readonly start: number
@@ -94,7 +94,7 @@ describe('the requirements', () => {
     expect(unnamed).toEqual([])
   })
 
-  test.each(Array.from({ length: 10 }, (_, index) => `D${index + 1}`))('have promise %s', (id) => {
+  test.each(Array.from({ length: 10 }, (_, index) => `D${index + 1}`))('include promise %s', (id) => {
     expect(REQUIREMENTS.map((requirement) => requirement.id)).toContain(id)
   })
 })
@@ -171,7 +171,7 @@ describe('the check', () => {
     [{ tests: ['a.test.ts > in a table'] }],
     [{ gap: 'Not built yet.' }],
     [{ gap: 'Not built yet.', partly: ['a.test.ts > is there'] }],
-  ])('takes %j', (requirement) => {
+  ])('accepts %j', (requirement) => {
     expect(check(requirement)).toEqual([])
   })
 

@@ -1,5 +1,6 @@
-// Every MUST of the wire contract, every promise of delivery, every rule of security, and what the installation in
-// Kubernetes must do, each with its proof. Only data: other packages may read it.
+// All requirements, each with its proof: the MUSTs of the wire contract, the promises of delivery, the rules of
+// security, and the requirements for the installation in Kubernetes. Contains only data, so that other packages may
+// read it.
 import { KUBERNETES } from './requirements/cluster.ts'
 import { DELIVERY } from './requirements/delivery.ts'
 import { PROBLEM_CODES } from './requirements/problem-codes.ts'
@@ -11,7 +12,7 @@ export { denialMistakes, denialsOf } from './requirements/denials.ts'
 export { LIMITS } from './requirements/limits.ts'
 export type { Requirement } from './requirements/requirement.ts'
 
-/** In the order of the contract. */
+/** All requirements, in the order of the contract. */
 export const REQUIREMENTS: readonly Requirement[] = [
   ...WIRE_CONTRACT,
   ...PROBLEM_CODES,

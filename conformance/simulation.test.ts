@@ -1,6 +1,6 @@
-// Session and pipeline on a simulated clock, network, broker and model server: many seeds, each with faults, judged by
-// code that knows only the requirements. SIMULATION_SEEDS and SIMULATION_FIRST select other seeds;
-// `npm run simulate -- --seed N` replays one.
+// Tests session and pipeline on a simulated clock, network, broker and model server: many seeds, each with faults,
+// judged by code that uses only the requirements. SIMULATION_SEEDS and SIMULATION_FIRST select other seeds; `npm run
+// simulate -- --seed N` replays one.
 import { beforeAll, describe, expect, test } from 'vitest'
 import { PLANTED_BUGS, type SimulatedBug } from './rig/planted-bugs.ts'
 import { MUST_COME_UP } from './simulation/coverage.ts'
@@ -36,7 +36,7 @@ test('a seed gives the same history every time, to the last byte', async () => {
   for (let seed = 1; seed <= 50; seed++) expect(await historyOf(seed)).toBe(await historyOf(seed))
 })
 
-test('time and random numbers are real again afterwards', async () => {
+test('time and random numbers are real again after a simulation', async () => {
   const before = timeAndChance()
   await runSeeds(1, 1)
   expect(timeAndChance()).toEqual(before)

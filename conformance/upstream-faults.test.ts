@@ -1,4 +1,4 @@
-// A model server that dies under load and returns: errors with a code at once, few retries, and recovery.
+// Tests a model server that dies under load and returns: errors with a code at once, few retries, and recovery.
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig, type ConfigInput } from '@inferwire/connector'
@@ -88,7 +88,7 @@ function codesOf(errors: readonly string[]): Set<string> {
   return new Set(errors.map((error) => /"code":"(\w+)"/.exec(error)?.[1] ?? error))
 }
 
-test('a model server dies under load: errors at once; the circuit opens within a second and closes within two', async () => {
+test('when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two', async () => {
   const world = await start({ iris: {} })
   const startedAtMs = Date.now()
   const load = await startLoad(world, 'iris')
@@ -102,7 +102,7 @@ test('a model server dies under load: errors at once; the circuit opens within a
   expect(opened).toMatchObject({ level: 'warn', model: 'iris', url: world.upstream.url })
   expect(await metric(world, 'inferwire_upstream_circuit_state', 'iris')).toBeGreaterThan(0)
 
-  // Until the probes have reached their longest interval.
+  // Waits until the probes have reached their longest interval.
   const known = load.answered
   await expect.poll(() => load.answered, { timeout: 10_000 }).toBeGreaterThan(known + 400)
   expect(linesOf(world, 'circuit_closed')).toEqual([])
@@ -130,7 +130,7 @@ test('a model server dies under load: errors at once; the circuit opens within a
   expect([linesOf(world, 'circuit_opened').length, linesOf(world, 'circuit_closed').length]).toEqual([1, 1])
 })
 
-test('a server that hangs on all slots: the circuit opens, and other requests are rejected at once', async () => {
+test('a server that hangs on all slots opens the circuit, and other requests are rejected at once', async () => {
   const world = await start({ stops: { timeoutMs: 1_000, limits: { concurrency: 2 } } })
   const client = await TestClient.connect(world.brokerUrl)
   closers.push(() => client.close())
@@ -139,7 +139,7 @@ test('a server that hangs on all slots: the circuit opens, and other requests ar
   expect((await client.ask(topic, '{"instances":["answer"]}')).user['status']).toBe('200')
   const flood = new AbortController()
   const flooding = (async () => {
-    // Two requests at a time get a slot, soon with too little time left for a timeout that indicates a fault.
+    // Two requests at a time get a slot. Soon they have too little time left for their timeout to indicate a fault.
     while (!flood.signal.aborted) {
       void client.ask(topic, BODY)
       await pause(20)
@@ -158,12 +158,12 @@ test('a server that hangs on all slots: the circuit opens, and other requests ar
     await pause(50)
   }
   await expect.poll(() => probes.length + refused.length).toBe(40)
-  // One request at a time hangs for a second as a probe; no other waits behind it until its own deadline.
+  // One request at a time hangs for a second as a probe; no other request waits behind it until its own deadline.
   expect(new Set(probes)).toEqual(new Set(['deadline_exceeded']))
   expect(probes.length).toBeLessThanOrEqual(4)
 })
 
-test('a gateway without a server gets at most 10 % of the requests, and three per second, as retries', async () => {
+test('retries to a gateway without a server are at most 10 % of the requests plus three per second', async () => {
   const startedAtMs = Date.now()
   const world = await start({ nohealthy: { circuit: { failuresMax: 0 } } })
   const load = await startLoad(world, 'nohealthy')
@@ -191,7 +191,7 @@ test('a lost connection is retried once, except with repeatable: false', async (
   closers.push(() => client.close())
   await client.subscribe('infer/reply/cam7/#')
   let count = 0
-  // Sends a unique body, so that its first call fails; resolves with its status and its number of calls.
+  // Sends a request with a unique body, whose first call fails. Resolves with the status and the number of calls.
   const ask = async (model: string): Promise<string> => {
     const before = world.upstream.calls(model)
     count += 1
@@ -222,7 +222,7 @@ test('a client with very short deadlines does not open the circuit for others', 
   expect(await metric(world, 'inferwire_upstream_circuit_opens_total', 'slow-300')).toBe(0)
 })
 
-test('a reload resets the circuit of a changed model, and removes that of a removed model from the metrics', async () => {
+test('a reload resets the circuit of a changed model, and removes the circuit of a removed model from the metrics', async () => {
   const world = await start({ iris: { url: 'http://127.0.0.1:1' } })
   const client = await TestClient.connect(world.brokerUrl)
   closers.push(() => client.close())

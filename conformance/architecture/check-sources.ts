@@ -4,7 +4,7 @@ import { posix } from 'node:path'
 import { findImports, type FoundImport } from './find-imports.ts'
 import type { ImportTable } from './import-table.ts'
 
-/** A source file: its path from the repository's root, with `/`, and its text. */
+/** A source file: its path from the repository's root, separated by `/`, and its text. */
 export interface SourceFile {
   readonly path: string
   readonly text: string
@@ -17,15 +17,16 @@ export interface Checked {
   readonly violations: readonly string[]
 }
 
-/** Most lines of a source file; a longer one probably has two purposes. */
+/** Maximum number of lines of a source file; a longer file probably has two purposes. */
 export const FILE_LINES_MAX = 400
 
-/** A package's second entry file: internals of its rooms, for `conformance/` only. */
+/** A package's second entry file, which exports internals of its rooms for `conformance/` only. */
 const SECOND_DOOR = 'internal.ts'
 
-// These run in browsers too.
+// These packages run in browsers too.
 const WITHOUT_NODE = new Set(['protocol', 'client'])
-// Loads an engine only if it is installed; a computed name hides it from bundlers and package checks.
+// This file loads an engine only if it is installed. A computed module name hides the import from bundlers and package
+// checks.
 const MAY_COMPUTE_IMPORTS = new Set(['packages/model-server/src/engine.ts'])
 const DEV = '@inferwire/dev'
 const MAY_LOAD_DEV = 'packages/cli/src/commands/dev.ts'
@@ -47,9 +48,9 @@ export function checkSources(files: readonly SourceFile[], table: ImportTable): 
 }
 
 /**
- * Returns the unit of a file in the import table: `packages/connector/src/session/dial.ts` -> `connector/session`. Other
- * packages have no rooms, but may have an `internal` unit. `conformance/chaos/tap.ts` -> `conformance/chaos`; the tests
- * next to the folders are `conformance/*.test`.
+ * Returns the unit of a file in the import table: `packages/connector/src/session/dial.ts` -> `connector/session`.
+ * Other packages have no rooms, but may have an `internal` unit. `conformance/chaos/tap.ts` -> `conformance/chaos`; the
+ * tests next to the folders are `conformance/*.test`.
  */
 export function unitOf(path: string): string {
   const [top, name, , ...rest] = path.split('/')
@@ -80,7 +81,7 @@ function importViolations(file: SourceFile, found: FoundImport, table: ImportTab
   const { path } = file
   const { specifier } = found
   if (specifier === undefined) {
-    return MAY_COMPUTE_IMPORTS.has(path) ? [] : [`${path} computes what it imports`]
+    return MAY_COMPUTE_IMPORTS.has(path) ? [] : [`${path} computes the name of an imported module`]
   }
   const fault = (what: string): string[] => [`${path} imports "${specifier}": ${what}`]
   if (isBuiltin(specifier)) {
@@ -125,7 +126,8 @@ function relativeViolations(
   return fault("only the room's index.ts may be imported")
 }
 
-// Of a package, these may be imported: index.ts, internal.ts, a room's index.ts, a file of the connector's src folder.
+// From a package, `conformance/` may import index.ts, internal.ts, a room's index.ts, and the files directly in the
+// connector's src folder.
 function conformanceViolations(
   path: string,
   specifier: string,
@@ -149,7 +151,7 @@ function isConformance(path: string): boolean {
   return path.startsWith('conformance/')
 }
 
-// The index.ts of a package or of a room; a folder inside a room has none.
+// Whether a file is the index.ts of a package or of a room. A folder inside a room has no index.ts.
 function isIndex(path: string): boolean {
   return path.split('/').length <= 5 && posix.basename(path) === 'index.ts'
 }
@@ -174,7 +176,7 @@ function packageOf(path: string): string {
   return path.split('/')[1]!
 }
 
-// Every package, every folder of the connector, every part of `conformance/`.
+// Returns the units that need a row: every package, every folder of the connector, every part of `conformance/`.
 function unitsThatNeedRows(path: string): string[] {
   if (isConformance(path)) return [unitOf(path)]
   const isRoom = packageOf(path) === 'connector' && path.split('/').length > 4

@@ -3,7 +3,7 @@ import { posix } from 'node:path'
 import type { SourceFile } from './check-sources.ts'
 import { findImports } from './find-imports.ts'
 
-/** Returns one text such as `a.ts -> b.ts -> a.ts` for each import that closes a circle. */
+/** Returns a string such as `a.ts -> b.ts -> a.ts` for each import that completes a cycle. */
 export function findCircles(files: readonly SourceFile[]): string[] {
   const imports = new Map(files.map(({ path, text }) => [path, targetsOf(path, text)]))
   const circles: string[] = []

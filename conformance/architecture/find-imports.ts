@@ -3,12 +3,12 @@ import { parseSync } from 'oxc-parser'
 
 /** One import of one file. */
 export interface FoundImport {
-  /** As written; undefined where it is computed at run time. */
+  /** Module name as written; undefined if it is computed at run time. */
   readonly specifier: string | undefined
   readonly isDynamic: boolean
 }
 
-/** @throws Error when the source does not parse. */
+/** Returns all imports of a source. @throws Error if the source does not parse */
 export function findImports(path: string, source: string): FoundImport[] {
   const { program, errors } = parseSync(path, source)
   if (errors.length > 0) throw new Error(`${path} does not parse: ${errors[0]!.message}`)
@@ -17,7 +17,7 @@ export function findImports(path: string, source: string): FoundImport[] {
   return found
 }
 
-// The whole tree, because `import()` and `import('…').Type` may be anywhere.
+// Searches the whole tree, because `import()` and `import('…').Type` may be anywhere.
 function collect(node: unknown, found: FoundImport[]): void {
   if (Array.isArray(node)) {
     for (const child of node) collect(child, found)

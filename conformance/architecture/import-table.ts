@@ -1,12 +1,13 @@
 // Reads the list under "## Allowed imports" of ARCHITECTURE.md: which unit may import which.
 
-/** Names of units (`protocol`, `connector/session`) and the names that each may import. */
+/** Maps unit names (`protocol`, `connector/session`) to the names of the units that each may import. */
 export type ImportTable = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
- * An item is `- names: names` with every name in backticks; words outside backticks are for readers.
- * An item may name several units, and a name may occur in several items: the rights add up.
- * @throws Error when there is no such section, or no item in it.
+ * Reads the table from the text of ARCHITECTURE.md. An item has the form `- names: names`, with every name in
+ * backticks; words outside backticks are for readers. An item may name several units. A unit in several items may
+ * import everything that any of them allows.
+ * @throws Error if there is no such section, or if it has no items
  */
 export function readImportTable(page: string): ImportTable {
   const section = /^## Allowed imports$([\s\S]*?)(?=^## |(?![\s\S]))/m.exec(page)?.[1]

@@ -1,14 +1,14 @@
 // Finds lines and table cells of Markdown pages that are too long to read.
 import type { SourceFile } from './check-sources.ts'
 
-/** As prettier wraps. */
+/** Maximum length of a line, at which prettier wraps. */
 export const LINE_COLUMNS_MAX = 120
-/** A phrase, not a paragraph. */
+/** Maximum length of a table cell in characters: a cell should hold a phrase, not a paragraph. */
 export const CELL_COLUMNS_MAX = 160
 
 /**
- * `path:line: …` for each line and each table cell that is longer. Code blocks are not prose. Inline code, links and
- * comments do not count: prettier cannot break them, and a list of names is no essay.
+ * Returns `path:line: …` for each line and each table cell that is too long. Ignores code blocks. Inline code, links
+ * and comments do not count: prettier cannot break them, and a list of names is easy to read.
  */
 export function findLongLines({ path, text }: SourceFile): string[] {
   const lines = text.replace(/^( *)(```|~~~)[\s\S]*?^ *\2.*$/gm, blank).split('\n')

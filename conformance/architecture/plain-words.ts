@@ -1,4 +1,4 @@
-// Finds phrases that do not belong into plain technical English, with what to write instead.
+// Finds phrases that are not plain technical English, and suggests replacements.
 import type { SourceFile } from './check-sources.ts'
 import { proseOf } from './prose-of.ts'
 
@@ -13,7 +13,7 @@ const PROGRAM = 'broker|connector|server|Mosquitto|Traefik|Kubernetes|kubelet|co
 
 /** Phrases, not single words that may be right elsewhere: a false alarm costs more than a miss. */
 const PHRASES: readonly Phrase[] = [
-  // Persons that are none.
+  // Indefinite persons.
   ['nobody(?:.s)?', 'no client, no requester, or the passive voice'],
   ['somebody(?:.s)?', 'a client, another process, or the passive voice'],
   ['anybody(?:.s)?', 'any client, any user'],
@@ -33,13 +33,13 @@ const PHRASES: readonly Phrase[] = [
   ['g[ai]ven? up on', 'abandoned'],
   ['without (?:saying|a) goodbye', 'did not shut down cleanly'],
   ['said goodbye', 'disconnected'],
-  // Judges and books.
+  // Metaphors from courts.
   ['convict\\w*', 'detected'],
   ['acquit\\w*', 'cleared'],
   ['guilt\\w*', 'the cause, offending'],
   ['innocen\\w*', 'harmless'],
   ['detectives?', 'checker'],
-  // Word by word from another language.
+  // Literal translations.
   ['for ever', 'forever'],
   ['all the same', 'still, anyway'],
   ['(?:under|by|in|with|of|for|on|at|not|is|than) the own', 'its own, only under its own name'],
@@ -61,7 +61,7 @@ const PHRASES: readonly Phrase[] = [
   ['[Ww]hat there is', 'Status, the contents'],
   ['[Ss]ee the file.s first lines?', 'a sentence about this very thing'],
   ['[Tt]he front of the [\\w-]+ room', 'what the room is for'],
-  // Things that speak, think and listen.
+  // Personifications.
   ['(?:is|are|was|were|be|been) told(?! apart)', 'is reported, is logged, receives'],
   [
     `(?:${THING}|${PROGRAM}) (?:says|tells|believes|wants|hears)`,
@@ -71,10 +71,10 @@ const PHRASES: readonly Phrase[] = [
   ['(?:says|tells) (?:so|how|which|whether|why|what|where|when)', 'specifies, reports, shows'],
 ]
 
-/** A sentence whose subject is a free relative clause: the capital letter opens it. */
+/** The start of a sentence whose subject is a free relative clause. */
 const FREE_RELATIVE = '\\bWhat (?:comes?|came|goes|went|stands|stood|belongs|needs)\\b'
 
-/** `path:line: "words found": write "plain words"`, in the order of the lines. */
+/** Returns `path:line: "words found": write "plain words"` for each phrase, in the order of the lines. */
 export function findDialect(file: SourceFile): string[] {
   const prose = proseOf(file)
   const hits = MATCHERS.flatMap(([matcher, write]) =>

@@ -7,11 +7,13 @@ import type { SourceFile } from './check-sources.ts'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 const SKIPPED_FOLDERS = new Set(['node_modules', 'dist', 'corpus', 'planted'])
-/** Generated from sources that are read; and this checker, which lists the words that it forbids. */
+/** Files generated from checked sources, and the checker itself, which lists the forbidden phrases. */
 const SKIPPED = [/^resources\//, /^charts\/inferwire\/templates\//, /\/plain-words[^/]*$/]
 const READ = /\.(?:md|[cm]?[jt]s|c|py|yaml|yml)$|(?:^|\/)Dockerfile$/
 
-/** Files below the given paths, which are relative to the repository's root; by default all. */
+/**
+ * Returns the files below the given paths, which are relative to the repository's root. Returns all files by default.
+ */
 export function proseFiles(paths: readonly string[] = ['']): SourceFile[] {
   return paths
     .flatMap((path) => pathsBelow(path.replace(/^\.\/?|\/$/g, '')))

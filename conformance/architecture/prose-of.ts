@@ -6,8 +6,8 @@ import type { SourceFile } from './check-sources.ts'
 const CUT = '\u0000'
 
 /**
- * The file's text with the same line breaks and the same length, and everything that is not prose cut out.
- * @throws Error when a source does not parse.
+ * Returns the file's text with everything except prose masked. Length and line breaks stay the same.
+ * @throws Error if a source does not parse
  */
 export function proseOf(file: SourceFile): string {
   if (file.path.endsWith('.md')) return markdownProse(file.text)
@@ -32,7 +32,7 @@ interface Span {
   readonly end: number
 }
 
-// String literals and the texts of templates, but not module names.
+// Returns the spans of string literals and of template texts, except module names.
 function textsIn(node: unknown): Span[] {
   if (Array.isArray(node)) return node.flatMap(textsIn)
   if (typeof node !== 'object' || node === null) return []

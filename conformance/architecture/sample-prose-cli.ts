@@ -1,4 +1,5 @@
-// `npm run words:sample -- [SEED]`: prints comments, messages, test names and pages for a review of the English.
+// `npm run words:sample -- [SEED]`: prints a random sample of comments, messages, test names and pages, for a review of
+// the English.
 import { Random } from '../fixtures/random.ts'
 import { proseFiles } from './prose-files.ts'
 import { kindsOf, sample, type Piece } from './sample-prose.ts'

@@ -1,19 +1,19 @@
-// Draws a random sample of what people read, for a review by a reader who did not write it.
+// Draws a random sample of the repository's prose, for a reader who did not write it.
 import { parseSync, Visitor } from 'oxc-parser'
 import { Random } from '../fixtures/random.ts'
 import type { SourceFile } from './check-sources.ts'
 
-/** A piece of prose, with the place where it is. */
+/** A piece of prose, with its location. */
 export interface Piece {
   readonly path: string
   readonly line: number
   readonly text: string
 }
 
-/** The kinds of prose that a source file has. */
+/** The prose of a source file, by kind. */
 export interface ProseKinds {
   readonly comments: readonly Piece[]
-  /** Texts of logs, errors and output: literals that read as a sentence. */
+  /** Texts of logs, errors and output: literals that read like a sentence. */
   readonly messages: readonly Piece[]
   readonly testNames: readonly Piece[]
 }
@@ -21,7 +21,7 @@ export interface ProseKinds {
 const COMMENT_MIN = 25
 const TEST_CALLS = new Set(['test', 'it'])
 
-/** @throws Error when the source does not parse. */
+/** Extracts the prose of a source file. @throws Error if the source does not parse */
 export function kindsOf({ path, text }: SourceFile): ProseKinds {
   const { program, comments, errors } = parseSync(path, text)
   if (errors.length > 0) throw new Error(`${path} does not parse: ${errors[0]!.message}`)
@@ -55,7 +55,7 @@ export function kindsOf({ path, text }: SourceFile): ProseKinds {
   }
 }
 
-/** `count` of them, chosen by the seed; all where there are fewer. */
+/** Returns `count` random items, or all items if there are fewer. */
 export function sample<Item>(items: readonly Item[], count: number, random: Random): Item[] {
   const left = [...items]
   return Array.from(
@@ -64,19 +64,19 @@ export function sample<Item>(items: readonly Item[], count: number, random: Rand
   )
 }
 
-// `test.each(table)('name', ...)`: the callee is itself a call of a member.
+// In `test.each(table)('name', ...)` the callee is itself a call, of the member `each`.
 function nameOf(callee: unknown): string | undefined {
   if (typeof callee !== 'object' || callee === null) return undefined
   const { name, callee: called, object } = callee as { name?: string; callee?: unknown; object?: unknown }
   return name ?? nameOf(called ?? object)
 }
 
-// Not a citation of a test.
+// Whether a text reads like a sentence. A citation of a test does not count.
 function isSentence(text: string): boolean {
   return /[A-Za-z]{2,} \S+ [a-z]/.test(text) && !text.includes(' > ') && text.split(' ').length >= 4
 }
 
-// Line comments that follow one another are one text.
+// Joins consecutive line comments into one text.
 function joined(
   comments: readonly { readonly value: string; readonly start: number; readonly end: number }[],
   text: string,

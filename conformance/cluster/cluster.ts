@@ -23,12 +23,12 @@ export interface Cluster {
   readonly components: Components
   /** Environment in which `kubectl` and `helm` are in the PATH and use this cluster. */
   readonly env: Readonly<Record<string, string>>
-  /** The last output of all pods, for the message of a failed test. */
+  /** Returns the end of the logs of all pods, for the message of a failed test. */
   report(): string
   stop(): Promise<void>
 }
 
-// Last part of each container's log in a report.
+// Number of characters of each container's log in a report.
 const REPORT_CHARACTERS = 1500
 
 /** Starts a cluster. Works only in a worker of own-network-pool.ts. */
@@ -61,7 +61,7 @@ export async function startCluster(): Promise<Cluster> {
     env: {
       KUBECONFIG: plane.kubeconfig,
       PATH: [dirname(components.kubectl), process.env['PATH'], '/usr/sbin'].join(delimiter),
-      // Keeps the configuration of this user out of the tests.
+      // Keeps the user's own configuration out of the tests.
       HELM_CACHE_HOME: join(folder, 'helm'),
       HELM_CONFIG_HOME: join(folder, 'helm'),
       HELM_DATA_HOME: join(folder, 'helm'),
@@ -75,7 +75,7 @@ export async function startCluster(): Promise<Cluster> {
   }
 }
 
-// Resolves the host name in the pages to Traefik, in this mount namespace only.
+// Makes the host name that the documentation uses resolve to Traefik, in this mount namespace only.
 async function nameTraefik(folder: string): Promise<void> {
   const file = join(folder, 'hosts')
   writeFileSync(file, `127.0.0.1 localhost\n${EXTERNAL_ADDRESS} mqtt.example.org\n`)

@@ -1,4 +1,4 @@
-// Finds the programs of the cluster in the cache folder, where scripts/kubernetes-tools.mjs installs them.
+// Finds the cluster's programs in the cache folder, where scripts/kubernetes-tools.mjs installs them.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -12,20 +12,23 @@ import { KubeApi } from './kube-api.ts'
 /** A running control plane. */
 export interface ControlPlane {
   readonly api: KubeApi
-  /** File for kubectl and helm, with full access. */
+  /** Path of the kubeconfig file for kubectl and helm, which grants full access. */
   readonly kubeconfig: string
-  /** Certificate authority of the API server. */
+  /** Certificate of the API server's certificate authority. */
   readonly ca: Buffer
   stop(): Promise<void>
 }
 
 /** Range of the Services' addresses. */
 const SERVICE_RANGE = '10.96.0.0/16'
-/** Address of the Service `kubernetes`, the first of the range. */
+/** Address of the Service `kubernetes`, the first address of the range. */
 const API_SERVICE_ADDRESS = '10.96.0.1'
 const START_TIMEOUT_MS = 60_000
 
-/** Starts a control plane with its data in `folder`. `address` is that of the node, where pods reach the API server. */
+/**
+ * Starts a control plane with its data in `folder`. `address` is the node's address, at which pods reach the API
+ * server.
+ */
 export async function startControlPlane(
   components: Components,
   folder: string,
@@ -95,12 +98,12 @@ function startEtcd({ etcd }: Components, folder: string): () => Promise<void> {
     '--listen-peer-urls=http://127.0.0.1:2380',
     '--initial-advertise-peer-urls=http://127.0.0.1:2380',
     '--initial-cluster=test=http://127.0.0.1:2380',
-    // The data is deleted after the test.
+    // Syncing is unnecessary, because the data is deleted after the test.
     '--unsafe-no-fsync',
   ])
 }
 
-// Listens on all addresses, which only this network namespace can reach.
+// The server listens on all addresses, but only this network namespace can reach them.
 function startApiServer(components: Components, folder: string, address: string): () => Promise<void> {
   const file = (name: string): string => join(folder, name)
   return startLogged(components.kubeApiserver, file('kube-apiserver.log'), [
@@ -121,7 +124,7 @@ function startApiServer(components: Components, folder: string, address: string)
   ])
 }
 
-// Without the node-lifecycle controller, because the node has no heartbeat, and without address allocation for nodes.
+// Disables the node-lifecycle controller, because the node has no heartbeat, and address allocation for nodes.
 function startControllerManager(
   { kubeControllerManager }: Components,
   folder: string,

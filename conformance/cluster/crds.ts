@@ -19,7 +19,7 @@ const TRAEFIK = [
 const KINDS: readonly (readonly [group: string, version: string, kind: string])[] = [
   ...TRAEFIK.map((kind) => ['traefik.io', 'v1alpha1', kind] as const),
   ['serving.kserve.io', 'v1beta1', 'InferenceService'],
-  // The API group of Traefik before 2.10.
+  // The API group of Traefik versions before 2.10.
   ['traefik.containo.us', 'v1alpha1', 'IngressRoute'],
   ['traefik.containo.us', 'v1alpha1', 'IngressRouteTCP'],
   // Configures the Traefik that k3s installs.
@@ -60,7 +60,7 @@ function definitionOf(group: string, version: string, kind: string): KubeObject 
     kind: 'CustomResourceDefinition',
     metadata: {
       name: `${plural}.${group}`,
-      // Required for API groups of the Kubernetes project.
+      // The annotation is required for API groups of the Kubernetes project.
       annotations: { 'api-approved.kubernetes.io': 'unapproved, for tests' },
     },
     spec: {
@@ -111,7 +111,7 @@ function routeSchema(group: string, kind: string): KubeObject {
       port: { 'x-kubernetes-int-or-string': true },
       weight: { type: 'integer' },
       serversTransport: TEXT,
-      // Available since 2.10, the first version with the group traefik.io.
+      // The field was added in 2.10, the first version with the group traefik.io.
       ...(group === 'traefik.io' ? { nativeLB: { type: 'boolean' } } : {}),
       ...(isTcp
         ? { proxyProtocol: fields({ version: { type: 'integer', minimum: 1, maximum: 2 } }) }

@@ -1,10 +1,10 @@
-// A small client of the Kubernetes API: requests and watches.
+// A small Kubernetes API client, for requests and watches.
 import { Agent, request as httpsRequest } from 'node:https'
 import type { IncomingMessage } from 'node:http'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Any object of the API, without static types. */
+/** Any Kubernetes object, without static types. */
 export type KubeObject = any
 
 /** A response with an error status. */
@@ -57,7 +57,7 @@ export class KubeApi {
     return this.call('DELETE', path, gracePeriodSeconds === undefined ? undefined : { gracePeriodSeconds })
   }
 
-  /** Server-side apply: creates or changes the object. */
+  /** Creates or changes the object by server-side apply. */
   apply(path: string, object: KubeObject): Promise<KubeObject> {
     return this.patch(`${path}?fieldManager=cluster-fixture&force=true`, object, 'apply')
   }
@@ -78,8 +78,8 @@ export class KubeApi {
   }
 
   /**
-   * Calls back for every object of a collection, and for every change until the signal. Missed events are reported as
-   * a change or a deletion.
+   * Reports every object of a collection, and then every change until the signal is aborted. Missed events are reported
+   * as a change or a deletion.
    */
   async watch(
     path: string,
@@ -154,7 +154,7 @@ export class KubeApi {
         new URL(path, this.#url),
         {
           method,
-          // A watch occupies its connection.
+          // A watch occupies a connection, so it does not use the shared agent.
           ...(signal === undefined ? { agent: this.#agent } : { signal, agent: false, ca: this.#ca }),
           headers: {
             authorization: `Bearer ${this.#token}`,

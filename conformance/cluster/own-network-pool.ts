@@ -11,7 +11,7 @@ export const ownNetworkPool: PoolRunnerInitializer = {
   createPoolWorker: (options) => new OwnNetworkWorker(options),
 }
 
-// A user other than root gets root in a user namespace, if the system permits it.
+// A user other than root becomes root in a user namespace, if the system permits it.
 const UNSHARE = [...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']), '--net', '--mount']
 
 class OwnNetworkWorker implements PoolWorker {
@@ -31,7 +31,7 @@ class OwnNetworkWorker implements PoolWorker {
       throw new Error(
         `The Kubernetes tests need Linux namespaces, but "unshare ${UNSHARE.join(' ')}" failed: ` +
           `${probe.error?.message ?? probe.stderr.trim()}. Run them as root, or allow user namespaces ` +
-          '(sysctl kernel.unprivileged_userns_clone=1); in a container with --privileged.',
+          '(sysctl kernel.unprivileged_userns_clone=1). In a container, use --privileged.',
       )
     }
     const { distPath, env, execArgv, project } = this.#options

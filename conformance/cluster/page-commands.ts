@@ -22,7 +22,9 @@ const PREDICTION = /^(?:mosquitto_rr|npx inferwire infer)\b/
 const TRIES_MAX = 10
 const PAUSE_MS = 1_000
 
-/** The commands of blocks marked `cluster`, or `cluster, asked: WORDS`, with two words for each password prompt. */
+/**
+ * Returns the commands of blocks marked `cluster`, or `cluster, asked: WORDS`, with two words for each password prompt.
+ */
 export function commandsOf(page: string): PageCommand[] {
   return blocksOf(page)
     .filter(({ mark }) => /^cluster\b/.test(mark))
@@ -37,11 +39,11 @@ export function commandsOf(page: string): PageCommand[] {
     })
 }
 
-/** Executes lines in one folder, with variables that persist between lines. */
+/** Executes lines in one folder. Variables persist between lines. */
 export class PageReader {
   readonly folder = tempFolder('guide')
   readonly #env: Readonly<Record<string, string>>
-  // Each line runs in a new shell, which needs the assignments of earlier lines.
+  // Each line runs in a new shell, which needs the assignments of the earlier lines.
   readonly #assignments: string[] = []
 
   constructor(env: Readonly<Record<string, string>>) {

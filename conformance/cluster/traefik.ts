@@ -5,7 +5,7 @@ const NAMESPACE = 'traefik'
 const LABELS = { 'app.kubernetes.io/name': 'traefik' }
 const VERSION = '3.7.15'
 
-/** Creates Traefik's objects. It then runs like any other pod. */
+/** Creates Traefik's objects. Traefik then runs like any other pod. */
 export async function installTraefik(api: KubeApi): Promise<void> {
   await api.create('/api/v1/namespaces', {
     apiVersion: 'v1',
@@ -15,7 +15,7 @@ export async function installTraefik(api: KubeApi): Promise<void> {
   for (const [path, object] of objects()) await api.create(path, object)
 }
 
-// The rules are those of Traefik's documentation for the provider kubernetesCRD.
+// The RBAC rules are from the documentation of Traefik's provider kubernetesCRD.
 function objects(): [string, KubeObject][] {
   const metadata = { name: 'traefik', namespace: NAMESPACE, labels: LABELS }
   const read = ['get', 'list', 'watch']

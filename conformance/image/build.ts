@@ -1,4 +1,4 @@
-// Executes the steps of a Dockerfile in folders instead of layers: COPY, WORKDIR and RUN, in order.
+// Executes a Dockerfile's COPY, WORKDIR and RUN steps in order, in folders instead of layers.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
@@ -11,7 +11,7 @@ export interface BuildOptions {
   readonly context: string
   /** Contains one folder for each stage. */
   readonly folder: string
-  /** The Node.js of the base image; its `bin` is first in the PATH of RUN. */
+  /** The folder of the base image's Node.js; its `bin` is first in the PATH of RUN steps. */
   readonly programs: string
 }
 

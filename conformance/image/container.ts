@@ -21,7 +21,7 @@ export const isIsolated =
   process.getuid?.() === 0 &&
   spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/opt']).status === 0
 
-// Everything is in /opt, as in the image, where this machine has no files.
+// Everything is in /opt, as in the image. This machine has no files there.
 const ISOLATED = `
 set -e
 image=$1; node=$2; mounted=$3; shift 3
@@ -72,7 +72,7 @@ export function startContainer(options: ContainerOptions, stateFolder: string): 
   })
 }
 
-/** The status of the process in the kernel. */
+/** Returns the status of the process in the kernel. */
 export function processFacts(pid: number): Readonly<Record<string, string>> {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Object.fromEntries(
@@ -80,7 +80,7 @@ export function processFacts(pid: number): Readonly<Record<string, string>> {
   )
 }
 
-/** The mounts that the process can write to, without those of the kernel. */
+/** Returns the mounts that the process can write to, except those of the kernel. */
 export function writableMounts(pid: number): string[] {
   return readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
     .split('\n')

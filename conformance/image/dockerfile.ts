@@ -3,7 +3,7 @@
 /** An instruction, with its continuation lines. */
 export interface Instruction {
   readonly name: string
-  /** The text after the name, in one line. */
+  /** The text after the name, joined into one line. */
   readonly text: string
 }
 
@@ -45,7 +45,7 @@ function instructionsOf(text: string): Instruction[] {
 
 const KNOWN = new Set('FROM RUN COPY WORKDIR ENV LABEL USER EXPOSE STOPSIGNAL ENTRYPOINT CMD'.split(' '))
 
-/** The mistakes, one sentence each. */
+/** Returns the mistakes, one sentence each. */
 export function dockerfileMistakes(text: string): string[] {
   const stages = readStages(text)
   const all = stages.flatMap(({ instructions }) => instructions)
@@ -58,18 +58,18 @@ export function dockerfileMistakes(text: string): string[] {
       `the base ${base} is not pinned to a version`,
     ]),
     [all.some(({ name }) => name === 'ADD'), 'ADD unpacks and downloads; use COPY'],
-    [!/^[1-9]\d*:[1-9]\d*$/.test(user), `runs as "${user}"; runAsNonRoot needs numbers that are not 0`],
+    [!/^[1-9]\d*:[1-9]\d*$/.test(user), `runs as "${user}"; runAsNonRoot needs numbers other than 0`],
     [
       !last.some(({ name, text: rest }) => name === 'ENTRYPOINT' && rest.startsWith('[')),
-      'has no ENTRYPOINT in exec form, so that signals would reach a shell',
+      'has no ENTRYPOINT in exec form, so signals would reach a shell',
     ],
     [
       all.some(({ name, text: rest }) => name === 'RUN' && /\b(?:curl|wget|sudo)\b/.test(rest)),
-      'a RUN downloads past the lock file',
+      'a RUN downloads files that the lock file does not list',
     ],
     [
       all.some(({ name, text: rest }) => name === 'RUN' && /npm (?:i|install)\b/.test(rest)),
-      'a RUN installs past the lock file; use npm ci',
+      'a RUN ignores the lock file; use npm ci',
     ],
     [
       last.some(({ name, text: rest }) => name === 'COPY' && /^\.\/?\s/.test(rest)),

@@ -27,7 +27,7 @@ export async function nodeProgram(version: string): Promise<string> {
   try {
     renameSync(temporary, cached)
   } catch {
-    // Another process has created it meanwhile.
+    // Another process has created it in the meantime.
     rmSync(temporary, { recursive: true, force: true })
   }
   return program

@@ -1,9 +1,9 @@
-// A self-signed certificate, made by openssl.
+// Creates a self-signed certificate with openssl.
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
-/** The paths of a certificate for the names and of its key, as PEM; the certificate is its own CA. */
+/** Creates a key and a certificate for the names, which is its own CA. Returns the paths of both PEM files. */
 export function makeCertificate(names: readonly string[] = ['mqtt']): {
   readonly folder: string
   readonly certFile: string

@@ -1,5 +1,5 @@
-// Finds mistakes in a set of objects that no API server reports: labels, selectors, ports, mounts, security, and two
-// brokers on one volume.
+// Finds mistakes in a set of objects that an API server does not report: labels, selectors, ports, mounts, security,
+// and two brokers on one volume.
 import type { KubernetesObject } from '@inferwire/kubernetes'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -22,7 +22,7 @@ interface Workload {
   readonly containers: readonly Fields[]
 }
 
-/** The mistakes, one sentence each. */
+/** Returns the mistakes, one sentence each. */
 export function policyMistakes(objects: readonly KubernetesObject[], given: Given): string[] {
   const workloads = objects.filter(({ spec }) => isFields(at(spec, 'template'))).map(workloadOf)
   return [
@@ -71,7 +71,7 @@ function labels({ kind, metadata, spec }: KubernetesObject): string[] {
   ]
     .map((name) => `${kind} ${metadata.name} has no label ${name}`)
     .concat(
-      // A selector is immutable, and these change.
+      // A selector is immutable, and these labels change.
       ['version', 'managed-by', 'chart']
         .filter((name) => selector.includes(`/${name}"`))
         .map((name) => `${kind} ${metadata.name} selects by the label ${name}`),
@@ -93,21 +93,21 @@ function workloadOf(object: KubernetesObject): Workload {
   }
 }
 
-// The restricted Pod Security Standard, and a root file system that cannot be written.
+// Checks the restricted Pod Security Standard, and that the root file system is read-only.
 function security({ object, pod, containers }: Workload): string[] {
   const context = at(pod, 'securityContext')
   const wanted: [unknown, string][] = [
     [at(context, 'runAsNonRoot') === true, 'may run as root'],
-    [Number(at(context, 'runAsUser')) > 0, 'has no user of its own'],
+    [Number(at(context, 'runAsUser')) > 0, 'has no user other than root'],
     [at(context, 'seccompProfile', 'type') === 'RuntimeDefault', 'has no seccomp profile'],
     [pod['automountServiceAccountToken'] === false, "mounts the API server's token"],
-    [pod['enableServiceLinks'] === false, 'gets the variables of all Services'],
-    [pod['hostNetwork'] === undefined && pod['hostPID'] === undefined, "is in the host's namespaces"],
+    [pod['enableServiceLinks'] === false, 'has environment variables for all Services'],
+    [pod['hostNetwork'] === undefined && pod['hostPID'] === undefined, "uses the host's namespaces"],
     ...containers.flatMap((container): [unknown, string][] => {
       const own = at(container, 'securityContext')
       return [
         [at(own, 'allowPrivilegeEscalation') === false, 'may gain privileges'],
-        [at(own, 'readOnlyRootFilesystem') === true, 'may write its root file system'],
+        [at(own, 'readOnlyRootFilesystem') === true, 'may write to its root file system'],
         [list(at(own, 'capabilities', 'drop')).includes('ALL' as never), 'keeps capabilities'],
         [at(container, 'resources', 'limits', 'memory') !== undefined, 'has no memory limit'],
         [at(container, 'resources', 'requests', 'memory') !== undefined, 'has no memory request'],
@@ -136,7 +136,7 @@ function mounts({ object, pod, containers }: Workload): string[] {
   return [
     ...mounted
       .filter(({ name }) => !volumes.includes(name))
-      .map(({ name }) => `${nameOf(object)} mounts ${String(name)}, which is no volume`),
+      .map(({ name }) => `${nameOf(object)} mounts ${String(name)}, which is not a volume`),
     ...volumes
       .filter((name) => !mounted.some((mount) => mount['name'] === name))
       .map((name) => `${nameOf(object)} has the volume ${String(name)}, which is not mounted`),
@@ -272,7 +272,7 @@ function routes(object: KubernetesObject, objects: readonly KubernetesObject[]):
     ...targets
       .filter((target) => !isServicePort(target, object, objects))
       .map((target) => {
-        return `${nameOf(object)} targets ${String(target['name'])}:${String(target['port'])}, which is no Service`
+        return `${nameOf(object)} targets ${String(target['name'])}:${String(target['port'])}, which is not a Service`
       }),
   ]
 }
@@ -318,7 +318,7 @@ function isMatch(selector: Labels | undefined, labels: Labels): boolean {
   return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value)
 }
 
-/** The field at a path of nested maps; undefined if absent. */
+/** Returns the field at a path of nested maps; undefined if absent. */
 export function at(value: unknown, ...path: readonly string[]): unknown {
   return path.reduce<unknown>((found, key) => (isFields(found) ? found[key] : undefined), value)
 }

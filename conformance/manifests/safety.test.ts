@@ -1,5 +1,5 @@
-// Checks safety properties of the objects: no plain route next to TLS, no queues beyond the memory limit, no pods that
-// cannot start.
+// Checks safety properties of the objects: no unencrypted route if TLS is used, no queues beyond the memory limit, no
+// pods that cannot start.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -23,7 +23,7 @@ test.each(['v3', 'v2'] as const)('with a certificate, every route of Traefik (%s
   for (const { spec } of routes) expect(at(spec, 'tls', 'secretName')).toBe(TLS.secretName)
 })
 
-test('a pod is evicted from a lost node long before the session of the connector expires', () => {
+test('a pod is evicted from a lost node long before the session of its connector expires', () => {
   const objects = manifests()
   const { broker } = parse(textOf(objects, 'inferwire.yaml')) as { broker: Record<string, unknown> }
   for (const kind of ['Deployment', 'StatefulSet']) {
@@ -105,7 +105,7 @@ describe('rejects', () => {
       'has "/etc/secrets/a", which is already in use',
     ],
     [
-      'a Secret inside of another mount',
+      'a Secret inside another mount',
       { connector: { secretMounts: [{ secretName: 'a', mountPath: '/etc/inferwire/config/a' }] } },
       'overlaps with the mount /etc/inferwire/config',
     ],
@@ -127,15 +127,15 @@ describe('rejects', () => {
     ['admin: { host: 127.0.0.1 }', 'has admin.host'],
     ['broker: { username: a/b }', 'has broker.username'],
     ['root: plant/%u', 'has a root'],
-  ])('the configuration %s in the command', async (text, what) => {
+  ])('the configuration "%s" in the command inferwire manifests', async (text, what) => {
     const { code, stdout, stderr } = await inferwire(['manifests', '--config', configFile(text)])
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
-    expect(stderr).toContain(`connector.config ${what}`)
+    expect(stderr).toContain(`/inferwire.yaml ${what}`)
     expect(stderr).not.toMatch(/^ {4}at /m)
   })
 })
 
-test('for the broker alone, only the names in its access rules matter in the configuration', async () => {
+test('with --only mosquitto, only the configured names that the access rules contain matter', async () => {
   const text = 'root: plant\nbroker: { username: bridge }\nadmin: { host: 127.0.0.1, port: 0 }\n'
   const { code, stdout } = await inferwire(['manifests', '--only', 'mosquitto', '--config', configFile(text)])
   expect(code).toBe(0)

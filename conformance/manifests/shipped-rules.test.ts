@@ -1,4 +1,5 @@
-// The access rules of resources/mosquitto in a real Mosquitto: the read-only user admin, and the isolation of others.
+// Tests the access rules of resources/mosquitto in a real Mosquitto: the read-only user admin, and the isolation of
+// other users.
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startMosquitto, type Mosquitto } from '../fixtures/mosquitto.ts'
@@ -50,7 +51,7 @@ test('another user receives neither the requests and replies of others nor $SYS'
   const bob = await connect('bob')
   await bob.mqtt.subscribeAsync(['#', '$SYS/#', 'infer/reply/alice/#', 'infer/request/#'])
   await publishAsOwners()
-  // Messages of one publisher arrive in order, and this is its last.
+  // Messages of one publisher arrive in order, and this one is the last.
   await bob.wait(({ topic }) => topic === 'infer/status/inferwire-0', 'status')
   const topics = new Set(bob.received.map(({ topic }) => topic))
   expect([...topics].toSorted()).toEqual(['infer/models/iris', 'infer/status/inferwire-0'])

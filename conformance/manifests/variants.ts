@@ -1,4 +1,4 @@
-// Combinations of the options of an installation. Together they use each option at least once.
+// Combinations of installation options. Together they use each option at least once.
 import type { ManifestOptions } from '@inferwire/kubernetes'
 
 /** Secrets that the user creates. */
@@ -15,7 +15,7 @@ const SECRET_MOUNTS = [
   { secretName: 'iris-login', mountPath: '/etc/secrets/iris' },
   { secretName: 'broker-ca', mountPath: '/etc/secrets/broker' },
 ]
-// A configuration with files in them.
+// A configuration with files from these Secrets.
 const SECRET_FILES = {
   broker: {
     url: 'mqtts://mosquitto.mosquitto.svc:8883',
@@ -34,7 +34,7 @@ const SECRET_FILES = {
   },
 }
 
-/** Name and options of each. */
+/** Name and options of each combination. */
 export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
   ['no options', {}],
   ['models', { connector: { config: { models: MODELS, root: 'plant/infer' } } }],

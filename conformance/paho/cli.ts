@@ -7,9 +7,9 @@ import { startBroker } from '@inferwire/dev'
 
 const SUITES = ['client_test5', 'client_test']
 const TEST_TIMEOUT_MS = 60_000
-// Every test sleeps for most of its time.
+// Every test sleeps most of the time, so several run at the same time.
 const TESTS_AT_ONCE = 4
-// Runs one test of a suite as if it were the whole file: both files read the port from the command line.
+// Runs one test of a suite as if it were the whole file. Both suites read the port from the command line.
 const RUN_ONE_TEST = `
 import runpy, sys, unittest
 suite, port, test = sys.argv[1:]
@@ -46,7 +46,8 @@ function testsOf(suite: string): string[] {
   return [...source.matchAll(/^ {4}def (test\w*)\(self/gm)].map(([, name]) => name ?? '')
 }
 
-// Each test gets its own broker, because tests share client identifiers and retained messages. Resolves to the failure.
+// Each test has its own broker, because tests share client identifiers and retained messages. Resolves with the
+// failure.
 async function runTest(suite: string, test: string): Promise<string | undefined> {
   const broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0 })
   const { port } = new URL(broker.url)
@@ -59,7 +60,7 @@ async function runTest(suite: string, test: string): Promise<string | undefined>
         if (error === null) return done(undefined)
         const reason = `${stdout}${stderr}`.match(/^\w*(?:Error|timeout)\b.*$/gm)?.at(-1)
         done(
-          `FAILED: ${error.killed === true ? `not over after ${TEST_TIMEOUT_MS / 1000} s` : (reason ?? '')}`,
+          `FAILED: ${error.killed === true ? `not finished after ${TEST_TIMEOUT_MS / 1000} s` : (reason ?? '')}`,
         )
       },
     ),

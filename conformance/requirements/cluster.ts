@@ -1,4 +1,4 @@
-// Requirements on the installation in Kubernetes.
+// Requirements for the installation in Kubernetes.
 import { met, type Requirement } from './requirement.ts'
 
 const CLUSTER = 'conformance/cluster.test.ts'
@@ -11,25 +11,25 @@ const PASSWD = 'conformance/passwd.test.ts'
 const GUIDE = 'the guide in Kubernetes'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
 
-/** Requirements on the installation in Kubernetes. */
+/** Requirements for the installation in Kubernetes. */
 export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-GUIDE-1',
     GUIDE,
-    'The commands of the page work as printed, up to a prediction through the entry point on 5883, and contain those of the original guide.',
+    'The commands of the page work as printed, up to a prediction through the entry point on 5883, and include the commands of the original guide.',
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > $line`,
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > contains the commands of the original guide`,
     `${MANIFESTS} > resources/ > keep the guide's names`,
-    `${MANIFESTS} > resources/ > of Traefik have the entry point`,
+    `${MANIFESTS} > resources/ > for Traefik open the entry point`,
   ),
   met(
     'K-ACCESS-1',
     GUIDE,
     'Through TCP, TLS and WebSocket a user with the right password gets a prediction; a wrong password, an unknown user and a client without a user are rejected.',
-    `${OUTSIDE} > a user with the right password gets a prediction`,
+    `${OUTSIDE} > a user with the right password receives a prediction`,
     `${OUTSIDE} > %s is rejected`,
-    `${OUTSIDE} > MQTT Explorer shows a user cards and status`,
-    `${OUTSIDE} > MQTT Explorer shows admin the messages of all users`,
+    `${OUTSIDE} > MQTT Explorer shows cards and status to a user`,
+    `${OUTSIDE} > MQTT Explorer shows the messages of all users to admin`,
   ),
   met(
     'K-RESTART-1',
@@ -52,7 +52,7 @@ export const KUBERNETES: readonly Requirement[] = [
     `${PASSWD} > users made by inferwire passwd > log in to Mosquitto with their password only`,
     `${PASSWD} > users made by mosquitto_passwd > are verified by inferwire passwd`,
     `${PASSWD} > lint > reports exactly the users whom Mosquitto ignores`,
-    `${PASSWD} > lint > reports the unused one of two lines for a user`,
+    `${PASSWD} > lint > reports which of two lines for a user is unused`,
     `${PASSWD} > lint > prints file, line and remedy`,
   ),
   met(
@@ -81,7 +81,7 @@ export const KUBERNETES: readonly Requirement[] = [
     GUIDE,
     'Labels are complete, selectors match, ports exist, images are pinned, pods are restricted, and no volume has two brokers.',
     `${MANIFESTS} > the objects > fit together with %s`,
-    `${MANIFESTS} > the policy > reports what %s`,
+    `${MANIFESTS} > the policy > reports "%s"`,
     `${RESTART} > a second broker is not scheduled next to the first`,
   ),
   met(
@@ -91,7 +91,7 @@ export const KUBERNETES: readonly Requirement[] = [
     `${OBJECTS} > the connector's ServiceAccount > reads the InferenceServices of its namespace`,
     `${OBJECTS} > the connector's ServiceAccount > reads nothing else in any namespace`,
     `${OBJECTS} > the connector's ServiceAccount > writes nothing`,
-    `${OBJECTS} > the connector's ServiceAccount > is not mounted into its pods`,
+    `${OBJECTS} > the connector's ServiceAccount > has no token in its pods`,
   ),
   met(
     'K-SPEED-1',

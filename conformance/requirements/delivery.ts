@@ -16,9 +16,9 @@ const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
 const SIMULATION = 'conformance/simulation.test.ts'
-const ON_THE_WIRE = `${DELIVERY_TEST} > on the wire: PUBACKs of requests follow the PUBACKs of their replies, in arrival order, on their own connection`
-const KILL = `${DELIVERY_TEST} > kill -9 with 200 requests in flight: every request is answered after the restart, none crossed`
-const SIGTERM = `${DELIVERY_TEST} > SIGTERM under load loses nothing and exits 0`
+const ON_THE_WIRE = `${DELIVERY_TEST} > PUBACKs of requests follow the PUBACKs of their replies, in arrival order, on their own connection`
+const KILL = `${DELIVERY_TEST} > after a kill -9 with 200 requests in flight and a restart, every request receives its own answer`
+const SIGTERM = `${DELIVERY_TEST} > after SIGTERM under load the connector loses nothing and exits with 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
 
 /** Delivery guarantees for QoS 1 requests. */
@@ -26,7 +26,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D1',
     PROMISE,
-    'A request is acknowledged only after its whole answer was acknowledged (the reply, or every part and the final message of an answer in parts), after it expired, or if it has no reply topic.',
+    'A request is acknowledged only after its whole answer was acknowledged (the reply, or every part and the final message of a multi-part answer), after it expired, or if it has no reply topic.',
     ON_THE_WIRE,
     KILL,
     `${PIPELINE} > is numbered, ends with the response, and settles the request after the last acknowledgement`,
@@ -52,7 +52,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ACK_ORDER} > holds back all PUBACKs before the identifier of a delivery without a keeper is reused`,
     `${SIMULATION} > meet every requirement, and become idle`,
     `${ACK_ORDER} > acknowledges nothing after the connection ended, because identifiers are assigned afresh`,
-    `${LONG_CALL} > a request overtaken by 70,000 others is executed again after a kill -9: its identifier was released in time`,
+    `${LONG_CALL} > a request overtaken by 70,000 others is executed again after a kill -9, because its identifier was released in time`,
     `${LONG_CALL} > a lane answers each request of its model once`,
   ),
   met(
@@ -60,17 +60,17 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     "Every reply carries its own request's Correlation Data and is sent to its own reply topic.",
     KILL,
-    'conformance/contract.test.ts > each of a thousand simultaneous requests gets its own answer exactly once',
+    'conformance/contract.test.ts > each of a thousand simultaneous requests receives its own answer exactly once',
   ),
   met(
     'D5',
     PROMISE,
     'Within one process the model is called at most once per request while the duplicate window contains it; with `repeatable: false`, a repeated request gets `maybe_executed`.',
-    `${ADMISSION} > joins the running call, and later gets the remembered answer`,
-    `${ADMISSION} > is recognized also by the id in its topic`,
-    `${ADMISSION} > with another client, another body or no id is another request, and no client gets another client's answer`,
+    `${ADMISSION} > joins the running call, or receives the remembered answer after the call`,
+    `${ADMISSION} > is also recognized by the id in its topic`,
+    `${ADMISSION} > from another client, with another body or without an id is a separate request, and no client receives another client's answer`,
     `${ADMISSION} > to a model with repeatable: false is answered from memory or with maybe_executed`,
-    `${ADMISSION} > %s with the same id, after the model server stopped, is not answered from memory`,
+    `${ADMISSION} > for %s is not answered from memory after the model server has stopped`,
     `${ADMISSION} > that is redelivered after a lost connection is not executed twice, with and without an id`,
     `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, without exceeding its size`,
   ),
@@ -78,7 +78,7 @@ export const DELIVERY: readonly Requirement[] = [
     'D5-REPLY',
     PROMISE,
     'A request that is redelivered during its execution is answered once, unless its reply was in flight when the connection was lost.',
-    'conformance/one-reply.test.ts > 100 requests in flight get one reply each when the broker restarts',
+    'conformance/one-reply.test.ts > 100 requests in flight receive one reply each when the broker restarts',
     'conformance/one-reply.test.ts > a drain during a broker outage answers each request once, and leaves none to the next process',
     `${PIPELINE} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
     `${PIPELINE} > is answered once if its redelivery arrives while the model runs`,
@@ -105,17 +105,17 @@ export const DELIVERY: readonly Requirement[] = [
     'D7-FAIR',
     'design, Security',
     'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
-    `${ADMISSION} > one client with 100 times the load does not keep the others from their answers`,
-    `${ADMISSION} > a client above its limit of requests in flight gets an error at once`,
-    `${ADMISSION} > a rate limit allows one second of requests at once`,
+    `${ADMISSION} > one client with 100 times the load does not prevent answers to the others`,
+    `${ADMISSION} > a client above its limit of requests in flight receives an error at once`,
+    `${ADMISSION} > a rate limit allows the requests of one second at once`,
     'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
     'D7-RETRY',
     PROMISE,
     'Calls are retried only where safe, within the deadline and a budget. Each upstream has its own circuit breaker.',
-    `${UPSTREAM_FAULTS} > a model server dies under load: errors at once; the circuit opens within a second and closes within two`,
-    `${UPSTREAM_FAULTS} > a gateway without a server gets at most 10 % of the requests, and three per second, as retries`,
+    `${UPSTREAM_FAULTS} > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two`,
+    `${UPSTREAM_FAULTS} > retries to a gateway without a server are at most 10 % of the requests plus three per second`,
     `${UPSTREAM_FAULTS} > a lost connection is retried once, except with repeatable: false`,
     `${UPSTREAM_FAULTS} > a client with very short deadlines does not open the circuit for others`,
     `${ENDPOINT}/retry-budget.test.ts > never allows more retries than 10 % of the requests plus 3 per second`,
@@ -130,7 +130,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
     'conformance/poison.test.ts > a request that kills the process is tried three times, then answered `internal` and set aside',
-    'conformance/poison.test.ts > two kills from outside with many requests in flight blame no request',
+    'conformance/poison.test.ts > no request is blamed for two kills from outside with many requests in flight',
     'packages/connector/src/poison/suspicion.test.ts > finds a request that crashes each process at the third start, and only that request',
     'packages/connector/src/poison/suspicion.test.ts > runs redelivered requests together, up to 64 at a time, and does not suspect new requests',
   ),
@@ -139,17 +139,17 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'On SIGTERM the connector accepts no requests, finishes, answers and acknowledges those in flight, and exits with 0. It loses no request and executes none twice.',
     SIGTERM,
-    'conformance/cli-connect.test.ts > %s answers the requests in flight, then exits with 0',
-    'conformance/cli-connect.test.ts > stops also while the broker is unreachable',
+    'conformance/cli-connect.test.ts > after %s the connector answers the requests in flight, then exits with 0',
+    'conformance/cli-connect.test.ts > the connector also stops while the broker is unreachable',
     'conformance/cluster-restart.test.ts > under load from outside > a rollout restart of %s loses nothing',
   ),
   met(
     'D10',
     PROMISE,
     'With a client that resends, every request ends with a reply or `deadline_exceeded`, even if the broker is killed.',
-    `${CLIENT} > 200 requests during five kills of the broker: each ends with its own answer`,
+    `${CLIENT} > 200 requests each receive their own answer although the broker is killed five times`,
     `${CLIENT} > a request that the broker has acknowledged survives its`,
-    `${CLIENT} > a repeated publish is the same request: the first reply counts, the second is ignored`,
+    `${CLIENT} > a repeated PUBLISH is the same request: the first reply counts, the second is ignored`,
     'conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses no request of the SDK',
   ),
   met(
@@ -163,7 +163,7 @@ export const DELIVERY: readonly Requirement[] = [
     'MQTT 5 §3.2.2.3.6',
     "A packet above the broker's Maximum Packet Size is not sent.",
     `${OUTBOX} > does not send a message above the broker's Maximum Packet Size`,
-    'conformance/broker-faults.test.ts > an answer above the Maximum Packet Size of the broker becomes an error with a code',
+    'conformance/broker-faults.test.ts > an answer that exceeds the Maximum Packet Size of the broker becomes an error with a code',
   ),
   met(
     'S-RESEND-1',
@@ -197,7 +197,7 @@ export const DELIVERY: readonly Requirement[] = [
     'S-SHARED-1',
     'design, Scale and brokers; MQTT 5 §4.8.2',
     'Connectors with the same `broker.share` share the requests by a shared subscription: each is executed by one of them, and a cancel reaches the one that runs it.',
-    `${ADMISSION} > connectors of one group share the requests: each request is executed once, and each connector gets some`,
+    `${ADMISSION} > connectors of one group share the requests: each request is executed once, and each connector receives some`,
     `${ADMISSION} > reaches the replica that runs the request`,
     'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and unsubscribes from the unshared filter of a predecessor',
     'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous one from its session',
@@ -206,7 +206,7 @@ export const DELIVERY: readonly Requirement[] = [
   open(
     'S-PROFILE-1',
     'design, Scale and brokers',
-    'A profile of the broker determines its features, and how replicas share the work.',
+    'The profile of a broker determines its features, and how replicas share the work.',
     'There are no profiles yet; `broker.share` and `broker.ackOrder` are configured instead.',
   ),
 ]

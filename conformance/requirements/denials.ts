@@ -1,11 +1,12 @@
-// Finds statements in pages that Inferwire lacks or does not guarantee something, and the requirement or limit they cite.
+// Finds statements on pages that Inferwire lacks or does not guarantee something, and the requirements or limits that
+// these statements cite.
 import type { Limit } from './limits.ts'
 import type { Requirement } from './requirement.ts'
 
 /** An entry in a list of missing features, or a sentence with its own mark. */
 export interface Denial {
   readonly page: string
-  /** From 1. */
+  /** Line number, counted from 1. */
   readonly line: number
   readonly text: string
   /** The IDs in its mark, `<!-- denies: ID, ID -->`. */
@@ -33,7 +34,7 @@ export function denialsOf(page: string, text: string): Denial[] {
   return denials
 }
 
-// Headings, list items, rows of tables and paragraphs, each as one line, without fenced blocks.
+// Returns the headings, list items, table rows and paragraphs of a page, each as one line, without fenced blocks.
 function paragraphsOf(text: string): { readonly line: number; readonly text: string }[] {
   const paragraphs: { line: number; text: string }[] = []
   let isFenced = false

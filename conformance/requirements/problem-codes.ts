@@ -1,4 +1,4 @@
-// One requirement for each problem code: the client gets it if, and only if, its condition holds.
+// One requirement for each problem code: the client receives the code if, and only if, its condition holds.
 import { met, open, type Requirement } from './requirement.ts'
 
 const BAD_INPUT = 'conformance/bad-input.test.ts'
@@ -66,8 +66,8 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'cancelled',
     'the client cancelled the request.',
-    'conformance/admission.test.ts > stops only the request with its Correlation Data, running or waiting',
-    'conformance/admission.test.ts > is what an abort in the SDK sends',
+    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether running or waiting',
+    'conformance/admission.test.ts > is sent by the SDK when a request is aborted',
     `${CLIENT}/client.test.ts > an abort before or after sending ends the request with cancelled`,
   ),
   code(
@@ -80,7 +80,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'circuit_open',
     'the server failed several times in a row; the reply contains the time until a retry.',
-    'conformance/upstream-faults.test.ts > a model server dies under load: errors at once; the circuit opens within a second and closes within two',
+    'conformance/upstream-faults.test.ts > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two',
     'packages/connector/src/endpoint/with-breaker.test.ts > an open circuit rejects requests at once',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
@@ -95,7 +95,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'response_too_large',
     "the answer is over the model's limit, or the broker's.",
     wrong('endless'),
-    'conformance/broker-faults.test.ts > an answer above the Maximum Packet Size of the broker becomes an error with a code',
+    'conformance/broker-faults.test.ts > an answer that exceeds the Maximum Packet Size of the broker becomes an error with a code',
   ),
   code(
     'unauthorized_upstream',
@@ -118,13 +118,13 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'no_connector',
     "at the client: the broker's PUBACK reports no matching subscribers.",
     `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
-    'conformance/client.test.ts > without a subscriber: no_connector at once, or with waitForConnector the answer of a later connector',
+    'conformance/client.test.ts > without a subscriber a request fails with no_connector at once, or waits for a connector with waitForConnector',
   ),
   code(
     'not_authorized',
     'at the client: the access rules of the broker forbid it.',
     `${CLIENT}/client.test.ts > a request that the access rules forbid`,
-    'conformance/client.test.ts > the broker’s access rules: not_authorized',
+    'conformance/client.test.ts > a wrong login and the topics of another user are rejected with not_authorized',
   ),
   code(
     'broker_unreachable',
@@ -134,7 +134,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'certificate_refused',
     "at the client: the broker's certificate is not trusted, or is for another name.",
-    'conformance/cli-surroundings.test.ts > TLS > the error of the SDK names the option',
-    'conformance/cli-surroundings.test.ts > TLS > a certificate for another name: the error suggests that name',
+    'conformance/cli-surroundings.test.ts > TLS > the SDK error for a self-signed certificate names the option ca',
+    'conformance/cli-surroundings.test.ts > TLS > the error for a certificate with another name suggests that name',
   ),
 ]

@@ -2,17 +2,20 @@
 
 /** A required behaviour of Inferwire. Exactly one of `tests` and `gap` is set. */
 export interface Requirement {
-  /** Stable: other documents and tests cite it. */
+  /** Stable, because other documents and tests cite it. */
   readonly id: string
   /** The document that requires it. */
   readonly source: string
   /** One sentence. Problem codes are in backticks. */
   readonly text: string
-  /** `file > title`, or `file > group > title`; the beginning of a title is enough. Together they prove the whole text. */
+  /**
+   * `file > title`, or `file > group > title`; the beginning of a title is enough. Together the tests prove the whole
+   * text.
+   */
   readonly tests?: readonly string[]
-  /** Why it is not proven yet. */
+  /** Reason why it is not proven yet. */
   readonly gap?: string
-  /** With a gap: the tests that prove a part. */
+  /** If there is a gap: the tests that prove a part of the text. */
   readonly partly?: readonly string[]
 }
 
@@ -21,7 +24,7 @@ export function met(id: string, source: string, text: string, ...tests: string[]
   return { id, source, text, tests }
 }
 
-/** A requirement that is not proven, or only in part. */
+/** A requirement that is not proven, or is proven only in part. */
 export function open(
   id: string,
   source: string,

@@ -1,4 +1,4 @@
-// The wire contract: topics, operations, properties, bodies, streaming, bound topics.
+// Requirements of the wire contract: topics, operations, properties, bodies, streaming, bound topics.
 import { met, open, type Requirement } from './requirement.ts'
 
 const CONTRACT = 'conformance/contract.test.ts'
@@ -15,7 +15,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-1',
     'wire contract, Topics',
     'Without a Response Topic, the reply is published to the request topic with `request` replaced by `reply`.',
-    `${CONTRACT} > without a Response Topic the answer is published to the topic of the request with request replaced by reply`,
+    `${CONTRACT} > without a Response Topic, the reply topic is the request topic with "request" replaced by "reply"`,
     `${TOPIC} > a request topic > is parsed into its levels`,
   ),
   met(
@@ -29,24 +29,24 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-3',
     'wire contract, Topics',
     'The reply topic contains the levels that the client appends after the operation, for correlation in MQTT 3.1.1.',
-    `${CONTRACT} > an MQTT 3.1.1 client correlates by the id in the topic`,
+    `${CONTRACT} > an MQTT 3.1.1 client correlates replies by the id in the topic`,
     `${CLIENT} > matches a reply by its topic on MQTT 3.1.1`,
-    'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > are answered once, by one call of the model',
-    'conformance/python-example.test.ts > paho-mqtt gets its answer over MQTT',
+    'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > are answered exactly once, by one call of the model',
+    'conformance/python-example.test.ts > paho-mqtt receives its answer over MQTT',
   ),
   met(
     'C-ROOT-1',
     'design, The wire contract',
-    'Connectors with different models work under one root: none answers for the model of another, and requests for a model that none exposes are still answered.',
+    'Connectors with different models work under one root: no connector answers for the model of another, and requests for a model that no connector exposes are still answered.',
     `${PEERS} > two connectors with different models under one root do not answer for each other`,
     `${PEERS} > a model that no connector exposes is still answered`,
-    `${PEERS} > requests that waited for a connector are not answered model_not_found when it starts`,
+    `${PEERS} > requests that waited for a connector are not answered with model_not_found when it starts`,
   ),
   met(
     'C-TOPIC-4',
     'wire contract, Topics',
     "A topic without an operation means the model card's default operation.",
-    `${CONTRACT} > operations: infer, metadata, ready, explain, and the default`,
+    `${CONTRACT} > infer, metadata, ready, explain and the default operation are executed`,
   ),
   met(
     'C-TOPIC-5',
@@ -76,9 +76,9 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-8',
     'wire contract, Topics',
     'Each exposed model has a retained card with operations, tensors and a working example. It follows changes on the server, and is cleared when the model is removed.',
-    `${CONTRACT} > cards describe the models, and statuses the connectors`,
+    `${CONTRACT} > cards describe the models, and statuses describe the connectors`,
     `${CONTRACT} > a reload adds, replaces and removes models without losing the session`,
-    `${KSERVE} > the cards contain the metadata that KServe has`,
+    `${KSERVE} > the cards contain the metadata from KServe`,
     'packages/connector/src/presence/model-card.test.ts > a card contains the request topic and the reply topic',
     'packages/connector/src/presence/model-card.test.ts > generates no example for an input of the unsupported type',
     'packages/connector/src/model-registry.test.ts > the card of a model with 70 inputs has neither an example nor a truncated list of inputs',
@@ -89,7 +89,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-9',
     'wire contract, Topics',
     'A running connector has a retained status.',
-    `${CONTRACT} > cards describe the models, and statuses the connectors`,
+    `${CONTRACT} > cards describe the models, and statuses describe the connectors`,
   ),
   met(
     'C-TOPIC-10',
@@ -102,7 +102,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-11',
     'wire contract, Topics',
     'Cards and statuses carry the version of the contract, and unknown members are ignored.',
-    `${CONTRACT} > cards describe the models, and statuses the connectors`,
+    `${CONTRACT} > cards describe the models, and statuses describe the connectors`,
     'packages/protocol/src/read-card.test.ts > a card is read completely; unknown members are kept',
     'packages/protocol/src/read-card.test.ts > a card of a newer contract is read as far as this version supports it',
   ),
@@ -110,10 +110,10 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-12',
     'wire contract, Topics',
     'A publish on `{root}/cancel/…` stops the request with that id or Correlation Data, on every replica.',
-    'conformance/admission.test.ts > stops only the request with its Correlation Data, running or waiting',
-    'conformance/admission.test.ts > stops the request with its id in the topic, but never that of another client',
+    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether running or waiting',
+    'conformance/admission.test.ts > stops the request with the same id in the topic, but never a request of another client',
     'conformance/admission.test.ts > reaches the replica that runs the request',
-    'conformance/admission.test.ts > on %s without a meaning is acknowledged and ignored',
+    'conformance/admission.test.ts > that matches no request is acknowledged and ignored: %s',
     'packages/connector/src/admission/clients.test.ts > cancels only requests that match both, if the message has an id and Correlation Data',
   ),
   met(
@@ -122,7 +122,7 @@ const TOPICS: readonly Requirement[] = [
     'With the access rules, no client can send requests or cancels as another, or have a reply delivered to another.',
     `${BAD_INPUT} > bob can neither send requests as alice nor have answers delivered to her`,
     'conformance/docs.test.ts > the access rules in the guide allow each user only its own topics',
-    'conformance/docs.test.ts > the access rules in the guide are the generated ones: requests, replies, cancels',
+    'conformance/docs.test.ts > the access rules in the guide equal the generated rules for requests, replies and cancels',
     'conformance/cluster.test.ts > from outside, %s > bob neither publishes as alice nor receives her replies',
   ),
 ]
@@ -132,19 +132,19 @@ const OPERATIONS: readonly Requirement[] = [
     'C-OPERATION-1',
     'wire contract, Topics',
     '`predict`, `explain`, `infer`, `metadata` and `ready` do what KServe does over HTTP.',
-    `${CONTRACT} > operations: infer, metadata, ready, explain, and the default`,
+    `${CONTRACT} > infer, metadata, ready, explain and the default operation are executed`,
     `${KSERVE} > the KServe Python server gives the same answers through the connector as directly`,
   ),
   open(
     'C-OPERATION-2',
     'wire contract, Topics',
-    '`chat`, `completions` and `embeddings` speak to OpenAI-compatible servers.',
+    '`chat`, `completions` and `embeddings` call OpenAI-compatible servers.',
     'There is no OpenAI-compatible endpoint yet.',
   ),
   open(
     'C-OPERATION-3',
     'wire contract, Topics',
-    "`generate` speaks Triton's and KServe's generate protocol.",
+    "`generate` uses Triton's and KServe's generate protocol.",
     'There is no generate endpoint yet.',
   ),
   open(
@@ -168,7 +168,7 @@ const PROPERTIES: readonly Requirement[] = [
     'wire contract, MQTT 5 properties; MQTT 5 §3.3.2.3.6',
     'Correlation Data is returned unchanged.',
     `${CONTRACT} > the reply to a Response Topic has the unchanged body and the status`,
-    `${CONTRACT} > each of a thousand simultaneous requests gets its own answer exactly once`,
+    `${CONTRACT} > each of a thousand simultaneous requests receives its own answer exactly once`,
   ),
   met(
     'C-PROPERTY-3',
@@ -255,7 +255,7 @@ const BODIES: readonly Requirement[] = [
     'C-BODY-3',
     'wire contract, Bodies',
     'An error of the model server is passed on with its body and its status.',
-    `${BAD_INPUT} > %s keeps its own body`,
+    `${BAD_INPUT} > the error body of %s is forwarded unchanged`,
   ),
   met(
     'C-BODY-4',

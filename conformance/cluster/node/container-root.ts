@@ -17,7 +17,7 @@ export interface ContainerRoot {
   readonly isReadOnly: boolean
   readonly hostname: string
   readonly resolvConf: string
-  /** Folder of the node for generated files. */
+  /** Folder on the node for generated files. */
   readonly folder: string
   readonly user: number
 }
@@ -33,8 +33,8 @@ const ETC_FROM_THIS_MACHINE = [
 ]
 
 /**
- * Shell commands that build the root file system and make it the root, in the mount namespace in which they run. The
- * mounts end with the namespace.
+ * Returns shell commands that build the root file system and switch to it, in the mount namespace in which they run.
+ * The mounts end with the namespace.
  */
 export function makeRootScript(root: ContainerRoot): string {
   const path = join(root.folder, 'root')
@@ -60,11 +60,11 @@ export function makeRootScript(root: ContainerRoot): string {
     lines.push(`mkdir -p .${quote(file.replace(/\/[^/]*$/, ''))}`, `cp -p ${quote(kept)} .${quote(file)}`)
   }
   for (const folder of root.image.ownFolders ?? []) {
-    // chown fails in a user namespace with a single user, who owns the folder already.
+    // chown fails in a user namespace with a single user, but that user owns the folder already.
     lines.push(`mkdir -p .${folder}`, `chown ${root.user}:${root.user} .${folder} 2>&- || :`)
   }
   for (const { from, to, isReadOnly } of root.mounts) lines.push(...bind(from, to, isReadOnly))
-  // After a chroot, a process could not create a user namespace.
+  // After a chroot, a process could not create a user namespace, so this uses pivot_root.
   lines.push('mkdir -p .old', 'pivot_root . .old', 'umount -l /.old', 'rmdir /.old')
   if (root.isReadOnly) lines.push('mount -o remount,ro,bind /')
   return lines.join('\n')
@@ -95,7 +95,7 @@ function etcFiles({ hostname, resolvConf, user }: ContainerRoot): Record<string,
     '/etc/hosts': `127.0.0.1 localhost\n::1 localhost\n`,
     '/etc/resolv.conf': resolvConf,
     '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
-    // The user of Mosquitto's image has this number.
+    // This is the user id in Mosquitto's image.
     '/etc/passwd': `root:x:0:0:root:/root:/bin/sh\nmosquitto:x:1883:1883::/:/bin/false\nown:x:${user}:${user}::/tmp:/bin/sh\n`,
     '/etc/group': `${group}\nmosquitto2:x:1883:\n`,
   }

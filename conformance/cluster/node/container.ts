@@ -1,4 +1,4 @@
-// Runs a container: a process in the pod's network with a file system of its own, with probes and restarts.
+// Runs a container as a process with its own file system in the pod's network, with probes and restarts.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,17 +12,17 @@ import type { PodNetwork } from './network.ts'
 import { Probe } from './probe.ts'
 import type { PodVolumes } from './volumes.ts'
 
-/** The pod and the node of a container. */
+/** The environment of a container: its pod, and resources of the node. */
 export interface ContainerContext {
   readonly api: KubeApi
   readonly pod: KubeObject
   readonly network: PodNetwork
   readonly volumes: PodVolumes
-  /** Folder of the node for its log and its root. */
+  /** Folder on the node for the container's log and root. */
   readonly folder: string
   readonly traefik: string
   readonly resolvConf: string
-  /** Called after a change of the status. */
+  /** Called after a status change. */
   onChange(): void
 }
 
@@ -31,10 +31,10 @@ type State =
   | { readonly running: { readonly startedAt: string } }
   | { readonly terminated: KubeObject }
 
-// A real kubelet waits 10 s, doubled up to 5 minutes. Shorter values keep tests of crash loops short.
+// A real kubelet waits 10 s, and doubles the wait up to 5 minutes. Shorter values keep tests of crash loops short.
 const BACK_OFF_MS = 500
 const BACK_OFF_MAX_MS = 10_000
-// Set by own-network-pool.ts.
+// The variable is set by own-network-pool.ts.
 const IS_MAPPED = process.env['INFERWIRE_MAPPED_ROOT'] === '1'
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
@@ -120,7 +120,7 @@ export class Container {
     return this.#process?.pid
   }
 
-  /** Memory limit of the current or last run; undefined without a limit, or if this machine permits none. */
+  /** Memory limit of the current or last run; undefined if there is no limit, or if this machine permits none. */
   get memory(): MemoryCage | undefined {
     return this.#cage
   }
@@ -133,7 +133,7 @@ export class Container {
     return this.#isReady
   }
 
-  /** The entry in `status.containerStatuses`. */
+  /** Returns the entry for `status.containerStatuses`. */
   get status(): KubeObject {
     return {
       name: this.#spec.name,
@@ -237,7 +237,7 @@ export class Container {
     return child
   }
 
-  // The control group of the last run is kept until the next one, so that tests can read its memory usage.
+  // The control group of a run is kept until the next run, so that tests can read its memory usage.
   #makeCage(): MemoryCage | undefined {
     this.#cage?.remove()
     const limit = this.#spec.resources?.limits?.memory
@@ -254,7 +254,7 @@ export class Container {
     }
     const group = context.runAsGroup ?? (context.runAsUser === undefined ? this.#user : 0)
     const groups = [context.fsGroup, ...(context.supplementalGroups ?? [])].filter((id) => id !== undefined)
-    // A user other than root has a user namespace with a single user, whose number can be mapped.
+    // Without root, the user namespace has a single user, whose number can be mapped.
     const become = IS_MAPPED
       ? ['/usr/bin/unshare', '--user', `--map-user=${this.#user}`, `--map-group=${group}`]
       : []
@@ -311,7 +311,7 @@ export class Container {
     this.#probes.push(probe)
   }
 
-  // The program gets the grace period, as at the end of a pod.
+  // The program receives SIGTERM and has the grace period to exit, as when a pod is deleted.
   #fail(): void {
     const child = this.#process
     const graceMs = (this.#context.pod.spec.terminationGracePeriodSeconds ?? 30) * 1000
@@ -346,11 +346,11 @@ function mountsOf(
       isReadOnly: mount.readOnly === true,
     }
   })
-  // Outer folders first.
+  // Outer folders are mounted first.
   return mounts.sort((one: Mount, other: Mount) => one.to.length - other.to.length)
 }
 
-// Mounts the control group where programs read their limit.
+// Mounts the control group at the path where programs read their limit.
 function mountOf(cage: MemoryCage | undefined): Mount[] {
   return cage === undefined ? [] : [{ from: cage.folder, to: cage.mountPoint, isReadOnly: true }]
 }

@@ -1,9 +1,9 @@
-// Composes the environment of a container: from its variables, ConfigMaps, Secrets and Services.
+// Composes a container's environment from its variables, ConfigMaps, Secrets and Services.
 import { KubeApiError, type KubeApi, type KubeObject } from '../kube-api.ts'
 import { podField } from './pod-field.ts'
 import { NotThereYet } from './volumes.ts'
 
-/** The environment, as the kubelet composes it. @throws NotThereYet */
+/** Returns the environment that the kubelet would compose. @throws NotThereYet */
 export async function containerEnvironment(
   api: KubeApi,
   pod: KubeObject,
@@ -117,7 +117,7 @@ function resourceField(container: KubeObject, { resource, divisor = '1' }: KubeO
   return String(Math.ceil(quantity(container.resources?.[group]?.[name] ?? '0') / (quantity(divisor) || 1)))
 }
 
-/** The value of a Kubernetes quantity, in bytes or units. */
+/** Returns the value of a Kubernetes quantity, in bytes or units. */
 export function quantity(text: string): number {
   const [, number, unit = ''] = /^([\d.]+)(\w*)$/.exec(text) ?? []
   if (unit === 'm') return Number(number) / 1000

@@ -7,16 +7,16 @@ import { INFERWIRE } from '../../fixtures/inferwire.ts'
 
 /** The contents of an image. */
 export interface Image {
-  /** The entry point; a `command` of the pod replaces it. */
+  /** The entry point, unless the pod has a `command`. */
   readonly entrypoint: readonly string[]
   /** Default arguments. */
   readonly arguments: readonly string[]
   readonly user: number
-  /** Folders of this machine that its programs need, read-only, in addition to `/usr`. */
+  /** Read-only folders of this machine that the image's programs need, in addition to `/usr`. */
   readonly folders: readonly string[]
-  /** Generated files: path and text. */
+  /** Maps paths of generated files to their contents. */
   readonly files?: Readonly<Record<string, string>>
-  /** Folders owned by its user. */
+  /** Folders that the image's user owns. */
   readonly ownFolders?: readonly string[]
 }
 
@@ -39,7 +39,7 @@ export function findImage(reference: string, traefik: string): Image {
   throw new Error(`There is no local program for the image "${reference}".`)
 }
 
-// The entry point of the real image changes owners if it runs as root, and then executes the command.
+// If it runs as root, the real image's entry point changes the owner of files. It then executes the command.
 const MOSQUITTO: Image = {
   entrypoint: [],
   arguments: ['/usr/sbin/mosquitto', '-c', '/mosquitto/config/mosquitto.conf'],

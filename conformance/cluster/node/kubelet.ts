@@ -1,4 +1,4 @@
-// Replaces the kubelet: one node that runs pods as processes of this machine. Its limits are in README.md.
+// Replaces the kubelet: one node that runs pods as processes of this machine. README.md lists its limits.
 import { readFileSync } from 'node:fs'
 import type { MemoryCage } from '../../fixtures/memory-cage.ts'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
@@ -9,11 +9,11 @@ import { Scheduler } from './scheduler.ts'
 
 /** A running node. */
 export interface Kubelet {
-  /** Logs of the matching pods, including removed ones; the last `characters` of each container. */
+  /** Returns the logs of the matching pods, including removed pods: the last `characters` of each container's log. */
   logs(namespace: RegExp, name: RegExp, characters?: number): string
-  /** Process ids of the containers of a running pod. */
+  /** Returns the process ids of a running pod's containers, by container name. */
   pids(namespace: RegExp, name: RegExp): Readonly<Record<string, number | undefined>>
-  /** Memory limits of the containers; undefined if this machine permits none. */
+  /** Returns the memory limits of the containers, by container name; undefined if this machine permits none. */
   memory(namespace: RegExp, name: RegExp): Readonly<Record<string, MemoryCage | undefined>>
   stop(): Promise<void>
 }
@@ -23,7 +23,7 @@ export async function startKubelet(node: NodeContext): Promise<Kubelet> {
   await register(node.api)
   const stopping = new AbortController()
   const pods = new Map<string, Pod>()
-  // Includes removed pods, for their logs.
+  // Also contains removed pods, for their logs.
   const all: Pod[] = []
 
   const scheduler = new Scheduler(node.api)

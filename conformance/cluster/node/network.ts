@@ -8,13 +8,13 @@ import { spawnTied } from '../../fixtures/processes.ts'
 export const NODE_ADDRESS = '10.244.0.1'
 const BRIDGE = 'pods0'
 const PREFIX = '/16'
-// Without a fixed address, a bridge takes the lowest address of its ports. A new pod could then change it, and other
-// pods would still send to the old one.
+// Without a fixed hardware address, a bridge takes the lowest address of its ports. A new pod could then change it, and
+// other pods would still send to the old address.
 const BRIDGE_HARDWARE_ADDRESS = '02:00:0a:f4:00:01'
 
 let nextPod = 2
 
-/** A pod's network namespace, kept by an idle process like a pause container. */
+/** A pod's network namespace, kept open by an idle process, like Kubernetes' pause container. */
 export interface PodNetwork {
   readonly address: string
   /** Path of its network namespace. */
@@ -36,7 +36,7 @@ export async function setUpNodeNetwork(): Promise<void> {
   ])
 }
 
-/** Adds an address to the node, which pods reach through their gateway. */
+/** Adds an address to the node. Pods reach it through their gateway. */
 export async function addNodeAddress(address: string): Promise<void> {
   await ip(['addr', 'replace', `${address}/32`, 'dev', 'lo'])
 }

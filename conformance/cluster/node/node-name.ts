@@ -1,4 +1,4 @@
-// The node of the cluster.
+// Names the only node of the cluster.
 
 /** Name of the node. */
 export const NODE_NAME = 'stand-in'

@@ -3,7 +3,7 @@ import type { KubeObject } from '../kube-api.ts'
 import { NODE_ADDRESS } from './network.ts'
 import { NODE_NAME } from './node-name.ts'
 
-/** The value of a `fieldPath`. */
+/** Returns the value of a `fieldPath`. */
 export function podField(pod: KubeObject, path: string): string {
   const keyed = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path)
   if (keyed !== null) return pod.metadata[keyed[1]!]?.[keyed[2]!] ?? ''

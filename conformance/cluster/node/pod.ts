@@ -1,4 +1,4 @@
-// Runs a pod on the node: network, volumes, init containers, containers, status, termination.
+// Runs a pod on the node: its network, volumes, init containers, containers, status and termination.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -8,7 +8,7 @@ import { Container, type ContainerContext } from './container.ts'
 import { createPodNetwork, NODE_ADDRESS, type PodNetwork } from './network.ts'
 import { NotThereYet, PodVolumes } from './volumes.ts'
 
-/** The environment of all pods of the node. */
+/** Resources of the node that all its pods share. */
 export interface NodeContext {
   readonly api: KubeApi
   readonly folder: string
@@ -52,7 +52,7 @@ export class Pod {
     return this.#pod
   }
 
-  /** Paths of the containers' logs. */
+  /** Paths of the containers' log files. */
   get logFiles(): readonly string[] {
     return [...this.#inits, ...this.#containers].map((container) => container.logFile)
   }
@@ -122,7 +122,7 @@ export class Pod {
     this.#network?.close()
   }
 
-  /** Writes the latest status to the API; successive changes are combined. */
+  /** Writes the latest status to the API. Combines successive changes. */
   report(): void {
     this.#isDirty = true
     this.#sending ??= this.#send().finally(() => (this.#sending = undefined))

@@ -21,7 +21,7 @@ export class Probe {
   #timer: NodeJS.Timeout | undefined
   #isStopped = false
 
-  /** `onResult` is called when a threshold is reached, and after every further equal result. */
+  /** `onResult` is called when a threshold is reached, and after every further result of the same kind. */
   constructor(spec: KubeObject, target: ProbeTarget, onResult: (isGood: boolean) => void) {
     this.#spec = spec
     this.#target = target
@@ -89,7 +89,7 @@ function answers(spec: KubeObject, target: ProbeTarget, timeoutMs: number): Prom
   })
 }
 
-/** The number of a port, given as a number or as a name in the container. */
+/** Returns the number of a port that is given as a number or as a port name of the container. */
 function portOf(port: number | string, container: KubeObject): number {
   if (typeof port === 'number') return port
   const found = (container.ports ?? []).find(({ name }: KubeObject) => name === port)

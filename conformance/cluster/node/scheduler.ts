@@ -12,7 +12,7 @@ export class Scheduler {
     this.#api = api
   }
 
-  /** Binds a pod to the node, at once or when no other pod excludes it any more. */
+  /** Binds a pod to the node as soon as no other pod excludes it. */
   place(pod: KubeObject): void {
     const { uid } = pod.metadata
     if (this.#placed.has(uid)) return
@@ -62,7 +62,7 @@ function pathOf({ metadata }: KubeObject): string {
   return `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`
 }
 
-// The required terms with matchLabels, which apply to the pod's namespace.
+// Returns the required terms with matchLabels, which apply to the pod's namespace.
 function isKeptAway(pod: KubeObject, other: KubeObject): boolean {
   const terms = pod.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []
   const labels = other.metadata.labels ?? {}

@@ -1,4 +1,4 @@
-// Creates volumes as the kubelet does: files behind `..data`, replaced atomically, with their modes and groups.
+// Creates volumes as the kubelet does: files are behind `..data`, are replaced atomically, and have modes and groups.
 import {
   chmodSync,
   chownSync,
@@ -23,11 +23,11 @@ interface VolumeFile {
   readonly mode: number
 }
 
-/** The volumes of a pod, in one folder. */
+/** The volumes of a pod, all in one folder. */
 export class PodVolumes {
   readonly #api: KubeApi
   readonly #folder: string
-  // Tokens are requested once; a real kubelet renews them after 80 % of their lifetime.
+  // Each token is requested once; a real kubelet renews it after 80 % of its lifetime.
   readonly #tokens = new Map<string, string>()
 
   constructor(api: KubeApi, folder: string) {
@@ -35,12 +35,12 @@ export class PodVolumes {
     this.#folder = folder
   }
 
-  /** The folder of a volume. */
+  /** Returns the folder of a volume. */
   path(name: string): string {
     return join(this.#folder, name)
   }
 
-  /** Creates all volumes, or updates those whose source has changed. @throws NotThereYet */
+  /** Creates all volumes, or updates the volumes whose source has changed. @throws NotThereYet */
   async refresh(pod: KubeObject): Promise<void> {
     for (const volume of pod.spec.volumes ?? []) await this.#refreshVolume(pod, volume)
   }
@@ -100,7 +100,7 @@ export class PodVolumes {
       }))
     }
     if (source.serviceAccountToken !== undefined) {
-      // Readable by the pod's user only, if the pod specifies a user or a group.
+      // Only the pod's user can read the token, if the pod specifies a user or a group.
       const isOwned = ownerOf(pod) !== undefined || pod.spec.securityContext?.fsGroup !== undefined
       const content = Buffer.from(await this.#token(pod, source.serviceAccountToken))
       return [{ path: source.serviceAccountToken.path, content, mode: isOwned ? 0o600 : mode }]
@@ -155,7 +155,7 @@ export class PodVolumes {
   }
 }
 
-/** The common user of all containers, who owns token files; undefined if they differ. */
+/** Returns the user of all containers, who owns token files; undefined if the containers have different users. */
 function ownerOf(pod: KubeObject): number | undefined {
   const users = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(
     (container: KubeObject) => container.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser,
@@ -181,7 +181,7 @@ function pick(data: ReadonlyMap<string, Buffer>, source: KubeObject, mode: numbe
   })
 }
 
-// Writable by the group, which new files inherit.
+// The group can write to the folder, and new files inherit the group.
 function makeDirectory(folder: string, group: number | undefined): void {
   mkdirSync(folder, { recursive: true })
   chmodSync(folder, group === undefined ? 0o777 : 0o2777)
@@ -189,7 +189,7 @@ function makeDirectory(folder: string, group: number | undefined): void {
 }
 
 /**
- * Works like the kubelet's AtomicWriter: writes a new folder, redirects the link `..data` to it by one rename, and
+ * Works like the kubelet's AtomicWriter: writes a new folder, redirects the link `..data` to it in one rename, and
  * links the files of the volume through `..data`.
  */
 function writeAtomically(folder: string, files: readonly VolumeFile[], group: number | undefined): void {
@@ -202,7 +202,7 @@ function writeAtomically(folder: string, files: readonly VolumeFile[], group: nu
     const file = join(folder, moment, path)
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, content)
-    // The group gets read access to read-only volumes.
+    // Grants the group read access to read-only volumes.
     chmodSync(file, group === undefined ? mode : mode | 0o440)
     if (group !== undefined) changeOwner(file, undefined, group)
   }
@@ -230,7 +230,7 @@ function isSame(data: string, files: readonly VolumeFile[]): boolean {
   )
 }
 
-/** Changes the owner, which is impossible and not needed in a user namespace with a single user. */
+/** Changes the owner. This is neither possible nor necessary in a user namespace with a single user. */
 function changeOwner(path: string, user: number | undefined, group: number): void {
   try {
     chownSync(path, user ?? process.getuid!(), group)

@@ -11,7 +11,7 @@ const TYPE_A = 1
 const NAME_ERROR = 3
 const SUFFIX = '.svc.cluster.local'
 
-/** Serves queries until the signal. */
+/** Answers queries until the signal is aborted. */
 export async function startDns(api: KubeApi, signal: AbortSignal): Promise<void> {
   const services = new Map<string, KubeObject>()
   const slices = new Map<string, KubeObject>()
@@ -35,7 +35,9 @@ function keepIn(map: Map<string, KubeObject>): (object: KubeObject, isDeleted: b
   }
 }
 
-/** Addresses of `service.namespace.svc.cluster.local` and `pod.service.…`; undefined for an unknown name. */
+/**
+ * Returns the addresses of `service.namespace.svc.cluster.local` and `pod.service.…`; undefined for an unknown name.
+ */
 function resolveName(
   name: string,
   services: readonly KubeObject[],
@@ -64,7 +66,7 @@ function resolveName(
     : endpoints.map(({ addresses }) => addresses[0])
 }
 
-/** A DNS reply (RFC 1035) to a query with one question. */
+/** Returns a DNS reply (RFC 1035) to a query with one question. */
 function answer(query: Buffer, resolve: (name: string) => string[] | undefined): Buffer | undefined {
   if (query.length < 17 || query.readUInt16BE(4) !== 1) return undefined
   const labels: string[] = []
@@ -80,7 +82,7 @@ function answer(query: Buffer, resolve: (name: string) => string[] | undefined):
   const addresses = type === TYPE_A ? (found ?? []) : []
   const header = Buffer.alloc(12)
   query.copy(header, 0, 0, 2)
-  // Response, authoritative, recursion desired and available.
+  // Flags: response, authoritative, recursion desired and recursion available.
   header.writeUInt16BE(0x8580 | (found === undefined ? NAME_ERROR : 0), 2)
   header.writeUInt16BE(1, 4)
   header.writeUInt16BE(addresses.length, 6)

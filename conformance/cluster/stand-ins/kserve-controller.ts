@@ -4,7 +4,7 @@ import type { KubeApi, KubeObject } from '../kube-api.ts'
 
 const GROUP = '/apis/serving.kserve.io/v1beta1'
 
-/** Handles all InferenceServices with a scikit-learn predictor until the signal. */
+/** Handles all InferenceServices with a scikit-learn predictor until the signal is aborted. */
 export async function startKserveController(api: KubeApi, signal: AbortSignal): Promise<void> {
   const services = new Map<string, KubeObject>()
   await api.watch(`${GROUP}/inferenceservices`, signal, (service, isDeleted) => {
@@ -49,7 +49,7 @@ async function reconcile(api: KubeApi, service: KubeObject): Promise<void> {
   })
 }
 
-// The container that KServe's ClusterServingRuntime kserve-sklearnserver creates for a predictor.
+// Returns the container that KServe's ClusterServingRuntime kserve-sklearnserver creates for a predictor.
 function container(model: string): KubeObject {
   return {
     name: 'kserve-container',

@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
 import { addNodeAddress, removeNodeAddress } from '../node/network.ts'
 
-/** Address of Services of type LoadBalancer, in addition to 127.0.0.1; from the range for documentation. */
+/** Address of Services of type LoadBalancer, in addition to 127.0.0.1. It is in a range reserved for documentation. */
 export const EXTERNAL_ADDRESS = '192.0.2.1'
 
 interface Target {
@@ -11,7 +11,7 @@ interface Target {
   readonly port: number
 }
 
-/** Watches Services and EndpointSlices until the signal. */
+/** Watches Services and EndpointSlices until the signal is aborted. */
 export async function startServiceProxy(api: KubeApi, signal: AbortSignal): Promise<void> {
   const proxy = new ServiceProxy(api)
   await addNodeAddress(EXTERNAL_ADDRESS)
@@ -88,7 +88,7 @@ class ServiceProxy {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#forward(socket, targets()),
     )
-    // Another program of the node, such as the API server, may listen there already.
+    // Another program on the node, such as the API server, may already listen there.
     server.on('error', (error) => console.error(`Service address ${address}:${port}: ${error.message}`))
     server.listen(port, address)
     return server

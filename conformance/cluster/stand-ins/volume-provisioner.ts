@@ -1,9 +1,9 @@
-// Replaces a storage class: creates a folder for each claim, which is kept until the cluster ends.
+// Replaces a storage class: creates a folder for each claim, and keeps it until the cluster ends.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KubeApi } from '../kube-api.ts'
 
-/** Creates a volume for every claim until the signal. The controller manager binds them. */
+/** Creates a volume for every claim until the signal is aborted. The controller manager binds the volumes. */
 export async function startVolumeProvisioner(
   api: KubeApi,
   folder: string,

@@ -1,4 +1,4 @@
-// Handles cancel messages, which stop a request in flight. They are idempotent and get no reply.
+// Handles cancel messages, which stop a request in flight. They are idempotent and receive no reply.
 import { Problem, type TopicSpace } from '@inferwire/protocol'
 import type { Clients } from './admission/index.ts'
 import { findOperation, type ModelTable } from './route/index.ts'
@@ -14,7 +14,7 @@ export interface CancelParts {
   readonly log: Log
 }
 
-/** Processes cancel messages. The cancelled request is answered with `cancelled`. */
+/** Processes cancel messages. A cancelled request is answered with `cancelled`. */
 export class Cancels {
   readonly #parts: CancelParts
 
@@ -22,7 +22,7 @@ export class Cancels {
     this.#parts = parts
   }
 
-  /** Not a shared subscription: a cancel message must reach the connector that runs the request. */
+  /** Topic filter without a shared subscription: a cancel message must reach the connector that runs the request. */
   get filter(): string {
     return this.#parts.topics.cancelFilter
   }

@@ -16,7 +16,7 @@ import type { Delivery, PublishResult, Router } from './step.ts'
 import { ProblemLog, Telemetry, type Log } from './telemetry/index.ts'
 import { VERSION } from './version.ts'
 
-/** The configuration, and what the caller of `compose` provides. */
+/** The configuration, and the parts that the caller of `compose` provides. */
 export interface ComposeParts {
   readonly config: ConnectorConfig
   readonly log: Log
@@ -39,7 +39,7 @@ export interface ComposeParts {
 export interface Seams {
   readonly session?: SessionSeams
   readonly duplicates?: Duplicates
-  /** Returns the delivery for the pipeline; undefined = it is dropped. */
+  /** Returns the delivery to pass to the pipeline; undefined = the delivery is dropped. */
   readonly delivered?: (delivery: Delivery) => Delivery | undefined
   readonly publish?: (message: Message, publish: Publish) => Promise<PublishResult>
 }
@@ -60,14 +60,14 @@ export interface Composition {
   readonly poison: PoisonWatch
   readonly pipeline: Pipeline
   readonly presence: Presence
-  /** The main session: requests of models without a lane, and all replies. */
+  /** The main session: it receives requests for models without a lane, and publishes all replies. */
   readonly session: MqttSession
   readonly lanes: Lanes
   /** The error of the last failed connection; undefined if there was none. */
   readonly lastError: () => Error | undefined
 }
 
-// Room for the topic and properties, in addition to the largest body that a model accepts.
+// Size allowed for the topic and properties, in addition to the largest body that a model accepts.
 const FRAME_HEADER_BYTES = 256 * 1024
 
 /** Creates the rooms. Nothing connects before `lanes.start` and `session.start`. */
@@ -189,7 +189,7 @@ function routerOf(
       (topic) =>
         log.error(
           { event: 'reply_loop', topic },
-          `The reply topic "${topic}" of a route matches a subscription of the connector, so replies would be received as requests. Change the route's reply topic.`,
+          `A route's reply topic "${topic}" matches a subscription of the connector, so replies would be received as requests. Change the route's reply topic.`,
         ),
     ),
   )

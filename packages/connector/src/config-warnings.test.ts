@@ -15,7 +15,7 @@ const models = (...patterns: string[]): string[] =>
     ],
   })
 
-test('warns about a name in the policy that matches no model, with the nearest one', () => {
+test('warns about a name in the policy that matches no model, and suggests the nearest name', () => {
   expect(models('defects', 'defect')).toEqual([
     'policy.allow[1].models[1]: "defect" matches no model; did you mean "defects"?',
   ])
@@ -29,7 +29,7 @@ test('does not warn about names and patterns that match a model or one of its ve
   expect(warnings()).toEqual([])
 })
 
-test('lists only the first models', () => {
+test('a warning lists only the first models', () => {
   const many = Object.fromEntries(
     Array.from({ length: 12 }, (_, index) => [`m${index}`, { url: 'http://h' }]),
   )
@@ -40,6 +40,6 @@ test('warns about a policy that allows nothing', () => {
   expect(warnings({ allow: [] })).toEqual(['policy.allow: is empty: no client may use any model'])
 })
 
-test('does not warn about names in the policy without a model', () => {
+test('does not warn about names in the policy if no model is configured', () => {
   expect(warnings({ allow: [{ clients: ['*'], models: ['iris'] }] }, {})).toEqual([])
 })

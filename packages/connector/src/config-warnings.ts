@@ -8,14 +8,14 @@ export type ConfigWarning = Omit<ConfigMistake, 'source'>
 
 const NAMES_MAX = 10
 
-/** The warnings of a configuration, for `inferwire config check` and the log. */
+/** Returns the warnings about a configuration, for `inferwire config check` and the log. */
 export function configWarnings({ models, policy }: ConnectorConfig): ConfigWarning[] {
   if (policy === undefined) return []
   if (policy.allow.length === 0) {
     return [{ path: 'policy.allow', message: 'is empty: no client may use any model' }]
   }
   const names = Object.entries(models).flatMap(([name, model]) => exposedNames(name, model))
-  // Without models, the policy cannot match any; the connector warns about their absence.
+  // Without models, no name can match. The connector warns about the missing models separately.
   if (names.length === 0) return []
   return policy.allow.flatMap((rule, index) =>
     rule.models.flatMap((pattern, place) => {

@@ -1,4 +1,4 @@
-// A complete connector on the embedded broker, with a model server that answers at once or when the test releases it.
+// Tests a complete connector on the embedded broker. The model server answers at once, or when the test triggers it.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
@@ -131,7 +131,7 @@ test('a reload logs the options that need a restart', async () => {
   expect(JSON.parse(line!)).toMatchObject({ keys: ['root'] })
 })
 
-test('warns about names in the policy that match no model, at the start and after a reload', async () => {
+test('warns at the start and after a reload about names in the policy that match no model', async () => {
   const policy = { allow: [{ clients: ['*'], models: ['iriss'] }] }
   const { reload } = bound(await start(configOf(['iris'], { policy })))
   reload(configOf(['iris'], { policy: { allow: [] } }))
@@ -142,7 +142,7 @@ test('warns about names in the policy that match no model, at the start and afte
   ])
 })
 
-test('/readyz names the models that the first connection waits for', async () => {
+test('/readyz lists the models for which the first connection waits', async () => {
   const admin = { host: '127.0.0.1', port: 0 }
   const silent = createServer(() => {}).listen(0, '127.0.0.1')
   await once(silent, 'listening')

@@ -30,7 +30,7 @@ export interface Connector {
   readonly cards: readonly ModelCard[]
   /**
    * Applies the models and the policy of a new configuration. Other changes need a restart; the log lists them.
-   * @throws ConfigError if a model's file cannot be read; then nothing changes.
+   * @throws ConfigError if a model's file cannot be read; in that case nothing changes.
    */
   reload(config: ConnectorConfig): void
   /**
@@ -42,15 +42,15 @@ export interface Connector {
 
 // Maximum time that the first connection waits for model servers.
 const MODELS_TIMEOUT_MS = 3_000
-// Maximum time that the main session waits for lanes, because it would serve their requests.
+// Maximum time that the main session waits for lanes: without a lane, it receives the lane's requests itself.
 const LANES_TIMEOUT_MS = 3_000
 // Maximum time that a status message may delay the drain.
 const ANNOUNCE_TIMEOUT_MS = 1_000
 
 /**
  * Starts a connector. It connects in the background, and reconnects whenever the connection is lost.
- * @throws if the admin port is in use; ConfigError if a model's file cannot be read; StateInUse if another connector with
- * the same client identifier runs on this machine.
+ * @throws if the admin port is in use; ConfigError if a model's file cannot be read; StateInUse if another connector
+ * with the same client identifier runs on this machine.
  */
 export async function startConnector(
   config: ConnectorConfig,
@@ -147,7 +147,7 @@ class RunningConnector implements Connector {
     this.#kept = []
     this.#log.warn(
       { event: 'kept_requests_taken', requests: kept.length },
-      `${kept.length} requests kept on disk by the last process are executed again.`,
+      `${kept.length} requests that the last process stored on disk are executed again.`,
     )
     for (const delivery of kept) this.#rooms.pipeline.handle(delivery)
   }
@@ -252,7 +252,7 @@ class RunningConnector implements Connector {
   }
 }
 
-// Locked even with `poison.enabled: false`, because kept requests use the folder too.
+// Locks the folder even with `poison.enabled: false`, because it also contains stored requests.
 async function lockState(config: ConnectorConfig): Promise<StateLock | undefined> {
   try {
     return await StateLock.take(stateFolderOf(config))
@@ -271,12 +271,12 @@ function openSafekeeping(config: ConnectorConfig, log: Log): Safekeeping {
     refused: (reason) =>
       log.warn(
         { event: 'safekeeping_refused', folder, detail: reason },
-        `A long-running request cannot be kept on disk in "${folder}": ${reason}. Set poison.stateFolder to a writable folder.`,
+        `A long-running request cannot be stored in "${folder}": ${reason}. Set poison.stateFolder to a writable folder.`,
       ),
     unreadable: (path, reason) =>
       log.error(
         { event: 'safekeeping_unreadable', path, detail: reason },
-        `The file "${path}" is not a valid kept request, or cannot be removed: ${reason}. Inspect it, then delete it.`,
+        `The file "${path}" is not a valid stored request, or cannot be removed: ${reason}. Inspect it, then delete it.`,
       ),
   })
 }

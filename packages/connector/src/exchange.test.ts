@@ -23,7 +23,7 @@ function exchangeOf(properties: Delivery['properties'] = {}): Exchange {
   return new Exchange(delivery, routing, new OperationFigures('iris', 'infer'))
 }
 
-test('records the times of waiting, of the call, and in total', () => {
+test('records the waiting time, the duration of the call, and the total duration', () => {
   const exchange = exchangeOf()
   vi.advanceTimersByTime(30)
   exchange.callStarted()
@@ -59,13 +59,13 @@ test('computes the reply context once, so that it survives the release of the de
   expect(exchange.context).toBe(context)
 })
 
-test('the remaining expiry is at least a second, and an invalid traceparent is not returned', () => {
+test('the remaining expiry is at least one second, and an invalid traceparent is omitted', () => {
   const exchange = exchangeOf({ messageExpiryInterval: 1, userProperties: ['traceparent', 'x'] })
   vi.advanceTimersByTime(5_000)
   expect(exchange.context).toMatchObject({ expirySeconds: 1, traceparent: undefined })
 })
 
-test('counts the bytes of payload and properties, and has the model name or "_unknown"', () => {
+test('counts the bytes of payload and properties, and contains the model name', () => {
   const exchange = exchangeOf()
   expect([exchange.bytes, exchange.modelName]).toEqual([120, 'iris'])
 })

@@ -1,4 +1,4 @@
-// The state of one request in flight: its routing, its reply context, its times.
+// The state of one request in flight: its routing, reply context and times.
 import { isTraceparent, PROPERTY, userProperty } from '@inferwire/protocol'
 import type { AdmittedRequest } from './admission/index.ts'
 import type { Execution, Requester } from './duplicates/index.ts'
@@ -11,9 +11,9 @@ export class Exchange implements Requester {
   readonly delivery: Delivery
   readonly routing: Routed | Misrouted
   readonly figures: OperationFigures
-  /** The call it started or joined; undefined if it was rejected earlier or answered from the reply cache. */
+  /** The call that the request started or joined; undefined if it was rejected earlier or answered from the cache. */
   execution: Execution | undefined = undefined
-  /** Set once it is admitted. */
+  /** The admitted request; undefined before admission. */
   request: AdmittedRequest | undefined = undefined
   isSuperseded = false
   #superseded: Delivery[] | undefined = undefined
@@ -36,12 +36,12 @@ export class Exchange implements Requester {
     return typeof this.routing.model === 'string' ? this.routing.model : this.routing.model.name
   }
 
-  /** Bytes held while it waits or runs. */
+  /** Bytes held while the request waits or runs. */
   get bytes(): number {
     return this.delivery.payload.length + this.delivery.propertyBytes
   }
 
-  /** Whether the call to the model server was started. */
+  /** Whether the call to the model server has started. */
   get isStarted(): boolean {
     return this.#startedAtMs !== undefined
   }
@@ -51,7 +51,7 @@ export class Exchange implements Requester {
     this.figures.queue.observe((this.#startedAtMs - this.delivery.receivedAtMs) / 1000)
   }
 
-  /** Does nothing if the call was never started: the request was rejected after it left the queue. */
+  /** Records the end of the call. Does nothing if the request was rejected after the queue, before its call. */
   callEnded(): void {
     if (this.#startedAtMs === undefined) return
     this.#endedAtMs = performance.now()
@@ -74,7 +74,7 @@ export class Exchange implements Requester {
     this.figures.duration.observe((performance.now() - this.delivery.receivedAtMs) / 1000)
   }
 
-  /** The rest of the Message Expiry Interval; at least 1, because 0 expires before the broker can forward it. */
+  /** Returns the remaining Message Expiry Interval. It is at least 1: with 0 the reply would expire in the broker. */
   expirySecondsAt(nowMs: number): number | undefined {
     const { receivedAtMs, properties } = this.delivery
     const { messageExpiryInterval } = properties
@@ -82,7 +82,7 @@ export class Exchange implements Requester {
     return Math.max(1, Math.ceil(messageExpiryInterval - (nowMs - receivedAtMs) / 1000))
   }
 
-  /** Everything in a reply but its outcome. Computed once, before the delivery is released; two replies may need it. */
+  /** The contents of a reply except its outcome. Computed once, before the release of the delivery, for all replies. */
   get context(): ReplyContext {
     this.#context ??= this.#takeContext()
     return this.#context

@@ -1,4 +1,4 @@
-// How a configured model is exposed. The first two imports add a dialect and a transport, one file each.
+// Tests how a configured model is exposed. The first two imports add a dialect and a transport, one file each.
 import { ECHO } from './endpoint/testing/echo-dialect.ts'
 import { MemoryUpstream } from './endpoint/testing/memory-upstream.ts'
 import { once } from 'node:events'
@@ -77,7 +77,7 @@ test('calls a model in its preferred dialect for the operation, and a version in
   expect([model!.card.name, version!.card.name]).toEqual(['iris', 'iris@3'])
 })
 
-test('reports a default operation that the model does not offer; the card has the one in use', () => {
+test('reports a default operation that the model does not offer; the card contains the operation used instead', () => {
   const config = configOf({ defaultOperation: 'predict' })
   const server = serverOf(config)
   const [lacking] = expose({ config, server, facts: { protocolVersions: ['v2'], unanswered: [] } })

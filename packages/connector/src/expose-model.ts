@@ -85,7 +85,7 @@ export function guardServer(
   }
 }
 
-/** An exposed model, with the parts that only the registry needs. */
+/** An exposed model, with the data that only the registry needs. */
 export interface Exposure {
   readonly model: ExposedModel
   readonly gate: ModelGate
@@ -100,7 +100,7 @@ export interface ExposeOptions {
   readonly config: ModelConfig
   readonly server: ModelServer
   readonly facts: ModelFacts
-  /** Existing gates by exposed name. They are reused, because requests may be in flight behind them. */
+  /** Existing gates by exposed name. They are reused, because they count the requests that wait or run. */
   readonly gates: ReadonlyMap<string, ModelGate>
   readonly topics: TopicSpace
   readonly budget: ByteBudget
@@ -122,7 +122,7 @@ interface DescribedFacts extends ModelDescription {
   readonly protocolVersions: readonly Dialect[]
 }
 
-// A configured version is exposed even if the server does not have it yet: its requests get the server's own error.
+// A configured version is exposed even if the server does not have it yet: requests receive the server's own error.
 function factsOfVersion({ config, facts }: ExposeOptions, version: string): DescribedFacts {
   const { protocolVersion } = config
   const protocolVersions = versionedDialects().filter((dialect) => (protocolVersion ?? dialect) === dialect)
@@ -191,7 +191,7 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
   return new Map(bound.map((operation) => [operation.name, operation]))
 }
 
-// The circuit is outermost: it counts the outcome of a call after its retries.
+// The circuit is the outer wrapper: it counts the outcome of a call after its retries.
 function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
   const { circuit, retryBudget, figures } = server
   const retrying = withRetry(endpoint, {

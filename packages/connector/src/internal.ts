@@ -1,5 +1,5 @@
-// Internals for the simulation and the fuzzer in `conformance/` that no room's index.ts exports. They are not part of
-// the package's exports.
+// Exports internals, for the simulation and the fuzzer in `conformance/`, that no room's index.ts exports. They are not
+// part of the package's exports.
 export { readKept, writeKept } from './safekeeping/kept-delivery.ts'
 export type { ByteStream } from './session/dial.ts'
 export type { AckOrderKind } from './session/ack-order.ts'

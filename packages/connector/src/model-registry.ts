@@ -1,4 +1,4 @@
-// Keeps the registry of exposed models: opens their servers, queries their metadata, publishes and clears their cards.
+// Manages the exposed models: opens clients of their servers, queries metadata, and publishes and clears cards.
 import type { ModelCard, Problem, TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'
@@ -31,7 +31,7 @@ interface Entry {
   exposures: readonly Exposure[]
   /** The replaced entry, which serves requests until this one is exposed. */
   predecessor: Entry | undefined
-  /** The last warning about the server, and until when (`performance.now()`) it is not repeated. */
+  /** The last warning about the server, and the time (`performance.now()`) until which it is not repeated. */
   lastWarning: { readonly detail: string | undefined; readonly untilMs: number } | undefined
   /** Configured versions that the server does not have, with the logged reasons. */
   missingVersions: ReadonlyMap<string, string>
@@ -40,11 +40,11 @@ interface Entry {
   readonly settle: () => void
 }
 
-// How often retired models are checked for remaining requests.
+// Interval at which retired models are checked for remaining requests.
 const IDLE_CHECK_MS = 100
 // Minimum time before the same warning about a server is repeated.
 const REPEAT_WARNING_MS = 30_000
-// Only for these codes does the hint to check the InferenceService help.
+// The codes for which the hint to check the InferenceService is useful.
 const HINT_CODES: ReadonlySet<string> = new Set(['model_not_ready', 'upstream_unreachable'])
 
 const NO_NAMES: ReadonlySet<string> = new Set()
@@ -105,8 +105,8 @@ export class ModelRegistry {
 
   /**
    * Exposes a model, or replaces it if its configuration differs. Running and queued requests finish with the old
-   * configuration, which also serves new requests until the new server has answered. Returns a mistake if a file cannot
-   * be read; then nothing has changed.
+   * configuration, which also serves new requests until the new server has answered. Changes nothing and returns a
+   * mistake if a file cannot be read.
    */
   set(name: string, config: ModelConfig): ConfigMistake | undefined {
     if (!this.#differs(name, config)) return undefined
@@ -129,8 +129,8 @@ export class ModelRegistry {
   }
 
   /**
-   * Sets all models of a configuration, and removes those of the previous one that are missing: all or none.
-   * @throws ConfigError if a model's file cannot be read; then nothing has changed.
+   * Sets all models of a configuration, and removes models that only the previous configuration contained.
+   * @throws ConfigError if a model's file cannot be read; in that case nothing has changed.
    */
   update(models: Readonly<Record<string, ModelConfig>>): void {
     const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config))
@@ -196,7 +196,7 @@ export class ModelRegistry {
     }
     this.#entries.set(name, entry)
     this.#noteRequestBytesMax()
-    // A predecessor is retired when this entry is exposed; one that was never exposed is retired now.
+    // An exposed predecessor is retired when this entry is exposed; otherwise it is retired now.
     if (previous !== undefined) {
       previous.watch?.stop()
       if (entry.predecessor === undefined) this.#clearPending(previous)
@@ -205,7 +205,7 @@ export class ModelRegistry {
     this.#begin(entry)
   }
 
-  // With a configured protocol version the model is exposed at once; the server is then queried for its card.
+  // A model with a configured protocol version is exposed at once; its server is queried only for the card.
   #begin(entry: Entry): void {
     const { name, config, server } = entry
     const { protocolVersion } = config
@@ -244,15 +244,13 @@ export class ModelRegistry {
     }
     const { code, detail, message } = problem
     const next = [
-      entry.predecessor === undefined
-        ? ''
-        : ' The configuration from before the reload stays in use for this model.',
+      entry.predecessor === undefined ? '' : ' The previous configuration remains in use for this model.',
       retryInMs === undefined
         ? ' The connector queries the server again after the next answered request.'
         : '',
       HINT_CODES.has(code) ? ` ${whereToLook(config, config.modelName ?? name)}` : '',
     ]
-    // Queries are triggered by requests, so a server without metadata, or one that is loading, would fill the log.
+    // Requests trigger queries, so a server that is loading or has no metadata would otherwise fill the log.
     const nowMs = performance.now()
     const repeated = entry.lastWarning?.detail === detail ? entry.lastWarning : undefined
     const isQuiet = repeated !== undefined && (retryInMs === undefined || nowMs < repeated.untilMs)
@@ -341,7 +339,7 @@ export class ModelRegistry {
     this.#closeIdle()
   }
 
-  // A closed upstream accepts no further call, so it is closed only after the queued requests have made theirs.
+  // A closed upstream accepts no further calls, so it is closed only after the calls of all queued requests.
   #closeIdle(): void {
     for (const entry of this.#retired) {
       if (entry.exposures.some(({ gate }) => gate.running + gate.waiting > 0)) continue
@@ -361,8 +359,8 @@ export class ModelRegistry {
     }
   }
 
-  // Figures and log windows are kept by name, and would otherwise grow with every name ever exposed. A name is kept
-  // while any entry still uses it.
+  // Drops the figures and log windows of names that no entry uses any more. Otherwise they would accumulate with every
+  // name ever exposed.
   #forget(name: string, config: ModelConfig): void {
     const predecessors = [...this.#entries.values()].flatMap(({ predecessor }) => predecessor ?? [])
     const owners = [...this.#entries.values(), ...predecessors, ...this.#retired]
@@ -375,7 +373,7 @@ export class ModelRegistry {
   }
 }
 
-// The entry that currently serves an entry's model; undefined = none yet.
+// Returns the entry that currently serves an entry's model; undefined = none yet.
 function serving(entry: Entry): Entry | undefined {
   return entry.exposures.length > 0 ? entry : entry.predecessor
 }

@@ -8,7 +8,7 @@ import { laneSessionNews, sessionNews } from './session-news.ts'
 import type { Delivery } from './step.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
 
-/** What the simulation replaces. */
+/** The session options that the simulation replaces. */
 export type SessionSeams = Partial<Pick<SessionOptions, 'dial' | 'random' | 'identifiers'>>
 
 /** Dependencies and callbacks of the sessions. */
@@ -21,7 +21,7 @@ export interface SessionsParts {
   readonly filters: readonly string[]
   /** Topic filters that are never subscribed to as a shared subscription. */
   readonly ownFilters: readonly string[]
-  /** Those of `ownFilters` for which the broker should send retained messages. */
+  /** The filters among `ownFilters` for which the broker should send retained messages. */
   readonly retainedFilters: readonly string[]
   readonly frameBytesMax: () => number
   readonly keeper: Keeper
@@ -29,22 +29,22 @@ export interface SessionsParts {
   readonly will: NonNullable<SessionOptions['will']>
   readonly seams: SessionSeams | undefined
   readonly handle: (delivery: Delivery) => void
-  /** The main session is connected and subscribed; `bornAtMs` is in milliseconds since the epoch. */
+  /** Called when the main session is connected and subscribed; `bornAtMs` is in milliseconds since the epoch. */
   readonly ready: (bornAtMs: number) => void
   readonly unavailable: () => void
 }
 
 /** The sessions, not yet started. */
 export interface Sessions {
-  /** Requests of every model without a lane, and all replies. */
+  /** The main session: it receives requests for models without a lane, and publishes all replies. */
   readonly session: MqttSession
   readonly lanes: Lanes
   /** The error of the last failed connection of the main session; undefined if there was none. */
   readonly lastError: () => Error | undefined
 }
 
-// How long replies wait for a redelivery after a lane lost its connection. They are published through the main session,
-// so they need not wait until the lane reconnects.
+// How long replies wait for a redelivery after a lane lost its connection. Replies are published through the main
+// session, so they need not wait until the lane reconnects.
 const LANE_REDELIVERY_MAX_MS = 5_000
 
 /** Creates the sessions without connecting them. */

@@ -1,4 +1,4 @@
-// The pipeline with its real rooms, a fake session and a fake endpoint.
+// Tests the pipeline with its real rooms, a fake session and a fake endpoint.
 import { Problem, TopicSpace, userProperty, type MessageProperties, type QoS } from '@inferwire/protocol'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Admission, ByteBudget, Clients, ModelGate, Policy } from './admission/index.ts'
@@ -30,7 +30,7 @@ const ok = (body = '{"outputs":[]}'): EndpointResponse => ({
   inferenceHeaderContentLength: undefined,
 })
 
-/** A delivery that records when it was settled. Like the session's, it has no properties after its release. */
+/** A delivery that records when it was settled. As in a session, it has no properties after its release. */
 class TestDelivery implements Delivery {
   topic = 'infer/request/cam7/iris/infer'
   payload: Buffer = Buffer.from('{"inputs":[]}')
@@ -182,8 +182,8 @@ const emitting =
 const seen = (): unknown[] =>
   replies.map((reply) => [bodyOf(reply), property(reply, 'seq'), property(reply, 'final')])
 
-describe('the life of a request', () => {
-  test('ends with a reply on the derived topic, with the Correlation Data of the request', async () => {
+describe('a request', () => {
+  test('is answered on the derived topic, with its Correlation Data', async () => {
     const delivery = new TestDelivery()
     await handled(delivery)
     expect(replies).toMatchObject([
@@ -195,7 +195,7 @@ describe('the life of a request', () => {
     expect([pipeline.inFlight, budget.bytes]).toEqual([0, 0])
   })
 
-  test('settles the request only after the broker has acknowledged the reply', async () => {
+  test('is settled only after the broker has acknowledged the reply', async () => {
     let acknowledge!: (result: PublishResult) => void
     publish = () => new Promise((resolve) => (acknowledge = resolve))
     const delivery = new TestDelivery()
@@ -207,14 +207,14 @@ describe('the life of a request', () => {
     expect([delivery.settledAfter, outcomes()]).toEqual([1, { ok: 1 }])
   })
 
-  test('leaves the request unsettled if the session is closed before the reply is acknowledged', async () => {
+  test('remains unsettled if the session is closed before the reply is acknowledged', async () => {
     publish = () => Promise.resolve({ kind: 'closed' })
     const delivery = new TestDelivery()
     await handled(delivery)
     expect([delivery.settledAfter, outcomes()]).toEqual([undefined, {}])
   })
 
-  test('counts, logs and settles a request whose topic has no client, without a reply', async () => {
+  test('without a client in its topic is counted, logged and settled, but not answered', async () => {
     const delivery = new TestDelivery({ topic: 'infer/request/' })
     await handled(delivery)
     expect([delivery.settledAfter, replies.length]).toEqual([0, 0])
@@ -231,14 +231,14 @@ describe('the life of a request', () => {
       { properties: { responseTopic: 'infer/reply/plc/iris' } },
       'response_topic_forbidden',
     ],
-  ])('answers %s with a typed error, without a call', async (_, parts, code) => {
+  ])('with %s is answered with a typed error, without a call', async (_, parts, code) => {
     const delivery = new TestDelivery(parts)
     await handled(delivery)
     expect(replies.map((reply) => property(reply, 'code'))).toEqual([code])
     expect([delivery.settledAfter, calls, outcomes()]).toEqual([1, 0, { [code]: 1 }])
   })
 
-  test("settles a request for a peer's model without a reply", async () => {
+  test("for a peer's model is settled without a reply", async () => {
     answering = () => ({ peer: 'other' })
     const delivery = new TestDelivery({ topic: 'infer/request/cam7/rose/infer' })
     await handled(delivery)
@@ -246,7 +246,7 @@ describe('the life of a request', () => {
     expect([...telemetry.unanswered.values(), telemetry.peerRequests]).toEqual([0, 0, 1])
   })
 
-  test('delays a request for an unknown model until the peers are known', async () => {
+  test('for an unknown model waits until the peers are known', async () => {
     let known!: () => void
     const until = new Promise<void>((resolve) => (known = resolve))
     answering = () => ({ until })
@@ -260,7 +260,7 @@ describe('the life of a request', () => {
     await expect.poll(() => replies.map((reply) => property(reply, 'code'))).toEqual(['model_not_found'])
   })
 
-  test('answers an unexpected error of an endpoint with "internal", and continues to serve', async () => {
+  test('is answered with "internal" after an unexpected error of the endpoint, and later requests are served', async () => {
     call = () => {
       throw new TypeError('x is not a function')
     }
@@ -271,7 +271,7 @@ describe('the life of a request', () => {
     expect(budget.bytes).toBe(0)
   })
 
-  test('rejects a queued request before its call if unacknowledged replies exceed the budget', async () => {
+  test('is rejected between queue and call if unacknowledged replies exceed the budget', async () => {
     budget.take(BYTES_IN_FLIGHT_MAX + 1)
     await handled(new TestDelivery())
     expect([property(replies[0]!, 'code'), calls]).toEqual(['overloaded', 0])
@@ -333,14 +333,14 @@ describe('a reply that the broker refuses', () => {
 })
 
 describe('repeated requests', () => {
-  test('join the running call: one call, one reply each', async () => {
+  test('join the running call, and each receives a reply', async () => {
     await handled(new TestDelivery(), new TestDelivery())
     expect([calls, replies.length, telemetry.duplicateRequests, telemetry.redeliveredRequests]).toEqual([
       1, 2, 1, 0,
     ])
   })
 
-  test('without id and Correlation Data are separate requests', async () => {
+  test('without an id and Correlation Data are executed separately', async () => {
     await handled(new TestDelivery({ properties: {} }), new TestDelivery({ properties: {} }))
     expect(calls).toBe(2)
   })
@@ -401,7 +401,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([replies.length, calls, budget.bytes]).toEqual([1, 1, 0])
   })
 
-  test('gets two replies if the client repeated it, and the broker redelivers both on one connection', async () => {
+  test('receives two replies if the client repeated it, and the broker redelivers both on one connection', async () => {
     const connection = {}
     const first = new TestDelivery({ dup: true, connection })
     const repeat = new TestDelivery({ dup: true, connection, packetId: 2 })
@@ -435,7 +435,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([replies.length, calls, third.settledAfter]).toEqual([1, 1, 1])
   })
 
-  test('is answered on its own reply topic if the repeated request has another one', async () => {
+  test('is answered on its own reply topic if the repeated request has a different reply topic', async () => {
     pipeline.handle(lost(new TestDelivery()))
     const correlationData = Buffer.from('c1')
     pipeline.handle(
@@ -505,7 +505,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([replies.length, ...copies.map(({ settledAfter }) => settledAfter)]).toEqual([1, 1, 1])
   })
 
-  test('is still answered itself if a repeated request with QoS 0 joins', async () => {
+  test('is still answered if a repeated request with QoS 0 joins', async () => {
     pipeline.handle(lost(new TestDelivery()))
     pipeline.handle(new TestDelivery({ qos: 0, dup: true }))
     answer(ok())
@@ -544,7 +544,7 @@ describe('a request whose connection was lost during its call', () => {
   })
 })
 
-describe('an answer in parts', () => {
+describe('a multi-part answer', () => {
   beforeEach(() => expose({ mayEmit: true }))
 
   test('is numbered, ends with the response, and settles the request after the last acknowledgement', async () => {
@@ -568,7 +568,7 @@ describe('an answer in parts', () => {
     expect([delivery.settledAfter, outcomes(), budget.bytes]).toEqual([3, { ok: 1 }, 0])
   })
 
-  test('is a plain reply if there are no parts', async () => {
+  test('without parts is a plain reply', async () => {
     call = emitting()
     await handled(new TestDelivery())
     expect(seen()).toEqual([['[DONE]', undefined, undefined]])
@@ -587,14 +587,14 @@ describe('an answer in parts', () => {
     expect(property(replies[1]!, 'final')).toBe('true')
   })
 
-  test('is not kept for repeated requests: the model is called again', async () => {
+  test('is not stored for repeated requests: the model is called again', async () => {
     call = emitting('1')
     await handled(new TestDelivery())
     await handled(new TestDelivery())
     expect(calls).toBe(2)
   })
 
-  test('is answered to a joining repeated request with the last message only, with the same number', async () => {
+  test('sends only its last message, with the same number, to a repeated request that joined', async () => {
     call = emitting('1', '2')
     await handled(new TestDelivery(), new TestDelivery())
     expect(seen().slice(2)).toEqual([
@@ -644,7 +644,7 @@ describe('an answer in parts', () => {
     expect(budget.bytes).toBe(0)
   })
 
-  test('logs a fault and publishes nothing if the endpoint emits a part after its end', async () => {
+  test('ignores a part that the endpoint emits after the end, and logs a fault', async () => {
     let emit!: NonNullable<EndpointRequest['emit']>
     call = (request) => {
       emit = request.emit!
@@ -659,7 +659,7 @@ describe('an answer in parts', () => {
 })
 
 describe('a cancel message', () => {
-  test('cancels the named request, is settled, and gets no reply', async () => {
+  test('cancels the named request, is settled, and receives no reply', async () => {
     call = ({ deadline }) =>
       new Promise((_, reject) => {
         deadline.waiting = reject

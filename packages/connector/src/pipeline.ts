@@ -1,4 +1,4 @@
-// The life of a request, top to bottom: route, admit, call, reply, settle. Only this file determines the order.
+// Processes a request in this order: route, admit, call, reply, settle. Only this file determines the order.
 import { Problem } from '@inferwire/protocol'
 import type { AdmittedRequest, Admission, ByteBudget } from './admission/index.ts'
 import type { Cancels } from './cancels.ts'
@@ -20,7 +20,7 @@ export interface PipelineRooms {
   /** Bytes of requests and replies held by this process. */
   readonly budget: ByteBudget
   readonly publish: (reply: Reply) => Promise<PublishResult>
-  /** Topic for requests that end the process; undefined = they are not published. */
+  /** Topic for requests that crash the process; undefined = they are not published. */
   readonly deadLetterTopic: string | undefined
   readonly telemetry: Telemetry
   readonly problemLog: ProblemLog
@@ -51,12 +51,12 @@ export class Pipeline {
     })
   }
 
-  /** Begins the drain: from now on a delivery is answered only if its request has already been called. */
+  /** Begins the drain: from now on, only requests whose call has started are answered. */
   stopTaking(): void {
     this.#isTaking = false
   }
 
-  /** Processes a delivery: it is answered and settled, whatever happens. Never throws. */
+  /** Processes a delivery, so that it is answered and settled. Never throws. */
   handle(delivery: Delivery): void {
     const { cancels, router, telemetry } = this.#rooms
     if (cancels.take(delivery)) return
@@ -72,7 +72,7 @@ export class Pipeline {
   async #serve(exchange: Exchange): Promise<void> {
     this.#begun(exchange)
     const outcome = await this.#answer(exchange)
-    // Without an outcome, the exchange that replaced it settles it, or the broker redelivers it after the restart.
+    // A superseded delivery is settled by its successor. One without an outcome is redelivered after the restart.
     if (outcome === undefined || exchange.isSuperseded) exchange.delivery.release()
     else {
       if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#rooms)
@@ -92,7 +92,8 @@ export class Pipeline {
     if (this.#inFlight === 0) this.#whenIdle?.()
   }
 
-  // Admits the request; then joins a call for the same request, or calls the model. Never rejects. Undefined: no reply.
+  // Admits the request, then joins a call for the same request or calls the model. Resolves with undefined if there is
+  // no reply. Never rejects.
   async #answer(exchange: Exchange): Promise<Outcome | undefined> {
     const { delivery, routing } = exchange
     if ('problem' in routing) return routing.problem
@@ -112,9 +113,9 @@ export class Pipeline {
       execution.owner = exchange
       const outcome = await this.#call(exchange, routing, request, execution)
       if (execution.redelivery !== undefined) await this.#awaitRedelivery(exchange, execution, outcome)
-      // Operations without a body (`ready`, `metadata`) report a changing state: their outcome is not kept.
+      // Operations without a body (`ready`, `metadata`) report a changing state, so their outcome is not stored.
       duplicates.ended(execution, outcome, !routing.operation.hasBody, performance.now())
-      // Even after the answer has been dropped, such a model must not run again.
+      // A model that is not repeatable must not run again even after its answer has been dropped.
       if (!routing.model.repeatable && exchange.isStarted) duplicates.keepFact(execution, outcome)
       return outcome
     } catch (error) {
@@ -124,7 +125,7 @@ export class Pipeline {
     }
   }
 
-  // Waits for the outcome of an earlier call for the same request. @throws the problem of its deadline
+  // Waits for the outcome of an earlier call for the same request. @throws the deadline's problem
   async #join(
     exchange: Exchange,
     request: AdmittedRequest,
@@ -136,7 +137,7 @@ export class Pipeline {
     if (!(earlier instanceof Execution)) return earlier
     delivery.sharePayload(earlier.payload)
     request.body = earlier.payload
-    // The payload is shared with the first request, which counts it.
+    // The payload is shared with the first request, for which it is already counted.
     const bytes = delivery.propertyBytes
     budget.take(bytes)
     try {
@@ -159,7 +160,7 @@ export class Pipeline {
     budget.give(heldBytes)
   }
 
-  // Waits for the request's turn and calls the model. Never rejects. Of an answer in parts, all parts are published.
+  // Waits for the request's turn and calls the model. Publishes every part of a multi-part answer. Never rejects.
   async #call(
     exchange: Exchange,
     { client, model, operation }: Routed,
@@ -193,11 +194,11 @@ export class Pipeline {
     }
   }
 
-  // Publishes the outcome. True if the request can be settled: it was answered, or no answer can reach the requester.
+  // Publishes the outcome. Returns whether the request can be settled: it was answered, or cannot be answered.
   async #reply(exchange: Exchange, outcome: Outcome): Promise<boolean> {
     const { publish, budget, duplicates } = this.#rooms
     const reply = this.#replyOf(exchange, outcome)
-    // The request's bytes are no longer needed; the reply's count against the budget until the broker acknowledges it.
+    // The request's bytes are no longer needed. The reply's bytes count against the budget until its acknowledgement.
     exchange.delivery.release()
     const replyBytes = reply.payload.length
     budget.take(replyBytes)
@@ -206,7 +207,7 @@ export class Pipeline {
     let published = outcome
     const refusal = refusalOf(result)
     if (refusal !== undefined) {
-      // Keep the refusal: otherwise a repeated request gets the same reply, which is refused again.
+      // Store the refusal: otherwise a repeated request causes the same reply, which is refused again.
       if (exchange.execution !== undefined && !refusal.retryable) {
         duplicates.correct(exchange.execution, refusal)
       }
@@ -231,15 +232,15 @@ export class Pipeline {
   #noteResult(exchange: Exchange, result: PublishResult): void {
     const { telemetry, log } = this.#rooms
     if (result.kind === 'acknowledged') {
-      // 0x10 (MQTT 5 §3.4.2.1): accepted, but there is no matching subscriber.
+      // 0x10 (MQTT 5 §3.4.2.1): accepted, but without a matching subscriber.
       if (result.reasonCode === 0x10) telemetry.repliesWithoutSubscriber += 1
       return
     }
-    // The broker refused even the small error in place of the reply.
+    // The broker refused even the small error that replaced the reply.
     telemetry.countUnanswered('reply_refused')
     log.error(
       { event: 'reply_refused', result, model: exchange.modelName, topic: exchange.target.topic },
-      "The broker refused both the reply and the error in its place. Check the broker's limits, and grant the connector's user write access to the reply topics.",
+      "The broker refused both the reply and the error that replaced it. Check the broker's limits, and grant the connector's user write access to the reply topics.",
     )
   }
 
@@ -277,7 +278,7 @@ export class Pipeline {
     return parts
   }
 
-  // The other connector received the request too, and answers it.
+  // The peer has received the request too, and answers it.
   #leaveToPeer(delivery: Delivery): void {
     this.#rooms.telemetry.peerRequests += 1
     delivery.release()
@@ -291,7 +292,7 @@ export class Pipeline {
     budget.take(bytes)
     await until
     budget.give(bytes)
-    // If it will be redelivered, the redelivery is routed instead.
+    // If a redelivery is expected, it is routed instead.
     if (delivery.redelivery === undefined) this.handle(delivery)
     this.#ended()
   }
@@ -310,7 +311,7 @@ export class Pipeline {
   }
 }
 
-// Repeated requests that joined the call get only its last message, numbered after the parts before it.
+// Repeated requests that joined the call receive only the last message, numbered after the preceding parts.
 async function endParts(parts: ReplyParts, execution: Execution, outcome: Outcome): Promise<Outcome> {
   await parts.end()
   execution.partsSent = parts.sent

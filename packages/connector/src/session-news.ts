@@ -19,10 +19,7 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
       telemetry.connections += 1
       if (isLost) {
         telemetry.lostSessions += 1
-        log.error(
-          { event: 'session_lost' },
-          'The broker lost the session; requests that it had queued are lost.',
-        )
+        log.error({ event: 'session_lost' }, 'The broker lost the session, and with it the queued requests.')
       }
       const { sessionPresent, receiveMaximum } = limits
       log.info(
@@ -51,7 +48,7 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
   }
 }
 
-/** Reports events of a lane's session, with the name of its model. */
+/** Reports events of a lane's session, with the name of the lane's model. */
 export function laneSessionNews(
   model: string,
   brokerUrl: string,

@@ -1,4 +1,4 @@
-// Sets aside a request that ended the process on each attempt: dead letter, log line, figure.
+// Sets aside a request that crashed the process on each attempt: publishes a dead letter, logs and counts it.
 import type { Problem } from '@inferwire/protocol'
 import type { Exchange } from './exchange.ts'
 import { deadLetterBody, EXECUTIONS_MAX } from './poison/index.ts'
@@ -33,6 +33,6 @@ export async function setAside(exchange: Exchange, problem: Problem, parts: SetA
   }
   log.error(
     { event: 'request_set_aside', topic, model: exchange.modelName, attempts, deadLetterTopic, result },
-    'A request ended the connector on each attempt. It was answered with "internal" and is not executed again.',
+    'A request crashed the connector on each attempt. It was answered with "internal" and is not executed again.',
   )
 }

@@ -25,7 +25,7 @@ test('takes over the lock of a killed process', async () => {
   lock?.release()
 })
 
-test('removes the folder if it created it and nothing else is in it', async () => {
+test('removes a folder that it created if the folder contains nothing else', async () => {
   const own = await StateLock.take(join(folder, 'state'))
   own?.release()
   expect(existsSync(join(folder, 'state'))).toBe(false)
@@ -39,7 +39,7 @@ test('removes the folder if it created it and nothing else is in it', async () =
   expect(existsSync(configured)).toBe(true)
 })
 
-test('returns no lock for a folder that cannot hold a socket', async () => {
+test('returns no lock for a folder that cannot contain a socket', async () => {
   writeFileSync(join(folder, 'file'), '')
   expect(await StateLock.take(join(folder, 'file'))).toBeUndefined()
   expect(await StateLock.take(join(folder, 'x'.repeat(200)))).toBeUndefined()

@@ -1,11 +1,11 @@
-// Locks the state folder for one process. Two connectors with one client identifier would take over each other's
-// session and read each other's journal and kept requests.
+// Locks the state folder for one process. Two connectors with the same client identifier would take over each other's
+// session, and read each other's journal and stored requests.
 import { mkdirSync, rmdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-/** Another process holds the lock. */
+/** The error if another process holds the lock. */
 export class StateInUse extends Error {
   override readonly name = 'StateInUse'
   /** Process id of the holder. */
@@ -21,12 +21,12 @@ export class StateInUse extends Error {
 const SOCKET_PATH_BYTES_MAX = 103
 
 /**
- * A lock made of a Unix socket. Unlike a file with a process id, it ends with its process even if that is killed, and
- * a reused process id cannot be mistaken for the holder.
+ * A lock based on a Unix socket. Unlike a file with a process id, the lock ends with its process even if the process is
+ * killed, and a reused process id cannot be mistaken for the holder.
  */
 export class StateLock {
   readonly #server: Server
-  /** The folder, if this lock created it. */
+  /** The path of the folder; undefined if the lock did not create the folder. */
   readonly #created: string | undefined
 
   private constructor(server: Server, created: string | undefined) {
@@ -34,7 +34,7 @@ export class StateLock {
     this.#created = created
   }
 
-  /** Takes the lock. Undefined if the folder cannot hold a socket: the connector starts anyway. @throws StateInUse */
+  /** Takes the lock. Returns undefined if the folder cannot contain a socket. @throws StateInUse */
   static async take(folder: string): Promise<StateLock | undefined> {
     const path = join(folder, 'lock')
     if (process.platform === 'win32' || Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) return undefined
@@ -44,7 +44,7 @@ export class StateLock {
     let isNew = false
     try {
       isNew = mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined
-      // Left behind by a killed process.
+      // A killed process leaves its socket behind.
       rmSync(path, { force: true })
       await new Promise<void>((resolve, reject) => server.on('error', reject).listen(path, resolve))
     } catch {
@@ -54,14 +54,14 @@ export class StateLock {
     return new StateLock(server, isNew ? folder : undefined)
   }
 
-  /** Releases the lock. A folder that it created is removed, unless something else is in it. */
+  /** Releases the lock. Removes the folder if the lock created it and it contains nothing else. */
   release(): void {
     this.#server.close()
     if (this.#created === undefined) return
     try {
       rmdirSync(this.#created)
     } catch {
-      // It is not empty.
+      // The folder is not empty.
     }
   }
 }

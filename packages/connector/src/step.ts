@@ -9,7 +9,7 @@ import type {
 } from '@inferwire/protocol'
 import type { OperationFigures } from './telemetry/index.ts'
 
-/** A received PUBLISH that must be settled. Created by the session; steps depend on nothing else of MQTT. */
+/** A received PUBLISH that must be settled. Created by the session; the steps depend on no other part of MQTT. */
 export interface Delivery {
   readonly topic: string
   /** Empty after `release`. */
@@ -18,27 +18,27 @@ export interface Delivery {
   readonly payloadBytes: number
   /** Size of the properties on the wire. */
   readonly propertyBytes: number
-  /** False if it exceeded the size limit and was discarded while it was received. */
+  /** False if the payload exceeded the size limit and was discarded while it was received. */
   readonly isWhole: boolean
   readonly qos: QoS
   readonly retain: boolean
-  /** The DUP flag: a redelivery. A hint only, not an identification (MQTT 5 §3.3.1.1). */
+  /** The DUP flag: a hint that this is a redelivery, but not an identification (MQTT 5 §3.3.1.1). */
   readonly dup: boolean
   readonly packetId: number
   readonly properties: MessageProperties
   /** Monotonic clock, milliseconds (`performance.now()`). */
   readonly receivedAtMs: number
-  /** Its payload and properties were released. */
+  /** Whether the payload and properties were released. */
   readonly isReleased: boolean
   /** Identifies the connection on which it arrived: deliveries on the same connection are different PUBLISH packets. */
   readonly connection: object
-  /** Its connection has ended: it can no longer be acknowledged, and the broker may redeliver it. */
+  /** Whether its connection has ended: it can no longer be acknowledged, and the broker may redeliver it. */
   readonly isLost: boolean
-  /** For a lost delivery: resolves when the time for its redelivery is over. Undefined: no redelivery is expected. */
+  /** Resolves when the time for the redelivery of a lost delivery is over; undefined = no redelivery is expected. */
   readonly redelivery: Promise<void> | undefined
-  /** Replaces the payload by an equal one, so that a repeated request that waits for an answer holds no copy. */
+  /** Replaces the payload with an equal one, so that a repeated request that waits for an answer holds no copy. */
   sharePayload(payload: Buffer): void
-  /** Frees payload and properties, which are not needed during a long wait for an acknowledgement. */
+  /** Frees the payload and properties, which are not needed while the reply waits for its acknowledgement. */
   release(): void
   /** Allows the PUBACK to be sent, on the connection that received the PUBLISH. Idempotent. */
   settle(): void
@@ -48,19 +48,19 @@ export interface Delivery {
 export interface Router {
   /** The topic filters to subscribe to. */
   filters(): readonly string[]
-  /** Undefined: the topic is not of this router, or no reply topic can be derived. Never throws. */
+  /** Returns undefined if the topic is not one of this router's, or no reply topic can be derived. Never throws. */
   route(delivery: Delivery): Routing | undefined
 }
 
 /** The result of routing a request. */
 export type Routing = Routed | Misrouted | LeftToPeer | Undecided
 
-/** A request for a model of another connector, which also received it and answers it. */
+/** A request for another connector's model. That connector has also received the request, and answers it. */
 export interface LeftToPeer {
   readonly peer: string
 }
 
-/** The other connectors are not known yet: the request is routed again after `until`. */
+/** A request that is routed again after `until`, because the other connectors are not known yet. */
 export interface Undecided {
   readonly until: Promise<void>
 }
@@ -71,7 +71,7 @@ export interface Routed {
   readonly client: string
   readonly model: ExposedModel
   readonly operation: BoundOperation
-  /** What the client appended to the topic, slashes included. */
+  /** The levels that the client appended to the topic, including slashes. */
   readonly id: string | undefined
   readonly target: ReplyTarget
 }
@@ -79,9 +79,9 @@ export interface Routed {
 /** A request for an unknown model or operation, with the target of the error. */
 export interface Misrouted {
   readonly problem: Problem
-  /** Undefined: the topic does not follow the grammar. */
+  /** The client in the topic; undefined if the topic does not follow the grammar. */
   readonly client: string | undefined
-  /** For the log only: the name of a configured model, which may be hidden from the client, or `_unknown`. */
+  /** For the log only: `_unknown`, or the name of a configured model, which may be hidden from the client. */
   readonly model: string
   readonly target: ReplyTarget
 }
@@ -91,7 +91,7 @@ export interface RequestName {
   readonly client: string
   readonly model: string
   readonly operation: string
-  /** What the client appended to the topic. */
+  /** The levels that the client appended to the topic. */
   readonly id: string | undefined
   readonly correlationData: Uint8Array | undefined
 }
@@ -113,7 +113,7 @@ export interface ExposedModel {
   readonly requestBytesMax: number
   /** Names of user properties that are sent as HTTP headers, in lower case. */
   readonly passHeaders: ReadonlySet<string>
-  /** False: a request that may have been executed is not executed again; it is answered with `maybe_executed`. */
+  /** Whether a request may run twice. If false, one that may have been executed is answered with `maybe_executed`. */
   readonly repeatable: boolean
   readonly gate: Gate
 }
@@ -123,7 +123,7 @@ export interface BoundOperation {
   readonly name: OperationName
   readonly protocol: Dialect
   readonly hasBody: boolean
-  /** Whether the endpoint may answer in parts. */
+  /** Whether the endpoint may send a multi-part answer. */
   readonly mayEmit: boolean
   readonly endpoint: Endpoint
   readonly figures: OperationFigures
@@ -132,13 +132,13 @@ export interface BoundOperation {
 /** The client of one configured model's server; one implementation per transport. */
 export interface Upstream {
   /**
-   * Returns the endpoint of one operation, without retries and circuit. Undefined: the transport or the dialect does
-   * not have the operation.
+   * Returns the endpoint of one operation, without retries and circuit; undefined if the transport or the dialect does
+   * not support the operation.
    */
   endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined
   /** Queries the server for the model's metadata. @throws Problem, also if `signal` is aborted */
   facts(signal: AbortSignal): Promise<ModelFacts>
-  /** Resolves when the calls in flight have ended and the connections are closed. No call may follow. */
+  /** Closes the connections after the calls in flight, and resolves when they are closed. No call may follow. */
   close(): Promise<void>
   /** Closes all connections at once. */
   destroy(): Promise<void>
@@ -152,19 +152,19 @@ export interface ModelDescription {
   readonly outputs?: readonly TensorMetadata[]
 }
 
-/** What is known about one version of a model. */
+/** The facts about one version of a model. */
 export type VersionFacts =
   | { readonly state: 'described'; readonly description: ModelDescription }
   /** The server does not have the version; `reason` is for the operator's log. */
   | { readonly state: 'missing'; readonly reason: string }
-  /** The query failed; a later one may succeed. */
+  /** The query failed; a later query may succeed. */
   | { readonly state: 'unanswered' }
 
-/** What is known about a model from its server. */
+/** The facts about a model that its server has reported. */
 export interface ModelFacts extends ModelDescription {
   /** The dialects that the server supports for the model, at least one. */
   readonly protocolVersions: readonly Dialect[]
-  /** Dialects whose query failed, so that their support is unknown. Empty: the facts are complete. */
+  /** Dialects whose query failed, so that their support is unknown; empty if the facts are complete. */
   readonly unanswered: readonly Dialect[]
   /** The configured versions, which may differ in their tensors. */
   readonly ofVersions?: ReadonlyMap<string, VersionFacts>
@@ -175,8 +175,8 @@ export interface Endpoint {
   /** Returns the problem if a call would fail at once. Checked before a request is queued. */
   refusal?(): Problem | undefined
   /**
-   * Calls the model server. The call holds its turn, deadline and bytes until the promise settles. An answer in parts
-   * ends with a response too, its last message.
+   * Calls the model server. The call holds its turn, deadline and bytes until the promise settles. A multi-part answer
+   * also ends with a response, which becomes its last message.
    * @throws Problem for everything except a successful response
    */
   call(request: EndpointRequest): Promise<EndpointResponse>
@@ -192,13 +192,13 @@ export interface EndpointRequest {
   readonly headers: readonly string[]
   readonly deadline: Deadline
   /**
-   * Accepts the parts of an answer, in order, until the call ends. Undefined: only a single response is allowed. After
-   * the first part the call is not retried.
+   * Accepts the parts of an answer, in order, until the call ends; undefined if only a single response is allowed.
+   * After the first part, the call is not retried.
    */
   readonly emit: ((part: ReplyPart) => void) | undefined
 }
 
-/** One message of an answer in parts, such as a server-sent event, except the last one. */
+/** One message of a multi-part answer, such as a server-sent event; the last message is the response. */
 export interface ReplyPart {
   readonly body: Uint8Array
   readonly contentType: string
@@ -213,8 +213,8 @@ export interface EndpointResponse {
 }
 
 /**
- * The deadline of a request, and its only stop signal from the queue to the socket: a cheaper replacement for an
- * `AbortSignal`.
+ * The deadline of a request. It is also the only stop signal, from the queue to the socket: a cheaper replacement for
+ * an `AbortSignal`.
  */
 export interface Deadline {
   /** Monotonic clock, milliseconds. */
@@ -227,9 +227,9 @@ export interface Deadline {
 
 /** Limits how many requests of one model run and wait. */
 export interface Gate {
-  /** Undefined = run now; a promise = wait for a turn. @throws Problem `overloaded`, `deadline_exceeded` */
+  /** Returns undefined to run now, or a promise of a turn. @throws Problem `overloaded`, `deadline_exceeded` */
   enter(client: string, bytes: number, deadline: Deadline): Promise<void> | undefined
-  /** Passes the turn on. Must be called once, with the same `bytes`, for each `enter` that admitted a request. */
+  /** Ends a turn. Must be called exactly once, with the same `bytes`, for each `enter` that admitted a request. */
   leave(bytes: number): void
 }
 

@@ -35,7 +35,7 @@ beforeEach(async () => {
     circuitOpens: 11,
     circuit: { state: 2 },
   })
-  // No longer exposed.
+  // This model is no longer exposed.
   telemetry.upstream('gone').retries = 1
   telemetry.isConnected = true
   const exposition = new Exposition(telemetry, () => STATE)
@@ -94,7 +94,7 @@ test('/metrics returns all metrics in the Prometheus text format', async () => {
   expect(lines.some((line) => line.startsWith('process_resident_memory_bytes '))).toBe(true)
 })
 
-test('describes every metric with the labels that its samples have', async () => {
+test('the description of every metric lists the labels of its samples', async () => {
   const samples = (await metrics()).text.split('\n').filter((line) => line.startsWith('inferwire_'))
   const descriptions = await describeMetrics()
   for (const line of samples) {
@@ -108,7 +108,7 @@ test('describes every metric with the labels that its samples have', async () =>
   }
 })
 
-test('reports every reason for a missing reply from the start, so that alerts notice the first one', async () => {
+test('reports every reason for a missing reply from the start, so that the first case triggers an alert', async () => {
   const text = await new Exposition(new Telemetry(), () => STATE).text()
   expect(text).toContain('inferwire_unanswered_requests_total{reason="unaddressable"} 0')
   expect(text).toContain('inferwire_unanswered_requests_total{reason="reply_refused"} 0')
@@ -129,7 +129,7 @@ test('returns 404 for other paths, and 405 for methods other than GET and HEAD',
   expect(await get('/livez', { method: 'HEAD' })).toEqual([200, ''])
 })
 
-// fetch does not allow setting Host.
+// `fetch` does not allow setting Host.
 const statusFor = (url: string, host: string): Promise<number | undefined> =>
   new Promise((resolve, reject) => {
     request(`${url}/metrics`, { headers: { host }, agent: false }, (response) => {

@@ -1,8 +1,8 @@
-// The HTTP server of `/livez`, `/readyz` and `/metrics`. It is read-only.
+// The HTTP server for `/livez`, `/readyz` and `/metrics`. It is read-only.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** The data behind the endpoints. */
+/** The data that the endpoints return. */
 export interface AdminViews {
   /** Reasons why the connector is not ready, as text for operators; empty = ready. */
   readonly missing: () => readonly string[]
@@ -25,7 +25,7 @@ export interface AdminServer {
  * @throws the error of `listen`, such as EADDRINUSE
  */
 export async function startAdminServer(host: string, port: number, views: AdminViews): Promise<AdminServer> {
-  // The strict default until the address is known.
+  // Strict until the address is known.
   let isLocal = true
   const server = createServer((request, response) => {
     // RFC 9112 §3.2: 400 for more than one Host. Node.js keeps the first one, and rejects a request without Host.
@@ -37,8 +37,8 @@ export async function startAdminServer(host: string, port: number, views: AdminV
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 5_000
-  // No limit except Node.js' 16 KiB for the whole head: above a maximum count Node.js silently drops fields, possibly
-  // a second Host.
+  // The only limit is Node.js' 16 KiB for the whole head. With a maximum count, Node.js would silently drop further
+  // fields, possibly a second Host.
   server.maxHeadersCount = 0
   await listen(server, host, port)
   const address = server.address() as AddressInfo

@@ -2,18 +2,18 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Histogram, OperationFigures, Telemetry, UpstreamFigures } from '../telemetry/index.ts'
 
-/** The state of the rooms at the moment of the scrape. */
+/** The state of the rooms at the time of the scrape. */
 export interface LiveState {
   readonly version: string
-  /** Requests received and not yet settled. */
+  /** Number of requests received and not yet settled. */
   readonly inFlight: number
-  /** Deliveries whose PUBACK has not been sent. */
+  /** Number of deliveries whose PUBACK has not been sent. */
   readonly unacknowledged: number
-  /** Publishes of the main session that the broker has not acknowledged. */
+  /** Number of messages published by the main session that the broker has not acknowledged. */
   readonly unpublished: number
   /** Bytes held by requests in flight and by their replies. */
   readonly bytesInFlight: number
-  /** Bytes of the replies kept for repeated requests. */
+  /** Bytes of the replies stored for repeated requests. */
   readonly replyCacheBytes: number
   readonly gates: readonly { readonly model: string; readonly running: number; readonly waiting: number }[]
 }
@@ -25,18 +25,18 @@ interface Sample {
 }
 type MetricType = 'counter' | 'gauge' | 'histogram'
 
-/** A metric, as the reference page lists it. */
+/** Description of a metric, for the reference page. */
 export interface MetricDescription {
   readonly name: string
   readonly type: MetricType
-  /** Names of the labels, without the `le` of histograms. */
+  /** Names of the labels, except the label `le` of histograms. */
   readonly labels: readonly string[]
   readonly help: string
 }
 
 /** Produces the text of `/metrics`, including the default process metrics of Node.js. */
 export class Exposition {
-  /** The connector's own metrics. */
+  /** Descriptions of the connector's own metrics. */
   readonly descriptions: MetricDescription[] = []
   readonly #registry = new Registry()
   readonly #telemetry: Telemetry
@@ -129,7 +129,7 @@ export class Exposition {
         type: 'counter',
         labels: ['reason'],
         help:
-          'Requests that get no reply: "unaddressable" (no reply topic could be derived) or ' +
+          'Requests without a reply: "unaddressable" (no reply topic could be derived) or ' +
           '"reply_refused" (the broker refused the reply).',
       },
       () => [...telemetry.unanswered].map(([reason, value]) => ({ value, labels: { reason } })),
@@ -137,7 +137,7 @@ export class Exposition {
     this.#one(
       'inferwire_peer_requests_total',
       'counter',
-      'Requests for models of other connectors, which answer them.',
+      "Requests for other connectors' models, answered by those connectors.",
       () => telemetry.peerRequests,
     )
     this.#one(
@@ -155,7 +155,7 @@ export class Exposition {
     this.#one(
       'inferwire_reply_cache_bytes',
       'gauge',
-      'Bytes of the replies kept for repeated requests (limits.duplicates.bytesMax).',
+      'Bytes of the replies stored for repeated requests (limits.duplicates.bytesMax).',
       () => state().replyCacheBytes,
     )
     this.#one(
@@ -167,7 +167,7 @@ export class Exposition {
     this.#one(
       'inferwire_poison_requests_total',
       'counter',
-      'Requests set aside because each attempt ended the process.',
+      'Requests set aside because each attempt crashed the process.',
       () => telemetry.poisonRequests,
     )
     this.#one(
@@ -181,7 +181,7 @@ export class Exposition {
   #registerModelServers(): void {
     this.#histogram(
       'inferwire_upstream_request_duration_seconds',
-      'Duration of a call to the model server, with its retries.',
+      'Duration of a call to the model server, including retries.',
       (f) => f.upstream,
     )
     this.#perGate(
@@ -229,7 +229,7 @@ export class Exposition {
     this.#one(
       'inferwire_mqtt_lost_sessions_total',
       'counter',
-      'Number of times the broker lost a session, lanes included, and its queued requests.',
+      'Number of times the broker lost a session, including those of lanes, with its queued requests.',
       () => telemetry.lostSessions,
     )
     this.#one(
@@ -274,7 +274,7 @@ export class Exposition {
     )
   }
 
-  // prom-client accepts any object of this shape, so the counters stay plain numbers between scrapes.
+  // prom-client accepts any object with these members, so the counters are plain numbers between scrapes.
   #add(description: MetricDescription, samples: () => Sample[]): void {
     this.descriptions.push(description)
     const { name, type, help } = description

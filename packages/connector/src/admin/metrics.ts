@@ -8,7 +8,7 @@ export interface MetricsText {
   readonly text: string
 }
 
-/** Returns the collector. prom-client costs memory and start-up time, so it is not loaded before the first scrape. */
+/** Returns the collector. prom-client takes memory and start-up time, so it is not loaded before the first scrape. */
 export function createMetrics(telemetry: Telemetry, state: () => LiveState): () => Promise<MetricsText> {
   let exposition: Promise<Exposition> | undefined
   return async () => {

@@ -1,5 +1,5 @@
-// The URL of a model server: its origin, its form with TLS, and paths that repeat the connector's. Other mistakes in
-// addresses: load.test.ts.
+// Tests URLs of model servers: the origin, the form with TLS, and paths that repeat the connector's. load.test.ts tests
+// other mistakes in addresses.
 import { expect, test } from 'vitest'
 import { modelUrlMistake, originOf, withTls } from './address.ts'
 
@@ -7,7 +7,7 @@ test.each([
   ['http://iris.models.svc:80/prefix', 'http://iris.models.svc'],
   ['https://Gateway.example:8443', 'https://gateway.example:8443'],
   ['grpc://iris.models.svc:8001', 'grpc://iris.models.svc:8001'],
-])('returns the origin of %s, also for a scheme whose URL.origin is "null"', (url, origin) => {
+])('returns the origin of %s', (url, origin) => {
   expect(originOf(url)).toBe(origin)
 })
 
@@ -26,9 +26,9 @@ test.each([
   'https://h/v1//',
   'http://h/p/v1/models',
   'http://h/v2/models/iris',
-])('rejects the URL %s, whose path repeats what the connector adds', (url) => {
+])('rejects the URL %s, whose path contains segments that the connector adds', (url) => {
   expect(modelUrlMistake(url)).toBe(
-    'the URL up to /v1/models or /v2/models: the connector adds the rest of the path',
+    'the part of the URL before /v1/models or /v2/models: the connector adds the rest',
   )
 })
 

@@ -7,7 +7,7 @@ const MODEL_SCHEMES: ReadonlyMap<string, string> = new Map([
   ['https:', 'https:'],
 ])
 
-/** What a broker's URL should have been, to complete the sentence "expected …"; undefined for a valid URL. */
+/** Returns the expected form of a broker's URL, to complete the sentence "expected …"; undefined for a valid URL. */
 export function brokerUrlMistake(value: string): string | undefined {
   const url = parse(value)
   if (
@@ -26,7 +26,7 @@ export function brokerUrlMistake(value: string): string | undefined {
   return hasTail(value) ? 'a URL without a query or fragment' : undefined
 }
 
-/** What a model server's URL should have been; see `brokerUrlMistake`. */
+/** Returns the expected form of a model server's URL; see `brokerUrlMistake`. */
 export function modelUrlMistake(value: string): string | undefined {
   const url = parse(value)
   const paths = modelPaths()
@@ -35,40 +35,41 @@ export function modelUrlMistake(value: string): string | undefined {
     return `a URL such as http://iris.models.svc.cluster.local (${schemes.join(' or ')}), without ${paths.join(' or ')}`
   }
   if (url.username !== '' || url.password !== '') {
-    return 'a URL without user name and password: use the credential of the model'
+    return "a URL without user name and password: use the model's credential"
   }
   if (paths.some((path) => goesIntoDialect(url.pathname, path))) {
-    return `the URL up to ${paths.join(' or ')}: the connector adds the rest of the path`
+    return `the part of the URL before ${paths.join(' or ')}: the connector adds the rest`
   }
   return hasTail(value) ? 'a URL without a query or fragment' : undefined
 }
 
-// After a prefix, such a last segment may be part of it: the second version of a service.
+// A path that is only the root of a dialect is a mistake. After other segments it may belong to the prefix, for example
+// as the second version of a service.
 function goesIntoDialect(pathname: string, path: string): boolean {
   const root = path.slice(0, path.indexOf('/', 1))
   return `${pathname}/`.includes(`${path}/`) || pathname.replace(/\/+$/, '') === root
 }
 
-/** The same URL over TLS; undefined if it uses TLS already. */
+/** Returns the URL with the scheme for TLS; undefined if it already uses TLS. */
 export function withTls(modelUrl: string): string | undefined {
   const scheme = modelUrl.slice(0, modelUrl.indexOf(':') + 1)
   const secure = MODEL_SCHEMES.get(scheme.toLowerCase()) ?? scheme
   return secure === scheme.toLowerCase() ? undefined : secure + modelUrl.slice(scheme.length)
 }
 
-/** The origin that a credential for this URL may be sent to. `URL.origin` is "null" for schemes such as grpc. */
+/** Returns the origin to which a credential may be sent. `URL.origin` is "null" for schemes such as grpc. */
 export function originOf(modelUrl: string): string {
   const { protocol, host } = new URL(modelUrl)
   return `${protocol}//${host}`
 }
 
-/** The paths of the models in each dialect; each ends in `/models`. */
+/** Returns the path of the models in each dialect, which ends in `/models`. */
 export function modelPaths(): string[] {
   const paths = Object.values<DialectKind>(DIALECTS).flatMap(({ routes }) => routes.metadata?.path ?? [])
   return paths.map((path) => path.replace(/\/\{model\}.*$/, '')).sort()
 }
 
-/** Whether text is a valid Host header: a name or an address, with or without a port. */
+/** Returns whether the text is a valid Host header: a name or an address, with or without a port. */
 export function isHost(value: string): boolean {
   return /^(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$/.test(value)
 }

@@ -2,10 +2,13 @@
 import { defaultOf, definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 
-/** The path of the options of every model: `models.*.url`. */
+/** The path prefix of every model's options, as in `models.*.url`. */
 const ANY_MODEL = ['models', '*']
 
-/** Every option in the order of the schema. The options of a model follow `models.*`; `models` itself is not listed. */
+/**
+ * Returns every option in the order of the schema. The options of a model have the prefix `models.*`; `models` itself
+ * is not included.
+ */
 export function allOptions(): Leaf[] {
   return leavesOf(configSchema).flatMap((leaf) => {
     const { valueType } = definitionOf(unwrap(leaf.schema))
@@ -13,12 +16,12 @@ export function allOptions(): Leaf[] {
   })
 }
 
-/** Whether an option belongs to a model. */
+/** Returns whether an option belongs to a model. */
 export function isModelOption({ path }: Leaf): boolean {
   return path[0] === 'models'
 }
 
-/** The default of an option in words, else its value in Markdown's code marks; undefined where there is none. */
+/** Returns an option's default in words, or its value as Markdown code; undefined if the option has no default. */
 export function defaultTextOf({ schema, text }: Leaf): string | undefined {
   if (text.defaultText !== undefined) return text.defaultText
   const value = defaultOf(schema)

@@ -1,8 +1,8 @@
-// The error for an invalid configuration: all mistakes at once, each with its place and remedy.
+// The error for an invalid configuration. It lists all mistakes, each with its place and remedy.
 
 /** A mistake in a configuration. */
 export interface ConfigMistake {
-  /** Path of the option, such as `models.iris.url`; empty for a mistake of the whole file. */
+  /** Path of the option, such as `models.iris.url`; empty if the mistake concerns the whole file. */
   readonly path: string
   /** Where the option was set: `inferwire.yaml:12:5`, `environment variable INFERWIRE_ROOT`, `command line`. */
   readonly source: string
@@ -10,13 +10,13 @@ export interface ConfigMistake {
   readonly message: string
 }
 
-// A file of another kind has a mistake on every line.
+// A file that is not a configuration may have a mistake on every line.
 const SHOWN_MAX = 50
 
-/** All mistakes of a configuration. The command line exits with 78 (EX_CONFIG). */
+/** Contains all mistakes in a configuration. The command line exits with 78 (EX_CONFIG). */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
-  /** In the order of the file, after those of other sources. */
+  /** The mistakes in the order of the file, after those of other sources. */
   readonly mistakes: readonly ConfigMistake[]
 
   constructor(mistakes: readonly ConfigMistake[]) {

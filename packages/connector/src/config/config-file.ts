@@ -18,15 +18,15 @@ import { shownKey } from './shown.ts'
 import { offsetOfTooDeep } from './yaml-depth.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
-// Options are at most six levels deep; the example of a model may be deeper.
+// Options are at most six levels deep; a model's example may be deeper.
 const DEPTH_MAX = 64
 // Aliases of aliases can make a small file huge.
 const ALIASES_MAX = 50
 
-/** A file that holds a map, whose options are not validated yet. */
+/** A file that contains a map. Its options have not been validated. */
 export interface ConfigFile {
   readonly values: Record<string, unknown>
-  /** `file:line:column` of the option, or of the innermost section around it that the file has. */
+  /** Returns `file:line:column` of the option, or of the innermost enclosing section that the file contains. */
   placeOf(path: readonly PropertyKey[]): string
 }
 
@@ -74,7 +74,7 @@ function readText(name: string): string {
   }
 }
 
-// Not by the size of the file: pipes and devices have none.
+// Does not rely on the size of the file: pipes and devices have none.
 function readAtMost(name: string, bytesMax: number): Buffer {
   const descriptor = openSync(name, 'r')
   try {
@@ -104,7 +104,7 @@ function parse(name: string, text: string, lines: LineCounter): Document {
       lineCounter: lines,
       // An excerpt of the file in a message could show a secret.
       prettyErrors: false,
-      // checkKeys finds duplicates in linear time; yaml compares every key with every other.
+      // checkKeys finds duplicates in linear time; yaml would compare every pair of keys.
       uniqueKeys: false,
       merge: false,
       logLevel: 'error',
@@ -133,7 +133,7 @@ function structureMistakes(document: Document, place: (offset: number) => string
     return mistakes
   }
   if (!isMap(document.contents)) {
-    add(document.contents, 'must hold a map of options, such as `broker:` and `models:`')
+    add(document.contents, 'must contain a map of options, such as `broker:` and `models:`')
     return mistakes
   }
   visit(document, {
@@ -149,7 +149,7 @@ function structureMistakes(document: Document, place: (offset: number) => string
   return mistakes
 }
 
-// The messages of yaml repeat parts of the file.
+// yaml's messages repeat parts of the file, which may contain control characters.
 function reasonOf({ message }: Error): string {
   return message.slice(0, 200).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '\ufffd')
 }
@@ -183,8 +183,8 @@ function toValues(name: string, document: Document): Record<string, unknown> {
   }
 }
 
-// Follows the path as far as the file has it. Each map gets an index, because a file of another kind has a mistake
-// on every line.
+// Follows the path as far as it exists in the file. Each map is indexed, because a file that is not a configuration may
+// have a mistake on every line.
 function placesOf(document: Document): (path: readonly PropertyKey[]) => number | undefined {
   const indexes = new Map<YAMLMap, ReadonlyMap<string, Pair>>()
   const indexOf = (map: YAMLMap): ReadonlyMap<string, Pair> => {

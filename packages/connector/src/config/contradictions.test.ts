@@ -1,4 +1,4 @@
-// Options that are valid on their own and contradict each other: each mistake with its place.
+// Tests options that are valid on their own but contradict each other. Each mistake is reported with its place.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

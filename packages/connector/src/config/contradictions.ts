@@ -10,7 +10,7 @@ import { shownPath } from './shown.ts'
 type Parsed = z.output<typeof configSchema>
 type Add = (path: readonly PropertyKey[], message: string) => void
 
-/** The contradictions in a configuration that matches the schema. */
+/** Returns the contradictions in a configuration that matches the schema. */
 export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistake[] {
   const mistakes: ConfigMistake[] = []
   const add: Add = (path, message) => {
@@ -50,7 +50,7 @@ function checkBroker(broker: Parsed['broker'], add: Add): void {
   checkTls(['broker', 'tls'], broker.tls, secure === broker.url ? undefined : secure, add)
 }
 
-// Headers that every call has: a second one from the client could contradict it.
+// The connector adds these headers to every call; a client's own value could contradict the connector's.
 const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent', 'tracestate'])
 
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
@@ -76,7 +76,7 @@ function checkPassHeaders(path: readonly string[], model: Parsed['models'][strin
   const { credential, passHeaders } = model
   const secretName = credential.kind === 'static-header' ? credential.name.toLowerCase() : undefined
   for (const [index, name] of passHeaders.entries()) {
-    // A client could otherwise send its own value next to the secret.
+    // Otherwise a client could send its own value in addition to the secret.
     if (name === secretName) {
       add([...path, index], `"${name}" is the header of the model's credential; remove it`)
     } else if (ALREADY_PASSED.has(name)) {
@@ -85,7 +85,7 @@ function checkPassHeaders(path: readonly string[], model: Parsed['models'][strin
   }
 }
 
-// `secureUrl` is the URL with TLS; undefined if it has TLS already.
+// `secureUrl` is the URL with the scheme for TLS; undefined if the URL already uses TLS.
 function checkTls(
   path: readonly string[],
   tls: Parsed['broker']['tls'],
@@ -98,7 +98,7 @@ function checkTls(
     add([...path, missing], 'is missing; certFile and keyFile belong together')
   }
   const isUsed = Object.values(tls).some((value) => value !== undefined && value !== false)
-  // Without this error, the operator would believe the connection to be encrypted.
+  // Without this error, the operator would believe that the connection is encrypted.
   if (isUsed && secureUrl !== undefined)
     add(path, `is set, but the URL does not use TLS; expected "${secureUrl}"`)
 }

@@ -20,7 +20,7 @@ test('converts numbers and booleans, and leaves other text to the schema', () =>
   expect(readEnvironment(env).options.map(({ value }) => value)).toEqual([0, false, '7', '1s'])
 })
 
-test('rejects an unknown variable with the nearest name, and ignores those of other programs', () => {
+test('rejects an unknown variable and suggests the nearest name, but ignores variables of other programs', () => {
   const env = { INFERWIRE_BROKER_URI: 'x', INFERWIRE_CONFIG: '/x', INFERWIRE_CACHE: '/y', PATH: '/bin' }
   expect(readEnvironment(env).mistakes).toEqual([
     {

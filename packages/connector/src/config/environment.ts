@@ -1,4 +1,4 @@
-// Options from environment variables: INFERWIRE_ and the path in capitals (broker.url is INFERWIRE_BROKER_URL).
+// Reads options from environment variables, such as INFERWIRE_BROKER_URL for broker.url.
 import { nearestName } from '@inferwire/protocol'
 import type { ConfigMistake } from './config-error.ts'
 import { RENAMED_OPTIONS } from './renamed-options.ts'
@@ -8,21 +8,21 @@ import { Secret } from './secret.ts'
 import { shownKey } from './shown.ts'
 
 const PREFIX = 'INFERWIRE_'
-// The path of the configuration file, and the cache of the project's own tests.
+// They contain the path of the configuration file, and that of the cache of the project's own tests.
 const NOT_OPTIONS = new Set(['INFERWIRE_CONFIG', 'INFERWIRE_CACHE'])
 
-/** The name of the environment variable for an option. */
+/** Returns the name of the environment variable for an option. */
 export function variableOf(path: readonly string[]): string {
   return PREFIX + path.map((key) => key.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')
 }
 
-/** The options that have a variable, by its name: those outside of `models` and `policy`. */
+/** Returns the options outside of `models` and `policy` by the name of their environment variable. */
 export function environmentOptions(): Map<string, Leaf> {
   const leaves = leavesOf(configSchema).filter(({ path }) => path[0] !== 'models' && path[0] !== 'policy')
   return new Map(leaves.map((leaf) => [variableOf(leaf.path), leaf]))
 }
 
-/** The options that are set, and the mistakes. */
+/** The options set by environment variables, and the mistakes in these variables. */
 export interface FromEnvironment {
   readonly options: readonly {
     readonly path: readonly string[]
@@ -32,7 +32,7 @@ export interface FromEnvironment {
   readonly mistakes: readonly ConfigMistake[]
 }
 
-/** Reads the variables that begin with INFERWIRE_. An unknown one is a mistake, because it has no effect. */
+/** Reads the variables that begin with INFERWIRE_. An unknown variable is a mistake, because it has no effect. */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>): FromEnvironment {
   const known = environmentOptions()
   const options: { path: readonly string[]; value: unknown; variable: string }[] = []
@@ -71,8 +71,8 @@ function variableIn(section: string, key: string): string {
   return variableOf([...section.split('.'), key])
 }
 
-// Kubernetes sets such variables for each Service of the namespace. A Service `inferwire-admin` causes
-// INFERWIRE_ADMIN_SERVICE_HOST, and INFERWIRE_ADMIN_PORT=tcp://10.0.0.1:8383, which is also the name of an option.
+// Kubernetes sets such variables for each Service in the namespace. For a Service named `inferwire-admin` they are
+// INFERWIRE_ADMIN_SERVICE_HOST and INFERWIRE_ADMIN_PORT=tcp://10.0.0.1:8383; the latter is also an option's variable.
 function isServiceLink(variable: string, text: string): boolean {
   return (
     /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/.test(
@@ -82,7 +82,7 @@ function isServiceLink(variable: string, text: string): boolean {
   )
 }
 
-// Text that does not have the option's type stays text, which the schema rejects.
+// Text that cannot be converted to the option's type is returned unchanged, and the schema rejects it.
 function coerce(text: string, leaf: Leaf): unknown {
   const { type, values } = definitionOf(unwrap(leaf.schema))
   const isNumeric = type === 'number' || values?.some((value) => typeof value === 'number') === true

@@ -3,7 +3,7 @@
 /** Options that are documented together. */
 export interface OptionGroup {
   readonly title: string
-  /** What the reader decides here, in one or two sentences. */
+  /** One or two sentences about the purpose of the options. */
   readonly text: string
   /** A configuration that loads. */
   readonly example: string
@@ -15,7 +15,7 @@ export interface OptionGroup {
 export const FRONT_PAGE: readonly OptionGroup[] = [
   {
     title: 'Broker',
-    text: 'The address of the broker and the login of the connector. `mqtts` and `wss` use TLS.',
+    text: "The broker's address and the connector's login. `mqtts` and `wss` use TLS.",
     example: `broker:
   url: mqtts://mosquitto.example:8883
   username: inferwire

@@ -1,4 +1,4 @@
-// Any file, variables and flags: loading returns a configuration or throws a ConfigError, and nothing else.
+// For any file, variables and flags, loading returns a configuration or throws a ConfigError.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -101,7 +101,7 @@ const modelArbitrary = fc.record(
     protocolVersion: fc.constantFrom('v1' as const, 'v2' as const),
     modelName: fc.constantFrom('up.stream', '1', 'true', 'null', 'na+me', '@'),
     description: fc.string({ minLength: 1 }),
-    // Through JSON, which has no -0.
+    // The copy through JSON removes -0.
     example: fc.record({
       body: fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown),
     }),
@@ -128,7 +128,7 @@ const configArbitrary = fc.record(
   { requiredKeys: ['name'] },
 )
 
-test('prints a configuration that loads again as the same one', () => {
+test('prints text that loads as the same configuration', () => {
   fc.assert(
     fc.property(configArbitrary, fc.boolean(), (flags, hasPassword) => {
       fc.pre(!JSON.stringify(flags).includes('__proto__'))

@@ -10,7 +10,7 @@ import { shownKey, shownPath, shownValue } from './shown.ts'
 /** Returns where an option was set: the place in the file, the environment variable or the command line. */
 export type SourceOf = (path: readonly PropertyKey[]) => string
 
-/** Converts one issue: it has several mistakes if it names several keys. */
+/** Converts an issue. An issue that names several unknown keys becomes several mistakes. */
 export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: SourceOf): ConfigMistake[] {
   if (issue.code === 'unrecognized_keys') {
     const keys = [...new Set(keysAt(configSchema, issue.path))]
@@ -27,14 +27,14 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
   const { path } = issue
   const place = { path: shownPath(path), source: sourceOf(path) }
   if (issue.code === 'invalid_key') {
-    // The issue with the key (the name of a model) is nested.
+    // The issue that describes the key (a model's name) is nested.
     const expected = issue.issues[0]?.message ?? 'another name'
     return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
   }
-  // A message of the schema that is a whole sentence.
+  // Such a message of the schema is a complete sentence.
   if (issue.message.startsWith('must ')) return [{ ...place, message: issue.message }]
   const value = valueAt(values, path)
-  // The former name is reported already.
+  // The option's former name has already been reported.
   if (value === undefined && hasFormerName(values, path)) return []
   const found =
     value === undefined
@@ -55,7 +55,7 @@ function hasFormerName(values: unknown, path: readonly PropertyKey[]): boolean {
   )
 }
 
-/** The value at a path, or undefined. */
+/** Returns the value at a path, or undefined. */
 export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown {
   let value = values
   for (const key of path) {
@@ -68,14 +68,14 @@ export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: 'a list',
   boolean: 'true or false',
-  // The body of an example.
+  // zod expects this type if the body of an example is missing.
   nonoptional: 'a JSON value',
   object: 'a map',
   record: 'a map',
   string: 'text',
 }
 
-// Messages of the schema are kept; those of zod itself are replaced.
+// Keeps the schema's own messages, and replaces those of zod.
 function expectedBy(issue: z.core.$ZodIssue): string {
   const { message } = issue
   if (!/^(?:Invalid|Too) /.test(message)) return message
@@ -87,7 +87,7 @@ function expectedBy(issue: z.core.$ZodIssue): string {
 }
 
 function meant(issue: z.core.$ZodIssue, value: unknown): string {
-  // All very short words are similar.
+  // Very short words are all similar to each other.
   if (issue.code !== 'invalid_value' || typeof value !== 'string' || value.length < 4) return ''
   const nearest = nearestName(value, issue.values.map(String))
   return nearest === undefined ? '' : `; did you mean "${nearest}"?`

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { configSchema } from './schema.ts'
 
 /**
- * JSON Schema (draft 2020-12) of what a configuration file may contain. `x-advanced: true` marks the options that most
+ * Returns the JSON Schema (draft 2020-12) of a configuration file. `x-advanced: true` marks the options that most
  * installations leave at their default.
  */
 export function configJsonSchema(): Record<string, unknown> {
@@ -14,7 +14,7 @@ export function configJsonSchema(): Record<string, unknown> {
   }
 }
 
-// Members of OptionText that are no keywords of JSON Schema.
+// Members of OptionText that are not JSON Schema keywords.
 const PRIVATE = new Set(['unit', 'details', 'defaultText', 'isAdvanced', 'isSecret', 'isFile'])
 
 function toPublicSchema(schema: unknown): unknown {
@@ -25,7 +25,7 @@ function toPublicSchema(schema: unknown): unknown {
   const hasOpenDefault = 'defaultText' in schema
   const entries = Object.entries(schema)
     .filter(([key]) => !(hasOpenDefault && key === 'default'))
-    // A file must not contain a secret, so an editor must not offer the key.
+    // A file must not contain a secret, so an editor must not suggest its key.
     .filter(
       ([key, value]) => !PRIVATE.has(key) && (value as { isSecret?: unknown } | null)?.isSecret !== true,
     )

@@ -1,9 +1,9 @@
-// The models that have a lane: an MQTT session of their own.
+// Finds the models that have a lane: an MQTT session of their own.
 import { exposedNames } from './exposed-names.ts'
 import { LANE_TIMEOUT_MS } from './model-schema.ts'
 import type { ConnectorConfig } from './schema.ts'
 
-/** The models with a lane, each with all its names on topics. */
+/** Returns the models that have a lane, each with all the names that it has on topics. */
 export function laneNames({ models }: Pick<ConnectorConfig, 'models'>): Map<string, readonly string[]> {
   const lanes = Object.entries(models).filter(
     ([, { lane, timeoutMs }]) => lane ?? timeoutMs > LANE_TIMEOUT_MS,

@@ -1,4 +1,4 @@
-// Loading real files: every kind of mistake with its place and remedy.
+// Loads real files: every kind of mistake is reported with its place and remedy.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,7 +36,7 @@ function mebibytesOf({ limits, models }: ConnectorConfig): number[] {
   return all.map((bytes) => bytes / 1024 / 1024)
 }
 
-test('lowers the limits for requests to the memory of a small container', () => {
+test('has lower default limits in a container with little memory', () => {
   const limited = vi.spyOn(process, 'constrainedMemory').mockReturnValue(96 * 1024 * 1024)
   const small = loadConfig({ env: {}, flags: { models: { iris: { url: 'http://iris' } } } })
   limited.mockReturnValue(2 ** 64)
@@ -102,7 +102,7 @@ test('accepts versions without quotes, both MQTT versions, JSON, aliases and mod
 test.each<[what: string, text: string, messages: RegExp[]]>([
   ['an unknown key', 'brocker: {}', [/yaml:1:1: brocker: is not an option; did you mean "broker"\?/]],
   [
-    'an unknown key without a near one',
+    'an unknown key that resembles no option',
     'log: {zzzzzz: 1}',
     [/:1:7: log\.zzzzzz: .* valid are: level, format/],
   ],
@@ -116,7 +116,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ],
   ['a fraction', 'drain: {timeoutMs: 1.5}', [/1\.5 is not valid; expected a whole number/]],
   ['infinity', 'drain: {timeoutMs: .inf}', [/Infinity is not valid; expected a whole number/]],
-  ['a boolean in words', 'admin: {enabled: yes}', [/"yes" is not valid; expected true or false/]],
+  ['a boolean written as "yes"', 'admin: {enabled: yes}', [/"yes" is not valid; expected true or false/]],
   [
     'an unknown choice',
     'broker: {ackOrder: stict}',
@@ -128,7 +128,11 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/mqttVersion: 4 is not valid; expected 5 or 3\.1\.1/],
   ],
   ['a root with wildcards', 'root: a/#', [/expected a topic without wildcards/]],
-  ['a broker URL of HTTP', 'broker: {url: http://h}', [/expected a URL such as mqtt:\/\/127\.0\.0\.1:1883/]],
+  [
+    'a broker URL with the scheme http',
+    'broker: {url: http://h}',
+    [/expected a URL such as mqtt:\/\/127\.0\.0\.1:1883/],
+  ],
   ['a broker URL with a path', 'broker: {url: mqtt://h/x}', [/without a path/]],
   [
     'a model without a URL',
@@ -139,12 +143,15 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'a model URL with the path of a model',
     'models: {a: {url: http://h/v1/models/a}}',
-    [/up to \/v1\/models/],
+    [/before \/v1\/models/],
   ],
   [
     'a model URL that ends in a protocol version',
     'models: {a: {url: "http://h:8080/v1"}, b: {url: "https://h/v2/"}}',
-    [/models\.a\.url: .* expected the URL up to \/v1\/models/, /models\.b\.url: .* expected the URL up to/],
+    [
+      /models\.a\.url: .* expected the part of the URL before \/v1\/models/,
+      /models\.b\.url: .* expected the part/,
+    ],
   ],
   [
     'a model name with a version',
@@ -215,7 +222,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ],
   ['a password without a user name', 'broker: {passwordFile: /dev/null}', [/broker\.username: is missing/]],
   [
-    'reconnect bounds that cross',
+    'a minimum reconnect wait above the maximum',
     'broker: {reconnect: {minMs: 500, maxMs: 100}}',
     [/:1:22: broker\.reconnect\.minMs: 500 is above maxMs, 100/],
   ],
@@ -280,8 +287,8 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/nested deeper than 64/],
   ],
   ['deep nesting in a map', `a: ${'['.repeat(200)}${']'.repeat(200)}`, [/nested deeper than 64 levels/]],
-  ['a list', '- a\n', [/:1:1: must hold a map of options/]],
-  ['text', 'hello', [/must hold a map of options/]],
+  ['a list', '- a\n', [/:1:1: must contain a map of options/]],
+  ['text', 'hello', [/must contain a map of options/]],
   ['a control character', 'root: |\u001b\n', [/:1:8: is not valid YAML: [^\u001b]*$/]],
   ['an empty file', '# nothing\n', [/is empty; write `\{\}`/]],
 ])('reports the place and the remedy of %s', (_what, text, messages) => {
@@ -315,7 +322,7 @@ test('reports all mistakes of all sources at once', () => {
   ])
 })
 
-test('lists the mistakes in the order of the file, after those of other sources', () => {
+test('lists the mistakes of other sources first, then those of the file in its order', () => {
   const text =
     'models:\n  b: {url: http://h, tls: {caFile: /none}}\nroot: 3\nlog: {level: 1,\n  format: 2}\nx: 1\n'
   const { mistakes } = errorOf(() => load(text, { INFERWIRE_ADMIN_PRT: '1' }))
@@ -351,7 +358,7 @@ test('rejects a model named __proto__ on the command line', () => {
   expect(({} as Record<string, unknown>)['url']).toBeUndefined()
 })
 
-test('names a file that cannot be read, is too large or is not text', () => {
+test('reports a file that cannot be read, is too large or is not text', () => {
   expect(errorOf(() => loadConfig({ file: '/does/not/exist', env: {} })).message).toMatch(
     /\/does\/not\/exist: cannot be read \(ENOENT\); check the path/,
   )
@@ -364,7 +371,7 @@ test('names a file that cannot be read, is too large or is not text', () => {
   expect(errorOf(() => load(Uint8Array.of(0x61, 0xff, 0xfe))).message).toMatch(/is not UTF-8 text/)
 })
 
-test('limits the mistakes that it lists, and escapes control characters in them', () => {
+test('lists a limited number of mistakes, and escapes control characters in them', () => {
   const text = Array.from({ length: 5000 }, (_, index) => `"\\e[${index}": 1`).join('\n')
   const { message, mistakes } = errorOf(() => load(text))
   expect(mistakes).toHaveLength(5000)

@@ -18,11 +18,11 @@ export interface ConfigSources {
   readonly file?: string | undefined
   /** @default process.env */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Options of the command line, in the shape of the file. A model replaces the model of that name in the file. */
+  /** Options from the command line, structured as in the file. A model replaces the file's model of the same name. */
   readonly flags?: ConfigInput
 }
 
-/** Loads and validates. @throws ConfigError with every mistake */
+/** Loads and validates a configuration. @throws ConfigError with every mistake */
 export function loadConfig(sources: ConfigSources): ConnectorConfig {
   const environment = readEnvironment(sources.env ?? process.env)
   const file = sources.file === undefined ? undefined : readConfigFile(sources.file)
@@ -49,7 +49,7 @@ export function loadConfig(sources: ConfigSources): ConnectorConfig {
   return complete(parsed.data)
 }
 
-/** Sets the value at a path. If a section on the way is not a map, nothing is set, and the schema rejects that section. */
+/** Sets the value at a path. Does nothing if a section of the path is not a map: the schema rejects that section. */
 export function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
   let section = target
   for (const key of path.slice(0, -1)) {
@@ -70,7 +70,7 @@ function mergeFlags(
   for (const [key, value] of Object.entries(flags)) {
     if (value === undefined) continue
     const here = [...path, key]
-    // An assignment would set the prototype, which zod does not see.
+    // An assignment to this key would set the prototype, which zod does not check.
     if (key === '__proto__') {
       mistakes.push({ path: shownPath(here), source: 'command line', message: 'cannot be a key' })
       continue

@@ -1,4 +1,4 @@
-// The reference page of the configuration, written from the schema.
+// Generates the configuration reference page from the schema.
 import { z } from 'zod'
 import { allOptions, defaultTextOf, isModelOption } from './all-options.ts'
 import { FRONT_PAGE, type OptionGroup } from './front-page.ts'
@@ -6,13 +6,13 @@ import type { OptionText } from './option.ts'
 import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 
 const INTRODUCTION = [
-  'The configuration is a YAML file, named with `-c FILE` or in `INFERWIRE_CONFIG`. The first part of this page has the options that most installations set. Every [advanced option](#advanced-options) has a default that fits most installations.',
-  'Every option outside of `models` and `policy` has an environment variable: `broker.keepAliveSeconds` is `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS`. Environment variables override the file, and flags override both. Relative paths start at the working folder. An unknown option is an error.',
+  'The configuration is a YAML file, named with `-c FILE` or in `INFERWIRE_CONFIG`. The first part of this page contains the options that most installations set. Every [advanced option](#advanced-options) has a default that fits most installations.',
+  'Every option outside of `models` and `policy` has an environment variable: `broker.keepAliveSeconds` is `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS`. Environment variables override the file, and flags override both. Relative paths are resolved against the working folder. An unknown option is an error.',
   '`inferwire config check` reports every mistake with its place. `inferwire config print` shows the options that differ from the defaults, then the defaults. `inferwire config schema` prints the JSON Schema for an editor.',
 ]
 const LINE_LENGTH_MAX = 120
 
-/** The text of docs/reference/configuration.md. */
+/** Returns the text of docs/reference/configuration.md. */
 export function configMarkdown(): string {
   const options = new Map(allOptions().map((leaf) => [leaf.path.join('.'), leaf]))
   return [
@@ -72,7 +72,7 @@ function table(leaves: readonly Leaf[]): string {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
-// The keys of an option that is one of several maps, which differ in `kind`: a credential.
+// Returns the keys of an option whose value is one of several maps with different `kind`s: a credential.
 function keysOfUnion({ schema, path }: Leaf): Leaf[] {
   const { options } = definitionOf(unwrap(schema))
   if (options === undefined) return []
@@ -81,7 +81,7 @@ function keysOfUnion({ schema, path }: Leaf): Leaf[] {
     {
       path: [...path, 'kind'],
       schema: z.enum(kinds),
-      text: { description: 'Selects the keys that the map has.', defaultText: `\`${kinds[0]}\`` },
+      text: { description: 'Determines the other keys of the map.', defaultText: `\`${kinds[0]}\`` },
     },
     ...options.flatMap((map) => leavesOf(map, path)),
   ]
@@ -110,7 +110,7 @@ function typeOf({ schema, text }: Leaf): string {
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: 'list',
   boolean: '`true`, `false`',
-  // The password.
+  // Only the password has this type.
   custom: 'text',
   object: 'map',
   string: 'text',
@@ -124,7 +124,7 @@ const UNITS: Readonly<Record<NonNullable<OptionText['unit']>, string>> = {
   s: 's',
 }
 
-// As prettier wraps the pages that are not generated.
+// Wraps a paragraph at the line length of the other pages.
 function wrapped(paragraph: string): string {
   const lines: string[] = []
   let current = ''

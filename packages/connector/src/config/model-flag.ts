@@ -39,7 +39,7 @@ function mistake(flag: string, message: string): ConfigError {
   return new ConfigError([{ path: '', source: `--model ${shown(flag)}`, message }])
 }
 
-// Even an invalid flag must not show the password in a URL.
+// The message must not show a password in a URL, even if the flag is invalid.
 function shown(flag: string): string {
   const url = flag.indexOf('=') + 1
   return shownKey(flag.slice(0, url) + withoutUserinfo(flag.slice(url)))

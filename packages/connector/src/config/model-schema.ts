@@ -109,12 +109,12 @@ export const model = z.strictObject({
       .join(' or ')}. A path prefix is kept.`,
   }),
   host: option(text(isHost, 'a host name, with or without a port').optional(), {
-    description: 'Host header, for example of an InferenceService behind an Istio gateway.',
+    description: 'Host header, for example for an InferenceService behind an Istio gateway.',
     defaultText: 'the host of the URL',
   }),
   protocolVersion: option(z.enum(dialectNames().sort()).optional(), {
     description: 'KServe protocol version of the model server.',
-    defaultText: 'every version that the server speaks',
+    defaultText: 'every version that the server supports',
   }),
   modelName: option(
     text(
@@ -123,7 +123,7 @@ export const model = z.strictObject({
     ).optional(),
     {
       description:
-        'Name of the model on its server; may have characters that topics do not allow, such as `+`.',
+        'Name of the model on its server; may contain characters that topics do not allow, such as `+`.',
       defaultText: 'the name in `models`',
     },
   ),
@@ -189,9 +189,9 @@ export const model = z.strictObject({
     option(
       z.enum(['none', 'first-line', 'whole'], { error: 'none, first-line or whole' }).default('first-line'),
       {
-        description: "How much of a model server's error goes to the client.",
+        description: "How much of a model server's error is sent to the client.",
         details:
-          '`first-line` keeps the first line of each text in the body, and the exception of a Python traceback. `whole` includes tracebacks and file paths. Of a body above 64 KiB, only the first 1000 characters of its text are used. The log has the beginning of the text in any case.',
+          '`first-line` keeps the first line of each text in the body, and the exception of a Python traceback. `whole` includes tracebacks and file paths. If a body is larger than 64 KiB, only the first 1000 characters of its text are used. The log always contains the beginning of the text.',
       },
     ),
   ),
@@ -217,7 +217,7 @@ export const model = z.strictObject({
   tls: tls.prefault({}),
 })
 
-// The depth is bounded by that of the file.
+// The recursion is bounded by the maximum depth of a configuration file.
 function isJson(value: unknown): boolean {
   if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return true
   if (typeof value === 'number') return Number.isFinite(value)

@@ -1,5 +1,5 @@
-// Checks the files that a configuration names before the first connection: that they can be read, and that their
-// content fits the option.
+// Checks, before the first connection, that the files named in a configuration can be read, and that their content fits
+// the option.
 import { accessSync, constants, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { ConfigMistake } from './config-error.ts'
@@ -17,7 +17,10 @@ const MODEL_FILES = [
   ['credential', 'valueFile'],
 ]
 
-/** The mistakes of all named files. The values need not match the schema, so that all mistakes are reported at once. */
+/**
+ * Returns the mistakes in all files that the configuration names. `values` may be invalid, so that these mistakes are
+ * reported together with those of the schema.
+ */
 export function unusableFiles(values: Record<string, unknown>, sourceOf: SourceOf): ConfigMistake[] {
   const options = leavesOf(configSchema).filter(({ text }) => text.isFile === true)
   const models = valueAt(values, ['models'])

@@ -1,24 +1,24 @@
-// The kinds of option that the schema is built from. Each carries its description, its unit and its marks.
+// Creates the schema's options, each with its description, unit and marks.
 import { z } from 'zod'
 
-/** What an option has in addition to its type. */
+/** The properties of an option in addition to its type. */
 export interface OptionText {
   /** One sentence that fits into a table cell: at most 120 characters. */
   readonly description: string
-  /** What does not fit into the cell, as a paragraph. */
+  /** Further text, as a paragraph below the table. */
   readonly details?: string
   readonly unit?: 'ms' | 's' | 'bytes' | 'requests'
-  /** The default in words, where it is not a constant. */
+  /** The default in words, if it is not a constant. */
   readonly defaultText?: string
-  /** Documented after the options that most installations set. */
+  /** Whether the option is documented after those that most installations set. */
   readonly isAdvanced?: boolean
-  /** Never shown, and rejected in a configuration file. */
+  /** Whether the value is never shown, and is rejected in a configuration file. */
   readonly isSecret?: boolean
-  /** Names a file that must be readable when the configuration is loaded. */
+  /** Whether the value names a file that must be readable when the configuration is loaded. */
   readonly isFile?: boolean
 }
 
-/** Attaches the text to an option. Must be the outermost call: zod's wrappers do not inherit it. */
+/** Attaches the text to an option. Must be the outermost call: zod's wrappers do not inherit the text. */
 export function option<Schema extends z.ZodType>(schema: Schema, text: OptionText): Schema {
   return schema.meta({ ...text })
 }
@@ -35,7 +35,7 @@ export interface Range {
   readonly default: number
 }
 
-/** A whole number with a default. */
+/** Returns an option for a whole number with a default. */
 export function integer(range: Range, unit: OptionText['unit'], description: string, details?: string) {
   return option(wholeNumber(range).default(range.default), {
     description,
@@ -45,12 +45,12 @@ export function integer(range: Range, unit: OptionText['unit'], description: str
 }
 
 /**
- * A number of bytes whose default is at most 1/`part` of the memory limit of the process (its control group), so that
- * the defaults do not exhaust the memory of a small container.
+ * Returns an option for a number of bytes whose default is at most 1/`part` of the memory limit of the process (its
+ * control group), so that the defaults do not exhaust the memory of a small container.
  */
 export function bytesOfMemory(range: Range, part: number, description: string) {
   const schema = wholeNumber(range).default(() => {
-    // 0 or undefined where the limit is unknown; far more than the machine has where there is no limit.
+    // An unknown limit is 0 or undefined; without a limit, the number far exceeds the machine's memory.
     const limit = process.constrainedMemory() || Infinity
     return Math.max(range.min, Math.min(range.default, Math.floor(limit / part)))
   })
@@ -68,22 +68,22 @@ function wholeNumber(range: Omit<Range, 'default'>) {
       .int({ error })
       .min(range.min, { error })
       .max(range.max, { error })
-      // YAML has -0, which would be printed as 0.
+      // YAML supports -0, which would be printed as 0.
       .overwrite((value) => value + 0)
   )
 }
 
-/** Text that passes `isValid`; `expected` completes the sentence "expected …". */
+/** Returns a schema for text that passes `isValid`; `expected` completes the sentence "expected …". */
 export function text(isValid: (value: string) => boolean, expected: string) {
   return z.string({ error: expected }).refine(isValid, { error: expected })
 }
 
-/** The path of a file that is checked when the configuration is loaded. */
+/** Returns an option for the path of a file, which is checked when the configuration is loaded. */
 export function file(description: string) {
   return option(filePath, { description, isFile: true })
 }
 
-/** An optional `file`. */
+/** Returns an option like that of `file`, but optional. */
 export function optionalFile(description: string) {
   return option(filePath.optional(), { description, isFile: true })
 }

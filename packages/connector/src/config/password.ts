@@ -2,10 +2,13 @@
 import { readFileSync } from 'node:fs'
 import type { BrokerConfig } from './schema.ts'
 
-/** Reads the file each time, so that a rotated password is used. @throws if the file cannot be read or is not UTF-8 */
+/**
+ * Returns the password. The file is read on every call, so that a rotated password is used.
+ * @throws if the file cannot be read or is not UTF-8
+ */
 export function readPassword(broker: Pick<BrokerConfig, 'password' | 'passwordFile'>): string | undefined {
   if (broker.passwordFile === undefined) return broker.password?.reveal()
-  // Editors add a line break and some a byte order mark; neither is part of the password.
+  // Editors add a line break, and some add a byte order mark; neither is part of the password.
   return utf8(readFileSync(broker.passwordFile), broker.passwordFile).replace(/\r?\n$/, '')
 }
 

@@ -1,4 +1,4 @@
-// Files of a `tls` section that can be read but have the wrong content.
+// Tests files of a `tls` section that can be read but have the wrong content.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,10 +37,10 @@ test.each([
   ['in DER', der],
   ['with a key', LOCALHOST.key],
   ['with a certificate that is cut off', LOCALHOST.cert.slice(0, 200)],
-  ['with a broken certificate behind a good one', LOCALHOST.cert + LOCALHOST.cert.replace('MII', 'AAA')],
+  ['with a broken certificate after a valid one', LOCALHOST.cert + LOCALHOST.cert.replace('MII', 'AAA')],
 ])('rejects a CA file %s', (_what, content) => {
   const [mistake, ...others] = mistakesOf({ caFile: fileOf(content) })
-  expect(mistake).toMatch(/^broker\.tls\.caFile ".+" holds no certificate that can be read; expected PEM/)
+  expect(mistake).toMatch(/^broker\.tls\.caFile ".+" contains no readable certificate; expected PEM/)
   expect(others).toEqual([])
 })
 
@@ -48,7 +48,7 @@ test('checks the CA file of a model too', () => {
   const caFile = fileOf('nothing')
   const models = { iris: { url: 'https://h', tls: { caFile } } }
   expect(() => loadConfig({ env: {}, flags: { models } })).toThrow(
-    /models\.iris\.tls\.caFile: .* holds no certificate/,
+    /models\.iris\.tls\.caFile: .* contains no readable certificate/,
   )
 })
 
@@ -68,8 +68,13 @@ test('accepts a client certificate and its key', () => {
 })
 
 test.each([
-  ['a key instead of the certificate', LOCALHOST.key, LOCALHOST.key, /certFile .* holds no certificate/],
-  ['a certificate instead of the key', LOCALHOST.cert, LOCALHOST.cert, /keyFile .* holds no private key/],
+  ['a key instead of the certificate', LOCALHOST.key, LOCALHOST.key, /certFile .* contains no readable cert/],
+  [
+    'a certificate instead of the key',
+    LOCALHOST.cert,
+    LOCALHOST.cert,
+    /keyFile .* contains no readable private key/,
+  ],
   ['a key with a passphrase', LOCALHOST.cert, ENCRYPTED_KEY, /keyFile .* with a passphrase/],
   ['the key of another certificate', OTHER_NAME.cert, LOCALHOST.key, /keyFile .* is not the key of certFile/],
 ])('rejects %s', (_what, cert, key, expected) => {
@@ -82,6 +87,6 @@ test('refuses to use a CA file that no longer contains a certificate', () => {
   expect(readTlsFiles({ caFile, insecureSkipVerify: false }).ca?.toString()).toBe(LOCALHOST.cert)
   writeFileSync(caFile, '')
   expect(() => readTlsFiles({ caFile, insecureSkipVerify: false })).toThrow(
-    `"${caFile}" holds no certificate that can be read`,
+    `"${caFile}" contains no readable certificate`,
   )
 })

@@ -6,35 +6,34 @@ import { pemCertificates } from '@inferwire/protocol'
 /** The options of a `tls` section that name a file. */
 export type PemOption = 'caFile' | 'certFile' | 'keyFile'
 
-/** Whether an option of a `tls` section names a PEM file. */
+/** Returns whether an option of a `tls` section names a PEM file. */
 export function isPemOption(name: string | undefined): name is PemOption {
   return name === 'caFile' || name === 'certFile' || name === 'keyFile'
 }
 
 /** Completes a sentence that begins with the name of the file. */
-export const NO_CERTIFICATE =
-  'holds no certificate that can be read; expected PEM (-----BEGIN CERTIFICATE-----)'
+export const NO_CERTIFICATE = 'contains no readable certificate; expected PEM (-----BEGIN CERTIFICATE-----)'
 
 /**
- * Whether the bytes are PEM with at least one certificate, all of them readable. Node.js' TLS accepts any bytes as a
- * CA file, ignores everything after the first error, and then trusts no authority.
+ * Returns whether the bytes are PEM with at least one certificate, all of them readable. Node.js' TLS accepts any bytes
+ * as a CA file, ignores everything after the first error, and then trusts no authority.
  */
 export function hasCertificate(pem: Uint8Array): boolean {
   const blocks = pemCertificates(Buffer.from(pem).toString('latin1'))
   return blocks.length > 0 && blocks.every((block) => attempt(() => new X509Certificate(block)) !== undefined)
 }
 
-/** What is wrong with the content of a file, to complete a sentence that begins with its name. */
+/** Returns the mistake in a file's content, to complete a sentence that begins with the file's name, or undefined. */
 export function pemMistake(option: PemOption, file: string): string | undefined {
   const pem = readFileSync(file)
   if (option !== 'keyFile') return hasCertificate(pem) ? undefined : NO_CERTIFICATE
   if (attempt(() => createPrivateKey(pem)) !== undefined) return undefined
   return pem.includes('ENCRYPTED')
-    ? 'holds a key with a passphrase; expected one without (openssl pkey -in FILE -out NEW)'
-    : 'holds no private key that can be read; expected PEM (-----BEGIN PRIVATE KEY-----)'
+    ? 'contains a key with a passphrase; expected a key without one (openssl pkey -in FILE -out NEW)'
+    : 'contains no readable private key; expected PEM (-----BEGIN PRIVATE KEY-----)'
 }
 
-/** The mistake if the key does not belong to the certificate. Undefined also if one of the two is not PEM. */
+/** Returns the mistake if the key does not belong to the certificate; undefined also if one of the files is not PEM. */
 export function keyMismatch(certFile: string, keyFile: string): string | undefined {
   const isKeyOf = attempt(() =>
     new X509Certificate(readFileSync(certFile)).checkPrivateKey(createPrivateKey(readFileSync(keyFile))),

@@ -1,4 +1,4 @@
-// The output of `inferwire config print`. That it loads again as the same configuration: fuzz.test.ts.
+// Tests the output of `inferwire config print`. fuzz.test.ts tests that loading it results in the same configuration.
 import { expect, test } from 'vitest'
 import { allOptions } from './all-options.ts'
 import { loadConfig } from './load.ts'
@@ -18,10 +18,10 @@ const SMALL: ConfigInput = {
   },
 }
 
-test('shows first what differs from the defaults, with the password masked, and nothing else', () => {
+test('first shows only the options that differ from the defaults, with the password masked', () => {
   const lines = printed(SMALL, { INFERWIRE_BROKER_PASSWORD: 'canary' })
   expect(lines.slice(0, lines.indexOf(''))).toEqual([
-    '# Differs from the defaults',
+    '# Options that differ from the defaults',
     'name: plant-7',
     'broker:',
     '  # password: "***" (from the environment)',
@@ -43,7 +43,7 @@ test('shows the policy after the models, without its defaults, and quotes a name
     limits: { bytesInFlightMax: 100_000_000 },
   })
   expect(lines.slice(0, lines.indexOf(''))).toEqual([
-    '# Differs from the defaults',
+    '# Options that differ from the defaults',
     'models:',
     '  "yes":',
     '    url: http://h',
@@ -58,7 +58,7 @@ test('shows the policy after the models, without its defaults, and quotes a name
   ])
 })
 
-test('lists every other option as a comment of one line, advanced ones last', () => {
+test('lists every other option as a one-line comment, advanced options last', () => {
   const lines = printed(SMALL)
   for (const { path, text } of allOptions()) {
     const key = path.join('.')
@@ -72,7 +72,7 @@ test('lists every other option as a comment of one line, advanced ones last', ()
   expect(lines.indexOf('# broker.keepAliveSeconds: 30')).toBeGreaterThan(advanced)
 })
 
-test('shows the value of a default that depends on other options, and words for one without a value', () => {
+test('shows the value of a default that depends on other options, and words for a default without a value', () => {
   const lines = printed(SMALL)
   expect(lines).toContain('# broker.clientId: inferwire-plant-7')
   expect(lines).toContain('# models.*.modelName: (the name in models)')
@@ -80,7 +80,7 @@ test('shows the value of a default that depends on other options, and words for 
 })
 
 test('prints an empty map when nothing differs from the defaults', () => {
-  expect(printed({}).slice(0, 3)).toEqual(['# Nothing differs from the defaults', '{}', ''])
+  expect(printed({}).slice(0, 3)).toEqual(['# No option differs from the defaults', '{}', ''])
 })
 
 test('prints the defaults of models once, however many models there are', () => {

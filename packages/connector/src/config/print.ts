@@ -1,4 +1,5 @@
-// The effective configuration as YAML, secrets masked: first what differs from the defaults, then the defaults.
+// Prints the effective configuration as YAML, with secrets masked: the options that differ from the defaults, then the
+// defaults.
 import { Document, isMap, stringify } from 'yaml'
 import { allOptions, isModelOption } from './all-options.ts'
 import { valueAt } from './issue-mistakes.ts'
@@ -8,9 +9,9 @@ import type { ConnectorConfig, ModelConfig } from './schema.ts'
 import { MASK } from './secret.ts'
 
 /**
- * The output of `inferwire config print`. It loads again as the same configuration: the defaults are comments, one
- * option a line, so that `grep` finds each by its path. The password is a comment too, with `***` as its value, because
- * a configuration file must not contain it.
+ * Returns the output of `inferwire config print`. It can be loaded, and results in the same configuration, because the
+ * defaults are comments: one line for each option, so that `grep` finds it by its path. The password is a comment too,
+ * with `***` as its value, because a configuration file must not contain it.
  */
 export function printConfig(config: ConnectorConfig): string {
   const options = allOptions().filter(({ text }) => text.isSecret !== true)
@@ -20,7 +21,12 @@ export function printConfig(config: ConnectorConfig): string {
   )
   return [
     differencesText(config, defaults, options),
-    defaultsText('Defaults, where nothing above differs; models.* is each model', defaults, unset, false),
+    defaultsText(
+      'Defaults of the options that are not listed above; models.* stands for every model',
+      defaults,
+      unset,
+      false,
+    ),
     defaultsText('Defaults of the advanced options', defaults, unset, true),
   ].join('\n')
 }
@@ -57,15 +63,17 @@ function differencesText(config: ConnectorConfig, defaults: Defaults, options: r
   }
   const { policy } = config
   if (policy?.showForbidden === false) different['policy'] = { allow: policy.allow }
-  // Through JSON, so that equal values do not become anchors and aliases.
-  // Quotes text such as `yes`, which YAML 1.1 reads as a value.
+  // The copy through JSON prevents anchors and aliases for shared values. `compat` quotes text such as `yes`, which
+  // YAML 1.1 reads as a boolean.
   const document = new Document(JSON.parse(JSON.stringify(different)), { compat: 'yaml-1.1' })
   const broker = document.get('broker')
   if (config.broker.password !== undefined && isMap(broker)) {
     broker.commentBefore = ` password: "${MASK}" (from the environment)`
   }
   const title =
-    Object.keys(different).length === 0 ? 'Nothing differs from the defaults' : 'Differs from the defaults'
+    Object.keys(different).length === 0
+      ? 'No option differs from the defaults'
+      : 'Options that differ from the defaults'
   return `# ${title}\n${document.toString({ lineWidth: 0 })}`
 }
 

@@ -1,4 +1,4 @@
-// The reference page and the JSON Schema have every option.
+// Tests that the reference page and the JSON Schema contain every option.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const page = configMarkdown()
 const [frontPage = '', advancedPage = ''] = page.split('\n## Advanced options\n')
 
-test('documents every option once, advanced ones after the others', () => {
+test('the page documents every option once, advanced options last', () => {
   for (const { path, text } of allOptions()) {
     const row = `| \`${path.join('.')}\` |`
     const [here, elsewhere] = text.isAdvanced === true ? [advancedPage, frontPage] : [frontPage, advancedPage]
@@ -33,7 +33,7 @@ test('documents every option once, advanced ones after the others', () => {
   expect(page).not.toMatch(/undefined|null|\[object/)
 })
 
-test('documents the keys of a credential', () => {
+test('the page documents the keys of a credential', () => {
   expect(frontPage).toContain(
     '| `models.*.credential.kind` | `none`, `token-file`, `static-header` | `none` |',
   )
@@ -42,14 +42,14 @@ test('documents the keys of a credential', () => {
   }
 })
 
-test('puts every option that is not advanced in one group of the front page', () => {
+test('every option that is not advanced belongs to one group of the front page', () => {
   const common = allOptions().filter(({ text }) => text.isAdvanced !== true)
   const grouped = FRONT_PAGE.flatMap(({ options }) => options)
   expect([...grouped].sort()).toEqual(common.map(({ path }) => path.join('.')).sort())
   expect(common.length).toBeLessThanOrEqual(25)
 })
 
-test.each(FRONT_PAGE)('shows an example for "$title" that loads', ({ example }) => {
+test.each(FRONT_PAGE)('the example for "$title" loads', ({ example }) => {
   const file = join(folder, 'example.yaml')
   writeFileSync(file, stringify(withFiles(parse(example))))
   expect(loadConfig({ file, env: {} })).toMatchObject(withFiles(parse(example)) as object)
@@ -63,19 +63,19 @@ function withFiles(value: unknown, key = ''): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withFiles(item, name)]))
 }
 
-test('has short table cells and lines that fit into 120 columns', () => {
+test('the page has short table cells, and lines of at most 120 columns', () => {
   for (const line of page.split('\n')) {
     if (!line.startsWith('|')) expect(line.length).toBeLessThanOrEqual(120)
     for (const cell of line.split(' | ')) expect(cell.length).toBeLessThanOrEqual(120)
   }
 })
 
-test('gives options with a unit of time a name that ends in the unit', () => {
+test('the name of an option with a unit of time ends in the unit', () => {
   const options = allOptions().filter(({ text }) => text.unit === 'ms' || text.unit === 's')
   for (const { path, text } of options) expect(path.at(-1)).toMatch(text.unit === 'ms' ? /Ms$/ : /Seconds$/)
 })
 
-test('describes in the JSON Schema what a file may contain, without unknown keys and secrets', () => {
+test('the JSON Schema allows neither unknown keys nor secrets', () => {
   const schema = configJsonSchema() as {
     $schema: string
     properties: Record<string, { properties: Record<string, unknown>; additionalProperties: unknown }>
@@ -93,7 +93,7 @@ test('describes in the JSON Schema what a file may contain, without unknown keys
   expect(schema.properties['models']).toMatchObject({ additionalProperties: { required: ['url'] } })
 })
 
-test('marks the advanced options in the JSON Schema', () => {
+test('the JSON Schema marks the advanced options', () => {
   const { properties } = configJsonSchema() as {
     properties: Record<string, { properties: Record<string, unknown> }>
   }

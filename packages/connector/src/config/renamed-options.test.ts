@@ -1,4 +1,4 @@
-// Every former name of an option: rejected wherever it is written, with the new name.
+// A former name of an option is rejected in every source, and the message contains the new name.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// The options that had another name. A former name is no alias: it is rejected with the new name.
+// Lists the renamed options. A former name is not an alias: it is rejected, and the message contains the new name.
 
 /** An option that was renamed. */
 export interface RenamedOption {
@@ -12,7 +12,7 @@ export interface RenamedOption {
   readonly remark?: string
 }
 
-/** Every renamed option. CHANGELOG.md lists them for the person who upgrades. */
+/** Every renamed option. CHANGELOG.md lists them too, for upgrades. */
 export const RENAMED_OPTIONS: readonly RenamedOption[] = [
   { section: 'models.*', before: 'protocol', now: 'protocolVersion' },
   { section: 'models.*', before: 'as', now: 'modelName' },
@@ -26,7 +26,7 @@ export const RENAMED_OPTIONS: readonly RenamedOption[] = [
   },
 ]
 
-/** The renamed option whose former name is `key` in this section with these values, or undefined. */
+/** Returns the renamed option whose former name is `key` in this section with these values, or undefined. */
 export function renamedOption(
   section: readonly PropertyKey[],
   key: string,
@@ -40,7 +40,7 @@ export function renamedOption(
   )
 }
 
-/** The message of the mistake: `"protocol" is now "protocolVersion"`. */
+/** Returns the message of the mistake: `"protocol" is now "protocolVersion"`. */
 export function renamedMessage({ before, now, remark = '' }: RenamedOption): string {
   return `"${before}" is now "${now}"${remark}`
 }

@@ -4,21 +4,21 @@ import { advanced, integer, option } from './option.ts'
 
 const TIMEOUT_MIN_EXPECTED = 'a whole number from 1 to 3600000'
 
-/** `models.*.retry` */
+/** The section `models.*.retry`. */
 export const retry = z.strictObject({
   attemptsMax: advanced(
     integer(
       { min: 1, max: 10, default: 3 },
       undefined,
-      'Calls per request in total, the first one included; 1 = no retry.',
-      'Retried are connection failures, the statuses 502, 503 and 504, a 400 or 404 whose text reports that the model is loading or not loaded, and 429 with Retry-After. A server that reports a full queue is not called again.',
+      'Calls per request, including the first; 1 = no retry.',
+      'A call is retried after a connection failure, a 502, 503 or 504, a 400 or 404 whose text reports that the model is loading or not loaded, and a 429 with Retry-After. A server that reports a full queue is not called again.',
     ),
   ),
   minMs: advanced(
     integer(
       { min: 0, max: 60_000, default: 50 },
       'ms',
-      'Upper bound of the random wait before the second call; doubled before each further call.',
+      'Upper bound of the random wait before the second call; it doubles before each further call.',
     ),
   ),
   maxMs: advanced(
@@ -26,12 +26,12 @@ export const retry = z.strictObject({
       { min: 0, max: 60_000, default: 2_000 },
       'ms',
       'Upper bound of the random wait before any call.',
-      'If the Retry-After of the server is longer, the call is not repeated, and the reply to the client has the time to wait.',
+      "If the server's Retry-After is longer, the call is not repeated, and the reply to the client contains the time to wait.",
     ),
   ),
 })
 
-/** `models.*.circuit` */
+/** The section `models.*.circuit`. */
 export const circuit = z.strictObject({
   failuresMax: advanced(
     integer(
@@ -51,7 +51,7 @@ export const circuit = z.strictObject({
     integer(
       { min: 1, max: 600_000, default: 1_000 },
       'ms',
-      'Longest time between two probes: a server that works again is noticed within this time.',
+      'Longest time between two probes; a recovered server is detected within this time.',
     ),
   ),
   timeoutMinMs: advanced(
@@ -63,7 +63,8 @@ export const circuit = z.strictObject({
         .optional(),
       {
         description: 'A timeout is a failure only if the server answered no request for at least this long.',
-        details: 'Shorter deadlines are set by clients and are no sign of a failed server.',
+        details:
+          'Clients may set shorter deadlines; exceeding one of these is not a sign of a failed server.',
         unit: 'ms',
         defaultText: '90 % of `timeoutMs`',
       },

@@ -6,7 +6,7 @@ import { advanced, option, optionalFile, text } from './option.ts'
 /** One mebibyte, in bytes. */
 export const MIB = 1024 * 1024
 
-/** Text validated by `mistake`, which returns what was expected, or undefined for a valid value. */
+/** Returns a schema for text. `mistake` validates it: it returns the expected form, or undefined for a valid value. */
 export function address(mistake: (value: string) => string | undefined) {
   return z.string({ error: mistake('') }).check((context) => {
     const expected = mistake(context.value)
@@ -24,7 +24,7 @@ export const shortText = text(
 /** One level of a topic. */
 export const level = text(
   isCleanLevel,
-  'one topic level: no "/", "+", "#" and control characters, at most 255 characters',
+  'one topic level: no "/", "+", "#" or control characters, at most 255 characters',
 )
 /** A name in which `*` matches any characters. */
 export const glob = text(
@@ -39,7 +39,7 @@ export const tls = z.strictObject({
   keyFile: optionalFile('PEM file with the private key of the client certificate.'),
   serverName: advanced(
     option(shortText.optional(), {
-      description: 'Server name for SNI and for the check of the certificate.',
+      description: 'Server name for SNI and for the verification of the certificate.',
       defaultText: 'the host of the URL',
     }),
   ),

@@ -16,19 +16,19 @@ interface Definition {
   readonly defaultValue?: unknown
 }
 
-/** zod's definition of a schema. */
+/** Returns zod's definition of a schema. */
 export function definitionOf(schema: z.ZodType): Definition {
   return (schema as unknown as { _zod: { def: Definition } })._zod.def
 }
 
-/** The schema of the written value, without `optional`, `default`, `prefault` and `transform`. */
+/** Returns the schema of the value as written, without `optional`, `default`, `prefault` and `transform`. */
 export function unwrap(schema: z.ZodType): z.ZodType {
   const { type, innerType, in: input } = definitionOf(schema)
   if (type === 'pipe' && input !== undefined) return unwrap(input)
   return innerType === undefined ? schema : unwrap(innerType)
 }
 
-/** The default of an option, or undefined. */
+/** Returns the default of an option, or undefined. */
 export function defaultOf(schema: z.ZodType): unknown {
   const { type, innerType, in: input, defaultValue } = definitionOf(schema)
   if (type === 'default') return defaultValue
@@ -36,13 +36,13 @@ export function defaultOf(schema: z.ZodType): unknown {
   return innerType === undefined ? undefined : defaultOf(innerType)
 }
 
-/** The description and unit of an option. */
+/** Returns the `OptionText` of an option; undefined for a section. */
 function textOf(schema: z.ZodType): OptionText | undefined {
   const meta = schema.meta() as OptionText | undefined
   return meta?.description === undefined ? undefined : meta
 }
 
-/** The valid keys of the section at a path; empty where there is no section. */
+/** Returns the valid keys of the section at a path; empty if there is no section. */
 export function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   const inner = unwrap(schema)
   const { shape, valueType, element, options } = definitionOf(inner)
@@ -62,7 +62,7 @@ export interface Leaf {
   readonly text: OptionText
 }
 
-/** All options below a schema, in the order of the schema. Sections are entered; maps such as `models` are not. */
+/** Returns all options in a schema, in its order. Descends into sections, but not into maps such as `models`. */
 export function leavesOf(schema: z.ZodType, path: readonly string[] = []): Leaf[] {
   const { shape } = definitionOf(unwrap(schema))
   if (shape !== undefined && textOf(schema) === undefined) {

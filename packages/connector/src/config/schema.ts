@@ -11,7 +11,7 @@ import { Secret } from './secret.ts'
 const PASSWORD_IN_FILE = 'must not be in the file; set INFERWIRE_BROKER_PASSWORD, or use broker.passwordFile'
 const TOPIC_LENGTH_MAX = 255
 
-// Only the environment creates Secrets: configuration files are copied, committed and shown.
+// Secrets are read only from the environment: configuration files are copied, committed and shown.
 function isFullSecret(value: unknown): boolean {
   return value instanceof Secret && value.reveal() !== ''
 }
@@ -38,9 +38,9 @@ const broker = z.strictObject({
         'a client identifier of 1 to 128 characters',
       ).optional(),
       {
-        description: 'Client identifier; differs from that of every other client of the broker.',
+        description: "Client identifier; must differ from those of the broker's other clients.",
         details:
-          'It must stay the same across restarts, because the broker keeps the queued requests under it.',
+          'It must stay the same across restarts, because the broker stores the queued requests under it.',
         defaultText: '`inferwire-{name}`',
       },
     ),
@@ -79,19 +79,19 @@ const broker = z.strictObject({
       { min: 1, max: 65_535, default: 32_767 },
       'requests',
       'MQTT Receive Maximum: requests that may be unacknowledged at the same time.',
-      'The default is large because further requests fill the queue of the broker, which discards requests without notice when it is full. A value above 32767 has an effect only with `ackOrder: strict`.',
+      "The default is large because further requests fill the broker's queue, and the broker discards requests without notice when its queue is full. A value above 32767 has an effect only with `ackOrder: strict`.",
     ),
   ),
   share: advanced(
     option(level.optional(), {
-      description: 'Name of a shared subscription, with which several connectors share the requests.',
+      description: 'Name of a shared subscription, through which several connectors share the requests.',
     }),
   ),
   ackOrder: advanced(
     option(z.enum(['bounded', 'strict', 'as-settled']).default('bounded'), {
       description: 'Order in which requests are acknowledged.',
       details:
-        '`strict` acknowledges in the order of arrival, as MQTT requires: one long call delays all later acknowledgements. `bounded` gives up this order behind a call that takes longer than `ackHoldMaxMs`. `as-settled` acknowledges each request as soon as it is answered.',
+        '`strict` acknowledges in the order of arrival, as MQTT requires: one long call delays all later acknowledgements. `bounded` stops waiting for a call that takes longer than `ackHoldMaxMs`. `as-settled` acknowledges each request as soon as it is answered.',
     }),
   ),
   ackHoldMaxMs: advanced(
@@ -115,7 +115,7 @@ const broker = z.strictObject({
           { min: 10, max: 600_000, default: 15_000 },
           'ms',
           'Upper bound of the random wait before any attempt.',
-          'After another client took the session over, the wait is up to 30 s.',
+          'If another client has taken over the session, the wait is up to 30 s.',
         ),
       ),
     })
@@ -141,7 +141,7 @@ const limits = z.strictObject({
         bytesOfMemory(
           { min: 0, max: 4096 * MIB, default: 16 * MIB },
           24,
-          'Memory for answers, from which repeated requests are answered without a second call; 0 = none.',
+          'Memory for answers to repeated requests, which then need no second call; 0 = none.',
         ),
       ),
       windowMs: advanced(
@@ -169,7 +169,7 @@ const limits = z.strictObject({
           .max(1_000_000, { error: 'at most 1000000' })
           .optional(),
         {
-          description: "Requests per second of one client; bursts may have one second's worth.",
+          description: "Requests per second from one client; a burst may contain one second's worth.",
           defaultText: 'no limit',
         },
       ),
@@ -189,7 +189,7 @@ const poison = z.strictObject({
     option(shortText.optional(), {
       description: 'Folder for the state that must survive the process; one folder for each connector.',
       details:
-        'It holds the journal that identifies a request which crashes the process, and requests that were acknowledged before they were answered.',
+        'It contains the journal that identifies a request that crashes the process, and requests that were acknowledged before they were answered.',
       defaultText: 'a folder below `$XDG_STATE_HOME/inferwire` or `~/.local/state/inferwire`',
     }),
   ),
@@ -237,7 +237,7 @@ export const configSchema = z.strictObject({
         model,
       )
       .default({}),
-    { description: 'The exposed models, by the name that they have on topics.' },
+    { description: 'The exposed models, by their names on topics.' },
   ),
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',
@@ -255,7 +255,7 @@ export const configSchema = z.strictObject({
       }),
       format: advanced(
         option(z.enum(['auto', 'json', 'pretty']).default('auto'), {
-          description: 'Format of the log; `auto` is `pretty` on a terminal and `json` elsewhere.',
+          description: 'Format of the log; `auto` is `pretty` on a terminal, otherwise `json`.',
         }),
       ),
     })
@@ -286,7 +286,7 @@ export type TlsConfig = Partial<Parsed['broker']['tls']>
 export type BrokerConfig = ConnectorConfig['broker']
 /** One exposed model. */
 export type ModelConfig = Parsed['models'][string]
-/** How calls authenticate at a model server. */
+/** The credential of calls to a model server. */
 export type CredentialConfig = ModelConfig['credential']
 /** A configuration as it is written: an option with a default may be omitted. */
 export type ConfigInput = z.input<typeof configSchema>

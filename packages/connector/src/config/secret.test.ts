@@ -1,4 +1,4 @@
-// Puts a canary in every place of a secret: no printed form may contain it.
+// Uses a canary for every secret: no printed form may contain it.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { Secret } from './secret.ts'
 
 const CANARY = 'hunter2-canary'
 
-test('prints as *** in every way, and returns the secret only from reveal()', () => {
+test('is printed as *** in every form, and is returned only by reveal()', () => {
   const secret = new Secret(CANARY)
   const forms = [
     String(secret),

@@ -3,7 +3,7 @@ import { MASK, Secret } from './secret.ts'
 
 const LENGTH_MAX = 80
 
-/** `models.iris.url`, `policy.allow[0].clients`, `models."1.0".url`. */
+/** Formats a path: `models.iris.url`, `policy.allow[0].clients`, `models."1.0".url`. */
 export function shownPath(path: readonly PropertyKey[]): string {
   return path
     .map((key, index) =>
@@ -12,17 +12,17 @@ export function shownPath(path: readonly PropertyKey[]): string {
     .join('')
 }
 
-// In a path, a dot separates the keys.
+// Quotes a key that contains a dot, because dots separate the keys of a path.
 function shownLevel(key: string): string {
   return key.includes('.') ? shownText(key) : shownKey(key)
 }
 
-/** A key, in quotes where it could be misread. */
+/** Formats a key, in quotes if it could be misread. */
 export function shownKey(key: string): string {
   return /^[A-Za-z0-9_.@-]{1,80}$/.test(key) ? key : shownText(key)
 }
 
-/** A value in quotes. User name and password in a URL are masked, even if the URL is not valid. */
+/** Formats a value, a string in quotes. A user name and password in a URL are masked, even if the URL is invalid. */
 export function shownValue(path: readonly PropertyKey[], value: unknown): string {
   if (value instanceof Secret || path.at(-1) === 'password') return MASK
   if (Array.isArray(value)) return `a list of ${value.length} ${value.length === 1 ? 'item' : 'items'}`
@@ -31,12 +31,12 @@ export function shownValue(path: readonly PropertyKey[], value: unknown): string
   return shownText(path.at(-1) === 'url' ? withoutUserinfo(value) : value)
 }
 
-/** The text with everything between the scheme and the last `@` masked. */
+/** Masks everything between the scheme and the last `@`. */
 export function withoutUserinfo(url: string): string {
   return url.replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/*)?[\s\S]*@/, `$1${MASK}@`)
 }
 
-// JSON escapes control characters, which a terminal would execute.
+// JSON escapes control characters, which a terminal would interpret.
 function shownText(text: string): string {
   return JSON.stringify(text.length > LENGTH_MAX ? `${text.slice(0, LENGTH_MAX)}…` : text).replaceAll(
     /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g,

@@ -13,8 +13,8 @@ const REMEDIES: Readonly<Record<TlsFailureKind, (section: string) => string>> = 
 }
 
 /**
- * Returns two sentences: what failed in the handshake, and what to do. `who` is the subject of the first; `section` is
- * the path of the `tls` options. Undefined for errors that are not about TLS.
+ * Returns two sentences: the failure of the handshake, and the remedy. `who` is the subject of the first sentence;
+ * `section` is the path of the `tls` options. Returns undefined for errors unrelated to TLS.
  */
 export function explainTls(error: Error, who: string, section: string): string | undefined {
   const failure = tlsFailure(error)

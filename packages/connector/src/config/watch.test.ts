@@ -1,4 +1,4 @@
-// Real files and fake timers.
+// Uses real files and fake timers.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ function start(path: string): void {
   watch = watchConfig(path, () => (changes += 1))
 }
 
-// As the kubelet does: creates a folder, and renames a symlink to it to `..data`.
+// Works like the kubelet: creates a folder, and renames a symlink to that folder to `..data`.
 function swap(version: string, text: string): void {
   mkdirSync(join(folder, version))
   writeFileSync(join(folder, version, 'inferwire.yaml'), text)

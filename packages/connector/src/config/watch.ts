@@ -6,8 +6,8 @@ const INTERVAL_MS = 1_000
 
 /**
  * Calls `onChange` when the file behind `path` has changed and then stayed the same for one interval, because editors
- * write in several steps. It polls, because a ConfigMap volume changes by a renamed symlink in a parent folder, which
- * file watchers miss.
+ * write in several steps. It polls, because a ConfigMap volume is updated by renaming a symlink in a parent folder,
+ * which file watchers do not detect.
  */
 export function watchConfig(path: string, onChange: () => void): { stop(): void } {
   let used = identityOf(path)
@@ -24,7 +24,7 @@ export function watchConfig(path: string, onChange: () => void): { stop(): void 
   return { stop: () => clearInterval(timer) }
 }
 
-// Undefined while the file is being replaced.
+// Returns undefined while the file is being replaced.
 function identityOf(path: string): string | undefined {
   try {
     const { ino, mtimeMs, size } = statSync(path)

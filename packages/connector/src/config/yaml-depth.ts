@@ -1,13 +1,14 @@
-// Measures how deep a YAML text nests before it is parsed: the parser recurses, and a stack overflow ends the process.
+// Checks the nesting depth of a YAML text before it is parsed: the parser recurses, and a stack overflow would end the
+// process.
 import { Lexer, Parser } from 'yaml'
 
-/** The offset of the first collection inside more than `depthMax` others, or undefined; in linear time. */
+/** Returns the offset of the first collection inside more than `depthMax` others, or undefined. Takes linear time. */
 export function offsetOfTooDeep(text: string, depthMax: number): number | undefined {
   const parser = new Parser()
   for (const lexeme of new Lexer().lex(text)) {
     // Complete tokens are discarded; open ones are on the parser's stack.
     Array.from(parser.next(lexeme))
-    // The stack has the document, its open collections and at most one scalar.
+    // The stack contains the document, its open collections and at most one scalar.
     if (parser.stack.length <= depthMax + 1) continue
     const collections = parser.stack.filter((token) => 'items' in token)
     if (collections.length > depthMax) return collections.at(-1)!.offset

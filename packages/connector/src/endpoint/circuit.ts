@@ -1,4 +1,4 @@
-// A circuit breaker: while a model server is down, requests fail at once and do not wait for it.
+// A circuit breaker: while a model server is down, requests fail at once instead of waiting for it.
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { CircuitState, Log, UpstreamFigures } from '../telemetry/index.ts'
 import { UpstreamFailure } from './upstream-failure.ts'
@@ -9,13 +9,13 @@ export interface CircuitOptions {
   readonly failuresMax: number
   /** Longest time from opening to the first probe; doubles with each failed probe. */
   readonly openMinMs: number
-  /** Longest time between two probes, and so the longest time until a recovered server is detected. */
+  /** Longest time between two probes, and therefore until a recovered server is detected. */
   readonly openMaxMs: number
-  /** A timeout counts only if the server was silent for at least this long: a short deadline proves nothing. */
+  /** A timeout counts as a failure only if the server was silent for at least this long. */
   readonly timeoutMinMs: number
   /** Maximum number of concurrent probes, so that hanging probes do not occupy every turn. */
   readonly probesMax: number
-  /** For the operator's log. */
+  /** The model's name, for the operator's log. */
   readonly model: string
   readonly url: string
   readonly log: Log
@@ -24,10 +24,10 @@ export interface CircuitOptions {
   readonly random?: () => number
 }
 
-// Knative removes the last pod after 60 s without a request at the earliest (its stable window). A server that
-// answered more recently is running; it is not in a cold start.
+// Knative removes the last pod only after 60 s without requests (its stable window). A server that answered more
+// recently is running, and not in a cold start.
 const WARM_MS = 60_000
-// A longer gap between calls is idle time and is not counted as silence.
+// A longer gap between calls is idle time, not silence.
 const PAUSE_MS = 1_000
 
 // Problems that prove that the server responded.
@@ -42,8 +42,8 @@ const ANSWERS: ReadonlySet<ProblemCode> = new Set([
 type Sign = 'alive' | 'down' | 'nothing'
 
 /**
- * Tracks the state of one model server. There are no timers: the clock is read when a request arrives, and every probe
- * is a client's request. So a server that is scaled to zero is not woken, and a removed model leaves nothing behind.
+ * Tracks the state of one model server without timers: the clock is read when a request arrives, and every probe is a
+ * client's request. Therefore a server that is scaled to zero is not started, and a removed model leaves no timer.
  */
 export class Circuit {
   /**
@@ -56,10 +56,10 @@ export class Circuit {
   #reportAnswerFromMs = Infinity
   #isOpen = false
   #hasEnded = false
-  /** Changes whenever the circuit opens or closes: results of calls from an earlier epoch are ignored. */
+  /** Incremented whenever the circuit opens or closes; results of calls from an earlier epoch are ignored. */
   #epoch = 0
   #failures = 0
-  /** Until then the server is warm: its last answer is less than `WARM_MS` old. */
+  /** The time until which the server is warm: its last answer is less than `WARM_MS` old. */
   #warmUntilMs = -Infinity
   #openedAtMs = 0
   #intervalMs = 0
@@ -67,7 +67,7 @@ export class Circuit {
   #probes = 0
   #calls = 0
   #calledUntilMs = -Infinity
-  /** Start of the current silence: since then there were calls without long gaps, and no answer. */
+  /** Start of the current silence, in which there were calls without long gaps, but no answer. */
   #silentSinceMs = 0
 
   constructor(options: CircuitOptions) {
@@ -97,23 +97,23 @@ export class Circuit {
     return this.#probes > 0 ? 1 : 2
   }
 
-  /** Read when a call begins, and passed to `failed` or `endProbe` when it ends. */
+  /** The current epoch. It is read when a call begins, and passed to `failed` or `endProbe` when the call ends. */
   get epoch(): number {
     return this.#epoch
   }
 
-  /** Records a failed attempt, even if it is retried: the next answer is reported, unless the server was only full. */
+  /** Records a failed attempt, retried or not. Unless the server was only full, its next answer is reported. */
   attemptFailed(error: unknown): void {
     if (!(error instanceof UpstreamFailure)) return
     if (error.sign !== 'busy' && error.sign !== 'rejected') this.#isReturnExpected = true
   }
 
-  /** Reports the next answer as a return even without a preceding failure. */
+  /** Has the next answer reported as a return even without a preceding failure. */
   expectAnswer(): void {
     this.#isReturnExpected = true
   }
 
-  /** Reports the first answer at or after `atMs` (monotonic clock) even without a preceding failure. */
+  /** Has the first answer at or after `atMs` (monotonic clock) reported even without a preceding failure. */
   reportAnswerFrom(atMs: number): void {
     this.#reportAnswerFromMs = atMs
   }
@@ -139,11 +139,11 @@ export class Circuit {
     this.#calls -= 1
     this.#calledUntilMs = nowMs
     this.attemptFailed(error)
-    // A replaced model rejects requests that fit its predecessor: that is an answer too.
+    // A replaced model may reject requests that its predecessor accepted; such an error is also an answer.
     if (isModelsOwnError(error)) this.#noteAnswer(nowMs)
     // The call belongs to an earlier state of the circuit.
     if (epoch !== this.#epoch || this.#hasEnded || this.#options.failuresMax === 0) return
-    // A call that was queued behind hanging calls ran only briefly, but the server was silent for the whole time.
+    // A call queued behind hanging calls may have run only briefly, although the server was silent for much longer.
     const silentMs = nowMs - Math.min(startedAtMs, this.#silentSinceMs)
     const sign = this.#signOf(error, silentMs, startedAtMs < this.#warmUntilMs)
     if (sign === 'alive') this.#answeredWith(error, nowMs)
@@ -152,7 +152,7 @@ export class Circuit {
     if (this.#failures >= this.#options.failuresMax) this.#open(error, nowMs)
   }
 
-  /** Returns `circuit_open`, or undefined if a request may proceed, as a call or as a probe. */
+  /** Returns `circuit_open`, or undefined if a request may proceed as a call or as a probe. */
   refusal(nowMs: number): Problem | undefined {
     const { probesMax, openMinMs, url } = this.#options
     const isDue = nowMs >= this.#probeAtMs
@@ -171,7 +171,7 @@ export class Circuit {
     const problem = this.refusal(nowMs)
     if (problem !== undefined) throw problem
     this.#probes += 1
-    // The next probe must not wait for one that hangs: the server may have recovered.
+    // The next probe does not wait for a hanging probe, because the server may have recovered.
     this.#probeAtMs = nowMs + this.#options.openMaxMs
   }
 
@@ -180,7 +180,7 @@ export class Circuit {
     if (epoch !== this.#epoch || this.#hasEnded) return
     const nowMs = performance.now()
     this.#probes -= 1
-    // An open circuit needs no benefit of the doubt for cold starts: treat the server as warm, so failures count.
+    // The circuit is open already, so cold starts need no exception: treat the server as warm, so that failures count.
     const sign = error === undefined ? 'alive' : this.#signOf(error, nowMs - startedAtMs, true)
     if (sign === 'alive') {
       this.#answeredWith(error, nowMs)
@@ -207,7 +207,7 @@ export class Circuit {
     if (!(error instanceof Problem)) return 'nothing'
     if (error instanceof UpstreamFailure) {
       if (error.sign === 'unreachable') return 'down'
-      // Gateways answer the same during a cold start (Knative, KEDA).
+      // Gateways (Knative, KEDA) send the same answer during a cold start.
       if (error.sign === 'no-answer') return isWarm ? 'down' : 'nothing'
       return 'alive'
     }
@@ -231,7 +231,7 @@ export class Circuit {
     figures.circuitOpens += 1
     log.warn(
       { event: 'circuit_opened', model, url, code, ...(detail === undefined ? {} : { detail }), failures },
-      `Circuit of model "${model}" opened: its server failed ${failures} times in a row. ${message} Requests are answered with circuit_open until a probe succeeds.`,
+      `The circuit of model "${model}" opened: its server failed ${failures} times in a row. ${message} Requests are answered with circuit_open until a probe succeeds.`,
     )
   }
 
@@ -243,7 +243,7 @@ export class Circuit {
     const openForMs = Math.round(nowMs - this.#openedAtMs)
     log.info(
       { event: 'circuit_closed', model, url, openForMs, reason: 'a request was answered' },
-      `Circuit of model "${model}" closed: its server answers again.`,
+      `The circuit of model "${model}" closed: its server answers again.`,
     )
     this.#report(true)
   }
@@ -266,7 +266,7 @@ export class Circuit {
   }
 }
 
-// False for errors that a gateway sent in place of the model.
+// Returns false for errors that a gateway sent in place of the model.
 function isModelsOwnError(error: unknown): boolean {
   return error instanceof Problem && !(error instanceof UpstreamFailure) && error.code === 'upstream_error'
 }

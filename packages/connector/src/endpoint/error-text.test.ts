@@ -13,7 +13,7 @@ test.each([
   ['FastAPI', '{"detail":"Not Found"}', 'Not Found'],
   ['TorchServe', '{"code":404,"type":"X","message":"Model not found: a"}', 'Model not found: a'],
   ['escapes', '{"error":"a \\"b\\" \\u20ac\\n"}', 'a "b" €'],
-  ['no known member', '{"x":1}', '{"x":1}'],
+  ['JSON without a known member', '{"x":1}', '{"x":1}'],
   ['text', ' Bad Gateway\r\n', 'Bad Gateway'],
   ['an error quoted in another member', '{"x":"\\"error\\": \\"y\\""}', '{"x":"\\"error\\": \\"y\\""}'],
   ['an empty body', '', ''],
@@ -28,7 +28,7 @@ test('reads a long text that is truncated within an escape sequence', () => {
   }
 })
 
-test('cuts each string in a JSON body after its first line and leaves everything else unchanged', () => {
+test('truncates each string in a JSON body after its first line, and leaves everything else unchanged', () => {
   const body = '{ "error" : "boom\\nAt: /a.py", "cause":["x\\r\\n/b","one line"], "n":9007199254740993 }'
   expect(shown(body)).toBe('{ "error" : "boom", "cause":["x","one line"], "n":9007199254740993 }')
 })
@@ -47,7 +47,7 @@ test.each([
   expect(shown(text)).toBe(line)
 })
 
-test('cuts the strings in a JSON body that begins with a byte order mark', () => {
+test('truncates the strings in a JSON body that begins with a byte order mark', () => {
   expect(shown('\ufeff{"error":"boom\\nAt: /a.py"}')).toBe('\ufeff{"error":"boom"}')
 })
 
@@ -57,7 +57,7 @@ test('does not copy a body that needs no change, in any encoding', () => {
   }
 })
 
-test('preserves the bytes of other charsets when it cuts a body', () => {
+test('preserves the bytes of other charsets when it truncates a body', () => {
   expect(shown('f\xfcr\n/a.py', 'latin1')).toBe('f\xfcr')
   expect(shown('{"error":"f\xfcr \\u20ac\\n/a.py","x":"\xfc"}', 'latin1')).toBe(
     '{"error":"f\xfcr \\u20ac","x":"\xfc"}',
@@ -82,7 +82,7 @@ test('never shows a second line, and keeps JSON valid', () => {
   )
 })
 
-test('handles hostile bodies quickly: unterminated strings, many quotes, deep nesting', () => {
+test('processes hostile bodies quickly: unterminated strings, many quotes, deep nesting', () => {
   for (const piece of ['"', '\\"', '"error":"', '{"error":', '\n', ' \n', '[']) {
     const startedAtMs = performance.now()
     const body = Buffer.from(`{${piece.repeat(250_000 / piece.length)}`)

@@ -1,14 +1,14 @@
-// Limits what clients see of a model server's error text, which may contain tracebacks and file paths.
+// Limits how much of a model server's error text clients receive, because it may contain tracebacks and file paths.
 import { isUtf8 } from 'node:buffer'
 import type { ModelConfig } from '../config/index.ts'
 
 /** Value of `models.*.errorText`. */
 export type ErrorText = ModelConfig['errorText']
 
-// A larger body is not an error message.
+// Larger bodies are not passed on: they are unlikely to be error messages.
 const BODY_BYTES_MAX = 64 * 1024
 const TEXT_CHARACTERS_MAX = 1_000
-// A traceback ends with its exception. At Python's recursion limit of 1,000 frames it has about 130 kB.
+// A traceback ends with its exception. At Python's recursion limit of 1,000 frames, it takes roughly 130 kB.
 const TEXT_BYTES_MAX = 256 * 1024
 
 // Matches the text: KServe, Triton and MLServer send `error`, FastAPI `detail`, TorchServe and OpenAI `message`.
@@ -28,7 +28,7 @@ export function readErrorText(body: Uint8Array): string {
   return (member === undefined ? head : unescaped(member)).trim()
 }
 
-/** Returns the part of the text that the connector's own error body may show; empty = none. */
+/** Returns the part of the text that the connector's own error body may contain; empty = none. */
 export function shownText(text: string, mode: ErrorText): string {
   if (mode === 'none') return ''
   const shown = mode === 'whole' ? text : firstLine(text)
@@ -36,11 +36,11 @@ export function shownText(text: string, mode: ErrorText): string {
   return shown.slice(0, TEXT_CHARACTERS_MAX).replace(/[\ud800-\udbff]$/, '')
 }
 
-/** Returns the error body to send; undefined = the connector writes its own. An unchanged body is not copied. */
+/** Returns the error body to send; undefined = the connector writes its own body. An unchanged body is not copied. */
 export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undefined {
   if (mode === 'none' || body.length === 0 || body.length > BODY_BYTES_MAX) return undefined
   if (mode === 'whole') return body
-  // Other charsets have the same bytes for line ends and quotes, and latin1 keeps every other byte as it is.
+  // Other charsets use the same bytes for line ends and quotes, and latin1 preserves all other bytes.
   const encoding = isUtf8(body) ? 'utf8' : 'latin1'
   const whole = Buffer.from(body.buffer, body.byteOffset, body.length).toString(encoding)
   const cut = isJson(whole) ? whole.replace(JSON_STRING, firstLineOfString) : firstLine(whole)
@@ -49,7 +49,8 @@ export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undef
   return Buffer.from(encoding === 'utf8' ? cut : cut.replaceAll(/[^\0-\xff]/g, escaped), encoding)
 }
 
-// For a traceback (MLServer sends them by default), the line with the exception: the first line is always the same.
+// Returns a traceback's line with the exception, because its first line is always the same. MLServer sends tracebacks
+// by default.
 function firstLine(text: string): string {
   if (!LINE_END.test(text)) return text
   const lines = text.trim().replaceAll('\r\n', '\n')
@@ -58,7 +59,7 @@ function firstLine(text: string): string {
   return (exception ?? lines.split(LINE_END, 1)[0] ?? '').trim()
 }
 
-// Works on the escaped form, so that a string without a line end stays unchanged.
+// Takes and returns the escaped form, so that a string without a line end remains unchanged.
 function firstLineOfString(literal: string): string {
   const text = JSON.parse(literal) as string
   const line = firstLine(text)

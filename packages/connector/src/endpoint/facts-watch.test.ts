@@ -1,4 +1,4 @@
-// When a model server is queried for metadata. The clock is fake; the server is a list of answers.
+// Tests when a model server is queried for metadata. The clock is fake; the server is a list of answers.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { ModelFacts } from '../step.ts'
@@ -94,7 +94,7 @@ test('a request for an unknown model triggers a query at once, but at most one p
   expect(asked).toBe(before + 2)
 })
 
-test('a model that loads late is exposed on the first request for it, not after the pause of 30 s', async () => {
+test('a model that loads late is exposed on the first request for it, not after the 30 s pause', async () => {
   const watch = start(undefined, REFUSED)
   await pass(300_000)
   answers = [BOTH]
@@ -108,14 +108,11 @@ test('a model that loads late is exposed on the first request for it, not after 
 test.each([
   ['its configuration', V1, REFUSED],
   ['an answer', undefined, V1],
-])(
-  'does not query a model known from %s again as long as there are no requests',
-  async (_, known, answer) => {
-    start(known, answer)
-    await pass(DAY_MS)
-    expect(asked).toBe(1)
-  },
-)
+])('does not query a model known from %s again while there are no requests', async (_, known, answer) => {
+  start(known, answer)
+  await pass(DAY_MS)
+  expect(asked).toBe(1)
+})
 
 test('does not query again for requests answered within a minute of the last query, without a failure', async () => {
   start(undefined, BOTH)
@@ -150,7 +147,7 @@ test.each([
   },
 )
 
-test('does not take an error of a gateway for an answer of the server', async () => {
+test("does not treat a gateway's error as an answer of the server", async () => {
   start(undefined, BOTH)
   await pass(DAY_MS)
   request(new Problem('upstream_invalid_response', 'The response is a web page.', {}))
@@ -192,23 +189,23 @@ test('repeats a failed query after the next answered request', async () => {
   expect([asked, learned]).toEqual([2, [BOTH]])
 })
 
-test('queries a server that keeps failing and returning at growing intervals', async () => {
+test('a server that repeatedly fails and returns is queried at growing intervals', async () => {
   start(undefined, V1)
   for (let count = 0; count < 600; count += 1) {
     request(REFUSED)
     request()
     await pass(100)
   }
-  // A minute, with pauses of 1, 2, 4, … seconds, and a second of jitter each.
+  // In a minute there are pauses of 1, 2, 4, … seconds, each with a second of jitter.
   expect(asked).toBeGreaterThanOrEqual(5)
   expect(asked).toBeLessThanOrEqual(7)
 })
 
-test('the pause between queries triggered by returns grows to 30 s and no further', async () => {
+test('the pause between queries triggered by returns grows to at most 30 s', async () => {
   start(undefined, V1)
   let askedBefore = 0
   const askedAtMs: number[] = []
-  // A step that does not divide the pauses, for ten minutes.
+  // Advance the clock by ten minutes, in steps that do not divide the pauses.
   for (let ms = 0; ms < 600_000; ms += 130) {
     request(REFUSED)
     request()
@@ -221,7 +218,7 @@ test('the pause between queries triggered by returns grows to 30 s and no furthe
   for (const gap of gapsS.slice(6)) expect(gap).toBeCloseTo(31, 0)
 })
 
-test('queries a server that answered in one dialect only again soon, for a minute at most', async () => {
+test('a server that answered in only one dialect is soon queried again, for at most a minute', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   expect(asked).toBe(8)
@@ -229,7 +226,7 @@ test('queries a server that answered in one dialect only again soon, for a minut
   expect(asked).toBe(8)
 })
 
-test('queries a server that never answers in one dialect once a minute while it answers requests', async () => {
+test('a server that answers requests, but never queries in one dialect, is queried once a minute', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   for (let count = 0; count < 600; count += 1) {

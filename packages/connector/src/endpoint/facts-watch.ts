@@ -1,7 +1,7 @@
 // Decides when to query a model server for its metadata.
 //
-// Any HTTP request starts a pod of a model that is scaled to zero (Knative, KEDA), and keeps it for a minute or more.
-// Metadata queries alone must not keep such a model running. So:
+// Any HTTP request to a model that is scaled to zero (Knative, KEDA) starts a pod, which runs for a minute or more.
+// Metadata queries alone must not keep such a model running. Therefore:
 // - A model without known metadata cannot be exposed. Its server is queried at the start, then after pauses that grow
 //   to 30 s, and at once when a request for the model arrives.
 // - The server of an exposed model is queried once at the start, for the card. After that, only a client's answered
@@ -11,12 +11,12 @@
 //   - the first answer more than a minute after the last query, because a server may load another model without a
 //     failure. A server that answers requests is running anyway.
 // - Exception: a server that answered for one dialect or version, and failed for another, is running. It is queried
-//   again soon, for a minute at most. After that, its partial metadata is used, and the rule above applies.
+//   again soon, for at most a minute. After that, its partial metadata is used, and the rule above applies.
 import { dialectNames, Problem } from '@inferwire/protocol'
 import type { ModelFacts } from '../step.ts'
 import type { Circuit } from './circuit.ts'
 
-/** How to query the server, and who receives the result. */
+/** Options of `FactsWatch`: the query, and the callbacks for its result. */
 export interface FactsWatchOptions {
   /** @throws Problem */
   readonly ask: (signal: AbortSignal) => Promise<ModelFacts>
@@ -33,9 +33,9 @@ export interface FactsWatchOptions {
 
 const PAUSE_MIN_MS = 250
 const PAUSE_MAX_MS = 30_000
-// The pauses between them add up to a minute at most.
+// The pauses between these queries add up to at most a minute.
 const INCOMPLETE_ASKS_MAX = 8
-// Spreads the queries of several replicas, which all see a server return at the same time.
+// Spreads the queries of several replicas, which all detect a server's return at the same time.
 const RETURN_JITTER_MS = 1_000
 // Minimum time between two queries triggered by returns; doubles while returns follow each other.
 const RETURN_PAUSE_MIN_MS = 1_000
@@ -51,7 +51,7 @@ export class FactsWatch {
   readonly #stopping = new AbortController()
   #known: ModelFacts | undefined
   #isAsking = false
-  /** The server returned after the last query was sent: the result may describe its predecessor. */
+  /** Whether the server returned after the last query was sent, so that the result may describe its predecessor. */
   #hasReturned = false
   #askedAtMs = 0
   /** 0 before the first return. */
@@ -73,7 +73,7 @@ export class FactsWatch {
     void this.#askUntilKnown()
   }
 
-  /** A request arrived for a model that is not exposed yet: brings the next query forward. */
+  /** Brings the next query forward, because a request arrived for a model that is not exposed yet. */
   wanted(): void {
     if (this.#proceed === undefined) return
     const dueAtMs = Math.max(performance.now(), this.#askedAtMs + WANTED_PAUSE_MS)
@@ -101,7 +101,7 @@ export class FactsWatch {
       this.#options.circuit.expectAnswer()
       return
     }
-    // A return that was held back for the longest pause still counts as following the last query.
+    // A return that waited for the longest pause still counts as following the last query.
     if (sinceMs > 2 * PAUSE_MAX_MS) this.#returnPauseMs = 0
     this.#returnPauseMs = Math.min(Math.max(RETURN_PAUSE_MIN_MS, this.#returnPauseMs * 2), PAUSE_MAX_MS)
     void this.#askUntilKnown(this.#random() * RETURN_JITTER_MS)
@@ -133,7 +133,7 @@ export class FactsWatch {
     }
   }
 
-  // Reports the outcome. Returns the pause before the next query, or undefined if that waits for an event.
+  // Reports the outcome. Returns the pause before the next query, or undefined if the next query waits for an event.
   #settle(outcome: ModelFacts | Problem, count: number, incompleteAsksMax: number): number | undefined {
     const { learned, failed, circuit } = this.#options
     const wasExposed = this.#known !== undefined
@@ -170,7 +170,7 @@ function isComplete({ unanswered, ofVersions }: ModelFacts): boolean {
   return [...(ofVersions?.values() ?? [])].every(({ state }) => state !== 'unanswered')
 }
 
-// For a dialect or version without an answer, the facts known before are kept.
+// Keeps the known facts of each dialect or version without an answer.
 function merged(known: ModelFacts | undefined, facts: ModelFacts): ModelFacts {
   if (known === undefined || isComplete(facts)) return facts
   const model = mergedModel(known, facts)

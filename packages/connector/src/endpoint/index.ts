@@ -1,4 +1,4 @@
-// Calls model servers, judges their responses, retries, breaks the circuit, and asks what each server serves.
+// Calls model servers, judges their responses, retries failed calls, opens circuits, and queries metadata.
 export { Circuit } from './circuit.ts'
 export { FactsWatch } from './facts-watch.ts'
 export type { HttpTarget } from './http/http-endpoint.ts'

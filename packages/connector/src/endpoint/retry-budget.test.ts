@@ -23,7 +23,7 @@ test('ten requests earn one retry', () => {
   expect(spendAll(budget, 0)).toBe(2)
 })
 
-test('accumulates no more than its burst, even after a long idle time', () => {
+test('accumulates at most burstMax retries, even after a long idle time', () => {
   const budget = new RetryBudget(BURST_MAX, 0)
   for (let count = 0; count < 10_000; count += 1) budget.earn()
   expect(spendAll(budget, 3_600_000)).toBe(BURST_MAX)

@@ -1,13 +1,13 @@
 // Limits the retries to one model server: a share of the requests, plus a few per second.
 
-// In tenths of a retry, so that sums stay exact: a request earns one tenth, a second three retries.
+// These amounts are in tenths of a retry, so that sums remain exact: a request earns 1/10 retry, a second 3 retries.
 const REQUEST_EARNS = 1
 const SECOND_EARNS = 30
 const RETRY_COSTS = 10
 
 /**
  * A token bucket that starts empty and allows retries for 10 % of the requests plus 3 per second. Unused retries
- * accumulate up to `burstMax`, for the case that many connections break at once.
+ * accumulate up to `burstMax`, because many connections may break at once.
  */
 export class RetryBudget {
   readonly #tenthsMax: number

@@ -1,21 +1,21 @@
-// A failed call that may succeed on a retry or at a later time, with what it implies about the server.
+// The error of a call that may succeed on a retry or later, with a sign of the server's state.
 import { Problem, type ProblemCode, type ProblemOptions } from '@inferwire/protocol'
 
 /**
- * What a failed call implies about the server.
- * - `unreachable`: there was no connection, or it broke.
- * - `no-answer`: a gateway answered in place of the model (502, 504, its own 503).
+ * The implication of a failed call for the state of the server.
+ * - `unreachable`: no connection could be made, or the connection broke.
+ * - `no-answer`: a gateway answered in place of the model (502, 504, or a 503 of its own).
  * - `starting`: the server, or Knative in front of it, does not accept requests yet (503).
  * - `busy`: the server rejected the request and sent Retry-After.
- * - `rejected`: the server rejected the request without Retry-After: it is full, or the request expired in its queue.
- *   There is no retry, which would only add load.
+ * - `rejected`: the server rejected the request without Retry-After, because it is full or the request expired in its
+ *   queue. The call is not retried, because a retry would only add load.
  */
 export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy' | 'rejected'
 
 /** The only errors that are retried. A model's own error for a request (400, 500, …) is a plain `Problem`. */
 export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
-  /** Also reported to the client, even with the server's own 502 or 504: the error is temporary. */
+  /** Also reported to the client, even with the server's own 502 or 504, because the error is temporary. */
   override readonly retryable = true
   /** Whether the model may have run, so that a retry may run it twice. */
   readonly maybeExecuted: boolean

@@ -1,4 +1,4 @@
-// All kinds of failures of a real server: the number of calls, the outcome, and the state of the circuit.
+// For each kind of failure of a real server: the number of calls, the outcome, and the state of the circuit.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
@@ -29,11 +29,12 @@ const good = says(200, '{"predictions":[1]}', { 'content-type': 'application/jso
 
 interface Faulty {
   readonly url: string
-  /** Requests received completely. */
+  /** Number of requests that the server received completely. */
   seen: number
 }
 
-// The server answers correctly once, which warms the circuit, then badly the given number of times, then correctly.
+// The server answers once correctly, which warms the circuit, then with the fault the given number of times, and then
+// correctly again.
 async function startServer(bad: Answer, times: number): Promise<Faulty> {
   let left = times
   const server = createServer((request, response) => {
@@ -149,7 +150,7 @@ describe.each<{
     isDown: true,
   },
   {
-    fault: 'a cut in the answer',
+    fault: 'a truncated answer',
     bad: cut,
     mended: 'if repeatable',
     code: 'upstream_unreachable',
@@ -178,14 +179,14 @@ describe.each<{
     isDown: true,
   },
   {
-    fault: '503 of a gateway',
+    fault: 'a 503 of a gateway',
     bad: says(503, 'no healthy upstream'),
     mended: 'always',
     code: 'upstream_unreachable',
     isDown: true,
   },
   {
-    fault: '503 of a server that starts',
+    fault: 'a 503 of a starting server',
     bad: says(503, '{"error":"x"}', JSON_TYPE),
     mended: 'always',
     code: 'model_not_ready',
@@ -244,14 +245,14 @@ describe.each<{
   })
 })
 
-test.each([true, false])('retries a refused connection, repeatable: %s', async (isRepeatable) => {
+test.each([true, false])('retries a refused connection (repeatable: %s)', async (isRepeatable) => {
   const server = createTcpServer()
   const url = await listen(server)
   server.close()
   const trial = new Trial(url, isRepeatable)
   expect((await trial.ask()).result).toBe('upstream_unreachable')
   expect(trial.figures.retries).toBe(2)
-  // Even if the server is cold: during a cold start, connections are not refused.
+  // This holds even if the server is cold, because connections are not refused during a cold start.
   expect(trial.circuit.state).toBe(2)
 })
 
@@ -274,7 +275,7 @@ test('does not retry a call that times out; only a long timeout counts as a fail
   expect([server.seen, trial.circuit.state, trial.figures.retries]).toEqual([3, 2, 0])
 })
 
-test('waits for a Retry-After within the deadline, and passes a longer one to the client', async () => {
+test('waits for a Retry-After within the deadline, and passes a longer Retry-After to the client', async () => {
   const server = await startServer(says(429, 'busy', { 'retry-after': '1' }), 1)
   const trial = new Trial(server.url)
   await trial.ask()
@@ -294,7 +295,7 @@ test.each([
   ['31 years', () => ({ 'retry-after': '1000000000' }), 86_400_000],
   ['a date after the deadline', () => inSeconds(60), 60_000],
   ['a date after the longest wait', () => inSeconds(5), 5_000],
-  ['a date of a server whose clock is behind', () => inSeconds(60, '2001-01-01'), 60_000],
+  ['a date from a server whose clock is behind', () => inSeconds(60, '2001-01-01'), 60_000],
 ])('passes a long Retry-After to the client without a retry: %s', async (_what, headers, waitMs) => {
   for (const bad of [says(503, '{"error":"x"}', headers()), says(503, '<html>', { ...PAGE, ...headers() })]) {
     const server = await startServer(bad, Infinity)
@@ -315,7 +316,7 @@ test('waits for a Retry-After that is a date in the near future', async () => {
   expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(990)
 })
 
-test('does not count the closing of its own pool as a failure of the server', async () => {
+test("does not count the closing of its own pool as the server's failure", async () => {
   const server = await startServer(good, 0)
   const pool = openPool({ url: server.url, tls: {}, callsMax: 100 })
   await pool.destroy()

@@ -7,7 +7,7 @@ import type { ErrorText } from './error-text.ts'
 export interface CallCredential {
   /** Returns the headers for a call to this origin, as a flat name/value list. */
   headers(origin: string): readonly string[] | Promise<readonly string[]>
-  /** Rereads the secret; true if it changed, so that one retry makes sense. */
+  /** Rereads the secret. Returns whether it changed, so that one retry may succeed. */
   refresh?(): boolean | Promise<boolean>
 }
 
@@ -21,9 +21,9 @@ export interface UpstreamOptions {
   readonly credential: CallCredential
   /** The model's name on its server. */
   readonly model: string
-  /** Dialects that the server may support; `facts` asks about each. */
+  /** Dialects that the server may support; `facts` queries each of them. */
   readonly dialects: readonly Dialect[]
-  /** Configured versions of the model; `facts` asks about each. */
+  /** Configured versions of the model; `facts` queries each of them. */
   readonly versions: readonly string[]
   /**
    * Maximum number of calls that are in flight or waiting for a connection; further calls fail with
@@ -31,6 +31,6 @@ export interface UpstreamOptions {
    */
   readonly callsMax: number
   readonly responseBytesMax: number
-  /** How much of the server's error text clients see. */
+  /** How much of the server's error text is sent to clients. */
   readonly errorText: ErrorText
 }

@@ -1,4 +1,4 @@
-// When a circuit opens, what it admits, and when it closes. The clock is fake; the server is a list of outcomes.
+// Tests when a circuit opens, admits probes and closes. The clock is fake; the server is a list of outcomes.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
@@ -137,7 +137,7 @@ test('an open circuit rejects requests at once, with the time to wait before a r
   expect(calls).toBe(asked)
 })
 
-test('after the wait exactly one request probes the server', async () => {
+test('after the wait, exactly one request probes the server', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(199)
   expect(await ask()).toMatchObject({ code: 'circuit_open', retryAfterMs: 1 })
@@ -172,13 +172,13 @@ test('each failed probe doubles the wait, up to the maximum', async () => {
   expect(lines).toHaveLength(1)
 })
 
-test('jitter shortens a wait by half at most', async () => {
+test('jitter shortens a wait by at most half', async () => {
   start({ random: () => 0 })
   await openIt()
   expect(await ask()).toMatchObject({ retryAfterMs: 100 })
 })
 
-test('a hanging probe delays the next one by the maximum wait at most', async () => {
+test('a hanging probe delays the next probe by at most the maximum wait', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   const first = hang()
@@ -222,7 +222,7 @@ test('a call that began before the circuit opened neither closes nor reopens it'
 })
 
 test.each<[string, Error]>([
-  ['an error of the model', new Problem('upstream_error', 'x', { status: 500 })],
+  ["a model's own error", new Problem('upstream_error', 'x', { status: 500 })],
   ['a server that is busy', failure('busy')],
   ['a server that is full', failure('rejected')],
   ['a server that loads the model', failure('starting')],
@@ -235,14 +235,14 @@ test.each<[string, Error]>([
   expect(circuit.state).toBe(0)
 })
 
-test('an error of the model closes the circuit, because the server responds', async () => {
+test("a model's own error closes the circuit, because it proves that the server responds", async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   await fail(1, new Problem('upstream_error', 'x', { status: 400 }))
   expect(circuit.state).toBe(0)
 })
 
-test('after a cancelled probe the next request is a probe', async () => {
+test('after a cancelled probe, the next request is a probe', async () => {
   await openIt()
   await vi.advanceTimersByTimeAsync(200)
   const probe = hang()
@@ -285,7 +285,7 @@ test('a client with short deadlines does not open the circuit while another clie
 
 test.each<[string, Error, number]>([
   ['timeouts', TIMED_OUT, 30_000],
-  ['502, 503 and 504 of a gateway', failure('no-answer'), 10],
+  ["a gateway's 502, 503 and 504", failure('no-answer'), 10],
 ])('%s count only while the server is warm, not during a cold start', async (_what, error, afterMs) => {
   // The server has never answered: it may be starting.
   await fail(20, error, afterMs)
@@ -305,7 +305,7 @@ test('a server that was idle for a minute counts as cold', async () => {
   expect(circuit.state).toBe(0)
 })
 
-test('a server that only reports that it is starting is not warm', async () => {
+test('a server that has only reported that it is starting is not warm', async () => {
   await fail(1, failure('starting'))
   await fail(20, TIMED_OUT, 30_000)
   expect(circuit.state).toBe(0)
@@ -318,13 +318,13 @@ test("a gateway's error never closes an open circuit, warm or not", async () => 
   expect(circuit.state).toBe(2)
 })
 
-test('with failuresMax 0 the circuit never opens', async () => {
+test('with failuresMax 0, the circuit never opens', async () => {
   start({ failuresMax: 0 })
   await fail(100, REFUSED)
   expect(circuit.state).toBe(0)
 })
 
-test('the circuit needs no timer, and disappears from the figures with its model', async () => {
+test('the circuit uses no timer, and disappears from the figures when its model is removed', async () => {
   await openIt()
   expect(vi.getTimerCount()).toBe(0)
   const successor = new Circuit(options)
@@ -339,7 +339,7 @@ test('the circuit needs no timer, and disappears from the figures with its model
   expect([circuit.state, lines.length]).toEqual([0, known])
 })
 
-test('reports the first answer after a failure or after expectAnswer, once each time', async () => {
+test('reports only the first answer after each failure or call of expectAnswer', async () => {
   const returns: string[] = []
   circuit.onReturn = () => returns.push('return')
   await ask()

@@ -4,7 +4,7 @@ import type { Circuit } from './circuit.ts'
 
 /** Calls `inner` while the circuit is closed, and throws `circuit_open` at once while it is open. */
 export function withBreaker(inner: Endpoint, circuit: Circuit): Endpoint {
-  // One function for all calls, because it needs nothing of the request.
+  // One function serves all calls, because it does not depend on the request.
   const answered = (response: EndpointResponse): EndpointResponse => {
     circuit.answered(performance.now())
     return response

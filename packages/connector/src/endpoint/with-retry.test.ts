@@ -1,4 +1,4 @@
-// Whether, when and how often a failed call is retried. The clock is fake; the errors are those of the endpoint.
+// Tests whether, when and how often a failed call is retried. The clock and the endpoint's errors are simulated.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { RequestDeadline } from '../admission/index.ts'
@@ -31,7 +31,7 @@ interface Trial {
   readonly deadline: RequestDeadline
 }
 
-// The server fails in these ways, in turn, then succeeds. `random` is 1, so each wait has its maximum length.
+// The server fails with each of these errors in turn, then succeeds. `random` is 1, so each wait is of maximum length.
 function ask(failures: readonly Error[], overrides: Partial<RetryOptions> = {}, budgetMs = 30_000): Trial {
   const startedAtMs = performance.now()
   const calledAtMs: number[] = []
@@ -82,7 +82,7 @@ test('returns the error of the last attempt', async () => {
   expect([calledAtMs.length, figures.retries, figures.deniedRetries]).toEqual([3, 2, 0])
 })
 
-test('waits between zero and a maximum that doubles up to maxMs', async () => {
+test('waits for a random time, whose maximum doubles with each retry up to maxMs', async () => {
   const failures = Array.from({ length: 5 }, () => failure('unreachable'))
   const early = ask(failures, { attemptsMax: 6, random: () => 0 })
   expect(await settled(early.outcome)).toBe(ANSWER)
@@ -93,7 +93,7 @@ test('waits between zero and a maximum that doubles up to maxMs', async () => {
 })
 
 test.each([
-  ['400 and 500 of a model', new Problem('upstream_error', 'x', { status: 500 })],
+  ["a model's 400 and 500", new Problem('upstream_error', 'x', { status: 500 })],
   ['an invalid response', new Problem('upstream_invalid_response', 'x')],
   ['a rejected credential', new Problem('unauthorized_upstream', 'x')],
   ['an exceeded deadline', new Problem('deadline_exceeded', 'x')],
@@ -163,7 +163,7 @@ test('fails at once if the retry budget is spent, and counts it', async () => {
   expect(figures).toMatchObject({ retries: 0, deniedRetries: 1 })
 })
 
-test('with attemptsMax 1 there is no retry', async () => {
+test('with attemptsMax 1, there is no retry', async () => {
   const refused = failure('unreachable')
   const { outcome, figures } = ask([refused], { attemptsMax: 1 })
   expect(await outcome).toBe(refused)

@@ -9,7 +9,7 @@ import { UpstreamFailure } from './upstream-failure.ts'
 export interface RetryOptions {
   /** Attempts for one request, including the first; 1 = no retries. */
   readonly attemptsMax: number
-  /** Longest wait before the first retry; doubles with each further one. */
+  /** Longest wait before the first retry; it doubles before each further retry. */
   readonly minMs: number
   /** Longest wait before any retry. If Retry-After is longer, there is no retry. */
   readonly maxMs: number
@@ -59,7 +59,7 @@ async function tryAgain(
   }
 }
 
-// After the first part has been emitted there is no retry: it would emit the part twice.
+// Does not retry after the first part was emitted, because a retry would emit it twice.
 function callEmitting(
   inner: Endpoint,
   request: EndpointRequest,
@@ -78,7 +78,7 @@ function callEmitting(
     .then(undefined, (error: unknown) => tryAgain(inner, watched, error, options, () => hasEmitted))
 }
 
-// Undefined: no further attempt.
+// Returns the wait before the next attempt in milliseconds; undefined if there is none.
 function waitBefore(
   error: unknown,
   attempts: number,
@@ -90,7 +90,7 @@ function waitBefore(
   if (error.sign === 'rejected' || (error.maybeExecuted && !isRepeatable)) return undefined
   const waitMs = backOff(error, attempts, options)
   const nowMs = performance.now()
-  // An attempt that would start after the deadline only delays the same error.
+  // An attempt after the deadline would only delay the same error.
   if (waitMs === undefined || deadline.problem !== undefined || nowMs + waitMs >= deadline.atMs) {
     return undefined
   }
@@ -99,8 +99,8 @@ function waitBefore(
   return undefined
 }
 
-// Full jitter, so that calls that failed together are not retried together. A Retry-After is waited for in full, with
-// jitter added.
+// Uses full jitter, so that calls that failed together are not retried together. Jitter is added to a Retry-After, so
+// that the wait is never shorter.
 function backOff(failure: UpstreamFailure, attempts: number, options: RetryOptions): number | undefined {
   const { minMs, maxMs, random = Math.random } = options
   const { retryAfterMs } = failure

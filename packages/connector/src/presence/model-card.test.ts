@@ -28,7 +28,7 @@ test('a card contains the request topic and the reply topic, for any root', () =
   })
 })
 
-test('the generated example has zeros of the right shape and type; variable dimensions are 1', () => {
+test('the generated example contains zeros of the right shape and type; variable dimensions become 1', () => {
   const { example } = modelCard(
     topics,
     facts({ inputs: [tensor([-1, 4]), tensor([2], 'BYTES'), tensor([1], 'BOOL')] }),
@@ -46,7 +46,7 @@ test('the generated example has zeros of the right shape and type; variable dime
   })
 })
 
-test('large shapes do not make the card large', () => {
+test('a large shape does not result in a large card', () => {
   expect(modelCard(topics, facts({ inputs: [tensor([1, 3, 224, 224])] })).example).toBeUndefined()
   expect(modelCard(topics, facts({ inputs: [tensor([2 ** 31, 2 ** 31, 2 ** 31])] })).example).toBeUndefined()
   expect(modelCard(topics, facts({ inputs: [tensor([Number.MIN_SAFE_INTEGER, 0])] })).example).toBeDefined()

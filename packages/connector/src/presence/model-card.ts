@@ -23,7 +23,7 @@ export interface CardFacts {
   readonly requestBytesMax: number
   readonly responseBytesMax: number
   readonly timeoutMs: number
-  /** From the configuration. */
+  /** The configured example. */
   readonly example?: { readonly operation?: string | undefined; readonly body?: unknown } | undefined
 }
 
@@ -56,7 +56,7 @@ export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
   }
 }
 
-// The configured example, or zeros in the shape of the inputs if the server described them.
+// Returns the configured example, or zeros in the shape of the inputs if the server described them.
 function exampleOf(facts: CardFacts): ModelCard['example'] {
   if (facts.example?.body !== undefined) return operatorsExample(facts, facts.example.body)
   if (!facts.operations.includes('infer') || facts.inputs === undefined) return undefined
@@ -89,8 +89,8 @@ function operatorsExample({ example, operations, defaultOperation }: CardFacts, 
   return operation === undefined ? undefined : { operation, body }
 }
 
-// Undefined for FP16 and BF16, which have no JSON representation (Open Inference Protocol, "Tensor Data"), and for
-// datatypes that the protocol does not define.
+// Returns undefined for FP16 and BF16, which have no JSON representation (Open Inference Protocol, "Tensor Data"), and
+// for datatypes that the protocol does not define.
 function zeroOf(datatype: string): number | string | boolean | undefined {
   if (datatype === 'BOOL') return false
   if (datatype === 'BYTES') return ''

@@ -44,7 +44,7 @@ const cardsSent = (): string[] =>
     .filter(({ topic }) => topic.startsWith('infer/models/'))
     .map(({ topic, payload }) => `${topic}${payload.length === 0 ? ' removed' : ''}`)
 
-test('each connection publishes its own status and all cards, retained', () => {
+test('each connection publishes its own status and all cards as retained messages', () => {
   presence.connected(1_000)
   expect(statuses()).toEqual([
     { contract: 1, connector: 'edge', state: 'online', version: '1.2.3', timestamp: 1_000, models: ['iris'] },
@@ -53,7 +53,7 @@ test('each connection publishes its own status and all cards, retained', () => {
   expect(published.every(({ retain, qos }) => retain && qos === 1)).toBe(true)
 })
 
-test('the Will has the timestamp of its connection, so that a late one can be recognised', () => {
+test('the Will contains the timestamp of its connection, so that a late Will can be recognised', () => {
   presence.connected(1_000)
   const { topic, payload } = presence.will(2_000)
   expect(topic).toBe('infer/status/edge')

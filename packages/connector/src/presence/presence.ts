@@ -22,7 +22,7 @@ export interface PresenceParts {
   readonly share: string | undefined
   /** Configured models that are not exposed yet. */
   readonly notReady: () => readonly string[]
-  /** Whether another connector exposes a model with that name, and publishes its card too. */
+  /** Returns whether another connector exposes a model with this name, and therefore publishes its card too. */
   readonly isExposedByPeer: (model: string) => boolean
   /** The cards of all exposed models. */
   readonly cards: () => readonly ModelCard[]
@@ -31,7 +31,7 @@ export interface PresenceParts {
   readonly refused: (topic: string, reasonCode: number) => void
 }
 
-/** Publishes status and cards, and keeps them up to date. */
+/** Publishes the status and cards, and updates them. */
 export class Presence {
   readonly #parts: PresenceParts
   readonly #retained = new RetainedPublisher((topic, payload) => this.#send(topic, payload))
@@ -50,7 +50,7 @@ export class Presence {
     return { topic: this.#statusTopic, payload: JSON.stringify(this.#status('offline', bornAtMs)) }
   }
 
-  /** The session is ready: publishes the status and all cards. */
+  /** Publishes the status and all cards, because the session is ready. */
   connected(bornAtMs: number): void {
     this.#bornAtMs = bornAtMs
     this.#isConnected = true
@@ -58,14 +58,14 @@ export class Presence {
     for (const card of this.#parts.cards()) this.#publishCard(card.name, card)
   }
 
-  /** The connection ended; the next one publishes everything again. */
+  /** Records the end of the connection; the next connection publishes everything again. */
   disconnected(): void {
     this.#isConnected = false
   }
 
   /**
-   * Publishes a changed card, or clears it if its model was removed (`undefined`). While disconnected only removals are
-   * queued: the next connection publishes all current cards, but no removals.
+   * Publishes a changed card, or clears it if its model was removed (`undefined`). While disconnected, only removals
+   * are queued: the next connection publishes all current cards anyway.
    */
   cardChanged(name: string, card: ModelCard | undefined): void {
     if (card === undefined || this.#isConnected) this.#publishCard(name, card)
@@ -76,8 +76,8 @@ export class Presence {
   }
 
   /**
-   * Clears the cards of models that are in a predecessor's status and no longer configured. The predecessor may have
-   * ended without clearing them.
+   * Clears the cards of models that a predecessor's status contains but that are no longer configured. The predecessor
+   * may have ended without clearing them.
    */
   clearCardsOf(earlier: ConnectorStatus): void {
     const { cards, notReady } = this.#parts
@@ -88,8 +88,8 @@ export class Presence {
   }
 
   /**
-   * Publishes a new state. Resolves when the broker has acknowledged or refused it; at once while disconnected, because
-   * then the broker publishes the Will.
+   * Publishes a new state. Resolves when the broker has acknowledged or refused it. While disconnected it resolves at
+   * once, because the broker publishes the Will.
    */
   async announce(state: 'draining' | 'offline'): Promise<void> {
     this.#state = state

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { RetainedPublisher } from './retained-publisher.ts'
 
-// A broker that acknowledges when the test triggers it.
+// Simulates a broker that acknowledges when the test triggers it.
 function slowBroker(): { sent: string[]; acknowledge: () => void; publisher: RetainedPublisher } {
   const sent: string[] = []
   const open: (() => void)[] = []
@@ -27,7 +27,7 @@ test('has one message per topic in flight, followed only by the newest value', a
   expect(sent).toEqual(['a=1', 'b=1', 'a='])
 })
 
-test('a value equal to the one in flight is not published again, and replaces the queued one', async () => {
+test('a value equal to the one in flight discards the queued one, and is not published again', async () => {
   const { sent, acknowledge, publisher } = slowBroker()
   void publisher.publish('a', '1')
   void publisher.publish('a', '2')

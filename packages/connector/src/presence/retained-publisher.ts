@@ -22,7 +22,7 @@ export class RetainedPublisher {
     this.#send = send
   }
 
-  /** Publishes a value; an empty payload clears the topic. Resolves when no newer value is left to publish. */
+  /** Publishes a value; an empty payload clears the topic. Resolves when no newer value is queued. */
   publish(topic: string, payload: string): Promise<void> {
     const known = this.#slots.get(topic)
     if (known === undefined) {

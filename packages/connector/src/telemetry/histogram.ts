@@ -1,6 +1,6 @@
-// A histogram that costs only a few comparisons per value, because it is updated for every request.
+// A histogram that takes only a few comparisons per value, because it is updated for every request.
 
-/** Cumulative buckets in the Prometheus sense. Values are in the unit of the bounds. */
+/** A histogram with the cumulative buckets of Prometheus. Values are in the unit of the bounds. */
 export class Histogram {
   readonly bounds: readonly number[]
   readonly #counts: Float64Array
@@ -29,14 +29,14 @@ export class Histogram {
     return this.#sum
   }
 
-  /** The number of values at or below each bound, then the total. */
+  /** Returns the number of values at or below each bound, followed by the total. */
   cumulative(): number[] {
     let total = 0
     return Array.from(this.#counts, (count) => (total += count))
   }
 }
 
-/** Bucket bounds in seconds, from half a millisecond (a cached answer) to 30 s (the default timeout). */
+/** Bucket bounds in seconds, from 0.5 ms (a cached answer) to 30 s (the default timeout). */
 export const DURATION_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ] as const

@@ -34,7 +34,7 @@ test("writes no control characters to a terminal, even those in a client's topic
   )
 })
 
-test('on a terminal a line contains time, level, message and fields', () => {
+test('on a terminal, a line contains time, level, message and fields', () => {
   const { lines, log } = arrange('auto', 'info', true)
   log.warn({ event: 'x_happened', count: 2, keys: ['a'] }, 'Something happened.')
   expect(lines[0]).toMatch(
@@ -42,7 +42,7 @@ test('on a terminal a line contains time, level, message and fields', () => {
   )
 })
 
-test('elsewhere an event is one line of JSON, with the name of its level', () => {
+test('outside a terminal, an event is one line of JSON, with the name of its level', () => {
   const { lines, log } = arrange('auto')
   log.error({ event: 'x', topic: 'a\nb\u001b' }, 'two\nlines')
   expect(lines).toHaveLength(1)

@@ -7,7 +7,7 @@ export type Log = Logger
 /** Level and format of the log. */
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
-  /** `auto` is `pretty` on a terminal, else `json`. */
+  /** `auto` is `pretty` on a terminal, otherwise `json`. */
   readonly format: 'auto' | 'json' | 'pretty'
 }
 
@@ -18,7 +18,7 @@ export interface LogSink {
 }
 
 const LEVEL_NAMES: Record<number, string> = { 20: 'DEBUG', 30: 'INFO', 40: 'WARN', 50: 'ERROR', 60: 'FATAL' }
-/** Control, line-breaking, bidirectional and zero-width characters could manipulate what a terminal shows. */
+/** Matches control, line-breaking, bidirectional and zero-width characters, which could manipulate a terminal. */
 export const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
 /** Creates a logger that writes complete lines synchronously, so that nothing is lost if the process dies. */

@@ -46,7 +46,7 @@ test("logs each problem with its fields, at its code's level", () => {
   }
 })
 
-test('logs the beginning of a long client name, without characters that a terminal executes', () => {
+test('logs the beginning of a long client name, with control characters replaced', () => {
   const { lines, problems } = arrange()
   problems.report(problemOf('overloaded'), { ...IRIS, client: `\u001b[2J\u202e${'x'.repeat(200)}` }, 0)
   problems.report(problemOf('bad_topic'), { ...IRIS, client: undefined }, 0)
@@ -76,7 +76,7 @@ test('late reports of removed models do not accumulate', () => {
   expect(lines.at(-1)).toMatchObject({ model: 'used', suppressed: 1 })
 })
 
-test('drops the count of suppressed lines with its model', () => {
+test('drops the count of suppressed lines when its model is removed', () => {
   const { lines, problems } = arrange()
   for (const model of ['iris', 'iris@2']) {
     for (let ms = 0; ms < 10; ms++) problems.report(problemOf('overloaded'), { ...IRIS, model }, ms)

@@ -2,9 +2,9 @@
 import { PROBLEMS, type Problem } from '@inferwire/protocol'
 import { UNPRINTABLE, type Log } from './log.ts'
 
-/** The request that a problem belongs to. `model` and `operation` are configured names or `_unknown`. */
+/** The request that caused a problem. `model` and `operation` are configured names or `_unknown`. */
 export interface FailedRequest {
-  /** Undefined: the topic contains no client. */
+  /** The client's name; undefined if the topic contains none. */
   readonly client: string | undefined
   readonly model: string
   readonly operation: string
@@ -15,13 +15,13 @@ interface Window {
   suppressed: number
 }
 
-// A topic level can have 255 characters.
+// Shorter than a topic level, which may have 255 characters.
 const CLIENT_LENGTH_MAX = 128
 const WINDOW_MS = 1_000
-// Names come from the configuration, but a late report can bring back the name of a removed model.
+// The configuration bounds the names, but a late report can add the name of a removed model again.
 const WINDOWS_MAX = 10_000
 
-/** Logs problems, with the number of suppressed lines. Bounded by `WINDOWS_MAX`: the oldest window is dropped. */
+/** Logs problems, with the number of suppressed lines. Above `WINDOWS_MAX` windows, the oldest is dropped. */
 export class ProblemLog {
   readonly #log: Log
   readonly #windows = new Map<string, Window>()
@@ -35,7 +35,7 @@ export class ProblemLog {
     for (const key of this.#windows.keys()) if (key.startsWith(`${model} `)) this.#windows.delete(key)
   }
 
-  /** Logs a problem. The line names the client of the first request of its window. */
+  /** Logs a problem. The line contains the client of the first request in its window. */
   report(problem: Problem, { client, model, operation }: FailedRequest, nowMs: number): void {
     const { log } = PROBLEMS[problem.code]
     if (!this.#log.isLevelEnabled(log)) return
@@ -46,7 +46,7 @@ export class ProblemLog {
       return
     }
     const suppressed = window?.suppressed ?? 0
-    // Deleted first, so that the map stays ordered by the start of the windows.
+    // Delete the window first, so that the map remains ordered by the start of the windows.
     this.#windows.delete(key)
     this.#windows.set(key, { untilMs: nowMs + WINDOW_MS, suppressed: 0 })
     if (this.#windows.size > WINDOWS_MAX) this.#windows.delete(this.#windows.keys().next().value!)

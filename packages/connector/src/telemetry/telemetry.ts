@@ -1,8 +1,8 @@
-// Counts what the connector does, in plain numbers; names and text are added only when metrics are scraped.
+// Counts the connector's events in plain numbers; names and text are added only when metrics are scraped.
 import { DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
-/** Why a requester gets no reply. */
+/** The reason why a requester receives no reply. */
 export type UnansweredReason = 'unaddressable' | 'reply_refused'
 
 /** The label value for all models that are not exposed, because clients must not choose label values. */
@@ -16,7 +16,7 @@ export class OperationFigures {
   readonly outcomes = new Map<string, number>()
   /** Seconds from the receipt of a request to the broker's acknowledgement of its reply. */
   readonly duration = new Histogram(DURATION_SECONDS)
-  /** Seconds of a call to the model server, with its retries. */
+  /** Duration of a call to the model server in seconds, including retries. */
   readonly upstream = new Histogram(DURATION_SECONDS)
   /** Seconds from the receipt of a request to the call. */
   readonly queue = new Histogram(DURATION_SECONDS)
@@ -34,21 +34,21 @@ export class OperationFigures {
 /** The figures of a connector, written by the pipeline and the session's listener, and read by the admin endpoint. */
 export class Telemetry {
   isConnected = false
-  /** The broker does not accept PUBACKs out of order, so they are sent in the order of arrival. */
+  /** Whether the broker rejects PUBACKs out of order, so that they are sent in the order of arrival. */
   isAckOrderStrict = false
   connections = 0
   lostSessions = 0
   repliesWithoutSubscriber = 0
   redeliveredRequests = 0
-  /** Requests that joined a running call or were answered from the reply cache. */
+  /** Number of requests that joined a running call or were answered from the reply cache. */
   duplicateRequests = 0
-  /** Received cancel messages; the cancelled requests are counted by their outcome. */
+  /** Number of received cancel messages; the cancelled requests are counted by outcome. */
   cancelMessages = 0
-  /** Requests set aside because they end the process. */
+  /** Number of requests set aside because they crash the process. */
   poisonRequests = 0
-  /** Requests for models of other connectors, which answer them. */
+  /** Number of requests for other connectors' models, answered by those connectors. */
   peerRequests = 0
-  /** Every reason is present from the start: Prometheus computes no increase for a new time series. */
+  /** Contains every reason from the start, because Prometheus computes no increase for a new time series. */
   readonly unanswered = new Map<UnansweredReason, number>([
     ['unaddressable', 0],
     ['reply_refused', 0],
@@ -78,8 +78,8 @@ export class Telemetry {
   }
 
   /**
-   * Drops the figures of a removed model. A request whose reply is not acknowledged yet keeps a reference to the
-   * dropped figures; what it counts later is not exposed.
+   * Drops the figures of a removed model. A request whose reply is not acknowledged yet still updates the dropped
+   * figures, which are no longer exposed.
    */
   forget(model: string): void {
     this.#upstreams.delete(model)

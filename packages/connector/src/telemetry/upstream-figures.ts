@@ -1,4 +1,4 @@
-// The figures of one configured model's server: its retries and its circuit.
+// The figures of one configured model's server: retries and circuit.
 
 /** The value of the metric: 0 closed, 1 half-open (a request probes the server), 2 open. */
 export type CircuitState = 0 | 1 | 2
@@ -6,13 +6,13 @@ export type CircuitState = 0 | 1 | 2
 /** The figures of a model's server, shared by the model's versions and operations. */
 export class UpstreamFigures {
   readonly model: string
-  /** Retries; first attempts are not counted. */
+  /** Number of retries; first attempts are not counted. */
   retries = 0
-  /** Failed calls that were not retried because the retry budget was spent. */
+  /** Number of failed calls that were not retried because the retry budget was spent. */
   deniedRetries = 0
-  /** How often the circuit opened. */
+  /** Number of times that the circuit opened. */
   circuitOpens = 0
-  /** Undefined: the model is not exposed. */
+  /** The circuit in use; undefined if the model is not exposed. */
   circuit: { readonly state: CircuitState } | undefined
 
   constructor(model: string) {

@@ -1,14 +1,14 @@
-// Two servers' certificates, each its own authority, so that a test can trust the one and not the other.
+// Self-signed certificates for two servers, so that a test can trust one of them and not the other.
 // Made with OpenSSL: ecparam -name prime256v1, pkcs8 -topk8 -nocrypt, req -new -subj /CN=NAME, and
 // ca -selfsign -startdate 20240101000000Z -enddate 21240101000000Z with subjectAltName=DNS:NAME.
 
-/** PEM. The keys are for tests only. */
+/** A certificate and its key in PEM, for tests only. */
 export interface TestCertificate {
   readonly cert: string
   readonly key: string
 }
 
-/** For "localhost". */
+/** A certificate for "localhost". */
 export const LOCALHOST: TestCertificate = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBczCCARqgAwIBAgIUZIFTgHrG+BRAMNIDl56oCxuIHQswCgYIKoZIzj0EAwIw
@@ -29,7 +29,7 @@ km3+z6tXKQSzLK68DXZOvellWXj70qDlX6noeLK9mbbS06uAWszvUTzB
 `,
 }
 
-/** For "other.example". */
+/** A certificate for "other.example". */
 export const OTHER_NAME: TestCertificate = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBgTCCASagAwIBAgIUH9kvHFXXLZekt0AxvFLIYcimhs4wCgYIKoZIzj0EAwIw
@@ -51,7 +51,7 @@ MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgepU1/GuJnnjEGK8Z
 `,
 }
 
-/** The key of `LOCALHOST`, behind a passphrase. */
+/** The key of `LOCALHOST`, encrypted with a passphrase. */
 export const ENCRYPTED_KEY = `-----BEGIN ENCRYPTED PRIVATE KEY-----
 MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAi8hyhXgvXXSQICCAAw
 DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEH5bmkA64mlf/W1Cf8i03V4EgZBG

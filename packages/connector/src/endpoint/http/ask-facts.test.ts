@@ -1,4 +1,4 @@
-// How the metadata of a real server is interpreted.
+// Tests how the metadata of a real server is interpreted.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -31,7 +31,7 @@ const page =
   (response) =>
     response.writeHead(status, { 'content-type': 'text/html' }).end('<html>Not here</html>')
 
-// `answers` by path, without the common prefix and model name.
+// The keys of `answers` are paths, without the common prefix and model name.
 async function upstreamOf(
   answers: Readonly<Record<string, Answer>>,
   versions: readonly string[] = [],
@@ -83,7 +83,7 @@ const SEVENTY = Array.from({ length: 70 }, (_, index) => input(`x${index}`))
 test.each([
   ['70 inputs', { inputs: SEVENTY }],
   ['an input without a shape', { inputs: [input('X'), { name: 'Y', datatype: 'FP32' }] }],
-  ['a shape that is not numbers', { inputs: [input('X', ['batch', 4])] }],
+  ['a shape that contains text', { inputs: [input('X', ['batch', 4])] }],
   ['an input that is null', { inputs: [null] }],
   ['outputs that are not a list', { outputs: { name: 'Y' } }],
   ['a version that is a number', { versions: ['1', 7] }],
@@ -112,7 +112,7 @@ test('describes each version from its own metadata, and reports versions that th
       'v2/versions/1': described('X1'),
       'v2/versions/2': described('X2'),
       'v2/versions/9': json(404, { error: "Request for unknown model: 'iris' version 9 is not found" }),
-      // KServe's own server has no versions.
+      // KServe's own server does not support versions.
       'v2/versions/8': json(501, { error: 'Model versioning is not supported yet.' }),
       'v2/versions/7': page(404),
       'v2/versions/6': json(429, { error: 'busy' }),
@@ -135,7 +135,7 @@ test('describes each version from its own metadata, and reports versions that th
   )
 })
 
-test('a 404 in one dialect means that it is not supported; in both, that the model is not ready', async () => {
+test('a 404 in one dialect means that the dialect is not supported; in both, that the model is not ready', async () => {
   expect(await ask(notFound, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: [] })
   expect(await ask(notFound, notFound)).toMatchObject({
     code: 'model_not_ready',
@@ -147,7 +147,7 @@ test('a 404 in one dialect means that it is not supported; in both, that the mod
 
 test.each([
   ['503', json(503, { error: 'loading' })],
-  ['a reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
+  ['a connection reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
   ['429', json(429, { error: 'busy' })],
 ])('%s in one dialect leaves the dialect unanswered', async (_, failing) => {
   expect(await ask(failing, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: ['v2'] })
@@ -165,7 +165,7 @@ test.each([
     'broken JSON',
     (response) => response.writeHead(200, { 'content-type': 'application/json' }).end('{"a":}'),
   ],
-  ['a route that a gateway does not have', (response) => response.writeHead(404).end()],
+  ["a gateway's missing route", (response) => response.writeHead(404).end()],
 ] satisfies [string, Answer][])(
   '%s in one dialect means that the dialect is not supported',
   async (_, refusing) => {
@@ -174,7 +174,7 @@ test.each([
   },
 )
 
-test('prefers the report of a loading server to an error in the other dialect', async () => {
+test('reports a loading server rather than an error in the other dialect', async () => {
   expect(await ask(json(503, {}), json(400, {}))).toMatchObject({ code: 'model_not_ready' })
 })
 

@@ -16,10 +16,10 @@ import { judgeAnswer } from './judge-answer.ts'
 
 const ASK_TIMEOUT_MS = 5_000
 const METADATA_BYTES_MAX = 256 * 1024
-// Bounds the description, because it becomes part of a retained message.
+// Limits the description, because it becomes part of a retained message.
 const ENTRIES_MAX = 64
 
-/** The model to ask about. */
+/** The model to query. */
 export interface AskedModel {
   /** The model's name on its server. */
   readonly name: string
@@ -32,11 +32,11 @@ export interface AskedModel {
 type Metadata = Readonly<Record<string, unknown>>
 
 /**
- * Requests the model's metadata in each dialect. If one dialect succeeds, an error in another (404, but also 400, 401,
- * 405 or a web page: servers differ in how they answer unknown paths) means that the server does not support it. A
- * dialect counts as unanswered only if a later query may succeed. Then the metadata of each configured version is
- * requested, because the model's metadata does not describe its versions.
- * @throws Problem: `model_not_ready` if every response was 404, else the reason why no dialect succeeded. After
+ * Requests the model's metadata in each dialect. If one dialect succeeds, an error in another dialect means that the
+ * server does not support the latter. The error may be a 404, but also a 400, 401, 405 or a web page, because servers
+ * differ in their answers for unknown paths. A dialect counts as unanswered only if a later query may succeed. After
+ * that, the metadata of each configured version is requested, because the model's metadata does not describe versions.
+ * @throws Problem: `model_not_ready` if every response was 404, otherwise the reason why no dialect succeeded. After
  * `signal` is aborted, any Problem.
  */
 export async function askFacts(
@@ -56,7 +56,7 @@ export async function askFacts(
       const metadata = await ask(target, route, signal)
       if (metadata === undefined) continue
       found.push(dialect)
-      // Dialects are in order of preference: the first one wins.
+      // Dialects are in order of preference, so the first description has priority.
       description = { ...readDescription(metadata), ...description }
     } catch (error) {
       if (!(error instanceof UpstreamFailure)) {
@@ -81,7 +81,7 @@ export async function askFacts(
   })
 }
 
-// In parallel: there are 64 at most, and one that hangs must not delay the others.
+// Queries the versions in parallel: there are at most 64, and a query that hangs must not delay the others.
 async function askVersions(
   target: HttpTarget,
   model: AskedModel,
@@ -93,7 +93,7 @@ async function askVersions(
   return new Map(await Promise.all(answers))
 }
 
-// Dialects are in order of preference: the first one that describes the version wins.
+// Returns the facts from the first dialect, in order of preference, that describes the version.
 async function askVersion(
   target: HttpTarget,
   model: AskedModel,
@@ -120,7 +120,7 @@ async function askVersion(
   return facts
 }
 
-// Undefined = 404: no such dialect, no such model, or no such version.
+// Returns undefined for a 404: the server does not have the dialect, the model or the version.
 async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promise<Metadata | undefined> {
   const path = target.pathPrefix + route.path
   const address = `${route.method} ${target.origin}${path}`
@@ -151,7 +151,8 @@ async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promi
   }
 }
 
-// Any value is valid JSON (RFC 8259 §2), but only an object describes a model. TextDecoder removes a byte order mark.
+// A JSON text may be any value (RFC 8259 §2), but only an object describes a model. TextDecoder removes a byte order
+// mark.
 function readMetadata(body: Uint8Array, address: string): Metadata {
   let value: unknown
   try {
@@ -165,7 +166,7 @@ function readMetadata(body: Uint8Array, address: string): Metadata {
   })
 }
 
-// Expires after the timeout, or when the signal is aborted.
+// A deadline that passes after the timeout, or when the signal is aborted.
 class AskDeadline implements Deadline {
   readonly atMs = performance.now() + ASK_TIMEOUT_MS
   problem: Problem | undefined
@@ -209,8 +210,8 @@ function readDescription(metadata: Metadata): ModelDescription {
   }
 }
 
-// A list that is too long or has a malformed entry is omitted: readers would take a part for the complete interface.
-// The operation `metadata` still returns what the server sends.
+// Omits a list that is too long or has a malformed entry: readers would mistake a partial list for the complete
+// interface. The operation `metadata` still returns the server's complete answer.
 function wholeList<Entry>(
   value: unknown,
   toEntry: (value: unknown) => Entry | undefined,

@@ -1,10 +1,10 @@
-// Detects what undici does not report: interim responses (1xx) that it rejects, and truncated responses.
+// Detects interim responses (1xx) that undici rejects, and truncated responses that undici does not report.
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import { InterimAnswers, type InterimFault } from './interim-answers.ts'
 
-/** The server sent something other than the response to the request. */
+/** The error if the server sent interim responses that the connection does not survive. */
 class InterimAnswerError extends Error {
   readonly code = 'INTERIM_ANSWER'
 }
@@ -14,7 +14,7 @@ const FAULTS: Readonly<Record<InterimFault, string>> = {
   endless: 'The server sent interim responses (1xx) without end.',
 }
 
-/** Watches one socket until it closes; must be created before undici gets the socket. */
+/** Watches one socket until it closes; must be created before undici uses the socket. */
 export class ConnectionWatch {
   readonly #interim = new InterimAnswers()
   #isCutOff = false
@@ -25,12 +25,12 @@ export class ConnectionWatch {
     if (socket instanceof TLSSocket) this.#watchEnd(socket)
   }
 
-  /** The connection broke, or TLS ended without a closure alert: a response delimited only by its end is incomplete. */
+  /** Whether the connection broke, or TLS ended without a closure alert, so that the response may be incomplete. */
   get isCutOff(): boolean {
     return this.#isCutOff
   }
 
-  /** A request is being sent: the bytes read next are its response. */
+  /** Expects a response in the next bytes, because a request is being sent. */
   sent(): void {
     this.#interim.expect()
   }
@@ -57,7 +57,7 @@ export class ConnectionWatch {
 
 // Node.js does not distinguish the end of the TCP connection from the closure alert. But when the TLS stream ends, its
 // TCP handle is still reading after an alert (EALREADY), and no longer reading after the end of TCP. If a later Node.js
-// has no such handle, every such body is treated as truncated.
+// version has no such handle, every body that is delimited by the end of a connection is treated as truncated.
 function hasClosureAlert(socket: object): boolean {
   const handle = memberOf(memberOf(socket, '_handle'), '_parent')
   const readStart = memberOf(handle, 'readStart')

@@ -1,5 +1,5 @@
-// Responses delimited only by the end of the connection: whether that end proves that they are complete. Servers and
-// TLS are real; pre-shared keys make certificates unnecessary.
+// Tests whether the end of a connection proves that a response delimited only by this end is complete. Servers and TLS
+// are real; pre-shared keys make certificates unnecessary.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
@@ -100,7 +100,7 @@ describe.each<Version>(['TLSv1.2', 'TLSv1.3'])('over %s', (version) => {
     expect((problem as Problem).detail).toContain('close_notify')
   })
 
-  test('accepts it with a closure alert, sent at once or later', async () => {
+  test('accepts such a body with a closure alert, sent at once or later', async () => {
     expect(await askTls(version, ENDED_BY_CLOSE, withAlert)).toMatchObject({ status: 200 })
     expect(await askTls(version, ENDED_BY_CLOSE, withAlertLater)).toMatchObject({ status: 200 })
   })
@@ -127,7 +127,7 @@ async function askPlain(answer: string, end: (socket: Socket) => void): Promise<
   return ask(openPool({ url, tls: {}, callsMax: 10 }), url)
 }
 
-// Resets only after the client has read the response; an earlier reset would discard it.
+// Resets the connection only after the client has read the response; an earlier reset would discard the response.
 const reset = (socket: Socket): void => void setTimeout(() => socket.resetAndDestroy(), 20)
 
 describe('over plain TCP', () => {
@@ -136,14 +136,14 @@ describe('over plain TCP', () => {
   })
 
   test.each([
-    ['one object', '{"predictions":[1'],
-    ['80 objects, between two of them', `{"predictions":[${'{"a":1},'.repeat(79)}{"a":1}`],
-  ])('rejects truncated JSON, whatever its last byte is: %s', async (_what, body) => {
+    ['within one object', '{"predictions":[1'],
+    ['between two of 80 objects', `{"predictions":[${'{"a":1},'.repeat(79)}{"a":1}`],
+  ])('rejects truncated JSON: %s', async (_what, body) => {
     const problem = await askPlain(`${HEAD}\r\n${body}`, (socket) => socket.end())
     expect(problem).toMatchObject({ code: 'upstream_invalid_response' })
   })
 
-  test('rejects such a body if the connection is reset', async () => {
+  test('rejects a body delimited by a reset of the connection', async () => {
     expect(await askPlain(ENDED_BY_CLOSE, reset)).toMatchObject(BROKEN)
   })
 })

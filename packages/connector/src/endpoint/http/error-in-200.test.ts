@@ -20,21 +20,21 @@ test.each([
 test.each([
   ['a message and a score', '{"message":"Part 17 is fine.","score":0.93}'],
   ['an error that is a result', '{"error":"bearing worn","confidence":0.8}'],
-  ['an error without one', '{"error":null,"score":1}'],
+  ['a null error with a score', '{"error":null,"score":1}'],
   ['an error that is a number', '{"error":0.02}'],
   ['an empty error', '{"error":""}'],
-  ['a chat', '{"message":"Hello."}'],
+  ['a message alone', '{"message":"Hello."}'],
   ['a batch with predictions', '{"message":"","batchId":"7","predictions":[1]}'],
   ['a batch without a message', '{"message":"","batchId":"7","predictions":null}'],
-  ['a message of a batch', '{"message":"ok","batchId":"7"}'],
-  ['a batch with more', '{"message":"ok","batchId":"7","predictions":null,"note":1}'],
+  ['a batch without the member "predictions"', '{"message":"ok","batchId":"7"}'],
+  ['a batch with another member', '{"message":"ok","batchId":"7","predictions":null,"note":1}'],
   ['a message without predictions', '{"message":"boom","predictions":null}'],
   ['two errors', '{"error":"a","error":"b"}'],
   ['an array', '["error"]'],
   ['a value', '"error"'],
-  ['nothing', ''],
-  ['only a beginning', '{"error":"boom'],
-  ['only an end', '{"error":"boom\\"}'],
-])('does not take a model output for an error: %s', (_what, body) => {
+  ['an empty body', ''],
+  ['a truncated error', '{"error":"boom'],
+  ['an error whose closing quote is escaped', '{"error":"boom\\"}'],
+])("does not mistake a model's output for an error: %s", (_what, body) => {
   expect(isError(body)).toBe(false)
 })

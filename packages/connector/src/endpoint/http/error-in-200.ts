@@ -3,14 +3,14 @@ import { afterSpace, endOfString, startOfText } from './json-bytes.ts'
 
 // `{"message":"…","batchId":"","predictions":null}`: KServe's batcher, if the model behind it failed.
 const BATCHER_REST = /^\s*,\s*"batchId"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"predictions"\s*:\s*null\s*\}\s*$/
-// `{"error":"…"}` and nothing else: Triton's generate.
+// `{"error":"…"}` and nothing else: Triton's `generate` endpoint.
 const NOTHING_MORE = /^\s*\}\s*$/
 const MARK = /^"(error|message)"\s*:\s*"/
-// The rest of a known form after the error text is short.
+// In the known forms, the text after the error text is short.
 const MARK_BYTES = 64
 const REST_BYTES_MAX = 256
 
-/** Whether the body of a 200 is an error in a known form. The error text is never empty. */
+/** Returns whether the body of a 200 is an error in a known form, with an error text that is not empty. */
 export function isErrorIn200(body: Uint8Array): boolean {
   const brace = startOfText(body)
   if (body[brace] !== 0x7b) return false

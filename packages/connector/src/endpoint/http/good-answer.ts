@@ -1,4 +1,4 @@
-// Validates a successful response, and keeps its body unchanged and its type as labelled.
+// Validates a successful response. Its body remains unchanged, and its type remains as labelled.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import {
@@ -26,22 +26,18 @@ export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boo
   return { status, body: answer.body, contentType, inferenceHeaderContentLength }
 }
 
-// An empty body, as with 204 (RFC 9110 §15.3.5), is no inference result.
+// An empty body, as with 204 (RFC 9110 §15.3.5), is not an inference result.
 function checkBody({ status, body, coding }: HttpAnswer, address: string, isReadiness: boolean): void {
   if (body.length === 0) {
     if (isReadiness) return
-    throw new Problem('upstream_invalid_response', 'The response of the model server is empty.', {
+    throw new Problem('upstream_invalid_response', "The model server's response is empty.", {
       detail: `${address}: ${status} without a body`,
     })
   }
   if (coding === undefined) return
-  throw new Problem(
-    'upstream_invalid_response',
-    'The response of the model server is compressed or encoded.',
-    {
-      detail: `${address}: ${status} with coding "${coding.slice(0, 100)}", but the request accepts only identity. Disable compression in front of the model.`,
-    },
-  )
+  throw new Problem('upstream_invalid_response', "The model server's response is compressed or encoded.", {
+    detail: `${address}: ${status} with coding "${coding.slice(0, 100)}", but the request accepts only identity. Disable compression in front of the model.`,
+  })
 }
 
 /** @throws Problem if the body does not match its header fields. */
@@ -58,7 +54,7 @@ function typeOf(answer: HttpAnswer, address: string): string {
     return JSON_TYPE
   }
   if (isWebPage(contentType))
-    throw invalid('The response is a web page, not an answer of the model server.', answer, address)
+    throw invalid("The response is a web page, not the model server's answer.", answer, address)
   // Other charsets may encode JSON in bytes other than ASCII's, so the body is not checked.
   if (hasForeignCharset(contentType)) return passable(contentType)
   if (isJsonType(contentType)) {
@@ -70,7 +66,7 @@ function typeOf(answer: HttpAnswer, address: string): string {
 
 function checkJson(answer: HttpAnswer, address: string): void {
   if (isWholeJson(asBuffer(answer.body))) return
-  throw invalid('The response of the model server is not complete JSON.', answer, address)
+  throw invalid("The model server's response is not complete JSON.", answer, address)
 }
 
 function invalid(sentence: string, { status, contentType, body }: HttpAnswer, address: string): Problem {
@@ -83,14 +79,14 @@ function checkJsonLength(value: string, bodyBytes: number, address: string): voi
   if (/^\d{1,10}$/.test(value) && Number(value) <= bodyBytes) return
   throw new Problem(
     'upstream_invalid_response',
-    'The response of the model server has an invalid inference-header-content-length.',
+    "The model server's response has an invalid inference-header-content-length.",
     {
       detail: `${address}: inference-header-content-length "${value.slice(0, 20)}", body of ${bodyBytes} bytes`,
     },
   )
 }
 
-// KServe's batcher leaves the Content-Type to Go, which labels JSON as text/plain.
+// KServe's batcher does not set the Content-Type, so Go labels its JSON as text/plain.
 function isBatchersJson(contentType: string, body: Uint8Array): boolean {
   return isPlainText(contentType) && body[0] === OPEN_OBJECT && isWholeJson(asBuffer(body))
 }

@@ -1,4 +1,4 @@
-// Connections of calls that end early, to a real server and to one that accepts but never completes the handshake.
+// Tests the connections of calls that end early, to a real server and to one that never completes the TLS handshake.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import {
@@ -24,7 +24,7 @@ afterEach(async () => {
 interface Listening {
   readonly url: string
   readonly port: number
-  /** All connections ever made, in order. */
+  /** All connections in the order in which they were made. */
   readonly sockets: Socket[]
 }
 
@@ -77,7 +77,7 @@ function call(pool: HttpPool): Call {
 const answering = (answer: (response: ServerResponse) => void): Server =>
   createServer((request, response) => void request.resume().on('end', () => answer(response)))
 
-test('a call that ends while connecting is never sent and leaves the connection to the next call', async () => {
+test('a call that ends while connecting is never sent, and the next call uses its connection', async () => {
   let requests = 0
   const server = await listen(answering((response) => response.end(String((requests += 1)))))
   const pool = open(server.url)
@@ -101,7 +101,7 @@ test('a call that ends in flight closes its connection and does not reconnect', 
   running.expire()
   expect(await running.end).toBe(EXPIRED)
   await gone
-  // Connections are accepted in order, so any earlier one would be visible after this one.
+  // Connections are accepted in order, so an earlier connection would be visible after this one.
   const marker = connect(server.port, '127.0.0.1')
   closing.push(() => marker.destroy())
   await once(marker, 'connect')
@@ -109,7 +109,7 @@ test('a call that ends in flight closes its connection and does not reconnect', 
   expect([server.sockets.length, pool.callsHeld]).toEqual([2, 0])
 })
 
-test('calls that end together make room for as many new calls at once', async () => {
+test('calls that end together can be replaced at once by the same number of new calls', async () => {
   let isQuiet = true
   const held: ServerResponse[] = []
   const server = await listen(answering((response) => (isQuiet ? held.push(response) : response.end('1'))))
@@ -147,7 +147,7 @@ test('short deadlines open a limited number of sockets to a server that never co
   expect(await again.end).toMatchObject({ code: 'upstream_unreachable' })
 })
 
-test('counts no held calls for a closed pool or for requests that undici refuses to send', async () => {
+test('does not count calls to a closed pool, or requests that undici refuses to send, as held', async () => {
   const server = await listen(answering((response) => response.end('1')))
   const pool = open(server.url, 2)
   for (let index = 0; index < 5; index += 1) {

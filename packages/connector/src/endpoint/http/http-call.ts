@@ -17,14 +17,14 @@ export interface HttpAnswer {
   readonly date: string | undefined
   readonly location: string | undefined
   readonly wwwAuthenticate: string | undefined
-  /** Envoy added its header: the response came from behind the first proxy. */
+  /** Whether Envoy added its header, which means that the response came from behind the first proxy. */
   readonly hasUpstreamServiceTime: boolean
-  /** The coding that the body still has, such as gzip; undefined = none. */
+  /** The remaining coding of the body, such as gzip; undefined = none. */
   readonly coding: string | undefined
   readonly body: Uint8Array
 }
 
-/** The request to send, and the limits of its response. */
+/** The request to send, and the limits for its response. */
 export interface HttpCallOptions {
   readonly method: 'GET' | 'POST'
   readonly path: string
@@ -37,8 +37,8 @@ export interface HttpCallOptions {
 }
 
 /**
- * Sends a request and resolves with `finish(response)`, which runs in the same turn of the event loop as the end of the
- * response. Errors of `finish` reject the promise.
+ * Sends a request, and resolves with the result of `finish`, which runs in the turn of the event loop in which the
+ * response ends. An error thrown by `finish` rejects the promise.
  * @throws Problem `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, or the deadline's problem.
  */
 export function callHttp<Result>(
@@ -84,7 +84,7 @@ class CutOffError extends Error {
   }
 }
 
-/** The body of a response without one. */
+/** The body of a response that has none. */
 export const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: IncomingHttpHeaders = {}
 
@@ -121,14 +121,14 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(): void {
-    // Aborting would also close the new connection; throwing ends only the call.
+    // Aborting would also close the new connection; throwing only ends the call.
     if (this.#isOver) throw ENDED
     this.#isSent = true
     this.connection?.sent()
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    // 1xx are interim responses.
+    // Statuses below 200 are interim responses.
     if (status < 100) this.#badStatus(status)
     if (status < 200) return
     this.#status = status
@@ -187,7 +187,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#fail(
       new Problem(
         'response_too_large',
-        `The response of the model server is larger than ${this.#options.responseBytesMax} bytes.`,
+        `The model server's response is larger than ${this.#options.responseBytesMax} bytes.`,
         {
           detail: `${this.#options.address}. To allow larger responses, raise models.*.limits.responseBytesMax.`,
         },
@@ -198,9 +198,9 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
   #fail(problem: Problem): void {
     if (this.#isOver) return
     this.#end()
-    // Free the bytes received so far: undici may hold this exchange for a while.
+    // Free the received bytes, because undici may hold this exchange for a while.
     this.#first = this.#rest = undefined
-    // A call in flight ends with its socket now; an unsent call stays in undici's queue until it gets a connection.
+    // A call in flight ends now, with its socket. An unsent call remains in undici's queue until it gets a connection.
     if (this.#isSent) {
       this.#release()
       this.connection?.breakOff(problem)
@@ -255,7 +255,7 @@ function codingOf(
   return names.find((name) => name !== '' && name !== 'identity' && name !== 'chunked')
 }
 
-// A header field that occurs twice is a list.
+// undici returns a list if a header field occurs several times.
 function firstOf(value: string | string[] | undefined): string | undefined {
   return typeof value === 'object' ? value[0] : value
 }

@@ -95,7 +95,7 @@ test('sends the body unchanged and no unnecessary header', async () => {
   expect([Buffer.from(body).toString(), contentType]).toEqual(['{"predictions":[1]}', 'application/json'])
   const { method, url, headers, body: sent } = seen[0]!
   expect([method, url, sent]).toEqual(['POST', '/serving/v1/models/iris:predict', '{"instances":[1]}'])
-  // No user agent either.
+  // There is no user agent either.
   expect(Object.keys(headers).sort()).toEqual([
     'accept-encoding',
     'connection',
@@ -166,7 +166,7 @@ test('rereads a rejected token, and retries once if it changed', async () => {
 })
 
 test.each([true, false])(
-  'rereads a token that stays rejected only once (token changed: %s)',
+  'rereads a token that is rejected repeatedly only once (token changed: %s)',
   async (hasChanged) => {
     let refreshed = 0
     const credential: CallCredential = {

@@ -1,4 +1,4 @@
-// The HTTP endpoint of one operation, for any dialect. Its path is built once, from the configuration.
+// The HTTP endpoint of one operation in any dialect. Its path is built once, from the configuration.
 import type { Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
@@ -7,7 +7,7 @@ import type { CallCredential } from '../upstream-options.ts'
 import type { HttpPool } from './http-pool.ts'
 import { judgeAnswer, type Asked } from './judge-answer.ts'
 
-/** What all operations of one model on one server share. */
+/** The data that all operations of one model on one server share. */
 export interface HttpTarget {
   readonly pool: HttpPool
   /** Scheme, host and port to connect to. */
@@ -18,7 +18,7 @@ export interface HttpTarget {
   readonly host: string | undefined
   readonly credential: CallCredential
   readonly responseBytesMax: number
-  /** How much of the server's error text clients see. */
+  /** How much of the server's error text is sent to clients. */
   readonly errorText: ErrorText
 }
 
@@ -43,7 +43,7 @@ export class HttpEndpoint implements Endpoint {
     this.#address = `${method} ${target.origin}${this.#path}`
     const host = target.host === undefined ? [] : ['host', target.host]
     const always = [...host, ...IDENTITY_ONLY]
-    // Exactly this value: KServe's V1 treats any other type, even with "; charset=utf-8", as raw bytes.
+    // KServe's V1 treats any other value as raw bytes, even one with "; charset=utf-8".
     this.#jsonHeaders = method === 'POST' ? [...always, 'content-type', 'application/json'] : always
   }
 
@@ -53,7 +53,7 @@ export class HttpEndpoint implements Endpoint {
       : this.#askTwice(request)
   }
 
-  // The token may have been rotated: reread it, and retry once if it changed.
+  // The token may have been rotated, so this rereads it after a rejection, and retries once if it changed.
   async #askTwice(request: EndpointRequest): Promise<EndpointResponse> {
     const first = await this.#ask(request, (answer) => answer)
     const isRefused = first.status === 401 || first.status === 403
@@ -65,7 +65,7 @@ export class HttpEndpoint implements Endpoint {
     const { pool, credential, origin } = this.#target
     try {
       const proof = credential.headers(origin)
-      // Most credentials are synchronous, which saves a turn of the event loop.
+      // Most credentials are synchronous; calling at once saves a turn of the event loop.
       if (!isPromise(proof)) return callHttp(pool, this.#options(request, proof), finish)
       return proof.then((headers) => callHttp(pool, this.#options(request, headers), finish))
     } catch (error) {

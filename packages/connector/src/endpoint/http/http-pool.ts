@@ -1,30 +1,30 @@
-// undici's pool with two additions: a limit on the calls it holds, and a way to end a call by closing its socket.
+// undici's pool with two additions: a limit on the number of calls, and a way to end a call by closing its socket.
 import type { Socket } from 'node:net'
 import { buildConnector, Client, Pool, type Dispatcher } from 'undici'
 import { ConnectionWatch } from './connection-watch.ts'
 
-/** A call's undici options, and the exchange that records which connection carries it. */
+/** A call's undici options, and the exchange that records the call's connection. */
 export interface PooledCall extends Dispatcher.DispatchOptions {
   readonly exchange: { connection: CallConnection | undefined }
 }
 
 /** The connection of one call in flight. */
 export interface CallConnection {
-  /** The connection broke: a response delimited only by its end is incomplete. */
+  /** Whether the connection broke, so that a response delimited only by the connection's end is incomplete. */
   readonly isCutOff: boolean
-  /** Marks the start of the call: bytes received from now on are its response. */
+  /** Marks the start of the call: subsequent bytes are its response. */
   sent(): void
-  /** Ends the call in flight, whose `onResponseError` gets the error, and its socket. */
+  /** Ends the call in flight and its socket. The call's `onResponseError` receives the error. */
   breakOff(error: Error): void
 }
 
 /** Connections to one origin. Code that dispatches a call must count it in `callsHeld`. */
 export class HttpPool extends Pool {
-  /** More calls than this must not be dispatched. */
+  /** Maximum of `callsHeld`; the caller must not dispatch more calls. */
   readonly callsHeldMax: number
   /**
-   * Calls that undici holds: those in flight, and those that were cancelled while waiting for a connection, because
-   * undici cannot remove them from its queue. Each has at most one socket.
+   * Number of calls that undici holds: calls in flight, and calls cancelled while they waited for a connection, because
+   * undici cannot remove these from its queue. Each call has at most one socket.
    */
   callsHeld = 0
 
@@ -34,12 +34,12 @@ export class HttpPool extends Pool {
     connect: buildConnector.BuildOptions,
     options: Client.Options,
   ) {
-    // undici 8 offers HTTP/2 in the handshake unless this is set here as well as in the options.
+    // undici 8 offers HTTP/2 in the handshake unless `allowH2: false` is set both here and in the options.
     const connector = buildConnector({ ...connect, allowH2: false })
     super(origin, {
       ...options,
-      // Bounded by callsHeldMax: undici adds a client only if all others are busy, or were in this turn of the event
-      // loop. undici's own limit would queue calls, and a queued call cannot be cancelled.
+      // callsHeldMax bounds the connections: undici adds a client only if all others are busy, or were busy in this
+      // turn of the event loop. undici's own limit would queue calls, and a queued call cannot be cancelled.
       connections: null,
       pipelining: 1,
       connect: connector,

@@ -14,7 +14,7 @@ export class HttpUpstream implements Upstream {
 
   /**
    * @param name the model's name on the server
-   * @param dialects those that the server may support
+   * @param dialects the dialects that the server may support
    * @param versions the configured versions
    */
   constructor(

@@ -1,4 +1,4 @@
-// Inspects the head of a response before undici's parser, for the interim responses (1xx) that undici rejects.
+// Inspects the head of a response before undici parses it, to handle interim responses (1xx) that undici rejects.
 
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
@@ -12,12 +12,12 @@ const DIGIT_2 = 0x32
 /** Why the connection must be closed: the server switched protocols, or sends interim responses without end. */
 export type InterimFault = 'switched' | 'endless'
 
-// The same limit as Node.js has for the head of a response.
+// Node.js' own limit for the head of a response.
 const INTERIM_BYTES_MAX = 16 * 1024
 
 /**
  * Makes undici skip 100 (Continue). RFC 9110 §15.2: a client must be able to parse unexpected interim responses.
- * undici skips all of them except 100, for which it closes the connection; so a 100 is changed to 102 in the bytes.
+ * undici skips all of them except 100, for which it closes the connection; therefore a received 100 is changed to 102.
  */
 export class InterimAnswers {
   /** Offset in the current head; -1 = the final response has begun, or none is expected. */
@@ -27,7 +27,7 @@ export class InterimAnswers {
   // Bytes of interim responses since the request.
   #bytes = 0
 
-  /** A request was sent: the next bytes are the head of its response. */
+  /** Expects the head of a response in the next bytes, because a request was sent. */
   expect(): void {
     this.#bytes = 0
     this.#expectHead()

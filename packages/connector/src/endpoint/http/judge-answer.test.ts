@@ -43,7 +43,7 @@ const BINARY = { inferenceHeaderContentLength: '2', body: '{}\u0001' }
 test.each<[string, Said, string]>([
   ['JSON', {}, 'application/json'],
   ['JSON with parameters', { contentType: 'application/json; charset=utf-8' }, 'application/json'],
-  ['JSON of a vendor', { contentType: 'application/vnd.x+json' }, 'application/vnd.x+json'],
+  ['JSON with a vendor type', { contentType: 'application/vnd.x+json' }, 'application/vnd.x+json'],
   ['JSON that Go labelled as text', { contentType: 'text/plain; charset=utf-8' }, 'application/json'],
   ['JSON without a type', { contentType: undefined }, 'application/octet-stream'],
   ['a JSON array', { body: ' [1]\n' }, 'application/json'],
@@ -63,7 +63,7 @@ test.each<[string, Said, string]>([
   const given = answer(said)
   const good = judgeAnswer(given, ADDRESS, { errorText: 'first-line' })
   expect(good).toMatchObject({ status: given.status, contentType })
-  // The body is not even copied.
+  // The body is not copied.
   expect(good.body).toBe(given.body)
 })
 
@@ -142,7 +142,7 @@ test.each<[string, Said, ProblemCode, number]>([
   const problem = problemOf(said)
   expect(problem).toBeInstanceOf(Problem)
   expect(problem).toMatchObject({ code, status })
-  // Addresses belong in the log only.
+  // Addresses may appear only in the log.
   expect(problem.message).not.toContain('iris.models.svc')
 })
 
@@ -153,21 +153,21 @@ describe("the model server's error", () => {
     expect(problem).toMatchObject({ contentType: 'application/json', retryAfterMs: 3_000, retryable: true })
   })
 
-  test("gets the connector's body if its own is empty or too long", () => {
+  test("is sent with the connector's own body if the server's body is empty or too long", () => {
     expect(problemOf({ status: 500, body: '' }).body).toBeUndefined()
     const long = problemOf({ status: 500, body: 'x'.repeat(70_000) })
     expect([long.body, long.message]).toEqual([undefined, 'x'.repeat(1_000)])
   })
 
-  test('has no time to wait if Retry-After is invalid', () => {
+  test('contains no time to wait if Retry-After is invalid', () => {
     const problem = problemOf({ status: 503, body: '{"error":"x"}', retryAfter: 'soon' })
     expect(problem.retryAfterMs).toBeUndefined()
   })
 
   test.each<[string, Said]>([
-    ['its own', { body: '{"error":"x"}' }],
+    ["the server's own error", { body: '{"error":"x"}' }],
     ['an error page', { contentType: 'text/html', body: '<html>' }],
-    ['no pod', { contentType: 'text/plain', body: 'no healthy upstream' }],
+    ['a model without a pod', { contentType: 'text/plain', body: 'no healthy upstream' }],
   ])('keeps the Retry-After of any 503: %s', (_what, said) => {
     const date = 'Wed, 21 Oct 2026 07:28:00 GMT'
     const problem = problemOf({ ...said, status: 503, retryAfter: 'Wed, 21 Oct 2026 07:28:20 GMT', date })
@@ -186,7 +186,7 @@ describe('retryable errors', () => {
     ['503 of Envoy', { status: 503, body: 'no healthy upstream' }, 'no-answer', false],
     ['503 of Envoy, refused', { status: 503, body: `${ENVOY}remote connection failure` }, 'no-answer', false],
     ['503 of Envoy, full', { status: 503, body: `${ENVOY}overflow` }, 'rejected', false],
-    ['503 of Envoy, cut', { status: 503, body: `${ENVOY}connection termination` }, 'no-answer', true],
+    ['503 of Envoy, terminated', { status: 503, body: `${ENVOY}connection termination` }, 'no-answer', true],
     ['503 of Traefik', { status: 503, body: 'no available server' }, 'no-answer', false],
     ['503 of nginx', { status: 503, contentType: 'text/html', body: '<html>' }, 'no-answer', false],
     ['502 of nginx', { status: 502, contentType: 'text/html', body: '<html>' }, 'no-answer', true],

@@ -11,29 +11,29 @@ import { modelError } from './model-error.ts'
 import { redirected } from './redirect.ts'
 import { retryAfterMs } from './retry-after.ts'
 
-/** What is known about the request, in addition to its address. */
+/** The data about the request, in addition to its address. */
 export interface Asked {
   /** The Host that was sent, if it differs from the address. */
   readonly host?: string | undefined
-  /** It was a readiness request. */
+  /** Whether it was a readiness request. */
   readonly isReadiness?: boolean
-  /** How much of an error's text clients see. */
+  /** How much of an error's text is sent to clients. */
   readonly errorText: ErrorText
 }
 
 // Only the beginning of a body is searched for known texts.
 const MARK_BYTES = 512
-// Texts of Envoy (Istio) and Traefik for a model without a pod. With Envoy's `overflow` there is a pod, which is full.
+// Texts of Envoy (Istio) and Traefik for a model without a pod. Envoy's `overflow` means that there is a pod, but full.
 const NO_SERVER =
   /^(?:no healthy upstream|upstream connect error(?!.*reset reason: overflow)|no available server)/
-// Envoy's reasons that prove that the request reached no pod.
+// Envoy's texts that prove that the request reached no pod.
 const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeout)/
 
 /**
- * Returns a successful response of the model; throws for everything else.
+ * Returns a successful response of the model, and throws for any other response.
  * @param address for the operator's log: the method, a space, and the URL
- * @throws Problem: `upstream_error` with the model server's own status and body, or what a known error text of a server
- * or gateway means. An `UpstreamFailure` may succeed on a retry.
+ * @throws Problem: `upstream_error` with the model server's own status and body, or the meaning of a known error text
+ * of a server or gateway. After an `UpstreamFailure`, a retry may succeed.
  */
 export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked): EndpointResponse {
   const { status } = given
@@ -44,7 +44,7 @@ export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked): E
     }
     return good
   }
-  // An error keeps its status, but an encoded body is dropped: clients could not read it.
+  // An error keeps its status, but an encoded body is dropped because clients could not read it.
   const answer = given.coding === undefined ? given : { ...given, body: NO_BODY }
   const { body } = answer
   if (status >= 300 && status < 400) throw redirected({ ...answer, address, host: asked.host })
@@ -116,7 +116,7 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
   if (isPage) {
     return new Problem(
       'upstream_invalid_response',
-      'The response is a web page, not an answer of the model server.',
+      "The response is a web page, not the model server's answer.",
       {
         detail,
       },

@@ -1,4 +1,5 @@
-// How errors of real model servers are interpreted, over a real connection, and how often the server is called.
+// Tests how errors of real model servers, sent over a real connection, are interpreted, and how often the server is
+// called.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -116,7 +117,7 @@ interface Trial {
   readonly figures: UpstreamFigures
 }
 
-// The same wrapping as for an exposed model; one failure would open the circuit.
+// Wraps the endpoint as for an exposed model. A single failure would open the circuit.
 async function trial(said: Said): Promise<Trial> {
   const stand = await standIn(said)
   const figures = new UpstreamFigures('late')
@@ -149,7 +150,7 @@ describe('a loading model is reported as not ready, not as a permanent error', (
   test.each(named(LOADING))('%s', async (_what, said) => {
     const problem = await answered(said)
     expect(problem).toMatchObject({ code: 'model_not_ready', status: 503, retryable: true })
-    // Clients without user properties need the body; KServe's member `error` has the server's own text.
+    // Clients without user properties need the body. KServe's member `error` contains the server's own text.
     expect(problem.toBody().error).toBe((JSON.parse(said.body) as { error: string }).error)
     expect(problem.body).toBeUndefined()
     expect(isRemembered(problem)).toBe(false)
@@ -244,7 +245,7 @@ describe('an overloaded server', () => {
     expect([stand.calls, circuit.state]).toEqual([1, 0])
   })
 
-  test('needs the complete known text: a 503 that only contains it is model_not_ready', async () => {
+  test('is detected only by the complete known text: a 503 with more text is model_not_ready', async () => {
     for (const text of ['Sensor: Exceeds maximum queue size', 'Request timeout expired for line 3']) {
       const said = { ...FULL[0]!, body: JSON.stringify({ error: text }) }
       expect((await problemOf((await trial(said)).endpoint)).code).toBe('model_not_ready')
@@ -276,7 +277,7 @@ describe('the logged detail of an error contains the address, the status and the
   })
 })
 
-describe('clients see of an error text', () => {
+describe('clients receive', () => {
   const PATHS = /\/opt\/|\/models\/|\.py|Traceback/
 
   test('only the exception of an MLServer traceback, without paths', async () => {
@@ -294,7 +295,7 @@ describe('clients see of an error text', () => {
     ['above 64 kB', 1_000, 'text/plain', (text: string) => text],
     ['in JSON, above 64 kB', 1_000, 'application/json', (text: string) => JSON.stringify({ error: text })],
   ])(
-    'no path of a traceback %s, and the log has its exception',
+    'no path of a traceback %s, and the log contains its exception',
     async (_what, frames, contentType, bodyOf) => {
       const stack =
         '  File "/opt/conda/lib/python3.12/site-packages/model.py", line 7, in forward\n    step(x)\n'
@@ -325,7 +326,7 @@ describe('clients see of an error text', () => {
     ['JSON', 'application/json', JSON.stringify({ error: 'a'.repeat(70_000) })],
     ['text', 'text/plain', 'a'.repeat(70_000)],
     ['FastAPI', 'application/json', JSON.stringify({ detail: 'a'.repeat(70_000), more: 1 })],
-  ])('the first 1,000 characters of a body of 70 kB: %s', async (_what, contentType, body) => {
+  ])('the first 1,000 characters of a 70 kB body: %s', async (_what, contentType, body) => {
     for (const errorText of ['first-line', 'whole'] as const) {
       const problem = await answered({ status: 500, contentType, body }, { errorText })
       expect(problem).toMatchObject({ code: 'upstream_error', status: 500, message: 'a'.repeat(1_000) })

@@ -3,21 +3,21 @@ import { Problem } from '@inferwire/protocol'
 import { readErrorText, shownBody, shownText, type ErrorText } from '../error-text.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 
-/** An error response, with what is known about the request. */
+/** An error response, with data about its request. */
 export interface ErrorAnswer {
   readonly status: number
   readonly body: Uint8Array
-  /** Already valid in a PUBLISH. */
+  /** Content type that is valid in a PUBLISH. */
   readonly contentType: string
   readonly retryAfterMs: number | undefined
   /** For the operator's log: the request and the status of its response. */
   readonly exchange: string
-  /** It was a readiness request. */
+  /** Whether it was a readiness request. */
   readonly isReadiness: boolean
   readonly errorText: ErrorText
 }
 
-/** What an error means; where it is undefined, the error concerns the request itself. */
+/** The meaning of an error; undefined if the error concerns the request itself. */
 type Meaning = 'loading' | 'full' | 'expired'
 
 // Complete error texts of known servers, with any model name.
@@ -43,7 +43,7 @@ const KNOWN_TEXTS: readonly (readonly [status: number, text: RegExp, meaning: Me
   [503, /^upstream connect error or disconnect\/reset before headers\. .*reset reason: overflow/, 'full'],
 ]
 
-// For a full server that sends no Retry-After; the same as for the connector's own limits.
+// The wait for a full server that sends no Retry-After; the same as for the connector's own limits.
 const FULL_RETRY_AFTER_MS = 1_000
 // The log may contain more of the text than the reply.
 const DETAIL_CHARACTERS_MAX = 300
@@ -86,7 +86,7 @@ export function modelError(answer: ErrorAnswer): Problem {
   }
 }
 
-// A traceback ends with its exception: put that first, so that it is not cut off.
+// Puts the exception of a traceback first, because its place at the end would be truncated.
 function excerptOf(text: string): string {
   const line = shownText(text, 'first-line')
   const whole = text.startsWith(line) ? text : `${line} | ${text}`
@@ -96,11 +96,11 @@ function excerptOf(text: string): string {
 function meaningOf({ status, isReadiness }: ErrorAnswer, text: string): Meaning | undefined {
   const known = KNOWN_TEXTS.find(([of, pattern]) => of === status && pattern.test(text))
   if (known !== undefined) return known[2]
-  // RFC 6585 §4: too many requests.
+  // RFC 6585 §4: 429 means too many requests.
   if (status === 429) return 'full'
   // KServe answers 503 while a registered model loads.
   if (status === 503) return 'loading'
-  // Open Inference Protocol: 200 means ready, and 4xx not ready. MLServer's 400 has no body.
+  // Open Inference Protocol: 200 means ready, and 4xx means not ready. MLServer's 400 has no body.
   if (isReadiness && (status === 400 || status === 404)) return 'loading'
   return undefined
 }

@@ -1,4 +1,4 @@
-// Unusual responses from a raw TCP server: the outcome of each, and how often the model is called for it.
+// Sends unusual responses from a raw TCP server, and checks the outcome of each and how often the model is called.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
@@ -89,7 +89,7 @@ async function ask(...chunks: readonly Bytes[]): Promise<EndpointResponse | Prob
   return new HttpEndpoint(targetOf(url), POST).call(request()).catch((error: unknown) => Problem.from(error))
 }
 
-// What the requester receives: Content Type, Payload Format Indicator, text; for a problem, its code and message.
+// Returns the reply's Content Type, Payload Format Indicator and text; for a problem, its code and message.
 async function replyTo(...chunks: readonly Bytes[]): Promise<unknown[]> {
   const outcome = await ask(...chunks)
   if (outcome instanceof Problem) return [outcome.code, outcome.message]
@@ -99,7 +99,7 @@ async function replyTo(...chunks: readonly Bytes[]): Promise<unknown[]> {
   return [properties.contentType, properties.payloadFormatIndicator, Buffer.from(payload).toString('latin1')]
 }
 
-const NOT_WHOLE = 'The response of the model server is not complete JSON.'
+const NOT_WHOLE = "The model server's response is not complete JSON."
 const JSON_TYPE = 'content-type: application/json'
 
 describe('the type of a response', () => {
@@ -130,7 +130,7 @@ describe('the type of a response', () => {
     expect(reply).toEqual([contentType, undefined, text])
   })
 
-  test('is checked for +json as for JSON', async () => {
+  test('with the suffix +json has its body checked like JSON', async () => {
     const reply = await replyTo(answer('{"a":', ['content-type: application/vnd.acme.v1+json']))
     expect(reply).toEqual(['upstream_invalid_response', NOT_WHOLE])
   })
@@ -149,7 +149,7 @@ test.each(['{"predictions":[1]}{"predictions":[2]}', '{"a":1}\n{"a":2}', '[1] [2
   },
 )
 
-const EMPTY = ['upstream_invalid_response', 'The response of the model server is empty.']
+const EMPTY = ['upstream_invalid_response', "The model server's response is empty."]
 test.each([
   ['200', answer('', [JSON_TYPE])],
   ['200 without a type', answer('')],
@@ -175,7 +175,7 @@ test.each(['v1', 'v2'] as const)(
 describe('a response with an unrequested content coding', () => {
   const zipped = gzipSync('{"predictions":[1]}')
 
-  test('is not invited: calls and metadata queries accept only identity', async () => {
+  test('is not requested: calls and metadata queries accept only identity', async () => {
     const { url, seen } = await startServer(answer('{"name":"iris"}', [JSON_TYPE]))
     const upstream = new HttpUpstream(targetOf(url), 'iris', ['v1'])
     await upstream.endpoint('predict', 'v1')!.call(request())
@@ -198,7 +198,7 @@ describe('a response with an unrequested content coding', () => {
     expect((problem as Problem).detail).toContain(`with coding "${coding}"`)
   })
 
-  test('is rejected for any transfer coding except chunked', async () => {
+  test('is rejected if it is a transfer coding other than chunked', async () => {
     const size = zipped.length.toString(16)
     const head = `HTTP/1.1 200 OK${CRLF}${JSON_TYPE}${CRLF}transfer-encoding: gzip, chunked${CRLF}${CRLF}`
     const problem = await ask(head, `${size}${CRLF}`, zipped, `${CRLF}0${CRLF}${CRLF}`)
@@ -260,17 +260,17 @@ test.each(['application/json\t; charset=utf-8', 'application/json\t', 'applicati
   },
 )
 
-test('replaces a tab before a parameter by a space', async () => {
+test('replaces a tab before a parameter with a space', async () => {
   const reply = await replyTo(answer('1,2', ['content-type: text/csv\t;\theader=absent']))
   expect(reply).toEqual(['text/csv ; header=absent', undefined, '1,2'])
 })
 
 test.each(['099 x', '000 x', '020 OK'])('rejects a status below 100 as invalid HTTP: %s', async (status) => {
   const problem = await ask(answer('{}', [JSON_TYPE], status))
-  // Not an UpstreamFailure: not retried, and not counted by the circuit.
+  // The problem is not an UpstreamFailure, so it is not retried, and the circuit does not count it.
   expect(problem).toMatchObject({
     code: 'upstream_invalid_response',
-    message: 'The response of the model server is not valid HTTP.',
+    message: "The model server's response is not valid HTTP.",
     detail: expect.stringMatching(
       new RegExp(`^POST .*predict: status ${Number.parseInt(status)}$`),
     ) as string,
@@ -286,7 +286,7 @@ describe('an unexpected interim response', () => {
 
   test.each([
     ['100', [CONTINUE, GOOD]],
-    ['100 in one packet with the answer', [Buffer.concat([Buffer.from(CONTINUE), GOOD])]],
+    ['100 in the same packet as the answer', [Buffer.concat([Buffer.from(CONTINUE), GOOD])]],
     ['100 with fields', [WITH_FIELDS, GOOD]],
     ['100 byte by byte', [...Array.from(CONTINUE), GOOD]],
     ['100, 103, 102 and 100', [CONTINUE, HINTS, CONTINUE.replace('100', '102'), CONTINUE, GOOD]],
@@ -317,14 +317,14 @@ describe('an unexpected interim response', () => {
     const { url, seen } = await startServer(head)
     const call = new HttpEndpoint(targetOf(url), POST).call(request())
     const problem = await call.catch((error: unknown) => error)
-    // Not an UpstreamFailure: not retried.
+    // The problem is not an UpstreamFailure, so the call is not retried.
     expect(problem).toMatchObject({ code: 'upstream_invalid_response', retryable: false })
     expect(problem).not.toHaveProperty('sign')
     expect((problem as Problem).detail).toContain('The server sent 101 (Switching Protocols)')
     expect(seen).toHaveLength(1)
   })
 
-  test('ends the call if interim responses follow each other without end', async () => {
+  test('ends the call if the server sends interim responses without end', async () => {
     const { url, seen } = await startServer(CONTINUE.repeat(2_000))
     const problem = await new HttpEndpoint(targetOf(url), POST)
       .call(request())

@@ -11,17 +11,17 @@ export interface PoolTarget {
   readonly callsMax: number
 }
 
-// A running pod completes the handshake in milliseconds; behind a NetworkPolicy that denies it, it never completes. A
-// lost SYN is retransmitted after 1 s. A longer timeout would only occupy the call's turn.
+// A running pod completes the handshake in milliseconds; if a NetworkPolicy denies the connection, the handshake never
+// completes. A lost SYN is retransmitted after 1 s. A longer timeout would only occupy the call's turn.
 const CONNECT_TIMEOUT_MS = 2_000
 // Shorter than the 5 s after which older versions of uvicorn close idle connections.
 const KEEP_ALIVE_TIMEOUT_MS = 4_000
 const RESPONSE_HEADER_BYTES_MAX = 16 * 1024
 
 /**
- * Creates a connection pool. The models' gates limit the calls in flight; the pool's own limit also covers calls that
- * were cancelled while waiting for a connection. undici's dispatch layer follows no redirects, does not decompress, and
- * ignores proxy variables.
+ * Creates a connection pool. The models' gates limit the calls in flight; the pool's own limit also includes calls that
+ * were cancelled while they waited for a connection. undici's dispatch layer does not follow redirects, does not
+ * decompress, and ignores proxy variables.
  */
 export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
   const { serverName } = tls
@@ -32,13 +32,13 @@ export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
     ...readTlsFiles(tls),
   }
   return new HttpPool(originOf(url), callsMax, connect, {
-    // The request's deadline covers both.
+    // The request's deadline replaces both timeouts.
     headersTimeout: 0,
     bodyTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     keepAliveMaxTimeout: 60_000,
     maxHeaderSize: RESPONSE_HEADER_BYTES_MAX,
-    // An HTTP/2 connection is shared by calls, so it could not be closed to end one of them.
+    // Calls share an HTTP/2 connection, so it could not be closed to end one of them.
     allowH2: false,
   })
 }

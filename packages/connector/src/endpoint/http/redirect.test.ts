@@ -26,10 +26,10 @@ test.each([
     `${MODELS}/m:predict`,
     'https://blog.authentic.example/catalogin/oauth2-docs',
   ],
-  ['a query', `${MODELS}/m:predict`, '/v1/models/m:predict/?next=/login'],
-  ['nothing', `${MODELS}/m:predict`, ''],
-  ['no URL', `${MODELS}/m:predict`, 'http://['],
-])('does not take a redirect for a login: %s', (_what, url, location) => {
+  ['a login path in the query', `${MODELS}/m:predict`, '/v1/models/m:predict/?next=/login'],
+  ['an empty Location', `${MODELS}/m:predict`, ''],
+  ['an invalid URL', `${MODELS}/m:predict`, 'http://['],
+])('does not mistake a redirect for a login: %s', (_what, url, location) => {
   expect(codeOf(url, location)).toBe('upstream_invalid_response')
 })
 
@@ -43,7 +43,7 @@ test.each([
   ['a password alone', 'https://:s3cret@other.example', '"https://other.example/"'],
   ['backslashes', 'https:\\\\ann:s3cret@other.example\\x', '"https://other.example/x"'],
   ['a scheme that is not HTTP', 'ftp://ann:s3cret@other.example/x', '"ftp://other.example/x"'],
-  ['no URL', 'https://ann:s3cret@[', 'an invalid URL'],
+  ['an invalid URL', 'https://ann:s3cret@[', 'an invalid URL'],
   ['no user', '/dex/@home?state=s3cret', '"/dex/@home"'],
 ])('logs a Location without its secrets: %s', (_what, location, shown) => {
   const { detail } = redirected({

@@ -1,11 +1,11 @@
-// Interprets a redirect: the gateway requires a login, or the configured URL is wrong.
+// Interprets a redirect, which means that the gateway requires a login, or that the configured URL is wrong.
 import { Problem } from '@inferwire/protocol'
 
 /** A redirect and its request. */
 export interface Redirect {
   readonly status: number
   readonly location: string | undefined
-  /** The request for the log: its method, a space, and its URL. */
+  /** Description of the request for the log: its method, a space, and its URL. */
   readonly address: string
   /** The Host that was sent, if it differs from the address. */
   readonly host: string | undefined
@@ -21,7 +21,7 @@ const LOGIN_LABELS = new Set(
   'login signin auth accounts dex idp keycloak oauth oauth2 oauth2-proxy sso'.split(' '),
 )
 
-/** Converts a redirect into a Problem. It is not followed: requests are sent only to configured addresses. */
+/** Converts a redirect into a Problem. Redirects are not followed: requests are sent only to configured addresses. */
 export function redirected({ status, location = '', address, host }: Redirect): Problem {
   const askedUrl = address.slice(address.indexOf(' ') + 1)
   const detail = `${address}: ${status} to ${shownLocation(location, askedUrl)}; redirects are never followed`

@@ -8,7 +8,7 @@ test.each([
   ['3', 3_000],
   ['0', 0],
   ['00', 0],
-  // 31 years, and a number above the range of a double: a day at most.
+  // Longer waits are reduced to a day: 31 years, and a number above the range of a double.
   ['1000000000', DAY_MS],
   ['9'.repeat(400), DAY_MS],
   ['Wed, 21 Oct 2026 07:28:09 GMT', 9_000],
@@ -27,13 +27,13 @@ test.each(['', '-1', '1e9', '1.5', ' 1', 'soon', '2026-10-21T07:28:09Z', 'Wed, 9
   },
 )
 
-test("compares a date with the response's Date, or without one with the local clock", () => {
+test("compares a date with the response's Date, or with the local clock if there is no Date", () => {
   const soon = new Date(Date.now() + 60_000).toUTCString()
   for (const date of [undefined, '', 'yesterday']) {
     const waitMs = retryAfterMs(soon, date)
     expect(waitMs).toBeGreaterThan(50_000)
     expect(waitMs).toBeLessThanOrEqual(60_000)
   }
-  // The server's clock is years behind.
+  // The server's clock is years behind the local clock.
   expect(retryAfterMs('Sun, 06 Nov 1994 08:49:37 GMT', 'Sun, 06 Nov 1994 08:49:30 GMT')).toBe(7_000)
 })

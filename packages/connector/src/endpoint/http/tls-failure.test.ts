@@ -1,4 +1,4 @@
-// The messages for failed TLS handshakes with real model servers.
+// Tests the messages for failed TLS handshakes with real model servers.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
@@ -40,34 +40,34 @@ async function problemOf(server: Server, trusted?: string): Promise<Problem> {
   )
 }
 
-test('an untrusted certificate authority: the detail names tls.caFile', async () => {
+test('for an untrusted certificate authority, the detail contains tls.caFile', async () => {
   const { code, message, detail } = await problemOf(createTlsServer(LOCALHOST))
   expect(code).toBe('upstream_unreachable')
   expect(message).toBe("The connector rejected the model server's TLS certificate.")
   expect(detail).toMatch(/self-signed certificate.*the model's tls\.caFile/)
 })
 
-test('a certificate for another host: the detail contains both names and tls.serverName', async () => {
+test('for a certificate for another host, the detail contains both names and tls.serverName', async () => {
   const { message, detail } = await problemOf(createTlsServer(OTHER_NAME), OTHER_NAME.cert)
   expect(message).toBe("The connector rejected the model server's TLS certificate.")
   expect(detail).toMatch(/another host name.*localhost.*DNS:other\.example.*tls\.serverName/)
 })
 
-test('a port that speaks plain HTTP: reported as such, not as a certificate problem', async () => {
+test('a port with plain HTTP is reported as such, not as a certificate problem', async () => {
   const { message, detail } = await problemOf(createHttpServer())
   expect(message).toBe('The model server does not speak TLS on its port.')
   expect(detail).toMatch(/does not speak TLS.*Check the port/)
   expect(message + detail).not.toMatch(/certificate|SSL routines/)
 })
 
-test('a server that supports only TLS 1.0: reported as such, not as a certificate problem', async () => {
+test('a server that supports only TLS 1.0 is reported as such, not as a certificate problem', async () => {
   const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
   const { message, detail } = await problemOf(createTlsServer({ ...LOCALHOST, ...old }), LOCALHOST.cert)
   expect(message).toBe('The model server supports no TLS version that the connector accepts.')
   expect(detail).not.toMatch(/certificate/)
 })
 
-test('a handshake that the server rejects: reported as a failed handshake, not as a broken connection', async () => {
+test('a handshake that the server rejects is reported as a failed handshake, not as a broken connection', async () => {
   const asking = { requestCert: true, rejectUnauthorized: true, ca: OTHER_NAME.cert }
   const server = createTlsServer({ ...LOCALHOST, ...asking, maxVersion: 'TLSv1.2' })
   const { message, detail } = await problemOf(server, LOCALHOST.cert)

@@ -3,7 +3,7 @@ import { Problem, tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 import { explainTls } from '../../config/index.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 
-// Errors in the form of the response, not in the connection.
+// Codes of errors in the format of the response, not in the connection.
 const BROKEN_ANSWERS = new Set([
   'UND_ERR_HEADERS_OVERFLOW',
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
@@ -11,13 +11,13 @@ const BROKEN_ANSWERS = new Set([
   'INTERIM_ANSWER',
 ])
 
-// The connector closed its own pool, which implies nothing about the server.
+// Codes for a pool that the connector closed itself, which implies nothing about the server.
 const OUR_OWN_END = new Set(['UND_ERR_DESTROYED', 'UND_ERR_CLOSED'])
 
-/** For the requester. */
-export const NOT_HTTP = 'The response of the model server is not valid HTTP.'
+/** Message for the requester. */
+export const NOT_HTTP = "The model server's response is not valid HTTP."
 
-/** How far a call got: not assigned to a connection, assigned to one, or its response had begun. */
+/** The progress of a call: not assigned to a connection, assigned to one, or receiving its response. */
 export type Progress = 'unsent' | 'sent' | 'answering'
 
 /** Converts an error. A request that undici refuses to send is the connector's fault (`internal`). */
@@ -42,7 +42,7 @@ export function unreachable(error: Error, address: string, progress: Progress): 
 
 const CERTIFICATE_SENTENCE = "The connector rejected the model server's TLS certificate."
 
-// For the requester; the remedy is in the detail.
+// Messages for the requester; the detail contains the remedy.
 const TLS_SENTENCES: Readonly<Record<TlsFailureKind, string>> = {
   untrusted: CERTIFICATE_SENTENCE,
   'wrong-name': CERTIFICATE_SENTENCE,
@@ -60,7 +60,7 @@ function sentence(error: Error, code: string, progress: Progress): string {
       return 'The model server refuses connections.'
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return 'The host name of the model server cannot be resolved.'
+      return "The model server's host name cannot be resolved."
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':
     case 'EHOSTUNREACH':

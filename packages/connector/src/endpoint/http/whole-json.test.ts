@@ -28,7 +28,7 @@ function textsWith(alphabet: string): fc.Arbitrary<string> {
   return fc.tuple(any, space).map(([each, layout]) => JSON.stringify(each, null, layout))
 }
 
-// Texts whose strings contain no brackets, and texts whose strings contain unbalanced ones.
+// Texts whose strings contain no brackets, and texts whose strings contain unbalanced brackets.
 const text = fc.oneof(textsWith('ab ,:\u00e9'), textsWith('ab {}[],:"\\\n'))
 
 const cutOff = fc.tuple(text, fc.nat(), fc.boolean()).map(([whole, seed, isAtBracket]) => {
@@ -39,8 +39,8 @@ const separator = fc.constantFrom('', ' ', '\n', '\r\n', '\n\n', '\t', ',', ', '
 
 test.each<[what: string, texts: fc.Arbitrary<string>]>([
   ['with white space around it', fc.tuple(separator, text, separator).map((parts) => parts.join(''))],
-  ['truncated anywhere', cutOff],
-  ['followed by another one', fc.tuple(text, separator, text).map((parts) => parts.join(''))],
+  ['truncated at any position', cutOff],
+  ['followed by another text', fc.tuple(text, separator, text).map((parts) => parts.join(''))],
 ])('agrees with JSON.parse on a text %s', (_what, texts) => {
   fc.assert(
     fc.property(texts, (each) => {
@@ -69,7 +69,7 @@ test.each([
   '"a \\" quote"',
   '[]',
   '{}',
-  // Python's encoder, at the top level and nested.
+  // NaN from Python's encoder, at the top level and nested.
   'NaN',
   '-Infinity',
   '{"predictions":[NaN]}',

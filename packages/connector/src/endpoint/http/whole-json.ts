@@ -1,5 +1,5 @@
-// Checks whether a body is one complete JSON text, without parsing it: the content of arrays and objects is passed on
-// unchanged, including the NaN that Python's encoder writes.
+// Checks whether a body is one complete JSON text, without parsing it. The content of arrays and objects is not
+// checked, and may include the NaN that Python's encoder writes.
 import { endOfString, isSpace, startOfText } from './json-bytes.ts'
 
 const OPEN_OBJECT = 0x7b
@@ -15,7 +15,7 @@ const SCALAR_BYTES_MAX = 1024
 /** In longer arrays and objects only both ends are checked, because a full scan costs too much (decision 0008). */
 export const SCANNED_BYTES_MAX = 64 * 1024
 
-/** True for one JSON value of any kind, with optional white space around it (RFC 8259 §2). */
+/** Returns true for one JSON value of any kind, with optional white space around it (RFC 8259 §2). */
 export function isWholeJson(body: Buffer): boolean {
   const start = startOfText(body)
   let end = body.length

@@ -1,4 +1,4 @@
-// A made-up dialect: a new one needs no more than an entry in the table. Import this file before the others.
+// A fictitious dialect, which shows that a new dialect needs only an entry in the table. Import this file first.
 import { DIALECTS, type Dialect, type DialectKind } from '@inferwire/protocol'
 
 /** The dialect's name, as in the configuration. */

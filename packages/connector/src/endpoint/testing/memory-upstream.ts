@@ -1,4 +1,4 @@
-// A transport without a network: a new one needs no more than to implement Upstream.
+// A transport without a network, which shows that a new transport only needs to implement Upstream.
 import type { Dialect, OperationName } from '@inferwire/protocol'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 

@@ -1,6 +1,7 @@
-// Error responses of real model servers, recorded with curl from Triton 2.51.0 and MLServer 1.7.1 (each with a model
-// that loads slowly, one that raises, and for Triton one with `max_queue_size: 1`) and from the KServe server 0.21.0.
-// The traceback is shortened and its paths are changed. Entries marked "source" come from the server's source code.
+// Error responses of real model servers, recorded with curl from Triton 2.51.0, MLServer 1.7.1 and the KServe server
+// 0.21.0. Triton and MLServer had a model that loads slowly and a model that raises an exception; Triton also had a
+// model with `max_queue_size: 1`. The traceback is shortened and its paths are changed. Entries marked "source" come
+// from the server's source code.
 
 /** A recorded HTTP response. */
 export interface RecordedAnswer {
@@ -30,7 +31,7 @@ const error = (
   contentType = JSON_TYPE,
 ): RecordedAnswer => answer(server, what, status, contentType, JSON.stringify({ error: text }))
 
-// Most of Triton's errors label their JSON as text/plain.
+// Triton labels most of its JSON errors as text/plain.
 const triton = (what: string, status: number, text: string): RecordedAnswer =>
   error('Triton', what, status, text, 'text/plain')
 
@@ -48,7 +49,7 @@ export const LOADING: readonly RecordedAnswer[] = [
   error('KServe', 'while it loads', 503, 'Model with name late is not ready.'),
 ]
 
-/** KServe registers its models before it listens: a model that is unknown then is never served. */
+/** KServe registers its models before it listens, so a model that is unknown to it will never be served. */
 export const UNKNOWN = error(
   'KServe',
   'a model that did not load',
@@ -77,7 +78,7 @@ export const FULL: readonly RecordedAnswer[] = [
 /** Triton's answer to a request that waited longer than its parameter `timeout`. */
 export const EXPIRED = triton('timeout in the queue', 503, 'Request timeout expired')
 
-/** MLServer 1.7.1 with its default `debug: true`, when a model raises. */
+/** MLServer 1.7.1 with its default `debug: true`, when a model raises an exception. */
 export const TRACEBACK = answer(
   'MLServer',
   'the model raises',
@@ -93,7 +94,7 @@ ValueError: X has 2 features, but LogisticRegression is expecting 4 features as 
 `,
 )
 
-/** Triton, when a Python model raises. */
+/** Triton, when a Python model raises an exception. */
 export const MODEL_RAISED = triton(
   'the model raises',
   500,
