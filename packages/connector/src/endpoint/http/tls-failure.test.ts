@@ -56,7 +56,7 @@ test('for a certificate for another host, the detail contains both names and tls
 test('a port with plain HTTP is reported as such, not as a certificate problem', async () => {
   const { message, detail } = await problemOf(createHttpServer())
   expect(message).toBe('The model server does not speak TLS on its port.')
-  expect(detail).toMatch(/does not speak TLS.*Check the port/)
+  expect(detail).toMatch(/does not use TLS.*Check the port/)
   expect(message + detail).not.toMatch(/certificate|SSL routines/)
 })
 
