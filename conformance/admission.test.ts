@@ -322,7 +322,7 @@ describe('limits', () => {
     expect(replies.at(-1)!.user['status']).toBe('200')
   })
 
-  test('a rate limit allows the requests of one second at once', async () => {
+  test('a rate limit allows one second of requests as a burst', async () => {
     await run({ iris: {} }, { limits: { client: { requestsPerSecond: 5 } } })
     const replies = await Promise.all(
       Array.from({ length: 20 }, () => client.ask('infer/request/fast/iris/predict', body())),

@@ -21,8 +21,8 @@ const CAROL = { username: 'carol', password: 'new' }
 const PER_SECOND = 50
 // The shipped configuration's `autosave_interval 10`, plus a second.
 const SAVED_AFTER_MS = 11_000
-// If the broker ends a connection within 5 s, the connector assumes a second connector with its client identifier, and
-// waits before it reconnects. In operation, restarts are less frequent.
+// If the broker ends a connection within 5 s, the connector assumes that a second connector
+// uses the same client identifier, and waits before it reconnects. In production, restarts are less frequent.
 const BETWEEN_RESTARTS_MS = 6000
 
 let cluster: Cluster

@@ -94,7 +94,7 @@ describe('resources/', () => {
     )
   })
 
-  test('for Traefik open the entry point on container and Service', () => {
+  test('contain Traefik files that open the entry point on the container and the Service', () => {
     const values = read('resources/traefik/helm-values.yaml') as Record<string, unknown>
     expect(at(values, 'ports', 'mqtt')).toEqual({
       port: 5883,

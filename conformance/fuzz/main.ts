@@ -53,7 +53,9 @@ async function run(): Promise<void> {
       : { kind: 'cpu', seconds: numberOf('cpu-seconds', cpuSeconds) }
   // The CPU time of a process cannot be attributed to its threads.
   const jobs = limit.kind === 'cpu' ? 1 : Math.max(1, numberOf('jobs', values.jobs))
-  console.log(`seed ${seed}, ${limit.seconds} s of ${limit.kind} for each of: ${names.join(', ')}`)
+  console.log(
+    `seed ${seed}, ${limit.seconds} s of ${limit.kind === 'cpu' ? 'CPU' : 'wall-clock'} time for each of: ${names.join(', ')}`,
+  )
   const queue = [...names]
   const results: TargetResult[] = []
   const work = async (): Promise<void> => {

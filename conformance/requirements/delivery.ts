@@ -107,7 +107,7 @@ export const DELIVERY: readonly Requirement[] = [
     'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
     `${ADMISSION} > one client with 100 times the load does not prevent answers to the others`,
     `${ADMISSION} > a client above its limit of requests in flight receives an error at once`,
-    `${ADMISSION} > a rate limit allows the requests of one second at once`,
+    `${ADMISSION} > a rate limit allows one second of requests as a burst`,
     'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(

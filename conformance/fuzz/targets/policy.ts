@@ -1,4 +1,4 @@
-// Target: matches globs of a policy with names. The result must equal that of a simple matcher, in bounded time.
+// Target: matches a policy's globs against names. The result must equal that of a simple matcher, in bounded time.
 import { Problem } from '@inferwire/protocol'
 import { Policy } from '../../../packages/connector/src/admission/index.ts'
 import { claim, fieldsOf, joined, labelOf, tokens, words, type FuzzTarget } from '../target.ts'

@@ -30,7 +30,7 @@ export const overload: Row = {
 export const overloadWithDefaults: Row = {
   ...overload,
   name: 'overload-10x-defaults',
-  what: 'like overload-10x, but with the default queue, whose wait is bounded by queueWaitMaxMs (5 s), not by a few calls',
+  what: 'like overload-10x, but with the default queue, which is limited by waiting time (queueWaitMaxMs, 5 s) rather than to a few calls',
   criterion: CRITERION.replace('<= 3 times that without overload; memory', '<= 6 s; memory'),
   run: (options) => run({ concurrency: CONCURRENCY }, () => 6_000, options),
 }

@@ -16,7 +16,7 @@ export class ShellSource {
   }
 }
 
-/** Joins words to a command line and quotes them where needed. */
+/** Joins words into a command line and quotes them where needed. */
 export function shellLine(words: readonly (string | ShellSource)[]): string {
   return words.map((word) => (word instanceof ShellSource ? word.source : shellQuote(word))).join(' ')
 }

@@ -16,7 +16,7 @@ test('rejects a number as a body', () => {
   expect(() => toBytes(null as unknown as string)).toThrow(TypeError)
 })
 
-test('writes typed arrays as lists, and rejects values that JSON cannot represent with a TypeError', () => {
+test('writes typed arrays as lists, and throws a TypeError for values that JSON cannot represent', () => {
   const body = { instances: [new Float32Array([1.5, 2])], id: 9007199254740993n }
   expect(text(toBytes(body))).toBe('{"instances":[[1.5,2]],"id":9007199254740993}')
   expect(() => toBytes({ instances: [[Number.NaN]] })).toThrow(/^body\.instances\[0\]\[0\] is NaN/)

@@ -30,7 +30,10 @@ export interface RequestSpec {
 
 /** The part of the client that a request uses. */
 export interface RequestHost {
-  /** Queues the request on the current connection. Without one, does nothing: `resume()` follows on the next. */
+  /**
+   * Queues the request on the current connection. While disconnected, does nothing: `resume()` queues it on the next
+   * connection.
+   */
   transmit(request: PendingRequest): void
   /** Publishes a cancel message, if that is possible now. */
   cancel(request: PendingRequest): void

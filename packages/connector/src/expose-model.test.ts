@@ -96,7 +96,7 @@ test('new facts change the operations and the card, but keep the gate with its r
   expect(after[0]!.model.operations.has('infer')).toBe(true)
 })
 
-test('a new dialect needs only one file to be configured, exposed and called over HTTP', async () => {
+test('one file is enough to configure, expose and call a new dialect over HTTP', async () => {
   const server = createServer((request, response) => {
     response.setHeader('content-type', 'application/json')
     response.end(JSON.stringify({ asked: `${request.method} ${request.url}` }))

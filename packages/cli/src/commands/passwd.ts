@@ -44,7 +44,10 @@ export function passwdCommand(): Command {
     )
   return setExamples(command, [
     ['inferwire passwd -c credentials.txt cam7', 'create a file with one user; prompts for the password'],
-    ['inferwire passwd credentials.txt line-3 < password', 'add a user without a terminal'],
+    [
+      'inferwire passwd credentials.txt line-3 < password',
+      'add a user; read the password from standard input',
+    ],
     ['inferwire passwd --lint credentials.txt', 'check the file'],
     [
       'inferwire passwd --configmap mosquitto-password credentials.txt | kubectl apply -f -',

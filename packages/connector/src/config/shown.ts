@@ -22,7 +22,9 @@ export function shownKey(key: string): string {
   return /^[A-Za-z0-9_.@-]{1,80}$/.test(key) ? key : shownText(key)
 }
 
-/** Formats a value, a string in quotes. A user name and password in a URL are masked, even if the URL is invalid. */
+/**
+ * Formats a value; a string is put in quotes. A user name and password in a URL are masked, even if the URL is invalid.
+ */
 export function shownValue(path: readonly PropertyKey[], value: unknown): string {
   if (value instanceof Secret || path.at(-1) === 'password') return MASK
   if (Array.isArray(value)) return `a list of ${value.length} ${value.length === 1 ? 'item' : 'items'}`

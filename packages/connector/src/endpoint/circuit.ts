@@ -7,7 +7,7 @@ import { UpstreamFailure } from './upstream-failure.ts'
 export interface CircuitOptions {
   /** Consecutive failures that open the circuit; 0 = it never opens. */
   readonly failuresMax: number
-  /** Longest time from opening to the first probe; doubles with each failed probe. */
+  /** Longest time from opening to the first probe. The interval then doubles after each failed probe. */
   readonly openMinMs: number
   /** Longest time between two probes, and therefore until a recovered server is detected. */
   readonly openMaxMs: number

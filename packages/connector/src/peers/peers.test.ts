@@ -229,7 +229,7 @@ test.each([
   peers.subscribed(BORN)
   receive(peers, 'edge', status({ timestamp: BORN }))
   expect(predecessors).toHaveLength(isFollowed ? 1 : 0)
-  // Other connectors can still read statuses with later birth times.
+  // The limit is for predecessors: the status of another connector may have a later birth time.
   receive(peers, 'b', status({ models: ['rose'], timestamp: Date.UTC(2100, 0) + 1_000 }))
   expect(peers.answering('rose')).toEqual({ peer: 'b' })
 })

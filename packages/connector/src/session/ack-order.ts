@@ -31,7 +31,7 @@ export interface AckOrderOptions {
   heldBack?(delivery: ReceivedDelivery): void
   /** @default none: no reply waits for redeliveries */
   redelivery?(): Promise<void> | undefined
-  /** Called after the first PUBACK of this connection that overtakes another one has been written. */
+  /** Called once this connection has written its first PUBACK that overtakes another. */
   overtook?(): void
 }
 

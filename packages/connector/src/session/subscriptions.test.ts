@@ -218,7 +218,7 @@ test('unsubscribes from shared filters in a drain, and keeps the others for the 
   expect([...shared.broker.held]).toEqual(['own'])
 })
 
-test('reports a refused UNSUBSCRIBE once, and repeats it on the next connection', async () => {
+test('reports a refused UNSUBSCRIBE once, and sends it again on the next connection', async () => {
   const { subscriptions, broker, kept } = arrange({ filters: ['a', 'b'] })
   await subscriptions.connected(broker, NEW)
   broker.refusals.set('b', NOT_AUTHORIZED)
