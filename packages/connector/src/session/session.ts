@@ -271,8 +271,8 @@ export class MqttSession {
       password,
       keepAliveSeconds: options.keepAliveSeconds,
       sessionExpirySeconds: options.sessionExpirySeconds,
-      // If a delivery cannot give up its identifier, acknowledgements stop. The Receive Maximum must be small enough that the
-      // broker's window is full before that identifier is reused.
+      // If a delivery cannot give up its identifier, acknowledgements stop. The Receive Maximum must be small enough that
+      // the broker's window is full before that identifier is reused.
       receiveMaximum:
         options.ackOrder === 'strict' ? receiveMaximum : Math.min(receiveMaximum, count - distanceMax),
       will:
