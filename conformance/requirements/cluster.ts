@@ -20,7 +20,7 @@ export const KUBERNETES: readonly Requirement[] = [
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > $line`,
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > contains the commands of the original guide`,
     `${MANIFESTS} > resources/ > keep the guide's names`,
-    `${MANIFESTS} > resources/ > for Traefik open the entry point`,
+    `${MANIFESTS} > resources/ > contain Traefik files that open the entry point`,
   ),
   met(
     'K-ACCESS-1',
