@@ -314,3 +314,12 @@ test('handles equal requests without id and Correlation Data as different ones',
   copies.onLane(nameless())
   expect([handled, dropped]).toEqual([['same', 'same'], []])
 })
+
+test('leaves the model to the main session if a leaving lane disconnects and reconnects', () => {
+  copies.laneReady(true)
+  copies.laneLeaving()
+  copies.laneGone()
+  copies.laneReady(true)
+  main('a')
+  expect([handled, copies.held]).toEqual([['a'], 0])
+})

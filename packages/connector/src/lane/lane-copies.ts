@@ -79,7 +79,7 @@ export class LaneCopies {
    * session.
    */
   laneReady(isMet: boolean): void {
-    if (this.#state === 'leaving' || this.#state === 'stopped') return
+    if (this.#state === 'leaving' || this.#state === 'left' || this.#state === 'stopped') return
     clearTimeout(this.#awayTimer)
     this.#onLane.clear()
     this.#handledHere.clear()
