@@ -68,7 +68,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Credentials are reread when they rotate, retried once when rejected, and sent only to their origin.',
     `${ENDPOINT} > rereads a rejected token, and retries once if it changed`,
-    `${ENDPOINT} > rereads a token that is rejected repeatedly only once`,
+    `${ENDPOINT} > rereads the token only once if it is rejected repeatedly`,
     `${CREDENTIAL} > reads at once on refresh, and returns whether the secret has changed`,
     `${CREDENTIAL} > never returns a secret for another origin`,
   ),

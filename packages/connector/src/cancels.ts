@@ -22,7 +22,7 @@ export class Cancels {
     this.#parts = parts
   }
 
-  /** Topic filter without a shared subscription: a cancel message must reach the connector that runs the request. */
+  /** Topic filter. It is not shared, because a cancel message must reach the connector that runs the request. */
   get filter(): string {
     return this.#parts.topics.cancelFilter
   }

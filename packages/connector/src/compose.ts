@@ -30,7 +30,7 @@ export interface ComposeParts {
   readonly keeper: Keeper
   /** Called each time the session is connected and subscribed. */
   readonly ready: () => void
-  /** Routers for other topics; they take precedence over the standard one. */
+  /** Routers for other topics; they take precedence over the standard router. */
   readonly routers?: readonly Router[]
   readonly seams?: Seams
 }

@@ -16,7 +16,7 @@ import { VERSION } from './version.ts'
 
 /** Options of `startConnector`, in addition to the configuration. */
 export interface ConnectorOptions {
-  /** @default a logger configured by `config.log`, to standard error */
+  /** @default a logger that is configured by `config.log` and writes to standard error */
   readonly log?: Log
 }
 
@@ -34,7 +34,7 @@ export interface Connector {
    */
   reload(config: ConnectorConfig): void
   /**
-   * Drains: stops accepting requests, answers and acknowledges those in flight, and publishes `draining` and `offline`.
+   * Drains: stops accepting requests, completes the requests in flight, and publishes `draining` and `offline`.
    * Resolves with false if `drain.timeoutMs` was exceeded; the broker redelivers unanswered requests after the restart.
    */
   stop(): Promise<boolean>

@@ -67,14 +67,14 @@ export class Exchange implements Requester {
     if (open.length > 0) (this.#superseded ??= []).push(...open)
   }
 
-  /** Settles the delivery and those it replaced, and records the duration. */
+  /** Settles this delivery and the deliveries that it replaced, and records the duration. */
   settle(): void {
     this.delivery.settle()
     if (this.#superseded !== undefined) for (const delivery of this.#superseded) delivery.settle()
     this.figures.duration.observe((performance.now() - this.delivery.receivedAtMs) / 1000)
   }
 
-  /** Returns the remaining Message Expiry Interval. It is at least 1: with 0 the reply would expire in the broker. */
+  /** Returns the remaining Message Expiry Interval, at least 1, because a reply with 0 would expire in the broker. */
   expirySecondsAt(nowMs: number): number | undefined {
     const { receivedAtMs, properties } = this.delivery
     const { messageExpiryInterval } = properties

@@ -1,4 +1,4 @@
-// Tests how a configured model is exposed. The first two imports add a dialect and a transport, one file each.
+// Tests how a configured model is exposed. The first two imports add a dialect and a transport, each in one file.
 import { ECHO } from './endpoint/testing/echo-dialect.ts'
 import { MemoryUpstream } from './endpoint/testing/memory-upstream.ts'
 import { once } from 'node:events'
@@ -123,7 +123,7 @@ test('one file is enough to configure, expose and call a new dialect over HTTP',
   expect(() => judgePayload(delivery, model, model.defaultOperation)).toThrow('accepts application/json.')
 })
 
-test('a new transport needs only one file to be exposed and called', async () => {
+test('one file is enough to expose and call a model over a new transport', async () => {
   const config = configOf({ protocolVersion: ECHO })
   const facts: ModelFacts = { protocolVersions: [ECHO], unanswered: [] }
   const server = serverOf(config, facts)

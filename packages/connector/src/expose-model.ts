@@ -52,8 +52,8 @@ export function openServer(
     model: config.modelName ?? name,
     dialects: config.protocolVersion === undefined ? dialectNames() : [config.protocolVersion],
     versions: config.versions,
-    // Twice the calls that the gates of the model and its versions admit, because cancelled calls may still be waiting
-    // for a connection; plus the metadata queries.
+    // This is twice the number of calls that the gates of the model and its versions admit, because cancelled calls may
+    // still be waiting for a connection. Four more calls are allowed for the metadata queries.
     callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
     errorText: config.errorText,
@@ -183,7 +183,8 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     const bare = server.upstream.endpoint(name, protocol, version)
     if (bare === undefined) return []
     const { hasBody } = OPERATIONS[name]
-    // Operations without a body (metadata, ready) report the server's current state: no retries, no circuit.
+    // Operations without a body (metadata, ready) report the server's current state, so they need no
+    // retries and no circuit.
     const endpoint = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
     return [{ name, protocol, hasBody, mayEmit: false, endpoint, figures }]

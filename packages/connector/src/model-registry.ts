@@ -256,7 +256,7 @@ export class ModelRegistry {
     const isQuiet = repeated !== undefined && (retryInMs === undefined || nowMs < repeated.untilMs)
     if (!isQuiet) entry.lastWarning = { detail, untilMs: nowMs + REPEAT_WARNING_MS }
     this.#parts.log[isQuiet ? 'debug' : 'warn'](
-      // An upper bound: a request triggers the next query sooner.
+      // `retryWithinMs` is an upper bound, because a request triggers the next query sooner.
       { event: 'model_not_ready', model: name, url: config.url, code, detail, retryWithinMs: retryInMs },
       `${message}${next.join('')}`,
     )
@@ -373,7 +373,7 @@ export class ModelRegistry {
   }
 }
 
-// Returns the entry that currently serves an entry's model; undefined = none yet.
+// Returns the entry that currently serves the model of `entry`; undefined if the model is not exposed yet.
 function serving(entry: Entry): Entry | undefined {
   return entry.exposures.length > 0 ? entry : entry.predecessor
 }

@@ -72,11 +72,12 @@ export class Pipeline {
   async #serve(exchange: Exchange): Promise<void> {
     this.#begun(exchange)
     const outcome = await this.#answer(exchange)
-    // A superseded delivery is settled by its successor. One without an outcome is redelivered after the restart.
+    // A superseded delivery is settled by its successor. A delivery without an outcome is redelivered after the
+    // restart.
     if (outcome === undefined || exchange.isSuperseded) exchange.delivery.release()
     else {
       if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#rooms)
-      // Reply before acknowledgement: a crash in between repeats the work but never loses it.
+      // The reply precedes the acknowledgement. After a crash in between, the request runs again, but it is not lost.
       if (await this.#reply(exchange, outcome)) exchange.settle()
     }
     this.#ended()
@@ -297,7 +298,7 @@ export class Pipeline {
     this.#ended()
   }
 
-  // The only problem without a reply: no reply topic can be derived from the topic.
+  // This is the only problem that is never answered, because no reply topic can be derived from the topic.
   #dropUnaddressable(delivery: Delivery): void {
     const { telemetry, problemLog } = this.#rooms
     telemetry.countUnanswered('unaddressable')

@@ -76,7 +76,7 @@ export function laneSessionNews(
   }
 }
 
-/** Returns an error's text. Node.js reports failures of several addresses as an AggregateError without its own text. */
+/** Returns an error's text. Node.js' AggregateError, for several failed addresses, has no text itself. */
 export function describeError(error: Error): string {
   if (!(error instanceof AggregateError) || error.errors.length === 0) return error.message
   return error.errors.map((part: unknown) => (part instanceof Error ? part.message : String(part))).join('; ')

@@ -22,7 +22,7 @@ const SOCKET_PATH_BYTES_MAX = 103
 
 /**
  * A lock based on a Unix socket. Unlike a file with a process id, the lock ends with its process even if the process is
- * killed, and a reused process id cannot be mistaken for the holder.
+ * killed, and a process that reuses the id cannot be mistaken for the holder.
  */
 export class StateLock {
   readonly #server: Server

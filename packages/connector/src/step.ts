@@ -22,7 +22,7 @@ export interface Delivery {
   readonly isWhole: boolean
   readonly qos: QoS
   readonly retain: boolean
-  /** The DUP flag: a hint that this is a redelivery, but not an identification (MQTT 5 §3.3.1.1). */
+  /** The DUP flag. It suggests that this is a redelivery, but does not prove it (MQTT 5 §3.3.1.1). */
   readonly dup: boolean
   readonly packetId: number
   readonly properties: MessageProperties
@@ -30,13 +30,13 @@ export interface Delivery {
   readonly receivedAtMs: number
   /** Whether the payload and properties were released. */
   readonly isReleased: boolean
-  /** Identifies the connection on which it arrived: deliveries on the same connection are different PUBLISH packets. */
+  /** Identifies the delivery's connection. Deliveries on the same connection are different PUBLISH packets. */
   readonly connection: object
-  /** Whether its connection has ended: it can no longer be acknowledged, and the broker may redeliver it. */
+  /** Whether the connection has ended, so that the delivery cannot be acknowledged, and may be redelivered. */
   readonly isLost: boolean
   /** Resolves when the time for the redelivery of a lost delivery is over; undefined = no redelivery is expected. */
   readonly redelivery: Promise<void> | undefined
-  /** Replaces the payload with an equal one, so that a repeated request that waits for an answer holds no copy. */
+  /** Replaces the payload with an equal payload, so that a repeated request that waits for an answer holds no copy. */
   sharePayload(payload: Buffer): void
   /** Frees the payload and properties, which are not needed while the reply waits for its acknowledgement. */
   release(): void
@@ -48,7 +48,7 @@ export interface Delivery {
 export interface Router {
   /** The topic filters to subscribe to. */
   filters(): readonly string[]
-  /** Returns undefined if the topic is not one of this router's, or no reply topic can be derived. Never throws. */
+  /** Returns undefined if the topic is not for this router, or if no reply topic can be derived. Never throws. */
   route(delivery: Delivery): Routing | undefined
 }
 
@@ -86,7 +86,7 @@ export interface Misrouted {
   readonly target: ReplyTarget
 }
 
-/** Identifies a request among those of its client. */
+/** Identifies a request among the requests of its client. */
 export interface RequestName {
   readonly client: string
   readonly model: string
@@ -96,7 +96,7 @@ export interface RequestName {
   readonly correlationData: Uint8Array | undefined
 }
 
-/** The outcome of a request: the model's response, or the reason for its absence. */
+/** The outcome of a request: the model's response, or the problem that is reported instead. */
 export type Outcome = EndpointResponse | Problem
 
 /** Content types that are sent to a model server. */
@@ -113,7 +113,7 @@ export interface ExposedModel {
   readonly requestBytesMax: number
   /** Names of user properties that are sent as HTTP headers, in lower case. */
   readonly passHeaders: ReadonlySet<string>
-  /** Whether a request may run twice. If false, one that may have been executed is answered with `maybe_executed`. */
+  /** Whether a request may run twice. If not, a request that may already have run is answered with `maybe_executed`. */
   readonly repeatable: boolean
   readonly gate: Gate
 }
@@ -144,7 +144,7 @@ export interface Upstream {
   destroy(): Promise<void>
 }
 
-/** A server's description of a model, or of one version of it. */
+/** A server's description of a model or of one of its versions. */
 export interface ModelDescription {
   readonly platform?: string
   readonly versions?: readonly string[]
@@ -213,7 +213,7 @@ export interface EndpointResponse {
 }
 
 /**
- * The deadline of a request. It is also the only stop signal, from the queue to the socket: a cheaper replacement for
+ * The deadline of a request. It is also the only stop signal, from the queue to the socket, because it is cheaper than
  * an `AbortSignal`.
  */
 export interface Deadline {
@@ -227,7 +227,10 @@ export interface Deadline {
 
 /** Limits how many requests of one model run and wait. */
 export interface Gate {
-  /** Returns undefined to run now, or a promise of a turn. @throws Problem `overloaded`, `deadline_exceeded` */
+  /**
+   * Returns undefined if the request may run now, otherwise a promise that resolves when its turn comes.
+   * @throws Problem `overloaded`, `deadline_exceeded`
+   */
   enter(client: string, bytes: number, deadline: Deadline): Promise<void> | undefined
   /** Ends a turn. Must be called exactly once, with the same `bytes`, for each `enter` that admitted a request. */
   leave(bytes: number): void

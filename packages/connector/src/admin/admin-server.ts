@@ -9,8 +9,9 @@ export interface AdminViews {
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
 }
 
-// Protects against DNS rebinding: a web page whose host name resolves to a loopback address is of the same origin, but
-// its browser sends that name as Host. On other addresses any Host is allowed: probes and scrapers use the pod's.
+// Protects against DNS rebinding: if a web page's host name resolves to a loopback address, the browser allows the page
+// to read from this server, but sends that host name as Host. On other addresses any Host is allowed, because probes
+// and scrapers use the address of the pod.
 const LOOPBACK_ADDRESS = /^(?:(?:::ffff:)?127\.|::1$)/
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i
 
@@ -25,7 +26,7 @@ export interface AdminServer {
  * @throws the error of `listen`, such as EADDRINUSE
  */
 export async function startAdminServer(host: string, port: number, views: AdminViews): Promise<AdminServer> {
-  // Strict until the address is known.
+  // Until the address is known, only loopback Hosts are allowed.
   let isLocal = true
   const server = createServer((request, response) => {
     // RFC 9112 §3.2: 400 for more than one Host. Node.js keeps the first one, and rejects a request without Host.

@@ -43,8 +43,8 @@ export function modelUrlMistake(value: string): string | undefined {
   return hasTail(value) ? 'a URL without a query or fragment' : undefined
 }
 
-// A path that is only the root of a dialect is a mistake. After other segments it may belong to the prefix, for example
-// as the second version of a service.
+// A path that consists only of a dialect's root, such as `/v2`, is a mistake. After other segments, the root is
+// allowed, because `/fraud/v2` may be the second version of a service.
 function goesIntoDialect(pathname: string, path: string): boolean {
   const root = path.slice(0, path.indexOf('/', 1))
   return `${pathname}/`.includes(`${path}/`) || pathname.replace(/\/+$/, '') === root

@@ -1,4 +1,4 @@
-// Lists every option of the configuration with its path, including those of models.
+// Lists every option of the configuration with its path, including the options of models.
 import { defaultOf, definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 

@@ -20,7 +20,7 @@ import { offsetOfTooDeep } from './yaml-depth.ts'
 const FILE_BYTES_MAX = 1024 * 1024
 // Options are at most six levels deep; a model's example may be deeper.
 const DEPTH_MAX = 64
-// Aliases of aliases can make a small file huge.
+// Aliases that contain other aliases can expand a small file to a huge value.
 const ALIASES_MAX = 50
 
 /** A file that contains a map. Its options have not been validated. */
@@ -74,7 +74,7 @@ function readText(name: string): string {
   }
 }
 
-// Does not rely on the size of the file: pipes and devices have none.
+// Does not rely on the size of the file, because pipes and devices have no size.
 function readAtMost(name: string, bytesMax: number): Buffer {
   const descriptor = openSync(name, 'r')
   try {

@@ -50,7 +50,7 @@ function checkBroker(broker: Parsed['broker'], add: Add): void {
   checkTls(['broker', 'tls'], broker.tls, secure === broker.url ? undefined : secure, add)
 }
 
-// The connector adds these headers to every call; a client's own value could contradict the connector's.
+// The connector adds these headers to every call; a client's own value could contradict the connector's value.
 const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent', 'tracestate'])
 
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
@@ -76,7 +76,7 @@ function checkPassHeaders(path: readonly string[], model: Parsed['models'][strin
   const { credential, passHeaders } = model
   const secretName = credential.kind === 'static-header' ? credential.name.toLowerCase() : undefined
   for (const [index, name] of passHeaders.entries()) {
-    // Otherwise a client could send its own value in addition to the secret.
+    // Without this error, a client could send its own value in addition to the secret.
     if (name === secretName) {
       add([...path, index], `"${name}" is the header of the model's credential; remove it`)
     } else if (ALREADY_PASSED.has(name)) {

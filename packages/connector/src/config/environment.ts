@@ -8,7 +8,7 @@ import { Secret } from './secret.ts'
 import { shownKey } from './shown.ts'
 
 const PREFIX = 'INFERWIRE_'
-// They contain the path of the configuration file, and that of the cache of the project's own tests.
+// INFERWIRE_CONFIG is the path of the configuration file. INFERWIRE_CACHE is the cache of the project's own tests.
 const NOT_OPTIONS = new Set(['INFERWIRE_CONFIG', 'INFERWIRE_CACHE'])
 
 /** Returns the name of the environment variable for an option. */

@@ -1,4 +1,4 @@
-// For any file, variables and flags, loading returns a configuration or throws a ConfigError.
+// Tests that loading any file, variables and flags either returns a configuration or throws a ConfigError.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

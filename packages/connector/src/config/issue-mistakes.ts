@@ -31,7 +31,7 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
     const expected = issue.issues[0]?.message ?? 'another name'
     return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
   }
-  // Such a message of the schema is a complete sentence.
+  // The schema's messages that begin with "must" are complete; no "expected …" is added.
   if (issue.message.startsWith('must ')) return [{ ...place, message: issue.message }]
   const value = valueAt(values, path)
   // The option's former name has already been reported.
@@ -75,7 +75,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   string: 'text',
 }
 
-// Keeps the schema's own messages, and replaces those of zod.
+// Keeps the schema's own messages, and replaces zod's messages.
 function expectedBy(issue: z.core.$ZodIssue): string {
   const { message } = issue
   if (!/^(?:Invalid|Too) /.test(message)) return message

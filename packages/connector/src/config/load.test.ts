@@ -81,7 +81,7 @@ test('overrides the file with the environment, and both with flags', () => {
   expect(config.broker).toMatchObject({ keepAliveSeconds: 12, share: 'from-file', clientId: 'c' })
 })
 
-test('replaces the model of the file with that of the command line, and keeps other models', () => {
+test('replaces a model of the file with the command-line model of the same name, and keeps other models', () => {
   const text = 'models: {a: {url: http://old, protocolVersion: v1}, b: {url: http://b}}'
   const { models } = load(text, {}, { models: { a: { url: 'http://new' } } })
   expect(models['a']).toMatchObject({ url: 'http://new' })
@@ -322,7 +322,7 @@ test('reports all mistakes of all sources at once', () => {
   ])
 })
 
-test('lists the mistakes of other sources first, then those of the file in its order', () => {
+test('lists the mistakes in other sources first, then the mistakes in the file, in the order of the file', () => {
   const text =
     'models:\n  b: {url: http://h, tls: {caFile: /none}}\nroot: 3\nlog: {level: 1,\n  format: 2}\nx: 1\n'
   const { mistakes } = errorOf(() => load(text, { INFERWIRE_ADMIN_PRT: '1' }))

@@ -49,7 +49,7 @@ export function loadConfig(sources: ConfigSources): ConnectorConfig {
   return complete(parsed.data)
 }
 
-/** Sets the value at a path. Does nothing if a section of the path is not a map: the schema rejects that section. */
+/** Sets the value at a path. Does nothing if a section of the path is not a map, which the schema rejects. */
 export function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
   let section = target
   for (const key of path.slice(0, -1)) {

@@ -72,7 +72,7 @@ function table(leaves: readonly Leaf[]): string {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
-// Returns the keys of an option whose value is one of several maps with different `kind`s: a credential.
+// Returns the keys of an option whose value is one of several maps with different `kind`s, as for a credential.
 function keysOfUnion({ schema, path }: Leaf): Leaf[] {
   const { options } = definitionOf(unwrap(schema))
   if (options === undefined) return []

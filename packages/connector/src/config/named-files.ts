@@ -18,8 +18,8 @@ const MODEL_FILES = [
 ]
 
 /**
- * Returns the mistakes in all files that the configuration names. `values` may be invalid, so that these mistakes are
- * reported together with those of the schema.
+ * Returns the mistakes in all files that the configuration names. `values` may be invalid, so that these mistakes can
+ * be reported together with the schema's.
  */
 export function unusableFiles(values: Record<string, unknown>, sourceOf: SourceOf): ConfigMistake[] {
   const options = leavesOf(configSchema).filter(({ text }) => text.isFile === true)

@@ -10,7 +10,7 @@ export interface OptionText {
   readonly unit?: 'ms' | 's' | 'bytes' | 'requests'
   /** The default in words, if it is not a constant. */
   readonly defaultText?: string
-  /** Whether the option is documented after those that most installations set. */
+  /** Whether the option is documented after the options that most installations set. */
   readonly isAdvanced?: boolean
   /** Whether the value is never shown, and is rejected in a configuration file. */
   readonly isSecret?: boolean
@@ -83,7 +83,7 @@ export function file(description: string) {
   return option(filePath, { description, isFile: true })
 }
 
-/** Returns an option like that of `file`, but optional. */
+/** Returns an option for the path of a file, as `file` does, but the option may be omitted. */
 export function optionalFile(description: string) {
   return option(filePath.optional(), { description, isFile: true })
 }

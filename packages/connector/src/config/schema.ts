@@ -11,7 +11,7 @@ import { Secret } from './secret.ts'
 const PASSWORD_IN_FILE = 'must not be in the file; set INFERWIRE_BROKER_PASSWORD, or use broker.passwordFile'
 const TOPIC_LENGTH_MAX = 255
 
-// Secrets are read only from the environment: configuration files are copied, committed and shown.
+// Secrets are read only from the environment, because configuration files are copied, committed and shown.
 function isFullSecret(value: unknown): boolean {
   return value instanceof Secret && value.reveal() !== ''
 }
@@ -288,5 +288,5 @@ export type BrokerConfig = ConnectorConfig['broker']
 export type ModelConfig = Parsed['models'][string]
 /** The credential of calls to a model server. */
 export type CredentialConfig = ModelConfig['credential']
-/** A configuration as it is written: an option with a default may be omitted. */
+/** A configuration as it is written, in which an option with a default may be omitted. */
 export type ConfigInput = z.input<typeof configSchema>

@@ -1,4 +1,4 @@
-// Uses a canary for every secret: no printed form may contain it.
+// Uses a canary for every secret, and checks that no printed form contains the canary.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// A value that must not be shown: every accidental output of it is `***`.
+// A value that must not be shown. If it is printed by accident, `***` appears instead.
 import { inspect } from 'node:util'
 
 /** The text that is shown instead of a secret. */

@@ -47,8 +47,8 @@ type Sign = 'alive' | 'down' | 'nothing'
  */
 export class Circuit {
   /**
-   * Called once for the first answer after a failure or after `expectAnswer`, and, without a failure, once for the
-   * first answer after the time set by `reportAnswerFrom`.
+   * Called once for the first answer after a failure or after `expectAnswer`. If neither has happened, it is called
+   * once for the first answer after the time set by `reportAnswerFrom`.
    */
   onReturn: ((isAfterFailure: boolean) => void) | undefined
   readonly #options: CircuitOptions
@@ -59,7 +59,7 @@ export class Circuit {
   /** Incremented whenever the circuit opens or closes; results of calls from an earlier epoch are ignored. */
   #epoch = 0
   #failures = 0
-  /** The time until which the server is warm: its last answer is less than `WARM_MS` old. */
+  /** The server counts as warm until this time, `WARM_MS` after its last answer. */
   #warmUntilMs = -Infinity
   #openedAtMs = 0
   #intervalMs = 0
@@ -74,7 +74,7 @@ export class Circuit {
     this.#options = options
   }
 
-  /** Puts the circuit into use: the figures show it instead of its predecessor. */
+  /** Puts the circuit into use, so that the figures show it instead of its predecessor. */
   begin(): void {
     this.#options.figures.circuit = this
   }
@@ -102,18 +102,21 @@ export class Circuit {
     return this.#epoch
   }
 
-  /** Records a failed attempt, retried or not. Unless the server was only full, its next answer is reported. */
+  /**
+   * Records a failed attempt, whether or not it is retried. The server's next answer is then reported as a return,
+   * unless the server was only full.
+   */
   attemptFailed(error: unknown): void {
     if (!(error instanceof UpstreamFailure)) return
     if (error.sign !== 'busy' && error.sign !== 'rejected') this.#isReturnExpected = true
   }
 
-  /** Has the next answer reported as a return even without a preceding failure. */
+  /** Ensures that the next answer is reported as a return, even if no failure precedes it. */
   expectAnswer(): void {
     this.#isReturnExpected = true
   }
 
-  /** Has the first answer at or after `atMs` (monotonic clock) reported even without a preceding failure. */
+  /** Ensures that the first answer at or after `atMs` (monotonic clock) is reported, even if no failure precedes it. */
   reportAnswerFrom(atMs: number): void {
     this.#reportAnswerFromMs = atMs
   }
@@ -141,7 +144,7 @@ export class Circuit {
     this.attemptFailed(error)
     // A replaced model may reject requests that its predecessor accepted; such an error is also an answer.
     if (isModelsOwnError(error)) this.#noteAnswer(nowMs)
-    // The call belongs to an earlier state of the circuit.
+    // A call of an earlier epoch does not affect the circuit, nor does any call once the model has been removed.
     if (epoch !== this.#epoch || this.#hasEnded || this.#options.failuresMax === 0) return
     // A call queued behind hanging calls may have run only briefly, although the server was silent for much longer.
     const silentMs = nowMs - Math.min(startedAtMs, this.#silentSinceMs)
@@ -180,7 +183,7 @@ export class Circuit {
     if (epoch !== this.#epoch || this.#hasEnded) return
     const nowMs = performance.now()
     this.#probes -= 1
-    // The circuit is open already, so cold starts need no exception: treat the server as warm, so that failures count.
+    // The circuit is already open, so cold starts need no exception. Treating the server as warm makes failures count.
     const sign = error === undefined ? 'alive' : this.#signOf(error, nowMs - startedAtMs, true)
     if (sign === 'alive') {
       this.#answeredWith(error, nowMs)
@@ -195,7 +198,7 @@ export class Circuit {
     }
   }
 
-  // A starting server is reachable, but not yet warm.
+  // A server that answers that it is starting is reachable, but does not become warm.
   #answeredWith(error: unknown, nowMs: number): void {
     this.#failures = 0
     this.#silentSinceMs = nowMs
@@ -207,7 +210,7 @@ export class Circuit {
     if (!(error instanceof Problem)) return 'nothing'
     if (error instanceof UpstreamFailure) {
       if (error.sign === 'unreachable') return 'down'
-      // Gateways (Knative, KEDA) send the same answer during a cold start.
+      // During a cold start, gateways (Knative, KEDA) send such an answer too.
       if (error.sign === 'no-answer') return isWarm ? 'down' : 'nothing'
       return 'alive'
     }

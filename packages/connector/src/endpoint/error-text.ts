@@ -5,13 +5,14 @@ import type { ModelConfig } from '../config/index.ts'
 /** Value of `models.*.errorText`. */
 export type ErrorText = ModelConfig['errorText']
 
-// Larger bodies are not passed on: they are unlikely to be error messages.
+// Larger bodies are not passed on, because they are unlikely to be error messages.
 const BODY_BYTES_MAX = 64 * 1024
 const TEXT_CHARACTERS_MAX = 1_000
 // A traceback ends with its exception. At Python's recursion limit of 1,000 frames, it takes roughly 130 kB.
 const TEXT_BYTES_MAX = 256 * 1024
 
-// Matches the text: KServe, Triton and MLServer send `error`, FastAPI `detail`, TorchServe and OpenAI `message`.
+// Matches the error text in a JSON member. KServe, Triton and MLServer call the member `error`, FastAPI calls it
+// `detail`, and TorchServe and OpenAI call it `message`.
 // A truncated escape at the end is not matched.
 const TEXT_MEMBER = /"(?:error|detail|message)"\s*:\s*"((?:[^"\\]|\\u[\da-f]{4}|\\[^u])*)/i
 const JSON_STRING = /"(?:[^"\\]|\\.)*"/gs
@@ -40,7 +41,7 @@ export function shownText(text: string, mode: ErrorText): string {
 export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undefined {
   if (mode === 'none' || body.length === 0 || body.length > BODY_BYTES_MAX) return undefined
   if (mode === 'whole') return body
-  // Other charsets use the same bytes for line ends and quotes, and latin1 preserves all other bytes.
+  // Most other charsets encode line ends and quotes like ASCII, and latin1 preserves all other bytes.
   const encoding = isUtf8(body) ? 'utf8' : 'latin1'
   const whole = Buffer.from(body.buffer, body.byteOffset, body.length).toString(encoding)
   const cut = isJson(whole) ? whole.replace(JSON_STRING, firstLineOfString) : firstLine(whole)
@@ -49,8 +50,8 @@ export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undef
   return Buffer.from(encoding === 'utf8' ? cut : cut.replaceAll(/[^\0-\xff]/g, escaped), encoding)
 }
 
-// Returns a traceback's line with the exception, because its first line is always the same. MLServer sends tracebacks
-// by default.
+// Returns the first line of a text. Of a traceback, it returns the line with the exception, because the first line of
+// every traceback is the same. MLServer sends tracebacks by default.
 function firstLine(text: string): string {
   if (!LINE_END.test(text)) return text
   const lines = text.trim().replaceAll('\r\n', '\n')

@@ -6,11 +6,11 @@
 //   to 30 s, and at once when a request for the model arrives.
 // - The server of an exposed model is queried once at the start, for the card. After that, only a client's answered
 //   request triggers a query, never the clock:
-//   - the first answer after a failed request, because the server may have been replaced, or after a failed query.
-//     If such events follow each other, the queries are up to 30 s apart;
+//   - the first answer after a failed request (the server may have been replaced) or after a failed query. If such
+//     answers follow each other quickly, the pause between the queries grows to 30 s;
 //   - the first answer more than a minute after the last query, because a server may load another model without a
 //     failure. A server that answers requests is running anyway.
-// - Exception: a server that answered for one dialect or version, and failed for another, is running. It is queried
+// - Exception: A server that answered for one dialect or version, and failed for another, is running. It is queried
 //   again soon, for at most a minute. After that, its partial metadata is used, and the rule above applies.
 import { dialectNames, Problem } from '@inferwire/protocol'
 import type { ModelFacts } from '../step.ts'
@@ -33,7 +33,7 @@ export interface FactsWatchOptions {
 
 const PAUSE_MIN_MS = 250
 const PAUSE_MAX_MS = 30_000
-// The pauses between these queries add up to at most a minute.
+// Maximum number of consecutive queries while the metadata is incomplete. Their pauses add up to at most a minute.
 const INCOMPLETE_ASKS_MAX = 8
 // Spreads the queries of several replicas, which all detect a server's return at the same time.
 const RETURN_JITTER_MS = 1_000
@@ -101,7 +101,7 @@ export class FactsWatch {
       this.#options.circuit.expectAnswer()
       return
     }
-    // A return that waited for the longest pause still counts as following the last query.
+    // A return may already have waited for `PAUSE_MAX_MS`, so the pause is reset only if twice that time has passed.
     if (sinceMs > 2 * PAUSE_MAX_MS) this.#returnPauseMs = 0
     this.#returnPauseMs = Math.min(Math.max(RETURN_PAUSE_MIN_MS, this.#returnPauseMs * 2), PAUSE_MAX_MS)
     void this.#askUntilKnown(this.#random() * RETURN_JITTER_MS)

@@ -1,6 +1,7 @@
 // Limits the retries to one model server: a share of the requests, plus a few per second.
 
-// These amounts are in tenths of a retry, so that sums remain exact: a request earns 1/10 retry, a second 3 retries.
+// These amounts are in tenths of a retry, so that sums remain exact: each request earns 1/10 of a retry, and each
+// second earns 3 retries.
 const REQUEST_EARNS = 1
 const SECOND_EARNS = 30
 const RETRY_COSTS = 10

@@ -2,7 +2,7 @@
 import { Problem, type ProblemCode, type ProblemOptions } from '@inferwire/protocol'
 
 /**
- * The implication of a failed call for the state of the server.
+ * What a failed call implies about the state of the server.
  * - `unreachable`: no connection could be made, or the connection broke.
  * - `no-answer`: a gateway answered in place of the model (502, 504, or a 503 of its own).
  * - `starting`: the server, or Knative in front of it, does not accept requests yet (503).
@@ -15,7 +15,7 @@ export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy' | 'r
 /** The only errors that are retried. A model's own error for a request (400, 500, …) is a plain `Problem`. */
 export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
-  /** Also reported to the client, even with the server's own 502 or 504, because the error is temporary. */
+  /** This is also reported to the client, even with the server's own 502 or 504, because the error is temporary. */
   override readonly retryable = true
   /** Whether the model may have run, so that a retry may run it twice. */
   readonly maybeExecuted: boolean

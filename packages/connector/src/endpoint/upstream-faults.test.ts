@@ -1,4 +1,4 @@
-// For each kind of failure of a real server: the number of calls, the outcome, and the state of the circuit.
+// Tests how often a real server that fails in various ways is called, the outcome, and the state of the circuit.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
@@ -316,7 +316,7 @@ test('waits for a Retry-After that is a date in the near future', async () => {
   expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(990)
 })
 
-test("does not count the closing of its own pool as the server's failure", async () => {
+test('does not count an error as a failure of the server if the connector itself closed the pool', async () => {
   const server = await startServer(good, 0)
   const pool = openPool({ url: server.url, tls: {}, callsMax: 100 })
   await pool.destroy()

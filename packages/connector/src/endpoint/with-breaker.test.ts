@@ -287,10 +287,10 @@ test.each<[string, Error, number]>([
   ['timeouts', TIMED_OUT, 30_000],
   ["a gateway's 502, 503 and 504", failure('no-answer'), 10],
 ])('%s count only while the server is warm, not during a cold start', async (_what, error, afterMs) => {
-  // The server has never answered: it may be starting.
+  // The server has never answered, so it may be starting.
   await fail(20, error, afterMs)
   expect(circuit.state).toBe(0)
-  // The server answered less than 60 s ago: it cannot have been scaled to zero.
+  // The server answered less than 60 s ago, so it cannot have been scaled to zero.
   await ask()
   await vi.advanceTimersByTimeAsync(59_000)
   await fail(5, error, afterMs)
@@ -333,7 +333,7 @@ test('the circuit uses no timer, and disappears from the figures when its model 
   expect(figures.circuit).toBe(successor)
   successor.end()
   expect(figures.circuit).toBeUndefined()
-  // Requests that were queued at the model's gate are still called, but no longer change or log anything.
+  // Requests that were queued at the model's gate are still sent, but their results no longer change or log anything.
   const known = lines.length
   await fail(20, REFUSED)
   expect([circuit.state, lines.length]).toEqual([0, known])

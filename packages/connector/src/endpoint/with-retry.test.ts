@@ -155,7 +155,7 @@ test('removes its deadline callback after the wait', async () => {
   expect(deadline.waiting).toBeUndefined()
 })
 
-test('fails at once if the retry budget is spent, and counts it', async () => {
+test('fails at once if the retry budget is spent, and counts the denied retry', async () => {
   const budget = new RetryBudget(30, performance.now())
   const refused = failure('unreachable')
   const { outcome, figures } = ask([refused], { budget })

@@ -108,7 +108,7 @@ function backOff(failure: UpstreamFailure, attempts: number, options: RetryOptio
   return retryAfterMs > maxMs ? undefined : retryAfterMs + random() * minMs
 }
 
-/** @throws the deadline's problem if it passes, or the request is cancelled, during the wait. */
+/** @throws the deadline's problem if the deadline passes or the request is cancelled during the wait. */
 function pause(waitMs: number, deadline: Deadline): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {

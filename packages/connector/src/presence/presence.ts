@@ -65,7 +65,7 @@ export class Presence {
 
   /**
    * Publishes a changed card, or clears it if its model was removed (`undefined`). While disconnected, only removals
-   * are queued: the next connection publishes all current cards anyway.
+   * are queued, because the next connection publishes all current cards anyway.
    */
   cardChanged(name: string, card: ModelCard | undefined): void {
     if (card === undefined || this.#isConnected) this.#publishCard(name, card)
@@ -106,7 +106,7 @@ export class Presence {
     if (this.#isConnected && !isCurrent) void this.#publishStatus()
   }
 
-  // An empty retained message removes the old one (MQTT 5 §3.3.1.3).
+  // An empty retained message removes the previous retained message (MQTT 5 §3.3.1.3).
   #publishCard(name: string, card: ModelCard | undefined): void {
     if (card === undefined && this.#parts.isExposedByPeer(name)) return
     const topic = this.#parts.topics.card(name)

@@ -27,7 +27,7 @@ test('has one message per topic in flight, followed only by the newest value', a
   expect(sent).toEqual(['a=1', 'b=1', 'a='])
 })
 
-test('a value equal to the one in flight discards the queued one, and is not published again', async () => {
+test('a value equal to the value in flight discards the queued value, and is not published again', async () => {
   const { sent, acknowledge, publisher } = slowBroker()
   void publisher.publish('a', '1')
   void publisher.publish('a', '2')

@@ -56,7 +56,10 @@ export class Telemetry {
   readonly #figures = new Map<string, OperationFigures>()
   readonly #upstreams = new Map<string, UpstreamFigures>()
 
-  /** Returns the figures of an exposed model's operation, or of `_unknown`. Bounded by the exposed models. */
+  /**
+   * Returns the figures of an exposed model's operation, or of `_unknown`. The number of exposed models limits the
+   * number of figures.
+   */
   figures(model: string, operation: string): OperationFigures {
     const key = `${model} ${operation}`
     let figures = this.#figures.get(key)
@@ -67,7 +70,7 @@ export class Telemetry {
     return figures
   }
 
-  /** Returns the figures of a configured model's server. Bounded by the configured models. */
+  /** Returns the figures of a configured model's server. The configured models limit the number of figures. */
   upstream(model: string): UpstreamFigures {
     let figures = this.#upstreams.get(model)
     if (figures === undefined) {

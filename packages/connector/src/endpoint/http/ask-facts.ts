@@ -32,12 +32,12 @@ export interface AskedModel {
 type Metadata = Readonly<Record<string, unknown>>
 
 /**
- * Requests the model's metadata in each dialect. If one dialect succeeds, an error in another dialect means that the
- * server does not support the latter. The error may be a 404, but also a 400, 401, 405 or a web page, because servers
- * differ in their answers for unknown paths. A dialect counts as unanswered only if a later query may succeed. After
- * that, the metadata of each configured version is requested, because the model's metadata does not describe versions.
- * @throws Problem: `model_not_ready` if every response was 404, otherwise the reason why no dialect succeeded. After
- * `signal` is aborted, any Problem.
+ * Requests the model's metadata in each dialect. If one dialect succeeds, an error in another means that the server
+ * does not support that other dialect. The error may be a 404, but also a 400, 401, 405 or a web page, because servers
+ * differ in their answers for unknown paths. A dialect counts as unanswered only if a later query may succeed. Finally,
+ * the metadata of each configured version is requested, because the model's metadata does not describe versions.
+ * @throws Problem: `model_not_ready` if every response was 404, otherwise the reason why no dialect succeeded. Once
+ * `signal` is aborted, it may be any Problem.
  */
 export async function askFacts(
   target: HttpTarget,
@@ -81,7 +81,7 @@ export async function askFacts(
   })
 }
 
-// Queries the versions in parallel: there are at most 64, and a query that hangs must not delay the others.
+// Queries the versions in parallel. There are at most 64, and a query that hangs must not delay the other queries.
 async function askVersions(
   target: HttpTarget,
   model: AskedModel,

@@ -4,7 +4,7 @@
 export const JSON_TYPE = 'application/json'
 /** The type of a response without a Content-Type (RFC 9110 §8.3). */
 export const UNKNOWN_TYPE = 'application/octet-stream'
-// Printable characters only: a broker may close the connection if a PUBLISH contains a control character.
+// Allows only printable characters, because a broker may close the connection if a PUBLISH contains others.
 const PASSABLE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
 
 /** Returns a Content Type that is valid in a PUBLISH. RFC 9110 §5.6.3: a tab is equivalent to a space. */

@@ -1,4 +1,4 @@
-// Tests whether the end of a connection proves that a response delimited only by this end is complete. Servers and TLS
+// Tests when a response that is delimited only by the end of the connection is accepted as complete. Servers and TLS
 // are real; pre-shared keys make certificates unnecessary.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
@@ -100,7 +100,7 @@ describe.each<Version>(['TLSv1.2', 'TLSv1.3'])('over %s', (version) => {
     expect((problem as Problem).detail).toContain('close_notify')
   })
 
-  test('accepts such a body with a closure alert, sent at once or later', async () => {
+  test('accepts a body delimited by the end of the connection after a closure alert, immediate or late', async () => {
     expect(await askTls(version, ENDED_BY_CLOSE, withAlert)).toMatchObject({ status: 200 })
     expect(await askTls(version, ENDED_BY_CLOSE, withAlertLater)).toMatchObject({ status: 200 })
   })

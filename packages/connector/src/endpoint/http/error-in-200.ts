@@ -1,9 +1,10 @@
-// Detects errors sent with status 200. The whole body must match a known form: a model's output may have any members.
+// Detects errors sent with status 200. The whole body must match a known form, because a model's output may have
+// any members.
 import { afterSpace, endOfString, startOfText } from './json-bytes.ts'
 
-// `{"message":"…","batchId":"","predictions":null}`: KServe's batcher, if the model behind it failed.
+// `{"message":"…","batchId":"","predictions":null}` is sent by KServe's batcher if the model behind it failed.
 const BATCHER_REST = /^\s*,\s*"batchId"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"predictions"\s*:\s*null\s*\}\s*$/
-// `{"error":"…"}` and nothing else: Triton's `generate` endpoint.
+// `{"error":"…"}` and nothing else is sent by Triton's `generate` endpoint.
 const NOTHING_MORE = /^\s*\}\s*$/
 const MARK = /^"(error|message)"\s*:\s*"/
 // In the known forms, the text after the error text is short.
@@ -15,7 +16,7 @@ export function isErrorIn200(body: Uint8Array): boolean {
   const brace = startOfText(body)
   if (body[brace] !== 0x7b) return false
   const quote = afterSpace(body, brace + 1)
-  // Most responses return here: the first member is neither "error" nor "message".
+  // Most responses return here, because their first member is neither "error" nor "message".
   if (body[quote + 1] !== 0x65 && body[quote + 1] !== 0x6d) return false
   const mark = MARK.exec(text(body, quote, quote + MARK_BYTES))
   if (mark === null) return false

@@ -55,8 +55,7 @@ function typeOf(answer: HttpAnswer, address: string): string {
   }
   if (isWebPage(contentType))
     throw invalid("The response is a web page, not the model server's answer.", answer, address)
-  // Other charsets, such as UTF-16, may not encode JSON's
-  // punctuation as ASCII bytes, so the body is not checked.
+  // Other charsets, such as UTF-16, may not encode JSON's punctuation as ASCII bytes, so the body is not checked.
   if (hasForeignCharset(contentType)) return passable(contentType)
   if (isJsonType(contentType)) {
     checkJson(answer, address)

@@ -84,7 +84,7 @@ class CutOffError extends Error {
   }
 }
 
-/** The body of a response that has none. */
+/** The empty body of a response without a body. */
 export const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: IncomingHttpHeaders = {}
 

@@ -166,7 +166,7 @@ test('rereads a rejected token, and retries once if it changed', async () => {
 })
 
 test.each([true, false])(
-  'rereads a token that is rejected repeatedly only once (token changed: %s)',
+  'rereads the token only once if it is rejected repeatedly (token changed: %s)',
   async (hasChanged) => {
     let refreshed = 0
     const credential: CallCredential = {

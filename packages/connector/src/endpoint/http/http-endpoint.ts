@@ -53,7 +53,7 @@ export class HttpEndpoint implements Endpoint {
       : this.#askTwice(request)
   }
 
-  // The token may have been rotated, so this rereads it after a rejection, and retries once if it changed.
+  // Rereads the token after a rejection, because it may have been rotated. Retries once if the token changed.
   async #askTwice(request: EndpointRequest): Promise<EndpointResponse> {
     const first = await this.#ask(request, (answer) => answer)
     const isRefused = first.status === 401 || first.status === 403

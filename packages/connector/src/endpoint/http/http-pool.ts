@@ -24,7 +24,7 @@ export class HttpPool extends Pool {
   readonly callsHeldMax: number
   /**
    * Number of calls that undici holds: calls in flight, and calls cancelled while they waited for a connection, because
-   * undici cannot remove these from its queue. Each call has at most one socket.
+   * undici cannot remove cancelled calls from its queue. Each call has at most one socket.
    */
   callsHeld = 0
 

@@ -1,4 +1,4 @@
-// Distinguishes a model's response from those of gateways and login pages, and from errors sent with status 200.
+// Distinguishes a model's response from responses of gateways and login pages, and from errors sent with status 200.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
@@ -23,7 +23,8 @@ export interface Asked {
 
 // Only the beginning of a body is searched for known texts.
 const MARK_BYTES = 512
-// Texts of Envoy (Istio) and Traefik for a model without a pod. Envoy's `overflow` means that there is a pod, but full.
+// Texts of Envoy (Istio) and Traefik for a model without a pod. Envoy's `overflow` means that a pod exists, but
+// is full.
 const NO_SERVER =
   /^(?:no healthy upstream|upstream connect error(?!.*reset reason: overflow)|no available server)/
 // Envoy's texts that prove that the request reached no pod.
@@ -32,8 +33,8 @@ const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeou
 /**
  * Returns a successful response of the model, and throws for any other response.
  * @param address for the operator's log: the method, a space, and the URL
- * @throws Problem: `upstream_error` with the model server's own status and body, or the meaning of a known error text
- * of a server or gateway. After an `UpstreamFailure`, a retry may succeed.
+ * @throws Problem: `upstream_error` with the model server's own status and body, or another problem if the response
+ * contains a known error text of a server or gateway. After an `UpstreamFailure`, a retry may succeed.
  */
 export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked): EndpointResponse {
   const { status } = given

@@ -156,7 +156,7 @@ describe('a loading model is reported as not ready, not as a permanent error', (
     expect(isRemembered(problem)).toBe(false)
   })
 
-  test("except a model unknown to KServe: the server's error is passed on, and not kept for duplicates", async () => {
+  test("but for a model unknown to KServe, the server's error is passed on, and not kept for duplicates", async () => {
     const problem = await answered(UNKNOWN)
     expect(problem).toMatchObject({ code: 'upstream_error', status: 404, retryable: false })
     expect(isRemembered(problem)).toBe(false)

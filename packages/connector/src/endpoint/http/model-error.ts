@@ -1,4 +1,4 @@
-// Interprets the errors of model servers: the status alone does not distinguish a loading model from a bad request.
+// Interprets the errors of model servers. Their status alone does not distinguish a loading model from a bad request.
 import { Problem } from '@inferwire/protocol'
 import { readErrorText, shownBody, shownText, type ErrorText } from '../error-text.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
@@ -43,7 +43,7 @@ const KNOWN_TEXTS: readonly (readonly [status: number, text: RegExp, meaning: Me
   [503, /^upstream connect error or disconnect\/reset before headers\. .*reset reason: overflow/, 'full'],
 ]
 
-// The wait for a full server that sends no Retry-After; the same as for the connector's own limits.
+// The time that a client should wait if a full server sends no Retry-After.
 const FULL_RETRY_AFTER_MS = 1_000
 // The log may contain more of the text than the reply.
 const DETAIL_CHARACTERS_MAX = 300
@@ -86,7 +86,7 @@ export function modelError(answer: ErrorAnswer): Problem {
   }
 }
 
-// Puts the exception of a traceback first, because its place at the end would be truncated.
+// Puts the exception of a traceback first, because the end of the text may be truncated.
 function excerptOf(text: string): string {
   const line = shownText(text, 'first-line')
   const whole = text.startsWith(line) ? text : `${line} | ${text}`

@@ -1,4 +1,4 @@
-// Sends unusual responses from a raw TCP server, and checks the outcome of each and how often the model is called.
+// Sends unusual responses from a raw TCP server, and checks the outcome, and how often the model is called.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
@@ -130,7 +130,7 @@ describe('the type of a response', () => {
     expect(reply).toEqual([contentType, undefined, text])
   })
 
-  test('with the suffix +json has its body checked like JSON', async () => {
+  test('with the suffix +json means that the body is checked like JSON', async () => {
     const reply = await replyTo(answer('{"a":', ['content-type: application/vnd.acme.v1+json']))
     expect(reply).toEqual(['upstream_invalid_response', NOT_WHOLE])
   })

@@ -38,7 +38,7 @@ export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     keepAliveMaxTimeout: 60_000,
     maxHeaderSize: RESPONSE_HEADER_BYTES_MAX,
-    // Calls share an HTTP/2 connection, so it could not be closed to end one of them.
+    // Calls share an HTTP/2 connection, so it could not be closed to end a single call.
     allowH2: false,
   })
 }

@@ -45,7 +45,7 @@ function shownLocation(location: string, askedUrl: string): string {
   return `"${shown.slice(0, 200)}"`
 }
 
-// Words that also occur in the request's own path or host are ignored: a model may be named `auth`.
+// Words that also occur in the request's own path or host are ignored, because a model may be named `auth`.
 function isLogin(location: string, askedUrl: string, host: string | undefined): boolean {
   if (!URL.canParse(location, askedUrl)) return false
   const asked = new URL(askedUrl)

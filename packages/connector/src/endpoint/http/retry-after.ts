@@ -2,7 +2,8 @@
 
 // Longer waits are reduced to a day: timers cannot wait longer than 24.8 days.
 const RETRY_AFTER_MAX_MS = 24 * 60 * 60 * 1000
-// RFC 9110 §5.6.7: IMF-fixdate, and the two obsolete formats that recipients must accept. The last has no time zone.
+// RFC 9110 §5.6.7: IMF-fixdate, and the two obsolete formats that recipients must accept. The last format
+// has no time zone.
 const DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/
 const RFC850_DATE = /^[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT$/
 const ASCTIME_DATE = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/

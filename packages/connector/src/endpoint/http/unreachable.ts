@@ -11,13 +11,13 @@ const BROKEN_ANSWERS = new Set([
   'INTERIM_ANSWER',
 ])
 
-// Codes for a pool that the connector closed itself, which implies nothing about the server.
+// Codes of errors that occur because the connector itself closed the pool. They imply nothing about the server.
 const OUR_OWN_END = new Set(['UND_ERR_DESTROYED', 'UND_ERR_CLOSED'])
 
 /** Message for the requester. */
 export const NOT_HTTP = "The model server's response is not valid HTTP."
 
-/** The progress of a call: not assigned to a connection, assigned to one, or receiving its response. */
+/** The progress of a call: not yet assigned to a connection, assigned to a connection, or receiving its response. */
 export type Progress = 'unsent' | 'sent' | 'answering'
 
 /** Converts an error. A request that undici refuses to send is the connector's fault (`internal`). */

@@ -6,7 +6,7 @@ const OPEN_OBJECT = 0x7b
 const OPEN_LIST = 0x5b
 const QUOTE = 0x22
 const CLOSE_OBJECT = 0x7d
-// In ASCII, the code of a closing bracket is that of the opening one plus two.
+// In ASCII, the code of `]` is the code of `[` plus two, and the code of `}` is the code of `{` plus two.
 const TO_CLOSE = 2
 // The scalars of RFC 8259 §3, and NaN and Infinity as Python's encoder writes them.
 const SCALAR = /^(?:null|true|false|NaN|-?Infinity|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/
@@ -29,8 +29,8 @@ export function isWholeJson(body: Buffer): boolean {
   return end - start <= SCALAR_BYTES_MAX && SCALAR.test(body.toString('latin1', start, end))
 }
 
-// Returns the index after the bracket that closes the one at `start`; -1 if there is none. Checks every byte: a search
-// that skips bytes accepts some incomplete texts.
+// Returns the index after the bracket that closes the array or object at `start`; -1 if there is none. Checks every
+// byte, because a search that skips bytes accepts some incomplete texts.
 function endOfBrackets(body: Buffer, start: number): number {
   let depth = 0
   for (let at = start; at < body.length; at += 1) {
@@ -39,7 +39,7 @@ function endOfBrackets(body: Buffer, start: number): number {
       at = endOfString(body, at + 1) - 1
       if (at < start) return -1
     } else if (byte >= OPEN_LIST) {
-      // A brace is a bracket with one more bit set.
+      // Setting this bit turns a square bracket into the corresponding brace.
       const brace = byte | 0x20
       if (brace === OPEN_OBJECT) depth += 1
       else if (brace === CLOSE_OBJECT && --depth === 0) return at + 1

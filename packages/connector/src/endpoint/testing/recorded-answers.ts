@@ -78,7 +78,7 @@ export const FULL: readonly RecordedAnswer[] = [
 /** Triton's answer to a request that waited longer than its parameter `timeout`. */
 export const EXPIRED = triton('timeout in the queue', 503, 'Request timeout expired')
 
-/** MLServer 1.7.1 with its default `debug: true`, when a model raises an exception. */
+/** The answer of MLServer 1.7.1, with its default `debug: true`, if a model raises an exception. */
 export const TRACEBACK = answer(
   'MLServer',
   'the model raises',
@@ -94,7 +94,7 @@ ValueError: X has 2 features, but LogisticRegression is expecting 4 features as 
 `,
 )
 
-/** Triton, when a Python model raises an exception. */
+/** Triton's answer if a Python model raises an exception. */
 export const MODEL_RAISED = triton(
   'the model raises',
   500,
