@@ -214,7 +214,7 @@ test.each([
   })
 })
 
-test('reports all models that cannot be loaded together', async () => {
+test('reports all models that cannot be loaded, in one error', async () => {
   const models = ['a', 'b'].map((name) => ({ name, file: `/nowhere/${name}.onnx` }))
   await expect(startModelServer({ models })).rejects.toThrow(/a\.onnx[^]*b\.onnx/)
 })
