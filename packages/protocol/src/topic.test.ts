@@ -42,7 +42,7 @@ describe('a request topic', () => {
     )
   })
 
-  test('below a root of several levels', () => {
+  test('may have a root of several levels', () => {
     expect(topics.requestFilter).toBe('plant/infer/request/#')
     expect(topics.replyFilter('cam7')).toBe('plant/infer/reply/cam7/#')
     expect([topics.card('iris'), topics.status('c')]).toEqual([
@@ -93,7 +93,7 @@ test.each([
   ['#', '$SYS/a', false],
   ['+/a', '$SYS/a', false],
   ['$SYS/#', '$SYS/a', true],
-])('filter %s and topic %s: %s', (filter, topic, isMatch) => {
+])('filter %s matches topic %s: %s', (filter, topic, isMatch) => {
   expect(matchesFilter(filter, topic)).toBe(isMatch)
 })
 
