@@ -23,7 +23,7 @@ export interface Answer {
  */
 export type BodyFormat = 'body' | 'lines' | 'pretty' | 'json'
 
-/** Returns the text or bytes for standard output. Numbers keep all their digits: JSON is never re-serialized. */
+/** Returns the text or bytes for standard output. Numbers keep all digits, because JSON is never re-serialized. */
 export function formatAnswer(answer: Answer, format: BodyFormat): Uint8Array | string {
   const { body } = answer
   if (format === 'body') return body
