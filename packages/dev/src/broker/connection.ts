@@ -22,7 +22,7 @@ export interface ConnectionLimits {
 /** A packet from a client: a decoded PUBLISH, or another packet as mqtt-packet returns it. */
 export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclude<Packet, IPublishPacket>
 
-/** Called by a {@link Connection}. */
+/** The callbacks of a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
   /** Called for every packet after CONNECT, in order. The stream emits them only after CONNACK. */
