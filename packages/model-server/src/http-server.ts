@@ -20,8 +20,8 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
     }
     void answer(routes, requestBytesMax, request, response, send)
   })
-  // Only Node.js's limit of 16 KiB for all headers applies. Above a limit on their number, it silently drops headers,
-  // which could include a second Host.
+  // Only Node.js's limit of 16 KiB for all headers applies. If their number were limited too, Node.js would silently
+  // drop further headers, and a second Host could be among them.
   server.maxHeadersCount = 0
   return server
 }

@@ -170,7 +170,7 @@ test('close finishes the running request, rejects new ones, and may be called ag
     headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked', connection: 'keep-alive' },
   })
   running.write('{"instances":')
-  // A second request proves that the server has had time to see the first.
+  // A second request proves that the server has had time to see the first request.
   await get(own, '/')
   const closed = own.close()
   running.end('[[6.8,2.8,4.8,1.4]]}')
