@@ -1,4 +1,4 @@
-// Starts child processes that end with the benchmark, however it ends.
+// Starts child processes, and ends them when the benchmark ends for any reason.
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -9,9 +9,10 @@ const running = new Set()
 
 /**
  * Starts a program in the checkout; its output goes to `.build/log/{name}.log`.
- * @param {{ hasChannel?: boolean }} [options] with a channel, `process` of the child and `child` exchange messages
+ * @param {{ hasChannel?: boolean }} [options] with a channel, the returned `child` and the child's own `process` can
+ *   exchange messages
  * @returns {{ child: import('node:child_process').ChildProcess, pid: number, exited: Promise<string>,
- *   stop: () => Promise<void>, logTail: () => string }} `exited` resolves to the reason of the end, and never rejects.
+ *   stop: () => Promise<void>, logTail: () => string }} `exited` resolves to the reason for the end, and never rejects.
  */
 export function start(name, command, args, { hasChannel = false } = {}) {
   mkdirSync(join(BUILD, 'log'), { recursive: true })

@@ -18,7 +18,7 @@ export function selfTimes({ nodes, samples, timeDeltas, startTime }, [from, to])
   let busyUs = 0
   samples.forEach((id, index) => {
     at += timeDeltas[index]
-    // A sample represents the time until the next one.
+    // A sample represents the time until the next sample.
     const us = Math.max(0, timeDeltas[index + 1] ?? 0)
     const { name, part } = places.get(id)
     if (at < from || at >= to || name === '(idle)') return

@@ -64,7 +64,7 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
   } finally {
     clearTimeout(timer)
     giveUp.abort()
-    ended.catch(() => {}) // The later, requested end is not an error.
+    ended.catch(() => {}) // Later, the connector is stopped on request, which is not an error.
   }
 }
 
@@ -115,13 +115,13 @@ async function load({ connector, broker, model, scenario, seconds }) {
     connectorCpuMs: round((spent('connector') / total) * 1000, 1),
     brokerCpuMs: round((spent('broker') / total) * 1000, 1),
     modelCpuMs: round((spent('model') / total) * 1000, 1),
-    // CPU time of other programs: a busy machine invalidates the measurements.
+    // CPU time of other programs, because a busy machine invalidates the measurements.
     otherCores: round(Math.max(0, (spent('machine') - ours) / (after.at - before.at)), 2),
     window: [windowFrom, monotonicUs()],
   }
 }
 
-// CLOCK_MONOTONIC, as in the timestamps of V8's profiles.
+// Reads CLOCK_MONOTONIC, which V8 also uses for the timestamps in its profiles.
 function monotonicUs() {
   return Number(process.hrtime.bigint() / 1000n)
 }

@@ -6,7 +6,7 @@ const TICK_MS = 10
 
 /** Returns the user and system CPU time of a process with all its threads, but without its children. */
 export function cpuMs(pid) {
-  // The name, in parentheses, may contain spaces: fields are counted after it (proc(5): utime 14, stime 15).
+  // The name, in parentheses, may contain spaces, so the fields after it are counted (proc(5): utime 14, stime 15).
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }
@@ -25,7 +25,7 @@ export function peakRssMb(pid) {
   return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
 
-/** Measures the cores that other programs use: a busy machine invalidates the measurements. */
+/** Measures how many cores other programs use, because a busy machine invalidates the measurements. */
 export class OtherPrograms {
   #pids
   #before

@@ -90,7 +90,7 @@ function readProfile() {
 function print({ busyUs, functions, parts }, answers, top) {
   const row = ([name, us]) => [
     ((us / busyUs) * 100).toFixed(1),
-    // µs per request is the same number as ms per 1000.
+    // µs per request is the same number as ms per 1000 requests.
     (us / answers).toFixed(2),
     name,
   ]

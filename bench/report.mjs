@@ -1,10 +1,10 @@
 // Formats measurements as Markdown: medians per scenario and contender, and the ratios to the yardstick.
 import { YARDSTICK } from './contender.mjs'
 
-/** Above this, other programs used enough CPU time to affect the measurements. */
+/** If other programs used more cores than this, they affected the measurements. */
 export const OTHER_CORES_MAX = 0.2
 
-/** Heading, member of a measurement, number of decimals. */
+/** Each column: heading, member of a measurement, number of decimals. */
 const COLUMNS = [
   ['requests/s', 'requestsPerSecond', 0],
   ['p50 ms', 'p50Ms', 2],
@@ -25,7 +25,7 @@ export function report(runs) {
   const ratios = relative(runs)
   if (ratios.length > 0) {
     parts.push(
-      `Ratios to \`${YARDSTICK}\`: median over the rounds, each with the two runs of that round (least to greatest). Above 1 is better for requests/s, below 1 for all others.`,
+      `Ratios to \`${YARDSTICK}\`. Each ratio compares two runs of the same round; the table shows the median over the rounds and, in brackets, the minimum and the maximum. For requests/s, a ratio above 1 is better; for all other columns, a ratio below 1 is better.`,
       table(['in flight x body', 'contender', ...COMPARED.map(([heading]) => heading)], ratios),
     )
   }

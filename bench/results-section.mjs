@@ -1,4 +1,5 @@
-// Edits sections of RESULTS.md between two comments; each is written by one command and kept by the others.
+// Edits the sections of RESULTS.md. Each section is between two comments, is written by one command, and is kept by all
+// other commands.
 import { existsSync, readFileSync } from 'node:fs'
 
 const SECTION = /<!-- section (\S+) -->\n[\s\S]*?<!-- end of \1 -->\n/g

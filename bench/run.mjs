@@ -1,4 +1,4 @@
-// `npm run bench`: compares Inferwire with a minimal connector on this machine, interleaved. See README.md.
+// `npm run bench`: compares Inferwire with a minimal connector, in alternating runs on this machine. See README.md.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { endChildrenWithMe } from './child.mjs'

@@ -35,11 +35,11 @@ export class SlowCallConnector {
     const ended = this.#process.exited.then((how) => {
       throw new Error(`the connector did not start: ${how}\n${this.#process.logTail()}`)
     })
-    ended.catch(() => {}) // The later, requested end is not an error.
+    ended.catch(() => {}) // Later, the connector is stopped on request, which is not an error.
     await Promise.race([untilReady(adminPort, AbortSignal.timeout(START_MS)), ended])
   }
 
-  /** Kills the connector with SIGKILL, without DISCONNECT. */
+  /** Kills the connector with SIGKILL, so that it sends no DISCONNECT. */
   async kill() {
     this.#process.child.kill('SIGKILL')
     await this.#process.exited
@@ -56,7 +56,7 @@ export class SlowCallConnector {
     return Number(line[1])
   }
 
-  // Uses only options that the oldest compared version supports; newer ones belong in the --config file.
+  // Uses only options that the oldest compared version supports; newer options belong in the --config file.
   #config() {
     const { mqttPort, modelPort, adminPort } = this.#ports
     const { window, timeoutMs } = this.#options

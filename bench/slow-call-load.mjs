@@ -1,4 +1,4 @@
-// The load of `npm run bench:slow`: the open loop of the failure matrix, in a separate process.
+// The load of `npm run bench:slow`: the failure matrix's open-loop load, in a separate process.
 import { setTimeout as delay } from 'node:timers/promises'
 import { FlowLoad } from '../conformance/rig/flow-load.ts'
 import { answerCalls } from './worker.mjs'
@@ -6,7 +6,7 @@ import { answerCalls } from './worker.mjs'
 const CLIENTS = ['cam1', 'cam2', 'cam3', 'cam4']
 const MODEL = 'echo'
 const OPEN_FLOW = 1
-// No request may expire while it waits, or a stalled connector would appear to have caught up.
+// No request may expire while it waits; otherwise a stalled connector would appear to have caught up.
 const EXPIRY_SECONDS = 86_400
 
 let load
@@ -31,7 +31,7 @@ answerCalls({
   },
   /** The request that stays open. */
   open: () => load.send(OPEN_FLOW),
-  /** Sends load for this many seconds. @returns the answers per second, and the number missing at the end */
+  /** Sends load for this many seconds. @returns the answers in each second, and the number of requests still open */
   async ask({ phase, seconds }) {
     const from = load.sent
     const startedAtMs = performance.now()
@@ -48,7 +48,7 @@ answerCalls({
   },
   /** Waits until all requests except the open one are answered, or no answer has arrived for a while. */
   settle: ({ quietMs }) => load.settle(quietMs),
-  /** Latencies in each phase, including late answers. Called at the end, because sorting would disturb a phase. */
+  /** Returns the latencies of each phase, with late answers. Call it last, because sorting would disturb a phase. */
   report() {
     const phases = Object.fromEntries(
       Object.entries(ranges).map(([phase, range]) => [phase, load.report('load', range)]),

@@ -43,6 +43,6 @@ answerCalls({
       server.listen(0, '127.0.0.1', () => resolve(server.address().port))
     })
   },
-  /** `repeated`: number of repeated calls for a request. `open`: number of calls for the request that stays open. */
+  /** `repeated`: number of calls that repeat an earlier call. `open`: calls for the request that stays open. */
   seen: () => ({ repeated, open }),
 })

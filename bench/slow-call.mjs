@@ -29,7 +29,7 @@ const USAGE = `Usage: npm run bench:slow -- [options]
   --no-build           take the packages as they are built, without \`tsc -b\`
 `
 const WARM_UP_S = 3
-// A connector that sends no answer for this long, without load, is stalled.
+// A connector that sends no answer for this long after the load has ended is stalled.
 const SETTLE_QUIET_MS = 10_000
 const TIMEOUT_MAX_MS = 3_600_000
 const QUEUED_MAX = 10_000_000
@@ -87,7 +87,7 @@ function readOptions(args) {
     },
   })
   const openSeconds = positive('--open', values.open)
-  // Longer than the call stays open, so that no deadline ends it.
+  // Longer than the open call lasts, so that no deadline ends the call.
   const timeoutMs = (openSeconds + 60) * 1000
   if (timeoutMs > TIMEOUT_MAX_MS)
     throw new Error(`--open "${String(values.open)}": at most ${TIMEOUT_MAX_MS / 1000 - 60}`)

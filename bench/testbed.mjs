@@ -10,8 +10,8 @@ import { find } from './prepare.mjs'
 const UP_MS = 10_000
 
 /**
- * Starts a model "iris" with V1 only, which answers every request with the same prediction: its cost is one HTTP
- * round trip. It does not wait for the end of a request's body.
+ * Starts a model server with a model "iris" that supports only V1. It answers every request with the same prediction,
+ * so that a call costs one HTTP round trip. It does not wait for the end of a request's body.
  * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
  */
 export async function startModel() {
@@ -26,8 +26,8 @@ export async function startModel() {
 }
 
 /**
- * Starts a broker without state: every run uses a new one, so that no earlier session is resumed.
- * @param {Record<string, number>} [settings] lines of mosquitto.conf that differ from those of the benchmark
+ * Starts a broker without state. Every run starts a new broker, so that no earlier session is resumed.
+ * @param {Record<string, number>} [settings] lines of mosquitto.conf that replace the benchmark's defaults
  */
 export async function startBroker(settings = {}) {
   const port = await freePort()
@@ -51,9 +51,9 @@ export function freePort() {
 }
 
 function nginxConfig(port) {
-  // The default paths of temporary files belong to root, so all of them are set, even unused ones.
+  // The default paths of temporary files belong to root, so every path is set, even for unused modules.
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  // One process: a worker would survive if its master were killed.
+  // A single process, because a worker process would survive if its master were killed.
   return `daemon off;
 master_process off;
 pid nginx.pid;
@@ -95,7 +95,7 @@ async function untilUp(name, port, server) {
   const ended = server.exited.then((how) => {
     throw new Error(`${name} on port ${port}: ${how}\n${server.logTail()}`)
   })
-  ended.catch(() => {}) // The later, requested end is not an error.
+  ended.catch(() => {}) // Later, the server is stopped on request, which is not an error.
   for (const deadline = Date.now() + UP_MS; Date.now() < deadline;) {
     if (await Promise.race([accepts(port), ended])) return
     await Promise.race([delay(5), ended])

@@ -55,7 +55,7 @@ async function takeLock(lock, waitSeconds) {
   throw new Error(`"${lock}" was held for ${waitSeconds} seconds. Remove it if no other install is running.`)
 }
 
-// If the holder has released the lock, returns 1, a process that always runs.
+// Returns the process identifier in the lock file. If the lock has just been released, returns 1, which always runs.
 function holderOf(lock) {
   try {
     return Number(readFileSync(lock, 'utf8')) || 1

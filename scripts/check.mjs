@@ -6,7 +6,7 @@ import { step, tool } from './step.mjs'
 await install()
 const [build, ...rest] = checks().filter(([name]) => !name.startsWith('package '))
 let isGood = await step(...build)
-// Two checks run at a time, for machines with two cores. The longest one starts first.
+// Two checks run at a time, for machines with two cores. The longest check starts first.
 const queue = [['unit tests', tool('vitest'), ['run', '--project=unit*', '--reporter=dot']], ...rest]
 const worker = async () => {
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {

@@ -16,7 +16,7 @@ function line(cells) {
   return `| ${cells.map((cell) => String(cell ?? '').replaceAll('|', '\\|')).join(' | ')} |`
 }
 
-// As prettier wraps the pages that are not generated.
+// Wraps a paragraph in the same way as prettier wraps the pages that are not generated.
 function wrapped(paragraph) {
   const lines = ['']
   for (const word of paragraph.split(' ')) {

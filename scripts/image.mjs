@@ -16,7 +16,7 @@ for (const path of needed) {
   else unpack(path)
 }
 const { version } = lock['packages/cli']
-// Read by npm sbom.
+// `npm sbom` reads this file.
 writeFileSync(
   join(image, 'package.json'),
   `${JSON.stringify({ name: 'inferwire-image', version, private: true, dependencies: { inferwire: version } }, null, 2)}\n`,

@@ -1,4 +1,4 @@
-// Installs everything else that the tests need: Debian packages, and Python environments in a cache folder.
+// Installs what the tests need in addition to npm packages: Debian packages, and Python environments in a cache folder.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -19,11 +19,12 @@ const child = spawn(
     stdio: 'inherit',
   },
 )
-// A terminal sends Ctrl-C to the child too, and a second SIGINT ends the child without a clean shutdown. So SIGINT is
-// forwarded after a delay, when it has no effect if the child has already ended.
+// A terminal sends Ctrl-C to the child too, and a second SIGINT ends the child without a clean shutdown. SIGINT is
+// therefore forwarded after a delay, and has no effect if the child has ended by then.
 process.on('SIGINT', () => setTimeout(() => child.kill('SIGINT'), process.stdin.isTTY ? 500 : 0))
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-// A SIGTERM to npm ends the shell between npm and this process, and is not forwarded. A changed parent shows this.
+// A SIGTERM to npm ends the shell between npm and this process, and is not forwarded. This process notices it
+// because its parent changes.
 const parent = process.ppid
 setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500).unref()
 child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))

@@ -48,7 +48,7 @@ async function runTests(name, projects) {
       '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${report}`,
-      // A filter of the command line may name files of one project only.
+      // A filter on the command line may match files of only one project.
       ...(filters.length > 0 ? ['--passWithNoTests', ...filters] : []),
     ],
     // Files left behind by a killed test are removed with the folder.
@@ -76,13 +76,13 @@ function count(isPassed, tests) {
       `${skipped.length} tests were skipped; a test that cannot run must fail with a remedy:\n${titles}`,
     )
   }
-  // A file that could not be loaded, or whose hook threw an error, fails without a failed test.
+  // A file that could not be loaded, or whose hook threw an error, fails although none of its tests failed.
   const broken = tests.testResults.filter(
     ({ status, assertionResults }) =>
       status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
   )
   for (const { name } of broken) failure(`${relative(ROOT, name)} failed outside its tests`)
-  // An uncaught error, too, fails the run without a failed test.
+  // An uncaught error also fails the run although no test failed.
   if (!isPassed && tests.numFailedTests === 0 && broken.length === 0) failure('vitest found an error')
 }
 

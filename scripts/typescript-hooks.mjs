@@ -1,4 +1,5 @@
-// Strips the types of a TypeScript module with the compiler that vitest uses, because Node.js 20 cannot.
+// Strips the types of a TypeScript module with the compiler that vitest uses, because Node.js 20 cannot strip
+// them.
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { transform } from 'rolldown/utils'

@@ -1,6 +1,6 @@
-/* The yardstick: a minimal MQTT 5 -> HTTP -> MQTT 5 connector, with libmosquitto and libcurl's multi
- * interface. It has one thread and one poll loop, but no routing, no
- * limits, no errors and no deadlines. It acknowledges requests on arrival, so that a crash loses them.
+/* The yardstick: a minimal MQTT 5 -> HTTP -> MQTT 5 connector, with libmosquitto and libcurl's multi interface. It has
+ * one thread and one poll loop, but no routing, limits, error handling or deadlines. It acknowledges requests on
+ * arrival, so that a crash loses them.
  *
  *   connector HOST PORT URL QOS [CONNECTIONS]
  *
@@ -18,14 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One request in flight. Reused for later requests, with its easy handle. */
+/* One request in flight. This struct and its easy handle are reused for later requests. */
 typedef struct call {
   CURL *easy;
   char *response_topic;
   void *correlation;
   uint16_t correlation_length;
-  char *request; /* the body on its way to the model */
-  char *answer;  /* the body that came back: grows, is kept */
+  char *request; /* the body that is sent to the model */
+  char *answer;  /* the body of the answer; the buffer grows as needed and is reused */
   size_t answer_length, answer_capacity;
   struct call *next_free;
 } call;

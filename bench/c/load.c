@@ -1,4 +1,4 @@
-/* Closed-loop load: INFLIGHT requests are in flight on one MQTT 5 connection; the next one is sent when an answer
+/* Closed-loop load: INFLIGHT requests are in flight on one MQTT 5 connection; the next request is sent when an answer
  * arrives. Prints one JSON line.
  *
  *   load HOST PORT QOS INFLIGHT SECONDS SIZE [LANE [WARM [MODEL]]]
@@ -38,7 +38,7 @@ static char topic[200];
 static char *body;
 static int body_bytes;
 
-/* Answers to an earlier run of this program contain another generation, and are ignored. */
+/* Answers to requests of an earlier run of this program contain another generation number, and are ignored. */
 static uint32_t generation;
 /* Every request has a different number: a repeat would be answered from memory, without calling the model. */
 static uint32_t sequence;
@@ -180,7 +180,7 @@ int main(int argc, char **argv) {
   mosquitto_int_option(mq, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
   mosquitto_int_option(mq, MOSQ_OPT_RECEIVE_MAXIMUM, INFLIGHT_MAX);
   mosquitto_int_option(mq, MOSQ_OPT_SEND_MAXIMUM, INFLIGHT_MAX);
-  mosquitto_int_option(mq, MOSQ_OPT_TCP_NODELAY, 1); /* or every round trip waits 40 ms for a delayed ACK */
+  mosquitto_int_option(mq, MOSQ_OPT_TCP_NODELAY, 1); /* otherwise every round trip waits 40 ms for a delayed ACK */
   mosquitto_connect_v5_callback_set(mq, on_connect);
   mosquitto_subscribe_v5_callback_set(mq, on_subscribe);
   mosquitto_message_v5_callback_set(mq, on_message);

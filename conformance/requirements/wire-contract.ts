@@ -22,7 +22,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-2',
     'wire contract, Topics',
     'The root is configurable and may have several levels.',
-    `${TOPIC} > a request topic > below a root of several levels`,
+    `${TOPIC} > a request topic > may have a root of several levels`,
     `${CONTRACT} > requests above the limits of a model are rejected at once, and the others are answered`,
   ),
   met(

@@ -13,7 +13,7 @@ import { printable } from './table.ts'
 export interface BrokerClient {
   /** Sends a request and waits for its answer. @throws InferwireError */
   ask(request: ShownRequest): Promise<Answer>
-  /** The retained model cards, by name; warns about unreadable ones on standard error. @throws InferwireError */
+  /** The retained model cards, sorted by name; warns on standard error about unreadable ones. @throws InferwireError */
   cards(): Promise<ReceivedCard[]>
   /** The retained statuses of all connectors; empty if this user may not read them. */
   statuses(): Promise<ConnectorStatus[]>

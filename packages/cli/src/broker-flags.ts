@@ -204,7 +204,8 @@ function placeUrl(host: string, port: number): URL {
   return url
 }
 
-// Without TLS, the environment variable is ignored, because it may be for another broker; the option is an error.
+// Without TLS, the environment variable is ignored, because it may be meant for another broker; the option causes an
+// error.
 function caFileFor(url: URL, flags: BrokerFlags, env: NodeJS.ProcessEnv): string | undefined {
   if (url.protocol === 'mqtts:' || url.protocol === 'wss:') return flags.cafile ?? env[BROKER_ENV.caFile]
   if (flags.cafile === undefined) return undefined

@@ -7,8 +7,8 @@ import { EXIT } from './exit-code.ts'
 
 /**
  * Returns the text of the file.
- * @throws CliError if the file cannot be read, or contains no certificate or an invalid one: Node.js would accept the
- * file, and then reject every broker
+ * @throws CliError if the file cannot be read, or contains no certificate or an invalid one. Node.js would accept such
+ * a file, and then reject every broker
  */
 export function readCaFile(file: string): string {
   const text = readText(file)

@@ -2,8 +2,8 @@
 import type { Command } from 'commander'
 
 /**
- * Returns `argv` with `help A B` replaced by `A B --help`, and without the words after an unknown command: for
- * `NOPE --help`, Commander would show the help of the group.
+ * Returns `argv` with `help A B` replaced by `A B --help`. Removes the words after an unknown command, because for
+ * `NOPE --help` Commander would show the help of the group.
  */
 export function commandWords(program: Command, argv: readonly string[]): readonly string[] {
   const path: string[] = []

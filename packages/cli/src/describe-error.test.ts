@@ -47,7 +47,7 @@ test.each([
   expect(describeError(named('InferwireError', 'no', { code, cause })).text).toMatch(remedy)
 })
 
-test('replaces a remedy of the SDK by that of the command line', () => {
+test('replaces a remedy of the SDK with the remedy of the command line', () => {
   expect(
     messageOf('certificate_refused', 'Refused: why (X); set the option ca to the authority that signed it.'),
   ).toBe('error: Refused: why (X). (certificate_refused)')

@@ -39,7 +39,7 @@ function isRequestError(error: Error): error is RequestError {
   return error.name === 'InferwireError' && typeof (error as { code?: unknown }).code === 'string'
 }
 
-// Remedies that refer to the command line; those for all other codes are in the protocol's table.
+// Remedies that refer to the command line; the remedies for all other codes are in the protocol's table.
 const REMEDIES: Readonly<Record<string, string>> = {
   no_connector: 'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
   broker_unreachable:
@@ -58,7 +58,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   operation_not_supported: 'List its operations with: inferwire models describe MODEL',
 }
 
-// The end of a message of the SDK that names an option of connect(); the command line has a remedy of its own.
+// Matches the part of an SDK message that names an option of connect(). It is removed, because the command line adds
+// its own remedy.
 const SDK_REMEDY = /; set (?:the option ca to|mqttVersion to) [^;]*?(?=\.(?: |$))/
 
 const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
@@ -71,7 +72,7 @@ const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
   'not-tls': 'Check -p: use mqtt:// or ws:// for a port without TLS. With -p 8883, TLS is enabled.',
 }
 
-// For CONNACK codes that mean an unsupported version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
+// Remedies for CONNACK codes that mean an unsupported version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
 const VERSION_REMEDIES: Readonly<Record<string, string>> = {
   1: 'Use MQTT 5: -V 5',
   [0x84]: 'Use MQTT 3.1.1: -V 3.1.1',

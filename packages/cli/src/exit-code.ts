@@ -1,4 +1,4 @@
-// The exit codes of `inferwire`, and their mapping from errors.
+// The exit codes of `inferwire`, and the mapping from errors to exit codes.
 
 /** The exit codes: from sysexits.h if it defines a suitable one, otherwise those of shells and GNU `timeout`. */
 export const EXIT = {
@@ -51,7 +51,7 @@ const BY_ERROR_CODE: Readonly<Record<string, number>> = {
   unsupported_content_type: EXIT.badInput,
   payload_too_large: EXIT.badInput,
   upstream_error: EXIT.modelError,
-  // Not "try again later": a script must first check whether the request took effect.
+  // Not the exit code for "try again later", because a script must first check whether the request took effect.
   maybe_executed: EXIT.modelError,
   cancelled: EXIT.interrupted,
   internal: EXIT.internal,

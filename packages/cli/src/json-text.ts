@@ -6,7 +6,7 @@ const DEPTH_MAX = 200
 // Matches white space, then one punctuation mark, a number or a word, but only the opening quote of a string.
 const TOKEN = /\s*([",:[\]{}]|[^\s",:[\]{}]+)/y
 const STRING_OR_SPACE = /"|[ \t\n\r]+/g
-// Includes the suffix +json (RFC 6839 §3.1).
+// Also matches types with the suffix +json (RFC 6839 §3.1).
 const JSON_TYPE = /^[^;]*[/+]json\s*(?:;|$)/i
 
 /** Returns whether a content type denotes JSON. */

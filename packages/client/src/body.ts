@@ -7,7 +7,7 @@ import { operationOfBody, writeJson, type OperationName } from '@inferwire/proto
  */
 export type RequestBody = object | string | Uint8Array
 
-// Larger text is not parsed only to derive the operation.
+// Text above this size is not parsed just to derive the operation.
 const LOOK_BYTES_MAX = 1024 * 1024
 const encoder = new TextEncoder()
 

@@ -60,7 +60,7 @@ function tlsHint({ url }: DialTarget): string {
   return isTls ? '' : ` If this port uses TLS, use ${url.protocol.slice(0, -1)}s://.`
 }
 
-// Node.js omits the names from its message when the host was an IP address.
+// Returns the certificate's names, which Node.js omits from its message if the host is an IP address.
 function namesOf(reason: unknown): string {
   const { cert } = reason as { cert?: { subjectaltname?: unknown } }
   return typeof cert?.subjectaltname === 'string' ? ` (${cert.subjectaltname})` : ''

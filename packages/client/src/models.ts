@@ -66,7 +66,8 @@ export async function collectStatuses(
   return [...statuses.values()].sort((a, b) => (a.connector < b.connector ? -1 : 1))
 }
 
-// MQTT does not mark the last retained message, so a pause ends the collection. It also ends when `read` returns true.
+// MQTT does not mark the last retained message, so a pause ends the collection. The collection also ends when
+// `read` returns true.
 async function collect(
   source: RetainedSource,
   { timeoutMs = RETAINED_TIMEOUT_DEFAULT_MS, settleMs = SETTLE_DEFAULT_MS }: RetainedOptions,

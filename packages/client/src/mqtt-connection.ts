@@ -22,7 +22,7 @@ import type {
 } from './transport.ts'
 
 const RECEIVE_MAXIMUM_DEFAULT = 65_535
-// The largest Remaining Length (MQTT 5 §1.5.5) and the five bytes in front of it.
+// The largest packet: the largest Remaining Length (MQTT 5 §1.5.5), plus a fixed header of five bytes.
 const PACKET_BYTES_LIMIT = 268_435_455 + 5
 const NO_MATCHING_SUBSCRIBERS = 0x10
 // Time limit for sending DISCONNECT before the socket is destroyed.
@@ -128,7 +128,8 @@ class MqttConnection implements Connection {
         },
       )
     })
-    // The callback of publish() does not expose 0x10: mqtt.js passes its copy of the PUBLISH instead of the PUBACK.
+    // The callback of publish() does not expose 0x10, because mqtt.js passes its copy of the PUBLISH instead of the
+    // PUBACK.
     mqtt.on('packetreceive', (packet: Packet) => {
       if (packet.cmd === 'puback' && packet.reasonCode === NO_MATCHING_SUBSCRIBERS) {
         this.#withoutSubscriber.add(packet.messageId!)

@@ -12,7 +12,7 @@ import type { DialTarget } from './transport.ts'
 export interface ConnectOptions {
   readonly username?: string | undefined
   readonly password?: string | undefined
-  /** MQTT client identifier. @default a random one */
+  /** MQTT client identifier. @default a random identifier */
   readonly clientId?: string | undefined
   /** The `{client}` level of the topics. @default the user name, or the client identifier if there is no user name */
   readonly identity?: string | undefined
@@ -38,8 +38,8 @@ export interface ConnectOptions {
 /** The options of `infer()`. */
 export interface InferOptions {
   /**
-   * The operation level of the topic. @default `predict` for a JSON body with `instances`, `infer` for one with
-   * `inputs`; otherwise, on MQTT 5, the default of the model's card
+   * The operation level of the topic. @default `predict` for a JSON body with `instances`, `infer` for a JSON
+   * body with `inputs`; otherwise, on MQTT 5, the default of the model's card
    */
   readonly operation?: OperationName | (string & {}) | undefined
   /** The deadline, in milliseconds from now; it is passed to the connector and the model server. @default 30000 */

@@ -60,7 +60,8 @@ export function readReply(message: Message, facts: ReplyFacts): Reply {
   throw invalidReply(`The reply for model "${facts.model}" has ${what}.`, message.payload, facts.model)
 }
 
-// Returns true on MQTT 3.1.1 or behind such a bridge. Other replies have Correlation Data, even without a status.
+// Returns true on MQTT 3.1.1 or behind an MQTT 3.1.1 bridge. All other replies have Correlation Data, even if they have
+// no status.
 function isWithoutProperties({ properties }: Message): boolean {
   const { contentType, correlationData, userProperties } = properties
   return contentType === undefined && correlationData === undefined && userProperties === undefined

@@ -45,7 +45,7 @@ export interface RequestHost {
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const QUOTA_EXCEEDED = 0x97
-// Every broker accepts packets of this size; with a smaller one, the connection broke for another reason.
+// Every broker accepts packets of this size. If the request is smaller, the connection broke for another reason.
 const SMALL_BYTES = 1_024
 // Pauses between attempts while no connector is subscribed.
 const CONNECTOR_PAUSE_FIRST_MS = 200

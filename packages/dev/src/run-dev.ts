@@ -9,7 +9,7 @@ import { startStack, type DevOptions, type DevStack } from './stack.ts'
 const MODEL = 'iris'
 const EXAMPLE = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
 
-/** Resolves with the exit code when the user stops it. @throws Error that names the failed component and the remedy */
+/** Resolves with the exit code after a stop signal. @throws Error that names the failed component and the remedy */
 export async function runDev(options: DevOptions): Promise<number> {
   const stopped = stopSignal()
   const startedAtMs = performance.now()

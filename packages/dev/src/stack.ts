@@ -103,6 +103,6 @@ function connect(
       drain: { timeoutMs: 500 },
     },
   })
-  // The summary contains everything else.
+  // Only warnings and errors are logged, because the summary of runDev contains everything else.
   return startConnector(config, { log: createLog({ level: 'warn', format: 'auto' }) })
 }

@@ -8,7 +8,7 @@ type Writer = (value: unknown, note: string) => string
 interface Overlay {
   readonly options: BrokerOptions
   readonly note: string
-  /** Labels that differ from those of the base, on objects and pods. */
+  /** Labels of objects and pods that differ from the labels in the base. */
   readonly labels?: Readonly<Record<string, string>>
   /** Whether the overlay keeps every object of the base. */
   readonly isAddition?: true

@@ -19,8 +19,8 @@ export type EntryPorts = Readonly<Partial<Record<EntryName, number>>>
 const DEFAULT_PORTS: Readonly<Record<EntryName, number>> = { mqtt: 5883, mqtts: 8883 }
 
 /**
- * Returns the ports for the broker's options: `externalPort` is the port of the entry point in use. The other one is
- * omitted if its default port is the same.
+ * Returns the ports for the broker's options: `externalPort` is the port of the entry point in use. The other entry
+ * point is omitted if its default port is the same as `externalPort`.
  */
 export function entryPorts(options: BrokerOptions = {}): EntryPorts {
   const { tls, externalPort } = completeBroker({ ...options, expose: 'traefik' })
@@ -45,7 +45,7 @@ function entryPort(port: number): Record<string, unknown> {
   return { port, expose: { default: true }, exposedPort: port, protocol: 'TCP' }
 }
 
-/** Returns values for the Traefik that k3s installs: k3s reverts changes to its Deployment. */
+/** Returns values for the Traefik that k3s installs. k3s reverts all changes to the Deployment of that Traefik. */
 export function k3sHelmChartConfig(): KubernetesObject {
   return {
     apiVersion: 'helm.cattle.io/v1',

@@ -90,7 +90,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
         models: { additionalProperties: { properties: { url: { pattern: PATTERNS.modelUrl.source } } } },
       }),
       {
-        // Only the access rules of an installed broker contain the root and the user name.
+        // The root and the user name are restricted only if the broker is installed too: its access rules contain them.
         anyOf: [
           { properties: { mosquitto: { properties: { enabled: { const: false } } } } },
           ofConfig({
@@ -108,7 +108,8 @@ function ofConfig(properties: JsonSchema): JsonSchema {
   return { properties: { config: { properties } } }
 }
 
-// templates/validate.yaml rejects old options, and names the new ones. Helm checks the schema first, so it allows them.
+// templates/validate.yaml rejects old options, and names the new ones. Helm checks the schema first, so the
+// schema must allow old options.
 function withOldOptions(properties: unknown): JsonSchema {
   const { models, broker, ...others } = properties as Record<string, JsonSchema>
   const model = models?.['additionalProperties'] as JsonSchema
@@ -131,7 +132,7 @@ function withOldOptions(properties: unknown): JsonSchema {
   }
 }
 
-// A schema for objects that is not applied to those with an old option.
+// Returns a schema that applies only to objects without an old option.
 function unless(old: JsonSchema, schema: JsonSchema): JsonSchema {
   return { if: { type: 'object', ...old }, else: schema }
 }

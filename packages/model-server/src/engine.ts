@@ -54,7 +54,7 @@ export async function findEngine(): Promise<Engine> {
   if (native !== undefined) return engineOf('onnxruntime-node', native)
   try {
     const web = await import('onnxruntime-web')
-    // More threads would be workers that outlive a call; a small model finishes before one starts.
+    // Each additional thread would be a worker that outlives a call; a small model finishes before a worker starts.
     web.env.wasm.numThreads = 1
     web.env.logLevel = 'fatal'
     return engineOf('onnxruntime-web', web)
@@ -147,7 +147,7 @@ function sessionOf(
   }
 }
 
-/** A variable dimension is a name in one engine, and -1 as an unsigned number in the other. */
+/** One engine returns a variable dimension as a name, the other as -1 in an unsigned number. */
 function dimensionOf(dimension: number | string): number {
   return typeof dimension === 'number' && dimension >= 0 && dimension < 2 ** 31 ? dimension : -1
 }

@@ -20,8 +20,8 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
     }
     void answer(routes, requestBytesMax, request, response, send)
   })
-  // Only Node.js's limit of 16 KiB for all headers applies. Above a limit on their number, it silently drops headers,
-  // which could include a second Host.
+  // Only Node.js's limit of 16 KiB for all headers applies. If their number were limited too, Node.js would silently
+  // drop further headers, and a second Host could be among them.
   server.maxHeadersCount = 0
   return server
 }
@@ -85,7 +85,8 @@ function findRoute(routes: readonly Route[], request: IncomingMessage): [Route, 
     const allow = [...new Set(found.map(([{ method }]) => method))].join(', ')
     throw Failure.detail(405, 'Method Not Allowed', { allow })
   }
-  // As in Starlette, removes a trailing slash if the rest is a route. The redirect is relative, to omit Host.
+  // As in Starlette, removes a trailing slash if the rest is a route. The redirect is relative, so that it
+  // does not repeat the Host field.
   if (path.endsWith('/') && match(routes, path.slice(0, -1)).length > 0) {
     throw Failure.detail(307, 'Temporary Redirect', { location: encodeURI(path.slice(0, -1)) })
   }

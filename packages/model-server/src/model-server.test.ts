@@ -170,7 +170,7 @@ test('close finishes the running request, rejects new ones, and may be called ag
     headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked', connection: 'keep-alive' },
   })
   running.write('{"instances":')
-  // A second request proves that the server has had time to see the first.
+  // A second request proves that the server has had time to see the first request.
   await get(own, '/')
   const closed = own.close()
   running.end('[[6.8,2.8,4.8,1.4]]}')
@@ -214,7 +214,7 @@ test.each([
   })
 })
 
-test('reports all models that cannot be loaded together', async () => {
+test('reports all models that cannot be loaded, in one error', async () => {
   const models = ['a', 'b'].map((name) => ({ name, file: `/nowhere/${name}.onnx` }))
   await expect(startModelServer({ models })).rejects.toThrow(/a\.onnx[^]*b\.onnx/)
 })

@@ -119,7 +119,7 @@ test.each([
 })
 
 test.each(['application/json; charset=utf-8', 'application/x-www-form-urlencoded', 'image/jpeg'])(
-  'passes a body with Content-Type %s to the model as bytes, which rejects it',
+  'passes a body with Content-Type %s as bytes to the model, which rejects the request',
   async (contentType) => {
     const answer = await post(server, IRIS, { instances: [ROW] }, { 'content-type': contentType })
     expect(answer.status).toBe(500)

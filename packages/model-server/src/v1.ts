@@ -30,7 +30,8 @@ export function v1Routes(models: Models): Route[] {
         throw Failure.error(501, `Model with name ${name} has no explainer.`)
       },
     },
-    // The last route, as in KServe: GET …/iris:predict requests the readiness of a model "iris:predict": 404.
+    // This route is the last one, as in KServe. GET …/iris:predict therefore requests the readiness of a model
+    // "iris:predict", and receives 404.
     {
       method: 'GET',
       path: /^\/v1\/models\/(?<model>[^/]+)$/,
@@ -46,7 +47,7 @@ async function predict(model: Model, call: Call): Promise<string> {
   return `{"predictions":${toNestedJson(predictions)}}`
 }
 
-/** KServe treats only these values, or no Content-Type, as JSON, but not `application/json; charset=utf-8`. */
+/** The Content-Types that KServe treats as JSON. It does not treat `application/json; charset=utf-8` as JSON. */
 const JSON_TYPES: readonly (string | undefined)[] = [
   undefined,
   'application/json',

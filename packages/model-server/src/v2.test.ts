@@ -75,7 +75,7 @@ test('accepts nested data, any name for a single input, lower-case datatypes and
   expect(answer.json().outputs[0]).toMatchObject({ shape: [2], data: [1, 1] })
 })
 
-test('returns the requested outputs, in their order', async () => {
+test('returns the requested outputs, in the order of the request', async () => {
   const outputs = [{ name: 'probabilities' }, { name: 'label', parameters: { classification: 1 } }]
   const answer = await post(server, IRIS, { inputs: [input], outputs })
   expect(answer.json().outputs.map(({ name }: { name: string }) => name)).toEqual(['probabilities', 'label'])

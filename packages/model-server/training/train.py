@@ -70,7 +70,7 @@ def main():
     seven = digits_x[digits_y == 7][:1]
     assert expected(digits, seven)["label"] == [7]
 
-    # Pixels are whole numbers 0..16: written without a fraction they are easier to read.
+    # Pixels are whole numbers 0..16, which are easier to read without a fraction.
     examples = {"iris": KSERVE_IRIS, "digits": seven.astype(int).tolist()}
     for name, instances in examples.items():
         lines = ",\n".join("    " + json.dumps(row) for row in instances)

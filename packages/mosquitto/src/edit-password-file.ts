@@ -1,4 +1,4 @@
-// Edits the text of a password file. All other lines, including comments, are unchanged.
+// Edits the text of a password file. Lines to which an edit does not apply, including comments, are unchanged.
 import { parsePasswordFile, type PasswordLine, type UserLine } from './password-file.ts'
 import { passwordMistake } from './password-hash.ts'
 import { userNameMistake } from './user-name.ts'
@@ -16,7 +16,7 @@ export interface UnhashableLine {
   readonly message: string
 }
 
-/** Sets the hash of a user, in its first line or in a new one at the end. Removes further lines of the user. */
+/** Sets a user's hash in the user's first line, or in a new line at the end. Removes further lines of the user. */
 export function setUser(text: string, user: string, hash: string): string {
   const line = `${user}:${hash}`
   let isWritten = false

@@ -103,7 +103,7 @@ test.each([
   [{ name: 'a', namespace: 'a.b' }, 'namespace'],
   [{ name: 'a', key: 'a/b' }, 'key'],
   [{ name: 'a', key: '..' }, 'key'],
-])('rejects %j', (options, message) => {
+])('rejects the options %j', (options, message) => {
   expect(() => fileManifest(TEXT, { kind: 'ConfigMap', ...options })).toThrow(message)
 })
 

@@ -67,7 +67,7 @@ function blockScalar(text: string): string {
   const feeds = text.length - body.length
   const chomping = feeds === 0 ? '-' : feeds === 1 ? '' : '+'
   const indented = body.split('\n').map((line) => (line === '' ? '' : `    ${line}`))
-  // The manifest's own line break is the last line feed.
+  // The last line feed of the text is the line break at the end of the manifest.
   return `|${chomping}\n${indented.join('\n')}${'\n'.repeat(Math.max(0, feeds - 1))}`
 }
 

@@ -39,7 +39,7 @@ test.each([
   ['a byte order mark', `\ufeffann:${HASH}\n`, ['1 error byte_order_mark']],
   ['bytes that are not UTF-8', `ann\ufffd:${HASH}\n`, ['1 error not_utf8', '1 warning user_name_unusual']],
   ['spaces around the user', ` ann :${HASH}\n`, ['1 warning user_name_unusual']],
-])('%s', (_name, text, findings) => {
+])('finds every mistake in a file: %s', (_name, text, findings) => {
   expect(found(text)).toEqual(findings)
 })
 

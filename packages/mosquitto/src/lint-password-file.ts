@@ -43,7 +43,7 @@ export type LintCode =
 // mosquitto_passwd 2.1 generates such hashes; a 2.0 broker ignores users with them.
 const ONLY_2_1: ReadonlySet<LintCode> = new Set(['long_salt', 'argon2id'])
 
-/** Returns whether a broker of this release line would reject part of the file, or a user would be unable to log in. */
+/** Returns whether a broker of this release line would reject part of the file, or refuse a login because of it. */
 export function isRefused(findings: readonly LintFinding[], version: '2.0' | '2.1'): boolean {
   return findings.some(({ level, code }) => level === 'error' && !(version === '2.1' && ONLY_2_1.has(code)))
 }
@@ -77,7 +77,7 @@ export function lintPasswordFile(text: string): LintFinding[] {
   ]
 }
 
-/** Returns findings about the file's permissions; `mode` is the one from `stat`. */
+/** Returns findings about the file's permissions; `mode` is the value from `stat`. */
 export function lintPermissions(file: {
   readonly mode: number
   readonly isSymbolicLink: boolean

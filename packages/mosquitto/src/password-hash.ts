@@ -28,8 +28,8 @@ export interface HashOptions {
 }
 
 /**
- * Takes roughly 10 ms. The broker is blocked for this time at every CONNECT: a thousand clients that
- * reconnect together need ten seconds. Mosquitto's default is 101.
+ * With this number, hashing takes roughly 10 ms. The broker is blocked for this time at every CONNECT, so that a
+ * thousand clients that reconnect together need ten seconds. Mosquitto's default is 101.
  */
 export const ITERATIONS_DEFAULT = 20_000
 /** More iterations cause a warning, because of the delay at every CONNECT. */

@@ -43,7 +43,7 @@ test.each([
   [0o640, 0o640, false],
   [0o644, 0o640, true],
   [0o666, 0o640, true],
-])('mode %o becomes %o', (before, after, isTold) => {
+])('writing an existing file changes its mode from %o to %o', (before, after, isTold) => {
   writeFileSync(file, 'old')
   chmodSync(file, before)
   expect(writePasswordFile(file, 'new')).toBe(isTold)

@@ -40,10 +40,10 @@ export function readPasswordFile(path: string): StoredPasswordFile {
 }
 
 /**
- * Writes a temporary file in the same folder and renames it. A new file has mode 0600; an existing one keeps its owner,
- * its group and the group's read permission; all other permissions are removed. Follows symbolic links.
+ * Writes a temporary file in the same folder and renames it. A new file has mode 0600. An existing file keeps its
+ * owner, its group and the group's read permission, but all other permissions are removed. Follows symbolic links.
  * @returns whether other users lost read permission
- * @throws the system's error, or an Error if it is not a regular file
+ * @throws the system's error, or an Error if the path is not a regular file
  */
 export function writePasswordFile(path: string, text: string): boolean {
   const before = statOf(path)

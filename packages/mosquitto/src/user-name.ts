@@ -6,9 +6,8 @@ const PLAIN = /^[A-Za-z0-9_.@-]{1,64}$/
 const LONE_SURROGATE = /\p{Surrogate}/u
 
 /**
- * Returns the reason why the name cannot be used: it is not a single topic level (`%u` would span two levels or be a
- * wildcard), or cannot
- * be part of a line of a password file. Undefined if the name can be used.
+ * Returns the reason why the name cannot be used; undefined if it can. A name must be a single topic level, because
+ * `%u` would otherwise span two levels or be a wildcard, and a line of a password file must be able to store it.
  */
 export function userNameMistake(name: string): string | undefined {
   if (name === '') return 'is empty'

@@ -30,9 +30,9 @@ export const PROPERTY = {
   serverTiming: 'server-timing',
   /** Request: deadline in milliseconds; Message Expiry Interval has whole seconds only. */
   timeoutMs: 'timeout-ms',
-  /** Both: number of JSON bytes before the binary tensors (V2 binary tensor extension). */
+  /** Request and reply: number of JSON bytes before the binary tensors (V2 binary tensor extension). */
   inferenceHeaderContentLength: 'inference-header-content-length',
-  /** Both: W3C trace context. */
+  /** Request and reply: W3C trace context. */
   traceparent: 'traceparent',
   tracestate: 'tracestate',
 } as const

@@ -4,13 +4,13 @@ import { utf8Decoder } from './body/utf8.ts'
 import type { ConnectorStatus } from './card.ts'
 import { isModelName } from './topic.ts'
 
-// Far above any real number of models; more would only waste memory.
+// Far above any real number of models; a longer list would only waste memory.
 const MODELS_MAX = 10_000
-// Later than any timestamp that a connector uses for itself, so that its successors can use later ones.
+// Later than any timestamp that a connector uses for itself, so that later timestamps remain for its successors.
 const TIMESTAMP_MAX = Date.UTC(2101, 0)
 const STATES: readonly string[] = ['online', 'draining', 'offline'] satisfies ConnectorStatus['state'][]
 
-/** Parses a status; undefined if the payload is not one. Ignores unknown members, and omits invalid names. */
+/** Parses a status; undefined if the payload is not a status. Ignores unknown members, and omits invalid names. */
 export function readStatus(connector: string, payload: Uint8Array): ConnectorStatus | undefined {
   const json = parsed(payload)
   if (!isJsonObject(json)) return undefined

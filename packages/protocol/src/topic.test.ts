@@ -42,7 +42,7 @@ describe('a request topic', () => {
     )
   })
 
-  test('below a root of several levels', () => {
+  test('may have a root of several levels', () => {
     expect(topics.requestFilter).toBe('plant/infer/request/#')
     expect(topics.replyFilter('cam7')).toBe('plant/infer/reply/cam7/#')
     expect([topics.card('iris'), topics.status('c')]).toEqual([
@@ -93,7 +93,7 @@ test.each([
   ['#', '$SYS/a', false],
   ['+/a', '$SYS/a', false],
   ['$SYS/#', '$SYS/a', true],
-])('filter %s and topic %s: %s', (filter, topic, isMatch) => {
+])('filter %s matches topic %s: %s', (filter, topic, isMatch) => {
   expect(matchesFilter(filter, topic)).toBe(isMatch)
 })
 
@@ -224,7 +224,7 @@ test.each(['', '$SYS', 'a//b', '/a', 'a/', 'a/+', '#', 'a\0'])('%j cannot be a r
 
 const levels = (count: number): string => 'plant/infer/reply/cam7'.padEnd(22 + 2 * (count - 4), '/a')
 
-test('a topic with more than 128 levels is not publishable, because Mosquitto would disconnect', () => {
+test('a topic with more than 128 levels is not publishable, because Mosquitto would disconnect its publisher', () => {
   expect(levels(128).split('/')).toHaveLength(128)
   expect([isPublishable(levels(128)), isPublishable(levels(129))]).toEqual([true, false])
   expect(topics.isOwnReplyTopic('cam7', levels(129))).toBe(false)

@@ -75,7 +75,7 @@ export class TopicSpace {
   readonly root: string
   /** Topic filter for the requests of all clients. */
   readonly requestFilter: string
-  /** Every connector subscribes without sharing, so that a cancel message reaches the one that runs the request. */
+  /** Not shared: every connector receives cancel messages, so that they reach the connector that runs the request. */
   readonly cancelFilter: string
   /** Topic filter for the statuses of all connectors. */
   readonly statusFilter: string
@@ -115,7 +115,7 @@ export class TopicSpace {
 
   /**
    * Returns the default reply topic: the request topic with `request` replaced by `reply`.
-   * Undefined if there is no recipient: not a request topic, no client level, or not publishable.
+   * Undefined if the topic is not a request topic or has no client level, or if the reply topic is not publishable.
    */
   replyTopicOf(requestTopic: string): string | undefined {
     if (!requestTopic.startsWith(this.#requestPrefix)) return undefined

@@ -43,7 +43,7 @@ export function devCommand(): Command {
     .option('--http-port <PORT>', 'port of the model server; 0 = any free port', parsePort, 8080)
     .option('--admin-port <PORT>', 'port of /readyz and /metrics; 0 = any free port', parsePort, 8383)
     .action(async (flags: DevFlags) => {
-      // Optional dependency: the container image, for example, does not include it.
+      // This dependency is optional; the container image, for example, does not include it.
       const { runDev } = await import('@inferwire/dev').catch(async (error: unknown) => {
         const { missingStack } = await import('../dev/start-failure.ts')
         throw missingStack(error)

@@ -53,7 +53,7 @@ export function inferCommand(): Command {
   ])
 }
 
-// Checks a loose form of RFC 9110 §8.3.1, which rejects obvious mistakes.
+// Rejects only obvious mistakes; the full syntax is in RFC 9110 §8.3.1.
 function parseContentType(text: string): string {
   if (/^[\w.+*-]+\/[\x20-\x7e]{1,200}$/.test(text)) return text
   throw new InvalidArgumentError('Expected a type such as application/octet-stream.')

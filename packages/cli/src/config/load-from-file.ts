@@ -1,4 +1,4 @@
-// Loads the configuration for `inferwire config` and `topics explain` from file and environment, without flags.
+// Loads the configuration for `inferwire config` and `topics explain` from the file and the environment, without flags.
 import { loadConfig, type ConnectorConfig } from '@inferwire/connector'
 
 /** Loads `file`, or the file named by INFERWIRE_CONFIG. @throws ConfigError that lists all mistakes */

@@ -7,7 +7,7 @@ export const SIGNAL_EXIT = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated 
 /** A signal that stops a command. */
 export type StopSignal = keyof typeof SIGNAL_EXIT
 
-/** Resolves at the first SIGINT or SIGTERM; the second ends the process at once. */
+/** Resolves at the first SIGINT or SIGTERM; a second signal ends the process at once. */
 export function stopSignal(): Promise<StopSignal> {
   return new Promise((resolve) => {
     let isStopping = false

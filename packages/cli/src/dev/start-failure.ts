@@ -39,7 +39,7 @@ function failure(exitCode: number, error: Error, remedy = HELP): CliError {
 
 const HELP = 'Help: inferwire dev --help'
 
-// npm passes on the options after `--` only.
+// npm passes only the options after `--` to the program.
 function helpFor(error: Error, env: NodeJS.ProcessEnv): string {
   const { option } = error as { option?: unknown }
   const isNpmStart = env['npm_lifecycle_event'] === 'start'

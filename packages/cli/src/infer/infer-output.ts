@@ -23,7 +23,7 @@ export interface Answer {
  */
 export type BodyFormat = 'body' | 'lines' | 'pretty' | 'json'
 
-/** Returns the text or bytes for standard output. Numbers keep all their digits: JSON is never re-serialized. */
+/** Returns the text or bytes for standard output. Numbers keep all digits, because JSON is never re-serialized. */
 export function formatAnswer(answer: Answer, format: BodyFormat): Uint8Array | string {
   const { body } = answer
   if (format === 'body') return body
@@ -33,13 +33,13 @@ export function formatAnswer(answer: Answer, format: BodyFormat): Uint8Array | s
   return isLine(answer, text) ? Buffer.concat([body, Buffer.from('\n')]) : body
 }
 
-// A line break is added only to JSON without a final one; other bytes, such as binary tensors, must not be changed.
+// A line break is added only to JSON that does not end with one; other bytes, such as binary tensors, are not changed.
 function isLine({ body, contentType }: Answer, text: string | undefined): boolean {
   if (text === undefined || body.at(-1) === NEWLINE) return false
   return contentType === undefined || isJsonType(contentType)
 }
 
-// JSON followed by binary tensors.
+// Returns whether the body is JSON followed by binary tensors.
 function isMixed({ inferenceHeaderContentLength }: Answer): boolean {
   return inferenceHeaderContentLength !== undefined
 }
@@ -75,7 +75,7 @@ function toJsonLine(answer: Answer, text: string | undefined): string {
   return `${head.slice(0, -1)},${member}}`
 }
 
-// Returns a number, or a malformed value as text, so that a reader notices it.
+// Returns the length as a number. Returns a malformed value as text, so that the reader notices it.
 function lengthOf({ inferenceHeaderContentLength: text }: Answer): number | string | undefined {
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : text
 }

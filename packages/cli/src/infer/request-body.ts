@@ -65,14 +65,15 @@ export function parseOperation(name: string): OperationName {
   )
 }
 
-// Without --content-type the body must be JSON; with a type other than JSON it is not checked.
+// Without --content-type the body must be JSON; with a type other than JSON, the body is not checked.
 function checked(bytes: Buffer, file: string | undefined, from: string, source: BodySource): RequestBody {
   if (source.contentType !== undefined && !isJsonType(source.contentType)) {
     return { bytes, file }
   }
   const text = utf8Text(bytes, `the body from ${from}`)
   if (source.contentType === undefined) checkJson(text, from)
-  // RFC 8259 §8.1: a byte order mark must not be sent. Without it, the body differs from the file.
+  // RFC 8259 §8.1: a byte order mark must not be sent. Without the mark, the body differs from the file, so that a
+  // command cannot refer to the file.
   const isMarked = bytes.length > Buffer.byteLength(text)
   return isMarked ? { bytes: Buffer.from(text), file: undefined } : { bytes, file }
 }

@@ -113,7 +113,7 @@ function shortened(text: string): string {
 
 async function ask(request: ShownRequest, flags: InferFlags, connection: LazyClient): Promise<void> {
   const client = await connection.open()
-  // On MQTT 3.1.1, the reply is matched by an id in the topic, and this level follows the operation.
+  // On MQTT 3.1.1, the reply is matched by an id in the topic. The id follows the operation, which is thus required.
   const isOpen = request.target.mqttVersion === '3.1.1' && request.operation === undefined
   const operation = isOpen ? defaultOperation(await client.card(request.model)) : request.operation
   const answer = await client.ask({ ...request, operation })

@@ -94,7 +94,7 @@ const USED_WITH_ONLY: Readonly<Record<NonNullable<ManifestFlags['only']>, Readon
   traefik: new Set<keyof ManifestFlags>(['port', 'tlsHost', 'tlsSecret']),
 }
 
-// For example passwordFile: --password-file.
+// Returns the option of the command line: --password-file for passwordFile.
 function optionName(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
@@ -114,7 +114,7 @@ const FLAG_NAMES: Readonly<Record<string, string>> = {
   'connector.secretMounts': '--mount-secret',
 }
 
-/** The error of @inferwire/kubernetes, in terms of the command line. */
+/** Converts an error of @inferwire/kubernetes into one that names the options of the command line. */
 export function flagError({ option, message, remedy }: OptionError, { config }: ManifestFlags): CliError {
   const name = option === 'connector.config' ? config : FLAG_NAMES[option]
   return usageError(

@@ -54,8 +54,8 @@ function passwordText({ passwordFile = '', mosquitto }: ManifestFlags): string {
   )
 }
 
-// Ignores mistakes in options that name files, because those files are in the pod, and a missing user name, because
-// the objects set one.
+// Ignores mistakes in options that name files, because those files exist only in the pod. Also ignores a missing user
+// name, because the objects set one.
 function checkConfig(flags: ManifestFlags): void {
   try {
     loadConfig({ file: flags.config, env: {}, flags: { models: modelsOf(flags) as ConfigInput['models'] } })

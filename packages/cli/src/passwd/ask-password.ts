@@ -8,7 +8,7 @@ import { EXIT } from '../exit-code.ts'
 // Room for two passwords of the maximum length in MQTT, with their line breaks.
 const INPUT_BYTES_MAX = 2 * (PASSWORD_BYTES_MAX + 2)
 
-/** Prompts twice for a new password. @throws CliError if there is none, or if the two differ */
+/** Asks for a password, twice if it is new. @throws CliError if there is none, or if the two passwords differ */
 export async function askPassword(kind: 'new' | 'known'): Promise<string> {
   const answers = process.stdin.isTTY ? await typed(kind) : await piped()
   const [first, second = first, ...more] = answers

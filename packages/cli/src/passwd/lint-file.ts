@@ -4,7 +4,7 @@ import { EXIT } from '../exit-code.ts'
 import { printable } from '../table.ts'
 import { readFile } from './file-access.ts'
 
-/** Prints the findings, one per line. Sets `process.exitCode` to 65 if one is an error. @throws CliError */
+/** Prints the findings, one per line. Sets `process.exitCode` to 65 if any finding is an error. @throws CliError */
 export function lintFile(file: string): void {
   const stored = readFile(file)
   const findings = [...lintPermissions(stored), ...lintPasswordFile(stored.text)]

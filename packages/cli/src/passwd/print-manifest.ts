@@ -13,7 +13,7 @@ export interface ManifestFlags {
   readonly key?: string
 }
 
-// Size limit of annotations: `kubectl apply` copies the object into one.
+// Kubernetes' size limit for annotations, because `kubectl apply` copies the object into an annotation.
 const APPLY_BYTES_MAX = 256 * 1024
 
 /** Prints the object, and lint's findings to standard error. @throws CliError for a file that a broker would reject */

@@ -180,7 +180,7 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
   draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
 }
 
-// If no protocol version is configured, the server may use any.
+// If no protocol version is configured, the server may use any version.
 function dialectsOf({ protocolVersion }: ConfiguredModel, version: string | undefined): Dialect[] {
   if (version !== undefined) return versionedDialects()
   return protocolVersion === undefined ? dialectNames() : [protocolVersion]

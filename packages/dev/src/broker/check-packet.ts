@@ -244,7 +244,7 @@ function checkTopicFilter(filter: string): void {
   }
 }
 
-// A wildcard must be alone in its level, and `#` only in the last one (MQTT 5 §4.7.1).
+// A wildcard must be alone in its level, and `#` must be in the last level (MQTT 5 §4.7.1).
 const MISPLACED_WILDCARD = /[^/][+#]|\+[^/]|#[^]/
 
 function checkPacketIdentifier(fields: Fields): void {

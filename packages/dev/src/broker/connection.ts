@@ -13,7 +13,7 @@ export interface ConnectionLimits {
   readonly connectTimeoutMs: number
   /** Closes the connection above this number of unsent bytes. QoS 1 and 2 messages are first queued in the session. */
   readonly unsentBytesMax: number
-  /** Closes the connection above this number of unsent packets: a small one needs far more memory than its size. */
+  /** Closes the connection above this number of unsent packets. A small packet needs far more memory than its size. */
   readonly unsentPacketsMax: number
   /** Longest time without progress in sending to the client, in milliseconds. */
   readonly drainTimeoutMs: number
@@ -22,7 +22,7 @@ export interface ConnectionLimits {
 /** A packet from a client: a decoded PUBLISH, or another packet as mqtt-packet returns it. */
 export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclude<Packet, IPublishPacket>
 
-/** Called by a {@link Connection}. */
+/** The callbacks of a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
   /** Called for every packet after CONNECT, in order. The stream emits them only after CONNACK. */

@@ -45,7 +45,7 @@ test('refuses subscriptions whose levels exceed a memory limit', async () => {
   expect(granted.at(-1)).toBe(0x97)
   second.send(subscribe([`a${'/'.repeat(200)}`]))
   expect((await second.next('suback')).granted).toEqual([0x97])
-  // The limit applies to all sessions together; the end of one frees its share.
+  // The limit applies to all sessions together. When a session ends, its memory becomes available to the others.
   await first.destroy()
   await second.payloads()
   second.send(subscribe([`a${'/'.repeat(200)}`]))

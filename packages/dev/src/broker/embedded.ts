@@ -14,10 +14,10 @@ import { guardPackets } from './packet-guard.ts'
 import { listenOrExplain } from './port-taken.ts'
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024
-// Two packets of the largest size. A client that stops reading is disconnected earlier, after DRAIN_TIMEOUT_MS.
+// Room for two packets of the largest size. A client that stops reading is disconnected sooner, after DRAIN_TIMEOUT_MS.
 const UNSENT_BYTES_MAX = 128 * 1024 * 1024
 const UNSENT_PACKETS_MAX = 1_000_000
-// Long enough for slow clients: their socket accepts data again only when a third of its buffer, roughly 1 MB, is free.
+// Long enough for slow clients, whose sockets accept data again only when a third of the buffer, roughly 1 MB, is free.
 const DRAIN_TIMEOUT_MS = 30_000
 const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
@@ -73,7 +73,8 @@ export async function startEmbeddedBroker(options: BrokerOptions): Promise<Broke
   }
 }
 
-// Without a password file, every client is accepted; with one, passwords are sent unencrypted.
+// Without a password file, every client is accepted; with a password file, passwords are sent
+// unencrypted.
 function assertLoopback(host: string): void {
   if (/^127\.\d+\.\d+\.\d+$/.test(host) || host === '::1' || host === 'localhost') return
   throw new Error(
@@ -93,7 +94,7 @@ function createWebSocketServer(
     server: http,
     maxPayload: PACKET_BYTES_MAX,
     verifyClient: (info: { origin: string | undefined; req: IncomingMessage }, decide) => {
-      // RFC 9112 §3.2; Node.js would use the first one.
+      // RFC 9112 §3.2 allows only one Host field; Node.js would use the first.
       const hosts = info.req.headersDistinct['host']?.length ?? 0
       if (hosts > 1) return decide(false, 400, 'More than one Host header field')
       if (!isLocal(info.origin, info.req))
@@ -105,7 +106,8 @@ function createWebSocketServer(
   webSockets.on('connection', (socket, request) => {
     socket.on('error', () => {})
     const stream = createWebSocketStream(socket)
-    // MQTT 5 [MQTT-6.0.0-1]: binary frames only. Prepended, because a destroyed stream ignores the frame.
+    // MQTT 5 [MQTT-6.0.0-1]: binary frames only. This listener runs before that of the stream, which ignores the
+    // frame once it is destroyed.
     socket.prependListener('message', (_data: unknown, isBinary: boolean) => {
       if (!isBinary) stream.destroy()
     })

@@ -1,4 +1,5 @@
-// Provides the broker of `inferwire dev`: the embedded one, a Mosquitto process that it starts, or a running broker.
+// Provides the broker of `inferwire dev`: the embedded broker, a Mosquitto process that it starts, or a
+// broker that is already running.
 import type { Broker, BrokerOptions } from './broker.ts'
 import { startEmbeddedBroker } from './embedded.ts'
 import { useExternalBroker } from './external.ts'

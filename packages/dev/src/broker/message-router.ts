@@ -56,7 +56,7 @@ export class MessageRouter {
   }
 
   /**
-   * Adds or replaces a subscription. Returns a function that sends the retained messages, to be called after SUBACK, or
+   * Adds or replaces a subscription. Returns a function that sends the retained messages; call it after SUBACK. Returns
    * undefined if the session or the broker has reached its limit.
    */
   subscribe(
@@ -87,7 +87,7 @@ export class MessageRouter {
     // MQTT 5 §4.8.2: no retained messages are sent to a shared subscription.
     if (!isWanted || subscription.isShared) return () => {}
     return () => {
-      // A later filter of the same SUBSCRIBE may have replaced it.
+      // A later filter of the same SUBSCRIBE may have replaced the subscription.
       if (session.subscriptions.get(filter) === subscription) this.#search.start(subscription)
     }
   }
@@ -104,13 +104,14 @@ export class MessageRouter {
   }
 
   /**
-   * Removes a session's subscriptions. Delivers its unacknowledged messages from shared subscriptions to other
-   * members (MQTT 5 §4.8.2).
+   * Removes a session's subscriptions. Delivers the session's unacknowledged messages from shared subscriptions to
+   * other members (MQTT 5 §4.8.2).
    */
   remove(session: Session): void {
     for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter)
     const { sent, waiting } = session.clear()
-    // [MQTT-4.8.2-5]: a QoS 2 message that was sent must not be sent to another member: it may have been processed.
+    // [MQTT-4.8.2-5]: a QoS 2 message that was sent must not be sent to another member, because the
+    // first member may have processed it.
     for (const { message, share } of [...sent.filter(({ qos }) => qos !== 2), ...waiting]) {
       if (share === undefined) continue
       const members = this.#subscriptions
@@ -127,7 +128,8 @@ export class MessageRouter {
     )
   }
 
-  // Prefers members that can receive it at once, and among them the one that has waited longest since its last message.
+  // Prefers members that can receive the message at once. Among those, prefers the member that has waited longest since
+  // its last message.
   // Returns false if no member accepts the message.
   #deliverToOne(message: Message, members: readonly Subscription[]): boolean {
     const inOrder = members.toSorted((one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn)

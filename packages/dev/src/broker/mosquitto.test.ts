@@ -16,7 +16,7 @@ let temp: string
 // Each test has its own TMPDIR, to check which folders its broker leaves behind.
 beforeEach(() => {
   temp = mkdtempSync(join(realTemp, 'mosquitto-test-'))
-  // Mosquitto drops its privileges and must still be able to read its configuration.
+  // After Mosquitto has dropped its privileges, it must still be able to read its configuration.
   chmodSync(temp, 0o755)
   process.env['TMPDIR'] = temp
 })

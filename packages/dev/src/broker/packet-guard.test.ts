@@ -80,7 +80,7 @@ test.each([
   expect(await witness.payloads()).toEqual([])
 })
 
-test('sends the reason after completing a large packet', async () => {
+test('completes the large packet in progress before it sends the reason for closing', async () => {
   const client = await RawClient.connect(broker.url)
   await client.subscribe('own', { qos: 0 })
   const payload = Buffer.alloc(1_000_000, 'x')
@@ -167,7 +167,7 @@ test.each([
   ['topic filter', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `${DEEP}/#`, qos: 1 }] }, 0x8f],
   ['topic filter', { cmd: 'unsubscribe', messageId: 1, unsubscriptions: [`${DEEP}/a`] }, 0x8f],
 ] as [string, Packet, number][])(
-  'refuses a %s with more levels, with a reason code and a log line',
+  'refuses a %s with more than 201 levels, with a reason code and a log line',
   async (what, packet, code) => {
     lines.length = 0
     const client = await RawClient.connect(broker.url, { clientId: 'deep' })
@@ -178,7 +178,7 @@ test.each([
   },
 )
 
-test('refuses a Will Topic with more levels in CONNACK', async () => {
+test('refuses a Will Topic with more than 201 levels, with a reason code in CONNACK', async () => {
   const will = { topic: `${DEEP}/a`, payload: Buffer.from('x'), qos: 1 as const, retain: false }
   await expect(RawClient.connect(broker.url, { will })).rejects.toThrow('CONNACK 144')
 })

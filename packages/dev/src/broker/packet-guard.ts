@@ -40,7 +40,7 @@ export const PROGRESS = 'progress'
 // Time for a refused client to read the reason.
 const LINGER_MS = 250
 // Smaller chunks are joined, because a copy is cheaper than another system call (or another WebSocket frame). Larger
-// ones are split, which distinguishes a slow client from one that reads nothing.
+// chunks are split, so that a slow client can be distinguished from a client that reads nothing.
 const PART_BYTES_MAX = 64 * 1024
 
 class GuardedStream extends Duplex {

@@ -6,7 +6,7 @@ import type { Session, Subscription } from './session.ts'
 
 type Search = Generator<Message | undefined, void>
 
-// Number of steps between two pauses; they take a few milliseconds.
+// Number of steps between two pauses. This many steps take a few milliseconds.
 const STEPS_MAX = 20_000
 
 /** The searches for retained messages in progress. */
@@ -47,7 +47,7 @@ export class RetainedSearch {
         this.stop(subscription)
       }
       if (stepsLeft > 0) continue
-      // Moves the client to the end, so that the next one is served first.
+      // Moves the client to the end, so that the next client is served first.
       if (this.#searches.delete(session)) this.#searches.set(session, searches)
       setImmediate(() => this.#continue())
       this.#isWaiting = true

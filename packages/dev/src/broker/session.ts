@@ -45,7 +45,7 @@ export class Session {
   #connection: Connection | undefined
   #waiting: Delivery[] = []
   readonly #unacknowledged = new Map<number, Unacknowledged>()
-  // Messages sent on this connection, which count against the client's Receive Maximum.
+  // Messages sent on the current connection; they count against the client's Receive Maximum.
   readonly #sent = new Set<number>()
   #toResend: number[] = []
   #bytes = 0
@@ -136,7 +136,7 @@ export class Session {
     return true
   }
 
-  /** Ends the session. Returns the sent but unacknowledged messages, and the unsent ones. */
+  /** Ends the session. Returns the sent but unacknowledged messages, and the unsent messages. */
   clear(): { readonly sent: Delivery[]; readonly waiting: Delivery[] } {
     const unacknowledged = [...this.#unacknowledged.values()].map(({ delivery }) => delivery)
     const sent = unacknowledged.filter((delivery) => delivery !== undefined)

@@ -30,7 +30,7 @@ export class TopicTree<Entry> {
     node.entries.add(entry)
   }
 
-  /** Removes an entry. Does nothing if it does not exist. */
+  /** Removes an entry. Does nothing if there is no such entry. */
   delete(filter: string, entry: Entry): void {
     deleteBelow(this.#root, filter.split('/'), 0, entry)
   }

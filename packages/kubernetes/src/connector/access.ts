@@ -44,7 +44,7 @@ export function connectorNetworkPolicy(connector: Connector, port: number): Kube
       policyTypes: ['Ingress', 'Egress'],
       ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port }] }],
       egress: [
-        // DNS is allowed to any address, because a node-local DNS cache has a link-local one.
+        // DNS is allowed to any address, because a node-local DNS cache has a link-local address.
         {
           ports: [
             { protocol: 'UDP', port: 53 },

@@ -75,7 +75,7 @@ function filesIn(value: unknown, path: readonly string[]): [string, string][] {
   )
 }
 
-// The body of a request, whose keys are not options.
+// Returns whether the path is that of an example request, whose keys are not options.
 function isExample([section, , key]: readonly string[]): boolean {
   return section === 'models' && key === 'example'
 }

@@ -1,4 +1,4 @@
-// The connector's configuration in the cluster: the installation's settings, overridden by the user's.
+// The connector's configuration in the cluster: the installation's settings, overridden by the user's settings.
 import type { Connector } from '../options.ts'
 
 /** The mount paths in the connector's pod. */
@@ -28,7 +28,7 @@ export function connectorConfig(connector: Connector, brokerHost: string): Confi
       ...(brokerSecret === '' ? {} : { username: 'inferwire', passwordFile: `${PATHS.broker}/password` }),
       // If a node is lost, the pod may restart only after an operator has repaired or removed the node.
       sessionExpirySeconds: 3600,
-      // A single connector keeps its own subscription across restarts; several use a shared one.
+      // A single connector keeps its own subscription across restarts; several connectors share a subscription.
       ...(replicas > 1 ? { share: 'inferwire' } : {}),
     },
     models: {},

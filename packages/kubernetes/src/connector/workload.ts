@@ -71,12 +71,13 @@ function container(connector: Connector, port: number): Record<string, unknown> 
     env: [
       // Part of the client identifier, so that each pod finds its queue after a restart.
       { name: 'INFERWIRE_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      // A separate client identifier: the session of a single connector has a non-shared subscription, with
-      // which each request would run twice.
+      // Not the client identifier of a single connector, whose session has a non-shared subscription. If a replica
+      // resumed that session, each request would run twice.
       ...(replicas > 1
         ? [{ name: 'INFERWIRE_BROKER_CLIENT_ID', value: 'inferwire-shared-$(INFERWIRE_NAME)' }]
         : []),
-      // The journal of requests that may have crashed the process survives a restart of the container, not of the pod.
+      // The journal of requests that may have crashed the process survives a restart of the container, but not
+      // the replacement of the pod.
       { name: 'XDG_STATE_HOME', value: PATHS.state },
       { name: 'NODE_OPTIONS', value: heapOptions(memoryMi) },
     ],
@@ -87,7 +88,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       limits: { memory: `${memoryMi}Mi` },
     },
     startupProbe: { ...probe('/livez'), periodSeconds: 1, failureThreshold: 60 },
-    // Live without a broker, ready only with one: restarting the connector would not restore the broker.
+    // Without a broker, the connector is live but not ready, because restarting it would not restore the broker.
     livenessProbe: { ...probe('/livez'), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
     readinessProbe: { ...probe('/readyz'), periodSeconds: 5, timeoutSeconds: 5 },
     volumeMounts: [

@@ -38,7 +38,7 @@ export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[
     brokerService(broker),
     ...brokerRoutes(broker),
     brokerNetworkPolicy(broker, use.connector),
-    // No PodDisruptionBudget: with a single pod, it would either have no effect or block draining the node forever.
+    // No PodDisruptionBudget, because with a single pod it would have no effect or block draining the node forever.
   ]
 }
 

@@ -118,7 +118,7 @@ function tcpRoute(broker: Broker): KubernetesObject {
   }
 }
 
-// Returns a second Service, so that the first one does not depend on the method of exposure.
+// Returns a second Service, so that the Service for pods in the cluster does not depend on the method of exposure.
 function publicService(broker: Broker): KubernetesObject {
   const name = hasTlsListener(broker) ? 'mqtts' : 'mqtt'
   const isNodePort = broker.expose === 'nodeport'

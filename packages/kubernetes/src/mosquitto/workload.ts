@@ -53,7 +53,8 @@ function podSpec(broker: Broker): Record<string, unknown> {
         image: broker.image,
         imagePullPolicy: 'IfNotPresent',
         args: ['/usr/sbin/mosquitto', '-c', `${PATHS.config}/mosquitto.conf`],
-        // Files from ConfigMaps and Secrets are symbolic links, which 2.1 opens only with this. 2.0 ignores it.
+        // Files from ConfigMaps and Secrets are symbolic links, which Mosquitto 2.1 opens only with this
+        // variable. Mosquitto 2.0 ignores the variable.
         env: [{ name: 'MOSQUITTO_UNSAFE_ALLOW_SYMLINKS', value: '1' }],
         ports: [
           port('mqtt', PORTS.mqtt),

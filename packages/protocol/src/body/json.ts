@@ -1,4 +1,4 @@
-// Reads a JSON body. JSON.parse is unsuitable: it rounds integers above 2^53, but INT64 tensors need exact ones, its
+// Reads a JSON body. JSON.parse is unsuitable: it rounds integers above 2^53, which INT64 tensors need exactly, its
 // recursion is unbounded, and its errors have no reliable position.
 import { utf8Decoder } from './utf8.ts'
 
@@ -16,7 +16,7 @@ export interface JsonOptions {
   readonly nonFinite?: boolean
   /**
    * Omits a member whose value exceeds a limit: a number out of range, a value nested too deeply, or a list that
-   * contains one. @default false: such a value is an error
+   * contains such a value. @default false: such a value is an error
    */
   readonly leaveOut?: boolean
 }
@@ -144,7 +144,7 @@ class Reader {
         this.#at = at + 1
         return isPlain ? this.#text.slice(start + 1, at) : this.#unescape(start)
       }
-      // JSON.parse handles escapes and (forbidden) control characters.
+      // JSON.parse decodes escapes, and rejects control characters.
       if (character === 0x5c || character < 0x20) isPlain = false
       if (character === 0x5c) at++
     }

@@ -115,8 +115,8 @@ const INTEGERS: Partial<Record<Datatype, { min: bigint; max: bigint }>> = {
 
 /**
  * Turns JSON values into the typed array of a datatype.
- * @throws BodyError `invalid_value` if a value is not of the datatype. Values are never rounded or wrapped, as
- * KServe's server does in some cases.
+ * @throws BodyError `invalid_value` if a value is not of the datatype. Values are never rounded or wrapped, unlike
+ * in KServe's server, which does both in some cases.
  */
 export function toTensorData(name: string, datatype: Datatype, values: readonly Json[]): TensorData {
   const refuse = (value: Json): never => {
@@ -138,8 +138,8 @@ export function toTensorData(name: string, datatype: Datatype, values: readonly 
     return exact < range.min || exact > range.max ? refuse(value) : exact
   }
   const float = (value: Json): number => {
-    // Rejects null too. KServe's V2 reads it as NaN: its scikit-learn models then reject the request, while a model
-    // here would classify it. Clients can send the token NaN, or binary data.
+    // Rejects null too. KServe's V2 reads null as NaN, and its scikit-learn models then reject the request; a model
+    // here would classify NaN. Clients can send the token NaN, or binary data.
     if (typeof value !== 'number' && typeof value !== 'bigint') return refuse(value)
     const number = Number(value)
     const isTooLarge = datatype === 'FP32' && Number.isFinite(number) && !Number.isFinite(Math.fround(number))

@@ -12,7 +12,7 @@ export interface Route {
 export interface DialectKind {
   /** Display name. */
   readonly title: string
-  /** The operation of a topic that names none. */
+  /** The operation for a topic that names no operation. */
   readonly defaultOperation: OperationName
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean

@@ -30,14 +30,14 @@ export function operationsOf(dialects: readonly Dialect[]): OperationName[] {
   return names.filter((name) => dialectOf(name, dialects) !== undefined)
 }
 
-/** The dialect for an operation of a model that supports these dialects; undefined = none has the operation. */
+/** The dialect for an operation of a model that supports these dialects; undefined = no dialect has it. */
 export function dialectOf(operation: OperationName, dialects: readonly Dialect[]): Dialect | undefined {
   return dialectNames().find(
     (dialect) => dialects.includes(dialect) && routeOf(operation, dialect) !== undefined,
   )
 }
 
-/** The operation of a topic that names none: the default of the preferred dialect. */
+/** The operation for a topic that names no operation: the default of the preferred dialect. */
 export function defaultOperationOf(dialects: readonly Dialect[]): OperationName {
   const preferred = dialectNames().find((dialect) => dialects.includes(dialect))
   if (preferred === undefined) throw new RangeError('A model supports at least one dialect.')
@@ -45,8 +45,8 @@ export function defaultOperationOf(dialects: readonly Dialect[]): OperationName 
 }
 
 /**
- * The operation that a parsed JSON body is intended for; undefined = it has the identifying member of no dialect. The
- * preferred dialect takes precedence if there are several.
+ * The operation that a parsed JSON body is intended for; undefined = no member of the body identifies a dialect. If its
+ * members identify several dialects, the preferred dialect takes precedence.
  */
 export function operationOfBody(body: unknown): OperationName | undefined {
   if (typeof body !== 'object' || body === null) return undefined
