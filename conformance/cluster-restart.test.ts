@@ -85,7 +85,7 @@ describe('under load from outside', () => {
 
   test('a crash of the broker loses no request of the SDK, and only requests in flight of a raw client', async () => {
     const raw = await underLoad('kill -9 of the broker', async () => {
-      // The crash removes sessions that are younger than the last save, with their replies.
+      // The crash deletes the sessions that were created after the last save, with the replies in them.
       await delay(SAVED_AFTER_MS)
       process.kill(cluster.kubelet.pids(/mosquitto/, /mosquitto/)['mosquitto']!, 'SIGKILL')
       await expect

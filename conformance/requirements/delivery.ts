@@ -148,7 +148,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'With a client that resends, every request ends with a reply or `deadline_exceeded`, even if the broker is killed.',
     `${CLIENT} > 200 requests each receive their own answer although the broker is killed five times`,
-    `${CLIENT} > a request that the broker has acknowledged survives its`,
+    `${CLIENT} > a request that the broker has acknowledged survives`,
     `${CLIENT} > a repeated PUBLISH is the same request: the first reply counts, the second is ignored`,
     'conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses no request of the SDK',
   ),
