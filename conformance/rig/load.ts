@@ -136,7 +136,10 @@ export class Load {
     return this.#sum((client) => client.unacknowledged)
   }
 
-  /** 99th percentile of how late requests are sent, in milliseconds. A harness that is too slow has more than a few. */
+  /**
+   * 99th percentile of how late requests are sent, in milliseconds. If it exceeds a few milliseconds, the harness is
+   * too slow.
+   */
   get lagP99Ms(): number {
     return percentile(this.#lags, 0.99)
   }
