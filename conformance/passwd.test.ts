@@ -98,7 +98,7 @@ describe('users made by inferwire passwd', () => {
 
 describe('users made by mosquitto_passwd', () => {
   test.each([[['-H', 'sha512']], [['-H', 'sha512-pbkdf2']], [[]]])(
-    'are verified by inferwire passwd and log in to the embedded broker, options %j',
+    'are verified by inferwire passwd and log in to the embedded broker, with options %j',
     async (options) => {
       const file = join(folder, `theirs${options.join('')}`)
       writeFileSync(file, '', { mode: 0o600 })

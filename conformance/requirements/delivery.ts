@@ -139,7 +139,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'On SIGTERM the connector accepts no requests, finishes, answers and acknowledges those in flight, and exits with 0. It loses no request and executes none twice.',
     SIGTERM,
-    'conformance/cli-connect.test.ts > after %s the connector answers the requests in flight, then exits with 0',
+    'conformance/cli-connect.test.ts > after %s, the connector answers the requests in flight, then exits with 0',
     'conformance/cli-connect.test.ts > the connector also stops while the broker is unreachable',
     'conformance/cluster-restart.test.ts > under load from outside > a rollout restart of %s loses nothing',
   ),
