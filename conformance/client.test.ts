@@ -154,7 +154,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
   })
 })
 
-test('requests made while the broker is unreachable are sent later; the error of a deadline names the reason', async () => {
+test('requests made while the broker is unreachable are sent later; the error of a passed deadline names the reason', async () => {
   const client = await open()
   await broker.stop('SIGKILL')
   await vi.waitFor(() => expect(client.isConnected).toBe(false), 10_000)

@@ -227,7 +227,7 @@ test('a peer whose status was deleted while the connector was offline is removed
   expect(reply.user['code']).toBe('model_not_found')
 })
 
-test('a peer that appeared while the connector was offline is the only one to answer, even requests that waited for both', async () => {
+test('requests for a peer that appeared while the connector was offline are answered only by the peer, even if both receive them', async () => {
   const { running: a, leave, back } = await runAway('a', ['iris'])
   await leave()
   await run('b', ['rose'])

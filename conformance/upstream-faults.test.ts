@@ -88,7 +88,7 @@ function codesOf(errors: readonly string[]): Set<string> {
   return new Set(errors.map((error) => /"code":"(\w+)"/.exec(error)?.[1] ?? error))
 }
 
-test('when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two', async () => {
+test('when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two seconds', async () => {
   const world = await start({ iris: {} })
   const startedAtMs = Date.now()
   const load = await startLoad(world, 'iris')

@@ -114,7 +114,7 @@ export const DELIVERY: readonly Requirement[] = [
     'D7-RETRY',
     PROMISE,
     'Calls are retried only where safe, within the deadline and a budget. Each upstream has its own circuit breaker.',
-    `${UPSTREAM_FAULTS} > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two`,
+    `${UPSTREAM_FAULTS} > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two seconds`,
     `${UPSTREAM_FAULTS} > retries to a gateway without a server are at most 10 % of the requests plus three per second`,
     `${UPSTREAM_FAULTS} > a lost connection is retried once, except with repeatable: false`,
     `${UPSTREAM_FAULTS} > a client with very short deadlines does not open the circuit for others`,

@@ -42,7 +42,7 @@ export interface FlowReport {
   readonly errorP99Ms: number
   /** Time of the slowest answer. */
   readonly maxMs: number
-  /** Answers per second with status 200 that arrived between the first publish and the last. */
+  /** Answers per second with status 200 that arrived between the first publish and the last publish. */
   readonly goodput: number
 }
 
