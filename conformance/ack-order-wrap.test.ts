@@ -1,13 +1,13 @@
 // Mosquitto counts Packet Identifiers up without skipping those in use. After 65,535 further messages it reuses the
-// identifier of a long request, and the PUBACK of another message then deletes the request. In these tests more
-// messages than that overtake a long request, and nothing is lost.
+// identifier of a long request, and the PUBACK of another message then deletes the request. In these tests, more than
+// 65,535 messages overtake a long request, and nothing is lost.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 
 const COUNT = 66_000
-// The connector announces its Receive Maximum; nothing else bounds the messages in flight.
+// Only the Receive Maximum of the connector bounds the messages in flight.
 const UNBOUNDED = ['max_inflight_messages 0', 'max_inflight_bytes 0', 'max_queued_messages 0']
 
 let mosquitto: Mosquitto
@@ -46,7 +46,7 @@ test('a long request that cannot be put in safekeeping stops the intake in time,
   await publishAll()
   await first.warned
   await expect.poll(() => first.session.unacknowledged, { interval: 5, timeout: 20_000 }).toBe(32_767)
-  // The next message would reuse the identifier of the first.
+  // The next message would reuse the identifier of the first message.
   expect(first.taken).toHaveLength(65_534)
   await first.session.close()
   const second = await start([])

@@ -1,5 +1,6 @@
-// Tests PUBACKs behind a slow request, on brokers that handle their order differently: a stand-in for each kind of
-// broker, and a real Mosquitto. Tests the real session, or the whole connector if duplicate detection matters.
+// Tests the PUBACKs of requests that arrive after a slow request. Brokers handle the order of PUBACKs differently, so
+// there is a stand-in for each kind of broker, and a real Mosquitto. Tests the real session, or the whole connector if
+// duplicate detection matters.
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
@@ -38,7 +39,7 @@ test('a slow request does not delay others on a broker that accepts PUBACKs in a
   await broker.until(() => broker.connections === 2 && broker.sent.at(-1)!.dup, 'it is redelivered')
   expect(broker.sent.filter(({ connection }) => connection === 2).map(({ key }) => key)).toEqual(['slow'])
   application.release()
-  // Settling the old delivery has no effect on the new connection; the new delivery is released as well.
+  // This released both deliveries. Settling the old delivery has no effect on the new connection.
   await broker.until(() => broker.held === 0, 'everything is acknowledged')
   expect(application.taken).toEqual(['slow', ...OTHERS, 'slow'])
   expect(application.warnings).toEqual([])
@@ -184,8 +185,8 @@ describe.concurrent('a broker that falls silent', () => {
     application.release()
     await broker.until(() => broker.held === 0, 'everything is acknowledged')
     expect(new Set(application.taken)).toEqual(new Set(['slow', ...OTHERS]))
-    // PUBACKs overtook others only on the first connection. On the second the order is strict, even behind another slow
-    // request.
+    // PUBACKs overtook others only on the first connection. On the second connection, the order is strict, even behind
+    // another slow request.
     expect([...broker.overtaking.keys()]).toEqual([1])
     expect([broker.connections, application.warnings]).toEqual([2, ['ack_order_strict']])
     await close()

@@ -42,7 +42,7 @@ describe('the sources', () => {
     const table = readImportTable(readFileSync(new URL('ARCHITECTURE.md', ROOT), 'utf8'))
     const checked = checkSources(sources(), table)
     expect(checked.violations).toEqual([])
-    // An item for a unit that no longer exists misleads its reader.
+    // An item for a unit that no longer exists would mislead readers.
     const units = new Set(sources().flatMap(({ path }) => [path.split('/')[1], unitOf(path)]))
     expect([...table.keys()].filter((unit) => !units.has(unit))).toEqual([])
     // Ensures that the checker has read the sources.

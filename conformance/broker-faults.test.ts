@@ -356,7 +356,7 @@ test('a connector that switches to a shared subscription removes the previous on
   expect(upstream.requests.filter(({ path }) => path.endsWith(':predict'))).toHaveLength(10)
 })
 
-test('a TLS certificate of an unknown authority is rejected, and one of a configured authority is accepted', async () => {
+test('a TLS certificate from an unknown authority is rejected, and one from a configured authority is accepted', async () => {
   const folder = tempFolder('tls')
   execFileSync(
     'openssl',

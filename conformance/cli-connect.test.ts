@@ -70,7 +70,7 @@ function ask(model: string, root: string, timeoutSeconds = 10): ReturnType<typeo
 
 describe('stopping', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
-    'after %s the connector answers the requests in flight, then exits with 0',
+    'after %s, the connector answers the requests in flight, then exits with 0',
     async (signal) => {
       const root = `stop-${signal}`
       const connector = connect(['--root', root, '--model', `slow=${url},protocolVersion=v1`])
@@ -120,7 +120,7 @@ describe('reloading', () => {
     ['SIGHUP', true],
     ['a changed file', false],
   ])(
-    'after %s new models are exposed, and an invalid configuration keeps the old models',
+    'after %s, new models are exposed, and an invalid configuration keeps the old models',
     async (name, isBySignal) => {
       const file = join(folder, `${isBySignal}.yaml`)
       const root = `reload-${isBySignal}`

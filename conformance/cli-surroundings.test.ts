@@ -113,7 +113,7 @@ describe('a byte order mark', () => {
     expect((await inferwire(['passwd', '--verify', users, 'ann'], { input: 'a-secret\n' })).code).toBe(0)
   })
 
-  test('of UTF-16, and bytes that are not UTF-8, are reported', async () => {
+  test('that indicates UTF-16 is reported, and so are bytes that are not UTF-8', async () => {
     const cases: [argv: string[], words: RegExp][] = [
       [
         ['-f', file('utf16.json', utf16(BODY))],

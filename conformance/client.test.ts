@@ -1,5 +1,5 @@
 // Tests the SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, with both MQTT versions.
-// A stand-in built with mqtt.js answers; the connector's answers are tested in contract.test.ts.
+// A stand-in for the connector, built with mqtt.js, answers; contract.test.ts tests the connector's own answers.
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'
@@ -107,7 +107,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
   })
 
   test.each(['SIGTERM', 'SIGKILL'] as const)(
-    'a request that the broker has acknowledged survives its %s',
+    'a request that the broker has acknowledged survives %s of the broker',
     async (signal) => {
       let isAnswering = false
       const requests = await respond((request, reply) => {
@@ -154,7 +154,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
   })
 })
 
-test('requests made while the broker is unreachable are sent later; the error of a deadline names the reason', async () => {
+test('requests made while the broker is unreachable are sent later; the error of a passed deadline names the reason', async () => {
   const client = await open()
   await broker.stop('SIGKILL')
   await vi.waitFor(() => expect(client.isConnected).toBe(false), 10_000)

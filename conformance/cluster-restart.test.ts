@@ -83,9 +83,9 @@ describe('under load from outside', () => {
     expect(raw).toMatchObject({ unanswered: 0 })
   })
 
-  test('a crash of the broker loses no request of the SDK, and only requests in flight of a raw client', async () => {
+  test('a crash of the broker loses no request of the SDK, and loses only those requests of a raw client that are in flight', async () => {
     const raw = await underLoad('kill -9 of the broker', async () => {
-      // The crash removes sessions that are younger than the last save, with their replies.
+      // The crash deletes the sessions that were created after the last save, with the replies in them.
       await delay(SAVED_AFTER_MS)
       process.kill(cluster.kubelet.pids(/mosquitto/, /mosquitto/)['mosquitto']!, 'SIGKILL')
       await expect
@@ -97,7 +97,7 @@ describe('under load from outside', () => {
     expect(raw.unanswered).toBeLessThan(PER_SECOND)
   })
 
-  test('a changed password file takes effect without loss: added users log in, removed ones do not', async () => {
+  test('a changed password file takes effect without loss: added users log in, removed users do not', async () => {
     // These are the page's commands for a ConfigMap. The page's last chapter moved the file to a Secret.
     const page = readFileSync(join(ROOT, GUIDE), 'utf8')
     const [apply, restart] = [

@@ -110,7 +110,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
   })
 
   test.each([5, 4] as const)(
-    'MQTT Explorer shows cards and status to a user, protocol version %i',
+    'MQTT Explorer shows cards and status to a user, with protocol version %i',
     async (protocolVersion) => {
       const explorer = await connect({ ...ALICE, protocolVersion })
       await explorer.mqtt.subscribeAsync(['#', '$SYS/#'])

@@ -45,7 +45,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-// After so many kills the connector would treat the requests as poison, which poison.test.ts covers.
+// After so many kills, the connector would treat the requests as poison. poison.test.ts tests this.
 const TRUSTING = { env: { INFERWIRE_POISON_ENABLED: 'false' } }
 
 async function startConnector(): Promise<RunningCommand> {

@@ -83,7 +83,7 @@ describe('resources/', () => {
       [find(manifests(), 'IngressRouteTCP')],
     ],
     ['mosquitto-2.1', { version: '2.1' }, []],
-  ] as const)('overlays/%s is the output of the generator with the option', async (name, broker, kept) => {
+  ] as const)('overlays/%s is the output of the generator with its option', async (name, broker, kept) => {
     const built = await run(kubernetesClient('kubectl'), [
       'kustomize',
       join(ROOT, 'resources/overlays', name),

@@ -37,7 +37,7 @@ describe('users made by inferwire passwd', () => {
       const file = join(folder, `ours-${algorithm}`)
       for (const [index, [user, password]] of LOGINS.entries()) {
         const create = index === 0 ? ['-c'] : []
-        // Alternately as an argument and from a pipe.
+        // The passwords are given alternately as an argument and through a pipe.
         const made =
           index % 2 === 0
             ? await passwd([...create, '-H', algorithm, '-b', file, user, password])
@@ -98,7 +98,7 @@ describe('users made by inferwire passwd', () => {
 
 describe('users made by mosquitto_passwd', () => {
   test.each([[['-H', 'sha512']], [['-H', 'sha512-pbkdf2']], [[]]])(
-    'are verified by inferwire passwd and log in to the embedded broker, options %j',
+    'are verified by inferwire passwd and log in to the embedded broker, with options %j',
     async (options) => {
       const file = join(folder, `theirs${options.join('')}`)
       writeFileSync(file, '', { mode: 0o600 })

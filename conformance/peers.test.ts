@@ -65,7 +65,7 @@ async function repliesTo(model: string, id: string): Promise<(string | undefined
   const topic = `${root}/reply/plc/${model}/predict/${id}`
   await client.publish(`${root}/request/plc/${model}/predict/${id}`, BODY)
   await client.wait((message) => message.topic === topic, `reply on ${topic}`)
-  // Requests are handled in order of arrival. When this request is answered, both connectors have handled the one
+  // Requests are handled in order of arrival. When this request is answered, both connectors have handled the request
   // above.
   const last = `${root}/reply/plc/unknown-model/predict/${id}`
   await client.publish(`${root}/request/plc/unknown-model/predict/${id}`, BODY)
@@ -155,7 +155,7 @@ test('a card that a peer also publishes is kept', async () => {
   expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')
 })
 
-test('a birth has a newer timestamp than the last one even if the clock was set back', async () => {
+test('a birth has a newer timestamp than the previous status, even if the clock was set back', async () => {
   const future = Date.now() + 1_000_000_000
   const earlier = { contract: 1, connector: 'a', state: 'offline', timestamp: future, models: [] }
   await client.publish(`${root}/status/a`, JSON.stringify(earlier), {}, true)
@@ -227,7 +227,7 @@ test('a peer whose status was deleted while the connector was offline is removed
   expect(reply.user['code']).toBe('model_not_found')
 })
 
-test('a peer that appeared while the connector was offline is the only one to answer, even requests that waited for both', async () => {
+test('requests for a peer that appeared while the connector was offline are answered only by the peer, even if both receive them', async () => {
   const { running: a, leave, back } = await runAway('a', ['iris'])
   await leave()
   await run('b', ['rose'])

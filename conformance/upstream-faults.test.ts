@@ -88,7 +88,7 @@ function codesOf(errors: readonly string[]): Set<string> {
   return new Set(errors.map((error) => /"code":"(\w+)"/.exec(error)?.[1] ?? error))
 }
 
-test('when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two', async () => {
+test('when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two seconds', async () => {
   const world = await start({ iris: {} })
   const startedAtMs = Date.now()
   const load = await startLoad(world, 'iris')
@@ -139,7 +139,8 @@ test('a server that hangs on all slots opens the circuit, and other requests are
   expect((await client.ask(topic, '{"instances":["answer"]}')).user['status']).toBe('200')
   const flood = new AbortController()
   const flooding = (async () => {
-    // Two requests at a time get a slot. Soon they have too little time left for their timeout to indicate a fault.
+    // Two requests at a time get a slot. Later requests have waited so long that little of their deadline is left, so
+    // their timeout does not indicate a fault.
     while (!flood.signal.aborted) {
       void client.ask(topic, BODY)
       await pause(20)
@@ -158,7 +159,8 @@ test('a server that hangs on all slots opens the circuit, and other requests are
     await pause(50)
   }
   await expect.poll(() => probes.length + refused.length).toBe(40)
-  // One request at a time hangs for a second as a probe; no other request waits behind it until its own deadline.
+  // One request at a time is a probe, which hangs for a second. The other requests are rejected; none of them waits
+  // behind the probe until its own deadline.
   expect(new Set(probes)).toEqual(new Set(['deadline_exceeded']))
   expect(probes.length).toBeLessThanOrEqual(4)
 })

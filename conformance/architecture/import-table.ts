@@ -1,4 +1,4 @@
-// Reads the list under "## Allowed imports" of ARCHITECTURE.md: which unit may import which.
+// Reads the list under "## Allowed imports" of ARCHITECTURE.md: which unit may import which other units.
 
 /** Maps unit names (`protocol`, `connector/session`) to the names of the units that each may import. */
 export type ImportTable = ReadonlyMap<string, ReadonlySet<string>>
@@ -13,7 +13,7 @@ export function readImportTable(page: string): ImportTable {
   const section = /^## Allowed imports$([\s\S]*?)(?=^## |(?![\s\S]))/m.exec(page)?.[1]
   if (section === undefined) throw new Error('ARCHITECTURE.md has no section "## Allowed imports".')
   const table = new Map<string, Set<string>>()
-  // An item ends at the next one, or at a blank line.
+  // An item ends at the next item or at a blank line.
   for (const [item] of section.matchAll(/^- .*(?:\n(?!- ).+)*/gm)) {
     const [from = '', to = ''] = item.split(':')
     for (const unit of namesIn(from)) {

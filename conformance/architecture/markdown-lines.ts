@@ -1,7 +1,7 @@
 // Finds lines and table cells of Markdown pages that are too long to read.
 import type { SourceFile } from './check-sources.ts'
 
-/** Maximum length of a line, at which prettier wraps. */
+/** Maximum length of a line; prettier wraps at the same length. */
 export const LINE_COLUMNS_MAX = 120
 /** Maximum length of a table cell in characters: a cell should hold a phrase, not a paragraph. */
 export const CELL_COLUMNS_MAX = 160

@@ -1,4 +1,4 @@
-// `npm run words -- [PATH...]`: prints phrases to rewrite, lines over 120 columns and table cells that hold an essay.
+// `npm run words -- [PATH...]`: prints phrases to rewrite, lines over 120 columns and table cells that are too long.
 import { findLongLines } from './markdown-lines.ts'
 import { findDialect } from './plain-words.ts'
 import { proseFiles } from './prose-files.ts'

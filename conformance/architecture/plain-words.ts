@@ -2,7 +2,7 @@
 import type { SourceFile } from './check-sources.ts'
 import { proseOf } from './prose-of.ts'
 
-/** A phrase, as a regular expression without flags, and its replacement. One space matches any white space. */
+/** A phrase, as a regular expression without flags, and its replacement. A space matches any white space. */
 type Phrase = readonly [pattern: string, write: string]
 
 const THING =
@@ -11,7 +11,7 @@ const THING =
   'comment|test|case|figure|metric|event|warning|reason|summary|README|report'
 const PROGRAM = 'broker|connector|server|Mosquitto|Traefik|Kubernetes|kubelet|command|CLI|checker|run|session'
 
-/** Phrases, not single words that may be right elsewhere: a false alarm costs more than a miss. */
+/** Contains phrases, but no single words that may be right elsewhere: a false alarm costs more than a miss. */
 const PHRASES: readonly Phrase[] = [
   // Indefinite persons.
   ['nobody(?:.s)?', 'no client, no requester, or the passive voice'],

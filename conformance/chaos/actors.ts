@@ -9,7 +9,7 @@ import { CLIENT_HEADER, MODELS } from './request-shape.ts'
 /** Name of the connector in its status topic. */
 export const CONNECTOR_NAME = 'chaos'
 
-/** How long an unanswered request may delay the PUBACKs of later requests, in milliseconds. The connector's default. */
+/** How long an unanswered request may delay the PUBACKs of later requests, in milliseconds: the connector's default. */
 export const ACK_HOLD_MAX_MS = 2000
 
 const PLANTED = new URL('planted/register.mjs', import.meta.url).href

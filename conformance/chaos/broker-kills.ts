@@ -8,9 +8,9 @@ export interface BrokerKill {
   readonly endedAtMs: number
   /** Number of raw clients' requests in flight: the upper bound of the losses. */
   underWay: number
-  /** Number of these that were never answered because the request was lost. */
+  /** Number of these requests that were never answered because the request itself was lost. */
   lostRequests: number
-  /** Number of these that were never answered because the reply was lost after its PUBACK. */
+  /** Number of these requests that were never answered because the reply was lost after its PUBACK. */
   lostReplies: number
 }
 
@@ -21,7 +21,8 @@ export interface RequestTimes {
   readonly replyTakenAtMs: number
 }
 
-// A message acknowledged earlier than this before the kill is saved; a PUBACK may be read until this long after it.
+// A kill loses no message that was acknowledged more than this time before the kill. A PUBACK that the broker sent
+// before the kill may be read up to this time after the kill.
 const WINDOW_MS = 1000
 
 /** The kills of a run in chronological order. */

@@ -4,7 +4,7 @@ import type { ChaosOptions } from './run.ts'
 
 const SENDING_MS = 14_000
 
-/** Kills the connector or breaks its connection every second: the planted bugs appear with these faults. */
+/** Kills the connector or breaks its connection every second, because these faults reveal the planted bugs. */
 export function detectionSchedule(seed: number): Fault[] {
   return makeSchedule({
     seed,

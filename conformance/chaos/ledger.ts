@@ -23,11 +23,14 @@ export interface FaultRecord {
   readonly startedAtMs: number
   /** When the actor was released or restarted. */
   readonly endedAtMs: number
-  /** Time from the end to the first answer to a request published after the end; undefined if there was none. */
+  /**
+   * Time from the end of the fault to the first answer to a request that was published after the end; undefined if
+   * there was no such answer.
+   */
   recoveryMs: number | undefined
 }
 
-// A broken connector causes a wrong reply for each request; the first ones are enough for a diagnosis.
+// A broken connector causes a wrong reply for each request; the first wrong replies are enough for a diagnosis.
 const WRONG_REPLIES_MAX = 1000
 // Higher part numbers are recorded as this number.
 const PARTS_MAX = 0xffff
@@ -49,7 +52,7 @@ export class Ledger {
   /** Number of replies received, without the broker's redeliveries (DUP). */
   readonly replies: Uint8Array
   readonly redelivered: Uint8Array
-  /** Index into `outcomes` of the first reply. */
+  /** Outcome of the first reply, as an index into `outcomes`. */
   readonly firstOutcomes: Uint8Array
   readonly calls: Uint8Array
   /** The number of the next part of a multi-part answer. */
@@ -170,7 +173,7 @@ export class Ledger {
     if (this.wrongReplies.length < WRONG_REPLIES_MAX) this.wrongReplies.push(wrongReply)
   }
 
-  // There are few codes; if a connector sends more than 255, the rest share the last index.
+  // There are few codes; if a connector sends more than 255, all further codes share the last index.
   #indexOf(outcome: string): number {
     const index = this.outcomes.indexOf(outcome)
     if (index !== -1) return index

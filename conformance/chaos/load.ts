@@ -24,7 +24,7 @@ export interface ChaosLoadOptions {
   readonly ledger: Ledger
   readonly port: number
   readonly requests: number
-  /** Number of raw clients; `sdkClients` is that of SDK clients. Both are even, because clients come in pairs. */
+  /** Number of raw clients. `sdkClients` is the number of SDK clients. Both are even, because clients come in pairs. */
   readonly rawClients: number
   readonly sdkClients: number
   /** Maximum number of unanswered requests. */
@@ -89,7 +89,7 @@ export class ChaosLoad {
     }
   }
 
-  /** Starts to send; ends at `stop`, or when all requests have been sent. */
+  /** Starts to send requests; ends at `stop`, or when all requests have been sent. */
   begin(): void {
     this.#load.begin()
   }

@@ -34,11 +34,11 @@ export interface ChaosOptions {
   readonly durationMs?: number | undefined
   /** Stops at the first detection. @default false */
   readonly stopWhenDetected?: boolean
-  /** After this time without an answer, the open requests count as unanswered, in milliseconds. @default 15000 */
+  /** Time without any answer after which the open requests count as unanswered, in milliseconds. @default 15000 */
   readonly quietMs?: number
-  /** Number of raw clients: even, because clients come in pairs. @default 40 */
+  /** Number of raw clients; must be even, because clients come in pairs. @default 40 */
   readonly rawClients?: number
-  /** Number of SDK clients: even. @default 4 */
+  /** Number of SDK clients; must be even. @default 4 */
   readonly sdkClients?: number
   /** Maximum number of unanswered requests. @default 200 */
   readonly inFlightMax?: number
@@ -164,8 +164,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   }
 }
 
-// Returns the request that a reply on the wire belongs to; undefined for an SDK request, whose Correlation Data is the
-// SDK's own.
+// Returns the request that a reply on the wire belongs to; undefined for an SDK request, whose Correlation Data the
+// SDK has chosen.
 function numberOfReply(topic: string, correlation: string, clients: number): number | undefined {
   const pair = pairOf(correlation)
   const client = /^infer\/reply\/chaos-(\d+)\//.exec(topic)?.[1]

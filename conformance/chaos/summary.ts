@@ -63,7 +63,7 @@ export function perFault(count: number, faults: number): number {
   return faults === 0 ? 0 : Math.round((count / faults) * 100) / 100
 }
 
-// The key `undefined` counts the times without a cause. Both lists are in chronological order.
+// The key `undefined` counts the `times` that no recent fault precedes. Both lists are in chronological order.
 function countByCause(
   faults: readonly FaultRecord[],
   times: readonly number[],

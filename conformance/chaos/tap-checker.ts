@@ -15,7 +15,7 @@ export interface TapRules {
   /** Other allowed topics: status, model cards, a dead-letter topic. A trailing `/` means the subtree. */
   readonly ownTopics: readonly string[]
   /**
-   * The minimum age, in milliseconds, of a request whose PUBACK may be overtaken by that of a later request.
+   * Age, in milliseconds, from which a request's PUBACK may be overtaken by the PUBACK of a later request.
    * Infinity = never (`strict`), 0 = always (`as-settled`).
    */
   readonly ackHoldMaxMs: number
@@ -67,7 +67,10 @@ export interface TapShared {
   violated(violation: Violation): void
   replied(): void
   staleIds(): ReadonlySet<number>
-  /** Called when the connection is established: from then on, a later connection could confuse its identifiers. */
+  /**
+   * Called when the connection is established, with the set of its open identifiers. The connector could by mistake
+   * acknowledge one of them on a later connection.
+   */
   opened(ids: ReadonlySet<number>): void
 }
 
@@ -100,8 +103,8 @@ interface OpenReply {
 
 // The Message Expiry Interval is in whole seconds: a difference of half a second is not a violation.
 const EXPIRY_SLACK_MS = 500
-// The tap reads a delivery before the connector does, and the PUBACK after it: its ages exceed the connector's by up to
-// this much.
+// The tap reads a delivery before the connector does, and a PUBACK after the connector has written it. Therefore, the
+// tap measures ages that exceed the connector's by up to this time.
 const HOLD_SLACK_MS = 20
 
 /** Checks the packets of one connection. */
@@ -177,7 +180,7 @@ export class TapChecker implements Witness {
   #connack(packet: IConnackPacket): void {
     this.#brokerReceiveMaximum = packet.properties?.receiveMaximum ?? 65_535
     this.#packetBytesMax = packet.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
-    // Identifiers that a late PUBACK for an earlier connection would have.
+    // A PUBACK with one of these identifiers may be a late PUBACK for an earlier connection.
     this.#ids = new Set(this.#shared.staleIds())
     this.#shared.opened(this.#requests.ids)
   }

@@ -27,7 +27,7 @@ export interface Verdict {
   /** A sentence for each violated requirement. */
   readonly reasons: readonly string[]
   readonly requests: number
-  /** Number of these that the SDK sent. */
+  /** Number of these requests that the SDK sent. */
   readonly requestsSdk: number
   readonly answered: number
   readonly outcomes: Readonly<Record<string, number>>
@@ -49,7 +49,10 @@ export interface Verdict {
   readonly phantom: number
   /** Number of messages of multi-part answers, without the final ones. */
   readonly parts: number
-  /** Number of answers with a part missing or beyond the final message that no kill of the broker explains. */
+  /**
+   * Number of answers that lack a part, or have a part beyond the final message, although no kill of the broker
+   * explains it.
+   */
   readonly torn: number
   /** As `torn`, but the broker was killed while the answer was sent. */
   readonly tornByBrokerKill: number

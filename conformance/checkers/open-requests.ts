@@ -22,10 +22,13 @@ const BLOCK = 1024
 export class OpenRequests<Request extends OpenDelivery> {
   #requests: Request[] = []
   #head = 0
-  /** Identifiers of open requests. Shared with the next connection, which could confuse them with its own ones. */
+  /**
+   * Identifiers of open requests. Shared with the checker of the next connection, on which the connector could confuse
+   * them with the identifiers of that connection.
+   */
   readonly ids: ReadonlySet<number>
   readonly #ids = new Set<number>()
-  // Number of open requests for each identifier that several of them have; nearly always empty.
+  // Number of open requests for each identifier that several open requests have; nearly always empty.
   readonly #duplicates = new Map<number, number>()
 
   constructor() {

@@ -75,8 +75,8 @@ export class PartOrder {
   }
 
   /**
-   * Records the broker's acknowledgement. Returns the number of answers that it completes: those whose final message
-   * and parts are all acknowledged.
+   * Records the broker's acknowledgement. Returns the number of answers that are now complete, that is, whose final
+   * message and parts are all acknowledged.
    */
   acknowledged(attempt: Attempt, { seq, isFinal }: PartMark, isRefused = false): number {
     if (isFinal) {

@@ -83,7 +83,7 @@ class FuzzSession implements FuzzProgress {
     if ('label' in outcome) return this.#keep(outcome.label, input)
     if (this.#signatures.has(outcome.signature)) return
     this.#signatures.add(outcome.signature)
-    // A hanging input is not reduced: each attempt would take as long.
+    // An input that hangs is not reduced, because each attempt would hang as long.
     if (outcome.kind === 'hang') return this.#options.onFinding(outcome, input)
     const shrunk = await this.#shrunk(input, outcome)
     const told = await tryInput(this.#target, shrunk)

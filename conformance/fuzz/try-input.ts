@@ -20,7 +20,8 @@ const HANG_TRIES = 3
 
 /**
  * Runs the target once, or a few times if it was slow. Never throws.
- * @param hasStack whether errors have a stack. Most inputs end in an allowed error; the stack is half of its cost.
+ * @param hasStack whether errors have a stack. Most inputs end in an allowed error, and half of the cost of an error is
+ * its stack.
  */
 export async function tryInput(target: FuzzTarget, input: Buffer, hasStack = true): Promise<Outcome> {
   const startedAtMs = performance.now()
@@ -59,8 +60,8 @@ async function leastCpuMs(target: FuzzTarget, input: Buffer): Promise<number> {
   return least
 }
 
-// Returns the CPU time of this thread, which Node.js 20 does not provide, or the elapsed time if the kernel does not
-// provide it either.
+// Returns the CPU time of this thread, from the kernel, because Node.js 20 does not provide it. Returns the elapsed
+// time if the kernel does not provide the CPU time either.
 function threadCpuMs(): number {
   try {
     return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ', 1)[0]) / 1e6

@@ -17,12 +17,12 @@ export interface TargetListener {
 }
 
 const INPUT_BYTES_MAX = 1024 * 1024
-// Heap limit of a thread. Inputs are small: code that needs more has no bound.
+// Heap limit of a thread. Inputs are small: code that needs more memory does not bound its memory.
 const HEAP_MB_MAX = 512
 // Time limit of one run. It is far above the 100 ms of CPU time that a run may take: other programs share the machine.
 const STALL_MS = 30_000
 
-/** Fuzzes a target; resolves when the time is over or the thread cannot continue. */
+/** Fuzzes a target; resolves when its time has elapsed or the thread cannot continue. */
 export function fuzzTarget(
   task: Omit<WorkerTask, 'current'>,
   listener: TargetListener,

@@ -61,7 +61,7 @@ async function runStep(line: string, cwd: string, programs: string): Promise<voi
     timeout: STEP_TIMEOUT_MS,
     killSignal: 'SIGKILL',
     env: {
-      // A container does not have the variables of this process, such as NODE_OPTIONS and those of npm.
+      // A container does not have the variables of this process, such as NODE_OPTIONS and npm's variables.
       ...Object.fromEntries(['HOME', 'TMPDIR', 'XDG_CACHE_HOME'].map((name) => [name, process.env[name]])),
       ...Object.fromEntries(
         Object.entries(process.env).filter(([name]) =>

@@ -80,7 +80,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'circuit_open',
     'the server failed several times in a row; the reply contains the time until a retry.',
-    'conformance/upstream-faults.test.ts > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two',
+    'conformance/upstream-faults.test.ts > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two seconds',
     'packages/connector/src/endpoint/with-breaker.test.ts > an open circuit rejects requests at once',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),

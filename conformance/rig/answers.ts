@@ -34,7 +34,7 @@ export function json(status: number, body: unknown, headers: Headers = {}): Answ
   return text(status, JSON_TYPE, typeof body === 'string' ? body : JSON.stringify(body), headers)
 }
 
-/** Answers with any content type; chunked, unless the headers contain a Content-Length. */
+/** Answers with any content type. The body is sent in chunks unless the headers contain a Content-Length. */
 export function text(status: number, contentType: string, body: string, headers: Headers = {}): Answer {
   return ({ response }) => {
     response.writeHead(status, { 'content-type': contentType, ...headers })

@@ -42,7 +42,7 @@ export interface FlowReport {
   readonly errorP99Ms: number
   /** Time of the slowest answer. */
   readonly maxMs: number
-  /** Answers per second with status 200 that arrived between the first publish and the last. */
+  /** Answers per second with status 200 that arrived between the first publish and the last publish. */
   readonly goodput: number
 }
 
@@ -108,7 +108,7 @@ export class FlowLoad {
     return load
   }
 
-  /** Starts to send; ends at `stop`. */
+  /** Starts to send requests; ends at `stop`. */
   begin(): void {
     this.#load.begin()
   }
@@ -117,7 +117,10 @@ export class FlowLoad {
     this.#load.stop()
   }
 
-  /** Sends for `forMs`; resolves with the number of the first request, and that of the last one plus 1. */
+  /**
+   * Sends requests for `forMs`; resolves with the number of the first request, and the number of the last request
+   * plus 1.
+   */
   async runFor(forMs: number): Promise<readonly [from: number, to: number]> {
     const from = this.sent
     this.begin()

@@ -78,7 +78,7 @@ export class Load {
     }
   }
 
-  /** Starts to send; ends at `stop` or `requestsMax`. */
+  /** Starts to send requests; ends at `stop` or `requestsMax`. */
   begin(): void {
     // The starts are spread over the first interval, so that streams with the same rate do not send together.
     const { streams } = this.#options
@@ -136,7 +136,10 @@ export class Load {
     return this.#sum((client) => client.unacknowledged)
   }
 
-  /** 99th percentile of how late requests are sent, in milliseconds. If it exceeds a few, the harness is too slow. */
+  /**
+   * 99th percentile of how late requests are sent, in milliseconds. If it exceeds a few milliseconds, the harness is
+   * too slow.
+   */
   get lagP99Ms(): number {
     return percentile(this.#lags, 0.99)
   }

@@ -109,7 +109,7 @@ export const FAULTY_MODELS = Object.keys(FAULTY)
 /** Names of the models whose answers attack the reader. */
 export const HOSTILE_MODELS = Object.keys(HOSTILE)
 
-/** Returns a healthy model's prediction for a body. It reveals answers to another request. */
+/** Returns a healthy model's prediction: the digest of the body, which reveals an answer to another request. */
 export function digest(body: string | Uint8Array): string {
   return createHash('sha256').update(body).digest('hex')
 }

@@ -12,7 +12,7 @@ export interface Toxics {
   sliceBytes?: number
   /** Neither reads nor forwards bytes; the connection stays open. */
   isFrozen?: boolean
-  /** Delay between the close of one side and that of the other side, in milliseconds. */
+  /** Time after which the close of one side is forwarded to the other side, in milliseconds. */
   slowCloseMs?: number
 }
 

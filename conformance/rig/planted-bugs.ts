@@ -1,7 +1,11 @@
 // The planted bugs: faults of a connector that the checkers must detect. A run without findings proves something only
-// because all of these bugs are detected. Chaos plants a bug in the built connector, the simulation in the sources.
+// because all of these bugs are detected. Chaos plants bugs in the built connector, the simulation plants them in the
+// sources.
 
-/** A bug, and the checks of each harness that detect it; any one check is enough. Absent = not planted there. */
+/**
+ * A bug, and the checks of each harness that detect it; any one check is enough. A harness whose checks are absent does
+ * not plant the bug.
+ */
 interface PlantedBug {
   /** Description of the bug, which completes "a connector that ...". */
   readonly what: string

@@ -33,7 +33,7 @@ export interface RawReply {
   readonly correlation: string
   /** The DUP flag: the broker may have delivered the reply before. */
   readonly isDup: boolean
-  /** The user property `status`; `code` is that with this name. '' = none. */
+  /** The user property `status`; `code` is the user property `code`. '' = none. */
   readonly status: string
   readonly code: string
   readonly payload: string

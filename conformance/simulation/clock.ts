@@ -166,8 +166,9 @@ function isBefore(one: Timer, other: Timer): boolean {
   return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order)
 }
 
-// Waits until all ticks (streams) and promises have run. They take turns, and each wait runs all queued ones; the end
-// of a stream takes three turns. The event loop is never entered, so no real event can interfere.
+// Waits until all ticks (streams) and promises have run. Ticks and promises run alternately, and each wait below runs
+// all that are queued; the end of a stream needs three waits. The event loop is never entered, so no real event can
+// interfere.
 async function settled(): Promise<void> {
   await new Promise<void>(nextTick)
   await new Promise<void>(nextTick)

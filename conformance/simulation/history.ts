@@ -88,7 +88,7 @@ export interface History {
     readonly concurrency: number
     readonly modelTimeoutMs: number
     /**
-     * The minimum age, in milliseconds, of a delivery whose PUBACK may be overtaken by that of a later delivery.
+     * Age, in milliseconds, from which a delivery's PUBACK may be overtaken by the PUBACK of a later delivery.
      * Infinity = never, 0 = always.
      */
     readonly ackHoldMaxMs: number

@@ -39,7 +39,7 @@ interface Message {
   readonly key: string
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
-  /** Whether it reached the broker after the last process was drained: it waits for the next process. */
+  /** Whether it reached the broker after the last process was drained; if so, it waits for a next process. */
   readonly isLate: boolean
   end: 'acknowledged' | 'unrouted' | LossReason | undefined
 }
@@ -292,7 +292,7 @@ class Verdict {
     }
     if (event.dup) this.#resent(number, connection, process, packetId)
     else if (qos > 0) {
-      // A released identifier can be reused, and its latest publish is the last in the order.
+      // A released identifier can be reused, and its latest publish is then the last in the order.
       process.unacknowledged.delete(packetId)
       process.unacknowledged.add(packetId)
     }
@@ -384,7 +384,8 @@ class Verdict {
   }
 }
 
-// Returns whether a reply is an error about the Response Topic or the request itself, which has the derived topic.
+// Returns whether a reply is an error about the Response Topic or the request itself; such an error is sent to the
+// derived topic.
 function isDerivedError(request: PlannedRequest, topic: string, status: string): boolean {
   return status !== '200' && topic === request.topic.replace('/request/', '/reply/')
 }

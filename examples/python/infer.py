@@ -63,7 +63,7 @@ def wait(events, what):
 
 
 def ask():
-    """Publishes the request. MQTT 5 has properties for reply topic and id; on MQTT 3.1.1 the id ends the topic."""
+    """Publishes the request. MQTT 5 has properties for reply topic and id; on MQTT 3.1.1 the topic ends with the id."""
     if is_v5:
         properties = Properties(PacketTypes.PUBLISH)
         properties.ResponseTopic = reply_topic

@@ -95,7 +95,7 @@ function etcFiles({ hostname, resolvConf, user }: ContainerRoot): Record<string,
     '/etc/hosts': `127.0.0.1 localhost\n::1 localhost\n`,
     '/etc/resolv.conf': resolvConf,
     '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
-    // This is the user id in Mosquitto's image.
+    // 1883 is the id of the user mosquitto in Mosquitto's image.
     '/etc/passwd': `root:x:0:0:root:/root:/bin/sh\nmosquitto:x:1883:1883::/:/bin/false\nown:x:${user}:${user}::/tmp:/bin/sh\n`,
     '/etc/group': `${group}\nmosquitto2:x:1883:\n`,
   }

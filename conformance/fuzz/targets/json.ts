@@ -72,7 +72,8 @@ function parsed(text: string): { readonly value: unknown } | undefined {
   }
 }
 
-// The reader may reject text that JSON.parse accepts only for its depth, or for numbers that no tensor can contain.
+// The reader may reject text that JSON.parse accepts, but only because of the text's depth, or because of numbers that
+// no tensor can contain.
 function checkRefusal({ message }: JsonSyntaxError, text: string): void {
   if (message.startsWith('Nested deeper'))
     return claim(depthOf(text) > JSON_DEPTH_MAX, 'rejects text as too deep that is not')

@@ -16,7 +16,10 @@ const CRITERION =
 
 const THREE_TIMES_QUIET = (quietMs: number): number => 3 * quietMs
 
-/** The queue is as deep as the concurrency. A queue of 16 misses the criterion: p99 is 5 times that without overload. */
+/**
+ * The queue is as deep as the concurrency. A queue of 16 misses the criterion: its p99 is 5 times the p99 without
+ * overload.
+ */
 export const overload: Row = {
   name: 'overload-10x',
   what: 'ten times the capacity (2,000 requests/s for a model that answers 200/s), with a queue of 4',

@@ -94,7 +94,7 @@ export const poison: Row = {
       )
       // A request that was set aside, but not acknowledged before the next kill, is set aside again.
       findings.check(setAside >= poisoned, `${setAside} requests were set aside`)
-      // Two such requests in flight at the same time may share a death.
+      // If two poisoned requests are in flight at the same time, one death may count for both.
       findings.check(deaths <= 3 * poisoned, `the process ended ${deaths} times`)
       return findings.result
     }),
