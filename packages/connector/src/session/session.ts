@@ -36,7 +36,8 @@ class Reconnection extends Error {
 
 // The broker delays the Will, so that a restart does not make the status flap (MQTT 5 §3.1.3.2.2).
 const WILL_DELAY_SECONDS = 5
-// Session taken over (MQTT 5 §3.14.2.1): two clients that reconnect at once would take it over from each other forever.
+// Session taken over (MQTT 5 §3.14.2.1): two clients that reconnect immediately would take the session over from each
+// other forever.
 const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
 // A broker that does not confirm UNSUBSCRIBE must not block a drain.
@@ -137,9 +138,9 @@ export class MqttSession {
 
   /**
    * Replaces the topic filters of the requests on the current connection; requests in flight are not affected. Resolves
-   * when the broker has granted these filters or those of a later call; if the session is disconnected, this happens
-   * after it reconnects.
-   * @throws SessionRefusal if the broker refused one; the session keeps the others.
+   * when the broker has granted these filters, or the filters of a later call; if the session is disconnected, this
+   * happens after it reconnects.
+   * @throws SessionRefusal if the broker refused one of these filters; the session keeps the others.
    */
   setFilters(filters: readonly string[]): Promise<void> {
     return this.#subscriptions.set(filters)
@@ -211,7 +212,7 @@ export class MqttSession {
     return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
   }
 
-  // A longer pause would let the session expire. With an expiry of 0 nothing can be lost, and rivals still need a
+  // A longer pause would let the session expire. If the expiry is 0, no session can be lost, but rivals still need a
   // pause.
   get #pauseMaxMs(): number {
     return this.#sessionExpirySeconds === 0 ? Number.POSITIVE_INFINITY : 500 * this.#sessionExpirySeconds
@@ -363,7 +364,8 @@ export class MqttSession {
       )
   }
 
-  // Each connection may reach another node of a cluster, so an unchanged value is reported only once.
+  // Each connection may reach another node of a cluster, so the value is compared for each connection, but reported
+  // only if it has changed.
   #expires(seconds: number): void {
     const { url, sessionExpirySeconds: asked } = this.#options
     if (seconds < asked && seconds !== this.#sessionExpirySeconds)
