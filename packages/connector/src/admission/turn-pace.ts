@@ -3,7 +3,7 @@
 // Short enough to follow a model that slows down, long enough to cover calls that end together.
 const WINDOW_MS = 500
 
-/** Measures only while requests wait: a gate that is not full does not show the model's capacity. */
+/** Measures only while requests wait, because a gate that is not full does not show the model's capacity. */
 export class TurnPace {
   #sinceMs: number | undefined
   #turns = 0
