@@ -224,7 +224,7 @@ test('drops only one of several equal copies for each delivery on the lane', () 
   main('a', 'a')
   lane('a')
   expect([handled, handledOnLane, dropped]).toEqual([['a'], ['a'], ['a']])
-  // This is the counterpart of the other copy, which the main session has handled.
+  // This delivery is the counterpart of the copy that the main session has handled.
   lane('a')
   expect([handled, handledOnLane, dropped]).toEqual([['a'], ['a'], ['a', 'a']])
 })
