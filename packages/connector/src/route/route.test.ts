@@ -33,7 +33,7 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris'))).toMatchObject({ code: 'model_not_found', status: 404 })
   })
 
-  test('gives the reason for a model that is not ready, until it is', () => {
+  test('gives the reason why a model is not ready, until the model is ready', () => {
     const table = new ModelTable()
     table.setPending('iris', 'Model "iris" is not ready.')
     expect(failure(() => table.find('iris'))).toMatchObject({ code: 'model_not_ready', retryable: true })
@@ -81,7 +81,7 @@ describe('the model table', () => {
     }
   })
 
-  test('suggests the nearest name, or lists some, or reports that no model is exposed', () => {
+  test('suggests the nearest name, or lists some names, or reports that no model is exposed', () => {
     const table = new ModelTable()
     const message = (name: string): string => failure(() => table.find(name)).message
     expect(message('iris')).toContain('no model is exposed yet')
@@ -107,7 +107,7 @@ describe('the model table', () => {
   })
 })
 
-test('finds an operation by name or the default one, and otherwise lists the offered ones', () => {
+test('finds an operation by name or the default operation, and otherwise lists the offered operations', () => {
   const model = modelOf('iris', 'infer', 'metadata')
   expect(findOperation(model, undefined).name).toBe('infer')
   expect(findOperation(model, 'metadata').name).toBe('metadata')
