@@ -341,7 +341,7 @@ test.each([
   expect(order.pending).toBe(0)
 })
 
-test('holds later PUBACKs no longer than the bound for a settled message whose identifier is still in use', () => {
+test('holds later PUBACKs only up to the bound if a settled message shares its identifier with an open message', () => {
   vi.useFakeTimers()
   const { sent, receive } = arrange(HOLD_MS)
   const old = receive(5)

@@ -127,7 +127,8 @@ export class Connection {
         resolve(this.#endReason ?? new SilentEnd(this.#limits !== undefined))
       })
     })
-    // Registered before CONNECT is sent: the backlog of a resumed session follows CONNACK in the same segment.
+    // Registered before CONNECT is sent, because the backlog of a resumed session may follow CONNACK in the same
+    // segment.
     bytes.onBytes((chunk) => this.#read(chunk))
     socket.write(encodeConnect(options.connect))
   }
@@ -269,7 +270,8 @@ export class Connection {
     if (publish.qos === 2)
       throw new MalformedPacket('The broker sent PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
     const { ackOrder } = this
-    // Some brokers resend messages while connected: the first delivery is still in flight, and will be acknowledged.
+    // Some brokers resend messages while connected. The copy is ignored, because the first delivery is still in flight
+    // and will be acknowledged.
     if (publish.qos === 1 && publish.dup && ackOrder.holds(publish)) return
     const delivery = new ReceivedDelivery(publish, this.#nowMs, ackOrder)
     if (publish.qos === 1) ackOrder.received(delivery)

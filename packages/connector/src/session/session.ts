@@ -59,7 +59,7 @@ export class MqttSession {
   #connection: Connection | undefined
   #epoch = 0
   #bornAtMs = 0
-  // Number of attempts since the last connection that lasted.
+  // Number of attempts since the last connection that lasted for long enough to reset the back-off.
   #attempt = 0
   // Time at which the current connection became ready.
   #readyAtMs: number | undefined
@@ -124,7 +124,8 @@ export class MqttSession {
    * Otherwise the subscription stays, and the broker keeps new requests for the next start.
    */
   async stopTaking(): Promise<void> {
-    // A request that arrives before UNSUBACK is ours: after a scale-down no other connector would receive it.
+    // A request that arrives before UNSUBACK is still passed on, because after a scale-down no other connector would
+    // receive it.
     const stopped = this.#subscriptions.stop()
     if (this.#isReady) {
       const timer = new AbortController()
@@ -191,7 +192,8 @@ export class MqttSession {
 
   // Returns the error to report, and how long to wait before reconnecting.
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
-    // The broker may be hanging up because of a publish that stays in flight: the outbox finds out by reconnecting.
+    // The broker may be hanging up because of a publish that stays in flight; in that case the outbox finds this
+    // publish over the next connections.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
     if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
@@ -327,7 +329,7 @@ export class MqttSession {
     else delivery.release()
   }
 
-  // Synchronous until SUBSCRIBE: deliveries may follow CONNACK in the same segment.
+  // Synchronous until SUBSCRIBE is sent, because deliveries may follow CONNACK in the same segment.
   #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
     const { share } = this.#options
     const refusal = featureRefusal(limits, share, this.#subscriptions.names)
