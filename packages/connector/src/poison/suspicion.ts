@@ -12,7 +12,7 @@ interface Waiting {
 export const ATTEMPTS_MAX = 2
 /** Number of executions in total: one in a normal run, then ATTEMPTS_MAX under suspicion. */
 export const EXECUTIONS_MAX = 1 + ATTEMPTS_MAX
-// Redeliveries follow the subscription immediately; after this much silence no more are expected.
+// Redeliveries follow the subscription immediately; after this much silence no further redeliveries are expected.
 const QUIET_MS = 1_000
 // The journal has room for 64 records; further concurrent requests would have no record.
 const WATCHED_MAX = 64
