@@ -90,7 +90,7 @@ function message(
   // RFC 9110 §8.3: a content type describes content. A model server may report with a status alone, without a body,
   // that a model is ready.
   if (payload.length > 0) properties.contentType = contentType
-  // MQTT 5 §3.3.2.3.2: 1 means UTF-8, which JSON must be (RFC 8259 §8.1), but a model's response may not be.
+  // MQTT 5 §3.3.2.3.2: 1 means UTF-8. JSON must be UTF-8 (RFC 8259 §8.1), but a model's response may violate this.
   if (payload.length > 0 && contentType === JSON_TYPE && isUtf8(payload)) {
     properties.payloadFormatIndicator = 1
   }
