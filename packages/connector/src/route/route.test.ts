@@ -56,7 +56,7 @@ describe('the model table', () => {
     expect(wanted).toBe(1)
   })
 
-  test('answers for a forbidden model as for one that does not exist, and gives the reason only to the log', () => {
+  test('gives a forbidden model the same problem as an unknown model, and gives the reason only to the log', () => {
     const table = new ModelTable()
     for (const name of ['iris', 'secret']) table.set(modelOf(name, 'infer'))
     table.setPending('secret-late', 'Model "secret-late" is not ready.')
@@ -196,7 +196,7 @@ describe('the standard topics', () => {
     return 'problem' in routing ? [routing.client, routing.model, routing.problem.code] : routing
   }
 
-  test("give a client without access the same problem for an absent peer's model as for an unknown one", () => {
+  test("give a client without access the same problem for an absent peer's model as for an unknown model", () => {
     const router = arrange()
     const hidden = problemOf(routed(router, 'cam7', 'secret-away'))!
     const unknown = problemOf(routed(router, 'cam7', 'secret-other'))!
