@@ -48,7 +48,7 @@ export const DELIVERY: readonly Requirement[] = [
     'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which the PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
     ON_THE_WIRE,
     `${ACK_ORDER} > acknowledges in the order of arrival, whatever the order of settling`,
-    `${ACK_ORDER} > keeps the order behind a young head, and lets PUBACKs overtake one that is older than the bound`,
+    `${ACK_ORDER} > keeps the order behind a young head, and lets PUBACKs overtake a head that is older than the bound`,
     `${ACK_ORDER} > holds back all PUBACKs before the identifier of a delivery without a keeper is reused`,
     `${SIMULATION} > meet every requirement, and become idle`,
     `${ACK_ORDER} > acknowledges nothing after the connection ended, because identifiers are assigned afresh`,

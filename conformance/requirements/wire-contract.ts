@@ -114,7 +114,7 @@ const TOPICS: readonly Requirement[] = [
     'conformance/admission.test.ts > stops the request with the same id in the topic, but never a request of another client',
     'conformance/admission.test.ts > reaches the replica that runs the request',
     'conformance/admission.test.ts > that matches no request is acknowledged and ignored: %s',
-    'packages/connector/src/admission/clients.test.ts > cancels only requests that match both, if the message has an id and Correlation Data',
+    'packages/connector/src/admission/clients.test.ts > cancels only requests that match both the id and the Correlation Data, if the cancel message has both',
   ),
   met(
     'C-TOPIC-13',
@@ -176,7 +176,7 @@ const PROPERTIES: readonly Requirement[] = [
     "The smallest of Message Expiry Interval, `timeout-ms` and the model's timeout ends the upstream call.",
     `${BAD_INPUT} > a deadline > of Message Expiry Interval`,
     `${BAD_INPUT} > a deadline > of timeout-ms`,
-    'packages/connector/src/admission/deadline.test.ts > uses the smallest of the three budgets',
+    'packages/connector/src/admission/deadline.test.ts > uses the smallest of the Message Expiry Interval, `timeout-ms` and the timeout of the model',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
   ),
   met(

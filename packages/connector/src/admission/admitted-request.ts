@@ -6,7 +6,7 @@ import type { JudgedBody } from './payload.ts'
 
 /** Created by `Admission.admit`. A single object, because it is created for every request. */
 export class AdmittedRequest extends RunningRequest implements EndpointRequest {
-  /** Replaced by an equal buffer if the request joins another one. */
+  /** Replaced by an equal buffer if the request joins a running request. */
   body: Buffer
   readonly contentType: RequestContentType
   readonly inferenceHeaderContentLength: string | undefined

@@ -55,7 +55,7 @@ test('cancels only requests with the same id or Correlation Data and the same cl
   expect(clients.cancel(name())).toBe(0)
 })
 
-test('cancels only requests that match both, if the message has an id and Correlation Data', () => {
+test('cancels only requests that match both the id and the Correlation Data, if the cancel message has both', () => {
   const { clients, stopped, add } = arrange()
   add('both', { id: '7', correlationData: bytes('x') })
   add('same id', { id: '7', correlationData: bytes('y') })

@@ -57,7 +57,8 @@ interface Client {
 
 // Suggested wait for a client that has too many requests in flight.
 const RETRY_AFTER_MS = 500
-// Up to this number, idle clients are kept too: their rate is still needed, and removing and adding them costs more.
+// Up to this number, idle clients are kept too, because their rate is still needed, and removing and adding them would
+// cost more.
 const CLIENTS_KEPT_MAX = 10_000
 
 /** The clients by name. Entering has a constant cost; a cancel message searches the requests of its client. */
@@ -117,9 +118,9 @@ export class Clients {
   }
 
   /**
-   * Stops every request that matches the id and the Correlation Data of the cancel message; if one of them is absent,
-   * only the other is compared. Returns the number of stopped requests; 0 is not an error: the request may have ended,
-   * or run on another connector.
+   * Stops every request that matches the id and the Correlation Data of the cancel message; if the message has only one
+   * of the two, only that one is compared. Returns the number of stopped requests; 0 is not an error, because the
+   * request may have ended, or may run on another connector.
    */
   cancel(name: RequestName): number {
     let stopped = 0
@@ -134,12 +135,12 @@ export class Clients {
 
   #dropIdle(): void {
     for (const [name, { inFlight }] of this.#clients) if (inFlight === 0) this.#clients.delete(name)
-    // If all clients are busy, another sweep soon would not remove any either.
+    // If all clients are busy, another sweep soon afterwards would not remove any client either.
     this.#sweepAt = Math.max(CLIENTS_KEPT_MAX, 2 * this.#clients.size)
   }
 }
 
-// A token bucket that holds the tokens of one second.
+// A token bucket, which holds at most the tokens of one second.
 function takeToken(name: string, client: Client, perSecond: number, nowMs: number): void {
   const refill = ((nowMs - client.refilledAtMs) / 1000) * perSecond
   client.tokens = Math.min(Math.max(1, perSecond), client.tokens + refill)

@@ -53,7 +53,7 @@ test('stops a request that has expired on arrival before anything is called', ()
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('uses the smallest of the three budgets', () => {
+test('uses the smallest of the Message Expiry Interval, `timeout-ms` and the timeout of the model', () => {
   expect(budgetMs({}, 30_000)).toBe(30_000)
   expect(budgetMs({ messageExpiryInterval: 5 }, 30_000)).toBe(5_000)
   expect(budgetMs({ messageExpiryInterval: 0 }, 30_000)).toBe(0)

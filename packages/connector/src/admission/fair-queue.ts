@@ -56,7 +56,7 @@ class ClientQueue {
     waiter.isGone = true
     this.waiting -= 1
     this.bytes -= waiter.bytes
-    // Behind hanging calls, any number of waiters may arrive and expire: their places must not accumulate.
+    // While calls hang, any number of waiters may arrive and expire, and their places must not accumulate.
     if (this.#waiters.length - this.#head > 2 * this.waiting + 64) {
       this.#waiters = this.#waiters.slice(this.#head).filter(({ isGone }) => !isGone)
       this.#head = 0

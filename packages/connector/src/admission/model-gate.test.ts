@@ -263,7 +263,7 @@ describe('clients', () => {
     expect(budget.bytes).toBe(100)
   })
 
-  test('lose no waiting request to one that is rejected anyway', async () => {
+  test('lose no waiting request to a new request that is rejected anyway', async () => {
     const { gate } = arrange({ queueDepthMax: 3, queueBytesMax: 100 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 3, 30)
@@ -323,7 +323,7 @@ describe('the wait', () => {
     const { waits, refused } = await load(gate, { callMs: 10, calls: 3_000, perCall: 10 })
     expect(waits.length).toBe(3_000)
     expect(refused).toBeGreaterThan(20_000)
-    // Requests that arrived before the pace was known wait longer.
+    // The wait of requests that arrived before the pace was known is not limited.
     expect(Math.max(...waits.slice(1_000))).toBeLessThanOrEqual(1_010)
     expect(Math.min(...waits.slice(1_000))).toBeGreaterThan(500)
   })

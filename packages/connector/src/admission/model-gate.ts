@@ -19,7 +19,7 @@ export interface GateLimits {
 
 // Suggested wait for a rejected client: roughly the time in which a full queue advances.
 const RETRY_AFTER_MS = 500
-// A slow model does not make the queue full: twice `concurrency` requests may always wait, however long a call takes.
+// `queueWaitMaxMs` does not limit a short queue: twice `concurrency` requests may wait, however long a call takes.
 const WAITING_ROUNDS_MIN = 2
 const TOO_HEAVY = ', and there is not enough room for the bytes of another request'
 
@@ -79,12 +79,13 @@ export class ModelGate implements Gate {
     this.#running -= 1
   }
 
-  // A full queue is shared: a client below its equal share replaces the newest request of the client that has the most.
+  // A full queue is shared: a client below its equal share replaces the newest request of the client that has the most
+  // waiting requests or bytes.
   #judgePlace(client: string, bytes: number, deadline: Deadline): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
     const share = this.#queue.shareOf(client)
     const clients = this.#queue.clients + (share.waiting === 0 ? 1 : 0)
-    // Clients get turns in rotation: one with few requests does not wait behind those with many.
+    // Clients get turns in rotation, so a client with few requests does not wait behind all requests of the others.
     const turns = Math.min(this.#queue.waiting + 1, (share.waiting + 1) * clients)
     this.#refuseLongWait(turns, deadline)
     const isFull = this.#queue.waiting >= queueDepthMax
@@ -99,7 +100,8 @@ export class ModelGate implements Gate {
     while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.newestOfLargest('bytes')!)
   }
 
-  // The byte budget of all models is used up: a client with more bytes waiting here makes room, if these are enough.
+  // The byte budget of all models is used up. The client with the most bytes waiting here makes room, if it has more
+  // than this client and if its bytes are enough.
   #judgeBytes(client: string, bytes: number): void {
     const largest = this.#queue.newestOfLargest('bytes')
     const spare = largest === undefined ? 0 : this.#queue.shareOf(largest.client).bytes
@@ -111,7 +113,8 @@ export class ModelGate implements Gate {
     while (!this.#budget.hasRoom(bytes)) this.#reject(this.#queue.newestOfLargest('bytes')!)
   }
 
-  // A longer queue delays all answers without adding any: requests above the capacity are rejected at once.
+  // A longer queue would delay all answers without increasing their number, so requests above the capacity are rejected
+  // at once.
   #refuseLongWait(turns: number, deadline: Deadline): void {
     const { concurrency, queueWaitMaxMs } = this.#limits
     const waitMs = turns * this.#pace.msPerTurn

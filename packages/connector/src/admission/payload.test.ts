@@ -68,7 +68,7 @@ test.each(['17', '-1', '', 'abc', '1e1', '9999999999'])('rejects a header length
   }
 })
 
-test('treats a body without the property as JSON, and ignores the property on requests without a body', () => {
+test('treats a body without a header length as JSON, and ignores a header length on requests without a body', () => {
   expect(judge('v2', Buffer.from(JSON_PART), undefined, ['a', 'b'])).toEqual(JSON_ONLY)
   expect(judge('v2', Buffer.alloc(0), undefined, [LENGTH, '13'], 'metadata')).toEqual(JSON_ONLY)
 })

@@ -53,7 +53,7 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
   const { contentType } = properties
   const length = userProperty(properties.userProperties, PROPERTY.inferenceHeaderContentLength)
   if (contentType === undefined && length !== undefined && DIALECTS[operation.protocol].hasBinaryTensors) {
-    // The user property identifies the body: KServe's and Triton's clients omit the Content Type.
+    // The user property shows that the body is binary, because KServe's and Triton's clients omit the Content Type.
     return binaryBody(length, payloadBytes)
   }
   if (contentType === undefined || contentType === 'application/json' || isJsonWithParameters(contentType)) {

@@ -7,7 +7,8 @@ export interface AllowRule {
   readonly models: readonly string[]
 }
 
-// Limit on cached decisions. Clients come and go; above the limit all decisions are deleted.
+// Limit on cached decisions. Without it, new clients would add decisions forever. Above the limit all decisions are
+// deleted.
 const DECISIONS_MAX = 10_000
 
 // The strings between the asterisks.
@@ -62,7 +63,7 @@ export class Policy {
   }
 }
 
-// Only `*` is special; several in a row have the same meaning as one.
+// Only `*` is special; several `*` in a row have the same meaning as one `*`.
 function globOf(text: string): Glob {
   return text.split(/\*+/)
 }

@@ -1,9 +1,9 @@
 // Measures how fast waiting requests get their turns, to predict the wait of a new request.
 
-// Short enough to follow a model that slows down, long enough to cover calls that end together.
+// The window is short enough to follow a model that slows down, and long enough to cover calls that end together.
 const WINDOW_MS = 500
 
-/** Measures only while requests wait: a gate that is not full does not show the model's capacity. */
+/** Measures only while requests wait, because a gate that is not full does not show the model's capacity. */
 export class TurnPace {
   #sinceMs: number | undefined
   #turns = 0

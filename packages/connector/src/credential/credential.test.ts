@@ -24,7 +24,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-// Replaces the file as the kubelet does: a new file is renamed to this name.
+// Replaces the file as the kubelet does, by renaming a new file to its name.
 function rotate(text: string): void {
   writeFileSync(join(folder, 'next'), text)
   renameSync(join(folder, 'next'), file)
@@ -77,7 +77,7 @@ test('reads at once on refresh, and returns whether the secret has changed', () 
   rotate('two')
   expect(credential.refresh!()).toBe(true)
   expect(credential.headers(ORIGIN)[1]).toBe('Bearer two')
-  // The file is replaced by one with the same secret.
+  // The file is replaced by a file with the same secret.
   rotate('two')
   expect(credential.refresh!()).toBe(false)
 })

@@ -1,4 +1,4 @@
-// No credential: inside a mesh the sidecar's certificate is the identity.
+// No credential, for example inside a mesh, where the sidecar's certificate is the identity.
 import type { Credential } from './credential.ts'
 
 const NO_HEADERS: readonly string[] = []

@@ -27,9 +27,13 @@ export class SecretFile {
     this.#now = now
   }
 
-  /** Returns the trimmed content. @throws Problem `unauthorized_upstream` that names the file, never its content. */
+  /**
+   * Returns the trimmed content. @throws Problem `unauthorized_upstream`, which names the file, but never quotes its
+   * content.
+   */
   read(): string {
-    // A failure is remembered for the same time, so that a missing file does not cause a file access for every request.
+    // A failure is remembered for as long as a secret, so that a missing file does not cause a file access for every
+    // request.
     if (this.#now() - this.#lookedAtMs >= LOOK_AGAIN_AFTER_MS) this.#look()
     if (this.#value === undefined) throw this.#problem!
     return this.#value

@@ -27,8 +27,8 @@ const JSON_TYPE = 'application/json'
 const PLAIN = ''
 
 /**
- * A ring of entries, found by the first 16 bytes of their 32-byte key; the oldest are overwritten by the newest.
- * Expired entries are not found, and are removed when their space is needed.
+ * A ring of entries, found by the first 16 bytes of their 32-byte key; the newest entries overwrite the oldest. Expired
+ * entries are not found, and are removed when their space is needed.
  */
 export class AnswerMemory {
   readonly #bytes: Buffer
@@ -39,7 +39,7 @@ export class AnswerMemory {
   readonly #key = new Int32Array(DIGEST_WORDS)
   #oldest = 0
   #end = 0
-  // Offset at which the upper part ends while newer entries are stored below the oldest.
+  // Offset at which the upper part ends, while newer entries are stored at lower offsets than the oldest entry.
   #wrapAt = 0
   #count = 0
   #used = 0

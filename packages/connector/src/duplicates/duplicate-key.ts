@@ -15,9 +15,9 @@ export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Deli
 
 /**
  * Returns the key of a request: 32 characters, one for each byte of a SHA-256 digest. The key covers the client, so
- * that no client can read another's answer by guessing a counter. It covers the body, because devices restart their
- * counters after a reboot: the same Correlation Data with another body is a different request. A request without id and
- * Correlation Data is identified by its Packet Identifier, which the broker keeps when it redelivers.
+ * that no client can read another client's answer by guessing a counter. It covers the body, because devices restart
+ * their counters after a reboot, and a different request may then have the same Correlation Data. A request without id
+ * and Correlation Data is identified by its Packet Identifier, which the broker keeps when it redelivers.
  */
 export function duplicateKey(
   name: RequestName,

@@ -33,7 +33,7 @@ const requester = (): Requester => ({
   takeOver: () => {},
 })
 const delivery = { packetId: 1, payload: Buffer.from('{}'), dup: false, properties: {} } as Delivery
-// Returns keys that all have the same bucket, which depends on their beginning.
+// Returns keys that all have the same bucket, because the bucket depends only on the beginning of a key.
 const crowded = (number: number): string => `${'x'.repeat(28)}${String(number).padStart(4, '0')}`
 const keyOf = (id: string): string => duplicateKey(name({ id }), delivery)
 const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytesMax, windowMs })
@@ -46,7 +46,7 @@ function ran(duplicates: Duplicates, key: string, outcome: Outcome, nowMs = 0, e
 const text = (found: Execution | Outcome | undefined): string =>
   found === undefined || found instanceof Execution ? 'none' : Buffer.from(found.body!).toString()
 
-test('lets repeats of a running request wait for it, and gives later ones the same answer', async () => {
+test('lets repeats of a running request wait for it, and gives later repeats the same answer', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = [1, 2].map(() =>

@@ -55,7 +55,7 @@ export class Duplicates {
     return this.#memory.used
   }
 
-  /** Returns the running request with this key, or the outcome of an earlier one. */
+  /** Returns the running request with this key, or the remembered outcome of an earlier request with this key. */
   find(key: string, nowMs: number): Execution | Outcome | undefined {
     let execution = this.#running[bucketOf(key)]
     while (execution !== undefined && execution.key !== key) execution = execution.next
@@ -90,7 +90,7 @@ export class Duplicates {
    */
   ended(execution: Execution, outcome: Outcome, asksForState: boolean, nowMs: number): void {
     this.#remove(execution)
-    // Otherwise the answer to a call that took longer than the window would already have expired.
+    // Without this, the answer to a call that took longer than the window would already have expired.
     if (!execution.hasExpiry) execution.untilMs = nowMs + this.#windowMs
     if (!asksForState && execution.partsSent === 0 && isFinal(outcome)) {
       this.#memory.put(execution.key, execution.untilMs, outcome)
@@ -134,8 +134,8 @@ export class Duplicates {
 }
 
 // A retryable problem is worth another call, and a client that repeats a cancelled request intends to run it. A failure
-// on the way to the model is temporary, and so is a 404 from the server (a model, version or route that does not exist
-// yet).
+// on the way to the model is temporary, and so is a 404 from the server, because the model, version or route may exist
+// later.
 function isFinal(outcome: Outcome): boolean {
   if (!isProblem(outcome)) return true
   return !outcome.retryable && outcome.status !== 404 && !PASSING.has(outcome.code)

@@ -20,8 +20,8 @@ interface Joined {
 export class Execution {
   readonly key: string
   /**
-   * Time of the monotonic clock until which the outcome is remembered. If the request has no expiry, its end extends
-   * this time.
+   * Time of the monotonic clock until which the outcome is remembered. If the request has no expiry, this time is
+   * extended when the request ends.
    */
   untilMs: number
   readonly hasExpiry: boolean
@@ -75,7 +75,7 @@ export class Execution {
 
   /**
    * Defined while the reply must wait, because a requester's connection was lost and the broker may redeliver the
-   * request. Resolves when the broker must have redelivered it.
+   * request. Resolves when the request can no longer be redelivered.
    */
   get redelivery(): Promise<void> | undefined {
     const owner = this.owner
@@ -108,8 +108,8 @@ export class Execution {
   }
 }
 
-// One reply is enough if the broker redelivered the request, on a new connection or on that of a lane. Two redeliveries
-// on the same connection are two requests: the client repeated the first.
+// One reply is enough if the broker redelivered the request, on a new connection or on the connection of a lane. Two
+// redeliveries on the same connection are two requests, because the client repeated the first.
 function isReplaced({ delivery, target, isSuperseded }: Requester, by: Requester): boolean {
   if (isSuperseded || by.delivery.qos === 0 || target.topic !== by.target.topic) return false
   return delivery.isLost || (by.delivery.dup && delivery.connection !== by.delivery.connection)

@@ -1,4 +1,5 @@
-// Pairs the copies of named requests on the two sessions, so that as many are handled as the main session receives.
+// Pairs the copies of named requests on the two sessions, so that the number of handled copies equals the number that
+// the main session receives.
 
 interface Count {
   copies: number
@@ -7,19 +8,21 @@ interface Count {
 }
 
 /**
- * The main session receives a copy of every request, so as many copies must be handled as it receives: one more causes
- * a second reply, one fewer loses a request. Equal copies cannot be told apart, only counted. In case of doubt, a copy
- * is handled. Entries are kept by fingerprint, up to `sizeMax` of each kind.
+ * The main session receives a copy of every request, so the number of handled copies must equal the number that it
+ * receives: an additional copy would cause a second reply, and a missing copy would be a lost request. Equal copies
+ * cannot be told apart, only counted. In case of doubt, a copy is handled. Entries are kept by fingerprint, up to
+ * `sizeMax` of each kind.
  */
 export class CopyLedger {
   readonly #sizeMax: number
   readonly #ageMaxMs: number
-  // Positive: copies that the lane handled and the main session has not received. Negative: copies that the main session
-  // dropped, which the lane must handle.
+  // A positive number counts copies that the lane handled and the main session has not received. A negative number
+  // counts copies that the main session dropped, so that the lane must handle them.
   readonly #ahead = new Map<string, Count>()
   // Copies that the main session handled, and whose counterparts the lane may still receive.
   readonly #handledOnMain = new Map<string, Count>()
-  // Copies that the lane dropped: the main session must handle its next equal copy, which may be the counterpart.
+  // Counts copies that the lane dropped. For each, the main session must handle its next equal copy, which may be the
+  // counterpart of the dropped copy.
   readonly #owed = new Map<string, Count>()
 
   /** `ageMaxMs`: how long a counterpart may take to arrive, in milliseconds. */
@@ -49,7 +52,8 @@ export class CopyLedger {
   }
 
   /**
-   * Returns whether the lane may drop its copy. If so, the main session must handle a copy, now or by a call of `owe`.
+   * Returns whether the lane may drop its copy. If so, the main session must handle an equal copy: either a held copy
+   * now, or the next one after a call of `owe`.
    */
   takeHandledOnMain(fingerprint: string): boolean {
     if ((this.#ahead.get(fingerprint)?.copies ?? 0) < 0 || this.#owed.size >= this.#sizeMax) return false
@@ -79,7 +83,7 @@ export class CopyLedger {
     return count.copies
   }
 
-  // Returns false, and changes nothing, if the count would become negative although it must not.
+  // Returns false, and changes nothing, if the count would become negative and `mayBeNegative` is false.
   #add(counts: Map<string, Count>, fingerprint: string, change: 1 | -1, mayBeNegative = false): boolean {
     const known = counts.get(fingerprint)
     const copies = (known?.copies ?? 0) + change

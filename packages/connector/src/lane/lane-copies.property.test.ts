@@ -82,7 +82,7 @@ class TwoSessions {
     if (!this.#isConnected) return
     const next = this.#lane.shift()
     if (typeof next === 'string') this.#copies.onLane(copyOf(next))
-    // If several changes are under way, only the acknowledgement of the last one counts.
+    // If several changes are under way, only the acknowledgement of the last change counts.
     else if (next?.change === this.#changes) this.#acknowledged()
   }
 

@@ -212,7 +212,7 @@ test('handles the held copies when a leaving lane disconnects', () => {
   expect(handled).toEqual(['a', 'b'])
 })
 
-test('handles a redelivered copy, which may be older than the lane and still running', () => {
+test('handles a redelivered copy, because its request may be older than the lane and still running', () => {
   copies.laneReady(true)
   copies.onMain(copyOf('old', true))
   main('new')
@@ -224,7 +224,7 @@ test('drops only one of several equal copies for each delivery on the lane', () 
   main('a', 'a')
   lane('a')
   expect([handled, handledOnLane, dropped]).toEqual([['a'], ['a'], ['a']])
-  // This is the counterpart of the other copy, which the main session has handled.
+  // This delivery is the counterpart of the copy that the main session has handled.
   lane('a')
   expect([handled, handledOnLane, dropped]).toEqual([['a'], ['a'], ['a', 'a']])
 })
@@ -279,7 +279,7 @@ test('handles a request only once if it arrives while the lane subscribes, which
   expect([handled, handledOnLane, dropped]).toEqual([['a'], ['b'], ['a', 'b']])
 })
 
-test('drops a late copy from before the lane left and returned', () => {
+test('drops a late copy of a request that the lane handled before it left and returned', () => {
   copies.laneReady(true)
   lane('a', 'late')
   copies.laneLeaving()
@@ -307,7 +307,7 @@ test('expects no late copies more than 2 s after the lane has left', () => {
 
 const nameless = (): Delivery => ({ ...copyOf('same'), properties: {} })
 
-test('handles equal requests without id and Correlation Data as different ones', () => {
+test('handles equal requests without id and Correlation Data as different requests', () => {
   copies.laneJoins()
   copies.onMain(nameless())
   copies.laneReady(false)

@@ -29,18 +29,20 @@ interface Held {
 
 // Both sessions deliver a request within milliseconds of each other, unless one of them has a backlog.
 const GRACE_MS = 2_000
-// After this time the main session serves the model; a returning lane answers its copies from memory if possible.
+// After this time the main session serves the model; a lane that returns later answers its copies with remembered
+// answers if possible.
 const AWAY_MAX_MS = 60_000
 // Limit on the fingerprints of requests that only one session has delivered so far.
 const RECENT_MAX = 4_096
 
 /**
- * The copies of the requests for one name of a model on the topics.
- * The broker forwards a request to both sessions at the same time, and each session delivers in order. Once both have
- * delivered the same request (they have met), both receive every later one, and the main session's copies can be
- * dropped. Before that, the main session may have the only copy of a request, if the request is older than the lane.
- * Such a copy is held until the lane delivers the same request, and handled if the lane does not deliver it. While the
- * lane is disconnected, copies are held, because a broker that discards the lane's session also discards its copies.
+ * Handles the copies of requests whose topic contains one name of a model.
+ * The broker forwards a request to both sessions at the same time, and each session delivers in order. Once both
+ * sessions have delivered the same request (they have met), both receive every later request, and the main session's
+ * copies can be dropped. Before that, the main session may have the only copy of a request, if the request is older
+ * than the lane. Such a copy is held until the lane delivers the same request, and handled if the lane does not deliver
+ * it. While the lane is disconnected, copies are held, because a broker that discards the lane's session also discards
+ * its copies.
  */
 export class LaneCopies {
   readonly #handler: CopyHandler
@@ -57,8 +59,8 @@ export class LaneCopies {
   readonly #handledHere = new RecentSet(RECENT_MAX)
   // Fingerprints of the named requests that the main session has received.
   readonly #onMain = new RecentSet(RECENT_MAX)
-  // Counts copies of named requests. A subscription begins and ends between two requests, but the two connections have
-  // no common order.
+  // Counts copies of named requests. Counting is necessary because the lane may subscribe or unsubscribe between two
+  // equal requests, and the order of deliveries on one connection says nothing about the order on the other.
   readonly #ledger = new CopyLedger(RECENT_MAX, GRACE_MS)
   // Fingerprint of the first match since the lane subscribed.
   #firstMatch: string | undefined
@@ -75,8 +77,8 @@ export class LaneCopies {
   }
 
   /**
-   * Records that the lane is connected and subscribed. `isMet`: it is known to receive the same requests as the main
-   * session.
+   * Records that the lane is connected and subscribed. `isMet`: the lane is known to receive the same requests as the
+   * main session.
    */
   laneReady(isMet: boolean): void {
     if (this.#state === 'leaving' || this.#state === 'left' || this.#state === 'stopped') return
@@ -101,8 +103,8 @@ export class LaneCopies {
   }
 
   /**
-   * Records that the lane is unsubscribing: until it has unsubscribed, only a delivery on the lane proves that it
-   * received a request.
+   * Records that the lane is unsubscribing: until it has unsubscribed, only a delivery on the lane proves that the lane
+   * received the request.
    */
   laneLeaving(): void {
     if (this.#state === 'down' || this.#state === 'left' || this.#state === 'stopped') return
@@ -119,7 +121,10 @@ export class LaneCopies {
     this.#leftAtMs = performance.now()
   }
 
-  /** Records that the lane is about to subscribe, possibly again: requests that it received before prove nothing. */
+  /**
+   * Records that the lane is about to subscribe, possibly again. Requests that it received before do not prove that it
+   * receives the current ones.
+   */
   laneJoins(): void {
     if (this.#state !== 'stopped') this.#down()
   }
@@ -136,7 +141,8 @@ export class LaneCopies {
       return this.#handler.handle(delivery)
     const fingerprint = fingerprintOf(delivery)
     if (isCounted && this.#ledger.takeHandledOnMain(fingerprint)) {
-      // The delivery may be the counterpart of a later copy instead, which is held or has not arrived.
+      // The delivery may instead be the counterpart of a later copy on the main session, which is held or has not
+      // arrived.
       if (this.#held.has(fingerprint)) this.#end(fingerprint, 'handle')
       else this.#ledger.owe(fingerprint)
       return this.#handler.drop(delivery)
@@ -152,7 +158,7 @@ export class LaneCopies {
     this.#onLane.add(fingerprint)
     if (this.#held.has(fingerprint)) return this.#sameOnBoth(fingerprint, isNamed)
     const isHandledHere = this.#state === 'apart' && this.#handledHere.has(fingerprint)
-    // All held copies arrived after the one that was handled here.
+    // All held copies arrived after the copy that was handled here.
     if (isHandledHere && this.#isProof(fingerprint, isNamed)) this.#meet()
   }
 
@@ -174,10 +180,10 @@ export class LaneCopies {
     }
     if (isHeld) return this.#hold(delivery, fingerprint)
     if (this.#state !== 'met') return this.#handle(delivery, fingerprint)
-    // A redelivered copy may be older than the lane, and its request may still be running here: it joins that call, or
-    // gets the remembered answer.
+    // A redelivered copy may be older than the lane, and its request may still be running here. The copy then joins
+    // that call; if the call has ended, it gets the remembered answer.
     if (delivery.dup) return this.#handler.handle(delivery)
-    // If requests are equal, the sessions may have met at different ones.
+    // If several requests are equal, the two copies at which the sessions met may belong to different requests.
     if (isRepeat) return this.#hold(delivery, fingerprint)
     this.#drop(delivery, fingerprint)
   }
@@ -205,12 +211,13 @@ export class LaneCopies {
     }
     const held: Held = { deliveries: [delivery], bytes, timer: undefined }
     this.#held.set(fingerprint, held)
-    // The ledger has counted the copies of a named request.
+    // For a named request, the ledger has already taken the lane's copies into account.
     if (this.#onLane.has(fingerprint) && !this.#isNamed(delivery)) this.#sameOnBoth(fingerprint, false)
     else if (this.#state !== 'away') this.#startTimer(fingerprint, held)
   }
 
-  // Earlier copies may be older than the lane. While the lane is leaving, later ones may be too late for it.
+  // Earlier copies may be older than the lane. While the lane is leaving, later copies may belong to requests that it
+  // no longer receives.
   #sameOnBoth(fingerprint: string, isNamed: boolean): void {
     if (this.#state === 'leaving') return this.#dropOne(fingerprint)
     for (const earlier of this.#held.keys()) {
@@ -224,7 +231,7 @@ export class LaneCopies {
   }
 
   // Clients repeat only named requests, so a single match of a named request may consist of two equal requests: a
-  // repeat, and one that is older than the lane. Two different matches are proof.
+  // request that is older than the lane, and its repeat. Matches of two different requests are proof.
   #isProof(fingerprint: string, isNamed: boolean): boolean {
     this.#firstMatch ??= fingerprint
     return !isNamed || this.#firstMatch !== fingerprint
@@ -300,7 +307,7 @@ function heldBytes({ payload, propertyBytes }: Delivery): number {
 }
 
 const NO_BYTES = new Uint8Array(0)
-// Above this, a cryptographic hash would block the event loop for longer than the rest of the request.
+// Above this size, a cryptographic hash would block the event loop for longer than the rest of the request.
 const DIGESTED_BYTES_MAX = 16 * 1024
 
 function fingerprintOf({ topic, properties, payload }: Delivery): string {

@@ -37,8 +37,8 @@ export interface LanesParts {
 interface Lane {
   readonly session: LaneSession
   /**
-   * Copies by name on the topics: the model and its versions. A name that is being removed stays until the lane has
-   * unsubscribed from it.
+   * Copies by the name in their topics, which is a name of the model or of one of its versions. A name that is being
+   * removed stays until the lane has unsubscribed from it.
    */
   readonly copies: Map<string, LaneCopies>
   /** The wanted names. If there are none, the lane closes after its last delivery has been acknowledged. */
@@ -52,11 +52,12 @@ interface Lane {
   readonly tried: Promise<void>
 }
 
-// How often a closing lane is checked, and how many idle checks in a row it needs: its broker may deliver in batches.
+// How often a closing lane is checked, and after how many idle checks in a row it is closed. A single check is not
+// enough, because the broker may deliver in batches.
 const IDLE_CHECK_MS = 100
 const IDLE_CHECKS_MIN = 20
 
-/** The lanes by model, and the copies that the main session receives of their requests. */
+/** The lanes by model, and the copies of their requests that the main session receives. */
 export class Lanes {
   readonly #parts: LanesParts
   readonly #lanes = new Map<string, Lane>()
@@ -172,7 +173,7 @@ export class Lanes {
   #subscribed(lane: Lane): void {
     for (const [name, copies] of lane.copies) {
       if (lane.names.includes(name)) {
-        // For the names that stayed, the sessions have already met.
+        // For the names that were already subscribed, nothing changes.
         if (lane.joining.delete(name) && lane.session.isReady) copies.laneReady(false)
       } else {
         lane.joining.delete(name)
@@ -187,8 +188,8 @@ export class Lanes {
     this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
   }
 
-  // If the lane was leaving this name, the name starts again: held copies are handled, and the sessions must meet
-  // again.
+  // If the lane was unsubscribing from this name, the name starts again: held copies are handled, and the sessions must
+  // meet again.
   #addName(lane: Lane, name: string): void {
     const { handle, budget, isShared, topics } = this.#parts
     const isNamed = ({ topic, properties }: Delivery): boolean =>

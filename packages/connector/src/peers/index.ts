@@ -1,3 +1,3 @@
-// Tracks the other connectors under the same root by their retained statuses, so that a request for one of their models
-// is left to them.
+// Tracks the other connectors under the same root by their retained statuses, so that this connector leaves requests
+// for their models to them.
 export { Peers } from './peers.ts'

@@ -10,7 +10,7 @@ const WINDOW_MS = 60_000
 // A restart of a peer causes three or four lines.
 const LINES_MAX = 5
 const NAMES_MAX = 1_000
-// Further names share one window. "#" cannot be a topic level, so no connector has this name.
+// Names above this limit share one window. "#" cannot be a topic level, so no connector has this name.
 const OTHERS = '#'
 
 /** Limits the log lines per minute for each name. */

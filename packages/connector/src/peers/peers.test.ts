@@ -163,7 +163,7 @@ describe('on the next connection', () => {
     expect(predecessors).toEqual([])
   })
 
-  test("removes no peer after the timeout, but when this connector's status arrives late", () => {
+  test("keeps an absent peer after the timeout, and removes it when this connector's status arrives late", () => {
     const peers = two()
     peers.subscribed(BORN + 5)
     vi.advanceTimersByTime(1_000)
@@ -175,7 +175,7 @@ describe('on the next connection', () => {
     expect(events().filter((event) => event.startsWith('peers'))).toEqual(['peers_unknown', 'peers_known'])
   })
 
-  test('ignores failed connection attempts before it', () => {
+  test('ignores failed connection attempts before that connection', () => {
     const peers = two()
     peers.disconnected()
     peers.disconnected()
@@ -267,7 +267,7 @@ describe('the log', () => {
     expect(log.length).toBeLessThan(3 * 1_000 + 20)
   })
 
-  test('has one line for all peers above the limit', () => {
+  test('has a single line for all peers above the limit', () => {
     const peers = known()
     for (let count = 0; count < 1_050; count += 1)
       receive(peers, `p${count}`, status({ models: [`m${count}`] }))
@@ -291,7 +291,7 @@ test('does not accept a message on a topic that no connector can have', () => {
   expect(peersOf().take(message as unknown as Delivery)).toBe(false)
 })
 
-test('logs a peer that is found, changes or is deleted, and warns about a model that both expose', () => {
+test('logs a peer that is found, changes or is deleted, and warns about a model that both connectors expose', () => {
   const peers = known()
   receive(peers, 'b', status({ models: ['rose', 'iris'] }))
   receive(peers, 'b', status({ models: ['rose', 'iris'], timestamp: 7 }))

@@ -1,4 +1,4 @@
-// Tracks the other connectors under the same root, so that no connector answers for a model of another one.
+// Tracks the other connectors under the same root, so that no connector answers for a model of another connector.
 import { createHash } from 'node:crypto'
 import { Problem, readStatus, type ConnectorStatus, type TopicSpace } from '@inferwire/protocol'
 import type { Delivery, LeftToPeer, Undecided } from '../step.ts'
@@ -10,7 +10,7 @@ export interface PeersParts {
   readonly topics: TopicSpace
   /** The name of this connector. */
   readonly name: string
-  /** The shared subscription of this connector: its members do not receive each other's requests. */
+  /** The shared subscription of this connector, whose members do not receive each other's requests. */
   readonly share: string | undefined
   /** Whether a model is configured here. */
   readonly isOwn: (model: string) => boolean
@@ -35,30 +35,31 @@ interface Peer {
   logged: string | undefined
 }
 
-// The latest birth time for which a successor publishes a later one, in milliseconds since the epoch. An absolute time,
-// because our own clock may have been set back by decades. A later birth time would make the successor's status
-// unreadable for all connectors.
+// If the birth time of a predecessor is not later than this, in milliseconds since the epoch, this process chooses a
+// birth time that follows it. The limit is an absolute time, because our own clock may have been set back by decades.
+// Beyond the limit, the chosen birth time would make our status unreadable for all connectors.
 const BIRTH_MAX = Date.UTC(2100, 0)
 // Limit on the statuses that are kept; further connectors are ignored.
 const PEERS_MAX = 1_000
 // Roughly 3,000 models. The statuses of other connectors are parsed and kept in memory.
 const STATUS_BYTES_MAX = 64 * 1024
-// Timeout for a slow broker. A broker sends the retained statuses with the SUBACK, and our own status after them.
+// Timeout for a slow broker. A broker normally sends the retained statuses together with the SUBACK, and our own status
+// after them.
 const KNOWN_AFTER_MS = 1_000
 
 /**
  * The other connectors, by their retained statuses. A generation lasts from the end of one connection to the end of the
- * next. In each generation the broker sends all retained statuses again, and our own status is published after them: a
- * peer whose status has not arrived before ours is removed.
+ * next. In each generation the broker sends all retained statuses again, and our own status is published after them, so
+ * a peer whose status has not arrived before ours is removed.
  */
 export class Peers {
   readonly #parts: PeersParts
   readonly #news: PeerNews
   readonly #peers = new Map<string, Peer>()
   #predecessor: ConnectorStatus | undefined
-  // Whether the status of an earlier process has been passed on, or there is none.
+  // Whether the status of an earlier process has been passed on, or no such status exists.
   #isPredecessorDone = false
-  // The birth time of this process on the current connection; undefined before it is subscribed.
+  // The birth time of this process on the current connection; undefined before the connection is subscribed.
   #bornAtMs: number | undefined
   #generation = 0
   // Whether the peers are known in this generation, because our own status arrived or the timer fired.
@@ -97,7 +98,7 @@ export class Peers {
     if (this.#isKnown) this.#expect()
   }
 
-  /** Reads and settles a status message. Returns false if the delivery is not one. */
+  /** Reads and settles a status message. Returns false if the delivery is not a status message. */
   take(delivery: Delivery): boolean {
     const connector = this.#parts.topics.statusOwner(delivery.topic)
     if (connector === undefined) return false
@@ -114,8 +115,8 @@ export class Peers {
   }
 
   /**
-   * Returns the peer that answers for a model that is not configured here; undefined if none is known. `absent` is the
-   * problem if the peer that exposes the model is offline, or is a replica that did not receive the request.
+   * Returns the peer that answers for a model that is not configured here; undefined if no such peer is known. `absent`
+   * is the problem if the peer that exposes the model is offline, or is a replica that did not receive the request.
    */
   answering(model: string): LeftToPeer | Undecided | { readonly absent: Problem } | undefined {
     if (!this.#isKnown) return { until: this.#whenKnown }
@@ -156,14 +157,14 @@ export class Peers {
       this.#becomeKnown()
       this.#isPredecessorDone = true
     } else if (!this.#isPredecessorDone && status.timestamp <= BIRTH_MAX) {
-      // Only the first status: on a later connection it may be our own.
+      // Only the first status is kept, because a status on a later connection may be our own.
       this.#predecessor ??= status
       // The timer has already fired, without waiting for the predecessor's status.
       if (this.#isKnown) this.#handOnPredecessor()
     }
   }
 
-  // No peer is removed: a broker that does not send our own status may not send those of others either.
+  // No peer is removed, because a broker that does not send our own status may not send the statuses of others either.
   #giveUpWaiting(): void {
     if (this.#isKnown) return
     this.#isKnownByTime = true

@@ -1,4 +1,5 @@
-// The dead letter of a request that was set aside: everything needed to examine it or to send it again.
+// The dead letter of a request that was set aside: everything that is needed to examine the request or to send it
+// again.
 import type { MessageProperties } from '@inferwire/protocol'
 
 /** A request that was set aside. */
@@ -6,7 +7,7 @@ export interface SetAside {
   readonly topic: string
   readonly properties: MessageProperties
   readonly payload: Uint8Array
-  /** Number of times that it was executed. */
+  /** Number of times that the request was executed. */
   readonly attempts: number
   readonly reason: string
 }

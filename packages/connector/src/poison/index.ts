@@ -1,4 +1,4 @@
-// Finds a request that crashes the process, so that it is not executed again after every restart.
+// Finds a request that crashes the process, so that this request is not executed again after every restart.
 export { deadLetterBody } from './dead-letter.ts'
 export { openJournal } from './open-journal.ts'
 export type { Journal } from './journal.ts'

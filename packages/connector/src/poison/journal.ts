@@ -11,8 +11,7 @@ const JOURNAL_FILE = 'suspects.json'
 
 /**
  * A folder with two small files: a mark that exists while the process runs, and the suspects with their attempts.
- * Nothing is synced to the disk: the page cache outlives a process, and a crash of the machine is not caused by a
- * request.
+ * Nothing is synced to the disk, because the page cache outlives a process, and a request does not crash the machine.
  */
 export class Journal {
   readonly #folder: string
@@ -26,7 +25,7 @@ export class Journal {
   readonly attempts: Attempts
 
   /**
-   * @param broken called at most once, when the folder is no longer writable: nothing is detected from then on, and
+   * @param broken called at most once, when the folder is no longer writable: from then on no request is suspected, and
    * everything else continues
    * @throws if the folder cannot be created or written.
    */
@@ -42,11 +41,11 @@ export class Journal {
 
   /** Records that the request is about to run. The record is on disk when this returns, unless the folder is broken. */
   begin(fingerprint: string): void {
-    // Requests without id and Correlation Data may have the same fingerprint; together they count once.
+    // Requests without id and Correlation Data may have the same fingerprint; such requests count once together.
     this.#running.set(fingerprint, (this.#running.get(fingerprint) ?? 0) + 1)
     this.#records.delete(fingerprint)
     this.#records.set(fingerprint, (this.attempts.get(fingerprint) ?? 0) + 1)
-    // The oldest record has had the longest time to crash the process.
+    // The oldest record is removed: its request has had the longest time to crash the process, and has not done so.
     if (this.#records.size > RECORDS_MAX) this.#records.delete(this.#records.keys().next().value!)
     this.#save()
   }
@@ -80,7 +79,8 @@ export class Journal {
     this.#try(() => rmSync(join(this.#folder, JOURNAL_FILE), { force: true }))
   }
 
-  // Written by rename: after a crash at any point the file is either the old one or the new one.
+  // Written to a temporary file that is then renamed, so that after a crash at any point the file has either the old or
+  // the new content.
   #save(): void {
     const path = join(this.#folder, JOURNAL_FILE)
     this.#try(() => {

@@ -4,7 +4,7 @@ import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'
 import { ATTEMPTS_MAX, EXECUTIONS_MAX, Suspicion } from './suspicion.ts'
 
-/** Watches requests while any is suspected; otherwise its only cost is a comparison. */
+/** Watches requests while any request is suspected; otherwise its only cost is a comparison. */
 export class PoisonWatch {
   #suspicion: Suspicion | undefined
 

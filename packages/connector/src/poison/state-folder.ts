@@ -14,7 +14,9 @@ export function stateFolderOf({ poison, broker }: StatePlace): string {
   return poison.stateFolder ?? defaultStateFolder(broker.clientId, broker.url)
 }
 
-/** A folder for each connector: client identifier and broker distinguish the connectors of one user. */
+/**
+ * Each connector has its own folder: its client identifier and broker distinguish it from the user's other connectors.
+ */
 function defaultStateFolder(clientId: string, brokerUrl: string): string {
   const home = process.env['XDG_STATE_HOME']
   const state = home === undefined || home === '' ? join(homedir(), '.local', 'state') : home

@@ -1,4 +1,4 @@
-// Watches redelivered requests after an unclean shutdown, to find the one that crashes the process.
+// Watches redelivered requests after an unclean shutdown, to find the request that crashes the process.
 import { hash } from 'node:crypto'
 import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'
@@ -12,17 +12,17 @@ interface Waiting {
 export const ATTEMPTS_MAX = 2
 /** Number of executions in total: one in a normal run, then ATTEMPTS_MAX under suspicion. */
 export const EXECUTIONS_MAX = 1 + ATTEMPTS_MAX
-// Redeliveries follow the subscription immediately; after this much silence no more are expected.
+// Redeliveries follow the subscription immediately; after this much silence no further redeliveries are expected.
 const QUIET_MS = 1_000
-// The journal has room for 64 records; further concurrent requests would have none.
+// The journal has room for 64 records; further concurrent requests would have no record.
 const WATCHED_MAX = 64
 const NO_BYTES = new Uint8Array(0)
 
 /**
- * Runs redelivered requests (DUP) under watch: each has a record on disk, so that the next process can find those that
- * were in flight if this one crashes. A request that was in flight in an earlier crash runs alone, and one with
- * ATTEMPTS_MAX records is poison. Running all requests alone from the start would be slow, and would hold back the
- * acknowledgements of all later requests.
+ * Runs redelivered requests (DUP) under watch: each has a record on disk, so that if this process crashes, the next
+ * process knows which requests were in flight. A request that was in flight in an earlier crash runs alone, and a
+ * request with ATTEMPTS_MAX records is poison. Running all requests alone from the start would be slow, and would hold
+ * back the acknowledgements of all later requests.
  */
 export class Suspicion {
   readonly #journal: Journal
@@ -119,8 +119,8 @@ export class Suspicion {
     this.#over()
   }
 
-  // Requests that may run together come first. Those that run alone are chosen at random: if the process is killed from
-  // outside repeatedly, a fixed order would put the blame on the same request each time.
+  // Requests that may run together come first. Requests that run alone are chosen at random, because if the process is
+  // killed from outside repeatedly, a fixed order would put the blame on the same request each time.
   #choose(): number {
     const together = this.#waiting.findIndex(({ fingerprint }) => !this.#attempts.has(fingerprint))
     return together === -1 ? Math.floor(this.#random() * this.#waiting.length) : together

@@ -3,7 +3,8 @@ import { Problem } from '@inferwire/protocol'
 import type { PublishResult } from '../step.ts'
 
 /**
- * Returns the problem to publish instead of a reply that the broker did not accept; undefined if it accepted the reply.
+ * Returns the problem to publish instead of a reply that the broker did not accept; undefined if the broker accepted
+ * the reply.
  */
 export function refusalOf(result: PublishResult): Problem | undefined {
   switch (result.kind) {

@@ -17,7 +17,10 @@ export interface PartsOutlet {
 // acknowledge.
 const PART_OVERHEAD_BYTES = 1_024
 
-/** The parts of one answer. The endpoint calls `emit`; after its call, `end` waits for the acknowledgements. */
+/**
+ * The parts of one answer. The endpoint calls `emit` for each part; after the call to the endpoint, `end` waits for the
+ * acknowledgements.
+ */
 export class ReplyParts {
   readonly #outlet: PartsOutlet
   readonly #target: ReplyTarget

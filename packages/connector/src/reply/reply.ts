@@ -1,4 +1,5 @@
-// Builds the PUBLISH of an outcome from an allow-list: nothing is copied from the request or the upstream's headers.
+// Builds the PUBLISH of an outcome from an allow-list of properties: nothing else is copied from the request or the
+// upstream's headers.
 import { isUtf8 } from 'node:buffer'
 import { PROPERTY, type MessageProperties, type Problem } from '@inferwire/protocol'
 import type { EndpointResponse, ReplyPart, ReplyTarget } from '../step.ts'
@@ -49,7 +50,7 @@ export function partReply(
   return message(target, body, contentType, [PROPERTY.seq, String(seq)], expirySeconds)
 }
 
-/** Builds the reply with a problem: with the model server's own body if it sent one, otherwise with ours. */
+/** Builds the reply with a problem: with the model server's own body if it sent a body, otherwise with ours. */
 export function problemReply(target: ReplyTarget, problem: Problem, context: ReplyContext): Reply {
   const user = [
     PROPERTY.status,
@@ -86,10 +87,10 @@ function message(
   expirySeconds: number | undefined,
 ): Reply {
   const properties: MessageProperties = { userProperties }
-  // RFC 9110 §8.3: a content type describes content. A model server may report only by its status that a model is
-  // ready.
+  // RFC 9110 §8.3: a content type describes content. A model server may report with a status alone, without a body,
+  // that a model is ready.
   if (payload.length > 0) properties.contentType = contentType
-  // MQTT 5 §3.3.2.3.2: 1 means UTF-8, which JSON must be (RFC 8259 §8.1), but a model's response may not be.
+  // MQTT 5 §3.3.2.3.2: 1 means UTF-8. JSON must be UTF-8 (RFC 8259 §8.1), but a model's response may violate this.
   if (payload.length > 0 && contentType === JSON_TYPE && isUtf8(payload)) {
     properties.payloadFormatIndicator = 1
   }

@@ -1,10 +1,10 @@
-// Prevents replies on subscribed topics: a reply that is received as a request would cause an endless loop.
+// Prevents replies on subscribed topics, because a reply that is received as a request would cause an endless loop.
 import { matchesFilter } from '@inferwire/protocol'
 import type { Router } from '../step.ts'
 
 /**
  * Wraps a router. Requests whose reply topic matches one of `filters` cannot be answered; `looped` is called for each,
- * with the reply topic. The standard topics need no guard: their replies stay below `{root}/reply/`.
+ * with the reply topic. The standard topics need no guard, because their replies stay below `{root}/reply/`.
  */
 export function withoutLoops(
   router: Router,

@@ -9,7 +9,7 @@ interface Pending {
   readonly wanted: (() => void) | undefined
 }
 
-/** Finds models by the name on the topic; a name that is not in the table is used for nothing else. */
+/** Finds models by the name in the topic; a name that is not in the table is not used for anything. */
 export class ModelTable {
   readonly #models = new Map<string, ExposedModel>()
   // Configured models whose server has not answered yet.
@@ -22,8 +22,8 @@ export class ModelTable {
   }
 
   /**
-   * Adds a configured model that is not ready yet. `reason` is a safe sentence for requesters; the callback `wanted` is
-   * called by the method of the same name.
+   * Adds a configured model that is not ready yet. `reason` is a safe sentence for requesters; the method `wanted`
+   * calls the callback `wanted`.
    */
   setPending(name: string, reason: string, wanted?: () => void): void {
     this.#models.delete(name)

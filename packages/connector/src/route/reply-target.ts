@@ -21,7 +21,7 @@ export function derivedTarget(topics: TopicSpace, delivery: Addressed): ReplyTar
 
 /**
  * Returns the Response Topic if the request has one that its client may use, otherwise the derived topic.
- * @throws Problem `response_topic_forbidden`: any other topic would give the client our access rights.
+ * @throws Problem `response_topic_forbidden`: with any other topic, the client could publish with our access rights.
  */
 export function requestedTarget(
   topics: TopicSpace,

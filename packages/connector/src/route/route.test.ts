@@ -33,7 +33,7 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris'))).toMatchObject({ code: 'model_not_found', status: 404 })
   })
 
-  test('gives the reason for a model that is not ready, until it is', () => {
+  test('gives the reason why a model is not ready, until the model is ready', () => {
     const table = new ModelTable()
     table.setPending('iris', 'Model "iris" is not ready.')
     expect(failure(() => table.find('iris'))).toMatchObject({ code: 'model_not_ready', retryable: true })
@@ -56,7 +56,7 @@ describe('the model table', () => {
     expect(wanted).toBe(1)
   })
 
-  test('answers for a forbidden model as for one that does not exist, and gives the reason only to the log', () => {
+  test('gives a forbidden model the same problem as an unknown model, and gives the reason only to the log', () => {
     const table = new ModelTable()
     for (const name of ['iris', 'secret']) table.set(modelOf(name, 'infer'))
     table.setPending('secret-late', 'Model "secret-late" is not ready.')
@@ -81,7 +81,7 @@ describe('the model table', () => {
     }
   })
 
-  test('suggests the nearest name, or lists some, or reports that no model is exposed', () => {
+  test('suggests the nearest name, or lists some names, or reports that no model is exposed', () => {
     const table = new ModelTable()
     const message = (name: string): string => failure(() => table.find(name)).message
     expect(message('iris')).toContain('no model is exposed yet')
@@ -107,7 +107,7 @@ describe('the model table', () => {
   })
 })
 
-test('finds an operation by name or the default one, and otherwise lists the offered ones', () => {
+test('finds an operation by name or the default operation, and otherwise lists the offered operations', () => {
   const model = modelOf('iris', 'infer', 'metadata')
   expect(findOperation(model, undefined).name).toBe('infer')
   expect(findOperation(model, 'metadata').name).toBe('metadata')
@@ -196,7 +196,7 @@ describe('the standard topics', () => {
     return 'problem' in routing ? [routing.client, routing.model, routing.problem.code] : routing
   }
 
-  test("give a client without access the same problem for an absent peer's model as for an unknown one", () => {
+  test("give a client without access the same problem for an absent peer's model as for an unknown model", () => {
     const router = arrange()
     const hidden = problemOf(routed(router, 'cam7', 'secret-away'))!
     const unknown = problemOf(routed(router, 'cam7', 'secret-other'))!

@@ -42,7 +42,7 @@ export class StandardRouter implements Router {
       parsed = topics.parseRequest(delivery.topic)
       const { client, model: name, operation, id } = parsed
       const elsewhere = models.has(name) ? undefined : peers.answering(name)
-      // This connector does not answer requests for a peer's models, not even those with a forbidden Response Topic.
+      // This connector does not answer requests for a peer's models, not even requests with a forbidden Response Topic.
       if (elsewhere !== undefined && !('absent' in elsewhere)) return elsewhere
       target = requestedTarget(topics, client, delivery, target)
       if (elsewhere !== undefined && policy.shows(client, name)) throw elsewhere.absent

@@ -5,7 +5,7 @@ import type { Delivery } from '../step.ts'
 const NO_PAYLOAD = Buffer.alloc(0)
 const STORAGE = {}
 
-/** The JSON of a stored request. Times are wall-clock times: the monotonic clock restarts with each process. */
+/** The JSON of a stored request. Times are wall-clock times, because the monotonic clock restarts with each process. */
 interface Record {
   readonly topic: string
   readonly packetId: number
@@ -24,7 +24,7 @@ export class KeptDelivery implements Delivery {
   readonly isWhole = true
   readonly qos = 1
   readonly retain = false
-  /** The process that received the request may have executed it. */
+  /** Always true, because the process that received the request may have executed it. */
   readonly dup = true
   readonly packetId: number
   properties: MessageProperties

@@ -92,7 +92,7 @@ test('reports a file that is not a stored request, leaves it there, and starts',
   const good = readFileSync(join(folder, name!), 'utf8')
   const broken = ['', 'null', '{}', '[]', good.slice(0, -5), good.replace('"topic"', '"tropic"')]
   for (const [index, text] of broken.entries()) writeFileSync(join(folder, `b${index}.request.json`), text)
-  // This file is incomplete, so its PUBLISH was never acknowledged.
+  // This file is incomplete, so the PUBLISH of its request was never acknowledged.
   writeFileSync(join(folder, 'half.request.json.new'), '{')
   expect(open().kept()).toHaveLength(1)
   expect(reported).toHaveLength(broken.length)

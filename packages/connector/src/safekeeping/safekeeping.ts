@@ -24,15 +24,16 @@ export interface SafekeepingListener {
   unreadable(path: string, reason: string): void
 }
 
-// The folder may be a small volume. A request is stored only after 32,768 later ones, so few are stored at a time.
+// The folder may be a small volume. A request is stored only after 32,768 later requests, so few requests are stored at
+// a time.
 const BYTES_MAX = 32 * 1024 * 1024
 const UNFINISHED = '.new'
 const FILE_PATTERN = /^[\w-]+\.request\.json$/
 
 /**
  * Packet Identifiers are reused after 65,535 messages. From then on, the acknowledgement of another message may delete
- * an unacknowledged one. A request that waits that long is written to disk and acknowledged; if this process ends
- * before the answer, the next one reads it.
+ * a message that is not acknowledged. A request that waits for too long is therefore written to disk and acknowledged;
+ * if this process ends before the answer, the next process reads the request.
  */
 export class Safekeeping {
   readonly #folder: string
@@ -45,7 +46,9 @@ export class Safekeeping {
     this.#listener = listener
   }
 
-  /** Returns the requests of an earlier process, as redeliveries. Settling one removes its file. */
+  /**
+   * Returns the requests of an earlier process, as redeliveries. When such a delivery is settled, its file is removed.
+   */
   kept(): Delivery[] {
     const deliveries: Delivery[] = []
     for (const name of this.#names()) {
@@ -63,9 +66,9 @@ export class Safekeeping {
   }
 
   /**
-   * Writes the request to disk before it returns. The returned function removes it; call that function exactly once,
-   * after the request has been answered. Undefined if the request could not be stored: its Packet Identifier must not
-   * be given up.
+   * Writes the request to disk before it returns. The returned function removes the file; call that function exactly
+   * once, after the request has been answered. Returns undefined if the request could not be stored; its Packet
+   * Identifier must then not be given up.
    */
   keep(delivery: Delivery): (() => void) | undefined {
     // A request read from disk is stored already. The reply to a released request is in flight, and its body is gone.
@@ -90,7 +93,8 @@ export class Safekeeping {
     return () => this.#remove(path, size)
   }
 
-  // An incomplete file belongs to a request that was not acknowledged, which the broker redelivers.
+  // An incomplete file belongs to a request that was not acknowledged, so the file is removed, and the broker
+  // redelivers the request.
   #names(): string[] {
     try {
       const names = readdirSync(this.#folder)
@@ -102,7 +106,8 @@ export class Safekeeping {
     }
   }
 
-  // If a file cannot be removed, the next process answers its request again: at least once, never lost.
+  // If a file cannot be removed, the next process answers its request again: a second reply is better than a lost
+  // request.
   #remove(path: string, size: number): void {
     this.#bytes -= size
     try {
@@ -113,7 +118,8 @@ export class Safekeeping {
   }
 }
 
-// Writes by rename, and syncs before the PUBLISH is acknowledged, because the broker then deletes its copy.
+// Writes to a temporary file and renames it. Syncs the file and the folder before the PUBLISH is acknowledged, because
+// the broker deletes its copy when it receives the PUBACK.
 function writeDurably(folder: string, path: string, text: string): void {
   const unfinished = path + UNFINISHED
   try {

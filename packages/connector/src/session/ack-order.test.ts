@@ -125,7 +125,7 @@ test('acknowledges at once with as-settled, and counts the unacknowledged delive
   )
 })
 
-test('keeps the order behind a young head, and lets PUBACKs overtake one that is older than the bound', () => {
+test('keeps the order behind a young head, and lets PUBACKs overtake a head that is older than the bound', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(HOLD_MS)
   const slow = receive(1)
@@ -156,7 +156,7 @@ test('keeps the order of all other deliveries behind an overdue head', () => {
   expect(sent).toEqual([2, 3, 4])
 })
 
-test('runs a timer only while a settled delivery is held behind another, and never more than one', () => {
+test('runs a timer only while a settled delivery is held behind another delivery, and never two timers', () => {
   vi.useFakeTimers()
   const { order, receive, receiveMany } = arrange(HOLD_MS)
   const first = receive(1)
@@ -207,7 +207,7 @@ test('acknowledges each delivery once, and overtakes only deliveries that are ol
   )
 })
 
-test('counts the deliveries that are open for a broker that ignores overtaking PUBACKs', () => {
+test('counts the deliveries that a broker regards as open if it ignores overtaking PUBACKs', () => {
   const { order, overtakes, receive, receiveMany } = arrange(AS_SETTLED)
   for (const delivery of receiveMany(1, 3)) delivery.settle()
   expect([overtakes(), order.openIfIgnored]).toEqual([0, 0])
@@ -274,7 +274,7 @@ test('keeps holding back PUBACKs for the next delivery that cannot give up its i
 })
 
 describe('after redelivery on a new connection', () => {
-  test('the distance of a delivery is counted from its identifier to the first new one', () => {
+  test('the distance of a delivery is counted from its identifier to the first new identifier', () => {
     const keeper = vi.fn<Keeper>(() => () => {})
     const { sent, receive } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
     const held = receive(3, 1, true)
@@ -341,7 +341,7 @@ test.each([
   expect(order.pending).toBe(0)
 })
 
-test('holds later PUBACKs no longer than the bound for a settled message whose identifier is still in use', () => {
+test('holds later PUBACKs only up to the bound if a settled message shares its identifier with an open message', () => {
   vi.useFakeTimers()
   const { sent, receive } = arrange(HOLD_MS)
   const old = receive(5)
@@ -356,7 +356,7 @@ test('holds later PUBACKs no longer than the bound for a settled message whose i
   expect(sent).toEqual([6, 7, 5, 5])
 })
 
-test('keeps the order around two messages with one identifier in strict order', () => {
+test('keeps strict order even if two messages have the same identifier', () => {
   const { sent, receive } = arrange(STRICT)
   const old = receive(5)
   const between = receive(6)

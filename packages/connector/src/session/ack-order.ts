@@ -1,5 +1,5 @@
-// Decides when the PUBACK of each delivery is sent: in the order of arrival (MQTT 5 §4.6, MQTT-4.6.0-2), except past a
-// delivery that has been open for longer than a bound. One instance per connection.
+// Decides when the PUBACK of each delivery is sent: in the order of arrival (MQTT 5 §4.6, MQTT-4.6.0-2), except that
+// later PUBACKs may overtake a delivery that has been open for longer than a bound. One instance per connection.
 import type { Acknowledgements, ReceivedDelivery } from './delivery.ts'
 import { MalformedPacket } from './malformed.ts'
 import type { ReceivedPublish } from './publish-decoder.ts'
@@ -10,15 +10,18 @@ import type { ReceivedPublish } from './publish-decoder.ts'
  */
 export type AckOrderKind = 'strict' | 'bounded' | 'as-settled'
 
-/** Stores a request so that its PUBACK can be sent. Returns the callback for `settle`; undefined if this fails. */
+/**
+ * Stores a request so that its PUBACK can be sent. Returns the function that `settle` must call, or undefined if the
+ * request could not be stored.
+ */
 export type Keeper = (delivery: ReceivedDelivery) => (() => void) | undefined
 
 /** The options of an ack order. */
 export interface AckOrderOptions {
   readonly epoch: number
   /**
-   * How long an unsettled delivery may hold back later PUBACKs, in milliseconds. Infinity: always (strict order); 0:
-   * not at all.
+   * How long an unsettled delivery may hold back later PUBACKs, in milliseconds. Infinity means until it is settled
+   * (strict order), and 0 means not at all.
    */
   readonly holdMaxMs: number
   /** @default IDENTIFIERS */
@@ -27,7 +30,9 @@ export interface AckOrderOptions {
   readonly keeper?: Keeper | undefined
   /** Writes the PUBACK. */
   acknowledge(packetId: number): void
-  /** Called when no PUBACK may be sent before this delivery is settled: its Packet Identifier would be reused. */
+  /**
+   * Called when no PUBACK may be sent before this delivery is settled, because its Packet Identifier would be reused.
+   */
   heldBack?(delivery: ReceivedDelivery): void
   /** @default none: no reply waits for redeliveries */
   redelivery?(): Promise<void> | undefined
@@ -44,19 +49,20 @@ export interface Identifiers {
 }
 
 /**
- * Many brokers assign Packet Identifiers by counting, without checking whether one is still in use: the 65,535th
- * PUBLISH after an open one has the same identifier, and the PUBACK for one may delete the other. A delivery therefore
- * gives up its identifier halfway.
+ * Many brokers assign Packet Identifiers by counting, without checking whether an identifier is still in use. The
+ * 65,535th PUBLISH after an open message therefore has the same identifier, and the PUBACK for either message may
+ * delete the other. To prevent this, a delivery gives up its identifier when half of the identifiers have been assigned
+ * after it.
  */
 export const IDENTIFIERS: Identifiers = { count: 65_535, distanceMax: 32_768 }
 
-// Places run from 1 to 2^30 and wrap around: they stay small integers, which need no allocation.
+// Places run from 1 to 2^30 and wrap around, so that they stay small integers, which need no allocation.
 const PLACE_MASK = 0x3fff_ffff
-// Acknowledged deliveries are removed in blocks: removing them one by one would copy the queue each time.
+// Acknowledged deliveries are removed in blocks, because removing them one by one would copy the queue each time.
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
-// Limit at a time, because each hand-over waits for the disk. The others follow later: half of the identifiers are
-// left.
+// Limit on the hand-overs in one call, because each waits for the disk. The remaining deliveries can be handed over
+// later, because half of the identifiers are still left.
 const HAND_OVERS_MAX = 8
 const SAME_ID_MAX = 255
 // When several heads become overdue soon after each other, one timer handles them together.
@@ -64,8 +70,8 @@ const TIMER_MIN_MS = 10
 const NO_COUNTS = new Uint8Array(0)
 
 /**
- * The unacknowledged deliveries of one connection. An instance ends with its connection: a new session assigns Packet
- * Identifiers afresh, and a late PUBACK would delete another client's request.
+ * The unacknowledged deliveries of one connection. An instance ends with its connection, because a new session assigns
+ * Packet Identifiers afresh, and a late PUBACK would delete another client's request.
  */
 export class AckOrder implements Acknowledgements {
   readonly epoch: number
@@ -82,18 +88,20 @@ export class AckOrder implements Acknowledgements {
   // Number of settled deliveries in the queue behind an unsettled head.
   #heldBehindHead = 0
   // Overdue deliveries in the order of arrival; each is acknowledged when it is settled, regardless of the others. An
-  // array instead of a Set: see in-flight.ts. Acknowledged ones (place 0) stay until they are the majority.
+  // array instead of a Set, for the reason given in in-flight.ts. Acknowledged deliveries (place 0) stay in it until
+  // they are the majority.
   #overdue: ReceivedDelivery[] = []
   #overdueHead = 0
   #overdueLeft = 0
-  // Number of unacknowledged and of unsettled deliveries by Packet Identifier. Above 1 if an open one was reused.
+  // Number of unacknowledged and number of unsettled deliveries, by Packet Identifier. A number is above 1 if the
+  // broker reused an identifier that was still open.
   #open = new Uint8Array(0x1_0000)
   #unsettled = new Uint8Array(0x1_0000)
   #newest = 0
   // True until the first delivery that is not a redelivery (MQTT 5 §4.4).
   #isResuming = true
   #newestId = 0
-  // Number of later deliveries that may still arrive before an overdue one must give up its identifier.
+  // Number of deliveries that may still arrive before an overdue delivery must give up its identifier.
   #untilLeave = 0
   #pending = 0
   #pendingMax = 0
@@ -125,7 +133,9 @@ export class AckOrder implements Acknowledgements {
     return this.#pending
   }
 
-  /** Largest number of deliveries that were unacknowledged together: the broker's window is at least that large. */
+  /**
+   * Largest number of deliveries that were unacknowledged at the same time; the broker's window is at least that large.
+   */
   get pendingMax(): number {
     return this.#pendingMax
   }
@@ -135,7 +145,10 @@ export class AckOrder implements Acknowledgements {
     return this.#newest
   }
 
-  /** Number of deliveries that would be open if the broker ignored every overtaking PUBACK; 0 if none was sent. */
+  /**
+   * Number of deliveries that would be open if the broker ignored every overtaking PUBACK; 0 if no such PUBACK was
+   * sent.
+   */
   get openIfIgnored(): number {
     if (this.#firstOvertaking === 0 || this.#ended) return this.#openIfIgnoredAtEnd
     const sinceOldest = this.#overdueLeft > 0 ? this.#distance(this.#overdue[this.#overdueHead]!.place) : 0
@@ -144,7 +157,7 @@ export class AckOrder implements Acknowledgements {
 
   /**
    * Whether a PUBLISH with DUP repeats an open delivery of this connection. The identifier alone does not prove it:
-   * after a wrap-around a broker may redeliver two messages with one identifier, and both must be answered.
+   * after a wrap-around a broker may redeliver two messages with the same identifier, and both must be answered.
    */
   holds(publish: ReceivedPublish): boolean {
     if (this.#open[publish.packetId] === 0) return false
@@ -188,7 +201,7 @@ export class AckOrder implements Acknowledgements {
     else this.#advance()
   }
 
-  /** Changes the bound, for a connection that began with strict order. */
+  /** Changes the bound of a connection that began with strict order. */
   hold(holdMaxMs: number): void {
     this.#holdMaxMs = holdMaxMs
     this.#oldBeforeMs = oldBeforeMs(holdMaxMs)
@@ -212,8 +225,8 @@ export class AckOrder implements Acknowledgements {
     for (let first = queue[this.#head]; first !== undefined; first = queue[this.#head]) {
       const isDone = this.#isDone(first)
       if (!isDone && (this.#heldBehindHead === 0 || first.receivedAtMs > this.#oldBeforeMs)) break
-      // Cleared now, not with its block: otherwise the delivery would move to old space, which only a full collection
-      // clears.
+      // Cleared now, before its block is removed: otherwise V8 would move the delivery to old space, which only a full
+      // garbage collection clears.
       queue[this.#head] = undefined
       this.#head += 1
       if (first.settled) this.#heldBehindHead -= 1
@@ -245,7 +258,8 @@ export class AckOrder implements Acknowledgements {
     if (isFirstOvertaking) this.#options.overtook?.()
   }
 
-  // Starts the timer for the head to become overdue: deliveries settled behind it must be acknowledged in any case.
+  // Starts the timer that makes the head overdue, so that the settled deliveries behind it are acknowledged even if
+  // nothing else happens.
   #armTimer(): void {
     const head = this.#queue[this.#head]
     if (head === undefined || this.#holdMaxMs === Number.POSITIVE_INFINITY) return
@@ -285,14 +299,14 @@ export class AckOrder implements Acknowledgements {
     this.#overdueHead = 0
   }
 
-  // Number of deliveries that arrived after this place.
+  // Number of deliveries that arrived after the delivery at this place.
   #distance(place: number): number {
     return (this.#newest - place) & PLACE_MASK
   }
 
-  // Number of identifiers that the broker has assigned since this one. For a redelivery it is larger than the
-  // deliveries of this connection show: the broker's counter continues from the previous connection, or restarts among
-  // identifiers that are in use.
+  // Number of identifiers that the broker has assigned since it assigned this delivery's identifier. For a redelivery,
+  // it is larger than the number of later deliveries on this connection, because the broker's counter continues from
+  // the previous connection, or restarts among identifiers that are in use.
   #identifierDistance({ place, packetId, lead }: ReceivedDelivery): number {
     return this.#isResuming ? this.#idsSince(packetId) : this.#distance(place) + lead
   }
@@ -323,8 +337,8 @@ export class AckOrder implements Acknowledgements {
     if (this.#overdueLeft > 0) this.#release()
   }
 
-  // Makes overdue deliveries give up their identifiers in time, or stops all acknowledgements. Returns false if they
-  // are stopped.
+  // Makes overdue deliveries give up their identifiers in time, or stops all acknowledgements. Returns false if
+  // acknowledgements are stopped.
   #freeIdentifiers(): boolean {
     this.#untilLeave = Number.POSITIVE_INFINITY
     let handedOver = 0
@@ -348,7 +362,8 @@ export class AckOrder implements Acknowledgements {
   }
 
   #handOver(delivery: ReceivedDelivery): boolean {
-    // A settled delivery waits for another message with the same identifier: it cannot be handed over.
+    // A settled delivery cannot be handed over; it is not acknowledged yet, because another message with the same
+    // identifier is not settled.
     if (delivery.settled || delivery.isHandedOver) return false
     const settled = this.#options.keeper?.(delivery)
     if (settled === undefined) return false
@@ -366,7 +381,7 @@ export class AckOrder implements Acknowledgements {
   }
 
   // Acknowledges every delivery that is done, in the order of arrival. Identifiers are freed first, because each PUBACK
-  // lets the broker assign further ones.
+  // lets the broker assign further identifiers.
   #release(): void {
     if (!this.#freeIdentifiers()) return
     for (const delivery of this.#overdue.slice(this.#overdueHead)) {

@@ -1,4 +1,4 @@
-// Detects brokers that do not accept PUBACKs out of order: some end the connection, others ignore them.
+// Detects brokers that do not accept PUBACKs out of order: some end the connection, others ignore such PUBACKs.
 import type { AckOrder } from './ack-order.ts'
 
 /** Actions of the detection on the session. */
@@ -24,16 +24,16 @@ const IGNORED_MIN = 10
  * The first kind ends the connection without answering the ping that follows the first such PUBACK. (A broker that
  * answers may still end it within the next second; two such ends in a row are taken as proof.) A connection that
  * survives proves the opposite.
- * The second kind (EMQX with durable sessions) ignores such PUBACKs, counts the messages as in flight forever, and
- * stops delivering when its window is full. A broker that has no requests to deliver looks the same, so a new
- * connection serves as a probe: every broker redelivers the open messages, and this kind also redelivers the
- * acknowledged ones. The redelivered messages are counted, not identified, because some brokers assign new identifiers
- * to them.
+ * The second kind (EMQX with durable sessions) ignores such PUBACKs, counts the acknowledged messages as in flight
+ * forever, and stops delivering when its window is full. A broker that has no requests to deliver looks the same, so a
+ * new connection serves as a probe: every broker redelivers the open messages, and this kind also redelivers the
+ * acknowledged messages. The redelivered messages are counted, not identified, because some brokers assign new
+ * identifiers to them.
  */
 export class AckTolerance {
   readonly #session: AckToleranceSession
   #verdict: 'unknown' | 'tolerant' | 'insists' = 'unknown'
-  // A connection has survived a PUBACK out of order.
+  // Whether a connection has survived a PUBACK out of order.
   #hasSurvived = false
   #overtookAtMs: number | undefined
   #isAnswered = false
@@ -69,9 +69,7 @@ export class AckTolerance {
     this.#endedSoonInARow = 0
   }
 
-  /**
-   * Handles the first PUBACK on this connection that overtakes another one. It has been written, and a ping follows it.
-   */
+  /** Handles the first overtaking PUBACK on this connection, which has been written and is followed by a ping. */
   overtook(order: AckOrder, receiveMaximum: number): void {
     this.#overtookAtMs = performance.now()
     this.#isAnswered = false
@@ -115,7 +113,9 @@ export class AckTolerance {
       this.#insists('ended the connection after the first one')
   }
 
-  /** Stops the detection when no new requests are accepted: a broker that delivers nothing is no longer suspicious. */
+  /**
+   * Stops the detection when no new requests are accepted, because it is then normal that the broker delivers nothing.
+   */
   stop(): void {
     clearTimeout(this.#timer)
     this.#isStopped = true
@@ -133,7 +133,7 @@ export class AckTolerance {
     this.#timer = setTimeout(() => {
       const open = order.openIfIgnored
       const ignored = open - order.pending
-      // A broker that ignores PUBACKs would never have delivered so many.
+      // A broker that ignores PUBACKs would never have delivered so many messages.
       if (open > receiveMaximum) this.#verdict = 'tolerant'
       else if (order.newest !== newest || ignored < IGNORED_MIN || open < this.#windowMaxOf(order))
         this.#watch(order, receiveMaximum)

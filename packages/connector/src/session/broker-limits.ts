@@ -17,7 +17,7 @@ export interface BrokerLimits {
   readonly sharedSubscriptionAvailable: boolean
   /** Keep Alive in seconds; the server's value overrides ours. */
   readonly keepAliveSeconds: number
-  /** How long the broker keeps the session, in seconds; its value overrides ours (§3.2.2.3.2). */
+  /** How long the broker keeps the session, in seconds; the broker's value overrides ours (§3.2.2.3.2). */
   readonly sessionExpirySeconds: number
 }
 

@@ -102,8 +102,8 @@ export class Connection {
   #asked: Asked | undefined
   #endReason: Error | undefined
   #disconnectTimer: NodeJS.Timeout | undefined
-  // Callbacks for the next PINGRESP packets, in order. The list is bounded: without PINGRESP, keep-alive ends the
-  // connection.
+  // Callbacks for the next PINGRESP packets, in order. The list is bounded, because keep-alive ends the connection if
+  // no PINGRESP arrives.
   readonly #pings: (() => void)[] = []
   #nowMs = 0
 
@@ -127,7 +127,8 @@ export class Connection {
         resolve(this.#endReason ?? new SilentEnd(this.#limits !== undefined))
       })
     })
-    // Registered before CONNECT is sent: the backlog of a resumed session follows CONNACK in the same segment.
+    // Registered before CONNECT is sent, because the backlog of a resumed session may follow CONNACK in the same
+    // segment.
     bytes.onBytes((chunk) => this.#read(chunk))
     socket.write(encodeConnect(options.connect))
   }
@@ -143,8 +144,9 @@ export class Connection {
   }
 
   /**
-   * Subscribes with QoS 1, and to `retainedFilters` with QoS 0. Returns the reason codes in the order of the filters,
-   * fewer if the connection ended: 0 or 1 for the granted QoS, 0x80 and above for a refusal.
+   * Subscribes with QoS 1, and to `retainedFilters` with QoS 0. Returns the reason codes in the order of the filters: 0
+   * or 1 for the granted QoS, 0x80 and above for a refusal. If the connection ended, there are fewer codes than
+   * filters.
    */
   async subscribe(filters: readonly string[]): Promise<readonly number[]> {
     const codes: number[] = []
@@ -264,11 +266,12 @@ export class Connection {
 
   #publish(frame: Frame): void {
     const publish = decodePublish(frame, this.protocolVersion)
-    // We subscribe with QoS 1, and do not implement PUBREC.
+    // A broker must not send QoS 2, because we subscribe with QoS 1; PUBREC is therefore not implemented.
     if (publish.qos === 2)
       throw new MalformedPacket('The broker sent PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
     const { ackOrder } = this
-    // Some brokers resend messages while connected: the first delivery is still in flight, and will be acknowledged.
+    // Some brokers resend messages while connected. The copy is ignored, because the first delivery is still in flight
+    // and will be acknowledged.
     if (publish.qos === 1 && publish.dup && ackOrder.holds(publish)) return
     const delivery = new ReceivedDelivery(publish, this.#nowMs, ackOrder)
     if (publish.qos === 1) ackOrder.received(delivery)

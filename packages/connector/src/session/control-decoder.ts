@@ -135,7 +135,7 @@ function packetIdOf(body: Buffer, name: string): number {
   return packetId
 }
 
-// Reads the properties of a packet that ends with them.
+// Reads the properties at the end of a packet.
 function lastProperties(body: Buffer, offset: number, packet: PropertyCarrier): ControlProperties {
   const { properties, end } = readControlProperties(body, offset, packet)
   if (end < body.length) throw new MalformedPacket(`${packet} has more bytes after its properties`)

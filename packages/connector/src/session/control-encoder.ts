@@ -1,7 +1,8 @@
 // Encodes our control packets that are not on the hot path, with mqtt-packet.
 import mqttPacket, { generate } from 'mqtt-packet'
 
-// Otherwise mqtt-packet would cache a Buffer for each of the 65,536 two-byte numbers: 8 MB for a few control packets.
+// Otherwise mqtt-packet would cache a Buffer for each of the 65,536 two-byte numbers, which would take 8 MB for a few
+// control packets.
 ;(mqttPacket as unknown as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false
 
 /** The Will Message (MQTT 5 §3.1.2.5). */
@@ -24,7 +25,7 @@ export interface ConnectOptions {
   readonly will: ConnectWill | undefined
 }
 
-/** Encodes CONNECT. Clean Start is always 0: the broker's session is our queue. */
+/** Encodes CONNECT. Clean Start is always 0, because the broker's session is our queue. */
 export function encodeConnect(options: ConnectOptions): Buffer {
   const { protocolVersion, will } = options
   return generate(

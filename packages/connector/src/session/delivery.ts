@@ -1,4 +1,5 @@
-// A received PUBLISH, which must be settled. It acknowledges itself, so the other rooms do not depend on MQTT.
+// A received PUBLISH, which must be settled. It has a method that acknowledges it, so the other rooms (ARCHITECTURE.md)
+// do not depend on MQTT.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
 import { NO_PAYLOAD, NO_PROPERTIES, type ReceivedPublish } from './publish-decoder.ts'
@@ -10,8 +11,8 @@ export interface Acknowledgements {
   /** Whether that connection has ended. */
   readonly hasEnded: boolean
   /**
-   * Resolves when the broker must have redelivered the open messages of that connection; undefined if there is no need
-   * to wait.
+   * Resolves when the open messages of that connection can no longer be redelivered; undefined if there is no need to
+   * wait.
    */
   readonly redelivery: Promise<void> | undefined
   settled(delivery: ReceivedDelivery): void
@@ -34,7 +35,10 @@ export class ReceivedDelivery implements Delivery {
   settled = false
   /** Place in the order of arrival, used by the ack order; 0 if no PUBACK is due or the PUBACK has been sent. */
   place = 0
-  /** Number of identifiers assigned after this one that this connection has not received; used by the ack order. */
+  /**
+   * Number of identifiers that the broker assigned after this delivery's, but not to a message on this connection; used
+   * by the ack order.
+   */
   lead = 0
   readonly #acknowledgements: Acknowledgements
   #keeper: (() => void) | undefined

@@ -20,7 +20,7 @@ export interface ByteStream {
   onBytes(handler: (bytes: Buffer) => void): void
 }
 
-// Large enough to read a few hundred small requests or a typical tensor in one system call.
+// This size is large enough to read a few hundred small requests or a typical tensor in one system call.
 const RECEIVE_BUFFER_BYTES = 128 * 1024
 
 /** Resolves when bytes can be written. @throws the socket's error, or the signal's reason. */
@@ -32,7 +32,7 @@ export async function dial(target: DialTarget, signal: AbortSignal): Promise<Byt
   return { stream, onBytes: (handler) => void stream.on('data', handler) }
 }
 
-// One receive buffer for the whole connection; Node.js would allocate one for every read.
+// One receive buffer for the whole connection; by default Node.js would allocate a buffer for every read.
 async function dialTcp(url: URL, signal: AbortSignal): Promise<ByteStream> {
   let handler: ((bytes: Buffer) => void) | undefined
   const onread = {

@@ -71,7 +71,7 @@ export class HangUpSearch {
     const only = sent[0]!
     if (sent.length > 1) return undefined
     only.strikes += 1
-    // Without giving up, the publish would be resent, and the broker would hang up again, forever.
+    // A publish that is not given up would be resent, and the broker would hang up again, forever.
     if (only.strikes < STRIKES_MAX) return undefined
     this.#remember(only.message)
     return only
@@ -84,7 +84,7 @@ export class HangUpSearch {
     return this.#givenUp.size > 0 && this.#givenUp.has(identity(message))
   }
 
-  // Removes expired entries; the oldest come first. While the map is not empty, every publish is hashed.
+  // Removes expired entries, because every publish is hashed while the map is not empty. The oldest entries come first.
   #forgetOld(nowMs: number): void {
     for (const [message, untilMs] of this.#givenUp) {
       if (untilMs > nowMs) return
@@ -99,7 +99,7 @@ export class HangUpSearch {
   }
 }
 
-// Properties are left out: they contain times, which differ between equal answers to the same request.
+// Properties are left out, because they contain times, which differ between equal answers to the same request.
 function identity({ topic, payload }: OutgoingMessage): string {
   return `${topic} ${hash('sha1', payload)}`
 }

@@ -24,7 +24,7 @@ export class InFlight<Entry> {
     return this.#entries[packetId]
   }
 
-  /** Assigns the next free identifier to the entry (MQTT 5 §2.2.1). One must be free. */
+  /** Assigns the next free identifier to the entry (MQTT 5 §2.2.1). At least one identifier must be free. */
   add(entry: Entry): number {
     do {
       this.#lastId = this.#lastId === this.#idMax ? 1 : this.#lastId + 1

@@ -16,7 +16,8 @@ export class KeepAlive {
   constructor(seconds: number, link: KeepAliveLink) {
     if (seconds === 0) return
     const intervalMs = seconds * 1000
-    // Pings at half the interval even while other packets are sent: the response shows that the broker still reads.
+    // Pings at half the interval even while other packets are sent, because the response shows that the broker still
+    // reads.
     this.#timer = setInterval(() => {
       const silentMs = performance.now() - this.#lastReceivedMs
       // If this process was frozen (SIGSTOP, a suspended machine), the first check measures a long silence that the

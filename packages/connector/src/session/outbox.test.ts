@@ -115,7 +115,7 @@ test.each([
   },
 )
 
-test('keeps the order if the identifier of an old publish lies between those of new ones', async () => {
+test('keeps the order if the identifier of an old publish lies between the identifiers of new publishes', async () => {
   const outbox = new Outbox()
   const before = connection()
   outbox.connected(before.link, false)
@@ -172,7 +172,7 @@ test('resends with DUP and the same identifier on a resumed session, before new 
   expect(sent[0]!.messageId).toBe(old!.messageId)
 })
 
-test('sends unacknowledged messages first, as new ones, on a new session', async () => {
+test('sends unacknowledged messages first, as new messages, on a new session', async () => {
   const outbox = new Outbox()
   const before = connection()
   outbox.connected(before.link, false)

@@ -46,8 +46,8 @@ const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 export class Outbox {
   #link: OutboxLink | undefined
   readonly #inFlight = new InFlight<Entry>(PUBLISH_ID_MAX)
-  // Publishes in flight on a resumed session that have not been resent yet, because of the limit on publishes in
-  // flight.
+  // Publishes that were in flight when the session was resumed, and have not been resent yet because the number of
+  // publishes in flight is limited.
   readonly #toResend = new Set<Entry>()
   readonly #search = new HangUpSearch()
   #isClosed = false
@@ -162,7 +162,7 @@ export class Outbox {
     const link = this.#link
     while (link !== undefined && this.#waitingHead < this.#waiting.length && !this.#isFull(link)) {
       const entry = this.#waiting[this.#waitingHead]!
-      // The place is cleared now, not with its block, because the message may be large.
+      // The place is cleared now, before its block is removed, because the message may be large.
       this.#waiting[this.#waitingHead] = undefined
       this.#waitingHead += 1
       this.#send(link, entry)
@@ -191,17 +191,18 @@ export class Outbox {
     return this.#isTooLarge(link, entry) || this.#isGivenUp(entry)
   }
 
-  // Ends a message, and returns true, if the broker has hung up on it before.
+  // If the broker has hung up on the message before, ends the message and returns true.
   #isGivenUp(entry: Entry): boolean {
     if (!this.#search.isGivenUp(entry.message)) return false
     this.#end(entry, { kind: 'undeliverable' })
     return true
   }
 
-  // Ends a message, and returns true, if it is too large for the broker or for MQTT (MQTT 5 §2.1.4).
+  // If the message is too large for the broker or for MQTT (MQTT 5 §2.1.4), ends it and returns true.
   #isTooLarge(link: OutboxLink, entry: Entry): boolean {
     const packetBytesMax = Math.min(link.maximumPacketSize, MQTT_PACKET_BYTES_MAX)
-    // The size of topic and properties is bounded: the exact size matters only if the payload comes near the limit.
+    // The size of topic and properties is bounded, so the exact size of the packet matters only if the payload comes
+    // near the limit.
     if (entry.message.payload.length < packetBytesMax - HEADER_BYTES_MAX) return false
     const packetBytes = publishPacketBytes(entry.message, link.protocolVersion)
     if (packetBytes <= packetBytesMax) return false

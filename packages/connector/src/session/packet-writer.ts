@@ -5,7 +5,7 @@ const SLAB_BYTES = 64 * 1024
 
 /**
  * Copies small packets into a slab, one after another; large payloads are passed on without a copy. One `setImmediate`
- * per turn flushes: replies to requests that arrived together are sent together.
+ * per turn writes everything, so replies to requests that arrived together are sent together.
  */
 export class PacketWriter {
   /** The slab in which the last `reserve` reserved bytes. */

@@ -81,7 +81,7 @@ function payloadOf(frame: Frame, offset: number): Buffer {
   return frame.isOwned ? view : Buffer.from(view)
 }
 
-// Adds the topic to errors: it identifies the client that the operator must examine first.
+// Adds the topic to errors, because it identifies the client that the operator must examine first.
 function propertiesOf(topic: string, body: Buffer, start: number, end: number): MessageProperties {
   try {
     return readProperties(body, start, end)

@@ -41,7 +41,7 @@ export class Redelivery {
     this.#timer = setTimeout(() => this.#ended(), REDELIVERED_AFTER_MS).unref()
   }
 
-  /** Ends the wait: no further connection will follow. */
+  /** Ends the wait, because no further connection will follow. */
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)

@@ -1,4 +1,5 @@
-// Two connectors with one client identifier, on a broker that gives no reason: each works while the other waits.
+// Two connectors with the same client identifier, on a broker that closes connections without a reason. Each connector
+// works while the other waits.
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 

@@ -19,7 +19,7 @@ export class Rivalry {
 
   /**
    * Records the end of a connection attempt. `lastedMs` is the time since the connection became ready, undefined if it
-   * never did. `isUnprovoked`: the broker closed it without a reason, and none of our packets explains it.
+   * never became ready. `isUnprovoked`: the broker closed it without a reason, and none of our packets explains it.
    * Returns how long to wait before reconnecting, in milliseconds, so that one of the two clients can work. The first
    * waits are 0: a restarting broker refuses an immediate attempt, which rules out a rival; a broker with a rival
    * accepts it. Returns undefined while no rival is suspected.

@@ -40,7 +40,7 @@ export interface SessionOptions extends DialTarget {
    */
   readonly keeper?: Keeper
   /**
-   * How long the requests of a lost connection may still be redelivered, in milliseconds: their replies wait that long.
+   * How long the requests of a lost connection may still be redelivered, in milliseconds; their replies wait that long.
    * @default until the next connection, because without one no reply can be published
    */
   readonly redeliveryMaxMs?: number

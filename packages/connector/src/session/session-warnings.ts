@@ -2,7 +2,7 @@
 import type { ReceivedDelivery } from './delivery.ts'
 import type { SessionWarning } from './session-options.ts'
 
-/** `symptom` completes a sentence that begins with "it": what the broker did. */
+/** `symptom` states what the broker did, and completes a sentence that begins with "it". */
 export function insistsOnOrder(url: string, symptom: string): SessionWarning {
   return {
     event: 'ack_order_strict',

@@ -36,7 +36,8 @@ class Reconnection extends Error {
 
 // The broker delays the Will, so that a restart does not make the status flap (MQTT 5 §3.1.3.2.2).
 const WILL_DELAY_SECONDS = 5
-// Session taken over (MQTT 5 §3.14.2.1): two clients that reconnect at once would take it over from each other forever.
+// Session taken over (MQTT 5 §3.14.2.1): two clients that reconnect immediately would take the session over from each
+// other forever.
 const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
 // A broker that does not confirm UNSUBSCRIBE must not block a drain.
@@ -58,7 +59,7 @@ export class MqttSession {
   #connection: Connection | undefined
   #epoch = 0
   #bornAtMs = 0
-  // Number of attempts since the last connection that lasted.
+  // Number of attempts since the last connection that lasted for long enough to reset the back-off.
   #attempt = 0
   // Time at which the current connection became ready.
   #readyAtMs: number | undefined
@@ -123,7 +124,8 @@ export class MqttSession {
    * Otherwise the subscription stays, and the broker keeps new requests for the next start.
    */
   async stopTaking(): Promise<void> {
-    // A request that arrives before UNSUBACK is ours: after a scale-down no other connector would receive it.
+    // A request that arrives before UNSUBACK is still passed on, because after a scale-down no other connector would
+    // receive it.
     const stopped = this.#subscriptions.stop()
     if (this.#isReady) {
       const timer = new AbortController()
@@ -137,9 +139,9 @@ export class MqttSession {
 
   /**
    * Replaces the topic filters of the requests on the current connection; requests in flight are not affected. Resolves
-   * when the broker has granted these filters or those of a later call; if the session is disconnected, this happens
-   * after it reconnects.
-   * @throws SessionRefusal if the broker refused one; the session keeps the others.
+   * when the broker has granted these filters, or the filters of a later call; if the session is disconnected, this
+   * happens after it reconnects.
+   * @throws SessionRefusal if the broker refused one of these filters; the session keeps the others.
    */
   setFilters(filters: readonly string[]): Promise<void> {
     return this.#subscriptions.set(filters)
@@ -190,7 +192,8 @@ export class MqttSession {
 
   // Returns the error to report, and how long to wait before reconnecting.
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
-    // The broker may be hanging up because of a publish that stays in flight: the outbox finds out by reconnecting.
+    // The broker may be hanging up because of a publish that stays in flight; in that case the outbox finds this
+    // publish over the next connections.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
     if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
@@ -211,7 +214,7 @@ export class MqttSession {
     return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
   }
 
-  // A longer pause would let the session expire. With an expiry of 0 nothing can be lost, and rivals still need a
+  // A longer pause would let the session expire. If the expiry is 0, no session can be lost, but rivals still need a
   // pause.
   get #pauseMaxMs(): number {
     return this.#sessionExpirySeconds === 0 ? Number.POSITIVE_INFINITY : 500 * this.#sessionExpirySeconds
@@ -326,7 +329,7 @@ export class MqttSession {
     else delivery.release()
   }
 
-  // Synchronous until SUBSCRIBE: deliveries may follow CONNACK in the same segment.
+  // Synchronous until SUBSCRIBE is sent, because deliveries may follow CONNACK in the same segment.
   #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
     const { share } = this.#options
     const refusal = featureRefusal(limits, share, this.#subscriptions.names)
@@ -363,7 +366,8 @@ export class MqttSession {
       )
   }
 
-  // Each connection may reach another node of a cluster, so an unchanged value is reported only once.
+  // Each connection may reach another node of a cluster, so the value is compared for each connection, but reported
+  // only if it has changed.
   #expires(seconds: number): void {
     const { url, sessionExpirySeconds: asked } = this.#options
     if (seconds < asked && seconds !== this.#sessionExpirySeconds)

@@ -10,7 +10,8 @@ export interface SubscriptionOptions {
   /** Name of the shared subscription. */
   readonly share: string | undefined
   /**
-   * Called when a filter was refused and the session continues without it; once for each filter until it is granted.
+   * Called when a filter was refused and the session continues without it. Not called again for that filter until it
+   * has been granted.
    */
   refused(refusal: SessionRefusal, isOwn: boolean): void
   /** Called when the broker refused an UNSUBSCRIBE, which is repeated on the next connection. */
@@ -100,7 +101,7 @@ export class Subscriptions {
   /**
    * Replaces the request filters, now or on the next connection. Resolves when the broker's session is subscribed to
    * them, or to a later list.
-   * @throws SessionRefusal if the broker refused one of them; the session keeps the others.
+   * @throws SessionRefusal if the broker refused one of these filters; the session keeps the others.
    * @throws Error if the session was closed.
    */
   async set(filters: readonly string[]): Promise<void> {
@@ -160,8 +161,8 @@ export class Subscriptions {
   #judge(name: string, code: number, isFirst: boolean): void {
     const isOwn = this.#options.ownFilters.includes(name)
     const filter = this.#filters.find((filter) => this.#nameOf(filter) === name)
-    // With QoS 0 a request could be lost. For one of `ownFilters` QoS 0 is enough: the next message replaces a lost
-    // one.
+    // With QoS 0 a request could be lost. For one of `ownFilters` QoS 0 is enough, because the next message replaces a
+    // lost message.
     if (code === 1 || (isOwn && code === 0)) {
       this.#granted.add(name)
       this.#reported.delete(name)
