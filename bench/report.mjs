@@ -98,7 +98,7 @@ function doubts(runs) {
     ...(disturbed.length === 0
       ? []
       : [
-          `**The machine was not idle:** in ${disturbed.length} of ${runs.length} runs, other programs used more than ${OTHER_CORES_MAX} cores (at most ${Math.max(...disturbed.map((run) => run.otherCores))}).`,
+          `**The machine was not idle:** in ${disturbed.length} of ${runs.length} runs, other programs used more than ${OTHER_CORES_MAX} cores (peak: ${Math.max(...disturbed.map((run) => run.otherCores))}).`,
         ]),
   ]
 }

@@ -311,11 +311,14 @@ describe('a faulty model server', () => {
   test.each([
     ['notready', { error: 'Model with name notready is not ready.' }],
     ['retry-after', { error: 'busy', retry_after_ms: 2_000 }],
-  ])("the error of %s has the contract's body with the server's text", async (model, body) => {
-    const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
-    expect(reply.user).toMatchObject({ status: '503', code: 'model_not_ready' })
-    expect(reply.json()).toMatchObject({ ...body, code: 'model_not_ready', status: 503, retryable: true })
-  })
+  ])(
+    "the error reply of %s has the body that the contract defines, and contains the server's text",
+    async (model, body) => {
+      const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
+      expect(reply.user).toMatchObject({ status: '503', code: 'model_not_ready' })
+      expect(reply.json()).toMatchObject({ ...body, code: 'model_not_ready', status: 503, retryable: true })
+    },
+  )
 
   test('every faulty model of the fake server is called', () => {
     expect(FAULTY_MODELS.filter((name) => upstream.calls(name) === 0)).toEqual([])

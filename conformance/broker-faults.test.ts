@@ -187,7 +187,7 @@ test('a session subscribes again after its connection was lost before the SUBACK
   expect(log.filter((line) => line.includes('session_lost'))).toHaveLength(1)
 })
 
-// For a forbidden topic, Mosquitto's acl_file grants the subscription but delivers nothing. Its dynamic-security plugin
+// With acl_file, Mosquitto grants the subscription to a forbidden topic but delivers nothing. Its dynamic-security plugin
 // rejects the subscription, as EMQX does.
 const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib']
   .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))

@@ -72,7 +72,7 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'broker-term',
-    what: 'SIGTERM of the broker, 200 times',
+    what: 'SIGTERM to the broker, 200 times',
     criterion: '0 unanswered raw requests',
     kinds: ['broker-term'],
     faults: 200,

@@ -44,7 +44,7 @@ export function unhashableLines(text: string): UnhashableLine[] {
   })
 }
 
-/** Hashes passwords in plain text, and keeps existing hashes. Call `unhashableLines` first. */
+/** Hashes plain-text passwords, and keeps existing hashes. Call `unhashableLines` first. */
 export async function hashPlainText(
   text: string,
   hash: (password: string) => Promise<string>,

@@ -1,6 +1,6 @@
 // Maps the error codes of Node.js to the reasons why a TLS connection failed, with one wording for all packages.
 
-/** Reason of the failure; the caller adds the option that remedies it. */
+/** Reason for the failure; the caller adds the option that remedies it. */
 export type TlsFailureKind =
   /** The certificate is not signed by a trusted authority. */
   | 'untrusted'

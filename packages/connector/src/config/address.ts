@@ -18,7 +18,7 @@ export function brokerUrlMistake(value: string): string | undefined {
     return 'a URL such as mqtt://127.0.0.1:1883 (mqtt, mqtts, ws or wss)'
   }
   if (url.username !== '' || url.password !== '') {
-    return 'a URL without user name and password: use broker.username and broker.passwordFile'
+    return 'a URL without a user name or password: use broker.username and broker.passwordFile'
   }
   const isWebSocket = url.protocol === 'ws:' || url.protocol === 'wss:'
   if (!isWebSocket && url.pathname !== '' && url.pathname !== '/')
@@ -35,7 +35,7 @@ export function modelUrlMistake(value: string): string | undefined {
     return `a URL such as http://iris.models.svc.cluster.local (${schemes.join(' or ')}), without ${paths.join(' or ')}`
   }
   if (url.username !== '' || url.password !== '') {
-    return "a URL without user name and password: use the model's credential"
+    return "a URL without a user name or password: use the model's credential"
   }
   if (paths.some((path) => goesIntoDialect(url.pathname, path))) {
     return `the part of the URL before ${paths.join(' or ')}: the connector adds the rest`

@@ -24,7 +24,7 @@ function start(path: string): void {
   watch = watchConfig(path, () => (changes += 1))
 }
 
-// Works like the kubelet: creates a folder, and renames a symlink to that folder to `..data`.
+// Works like the kubelet: creates a folder and a symlink that points to it, and renames the symlink to `..data`.
 function swap(version: string, text: string): void {
   mkdirSync(join(folder, version))
   writeFileSync(join(folder, version, 'inferwire.yaml'), text)

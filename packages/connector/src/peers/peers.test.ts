@@ -115,7 +115,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
   })
 
-  test('is decided after a timeout, with one warning, if the broker sends no statuses', () => {
+  test('counts as unknown after a timeout, with one warning, if the broker sends no statuses', () => {
     const peers = peersOf()
     for (const birth of [BORN, BORN + 1]) {
       peers.subscribed(birth)

@@ -137,7 +137,7 @@ test('detects a broker that stops delivering and redelivers acknowledged message
   expect([tolerance.isStrict, tolerance.isProbing]).toEqual([true, false])
 })
 
-test('detects a broker that ignores PUBACKs out of order even if the slow request has been answered meanwhile', () => {
+test('detects a broker that ignores out-of-order PUBACKs, even if the slow request has been answered in the meantime', () => {
   const { connect, warnings, reconnects } = arrange()
   const first = connect()
   const slow = first.receive()

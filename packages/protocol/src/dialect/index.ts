@@ -6,7 +6,7 @@ import { v2 } from './v2.ts'
 
 export type { DialectKind, Route } from './dialect-kind.ts'
 
-/** All dialects in order of preference: the first dialect of a model that has the operation is used. */
+/** All dialects, in order of preference. Of a model's dialects, the first that has the operation is used. */
 export const DIALECTS = { v2, v1 } as const satisfies Record<string, DialectKind>
 
 /** The name of a dialect: a configuration's `protocolVersion`, and an element of a model card's `protocol_versions`. */
