@@ -55,7 +55,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'overloaded',
     'the limits of the model are reached; the reply contains the time until a retry.',
     'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and the others are answered',
-    'packages/connector/src/admission/model-gate.test.ts > behaves like the simple gate, whatever enters, leaves and expires',
+    'packages/connector/src/admission/model-gate.test.ts > behaves like a simple reference gate for any sequence of arrivals, ends and expiries',
   ),
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
   code(

@@ -37,7 +37,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-REPLY-2',
     SECURITY_PAGE,
     'A reply is built from an allow-list; no request property or upstream header is copied unchecked.',
-    'packages/connector/src/reply/reply.test.ts > publishes an answer unchanged, with exactly these properties',
+    'packages/connector/src/reply/reply.test.ts > publishes an answer unchanged, with exactly the expected properties',
     'packages/connector/src/endpoint/http/judge-answer.test.ts > header fields that would break an MQTT packet or its reader',
   ),
   met(
@@ -46,7 +46,7 @@ export const SECURITY: readonly Requirement[] = [
     'The policy specifies which client may use which model; an empty policy denies all. A forbidden model looks like an unknown one.',
     `${BAD_INPUT} > a request for a forbidden model gets the same answer as a request for a missing model`,
     'packages/connector/src/route/route.test.ts > gives a forbidden model the same problem as an unknown model, and gives the reason only to the log',
-    'packages/connector/src/admission/policy.test.ts > allows everything without a policy section, and nothing with an empty one',
+    'packages/connector/src/admission/policy.test.ts > allows everything without a policy section, and nothing with an empty policy section',
   ),
   met(
     'X-RETAIN-1',
@@ -69,7 +69,7 @@ export const SECURITY: readonly Requirement[] = [
     'Credentials are reread when they rotate, retried once when rejected, and sent only to their origin.',
     `${ENDPOINT} > rereads a rejected token, and retries once if it changed`,
     `${ENDPOINT} > rereads the token only once if it is rejected repeatedly`,
-    `${CREDENTIAL} > reads at once on refresh, and returns whether the secret has changed`,
+    `${CREDENTIAL} > rereads the file at once on refresh, and returns whether the secret has changed`,
     `${CREDENTIAL} > never returns a secret for another origin`,
   ),
   met(
@@ -77,7 +77,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Secrets are printed as ***, and appear in no log, error or metric.',
     `${BAD_INPUT} > the broker's password is nowhere in the connector's output`,
-    'packages/connector/src/config/secret.test.ts > is printed as *** in every form',
+    'packages/connector/src/config/secret.test.ts > a secret is printed as *** in every form',
     'conformance/cli.test.ts > the password is nowhere in the output of the connector',
   ),
   met(
@@ -91,7 +91,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'OAuth2 client credentials and token exchange are supported credentials.',
     'Supported are none, token file, static header, and TLS client certificates.',
-    `${CREDENTIAL} > creates the headers of each kind`,
+    `${CREDENTIAL} > creates the headers of each kind of credential`,
   ),
   met(
     'X-LOG-1',
@@ -111,7 +111,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The admin endpoint checks Host, so that a web page cannot read it by DNS rebinding.',
     'packages/connector/src/admin/admin-server.test.ts > on loopback, rejects the Host "%s"',
-    'packages/connector/src/admin/admin-server.test.ts > on other addresses, accepts any Host, because kubelet and Prometheus use the address of the pod',
+    'packages/connector/src/admin/admin-server.test.ts > on addresses other than loopback, accepts any Host, because kubelet and Prometheus use the address of the pod',
     'packages/connector/src/admin/admin-server.test.ts > rejects a request with %s (400)',
   ),
   met(

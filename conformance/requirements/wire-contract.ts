@@ -53,7 +53,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     '`{model}@{version}` selects that version; a configured alias hides the name on the server.',
     `${CONTRACT} > a version is a separate model, and an alias hides the name on the server`,
-    "packages/connector/src/model-registry.test.ts > the card of each version has that version's tensors",
+    'packages/connector/src/model-registry.test.ts > the card of each version lists the tensors of that version',
     'packages/connector/src/model-registry.test.ts > exposes the model %s of a server under another name, and logs the path as sent',
   ),
   open(
@@ -83,7 +83,7 @@ const TOPICS: readonly Requirement[] = [
     'packages/connector/src/presence/model-card.test.ts > generates no example for an input of the unsupported type',
     'packages/connector/src/model-registry.test.ts > the card of a model with 70 inputs has neither an example nor a truncated list of inputs',
     'packages/connector/src/model-registry.test.ts > updates card and operations when a server returns with a different model',
-    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a server that reloads its model without a failure and',
+    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a model reloaded without a failure, if the server',
   ),
   met(
     'C-TOPIC-9',
@@ -217,7 +217,7 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-9',
     'wire contract, MQTT 5 properties',
     'A reply has Content Type and Payload Format Indicator, user properties `status` and `server-timing`, and no others.',
-    `${REPLY} > publishes an answer unchanged, with exactly these properties`,
+    `${REPLY} > publishes an answer unchanged, with exactly the expected properties`,
     `${CONTRACT} > the reply to a Response Topic has the unchanged body and the status`,
   ),
   met(

@@ -2,7 +2,7 @@ import { InferwireError } from '@inferwire/client'
 import { expect, test } from 'vitest'
 import { noneIfForbidden } from './broker-client.ts'
 
-test('the statuses are empty without read access, but a lost connection is an error', () => {
+test('without read access, the list of statuses is empty; a lost connection is an error', () => {
   expect(noneIfForbidden(new InferwireError('not_authorized', 'not granted'))).toEqual([])
   const lost = new InferwireError('broker_unreachable', 'The connection is lost.')
   expect(() => noneIfForbidden(lost)).toThrow(lost)

@@ -78,7 +78,7 @@ test('removes user name and password from the URL', () => {
   expect({ username, password }).toEqual({ username: 'line-3', password: 'a b' })
 })
 
-test('falls back to the environment; flags take precedence', () => {
+test('reads missing flags from the environment; flags take precedence', () => {
   const env = {
     INFERWIRE_BROKER_URL: 'mqtt://other:1999',
     INFERWIRE_BROKER_USERNAME: 'env-user',

@@ -25,6 +25,6 @@ test('a real shell reads every quoted word back unchanged', () => {
   )
 })
 
-test('does not quote shell source', () => {
+test('does not quote a part marked as ShellSource', () => {
   expect(shellLine(['-P', new ShellSource('"$(cat f)"')])).toBe('-P "$(cat f)"')
 })

@@ -42,6 +42,6 @@ test.each([
   ['null', undefined],
   [undefined, undefined],
   [Object.create({ inputs: [] }) as object, undefined],
-])('derives the operation from the body %j: %s', (body, operation) => {
+])('from the body %j, derives the operation %s', (body, operation) => {
   expect(operationOf(body)).toBe(operation)
 })

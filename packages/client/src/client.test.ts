@@ -170,7 +170,7 @@ test('a finished request leaves no listener on the abort signal', async () => {
   expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
-test('ignores replies with other Correlation Data or another topic, and second replies', async () => {
+test('ignores second replies, and replies with a different topic or Correlation Data', async () => {
   await startResponder((request, mqtt) => {
     const { responseTopic, correlationData } = request.packet.properties!
     const send = (topic: string, correlation: Buffer): void => {
@@ -367,7 +367,7 @@ test('close returns in time even if the broker is frozen and requests are in fli
   expect(await models).toMatchObject({ code: 'broker_unreachable' })
 })
 
-test('rejects requests above inFlightMax with overloaded, and cancels those in flight on close', async () => {
+test('rejects requests above inFlightMax with overloaded; close cancels all requests in flight', async () => {
   await startResponder(() => {})
   const client = await open({ inFlightMax: 2 })
   const waiting = [client.infer('iris', {}), client.infer('iris', {})].map(failureOf)

@@ -217,7 +217,7 @@ test('keeps repeating a request when a repeat finds no subscriber, because the c
   await client.close()
 })
 
-test('a repeat that exceeds the quota does not end a request that was accepted before', async () => {
+test('PUBACK 0x97 for a repeat does not end a request that the broker has already accepted', async () => {
   const codes = [0, 0x97, 0x97]
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'publish') {
@@ -282,7 +282,7 @@ test('reconnects after a malformed packet', async () => {
   await client.close()
 })
 
-test('close ends a client that is connecting, and one that has an unacknowledged request', async () => {
+test('close ends a client that is connecting or has an unacknowledged request', async () => {
   const client = await connect(url)
   const request = failureOf(client.infer('iris', {}))
   server.close()

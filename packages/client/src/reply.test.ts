@@ -88,7 +88,7 @@ test.each([
   expect(failure(payload, user)).toMatchObject({ message, code, status, retryable: code === 'internal' })
 })
 
-test('without properties, treats a body as an error only if it has all characteristics of one', () => {
+test('in a reply without properties, a body is an error only if it has every characteristic of an error', () => {
   expect(reply('{"predictions":[1]}')).toMatchObject({ status: 200, contentType: undefined })
   expect(reply('not JSON').status).toBe(200)
   expect(reply('{"error":"bearing worn","confidence":0.8}').json()).toEqual({
@@ -113,7 +113,7 @@ test('a reply with a success status may have a member "error"', () => {
 })
 
 test.each([undefined, '', 'abc', '0', '100', '199', '302', '99999', '-200', '2e2', 'constructor'])(
-  'a reply with properties and the status %j is upstream_invalid_response',
+  'a reply with properties but without a valid status fails with upstream_invalid_response: %j',
   (status) => {
     const user = status === undefined ? ['server-timing', 'x'] : ['status', status]
     expect(failure('{"predictions":[1]}', user)).toMatchObject({
@@ -153,7 +153,7 @@ test.each([
 const empty = (operation: string) =>
   replyOf(new Uint8Array(0), ['status', '200'], undefined, { ...facts, operation })
 
-test('json() accepts an empty body in a ready reply, but throws for one in a prediction reply', () => {
+test('json() accepts an empty body in a readiness reply, but throws for an empty body in a prediction reply', () => {
   expect(empty('ready').json()).toBeUndefined()
   expect(empty('ready')).toMatchObject({ contentType: undefined, status: 200 })
   expect(empty('ready').text()).toBe('')

@@ -59,13 +59,13 @@ test('computes the reply context once, so that it survives the release of the de
   expect(exchange.context).toBe(context)
 })
 
-test('the remaining expiry is at least one second, and an invalid traceparent is omitted', () => {
+test('the reply context has an expiry of at least one second, and omits an invalid traceparent', () => {
   const exchange = exchangeOf({ messageExpiryInterval: 1, userProperties: ['traceparent', 'x'] })
   vi.advanceTimersByTime(5_000)
   expect(exchange.context).toMatchObject({ expirySeconds: 1, traceparent: undefined })
 })
 
-test('counts the bytes of payload and properties, and contains the model name', () => {
+test('an exchange has the size of payload and properties, and the model name', () => {
   const exchange = exchangeOf()
   expect([exchange.bytes, exchange.modelName]).toEqual([120, 'iris'])
 })

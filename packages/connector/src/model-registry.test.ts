@@ -167,7 +167,7 @@ test('a model that is added again while its last request runs keeps its figures'
   expect(telemetry.figures('iris', 'predict')).toBe(kept)
 })
 
-test('keeps the figures of a version while a predecessor still serves it', async () => {
+test('keeps the figures of a version while the previous configuration of the model still serves it', async () => {
   const server = await startServer()
   registry.set('iris', configOf({ url: server.url, versions: ['2'] }))
   await registry.allExposed()
@@ -324,7 +324,7 @@ test('a request for a pending model triggers a query of its server at once', asy
 
 const tensors = (name: string) => [{ name, datatype: 'FP32', shape: [4] }]
 
-test("the card of each version has that version's tensors; a missing version has no tensors, and causes a warning", async () => {
+test('the card of each version lists the tensors of that version; a missing version has no tensors, and causes a warning', async () => {
   const server = await startServer()
   server.v2 = (response) => {
     const version = /versions\/(.*)$/.exec(server.asked.at(-1)!)?.[1]

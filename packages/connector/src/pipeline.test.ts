@@ -291,7 +291,7 @@ describe('a reply that the broker refuses', () => {
     call = () => Promise.resolve(ok(JSON.stringify('x'.repeat(600))))
   })
 
-  test('is counted once, as the error that replaces it', async () => {
+  test('is counted once, under the code of the error that replaces it', async () => {
     await handled(new TestDelivery())
     expect(outcomes()).toEqual({ response_too_large: 1 })
   })
@@ -322,7 +322,7 @@ describe('a reply that the broker refuses', () => {
     expect(property(replies.at(-1)!, 'code')).toBe('response_too_large')
   })
 
-  test('is counted and logged as unanswered if the broker refuses the error, too', async () => {
+  test('is counted and logged as unanswered if the broker also refuses the error', async () => {
     publish = () => Promise.resolve({ kind: 'refused', reasonCode: 0x87 })
     const delivery = new TestDelivery()
     await handled(delivery)
@@ -423,7 +423,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([replies.length, budget.bytes]).toEqual([1, 0])
   })
 
-  test('is answered once if the connection of its redelivery is lost, too', async () => {
+  test('is answered once if the connection of its redelivery is also lost', async () => {
     pipeline.handle(lost(new TestDelivery()))
     const second = lost(new TestDelivery({ dup: true }))
     pipeline.handle(second)
@@ -435,7 +435,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([replies.length, calls, third.settledAfter]).toEqual([1, 1, 1])
   })
 
-  test('is answered on its own reply topic if the repeated request has a different reply topic', async () => {
+  test('receives a reply on each reply topic if it is repeated with a different reply topic', async () => {
     pipeline.handle(lost(new TestDelivery()))
     const correlationData = Buffer.from('c1')
     pipeline.handle(
@@ -451,7 +451,7 @@ describe('a request whose connection was lost during its call', () => {
     ])
   })
 
-  test('is not rejected when redelivered, even if its client has reached its limit of requests in flight', async () => {
+  test('is not rejected when redelivered, even if the client has reached the limit of requests in flight', async () => {
     expose({}, true, 200)
     const answers: ((response: EndpointResponse) => void)[] = []
     call = () => new Promise((resolve) => answers.push(resolve))
@@ -473,7 +473,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([calls, outcomes()]).toEqual([101, { ok: 101, overloaded: 1 }])
   })
 
-  test("counts once against its client's limit after the redelivery", async () => {
+  test('counts only once against the limit of the client after the redelivery', async () => {
     const answers: ((response: EndpointResponse) => void)[] = []
     expose({}, true, 200)
     call = () => new Promise((resolve) => answers.push(resolve))

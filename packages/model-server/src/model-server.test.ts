@@ -163,7 +163,7 @@ test('keeps a connection open for the next request', async () => {
   expect(text.match(/200 OK/g)).toHaveLength(2)
 })
 
-test('close finishes the running request, rejects new ones, and may be called again', async () => {
+test('close finishes the running request, rejects new requests, and may be called again', async () => {
   const own = await startModelServer({ models: bundledModels().slice(0, 1) })
   const running = httpRequest(`${own.url}/v1/models/iris:predict`, {
     method: 'POST',

@@ -33,7 +33,7 @@ test('predicts the labels of KServe’s iris example', async () => {
   expect(answer.text).toBe('{"predictions":[1,1]}')
 })
 
-test('treats inputs as an alias of instances that takes precedence', async () => {
+test('treats inputs as an alias of instances, and prefers inputs if both are present', async () => {
   const setosa = [5.1, 3.5, 1.4, 0.2]
   expect((await post(server, IRIS, { inputs: [setosa], instances: [ROW, ROW] })).json()).toEqual({
     predictions: [0],

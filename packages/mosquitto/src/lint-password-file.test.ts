@@ -49,7 +49,7 @@ test.each([
   ['a hash from mosquitto_passwd 2.1', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', true, false],
   ['a salt from mosquitto_passwd 2.1', `ann:$7$1000$${base64(64)}$${base64(64)}\n`, true, false],
   ['plain text', 'ann:secret\n', true, true],
-])('%s: rejected by 2.0 %j, by 2.1 %j', (_name, text, by20, by21) => {
+])('%s: rejected by Mosquitto 2.0: %j, by Mosquitto 2.1: %j', (_name, text, by20, by21) => {
   const findings = lintPasswordFile(text)
   expect([isRefused(findings, '2.0'), isRefused(findings, '2.1')]).toEqual([by20, by21])
 })
@@ -64,7 +64,7 @@ describe('a user name', () => {
   })
 })
 
-test('every finding has a remedy, and none contains a password', () => {
+test('every finding has a remedy, and no finding contains a password', () => {
   const findings = lintPasswordFile(`hunter2\nann:hunter2\nbob:$6$hunter2$x\nbob:hunter2`)
   expect(findings.length).toBeGreaterThan(4)
   for (const { message, remedy } of findings) {
@@ -80,7 +80,7 @@ test.each([
   [0o100660, false, ['error permissions']],
   [0o100602, false, ['error permissions']],
   [0o100600, true, ['warning symbolic_link']],
-])('mode %o and symbolic link %s cause the findings %j', (mode, isSymbolicLink, expected) => {
+])('a file with mode %o (symbolic link: %s) causes the findings %j', (mode, isSymbolicLink, expected) => {
   expect(lintPermissions({ mode, isSymbolicLink }).map(({ level, code }) => `${level} ${code}`)).toEqual(
     expected,
   )

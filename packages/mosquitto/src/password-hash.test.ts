@@ -78,7 +78,7 @@ test.each([
   [`$6$${base64(16)}$${base64(64)}`, 'salt_length'],
   [`$6$${base64(12)}$${base64(32)}`, 'hash_length'],
   ['$argon2id$v=19$m=1$a$b', 'hash_form'],
-])('the text "%s" is not a valid hash: %s', (text, defect) => {
+])('the text "%s" is reported as an invalid hash: %s', (text, defect) => {
   expect(parsePasswordHash(text)).toBe(defect)
 })
 

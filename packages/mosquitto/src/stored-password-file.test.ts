@@ -50,7 +50,7 @@ test.each([
   expect(modeOf(file)).toBe(after)
 })
 
-test('the target of a symbolic link is replaced, not the link', () => {
+test('replaces the target of a symbolic link, and keeps the link', () => {
   writeFileSync(join(folder, 'real'), 'old')
   symlinkSync('real', file)
   writePasswordFile(file, 'new')

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { isPlainUserName, trimBlanks, userNameMistake } from './user-name.ts'
 
-test('rejects a name that is not a single topic level, or that a line cannot store, and returns the reason', () => {
+test('rejects a name that is not a single topic level, or that a password file cannot store, and returns the reason', () => {
   for (const [name, reason] of [
     ['', 'is empty'],
     ['a/b', 'two topic levels'],
@@ -22,7 +22,7 @@ test('rejects a name that is not a single topic level, or that a line cannot sto
   }
 })
 
-test('accepts only names that are a single topic level and remain unchanged in a line', () => {
+test('accepts only names that are a single topic level and remain unchanged in a password file', () => {
   const name = fc.oneof(
     fc.string({ maxLength: 8 }),
     fc.string({ unit: 'grapheme', maxLength: 8 }),

@@ -22,7 +22,7 @@ test.each([
 })
 
 test.each(['PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'ENCRYPTED PRIVATE KEY'])(
-  '%s is a key',
+  'the PEM label %s is recognized as a key',
   (label) => {
     expect(hasPemPrivateKey(block(label))).toBe(true)
     expect(hasPemPrivateKey(block(label).slice(0, -1))).toBe(false)

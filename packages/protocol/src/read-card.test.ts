@@ -44,7 +44,7 @@ test.each<[what: string, payload: Uint8Array, mistake: RegExp, name?: string]>([
   ['no operations', bytes({ ...card, operations: [] }), /"operations"/],
   ['operations that are not names', bytes({ ...card, operations: ['infer', null] }), /"operations"/],
   ['operations that are a string', bytes({ ...card, operations: 'infer' }), /"operations"/],
-])('%s is rejected with the reason', (_what, payload, mistake, name = 'iris') => {
+])('%s is rejected as a card, with the reason', (_what, payload, mistake, name = 'iris') => {
   expect(readCard(name, payload)).toEqual({ mistake: expect.stringMatching(mistake) as string })
 })
 

@@ -16,7 +16,7 @@ test.each([
   ['ERR_SSL_UNSUPPORTED_PROTOCOL', 'old-tls'],
   ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', 'handshake'],
   ['EPROTO', 'handshake'],
-])('%s is classified as %s', (code, kind) => {
+])('the TLS error %s is classified as %s', (code, kind) => {
   expect(tlsFailure({ code })?.kind).toBe(kind)
 })
 

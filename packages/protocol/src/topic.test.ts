@@ -97,7 +97,7 @@ test.each([
   expect(matchesFilter(filter, topic)).toBe(isMatch)
 })
 
-test("the filter for a model's requests matches only that model's requests", () => {
+test('the request filter of a model matches only requests for that model', () => {
   const matches = (topic: string): boolean => matchesFilter(topics.modelFilter('iris'), topic)
   const names = ['iris', 'iris@2', 'iris2', 'digits']
   expect(names.filter((name) => matches(topics.request('cam7', name, 'infer', 'a/b')))).toEqual(['iris'])
@@ -124,7 +124,7 @@ test('the owner of a status topic is a valid level', () => {
 })
 
 describe('a reply topic', () => {
-  test('derived from any topic is inside the subtree of its own client', () => {
+  test('derived from any topic is inside the subtree of the client', () => {
     fc.assert(
       fc.property(hostileTopic, (rest) => {
         const reply = topics.replyTopicOf(`plant/infer/request/${rest}`)

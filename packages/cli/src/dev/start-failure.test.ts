@@ -16,7 +16,7 @@ test.each([
   expect(startFailure(error)).toMatchObject({ name: 'CliError', exitCode, message: 'what to do' })
 })
 
-test('the remedy for a port in use is a command of npm when npm start runs', () => {
+test('under npm start, the remedy for a port in use is an npm command', () => {
   const error = named('PortTakenError', { option: '--mqtt-port' })
   expect(startFailure(error, { npm_lifecycle_event: 'start' })).toMatchObject({
     remedy: 'With npm: npm start -- --mqtt-port 0',

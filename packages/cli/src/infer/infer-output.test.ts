@@ -12,17 +12,17 @@ const answer: Answer = {
   body: Buffer.from('{"predictions":[1]}'),
 }
 
-test('body: prints the bytes unchanged', () => {
+test('format body: prints the bytes unchanged', () => {
   expect(formatAnswer(answer, 'body')).toBe(answer.body)
 })
 
-test('pretty: indents JSON and prints other bytes unchanged', () => {
+test('format pretty: indents JSON and prints other bytes unchanged', () => {
   expect(formatAnswer(answer, 'pretty')).toBe('{\n  "predictions": [\n    1\n  ]\n}\n')
   const binary = Buffer.from([0xff, 0x00])
   expect(formatAnswer({ ...answer, body: binary }, 'pretty')).toBe(binary)
 })
 
-test('json: prints one object with status, timing and body', () => {
+test('format json: prints one object with status, timing and body', () => {
   expect(JSON.parse(formatAnswer(answer, 'json') as string)).toEqual({
     model: 'iris',
     operation: 'predict',
@@ -39,7 +39,7 @@ test('json: prints one object with status, timing and body', () => {
 })
 
 test.each(['body', 'lines', 'pretty', 'json'] as const)(
-  '%s: keeps the digits of 9007199254740993 and 1e400',
+  'format %s: keeps the digits of 9007199254740993 and 1e400',
   (format) => {
     const exact = { ...answer, body: Buffer.from('{"predictions": [9007199254740993, 1e400, 1.0]}') }
     const text = String(formatAnswer(exact, format))
@@ -52,7 +52,7 @@ const printed = (body: string | Buffer, contentType: string | undefined): string
   return Buffer.from(bytes as Uint8Array).toString('latin1')
 }
 
-test('lines: ends JSON with one line break and prints other bytes unchanged', () => {
+test('format lines: ends JSON with one line break and prints other bytes unchanged', () => {
   expect(printed('{"a":1}', 'application/json')).toBe('{"a":1}\n')
   expect(printed('{"a":1}\n', 'application/json; charset=utf-8')).toBe('{"a":1}\n')
   expect(printed('{"a": 1}', 'application/problem+json')).toBe('{"a": 1}\n')
@@ -64,7 +64,7 @@ test('lines: ends JSON with one line break and prints other bytes unchanged', ()
   expect(printed(Buffer.from([0xff]), undefined)).toBe('\u00ff')
 })
 
-test('json: prints a multi-line body on one line, and no member for an empty body', () => {
+test('format json: prints a multi-line body on one line, and no member for an empty body', () => {
   const line = formatAnswer({ ...answer, body: Buffer.from('{\n  "a": "x\\ny"\n}\n') }, 'json') as string
   expect(line.split('\n')).toHaveLength(2)
   expect(JSON.parse(line)).toMatchObject({ body: { a: 'x\ny' } })
@@ -73,7 +73,7 @@ test('json: prints a multi-line body on one line, and no member for an empty bod
   )
 })
 
-test('json: includes the length of the JSON that precedes binary tensors', () => {
+test('format json: includes the length of the JSON that precedes binary tensors', () => {
   const json = '{"outputs":[]}'
   const binary = {
     ...answer,

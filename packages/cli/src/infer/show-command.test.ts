@@ -53,7 +53,7 @@ describe('mosquitto_rr', () => {
     )
   })
 
-  test('uses the same certificate authorities', () => {
+  test('uses the certificate authorities of the system, or the given CA file', () => {
     const tls = { ...target, url: new URL('mqtts://broker.example') }
     expect(mosquittoLine({ ...request, target: tls })).toContain('-p 8883 --tls-use-os-certs')
     expect(mosquittoLine({ ...request, target: { ...tls, caFile: 'ca.pem' } })).toContain('--cafile ca.pem')
@@ -72,13 +72,13 @@ describe('curl', () => {
     ['metadata', 'v1', '/v1/models/iris'],
     ['metadata', 'v2', '/v2/models/iris'],
     ['ready', 'v2', '/v2/models/iris/ready'],
-  ] as const)('calls the path of the operation %s in %s: %s', (operation, protocol, path) => {
+  ] as const)('for the operation %s in %s, calls the path %s', (operation, protocol, path) => {
     expect(curlLine(request, operation, protocol, 'http://127.0.0.1:8080/')).toContain(
       ` http://127.0.0.1:8080${path}`,
     )
   })
 
-  test('sends the body unchanged, or refers to its file', () => {
+  test('sends the body unchanged, or refers to the file with the body', () => {
     expect(curlLine(request, 'predict', 'v1', 'http://m')).toMatch(
       /-H 'content-type: application\/json' --data-raw '{/,
     )

@@ -10,7 +10,7 @@ const models = {
 }
 
 describe('a request topic', () => {
-  test('is split into its levels, with the reply topic', () => {
+  test('is split into its levels, and its reply topic is shown', () => {
     const explanation = explainTopic('infer/request/cam7/iris/predict/a/b', topics)
     expect(explanation).toMatchObject({
       kind: 'request',
@@ -23,7 +23,7 @@ describe('a request topic', () => {
     })
   })
 
-  test('has the method and URL of the model call if a configuration is given', () => {
+  test('is explained with the method and URL of the model call if a configuration is given', () => {
     expect(explainTopic('infer/request/c/iris/predict', topics, models).upstream).toBe(
       'POST http://127.0.0.1:8080/v1/models/iris:predict',
     )
@@ -44,7 +44,7 @@ describe('a request topic', () => {
     ['infer/request//iris', /client level/],
     ['infer/request/c', /model level/],
     ['infer/request/c/iris//x', /operation level/],
-  ])('reports the mistake in %s', (topic, mistake) => {
+  ])('gets an explanation of its mistake: %s', (topic, mistake) => {
     expect(explainTopic(topic, topics, models).mistakes.join('\n')).toMatch(mistake)
   })
 })

@@ -108,7 +108,7 @@ test('the description of every metric lists the labels of its samples', async ()
   }
 })
 
-test('reports every reason for a missing reply from the start, so that the first case triggers an alert', async () => {
+test('exports the counters of unanswered requests from the start as 0, so that the first case triggers an alert', async () => {
   const text = await new Exposition(new Telemetry(), () => STATE).text()
   expect(text).toContain('inferwire_unanswered_requests_total{reason="unaddressable"} 0')
   expect(text).toContain('inferwire_unanswered_requests_total{reason="reply_refused"} 0')
@@ -180,7 +180,7 @@ test.each([
   expect(answer).not.toContain('inferwire_')
 })
 
-test('on other addresses, accepts any Host, because kubelet and Prometheus use the address of the pod', async () => {
+test('on addresses other than loopback, accepts any Host, because kubelet and Prometheus use the address of the pod', async () => {
   const open = await startAdminServer('0.0.0.0', 0, { missing: () => missing, metrics: () => metrics() })
   try {
     const { port } = new URL(open.url)

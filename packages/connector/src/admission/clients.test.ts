@@ -41,7 +41,7 @@ test("admits a redelivered request above the client's limit, because it was admi
   clients.enter(request({}), 0, true)
 })
 
-test('cancels only requests with the same id or Correlation Data and the same client, model and operation', () => {
+test('cancels only requests of the same client, model and operation that have the same id or Correlation Data', () => {
   const { clients, stopped, add } = arrange()
   add('by id', { id: '7' })
   add('by correlation', { correlationData: bytes('7') })
@@ -90,7 +90,7 @@ test('does not find ended requests, in whatever order requests start and end', (
   )
 })
 
-test('limits the requests in flight of a client, and does not affect others', () => {
+test('limits the requests in flight of a client without affecting other clients', () => {
   const { clients, add } = arrange({ inFlightMax: 2 })
   const first = add('', {})
   add('', {})

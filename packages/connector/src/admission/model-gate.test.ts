@@ -94,7 +94,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('expire' as const), number: fc.nat(100) }) },
 )
 
-test('behaves like the simple gate, whatever enters, leaves and expires', async () => {
+test('behaves like a simple reference gate for any sequence of arrivals, ends and expiries', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.record({
@@ -208,7 +208,7 @@ const states = (requests: readonly Entered[]) =>
   )
 
 describe('clients', () => {
-  test('take turns, however many requests one of them has', async () => {
+  test('take turns, however many requests one client has', async () => {
     const { gate } = arrange({ queueDepthMax: 200 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 100)
@@ -272,7 +272,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 3 })
   })
 
-  test('are served in large numbers while another client causes 100 times their load', async () => {
+  test('get nearly all their requests served while another client causes over 100 times the load of each', async () => {
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
     const quiet: Entered[] = []
     let random = 1
@@ -341,7 +341,7 @@ describe('the wait', () => {
     }
   })
 
-  test('is long behind slow calls, and some requests may still wait', async () => {
+  test('may exceed queueWaitMaxMs behind slow calls, because a short queue is always allowed', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
     const { waits } = await load(gate, { callMs: 20_000, calls: 20, perCall: 3 })
     expect(waits.length).toBe(20)

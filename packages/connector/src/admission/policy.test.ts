@@ -12,7 +12,7 @@ const may = (policy: Policy, client: string, model: string): boolean => {
   }
 }
 
-test('allows everything without a policy section, and nothing with an empty one', () => {
+test('allows everything without a policy section, and nothing with an empty policy section', () => {
   expect(may(new Policy(undefined), 'cam7', 'iris')).toBe(true)
   expect(may(new Policy([]), 'cam7', 'iris')).toBe(false)
   expect(may(new Policy([{ clients: [], models: ['*'] }]), 'cam7', 'iris')).toBe(false)
@@ -48,7 +48,7 @@ test.each([
   ['a*b*c', 'a--b--c', true],
   ['a*b*c', 'acb', false],
   ['A', 'a', false],
-])('matches the pattern %j and the client %j: %j', (glob, client, isAllowed) => {
+])('decides whether the pattern %j matches the client %j: %j', (glob, client, isAllowed) => {
   expect(may(new Policy([{ clients: [glob], models: ['m'] }]), client, 'm')).toBe(isAllowed)
 })
 

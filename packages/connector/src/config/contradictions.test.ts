@@ -30,7 +30,7 @@ function mistakesOf(text: string): string[] {
 const model = (passHeaders: string): string =>
   `models:\n  iris:\n    url: http://h\n    credential: {kind: static-header, name: X-Api-Key, valueFile: ${secretFile}}\n    passHeaders: [${passHeaders}]\n`
 
-test('rejects a passed header that is the header of the credential', () => {
+test('rejects a header in passHeaders that is also the header of the credential', () => {
   expect(mistakesOf(model('x-line, x-api-key'))).toEqual([
     `:5:27 models.iris.passHeaders[1] "x-api-key" is the header of the model's credential; remove it`,
   ])

@@ -336,7 +336,7 @@ test('lists the mistakes in other sources first, then the mistakes in the file, 
   ])
 })
 
-test('reports a section that is not a map although a variable sets an option in it', () => {
+test('reports a section that is not a map, even if an environment variable sets an option of that section', () => {
   const { message } = errorOf(() => load('broker: text', { INFERWIRE_BROKER_SHARE: 'a' }))
   expect(message).toMatch(/broker: "text" is not valid; expected a map/)
 })

@@ -44,7 +44,7 @@ test.each([
   expect(others).toEqual([])
 })
 
-test('checks the CA file of a model too', () => {
+test('also checks the CA file of a model', () => {
   const caFile = fileOf('nothing')
   const models = { iris: { url: 'https://h', tls: { caFile } } }
   expect(() => loadConfig({ env: {}, flags: { models } })).toThrow(

@@ -18,7 +18,7 @@ const SMALL: ConfigInput = {
   },
 }
 
-test('first shows only the options that differ from the defaults, with the password masked', () => {
+test('the first section shows only the options that differ from the defaults, with the password masked', () => {
   const lines = printed(SMALL, { INFERWIRE_BROKER_PASSWORD: 'canary' })
   expect(lines.slice(0, lines.indexOf(''))).toEqual([
     '# Options that differ from the defaults',
@@ -72,7 +72,7 @@ test('lists every other option as a one-line comment, advanced options last', ()
   expect(lines.indexOf('# broker.keepAliveSeconds: 30')).toBeGreaterThan(advanced)
 })
 
-test('shows the value of a default that depends on other options, and words for a default without a value', () => {
+test('shows the value of a default that depends on other options, and describes a default without a value', () => {
   const lines = printed(SMALL)
   expect(lines).toContain('# broker.clientId: inferwire-plant-7')
   expect(lines).toContain('# models.*.modelName: (the name in models)')

@@ -66,20 +66,20 @@ test.each([
   expect(messageOf(() => parseModelFlag(flag))).toContain(`--model "${flag}": ${expected}`)
 })
 
-test('rejects a former name among the flags', () => {
+test('rejects a former name in parsed command-line flags', () => {
   const flags = { models: { a: { url: 'http://h', protocol: 'v1' } } } as ConfigInput
   expect(mistakesOf({ flags })).toContain(
     'command line: models.a.protocol: "protocol" is now "protocolVersion"',
   )
 })
 
-test('reports a required option under its former name once', () => {
+test('reports only one mistake if a required option has its former name', () => {
   const credential = { kind: 'token-file', file: '/dev/null' }
   const flags = { models: { a: { url: 'http://h', credential } } } as unknown as ConfigInput
   expect(mistakesOf({ flags })).toMatch(/has a mistake:\n.*: "file" is now "tokenFile"$/)
 })
 
-test('renames each option to a key of the schema', () => {
+test('the new name of each renamed option is a key of the schema', () => {
   for (const { section, before, now, kind } of RENAMED_OPTIONS) {
     const path = section.split('.')
     const values = path.reduceRight<unknown>((value, key) => ({ [key === '*' ? 'a' : key]: value }), {

@@ -13,7 +13,7 @@ import { Secret } from './secret.ts'
 
 const CANARY = 'hunter2-canary'
 
-test('is printed as *** in every form, and is returned only by reveal()', () => {
+test('a secret is printed as *** in every form, and is returned only by reveal()', () => {
   const secret = new Secret(CANARY)
   const forms = [
     String(secret),
@@ -65,7 +65,7 @@ test.each([
   { INFERWIRE_BROKER_PASWORD: CANARY },
   // Without a user name.
   { INFERWIRE_BROKER_PASSWORD: CANARY },
-])('shows no secret in the mistakes of %j', (env) => {
+])('shows no secret in the mistakes reported for %j', (env) => {
   let error: unknown
   try {
     loadConfig({ env })
@@ -77,7 +77,7 @@ test.each([
 })
 
 test.each([`iris=http://me:${CANARY}@h,x=1`, `iris=http://me:p,${CANARY}@h`, `iris@=http://me:${CANARY}@h`])(
-  'shows no secret in the mistake of --model %s',
+  'shows no secret in the mistake reported for --model %s',
   (flag) => {
     expect(() => parseModelFlag(flag)).toThrow(ConfigError)
     expect(() => parseModelFlag(flag)).not.toThrow(CANARY)

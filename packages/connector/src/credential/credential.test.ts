@@ -40,7 +40,7 @@ function problemOf(credential: Credential): Problem {
   throw new Error('Nothing was thrown.')
 }
 
-test('creates the headers of each kind', () => {
+test('creates the headers of each kind of credential', () => {
   writeFileSync(file, 'secret\n')
   expect(createCredential({ kind: 'none' }, ORIGIN).headers(ORIGIN)).toEqual([])
   expect(createCredential({ kind: 'token-file', tokenFile: file }, ORIGIN).headers(ORIGIN)).toEqual([
@@ -69,7 +69,7 @@ test.each([
   },
 )
 
-test('reads at once on refresh, and returns whether the secret has changed', () => {
+test('rereads the file at once on refresh, and returns whether the secret has changed', () => {
   rotate('one')
   const credential = tokenFile(file, ORIGIN, now)
   credential.headers(ORIGIN)

@@ -58,7 +58,7 @@ test('lets repeats of a running request wait for it, and gives later repeats the
   expect(duplicates.find(keyOf('other'), 10)).toBeUndefined()
 })
 
-test('gives waiting repeats an outcome that is not final, and runs the next repeat again', async () => {
+test('gives an outcome that is not final to the waiting repeats, and runs the next repeat', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = (duplicates.find(keyOf('k'), 0) as Execution).join(requester(), noDeadline())
@@ -119,7 +119,7 @@ test.each([
   ['a connection that broke', new Problem('upstream_unreachable', 'x'), false],
   ['an error of the model', new Problem('upstream_error', 'x', { status: 500 }), false],
 ])(
-  'runs a non-repeatable request again after %s only if it never reached the model',
+  'after %s, runs a non-repeatable request again only if it never reached the model',
   (_what, problem, mayRun) => {
     const duplicates = arrange()
     const execution = duplicates.begin(keyOf('once'), 0, delivery, false)
@@ -155,7 +155,7 @@ test('gives waiting repeats the last message of a streamed answer, and does not 
   expect(duplicates.find(keyOf('chat'), 0)).toBeUndefined()
 })
 
-test('finds running requests, however many share a bucket', () => {
+test('finds running requests, however many share a hash bucket', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(30)), { maxLength: 80 }), (steps) => {
       const duplicates = arrange(0)
@@ -281,7 +281,7 @@ test.each([
   ['a refused credential', new Problem('unauthorized_upstream', 'x')],
   ['a web page instead of an answer', new Problem('upstream_invalid_response', 'x')],
   ['a cancelled request', new Problem('cancelled', 'x')],
-])('does not remember %s: a repeat runs again', (_what, problem) => {
+])('does not remember the outcome "%s": a repeat runs again', (_what, problem) => {
   const duplicates = arrange()
   ran(duplicates, keyOf('k'), problem)
   expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
@@ -290,7 +290,7 @@ test.each([
 test.each([
   ['a problem of the request itself', new Problem('upstream_error', 'x', { status: 400 })],
   ['an answer that is too large', new Problem('response_too_large', 'x')],
-])('remembers %s', (_what, problem) => {
+])('remembers the outcome "%s"', (_what, problem) => {
   const duplicates = arrange()
   ran(duplicates, keyOf('k'), problem)
   expect(duplicates.find(keyOf('k'), 0)).toMatchObject({ code: problem.code })

@@ -114,7 +114,7 @@ test.each([
   expect(asked).toBe(1)
 })
 
-test('does not query again for requests answered within a minute of the last query, without a failure', async () => {
+test('without a failure, answered requests trigger no query within a minute of the last query', async () => {
   start(undefined, BOTH)
   await pass(0)
   for (let count = 0; count < 59; count += 1) {
@@ -128,7 +128,7 @@ test.each([
   ['answers', undefined],
   ['refuses', new Problem('upstream_error', 'Unexpected shape for input "X".', { status: 400 })],
 ])(
-  'learns the new tensors of a server that reloads its model without a failure and %s the next requests',
+  'learns the new tensors of a model reloaded without a failure, if the server %s the next requests',
   async (_, outcome) => {
     start(undefined, WITH_INPUT, WITH_OTHER_INPUT)
     await pass(DAY_MS)
@@ -201,7 +201,7 @@ test('a server that repeatedly fails and returns is queried at growing intervals
   expect(asked).toBeLessThanOrEqual(7)
 })
 
-test('the pause between queries triggered by returns grows to at most 30 s', async () => {
+test('the pause between the queries of a server that fails and returns grows to at most 30 s', async () => {
   start(undefined, V1)
   let askedBefore = 0
   const askedAtMs: number[] = []
@@ -226,7 +226,7 @@ test('a server that answered in only one dialect is soon queried again, for at m
   expect(asked).toBe(8)
 })
 
-test('a server that answers requests, but never queries in one dialect, is queried once a minute', async () => {
+test('a server that answers requests but never answers queries in one dialect is queried once a minute', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   for (let count = 0; count < 600; count += 1) {
@@ -262,7 +262,7 @@ test('keeps the known facts of a version whose query failed, and queries it agai
   expect(learned).toEqual([known, known, gone])
 })
 
-test('after a return during a query, the next answered request triggers another query', async () => {
+test('if the server returns during a query, the next answered request triggers another query', async () => {
   let answer!: (facts: ModelFacts) => void
   const watch = new FactsWatch({
     ask: () => {

@@ -222,7 +222,7 @@ describe.each<{
   },
 ])('$fault', ({ bad, mended, code, isDown }) => {
   test.each([true, false])(
-    'that occurs once is retried if that is safe (repeatable: %s)',
+    'that occurs once is retried if a retry is safe (repeatable: %s)',
     async (isRepeatable) => {
       const server = await startServer(bad, 1)
       const trial = new Trial(server.url, isRepeatable)

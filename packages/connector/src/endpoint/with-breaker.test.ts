@@ -286,16 +286,19 @@ test('a client with short deadlines does not open the circuit while another clie
 test.each<[string, Error, number]>([
   ['timeouts', TIMED_OUT, 30_000],
   ["a gateway's 502, 503 and 504", failure('no-answer'), 10],
-])('%s count only while the server is warm, not during a cold start', async (_what, error, afterMs) => {
-  // The server has never answered, so it may be starting.
-  await fail(20, error, afterMs)
-  expect(circuit.state).toBe(0)
-  // The server answered less than 60 s ago, so it cannot have been scaled to zero.
-  await ask()
-  await vi.advanceTimersByTimeAsync(59_000)
-  await fail(5, error, afterMs)
-  expect(circuit.state).toBe(2)
-})
+])(
+  '%s count as failures only while the server is warm, not during a cold start',
+  async (_what, error, afterMs) => {
+    // The server has never answered, so it may be starting.
+    await fail(20, error, afterMs)
+    expect(circuit.state).toBe(0)
+    // The server answered less than 60 s ago, so it cannot have been scaled to zero.
+    await ask()
+    await vi.advanceTimersByTimeAsync(59_000)
+    await fail(5, error, afterMs)
+    expect(circuit.state).toBe(2)
+  },
+)
 
 test('a server that was idle for a minute counts as cold', async () => {
   await ask()
@@ -357,7 +360,7 @@ test('reports only the first answer after each failure or call of expectAnswer',
   expect(returns).toHaveLength(2)
 })
 
-test('reports a return when the circuit closes, unless its model was removed', async () => {
+test('reports that the server is back when the circuit closes, unless the model was removed', async () => {
   let returns = 0
   circuit.onReturn = () => (returns += 1)
   await openIt()

@@ -50,7 +50,7 @@ const lane = (...bodies: string[]): void =>
     copies.onLane(delivery)
   })
 
-test('handles everything on the main session without a lane', () => {
+test('without a lane, handles every request of the main session', () => {
   main('a', 'b')
   expect([handled, dropped]).toEqual([['a', 'b'], []])
 })
@@ -64,14 +64,14 @@ test("drops the main session's copies after both sessions have delivered the sam
   expect([handled, dropped]).toEqual([[], ['a', 'b', 'c']])
 })
 
-test('works whichever session delivers first', () => {
+test("drops the main session's copies even if the lane delivers first", () => {
   copies.laneReady(false)
   lane('a', 'b')
   main('a', 'b')
   expect([handled, dropped]).toEqual([[], ['a', 'b']])
 })
 
-test('handles copies older than the lane when both sessions deliver the same request, or after a timeout', () => {
+test('handles copies older than the lane after both sessions have delivered the same request, or after a timeout', () => {
   copies.laneReady(false)
   main('old 1', 'old 2', 'a')
   lane('a')
@@ -104,7 +104,7 @@ test("handles held copies if the broker discarded the lane's session", () => {
   expect([handled, dropped]).toEqual([['a', 'b'], []])
 })
 
-test('drops only copies that a leaving lane delivers too, and handles the others', () => {
+test('drops only the copies that a leaving lane also delivers, and handles all other copies', () => {
   copies.laneReady(true)
   copies.laneLeaving()
   main('a', 'b')
@@ -135,14 +135,14 @@ test('lets the main session serve the model while the lane stays disconnected or
   expect([handled, dropped]).toEqual([['a', 'b', 'c', 'd'], []])
 })
 
-test('handles held copies if the lane disconnects before both sessions have met', () => {
+test('handles held copies if the lane disconnects before both sessions have delivered the same request', () => {
   copies.laneReady(false)
   main('a')
   copies.laneGone()
   expect(handled).toEqual(['a'])
 })
 
-test('limits the fingerprints that are kept before both sessions have met', () => {
+test('limits the fingerprints that are kept until both sessions have delivered the same request', () => {
   copies.laneReady(false)
   for (let number = 0; number < 6_000; number++) lane(`n${number}`)
   main('n0')
@@ -151,7 +151,7 @@ test('limits the fingerprints that are kept before both sessions have met', () =
   expect([handled, dropped]).toEqual([['n0'], ['n5999']])
 })
 
-test('lets the sessions meet at requests that a lane with a backlog delivers long after the main session', () => {
+test("drops the main session's copies once a lane with a backlog delivers requests that the main session delivered long before", () => {
   copies.laneReady(false)
   main('a', 'b')
   vi.advanceTimersByTime(10_000)
@@ -237,7 +237,7 @@ test('handles copies at once if the byte budget has no room for them', () => {
   expect(copies.held).toBe(1)
 })
 
-test('does not let the sessions meet when a leaving lane reconnects, because it may have unsubscribed', () => {
+test("handles the main session's copies if a leaving lane reconnects, because the lane may have unsubscribed", () => {
   copies.laneReady(true)
   copies.laneLeaving()
   main('a')
@@ -256,7 +256,7 @@ test('starts nothing after stop, whatever the lane does', () => {
   expect([handled, dropped]).toEqual([[], []])
 })
 
-test('drops a copy that arrives after the lane has handled it and left', () => {
+test('drops a copy that arrives after the lane has handled the request and left', () => {
   copies.laneReady(true)
   lane('a', 'b', 'b')
   main('b')

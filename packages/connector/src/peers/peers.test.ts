@@ -72,7 +72,7 @@ const codeOf = (peers: Peers, model: string): string | undefined => {
 const events = (): string[] => log.map(({ event }) => event)
 
 describe('a model that is not configured here', () => {
-  test('is left to the peer that exposes it, ready or not', () => {
+  test('is left to the peer that exposes it, whether or not the model is ready there', () => {
     const peers = known()
     receive(peers, 'b', status({ models: ['rose'], not_ready: ['late'] }))
     expect(peers.answering('rose')).toEqual({ peer: 'b' })
@@ -96,13 +96,13 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('tulip')).toEqual({ peer: 'c' })
   })
 
-  test('does not exist if its replica is offline', () => {
+  test('is unknown if only an offline replica exposes it', () => {
     const peers = known('group')
     receive(peers, 'b', status({ models: ['rose'], share: 'group', state: 'offline' }))
     expect(peers.answering('rose')).toBeUndefined()
   })
 
-  test("is undecided until the connector's own status arrives, after those of the peers", async () => {
+  test('is undecided until the status of this connector arrives, which follows the statuses of the peers', async () => {
     const peers = peersOf()
     peers.subscribed(BORN)
     const undecided = peers.answering('rose')
@@ -257,7 +257,7 @@ describe('the log', () => {
     expect(log).toHaveLength(7)
   })
 
-  test('limits the lines of unreadable and deleted statuses, even with more names than are remembered', () => {
+  test('limits the lines about unreadable and deleted statuses, even with more connector names than are remembered', () => {
     const peers = known()
     for (let count = 0; count < 50; count += 1) receive(peers, 'b', '{')
     expect(events()).toEqual(Array.from({ length: 5 }, () => 'status_unreadable'))

@@ -8,7 +8,7 @@ let folder: string
 beforeEach(() => (folder = join(mkdtempSync(join(tmpdir(), 'inferwire-journal-')), 'state')))
 afterEach(() => rmSync(join(folder, '..'), { recursive: true }))
 
-test('is clean at the first start and after a clean shutdown, and unclean after a crash', () => {
+test('the journal is clean at the first start and after a clean shutdown, and unclean after a crash', () => {
   const first = new Journal(folder)
   expect(first.wasUnclean).toBe(false)
   expect(new Journal(folder).wasUnclean).toBe(true)

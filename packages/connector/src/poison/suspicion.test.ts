@@ -63,7 +63,7 @@ test('runs redelivered requests together, up to 64 at a time, and does not suspe
   expect(suspicion.suspectOf(delivery('new', false))).toBeUndefined()
 })
 
-test('ends when all requests have ended and no redelivery arrives for a while', async () => {
+test('suspicion ends when all requests have ended and no redelivery arrives for a while', async () => {
   const { enter, leave, isOver } = start()
   await vi.advanceTimersByTimeAsync(900)
   void enter('a')
@@ -76,7 +76,7 @@ test('ends when all requests have ended and no redelivery arrives for a while', 
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('finds a request that crashes each process at the third start, and only that request', async () => {
+test('at the third start, finds exactly the request that crashed both earlier processes', async () => {
   const first = start()
   for (const name of ['survived', 'harmless', 'killer']) void first.enter(name)
   await settled()
@@ -118,7 +118,7 @@ test('chooses at random which request runs alone next', async () => {
   expect(second.running).toEqual(['c'])
 })
 
-test('removes a waiting request when its deadline passes', async () => {
+test('removes a waiting request when the deadline of the request passes', async () => {
   const first = start()
   for (const name of ['a', 'b', 'c']) void first.enter(name)
   await settled()

@@ -62,7 +62,7 @@ test.each(['FP16', 'BF16', 'fp32', 'STRING'])(
   },
 )
 
-test.each(['INT8', 'UINT64', 'FP64'])('generates zeros for %s', (datatype) => {
+test.each(['INT8', 'UINT64', 'FP64'])('generates an example with zeros for the type %s', (datatype) => {
   expect(modelCard(topics, facts({ inputs: [tensor([1], datatype)] })).example?.body).toMatchObject({
     inputs: [{ datatype, data: [0] }],
   })
@@ -77,7 +77,7 @@ test('omits the configured example if the model does not offer its operation', (
   expect(modelCard(topics, facts({ operations, example: { body } })).example?.operation).toBe('predict')
 })
 
-test('prefers the configured example to a generated one', () => {
+test('prefers the configured example to a generated example', () => {
   const example = { operation: 'predict', body: { instances: [[1]] } }
   const operations = ['predict', 'infer'] as const
   expect(modelCard(topics, facts({ operations, example, inputs: [tensor([4])] })).example).toEqual(example)

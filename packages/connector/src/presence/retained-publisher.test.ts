@@ -12,7 +12,7 @@ function slowBroker(): { sent: string[]; acknowledge: () => void; publisher: Ret
   return { sent, acknowledge: () => open.shift()?.(), publisher }
 }
 
-test('has one message per topic in flight, followed only by the newest value', async () => {
+test('keeps one message per topic in flight, and then sends only the newest value', async () => {
   const { sent, acknowledge, publisher } = slowBroker()
   void publisher.publish('a', '1')
   void publisher.publish('b', '1')

@@ -29,7 +29,7 @@ const response: EndpointResponse = {
   inferenceHeaderContentLength: undefined,
 }
 
-test('publishes an answer unchanged, with exactly these properties', () => {
+test('publishes an answer unchanged, with exactly the expected properties', () => {
   const reply = successReply(target, response, context)
   expect(reply).toEqual({
     topic: target.topic,

@@ -33,7 +33,7 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris'))).toMatchObject({ code: 'model_not_found', status: 404 })
   })
 
-  test('gives the reason why a model is not ready, until the model is ready', () => {
+  test('gives the reason while a model is not ready', () => {
     const table = new ModelTable()
     table.setPending('iris', 'Model "iris" is not ready.')
     expect(failure(() => table.find('iris'))).toMatchObject({ code: 'model_not_ready', retryable: true })
@@ -43,7 +43,7 @@ describe('the model table', () => {
     expect(failure(() => table.find('iris')).message).toBe('Model "iris" is not ready.')
   })
 
-  test('checks the server of a pending model only when wanted is called, not on each lookup', () => {
+  test('checks the server of a pending model only when wanted() is called, not on each lookup', () => {
     const table = new ModelTable()
     let wanted = 0
     table.setPending('iris', 'Model "iris" is not ready.', () => (wanted += 1))
@@ -72,7 +72,7 @@ describe('the model table', () => {
     expect(problem('secreu').detail).toBeUndefined()
   })
 
-  test('does not claim that no model is exposed if all are hidden from the client', () => {
+  test('does not claim that no model is exposed if all models are hidden from the client', () => {
     const table = new ModelTable()
     table.set(modelOf('defects', 'infer'))
     for (const name of ['defects', 'defect']) {
@@ -107,7 +107,7 @@ describe('the model table', () => {
   })
 })
 
-test('finds an operation by name or the default operation, and otherwise lists the offered operations', () => {
+test('finds the named or the default operation, and lists the offered operations for an unknown name', () => {
   const model = modelOf('iris', 'infer', 'metadata')
   expect(findOperation(model, undefined).name).toBe('infer')
   expect(findOperation(model, 'metadata').name).toBe('metadata')
@@ -206,7 +206,7 @@ describe('the standard topics', () => {
     expect(problemOf(routed(router, 'cam7', 'rose-away'))).toBe(absent)
   })
 
-  test('name the client, and the model if it is configured, for the log', () => {
+  test('give the log the name of the client, and the name of the model if the model is configured', () => {
     expect(logged('cam7', 'secret-late')).toEqual(['cam7', 'secret-late', 'model_not_found'])
     expect(logged('cam7', 'late')).toEqual(['cam7', 'late', 'model_not_ready'])
     expect(logged('cam7', 'rose')).toEqual(['cam7', '_unknown', 'model_not_found'])

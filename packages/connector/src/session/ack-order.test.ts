@@ -110,7 +110,7 @@ test('ignores QoS 0 deliveries', () => {
   expect(order.pending).toBe(0)
 })
 
-test('acknowledges at once with as-settled, and counts the unacknowledged deliveries', () => {
+test('with ack order as-settled, acknowledges at once, and counts the unacknowledged deliveries', () => {
   fc.assert(
     fc.property(shuffled, (settleOrder) => {
       const { sent, order, receiveMany } = arrange(AS_SETTLED)
@@ -125,7 +125,7 @@ test('acknowledges at once with as-settled, and counts the unacknowledged delive
   )
 })
 
-test('keeps the order behind a young head, and lets PUBACKs overtake a head that is older than the bound', () => {
+test('lets PUBACKs overtake the oldest open delivery only if that delivery is older than the bound', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(HOLD_MS)
   const slow = receive(1)
@@ -142,7 +142,7 @@ test('keeps the order behind a young head, and lets PUBACKs overtake a head that
   expect(order.pending).toBe(0)
 })
 
-test('keeps the order of all other deliveries behind an overdue head', () => {
+test('keeps the order of all other deliveries behind an overdue delivery', () => {
   vi.useFakeTimers()
   const { sent, receive } = arrange(HOLD_MS)
   receive(1)
@@ -220,7 +220,7 @@ test('counts the deliveries that a broker regards as open if it ignores overtaki
   expect([overtakes(), order.openIfIgnored]).toEqual([1, 10])
 })
 
-test('hands a delivery over to the keeper before its identifier is reused, and settles it there once', () => {
+test('hands a delivery over to the keeper before its identifier is reused, and the keeper settles it once', () => {
   let settled = 0
   const keeper = vi.fn<Keeper>(() => () => void (settled += 1))
   const { sent, order, receive, receiveMany } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
@@ -316,7 +316,7 @@ describe('after redelivery on a new connection', () => {
   })
 })
 
-test('no delivery is handed over in strict order, because the broker stops at Receive Maximum', () => {
+test('in strict order, no delivery is handed over, because the broker stops at Receive Maximum', () => {
   const keeper = vi.fn<Keeper>(() => undefined)
   const { receive, receiveMany } = arrange(STRICT, { identifiers: FEW, keeper })
   receive(1)

@@ -58,7 +58,7 @@ function arrange() {
   return { tolerance, connect, warnings, reconnects: () => reconnects }
 }
 
-test('detects a broker that hangs up on the first PUBACK out of order, and reports it once', () => {
+test('detects a broker that hangs up on the first out-of-order PUBACK, and reports it once', () => {
   const { tolerance, connect, warnings } = arrange()
   const first = connect()
   first.receive()
@@ -87,7 +87,7 @@ test.each([
   expect(tolerance.isStrict).toBe(false)
 })
 
-test('detects a broker that answers the ping and ends the connection soon, twice in a row', () => {
+test('detects a broker that, twice in a row, answers the ping and soon ends the connection', () => {
   const { tolerance, connect, warnings } = arrange()
   for (const isStrict of [false, true]) {
     const { receive, answer, end } = connect()
@@ -100,7 +100,7 @@ test('detects a broker that answers the ping and ends the connection soon, twice
   expect(warnings).toHaveLength(1)
 })
 
-test('trusts a broker that has accepted PUBACKs out of order before', () => {
+test('trusts a broker that has accepted out-of-order PUBACKs before', () => {
   const { connect, warnings } = arrange()
   const first = connect()
   first.receive()
@@ -114,7 +114,7 @@ test('trusts a broker that has accepted PUBACKs out of order before', () => {
   expect(warnings).toEqual([])
 })
 
-test('draws no conclusion from the end of a connection without a PUBACK out of order', () => {
+test('draws no conclusion from the end of a connection without an out-of-order PUBACK', () => {
   const { connect, warnings } = arrange()
   const { answer, end } = connect()
   answer(20)
@@ -137,7 +137,7 @@ test('detects a broker that stops delivering and redelivers acknowledged message
   expect([tolerance.isStrict, tolerance.isProbing]).toEqual([true, false])
 })
 
-test('detects a broker that ignores out-of-order PUBACKs, even if the slow request has been answered in the meantime', () => {
+test('detects a broker that ignores out-of-order PUBACKs, even after the slow request is answered', () => {
   const { connect, warnings, reconnects } = arrange()
   const first = connect()
   const slow = first.receive()
@@ -184,7 +184,7 @@ test('does not suspect a broker that keeps delivering', () => {
   expect(reconnects()).toBe(0)
 })
 
-test('does not probe for fewer than ten ignored PUBACKs', () => {
+test('does not probe if fewer than ten PUBACKs are ignored', () => {
   const { connect, reconnects } = arrange()
   const { receive, answer } = connect()
   for (let count = 0; count < 20; count++) receive()
@@ -193,7 +193,7 @@ test('does not probe for fewer than ten ignored PUBACKs', () => {
   expect(reconnects()).toBe(0)
 })
 
-test('does not probe before as many messages are in flight as on an earlier connection', () => {
+test('does not probe until as many messages are in flight as on an earlier connection', () => {
   const { connect, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 50; count++) first.receive()
@@ -208,7 +208,7 @@ test('does not probe before as many messages are in flight as on an earlier conn
   expect(reconnects()).toBe(1)
 })
 
-test('stops watching a broker that delivers more than Receive Maximum', () => {
+test('stops watching a broker that delivers more messages than Receive Maximum allows', () => {
   const { connect, reconnects } = arrange()
   const { receive, answer } = connect()
   receive()
@@ -218,7 +218,7 @@ test('stops watching a broker that delivers more than Receive Maximum', () => {
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('ends the probe and forgets the window when the broker has discarded the session', () => {
+test('ends the probe and forgets the size of the window if the broker has discarded the session', () => {
   const { tolerance, connect, reconnects } = arrange()
   const first = connect()
   first.receive()

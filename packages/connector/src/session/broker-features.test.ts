@@ -93,7 +93,7 @@ test('reconnects at once without Retain in the Will if the broker refused it', a
   expect(warnings.map(({ event }) => event)).toEqual(['retain_unavailable'])
 })
 
-test('stops retaining after the broker ended one connection over a retained publish', async () => {
+test('sends no more retained messages after the broker ended one connection because of a retained message', async () => {
   const { session, broker, errors, warnings, until } = await arrange({ refusesPublish: true })
   expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
   expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([true, false])
@@ -141,7 +141,7 @@ test.each([4, 5] as const)(
   },
 )
 
-test('retains its messages if the broker supports it, without a warning', async () => {
+test('sends retained messages without a warning if the broker supports them', async () => {
   const { session, broker, warnings } = await arrange({})
   await session.publish(STATUS)
   expect([willsOf(broker), publishesOf(broker).map(({ retain }) => retain)]).toEqual([[true], [true]])

@@ -232,7 +232,7 @@ test('gives up a publish after five short connections in a row, and reports it',
   expect(await flush()).toEqual([])
 })
 
-test('delivers all other publishes while the broker hangs up on one', async () => {
+test('delivers all other publishes while the broker hangs up on one publish', async () => {
   const outbox = new Outbox()
   const results = new Map<string, PublishResult['kind']>()
   for (let index = 0; index < 40; index++) {

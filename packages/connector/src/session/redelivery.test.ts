@@ -9,7 +9,7 @@ beforeEach(() => {
 })
 afterEach(() => vi.useRealTimers())
 
-test('expects nothing before a connection is lost', () => {
+test('expects no redelivery before a connection is lost', () => {
   redelivery.connected(true)
   expect(redelivery.pending).toBeUndefined()
 })
@@ -25,7 +25,7 @@ test('waits for redeliveries when the broker has kept the session', async () => 
   await pending
 })
 
-test('expects nothing from a session that the broker discarded', async () => {
+test('expects no redelivery in a session that the broker discarded', async () => {
   redelivery.disconnected()
   const { pending } = redelivery
   redelivery.connected(false)

@@ -111,7 +111,7 @@ test.each([
   },
 )
 
-test('changes filters on the same connection, and restores them on the next one', async () => {
+test('changes filters on the same connection, and restores them on the next connection', async () => {
   const { broker, session, next } = await arrange()
   expect([...broker.held]).toEqual(['a', 'b', 'own'])
   await session.setFilters(['b', 'c'])
@@ -144,7 +144,7 @@ test('does not become ready when an initial filter is refused', async () => {
   expect(errors[0]).toContain('refused the subscription (not authorized, 0x87): "b"')
 })
 
-test('becomes ready without access to its own filter, and names the missing ACL line in a warning', async () => {
+test('becomes ready if a filter in ownFilters is refused, and names the missing ACL line in a warning', async () => {
   const broker = new Broker()
   broker.refused.set('own', 0x87)
   const { session, warnings } = await arrange({}, broker)

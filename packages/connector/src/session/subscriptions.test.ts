@@ -68,7 +68,7 @@ function arrange(options: Partial<SubscriptionOptions> = {}) {
   return { subscriptions, reported, kept, broker: new Broker() }
 }
 
-test('subscribes to all filters on a new session, and to none on a resumed one', async () => {
+test('subscribes to all filters on a new session, and to no filter on a resumed session', async () => {
   const { subscriptions, broker } = arrange({ filters: ['a', 'b'] })
   expect(await subscriptions.connected(broker, NEW)).toBe(true)
   expect(broker.asked).toEqual(['+a,b,own'])
@@ -92,7 +92,7 @@ test('subscribes to a filter of retained messages again on a resumed session', a
   expect(reported).toEqual([])
 })
 
-test('subscribes to the new filters before it unsubscribes from the old ones', async () => {
+test('subscribes to the new filters before it unsubscribes from the old filters', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   await subscriptions.set(['b', 'c'])
@@ -176,7 +176,7 @@ test.each([NOT_AUTHORIZED, 0])(
   },
 )
 
-test('needs a filter that has been granted until it is removed from the list', async () => {
+test('fails to connect if a filter granted before is refused, until the filter is removed from the list', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   await subscriptions.set(['a', 'b'])
@@ -189,7 +189,7 @@ test('needs a filter that has been granted until it is removed from the list', a
   await change
 })
 
-test('works without its own filter, and reports the refusal once', async () => {
+test('works if a filter in ownFilters is refused, and reports the refusal once', async () => {
   const { subscriptions, broker, reported } = arrange()
   broker.refusals.set('own', NOT_AUTHORIZED)
   for (let count = 0; count < 3; count++) {

@@ -26,7 +26,7 @@ test('writes one line per model, code and second, with the number of suppressed 
   expect(lines).toHaveLength(5)
 })
 
-test("logs each problem with its fields, at its code's level", () => {
+test('logs each problem with its fields, at the level of its code', () => {
   for (const code of Object.keys(PROBLEMS) as ProblemCode[]) {
     const { lines, problems } = arrange()
     problems.report(problemOf(code), IRIS, 0)
@@ -76,7 +76,7 @@ test('late reports of removed models do not accumulate', () => {
   expect(lines.at(-1)).toMatchObject({ model: 'used', suppressed: 1 })
 })
 
-test('drops the count of suppressed lines when its model is removed', () => {
+test('drops the count of suppressed lines of a model when the model is removed', () => {
   const { lines, problems } = arrange()
   for (const model of ['iris', 'iris@2']) {
     for (let ms = 0; ms < 10; ms++) problems.report(problemOf('overloaded'), { ...IRIS, model }, ms)

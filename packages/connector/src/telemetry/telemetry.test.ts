@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Telemetry } from './telemetry.ts'
 
-test('drops the figures of a removed model, but not those of its versions or of models with a similar name', () => {
+test('drops the figures of a removed model, and keeps the figures of its versions and of models with similar names', () => {
   const telemetry = new Telemetry()
   for (const model of ['iris', 'iris@2', 'iris.models']) {
     telemetry.figures(model, 'infer').count('ok')

@@ -108,7 +108,7 @@ describe('a user', () => {
     await alice.destroy()
   })
 
-  test('receives only messages that it may read, including retained and queued ones, for any filter', async () => {
+  test('receives only messages that it may read, whether live, retained or queued, for any filter', async () => {
     const { username, password } = access.connector
     const connector = await logIn(username, password)
     const persistent = {
@@ -214,7 +214,7 @@ describe('a user', () => {
   })
 })
 
-test('rejects a file without usable logins, a missing file and another kind of broker, with a remedy', async () => {
+test('rejects a file without usable logins, a missing file and another kind of broker, each with a remedy', async () => {
   const empty = join(folder, 'empty')
   writeFileSync(empty, 'alice:plain\n')
   expect(() => readAccess(empty)).toThrow('--lint')

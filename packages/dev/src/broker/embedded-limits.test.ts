@@ -22,7 +22,7 @@ test.each([
   [5, 0x97],
   [4, 0x80],
 ] as const)(
-  'grants one session 10,000 subscriptions and refuses further ones, protocol version %d',
+  'grants one session 10,000 subscriptions and refuses any further subscription, protocol version %d',
   async (protocolVersion, code) => {
     const client = await broker.connect({ clientId: 'many', protocolVersion })
     client.send(subscribe(times(10_000, (index) => `a/${index}`)))
@@ -98,7 +98,7 @@ test('removes expired retained messages when the limit is reached', async () => 
   expect(broker.lines).toEqual([])
 })
 
-test('responds with 0x97 to a message that it cannot retain, and keeps the previous one', async () => {
+test('responds with 0x97 to a message that it cannot retain, and keeps the previous retained message', async () => {
   const client = await broker.connect()
   const big = Buffer.alloc(63 * 1024 * 1024)
   client.send(publish('card', 'old', { retain: true, qos: 1 }))

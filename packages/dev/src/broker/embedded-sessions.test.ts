@@ -27,7 +27,7 @@ test('queues QoS 1 messages for a disconnected session in order, and sets Sessio
   ])
 })
 
-test('drops messages above the queue limit of a disconnected session, and logs it once', async () => {
+test('drops messages above the queue limit of a disconnected session, and logs the drop once', async () => {
   const session = { clientId: 'full', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await broker.connect(session)
   await before.subscribe('full')
@@ -98,7 +98,7 @@ test('sets DUP only when it resends an unacknowledged message', async () => {
   expect(await (await broker.connect(session)).payloads()).toEqual([])
 })
 
-test('sends the remaining Message Expiry Interval of a queued message, and drops an expired one', async () => {
+test('sends the remaining Message Expiry Interval of a queued message, and drops an expired message', async () => {
   const session = { clientId: 'late', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await broker.connect(session)
   await before.subscribe('late')
@@ -186,7 +186,7 @@ test('ends a session after its Session Expiry Interval', async () => {
   expect(await (await broker.connect(options)).payloads()).toEqual([])
 })
 
-test('applies the Session Expiry Interval in DISCONNECT, unless it was 0 in CONNECT', async () => {
+test('applies the Session Expiry Interval of DISCONNECT, unless the interval in CONNECT was 0', async () => {
   const session = { clientId: 'longer', clean: false }
   const before = await broker.connect({ ...session, properties: { sessionExpiryInterval: 60 } })
   await before.subscribe('longer')

@@ -107,7 +107,7 @@ test('supports WebSocket clients with large payloads', async () => {
   expect(payload.equals((await message).payload as Buffer)).toBe(true)
 })
 
-test('sends retained messages to a new subscription, and none with Retain Handling 2', async () => {
+test('sends retained messages to a new subscription, except with Retain Handling 2', async () => {
   const publisher = await raw()
   publisher.send(publish('card', 'v1', { retain: true }))
   await publisher.next('puback')
@@ -124,7 +124,7 @@ test('sends retained messages to a new subscription, and none with Retain Handli
   expect(await late.payloads()).toEqual([])
 })
 
-test('loses no message right before or after a retained one', async () => {
+test('loses no message right before or after a retained message', async () => {
   const subscriber = await raw()
   await subscriber.subscribe('#')
   const publisher = await raw()
@@ -193,7 +193,7 @@ test('retains at most 10,000 messages, and logs when the limit is reached', asyn
 })
 
 // MQTT 5 §3.3.4, §3.8.3.1.
-test('sends one copy for overlapping subscriptions, with the highest QoS and every identifier', async () => {
+test('sends one copy for overlapping subscriptions, with the highest QoS and every Subscription Identifier', async () => {
   const subscriber = await raw()
   for (const [topic, qos, subscriptionIdentifier] of [
     ['over/#', 0, 2],
@@ -279,7 +279,7 @@ test('handles many packets sent right after CONNECT', async () => {
   expect(client.isClosed).toBe(false)
 })
 
-test('responds to every PUBREL, even a second one for the same message', async () => {
+test('responds to every PUBREL, even to a second PUBREL for the same message', async () => {
   const client = await raw()
   const pubrel: Packet = { cmd: 'pubrel', messageId: 7, reasonCode: 0 }
   client.send(publish('q2', 'x', { qos: 2 }))

@@ -118,7 +118,7 @@ test.each([
     { reasonCode: 0x81 },
   ],
   ['5 with Receive Maximum 0', '10 10 00 04 4d 51 54 54 05 02 00 00 03 21 00 00 00 00', { reasonCode: 0x82 }],
-])('refuses CONNECT with protocol level %s with a reason code in CONNACK', async (_what, bytes, connack) => {
+])('refuses a CONNECT of protocol level %s, with a reason code in CONNACK', async (_what, bytes, connack) => {
   const client = await RawClient.open(broker.url, 'returnCode' in connack ? 4 : 5)
   client.send(bytes)
   expect(await client.next('connack')).toMatchObject(connack)
@@ -195,7 +195,7 @@ test('accepts a Will with a payload and Correlation Data of 65,535 bytes', async
 })
 
 // MQTT 5 §3.1.4: a client may send packets before CONNACK.
-test('reads only CONNECT before CONNACK, and the rest after it', async () => {
+test('reads only CONNECT before CONNACK, and all other packets after CONNACK', async () => {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }

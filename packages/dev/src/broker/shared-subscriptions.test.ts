@@ -45,7 +45,7 @@ test.each([5, 4] as const)(
   },
 )
 
-test('prefers a member that can receive it at once', async () => {
+test('prefers a member that can receive the message at once', async () => {
   const session = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } }
   const away = await raw(session)
   await away.subscribe('$share/group/work/#')
@@ -81,7 +81,7 @@ test('delivers unacknowledged messages to another member when a session ends', a
 })
 
 // MQTT 5 [MQTT-4.8.2-5].
-test("delivers an ended session's unsent QoS 2 messages to another member, but not those already sent", async () => {
+test('when a session ends, delivers its unsent QoS 2 messages to another member, but no message already sent', async () => {
   const leaving = await raw({ properties: { receiveMaximum: 1 } })
   await leaving.subscribe('$share/group/work/#', { qos: 2 })
   for (const messageId of [1, 2, 3]) {

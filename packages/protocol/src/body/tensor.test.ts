@@ -77,9 +77,12 @@ test.each([
   ['BOOL', [1]],
   ['BYTES', [1]],
   ['FP64', [{}]],
-] as [Datatype, Json[]][])('rejects instead of rounding, wrapping or coercing: %s %s', (datatype, values) => {
-  expect(() => toTensorData('X', datatype, values)).toThrow(`is not a value of ${datatype}`)
-})
+] as [Datatype, Json[]][])(
+  'rejects a value instead of rounding, wrapping or coercing it: %s %s',
+  (datatype, values) => {
+    expect(() => toTensorData('X', datatype, values)).toThrow(`is not a value of ${datatype}`)
+  },
+)
 
 test('reads NaN and infinities as numbers, and writes them as null', () => {
   const data = toTensorData('X', 'FP32', [NaN, Infinity, -Infinity, 1.5])
@@ -87,7 +90,7 @@ test('reads NaN and infinities as numbers, and writes them as null', () => {
   expect(toFlatJson({ name: 'X', datatype: 'FP32', shape: [4], data })).toBe('[null,null,null,1.5]')
 })
 
-test('accepts the largest FP32 values and values that round to them, and larger ones as FP64', () => {
+test('accepts the largest FP32 values and values that round to them, and accepts larger values as FP64', () => {
   const largest = 3.4028234663852886e38
   expect(toTensorData('X', 'FP32', [largest, -largest, 3.4028235e38])).toEqual(
     Float32Array.of(largest, -largest, largest),

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { parseJson } from './json.ts'
 import { writeJson } from './write-json.ts'
 
-test('writes the same text as JSON.stringify if that loses nothing', () => {
+test('writes the same text as JSON.stringify if JSON.stringify loses nothing', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       expect(writeJson(value)).toBe(JSON.stringify(value))
@@ -52,7 +52,7 @@ test.each<[name: string, value: unknown, message: RegExp]>([
   ['a Set', { inputs: new Set([1]) }, /^body\.inputs is of type Set/],
   ['a promise that was not awaited', { inputs: Promise.resolve([1]) }, /^body\.inputs is of type Promise/],
   ['a body that contains itself', loop, /nested deeper than 1000 levels, or contains itself/],
-])('%s is a TypeError that names its position', (_name, value, message) => {
+])('throws a TypeError that names the position of %s', (_name, value, message) => {
   expect(() => writeJson(value)).toThrow(TypeError)
   expect(() => writeJson(value)).toThrow(message)
 })

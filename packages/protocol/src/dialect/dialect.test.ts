@@ -66,7 +66,7 @@ test.each([
   ['a?b', false],
   ['ü', false],
   ['a'.repeat(256), false],
-])('a model may be called %j on its server: %j', (name, isName) => {
+])('the name %j is valid for a model on its server: %j', (name, isName) => {
   expect(isServerModelName(name)).toBe(isName)
 })
 
@@ -99,7 +99,7 @@ test.each([
   expect(operationOfBody(body)).toBe(operation)
 })
 
-test('the meaning of an operation includes its HTTP requests, without the brackets of the template', () => {
+test('the description of an operation lists its HTTP requests, without the brackets of the path template', () => {
   expect(operationMeaning('ready')).toBe(
     'Model readiness: GET /v2/models/{model}/ready, or GET /v1/models/{model}',
   )

@@ -87,7 +87,7 @@ test.each([
   ['an input that is null', { inputs: [null] }],
   ['outputs that are not a list', { outputs: { name: 'Y' } }],
   ['a version that is a number', { versions: ['1', 7] }],
-])('omits a list with invalid or too many entries: %s', async (_, metadata) => {
+])('omits a list of tensors with invalid or too many entries: %s', async (_, metadata) => {
   expect(await ask(json(200, metadata), notFound)).toEqual({ protocolVersions: ['v2'], unanswered: [] })
 })
 
@@ -103,7 +103,7 @@ test.each(['null', '[]', '0.87', '"iris"', ''])('rejects the metadata %j', async
   expect(await ask(text(description), notFound)).toHaveProperty('code', 'upstream_invalid_response')
 })
 
-test('describes each version from its own metadata, and reports versions that the server does not have', async () => {
+test('describes each version from the metadata of that version, and reports versions that the server does not have', async () => {
   const described = (name: string): Answer => json(200, { ...V2_METADATA, inputs: [input(name)] })
   const upstream = await upstreamOf(
     {
@@ -135,7 +135,7 @@ test('describes each version from its own metadata, and reports versions that th
   )
 })
 
-test('a 404 in one dialect means that the dialect is not supported; in both, that the model is not ready', async () => {
+test('a 404 in one dialect means an unsupported dialect; a 404 in both dialects means a model that is not ready', async () => {
   expect(await ask(notFound, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: [] })
   expect(await ask(notFound, notFound)).toMatchObject({
     code: 'model_not_ready',
@@ -149,7 +149,7 @@ test.each([
   ['503', json(503, { error: 'loading' })],
   ['a connection reset', (response: ServerResponse) => response.socket!.resetAndDestroy()],
   ['429', json(429, { error: 'busy' })],
-])('%s in one dialect leaves the dialect unanswered', async (_, failing) => {
+])('%s in one dialect leaves open whether the server supports that dialect', async (_, failing) => {
   expect(await ask(failing, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: ['v2'] })
   expect(await ask(failing, notFound)).toHaveProperty('code')
 })
@@ -167,7 +167,7 @@ test.each([
   ],
   ["a gateway's missing route", (response) => response.writeHead(404).end()],
 ] satisfies [string, Answer][])(
-  '%s in one dialect means that the dialect is not supported',
+  '%s in one dialect means that the server does not support that dialect',
   async (_, refusing) => {
     expect(await ask(refusing, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: [] })
     expect(await ask(refusing, notFound)).toHaveProperty('code')

@@ -108,7 +108,7 @@ describe.each<Version>(['TLSv1.2', 'TLSv1.3'])('over %s', (version) => {
   test.each([
     ['chunks', CHUNKED],
     ['a length', WITH_LENGTH],
-  ])('accepts a body with %s without an alert', async (_what, answer) => {
+  ])('accepts a body with %s without a closure alert', async (_what, answer) => {
     expect(await askTls(version, answer, withoutAlert)).toMatchObject({ status: 200 })
   })
 

@@ -147,7 +147,7 @@ test('short deadlines open a limited number of sockets to a server that never co
   expect(await again.end).toMatchObject({ code: 'upstream_unreachable' })
 })
 
-test('does not count calls to a closed pool, or requests that undici refuses to send, as held', async () => {
+test('callsHeld counts neither calls to a closed pool nor requests that undici refuses to send', async () => {
   const server = await listen(answering((response) => response.end('1')))
   const pool = open(server.url, 2)
   for (let index = 0; index < 5; index += 1) {

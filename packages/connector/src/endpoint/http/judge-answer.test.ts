@@ -153,7 +153,7 @@ describe("the model server's error", () => {
     expect(problem).toMatchObject({ contentType: 'application/json', retryAfterMs: 3_000, retryable: true })
   })
 
-  test("is sent with the connector's own body if the server's body is empty or too long", () => {
+  test('is sent with a body of the connector if the original body is empty or too long', () => {
     expect(problemOf({ status: 500, body: '' }).body).toBeUndefined()
     const long = problemOf({ status: 500, body: 'x'.repeat(70_000) })
     expect([long.body, long.message]).toEqual([undefined, 'x'.repeat(1_000)])
@@ -207,7 +207,7 @@ describe('retryable errors', () => {
 
 describe('header fields that would break an MQTT packet or its reader', () => {
   test.each(['image/png\u0080', 'image/png;\vx', 'ïmage/png', `image/${'x'.repeat(300)}`, 'not a type', ''])(
-    'does not pass on the content type %j',
+    'include the content type %j, which is not passed on',
     (contentType) => {
       expect(
         judgeAnswer(answer({ contentType, body: '{}' }), ADDRESS, { errorText: 'first-line' }).contentType,
@@ -217,7 +217,7 @@ describe('header fields that would break an MQTT packet or its reader', () => {
   )
 
   test.each(['-1', 'x', '1\u0080', '', '4', '99999999999'])(
-    'rejects the invalid JSON length %j',
+    'include the invalid JSON length %j, which is rejected',
     (inferenceHeaderContentLength) => {
       expect(problemOf({ ...BINARY, inferenceHeaderContentLength }).code).toBe('upstream_invalid_response')
     },

@@ -146,8 +146,8 @@ async function trial(said: Said): Promise<Trial> {
   return { endpoint: withBreaker(retrying, circuit), circuit, stand, figures }
 }
 
-describe('a loading model is reported as not ready, not as a permanent error', () => {
-  test.each(named(LOADING))('%s', async (_what, said) => {
+describe('a loading model', () => {
+  test.each(named(LOADING))('is reported as not ready, not as a permanent error: %s', async (_what, said) => {
     const problem = await answered(said)
     expect(problem).toMatchObject({ code: 'model_not_ready', status: 503, retryable: true })
     // Clients without user properties need the body. KServe's member `error` contains the server's own text.
@@ -156,17 +156,17 @@ describe('a loading model is reported as not ready, not as a permanent error', (
     expect(isRemembered(problem)).toBe(false)
   })
 
-  test("but for a model unknown to KServe, the server's error is passed on, and not kept for duplicates", async () => {
+  test('is not assumed for a model unknown to KServe, whose error is passed on and not kept for duplicates', async () => {
     const problem = await answered(UNKNOWN)
     expect(problem).toMatchObject({ code: 'upstream_error', status: 404, retryable: false })
     expect(isRemembered(problem)).toBe(false)
   })
 
-  test('also with status 400', async () => {
+  test('is reported as not ready even if the status is 400', async () => {
     expect(await answered({ ...LOADING[2]!, status: 400 })).toMatchObject({ code: 'model_not_ready' })
   })
 
-  test('MLServer, ready: an empty 400', async () => {
+  test('is reported as not ready for an empty 400 of MLServer, but only for the operation ready', async () => {
     const problem = await answered(NOT_READY_EMPTY, {}, 'ready')
     expect(problem).toMatchObject({ code: 'model_not_ready', status: 503, retryable: true })
     // For any other operation an empty 400 means a bad request.
@@ -180,17 +180,20 @@ describe('a loading model is reported as not ready, not as a permanent error', (
     [500, 'Model iris is not ready yet.'],
     [400, "no input named 'Request for unknown model: x'"],
     [422, 'Model version not ready'],
-  ])('except %d "%s", which may be a model\'s own error for a request', async (status, text) => {
-    const problem = await answered({
-      status,
-      contentType: 'application/json',
-      body: JSON.stringify({ error: text }),
-    })
-    expect(problem).toMatchObject({ code: 'upstream_error', status, retryable: false })
-    expect(isRemembered(problem)).toBe(true)
-  })
+  ])(
+    'is not assumed for %d "%s", which may be an error of the model for one request',
+    async (status, text) => {
+      const problem = await answered({
+        status,
+        contentType: 'application/json',
+        body: JSON.stringify({ error: text }),
+      })
+      expect(problem).toMatchObject({ code: 'upstream_error', status, retryable: false })
+      expect(isRemembered(problem)).toBe(true)
+    },
+  )
 
-  test('does not keep any 404 for duplicates', async () => {
+  test('is not assumed for any other 404, which is not kept for duplicates either', async () => {
     for (const body of ['{"error":"Not Found"}', '{"detail":"Not Found"}', 'no such thing']) {
       const problem = await answered({ status: 404, contentType: 'application/json', body })
       expect(problem).toMatchObject({ code: 'upstream_error', status: 404 })
@@ -198,7 +201,7 @@ describe('a loading model is reported as not ready, not as a permanent error', (
     }
   })
 
-  test("does not keep a gateway's error for duplicates: a login, a missing route, a web page", async () => {
+  test("may be behind a gateway's error, which is not kept for duplicates: a login, a missing route, a web page", async () => {
     for (const said of [
       { status: 403, contentType: 'text/plain', body: 'RBAC: access denied' },
       { status: 404, contentType: undefined, body: '' },
@@ -232,7 +235,7 @@ describe('an overloaded server', () => {
     },
   )
 
-  test('is called again after its Retry-After', async () => {
+  test('is called again after the time in its Retry-After', async () => {
     const { endpoint, stand } = await trial({ ...FULL[0]!, headers: { 'retry-after': '0' } })
     expect(await problemOf(endpoint)).toMatchObject({ code: 'overloaded', retryAfterMs: 0 })
     expect(stand.calls).toBe(3)
@@ -269,7 +272,7 @@ describe('the logged detail of an error contains the address, the status and the
     expect(message).not.toContain(url)
   })
 
-  test('for an error with status 200', async () => {
+  test('an error with status 200', async () => {
     const said = { status: 200, contentType: 'application/json', body: '{"error":"boom"}' }
     const { upstream, url } = await standIn(said)
     const { detail } = await problemOf(upstream.endpoint('infer', 'v2')!)
@@ -295,7 +298,7 @@ describe('clients receive', () => {
     ['above 64 kB', 1_000, 'text/plain', (text: string) => text],
     ['in JSON, above 64 kB', 1_000, 'application/json', (text: string) => JSON.stringify({ error: text })],
   ])(
-    'no path of a traceback %s, and the log contains its exception',
+    'no path from a traceback %s, but the log contains the exception',
     async (_what, frames, contentType, bodyOf) => {
       const stack =
         '  File "/opt/conda/lib/python3.12/site-packages/model.py", line 7, in forward\n    step(x)\n'
@@ -313,7 +316,7 @@ describe('clients receive', () => {
     expect(problem.contentType).toBe(MODEL_RAISED.contentType)
   })
 
-  test('the unchanged body with errorText "whole", and nothing of it with "none"', async () => {
+  test('the unchanged body with errorText "whole", and no part of the body with errorText "none"', async () => {
     expect(textOf(await answered(TRACEBACK, { errorText: 'whole' }))).toBe(TRACEBACK.body)
     const none = await answered(TRACEBACK, { errorText: 'none' })
     expect(none.body).toBeUndefined()

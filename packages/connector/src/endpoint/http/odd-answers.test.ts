@@ -175,7 +175,7 @@ test.each(['v1', 'v2'] as const)(
 describe('a response with an unrequested content coding', () => {
   const zipped = gzipSync('{"predictions":[1]}')
 
-  test('is not requested: calls and metadata queries accept only identity', async () => {
+  test('contradicts Accept-Encoding: calls and metadata queries accept only identity', async () => {
     const { url, seen } = await startServer(answer('{"name":"iris"}', [JSON_TYPE]))
     const upstream = new HttpUpstream(targetOf(url), 'iris', ['v1'])
     await upstream.endpoint('predict', 'v1')!.call(request())
@@ -300,7 +300,7 @@ describe('an unexpected interim response', () => {
     }
   })
 
-  test('is not confused with a body or header that looks like one', async () => {
+  test('is not detected in a body or header that only looks like an interim response', async () => {
     const text = `"${CONTINUE}"`.replaceAll(CRLF, ' ')
     expect(await replyTo(answer(text, [JSON_TYPE, 'x-status: HTTP/1.1 100']))).toEqual([
       'application/json',

@@ -78,7 +78,7 @@ test.each([
   '["]["]',
   '\ufeff{"predictions":[1]}',
   many,
-])('accepts %s', (text) => {
+])('accepts the JSON text %s', (text) => {
   expect(isWhole(text)).toBe(true)
 })
 
@@ -147,7 +147,7 @@ test.each([
   '\ufeff',
   '\ufeff\ufeff{}',
   '9'.repeat(2_000),
-])('rejects %j', (text) => {
+])('rejects the text %j', (text) => {
   expect(isWhole(text)).toBe(false)
 })
 
