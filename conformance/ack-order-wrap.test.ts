@@ -41,7 +41,7 @@ async function publishAll(): Promise<void> {
     await Promise.all(Array.from({ length: 1000 }, (_, index) => publish(`fast${from + index}`)))
 }
 
-test('a long request that cannot be put in safekeeping stops the intake in time, and is redelivered after a crash', async () => {
+test('a long request that cannot be put in safekeeping stops the intake before its Packet Identifier is reused, and is redelivered after a crash', async () => {
   const first = await start(['slow'])
   await publishAll()
   await first.warned
@@ -56,7 +56,7 @@ test('a long request that cannot be put in safekeeping stops the intake in time,
   expect(first.warnings).toEqual(['intake_held_back'])
 })
 
-test('a long request that is put in safekeeping releases its identifier, and the intake continues', async () => {
+test('a long request that is put in safekeeping releases its Packet Identifier, and the intake continues', async () => {
   const kept: string[] = []
   const first = await start(['slow'], {
     keeper: ({ properties }) => {

@@ -45,7 +45,7 @@ test('a slow request does not delay others on a broker that accepts PUBACKs in a
   expect(application.warnings).toEqual([])
 })
 
-test('a broker that closed the connection because of a PUBACK out of order then receives PUBACKs in order', async () => {
+test('after a broker has closed the connection because of a PUBACK out of order, it receives PUBACKs in order', async () => {
   const { broker, application, close } = await arrange({ mode: 'hangs up', window: 16 })
   closers.push(close)
   broker.publish('slow')
@@ -75,7 +75,7 @@ test('a broker that delivers in batches continues after each batch, and is not t
   expect([broker.connections, application.warnings]).toEqual([1, []])
 })
 
-test('a message that the broker resends on the same connection is delivered once', async () => {
+test('a message that the broker resends on the same connection is delivered to the application once', async () => {
   const { broker, application, close } = await arrange({ mode: 'each' }, { ackOrder: 'strict' })
   closers.push(close)
   broker.publish('slow')
@@ -198,11 +198,8 @@ describe.concurrent('a broker that falls silent', () => {
       { mode: 'from the head', window: 16, hidesRedelivery: true },
     ],
     ['its batch is not complete', { mode: 'by batch', window: 16 }],
-    [
-      'there is nothing to deliver, and it numbers redelivered messages afresh',
-      { mode: 'each', renumbers: true },
-    ],
-  ])('is tested once, and then not treated as faulty, if %s', async (_what, options) => {
+    ['it has nothing to deliver, and numbers redelivered messages afresh', { mode: 'each', renumbers: true }],
+  ])('is tested only once, and is not treated as faulty, if %s', async (_what, options) => {
     const { broker, application, close } = await arrange(options)
     await broker.until(() => broker.connections === 1, 'it connects')
     broker.publish('slow')

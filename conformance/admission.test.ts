@@ -322,7 +322,7 @@ describe('limits', () => {
     expect(replies.at(-1)!.user['status']).toBe('200')
   })
 
-  test('a rate limit allows one second of requests as a burst', async () => {
+  test('a rate limit allows the requests of one second as a burst', async () => {
     await run({ iris: {} }, { limits: { client: { requestsPerSecond: 5 } } })
     const replies = await Promise.all(
       Array.from({ length: 20 }, () => client.ask('infer/request/fast/iris/predict', body())),
@@ -332,7 +332,7 @@ describe('limits', () => {
     expect(answered).toBeLessThan(12)
   })
 
-  test('one client with 100 times the load does not prevent answers to the others', async () => {
+  test('a client with 100 times the load of any other client does not prevent answers to the others', async () => {
     await run({ 'slow-20': { limits: { concurrency: 4, queueDepthMax: 200 } } })
     const loud = await TestClient.connect(broker.url)
     let isOver = false

@@ -83,14 +83,14 @@ describe('the sources', () => {
     expect(findCircles(conformanceSources())).toEqual([])
   })
 
-  test('have no dependency in protocol', () => {
+  test('declare no dependencies in packages/protocol/package.json', () => {
     const manifest = readFileSync(new URL('packages/protocol/package.json', ROOT), 'utf8')
     const kinds = Object.keys(JSON.parse(manifest) as object).filter((key) => /dependencies$/i.test(key))
     expect(kinds).toEqual([])
   })
 })
 
-describe('the checker', () => {
+describe('the checker of imports', () => {
   const table = readImportTable(`
 # Page
 ## Allowed imports
@@ -118,7 +118,7 @@ Text about \`client\`.
     return checkSources([{ path: `${top}${path}`, text }], table).violations
   }
 
-  test('reads only the list in its own section', () => {
+  test('reads only the list in the section "Allowed imports"', () => {
     expect(table.get('protocol')).toEqual(new Set())
     expect(table.get('cli')).toEqual(new Set(['connector', 'client', 'dev']))
     expect(table.get('connector/session')).toEqual(new Set(['connector/step', 'connector/telemetry']))
@@ -215,11 +215,11 @@ Text about \`client\`.
     ],
     ['conformance/fuzz/a.ts', "import { d } from '../../bench/run.mjs'", 'outside the sources'],
     ['conformance/vault/a.ts', 'export const a = 1', 'no row'],
-  ])('catches %s: %s', (path, source, what) => {
+  ])('rejects in %s: %s', (path, source, what) => {
     expect(check(path, source)).toEqual([expect.stringContaining(what)])
   })
 
-  test('catches a file that is too long', () => {
+  test('rejects a file that is too long', () => {
     expect(check('dev/src/a.ts', '\n'.repeat(FILE_LINES_MAX))).toEqual([])
     expect(check('dev/src/a.ts', '\n'.repeat(FILE_LINES_MAX + 1))).toEqual([
       `packages/dev/src/a.ts has ${FILE_LINES_MAX + 1} lines, more than ${FILE_LINES_MAX}`,

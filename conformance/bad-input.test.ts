@@ -98,7 +98,7 @@ describe('an invalid topic', () => {
       'operation_not_supported',
       405,
     ],
-  ])('%s', async (_what, topic, code, status) => {
+  ])('is rejected: %s', async (_what, topic, code, status) => {
     const before = upstream.requests.length
     const reply = await alice.ask(topic, BODY)
     expectProblem(reply, code, status)
@@ -106,13 +106,13 @@ describe('an invalid topic', () => {
     expect(upstream.requests.length).toBe(before)
   })
 
-  test('the error suggests a similar model name', async () => {
+  test('with an unknown model results in an error that suggests a similar name', async () => {
     const reply = await alice.ask('infer/request/alice/irs/predict', BODY)
     expect((reply.json() as ProblemBody).error).toBe('Model "irs" is not exposed here; did you mean "iris"?')
   })
 })
 
-describe('an invalid body', () => {
+describe('an invalid body or property', () => {
   test.each<[string, string | Buffer, RequestProperties, string, number]>([
     ['empty', '', {}, 'bad_payload', 400],
     ['white space', ' \n ', {}, 'bad_payload', 400],
@@ -136,12 +136,12 @@ describe('an invalid body', () => {
       400,
     ],
     ['a timeout-ms of 0', BODY, { userProperties: { 'timeout-ms': '0' } }, 'bad_payload', 400],
-  ])('%s', async (_what, body, properties, code, status) => {
+  ])('is rejected: %s', async (_what, body, properties, code, status) => {
     expectProblem(await alice.ask('infer/request/alice/iris/predict', body, properties), code, status)
   })
 
   test.each(['-1', 'abc', '99999', '1.5', ''])(
-    'an inference-header-content-length of "%s"',
+    'is rejected: an inference-header-content-length of "%s"',
     async (length) => {
       const reply = await alice.ask('infer/request/alice/iris/infer', BODY, {
         contentType: 'application/octet-stream',
@@ -151,7 +151,7 @@ describe('an invalid body', () => {
     },
   )
 
-  test('thousands of user properties are dropped, and the request is answered', async () => {
+  test('user properties that are too large are dropped, and the request is answered with an error', async () => {
     for (const bytes of [70_000, 400_000]) {
       const many = Object.fromEntries(
         Array.from({ length: bytes / 10_000 }, (_, index) => [`p${index}`, 'x'.repeat(10_000)]),
@@ -166,7 +166,7 @@ describe('an invalid body', () => {
     }
   })
 
-  test('a body too large for the memory is dropped, and the request is answered with an error', async () => {
+  test('a body that is too large for the memory is dropped, and the request is answered with an error', async () => {
     const reply = await alice.ask('infer/request/alice/iris/predict', Buffer.alloc(30_000_000, 0x20))
     expectProblem(reply, 'payload_too_large', 413)
   })
@@ -184,7 +184,7 @@ describe('a Response Topic outside the subtree of the client', () => {
     '$SYS/broker/uptime',
     '$share/g/infer/reply/alice/x',
     'elsewhere',
-  ])('%s', async (responseTopic) => {
+  ])('is rejected: %s', async (responseTopic) => {
     const before = alice.received.length
     const reply = await alice.ask('infer/request/alice/iris/predict', BODY, { responseTopic })
     expectProblem(reply, 'response_topic_forbidden', 403)
@@ -261,9 +261,9 @@ describe('a retained request', () => {
 
 describe('a deadline', () => {
   test.each<[string, RequestProperties]>([
-    ['of Message Expiry Interval', { messageExpiryInterval: 1 }],
-    ['of timeout-ms', { userProperties: { 'timeout-ms': '150' } }],
-    ['of the model', {}],
+    ['from Message Expiry Interval', { messageExpiryInterval: 1 }],
+    ['from timeout-ms', { userProperties: { 'timeout-ms': '150' } }],
+    ['from the configuration of the model', {}],
   ])('%s ends the call', async (_what, properties) => {
     const reply = await alice.ask('infer/request/alice/hang/predict', BODY, properties)
     expectProblem(reply, 'deadline_exceeded', 504)
@@ -292,7 +292,7 @@ describe('a faulty model server', () => {
     ['nohealthy', 'upstream_unreachable', 502],
     ['down', 'upstream_unreachable', 502],
     ['unknownprotocol', 'model_not_ready', 503],
-  ])('%s: %s', async (model, code, status) => {
+  ])('with the behaviour %s results in %s', async (model, code, status) => {
     expectProblem(await alice.ask(`infer/request/alice/${model}/predict`, BODY), code, status)
   })
 
@@ -302,7 +302,7 @@ describe('a faulty model server', () => {
     ['plain500', '500', 'upstream_error', 'Internal Server Error'],
     ['error200', '500', 'upstream_error', '{"error":"boom"}'],
     ['batcher200', '500', 'upstream_error', '{"message":"boom","batchId":"","predictions":null}'],
-  ])('the error body of %s is forwarded unchanged', async (model, status, code, body) => {
+  ])('the error body of the model %s is forwarded unchanged', async (model, status, code, body) => {
     const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
     expect(reply.user).toMatchObject({ status, code })
     expect(reply.payload.toString()).toBe(body)
@@ -312,7 +312,7 @@ describe('a faulty model server', () => {
     ['notready', { error: 'Model with name notready is not ready.' }],
     ['retry-after', { error: 'busy', retry_after_ms: 2_000 }],
   ])(
-    "the error reply of %s has the body that the contract defines, and contains the server's text",
+    'the error reply for the model %s has the body that the contract defines, and contains the text of the server',
     async (model, body) => {
       const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
       expect(reply.user).toMatchObject({ status: '503', code: 'model_not_ready' })
@@ -327,7 +327,7 @@ describe('a faulty model server', () => {
 
 describe('requests without a reply address', () => {
   test.each(['infer/request/', 'infer/request//iris/predict'])(
-    '"%s" is acknowledged, counted and logged',
+    'on the topic "%s" are acknowledged, counted and logged',
     async (topic) => {
       const connectorClient = await TestClient.connect(broker.url, {
         username: 'alice',
@@ -354,7 +354,7 @@ describe('requests without a reply address', () => {
 })
 
 describe('secrets', () => {
-  test("the broker's password is nowhere in the connector's output", async () => {
+  test('the password for the broker is in neither the metrics nor the log of the connector', async () => {
     const metrics = await (await fetch(`${running.connector.adminUrl}/metrics`)).text()
     const { log } = running
     for (const text of [metrics, ...log]) expect(text).not.toContain(USERS.inferwire)

@@ -60,7 +60,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
 }
 
 describe('behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5', () => {
-  test('are answered exactly once, by one call of the model', async () => {
+  test('receive exactly one answer to each request, from one call of the model', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())
@@ -84,7 +84,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     expect(upstream.calls('iris')).toBe(calls + 2)
   })
 
-  test('receive the connector’s own errors with their code, and the errors of the model server', async () => {
+  test('receive the errors of the connector with their codes, and the errors of the model server', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())
@@ -98,7 +98,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     })
   })
 
-  test('two clients of one user each receive their own answers', async () => {
+  test('separate the answers to two clients of the same user', async () => {
     const { edge } = await startSite()
     const clients = await Promise.all(['cam7', 'cam7'].map((identity) => connect(edge.url, { identity })))
     for (const client of clients) closing.push(() => client.close())

@@ -1,6 +1,6 @@
 // Tests brokers that reject the connector, lose data, disconnect or impose limits: the connector logs the reason,
-// survives and recovers by itself. Uses Mosquitto if it can be configured to do this, otherwise a stand-in with
-// scripted answers to CONNECT and SUBSCRIBE.
+// survives and recovers by itself. Uses Mosquitto if it can be configured to behave like this, otherwise a stand-in
+// with scripted answers to CONNECT and SUBSCRIBE.
 import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
@@ -76,7 +76,7 @@ function send(socket: Socket, packet: Packet): void {
 
 const CONNACK: Packet = { cmd: 'connack', reasonCode: 0, sessionPresent: false }
 
-test('a wrong password is logged with its remedy, and a corrected one is used without a restart', async () => {
+test('a wrong password is logged with its remedy, and the corrected password is used without a restart', async () => {
   const broker = await startMosquitto({ users: { inferwire: 'right' } })
   closers.push(() => broker.stop())
   const passwordFile = `${tempFolder('password')}/password`
@@ -93,7 +93,7 @@ test('a wrong password is logged with its remedy, and a corrected one is used wi
   expect(log.join('')).not.toContain('wrong')
 })
 
-test('the log contains the address and the reason if the broker does not listen', async () => {
+test('the log contains the address and the reason if no broker listens at the address', async () => {
   const { connector, log } = await startUnready({ url: 'mqtt://127.0.0.1:1' })
   await expect.poll(() => log.some((line) => line.includes('session_unavailable'))).toBe(true)
   const { status, text } = await readiness(connector)
@@ -356,7 +356,7 @@ test('a connector that switches to a shared subscription removes the previous on
   expect(upstream.requests.filter(({ path }) => path.endsWith(':predict'))).toHaveLength(10)
 })
 
-test('a TLS certificate from an unknown authority is rejected, and one from a configured authority is accepted', async () => {
+test('a TLS certificate from an unknown authority is rejected, and a certificate from a configured authority is accepted', async () => {
   const folder = tempFolder('tls')
   execFileSync(
     'openssl',

@@ -46,7 +46,7 @@ describe('charts/inferwire', () => {
   test.each([
     ['values', 'user alice'],
     ['mounted', 'secretName: iris-login'],
-  ])('accepts the %s in the guide', async (mark, effect) => {
+  ])('accepts the values of the block "%s" in the guide', async (mark, effect) => {
     const { code, stdout, stderr } = await helmWith('template', parse(guideBlock(mark)) as object)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toContain(effect)
@@ -249,14 +249,14 @@ describe('charts/inferwire', () => {
   })
 })
 
-test('accepts null for lists and maps that are empty by default', async () => {
+test('the chart accepts null for lists and maps that are empty by default', async () => {
   const pod = { podAnnotations: null, podLabels: null, nodeSelector: null, tolerations: null, affinity: null }
   const values = { ...pod, extraVolumes: null, extraVolumeMounts: null, secretMounts: null }
   const { template } = specOf(await rendered({ ...values, mosquitto: pod }), 'StatefulSet')
   expect(template.spec['tolerations']).toHaveLength(2)
 })
 
-test("sets the StorageClass of the broker's volume, and the pull secrets of its pod", async () => {
+test("the chart sets the StorageClass of the broker's volume, and the pull secrets of the broker's pod", async () => {
   const values = { storageClassName: 'fast', imagePullSecrets: [{ name: 'registry' }] }
   const objects = await rendered({ mosquitto: values })
   expect(only(objects, 'PersistentVolumeClaim')['spec']).toMatchObject({ storageClassName: 'fast' })
@@ -267,14 +267,14 @@ test("sets the StorageClass of the broker's volume, and the pull secrets of its 
   expect(only(none, 'PersistentVolumeClaim')['spec']).toMatchObject({ storageClassName: '' })
 })
 
-test('warns after the installation if there is no password file', async () => {
+test('the chart warns after the installation if there is no password file', async () => {
   const warning = 'WARNING: mosquitto.passwordFile is empty'
   expect(await notes({})).toContain(warning)
   expect(await notes({ mosquitto: { passwordFile: 'ann:$6$a$b\n' } })).not.toContain(warning)
   expect(await notes({ mosquitto: { passwords: 'existing' } })).not.toContain(warning)
 })
 
-describe('the settings of helm create', () => {
+describe('the settings that helm create generates', () => {
   const POD = {
     podAnnotations: { note: 'a' },
     podLabels: { team: 'vision' },
@@ -344,7 +344,7 @@ describe('the settings of helm create', () => {
     ])
   })
 
-  test('name an existing ServiceAccount, or annotate the one that is created', async () => {
+  test('name an existing ServiceAccount, or annotate the ServiceAccount that is created', async () => {
     const existing = await rendered({ serviceAccount: { create: false, name: 'mine' } })
     expect(existing.filter(({ kind }) => kind === 'ServiceAccount')).toEqual([])
     expect(specOf(existing, 'StatefulSet').template.spec).toMatchObject({ serviceAccountName: 'mine' })
@@ -387,7 +387,7 @@ describe('the settings of helm create', () => {
   })
 })
 
-describe('files of the configuration', () => {
+describe('files that the configuration names', () => {
   const CONFIG = {
     broker: { tls: { caFile: '/etc/secrets/broker/ca.crt' } },
     models: {
@@ -434,7 +434,7 @@ describe('files of the configuration', () => {
   })
 })
 
-test('accepts any key in the example of a model', async () => {
+test('the chart accepts any key in the example of a model', async () => {
   const example = { body: { instances: [{ imageFile: 'x.png' }] } }
   await rendered({ config: { models: { m: { url: 'http://m', example } } } })
 })

@@ -198,7 +198,7 @@ describe('starting', () => {
     expect(code).toBe(78)
   })
 
-  test('an admin port in use results in exit code 69 and an error that names the option', async () => {
+  test('an admin port that is already in use results in exit code 69 and an error that names the option', async () => {
     const { port } = server
     const { code, stderr } = await inferwire(['connect', '--model', `a=${url}`, '--admin-port', String(port)])
     expect(stderr).toMatch(new RegExp(`:${port}: another process is using the port\\n {7}.*--admin-port`))

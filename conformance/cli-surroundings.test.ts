@@ -203,7 +203,7 @@ describe('TLS', () => {
     expect((await ask('localhost', '--cafile', certificate)).code).toBe(0)
   })
 
-  test('the error for a certificate of a private authority suggests --cafile, and in the SDK the option ca', async () => {
+  test('the error for a certificate from a private authority suggests --cafile, or the option ca in the SDK', async () => {
     const days = ['-days', '2', '-newkey', 'rsa:2048', '-nodes']
     openssl('req', '-x509', ...days, '-subj', '/CN=plant', '-keyout', 'ca.key', '-out', 'ca.pem')
     const request = ['-subj', '/CN=localhost', '-keyout', 'leaf.key', '-out', 'leaf.csr']
@@ -232,7 +232,7 @@ describe('TLS', () => {
     }
   })
 
-  test('the error for a certificate with another name suggests that name', async () => {
+  test('the error for a certificate that is valid for another name suggests that name', async () => {
     const { code, stderr } = await ask('127.0.0.1', '--cafile', certificate)
     expect(stderr).toMatch(
       /was refused: Hostname\/IP does not match .*; connect with a name from the certificate \(DNS:localhost\)\./,

@@ -96,18 +96,18 @@ describe('infer', () => {
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
 
-  test('prints status and time on standard error with --verbose', async () => {
+  test('with --verbose prints status and time on standard error', async () => {
     const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '-v', ...at])
     expect(stderr).toMatch(/^200 {2}[\d.]+ ms .*upstream;dur=/)
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
 
-  test('prints one object with the answer and its details with -o json', async () => {
+  test('with -o json prints one object with the answer and its details', async () => {
     const { stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-o', 'json', ...at])
     expect(JSON.parse(stdout)).toMatchObject({ model: 'iris', operation: 'predict', status: 200, body: {} })
   })
 
-  test('sends the example of the card on a terminal, reports this, and indents the answer', async () => {
+  test('without a body on a terminal sends the example from the card, reports this, and indents the answer', async () => {
     const { code, stdout } = await inTerminal(['infer', 'iris', ...at])
     expect(code).toBe(0)
     expect(stdout).toMatch(/sending the example from the model's card/)
@@ -217,7 +217,7 @@ describe('infer --show', () => {
   test.each([
     ['-V', '3.1.1'],
     ['-V', '5'],
-  ])('mosquitto prints a line that works with a file, with MQTT %s %s', async (...version) => {
+  ])('mosquitto with %s %s prints a line that works with a body from a file', async (...version) => {
     const file = join(folder, "it's a request.json")
     writeFileSync(file, BODY)
     const shown = await inferwire(['infer', 'iris', '-f', file, '--show', 'mosquitto', ...version, ...at])
@@ -256,7 +256,7 @@ describe('infer --show', () => {
     expect(JSON.parse(answer.stdout)).toMatchObject({ name: 'iris' })
   })
 
-  test('curl names the placeholder if no server is given', async () => {
+  test('curl prints a placeholder and suggests --url if no server is given', async () => {
     const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '--show', 'curl'])
     expect(stdout).toContain('http://MODEL_SERVER/v1/models/iris:predict')
     expect(stderr).toContain('--url')

@@ -72,7 +72,7 @@ describe('a real API server accepts, with strict validation,', () => {
   })
 })
 
-describe('a release of the chart, where only restricted pods may run,', () => {
+describe('a release of the chart in a namespace that allows only restricted pods', () => {
   const IRIS = '{"instances":[[6.8,2.8,4.8,1.4]]}'
   const { certFile, keyFile } = makeCertificate(['guarded.models'])
   let model: GuardedModel
@@ -193,7 +193,7 @@ describe("the connector's ServiceAccount", () => {
     expect(await Promise.all(attempts.map(outcome))).toEqual(attempts.map(() => 403))
   })
 
-  test('has no token in its pods', async () => {
+  test('provides no token to the pods of the connector', async () => {
     const { spec } = await cluster.api.get('/apis/apps/v1/namespaces/inferwire/statefulsets/inferwire')
     expect(spec.template.spec.automountServiceAccountToken).toBe(false)
   })

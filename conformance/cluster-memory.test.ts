@@ -1,5 +1,5 @@
-// Runs the connector's pod with little memory. Limit and heap are those of the manifests, and the kernel enforces the
-// limit.
+// Runs the connector's pod with little memory. The memory limit and the heap size come from the manifests, and the
+// kernel enforces the limit.
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCluster, type Cluster } from './cluster/cluster.ts'

@@ -19,7 +19,7 @@ const ALICE = { username: 'alice', password: 'alice-password' }
 const BOB = { username: 'bob', password: 'bob-password' }
 const CAROL = { username: 'carol', password: 'new' }
 const PER_SECOND = 50
-// The shipped configuration's `autosave_interval 10`, plus a second.
+// `autosave_interval 10` of the shipped configuration, plus a second.
 const SAVED_AFTER_MS = 11_000
 // If the broker ends a connection within 5 s, the connector assumes that a second connector
 // uses the same client identifier, and waits before it reconnects. In production, restarts are less frequent.
@@ -73,7 +73,7 @@ describe('under load from outside', () => {
   test.each([
     ['the connector', 'statefulset/inferwire', 'inferwire'],
     ['the broker', 'deployment/mosquitto', 'mosquitto'],
-  ])('a rollout restart of %s loses nothing', async (_, workload, namespace) => {
+  ])('a rollout restart of %s loses no request', async (_, workload, namespace) => {
     const raw = await underLoad(workload, () =>
       typeAll([
         `kubectl rollout restart ${workload} -n ${namespace}`,
@@ -97,8 +97,8 @@ describe('under load from outside', () => {
     expect(raw.unanswered).toBeLessThan(PER_SECOND)
   })
 
-  test('a changed password file takes effect without loss: added users log in, removed users do not', async () => {
-    // These are the page's commands for a ConfigMap. The page's last chapter moved the file to a Secret.
+  test('a changed password file takes effect without loss: added users can log in, removed users cannot', async () => {
+    // These are the commands of the guide for a ConfigMap. The last chapter of the guide moved the file to a Secret.
     const page = readFileSync(join(ROOT, GUIDE), 'utf8')
     const [apply, restart] = [
       'kubectl apply -f ./resources/mosquitto/ -n mosquitto',

@@ -60,7 +60,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await broker.close()
   })
 
-  test('the reply to a Response Topic has the unchanged body and the status', async () => {
+  test('a reply on the Response Topic has the unchanged body of the answer, and the status', async () => {
     const correlationData = Buffer.from([0x00, 0xff, 0x00, 0x80, 0x0a])
     const reply = await client.ask('infer/request/cam7/iris/predict', BODY, {
       responseTopic: 'infer/reply/cam7/here/please',
@@ -186,7 +186,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(paths).toContain('/v2/models/iris/infer')
   })
 
-  test('a version is a separate model, and an alias hides the name on the server', async () => {
+  test('a version or an alias in the topic is translated to the path on the model server', async () => {
     const version = await client.ask('infer/request/cam7/only2@3/infer', '{"inputs":[3]}')
     expect(version.user['status']).toBe('200')
     const alias = await client.ask('infer/request/cam7/only2/infer', '{"inputs":[2]}')
@@ -233,7 +233,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(upstream.requests.at(-1)!.headers['traceparent']).toBe(traceparent)
   })
 
-  test('the model server receives exactly application/json, whatever parameters the client adds', async () => {
+  test('the model server receives the Content-Type application/json without the parameters that the client adds', async () => {
     await client.ask('infer/request/cam7/iris/predict', BODY, {
       contentType: 'application/json; charset=utf-8',
     })
@@ -271,7 +271,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(Math.abs(Date.now() - status.timestamp)).toBeLessThan(60_000)
   })
 
-  test('requests above the limits of a model are rejected at once, and the others are answered', async () => {
+  test('requests above the limits of a model are rejected at once, and requests within the limits are answered', async () => {
     const tight = await runConnector({
       root: 'tight',
       broker: { url: broker.url },
@@ -347,7 +347,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(connector.adminUrl).toBeDefined()
   })
 
-  test('a connector that itself uses MQTT 3.1.1 answers on the derived topic', async () => {
+  test('a connector that uses MQTT 3.1.1 answers on the topic that is derived from the request topic', async () => {
     const old = await runConnector({
       root: 'v311',
       broker: { url: broker.url, mqttVersion: '3.1.1' },

@@ -107,7 +107,7 @@ test('after a kill -9 with 200 requests in flight and a restart, every request r
   load.close()
 }, 180_000)
 
-test('PUBACKs of requests follow the PUBACKs of their replies, in arrival order, on their own connection', async () => {
+test('requests are acknowledged only after the broker acknowledges their replies, in arrival order, on the connection that delivered them', async () => {
   const load = await startLoad('slow-30')
   await startConnector()
   // While the broker's PUBACKs for replies are held back, no request may be acknowledged.

@@ -63,7 +63,7 @@ describe('commands', () => {
   })
 
   // In a sentence, a command may appear without its arguments.
-  test.each(mentions)('$page: $line exists', ({ words }) => {
+  test.each(mentions)('$page: the command $line exists', ({ words }) => {
     expect(usageMistake(words)).toMatch(/^(?:|error: missing required argument .*)$/)
   })
 
@@ -83,7 +83,7 @@ test('the access rules in the guide equal the generated rules for requests, repl
   expect(printed).toEqual([['docs/guides/connect-to-your-broker.md', made]])
 })
 
-test("the guide's mosquitto.conf has the values of the shipped broker with 512 MiB", () => {
+test('mosquitto.conf in the guide has the values of the shipped broker with a memory limit of 512 MiB', () => {
   const shipped = new Map(
     settings(readFileSync(join(ROOT, 'charts/inferwire/files/mosquitto-2.0.conf'), 'utf8')),
   )
@@ -129,7 +129,7 @@ describe('with a running `npm start`', () => {
     await dev.ended
   })
 
-  test('the output matches the one in README.md', () => {
+  test('the output matches the output in README.md', () => {
     const shown = marked('start')[0]!.text.trimEnd()
     expect(anyFigures(said).startsWith(anyFigures(shown))).toBe(true)
   })

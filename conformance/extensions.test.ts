@@ -144,14 +144,14 @@ test('a part above the Maximum Packet Size of the broker ends the stream with re
   await expect.poll(() => rooms.session.unacknowledged).toBe(0)
 })
 
-test('a part that an endpoint emits after its end is logged, but not published', async () => {
+test('a part that an endpoint emits after the end of the answer is logged, but not published', async () => {
   await start()
   await ask(REQUEST, { to: 1, goesOn: true })
   await expect.poll(() => log.some((line) => line.includes('"fault"'))).toBe(true)
   expect(seen()).toHaveLength(2)
 })
 
-test('a router for other topics receives the requests of its own subscription, and answers on its own topic', async () => {
+test('a router for other topics receives requests from its subscription, and answers on the topic that it chooses', async () => {
   await start()
   await ask('plant/line1/features', { to: 1 })
   expect(client.received.map(({ topic }) => topic)).toEqual(['plant/line1/scores', 'plant/line1/scores'])

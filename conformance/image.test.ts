@@ -48,7 +48,7 @@ describe('the Dockerfile', () => {
   })
 })
 
-describe('the image that its steps build', () => {
+describe('the image that the steps of the Dockerfile build', () => {
   let image: string
   let node: string
 

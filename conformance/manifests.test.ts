@@ -1,5 +1,5 @@
-// Compares resources/ and `inferwire manifests` with the generator, and checks its objects for mistakes that no API
-// server reports.
+// Compares resources/ and `inferwire manifests` with the generator, and checks the generated objects for mistakes
+// that no API server reports.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -53,7 +53,7 @@ describe('resources/', () => {
     }
   })
 
-  test("keep the guide's names", () => {
+  test('keep the names from the guide for ConfigMaps and their keys', () => {
     const config = onlyObject('resources/mosquitto/cm-mosquitto-config.yaml')
     const password = onlyObject('resources/mosquitto/cm-mosquitto-password.yaml')
     expect(config).toMatchObject({
@@ -67,7 +67,7 @@ describe('resources/', () => {
     })
   })
 
-  test('of broker and connector fit together', () => {
+  test('have matching settings for broker and connector', () => {
     const objects = ['mosquitto', 'inferwire'].flatMap((name) => filesOf(`resources/${name}`).map(onlyObject))
     expect(policyMistakes(objects, GIVEN)).toEqual([])
     const options = { broker: { observers: ['admin'] }, connector: { config: { models: MODELS } } }
@@ -83,16 +83,22 @@ describe('resources/', () => {
       [find(manifests(), 'IngressRouteTCP')],
     ],
     ['mosquitto-2.1', { version: '2.1' }, []],
-  ] as const)('overlays/%s is the output of the generator with its option', async (name, broker, kept) => {
-    const built = await run(kubernetesClient('kubectl'), [
-      'kustomize',
-      join(ROOT, 'resources/overlays', name),
-    ])
-    expect(built).toMatchObject({ code: 0, stderr: '' })
-    expect(withSortedVolumes(documents(built.stdout))).toEqual(
-      withSortedVolumes([...manifestParts({ broker: { observers: ['admin'], ...broker } }).broker, ...kept]),
-    )
-  })
+  ] as const)(
+    'overlays/%s is the output of the generator with the option of the overlay',
+    async (name, broker, kept) => {
+      const built = await run(kubernetesClient('kubectl'), [
+        'kustomize',
+        join(ROOT, 'resources/overlays', name),
+      ])
+      expect(built).toMatchObject({ code: 0, stderr: '' })
+      expect(withSortedVolumes(documents(built.stdout))).toEqual(
+        withSortedVolumes([
+          ...manifestParts({ broker: { observers: ['admin'], ...broker } }).broker,
+          ...kept,
+        ]),
+      )
+    },
+  )
 
   test('contain Traefik files that open the entry point on the container and the Service', () => {
     const values = read('resources/traefik/helm-values.yaml') as Record<string, unknown>
@@ -128,7 +134,7 @@ describe('the objects', () => {
     expect(connectorConfigOf(manifests(options)).admin).toMatchObject({ host: '0.0.0.0', enabled: true })
   })
 
-  test('configure a shared subscription for several connectors, and none for one', () => {
+  test('configure a shared subscription only if there are several connectors', () => {
     const [one, two] = [1, 2].map((replicas) => connectorConfigOf(manifests({ connector: { replicas } })))
     expect(one!.broker.share).toBeUndefined()
     expect(two!.broker.share).toBe('inferwire')
@@ -240,13 +246,13 @@ test('a repeated observer appears in the access rules only once', () => {
   expect(String(at(config!['data'], 'acl.txt')).match(/^user ann$/gm)).toHaveLength(1)
 })
 
-test('the example of a model contains no file names', () => {
+test('a key that ends in "File" in the example of a model is not treated as a file name', () => {
   const example = { operation: 'predict', body: { xFile: '/nope' } }
   const connector = { config: { models: { iris: { ...MODELS.iris, example } } } }
   expect(() => manifests({ connector })).not.toThrow()
 })
 
-test('the entry point that is not in use is omitted if it has the same port', () => {
+test('the unused entry point of Traefik is omitted if it has the same port as the used entry point', () => {
   expect(entryPorts({ externalPort: 8883 })).toEqual({ mqtt: 8883 })
   expect(entryPorts({ externalPort: 5883, tls: TLS })).toEqual({ mqtts: 5883 })
   expect(entryPorts({ externalPort: 8884, tls: TLS })).toEqual({ mqtt: 5883, mqtts: 8884 })
@@ -396,7 +402,7 @@ describe('inferwire manifests', () => {
     )
   })
 
-  test('names the mounts, and the flag that adds one, if a file is not mounted', async () => {
+  test('lists the mounts, and names the flag that adds a mount, if a file is not mounted', async () => {
     const config = join(tempFolder('manifests'), 'inferwire.yaml')
     writeFileSync(config, 'broker: { url: mqtts://broker, tls: { caFile: /etc/secrets/ca/ca.crt } }\n')
     const flags = ['--config', config, '--mount-secret', 'iris-login=/etc/secrets/iris']

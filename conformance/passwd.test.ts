@@ -32,7 +32,7 @@ const LOGINS: readonly (readonly [string, string])[] = [
 
 describe('users made by inferwire passwd', () => {
   test.each(['sha512', 'sha512-pbkdf2'])(
-    'log in to Mosquitto with their password only, hashed by %s',
+    'log in to Mosquitto only with their password, hashed by %s',
     async (algorithm) => {
       const file = join(folder, `ours-${algorithm}`)
       for (const [index, [user, password]] of LOGINS.entries()) {
@@ -210,7 +210,7 @@ describe('lint', () => {
   test.each([
     ['\n', 'blank_line'],
     ['# users\n', 'comment_without_colon'],
-  ])('warns of %j, below which mosquitto_passwd deletes all users', async (line, code) => {
+  ])('warns of the line %j: mosquitto_passwd deletes all users below it', async (line, code) => {
     const below = readFileSync(await fileOf([['below', 'x']]), 'utf8')
     expect(lintPasswordFile(line + below)).toMatchObject([{ line: 1, code, level: 'warning' }])
     const [theirs, ours] = [join(folder, 'below-theirs'), join(folder, 'below-ours')]

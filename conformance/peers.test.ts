@@ -100,7 +100,7 @@ test('two connectors with different models under one root do not answer for each
   }
 })
 
-test('a model that no connector exposes is still answered', async () => {
+test('a request for a model that no connector exposes is still answered', async () => {
   await run('a', ['iris'])
   await run('b', ['rose'])
   const reply = await client.ask(`${root}/request/plc/tulip`, BODY)
@@ -166,7 +166,7 @@ test('a birth has a newer timestamp than the previous status, even if the clock 
 })
 
 test.each(['3.1.1', 5] as const)(
-  'a peer that does not return after the broker lost its data is removed (MQTT version %s)',
+  'a peer is removed if it does not return after the broker has lost all data (MQTT version %s)',
   async (mqttVersion) => {
     const forgetful = await startMosquitto({ config: ['persistence false'] })
     closing.push(() => forgetful.stop())

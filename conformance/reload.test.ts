@@ -124,7 +124,7 @@ test('queued requests are answered by the model that a reload replaces', async (
   expect((await client.ask('infer/request/me/slow-200/predict', BODY)).user['status']).toBe('200')
 })
 
-test('a changed model serves as before until its server has been reached; then its old versions are removed', async () => {
+test('a changed model keeps the old configuration until the model server is reached; then removed versions disappear', async () => {
   const server = await startDiscreetServer()
   const model = { url: server.url, versions: ['1', '2'] }
   const { connector } = await run({ iris: { ...model, description: 'before' } })
@@ -175,7 +175,7 @@ test('a reload with missing files changes nothing', async () => {
   expect(user['status']).toBe('200')
 })
 
-test('the card of a model removed during a broker outage is cleared after the outage', async () => {
+test('the card of a model that is removed during a broker outage is cleared after the outage', async () => {
   const { url } = await startDiscreetServer()
   const { connector } = await run({
     kept: { url, protocolVersion: 'v1' },
@@ -213,7 +213,7 @@ test('the status lists models that are added and removed after the birth', async
   expect(statuses(STATUS)).toHaveLength(3)
 })
 
-test('a connector that reconnects during its drain publishes draining', async () => {
+test('a connector that reconnects during its drain publishes the status draining', async () => {
   const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const { connector } = await run({ hang: { url: upstream.url, protocolVersion: 'v1', timeoutMs: 4_000 } })
@@ -238,7 +238,7 @@ test.each([
   [401, 'unauthorized_upstream', false],
   [503, 'model_not_ready', true],
 ])(
-  'a server that answers %i (%s) is logged with a helpful warning',
+  'a model server that answers %i is logged as a warning with the code %s',
   async (metadataStatus, code, isHinted) => {
     const unauthorized = text(401, 'text/plain', '', { 'www-authenticate': 'Bearer error="invalid_token"' })
     const server = await startDiscreetServer(
@@ -255,7 +255,7 @@ function connectCommand(name: string): string[] {
   return ['connect', '--broker', broker.url, '--name', name, '--log-format', 'json', '--admin-port', '0']
 }
 
-test('a connector publishes draining, then offline, with the timestamp of its birth, when it is stopped', async () => {
+test('a connector that is stopped publishes draining, then offline, with the timestamp of its birth', async () => {
   const connector = startInferwire(connectCommand('stopped'))
   const topic = 'infer/status/stopped'
   const { timestamp } = await status(({ state }) => state === 'online', topic)

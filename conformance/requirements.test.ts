@@ -152,7 +152,7 @@ describe('the check of the pages', () => {
   })
 })
 
-describe('the check', () => {
+describe('the check of the requirements', () => {
   const source = `
     // test('in a comment', () => {})
     test('is there', () => {})

@@ -88,7 +88,7 @@ function codesOf(errors: readonly string[]): Set<string> {
   return new Set(errors.map((error) => /"code":"(\w+)"/.exec(error)?.[1] ?? error))
 }
 
-test('when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two seconds', async () => {
+test('when a model server dies under load, requests fail at once; the circuit opens within a second, and closes within two seconds of the restart', async () => {
   const world = await start({ iris: {} })
   const startedAtMs = Date.now()
   const load = await startLoad(world, 'iris')
@@ -130,7 +130,7 @@ test('when a model server dies under load, requests fail at once; the circuit op
   expect([linesOf(world, 'circuit_opened').length, linesOf(world, 'circuit_closed').length]).toEqual([1, 1])
 })
 
-test('a server that hangs on all slots opens the circuit, and other requests are rejected at once', async () => {
+test('a server that hangs on all concurrent calls opens the circuit, and other requests are rejected at once', async () => {
   const world = await start({ stops: { timeoutMs: 1_000, limits: { concurrency: 2 } } })
   const client = await TestClient.connect(world.brokerUrl)
   closers.push(() => client.close())
@@ -139,8 +139,8 @@ test('a server that hangs on all slots opens the circuit, and other requests are
   expect((await client.ask(topic, '{"instances":["answer"]}')).user['status']).toBe('200')
   const flood = new AbortController()
   const flooding = (async () => {
-    // Two requests at a time get a slot. Later requests have waited so long that little of their deadline is left, so
-    // their timeout does not indicate a fault.
+    // Two requests at a time get a slot. Later requests wait until little time is left before their deadline, so their
+    // timeout does not indicate a fault.
     while (!flood.signal.aborted) {
       void client.ask(topic, BODY)
       await pause(20)
@@ -183,7 +183,7 @@ test('retries to a gateway without a server are at most 10 % of the requests plu
   expect(await metric(world, 'inferwire_upstream_denied_retries_total', 'nohealthy')).toBeGreaterThan(0)
 })
 
-test('a lost connection is retried once, except with repeatable: false', async () => {
+test('a call is retried once after a lost connection, except with repeatable: false', async () => {
   const world = await start({
     'once-reset': {},
     'once-nohealthy': { repeatable: false },

@@ -4,12 +4,12 @@ import { FAULT_WEIGHTS, makeSchedule, shrinkSchedule, type Fault } from './sched
 
 const OPTIONS = { seed: 42, faults: 1000, durationMs: 2_500_000 }
 
-test('creates the same schedule for the same seed, and another schedule for another seed', () => {
+test('the same seed creates the same schedule, and another seed creates another schedule', () => {
   expect(makeSchedule(OPTIONS)).toEqual(makeSchedule(OPTIONS))
   expect(makeSchedule({ ...OPTIONS, seed: 43 })).not.toEqual(makeSchedule(OPTIONS))
 })
 
-test('creates the requested number of faults, of every kind, in chronological order', () => {
+test('a schedule contains the requested number of faults, of every kind, in chronological order', () => {
   const schedule = makeSchedule(OPTIONS)
   const times = schedule.map(({ atMs }) => atMs)
   expect(schedule).toHaveLength(1000)
@@ -19,7 +19,7 @@ test('creates the requested number of faults, of every kind, in chronological or
   expect(schedule.filter(({ kind }) => kind === 'broker-kill').length).toBeGreaterThan(180)
 })
 
-test('shrinks a schedule to the two faults that fail only together', async () => {
+test('a schedule is shrunk to the two faults that fail only together', async () => {
   const schedule = makeSchedule({ ...OPTIONS, faults: 40 })
   const faulty = [schedule[7]!, schedule[31]!]
   let runs = 0

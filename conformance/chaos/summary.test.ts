@@ -1,4 +1,4 @@
-// Tests that costs are attributed to the right kind of fault.
+// Tests that extra calls, duplicate replies and recovery times are attributed to the right kind of fault.
 import { expect, test } from 'vitest'
 import type { FaultRecord } from './ledger.ts'
 import { summarizeFaults } from './summary.ts'
@@ -9,7 +9,7 @@ function fault(kind: string, startedAtMs: number, recoveryMs?: number): FaultRec
   return { kind, startedAtMs, endedAtMs: startedAtMs + 100, recoveryMs }
 }
 
-test('attributes extra calls and replies to the last fault before them', () => {
+test('the summary attributes extra calls and duplicate replies to the last fault before them', () => {
   const summary = summarizeFaults({
     // Sorted by the end of the fault.
     faults: [fault('connector-kill', T), fault('client-cut', T + 2500), fault('connector-stop', T + 2000)],
@@ -24,7 +24,7 @@ test('attributes extra calls and replies to the last fault before them', () => {
   expect(summary.withoutFault).toEqual({ extraCalls: 2, duplicateReplies: 0 })
 })
 
-test('reports the recovery time of each kind of fault', () => {
+test('the summary reports the recovery time of each kind of fault', () => {
   const kills = Array.from({ length: 200 }, (_, index) => fault('broker-kill', T + index * 1000, index))
   const { total, byKind } = summarizeFaults({
     faults: [...kills, fault('broker-kill', T + 300_000), fault('upstream-kill', T + 301_000)],

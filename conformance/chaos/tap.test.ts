@@ -75,24 +75,24 @@ function violationsUnder(rules: TapRules, ...connections: readonly Said[][]): st
   return log.violations.map(({ rule }: Violation) => rule)
 }
 
-test('accepts a reply, its PUBACK, and then the PUBACK of the request', () => {
+test('the tap accepts a reply, its PUBACK, and then the PUBACK of the request', () => {
   const good = [request(1, 'k'), reply(9, 'k'), puback('broker', 9), puback('connector', 1)]
   expect(violationsIn([connack(), ...good])).toEqual([])
 })
 
-test('reports a PUBACK of the request before the reply or before the PUBACK of the reply', () => {
+test('the tap reports a PUBACK of the request before the reply or before the PUBACK of the reply', () => {
   expect(violationsIn([connack(), request(1, 'k'), puback('connector', 1)])).toEqual(['ack-before-reply'])
   expect(violationsIn([connack(), request(1, 'k'), reply(9, 'k'), puback('connector', 1)])).toEqual([
     'ack-before-reply',
   ])
 })
 
-test('does not count a reply to another request', () => {
+test('the tap reports a PUBACK of a request if only another request has a reply', () => {
   const two = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
   expect(violationsIn([connack(), ...two])).toEqual(['ack-before-reply'])
 })
 
-test('requires a reply for each delivery of the same request', () => {
+test('the tap requires a reply for each delivery of the same request', () => {
   const twice = [request(1, 'k'), request(2, 'k'), reply(9, 'k'), puback('broker', 9)]
   const both = [
     ...twice,
@@ -107,7 +107,7 @@ test('requires a reply for each delivery of the same request', () => {
   expect(violationsIn([connack(), ...both])).toEqual([])
 })
 
-test('accepts the reply on the Response Topic', () => {
+test('the tap accepts the reply on the Response Topic', () => {
   const elsewhere = 'infer/reply/a/elsewhere'
   const asked = request(1, 'k', { responseTopic: elsewhere })
   expect(
@@ -115,17 +115,17 @@ test('accepts the reply on the Response Topic', () => {
   ).toEqual([])
 })
 
-test('accepts an expired request without a reply', () => {
+test('the tap accepts an expired request without a reply', () => {
   const expired = request(1, 'k', { messageExpiryInterval: 0 })
   expect(violationsIn([connack(), expired, puback('connector', 1)])).toEqual([])
 })
 
-test('accepts a cancellation without a reply', () => {
+test('the tap accepts a cancellation without a reply', () => {
   const cancel: Said = ['broker', publish('infer/cancel/a/m', 1, 'k')]
   expect(violationsIn([connack(), cancel, puback('connector', 1)])).toEqual([])
 })
 
-test('reports PUBACKs out of order', () => {
+test('the tap reports PUBACKs out of order', () => {
   const answered = [
     request(1, 'k'),
     request(2, 'l'),
@@ -139,7 +139,7 @@ test('reports PUBACKs out of order', () => {
   ])
 })
 
-describe('with a bound on how long a request delays the PUBACKs of later requests', () => {
+describe('the tap, with a bound on how long a request delays the PUBACKs of later requests,', () => {
   const bounded = { ...RULES, ackHoldMaxMs: 2000 }
   const later = [request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 2)]
 
@@ -153,7 +153,7 @@ describe('with a bound on how long a request delays the PUBACKs of later request
     ])
   })
 
-  test('reports a PUBACK that overtakes both an old request and one younger than the bound', () => {
+  test('reports a PUBACK that overtakes two requests, one of them younger than the bound', () => {
     const behind = [request(1, 'k'), ['time', 3000], request(3, 'm'), ...later] as const
     expect(violationsUnder(bounded, [connack(), ...behind])).toEqual(['ack-order'])
   })
@@ -163,7 +163,7 @@ describe('with a bound on how long a request delays the PUBACKs of later request
   })
 })
 
-describe('when a Packet Identifier is reused', () => {
+describe('the tap, when a Packet Identifier is reused,', () => {
   const anyOrder = { ...RULES, ackHoldMaxMs: 0 }
   const round = [connack(), request(1, 'old'), request(1, 'new'), reply(8, 'new'), puback('broker', 8)]
 
@@ -195,21 +195,21 @@ describe('a multi-part answer', () => {
     expect(violationsIn([connack(), ...parts, final(7, 'k', 2), ...acks(7, 6, 5), settled])).toEqual([])
   })
 
-  test('does not count without its final message', () => {
+  test('does not count as a reply without its final message', () => {
     expect(violationsIn([connack(), ...parts, ...acks(5, 6), settled])).toEqual([
       'ack-before-reply',
       'part-order',
     ])
   })
 
-  test('does not count before the final message and each part are acknowledged', () => {
+  test('does not count as a reply before the final message and each part are acknowledged', () => {
     const sent = [connack(), ...parts, final(7, 'k', 2)]
     expect(violationsIn([...sent, ...acks(5, 6), settled])).toEqual(['ack-before-reply'])
     expect(violationsIn([...sent, ...acks(6, 7), settled])).toEqual(['ack-before-reply'])
   })
 
   test.each([
-    ['begins later than 0', [part(5, 'k', 1), final(6, 'k', 2)]],
+    ['begins with a part number above 0', [part(5, 'k', 1), final(6, 'k', 2)]],
     ['omits a part', [part(5, 'k', 0), part(6, 'k', 2), final(7, 'k', 3)]],
     ['repeats a part', [part(5, 'k', 0), part(6, 'k', 0)]],
     ['omits the last part before its final message', [part(5, 'k', 0), final(6, 'k', 2)]],
@@ -218,7 +218,7 @@ describe('a multi-part answer', () => {
     expect(violationsIn([connack(), request(1, 'k'), ...sent])).toEqual(['part-order'])
   })
 
-  test('may lack rejected parts when its final message is an error', () => {
+  test('may lack parts that the broker rejected, when its final message is an error', () => {
     const error = final(7, 'k', 4, 'error', '502')
     const sent = [request(1, 'k'), part(5, 'k', 0), part(6, 'k', 2), error]
     expect(violationsIn([connack(), ...sent, ...acks(5, 6, 7), settled])).toEqual([])
@@ -227,7 +227,7 @@ describe('a multi-part answer', () => {
     ])
   })
 
-  test('may restart from 0 for a repeated request before its first final message is acknowledged', () => {
+  test('may restart from 0 for a repeated request before the broker has acknowledged the first final message', () => {
     const first = [...parts, final(7, 'k', 2), ...acks(5, 6)]
     const second = [part(8, 'k', 0), final(9, 'k', 1)]
     const end = [...acks(7), settled, ...acks(8, 9), puback('connector', 2)]
@@ -257,7 +257,7 @@ describe('a multi-part answer', () => {
     expect(violationsIn([...sent, final(8, 'k', 2, 'error'), ...acks(8), settled])).toEqual([])
   })
 
-  test('restarts from 0 for a request that is sent after the final message', () => {
+  test('restarts from 0 if the request is repeated after the final message', () => {
     const again = [request(2, 'k'), part(8, 'k', 0), final(9, 'k', 1), ...acks(8, 9), puback('connector', 2)]
     const first = [...parts, final(7, 'k', 2), ...acks(5, 6, 7), settled]
     expect(violationsIn([connack(), ...first, ...again])).toEqual([])
@@ -278,7 +278,7 @@ describe('a multi-part answer', () => {
     expect(violationsIn(before, after)).toEqual(['part-order'])
   })
 
-  test('may restart from 0 on another connection, or become a single message', () => {
+  test('may restart from 0 after a reconnect, or be replaced by a single message', () => {
     const end = [final(7, 'k', 1), ...acks(5, 7), settled]
     expect(
       violationsIn([connack(), ...parts], [connack(), request(1, 'k'), part(5, 'k', 0), ...end]),
@@ -288,25 +288,25 @@ describe('a multi-part answer', () => {
   })
 })
 
-test('reports a PUBACK for an unknown identifier, and distinguishes identifiers of an earlier connection', () => {
+test('the tap reports a PUBACK for an unknown identifier, and distinguishes identifiers of an earlier connection', () => {
   expect(violationsIn([connack(), puback('connector', 7)])).toEqual(['ack-unknown'])
   expect(violationsIn([connack(), request(7, 'k')], [connack(), puback('connector', 7)])).toEqual([
     'ack-stale-epoch',
   ])
 })
 
-test('reports a publish on a topic that is not allowed', () => {
+test('the tap reports a publish on a topic that is not allowed', () => {
   const allowed: Said[] = [reply(1, 'k', 'infer/status/one'), reply(2, 'k', 'dead/letter')]
   expect(violationsIn([connack(), ...allowed, reply(3, 'k', 'infer/status/two')])).toEqual(['foreign-topic'])
 })
 
-test("reports publishes beyond the broker's Receive Maximum or Maximum Packet Size", () => {
+test('the tap reports publishes beyond the Receive Maximum or the Maximum Packet Size of the broker', () => {
   const many = [connack({ receiveMaximum: 1 }), reply(1, 'k'), reply(2, 'l')]
   expect(violationsIn(many)).toEqual(['receive-maximum'])
   expect(violationsIn([connack({ maximumPacketSize: 20 }), reply(1, 'k')])).toEqual(['packet-too-large'])
 })
 
-test('ignores a truncated packet', () => {
+test('the tap ignores a truncated packet', () => {
   const log = new TapLog(RULES)
   const checker = log.nextChecker()
   const bytes = mqttPacket.generate(reply(1, 'k', 'elsewhere')[1] as Packet, { protocolVersion: 5 })

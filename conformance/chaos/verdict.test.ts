@@ -29,7 +29,7 @@ function brokerKilledAt(ledger: Ledger, startedAtMs: number): void {
   ledger.faults.push({ kind: 'broker-kill', startedAtMs, endedAtMs: startedAtMs + 50, recoveryMs: undefined })
 }
 
-test('passes if every request is answered once', () => {
+test('the verdict passes if every request is answered once', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.replied(0, '200', false)
@@ -38,7 +38,7 @@ test('passes if every request is answered once', () => {
   expect(verdict).toMatchObject({ hasFailed: false, reasons: [], requests: 1, answered: 1, calls: 1 })
 })
 
-test('counts an error with a code as an answer', () => {
+test('the verdict counts an error with a code as an answer', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.replied(0, 'upstream_unreachable', false)
@@ -46,7 +46,7 @@ test('counts an error with a code as an answer', () => {
   expect(verdict).toMatchObject({ hasFailed: false, outcomes: { upstream_unreachable: 1 } })
 })
 
-test('fails if an acknowledged request is never answered', () => {
+test('the verdict fails if a request that the broker acknowledged is never answered', () => {
   const verdict = verdictOn((ledger) => asked(ledger))
   expect(verdict).toMatchObject({ hasFailed: true, unanswered: 1, unansweredByBrokerKill: 0 })
   expect(verdict.reasons).toEqual(['1 requests that the broker had acknowledged were never answered'])
@@ -54,12 +54,17 @@ test('fails if an acknowledged request is never answered', () => {
 })
 
 test.each([
-  ['just after it acknowledged the request', T + 900, 0, 1],
-  ['just before that acknowledgement was read', T + 5, 0, 1],
-  ['and restarted before the request was published', T - 900, 0, 0],
-  ['two seconds after it acknowledged the request', T + 2010, 0, 0],
-  ['two seconds after the request, but just after it acknowledged the reply', T + 2010, T + 1500, 1],
-])('attributes the loss to a broker that was killed %s', (_when, killedAtMs, replyTakenAtMs, expected) => {
+  ['to a broker that was killed just after it acknowledged the request', T + 900, 0, 1],
+  ['to a broker that was killed just before its acknowledgement was read', T + 5, 0, 1],
+  ['not to a broker that was killed and restarted before the request was published', T - 900, 0, 0],
+  ['not to a broker that was killed two seconds after it acknowledged the request', T + 2010, 0, 0],
+  [
+    'to a broker that was killed just after it acknowledged the reply, two seconds after the request',
+    T + 2010,
+    T + 1500,
+    1,
+  ],
+])('the verdict attributes the loss of a request %s', (_when, killedAtMs, replyTakenAtMs, expected) => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.replyTakenAtMs[0] = replyTakenAtMs
@@ -69,7 +74,7 @@ test.each([
   expect(verdict.hasFailed).toBe(expected === 0)
 })
 
-test('counts the requests in flight and the losses for each kill of the broker', () => {
+test('the verdict counts the requests in flight and the losses for each kill of the broker', () => {
   const { brokerKills } = verdictOn((ledger) => {
     for (const number of [0, 1, 2, 3]) asked(ledger, number)
     ledger.replied(0, '200', false)
@@ -89,7 +94,7 @@ test('counts the requests in flight and the losses for each kill of the broker',
   ])
 })
 
-test('never excuses an unanswered SDK request, even if the broker was killed', () => {
+test('the verdict never excuses an unanswered SDK request, even if the broker was killed', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.kinds[0] = KIND.sdk
@@ -98,7 +103,7 @@ test('never excuses an unanswered SDK request, even if the broker was killed', (
   expect(verdict).toMatchObject({ hasFailed: true, unansweredSdk: 1 })
 })
 
-test('counts requests that the broker never acknowledged as indeterminate', () => {
+test('the verdict counts requests as indeterminate if the broker never acknowledged them', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     ledger.pubackAtMs[0] = 0
@@ -107,7 +112,7 @@ test('counts requests that the broker never acknowledged as indeterminate', () =
   expect(verdict).toMatchObject({ hasFailed: false, indeterminate: 1, unanswered: 0 })
 })
 
-test('excuses an expired request only if its deadline was shorter than an outage', () => {
+test('the verdict excuses an expired request only if its deadline was shorter than an outage', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger, 0)
     asked(ledger, 1)
@@ -116,7 +121,7 @@ test('excuses an expired request only if its deadline was shorter than an outage
   expect(verdict).toMatchObject({ expired: 1, unanswered: 1 })
 })
 
-test('fails for a crossed and for a phantom reply', () => {
+test('the verdict fails for a reply to another request, and for a reply to no request', () => {
   const wrongReply = { atMs: T, number: 0, what: 'the answer of its counterpart' }
   const crossed = verdictOn((ledger) => ledger.wrongReply({ ...wrongReply, kind: 'crossed' }))
   const phantom = verdictOn((ledger) => ledger.wrongReply({ ...wrongReply, kind: 'phantom' }))
@@ -131,7 +136,7 @@ describe('a multi-part answer', () => {
     ledger.replied(0, '200', false)
   }
 
-  test('answers its request only with the final message', () => {
+  test('counts as an answer only with its final message', () => {
     const whole = verdictOn((ledger) => {
       received(ledger, 0, 1, 2)
       ended(ledger)
@@ -155,7 +160,7 @@ describe('a multi-part answer', () => {
     ['at the beginning', [1]],
     ['before the final message', [0, 1]],
     ['because a part has no number', [0, NaN, 2]],
-  ])('is torn if a part is missing %s', (_where, numbers) => {
+  ])('counts as torn if a part is missing %s', (_where, numbers) => {
     const verdict = verdictOn((ledger) => {
       received(ledger, ...numbers)
       ended(ledger)
@@ -174,8 +179,8 @@ describe('a multi-part answer', () => {
   })
 
   test.each([
-    ['is torn by a part beyond its final message', 3, 1],
-    ['is not torn by a part that is received again after the final message', 2, 0],
+    ['counts as torn if a part has a number beyond the final message', 3, 1],
+    ['does not count as torn if a part is received again after the final message', 2, 0],
   ])('%s', (_what, seq, torn) => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 1, 2)
@@ -185,7 +190,7 @@ describe('a multi-part answer', () => {
     expect(verdict).toMatchObject({ hasFailed: torn > 0, torn })
   })
 
-  test('is excused if the broker was killed while it was sent', () => {
+  test('is excused, although torn, if the broker was killed while the answer was sent', () => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 2)
       ended(ledger)
@@ -196,7 +201,7 @@ describe('a multi-part answer', () => {
   })
 })
 
-test('counts duplicates and extra calls without failing', () => {
+test('the verdict counts duplicate replies and extra calls without failing', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger)
     for (const isDup of [false, false, true]) ledger.replied(0, '200', isDup)
@@ -211,7 +216,7 @@ test('counts duplicates and extra calls without failing', () => {
   })
 })
 
-test('does not fail because of unanswered requests if the run ended early', () => {
+test('the verdict does not fail because of unanswered requests if the run ended early', () => {
   const ledger = new Ledger(10)
   asked(ledger)
   expect(judge({ ledger, violations: [], isCutShort: true })).toMatchObject({ unanswered: 0, open: 1 })

@@ -59,7 +59,7 @@ test('a changed password file restarts the broker, unless it is in an existing S
   expect(hashOf({ passwords: 'existing' })).toBe(hashOf({ passwords: 'existing', passwordFile: 'a:b\n' }))
 })
 
-describe('rejects', () => {
+describe('the generator of manifests rejects', () => {
   test.each<[string, ManifestOptions, string]>([
     ...['127.0.0.1', '127.1.2.3', 'localhost', '::1', '[::1]'].map(
       (host): [string, ManifestOptions, string] => [
@@ -135,7 +135,7 @@ describe('rejects', () => {
   })
 })
 
-test('with --only mosquitto, only the configured names that the access rules contain matter', async () => {
+test('with --only mosquitto, options of the configuration that do not affect the access rules are ignored', async () => {
   const text = 'root: plant\nbroker: { username: bridge }\nadmin: { host: 127.0.0.1, port: 0 }\n'
   const { code, stdout } = await inferwire(['manifests', '--only', 'mosquitto', '--config', configFile(text)])
   expect(code).toBe(0)
@@ -143,7 +143,7 @@ test('with --only mosquitto, only the configured names that the access rules con
 })
 
 test.each([`inferwire:1.2${DIGEST}`, `inferwire${DIGEST}`, `mirror:5000/a/b:1.2${DIGEST}`])(
-  'accepts the image %s',
+  'the generator of manifests accepts the image %s',
   (image) => {
     const [container] = at(
       find(manifests({ connector: { image } }), 'StatefulSet')['spec'],
@@ -160,7 +160,7 @@ test('Git ignores the credentials that the guides create', () => {
   expect(lines).toEqual(expect.arrayContaining(['credentials.txt', '*.password', 'tls.key', 'tls.crt']))
 })
 
-test('accepts every variant', () => {
+test('the generator of manifests accepts every variant', () => {
   for (const [, options] of VARIANTS) expect(() => manifests(options)).not.toThrow()
 })
 

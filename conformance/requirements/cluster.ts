@@ -19,7 +19,7 @@ export const KUBERNETES: readonly Requirement[] = [
     'The commands of the page work as printed, up to a prediction through the entry point on 5883, and include the commands of the original guide.',
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > $line`,
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > contains the commands of the original guide`,
-    `${MANIFESTS} > resources/ > keep the guide's names`,
+    `${MANIFESTS} > resources/ > keep the names from the guide for ConfigMaps and their keys`,
     `${MANIFESTS} > resources/ > contain Traefik files that open the entry point`,
   ),
   met(
@@ -35,7 +35,7 @@ export const KUBERNETES: readonly Requirement[] = [
     'K-RESTART-1',
     GUIDE,
     'A rollout restart of connector or broker under load loses no request of the SDK or of a raw client. A crash of the broker loses no request of the SDK.',
-    `${RESTART} > under load from outside > a rollout restart of %s loses nothing`,
+    `${RESTART} > under load from outside > a rollout restart of %s loses no request`,
     `${RESTART} > under load from outside > a crash of the broker loses no request of the SDK`,
   ),
   met(
@@ -49,7 +49,7 @@ export const KUBERNETES: readonly Requirement[] = [
     'K-PASSWORD-1',
     GUIDE,
     'Mosquitto accepts password files of `inferwire passwd`, which accepts those of mosquitto_passwd and reports mistakes in them.',
-    `${PASSWD} > users made by inferwire passwd > log in to Mosquitto with their password only`,
+    `${PASSWD} > users made by inferwire passwd > log in to Mosquitto only with their password`,
     `${PASSWD} > users made by mosquitto_passwd > are verified by inferwire passwd`,
     `${PASSWD} > lint > reports exactly the users whom Mosquitto ignores`,
     `${PASSWD} > lint > reports which of two lines for a user is unused`,
@@ -68,7 +68,7 @@ export const KUBERNETES: readonly Requirement[] = [
     `${OBJECTS} > a real API server accepts, with strict validation, > resources/%s`,
     `${OBJECTS} > a real API server accepts, with strict validation, > resources/overlays/%s`,
     `${OBJECTS} > a real API server accepts, with strict validation, > no unknown field`,
-    `${OBJECTS} > a release of the chart, where only restricted pods may run, > is installed by helm`,
+    `${OBJECTS} > a release of the chart in a namespace that allows only restricted pods > is installed by helm`,
   ),
   met(
     'K-OBJECTS-2',
@@ -91,7 +91,7 @@ export const KUBERNETES: readonly Requirement[] = [
     `${OBJECTS} > the connector's ServiceAccount > reads the InferenceServices of its namespace`,
     `${OBJECTS} > the connector's ServiceAccount > reads nothing else in any namespace`,
     `${OBJECTS} > the connector's ServiceAccount > writes nothing`,
-    `${OBJECTS} > the connector's ServiceAccount > has no token in its pods`,
+    `${OBJECTS} > the connector's ServiceAccount > provides no token to the pods of the connector`,
   ),
   met(
     'K-SPEED-1',

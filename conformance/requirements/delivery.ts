@@ -16,7 +16,7 @@ const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
 const SIMULATION = 'conformance/simulation.test.ts'
-const ON_THE_WIRE = `${DELIVERY_TEST} > PUBACKs of requests follow the PUBACKs of their replies, in arrival order, on their own connection`
+const ON_THE_WIRE = `${DELIVERY_TEST} > requests are acknowledged only after the broker acknowledges their replies, in arrival order, on the connection that delivered them`
 const KILL = `${DELIVERY_TEST} > after a kill -9 with 200 requests in flight and a restart, every request receives its own answer`
 const SIGTERM = `${DELIVERY_TEST} > after SIGTERM under load the connector loses nothing and exits with 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
@@ -52,7 +52,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ACK_ORDER} > holds back all PUBACKs before the identifier of a delivery without a keeper is reused`,
     `${SIMULATION} > meet every requirement, and become idle`,
     `${ACK_ORDER} > acknowledges nothing after the connection ended, because identifiers are assigned afresh`,
-    `${LONG_CALL} > a request overtaken by 70,000 others is executed again after a kill -9, because its identifier was released in time`,
+    `${LONG_CALL} > a request that 70,000 others overtake is put in safekeeping, and is executed again after a kill -9`,
     `${LONG_CALL} > a lane answers each request of its model once`,
   ),
   met(
@@ -79,7 +79,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'A request that is redelivered during its execution is answered once, unless its reply was in flight when the connection was lost.',
     'conformance/one-reply.test.ts > 100 requests in flight receive one reply each when the broker restarts',
-    'conformance/one-reply.test.ts > a drain during a broker outage answers each request once, and leaves none to the next process',
+    'conformance/one-reply.test.ts > a drain during a broker outage answers each request once, and leaves no request to the next process',
     `${PIPELINE} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
     `${PIPELINE} > is answered once if its redelivery arrives while the model runs`,
     `${PIPELINE} > is answered if the broker does not redeliver it`,
@@ -97,7 +97,7 @@ export const DELIVERY: readonly Requirement[] = [
     'D7',
     PROMISE,
     'Overload and an unreachable model server result in an immediate error reply, without unbounded memory.',
-    'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and the others are answered',
+    'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and requests within the limits are answered',
     'conformance/bad-input.test.ts > down',
     'packages/connector/src/admission/model-gate.test.ts > does not accumulate expired waiters behind a hanging call',
   ),
@@ -105,18 +105,18 @@ export const DELIVERY: readonly Requirement[] = [
     'D7-FAIR',
     'design, Security',
     'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
-    `${ADMISSION} > one client with 100 times the load does not prevent answers to the others`,
+    `${ADMISSION} > a client with 100 times the load of any other client does not prevent answers to the others`,
     `${ADMISSION} > a client above its limit of requests in flight receives an error at once`,
-    `${ADMISSION} > a rate limit allows one second of requests as a burst`,
+    `${ADMISSION} > a rate limit allows the requests of one second as a burst`,
     'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
     'D7-RETRY',
     PROMISE,
     'Calls are retried only where safe, within the deadline and a budget. Each upstream has its own circuit breaker.',
-    `${UPSTREAM_FAULTS} > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two seconds`,
+    `${UPSTREAM_FAULTS} > when a model server dies under load, requests fail at once; the circuit opens within a second, and closes within two seconds of the restart`,
     `${UPSTREAM_FAULTS} > retries to a gateway without a server are at most 10 % of the requests plus three per second`,
-    `${UPSTREAM_FAULTS} > a lost connection is retried once, except with repeatable: false`,
+    `${UPSTREAM_FAULTS} > a call is retried once after a lost connection, except with repeatable: false`,
     `${UPSTREAM_FAULTS} > a client with very short deadlines does not open the circuit for others`,
     `${ENDPOINT}/retry-budget.test.ts > never allows more retries than 10 % of the requests plus 3 per second`,
     `${ENDPOINT}/with-retry.test.ts > fails at once if the wait would exceed the deadline`,
@@ -141,7 +141,7 @@ export const DELIVERY: readonly Requirement[] = [
     SIGTERM,
     'conformance/cli-connect.test.ts > after %s, the connector answers the requests in flight, then exits with 0',
     'conformance/cli-connect.test.ts > the connector also stops while the broker is unreachable',
-    'conformance/cluster-restart.test.ts > under load from outside > a rollout restart of %s loses nothing',
+    'conformance/cluster-restart.test.ts > under load from outside > a rollout restart of %s loses no request',
   ),
   met(
     'D10',
@@ -176,7 +176,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'After a lost connection the connector reconnects and becomes ready with the same session.',
     BROKER_RESTART,
-    'conformance/broker-faults.test.ts > a wrong password is logged with its remedy, and a corrected one is used without a restart',
+    'conformance/broker-faults.test.ts > a wrong password is logged with its remedy, and the corrected password is used without a restart',
   ),
   met(
     'S-MALFORMED-1',
@@ -190,7 +190,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'Sizes are checked before data is stored: the payload of a message above the limit is not read.',
     `${CODEC} > reads topic and properties of a message above the limit, without its payload`,
-    'conformance/bad-input.test.ts > a body too large for the memory is dropped, and the request is answered with an error',
+    'conformance/bad-input.test.ts > a body that is too large for the memory is dropped, and the request is answered with an error',
     'packages/connector/src/admission/model-gate.test.ts > models share one byte budget',
   ),
   met(
@@ -201,7 +201,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > reaches the replica that runs the request`,
     'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and unsubscribes from the unshared filter of a predecessor',
     'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous one from its session',
-    'conformance/manifests.test.ts > configure a shared subscription for several connectors, and none for one',
+    'conformance/manifests.test.ts > configure a shared subscription only if there are several connectors',
   ),
   open(
     'S-PROFILE-1',

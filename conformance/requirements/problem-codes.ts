@@ -27,7 +27,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'payload_too_large',
     'the body is over the limit.',
     wrong('an invalid body > too large'),
-    wrong('a body too large for the memory'),
+    wrong('a body that is too large for the memory'),
   ),
   code('model_not_found', 'no such model is exposed.', wrong('an invalid topic > an unknown model')),
   code(
@@ -54,10 +54,10 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'overloaded',
     'the limits of the model are reached; the reply contains the time until a retry.',
-    'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and the others are answered',
+    'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and requests within the limits are answered',
     'packages/connector/src/admission/model-gate.test.ts > behaves like a simple reference gate for any sequence of arrivals, ends and expiries',
   ),
-  code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > of Message Expiry Interval')),
+  code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > from Message Expiry Interval')),
   code(
     'maybe_executed',
     'a repeated request for a model that must not execute requests twice.',
@@ -80,7 +80,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'circuit_open',
     'the server failed several times in a row; the reply contains the time until a retry.',
-    'conformance/upstream-faults.test.ts > when a model server dies under load, requests fail at once; the circuit opens within a second and closes within two seconds',
+    'conformance/upstream-faults.test.ts > when a model server dies under load, requests fail at once; the circuit opens within a second, and closes within two seconds of the restart',
     'packages/connector/src/endpoint/with-breaker.test.ts > an open circuit rejects requests at once',
   ),
   code('upstream_error', 'the model server answers with an error.', wrong('error400'), wrong('error200')),
@@ -118,7 +118,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'no_connector',
     "at the client: the broker's PUBACK reports no matching subscribers.",
     `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
-    'conformance/client.test.ts > without a subscriber a request fails with no_connector at once, or waits for a connector with waitForConnector',
+    'conformance/client.test.ts > without a subscriber a request fails with no_connector at once; with waitForConnector it waits for a connector',
   ),
   code(
     'not_authorized',
@@ -135,6 +135,6 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'certificate_refused',
     "at the client: the broker's certificate is not trusted, or is for another name.",
     'conformance/cli-surroundings.test.ts > TLS > the SDK error for a self-signed certificate names the option ca',
-    'conformance/cli-surroundings.test.ts > TLS > the error for a certificate with another name suggests that name',
+    'conformance/cli-surroundings.test.ts > TLS > the error for a certificate that is valid for another name suggests that name',
   ),
 ]

@@ -15,7 +15,7 @@ async function predict(server: FakeModelServer, model: string, body = '{"instanc
   return await response.json()
 }
 
-test('answers with a digest of the body, and counts the calls of each model', async () => {
+test('the fake server answers with a digest of the body, and counts the calls of each model', async () => {
   const server = await start()
   expect(await predict(server, 'a', '[1]')).toEqual({ predictions: [digest('[1]')] })
   await expect(predict(server, 'reset')).rejects.toThrow('fetch failed')
@@ -32,7 +32,7 @@ test('a model named once-* misbehaves only in the first call with each body', as
   }
 })
 
-test('holds calls at a gate, and releases the oldest first', async () => {
+test('the fake server holds calls at a gate, and releases the oldest first', async () => {
   const gate = new Gate()
   const server = await start({ answer: gate.hold(predictBody, 'held') })
   expect(await predict(server, 'free', '1')).toEqual({ predictions: [1] })
@@ -47,7 +47,7 @@ test('holds calls at a gate, and releases the oldest first', async () => {
   expect(gate.open).toBe(0)
 })
 
-test('answers with the given function, keeps selected calls, and listens again on the same port', async () => {
+test('the fake server answers with the given function, records selected calls, and restarts on the same port', async () => {
   const server = await start({
     answer: (reply, call) =>
       (call.model === 'late' ? after(5, echo) : json(503, { busy: true }))(reply, call),
@@ -61,7 +61,7 @@ test('answers with the given function, keeps selected calls, and listens again o
   expect(await predict(server, 'late', '[8]')).toEqual([8])
 })
 
-test('has a behaviour for every listed name, and lists each name only once', () => {
+test('the fake server has a behaviour for every listed name, and lists each name only once', () => {
   const names = [...FAULTY_MODELS, ...HOSTILE_MODELS]
   expect(new Set(names).size).toBe(names.length)
   expect(names.length).toBeGreaterThan(30)

@@ -39,7 +39,7 @@ async function read(socket: Socket, bytes: number): Promise<string> {
   return text
 }
 
-test('forwards bytes unchanged without toxics, and closes when both ends have closed', async () => {
+test('the proxy forwards bytes unchanged without toxics, and closes when both ends have closed', async () => {
   const socket = await dialled()
   socket.write('hello')
   expect(await read(socket, 5)).toBe('hello')
@@ -48,7 +48,7 @@ test('forwards bytes unchanged without toxics, and closes when both ends have cl
   await expect.poll(() => proxy.connections).toBe(0)
 })
 
-test('delays, throttles and slices without losing or reordering a byte', async () => {
+test('the proxy delays, throttles and slices without losing or reordering a byte', async () => {
   const text = Array.from({ length: 300 }, (_, index) => index).join(',')
   const socket = await dialled()
   proxy.set('both', { latencyMs: 5, jitterMs: 20, bandwidth: 50_000, sliceBytes: 7 })
@@ -57,19 +57,22 @@ test('delays, throttles and slices without losing or reordering a byte', async (
   expect(await came).toBe(text.repeat(3))
 })
 
-test.each(['up', 'down', 'both'] as const)('holds all bytes while it is frozen (%s)', async (direction) => {
-  const socket = await dialled()
-  proxy.set(direction, { isFrozen: true })
-  let came = ''
-  socket.on('data', (chunk: Buffer) => (came += chunk.toString()))
-  socket.write('later')
-  await new Promise((resolve) => setTimeout(resolve, 100))
-  expect(came).toBe('')
-  proxy.calm()
-  await expect.poll(() => came).toBe('later')
-})
+test.each(['up', 'down', 'both'] as const)(
+  'the proxy holds all bytes while it is frozen (direction: %s)',
+  async (direction) => {
+    const socket = await dialled()
+    proxy.set(direction, { isFrozen: true })
+    let came = ''
+    socket.on('data', (chunk: Buffer) => (came += chunk.toString()))
+    socket.write('later')
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(came).toBe('')
+    proxy.calm()
+    await expect.poll(() => came).toBe('later')
+  },
+)
 
-test('resets every connection', async () => {
+test('the proxy resets every connection', async () => {
   const socket = await dialled()
   socket.write('x')
   await read(socket, 1)
@@ -78,7 +81,7 @@ test('resets every connection', async () => {
   expect((await failed)[0]).toMatchObject({ code: 'ECONNRESET' })
 })
 
-test('resets a connection after the given number of bytes', async () => {
+test('the proxy resets a connection after the given number of bytes', async () => {
   const socket = await dialled()
   socket.on('error', () => {})
   socket.write('x')
@@ -93,7 +96,7 @@ test('resets a connection after the given number of bytes', async () => {
   expect('abcd'.startsWith(came)).toBe(true)
 })
 
-test('refuses connections, and later accepts them again on the same port', async () => {
+test('the proxy refuses connections, and later accepts them again on the same port', async () => {
   const { port } = proxy
   await proxy.refuse()
   const refused = connect(port, '127.0.0.1')

@@ -5,7 +5,7 @@ import { startMosquitto } from '../fixtures/mosquitto.ts'
 import { Proxy } from './proxy.ts'
 import { RawClient, type RawReply } from './raw-client.ts'
 
-test('receives its replies after a first connection that ended between CONNACK and SUBSCRIBE', async () => {
+test('the raw client receives its replies after its first connection ended between CONNACK and SUBSCRIBE', async () => {
   const broker = await startMosquitto()
   let isFirst = true
   const network: Proxy = await Proxy.start(broker.port, {
@@ -37,7 +37,7 @@ test('receives its replies after a first connection that ended between CONNACK a
   expect(client.connections).toBe(2)
 })
 
-test('distinguishes the parts of an answer from a single-message answer', async () => {
+test('the raw client distinguishes the parts of an answer from a single-message answer', async () => {
   const broker = await startMosquitto()
   const replies: RawReply[] = []
   const client = new RawClient(

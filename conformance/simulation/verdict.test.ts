@@ -101,7 +101,7 @@ describe('a PUBACK that overtakes an earlier delivery', () => {
     [2000, 2000.9, ['D3']],
     [2000, 2001, []],
     [0, 1, []],
-  ])('is checked with a bound of %d ms, %d ms after the start', (ackHoldMaxMs, atMs, broken) => {
+  ])('with a bound of %d ms and at %d ms breaks the rules %j', (ackHoldMaxMs, atMs, broken) => {
     const passing = [
       [1, delivery(1, 'a')],
       [atMs, delivery(2, 'b')],
@@ -138,13 +138,13 @@ describe('a multi-part answer', () => {
   ] as const
   const ended = [...begun, [3, reply(3, 'a', 2, true)]] as const
 
-  test('counts when the broker has acknowledged all of its messages', () => {
+  test('counts as a reply when the broker has acknowledged all of its messages', () => {
     expect(
       rulesBroken(Infinity, ...ended, [4, taken(1)], [4, taken(2)], [4, taken(3)], [5, puback(1)]),
     ).toEqual([])
   })
 
-  test('does not count without its final message, or with an unacknowledged part', () => {
+  test('does not count as a reply without its final message, or with an unacknowledged part', () => {
     expect(rulesBroken(Infinity, ...begun, [4, taken(1)], [4, taken(2)], [5, puback(1)])).toEqual(['D1'])
     expect(rulesBroken(Infinity, ...ended, [4, taken(1)], [4, taken(3)], [5, puback(1)])).toEqual(['D1'])
   })
@@ -159,7 +159,7 @@ describe('a multi-part answer', () => {
     expect(rulesBroken(Infinity, ...ended, [4, reply(4, 'a', 3)])).toEqual(['part-after-final'])
   })
 
-  test('must not begin for a request that this process only received as a redelivery', () => {
+  test('must not begin for a request that this process received only as a redelivery', () => {
     expect(rulesBroken(Infinity, [1, delivery(1, 'a', true)], [2, reply(1, 'a', 0)])).toEqual([
       'stream-restart',
     ])
