@@ -265,7 +265,7 @@ test('a connector that is stopped publishes draining, then offline, with the tim
   expect(statuses(topic)).toEqual(['online', 'draining', 'offline'])
 })
 
-test('the Will of a killed connector publishes offline with the timestamp of its birth', async () => {
+test('the Will of a killed connector publishes the state "offline" with the timestamp of its birth', async () => {
   const connector = startInferwire(connectCommand('killed'))
   const topic = 'infer/status/killed'
   const { timestamp } = await status(({ state }) => state === 'online', topic)

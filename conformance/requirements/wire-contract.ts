@@ -96,7 +96,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'A stopping connector publishes `draining`, then `offline`; its Will contains `offline` with the timestamp of its own connection.',
     `${RELOAD} > a connector that is stopped publishes draining, then offline, with the timestamp of its birth`,
-    `${RELOAD} > the Will of a killed connector publishes offline with the timestamp of its birth`,
+    `${RELOAD} > the Will of a killed connector publishes the state "offline" with the timestamp of its birth`,
   ),
   met(
     'C-TOPIC-11',

@@ -46,7 +46,7 @@ class World {
   #isDraining = false
   // Whether the last process has been drained.
   #isOver = false
-  // Number of pending steps of faults: the run is not idle before they have happened.
+  // Number of fault steps still to come; the run is not idle until all of them have happened.
   #open = 0
   #afterWireEvents: { readonly at: number; readonly fault: Fault }[]
 

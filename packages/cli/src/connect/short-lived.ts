@@ -4,8 +4,8 @@ import { setFlagsFromString } from 'node:v8'
 /**
  * Disables allocation-site pretenuring. Until the code is optimized, requests overlap and their objects survive
  * a scavenge; V8 then permanently allocates such per-request objects in old space. There, each dead object keeps all
- * new objects that it references alive until a full collection. In a third of all runs, this costs 30 MB and up to a
- * third more CPU per request.
+ * new objects that it references alive until a full collection. This costs up to half as much memory again
+ * (decision 0009).
  */
 export function expectShortLives(): void {
   setFlagsFromString('--no-allocation-site-pretenuring')

@@ -19,6 +19,7 @@ export class RunningRequest implements RequestName {
   readonly id: string | undefined
   readonly correlationData: Uint8Array | undefined
   readonly deadline: RequestDeadline
+  // A list instead of a Set: decision 0009.
   previous: RunningRequest | undefined
   next: RunningRequest | undefined
   /** The client whose count includes this request; undefined when the request no longer counts. */

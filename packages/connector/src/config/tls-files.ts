@@ -21,7 +21,7 @@ export function readTlsFiles({ caFile, certFile, keyFile, insecureSkipVerify }: 
   }
 }
 
-// Node.js' TLS would accept any file, and trust no authority.
+// Given a file without certificates, Node.js TLS reports no error and then trusts no authority.
 function readAuthorities(caFile: string): Buffer {
   const pem = readFileSync(caFile)
   if (!hasCertificate(pem)) throw new Error(`"${caFile}" ${NO_CERTIFICATE}`)

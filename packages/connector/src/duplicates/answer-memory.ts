@@ -1,4 +1,4 @@
-// Remembers answers for repeats in one block of memory, without objects that would need garbage collection.
+// Remembers answers for repeats in one block of memory, without objects that would need garbage collection (decision 0009).
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { EndpointResponse, Outcome } from '../step.ts'
 

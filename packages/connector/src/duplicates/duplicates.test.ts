@@ -145,7 +145,7 @@ test('does not remember the answer to an operation that reads a changing state',
   expect(duplicates.find(keyOf('ready'), 0)).toBeUndefined()
 })
 
-test('gives waiting repeats the last message of a streamed answer, and does not remember it', async () => {
+test('sends the last message of a streamed answer to waiting repeats, and does not remember the answer', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('chat'), 0, delivery, true)
   const waiting = execution.join(requester(), noDeadline())
@@ -207,7 +207,7 @@ test('returns remembered outcomes byte for byte, the newest for each key, withou
         memory.put(key, 10, next)
         put.push({ key, outcome: next })
         expect(memory.used).toBeLessThanOrEqual(bytesMax)
-        // A found outcome is the newest of its key; the last entries are always found.
+        // An outcome that is found is the newest one stored under its key. The key that was stored last is always found.
         for (let other = 0; other <= 15; other++) {
           const found = memory.find(keyOf(`${other}`), 0)
           const newest = put.findLast((entry) => entry.key === keyOf(`${other}`))

@@ -40,7 +40,7 @@ const NEVER_RAN: ReadonlySet<ProblemCode> = new Set([
 export class Duplicates {
   readonly #windowMs: number
   // Not a Map: after many insertions and deletions, V8 links a Map's old tables to its new ones, which keeps deleted
-  // entries reachable.
+  // entries reachable (decision 0009).
   readonly #running: (Execution | undefined)[] = Array.from({ length: BUCKETS }, () => undefined)
   readonly #memory: AnswerMemory
   readonly #facts = new Map<string, number>()

@@ -201,7 +201,7 @@ test('a server that repeatedly fails and returns is queried at growing intervals
   expect(asked).toBeLessThanOrEqual(7)
 })
 
-test('the pause between the queries of a server that fails and returns grows to at most 30 s', async () => {
+test('for a server that keeps failing and recovering, the pause between queries grows to at most 30 s', async () => {
   start(undefined, V1)
   let askedBefore = 0
   const askedAtMs: number[] = []
