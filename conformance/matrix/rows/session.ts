@@ -130,7 +130,7 @@ export const clientIdClash: Row = {
       await load.runFor(seconds * 1000)
       const takeovers = connector.count('session_ready') + other.count('session_ready') - 1
       const named = [...connector.log, ...other.log].filter(
-        ({ event, text }) => event === 'session_unavailable' && /taken over|another connector/.test(text),
+        ({ event, text }) => event === 'session_unavailable' && /taken over|another connector/i.test(text),
       ).length
       await other.end('SIGTERM')
       await load.settle(45_000)
