@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { AckOrder, IDENTIFIERS, type Identifiers, type Keeper } from './ack-order.ts'
+import { AckOrder, type Keeper } from './ack-order.ts'
 import { ReceivedDelivery } from './delivery.ts'
+import { IDENTIFIERS, type Identifiers } from './packet-identifiers.ts'
 
 afterEach(() => {
   vi.useRealTimers()

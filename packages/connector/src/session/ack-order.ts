@@ -2,6 +2,7 @@
 // later PUBACKs may overtake a delivery that has been open for longer than a bound. One instance per connection.
 import type { Acknowledgements, ReceivedDelivery } from './delivery.ts'
 import { MalformedPacket } from './malformed.ts'
+import { IDENTIFIERS, type Identifiers } from './packet-identifiers.ts'
 import type { ReceivedPublish } from './publish-decoder.ts'
 
 /**
@@ -39,22 +40,6 @@ export interface AckOrderOptions {
   /** Called once this connection has written its first PUBACK that overtakes another. */
   overtook?(): void
 }
-
-/** The Packet Identifiers that the broker uses. */
-export interface Identifiers {
-  /** The largest identifier; the smallest is 1. */
-  readonly count: number
-  /** A delivery must give up its identifier after this many later deliveries. */
-  readonly distanceMax: number
-}
-
-/**
- * Many brokers assign Packet Identifiers by counting, without checking whether an identifier is still in use. The
- * 65,535th PUBLISH after an open message therefore has the same identifier, and the PUBACK for either message may
- * delete the other. To prevent this, a delivery gives up its identifier when half of the identifiers have been assigned
- * after it.
- */
-export const IDENTIFIERS: Identifiers = { count: 65_535, distanceMax: 32_768 }
 
 // Places run from 1 to 2^30 and wrap around, so that they stay small integers, which need no allocation.
 const PLACE_MASK = 0x3fff_ffff

@@ -1,8 +1,9 @@
 // The options of a session, and the events that it reports.
-import type { AckOrderKind, Identifiers, Keeper } from './ack-order.ts'
+import type { AckOrderKind, Keeper } from './ack-order.ts'
 import type { BrokerLimits } from './broker-limits.ts'
 import type { ReceivedDelivery } from './delivery.ts'
 import type { ByteStream, DialTarget } from './dial.ts'
+import type { Identifiers } from './packet-identifiers.ts'
 import type { ReconnectBounds } from './reconnect-delay.ts'
 
 /** The options of a session. */
