@@ -27,8 +27,7 @@ export function duplicateKey(
   const isNameless = id === undefined && correlationData === undefined
   // No part contains a NUL, and only the last level can contain a "/".
   const text = `${client}/${model}/${operation}${isNameless ? `\0${packetId}` : id === undefined ? '' : `/${id}`}\0${correlationData?.length ?? '-'}\0`
-  const isDigested = payload.length <= DIGESTED_BYTES_MAX
-  const body = isDigested ? payload : Buffer.from(`${payload.length} ${crc32(payload)}`)
+  const body = bytesToDigest(payload)
   const bytesMax = 3 * text.length + (correlationData?.length ?? 0) + body.length
   const bytes = bytesMax <= scratch.length ? scratch : Buffer.allocUnsafeSlow(bytesMax)
   let length = bytes.write(text)
@@ -38,4 +37,9 @@ export function duplicateKey(
   }
   bytes.set(body, length)
   return hash('sha256', bytes.subarray(0, length + body.length), 'binary')
+}
+
+/** Returns the bytes that stand for a body in a digest: the body itself, or the length and CRC-32 of a large body. */
+export function bytesToDigest(payload: Buffer): Buffer {
+  return payload.length <= DIGESTED_BYTES_MAX ? payload : Buffer.from(`${payload.length} ${crc32(payload)}`)
 }

@@ -1,5 +1,5 @@
 // Detects repeated requests, so that each is executed once and a repeat gets the same answer.
 export { isProblem } from './answer-memory.ts'
-export { duplicateKey, isNamed } from './duplicate-key.ts'
+export { bytesToDigest, duplicateKey, isNamed } from './duplicate-key.ts'
 export { Duplicates, type DuplicateLimits } from './duplicates.ts'
 export { Execution, type Requester } from './execution.ts'

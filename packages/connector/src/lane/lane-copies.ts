@@ -1,6 +1,6 @@
 // Decides which copy of a request is handled: for a model with a lane, both sessions receive each request.
 import { hash } from 'node:crypto'
-import { crc32 } from 'node:zlib'
+import { bytesToDigest } from '../duplicates/index.ts'
 import type { Delivery } from '../step.ts'
 import { CopyLedger } from './copy-ledger.ts'
 import { RecentSet } from './recent-set.ts'
@@ -307,13 +307,9 @@ function heldBytes({ payload, propertyBytes }: Delivery): number {
 }
 
 const NO_BYTES = new Uint8Array(0)
-// Above this size, a cryptographic hash would block the event loop for longer than the rest of the request.
-const DIGESTED_BYTES_MAX = 16 * 1024
 
 function fingerprintOf({ topic, properties, payload }: Delivery): string {
   const { correlationData = NO_BYTES, responseTopic = '' } = properties
   const name = Buffer.from(`${topic}\0${responseTopic}\0${correlationData.length}\0`)
-  const isDigested = payload.length <= DIGESTED_BYTES_MAX
-  const body = isDigested ? payload : Buffer.from(`${payload.length} ${crc32(payload)}`)
-  return hash('sha1', Buffer.concat([name, correlationData, body]), 'base64url')
+  return hash('sha1', Buffer.concat([name, correlationData, bytesToDigest(payload)]), 'base64url')
 }
