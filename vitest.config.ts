@@ -10,7 +10,8 @@ const unit = {
   testTimeout: 30_000,
   // A thread starts with less CPU time than a process.
   pool: 'threads' as const,
-  // Some tests wait: one worker more than there are cores keeps the cores busy. By default vitest uses one less.
+  // While a test waits, it uses no core: one worker more than there are cores keeps all of them busy. By default vitest
+  // has one worker less than there are cores.
   maxWorkers: availableParallelism() + 1,
   sequence: { groupOrder: 0 },
 }

@@ -5,6 +5,19 @@ import { startMosquitto } from '../fixtures/mosquitto.ts'
 import { Proxy } from './proxy.ts'
 import { RawClient, type RawReply } from './raw-client.ts'
 
+async function startDevice(port: number): Promise<{ client: RawClient; replies: RawReply[] }> {
+  const replies: RawReply[] = []
+  const listener = {
+    replied: (reply: RawReply) => replies.push(reply),
+    acknowledged: () => {},
+    abandoned: () => {},
+  }
+  const client = new RawClient({ port, name: 'device' }, listener)
+  onTestFinished(() => client.close())
+  await client.start()
+  return { client, replies }
+}
+
 test('the raw client receives its replies after its first connection ended between CONNACK and SUBSCRIBE', async () => {
   const broker = await startMosquitto()
   let isFirst = true
@@ -19,17 +32,7 @@ test('the raw client receives its replies after its first connection ended betwe
     }),
   })
   onTestFinished(() => network.close())
-  const replies: RawReply[] = []
-  const client = new RawClient(
-    { port: network.port, name: 'device' },
-    {
-      replied: (reply) => replies.push(reply),
-      acknowledged: () => {},
-      abandoned: () => {},
-    },
-  )
-  onTestFinished(() => client.close())
-  await client.start()
+  const { client, replies } = await startDevice(network.port)
   const connector = await TestClient.connect(broker.url)
   onTestFinished(() => connector.close())
   await connector.publish('infer/reply/device/iris/predict', '{"predictions":[1]}')
@@ -39,17 +42,7 @@ test('the raw client receives its replies after its first connection ended betwe
 
 test('the raw client distinguishes the parts of an answer from a single-message answer', async () => {
   const broker = await startMosquitto()
-  const replies: RawReply[] = []
-  const client = new RawClient(
-    { port: broker.port, name: 'device' },
-    {
-      replied: (reply) => replies.push(reply),
-      acknowledged: () => {},
-      abandoned: () => {},
-    },
-  )
-  onTestFinished(() => client.close())
-  await client.start()
+  const { replies } = await startDevice(broker.port)
   const connector = await TestClient.connect(broker.url)
   onTestFinished(() => connector.close())
   const topic = 'infer/reply/device/chat/chat'

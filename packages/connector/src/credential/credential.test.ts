@@ -1,4 +1,4 @@
-// Credentials with real files and a simulated clock; a canary secret must not appear anywhere else.
+// Tests credentials with real files and a simulated clock. A canary secret must not appear in any error.
 import { mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

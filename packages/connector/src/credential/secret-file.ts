@@ -1,4 +1,4 @@
-// A secret in a file that may be replaced at any time, as the kubelet replaces projected tokens.
+// Reads a secret from a file that may be replaced at any time: the kubelet, for example, replaces projected tokens.
 import { readFileSync, statSync } from 'node:fs'
 import { Problem } from '@inferwire/protocol'
 

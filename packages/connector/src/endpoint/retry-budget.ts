@@ -1,4 +1,4 @@
-// Limits the retries to one model server: a share of the requests, plus a few per second.
+// Limits how many calls to a model server are retried: a share of its requests, plus a few per second.
 
 // These amounts are in tenths of a retry, so that sums remain exact: each request earns 1/10 of a retry, and each
 // second earns 3 retries.
