@@ -1,4 +1,5 @@
 // The wire contract: topics, properties, operations, problems, cards, bodies, tensors. Independent of Node.js.
+export type { BatchMember, BatchRules, CarriedBody } from './batch/batch-rules.ts'
 export { writeBinary } from './body/binary-tensor.ts'
 export { BodyError } from './body/body-error.ts'
 export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'
@@ -11,6 +12,7 @@ export type { V2Request } from './body/v2-request.ts'
 export { CONTRACT_VERSION } from './card.ts'
 export type { ConnectorStatus, ModelCard, TensorMetadata } from './card.ts'
 export {
+  batchRulesOf,
   defaultOperationOf,
   dialectNames,
   dialectOf,

@@ -1,4 +1,5 @@
 // The type of an entry in the dialect table.
+import type { BatchRules } from '../batch/batch-rules.ts'
 import type { OperationName } from '../operation.ts'
 
 /** The HTTP request of an operation. */
@@ -18,6 +19,8 @@ export interface DialectKind {
   readonly hasBinaryTensors: boolean
   /** The member that identifies a JSON body of the default operation, if there is one. */
   readonly bodyMember?: string
+  /** How requests of one operation share a call, if the protocol allows it. */
+  readonly batching?: BatchRules
   /** The operations of the protocol. A `metadata` request detects whether a server supports the dialect for a model. */
   readonly routes: Readonly<Partial<Record<OperationName, Route>>>
 }

@@ -1,4 +1,5 @@
 // The table of dialects of model servers, each defined in its own file, and lookups in it.
+import type { BatchRules } from '../batch/batch-rules.ts'
 import { OPERATIONS, type OperationName } from '../operation.ts'
 import type { DialectKind, Route } from './dialect-kind.ts'
 import { v1 } from './v1.ts'
@@ -54,6 +55,12 @@ export function operationOfBody(body: unknown): OperationName | undefined {
     ({ bodyMember }) => bodyMember !== undefined && Object.hasOwn(body, bodyMember),
   )
   return marked?.defaultOperation
+}
+
+/** How requests of an operation share a call; undefined = each request needs a call of its own. */
+export function batchRulesOf(operation: OperationName, dialect: Dialect): BatchRules | undefined {
+  const { batching }: DialectKind = DIALECTS[dialect]
+  return batching?.operation === operation ? batching : undefined
 }
 
 /**

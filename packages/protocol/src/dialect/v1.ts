@@ -1,4 +1,5 @@
 // KServe's V1 protocol (TensorFlow Serving style).
+import { instancesRules } from '../batch/instances.ts'
 import type { DialectKind } from './dialect-kind.ts'
 
 /** The V1 entry of the dialect table. The colon of `:predict` is not percent-encoded. */
@@ -7,6 +8,7 @@ export const v1 = {
   defaultOperation: 'predict',
   hasBinaryTensors: false,
   bodyMember: 'instances',
+  batching: instancesRules,
   routes: {
     predict: { method: 'POST', path: '/v1/models/{model}:predict' },
     explain: { method: 'POST', path: '/v1/models/{model}:explain' },

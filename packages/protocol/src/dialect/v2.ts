@@ -1,4 +1,5 @@
 // The V2 protocol: Open Inference Protocol.
+import { tensorsRules } from '../batch/tensors.ts'
 import type { DialectKind } from './dialect-kind.ts'
 
 /** The V2 entry of the dialect table. */
@@ -7,6 +8,7 @@ export const v2 = {
   defaultOperation: 'infer',
   hasBinaryTensors: true,
   bodyMember: 'inputs',
+  batching: tensorsRules,
   routes: {
     infer: { method: 'POST', path: '/v2/models/{model}[/versions/{version}]/infer' },
     metadata: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]' },

@@ -1,0 +1,45 @@
+// What a dialect defines so that several requests can share one call to the model server.
+import type { TensorMetadata } from '../card.ts'
+import type { OperationName } from '../operation.ts'
+
+/** A body as it travels: JSON, and optionally the binary tensors that follow it. */
+export interface CarriedBody {
+  readonly body: Uint8Array
+  /** Length of the JSON in bytes if binary tensors follow; undefined if the body is only JSON. */
+  readonly jsonLength: number | undefined
+}
+
+/** A request that may share a call with others. */
+export interface BatchMember {
+  /** Only members with equal keys may share a call: everything except their rows is equal. */
+  readonly key: string
+  /** Number of instances or rows, at least 1. */
+  readonly rows: number
+}
+
+/**
+ * How requests of one operation are merged. Numbers are never parsed: their bytes are copied.
+ * @template Member a request as `read` returns it
+ */
+export interface BatchRules<Member extends BatchMember = BatchMember> {
+  readonly operation: OperationName
+  /**
+   * Whether the model's metadata says that requests can be merged; `unknown` if it says nothing.
+   */
+  permits(
+    inputs: readonly TensorMetadata[] | undefined,
+    outputs: readonly TensorMetadata[] | undefined,
+  ): Permit
+  /** Reads a request; undefined if it must have a call of its own. Never throws. */
+  read(request: CarriedBody): Member | undefined
+  /** Merges at least two members with equal keys. */
+  merge(members: readonly Member[]): CarriedBody
+  /** Returns each member's part of the answer; undefined if the answer cannot be divided. Never throws. */
+  split(members: readonly Member[], answer: CarriedBody): CarriedBody[] | undefined
+}
+
+/** Whether a model's requests can be merged. */
+export type Permit = 'yes' | 'no' | 'unknown'
+
+/** Longest `key` of a member. A request with more is not merged, because comparing costs more than it saves. */
+export const KEY_LENGTH_MAX = 4096

@@ -1,0 +1,163 @@
+// Finds the parts of a tensor in a JSON text: its rows, and its data as JSON or as binary.
+import {
+  isScalar,
+  onlyMember,
+  readList,
+  readMembers,
+  textOf,
+  type List,
+  type Member,
+  type Span,
+} from '../body/json-spans.ts'
+import { TYPED_ARRAYS } from '../body/tensor.ts'
+
+/** A tensor of a request or of an answer, with positions in its text. */
+export interface TensorSpans {
+  readonly members: readonly Member[]
+  readonly name: string
+  readonly datatype: string
+  /** The sizes of axis 0 and of one row. */
+  readonly rows: number
+  readonly rowShape: readonly number[]
+  readonly data: List | BinaryData
+}
+
+/** Data in the bytes after the JSON. */
+export interface BinaryData {
+  readonly parameters: readonly Member[]
+  /** Size in bytes. */
+  readonly size: number
+}
+
+/** The parameter with the size of a binary tensor in bytes. */
+export const SIZE_PARAMETER = 'binary_data_size'
+// Half-precision floats exist only in binary.
+const HALF_WIDTHS: Readonly<Record<string, number>> = { FP16: 2, BF16: 2 }
+const COUNT_MAX = 2 ** 31
+
+/**
+ * Reads the tensor object at `start`; undefined unless its data matches its shape. Of binary data, only the size is
+ * checked, and the size of BYTES is not.
+ */
+export function readTensor(
+  text: Uint8Array,
+  start: number,
+): (TensorSpans & { readonly end: number }) | undefined {
+  const object = readMembers(text, start)
+  if (object === undefined) return undefined
+  const { members, end } = object
+  const name = stringOf(text, onlyMember(members, 'name'))
+  const datatype = stringOf(text, onlyMember(members, 'datatype'))
+  const shape = shapeOf(text, onlyMember(members, 'shape'))
+  if (name === undefined || datatype === undefined || shape === undefined) return undefined
+  const [rows = 0, ...rowShape] = shape
+  if (rows === 0) return undefined
+  const data = dataOf(text, members, datatype, shape)
+  return data === undefined ? undefined : { members, name, datatype, rows, rowShape, data, end }
+}
+
+/** Whether the tensor's data is binary. */
+export function isBinary(data: TensorSpans['data']): data is BinaryData {
+  return 'size' in data
+}
+
+/** Number of values in one row. */
+export function valuesPerRow({ rowShape }: TensorSpans): number {
+  return rowShape.reduce((product, size) => product * size, 1)
+}
+
+/**
+ * Divides the bytes of a binary tensor into groups of rows; undefined if the bytes do not contain as many values as
+ * the shape says.
+ */
+export function cutBinary(
+  tensor: TensorSpans,
+  bytes: Uint8Array,
+  counts: readonly number[],
+): Uint8Array[] | undefined {
+  const width = widthOf(tensor.datatype)
+  const values = valuesPerRow(tensor)
+  const groups: Uint8Array[] = []
+  let at = 0
+  for (const rows of counts) {
+    const start = at
+    at = width === undefined ? afterElements(bytes, at, rows * values) : at + rows * values * width
+    if (at > bytes.length) return undefined
+    groups.push(bytes.subarray(start, at))
+  }
+  return at === bytes.length ? groups : undefined
+}
+
+/** Returns the text of a member that is a string, without its quotes; undefined otherwise. */
+export function stringOf(text: Uint8Array, member: Member | undefined): string | undefined {
+  if (member === undefined || text[member.start] !== 0x22 || member.end - member.start > 1024)
+    return undefined
+  return textOf(text, { start: member.start + 1, end: member.end - 1 })
+}
+
+// Width of a value in bytes; undefined for BYTES, whose elements are prefixed with their lengths.
+function widthOf(datatype: string): number | undefined {
+  if (Object.hasOwn(TYPED_ARRAYS, datatype)) {
+    return TYPED_ARRAYS[datatype as keyof typeof TYPED_ARRAYS].BYTES_PER_ELEMENT
+  }
+  return HALF_WIDTHS[datatype]
+}
+
+function afterElements(bytes: Uint8Array, from: number, count: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let at = from
+  for (let element = 0; element < count; element += 1) {
+    if (at + 4 > bytes.length) return Infinity
+    at += 4 + view.getUint32(at, true)
+  }
+  return at
+}
+
+function shapeOf(text: Uint8Array, member: Member | undefined): number[] | undefined {
+  if (member === undefined || member.end - member.start > 1024) return undefined
+  const shape = /^\[\s*(\d{1,10}(?:\s*,\s*\d{1,10})*)\s*\]$/.exec(textOf(text, member))?.[1]
+  const sizes = shape?.split(',').map(Number)
+  const count = sizes?.reduce((product, size) => product * size, 1)
+  return count !== undefined && count <= COUNT_MAX ? sizes : undefined
+}
+
+function dataOf(
+  text: Uint8Array,
+  members: readonly Member[],
+  datatype: string,
+  shape: readonly number[],
+): List | BinaryData | undefined {
+  const count = shape.reduce((product, size) => product * size, 1)
+  const data = onlyMember(members, 'data')
+  const parameters = onlyMember(members, 'parameters')
+  const binary = parameters === undefined ? undefined : binaryOf(text, parameters)
+  if (binary !== undefined) {
+    const width = widthOf(datatype)
+    const isKnown = width === undefined ? datatype === 'BYTES' : binary.size === count * width
+    return data === undefined && isKnown ? binary : undefined
+  }
+  const list = data === undefined ? undefined : readList(text, data.start)
+  if (list === undefined || !list.isTensor || list.leaves !== count) return undefined
+  // Either all values in one list, or nested so that the outer list contains the rows.
+  return list.depth === 1 || list.count === shape[0] ? list : undefined
+}
+
+function binaryOf(text: Uint8Array, parameters: Span): BinaryData | undefined {
+  const members = readMembers(text, parameters.start)?.members
+  const size = members === undefined ? undefined : onlyMember(members, SIZE_PARAMETER)
+  if (members === undefined || size === undefined) return undefined
+  const digits = /^\d{1,10}$/.exec(
+    textOf(text, { start: size.start, end: Math.min(size.end, size.start + 11) }),
+  )
+  const areScalars = members.every((member) => isScalar(text, member))
+  return digits !== null && areScalars ? { parameters: members, size: Number(digits[0]) } : undefined
+}
+
+/** Returns the parameters of binary data without their size, as text for comparisons. */
+export function otherParameters(text: Uint8Array, { parameters }: BinaryData): string {
+  return parameters
+    .filter(({ key }) => key !== SIZE_PARAMETER)
+    .map((member) => `"${member.key}":${textOf(text, member)}`)
+    .sort()
+    .join()
+}
