@@ -48,14 +48,15 @@ export class Exchange implements Requester {
 
   callStarted(): void {
     this.#startedAtMs = performance.now()
-    this.figures.queue.observe((this.#startedAtMs - this.delivery.receivedAtMs) / 1000)
   }
 
   /** Records the end of the call. Does nothing if the request was rejected after the queue, before its call. */
   callEnded(): void {
     if (this.#startedAtMs === undefined) return
     this.#endedAtMs = performance.now()
-    this.figures.upstream.observe((this.#endedAtMs - this.#startedAtMs) / 1000)
+    const calledAtMs = this.#startedAtMs + (this.#batchMs ?? 0)
+    this.figures.queue.observe((calledAtMs - this.delivery.receivedAtMs) / 1000)
+    this.figures.upstream.observe((this.#endedAtMs - calledAtMs) / 1000)
   }
 
   /** Replaces `earlier`: only this exchange is replied to, and both are settled together. */
@@ -88,13 +89,20 @@ export class Exchange implements Requester {
     return this.#context
   }
 
+  // Milliseconds in a batch, between the turn at the gate and the call.
+  get #batchMs(): number | undefined {
+    return this.request?.batchMs
+  }
+
   #takeContext(): ReplyContext {
     const { receivedAtMs, properties } = this.delivery
     const nowMs = this.#endedAtMs ?? performance.now()
     const traceparent = userProperty(properties.userProperties, PROPERTY.traceparent)
     return {
       queueMs: (this.#startedAtMs ?? nowMs) - receivedAtMs,
-      upstreamMs: this.#startedAtMs === undefined ? undefined : nowMs - this.#startedAtMs,
+      batchMs: this.#startedAtMs === undefined ? undefined : this.#batchMs,
+      upstreamMs:
+        this.#startedAtMs === undefined ? undefined : nowMs - this.#startedAtMs - (this.#batchMs ?? 0),
       expirySeconds: this.expirySecondsAt(nowMs),
       traceparent: traceparent !== undefined && isTraceparent(traceparent) ? traceparent : undefined,
       partsSent: this.execution?.partsSent ?? 0,

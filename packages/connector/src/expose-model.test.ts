@@ -38,14 +38,14 @@ interface Exposing {
 }
 
 function expose({ config, server, facts, before = [] }: Exposing): Exposure[] {
-  const gates = new Map(before.map(({ model, gate }) => [model.name, gate]))
   const budget = new ByteBudget(1_000_000)
   return exposeModel({
     name: 'iris',
     config,
     server,
     facts,
-    gates,
+    before,
+    log,
     topics: new TopicSpace('infer'),
     budget,
     telemetry,

@@ -1,6 +1,7 @@
 // Exposes a configured model: its server, limits, operations and card.
 import assert from 'node:assert/strict'
 import {
+  batchRulesOf,
   defaultOperationOf,
   dialectNames,
   dialectOf,
@@ -13,9 +14,18 @@ import {
   type TopicSpace,
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget } from './admission/index.ts'
-import { exposedNames, originOf, type ModelConfig } from './config/index.ts'
+import { AUTO_BATCHING, exposedNames, originOf, type ModelConfig } from './config/index.ts'
 import { createCredential } from './credential/index.ts'
-import { Circuit, openUpstream, RetryBudget, withBreaker, withRetry } from './endpoint/index.ts'
+import {
+  Circuit,
+  mayMerge,
+  ModelBatcher,
+  openUpstream,
+  RetryBudget,
+  withBatching,
+  withBreaker,
+  withRetry,
+} from './endpoint/index.ts'
 import { modelCard } from './presence/index.ts'
 import type {
   BoundOperation,
@@ -37,6 +47,8 @@ export interface ModelServer {
 
 // Allows a retry for every call in flight if all of them break at once.
 const RETRY_BURST_MIN = 30
+// The number of Packet Identifiers, and therefore of requests that one session can hold.
+const REQUESTS_RUNNING_MAX = 65_535
 
 /** Creates the client of a model's server; it connects on the first call. @throws if a file cannot be read */
 export function openServer(
@@ -89,6 +101,8 @@ export function guardServer(
 export interface Exposure {
   readonly model: ExposedModel
   readonly gate: ModelGate
+  /** Undefined without batching. */
+  readonly batcher: ModelBatcher | undefined
   readonly card: ModelCard
   /** The configured default operation, if the model does not offer it. */
   readonly missingDefault: string | undefined
@@ -100,11 +114,12 @@ export interface ExposeOptions {
   readonly config: ModelConfig
   readonly server: ModelServer
   readonly facts: ModelFacts
-  /** Existing gates by exposed name. They are reused, because they count the requests that wait or run. */
-  readonly gates: ReadonlyMap<string, ModelGate>
+  /** Existing exposures. Their gates and batchers are reused, because they count the requests that wait or run. */
+  readonly before: readonly Pick<Exposure, 'model' | 'gate' | 'batcher'>[]
   readonly topics: TopicSpace
   readonly budget: ByteBudget
   readonly telemetry: Telemetry
+  readonly log: Log
 }
 
 /** Returns an exposure for the model, and one for each configured version (`{name}@{version}`). */
@@ -138,8 +153,11 @@ function exposeOne(
 ): Exposure {
   const { config, server, topics, budget, telemetry } = options
   const { protocolVersions } = facts
-  const gate = options.gates.get(exposedName) ?? new ModelGate(exposedName, config.limits, budget)
-  const operations = bindOperations({ exposedName, protocolVersions, version, config, server, telemetry })
+  const before = options.before.find(({ model }) => model.name === exposedName)
+  const batching = batchingOf(config)
+  const gate = before?.gate ?? new ModelGate(exposedName, gateLimits(config, batching), budget)
+  const batcher = before?.batcher ?? openBatcher(exposedName, options, batching)
+  const operations = bindOperations({ exposedName, facts, version, config, server, telemetry, batcher })
   const configured = operations.get(config.defaultOperation as OperationName)
   const defaultOperation = configured ?? operations.get(defaultOperationOf(protocolVersions))
   assert(defaultOperation, `"${exposedName}" does not have the default operation of its dialect`)
@@ -164,20 +182,28 @@ function exposeOne(
     responseBytesMax: config.limits.responseBytesMax,
     timeoutMs: config.timeoutMs,
   })
-  return { model, gate, card, missingDefault: configured === undefined ? config.defaultOperation : undefined }
+  return {
+    model,
+    gate,
+    batcher,
+    card,
+    missingDefault: configured === undefined ? config.defaultOperation : undefined,
+  }
 }
 
 interface Binding {
   readonly exposedName: string
-  readonly protocolVersions: readonly Dialect[]
+  readonly facts: DescribedFacts
   readonly version: string | undefined
   readonly config: ModelConfig
   readonly server: ModelServer
   readonly telemetry: Telemetry
+  readonly batcher: ModelBatcher | undefined
 }
 
 function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
-  const { exposedName, protocolVersions, version, server, telemetry } = binding
+  const { exposedName, facts, version, server, telemetry, batcher } = binding
+  const { protocolVersions } = facts
   const bound = operationsOf(protocolVersions).flatMap((name): BoundOperation[] => {
     const protocol = dialectOf(name, protocolVersions)!
     const bare = server.upstream.endpoint(name, protocol, version)
@@ -185,8 +211,14 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     const { hasBody } = OPERATIONS[name]
     // Operations without a body (metadata, ready) report the server's current state, so they need no
     // retries and no circuit.
-    const endpoint = hasBody ? guarded(bare, binding) : bare
+    const single = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
+    const rules = batchRulesOf(name, protocol)
+    const isMerged = rules !== undefined && mayMerge(rules, facts, batcher?.options.isLearning === false)
+    const endpoint =
+      batcher === undefined
+        ? single
+        : withBatching(single, { batcher, rules: isMerged ? rules : undefined, figures })
     return [{ name, protocol, hasBody, mayEmit: false, endpoint, figures }]
   })
   return new Map(bound.map((operation) => [operation.name, operation]))
@@ -203,4 +235,32 @@ function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
     retrying: (error) => circuit.attemptFailed(error),
   })
   return withBreaker(retrying, circuit)
+}
+
+interface Batching {
+  readonly sizeMax: number
+  readonly delayMaxMs: number
+  readonly isLearning: boolean
+}
+
+function batchingOf({ batching }: ModelConfig): Batching | undefined {
+  if (batching === 'off') return undefined
+  return batching === 'auto' ? { ...AUTO_BATCHING, isLearning: true } : { ...batching, isLearning: false }
+}
+
+// The gate counts requests. With batching, each of the calls may consist of `sizeMax` requests, and the batcher counts
+// the calls.
+function gateLimits({ limits }: ModelConfig, batching: Batching | undefined): ModelConfig['limits'] {
+  if (batching === undefined) return limits
+  return { ...limits, concurrency: Math.min(REQUESTS_RUNNING_MAX, limits.concurrency * batching.sizeMax) }
+}
+
+function openBatcher(
+  model: string,
+  { config, log }: ExposeOptions,
+  batching: Batching | undefined,
+): ModelBatcher | undefined {
+  if (batching === undefined) return undefined
+  const { concurrency, requestBytesMax } = config.limits
+  return new ModelBatcher({ model, concurrency, requestBytesMax, log, ...batching })
 }

@@ -265,8 +265,7 @@ export class ModelRegistry {
   #expose(entry: Entry, facts: ModelFacts): void {
     const { name, config, server } = entry
     this.#noteMissingVersions(entry, facts)
-    const gates = new Map(entry.exposures.map(({ model, gate }) => [model.name, gate]))
-    const exposures = exposeModel({ ...this.#parts, name, config, server, facts, gates })
+    const exposures = exposeModel({ ...this.#parts, name, config, server, facts, before: entry.exposures })
     const isFirst = entry.exposures.length === 0
     const known = new Set(entry.exposures.map(({ card }) => JSON.stringify(card)))
     const changed = exposures.filter(({ card }) => !known.has(JSON.stringify(card)))

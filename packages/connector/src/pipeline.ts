@@ -174,7 +174,10 @@ export class Pipeline {
     let parts: ReplyParts | undefined
     try {
       const watched = this.#enterWatch(exchange, request)
-      if (watched !== undefined) leaveWatch = await watched
+      if (watched !== undefined) {
+        request.mustRunAlone = true
+        leaveWatch = await watched
+      }
       const refusal = operation.endpoint.refusal?.()
       if (refusal !== undefined) throw refusal
       const turn = model.gate.enter(client, bytes, request.deadline)

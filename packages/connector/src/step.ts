@@ -196,6 +196,12 @@ export interface EndpointRequest {
    * After the first part, the call is not retried.
    */
   readonly emit: ((part: ReplyPart) => void) | undefined
+  /** Whether the request must not share a call with others, because it may have crashed the process. */
+  readonly mustRunAlone?: boolean
+  /** Requests with a higher number are sent first. */
+  readonly priority?: number
+  /** Set by an endpoint with batching: milliseconds that the request waited in a batch. */
+  batchMs?: number | undefined
 }
 
 /** One message of a multi-part answer, such as a server-sent event; the last message is the response. */

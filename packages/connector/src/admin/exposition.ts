@@ -184,6 +184,23 @@ export class Exposition {
       'Duration of a call to the model server, including retries.',
       (f) => f.upstream,
     )
+    this.#histogram(
+      'inferwire_batch_size',
+      'Instances in each call to a model with batching (models.*.batching); the count is the number of calls.',
+      (f) => f.batchSize,
+    )
+    this.#add(
+      {
+        name: 'inferwire_batch_failovers_total',
+        type: 'counter',
+        labels: ['model', 'operation'],
+        help: 'Merged calls that failed or were answered wrongly, so that their requests were sent again in smaller calls.',
+      },
+      () =>
+        [...this.#telemetry.all].flatMap(({ model, operation, batchSize, batchFailovers }) =>
+          batchSize.count === 0 ? [] : [{ value: batchFailovers, labels: { model, operation } }],
+        ),
+    )
     this.#perGate(
       'inferwire_upstream_inflight_requests',
       'Requests being processed by the model server, or waiting for a retry.',

@@ -13,6 +13,9 @@ export class AdmittedRequest extends RunningRequest implements EndpointRequest {
   readonly headers: readonly string[]
   /** Set by the pipeline if the operation may stream its answer. */
   emit: ((part: ReplyPart) => void) | undefined = undefined
+  /** Set by the pipeline if the request may have crashed the process. */
+  mustRunAlone = false
+  batchMs: number | undefined = undefined
 
   constructor(
     delivery: Delivery,

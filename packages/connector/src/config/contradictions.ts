@@ -64,6 +64,12 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
       `${DIALECTS[protocolVersion].title} has no versions; remove them, or set protocolVersion: ${versioned.join(' or ')}`,
     )
   }
+  if (model.batching !== 'off' && !model.repeatable) {
+    add(
+      [...path, 'batching'],
+      'needs repeatable: true, because the requests of a merged call that fails are sent again; set one of the two',
+    )
+  }
   if (model.limits.requestBytesMax > bytesMax) {
     add(
       [...path, 'limits', 'requestBytesMax'],

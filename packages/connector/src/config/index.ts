@@ -1,5 +1,6 @@
 // Loads the configuration from file, environment and flags; describes, prints and watches it.
 export { originOf } from './address.ts'
+export { AUTO_BATCHING } from './batching-options.ts'
 export { ConfigError, type ConfigMistake } from './config-error.ts'
 export { exposedNames } from './exposed-names.ts'
 export { configJsonSchema } from './json-schema.ts'

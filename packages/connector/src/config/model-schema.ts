@@ -11,6 +11,7 @@ import {
 import { z } from 'zod'
 import { isHost, modelPaths, modelUrlMistake } from './address.ts'
 import { advanced, bytesOfMemory, file, integer, option, text } from './option.ts'
+import { batching } from './batching-options.ts'
 import { circuit, retry } from './retry-options.ts'
 import { address, MIB, shortText, tls } from './schema-parts.ts'
 
@@ -176,6 +177,7 @@ export const model = z.strictObject({
     }),
   ),
   limits: limits.prefault({}),
+  batching,
   retry: retry.prefault({}),
   circuit: circuit.prefault({}),
   repeatable: advanced(

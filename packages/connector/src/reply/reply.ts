@@ -22,6 +22,8 @@ export interface ReplyContext {
    */
   readonly queueMs: number
   readonly upstreamMs: number | undefined
+  /** Milliseconds of the wait in a batch, between the two; undefined without batching. */
+  readonly batchMs?: number | undefined
   /** The request's trace context, if it had a valid one. */
   readonly traceparent: string | undefined
   /** Number of parts of the answer that were published before; 0 if this reply is the whole answer. */
@@ -100,9 +102,12 @@ function message(
 }
 
 // Rounded to tenths of a millisecond, the useful precision of the clock.
-function serverTiming({ queueMs, upstreamMs }: ReplyContext): string {
+function serverTiming({ queueMs, batchMs, upstreamMs }: ReplyContext): string {
   const queue = `queue;dur=${tenths(queueMs)}`
-  return upstreamMs === undefined ? queue : `${queue}, upstream;dur=${tenths(upstreamMs)}`
+  const batch = batchMs === undefined ? '' : `, batch;dur=${tenths(batchMs)}`
+  return upstreamMs === undefined
+    ? `${queue}${batch}`
+    : `${queue}${batch}, upstream;dur=${tenths(upstreamMs)}`
 }
 
 function tenths(milliseconds: number): number {

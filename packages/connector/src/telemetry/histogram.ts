@@ -40,3 +40,6 @@ export class Histogram {
 export const DURATION_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ] as const
+
+/** Bucket bounds for the number of instances in a call. */
+export const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] as const

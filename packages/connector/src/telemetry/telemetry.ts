@@ -1,5 +1,5 @@
 // Counts the connector's events in plain numbers; names and text are added only when metrics are scraped.
-import { DURATION_SECONDS, Histogram } from './histogram.ts'
+import { BATCH_SIZES, DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
 /** The reason why a requester receives no reply. */
@@ -18,8 +18,12 @@ export class OperationFigures {
   readonly duration = new Histogram(DURATION_SECONDS)
   /** Duration of a call to the model server in seconds, including retries. */
   readonly upstream = new Histogram(DURATION_SECONDS)
-  /** Seconds from the receipt of a request to the call. */
+  /** Seconds from the receipt of a request to the call, including the wait in a batch. */
   readonly queue = new Histogram(DURATION_SECONDS)
+  /** Instances in each call of a model with batching. */
+  readonly batchSize = new Histogram(BATCH_SIZES)
+  /** Merged calls whose requests were sent again in smaller calls. */
+  batchFailovers = 0
 
   constructor(model: string, operation: string) {
     this.model = model

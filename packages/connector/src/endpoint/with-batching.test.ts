@@ -1,0 +1,423 @@
+// Tests when requests share a call, and what each of them receives if something goes wrong.
+import { batchRulesOf, Problem, type BatchRules } from '@inferwire/protocol'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { Endpoint, EndpointRequest } from '../step.ts'
+import { createLog, OperationFigures } from '../telemetry/index.ts'
+import { ModelBatcher, type BatcherOptions } from './batching/model-batcher.ts'
+import { answer, BatchModel, requestOf, TestDeadline } from './testing/batch-model.ts'
+import { mayMerge, withBatching } from './with-batching.ts'
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
+afterEach(() => void vi.useRealTimers())
+
+const PREDICT = batchRulesOf('predict', 'v1')!
+const INFER = batchRulesOf('infer', 'v2')!
+
+function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules | undefined = PREDICT) {
+  const lines: Record<string, unknown>[] = []
+  const sink = { write: (line: string) => lines.push(JSON.parse(line) as Record<string, unknown>) }
+  const batcher = new ModelBatcher({
+    model: 'm',
+    concurrency: 1,
+    sizeMax: 8,
+    delayMaxMs: 0,
+    isLearning: false,
+    requestBytesMax: 1_000_000,
+    log: createLog({ level: 'info', format: 'json' }, sink),
+    ...options,
+  })
+  const figures = new OperationFigures('m', 'predict')
+  const releases: (() => void)[] = []
+  const model = new BatchModel(() => new Promise((resolve) => releases.push(resolve)))
+  const bind = (inner: Endpoint): Endpoint => withBatching(inner, { batcher, rules, figures })
+  const release = async (): Promise<void> => {
+    for (const resolve of releases.splice(0)) resolve()
+    await settled()
+  }
+  return { batcher, model, figures, lines, bind, endpoint: bind(model), release }
+}
+
+const settled = async (): Promise<void> => {
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
+const instances = (...values: unknown[]): string => JSON.stringify({ instances: values })
+const sizes = (model: BatchModel): number[] =>
+  model.calls.map(({ body }) => (JSON.parse(body.toString()) as { instances: unknown[] }).instances.length)
+
+// The parsed answer, or the status of the problem.
+async function outcomeOf(promise: Promise<{ body: Uint8Array }>): Promise<unknown> {
+  try {
+    return JSON.parse(Buffer.from((await promise).body).toString())
+  } catch (error) {
+    return (error as Problem).status
+  }
+}
+
+const singleOutcome = (request: EndpointRequest): unknown => {
+  try {
+    return JSON.parse(Buffer.from(answer(request).body).toString())
+  } catch (error) {
+    return (error as Problem).status
+  }
+}
+
+test('requests that arrive while a call runs share the next call, and each receives its own part', async () => {
+  const { model, endpoint, figures, release } = arrange()
+  const first = endpoint.call(requestOf(instances([0])))
+  await settled()
+  const requests = [instances([1], [2]), instances([3]), instances([4])].map((body) => requestOf(body))
+  const others = requests.map((request) => outcomeOf(endpoint.call(request)))
+  await settled()
+  expect(sizes(model)).toEqual([1])
+  await release()
+  expect(sizes(model)).toEqual([1, 4])
+  await release()
+  await first
+  expect(await Promise.all(others)).toEqual(requests.map(singleOutcome))
+  expect(figures.batchSize.count).toBe(2)
+  expect(figures.batchSize.sum).toBe(5)
+})
+
+test('a request in a call of its own is sent unchanged, and so is its response', async () => {
+  const { model, endpoint, release } = arrange()
+  const request = requestOf(' {"instances" : [1.10, 2e5]} ')
+  const response = endpoint.call(request)
+  await settled()
+  expect(model.calls[0]).toBe(request)
+  await release()
+  expect(Buffer.from((await response).body).toString()).toBe(Buffer.from(answer(request).body).toString())
+})
+
+test('numbers are sent exactly as the clients wrote them', async () => {
+  const { model, endpoint } = arrange({ concurrency: 2 })
+  void endpoint.call(requestOf('{"instances":[[9007199254740993, 1.10]]}'))
+  void endpoint.call(requestOf('{ "instances": [ [1e400,-0.0] ] }'))
+  await settled()
+  expect(model.calls[0]!.body.toString()).toBe('{"instances":[[9007199254740993, 1.10], [1e400,-0.0] ]}')
+})
+
+test.each<[string, Partial<EndpointRequest>, string]>([
+  ['another passed header', { headers: ['x-tenant', 'b'] }, instances([1])],
+  ['other members', {}, '{"instances":[[1]],"signature_name":"s"}'],
+  ['rows of another form', {}, instances([1, 2])],
+  ['a suspected request', { mustRunAlone: true }, instances([1])],
+  ['a request whose answer may be a stream', { emit: () => undefined }, instances([1])],
+  ['malformed JSON', {}, '{"instances":[[1],]}'],
+  ['both forms of V1', {}, '{"instances":[[1]],"inputs":[[1]]}'],
+  ['a member twice', {}, '{"instances":[[1]],"instances":[[2]]}'],
+  ['no instances', {}, '{"instances":[]}'],
+  ['instances that are not a list', {}, '{"instances":"[1]"}'],
+])('%s never meets another request', async (_what, given, body) => {
+  const { model, endpoint } = arrange({ concurrency: 4 })
+  void endpoint.call(requestOf(instances([0]), { headers: [] })).catch(() => undefined)
+  void endpoint.call(requestOf(body, given)).catch(() => undefined)
+  void endpoint.call(requestOf(instances([0]), { headers: [] })).catch(() => undefined)
+  await settled()
+  expect(model.calls).toHaveLength(2)
+  expect(model.calls[1]!.body.toString()).toBe(body)
+})
+
+test('a call has at most sizeMax instances and requestBytesMax bytes, and at most concurrency calls run', async () => {
+  const { model, batcher, endpoint, release } = arrange({ sizeMax: 4, concurrency: 2, requestBytesMax: 60 })
+  const small = [1, 2, 3, 4, 5, 6].map((value) => endpoint.call(requestOf(instances([value]))))
+  await settled()
+  expect(sizes(model)).toEqual([3, 3])
+  expect(batcher.running).toBe(2)
+  await release()
+  await Promise.all(small)
+  const large = [instances([1], [2], [3], [4], [5]), instances([1])].map((body) =>
+    endpoint.call(requestOf(body)),
+  )
+  await settled()
+  await release()
+  await Promise.all(large)
+  expect(sizes(model)).toEqual([3, 3, 5, 1])
+  expect(model.openMax).toBe(2)
+})
+
+test('with delayMaxMs a request waits for others until the time is over or the call is full', async () => {
+  const { model, endpoint } = arrange({ concurrency: 4, sizeMax: 3, delayMaxMs: 20 })
+  const ask = (value: number): void =>
+    void endpoint.call(requestOf(instances([value]))).catch(() => undefined)
+  ask(1)
+  await settled()
+  vi.advanceTimersByTime(15)
+  ask(2)
+  await settled()
+  expect(model.calls).toHaveLength(0)
+  vi.advanceTimersByTime(5)
+  expect(sizes(model)).toEqual([2])
+  for (const value of [3, 4, 5]) ask(value)
+  await settled()
+  expect(sizes(model)).toEqual([2, 3])
+})
+
+test('reports the wait in the batch apart from the call', async () => {
+  const { endpoint, release } = arrange({ delayMaxMs: 20 })
+  const request = requestOf(instances([1]))
+  const response = endpoint.call(request)
+  await settled()
+  vi.advanceTimersByTime(20)
+  await release()
+  await response
+  expect(request.batchMs).toBe(20)
+})
+
+test('requests with a higher priority are in an earlier call', async () => {
+  const { model, endpoint, release } = arrange({ sizeMax: 2 })
+  const ask = (value: number, priority: number): void =>
+    void endpoint.call(requestOf(instances([value], [value]), { priority })).catch(() => undefined)
+  ask(0, 4)
+  await settled()
+  ask(1, 4)
+  ask(2, 0)
+  ask(3, 9)
+  ask(4, 9)
+  for (let call = 0; call < 5; call += 1) await release()
+  expect(model.calls.map(({ body }) => /\d/.exec(body.toString())![0])).toEqual(['0', '3', '4', '1', '2'])
+})
+
+describe('a member that is cancelled or too late', () => {
+  test('leaves the batch before the call', async () => {
+    const { model, endpoint, release } = arrange()
+    void endpoint.call(requestOf(instances([0])))
+    await settled()
+    const deadline = new TestDeadline()
+    const left = endpoint.call(requestOf(instances([1]), { deadline }))
+    const alone = endpoint.call(requestOf(instances([2])))
+    deadline.stop()
+    await expect(left).rejects.toMatchObject({ code: 'cancelled' })
+    await release()
+    await release()
+    await alone
+    expect(model.calls.map(({ body }) => body.toString())).toEqual([instances([0]), instances([2])])
+  })
+
+  test('leaves no empty batch behind', async () => {
+    const { model, endpoint } = arrange({ delayMaxMs: 20 })
+    const deadline = new TestDeadline()
+    const left = endpoint.call(requestOf(instances([1]), { deadline }))
+    deadline.stop()
+    await expect(left).rejects.toMatchObject({ code: 'cancelled' })
+    vi.advanceTimersByTime(20)
+    await settled()
+    expect(model.calls).toEqual([])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('is rejected at once during the call, while the others go on', async () => {
+    const { model, endpoint, release } = arrange()
+    const deadline = new TestDeadline(100)
+    const late = endpoint.call(requestOf(instances([1]), { deadline }))
+    const other = requestOf(instances([2]), { deadline: new TestDeadline(500) })
+    const answered = outcomeOf(endpoint.call(other))
+    await settled()
+    expect(model.calls[0]!.deadline.atMs).toBe(500)
+    deadline.stop(new Problem('deadline_exceeded', 'late'))
+    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' })
+    await release()
+    expect(await answered).toEqual(singleOutcome(other))
+    expect(sizes(model)).toEqual([2])
+    expect(model.stopped).toBe(0)
+  })
+
+  test('stops the call if it is the last', async () => {
+    const { model, batcher, endpoint } = arrange()
+    const deadlines = [new TestDeadline(), new TestDeadline()]
+    const calls = deadlines.map((deadline, index) =>
+      endpoint.call(requestOf(instances([index]), { deadline })),
+    )
+    await settled()
+    for (const deadline of deadlines) deadline.stop()
+    for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'cancelled' })
+    await settled()
+    expect(model.stopped).toBe(1)
+    expect(batcher.running).toBe(0)
+  })
+})
+
+describe('a merged call that fails', () => {
+  const bodies = (poison: number): string[] =>
+    [0, 1, 2, 3, 4, 5, 6, 7].map((value) => instances(value === poison ? 'poison' : String(value)))
+
+  test('because of one request hurts only that request', async () => {
+    const { model, figures, lines, endpoint, release } = arrange()
+    const requests = bodies(5).map((body) => requestOf(body))
+    const outcomes = requests.map((request) => outcomeOf(endpoint.call(request)))
+    for (let call = 0; call < 8; call += 1) await release()
+    expect(await Promise.all(outcomes)).toEqual(requests.map(singleOutcome))
+    expect(await outcomes[5]).toBe(500)
+    expect(sizes(model)).toEqual([8, 4, 4, 2, 1, 1, 2])
+    expect(figures.batchFailovers).toBe(3)
+    expect(lines).toEqual([])
+  })
+
+  test('for every request costs only a few calls more than single calls', async () => {
+    const { model, endpoint, release } = arrange()
+    const outcomes = bodies(0).map(() => outcomeOf(endpoint.call(requestOf(instances('poison')))))
+    for (let call = 0; call < 20; call += 1) await release()
+    expect(new Set(await Promise.all(outcomes))).toEqual(new Set([500]))
+    expect(model.calls.length).toBeLessThan(16)
+  })
+
+  test('because of its size limits the size for a while, and is logged once', async () => {
+    const { bind, figures, lines } = arrange()
+    const calls: number[] = []
+    const endpoint = bind({
+      call: (request) => {
+        const rows = (JSON.parse(request.body.toString()) as { instances: unknown[] }).instances.length
+        calls.push(rows)
+        if (rows <= 2) return Promise.resolve(answer(request))
+        return Promise.reject(new Problem('upstream_error', 'batch-size must be <= 2', { status: 400 }))
+      },
+    })
+    const askAll = (): Promise<unknown[]> =>
+      Promise.all(bodies(-1).map((body) => outcomeOf(endpoint.call(requestOf(body)))))
+    const expected = bodies(-1).map((body) => singleOutcome(requestOf(body)))
+    expect(await askAll()).toEqual(expected)
+    expect(calls).toEqual([8, 4, 2, 2, 4, 2, 2])
+    calls.length = 0
+    expect(await askAll()).toEqual(expected)
+    expect(calls).toEqual([2, 2, 2, 2])
+    expect(lines).toMatchObject([{ event: 'batch_failed', model: 'm', operation: 'predict', rowsMax: 2 }])
+    expect(figures.batchFailovers).toBe(3)
+    vi.advanceTimersByTime(60_000)
+    calls.length = 0
+    expect(await askAll()).toEqual(expected)
+    expect(calls[0]).toBe(8)
+    expect(lines).toHaveLength(1)
+  })
+
+  test.each<[string, string]>([
+    ['fewer predictions', '{"predictions":[1]}'],
+    ['predictions by output name', '{"predictions":{"a":[1,2],"b":[3,4]}}'],
+    ['outputs in columns', '{"outputs":[1,2]}'],
+    ['another list beside the predictions', '{"predictions":[1,2],"probabilities":[3,4]}'],
+    ['no object', '[1,2]'],
+    ['no JSON', 'ok'],
+  ])('with an answer that cannot be divided (%s): single calls, now and for a while', async (_what, body) => {
+    const { bind, lines } = arrange()
+    const calls: string[] = []
+    const endpoint = bind({
+      call: (request) => {
+        calls.push(request.body.toString())
+        return Promise.resolve({ ...answer(request), body: Buffer.from(body) })
+      },
+    })
+    for (let round = 0; round < 2; round += 1) {
+      const responses = await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
+      expect(responses.map(({ body }) => Buffer.from(body).toString())).toEqual([body, body])
+    }
+    expect(calls.slice(1)).toEqual([1, 2, 1, 2].map((value) => instances(value)))
+    expect(lines).toMatchObject([{ event: 'batch_failed', rowsMax: 1 }])
+  })
+
+  test.each([
+    new Problem('upstream_unreachable', 'gone'),
+    new Problem('overloaded', 'full'),
+    new Problem('circuit_open', 'open'),
+    new Problem('upstream_error', 'not found', { status: 404 }),
+  ])('because of the server gives every request the error, without further calls', async (problem) => {
+    const { bind } = arrange()
+    let calls = 0
+    const endpoint = bind({
+      call: () => {
+        calls += 1
+        return Promise.reject(problem)
+      },
+    })
+    const results = await Promise.allSettled(
+      [1, 2, 3].map((value) => endpoint.call(requestOf(instances(value)))),
+    )
+    expect(results.map((result) => result.status === 'rejected' && (result.reason as unknown))).toEqual([
+      problem,
+      problem,
+      problem,
+    ])
+    expect(calls).toBe(1)
+  })
+})
+
+describe('auto', () => {
+  const auto = { isLearning: true, delayMaxMs: 10, concurrency: 8 }
+
+  test('never waits while no call runs', async () => {
+    const { model, endpoint, release } = arrange(auto)
+    for (let count = 1; count <= 20; count += 1) {
+      const response = endpoint.call(requestOf(instances([count])))
+      await settled()
+      expect(model.calls).toHaveLength(count)
+      await release()
+      await response
+    }
+  })
+
+  test('holds requests while a call runs, until it ends', async () => {
+    const { model, endpoint, release } = arrange(auto)
+    for (const value of [1, 2, 3]) {
+      void endpoint.call(requestOf(instances([value])))
+      await settled()
+    }
+    expect(sizes(model)).toEqual([1])
+    await release()
+    expect(sizes(model)).toEqual([1, 2])
+  })
+
+  test('stops waiting if the duration of calls grows with their size', async () => {
+    const { bind } = arrange({ ...auto, sizeMax: 64 })
+    const calls: number[] = []
+    const endpoint = bind({
+      call: async (request) => {
+        const rows = (JSON.parse(request.body.toString()) as { instances: unknown[] }).instances.length
+        calls.push(rows)
+        await new Promise((resolve) => setTimeout(resolve, rows * 10))
+        return answer(request)
+      },
+    })
+    const ask = (count: number): Promise<unknown> =>
+      endpoint.call(requestOf(instances(...Array.from({ length: count }, (_, index) => [index]))))
+    for (let round = 0; round < 20; round += 1) {
+      const rows = 1 + (round % 5)
+      const answered = ask(rows)
+      await settled()
+      vi.advanceTimersByTime(rows * 10)
+      await answered
+    }
+    const held = [ask(1)]
+    await settled()
+    held.push(ask(1))
+    await settled()
+    expect(calls.slice(-2)).toEqual([1, 1])
+    vi.advanceTimersByTime(100)
+    await Promise.all(held)
+  })
+
+  test('stops waiting if no other request ever joins', async () => {
+    const { model, endpoint, release } = arrange(auto)
+    let waited = 0
+    for (let round = 0; round < 60; round += 1) {
+      const before = model.calls.length
+      void endpoint.call(requestOf(instances([round])))
+      await settled()
+      void endpoint.call(requestOf(instances([round])))
+      await settled()
+      if (model.calls.length - before === 1) waited += 1
+      vi.advanceTimersByTime(5)
+      await release()
+      await release()
+    }
+    expect(waited).toBeGreaterThan(10)
+    expect(waited).toBeLessThan(50)
+  })
+})
+
+test('tensors are merged only if the metadata allows it, or if the operator has set the size and it says nothing', () => {
+  const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, false)).toBe(true)
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)], outputs: [tensor(1)] }, true)).toBe(false)
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4), tensor(1, 4)] }, true)).toBe(false)
+  expect(mayMerge(INFER, {}, true)).toBe(true)
+  expect(mayMerge(INFER, { inputs: [] }, false)).toBe(false)
+  expect(mayMerge(PREDICT, {}, false)).toBe(true)
+})

@@ -1,0 +1,49 @@
+// Wraps an endpoint with batching: concurrent requests share calls, as far as their dialect and the model allow.
+import type { BatchRules } from '@inferwire/protocol'
+import type { Endpoint, ModelDescription } from '../step.ts'
+import type { OperationFigures } from '../telemetry/index.ts'
+import type { BatchedOperation } from './batching/batched-operation.ts'
+import { HoldLearner } from './batching/hold-learner.ts'
+import type { ModelBatcher } from './batching/model-batcher.ts'
+import { SizeLimit } from './batching/size-limit.ts'
+
+/** Options of `withBatching`. */
+export interface BatchingOptions {
+  /** Shared by all operations of a model, because it counts their calls. */
+  readonly batcher: ModelBatcher
+  /** How requests are merged; undefined if each needs a call of its own. */
+  readonly rules: BatchRules | undefined
+  readonly figures: OperationFigures
+}
+
+/** Calls `inner` for one request, or for several merged requests. */
+export function withBatching(inner: Endpoint, { batcher, rules, figures }: BatchingOptions): Endpoint {
+  const { sizeMax, delayMaxMs, isLearning, model, log } = batcher.options
+  const operation: BatchedOperation = {
+    inner,
+    rules,
+    figures,
+    limit: new SizeLimit(sizeMax, log, { model, operation: figures.operation }),
+    learner: isLearning ? new HoldLearner(delayMaxMs) : undefined,
+    open: new Map(),
+    held: new Set(),
+    running: 0,
+  }
+  return {
+    refusal: () => inner.refusal?.(),
+    call: (request) => batcher.call(operation, request),
+  }
+}
+
+/**
+ * Whether the requests of a model may be merged. If the model's metadata does not say so, they are merged only if the
+ * operator has set the size (`isExplicit`).
+ */
+export function mayMerge(
+  rules: BatchRules,
+  { inputs, outputs }: ModelDescription,
+  isExplicit: boolean,
+): boolean {
+  const permit = rules.permits(inputs, outputs)
+  return permit === 'yes' || (permit === 'unknown' && isExplicit)
+}
