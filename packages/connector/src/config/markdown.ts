@@ -72,18 +72,21 @@ function table(leaves: readonly Leaf[]): string {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
-// Returns the keys of an option whose value is one of several maps with different `kind`s, as for a credential.
+// Returns the keys of an option whose value is one of several maps with different `kind`s, as for a credential, or a
+// word or a map.
 function keysOfUnion({ schema, path }: Leaf): Leaf[] {
   const { options } = definitionOf(unwrap(schema))
   if (options === undefined) return []
   const kinds = options.flatMap((map) => kindsOf(map))
+  const keys = options.flatMap((map) => leavesOf(map, path))
+  if (kinds.length === 0) return keys
   return [
     {
       path: [...path, 'kind'],
       schema: z.enum(kinds),
       text: { description: 'Determines the other keys of the map.', defaultText: `\`${kinds[0]}\`` },
     },
-    ...options.flatMap((map) => leavesOf(map, path)),
+    ...keys,
   ]
 }
 
@@ -98,8 +101,10 @@ function line(cells: readonly string[]): string {
 
 function typeOf({ schema, text }: Leaf): string {
   const inner = unwrap(schema)
-  const { type, entries, values } = definitionOf(inner)
+  const { type, entries, values, options } = definitionOf(inner)
   const choices = entries === undefined ? values : Object.values(entries)
+  const words = (options ?? []).flatMap((choice) => Object.values(definitionOf(choice).entries ?? {}))
+  if (words.length > 0) return `${words.map((word) => `\`${word}\``).join(', ')}, or a map`
   if (choices !== undefined) return choices.map((choice) => `\`${String(choice)}\``).join(', ')
   if (type !== 'number') return TYPE_NAMES[type] ?? type
   const { minValue, maxValue, isInt } = inner as z.ZodNumber
