@@ -180,7 +180,7 @@ export class Pipeline {
       }
       const refusal = operation.endpoint.refusal?.()
       if (refusal !== undefined) throw refusal
-      const turn = model.gate.enter(client, bytes, request.deadline)
+      const turn = model.gate.enter(client, bytes, request.deadline, request.priority)
       if (turn !== undefined) await turn
       hasTurn = true
       this.#refuseWhenRepliesPileUp()

@@ -198,7 +198,7 @@ export interface EndpointRequest {
   readonly emit: ((part: ReplyPart) => void) | undefined
   /** Whether the request must not share a call with others, because it may have crashed the process. */
   readonly mustRunAlone?: boolean
-  /** Requests with a higher number are sent first. */
+  /** The class of the request, from 0 to 9; requests with a higher number are sent first. */
   readonly priority?: number
   /** Set by an endpoint with batching: milliseconds that the request waited in a batch. */
   batchMs?: number | undefined
@@ -234,10 +234,11 @@ export interface Deadline {
 /** Limits how many requests of one model run and wait. */
 export interface Gate {
   /**
-   * Returns undefined if the request may run now, otherwise a promise that resolves when its turn comes.
+   * Returns undefined if the request may run now, otherwise a promise that resolves when its turn comes. Requests with
+   * a higher `priority` (0 to 9, by default 4) get their turns first.
    * @throws Problem `overloaded`, `deadline_exceeded`
    */
-  enter(client: string, bytes: number, deadline: Deadline): Promise<void> | undefined
+  enter(client: string, bytes: number, deadline: Deadline, priority?: number): Promise<void> | undefined
   /** Ends a turn. Must be called exactly once, with the same `bytes`, for each `enter` that admitted a request. */
   leave(bytes: number): void
 }

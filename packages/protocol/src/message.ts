@@ -30,6 +30,8 @@ export const PROPERTY = {
   serverTiming: 'server-timing',
   /** Request: deadline in milliseconds; Message Expiry Interval has whole seconds only. */
   timeoutMs: 'timeout-ms',
+  /** Request: class from 0 to 9; requests of a higher class run first. */
+  priority: 'priority',
   /** Request and reply: number of JSON bytes before the binary tensors (V2 binary tensor extension). */
   inferenceHeaderContentLength: 'inference-header-content-length',
   /** Request and reply: W3C trace context. */

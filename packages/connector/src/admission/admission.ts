@@ -6,6 +6,7 @@ import type { Clients } from './clients.ts'
 import { budgetMs, RequestDeadline } from './deadline.ts'
 import { judgePayload } from './payload.ts'
 import type { Policy } from './policy.ts'
+import { PRIORITY_DEFAULT, requestedPriority } from './priority.ts'
 
 const NO_HEADERS: readonly string[] = []
 
@@ -24,7 +25,8 @@ export class Admission {
 
   /**
    * Admits a request; `leave` must then be called exactly once.
-   * @throws Problem `forbidden_model`, `overloaded`, and those of `judgePayload` and `budgetMs`.
+   * @throws Problem `forbidden_model`, `overloaded`, and those of `judgePayload`, `budgetMs` and
+   * `requestedPriority`.
    */
   admit(delivery: Delivery, routed: Routed): AdmittedRequest {
     const { client, model, operation } = routed
@@ -32,9 +34,10 @@ export class Admission {
     const body = judgePayload(delivery, model, operation)
     const nowMs = performance.now()
     const budget = budgetMs(delivery.properties, model.timeoutMs)
+    const priority = this.#priorityOf(delivery, client, model)
     const headers = headersOf(delivery, model)
     const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
-    const request = new AdmittedRequest(delivery, routed, body, headers, deadline)
+    const request = new AdmittedRequest(delivery, routed, body, headers, deadline, priority)
     try {
       // With QoS 0 nothing is redelivered, and a broker may forward a client's DUP flag.
       this.#clients.enter(request, nowMs, delivery.dup && delivery.qos > 0)
@@ -43,6 +46,12 @@ export class Admission {
       throw problem
     }
     return request
+  }
+
+  // A request above the permitted class gets the highest permitted one.
+  #priorityOf({ properties }: Delivery, client: string, model: ExposedModel): number {
+    const requested = requestedPriority(properties) ?? PRIORITY_DEFAULT
+    return Math.min(requested, this.#policy.priorityMax(client, model.name))
   }
 
   /** Removes a request that has ended. */

@@ -15,6 +15,8 @@ export class AdmittedRequest extends RunningRequest implements EndpointRequest {
   emit: ((part: ReplyPart) => void) | undefined = undefined
   /** Set by the pipeline if the request may have crashed the process. */
   mustRunAlone = false
+  /** The class of the request, from 0 to 9. */
+  readonly priority: number
   batchMs: number | undefined = undefined
 
   constructor(
@@ -23,11 +25,13 @@ export class AdmittedRequest extends RunningRequest implements EndpointRequest {
     { contentType, inferenceHeaderContentLength }: JudgedBody,
     headers: readonly string[],
     deadline: RequestDeadline,
+    priority: number,
   ) {
     super(routed, routed.model.name, routed.operation.name, delivery.properties.correlationData, deadline)
     this.body = delivery.payload
     this.contentType = contentType
     this.inferenceHeaderContentLength = inferenceHeaderContentLength
     this.headers = headers
+    this.priority = priority
   }
 }

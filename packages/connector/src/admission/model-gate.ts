@@ -2,7 +2,8 @@
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Gate } from '../step.ts'
 import type { ByteBudget } from './byte-budget.ts'
-import { FairQueue, type Waiter } from './fair-queue.ts'
+import { ClassQueue, type ClassWaiter } from './class-queue.ts'
+import { PRIORITY_DEFAULT } from './priority.ts'
 import { TurnPace } from './turn-pace.ts'
 
 /** The limits of one model. */
@@ -23,12 +24,15 @@ const RETRY_AFTER_MS = 500
 const WAITING_ROUNDS_MIN = 2
 const TOO_HEAVY = ', and there is not enough room for the bytes of another request'
 
-/** Clients get turns in rotation, and the requests of each client in the order of arrival. */
+/**
+ * Requests of a higher class get their turns first. Within a class, clients get turns in rotation, and the requests of
+ * each client in the order of arrival.
+ */
 export class ModelGate implements Gate {
   readonly #name: string
   readonly #limits: GateLimits
   readonly #budget: ByteBudget
-  readonly #queue = new FairQueue()
+  readonly #queue = new ClassQueue()
   readonly #pace = new TurnPace()
   #running = 0
 
@@ -48,17 +52,22 @@ export class ModelGate implements Gate {
     return this.#queue.waiting
   }
 
-  enter(client: string, bytes: number, deadline: Deadline): Promise<void> | undefined {
+  enter(
+    client: string,
+    bytes: number,
+    deadline: Deadline,
+    priority: number = PRIORITY_DEFAULT,
+  ): Promise<void> | undefined {
     if (deadline.problem !== undefined) throw deadline.problem
     const mayRun = this.#running < this.#limits.concurrency
     const isOverBudget = !this.#budget.hasRoom(bytes)
     // Everything is checked before a waiting request is rejected to make room.
-    if (!mayRun) this.#judgePlace(client, bytes, deadline)
-    if (isOverBudget) this.#judgeBytes(client, bytes)
-    if (isOverBudget) this.#freeBytes(bytes)
-    if (!mayRun) this.#freePlace(bytes)
+    if (!mayRun) this.#judgePlace(client, bytes, deadline, priority)
+    if (isOverBudget) this.#judgeBytes(client, bytes, priority)
+    if (isOverBudget) this.#freeBytes(bytes, priority)
+    if (!mayRun) this.#freePlace(bytes, priority)
     this.#budget.take(bytes)
-    if (!mayRun) return this.#wait(client, bytes, deadline)
+    if (!mayRun) return this.#wait(client, bytes, deadline, priority)
     this.#running += 1
     return undefined
   }
@@ -79,38 +88,44 @@ export class ModelGate implements Gate {
     this.#running -= 1
   }
 
-  // A full queue is shared: a client below its equal share replaces the newest request of the client that has the most
-  // waiting requests or bytes.
-  #judgePlace(client: string, bytes: number, deadline: Deadline): void {
+  // A full queue is shared. A request replaces one of a lower class. If there is none, a client below its equal share
+  // replaces the newest request of the client that has the most waiting requests or bytes in the same class.
+  #judgePlace(client: string, bytes: number, deadline: Deadline, priority: number): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
-    const share = this.#queue.shareOf(client)
-    const clients = this.#queue.clients + (share.waiting === 0 ? 1 : 0)
+    const queue = this.#queue.of(priority)
+    const share = queue.shareOf(client)
+    const clients = queue.clients + (share.waiting === 0 ? 1 : 0)
     // Clients get turns in rotation, so a client with few requests does not wait behind all requests of the others.
-    const turns = Math.min(this.#queue.waiting + 1, (share.waiting + 1) * clients)
-    this.#refuseLongWait(turns, deadline)
-    const isFull = this.#queue.waiting >= queueDepthMax
-    if (isFull && (share.waiting + 1) * clients > queueDepthMax) throw this.#busy('')
-    const isHeavy = this.#queue.bytes + bytes > queueBytesMax
-    if (isHeavy && (share.bytes + bytes) * clients > queueBytesMax) throw this.#busy(TOO_HEAVY)
+    const turns = Math.min(queue.waiting + 1, (share.waiting + 1) * clients)
+    this.#refuseLongWait(this.#queue.above(priority, 'waiting') + turns, deadline)
+    const isFull = this.#queue.waiting >= queueDepthMax && this.#queue.below(priority, 'waiting') === 0
+    const places = queueDepthMax - this.#queue.above(priority, 'waiting')
+    if (isFull && (share.waiting + 1) * clients > places) throw this.#busy('')
+    const isHeavy = this.#queue.bytes - this.#queue.below(priority, 'bytes') + bytes > queueBytesMax
+    const room = queueBytesMax - this.#queue.above(priority, 'bytes')
+    if (isHeavy && (share.bytes + bytes) * clients > room) throw this.#busy(TOO_HEAVY)
   }
 
-  #freePlace(bytes: number): void {
+  #freePlace(bytes: number, priority: number): void {
     const { queueDepthMax, queueBytesMax } = this.#limits
-    if (this.#queue.waiting >= queueDepthMax) this.#reject(this.#queue.newestOfLargest('waiting')!)
-    while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.newestOfLargest('bytes')!)
+    if (this.#queue.waiting >= queueDepthMax) this.#reject(this.#queue.victimFor(priority, 'waiting')!)
+    while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.victimFor(priority, 'bytes')!)
   }
 
-  // The byte budget of all models is used up. The client with the most bytes waiting here makes room, if it has more
-  // than this client and if its bytes are enough.
-  #judgeBytes(client: string, bytes: number): void {
-    const largest = this.#queue.newestOfLargest('bytes')
-    const spare = largest === undefined ? 0 : this.#queue.shareOf(largest.client).bytes
-    const isLess = this.#queue.shareOf(client).bytes + bytes < spare
-    if (!isLess || !this.#budget.hasRoom(bytes - spare)) throw this.#busy(TOO_HEAVY)
+  // The byte budget of all models is used up. Requests of lower classes make room; if there are none, the client with
+  // the most bytes waiting here in the same class does, if it has more than this client and if its bytes are enough.
+  #judgeBytes(client: string, bytes: number, priority: number): void {
+    const lower = this.#queue.below(priority, 'bytes')
+    if (this.#budget.hasRoom(bytes - lower)) return
+    const queue = this.#queue.of(priority)
+    const largest = queue.newestOfLargest('bytes')
+    const spare = largest === undefined ? 0 : queue.shareOf(largest.client).bytes
+    const isLess = queue.shareOf(client).bytes + bytes < spare
+    if (!isLess || !this.#budget.hasRoom(bytes - lower - spare)) throw this.#busy(TOO_HEAVY)
   }
 
-  #freeBytes(bytes: number): void {
-    while (!this.#budget.hasRoom(bytes)) this.#reject(this.#queue.newestOfLargest('bytes')!)
+  #freeBytes(bytes: number, priority: number): void {
+    while (!this.#budget.hasRoom(bytes)) this.#reject(this.#queue.victimFor(priority, 'bytes')!)
   }
 
   // A longer queue would delay all answers without increasing their number, so requests above the capacity are rejected
@@ -125,11 +140,11 @@ export class ModelGate implements Gate {
       throw this.#busy(`, and another one would wait about ${(waitMs / 1000).toFixed(1)} s`)
   }
 
-  #reject(waiter: Waiter): void {
+  #reject(waiter: ClassWaiter): void {
     waiter.deadline.waiting = undefined
     this.#queue.remove(waiter)
     this.#budget.give(waiter.bytes)
-    waiter.reject(this.#busy(', and other clients wait with fewer'))
+    waiter.reject(this.#busy(', and others take precedence'))
   }
 
   #busy(why: string): Problem {
@@ -140,9 +155,9 @@ export class ModelGate implements Gate {
     )
   }
 
-  #wait(client: string, bytes: number, deadline: Deadline): Promise<void> {
+  #wait(client: string, bytes: number, deadline: Deadline, priority: number): Promise<void> {
     return new Promise((admit, reject) => {
-      const waiter: Waiter = { client, bytes, deadline, admit, reject, isGone: false }
+      const waiter: ClassWaiter = { client, bytes, deadline, admit, reject, isGone: false, priority }
       this.#queue.push(waiter)
       deadline.waiting = (problem) => {
         if (!waiter.isGone) this.#queue.remove(waiter)

@@ -1,10 +1,13 @@
 // Decides which client may use which model. The broker authenticates the client; the connector authorizes it.
 import { Problem } from '@inferwire/protocol'
+import { PRIORITY_DEFAULT } from './priority.ts'
 
 /** A rule of `policy.allow`; `*` matches any characters. */
 export interface AllowRule {
   readonly clients: readonly string[]
   readonly models: readonly string[]
+  /** The highest priority that a request may have. @default 4 */
+  readonly priorityMax?: number | undefined
 }
 
 // Limit on cached decisions. Without it, new clients would add decisions forever. Above the limit all decisions are
@@ -16,9 +19,16 @@ type Glob = readonly string[]
 
 /** Without rules (no policy section) every client may use every model; with an empty list none may use any. */
 export class Policy {
-  #rules: readonly { readonly clients: readonly Glob[]; readonly models: readonly Glob[] }[] | undefined
+  #rules:
+    | readonly {
+        readonly clients: readonly Glob[]
+        readonly models: readonly Glob[]
+        readonly priorityMax: number
+      }[]
+    | undefined
   #showForbidden = false
-  readonly #decisions = new Map<string, boolean>()
+  /** The highest priority by client and model; undefined = the client may not use the model. */
+  readonly #decisions = new Map<string, number | undefined>()
 
   /** @param showForbidden whether a client may learn of models that it may not use */
   constructor(allow: readonly AllowRule[] | undefined, showForbidden = false) {
@@ -29,9 +39,10 @@ export class Policy {
   update(allow: readonly AllowRule[] | undefined, showForbidden = false): void {
     this.#decisions.clear()
     this.#showForbidden = showForbidden
-    this.#rules = allow?.map(({ clients, models }) => ({
+    this.#rules = allow?.map(({ clients, models, priorityMax = PRIORITY_DEFAULT }) => ({
       clients: clients.map(globOf),
       models: models.map(globOf),
+      priorityMax,
     }))
   }
 
@@ -46,20 +57,30 @@ export class Policy {
     throw new Problem('forbidden_model', `Client "${client}" is not allowed to use model "${model}".`)
   }
 
+  /** Returns the highest priority that a request of the client may have: the highest of all matching rules. */
+  priorityMax(client: string, model: string): number {
+    return this.#decide(client, model) ?? PRIORITY_DEFAULT
+  }
+
   #allows(client: string, model: string): boolean {
-    if (this.#rules === undefined) return true
+    return this.#rules === undefined || this.#decide(client, model) !== undefined
+  }
+
+  #decide(client: string, model: string): number | undefined {
+    if (this.#rules === undefined) return undefined
     // Client levels contain no "/", so the key is unambiguous.
     const key = `${client}/${model}`
-    let isAllowed = this.#decisions.get(key)
-    if (isAllowed === undefined) {
-      isAllowed = this.#rules.some(
-        ({ clients, models }) =>
-          clients.some((glob) => matches(glob, client)) && models.some((glob) => matches(glob, model)),
-      )
-      if (this.#decisions.size >= DECISIONS_MAX) this.#decisions.clear()
-      this.#decisions.set(key, isAllowed)
-    }
-    return isAllowed
+    const known = this.#decisions.get(key)
+    if (known !== undefined || this.#decisions.has(key)) return known
+    const priorities = this.#rules.flatMap(({ clients, models, priorityMax }) =>
+      clients.some((glob) => matches(glob, client)) && models.some((glob) => matches(glob, model))
+        ? [priorityMax]
+        : [],
+    )
+    const decided = priorities.length === 0 ? undefined : Math.max(...priorities)
+    if (this.#decisions.size >= DECISIONS_MAX) this.#decisions.clear()
+    this.#decisions.set(key, decided)
+    return decided
   }
 }
 

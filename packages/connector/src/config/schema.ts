@@ -122,8 +122,22 @@ const broker = z.strictObject({
     .prefault({}),
 })
 
+const PRIORITY_EXPECTED = 'a whole number from 0 to 9'
+
 const policy = z.strictObject({
-  allow: z.array(z.strictObject({ clients: z.array(glob).min(1), models: z.array(glob).min(1) })).max(1000),
+  allow: z
+    .array(
+      z.strictObject({
+        clients: z.array(glob).min(1),
+        models: z.array(glob).min(1),
+        priorityMax: z
+          .int({ error: PRIORITY_EXPECTED })
+          .min(0, { error: PRIORITY_EXPECTED })
+          .max(9, { error: PRIORITY_EXPECTED })
+          .optional(),
+      }),
+    )
+    .max(1000),
   showForbidden: z.boolean().default(false),
 })
 
@@ -242,7 +256,7 @@ export const configSchema = z.strictObject({
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',
     details:
-      '`allow` is a list of rules with `clients` and `models`, in whose names `*` matches any characters. An empty list forbids everything. A request for a forbidden model is answered `model_not_found`, as if the model did not exist; with `showForbidden: true` it is answered `forbidden_model`.',
+      '`allow` is a list of rules with `clients` and `models`, in whose names `*` matches any characters. An empty list forbids everything. A request for a forbidden model is answered `model_not_found`, as if the model did not exist; with `showForbidden: true` it is answered `forbidden_model`. `priorityMax` (0 to 9, default 4) is the highest `priority` of a request that the rule allows; if several rules match, the highest of them applies.',
     defaultText: 'every client may use every model',
   }),
   limits: limits.prefault({}),

@@ -1,0 +1,130 @@
+// Tests the order of requests with different priorities at a model's gate.
+import { Problem } from '@inferwire/protocol'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { Deadline } from '../step.ts'
+import { ByteBudget } from './byte-budget.ts'
+import { ModelGate, type GateLimits } from './model-gate.ts'
+
+const BYTES = 100
+
+function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
+  const all = {
+    concurrency: 1,
+    queueDepthMax: 100,
+    queueBytesMax: 1_000_000,
+    queueWaitMaxMs: 5_000,
+    ...limits,
+  }
+  const gate = new ModelGate('iris', all, new ByteBudget(bytesMax))
+  const admitted: string[] = []
+  const rejected: string[] = []
+  const enter = (name: string, priority: number, client = 'a', bytes = BYTES): void => {
+    const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
+    try {
+      const turn = gate.enter(client, bytes, deadline, priority)
+      if (turn === undefined) admitted.push(name)
+      else
+        turn.then(
+          () => admitted.push(name),
+          () => rejected.push(name),
+        )
+    } catch (error) {
+      expect((error as Problem).code).toBe('overloaded')
+      rejected.push(name)
+    }
+  }
+  const leave = async (bytes = BYTES): Promise<void> => {
+    gate.leave(bytes)
+    await settled()
+  }
+  return { gate, admitted, rejected, enter, leave }
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+test('a higher class gets its turns first; within a class the clients take turns', async () => {
+  const { admitted, enter, leave } = arrange()
+  enter('running', 4)
+  for (const name of ['low a1', 'low a2']) enter(name, 0, 'a')
+  for (const name of ['a1', 'a2', 'a3']) enter(name, 4, 'a')
+  for (const name of ['b1', 'b2']) enter(name, 4, 'b')
+  enter('high b', 9, 'b')
+  for (let turn = 0; turn < 9; turn += 1) await leave()
+  expect(admitted).toEqual(['running', 'high b', 'a1', 'b1', 'a2', 'b2', 'a3', 'low a1', 'low a2'])
+})
+
+test('in a full queue a request replaces the newest one of the lowest class, but never one of a higher class', async () => {
+  const { admitted, rejected, enter, leave } = arrange({ queueDepthMax: 3 })
+  enter('running', 4)
+  enter('low 1', 0)
+  enter('low 2', 1)
+  enter('high 1', 8)
+  enter('normal', 4)
+  await settled()
+  expect(rejected).toEqual(['low 1'])
+  enter('high 2', 9)
+  await settled()
+  expect(rejected).toEqual(['low 1', 'low 2'])
+  enter('low 3', 3)
+  expect(rejected).toEqual(['low 1', 'low 2', 'low 3'])
+  for (let turn = 0; turn < 3; turn += 1) await leave()
+  expect(admitted).toEqual(['running', 'high 2', 'high 1', 'normal'])
+})
+
+test('a full queue of one class is shared by its clients, in the places that higher classes leave', async () => {
+  const { rejected, enter } = arrange({ queueDepthMax: 4 })
+  enter('running', 4)
+  enter('high', 9, 'c')
+  for (const name of ['a1', 'a2', 'a3']) enter(name, 4, 'a')
+  enter('b1', 4, 'b')
+  enter('b2', 4, 'b')
+  await settled()
+  expect(rejected).toEqual(['b2', 'a3'])
+})
+
+test('if the bytes are used up, requests of lower classes make room', async () => {
+  const { rejected, enter } = arrange({ queueBytesMax: 300 }, 400)
+  enter('running', 4)
+  enter('low 1', 0)
+  enter('low 2', 0)
+  enter('high', 9, 'b', 200)
+  await settled()
+  expect(rejected).toEqual(['low 2'])
+  enter('normal', 4, 'c', 150)
+  expect(rejected).toEqual(['low 2', 'normal'])
+  enter('higher', 9, 'c', 100)
+  await settled()
+  expect(rejected).toEqual(['low 2', 'normal', 'low 1'])
+})
+
+test('no request gets its turn while a higher class waits', async () => {
+  const steps = fc.array(
+    fc.oneof(
+      fc.record({ priority: fc.nat(9), client: fc.constantFrom('a', 'b') }),
+      fc.constant('leave' as const),
+    ),
+    { maxLength: 60 },
+  )
+  await fc.assert(
+    fc.asyncProperty(steps, async (all) => {
+      const { gate, admitted, enter, leave } = arrange()
+      const waiting: number[] = []
+      for (const step of all) {
+        if (step !== 'leave') {
+          const isRunning = gate.running === 1
+          enter(String(step.priority), step.priority, step.client)
+          if (isRunning) waiting.push(step.priority)
+          await settled()
+        } else if (gate.running === 1) {
+          const before = admitted.length
+          const highest = gate.waiting === 0 ? undefined : String(Math.max(...waiting))
+          await leave()
+          expect(admitted[before]).toBe(highest)
+          if (highest !== undefined) waiting.splice(waiting.indexOf(Number(highest)), 1)
+        }
+      }
+    }),
+    { numRuns: 200 },
+  )
+})

@@ -1,0 +1,34 @@
+// Tests how the priority of a request is read, and bounded by the policy.
+import { expect, test } from 'vitest'
+import { Policy } from './policy.ts'
+import { requestedPriority } from './priority.ts'
+
+test.each(['0', '4', '9'])('reads the class %s', (text) => {
+  expect(requestedPriority({ userProperties: ['priority', text] })).toBe(Number(text))
+})
+
+test('a request without the user property sets no class', () => {
+  expect(requestedPriority({})).toBeUndefined()
+})
+
+test.each(['', '-1', '10', '1.5', 'high', '٣', ' 4'])('rejects %j', (text) => {
+  expect(() => requestedPriority({ userProperties: ['priority', text] })).toThrow(
+    expect.objectContaining({ code: 'bad_payload' }),
+  )
+})
+
+test('only a rule of the policy allows more than the default; of several rules the highest applies', () => {
+  expect(new Policy(undefined).priorityMax('plc', 'iris')).toBe(4)
+  const policy = new Policy([
+    { clients: ['*'], models: ['*'] },
+    { clients: ['plc'], models: ['iris'], priorityMax: 9 },
+    { clients: ['plc'], models: ['*'], priorityMax: 7 },
+    { clients: ['batch-*'], models: ['iris'], priorityMax: 0 },
+  ])
+  expect(policy.priorityMax('plc', 'iris')).toBe(9)
+  expect(policy.priorityMax('plc', 'digits')).toBe(7)
+  expect(policy.priorityMax('cam7', 'iris')).toBe(4)
+  const bounded = new Policy([{ clients: ['batch-*'], models: ['iris'], priorityMax: 0 }])
+  expect(bounded.priorityMax('batch-1', 'iris')).toBe(0)
+  expect(() => bounded.check('batch-1', 'iris')).not.toThrow()
+})
