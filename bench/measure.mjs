@@ -111,6 +111,7 @@ async function load({ connector, broker, model, scenario, seconds }) {
     p50Ms: p50_ms,
     p99Ms: p99_ms,
     answers: n,
+    total,
     wrongAnswers: bad,
     connectorCpuMs: round((spent('connector') / total) * 1000, 1),
     brokerCpuMs: round((spent('broker') / total) * 1000, 1),

@@ -233,6 +233,21 @@ const PROPERTIES: readonly Requirement[] = [
     "The reply's Message Expiry Interval is the remainder of the request's.",
     `${CONTRACT} > the reply has the remaining Message Expiry Interval`,
   ),
+  met(
+    'C-PROPERTY-12',
+    'wire contract, MQTT 5 properties',
+    'Requests with a higher `priority` run first, as far as the policy allows.',
+    'conformance/priority.test.ts > requests of a higher class run first, as far as the policy allows',
+    'conformance/priority.test.ts > a value that is not a digit is rejected',
+    'packages/connector/src/admission/model-gate-priority.test.ts > no request gets its turn while a higher class waits',
+  ),
+  met(
+    'C-PROPERTY-13',
+    'wire contract, MQTT 5 properties',
+    'The user property `server-timing` states the wait in a batch apart from the call.',
+    'packages/connector/src/endpoint/with-batching.test.ts > reports the wait in the batch apart from the call',
+    'conformance/batching.test.ts > with a fake model server > requests of many clients share calls, and every client receives its own answer',
+  ),
 ]
 
 const BODIES: readonly Requirement[] = [
@@ -277,6 +292,15 @@ const BODIES: readonly Requirement[] = [
     'Compressed bodies are bounded by their decompressed size.',
     'No content encoding is accepted or requested yet, so nothing is decompressed.',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
+  ),
+  met(
+    'C-BODY-7',
+    'wire contract, Bodies',
+    'Requests that are merged into one call receive the same answers and errors as in calls of their own.',
+    'packages/connector/src/endpoint/with-batching.property.test.ts > batched answers equal those of single calls, whatever else is in the mix',
+    "conformance/batching.test.ts > with KServe's Python server",
+    'conformance/batching.test.ts > with a fake model server > a poisoned request receives its own error, and all others receive their answers',
+    'conformance/batching.test.ts > with a fake model server > a member that is cancelled or too late is answered at once; the call goes on for the others',
   ),
 ]
 

@@ -91,7 +91,7 @@ export class ModelBatcher {
     }, holdMs)
   }
 
-  // While nothing of the operation runs, nobody is known to come, so a learned wait is 0.
+  // While no call of the operation runs, probably no other request is about to arrive, so a learned wait is 0.
   #holdMs({ learner, running }: BatchedOperation): number {
     if (learner === undefined) return this.options.delayMaxMs
     return running === 0 ? 0 : learner.holdMs()
