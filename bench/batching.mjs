@@ -38,8 +38,11 @@ try {
   process.exitCode = 1
 }
 
+function text(value) {
+  return { type: 'string', default: value }
+}
+
 function readOptions(args) {
-  const text = (value) => ({ type: 'string', default: value })
   const { values } = parseArgs({
     args,
     options: {

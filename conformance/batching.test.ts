@@ -61,13 +61,17 @@ async function sampleOf(connector: TestConnector, name: string): Promise<number>
   return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, 'm').exec(text)?.[1])
 }
 
+// Each prediction is the digest of its instance, so that an answer to another request is noticed.
+const perInstance: Answer = (reply, call) => {
+  const { instances } = JSON.parse(call.body.toString()) as { instances: unknown[] }
+  if (instances.includes('poison')) return json(500, { error: 'ValueError : poison' })(reply, call)
+  json(200, { predictions: instances.map((instance) => digest(JSON.stringify(instance))) })(reply, call)
+}
+
+const poisonAt13 = (index: number): string =>
+  index === 13 ? '{"instances":["poison"]}' : `{"instances":["${index}"]}`
+
 describe('with a fake model server', () => {
-  // Each prediction is the digest of its instance, so that an answer to another request is noticed.
-  const perInstance: Answer = (reply, call) => {
-    const { instances } = JSON.parse(call.body.toString()) as { instances: unknown[] }
-    if (instances.includes('poison')) return json(500, { error: 'ValueError : poison' })(reply, call)
-    json(200, { predictions: instances.map((instance) => digest(JSON.stringify(instance))) })(reply, call)
-  }
   const gate = new Gate()
   let upstream: FakeModelServer
   let isHeld = false
@@ -131,9 +135,7 @@ describe('with a fake model server', () => {
 
   test('a poisoned request receives its own error, and all others receive their answers', async () => {
     const connector = await run(model())
-    const bodyOf = (index: number): string =>
-      index === 13 ? '{"instances":["poison"]}' : `{"instances":["${index}"]}`
-    const replies = await askWhileHeld(bodyOf, connector)
+    const replies = await askWhileHeld(poisonAt13, connector)
     replies.forEach((reply, index) => {
       if (index !== 13) expect(reply.json()).toEqual({ predictions: [digest(`"${index}"`)] })
       else expect([reply.user['status'], reply.json()]).toEqual(['500', { error: 'ValueError : poison' }])
@@ -180,6 +182,31 @@ describe('with a fake model server', () => {
   })
 })
 
+const row = (index: number): number[] => [4 + index / 8, 3.5 - index / 20, 1 + index / 4, index / 10]
+
+const jsonLength = (body: Buffer): number => body.lastIndexOf('}') + 1
+
+function answerOf(body: Buffer, length: string | undefined): unknown {
+  const end = length === undefined ? body.length : Number(length)
+  const binary = body.subarray(end).toString('hex')
+  return { json: JSON.parse(body.subarray(0, end).toString()) as unknown, binary }
+}
+
+const invalidAt5 = (index: number): string =>
+  `{"instances":[[${index === 5 ? '1,2,3,"x"' : row(index).join()}]]}`
+
+function tensorOf(index: number, isBinary: boolean): Buffer {
+  const data = [...row(index), ...row(CLIENTS - index)]
+  const bytes = Buffer.from(Float32Array.from(data).buffer)
+  const values = isBinary ? { parameters: { binary_data_size: bytes.length } } : { data }
+  const inputs = [{ name: 'input-0', shape: [2, 4], datatype: 'FP32', ...values }]
+  const text = JSON.stringify({ id: `r${index}`, inputs, parameters: { binary_data_output: isBinary } })
+  return isBinary ? Buffer.concat([Buffer.from(text), bytes]) : Buffer.from(text)
+}
+
+const replied = ({ payload, user }: Received): unknown =>
+  answerOf(payload, user['inference-header-content-length'])
+
 describe("with KServe's Python server", () => {
   let server: { readonly url: string; stop(): Promise<void> }
 
@@ -188,19 +215,6 @@ describe("with KServe's Python server", () => {
   })
 
   afterAll(() => server.stop())
-
-  const row = (index: number): number[] => [4 + index / 8, 3.5 - index / 20, 1 + index / 4, index / 10]
-
-  function tensorOf(index: number, isBinary: boolean): Buffer {
-    const data = [...row(index), ...row(CLIENTS - index)]
-    const bytes = Buffer.from(Float32Array.from(data).buffer)
-    const values = isBinary ? { parameters: { binary_data_size: bytes.length } } : { data }
-    const inputs = [{ name: 'input-0', shape: [2, 4], datatype: 'FP32', ...values }]
-    const text = JSON.stringify({ id: `r${index}`, inputs, parameters: { binary_data_output: isBinary } })
-    return isBinary ? Buffer.concat([Buffer.from(text), bytes]) : Buffer.from(text)
-  }
-
-  const jsonLength = (body: Buffer): number => body.lastIndexOf('}') + 1
 
   async function directly(path: string, body: Buffer | string, length?: number): Promise<unknown> {
     const headers: Record<string, string> =
@@ -211,15 +225,6 @@ describe("with KServe's Python server", () => {
     const answer = Buffer.from(await response.arrayBuffer())
     return answerOf(answer, response.headers.get('inference-header-content-length') ?? undefined)
   }
-
-  function answerOf(body: Buffer, length: string | undefined): unknown {
-    const end = length === undefined ? body.length : Number(length)
-    const binary = body.subarray(end).toString('hex')
-    return { json: JSON.parse(body.subarray(0, end).toString()) as unknown, binary }
-  }
-
-  const replied = ({ payload, user }: Received): unknown =>
-    answerOf(payload, user['inference-header-content-length'])
 
   const model = (): Model => ({ url: server.url, limits: { concurrency: 1 }, batching: 'auto' })
 
@@ -253,12 +258,10 @@ describe("with KServe's Python server", () => {
 
   test('an invalid row receives the error of the server, and all others receive their answers', async () => {
     await run({ ...model(), protocolVersion: 'v1', batching: { sizeMax: 32, delayMaxMs: 100 } })
-    const bodyOf = (index: number): string =>
-      `{"instances":[[${index === 5 ? '1,2,3,"x"' : row(index).join()}]]}`
-    const replies = await askAll('iris/predict', bodyOf)
+    const replies = await askAll('iris/predict', invalidAt5)
     for (const [index, reply] of replies.entries()) {
       expect(reply.user['status']).toBe(index === 5 ? '500' : '200')
-      expect(replied(reply)).toEqual(await directly('/v1/models/iris:predict', bodyOf(index)))
+      expect(replied(reply)).toEqual(await directly('/v1/models/iris:predict', invalidAt5(index)))
     }
   })
 })

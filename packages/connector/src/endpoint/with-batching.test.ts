@@ -237,10 +237,10 @@ describe('a member that is cancelled or too late', () => {
   })
 })
 
-describe('a merged call that fails', () => {
-  const bodies = (poison: number): string[] =>
-    [0, 1, 2, 3, 4, 5, 6, 7].map((value) => instances(value === poison ? 'poison' : String(value)))
+const bodies = (poison: number): string[] =>
+  [0, 1, 2, 3, 4, 5, 6, 7].map((value) => instances(value === poison ? 'poison' : String(value)))
 
+describe('a merged call that fails', () => {
   test('because of one request hurts only that request', async () => {
     const { model, figures, lines, endpoint, release } = arrange()
     const requests = bodies(5).map((body) => requestOf(body))
@@ -412,8 +412,9 @@ describe('auto', () => {
   })
 })
 
+const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })
+
 test('tensors are merged only if the metadata allows it, or if the operator has set the size and it says nothing', () => {
-  const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, false)).toBe(true)
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4)], outputs: [tensor(1)] }, true)).toBe(false)
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4), tensor(1, 4)] }, true)).toBe(false)

@@ -85,8 +85,8 @@ export function onlyMember(members: readonly Member[], key: string): Member | un
   return found.length === 1 ? found[0] : undefined
 }
 
-/** Returns the index after the value at `start`; -1 if there is no complete value. Does not check scalars. */
-export function endOfValue(text: Uint8Array, start: number): number {
+// Returns the index after the value at `start`; -1 if there is no complete value. Does not check scalars.
+function endOfValue(text: Uint8Array, start: number): number {
   const first = text[start]
   if (first === QUOTE) return endOfString(text, start + 1)
   if (first === OPEN_LIST) return readList(text, start)?.end ?? -1

@@ -188,7 +188,7 @@ export class ModelBatcher {
     operation.running -= 1
     this.#running -= 1
     // The end of a call frees the model server, so there is no reason to wait longer for others.
-    if (operation.learner !== undefined) for (const batch of [...operation.held]) this.#becomeDue(batch)
+    if (operation.learner !== undefined) for (const batch of operation.held) this.#becomeDue(batch)
     this.#pump()
   }
 

@@ -137,16 +137,14 @@ function infer(request: EndpointRequest): EndpointResponse {
   const [x, words] = read.inputs as [Tensor, Tensor]
   const data = Float32Array.from(x.data as Float32Array, (value) => value * 2)
   if (data.includes(1332)) throw failed(500, 'ValueError : poison')
-  const outputs = [
-    { tensor: { ...x, name: 'y', data }, isBinary: read.outputs[0]!.isBinary },
-    { tensor: words, isBinary: read.outputs[0]!.isBinary },
-  ]
-  const binary = outputs.flatMap(({ tensor, isBinary }) => (isBinary ? [writeBinary(tensor)] : []))
+  const [{ isBinary }] = read.outputs as [V2Request['outputs'][number]]
+  const outputs = [{ ...x, name: 'y', data }, words]
+  const binary = isBinary ? outputs.map(writeBinary) : []
   const json = Buffer.from(
     JSON.stringify({
       model_name: 'm',
       ...(read.id === undefined ? {} : { id: read.id }),
-      outputs: outputs.map(({ tensor: { name, datatype, shape, data }, isBinary }) => ({
+      outputs: outputs.map(({ name, datatype, shape, data }) => ({
         name,
         datatype,
         shape,
