@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { AdmittedRequest } from './admission/index.ts'
 import { Exchange } from './exchange.ts'
 import type { Delivery, Routed } from './step.ts'
 import { OperationFigures } from './telemetry/index.ts'
@@ -36,6 +37,18 @@ test('records the waiting time, the duration of the call, and the total duration
   expect([queue.sum, upstream.sum, duration.sum].map((sum) => Math.round(sum * 1000))).toEqual([
     30, 200, 1_230,
   ])
+})
+
+test('the wait in a batch is part of the waiting time, and is stated apart', () => {
+  const exchange = exchangeOf()
+  exchange.request = { batchMs: 50 } as AdmittedRequest
+  vi.advanceTimersByTime(30)
+  exchange.callStarted()
+  vi.advanceTimersByTime(200)
+  exchange.callEnded()
+  expect(exchange.context).toMatchObject({ queueMs: 30, batchMs: 50, upstreamMs: 150 })
+  const { queue, upstream } = exchange.figures
+  expect([queue.sum, upstream.sum].map((sum) => Math.round(sum * 1000))).toEqual([80, 150])
 })
 
 test('records no upstream time if there was no call', () => {

@@ -13,7 +13,7 @@ import {
   type OperationName,
   type TopicSpace,
 } from '@inferwire/protocol'
-import { ModelGate, type ByteBudget } from './admission/index.ts'
+import { ModelGate, type ByteBudget, type GateLimits } from './admission/index.ts'
 import { AUTO_BATCHING, exposedNames, originOf, type ModelConfig } from './config/index.ts'
 import { createCredential } from './credential/index.ts'
 import {
@@ -47,8 +47,6 @@ export interface ModelServer {
 
 // Allows a retry for every call in flight if all of them break at once.
 const RETRY_BURST_MIN = 30
-// The number of Packet Identifiers, and therefore of requests that one session can hold.
-const REQUESTS_RUNNING_MAX = 65_535
 
 /** Creates the client of a model's server; it connects on the first call. @throws if a file cannot be read */
 export function openServer(
@@ -154,9 +152,8 @@ function exposeOne(
   const { config, server, topics, budget, telemetry } = options
   const { protocolVersions } = facts
   const before = options.before.find(({ model }) => model.name === exposedName)
-  const batching = batchingOf(config)
-  const gate = before?.gate ?? new ModelGate(exposedName, gateLimits(config, batching), budget)
-  const batcher = before?.batcher ?? openBatcher(exposedName, options, batching)
+  const batcher = before?.batcher ?? openBatcher(exposedName, options)
+  const gate = before?.gate ?? new ModelGate(exposedName, gateLimits(config, batcher), budget)
   const operations = bindOperations({ exposedName, facts, version, config, server, telemetry, batcher })
   const configured = operations.get(config.defaultOperation as OperationName)
   const defaultOperation = configured ?? operations.get(defaultOperationOf(protocolVersions))
@@ -237,30 +234,22 @@ function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
   return withBreaker(retrying, circuit)
 }
 
-interface Batching {
-  readonly sizeMax: number
-  readonly delayMaxMs: number
-  readonly isLearning: boolean
+// The gate counts requests. With batching, the batcher counts the calls, and each may consist of several requests.
+function gateLimits({ limits }: ModelConfig, batcher: ModelBatcher | undefined): GateLimits {
+  if (batcher === undefined) return limits
+  return {
+    ...limits,
+    get concurrency() {
+      return batcher.requestsMax
+    },
+  }
 }
 
-function batchingOf({ batching }: ModelConfig): Batching | undefined {
+function openBatcher(model: string, { config, log }: ExposeOptions): ModelBatcher | undefined {
+  const { batching } = config
   if (batching === 'off') return undefined
-  return batching === 'auto' ? { ...AUTO_BATCHING, isLearning: true } : { ...batching, isLearning: false }
-}
-
-// The gate counts requests. With batching, each of the calls may consist of `sizeMax` requests, and the batcher counts
-// the calls.
-function gateLimits({ limits }: ModelConfig, batching: Batching | undefined): ModelConfig['limits'] {
-  if (batching === undefined) return limits
-  return { ...limits, concurrency: Math.min(REQUESTS_RUNNING_MAX, limits.concurrency * batching.sizeMax) }
-}
-
-function openBatcher(
-  model: string,
-  { config, log }: ExposeOptions,
-  batching: Batching | undefined,
-): ModelBatcher | undefined {
-  if (batching === undefined) return undefined
   const { concurrency, requestBytesMax } = config.limits
-  return new ModelBatcher({ model, concurrency, requestBytesMax, log, ...batching })
+  const isLearning = batching === 'auto'
+  const sizes = isLearning ? AUTO_BATCHING : batching
+  return new ModelBatcher({ model, concurrency, requestBytesMax, log, isLearning, ...sizes })
 }

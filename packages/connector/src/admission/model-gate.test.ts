@@ -372,3 +372,18 @@ test('models share one byte budget', () => {
   one.leave(80)
   expect(enter(two, 80).state).toBe('runs')
 })
+
+test('a raised limit admits the waiting requests when a turn ends, before any other request', () => {
+  const limits = { concurrency: 1, queueDepthMax: 10, queueBytesMax: 1_000, queueWaitMaxMs: 5_000 }
+  const gate = new ModelGate('iris', limits, new ByteBudget(1_000))
+  const requests = [1, 2, 3, 4].map((bytes) => enter(gate, bytes))
+  limits.concurrency = 3
+  requests.push(enter(gate, 5))
+  expect([gate.running, gate.waiting]).toEqual([1, 4])
+  gate.leave(1)
+  expect([gate.running, gate.waiting]).toEqual([3, 1])
+  limits.concurrency = 1
+  gate.leave(2)
+  gate.leave(3)
+  expect([gate.running, gate.waiting]).toEqual([1, 1])
+})

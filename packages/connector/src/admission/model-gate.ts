@@ -8,7 +8,7 @@ import { TurnPace } from './turn-pace.ts'
 
 /** The limits of one model. */
 export interface GateLimits {
-  /** Number of requests that may run at the same time. */
+  /** Number of requests that may run at the same time. It may change; a lower value stops no request. */
   readonly concurrency: number
   /** Number of requests that may wait for a turn. */
   readonly queueDepthMax: number
@@ -59,7 +59,8 @@ export class ModelGate implements Gate {
     priority: number = PRIORITY_DEFAULT,
   ): Promise<void> | undefined {
     if (deadline.problem !== undefined) throw deadline.problem
-    const mayRun = this.#running < this.#limits.concurrency
+    // If the limit has just been raised, requests may still be waiting, which come first.
+    const mayRun = this.#running < this.#limits.concurrency && this.#queue.waiting === 0
     const isOverBudget = !this.#budget.hasRoom(bytes)
     // Everything is checked before a waiting request is rejected to make room.
     if (!mayRun) this.#judgePlace(client, bytes, deadline, priority)
@@ -74,18 +75,22 @@ export class ModelGate implements Gate {
 
   leave(bytes: number): void {
     this.#budget.give(bytes)
+    this.#running -= 1
     const nowMs = performance.now()
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+    let isIdle = true
+    while (this.#running < this.#limits.concurrency) {
+      const next = this.#queue.shift()
+      if (next === undefined) break
       // After a stall of the process the timer of an expired request may not have fired yet; that timer rejects the
       // request.
       if (next.deadline.atMs <= nowMs) continue
       next.deadline.waiting = undefined
       this.#pace.turn(nowMs, this.#limits.concurrency)
+      this.#running += 1
+      isIdle = false
       next.admit()
-      return
     }
-    this.#pace.idle()
-    this.#running -= 1
+    if (isIdle && this.#queue.waiting === 0) this.#pace.idle()
   }
 
   // A full queue is shared. A request replaces one of a lower class. If there is none, a client below its equal share

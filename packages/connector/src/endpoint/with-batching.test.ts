@@ -136,6 +136,32 @@ test('a call has at most sizeMax instances and requestBytesMax bytes, and at mos
   expect(model.openMax).toBe(2)
 })
 
+describe('the number of requests that the gate may admit', () => {
+  // Keeps as many requests here as are admitted, until `count` calls have been made.
+  async function saturate(count: number, bodyOf: (index: number) => string): Promise<ModelBatcher> {
+    const { batcher, model, endpoint, release } = arrange({ sizeMax: 32 })
+    let inFlight = 0
+    for (let index = 0; model.calls.length < count; index += 1) {
+      for (; inFlight < batcher.requestsMax; inFlight += 1) {
+        void endpoint.call(requestOf(bodyOf(index))).finally(() => (inFlight -= 1))
+      }
+      await settled()
+      await release()
+    }
+    return batcher
+  }
+
+  test('is that of two full batches for each call, if requests are merged', async () => {
+    const batcher = await saturate(10, () => instances([1]))
+    expect(batcher.requestsMax).toBe(2 * 32)
+  })
+
+  test('falls if requests cannot be merged, so that they wait at the gate', async () => {
+    const batcher = await saturate(20, () => '{"instances":[]}')
+    expect(batcher.requestsMax).toBe(2 * 8)
+  })
+})
+
 test('with delayMaxMs a request waits for others until the time is over or the call is full', async () => {
   const { model, endpoint } = arrange({ concurrency: 4, sizeMax: 3, delayMaxMs: 20 })
   const ask = (value: number): void =>
@@ -197,9 +223,12 @@ describe('a member that is cancelled or too late', () => {
   test('leaves no empty batch behind', async () => {
     const { model, endpoint } = arrange({ delayMaxMs: 20 })
     const deadline = new TestDeadline()
-    const left = endpoint.call(requestOf(instances([1]), { deadline }))
+    const request = requestOf(instances([1]), { deadline })
+    const left = endpoint.call(request)
+    vi.advanceTimersByTime(10)
     deadline.stop()
     await expect(left).rejects.toMatchObject({ code: 'cancelled' })
+    expect(request.batchMs).toBe(10)
     vi.advanceTimersByTime(20)
     await settled()
     expect(model.calls).toEqual([])

@@ -29,6 +29,11 @@ const response: EndpointResponse = {
   inferenceHeaderContentLength: undefined,
 }
 
+test('states the wait in a batch between the queue and the call', () => {
+  const { properties } = successReply(target, response, { ...bare, batchMs: 2.04, upstreamMs: 5 })
+  expect(properties.userProperties).toContain('queue;dur=0, batch;dur=2, upstream;dur=5')
+})
+
 test('publishes an answer unchanged, with exactly the expected properties', () => {
   const reply = successReply(target, response, context)
   expect(reply).toEqual({

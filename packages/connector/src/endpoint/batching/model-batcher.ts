@@ -2,6 +2,7 @@
 import { Problem, type CarriedBody } from '@inferwire/protocol'
 import type { EndpointRequest, EndpointResponse } from '../../step.ts'
 import type { Log } from '../../telemetry/index.ts'
+import { AdmissionWindow } from './admission-window.ts'
 import { Batch, rowsOf, SharedDeadline, type Entry } from './batch.ts'
 import { jsonLengthOf, keyOf, readMember, type BatchedOperation } from './batched-operation.ts'
 import { Halves, Search } from './size-limit.ts'
@@ -34,11 +35,20 @@ export class ModelBatcher {
   readonly options: BatcherOptions
   // The batches that wait for a free call: by priority, then in the order in which they became due.
   readonly #due: Batch[] = []
+  readonly #window: AdmissionWindow
+  /** Number of requests here, waiting or in a call. */
+  #admitted = 0
   #running = 0
   #isScheduled = false
 
   constructor(options: BatcherOptions) {
     this.options = options
+    this.#window = new AdmissionWindow(options.concurrency, options.sizeMax)
+  }
+
+  /** Number of requests that the gate may admit. */
+  get requestsMax(): number {
+    return this.#window.requestsMax
   }
 
   /** Number of calls in progress. */
@@ -48,11 +58,24 @@ export class ModelBatcher {
 
   /** Calls an operation, alone or together with other requests. @throws Problem, as the operation's endpoint does */
   call(operation: BatchedOperation, request: EndpointRequest): Promise<EndpointResponse> {
+    const { problem } = request.deadline
+    if (problem !== undefined) return Promise.reject(problem)
+    this.#admitted += 1
     return new Promise((resolve, reject) => {
-      const { problem } = request.deadline
-      if (problem !== undefined) return reject(problem)
       const member = readMember(operation.rules, request)
-      this.#join(operation, { request, member, arrivedAtMs: performance.now(), resolve, reject })
+      this.#join(operation, {
+        request,
+        member,
+        arrivedAtMs: performance.now(),
+        resolve: (response) => {
+          this.#admitted -= 1
+          resolve(response)
+        },
+        reject: (error) => {
+          this.#admitted -= 1
+          reject(error)
+        },
+      })
     })
   }
 
@@ -101,6 +124,7 @@ export class ModelBatcher {
     const { priority } = batch
     batch.add(entry, (problem) => {
       batch.remove(entry)
+      entry.request.batchMs ??= performance.now() - entry.arrivedAtMs
       entry.reject(problem)
       if (batch.entries.length === 0) this.#drop(batch)
     })
@@ -176,6 +200,7 @@ export class ModelBatcher {
     const nowMs = performance.now()
     for (const { request, arrivedAtMs } of entries) request.batchMs ??= nowMs - arrivedAtMs
     operation.figures.batchSize.observe(batch.rows)
+    this.#window.called(entries.length, this.#admitted)
     operation.running += 1
     this.#running += 1
     const ended = (): void => this.#ended(operation)
