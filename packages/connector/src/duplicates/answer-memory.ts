@@ -109,7 +109,7 @@ export class AnswerMemory {
     const bodyAt = metaAt + this.#words[word + META_BYTES]!
     const meta = this.#bytes.toString('utf8', metaAt, bodyAt)
     const bodyBytes = this.#words[word + BODY_BYTES]!
-    // Copied, because the ring may be overwritten while the answer is published.
+    // The body is copied, because the ring may be overwritten while the answer is published.
     const body = bodyBytes === -1 ? undefined : Buffer.from(this.#bytes.subarray(bodyAt, bodyAt + bodyBytes))
     const status = this.#words[word + STATUS]!
     return status === PROBLEM ? readProblem(meta, body) : readResponse(status, meta, body!)
