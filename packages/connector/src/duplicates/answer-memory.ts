@@ -39,7 +39,8 @@ export class AnswerMemory {
   readonly #key = new Int32Array(DIGEST_WORDS)
   #oldest = 0
   #end = 0
-  // Offset at which the upper part ends, while newer entries are stored at lower offsets than the oldest entry.
+  // While the newest entries are stored at lower offsets than the oldest entry: the offset at which the older entries
+  // end. Otherwise 0.
   #wrapAt = 0
   #count = 0
   #used = 0

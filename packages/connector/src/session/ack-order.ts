@@ -63,8 +63,8 @@ export class AckOrder implements Acknowledgements {
   readonly #options: AckOrderOptions
   readonly #identifiers: Identifiers
   #holdMaxMs: number
-  // Deliveries received at or before this time may be overtaken. In `bounded` order the timer advances it, so that the
-  // clock is not read for each acknowledgement.
+  // Deliveries received at or before this time may be overtaken. In `bounded` order the timer advances this time, so
+  // that the clock is not read for each acknowledgement.
   #oldBeforeMs: number
   // Deliveries whose order is kept, from `#head` on, with consecutive places. Their number is bounded by our Receive
   // Maximum or by the broker's window.
