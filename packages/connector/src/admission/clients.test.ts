@@ -14,7 +14,7 @@ const name = (parts: Partial<RequestName> = {}): RequestName => ({
   ...parts,
 })
 
-// A request whose deadline reports when it was stopped; its timer is not used.
+// Creates a request that calls `stopped` when it is stopped. The timer of its deadline is not used.
 function request(parts: Partial<RequestName>, stopped: (code: string) => void = () => {}): RunningRequest {
   const deadline = new RequestDeadline(0, 0, 0)
   deadline.problem = undefined

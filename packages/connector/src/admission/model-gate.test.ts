@@ -356,7 +356,7 @@ describe('the wait', () => {
     expect(() => gate.enter('a', 1, deadline)).toThrow(/another one would wait about \d\.\d s/)
     expect(gate.waiting).toBe(waiting)
     expect(gate.enter('a', 1, { ...deadline, atMs: performance.now() + 60_000 })).toBeInstanceOf(Promise)
-    // A request of another client would get its turn sooner.
+    // A request of another client may wait, because it gets its turn sooner.
     expect(gate.enter('b', 1, deadline)).toBeInstanceOf(Promise)
   })
 })

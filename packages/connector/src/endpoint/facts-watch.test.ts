@@ -40,7 +40,7 @@ beforeEach(() => {
 })
 afterEach(() => void vi.useRealTimers())
 
-// After the other answers, the last answer is repeated. `random` is 1, so each pause has its maximum length.
+// When only the last answer is left, it is repeated. `random` is 1, so each pause has its maximum length.
 function start(known: ModelFacts | undefined, ...given: (ModelFacts | Problem)[]): FactsWatch {
   answers = given
   const watch = new FactsWatch({
@@ -61,7 +61,7 @@ function start(known: ModelFacts | undefined, ...given: (ModelFacts | Problem)[]
 
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 
-// Tells the circuit about a client's request and its result, as the breaker does.
+// Reports a client's request and its result to the circuit, as the breaker does.
 function request(error?: Error): void {
   const nowMs = performance.now()
   const { epoch } = circuit

@@ -1,4 +1,4 @@
-// Tests how often a real server that fails in various ways is called, the outcome, and the state of the circuit.
+// Uses a real server that fails in various ways; checks the number of calls, the outcome and the state of the circuit.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
@@ -58,7 +58,7 @@ async function listen(server: Server): Promise<string> {
 
 interface Asked {
   readonly outcome: EndpointResponse | Problem
-  /** The code of its problem, or its status. */
+  /** The code of the problem, or the status of the response. */
   readonly result: string | number
 }
 

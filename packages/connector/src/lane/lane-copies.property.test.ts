@@ -1,4 +1,5 @@
-// A broker with two sessions whose deliveries interleave in any way: no request may be lost, whatever the lane does.
+// Simulates a broker with two sessions, whose deliveries interleave in any order. No request may be lost, whatever the
+// lane does.
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ByteBudget } from '../admission/byte-budget.ts'

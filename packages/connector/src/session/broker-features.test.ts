@@ -1,4 +1,4 @@
-// Brokers that do not support optional MQTT 5 features: retained messages, shared subscriptions, wildcards.
+// Tests a session with brokers that lack an optional feature: retained messages, shared subscriptions or wildcards.
 import { generate, type IConnackPacket, type IPublishPacket, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
 import type { OutgoingMessage } from './publish-encoder.ts'

@@ -1,4 +1,4 @@
-// Control packets from a broker, on real sockets. Each packet violates the specification in one field.
+// Sends control packets from a broker on real sockets. Each packet violates the specification in one field.
 import { afterEach, expect, test } from 'vitest'
 import { bytes, startSession, ScriptedBroker, type TestSession } from './testing/scripted-broker.ts'
 

@@ -1,5 +1,5 @@
-// Two connectors with the same client identifier, on a broker that closes connections without a reason. Each connector
-// works while the other waits.
+// Simulates two connectors with the same client identifier, on a broker that closes connections without a reason. Each
+// connector works while the other one waits.
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 

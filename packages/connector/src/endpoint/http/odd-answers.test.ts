@@ -1,4 +1,4 @@
-// Sends unusual responses from a raw TCP server, and checks the outcome, and how often the model is called.
+// Sends unusual responses from a raw TCP server; checks the outcome and the number of calls.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
