@@ -72,7 +72,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > to a model with repeatable: false is answered from memory or with maybe_executed`,
     `${ADMISSION} > for %s is not answered from memory after the model server has stopped`,
     `${ADMISSION} > that is redelivered after a lost connection is not executed twice, with and without an id`,
-    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, without exceeding its size`,
+    `${DUPLICATES} > returns the newest outcome for each key byte for byte, without exceeding the size of the memory`,
   ),
   met(
     'D5-REPLY',

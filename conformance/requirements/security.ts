@@ -60,7 +60,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The connector follows no redirect, requests no content encoding, and limits the size of answers.',
     `${ENDPOINT} > does not follow a redirect`,
-    `${ENDPOINT} > sends the body unchanged and no unnecessary header`,
+    `${ENDPOINT} > sends the body unchanged, without unnecessary headers`,
     `${ENDPOINT} > rejects a response over the size limit`,
   ),
   met(

@@ -54,7 +54,7 @@ const TOPICS: readonly Requirement[] = [
     '`{model}@{version}` selects that version; a configured alias hides the name on the server.',
     `${CONTRACT} > a version or an alias in the topic is translated to the path on the model server`,
     'packages/connector/src/model-registry.test.ts > the card of each version lists the tensors of that version',
-    'packages/connector/src/model-registry.test.ts > exposes the model %s of a server under another name, and logs the path as sent',
+    "packages/connector/src/model-registry.test.ts > exposes the server's model %s under another name, and logs the path as sent",
   ),
   open(
     'C-TOPIC-6',
@@ -83,7 +83,7 @@ const TOPICS: readonly Requirement[] = [
     'packages/connector/src/presence/model-card.test.ts > generates no example for an input of the unsupported type',
     'packages/connector/src/model-registry.test.ts > the card of a model with 70 inputs has neither an example nor a truncated list of inputs',
     'packages/connector/src/model-registry.test.ts > updates card and operations when a server returns with a different model',
-    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a model reloaded without a failure, if the server',
+    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a model that was reloaded without a failure and now',
   ),
   met(
     'C-TOPIC-9',
@@ -242,7 +242,7 @@ const BODIES: readonly Requirement[] = [
     'The body is the KServe body, byte for byte in both directions.',
     `${CONTRACT} > unusual but valid JSON is forwarded byte for byte`,
     `${KSERVE} > the KServe Python server gives the same answers through the connector as directly`,
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged, without unnecessary headers',
   ),
   met(
     'C-BODY-2',
@@ -276,7 +276,7 @@ const BODIES: readonly Requirement[] = [
     'design, Security',
     'Compressed bodies are bounded by their decompressed size.',
     'No content encoding is accepted or requested yet, so nothing is decompressed.',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged, without unnecessary headers',
   ),
 ]
 

@@ -108,7 +108,7 @@ test('a model that loads late is exposed on the first request for it, not after 
 test.each([
   ['its configuration', V1, REFUSED],
   ['an answer', undefined, V1],
-])('does not query a model known from %s again while there are no requests', async (_, known, answer) => {
+])('sends only one query for a model known from %s while there are no requests', async (_, known, answer) => {
   start(known, answer)
   await pass(DAY_MS)
   expect(asked).toBe(1)
@@ -128,7 +128,7 @@ test.each([
   ['answers', undefined],
   ['refuses', new Problem('upstream_error', 'Unexpected shape for input "X".', { status: 400 })],
 ])(
-  'learns the new tensors of a model reloaded without a failure, if the server %s the next requests',
+  'learns the new tensors of a model that was reloaded without a failure and now %s requests',
   async (_, outcome) => {
     start(undefined, WITH_INPUT, WITH_OTHER_INPUT)
     await pass(DAY_MS)

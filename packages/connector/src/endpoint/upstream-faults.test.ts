@@ -220,9 +220,9 @@ describe.each<{
     code: 'upstream_error',
     isDown: false,
   },
-])('$fault', ({ bad, mended, code, isDown }) => {
+])('the fault $fault', ({ bad, mended, code, isDown }) => {
   test.each([true, false])(
-    'that occurs once is retried if a retry is safe (repeatable: %s)',
+    'is retried if it occurs once and a retry is safe (repeatable: %s)',
     async (isRepeatable) => {
       const server = await startServer(bad, 1)
       const trial = new Trial(server.url, isRepeatable)
@@ -234,7 +234,7 @@ describe.each<{
     },
   )
 
-  test('that persists is reported with its code, and opens the circuit if the server is down', async () => {
+  test('is reported with its code if it persists, and opens the circuit if the server is down', async () => {
     const server = await startServer(bad, Infinity)
     const trial = new Trial(server.url)
     expect((await trial.ask()).result).toBe(200)

@@ -86,7 +86,7 @@ async function problemOf(call: Promise<unknown>): Promise<Problem> {
   return error as Problem
 }
 
-test('sends the body unchanged and no unnecessary header', async () => {
+test('sends the body unchanged, without unnecessary headers', async () => {
   const endpoint = new HttpEndpoint(targetOf({ pathPrefix: '/serving' }), {
     method: 'POST',
     path: '/v1/models/iris:predict',
