@@ -39,7 +39,7 @@ test('a slow request does not delay others on a broker that accepts PUBACKs in a
   await broker.until(() => broker.connections === 2 && broker.sent.at(-1)!.dup, 'it is redelivered')
   expect(broker.sent.filter(({ connection }) => connection === 2).map(({ key }) => key)).toEqual(['slow'])
   application.release()
-  // This released both deliveries. Settling the old delivery has no effect on the new connection.
+  // This settles both deliveries of "slow". Settling the first one has no effect on the new connection.
   await broker.until(() => broker.held === 0, 'everything is acknowledged')
   expect(application.taken).toEqual(['slow', ...OTHERS, 'slow'])
   expect(application.warnings).toEqual([])

@@ -1,5 +1,5 @@
 // Tests the SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, with both MQTT versions.
-// A stand-in for the connector, built with mqtt.js, answers; contract.test.ts tests the connector's own answers.
+// A stand-in for the connector, built with mqtt.js, sends the replies; contract.test.ts tests the connector's.
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'

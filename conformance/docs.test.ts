@@ -264,7 +264,7 @@ function usageMistake(words: readonly string[]): string {
   return message
 }
 
-// Ports and times vary, and with them the widths of columns.
+// Ports and times vary, and so do the widths of the columns that contain them.
 function anyFigures(text: string): string {
   return text
     .replaceAll(/(127\.0\.0\.1):\d+/g, '$1:PORT')

@@ -58,7 +58,7 @@ describe('the image that the steps of the Dockerfile build', () => {
     const folder = tempFolder('image')
     const programs = join(folder, 'bin')
     mkdirSync(programs)
-    // All users can read this folder, unlike perhaps the cache folder.
+    // Every user can read this folder; the cache folder may be private.
     node = join(programs, 'node')
     cpSync(await nodeProgram(version), node)
     chmodSync(node, 0o755)

@@ -305,7 +305,7 @@ describe('inferwire manifests', () => {
     const made = await inferwire(['passwd', '-c', '-b', passwordFile, 'cam7', 'secret'])
     expect(made.code).toBe(0)
     const config = join(folder, 'inferwire.yaml')
-    // These files are in the pod, not here.
+    // These files exist only in the pod.
     const credential = { kind: 'token-file', tokenFile: '/var/run/secrets/inferwire/token' }
     const tls = { caFile: '/etc/secrets/ca/ca.crt' }
     writeFileSync(config, yamlText({ models: { digits: { url: 'https://digits:8080', credential, tls } } }))

@@ -407,7 +407,7 @@ function passwd(words: readonly string[], input: string | Uint8Array = ''): Prom
 
 let files = 0
 
-// Writes the same file as the command, without a process for each user.
+// Writes the file that the command would write, but without a process for each user.
 async function fileOf(logins: readonly (readonly [string, string])[]): Promise<string> {
   files += 1
   const file = join(folder, `file-${files}`)

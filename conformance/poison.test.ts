@@ -139,7 +139,8 @@ test('no request is blamed for two kills from outside with many requests in flig
     client.ask(topic, `{"instances":[${1_000 + index}]}`, {}, PATIENCE_MS),
   )
   let seen = 0
-  // A third kill in a row could hit a request that was in flight at the second, which would then look like poison.
+  // A third kill in a row could hit a request that was also in flight at the second kill. Such a request
+  // would look like poison.
   for (let kill = 0; kill < 2; kill++) {
     await expect.poll(() => upstream.calls('slow-500'), { timeout: 10_000 }).toBeGreaterThan(seen)
     connector!.signal('SIGKILL')

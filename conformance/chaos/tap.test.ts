@@ -267,7 +267,7 @@ describe('a multi-part answer', () => {
     const before = [connack(), ...parts, ...acks(5)]
     const rest = [final(7, 'k', 2), ...acks(6, 7), settled]
     expect(violationsIn(before, [connack(), request(1, 'k'), part(6, 'k', 1), ...rest])).toEqual([])
-    // The connector never received an acknowledgement that the tap saw.
+    // The tap saw an acknowledgement that the connector never received.
     const further = [part(5, 'k', 0), part(6, 'k', 1), ...acks(5), ...rest]
     expect(violationsIn(before, [connack(), request(1, 'k'), ...further])).toEqual([])
   })

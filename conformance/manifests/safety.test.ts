@@ -44,7 +44,7 @@ test('a pod is evicted from a lost node long before the session of its connector
 test.each([32, 48, 512, 1000])('the queues of the broker stay below a limit of %i MiB', (memoryMi) => {
   const text = textOf(manifests({ broker: { memoryMi } }), 'mosquitto.conf')
   const value = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)![1])
-  // The rest is for memory that Mosquitto does not count.
+  // Mosquitto does not count all of its memory, so memory_limit must leave room for the rest.
   const limit = value('memory_limit') / 1_048_576
   expect(limit).toBeLessThanOrEqual(Math.min(memoryMi * 0.75, memoryMi - 16))
   expect(limit).toBeGreaterThanOrEqual(memoryMi / 2)

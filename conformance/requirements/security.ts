@@ -90,7 +90,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-CREDENTIAL-3',
     SECURITY_PAGE,
     'OAuth2 client credentials and token exchange are supported credentials.',
-    'Supported are none, token file, static header, and TLS client certificates.',
+    'Supported kinds: none, token file, static header, and TLS client certificates.',
     `${CREDENTIAL} > creates the headers of each kind of credential`,
   ),
   met(

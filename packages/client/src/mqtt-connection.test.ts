@@ -157,7 +157,7 @@ test("sends no more unacknowledged requests than the broker's Receive Maximum", 
       if (atSubscribe !== undefined) refuse(send)
     } else accept(packet, send, socket)
     if (packet.cmd === 'subscribe' && packet.subscriptions[0]!.topic === 'infer/models/iris') {
-      // SUBSCRIBE was sent after the requests, so all requests that did not have to wait have arrived.
+      // Before SUBSCRIBE, the client sent as many requests as Receive Maximum allows, so these have arrived.
       atSubscribe = waiting.length
       refuse(send)
     }
@@ -270,7 +270,7 @@ test('reconnects after a malformed packet', async () => {
   let connections = 0
   answer = (packet, send, socket) => {
     if (packet.cmd === 'connect') connections++
-    // A Response Topic that is longer than its packet, and a packet of the reserved type 0.
+    // Sends a Response Topic that is longer than its packet, and a packet of the reserved type 0.
     if (packet.cmd === 'publish' && connections === 1) {
       socket.write(Buffer.from([0x30, 0x07, 0x00, 0x01, 0x61, 0x03, 0x08, 0x00, 0x05, 0x00, 0x00]))
     } else puback(0x97)(packet, send, socket)

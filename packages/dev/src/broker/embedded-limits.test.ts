@@ -62,7 +62,7 @@ test('serves other clients while it searches retained messages for 10,000 filter
   const startedAtMs = performance.now()
   expect(await publisher.payloads()).toEqual([])
   expect(performance.now() - startedAtMs).toBeLessThan(2_000)
-  // The search continues to the last filter.
+  // The search of another client also makes progress.
   const late = await broker.connect()
   late.send(subscribe(['+/b/c/d/e', '4999/#', '$SYS/#', '4998/b/c/d/e/#']))
   for (let count = 0; count < 100; count++) await late.next('publish')
