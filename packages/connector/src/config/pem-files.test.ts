@@ -44,7 +44,7 @@ test.each([
   expect(others).toEqual([])
 })
 
-test('also checks the CA file of a model', () => {
+test("checks the CA files of models, not only the broker's", () => {
   const caFile = fileOf('nothing')
   const models = { iris: { url: 'https://h', tls: { caFile } } }
   expect(() => loadConfig({ env: {}, flags: { models } })).toThrow(

@@ -1,4 +1,4 @@
-// Detects changes of the configuration file, also in the volume of a Kubernetes ConfigMap.
+// Detects changes of the configuration file, even in a Kubernetes ConfigMap volume.
 import { statSync } from 'node:fs'
 
 /** The interval of the checks. The kubelet takes up to a minute to update a ConfigMap volume. */
