@@ -76,7 +76,12 @@ test.each([
     /keyFile .* contains no readable private key/,
   ],
   ['a key with a passphrase', LOCALHOST.cert, ENCRYPTED_KEY, /keyFile .* with a passphrase/],
-  ['the key of another certificate', OTHER_NAME.cert, LOCALHOST.key, /keyFile .* is not the key of certFile/],
+  [
+    'the key of another certificate',
+    OTHER_NAME.cert,
+    LOCALHOST.key,
+    /keyFile .* does not belong to the certificate in certFile/,
+  ],
 ])('rejects %s', (_what, cert, key, expected) => {
   const mistakes = mistakesOf({ certFile: fileOf(cert), keyFile: fileOf(key) })
   expect(mistakes).toEqual([expect.stringMatching(expected)])

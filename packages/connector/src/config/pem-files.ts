@@ -41,9 +41,7 @@ export function keyMismatch(certFile: string, keyFile: string): string | undefin
   const isKeyOf = attempt(() =>
     new X509Certificate(readFileSync(certFile)).checkPrivateKey(createPrivateKey(readFileSync(keyFile))),
   )
-  return isKeyOf === false
-    ? 'is not the key of the certificate in certFile; the two files must belong together'
-    : undefined
+  return isKeyOf === false ? 'does not belong to the certificate in certFile' : undefined
 }
 
 function attempt<Result>(read: () => Result): Result | undefined {

@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Delivery, RequestName } from '../step.ts'
 
-// For larger bodies a cryptographic hash would cost as much as the rest of the request.
+// For larger bodies, a cryptographic hash would cost as much as all other work for the request.
 const DIGESTED_BYTES_MAX = 16 * 1024
 // Large enough for name, Correlation Data and body of nearly every request.
 const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)

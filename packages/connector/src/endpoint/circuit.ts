@@ -27,7 +27,7 @@ export interface CircuitOptions {
 // Knative removes the last pod only after 60 s without requests (its stable window). A server that answered more
 // recently is running, and not in a cold start.
 const WARM_MS = 60_000
-// A longer gap between calls is idle time, not silence.
+// Longest gap between calls that counts as silence of the server; a longer gap is idle time.
 const PAUSE_MS = 1_000
 
 // Problems that prove that the server responded.

@@ -40,7 +40,7 @@ const RETURN_JITTER_MS = 1_000
 // Minimum time between two queries triggered by returns of the server; doubles while the returns follow each other
 // quickly.
 const RETURN_PAUSE_MIN_MS = 1_000
-// Older metadata is queried again after the next answered request.
+// How long metadata counts as fresh; older metadata is queried again after the next answered request.
 const FRESH_MS = 60_000
 // Minimum time between two queries triggered by requests.
 const WANTED_PAUSE_MS = 1_000
