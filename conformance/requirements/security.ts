@@ -60,16 +60,16 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The connector follows no redirect, requests no content encoding, and limits the size of answers.',
     `${ENDPOINT} > does not follow a redirect`,
-    `${ENDPOINT} > sends the body unchanged and no unnecessary header`,
+    `${ENDPOINT} > sends the body unchanged, without unnecessary headers`,
     `${ENDPOINT} > rejects a response over the size limit`,
   ),
   met(
     'X-CREDENTIAL-1',
     SECURITY_PAGE,
     'Credentials are reread when they rotate, retried once when rejected, and sent only to their origin.',
-    `${ENDPOINT} > rereads a rejected token, and retries once if it changed`,
+    `${ENDPOINT} > rereads the token after a rejection, and retries once if it changed`,
     `${ENDPOINT} > rereads the token only once if it is rejected repeatedly`,
-    `${CREDENTIAL} > rereads the file at once on refresh, and returns whether the secret has changed`,
+    `${CREDENTIAL} > refresh rereads the file at once, and returns whether the secret has changed`,
     `${CREDENTIAL} > never returns a secret for another origin`,
   ),
   met(
@@ -78,7 +78,7 @@ export const SECURITY: readonly Requirement[] = [
     'Secrets are printed as ***, and appear in no log, error or metric.',
     `${BAD_INPUT} > the password for the broker is in neither the metrics nor the log of the connector`,
     'packages/connector/src/config/secret.test.ts > a secret is printed as *** in every form',
-    'conformance/cli.test.ts > the password is nowhere in the output of the connector',
+    'conformance/cli.test.ts > the connector does not print its password',
   ),
   met(
     'X-UPSTREAM-2',
@@ -90,7 +90,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-CREDENTIAL-3',
     SECURITY_PAGE,
     'OAuth2 client credentials and token exchange are supported credentials.',
-    'Supported are none, token file, static header, and TLS client certificates.',
+    'Supported kinds: none, token file, static header, and TLS client certificates.',
     `${CREDENTIAL} > creates the headers of each kind of credential`,
   ),
   met(
@@ -111,8 +111,8 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The admin endpoint checks Host, so that a web page cannot read it by DNS rebinding.',
     'packages/connector/src/admin/admin-server.test.ts > on loopback, rejects the Host "%s"',
-    'packages/connector/src/admin/admin-server.test.ts > on addresses other than loopback, accepts any Host, because kubelet and Prometheus use the address of the pod',
-    'packages/connector/src/admin/admin-server.test.ts > rejects a request with %s (400)',
+    "packages/connector/src/admin/admin-server.test.ts > on addresses other than loopback, accepts any Host, because kubelet and Prometheus use the pod's address",
+    'packages/connector/src/admin/admin-server.test.ts > answers 400 to a request with %s',
   ),
   met(
     'X-DEV-1',

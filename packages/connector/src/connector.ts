@@ -42,7 +42,7 @@ export interface Connector {
 
 // Maximum time that the first connection waits for model servers.
 const MODELS_TIMEOUT_MS = 3_000
-// Maximum time that the main session waits for lanes: without a lane, it receives the lane's requests itself.
+// Maximum time that the main session waits for lanes; until a lane is connected, the main session serves its model.
 const LANES_TIMEOUT_MS = 3_000
 // Maximum time that a status message may delay the drain.
 const ANNOUNCE_TIMEOUT_MS = 1_000
@@ -119,7 +119,7 @@ class RunningConnector implements Connector {
     }
     this.#warnAbout(this.#config)
     this.#beginWatch()
-    // Read before a session is open, so that this process's own files are not among them.
+    // Stored requests are read before a session is open, so that they do not include requests that this process stores.
     this.#kept = this.#safekeeping.kept()
     void this.#connect()
   }

@@ -296,12 +296,12 @@ export class Pipeline {
     budget.take(bytes)
     await until
     budget.give(bytes)
-    // If a redelivery is expected, it is routed instead.
+    // If a redelivery is expected, the redelivery is routed instead of this delivery.
     if (delivery.redelivery === undefined) this.handle(delivery)
     this.#ended()
   }
 
-  // This is the only problem that is never answered, because no reply topic can be derived from the topic.
+  // This is the only problem that is never answered, because no reply topic can be derived from the request topic.
   #dropUnaddressable(delivery: Delivery): void {
     const { telemetry, problemLog } = this.#rooms
     telemetry.countUnanswered('unaddressable')

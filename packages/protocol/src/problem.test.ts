@@ -25,13 +25,13 @@ test('the requester sees neither detail nor cause', () => {
   expect(JSON.stringify(problem.toBody())).not.toMatch(/10\.0\.0\.7|secret/)
 })
 
-test('the status and retry time of the model server override the values in the problem table', () => {
+test("the model server's status and retry time override the values in the problem table", () => {
   const problem = new Problem('upstream_error', 'x', { status: 429, retryAfterMs: 2000 })
   expect(problem.toBody()).toMatchObject({ status: 429, retryable: true, retry_after_ms: 2000 })
   expect(new Problem('upstream_error', 'x', { status: 400 }).retryable).toBe(false)
 })
 
-test('any thrown value becomes a Problem; other errors become internal, without their details', () => {
+test('a thrown Problem stays the same; any other thrown value becomes an internal Problem, without its details', () => {
   const own = new Problem('bad_topic', 'x')
   expect(Problem.from(own)).toBe(own)
   for (const thrown of [new TypeError('secret'), 'secret', undefined, null, { toString: () => 'secret' }]) {

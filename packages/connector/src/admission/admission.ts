@@ -1,4 +1,4 @@
-// Decides whether a request is admitted: checks the policy, the payload, the deadline and the limits of the client.
+// Decides whether a request is admitted: checks the policy, the payload, the deadline and the client's limits.
 import { passedHeaders } from '@inferwire/protocol'
 import type { Delivery, ExposedModel, Routed } from '../step.ts'
 import { AdmittedRequest } from './admitted-request.ts'
@@ -39,7 +39,7 @@ export class Admission {
     const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
     const request = new AdmittedRequest(delivery, routed, body, headers, deadline, priority)
     try {
-      // With QoS 0 nothing is redelivered, and a broker may forward a client's DUP flag.
+      // A QoS 0 message is never redelivered; if it has the DUP flag, the broker has forwarded the client's flag.
       this.#clients.enter(request, nowMs, delivery.dup && delivery.qos > 0)
     } catch (problem) {
       deadline.end()

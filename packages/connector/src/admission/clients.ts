@@ -1,9 +1,9 @@
-// The clients with requests in flight: their limits, their rates, and the requests that a cancel message names.
+// Tracks the clients with requests in flight: applies their limits and rates, and finds the requests to cancel.
 import { Problem } from '@inferwire/protocol'
 import type { RequestName } from '../step.ts'
 import type { RequestDeadline } from './deadline.ts'
 
-/** The limits of every client. */
+/** The limits that apply to each client. */
 export interface ClientBounds {
   /** Number of requests of one client that may wait or run. */
   readonly inFlightMax: number
@@ -58,11 +58,11 @@ interface Client {
 
 // Suggested wait for a client that has too many requests in flight.
 const RETRY_AFTER_MS = 500
-// Up to this number, idle clients are kept too, because their rate is still needed, and removing and adding them would
-// cost more.
+// Limit on the number of clients that are kept, including idle clients: their rate is still needed, and removing and
+// re-adding them would cost more than keeping them.
 const CLIENTS_KEPT_MAX = 10_000
 
-/** The clients by name. Entering has a constant cost; a cancel message searches the requests of its client. */
+/** The clients by name. Adding a request has a constant cost; `cancel` searches all requests of one client. */
 export class Clients {
   readonly #bounds: ClientBounds
   readonly #clients = new Map<string, Client>()
@@ -113,7 +113,8 @@ export class Clients {
     if (previous === undefined) client.newest = next
     else previous.next = next
     if (next !== undefined) next.previous = previous
-    // An ended request that still referenced newer ones would keep them all in memory until a full collection.
+    // An ended request that still referenced newer requests would keep all of them in memory until a full garbage
+    // collection.
     request.previous = request.next = undefined
     request.uncount()
   }
@@ -141,7 +142,7 @@ export class Clients {
   }
 }
 
-// A token bucket, which holds at most the tokens of one second.
+// Takes a token from the client's bucket, which holds at most one second's tokens.
 function takeToken(name: string, client: Client, perSecond: number, nowMs: number): void {
   const refill = ((nowMs - client.refilledAtMs) / 1000) * perSecond
   client.tokens = Math.min(Math.max(1, perSecond), client.tokens + refill)

@@ -1,4 +1,4 @@
-// The deadline of a request, through which it can also be cancelled.
+// The deadline of a request, which also stops a cancelled request.
 import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
 
@@ -11,9 +11,10 @@ export class RequestDeadline implements Deadline {
 
   constructor(receivedAtMs: number, budgetMs: number, nowMs: number) {
     this.atMs = receivedAtMs + budgetMs
-    // An expired request is not executed; a timer would fire too late to prevent it.
+    // An expired request is not executed; a timer would fire too late to prevent the execution.
     if (this.atMs <= nowMs) expire(this, budgetMs)
-    // Rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it clears the timer.
+    // The delay is rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it
+    // clears the timer.
     else this.#timer = setTimeout(() => expire(this, budgetMs), Math.ceil(this.atMs - nowMs))
   }
 

@@ -154,7 +154,7 @@ describe('one model', () => {
     )
   })
 
-  test('keeps correct counts when a deadline passes after the turn was given', async () => {
+  test('keeps correct counts when a deadline passes after the request got its turn', async () => {
     const { gate, budget } = arrange()
     enter(gate, 10)
     const second = enter(gate, 5)
@@ -218,7 +218,7 @@ describe('clients', () => {
     expect([states(loud)['runs'], states(quiet)['runs']]).toEqual([3, 3])
   })
 
-  test('share the bytes, not the requests: a client with large bodies gets fewer turns', async () => {
+  test('share the model by bytes, not by requests: a client with large bodies gets fewer turns', async () => {
     const { gate } = arrange({ queueDepthMax: 200 })
     enter(gate, 1)
     const large = all(gate, 'large', 20, 40_000)
@@ -242,7 +242,7 @@ describe('clients', () => {
     expect([gate.waiting, budget.bytes]).toEqual([10, 11])
   })
 
-  test('get their share of the bytes of a full queue', async () => {
+  test("get their share of a full queue's bytes", async () => {
     const { gate } = arrange({ queueDepthMax: 100, queueBytesMax: 100 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 5, 20)
@@ -263,7 +263,7 @@ describe('clients', () => {
     expect(budget.bytes).toBe(100)
   })
 
-  test('lose no waiting request to a new request that is rejected anyway', async () => {
+  test('keep all their waiting requests if a new request is rejected', async () => {
     const { gate } = arrange({ queueDepthMax: 3, queueBytesMax: 100 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 3, 30)
@@ -272,7 +272,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 3 })
   })
 
-  test('get nearly all their requests served while another client causes over 100 times the load of each', async () => {
+  test('get nearly all their requests served while another client sends over 100 times as many as each of them', async () => {
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
     const quiet: Entered[] = []
     let random = 1
@@ -348,7 +348,7 @@ describe('the wait', () => {
     expect(Math.max(...waits.slice(10))).toBeLessThanOrEqual(60_000)
   })
 
-  test('is rejected at once if it would exceed the deadline', async () => {
+  test('causes a rejection at once if it would exceed the deadline', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096 })
     await load(gate, { callMs: 100, calls: 20, perCall: 2 })
     const waiting = gate.waiting
@@ -356,7 +356,7 @@ describe('the wait', () => {
     expect(() => gate.enter('a', 1, deadline)).toThrow(/another one would wait about \d\.\d s/)
     expect(gate.waiting).toBe(waiting)
     expect(gate.enter('a', 1, { ...deadline, atMs: performance.now() + 60_000 })).toBeInstanceOf(Promise)
-    // A request of another client would get its turn sooner.
+    // A request of another client may wait, because it gets its turn sooner.
     expect(gate.enter('b', 1, deadline)).toBeInstanceOf(Promise)
   })
 })

@@ -118,7 +118,7 @@ export class ModelGate implements Gate {
   }
 
   // The byte budget of all models is used up. Requests of lower classes make room; if there are none, the client with
-  // the most bytes waiting here in the same class does, if it has more than this client and if its bytes are enough.
+  // the most bytes waiting here in the same class makes room, if it has more of them than the new request's client, and if they are enough.
   #judgeBytes(client: string, bytes: number, priority: number): void {
     const lower = this.#queue.below(priority, 'bytes')
     if (this.#budget.hasRoom(bytes - lower)) return
@@ -149,7 +149,7 @@ export class ModelGate implements Gate {
     waiter.deadline.waiting = undefined
     this.#queue.remove(waiter)
     this.#budget.give(waiter.bytes)
-    waiter.reject(this.#busy(', and others take precedence'))
+    waiter.reject(this.#busy(', and this request made room for one of a higher class or of another client'))
   }
 
   #busy(why: string): Problem {

@@ -32,7 +32,7 @@ function swap(version: string, text: string): void {
   renameSync(join(folder, '..data_tmp'), join(folder, '..data'))
 }
 
-test('reports the change of a ConfigMap volume once', () => {
+test('reports a change in a ConfigMap volume once', () => {
   swap('..1', 'root: a')
   symlinkSync('..data/inferwire.yaml', join(folder, 'inferwire.yaml'))
   start(join(folder, 'inferwire.yaml'))
@@ -43,7 +43,7 @@ test('reports the change of a ConfigMap volume once', () => {
   expect(changes).toBe(1)
 })
 
-test('reports a changed file once it is unchanged for one interval, and a deleted file only once it exists again', () => {
+test('reports a changed file after one interval without changes, and a deleted file only after it exists again', () => {
   const file = join(folder, 'inferwire.yaml')
   writeFileSync(file, 'root: a')
   start(file)

@@ -1,4 +1,4 @@
-// Tests how often a real server that fails in various ways is called, the outcome, and the state of the circuit.
+// Uses a real server that fails in various ways; checks the number of calls, the outcome and the state of the circuit.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
@@ -33,8 +33,8 @@ interface Faulty {
   seen: number
 }
 
-// The server answers once correctly, which warms the circuit, then with the fault the given number of times, and then
-// correctly again.
+// Starts a server that answers correctly once, so that the circuit counts it as warm, then has the fault `times` times,
+// and then answers correctly again.
 async function startServer(bad: Answer, times: number): Promise<Faulty> {
   let left = times
   const server = createServer((request, response) => {
@@ -58,7 +58,7 @@ async function listen(server: Server): Promise<string> {
 
 interface Asked {
   readonly outcome: EndpointResponse | Problem
-  /** The code of its problem, or its status. */
+  /** The code of the problem, or the status of the response. */
   readonly result: string | number
 }
 
@@ -124,7 +124,7 @@ const cut: Answer = (response) => {
 }
 const below100: Answer = (response) =>
   void response.socket!.write('HTTP/1.1 099 x\r\ncontent-length: 2\r\n\r\n{}')
-// Both dates derive from the same time, because they have a resolution of one second.
+// Both dates derive from the same time: their resolution is one second, so their difference would otherwise vary.
 function inSeconds(seconds: number, day?: string): Record<string, string> {
   const nowMs = day === undefined ? Date.now() : Date.parse(day)
   return { date: dateOf(nowMs), 'retry-after': dateOf(nowMs + seconds * 1000) }
@@ -220,9 +220,9 @@ describe.each<{
     code: 'upstream_error',
     isDown: false,
   },
-])('$fault', ({ bad, mended, code, isDown }) => {
+])('the fault $fault', ({ bad, mended, code, isDown }) => {
   test.each([true, false])(
-    'that occurs once is retried if a retry is safe (repeatable: %s)',
+    'is retried if it occurs once and a retry is safe (repeatable: %s)',
     async (isRepeatable) => {
       const server = await startServer(bad, 1)
       const trial = new Trial(server.url, isRepeatable)
@@ -234,7 +234,7 @@ describe.each<{
     },
   )
 
-  test('that persists is reported with its code, and opens the circuit if the server is down', async () => {
+  test('is reported with its code if it persists, and opens the circuit if the server is down', async () => {
     const server = await startServer(bad, Infinity)
     const trial = new Trial(server.url)
     expect((await trial.ask()).result).toBe(200)
@@ -316,7 +316,7 @@ test('waits for a Retry-After that is a date in the near future', async () => {
   expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(990)
 })
 
-test('does not count an error as a failure of the server if the connector itself closed the pool', async () => {
+test('does not count an error as a server failure if the connector itself closed the pool', async () => {
   const server = await startServer(good, 0)
   const pool = openPool({ url: server.url, tls: {}, callsMax: 100 })
   await pool.destroy()

@@ -1,4 +1,4 @@
-// Stores requests on disk if their Packet Identifiers must be given up before the answer.
+// Stores requests on disk if their Packet Identifiers must be given up before they are answered.
 import { randomUUID } from 'node:crypto'
 import {
   closeSync,
@@ -76,7 +76,7 @@ export class Safekeeping {
     const text = writeKept(delivery)
     const size = Buffer.byteLength(text)
     if (this.#bytes + size > BYTES_MAX) {
-      this.#listener.refused(`its folder is full: ${this.#bytes} of at most ${BYTES_MAX} bytes are in use`)
+      this.#listener.refused(`the folder is full: ${this.#bytes} of at most ${BYTES_MAX} bytes are in use`)
       return undefined
     }
     const path = join(this.#folder, `${randomUUID()}.request.json`)

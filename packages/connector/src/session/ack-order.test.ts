@@ -54,7 +54,7 @@ const shuffled = fc
   .integer({ min: 1, max: 200 })
   .chain((count) => fc.shuffledSubarray([...Array(count).keys()], { minLength: count }))
 
-test('acknowledges in the order of arrival, whatever the order of settling', () => {
+test('acknowledges in the order of arrival, in whatever order deliveries are settled', () => {
   fc.assert(
     fc.property(shuffled, fc.constantFrom(STRICT, HOLD_MS), (settleOrder, holdMaxMs) => {
       const { sent, order, receive } = arrange(holdMaxMs)
@@ -259,7 +259,7 @@ test('holds back all PUBACKs before the identifier of a delivery without a keepe
   expect(sent.slice(distanceMax).every((packetId, index) => packetId === distanceMax + 1 + index)).toBe(true)
 })
 
-test('keeps holding back PUBACKs for the next delivery that cannot give up its identifier', () => {
+test('still holds back PUBACKs if the next delivery cannot give up its identifier either', () => {
   const { sent, heldBack, receive, receiveMany } = arrange(AS_SETTLED, { identifiers: FEW })
   const [first, second] = receiveMany(1, 2)
   for (let packetId = 3; packetId <= 11; packetId++) receive(packetId).settle()
@@ -275,7 +275,7 @@ test('keeps holding back PUBACKs for the next delivery that cannot give up its i
 })
 
 describe('after redelivery on a new connection', () => {
-  test('the distance of a delivery is counted from its identifier to the first new identifier', () => {
+  test('identifiers that the previous connection used count toward the limit for handing over a delivery', () => {
     const keeper = vi.fn<Keeper>(() => () => {})
     const { sent, receive } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
     const held = receive(3, 1, true)
@@ -395,7 +395,7 @@ test('treats a redelivery as new if its topic, body or Correlation Data differs 
   expect(holds({})).toBe(true)
 })
 
-test('lets PUBACKs overtake after a connection changes from strict to bounded order', () => {
+test('lets later PUBACKs overtake after the connection changes from strict to bounded order', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(STRICT)
   receive(1)

@@ -14,8 +14,8 @@ export interface Suspect {
 const SHORT_CONNECTION_MS = 2_000
 const STRIKES_MAX = 5
 
-// How long, and how many, given-up publishes are remembered. Without this, the reply would be sent again each time the
-// request is redelivered.
+// Limits on the age and number of the given-up publishes that are remembered. If they were not remembered, a given-up
+// reply would be sent again each time its request is redelivered.
 const GIVEN_UP_MS = 600_000
 const GIVEN_UP_MAX = 64
 
@@ -52,8 +52,8 @@ export class HangUpSearch {
   }
 
   /**
-   * Handles the end of a connection with these publishes in flight. Returns the publish that must be given up, if it
-   * has been found.
+   * Handles the end of a connection with the publishes `sent` in flight. Returns the publish that must be given up, if
+   * it has been found.
    */
   disconnected<Entry extends Suspect>(sent: readonly Entry[]): Entry | undefined {
     const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS

@@ -1,9 +1,10 @@
-// Two connectors with the same client identifier, on a broker that closes connections without a reason. Each connector
-// works while the other waits.
+// Simulates two connectors with the same client identifier, on a broker that closes connections without a reason. Each
+// connector works while the other one waits.
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 
-// Returns the number of takeovers if each connector reconnects after its pause (after 100 ms if there is none).
+// Returns the number of takeovers within `limitMs` if each connector reconnects after its pause (after 100 ms if there
+// is none).
 function takeoversWithin(limitMs: number): number {
   const pair = [new Rivalry(), new Rivalry()]
   let takeovers = 0
@@ -30,7 +31,7 @@ test('does not suspect a rival when a broker restarts and refuses connections fo
   }
 })
 
-test('clears the suspicion after a connection that lasted', () => {
+test('clears the suspicion after a connection that lasted long enough', () => {
   const rivalry = new Rivalry()
   for (let count = 0; count < 50; count++) expect(rivalry.ended(6_000, true)).toBe(undefined)
   expect([1, 2, 3, 4, 5, 6].map(() => rivalry.ended(50, true))).toEqual([0, 0, 4_000, 16_000, 30_000, 30_000])

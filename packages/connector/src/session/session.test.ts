@@ -1,4 +1,5 @@
-// Runs a session against an in-memory broker: CONNECT and subscriptions, across changes and connections.
+// Runs a session against an in-memory broker. Tests its subscriptions when filters change, are refused or must be
+// restored.
 import { duplexPair, type Duplex } from 'node:stream'
 import { generate, parser, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
@@ -153,7 +154,7 @@ test('becomes ready if a filter in ownFilters is refused, and names the missing 
   expect(warnings[0]!.message).toContain('ACL: topic read own')
 })
 
-test('unsubscribes from all shared filters in a drain', async () => {
+test('during a drain, unsubscribes from all shared filters', async () => {
   const { broker, session } = await arrange({ share: 'g' })
   expect([...broker.held]).toEqual(['$share/g/a', '$share/g/b', 'own'])
   await session.stopTaking()

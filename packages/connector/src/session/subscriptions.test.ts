@@ -176,7 +176,7 @@ test.each([NOT_AUTHORIZED, 0])(
   },
 )
 
-test('fails to connect if a filter granted before is refused, until the filter is removed from the list', async () => {
+test('fails to connect if the broker refuses a filter that it granted before, until the filter is removed', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   await subscriptions.set(['a', 'b'])
@@ -207,7 +207,7 @@ test('subscribes with the share name, and unsubscribes from the unshared filter 
   expect(subscriptions.names).toEqual(['$share/g/a', '$share/g/b'])
 })
 
-test('unsubscribes from shared filters in a drain, and keeps the others for the next start', async () => {
+test('during a drain, unsubscribes from shared filters, and keeps the others for the next start', async () => {
   const alone = arrange()
   await alone.subscriptions.connected(alone.broker, NEW)
   await alone.subscriptions.stop()

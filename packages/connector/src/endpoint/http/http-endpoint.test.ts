@@ -86,7 +86,7 @@ async function problemOf(call: Promise<unknown>): Promise<Problem> {
   return error as Problem
 }
 
-test('sends the body unchanged and no unnecessary header', async () => {
+test('sends the body unchanged, without unnecessary headers', async () => {
   const endpoint = new HttpEndpoint(targetOf({ pathPrefix: '/serving' }), {
     method: 'POST',
     path: '/v1/models/iris:predict',
@@ -95,7 +95,7 @@ test('sends the body unchanged and no unnecessary header', async () => {
   expect([Buffer.from(body).toString(), contentType]).toEqual(['{"predictions":[1]}', 'application/json'])
   const { method, url, headers, body: sent } = seen[0]!
   expect([method, url, sent]).toEqual(['POST', '/serving/v1/models/iris:predict', '{"instances":[1]}'])
-  // There is no user agent either.
+  // The list is complete; undici adds no user-agent, for example.
   expect(Object.keys(headers).sort()).toEqual([
     'accept-encoding',
     'connection',
@@ -117,7 +117,7 @@ test('sends the configured Host instead of the address', async () => {
   }
 })
 
-test('sends binary tensors with the length of their JSON part', async () => {
+test('forwards binary tensors with the length of the JSON part', async () => {
   const endpoint = new HttpEndpoint(targetOf({ host: 'iris.example' }), { method: 'POST', path: '/x' })
   const contentType = 'application/octet-stream'
   await endpoint.call(
@@ -141,7 +141,7 @@ test('does not follow a redirect', async () => {
   expect(seen.map(({ url }) => url)).toEqual(['/x'])
 })
 
-test('rereads a rejected token, and retries once if it changed', async () => {
+test('rereads the token after a rejection, and retries once if it changed', async () => {
   let token = 'old'
   const credential: CallCredential = {
     headers: () => ['authorization', `Bearer ${token}`],
