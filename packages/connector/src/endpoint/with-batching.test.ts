@@ -1,49 +1,16 @@
 // Tests when requests share a call, and what each of them receives if something goes wrong.
-import { batchRulesOf, Problem, type BatchRules } from '@inferwire/protocol'
+import { batchRulesOf, Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Endpoint, EndpointRequest } from '../step.ts'
-import { createLog, OperationFigures } from '../telemetry/index.ts'
-import { ModelBatcher, type BatcherOptions } from './batching/model-batcher.ts'
-import { answer, BatchModel, requestOf, TestDeadline } from './testing/batch-model.ts'
-import { mayMerge, withBatching } from './with-batching.ts'
+import type { EndpointRequest } from '../step.ts'
+import type { ModelBatcher } from './batching/model-batcher.ts'
+import { arrange, instances, PREDICT, settled, sizes } from './testing/batch-arrangement.ts'
+import { answer, requestOf, TestDeadline } from './testing/batch-model.ts'
+import { mayMerge } from './with-batching.ts'
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
 afterEach(() => void vi.useRealTimers())
 
-const PREDICT = batchRulesOf('predict', 'v1')!
 const INFER = batchRulesOf('infer', 'v2')!
-
-function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules | undefined = PREDICT) {
-  const lines: Record<string, unknown>[] = []
-  const sink = { write: (line: string) => lines.push(JSON.parse(line) as Record<string, unknown>) }
-  const batcher = new ModelBatcher({
-    model: 'm',
-    concurrency: 1,
-    sizeMax: 8,
-    delayMaxMs: 0,
-    isLearning: false,
-    requestBytesMax: 1_000_000,
-    log: createLog({ level: 'info', format: 'json' }, sink),
-    ...options,
-  })
-  const figures = new OperationFigures('m', 'predict')
-  const releases: (() => void)[] = []
-  const model = new BatchModel(() => new Promise((resolve) => releases.push(resolve)))
-  const bind = (inner: Endpoint): Endpoint => withBatching(inner, { batcher, rules, figures })
-  const release = async (): Promise<void> => {
-    for (const resolve of releases.splice(0)) resolve()
-    await settled()
-  }
-  return { batcher, model, figures, lines, bind, endpoint: bind(model), release }
-}
-
-const settled = async (): Promise<void> => {
-  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve))
-}
-
-const instances = (...values: unknown[]): string => JSON.stringify({ instances: values })
-const sizes = (model: BatchModel): number[] =>
-  model.calls.map(({ body }) => (JSON.parse(body.toString()) as { instances: unknown[] }).instances.length)
 
 // The parsed answer, or the status of the problem.
 async function outcomeOf(promise: Promise<{ body: Uint8Array }>): Promise<unknown> {
@@ -365,79 +332,6 @@ describe('a merged call that fails', () => {
       problem,
     ])
     expect(calls).toBe(1)
-  })
-})
-
-describe('auto', () => {
-  const auto = { isLearning: true, delayMaxMs: 10, concurrency: 8 }
-
-  test('never waits while no call runs', async () => {
-    const { model, endpoint, release } = arrange(auto)
-    for (let count = 1; count <= 20; count += 1) {
-      const response = endpoint.call(requestOf(instances([count])))
-      await settled()
-      expect(model.calls).toHaveLength(count)
-      await release()
-      await response
-    }
-  })
-
-  test('holds requests while a call runs, until it ends', async () => {
-    const { model, endpoint, release } = arrange(auto)
-    for (const value of [1, 2, 3]) {
-      void endpoint.call(requestOf(instances([value])))
-      await settled()
-    }
-    expect(sizes(model)).toEqual([1])
-    await release()
-    expect(sizes(model)).toEqual([1, 2])
-  })
-
-  test('stops waiting if the duration of calls grows with their size', async () => {
-    const { bind } = arrange({ ...auto, sizeMax: 64 })
-    const calls: number[] = []
-    const endpoint = bind({
-      call: async (request) => {
-        const rows = (JSON.parse(request.body.toString()) as { instances: unknown[] }).instances.length
-        calls.push(rows)
-        await new Promise((resolve) => setTimeout(resolve, rows * 10))
-        return answer(request)
-      },
-    })
-    const ask = (count: number): Promise<unknown> =>
-      endpoint.call(requestOf(instances(...Array.from({ length: count }, (_, index) => [index]))))
-    for (let round = 0; round < 20; round += 1) {
-      const rows = 1 + (round % 5)
-      const answered = ask(rows)
-      await settled()
-      vi.advanceTimersByTime(rows * 10)
-      await answered
-    }
-    const held = [ask(1)]
-    await settled()
-    held.push(ask(1))
-    await settled()
-    expect(calls.slice(-2)).toEqual([1, 1])
-    vi.advanceTimersByTime(100)
-    await Promise.all(held)
-  })
-
-  test('stops waiting if no other request ever joins', async () => {
-    const { model, endpoint, release } = arrange(auto)
-    let waited = 0
-    for (let round = 0; round < 60; round += 1) {
-      const before = model.calls.length
-      void endpoint.call(requestOf(instances([round])))
-      await settled()
-      void endpoint.call(requestOf(instances([round])))
-      await settled()
-      if (model.calls.length - before === 1) waited += 1
-      vi.advanceTimersByTime(5)
-      await release()
-      await release()
-    }
-    expect(waited).toBeGreaterThan(10)
-    expect(waited).toBeLessThan(50)
   })
 })
 

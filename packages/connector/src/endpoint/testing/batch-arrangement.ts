@@ -1,0 +1,47 @@
+// Arranges an endpoint with batching in front of a model in memory.
+import { batchRulesOf, type BatchRules } from '@inferwire/protocol'
+import type { Endpoint } from '../../step.ts'
+import { createLog, OperationFigures } from '../../telemetry/index.ts'
+import { ModelBatcher, type BatcherOptions } from '../batching/model-batcher.ts'
+import { withBatching } from '../with-batching.ts'
+import { BatchModel } from './batch-model.ts'
+
+/** The rules of `predict`. */
+export const PREDICT = batchRulesOf('predict', 'v1')!
+
+/** Creates an endpoint whose calls wait for `release`. */
+export function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules | undefined = PREDICT) {
+  const lines: Record<string, unknown>[] = []
+  const sink = { write: (line: string) => lines.push(JSON.parse(line) as Record<string, unknown>) }
+  const batcher = new ModelBatcher({
+    model: 'm',
+    concurrency: 1,
+    sizeMax: 8,
+    delayMaxMs: 0,
+    isLearning: false,
+    requestBytesMax: 1_000_000,
+    log: createLog({ level: 'info', format: 'json' }, sink),
+    ...options,
+  })
+  const figures = new OperationFigures('m', 'predict')
+  const releases: (() => void)[] = []
+  const model = new BatchModel(() => new Promise((resolve) => releases.push(resolve)))
+  const bind = (inner: Endpoint): Endpoint => withBatching(inner, { batcher, rules, figures })
+  const release = async (): Promise<void> => {
+    for (const resolve of releases.splice(0)) resolve()
+    await settled()
+  }
+  return { batcher, model, figures, lines, bind, endpoint: bind(model), release }
+}
+
+/** Resolves after a few turns of the event loop. */
+export const settled = async (): Promise<void> => {
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Returns a request body. */
+export const instances = (...values: unknown[]): string => JSON.stringify({ instances: values })
+
+/** Returns the number of instances in each call. */
+export const sizes = (model: BatchModel): number[] =>
+  model.calls.map(({ body }) => (JSON.parse(body.toString()) as { instances: unknown[] }).instances.length)
