@@ -73,6 +73,7 @@ test.each<[string, Partial<EndpointRequest>, string]>([
   ['malformed JSON', {}, '{"instances":[[1],]}'],
   ['both forms of V1', {}, '{"instances":[[1]],"inputs":[[1]]}'],
   ['a member twice', {}, '{"instances":[[1]],"instances":[[2]]}'],
+  ['long JSON', {}, `{"instances":[[1]]${' '.repeat(256 * 1024)}}`],
   ['no instances', {}, '{"instances":[]}'],
   ['instances that are not a list', {}, '{"instances":"[1]"}'],
 ])('%s never meets another request', async (_what, given, body) => {
@@ -103,21 +104,21 @@ test('a call has at most sizeMax instances and requestBytesMax bytes, and at mos
   expect(model.openMax).toBe(2)
 })
 
-describe('the number of requests that the gate may admit', () => {
-  // Keeps as many requests here as are admitted, until `count` calls have been made.
-  async function saturate(count: number, bodyOf: (index: number) => string): Promise<ModelBatcher> {
-    const { batcher, model, endpoint, release } = arrange({ sizeMax: 32 })
-    let inFlight = 0
-    for (let index = 0; model.calls.length < count; index += 1) {
-      for (; inFlight < batcher.requestsMax; inFlight += 1) {
-        void endpoint.call(requestOf(bodyOf(index))).finally(() => (inFlight -= 1))
-      }
-      await settled()
-      await release()
+// Keeps as many requests here as are admitted, until `count` calls have been made.
+async function saturate(count: number, bodyOf: (index: number) => string): Promise<ModelBatcher> {
+  const { batcher, model, endpoint, release } = arrange({ sizeMax: 32 })
+  let inFlight = 0
+  for (let index = 0; model.calls.length < count; index += 1) {
+    for (; inFlight < batcher.requestsMax; inFlight += 1) {
+      void endpoint.call(requestOf(bodyOf(index))).finally(() => (inFlight -= 1))
     }
-    return batcher
+    await settled()
+    await release()
   }
+  return batcher
+}
 
+describe('the number of requests that the gate may admit', () => {
   test('is that of two full batches for each call, if requests are merged', async () => {
     const batcher = await saturate(10, () => instances([1]))
     expect(batcher.requestsMax).toBe(2 * 32)

@@ -246,3 +246,38 @@ test('arbitrary bytes are read without an exception, and an accepted request is 
     { numRuns: 2_000 },
   )
 })
+
+test('an arbitrary answer is divided into one part per member, or not at all', () => {
+  const instances = [1, 2].map((row) => instancesRules.read(json(`{"instances":[${row}]}`))!)
+  const input = '{"name":"x","shape":[1],"datatype":"BYTES","data":["a"]}'
+  const tensors = [1, 2].map(() => tensorsRules.read(json(`{"inputs":[${input}]}`))!)
+  const output = fc.constantFrom(
+    '{"name":"y","shape":[2],"datatype":"FP32","data":[1,2]}',
+    '{"name":"y","shape":[2,1],"datatype":"FP32","data":[[1],[2]]}',
+    '{"name":"y","shape":[2,2],"datatype":"FP32","data":[1,2]}',
+    '{"name":"y","shape":[2],"datatype":"BYTES","parameters":{"binary_data_size":8}}',
+    '{"name":"y","shape":[2],"datatype":"FP32","parameters":{"binary_data_size":9}}',
+    '{"name":"y","shape":[2],"datatype":"FP32","parameters":{"binary_data_size":1e99}}',
+    '{"name":"y","shape":[-2],"datatype":"FP32","data":[1,2]}',
+    '{"name":"y"}',
+    '[]',
+  )
+  const text = fc.oneof(
+    fc.string(),
+    fc.json().map((inner) => `{"predictions":${inner}}`),
+    fc.array(fc.json(), { minLength: 2, maxLength: 2 }).map((two) => `{"predictions":[${two.join()}]}`),
+    fc.array(output, { maxLength: 3 }).map((all) => `{"outputs":[${all.join()}]}`),
+    fc.array(output, { maxLength: 3 }).map((all) => `{"outputs":[${all.join()}]}\0\0\0\0\u0001\0\0\0`),
+  )
+  fc.assert(
+    fc.property(text, fc.option(fc.nat(400), { nil: undefined }), (given, jsonLength) => {
+      const body = bytes(given)
+      for (const length of [undefined, jsonLength, given.indexOf('\0')]) {
+        const answer = { body, jsonLength: length === -1 ? undefined : length }
+        expect([undefined, 2]).toContain(instancesRules.split(instances, answer)?.length)
+        expect([undefined, 2]).toContain(tensorsRules.split(tensors, answer)?.length)
+      }
+    }),
+    { numRuns: 2_000 },
+  )
+})

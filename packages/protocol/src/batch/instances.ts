@@ -90,10 +90,13 @@ function keyOf(body: Uint8Array, members: readonly Member[], instances: List): s
   return `${form} ${texts.sort().join()}`
 }
 
+// Every level is scanned again.
+const FORM_LEVELS_MAX = 8
+
 function formOf(body: Uint8Array, list: List): string {
   let form = ''
   let at = list.start + 1
-  for (;;) {
+  for (let level = 0; level < FORM_LEVELS_MAX; level += 1) {
     while (body[at]! <= 0x20) at += 1
     const inner = readList(body, at)
     if (inner === undefined) break

@@ -23,10 +23,15 @@ export interface BatchedOperation {
   running: number
 }
 
+// Reading longer JSON would delay the requests of all models by more than a merged call saves.
+const JSON_BYTES_MAX = 256 * 1024
+
 /** Reads a request; undefined if it must have a call of its own. */
 export function readMember(rules: BatchRules | undefined, request: EndpointRequest): BatchMember | undefined {
   if (rules === undefined || request.mustRunAlone === true || request.emit !== undefined) return undefined
-  return rules.read({ body: request.body, jsonLength: jsonLengthOf(request) })
+  const { body } = request
+  const jsonLength = jsonLengthOf(request)
+  return (jsonLength ?? body.length) > JSON_BYTES_MAX ? undefined : rules.read({ body, jsonLength })
 }
 
 /**
