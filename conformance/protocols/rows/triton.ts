@@ -1,0 +1,291 @@
+// Cases with Triton: V2 over HTTP.
+import { bareTensor, binaryInput, floats, inputs, instances, tensor } from '../bodies.ts'
+import type { ModelOptions, ProtocolCase, TestedModel } from '../case.ts'
+
+const on = (name: string, label?: string, options?: ModelOptions): TestedModel => ({
+  server: 'triton',
+  name,
+  ...(label === undefined ? {} : { label }),
+  ...(options === undefined ? {} : { options }),
+})
+
+const X = (...values: number[]): string => inputs(tensor('x', 'FP32', values))
+const wait = (delayMs: number): string => inputs(tensor('x', 'INT32', [delayMs], [1, 1]))
+const undescribed: ModelOptions = { protocolVersion: 'v2' }
+const VERSIONS = on('echo', 'versions', { versions: ['1', '9'] })
+const NO_V1 = 'has no V1 routes'
+const ZERO = Array.from({ length: 64 }, () => 0)
+const FLOATS = floats(1.5, Number.NaN, -2)
+
+/** All cases with Triton. */
+export const TRITON_CASES: readonly ProtocolCase[] = [
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'answered',
+    what: 'an inference',
+    body: X(0.1),
+    reply: {
+      model_name: 'echo',
+      model_version: '1',
+      id: 'r1',
+      outputs: [{ name: 'out-x', data: [0.10000000149011612] }],
+    },
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'answered',
+    what: 'integers above 2^53, booleans and strings',
+    body: inputs(
+      tensor('x', 'FP32', [1]),
+      tensor('int64', 'INT64', ['BIG']),
+      tensor('bool', 'BOOL', [true]),
+      tensor('bytes', 'BYTES', ['ä', '']),
+    ).replace('"BIG"', '9007199254740993'),
+    reply: /"data":\[9007199254740993\].*"data":\[true\]|"data":\[true\].*"data":\[9007199254740993\]/s,
+  },
+  {
+    model: on('nan'),
+    way: 'infer',
+    situation: 'answered',
+    what: 'NaN and Infinity as bare tokens',
+    body: X(1),
+    reply: /"data":\[1\.5,NaN,Infinity\]/,
+  },
+  {
+    model: on('digits'),
+    way: 'infer',
+    situation: 'answered',
+    what: 'an image of a digit',
+    body: inputs(tensor('X', 'FP32', ZERO, [1, 64])),
+    reply: {
+      outputs: [
+        { name: 'label', datatype: 'INT64', shape: [1, 1] },
+        { name: 'probabilities', shape: [1, 10] },
+      ],
+    },
+  },
+  {
+    model: on('echo'),
+    way: 'inferBinary',
+    situation: 'answered',
+    what: 'floating-point numbers with NaN',
+    ...binaryInput('x', [3], FLOATS),
+    reply: /^\{"id":"r1","model_name":"echo".*"binary_data_size":12/s,
+  },
+  {
+    model: on('digits'),
+    way: 'inferBare',
+    situation: 'answered',
+    what: 'the bytes of a tensor',
+    ...bareTensor(floats(...ZERO)),
+    reply: /^\{"model_name":"digits".*"name":"label".*"binary_data_size":8/s,
+  },
+  {
+    model: VERSIONS,
+    way: 'inferVersion',
+    situation: 'answered',
+    what: 'a version',
+    version: '1',
+    body: X(1),
+    reply: { model_version: '1' },
+  },
+  {
+    model: VERSIONS,
+    way: 'inferVersion',
+    situation: 'notReady',
+    what: 'an unknown version',
+    version: '9',
+    body: X(1),
+  },
+  {
+    model: on('echo'),
+    way: 'metadata',
+    situation: 'answered',
+    what: 'of a model',
+    reply: { name: 'echo', versions: ['1'], platform: 'python' },
+  },
+  { model: on('echo'), way: 'ready', situation: 'answered', what: 'of a model', reply: '' },
+  {
+    model: on('echo'),
+    way: 'predict',
+    situation: 'noOperation',
+    what: 'a V1 request',
+    body: instances(1),
+    absence: NO_V1,
+  },
+  {
+    model: on('echo'),
+    way: 'explain',
+    situation: 'noOperation',
+    what: 'a V1 request',
+    body: instances(1),
+    absence: NO_V1,
+  },
+  {
+    model: on('echo', 'v1', { protocolVersion: 'v1' }),
+    way: 'metadataV1',
+    situation: 'rejected',
+    status: 404,
+    what: 'a V1 request',
+    absence: NO_V1,
+  },
+  {
+    model: on('echo', 'v1', { protocolVersion: 'v1' }),
+    way: 'readyV1',
+    situation: 'notReady',
+    what: 'a V1 request',
+    absence: NO_V1,
+  },
+  {
+    model: on('nope', undefined, undescribed),
+    way: 'infer',
+    situation: 'notReady',
+    what: 'an unknown model',
+    body: X(1),
+    reply: { error: "Request for unknown model: 'nope' is not found" },
+  },
+  {
+    model: on('nope', undefined, undescribed),
+    way: 'metadata',
+    situation: 'notReady',
+    what: 'an unknown model',
+  },
+  {
+    model: on('nope', undefined, undescribed),
+    way: 'ready',
+    situation: 'notReady',
+    what: 'an unknown model',
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 500,
+    what: 'a body that is not JSON',
+    body: '{"inputs":[',
+    reply: /^\{"error":"failed to parse the request JSON buffer/,
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 500,
+    what: 'null in the data',
+    body: X(1).replace('[1]}', '[null]}'),
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 500,
+    what: 'data that do not have the shape',
+    body: inputs(tensor('x', 'FP32', [1, 2, 3], [2])),
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 400,
+    what: 'an unknown input',
+    body: inputs(tensor('y', 'FP32', [1])),
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 400,
+    what: 'a wrong datatype',
+    body: inputs(tensor('x', 'INT32', [1])),
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 500,
+    what: 'a body without inputs',
+    body: '{"id":"r1"}',
+  },
+  {
+    model: on('digits'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 400,
+    what: 'more rows than the largest batch',
+    body: inputs(
+      tensor(
+        'X',
+        'FP32',
+        Array.from({ length: 33 * 64 }, () => 0),
+        [33, 64],
+      ),
+    ),
+  },
+  // The server's text also contains a stack with file paths.
+  {
+    model: on('raises'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 500,
+    what: 'an exception in the model',
+    body: X(0),
+    reply:
+      /^\{"error":"Failed to process the request\(s\) for model 'raises_0_0', message: RuntimeError: boom"\}\s*$/,
+  },
+  {
+    model: on('raises'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 400,
+    what: 'an error that the model returns, as text/plain',
+    body: X(1),
+    reply: '{"error":"x must be 0"}',
+  },
+  {
+    model: on('text'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 501,
+    what: 'a model with several answers',
+    body: inputs(tensor('text_input', 'BYTES', ['a'])),
+  },
+  {
+    model: on('echo'),
+    way: 'inferBinary',
+    situation: 'rejected',
+    status: 400,
+    what: 'too few bytes',
+    ...binaryInput('x', [9], FLOATS),
+  },
+  {
+    model: on('digits'),
+    way: 'inferBare',
+    situation: 'rejected',
+    status: 400,
+    what: 'one byte too few',
+    ...bareTensor(floats(...ZERO).subarray(1)),
+  },
+  {
+    model: on('slow', 'hasty', { timeoutMs: 100 }),
+    way: 'infer',
+    situation: 'late',
+    what: 'a slow model',
+    body: wait(400),
+  },
+  {
+    model: on('slow'),
+    way: 'infer',
+    situation: 'cancelled',
+    what: 'a running call',
+    body: wait(400),
+    isCancelled: true,
+  },
+  {
+    model: on('echo', 'small', { limits: { responseBytesMax: 10_000 } }),
+    way: 'infer',
+    situation: 'tooLarge',
+    what: '20 kB with a limit of 10 kB',
+    body: X(...Array.from({ length: 10_000 }, () => 1)),
+  },
+]
