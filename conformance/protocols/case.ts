@@ -1,11 +1,12 @@
 // The types of the contract suite: a case is one request to one model, with the result that its client must receive.
 import type { ConfigInput } from '@inferwire/connector'
 import type { RequestProperties } from '../fixtures/mqtt-client.ts'
+import type { RealServer } from './servers.ts'
 import type { SituationName } from './situations.ts'
 import type { WayName } from './ways.ts'
 
 /** A model server of the suite. `gateway` is the misbehaving upstream of the rig; `nothing` is a closed port. */
-export type ServerName = 'kserve' | 'triton' | 'mlserver' | 'gateway' | 'nothing'
+export type ServerName = RealServer | 'gateway' | 'nothing'
 
 /** The options of an exposed model, without its address. */
 export type ModelOptions = Omit<NonNullable<ConfigInput['models']>[string], 'url'>
@@ -45,7 +46,12 @@ export interface ProtocolCase {
   readonly reply?: BodyCheck
   /** User properties of the reply, in addition to `status` and `code`. */
   readonly user?: Readonly<Record<string, string>>
-  /** Why the server does not have this way. The case then proves what a client receives who uses it anyway. */
+  /**
+   * Sends the request this many times at once. At least one of the replies is in the situation; the others are answers.
+   * @default 1
+   */
+  readonly simultaneous?: number
+  /** What the server lacks, as a phrase. The case then proves what a client receives who uses the way anyway. */
   readonly absence?: string
 }
 

@@ -7,24 +7,40 @@ import { resultOf } from './situations.ts'
 import { WAYS } from './ways.ts'
 import { CLIENT, type ProtocolWorld } from './world.ts'
 
-/** Publishes the request, and checks everything about its reply. @returns the reply */
-export async function runCase(each: ProtocolCase, { client, urls }: ProtocolWorld): Promise<Received> {
+/** Publishes the request, and checks everything about its reply. */
+export async function runCase(each: ProtocolCase, world: ProtocolWorld): Promise<void> {
+  const { simultaneous = 1 } = each
+  const replies = await Promise.all(Array.from({ length: simultaneous }, () => ask(each, world)))
+  const others = simultaneous === 1 ? [] : replies.filter(({ user }) => user['code'] === undefined)
+  expect(others.length).toBeLessThan(simultaneous)
+  for (const reply of replies.filter((any) => !others.includes(any))) {
+    checkResult(each, reply)
+    if (each.reply !== undefined) checkBody(reply.payload, each.reply)
+    expect(reply.user).toMatchObject({ ...each.user })
+    checkSecrets(each, reply, world)
+  }
+}
+
+async function ask(each: ProtocolCase, { client, openCalls }: ProtocolWorld): Promise<Received> {
   const version = each.version === undefined ? '' : `@${each.version}`
   const path = `${CLIENT}/${exposedName(each.model)}${version}/${WAYS[each.way].operation}`
   const correlationData = randomBytes(12)
   const asked = client.ask(`infer/request/${path}`, each.body ?? '', { ...each.properties, correlationData })
+  const isHeld = each.model.name === 'held'
+  if (isHeld) await expect.poll(openCalls).toBe(1)
   if (each.isCancelled === true) await client.publish(`infer/cancel/${path}`, '', { correlationData })
   const reply = await asked
+  if (isHeld) await expect.poll(openCalls).toBe(0)
   expect(reply.topic).toBe(`infer/reply/${path}`)
-  checkResult(each, reply)
-  if (each.reply !== undefined) checkBody(reply.payload, each.reply)
-  expect(reply.user).toMatchObject({ ...each.user })
-  // The addresses of servers and the paths of their files are in the log only.
-  const text = reply.payload.toString('latin1')
-  for (const secret of [new URL(urls[each.model.server]).host, process.cwd(), 'site-packages']) {
+  return reply
+}
+
+// The addresses of servers and the paths of their files are in the log only.
+function checkSecrets({ model }: ProtocolCase, { payload }: Received, { urls }: ProtocolWorld): void {
+  const text = payload.toString('latin1')
+  for (const secret of [new URL(urls[model.server]).host, process.cwd(), 'site-packages']) {
     expect(text).not.toContain(secret)
   }
-  return reply
 }
 
 function checkResult(each: ProtocolCase, { user, payload, properties }: Received): void {

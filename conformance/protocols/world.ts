@@ -6,6 +6,8 @@ import { startMlserver } from '../fixtures/mlserver.ts'
 import { startMosquitto } from '../fixtures/mosquitto.ts'
 import { TestClient } from '../fixtures/mqtt-client.ts'
 import { startTriton } from '../fixtures/triton-server.ts'
+import { Gate } from '../rig/answers.ts'
+import { NamedBehaviours } from '../rig/model-behaviours.ts'
 import { FakeModelServer } from '../rig/model-server.ts'
 import { exposedName, type ProtocolCase, type ServerName } from './case.ts'
 
@@ -16,6 +18,8 @@ export const CLIENT = 'cam7'
 export interface ProtocolWorld {
   readonly client: TestClient
   readonly running: TestConnector
+  /** Number of calls of the gateway's model `held` that are open. */
+  readonly openCalls: () => number
   readonly urls: Readonly<Record<ServerName, string>>
   stop(): Promise<void>
 }
@@ -28,12 +32,13 @@ const SETTINGS = {
 
 /** Starts everything; resolves when the model cards of all servers are published. */
 export async function startWorld(cases: readonly ProtocolCase[]): Promise<ProtocolWorld> {
+  const gate = new Gate()
   const [broker, kserve, triton, mlserver, gateway] = await Promise.all([
     startMosquitto({ isInMemory: true }),
     startKserveServer(),
     startTriton(),
     startMlserver(),
-    FakeModelServer.start(),
+    FakeModelServer.start({ answer: gate.hold(new NamedBehaviours().answer, 'held') }),
   ])
   const urls = {
     kserve: kserve.url,
@@ -55,6 +60,7 @@ export async function startWorld(cases: readonly ProtocolCase[]): Promise<Protoc
   return {
     client,
     running,
+    openCalls: () => gate.open,
     urls,
     stop: async () => {
       await client.close()

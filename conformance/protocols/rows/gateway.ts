@@ -51,6 +51,7 @@ const FAULTS: readonly Fault[] = [
   fault('jwt401', 'login', "Envoy's 401 for an expired token"),
   fault('rbac403', 'login', "Istio's 403"),
   fault('notready', 'notReady', 'a 503'),
+  fault('full', 'full', 'a 429'),
   fault('error400', 'rejected', 'a 400', 400),
   fault('error500', 'rejected', 'a 500', 500),
   fault('plain500', 'rejected', 'a 500 as text/plain', 500),
@@ -65,15 +66,37 @@ const BODIES: readonly (readonly [way: WayName, request: Pick<ProtocolCase, 'bod
   ['inferBinary', binaryInput('x', [1, 4], floats(1, 2, 3, 4))],
 ]
 
-const modelOf = (name: string): TestedModel => ({
+const modelOf = ({ name, situation }: Fault): TestedModel => ({
   server: 'gateway',
   name,
-  options: { timeoutMs: 400, limits: { responseBytesMax: 100_000 }, retry: { attemptsMax: 1 } },
+  options: {
+    timeoutMs: situation === 'late' ? 400 : 10_000,
+    limits: { responseBytesMax: 100_000 },
+    retry: { attemptsMax: 1 },
+  },
 })
 
 /** All cases with a misbehaving upstream, and those without one. */
 export const GATEWAY_CASES: readonly ProtocolCase[] = BODIES.flatMap(([way, request]) => [
-  ...FAULTS.map(({ name, ...rest }): ProtocolCase => ({ model: modelOf(name), way, ...rest, ...request })),
+  ...FAULTS.map((fault): ProtocolCase => {
+    const { name: _, ...rest } = fault
+    return { model: modelOf(fault), way, ...rest, ...request }
+  }),
+  {
+    model: { server: 'gateway', name: 'held' },
+    way,
+    situation: 'cancelled',
+    what: 'nothing before the client cancels; the call is ended',
+    isCancelled: true,
+    ...request,
+  },
+  {
+    model: { server: 'gateway', name: 'held', label: 'hasty', options: { timeoutMs: 300 } },
+    way,
+    situation: 'late',
+    what: 'nothing before the deadline; the call is ended',
+    ...request,
+  },
   {
     model: {
       server: 'nothing',

@@ -241,7 +241,7 @@ const V2: readonly ProtocolCase[] = [
     status: 400,
     what: 'the bytes of a tensor',
     ...bareTensor(FLOATS),
-    absence: 'answered with 400',
+    absence: 'no bare tensors',
   },
   {
     model: on('iris', 'versions', { versions: ['1'] }),
@@ -251,7 +251,7 @@ const V2: readonly ProtocolCase[] = [
     what: 'a version',
     version: '1',
     body: IRIS_V2,
-    absence: 'answered with 501',
+    absence: 'no versions',
   },
   {
     model: on('iris'),
@@ -339,6 +339,29 @@ const V2: readonly ProtocolCase[] = [
     what: 'an exception in the model',
     body: inputs(tensor('x', 'FP32', [1])),
     reply: '{"error":"RuntimeError : boom"}',
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'answered',
+    what: 'null in the data becomes NaN',
+    body: inputs(tensor('x', 'FP32', [null])),
+    reply: /"data":\[null\]/,
+  },
+  {
+    model: on('slow', 'hasty', hasty),
+    way: 'inferBinary',
+    situation: 'late',
+    what: 'a slow model',
+    ...binaryInput('x', [1], floats(5_000)),
+  },
+  {
+    model: on('slow'),
+    way: 'inferBinary',
+    situation: 'cancelled',
+    what: 'a running call',
+    ...binaryInput('x', [1], floats(5_000)),
+    isCancelled: true,
   },
   {
     model: on('echo'),

@@ -14,8 +14,8 @@ const X = (value: number): string => inputs(tensor('x', 'FP32', [value]))
 const wait = (delayMs: number): string => inputs(tensor('x', 'INT32', [delayMs]))
 const undescribed: ModelOptions = { protocolVersion: 'v2' }
 const VERSIONS = on('iris', undefined, { versions: ['v1', 'v9'] })
-const NO_V1 = 'has no V1 routes'
-const NO_BINARY = 'has no binary tensors over HTTP'
+const NO_V1 = 'no V1 routes'
+const NO_BINARY = 'no binary tensors over HTTP'
 const FLOATS = floats(1.5, -2)
 
 /** All cases with MLServer. */
@@ -169,7 +169,7 @@ export const MLSERVER_CASES: readonly ProtocolCase[] = [
     way: 'infer',
     situation: 'rejected',
     status: 500,
-    what: 'an exception in the model, as text/plain',
+    what: 'an exception in the model',
     body: X(0),
     reply: 'Internal Server Error',
   },
@@ -181,6 +181,14 @@ export const MLSERVER_CASES: readonly ProtocolCase[] = [
     what: 'an error that the model returns',
     body: X(1),
     reply: '{"error":"x must be 0"}',
+  },
+  {
+    model: VERSIONS,
+    way: 'infer',
+    situation: 'rejected',
+    status: 500,
+    what: 'data that do not have the shape',
+    body: inputs(tensor('predict', 'FP32', [1, 2, 3], [2, 4])),
   },
   {
     model: on('slow', 'hasty', { timeoutMs: 300 }),

@@ -13,7 +13,7 @@ const X = (...values: number[]): string => inputs(tensor('x', 'FP32', values))
 const wait = (delayMs: number): string => inputs(tensor('x', 'INT32', [delayMs], [1, 1]))
 const undescribed: ModelOptions = { protocolVersion: 'v2' }
 const VERSIONS = on('echo', 'versions', { versions: ['1', '9'] })
-const NO_V1 = 'has no V1 routes'
+const NO_V1 = 'no V1 routes'
 const ZERO = Array.from({ length: 64 }, () => 0)
 const FLOATS = floats(1.5, Number.NaN, -2)
 
@@ -238,7 +238,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     way: 'infer',
     situation: 'rejected',
     status: 400,
-    what: 'an error that the model returns, as text/plain',
+    what: 'an error that the model returns',
     body: X(1),
     reply: '{"error":"x must be 0"}',
   },
@@ -265,6 +265,22 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     status: 400,
     what: 'one byte too few',
     ...bareTensor(floats(...ZERO).subarray(1)),
+  },
+  {
+    model: on('slow', 'queue'),
+    way: 'infer',
+    situation: 'full',
+    what: 'more requests than the queue holds',
+    body: wait(200),
+    simultaneous: 6,
+  },
+  {
+    model: on('echo'),
+    way: 'infer',
+    situation: 'rejected',
+    status: 400,
+    what: 'an unknown datatype',
+    body: inputs(tensor('x', 'FP99', [1])),
   },
   {
     model: on('slow', 'hasty', { timeoutMs: 100 }),
