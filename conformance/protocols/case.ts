@@ -55,6 +55,18 @@ export interface ProtocolCase {
   readonly absence?: string
 }
 
+/** Returns a function that names a model on a server; models with options need a label. */
+export function modelsOn(
+  server: ServerName,
+): (name: string, label?: string, options?: ModelOptions) => TestedModel {
+  return (name, label, options) => ({
+    server,
+    name,
+    ...(label === undefined ? {} : { label }),
+    ...(options === undefined ? {} : { options }),
+  })
+}
+
 /** Returns the name under which the connector exposes a model. */
 export function exposedName({ server, name, label }: TestedModel): string {
   return [server, name, label].filter((part) => part !== undefined).join('-')

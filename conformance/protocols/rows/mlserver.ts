@@ -1,13 +1,8 @@
 // Cases with MLServer: V2 over HTTP.
 import { bareTensor, binaryInput, floats, inputs, instances, tensor } from '../bodies.ts'
-import type { ModelOptions, ProtocolCase, TestedModel } from '../case.ts'
+import { modelsOn, type ModelOptions, type ProtocolCase } from '../case.ts'
 
-const on = (name: string, label?: string, options?: ModelOptions): TestedModel => ({
-  server: 'mlserver',
-  name,
-  ...(label === undefined ? {} : { label }),
-  ...(options === undefined ? {} : { options }),
-})
+const on = modelsOn('mlserver')
 
 const IRIS = inputs(tensor('predict', 'FP32', [5.1, 3.5, 1.4, 0.2, 6.7, 3, 5.2, 2.3], [2, 4]))
 const X = (value: number): string => inputs(tensor('x', 'FP32', [value]))

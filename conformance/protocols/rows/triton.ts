@@ -1,13 +1,8 @@
 // Cases with Triton: V2 over HTTP.
 import { bareTensor, binaryInput, floats, inputs, instances, tensor } from '../bodies.ts'
-import type { ModelOptions, ProtocolCase, TestedModel } from '../case.ts'
+import { modelsOn, type ModelOptions, type ProtocolCase } from '../case.ts'
 
-const on = (name: string, label?: string, options?: ModelOptions): TestedModel => ({
-  server: 'triton',
-  name,
-  ...(label === undefined ? {} : { label }),
-  ...(options === undefined ? {} : { options }),
-})
+const on = modelsOn('triton')
 
 const X = (...values: number[]): string => inputs(tensor('x', 'FP32', values))
 const wait = (delayMs: number): string => inputs(tensor('x', 'INT32', [delayMs], [1, 1]))
