@@ -1,4 +1,4 @@
-// The deadline of a request, through which it can also be cancelled.
+// The deadline of a request. A request is also cancelled through its deadline.
 import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
 
@@ -54,7 +54,8 @@ export class RequestDeadline implements Deadline {
 }
 
 function expireLater(deadline: RequestDeadline, budgetMs: number, nowMs: number): NodeJS.Timeout {
-  // Rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it clears the timer.
+  // The delay is rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it clears
+  // the timer.
   return setTimeout(() => expire(deadline, budgetMs), Math.max(0, Math.ceil(deadline.atMs - nowMs)))
 }
 
