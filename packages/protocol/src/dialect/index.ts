@@ -12,32 +12,32 @@ export const DIALECTS = { v2, v1 } as const satisfies Record<string, DialectKind
 /** The name of a dialect: a configuration's `protocolVersion`, and an element of a model card's `protocol_versions`. */
 export type Dialect = keyof typeof DIALECTS
 
-/** All dialects, in order of preference. */
+/** Returns all dialects, in order of preference. */
 export function dialectNames(): Dialect[] {
   return Object.keys(DIALECTS) as Dialect[]
 }
 
-/** The dialects whose paths can contain a model version. */
+/** Returns the dialects whose paths can contain a model version. */
 export function versionedDialects(): Dialect[] {
   return dialectNames().filter((dialect) =>
     Object.values<Route>(DIALECTS[dialect].routes).some(({ path }) => path.includes('{version}')),
   )
 }
 
-/** The operations of a model that supports these dialects, in the order of the operation table. */
+/** Returns the operations of a model that supports these dialects, in the order of the operation table. */
 export function operationsOf(dialects: readonly Dialect[]): OperationName[] {
   const names = Object.keys(OPERATIONS) as OperationName[]
   return names.filter((name) => dialectOf(name, dialects) !== undefined)
 }
 
-/** The dialect for an operation of a model that supports these dialects; undefined = no dialect has it. */
+/** Returns the dialect for an operation of a model that supports these dialects; undefined = no dialect has it. */
 export function dialectOf(operation: OperationName, dialects: readonly Dialect[]): Dialect | undefined {
   return dialectNames().find(
     (dialect) => dialects.includes(dialect) && routeOf(operation, dialect) !== undefined,
   )
 }
 
-/** The operation for a topic that names no operation: the default of the preferred dialect. */
+/** Returns the operation for a topic that names no operation: the default of the preferred dialect. */
 export function defaultOperationOf(dialects: readonly Dialect[]): OperationName {
   const preferred = dialectNames().find((dialect) => dialects.includes(dialect))
   if (preferred === undefined) throw new RangeError('A model supports at least one dialect.')
@@ -45,8 +45,8 @@ export function defaultOperationOf(dialects: readonly Dialect[]): OperationName 
 }
 
 /**
- * The operation that a parsed JSON body is intended for; undefined = no member of the body identifies a dialect. If its
- * members identify several dialects, the preferred dialect takes precedence.
+ * Returns the operation that a parsed JSON body is intended for; undefined = no member of the body identifies a
+ * dialect. If its members identify several dialects, the preferred dialect takes precedence.
  */
 export function operationOfBody(body: unknown): OperationName | undefined {
   if (typeof body !== 'object' || body === null) return undefined
@@ -57,8 +57,8 @@ export function operationOfBody(body: unknown): OperationName | undefined {
 }
 
 /**
- * The method and path of an operation on a model server; undefined = the dialect does not have the operation. Each
- * name is one path segment, with minimal percent-encoding. The version is omitted if the dialect's path has none.
+ * Returns the method and path of an operation on a model server; undefined = the dialect does not have the operation.
+ * Each name is one path segment, with minimal percent-encoding. The version is omitted if the dialect's path has none.
  */
 export function operationRoute(
   operation: OperationName,
