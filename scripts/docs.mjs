@@ -61,7 +61,7 @@ ${NOTE('packages/protocol/src/operation.ts and packages/protocol/src/dialect/')}
 
 ${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The other columns show the call to the model server; the part in brackets applies only to `{model}@{version}`. If a server supports several of them for a model, the first that has the operation is used.")}
 
-${wrapped(`Only some servers have ${optional.map((name) => `\`${name}\``).join(', ')}; the connector queries each server for them, and the card lists those that it found. OpenAI paths have the prefix \`/openai\` on KServe\'s own server. With \`"stream": true\` in the body, \`generate\` calls \`generate_stream\` instead. See [Streams](../concepts/wire-contract.md#streams).`)}
+${wrapped(`Only some servers have ${optional.map((name) => `\`${name}\``).join(', ')}; the connector queries each server for them, and the card lists those that it found. OpenAI paths have the prefix \`/openai\` on KServe's own server. With \`"stream": true\` in the body, \`generate\` calls \`generate_stream\` instead. See [Streams](../concepts/wire-contract.md#streams).`)}
 
 ${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows)}
 `
