@@ -5,8 +5,11 @@ import {
   defaultOperationOf,
   dialectNames,
   dialectOf,
+  DIALECTS,
+  operationRoute,
   OPERATIONS,
   operationsOf,
+  optionalOperations,
   versionedDialects,
   type Dialect,
   type ModelCard,
@@ -66,6 +69,7 @@ export function openServer(
     // still be waiting for a connection. Four more calls are allowed for the metadata queries.
     callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
+    stream: config.stream,
     errorText: config.errorText,
   })
   return guardServer(name, config, upstream, { log, telemetry })
@@ -133,6 +137,7 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
 /** The description of one exposed name: the model or one of its versions. */
 interface DescribedFacts extends ModelDescription {
   readonly protocolVersions: readonly Dialect[]
+  readonly optionalOperations?: readonly OperationName[]
 }
 
 // A configured version is exposed even if the server does not have it yet: requests receive the server's own error.
@@ -140,7 +145,12 @@ function factsOfVersion({ config, facts }: ExposeOptions, version: string): Desc
   const { protocolVersion } = config
   const protocolVersions = versionedDialects().filter((dialect) => (protocolVersion ?? dialect) === dialect)
   const described = facts.ofVersions?.get(version)
-  return { protocolVersions, ...(described?.state === 'described' ? described.description : {}) }
+  const optional = facts.optionalOperations
+  return {
+    protocolVersions,
+    ...(optional === undefined ? {} : { optionalOperations: optional }),
+    ...(described?.state === 'described' ? described.description : {}),
+  }
 }
 
 function exposeOne(
@@ -151,13 +161,26 @@ function exposeOne(
 ): Exposure {
   const { config, server, topics, budget, telemetry } = options
   const { protocolVersions } = facts
+  const optional = facts.optionalOperations ?? assumedOperations(protocolVersions)
   const before = options.before.find(({ model }) => model.name === exposedName)
   const batcher = before?.batcher ?? openBatcher(exposedName, options)
   const gate = before?.gate ?? new ModelGate(exposedName, gateLimits(config, batcher), budget)
-  const operations = bindOperations({ exposedName, facts, version, config, server, telemetry, batcher })
+  const names = operationsOf(protocolVersions, optional)
+  const operations = bindOperations({
+    exposedName,
+    facts,
+    names,
+    version,
+    config,
+    server,
+    telemetry,
+    batcher,
+  })
   const configured = operations.get(config.defaultOperation as OperationName)
-  const defaultOperation = configured ?? operations.get(defaultOperationOf(protocolVersions))
-  assert(defaultOperation, `"${exposedName}" does not have the default operation of its dialect`)
+  // A server of embeddings does not have the default operation of its dialect.
+  const [first] = operations.values()
+  const defaultOperation = configured ?? operations.get(defaultOperationOf(protocolVersions)) ?? first
+  assert(defaultOperation, `"${exposedName}" has no operation`)
   const model: ExposedModel = {
     name: exposedName,
     operations,
@@ -166,6 +189,7 @@ function exposeOne(
     requestBytesMax: config.limits.requestBytesMax,
     passHeaders: new Set(config.passHeaders),
     repeatable: config.repeatable,
+    openOperations: openOperations(options.facts, protocolVersions, names),
     gate,
   }
   const card = modelCard(topics, {
@@ -188,9 +212,31 @@ function exposeOne(
   }
 }
 
+// The optional operations of a server on which none was found, because it was not queried for them, or rejects the
+// queries. If the default operation of a dialect is optional, a model of that dialect has at least one of them.
+function assumedOperations(dialects: readonly Dialect[]): OperationName[] {
+  return dialects.flatMap((dialect) => {
+    const optional = optionalOperations(dialect)
+    return optional.includes(DIALECTS[dialect].defaultOperation) ? optional : []
+  })
+}
+
+// The optional operations for which the server was not queried yet, or did not answer.
+function openOperations(
+  { isAssumed, unanswered }: ModelFacts,
+  dialects: readonly Dialect[],
+  offered: readonly OperationName[],
+): OperationName[] {
+  return dialects
+    .filter((dialect) => isAssumed === true || unanswered.includes(dialect))
+    .flatMap(optionalOperations)
+    .filter((name) => !offered.includes(name))
+}
+
 interface Binding {
   readonly exposedName: string
   readonly facts: DescribedFacts
+  readonly names: readonly OperationName[]
   readonly version: string | undefined
   readonly config: ModelConfig
   readonly server: ModelServer
@@ -199,24 +245,26 @@ interface Binding {
 }
 
 function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
-  const { exposedName, facts, version, server, telemetry, batcher } = binding
+  const { exposedName, facts, names, version, server, telemetry, batcher } = binding
   const { protocolVersions } = facts
-  const bound = operationsOf(protocolVersions).flatMap((name): BoundOperation[] => {
+  const bound = names.flatMap((name): BoundOperation[] => {
     const protocol = dialectOf(name, protocolVersions)!
     const bare = server.upstream.endpoint(name, protocol, version)
     if (bare === undefined) return []
     const { hasBody } = OPERATIONS[name]
+    const route = operationRoute(name, protocol, exposedName)
     // Operations without a body (metadata, ready) report the server's current state, so they need no
     // retries and no circuit.
     const single = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
+    const mayEmit = route?.stream !== undefined
     const rules = batchRulesOf(name, protocol)
     const isMerged = rules !== undefined && mayMerge(rules, facts, batcher?.options.isLearning === false)
     const endpoint =
       batcher === undefined
         ? single
         : withBatching(single, { batcher, rules: isMerged ? rules : undefined, figures })
-    return [{ name, protocol, hasBody, mayEmit: false, endpoint, figures }]
+    return [{ name, protocol, hasBody, mayEmit, endpoint, figures }]
   })
   return new Map(bound.map((operation) => [operation.name, operation]))
 }

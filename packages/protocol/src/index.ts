@@ -2,6 +2,8 @@
 export type { BatchMember, BatchRules, CarriedBody } from './batch/batch-rules.ts'
 export { writeBinary } from './body/binary-tensor.ts'
 export { BodyError } from './body/body-error.ts'
+export { findMembers } from './body/find-members.ts'
+export type { FoundMembers, MemberPlace } from './body/find-members.ts'
 export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'
 export type { Json } from './body/json.ts'
 export { countOf, flatten, printShape, toFlatJson, toNestedJson, toTensorData } from './body/tensor.ts'
@@ -18,13 +20,15 @@ export {
   dialectOf,
   DIALECTS,
   isServerModelName,
+  offeredOperations,
   operationMeaning,
   operationOfBody,
   operationRoute,
   operationsOf,
+  optionalOperations,
   versionedDialects,
 } from './dialect/index.ts'
-export type { Dialect, DialectKind, Route } from './dialect/index.ts'
+export type { Dialect, DialectKind, Route, RouteKind, StreamKind } from './dialect/index.ts'
 export { isAllowableHeader, isTraceparent, passedHeaders, PASSED_HEADERS_MAX } from './header.ts'
 export { PROPERTY, userProperty } from './message.ts'
 export type { MessageProperties, QoS } from './message.ts'

@@ -32,6 +32,11 @@ export const PROPERTY = {
   timeoutMs: 'timeout-ms',
   /** Request: class from 0 to 9; requests of a higher class run first. */
   priority: 'priority',
+  /** Request: how long the deltas of a stream may be collected into one part, in milliseconds. */
+  coalesceMs: 'coalesce-ms',
+  /** Reply, on the only or last message: numbers of tokens that the model server reported. */
+  promptTokens: 'prompt-tokens',
+  completionTokens: 'completion-tokens',
   /** Request and reply: number of JSON bytes before the binary tensors (V2 binary tensor extension). */
   inferenceHeaderContentLength: 'inference-header-content-length',
   /** Request and reply: W3C trace context. */

@@ -1,5 +1,5 @@
 // An admitted request: one object that is both the entry in its client's list and the request to the model server.
-import type { Delivery, EndpointRequest, ReplyPart, RequestContentType, Routed } from '../step.ts'
+import type { Delivery, EndpointRequest, ModelPlace, ReplyPart, RequestContentType, Routed } from '../step.ts'
 import { RunningRequest } from './clients.ts'
 import type { RequestDeadline } from './deadline.ts'
 import type { JudgedBody } from './payload.ts'
@@ -18,14 +18,17 @@ export class AdmittedRequest extends RunningRequest implements EndpointRequest {
   /** The class of the request, from 0 to 9. */
   readonly priority: number
   batchMs: number | undefined = undefined
+  readonly coalesceMs: number | undefined
+  readonly modelPlace: ModelPlace | undefined
 
   constructor(
     delivery: Delivery,
     routed: Routed,
-    { contentType, inferenceHeaderContentLength }: JudgedBody,
+    { contentType, inferenceHeaderContentLength, modelPlace }: JudgedBody,
     headers: readonly string[],
     deadline: RequestDeadline,
     priority: number,
+    coalesceMs: number | undefined,
   ) {
     super(routed, routed.model.name, routed.operation.name, delivery.properties.correlationData, deadline)
     this.body = delivery.payload
@@ -33,5 +36,7 @@ export class AdmittedRequest extends RunningRequest implements EndpointRequest {
     this.inferenceHeaderContentLength = inferenceHeaderContentLength
     this.headers = headers
     this.priority = priority
+    this.coalesceMs = coalesceMs
+    this.modelPlace = modelPlace
   }
 }

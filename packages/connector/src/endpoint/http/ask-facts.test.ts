@@ -6,6 +6,7 @@ import type { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
 import type { ModelFacts } from '../../step.ts'
 import { openHttpUpstream, type HttpUpstream } from './http-upstream.ts'
+import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -37,7 +38,8 @@ async function upstreamOf(
   versions: readonly string[] = [],
 ): Promise<HttpUpstream> {
   const server = createServer((request, response) => {
-    const answer = answers[request.url!.replace('/models/iris', '').replace('/p/', '')]
+    const path = request.url!.replace('/models/iris', '').replace('/p/', '')
+    const answer = answers[path] ?? (/^v2\/(?:generate|infer_stream)$/.test(path) ? notFound : undefined)
     if (answer === undefined) response.destroy()
     else answer(response)
   }).listen(0, '127.0.0.1')
@@ -56,6 +58,7 @@ async function upstreamOf(
     versions,
     callsMax: 10,
     responseBytesMax: 1_000,
+    stream: STREAM_LIMITS,
     errorText: 'first-line',
   })
   closing.push(() => upstream.destroy())

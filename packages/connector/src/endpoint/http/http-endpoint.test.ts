@@ -8,6 +8,7 @@ import type { CallCredential } from '../upstream-options.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpUpstream } from './http-upstream.ts'
 import { openPool } from './open-pool.ts'
+import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
 interface Seen {
   readonly method: string
@@ -57,6 +58,7 @@ function targetOf(overrides: Partial<HttpTarget> = {}): HttpTarget {
     host: undefined,
     credential: none,
     responseBytesMax: 1_000,
+    stream: STREAM_LIMITS,
     errorText: 'first-line',
     ...overrides,
   }
@@ -252,9 +254,13 @@ test('each operation has its own method and path, and a name cannot escape its p
     'GET /p/v1/models/a%2F..%2Fb false',
     'GET /p/v1/models/a%2F..%2Fb false',
     'POST /p/v2/models/iris/infer true',
+    'POST /p/v2/models/iris/infer_stream true',
+    'POST /p/v2/models/iris/generate true',
     'GET /p/v2/models/iris false',
     'GET /p/v2/models/iris/ready false',
     'POST /p/v2/models/iris/versions/3%2Fx/infer true',
+    'POST /p/v2/models/iris/versions/3%2Fx/infer_stream true',
+    'POST /p/v2/models/iris/versions/3%2Fx/generate true',
     'GET /p/v2/models/iris/versions/3%2Fx false',
     'GET /p/v2/models/iris/versions/3%2Fx/ready false',
   ])

@@ -1,11 +1,15 @@
 // The client of a model server over HTTP: a connection pool, an endpoint per operation, and the metadata query.
-import { operationRoute, type Dialect, type OperationName } from '@inferwire/protocol'
+import { operationRoute, OPERATIONS, type Dialect, type OperationName } from '@inferwire/protocol'
 import { originOf } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { askFacts, type AskedModel } from './ask-facts.ts'
-import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
+import { hasModelList } from './ask-model-list.ts'
+import type { HttpTarget } from './http-endpoint.ts'
+import { ListEndpoint } from './list-endpoint.ts'
+import { openEndpoint } from './open-endpoint.ts'
 import { openPool } from './open-pool.ts'
+import { PrefixedEndpoint } from './prefixed-endpoint.ts'
 
 /** Implements `Upstream` over HTTP/1.1. */
 export class HttpUpstream implements Upstream {
@@ -24,12 +28,17 @@ export class HttpUpstream implements Upstream {
     versions: readonly string[] = [],
   ) {
     this.#target = target
-    this.#model = { name, dialects, versions }
+    this.#model = { name, dialects, versions, prefixes: new Map() }
   }
 
   endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined {
     const route = operationRoute(operation, dialect, this.#model.name, version)
-    return route === undefined ? undefined : new HttpEndpoint(this.#target, route, operation === 'ready')
+    if (route === undefined) return undefined
+    const isReadiness = operation === 'ready'
+    if (!hasModelList(dialect)) return openEndpoint(this.#target, dialect, route, isReadiness)
+    return OPERATIONS[operation].hasBody
+      ? new PrefixedEndpoint(this.#target, this.#model, dialect, route)
+      : new ListEndpoint(this.#target, this.#model, dialect, isReadiness)
   }
 
   facts(signal: AbortSignal): Promise<ModelFacts> {
@@ -55,6 +64,7 @@ export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
     host: options.host,
     credential: options.credential,
     responseBytesMax: options.responseBytesMax,
+    stream: options.stream,
     errorText: options.errorText,
   }
   return new HttpUpstream(target, options.model, options.dialects, options.versions)
