@@ -126,7 +126,7 @@ function contentProperties(
   body: RequestBody | undefined,
   { contentType, headers, priority, coalesceMs }: InferOptions,
 ): MessageProperties {
-  // The first value of a repeated name is used, so a header cannot override an option.
+  // The connector uses the first value of a repeated name, so a header cannot override an option.
   const userProperties = [
     ...(priority === undefined ? [] : [PRIORITY, String(priority)]),
     ...(coalesceMs === undefined ? [] : [PROPERTY.coalesceMs, String(wholeMilliseconds(coalesceMs))]),
@@ -140,7 +140,7 @@ function contentProperties(
     }
   }
   return {
-    // Not sent by default, because the contract assumes application/json.
+    // By default no content type is sent, because the contract assumes application/json.
     ...(contentType === undefined ? {} : { contentType }),
     ...(userProperties.length === 0 ? {} : { userProperties }),
     ...(body === undefined || body instanceof Uint8Array ? {} : { payloadFormatIndicator: 1 }),

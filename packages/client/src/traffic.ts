@@ -74,7 +74,7 @@ export class Traffic {
       },
       receiver,
     )
-    // Registered before it is published, because the reply may arrive before the PUBACK.
+    // The request is registered before it is published, because its reply may arrive before the PUBACK.
     this.#waiting.set(spec.id, request)
     this.#window.add(request)
     return request
@@ -157,7 +157,7 @@ export class Traffic {
   #resume(connection: Connection, { attempts, isSessionPresent }: UpFacts): void {
     this.#window.open(connection)
     for (const request of this.#waiting.values()) {
-      // After a broker outage, no request is suspected of having broken the connection.
+      // More than one attempt indicates a broker outage, so no request is suspected of having broken the connection.
       if (attempts > 1) request.cuts = 0
       request.resume(isSessionPresent)
     }
