@@ -1,6 +1,6 @@
 // Tests the SDK's streams against a real Mosquitto. A stand-in for the connector publishes the parts: in order, with
 // gaps and repeats, too fast, or not at all.
-import { getEventListeners } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import {
   connect,
   InferwireError,
@@ -335,16 +335,16 @@ describe('when the connection is lost in the middle, a stream', () => {
   })
 
   test('continues without a gap in a session that the broker keeps', async () => {
-    let away = (): void => {}
-    const isAway = new Promise<void>((resolve) => (away = resolve))
-    let published = (): void => {}
-    const isPublished = new Promise<void>((resolve) => (published = resolve))
+    const away = new AbortController()
+    const isAway = once(away.signal, 'abort')
+    const published = new AbortController()
+    const isPublished = once(published.signal, 'abort')
     const responder = await respond(async (request) => {
       await parts(0, 1)(request)
       await isAway
       await parts(2, 3, 4)(request)
       await request.final(5)
-      published()
+      published.abort()
     })
     const proxy = await Proxy.start(broker.port)
     cleanUps.push(() => proxy.close())
@@ -354,7 +354,7 @@ describe('when the connection is lost in the middle, a stream', () => {
     await stream.next()
     await proxy.refuse()
     await vi.waitFor(() => expect(client.isConnected).toBe(false))
-    away()
+    away.abort()
     await isPublished
     await proxy.accept()
     expect(texts(await drain(stream))).toEqual(['"2"', '"3"', '"4"'])
