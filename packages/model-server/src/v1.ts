@@ -13,10 +13,14 @@ import { modelOf, type Call, type Models, type Route } from './call.ts'
 import { Failure } from './failure.ts'
 import type { Model } from './model.ts'
 
-/** The routes of V1. */
-export function v1Routes(models: Models): Route[] {
+/**
+ * The routes of V1.
+ * @param listed further members of the list of models: OpenAI's API has the same path without the prefix `/openai`
+ */
+export function v1Routes(models: Models, listed: object = {}): Route[] {
+  const list = JSON.stringify({ models: [...models.keys()], ...listed })
   return [
-    { method: 'GET', path: /^\/v1\/models$/, handle: () => JSON.stringify({ models: [...models.keys()] }) },
+    { method: 'GET', path: /^\/v1\/models$/, handle: () => list },
     {
       method: 'POST',
       path: /^\/v1\/models\/(?<model>[^/]+):predict$/,
