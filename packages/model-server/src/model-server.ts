@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Server } from 'node:http'
 import type { Route } from './call.ts'
+import { Connections } from './connections.ts'
 import { createHttpServer } from './http-server.ts'
 import { Generations } from './language/generations.ts'
 import type { LanguageModel } from './language/language-model.ts'
@@ -56,6 +57,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
   const { host = '127.0.0.1', port = 0, requestBytesMax = REQUEST_BYTES_MAX } = options
   const served = await loadServedModels(options)
   const server = createHttpServer(routesOf(served, options.log ?? (() => undefined)), requestBytesMax)
+  const connections = new Connections(server)
   try {
     await listen(server, host, port)
   } catch (error) {
@@ -69,7 +71,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     port: boundPort,
     models: [...served.tensorModels.keys(), ...served.languageModels.keys()],
     engine: served.engine,
-    close: () => (closed ??= close(server, served)),
+    close: () => (closed ??= close(server, connections, served)),
   }
 }
 
@@ -117,10 +119,10 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   }
 }
 
-async function close(server: Server, served: ServedModels): Promise<void> {
+async function close(server: Server, connections: Connections, served: ServedModels): Promise<void> {
   const closed = once(server, 'close')
   server.close()
-  server.closeIdleConnections()
+  connections.closeUnused()
   const impatience = setTimeout(() => server.closeAllConnections(), CLOSE_WAIT_MS)
   await closed
   clearTimeout(impatience)

@@ -11,7 +11,7 @@ const LENGTHS = [2, 3]
  */
 export function embedText(text: string): Float32Array {
   const counts = new Float32Array(EMBEDDING_DIMENSIONS)
-  const characters = [...` ${text.toLowerCase().replace(/\s+/g, ' ').trim()} `]
+  const characters = Array.from(` ${text.toLowerCase().replace(/\s+/g, ' ').trim()} `)
   for (const length of LENGTHS) {
     for (let start = 0; start + length <= characters.length; start++) {
       const hash = fnv1a(characters.slice(start, start + length).join(''))

@@ -74,38 +74,41 @@ export class Generations {
 
   /** Returns the Prometheus text format, version 0.0.4. */
   toPrometheus(): string {
-    const lines = (name: string, type: string, help: string, samples: string[]): string[] =>
-      samples.length === 0 ? [] : [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples]
-    const entries = [...this.#models]
-    const running = 'model_server_generations_running'
-    const ended = 'model_server_generations_total'
-    const tokens = 'model_server_generated_tokens_total'
+    const models = [...this.#models]
     return [
-      ...lines(
-        running,
+      ...metric(
+        'model_server_generations_running',
         'gauge',
         'Generations that are running.',
-        entries.map(([model, figures]) => `${running}{model="${model}"} ${figures.running}`),
+        models.map(([model, { running }]) => sampleOf({ model }, running)),
       ),
-      ...lines(
-        ended,
+      ...metric(
+        'model_server_generations_total',
         'counter',
         'Generations that have ended, by outcome.',
-        entries.flatMap(([model, figures]) =>
-          OUTCOMES.map(
-            (outcome) => `${ended}{model="${model}",outcome="${outcome}"} ${figures.ended[outcome]}`,
-          ),
+        models.flatMap(([model, { ended }]) =>
+          OUTCOMES.map((outcome) => sampleOf({ model, outcome }, ended[outcome])),
         ),
       ),
-      ...lines(
-        tokens,
+      ...metric(
+        'model_server_generated_tokens_total',
         'counter',
         'Generated tokens.',
-        entries.map(([model, figures]) => `${tokens}{model="${model}"} ${figures.tokens}`),
+        models.map(([model, { tokens }]) => sampleOf({ model }, tokens)),
       ),
       '',
     ].join('\n')
   }
+}
+
+function metric(name: string, type: string, help: string, samples: readonly string[]): string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples.map((sample) => name + sample)]
+}
+
+// The names of models contain no character that the text format would require to be escaped.
+function sampleOf(labels: Readonly<Record<string, string>>, value: number): string {
+  const pairs = Object.entries(labels).map(([name, text]) => `${name}="${text}"`)
+  return `{${pairs.join(',')}} ${value}`
 }
 
 function emptyFigures(): Figures {

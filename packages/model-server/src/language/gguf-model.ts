@@ -85,7 +85,11 @@ async function checkMagic({ name, file }: ModelSource): Promise<void> {
   const magic = Buffer.alloc(4)
   try {
     const handle = await open(file)
-    await handle.read(magic, 0, 4, 0).finally(() => handle.close())
+    try {
+      await handle.read(magic, 0, 4, 0)
+    } finally {
+      await handle.close()
+    }
   } catch (error) {
     throw new ModelServerError(
       'model_file_unreadable',
@@ -109,15 +113,15 @@ async function* piecesOf(
   // Leaving the loop early, after a stop sequence for example, stops the engine.
   const left = new AbortController()
   const waiting: Piece[] = []
-  let wake = (): void => undefined
+  let wake: (() => void) | undefined
   let outcome: { readonly finish: 'stop' | 'length' } | { readonly error: unknown } | undefined
   const ended = (result: typeof outcome): void => {
     outcome = result
-    wake()
+    wake?.()
   }
   const finished = run(AbortSignal.any([signal, left.signal]), (piece) => {
     waiting.push(piece)
-    wake()
+    wake?.()
   }).then(
     (finish) => ended({ finish }),
     (error: unknown) => ended({ error }),

@@ -13,7 +13,7 @@ export class Ngrams {
   readonly tokens: readonly string[]
   readonly #after: ReadonlyMap<string, readonly number[]>
 
-  /** Counts a text with one paragraph per line. */
+  /** Counts a text with one paragraph per line, and at least one paragraph. */
   constructor(text: string) {
     const paragraphs = text.split('\n').filter((line) => line.trim() !== '')
     this.tokens = [END, ...paragraphs.flatMap((line) => [...tokenize(line.trim()), END])]
@@ -33,22 +33,35 @@ export class Ngrams {
    * the text counts as the end of a paragraph.
    */
   next(before: string | undefined, last: string): Map<string, number> {
-    const [two, one] = this.#contexts(before, last).map((context) => this.#after.get(context) ?? [])
+    const [two, one] = this.#positions(before, last)
+    if (one.length === 0) return this.next(undefined, END)
     const probabilities = new Map<string, number>()
-    if (one!.length === 0) return last === END ? probabilities : this.next(undefined, END)
-    const share = two!.length === 0 ? 0 : TWO_TOKENS_SHARE
-    this.#add(probabilities, two!, share)
-    this.#add(probabilities, one!, 1 - share)
+    const share = two.length === 0 ? 0 : TWO_TOKENS_SHARE
+    this.#add(probabilities, two, share)
+    this.#add(probabilities, one, 1 - share)
     return probabilities
   }
 
-  /** Returns the start of each sentence: positions in `tokens`. */
+  /** Draws the next token with the probabilities of `next`, without computing all of them. */
+  draw(before: string | undefined, last: string, random: () => number): string {
+    const [two, one] = this.#positions(before, last)
+    if (one.length === 0) return this.draw(undefined, END, random)
+    const positions = two.length > 0 && random() < TWO_TOKENS_SHARE ? two : one
+    return this.tokens[positions[Math.floor(random() * positions.length)]!]!
+  }
+
+  /** Returns the start of each sentence that begins with a capital letter: positions in `tokens`. */
   sentences(): number[] {
     const starts: number[] = []
     for (let at = 1; at < this.tokens.length; at++) {
-      if (this.tokens[at] !== END && /^[.!?\n]$/.test(this.tokens[at - 1]!)) starts.push(at)
+      if (/^[.!?\n]$/.test(this.tokens[at - 1]!) && /^ ?\p{Lu}/u.test(this.tokens[at]!)) starts.push(at)
     }
     return starts
+  }
+
+  #positions(before: string | undefined, last: string): [readonly number[], readonly number[]] {
+    const [two, one] = this.#contexts(before, last)
+    return [this.#after.get(two) ?? [], this.#after.get(one) ?? []]
   }
 
   #contexts(before: string | undefined, last: string): [string, string] {

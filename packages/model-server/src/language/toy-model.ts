@@ -5,7 +5,6 @@ import { EMBEDDING_DIMENSIONS, embedText } from './embed.ts'
 import {
   tokensAllowed,
   type ChatMessage,
-  type Generation,
   type LanguageModel,
   type Piece,
   type Sampling,
@@ -88,7 +87,7 @@ async function* generate(
     // Otherwise a long text would delay all other requests of the process.
     if (count % 16 === 15) await setImmediate()
     signal.throwIfAborted()
-    const token = opening[count] ?? sample(ngrams.next(before, last), sampling, random)
+    const token = opening[count] ?? choose(ngrams, before, last, sampling, random)
     if (token === END && count >= tokensMin) {
       yield { text: '', tokens: 0, finish: 'stop' }
       return
@@ -98,6 +97,17 @@ async function* generate(
     last = token
   }
   yield { text: '', tokens: 0, finish: 'length' }
+}
+
+function choose(
+  ngrams: Ngrams,
+  before: string | undefined,
+  last: string,
+  sampling: Sampling,
+  random: () => number,
+): string {
+  if (sampling.temperature === 1 && sampling.topP === 1) return ngrams.draw(before, last, random)
+  return sample(ngrams.next(before, last), sampling, random)
 }
 
 /** Finds sentences of the book that contain a word of a question. */
