@@ -16,13 +16,15 @@ export {
   dialectOf,
   DIALECTS,
   isServerModelName,
+  offeredOperations,
   operationMeaning,
   operationOfBody,
   operationRoute,
   operationsOf,
+  optionalOperations,
   versionedDialects,
 } from './dialect/index.ts'
-export type { Dialect, DialectKind, Route } from './dialect/index.ts'
+export type { Dialect, DialectKind, Route, RouteKind, StreamKind } from './dialect/index.ts'
 export { isAllowableHeader, isTraceparent, passedHeaders, PASSED_HEADERS_MAX } from './header.ts'
 export { PROPERTY, userProperty } from './message.ts'
 export type { MessageProperties, QoS } from './message.ts'
