@@ -1,5 +1,5 @@
 // Tests long work with the SDK and a real Mosquitto: a request that one client submits, and whose reply another client
-// fetches later. A stand-in for the connector answers when a test wants it to.
+// fetches later. A stand-in for the connector answers at a time that the test chooses.
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { connect as connectMqtt } from 'mqtt'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
@@ -121,7 +121,7 @@ test('result() passes the parts of a streamed answer to onPart, without repeats'
   expect(reply.usage).toEqual({ promptTokens: undefined, completionTokens: 3 })
 })
 
-test('an id that nobody submitted is result_not_found at once, and an invalid id a TypeError', async () => {
+test('an id that was never submitted is result_not_found at once, and an invalid id a TypeError', async () => {
   const client = await open()
   expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
   // The first call must not have left a session that the second one finds.
