@@ -2,6 +2,8 @@
 export { writeBinary } from './body/binary-tensor.ts'
 export { BodyError } from './body/body-error.ts'
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './body/float16.ts'
+export { findMembers } from './body/find-members.ts'
+export type { FoundMembers, MemberPlace } from './body/find-members.ts'
 export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'
 export type { Json } from './body/json.ts'
 export { countOf, flatten, printShape, toFlatJson, toNestedJson, toTensorData } from './body/tensor.ts'
