@@ -70,7 +70,7 @@ export interface InferOptions {
 }
 
 /** The options of `stream()`. */
-export interface StreamOptions extends Omit<InferOptions, 'operation'> {
+export interface StreamOptions extends Omit<InferOptions, 'operation' | 'repeatAfterMs'> {
   /** The deadline of the whole stream, in milliseconds from now. @default 600000 */
   readonly timeoutMs?: number | undefined
   /** Longest time between two parts, in milliseconds. The first part may take until the deadline. @default 60000 */
