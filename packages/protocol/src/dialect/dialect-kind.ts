@@ -16,6 +16,8 @@ export interface DialectKind {
   readonly defaultOperation: OperationName
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean
+  /** Whether servers hand a body of another content type, such as an image, to the model as bytes. */
+  readonly hasOpaqueBodies?: boolean
   /** The member that identifies a JSON body of the default operation, if there is one. */
   readonly bodyMember?: string
   /** The operations of the protocol. A `metadata` request detects whether a server supports the dialect for a model. */
