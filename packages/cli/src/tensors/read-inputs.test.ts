@@ -70,9 +70,11 @@ test.each([
   })
 })
 
+async function shapeOf(json: string, shape: number[]): Promise<readonly number[]> {
+  return (await read('a.json', json, { datatype: 'FP32', shape })).shape
+}
+
 test('a single sample gets its batch dimension, and a flat list the shape of the input', async () => {
-  const shapeOf = async (json: string, shape: number[]): Promise<readonly number[]> =>
-    (await read('a.json', json, { datatype: 'FP32', shape })).shape
   expect(await shapeOf('[[1,2],[3,4]]', [-1, 2])).toEqual([2, 2])
   expect(await shapeOf('[1,2]', [-1, 2])).toEqual([1, 2])
   expect(await shapeOf('[1,2,3,4]', [-1, 2])).toEqual([2, 2])
