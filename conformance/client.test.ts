@@ -94,7 +94,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('a repeated PUBLISH is the same request: the first reply counts, the second is ignored', async () => {
+  test('a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored', async () => {
     const requests = await respond((_request, reply) => {
       // Both copies are answered after the second has arrived.
       if (requests.length === 2) void reply().then(() => reply())

@@ -35,7 +35,7 @@ describe('the Dockerfile', () => {
     [/^COPY LICENSE .*/m, 'COPY . ./', 'whole context'],
     [/^RUN npm ci/m, 'RUN npm install', 'npm ci'],
     [/^ENV .*/m, 'ENV API_TOKEN=x', 'secret'],
-  ])('is rejected with %s replaced by %s', (pattern, changed, what) => {
+  ])('is rejected if %s is replaced with "%s"', (pattern, changed, what) => {
     expect(dockerfileMistakes(DOCKERFILE.replace(pattern, changed)).join('\n')).toContain(what)
   })
 

@@ -67,7 +67,7 @@ function configFile(name: string, stateFolder?: string): string {
   return path
 }
 
-test('a request that kills the process is tried three times, then answered `internal` and set aside', async () => {
+test('a request that kills the process is tried three times, then answered with `internal` and set aside', async () => {
   const config = configFile('poisoned')
   await start(config)
   const topic = 'infer/request/cam7/slow-50/predict'
@@ -131,7 +131,7 @@ test('a request that kills the process is tried three times, then answered `inte
   expect(connector!.stderr()).not.toContain('suspicion_began')
 }, 60_000)
 
-test('no request is blamed for two kills from outside with many requests in flight', async () => {
+test('no request is treated as poison after two kills from outside with many requests in flight', async () => {
   const config = configFile('killed')
   await start(config)
   const topic = 'infer/request/cam7/slow-500/predict'

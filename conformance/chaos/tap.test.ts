@@ -171,13 +171,13 @@ describe('the tap, when a Packet Identifier is reused,', () => {
     expect(violationsUnder(anyOrder, [...round, puback('connector', 1)])).toEqual(['ack-wrap'])
   })
 
-  test('accepts one PUBACK for each request when both are answered', () => {
+  test('accepts one PUBACK for each of the two requests after they are answered', () => {
     const both = [reply(9, 'old'), puback('broker', 9), puback('connector', 1), puback('connector', 1)]
     expect(violationsUnder(anyOrder, [...round, ...both])).toEqual([])
     expect(violationsUnder(anyOrder, [...round, ...both, puback('connector', 1)])).toEqual(['ack-unknown'])
   })
 
-  test('treats a redelivery with DUP on the same connection as the open request', () => {
+  test('treats a DUP redelivery on the same connection as the request that is still open', () => {
     const [, packet] = request(1, 'k')
     const again: Said = ['broker', { ...(packet as Packet), dup: true } as Packet]
     const answered = [reply(9, 'k'), puback('broker', 9), puback('connector', 1)]
@@ -288,7 +288,7 @@ describe('a multi-part answer', () => {
   })
 })
 
-test('the tap reports a PUBACK for an unknown identifier, and distinguishes identifiers of an earlier connection', () => {
+test('the tap reports a PUBACK for an unknown identifier, and for an identifier of an earlier connection', () => {
   expect(violationsIn([connack(), puback('connector', 7)])).toEqual(['ack-unknown'])
   expect(violationsIn([connack(), request(7, 'k')], [connack(), puback('connector', 7)])).toEqual([
     'ack-stale-epoch',

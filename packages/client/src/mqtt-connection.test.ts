@@ -127,7 +127,7 @@ test('a broker that disconnects, does not answer or does not use MQTT fails with
   expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable' })
 })
 
-test('a closed port fails with broker_unreachable, and the error contains address and cause', async () => {
+test('fails with broker_unreachable if the port is closed, and reports the address and the cause', async () => {
   server.close()
   await once(server, 'close')
   const error = await failureOf(connect(url.replace('//', '//user:secret@')))
@@ -135,7 +135,7 @@ test('a closed port fails with broker_unreachable, and the error contains addres
   expect(error.cause).toMatchObject({ code: 'ECONNREFUSED' })
 })
 
-test('a refused reply subscription fails with not_authorized', async () => {
+test('fails with not_authorized if the broker refuses the reply subscription', async () => {
   answer = (packet, send, socket) => {
     if (packet.cmd === 'subscribe') send({ cmd: 'suback', messageId: packet.messageId!, granted: [0x87] })
     else accept(packet, send, socket)
@@ -199,7 +199,7 @@ test('fails with broker_unreachable after connectTimeoutMs without a SUBACK', as
   expect(error.message).toBe(`The broker at ${url} did not answer SUBSCRIBE within 100 ms.`)
 })
 
-test('keeps repeating a request when a repeat finds no subscriber, because the connector may still reconnect', async () => {
+test('resends a request even if its previous repeat found no subscriber, because the connector may reconnect', async () => {
   let publishes = 0
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'publish') {

@@ -22,7 +22,9 @@ test.each([
   ['__proto__=http://h', '__proto__ is not a model name'],
 ])('rejects %j, and shows the expected form', (flag, message) => {
   expect(() => parseModelFlag(flag)).toThrow(message)
-  expect(() => parseModelFlag(flag)).toThrow('NAME=URL[,protocolVersion=v1|v2][,modelName=NAME_ON_SERVER]')
+  expect(() => parseModelFlag(flag)).toThrow(
+    'NAME=URL[,protocolVersion=openai|v1|v2][,modelName=NAME_ON_SERVER]',
+  )
 })
 
 test('rejects a repeated setting', () => {
