@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import {
   defaultOperationOf,
-  DIALECTS,
   dialectNames,
   dialectOf,
   DIALECTS,
