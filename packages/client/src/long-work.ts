@@ -70,7 +70,8 @@ export async function submitWork(
   const sessionExpirySeconds = keepSecondsOf(settings, options.keepSeconds)
   const timeoutMs = options.timeoutMs ?? WORK_TIMEOUT_DEFAULT_MS
   const spec = toRequestSpec(settings, randomInstance(), model, body, { ...options, timeoutMs })
-  const target = { ...targetOf(settings, spec.id, sessionExpirySeconds), isCleanStart: true }
+  // The session is new, because its identifier is. Mosquitto 2.0.11 does not save a session that began with Clean Start.
+  const target = targetOf(settings, spec.id, sessionExpirySeconds)
   const lost = new Lost()
   const stop = stopSignal(options.signal, settings.target.connectTimeoutMs)
   const connection = await dial(target, { onMessage: () => {}, onClose: lost.close }, stop)
