@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { Server } from 'node:http'
 import type { Route } from './call.ts'
 import { Connections } from './connections.ts'
+import type { GrpcServer } from './grpc/grpc-server.ts'
 import { createHttpServer } from './http-server.ts'
 import { Generations } from './language/generations.ts'
 import type { LanguageModel } from './language/language-model.ts'
@@ -13,7 +14,7 @@ import type { ModelSource } from './model.ts'
 import { modelList, openAiRoutes } from './openai/openai.ts'
 import { loadServedModels, type ServedModels } from './served-models.ts'
 import { v1Routes } from './v1.ts'
-import { v2Routes } from './v2.ts'
+import { v2Routes, type ServerMetadata } from './v2.ts'
 
 /** Options of a model server. */
 export interface ModelServerOptions {
@@ -21,6 +22,8 @@ export interface ModelServerOptions {
   readonly host?: string
   /** TCP port; 0 selects a free one. @default 0 */
   readonly port?: number
+  /** TCP port of the gRPC service; 0 selects a free one. @default no gRPC */
+  readonly grpcPort?: number | undefined
   /** The models to serve, as ONNX or GGUF files; `bundledModels()` returns those in the package. */
   readonly models: readonly ModelSource[]
   /** Language models to serve; `toyModel()` returns the one in the package. @default none */
@@ -38,6 +41,8 @@ export interface ModelServer {
   /** Base URL without a trailing slash, such as `http://127.0.0.1:8080`. */
   readonly url: string
   readonly port: number
+  /** URL of the gRPC service, such as `http://127.0.0.1:8081`; undefined = no gRPC. */
+  readonly grpcUrl: string | undefined
   /** Names of the served models. */
   readonly models: readonly string[]
   /** The package in use: `onnxruntime-node` or `onnxruntime-web`. */
@@ -54,34 +59,59 @@ const CLOSE_WAIT_MS = 5000
  * @throws ModelServerError if a model cannot be loaded, or the server cannot listen on the address
  */
 export async function startModelServer(options: ModelServerOptions): Promise<ModelServer> {
-  const { host = '127.0.0.1', port = 0, requestBytesMax = REQUEST_BYTES_MAX } = options
+  const { host = '127.0.0.1', port = 0, grpcPort, requestBytesMax = REQUEST_BYTES_MAX } = options
   const served = await loadServedModels(options)
-  const server = createHttpServer(routesOf(served, options.log ?? (() => undefined)), requestBytesMax)
+  const metadata = readMetadata()
+  const server = createHttpServer(
+    routesOf(served, metadata, options.log ?? (() => undefined)),
+    requestBytesMax,
+  )
   const connections = new Connections(server)
+  let grpc: GrpcServer | undefined
   try {
     await listen(server, host, port)
+    if (grpcPort !== undefined) {
+      // gRPC is loaded only if it is used.
+      const { startGrpcServer } = await import('./grpc/grpc-server.ts')
+      const grpcOptions = { host, port: grpcPort, requestBytesMax, metadata }
+      grpc = await startGrpcServer(served.tensorModels, grpcOptions)
+    }
   } catch (error) {
+    server.close()
     await served.release()
     throw error
   }
   const { port: boundPort, family, address } = server.address() as AddressInfo
+  const origin = `http://${family === 'IPv6' ? `[${address}]` : address}`
+  const close = async (): Promise<void> => {
+    await Promise.all([closeHttp(server, connections), grpc?.close()])
+    await served.release()
+  }
   let closed: Promise<void> | undefined
   return {
-    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${boundPort}`,
+    url: `${origin}:${boundPort}`,
     port: boundPort,
+    grpcUrl: grpc === undefined ? undefined : `${origin}:${grpc.port}`,
     models: [...served.tensorModels.keys(), ...served.languageModels.keys()],
     engine: served.engine,
-    close: () => (closed ??= close(server, connections, served)),
+    close: () => (closed ??= close()),
   }
 }
 
-function routesOf({ tensorModels, languageModels }: ServedModels, log: (line: string) => void): Route[] {
+function readMetadata(): ServerMetadata {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string
   }
-  const server = { name: 'inferwire-model-server', version, extensions: ['binary_tensor_data'] }
+  return { name: 'inferwire-model-server', version, extensions: ['binary_tensor_data'] }
+}
+
+function routesOf(
+  { tensorModels, languageModels }: ServedModels,
+  metadata: ServerMetadata,
+  log: (line: string) => void,
+): Route[] {
   const alive: Route = { method: 'GET', path: /^\/$/, handle: () => '{"status":"alive"}' }
-  const tensorRoutes = [alive, ...v2Routes(tensorModels, server)]
+  const tensorRoutes = [alive, ...v2Routes(tensorModels, metadata)]
   // Without a language model there are no OpenAI routes, as in KServe's server.
   if (languageModels.size === 0) return [...tensorRoutes, ...v1Routes(tensorModels)]
   const generations = new Generations(languageModels.keys(), log)
@@ -119,12 +149,11 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   }
 }
 
-async function close(server: Server, connections: Connections, served: ServedModels): Promise<void> {
+async function closeHttp(server: Server, connections: Connections): Promise<void> {
   const closed = once(server, 'close')
   server.close()
   connections.closeUnused()
   const impatience = setTimeout(() => server.closeAllConnections(), CLOSE_WAIT_MS)
   await closed
   clearTimeout(impatience)
-  await served.release()
 }
