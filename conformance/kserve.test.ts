@@ -18,7 +18,7 @@ beforeAll(async () => {
     models: {
       iris: { url: server.url },
       echo: { url: server.url },
-      bytes: {
+      size: {
         url: server.url,
         protocolVersion: 'v1',
         contentTypes: ['image/jpeg', 'application/octet-stream', 'text/csv'],
@@ -101,21 +101,23 @@ test('binary tensors are returned as binary', async () => {
 })
 
 test('the model receives the bytes of a listed content type, and no others', async () => {
-  await client.wait(({ topic }) => topic === 'infer/models/bytes', 'card', 20_000)
+  await client.wait(({ topic }) => topic === 'infer/models/size', 'card', 20_000)
   // The beginning of a JPEG file; it is neither UTF-8 nor JSON, and contains a NUL.
   const jpeg = Buffer.concat([Buffer.from('ffd8ffe000104a46', 'hex'), Buffer.alloc(100_000, 0x80)])
   const ask = async (contentType: string, body: Buffer | string) =>
-    await client.ask('infer/request/cam7/bytes/predict', body, { contentType })
-  for (const [contentType, body, first] of [
-    ['image/jpeg', jpeg, 'ffd8ffe000104a46'],
-    ['text/csv', Buffer.from('5.1,3.5\n'), '352e312c332e350a'],
+    await client.ask('infer/request/cam7/size/predict', body, { contentType })
+  for (const [contentType, body, start] of [
+    ['image/jpeg', jpeg, 'ffd8ffe0'],
+    ['text/csv', Buffer.from('5.1,3.5\n'), '352e312c'],
   ] as const) {
     const reply = await ask(contentType, body)
     expect(reply.user['status']).toBe('200')
-    expect(reply.json()).toEqual({ kind: 'bytes', type: contentType, length: body.length, first })
+    expect(reply.json()).toEqual({ predictions: [{ bytes: body.length, start }] })
   }
   // KServe parses this type as JSON, although its name does not suggest that; the server's own answer is passed on.
-  expect((await ask('application/octet-stream', '{"instances":[1]}')).json()).toEqual({ kind: 'dict' })
+  expect((await ask('application/octet-stream', '{"instances":[1]}')).json()).toEqual({
+    error: 'ValueError : the body was parsed as dict',
+  })
   expect((await ask('application/octet-stream', jpeg)).user).toMatchObject({
     status: '400',
     code: 'upstream_error',
@@ -126,7 +128,7 @@ test('the model receives the bytes of a listed content type, and no others', asy
     error:
       'Operation "predict" accepts application/json or image/jpeg or application/octet-stream or text/csv.',
   })
-  const card = client.received.find(({ topic }) => topic === 'infer/models/bytes')!.json()
+  const card = client.received.find(({ topic }) => topic === 'infer/models/size')!.json()
   expect(card).toMatchObject({ content_types: ['image/jpeg', 'application/octet-stream', 'text/csv'] })
 })
 

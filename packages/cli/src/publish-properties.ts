@@ -45,7 +45,7 @@ export function joinPropertyWords(command: Command, argv: readonly string[]): re
     joined.push(word)
     if (word === '--') return [...joined, ...argv.slice(at + 1)]
     if (word !== short && word !== LONG) continue
-    const count = 2 + (VALUES[argv[at + 2] ?? ''] ?? 1)
+    const count = 2 + valueCount(argv[at + 2])
     const words = argv.slice(at + 1, at + 1 + count)
     if (words.length > 0) joined.push(words.join(SEPARATOR))
     at += words.length
@@ -63,7 +63,7 @@ export function publishProperties(values: readonly string[] = []): PublishProper
     if (command.toLowerCase() !== 'publish') {
       throw usageError(`-D ${command} is not supported`, `Use -D publish ${SUPPORTED}.`)
     }
-    if (rest.length < (VALUES[name] ?? 1)) {
+    if (rest.length < valueCount(name)) {
       throw usageError(`-D publish ${name} lacks a value`.trim(), `Use -D publish ${SUPPORTED}.`)
     }
     if (name === 'user-property') {
@@ -77,6 +77,10 @@ export function publishProperties(values: readonly string[] = []): PublishProper
     else throw usageError(...refusal(name))
   }
   return { headers: { ...headers }, contentType, expirySeconds }
+}
+
+function valueCount(name = ''): number {
+  return Object.hasOwn(VALUES, name) ? VALUES[name]! : 1
 }
 
 function refusal(name: string): [message: string, remedy: string] {

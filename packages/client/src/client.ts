@@ -92,7 +92,13 @@ export class Client {
    * @throws InferwireError as below, and `upstream_invalid_response` if the reply is not a V2 response; TypeError for
    * tensors that do not match their datatype or shape
    */
-  infer(model: string, inputs: readonly InputTensor[], options?: TensorOptions): Promise<TensorReply>
+  // Generic, because TypeScript would prefer the other overload for a list whose elements lack an optional member.
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
+  infer<Input extends InputTensor>(
+    model: string,
+    inputs: readonly Input[],
+    options?: TensorOptions,
+  ): Promise<TensorReply>
   /**
    * Sends a request to a model and waits for its reply. The body is the one you would POST to the model server.
    * The request may be executed more than once if the broker or the connector crashes. It ends in a reply, an error
@@ -157,6 +163,11 @@ export class Client {
   ): InferStream<ChatCompletionChunk>
   chat(
     model: string,
+    request: ChatRequest & { readonly stream: true },
+    options?: Partial<Streamed>,
+  ): InferStream<ChatCompletionChunk>
+  chat(
+    model: string,
     request: readonly ChatMessage[] | ChatRequest,
     options: GenerationOptions = {},
   ): Promise<ChatCompletion> | InferStream<ChatCompletionChunk> {
@@ -171,6 +182,11 @@ export class Client {
     options?: Whole,
   ): Promise<Completion>
   completions(model: string, request: string | CompletionRequest, options: Streamed): InferStream<Completion>
+  completions(
+    model: string,
+    request: CompletionRequest & { readonly stream: true },
+    options?: Partial<Streamed>,
+  ): InferStream<Completion>
   completions(
     model: string,
     request: string | CompletionRequest,
@@ -188,7 +204,8 @@ export class Client {
   ): Promise<EmbeddingsResponse> {
     const given = isEmbeddingsRequest(request) ? request : { input: request }
     const body = toGenerationBody(model, given, undefined)
-    return toAnswer(await this.#send(model, body, { ...options, operation: 'embeddings' }), model)
+    const reply = await this.#send(model, body, { ...options, operation: 'embeddings' })
+    return toAnswer(reply, model) as EmbeddingsResponse
   }
 
   /**
@@ -285,8 +302,8 @@ export class Client {
     const body = toGenerationBody(model, request, stream)
     if (body.stream === true) return this.#stream(model, operation, body, sending, chunkReader<Chunk>(model))
     const { timeoutMs = STREAM_TIMEOUT_DEFAULT_MS } = options
-    return this.#send(model, body, { ...sending, operation, timeoutMs }).then((reply) =>
-      toAnswer(reply, model),
+    return this.#send(model, body, { ...sending, operation, timeoutMs }).then(
+      (reply) => toAnswer(reply, model) as Answer,
     )
   }
 

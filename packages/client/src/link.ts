@@ -99,7 +99,7 @@ export class Link {
   async #connect(attempts: number): Promise<void> {
     let isEnded = false
     const connection = await this.#dial(
-      { ...this.#target, isCleanStart: !this.#hasSession },
+      { ...this.#target, isCleanStart: this.#target.isCleanStart && !this.#hasSession },
       {
         onMessage: (message) => this.#events.onMessage(message),
         onClose: (reason) => {

@@ -70,7 +70,7 @@ export async function submitWork(
   const sessionExpirySeconds = keepSecondsOf(settings, options.keepSeconds)
   const timeoutMs = options.timeoutMs ?? WORK_TIMEOUT_DEFAULT_MS
   const spec = toRequestSpec(settings, randomInstance(), model, body, { ...options, timeoutMs })
-  const target = { ...targetOf(settings, spec.id, sessionExpirySeconds), isCleanStart: true }
+  const target = targetOf(settings, spec.id, sessionExpirySeconds)
   const lost = new Lost()
   const stop = stopSignal(options.signal, settings.target.connectTimeoutMs)
   const connection = await dial(target, { onMessage: () => {}, onClose: lost.close }, stop)
@@ -244,6 +244,8 @@ class Lost {
   }
 }
 
+// The identifier is random, so no session exists before. Mosquitto 2.0 saves only sessions that begin without Clean
+// Start to its disk.
 function targetOf({ target }: Settings, id: string, sessionExpirySeconds: number): DialTarget {
   return { ...target, clientId: `inferwire-${id}`, isCleanStart: false, sessionExpirySeconds }
 }

@@ -24,8 +24,8 @@ export function toGenerationBody(
 }
 
 /** Reads the JSON object of a whole answer. @throws InferwireError `upstream_invalid_response` */
-export function toAnswer<T>(reply: Reply, model: string): T {
-  return asObject(reply.json(), reply.body, model) as T
+export function toAnswer(reply: Reply, model: string): object {
+  return asObject(reply.json(), reply.body, model)
 }
 
 /** Reads the chunks of a stream. */

@@ -118,6 +118,7 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
   checkPem('ca', ca, hasCertificate, 'certificate')
   checkPem('cert', cert, hasCertificate, 'certificate')
   checkPem('key', key, hasPemPrivateKey, 'private key')
+  const sessionExpirySeconds = sessionExpiry(options)
   const username = options.username ?? (decoded(url.username, 'user name') || undefined)
   const password = options.password ?? (decoded(url.password, 'password') || undefined)
   checkLogin('username', username)
@@ -143,8 +144,10 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
       rejectUnauthorized: options.rejectUnauthorized ?? true,
       connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 10_000),
       keepAliveSeconds: within('keepAliveSeconds', options.keepAliveSeconds ?? 15, 1, 65_535),
-      sessionExpirySeconds: sessionExpiry(options),
-      isCleanStart: true,
+      sessionExpirySeconds,
+      // Mosquitto 2.0 saves only sessions that begin without Clean Start to its disk. A random identifier has no earlier
+      // session; any other may have one, with subscriptions of an earlier process.
+      isCleanStart: sessionExpirySeconds === 0 || options.clientId !== undefined,
     },
     identity,
     topics: new TopicSpace(options.root ?? 'infer'),

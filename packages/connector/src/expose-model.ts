@@ -5,6 +5,7 @@ import {
   dialectNames,
   dialectOf,
   DIALECTS,
+  operationRoute,
   OPERATIONS,
   operationsOf,
   optionalOperations,
@@ -59,6 +60,7 @@ export function openServer(
     // still be waiting for a connection. Four more calls are allowed for the metadata queries.
     callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
+    stream: config.stream,
     errorText: config.errorText,
   })
   return guardServer(name, config, upstream, { log, telemetry })
@@ -214,12 +216,15 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     const bare = server.upstream.endpoint(name, protocol, version)
     if (bare === undefined) return []
     const { hasBody } = OPERATIONS[name]
+    const route = operationRoute(name, protocol, exposedName)
     // Operations without a body (metadata, ready) report the server's current state, so they need no
     // retries and no circuit.
     const endpoint = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
     const contentTypes = hasBody ? opaqueTypes(protocol, binding.config) : {}
-    return [{ name, protocol, hasBody, mayEmit: false, ...contentTypes, endpoint, figures }]
+    return [
+      { name, protocol, hasBody, mayEmit: route?.stream !== undefined, ...contentTypes, endpoint, figures },
+    ]
   })
   return new Map(bound.map((operation) => [operation.name, operation]))
 }

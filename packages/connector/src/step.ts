@@ -200,6 +200,18 @@ export interface EndpointRequest {
    * After the first part, the call is not retried.
    */
   readonly emit: ((part: ReplyPart) => void) | undefined
+  /** How long the deltas of a stream may be collected into one part, in milliseconds; undefined = as configured. */
+  readonly coalesceMs?: number | undefined
+  /** Where the body names the model; undefined if the dialect's bodies do not name it. */
+  readonly modelPlace?: ModelPlace | undefined
+}
+
+/** The position in a JSON body, in bytes, of the model's name, or where it can be inserted (`start` = `end`). */
+export interface ModelPlace {
+  readonly start: number
+  readonly end: number
+  /** Whether the body is an object without members. */
+  readonly isEmpty: boolean
 }
 
 /** One message of a multi-part answer, such as a server-sent event; the last message is the response. */
@@ -239,8 +251,8 @@ export interface Deadline {
   /** Callback of the current wait. It is called at most once, and replaced by the next wait. */
   waiting: ((problem: Problem) => void) | undefined
   /**
-   * Replaces the model's timeout by `budgetMs` from now, because the first part of a stream has arrived. The client's
-   * own deadline remains in force.
+   * Replaces the model's timeout by `budgetMs` from the receipt of the request, because the first part of a stream has
+   * arrived. The client's own deadline remains in force.
    */
   extend?(budgetMs: number): void
 }

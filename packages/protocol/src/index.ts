@@ -1,6 +1,8 @@
 // The wire contract: topics, properties, operations, problems, cards, bodies, tensors. Independent of Node.js.
 export { writeBinary } from './body/binary-tensor.ts'
 export { BodyError } from './body/body-error.ts'
+export { findMembers } from './body/find-members.ts'
+export type { FoundMembers, MemberPlace } from './body/find-members.ts'
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './body/float16.ts'
 export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'
 export type { Json } from './body/json.ts'

@@ -29,7 +29,11 @@ export interface Answer {
 }
 
 /** Returns the printed fields of a reply. */
-export function toAnswer(reply: ReplyFields, model: string | undefined, operation: string | undefined): Answer {
+export function toAnswer(
+  reply: ReplyFields,
+  model: string | undefined,
+  operation: string | undefined,
+): Answer {
   const { status, durationMs, serverTiming, contentType, headers, body, usage } = reply
   const inferenceHeaderContentLength = headers[PROPERTY.inferenceHeaderContentLength]
   return {

@@ -17,22 +17,14 @@ export function tensorsToJson({ modelName, modelVersion, outputs }: TensorReply)
 }
 
 function valuesOf(output: OutputTensor): unknown {
-  switch (output.datatype) {
-    case 'BOOL':
-      return Array.from(output.data, Boolean)
-    case 'FP16':
-    case 'BF16':
-    case 'FP32':
-      return finite(toFloat32(output))
-    case 'FP64':
-      return finite(output.data)
-    case 'BYTES':
-      return Array.from<string | Uint8Array, string>(output.data, (element) =>
-        typeof element === 'string' ? element : Buffer.from(element).toString('base64'),
-      )
-    default:
-      return output.data
-  }
+  const { datatype, data } = output
+  if (datatype === 'BOOL') return Array.from(data, Boolean)
+  if (datatype === 'FP64') return finite(data)
+  if (datatype === 'FP16' || datatype === 'BF16' || datatype === 'FP32') return finite(toFloat32(output))
+  if (datatype !== 'BYTES') return data
+  return Array.from<string | Uint8Array, string>(data, (element) =>
+    typeof element === 'string' ? element : Buffer.from(element).toString('base64'),
+  )
 }
 
 // A 32-bit float is written with the digits that identify it, as other tools do: 0.1 instead of 0.10000000149011612.

@@ -141,9 +141,9 @@ function fromList(name: string, datatype: TensorDatatype, list: unknown[]): Chec
     )
   }
   try {
-    return toTensorData(name, datatype, list as number[]) as Exclude<TensorData, string[]>
+    return toTensorData(name, datatype, list as number[])
   } catch (error) {
-    throw new TypeError((error as Error).message)
+    throw new TypeError((error as Error).message, { cause: error })
   }
 }
 

@@ -76,21 +76,22 @@ test('an aligned tensor is a view of the body; any other is a copy with the same
   expect(views.filter(Boolean)).toHaveLength(1)
 })
 
+const floatsOf = (tensor: OutputTensor) => [...toFloat32(tensor)]
+const tensorOf = (datatype: string, data: unknown) =>
+  ({ name: 'y', datatype, shape: [1], data }) as OutputTensor
+
 test('toFloat32 returns the values of all number types', () => {
-  const values = (tensor: OutputTensor) => [...toFloat32(tensor)]
-  const tensor = (datatype: string, data: unknown) =>
-    ({ name: 'y', datatype, shape: [1], data }) as OutputTensor
-  expect(values(tensor('FP16', Uint16Array.of(0x3c00)))).toEqual([1])
-  expect(values(tensor('BF16', Uint16Array.of(0xc000)))).toEqual([-2])
-  expect(values(tensor('INT64', BigInt64Array.of(-5n)))).toEqual([-5])
-  expect(values(tensor('UINT16', Uint16Array.of(0x3c00)))).toEqual([0x3c00])
+  expect(floatsOf(tensorOf('FP16', Uint16Array.of(0x3c00)))).toEqual([1])
+  expect(floatsOf(tensorOf('BF16', Uint16Array.of(0xc000)))).toEqual([-2])
+  expect(floatsOf(tensorOf('INT64', BigInt64Array.of(-5n)))).toEqual([-5])
+  expect(floatsOf(tensorOf('UINT16', Uint16Array.of(0x3c00)))).toEqual([0x3c00])
   const floats = Float32Array.of(1)
-  expect(toFloat32(tensor('FP32', floats))).toBe(floats)
-  expect(() => toFloat32(tensor('BYTES', ['1']))).toThrow(/"y" is BYTES/)
+  expect(toFloat32(tensorOf('FP32', floats))).toBe(floats)
+  expect(() => toFloat32(tensorOf('BYTES', ['1']))).toThrow(/"y" is BYTES/)
   // A runtime with Float16Array returns one.
   const half = readBinary('FP16', [1], [0x00, 0x3c])
   expect(half.data).toBeInstanceOf('Float16Array' in globalThis ? Object : Uint16Array)
-  expect(values(half)).toEqual([1])
+  expect(floatsOf(half)).toEqual([1])
 })
 
 describe('rejects', () => {

@@ -3,7 +3,7 @@ import { requireLittleEndian } from './binary-tensor.ts'
 import { BodyError } from './body-error.ts'
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './float16.ts'
 import { isJsonObject, JsonSyntaxError, parseJson, type Json, type JsonObject } from './json.ts'
-import { countOf, flatten, printShape, toTensorData, TYPED_ARRAYS, type Datatype } from './tensor.ts'
+import { countOf, flatten, printShape, toTensorData, TYPED_ARRAYS } from './tensor.ts'
 import type { Float16Values, TensorDatatype, ValuesOf } from './typed-tensor.ts'
 import { utf8Decoder } from './utf8.ts'
 

@@ -43,13 +43,14 @@ test('writes BOOL from booleans, or from a Uint8Array with the explicit datatype
   }
 })
 
+const numbers = (data: readonly number[] | readonly bigint[], datatype: Datatype) => ({
+  inputs: [{ name: 'x', shape: [1], data, datatype }],
+})
+
 test('writes plain numbers and bigints with an explicit datatype, and rejects values that do not fit', () => {
-  const call = (data: readonly number[] | readonly bigint[], datatype: Datatype) => ({
-    inputs: [{ name: 'x', shape: [1], data, datatype }],
-  })
-  expect(read('INT64', writeBinaryCall(call([7n], 'INT64'))).inputs[0]!.data).toEqual(BigInt64Array.of(7n))
-  expect(read('FP32', writeBinaryCall(call([0.5], 'FP32'))).inputs[0]!.data).toEqual(Float32Array.of(0.5))
-  expect(() => writeBinaryCall(call([300], 'UINT8'))).toThrow(/"x": 300 is not a value of UINT8/)
+  expect(read('INT64', writeBinaryCall(numbers([7n], 'INT64'))).inputs[0]!.data).toEqual(BigInt64Array.of(7n))
+  expect(read('FP32', writeBinaryCall(numbers([0.5], 'FP32'))).inputs[0]!.data).toEqual(Float32Array.of(0.5))
+  expect(() => writeBinaryCall(numbers([300], 'UINT8'))).toThrow(/"x": 300 is not a value of UINT8/)
 })
 
 test('writes FP16 from numbers or bit patterns, and BF16, only in binary', () => {

@@ -31,7 +31,7 @@ export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): V2Body
   const parts = tensors.map(toBytes)
   const header = utf8Encoder()(
     writeJson({
-      // An output in a list is binary only if the list says so; `binary_data_output` covers requests without a list.
+      // A listed output is binary only with its own parameter; `binary_data_output` applies to requests without a list.
       parameters: { ...parameters, binary_data_output: true },
       inputs: tensors.map((tensor, index) => ({
         ...headOf(tensor),
