@@ -278,6 +278,13 @@ const BODIES: readonly Requirement[] = [
     'No content encoding is accepted or requested yet, so nothing is decompressed.',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged, without unnecessary headers',
   ),
+  met(
+    'C-BODY-7',
+    'wire contract, Bodies',
+    'A V1 body whose content type is in `contentTypes` reaches the model byte for byte, and any other type is refused with `unsupported_content_type`.',
+    `${KSERVE} > the model receives the bytes of a listed content type, and no others`,
+    'packages/connector/src/admission/payload.test.ts > passes a listed Content Type through unchanged',
+  ),
 ]
 
 const LATER: readonly Requirement[] = [

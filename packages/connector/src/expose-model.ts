@@ -11,6 +11,7 @@ import {
   optionalOperations,
   versionedDialects,
   type Dialect,
+  type DialectKind,
   type ModelCard,
   type OperationName,
   type TopicSpace,
@@ -181,6 +182,7 @@ function exposeOne(
     defaultOperation: defaultOperation.name,
     description: config.description,
     example: config.example,
+    contentTypes: [...operations.values()].flatMap(({ contentTypes = [] }) => [...contentTypes]),
     requestBytesMax: config.limits.requestBytesMax,
     responseBytesMax: config.limits.responseBytesMax,
     timeoutMs: config.timeoutMs,
@@ -219,9 +221,19 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     // retries and no circuit.
     const endpoint = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
-    return [{ name, protocol, hasBody, mayEmit: route?.stream !== undefined, endpoint, figures }]
+    const contentTypes = hasBody ? opaqueTypes(protocol, binding.config) : {}
+    return [
+      { name, protocol, hasBody, mayEmit: route?.stream !== undefined, ...contentTypes, endpoint, figures },
+    ]
   })
   return new Map(bound.map((operation) => [operation.name, operation]))
+}
+
+// Only some dialects define what a server does with a body of another content type.
+function opaqueTypes(protocol: Dialect, config: ModelConfig): Pick<BoundOperation, 'contentTypes'> {
+  const { hasOpaqueBodies }: DialectKind = DIALECTS[protocol]
+  if (hasOpaqueBodies !== true || config.contentTypes.length === 0) return {}
+  return { contentTypes: new Set(config.contentTypes) }
 }
 
 // The circuit is the outer wrapper: it counts the outcome of a call after its retries.

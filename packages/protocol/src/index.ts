@@ -53,7 +53,6 @@ export type { CardReading, ReceivedCard } from './read-card.ts'
 export { readStatus } from './read-status.ts'
 export { tlsFailure } from './tls-failure.ts'
 export type { ErrorLike, TlsFailure, TlsFailureKind } from './tls-failure.ts'
-export {
   isCleanLevel,
   isModelName,
   isPublishable,

@@ -1,4 +1,7 @@
 // Runs GGUF files with node-llama-cpp (llama.cpp in the process), if it is installed.
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { ModelServerError } from '../model-server-error.ts'
 import type { Prompt, TextEngine, TextOptions, TextSession } from './gguf-model.ts'
 
@@ -70,22 +73,35 @@ interface Completion {
   ): Promise<{ readonly metadata: Metadata }>
 }
 
-/** Imports node-llama-cpp. @throws ModelServerError that says how to install it */
+/**
+ * Imports node-llama-cpp, from this package's dependencies or from those of the current folder.
+ * @throws ModelServerError with the command that installs it
+ */
 export async function findLlama(): Promise<TextEngine> {
-  const name: string = 'node-llama-cpp'
-  let imported: LlamaPackage
-  try {
-    imported = (await import(name)) as LlamaPackage
-  } catch (error) {
+  const llamaCpp = await importLlama().catch((error: unknown) => {
     const platform = `@node-llama-cpp/${process.platform === 'darwin' ? 'mac' : process.platform}-${process.arch}`
     throw new ModelServerError(
       'engine_unavailable',
-      'GGUF files need the optional package node-llama-cpp, which cannot be loaded. Install it (about 83 MB) with: ' +
-        `npm install --no-save --omit=optional --ignore-scripts node-llama-cpp@${LLAMA_VERSION} ${platform}@${LLAMA_VERSION}`,
+      'GGUF files need the optional package node-llama-cpp, which cannot be loaded. Install it (about 83 MB) in an empty ' +
+        'folder, and run inferwire in that folder: npm install --omit=optional --ignore-scripts ' +
+        `node-llama-cpp@${LLAMA_VERSION} ${platform}@${LLAMA_VERSION}`,
       error,
     )
+  })
+  return { load: (file) => load(llamaCpp, file) }
+}
+
+// In a checkout of Inferwire, `npm install --omit=optional` would remove the tools that are optional packages. Hence the
+// current folder, which may be another one.
+async function importLlama(): Promise<LlamaPackage> {
+  const name: string = 'node-llama-cpp'
+  try {
+    return (await import(name)) as LlamaPackage
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    const path = createRequire(join(process.cwd(), 'package.json')).resolve(name)
+    return (await import(pathToFileURL(path).href)) as LlamaPackage
   }
-  return { load: (file) => load(imported, file) }
 }
 
 async function load(llamaCpp: LlamaPackage, file: string): Promise<TextSession> {

@@ -25,10 +25,15 @@ const NEW_PARAGRAPH = '\n\n'
 /** Words that occur more often do not say what a message is about. */
 const TOPIC_COUNT_MAX = 200
 
-/** Loads the model `toy-chat`: n-grams of the text in `texts/alice.txt`. */
+interface Book {
+  readonly ngrams: Ngrams
+  readonly openings: Openings
+}
+
+/** Returns the model `toy-chat`: n-grams of the text in `texts/alice.txt`, which it reads on the first request. */
 export function toyModel(): LanguageModel {
-  const ngrams = new Ngrams(readFileSync(new URL('../../texts/alice.txt', import.meta.url), 'utf8'))
-  const openings = new Openings(ngrams)
+  let opened: Book | undefined
+  const openBook = (): Book => (opened ??= readBook())
   return {
     name: 'toy-chat',
     description:
@@ -38,26 +43,31 @@ export function toyModel(): LanguageModel {
     async chat(messages, sampling, signal) {
       const promptTokens = tokenize(messages.map(toPrompt).join('')).length
       const tokensMax = tokensAllowed(sampling, promptTokens, CONTEXT_TOKENS)
+      const { ngrams, openings } = openBook()
       const random = randomNumbers(sampling.seed)
       const question = messages.findLast(({ role }) => role === 'user')?.content ?? ''
-      const start = {
-        opening: openings.find(question, random),
-        prompt: [],
-        tokensMin: ANSWER_TOKENS_MIN,
-        tokensMax,
-      }
+      const opening = openings.find(question, random)
+      const start = { opening, prompt: [], tokensMin: ANSWER_TOKENS_MIN, tokensMax }
       return { promptTokens, pieces: generate(ngrams, start, sampling, random, signal) }
     },
     async complete(prompt, sampling, signal) {
-      const promptTokens = tokenize(prompt).length
-      const tokensMax = tokensAllowed(sampling, promptTokens, CONTEXT_TOKENS)
+      const tokens = tokenize(prompt)
+      const tokensMax = tokensAllowed(sampling, tokens.length, CONTEXT_TOKENS)
       const random = randomNumbers(sampling.seed)
-      const start = { opening: [], prompt: tokenize(prompt).slice(-2), tokensMin: 0, tokensMax }
-      return { promptTokens, pieces: generate(ngrams, start, sampling, random, signal) }
+      const start = { opening: [], prompt: tokens.slice(-2), tokensMin: 0, tokensMax }
+      return {
+        promptTokens: tokens.length,
+        pieces: generate(openBook().ngrams, start, sampling, random, signal),
+      }
     },
     embed: (text) => ({ vector: embedText(text), tokens: tokenize(text).length }),
     release: async () => undefined,
   }
+}
+
+function readBook(): Book {
+  const ngrams = new Ngrams(readFileSync(new URL('../../texts/alice.txt', import.meta.url), 'utf8'))
+  return { ngrams, openings: new Openings(ngrams) }
 }
 
 function toPrompt({ role, content }: ChatMessage): string {

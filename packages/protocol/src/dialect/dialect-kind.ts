@@ -39,6 +39,8 @@ export interface DialectKind {
   readonly isSpecific?: true
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean
+  /** Whether servers hand a body of another content type, such as an image, to the model as bytes. */
+  readonly hasOpaqueBodies?: boolean
   /** The member that identifies a JSON body of the default operation, if there is one. */
   readonly bodyMember?: string
   /** The member of a request's JSON body that names the model, if there is one. The path then contains no model. */

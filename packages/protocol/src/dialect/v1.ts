@@ -6,6 +6,7 @@ export const v1 = {
   title: 'V1',
   defaultOperation: 'predict',
   hasBinaryTensors: false,
+  hasOpaqueBodies: true,
   bodyMember: 'instances',
   routes: {
     predict: { method: 'POST', path: '/v1/models/{model}:predict' },
