@@ -1,9 +1,9 @@
 // The wire contract: topics, properties, operations, problems, cards, bodies, tensors. Independent of Node.js.
 export { writeBinary } from './body/binary-tensor.ts'
 export { BodyError } from './body/body-error.ts'
-export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './body/float16.ts'
 export { findMembers } from './body/find-members.ts'
 export type { FoundMembers, MemberPlace } from './body/find-members.ts'
+export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './body/float16.ts'
 export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'
 export type { Json } from './body/json.ts'
 export { countOf, flatten, printShape, toFlatJson, toNestedJson, toTensorData } from './body/tensor.ts'
@@ -53,6 +53,7 @@ export type { CardReading, ReceivedCard } from './read-card.ts'
 export { readStatus } from './read-status.ts'
 export { tlsFailure } from './tls-failure.ts'
 export type { ErrorLike, TlsFailure, TlsFailureKind } from './tls-failure.ts'
+export {
   isCleanLevel,
   isModelName,
   isPublishable,
