@@ -202,6 +202,22 @@ describe('a stream', () => {
     expectOneCancel(responder)
   })
 
+  test('receives only its own parts, among 64 at once', async () => {
+    await respond(async (request) => {
+      const { name } = JSON.parse(request.body.toString()) as { name: number }
+      for (let seq = 0; seq < 50; seq++) await request.part(seq, `"${name} ${seq}"`)
+      await request.final(50)
+    })
+    const client = await open()
+    const streams = Array.from({ length: 64 }, (_, name) =>
+      drain(client.stream('llm', { operation: 'generate', body: { name } })),
+    )
+    for (const [name, outcome] of (await Promise.all(streams)).entries()) {
+      expect(texts(outcome)).toEqual(Array.from({ length: 50 }, (_, seq) => `"${name} ${seq}"`))
+    }
+    expect(client.stats).toMatchObject({ inFlight: 0, ignoredReplies: 0 })
+  })
+
   test('is refused on MQTT 3.1.1, which has no part numbers', async () => {
     const client = await open({ mqttVersion: '3.1.1' })
     await expect(client.stream('llm', REQUEST).next()).rejects.toThrow(/Streams require MQTT 5/)
