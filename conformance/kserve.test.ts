@@ -18,6 +18,11 @@ beforeAll(async () => {
     models: {
       iris: { url: server.url },
       echo: { url: server.url },
+      size: {
+        url: server.url,
+        protocolVersion: 'v1',
+        contentTypes: ['image/jpeg', 'application/octet-stream', 'text/csv'],
+      },
       missing: { url: server.url, protocolVersion: 'v1' },
     },
   })
@@ -93,6 +98,38 @@ test('binary tensors are returned as binary', async () => {
     outputs: [{ name: 'out-x', datatype: 'FP32' }],
   })
   expect(reply.payload.subarray(length)).toEqual(tensor)
+})
+
+test('the model receives the bytes of a listed content type, and no others', async () => {
+  await client.wait(({ topic }) => topic === 'infer/models/size', 'card', 20_000)
+  // The beginning of a JPEG file; it is neither UTF-8 nor JSON, and contains a NUL.
+  const jpeg = Buffer.concat([Buffer.from('ffd8ffe000104a46', 'hex'), Buffer.alloc(100_000, 0x80)])
+  const ask = async (contentType: string, body: Buffer | string) =>
+    await client.ask('infer/request/cam7/size/predict', body, { contentType })
+  for (const [contentType, body, start] of [
+    ['image/jpeg', jpeg, 'ffd8ffe0'],
+    ['text/csv', Buffer.from('5.1,3.5\n'), '352e312c'],
+  ] as const) {
+    const reply = await ask(contentType, body)
+    expect(reply.user['status']).toBe('200')
+    expect(reply.json()).toEqual({ predictions: [{ bytes: body.length, start }] })
+  }
+  // KServe parses this type as JSON, although its name does not suggest that; the server's own answer is passed on.
+  expect((await ask('application/octet-stream', '{"instances":[1]}')).json()).toEqual({
+    error: 'ValueError : the body was parsed as dict',
+  })
+  expect((await ask('application/octet-stream', jpeg)).user).toMatchObject({
+    status: '400',
+    code: 'upstream_error',
+  })
+  const refused = await ask('image/png', jpeg)
+  expect(refused.user).toMatchObject({ status: '415', code: 'unsupported_content_type' })
+  expect(refused.json()).toMatchObject({
+    error:
+      'Operation "predict" accepts application/json or image/jpeg or application/octet-stream or text/csv.',
+  })
+  const card = client.received.find(({ topic }) => topic === 'infer/models/size')!.json()
+  expect(card).toMatchObject({ content_types: ['image/jpeg', 'application/octet-stream', 'text/csv'] })
 })
 
 test('the cards contain the metadata from KServe', () => {

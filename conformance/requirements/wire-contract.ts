@@ -306,6 +306,13 @@ const BODIES: readonly Requirement[] = [
     'conformance/batching.test.ts > with a fake model server > a poisoned request receives its own error, and all others receive their answers',
     'conformance/batching.test.ts > with a fake model server > a member that is cancelled or too late is answered at once; the call goes on for the others',
   ),
+  met(
+    'C-BODY-8',
+    'wire contract, Bodies',
+    'A V1 body whose content type is in `contentTypes` reaches the model byte for byte, and any other type is refused with `unsupported_content_type`.',
+    `${KSERVE} > the model receives the bytes of a listed content type, and no others`,
+    'packages/connector/src/admission/payload.test.ts > passes a listed Content Type through unchanged',
+  ),
 ]
 
 const STREAMS_AND_LATER: readonly Requirement[] = [

@@ -101,6 +101,7 @@ function answerLabel(reply: Reply): string {
     JSON.parse(reply)
     return 'json'
   }
+  claim('body' in reply, 'a tensor model answers with a stream')
   const length = Number(reply.headers['inference-header-content-length'])
   claim(
     Number.isSafeInteger(length) && length > 0 && length <= reply.body.length,

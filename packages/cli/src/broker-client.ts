@@ -1,18 +1,17 @@
 // Wraps the SDK's client for the commands.
-import { PROPERTY, type ConnectorStatus, type ReceivedCard } from '@inferwire/protocol'
+import type { Client } from '@inferwire/client'
+import type { ConnectorStatus, ReceivedCard } from '@inferwire/protocol'
 import type { BrokerTarget } from './broker-flags.ts'
 import { readCaFile } from './ca-file.ts'
 import { CliError, usageError } from './cli-error.ts'
 import { EXIT } from './exit-code.ts'
-import type { Answer } from './infer/infer-output.ts'
-import type { ShownRequest } from './infer/show-command.ts'
+import { exitOnInterrupt } from './interrupt.ts'
 import { findCard } from './models/find-card.ts'
 import { printable } from './table.ts'
 
 /** A connection to a broker. */
 export interface BrokerClient {
-  /** Sends a request and waits for its answer. @throws InferwireError */
-  ask(request: ShownRequest): Promise<Answer>
+  readonly sdk: Client
   /** The retained model cards, sorted by name; warns on standard error about unreadable ones. @throws InferwireError */
   cards(): Promise<ReceivedCard[]>
   /** The retained statuses of all connectors; empty if this user may not read them. */
@@ -26,12 +25,12 @@ export interface BrokerClient {
 const CONNECT_TIMEOUT_MAX_MS = 10_000
 
 /**
- * Connects; from then on Ctrl-C ends the process at once.
+ * Connects; from then on Ctrl-C ends the process at once, except during `cancellable`.
  * @throws InferwireError `broker_unreachable`, `not_authorized`; CliError for options that the SDK rejects
  */
 export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   const { connect, InferwireError } = await import('@inferwire/client')
-  process.once('SIGINT', () => process.exit(EXIT.interrupted))
+  exitOnInterrupt()
   const { timeoutMs } = target
   const client = await connect(target.url, {
     username: target.username,
@@ -55,6 +54,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
     )
   }
   return {
+    sdk: client,
     cards,
     statuses: () => client.connectors({ timeoutMs }).catch(noneIfForbidden),
     card: async (model) => {
@@ -64,19 +64,6 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
       return (await client.model(model, { timeoutMs, onUnreadable })) ?? findCard(await cards(), model)
     },
     close: () => client.close(),
-    ask: async ({ model, operation, body, contentType }) => {
-      const reply = await client.infer(model, body?.bytes, { operation, contentType, timeoutMs })
-      return {
-        model,
-        operation,
-        status: reply.status,
-        durationMs: reply.durationMs,
-        serverTiming: reply.serverTiming,
-        contentType: reply.contentType,
-        inferenceHeaderContentLength: reply.headers[PROPERTY.inferenceHeaderContentLength],
-        body: reply.body,
-      }
-    },
   }
 }
 

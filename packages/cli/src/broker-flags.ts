@@ -16,7 +16,7 @@ export interface BrokerFlags {
   readonly passwordFile?: string
   readonly cafile?: string
   readonly mqttVersion: 5 | '3.1.1'
-  readonly timeout: number
+  readonly timeout?: number
   readonly root?: string
   readonly client?: string
 }
@@ -60,15 +60,26 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = {
   'wss:': 443,
 }
 
+/** The meaning of -t for a command. */
+export interface TimeoutFlag {
+  readonly meaning: string
+  /** The default, as the help shows it. */
+  readonly shown: string
+}
+
+/** The default of -t, in seconds, unless a command has its own. */
+export const TIMEOUT_DEFAULT_SECONDS = 10
+const TIMEOUT_FLAG: TimeoutFlag = { meaning: 'how long to wait', shown: String(TIMEOUT_DEFAULT_SECONDS) }
+
 /** Adds the broker options to a command. `-h` alone shows the help; with a value it sets the host. */
-export function addBrokerFlags(command: Command): Command {
+export function addBrokerFlags(command: Command, { meaning, shown } = TIMEOUT_FLAG): Command {
   // `-h` is handled while parsing, so that the help is shown instead of an error about a missing argument.
   command.on('option:host', (value: string | null) => {
     if (value === null) command.help()
   })
   return command
     .helpOption('--help', 'show this help; so does -h without a value')
-    .option('-t, --timeout <SECONDS>', 'how long to wait', parseSeconds, 10)
+    .option('-t, --timeout <SECONDS>', `${meaning} (default: ${shown})`, parseSeconds)
     .optionsGroup('Broker:')
     .option('-h, --host [HOST]', `broker host (default: ${DEFAULT_HOST})`)
     .option('-p, --port <PORT>', 'broker port; 8883 uses TLS (default: 1883)', parsePort)
@@ -93,8 +104,15 @@ export function parsePort(text: string): number {
   throw new InvalidArgumentError('Expected a port from 0 to 65535.')
 }
 
-/** Resolves options and environment to one target. @throws CliError if they contradict each other */
-export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): BrokerTarget {
+/**
+ * Resolves options and environment to one target. `timeoutSeconds` applies without -t.
+ * @throws CliError if they contradict each other
+ */
+export function brokerTarget(
+  flags: BrokerFlags,
+  env: NodeJS.ProcessEnv,
+  timeoutSeconds = TIMEOUT_DEFAULT_SECONDS,
+): BrokerTarget {
   const { url, variable: urlVariable } = brokerUrl(flags, env)
   const fromUrl = {
     username: decoded(url.username, 'user name'),
@@ -124,7 +142,7 @@ export function brokerTarget(flags: BrokerFlags, env: NodeJS.ProcessEnv): Broker
     identity: identityOf(flags.client ?? username ?? 'cli'),
     topics: topicSpace(flags.root ?? env[BROKER_ENV.root] ?? 'infer'),
     mqttVersion: flags.mqttVersion,
-    timeoutMs: flags.timeout * 1_000,
+    timeoutMs: (flags.timeout ?? timeoutSeconds) * 1_000,
   }
 }
 

@@ -1,9 +1,10 @@
 // Finds the command that a command line names, before Commander parses its options.
 import type { Command } from 'commander'
+import { joinPropertyWords } from './publish-properties.ts'
 
 /**
  * Returns `argv` with `help A B` replaced by `A B --help`. Removes the words after an unknown command, because for
- * `NOPE --help` Commander would show the help of the group.
+ * `NOPE --help` Commander would show the help of the group. Joins the words of each -D.
  */
 export function commandWords(program: Command, argv: readonly string[]): readonly string[] {
   const path: string[] = []
@@ -20,5 +21,5 @@ export function commandWords(program: Command, argv: readonly string[]): readonl
     if (child === undefined) return path
     command = child
   }
-  return isHelp ? [...path, '--help'] : argv
+  return isHelp ? [...path, '--help'] : joinPropertyWords(command, argv)
 }

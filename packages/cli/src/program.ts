@@ -1,5 +1,6 @@
 // Builds the command tree of `inferwire`.
 import { Command, Help, Option } from 'commander'
+import { chatCommand } from './commands/chat.ts'
 import { completionCommand } from './commands/completion.ts'
 import { configCommand } from './commands/config.ts'
 import { connectCommand } from './commands/connect.ts'
@@ -8,6 +9,7 @@ import { inferCommand } from './commands/infer.ts'
 import { manifestsCommand } from './commands/manifests.ts'
 import { modelsCommand } from './commands/models.ts'
 import { passwdCommand } from './commands/passwd.ts'
+import { resultCommand } from './commands/result.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { versionCommand } from './commands/version.ts'
 import { examplesOf, setExamples } from './examples.ts'
@@ -27,6 +29,8 @@ export function createProgram(): Command {
     .addCommand(devCommand())
     .addCommand(connectCommand())
     .addCommand(inferCommand())
+    .addCommand(chatCommand())
+    .addCommand(resultCommand())
     .addCommand(modelsCommand())
     .addCommand(topicsCommand())
     .addCommand(manifestsCommand())

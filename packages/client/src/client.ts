@@ -1,94 +1,118 @@
-// The client: sends requests, matches replies to them, and resends requests that a broken connection may have lost.
-import { isModelName, type ConnectorStatus, type ReceivedCard } from '@inferwire/protocol'
+// The client: the methods with which applications use models.
+import { isModelName, type ConnectorStatus, type InputTensor, type ReceivedCard } from '@inferwire/protocol'
 import type { RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
-import { Link } from './link.ts'
-import { collectCards, collectStatuses, RETAINED_TIMEOUT_DEFAULT_MS } from './models.ts'
-import type { ModelsOptions, RetainedOptions, RetainedSource } from './models.ts'
-import { milliseconds, toHex, type InferOptions, type Settings } from './options.ts'
+import { InferStream } from './infer-stream.ts'
+import { fetchResult, submitWork } from './long-work.ts'
+import type { ResultOptions, Submission, SubmitOptions } from './long-work.ts'
+import { collectCards, collectStatuses, type ModelsOptions, type RetainedOptions } from './models.ts'
+import { chunkReader, toAnswer, toGenerationBody } from './openai-calls.ts'
+import type {
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatMessage,
+  ChatRequest,
+  Completion,
+  CompletionRequest,
+  EmbeddingsInput,
+  EmbeddingsRequest,
+  EmbeddingsResponse,
+} from './openai-types.ts'
+import { streamBounds, STREAM_TIMEOUT_DEFAULT_MS, type InferOptions } from './options.ts'
+import type { Settings, StreamOptions } from './options.ts'
+import { SingleReply, StreamedReply, type PartReader } from './receivers.ts'
 import type { Reply } from './reply.ts'
-import { randomInstance, replyFilterOf, toRequestSpec } from './request-spec.ts'
-import { PendingRequest } from './request.ts'
-import { SendWindow } from './send-window.ts'
-import type { Connection, Dial, Message } from './transport.ts'
+import { randomInstance, toRequestSpec } from './request-spec.ts'
+import type { PendingRequest } from './request.ts'
+import type { StreamPart } from './stream-part.ts'
+import { isTensorList, TensorCalls, type TensorOptions, type TensorReply } from './tensor-calls.ts'
+import { Traffic, type ClientStats } from './traffic.ts'
+import type { Dial } from './transport.ts'
 
-/** Counters of a client since it connected. */
-export interface ClientStats {
-  /** Requests currently waiting for their reply. */
-  readonly inFlight: number
-  /** Received messages that match no waiting request: late, repeated, or meant for another client. */
-  readonly ignoredReplies: number
-  /** Connections opened after the first one. */
-  readonly reconnects: number
+/** A request of `stream()`. */
+export interface StreamRequest {
+  /** The operation level of the topic, for example `generate` or `infer_stream`. */
+  readonly operation: string
+  /** The body that you would POST to the model server. */
+  readonly body?: RequestBody | undefined
 }
 
-const PACKET_TOO_LARGE = 0x95
+/** The options of `chat()` and `completions()`. */
+export interface GenerationOptions extends Omit<StreamOptions, 'contentType'> {
+  /** Whether to return the answer as a stream. @default the member `stream` of the request, or false */
+  readonly stream?: boolean | undefined
+}
+
+type Whole = GenerationOptions & { readonly stream?: false | undefined }
+type Streamed = GenerationOptions & { readonly stream: true }
+type Bodiless = Omit<InferOptions, 'operation' | 'contentType'>
 
 /** A client for the models behind a broker. Created by `connect()`. */
 export class Client {
   /** The `{client}` level of the client's topics. */
   readonly identity: string
   readonly #settings: Settings
+  readonly #dial: Dial
   readonly #instance = randomInstance()
-  readonly #link: Link
-  readonly #window: SendWindow
-  readonly #waiting = new Map<string, PendingRequest>()
-  readonly #retainedListeners = new Set<(message: Message) => void>()
-  readonly #retainedPrefixes: readonly string[]
-  #ignoredReplies = 0
+  readonly #traffic: Traffic
+  readonly #tensorCalls: TensorCalls
+  readonly #closed = new AbortController()
   #closing: Promise<void> | undefined
 
   private constructor(settings: Settings, dial: Dial) {
     this.identity = settings.identity
     this.#settings = settings
-    this.#retainedPrefixes = [settings.topics.card(''), settings.topics.status('')]
-    this.#window = new SendWindow(settings.target.protocolVersion)
-    this.#link = new Link(dial, settings.target, replyFilterOf(settings, this.#instance), {
-      onMessage: (message) => this.#receive(message),
-      onUp: (connection, attempts) => this.#resume(connection, attempts),
-      onDown: (reason) => this.#suspend(reason),
+    this.#dial = dial
+    this.#traffic = new Traffic(settings, this.#instance, dial)
+    this.#tensorCalls = new TensorCalls({
+      isMqtt5: settings.target.protocolVersion === 5,
+      send: (model, body, options) => this.#send(model, body, options),
+      card: (model, timeoutMs) => this.model(model, { timeoutMs }),
     })
   }
 
   /** Connects. @throws InferwireError `broker_unreachable` or `not_authorized` */
   static async open(settings: Settings, dial: Dial): Promise<Client> {
     const client = new Client(settings, dial)
-    await client.#link.open()
+    await client.#traffic.open()
     return client
   }
 
   /** Whether the client is connected now. Requests made while it is disconnected wait for the next connection. */
   get isConnected(): boolean {
-    return this.#link.connection !== undefined
+    return this.#traffic.isConnected
   }
 
   get stats(): ClientStats {
-    return {
-      inFlight: this.#waiting.size,
-      ignoredReplies: this.#ignoredReplies,
-      reconnects: this.#link.reconnects,
-    }
+    return this.#traffic.stats
   }
 
+  /**
+   * Sends tensors to a model (V2), and waits for its outputs. Values are exact: 64-bit integers are bigints.
+   * @throws InferwireError as below, and `upstream_invalid_response` if the reply is not a V2 response; TypeError for
+   * tensors that do not match their datatype or shape
+   */
+  // Generic, because TypeScript would prefer the other overload for a list whose elements lack an optional member.
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
+  infer<Input extends InputTensor>(
+    model: string,
+    inputs: readonly Input[],
+    options?: TensorOptions,
+  ): Promise<TensorReply>
   /**
    * Sends a request to a model and waits for its reply. The body is the one you would POST to the model server.
    * The request may be executed more than once if the broker or the connector crashes. It ends in a reply, an error
    * or `deadline_exceeded`.
    * @throws InferwireError for an error reply, the deadline, an abort, or a refusal by the broker
    */
-  async infer(model: string, body?: RequestBody, options: InferOptions = {}): Promise<Reply> {
-    const spec = toRequestSpec(this.#settings, this.#instance, model, body, options)
-    this.#refuse(spec.model, options.signal)
-    const request = new PendingRequest(spec, {
-      transmit: (pending) => this.#window.add(pending),
-      cancel: (pending) => this.#window.cancel(pending),
-      forget: (pending) => this.#forget(pending),
-      describeDown: () => (this.isConnected ? undefined : this.#link.describeDown()),
-    })
-    // The request is registered before it is published, because its reply may arrive before the PUBACK.
-    this.#waiting.set(spec.id, request)
-    this.#window.add(request)
-    return await request.reply
+  infer(model: string, body?: RequestBody, options?: InferOptions): Promise<Reply>
+  async infer(
+    model: string,
+    body?: RequestBody | readonly InputTensor[],
+    options: InferOptions | TensorOptions = {},
+  ): Promise<Reply> {
+    if (isTensorList(body)) return await this.#tensorCalls.infer(model, body, options)
+    return await this.#send(model, body, options)
   }
 
   /**
@@ -98,9 +122,9 @@ export class Client {
   async predict<Prediction = unknown>(
     model: string,
     instances: readonly unknown[],
-    options: Omit<InferOptions, 'operation' | 'contentType'> = {},
+    options: Bodiless = {},
   ): Promise<Prediction[]> {
-    const reply = await this.infer(model, { instances }, { ...options, operation: 'predict' })
+    const reply = await this.#send(model, { instances }, { ...options, operation: 'predict' })
     const predictions = (reply.json() as { predictions?: unknown } | null)?.predictions
     if (Array.isArray(predictions)) return predictions as Prediction[]
     throw new InferwireError(
@@ -111,11 +135,104 @@ export class Client {
   }
 
   /**
+   * Sends a request whose answer is streamed, at once. Requires MQTT 5. All errors are thrown by the iteration. A
+   * server that answers with a single message yields one part.
+   */
+  stream(
+    model: string,
+    { operation, body }: StreamRequest,
+    options: StreamOptions = {},
+  ): InferStream<StreamPart> {
+    return this.#stream(model, operation, body, options, { read: (part) => part, acceptsWhole: true })
+  }
+
+  /**
+   * Continues a chat (OpenAI-compatible), whole or, with `stream: true`, as chunks.
+   * @param request the messages, or the whole body of the request
+   * @throws InferwireError as `infer()` and `stream()`
+   */
+  chat(
+    model: string,
+    request: readonly ChatMessage[] | (ChatRequest & { readonly stream?: false | null }),
+    options?: Whole,
+  ): Promise<ChatCompletion>
+  chat(
+    model: string,
+    request: readonly ChatMessage[] | ChatRequest,
+    options: Streamed,
+  ): InferStream<ChatCompletionChunk>
+  chat(
+    model: string,
+    request: ChatRequest & { readonly stream: true },
+    options?: Partial<Streamed>,
+  ): InferStream<ChatCompletionChunk>
+  chat(
+    model: string,
+    request: readonly ChatMessage[] | ChatRequest,
+    options: GenerationOptions = {},
+  ): Promise<ChatCompletion> | InferStream<ChatCompletionChunk> {
+    const body = isChatRequest(request) ? request : { messages: request }
+    return this.#generate(model, 'chat', body, options)
+  }
+
+  /** Completes a text (OpenAI-compatible), whole or, with `stream: true`, as chunks. */
+  completions(
+    model: string,
+    request: string | (CompletionRequest & { readonly stream?: false | null }),
+    options?: Whole,
+  ): Promise<Completion>
+  completions(model: string, request: string | CompletionRequest, options: Streamed): InferStream<Completion>
+  completions(
+    model: string,
+    request: CompletionRequest & { readonly stream: true },
+    options?: Partial<Streamed>,
+  ): InferStream<Completion>
+  completions(
+    model: string,
+    request: string | CompletionRequest,
+    options: GenerationOptions = {},
+  ): Promise<Completion> | InferStream<Completion> {
+    const body = typeof request === 'string' ? { prompt: request } : request
+    return this.#generate(model, 'completions', body, options)
+  }
+
+  /** Returns the embeddings of texts (OpenAI-compatible). @throws InferwireError as `infer()` */
+  async embeddings(
+    model: string,
+    request: EmbeddingsInput | EmbeddingsRequest,
+    options: Bodiless = {},
+  ): Promise<EmbeddingsResponse> {
+    const given = isEmbeddingsRequest(request) ? request : { input: request }
+    const body = toGenerationBody(model, given, undefined)
+    const reply = await this.#send(model, body, { ...options, operation: 'embeddings' })
+    return toAnswer(reply, model) as EmbeddingsResponse
+  }
+
+  /**
+   * Publishes a request for long work, and resolves when the broker has accepted it. Its reply waits in a session of
+   * its own; any client of the same broker and user fetches it with `result()`. Requires MQTT 5.
+   * @throws InferwireError if the broker refuses the request, or no connector is subscribed
+   */
+  async submit(model: string, body?: RequestBody, options: SubmitOptions = {}): Promise<Submission> {
+    const signal = this.#untilClosed(options.signal)
+    return await submitWork(this.#settings, this.#dial, model, body, { ...options, signal })
+  }
+
+  /**
+   * Waits for the reply to a submitted request. The reply can be fetched once.
+   * @throws InferwireError for an error reply; `result_not_found`; `deadline_exceeded` if there is no reply yet
+   */
+  async result(id: string, options: ResultOptions = {}): Promise<Reply> {
+    const signal = this.#untilClosed(options.signal)
+    return await fetchResult(this.#settings, this.#dial, id, { ...options, signal })
+  }
+
+  /**
    * Returns the retained cards that this client may read, sorted by name; messages that are not cards are skipped.
    * @throws InferwireError without a connection, TypeError for invalid options
    */
   async models(options: ModelsOptions = {}): Promise<ReceivedCard[]> {
-    return await collectCards(this.#retained(this.#settings.topics.card('+'), options), options)
+    return await collectCards(this.#traffic.retained(this.#settings.topics.card('+'), options), options)
   }
 
   /**
@@ -124,131 +241,82 @@ export class Client {
    * @throws InferwireError without a connection or the right to read them, TypeError for invalid options
    */
   async connectors(options: RetainedOptions = {}): Promise<ConnectorStatus[]> {
-    return await collectStatuses(this.#retained(this.#settings.topics.statusFilter, options), options)
+    return await collectStatuses(this.#traffic.retained(this.#settings.topics.statusFilter, options), options)
   }
 
   /** Returns the card of one model, or undefined if none is retained. @throws InferwireError without a connection */
   async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
     // A wildcard would match the card of any model.
     if (!isModelName(name)) return undefined
-    const source = this.#retained(this.#settings.topics.card(name), options)
+    const source = this.#traffic.retained(this.#settings.topics.card(name), options)
     const [card] = await collectCards(source, options, (cards) => cards.size > 0)
     return card
   }
 
-  /** Disconnects. Requests still in flight are rejected with `cancelled`. */
+  /** Disconnects. Requests still in flight are rejected with `cancelled`; open streams end with it. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }
 
   async #close(): Promise<void> {
-    this.#window.close()
-    for (const request of this.#waiting.values()) {
-      const { model } = request.spec
-      request.fail(
-        new InferwireError('cancelled', 'The client was closed before the reply arrived.', { model }),
-      )
-    }
-    await this.#link.close()
+    this.#closed.abort(new Error('the client is closed'))
+    await this.#traffic.close()
   }
 
-  #refuse(model: string, signal: AbortSignal | undefined): void {
-    if (this.#closing !== undefined) throw new InferwireError('cancelled', 'The client is closed.', { model })
-    if (signal?.aborted === true) {
-      const cause: unknown = signal.reason
-      throw new InferwireError('cancelled', 'The request was cancelled before it was sent.', { model, cause })
-    }
-    const { inFlightMax } = this.#settings
-    if (this.#waiting.size >= inFlightMax) {
-      throw new InferwireError(
-        'overloaded',
-        `This client already has ${inFlightMax} requests in flight, the limit set by inFlightMax.`,
-        { model },
-      )
-    }
+  async #send(model: string, body: RequestBody | undefined, options: InferOptions): Promise<Reply> {
+    const receiver = new SingleReply()
+    this.#traffic.send(toRequestSpec(this.#settings, this.#instance, model, body, options), receiver)
+    return await receiver.reply
   }
 
-  #forget(request: PendingRequest): void {
-    this.#waiting.delete(request.spec.id)
-    this.#window.delete(request)
-  }
-
-  #receive(message: Message): void {
-    if (this.#retainedPrefixes.some((prefix) => message.topic.startsWith(prefix))) {
-      for (const listen of this.#retainedListeners) listen(message)
-      return
+  #stream<T>(
+    model: string,
+    operation: string,
+    body: RequestBody | undefined,
+    options: StreamOptions,
+    reader: PartReader<T>,
+  ): InferStream<T> {
+    let request: PendingRequest | undefined
+    const stream = new InferStream<T>(model, streamBounds(options), () => request?.abandon())
+    const { timeoutMs = STREAM_TIMEOUT_DEFAULT_MS } = options
+    try {
+      if (this.#settings.target.protocolVersion === 4) {
+        throw new TypeError('Streams require MQTT 5 (mqttVersion: 5): on MQTT 3.1.1, parts have no numbers.')
+      }
+      // A timed repeat could start a second execution, at another connector, while the first one is about to begin.
+      const sending = { ...options, operation, timeoutMs, repeatAfterMs: Infinity }
+      const spec = toRequestSpec(this.#settings, this.#instance, model, body, sending)
+      request = this.#traffic.send(spec, new StreamedReply(model, stream, reader))
+    } catch (error) {
+      stream.fail(error as Error)
     }
-    const request = this.#waiting.get(message.topic.slice(message.topic.lastIndexOf('/') + 1))
-    if (request === undefined || !isReplyTo(request, message)) this.#ignoredReplies++
-    else request.answered(message)
+    return stream
   }
 
-  // The session ended with the connection, so requests and replies in flight may be lost. All requests are sent again.
-  #resume(connection: Connection, attempts: number): void {
-    this.#window.open(connection)
-    for (const request of this.#waiting.values()) {
-      // More than one attempt indicates a broker outage, so no request is suspected of having broken the connection.
-      if (attempts > 1) request.cuts = 0
-      request.resume()
-    }
-  }
-
-  #suspend(reason: Error | undefined): void {
-    this.#window.close()
-    const waiting = [...this.#waiting.values()]
-    const suspect = largest(waiting.filter(({ isUnacknowledged }) => isUnacknowledged))
-    for (const request of waiting) request.connectionLost()
-    if (suspect === undefined) return
-    suspect.cuts++
-    if ((reason as { code?: unknown } | undefined)?.code !== PACKET_TOO_LARGE) return
-    const { model, payload } = suspect.spec
-    suspect.fail(
-      new InferwireError(
-        'payload_too_large',
-        `The request to model "${model}" (${payload.length} bytes) is larger than the broker's maximum packet size.`,
-        { model },
-      ),
+  #generate<Answer, Chunk>(
+    model: string,
+    operation: string,
+    request: Readonly<Record<string, unknown>>,
+    options: GenerationOptions,
+  ): Promise<Answer> | InferStream<Chunk> {
+    const { stream, ...sending } = options
+    const body = toGenerationBody(model, request, stream)
+    if (body.stream === true) return this.#stream(model, operation, body, sending, chunkReader<Chunk>(model))
+    const { timeoutMs = STREAM_TIMEOUT_DEFAULT_MS } = options
+    return this.#send(model, body, { ...sending, operation, timeoutMs }).then(
+      (reply) => toAnswer(reply, model) as Answer,
     )
   }
 
-  #retained(filter: string, options: RetainedOptions): RetainedSource {
-    const timeoutMs = milliseconds('timeoutMs', options.timeoutMs ?? RETAINED_TIMEOUT_DEFAULT_MS)
-    if (options.settleMs !== undefined) milliseconds('settleMs', options.settleMs)
-    const prefix = filter.endsWith('/+') ? filter.slice(0, -1) : undefined
-    return {
-      subscribe: async (onMessage) => {
-        const connection = await this.#link.whenUp(timeoutMs)
-        const listen = (message: Message): void => {
-          const isMatch = prefix === undefined ? message.topic === filter : message.topic.startsWith(prefix)
-          if (isMatch) onMessage(message)
-        }
-        this.#retainedListeners.add(listen)
-        try {
-          await connection.subscribe(filter, 1)
-        } catch (error) {
-          this.#retainedListeners.delete(listen)
-          throw error
-        }
-        return async () => {
-          this.#retainedListeners.delete(listen)
-          // If the connection is closed, its subscriptions no longer exist.
-          await connection.unsubscribe(filter).catch(() => {})
-        }
-      },
-    }
+  #untilClosed(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal])
   }
 }
 
-// The topic identifies one request of one client. Correlation Data must match too, unless a bridge removed it.
-function isReplyTo({ spec }: PendingRequest, { topic, properties }: Message): boolean {
-  const { correlationData } = properties
-  return spec.replyTopic === topic && (correlationData === undefined || toHex(correlationData) === spec.id)
+function isChatRequest(request: readonly ChatMessage[] | ChatRequest): request is ChatRequest {
+  return !Array.isArray(request)
 }
 
-function largest(requests: readonly PendingRequest[]): PendingRequest | undefined {
-  return requests.reduce<PendingRequest | undefined>(
-    (found, request) =>
-      found === undefined || request.spec.payload.length > found.spec.payload.length ? request : found,
-    undefined,
-  )
+function isEmbeddingsRequest(request: EmbeddingsInput | EmbeddingsRequest): request is EmbeddingsRequest {
+  return typeof request === 'object' && !Array.isArray(request)
 }

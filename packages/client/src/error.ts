@@ -3,7 +3,12 @@ import { PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 
 /** The codes of failures on the client's side; all other codes are from the problem table. */
 export type LocalCode =
-  'no_connector' | 'not_authorized' | 'broker_unreachable' | 'broker_refused' | 'certificate_refused'
+  | 'no_connector'
+  | 'not_authorized'
+  | 'broker_unreachable'
+  | 'broker_refused'
+  | 'certificate_refused'
+  | 'result_not_found'
 
 /** All codes that this version defines. A newer connector may send others. */
 export type InferwireErrorCode = ProblemCode | LocalCode
@@ -14,6 +19,7 @@ const RETRYABLE: Readonly<Record<LocalCode, boolean>> = {
   broker_unreachable: true,
   broker_refused: false,
   certificate_refused: false,
+  result_not_found: false,
 }
 
 /** Optional details of an error. */

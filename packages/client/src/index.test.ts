@@ -3,25 +3,52 @@ import { expect, test } from 'vitest'
 import * as client from './index.ts'
 
 test('exports exactly the documented API', () => {
-  expect(Object.keys(client).toSorted()).toEqual(['InferwireError', 'connect'])
-  const types = readFileSync(new URL('index.ts', import.meta.url), 'utf8')
-    .split('\n')
-    .flatMap((line) => /^export type \{ (.+) \}/.exec(line)?.[1]?.split(', ') ?? [])
-    .map((name) => name.replace(/^.* as /, ''))
+  expect(Object.keys(client).toSorted()).toEqual([
+    'InferwireError',
+    'connect',
+    'fromBfloat16',
+    'fromFloat16',
+    'toBfloat16',
+    'toFloat16',
+    'toFloat32',
+  ])
+  const text = readFileSync(new URL('index.ts', import.meta.url), 'utf8')
+  const types = Array.from(text.matchAll(/^export type \{([^}]+)\}/gm), ([, names]) => names!.split(','))
+    .flat()
+    .map((name) => name.trim().replace(/^.* as /, ''))
+    .filter((name) => name !== '')
   expect(types.toSorted()).toEqual([
     'Client',
     'ClientStats',
     'ConnectOptions',
     'ConnectorStatus',
+    'Float16Values',
+    'GenerationOptions',
     'InferOptions',
+    'InferStream',
     'InferwireErrorCode',
+    'InputTensor',
+    'InputValues',
     'LocalCode',
     'ModelCard',
     'ModelsOptions',
+    'OutputTensor',
     'Reply',
     'RequestBody',
+    'ResultOptions',
     'RetainedOptions',
+    'StreamOptions',
+    'StreamPart',
+    'StreamRequest',
+    'Submission',
+    'SubmitOptions',
+    'TensorDatatype',
+    'TensorOptions',
+    'TensorReply',
+    'TokenUsage',
   ])
+  // The objects of the OpenAI-compatible API.
+  expect(text).toContain("export type * from './openai-types.ts'")
 })
 
 test('imports no Node.js module, and mqtt.js only in the transport, so that browsers can load it', () => {

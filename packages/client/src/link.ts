@@ -4,11 +4,19 @@ import { delay } from './delay.ts'
 import { InferwireError } from './error.ts'
 import type { Connection, Dial, DialTarget, Message } from './transport.ts'
 
+/** How a connection relates to the previous one. */
+export interface UpFacts {
+  /** Number of attempts since the previous connection. */
+  readonly attempts: number
+  /** Whether the broker kept the session of the previous connection, so that no reply was lost. */
+  readonly isSessionPresent: boolean
+}
+
 /** The callbacks of a link. */
 export interface LinkEvents {
   onMessage(message: Message): void
-  /** Called after connecting and subscribing. `attempts` is the number of attempts since the last connection. */
-  onUp(connection: Connection, attempts: number): void
+  /** Called after connecting and subscribing. */
+  onUp(connection: Connection, facts: UpFacts): void
   /** Called when the connection and everything in flight on it is lost. The link is already reconnecting. */
   onDown(reason: Error | undefined): void
 }
@@ -30,6 +38,10 @@ export class Link {
   #connection: Connection | undefined
   #dialing: Promise<void> | undefined
   #pauseMs = PAUSE_FIRST_MS
+  // Whether the broker may have kept the session of the last connection.
+  #hasSession = false
+  // Whether an attempt since the last connection found no session. A later attempt then finds that attempt's session.
+  #isSessionLost = false
   #upAt = 0
   /** The reason why there is currently no connection. */
   lastError: Error | undefined
@@ -80,14 +92,14 @@ export class Link {
     for (const wake of this.#waiters) wake()
     const connection = this.#connection
     this.#connection = undefined
-    await connection?.close()
+    await connection?.close(true)
     await this.#dialing
   }
 
   async #connect(attempts: number): Promise<void> {
     let isEnded = false
     const connection = await this.#dial(
-      this.#target,
+      { ...this.#target, isCleanStart: this.#target.isCleanStart && !this.#hasSession },
       {
         onMessage: (message) => this.#events.onMessage(message),
         onClose: (reason) => {
@@ -97,21 +109,25 @@ export class Link {
       },
       this.#stop.signal,
     )
+    this.#isSessionLost ||= !connection.isSessionPresent
     try {
       await this.#subscribeReplies(connection)
     } catch (error) {
-      await connection.close()
+      await connection.close(false)
       throw error
     }
     // #lost() ignores a connection that ends before it is stored below.
     if (isEnded) throw new InferwireError('broker_unreachable', 'The connection ended while it was set up.')
     if (this.#stop.signal.aborted) {
-      await connection.close()
+      await connection.close(true)
       return
     }
     this.#upAt = performance.now()
+    this.#hasSession = this.#target.sessionExpirySeconds > 0
     this.#connection = connection
-    this.#events.onUp(connection, attempts)
+    const isSessionPresent = !this.#isSessionLost
+    this.#isSessionLost = false
+    this.#events.onUp(connection, { attempts, isSessionPresent })
     for (const wake of this.#waiters) wake()
   }
 

@@ -3,6 +3,7 @@ import { connect, UniqueMessageIdProvider } from 'mqtt'
 import type {
   IClientOptions,
   IConnackPacket,
+  IDisconnectPacket,
   IPublishPacket,
   ISubscriptionGrant,
   MqttClient,
@@ -47,6 +48,12 @@ export const dialMqtt: Dial = (target, events, signal) =>
     }
     const abort = (): void => fail(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
+    // The messages of a resumed session may precede the event `connect`.
+    const early: [string, Uint8Array, IPublishPacket][] = []
+    mqtt.on('message', (topic, payload, packet) => {
+      if (connection === undefined) early.push([topic, payload, packet])
+      else connection.receive(topic, payload, packet)
+    })
     // mqtt.js would continue after a malformed packet, although the rest of the stream can no longer be trusted.
     mqtt.on('error', (error) => (connection === undefined ? fail(error) : connection.breakOff(error)))
     mqtt.on('close', () => (connection === undefined ? fail(undefined) : connection.closed()))
@@ -56,7 +63,8 @@ export const dialMqtt: Dial = (target, events, signal) =>
         fail(new Error('the broker offers QoS 0 only'))
         return
       }
-      connection = new MqttConnection(mqtt, target, limitsOf(connack), events)
+      connection = new MqttConnection(mqtt, target, connack, events)
+      for (const message of early.splice(0)) connection.receive(...message)
       resolve(connection)
     })
     if (signal.aborted) abort()
@@ -79,16 +87,23 @@ function mqttOptions(target: DialTarget): IClientOptions {
     ...(key === undefined ? {} : { key: key as Buffer }),
     rejectUnauthorized: target.rejectUnauthorized,
     // Without this property, Mosquitto sends only 20 unacknowledged replies and drops those that its queue cannot hold.
-    ...(target.protocolVersion === 5 ? { properties: { receiveMaximum: RECEIVE_MAXIMUM_DEFAULT } } : {}),
+    ...(target.protocolVersion === 5 ? { properties: connectProperties(target) } : {}),
     connectTimeout: target.connectTimeoutMs,
     keepalive: target.keepAliveSeconds,
-    clean: true,
+    clean: target.isCleanStart,
     // Link reconnects with a new client: mqtt.js would resend its store and reuse packet identifiers.
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
     // The default provider may assign a packet identifier that is still in use.
     messageIdProvider: new UniqueMessageIdProvider(),
+  }
+}
+
+function connectProperties({ sessionExpirySeconds }: DialTarget): IClientOptions['properties'] {
+  return {
+    receiveMaximum: RECEIVE_MAXIMUM_DEFAULT,
+    ...(sessionExpirySeconds === 0 ? {} : { sessionExpiryInterval: sessionExpirySeconds }),
   }
 }
 
@@ -106,6 +121,7 @@ function noDelay(mqtt: MqttClient): void {
 
 class MqttConnection implements Connection {
   readonly limits: ConnectionLimits
+  readonly isSessionPresent: boolean
   readonly #mqtt: MqttClient
   readonly #target: DialTarget
   readonly #events: ConnectionEvents
@@ -114,12 +130,12 @@ class MqttConnection implements Connection {
   #reason: Error | undefined
   #isOver = false
 
-  constructor(mqtt: MqttClient, target: DialTarget, limits: ConnectionLimits, events: ConnectionEvents) {
-    this.limits = limits
+  constructor(mqtt: MqttClient, target: DialTarget, connack: IConnackPacket, events: ConnectionEvents) {
+    this.limits = limitsOf(connack)
+    this.isSessionPresent = connack.sessionPresent
     this.#mqtt = mqtt
     this.#target = target
     this.#events = events
-    mqtt.on('message', (topic, payload, packet) => this.#receive(topic, payload, packet))
     mqtt.on('disconnect', ({ reasonCode }) => {
       this.#reason ??= Object.assign(
         new Error(`the broker ended the connection (reason ${hex(reasonCode)})`),
@@ -182,20 +198,25 @@ class MqttConnection implements Connection {
     this.#events.onClose(this.#reason)
   }
 
-  async close(): Promise<void> {
+  async close(endsSession: boolean): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
     // Otherwise mqtt.js would wait indefinitely for the PUBACKs of all messages in flight.
     for (const messageId of this.#unacknowledged) this.#mqtt.removeOutgoingMessage(messageId)
     const timeout = new AbortController()
-    const ended = this.#mqtt.endAsync(false).catch(() => {})
+    const ended = this.#mqtt.endAsync(false, this.#disconnect(endsSession)).catch(() => {})
     await Promise.race([ended, delay(CLOSE_TIMEOUT_MS, timeout.signal)])
     timeout.abort()
     this.#mqtt.stream.destroy()
   }
 
-  #receive(topic: string, payload: Uint8Array, packet: IPublishPacket): void {
+  receive(topic: string, payload: Uint8Array, packet: IPublishPacket): void {
     if (!this.#isOver) this.#events.onMessage({ topic, payload, properties: fromMqttProperties(packet) })
+  }
+
+  #disconnect(endsSession: boolean): Partial<IDisconnectPacket> {
+    if (!endsSession || this.#target.sessionExpirySeconds === 0) return {}
+    return { properties: { sessionExpiryInterval: 0 } }
   }
 }
 

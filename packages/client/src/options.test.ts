@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { resolveSettings } from './options.ts'
+import { resolveSettings, streamBounds } from './options.ts'
 
 test('applies the documented defaults', () => {
   const { target, identity, topics, inFlightMax } = resolveSettings('mqtt://127.0.0.1', {})
@@ -26,6 +26,22 @@ test('the identity defaults to the user name', () => {
   expect(resolveSettings('mqtt://broker', { clientId: 'c' }).identity).toBe('c')
 })
 
+test.each([
+  [{}, 0, true],
+  [{ sessionExpirySeconds: 60 }, 60, false],
+  // The identifier may have a session with subscriptions of an earlier process.
+  [{ sessionExpirySeconds: 60, clientId: 'cam7' }, 60, true],
+])('the options %j give the session an expiry of %i s; Clean Start is %j', (options, expiry, isClean) => {
+  const { target } = resolveSettings('mqtt://broker', options)
+  expect(target).toMatchObject({ sessionExpirySeconds: expiry, isCleanStart: isClean })
+})
+
+test('rejects limits of a stream that are not whole numbers from 1', () => {
+  expect(streamBounds({})).toEqual({ partsMax: 4_096, bufferBytesMax: 16_777_216 })
+  expect(() => streamBounds({ partsMax: 0 })).toThrow(/partsMax is 0/)
+  expect(() => streamBounds({ bufferBytesMax: 1.5 })).toThrow(/bufferBytesMax is 1.5/)
+})
+
 test('skips the check of the server certificate only when rejectUnauthorized is false', () => {
   const { target } = resolveSettings('mqtts://broker', { rejectUnauthorized: false })
   expect(target.rejectUnauthorized).toBe(false)
@@ -49,6 +65,12 @@ test.each([
   ['mqtt://broker', { connectTimeoutMs: Number.NaN }, /connectTimeoutMs is NaN/],
   ['mqtt://broker', { inFlightMax: 1.5 }, /inFlightMax is 1.5/],
   ['mqtt://broker', { keepAliveSeconds: 70_000 }, /keepAliveSeconds/],
+  ['mqtt://broker', { sessionExpirySeconds: -1 }, /sessionExpirySeconds is -1/],
+  [
+    'mqtt://broker',
+    { sessionExpirySeconds: 1, mqttVersion: '3.1.1' } as object,
+    /sessionExpirySeconds requires MQTT 5/,
+  ],
   ['mqtt://broker', { ca: 'x' }, /need TLS/],
   ['mqtts://broker', { cert: 'x' }, /must be set together/],
   ['mqtts://broker', { ca: CERTIFICATE.slice(0, -9) }, /ca has no certificate in PEM/],

@@ -6,6 +6,7 @@ import {
   TopicSpace,
   type OperationName,
 } from '@inferwire/protocol'
+import type { StreamBounds } from './infer-stream.ts'
 import type { DialTarget } from './transport.ts'
 
 /** The options of `connect()`. */
@@ -24,6 +25,11 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number | undefined
   /** MQTT Keep Alive, in seconds; a silent connection is closed after 1.5 times this period. @default 15 */
   readonly keepAliveSeconds?: number | undefined
+  /**
+   * Time for which the broker keeps the client's session after a lost connection, in seconds. Streams then continue on
+   * the next connection. Requires MQTT 5. @default 0: streams end with `stream_interrupted`
+   */
+  readonly sessionExpirySeconds?: number | undefined
   /** Maximum number of requests in flight; further ones fail with `overloaded`. @default 1024 */
   readonly inFlightMax?: number | undefined
   /** PEM certificates of the authorities to trust instead of the system's (mqtts, wss). */
@@ -57,6 +63,22 @@ export interface InferOptions {
   readonly repeatAfterMs?: number | undefined
   /** Whether to wait for a connector until the deadline instead of failing with `no_connector`. @default false */
   readonly waitForConnector?: boolean | undefined
+  /** The priority class of the request, if the connector's policy allows it to this client (MQTT 5). */
+  readonly priority?: string | number | undefined
+  /** How long the connector may collect parts of a stream into one message, in milliseconds (MQTT 5). */
+  readonly coalesceMs?: number | undefined
+}
+
+/** The options of `stream()`. */
+export interface StreamOptions extends Omit<InferOptions, 'operation' | 'repeatAfterMs'> {
+  /** The deadline of the whole stream, in milliseconds from now. @default 600000 */
+  readonly timeoutMs?: number | undefined
+  /** Longest time between two parts, in milliseconds. The first part may take until the deadline. @default 60000 */
+  readonly idleTimeoutMs?: number | undefined
+  /** Maximum number of parts that wait to be read; a slower application ends the stream with `overloaded`. @default 4096 */
+  readonly partsMax?: number | undefined
+  /** Maximum size of the parts that wait to be read, in bytes. @default 16777216 */
+  readonly bufferBytesMax?: number | undefined
 }
 
 /** The resolved arguments of connect(). */
@@ -67,10 +89,14 @@ export interface Settings {
   readonly inFlightMax: number
 }
 
+/** Default of `StreamOptions.timeoutMs`, which whole answers of language models have, too. */
+export const STREAM_TIMEOUT_DEFAULT_MS = 600_000
 /** Longest delay of a timer, in milliseconds (a signed 32-bit number). */
 export const TIMEOUT_MAX_MS = 2_147_483_647
 // Leaves some of the 65,535 packet identifiers free (MQTT 5 §2.2.1).
 const IN_FLIGHT_LIMIT = 60_000
+/** Largest Session Expiry Interval that ends (MQTT 5 §3.1.2.11.2), in seconds. */
+export const SESSION_EXPIRY_MAX_SECONDS = 0xffff_fffe
 const LOGIN_BYTES_MAX = 65_535
 const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:']
 
@@ -92,6 +118,7 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
   checkPem('ca', ca, hasCertificate, 'certificate')
   checkPem('cert', cert, hasCertificate, 'certificate')
   checkPem('key', key, hasPemPrivateKey, 'private key')
+  const sessionExpirySeconds = sessionExpiry(options)
   const username = options.username ?? (decoded(url.username, 'user name') || undefined)
   const password = options.password ?? (decoded(url.password, 'password') || undefined)
   checkLogin('username', username)
@@ -117,6 +144,10 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
       rejectUnauthorized: options.rejectUnauthorized ?? true,
       connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 10_000),
       keepAliveSeconds: within('keepAliveSeconds', options.keepAliveSeconds ?? 15, 1, 65_535),
+      sessionExpirySeconds,
+      // Mosquitto 2.0 saves only sessions that begin without Clean Start to its disk. A random identifier has no earlier
+      // session; any other may have one, with old subscriptions.
+      isCleanStart: sessionExpirySeconds === 0 || options.clientId !== undefined,
     },
     identity,
     topics: new TopicSpace(options.root ?? 'infer'),
@@ -132,6 +163,17 @@ export function milliseconds(name: string, value: number): number {
   )
 }
 
+/** Returns the limits of the parts that wait to be read. @throws TypeError for invalid options */
+export function streamBounds({
+  partsMax = 4_096,
+  bufferBytesMax = 16 * 1024 * 1024,
+}: StreamOptions): StreamBounds {
+  return {
+    partsMax: within('partsMax', partsMax, 1, Number.MAX_SAFE_INTEGER),
+    bufferBytesMax: within('bufferBytesMax', bufferBytesMax, 1, Number.MAX_SAFE_INTEGER),
+  }
+}
+
 /** Returns random bytes as lower-case hexadecimal digits. */
 export function randomHex(bytes: number): string {
   return toHex(crypto.getRandomValues(new Uint8Array(bytes)))
@@ -142,6 +184,13 @@ export function toHex(bytes: Uint8Array): string {
   let text = ''
   for (const byte of bytes) text += byte.toString(16).padStart(2, '0')
   return text
+}
+
+function sessionExpiry({ sessionExpirySeconds = 0, mqttVersion }: ConnectOptions): number {
+  if (sessionExpirySeconds > 0 && mqttVersion === '3.1.1') {
+    throw new TypeError('sessionExpirySeconds requires MQTT 5 (mqttVersion: 5).')
+  }
+  return within('sessionExpirySeconds', sessionExpirySeconds, 0, SESSION_EXPIRY_MAX_SECONDS)
 }
 
 // Node.js accepts text without a certificate, and then rejects every broker.
@@ -206,7 +255,8 @@ function randomClientId(): string {
   return `inferwire-${randomHex(6)}`
 }
 
-function within(name: string, value: number, min: number, max: number): number {
+/** Checks a whole number. @throws TypeError that mentions `name` */
+export function within(name: string, value: number, min: number, max: number): number {
   if (Number.isInteger(value) && value >= min && value <= max) return value
   throw new TypeError(`${name} is ${value}; expected a whole number from ${min} to ${max}.`)
 }

@@ -2,6 +2,7 @@
 import { PROPERTY, userProperty } from '@inferwire/protocol'
 import { InferwireError } from './error.ts'
 import { TIMEOUT_MAX_MS } from './options.ts'
+import { usageOf, type TokenUsage } from './token-usage.ts'
 import type { Message } from './transport.ts'
 
 /** A model's reply. */
@@ -17,6 +18,8 @@ export interface Reply {
   readonly headers: Readonly<Record<string, string>>
   /** The durations of the connector's steps, in the format of HTTP Server-Timing. */
   readonly serverTiming: string | undefined
+  /** The numbers of tokens, if the server is one for language models and reported them. */
+  readonly usage: TokenUsage | undefined
   /** Number of times the request was sent. */
   readonly attempts: number
   /** Time from the call to the reply, in milliseconds. */
@@ -89,6 +92,7 @@ class ModelReply implements Reply {
   readonly body: Uint8Array
   readonly headers: Readonly<Record<string, string>>
   readonly serverTiming: string | undefined
+  readonly usage: TokenUsage | undefined
   readonly attempts: number
   readonly durationMs: number
   readonly #model: string
@@ -102,6 +106,7 @@ class ModelReply implements Reply {
     this.body = payload
     this.headers = toHeaders(properties.userProperties ?? [])
     this.serverTiming = userProperty(properties.userProperties, PROPERTY.serverTiming)
+    this.usage = usageOf(properties.userProperties)
     this.attempts = facts.attempts
     this.durationMs = facts.durationMs
     this.#model = facts.model

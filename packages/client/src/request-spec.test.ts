@@ -78,3 +78,29 @@ test('rejects an operation that is not one topic level', () => {
     /cannot be part of a topic/,
   )
 })
+
+test('priority and coalesceMs precede the headers, so that no header replaces them', () => {
+  const options = { priority: 7, coalesceMs: 0.5, headers: { priority: '9', 'x-line': '7' } }
+  const { properties } = toRequestSpec(on5, 'abc', 'iris', { inputs: [] }, options)
+  expect(properties.userProperties).toEqual([
+    'priority',
+    '7',
+    'coalesce-ms',
+    '1',
+    'priority',
+    '9',
+    'x-line',
+    '7',
+  ])
+})
+
+test.each([
+  [on5, { coalesceMs: -1 }, /coalesceMs is -1; expected milliseconds from 0/],
+  [on5, { coalesceMs: Number.NaN }, /coalesceMs is NaN/],
+  [on5, { priority: 'a\0b' }, /priority and contentType must be text without NUL/],
+  [on5, { idleTimeoutMs: 0 }, /idleTimeoutMs is 0/],
+  [on4, { priority: 'high', operation: 'infer' }, /priority and coalesceMs require MQTT 5/],
+  [on4, { coalesceMs: 5, operation: 'infer' }, /priority and coalesceMs require MQTT 5/],
+])('rejects invalid properties of a request', (settings, options, message) => {
+  expect(() => toRequestSpec(settings, 'abc', 'iris', {}, options)).toThrow(message)
+})

@@ -1,17 +1,37 @@
 // Converts the arguments of infer() to a request: topics, Correlation Data and properties.
-import { isCleanLevel, isModelName, isPublishable, type MessageProperties } from '@inferwire/protocol'
+import {
+  isCleanLevel,
+  isModelName,
+  isPublishable,
+  PROPERTY,
+  type MessageProperties,
+} from '@inferwire/protocol'
 import { operationOf, toBytes, type RequestBody } from './body.ts'
 import { InferwireError } from './error.ts'
-import { milliseconds, randomHex, toHex, type InferOptions, type Settings } from './options.ts'
+import {
+  milliseconds,
+  randomHex,
+  TIMEOUT_MAX_MS,
+  toHex,
+  type InferOptions,
+  type Settings,
+  type StreamOptions,
+} from './options.ts'
 import type { RequestSpec } from './request.ts'
 
 const TIMEOUT_DEFAULT_MS = 30_000
 const REPEAT_AFTER_DEFAULT_MS = 5_000
+const IDLE_TIMEOUT_DEFAULT_MS = 60_000
 const CORRELATION_BYTES = 16
+// The user property with the priority class of a request.
+const PRIORITY = 'priority'
 // The operation level of the reply topic when the request topic has no operation.
 const OPERATION_OF_CARD = 'default'
 // The length of a UTF-8 string is two bytes (MQTT 5 §1.5.4); a UTF-16 code unit takes at most three bytes.
 const PROPERTY_LENGTH_MAX = 65_535 / 3
+
+/** The options of a request, streamed or not. */
+export type RequestOptions = InferOptions & Pick<StreamOptions, 'idleTimeoutMs'>
 
 /**
  * Builds one request. `instance` separates the replies of clients that have the same user.
@@ -22,7 +42,7 @@ export function toRequestSpec(
   instance: string,
   model: string,
   body: RequestBody | undefined,
-  options: InferOptions,
+  options: RequestOptions,
 ): RequestSpec {
   const { protocolVersion } = settings.target
   const operation = options.operation ?? operationOf(body)
@@ -53,6 +73,7 @@ export function toRequestSpec(
           },
     timeoutMs: milliseconds('timeoutMs', options.timeoutMs ?? TIMEOUT_DEFAULT_MS),
     repeatAfterMs: repeatAfter(options.repeatAfterMs ?? REPEAT_AFTER_DEFAULT_MS),
+    idleTimeoutMs: milliseconds('idleTimeoutMs', options.idleTimeoutMs ?? IDLE_TIMEOUT_DEFAULT_MS),
     waitForConnector: options.waitForConnector ?? false,
     signal: options.signal,
   }
@@ -103,12 +124,19 @@ function publishable(topic: string, model: string): string {
 
 function contentProperties(
   body: RequestBody | undefined,
-  { contentType, headers }: InferOptions,
+  { contentType, headers, priority, coalesceMs }: InferOptions,
 ): MessageProperties {
-  const userProperties = Object.entries(headers ?? {}).flat()
+  // The connector uses the first value of a repeated name, so a header cannot override an option.
+  const userProperties = [
+    ...(priority === undefined ? [] : [PRIORITY, String(priority)]),
+    ...(coalesceMs === undefined ? [] : [PROPERTY.coalesceMs, String(wholeMilliseconds(coalesceMs))]),
+    ...Object.entries(headers ?? {}).flat(),
+  ]
   for (const text of [...userProperties, contentType ?? '']) {
     if (typeof text !== 'string' || text.length > PROPERTY_LENGTH_MAX || !isPropertyText(text)) {
-      throw new TypeError('headers and contentType must be text without NUL, at most 21845 characters each.')
+      throw new TypeError(
+        'headers, priority and contentType must be text without NUL, at most 21845 characters each.',
+      )
     }
   }
   return {
@@ -127,7 +155,16 @@ function isPropertyText(text: string): boolean {
   )
 }
 
-function refuseWhatNeedsMqtt5(operation: string | undefined, { headers, contentType }: InferOptions): void {
+function wholeMilliseconds(coalesceMs: number): number {
+  if (coalesceMs >= 0 && coalesceMs <= TIMEOUT_MAX_MS) return Math.ceil(coalesceMs)
+  throw new TypeError(`coalesceMs is ${coalesceMs}; expected milliseconds from 0 to ${TIMEOUT_MAX_MS}.`)
+}
+
+function refuseWhatNeedsMqtt5(operation: string | undefined, options: InferOptions): void {
+  const { headers, contentType, priority, coalesceMs } = options
+  if (priority !== undefined || coalesceMs !== undefined) {
+    throw new TypeError('priority and coalesceMs require MQTT 5 (mqttVersion: 5).')
+  }
   const isJson = contentType === undefined || contentType === 'application/json'
   if (!isJson || Object.keys(headers ?? {}).length > 0) {
     throw new TypeError(

@@ -1,9 +1,9 @@
-// A request in flight: its deadline, its repeats and its outcome.
+// A request in flight: its deadline, its repeats and its end.
 import { PROPERTY, type MessageProperties } from '@inferwire/protocol'
 import { publishError } from './broker-refusal.ts'
 import { InferwireError } from './error.ts'
 import { TIMEOUT_MAX_MS } from './options.ts'
-import { readReply, type Reply } from './reply.ts'
+import type { ReplyFacts } from './reply.ts'
 import type { Message } from './transport.ts'
 
 /** A request to send. */
@@ -24,8 +24,24 @@ export interface RequestSpec {
   readonly properties: MessageProperties
   readonly timeoutMs: number
   readonly repeatAfterMs: number
+  /** Longest time between two parts of the answer. */
+  readonly idleTimeoutMs: number
   readonly waitForConnector: boolean
   readonly signal: AbortSignal | undefined
+}
+
+/** Receives the messages of one request, and its end. */
+export interface ReplyReceiver {
+  /** Whether the model must be stopped when the client is closed. */
+  readonly isStream: boolean
+  /**
+   * Handles a message on the reply topic. Returns whether it was the last one, or an error that ends the request while
+   * the model may still be running.
+   * @throws InferwireError for an error reply, which ends the request
+   */
+  receive(message: Message, facts: ReplyFacts): 'more' | 'ended' | InferwireError
+  /** Called when the request ends without its last message. */
+  fail(error: InferwireError): void
 }
 
 /** The part of the client that a request uses. */
@@ -35,10 +51,12 @@ export interface RequestHost {
    * connection.
    */
   transmit(request: PendingRequest): void
-  /** Publishes a cancel message, if that is possible now. */
+  /** Publishes a cancel message, now or on the next connection. */
   cancel(request: PendingRequest): void
   /** Removes a request that has ended. */
   forget(request: PendingRequest): void
+  /** Removes a request from the send queue, because its answer has begun. */
+  arrived(request: PendingRequest): void
   /** Returns the reason why nothing can be sent now; undefined while connected. */
   describeDown(): string | undefined
 }
@@ -54,7 +72,6 @@ const CONNECTOR_PAUSE_MAX_MS = 5_000
 /** A request that has not ended. It ends exactly once: with a reply, an error, its deadline or an abort. */
 export class PendingRequest {
   readonly spec: RequestSpec
-  readonly reply: Promise<Reply>
   /** Number of times the request was passed to the transport. */
   attempts = 0
   /** Whether the request was passed to the current connection and has no PUBACK yet. */
@@ -62,19 +79,21 @@ export class PendingRequest {
   /** Number of consecutive times the connection broke while this was the largest request without a PUBACK. */
   cuts = 0
   readonly #host: RequestHost
+  readonly #receiver: ReplyReceiver
   readonly #startedAt = performance.now()
   readonly #abort = (): void => {
-    if (this.attempts > 0) this.#host.cancel(this)
-    this.fail(
+    this.abandon()
+    this.#receiver.fail(
       new InferwireError('cancelled', `The request to model "${this.spec.model}" was cancelled.`, {
         model: this.spec.model,
         cause: this.spec.signal?.reason as unknown,
       }),
     )
   }
-  #resolve!: (reply: Reply) => void
-  #reject!: (error: InferwireError) => void
   #isOver = false
+  // Whether a part of the answer has arrived. The request is then not resent.
+  #hasBegun = false
+  #idle: ReturnType<typeof setTimeout> | undefined
   #isWithoutConnector = false
   #wasAccepted = false
   #deadline: ReturnType<typeof setTimeout>
@@ -82,15 +101,12 @@ export class PendingRequest {
   #repeatAfterMs: number
   #connectorPauseMs = CONNECTOR_PAUSE_FIRST_MS
 
-  constructor(spec: RequestSpec, host: RequestHost) {
+  constructor(spec: RequestSpec, host: RequestHost, receiver: ReplyReceiver) {
     this.spec = spec
     this.#host = host
+    this.#receiver = receiver
     this.#repeatAfterMs = spec.repeatAfterMs
-    this.reply = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-    this.#deadline = setTimeout(() => this.fail(this.#deadlineError()), spec.timeoutMs)
+    this.#deadline = setTimeout(() => this.#expire(), spec.timeoutMs)
     spec.signal?.addEventListener('abort', this.#abort, { once: true })
   }
 
@@ -129,14 +145,15 @@ export class PendingRequest {
   sent(): void {
     this.attempts++
     this.isUnacknowledged = true
-    this.#repeatIn(this.#repeatAfterMs)
+    if (!this.#hasBegun) this.#repeatIn(this.#repeatAfterMs)
   }
 
   /** Handles the broker's PUBACK for the latest attempt. */
   acknowledged(reasonCode: number): void {
     this.isUnacknowledged = false
     this.cuts = 0
-    if (this.#isOver) return
+    // A part of the answer proves that the request arrived.
+    if (this.#isOver || this.#hasBegun) return
     const { shownTopic, model, waitForConnector } = this.spec
     this.#isWithoutConnector = reasonCode === NO_MATCHING_SUBSCRIBERS
     if (this.#isWithoutConnector) {
@@ -152,27 +169,44 @@ export class PendingRequest {
     if (error !== undefined) this.fail(error)
   }
 
-  /** Handles a lost connection. The request may or may not have arrived; the next connection sends it again. */
-  connectionLost(): void {
+  /**
+   * Handles a lost connection. The request may or may not have arrived; the next connection sends it again. An answer
+   * that has begun is lost, unless the broker may keep the session.
+   */
+  connectionLost(mayKeepSession: boolean): void {
     this.isUnacknowledged = false
     clearTimeout(this.#repeat)
+    if (this.#hasBegun && !mayKeepSession) this.#stop(this.#lostInTheMiddle())
   }
 
-  /** Resends the request on a new connection. A request that may have broken earlier connections is sent last. */
-  resume(): void {
+  /**
+   * Resends the request on a new connection. A request that may have broken earlier connections is sent last. An answer
+   * that has begun continues if the session was kept.
+   */
+  resume(isSessionPresent: boolean): void {
+    if (this.#hasBegun) {
+      if (!isSessionPresent) this.#stop(this.#lostInTheMiddle())
+      return
+    }
     if (this.cuts < 2) this.#host.transmit(this)
     else this.#sendIn(Math.min(100 * 2 ** this.cuts, CONNECTOR_PAUSE_MAX_MS))
   }
 
-  /** Handles the reply. */
+  /** Handles a message on the reply topic. */
   answered(message: Message): void {
     if (this.#isOver) return
+    const { model, operation } = this.spec
+    const durationMs = performance.now() - this.#startedAt
     try {
-      const { model, operation } = this.spec
-      const durationMs = performance.now() - this.#startedAt
-      const reply = readReply(message, { model, operation, attempts: this.attempts, durationMs })
-      this.#end()
-      this.#resolve(reply)
+      const received = this.#receiver.receive(message, {
+        model,
+        operation,
+        attempts: this.attempts,
+        durationMs,
+      })
+      if (received === 'ended') this.#end()
+      else if (received === 'more') this.#partReceived()
+      else this.#stop(received)
     } catch (error) {
       this.fail(error as InferwireError)
     }
@@ -182,13 +216,61 @@ export class PendingRequest {
   fail(error: InferwireError): void {
     if (this.#isOver) return
     this.#end()
-    this.#reject(error)
+    this.#receiver.fail(error)
+  }
+
+  /** Ends the request because the client is closed. */
+  close(error: InferwireError): void {
+    if (this.#receiver.isStream) this.#stop(error)
+    else this.fail(error)
+  }
+
+  /** Ends the request without an outcome, and stops the model. */
+  abandon(): void {
+    if (this.#isOver) return
+    if (this.attempts > 0) this.#host.cancel(this)
+    this.#end()
+  }
+
+  #stop(error: InferwireError): void {
+    this.abandon()
+    this.#receiver.fail(error)
+  }
+
+  // The connector observes the deadline too, but its clock may differ; a stream must not run on unread.
+  #expire(): void {
+    if (this.#hasBegun) this.#stop(this.#deadlineError())
+    else this.fail(this.#deadlineError())
+  }
+
+  #partReceived(): void {
+    this.#hasBegun = true
+    clearTimeout(this.#repeat)
+    this.#host.arrived(this)
+    clearTimeout(this.#idle)
+    const { model, idleTimeoutMs } = this.spec
+    this.#idle = setTimeout(() => {
+      const what = `The stream of model "${model}" was silent for ${idleTimeoutMs} ms (idleTimeoutMs).`
+      const down = this.#host.describeDown()
+      const message = down === undefined ? what : `${what} ${down}`
+      this.#stop(new InferwireError('stream_interrupted', message, { model }))
+    }, idleTimeoutMs)
+  }
+
+  #lostInTheMiddle(): InferwireError {
+    const { model } = this.spec
+    return new InferwireError(
+      'stream_interrupted',
+      `The connection was lost during the stream of model "${model}", and with it parts of the stream. With sessionExpirySeconds, streams continue on the next connection.`,
+      { model },
+    )
   }
 
   #end(): void {
     this.#isOver = true
     clearTimeout(this.#deadline)
     clearTimeout(this.#repeat)
+    clearTimeout(this.#idle)
     this.spec.signal?.removeEventListener('abort', this.#abort)
     this.#host.forget(this)
   }
@@ -221,6 +303,10 @@ export class PendingRequest {
 
   #deadlineError(): InferwireError {
     const { model, timeoutMs, payload } = this.spec
+    if (this.#hasBegun) {
+      const what = `The stream of model "${model}" did not end within ${timeoutMs} ms (timeoutMs).`
+      return new InferwireError('deadline_exceeded', what, { model })
+    }
     const times = this.attempts === 1 ? 'once' : `${this.attempts} times`
     const what = `No reply from model "${model}" within ${timeoutMs} ms (sent ${times}).`
     // MQTT 3.1.1 has no reason code for this: a broker that rejects a large packet closes the connection each time.

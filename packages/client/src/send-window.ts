@@ -2,12 +2,16 @@
 import { InferwireError } from './error.ts'
 import { publishPacketBytes } from './packet-size.ts'
 import type { PendingRequest } from './request.ts'
-import type { Connection } from './transport.ts'
+import type { Connection, Message } from './transport.ts'
+
+const CANCELS_MAX = 4_096
 
 /** The send queue of the current connection. Contains at most as many requests as the client has in flight. */
 export class SendWindow {
   readonly #protocolVersion: 4 | 5
   readonly #line = new Set<PendingRequest>()
+  // Cancel messages that wait for the Receive Maximum or for a connection.
+  readonly #cancels: Message[] = []
   #connection: Connection | undefined
   #unacknowledged = 0
 
@@ -19,10 +23,17 @@ export class SendWindow {
   open(connection: Connection): void {
     this.#connection = connection
     this.#unacknowledged = 0
+    this.#send()
   }
 
+  /** Ends the use of the connection. Cancel messages wait for the next one. */
   close(): void {
     this.#connection = undefined
+    this.clear()
+  }
+
+  /** Removes all requests that wait. */
+  clear(): void {
     this.#line.clear()
   }
 
@@ -37,25 +48,27 @@ export class SendWindow {
     this.#line.delete(request)
   }
 
-  /** Publishes a cancel message if possible. Otherwise the request runs until its deadline; its reply is ignored. */
+  /**
+   * Publishes a cancel message, ahead of the requests. Without a connection, it is published on the next one. If too
+   * many are waiting, the request runs until its deadline; its reply is ignored.
+   */
   cancel(request: PendingRequest): void {
-    const connection = this.#connection
-    if (connection === undefined || this.#unacknowledged >= connection.limits.receiveMaximum) return
-    this.#unacknowledged++
-    connection.publish(request.cancelMessage(), () => {
-      if (connection !== this.#connection) return
-      this.#unacknowledged--
-      this.#send()
-    })
+    if (this.#cancels.length >= CANCELS_MAX) return
+    this.#cancels.push(request.cancelMessage())
+    this.#send()
   }
 
   #send(): void {
-    for (const request of this.#line) {
-      const connection = this.#connection
-      // MQTT 5 §4.9; mqtt.js does not enforce the broker's Receive Maximum.
-      if (connection === undefined || this.#unacknowledged >= connection.limits.receiveMaximum) return
-      this.#line.delete(request)
-      this.#publish(connection, request)
+    // MQTT 5 §4.9; mqtt.js does not enforce the broker's Receive Maximum.
+    while (this.#connection !== undefined && this.#unacknowledged < this.#connection.limits.receiveMaximum) {
+      const cancel = this.#cancels.shift()
+      const [request] = this.#line
+      if (cancel !== undefined) this.#pass(this.#connection, cancel)
+      else if (request === undefined) return
+      else {
+        this.#line.delete(request)
+        this.#publish(this.#connection, request)
+      }
     }
   }
 
@@ -74,12 +87,16 @@ export class SendWindow {
       )
       return
     }
-    this.#unacknowledged++
     request.sent()
+    this.#pass(connection, message, (reasonCode) => request.acknowledged(reasonCode))
+  }
+
+  #pass(connection: Connection, message: Message, acknowledged?: (reasonCode: number) => void): void {
+    this.#unacknowledged++
     connection.publish(message, (reasonCode) => {
       if (connection !== this.#connection) return
       this.#unacknowledged--
-      request.acknowledged(reasonCode)
+      acknowledged?.(reasonCode)
       this.#send()
     })
   }

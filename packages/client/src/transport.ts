@@ -26,6 +26,8 @@ export interface ConnectionEvents {
 /** One established network connection. It does not reconnect: after `onClose`, everything in flight on it is lost. */
 export interface Connection {
   readonly limits: ConnectionLimits
+  /** Whether the broker continued an earlier session of this client identifier. */
+  readonly isSessionPresent: boolean
   /**
    * Publishes with QoS 1. `acknowledged` receives the reason code of the PUBACK (0 on MQTT 3.1.1); it is not called
    * if the connection ends first.
@@ -34,8 +36,11 @@ export interface Connection {
   /** Resolves after the SUBACK. @throws InferwireError if the broker refuses, or if the connection ends first */
   subscribe(filter: string, qos: QoS): Promise<void>
   unsubscribe(filter: string): Promise<void>
-  /** Sends DISCONNECT and closes the connection; `onClose` is not called. */
-  close(): Promise<void>
+  /**
+   * Sends DISCONNECT and closes the connection; `onClose` is not called.
+   * @param endsSession whether the broker deletes the session, even if its expiry interval is not over
+   */
+  close(endsSession: boolean): Promise<void>
 }
 
 /** The parameters of a connection. */
@@ -52,6 +57,10 @@ export interface DialTarget {
   readonly rejectUnauthorized: boolean
   readonly connectTimeoutMs: number
   readonly keepAliveSeconds: number
+  /** Time for which the broker keeps the session without a connection; 0 = not at all. MQTT 5 only. */
+  readonly sessionExpirySeconds: number
+  /** Whether the broker deletes an earlier session of the client identifier. */
+  readonly isCleanStart: boolean
 }
 
 /**

@@ -78,6 +78,16 @@ test('calls a model in the preferred dialect for the operation, and a version in
   expect([model!.card.name, version!.card.name]).toEqual(['iris', 'iris@3'])
 })
 
+test('only operations whose dialect has opaque bodies accept the configured content types, and the card lists them', () => {
+  const config = configOf({ contentTypes: ['image/jpeg'], versions: ['3'] })
+  const [model, version] = expose({ config, server: serverOf(config), facts: BOTH })
+  const accepting = [...model!.model.operations.values()].filter(({ contentTypes }) =>
+    contentTypes?.has('image/jpeg'),
+  )
+  expect(accepting.map(({ name }) => name)).toEqual(['predict', 'explain'])
+  expect([model!.card.content_types, version!.card.content_types]).toEqual([['image/jpeg'], undefined])
+})
+
 test('reports a default operation that the model does not offer; the card contains the operation used instead', () => {
   const config = configOf({ defaultOperation: 'predict' })
   const server = serverOf(config)

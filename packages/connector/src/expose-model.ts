@@ -12,6 +12,7 @@ import {
   optionalOperations,
   versionedDialects,
   type Dialect,
+  type DialectKind,
   type ModelCard,
   type OperationName,
   type TopicSpace,
@@ -199,6 +200,7 @@ function exposeOne(
     defaultOperation: defaultOperation.name,
     description: config.description,
     example: config.example,
+    contentTypes: [...operations.values()].flatMap(({ contentTypes = [] }) => [...contentTypes]),
     requestBytesMax: config.limits.requestBytesMax,
     responseBytesMax: config.limits.responseBytesMax,
     timeoutMs: config.timeoutMs,
@@ -264,9 +266,17 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
       batcher === undefined
         ? single
         : withBatching(single, { batcher, rules: isMerged ? rules : undefined, figures })
-    return [{ name, protocol, hasBody, mayEmit, endpoint, figures }]
+    const contentTypes = hasBody ? opaqueTypes(protocol, binding.config) : {}
+    return [{ name, protocol, hasBody, mayEmit, ...contentTypes, endpoint, figures }]
   })
   return new Map(bound.map((operation) => [operation.name, operation]))
+}
+
+// Only some dialects define what a server does with a body of another content type.
+function opaqueTypes(protocol: Dialect, config: ModelConfig): Pick<BoundOperation, 'contentTypes'> {
+  const { hasOpaqueBodies }: DialectKind = DIALECTS[protocol]
+  if (hasOpaqueBodies !== true || config.contentTypes.length === 0) return {}
+  return { contentTypes: new Set(config.contentTypes) }
 }
 
 // The circuit is the outer wrapper: it counts the outcome of a call after its retries.

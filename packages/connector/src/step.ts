@@ -101,8 +101,8 @@ export interface RequestName {
 /** The outcome of a request: the model's response, or the problem that is reported instead. */
 export type Outcome = EndpointResponse | Problem
 
-/** Content types that are sent to a model server. */
-export type RequestContentType = 'application/json' | 'application/octet-stream'
+/** Content types that are sent to a model server: a dialect's own, or one of `BoundOperation.contentTypes`. */
+export type RequestContentType = 'application/json' | 'application/octet-stream' | (string & {})
 
 /** A model as this connector exposes it. */
 export interface ExposedModel {
@@ -127,6 +127,8 @@ export interface BoundOperation {
   readonly name: OperationName
   readonly protocol: Dialect
   readonly hasBody: boolean
+  /** Content types that are passed through in addition to the dialect's own; the model receives the bytes. */
+  readonly contentTypes?: ReadonlySet<string>
   /** Whether the endpoint may send a multi-part answer. */
   readonly mayEmit: boolean
   readonly endpoint: Endpoint

@@ -9,6 +9,9 @@ import { startStack, type DevOptions, type DevStack } from './stack.ts'
 const MODEL = 'iris'
 const EXAMPLE = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
 
+const CHAT_MODEL = 'toy-chat'
+const CHAT = '{"model":"toy-chat","messages":[{"role":"user","content":"Who is the Cat?"}],"stream":true}'
+
 /** Resolves with the exit code after a stop signal. @throws Error that names the failed component and the remedy */
 export async function runDev(options: DevOptions): Promise<number> {
   const stopped = stopSignal()
@@ -28,6 +31,7 @@ function summary(stack: DevStack, seconds: string): string {
     ['MQTT', stack.broker.url, stack.broker.kind],
     ...(stack.broker.wsUrl === undefined ? [] : [['WebSocket', stack.broker.wsUrl, '']]),
     ['Models', stack.modelServer.url, stack.modelServer.models.join(', ')],
+    ['gRPC', stack.modelServer.grpcUrl!, 'the models over V2'],
     ['Admin', stack.adminUrl, '/readyz /metrics'],
   ]
   const width = Math.max(...rows.map(([, url]) => url!.length))
@@ -48,6 +52,7 @@ async function demonstrate(stack: DevStack): Promise<string> {
     const url = new URL(stack.broker.url)
     const user = logins?.users.find((name) => isPlainUserName(name))
     const [me, login] = user === undefined ? ['me', ''] : [user, ` -u ${user} -P PASSWORD`]
+    const broker = `-h ${url.hostname} -p ${url.port} -V 5 -q 1${login}`
     return [
       'One request went through MQTT:',
       `  > infer/request/demo/${MODEL}/predict  ${EXAMPLE}`,
@@ -55,7 +60,12 @@ async function demonstrate(stack: DevStack): Promise<string> {
       ...meaning(reply.json()),
       '',
       'To send the same request from another terminal:',
-      `  mosquitto_rr -h ${url.hostname} -p ${url.port} -V 5 -q 1${login} -t infer/request/${me}/${MODEL}/predict -e infer/reply/${me}/${MODEL}/predict -m '${EXAMPLE}'`,
+      `  mosquitto_rr ${broker} -t infer/request/${me}/${MODEL}/predict -e infer/reply/${me}/${MODEL}/predict -m '${EXAMPLE}'`,
+      '',
+      'To chat with a toy language model, with Inferwire, or with any MQTT client in two terminals:',
+      `  npx inferwire chat ${CHAT_MODEL}${url.port === '1883' ? '' : ` -p ${url.port}`}${login}`,
+      `  mosquitto_sub ${broker} -t 'infer/reply/${me}/${CHAT_MODEL}/#'`,
+      `  mosquitto_pub ${broker} -t infer/request/${me}/${CHAT_MODEL}/chat -m '${CHAT}'`,
       '',
     ].join('\n')
   } finally {

@@ -1,7 +1,20 @@
 // Starts and stops the components of `inferwire dev`: broker, model server and connector.
 import { createLog, loadConfig, startConnector, type Connector } from '@inferwire/connector'
-import { bundledModels, startModelServer, type ModelServer, type ModelSource } from '@inferwire/model-server'
-import { explainPort, readAccess, startBroker, type Broker, type BrokerLogin } from './broker/index.ts'
+import {
+  bundledModels,
+  startModelServer,
+  toyModel,
+  type ModelServer,
+  type ModelSource,
+} from '@inferwire/model-server'
+import {
+  explainPort,
+  PortTakenError,
+  readAccess,
+  startBroker,
+  type Broker,
+  type BrokerLogin,
+} from './broker/index.ts'
 
 /** The options of `inferwire dev`. */
 export interface DevOptions {
@@ -11,6 +24,8 @@ export interface DevOptions {
   readonly wsPort: number
   /** Port of the model server. @default 8080; 0 = any free port */
   readonly httpPort: number
+  /** Port of the model server's gRPC service. @default 0 = any free port */
+  readonly grpcPort?: number
   /** Port of `/readyz` and `/metrics`. @default 8383; 0 = any free port */
   readonly adminPort: number
   /** `embedded`, `mosquitto` (found on PATH), or the URL of a running broker. @default embedded */
@@ -52,13 +67,7 @@ export async function startStack(options: DevOptions): Promise<DevStack> {
       log: (line) => process.stderr.write(`${line}\n`),
     })
     closers.push(() => broker.close())
-    const modelServer = await explainPort(options.httpPort, '--http-port', () =>
-      startModelServer({
-        host: HOST,
-        port: options.httpPort,
-        models: [...bundledModels(), ...options.models],
-      }),
-    )
+    const modelServer = await explainPort(options.httpPort, '--http-port', () => startModels(options))
     closers.push(() => modelServer.close())
     const connector = await explainPort(options.adminPort, '--admin-port', () =>
       connect(broker.url, access?.connector, modelServer, options.adminPort),
@@ -73,20 +82,39 @@ export async function startStack(options: DevOptions): Promise<DevStack> {
   }
 }
 
+async function startModels({ httpPort, grpcPort = 0, models }: DevOptions): Promise<ModelServer> {
+  try {
+    return await startModelServer({
+      host: HOST,
+      port: httpPort,
+      grpcPort,
+      models: [...bundledModels(), ...models],
+      languageModels: [toyModel()],
+      log: (line) => process.stderr.write(`${line}\n`),
+    })
+  } catch (error) {
+    const isTaken = (error as { code?: unknown }).code === 'grpc_listen_failed' && grpcPort !== 0
+    throw isTaken ? new PortTakenError(grpcPort, '--grpc-port') : error
+  }
+}
+
 function connect(
   brokerUrl: string,
   login: BrokerLogin | undefined,
   modelServer: ModelServer,
   adminPort: number,
 ): Promise<Connector> {
-  const shipped = new Map(bundledModels().map((model) => [model.name, model]))
+  const cards = new Map<string, object>(
+    bundledModels().map(({ name, description, example }) => [
+      name,
+      { description, example: { operation: 'predict', body: example } },
+    ]),
+  )
+  const { name: toy, description } = toyModel()
+  const messages = [{ role: 'user', content: 'Who is the White Rabbit?' }]
+  cards.set(toy, { description, example: { operation: 'chat', body: { model: toy, messages } } })
   const models = Object.fromEntries(
-    modelServer.models.map((name) => {
-      const { description, example } = shipped.get(name) ?? {}
-      const card =
-        example === undefined ? {} : { description, example: { operation: 'predict', body: example } }
-      return [name, { url: modelServer.url, ...card }]
-    }),
+    modelServer.models.map((name) => [name, { url: modelServer.url, ...cards.get(name) }]),
   )
   const config = loadConfig({
     env:

@@ -14,8 +14,20 @@ export interface Call {
   readonly signal: AbortSignal
 }
 
-/** The content of a 200 response: JSON text, or bytes with their headers. */
-export type Reply = string | { readonly body: Uint8Array; readonly headers: Readonly<Record<string, string>> }
+/** The content of a 200 response: JSON text, bytes with their headers, or parts that are sent as they arrive. */
+export type Reply = string | BytesReply | StreamReply
+
+/** A response whose length is known. */
+export interface BytesReply {
+  readonly body: Uint8Array
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** A response in parts. Its source is left when the client disconnects. */
+export interface StreamReply {
+  readonly events: AsyncIterable<string>
+  readonly headers: Readonly<Record<string, string>>
+}
 
 /** A route: method, pattern for the whole decoded path, and handler. */
 export interface Route {

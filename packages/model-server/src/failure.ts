@@ -51,6 +51,16 @@ export class Failure extends Error {
     return new Failure(status, text, { error: shorten(text) })
   }
 
+  /** Returns a response in another shape. `body` receives the text, which is not longer than the limit. */
+  static withBody(
+    status: number,
+    text: string,
+    body: (text: string) => object,
+    headers: Readonly<Record<string, string>> = {},
+  ): Failure {
+    return new Failure(status, text, body(shorten(text)), headers)
+  }
+
   /** Returns a 400, as KServe does for InvalidInput. */
   static invalidInput(text: string): Failure {
     return Failure.error(400, text)

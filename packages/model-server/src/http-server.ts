@@ -1,6 +1,7 @@
 // The HTTP/1.1 server: finds the route, limits the body, and converts errors into responses.
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Call, Reply, Route } from './call.ts'
+import type { BytesReply, Call, Route, StreamReply } from './call.ts'
 import { Failure } from './failure.ts'
 
 /** Creates the server without starting to listen. */
@@ -16,7 +17,9 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
     const send: Send = (status, reply, headers) => {
       // Otherwise a connection that is busy when the server closes would stay open for further requests.
       if (!server.listening) response.shouldKeepAlive = false
+      if (typeof reply === 'object' && 'events' in reply) return stream(response, reply)
       write(response, status, reply, headers)
+      return undefined
     }
     void answer(routes, requestBytesMax, request, response, send)
   })
@@ -26,7 +29,11 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
   return server
 }
 
-type Send = (status: number, reply: Reply, headers?: Readonly<Record<string, string>>) => void
+type Send = (
+  status: number,
+  reply: string | BytesReply | StreamReply,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<void> | undefined
 
 async function answer(
   routes: readonly Route[],
@@ -49,12 +56,17 @@ async function answer(
       body: () => readBody(request, requestBytesMax),
       signal: gone.signal,
     }
-    send(200, await route.handle(call))
+    await send(200, await route.handle(call))
   } catch (error) {
     if (gone.signal.aborted) return
+    // The response has begun, so its status cannot change. A client notices the broken connection.
+    if (response.headersSent) {
+      response.destroy()
+      return
+    }
     const failure = Failure.from(error)
     const body = failure.status === 307 ? '' : JSON.stringify(failure.body)
-    send(failure.status, body, failure.headers)
+    await send(failure.status, body, failure.headers)
   } finally {
     // Discards the rest of the body, so that the connection can be reused.
     request.resume()
@@ -68,13 +80,36 @@ function checkHost({ headersDistinct }: IncomingMessage): void {
   }
 }
 
-function write(response: ServerResponse, status: number, reply: Reply, headers: object = {}): void {
+function write(
+  response: ServerResponse,
+  status: number,
+  reply: string | BytesReply,
+  headers: object = {},
+): void {
   const { body, headers: own } =
     typeof reply === 'string'
       ? { body: Buffer.from(reply), headers: { 'content-type': 'application/json' } }
       : reply
   response.writeHead(status, { ...own, ...headers, 'content-length': body.length })
   response.end(body)
+}
+
+/** Sends the parts as chunks. A slow client slows the source down. */
+async function stream(response: ServerResponse, { events, headers }: StreamReply): Promise<void> {
+  response.writeHead(200, headers)
+  for await (const part of events) {
+    if (response.destroyed) return
+    if (!response.write(part)) await writable(response)
+  }
+  response.end()
+}
+
+/** Waits until the client has read, or has disconnected. */
+async function writable(response: ServerResponse): Promise<void> {
+  const over = new AbortController()
+  const { signal } = over
+  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })])
+  over.abort()
 }
 
 function findRoute(routes: readonly Route[], request: IncomingMessage): [Route, Call['params']] {

@@ -9,6 +9,7 @@ export type ModelServerErrorCode =
   | 'unsupported_model'
   | 'engine_unavailable'
   | 'listen_failed'
+  | 'grpc_listen_failed'
 
 /** Thrown if the server cannot start; the message contains the attempt, the failure and the remedy. */
 export class ModelServerError extends Error {

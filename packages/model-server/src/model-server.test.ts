@@ -185,6 +185,16 @@ test('close finishes the running request, rejects new requests, and may be calle
   await expect(get(own, '/')).rejects.toThrow('fetch failed')
 })
 
+test('close closes connections that have not sent a request', async () => {
+  const own = await startModelServer({ models: [] })
+  const socket = connect(own.port, '127.0.0.1')
+  await once(socket, 'connect')
+  await get(own, '/')
+  const closed = once(socket, 'close')
+  await own.close()
+  await closed
+})
+
 const here = fileURLToPath(import.meta.url)
 
 test.each([

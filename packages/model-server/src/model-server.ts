@@ -4,12 +4,17 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Server } from 'node:http'
 import type { Route } from './call.ts'
-import { findEngine, type Engine } from './engine.ts'
+import { Connections } from './connections.ts'
+import type { GrpcServer } from './grpc/grpc-server.ts'
 import { createHttpServer } from './http-server.ts'
+import { Generations } from './language/generations.ts'
+import type { LanguageModel } from './language/language-model.ts'
 import { ModelServerError } from './model-server-error.ts'
-import { loadModel, type Model, type ModelSource } from './model.ts'
+import type { ModelSource } from './model.ts'
+import { modelList, openAiRoutes } from './openai/openai.ts'
+import { loadServedModels, type ServedModels } from './served-models.ts'
 import { v1Routes } from './v1.ts'
-import { v2Routes } from './v2.ts'
+import { v2Routes, type ServerMetadata } from './v2.ts'
 
 /** Options of a model server. */
 export interface ModelServerOptions {
@@ -17,8 +22,16 @@ export interface ModelServerOptions {
   readonly host?: string
   /** TCP port; 0 selects a free one. @default 0 */
   readonly port?: number
-  /** The models to serve; `bundledModels()` returns those in the package. */
+  /** TCP port of the gRPC service; 0 selects a free one. @default no gRPC */
+  readonly grpcPort?: number | undefined
+  /** The models to serve, as ONNX or GGUF files; `bundledModels()` returns those in the package. */
   readonly models: readonly ModelSource[]
+  /** Language models to serve; `toyModel()` returns the one in the package. @default none */
+  readonly languageModels?: readonly LanguageModel[]
+  /** Maximum speed of each text generation of `languageModels`, in tokens per second. @default 30 */
+  readonly tokensPerSecond?: number
+  /** Receives a line for each text generation that was cancelled or failed. @default no log */
+  readonly log?: (line: string) => void
   /** Largest request body in bytes; larger ones receive 413. @default 16777216 */
   readonly requestBytesMax?: number
 }
@@ -28,6 +41,8 @@ export interface ModelServer {
   /** Base URL without a trailing slash, such as `http://127.0.0.1:8080`. */
   readonly url: string
   readonly port: number
+  /** URL of the gRPC service, such as `http://127.0.0.1:8081`; undefined = no gRPC. */
+  readonly grpcUrl: string | undefined
   /** Names of the served models. */
   readonly models: readonly string[]
   /** The package in use: `onnxruntime-node` or `onnxruntime-web`. */
@@ -40,76 +55,80 @@ const REQUEST_BYTES_MAX = 16 * 1024 * 1024
 const CLOSE_WAIT_MS = 5000
 
 /**
- * Loads the models and serves them over V1 and V2 REST.
+ * Loads the models and serves them: ONNX models over V1 and V2 REST, language models over OpenAI's API.
  * @throws ModelServerError if a model cannot be loaded, or the server cannot listen on the address
  */
 export async function startModelServer(options: ModelServerOptions): Promise<ModelServer> {
-  const { host = '127.0.0.1', port = 0, requestBytesMax = REQUEST_BYTES_MAX } = options
-  checkNames(options.models)
-  const engine = await findEngine()
-  const models = await loadModels(engine, options.models)
-  const server = createHttpServer(routesOf(models), requestBytesMax)
+  const { host = '127.0.0.1', port = 0, grpcPort, requestBytesMax = REQUEST_BYTES_MAX } = options
+  const served = await loadServedModels(options)
+  const metadata = readMetadata()
+  const server = createHttpServer(
+    routesOf(served, metadata, options.log ?? (() => undefined)),
+    requestBytesMax,
+  )
+  const connections = new Connections(server)
+  let grpc: GrpcServer | undefined
   try {
     await listen(server, host, port)
+    if (grpcPort !== undefined) {
+      // gRPC is loaded only if it is used.
+      const { startGrpcServer } = await import('./grpc/grpc-server.ts')
+      const grpcOptions = { host, port: grpcPort, requestBytesMax, metadata }
+      grpc = await startGrpcServer(served.tensorModels, grpcOptions)
+    }
   } catch (error) {
-    await release(models.values())
+    server.close()
+    await served.release()
     throw error
   }
   const { port: boundPort, family, address } = server.address() as AddressInfo
+  const origin = `http://${family === 'IPv6' ? `[${address}]` : address}`
+  const close = async (): Promise<void> => {
+    await Promise.all([closeHttp(server, connections), grpc?.close()])
+    await served.release()
+  }
   let closed: Promise<void> | undefined
   return {
-    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${boundPort}`,
+    url: `${origin}:${boundPort}`,
     port: boundPort,
-    models: [...models.keys()],
-    engine: engine.name,
-    close: () => (closed ??= close(server, models)),
+    grpcUrl: grpc === undefined ? undefined : `${origin}:${grpc.port}`,
+    models: [...served.tensorModels.keys(), ...served.languageModels.keys()],
+    engine: served.engine,
+    close: () => (closed ??= close()),
   }
 }
 
-function routesOf(models: ReadonlyMap<string, Model>): Route[] {
+function readMetadata(): ServerMetadata {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string
   }
-  const server = { name: 'inferwire-model-server', version, extensions: ['binary_tensor_data'] }
+  return { name: 'inferwire-model-server', version, extensions: ['binary_tensor_data'] }
+}
+
+function routesOf(
+  { tensorModels, languageModels }: ServedModels,
+  metadata: ServerMetadata,
+  log: (line: string) => void,
+): Route[] {
+  const alive: Route = { method: 'GET', path: /^\/$/, handle: () => '{"status":"alive"}' }
+  const tensorRoutes = [alive, ...v2Routes(tensorModels, metadata)]
+  // Without a language model there are no OpenAI routes, as in KServe's server.
+  if (languageModels.size === 0) return [...tensorRoutes, ...v1Routes(tensorModels)]
+  const generations = new Generations(languageModels.keys(), log)
+  const startedAt = Math.floor(Date.now() / 1000)
   return [
-    { method: 'GET', path: /^\/$/, handle: () => '{"status":"alive"}' },
-    ...v1Routes(models),
-    ...v2Routes(models, server),
+    ...tensorRoutes,
+    ...v1Routes(tensorModels, modelList(languageModels, startedAt)),
+    ...openAiRoutes(languageModels, generations, startedAt),
+    {
+      method: 'GET',
+      path: /^\/metrics$/,
+      handle: () => ({
+        body: Buffer.from(generations.toPrometheus()),
+        headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+      }),
+    },
   ]
-}
-
-function checkNames(sources: readonly ModelSource[]): void {
-  const seen = new Set<string>()
-  for (const { name, file } of sources) {
-    // A name must be one path segment and one topic level, without a colon: in V1, a colon precedes the operation.
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) {
-      throw new ModelServerError(
-        'invalid_model_name',
-        `"${name}" is not a valid model name (file "${file}"). Use letters, digits, ".", "_" and "-", at most 128.`,
-      )
-    }
-    if (seen.has(name)) {
-      throw new ModelServerError(
-        'duplicate_model_name',
-        `Two models are named "${name}"; the second is "${file}". Give it another name.`,
-      )
-    }
-    seen.add(name)
-  }
-}
-
-/** Loads all models and reports all failures together. */
-async function loadModels(engine: Engine, sources: readonly ModelSource[]): Promise<Map<string, Model>> {
-  const results = await Promise.allSettled(sources.map((source) => loadModel(engine, source)))
-  const loaded = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-  const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))
-  if (errors.length > 0) {
-    await release(loaded)
-    const [first] = errors
-    if (errors.length === 1 || !(first instanceof ModelServerError)) throw first
-    throw new ModelServerError(first.code, errors.map(String).join('\n'), first)
-  }
-  return new Map(loaded.map((model) => [model.name, model]))
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {
@@ -130,16 +149,11 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   }
 }
 
-async function close(server: Server, models: ReadonlyMap<string, Model>): Promise<void> {
+async function closeHttp(server: Server, connections: Connections): Promise<void> {
   const closed = once(server, 'close')
   server.close()
-  server.closeIdleConnections()
+  connections.closeUnused()
   const impatience = setTimeout(() => server.closeAllConnections(), CLOSE_WAIT_MS)
   await closed
   clearTimeout(impatience)
-  await release(models.values())
-}
-
-async function release(models: Iterable<Model>): Promise<void> {
-  await Promise.allSettled(Array.from(models, (model) => model.release()))
 }

@@ -2,7 +2,8 @@
 import type { Tensor } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { Engine } from './engine.ts'
-import { loadModel, RUNS_WAITING_MAX } from './model.ts'
+import { loadModel } from './model.ts'
+import { RUNS_WAITING_MAX } from './turns.ts'
 
 const input: Tensor = { name: 'X', datatype: 'FP32', shape: [1], data: Float32Array.of(1) }
 const present = new AbortController().signal

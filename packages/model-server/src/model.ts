@@ -2,6 +2,7 @@
 import { countOf, printShape, type Tensor } from '@inferwire/protocol'
 import type { Engine, Session, SessionTensor } from './engine.ts'
 import { Failure } from './failure.ts'
+import { Turns } from './turns.ts'
 
 /** A model to serve: the name in its URLs, and the path of its .onnx file. */
 export interface ModelSource {
@@ -11,9 +12,6 @@ export interface ModelSource {
 
 // Maximum number of dimensions of a tensor, the same as numpy's.
 const RANK_MAX = 64
-
-/** Maximum number of queued calls of a model; further ones receive 503. */
-export const RUNS_WAITING_MAX = 1024
 
 /** A loaded model. */
 export interface Model {
@@ -81,26 +79,5 @@ function checkShape(model: string, session: Session, input: Tensor): void {
         ? `X has ${shape[axis]} features, but the model is expecting ${dimension} features as input: ${what}`
         : `got shape ${printShape(shape)}, but ${what}`,
     )
-  }
-}
-
-/** Runs calls one after the other, in order of arrival. */
-class Turns {
-  #last: Promise<unknown> = Promise.resolve()
-  #waiting = 0
-
-  async take<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    if (signal !== undefined && this.#waiting >= RUNS_WAITING_MAX) {
-      throw Failure.error(503, `The model has ${this.#waiting} requests waiting; try again later.`)
-    }
-    this.#waiting++
-    const turn = this.#last.then(async () => {
-      this.#waiting--
-      // The client no longer waits for the answer: its connection is closed.
-      signal?.throwIfAborted()
-      return work()
-    })
-    this.#last = turn.catch(() => undefined)
-    return turn
   }
 }

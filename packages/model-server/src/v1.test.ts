@@ -142,6 +142,24 @@ test('treats application/octet-stream as JSON, as KServe does', async () => {
   expect(answer.json()).toEqual({ predictions: [1] })
 })
 
+test('reads an application/octet-stream that is not JSON as the FP32 values of the only input', async () => {
+  const octets = { 'content-type': 'application/octet-stream' }
+  const { instances } = bundledModels().find(({ name }) => name === 'digits')!.example
+  const values = Float32Array.from([instances[0]!, instances[0]!].flat())
+  const two = new Uint8Array(values.buffer)
+  expect(two).toHaveLength(512)
+  const predict = (body: Uint8Array, model = 'digits') =>
+    post(server, `/v1/models/${model}:predict`, body, octets)
+  expect((await predict(two.subarray(0, 256))).text).toBe('{"predictions":[7]}')
+  expect((await predict(two)).text).toBe('{"predictions":[7,7]}')
+  for (const body of [two.subarray(0, 255), two.subarray(0, 0)]) {
+    expect((await predict(body)).json().error).toMatch(/^Unrecognized request format/)
+  }
+  // "pair" has two inputs, and the rows of "image" are 2x2.
+  expect((await predict(two, 'pair')).status).toBe(400)
+  expect((await predict(two.subarray(0, 16), 'image')).json().predictions).toHaveLength(1)
+})
+
 test.each([
   ['GET', '/v1/models/nope', 404, { error: 'Model with name nope does not exist.' }],
   ['GET', '/v1/models/iris:predict', 404, { error: 'Model with name iris:predict does not exist.' }],

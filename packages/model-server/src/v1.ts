@@ -12,11 +12,16 @@ import {
 import { modelOf, type Call, type Models, type Route } from './call.ts'
 import { Failure } from './failure.ts'
 import type { Model } from './model.ts'
+import { fromRawBody } from './raw-body.ts'
 
-/** The routes of V1. */
-export function v1Routes(models: Models): Route[] {
+/**
+ * The routes of V1.
+ * @param listed further members of the list of models: OpenAI's API has the same path without the prefix `/openai`
+ */
+export function v1Routes(models: Models, listed: object = {}): Route[] {
+  const list = JSON.stringify({ models: [...models.keys()], ...listed })
   return [
-    { method: 'GET', path: /^\/v1\/models$/, handle: () => JSON.stringify({ models: [...models.keys()] }) },
+    { method: 'GET', path: /^\/v1\/models$/, handle: () => list },
     {
       method: 'POST',
       path: /^\/v1\/models\/(?<model>[^/]+):predict$/,
@@ -41,7 +46,8 @@ export function v1Routes(models: Models): Route[] {
 }
 
 async function predict(model: Model, call: Call): Promise<string> {
-  const inputs = fromInstances(model, instancesOf(await readBody(call)))
+  const body = await readBody(model, call)
+  const inputs = body instanceof RawBody ? [body.tensor] : fromInstances(model, instancesOf(body))
   const [predictions] = await model.run(inputs, [predictionOf(model)], call.signal)
   if (predictions === undefined) throw Failure.raised('RuntimeError', 'the model has no output')
   return `{"predictions":${toNestedJson(predictions)}}`
@@ -56,7 +62,15 @@ const JSON_TYPES: readonly (string | undefined)[] = [
   'application/octet-stream',
 ]
 
-async function readBody(call: Call): Promise<Json> {
+class RawBody {
+  readonly tensor: Tensor
+
+  constructor(tensor: Tensor) {
+    this.tensor = tensor
+  }
+}
+
+async function readBody(model: Model, call: Call): Promise<Json | RawBody> {
   const bytes = await call.body()
   const contentType = call.header('content-type')
   if (!JSON_TYPES.includes(contentType)) {
@@ -70,6 +84,9 @@ async function readBody(call: Call): Promise<Json> {
     return parseJson(bytes)
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error
+    // KServe rejects such a body. This server accepts it as the tensor, which is the smallest body for a device.
+    const tensor = contentType === 'application/octet-stream' ? fromRawBody(model, bytes) : undefined
+    if (tensor !== undefined) return new RawBody(tensor)
     throw Failure.invalidInput(`Unrecognized request format: ${error.message}`)
   }
 }

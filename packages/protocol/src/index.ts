@@ -4,10 +4,22 @@ export { writeBinary } from './body/binary-tensor.ts'
 export { BodyError } from './body/body-error.ts'
 export { findMembers } from './body/find-members.ts'
 export type { FoundMembers, MemberPlace } from './body/find-members.ts'
+export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './body/float16.ts'
 export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'
 export type { Json } from './body/json.ts'
 export { countOf, flatten, printShape, toFlatJson, toNestedJson, toTensorData } from './body/tensor.ts'
 export type { Datatype, Tensor } from './body/tensor.ts'
+export type {
+  Float16Values,
+  InputTensor,
+  InputValues,
+  TensorDatatype,
+  ValuesOf,
+} from './body/typed-tensor.ts'
+export { readV2Answer, toFloat32 } from './body/v2-answer.ts'
+export type { OutputTensor, V2Answer } from './body/v2-answer.ts'
+export { writeBinaryCall, writeJsonCall } from './body/v2-body.ts'
+export type { V2Body, V2Call } from './body/v2-body.ts'
 export { writeJson } from './body/write-json.ts'
 export { readV2Request } from './body/v2-request.ts'
 export type { V2Request } from './body/v2-request.ts'

@@ -22,6 +22,7 @@ export interface ReceivedCard {
   readonly versions?: readonly string[] | undefined
   readonly inputs?: readonly TensorMetadata[] | undefined
   readonly outputs?: readonly TensorMetadata[] | undefined
+  readonly content_types?: readonly string[] | undefined
   readonly request_topic?: string | undefined
   readonly reply_topic?: string | undefined
   readonly limits?:
@@ -73,6 +74,7 @@ function optionalMembers(card: JsonObject): Omit<ReceivedCard, 'contract' | 'nam
     versions: textsOf(card['versions']),
     inputs: listOf(card['inputs'], tensorOf),
     outputs: listOf(card['outputs'], tensorOf),
+    content_types: textsOf(card['content_types']),
     request_topic: textOf(card['request_topic']),
     reply_topic: textOf(card['reply_topic']),
     limits: isJsonObject(limits) ? limitsOf(limits) : undefined,

@@ -12,6 +12,7 @@ interface DevFlags {
   readonly mqttPort: number
   readonly wsPort: number
   readonly httpPort: number
+  readonly grpcPort: number
   readonly adminPort: number
   readonly broker: string
   readonly users?: string
@@ -26,7 +27,11 @@ export function devCommand(): Command {
       'Run everything in one process: an MQTT broker, a model server with example models, and the connector.\n' +
         'It listens on 127.0.0.1 only. Without --users, no login is required. NOT FOR PRODUCTION.',
     )
-    .option('--model <NAME=FILE>', 'serve your own ONNX model; repeatable', collectModel)
+    .option(
+      '--model <NAME=FILE>',
+      'serve your own model, an .onnx or .gguf file; repeatable. GGUF needs the package node-llama-cpp',
+      collectModel,
+    )
     .option(
       '--users <FILE>',
       'require a login: a Mosquitto password file, see inferwire passwd (embedded broker only)',
@@ -41,6 +46,7 @@ export function devCommand(): Command {
     .option('--mqtt-port <PORT>', 'MQTT port of the broker; 0 = any free port', parsePort, 1883)
     .option('--ws-port <PORT>', 'WebSocket port of the broker; 0 = any free port', parsePort, 9001)
     .option('--http-port <PORT>', 'port of the model server; 0 = any free port', parsePort, 8080)
+    .option('--grpc-port <PORT>', 'gRPC port of the model server; 0 = any free port', parsePort, 0)
     .option('--admin-port <PORT>', 'port of /readyz and /metrics; 0 = any free port', parsePort, 8383)
     .action(async (flags: DevFlags) => {
       // This dependency is optional; the container image, for example, does not include it.
@@ -48,9 +54,18 @@ export function devCommand(): Command {
         const { missingStack } = await import('../dev/start-failure.ts')
         throw missingStack(error)
       })
-      const { mqttPort, wsPort, httpPort, adminPort, broker, users, model: models = [] } = flags
+      const { mqttPort, wsPort, httpPort, grpcPort, adminPort, broker, users, model: models = [] } = flags
       try {
-        process.exitCode = await runDev({ mqttPort, wsPort, httpPort, adminPort, broker, users, models })
+        process.exitCode = await runDev({
+          mqttPort,
+          wsPort,
+          httpPort,
+          grpcPort,
+          adminPort,
+          broker,
+          users,
+          models,
+        })
       } catch (error) {
         const { startFailure } = await import('../dev/start-failure.ts')
         throw startFailure(error)

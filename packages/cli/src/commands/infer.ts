@@ -3,6 +3,7 @@ import { OPERATIONS } from '@inferwire/protocol'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { addBrokerFlags } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
+import { addPropertyFlag, parseContentType } from '../publish-properties.ts'
 import type { InferFlags } from '../infer/run-infer.ts'
 
 /** Builds the command. */
@@ -20,7 +21,17 @@ export function inferCommand(): Command {
       '--operation <NAME>',
       `${Object.keys(OPERATIONS).join(', ')} (default: predict for "instances", infer for "inputs", else the model's default)`,
     )
+    .addOption(
+      new Option(
+        '--input <NAME=FILE>',
+        'tensor from a .npy, .json, .bin, .png or .pgm file; for each input of the model (V2)',
+      ).argParser((spec: string, before: readonly string[] | undefined) => [...(before ?? []), spec]),
+    )
+    .option('--pixel-max <NUMBER>', 'images: the value of white', parsePixelMax, 255)
+    .option('--invert', 'images: black, instead of white, has the largest value')
     .option('--content-type <TYPE>', 'content type of a body that is not JSON', parseContentType)
+    .option('--priority <CLASS>', 'priority class of the request, if the policy allows it')
+    .option('--no-wait', 'print the id of the request and exit; fetch the reply with: inferwire result ID')
     .addOption(
       new Option(
         '-o, --output <FORMAT>',
@@ -35,7 +46,11 @@ export function inferCommand(): Command {
       ]),
     )
     .option('--url <URL>', 'model server URL for --show curl', 'http://MODEL_SERVER')
-  addBrokerFlags(command).action(async (model: string, flags: InferFlags) => {
+  addPropertyFlag(command)
+  addBrokerFlags(command, {
+    meaning: 'how long to wait',
+    shown: '10; 600 for a streamed answer, 3600 with --no-wait',
+  }).action(async (model: string, flags: InferFlags) => {
     const { runInfer } = await import('../infer/run-infer.ts')
     await runInfer(model, flags)
   })
@@ -45,6 +60,10 @@ export function inferCommand(): Command {
       'inferwire infer iris -f request.json -h broker.example -p 1883',
       'read the body from a file; use another broker',
     ],
+    [
+      'inferwire infer digits --input seven.png --pixel-max 16 --invert',
+      'send an image as a tensor, in the size of the input',
+    ],
     ['inferwire infer iris', "send the example from the model's card"],
     [
       `inferwire infer iris -d '{"instances":[[6.8,2.8,4.8,1.4]]}' --show mosquitto`,
@@ -53,8 +72,8 @@ export function inferCommand(): Command {
   ])
 }
 
-// Rejects only obvious mistakes; the full syntax is in RFC 9110 §8.3.1.
-function parseContentType(text: string): string {
-  if (/^[\w.+*-]+\/[\x20-\x7e]{1,200}$/.test(text)) return text
-  throw new InvalidArgumentError('Expected a type such as application/octet-stream.')
+function parsePixelMax(text: string): number {
+  const number = Number(text)
+  if (/^\d{1,9}(?:\.\d{1,9})?$/.test(text) && number > 0) return number
+  throw new InvalidArgumentError('Expected a number above 0, such as 255 or 1.')
 }

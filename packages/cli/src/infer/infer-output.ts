@@ -1,12 +1,21 @@
 // Formats the output of `inferwire infer`: the body for standard output, a status line for standard error.
+import type { Reply, TokenUsage } from '@inferwire/client'
+import { PROPERTY } from '@inferwire/protocol'
 import { compactJson, indentJson, isJsonType, jsonText } from '../json-text.ts'
 import { printable } from '../table.ts'
 
 const NEWLINE = 0x0a
 
+/** The fields of a reply that the SDK and this module share. */
+type ReplyFields = Pick<
+  Reply,
+  'status' | 'durationMs' | 'serverTiming' | 'contentType' | 'headers' | 'body' | 'usage'
+>
+
 /** The printed fields of a reply. */
 export interface Answer {
-  readonly model: string
+  /** Undefined for the result of a request that another process sent. */
+  readonly model: string | undefined
   readonly operation: string | undefined
   readonly status: number
   readonly durationMs: number
@@ -15,6 +24,29 @@ export interface Answer {
   /** Length in bytes of the JSON that precedes binary tensors, from the reply's user property. */
   readonly inferenceHeaderContentLength: string | undefined
   readonly body: Uint8Array
+  /** The numbers of tokens that a language model's server reported. */
+  readonly usage?: TokenUsage | undefined
+}
+
+/** Returns the printed fields of a reply. */
+export function toAnswer(
+  reply: ReplyFields,
+  model: string | undefined,
+  operation: string | undefined,
+): Answer {
+  const { status, durationMs, serverTiming, contentType, headers, body, usage } = reply
+  const inferenceHeaderContentLength = headers[PROPERTY.inferenceHeaderContentLength]
+  return {
+    model,
+    operation,
+    status,
+    durationMs,
+    serverTiming,
+    contentType,
+    inferenceHeaderContentLength,
+    body,
+    usage,
+  }
 }
 
 /**
@@ -46,19 +78,29 @@ function isMixed({ inferenceHeaderContentLength }: Answer): boolean {
 
 /** Returns the status line, for example "200  5.2 ms  queue;dur=0.4, upstream;dur=3.1". */
 export function answerLine(answer: Answer): string {
-  const { status, durationMs, serverTiming, inferenceHeaderContentLength: jsonBytes } = answer
+  const { status, durationMs, serverTiming, inferenceHeaderContentLength: jsonBytes, usage } = answer
   const parts = [
     String(status),
     `${durationMs.toFixed(1)} ms`,
     ...(serverTiming === undefined ? [] : [serverTiming]),
+    ...(usage === undefined ? [] : [usageText(usage)]),
     ...(jsonBytes === undefined ? [] : [`inference-header-content-length=${jsonBytes}`]),
   ]
   return `${printable(parts.join('  '))}\n`
 }
 
-// A body that is not JSON is encoded as base64.
+function usageText({ promptTokens, completionTokens }: TokenUsage): string {
+  return `tokens: ${promptTokens ?? '?'} in, ${completionTokens ?? '?'} out`
+}
+
 function toJsonLine(answer: Answer, text: string | undefined): string {
-  const head = JSON.stringify({
+  return withBody(headOf(answer), answer.body, text)
+}
+
+/** Returns the details of an answer as a JSON object, without its body. */
+export function headOf(answer: Answer): string {
+  const { usage } = answer
+  return JSON.stringify({
     model: answer.model,
     operation: answer.operation,
     status: answer.status,
@@ -66,11 +108,18 @@ function toJsonLine(answer: Answer, text: string | undefined): string {
     server_timing: answer.serverTiming,
     content_type: answer.contentType,
     inference_header_content_length: lengthOf(answer),
+    ...(usage === undefined
+      ? {}
+      : { prompt_tokens: usage.promptTokens, completion_tokens: usage.completionTokens }),
   })
-  if (answer.body.length === 0) return head
+}
+
+/** Adds a body to a JSON object. A body that is not JSON is encoded as base64. */
+export function withBody(head: string, body: Uint8Array, text: string | undefined): string {
+  if (body.length === 0) return head
   const member =
     text === undefined
-      ? `"body_base64":"${Buffer.from(answer.body).toString('base64')}"`
+      ? `"body_base64":"${Buffer.from(body).toString('base64')}"`
       : `"body":${compactJson(text)}`
   return `${head.slice(0, -1)},${member}}`
 }

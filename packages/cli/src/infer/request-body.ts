@@ -109,7 +109,8 @@ async function readBodyFile(file: string): Promise<Buffer> {
   }
 }
 
-async function readStdin(): Promise<Buffer> {
+/** Reads standard input to its end. @throws CliError if it is larger than a request can be */
+export async function readStdin(): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {

@@ -1,129 +1,99 @@
-// Runs `inferwire infer`: reads the body, chooses the operation, then sends the request or prints a command.
+// Runs `inferwire infer`: prepares the request, then sends it or prints a command.
+import { dialectNames, dialectOf, isModelName, operationRoute, type OperationName } from '@inferwire/protocol'
 import {
-  dialectNames,
-  dialectOf,
-  isModelName,
-  isOperationName,
-  OPERATIONS,
-  operationRoute,
-  writeJson,
-  type OperationName,
-  type ReceivedCard,
-} from '@inferwire/protocol'
-import { openClient, type BrokerClient } from '../broker-client.ts'
-import { brokerTarget, type BrokerFlags, type BrokerTarget } from '../broker-flags.ts'
+  brokerTarget,
+  TIMEOUT_DEFAULT_SECONDS,
+  type BrokerFlags,
+  type BrokerTarget,
+} from '../broker-flags.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
-import { answerLine, formatAnswer, type BodyFormat } from './infer-output.ts'
-import { printable } from '../table.ts'
-import { operationOf, parseOperation, readRequestBody } from './request-body.ts'
+import { LazyClient } from '../lazy-client.ts'
+import { publishProperties } from '../publish-properties.ts'
+import { defaultOperation, prepareRequest } from './prepare-request.ts'
+import { sendRequest } from './send-request.ts'
 import { curlLine, mosquittoLine, type ShownRequest } from './show-command.ts'
 
 /** The option values as Commander returns them. */
 export interface InferFlags extends BrokerFlags {
   readonly data?: string
   readonly file?: string
+  readonly input?: readonly string[]
+  readonly pixelMax: number
+  readonly invert?: true
   readonly operation?: string
   readonly contentType?: string
+  readonly property?: readonly string[]
+  readonly priority?: string
+  readonly wait: boolean
   readonly output?: 'json' | 'body'
   readonly verbose?: true
   readonly show?: 'mosquitto' | 'curl'
   readonly url: string
 }
 
+// Language models take minutes for an answer, and submitted work an hour.
+const STREAM_TIMEOUT_SECONDS = 600
+const WORK_TIMEOUT_SECONDS = 3_600
+
 /** Prints the model's reply, or the command for --show. @throws CliError, InferwireError */
 export async function runInfer(model: string, flags: InferFlags): Promise<void> {
-  if (!isModelName(model)) {
-    throw usageError(`"${model}" cannot be the name of a model`, 'List the models with: inferwire models ls')
+  checkModelName(model)
+  const { headers, contentType, expirySeconds } = publishProperties(flags.property)
+  if (contentType !== undefined && flags.contentType !== undefined) {
+    throw usageError('the content type is given twice', 'Use either -D or --content-type.')
   }
-  const target = brokerTarget(flags, process.env)
-  if (target.mqttVersion === '3.1.1' && flags.contentType !== undefined) {
-    throw usageError('MQTT 3.1.1 has no content type', 'Omit -V 3.1.1 or --content-type.')
-  }
+  const timeout = flags.timeout ?? expirySeconds
+  const target = brokerTarget(
+    { ...flags, ...(timeout === undefined ? {} : { timeout }) },
+    process.env,
+    flags.wait ? TIMEOUT_DEFAULT_SECONDS : WORK_TIMEOUT_SECONDS,
+  )
+  const type = flags.contentType ?? contentType
+  refuseWhatNeedsMqtt5(target, flags, type, headers)
   const connection = new LazyClient(target)
   try {
-    const request = await prepare(model, flags, target, connection)
-    if (flags.show === undefined) return await ask(request, flags, connection)
+    const source = { ...flags, ...(type === undefined ? {} : { contentType: type }) }
+    const request = await prepareRequest(model, source, target, headers, connection)
+    const { show } = flags
+    if (show === undefined) {
+      const { isStreamed } = request
+      const isOpenEnded = isStreamed && timeout === undefined && flags.wait
+      const timeoutMs = isOpenEnded ? STREAM_TIMEOUT_SECONDS * 1_000 : target.timeoutMs
+      await sendRequest({ ...request, timeoutMs }, flags, connection)
+      return
+    }
+    if (request.tensors !== undefined) {
+      throw usageError('--show cannot be combined with --input', 'Use -d or -f.')
+    }
     const line =
-      flags.show === 'mosquitto' ? mosquittoLine(request) : await showCurl(request, flags.url, connection)
+      show === 'mosquitto' ? mosquittoLine(request) : await showCurl(request, flags.url, connection)
     process.stdout.write(`${line}\n`)
   } finally {
     await connection.close()
   }
 }
 
-async function prepare(
-  model: string,
-  flags: InferFlags,
-  target: BrokerTarget,
-  connection: LazyClient,
-): Promise<ShownRequest> {
-  const asked = flags.operation === undefined ? undefined : parseOperation(flags.operation)
-  const request = { target, model, contentType: flags.contentType }
-  if (asked !== undefined && !OPERATIONS[asked].hasBody)
-    return { ...request, operation: asked, body: undefined }
-  const body = await readRequestBody(flags)
-  if (body !== undefined) return { ...request, operation: asked ?? operationOf(body.bytes), body }
-  const example = await exampleOf(model, asked, connection)
-  return { ...request, operation: example.operation, body: { bytes: example.bytes, file: undefined } }
+/** Checks a model's name. @throws CliError */
+export function checkModelName(model: string): void {
+  if (isModelName(model)) return
+  throw usageError(`"${model}" cannot be the name of a model`, 'List the models with: inferwire models ls')
 }
 
-// Returns the example from the model's card, which is sent if no body is given.
-async function exampleOf(
-  model: string,
-  asked: OperationName | undefined,
-  connection: LazyClient,
-): Promise<{ operation: OperationName; bytes: Uint8Array }> {
-  const { example } = await (await connection.open()).card(model)
-  const operation = example === undefined ? undefined : knownOperation(example.operation)
-  const remedy = `Use -d '{"instances":[[…]]}' or -f FILE. For the model's inputs: inferwire models describe ${model}`
-  if (example === undefined || operation === undefined) {
-    throw usageError(`no body was given, and the card of model "${model}" has no example`, remedy)
+function refuseWhatNeedsMqtt5(
+  { mqttVersion }: BrokerTarget,
+  { priority, wait }: InferFlags,
+  contentType: string | undefined,
+  headers: Readonly<Record<string, string>>,
+): void {
+  if (mqttVersion === 5) return
+  if (contentType !== undefined) {
+    throw usageError('MQTT 3.1.1 has no content type', 'Omit -V 3.1.1 or --content-type.')
   }
-  if (asked !== undefined && asked !== operation) {
-    throw usageError(
-      `no body was given, and the example of model "${model}" is for ${operation}, not ${asked}`,
-      remedy,
-    )
+  if (priority !== undefined || Object.keys(headers).length > 0) {
+    throw usageError('MQTT 3.1.1 has no user properties', 'Omit -V 3.1.1, or -D and --priority.')
   }
-  const text = writeJson(example.body)
-  process.stderr.write(
-    `No body given; sending the example from the model's card: ${printable(shortened(text))}\n`,
-  )
-  return { operation, bytes: Buffer.from(text) }
-}
-
-// A newer connector may offer operations that this version does not support.
-function knownOperation(name: string | undefined): OperationName | undefined {
-  return name !== undefined && isOperationName(name) ? name : undefined
-}
-
-function defaultOperation(card: ReceivedCard): OperationName {
-  const operation = knownOperation(card.default_operation)
-  if (operation !== undefined) return operation
-  throw usageError(
-    `the card of model "${card.name}" has no default operation that this version supports`,
-    `Use --operation with one of: ${card.operations.join(', ')}.`,
-  )
-}
-
-function shortened(text: string): string {
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text
-}
-
-async function ask(request: ShownRequest, flags: InferFlags, connection: LazyClient): Promise<void> {
-  const client = await connection.open()
-  // On MQTT 3.1.1, the reply is matched by an id in the topic. The id follows the operation, which is thus required.
-  const isOpen = request.target.mqttVersion === '3.1.1' && request.operation === undefined
-  const operation = isOpen ? defaultOperation(await client.card(request.model)) : request.operation
-  const answer = await client.ask({ ...request, operation })
-  process.stdout.write(formatAnswer(answer, flags.output ?? defaultFormat()))
-  if (flags.verbose === true || process.stderr.isTTY) process.stderr.write(answerLine(answer))
-}
-
-// A terminal receives indented JSON; a pipe receives the bytes, with a final line break after JSON.
-function defaultFormat(): BodyFormat {
-  return process.stdout.isTTY ? 'pretty' : 'lines'
+  if (!wait) throw usageError('--no-wait requires MQTT 5', 'Omit -V 3.1.1 or --no-wait.')
 }
 
 async function showCurl(request: ShownRequest, url: string, connection: LazyClient): Promise<string> {
@@ -151,25 +121,4 @@ function isOpen(operation: OperationName | undefined): boolean {
   if (operation === undefined) return true
   const dialects = dialectNames().filter((dialect) => operationRoute(operation, dialect, '') !== undefined)
   return dialects.length > 1
-}
-
-// Connects on first use, and at most once: --show often needs no broker.
-class LazyClient {
-  readonly #target: BrokerTarget
-  #client: Promise<BrokerClient> | undefined
-
-  constructor(target: BrokerTarget) {
-    this.#target = target
-  }
-
-  open(): Promise<BrokerClient> {
-    this.#client ??= openClient(this.#target)
-    return this.#client
-  }
-
-  async close(): Promise<void> {
-    // open() has already reported a failed connection.
-    const client = await this.#client?.catch(() => undefined)
-    await client?.close()
-  }
 }

@@ -16,13 +16,16 @@ export interface ShownRequest {
   readonly operation: OperationName | undefined
   readonly body: RequestBody | undefined
   readonly contentType: string | undefined
+  /** User properties by name. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /**
  * Returns the command that sends the request with mosquitto_rr. It does not contain the password; the shell reads it.
  * @throws CliError if mosquitto_rr cannot send the request
  */
-export function mosquittoLine({ target, model, operation, body, contentType }: ShownRequest): string {
+export function mosquittoLine(request: ShownRequest): string {
+  const { target, model, operation, body, contentType, headers = {} } = request
   const { url, topics, identity, mqttVersion } = target
   if (url.protocol === 'ws:' || url.protocol === 'wss:') {
     throw usageError(
@@ -52,6 +55,9 @@ export function mosquittoLine({ target, model, operation, body, contentType }: S
     String(Math.ceil(target.timeoutMs / 1_000)),
   )
   if (contentType !== undefined) words.push('-D', 'publish', 'content-type', contentType)
+  for (const [name, value] of Object.entries(headers)) {
+    words.push('-D', 'publish', 'user-property', name, value)
+  }
   // mosquitto_rr subscribes to the topic after -e and, with MQTT 5, also sends it as the Response Topic. This command
   // uses the default reply topic.
   words.push('-t', topic, '-e', topics.replyTopicOf(topic)!)
@@ -62,7 +68,7 @@ export function mosquittoLine({ target, model, operation, body, contentType }: S
 
 /** Returns the curl command that sends the request directly to the model server. `dialect` must have the operation. */
 export function curlLine(
-  { model, body, contentType }: ShownRequest,
+  { model, body, contentType, headers = {} }: ShownRequest,
   operation: OperationName,
   dialect: Dialect,
   serverUrl: string,
@@ -70,6 +76,7 @@ export function curlLine(
   const [name = model, version] = model.split('@')
   const { path } = operationRoute(operation, dialect, name, version)!
   const words = ['curl', '-sS', `${serverUrl.replace(/\/+$/, '')}${path}`]
+  for (const [name, value] of Object.entries(headers)) words.push('-H', `${name}: ${value}`)
   if (OPERATIONS[operation].hasBody && body !== undefined) {
     words.push('-H', `content-type: ${contentType ?? 'application/json'}`)
     if (body.file === undefined) words.push('--data-raw', textOf(body))

@@ -59,6 +59,7 @@ export function formatCard(card: ReceivedCard): string {
     ...row('Default operation', card.default_operation),
     ...tensorRows('Inputs', card.inputs),
     ...tensorRows('Outputs', card.outputs),
+    ...row('Content types', card.content_types?.join(', ')),
     ...row('Request topic', card.request_topic),
     ...row('Reply topic', card.reply_topic),
     ...row('Largest request', amount(limits?.request_bytes_max, 'bytes')),

@@ -14,6 +14,7 @@ function judge(
   contentType: string | undefined,
   userProperties: string[],
   name: OperationName = dialect === 'v1' ? 'predict' : 'infer',
+  contentTypes?: ReadonlySet<string>,
 ): JudgedBody {
   const delivery = {
     retain: false,
@@ -25,7 +26,7 @@ function judge(
   }
   const model = { name: 'iris', requestBytesMax: 1_000 } as ExposedModel
   const hasBody = name === 'predict' || name === 'infer'
-  return judgePayload(delivery, model, { name, protocol: dialect, hasBody } as BoundOperation)
+  return judgePayload(delivery, model, { name, protocol: dialect, hasBody, contentTypes } as BoundOperation)
 }
 
 const BINARY: JudgedBody = { contentType: 'application/octet-stream', inferenceHeaderContentLength: '13' }
@@ -71,4 +72,18 @@ test.each(['17', '-1', '', 'abc', '1e1', '9999999999'])('rejects a header length
 test('treats a body without a header length as JSON, and ignores a header length on requests without a body', () => {
   expect(judge('v2', Buffer.from(JSON_PART), undefined, ['a', 'b'])).toEqual(JSON_ONLY)
   expect(judge('v2', Buffer.alloc(0), undefined, [LENGTH, '13'], 'metadata')).toEqual(JSON_ONLY)
+})
+
+test('passes a listed Content Type through unchanged, and lists all types when it rejects another one', () => {
+  const listed = new Set(['image/jpeg', 'application/octet-stream'])
+  const withType = (contentType: string) => judge('v1', WITH_TAIL, contentType, [], 'predict', listed)
+  for (const contentType of listed) {
+    expect(withType(contentType)).toEqual({ contentType, inferenceHeaderContentLength: undefined })
+  }
+  for (const contentType of ['image/png', 'image/jpeg; q=1', 'IMAGE/JPEG', '']) {
+    expect(() => withType(contentType)).toThrow(
+      'Operation "predict" accepts application/json or image/jpeg or application/octet-stream.',
+    )
+  }
+  expect(() => judge('v1', Buffer.alloc(0), 'image/jpeg', [], 'predict', listed)).toThrow('The body is empty')
 })

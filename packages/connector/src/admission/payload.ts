@@ -58,6 +58,9 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
     )
   }
   const { contentType } = properties
+  if (contentType !== undefined && operation.contentTypes?.has(contentType) === true) {
+    return { contentType, inferenceHeaderContentLength: undefined }
+  }
   const length = userProperty(properties.userProperties, PROPERTY.inferenceHeaderContentLength)
   if (contentType === undefined && length !== undefined && DIALECTS[operation.protocol].hasBinaryTensors) {
     // The user property alone marks the body as binary, because KServe's and Triton's clients omit the Content Type.
@@ -91,13 +94,15 @@ function jsonBody(
   return { ...JSON_BODY, modelPlace: findNamedModel(payload, modelMember, model.name) }
 }
 
-function checkBinaryType(contentType: string, { name, protocol }: BoundOperation): void {
+function checkBinaryType(contentType: string, { name, protocol, contentTypes }: BoundOperation): void {
   const { hasBinaryTensors } = DIALECTS[protocol]
   if (contentType === 'application/octet-stream' && hasBinaryTensors) return
-  throw new Problem(
-    'unsupported_content_type',
-    `Operation "${name}" accepts application/json${hasBinaryTensors ? ' or application/octet-stream' : ''}.`,
-  )
+  const accepted = [
+    'application/json',
+    ...(hasBinaryTensors ? ['application/octet-stream'] : []),
+    ...(contentTypes ?? []),
+  ]
+  throw new Problem('unsupported_content_type', `Operation "${name}" accepts ${accepted.join(' or ')}.`)
 }
 
 // The binary tensor extension: JSON first, then the tensors' bytes (Open Inference Protocol, binary data extension).

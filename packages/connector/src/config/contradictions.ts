@@ -1,9 +1,10 @@
 // Finds options that are valid on their own but contradict each other.
-import { DIALECTS, versionedDialects } from '@inferwire/protocol'
+import { DIALECTS, dialectNames, versionedDialects } from '@inferwire/protocol'
 import type { z } from 'zod'
 import { withTls } from './address.ts'
 import type { ConfigMistake } from './config-error.ts'
 import type { SourceOf } from './issue-mistakes.ts'
+import { hasOpaqueBodies } from './model-schema.ts'
 import type { configSchema } from './schema.ts'
 import { shownPath } from './shown.ts'
 
@@ -68,6 +69,12 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
     add(
       [...path, 'batching'],
       'needs repeatable: true, because the requests of a merged call that fails are sent again; set one of the two',
+    )
+  }
+  if (model.contentTypes.length > 0 && protocolVersion !== undefined && !hasOpaqueBodies(protocolVersion)) {
+    add(
+      [...path, 'contentTypes'],
+      `${DIALECTS[protocolVersion].title} has no such requests; remove them, or set protocolVersion: ${dialectNames().filter(hasOpaqueBodies).join(' or ')}`,
     )
   }
   if (model.limits.requestBytesMax > bytesMax) {

@@ -174,6 +174,21 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/passHeaders\[0\]: "authorization" .* may be passed/],
   ],
   [
+    'a content type that is not one',
+    'models: {a: {url: http://h, contentTypes: [jpeg]}}',
+    [/contentTypes\[0\]: "jpeg" .*such as image\/jpeg/],
+  ],
+  [
+    'JSON in the content types, where its body would not be checked',
+    'models: {a: {url: http://h, contentTypes: [application/json]}}',
+    [/contentTypes\[0\]/],
+  ],
+  [
+    'content types on a version that has none',
+    'models: {a: {url: http://h, protocolVersion: v2, contentTypes: [image/png]}}',
+    [/V2 has no such requests; remove them, or set protocolVersion: v1/],
+  ],
+  [
     'an unknown kind of credential',
     'models: {a: {url: http://h, credential: {kind: password}}}',
     [/expected none, token-file or static-header/],

@@ -7,6 +7,8 @@ import {
   isServerModelName,
   OPERATIONS,
   versionedDialects,
+  type Dialect,
+  type DialectKind,
 } from '@inferwire/protocol'
 import { z } from 'zod'
 import { isHost, modelPaths, modelUrlMistake } from './address.ts'
@@ -20,6 +22,10 @@ export const LANE_TIMEOUT_MS = 120_000
 
 const OPERATION_NAMES = Object.keys(OPERATIONS).filter(isOperationName)
 const VERSIONED_TITLES = versionedDialects()
+  .map((dialect) => DIALECTS[dialect].title)
+  .join(', ')
+const OPAQUE_TITLES = dialectNames()
+  .filter(hasOpaqueBodies)
   .map((dialect) => DIALECTS[dialect].title)
   .join(', ')
 const DEFAULT_OPERATIONS = dialectNames()
@@ -228,6 +234,24 @@ export const model = z.strictObject({
       },
     ),
   ),
+  contentTypes: advanced(
+    option(
+      z
+        .array(
+          text(
+            isOpaqueType,
+            'a content type such as image/jpeg, in lower case and without parameters (not application/json)',
+          ),
+        )
+        .max(16)
+        .default([]),
+      {
+        description: `Content types of requests that are sent to the model as they are, without JSON (${OPAQUE_TITLES}).`,
+        details:
+          "Only a request whose Content Type is in the list, letter for letter, is passed through; the model server receives its bytes and its type. KServe's Python server gives the bytes to the model's `preprocess` or `predict`, except that it parses `application/octet-stream` as JSON.",
+      },
+    ),
+  ),
   passHeaders: advanced(
     option(
       z
@@ -249,6 +273,18 @@ export const model = z.strictObject({
   }),
   tls: tls.prefault({}),
 })
+
+/** Returns whether a dialect passes bodies of other content types to the model. */
+export function hasOpaqueBodies(dialect: Dialect): boolean {
+  const kind: DialectKind = DIALECTS[dialect]
+  return kind.hasOpaqueBodies === true
+}
+
+// RFC 6838 §4.2: a registered type has restricted names. JSON is always accepted, and its body is checked.
+function isOpaqueType(value: string): boolean {
+  const name = '[a-z0-9][a-z0-9!#$&^_.+-]{0,126}'
+  return new RegExp(`^${name}/${name}$`).test(value) && value !== 'application/json'
+}
 
 // The recursion is bounded by the maximum depth of a configuration file.
 function isJson(value: unknown): boolean {

@@ -20,6 +20,8 @@ export interface CardFacts {
   readonly versions?: readonly string[] | undefined
   readonly inputs?: readonly TensorMetadata[] | undefined
   readonly outputs?: readonly TensorMetadata[] | undefined
+  /** Content types that an operation accepts in addition to its dialect's own; may contain repetitions. */
+  readonly contentTypes?: readonly string[] | undefined
   readonly requestBytesMax: number
   readonly responseBytesMax: number
   readonly timeoutMs: number
@@ -33,6 +35,7 @@ const EXAMPLE_ELEMENTS_MAX = 256
 /** Builds the card that is published on `{root}/models/{model}`. */
 export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
   const example = exampleOf(facts)
+  const contentTypes = [...new Set(facts.contentTypes)]
   const requestTopic = topics.request('{client}', facts.name, facts.defaultOperation)
   return {
     contract: CONTRACT_VERSION,
@@ -45,6 +48,7 @@ export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
     ...(facts.versions === undefined || facts.versions.length === 0 ? {} : { versions: facts.versions }),
     ...(facts.inputs === undefined ? {} : { inputs: facts.inputs }),
     ...(facts.outputs === undefined ? {} : { outputs: facts.outputs }),
+    ...(contentTypes.length === 0 ? {} : { content_types: contentTypes }),
     request_topic: requestTopic,
     reply_topic: requestTopic.replace(`${topics.root}/request/`, `${topics.root}/reply/`),
     limits: {

@@ -33,6 +33,13 @@ export async function post(
   return answerOf(await fetch(server.url + path, { method: 'POST', headers, body: raw, redirect: 'manual' }))
 }
 
+/** Returns a figure of `/metrics`, by its name and labels. */
+export async function figure(server: ModelServer, name: string): Promise<number | undefined> {
+  const { text } = await get(server, '/metrics')
+  const line = text.split('\n').find((line) => line.startsWith(`${name} `))
+  return line === undefined ? undefined : Number(line.slice(name.length + 1))
+}
+
 async function answerOf(response: Response): Promise<Answer> {
   const text = await response.text()
   return { status: response.status, text, headers: response.headers, json: () => JSON.parse(text) as unknown }

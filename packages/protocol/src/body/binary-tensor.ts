@@ -80,8 +80,11 @@ function writeElements(elements: readonly string[]): Uint8Array {
   return bytes
 }
 
-// Typed arrays use the machine's byte order. Every Node.js platform except s390x is little-endian.
-function requireLittleEndian(): void {
+/**
+ * Typed arrays use the machine's byte order. Every Node.js platform except s390x is little-endian.
+ * @throws BodyError `unsupported` on a big-endian machine
+ */
+export function requireLittleEndian(): void {
   if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) return
   throw new BodyError('unsupported', 'Binary tensors require a little-endian machine.')
 }

@@ -117,12 +117,18 @@ const INTEGERS: Partial<Record<Datatype, { min: bigint; max: bigint }>> = {
  * Turns JSON values into the typed array of a datatype.
  * @throws BodyError `invalid_value` if a value is not of the datatype. Values are never rounded or wrapped, unlike
  * in KServe's server, which does both in some cases.
+ * @param what the word for the tensor in the error's message
  */
-export function toTensorData(name: string, datatype: Datatype, values: readonly Json[]): TensorData {
+export function toTensorData(
+  name: string,
+  datatype: Datatype,
+  values: readonly Json[],
+  what: 'input' | 'output' = 'input',
+): TensorData {
   const refuse = (value: Json): never => {
     throw new BodyError(
       'invalid_value',
-      `input "${name}": ${printValue(value)} is not a value of ${datatype}`,
+      `${what} "${name}": ${printValue(value)} is not a value of ${datatype}`,
     )
   }
   const integer = (value: Json): number => {

@@ -40,6 +40,8 @@ export interface DialectKind {
   readonly isSpecific?: true
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean
+  /** Whether servers hand a body of another content type, such as an image, to the model as bytes. */
+  readonly hasOpaqueBodies?: boolean
   /** The member that identifies a JSON body of the default operation, if there is one. */
   readonly bodyMember?: string
   /** How requests of one operation share a call, if the protocol allows it. */

@@ -7,6 +7,7 @@ export const v1 = {
   title: 'V1',
   defaultOperation: 'predict',
   hasBinaryTensors: false,
+  hasOpaqueBodies: true,
   bodyMember: 'instances',
   batching: instancesRules,
   routes: {

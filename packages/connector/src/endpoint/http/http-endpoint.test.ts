@@ -119,6 +119,13 @@ test('sends the configured Host instead of the address', async () => {
   }
 })
 
+test('sends a body of another content type with its type alone', async () => {
+  const endpoint = new HttpEndpoint(targetOf(), { method: 'POST', path: '/x' })
+  await endpoint.call(requestOf({ contentType: 'image/jpeg' }))
+  expect(seen[0]!.headers['content-type']).toBe('image/jpeg')
+  expect(seen[0]!.headers).not.toHaveProperty('inference-header-content-length')
+})
+
 test('forwards binary tensors with the length of the JSON part', async () => {
   const endpoint = new HttpEndpoint(targetOf({ host: 'iris.example' }), { method: 'POST', path: '/x' })
   const contentType = 'application/octet-stream'

@@ -121,7 +121,8 @@ export class HttpEndpoint implements Endpoint {
     const headers = [...this.#jsonHeaders, ...proof, ...request.headers]
     if (!isPlain) {
       headers[headers.indexOf('content-type') + 1] = request.contentType
-      headers.push('inference-header-content-length', request.inferenceHeaderContentLength ?? '0')
+      const { inferenceHeaderContentLength: length } = request
+      if (length !== undefined) headers.push('inference-header-content-length', length)
     }
     return headers
   }

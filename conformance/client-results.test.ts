@@ -1,0 +1,190 @@
+// Tests long work with the SDK and a real Mosquitto: a request that one client submits, and whose reply another client
+// fetches later. A stand-in for the connector answers at a time that the test chooses.
+import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
+import { connect as connectMqtt } from 'mqtt'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { startPartResponder, type PartResponder, type Respond } from './fixtures/part-responder.ts'
+
+const BODY = { instances: [[1]] }
+const UNKNOWN = '0'.repeat(32)
+
+let broker: Mosquitto
+const cleanUps: (() => Promise<unknown>)[] = []
+
+beforeAll(async () => {
+  broker = await startMosquitto()
+})
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp()
+})
+afterAll(() => broker.stop())
+
+async function open(options: ConnectOptions = {}, url = broker.url): Promise<Client> {
+  const client = await connect(url, options)
+  cleanUps.push(() => client.close())
+  return client
+}
+
+async function respond(behaviour: Respond, url = broker.url): Promise<PartResponder> {
+  const responder = await startPartResponder(url, behaviour)
+  cleanUps.push(() => responder.stop())
+  return responder
+}
+
+// Submits a request with a client that is closed afterwards, as a process that ends.
+async function submit(model = 'iris', url = broker.url): Promise<string> {
+  const client = await connect(url)
+  const { id } = await client.submit(model, BODY)
+  await client.close()
+  return id
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(InferwireError)
+  return error as InferwireError
+}
+
+test('a reply that arrives while no client is connected waits for result(), and is fetched once', async () => {
+  let published: Promise<void> | undefined
+  const responder = await respond((request) => (published = request.reply('{"predictions":[7]}')))
+  const id = await submit()
+  await vi.waitFor(() => expect(published).toBeDefined())
+  await published
+  const [request] = responder.requests
+  expect(request!.properties.messageExpiryInterval).toBe(86_400)
+  expect(request!.user['timeout-ms']).toBe('3600000')
+  const later = await open()
+  const reply = await later.result(id)
+  expect(reply.json()).toEqual({ predictions: [7] })
+  expect(reply.status).toBe(200)
+  expect(await failureOf(later.result(id))).toMatchObject({ code: 'result_not_found', retryable: false })
+  expect(later.stats).toMatchObject({ inFlight: 0, ignoredReplies: 0 })
+})
+
+test('result() waits for a reply that is not there yet, and fetching one result leaves the others', async () => {
+  const answers = new Map<string, () => Promise<void>>()
+  await respond((request) => answers.set(request.topic.split('/')[3]!, () => request.reply(request.body)))
+  const [first, second] = [await submit('first'), await submit('second')]
+  const client = await open()
+  const waiting = client.result(second)
+  await vi.waitFor(() => expect(answers.size).toBe(2))
+  await answers.get('first')!()
+  await answers.get('second')!()
+  expect((await waiting).json()).toEqual(BODY)
+  expect((await client.result(first)).json()).toEqual(BODY)
+})
+
+test('a result that has not arrived in time is still available to a later call', async () => {
+  let answer: (() => Promise<void>) | undefined
+  await respond((request) => (answer = () => request.reply('[1]')))
+  const id = await submit()
+  const client = await open()
+  const early = await failureOf(client.result(id, { timeoutMs: 300 }))
+  expect(early).toMatchObject({ code: 'deadline_exceeded', retryable: true })
+  expect(early.message).toMatch(/did not arrive within 300 ms\. It remains available/)
+  const abort = new AbortController()
+  const cancelled = failureOf(client.result(id, { signal: abort.signal }))
+  abort.abort('enough')
+  expect(await cancelled).toMatchObject({ code: 'cancelled', cause: 'enough' })
+  await answer!()
+  expect((await client.result(id)).json()).toEqual([1])
+})
+
+test('result() rejects with an error reply, and then forgets it', async () => {
+  await respond((request) =>
+    request.reply('{"error":"bad shape","code":"upstream_error","status":400}', {
+      status: '400',
+      code: 'upstream_error',
+    }),
+  )
+  const id = await submit()
+  const client = await open()
+  expect(await failureOf(client.result(id))).toMatchObject({ code: 'upstream_error', message: 'bad shape' })
+  expect(await failureOf(client.result(id))).toMatchObject({ code: 'result_not_found' })
+})
+
+test('result() passes the parts of a streamed answer to onPart, without repeats', async () => {
+  await respond(async (request) => {
+    for (const seq of [0, 1, 1, 2]) await request.part(seq, `"${seq}"`)
+    await request.final(3, { 'completion-tokens': '3' })
+  })
+  const id = await submit()
+  const seen: unknown[] = []
+  const reply = await (await open()).result(id, { onPart: (part) => seen.push(part.json()) })
+  expect(seen).toEqual(['0', '1', '2'])
+  expect(reply.text()).toBe('[DONE]')
+  expect(reply.usage).toEqual({ promptTokens: undefined, completionTokens: 3 })
+})
+
+test('an id that was never submitted is result_not_found at once, and an invalid id a TypeError', async () => {
+  const client = await open()
+  expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
+  // The first call must not have left a session that the second one finds.
+  expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
+  await expect(client.result('../x')).rejects.toThrow(/32 hexadecimal digits/)
+})
+
+test('submit() rejects if no connector is subscribed or the broker forbids the topic, and leaves no session', async () => {
+  const guarded = await startMosquitto({
+    users: { cam7: 'secret' },
+    acl: 'pattern write infer/request/%u/#\npattern read infer/reply/%u/#\n',
+  })
+  cleanUps.push(() => guarded.stop())
+  const login = { username: 'cam7', password: 'secret' }
+  const client = await open(login, guarded.url)
+  expect(await failureOf(client.submit('iris', BODY))).toMatchObject({ code: 'no_connector' })
+  const other = await open({ ...login, identity: 'cam8' }, guarded.url)
+  expect(await failureOf(other.submit('iris', BODY))).toMatchObject({ code: 'not_authorized' })
+  const ids = Array.from(guarded.log().matchAll(/as (inferwire-[0-9a-f]{32}) /g), ([, clientId]) => clientId!)
+  expect(ids).toHaveLength(2)
+  for (const clientId of ids) {
+    const options = { ...login, clientId, clean: false, protocolVersion: 5 } as const
+    const mqtt = connectMqtt(guarded.url, options)
+    const isPresent = await new Promise((resolve) =>
+      mqtt.once('connect', ({ sessionPresent }) => resolve(sessionPresent)),
+    )
+    expect(isPresent).toBe(false)
+    await mqtt.endAsync()
+  }
+})
+
+test('a submitted request and its reply survive a restart of the broker', async () => {
+  const restarted = await startMosquitto()
+  cleanUps.push(() => restarted.stop())
+  const answers: (() => Promise<void>)[] = []
+  await respond((request) => answers.push(() => request.reply('[1]')), restarted.url)
+  const id = await submit('iris', restarted.url)
+  await vi.waitFor(() => expect(answers).toHaveLength(1))
+  await answers[0]!()
+  await restarted.stop()
+  await restarted.start()
+  expect((await (await open({}, restarted.url)).result(id)).json()).toEqual([1])
+})
+
+test('result() reconnects while it waits, and the client’s close() ends it', async () => {
+  const restarted = await startMosquitto()
+  cleanUps.push(() => restarted.stop())
+  await respond(() => {}, restarted.url)
+  const id = await submit('iris', restarted.url)
+  const client = await open({}, restarted.url)
+  const waiting = failureOf(client.result(id))
+  // The first connection is that of submit().
+  const connected = (): number => restarted.log().split(`as inferwire-${id} `).length - 1
+  await vi.waitFor(() => expect(connected()).toBe(2))
+  await restarted.stop()
+  await restarted.start()
+  await vi.waitFor(() => expect(connected()).toBe(3), 10_000)
+  await client.close()
+  expect(await waiting).toMatchObject({ code: 'cancelled' })
+})
+
+test('submit() and result() are refused on MQTT 3.1.1, where sessions do not expire', async () => {
+  const client = await open({ mqttVersion: '3.1.1' })
+  await expect(client.submit('iris', BODY)).rejects.toThrow(/require MQTT 5/)
+  await expect(client.result(UNKNOWN)).rejects.toThrow(/require MQTT 5/)
+})

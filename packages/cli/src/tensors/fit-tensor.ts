@@ -1,0 +1,97 @@
+// Fits a tensor from a file to the input that a model's card describes: datatype and shape.
+import { countOf, printShape, type TensorMetadata } from '@inferwire/protocol'
+import { badFile, type FileTensor, type NumberArray } from './file-tensor.ts'
+
+const INTEGER_ARRAYS = {
+  UINT8: Uint8Array,
+  UINT16: Uint16Array,
+  UINT32: Uint32Array,
+  INT8: Int8Array,
+  INT16: Int16Array,
+  INT32: Int32Array,
+} as const
+const FLOATS: readonly string[] = ['FP16', 'FP32', 'FP64', 'BF16']
+
+/**
+ * Converts a tensor to the datatype and the shape of an input. Values may lose digits only between floating-point
+ * types; everything else must be exact. @throws CliError
+ */
+export function fitTensor(tensor: FileTensor, input: TensorMetadata, what: string): FileTensor {
+  const shape = fitShape(tensor.shape, input, what)
+  const data = tensor.datatype === input.datatype ? tensor.data : cast(tensor, input.datatype, what)
+  return { datatype: input.datatype, shape, data }
+}
+
+/** Returns the concrete shape of an input for a number of values; at most one dimension may be variable. */
+export function concreteShape(input: TensorMetadata, count: number, what: string): number[] {
+  const fixed = input.shape.filter((size) => size >= 0)
+  const variable = input.shape.length - fixed.length
+  const unit = countOf(fixed)
+  const size = variable === 1 && unit > 0 ? count / unit : 1
+  if (variable > 1 || !Number.isInteger(size) || unit * size !== count) {
+    throw badFile(
+      `${what} has ${count} values, which do not fill the shape ${printShape(input.shape)} of input "${input.name}"`,
+      'Use a .npy file with the right shape: np.save(FILE, array)',
+    )
+  }
+  return input.shape.map((dimension) => (dimension < 0 ? size : dimension))
+}
+
+// A file may lack the batch dimension of a single sample, and a file with a flat list may lack all but one.
+function fitShape(shape: readonly number[], input: TensorMetadata, what: string): readonly number[] {
+  const isFitting = (candidate: readonly number[]): boolean =>
+    candidate.length === input.shape.length &&
+    candidate.every((size, axis) => input.shape[axis]! < 0 || input.shape[axis] === size)
+  if (isFitting(shape)) return shape
+  if (isFitting([1, ...shape])) return [1, ...shape]
+  if (shape.length <= 1) return concreteShape(input, countOf(shape), what)
+  throw badFile(
+    `${what} has the shape ${printShape(shape)}, but input "${input.name}" has ${printShape(input.shape)}`,
+    'Change its shape: np.save(FILE, array.reshape(…))',
+  )
+}
+
+function cast({ datatype, data }: FileTensor, wanted: string, what: string): FileTensor['data'] {
+  const refuse = (reason: string): never => {
+    throw badFile(
+      `${what} has ${datatype} values, but the input has ${wanted}${reason}`,
+      'Convert it in numpy: np.save(FILE, array.astype(…))',
+    )
+  }
+  const isNumber = datatype !== 'BYTES' && datatype !== 'BOOL' && datatype !== 'FP16'
+  if (!isNumber) return refuse('')
+  const values = data as NumberArray | readonly number[]
+  const isFloat = FLOATS.includes(datatype)
+  if (FLOATS.includes(wanted)) {
+    const numbers = Array.from(values as Iterable<number | bigint>, Number)
+    const isExact = isFloat || numbers.every((value, index) => isExactFloat(value, values[index]!, wanted))
+    return isExact ? toFloats(numbers, wanted) : refuse(', which cannot represent all of them')
+  }
+  if (isFloat) return refuse('')
+  if (wanted === 'INT64' || wanted === 'UINT64') {
+    const exact = Array.from(values as Iterable<number | bigint>, BigInt)
+    if (wanted === 'UINT64' && exact.some((value) => value < 0n))
+      return refuse(', which has no negative ones')
+    const array = wanted === 'INT64' ? BigInt64Array.from(exact) : BigUint64Array.from(exact)
+    return exact.every((value, index) => array[index] === value) ? array : refuse(', which is too small')
+  }
+  if (!Object.hasOwn(INTEGER_ARRAYS, wanted)) return refuse('')
+  const numbers = Array.from(values as Iterable<number | bigint>, Number)
+  const array = INTEGER_ARRAYS[wanted as keyof typeof INTEGER_ARRAYS].from(numbers)
+  return numbers.every((value, index) => array[index] === value) ? array : refuse(', which is too small')
+}
+
+function toFloats(numbers: number[], wanted: string): FileTensor['data'] {
+  if (wanted === 'FP32') return Float32Array.from(numbers)
+  return wanted === 'FP64' ? Float64Array.from(numbers) : numbers
+}
+
+// FP16 has 11 significant bits, BF16 has 8.
+const EXACT_INTEGERS: Readonly<Record<string, number>> = { FP16: 2_048, BF16: 256 }
+
+function isExactFloat(number: number, value: number | bigint, wanted: string): boolean {
+  const max = EXACT_INTEGERS[wanted]
+  if (max !== undefined) return Math.abs(number) <= max
+  if (wanted === 'FP32') return BigInt(Math.fround(number)) === BigInt(value)
+  return BigInt(number) === BigInt(value)
+}

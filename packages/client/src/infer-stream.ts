@@ -1,0 +1,133 @@
+// A streamed answer as an async iterable: holds the parts that the application has not read yet.
+import { InferwireError } from './error.ts'
+import type { Reply } from './reply.ts'
+import type { TokenUsage } from './token-usage.ts'
+
+/** The limits of the parts that wait to be read. */
+export interface StreamBounds {
+  readonly partsMax: number
+  readonly bufferBytesMax: number
+}
+
+interface Waiter<T> {
+  resolve(result: IteratorResult<T, undefined>): void
+  reject(error: unknown): void
+}
+
+const DONE = { value: undefined, done: true } as const
+
+/**
+ * A streamed answer. Iterate over it once, with `for await`. It ends when the model has finished, and throws an
+ * InferwireError if the stream breaks; parts that were received before are returned first. Leaving the loop cancels
+ * the request.
+ */
+export class InferStream<T> implements AsyncIterableIterator<T, undefined> {
+  readonly #model: string
+  readonly #bounds: StreamBounds
+  readonly #cancel: () => void
+  readonly #parts: { readonly value: T; readonly bytes: number }[] = []
+  readonly #waiters: Waiter<T>[] = []
+  #bufferedBytes = 0
+  #finalReply: Reply | undefined
+  #error: Error | undefined
+  #isOver = false
+
+  /** @internal @param cancel cancels the request; called at most once, and only before the end */
+  constructor(model: string, bounds: StreamBounds, cancel: () => void) {
+    this.#model = model
+    this.#bounds = bounds
+    this.#cancel = cancel
+  }
+
+  /** The last message of the stream, with status and timing; undefined until the stream has ended without an error. */
+  get finalReply(): Reply | undefined {
+    return this.#finalReply
+  }
+
+  /** The numbers of tokens that the server reported; undefined until the end, and if there are none. */
+  get usage(): TokenUsage | undefined {
+    return this.#finalReply?.usage
+  }
+
+  /** Returns the next part. Several calls at a time are answered in their order. */
+  next(): Promise<IteratorResult<T, undefined>> {
+    const part = this.#parts.shift()
+    if (part !== undefined) {
+      this.#bufferedBytes -= part.bytes
+      return Promise.resolve({ value: part.value, done: false })
+    }
+    const error = this.#error
+    if (error !== undefined) {
+      // An iterator throws once; afterwards it is at its end.
+      this.#error = undefined
+      return Promise.reject(error)
+    }
+    if (this.#isOver) return Promise.resolve(DONE)
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }))
+  }
+
+  /** Called by the runtime when a loop is left early: cancels the request and drops the parts that wait. */
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.cancel()
+    return Promise.resolve(DONE)
+  }
+
+  /** Stops the model, and ends the iteration without an error. Does nothing after the end. */
+  cancel(): void {
+    this.#drop()
+    this.#error = undefined
+    if (this.#isOver) return
+    this.#finish()
+    this.#cancel()
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  /** @internal Adds a part. @throws InferwireError `overloaded` if the application reads too slowly */
+  push(value: T, bytes: number): void {
+    const waiter = this.#waiters.shift()
+    if (waiter !== undefined) {
+      waiter.resolve({ value, done: false })
+      return
+    }
+    const { partsMax, bufferBytesMax } = this.#bounds
+    if (this.#parts.length >= partsMax || this.#bufferedBytes + bytes > bufferBytesMax) {
+      throw new InferwireError(
+        'overloaded',
+        `The stream of model "${this.#model}" was cancelled: ${this.#parts.length} parts (${this.#bufferedBytes} bytes) wait to be read, and partsMax is ${partsMax}, bufferBytesMax ${bufferBytesMax}. Read faster, or raise the limits.`,
+        { model: this.#model },
+      )
+    }
+    this.#parts.push({ value, bytes })
+    this.#bufferedBytes += bytes
+  }
+
+  /** @internal Ends the stream after its last message. */
+  end(reply: Reply): void {
+    this.#finalReply = reply
+    this.#finish()
+  }
+
+  /** @internal Ends the stream with an error, which follows the parts that wait. An abort drops these parts. */
+  fail(error: Error): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    if (error instanceof InferwireError && error.code === 'cancelled') this.#drop()
+    const waiter = this.#waiters.shift()
+    if (waiter === undefined) this.#error = error
+    else waiter.reject(error)
+    this.#finish()
+  }
+
+  #finish(): void {
+    this.#isOver = true
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve(DONE)
+  }
+
+  #drop(): void {
+    this.#parts.length = 0
+    this.#bufferedBytes = 0
+  }
+}

@@ -1,0 +1,98 @@
+// Puts the messages of a streamed answer in relation: which is the next part, a repeat, or the end.
+import { PROPERTY, userProperty } from '@inferwire/protocol'
+import { InferwireError } from './error.ts'
+import { readReply, type Reply, type ReplyFacts } from './reply.ts'
+import { StreamPart } from './stream-part.ts'
+import type { Message } from './transport.ts'
+
+/** What a message is to its stream. A whole answer consists of a single message, because the server did not stream. */
+export type Placed =
+  | { readonly kind: 'broken'; readonly error: InferwireError }
+  | { readonly kind: 'part'; readonly part: StreamPart }
+  | { readonly kind: 'repeat' }
+  | { readonly kind: 'whole' | 'end'; readonly reply: Reply }
+
+// The body of the message that ends a stream without an error (wire contract, section "Streaming").
+const DONE = '[DONE]'
+const DONE_BYTES = DONE.length
+// Number of parts whose repeats can be recognized. The broker repeats only parts that were not acknowledged.
+const REMEMBERED_PARTS = 4_096
+
+/** The parts of one answer, which are numbered from 0 by `seq`. */
+export class PartOrder {
+  readonly #model: string
+  // The checksums of the last parts, at the position of their number modulo the length.
+  readonly #checksums: number[] = []
+  #next = 0
+
+  constructor(model: string) {
+    this.#model = model
+  }
+
+  /**
+   * Places a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a higher number than the next means that
+   * messages were lost; the stream is then broken. It is also broken if a repeat differs from the first copy: the
+   * request was then executed twice, for example by two connectors, and the parts of both executions are mixed.
+   * @throws InferwireError for an error reply
+   */
+  place(message: Message, facts: ReplyFacts): Placed {
+    const { userProperties } = message.properties
+    const seqText = userProperty(userProperties, PROPERTY.seq)
+    const isFinal = userProperty(userProperties, PROPERTY.final) === 'true'
+    if (seqText === undefined) return this.#placeSingle(message, facts)
+    if (!/^\d{1,15}$/.test(seqText)) {
+      return this.#invalid(`a part with the number "${seqText.slice(0, 20)}"`, message)
+    }
+    const seq = Number(seqText)
+    if (seq > this.#next) return this.#interrupted(`part ${this.#next} is missing, but ${seq} arrived`)
+    if (seq < this.#next && !isFinal) return this.#repeat(seq, message)
+    if (seq < this.#next) return this.#interrupted(`it ended at ${seq}, but ${this.#next} parts arrived`)
+    if (isFinal) return { kind: 'end', reply: readReply(message, facts) }
+    this.#checksums[seq % REMEMBERED_PARTS] = checksumOf(message.payload)
+    this.#next++
+    return { kind: 'part', part: new StreamPart(this.#model, seq, message) }
+  }
+
+  #repeat(seq: number, { payload }: Message): Placed {
+    const isRemembered = seq >= this.#next - REMEMBERED_PARTS
+    if (isRemembered && this.#checksums[seq % REMEMBERED_PARTS] === checksumOf(payload))
+      return { kind: 'repeat' }
+    const message = `The stream of model "${this.#model}" is mixed with another one: part ${seq} arrived twice, with different contents.`
+    return {
+      kind: 'broken',
+      error: new InferwireError('stream_interrupted', message, { model: this.#model }),
+    }
+  }
+
+  // An error before the first part, and the answer of a server that does not stream, have no number.
+  #placeSingle(message: Message, facts: ReplyFacts): Placed {
+    const reply = readReply(message, facts)
+    if (this.#next > 0) return this.#invalid('a message without a number in a stream', message)
+    const isDone = reply.body.length === DONE_BYTES && reply.text() === DONE
+    return { kind: isDone ? 'end' : 'whole', reply }
+  }
+
+  #interrupted(what: string): Placed {
+    const message = `The stream of model "${this.#model}" has a gap: ${what}.`
+    return {
+      kind: 'broken',
+      error: new InferwireError('stream_interrupted', message, { model: this.#model }),
+    }
+  }
+
+  #invalid(what: string, { payload }: Message): Placed {
+    const error = new InferwireError('upstream_invalid_response', `Model "${this.#model}" sent ${what}.`, {
+      model: this.#model,
+      body: payload,
+      retryable: false,
+    })
+    return { kind: 'broken', error }
+  }
+}
+
+// FNV-1a with 32 bits, and the length.
+function checksumOf(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)
+  return (hash >>> 0) + bytes.length * 2 ** 32
+}

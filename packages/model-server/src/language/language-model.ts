@@ -1,0 +1,81 @@
+// The interface of a language model, as the OpenAI routes use it.
+
+/** A message of a chat. */
+export interface ChatMessage {
+  /** `system`, `user`, `assistant`, or another role of the client's choice. */
+  readonly role: string
+  readonly content: string
+}
+
+/** How to choose the tokens of one generation. */
+export interface Sampling {
+  /** The client's maximum number of tokens to generate, at least 1; undefined = `tokensDefault`, or fewer. */
+  readonly tokensMax: number | undefined
+  /** The maximum number of tokens if the client did not choose one. The context may allow fewer. */
+  readonly tokensDefault: number
+  /** 0 = always the most probable token; 1 = the model's own probabilities; larger values are more random. */
+  readonly temperature: number
+  /** Only the most probable tokens are considered whose probabilities add up to this value, 0 < topP <= 1. */
+  readonly topP: number
+  /** The same seed and prompt give the same text; undefined = random. */
+  readonly seed: number | undefined
+}
+
+/** A piece of generated text. */
+export interface Piece {
+  readonly text: string
+  /** Number of tokens in the text. It may be 0 in the last piece. */
+  readonly tokens: number
+  /** In the last piece: why the text ends. `length` = it has the maximum number of tokens. */
+  readonly finish?: 'stop' | 'length'
+}
+
+/** A started generation. */
+export interface Generation {
+  /** Number of tokens in the prompt. */
+  readonly promptTokens: number
+  /** The text as it is generated; the last piece has a `finish`. Leaving the loop stops the generation. */
+  readonly pieces: AsyncIterable<Piece>
+}
+
+/** A model that continues text. */
+export interface LanguageModel {
+  readonly name: string
+  readonly description: string
+  /** Maximum number of tokens of a prompt together with the generated text. */
+  readonly contextTokens: number
+  /** Dimensions of `embed`; undefined = the model has no embeddings. */
+  readonly embeddingDimensions?: number
+  /**
+   * Starts the assistant's next message. It stops when the signal is aborted.
+   * @throws PromptTooLong before anything is generated
+   */
+  chat(messages: readonly ChatMessage[], sampling: Sampling, signal: AbortSignal): Promise<Generation>
+  /**
+   * Starts a continuation of the prompt. It stops when the signal is aborted.
+   * @throws PromptTooLong before anything is generated
+   */
+  complete(prompt: string, sampling: Sampling, signal: AbortSignal): Promise<Generation>
+  /** Returns a vector of length 1, and the number of tokens in the text. */
+  embed?(text: string): { readonly vector: Float32Array; readonly tokens: number }
+  release(): Promise<void>
+}
+
+/** The prompt and the requested tokens exceed the context of the model. */
+export class PromptTooLong extends Error {
+  override readonly name = 'PromptTooLong'
+}
+
+/** Returns the maximum number of tokens to generate. @throws PromptTooLong */
+export function tokensAllowed(
+  { tokensMax, tokensDefault }: Sampling,
+  promptTokens: number,
+  contextTokens: number,
+): number {
+  const room = contextTokens - promptTokens
+  if (room >= (tokensMax ?? 1)) return tokensMax ?? Math.min(tokensDefault, room)
+  throw new PromptTooLong(
+    `The context of this model has ${contextTokens} tokens. The prompt has ${promptTokens} tokens, and ` +
+      `${tokensMax ?? 'at least 1'} more are requested. Shorten the prompt, or reduce max_tokens.`,
+  )
+}

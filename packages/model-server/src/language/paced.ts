@@ -1,0 +1,33 @@
+// Slows a language model down to a realistic speed, so that a stream of its tokens can be watched.
+import { setTimeout } from 'node:timers/promises'
+import type { Generation, LanguageModel, Piece } from './language-model.ts'
+
+/** Returns the same model, at most `tokensPerSecond` fast in each generation. */
+export function paced(model: LanguageModel, tokensPerSecond: number): LanguageModel {
+  if (tokensPerSecond === Infinity) return model
+  const slow = ({ promptTokens, pieces }: Generation, signal: AbortSignal): Generation => ({
+    promptTokens,
+    pieces: pace(pieces, 1000 / tokensPerSecond, signal),
+  })
+  return {
+    ...model,
+    chat: async (messages, sampling, signal) => slow(await model.chat(messages, sampling, signal), signal),
+    complete: async (prompt, sampling, signal) =>
+      slow(await model.complete(prompt, sampling, signal), signal),
+  }
+}
+
+async function* pace(
+  pieces: AsyncIterable<Piece>,
+  tokenMs: number,
+  signal: AbortSignal,
+): AsyncGenerator<Piece> {
+  // Waits until a point in time, so that the time for computing a token and late timers do not add up.
+  let dueMs = performance.now()
+  for await (const piece of pieces) {
+    dueMs += piece.tokens * tokenMs
+    const waitMs = dueMs - performance.now()
+    if (waitMs > 0) await setTimeout(waitMs, undefined, { signal })
+    yield piece
+  }
+}

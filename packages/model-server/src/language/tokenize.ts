@@ -1,0 +1,25 @@
+// Splits text into the tokens of the toy model: words, numbers and punctuation marks.
+
+/** The longest token in characters. Longer words are split, so that text without spaces has many tokens. */
+const TOKEN_LENGTH_MAX = 24
+
+const TOKEN = new RegExp(
+  [
+    // A word with the space before it. Apostrophes and hyphens inside a word belong to it.
+    String.raw` ?[\p{L}\p{N}](?:[\p{L}\p{N}]|['’-](?=[\p{L}\p{N}])){0,${TOKEN_LENGTH_MAX - 1}}`,
+    ' ?--',
+    String.raw`\s`,
+    '.',
+  ].join('|'),
+  'gsu',
+)
+
+/** Returns the tokens. Joined, they are the text. */
+export function tokenize(text: string): string[] {
+  return text.match(TOKEN) ?? []
+}
+
+/** Returns a token without the space before it, in lower case. */
+export function wordOf(token: string): string {
+  return token.trim().toLowerCase()
+}

@@ -1,0 +1,157 @@
+// The bundled language model `toy-chat`: counts of the words of one old book. It writes nonsense in that book's style.
+import { readFileSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { EMBEDDING_DIMENSIONS, embedText } from './embed.ts'
+import {
+  tokensAllowed,
+  type ChatMessage,
+  type LanguageModel,
+  type Piece,
+  type Sampling,
+} from './language-model.ts'
+import { END, Ngrams } from './ngrams.ts'
+import { randomNumbers, sample } from './sample.ts'
+import { tokenize, wordOf } from './tokenize.ts'
+
+const CONTEXT_TOKENS = 32_768
+
+/** An answer starts with at most this many tokens copied from the book. */
+const OPENING_TOKENS_MAX = 12
+
+/** A shorter answer to a chat continues with another paragraph, so that a stream can be watched. */
+const ANSWER_TOKENS_MIN = 60
+const NEW_PARAGRAPH = '\n\n'
+
+/** Words that occur more often do not say what a message is about. */
+const TOPIC_COUNT_MAX = 200
+
+interface Book {
+  readonly ngrams: Ngrams
+  readonly openings: Openings
+}
+
+/** Returns the model `toy-chat`: n-grams of the text in `texts/alice.txt`, which it reads on the first request. */
+export function toyModel(): LanguageModel {
+  let opened: Book | undefined
+  const openBook = (): Book => (opened ??= readBook())
+  return {
+    name: 'toy-chat',
+    description:
+      "A toy that only repeats which words follow each other in Alice's Adventures in Wonderland. It understands nothing.",
+    contextTokens: CONTEXT_TOKENS,
+    embeddingDimensions: EMBEDDING_DIMENSIONS,
+    async chat(messages, sampling, signal) {
+      const promptTokens = tokenize(messages.map(toPrompt).join('')).length
+      const tokensMax = tokensAllowed(sampling, promptTokens, CONTEXT_TOKENS)
+      const { ngrams, openings } = openBook()
+      const random = randomNumbers(sampling.seed)
+      const question = messages.findLast(({ role }) => role === 'user')?.content ?? ''
+      const opening = openings.find(question, random)
+      const start = { opening, prompt: [], tokensMin: ANSWER_TOKENS_MIN, tokensMax }
+      return { promptTokens, pieces: generate(ngrams, start, sampling, random, signal) }
+    },
+    async complete(prompt, sampling, signal) {
+      const tokens = tokenize(prompt)
+      const tokensMax = tokensAllowed(sampling, tokens.length, CONTEXT_TOKENS)
+      const random = randomNumbers(sampling.seed)
+      const start = { opening: [], prompt: tokens.slice(-2), tokensMin: 0, tokensMax }
+      return {
+        promptTokens: tokens.length,
+        pieces: generate(openBook().ngrams, start, sampling, random, signal),
+      }
+    },
+    embed: (text) => ({ vector: embedText(text), tokens: tokenize(text).length }),
+    release: async () => undefined,
+  }
+}
+
+function readBook(): Book {
+  const ngrams = new Ngrams(readFileSync(new URL('../../texts/alice.txt', import.meta.url), 'utf8'))
+  return { ngrams, openings: new Openings(ngrams) }
+}
+
+function toPrompt({ role, content }: ChatMessage): string {
+  return `${role}: ${content}\n`
+}
+
+interface Start {
+  /** The first tokens of the text. */
+  readonly opening: readonly string[]
+  /** The last tokens of the prompt that the text continues, at most 2. */
+  readonly prompt: readonly string[]
+  /** The text ends only with a paragraph, and not before it has this many tokens. */
+  readonly tokensMin: number
+  readonly tokensMax: number
+}
+
+/** Generates the opening and then random tokens, one token per piece. */
+async function* generate(
+  ngrams: Ngrams,
+  { opening, prompt, tokensMin, tokensMax }: Start,
+  sampling: Sampling,
+  random: () => number,
+  signal: AbortSignal,
+): AsyncGenerator<Piece> {
+  let [before, last] = [prompt.at(-2), prompt.at(-1) ?? END]
+  for (let count = 0; count < tokensMax; count++) {
+    // Otherwise a long text would delay all other requests of the process.
+    if (count % 16 === 15) await setImmediate()
+    signal.throwIfAborted()
+    const token = opening[count] ?? choose(ngrams, before, last, sampling, random)
+    if (token === END && count >= tokensMin) {
+      yield { text: '', tokens: 0, finish: 'stop' }
+      return
+    }
+    yield { text: token === END ? NEW_PARAGRAPH : token, tokens: 1 }
+    before = last
+    last = token
+  }
+  yield { text: '', tokens: 0, finish: 'length' }
+}
+
+function choose(
+  ngrams: Ngrams,
+  before: string | undefined,
+  last: string,
+  sampling: Sampling,
+  random: () => number,
+): string {
+  if (sampling.temperature === 1 && sampling.topP === 1) return ngrams.draw(before, last, random)
+  return sample(ngrams.next(before, last), sampling, random)
+}
+
+/** Finds sentences of the book that contain a word of a question. */
+class Openings {
+  readonly #ngrams: Ngrams
+  /** Positions of each word that follow the start of their sentence closely, with that start. */
+  readonly #places = new Map<string, { readonly start: number; readonly end: number }[]>()
+
+  constructor(ngrams: Ngrams) {
+    this.#ngrams = ngrams
+    for (const start of ngrams.sentences()) {
+      for (let at = start; at < start + OPENING_TOKENS_MAX && ngrams.tokens[at] !== END; at++) {
+        const word = wordOf(ngrams.tokens[at]!)
+        if (at > start && /^[.!?]$/.test(word)) break
+        const places = this.#places.get(word) ?? []
+        this.#places.set(word, places)
+        places.push({ start, end: at + 1 })
+      }
+    }
+  }
+
+  /** Returns the beginning of a sentence up to the rarest word of the question; none = no word is in the book. */
+  find(question: string, random: () => number): string[] {
+    const found = tokenize(question)
+      .map((token) => wordOf(token))
+      .filter((word) => /\p{L}/u.test(word))
+      .map((word) => this.#places.get(word) ?? [])
+      .filter((places) => places.length > 0 && places.length <= TOPIC_COUNT_MAX)
+      .sort((left, right) => left.length - right.length)
+    const places = found[0]
+    if (places === undefined) return []
+    const { start, end } = places[Math.floor(random() * places.length)]!
+    const tokens = this.#ngrams.tokens.slice(start, end)
+    // The tokens after the first contain the space before them.
+    return [tokens[0]!.trimStart(), ...tokens.slice(1)]
+  }
+}

@@ -1,0 +1,42 @@
+// Errors in the shape of OpenAI's API, with vLLM's names for the types.
+import { Failure } from '../failure.ts'
+
+const TYPES: Readonly<Record<number, string>> = {
+  400: 'BadRequestError',
+  404: 'NotFoundError',
+  413: 'RequestEntityTooLargeError',
+  415: 'UnsupportedMediaTypeError',
+  501: 'NotImplementedError',
+  503: 'ServiceUnavailableError',
+}
+
+/** The body of an error: in a response, and in the last event of a stream that breaks. */
+export function errorBody(
+  status: number,
+  message: string,
+  param: string | null = null,
+): { readonly error: object } {
+  const type = TYPES[status] ?? 'InternalServerError'
+  return { error: { message, type, param, code: status } }
+}
+
+/** Returns an error response. `param` is the member of the request that is wrong. */
+export function openAiFailure(status: number, message: string, param: string | null = null): Failure {
+  return Failure.withBody(status, message, (text) => errorBody(status, text, param))
+}
+
+/** Converts any error of a route, such as 413 for a body that is too large, to OpenAI's shape. */
+export function toOpenAi(error: unknown): Failure {
+  const failure = Failure.from(error)
+  return Failure.withBody(
+    failure.status,
+    failure.message,
+    // An error that is already in this shape keeps its `param`.
+    (text) => (isOpenAi(failure.body) ? failure.body : errorBody(failure.status, text)),
+    failure.headers,
+  )
+}
+
+function isOpenAi(body: object): boolean {
+  return 'error' in body && typeof body.error === 'object'
+}

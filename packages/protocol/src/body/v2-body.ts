@@ -1,0 +1,114 @@
+// The requester's side of V2 bodies: writes requests with typed tensors, in binary or as JSON.
+import { utf8Decoder, utf8Encoder } from './utf8.ts'
+import { requireLittleEndian } from './binary-tensor.ts'
+import { checkTensor, type CheckedTensor, type InputTensor } from './typed-tensor.ts'
+import { writeJson } from './write-json.ts'
+
+type Parameters = Readonly<Record<string, string | number | boolean>>
+
+/** A V2 request. */
+export interface V2Call {
+  readonly inputs: readonly InputTensor[]
+  /** Names of the outputs to return. @default all outputs */
+  readonly outputs?: readonly string[] | undefined
+  /** V2 parameters of the request. */
+  readonly parameters?: Parameters | undefined
+}
+
+/** A request body. */
+export interface V2Body {
+  readonly body: Uint8Array
+  /** Number of JSON bytes before the binary tensors; undefined for a JSON body. */
+  readonly jsonLength: number | undefined
+}
+
+/**
+ * Writes a request whose tensors are binary, and which requests binary outputs (binary tensor data extension).
+ * @throws TypeError for tensors that do not match their datatype or shape
+ */
+export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): V2Body {
+  const tensors = inputs.map(checkTensor)
+  const parts = tensors.map(toBytes)
+  const header = utf8Encoder()(
+    writeJson({
+      // A listed output is binary only with its own parameter; `binary_data_output` applies to requests without a list.
+      parameters: { ...parameters, binary_data_output: true },
+      inputs: tensors.map((tensor, index) => ({
+        ...headOf(tensor),
+        parameters: { ...tensor.parameters, binary_data_size: parts[index]!.length },
+      })),
+      outputs: outputs?.map((name) => ({ name, parameters: { binary_data: true } })),
+    }),
+  )
+  const body = new Uint8Array(parts.reduce((sum, { length }) => sum + length, header.length))
+  body.set(header)
+  let at = header.length
+  for (const part of parts) {
+    body.set(part, at)
+    at += part.length
+  }
+  return { body, jsonLength: header.length }
+}
+
+/**
+ * Writes a JSON request. 64-bit integers keep all their digits.
+ * @throws TypeError as `writeBinaryCall`, and for values that JSON cannot represent: FP16, BF16, NaN, infinities, bytes
+ * that are not UTF-8
+ */
+export function writeJsonCall({ inputs, outputs, parameters }: V2Call): V2Body {
+  const text = writeJson({
+    parameters,
+    inputs: inputs.map(checkTensor).map((tensor) => ({
+      ...headOf(tensor),
+      parameters: tensor.parameters,
+      data: toJsonValues(tensor),
+    })),
+    outputs: outputs?.map((name) => ({ name })),
+  })
+  return { body: utf8Encoder()(text), jsonLength: undefined }
+}
+
+function headOf({ name, shape, datatype }: CheckedTensor): object {
+  return { name, shape, datatype }
+}
+
+function toBytes({ data }: CheckedTensor): Uint8Array {
+  if (!isList(data)) {
+    requireLittleEndian()
+    return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)
+  }
+  const encode = utf8Encoder()
+  const elements = data.map((element) => (typeof element === 'string' ? encode(element) : element))
+  const bytes = new Uint8Array(elements.reduce((sum, { length }) => sum + 4 + length, 0))
+  const view = new DataView(bytes.buffer)
+  let at = 0
+  for (const element of elements) {
+    view.setUint32(at, element.length, true)
+    bytes.set(element, at + 4)
+    at += 4 + element.length
+  }
+  return bytes
+}
+
+function toJsonValues({ name, datatype, data }: CheckedTensor): unknown {
+  if (datatype === 'FP16' || datatype === 'BF16') {
+    throw new TypeError(`Tensor "${name}" is ${datatype}, which V2 has only in binary; the request is JSON.`)
+  }
+  if (datatype === 'BOOL') return Array.from(data as Uint8Array, Boolean)
+  if (!isList(data)) return data
+  const decode = utf8Decoder()
+  return data.map((element, index) => {
+    if (typeof element === 'string') return element
+    try {
+      return decode(element)
+    } catch {
+      throw new TypeError(
+        `Value ${index} of tensor "${name}" is not UTF-8, so that it can only be sent in binary.`,
+      )
+    }
+  })
+}
+
+function isList(data: CheckedTensor['data']): data is readonly (string | Uint8Array)[] {
+  return Array.isArray(data)
+}
