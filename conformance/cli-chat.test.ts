@@ -7,6 +7,8 @@ import type { RunningCommand, TypedCommand } from './fixtures/processes.ts'
 const MODEL = 'toy-chat'
 // Long enough to be cancelled: the toy writes 30 tokens per second.
 const LONG = ['--max-tokens', '2000']
+// readline sets the cursor after the prompt with an escape sequence.
+const PROMPT = String.raw`> \x1b\[3G$`
 const STOPPED = /toy-chat: stopped after \d+ tokens/g
 
 let dev: RunningCommand
@@ -131,11 +133,11 @@ describe('in a terminal', () => {
 
   test('Ctrl-C cancels the answer at the model server and returns to the prompt; the chat goes on; Ctrl-D ends it', async () => {
     const chat = startInTerminal(['chat', MODEL, ...LONG, ...at])
-    await chat.said(/> $/)
+    await chat.said(new RegExp(PROMPT))
     const before = stops()
     await begin(chat, 'Who is the Cat?')
     chat.type('\u0003')
-    await chat.said(/\[cancelled\]\r\n[^\n]*> $/)
+    await chat.said(new RegExp(`\\[cancelled\\]\r\n[^\n]*${PROMPT}`))
     await expect.poll(stops).toBe(before + 1)
 
     await begin(chat, 'And the Rabbit?')
@@ -145,14 +147,14 @@ describe('in a terminal', () => {
     expect(chat.stdout().replaceAll('\r', '')).toContain(messages[1]!.content)
     // A second Ctrl-C, at the prompt, would end the chat with 130.
     chat.type('\u0003')
-    await chat.said(/\[cancelled\][\s\S]*\[cancelled\]\r\n[^\n]*> $/)
+    await chat.said(new RegExp(`\\[cancelled\\][^]*\\[cancelled\\]\r\n[^\n]*${PROMPT}`))
     chat.type('\u0004')
     expect((await chat.ended).code).toBe(0)
   })
 
   test('Ctrl-D during an answer cancels it and ends the chat', async () => {
     const chat = startInTerminal(['chat', MODEL, ...LONG, ...at])
-    await chat.said(/> $/)
+    await chat.said(new RegExp(PROMPT))
     const before = stops()
     await begin(chat, 'Who is the Cat?')
     chat.type('\u0004')
@@ -162,10 +164,10 @@ describe('in a terminal', () => {
 
   test('at the prompt, Ctrl-C clears the line, and without a line ends the chat', async () => {
     const chat = startInTerminal(['chat', MODEL, '--max-tokens', '3', ...at])
-    await chat.said(/> $/)
+    await chat.said(new RegExp(PROMPT))
     const requests = observer.received.length
     chat.type('never sent\u0003')
-    await chat.said(/\^C[\s\S]*> $/)
+    await chat.said(new RegExp(`\\^C[^]*${PROMPT}`))
     chat.type('\r')
     chat.type('\u0003')
     expect((await chat.ended).code).toBe(130)
@@ -174,9 +176,9 @@ describe('in a terminal', () => {
 
   test('an error ends the answer, not the chat', async () => {
     const chat = startInTerminal(['chat', 'iris', ...at])
-    await chat.said(/> $/)
+    await chat.said(new RegExp(PROMPT))
     chat.type('Hello\r')
-    await chat.said(/operation_not_supported[\s\S]*> $/)
+    await chat.said(new RegExp(`operation_not_supported[^]*${PROMPT}`))
     chat.type('\u0004')
     expect((await chat.ended).code).toBe(0)
   })
