@@ -57,6 +57,13 @@ function lastMessages(): { readonly role: string; readonly content: string }[] {
   return (request.json() as { messages: { role: string; content: string }[] }).messages
 }
 
+/** Types a message, and resolves when the first words of the answer are there. */
+async function begin(chat: TypedCommand, message: string): Promise<void> {
+  const from = observer.received.length
+  chat.type(`${message}\r`)
+  await expect.poll(() => streamedSince(from).parts, { timeout: 20_000 }).toBeGreaterThan(3)
+}
+
 const stops = (): number => dev.stderr().match(STOPPED)?.length ?? 0
 
 describe('one message', () => {
@@ -124,13 +131,6 @@ describe('one message', () => {
 })
 
 describe('in a terminal', () => {
-  /** Types a message, and resolves when the first words of the answer are there. */
-  async function begin(chat: TypedCommand, message: string): Promise<void> {
-    const from = observer.received.length
-    chat.type(`${message}\r`)
-    await expect.poll(() => streamedSince(from).parts, { timeout: 20_000 }).toBeGreaterThan(3)
-  }
-
   test('Ctrl-C cancels the answer at the model server and returns to the prompt; the chat goes on; Ctrl-D ends it', async () => {
     const chat = startInTerminal(['chat', MODEL, ...LONG, ...at])
     await chat.said(new RegExp(PROMPT))
