@@ -82,11 +82,7 @@ async function serveEvents(stream: InferStream<object>, response: ServerResponse
 }
 
 // Every answer has its own id and time.
-const sameFor = <T extends { id?: string; created?: number }>({
-  id: _id,
-  created: _created,
-  ...rest
-}: T): unknown => rest
+const sameFor = ({ id: _id, created: _created, ...rest }: { id?: string; created?: number }): unknown => rest
 
 const CHAT = {
   model: 'toy-chat',

@@ -188,21 +188,34 @@ describe('a stream', () => {
     expectOneCancel(responder)
   })
 
-  test('is resent until its first part arrives, and not afterwards', async () => {
+  test('ends with stream_interrupted if the parts of two executions of the request are mixed', async () => {
     const responder = await respond(async (request) => {
-      if (responder.requests.length < 3) return
-      await parts(0)(request)
-      // Several times the pause between two repeats.
-      await new Promise((resolve) => setTimeout(resolve, 400))
-      await request.final(1)
+      await parts(0, 1)(request)
+      await request.part(1, '"another"')
     })
     const client = await open()
-    const outcome = await drain(client.stream('llm', REQUEST, { repeatAfterMs: 20 }))
-    expect(texts(outcome)).toEqual(['"0"'])
-    // One further copy may be in flight when the first part arrives.
-    expect(responder.requests.length).toBeLessThanOrEqual(4)
-    const ids = responder.requests.map(({ properties }) => properties.correlationData!.toString('hex'))
-    expect(new Set(ids).size).toBe(1)
+    const outcome = await drain(client.stream('llm', REQUEST))
+    expect(texts(outcome)).toEqual(['"0"', '"1"'])
+    expect(outcome.error).toMatchObject({ code: 'stream_interrupted', retryable: true })
+    expect(outcome.error!.message).toMatch(/part 1 arrived twice, with different contents/)
+    await responder.cancelled(1)
+    expectOneCancel(responder)
+  })
+
+  test('receives only its own parts, among 64 at once', async () => {
+    await respond(async (request) => {
+      const { name } = JSON.parse(request.body.toString()) as { name: number }
+      for (let seq = 0; seq < 50; seq++) await request.part(seq, `"${name} ${seq}"`)
+      await request.final(50)
+    })
+    const client = await open()
+    const streams = Array.from({ length: 64 }, (_, name) =>
+      drain(client.stream('llm', { operation: 'generate', body: { name } })),
+    )
+    for (const [name, outcome] of (await Promise.all(streams)).entries()) {
+      expect(texts(outcome)).toEqual(Array.from({ length: 50 }, (_, seq) => `"${name} ${seq}"`))
+    }
+    expect(client.stats).toMatchObject({ inFlight: 0, ignoredReplies: 0 })
   })
 
   test('is refused on MQTT 3.1.1, which has no part numbers', async () => {
@@ -332,6 +345,24 @@ describe('when the connection is lost in the middle, a stream', () => {
     expect(error!.message).toMatch(/^The connection was lost during the stream of model "llm"/)
     await responder.cancelled(1)
     expectOneCancel(responder)
+  })
+
+  test('is requested again if no part had arrived, with the same Correlation Data', async () => {
+    const responder = await respond(async (request) => {
+      if (responder.requests.length === 1) return
+      await parts(0)(request)
+      await request.final(1)
+    })
+    const proxy = await Proxy.start(broker.port)
+    cleanUps.push(() => proxy.close())
+    const client = await open({}, `mqtt://127.0.0.1:${proxy.port}`)
+    const stream = client.stream('llm', REQUEST)
+    await vi.waitFor(() => expect(responder.requests).toHaveLength(1))
+    proxy.reset()
+    expect(texts(await drain(stream))).toEqual(['"0"'])
+    const ids = responder.requests.map(({ properties }) => properties.correlationData!.toString('hex'))
+    expect(ids).toHaveLength(2)
+    expect(new Set(ids).size).toBe(1)
   })
 
   test('continues without a gap in a session that the broker keeps', async () => {

@@ -25,9 +25,12 @@ const SECOND_DOOR = 'internal.ts'
 
 // These packages run in browsers too.
 const WITHOUT_NODE = new Set(['protocol', 'client'])
-// This file loads an engine only if it is installed. A computed module name hides the import from bundlers and package
+// These files load an engine only if it is installed. A computed module name hides the import from bundlers and package
 // checks.
-const MAY_COMPUTE_IMPORTS = new Set(['packages/model-server/src/engine.ts'])
+const MAY_COMPUTE_IMPORTS = new Set([
+  'packages/model-server/src/engine.ts',
+  'packages/model-server/src/language/llama.ts',
+])
 const DEV = '@inferwire/dev'
 const MAY_LOAD_DEV = 'packages/cli/src/commands/dev.ts'
 

@@ -70,7 +70,7 @@ export interface InferOptions {
 }
 
 /** The options of `stream()`. */
-export interface StreamOptions extends Omit<InferOptions, 'operation'> {
+export interface StreamOptions extends Omit<InferOptions, 'operation' | 'repeatAfterMs'> {
   /** The deadline of the whole stream, in milliseconds from now. @default 600000 */
   readonly timeoutMs?: number | undefined
   /** Longest time between two parts, in milliseconds. The first part may take until the deadline. @default 60000 */
@@ -146,7 +146,7 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
       keepAliveSeconds: within('keepAliveSeconds', options.keepAliveSeconds ?? 15, 1, 65_535),
       sessionExpirySeconds,
       // Mosquitto 2.0 saves only sessions that begin without Clean Start to its disk. A random identifier has no earlier
-      // session; any other may have one, with subscriptions of an earlier process.
+      // session; any other may have one, with old subscriptions.
       isCleanStart: sessionExpirySeconds === 0 || options.clientId !== undefined,
     },
     identity,

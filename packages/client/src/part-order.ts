@@ -15,24 +15,24 @@ export type Placed =
 // The body of the message that ends a stream without an error (wire contract, section "Streaming").
 const DONE = '[DONE]'
 const DONE_BYTES = DONE.length
+// Number of parts whose repeats can be recognized. The broker repeats only parts that were not acknowledged.
+const REMEMBERED_PARTS = 4_096
 
 /** The parts of one answer, which are numbered from 0 by `seq`. */
 export class PartOrder {
   readonly #model: string
+  // The checksums of the last parts, at the position of their number modulo the length.
+  readonly #checksums: number[] = []
   #next = 0
 
   constructor(model: string) {
     this.#model = model
   }
 
-  /** Number of parts received. */
-  get received(): number {
-    return this.#next
-  }
-
   /**
    * Places a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a higher number than the next means that
-   * messages were lost; the stream is then broken.
+   * messages were lost; the stream is then broken. It is also broken if a repeat differs from the first copy: the
+   * request was then executed twice, for example by two connectors, and the parts of both executions are mixed.
    * @throws InferwireError for an error reply
    */
   place(message: Message, facts: ReplyFacts): Placed {
@@ -45,11 +45,23 @@ export class PartOrder {
     }
     const seq = Number(seqText)
     if (seq > this.#next) return this.#interrupted(`part ${this.#next} is missing, but ${seq} arrived`)
-    if (seq < this.#next && !isFinal) return { kind: 'repeat' }
+    if (seq < this.#next && !isFinal) return this.#repeat(seq, message)
     if (seq < this.#next) return this.#interrupted(`it ended at ${seq}, but ${this.#next} parts arrived`)
     if (isFinal) return { kind: 'end', reply: readReply(message, facts) }
+    this.#checksums[seq % REMEMBERED_PARTS] = checksumOf(message.payload)
     this.#next++
     return { kind: 'part', part: new StreamPart(this.#model, seq, message) }
+  }
+
+  #repeat(seq: number, { payload }: Message): Placed {
+    const isRemembered = seq >= this.#next - REMEMBERED_PARTS
+    if (isRemembered && this.#checksums[seq % REMEMBERED_PARTS] === checksumOf(payload))
+      return { kind: 'repeat' }
+    const message = `The stream of model "${this.#model}" is mixed with another one: part ${seq} arrived twice, with different contents.`
+    return {
+      kind: 'broken',
+      error: new InferwireError('stream_interrupted', message, { model: this.#model }),
+    }
   }
 
   // An error before the first part, and the answer of a server that does not stream, have no number.
@@ -76,4 +88,11 @@ export class PartOrder {
     })
     return { kind: 'broken', error }
   }
+}
+
+// FNV-1a with 32 bits, and the length.
+function checksumOf(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)
+  return (hash >>> 0) + bytes.length * 2 ** 32
 }

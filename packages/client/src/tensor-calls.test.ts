@@ -51,10 +51,10 @@ function start(
 }
 
 const refusing =
-  (status: number, code = 'upstream_error') =>
+  (status: number, code = 'upstream_error', body = '{"error":"no"}') =>
   ({ options }: Sent): Reply => {
     if (options.contentType === undefined) return replyOf(GOOD)
-    throw new InferwireError(code, 'no', { status })
+    throw new InferwireError(code, 'no', { status, body: new TextEncoder().encode(body) })
   }
 
 test('recognizes tensors by their data, and leaves other lists and objects alone', () => {
@@ -116,10 +116,12 @@ test.each([
   [400, 'upstream_error'],
   [422, 'upstream_error'],
   [415, 'unsupported_content_type'],
+  // MLServer, if the bytes are not UTF-8.
+  [500, 'upstream_error', 'Internal Server Error'],
 ])(
   'repeats a binary request as JSON if the model server rejects its form (%i %s), and remembers that',
-  async (status, code) => {
-    const { calls, sent } = start(() => card('v2'), refusing(status, code))
+  async (status, code, body?: string) => {
+    const { calls, sent } = start(() => card('v2'), refusing(status, code, body))
     await calls.infer('m', X, {})
     await calls.infer('m', X, {})
     expect(sent.map(({ isBinary }) => isBinary)).toEqual([true, false, false])

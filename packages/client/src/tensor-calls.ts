@@ -62,8 +62,9 @@ const CARD_TIMEOUT_MS = 2_000
 // How long a choice is used before the card is read again, and for how many models.
 const KNOWN_MS = 5 * 60_000
 const KNOWN_MAX = 1_000
-// The statuses of servers that read every body as JSON: KServe without the header, MLServer.
+// The statuses with which a server rejects a body that it reads as JSON.
 const NOT_BINARY: ReadonlySet<number | undefined> = new Set([400, 415, 422])
+const OPENING_BRACE = 0x7b
 const JSON_LENGTH = /^\d{1,15}$/
 
 /** Returns whether a body is a list of tensors. */
@@ -130,16 +131,18 @@ export class TensorCalls {
     const card = await this.#host
       .card(name, Math.max(1, Math.min(CARD_TIMEOUT_MS, untilMs - nowMs)))
       .catch(() => undefined)
-    const encoding = card?.protocol_versions?.some(hasBinaryTensors) === true ? 'binary' : 'json'
-    this.#note(model, encoding, false)
+    const isAllowed = card?.protocol_versions?.some(hasBinaryTensors) === true
+    const encoding = isAllowed ? (known?.isProven === true ? known.encoding : 'binary') : 'json'
+    this.#note(model, encoding, known?.isProven === true && encoding === known.encoding)
     return encoding
   }
 
-  // The model did not run: its server rejected the body.
+  // The model did not run: its server rejected the body. After a success, no error is one of the form of the body.
   #maySendAsJson(model: string, error: unknown): boolean {
     if (!(error instanceof InferwireError) || this.#known.get(model)?.isProven === true) return false
     const { code, status } = error
-    return code === 'unsupported_content_type' || (code === 'upstream_error' && NOT_BINARY.has(status))
+    if (code === 'unsupported_content_type') return true
+    return code === 'upstream_error' && (NOT_BINARY.has(status) || isFailureOfFramework(error))
   }
 
   #note(model: string, encoding: 'binary' | 'json', isProven: boolean): void {
@@ -161,6 +164,11 @@ function typeOf({ jsonLength }: V2Body, { headers }: InferOptions): InferOptions
     contentType: 'application/octet-stream',
     headers: { ...headers, [PROPERTY.inferenceHeaderContentLength]: String(jsonLength) },
   }
+}
+
+// MLServer answers "Internal Server Error" to bytes that are not UTF-8. The errors of models are JSON objects.
+function isFailureOfFramework({ status, body }: InferwireError): boolean {
+  return status === 500 && body !== undefined && body[0] !== OPENING_BRACE
 }
 
 function asJson(call: V2Call): V2Body | undefined {

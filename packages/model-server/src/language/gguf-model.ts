@@ -15,7 +15,7 @@ import {
 
 /** Loads GGUF files. */
 export interface TextEngine {
-  /** Loads a file. @throws any error that says what is wrong with the file */
+  /** Loads a file. @throws any error; its message describes the fault */
   load(file: string): Promise<TextSession>
 }
 

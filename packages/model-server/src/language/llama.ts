@@ -75,7 +75,7 @@ interface Completion {
 
 /**
  * Imports node-llama-cpp, from this package's dependencies or from those of the current folder.
- * @throws ModelServerError that says how to install it
+ * @throws ModelServerError with the command that installs it
  */
 export async function findLlama(): Promise<TextEngine> {
   const llamaCpp = await importLlama().catch((error: unknown) => {

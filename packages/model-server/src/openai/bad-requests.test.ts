@@ -1,4 +1,5 @@
 // Tests OpenAI's API with invalid requests, and the exact bytes of its streams.
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -6,6 +7,7 @@ import type { LanguageModel, Piece } from '../language/language-model.ts'
 import { toyModel } from '../language/toy-model.ts'
 import { startModelServer, type ModelServer } from '../model-server.ts'
 import { figure, get, post } from '../testing/requests.ts'
+import { GENERATIONS_MAX } from './run-generation.ts'
 
 /** A model that yields the given pieces, and then fails. */
 function failing(pieces: readonly Piece[]): LanguageModel {
@@ -216,6 +218,36 @@ test('waits for a client that does not read, until it disconnects', async () => 
   socket.destroy()
   await expect.poll(() => ended('cancelled')).toBe(1)
   await large.close()
+})
+
+test('responds 503 while too many generations run', async () => {
+  const endless: LanguageModel = {
+    ...failing([]),
+    name: 'endless',
+    chat: async (_messages, _sampling, signal) => ({
+      promptTokens: 1,
+      pieces: (async function* () {
+        yield { text: 'x', tokens: 1 }
+        await once(signal, 'abort')
+      })(),
+    }),
+  }
+  const busy = await startModelServer({ models: [], languageModels: [endless], tokensPerSecond: Infinity })
+  const leaving = new AbortController()
+  const request = { ...chat, model: 'endless', stream: true }
+  const options = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(request),
+    signal: leaving.signal,
+  }
+  const running = Array.from({ length: GENERATIONS_MAX }, () => fetch(`${busy.url}${CHAT}`, options))
+  expect((await Promise.all(running)).every(({ status }) => status === 200)).toBe(true)
+  const refused = await post(busy, CHAT, request)
+  expect([refused.status, refused.json().error.type]).toEqual([503, 'ServiceUnavailableError'])
+  leaving.abort()
+  await expect.poll(() => figure(busy, 'model_server_generations_running{model="endless"}')).toBe(0)
+  await busy.close()
 })
 
 test('a server without a language model has no OpenAI routes', async () => {

@@ -43,7 +43,8 @@ export function readV2Answer(body: Uint8Array, jsonLength?: number): V2Answer {
   const answer = parsed(body.subarray(0, jsonLength))
   const { outputs } = answer
   if (!Array.isArray(outputs)) throw new BodyError('missing', 'it has no list "outputs"')
-  let rest = body.subarray(jsonLength ?? body.length)
+  // In Node.js the body may be a Buffer, whose parts would be Buffers too.
+  let rest = new Uint8Array(body.buffer, body.byteOffset, body.length).subarray(jsonLength ?? body.length)
   const tensors = outputs.map((output) => {
     const head = headOf(output)
     const { binarySize } = head
