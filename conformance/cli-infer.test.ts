@@ -117,8 +117,10 @@ test('leaves tensors for later with --no-wait', async () => {
     '--no-wait',
     ...at,
   ]
-  const { stdout } = await inferwire(argv)
-  const result = await inferwire(['result', stdout.trim(), ...at])
+  const sent = await inferwire(argv)
+  expect({ code: sent.code, stderr: sent.stderr }).toEqual({ code: 0, stderr: '' })
+  const result = await inferwire(['result', sent.stdout.trim(), ...at])
+  expect({ code: result.code, stderr: result.stderr }).toEqual({ code: 0, stderr: '' })
   expect(JSON.parse(result.stdout)).toMatchObject({ outputs: [{ name: 'label', data: [1] }, {}] })
 })
 
