@@ -354,20 +354,20 @@ describe('on Triton', () => {
   })
 })
 
-describe('on MLServer', () => {
-  const body = (parameters: object = {}): object => ({
-    id: `m${(count += 1)}`,
-    parameters,
-    inputs: [{ name: 'x', shape: [3], datatype: 'INT64', data: [1, 2, 3] }],
-  })
+const numbersBody = (parameters: object = {}): object => ({
+  id: `m${(count += 1)}`,
+  parameters,
+  inputs: [{ name: 'x', shape: [3], datatype: 'INT64', data: [1, 2, 3] }],
+})
 
+describe('on MLServer', () => {
   test('the card lists infer_stream, but not generate, which is another operation there', () => {
     const card = client.received.find(({ topic }) => topic === 'infer/models/echo')!.json()
     expect(card).toMatchObject({ operations: ['infer', 'infer_stream', 'metadata', 'ready'] })
   })
 
   test('infer_stream has a part for each answer', async () => {
-    const asked = body()
+    const asked = numbersBody()
     const expected = eventsOf((await post(`${mlserver.url}/v2/models/echo/infer_stream`, asked)).text)
     const stream = await ask('echo/infer_stream', asked)
     expect(stream.parts.map(textOf)).toEqual(expected)
@@ -377,10 +377,10 @@ describe('on MLServer', () => {
   })
 
   test('a model that fails in the stream interrupts it; one that fails before has an error', async () => {
-    const within = await ask('echo/infer_stream', body({ fail_at: 2 }))
+    const within = await ask('echo/infer_stream', numbersBody({ fail_at: 2 }))
     expect(within.parts).toHaveLength(2)
     expect(within.last.user).toMatchObject({ code: 'stream_interrupted', seq: '2', final: 'true' })
-    const before = await ask('echo/infer_stream', body({ fail_at: 0 }))
+    const before = await ask('echo/infer_stream', numbersBody({ fail_at: 0 }))
     expect(before.parts).toEqual([])
     expect(before.last.user['status']).toMatch(/^[45]\d\d$/)
   })

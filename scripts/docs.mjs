@@ -1,8 +1,9 @@
 // `npm run docs`: writes the generated reference pages; with --check, it only lists the pages that are out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createProgram, examplesOf, EXIT, EXIT_MEANINGS } from 'inferwire'
 import { configJsonSchema, configMarkdown, describeMetrics } from '@inferwire/connector'
-import { DIALECTS, OPERATIONS, PROBLEMS } from '@inferwire/protocol'
+import { dialectNames, DIALECTS, OPERATIONS, optionalOperations, PROBLEMS } from '@inferwire/protocol'
 
 const FOLDER = new URL('../docs/reference/', import.meta.url).pathname
 const LINE_LENGTH_MAX = 120
@@ -47,6 +48,7 @@ ${table(['code', 'status', 'retry', 'when', 'what to do'], rows)}
 
 function operationsPage() {
   const dialects = Object.values(DIALECTS)
+  const optional = dialectNames().flatMap(optionalOperations)
   const rows = Object.entries(OPERATIONS).map(([name, { meaning }]) => [
     `\`${name}\``,
     meaning,
@@ -58,7 +60,9 @@ function operationsPage() {
 
 ${NOTE('packages/protocol/src/operation.ts and packages/protocol/src/dialect/')}
 
-${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The columns V2 and V1 show the call to the model server; the part in brackets applies only to `{model}@{version}`. If a server supports both versions, V2 is used if it has the operation.")}
+${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The other columns show the call to the model server; the part in brackets applies only to `{model}@{version}`. If a server supports several of them for a model, the first that has the operation is used.")}
+
+${wrapped(`Only some servers have ${optional.map((name) => `\`${name}\``).join(', ')}; the connector queries each server for them, and the card lists those that it found. OpenAI paths have the prefix \`/openai\` on KServe\'s own server. With \`"stream": true\` in the body, \`generate\` calls \`generate_stream\` instead. See [Streams](../concepts/wire-contract.md#streams).`)}
 
 ${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows)}
 `
@@ -111,7 +115,88 @@ ${table(
 `
 }
 
+// The group of the options that all commands with a broker share.
+const BROKER_GROUP = 'Broker:'
+
+function commandsPage() {
+  const program = createProgram()
+  const leaves = leavesOf(program, [])
+  const withBroker = leaves.find(({ options }) => options.some(isOfBroker))
+  const exitCodes = Object.entries(EXIT).map(([name, code]) => [code, EXIT_MEANINGS[name]])
+  return `# Commands
+
+${NOTE('packages/cli/src/commands/')}
+
+${wrapped('In a checkout, begin each command with `npx`. `inferwire help COMMAND` prints the same text.')}
+
+${leaves.map(commandSection).join('\n\n')}
+
+## Broker options
+
+${wrapped('These options choose the broker, the login and the topics. The letters are those of `mosquitto_pub`.')}
+
+${optionTable(withBroker.options.filter(isOfBroker))}
+
+## Exit codes
+
+${table(['code', 'meaning'], exitCodes)}
+`
+}
+
+function leavesOf(command, path) {
+  const help = command.createHelp()
+  const children = help.visibleCommands(command).filter((child) => child.name() !== 'help')
+  if (children.length > 0) return children.flatMap((child) => leavesOf(child, [...path, child.name()]))
+  const options = help.visibleOptions(command).filter(({ long }) => long !== '--help')
+  return [{ command, path, options }]
+}
+
+function isOfBroker({ helpGroupHeading }) {
+  return helpGroupHeading === BROKER_GROUP
+}
+
+function commandSection({ command, path, options }) {
+  const own = options.filter((option) => !isOfBroker(option))
+  const name = `inferwire ${path.join(' ')}`
+  const usage = command.usage().trim()
+  const examples = examplesOf(command).split('\n').slice(1).join('\n').replaceAll(/^ {2}/gm, '').trim()
+  return [
+    `## ${name}`,
+    ...command
+      .description()
+      .split('\n')
+      .map((line) => wrapped(escaped(line))),
+    `\`${name} ${usage}\``,
+    ...(examples === '' ? [] : ['```sh', examples, '```']).join('\n').split('\n\n'),
+    ...(own.length === 0 ? [] : [optionTable(own)]),
+    ...(own.length === options.length ? [] : ['Also the [broker options](#broker-options).']),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+}
+
+function optionTable(options) {
+  const rows = options.map((option) => [`\`${option.flags}\``, escaped(optionText(option))])
+  return table(['option', 'meaning'], rows)
+}
+
+function optionText({ description, argChoices, defaultValue, defaultValueDescription }) {
+  const notes = [
+    ...(argChoices === undefined ? [] : [`one of: ${argChoices.join(', ')}`]),
+    ...(defaultValue === undefined || defaultValue === true
+      ? []
+      : [`default: ${defaultValueDescription ?? defaultValue}`]),
+  ]
+  return notes.length === 0 ? description : `${description} (${notes.join('; ')})`
+}
+
+// Outside of code, Markdown would read these characters as markup.
+function escaped(text) {
+  return text.replaceAll(/[<>*_{}]/g, (character) => `\\${character}`)
+}
+
 const pages = {
+  'commands.md': commandsPage(),
   'configuration.md': configMarkdown(),
   'problems.md': problemsPage(),
   'operations.md': operationsPage(),

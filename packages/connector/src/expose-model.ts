@@ -148,9 +148,10 @@ function exposeOne(
   version: string | undefined,
 ): Exposure {
   const { config, server, topics, budget, telemetry } = options
-  const { protocolVersions, optionalOperations = assumedOperations(protocolVersions) } = facts
+  const { protocolVersions } = facts
+  const optional = facts.optionalOperations ?? assumedOperations(protocolVersions)
   const gate = options.gates.get(exposedName) ?? new ModelGate(exposedName, config.limits, budget)
-  const names = operationsOf(protocolVersions, optionalOperations)
+  const names = operationsOf(protocolVersions, optional)
   const operations = bindOperations({
     exposedName,
     protocolVersions,
@@ -173,6 +174,7 @@ function exposeOne(
     requestBytesMax: config.limits.requestBytesMax,
     passHeaders: new Set(config.passHeaders),
     repeatable: config.repeatable,
+    openOperations: openOperations(options.facts, protocolVersions, names),
     gate,
   }
   const card = modelCard(topics, {
@@ -197,6 +199,18 @@ function assumedOperations(dialects: readonly Dialect[]): OperationName[] {
     const optional = optionalOperations(dialect)
     return optional.includes(DIALECTS[dialect].defaultOperation) ? optional : []
   })
+}
+
+// The optional operations for which the server was not queried yet, or did not answer.
+function openOperations(
+  { isAssumed, unanswered }: ModelFacts,
+  dialects: readonly Dialect[],
+  offered: readonly OperationName[],
+): OperationName[] {
+  return dialects
+    .filter((dialect) => isAssumed === true || unanswered.includes(dialect))
+    .flatMap(optionalOperations)
+    .filter((name) => !offered.includes(name))
 }
 
 interface Binding {

@@ -108,6 +108,8 @@ export interface ExposedModel {
   readonly name: string
   readonly operations: ReadonlyMap<string, BoundOperation>
   readonly defaultOperation: BoundOperation
+  /** Operations that the server may have, because it was not queried for them yet, or did not answer. */
+  readonly openOperations?: readonly string[]
   /** Default and maximum deadline of a request, in milliseconds. */
   readonly timeoutMs: number
   readonly requestBytesMax: number
@@ -170,6 +172,8 @@ export interface ModelFacts extends ModelDescription {
   readonly unanswered: readonly Dialect[]
   /** The optional operations that the server has; undefined if none was found. */
   readonly optionalOperations?: readonly OperationName[]
+  /** Whether the facts are only assumed from the configuration, because the server was not queried yet. */
+  readonly isAssumed?: true
   /** The configured versions, which may differ in their tensors. */
   readonly ofVersions?: ReadonlyMap<string, VersionFacts>
 }

@@ -88,6 +88,11 @@ export class StreamAnswer implements BodySink {
     }
   }
 
+  /** Whether the last event has arrived, so that an error of the connection no longer matters. */
+  get hasLastEvent(): boolean {
+    return this.#hasLastEvent
+  }
+
   /** Converts the error of the call: after the first part, a broken connection is `stream_interrupted`. */
   failed(error: unknown): unknown {
     if (!this.#hasEvents) return error

@@ -284,6 +284,11 @@ test('a server that does not end the body after [DONE] does not delay the answer
   expect(pool.callsHeld).toBe(0)
 })
 
+test('a connection that breaks after [DONE] does not matter', async () => {
+  answer = breaking(event(chunk('a')), DONE)
+  expect(await call()).toMatchObject({ parts: [chunk('a')], response: END })
+})
+
 test('nothing after [DONE] is a part', async () => {
   answer = sending(event(chunk('a')), DONE, event(chunk('b')), event('x'))
   expect((await call()).parts).toEqual([chunk('a')])
