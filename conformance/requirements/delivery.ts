@@ -10,6 +10,7 @@ const UPSTREAM_FAULTS = 'conformance/upstream-faults.test.ts'
 const ENDPOINT = 'packages/connector/src/endpoint'
 const ADMISSION = 'conformance/admission.test.ts'
 const LONG_CALL = 'conformance/long-call.test.ts'
+const LONG_RESULTS = 'conformance/long-results.test.ts'
 const DUPLICATES = 'packages/connector/src/duplicates/duplicates.test.ts'
 const PIPELINE = 'packages/connector/src/pipeline.test.ts'
 const PROMISE = 'delivery promises'
@@ -47,7 +48,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${PROMISE}; MQTT 5 §4.6`,
     'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which the PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
     ON_THE_WIRE,
-    `${ACK_ORDER} > acknowledges in the order of arrival, whatever the order of settling`,
+    `${ACK_ORDER} > acknowledges in the order of arrival, in whatever order deliveries are settled`,
     `${ACK_ORDER} > lets PUBACKs overtake the oldest open delivery only if that delivery is older than the bound`,
     `${ACK_ORDER} > holds back all PUBACKs before the identifier of a delivery without a keeper is reused`,
     `${SIMULATION} > meet every requirement, and become idle`,
@@ -153,6 +154,15 @@ export const DELIVERY: readonly Requirement[] = [
     'conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses no request of the SDK',
   ),
   met(
+    'D11',
+    PROMISE,
+    'The reply to a request that was sent for later waits while its client is away, even if the connector is killed during the call or the broker is restarted, and is fetched once.',
+    `${LONG_RESULTS} > the reply waits in its session while the client is away, and other requests are answered meanwhile`,
+    `${LONG_RESULTS} > a connector that is killed during the call executes it again after its restart`,
+    `${LONG_RESULTS} > the reply survives a restart of the broker`,
+    'conformance/client-results.test.ts > a reply that arrives together with the acknowledgement of its request is not lost',
+  ),
+  met(
     'S-WINDOW-1',
     'MQTT 5 §4.9',
     "At most as many replies as the broker's Receive Maximum are unacknowledged at any time.",
@@ -169,7 +179,7 @@ export const DELIVERY: readonly Requirement[] = [
     'S-RESEND-1',
     'MQTT 5 §4.4',
     'A resumed session sends unacknowledged replies again with DUP and the same identifier, before anything new.',
-    `${OUTBOX} > resends with DUP and the same identifier on a resumed session, before new messages`,
+    `${OUTBOX} > on a resumed session, resends with DUP and the same identifier, before new messages`,
   ),
   met(
     'S-RECONNECT-1',
@@ -183,7 +193,7 @@ export const DELIVERY: readonly Requirement[] = [
     'MQTT 5 §4.13',
     'A property that extends past its packet is malformed, never null. Any bytes are either decoded or rejected.',
     `${CODEC} > rejects a Response Topic that runs past the packet`,
-    `${CODEC} > decodes truncated and corrupted packets or rejects them as malformed, with no other error`,
+    `${CODEC} > either decodes a truncated or corrupted packet, or rejects it as malformed`,
   ),
   met(
     'S-BYTES-1',

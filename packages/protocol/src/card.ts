@@ -27,7 +27,7 @@ export interface ModelCard {
   readonly outputs?: readonly TensorMetadata[]
   /** Content types that the V1 operations accept in addition to application/json; the model receives the bytes. */
   readonly content_types?: readonly string[]
-  /** Request and reply topics; replace `{client}`. */
+  /** Request topic and reply topic, in which `{client}` must be replaced. */
   readonly request_topic: string
   readonly reply_topic: string
   readonly limits: {

@@ -5,7 +5,7 @@ import { clientBudgetMs, RequestDeadline } from './deadline.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-test('calls the waiting callback at the deadline, counted from the arrival', () => {
+test('calls the waiting callback at the deadline, which is counted from the arrival of the request', () => {
   const deadline = new RequestDeadline(1_000, 500, 1_200)
   const reported: Problem[] = []
   deadline.waiting = (problem) => reported.push(problem)
@@ -59,7 +59,7 @@ function budgetMs(properties: MessageProperties): number {
   return deadline.atMs
 }
 
-test('uses the smallest of the Message Expiry Interval, `timeout-ms` and the timeout of the model', () => {
+test("uses the smallest of the Message Expiry Interval, `timeout-ms` and the model's timeout", () => {
   expect(budgetMs({})).toBe(30_000)
   expect(budgetMs({ messageExpiryInterval: 5 })).toBe(5_000)
   expect(budgetMs({ messageExpiryInterval: 0 })).toBe(0)

@@ -1,4 +1,4 @@
-// The deadline of a request. A request is also cancelled through its deadline.
+// The deadline of a request, which also stops a cancelled request.
 import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
 
@@ -22,7 +22,7 @@ export class RequestDeadline implements Deadline {
     this.atMs = receivedAtMs + budgetMs
     this.#receivedAtMs = receivedAtMs
     this.#clientBudgetMs = clientBudgetMs
-    // An expired request is not executed; a timer would fire too late to prevent it.
+    // An expired request is not executed; a timer would fire too late to prevent the execution.
     if (this.atMs <= nowMs) expire(this, budgetMs)
     else this.#timer = expireLater(this, budgetMs, nowMs)
   }

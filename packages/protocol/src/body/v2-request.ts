@@ -72,7 +72,7 @@ function parseBody(bytes: Uint8Array): Json {
   }
 }
 
-/** The bytes after the JSON, which belong to the inputs in their order. */
+/** The bytes after the JSON: the binary data of the inputs, in the order of the inputs. */
 class Binary {
   readonly json: Uint8Array
   #rest: Uint8Array
