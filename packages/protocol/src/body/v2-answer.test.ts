@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BodyError } from './body-error.ts'
 import { readV2Answer, toFloat32, type OutputTensor } from './v2-answer.ts'
@@ -143,4 +144,31 @@ describe('rejects', () => {
     expect(() => readV2Answer(body, jsonLength)).toThrow(/1 bytes follow/)
     expect(() => readV2Answer(body, body.length + 1)).toThrow(/but the body has/)
   })
+})
+
+test('reads any body as an answer, or throws a BodyError', () => {
+  const whole = binary(
+    [
+      { name: 'a', datatype: 'FP32', shape: [1], parameters: { binary_data_size: 4 } },
+      { name: 'b', datatype: 'BYTES', shape: [1], parameters: { binary_data_size: 5 } },
+      { name: 'c', datatype: 'INT64', shape: [2], data: [1, 2] },
+    ],
+    [0, 0, 0x80, 0x3f, 1, 0, 0, 0, 0x61],
+  )
+  const change = fc.record({ at: fc.nat(whole.body.length - 1), byte: fc.nat(255), length: fc.nat(400) })
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 4 }), fc.boolean(), (changes, isCut) => {
+      const body = Uint8Array.from(whole.body)
+      for (const { at, byte } of changes) body[at] = byte
+      const cut = isCut ? body.subarray(0, changes[0]?.length) : body
+      try {
+        for (const { data, shape } of readV2Answer(cut, whole.jsonLength).outputs) {
+          expect(data).toHaveLength(shape.reduce((product, size) => product * size, 1))
+        }
+      } catch (error) {
+        expect(error).toBeInstanceOf(BodyError)
+      }
+    }),
+    { numRuns: 2_000 },
+  )
 })
