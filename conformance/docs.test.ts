@@ -12,7 +12,7 @@ import { INFERWIRE, startInferwire } from './fixtures/inferwire.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { blocksOf, pageFiles, ROOT, type Block } from './fixtures/page-blocks.ts'
-import { run, shell, type RunningCommand } from './fixtures/processes.ts'
+import { run, shell, start, type RunningCommand } from './fixtures/processes.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
 const PAGES = pageFiles()
@@ -138,6 +138,25 @@ describe('with a running `npm start`', () => {
     const lines = marked('run').filter(({ page }) => page === 'README.md')
     expect(lines).toHaveLength(1)
     expect(said).toContain(withPort(lines[0]!.text.trim()))
+  })
+
+  test('the chat lines that it prints are in the tutorial, and print a stream', async () => {
+    const [subscribe, publish] = ['sub', 'pub'].map((end) => {
+      const line = new RegExp(`^ +(mosquitto_${end} .*)$`, 'm').exec(said)![1]!
+      expect(withPort(read('docs/tutorial/first-prediction.md'))).toContain(`\n${line}\n`)
+      return line
+    })
+    const subscriber = start('sh', ['-c', `exec ${subscribe!}`])
+    // Sends the request again if the subscriber was too late.
+    await expect
+      .poll(async () => {
+        expect(await shell(publish!)).toMatchObject({ code: 0, stderr: '' })
+        return subscriber.stdout()
+      })
+      .toContain('"delta":{"content":')
+    await subscriber.said(/^\[DONE\]$/m)
+    subscriber.signal('SIGTERM')
+    await subscriber.ended
   })
 
   test.each(marked('run'))('$page:$line works as described', async ({ text, language, mark, output }) => {

@@ -1,6 +1,7 @@
 // `npm run docs`: writes the generated reference pages; with --check, it only lists the pages that are out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createProgram, examplesOf, EXIT, EXIT_MEANINGS } from 'inferwire'
 import { configJsonSchema, configMarkdown, describeMetrics } from '@inferwire/connector'
 import { dialectNames, DIALECTS, OPERATIONS, optionalOperations, PROBLEMS } from '@inferwire/protocol'
 
@@ -114,7 +115,88 @@ ${table(
 `
 }
 
+// The group of the options that all commands with a broker share.
+const BROKER_GROUP = 'Broker:'
+
+function commandsPage() {
+  const program = createProgram()
+  const leaves = leavesOf(program, [])
+  const withBroker = leaves.find(({ options }) => options.some(isOfBroker))
+  const exitCodes = Object.entries(EXIT).map(([name, code]) => [code, EXIT_MEANINGS[name]])
+  return `# Commands
+
+${NOTE('packages/cli/src/commands/')}
+
+${wrapped('In a checkout, begin each command with `npx`. `inferwire help COMMAND` prints the same text.')}
+
+${leaves.map(commandSection).join('\n\n')}
+
+## Broker options
+
+${wrapped('These options choose the broker, the login and the topics. The letters are those of `mosquitto_pub`.')}
+
+${optionTable(withBroker.options.filter(isOfBroker))}
+
+## Exit codes
+
+${table(['code', 'meaning'], exitCodes)}
+`
+}
+
+function leavesOf(command, path) {
+  const help = command.createHelp()
+  const children = help.visibleCommands(command).filter((child) => child.name() !== 'help')
+  if (children.length > 0) return children.flatMap((child) => leavesOf(child, [...path, child.name()]))
+  const options = help.visibleOptions(command).filter(({ long }) => long !== '--help')
+  return [{ command, path, options }]
+}
+
+function isOfBroker({ helpGroupHeading }) {
+  return helpGroupHeading === BROKER_GROUP
+}
+
+function commandSection({ command, path, options }) {
+  const own = options.filter((option) => !isOfBroker(option))
+  const name = `inferwire ${path.join(' ')}`
+  const usage = command.usage().trim()
+  const examples = examplesOf(command).split('\n').slice(1).join('\n').replaceAll(/^ {2}/gm, '').trim()
+  return [
+    `## ${name}`,
+    ...command
+      .description()
+      .split('\n')
+      .map((line) => wrapped(escaped(line))),
+    `\`${name} ${usage}\``,
+    ...(examples === '' ? [] : ['```sh', examples, '```']).join('\n').split('\n\n'),
+    ...(own.length === 0 ? [] : [optionTable(own)]),
+    ...(own.length === options.length ? [] : ['Also the [broker options](#broker-options).']),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+}
+
+function optionTable(options) {
+  const rows = options.map((option) => [`\`${option.flags}\``, escaped(optionText(option))])
+  return table(['option', 'meaning'], rows)
+}
+
+function optionText({ description, argChoices, defaultValue, defaultValueDescription }) {
+  const notes = [
+    ...(argChoices === undefined ? [] : [`one of: ${argChoices.join(', ')}`]),
+    ...(defaultValue === undefined || defaultValue === true
+      ? []
+      : [`default: ${defaultValueDescription ?? defaultValue}`]),
+  ]
+  return notes.length === 0 ? description : `${description} (${notes.join('; ')})`
+}
+
+// Outside of code, Markdown would read these characters as markup.
+function escaped(text) {
+  return text.replaceAll(/[<>*_{}]/g, (character) => `\\${character}`)
+}
+
 const pages = {
+  'commands.md': commandsPage(),
   'configuration.md': configMarkdown(),
   'problems.md': problemsPage(),
   'operations.md': operationsPage(),

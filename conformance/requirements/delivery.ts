@@ -10,6 +10,7 @@ const UPSTREAM_FAULTS = 'conformance/upstream-faults.test.ts'
 const ENDPOINT = 'packages/connector/src/endpoint'
 const ADMISSION = 'conformance/admission.test.ts'
 const LONG_CALL = 'conformance/long-call.test.ts'
+const LONG_RESULTS = 'conformance/long-results.test.ts'
 const DUPLICATES = 'packages/connector/src/duplicates/duplicates.test.ts'
 const PIPELINE = 'packages/connector/src/pipeline.test.ts'
 const PROMISE = 'delivery promises'
@@ -151,6 +152,15 @@ export const DELIVERY: readonly Requirement[] = [
     `${CLIENT} > a request that the broker has acknowledged survives`,
     `${CLIENT} > a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored`,
     'conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses no request of the SDK',
+  ),
+  met(
+    'D11',
+    PROMISE,
+    'The reply to a request that was sent for later waits while its client is away, even if the connector is killed during the call or the broker is restarted, and is fetched once.',
+    `${LONG_RESULTS} > the reply waits in its session while the client is away, and other requests are answered meanwhile`,
+    `${LONG_RESULTS} > a connector that is killed during the call executes it again after its restart`,
+    `${LONG_RESULTS} > the reply survives a restart of the broker`,
+    'conformance/client-results.test.ts > a reply that arrives together with the acknowledgement of its request is not lost',
   ),
   met(
     'S-WINDOW-1',

@@ -17,6 +17,7 @@ export function describeError(error: unknown): DescribedError {
   if (!(error instanceof Error)) return fault(String(error))
   // Errors are recognized by name and shape: importing their classes for `instanceof` would make every command load
   // whole packages.
+  if (error.name === 'Interrupted') return { text: '', exitCode: EXIT.interrupted }
   if (error.name === 'ConfigError') return { text: `${error.message.trimEnd()}\n`, exitCode: EXIT.config }
   if (error.name === 'StateInUse') {
     return described(error.message, 'Give this one its own name with --name NAME.', EXIT.config)
@@ -62,7 +63,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
 
 // Matches the part of an SDK message that names an option of connect(). It is removed, because the command line adds
 // its own remedy.
-const SDK_REMEDY = /; set (?:the option ca to|mqttVersion to) [^;]*?(?=\.(?: |$))/
+const SDK_REMEDY =
+  /; set (?:the option ca to|mqttVersion to) [^;]*?(?=\.(?: |$))|; call result\(\) again later| \(keepSeconds\)/
 
 const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
   'wrong-name':

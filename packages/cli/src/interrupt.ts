@@ -17,13 +17,24 @@ export function exitOnInterrupt(): void {
   })
 }
 
-/** Runs `work`; the first Ctrl-C aborts its signal, so that a request is cancelled at the model server too. */
+/** The work was cancelled by Ctrl-C, so there is nothing to report. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+}
+
+/**
+ * Runs `work`; the first Ctrl-C aborts its signal, so that a request is cancelled at the model server too.
+ * @throws Interrupted after Ctrl-C
+ */
 export async function cancellable<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   exitOnInterrupt()
   const controller = new AbortController()
   cancel = () => controller.abort(new Error('Ctrl-C'))
   try {
     return await work(controller.signal)
+  } catch (error) {
+    if (controller.signal.aborted) throw new Interrupted('interrupted', { cause: error })
+    throw error
   } finally {
     cancel = undefined
   }

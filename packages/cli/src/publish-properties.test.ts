@@ -58,7 +58,7 @@ test.each([
   [['publish', 'correlation-data', 'x'], /cannot be set/],
   [['publish', 'response-topic', 'x'], /cannot be set/],
   [['publish', 'topic-alias', '1'], /not supported/],
-  [['publish', 'constructor', '1'], /not supported/],
+  [['publish', 'constructor'], /not supported/],
   [['publish', 'user-property', 'a', 'b', '-D', 'publish', 'user-property', 'a', 'c'], /given twice/],
 ])('refuses -D %j', (words, message) => {
   expect(() => parsed('iris', '-D', ...words)).toThrow(

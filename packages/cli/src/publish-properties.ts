@@ -63,8 +63,8 @@ export function publishProperties(values: readonly string[] = []): PublishProper
     if (command.toLowerCase() !== 'publish') {
       throw usageError(`-D ${command} is not supported`, `Use -D publish ${SUPPORTED}.`)
     }
-    if (rest.length < valueCount(name)) {
-      throw usageError(`-D publish ${name} lacks a value`.trim(), `Use -D publish ${SUPPORTED}.`)
+    if (name === '' || rest.length < valueCount(name)) {
+      throw usageError(`-D publish ${name} lacks a value`.replace('  ', ' '), `Use -D publish ${SUPPORTED}.`)
     }
     if (name === 'user-property') {
       const [header, text] = rest as [string, string]
@@ -80,7 +80,7 @@ export function publishProperties(values: readonly string[] = []): PublishProper
 }
 
 function valueCount(name = ''): number {
-  return Object.hasOwn(VALUES, name) ? VALUES[name]! : 1
+  return Object.hasOwn(VALUES, name) ? VALUES[name]! : 0
 }
 
 function refusal(name: string): [message: string, remedy: string] {

@@ -70,22 +70,48 @@ export async function submitWork(
   const sessionExpirySeconds = keepSecondsOf(settings, options.keepSeconds)
   const timeoutMs = options.timeoutMs ?? WORK_TIMEOUT_DEFAULT_MS
   const spec = toRequestSpec(settings, randomInstance(), model, body, { ...options, timeoutMs })
-  const target = targetOf(settings, spec.id, sessionExpirySeconds)
-  const lost = new Lost()
+  const session = targetOf(settings, spec.id, sessionExpirySeconds)
   const stop = stopSignal(options.signal, settings.target.connectTimeoutMs)
+  // Two connections: the reply may arrive before the acknowledgement of the request, and must not be received here.
+  await withConnection(publisherOf(settings, spec.id), dial, stop, model, async (publisher) => {
+    await withConnection(session, dial, stop, model, (keeper) => keeper.subscribe(spec.replyTopic, 1))
+    try {
+      await publishWork(publisher, spec, sessionExpirySeconds)
+    } catch (error) {
+      await endSession(session, dial)
+      throw error
+    }
+  })
+  return { id: spec.id, model }
+}
+
+/** Opens a connection for `work`; afterwards the broker keeps the session only if the work succeeded. */
+async function withConnection(
+  target: DialTarget,
+  dial: Dial,
+  stop: AbortSignal,
+  model: string,
+  work: (connection: Connection) => Promise<void>,
+): Promise<void> {
+  const lost = new Lost()
   const connection = await dial(target, { onMessage: () => {}, onClose: lost.close }, stop)
   let isKept = false
   try {
-    await Promise.race([
-      publishWork(connection, spec, sessionExpirySeconds),
-      lost.promise,
-      aborted(stop, model),
-    ])
+    await Promise.race([work(connection), lost.promise, aborted(stop, model)])
     isKept = true
   } finally {
     await connection.close(!isKept)
   }
-  return { id: spec.id, model }
+}
+
+// Without a request, nothing will ever arrive in the session. If this fails, the session expires.
+async function endSession(target: DialTarget, dial: Dial): Promise<void> {
+  const events = { onMessage: () => {}, onClose: () => {} }
+  const stop = AbortSignal.timeout(target.connectTimeoutMs)
+  await dial(target, events, stop).then(
+    (connection) => connection.close(true),
+    () => {},
+  )
 }
 
 async function publishWork(connection: Connection, spec: RequestSpec, expirySeconds: number): Promise<void> {
@@ -109,7 +135,6 @@ async function publishWork(connection: Connection, spec: RequestSpec, expirySeco
     const what = `The request to model "${model}" is a packet of ${bytes} bytes; the broker accepts at most ${connection.limits.packetBytesMax}.`
     throw new InferwireError('payload_too_large', what, { model })
   }
-  await connection.subscribe(spec.replyTopic, 1)
   const reasonCode = await new Promise<number>((resolve) => connection.publish(message, resolve))
   if (reasonCode === NO_MATCHING_SUBSCRIBERS) {
     throw new InferwireError('no_connector', `No connector is subscribed to "${shownTopic}".`, { model })
@@ -246,6 +271,10 @@ class Lost {
 
 // The identifier is random, so no session exists before. Mosquitto 2.0 saves only sessions that begin without Clean
 // Start to its disk.
+function publisherOf({ target }: Settings, id: string): DialTarget {
+  return { ...target, clientId: `inferwire-submit-${id}`, isCleanStart: true, sessionExpirySeconds: 0 }
+}
+
 function targetOf({ target }: Settings, id: string, sessionExpirySeconds: number): DialTarget {
   return { ...target, clientId: `inferwire-${id}`, isCleanStart: false, sessionExpirySeconds }
 }

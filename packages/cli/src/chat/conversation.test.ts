@@ -54,6 +54,7 @@ const OPTIONS: ConversationOptions = {
   maxTokens: undefined,
   temperature: undefined,
   isStreamed: true,
+  wantsUsage: false,
   headers: {},
   priority: undefined,
   timeoutMs: 1_000,
@@ -83,6 +84,14 @@ test('prints the pieces as they arrive, and sends the conversation with each mes
     max_tokens: 5,
     temperature: 0,
   })
+})
+
+test('asks for the numbers of tokens if they are wanted', async () => {
+  const model = new FakeModel()
+  await conversationWith(model, { wantsUsage: true }).say('one')
+  expect(model.sent[0]).toMatchObject({ stream_options: { include_usage: true } })
+  await conversationWith(model, { wantsUsage: true, isStreamed: false }).say('one')
+  expect(model.sent[1]).not.toHaveProperty('stream_options')
 })
 
 test('without streaming, prints the whole answer, and reports that it was cut off', async () => {

@@ -8,6 +8,8 @@ export interface ConversationOptions {
   readonly maxTokens: number | undefined
   readonly temperature: number | undefined
   readonly isStreamed: boolean
+  /** Whether to ask for the numbers of tokens; in a stream, a server reports them only on request. */
+  readonly wantsUsage: boolean
   readonly headers: Readonly<Record<string, string>>
   readonly priority: string | undefined
   readonly timeoutMs: number
@@ -105,11 +107,12 @@ export class Conversation {
   }
 
   #body(message: string) {
-    const { maxTokens, temperature } = this.#options
+    const { maxTokens, temperature, isStreamed, wantsUsage } = this.#options
     return {
       messages: [...this.messages, { role: 'user', content: message }],
       ...(maxTokens === undefined ? {} : { max_tokens: maxTokens }),
       ...(temperature === undefined ? {} : { temperature }),
+      ...(isStreamed && wantsUsage ? { stream_options: { include_usage: true } } : {}),
     }
   }
 

@@ -37,10 +37,17 @@ export async function runChat(model: string, message: string | undefined, flags:
   if (target.mqttVersion !== 5) throw usageError('chat requires MQTT 5', 'Omit -V 3.1.1.')
   const only = message ?? (process.stdin.isTTY ? undefined : await readMessage())
   const client = await openClient(target)
-  const { system, maxTokens, temperature, stream: isStreamed, priority } = flags
-  const { timeoutMs } = target
-  const options = { model, system, maxTokens, temperature, isStreamed, headers, priority, timeoutMs }
-  const conversation = new Conversation(client.sdk, options)
+  const conversation = new Conversation(client.sdk, {
+    model,
+    system: flags.system,
+    maxTokens: flags.maxTokens,
+    temperature: flags.temperature,
+    isStreamed: flags.stream,
+    wantsUsage: flags.verbose === true,
+    headers,
+    priority: flags.priority,
+    timeoutMs: target.timeoutMs,
+  })
   try {
     if (only === undefined) await converse(conversation, flags)
     else await cancellable(async (signal) => printTurn(conversation, only, signal, flags))

@@ -30,9 +30,9 @@ export function chatCommand(): Command {
     },
   )
   return setExamples(command, [
-    ['inferwire chat toy', 'chat with a model'],
-    ['inferwire chat toy "Once upon a time" --max-tokens 50', 'send one message'],
-    ['inferwire chat toy --system "Summarize the text." < report.txt', 'read the message from a file'],
+    ['inferwire chat toy-chat', 'chat with a model'],
+    ['inferwire chat toy-chat "Once upon a time" --max-tokens 50', 'send one message'],
+    ['inferwire chat toy-chat --system "Summarize the text." < report.txt', 'read the message from a file'],
   ])
 }
 

@@ -55,8 +55,9 @@ export async function readInputs(
     if (tensors.some((tensor) => tensor.name === name)) {
       throw usageError(`input "${name}" is given twice`, 'Give each input once.')
     }
+    const input = inputOf(name, card)
     const bytes = await readInputFile(file)
-    tensors.push({ name, ...toTensor(bytes, file, inputOf(name, card), pixels) })
+    tensors.push({ name, ...toTensor(bytes, file, input, pixels) })
   }
   return tensors
 }

@@ -56,7 +56,7 @@ export interface LanguageModel {
    * @throws PromptTooLong before anything is generated
    */
   complete(prompt: string, sampling: Sampling, signal: AbortSignal): Promise<Generation>
-  /** Returns a vector of length 1, and the number of tokens in the text. */
+  /** Returns a vector of length 1, and the number of tokens in the text. @throws PromptTooLong */
   embed?(text: string): { readonly vector: Float32Array; readonly tokens: number }
   release(): Promise<void>
 }

@@ -19,6 +19,16 @@ export function tokenize(text: string): string[] {
   return text.match(TOKEN) ?? []
 }
 
+/**
+ * Returns the number of tokens. Beyond a maximum, it may return fewer than there are, but more than the maximum, so that
+ * a text of many megabytes is not split only to be refused.
+ */
+export function countTokens(text: string, max: number): number {
+  // No token is longer than a space and TOKEN_LENGTH_MAX characters.
+  const least = Math.ceil(text.length / (TOKEN_LENGTH_MAX + 1))
+  return least > max ? least : tokenize(text).length
+}
+
 /** Returns a token without the space before it, in lower case. */
 export function wordOf(token: string): string {
   return token.trim().toLowerCase()

@@ -4,7 +4,7 @@ import type { Generation, Sampling } from './language-model.ts'
 import { Ngrams } from './ngrams.ts'
 import { paced } from './paced.ts'
 import { randomNumbers, sample } from './sample.ts'
-import { tokenize } from './tokenize.ts'
+import { countTokens, tokenize } from './tokenize.ts'
 import { toyModel } from './toy-model.ts'
 
 const SAMPLING: Sampling = { tokensMax: undefined, tokensDefault: 512, temperature: 1, topP: 1, seed: 1 }
@@ -65,6 +65,15 @@ test('tokens joined are the text, whatever the text', () => {
   const text = "It's 5 o'clock -- “well-known”, isn't it?\n\tÄ\ud83d\ude00 " + 'x'.repeat(100)
   expect(tokenize(text).join('')).toBe(text)
 })
+
+test.each(['', 'a b c', 'x'.repeat(1000), ' x'.repeat(1000), 'x, '.repeat(1000)])(
+  'counts the tokens of %j, unless there are too many',
+  (text) => {
+    const count = tokenize(text).length
+    expect(countTokens(text, count)).toBe(count)
+    for (const max of [0, 10, 100]) expect(countTokens(text, max) > max).toBe(count > max)
+  },
+)
 
 test.each([
   [{ temperature: 0, topP: 1 }, 0.999, 'a'],

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { EMBEDDING_DIMENSIONS, embedText } from './embed.ts'
 import {
+  PromptTooLong,
   tokensAllowed,
   type ChatMessage,
   type LanguageModel,
@@ -11,7 +12,7 @@ import {
 } from './language-model.ts'
 import { END, Ngrams } from './ngrams.ts'
 import { randomNumbers, sample } from './sample.ts'
-import { tokenize, wordOf } from './tokenize.ts'
+import { countTokens, tokenize, wordOf } from './tokenize.ts'
 
 const CONTEXT_TOKENS = 32_768
 
@@ -41,7 +42,7 @@ export function toyModel(): LanguageModel {
     contextTokens: CONTEXT_TOKENS,
     embeddingDimensions: EMBEDDING_DIMENSIONS,
     async chat(messages, sampling, signal) {
-      const promptTokens = tokenize(messages.map(toPrompt).join('')).length
+      const promptTokens = countTokens(messages.map(toPrompt).join(''), CONTEXT_TOKENS)
       const tokensMax = tokensAllowed(sampling, promptTokens, CONTEXT_TOKENS)
       const { ngrams, openings } = openBook()
       const random = randomNumbers(sampling.seed)
@@ -51,16 +52,22 @@ export function toyModel(): LanguageModel {
       return { promptTokens, pieces: generate(ngrams, start, sampling, random, signal) }
     },
     async complete(prompt, sampling, signal) {
-      const tokens = tokenize(prompt)
-      const tokensMax = tokensAllowed(sampling, tokens.length, CONTEXT_TOKENS)
+      const promptTokens = countTokens(prompt, CONTEXT_TOKENS)
+      const tokensMax = tokensAllowed(sampling, promptTokens, CONTEXT_TOKENS)
       const random = randomNumbers(sampling.seed)
-      const start = { opening: [], prompt: tokens.slice(-2), tokensMin: 0, tokensMax }
+      const start = { opening: [], prompt: tokenize(prompt).slice(-2), tokensMin: 0, tokensMax }
       return {
-        promptTokens: tokens.length,
+        promptTokens,
         pieces: generate(openBook().ngrams, start, sampling, random, signal),
       }
     },
-    embed: (text) => ({ vector: embedText(text), tokens: tokenize(text).length }),
+    embed(text) {
+      const tokens = countTokens(text, CONTEXT_TOKENS)
+      if (tokens > CONTEXT_TOKENS) {
+        throw new PromptTooLong(`A text has at most ${CONTEXT_TOKENS} tokens, and this one has more.`)
+      }
+      return { vector: embedText(text), tokens }
+    },
     release: async () => undefined,
   }
 }

@@ -94,6 +94,7 @@ test.each([
   ['no input', EMBEDDINGS, { model: 'toy-chat' }, 400, 'input'],
   ['an empty input', EMBEDDINGS, { ...embed, input: ['a', ''] }, 400, 'input'],
   ['2,049 inputs', EMBEDDINGS, { ...embed, input: Array.from({ length: 2049 }, () => 'a') }, 400, 'input'],
+  ['a text that is too long', EMBEDDINGS, { ...embed, input: 'a '.repeat(40_000) }, 400, 'input'],
   ['100 dimensions', EMBEDDINGS, { ...embed, dimensions: 100 }, 400, 'dimensions'],
   ['an unknown encoding', EMBEDDINGS, { ...embed, encoding_format: 'hex' }, 400, 'encoding_format'],
   ['a model without embeddings', EMBEDDINGS, { ...embed, model: 'failing' }, 501, 'model'],

@@ -1,14 +1,21 @@
 // `POST /v1/embeddings`: a vector for each text, as numbers or base64.
+import { setImmediate } from 'node:timers/promises'
 import type { Json } from '@inferwire/protocol'
-import type { LanguageModel } from '../language/language-model.ts'
+import { PromptTooLong, type LanguageModel } from '../language/language-model.ts'
 import type { Members } from './members.ts'
 import { openAiFailure } from './openai-failure.ts'
+
+type Embedded = ReturnType<NonNullable<LanguageModel['embed']>>
 
 /** OpenAI's limit. */
 const INPUTS_MAX = 2048
 
 /** Returns the vectors. @throws Failure 400, or 501 if the model has no embeddings */
-export function embeddings(model: LanguageModel, members: Members): string {
+export async function embeddings(
+  model: LanguageModel,
+  members: Members,
+  signal: AbortSignal,
+): Promise<string> {
   if (model.embed === undefined) {
     throw openAiFailure(501, `The model "${model.name}" has no embeddings.`, 'model')
   }
@@ -24,7 +31,13 @@ export function embeddings(model: LanguageModel, members: Members): string {
   if (format !== 'float' && format !== 'base64') {
     throw openAiFailure(400, '"encoding_format" is not "float" or "base64".', 'encoding_format')
   }
-  const embedded = readInputs(members.get('input')).map((text) => model.embed!(text))
+  const embedded: Embedded[] = []
+  for (const text of readInputs(members.get('input'))) {
+    // Otherwise many texts would delay all other requests of the process.
+    await setImmediate()
+    signal.throwIfAborted()
+    embedded.push(embed(model, text))
+  }
   const tokens = embedded.reduce((sum, each) => sum + each.tokens, 0)
   return JSON.stringify({
     object: 'list',
@@ -36,6 +49,14 @@ export function embeddings(model: LanguageModel, members: Members): string {
     model: model.name,
     usage: { prompt_tokens: tokens, total_tokens: tokens },
   })
+}
+
+function embed(model: LanguageModel, text: string): Embedded {
+  try {
+    return model.embed!(text)
+  } catch (error) {
+    throw error instanceof PromptTooLong ? openAiFailure(400, error.message, 'input') : error
+  }
 }
 
 function readInputs(input: Json | undefined): string[] {

@@ -42,7 +42,7 @@ export function openAiRoutes(models: LanguageModels, generations: Generations, c
     },
     post('chat/completions', (model, members, call) => chat(model, generations, members, call)),
     post('completions', (model, members, call) => completions(model, generations, members, call)),
-    post('embeddings', (model, members) => embeddings(model, members)),
+    post('embeddings', (model, members, call) => embeddings(model, members, call.signal)),
   ]
 }
 
