@@ -75,7 +75,7 @@ test('a broker that delivers in batches continues after each batch, and is not t
   expect([broker.connections, application.warnings]).toEqual([1, []])
 })
 
-test('a message that the broker resends on the same connection is delivered to the application once', async () => {
+test('a message that the broker resends on the same connection is delivered to the application only once', async () => {
   const { broker, application, close } = await arrange({ mode: 'each' }, { ackOrder: 'strict' })
   closers.push(close)
   broker.publish('slow')
@@ -92,7 +92,7 @@ test('a message that the broker resends on the same connection is delivered to t
 describe('a broker that reuses Packet Identifiers in flight', () => {
   const identifiers = { count: 63, distanceMax: 32 }
 
-  test('receives no further PUBACKs before it can reuse an identifier, if the request cannot be put in safekeeping', async () => {
+  test('receives no further PUBACKs before it can reuse the identifier of a request that cannot be put in safekeeping', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')

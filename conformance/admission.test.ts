@@ -155,7 +155,7 @@ describe('a repeated request', () => {
     expect(new Set(repliesWith('errors').map(({ user }) => user['status']))).toEqual(new Set(['400']))
   })
 
-  test('is answered from memory or with maybe_executed if the model has repeatable: false', async () => {
+  test('for a model with repeatable: false, is answered from memory or with maybe_executed', async () => {
     await run({ 'once-reset': { repeatable: false }, iris: { repeatable: false } })
     const payload = body()
     const correlationData = Buffer.from('once')
@@ -336,7 +336,7 @@ describe('limits', () => {
     await run({ 'slow-20': { limits: { concurrency: 4, queueDepthMax: 200 } } })
     const loud = await TestClient.connect(broker.url)
     let isOver = false
-    // The capacity is 200 requests per second; this client alone sends about ten times as many.
+    // The model's capacity is 200 requests per second; this client alone sends about ten times as many.
     const flood = (async () => {
       while (!isOver) {
         for (let count = 0; count < 20; count++) {

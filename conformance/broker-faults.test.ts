@@ -276,7 +276,7 @@ test('repeated restarts of the broker are not mistaken for a takeover', async ()
   ).toEqual([])
 })
 
-test('an answer that exceeds the Maximum Packet Size of the broker becomes an error with a code', async () => {
+test("an answer that exceeds the broker's Maximum Packet Size is replaced by an error with a code", async () => {
   const broker = await startMosquitto({ config: ['max_packet_size 1500'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -313,7 +313,7 @@ test('the connector answers on a Mosquitto without retained messages, and logs t
   const reply = await client.ask('infer/request/cam7/echo/predict', '{"instances":[1]}')
   expect(reply.user['status']).toBe('200')
   expect(log.filter((line) => line.includes('"retain_unavailable"'))).toHaveLength(1)
-  // A subscribed client still receives the card.
+  // A client that is already subscribed still receives the card.
   await client.wait(({ topic }) => topic === 'infer/models/echo', 'the card')
   const late = await TestClient.connect(broker.url)
   closers.push(() => late.close())

@@ -225,7 +225,7 @@ test('on MQTT 3.1.1 a packet that the broker rejects does not block others, and 
   expect(error.message).toMatch(/does not accept packets of that size: .* its 5\d{3} bytes/)
 })
 
-test('Nagle’s algorithm is disabled on the real socket, also after a reconnect', async () => {
+test('Nagle’s algorithm is disabled on the real socket, even after a reconnect', async () => {
   const spy = vi.spyOn(Socket.prototype, 'setNoDelay')
   try {
     const client = await open()

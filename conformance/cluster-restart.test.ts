@@ -137,7 +137,7 @@ describe('under load from outside', () => {
 })
 
 test('Traefik adds less than a millisecond to a round trip', async () => {
-  // Both routes include the replacement for kube-proxy, because Traefik connects to the Service too.
+  // Both routes include the stand-in for kube-proxy, because Traefik connects to the Service too.
   const { spec } = await cluster.api.get('/api/v1/namespaces/mosquitto/services/mosquitto')
   const pods = await cluster.api.get('/api/v1/namespaces/traefik/pods')
   const traefik = pods.items.find(({ metadata }: KubeObject) => metadata.deletionTimestamp === undefined)

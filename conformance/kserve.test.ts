@@ -71,7 +71,7 @@ test('the KServe Python server gives the same answers through the connector as d
   expect(predicted.json()).toEqual({ predictions: [0, 2] })
 })
 
-test('binary tensors are returned as binary', async () => {
+test('binary tensors are returned as binary data', async () => {
   const tensor = Buffer.from(Float32Array.from([1.5, Number.NaN, -2, 0]).buffer)
   const header = JSON.stringify({
     id: 'b1',

@@ -137,7 +137,7 @@ async function askOnce(model: string, from: number, count: number): Promise<void
   }
 }
 
-test('a lane answers each request of its model once, although two sessions receive it', async () => {
+test('a lane answers each request of its model only once, although two sessions receive the request', async () => {
   const running = await run({ 'lane-once': { lane: true, versions: [] }, other: {} })
   await laneReady(running)
   await askOnce('lane-once', 0, 50)

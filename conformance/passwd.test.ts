@@ -210,7 +210,7 @@ describe('lint', () => {
   test.each([
     ['\n', 'blank_line'],
     ['# users\n', 'comment_without_colon'],
-  ])('warns of the line %j: mosquitto_passwd deletes all users below it', async (line, code) => {
+  ])('warns about the line %j: mosquitto_passwd deletes all users below it', async (line, code) => {
     const below = readFileSync(await fileOf([['below', 'x']]), 'utf8')
     expect(lintPasswordFile(line + below)).toMatchObject([{ line: 1, code, level: 'warning' }])
     const [theirs, ours] = [join(folder, 'below-theirs'), join(folder, 'below-ours')]

@@ -49,7 +49,7 @@ export class Ledger {
   readonly repliedAtMs: Times
   readonly kinds: Uint8Array
   readonly pubackCodes: Uint8Array
-  /** Number of replies received, without the broker's redeliveries (DUP). */
+  /** Number of replies received, excluding the broker's redeliveries (DUP). */
   readonly replies: Uint8Array
   readonly redelivered: Uint8Array
   /** Outcome of the first reply, as an index into `outcomes`. */
@@ -66,14 +66,14 @@ export class Ledger {
   /** Outcomes: `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
   readonly wrongReplies: WrongReply[] = []
-  /** When replies beyond the first arrived, without the broker's redeliveries; milliseconds since the epoch. */
+  /** When replies beyond the first arrived, excluding the broker's redeliveries; milliseconds since the epoch. */
   readonly duplicateTimes: number[] = []
   /** When calls beyond the first were reported, up to 100 ms after the call; milliseconds since the epoch. */
   readonly extraCallTimes: number[] = []
   readonly faults: FaultRecord[] = []
   #count = 0
   answered = 0
-  /** Number of messages of multi-part answers, without the final ones. */
+  /** Number of messages of multi-part answers, excluding the final ones. */
   parts = 0
   crossed = 0
   phantom = 0

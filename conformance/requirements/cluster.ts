@@ -48,7 +48,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-PASSWORD-1',
     GUIDE,
-    'Mosquitto accepts password files of `inferwire passwd`, which accepts those of mosquitto_passwd and reports mistakes in them.',
+    'Mosquitto accepts the password files of `inferwire passwd`; `inferwire passwd` accepts those of mosquitto_passwd, and reports mistakes in them.',
     `${PASSWD} > users made by inferwire passwd > log in to Mosquitto only with their password`,
     `${PASSWD} > users made by mosquitto_passwd > are verified by inferwire passwd`,
     `${PASSWD} > lint > reports exactly the users whom Mosquitto ignores`,
@@ -91,7 +91,7 @@ export const KUBERNETES: readonly Requirement[] = [
     `${OBJECTS} > the connector's ServiceAccount > reads the InferenceServices of its namespace`,
     `${OBJECTS} > the connector's ServiceAccount > reads nothing else in any namespace`,
     `${OBJECTS} > the connector's ServiceAccount > writes nothing`,
-    `${OBJECTS} > the connector's ServiceAccount > provides no token to the pods of the connector`,
+    `${OBJECTS} > the connector's ServiceAccount > gives the connector's pods no token`,
   ),
   met(
     'K-SPEED-1',

@@ -45,7 +45,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D3',
     `${PROMISE}; MQTT 5 §4.6`,
-    'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which the PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
+    'PUBACKs leave in the order of the PUBLISHes, each only on the connection on which its PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
     ON_THE_WIRE,
     `${ACK_ORDER} > acknowledges in the order of arrival, in whatever order deliveries are settled`,
     `${ACK_ORDER} > lets PUBACKs overtake the oldest open delivery only if that delivery is older than the bound`,
@@ -53,7 +53,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${SIMULATION} > meet every requirement, and become idle`,
     `${ACK_ORDER} > acknowledges nothing after the connection ended, because identifiers are assigned afresh`,
     `${LONG_CALL} > a request that 70,000 later requests overtake is put in safekeeping, and is executed again after a kill -9`,
-    `${LONG_CALL} > a lane answers each request of its model once`,
+    `${LONG_CALL} > a lane answers each request of its model only once`,
   ),
   met(
     'D4',
@@ -69,7 +69,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > joins the running call, or receives the remembered answer after the call`,
     `${ADMISSION} > is also recognized by the id in its topic`,
     `${ADMISSION} > is a separate request if its client or body differs or it has no id, and no client receives another client's answer`,
-    `${ADMISSION} > is answered from memory or with maybe_executed if the model has repeatable: false`,
+    `${ADMISSION} > for a model with repeatable: false, is answered from memory or with maybe_executed`,
     `${ADMISSION} > is never answered from memory for the operation %s`,
     `${ADMISSION} > is not executed twice when it is redelivered after a lost connection, with or without an id`,
     `${DUPLICATES} > returns the newest outcome for each key byte for byte, without exceeding the size of the memory`,
@@ -137,10 +137,10 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D9',
     PROMISE,
-    'On SIGTERM the connector accepts no requests, finishes, answers and acknowledges those in flight, and exits with 0. It loses no request and executes none twice.',
+    'On SIGTERM the connector accepts no further requests; it finishes, answers and acknowledges those in flight, and exits with 0. It loses no request and executes none twice.',
     SIGTERM,
     'conformance/cli-connect.test.ts > after %s, the connector answers the requests in flight, then exits with 0',
-    'conformance/cli-connect.test.ts > the connector also stops while the broker is unreachable',
+    'conformance/cli-connect.test.ts > the connector stops even while the broker is unreachable',
     'conformance/cluster-restart.test.ts > under load from outside > a rollout restart of %s loses no request',
   ),
   met(
@@ -163,7 +163,7 @@ export const DELIVERY: readonly Requirement[] = [
     'MQTT 5 §3.2.2.3.6',
     "A packet above the broker's Maximum Packet Size is not sent.",
     `${OUTBOX} > does not send a message above the broker's Maximum Packet Size`,
-    'conformance/broker-faults.test.ts > an answer that exceeds the Maximum Packet Size of the broker becomes an error with a code',
+    "conformance/broker-faults.test.ts > an answer that exceeds the broker's Maximum Packet Size is replaced by an error with a code",
   ),
   met(
     'S-RESEND-1',

@@ -160,14 +160,14 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-1',
     'wire contract, MQTT 5 properties',
     "A Response Topic inside the client's own reply subtree gets the reply.",
-    `${CONTRACT} > a reply on the Response Topic has the unchanged body of the answer, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
     `${CONTRACT} > mosquitto_rr receives its answer`,
   ),
   met(
     'C-PROPERTY-2',
     'wire contract, MQTT 5 properties; MQTT 5 §3.3.2.3.6',
     'Correlation Data is returned unchanged.',
-    `${CONTRACT} > a reply on the Response Topic has the unchanged body of the answer, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
     `${CONTRACT} > each of a thousand simultaneous requests receives its own answer exactly once`,
   ),
   met(
@@ -189,9 +189,9 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-5',
     'wire contract, MQTT 5 properties; Open Inference Protocol, binary tensor extension',
     'Binary tensors are passed in both directions with `inference-header-content-length`.',
-    `${CONTRACT} > binary tensors are sent with the length of their JSON part`,
-    `${CONTRACT} > binary tensors without a Content Type are recognized by the length of their JSON part`,
-    `${KSERVE} > binary tensors are returned as binary`,
+    `${CONTRACT} > binary tensors are forwarded with the length of the JSON part`,
+    `${CONTRACT} > without a Content Type, binary tensors are recognized by the length of the JSON part`,
+    `${KSERVE} > binary tensors are returned as binary data`,
   ),
   open(
     'C-PROPERTY-6',
@@ -218,7 +218,7 @@ const PROPERTIES: readonly Requirement[] = [
     'wire contract, MQTT 5 properties',
     'A reply has Content Type and Payload Format Indicator, user properties `status` and `server-timing`, and no others.',
     `${REPLY} > publishes an answer unchanged, with exactly the expected properties`,
-    `${CONTRACT} > a reply on the Response Topic has the unchanged body of the answer, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
   ),
   met(
     'C-PROPERTY-10',
@@ -269,7 +269,7 @@ const BODIES: readonly Requirement[] = [
     'C-BODY-5',
     'wire contract, Bodies',
     'A request without a possible reply topic is acknowledged, counted and logged.',
-    `${BAD_INPUT} > are acknowledged, counted and logged on the topic "%s"`,
+    `${BAD_INPUT} > on the topic "%s" are acknowledged, counted and logged`,
   ),
   open(
     'C-BODY-6',

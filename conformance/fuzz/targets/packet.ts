@@ -19,7 +19,7 @@ import { claim, shapeOf, type FuzzTarget } from '../target.ts'
 import { mutatePackets, PACKET_DICTIONARY, PACKET_SEEDS, plainConnack } from './packet-bytes.ts'
 
 const FRAME_BYTES_MAX = 1024
-// Exceeds the 64 KiB of the writer's buffer. A length in a packet must not cause a large allocation.
+// Larger than the writer's buffer of 64 KiB. A length in a packet must not cause a larger allocation than this.
 const ALLOCATION_BYTES_MAX = 256 * 1024
 
 let largestAllocation = 0

@@ -15,7 +15,7 @@ export interface ConnectionLimits {
   readonly unsentBytesMax: number
   /** Closes the connection above this number of unsent packets. A small packet needs far more memory than its size. */
   readonly unsentPacketsMax: number
-  /** Longest time without progress in sending to the client, in milliseconds. */
+  /** Longest time, in milliseconds, in which the client may accept no data that is waiting for it. */
   readonly drainTimeoutMs: number
 }
 
@@ -144,7 +144,10 @@ export class Connection {
     this.#finish()
   }
 
-  /** Closes the connection because of a client error: after DISCONNECT, or immediately if there is no reason code. */
+  /**
+   * Closes the connection because of a client error: after sending DISCONNECT, or immediately if there is no reason
+   * code.
+   */
   cutOff(reason: string, reasonCode?: number): void {
     if (!this.isOpen) return
     this.#events.onCutOff(reason)

@@ -37,7 +37,7 @@ test.each([
   },
 )
 
-test('refuses a subscription when the topic levels of all sessions exceed a memory limit', async () => {
+test('refuses a subscription when the subscriptions of all sessions together exceed a memory limit', async () => {
   const [first, second] = [await broker.connect(), await broker.connect()]
   first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
   const { granted } = await first.next('suback')

@@ -303,7 +303,7 @@ test('one subscriber that reads nothing does not delay others', async () => {
   expect(await publisher.payloads()).toEqual([])
 })
 
-test('sends DISCONNECT 0x8B on shutdown, and closes every connection, even one that reads nothing', async () => {
+test('sends DISCONNECT 0x8B on shutdown, and closes every connection, even that of a client that reads nothing', async () => {
   const client = await raw()
   const stuck = await raw()
   stuck.pause()

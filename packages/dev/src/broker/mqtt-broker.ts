@@ -246,7 +246,7 @@ export class MqttBroker {
       sendRetained[index] === undefined ? failure : qos,
     )
     if (granted.includes(failure)) {
-      this.#logOnce(guest, 'subscribe', 'a SUBSCRIBE exceeds the limit of subscriptions')
+      this.#logOnce(guest, 'subscribe', 'a SUBSCRIBE exceeds the subscription limit')
     }
     connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted })
     for (const send of sendRetained) send?.()

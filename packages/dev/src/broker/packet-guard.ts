@@ -26,7 +26,7 @@ export interface GuardOptions {
 
 /**
  * Returns the stream that the broker uses instead of `socket`. Each `data` event contains one whole packet. A malformed
- * packet closes the connection. Packets after CONNECT are held back until the broker has sent CONNACK with success.
+ * packet closes the connection. Packets after CONNECT are held back until the broker has sent a successful CONNACK.
  *
  * {@link PROGRESS} is emitted whenever the socket has accepted part of the data to be sent.
  */
@@ -50,10 +50,10 @@ class GuardedStream extends Duplex {
   readonly #connectBytesMax: number
   #buffered: Buffer[] = []
   #bufferedBytes = 0
-  // Number of buffered bytes needed to process the first packet further.
+  // Number of bytes that must be buffered before the first packet can be processed further.
   #neededBytes = 2
   #version: ClientVersion | undefined
-  // Whether CONNACK with success has been sent.
+  // Whether a successful CONNACK has been sent.
   #isAccepted = false
   // Whether DISCONNECT or a refusal has occurred, after which all input is ignored.
   #isOver = false

@@ -9,7 +9,8 @@ export function connectorIdentity(connector: Connector): KubernetesObject[] {
   const { name, namespace } = connector
   const metadata = metaOf(APP, connector)
   return [
-    // Model servers receive a projected token with its own audience and lifetime (option modelToken).
+    // No API token is mounted: model servers receive a projected token with its own audience and lifetime (option
+    // modelToken).
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false },
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
