@@ -1,6 +1,6 @@
 // Tests the PUBACKs of requests that arrive after a slow request. Brokers handle the order of PUBACKs differently, so
-// there is a stand-in for each kind of broker, and a real Mosquitto. Tests the real session, or the whole connector if
-// duplicate detection matters.
+// there is a stand-in for each kind of broker, and a real Mosquitto. Tests the real session alone, or the whole
+// connector where duplicate detection matters.
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
@@ -213,7 +213,7 @@ describe.concurrent('a broker that falls silent', () => {
     await close()
   })
 
-  test('causes one warning and no second call of the model', async ({ expect }) => {
+  test('causes one warning, and the model is not called again', async ({ expect }) => {
     const broker = await OrderingBroker.start({ mode: 'drops', window: 32 })
     const upstream = await FakeModelServer.start()
     const { connector, log } = await runConnector({

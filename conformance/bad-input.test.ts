@@ -1,5 +1,5 @@
-// Tests faulty input from clients, model servers and brokers: each fault results in an error with its code, and the
-// process survives.
+// Tests faulty input from clients, model servers and brokers: each fault results in an error with a specific code, and
+// the process survives.
 import { aclText } from '@inferwire/mosquitto'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -302,7 +302,7 @@ describe('a faulty model server', () => {
     ['plain500', '500', 'upstream_error', 'Internal Server Error'],
     ['error200', '500', 'upstream_error', '{"error":"boom"}'],
     ['batcher200', '500', 'upstream_error', '{"message":"boom","batchId":"","predictions":null}'],
-  ])('the error body of the model %s is forwarded unchanged', async (model, status, code, body) => {
+  ])('the error body from the model %s is forwarded unchanged', async (model, status, code, body) => {
     const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
     expect(reply.user).toMatchObject({ status, code })
     expect(reply.payload.toString()).toBe(body)

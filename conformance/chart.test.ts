@@ -272,7 +272,7 @@ test('the chart accepts null for lists and maps that are empty by default', asyn
   expect(template.spec['tolerations']).toHaveLength(2)
 })
 
-test("the chart sets the StorageClass of the broker's volume, and the pull secrets of the broker's pod", async () => {
+test("the chart sets the StorageClass of the broker's volume, and the pull Secrets of its pod", async () => {
   const values = { storageClassName: 'fast', imagePullSecrets: [{ name: 'registry' }] }
   const objects = await rendered({ mosquitto: values })
   expect(only(objects, 'PersistentVolumeClaim')['spec']).toMatchObject({ storageClassName: 'fast' })

@@ -168,7 +168,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await many.close()
   })
 
-  test('infer, metadata, ready, explain and the default operation are executed', async () => {
+  test('the operations infer, metadata, ready and explain and the default operation are executed', async () => {
     const infer = await client.ask('infer/request/cam7/iris/infer', '{"inputs":[]}')
     expect(infer.json()).toMatchObject({ model_name: 'iris', outputs: [{ data: [digest('{"inputs":[]}')] }] })
     const byDefault = await client.ask('infer/request/cam7/iris', '{"inputs":[1]}')

@@ -87,7 +87,7 @@ describe("the image built from the Dockerfile's steps", () => {
     ])
   })
 
-  test('contains third-party packages in the versions of the lock file, and lists all of them in its SBOM', () => {
+  test("contains the lock file's versions of third-party packages, and lists all of these packages in its SBOM", () => {
     const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { version?: string; resolved?: string }>
     }

@@ -43,7 +43,7 @@ const IRIS_V2 = JSON.stringify({
   ],
 })
 
-test('the KServe Python server gives the same answers through the connector as directly', async () => {
+test("KServe's Python server gives the same answers through the connector as over HTTP", async () => {
   const calls = [
     ['iris/predict', 'POST', '/v1/models/iris:predict', IRIS_V1],
     ['iris/infer', 'POST', '/v2/models/iris/infer', IRIS_V2],
@@ -95,7 +95,7 @@ test('binary tensors are returned as binary data', async () => {
   expect(reply.payload.subarray(length)).toEqual(tensor)
 })
 
-test('the cards contain the metadata from KServe', () => {
+test("the model cards contain KServe's metadata", () => {
   const card = client.received.find(({ topic }) => topic === 'infer/models/iris')!.json()
   expect(card).toMatchObject({
     protocol_versions: ['v2', 'v1'],

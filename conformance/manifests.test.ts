@@ -259,7 +259,7 @@ test('a key that ends in "File" in the example of a model is not treated as a fi
   expect(() => manifests({ connector })).not.toThrow()
 })
 
-test('the unused entry point of Traefik is omitted if it has the same port as the used entry point', () => {
+test("Traefik's unused entry point is omitted if its port is that of the entry point in use", () => {
   expect(entryPorts({ externalPort: 8883 })).toEqual({ mqtt: 8883 })
   expect(entryPorts({ externalPort: 5883, tls: TLS })).toEqual({ mqtts: 5883 })
   expect(entryPorts({ externalPort: 8884, tls: TLS })).toEqual({ mqtt: 5883, mqtts: 8884 })
@@ -353,7 +353,7 @@ describe('inferwire manifests', () => {
     expect(policyMistakes(wanted, { secrets: [...GIVEN.secrets, 'ca'] })).toEqual([])
   })
 
-  test('prints only the objects of the broker with --only mosquitto', async () => {
+  test("with --only mosquitto, prints only the broker's objects", async () => {
     const { stdout } = await inferwire(['manifests', '--only', 'mosquitto'])
     expect(documents(stdout)).toEqual(manifestParts().broker)
   })
@@ -387,7 +387,7 @@ describe('inferwire manifests', () => {
     await printed([...flags, '--only', 'connector'])
   })
 
-  test('warns if the configuration names another broker', async () => {
+  test('warns if the configuration names a broker other than the generated one', async () => {
     const config = join(tempFolder('manifests'), 'inferwire.yaml')
     writeFileSync(config, 'broker: { url: mqtt://broker.example }\n')
     const flags = ['--config', config, '--existing-secret']
@@ -409,7 +409,7 @@ describe('inferwire manifests', () => {
     )
   })
 
-  test('lists the mounts, and names the flag that adds a mount, if a file is not mounted', async () => {
+  test('if a file is not mounted, lists the mounts and names the flag that adds one', async () => {
     const config = join(tempFolder('manifests'), 'inferwire.yaml')
     writeFileSync(config, 'broker: { url: mqtts://broker, tls: { caFile: /etc/secrets/ca/ca.crt } }\n')
     const flags = ['--config', config, '--mount-secret', 'iris-login=/etc/secrets/iris']

@@ -135,7 +135,7 @@ describe('the generator of manifests', () => {
   })
 })
 
-test('with --only mosquitto, options of the configuration that do not affect the access rules are ignored', async () => {
+test('with --only mosquitto, configuration options that do not affect the access rules are ignored', async () => {
   const text = 'root: plant\nbroker: { username: bridge }\nadmin: { host: 127.0.0.1, port: 0 }\n'
   const { code, stdout } = await inferwire(['manifests', '--only', 'mosquitto', '--config', configFile(text)])
   expect(code).toBe(0)

@@ -36,13 +36,13 @@ export const KUBERNETES: readonly Requirement[] = [
     GUIDE,
     'A rollout restart of connector or broker under load loses no request of the SDK or of a raw client. A crash of the broker loses no request of the SDK.',
     `${RESTART} > under load from outside > a rollout restart of %s loses no request`,
-    `${RESTART} > under load from outside > a crash of the broker loses no request of the SDK`,
+    `${RESTART} > under load from outside > a crash of the broker loses none of the SDK's requests`,
   ),
   met(
     'K-CHANGE-1',
     GUIDE,
     'A changed password file or connector configuration takes effect as documented, without loss of requests.',
-    `${RESTART} > under load from outside > a changed password file takes effect and no request is lost`,
+    `${RESTART} > under load from outside > a changed password file takes effect (added users can log in`,
     `${RESTART} > a model that is added to the ConfigMap is exposed without a restart`,
   ),
   met(

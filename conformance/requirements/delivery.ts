@@ -16,7 +16,7 @@ const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
 const SIMULATION = 'conformance/simulation.test.ts'
-const ON_THE_WIRE = `${DELIVERY_TEST} > a request is acknowledged after the broker acknowledges its reply, in arrival order, on the connection that delivered it`
+const ON_THE_WIRE = `${DELIVERY_TEST} > requests are acknowledged in arrival order, each after the broker has acknowledged its reply, on the connection that delivered it`
 const KILL = `${DELIVERY_TEST} > 200 requests in flight each receive their own answer after a kill -9 and a restart`
 const SIGTERM = `${DELIVERY_TEST} > after SIGTERM under load the connector loses nothing and exits with 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
@@ -68,10 +68,10 @@ export const DELIVERY: readonly Requirement[] = [
     'Within one process the model is called at most once per request while the duplicate window contains it; with `repeatable: false`, a repeated request gets `maybe_executed`.',
     `${ADMISSION} > joins the running call, or receives the remembered answer after the call`,
     `${ADMISSION} > is also recognized by the id in its topic`,
-    `${ADMISSION} > is a separate request if its client or body differs or it has no id, and no client receives another client's answer`,
+    `${ADMISSION} > is a separate request if its client or body differs, or if it has no id; no client receives another client's answer`,
     `${ADMISSION} > for a model with repeatable: false, is answered from memory or with maybe_executed`,
     `${ADMISSION} > is never answered from memory for the operation %s`,
-    `${ADMISSION} > is not executed twice when it is redelivered after a lost connection, with or without an id`,
+    `${ADMISSION} > with or without an id, is not executed twice when it is redelivered after a lost connection`,
     `${DUPLICATES} > returns the newest outcome for each key byte for byte, without exceeding the size of the memory`,
   ),
   met(
@@ -106,8 +106,8 @@ export const DELIVERY: readonly Requirement[] = [
     'design, Security',
     'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
     `${ADMISSION} > a client with 100 times the load of any other client does not prevent answers to the others`,
-    `${ADMISSION} > a client above its limit of requests in flight receives an error at once`,
-    `${ADMISSION} > a rate limit allows the requests of one second as a burst`,
+    `${ADMISSION} > a client that exceeds its limit of requests in flight receives an error at once`,
+    `${ADMISSION} > a rate limit allows a burst as large as the number of requests per second`,
     'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
@@ -130,7 +130,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
     'conformance/poison.test.ts > a request that kills the process is tried three times, then answered with `internal` and set aside',
-    'conformance/poison.test.ts > no request is treated as poison after two kills from outside with many requests in flight',
+    'conformance/poison.test.ts > after two kills from outside while many requests are in flight, no request is treated as poison',
     'packages/connector/src/poison/suspicion.test.ts > at the third start, finds exactly the request that crashed both earlier processes',
     'packages/connector/src/poison/suspicion.test.ts > runs redelivered requests together, up to 64 at a time, and does not suspect new requests',
   ),
@@ -150,7 +150,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${CLIENT} > 200 requests each receive their own answer although the broker is killed five times`,
     `${CLIENT} > a request that the broker has acknowledged survives`,
     `${CLIENT} > a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored`,
-    'conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses no request of the SDK',
+    "conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses none of the SDK's requests",
   ),
   met(
     'S-WINDOW-1',
@@ -176,7 +176,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'After a lost connection the connector reconnects and becomes ready with the same session.',
     BROKER_RESTART,
-    'conformance/broker-faults.test.ts > a wrong password is logged with its remedy, and the corrected password is used without a restart',
+    'conformance/broker-faults.test.ts > a wrong password is logged with a remedy, and the corrected password is used without a restart',
   ),
   met(
     'S-MALFORMED-1',
@@ -197,7 +197,7 @@ export const DELIVERY: readonly Requirement[] = [
     'S-SHARED-1',
     'design, Scale and brokers; MQTT 5 §4.8.2',
     'Connectors with the same `broker.share` share the requests by a shared subscription: each is executed by one of them, and a cancel reaches the one that runs it.',
-    `${ADMISSION} > connectors of one group share the requests: each request is executed once, and each connector receives some`,
+    `${ADMISSION} > connectors of one group share the requests: each request is executed only once, and each connector receives some of them`,
     `${ADMISSION} > reaches the replica that runs the request`,
     'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and unsubscribes from the unshared filter of a predecessor',
     'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous one from its session',

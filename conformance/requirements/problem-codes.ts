@@ -118,7 +118,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'no_connector',
     "at the client: the broker's PUBACK reports no matching subscribers.",
     `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
-    'conformance/client.test.ts > without a subscriber a request fails with no_connector at once; with waitForConnector it waits for a connector',
+    'conformance/client.test.ts > if there is no subscriber, a request fails with no_connector at once; with waitForConnector it waits for a connector',
   ),
   code(
     'not_authorized',

@@ -100,7 +100,7 @@ async function listen(
     ackOrder: {
       epoch: 1,
       holdMaxMs: ackOrder === 'strict' ? Number.POSITIVE_INFINITY : 0,
-      // The input has identifiers in any order, so the broker's counter cannot be derived from them.
+      // The identifiers in the input have any order, so the broker's counter cannot be derived from them.
       identifiers: { count: 65_535, distanceMax: Number.POSITIVE_INFINITY },
     },
     frameBytesMax: () => FRAME_BYTES_MAX,

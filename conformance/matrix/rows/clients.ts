@@ -137,7 +137,7 @@ export const connectStorm: Row = {
     }),
 }
 
-/** One client of a hundred sends requests and never reads. */
+/** One of a hundred clients sends requests but never reads. */
 export const slowSubscribers: Row = {
   name: 'slow-subscribers',
   what: 'one of 100 clients requests 50 answers of 20 kB per second, and never reads from its socket',

@@ -25,7 +25,7 @@ export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclu
 /** The callbacks of a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
-  /** Called for every packet after CONNECT, in order. The stream emits them only after CONNACK. */
+  /** Called for every packet after CONNECT, in order. The stream emits these packets only after CONNACK. */
   onPacket(packet: ReceivedPacket): void
   /** Called when all unsent bytes have been sent. */
   onDrain(): void

@@ -21,7 +21,7 @@ export interface MqttBrokerOptions extends ConnectionLimits {
   readonly packetBytesMax: number
   /** Includes the sessions of disconnected clients. */
   readonly sessionsMax: number
-  /** Undefined: no login, and every topic is allowed. */
+  /** Undefined: no login is required, and every topic is allowed. */
   readonly access: BrokerAccess | undefined
   readonly log: (line: string) => void
 }

@@ -14,9 +14,9 @@ import { REASON, RefusedPacketError } from './refused-packet.ts'
 
 /** Limits of one connection, in bytes, and a callback for a refused packet. */
 export interface GuardOptions {
-  /** Size of the largest packet. @default 64 MiB */
+  /** Size of the largest accepted packet. @default 64 MiB */
   readonly packetBytesMax?: number
-  /** Size of the largest CONNECT, which must allow a Will with properties. @default 256 KiB */
+  /** Size of the largest accepted CONNECT, which may contain a Will with properties. @default 256 KiB */
   readonly connectBytesMax?: number
   /** Number of unsent bytes above which the stream applies backpressure. @default 1 MiB */
   readonly highWaterMarkBytes?: number

@@ -72,7 +72,7 @@ export function connectorService(connector: Connector, port: number): Kubernetes
     metadata: metaOf(APP, connector),
     spec: {
       clusterIP: 'None',
-      // A connector that has lost its broker is not ready, but its metrics are needed most at that time.
+      // A connector that has lost its broker is not ready, but that is when its metrics are needed most.
       publishNotReadyAddresses: true,
       selector: selectorLabels(APP, connector),
       ports: [{ name: 'metrics', port, targetPort: 'admin', protocol: 'TCP' }],
