@@ -1,4 +1,5 @@
-// Exports the command tree, for the generated documentation, and the exit codes.
+// Exports the command tree, for the generated documentation and its tests, and the exit codes.
+export { commandWords } from './command-words.ts'
 export { examplesOf } from './examples.ts'
 export { EXIT, EXIT_MEANINGS } from './exit-code.ts'
 export { runMain } from './main.ts'
