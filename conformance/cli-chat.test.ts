@@ -116,7 +116,7 @@ describe('one message', () => {
 
   test.each([
     [['iris', 'Hello'], undefined, 1, /operation_not_supported[\s\S]*models describe/],
-    [['nobody', 'Hello'], undefined, 1, /model_not_found/],
+    [['unknown', 'Hello'], undefined, 1, /model_not_found/],
     [[MODEL], ' \n', 65, /standard input is empty/],
     [[MODEL, 'Hello', '-V', '3.1.1'], undefined, 64, /requires MQTT 5/],
     [[MODEL, 'Hello', '--max-tokens', '0'], undefined, 64, /above 0/],

@@ -6,7 +6,7 @@ import { connect } from '@inferwire/client'
 import { loadConfig, Secret } from '@inferwire/connector'
 import { aclText } from '@inferwire/mosquitto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createProgram } from '../packages/cli/src/index.ts'
+import { commandWords, createProgram } from '../packages/cli/src/index.ts'
 import { runConnector } from './fixtures/connector.ts'
 import { INFERWIRE, startInferwire } from './fixtures/inferwire.ts'
 import { startMosquitto } from './fixtures/mosquitto.ts'
@@ -273,7 +273,7 @@ function usageMistake(words: readonly string[]): string {
   }
   silence(program)
   try {
-    program.parse([...words], { from: 'user' })
+    program.parse([...commandWords(program, words)], { from: 'user' })
   } catch (error) {
     const { code, message: text } = error as { code?: string; message: string }
     // A request for help is not a mistake, and a group of commands answers with its help.

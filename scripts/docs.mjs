@@ -169,8 +169,8 @@ function commandSection({ command, path, options }) {
       .description()
       .split('\n')
       .map((line) => wrapped(escaped(line))),
-    `\`${name} ${usage}\``,
-    ...(examples === '' ? [] : ['```sh', examples, '```']).join('\n').split('\n\n'),
+    ['```text', `${name} ${usage}`, '```'].join('\n'),
+    examples === '' ? '' : ['```sh', examples, '```'].join('\n'),
     ...(own.length === 0 ? [] : [optionTable(own)]),
     ...(own.length === options.length ? [] : ['Also the [broker options](#broker-options).']),
   ]

@@ -19,7 +19,7 @@ export function inferCommand(): Command {
     .option('-f, --file <FILE>', 'file with the request body; - = standard input')
     .option(
       '--operation <NAME>',
-      `${Object.keys(OPERATIONS).join(', ')} (default: predict for "instances", infer for "inputs", else the model's default)`,
+      `${Object.keys(OPERATIONS).join(', ')} (default: from the body, else the model's default)`,
     )
     .addOption(
       new Option(

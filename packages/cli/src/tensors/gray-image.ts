@@ -10,8 +10,8 @@ export interface GrayImage {
   readonly pixels: Uint8Array
 }
 
-/** The largest accepted image, in pixels. */
-export const PIXELS_MAX = 16 * 1024 * 1024
+// The largest accepted image, in pixels.
+const PIXELS_MAX = 16 * 1024 * 1024
 
 /** Reads a PNG or PGM file. `what` names it in errors. @throws CliError */
 export function readImage(bytes: Uint8Array, what: string): GrayImage {
