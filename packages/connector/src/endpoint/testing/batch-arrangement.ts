@@ -7,7 +7,9 @@ import { withBatching } from '../with-batching.ts'
 import { BatchModel } from './batch-model.ts'
 
 /** The rules of `predict`. */
-export const PREDICT = dialectNames().flatMap((dialect) => batchRulesOf('predict', dialect) ?? [])[0]!
+export const PREDICT = dialectNames()
+  .map((dialect) => batchRulesOf('predict', dialect))
+  .find((rules) => rules !== undefined)!
 
 /** Creates an endpoint whose calls wait for `release`. */
 export function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules | undefined = PREDICT) {
