@@ -97,7 +97,7 @@ async function main(options) {
 async function measureOne(name, scenario, { seconds, upstream, port }) {
   const folder = join(BUILD, 'batching')
   mkdirSync(folder, { recursive: true })
-  const file = join(folder, 'config.json')
+  const file = join(folder, 'connector-config')
   const iris = { url: `http://127.0.0.1:${port}`, protocolVersion: 'v1', ...SETTINGS[name] }
   writeFileSync(file, JSON.stringify({ models: { iris }, poison: { stateFolder: join(folder, 'state') } }))
   const command = `node packages/cli/bin/inferwire.js connect -c ${file} --broker mqtt://127.0.0.1:{mqtt_port} --admin-port {admin_port}`

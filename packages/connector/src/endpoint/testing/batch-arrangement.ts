@@ -1,5 +1,5 @@
 // Arranges an endpoint with batching in front of a model in memory.
-import { batchRulesOf, type BatchRules } from '@inferwire/protocol'
+import { batchRulesOf, dialectNames, type BatchRules } from '@inferwire/protocol'
 import type { Endpoint } from '../../step.ts'
 import { createLog, OperationFigures } from '../../telemetry/index.ts'
 import { ModelBatcher, type BatcherOptions } from '../batching/model-batcher.ts'
@@ -7,7 +7,9 @@ import { withBatching } from '../with-batching.ts'
 import { BatchModel } from './batch-model.ts'
 
 /** The rules of `predict`. */
-export const PREDICT = batchRulesOf('predict', 'v1')!
+export const PREDICT = dialectNames()
+  .map((dialect) => batchRulesOf('predict', dialect))
+  .find((rules) => rules !== undefined)!
 
 /** Creates an endpoint whose calls wait for `release`. */
 export function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules | undefined = PREDICT) {
