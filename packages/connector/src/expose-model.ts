@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import {
   defaultOperationOf,
-  dialectNames,
   dialectOf,
   OPERATIONS,
   operationsOf,
+  protocolOf,
   versionedDialects,
   type Dialect,
   type ModelCard,
@@ -50,7 +50,7 @@ export function openServer(
     tls: config.tls,
     credential: createCredential(config.credential, originOf(config.url)),
     model: config.modelName ?? name,
-    dialects: config.protocolVersion === undefined ? dialectNames() : [config.protocolVersion],
+    ...protocolOf(config.protocolVersion),
     versions: config.versions,
     // This is twice the number of calls that the gates of the model and its versions admit, because cancelled calls may
     // still be waiting for a connection. Four more calls are allowed for the metadata queries.
@@ -124,8 +124,8 @@ interface DescribedFacts extends ModelDescription {
 
 // A configured version is exposed even if the server does not have it yet: requests receive the server's own error.
 function factsOfVersion({ config, facts }: ExposeOptions, version: string): DescribedFacts {
-  const { protocolVersion } = config
-  const protocolVersions = versionedDialects().filter((dialect) => (protocolVersion ?? dialect) === dialect)
+  const { dialects } = protocolOf(config.protocolVersion)
+  const protocolVersions = versionedDialects().filter((dialect) => dialects.includes(dialect))
   const described = facts.ofVersions?.get(version)
   return { protocolVersions, ...(described?.state === 'described' ? described.description : {}) }
 }

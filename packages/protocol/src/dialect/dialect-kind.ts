@@ -20,4 +20,6 @@ export interface DialectKind {
   readonly bodyMember?: string
   /** The operations of the protocol. A `metadata` request detects whether a server supports the dialect for a model. */
   readonly routes: Readonly<Partial<Record<OperationName, Route>>>
+  /** The operations over gRPC, each with its method; absent = servers do not offer the dialect over gRPC. */
+  readonly grpcMethods?: Readonly<Partial<Record<OperationName, string>>>
 }

@@ -9,7 +9,7 @@ export type { DialectKind, Route } from './dialect-kind.ts'
 /** All dialects, in order of preference. Of a model's dialects, the first that has the operation is used. */
 export const DIALECTS = { v2, v1 } as const satisfies Record<string, DialectKind>
 
-/** The name of a dialect: a configuration's `protocolVersion`, and an element of a model card's `protocol_versions`. */
+/** The name of a dialect: an element of a model card's `protocol_versions`. */
 export type Dialect = keyof typeof DIALECTS
 
 /** All dialects, in order of preference. */

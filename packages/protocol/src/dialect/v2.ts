@@ -12,4 +12,6 @@ export const v2 = {
     metadata: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]' },
     ready: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]/ready' },
   },
+  // The methods of the service `inference.GRPCInferenceService`.
+  grpcMethods: { infer: 'ModelInfer', metadata: 'ModelMetadata', ready: 'ModelReady' },
 } as const satisfies DialectKind

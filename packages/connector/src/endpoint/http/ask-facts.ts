@@ -7,14 +7,14 @@ import {
   type Route,
   type TensorMetadata,
 } from '@inferwire/protocol'
-import type { Deadline, ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
+import type { ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
+import { AskDeadline } from '../ask-deadline.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { isWebPage } from './content-type.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import { IDENTITY_ONLY, type HttpTarget } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
 
-const ASK_TIMEOUT_MS = 5_000
 const METADATA_BYTES_MAX = 256 * 1024
 // Limits the description, because it becomes part of a retained message.
 const ENTRIES_MAX = 64
@@ -166,38 +166,8 @@ function readMetadata(body: Uint8Array, address: string): Metadata {
   })
 }
 
-// A deadline that passes after the timeout, or when the signal is aborted.
-class AskDeadline implements Deadline {
-  readonly atMs = performance.now() + ASK_TIMEOUT_MS
-  problem: Problem | undefined
-  waiting: ((problem: Problem) => void) | undefined
-  readonly #address: string
-  readonly #signal: AbortSignal
-  readonly #timer: NodeJS.Timeout
-  readonly #stop = (): void => this.#pass('the query was cancelled')
-
-  constructor(address: string, signal: AbortSignal) {
-    this.#address = address
-    this.#signal = signal
-    this.#timer = setTimeout(() => this.#pass(`no response for ${ASK_TIMEOUT_MS} ms`), ASK_TIMEOUT_MS)
-    signal.addEventListener('abort', this.#stop)
-    if (signal.aborted) this.#stop()
-  }
-
-  end(): void {
-    clearTimeout(this.#timer)
-    this.#signal.removeEventListener('abort', this.#stop)
-  }
-
-  #pass(why: string): void {
-    const sentence = 'The model server does not answer.'
-    const detail = `${this.#address}: ${why}`
-    this.problem = new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail })
-    this.waiting?.(this.problem)
-  }
-}
-
-function readDescription(metadata: Metadata): ModelDescription {
+/** Reads the members of a V2 model description that a card can show. */
+export function readDescription(metadata: Metadata): ModelDescription {
   const { platform } = metadata
   const versions = wholeList(metadata['versions'], toShortText)
   const inputs = wholeList(metadata['inputs'], toTensor)
