@@ -1,7 +1,7 @@
 // Chooses the transport to a model server.
 import type { Transport } from '@inferwire/protocol'
 import type { Upstream } from '../step.ts'
-import { openGrpcUpstream } from './grpc/grpc-upstream.ts'
+import { openGrpcUpstream } from './grpc/open-grpc-upstream.ts'
 import { openHttpUpstream } from './http/http-upstream.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 

@@ -7,7 +7,7 @@ import {
   type ChannelCredentials,
   type ChannelOptions,
 } from '@grpc/grpc-js'
-import { readTlsFiles, type TlsConfig } from '../../config/index.ts'
+import type { TlsTrust } from '../../config/index.ts'
 
 /** Options of `GrpcConnection`. */
 export interface ConnectionTarget {
@@ -15,7 +15,10 @@ export interface ConnectionTarget {
   readonly url: string
   /** The `:authority` to send, if it differs from the host of `url`. */
   readonly host: string | undefined
-  readonly tls: TlsConfig
+  /** For a URL with `https:`. */
+  readonly trust: TlsTrust
+  /** The name in the server's certificate, if it differs from the host of `url`. */
+  readonly serverName: string | undefined
   readonly responseBytesMax: number
 }
 
@@ -47,15 +50,14 @@ export class GrpcConnection {
   #answeredAtMs = -Infinity
   #idle: (() => void) | undefined
 
-  /** @throws if a TLS file cannot be read */
-  constructor({ url, host, tls, responseBytesMax }: ConnectionTarget) {
+  constructor({ url, host, trust, serverName, responseBytesMax }: ConnectionTarget) {
     const { protocol, hostname, port, host: ownHost } = new URL(url)
     const isSecure = protocol === 'https:'
     this.#target = `dns:${hostname}:${port === '' ? (isSecure ? 443 : 80) : port}`
-    this.#credentials = isSecure ? secureCredentials(tls) : credentials.createInsecure()
+    this.#credentials = isSecure ? secureCredentials(trust) : credentials.createInsecure()
     this.#options = {
       'grpc.default_authority': host ?? ownHost,
-      ...(tls.serverName === undefined ? {} : { 'grpc.ssl_target_name_override': tls.serverName }),
+      ...(serverName === undefined ? {} : { 'grpc.ssl_target_name_override': serverName }),
       'grpc.max_receive_message_length': responseBytesMax + MESSAGE_OVERHEAD_BYTES,
       // Admission limits requests.
       'grpc.max_send_message_length': -1,
@@ -131,7 +133,6 @@ export class GrpcConnection {
   }
 }
 
-function secureCredentials(tls: TlsConfig): ChannelCredentials {
-  const { rejectUnauthorized, ...files } = readTlsFiles(tls)
+function secureCredentials({ rejectUnauthorized, ...files }: TlsTrust): ChannelCredentials {
   return credentials.createFromSecureContext(createSecureContext(files), { rejectUnauthorized })
 }

@@ -1,6 +1,6 @@
 // The client of a model server over gRPC: a connection, an endpoint per operation, and the metadata query.
 import type { DeclaredInput, Dialect, OperationName } from '@inferwire/protocol'
-import { originOf } from '../../config/index.ts'
+import { originOf, type TlsTrust } from '../../config/index.ts'
 import type { Endpoint, EndpointRequest, ModelFacts, Upstream } from '../../step.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { askFacts } from './ask-facts.ts'
@@ -66,10 +66,10 @@ export class GrpcUpstream implements Upstream {
   }
 }
 
-/** Creates a client; it connects on the first call. @throws if a TLS file cannot be read */
-export function openGrpcUpstream(options: UpstreamOptions): GrpcUpstream {
+/** Creates a client; it connects on the first call. */
+export function createGrpcUpstream(options: UpstreamOptions, trust: TlsTrust): GrpcUpstream {
   const target: GrpcTarget = {
-    connection: new GrpcConnection(options),
+    connection: new GrpcConnection({ ...options, trust, serverName: options.tls.serverName }),
     origin: originOf(options.url),
     credential: options.credential,
     responseBytesMax: options.responseBytesMax,
