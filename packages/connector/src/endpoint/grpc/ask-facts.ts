@@ -1,5 +1,5 @@
 // Queries a gRPC server for the metadata of a model and of its versions, and for the operations that it has.
-import { status as codes } from '@grpc/grpc-js'
+import { status as codes, type StatusObject } from '@grpc/grpc-js'
 import { Problem, type Dialect } from '@inferwire/protocol'
 import type { ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
 import { AskDeadline } from '../ask-deadline.ts'
@@ -7,6 +7,7 @@ import { readDescription } from '../http/ask-facts.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { callGrpc } from './grpc-call.ts'
 import { addressOf, type GrpcTarget } from './grpc-target.ts'
+import { judgeStatus } from './judge-status.ts'
 import { askMetadata } from './model-state.ts'
 
 /**
@@ -71,7 +72,7 @@ async function askStreams(target: GrpcTarget, signal: AbortSignal): Promise<bool
   const address = addressOf(target, 'ModelStreamInfer')
   const deadline = new AskDeadline(address, signal)
   try {
-    const { code } = await callGrpc(target.connection, {
+    const status = await callGrpc(target.connection, {
       method: 'ModelStreamInfer',
       headers: await target.credential.headers(target.origin),
       message: undefined,
@@ -80,12 +81,24 @@ async function askStreams(target: GrpcTarget, signal: AbortSignal): Promise<bool
       address,
       onMessage: () => {},
     })
-    return code !== codes.UNIMPLEMENTED
+    if (status.code === codes.UNIMPLEMENTED) return false
+    // A server may also report the missing request, with any error of its own.
+    return status.code === codes.OK || !(judged(target, status) instanceof UpstreamFailure) || undefined
   } catch {
     return undefined
   } finally {
     deadline.end()
   }
+}
+
+function judged(target: GrpcTarget, status: StatusObject): Problem {
+  return judgeStatus(status, {
+    address: addressOf(target, 'ModelStreamInfer'),
+    isReadiness: false,
+    errorText: 'none',
+    responseBytesMax: target.responseBytesMax,
+    hasMessage: false,
+  })
 }
 
 // A server that knows no model of this name may still be loading it.

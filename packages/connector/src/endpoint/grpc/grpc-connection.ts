@@ -67,7 +67,7 @@ export class GrpcConnection {
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 1_000,
       'grpc.dns_min_time_between_resolutions_ms': 1_000,
-      // Streams that the server has not processed are still repeated once; all other retries are the connector's.
+      // The connector retries, also the calls that a server has refused unprocessed.
       'grpc.enable_retries': 0,
       // A headless Service has one address for each pod.
       'grpc.service_config': '{"loadBalancingConfig":[{"round_robin":{}}]}',
